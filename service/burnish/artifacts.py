@@ -1,0 +1,124 @@
+"""Ground: the frozen values that stages and crafts hand to one another."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceHeader:
+    """What a SOP Instance says of itself, read once when it arrives.
+
+    Text is decoded by its Specific Character Set and stripped of padding; absent or empty values
+    are "" (numbers: None). `entity_keys` and `record_keys` are Data Elements encoded in Explicit
+    VR Little Endian in ascending order, values as the instance has them, with Specific
+    Character Set (0008,0005) first where any of them needs it: the former the keys of its
+    PATIENT, STUDY and SERIES records, the latter those of its own record. `missing_keys` are the
+    Type 1 keys of its own record that the instance lacks.
+    """
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+    patient_name: str
+    study_date: str
+    study_time: str
+    modality: str
+    series_number: int | None
+    instance_number: int | None
+    directory_record_type: str
+    entity_keys: bytes
+    record_keys: bytes
+    missing_keys: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryEntry:
+    """One file of a File-set as its DICOMDIR names it.
+
+    `file_id` has its components separated by backslashes, as Referenced File ID (0004,1500) has.
+    `transfer_syntax_uid` is that of the file on the medium.
+    """
+
+    file_id: str
+    header: InstanceHeader
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeFile:
+    """One file of a volume image: its File ID (backslashes), and its bytes or where they lie."""
+
+    file_id: str
+    size: int
+    source: Path | bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedInstance:
+    """What must be found on a volume under one File ID. `sha256` is of the data set alone."""
+
+    file_id: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    size: int
+    data_set_offset: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a volume: a stable code, where, and what it means in words."""
+
+    code: str
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeReport:
+    """What verifying one volume found. `sha256` is of the image read, "" for a directory."""
+
+    volume_identifier: str
+    file_set_uid: str
+    instances: int
+    files: int
+    bytes_read: int
+    faults: tuple[Fault, ...]
+    sha256: str = ""
+
+    @property
+    def good(self) -> bool:
+        return not self.faults
+
+
+class Volume(Protocol):
+    """A readable volume: a directory, or a volume image. Names are File IDs with backslashes."""
+
+    volume_identifier: str
+
+    def files(self) -> Mapping[str, int]:
+        """Every file by name, in the order they lie on the volume, and its size in bytes."""
+        ...
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of one file."""
+        ...
+
+    def chunks(self, name: str) -> Iterator[memoryview | bytes]:
+        """All the bytes of one file, in pieces of bounded size."""
+        ...
+
+
+class OpenVolume(Protocol):
+    """Opens the volume at a path."""
+
+    def __call__(self, path: Path) -> AbstractContextManager[Volume]: ...
+
+

@@ -1,0 +1,74 @@
+"""Ground: the two state machines as tables. What is not in a table is refused."""
+
+from enum import StrEnum
+from typing import TypeVar
+
+from burnish.errors import NotNow
+from burnish.vocabulary import ExecutionStatus as R
+from burnish.vocabulary import PieceState as P
+
+
+class RequestEvent(StrEnum):
+    """What happens to a Media Creation Request."""
+
+    INITIATED = "INITIATED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    STARTED = "STARTED"
+    COMPLETED = "COMPLETED"
+    RETRIED = "RETRIED"
+
+
+class PieceEvent(StrEnum):
+    """What happens to a piece of media."""
+
+    CLAIMED = "CLAIMED"
+    IMAGED = "IMAGED"
+    WRITTEN = "WRITTEN"
+    VERIFIED = "VERIFIED"
+    RETURNED = "RETURNED"
+    RUINED = "RUINED"
+    CANCELLED = "CANCELLED"
+
+
+#: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3; RETRIED is an administrator's, DIMSE has no such operation.
+REQUEST: dict[tuple[R, RequestEvent], R] = {
+    (R.IDLE, RequestEvent.INITIATED): R.PENDING,
+    (R.IDLE, RequestEvent.FAILED): R.FAILURE,
+    (R.IDLE, RequestEvent.CANCELLED): R.DELETED,
+    (R.PENDING, RequestEvent.STARTED): R.CREATING,
+    (R.PENDING, RequestEvent.FAILED): R.FAILURE,
+    (R.PENDING, RequestEvent.CANCELLED): R.DELETED,
+    (R.CREATING, RequestEvent.COMPLETED): R.DONE,
+    (R.CREATING, RequestEvent.FAILED): R.FAILURE,
+    (R.CREATING, RequestEvent.CANCELLED): R.DELETED,
+    (R.FAILURE, RequestEvent.RETRIED): R.PENDING,
+}
+
+PIECE: dict[tuple[P, PieceEvent], P] = {
+    (P.QUEUED, PieceEvent.CLAIMED): P.IMAGING,
+    (P.QUEUED, PieceEvent.CANCELLED): P.DROPPED,
+    (P.IMAGING, PieceEvent.IMAGED): P.WRITING,
+    (P.IMAGING, PieceEvent.RETURNED): P.QUEUED,
+    (P.IMAGING, PieceEvent.CANCELLED): P.DROPPED,
+    (P.IMAGING, PieceEvent.RUINED): P.SPOILED,
+    (P.WRITING, PieceEvent.WRITTEN): P.VERIFYING,
+    (P.WRITING, PieceEvent.RETURNED): P.QUEUED,
+    (P.WRITING, PieceEvent.RUINED): P.SPOILED,
+    (P.WRITING, PieceEvent.CANCELLED): P.SPOILED,
+    (P.VERIFYING, PieceEvent.VERIFIED): P.CREATED,
+    (P.VERIFYING, PieceEvent.RETURNED): P.QUEUED,
+    (P.VERIFYING, PieceEvent.RUINED): P.SPOILED,
+    (P.VERIFYING, PieceEvent.CANCELLED): P.SPOILED,
+}
+
+State = TypeVar("State", R, P)
+Event = TypeVar("Event", RequestEvent, PieceEvent)
+
+
+def advance(machine: dict[tuple[State, Event], State], state: State, event: Event) -> State:
+    """The state after `event`; raises NotNow where the table has no such cell."""
+    try:
+        return machine[state, event]
+    except KeyError:
+        raise NotNow(f"{event} is not possible while {state}") from None

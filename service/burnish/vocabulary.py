@@ -1,0 +1,132 @@
+"""Ground: the standard's words and UIDs that Burnish uses, spelled as the standard spells them."""
+
+import re
+import uuid
+from enum import IntEnum, StrEnum
+
+#: Identifies Burnish in File Meta Information and in associations (PS3.10 7.1, PS3.7 D.3.3.2).
+IMPLEMENTATION_CLASS_UID = "2.25.269012736127640930247291553166519432021"
+IMPLEMENTATION_VERSION_NAME = "BURNISH_0_1"
+
+VERIFICATION = "1.2.840.10008.1.1"
+MEDIA_STORAGE_DIRECTORY_STORAGE = "1.2.840.10008.1.3.10"
+MEDIA_CREATION_MANAGEMENT = "1.2.840.10008.5.1.1.33"
+STORAGE_SERVICE_CLASS = "1.2.840.10008.4.2"
+
+IMPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1.99"
+EXPLICIT_VR_BIG_ENDIAN = "1.2.840.10008.1.2.2"
+JPEG_BASELINE = "1.2.840.10008.1.2.4.50"
+JPEG_EXTENDED = "1.2.840.10008.1.2.4.51"
+JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.70"
+JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
+JPEG_2000 = "1.2.840.10008.1.2.4.91"
+
+#: The longest UID, in characters (PS3.5 9.1).
+MAXIMUM_UID_LENGTH = 64
+_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
+
+
+def is_uid(value: str) -> bool:
+    """Whether `value` is a UID as PS3.5 9.1 has it: digits and dots, no leading zeros, 64 at most."""
+    return len(value) <= MAXIMUM_UID_LENGTH and _UID.fullmatch(value) is not None
+
+
+def is_tolerable_uid(value: str) -> bool:
+    """Whether `value` is a UID but for leading zeros in a component, which real devices send."""
+    return 0 < len(value) <= MAXIMUM_UID_LENGTH and re.fullmatch(r"[0-9]+(\.[0-9]+)*", value) is not None
+
+
+def new_uid() -> str:
+    """A UID nobody else has: 2.25 and a random UUID (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+class ExecutionStatus(StrEnum):
+    """Execution Status (2100,0020) of Media Creation Management (PS3.3 C.22.1.2).
+
+    `DELETED` is ours: a cancelled request, which no N-GET can see (PS3.4 S.3.2.3.3).
+    """
+
+    IDLE = "IDLE"
+    PENDING = "PENDING"
+    CREATING = "CREATING"
+    DONE = "DONE"
+    FAILURE = "FAILURE"
+    DELETED = "DELETED"
+
+
+class ExecutionStatusInfo(StrEnum):
+    """Execution Status Info (2100,0030), Defined Terms of PS3.3 C.22.1.3."""
+
+    NORMAL = "NORMAL"
+    CHECK_MCD_OP = "CHECK_MCD_OP"
+    CHECK_MCD_SRV = "CHECK_MCD_SRV"
+    DIR_PROC_ERR = "DIR_PROC_ERR"
+    DUPL_REF_INST = "DUPL_REF_INST"
+    INST_AP_CONFLICT = "INST_AP_CONFLICT"
+    INST_OVERSIZED = "INST_OVERSIZED"
+    INSUFFIC_MEMORY = "INSUFFIC_MEMORY"
+    MCD_BUSY = "MCD_BUSY"
+    MCD_FAILURE = "MCD_FAILURE"
+    NO_INSTANCE = "NO_INSTANCE"
+    NOT_SUPPORTED = "NOT_SUPPORTED"
+    OUT_OF_SUPPLIES = "OUT_OF_SUPPLIES"
+    PROC_FAILURE = "PROC_FAILURE"
+    QUEUED = "QUEUED"
+    SET_OVERSIZED = "SET_OVERSIZED"
+    UNKNOWN = "UNKNOWN"
+
+
+class FailureReason(IntEnum):
+    """Failure Reason (0008,1197) in Media Creation Management (PS3.3 C.22.1.4)."""
+
+    PROCESSING_FAILURE = 0x0110
+    NO_SUCH_OBJECT_INSTANCE = 0x0112
+    CLASS_INSTANCE_CONFLICT = 0x0119
+    MISSING_ATTRIBUTE = 0x0120
+    MISSING_ATTRIBUTE_VALUE = 0x0121
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    MEDIA_APPLICATION_PROFILES_CONFLICT = 0x0201
+    MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT = 0x0202
+    MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT = 0x0203
+    MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED = 0x0204
+    INSTANCE_SIZE_EXCEEDED = 0x0205
+
+
+class RequestPriority(StrEnum):
+    """Request Priority (2200,0020), Enumerated Values of PS3.3 C.22.1."""
+
+    HIGH = "HIGH"
+    MED = "MED"
+    LOW = "LOW"
+
+
+class YesNo(StrEnum):
+    """The Enumerated Values of the Media Creation Management flags (PS3.3 C.22.1)."""
+
+    YES = "YES"
+    NO = "NO"
+
+
+class IncludeNonDICOMObjects(StrEnum):
+    """Include Non-DICOM Objects (2200,0008), Defined Terms of PS3.3 C.22.1."""
+
+    NO = "NO"
+    FOR_PHYSICIAN = "FOR_PHYSICIAN"
+    FOR_PATIENT = "FOR_PATIENT"
+    FOR_TEACHING = "FOR_TEACHING"
+    FOR_RESEARCH = "FOR_RESEARCH"
+
+
+class PieceState(StrEnum):
+    """Where one piece of media (one copy of one volume) stands."""
+
+    QUEUED = "QUEUED"
+    IMAGING = "IMAGING"
+    WRITING = "WRITING"
+    VERIFYING = "VERIFYING"
+    CREATED = "CREATED"
+    SPOILED = "SPOILED"
+    DROPPED = "DROPPED"
