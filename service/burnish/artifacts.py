@@ -120,5 +120,3 @@ class OpenVolume(Protocol):
     """Opens the volume at a path."""
 
     def __call__(self, path: Path) -> AbstractContextManager[Volume]: ...
-
-

@@ -1,29 +1,29 @@
 """Ground: what can go wrong, sorted by what the one who asked can do about it.
 
-    BurnishError
-    ├── Malformed            the message is not what the standard says: mend it and send again
-    │   ├── InvalidValue        an attribute has a value it may not have
-    │   ├── MissingAttribute    a required attribute is absent
-    │   ├── MissingValue        a required attribute is empty
-    │   ├── NoSuchAttribute     an attribute that the service does not have
-    │   ├── InvalidUID          a UID breaks PS3.5 9.1
-    │   ├── InvalidArgument     an action's argument has a value it may not have
-    │   ├── Unreadable          a data set cannot be parsed, or ends before its end
-    │   └── Mismatch            a data set contradicts the message that carries it
-    ├── Unknown              what was named is not here
-    ├── Conflict             what is here contradicts what was asked
-    │   ├── AlreadyExists       a SOP Instance of that UID exists
-    │   ├── OtherContent        the SOP Instance UID is taken by other content
-    │   ├── AlreadyInitiated    Initiate came a second time
-    │   ├── AlreadyCompleted    Cancel came too late: the request has ended
-    │   └── NotInterruptible    Cancel came too late: the medium is being written
-    ├── NotNow               the state machine has no such cell
-    ├── NotAuthorized        the peer may not do that
-    ├── OutOfResources       no room: free some, then send again
-    ├── StaleLease           the work has been given to another worker
-    └── OperatorError        the installation needs a person
-        ├── InvalidSettings     a configuration key or value
-        └── SchemaMismatch      the database is of another version
+BurnishError
+├── Malformed            the message is not what the standard says: mend it and send again
+│   ├── InvalidValue        an attribute has a value it may not have
+│   ├── MissingAttribute    a required attribute is absent
+│   ├── MissingValue        a required attribute is empty
+│   ├── NoSuchAttribute     an attribute that the service does not have
+│   ├── InvalidUID          a UID breaks PS3.5 9.1
+│   ├── InvalidArgument     an action's argument has a value it may not have
+│   ├── Unreadable          a data set cannot be parsed, or ends before its end
+│   └── Mismatch            a data set contradicts the message that carries it
+├── Unknown              what was named is not here
+├── Conflict             what is here contradicts what was asked
+│   ├── AlreadyExists       a SOP Instance of that UID exists
+│   ├── OtherContent        the SOP Instance UID is taken by other content
+│   ├── AlreadyInitiated    Initiate came a second time
+│   ├── AlreadyCompleted    Cancel came too late: the request has ended
+│   └── NotInterruptible    Cancel came too late: the medium is being written
+├── NotNow               the state machine has no such cell
+├── NotAuthorized        the peer may not do that
+├── OutOfResources       no room: free some, then send again
+├── StaleLease           the work has been given to another worker
+└── OperatorError        the installation needs a person
+    ├── InvalidSettings     a configuration key or value
+    └── SchemaMismatch      the database is of another version
 """
 
 

@@ -31,7 +31,7 @@ class PieceEvent(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-#: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3; RETRIED is an administrator's, DIMSE has no such operation.
+#: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3; only an administrator can retry, DIMSE has no such thing.
 REQUEST: dict[tuple[R, RequestEvent], R] = {
     (R.IDLE, RequestEvent.INITIATED): R.PENDING,
     (R.IDLE, RequestEvent.FAILED): R.FAILURE,

@@ -1,4 +1,4 @@
-"""Ground: what can be configured, read once into frozen values; wrong keys and values are refused."""
+"""Ground: what can be configured, read once into frozen values; wrong ones are refused."""
 
 import re
 from datetime import timedelta

@@ -5,7 +5,7 @@ import uuid
 from enum import IntEnum, StrEnum
 
 #: Identifies Burnish in File Meta Information and in associations (PS3.10 7.1, PS3.7 D.3.3.2).
-IMPLEMENTATION_CLASS_UID = "2.25.269012736127640930247291553166519432021"
+IMPLEMENTATION_CLASS_UID = "2.25.92338630323159070116276556938433792027"
 IMPLEMENTATION_VERSION_NAME = "BURNISH_0_1"
 
 VERIFICATION = "1.2.840.10008.1.1"
@@ -29,13 +29,16 @@ _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
 
 def is_uid(value: str) -> bool:
-    """Whether `value` is a UID as PS3.5 9.1 has it: digits and dots, no leading zeros, 64 at most."""
+    """Whether `value` is a UID: digits and dots, no leading zeros, 64 at most (PS3.5 9.1)."""
     return len(value) <= MAXIMUM_UID_LENGTH and _UID.fullmatch(value) is not None
 
 
 def is_tolerable_uid(value: str) -> bool:
     """Whether `value` is a UID but for leading zeros in a component, which real devices send."""
-    return 0 < len(value) <= MAXIMUM_UID_LENGTH and re.fullmatch(r"[0-9]+(\.[0-9]+)*", value) is not None
+    return (
+        0 < len(value) <= MAXIMUM_UID_LENGTH
+        and re.fullmatch(r"[0-9]+(\.[0-9]+)*", value) is not None
+    )
 
 
 def new_uid() -> str:

@@ -1,0 +1,1 @@
+"""Craft: makes and reads ISO 9660 volume images."""

@@ -1,0 +1,55 @@
+# What a newcomer needs: `make run`. What a change needs: `make check` and `make test`.
+# Another interpreter: `make run PYTHON=python3.12`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check clean
+
+help:
+	@echo 'make run    install Burnish into $(VENV) and show it at work (burnish demo)'
+	@echo 'make test   install what the tests need, then make check, then every test'
+	@echo 'make check  lint, formatting, types and architecture'
+	@echo 'make clean  remove $(VENV), installed test peers and caches'
+
+run: $(VENV)/.installed
+	$(BIN)/burnish demo
+
+test: $(VENV)/.installed-dev
+	tests/install
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) tests/peers/node_modules build dist
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/.installed: $(VENV)/.created pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
+	$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.created:
+	@command -v $(PYTHON) >/dev/null || \
+	  { echo 'Burnish needs Python 3.11 or later; there is no $(PYTHON) here.' >&2; \
+	    echo 'Install one, or name it: make run PYTHON=/path/to/python3.' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Burnish needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	    echo 'Name another one: make run PYTHON=python3.12.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo '$(PYTHON) lacks the venv module; on Debian: apt-get install python3-venv.' >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@

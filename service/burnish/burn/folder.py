@@ -1,0 +1,207 @@
+"""Craft: the device that is a folder: pieces are image files, each with a manifest beside it."""
+
+import contextlib
+import errno
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.errors import InvalidValue, OperatorError, Unknown
+
+_STAGING = ".staging"
+_STRETCH = 8 << 20
+_REQUEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_ELSEWHERE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+
+
+class FolderBurner:
+    """Writes to `<directory>/.staging`, publishes as `<directory>/<request>/VOLUME01.iso`.
+
+    A piece is final when its manifest, `VOLUME01.json`, is there. The second copy of a volume
+    is `VOLUME01-COPY02`. Only the first shares its bytes with the image it was made from.
+    """
+
+    def __init__(self, name: str, directory: Path) -> None:
+        self.name = name
+        self._directory = directory
+
+    def state(self) -> BurnResult:
+        if not self._directory.is_dir():
+            return self._result(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        if not os.access(self._directory, os.W_OK | os.X_OK):
+            return self._result(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        return BurnResult(BurnOutcome.READY)
+
+    def write(self, job: BurnJob, progress: Callable[[int], None] | None = None) -> BurnResult:
+        staged = self._staged(job)
+        try:
+            image = os.open(job.image, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return BurnResult(
+                BurnOutcome.GONE, "the image to write is gone", "The image will be made anew."
+            )
+        try:
+            staged.parent.mkdir(exist_ok=True)
+            with _new_file(staged) as part:
+                _stage(job, image, part, progress)
+        except OSError as error:
+            return self._result(error)
+        finally:
+            os.close(image)
+        return BurnResult(BurnOutcome.WRITTEN, f"written as {staged.name}")
+
+    def written(self, job: BurnJob) -> Path:
+        for path in (self._staged(job), self._published(job)):
+            if path.is_file():
+                return path
+        raise Unknown(f"{_stem(job)} of {job.request_name} has not been written")
+
+    def publish(self, job: BurnJob) -> Path:
+        staged, published = self.written(job), self._published(job)
+        manifest = {
+            "image": published.name,
+            "size": staged.stat().st_size,
+            "file_set_id": job.file_set_id,
+            "file_set_uid": job.file_set_uid,
+            "volume_number": job.volume_number,
+            "volume_count": job.volume_count,
+            "copy_number": job.copy_number,
+            "copies": job.copies,
+            **job.manifest,
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+        try:
+            published.parent.mkdir(exist_ok=True)
+            _sync_directory(self._directory)
+            staged.replace(published)
+            _sync_directory(published.parent)
+            with _new_file(published.with_suffix(".json")) as part:
+                part.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise self._operator_error(error) from error
+        return published
+
+    def discard(self, job: BurnJob) -> None:
+        staged, published = self._staged(job), self._published(job)
+        manifest = published.with_suffix(".json")
+        try:
+            for path in (manifest, _part(manifest), published, staged, _part(staged)):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._operator_error(error) from error
+        with contextlib.suppress(OSError):
+            published.parent.rmdir()
+
+    def _staged(self, job: BurnJob) -> Path:
+        return self._directory / _STAGING / f"{_request_name(job)}-{_stem(job)}.iso"
+
+    def _published(self, job: BurnJob) -> Path:
+        return self._directory / _request_name(job) / f"{_stem(job)}.iso"
+
+    def _result(self, error: OSError) -> BurnResult:
+        """What an error of the file system means to the one who has to mend it."""
+        detail = f"device {self.name}: {error.strerror}"
+        if error.errno in _NO_ROOM:
+            remedy = f"Free space in {self._directory}; writing then goes on by itself."
+            return BurnResult(BurnOutcome.OUT_OF_SUPPLIES, detail, remedy)
+        if error.errno in _REFUSED:
+            remedy = f"Make {self._directory} a folder in which the service can write."
+            return BurnResult(BurnOutcome.HOLD_OPERATOR, detail, remedy)
+        remedy = f"Have the storage behind {self._directory} looked at."
+        return BurnResult(BurnOutcome.HOLD_SERVICE, detail, remedy)
+
+    def _operator_error(self, error: OSError) -> OperatorError:
+        result = self._result(error)
+        return OperatorError(result.detail, hint=result.remedy)
+
+
+def _request_name(job: BurnJob) -> str:
+    if _REQUEST_NAME.fullmatch(job.request_name) is None:
+        raise InvalidValue(f"{job.request_name!r} is no name for a folder")
+    return job.request_name
+
+
+def _stem(job: BurnJob) -> str:
+    copy = f"-COPY{job.copy_number:02d}" if job.copy_number > 1 else ""
+    return f"VOLUME{job.volume_number:02d}{copy}"
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+@contextlib.contextmanager
+def _new_file(path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path`, durably, if all goes well."""
+    part = _part(path)
+    part.unlink(missing_ok=True)
+    try:
+        yield part
+        descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.replace(path)
+        _sync_directory(path.parent)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _stage(job: BurnJob, image: int, part: Path, progress: Callable[[int], None] | None) -> None:
+    """The image under another name where that can be, else a copy of it."""
+    size = os.fstat(image).st_size
+    if not (job.copy_number == 1 and _link(job.image, part)):
+        target = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
+        try:
+            _copy(image, target, size, progress)
+        finally:
+            os.close(target)
+    if progress:
+        progress(size)
+
+
+def _link(image: Path, part: Path) -> bool:
+    try:
+        os.link(image, part, follow_symlinks=True)
+    except OSError as error:
+        if error.errno not in _ELSEWHERE:
+            raise
+        return False
+    return True
+
+
+def _copy(image: int, target: int, size: int, progress: Callable[[int], None] | None) -> None:
+    """Copies in the kernel, which shares the blocks where the file system can."""
+    sharing = True
+    done = 0
+    while done < size:
+        length = min(_STRETCH, size - done)
+        try:
+            if sharing:
+                moved = os.copy_file_range(image, target, length, done)
+            else:
+                moved = os.sendfile(target, image, done, length)
+        except OSError as error:
+            if not sharing or error.errno not in _ELSEWHERE:
+                raise
+            sharing = False
+            continue
+        if not moved:
+            raise OSError(errno.EIO, "the image ends before its end")
+        done += moved
+        if progress:
+            progress(done)

@@ -1,0 +1,23 @@
+"""Ground: the header of an instance, in its columns and out of them."""
+
+from typing import Any
+
+from burnish.artifacts import InstanceHeader
+from burnish.db.tables import Instance
+
+#: The columns of `instance` that a header needs, for a SELECT.
+COLUMNS = tuple(getattr(Instance, name) for name in InstanceHeader.__slots__)
+
+
+def to_columns(header: InstanceHeader) -> dict[str, Any]:
+    """The values of those columns."""
+    values = {name: getattr(header, name) for name in InstanceHeader.__slots__}
+    values["missing_keys"] = " ".join(f"{tag:08X}" for tag in header.missing_keys)
+    return values
+
+
+def from_row(row: Any) -> InstanceHeader:
+    """The header from any row that has those columns."""
+    values = {name: getattr(row, name) for name in InstanceHeader.__slots__}
+    values["missing_keys"] = tuple(int(tag, 16) for tag in row.missing_keys.split())
+    return InstanceHeader(**values)

@@ -1,0 +1,92 @@
+"""Ground: one engine per process; sessions that read, and sessions that write."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from burnish.errors import OperatorError, OutOfResources
+
+#: Seconds a statement waits for another process's write transaction.
+_BUSY_TIMEOUT = 60
+_WRITES = "burnish_writes"
+
+
+class Database:
+    """The database at `url`. With `durable`, a commit is on disk when it returns."""
+
+    def __init__(self, url: str, *, durable: bool = True) -> None:
+        self.url = url
+        self._engine = _sqlite(url, durable) if url.startswith("sqlite") else _other(url)
+        self._writing = self._engine.execution_options(**{_WRITES: True})
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session with one consistent view; nothing it does is kept."""
+        with _answering(), Session(self._engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """A session in a write transaction, committed at the end, rolled back on an error.
+
+        On SQLite the transaction takes the write lock at its start, so that what it reads stays
+        true until it commits.
+        """
+        with (
+            _answering(),
+            Session(self._writing, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """As `writing`, without the ORM: for the receive path."""
+        with _answering(), self._writing.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """A database that is full, locked, or not there is a lack of resources to whoever asks."""
+    try:
+        yield
+    except OperationalError as error:
+        raise OutOfResources(f"the database does not answer: {error.orig}") from error
+
+
+def _sqlite(url: str, durable: bool) -> Engine:
+    path = make_url(url).database
+    if not path or path == ":memory:":
+        raise OperatorError("database.url: the processes of Burnish need a database file")
+    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT})
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where _begin says, not before DML
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute("PRAGMA cache_size=-16384")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _other(url: str) -> Engine:
+    return create_engine(url, pool_pre_ping=True)

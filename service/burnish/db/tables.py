@@ -1,0 +1,298 @@
+"""Ground: the tables, which are the domain records and the queue."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    Enum,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """A point in time, always aware and in UTC, also where the database has no such type."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+#: 64 bits on PostgreSQL; SQLite wants plain INTEGER for its row ids, which has 64 bits too.
+Id = BigInteger().with_variant(Integer(), "sqlite")
+UID = String(64)
+
+
+def _enum(kind: type) -> Enum:
+    return Enum(kind, native_enum=False, length=32, values_callable=lambda e: [m.value for m in e])
+
+
+class Table(DeclarativeBase):
+    """The base of every table; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCDateTime, bytes: LargeBinary}  # noqa: RUF012
+
+
+class Instance(Table):
+    """One received SOP Instance: identity, directory keys, and where it lies in the spool.
+
+    `sha256` is of the data set as received, `size` of the whole file, which has `data_set_offset`
+    bytes of File Meta before the data set. Live until `released_at`.
+    """
+
+    __tablename__ = "instance"
+    __table_args__ = (
+        Index(
+            "uq_instance_live",
+            "sop_instance_uid",
+            unique=True,
+            sqlite_where=text("released_at IS NULL"),
+            postgresql_where=text("released_at IS NULL"),
+        ),
+        Index("ix_instance_released_at", "released_at", "received_at"),
+        Index("ix_instance_study", "study_instance_uid"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    sop_class_uid: Mapped[str] = mapped_column(UID)
+    sop_instance_uid: Mapped[str] = mapped_column(UID)
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    series_instance_uid: Mapped[str] = mapped_column(UID)
+    patient_id: Mapped[str] = mapped_column(Text)
+    issuer_of_patient_id: Mapped[str] = mapped_column(Text)
+    patient_name: Mapped[str] = mapped_column(Text)
+    study_date: Mapped[str] = mapped_column(Text)
+    study_time: Mapped[str] = mapped_column(Text)
+    modality: Mapped[str] = mapped_column(Text)
+    series_number: Mapped[int | None] = mapped_column(BigInteger)
+    instance_number: Mapped[int | None] = mapped_column(BigInteger)
+    directory_record_type: Mapped[str] = mapped_column(String(16))
+    entity_keys: Mapped[bytes]
+    record_keys: Mapped[bytes]
+    missing_keys: Mapped[str] = mapped_column(Text)
+    spool_key: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    data_set_offset: Mapped[int]
+    sha256: Mapped[bytes]
+    calling_ae_title: Mapped[str] = mapped_column(String(16))
+    called_ae_title: Mapped[str] = mapped_column(String(16))
+    received_at: Mapped[datetime]
+    released_at: Mapped[datetime | None]
+
+
+class TranscodedInstance(Table):
+    """One instance in another transfer syntax, made once for all copies, volumes and retries."""
+
+    __tablename__ = "transcoded_instance"
+    __table_args__ = (UniqueConstraint("instance_id", "transfer_syntax_uid"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id", ondelete="CASCADE"))
+    transfer_syntax_uid: Mapped[str] = mapped_column(UID)
+    spool_key: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    data_set_offset: Mapped[int]
+    sha256: Mapped[bytes]
+
+
+class MediaCreationRequest(Table):
+    """One SOP Instance of Media Creation Management (PS3.4 Annex S), whoever asked for it."""
+
+    __tablename__ = "media_creation_request"
+    __table_args__ = (
+        Index("ix_media_creation_request_execution_status", "execution_status", "initiated_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
+    origin: Mapped[str] = mapped_column(String(40))
+    calling_ae_title: Mapped[str] = mapped_column(String(16), default="")
+    execution_status: Mapped[ExecutionStatus] = mapped_column(_enum(ExecutionStatus))
+    execution_status_info: Mapped[ExecutionStatusInfo] = mapped_column(_enum(ExecutionStatusInfo))
+    remedy: Mapped[str] = mapped_column(Text, default="")
+    specific_character_set: Mapped[str] = mapped_column(Text, default="")
+    storage_media_file_set_id: Mapped[str] = mapped_column(Text, default="")
+    storage_media_file_set_uid: Mapped[str] = mapped_column(UID, default="")
+    label_using_information_extracted_from_instances: Mapped[str] = mapped_column(String(16))
+    label_text: Mapped[str] = mapped_column(Text, default="")
+    label_style_selection: Mapped[str] = mapped_column(String(16), default="")
+    barcode_value: Mapped[str] = mapped_column(Text, default="")
+    barcode_symbology: Mapped[str] = mapped_column(String(16), default="")
+    media_disposition: Mapped[str] = mapped_column(Text, default="")
+    allow_media_splitting: Mapped[str] = mapped_column(String(16))
+    allow_lossy_compression: Mapped[str] = mapped_column(String(16))
+    include_non_dicom_objects: Mapped[str] = mapped_column(String(16))
+    include_display_application: Mapped[str] = mapped_column(String(16))
+    preserve_composite_instances_after_media_creation: Mapped[str] = mapped_column(String(16))
+    number_of_copies: Mapped[int] = mapped_column(Integer, default=1)
+    request_priority: Mapped[RequestPriority] = mapped_column(_enum(RequestPriority))
+    created_at: Mapped[datetime]
+    initiated_at: Mapped[datetime | None]
+    admitted_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+    references: Mapped[list["ReferencedInstance"]] = relationship(
+        order_by="ReferencedInstance.ordinal", cascade="all, delete-orphan"
+    )
+    failures: Mapped[list["FailedInstance"]] = relationship(
+        order_by="FailedInstance.ordinal", cascade="all, delete-orphan"
+    )
+    file_sets: Mapped[list["FileSet"]] = relationship(
+        order_by="FileSet.volume_number", cascade="all, delete-orphan"
+    )
+
+
+class ReferencedInstance(Table):
+    """One item of the Referenced SOP Sequence (0008,1199) of a request."""
+
+    __tablename__ = "referenced_instance"
+    __table_args__ = (Index("ix_referenced_instance_uid", "referenced_sop_instance_uid"),)
+
+    request_id: Mapped[int] = mapped_column(
+        ForeignKey("media_creation_request.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    referenced_sop_class_uid: Mapped[str] = mapped_column(UID)
+    referenced_sop_instance_uid: Mapped[str] = mapped_column(UID)
+    requested_media_application_profile: Mapped[str] = mapped_column(String(64), default="")
+    icon_image_sequence: Mapped[bytes | None]
+
+
+class FailedInstance(Table):
+    """One item of the Failed SOP Sequence (0008,1198) of a request."""
+
+    __tablename__ = "failed_instance"
+
+    request_id: Mapped[int] = mapped_column(
+        ForeignKey("media_creation_request.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    referenced_sop_class_uid: Mapped[str] = mapped_column(UID)
+    referenced_sop_instance_uid: Mapped[str] = mapped_column(UID)
+    requested_media_application_profile: Mapped[str] = mapped_column(String(64), default="")
+    failure_reason: Mapped[int]
+    failure_attributes: Mapped[str] = mapped_column(Text, default="")
+
+
+class FileSet(Table):
+    """One planned volume: its File-set, and how large its image will be, to the byte."""
+
+    __tablename__ = "file_set"
+    __table_args__ = (UniqueConstraint("request_id", "volume_number"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    request_id: Mapped[int] = mapped_column(
+        ForeignKey("media_creation_request.id", ondelete="CASCADE")
+    )
+    file_set_id: Mapped[str] = mapped_column(String(16))
+    file_set_uid: Mapped[str] = mapped_column(UID)
+    volume_number: Mapped[int]
+    volume_count: Mapped[int]
+    media_application_profile: Mapped[str] = mapped_column(String(64))
+    medium: Mapped[str] = mapped_column(String(32))
+    capacity: Mapped[int] = mapped_column(BigInteger)
+    predicted_size: Mapped[int] = mapped_column(BigInteger)
+    instances: Mapped[int]
+    planned_at: Mapped[datetime]
+
+    entries: Mapped[list["FileSetEntry"]] = relationship(
+        order_by="FileSetEntry.ordinal", cascade="all, delete-orphan"
+    )
+    pieces: Mapped[list["Piece"]] = relationship(
+        order_by="Piece.copy_number", cascade="all, delete-orphan"
+    )
+
+
+class FileSetEntry(Table):
+    """One instance on one volume, with its File ID."""
+
+    __tablename__ = "file_set_entry"
+    __table_args__ = (
+        UniqueConstraint("file_set_id", "instance_id"),
+        Index("ix_file_set_entry_instance_id", "instance_id"),
+    )
+
+    file_set_id: Mapped[int] = mapped_column(
+        ForeignKey("file_set.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
+    transcoded_instance_id: Mapped[int | None] = mapped_column(ForeignKey("transcoded_instance.id"))
+    referenced_file_id: Mapped[str] = mapped_column(String(71))
+
+
+class Piece(Table):
+    """One copy of one volume, held by a worker under a lease; effects carry the lease epoch."""
+
+    __tablename__ = "piece"
+    __table_args__ = (
+        Index(
+            "uq_piece_live",
+            "file_set_id",
+            "copy_number",
+            unique=True,
+            sqlite_where=text("state NOT IN ('SPOILED', 'DROPPED')"),
+            postgresql_where=text("state NOT IN ('SPOILED', 'DROPPED')"),
+        ),
+        Index("ix_piece_state", "state"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    file_set_id: Mapped[int] = mapped_column(ForeignKey("file_set.id", ondelete="CASCADE"))
+    copy_number: Mapped[int]
+    state: Mapped[PieceState] = mapped_column(_enum(PieceState))
+    device: Mapped[str] = mapped_column(String(32), default="")
+    lease_owner: Mapped[str] = mapped_column(String(64), default="")
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[datetime | None]
+    not_before: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
+    created_at: Mapped[datetime | None]
+
+    file_set: Mapped[FileSet] = relationship(viewonly=True)
+
+
+class Event(Table):
+    """One transition or fact of a request or a piece, written in the transaction of the change."""
+
+    __tablename__ = "event"
+    __table_args__ = (Index("ix_event_request_id", "request_id", "id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    request_id: Mapped[int] = mapped_column(
+        ForeignKey("media_creation_request.id", ondelete="CASCADE")
+    )
+    piece_id: Mapped[int | None] = mapped_column(Id)
+    at: Mapped[datetime]
+    event: Mapped[str] = mapped_column(String(32))
+    before: Mapped[str] = mapped_column(String(32), default="")
+    after: Mapped[str] = mapped_column(String(32), default="")
+    why: Mapped[str] = mapped_column(Text, default="")

@@ -1,0 +1,293 @@
+"""Craft: the keys of directory records, taken from what an instance says of itself.
+
+Blobs of keys are Data Elements in Explicit VR Little Endian (PS3.10 8.6), ascending, as
+InstanceHeader describes them.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from burnish.directory_records import DVD_KEYS, KEYS, ROOT_TYPES, all_keys
+from burnish.elements import Element, encode, encode_item, items, scan
+from burnish.fileset import text
+from burnish.fileset.convert import Converter, Layout
+from burnish.fileset.header_scan import Found, uid
+from burnish.fileset.values import fit
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+RELATED_GENERAL_SOP_CLASS_UID = 0x0004151A
+_ORIGINAL_SOP_CLASS_UID = 0x0008001A
+_ISSUER = 0x00100021
+_STUDY_DATE = 0x00080020
+_VERIFICATION_DATE_TIME = 0x0040A030
+_VERIFYING_OBSERVER = 0x0040A073
+_VERIFICATION_FLAG = 0x0040A493
+_RELATIONSHIP_TYPE = 0x0040A010
+_CONTENT_SEQUENCE = 0x0040A730
+_REFERENCED_IMAGES = 0x00081140
+_SHARED_FUNCTIONAL_GROUPS = 0x52009229
+
+#: Where the profiles look in the Shared Functional Groups for a key (PS3.11 Table H.3-2).
+_IN_FUNCTIONAL_GROUPS = {
+    0x00200032: 0x00209113,
+    0x00200037: 0x00209116,
+    0x00280030: 0x00289110,
+    _REFERENCED_IMAGES: 0,
+}
+_TEXTS = frozenset((b"SH", b"LO", b"PN", b"ST", b"LT"))
+_FALLBACKS = ((0x00080021, 0x00080031), (0x00080022, 0x00080032), (0x00080023, 0x00080033))
+_IMPLICIT = Layout(explicit=False, big_endian=False)
+
+
+class _Leaf(NamedTuple):
+    """What to do for one key of an instance's own record."""
+
+    tag: int
+    vr: bytes
+    type: str
+    is_text: bool
+    in_functional_groups: bool
+
+
+@lru_cache(maxsize=64)
+def _leaf_keys(record_type: str) -> tuple[_Leaf, ...]:
+    return tuple(
+        _Leaf(tag, vr, kind, vr in _TEXTS, tag in _IN_FUNCTIONAL_GROUPS)
+        for tag, vr, kind in all_keys(record_type)
+    )
+
+
+_ENTITY_KEYS = tuple(
+    sorted(
+        key
+        for record in ("PATIENT", "STUDY", "SERIES")
+        for key in (*KEYS[record], *DVD_KEYS.get(record, ()))
+    )
+)
+#: All that the identity of an instance's entities is made of.
+_ENTITY_TAGS = tuple(
+    {*(key.tag for key in _ENTITY_KEYS), _ISSUER, *(tag for pair in _FALLBACKS for tag in pair)}
+)
+#: Values longer than this in sum are not worth remembering.
+_MEMORABLE = 1 << 12
+
+
+class Entities(NamedTuple):
+    """Patient, study and series of an instance, as InstanceHeader has them."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    patient_id: str
+    issuer_of_patient_id: str
+    patient_name: str
+    study_date: str
+    study_time: str
+    modality: str
+    series_number: int | None
+    keys: bytes
+
+
+class RecordKeys:
+    """The keys of one instance's records. `character_set` is what its texts are to be read by."""
+
+    def __init__(self, found: Found, record_type: str) -> None:
+        self._found = found
+        self._values = found.values
+        self._record_type = record_type
+        declared = self._values.get(SPECIFIC_CHARACTER_SET, b"").rstrip(b" \0")
+        self.character_set = declared if text.codecs(declared) else b""
+
+    def entities(self) -> Entities:
+        """Patient, study and series; a series has them alike, so they are remembered."""
+        get = self._values.get
+        raw = tuple([get(tag, b"") for tag in _ENTITY_TAGS])
+        build = _entities if sum(map(len, raw)) < _MEMORABLE else _entities.__wrapped__
+        return build(raw, self.character_set, with_keys=self._record_type not in ROOT_TYPES)
+
+    def record(self) -> tuple[bytes, tuple[int, ...]]:
+        """Keys of the instance's own record, and which Type 1 keys it lacks."""
+        elements = []
+        missing = []
+        special = b""
+        nested = False
+        get, character_set = self._values.get, self.character_set
+        for tag, vr, kind, is_text, in_functional_groups in _leaf_keys(self._record_type):
+            value = get(tag, b"")
+            if vr == b"SQ":
+                content = self._sequence(tag)
+                if not content and in_functional_groups:
+                    content = self._from_functional_groups(tag)
+                nested = nested or not text.is_plain(content)
+                element = encode(tag, vr, content) if content else b""
+            elif tag == _VERIFICATION_DATE_TIME:
+                element = self._verified()
+            else:
+                element = _fitted(tag, vr, value, character_set) if value else b""
+                if not element and in_functional_groups:
+                    value = self._from_functional_groups(tag)
+                    element = _fitted(tag, vr, value, character_set) if value else b""
+                if is_text and not text.is_plain(value):
+                    special += value
+            if element:
+                elements.append(element)
+            elif kind == "2":
+                elements.append(encode(tag, vr, b""))
+            elif kind == "1":
+                missing.append(tag)
+        blob = _with_character_set(elements, special, character_set, nested=nested)
+        related = fit(RELATED_GENERAL_SOP_CLASS_UID, b"UI", get(_ORIGINAL_SOP_CLASS_UID, b""), b"")
+        if related:
+            blob = encode(RELATED_GENERAL_SOP_CLASS_UID, b"UI", related) + blob
+        return blob, tuple(missing)
+
+    def number(self, tag: int) -> int | None:
+        """An integer, None where there is none."""
+        return _number(fit(tag, b"IS", self._values.get(tag, b""), b""))
+
+    def _sequence(self, tag: int) -> bytes:
+        """The items of a sequence in Explicit VR, with undefined length where they had it."""
+        value = self._values.get(tag)
+        if not value:
+            return b""
+        if not self._found.is_explicit(tag):
+            value = _explicit(value)
+        return _modifiers(value) if tag == _CONTENT_SEQUENCE else value
+
+    def _from_functional_groups(self, tag: int) -> bytes:
+        groups = self._sequence(_SHARED_FUNCTIONAL_GROUPS)
+        inner = _IN_FUNCTIONAL_GROUPS[tag]
+        for item in _elements_of_items(groups):
+            holder = item if not inner else next(_elements_of_items(item.get(inner, b"")), {})
+            return holder.get(tag, b"")
+        return b""
+
+    def _verified(self) -> bytes:
+        """The latest Verification DateTime of the observers (PS3.3 F.5.25)."""
+        if self._values.get(_VERIFICATION_FLAG, b"").strip(b" \0") != b"VERIFIED":
+            return b""
+        observers = _elements_of_items(self._sequence(_VERIFYING_OBSERVER))
+        times = [
+            fit(_VERIFICATION_DATE_TIME, b"DT", observer.get(_VERIFICATION_DATE_TIME, b""), b"")
+            for observer in observers
+        ]
+        latest = max(times, default=b"")
+        return encode(_VERIFICATION_DATE_TIME, b"DT", latest) if latest else b""
+
+
+def _fitted(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
+    """The element for a record, b"" where it would have no value."""
+    if len(value) > 64:
+        return _fit(tag, vr, value, character_set)
+    return _remembered_fit(tag, vr, value, character_set)
+
+
+def _fit(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
+    fitted = fit(tag, vr, value, character_set)
+    return encode(tag, vr, fitted) if fitted else b""
+
+
+_remembered_fit = lru_cache(maxsize=1 << 12)(_fit)
+
+
+@lru_cache(maxsize=256)
+def _entities(raw: tuple[bytes, ...], character_set: bytes, *, with_keys: bool) -> Entities:
+    values = dict(zip(_ENTITY_TAGS, raw, strict=True))
+    fitted = {
+        tag: value
+        for tag, vr, _ in _ENTITY_KEYS
+        if (value := fit(tag, vr, values[tag], character_set))
+    }
+
+    def said(tag: int) -> str:
+        return text.decode(values[tag], character_set)
+
+    def plain(tag: int) -> str:
+        return fitted.get(tag, b"").decode("ascii")
+
+    return Entities(
+        study_instance_uid=uid(values, 0x0020000D),
+        series_instance_uid=uid(values, 0x0020000E),
+        patient_id=said(0x00100020),
+        issuer_of_patient_id=said(_ISSUER),
+        patient_name=said(0x00100010),
+        study_date=plain(_STUDY_DATE),
+        study_time=plain(0x00080030),
+        modality=plain(0x00080060),
+        series_number=_number(fitted.get(0x00200011, b"")),
+        keys=_entity_keys(values, fitted, character_set) if with_keys else b"",
+    )
+
+
+def _entity_keys(values: dict[int, bytes], fitted: dict[int, bytes], character_set: bytes) -> bytes:
+    """Keys of the PATIENT, STUDY and SERIES records that have a value.
+
+    Where there is no Study Date, the first other date of the instance follows with its time,
+    for the STUDY record to be given instead.
+    """
+    vrs = {tag: vr for tag, vr, _ in _ENTITY_KEYS}
+    if _STUDY_DATE not in fitted:
+        for date, time in _FALLBACKS:
+            value = fit(date, b"DA", values[date], b"")
+            if value:
+                vrs |= {date: b"DA", time: b"TM"}
+                fitted = {
+                    **fitted,
+                    date: value,
+                    time: fit(time, b"TM", values[time], b"") or b"000000",
+                }
+                break
+    special = b"".join(v for t, v in fitted.items() if vrs[t] in _TEXTS and not text.is_plain(v))
+    elements = [encode(tag, vrs[tag], fitted[tag]) for tag in sorted(fitted)]
+    return _with_character_set(elements, special, character_set, nested=False)
+
+
+def _with_character_set(
+    elements: list[bytes], special: bytes, character_set: bytes, *, nested: bool
+) -> bytes:
+    """Elements, with Specific Character Set first where `special` texts or sequences need it."""
+    if special or (nested and character_set):
+        if not character_set or (character_set == b"ISO_IR 6" and special):
+            character_set = text.guess(special)
+        return encode(SPECIFIC_CHARACTER_SET, b"CS", character_set) + b"".join(elements)
+    return b"".join(elements)
+
+
+def _number(value: bytes) -> int | None:
+    return int(value) if value else None
+
+
+def _explicit(value: bytes) -> bytes:
+    """Items in Implicit VR as items in Explicit VR."""
+    # A sequence's value alone is not a data set: convert it as the one sequence of one.
+    whole = b"\x08\x00\x40\x11" + len(value).to_bytes(4, "little") + value
+    converted = b"".join(Converter(whole, 0, len(whole), _IMPLICIT).convert())
+    element = next(scan(converted, 0, len(converted), explicit=True))
+    return converted[element.value : element.value + element.length]
+
+
+def _elements_of_items(value: bytes) -> Iterator[dict[int, bytes]]:
+    """The values in each item of a sequence in Explicit VR, by tag."""
+    for start, end in items(value, 0, len(value), explicit=True):
+        yield {
+            element.tag: _value(value, element)
+            for element in scan(value, start, end, explicit=True)
+        }
+
+
+def _value(buffer: bytes, element: Element) -> bytes:
+    value = buffer[element.value : element.value + element.length]
+    # Sequences are all that is asked for here of what UN may hide.
+    return _explicit(value) if element.vr == b"UN" and element.undefined else value
+
+
+def _modifiers(value: bytes) -> bytes:
+    """Of a Content Sequence, the concept modifiers of its root (PS3.3 F.5.25, F.5.26)."""
+    kept = []
+    for start, end in items(value, 0, len(value), explicit=True):
+        for element in scan(value, start, end, explicit=True, stop=_RELATIONSHIP_TYPE + 1):
+            if element.tag == _RELATIONSHIP_TYPE:
+                relationship = value[element.value : element.value + element.length]
+                if relationship.strip(b" \0") == b"HAS CONCEPT MOD":
+                    kept.append(encode_item(value[start:end]))
+    return b"".join(kept)

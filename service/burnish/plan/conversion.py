@@ -1,0 +1,120 @@
+"""Stage: brings instances into a transfer syntax of their profile, once, on all cores."""
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from sqlalchemy.orm import Session
+
+from burnish.db.tables import TranscodedInstance
+from burnish.errors import BurnishError
+from burnish.fileset.transcode import Transcoded, to_explicit_vr_little_endian
+from burnish.spool import Spool
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """One instance to be brought into Explicit VR Little Endian."""
+
+    instance_id: int
+    spool_key: str
+    source_ae_title: str
+
+
+class Conversions:
+    """The conversions under way in this process, in worker processes of its own.
+
+    What cannot be converted is remembered with its reason until `forget`.
+    """
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._workers = os.cpu_count() or 1
+        self._pool: ProcessPoolExecutor | None = None
+        self._running: dict[Future[Transcoded], tuple[Conversion, str]] = {}
+        self.failed: dict[int, str] = {}
+
+    @property
+    def running(self) -> frozenset[int]:
+        """The instances that are being converted."""
+        return frozenset(conversion.instance_id for conversion, _ in self._running.values())
+
+    def start(self, wanted: Iterable[Conversion]) -> None:
+        """Starts conversions, in the order given, as far as workers are free."""
+        running = self.running
+        for conversion in wanted:
+            if len(self._running) >= 2 * self._workers:
+                return
+            if conversion.instance_id in running or conversion.instance_id in self.failed:
+                continue
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self._workers, mp_context=multiprocessing.get_context("forkserver")
+                )
+            key = self._spool.new_key()
+            future = self._pool.submit(
+                _convert,
+                self._spool.path(conversion.spool_key),
+                self._spool.arriving(key),
+                conversion.source_ae_title,
+            )
+            self._running[future] = (conversion, key)
+
+    def wait(self, seconds: float) -> bool:
+        """Waits until one has ended; whether any had."""
+        return bool(self._running) and bool(
+            wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED).done
+        )
+
+    def collect(self) -> list[TranscodedInstance]:
+        """The rows of those that have ended well; their files are published."""
+        rows = []
+        for future in [future for future in self._running if future.done()]:
+            conversion, key = self._running.pop(future)
+            try:
+                made = future.result()
+            except BrokenProcessPool:
+                self._pool = None
+                self.failed[conversion.instance_id] = "the decoder crashed"
+            except (BurnishError, OSError, MemoryError) as error:
+                self._spool.remove(key)
+                self.failed[conversion.instance_id] = f"{type(error).__name__}: {error}"
+            else:
+                rows.append(
+                    TranscodedInstance(
+                        instance_id=conversion.instance_id,
+                        transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
+                        spool_key=key,
+                        size=made.size,
+                        data_set_offset=made.data_set_offset,
+                        sha256=made.sha256,
+                    )
+                )
+        if rows:
+            self._spool.publish([row.spool_key for row in rows])
+        return rows
+
+    def forget(self, instance_ids: Iterable[int]) -> dict[int, str]:
+        """The reasons of those that failed, which may then be tried again."""
+        return {i: self.failed.pop(i) for i in instance_ids if i in self.failed}
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _convert(source: Path, target: Path, source_ae_title: str) -> Transcoded:
+    return to_explicit_vr_little_endian(source, target, source_ae_title=source_ae_title)
+
+
+def record(session: Session, rows: Sequence[TranscodedInstance]) -> None:
+    """Keeps what was converted for all copies, volumes and retries."""
+    session.add_all(rows)

@@ -1,0 +1,117 @@
+"""Stage: puts instances in directory order: patients, studies, series, instances."""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from burnish.artifacts import InstanceHeader
+from burnish.directory_records import ROOT_TYPES, group_patients
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An instance to be put on media, as it will be there.
+
+    `size` is that of its file in bytes; the lengths are those of the directory records it would
+    bring along, in bytes. `transcoded_instance_id` is None where it goes there as received.
+    """
+
+    instance_id: int
+    transcoded_instance_id: int | None
+    header: InstanceHeader
+    transfer_syntax_uid: str
+    size: int
+    patient_length: int
+    study_length: int
+    series_length: int
+    record_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Instances that belong together, in order, with the keys of the directories they lie in.
+
+    `claims` are what a File-set may hold for one owner only (PS3.3 F.5.1 to F.5.3): a Patient ID
+    for one patient, a Study Instance UID for one patient, a Series Instance UID for one study.
+    The keys are None for instances of the Root Directory Entity, which belong to no patient.
+    """
+
+    patient: Hashable
+    study: Hashable
+    series: Hashable
+    candidates: tuple[Candidate, ...]
+    claims: tuple[tuple[Hashable, Hashable], ...] = ()
+
+
+def group(candidates: Sequence[Candidate]) -> list[Series]:
+    """All the series in directory order: patients by ID and name, studies by date, series and
+    instances by number; UIDs decide where numbers do not. Root-level instances come last."""
+    root = [c for c in candidates if c.header.directory_record_type in ROOT_TYPES]
+    filed = [c for c in candidates if c.header.directory_record_type not in ROOT_TYPES]
+    patients = _patients(filed)
+    members: dict[tuple[Hashable, str, str], list[Candidate]] = {}
+    for candidate, patient in zip(filed, patients, strict=True):
+        header = candidate.header
+        key = (patient, header.study_instance_uid, header.series_instance_uid)
+        members.setdefault(key, []).append(candidate)
+    groups = [_series(key, sorted(found, key=_instance_order)) for key, found in members.items()]
+    ordered = _order(groups)
+    if root:
+        ordered.append(Series(None, None, None, tuple(sorted(root, key=_instance_order))))
+    return ordered
+
+
+def _patients(candidates: Iterable[Candidate]) -> list[Hashable]:
+    """Each candidate's patient; without Patient ID, one patient for each study and name."""
+    headers = [candidate.header for candidate in candidates]
+    numbers = group_patients(
+        (header.patient_id, header.issuer_of_patient_id, header.patient_name) for header in headers
+    )
+    return [
+        number if header.patient_id else (number, header.study_instance_uid)
+        for number, header in zip(numbers, headers, strict=True)
+    ]
+
+
+def _series(key: tuple[Hashable, str, str], candidates: Sequence[Candidate]) -> Series:
+    patient, study, series = key
+    identifiers = {candidate.header.patient_id for candidate in candidates} - {""}
+    claims: list[tuple[Hashable, Hashable]] = [
+        *((("Patient ID", identifier), patient) for identifier in sorted(identifiers)),
+        (("Study Instance UID", study), patient),
+        (("Series Instance UID", series), (patient, study)),
+    ]
+    return Series(patient, study, series, tuple(candidates), tuple(claims))
+
+
+def _order(groups: list[Series]) -> list[Series]:
+    """A patient's place is that of its least header, and so for studies, so none is torn apart."""
+    places: dict[Hashable, tuple[str, ...]] = {}
+    for group_ in groups:
+        header = group_.candidates[0].header
+        for key, place in (
+            (group_.patient, (header.patient_id, header.patient_name, header.study_instance_uid)),
+            (
+                (group_.patient, group_.study),
+                (header.study_date, header.study_time, header.study_instance_uid),
+            ),
+        ):
+            places[key] = min(places.get(key, place), place)
+    return sorted(
+        groups,
+        key=lambda g: (
+            places[g.patient],
+            places[g.patient, g.study],
+            _number(g.candidates[0].header.series_number),
+            str(g.series),
+        ),
+    )
+
+
+def _instance_order(candidate: Candidate) -> tuple[int, str]:
+    header = candidate.header
+    return _number(header.instance_number), header.sop_instance_uid
+
+
+def _number(value: int | None) -> int:
+    """What has no number comes after what has one."""
+    return 1 << 62 if value is None else value

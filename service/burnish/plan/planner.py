@@ -1,0 +1,310 @@
+"""Stage: turns a PENDING request into File-sets that each fit one volume, and their pieces."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from threading import Event
+
+import structlog
+from sqlalchemy import exists, insert, select
+from sqlalchemy.orm import Session
+
+from burnish.db.history import fail, note
+from burnish.db.queue import by_priority
+from burnish.db.session import Database
+from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
+from burnish.errors import Conflict
+from burnish.media import SECTOR
+from burnish.plan import packing, profile_choice
+from burnish.plan.conversion import Conversion, Conversions, record
+from burnish.plan.grouping import Series, group
+from burnish.plan.profile_choice import Choice
+from burnish.plan.volumes import Volume, fixed_part, lay_out
+from burnish.plan.wanted import Failures, Wanted, load
+from burnish.settings import Settings
+from burnish.spool import Spool
+from burnish.vocabulary import (
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    FailureReason,
+    PieceState,
+    YesNo,
+    new_uid,
+)
+
+log = structlog.get_logger(__name__)
+
+_NO_PROFILE_DOES = "no Application Profile of this service holds every instance"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why a request cannot be planned."""
+
+    info: ExecutionStatusInfo
+    why: str
+    failures: Failures
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    choice: Choice
+    volumes: list[Volume]
+
+
+class Planner:
+    """Plans what is admitted, by priority; conversions go on beside it."""
+
+    def __init__(self, settings: Settings, database: Database, spool: Spool) -> None:
+        self._settings = settings
+        self._database = database
+        self._conversions = Conversions(spool)
+        self.stopping = Event()
+
+    def tick(self) -> None:
+        """Plans all that can be planned; returns when nothing is left to do or to wait for."""
+        while not self.stopping.is_set():
+            self._collect()
+            for request_id in self._admitted():
+                self._plan(request_id)
+            if not self._conversions.running:
+                return
+            self._conversions.wait(0.25)
+
+    def close(self) -> None:
+        self._conversions.close()
+
+    def _collect(self) -> None:
+        rows = self._conversions.collect()
+        if rows:
+            with self._database.writing() as session:
+                record(session, rows)
+
+    def _admitted(self) -> Sequence[int]:
+        with self._database.reading() as session:
+            return session.scalars(
+                select(MediaCreationRequest.id)
+                .where(
+                    MediaCreationRequest.execution_status == ExecutionStatus.PENDING,
+                    MediaCreationRequest.admitted_at.is_not(None),
+                    ~exists().where(FileSet.request_id == MediaCreationRequest.id),
+                )
+                .order_by(*by_priority())
+            ).all()
+
+    def _plan(self, request_id: int) -> None:
+        with self._database.reading() as session:
+            request = session.get(MediaCreationRequest, request_id)
+            if request is None:
+                return
+            wanted = load(session, request_id)
+            split = request.allow_media_splitting == YesNo.YES
+        decision = self._decide(wanted, split=split)
+        if decision is None:
+            return
+        with self._database.writing() as session:
+            request = session.get(MediaCreationRequest, request_id)
+            if request is None or request.execution_status is not ExecutionStatus.PENDING:
+                return
+            if isinstance(decision, _Refusal):
+                _refuse(session, request, decision)
+            else:
+                _record(session, self._settings.request.file_set_id_prefix, request, decision)
+
+    def _decide(self, wanted: Sequence[Wanted], *, split: bool) -> _Plan | _Refusal | None:
+        """The plan, the reason against one, or None while conversions are under way."""
+        requested = [one.profile for one in wanted]
+        devices = self._settings.devices
+        if unsupported := profile_choice.unsupported(requested, devices):
+            return _Refusal(
+                ExecutionStatusInfo.NOT_SUPPORTED,
+                "a profile is not supported by this service or its devices",
+                Failures({wanted[position]: reason for position, reason in unsupported.items()}),
+            )
+        choices = profile_choice.choices(requested, devices)
+        if not choices:
+            reason = FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT
+            return _Refusal(
+                ExecutionStatusInfo.INST_AP_CONFLICT,
+                "the requested profiles have no medium in common",
+                Failures(dict.fromkeys(wanted, reason)),
+            )
+        refusal: _Refusal | None = None
+        for choice in choices:
+            last = choice is choices[-1]
+            if not last and sum(one.size for one in wanted) > choice.capacity:
+                continue
+            tried = self._try(wanted, choice, split=split and _splits(choice, choices))
+            if not isinstance(tried, _Refusal):
+                return tried
+            refusal = tried
+        return refusal
+
+    def _try(
+        self, wanted: Sequence[Wanted], choice: Choice, *, split: bool
+    ) -> "_Plan | _Refusal | None":
+        unfit = Failures(dict(_unfit(wanted, choice)))
+        if unfit:
+            return _Refusal(unfit.info(), "instances that the profile does not permit", unfit)
+        convert = [
+            one
+            for one, profile in zip(wanted, choice.profiles, strict=True)
+            if one.needs_conversion(profile)
+        ]
+        waiting = [one for one in convert if one.transcoded_size is None]
+        broken = self._conversions.forget(one.instance_id for one in waiting)
+        if broken:
+            failed = [one for one in waiting if one.instance_id in broken]
+            return _Refusal(
+                ExecutionStatusInfo.PROC_FAILURE,
+                f"cannot be brought into the profile: {next(iter(broken.values()))}",
+                Failures(dict.fromkeys(failed, FailureReason.PROCESSING_FAILURE)),
+            )
+        if waiting:
+            self._conversions.start(
+                Conversion(one.instance_id, one.spool_key, one.calling_ae_title) for one in waiting
+            )
+            return None
+        pairs = zip(wanted, choice.profiles, strict=True)
+        series = group([one.candidate(profile) for one, profile in pairs])
+        return _pack(wanted, series, choice, split=split)
+
+
+def _splits(choice: Choice, choices: Sequence[Choice]) -> bool:
+    """Of several ways only the last may take several volumes; of the media of one profile the
+    smallest may, since a site that has no larger blanks ready must not wait for one."""
+    return choice.profiles == choices[-1].profiles
+
+
+def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, FailureReason]]:
+    for one, profile in zip(wanted, choice.profiles, strict=True):
+        if not one.header.directory_record_type:
+            yield one, FailureReason.SOP_CLASS_NOT_SUPPORTED
+        elif one.needs_conversion(profile) and not one.can_be_converted():
+            yield one, FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
+
+
+def _pack(
+    wanted: Sequence[Wanted],
+    series: Sequence[Series],
+    choice: Choice,
+    *,
+    split: bool,
+) -> _Plan | _Refusal:
+    fixed = fixed_part(choice.capacity)
+    if packing.single(series, fixed) and (volumes := _fitting([list(series)], choice)):
+        return _Plan(choice, volumes)
+    by_id = {one.instance_id: one for one in wanted}
+    too_large = [by_id[c.instance_id] for c in packing.oversized(series, fixed)]
+    if too_large:
+        return _Refusal(
+            ExecutionStatusInfo.INST_OVERSIZED,
+            f"{len(too_large)} instances are larger than the medium {choice.medium}",
+            Failures(dict.fromkeys(too_large, FailureReason.INSTANCE_SIZE_EXCEEDED)),
+            "ask for a profile of a larger medium",
+        )
+    if not split:
+        return _Refusal(
+            ExecutionStatusInfo.SET_OVERSIZED,
+            f"one volume {choice.medium} cannot hold the set, and it may not be split",
+            Failures({}),
+            "allow splitting, or ask for a profile of a larger medium",
+        )
+    while True:
+        volumes = _fitting(packing.pack(series, fixed), choice)
+        if volumes:
+            return _Plan(choice, volumes)
+        fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
+
+
+def _fitting(groups: Sequence[Sequence[Series]], choice: Choice) -> list[Volume]:
+    """The volumes laid out, or none where one is larger than its medium.
+
+    Packing adds up what each instance brings along; a patient's, study's or series' record can
+    come out a few bytes longer where its instances have different keys.
+    """
+    volumes = [lay_out(group_) for group_ in groups]
+    fit = all(volume.largest_size() <= choice.capacity for volume in volumes)
+    return volumes if fit else []
+
+
+def _refuse(session: Session, request: MediaCreationRequest, refusal: _Refusal) -> None:
+    log.info("request refused", request_id=request.id, info=refusal.info, why=refusal.why)
+    fail(
+        session,
+        request,
+        refusal.info,
+        why=refusal.why,
+        remedy=refusal.remedy,
+        failures=[
+            FailedInstance(
+                ordinal=ordinal,
+                referenced_sop_class_uid=one.header.sop_class_uid,
+                referenced_sop_instance_uid=one.header.sop_instance_uid,
+                requested_media_application_profile=one.profile,
+                failure_reason=reason,
+            )
+            for ordinal, (one, reason) in enumerate(refusal.failures.reasons.items())
+        ],
+    )
+
+
+def _record(session: Session, prefix: str, request: MediaCreationRequest, plan: _Plan) -> None:
+    """Writes the File-sets, their entries and their pieces: from here on writers see them."""
+    count = len(plan.volumes)
+    now = datetime.now(UTC)
+    for number, volume in enumerate(plan.volumes, start=1):
+        own = request.storage_media_file_set_uid if number == 1 else ""
+        file_set = FileSet(
+            request_id=request.id,
+            file_set_id=_file_set_id(prefix, request, number, count),
+            file_set_uid=own or new_uid(),
+            volume_number=number,
+            volume_count=count,
+            media_application_profile=plan.choice.label,
+            medium=plan.choice.medium,
+            capacity=plan.choice.capacity,
+            predicted_size=0,
+            instances=len(volume.files),
+            planned_at=now,
+        )
+        file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
+        if file_set.predicted_size > plan.choice.capacity:
+            raise Conflict("a planned volume is larger than its medium")
+        session.add(file_set)
+        session.flush()
+        session.execute(
+            insert(FileSetEntry),
+            [
+                {
+                    "file_set_id": file_set.id,
+                    "ordinal": ordinal,
+                    "instance_id": file.candidate.instance_id,
+                    "transcoded_instance_id": file.candidate.transcoded_instance_id,
+                    "referenced_file_id": file.file_id,
+                }
+                for ordinal, file in enumerate(volume.files)
+            ],
+        )
+        for copy_number in range(1, request.number_of_copies + 1):
+            session.add(
+                Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)
+            )
+    note(
+        session,
+        request.id,
+        "PLANNED",
+        f"{plan.choice.label} on {count} x {plan.choice.medium}, {request.number_of_copies} copies",
+    )
+
+
+def _file_set_id(prefix: str, request: MediaCreationRequest, number: int, count: int) -> str:
+    """PS3.4 S.3.2.1.1.1: the SCU's own, a prefix where the set is split; else one of ours."""
+    given = request.storage_media_file_set_id
+    if given:
+        suffix = f"_{number}"
+        return given if count == 1 else given[: 16 - len(suffix)] + suffix
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    volume = digits[number // 36 % 36] + digits[number % 36]
+    return f"{prefix}_{request.id % 1_000_000:06d}{volume}"

@@ -1,0 +1,64 @@
+"""Stage: which Application Profile and medium a request gets (pure)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from burnish.media import MEDIA, PROFILES, ApplicationProfile
+from burnish.settings import Device
+from burnish.vocabulary import FailureReason
+
+#: DESIGN: where nobody asked for a profile, the first of these that holds the set on one volume;
+#: the last one also if it takes several.
+_DEFAULTS = ("STD-GEN-CD", "STD-GEN-DVD-JPEG")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A way to make the media: a medium and its bytes, and a profile for each reference."""
+
+    medium: str
+    capacity: int
+    profiles: tuple[ApplicationProfile, ...]
+
+    @property
+    def label(self) -> str:
+        """The profiles of the File-set, most of them first only in name."""
+        return "+".join(sorted({profile.label for profile in self.profiles}))[:64]
+
+
+def unsupported(requested: Sequence[str], devices: Iterable[Device]) -> dict[int, FailureReason]:
+    """The references whose profile this service or its devices do not have, by position."""
+    media = {name for device in devices for name in device.media}
+    return {
+        position: FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED
+        for position, label in enumerate(requested)
+        if label and (label not in PROFILES or not media & set(PROFILES[label].media))
+    }
+
+
+def choices(requested: Sequence[str], devices: Sequence[Device]) -> list[Choice]:
+    """What may be tried, best first; none where the profiles exclude one another (0201H).
+
+    A reference without a profile takes that of the others; where none has one, the defaults.
+    """
+    labels = sorted({label for label in requested if label})
+    if labels:
+        fallback = PROFILES[labels[0]]
+        profiles = tuple(PROFILES[label] if label else fallback for label in requested)
+        return _on_media(profiles, devices)
+    return [
+        choice
+        for label in _DEFAULTS
+        for choice in _on_media((PROFILES[label],) * len(requested), devices)
+    ]
+
+
+def _on_media(profiles: tuple[ApplicationProfile, ...], devices: Sequence[Device]) -> list[Choice]:
+    """The smallest first, of the media that all the profiles have and a device can write."""
+    common = set.intersection(*(set(profile.media) for profile in set(profiles)))
+    found = []
+    for name in sorted(common, key=lambda name: MEDIA[name].capacity):
+        capacities = [device.capacity_of(name) for device in devices if name in device.media]
+        if capacities:
+            found.append(Choice(name, max(capacities), profiles))
+    return found

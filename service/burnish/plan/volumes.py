@@ -1,0 +1,77 @@
+"""Stage: lays one volume out: a File ID for each instance, and the volume's size to the byte."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from burnish.artifacts import DirectoryEntry
+from burnish.fileset import descriptor, dicomdir, file_ids
+from burnish.image import layout
+from burnish.plan.footprint import Fixed
+from burnish.plan.grouping import Candidate, Series
+from burnish.vocabulary import MAXIMUM_UID_LENGTH
+
+#: A File-set ID has 16 characters at most (PS3.10 8.1); ours have as many.
+_FILE_SET_ID = "0" * 16
+_FILE_SET_UID = "1." + "1" * (MAXIMUM_UID_LENGTH - 2)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFile:
+    """One instance with its File ID."""
+
+    file_id: str
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """One volume's instances in directory order."""
+
+    files: tuple[PlannedFile, ...]
+
+    def size(self, file_set_id: str, file_set_uid: str) -> int:
+        """The bytes of the volume's image."""
+        entries = [
+            DirectoryEntry(file.file_id, file.candidate.header, file.candidate.transfer_syntax_uid)
+            for file in self.files
+        ]
+        directory = dicomdir.size(entries, file_set_id=file_set_id, file_set_uid=file_set_uid)
+        readme = descriptor.readme(file_set_id, len(self.files))
+        return layout.size(
+            [
+                ("DICOMDIR", directory),
+                (descriptor.NAME, len(readme)),
+                *((file.file_id, file.candidate.size) for file in self.files),
+            ]
+        )
+
+    def largest_size(self) -> int:
+        """Its bytes with the longest File-set ID and UID there can be."""
+        return self.size(_FILE_SET_ID, _FILE_SET_UID)
+
+
+def fixed_part(capacity: int) -> Fixed:
+    """What every volume has, at its longest."""
+    readme = descriptor.readme(_FILE_SET_ID, 999_999)
+    return Fixed(
+        capacity,
+        dicomdir.base_length(_FILE_SET_ID, _FILE_SET_UID),
+        ((layout.file_identifier(descriptor.NAME), len(readme)),),
+    )
+
+
+def lay_out(series: Sequence[Series]) -> Volume:
+    """Gives every instance of a volume its File ID, in directory order."""
+    ordered = [(one, candidate) for one in series for candidate in one.candidates]
+    names = file_ids.assign(
+        (None, None, None)
+        if one.patient is None
+        else (one.patient, (one.patient, one.study), (one.patient, one.study, one.series))
+        for one, _ in ordered
+    )
+    return Volume(
+        tuple(
+            PlannedFile(name, candidate)
+            for (_, candidate), name in zip(ordered, names, strict=True)
+        )
+    )

@@ -1,0 +1,114 @@
+"""Stage: the instances that a request wants on media, as their rows describe them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from burnish.artifacts import InstanceHeader
+from burnish.db import headers
+from burnish.db.tables import Instance, ReferencedInstance, TranscodedInstance
+from burnish.fileset import dicomdir, transcode
+from burnish.media import ApplicationProfile
+from burnish.plan.grouping import Candidate
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatusInfo, FailureReason
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """One referenced instance, and what was made of it in Explicit VR Little Endian, if it was."""
+
+    instance_id: int
+    header: InstanceHeader
+    profile: str
+    transfer_syntax_uid: str
+    size: int
+    spool_key: str
+    calling_ae_title: str
+    transcoded_instance_id: int | None
+    transcoded_size: int | None
+
+    def needs_conversion(self, profile: ApplicationProfile) -> bool:
+        return self.transfer_syntax_uid not in profile.transfer_syntaxes
+
+    def can_be_converted(self) -> bool:
+        return bool(transcode.decodable(self.transfer_syntax_uid))
+
+    def candidate(self, profile: ApplicationProfile) -> Candidate:
+        """The instance as it will be on the medium; what it needs for that must have been made."""
+        transfer_syntax, size, made = self.transfer_syntax_uid, self.size, None
+        if self.needs_conversion(profile):
+            assert self.transcoded_size is not None  # noqa: S101
+            transfer_syntax, size = EXPLICIT_VR_LITTLE_ENDIAN, self.transcoded_size
+            made = self.transcoded_instance_id
+        lengths = dicomdir.record_lengths(self.header, transfer_syntax)
+        return Candidate(
+            instance_id=self.instance_id,
+            transcoded_instance_id=made,
+            header=self.header,
+            transfer_syntax_uid=transfer_syntax,
+            size=size,
+            patient_length=lengths.patient,
+            study_length=lengths.study,
+            series_length=lengths.series,
+            record_length=lengths.instance,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The instances for which a request fails, and why each."""
+
+    reasons: Mapping[Wanted, FailureReason]
+
+    def __bool__(self) -> bool:
+        return bool(self.reasons)
+
+    def info(self) -> ExecutionStatusInfo:
+        """NOT_SUPPORTED where a SOP Class is not supported, else a conflict with the profile."""
+        if FailureReason.SOP_CLASS_NOT_SUPPORTED in self.reasons.values():
+            return ExecutionStatusInfo.NOT_SUPPORTED
+        return ExecutionStatusInfo.INST_AP_CONFLICT
+
+
+def load(session: Session, request_id: int) -> list[Wanted]:
+    """What a request wants, in the order of its references."""
+    rows = session.execute(
+        select(
+            *headers.COLUMNS,
+            Instance.id,
+            Instance.transfer_syntax_uid,
+            Instance.size,
+            Instance.spool_key,
+            Instance.calling_ae_title,
+            ReferencedInstance.requested_media_application_profile.label("profile"),
+            TranscodedInstance.id.label("transcoded_instance_id"),
+            TranscodedInstance.size.label("transcoded_size"),
+        )
+        .join(
+            ReferencedInstance,
+            ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+        )
+        .outerjoin(
+            TranscodedInstance,
+            (TranscodedInstance.instance_id == Instance.id)
+            & (TranscodedInstance.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN),
+        )
+        .where(ReferencedInstance.request_id == request_id, Instance.released_at.is_(None))
+        .order_by(ReferencedInstance.ordinal)
+    )
+    return [
+        Wanted(
+            row.id,
+            headers.from_row(row),
+            row.profile,
+            row.transfer_syntax_uid,
+            row.size,
+            row.spool_key,
+            row.calling_ae_title,
+            row.transcoded_instance_id,
+            row.transcoded_size,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,272 @@
+"""Stage: receives one instance, durably or not at all.
+
+An `Incoming` takes the data set's bytes as they pass, undecoded. `Receiver.accept` returns only
+when its file and its row are safe; instances that arrive together are made safe together.
+"""
+
+import hashlib
+import os
+import queue
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from burnish.artifacts import InstanceHeader
+from burnish.db import headers
+from burnish.db.session import Database
+from burnish.db.tables import Instance
+from burnish.directory_records import ROOT_TYPES
+from burnish.errors import BurnishError, InvalidUID, Mismatch, OtherContent, OutOfResources
+from burnish.fileset import file_meta, header
+from burnish.spool import Spool
+from burnish.vocabulary import is_tolerable_uid
+
+#: Bytes of the data set that are kept for the header index; the rest only passes.
+_HEAD = 64 * 1024
+#: The largest group that is made durable at once.
+_GROUP = 256
+
+
+class Incoming:
+    """One instance that is arriving: a spool file, a running SHA-256, and the first bytes."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+    ) -> None:
+        self.sop_class_uid = sop_class_uid
+        self.sop_instance_uid = sop_instance_uid
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self.calling_ae_title = calling_ae_title
+        self.called_ae_title = called_ae_title
+        self.key = spool.new_key()
+        self.size = 0
+        self._path = spool.arriving(self.key)
+        self._sha256 = hashlib.sha256()
+        self._head = bytearray()
+        self._meta: bytes = file_meta.encode(
+            sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae_title
+        )
+        self.data_set_offset = len(self._meta)
+        try:
+            self._descriptor = os.open(
+                self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640
+            )
+            os.write(self._descriptor, self._meta)
+        except OSError as error:
+            self._path.unlink(missing_ok=True)
+            raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
+
+    def write(self, data: memoryview) -> None:
+        """Takes the next bytes of the data set."""
+        self._sha256.update(data)
+        if len(self._head) < _HEAD:
+            self._head += data[: _HEAD - len(self._head)]
+        self.size += len(data)
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+        except OSError as error:
+            raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
+
+    def finish(self) -> tuple[InstanceHeader, bytes]:
+        """Its header and SHA-256, when all bytes are here."""
+        self._close()
+        found = header.index(bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set)
+        return found, self._sha256.digest()
+
+    def abandon(self) -> None:
+        """Leaves nothing behind."""
+        self._close()
+        self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _data_set(self) -> BinaryIO:
+        file = self._path.open("rb")
+        file.seek(self.data_set_offset)
+        return file
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    """An instance that waits to be made durable, and what came of it."""
+
+    key: str
+    row: dict[str, Any]
+    done: threading.Event = field(default_factory=threading.Event)
+    error: BurnishError | None = None
+
+
+class Receiver:
+    """The receive path of one process."""
+
+    def __init__(self, database: Database, spool: Spool) -> None:
+        self._database = database
+        self._spool = spool
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._committer = threading.Thread(target=self._commit_groups, name="committer")
+        self._committer.start()
+
+    def open(self, **identity: str) -> Incoming:
+        """Begins an instance; the keywords are those of Incoming.
+
+        Raises InvalidUID (PS3.5 9.1) and OutOfResources (above high water, disk full).
+        """
+        for keyword in ("sop_class_uid", "sop_instance_uid"):
+            if not is_tolerable_uid(identity[keyword]):
+                raise InvalidUID(f"{keyword} is not a UID")
+        self._spool.check_room()
+        return Incoming(self._spool, **identity)
+
+    def accept(self, incoming: Incoming) -> None:
+        """Returns when the instance is safe: its file and its row durable, in that order.
+
+        Raises Unreadable, Mismatch, OtherContent, OutOfResources; then nothing of it is left.
+        """
+        try:
+            found, sha256 = incoming.finish()
+            _check_identity(incoming, found)
+        except BurnishError:
+            incoming.abandon()
+            raise
+        waiting = _Waiting(incoming.key, _row(incoming, found, sha256))
+        self._waiting.put(waiting)
+        waiting.done.wait()
+        if waiting.error is not None:
+            raise waiting.error
+
+    def close(self) -> None:
+        """Ends after what waits has been made durable."""
+        self._waiting.put(None)
+        self._committer.join()
+
+    def _commit_groups(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            group = [first]
+            while len(group) < _GROUP and not self._waiting.empty():
+                further = self._waiting.get()
+                if further is None:
+                    self._waiting.put(None)
+                    break
+                group.append(further)
+            self._commit(group)
+
+    def _commit(self, group: list[_Waiting]) -> None:
+        """Files first, then rows, then the answers."""
+        try:
+            self._spool.publish([waiting.key for waiting in group])
+            with self._database.connection() as connection:
+                unwanted = self._insert(connection, group)
+        except (OSError, SQLAlchemyError, OutOfResources) as error:
+            # The files stay: whether the rows were committed is not known, and retain removes
+            # what has no row.
+            for waiting in group:
+                waiting.error = OutOfResources(f"not stored: {type(error).__name__}")
+            unwanted = []
+        for waiting in group:
+            waiting.done.set()
+        for key in unwanted:
+            self._spool.remove(key)
+
+    def _insert(self, connection: Connection, group: Sequence[_Waiting]) -> list[str]:
+        """Inserts the rows; returns the keys of files that no row needs.
+
+        The same content again is a success and no second row (its file replaces a lost one);
+        other content under the same SOP Instance UID is refused.
+        """
+        uids = [waiting.row["sop_instance_uid"] for waiting in group]
+        known: dict[str, Any] = {
+            row.sop_instance_uid: row._mapping
+            for row in connection.execute(
+                select(
+                    Instance.sop_instance_uid,
+                    Instance.sha256,
+                    Instance.spool_key,
+                    Instance.transfer_syntax_uid,
+                    Instance.sop_class_uid,
+                    Instance.size,
+                ).where(Instance.sop_instance_uid.in_(uids), Instance.released_at.is_(None))
+            )
+        }
+        rows, unwanted = [], []
+        for waiting in group:
+            row, before = waiting.row, known.get(waiting.row["sop_instance_uid"])
+            if before is None:
+                rows.append(row)
+                known[row["sop_instance_uid"]] = row
+                continue
+            if not _same_content(before, row):
+                waiting.error = OtherContent("SOP Instance UID is stored with other content")
+            elif not self._is_whole(before):
+                connection.execute(
+                    update(Instance)
+                    .where(Instance.spool_key == before["spool_key"])
+                    .values(
+                        spool_key=row["spool_key"],
+                        size=row["size"],
+                        data_set_offset=row["data_set_offset"],
+                    )
+                )
+                continue
+            unwanted.append(waiting.key)
+        if rows:
+            connection.execute(insert(Instance), rows)
+        return unwanted
+
+    def _is_whole(self, row: Any) -> bool:
+        try:
+            return bool(self._spool.path(row["spool_key"]).stat().st_size == row["size"])
+        except FileNotFoundError:
+            return False
+
+
+def _same_content(before: Any, row: dict[str, Any]) -> bool:
+    return all(
+        before[name] == row[name] for name in ("sha256", "transfer_syntax_uid", "sop_class_uid")
+    )
+
+
+def _check_identity(incoming: Incoming, found: InstanceHeader) -> None:
+    """PS3.4 B.2.3, A9xx: the data set is what the command says, and can be filed."""
+    if found.sop_class_uid != incoming.sop_class_uid:
+        raise Mismatch("SOP Class UID of the data set is not that of the command")
+    if found.sop_instance_uid != incoming.sop_instance_uid:
+        raise Mismatch("SOP Instance UID of the data set is not that of the command")
+    if found.study_instance_uid or found.series_instance_uid or not _is_root_level(found):
+        for keyword in ("study_instance_uid", "series_instance_uid"):
+            if not is_tolerable_uid(getattr(found, keyword)):
+                raise Mismatch(f"{keyword} of the data set is missing or not a UID")
+
+
+def _is_root_level(found: InstanceHeader) -> bool:
+    return found.directory_record_type in ROOT_TYPES
+
+
+def _row(incoming: Incoming, found: InstanceHeader, sha256: bytes) -> dict[str, Any]:
+    return {
+        **headers.to_columns(found),
+        "transfer_syntax_uid": incoming.transfer_syntax_uid,
+        "spool_key": incoming.key,
+        "size": incoming.data_set_offset + incoming.size,
+        "data_set_offset": incoming.data_set_offset,
+        "sha256": sha256,
+        "calling_ae_title": incoming.calling_ae_title,
+        "called_ae_title": incoming.called_ae_title,
+        "received_at": datetime.now(UTC),
+        "released_at": None,
+    }

@@ -1,0 +1,93 @@
+"""Stage: admits an initiated request once its instances are here, or fails it with the reason."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from burnish.db.history import fail, note
+from burnish.db.tables import FailedInstance, Instance, MediaCreationRequest, ReferencedInstance
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
+
+
+def waiting(session: Session) -> Sequence[int]:
+    """The requests that are PENDING and not yet admitted, oldest first."""
+    return session.scalars(
+        select(MediaCreationRequest.id)
+        .where(
+            MediaCreationRequest.execution_status == ExecutionStatus.PENDING,
+            MediaCreationRequest.admitted_at.is_(None),
+        )
+        .order_by(MediaCreationRequest.initiated_at)
+    ).all()
+
+
+def examine(session: Session, request_id: int, wait_for_instances: timedelta) -> bool:
+    """Looks at one waiting request; True when it was admitted or failed, False while it waits.
+
+    DUPL_REF_INST, INST_AP_CONFLICT (0119H) and NO_INSTANCE (0112H) are found here.
+    """
+    request = session.get_one(MediaCreationRequest, request_id)
+    if request.execution_status is not ExecutionStatus.PENDING or request.admitted_at:
+        return True
+    counts = Counter(item.referenced_sop_instance_uid for item in request.references)
+    if len(counts) < len(request.references):
+        fail(
+            session,
+            request,
+            ExecutionStatusInfo.DUPL_REF_INST,
+            why=f"{len(request.references) - len(counts)} references are given more than once",
+        )
+        return True
+    stored = _stored_classes(session, request_id)
+    missing = [i for i in request.references if i.referenced_sop_instance_uid not in stored]
+    now = datetime.now(UTC)
+    if missing and now < (request.initiated_at or now) + wait_for_instances:
+        return False
+    conflicts = [
+        item
+        for item in request.references
+        if stored.get(item.referenced_sop_instance_uid, item.referenced_sop_class_uid)
+        != item.referenced_sop_class_uid
+    ]
+    if not missing and not conflicts:
+        request.admitted_at = now
+        note(session, request.id, "ADMITTED", f"all {len(request.references)} instances are here")
+        return True
+    failures = [
+        *((item, FailureReason.NO_SUCH_OBJECT_INSTANCE) for item in missing),
+        *((item, FailureReason.CLASS_INSTANCE_CONFLICT) for item in conflicts),
+    ]
+    fail(
+        session,
+        request,
+        ExecutionStatusInfo.NO_INSTANCE if missing else ExecutionStatusInfo.INST_AP_CONFLICT,
+        why=f"{len(missing)} instances are not here, {len(conflicts)} are of another SOP Class",
+        failures=[_failed(number, *failure) for number, failure in enumerate(failures)],
+        remedy="send the missing instances, then ask again or `burnish request retry`",
+    )
+    return True
+
+
+def _stored_classes(session: Session, request_id: int) -> dict[str, str]:
+    rows = session.execute(
+        select(Instance.sop_instance_uid, Instance.sop_class_uid)
+        .join(
+            ReferencedInstance,
+            ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+        )
+        .where(ReferencedInstance.request_id == request_id, Instance.released_at.is_(None))
+    )
+    return {row.sop_instance_uid: row.sop_class_uid for row in rows}
+
+
+def _failed(ordinal: int, item: ReferencedInstance, reason: FailureReason) -> FailedInstance:
+    return FailedInstance(
+        ordinal=ordinal,
+        referenced_sop_class_uid=item.referenced_sop_class_uid,
+        referenced_sop_instance_uid=item.referenced_sop_instance_uid,
+        requested_media_application_profile=item.requested_media_application_profile,
+        failure_reason=reason,
+    )

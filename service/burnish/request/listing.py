@@ -1,0 +1,270 @@
+"""Stage: what people ask to see of requests and instances, as frozen values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from burnish.db.naming import short_id
+from burnish.db.tables import (
+    Event,
+    FileSet,
+    Instance,
+    MediaCreationRequest,
+    Piece,
+    ReferencedInstance,
+)
+from burnish.errors import Conflict, Unknown
+from burnish.vocabulary import ExecutionStatus, PieceState
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLine:
+    """One request in a list. `short_id` names it to people and on the outbox."""
+
+    short_id: str
+    sop_instance_uid: str
+    execution_status: str
+    execution_status_info: str
+    origin: str
+    instances: int
+    number_of_copies: int
+    request_priority: str
+    pieces: int
+    pieces_created: int
+    created_at: datetime
+    initiated_at: datetime | None
+    ended_at: datetime | None
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class PieceLine:
+    """One piece of media of a request."""
+
+    volume_number: int
+    volume_count: int
+    copy_number: int
+    state: str
+    device: str
+    attempts: int
+    file_set_id: str
+    file_set_uid: str
+    media_application_profile: str
+    medium: str
+    size: int
+    instances: int
+    created_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureLine:
+    """One item of a Failed SOP Sequence."""
+
+    referenced_sop_class_uid: str
+    referenced_sop_instance_uid: str
+    failure_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """One event of a request."""
+
+    id: int
+    at: datetime
+    event: str
+    before: str
+    after: str
+    why: str
+    piece_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLine:
+    """One instance in a list; no patient data."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    study_instance_uid: str
+    modality: str
+    size: int
+    calling_ae_title: str
+    called_ae_title: str
+    received_at: datetime
+
+
+def requests(
+    session: Session, *, status: ExecutionStatus | None = None, limit: int = 100
+) -> list[RequestLine]:
+    """The newest requests, newest first; cancelled ones only where asked for."""
+    query = select(MediaCreationRequest).order_by(MediaCreationRequest.id.desc()).limit(limit)
+    if status is not None:
+        query = query.where(MediaCreationRequest.execution_status == status)
+    else:
+        query = query.where(MediaCreationRequest.execution_status != ExecutionStatus.DELETED)
+    rows = session.scalars(query).all()
+    ids = [row.id for row in rows]
+    references = _count(session, ReferencedInstance.request_id, ids)
+    pieces = _pieces(session, ids)
+    return [_line(row, references.get(row.id, 0), pieces.get(row.id, (0, 0))) for row in rows]
+
+
+def find(session: Session, name: str) -> RequestLine:
+    """The request that `name` means: its short id, number, or SOP Instance UID; raises Unknown."""
+    query = select(MediaCreationRequest)
+    digits = name.upper().removeprefix("R")
+    if digits.isascii() and digits.isdigit() and len(digits) < 19:
+        query = query.where(MediaCreationRequest.id == int(digits))
+    else:
+        query = query.where(MediaCreationRequest.sop_instance_uid == name)
+    row = session.scalar(query)
+    if row is None:
+        raise Unknown(f"no request {name}", hint="`burnish request list` shows them")
+    references = _count(session, ReferencedInstance.request_id, [row.id])
+    return _line(row, references.get(row.id, 0), _pieces(session, [row.id]).get(row.id, (0, 0)))
+
+
+def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
+    """Every piece of a request that was not given up, by copy and volume."""
+    rows = session.execute(
+        select(Piece, FileSet)
+        .join(FileSet, Piece.file_set_id == FileSet.id)
+        .join(MediaCreationRequest)
+        .where(MediaCreationRequest.sop_instance_uid == line.sop_instance_uid)
+        .order_by(Piece.copy_number, FileSet.volume_number, Piece.id)
+    )
+    return [
+        PieceLine(
+            volume_number=file_set.volume_number,
+            volume_count=file_set.volume_count,
+            copy_number=piece.copy_number,
+            state=piece.state,
+            device=piece.device,
+            attempts=piece.attempts,
+            file_set_id=file_set.file_set_id,
+            file_set_uid=file_set.file_set_uid,
+            media_application_profile=file_set.media_application_profile,
+            medium=file_set.medium,
+            size=file_set.predicted_size,
+            instances=file_set.instances,
+            created_at=piece.created_at,
+        )
+        for piece, file_set in rows
+    ]
+
+
+def failures(session: Session, line: RequestLine) -> list[FailureLine]:
+    """The Failed SOP Sequence of a request."""
+    request = session.scalars(
+        select(MediaCreationRequest).where(
+            MediaCreationRequest.sop_instance_uid == line.sop_instance_uid
+        )
+    ).one()
+    return [
+        FailureLine(
+            item.referenced_sop_class_uid,
+            item.referenced_sop_instance_uid,
+            f"{item.failure_reason:04X}",
+        )
+        for item in request.failures
+    ]
+
+
+def events(session: Session, line: RequestLine, *, after: int = 0) -> list[EventLine]:
+    """What happened to a request, oldest first, from event id `after` on."""
+    rows = session.scalars(
+        select(Event)
+        .join(MediaCreationRequest)
+        .where(MediaCreationRequest.sop_instance_uid == line.sop_instance_uid, Event.id > after)
+        .order_by(Event.id)
+    )
+    return [
+        EventLine(row.id, row.at, row.event, row.before, row.after, row.why, row.piece_id)
+        for row in rows
+    ]
+
+
+def instances(
+    session: Session, *, study_instance_uid: str = "", limit: int = 100
+) -> list[InstanceLine]:
+    """The newest instances in the spool, newest first."""
+    query = select(Instance).where(Instance.released_at.is_(None))
+    if study_instance_uid:
+        query = query.where(Instance.study_instance_uid == study_instance_uid)
+    names = InstanceLine.__slots__
+    return [
+        InstanceLine(**{name: getattr(row, name) for name in names})
+        for row in session.scalars(query.order_by(Instance.id.desc()).limit(limit))
+    ]
+
+
+def references_of_study(session: Session, study_instance_uid: str) -> list[tuple[str, str]]:
+    """SOP Class and Instance UIDs of a study; raises Unknown where there are none."""
+    rows = session.execute(
+        select(Instance.sop_class_uid, Instance.sop_instance_uid)
+        .where(Instance.study_instance_uid == study_instance_uid, Instance.released_at.is_(None))
+        .order_by(Instance.id)
+    ).all()
+    if not rows:
+        raise Unknown("no instances of that study", hint="`burnish instance list` shows them")
+    return [(row.sop_class_uid, row.sop_instance_uid) for row in rows]
+
+
+def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[str, str]]:
+    """SOP Class and Instance UID of the instances named; raises Unknown where one is not here."""
+    rows = session.execute(
+        select(Instance.sop_instance_uid, Instance.sop_class_uid).where(
+            Instance.sop_instance_uid.in_(sop_instance_uids), Instance.released_at.is_(None)
+        )
+    ).all()
+    classes = {row.sop_instance_uid: row.sop_class_uid for row in rows}
+    missing = [uid for uid in sop_instance_uids if uid not in classes]
+    if missing:
+        raise Unknown(f"{len(missing)} instances are not here, the first is {missing[0]}")
+    if len(set(sop_instance_uids)) < len(sop_instance_uids):
+        raise Conflict("an instance is named twice")
+    return [(classes[uid], uid) for uid in sop_instance_uids]
+
+
+def _line(row: MediaCreationRequest, references: int, pieces: tuple[int, int]) -> RequestLine:
+    return RequestLine(
+        short_id=short_id(row.id),
+        sop_instance_uid=row.sop_instance_uid,
+        execution_status=row.execution_status,
+        execution_status_info=row.execution_status_info,
+        origin=row.origin,
+        instances=references,
+        number_of_copies=row.number_of_copies,
+        request_priority=row.request_priority,
+        pieces=pieces[0],
+        pieces_created=pieces[1],
+        created_at=row.created_at,
+        initiated_at=row.initiated_at,
+        ended_at=row.ended_at,
+        remedy=row.remedy,
+    )
+
+
+def _count(session: Session, column: Any, ids: Sequence[int]) -> dict[int, int]:
+    rows = session.execute(select(column, func.count()).where(column.in_(ids)).group_by(column))
+    return {row[0]: row[1] for row in rows}
+
+
+def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Request → pieces wanted, pieces created."""
+    given_up = (PieceState.SPOILED, PieceState.DROPPED)
+    rows = session.execute(
+        select(
+            FileSet.request_id,
+            func.count(),
+            func.count().filter(Piece.state == PieceState.CREATED),
+        )
+        .join(Piece, Piece.file_set_id == FileSet.id)
+        .where(FileSet.request_id.in_(ids), Piece.state.not_in(given_up))
+        .group_by(FileSet.request_id)
+    )
+    return {row[0]: (row[1], row[2]) for row in rows}

@@ -1,0 +1,199 @@
+"""Stage: what can be asked of a Media Creation Request: create, initiate, cancel, retry."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from burnish.db.history import drop_pieces, move, note
+from burnish.db.tables import FailedInstance, FileSet, MediaCreationRequest, ReferencedInstance
+from burnish.errors import (
+    AlreadyCompleted,
+    AlreadyExists,
+    AlreadyInitiated,
+    InvalidArgument,
+    InvalidUID,
+    InvalidValue,
+    MissingValue,
+    NotNow,
+    Unknown,
+)
+from burnish.lifecycle import RequestEvent
+from burnish.settings import Request as Defaults
+from burnish.vocabulary import (
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    RequestPriority,
+    is_tolerable_uid,
+    new_uid,
+)
+
+_FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
+_ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE)
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One item of the Referenced SOP Sequence (0008,1199)."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    profile: str = ""
+    icon_image_sequence: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What an N-CREATE asks for; `attributes` are column name → value, absent where left out."""
+
+    references: Sequence[Reference]
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    sop_instance_uid: str = ""
+
+
+def create(
+    session: Session, defaults: Defaults, order: Order, *, origin: str, calling_ae_title: str = ""
+) -> MediaCreationRequest:
+    """A new request, IDLE (PS3.4 S.3.2.1). What the order leaves out is taken from `defaults`.
+
+    Raises AlreadyExists, InvalidUID, InvalidValue, MissingValue. Whether the instances are here and
+    the profiles possible is looked at later, where the answer can be read by N-GET.
+    """
+    if not order.references:
+        raise MissingValue("Referenced SOP Sequence has no item")
+    for reference in order.references:
+        if not is_tolerable_uid(reference.sop_instance_uid):
+            raise InvalidValue("Referenced SOP Instance UID is not a UID")
+        if not is_tolerable_uid(reference.sop_class_uid):
+            raise InvalidValue("Referenced SOP Class UID is not a UID")
+    if not _FILE_SET_ID.fullmatch(order.attributes.get("storage_media_file_set_id", "")):
+        raise InvalidValue("Storage Media File-Set ID may have 16 of A-Z, 0-9 and _")
+    file_set_uid = order.attributes.get("storage_media_file_set_uid", "")
+    if file_set_uid and not is_tolerable_uid(file_set_uid):
+        raise InvalidValue("Storage Media File-Set UID is not a UID")
+    uid = order.sop_instance_uid or new_uid()
+    if not is_tolerable_uid(uid):
+        raise InvalidUID("Affected SOP Instance UID is not a UID")
+    if session.scalar(
+        select(MediaCreationRequest.id).where(MediaCreationRequest.sop_instance_uid == uid)
+    ):
+        raise AlreadyExists("a Media Creation Request of that SOP Instance UID exists")
+    request = MediaCreationRequest(
+        sop_instance_uid=uid,
+        origin=origin,
+        calling_ae_title=calling_ae_title,
+        execution_status=ExecutionStatus.IDLE,
+        execution_status_info=ExecutionStatusInfo.NORMAL,
+        number_of_copies=defaults.number_of_copies,
+        request_priority=defaults.request_priority,
+        created_at=datetime.now(UTC),
+        **{**_defaults(defaults), **order.attributes},
+    )
+    default_profile = defaults.requested_media_application_profile
+    request.references = [
+        ReferencedInstance(
+            ordinal=ordinal,
+            referenced_sop_class_uid=reference.sop_class_uid,
+            referenced_sop_instance_uid=reference.sop_instance_uid,
+            requested_media_application_profile=reference.profile or default_profile,
+            icon_image_sequence=reference.icon_image_sequence,
+        )
+        for ordinal, reference in enumerate(order.references)
+    ]
+    session.add(request)
+    session.flush()
+    note(session, request.id, "CREATED", f"by {origin}, {len(order.references)} instances")
+    return request
+
+
+def _defaults(defaults: Defaults) -> dict[str, str]:
+    return {
+        name: str(getattr(defaults, name))
+        for name in (
+            "label_using_information_extracted_from_instances",
+            "allow_media_splitting",
+            "allow_lossy_compression",
+            "include_non_dicom_objects",
+            "include_display_application",
+            "preserve_composite_instances_after_media_creation",
+        )
+    }
+
+
+def find(session: Session, sop_instance_uid: str) -> MediaCreationRequest:
+    """The request of that SOP Instance UID; raises Unknown, also for one that was cancelled."""
+    request = session.scalar(
+        select(MediaCreationRequest).where(
+            MediaCreationRequest.sop_instance_uid == sop_instance_uid,
+            MediaCreationRequest.execution_status != ExecutionStatus.DELETED,
+        )
+    )
+    if request is None:
+        raise Unknown("no such Media Creation Request")
+    return request
+
+
+def initiate(
+    session: Session,
+    defaults: Defaults,
+    sop_instance_uid: str,
+    *,
+    number_of_copies: int | None = None,
+    request_priority: RequestPriority | None = None,
+) -> MediaCreationRequest:
+    """Initiate Media Creation (PS3.4 S.3.2.2): IDLE → PENDING.
+
+    Raises Unknown, AlreadyInitiated, InvalidArgument.
+    """
+    request = find(session, sop_instance_uid)
+    if number_of_copies is not None:
+        if not 1 <= number_of_copies <= defaults.maximum_copies:
+            raise InvalidArgument(f"Number of Copies may be 1 to {defaults.maximum_copies}")
+        request.number_of_copies = number_of_copies
+    if request_priority is not None:
+        request.request_priority = request_priority
+    if request.execution_status is not ExecutionStatus.IDLE:
+        raise AlreadyInitiated("Initiate Media Creation was received before")
+    request.initiated_at = datetime.now(UTC)
+    move(session, request, RequestEvent.INITIATED)
+    return request
+
+
+def cancel(session: Session, sop_instance_uid: str) -> None:
+    """Cancel Media Creation (PS3.4 S.3.2.3): nothing more is made, and the request is gone.
+
+    Pieces that are finished stay where they are. Raises Unknown, AlreadyCompleted.
+    """
+    request = find(session, sop_instance_uid)
+    if request.execution_status in _ENDED:
+        raise AlreadyCompleted("the request has ended")
+    drop_pieces(session, request, why="the request was cancelled")
+    move(session, request, RequestEvent.CANCELLED)
+
+
+def retry(session: Session, sop_instance_uid: str) -> None:
+    """An administrator's second try of a request that failed: FAILURE → PENDING, planned anew.
+
+    Raises Unknown, NotNow.
+    """
+    request = find(session, sop_instance_uid)
+    if request.execution_status is not ExecutionStatus.FAILURE:
+        raise NotNow("only a request that failed can be retried")
+    session.execute(delete(FailedInstance).where(FailedInstance.request_id == request.id))
+    for file_set in list(request.file_sets):
+        session.delete(file_set)
+    request.admitted_at = None
+    request.initiated_at = request.initiated_at or datetime.now(UTC)
+    session.flush()
+    session.expire(request, ["file_sets", "failures"])
+    move(session, request, RequestEvent.RETRIED, why="by an administrator")
+
+
+def file_sets(session: Session, request: MediaCreationRequest) -> Sequence[FileSet]:
+    """The volumes of a request, in order."""
+    return session.scalars(
+        select(FileSet).where(FileSet.request_id == request.id).order_by(FileSet.volume_number)
+    ).all()

@@ -1,0 +1,166 @@
+"""Stage: releases what nobody needs any more, and returns the work of dead workers."""
+
+import os
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import ColumnElement, Select, delete, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from burnish.db import queue
+from burnish.db.session import Database
+from burnish.db.tables import (
+    FileSet,
+    FileSetEntry,
+    Instance,
+    MediaCreationRequest,
+    Piece,
+    ReferencedInstance,
+    TranscodedInstance,
+)
+from burnish.settings import Retention, Settings
+from burnish.spool import Spool
+from burnish.vocabulary import ExecutionStatus, PieceState, YesNo
+
+log = structlog.get_logger(__name__)
+
+_OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
+_BATCH = 500
+#: A file that no row names may belong to a group that is being committed, for so many seconds.
+_ORPHAN_AGE = 3600
+
+
+def return_dead_work(database: Database) -> int:
+    """Gives back the pieces whose lease has run out; how many."""
+    with database.writing() as session:
+        return queue.reap(session)
+
+
+def release(database: Database, spool: Spool, retention: Retention) -> None:
+    """Removes old requests, then the instances that nobody references, then their files.
+
+    By reference, never by age alone: an instance that an open request references stays.
+    """
+    with database.writing() as session:
+        _delete_requests(session, retention)
+    while True:
+        with database.writing() as session:
+            keys = _release_instances(session, retention)
+        for key in keys:
+            spool.remove(key)
+        if not keys:
+            return
+
+
+def sweep(database: Database, spool: Spool, settings: Settings) -> int:
+    """Removes files that no row names, left by a crash; how many."""
+    before = time.time() - _ORPHAN_AGE
+    old = [key for key in spool.published_keys() if _is_older(spool.path(key), before)]
+    orphans: list[Path] = [path for path in spool.incoming.iterdir() if _is_older(path, before)]
+    for start in range(0, len(old), _BATCH):
+        keys = old[start : start + _BATCH]
+        with database.reading() as session:
+            orphans += [spool.path(key) for key in set(keys) - _known(session, keys)]
+    orphans += _unneeded_images(database, settings.storage.root / "images")
+    for path in orphans:
+        path.unlink(missing_ok=True)
+    if orphans:
+        log.info("files without a row removed", files=len(orphans))
+    return len(orphans)
+
+
+def _is_older(path: Path, than: float) -> bool:
+    try:
+        return os.stat(path).st_mtime < than
+    except FileNotFoundError:
+        return False
+
+
+def _known(session: Session, keys: Iterable[str]) -> set[str]:
+    keys = list(keys)
+    return {
+        *session.scalars(select(Instance.spool_key).where(Instance.spool_key.in_(keys))),
+        *session.scalars(
+            select(TranscodedInstance.spool_key).where(TranscodedInstance.spool_key.in_(keys))
+        ),
+    }
+
+
+def _unneeded_images(database: Database, images: Path) -> list[Path]:
+    finished = (PieceState.CREATED, PieceState.SPOILED, PieceState.DROPPED)
+    found = list(images.iterdir()) if images.is_dir() else []
+    with database.reading() as session:
+        needed = set(
+            session.scalars(
+                select(FileSet.file_set_uid)
+                .join(Piece, Piece.file_set_id == FileSet.id)
+                .where(Piece.state.not_in(finished))
+            )
+        )
+    return [path for path in found if path.stem not in needed]
+
+
+def _delete_requests(session: Session, retention: Retention) -> None:
+    now = datetime.now(UTC)
+    request = MediaCreationRequest
+    idle = (request.execution_status == ExecutionStatus.IDLE) & (
+        request.created_at < now - retention.idle_requests
+    )
+    finished = request.ended_at < now - retention.finished_requests
+    doomed = session.scalars(select(request.id).where(or_(idle, finished))).all()
+    if doomed:
+        session.execute(delete(request).where(request.id.in_(doomed)))
+        log.info("old requests removed", requests=len(doomed))
+
+
+def _release_instances(session: Session, retention: Retention) -> list[str]:
+    """Releases up to a batch of instances and forgets what no File-set names; the files' keys."""
+    doomed = session.scalars(_releasable(retention).limit(_BATCH)).all()
+    session.execute(
+        update(Instance).where(Instance.id.in_(doomed)).values(released_at=datetime.now(UTC))
+    )
+    made = TranscodedInstance
+    keys = [
+        *session.scalars(select(Instance.spool_key).where(Instance.id.in_(doomed))),
+        *session.scalars(select(made.spool_key).where(made.instance_id.in_(doomed))),
+    ]
+    on_media = exists().where(FileSetEntry.instance_id == Instance.id)
+    session.execute(
+        delete(Instance)
+        .where(Instance.released_at.is_not(None), ~on_media)
+        .execution_options(synchronize_session=False)
+    )
+    return keys
+
+
+def _releasable(retention: Retention) -> Select[Any]:
+    """Instances whose requests have all ended long ago, or for which nobody ever asked."""
+    now = datetime.now(UTC)
+    after_media = now - retention.instances_after_media
+    unrequested = now - retention.unrequested_instances
+    request = MediaCreationRequest
+    keeps = request.preserve_composite_instances_after_media_creation == YesNo.YES
+
+    def referenced(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+        return exists().where(
+            ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+            ReferencedInstance.request_id == request.id,
+            *conditions,
+        )
+
+    needed = referenced(
+        or_(
+            request.execution_status.in_(_OPEN),
+            request.ended_at >= after_media,
+            keeps & (request.ended_at >= unrequested),
+        )
+    )
+    return select(Instance.id).where(
+        Instance.released_at.is_(None),
+        ~needed,
+        or_(referenced(), Instance.received_at < unrequested),
+    )

@@ -1,0 +1,93 @@
+"""Surface: the clock: which stage function ticks when. A double tick is harmless."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from burnish import retain
+from burnish.db.session import Database
+from burnish.errors import StaleLease
+from burnish.plan.planner import Planner
+from burnish.request import checks, standing
+from burnish.settings import Settings
+from burnish.spool import Spool
+
+log = structlog.get_logger(__name__)
+
+
+class Schedule:
+    """Everything that happens by itself, but for receiving and writing."""
+
+    def __init__(self, settings: Settings, database: Database, spool: Spool) -> None:
+        self._settings = settings
+        self._database = database
+        self._spool = spool
+        self._planner = Planner(settings, database, spool)
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        """Ticks until told to stop."""
+        scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(4)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone=UTC,
+        )
+        for seconds, tick in (
+            (0.25, self.plan),
+            (1, self.issue_standing_orders),
+            (5, self.return_dead_work),
+            (60, self.release),
+            (3600, self.sweep),
+        ):
+            scheduler.add_job(
+                _guarded(tick), "interval", seconds=seconds, next_run_time=datetime.now(UTC)
+            )
+        scheduler.start()
+        self.stopping.wait()
+        self._planner.stopping.set()
+        scheduler.shutdown(wait=True)
+        self._planner.close()
+
+    def plan(self) -> None:
+        """Admits what has its instances, then plans what is admitted."""
+        with self._database.reading() as session:
+            waiting = checks.waiting(session)
+        for request_id in waiting:
+            with self._database.writing() as session:
+                checks.examine(session, request_id, self._settings.request.wait_for_instances)
+        self._planner.tick()
+
+    def issue_standing_orders(self) -> None:
+        for order in self._settings.standing_order:
+            with self._database.reading() as session:
+                due = standing.due(session, order)
+            if due:
+                with self._database.writing() as session:
+                    standing.issue(session, self._settings.request, order)
+
+    def return_dead_work(self) -> None:
+        retain.return_dead_work(self._database)
+
+    def release(self) -> None:
+        retain.release(self._database, self._spool, self._settings.retention)
+
+    def sweep(self) -> None:
+        retain.sweep(self._database, self._spool, self._settings)
+
+
+def _guarded(tick: Callable[[], None]) -> Callable[[], None]:
+    """A tick that fails is logged and ticks again."""
+
+    def guarded() -> None:
+        try:
+            tick()
+        except StaleLease:
+            log.info("somebody else was faster", tick=tick.__name__)
+        except Exception:
+            log.exception("a tick failed", tick=tick.__name__)
+
+    return guarded

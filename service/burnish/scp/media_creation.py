@@ -1,0 +1,184 @@
+"""Surface: Media Creation Management: N-CREATE, N-ACTION and N-GET (PS3.4 S.3.2)."""
+
+import struct
+from collections.abc import Callable
+
+import structlog
+from pydicom.dataset import Dataset
+
+from burnish.db.session import Database
+from burnish.errors import (
+    BurnishError,
+    InvalidArgument,
+    Malformed,
+    MissingAttribute,
+    NotAuthorized,
+    Unknown,
+)
+from burnish.request import operations
+from burnish.scp import attributes, messages, statuses
+from burnish.scp.messages import Command
+from burnish.scp.negotiation import Acceptance, Context
+from burnish.settings import Settings
+from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, RequestPriority
+
+log = structlog.get_logger(__name__)
+
+_INITIATE, _CANCEL = 1, 2
+
+
+class Answer:
+    """A response: its status, and a data set or none."""
+
+    def __init__(
+        self, status: int, data_set: Dataset | None = None, *, comment: str = "", **uids: str
+    ) -> None:
+        self.status = status
+        self.data_set = data_set
+        self.comment = comment
+        self.uids = uids
+
+
+class MediaCreation:
+    """The SCP of Media Creation Management over the request stage."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self._defaults = settings.request
+        self._database = database
+        self._operations: dict[int, Callable[[Acceptance, Command, Dataset], Answer]] = {
+            messages.N_CREATE_RQ: self._create,
+            messages.N_ACTION_RQ: self._action,
+            messages.N_GET_RQ: self._get,
+        }
+
+    def answer(
+        self,
+        association: Acceptance,
+        context_id: int,
+        context: Context,
+        command: Command,
+        data: bytes,
+    ) -> bytes:
+        """The response message to one request, as P-DATA-TF PDUs."""
+        try:
+            answer = self._serve(association, context, command, data)
+        except BurnishError as error:
+            answer = Answer(statuses.of(error).dimse_n, comment=str(error))
+        if answer.status:
+            log.warning(
+                "DIMSE-N refused",
+                status=f"{answer.status:04X}",
+                why=answer.comment,
+                command=f"{command.number(messages.COMMAND_FIELD):04X}",
+                calling_ae_title=association.calling_ae_title,
+            )
+        body = b""
+        if answer.data_set is not None:
+            body = attributes.encode(answer.data_set, context.transfer_syntax)
+        response = messages.response(
+            command, answer.status, comment=answer.comment, data_set=bool(body), **answer.uids
+        )
+        return messages.p_data(context_id, response, body, association.maximum_length)
+
+    def _serve(
+        self, association: Acceptance, context: Context, command: Command, data: bytes
+    ) -> Answer:
+        operation = self._operations.get(command.number(messages.COMMAND_FIELD))
+        if operation is None:
+            return Answer(
+                statuses.UNRECOGNIZED_OPERATION, comment="not an operation of this SOP Class"
+            )
+        sop_class = command.text(messages.AFFECTED_SOP_CLASS_UID) or command.text(
+            messages.REQUESTED_SOP_CLASS_UID
+        )
+        if sop_class != MEDIA_CREATION_MANAGEMENT:
+            return Answer(statuses.NO_SUCH_SOP_CLASS, comment="no such SOP Class")
+        if "request" not in association.may:
+            raise NotAuthorized("this AE may not request media")
+        return operation(association, command, attributes.decode(data, context.transfer_syntax))
+
+    def _create(self, association: Acceptance, command: Command, data_set: Dataset) -> Answer:
+        order = attributes.order(data_set, command.text(messages.AFFECTED_SOP_INSTANCE_UID))
+        with self._database.writing() as session:
+            request = operations.create(
+                session,
+                self._defaults,
+                order,
+                origin="peer",
+                calling_ae_title=association.calling_ae_title,
+            )
+            log.info("request created", sop_instance_uid=request.sop_instance_uid)
+            return Answer(
+                statuses.SUCCESS,
+                attributes.present(request),
+                sop_instance=request.sop_instance_uid,
+            )
+
+    def _action(self, _association: Acceptance, command: Command, data_set: Dataset) -> Answer:
+        uid = self._requested(command)
+        try:
+            action = command.number(messages.ACTION_TYPE_ID)
+        except Malformed:
+            raise Malformed("N-ACTION without Action Type ID") from None
+        with self._database.writing() as session:
+            if action == _INITIATE:
+                operations.initiate(
+                    session,
+                    self._defaults,
+                    uid,
+                    number_of_copies=_number_of_copies(data_set),
+                    request_priority=_priority(data_set),
+                )
+            elif action == _CANCEL:
+                operations.cancel(session, uid)
+            else:
+                operations.find(session, uid)
+                return Answer(statuses.NO_SUCH_ACTION, comment="no such Action Type")
+        log.info("request acted on", action=action, sop_instance_uid=uid)
+        return Answer(statuses.SUCCESS)
+
+    def _get(self, _association: Acceptance, command: Command, _data_set: Dataset) -> Answer:
+        uid = self._requested(command)
+        tags = _attribute_identifiers(command)
+        with self._database.reading() as session:
+            everything = attributes.present(operations.find(session, uid))
+        chosen, supported = attributes.select(everything, tags)
+        if supported:
+            return Answer(statuses.SUCCESS, chosen)
+        return Answer(
+            statuses.ATTRIBUTE_LIST_UNSUPPORTED,
+            chosen,
+            comment="an attribute asked for is not supported",
+        )
+
+    def _requested(self, command: Command) -> str:
+        uid = command.text(messages.REQUESTED_SOP_INSTANCE_UID)
+        if not uid:
+            raise Unknown("no Requested SOP Instance UID")
+        return uid
+
+
+def _number_of_copies(data_set: Dataset) -> int | None:
+    try:
+        element = data_set.get("NumberOfCopies")
+        if element is None or element == "":
+            return None
+        return int(element)
+    except attributes.PARSER_ERRORS:
+        raise InvalidArgument("Number of Copies is not a number") from None
+
+
+def _priority(data_set: Dataset) -> RequestPriority | None:
+    try:
+        value = str(data_set.get("RequestPriority") or "").strip()
+        return RequestPriority(value) if value else None
+    except attributes.PARSER_ERRORS:
+        raise InvalidArgument("Request Priority is HIGH, MED or LOW") from None
+
+
+def _attribute_identifiers(command: Command) -> list[int]:
+    data = command.get(messages.ATTRIBUTE_IDENTIFIER_LIST, b"")
+    if len(data) % 4:
+        raise MissingAttribute("Attribute Identifier List is not a list of tags")
+    pairs = struct.unpack(f"<{len(data) // 2}H", data)
+    return [group << 16 | element for group, element in zip(pairs[::2], pairs[1::2], strict=True)]

@@ -1,0 +1,91 @@
+"""Surface: C-STORE (PS3.4 B, PS3.7 9.1.1): each data set streams into the receive stage."""
+
+import structlog
+
+from burnish.errors import BurnishError, Mismatch, NotAuthorized
+from burnish.receive import Incoming, Receiver
+from burnish.scp import messages, statuses
+from burnish.scp.messages import Command
+from burnish.scp.negotiation import Acceptance, Context
+
+log = structlog.get_logger(__name__)
+
+
+class StoreOperation:
+    """One C-STORE: takes the fragments of its data set, then answers."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        association: Acceptance,
+        context_id: int,
+        context: Context,
+        command: Command,
+    ) -> None:
+        self._receiver = receiver
+        self._context_id = context_id
+        self._maximum_length = association.maximum_length
+        self._command = command
+        self._incoming: Incoming | None = None
+        self._error: BurnishError | None = None
+        self._calling_ae_title = association.calling_ae_title
+        try:
+            self._incoming = self._open(association, context)
+        except BurnishError as error:
+            self._error = error
+
+    def _open(self, association: Acceptance, context: Context) -> Incoming:
+        if "store" not in association.may:
+            raise NotAuthorized("this AE may not store")
+        sop_class = self._command.text(messages.AFFECTED_SOP_CLASS_UID)
+        if sop_class != context.abstract_syntax:
+            raise Mismatch("SOP Class UID is not that of the presentation context")
+        if not self._command.has_data_set:
+            raise Mismatch("C-STORE without a data set")
+        return self._receiver.open(
+            sop_class_uid=sop_class,
+            sop_instance_uid=self._command.text(messages.AFFECTED_SOP_INSTANCE_UID),
+            transfer_syntax_uid=context.transfer_syntax,
+            calling_ae_title=association.calling_ae_title,
+            called_ae_title=association.called_ae_title,
+        )
+
+    def write(self, fragment: memoryview) -> None:
+        """Takes the next bytes; after an error the rest only passes by."""
+        if self._incoming is None:
+            return
+        try:
+            self._incoming.write(fragment)
+        except BurnishError as error:
+            self._error = error
+            self.abandon()
+
+    def finish(self) -> bytes:
+        """The C-STORE-RSP, once the instance is safe or refused."""
+        if self._incoming is not None:
+            incoming, self._incoming = self._incoming, None
+            try:
+                self._receiver.accept(incoming)
+            except BurnishError as error:
+                self._error = error
+        if self._error is None:
+            return self._respond(statuses.SUCCESS)
+        status = statuses.of(self._error).c_store
+        log.warning(
+            "C-STORE refused",
+            status=f"{status:04X}",
+            why=str(self._error),
+            sop_instance_uid=self._command.text(messages.AFFECTED_SOP_INSTANCE_UID),
+            calling_ae_title=self._calling_ae_title,
+        )
+        return self._respond(status, str(self._error))
+
+    def _respond(self, status: int, comment: str = "") -> bytes:
+        answer = messages.response(self._command, status, comment=comment)
+        return messages.p_data(self._context_id, answer, b"", self._maximum_length)
+
+    def abandon(self) -> None:
+        """Leaves nothing behind, where the association ends in the middle."""
+        if self._incoming is not None:
+            self._incoming.abandon()
+            self._incoming = None

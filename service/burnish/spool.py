@@ -1,0 +1,95 @@
+"""Ground: instances on storage, written whole or not at all."""
+
+import ctypes
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import monotonic
+
+from burnish.errors import OutOfResources
+
+_BUCKETS = 256
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+
+
+class Spool:
+    """The spool below `root`: `incoming/` for what is arriving, `instances/` for what has arrived.
+
+    A file's key is random, never anything a peer sent. With `durable`, `publish` returns when the
+    files are on disk under their final names; without it, when they are in the page cache.
+    """
+
+    def __init__(self, root: Path, *, durable: bool, high_water: float = 1.0) -> None:
+        self._durable = durable
+        self._high_water = high_water
+        self._looked = -60.0
+        self._full = False
+        self.incoming = root / "incoming"
+        self.instances = root / "instances"
+        for number in range(_BUCKETS):
+            (self.instances / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        self.incoming.mkdir(parents=True, exist_ok=True)
+
+    def new_key(self) -> str:
+        return secrets.token_hex(12)
+
+    def arriving(self, key: str) -> Path:
+        """Where the bytes of `key` lie until they are published."""
+        return self.incoming / key
+
+    def path(self, key: str) -> Path:
+        """Where the published file of `key` lies."""
+        return self.instances / key[:2] / key
+
+    def check_room(self) -> None:
+        """Raises OutOfResources above high water; looks at most once a second."""
+        now = monotonic()
+        if now - self._looked >= 1.0:
+            usage = shutil.disk_usage(self.incoming)
+            self._full = usage.used / usage.total >= self._high_water
+            self._looked = now
+        if self._full:
+            raise OutOfResources("the disk of the spool is above high water")
+
+    def publish(self, keys: Sequence[str]) -> None:
+        """Makes a group of arrived files durable under their final names, with few syncs."""
+        if not self._durable:
+            for key in keys:
+                self.arriving(key).rename(self.path(key))
+            return
+        if len(keys) == 1 or _SYNCFS is None:
+            for key in keys:
+                _sync(self.arriving(key))
+                self.arriving(key).rename(self.path(key))
+            for bucket in {key[:2] for key in keys}:
+                _sync(self.instances / bucket)
+            return
+        for key in keys:
+            self.arriving(key).rename(self.path(key))
+        descriptor = os.open(self.instances, os.O_RDONLY)
+        try:
+            if _SYNCFS(descriptor) != 0:
+                raise OSError(ctypes.get_errno(), "syncfs failed")
+        finally:
+            os.close(descriptor)
+
+    def remove(self, key: str) -> None:
+        """Removes a file of the spool, arrived or arriving; nothing happens where there is none."""
+        self.arriving(key).unlink(missing_ok=True)
+        self.path(key).unlink(missing_ok=True)
+
+    def published_keys(self) -> Iterator[str]:
+        """The key of every published file."""
+        for bucket in sorted(self.instances.iterdir()):
+            with os.scandir(bucket) as files:
+                yield from (file.name for file in files)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

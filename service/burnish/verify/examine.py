@@ -1,0 +1,193 @@
+"""Craft: judges any volume by itself, with no knowledge of what should be on it."""
+
+import re
+
+from burnish import elements
+from burnish.artifacts import Volume, VolumeReport
+from burnish.directory_records import CD_KEYS, DVD_KEYS, Key
+from burnish.elements import NeedMore
+from burnish.errors import Unreadable
+from burnish.media import ApplicationProfile
+from burnish.verify import directory, file_meta
+from burnish.verify.directory import Directory, Record
+from burnish.verify.faults import FaultCode, Faults
+from burnish.verify.file_meta import FileMeta
+from burnish.verify.structure import check_reference, check_structure
+from burnish.vocabulary import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    MEDIA_STORAGE_DIRECTORY_STORAGE,
+)
+
+#: A DICOMDIR larger than this is taken for damage: 60,000 instances take about 40 MB.
+LARGEST_DICOMDIR = 1 << 29
+
+_BLOCK = 1 << 15
+_LEVELS = len(("PATIENT", "STUDY", "SERIES", "IMAGE"))
+_LEVEL_1 = re.compile(r"([A-Z0-9_]{1,8}\\){0,7}[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
+_SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
+_OPAQUE = {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
+#: Keys that a profile adds, by the annex of PS3.11 that has it.
+_PROFILE_KEYS = {"PS3.11 D": CD_KEYS, "PS3.11 H": DVD_KEYS}
+
+
+def examine(volume: Volume, profile: ApplicationProfile | None = None) -> VolumeReport:
+    """What is wrong with a volume by PS3.3 F, PS3.10 and PS3.12, and by `profile` if given.
+
+    Values are not read: pixels may be anything.
+    """
+    return _Examination(volume, profile).report()
+
+
+class _Counted:
+    """One file of a volume as a buffer for `elements.scan`, held block by block."""
+
+    def __init__(self, volume: Volume, name: str) -> None:
+        self._volume, self._name = volume, name
+        self._start, self._held = 0, b""
+        self.read = 0
+
+    def __getitem__(self, index: slice) -> bytes:
+        start, stop = index.start or 0, index.stop
+        skip = start - self._start
+        if skip < 0 or stop - self._start > len(self._held):
+            self._held = self._volume.read(self._name, start, max(_BLOCK, stop - start))
+            self._start, skip = start, 0
+            self.read += len(self._held)
+        return self._held[skip : skip + stop - start]
+
+
+class _Examination:
+    def __init__(self, volume: Volume, profile: ApplicationProfile | None) -> None:
+        self._volume = volume
+        self._profile = profile
+        self._keys: dict[str, tuple[Key, ...]] = {}
+        if profile:
+            self._keys = _PROFILE_KEYS.get(profile.section, {})
+        self._wanted = {key.tag for keys in self._keys.values() for key in keys}
+        self._faults = Faults()
+        self._lacking: set[tuple[int, int]] = set()
+        self._instances = self._read = 0
+
+    def report(self) -> VolumeReport:
+        names = {name.upper(): name for name in self._volume.files()}
+        found = self._directory(names)
+        references: dict[str, Record] = {}
+        for record in found.records:
+            if record.file_id:
+                references.setdefault(record.file_id.upper(), record)
+            self._check_required_keys(record)
+        for name in self._volume.files():
+            if _LEVEL_1.fullmatch(name) is None:
+                message = "its name is not one of ISO 9660 Level 1 (ECMA-119 10.1)"
+                self._faults.add(FaultCode.FILE_NAME_INVALID, name, message)
+            if name != names.get("DICOMDIR"):
+                self._file(name, references.get(name.upper()))
+        for name, record in references.items():
+            if name not in names:
+                message = f"the file that {record} references is not on the volume"
+                self._faults.add(FaultCode.FILE_MISSING, record.file_id, message)
+        return VolumeReport(
+            volume_identifier=self._volume.volume_identifier,
+            file_set_uid=found.file_set_uid,
+            instances=self._instances,
+            files=len(names),
+            bytes_read=self._read,
+            faults=self._faults.all(),
+        )
+
+    def _directory(self, names: dict[str, str]) -> Directory:
+        """PS3.10 8.6: one DICOMDIR, in the root."""
+        name = names.get("DICOMDIR", "")
+        if not name:
+            message = "there is no DICOMDIR in the root of the volume"
+            self._faults.add(FaultCode.DICOMDIR_ABSENT, "DICOMDIR", message)
+            return Directory()
+        try:
+            if self._volume.files()[name] > LARGEST_DICOMDIR:
+                raise Unreadable("it is too large to be one")
+            data = self._volume.read(name)
+        except Unreadable as error:
+            self._faults.add(FaultCode.DICOMDIR_UNREADABLE, name, f"it cannot be read: {error}")
+            return Directory()
+        self._read += len(data)
+        found = directory.parse(data, self._faults)
+        check_structure(found, self._volume.volume_identifier, self._faults)
+        return found
+
+    def _file(self, name: str, record: Record | None) -> None:
+        try:
+            meta = file_meta.read(self._volume, name)
+            if meta is None:
+                if record:
+                    message = f"{record} references it, yet it is no DICOM file"
+                    self._faults.add(FaultCode.FILE_NOT_DICOM, name, message)
+                return
+            if meta.sop_class_uid == MEDIA_STORAGE_DIRECTORY_STORAGE:
+                message = "it is a DICOMDIR, of which there may be one, DICOMDIR in the root"
+                self._faults.add(FaultCode.DICOMDIR_MISPLACED, name, message)
+                return
+            self._instances += 1
+            self._instance(name, meta, record)
+        except NeedMore as error:
+            message = f"it ends before its end: {error}"
+            self._faults.add(FaultCode.FILE_TRUNCATED, name, message)
+        except Unreadable as error:
+            self._faults.add(FaultCode.FILE_UNREADABLE, name, f"it cannot be read: {error}")
+
+    def _instance(self, name: str, meta: FileMeta, record: Record | None) -> None:
+        file_meta.check(meta, name, self._faults)
+        if record is None:
+            message = "it is a DICOM file that no directory record references"
+            self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
+        else:
+            check_reference(record, name, meta, self._faults)
+        if self._profile and meta.transfer_syntax_uid not in self._profile.transfer_syntaxes:
+            self._faults.add(
+                FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE,
+                name,
+                f"{self._profile.label} does not have its Transfer Syntax "
+                f"{meta.transfer_syntax_uid}",
+            )
+        present = self._data_set(name, meta)
+        for _ in range(_LEVELS):
+            if record:
+                self._check_conditional_keys(record, present)
+                record = record.parent
+
+    def _data_set(self, name: str, meta: FileMeta) -> set[int]:
+        """Walks a data set to its end; returns the keys of the profile for which it has values."""
+        if meta.transfer_syntax_uid in _OPAQUE:
+            return set()
+        buffer = _Counted(self._volume, name)
+        size = self._volume.files()[name]
+        explicit = meta.transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
+        present, said = set(), {_SOP_CLASS: b"", _SOP_INSTANCE: b""}
+        for element in elements.scan(buffer, meta.data_set_offset, size, explicit=explicit):
+            if element.tag in said and element.length <= 64:
+                said[element.tag] = buffer[element.value : element.value + element.length]
+            if element.length and element.tag in self._wanted:
+                present.add(element.tag)
+        self._read += buffer.read
+        uids = tuple(value.rstrip(b"\0 ").decode("latin-1") for value in said.values())
+        if uids != (meta.sop_class_uid, meta.sop_instance_uid):
+            message = "its File Meta Information names another SOP Instance than its data set"
+            self._faults.add(FaultCode.FILE_META_WRONG, name, message)
+        return present
+
+    def _check_required_keys(self, record: Record) -> None:
+        for key in self._keys.get(record.type, ()):
+            if key.type == "1" and key.tag not in record.tags:
+                self._key_missing(record, key, "which the profile requires")
+
+    def _check_conditional_keys(self, record: Record, present: set[int]) -> None:
+        for key in self._keys.get(record.type, ()):
+            if key.type == "1C" and key.tag in present and key.tag not in record.tags:
+                self._key_missing(record, key, "which the profile requires if the file has it")
+
+    def _key_missing(self, record: Record, key: Key, why: str) -> None:
+        if (record.offset, key.tag) not in self._lacking:
+            self._lacking.add((record.offset, key.tag))
+            message = f"it lacks {elements.describe(key.tag)}, {why}"
+            self._faults.add(FaultCode.PROFILE_KEY_MISSING, str(record), message)

@@ -1,0 +1,94 @@
+"""Stage: what a claimed piece is, read from its rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from burnish.burn import BurnJob
+from burnish.db import headers
+from burnish.db.naming import short_id
+from burnish.db.queue import Claim
+from burnish.db.tables import (
+    FileSet,
+    FileSetEntry,
+    Instance,
+    MediaCreationRequest,
+    Piece,
+    TranscodedInstance,
+)
+from burnish.spool import Spool
+from burnish.write.pipeline import VolumeInstance, VolumePlan
+
+
+@dataclass(frozen=True, slots=True)
+class PieceOrder:
+    """A claimed piece: the volume, and the job for the device."""
+
+    claim: Claim
+    plan: VolumePlan
+    job: BurnJob
+    attempts: int
+
+
+def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrder:
+    """The order of a claim; images lie in the folder `images`."""
+    file_set = session.get_one(FileSet, claim.file_set_id)
+    request = session.get_one(MediaCreationRequest, claim.request_id)
+    piece = session.get_one(Piece, claim.piece_id)
+    plan = VolumePlan(
+        file_set.file_set_id,
+        file_set.file_set_uid,
+        file_set.planned_at,
+        file_set.predicted_size,
+        _instances(session, file_set.id, spool),
+    )
+    job = BurnJob(
+        image=images / f"{file_set.file_set_uid}.iso",
+        volume_number=file_set.volume_number,
+        volume_count=file_set.volume_count,
+        copy_number=piece.copy_number,
+        copies=request.number_of_copies,
+        request_name=short_id(request.id),
+        file_set_id=file_set.file_set_id,
+        file_set_uid=file_set.file_set_uid,
+        manifest={
+            "media_application_profile": file_set.media_application_profile,
+            "medium": file_set.medium,
+            "instances": file_set.instances,
+            "request": request.sop_instance_uid,
+        },
+    )
+    return PieceOrder(claim, plan, job, piece.attempts)
+
+
+def _instances(session: Session, file_set_id: int, spool: Spool) -> tuple[VolumeInstance, ...]:
+    made = TranscodedInstance
+    rows = session.execute(
+        select(
+            FileSetEntry.referenced_file_id,
+            *headers.COLUMNS,
+            func.coalesce(made.transfer_syntax_uid, Instance.transfer_syntax_uid).label("syntax"),
+            func.coalesce(made.spool_key, Instance.spool_key).label("key"),
+            func.coalesce(made.size, Instance.size).label("size"),
+            func.coalesce(made.data_set_offset, Instance.data_set_offset).label("offset"),
+            func.coalesce(made.sha256, Instance.sha256).label("digest"),
+        )
+        .join(Instance, FileSetEntry.instance_id == Instance.id)
+        .outerjoin(made, FileSetEntry.transcoded_instance_id == made.id)
+        .where(FileSetEntry.file_set_id == file_set_id)
+        .order_by(FileSetEntry.ordinal)
+    )
+    return tuple(
+        VolumeInstance(
+            row.referenced_file_id,
+            headers.from_row(row),
+            row.syntax,
+            spool.path(row.key),
+            row.size,
+            row.offset,
+            row.digest,
+        )
+        for row in rows
+    )

@@ -1,0 +1,108 @@
+"""Stage: one volume from its plan to a verified image; no database."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from burnish.artifacts import (
+    DirectoryEntry,
+    ExpectedInstance,
+    InstanceHeader,
+    VolumeFile,
+    VolumeReport,
+)
+from burnish.errors import Conflict
+from burnish.fileset import descriptor, dicomdir
+from burnish.image import iso9660
+from burnish.image.reader import open_volume
+from burnish.verify import compare
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeInstance:
+    """One instance of a volume, and where its file lies now."""
+
+    file_id: str
+    header: InstanceHeader
+    transfer_syntax_uid: str
+    path: Path
+    size: int
+    data_set_offset: int
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VolumePlan:
+    """One volume as it was planned; `created` is the date of everything on it."""
+
+    file_set_id: str
+    file_set_uid: str
+    created: datetime
+    predicted_size: int
+    instances: tuple[VolumeInstance, ...]
+
+    def dicomdir(self) -> bytes:
+        return dicomdir.encode(
+            [
+                DirectoryEntry(one.file_id, one.header, one.transfer_syntax_uid)
+                for one in self.instances
+            ],
+            file_set_id=self.file_set_id,
+            file_set_uid=self.file_set_uid,
+        )
+
+
+def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> None:
+    """Writes the volume's image: DICOMDIR first, then the text, then files in directory order.
+
+    Raises Conflict where the image is not as large as was planned, or a file is not what it was.
+    """
+    directory = plan.dicomdir()
+    readme = descriptor.readme(plan.file_set_id, len(plan.instances))
+    files = [
+        VolumeFile("DICOMDIR", len(directory), directory),
+        VolumeFile(descriptor.NAME, len(readme), readme),
+        *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),
+    ]
+    part = target.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    size = iso9660.write(
+        part,
+        volume_identifier=plan.file_set_id,
+        files=files,
+        created=plan.created,
+        progress=progress,
+    )
+    if size != plan.predicted_size:
+        part.unlink()
+        raise Conflict(f"the image has {size} bytes where {plan.predicted_size} were planned")
+    part.rename(target)
+
+
+def read_back(plan: VolumePlan, written: Path, *, fresh: bool) -> VolumeReport:
+    """Reads a written volume and compares every byte of it with the plan.
+
+    With `fresh`, the bytes come from the medium and not from the page cache.
+    """
+    with open_volume(written, fresh=fresh, digest=True) as volume:
+        return compare(
+            volume,
+            file_set_id=plan.file_set_id,
+            file_set_uid=plan.file_set_uid,
+            expected=[
+                ExpectedInstance(
+                    one.file_id,
+                    one.header.sop_class_uid,
+                    one.header.sop_instance_uid,
+                    one.transfer_syntax_uid,
+                    one.size,
+                    one.data_set_offset,
+                    one.sha256,
+                )
+                for one in plan.instances
+            ],
+            dicomdir=plan.dicomdir(),
+        )

@@ -1,0 +1,294 @@
+"""Stage: makes pieces of media on one device: claim, image, write, read back, publish."""
+
+import contextlib
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
+from burnish.db import queue
+from burnish.db.history import fail, inform, move, move_piece, note
+from burnish.db.queue import LEASE, Claim
+from burnish.db.session import Database
+from burnish.db.tables import FileSet, MediaCreationRequest, Piece
+from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease
+from burnish.lifecycle import PieceEvent, RequestEvent
+from burnish.settings import Device, Settings
+from burnish.spool import Spool
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
+from burnish.write import order, pipeline
+from burnish.write.order import PieceOrder
+
+log = structlog.get_logger(__name__)
+
+#: How long a piece is left alone after the device asked for an operator.
+_HOLD = timedelta(seconds=15)
+_NO_LONGER = (PieceState.SPOILED, PieceState.DROPPED)
+
+
+class Worker:
+    """The writer of one device; there is one at a time."""
+
+    def __init__(
+        self, settings: Settings, device: Device, database: Database, spool: Spool
+    ) -> None:
+        self._settings = settings
+        self._device = device
+        self._database = database
+        self._spool = spool
+        self._images = settings.storage.root / "images"
+        self._images.mkdir(parents=True, exist_ok=True)
+        directory = device.directory or settings.storage.root / device.name
+        if directory.is_relative_to(settings.storage.root):
+            directory.mkdir(parents=True, exist_ok=True)
+        self._burner: Burner = open_burner(device.kind, device.name, directory=directory)
+        self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._media = {name: device.capacity_of(name) for name in device.media}
+        self.stopping = threading.Event()
+
+    def run(self, poll: float = 0.25) -> None:
+        """Makes pieces until told to stop. Takes over what a dead worker of this device held."""
+        with self._database.writing() as session:
+            queue.reap(session, device=self._device.name, owner=self._owner)
+        while not self.stopping.is_set():
+            try:
+                worked = self.make_next()
+            except OutOfResources as error:
+                log.error("waiting for the database", why=str(error))
+                worked = False
+            if not worked:
+                self.stopping.wait(poll)
+
+    def make_next(self) -> bool:
+        """Makes the next piece there is for this device; whether there was one."""
+        claim = self._claim()
+        if claim is None:
+            return False
+        made = self._read_order(claim)
+        with self._heartbeat(claim) as lost:
+
+            def progress(_bytes: int) -> None:
+                if lost.is_set():
+                    raise StaleLease("the piece was given to another worker, or cancelled")
+
+            try:
+                self._make(made, progress)
+            except StaleLease as error:
+                log.info("piece given up", piece=claim.piece_id, why=str(error))
+                self._burner.discard(made.job)
+                self._remove_image(claim)
+            except OperatorError as error:
+                hold = BurnResult(BurnOutcome.HOLD_OPERATOR, str(error), error.hint)
+                self._hold(claim, hold)
+            except OutOfResources as error:
+                self._hold(claim, BurnResult(BurnOutcome.OUT_OF_SUPPLIES, str(error), error.hint))
+            except (BurnishError, OSError) as error:
+                log.error("piece not made", piece=claim.piece_id, why=str(error))
+                self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, f"{error}")
+        return True
+
+    def _claim(self) -> Claim | None:
+        if not self._anything_queued():
+            return None
+        with self._database.writing() as session:
+            claim = queue.claim(
+                session, device=self._device.name, capacity=self._media, owner=self._owner
+            )
+            if claim is None:
+                return None
+            request = session.get_one(MediaCreationRequest, claim.request_id)
+            if request.execution_status is ExecutionStatus.PENDING:
+                move(session, request, RequestEvent.STARTED)
+        return claim
+
+    def _anything_queued(self) -> bool:
+        """A look that takes no lock, since most looks find nothing."""
+        with self._database.reading() as session:
+            found = session.scalar(
+                select(Piece.id).where(Piece.state == PieceState.QUEUED).limit(1)
+            )
+            return found is not None
+
+    def _read_order(self, claim: Claim) -> PieceOrder:
+        with self._database.reading() as session:
+            return order.read(session, claim, self._spool, self._images)
+
+    @contextlib.contextmanager
+    def _heartbeat(self, claim: Claim) -> Iterator[threading.Event]:
+        """Keeps the lease while the piece is made; the event tells when it is lost."""
+        done, lost = threading.Event(), threading.Event()
+
+        def beat() -> None:
+            while not done.wait(min(2.0, LEASE.total_seconds() / 4)):
+                with contextlib.suppress(OutOfResources), self._database.writing() as session:
+                    if not queue.heartbeat(session, claim):
+                        lost.set()
+                        return
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield lost
+        finally:
+            done.set()
+            thread.join()
+
+    def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
+        ready = self._burner.state()
+        if ready.outcome is not BurnOutcome.READY:
+            self._hold(made.claim, ready)
+            return
+        if not made.job.image.is_file():
+            pipeline.build(made.plan, made.job.image, progress)
+        self._advance(made.claim, PieceEvent.IMAGED)
+        written = self._burner.write(made.job, progress)
+        if written.outcome is not BurnOutcome.WRITTEN:
+            self._not_written(made, written)
+            return
+        self._advance(made.claim, PieceEvent.WRITTEN)
+        fresh = self._settings.storage.durability == "full"
+        report = pipeline.read_back(made.plan, self._burner.written(made.job), fresh=fresh)
+        if not report.good:
+            fault = report.faults[0]
+            self._burner.discard(made.job)
+            made.job.image.unlink(missing_ok=True)
+            self._ruined(
+                made,
+                ExecutionStatusInfo.MCD_FAILURE,
+                f"read back wrong: {fault.code} {fault.where} (of {len(report.faults)} faults)",
+            )
+            return
+        progress(0)
+        job = replace(made.job, manifest={**made.job.manifest, "sha256": report.sha256})
+        self._burner.publish(job)
+        self._created(made)
+
+    def _advance(self, claim: Claim, event: PieceEvent) -> None:
+        with self._database.writing() as session:
+            piece = session.get_one(Piece, claim.piece_id)
+            _check_epoch(piece, claim)
+            move_piece(
+                session, piece, event, request_id=claim.request_id, held_epoch=claim.lease_epoch
+            )
+
+    def _created(self, made: PieceOrder) -> None:
+        """The piece is on its medium and was read back: CREATED, and DONE with the last one."""
+        claim = made.claim
+        with self._database.writing() as session:
+            piece = session.get_one(Piece, claim.piece_id)
+            _check_epoch(piece, claim)
+            move_piece(
+                session,
+                piece,
+                PieceEvent.VERIFIED,
+                request_id=claim.request_id,
+                held_epoch=claim.lease_epoch,
+                why="read back and found right",
+                created_at=datetime.now(UTC),
+                lease_until=None,
+            )
+            request = session.get_one(MediaCreationRequest, claim.request_id)
+            if _all_created(session, claim.request_id):
+                move(session, request, RequestEvent.COMPLETED)
+            else:
+                inform(session, request, ExecutionStatusInfo.NORMAL)
+        log.info("piece created", piece=claim.piece_id, request=made.job.request_name)
+        self._remove_image(claim)
+
+    def _remove_image(self, claim: Claim) -> None:
+        """The image goes when no piece needs it any more."""
+        with self._database.reading() as session:
+            file_set = session.get(FileSet, claim.file_set_id)
+            needed = file_set is not None and any(
+                piece.state not in (*_NO_LONGER, PieceState.CREATED) for piece in file_set.pieces
+            )
+            uid = file_set.file_set_uid if file_set else ""
+        if uid and not needed:
+            (self._images / f"{uid}.iso").unlink(missing_ok=True)
+
+    def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
+        if result.outcome in (BurnOutcome.RUINED, BurnOutcome.FULL, BurnOutcome.GONE):
+            self._ruined(made, result.execution_status_info, result.detail)
+        else:
+            self._hold(made.claim, result)
+
+    def _hold(self, claim: Claim, result: BurnResult) -> None:
+        """Waits for an operator: the state of the request stays, its info says why it waits."""
+        with self._database.writing() as session:
+            piece = session.get_one(Piece, claim.piece_id)
+            if piece.lease_epoch != claim.lease_epoch:
+                return
+            move_piece(
+                session,
+                piece,
+                PieceEvent.RETURNED,
+                request_id=claim.request_id,
+                held_epoch=claim.lease_epoch,
+                why=result.detail,
+                lease_until=None,
+                attempts=piece.attempts - 1,
+                not_before=datetime.now(UTC) + _HOLD,
+            )
+            request = session.get_one(MediaCreationRequest, claim.request_id)
+            inform(
+                session,
+                request,
+                result.execution_status_info,
+                why=result.detail,
+                remedy=result.remedy,
+            )
+        log.warning("device holds", device=self._device.name, why=result.detail)
+
+    def _ruined(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
+        """The piece is spoiled; another is made while attempts allow, else the request fails."""
+        claim = made.claim
+        with self._database.writing() as session:
+            piece = session.get_one(Piece, claim.piece_id)
+            if piece.lease_epoch != claim.lease_epoch:
+                return
+            move_piece(
+                session,
+                piece,
+                PieceEvent.RUINED,
+                request_id=claim.request_id,
+                held_epoch=claim.lease_epoch,
+                why=why,
+                lease_until=None,
+            )
+            request = session.get_one(MediaCreationRequest, claim.request_id)
+            if made.attempts >= self._settings.request.attempts:
+                remedy = "look at the events of the request, then `burnish request retry`"
+                fail(session, request, info, why=why, remedy=remedy)
+                return
+            session.add(
+                Piece(
+                    file_set_id=piece.file_set_id,
+                    copy_number=piece.copy_number,
+                    state=PieceState.QUEUED,
+                    attempts=piece.attempts,
+                )
+            )
+            note(session, request.id, "RETRY", why, piece_id=piece.id)
+
+
+def _check_epoch(piece: Piece, claim: Claim) -> None:
+    if piece.lease_epoch != claim.lease_epoch:
+        raise StaleLease("the piece was given to another worker, or cancelled")
+
+
+def _all_created(session: Session, request_id: int) -> bool:
+    """Whether every volume of every copy has a created piece."""
+    states = session.scalars(
+        select(Piece.state)
+        .join(FileSet, Piece.file_set_id == FileSet.id)
+        .where(FileSet.request_id == request_id, Piece.state.not_in(_NO_LONGER))
+    ).all()
+    return all(state is PieceState.CREATED for state in states)

@@ -1,0 +1,74 @@
+"""Fixtures of the flow tests: a running service, and its log beside every failure."""
+
+import socket
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flow.service import Service
+
+_SERVICES = pytest.StashKey[list[Service]]()
+
+StartBurnish = Callable[..., Service]
+
+
+@pytest.fixture
+def start_burnish(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartBurnish]:
+    """Starts services, each on a port and a storage root of its own.
+
+    `start_burnish(request={"attempts": 1}, device=[{"name": "outbox"}])`: keywords are tables of
+    the configuration, laid over the usual ones key by key; arrays of tables replace theirs.
+    """
+    services: list[Service] = []
+    request.node.stash[_SERVICES] = services
+
+    def start(**tables: Any) -> Service:
+        service = Service(tmp_path / f"burnish-{len(services) + 1}", _free_port(), tables)
+        services.append(service)
+        service.start()
+        return service
+
+    try:
+        yield start
+    finally:
+        failures = []
+        for service in services:
+            try:
+                if service.running:
+                    service.stop()
+                elif not service.ended:
+                    failures.append(f"the service ended by itself\n{service.tail()}")
+            except (AssertionError, pytest.fail.Exception) as failure:
+                failures.append(str(failure))
+        if failures:
+            pytest.fail("\n".join(failures))
+
+
+@pytest.fixture
+def burnish(request: pytest.FixtureRequest, start_burnish: StartBurnish) -> Service:
+    """A running service. `@pytest.mark.settings(request={…}, device=[…])` changes its tables."""
+    marks = list(request.node.iter_markers("settings"))
+    tables: dict[str, Any] = {}
+    for mark in reversed(marks):
+        tables |= mark.kwargs
+    return start_burnish(**tables)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for service in item.stash.get(_SERVICES, []):
+            report.sections.append((f"log of the service on port {service.port}", service.tail()))
+    return report
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,220 @@
+"""A running `burnish serve` with a storage root of its own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from flow import clients
+from waiting import wait_until
+
+AE_TITLE = "BURNISH"
+_READY = "ready"
+_TAIL = 60
+
+Tables = Mapping[str, Any]
+
+
+class Service:
+    """One `burnish serve`: started, killed, restarted and asked by a test.
+
+    `port` it listens on, `root` is its storage root, `outbox` its folder device, `config` its
+    configuration file, `log` its standard error, one JSON object per line.
+    """
+
+    def __init__(self, directory: Path, port: int, tables: Mapping[str, Any]) -> None:
+        directory.mkdir(parents=True)
+        self.port = port
+        self.root = directory / "storage"
+        self.outbox = self.root / "outbox"
+        self.config = directory / "burnish.toml"
+        self.log = directory / "burnish.log"
+        self.output = directory / "burnish.out"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.configure(tables)
+
+    def configure(self, tables: Mapping[str, Any]) -> None:
+        """Writes the configuration: what the tests need, and `tables` over it table by table."""
+        usual: dict[str, Any] = {
+            "dicom": {
+                "ae_title": AE_TITLE,
+                "host": "127.0.0.1",
+                "port": self.port,
+                "accept_unknown_peers": True,
+                "receivers": 2,
+            },
+            "storage": {"root": str(self.root), "durability": "full"},
+            "request": {"wait_for_instances": "0s"},
+            "log": {"format": "json"},
+        }
+        for name, table in tables.items():
+            usual[name] = {**usual.get(name, {}), **table} if isinstance(table, Mapping) else table
+        self.config.write_text(toml(usual), encoding="utf-8")
+
+    def start(self, *, deadline: float = 60) -> None:
+        """Starts the service and waits until it says that it is ready and answers a C-ECHO."""
+        assert self._process is None, "the service runs already"
+        before = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log, self.output.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "burnish", "serve", "--config", str(self.config)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=log,
+                env=self._environment(),
+                cwd=self.config.parent,
+                start_new_session=True,
+            )
+
+        def says_ready() -> bool:
+            self._fail_if_ended("before it was ready")
+            with self.log.open("rb") as log:
+                log.seek(before)
+                return _READY in log.read().decode("utf-8", "replace")
+
+        def accepts() -> bool:
+            self._fail_if_ended("before it accepted associations")
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) != 0:
+                    return False
+            return clients.echo(self.port) == 0
+
+        try:
+            wait_until(says_ready, deadline=deadline, what=f"{_READY!r} in {self.log}")
+            wait_until(accepts, deadline=deadline, what="a C-ECHO that succeeds")
+        except pytest.fail.Exception as failure:
+            self.kill()
+            pytest.fail(f"{failure}\n{self.tail()}")
+
+    def stop(self, *, deadline: float = 60) -> None:
+        """SIGTERM to the supervisor alone: it takes its children with it, and exits with 0."""
+        assert self._process is not None, "the service does not run"
+        tree = self.processes()
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            code = self._process.wait(deadline)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            pytest.fail(f"SIGTERM did not end the service in {deadline} s\n{self.tail()}")
+        _, left = psutil.wait_procs(tree, timeout=10)
+        self._process = None
+        for process in left:
+            process.kill()
+        assert code == 0, f"the service ended with {code} after SIGTERM\n{self.tail()}"
+        assert not left, f"the service left processes behind: {left}\n{self.tail()}"
+
+    def kill(self) -> None:
+        """SIGKILL to every process of the service, all at once as far as that is possible."""
+        assert self._process is not None, "the service does not run"
+        tree = self.processes()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for process in tree:
+            if process.is_running():
+                process.kill()
+        self._process.wait()
+        _, left = psutil.wait_procs(tree, timeout=30)
+        assert not left, f"SIGKILL did not end {left}"
+        self._process = None
+
+    def restart(self) -> None:
+        """Stops the service, where it runs, and starts it on the same storage and port."""
+        if self._process is not None:
+            self.stop()
+        self.start()
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the test ended it: by `stop` or `kill`."""
+        return self._process is None
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        assert self._process is not None, "the service does not run"
+        return self._process.pid
+
+    def processes(self) -> list[psutil.Process]:
+        """The supervisor and all its descendants."""
+        try:
+            supervisor = psutil.Process(self.pid)
+            return [supervisor, *supervisor.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """`burnish ARGUMENTS` with this service's configuration, whatever its exit code."""
+        return subprocess.run(
+            [sys.executable, "-m", "burnish", *arguments],
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            env=self._environment(),
+            cwd=self.config.parent,
+            timeout=timeout,
+            check=False,
+        )
+
+    def cli(self, *arguments: str, json: bool = True) -> Any:
+        """What `burnish ARGUMENTS --json` says, parsed (json=False: its text); it must succeed."""
+        done = self.run(*arguments, *(["--json"] if json else []))
+        command = f"burnish {' '.join(arguments)}"
+        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stderr}"
+        return _parsed(command, done.stdout) if json else done.stdout
+
+    def tail(self, lines: int = _TAIL) -> str:
+        """The end of the log."""
+        if not self.log.exists():
+            return "(no log)"
+        text = self.log.read_text(encoding="utf-8", errors="replace")
+        return f"--- end of {self.log} ---\n" + "\n".join(text.splitlines()[-lines:])
+
+    def _environment(self) -> dict[str, str]:
+        mine = {name: value for name, value in os.environ.items() if name[:8] != "BURNISH_"}
+        return mine | {"BURNISH_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
+
+    def _fail_if_ended(self, when: str) -> None:
+        assert self._process is not None
+        code = self._process.poll()
+        if code is not None:
+            pytest.fail(f"the service ended with {code} {when}")
+
+
+def _parsed(command: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        pytest.fail(f"{command} --json printed no JSON but:\n{text}")
+
+
+def toml(tables: Mapping[str, Any]) -> str:
+    """TOML of tables of plain values, and of arrays of such tables."""
+    lines: list[str] = []
+    for name, table in tables.items():
+        for header, row in (
+            [(f"[{name}]", table)]
+            if isinstance(table, Mapping)
+            else [(f"[[{name}]]", row) for row in table]
+        ):
+            lines += [header, *(f"{key} = {_value(value)}" for key, value in row.items()), ""]
+    return "\n".join(lines)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(each) for each in value)}]"
+    if isinstance(value, bool | int | float | str):
+        return json.dumps(value)
+    return json.dumps(str(value))

@@ -1,0 +1,207 @@
+"""The folder device: what lies where, and what is said when it cannot."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from burnish.burn.burner import BurnJob, BurnOutcome
+from burnish.burn.folder import FolderBurner
+from burnish.errors import OperatorError
+
+CONTENT = os.urandom(20_000_000)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "folder"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def burner(folder: Path) -> FolderBurner:
+    return FolderBurner("archive", folder)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> BurnJob:
+    (tmp_path / "image").write_bytes(CONTENT)
+    return BurnJob(
+        image=tmp_path / "image",
+        volume_number=2,
+        volume_count=3,
+        copy_number=1,
+        copies=2,
+        request_name="R-7",
+        file_set_id="SET",
+        file_set_uid="1.2",
+        manifest={"studies": ["1.2.3"]},
+    )
+
+
+def _all(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def test_where_things_lie(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+    second = replace(job, copy_number=2)
+    burner.write(job)
+    burner.write(second)
+    assert _all(folder) == {".staging/R-7-VOLUME02.iso", ".staging/R-7-VOLUME02-COPY02.iso"}
+    assert burner.publish(job) == folder / "R-7" / "VOLUME02.iso"
+    assert burner.publish(second) == folder / "R-7" / "VOLUME02-COPY02.iso"
+    assert _all(folder) == {
+        f"R-7/VOLUME02{copy}.{kind}" for copy in ("", "-COPY02") for kind in ("iso", "json")
+    }
+
+
+def test_the_manifest(burner: FolderBurner, job: BurnJob) -> None:
+    burner.write(job)
+    manifest = json.loads(burner.publish(job).with_suffix(".json").read_text())
+    assert manifest == {
+        "image": "VOLUME02.iso",
+        "size": len(CONTENT),
+        "file_set_id": "SET",
+        "file_set_uid": "1.2",
+        "volume_number": 2,
+        "volume_count": 3,
+        "copy_number": 1,
+        "copies": 2,
+        "studies": ["1.2.3"],
+    }
+
+
+def test_copies_share_no_file(burner: FolderBurner, job: BurnJob) -> None:
+    paths = []
+    for copy in (1, 2, 3):
+        each = replace(job, copy_number=copy)
+        burner.write(each)
+        paths.append(burner.publish(each))
+    assert len({path.stat().st_ino for path in paths}) == 3
+    assert paths[0].stat().st_ino == job.image.stat().st_ino
+    assert all(path.read_bytes() == CONTENT for path in paths)
+
+
+@pytest.mark.parametrize("refused", [{"link"}, {"link", "copy_file_range"}])
+def test_from_another_file_system(
+    burner: FolderBurner, job: BurnJob, monkeypatch: pytest.MonkeyPatch, refused: set[str]
+) -> None:
+    def elsewhere(*_: object, **__: object) -> int:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    for name in refused:
+        monkeypatch.setattr(os, name, elsewhere)
+    reports: list[int] = []
+    assert burner.write(job, reports.append).outcome == BurnOutcome.WRITTEN
+    assert len(reports) > 2
+    assert burner.publish(job).read_bytes() == CONTENT
+
+
+def test_published_again_after_a_crash(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+    burner.write(job)
+    path = burner.publish(job)
+    path.with_suffix(".json").unlink()
+    (folder / "R-7" / "VOLUME02.json.part").write_text("{")
+    assert burner.publish(job) == path
+    assert json.loads(path.with_suffix(".json").read_text())["file_set_id"] == "SET"
+    assert not list(folder.rglob("*.part"))
+
+
+def test_a_part_that_a_crash_left_is_no_piece(
+    burner: FolderBurner, folder: Path, job: BurnJob
+) -> None:
+    (folder / ".staging").mkdir()
+    (folder / ".staging" / "R-7-VOLUME02.iso.part").write_bytes(b"half")
+    assert burner.write(job).outcome == BurnOutcome.WRITTEN
+    assert burner.written(job).read_bytes() == CONTENT
+    burner.discard(job)
+    assert _all(folder) == set()
+
+
+def test_what_is_of_others_stays(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+    (folder / "R-7").mkdir()
+    (folder / "R-7" / "NOTE.TXT").write_text("mine")
+    burner.write(job)
+    burner.publish(job)
+    burner.discard(job)
+    assert _all(folder) == {"R-7/NOTE.TXT"}
+
+
+def test_no_folder(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+    folder.rmdir()
+    for result in (burner.state(), burner.write(job)):
+        assert result.outcome == BurnOutcome.HOLD_OPERATOR
+        assert str(folder) in result.remedy
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.ENOSPC, BurnOutcome.OUT_OF_SUPPLIES),
+        (errno.EDQUOT, BurnOutcome.OUT_OF_SUPPLIES),
+        (errno.EACCES, BurnOutcome.HOLD_OPERATOR),
+        (errno.EROFS, BurnOutcome.HOLD_OPERATOR),
+        (errno.EIO, BurnOutcome.HOLD_SERVICE),
+    ],
+)
+def test_errors_are_outcomes(
+    burner: FolderBurner,
+    job: BurnJob,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    outcome: BurnOutcome,
+) -> None:
+    def fail(*_: object, **__: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    burner.write(job)
+    monkeypatch.setattr(os, "copy_file_range", fail)
+    result = burner.write(replace(job, copy_number=2))
+    assert result.outcome == outcome
+    assert result.detail == f"device archive: {os.strerror(number)}"
+    folder = job.image.with_name("folder")
+    assert str(folder) in result.remedy
+    assert _all(folder) == {".staging/R-7-VOLUME02.iso"}
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OperatorError) as held:
+        burner.publish(job)
+    assert held.value.hint == result.remedy
+
+
+def test_a_folder_that_is_not_ours(burner: FolderBurner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert burner.state().outcome == BurnOutcome.HOLD_OPERATOR
+
+
+def test_an_image_that_shrinks(
+    burner: FolderBurner, job: BurnJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)
+    assert burner.write(replace(job, copy_number=2)).outcome == BurnOutcome.HOLD_SERVICE
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+def test_a_file_system_that_is_full(tmp_path: Path, job: BurnJob) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = shutil.which("mount")
+    if (
+        not mount
+        or subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(small)], check=False
+        ).returncode
+    ):
+        pytest.skip("no mount here")
+    try:
+        burner = FolderBurner("small", small)
+        assert burner.write(job).outcome == BurnOutcome.OUT_OF_SUPPLIES
+        assert _all(small) == set()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)

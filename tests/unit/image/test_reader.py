@@ -1,0 +1,190 @@
+"""Volumes of all kinds, and images made to mislead."""
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from burnish.artifacts import VolumeFile
+from burnish.errors import Unreadable
+from burnish.image import iso9660, reader
+from burnish.image.reader import open_volume
+
+FILES = {
+    "DICOMDIR": b"0123456789",
+    "A\\B\\C": bytes(range(256)) * 10,
+    "A\\D": b"",
+    "README.TXT": b"x",
+}
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "image.iso"
+    files = [VolumeFile(name, len(data), data) for name, data in FILES.items()]
+    iso9660.write(
+        path, volume_identifier="ID", files=files, created=datetime(2024, 1, 1, tzinfo=UTC)
+    )
+    return path
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    for name, data in FILES.items():
+        path = tmp_path / name.replace("\\", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return tmp_path
+
+
+def test_an_image_and_a_directory_read_alike(image: Path, directory: Path) -> None:
+    for path in (image, directory):
+        with open_volume(path) as volume:
+            assert dict(volume.files()) == {name: len(data) for name, data in FILES.items()}
+            for name, data in FILES.items():
+                assert volume.read(name) == data
+                assert volume.read(name, 3, 4) == data[3:7]
+                assert volume.read(name, 5) == data[5:]
+                assert volume.read(name, len(data) + 5) == b""
+                assert b"".join(volume.chunks(name)) == data
+
+
+@pytest.mark.parametrize("length", [10, 10_000])
+def test_reading_stops_at_the_end_of_the_file(image: Path, directory: Path, length: int) -> None:
+    for path in (image, directory):
+        with open_volume(path) as volume:
+            assert volume.read("DICOMDIR", 8, length) == b"89"
+
+
+def test_no_such_file(image: Path, directory: Path) -> None:
+    for path in (image, directory):
+        with open_volume(path) as volume, pytest.raises(Unreadable, match="no file X"):
+            volume.read("X")
+        with open_volume(path) as volume, pytest.raises(Unreadable, match="no file X"):
+            list(volume.chunks("X"))
+
+
+def test_symbolic_links_are_not_followed(directory: Path) -> None:
+    (directory / "LINK").symlink_to("/etc")
+    (directory / "FILE").symlink_to("DICOMDIR")
+    (directory / "A" / "UP").symlink_to("..")
+    with open_volume(directory) as volume:
+        assert dict(volume.files()) == {name: len(data) for name, data in FILES.items()}
+
+
+def test_images_of_other_writers(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    path = tmp_path_factory.mktemp("other") / "image.iso"
+    for command in (
+        ["genisoimage", "-quiet", "-V", "OTHER", "-J", "-r", "-o", str(path), str(directory)],
+        ["xorriso", "-as", "mkisofs", "-quiet", "-V", "OTHER", "-o", str(path), str(directory)],
+    ):
+        subprocess.run(command, check=True, capture_output=True)
+        with open_volume(path) as volume:
+            assert volume.volume_identifier == "OTHER"
+            found = {name: volume.read(name) for name in volume.files()}
+        assert found == FILES
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    with pytest.raises(Unreadable, match="opened"), open_volume(tmp_path / "none"):
+        pass
+
+
+@pytest.mark.parametrize("size", [0, 100, 40_000, 100_000])
+def test_no_image(tmp_path: Path, size: int) -> None:
+    (tmp_path / "file").write_bytes(bytes(size))
+    with (
+        pytest.raises(Unreadable, match="Primary Volume Descriptor"),
+        open_volume(tmp_path / "file"),
+    ):
+        pass
+
+
+def _mutant(image: Path, tmp_path: Path, at: int, data: bytes) -> Path:
+    content = bytearray(image.read_bytes())
+    content[at : at + len(data)] = data
+    path = tmp_path / "mutant.iso"
+    path.write_bytes(content)
+    return path
+
+
+def _record(image: Path, identifier: bytes) -> int:
+    return image.read_bytes().index(bytes([len(identifier)]) + identifier, 21 * 2048) - 32
+
+
+def _both(number: int) -> bytes:
+    return number.to_bytes(4, "little") + number.to_bytes(4, "big")
+
+
+def test_a_directory_that_holds_itself(image: Path, tmp_path: Path) -> None:
+    data = image.read_bytes()
+    root = data[16 * 2048 + 158 : 16 * 2048 + 166]
+    at = data.index(b"\1A", 23 * 2048) - 32
+    path = _mutant(image, tmp_path, at + 2, root)
+    with pytest.raises(Unreadable, match="reached twice"), open_volume(path):
+        pass
+
+
+@pytest.mark.parametrize("size", [1 << 20, 0xFFFFFFFF])
+def test_a_directory_beyond_the_end(image: Path, tmp_path: Path, size: int) -> None:
+    path = _mutant(image, tmp_path, 16 * 2048 + 166, _both(size))
+    with pytest.raises(Unreadable, match="root goes beyond"), open_volume(path):
+        pass
+
+
+def test_a_file_beyond_the_end_is_listed_yet_not_read(image: Path, tmp_path: Path) -> None:
+    path = _mutant(image, tmp_path, _record(image, b"DICOMDIR.;1") + 10, _both(0xFFFFFFFF))
+    with open_volume(path) as volume:
+        assert volume.files()["DICOMDIR"] == 0xFFFFFFFF
+        with pytest.raises(Unreadable, match="beyond the end"):
+            volume.read("DICOMDIR", 0, 4)
+        with pytest.raises(Unreadable, match="beyond the end"):
+            next(volume.chunks("DICOMDIR"))
+        assert volume.read("README.TXT") == b"x"
+
+
+def test_a_truncated_image(image: Path, tmp_path: Path) -> None:
+    path = tmp_path / "short.iso"
+    path.write_bytes(image.read_bytes()[:-2048])
+    with open_volume(path) as volume, pytest.raises(Unreadable, match=r"README\.TXT goes beyond"):
+        volume.read("README.TXT")
+
+
+def test_interleaved_files_are_refused(image: Path, tmp_path: Path) -> None:
+    path = _mutant(image, tmp_path, _record(image, b"DICOMDIR.;1") + 26, b"\1\1")
+    with pytest.raises(Unreadable, match="interleaved"), open_volume(path):
+        pass
+
+
+def test_too_many_files(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAXIMUM_ENTRIES", 3)
+    for path in (image, directory):
+        with pytest.raises(Unreadable, match="more than 3 files"), open_volume(path):
+            pass
+
+
+def test_too_many_levels(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "MAXIMUM_LEVELS", 2)
+    for path in (image, directory):
+        with pytest.raises(Unreadable, match="more than 2 directory levels"), open_volume(path):
+            pass
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_byte_brings_it_down(image: Path, data: st.DataObject) -> None:
+    content = bytearray(image.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        at = data.draw(st.integers(16 * 2048, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    path = image.with_name("fuzzed.iso")
+    path.write_bytes(content)
+    try:
+        with open_volume(path) as volume:
+            for name in volume.files():
+                volume.read(name, 0, 100)
+    except Unreadable:
+        pass

@@ -1,0 +1,195 @@
+"""The settings: defaults, the file that shows them all, what is refused, the environment."""
+
+import os
+import re
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from burnish.errors import InvalidSettings
+from burnish.media import MEDIA
+from burnish.settings import Device, Peer, Settings, StandingOrder, read
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "burnish.toml"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("BURNISH_"):
+            monkeypatch.delenv(name)
+
+
+def settings_of(tmp_path: Path, text: str) -> Settings:
+    file = tmp_path / "burnish.toml"
+    file.write_text(text, encoding="utf-8")
+    return read(file)
+
+
+def with_array_tables() -> dict[str, Any]:
+    """The example file with its commented-out arrays of tables taken in."""
+    text = re.sub(r"(?m)^# (\[\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+    return tomllib.loads(text)
+
+
+def test_the_example_file_holds_the_defaults() -> None:
+    assert read(EXAMPLE).model_dump() == read(None).model_dump()
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_the_example_file_has_every_key_of_each_table(name: str) -> None:
+    table = with_array_tables()[name]
+    tables = {"peer": Peer, "standing_order": StandingOrder, "device": Device}
+    model = tables.get(name) or type(getattr(read(None), name))
+    assert issubclass(model, BaseModel)
+    assert set(table[0] if isinstance(table, list) else table) == set(model.model_fields)
+
+
+def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> None:
+    text = re.sub(r"(?m)^# (\[\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+    settings = settings_of(tmp_path, text)
+    assert [peer.ae_title for peer in settings.peer] == ["PACS1"]
+    assert [order.name for order in settings.standing_order] == ["ultrasound"]
+    assert settings.called_ae_titles == {"BURNISH", "BURN_US"}
+    assert settings.devices[0].capacity_of("DVD") == 700_000_000
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[dicom]\nprot = 104", "dicom.prot"),
+        ("[dicomm]\nport = 104", "dicomm"),
+        ("port = 104", "port"),
+        ("[dicom]\nport = 65536", "dicom.port"),
+        ("[dicom]\nport = -1", "dicom.port"),
+        ('[dicom]\nport = "http"', "dicom.port"),
+        ('[dicom]\nae_title = "SEVENTEEN_LETTERS"', "dicom.ae_title"),
+        ('[dicom]\nae_title = "  "', "dicom.ae_title"),
+        ("[dicom]\nae_title = 'A\\B'", "dicom.ae_title"),
+        ("[dicom]\nmaximum_pdu_size = 0", "dicom.maximum_pdu_size"),
+        ('[dicom]\nidle_timeout = "10 parsecs"', "dicom.idle_timeout"),
+        ('[dicom]\nidle_timeout = "-5s"', "dicom.idle_timeout"),
+        ('[retention]\nidle_requests = "soon"', "retention.idle_requests"),
+        ('[storage]\ndurability = "maybe"', "storage.durability"),
+        ("[storage]\nhigh_water = 1.5", "storage.high_water"),
+        ('[request]\nallow_media_splitting = "yes"', "request.allow_media_splitting"),
+        ('[request]\nrequest_priority = "URGENT"', "request.request_priority"),
+        ("[request]\nnumber_of_copies = 0", "request.number_of_copies"),
+        (
+            '[request]\nrequested_media_application_profile = "STD-GEN-VHS"',
+            "request.requested_media_application_profile",
+        ),
+        ('[request]\nfile_set_id_prefix = "lower"', "request.file_set_id_prefix"),
+        ('[[peer]]\nae_title = "PACS1"\nmay = ["burn"]', "peer.0.may.0"),
+        ('[[peer]]\nmay = ["echo"]', "peer.0.ae_title"),
+        ('[[standing_order]]\nname = "us"', "standing_order.0"),
+        ('[[device]]\nname = "outbox"\nmedia = ["VHS"]', "device.0"),
+        ('[[device]]\nname = "outbox"\nmedia = []', "device.0"),
+        ('[[device]]\nname = "outbox"\ncapacity = "7 floppies"', "device.0.capacity"),
+        ('[[device]]\nname = "a"\n[[device]]\nname = "a"', "[[device]]"),
+        ('[[peer]]\nae_title = "A"\n[[peer]]\nae_title = "A "', "[[peer]]"),
+        ('[log]\nlevel = "loud"', "log.level"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_by_its_name(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(InvalidSettings) as refusal:
+        settings_of(tmp_path, text)
+    assert key in str(refusal.value)
+    assert "config/burnish.toml" in refusal.value.hint
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"dicom\.port.*; .*log\.level"):
+        settings_of(tmp_path, '[dicom]\nport = -1\n[log]\nlevel = "loud"')
+
+
+def test_what_is_not_toml_is_refused_with_the_file_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"burnish\.toml"):
+        settings_of(tmp_path, "[dicom\nport = 104")
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"nowhere\.toml: no such configuration file"):
+        read(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("500ms", timedelta(milliseconds=500)),
+        ("30s", timedelta(seconds=30)),
+        ("1.5m", timedelta(seconds=90)),
+        ("24h", timedelta(days=1)),
+        (" 7 d ", timedelta(days=7)),
+    ],
+)
+def test_durations_have_units(tmp_path: Path, text: str, expected: timedelta) -> None:
+    settings = settings_of(tmp_path, f'[request]\nwait_for_instances = "{text}"')
+    assert settings.request.wait_for_instances == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1000", 1000), ('"1000"', 1000), ('"700MB"', 700_000_000), ('"1.5kib"', 1536)],
+)
+def test_sizes_have_units(tmp_path: Path, text: str, expected: int) -> None:
+    settings = settings_of(tmp_path, f'[[device]]\nname = "outbox"\ncapacity = {text}')
+    assert settings.devices[0].capacity == expected
+
+
+def test_the_environment_overrides_the_file_key_by_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BURNISH_DICOM__PORT", "104")
+    monkeypatch.setenv("BURNISH_RETENTION__IDLE_REQUESTS", "2d")
+    settings = settings_of(tmp_path, '[dicom]\nport = 4242\nae_title = "HERE"')
+    assert settings.dicom.port == 104
+    assert settings.dicom.ae_title == "HERE"
+    assert settings.retention.idle_requests == timedelta(days=2)
+
+
+def test_a_wrong_value_in_the_environment_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BURNISH_DICOM__PORT", "http")
+    with pytest.raises(InvalidSettings, match=r"dicom\.port"):
+        read(None)
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        read(None).dicom.port = 104
+
+
+def test_without_a_device_there_is_one_folder_in_the_storage_root(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, '[storage]\nroot = "/srv/burnish"')
+    [device] = settings.devices
+    assert device == Device(name="outbox", directory=Path("/srv/burnish/outbox"))
+    assert device.media == tuple(MEDIA)
+    assert all(device.capacity_of(name) == medium.capacity for name, medium in MEDIA.items())
+
+
+def test_a_device_without_a_directory_gets_one_by_its_name(tmp_path: Path) -> None:
+    settings = settings_of(
+        tmp_path, '[[device]]\nname = "a"\n[[device]]\nname = "b"\ndirectory = "/media/b"'
+    )
+    assert [device.directory for device in settings.devices] == [
+        Path("var/a"),
+        Path("/media/b"),
+    ]
+
+
+def test_the_capacity_of_a_device_is_never_more_than_the_medium_holds() -> None:
+    device = Device(name="outbox", capacity=10**12)
+    assert device.capacity_of("CD") == MEDIA["CD"].capacity
+
+
+def test_without_a_database_url_sqlite_lies_in_the_storage_root(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path, '[storage]\nroot = "/srv/burnish"')
+    assert settings.database_url == "sqlite:////srv/burnish/burnish.db"
+    settings = settings_of(tmp_path, '[database]\nurl = "postgresql+psycopg://db/burnish"')
+    assert settings.database_url == "postgresql+psycopg://db/burnish"

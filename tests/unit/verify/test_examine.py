@@ -1,0 +1,462 @@
+"""Every way in which a volume can be wrong, each with its code."""
+
+import subprocess
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.data import get_testdata_file
+
+from burnish.media import PROFILES
+from burnish.verify import FaultCode, examine
+from burnish.vocabulary import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000,
+    MEDIA_STORAGE_DIRECTORY_STORAGE,
+)
+from made_volume import (
+    FILE_SET_UID,
+    SECONDARY_CAPTURE,
+    Made,
+    MemoryVolume,
+    Node,
+    file_meta,
+    instance,
+    leaf,
+    series,
+)
+
+META = len(file_meta(SECONDARY_CAPTURE, "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN))
+NONE = (0).to_bytes(4, "little")
+NOWHERE = (7).to_bytes(4, "little")
+
+
+def test_a_volume_as_it_should_be() -> None:
+    report = examine(Made().volume(), PROFILES["STD-GEN-CD"])
+    assert report.faults == ()
+    assert report.good
+    assert (report.instances, report.files) == (4, 5)
+    assert report.file_set_uid == FILE_SET_UID
+    assert report.volume_identifier == "TEST"
+    assert report.bytes_read > 0
+
+
+def test_other_tools_find_it_as_it_should_be(tmp_path: Path) -> None:
+    for name, data in Made().volume().contents.items():
+        path = tmp_path / name.replace("\\", "/")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+    for tool in ("dciodvfy", "dcdirdmp"):
+        done = subprocess.run([tool, tmp_path / "DICOMDIR"], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode()
+        assert b"Error" not in done.stderr
+
+
+def _set(tag: int, vr: bytes, value: bytes | str, *path: int) -> Callable[[Made], None]:
+    return lambda made: made.at(*path).set(tag, vr, value)
+
+
+def _delete(tag: int, *path: int) -> Callable[[Made], None]:
+    return lambda made: made.at(*path).elements.pop(tag) and None
+
+
+def _header(tag: int, vr: bytes, value: bytes) -> Callable[[Made], None]:
+    return lambda made: made.header.update({tag: (vr, value)})
+
+
+def _file(name: str, data: bytes | None) -> Callable[[Made], None]:
+    def change(made: Made) -> None:
+        if data is None:
+            del made.files[name]
+        else:
+            made.files[name] = data
+
+    return change
+
+
+def _cut(name: str, length: int) -> Callable[[Made], None]:
+    return lambda made: made.files.update({name: made.files[name][:length]})
+
+
+def _loop(made: Made) -> None:
+    made.dicomdir()
+    made.at(1).set(0x00041400, b"UL", made.at(0).offset.to_bytes(4, "little"))
+
+
+def _loop_downwards(made: Made) -> None:
+    made.dicomdir()
+    made.at(0, 0, 0, 0).set(0x00041420, b"UL", made.at(0).offset.to_bytes(4, "little"))
+
+
+def _implicit(made: Made) -> None:
+    made.explicit, made.transfer_syntax = False, IMPLICIT_VR_LITTLE_ENDIAN
+
+
+def _move_patient_below_series(made: Made) -> None:
+    made.at(0, 0, 0).below.append(made.root.pop())
+
+
+def _duplicate_instance(made: Made) -> None:
+    made.at(1, 0, 0, 0).set(0x00041511, b"UI", "1.2.9.0")
+    made.files["DICOM\\I3"] = made.files["DICOM\\I0"]
+
+
+def _retarget(file_id: str) -> Callable[[Made], None]:
+    def change(made: Made) -> None:
+        made.at(0, 0, 0, 0).set(0x00041500, b"CS", file_id)
+        made.files[file_id] = made.files.pop("DICOM\\I0")
+
+    return change
+
+
+IMAGE = (0, 0, 0, 0)
+
+#: The matrix: what is done to a good volume, and the codes that must be found, and no others.
+DEFECTS: dict[str, tuple[Callable[[Made], None], set[FaultCode]]] = {
+    "type 1 key missing, patient": (_delete(0x00100020, 0), {FaultCode.KEY_MISSING}),
+    "type 1 key empty, patient": (_set(0x00100020, b"LO", "", 0), {FaultCode.KEY_EMPTY}),
+    "type 1 key blank, patient": (_set(0x00100020, b"LO", "  ", 0), {FaultCode.KEY_EMPTY}),
+    "type 2 key missing, patient": (_delete(0x00100010, 0), {FaultCode.KEY_MISSING}),
+    "type 1 key missing, study": (_delete(0x00080020, 0, 0), {FaultCode.KEY_MISSING}),
+    "type 1 key empty, study": (_set(0x00200010, b"SH", "", 0, 0), {FaultCode.KEY_EMPTY}),
+    "type 2 key missing, study": (_delete(0x00080050, 0, 0), {FaultCode.KEY_MISSING}),
+    "type 1 key missing, series": (_delete(0x00080060, 0, 0, 0), {FaultCode.KEY_MISSING}),
+    "type 1 key empty, series": (_set(0x00200011, b"IS", "", 0, 0, 0), {FaultCode.KEY_EMPTY}),
+    "type 1 key missing, image": (_delete(0x00200013, *IMAGE), {FaultCode.KEY_MISSING}),
+    "referenced transfer syntax missing": (
+        _delete(0x00041512, *IMAGE),
+        {FaultCode.KEY_MISSING},
+    ),
+    "referenced sop class empty": (
+        _set(0x00041510, b"UI", "", *IMAGE),
+        {FaultCode.KEY_EMPTY},
+    ),
+    "next offset bad": (
+        _set(0x00041400, b"UL", NOWHERE, *IMAGE),
+        {FaultCode.RECORD_OFFSET_WRONG, FaultCode.RECORD_ORPHANED},
+    ),
+    "lower offset bad": (
+        _set(0x00041420, b"UL", NOWHERE, 0, 0),
+        {FaultCode.RECORD_OFFSET_WRONG, FaultCode.RECORD_ORPHANED},
+    ),
+    "first offset bad": (
+        _header(0x00041200, b"UL", NOWHERE),
+        {
+            FaultCode.FIRST_RECORD_OFFSET_WRONG,
+            FaultCode.RECORD_ORPHANED,
+            FaultCode.LAST_RECORD_OFFSET_WRONG,
+        },
+    ),
+    "first offset 0": (
+        _header(0x00041200, b"UL", NONE),
+        {
+            FaultCode.DICOMDIR_EMPTY,
+            FaultCode.RECORD_ORPHANED,
+            FaultCode.LAST_RECORD_OFFSET_WRONG,
+        },
+    ),
+    "lower offset 0": (
+        _set(0x00041420, b"UL", NONE, 0, 0),
+        {FaultCode.RECORD_ORPHANED, FaultCode.RECORD_CHILDLESS},
+    ),
+    "last offset wrong": (
+        _header(0x00041202, b"UL", NOWHERE),
+        {FaultCode.LAST_RECORD_OFFSET_WRONG},
+    ),
+    "loop": (_loop, {FaultCode.RECORD_LOOP}),
+    "loop downwards": (_loop_downwards, {FaultCode.RECORD_LOOP}),
+    "consistency flag": (_header(0x00041212, b"US", b"\xff\xff"), {FaultCode.CONSISTENCY_FLAG}),
+    "in-use flag": (_set(0x00041410, b"US", b"\0\0", *IMAGE), {FaultCode.RECORD_IN_USE_FLAG}),
+    "file id lower case": (
+        _set(0x00041500, b"CS", "DICOM\\i0", *IMAGE),
+        {FaultCode.FILE_ID_CHARACTERS},
+    ),
+    "file id with extension": (
+        _retarget("DICOM\\I0.DCM"),
+        {FaultCode.FILE_ID_CHARACTERS},
+    ),
+    "file id component long": (
+        _retarget("DICOM\\I23456789"),
+        {FaultCode.FILE_ID_COMPONENT_LENGTH, FaultCode.FILE_NAME_INVALID},
+    ),
+    "file id components": (
+        _retarget("1\\2\\3\\4\\5\\6\\7\\8\\9"),
+        {FaultCode.FILE_ID_COMPONENTS, FaultCode.FILE_NAME_INVALID},
+    ),
+    "file missing": (_file("DICOM\\I0", None), {FaultCode.FILE_MISSING}),
+    "referenced sop instance wrong": (
+        _set(0x00041511, b"UI", "1.2.9.9", *IMAGE),
+        {FaultCode.REFERENCED_SOP_INSTANCE_WRONG},
+    ),
+    "referenced sop class wrong": (
+        _set(0x00041510, b"UI", "1.2.840.10008.5.1.4.1.1.2", *IMAGE),
+        {FaultCode.REFERENCED_SOP_CLASS_WRONG},
+    ),
+    "referenced transfer syntax wrong": (
+        _set(0x00041512, b"UI", IMPLICIT_VR_LITTLE_ENDIAN, *IMAGE),
+        {FaultCode.REFERENCED_TRANSFER_SYNTAX_WRONG},
+    ),
+    "file-set id long": (
+        _header(0x00041130, b"CS", b"A" * 17),
+        {FaultCode.FILE_SET_ID_INVALID, FaultCode.VOLUME_IDENTIFIER_WRONG},
+    ),
+    "file-set id characters": (
+        _header(0x00041130, b"CS", b"A-B"),
+        {FaultCode.FILE_SET_ID_INVALID, FaultCode.VOLUME_IDENTIFIER_WRONG},
+    ),
+    "volume identifier": (
+        lambda made: setattr(made, "volume_identifier", "OTHER"),
+        {FaultCode.VOLUME_IDENTIFIER_WRONG},
+    ),
+    "record type unknown": (
+        _set(0x00041430, b"CS", "PICTURE", *IMAGE),
+        {FaultCode.RECORD_TYPE_UNKNOWN},
+    ),
+    "record type retired": (
+        _set(0x00041430, b"CS", "OVERLAY", *IMAGE),
+        {FaultCode.RECORD_TYPE_UNKNOWN},
+    ),
+    "record type of another sop class": (
+        _set(0x00041430, b"CS", "STEREOMETRIC", *IMAGE),
+        {FaultCode.RECORD_TYPE_WRONG},
+    ),
+    "patient below series": (_move_patient_below_series, {FaultCode.RECORD_MISPLACED}),
+    "image in the root": (
+        lambda made: made.root.append(made.at(0, 0, 1).below.pop()),
+        {FaultCode.RECORD_MISPLACED, FaultCode.RECORD_CHILDLESS},
+    ),
+    "image without file": (
+        _delete(0x00041500, *IMAGE),
+        {FaultCode.RECORD_WITHOUT_FILE, FaultCode.FILE_UNREFERENCED},
+    ),
+    "duplicate patient": (_set(0x00100020, b"LO", "P1 ", 1), {FaultCode.DUPLICATE_PATIENT_ID}),
+    "duplicate study": (_set(0x0020000D, b"UI", "1.2.7.1", 1, 0), {FaultCode.DUPLICATE_STUDY}),
+    "duplicate series": (
+        _set(0x0020000E, b"UI", "1.2.8.1", 1, 0, 0),
+        {FaultCode.DUPLICATE_SERIES},
+    ),
+    "duplicate instance": (_duplicate_instance, {FaultCode.DUPLICATE_INSTANCE}),
+    "duplicate file reference": (
+        lambda made: made.at(0, 0, 0).below.append(
+            Node({**leaf(0, "DICOM\\I0").elements, 0x00041511: (b"UI", b"1.2.9.8")})
+        ),
+        {FaultCode.DUPLICATE_FILE_REFERENCE},
+    ),
+    "implicit vr dicomdir": (_implicit, {FaultCode.DICOMDIR_TRANSFER_SYNTAX}),
+    "implicit vr dicomdir, said to be explicit": (
+        lambda made: setattr(made, "explicit", False),
+        {FaultCode.DICOMDIR_TRANSFER_SYNTAX},
+    ),
+    "big endian dicomdir": (
+        lambda made: setattr(made, "transfer_syntax", EXPLICIT_VR_BIG_ENDIAN),
+        {
+            FaultCode.DICOMDIR_TRANSFER_SYNTAX,
+            FaultCode.DICOMDIR_UNREADABLE,
+            FaultCode.VOLUME_IDENTIFIER_WRONG,
+            FaultCode.FILE_UNREFERENCED,
+        },
+    ),
+    "character set missing": (
+        _set(0x00100010, b"PN", "Müller".encode("latin-1"), 0),
+        {FaultCode.CHARACTER_SET_MISSING},
+    ),
+    "file unreferenced": (
+        _file("EXTRA", instance("1.2.9.7")),
+        {FaultCode.FILE_UNREFERENCED},
+    ),
+    "file cut in its data set": (_cut("DICOM\\I0", -1), {FaultCode.FILE_TRUNCATED}),
+    "file cut in its meta": (_cut("DICOM\\I0", 200), {FaultCode.FILE_TRUNCATED}),
+    "file that is its meta alone": (
+        _file("DICOM\\I0", file_meta("1.2", "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN)),
+        {FaultCode.FILE_TRUNCATED},
+    ),
+    "file cut to nothing": (_cut("DICOM\\I0", 0), {FaultCode.FILE_NOT_DICOM}),
+    "file of rubbish": (
+        _file("DICOM\\I0", instance("1.2.9.0")[:META] + b"\x08\0\x77\0??" + bytes(99)),
+        {FaultCode.FILE_UNREADABLE},
+    ),
+    "file of other content": (_file("DICOM\\I0", b"text"), {FaultCode.FILE_NOT_DICOM}),
+    "file meta of another instance": (
+        _file(
+            "DICOM\\I0",
+            file_meta(SECONDARY_CAPTURE, "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN)
+            + instance("1.2.9.5")[META:],
+        ),
+        {FaultCode.FILE_META_WRONG},
+    ),
+    "file name": (
+        _file("readme.txt", b"text"),
+        {FaultCode.FILE_NAME_INVALID},
+    ),
+    "second dicomdir": (
+        _file("DICOM\\DICOMDIR", Made().dicomdir()),
+        {FaultCode.DICOMDIR_MISPLACED},
+    ),
+    "private record without uid": (
+        lambda made: made.at(0, 0, 0).below.append(Node({0x00041430: (b"CS", b"PRIVATE")})),
+        {FaultCode.KEY_MISSING},
+    ),
+}
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_defects_are_found(defect: str) -> None:
+    change, codes = DEFECTS[defect]
+    made = Made()
+    change(made)
+    report = examine(made.volume())
+    assert {fault.code for fault in report.faults} == codes
+    assert all(fault.message for fault in report.faults)
+    assert not any("Doe" in fault.message + fault.where for fault in report.faults)
+
+
+def test_no_dicomdir() -> None:
+    report = examine(MemoryVolume(Made().files))
+    assert report.faults[0].code == FaultCode.DICOMDIR_ABSENT
+    assert {fault.code for fault in report.faults[1:]} == {FaultCode.FILE_UNREFERENCED}
+
+
+def test_a_dicomdir_in_lower_case_is_read_yet_told() -> None:
+    volume = Made().volume()
+    volume.contents = {name.lower(): data for name, data in volume.contents.items()}
+    assert {fault.code for fault in examine(volume).faults} == {FaultCode.FILE_NAME_INVALID}
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", bytes(128) + b"DICM", bytes(500)])
+def test_no_sense_in_the_dicomdir(content: bytes) -> None:
+    report = examine(MemoryVolume({"DICOMDIR": content}, ""))
+    assert {fault.code for fault in report.faults} == {FaultCode.DICOMDIR_UNREADABLE}
+
+
+def test_a_dicomdir_cut_anywhere() -> None:
+    volume = Made().volume()
+    whole = volume.contents["DICOMDIR"]
+    for length in range(0, len(whole), 37):
+        volume.contents["DICOMDIR"] = whole[:length]
+        codes = {fault.code for fault in examine(volume).faults}
+        assert FaultCode.DICOMDIR_UNREADABLE in codes
+
+
+def test_a_file_that_calls_itself_dicomdir_and_is_another() -> None:
+    made = Made()
+    dicomdir = made.dicomdir().replace(
+        MEDIA_STORAGE_DIRECTORY_STORAGE.encode(), b"1.2.840.10008.1.3.99"
+    )
+    faults = examine(MemoryVolume({"DICOMDIR": dicomdir, **made.files})).faults
+    assert [fault.code for fault in faults] == [FaultCode.DICOMDIR_SOP_CLASS]
+
+
+def test_file_meta_incomplete() -> None:
+    made = Made()
+    whole = made.files["DICOM\\I0"]
+    made.files["DICOM\\I0"] = whole.replace(b"\x02\0\x12\0UI\x06\x001.2.3\0", b"")
+    report = examine(made.volume())
+    assert [fault.code for fault in report.faults] == [FaultCode.FILE_META_INCOMPLETE]
+    assert "(0002,0012)" in report.faults[0].message
+
+
+def test_transfer_syntax_of_the_profile() -> None:
+    made = Made()
+    made.files["DICOM\\I0"] = instance("1.2.9.0", JPEG_2000)
+    made.at(*IMAGE).set(0x00041512, b"UI", JPEG_2000)
+    assert examine(made.volume()).good
+    for profile in ("STD-GEN-CD", "STD-GEN-DVD-JPEG"):
+        codes = {fault.code for fault in examine(made.volume(), PROFILES[profile]).faults}
+        assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE in codes
+    report = examine(made.volume(), PROFILES["STD-GEN-DVD-J2K"])
+    assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE not in {f.code for f in report.faults}
+
+
+def test_keys_of_the_profile() -> None:
+    made = Made()
+    made.files["DICOM\\I0"] = instance("1.2.9.0", image_type=b"DERIVED\\SECONDARY")
+    assert examine(made.volume()).good
+    faults = examine(made.volume(), PROFILES["STD-GEN-CD"]).faults
+    assert [fault.code for fault in faults] == [FaultCode.PROFILE_KEY_MISSING]
+    assert "(0008,0008)" in faults[0].message
+    faults = examine(made.volume(), PROFILES["STD-GEN-DVD-JPEG"]).faults
+    assert {fault.code for fault in faults} == {FaultCode.PROFILE_KEY_MISSING}
+    assert len(faults) == 1 + 4 * len(("Rows", "Columns"))
+
+
+@pytest.mark.parametrize(
+    "transfer_syntax", [DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN]
+)
+def test_data_sets_that_cannot_be_walked_are_let_be(transfer_syntax: str) -> None:
+    made = Made()
+    made.files["DICOM\\I0"] = file_meta(SECONDARY_CAPTURE, "1.2.9.0", transfer_syntax)
+    made.files["DICOM\\I0"] += bytes(100)
+    made.at(*IMAGE).set(0x00041512, b"UI", transfer_syntax)
+    assert examine(made.volume()).good
+
+
+def test_faults_are_bounded() -> None:
+    made = Made()
+    made.at(0, 0, 0).below.extend(leaf(number, "GONE") for number in range(10, 300))
+    faults = examine(made.volume()).faults
+    duplicates = [fault for fault in faults if fault.code == FaultCode.DUPLICATE_FILE_REFERENCE]
+    assert len(duplicates) == 51
+    assert duplicates[-1].message == "and 239 more of this kind"
+
+
+def test_file_sets_of_others() -> None:
+    dicomdir = get_testdata_file("dicomdirtests/DICOMDIR")
+    assert dicomdir is not None
+    for name in ("DICOMDIR", "DICOMDIR-reordered"):
+        data = Path(str(dicomdir)).with_name(name).read_bytes()
+        codes = {fault.code for fault in examine(MemoryVolume({"DICOMDIR": data}, "")).faults}
+        assert codes <= {FaultCode.FILE_MISSING, FaultCode.FILE_SET_ID_INVALID}
+
+
+def test_many_records() -> None:
+    made = Made()
+    made.root[0].below[0].below = [
+        series(number, *(leaf(number * 1000 + i, f"S{number}\\I{i}") for i in range(1000)))
+        for number in range(11, 31)
+    ]
+    made.files.clear()
+    volume = made.volume()
+    began = perf_counter()
+    report = examine(volume)
+    assert perf_counter() - began < 20
+    assert {fault.code for fault in report.faults} == {FaultCode.FILE_MISSING}
+
+
+def test_deep_nesting_takes_no_recursion() -> None:
+    made = Made()
+    node = made.at(0, 0, 0)
+    for number in range(10, 3000):
+        node.below.insert(0, leaf(number, f"I{number}"))
+        node = node.below[0]
+    codes = {fault.code for fault in examine(made.volume()).faults}
+    assert FaultCode.RECORD_MISPLACED in codes
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_byte_brings_it_down(data: st.DataObject) -> None:
+    volume = Made().volume()
+    name = data.draw(st.sampled_from(["DICOMDIR", "DICOM\\I0"]))
+    content = bytearray(volume.contents[name])
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    volume.contents[name] = bytes(content[: data.draw(st.integers(0, len(content)))])
+    examine(volume, PROFILES["STD-GEN-DVD-JPEG"])
+
+
+def test_lengths_without_sense_take_no_memory() -> None:
+    made = Made()
+    head = file_meta(SECONDARY_CAPTURE, "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN)
+    made.files["DICOM\\I0"] = head + b"\x08\0\x16\0UN\0\0\xfe\xff\xff\xff"
+    tracemalloc.start()
+    codes = {fault.code for fault in examine(made.volume()).faults}
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+    assert codes == {FaultCode.FILE_TRUNCATED}
