@@ -1,5 +1,6 @@
 """Surface: the clock: which stage function ticks when. A double tick is harmless."""
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -31,6 +32,8 @@ class Schedule:
 
     def run(self) -> None:
         """Ticks until told to stop."""
+        # a tick that takes longer than its interval is as it should be
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(4)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},

@@ -45,8 +45,30 @@ def claim(
     By priority, then who came first. Copy 1 of all volumes comes before copy 2 of any, so that
     sets come out whole (1, 2, 3, 1, 2, 3).
     """
+    row = _next(session, capacity)
+    if row is None:
+        return None
+    piece, request_id = row
+    move_piece(
+        session,
+        piece,
+        PieceEvent.CLAIMED,
+        request_id=request_id,
+        why=f"by device {device}",
+        device=device,
+        lease_owner=owner,
+        lease_epoch=piece.lease_epoch + 1,
+        lease_until=datetime.now(UTC) + LEASE,
+        attempts=piece.attempts + 1,
+        not_before=None,
+    )
+    return Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
+
+
+def _next(session: Session, capacity: Mapping[str, int]) -> Any:
+    """The next piece, locked, with the id of its request."""
     now = datetime.now(UTC)
-    row = session.execute(
+    return session.execute(
         select(Piece, FileSet.request_id)
         .join(FileSet, Piece.file_set_id == FileSet.id)
         .join(MediaCreationRequest, FileSet.request_id == MediaCreationRequest.id)
@@ -71,23 +93,6 @@ def claim(
         .limit(1)
         .with_for_update(skip_locked=True, of=Piece)
     ).first()
-    if row is None:
-        return None
-    piece, request_id = row
-    move_piece(
-        session,
-        piece,
-        PieceEvent.CLAIMED,
-        request_id=request_id,
-        why=f"by device {device}",
-        device=device,
-        lease_owner=owner,
-        lease_epoch=piece.lease_epoch + 1,
-        lease_until=now + LEASE,
-        attempts=piece.attempts + 1,
-        not_before=None,
-    )
-    return Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
 
 
 def heartbeat(session: Session, claimed: Claim) -> bool:

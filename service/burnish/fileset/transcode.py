@@ -92,7 +92,9 @@ def to_explicit_vr_little_endian(
                 raise
 
 
-def _pieces(file: BinaryIO, offset: int, size: int, transfer_syntax_uid: str) -> Iterator[bytes]:
+def _pieces(
+    file: BinaryIO, fragments: BinaryIO, offset: int, size: int, transfer_syntax_uid: str
+) -> Iterator[bytes]:
     """The data set in Explicit VR Little Endian.
 
     `fragments` is the same file, opened again: frames are read while the rest is copied.

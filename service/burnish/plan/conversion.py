@@ -32,7 +32,8 @@ class Conversion:
 class Conversions:
     """The conversions under way in this process, in worker processes of its own.
 
-    What cannot be converted is remembered with its reason until `forget`.
+    What cannot be converted is remembered with its reason until `forget`. A decoder that takes its
+    process down takes others' work with it, so each of those is then tried again alone.
     """
 
     def __init__(self, spool: Spool) -> None:
@@ -40,6 +41,7 @@ class Conversions:
         self._workers = os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
         self._running: dict[Future[Transcoded], tuple[Conversion, str]] = {}
+        self._suspects: set[int] = set()
         self.failed: dict[int, str] = {}
 
     @property
@@ -51,22 +53,28 @@ class Conversions:
         """Starts conversions, in the order given, as far as workers are free."""
         running = self.running
         for conversion in wanted:
-            if len(self._running) >= 2 * self._workers:
+            if len(self._running) >= (1 if self._suspects else 2 * self._workers):
                 return
-            if conversion.instance_id in running or conversion.instance_id in self.failed:
-                continue
-            if self._pool is None:
-                self._pool = ProcessPoolExecutor(
-                    self._workers, mp_context=multiprocessing.get_context("forkserver")
-                )
-            key = self._spool.new_key()
+            if conversion.instance_id not in running and conversion.instance_id not in self.failed:
+                self._submit(conversion)
+
+    def _submit(self, conversion: Conversion) -> None:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=multiprocessing.get_context("forkserver")
+            )
+        key = self._spool.new_key()
+        try:
             future = self._pool.submit(
                 _convert,
                 self._spool.path(conversion.spool_key),
                 self._spool.arriving(key),
                 conversion.source_ae_title,
             )
-            self._running[future] = (conversion, key)
+        except BrokenProcessPool:
+            self._pool = None
+            return
+        self._running[future] = (conversion, key)
 
     def wait(self, seconds: float) -> bool:
         """Waits until one has ended; whether any had."""
@@ -83,11 +91,17 @@ class Conversions:
                 made = future.result()
             except BrokenProcessPool:
                 self._pool = None
-                self.failed[conversion.instance_id] = "the decoder crashed"
+                self._spool.remove(key)
+                if conversion.instance_id in self._suspects:
+                    self._suspects.discard(conversion.instance_id)
+                    self.failed[conversion.instance_id] = "the decoder crashed"
+                else:
+                    self._suspects.add(conversion.instance_id)
             except (BurnishError, OSError, MemoryError) as error:
                 self._spool.remove(key)
                 self.failed[conversion.instance_id] = f"{type(error).__name__}: {error}"
             else:
+                self._suspects.discard(conversion.instance_id)
                 rows.append(
                     TranscodedInstance(
                         instance_id=conversion.instance_id,

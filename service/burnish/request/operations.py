@@ -62,18 +62,7 @@ def create(
     Raises AlreadyExists, InvalidUID, InvalidValue, MissingValue. Whether the instances are here and
     the profiles possible is looked at later, where the answer can be read by N-GET.
     """
-    if not order.references:
-        raise MissingValue("Referenced SOP Sequence has no item")
-    for reference in order.references:
-        if not is_tolerable_uid(reference.sop_instance_uid):
-            raise InvalidValue("Referenced SOP Instance UID is not a UID")
-        if not is_tolerable_uid(reference.sop_class_uid):
-            raise InvalidValue("Referenced SOP Class UID is not a UID")
-    if not _FILE_SET_ID.fullmatch(order.attributes.get("storage_media_file_set_id", "")):
-        raise InvalidValue("Storage Media File-Set ID may have 16 of A-Z, 0-9 and _")
-    file_set_uid = order.attributes.get("storage_media_file_set_uid", "")
-    if file_set_uid and not is_tolerable_uid(file_set_uid):
-        raise InvalidValue("Storage Media File-Set UID is not a UID")
+    _check(order)
     uid = order.sop_instance_uid or new_uid()
     if not is_tolerable_uid(uid):
         raise InvalidUID("Affected SOP Instance UID is not a UID")
@@ -107,6 +96,21 @@ def create(
     session.flush()
     note(session, request.id, "CREATED", f"by {origin}, {len(order.references)} instances")
     return request
+
+
+def _check(order: Order) -> None:
+    if not order.references:
+        raise MissingValue("Referenced SOP Sequence has no item")
+    for reference in order.references:
+        if not is_tolerable_uid(reference.sop_instance_uid):
+            raise InvalidValue("Referenced SOP Instance UID is not a UID")
+        if not is_tolerable_uid(reference.sop_class_uid):
+            raise InvalidValue("Referenced SOP Class UID is not a UID")
+    if not _FILE_SET_ID.fullmatch(order.attributes.get("storage_media_file_set_id", "")):
+        raise InvalidValue("Storage Media File-Set ID may have 16 of A-Z, 0-9 and _")
+    file_set_uid = order.attributes.get("storage_media_file_set_uid", "")
+    if file_set_uid and not is_tolerable_uid(file_set_uid):
+        raise InvalidValue("Storage Media File-Set UID is not a UID")
 
 
 def _defaults(defaults: Defaults) -> dict[str, str]:

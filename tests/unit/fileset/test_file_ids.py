@@ -1,0 +1,27 @@
+"""File IDs in directory order."""
+
+import itertools
+
+import pytest
+
+from burnish.errors import Conflict
+from burnish.fileset import file_ids
+
+
+def test_numbers_start_anew_in_each_parent() -> None:
+    paths = [("a", "b", "c"), ("a", "b", "c"), ("a", "b", "d"), ("a", "e", "f"), ("g", "b", "c")]
+    assert list(file_ids.assign([*paths, (None, None, None)])) == [
+        r"DICOM\PA000001\ST000001\SE000001\IM000001",
+        r"DICOM\PA000001\ST000001\SE000001\IM000002",
+        r"DICOM\PA000001\ST000001\SE000002\IM000001",
+        r"DICOM\PA000001\ST000002\SE000001\IM000001",
+        r"DICOM\PA000002\ST000001\SE000001\IM000001",
+        r"DICOM\RO000001",
+    ]
+
+
+def test_a_directory_holds_no_more_than_its_names_can_count() -> None:
+    paths = itertools.repeat(("a", "b", "c"), 1_000_000)
+    with pytest.raises(Conflict):
+        for _ in file_ids.assign(paths):
+            pass

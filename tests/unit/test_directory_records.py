@@ -1,0 +1,92 @@
+"""Directory records as data, held against the dictionaries of pydicom."""
+
+import pytest
+from pydicom.datadict import dictionary_VR
+from pydicom.uid import UID_dictionary
+
+from burnish.directory_records import (
+    CD_KEYS,
+    DVD_KEYS,
+    KEYS,
+    ROOT_TYPES,
+    all_keys,
+    group_patients,
+    patient_key,
+    record_type,
+)
+
+STORAGE = [
+    uid
+    for uid, (name, kind, *_) in UID_dictionary.items()
+    if kind == "SOP Class" and uid.startswith("1.2.840.10008.5.1.4.1.1.") and "Storage" in name
+]
+
+
+@pytest.mark.parametrize("table", [KEYS, CD_KEYS, DVD_KEYS])
+def test_keys_have_the_vr_of_the_dictionary(
+    table: dict[str, tuple[tuple[int, bytes, str]]],
+) -> None:
+    for keys in table.values():
+        assert [key[0] for key in keys] == sorted({key[0] for key in keys})
+        for tag, vr, kind in keys:
+            assert dictionary_VR(tag).encode() == vr, hex(tag)
+            assert kind in {"1", "1C", "2"}
+
+
+@pytest.mark.parametrize("uid", STORAGE)
+def test_every_storage_class_has_a_known_type_or_none(uid: str) -> None:
+    assert record_type(uid) in {*KEYS, ""}
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [
+        ("1.1.2", "IMAGE"),
+        ("1.1.66.4", "IMAGE"),
+        ("1.1.481.1", "IMAGE"),
+        ("1.1.99.7", "IMAGE"),
+        ("1.1.9.1.4", "WAVEFORM"),
+        ("1.1.9.100.1", "WF PRESENTATION"),
+        ("1.1.11.12", "PRESENTATION"),
+        ("1.1.88.59", "KEY OBJECT DOC"),
+        ("1.1.88.76", "SR DOCUMENT"),
+        ("1.1.481.25", "RADIOTHERAPY"),
+        ("1.1.201.1", "INVENTORY"),
+        ("34.10", "PLAN"),
+        ("38.1", "HANGING PROTOCOL"),
+        ("1.1.200.2", ""),
+        ("1.1.27", ""),
+    ],
+)
+def test_record_types(tail: str, expected: str) -> None:
+    assert record_type(f"1.2.840.10008.5.1.4.{tail}") == expected
+
+
+def test_what_is_no_storage_class_has_no_record_type() -> None:
+    for uid in ("", "1.2.3", "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.x"):
+        assert record_type(uid) == ""
+
+
+def test_root_types_have_keys() -> None:
+    assert set(KEYS) > ROOT_TYPES
+
+
+def test_a_record_has_the_keys_of_every_profile() -> None:
+    tags = {key.tag for key in all_keys("IMAGE")}
+    assert {0x00200013, 0x00080008, 0x00280010} <= tags
+
+
+def test_names_are_compared_as_they_sound() -> None:
+    name = patient_key("1", "", "Jérôme^Buc")
+    assert name == patient_key("1 ", "", "JEROME, BUC=X^Y")
+    assert name != patient_key("1", "", "Buc^Pierre")
+    assert name != patient_key("2", "", "Jérôme^Buc")
+
+
+def test_patients_are_grouped() -> None:
+    assert group_patients([("1", "A", "X"), ("1", "A", ""), ("2", "A", "X")]) == [0, 0, 1]
+    assert group_patients([("1", "A", "X"), ("1", "A", "Y"), ("1", "A", "")]) == [0, 1, 2]
+    assert group_patients([("1", "", "X"), ("1", "A", "X"), ("1", "A", "X")]) == [0, 0, 0]
+    assert group_patients([("1", "", "X"), ("1", "A", "X"), ("1", "B", "X")]) == [0, 1, 2]
+    assert group_patients([("", "", "X"), ("", "", ""), ("", "", "X")]) == [0, 1, 0]
+    assert group_patients([]) == []
