@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from burnish.artifacts import DirectoryEntry, InstanceHeader
-from burnish.directory_records import ROOT_TYPES
+from burnish.directory_records import ROOT_TYPES, record_type
 from burnish.errors import BurnishError
 from burnish.fileset import file_ids
 from burnish.fileset.header import index, index_file
@@ -17,14 +19,11 @@ from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 def encoded(dataset: Dataset, transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN) -> bytes:
     """A data set without File Meta Information."""
-    buffer = io.BytesIO()
     syntax = UID(transfer_syntax_uid)
-    dataset.save_as(
-        buffer,
-        implicit_vr=syntax.is_implicit_VR,
-        little_endian=syntax.is_little_endian,
-        enforce_file_format=False,
-    )
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = syntax.is_implicit_VR
+    buffer.is_little_endian = syntax.is_little_endian
+    write_dataset(buffer, dataset)
     return buffer.getvalue()
 
 
@@ -64,3 +63,38 @@ def entries(found: Iterable[InstanceHeader]) -> list[DirectoryEntry]:
         DirectoryEntry(name, header, EXPLICIT_VR_LITTLE_ENDIAN)
         for name, header in zip(names, ordered, strict=True)
     ]
+
+
+#: One SOP Class of each record type, below 1.2.840.10008.5.1.4.1.1.
+TAILS = [
+    *("2", "9.1.1", "9.100.1", "11.1", "66", "66.1", "66.2", "66.5", "66.6", "67", "68.1"),
+    *("77.1.5.3", "78.1", "88.11", "88.59", "90.1", "91.1", "104.1", "4.2", "201.1"),
+    *("481.2", "481.3", "481.5", "481.4", "481.10"),
+]
+
+
+def instance(sop_class: str, **attributes: object) -> Dataset:
+    dataset = Dataset()
+    dataset.SOPClassUID = sop_class
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.StudyInstanceUID = "1.2"
+    dataset.SeriesInstanceUID = "1.2.1"
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def item(**attributes: object) -> Dataset:
+    dataset = Dataset()
+    for keyword, value in attributes.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def empty(record: str) -> InstanceHeader:
+    """The header of an instance of a record type that has nothing but its identity."""
+    candidates = [f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in TAILS] + [
+        f"1.2.840.10008.5.1.4.{tail}" for tail in ("34.7", "38.1", "39.1", "43.1", "44.1", "45.1")
+    ]
+    uid = next(uid for uid in candidates if record_type(uid) == record)
+    return indexed(instance(uid))

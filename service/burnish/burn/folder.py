@@ -77,6 +77,7 @@ class FolderBurner:
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         try:
             published.parent.mkdir(exist_ok=True)
+            self._check_not_anothers(published, job)
             _sync_directory(self._directory)
             staged.replace(published)
             _sync_directory(published.parent)
@@ -96,6 +97,19 @@ class FolderBurner:
             raise self._operator_error(error) from error
         with contextlib.suppress(OSError):
             published.parent.rmdir()
+
+    def _check_not_anothers(self, published: Path, job: BurnJob) -> None:
+        """What another File-set left under this name is not ours to overwrite."""
+        manifest = published.with_suffix(".json")
+        if not manifest.exists():
+            return
+        with contextlib.suppress(ValueError, AttributeError):
+            if json.loads(manifest.read_bytes()).get("file_set_uid") == job.file_set_uid:
+                return
+        raise OperatorError(
+            f"device {self.name}: {published.parent.name} holds another File-set",
+            hint=f"Move {published.parent} elsewhere; writing then goes on by itself.",
+        )
 
     def _staged(self, job: BurnJob) -> Path:
         return self._directory / _STAGING / f"{_request_name(job)}-{_stem(job)}.iso"

@@ -65,6 +65,12 @@ def claim(
     return Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
 
 
+def next_request(session: Session, capacity: Mapping[str, int]) -> int | None:
+    """The request whose piece would be claimed next, None where there is none."""
+    row = _next(session, capacity)
+    return None if row is None else int(row[1])
+
+
 def _next(session: Session, capacity: Mapping[str, int]) -> Any:
     """The next piece, locked, with the id of its request."""
     now = datetime.now(UTC)

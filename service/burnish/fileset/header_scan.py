@@ -36,6 +36,8 @@ _PIXEL_GROUP = 0x7FE00000
 _LONGEST_VALUE = 1 << 24
 #: What a data set in another byte order or deflated may have before its Pixel Data, in bytes.
 _LONGEST_HEADER = 1 << 26
+#: What a deflated data set may have behind its Pixel Data, in bytes.
+_LONGEST_TAIL = 1 << 24
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 #: Wanted besides the keys: identity, dates to stand in for a missing Study Date, and the
@@ -235,6 +237,8 @@ def _find_deflated(size: int, reopen: Callable[[], BinaryIO]) -> Found:
             _walk(bytes(header_bytes), position, len(header_bytes), found)
         else:
             inflated.skip_to(position)
+            if inflated.read(_LONGEST_TAIL) and not inflated.ended:
+                raise Unreadable("the deflated data set has too much behind its Pixel Data")
     return found
 
 

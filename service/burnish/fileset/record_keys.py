@@ -17,7 +17,7 @@ from burnish.fileset.values import fit
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 RELATED_GENERAL_SOP_CLASS_UID = 0x0004151A
-_ORIGINAL_SOP_CLASS_UID = 0x0008001A
+_RELATED_IN_INSTANCE = 0x0008001A
 _ISSUER = 0x00100021
 _STUDY_DATE = 0x00080020
 _VERIFICATION_DATE_TIME = 0x0040A030
@@ -136,8 +136,9 @@ class RecordKeys:
             elif kind == "1":
                 missing.append(tag)
         blob = _with_character_set(elements, special, character_set, nested=nested)
-        related = fit(RELATED_GENERAL_SOP_CLASS_UID, b"UI", get(_ORIGINAL_SOP_CLASS_UID, b""), b"")
-        if related:
+        general = get(_RELATED_IN_INSTANCE, b"").split(b"\\")
+        related = b"\\".join(fit(RELATED_GENERAL_SOP_CLASS_UID, b"UI", u, b"") for u in general)
+        if related.strip(b"\\"):
             blob = encode(RELATED_GENERAL_SOP_CLASS_UID, b"UI", related) + blob
         return blob, tuple(missing)
 

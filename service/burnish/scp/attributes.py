@@ -1,6 +1,6 @@
 """Surface: the Media Creation Management module (PS3.3 C.22.1) between data sets and requests."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
@@ -77,6 +77,9 @@ PARSER_ERRORS = (
     OverflowError,
     LookupError,
 )
+
+
+_REFERENCED_SOP_SEQUENCE = 0x00081199
 
 
 def decode(data: bytes, transfer_syntax_uid: str) -> Dataset:
@@ -175,8 +178,11 @@ def _profile(item: Dataset) -> str:
     )
 
 
-def present(request: MediaCreationRequest) -> Dataset:
-    """Everything an N-GET can say of a request (PS3.4 Table S.3.2.4.1-1)."""
+def present(request: MediaCreationRequest, tags: Collection[int] = ()) -> Dataset:
+    """What an N-GET can say of a request (PS3.4 Table S.3.2.4.1-1).
+
+    With `tags`, the longest of it, Referenced SOP Sequence, only where they ask for it.
+    """
     data_set = Dataset()
     if request.specific_character_set:
         data_set.SpecificCharacterSet = request.specific_character_set.split("\\")
@@ -196,7 +202,8 @@ def present(request: MediaCreationRequest) -> Dataset:
     if request.initiated_at is not None:
         data_set.NumberOfCopies = request.number_of_copies
         data_set.RequestPriority = str(request.request_priority)
-    data_set.ReferencedSOPSequence = ItemSequence(_referenced(request))
+    if not tags or _REFERENCED_SOP_SEQUENCE in tags:
+        data_set.ReferencedSOPSequence = ItemSequence(_referenced(request))
     _widen_character_set(data_set)
     return data_set
 

@@ -141,7 +141,7 @@ class MediaCreation:
         uid = self._requested(command)
         tags = _attribute_identifiers(command)
         with self._database.reading() as session:
-            everything = attributes.present(operations.find(session, uid))
+            everything = attributes.present(operations.find(session, uid), tags)
         chosen, supported = attributes.select(everything, tags)
         if supported:
             return Answer(statuses.SUCCESS, chosen)

@@ -31,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 #: How long a piece is left alone after the device asked for an operator.
 _HOLD = timedelta(seconds=15)
+#: How long a device that is not ready is left alone, in seconds.
+_NOT_READY = 2.0
+#: A piece whose worker dies so often takes the worker down with it.
+_DEATHS = 10
 _NO_LONGER = (PieceState.SPOILED, PieceState.DROPPED)
 
 
@@ -69,6 +73,8 @@ class Worker:
 
     def make_next(self) -> bool:
         """Makes the next piece there is for this device; whether there was one."""
+        if not self._anything_queued() or not self._is_ready():
+            return False
         claim = self._claim()
         if claim is None:
             return False
@@ -92,12 +98,13 @@ class Worker:
                 self._hold(claim, BurnResult(BurnOutcome.OUT_OF_SUPPLIES, str(error), error.hint))
             except (BurnishError, OSError) as error:
                 log.error("piece not made", piece=claim.piece_id, why=str(error))
-                self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, f"{error}")
+                self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, str(error))
+            except Exception as error:
+                log.exception("piece not made, by a defect", piece=claim.piece_id)
+                self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, type(error).__name__)
         return True
 
     def _claim(self) -> Claim | None:
-        if not self._anything_queued():
-            return None
         with self._database.writing() as session:
             claim = queue.claim(
                 session, device=self._device.name, capacity=self._media, owner=self._owner
@@ -116,6 +123,19 @@ class Worker:
                 select(Piece.id).where(Piece.state == PieceState.QUEUED).limit(1)
             )
             return found is not None
+
+    def _is_ready(self) -> bool:
+        """Whether the device takes a job; where not, the next request says why it waits."""
+        ready = self._burner.state()
+        if ready.outcome is BurnOutcome.READY:
+            return True
+        with self._database.writing() as session:
+            request_id = queue.next_request(session, self._media)
+            if request_id is not None:
+                request = session.get_one(MediaCreationRequest, request_id)
+                _explain(session, request, ready)
+        self.stopping.wait(_NOT_READY)
+        return False
 
     def _read_order(self, claim: Claim) -> PieceOrder:
         with self._database.reading() as session:
@@ -142,9 +162,9 @@ class Worker:
             thread.join()
 
     def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
-        ready = self._burner.state()
-        if ready.outcome is not BurnOutcome.READY:
-            self._hold(made.claim, ready)
+        if made.attempts > max(_DEATHS, self._settings.request.attempts):
+            why = "its worker died again and again"
+            self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, why)
             return
         if not made.job.image.is_file():
             pipeline.build(made.plan, made.job.image, progress)
@@ -238,13 +258,7 @@ class Worker:
                 not_before=datetime.now(UTC) + _HOLD,
             )
             request = session.get_one(MediaCreationRequest, claim.request_id)
-            inform(
-                session,
-                request,
-                result.execution_status_info,
-                why=result.detail,
-                remedy=result.remedy,
-            )
+            _explain(session, request, result)
         log.warning("device holds", device=self._device.name, why=result.detail)
 
     def _ruined(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
@@ -277,6 +291,11 @@ class Worker:
                 )
             )
             note(session, request.id, "RETRY", why, piece_id=piece.id)
+
+
+def _explain(session: Session, request: MediaCreationRequest, result: BurnResult) -> None:
+    info = result.execution_status_info
+    inform(session, request, info, why=result.detail, remedy=result.remedy)
 
 
 def _check_epoch(piece: Piece, claim: Claim) -> None:

@@ -1,0 +1,1 @@
+"""Surface: `burnish demo`, the whole service at work on a fresh machine."""

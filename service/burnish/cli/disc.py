@@ -1,0 +1,142 @@
+"""Surface: `burnish disc …`, volumes made and judged by hand, without service or database."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from burnish.cli import exits, options, output
+from burnish.cli.options import Json, Profile
+from burnish.media import PROFILES
+
+if TYPE_CHECKING:
+    from burnish.artifacts import VolumeReport
+    from burnish.cli.disc_build import Outcome
+
+app = typer.Typer(no_args_is_help=True, help="Make and verify volumes without a service.")
+
+
+@app.command()
+def verify(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A volume image, a directory, or a drive.")
+    ],
+    profile: Profile = "",
+    json: Json = False,
+) -> None:
+    """Judge any volume by the standard, and by --profile if given; exit code 22 if it has faults."""
+    from burnish.image.reader import open_volume
+    from burnish.verify import examine
+
+    with open_volume(path) as volume:
+        report = examine(volume, PROFILES.get(profile))
+    if json:
+        output.document({"path": path, "good": report.good, **report_fields(report)})
+    else:
+        _say(path, report)
+    if not report.good:
+        raise typer.Exit(exits.VOLUME_FAULTY)
+
+
+def report_fields(report: "VolumeReport") -> dict[str, object]:
+    """What a report says, for JSON."""
+    names = ("volume_identifier", "file_set_uid", "instances", "files", "bytes_read", "faults")
+    return {name: getattr(report, name) for name in names}
+
+
+def _say(path: Path, report: "VolumeReport") -> None:
+    for fault in report.faults:
+        where = f"{fault.where}: " if fault.where else ""
+        typer.echo(f"{fault.code}  {where}{fault.message}")
+    verdict = "no fault" if report.good else f"{len(report.faults)} faults"
+    typer.echo(
+        f"{path}: {verdict}; {report.instances} instances, {report.files} files,"
+        f" {report.bytes_read} bytes read"
+    )
+
+
+@app.command()
+def build(
+    source: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="Directories and files to put on media."),
+    ],
+    to: Annotated[
+        Path, typer.Option("--output", metavar="DIR", help="Where the images are to lie.")
+    ],
+    profile: Profile = "STD-GEN-CD",
+    capacity: Annotated[
+        int | None,
+        typer.Option(
+            metavar="SIZE",
+            parser=options.size,
+            show_default=False,
+            help="At most so much per volume, as 700MB; default: what the medium holds.",
+        ),
+    ] = None,
+    file_set_id: Annotated[
+        str, typer.Option(metavar="ID", help="File-set ID: A-Z, 0-9, _, 16 at most.")
+    ] = "BURNISH",
+    no_split: Annotated[
+        bool, typer.Option("--no-split", help="Fail rather than take several volumes.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make verified volume images of any DICOM files, without a service or a database.
+
+    What is no DICOM file is left out and named. Exit code 23 where an instance could not be put
+    on media.
+    """
+    from burnish.cli.disc_build import Wish
+    from burnish.cli.disc_build import build as build_images
+
+    wish = Wish(PROFILES[profile], capacity, file_set_id, split=not no_split)
+    with output.progress() as progress:
+        outcome = build_images(source, to, wish, progress)
+    if json:
+        output.document(_outcome_fields(outcome))
+    else:
+        _tell(outcome)
+    if not all(built.report.good for built in outcome.built):
+        raise typer.Exit(exits.VOLUME_FAULTY)
+    if outcome.refused or not outcome.built:
+        raise typer.Exit(exits.NOT_ALL_ON_MEDIA)
+
+
+def _outcome_fields(outcome: "Outcome") -> dict[str, object]:
+    return {
+        "volumes": [
+            {
+                "image": built.image,
+                "size": built.size,
+                "file_set_id": built.file_set_id,
+                "good": built.report.good,
+                "sha256": built.report.sha256,
+                **report_fields(built.report),
+            }
+            for built in outcome.built
+        ],
+        "skipped": outcome.skipped,
+        "refused": outcome.refused,
+    }
+
+
+def _tell(outcome: "Outcome") -> None:
+    for skipped in outcome.skipped:
+        typer.echo(f"left out: {skipped.path}: {skipped.why}", err=True)
+    for refused in outcome.refused:
+        typer.echo(f"NOT ON MEDIA: {refused.path}: {refused.why}", err=True)
+    for built in outcome.built:
+        for fault in built.report.faults:
+            typer.echo(f"{built.image}: {fault.code} {fault.where} {fault.message}", err=True)
+    output.table(
+        ("image", "File-set ID", ">instances", ">bytes", "read back"),
+        [
+            [
+                *(built.image, built.file_set_id, built.report.instances, built.size),
+                "verified" if built.report.good else "FAULTY",
+            ]
+            for built in outcome.built
+        ],
+        empty="nothing was put on media",
+    )

@@ -1,0 +1,288 @@
+"""Surface: volume images of any DICOM files: finds, files, plans, builds and reads back."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from burnish.artifacts import InstanceHeader, VolumeReport
+from burnish.cli.output import Progress
+from burnish.directory_records import ROOT_TYPES
+from burnish.errors import AlreadyExists, BurnishError, OutOfResources, Unknown, Unreadable
+from burnish.fileset import dicomdir, file_meta, transcode
+from burnish.fileset.header import IndexedFile, index_file
+from burnish.media import MEDIA, SECTOR, ApplicationProfile
+from burnish.plan import packing
+from burnish.plan.grouping import Candidate, group
+from burnish.plan.volumes import Volume, fixed_part, lay_out
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, is_tolerable_uid, new_uid
+from burnish.write import pipeline
+from burnish.write.pipeline import VolumeInstance, VolumePlan
+
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What kind of media is wanted; `capacity` in bytes, None for what the medium holds."""
+
+    profile: ApplicationProfile
+    capacity: int | None
+    file_set_id: str
+    split: bool
+
+    def bytes_per_volume(self) -> int:
+        full = MEDIA[self.profile.media[0]].capacity
+        return full if self.capacity is None else min(full, self.capacity)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A file that is not on the media, and why."""
+
+    path: Path
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """One image that was made."""
+
+    image: Path
+    file_set_id: str
+    size: int
+    report: VolumeReport
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of it: `skipped` does not belong on media, `refused` could not be put there."""
+
+    built: list[Built] = field(default_factory=list)
+    skipped: list[Left] = field(default_factory=list)
+    refused: list[Left] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Filed:
+    """One instance as it will be on the media, in the temporary directory."""
+
+    source: Path
+    source_transfer_syntax_uid: str
+    header: InstanceHeader
+    transfer_syntax_uid: str
+    path: Path
+    size: int
+    data_set_offset: int
+    sha256: bytes
+
+    def candidate(self, number: int) -> Candidate:
+        lengths = dicomdir.record_lengths(self.header, self.transfer_syntax_uid)
+        return Candidate(
+            instance_id=number,
+            transcoded_instance_id=None,
+            header=self.header,
+            transfer_syntax_uid=self.transfer_syntax_uid,
+            size=self.size,
+            patient_length=lengths.patient,
+            study_length=lengths.study,
+            series_length=lengths.series,
+            record_length=lengths.instance,
+        )
+
+    def on_volume(self, file_id: str) -> VolumeInstance:
+        return VolumeInstance(
+            file_id,
+            self.header,
+            self.transfer_syntax_uid,
+            self.path,
+            self.size,
+            self.data_set_offset,
+            self.sha256,
+        )
+
+
+def build(sources: Sequence[Path], to: Path, wish: Wish, progress: Progress) -> Outcome:
+    """Makes the images of all DICOM files under `sources` in the directory `to`.
+
+    Raises Unknown for a source that is not there, AlreadyExists for an image that is there
+    already, OutOfResources where one volume is wanted and cannot hold it all.
+    """
+    outcome = Outcome()
+    paths = list(_files(sources))
+    to.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".burnish-", dir=to) as scratch:
+        filed = _file_all(paths, Path(scratch), wish.profile, outcome, progress)
+        volumes = _divide(filed, wish, outcome)
+        if len(volumes) > 1 and not wish.split:
+            raise OutOfResources(
+                f"it takes {len(volumes)} volumes of {wish.bytes_per_volume()} bytes",
+                hint="leave out --no-split, or choose a profile of a larger medium",
+            )
+        _build_all(volumes, filed, to, wish, outcome, progress)
+    return outcome
+
+
+def _files(sources: Iterable[Path]) -> Iterator[Path]:
+    """Every file, once, in an order that does not depend on the file system."""
+    known = set()
+    for source in sources:
+        if not source.exists():
+            raise Unknown(f"{source} is not there")
+        found = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
+        for path in found:
+            identity = path.resolve()
+            if identity not in known:
+                known.add(identity)
+                yield path
+
+
+def _file_all(
+    paths: Sequence[Path],
+    scratch: Path,
+    profile: ApplicationProfile,
+    outcome: Outcome,
+    progress: Progress,
+) -> list[_Filed]:
+    """Files each instance once; what is no instance is skipped, what cannot be filed refused."""
+    filed: dict[str, _Filed] = {}
+    for number, path in enumerate(paths):
+        progress("reading", number, len(paths))
+        if path.name.upper() == "DICOMDIR":
+            outcome.skipped.append(Left(path, "a DICOMDIR; the media get their own"))
+            continue
+        try:
+            indexed = index_file(path)
+            _check(indexed.header)
+            one = _file(path, indexed, scratch / f"{number:08d}", profile)
+        except (BurnishError, OSError) as error:
+            left = Left(path, str(error))
+            (outcome.refused if _says_dicom(path) else outcome.skipped).append(left)
+            continue
+        first = filed.setdefault(one.header.sop_instance_uid, one)
+        if first is not one:
+            one.path.unlink()
+            _tell_duplicate(one, first, outcome)
+    return list(filed.values())
+
+
+def _says_dicom(path: Path) -> bool:
+    """Whether a file has the prefix of PS3.10 7.1: if so it is a loss that it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return True
+
+
+def _check(header: InstanceHeader) -> None:
+    """Raises Unreadable for an instance that no DICOMDIR can name."""
+    if not header.directory_record_type:
+        raise Unreadable(f"SOP Class {header.sop_class_uid} has no place in a DICOMDIR")
+    uids = [header.sop_class_uid, header.sop_instance_uid]
+    if header.directory_record_type not in ROOT_TYPES:
+        uids += [header.study_instance_uid, header.series_instance_uid]
+    if not all(map(is_tolerable_uid, uids)):
+        raise Unreadable("a UID that names it, its series or its study is missing or wrong")
+
+
+def _file(path: Path, indexed: IndexedFile, target: Path, profile: ApplicationProfile) -> _Filed:
+    """A copy with our own File Meta Information, transcoded where the profile wants that."""
+    syntax = indexed.transfer_syntax_uid
+    if syntax in profile.transfer_syntaxes:
+        size, offset, digest = _copy(path, indexed, target)
+    else:
+        made = transcode.to_explicit_vr_little_endian(path, target)
+        size, offset, digest = made.size, made.data_set_offset, made.sha256
+        syntax = EXPLICIT_VR_LITTLE_ENDIAN
+    return _Filed(
+        path, indexed.transfer_syntax_uid, indexed.header, syntax, target, size, offset, digest
+    )
+
+
+def _copy(path: Path, indexed: IndexedFile, target: Path) -> tuple[int, int, bytes]:
+    header = indexed.header
+    meta = file_meta.encode(
+        header.sop_class_uid, header.sop_instance_uid, indexed.transfer_syntax_uid
+    )
+    digest = hashlib.sha256()
+    with path.open("rb") as file, target.open("wb") as out:
+        file.seek(indexed.data_set_offset)
+        out.write(meta)
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+            out.write(piece)
+        return out.tell(), len(meta), digest.digest()
+
+
+def _tell_duplicate(one: _Filed, first: _Filed, outcome: Outcome) -> None:
+    same = (one.sha256, one.source_transfer_syntax_uid) == (
+        first.sha256,
+        first.source_transfer_syntax_uid,
+    )
+    if same:
+        outcome.skipped.append(Left(one.source, f"the same instance as {first.source}"))
+    else:
+        why = f"its SOP Instance UID is that of {first.source}, which has other content"
+        outcome.refused.append(Left(one.source, why))
+
+
+def _divide(filed: Sequence[_Filed], wish: Wish, outcome: Outcome) -> list[Volume]:
+    """The volumes; instances too large for one are refused."""
+    candidates = [one.candidate(number) for number, one in enumerate(filed)]
+    fixed = fixed_part(wish.bytes_per_volume())
+    while candidates:
+        too_large = {c.instance_id for c in packing.oversized(group(candidates), fixed)}
+        for number in sorted(too_large):
+            outcome.refused.append(Left(filed[number].source, "larger than one volume"))
+        candidates = [c for c in candidates if c.instance_id not in too_large]
+        volumes = [lay_out(series) for series in packing.pack(group(candidates), fixed)]
+        if all(volume.largest_size() <= wish.bytes_per_volume() for volume in volumes):
+            return volumes
+        fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
+    return []
+
+
+def _build_all(
+    volumes: Sequence[Volume],
+    filed: Sequence[_Filed],
+    to: Path,
+    wish: Wish,
+    outcome: Outcome,
+    progress: Progress,
+) -> None:
+    targets = [to / f"VOLUME{number:02d}.iso" for number in range(1, len(volumes) + 1)]
+    for target in targets:
+        if target.exists():
+            raise AlreadyExists(f"{target} is there already", hint="name another --output")
+    created = datetime.now(UTC)
+    for number, (volume, target) in enumerate(zip(volumes, targets, strict=True), start=1):
+        plan = _plan(volume, filed, _file_set_id(wish, number, len(volumes)), created)
+        what = f"writing {target.name}"
+        total = plan.predicted_size
+        pipeline.build(plan, target, lambda n, w=what, t=total: progress(w, n, t))  # type: ignore[misc]
+        progress(f"reading back {target.name}", 0, 0)
+        report = pipeline.read_back(plan, target, fresh=False)
+        outcome.built.append(Built(target, plan.file_set_id, os.stat(target).st_size, report))
+
+
+def _plan(
+    volume: Volume, filed: Sequence[_Filed], file_set_id: str, created: datetime
+) -> VolumePlan:
+    file_set_uid = new_uid()
+    return VolumePlan(
+        file_set_id,
+        file_set_uid,
+        created,
+        volume.size(file_set_id, file_set_uid),
+        tuple(filed[file.candidate.instance_id].on_volume(file.file_id) for file in volume.files),
+    )
+
+
+def _file_set_id(wish: Wish, number: int, count: int) -> str:
+    """As for a request (PS3.4 S.3.2.1.1.1): of several volumes each gets its number."""
+    suffix = f"_{number}" if count > 1 else ""
+    return wish.file_set_id[: 16 - len(suffix)] + suffix

@@ -1,0 +1,48 @@
+"""Surface: the installation that a command is about: its settings and its database."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from burnish.errors import OperatorError
+
+if TYPE_CHECKING:
+    from burnish.db.session import Database
+    from burnish.settings import Settings
+
+_SQLITE = "sqlite:///"
+
+
+def read_settings(config: Path | None) -> "Settings":
+    """The settings of the file that `--config` names; raises InvalidSettings."""
+    from burnish import settings
+
+    return settings.read(config)
+
+
+@contextmanager
+def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
+    """The settings, and the database at this program's revision.
+
+    Raises InvalidSettings, SchemaMismatch, and OperatorError where there is no database: a
+    look must not make one.
+    """
+    from burnish import app
+    from burnish.db import schema
+
+    settings = read_settings(config)
+    app.configure_logging(settings)
+    url = settings.database_url
+    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_file():
+        raise OperatorError(
+            f"there is no database at {url.removeprefix(_SQLITE)}",
+            hint="name the configuration with --config; `burnish serve` and `burnish db upgrade`"
+            " make the database",
+        )
+    database = app.open_database(settings)
+    try:
+        schema.check(database)
+        yield settings, database
+    finally:
+        database.close()

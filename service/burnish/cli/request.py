@@ -1,0 +1,275 @@
+"""Surface: `burnish request …`, what can be seen of media creation requests and asked of them."""
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from burnish.cli import exits, output
+from burnish.cli.installation import open_database
+from burnish.cli.options import Config, Json, Limit, Profile
+from burnish.vocabulary import ExecutionStatus, RequestPriority
+
+if TYPE_CHECKING:
+    from burnish.request.listing import EventLine, FailureLine, PieceLine, RequestLine
+    from burnish.request.operations import Order
+
+app = typer.Typer(no_args_is_help=True, help="See media creation requests, and ask of them.")
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="R000012, its number, or its SOP Instance UID.")
+]
+Copies = Annotated[
+    int | None, typer.Option("--copies", metavar="N", min=1, help="Sets of media to make.")
+]
+Priority = Annotated[
+    RequestPriority | None, typer.Option("--priority", help="Who is served first.")
+]
+
+
+@app.command("list")
+def list_requests(
+    status: Annotated[
+        ExecutionStatus | None, typer.Option(help="Only those of this Execution Status.")
+    ] = None,
+    limit: Limit = 100,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """List the newest requests, newest first; cancelled ones only with --status DELETED."""
+    with open_database(config) as (_, database):
+        from burnish.request import listing
+
+        with database.reading() as session:
+            rows = listing.requests(session, status=status, limit=limit)
+    if json:
+        output.document(rows)
+        return
+    output.table(
+        ("request", "status", "info", ">instances", ">copies", ">pieces", "priority", "origin")
+        + ("created",),
+        [
+            [
+                *(row.short_id, row.execution_status, row.execution_status_info, row.instances),
+                *(row.number_of_copies, f"{row.pieces_created}/{row.pieces}"),
+                *(row.request_priority, row.origin, row.created_at),
+            ]
+            for row in rows
+        ],
+        empty="no requests",
+    )
+
+
+@app.command()
+def show(name: Name, json: Json = False, config: Config = None) -> None:
+    """Show one request: its state, what it waits for, its pieces, failures and events."""
+    with open_database(config) as (_, database):
+        from burnish.request import listing
+
+        with database.reading() as session:
+            line = listing.find(session, name)
+            pieces = listing.pieces(session, line)
+            failures = listing.failures(session, line)
+            events = listing.events(session, line)
+    if json:
+        output.document(
+            {
+                **{field.name: getattr(line, field.name) for field in dataclasses.fields(line)},
+                "pieces_of_media": pieces,
+                "failures": failures,
+                "events": events,
+            }
+        )
+        return
+    _show(line, pieces, failures, events)
+
+
+def _show(
+    line: "RequestLine",
+    pieces: "list[PieceLine]",
+    failures: "list[FailureLine]",
+    events: "list[EventLine]",
+) -> None:
+    fields = [
+        ("request", line.short_id),
+        ("SOP Instance UID", line.sop_instance_uid),
+        ("Execution Status", f"{line.execution_status}  {line.execution_status_info}"),
+        ("remedy", line.remedy),
+        ("origin", line.origin),
+        ("instances", line.instances),
+        ("copies", line.number_of_copies),
+        ("priority", line.request_priority),
+        ("created", line.created_at),
+        ("initiated", line.initiated_at),
+        ("ended", line.ended_at),
+    ]
+    output.facts((name, value) for name, value in fields if value not in (None, ""))
+    if pieces:
+        typer.echo("\npieces of media")
+        output.table(
+            ("volume", "copy", "state", "device", ">attempts", "File-set ID", "profile", "medium")
+            + (">bytes", ">instances", "created"),
+            [
+                [
+                    *(f"{piece.volume_number}/{piece.volume_count}", piece.copy_number),
+                    *(piece.state, piece.device, piece.attempts, piece.file_set_id),
+                    *(piece.media_application_profile, piece.medium, piece.size),
+                    *(piece.instances, piece.created_at),
+                ]
+                for piece in pieces
+            ],
+            empty="",
+        )
+    if failures:
+        typer.echo("\nFailed SOP Sequence")
+        names = ("failure_reason", "referenced_sop_class_uid", "referenced_sop_instance_uid")
+        columns = ("reason", "SOP Class UID", "SOP Instance UID")
+        output.table(columns, output.columns_of(failures, *names), empty="")
+    typer.echo("\nevents")
+    names = ("at", "piece_id", "event", "before", "after", "why")
+    columns = ("at", "piece", "event", "from", "to", "why")
+    output.table(columns, output.columns_of(events, *names), empty="no events")
+
+
+@app.command()
+def watch(name: Name, config: Config = None) -> None:
+    """Follow a request until it is DONE (exit code 0), in FAILURE (20) or cancelled (21)."""
+    with open_database(config) as (_, database):
+        from burnish.cli.watch import follow
+
+        line = follow(database, name)
+    if line.execution_status == ExecutionStatus.FAILURE:
+        output.complain(
+            f"{line.short_id} failed: {line.execution_status_info}",
+            line.remedy or f"burnish request show {line.short_id}",
+        )
+        raise typer.Exit(exits.REQUEST_FAILED)
+    if line.execution_status == ExecutionStatus.DELETED:
+        output.complain(f"{line.short_id} was cancelled")
+        raise typer.Exit(exits.REQUEST_CANCELLED)
+
+
+@app.command()
+def create(
+    study: Annotated[
+        list[str] | None,
+        typer.Option(metavar="UID", help="All instances of this study; may be repeated."),
+    ] = None,
+    instance: Annotated[
+        list[str] | None, typer.Option(metavar="UID", help="This instance; may be repeated.")
+    ] = None,
+    profile: Profile = "",
+    label_text: Annotated[str, typer.Option(metavar="T", help="Text for the label.")] = "",
+    file_set_id: Annotated[
+        str, typer.Option(metavar="ID", help="Storage Media File-Set ID: A-Z, 0-9, _.")
+    ] = "",
+    no_split: Annotated[
+        bool, typer.Option("--no-split", help="Fail rather than take several volumes.")
+    ] = False,
+    do_initiate: Annotated[
+        bool, typer.Option("--initiate", help="Have the media made at once.")
+    ] = False,
+    copies: Copies = None,
+    priority: Priority = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Ask for media of instances that were received; prints the name of the request."""
+    if (copies or priority) and not do_initiate:
+        raise typer.BadParameter("--copies and --priority go with --initiate")
+    if not (study or instance):
+        raise typer.BadParameter("name what goes on the media: --study UID or --instance UID")
+    attributes = {
+        "label_text": label_text,
+        "storage_media_file_set_id": file_set_id,
+        "allow_media_splitting": "NO" if no_split else "",
+    }
+    with open_database(config) as (settings, database):
+        from burnish.request import listing, operations
+
+        with database.writing() as session:
+            named = [
+                pair for uid in study or () for pair in listing.references_of_study(session, uid)
+            ]
+            named += listing.resolve(session, instance) if instance else []
+            order = _order(named, profile, attributes)
+            request = operations.create(session, settings.request, order, origin="administrator")
+            if do_initiate:
+                operations.initiate(
+                    session,
+                    settings.request,
+                    request.sop_instance_uid,
+                    number_of_copies=copies,
+                    request_priority=priority,
+                )
+            line = listing.find(session, request.sop_instance_uid)
+    _tell(line, json=json)
+
+
+def _order(named: list[tuple[str, str]], profile: str, attributes: dict[str, str]) -> "Order":
+    from burnish.request.operations import Order, Reference
+
+    return Order(
+        [Reference(sop_class, sop_instance, profile) for sop_class, sop_instance in named],
+        {column: value for column, value in attributes.items() if value},
+    )
+
+
+def _tell(line: "RequestLine", *, json: bool) -> None:
+    """The name on standard output, for a shell to catch; the rest is for people."""
+    if json:
+        output.document(line)
+        return
+    typer.echo(line.short_id)
+    typer.echo(f"{line.execution_status}, {line.instances} instances", err=True)
+
+
+@app.command()
+def initiate(
+    name: Name,
+    copies: Copies = None,
+    priority: Priority = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Have the media of a request made that was only created."""
+    with open_database(config) as (settings, database):
+        from burnish.request import listing, operations
+
+        with database.writing() as session:
+            uid = listing.find(session, name).sop_instance_uid
+            operations.initiate(
+                session,
+                settings.request,
+                uid,
+                number_of_copies=copies,
+                request_priority=priority,
+            )
+            line = listing.find(session, uid)
+    _tell(line, json=json)
+
+
+@app.command()
+def cancel(name: Name, json: Json = False, config: Config = None) -> None:
+    """Cancel a request: nothing more is made. Media that are finished stay."""
+    with open_database(config) as (_, database):
+        from burnish.request import listing, operations
+
+        with database.writing() as session:
+            uid = listing.find(session, name).sop_instance_uid
+            operations.cancel(session, uid)
+            line = listing.find(session, uid)
+    _tell(line, json=json)
+
+
+@app.command()
+def retry(name: Name, json: Json = False, config: Config = None) -> None:
+    """Plan and make the media of a request that failed anew."""
+    with open_database(config) as (_, database):
+        from burnish.request import listing, operations
+
+        with database.writing() as session:
+            uid = listing.find(session, name).sop_instance_uid
+            operations.retry(session, uid)
+            line = listing.find(session, uid)
+    _tell(line, json=json)
