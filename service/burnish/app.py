@@ -106,7 +106,6 @@ def run_receiver(settings: Settings, listening: socket.socket | None = None) -> 
     entity.serve()
     own.close()
     entity.drain()
-    receiver.close()
     database.close()
 
 

@@ -6,25 +6,34 @@ when its file and its row are safe; instances that arrive together are made safe
 
 import hashlib
 import os
-import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
+import structlog
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError, StatementError
 
 from burnish.artifacts import InstanceHeader
 from burnish.db import headers
 from burnish.db.session import Database
 from burnish.db.tables import Instance
 from burnish.directory_records import ROOT_TYPES
-from burnish.errors import BurnishError, InvalidUID, Mismatch, OtherContent, OutOfResources
+from burnish.errors import (
+    BurnishError,
+    InvalidUID,
+    Mismatch,
+    OtherContent,
+    OutOfResources,
+    Unreadable,
+)
 from burnish.fileset import file_meta, header
 from burnish.spool import Spool
 from burnish.vocabulary import is_tolerable_uid
+
+log = structlog.get_logger(__name__)
 
 #: Bytes of the data set that are kept for the header index; the rest only passes.
 _HEAD = 64 * 1024
@@ -108,19 +117,24 @@ class _Waiting:
 
     key: str
     row: dict[str, Any]
-    done: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event = field(default_factory=threading.Event)
+    leads: bool = False
     error: BurnishError | None = None
 
 
 class Receiver:
-    """The receive path of one process."""
+    """The receive path of one process.
+
+    Instances that wait at the same time are made durable together, by the thread of one of them:
+    the first to come leads its group, and hands the lead to the next when it is done.
+    """
 
     def __init__(self, database: Database, spool: Spool) -> None:
         self._database = database
         self._spool = spool
-        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
-        self._committer = threading.Thread(target=self._commit_groups, name="committer")
-        self._committer.start()
+        self._waiting: list[_Waiting] = []
+        self._led = False
+        self._lock = threading.Lock()
 
     def open(self, **identity: str) -> Incoming:
         """Begins an instance; the keywords are those of Incoming.
@@ -145,88 +159,108 @@ class Receiver:
             incoming.abandon()
             raise
         waiting = _Waiting(incoming.key, _row(incoming, found, sha256))
-        self._waiting.put(waiting)
-        waiting.done.wait()
+        self._make_durable(waiting)
         if waiting.error is not None:
             raise waiting.error
 
-    def close(self) -> None:
-        """Ends after what waits has been made durable."""
-        self._waiting.put(None)
-        self._committer.join()
-
-    def _commit_groups(self) -> None:
-        while (first := self._waiting.get()) is not None:
-            group = [first]
-            while len(group) < _GROUP and not self._waiting.empty():
-                further = self._waiting.get()
-                if further is None:
-                    self._waiting.put(None)
-                    break
-                group.append(further)
+    def _make_durable(self, waiting: _Waiting) -> None:
+        with self._lock:
+            self._waiting.append(waiting)
+            waiting.leads = not self._led
+            self._led = True
+        if not waiting.leads:
+            waiting.woken.wait()
+        if not waiting.leads:
+            return
+        with self._lock:
+            group = self._waiting[:_GROUP]
+            del self._waiting[:_GROUP]
+        try:
             self._commit(group)
+        finally:
+            with self._lock:
+                self._led = bool(self._waiting)
+                if self._led:
+                    self._waiting[0].leads = True
+                    self._waiting[0].woken.set()
 
     def _commit(self, group: list[_Waiting]) -> None:
-        """Files first, then rows, then the answers."""
+        """Files first, then rows, then the answers: until then each instance counts as refused."""
+        for waiting in group:
+            waiting.error = OutOfResources("not stored")
+        unwanted: list[str] = []
         try:
             self._spool.publish([waiting.key for waiting in group])
-            with self._database.connection() as connection:
-                unwanted = self._insert(connection, group)
+            unwanted = self._record(group)
         except (OSError, SQLAlchemyError, OutOfResources) as error:
             # The files stay: whether the rows were committed is not known, and retain removes
             # what has no row.
+            log.error("instances not stored", instances=len(group), why=str(error))
+        finally:
             for waiting in group:
-                waiting.error = OutOfResources(f"not stored: {type(error).__name__}")
-            unwanted = []
-        for waiting in group:
-            waiting.done.set()
+                waiting.woken.set()
         for key in unwanted:
             self._spool.remove(key)
 
-    def _insert(self, connection: Connection, group: Sequence[_Waiting]) -> list[str]:
-        """Inserts the rows; returns the keys of files that no row needs.
+    def _record(self, group: Sequence[_Waiting]) -> list[str]:
+        """Commits the rows of a group; returns the keys of files that no row needs."""
+        try:
+            with self._database.connection() as connection:
+                refused, unwanted = self._insert(connection, group)
+        except (ValueError, OverflowError, DataError, StatementError):
+            # one row has what the database cannot hold, and must not take the others with it
+            if len(group) == 1:
+                group[0].error = Unreadable("a value of the data set cannot be stored")
+                return [group[0].key]
+            return [key for waiting in group for key in self._record([waiting])]
+        for waiting in group:
+            waiting.error = refused.get(waiting.key)
+        return unwanted
+
+    def _insert(
+        self, connection: Connection, group: Sequence[_Waiting]
+    ) -> tuple[dict[str, BurnishError], list[str]]:
+        """Inserts the rows; returns what is refused, and the keys of files that no row needs.
 
         The same content again is a success and no second row (its file replaces a lost one);
         other content under the same SOP Instance UID is refused.
         """
-        uids = [waiting.row["sop_instance_uid"] for waiting in group]
-        known: dict[str, Any] = {
-            row.sop_instance_uid: row._mapping
-            for row in connection.execute(
-                select(
-                    Instance.sop_instance_uid,
-                    Instance.sha256,
-                    Instance.spool_key,
-                    Instance.transfer_syntax_uid,
-                    Instance.sop_class_uid,
-                    Instance.size,
-                ).where(Instance.sop_instance_uid.in_(uids), Instance.released_at.is_(None))
-            )
-        }
-        rows, unwanted = [], []
+        known = self._known(connection, [waiting.row["sop_instance_uid"] for waiting in group])
+        rows, refused, unwanted = [], dict[str, BurnishError](), []
         for waiting in group:
             row, before = waiting.row, known.get(waiting.row["sop_instance_uid"])
             if before is None:
                 rows.append(row)
                 known[row["sop_instance_uid"]] = row
-                continue
-            if not _same_content(before, row):
-                waiting.error = OtherContent("SOP Instance UID is stored with other content")
-            elif not self._is_whole(before):
+            elif _same_content(before, row) and not self._is_whole(before):
+                columns = ("spool_key", "size", "data_set_offset")
                 connection.execute(
                     update(Instance)
                     .where(Instance.spool_key == before["spool_key"])
-                    .values(
-                        spool_key=row["spool_key"],
-                        size=row["size"],
-                        data_set_offset=row["data_set_offset"],
-                    )
+                    .values({name: row[name] for name in columns})
                 )
-                continue
-            unwanted.append(waiting.key)
+            else:
+                unwanted.append(waiting.key)
+                if not _same_content(before, row):
+                    refused[waiting.key] = OtherContent(
+                        "SOP Instance UID is stored with other content"
+                    )
         if rows:
             connection.execute(insert(Instance), rows)
-        return unwanted
+        return refused, unwanted
+
+    def _known(self, connection: Connection, uids: Sequence[str]) -> dict[str, Any]:
+        found = connection.execute(
+            select(
+                Instance.sop_instance_uid,
+                Instance.sop_class_uid,
+                Instance.transfer_syntax_uid,
+                Instance.sha256,
+                Instance.spool_key,
+                Instance.size,
+            ).where(Instance.sop_instance_uid.in_(uids), Instance.released_at.is_(None))
+        )
+        return {row.sop_instance_uid: row._mapping for row in found}
 
     def _is_whole(self, row: Any) -> bool:
         try:

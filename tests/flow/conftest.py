@@ -21,11 +21,23 @@ def start_burnish(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[St
     `start_burnish(request={"attempts": 1}, device=[{"name": "outbox"}])`: keywords are tables of
     the configuration, laid over the usual ones key by key; arrays of tables replace theirs.
     """
+    yield from _starting(request.node, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def start_shared(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[StartBurnish]:
+    """As start_burnish, for services that all tests of a module share."""
+    yield from _starting(request.node, tmp_path_factory.mktemp("shared"))
+
+
+def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator[StartBurnish]:
     services: list[Service] = []
-    request.node.stash[_SERVICES] = services
+    node.stash[_SERVICES] = services
 
     def start(**tables: Any) -> Service:
-        service = Service(tmp_path / f"burnish-{len(services) + 1}", _free_port(), tables)
+        service = Service(directory / f"burnish-{len(services) + 1}", _free_port(), tables)
         services.append(service)
         service.start()
         return service
@@ -62,7 +74,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        for service in item.stash.get(_SERVICES, []):
+        for service in (s for node in item.listchain() for s in node.stash.get(_SERVICES, [])):
             report.sections.append((f"log of the service on port {service.port}", service.tail()))
     return report
 

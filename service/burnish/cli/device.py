@@ -17,33 +17,25 @@ def device() -> None:
 @app.command("list")
 def list_devices(json: Json = False, config: Config = None) -> None:
     """List the configured devices, and how much each can put on a volume."""
-    rows = [
-        {
-            "name": one.name,
-            "kind": one.kind,
-            "directory": str(one.directory),
-            "media": {medium: one.capacity_of(medium) for medium in one.media},
-        }
-        for one in read_settings(config).devices
-    ]
+    devices = read_settings(config).devices
+    media = [{name: device.capacity_of(name) for name in device.media} for device in devices]
     if json:
-        output.document(rows)
+        output.document(
+            [
+                {**device.model_dump(include={"name", "kind", "directory"}), "media": capacities}
+                for device, capacities in zip(devices, media, strict=True)
+            ]
+        )
         return
     output.table(
         ("device", "kind", "media", "directory"),
         [
             [
-                row["name"],
-                row["kind"],
-                ", ".join(f"{name} {output.megabytes(size)}" for name, size in _media(row)),
-                row["directory"],
+                *(device.name, device.kind),
+                ", ".join(f"{name} {output.megabytes(size)}" for name, size in capacities.items()),
+                device.directory,
             ]
-            for row in rows
+            for device, capacities in zip(devices, media, strict=True)
         ],
         empty="no devices",
     )
-
-
-def _media(row: dict[str, object]) -> list[tuple[str, int]]:
-    media = row["media"]
-    return list(media.items()) if isinstance(media, dict) else []

@@ -24,7 +24,7 @@ def verify(
     profile: Profile = "",
     json: Json = False,
 ) -> None:
-    """Judge any volume by the standard, and by --profile if given; exit code 22 if it has faults."""
+    """Judge any volume by the standard, and by --profile if given; exit code 22 for faults."""
     from burnish.image.reader import open_volume
     from burnish.verify import examine
 
@@ -61,6 +61,7 @@ def build(
         list[Path],
         typer.Argument(metavar="SOURCE...", help="Directories and files to put on media."),
     ],
+    *,
     to: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="Where the images are to lie.")
     ],

@@ -11,6 +11,7 @@ from pathlib import Path
 from burnish.artifacts import InstanceHeader, VolumeReport
 from burnish.cli.output import Progress
 from burnish.directory_records import ROOT_TYPES
+from burnish.elements import encode
 from burnish.errors import AlreadyExists, BurnishError, OutOfResources, Unknown, Unreadable
 from burnish.fileset import dicomdir, file_meta, transcode
 from burnish.fileset.header import IndexedFile, index_file
@@ -18,11 +19,18 @@ from burnish.media import MEDIA, SECTOR, ApplicationProfile
 from burnish.plan import packing
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, fixed_part, lay_out
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, is_tolerable_uid, new_uid
+from burnish.vocabulary import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    MEDIA_STORAGE_DIRECTORY_STORAGE,
+    is_tolerable_uid,
+    new_uid,
+)
 from burnish.write import pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 _PIECE = 1 << 20
+#: Media Storage SOP Class UID (0002,0002) of a DICOMDIR, as it stands in File Meta Information.
+_DICOMDIR = encode(0x00020002, b"UI", MEDIA_STORAGE_DIRECTORY_STORAGE.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ def build(sources: Sequence[Path], to: Path, wish: Wish, progress: Progress) -> 
                 f"it takes {len(volumes)} volumes of {wish.bytes_per_volume()} bytes",
                 hint="leave out --no-split, or choose a profile of a larger medium",
             )
-        _build_all(volumes, filed, to, wish, outcome, progress)
+        _build_all(volumes, filed=filed, to=to, wish=wish, outcome=outcome, progress=progress)
     return outcome
 
 
@@ -151,7 +159,8 @@ def _file_all(
     filed: dict[str, _Filed] = {}
     for number, path in enumerate(paths):
         progress("reading", number, len(paths))
-        if path.name.upper() == "DICOMDIR":
+        start = _start(path)
+        if _DICOMDIR in start:
             outcome.skipped.append(Left(path, "a DICOMDIR; the media get their own"))
             continue
         try:
@@ -160,7 +169,8 @@ def _file_all(
             one = _file(path, indexed, scratch / f"{number:08d}", profile)
         except (BurnishError, OSError) as error:
             left = Left(path, str(error))
-            (outcome.refused if _says_dicom(path) else outcome.skipped).append(left)
+            # With the prefix of PS3.10 7.1 it says that it is DICOM: then it is a loss.
+            (outcome.refused if start[128:132] == b"DICM" else outcome.skipped).append(left)
             continue
         first = filed.setdefault(one.header.sop_instance_uid, one)
         if first is not one:
@@ -169,13 +179,9 @@ def _file_all(
     return list(filed.values())
 
 
-def _says_dicom(path: Path) -> bool:
-    """Whether a file has the prefix of PS3.10 7.1: if so it is a loss that it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return True
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1024)
 
 
 def _check(header: InstanceHeader) -> None:
@@ -248,6 +254,7 @@ def _divide(filed: Sequence[_Filed], wish: Wish, outcome: Outcome) -> list[Volum
 
 def _build_all(
     volumes: Sequence[Volume],
+    *,
     filed: Sequence[_Filed],
     to: Path,
     wish: Wish,

@@ -26,6 +26,23 @@ Priority = Annotated[
     RequestPriority | None, typer.Option("--priority", help="Who is served first.")
 ]
 
+Studies = Annotated[
+    list[str] | None,
+    typer.Option("--study", metavar="UID", help="All instances of this study; may be repeated."),
+]
+Instances = Annotated[
+    list[str] | None,
+    typer.Option("--instance", metavar="UID", help="This instance; may be repeated."),
+]
+
+LabelText = Annotated[str, typer.Option("--label-text", metavar="T", help="Text for the label.")]
+FileSetID = Annotated[
+    str,
+    typer.Option("--file-set-id", metavar="ID", help="Storage Media File-Set ID: A-Z, 0-9, _."),
+]
+NoSplit = Annotated[bool, typer.Option("--no-split", help="Fail rather than take several volumes.")]
+AtOnce = Annotated[bool, typer.Option("--initiate", help="Have the media made at once.")]
+
 
 @app.command("list")
 def list_requests(
@@ -46,8 +63,10 @@ def list_requests(
         output.document(rows)
         return
     output.table(
-        ("request", "status", "info", ">instances", ">copies", ">pieces", "priority", "origin")
-        + ("created",),
+        (
+            *("request", "status", "info", ">instances", ">copies", ">pieces"),
+            *("priority", "origin", "created"),
+        ),
         [
             [
                 *(row.short_id, row.execution_status, row.execution_status_info, row.instances),
@@ -75,7 +94,7 @@ def show(name: Name, json: Json = False, config: Config = None) -> None:
         output.document(
             {
                 **{field.name: getattr(line, field.name) for field in dataclasses.fields(line)},
-                "pieces_of_media": pieces,
+                "pieces": pieces,
                 "failures": failures,
                 "events": events,
             }
@@ -105,30 +124,43 @@ def _show(
     ]
     output.facts((name, value) for name, value in fields if value not in (None, ""))
     if pieces:
-        typer.echo("\npieces of media")
-        output.table(
-            ("volume", "copy", "state", "device", ">attempts", "File-set ID", "profile", "medium")
-            + (">bytes", ">instances", "created"),
-            [
-                [
-                    *(f"{piece.volume_number}/{piece.volume_count}", piece.copy_number),
-                    *(piece.state, piece.device, piece.attempts, piece.file_set_id),
-                    *(piece.media_application_profile, piece.medium, piece.size),
-                    *(piece.instances, piece.created_at),
-                ]
-                for piece in pieces
-            ],
-            empty="",
-        )
+        _show_pieces(pieces)
     if failures:
         typer.echo("\nFailed SOP Sequence")
-        names = ("failure_reason", "referenced_sop_class_uid", "referenced_sop_instance_uid")
-        columns = ("reason", "SOP Class UID", "SOP Instance UID")
-        output.table(columns, output.columns_of(failures, *names), empty="")
+        output.table(
+            ("reason", "SOP Class UID", "SOP Instance UID"),
+            output.columns_of(
+                failures,
+                *("failure_reason", "referenced_sop_class_uid", "referenced_sop_instance_uid"),
+            ),
+            empty="",
+        )
     typer.echo("\nevents")
-    names = ("at", "piece_id", "event", "before", "after", "why")
-    columns = ("at", "piece", "event", "from", "to", "why")
-    output.table(columns, output.columns_of(events, *names), empty="no events")
+    output.table(
+        ("at", "piece", "event", "from", "to", "why"),
+        output.columns_of(events, "at", "piece_id", "event", "before", "after", "why"),
+        empty="no events",
+    )
+
+
+def _show_pieces(pieces: "list[PieceLine]") -> None:
+    typer.echo("\npieces of media")
+    output.table(
+        (
+            *("volume", "copy", "state", "device", ">attempts", "File-set ID"),
+            *("profile", "medium", ">bytes", ">instances", "created"),
+        ),
+        [
+            [
+                *(f"{piece.volume_number}/{piece.volume_count}", piece.copy_number),
+                *(piece.state, piece.device, piece.attempts, piece.file_set_id),
+                *(piece.media_application_profile, piece.medium, piece.size),
+                *(piece.instances, piece.created_at),
+            ]
+            for piece in pieces
+        ],
+        empty="",
+    )
 
 
 @app.command()
@@ -151,31 +183,21 @@ def watch(name: Name, config: Config = None) -> None:
 
 @app.command()
 def create(
-    study: Annotated[
-        list[str] | None,
-        typer.Option(metavar="UID", help="All instances of this study; may be repeated."),
-    ] = None,
-    instance: Annotated[
-        list[str] | None, typer.Option(metavar="UID", help="This instance; may be repeated.")
-    ] = None,
+    *,
+    study: Studies = None,
+    instance: Instances = None,
     profile: Profile = "",
-    label_text: Annotated[str, typer.Option(metavar="T", help="Text for the label.")] = "",
-    file_set_id: Annotated[
-        str, typer.Option(metavar="ID", help="Storage Media File-Set ID: A-Z, 0-9, _.")
-    ] = "",
-    no_split: Annotated[
-        bool, typer.Option("--no-split", help="Fail rather than take several volumes.")
-    ] = False,
-    do_initiate: Annotated[
-        bool, typer.Option("--initiate", help="Have the media made at once.")
-    ] = False,
+    label_text: LabelText = "",
+    file_set_id: FileSetID = "",
+    no_split: NoSplit = False,
+    at_once: AtOnce = False,
     copies: Copies = None,
     priority: Priority = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """Ask for media of instances that were received; prints the name of the request."""
-    if (copies or priority) and not do_initiate:
+    if (copies or priority) and not at_once:
         raise typer.BadParameter("--copies and --priority go with --initiate")
     if not (study or instance):
         raise typer.BadParameter("name what goes on the media: --study UID or --instance UID")
@@ -193,16 +215,15 @@ def create(
             ]
             named += listing.resolve(session, instance) if instance else []
             order = _order(named, profile, attributes)
-            request = operations.create(session, settings.request, order, origin="administrator")
-            if do_initiate:
+            made = operations.create(session, settings.request, order, origin="administrator")
+            uid = made.sop_instance_uid
+            if at_once:
                 operations.initiate(
-                    session,
-                    settings.request,
-                    request.sop_instance_uid,
+                    *(session, settings.request, uid),
                     number_of_copies=copies,
                     request_priority=priority,
                 )
-            line = listing.find(session, request.sop_instance_uid)
+            line = listing.find(session, uid)
     _tell(line, json=json)
 
 

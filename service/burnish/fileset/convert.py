@@ -50,7 +50,10 @@ _WIDTHS = {
 #: Long values pass in pieces of this size, a multiple of every width.
 _PIECE = 1 << 20
 _PIXEL_REPRESENTATION = 0x00280103
+BITS_ALLOCATED = 0x00280100
 _WAVEFORM_BITS_ALLOCATED = 0x54001004
+#: Numbers by which the VRs of other elements go, or their meaning.
+_REMEMBERED = frozenset({BITS_ALLOCATED, _PIXEL_REPRESENTATION, _WAVEFORM_BITS_ALLOCATED})
 
 _SEQUENCE_END = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
 _ITEM_END = struct.pack("<HHL", 0xFFFE, 0xE00D, 0)
@@ -84,14 +87,18 @@ class _Open:
 
 
 class Converter:
-    """Converts one data set. `position` is where in the source the conversion stands."""
+    """Converts one data set.
+
+    `position` is where in the source the conversion stands, `numbers` are some of the US values
+    met at top level, by tag.
+    """
 
     def __init__(self, source: Buffer, start: int, end: int, encoding: Layout) -> None:
         self._source = source
         self._end = end
         self._explicit = encoding.explicit
         order = ">" if encoding.big_endian else "<"
-        self._big = encoding.big_endian
+        self.big_endian = encoding.big_endian
         self._tag = struct.Struct(order + "HH")
         self._explicit_header = struct.Struct(order + "HH2sH")
         self._plain_header = struct.Struct(order + "HHL")
@@ -149,7 +156,7 @@ class Converter:
 
     def value(self, vr: bytes, position: int, length: int) -> Iterator[bytes]:
         """A value in little-endian byte order, in pieces."""
-        width = _WIDTHS.get(vr, 1) if self._big else 1
+        width = _WIDTHS.get(vr, 1) if self.big_endian else 1
         if position + length > self._end:
             raise NeedMore("a value is truncated")
         if length % width:
@@ -207,7 +214,7 @@ class Converter:
         else:
             yield _long_header(tag, vr, length)
         pieces = self.value(vr, position, length)
-        if length == 2 and tag in (_PIXEL_REPRESENTATION, _WAVEFORM_BITS_ALLOCATED):
+        if length == 2 and tag in _REMEMBERED:
             piece = next(pieces)
             numbers[tag] = int.from_bytes(piece, "little")
             yield piece

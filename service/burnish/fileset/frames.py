@@ -31,6 +31,7 @@ _JPEG_2000 = frozenset(
     {JPEG_2000_LOSSLESS, JPEG_2000}
     | {"1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202", "1.2.840.10008.1.2.4.203"}
 )
+_SEQUENTIAL = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
 _RLE = "1.2.840.10008.1.2.5"
 ENCAPSULATED = _JPEG | _JPEG_2000 | {_RLE, DEFLATED_IMAGE_FRAME}
 
@@ -101,15 +102,17 @@ def decode(
     """
     image.check()
     count = 0
-    for encoded in islice(_encoded(file, offset, image), image.number_of_frames):
+    for frame in islice(_encoded(file, offset, image), image.number_of_frames):
         try:
             if transfer_syntax_uid == DEFLATED_IMAGE_FRAME:
-                yield _inflate(encoded, image), image
+                yield _inflate(frame, image), image
             elif image.bits_allocated == 1 and transfer_syntax_uid == _RLE:
-                yield _decode_packed(encoded, image), image
+                yield _decode_packed(frame, image), image
             else:
-                _refuse_other_size(encoded, transfer_syntax_uid, image)
-                yield _decode(encoded, transfer_syntax_uid, image)
+                _refuse_other_size(frame, transfer_syntax_uid, image)
+                sequential = transfer_syntax_uid in _SEQUENTIAL
+                whole = _with_whole_spectrum(frame) if sequential else frame
+                yield _decode(whole, transfer_syntax_uid, image)
         except _CODEC_ERRORS as error:
             raise NotTranscodable(f"frame {count + 1} is damaged or unusual") from error
         count += 1
@@ -233,6 +236,22 @@ def _refuse_other_size(encoded: bytes, transfer_syntax_uid: str, image: ImagePix
         return
     if size != (image.rows, image.columns):
         raise NotTranscodable("a frame has another size than Rows and Columns say")
+
+
+def _with_whole_spectrum(encoded: bytes) -> bytes:
+    """Scans of a sequential JPEG that say that they end with coefficient 0, as some encoders do.
+
+    They have all 64 (ISO/IEC 10918-1 B.2.3), and the codec insists on it.
+    """
+    mended = bytearray(encoded)
+    start = encoded.find(b"\xff\xda")
+    while start >= 0:
+        length = int.from_bytes(encoded[start + 2 : start + 4], "big")
+        end = start + length
+        if encoded[end - 1 : end + 2] == b"\0\0\0" and length == 6 + 2 * encoded[start + 4]:
+            mended[end] = 63
+        start = encoded.find(b"\xff\xda", start + 2)
+    return bytes(mended)
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:

@@ -38,7 +38,7 @@ _UNKNOWN_CODE = encode_item(
 _UNKNOWN_DEFINITION = encode_item(
     encode(0x00080060, b"CS", b"OT")
     + encode(0x00081032, b"SQ", _UNKNOWN_CODE)
-    + encode(0x0040100A, b"SQ", b"")
+    + encode(0x0040100A, b"SQ", _UNKNOWN_CODE)
 )
 #: What stands in for a missing Type 1 key: where only some values are allowed, the least claim.
 _INVENTED_BY_TAG = {

@@ -18,7 +18,7 @@ from burnish.elements import (
 )
 from burnish.errors import Unreadable
 from burnish.fileset import file_meta
-from burnish.fileset.convert import Converter, layout
+from burnish.fileset.convert import BITS_ALLOCATED, Converter, layout
 from burnish.fileset.frames import (
     ENCAPSULATED,
     ImagePixel,
@@ -106,7 +106,7 @@ def _pieces(
         return _inflated(file, offset, size)
     if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
         return _copied(window, 0, size)
-    return Converter(window, 0, size, layout(transfer_syntax_uid)).convert()
+    return _converted(Converter(window, 0, size, layout(transfer_syntax_uid)))
 
 
 def _write(target: Path, pieces: Iterator[bytes], source_ae_title: str) -> Transcoded:
@@ -148,6 +148,15 @@ def _copied(window: Window, start: int, end: int) -> Iterator[bytes]:
         yield window[position : min(position + _PIECE, end)]
 
 
+def _converted(converter: Converter) -> Iterator[bytes]:
+    yield from converter.convert(stop=PIXEL_DATA)
+    if converter.big_endian and converter.numbers.get(BITS_ALLOCATED, 0) > 16:
+        # PS3.5 7.3 swaps OW by 16-bit words; half of the world swaps whole pixels. Nothing in
+        # the file tells which was done, and a dose turned to noise would look like one.
+        raise NotTranscodable("Pixel Data of more than 16 bits in Big Endian has two readings")
+    yield from converter.convert()
+
+
 def _inflated(file: BinaryIO, offset: int, size: int) -> Iterator[bytes]:
     file.seek(offset)
     inflated = Inflated(file, size)
@@ -163,7 +172,10 @@ def _decoded(
     """The data set with its Pixel Data in native format."""
     before = list(scan(window, 0, window.size, explicit=True, stop=_PIXEL_GROUP))
     position = before[-1].end if before else 0
-    behind = list(_pixel_group(window, position))
+    try:
+        behind = list(_pixel_group(window, position))
+    except Unreadable as error:
+        raise NotTranscodable("the Pixel Data is damaged") from error
     pixels = next((element for element in behind if element.tag == PIXEL_DATA), None)
     if pixels is None:
         # Nothing is encapsulated: the encoding of all else is the same.

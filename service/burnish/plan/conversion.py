@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,9 @@ from burnish.spool import Spool
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 log = structlog.get_logger(__name__)
+
+#: What takes long to import before the first conversion.
+_DECODERS = ("burnish.fileset.transcode", "pydicom.pixels", "numpy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,9 @@ class Conversions:
         self._spool = spool
         self._workers = os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload([*_DECODERS])
+        ensure_running()  # it loads the decoders meanwhile, and lends them to the workers
         self._running: dict[Future[Transcoded], tuple[Conversion, str]] = {}
         self._suspects: set[int] = set()
         self.failed: dict[int, str] = {}
@@ -60,9 +67,7 @@ class Conversions:
 
     def _submit(self, conversion: Conversion) -> None:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=multiprocessing.get_context("forkserver")
-            )
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=self._context)
         key = self._spool.new_key()
         try:
             future = self._pool.submit(

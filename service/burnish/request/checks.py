@@ -1,8 +1,8 @@
 """Stage: admits an initiated request once its instances are here, or fails it with the reason."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -32,29 +32,30 @@ def examine(session: Session, request_id: int, wait_for_instances: timedelta) ->
     request = session.get_one(MediaCreationRequest, request_id)
     if request.execution_status is not ExecutionStatus.PENDING or request.admitted_at:
         return True
-    counts = Counter(item.referenced_sop_instance_uid for item in request.references)
-    if len(counts) < len(request.references):
+    references = _references(session, request_id)
+    distinct = {item.referenced_sop_instance_uid for item in references}
+    if len(distinct) < len(references):
         fail(
             session,
             request,
             ExecutionStatusInfo.DUPL_REF_INST,
-            why=f"{len(request.references) - len(counts)} references are given more than once",
+            why=f"{len(references) - len(distinct)} references are given more than once",
         )
         return True
     stored = _stored_classes(session, request_id)
-    missing = [i for i in request.references if i.referenced_sop_instance_uid not in stored]
+    missing = [i for i in references if i.referenced_sop_instance_uid not in stored]
     now = datetime.now(UTC)
     if missing and now < (request.initiated_at or now) + wait_for_instances:
         return False
     conflicts = [
         item
-        for item in request.references
+        for item in references
         if stored.get(item.referenced_sop_instance_uid, item.referenced_sop_class_uid)
         != item.referenced_sop_class_uid
     ]
     if not missing and not conflicts:
         request.admitted_at = now
-        note(session, request.id, "ADMITTED", f"all {len(request.references)} instances are here")
+        note(session, request.id, "ADMITTED", f"all {len(references)} instances are here")
         return True
     failures = [
         *((item, FailureReason.NO_SUCH_OBJECT_INSTANCE) for item in missing),
@@ -71,6 +72,19 @@ def examine(session: Session, request_id: int, wait_for_instances: timedelta) ->
     return True
 
 
+def _references(session: Session, request_id: int) -> Sequence[Any]:
+    """The references as plain rows: there may be thousands."""
+    return session.execute(
+        select(
+            ReferencedInstance.referenced_sop_class_uid,
+            ReferencedInstance.referenced_sop_instance_uid,
+            ReferencedInstance.requested_media_application_profile,
+        )
+        .where(ReferencedInstance.request_id == request_id)
+        .order_by(ReferencedInstance.ordinal)
+    ).all()
+
+
 def _stored_classes(session: Session, request_id: int) -> dict[str, str]:
     rows = session.execute(
         select(Instance.sop_instance_uid, Instance.sop_class_uid)
@@ -83,7 +97,7 @@ def _stored_classes(session: Session, request_id: int) -> dict[str, str]:
     return {row.sop_instance_uid: row.sop_class_uid for row in rows}
 
 
-def _failed(ordinal: int, item: ReferencedInstance, reason: FailureReason) -> FailedInstance:
+def _failed(ordinal: int, item: Any, reason: FailureReason) -> FailedInstance:
     return FailedInstance(
         ordinal=ordinal,
         referenced_sop_class_uid=item.referenced_sop_class_uid,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from burnish.db.history import drop_pieces, move, note
@@ -81,21 +81,26 @@ def create(
         created_at=datetime.now(UTC),
         **{**_defaults(defaults), **order.attributes},
     )
-    default_profile = defaults.requested_media_application_profile
-    request.references = [
-        ReferencedInstance(
-            ordinal=ordinal,
-            referenced_sop_class_uid=reference.sop_class_uid,
-            referenced_sop_instance_uid=reference.sop_instance_uid,
-            requested_media_application_profile=reference.profile or default_profile,
-            icon_image_sequence=reference.icon_image_sequence,
-        )
-        for ordinal, reference in enumerate(order.references)
-    ]
     session.add(request)
     session.flush()
+    session.execute(insert(ReferencedInstance), _references(request.id, defaults, order))
     note(session, request.id, "CREATED", f"by {origin}, {len(order.references)} instances")
     return request
+
+
+def _references(request_id: int, defaults: Defaults, order: Order) -> list[dict[str, object]]:
+    default_profile = defaults.requested_media_application_profile
+    return [
+        {
+            "request_id": request_id,
+            "ordinal": ordinal,
+            "referenced_sop_class_uid": reference.sop_class_uid,
+            "referenced_sop_instance_uid": reference.sop_instance_uid,
+            "requested_media_application_profile": reference.profile or default_profile,
+            "icon_image_sequence": reference.icon_image_sequence,
+        }
+        for ordinal, reference in enumerate(order.references)
+    ]
 
 
 def _check(order: Order) -> None:

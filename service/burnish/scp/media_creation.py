@@ -108,11 +108,7 @@ class MediaCreation:
                 calling_ae_title=association.calling_ae_title,
             )
             log.info("request created", sop_instance_uid=request.sop_instance_uid)
-            return Answer(
-                statuses.SUCCESS,
-                attributes.present(request),
-                sop_instance=request.sop_instance_uid,
-            )
+            return Answer(statuses.SUCCESS, sop_instance=request.sop_instance_uid)
 
     def _action(self, _association: Acceptance, command: Command, data_set: Dataset) -> Answer:
         uid = self._requested(command)

@@ -25,13 +25,14 @@ from made_entries import empty, instance
 CT = "1.2.840.10008.5.1.4.1.1.2"
 UID = "2.25.1"
 LEAVES = sorted(KEYS.keys() - {"PATIENT", "STUDY", "SERIES"})
-#: What dciodvfy 2022 does not know, or holds against the standard (record types younger than
-#: it, and sequences that it demands though they are 1C).
+#: What dciodvfy 2022 does not know, or demands though it is conditional or not there at all.
 GAPS = re.compile(
-    "Unrecognized enumerated value.*(Directory Record Type|PLAN|SURFACE SCAN|TRACT|ASSESSMENT"
-    "|ANNOTATION|INVENTORY|WF PRESENTATION)"
-    "|Module=<(Stereometric|Presentation|Spectroscopy)[A-Za-z]*>"
+    r"value <(ANNOTATION|ASSESSMENT|INVENTORY|PLAN|SURFACE SCAN|TRACT|WF PRESENTATION)>"
+    r"|standard attribute - \(0x0008,0x04(00|01|03|26|27)\)"
+    r"|<(ReferencedSeriesSequence|BlendingSequence)> Module=<PresentationDirectoryRecord>"
+    r"|<ReferencedImageEvidenceSequence> Module=<SpectroscopyDirectoryRecord>"
 )
+STEREOMETRIC_GAPS = re.compile("Module=<ContentIdentificationMacro>")
 
 
 def encode(entries: Sequence[DirectoryEntry]) -> bytes:
@@ -119,6 +120,8 @@ def test_pydicom_loads_it(real_studies: material.RealStudies, tmp_path: Path) ->
     file_set = FileSet(tmp_path / "DICOMDIR")
     assert len(file_set) == len(entries) == 31
     assert {i.load().SOPInstanceUID for i in file_set} == set(sources)
+    # FileSet leaves its folder to the garbage collector, which complains of it.
+    file_set._stage["t"].cleanup()
 
 
 @pytest.mark.parametrize("record", LEAVES)
@@ -132,7 +135,8 @@ def test_each_record_type_with_all_its_keys_made_up(record: str, tmp_path: Path)
         assert type_ != "1" or item[tag].value not in ("", None, [])
     path = tmp_path / "DICOMDIR"
     path.write_bytes(data)
-    assert errors(path, allowed=GAPS) == []
+    gaps = STEREOMETRIC_GAPS if record == "STEREOMETRIC" else GAPS
+    assert errors(path, allowed=gaps) == []
 
 
 def test_nothing_at_all(tmp_path: Path) -> None:
@@ -169,7 +173,7 @@ def _header(
     return made_entries.indexed(dataset)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sets(
         st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.integers(1, 5)),

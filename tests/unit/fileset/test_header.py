@@ -5,6 +5,7 @@ import random
 import struct
 import time
 import zlib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -138,11 +139,16 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
         index_file(path)
 
 
-@settings(max_examples=300, deadline=None)
+@cache
+def _bytes(name: str) -> bytes:
+    return material.real_studies().file(name).read_bytes()
+
+
+@settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]))
 def test_damage_is_refused_or_survived(chance: random.Random, which: int) -> None:
     names = ("MR_small.dcm", "test-SR.dcm", "rtplan.dcm")
-    data = bytearray(material.real_studies().file(names[which]).read_bytes())
+    data = bytearray(_bytes(names[which]))
     for _ in range(chance.randrange(1, 20)):
         data[chance.randrange(132, min(len(data), 6000))] = chance.randrange(256)
     try:
@@ -266,11 +272,11 @@ def test_a_document_is_stepped_over(tmp_path: Path) -> None:
 
 
 def test_a_deflated_bomb_is_refused() -> None:
-    deflate = zlib.compressobj(9, wbits=-15)
+    deflate = zlib.compressobj(1, wbits=-15)
     huge = struct.pack("<HH2sHL", 0x0009, 0x1001, b"OB", 0, 1 << 30)
     data = deflate.compress(encode(0x00080016, b"UI", b"1.2") + huge)
     zeros = bytes(1 << 20)
-    data += b"".join(deflate.compress(zeros) for _ in range(100)) + deflate.flush()
+    data += b"".join(deflate.compress(zeros) for _ in range(20)) + deflate.flush()
     with pytest.raises(Unreadable):
         index(b"", len(data), DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, lambda: io.BytesIO(data))
 

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
-from pynetdicom import AE, Association
+from pynetdicom import AE
+from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from burnish.errors import OperatorError
@@ -63,7 +64,7 @@ class Peer:
             for uid in uids:
                 status, attributes = association.send_n_get([], MEDIA_CREATION_MANAGEMENT, UID(uid))
                 _demand("N-GET", status)
-                found[uid] = attributes
+                found[uid] = attributes or Dataset()
         return found
 
     @contextmanager

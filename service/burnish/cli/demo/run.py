@@ -1,6 +1,7 @@
 """Surface: the demo from its first step to its last."""
 
-import os
+import contextlib
+import signal
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ def run(directory: Path, volume_size: int, *, keep_running: bool) -> int:
     service = Service(directory, volume_size)
     peer = Peer(service.port)
     service.prepare()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     size = output.megabytes(volume_size)
     console.print(f"Burnish in {directory}/, with volumes of {size}", style="bold")
     try:
@@ -61,7 +63,7 @@ def run(directory: Path, volume_size: int, *, keep_running: bool) -> int:
     finally:
         stopped = service.stop()
     console.print(f"\nThe service has stopped with exit code {stopped}.")
-    return code
+    return code or (exits.EXITS[OperatorError] if stopped else exits.GOOD)
 
 
 def _send(console: Console, peer: Peer, groups: Sequence[Group]) -> None:
@@ -183,7 +185,7 @@ def _tell_failure(console: Console, one: Asked, attributes: Dataset) -> None:
 
 def _invite(console: Console, service: Service, made: Sequence[Medium]) -> None:
     split = max(made, key=lambda medium: (medium.path.parent.name, -len(medium.path.name)))
-    path = os.path.relpath(split.path)
+    path = split.path
     console.print("The images are there to look at:", style="bold")
     for line in (
         f"burnish disc verify {path}",
@@ -198,4 +200,5 @@ def _linger(console: Console, service: Service) -> None:
     port = service.port
     console.print(f"  dcmsend -aec BURNISH 127.0.0.1 {port} FILE...", soft_wrap=True)
     console.print(f"  burnish request create --config {service.config} --study UID --initiate")
-    service.wait()
+    with contextlib.suppress(KeyboardInterrupt):
+        service.wait()

@@ -12,13 +12,13 @@ from pydicom.dataset import FileDataset
 _PACKAGE = Path(pydicom.data.__file__).parent
 _FILES = _PACKAGE / "test_files"
 _TREE = _FILES / "dicomdirtests"
-_PATIENTS = (("77654033",), ("98892001", "98892003"), ("TINY_ALPHA",))
+_PATIENTS = (("77654033",), ("98892001", "98892003"), ("TINY_ALPHA/PT000000",))
 #: Many modalities, transfer syntaxes and character sets.
 _COLLECTION = (
     "693_J2KI CT_small J2K_pixelrep_mismatch JPEG-lossy MR_small_RLE SC_rgb_jpeg_dcmtk"
     " SC_rgb_jpeg_gdcm SC_ybr_full_422_uncompressed examples_jpeg2k examples_overlay"
     " examples_palette examples_rgb_color examples_ybr_color image_dfl liver_1frame reportsi"
-    " rtplan rtstruct test-SR waveform_ecg"
+    " rtdose rtplan test-SR waveform_ecg"
 )
 _CHARACTER_SETS = (
     "chrArab chrFren chrGerm chrGreek chrH31 chrHbrw chrI2 chrKoreanMulti chrRuss chrX1"

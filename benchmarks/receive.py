@@ -1,0 +1,147 @@
+"""Receiving: instances per second of each server, workload and number of associations.
+
+    python benchmarks/receive.py burnish,storescp-b,orthanc W1:400,W2:4000 1,4 --rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sender import send
+from servers import KINDS, Kind, running
+from workloads import WORKLOADS, Workload, cache_directory
+
+#: Each run gets UIDs of its own.
+_RUNS = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What is measured: one server under one load."""
+
+    server: str
+    workload: str
+    associations: int
+    nagle: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What one run measured."""
+
+    rate: float
+    megabytes: float
+    cpu_per_instance: float
+    failed: int
+    p99: float
+    memory: int = 0
+
+
+def measure(
+    kind: Kind,
+    workload: Workload,
+    count: int,
+    associations: int,
+    storage: Path,
+    *,
+    nagle: bool = False,
+    memory: bool = False,
+) -> Figures:
+    """One run against a server of its own, warmed up with a few instances."""
+    with running(kind, storage) as server:
+        run = next(_RUNS)
+        how = {"nagle": nagle, "plain": kind.plain, "run": run}
+        warm = 0 if workload.pixel_bytes > 1 << 24 else 2 * associations
+        if warm:
+            send(server.port, workload, warm, associations=associations, **how)
+        before, idle = server.cpu(), server.memory() if memory else 0
+        if memory:
+            with server.watching_memory() as highest:
+                sent = send(
+                    server.port, workload, count, associations=associations, first=warm, **how
+                )
+            peak = highest() - idle
+        else:
+            sent = send(
+                server.port, workload, count, associations=associations, first=warm, **how
+            )
+            peak = 0
+        if sent.error:
+            print(f"  {kind.name}: {sent.failed} failed: {sent.error}", flush=True)
+        return Figures(
+            rate=sent.rate,
+            megabytes=sent.bytes / sent.seconds / 1e6,
+            cpu_per_instance=(server.cpu() - before) / max(1, sent.sent),
+            failed=sent.failed,
+            p99=sent.percentile(0.99) if sent.latencies else 0.0,
+            memory=peak,
+        )
+
+
+def matrix(
+    kinds: Sequence[Kind],
+    loads: Sequence[tuple[Workload, int]],
+    associations: Iterable[int],
+    storage: Path,
+    *,
+    rounds: int = 3,
+    nagle: bool = False,
+    memory: bool = False,
+) -> dict[Cell, list[Figures]]:
+    """Every server in turn, round by round (A B C, A B C), so that drift hits all alike."""
+    results: dict[Cell, list[Figures]] = {}
+    for (workload, count), several in itertools.product(loads, associations):
+        for _ in range(rounds):
+            for kind in kinds:
+                cell = Cell(kind.name, workload.name, several, nagle)
+                figures = measure(
+                    kind, workload, count, several, storage, nagle=nagle, memory=memory
+                )
+                results.setdefault(cell, []).append(figures)
+    return results
+
+
+def median(figures: Iterable[Figures], name: str = "rate") -> float:
+    return statistics.median(getattr(one, name) for one in figures)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("servers", help=f"of {', '.join(KINDS)}")
+    parser.add_argument("loads", metavar="WORKLOAD:COUNT,…")
+    parser.add_argument("associations", metavar="N,…")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--nagle", action="store_true", help="senders with Nagle's algorithm on")
+    parser.add_argument("--memory", action="store_true", help="watch the peak of memory")
+    parser.add_argument("--storage", type=Path, help="where servers store; default: the cache")
+    arguments = parser.parse_args()
+    kinds = [KINDS[name] for name in arguments.servers.split(",")]
+    loads = [load.split(":") for load in arguments.loads.split(",")]
+    results = matrix(
+        kinds,
+        [(WORKLOADS[name], int(count)) for name, count in loads],
+        [int(number) for number in arguments.associations.split(",")],
+        arguments.storage or cache_directory(),
+        rounds=arguments.rounds,
+        nagle=arguments.nagle,
+        memory=arguments.memory,
+    )
+    for cell, figures in results.items():
+        rates = " ".join(f"{one.rate:.0f}" for one in figures)
+        print(
+            f"{cell.server:18}{cell.workload} x{cell.associations}"
+            f"  {median(figures):7.0f}/s  {median(figures, 'megabytes'):6.0f} MB/s"
+            f"  {1e3 * median(figures, 'cpu_per_instance'):6.3f} ms CPU"
+            f"  p99 {1e3 * median(figures, 'p99'):.1f} ms  failed {figures[0].failed}"
+            + (f"  {median(figures, 'memory') / 1e6:.1f} MB" if arguments.memory else "")
+            + f"   [{rates}]"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,800 @@
+"""Storage and Verification over the network: real senders, and bytes that no sender would send."""
+
+import struct
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from pydicom.uid import generate_uid
+from pynetdicom import _config
+from pynetdicom.presentation import build_context
+
+import material
+import oracles
+import raw_dicom
+from flow import clients
+from flow.conftest import StartBurnish
+from flow.service import Service
+from raw_dicom import EXPLICIT, IMPLICIT, Raw, c_store_rq, fragments, pdu, pdv
+from waiting import wait_until
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+VERIFICATION = "1.2.840.10008.1.1"
+PRIVATE = "1.2.826.0.1.3680043.10.999.1"
+
+
+@pytest.fixture(scope="module")
+def burnish(start_shared: StartBurnish) -> Service:
+    return start_shared()
+
+
+@pytest.fixture(scope="module")
+def strict(start_shared: StartBurnish) -> Service:
+    """A service that knows its peers."""
+    return start_shared(
+        dicom={"accept_unknown_peers": False},
+        peer=[
+            {"ae_title": "PYNETDICOM"},
+            {"ae_title": "ECHOER", "may": ["echo"]},
+            {"ae_title": "STORER", "may": ["echo", "store"]},
+            {"ae_title": "ASKER", "may": ["request"]},
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def ct(real_studies: material.RealStudies) -> bytes:
+    """The data set of a real CT image."""
+    return oracles.data_set_bytes(real_studies.file("CT_small.dcm"))[1]
+
+
+def named(data_set: bytes, uid: str) -> bytes:
+    """The CT image's data set under another SOP Instance UID."""
+    old = b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322\0"
+    assert data_set.count(old) == 1
+    new = uid.encode() + b"\0" * (len(uid) % 2)
+    header = b"\x08\x00\x18\x00UI"
+    before = header + struct.pack("<H", len(old)) + old
+    assert before in data_set
+    return data_set.replace(before, header + struct.pack("<H", len(new)) + new)
+
+
+def fresh_uid() -> str:
+    return str(generate_uid())
+
+
+def ct_association(service: Service, **options: object) -> Raw:
+    return Raw(service.port, [(CT, [EXPLICIT])], **options)  # type: ignore[arg-type]
+
+
+def assert_works(service: Service) -> None:
+    assert clients.echo(service.port) == 0
+
+
+# --- real senders --------------------------------------------------------------------------------
+
+
+def test_dcmsend_sends_every_file_in_its_own_transfer_syntax(
+    burnish: Service, real_studies: material.RealStudies
+) -> None:
+    report = clients.dcmsend(burnish.port, *real_studies.all)
+
+    assert report.statuses == {0: len(real_studies.all)}, report.output[-3000:]
+    for sent in report.files:
+        [row] = oracles.live_instances(burnish, sent.sop_instance_uid)
+        source = material.read(sent.path)
+        stored = material.read(oracles.spool_file(burnish, row))
+        assert row["transfer_syntax_uid"] == source.file_meta.TransferSyntaxUID
+        assert stored.file_meta.TransferSyntaxUID == source.file_meta.TransferSyntaxUID
+        assert row["calling_ae_title"] == "DCMSEND"
+
+
+@pytest.mark.parametrize("uid", sorted(material.real_studies().transfer_syntaxes))
+def test_what_pynetdicom_sends_is_stored_byte_for_byte(
+    start_bytes: Service, real_studies: material.RealStudies, uid: str
+) -> None:
+    path = real_studies.transfer_syntaxes[uid]
+    syntax, data = oracles.data_set_bytes(path)
+    assert syntax == uid
+    source = material.read(path)
+    association = clients.associate(
+        start_bytes.port, [build_context(source.SOPClassUID, source.file_meta.TransferSyntaxUID)]
+    )
+
+    status = association.send_c_store(path)
+    association.release()
+
+    assert status.Status == 0
+    [row] = oracles.live_instances(start_bytes, source.SOPInstanceUID)
+    assert oracles.spooled(start_bytes, row) == data
+    assert row["sha256"] == oracles.hashlib.sha256(data).digest()
+    assert row["transfer_syntax_uid"] == uid
+    assert row["size"] == oracles.spool_file(start_bytes, row).stat().st_size
+
+
+@pytest.fixture(scope="module")
+def _chunks() -> object:
+    """pynetdicom sends the bytes of a file, and does not decode and encode them."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def start_bytes(start_shared: StartBurnish, _chunks: object) -> Service:
+    return start_shared()
+
+
+def test_every_file_sent_as_bytes_is_stored_byte_for_byte(
+    start_bytes: Service, real_studies: material.RealStudies
+) -> None:
+    for batch in (real_studies.patients, real_studies.others, real_studies.charsets):
+        contexts = {
+            (data.SOPClassUID, data.file_meta.TransferSyntaxUID): None
+            for data in map(material.read, batch)
+        }
+        association = clients.associate(
+            start_bytes.port, [build_context(*context) for context in contexts]
+        )
+        for path in batch:
+            assert association.send_c_store(path).Status == 0, path
+        association.release()
+        for path in batch:
+            [row] = oracles.live_instances(start_bytes, material.read(path).SOPInstanceUID)
+            assert oracles.spooled(start_bytes, row) == oracles.data_set_bytes(path)[1], path
+
+
+def test_storescu_sends_with_any_pdu_size(
+    burnish: Service, real_studies: material.RealStudies
+) -> None:
+    for size in (4096, 16384, 131072):
+        done = clients.storescu(
+            burnish.port, *real_studies.patients[:6], options=["-pdu", str(size)]
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    for path in real_studies.patients[:6]:
+        assert len(oracles.live_instances(burnish, material.read(path).SOPInstanceUID)) == 1
+
+
+def test_storescu_proposing_every_compression(
+    burnish: Service, real_studies: material.RealStudies
+) -> None:
+    """storescu -xs and the like: one context with the compressed syntax, one without."""
+    for option, name in (("-xs", "SC_rgb_jpeg_gdcm.dcm"), ("-xx", "JPEG-lossy.dcm")):
+        done = clients.storescu(burnish.port, real_studies.file(name), options=[option])
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_echoscu(burnish: Service) -> None:
+    done = subprocess.run(
+        [clients.program("echoscu"), "-v", "-aec", "BURNISH", "127.0.0.1", str(burnish.port)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert clients.mcm_client(burnish.port, "echo")["status"] == 0
+
+
+def test_a_client_that_encodes_anew_stores(
+    burnish: Service, real_studies: material.RealStudies
+) -> None:
+    path = real_studies.tiny[0]
+    answer = clients.mcm_client(burnish.port, "store", str(path))
+    # the same instance came before, with other bytes: dcmjs leaves out what it does not know
+    assert answer["status"] in (0, 0xC111), answer
+
+
+# --- the same again ------------------------------------------------------------------------------
+
+
+def test_the_same_content_again_is_a_success_and_one_row(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    with ct_association(burnish) as raw:
+        for _ in range(3):
+            assert raw.store(CT, uid, named(ct, uid)) == (0, "")
+        raw.release()
+    [row] = oracles.live_instances(burnish, uid)
+    assert oracles.spooled(burnish, row) == named(ct, uid)
+
+
+def test_the_same_content_at_the_same_time_is_one_row(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid)
+
+    def store(_number: int) -> tuple[int, str]:
+        with ct_association(burnish) as raw:
+            status = raw.store(CT, uid, data)
+            raw.release()
+            return status
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(store, range(16))) == {(0, "")}
+    [row] = oracles.live_instances(burnish, uid)
+    assert oracles.spooled(burnish, row) == data
+    wait_until(lambda: not oracles.incoming(burnish), what="an empty incoming/")
+    keys = {row["spool_key"] for row in oracles.rows(burnish, "SELECT spool_key FROM instance")}
+    wait_until(lambda: oracles.spool_keys(burnish) == keys, what="no file without a row")
+
+
+def test_other_content_under_the_same_uid_is_refused(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid)
+    other = data[:-2] + bytes([data[-2] ^ 1, data[-1]])
+    with ct_association(burnish) as raw:
+        assert raw.store(CT, uid, data) == (0, "")
+        status, comment = raw.store(CT, uid, other)
+        assert status == 0xC111
+        assert comment
+        assert len(comment) <= 64
+        assert uid not in comment
+        raw.release()
+    [row] = oracles.live_instances(burnish, uid)
+    assert oracles.spooled(burnish, row) == data
+
+
+# --- what is wrong -------------------------------------------------------------------------------
+
+
+def test_a_command_of_another_class_than_the_context(burnish: Service, ct: bytes) -> None:
+    with ct_association(burnish) as raw:
+        status, comment = raw.store(MR, fresh_uid(), ct)
+        assert (status & 0xFF00, bool(comment)) == (0xA900, True)
+        uid = fresh_uid()
+        assert raw.store(CT, uid, named(ct, uid)) == (0, "")  # the association lives on
+
+
+@pytest.mark.parametrize(
+    "wrong", ["class", "instance", "no class", "no instance", "no study", "no series"]
+)
+def test_a_data_set_that_is_not_what_the_command_says(
+    burnish: Service, ct: bytes, wrong: str
+) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid)
+    tag = {
+        "class": b"\x08\x00\x16\x00",
+        "instance": b"\x08\x00\x18\x00",
+        "study": b"\x20\x00\x0d\x00",
+        "series": b"\x20\x00\x0e\x00",
+    }[wrong.split()[-1]]
+    start = data.index(tag + b"UI")
+    length = struct.unpack_from("<H", data, start + 6)[0]
+    if wrong.startswith("no"):
+        data = data[:start] + data[start + 8 + length :]
+    elif wrong == "instance":
+        data = named(ct, fresh_uid())
+    else:
+        data = data[: start + 8] + MR.encode().ljust(length, b"\0") + data[start + 8 + length :]
+    with ct_association(burnish) as raw:
+        status, comment = raw.store(CT, uid, data)
+    assert (status & 0xFF00, bool(comment)) == (0xA900, True), f"{status:04X} {comment}"
+    assert not oracles.live_instances(burnish, uid)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7, 100, 1000, 20_000, -1])
+def test_a_truncated_data_set(burnish: Service, ct: bytes, kept: int) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid)[:kept]
+    with ct_association(burnish) as raw:
+        status, comment = raw.store(CT, uid, data)
+    assert (status & 0xF000, bool(comment)) in ((0xC000, True), (0xA000, True)), f"{status:04X}"
+    if kept in (7, 1000, 20_000, -1):  # ends inside an element
+        assert status & 0xF000 == 0xC000, f"{status:04X} {comment}"
+    assert not oracles.live_instances(burnish, uid)
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [bytes(range(256)) * 40, b"\xff" * 5000, b"\0" * 5000, b"GET / HTTP/1.1\r\n\r\n" * 100],
+    ids=["counting", "ones", "zeros", "text"],
+)
+def test_garbage_for_a_data_set(burnish: Service, garbage: bytes) -> None:
+    uid = fresh_uid()
+    with ct_association(burnish) as raw:
+        status, comment = raw.store(CT, uid, garbage)
+        assert (status & 0xF000, bool(comment)) in ((0xC000, True), (0xA000, True))
+        raw.release()
+    assert not oracles.live_instances(burnish, uid)
+
+
+def test_a_data_set_nested_ten_thousand_deep(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    deep = b"\x09\x00\x10\x10SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
+    head = named(ct, uid)
+    cut = head.index(b"\x10\x00\x10\x00PN")
+    with ct_association(burnish) as raw:
+        status, _ = raw.store(CT, uid, head[:cut] + deep * 10_000, fragment=16000)
+        raw.release()
+    assert status & 0xF000 == 0xC000
+    assert_works(burnish)
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.a", "not a uid", "1" + ".1" * 40, ".1.2", "1..2"])
+def test_an_invalid_sop_instance_uid(burnish: Service, ct: bytes, uid: str) -> None:
+    with ct_association(burnish) as raw:
+        status, comment = raw.store(CT, uid, ct)
+        raw.release()
+    assert (status, bool(comment)) == (0x0117, True)
+
+
+def test_a_store_without_a_data_set_is_refused(burnish: Service) -> None:
+    elements = {
+        0x0002: CT.encode(),
+        0x0100: b"\x01\x00",
+        0x0110: b"\x01\x00",
+        0x0700: b"\x00\x00",
+        0x0800: b"\x01\x01",
+        0x1000: b"1.2.3",
+    }
+    with ct_association(burnish) as raw:
+        raw.send_values([pdv(1, 3, raw_dicom.command(elements))])
+        status, _ = raw.status()
+        raw.release()
+    assert status & 0xFF00 in (0xA900, 0xC000)
+
+
+def test_an_operation_that_storage_does_not_have(burnish: Service) -> None:
+    find = raw_dicom.command(
+        {0x0002: CT.encode(), 0x0100: b"\x20\x00", 0x0110: b"\x01\x00", 0x0800: b"\x01\x01"}
+    )
+    with ct_association(burnish) as raw:
+        raw.send_values([pdv(1, 3, find)])
+        assert raw.status()[0] == 0x0211
+        raw.release()
+
+
+# --- who may what --------------------------------------------------------------------------------
+
+
+def test_an_unknown_calling_ae_title_is_rejected(strict: Service) -> None:
+    with Raw(strict.port, calling=b"STRANGER".ljust(16)) as raw:
+        assert raw.answer is not None
+        assert raw.answer.rejection == (1, 1, 3)
+        assert raw.receive() is None
+
+
+@pytest.mark.parametrize("service", ["burnish", "strict"])
+def test_another_called_ae_title_is_rejected(
+    service: str, request: pytest.FixtureRequest
+) -> None:
+    port = request.getfixturevalue(service).port
+    for called in (b"SOMEBODY".ljust(16), b"burnish".ljust(16), b"BURNISH2".ljust(16)):
+        with Raw(port, called=called, calling=b"STORER".ljust(16)) as raw:
+            assert raw.answer is not None
+            assert raw.answer.rejection == (1, 1, 7)
+
+
+def test_an_unknown_application_context_is_rejected(burnish: Service) -> None:
+    with Raw(burnish.port, silent=True) as raw:
+        request = raw_dicom.associate_rq(
+            [(VERIFICATION, [IMPLICIT])], called=b"BURNISH".ljust(16), calling=b"RAW".ljust(16)
+        )
+        raw.send(request.replace(b"1.2.840.10008.3.1.1.1", b"1.2.840.10008.3.1.1.9"))
+        answer = raw.receive()
+        assert answer is not None
+        assert answer.rejection == (1, 1, 2)
+
+
+def test_permissions(strict: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    for calling, expected in (("ECHOER", 0x0124), ("ASKER", 0x0124), ("STORER", 0)):
+        with ct_association(strict, calling=calling.encode().ljust(16)) as raw:
+            status, comment = raw.store(CT, uid, named(ct, uid))
+            assert (status, bool(comment)) == (expected, expected != 0)
+            raw.release()
+    assert len(oracles.live_instances(strict, uid)) == 1
+    assert clients.echo(strict.port, calling="ECHOER") == 0
+
+
+def test_permission_to_request(strict: Service, ct: bytes) -> None:
+    attributes = {
+        "ReferencedSOPSequence": [
+            {"ReferencedSOPClassUID": CT, "ReferencedSOPInstanceUID": "1.2.3"}
+        ]
+    }
+    for calling, expected in (("STORER", 0x0124), ("ECHOER", 0x0124), ("ASKER", 0)):
+        answer = clients.mcm_client(
+            strict.port, "create", calling=calling, attributes=attributes
+        )
+        assert answer.get("status") == expected, answer
+
+
+def test_ae_titles_padded_with_nul(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    with ct_association(
+        burnish, called=b"BURNISH".ljust(16, b"\0"), calling=b"NULPADDED".ljust(16, b"\0")
+    ) as raw:
+        assert raw.accepted == {1: EXPLICIT}
+        assert raw.store(CT, uid, named(ct, uid)) == (0, "")
+        raw.release()
+    [row] = oracles.live_instances(burnish, uid)
+    assert row["calling_ae_title"] == "NULPADDED"
+
+
+# --- negotiation ---------------------------------------------------------------------------------
+
+
+def test_a_private_sop_class_is_taken_where_it_was_announced(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid).replace(
+        b"\x08\x00\x16\x00UI" + struct.pack("<H", 26) + CT.encode() + b"\0",
+        b"\x08\x00\x16\x00UI" + struct.pack("<H", len(PRIVATE)) + PRIVATE.encode(),
+    )
+    assert PRIVATE.encode() in data
+    contexts = [(PRIVATE, [EXPLICIT])]
+    with Raw(
+        burnish.port, contexts, user_items=raw_dicom.common_extended(PRIVATE)
+    ) as raw:
+        assert raw.accepted == {1: EXPLICIT}
+        assert 0x57 not in dict(raw.items), "an acceptor leaves it out (PS3.7 D.3.3.6)"
+        assert raw.store(PRIVATE, uid, data) == (0, "")
+        raw.release()
+    [row] = oracles.live_instances(burnish, uid)
+    assert row["sop_class_uid"] == PRIVATE
+    assert oracles.spooled(burnish, row) == data
+
+
+def test_a_private_sop_class_is_not_taken_unannounced(burnish: Service) -> None:
+    with Raw(burnish.port, [(PRIVATE, [EXPLICIT])]) as raw:
+        assert raw.accepted == {}
+        [result] = [body for kind, body in raw.items if kind == 0x21]
+        assert result[2] == 3  # abstract syntax not supported
+    other = raw_dicom.common_extended(PRIVATE, "1.2.840.10008.4.99")
+    with Raw(burnish.port, [(PRIVATE, [EXPLICIT])], user_items=other) as raw:
+        assert raw.accepted == {}
+
+
+def test_extended_negotiation_says_level_2_and_bits_preserved(burnish: Service) -> None:
+    items = raw_dicom.extended(CT, b"\x02\x00\x00\x00\x00\x00")
+    with ct_association(burnish, user_items=items) as raw:
+        [answer] = [body for kind, body in raw.items if kind == 0x56]
+        raw.release()
+    length = int.from_bytes(answer[:2], "big")
+    assert answer[2 : 2 + length].decode() == CT
+    assert answer[2 + length :] == b"\x02\x00\x03\x00\x00\x00"
+
+
+def test_transfer_syntaxes_are_chosen_so_that_nothing_is_transcoded(burnish: Service) -> None:
+    jpeg, unknown = "1.2.840.10008.1.2.4.70", "1.2.3.4.5"
+    contexts = [
+        (CT, [IMPLICIT, EXPLICIT]),
+        (CT, [unknown]),
+        (CT, [IMPLICIT, jpeg]),
+        (CT, [unknown, IMPLICIT]),
+        (VERIFICATION, [IMPLICIT]),
+    ]
+    with Raw(burnish.port, contexts) as raw:
+        assert raw.accepted == {1: EXPLICIT, 5: jpeg, 7: IMPLICIT, 9: IMPLICIT}
+        results = {body[0]: body[2] for kind, body in raw.items if kind == 0x21}
+        assert results[3] == 4  # transfer syntaxes not supported
+        raw.release()
+
+
+def test_the_maximum_length_is_named_and_never_unlimited(burnish: Service) -> None:
+    with Raw(burnish.port) as raw:
+        assert raw.maximum_length >= 16384
+        raw.release()
+
+
+def test_a_hundred_and_twenty_eight_contexts(burnish: Service) -> None:
+    with Raw(burnish.port, [(CT, [EXPLICIT])] * 128) as raw:
+        assert len(raw.accepted) == 128
+        raw.release()
+
+
+def test_a_small_or_unlimited_maximum_length_of_the_peer(burnish: Service, ct: bytes) -> None:
+    for length in (0, 128, 4096, 1 << 31):
+        uid = fresh_uid()
+        with ct_association(burnish, maximum_length=length) as raw:
+            assert raw.store(CT, uid, named(ct, uid)) == (0, "")
+            raw.release()
+
+
+# --- fragments -----------------------------------------------------------------------------------
+
+
+def test_one_byte_in_each_pdv(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid)
+    with ct_association(burnish) as raw:
+        command = c_store_rq(CT, uid)
+        parts = [
+            pdv(1, 3 if at == len(command) - 1 else 1, command[at : at + 1])
+            for at in range(len(command))
+        ]
+        raw.send_values([*parts, *fragments(1, data, 1)])
+        assert raw.status() == (0, "")
+        raw.release()
+    [row] = oracles.live_instances(burnish, uid)
+    assert oracles.spooled(burnish, row) == data
+
+
+def test_an_empty_last_fragment(burnish: Service, ct: bytes) -> None:
+    """Some toolkits end a data set with a PDV that has no byte."""
+    uid = fresh_uid()
+    data = named(ct, uid)
+    with ct_association(burnish) as raw:
+        raw.send_values([pdv(1, 3, c_store_rq(CT, uid)), pdv(1, 0, data), pdv(1, 2, b"")])
+        assert raw.status() == (0, "")
+        raw.release()
+    [row] = oracles.live_instances(burnish, uid)
+    assert oracles.spooled(burnish, row) == data
+
+
+@pytest.mark.parametrize("size", [4096, 16378, 65536, 131066])
+def test_command_and_data_set_in_one_pdu(burnish: Service, ct: bytes, size: int) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid)
+    with ct_association(burnish) as raw:
+        command = c_store_rq(CT, uid)
+        room = min(size, raw.maximum_length) - len(command) - 12
+        first, rest = data[:room], data[room:]
+        values = pdv(1, 3, command) + pdv(1, 0 if rest else 2, first)
+        raw.send(pdu(raw_dicom.P_DATA_TF, values))
+        if rest:
+            raw.send_values(fragments(1, rest, size - 6))
+        assert raw.status() == (0, "")
+        raw.release()
+    [row] = oracles.live_instances(burnish, uid)
+    assert oracles.spooled(burnish, row) == data
+
+
+def test_several_instances_in_one_pdu(burnish: Service) -> None:
+    """Two C-ECHO and their contexts in one P-DATA-TF are answered one after the other."""
+    with Raw(burnish.port) as raw:
+        raw.send(pdu(4, pdv(1, 3, raw_dicom.c_echo_rq()) * 2))
+        assert raw.status()[0] == 0
+        assert raw.status()[0] == 0
+        raw.release()
+
+
+def test_bytes_that_dribble_in(burnish: Service) -> None:
+    """The connection gives a byte at a time; nothing of the protocol depends on segments."""
+    request = raw_dicom.associate_rq(
+        [(VERIFICATION, [IMPLICIT])], called=b"BURNISH".ljust(16), calling=b"RAW".ljust(16)
+    )
+    with Raw(burnish.port, silent=True) as raw:
+        for at in range(len(request)):
+            raw.send(request[at : at + 1])
+        answer = raw.receive()
+        assert answer is not None
+        assert answer.kind == raw_dicom.A_ASSOCIATE_AC
+        echo = pdu(4, pdv(1, 3, raw_dicom.c_echo_rq()))
+        for at in range(len(echo)):
+            raw.send(echo[at : at + 1])
+        assert raw.status()[0] == 0
+
+
+# --- what breaks off -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["closed", "half-closed", "aborted"])
+def test_an_association_that_breaks_off_leaves_nothing(
+    burnish: Service, ct: bytes, how: str
+) -> None:
+    uid = fresh_uid()
+    data = named(ct, uid)
+    with ct_association(burnish) as raw:
+        raw.send_values([pdv(1, 3, c_store_rq(CT, uid)), pdv(1, 0, data[:20_000])])
+        wait_until(lambda: oracles.incoming(burnish), what="a file in incoming/")
+        if how == "half-closed":
+            raw.half_close()
+            wait_until(lambda: not oracles.incoming(burnish), what="an empty incoming/")
+        elif how == "aborted":
+            raw.send(pdu(raw_dicom.A_ABORT, bytes(4)))
+    wait_until(lambda: not oracles.incoming(burnish), what="an empty incoming/")
+    assert not oracles.live_instances(burnish, uid)
+
+
+def test_an_association_that_breaks_off_after_the_data_set_keeps_it(
+    burnish: Service, ct: bytes
+) -> None:
+    """Whoever did not wait for the answer sends again; what is there is whole."""
+    uid = fresh_uid()
+    data = named(ct, uid)
+    with ct_association(burnish) as raw:
+        raw.send_values([pdv(1, 3, c_store_rq(CT, uid)), *fragments(1, data, 8192)])
+    wait_until(lambda: oracles.live_instances(burnish, uid), what="the row")
+    [row] = oracles.live_instances(burnish, uid)
+    assert oracles.spooled(burnish, row) == data
+
+
+def test_storescu_that_aborts(burnish: Service, real_studies: material.RealStudies) -> None:
+    clients.storescu(burnish.port, real_studies.patients[0], options=["--abort"])
+    assert_works(burnish)
+
+
+PROVIDER = 2
+UNRECOGNIZED, UNEXPECTED, INVALID_PARAMETER = 1, 2, 6
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (pdu(9, b"\0" * 4), UNRECOGNIZED),
+        (b"GET / HTTP/1.1\r\nHost: burnish\r\n\r\n", UNRECOGNIZED),
+        (pdu(4, pdv(1, 3, raw_dicom.c_echo_rq())), UNEXPECTED),
+        (pdu(5, bytes(4)), UNEXPECTED),
+        (pdu(2, bytes(68)), UNEXPECTED),
+        (pdu(1, bytes(10)), INVALID_PARAMETER),
+        (struct.pack(">BBI", 1, 0, 0xFFFFFFFF), INVALID_PARAMETER),
+    ],
+    ids=["unknown", "HTTP", "P-DATA", "release", "AC", "short RQ", "4 GiB RQ"],
+)
+def test_a_first_pdu_that_is_not_a_request(burnish: Service, data: bytes, reason: int) -> None:
+    with Raw(burnish.port, silent=True) as raw:
+        raw.send(data)
+        answer = raw.receive()
+        assert answer is not None, "closed without A-ABORT"
+        assert answer.source_and_reason == (PROVIDER, reason)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (pdu(9, bytes(4)), UNRECOGNIZED),
+        (pdu(2, bytes(68)), UNEXPECTED),
+        (pdu(3, bytes(4)), UNEXPECTED),
+        (pdu(6, bytes(4)), UNEXPECTED),
+        (pdu(4, pdv(1, 2, b"abcd")), UNEXPECTED),
+        (pdu(4, pdv(3, 3, raw_dicom.c_echo_rq())), INVALID_PARAMETER),
+        (pdu(4, pdv(1, 3, b"garbage garbage!")), INVALID_PARAMETER),
+        (pdu(4, struct.pack(">IBB", 1, 1, 3)), INVALID_PARAMETER),
+        (pdu(4, struct.pack(">IBB", 1 << 30, 1, 3) + bytes(10)), INVALID_PARAMETER),
+        (pdu(4, b"\0\0\0"), INVALID_PARAMETER),
+    ],
+    ids=[
+        *("unknown", "AC", "RJ", "release reply", "data set alone", "context", "no command"),
+        *("short PDV", "long PDV", "no PDV"),
+    ],
+)
+def test_a_pdu_that_breaks_the_protocol(burnish: Service, data: bytes, reason: int) -> None:
+    with Raw(burnish.port) as raw:
+        raw.send(data)
+        answer = raw.receive()
+        assert answer is not None, "closed without A-ABORT"
+        assert answer.source_and_reason == (PROVIDER, reason)
+    assert_works(burnish)
+
+
+def test_a_second_a_associate_rq_is_unexpected(burnish: Service) -> None:
+    with Raw(burnish.port) as raw:
+        raw.send(
+            raw_dicom.associate_rq(
+                [(VERIFICATION, [IMPLICIT])], called=b"BURNISH".ljust(16), calling=b"A" * 16
+            )
+        )
+        answer = raw.receive()
+        assert answer is not None
+        assert answer.source_and_reason == (PROVIDER, UNEXPECTED)
+
+
+def test_a_command_in_the_middle_of_a_data_set(burnish: Service, ct: bytes) -> None:
+    uid = fresh_uid()
+    with ct_association(burnish) as raw:
+        raw.send_values(
+            [pdv(1, 3, c_store_rq(CT, uid)), pdv(1, 0, ct[:100]), pdv(1, 3, c_store_rq(CT, uid))]
+        )
+        answer = raw.receive()
+        assert answer is not None
+        assert answer.kind == raw_dicom.A_ABORT
+    wait_until(lambda: not oracles.incoming(burnish), what="an empty incoming/")
+
+
+# --- many at once --------------------------------------------------------------------------------
+
+
+def test_silent_connections_block_nobody(burnish: Service, ct: bytes) -> None:
+    silent = [Raw(burnish.port, silent=True) for _ in range(40)]
+    half = raw_dicom.associate_rq(
+        [(CT, [EXPLICIT])], called=b"BURNISH".ljust(16), calling=b"RAW".ljust(16)
+    )[:50]
+    for raw in silent[:20]:
+        raw.send(half)
+    idle = [ct_association(burnish) for _ in range(20)]
+    try:
+        uid = fresh_uid()
+        with ct_association(burnish) as raw:
+            assert raw.store(CT, uid, named(ct, uid)) == (0, "")
+            raw.release()
+    finally:
+        for raw in (*silent, *idle):
+            raw.__exit__(None, None, None)
+
+
+def test_many_associations_at_once(
+    burnish: Service, ct: bytes, real_studies: material.RealStudies
+) -> None:
+    number = 24
+    barrier = threading.Barrier(number)
+
+    def store(_index: int) -> list[tuple[int, str, str]]:
+        with ct_association(burnish) as raw:
+            barrier.wait(60)
+            found = []
+            for _ in range(5):
+                uid = fresh_uid()
+                status, comment = raw.store(CT, uid, named(ct, uid))
+                found.append((status, comment, uid))
+            raw.release()
+            return found
+
+    with ThreadPoolExecutor(number) as pool:
+        results = [one for found in pool.map(store, range(number)) for one in found]
+    assert {(status, comment) for status, comment, _ in results} == {(0, "")}
+    stored = {row["sop_instance_uid"]: row for row in oracles.live_instances(burnish)}
+    for _, _, uid in results:
+        assert oracles.spooled(burnish, stored[uid]) == named(ct, uid)
+
+
+def test_both_receivers_take_associations(burnish: Service) -> None:
+    """While associations stay open, each receiver process holds some of them."""
+
+    def holders() -> set[int]:
+        return {
+            process.pid
+            for process in burnish.processes()
+            for connection in process.net_connections("tcp")
+            if connection.status == "ESTABLISHED" and connection.laddr.port == burnish.port
+        }
+
+    open_ones: list[Raw] = []
+
+    def both() -> bool:
+        open_ones.append(Raw(burnish.port))
+        return len(holders()) == 2
+
+    try:
+        wait_until(both, what="associations in both receivers")
+    finally:
+        for raw in open_ones:
+            raw.__exit__(None, None, None)
+
+
+def test_an_association_too_many_is_rejected_for_now(
+    start_burnish: StartBurnish,
+) -> None:
+    service = start_burnish(dicom={"maximum_associations": 2, "receivers": 1})
+    with Raw(service.port) as first, Raw(service.port) as second:
+        with Raw(service.port) as third:
+            assert third.answer is not None
+            assert third.answer.rejection == (2, 3, 2)
+        first.release()
+        second.release()
+    wait_until(lambda: clients.echo(service.port) == 0, what="room again")
+
+
+def test_a_silent_peer_is_cut_off_after_the_timeout(start_burnish: StartBurnish) -> None:
+    service = start_burnish(dicom={"acse_timeout": "1s", "idle_timeout": "1s"})
+    with Raw(service.port, silent=True) as raw:
+        answer = raw.receive()
+        assert answer is None or answer.kind == raw_dicom.A_ABORT
+    with Raw(service.port) as raw:
+        answer = raw.receive()
+        assert answer is not None
+        assert answer.kind == raw_dicom.A_ABORT
+
+
+def test_above_high_water_nothing_is_taken(start_burnish: StartBurnish, ct: bytes) -> None:
+    service = start_burnish(storage={"high_water": 0.000001})
+    uid = fresh_uid()
+    with ct_association(service) as raw:
+        status, comment = raw.store(CT, uid, named(ct, uid))
+        raw.release()
+    assert (status & 0xFF00, bool(comment)) == (0xA700, True)
+    assert not oracles.incoming(service)
+
+
+def test_no_receiver_died(burnish: Service) -> None:
+    """Last in the module: after all this, the processes are those that were started."""
+    log = burnish.log.read_text(encoding="utf-8")
+    assert "a process ended by itself" not in log
+    assert "an association ended by a defect" not in log
+    assert_works(burnish)
+
+

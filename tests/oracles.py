@@ -1,0 +1,205 @@
+"""What others see: the service's rows through sqlite3, its images through programs not ours."""
+
+import hashlib
+import io
+import re
+import shutil
+import sqlite3
+import subprocess
+import warnings
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom.fileset import FileSet
+from pydicom.filereader import _read_file_meta_info, read_preamble
+
+from flow.service import Service
+
+# --- the service's own records -------------------------------------------------------------------
+
+
+def rows(service: Service, query: str, *parameters: object) -> list[Any]:
+    """Rows of the service's database, read beside it."""
+    path = service.root / "burnish.db"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+        connection.row_factory = sqlite3.Row
+        return connection.execute(query, parameters).fetchall()
+
+
+def live_instances(service: Service, sop_instance_uid: str = "") -> list[Any]:
+    """The rows of stored instances, of one SOP Instance UID or of all."""
+    if sop_instance_uid:
+        return rows(
+            service,
+            "SELECT * FROM instance WHERE released_at IS NULL AND sop_instance_uid = ?",
+            sop_instance_uid,
+        )
+    return rows(service, "SELECT * FROM instance WHERE released_at IS NULL")
+
+
+def spool_file(service: Service, row: Any) -> Path:
+    key = row["spool_key"]
+    return service.root / "spool" / "instances" / key[:2] / key
+
+
+def spooled(service: Service, row: Any) -> bytes:
+    """The data set of a stored instance as it lies in the spool."""
+    return spool_file(service, row).read_bytes()[row["data_set_offset"] :]
+
+
+def incoming(service: Service) -> list[str]:
+    """What is arriving, or was left behind."""
+    return [path.name for path in (service.root / "spool" / "incoming").iterdir()]
+
+
+def spool_keys(service: Service) -> set[str]:
+    """The published files of the spool."""
+    root = service.root / "spool" / "instances"
+    return {path.name for bucket in root.iterdir() for path in bucket.iterdir()}
+
+
+# --- DICOM files ---------------------------------------------------------------------------------
+
+
+def data_set_bytes(path: Path) -> tuple[str, bytes]:
+    """Transfer Syntax UID of a DICOM file with File Meta Information, and its data set's bytes."""
+    return split(path.read_bytes())
+
+
+def split(data: bytes) -> tuple[str, bytes]:
+    """As data_set_bytes, of a file's bytes."""
+    stream = io.BytesIO(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read_preamble(stream, force=True)
+        meta = _read_file_meta_info(stream)
+    return str(meta.get("TransferSyntaxUID", "")), stream.read()
+
+
+# --- images --------------------------------------------------------------------------------------
+
+
+def run(*command: str | Path, cwd: Path | None = None, ok: Sequence[int] = (0,)) -> str:
+    """What a program prints; fails where it is not installed or ends with another code."""
+    name = str(command[0])
+    if shutil.which(name) is None:
+        pytest.fail(f"{name} is not installed: run tests/install")
+    done = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        cwd=cwd,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode in ok, (
+        f"{name}: exit {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    )
+    return done.stdout + done.stderr
+
+
+def volume_identifier(image: Path) -> str:
+    """By isoinfo."""
+    found = re.search(r"^Volume id: ?(.*)$", run("isoinfo", "-d", "-i", image), re.MULTILINE)
+    assert found, "isoinfo -d names no volume id"
+    return found[1].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A file as isoinfo lists it."""
+
+    path: str
+    extent: int
+    size: int
+
+
+def extents(image: Path) -> list[Extent]:
+    """Every file of an image by isoinfo -l: its path with slashes, first sector and size."""
+    found, folder = [], ""
+    for line in run("isoinfo", "-l", "-i", image).splitlines():
+        if line.startswith("Directory listing of "):
+            folder = line.removeprefix("Directory listing of ").strip()
+        match = re.match(r"^[-l]\S*\s+\d+\s+\d+\s+\d+\s+(\d+)\s.*\[\s*(\d+)\s+\d+\]\s+(\S+)", line)
+        if match:
+            found.append(
+                Extent(f"{folder}{match[3]}".removesuffix(";1"), int(match[2]), int(match[1]))
+            )
+    return found
+
+
+def extract(image: Path, target: Path) -> Path:
+    """An image's tree by 7-Zip, which tests it first."""
+    assert "Everything is Ok" in run("7z", "t", image)
+    run("7z", "x", "-y", f"-o{target}", image)
+    return target
+
+
+def extract_with_xorriso(image: Path, target: Path) -> Path:
+    target.mkdir(parents=True)
+    run(
+        *("xorriso", "-osirrox", "on", "-report_about", "FAILURE", "-indev", image),
+        *("-extract", "/", target),
+    )
+    run("chmod", "-R", "u+rwX", target)
+    return target
+
+
+def tree(root: Path) -> dict[str, str]:
+    """Relative path → SHA-256 of every file below a directory."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def dciodvfy_errors(path: Path) -> list[str]:
+    """The errors dciodvfy reports of a file."""
+    text = run("dciodvfy", path, ok=(0, 1))
+    return [line for line in text.splitlines() if line.startswith("Error")]
+
+
+def dcdirdmp(directory: Path) -> str:
+    return run("dcdirdmp", directory)
+
+
+def dcmdump(path: Path) -> str:
+    text = run("dcmdump", "-q", "+E", path)
+    assert not re.search(r"^E: ", text, re.MULTILINE), text[-2000:]
+    return text
+
+
+def file_ids(root: Path) -> list[str]:
+    """The Referenced File IDs of a DICOMDIR in the order of its records, as paths, by pydicom."""
+    directory = read(root / "DICOMDIR")
+    return [
+        "/".join([value] if isinstance(value, str) else value)
+        for record in directory.DirectoryRecordSequence
+        if (value := record.get("ReferencedFileID"))
+    ]
+
+
+def read(path: Path) -> pydicom.FileDataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return pydicom.dcmread(path, force=True)
+
+
+def file_set(root: Path) -> dict[str, Path]:
+    """SOP Instance UID → file, of every instance that pydicom's FileSet finds by the DICOMDIR."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = FileSet(root / "DICOMDIR")
+        instances = list(found)
+    uids = [str(instance.SOPInstanceUID) for instance in instances]
+    assert len(set(uids)) == len(uids), "an instance is in the DICOMDIR twice"
+    return {
+        uid: Path(str(instance.path)) for uid, instance in zip(uids, instances, strict=True)
+    }

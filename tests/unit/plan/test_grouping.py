@@ -1,0 +1,123 @@
+"""Directory order: who belongs together, and that the order of the input does not matter."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trees import few, instances, shuffled
+
+from burnish.plan.grouping import Candidate, group
+from factories import candidate, header
+
+
+def uids(found: list[Candidate]) -> list[str]:
+    return [one.header.sop_instance_uid for one in found]
+
+
+@few
+@given(instances())
+def test_nothing_is_lost_and_nothing_is_there_twice(candidates: list[Candidate]) -> None:
+    grouped = [c for series in group(candidates) for c in series.candidates]
+    assert sorted(uids(grouped)) == sorted(uids(candidates))
+
+
+@few
+@given(instances(), st.randoms(use_true_random=False))
+def test_the_order_of_the_input_does_not_matter(
+    candidates: list[Candidate], random_: random.Random
+) -> None:
+    def order(found: list[Candidate]) -> list[list[str]]:
+        return [uids(list(series.candidates)) for series in group(found)]
+
+    assert order(shuffled(candidates, random_)) == order(candidates)
+
+
+@few
+@given(instances())
+def test_what_belongs_together_stands_together(candidates: list[Candidate]) -> None:
+    series = group(candidates)
+    for key in (
+        lambda one: one.patient,
+        lambda one: (one.patient, one.study),
+        lambda one: (one.patient, one.study, one.series),
+    ):
+        seen = [key(one) for one in series]
+        begun = [key_ for n, key_ in enumerate(seen) if n == 0 or key_ != seen[n - 1]]
+        assert len(begun) == len(set(begun))
+
+
+def test_patients_by_id_then_name_studies_by_date_series_and_instances_by_number() -> None:
+    rows = [
+        ("B", "1.2", "20240101", "1.2.1", 1, 1),
+        ("A", "1.4", "20240301", "1.4.1", 1, 1),
+        ("A", "1.3", "20240201", "1.3.2", 2, 1),
+        ("A", "1.3", "20240201", "1.3.9", 1, 10),
+        ("A", "1.3", "20240201", "1.3.9", 1, 9),
+        ("A", "1.3", "20240201", "1.3.9", 1, None),
+        ("A", "1.3", "20240201", "1.3.8", None, 1),
+    ]
+    made = [
+        candidate(
+            n,
+            header(
+                patient_id=patient,
+                study=study,
+                date=date,
+                series=series,
+                uid=f"1.9.{n}",
+                series_number=series_number,
+                instance_number=number,
+            ),
+            100,
+        )
+        for n, (patient, study, date, series, series_number, number) in enumerate(rows)
+    ]
+    order = [c.instance_id for series in group(made) for c in series.candidates]
+    assert order == [4, 3, 5, 2, 6, 1, 0]
+
+
+def test_what_belongs_to_no_patient_comes_last() -> None:
+    made = [
+        candidate(1, header(record_type="HANGING PROTOCOL", uid="1.1"), 100),
+        candidate(2, header(uid="1.2"), 100),
+    ]
+    first, last = group(made)
+    assert (first.patient is None, last.patient is None) == (False, True)
+    assert uids(list(last.candidates)) == ["1.1"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ({"name": "Doe^Jane"}, {"name": "DOE^JANE"}, True),
+        ({"name": "Müller^Ä"}, {"name": "muller a"}, True),
+        ({"name": "Doe^Jane"}, {"name": ""}, True),
+        ({"name": "Doe^Jane"}, {"name": "Doe^John"}, False),
+        ({"issuer": "A"}, {"issuer": ""}, True),
+        ({"issuer": "A"}, {"issuer": "B"}, False),
+        ({"patient_id": "P1"}, {"patient_id": "P2"}, False),
+        ({"patient_id": "", "study": "1.2"}, {"patient_id": "", "study": "1.2"}, True),
+        ({"patient_id": "", "study": "1.2"}, {"patient_id": "", "study": "1.3"}, False),
+    ],
+)
+def test_who_is_one_patient(
+    one: dict[str, str], other: dict[str, str], together: bool
+) -> None:
+    made = [
+        candidate(n, header(**{"series": f"1.5.{n}", "uid": f"1.6.{n}", **said}), 100)  # type: ignore[arg-type]
+        for n, said in enumerate((one, other))
+    ]
+    first, second = group(made)
+    assert (first.patient == second.patient) == together
+
+
+def test_one_series_uid_in_two_studies_is_two_series() -> None:
+    made = [
+        candidate(n, header(study=f"1.2.{n}", series="1.5", uid=f"1.6.{n}"), 100) for n in (1, 2)
+    ]
+    assert len(group(made)) == 2
+
+
+def test_nothing_makes_nothing() -> None:
+    assert group([]) == []

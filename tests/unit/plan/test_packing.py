@@ -1,0 +1,244 @@
+"""Volumes: nothing lost, nothing twice, nothing too large, and no more of them than needed."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from trees import few, instances, shuffled
+
+from burnish.directory_records import group_patients
+from burnish.plan import packing
+from burnish.plan.footprint import Fixed, Footprint
+from burnish.plan.grouping import Candidate, Series, group
+from burnish.plan.volumes import fixed_part, lay_out
+from factories import candidate, header
+
+Volumes = list[list[Series]]
+
+
+def alone(series: Series, fixed: Fixed) -> bool:
+    """Whether a series fits on a volume of its own."""
+    footprint = Footprint(fixed)
+    growth = footprint.growth([series])
+    return growth is not None and footprint.fits(growth)
+
+
+def least(candidates: Sequence[Candidate]) -> int:
+    """The capacity that holds the largest of them alone."""
+    return max(lay_out(group([one])).largest_size() for one in candidates)
+
+
+def ids(volume: Sequence[Series]) -> list[int]:
+    return [c.instance_id for series in volume for c in series.candidates]
+
+
+@st.composite
+def packed(draw: st.DrawFn, *, agreeing: bool = False) -> tuple[list[Candidate], Fixed, Volumes]:
+    candidates = draw(instances(minimum=1, agreeing=agreeing))
+    smallest = least(candidates)
+    fixed = fixed_part(smallest + 2048 * draw(st.integers(0, 600)))
+    return candidates, fixed, packing.pack(group(candidates), fixed)
+
+
+@few
+@given(packed())
+def test_nothing_is_lost_and_nothing_is_there_twice(
+    case: tuple[list[Candidate], Fixed, Volumes],
+) -> None:
+    candidates, _, volumes = case
+    assert Counter(i for volume in volumes for i in ids(volume)) == Counter(
+        one.instance_id for one in candidates
+    )
+    assert all(volumes)
+
+
+@few
+@given(packed(agreeing=True))
+def test_every_volume_fits_by_its_real_size(
+    case: tuple[list[Candidate], Fixed, Volumes],
+) -> None:
+    _, fixed, volumes = case
+    for volume in volumes:
+        assert lay_out(volume).largest_size() <= fixed.capacity
+
+
+@few
+@given(packed())
+def test_a_series_that_fits_is_not_torn(case: tuple[list[Candidate], Fixed, Volumes]) -> None:
+    candidates, fixed, volumes = case
+    place = {i: number for number, volume in enumerate(volumes) for i in ids(volume)}
+    for series in group(candidates):
+        if alone(series, fixed):
+            assert len({place[c.instance_id] for c in series.candidates}) == 1
+
+
+@few
+@given(packed())
+def test_no_more_volumes_than_series_in_their_order_would_take(
+    case: tuple[list[Candidate], Fixed, Volumes],
+) -> None:
+    candidates, fixed, volumes = case
+    footprint: Footprint | None = None
+    naive = 0
+    for series in group(candidates):
+        for part in [series] if alone(series, fixed) else _parts(series, fixed):
+            growth = footprint.growth([part]) if footprint else None
+            if footprint is None or growth is None or not footprint.fits(growth):
+                naive, footprint = naive + 1, Footprint(fixed)
+                growth = footprint.growth([part])
+            assert growth is not None
+            footprint.add(growth)
+    assert len(volumes) <= naive
+
+
+def _parts(series: Series, fixed: Fixed) -> list[Series]:
+    parts: list[Series] = []
+    for one in series.candidates:
+        if parts:
+            longer = replace(parts[-1], candidates=(*parts[-1].candidates, one))
+            if alone(longer, fixed):
+                parts[-1] = longer
+                continue
+        parts.append(replace(series, candidates=(one,)))
+    return parts
+
+
+@few
+@given(instances(minimum=1), st.integers(0, 400), st.randoms(use_true_random=False))
+def test_the_order_of_the_input_does_not_matter(
+    candidates: list[Candidate], more: int, random_: random.Random
+) -> None:
+    fixed = fixed_part(least(candidates) + 2048 * more)
+
+    def volumes(found: list[Candidate]) -> list[list[int]]:
+        return [ids(volume) for volume in packing.pack(group(found), fixed)]
+
+    assert volumes(shuffled(candidates, random_)) == volumes(candidates)
+
+
+@few
+@given(packed())
+def test_a_volume_is_in_directory_order_and_can_be_written(
+    case: tuple[list[Candidate], Fixed, Volumes],
+) -> None:
+    candidates, _, volumes = case
+    place = {c.instance_id: n for n, c in enumerate(_all(group(candidates)))}
+    for volume in volumes:
+        order = [place[i] for i in ids(volume)]
+        assert order == sorted(order)
+        lay_out(volume).largest_size()  # dicomdir refuses a File-set that cannot be
+
+
+@few
+@given(packed())
+def test_persons_are_never_mixed(case: tuple[list[Candidate], Fixed, Volumes]) -> None:
+    _, _, volumes = case
+    for volume in volumes:
+        headers = [c.header for c in _all(volume) if c.header.study_instance_uid]
+        persons = group_patients(
+            (h.patient_id, h.issuer_of_patient_id, h.patient_name) for h in headers
+        )
+        owners: dict[tuple[str, str], set[object]] = {}
+        for said, person in zip(headers, persons, strict=True):
+            if said.patient_id:
+                owners.setdefault(("Patient ID", said.patient_id), set()).add(person)
+            owners.setdefault(("study", said.study_instance_uid), set()).add(
+                (said.patient_id, person)
+            )
+            owners.setdefault(("series", said.series_instance_uid), set()).add(
+                said.study_instance_uid
+            )
+        assert all(len(who) == 1 for who in owners.values())
+
+
+def _all(volume: Sequence[Series]) -> list[Candidate]:
+    return [c for series in volume for c in series.candidates]
+
+
+@few
+@given(instances(minimum=1))
+def test_what_one_volume_holds_is_one_volume(candidates: list[Candidate]) -> None:
+    series = group(candidates)
+    fixed = fixed_part(10**9)
+    assume(packing.single(series, fixed))
+    assert [ids(volume) for volume in packing.pack(series, fixed)] == [ids(series)]
+
+
+@few
+@given(instances(minimum=1, agreeing=True), st.integers(-3, 3))
+def test_oversized_is_what_no_volume_of_its_own_holds(
+    candidates: list[Candidate], sectors: int
+) -> None:
+    capacity = least(candidates) + 2048 * sectors
+    found = packing.oversized(group(candidates), fixed_part(capacity))
+    assert {one.instance_id for one in found} == {
+        one.instance_id
+        for one in candidates
+        if lay_out(group([one])).largest_size() > capacity
+    }
+
+
+def test_an_instance_that_is_too_large_is_refused() -> None:
+    with pytest.raises(ValueError, match="larger than the medium"):
+        packing.pack(group([candidate(1, header(), 10**6)]), fixed_part(10**6))
+
+
+def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
+    # 3 + 5 + 3 + 5 of 8: in order 3+5 and 3+5, and so are the studies
+    made = [
+        candidate(
+            n,
+            header(study=f"1.2.{n // 2}", series=f"1.3.{n}", uid=f"1.4.{n}", series_number=n),
+            size * 10**6,
+        )
+        for n, size in enumerate((3, 5, 3, 5))
+    ]
+    volumes = packing.pack(group(made), fixed_part(8_200_000))
+    assert [ids(volume) for volume in volumes] == [[0, 1], [2, 3]]
+
+
+def test_a_study_is_torn_where_that_saves_a_volume() -> None:
+    made = [
+        candidate(
+            n,
+            header(study=f"1.2.{n // 2}", series=f"1.3.{n}", uid=f"1.4.{n}", series_number=n),
+            size * 10**6,
+        )
+        for n, size in enumerate((4, 1, 4, 1, 4, 1))
+    ]
+    volumes = packing.pack(group(made), fixed_part(8_200_000))
+    assert len(volumes) == 2
+
+
+def test_parts_of_a_series_on_one_volume_are_one_series() -> None:
+    made = [
+        candidate(n, header(uid=f"1.4.{n}", instance_number=n), 10**6) for n in range(20)
+    ]
+    volumes = packing.pack(group(made), fixed_part(5_100_000))
+    assert [len(volume) for volume in volumes] == [1] * len(volumes)
+    assert [i for volume in volumes for i in ids(volume)] == list(range(20))
+
+
+def test_many_instances_can_be_packed() -> None:
+    made = [
+        candidate(
+            n,
+            header(
+                patient_id=f"P{n // 500}",
+                study=f"1.2.{n // 250}",
+                series=f"1.3.{n // 50}",
+                uid=f"1.4.{n}",
+                series_number=n // 50,
+                instance_number=n,
+            ),
+            500_000 + n % 7,
+        )
+        for n in range(3000)
+    ]
+    volumes = packing.pack(group(made), fixed_part(359_000 * 2048))
+    assert sum(len(ids(volume)) for volume in volumes) == len(made)
+    assert len(volumes) <= 3

@@ -1,0 +1,64 @@
+"""Which profile and medium a request gets."""
+
+import pytest
+
+from burnish.media import MEDIA, PROFILES
+from burnish.plan.profile_choice import choices, unsupported
+from burnish.settings import Device
+from burnish.vocabulary import FailureReason
+
+ALL = (Device(name="all"),)
+CD = (Device(name="cd", media=("CD",)),)
+
+
+def named(requested: list[str], devices: tuple[Device, ...] = ALL) -> list[tuple[str, str, int]]:
+    return [(one.label, one.medium, one.capacity) for one in choices(requested, devices)]
+
+
+def test_without_a_wish_cd_comes_before_dvd() -> None:
+    assert named(["", ""]) == [
+        ("STD-GEN-CD", "CD", MEDIA["CD"].capacity),
+        ("STD-GEN-DVD-JPEG", "DVD", MEDIA["DVD"].capacity),
+        ("STD-GEN-DVD-JPEG", "DVD-DL", MEDIA["DVD-DL"].capacity),
+    ]
+
+
+def test_a_wish_is_met_on_the_smallest_medium_first() -> None:
+    assert [medium for _, medium, _ in named(["STD-GEN-DVD-J2K"])] == ["DVD", "DVD-DL"]
+
+
+def test_who_wishes_nothing_gets_the_profile_of_the_others() -> None:
+    (choice,) = choices(["", "STD-GEN-CD", ""], ALL)
+    assert {profile.label for profile in choice.profiles} == {"STD-GEN-CD"}
+
+
+def test_profiles_of_one_medium_share_it() -> None:
+    assert {label for label, _, _ in named(["STD-GEN-DVD-J2K", "STD-GEN-DVD-JPEG"])} == {
+        "STD-GEN-DVD-J2K+STD-GEN-DVD-JPEG"
+    }
+
+
+def test_profiles_without_a_medium_in_common_exclude_one_another() -> None:
+    assert choices(["STD-GEN-CD", "STD-GEN-DVD-JPEG"], ALL) == []
+
+
+@pytest.mark.parametrize("label", [*PROFILES, "", "STD-GEN-BD"])
+def test_what_is_not_supported_is_told_by_position(label: str) -> None:
+    found = unsupported(["STD-GEN-CD", label], CD)
+    reason = FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED
+    assert found == ({} if label in ("", "STD-GEN-CD") else {1: reason})
+
+
+def test_the_capacity_is_that_of_the_device_that_holds_most() -> None:
+    devices = (
+        Device(name="small", media=("CD",), capacity=1000),
+        Device(name="large", media=("CD",), capacity=10**12),
+        Device(name="other", media=("DVD",)),
+    )
+    assert named(["STD-GEN-CD"], devices) == [("STD-GEN-CD", "CD", MEDIA["CD"].capacity)]
+
+
+def test_without_a_device_for_it_a_default_is_passed_over() -> None:
+    assert [medium for _, medium, _ in named([""], CD)] == ["CD"]
+    dvd = (Device(name="dvd", media=("DVD",)),)
+    assert [medium for _, medium, _ in named([""], dvd)] == ["DVD"]

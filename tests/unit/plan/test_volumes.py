@@ -1,0 +1,58 @@
+"""A volume laid out: its File IDs, and its size under any File-set ID and UID."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from trees import few, instances
+
+from burnish.plan import packing
+from burnish.plan.grouping import Candidate, group
+from burnish.plan.volumes import fixed_part, lay_out
+from factories import candidate, header
+
+
+def test_file_ids_number_patients_studies_series_and_instances() -> None:
+    made = [
+        candidate(
+            n,
+            header(
+                patient_id=f"P{n // 4}", study=f"1.2.{n // 2}", series=f"1.3.{n}", uid=f"1.4.{n}"
+            ),
+            10,
+        )
+        for n in range(6)
+    ]
+    made.append(candidate(6, header(record_type="HANGING PROTOCOL", uid="1.5"), 10))
+    volume = lay_out(group(made))
+    assert [file.file_id for file in volume.files] == [
+        r"DICOM\PA000001\ST000001\SE000001\IM000001",
+        r"DICOM\PA000001\ST000001\SE000002\IM000001",
+        r"DICOM\PA000001\ST000002\SE000001\IM000001",
+        r"DICOM\PA000001\ST000002\SE000002\IM000001",
+        r"DICOM\PA000002\ST000001\SE000001\IM000001",
+        r"DICOM\PA000002\ST000001\SE000002\IM000001",
+        r"DICOM\RO000001",
+    ]
+
+
+@few
+@given(
+    instances(minimum=1, agreeing=True, maximum=8),
+    st.text("ABCXYZ019_", max_size=16),
+    st.integers(0, 10**60),
+)
+def test_no_name_makes_it_larger_than_its_largest_size(
+    candidates: list[Candidate], file_set_id: str, number: int
+) -> None:
+    for group_ in packing.pack(group(candidates), fixed_part(10**9)):
+        volume = lay_out(group_)
+        assert volume.size(file_set_id, f"2.25.{number}"[:64]) <= volume.largest_size()
+
+
+@few
+@given(instances(minimum=1))
+def test_every_instance_has_a_file_id_of_its_own(candidates: list[Candidate]) -> None:
+    volume = lay_out(group(candidates))
+    assert len({file.file_id for file in volume.files}) == len(candidates)
+    assert {file.candidate.instance_id for file in volume.files} == {
+        one.instance_id for one in candidates
+    }
