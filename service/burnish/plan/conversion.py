@@ -1,5 +1,6 @@
 """Stage: brings instances into a transfer syntax of their profile, once, on all cores."""
 
+import logging
 import multiprocessing
 import os
 from collections.abc import Iterable, Sequence
@@ -131,6 +132,8 @@ class Conversions:
 
 
 def _convert(source: Path, target: Path, source_ae_title: str) -> Transcoded:
+    # a codec that fails is an answer here, not a traceback in the log
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     return to_explicit_vr_little_endian(source, target, source_ae_title=source_ae_title)
 
 

@@ -1,0 +1,108 @@
+"""The command line in this process, on an installation without a service."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from sqlalchemy import insert
+
+import material
+from burnish import app, cli, settings
+from burnish.db import headers, schema
+from burnish.db.tables import Instance
+from burnish.fileset.header import index_file
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """`run("request", "list")`: the command with the configuration of `installation`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.delenv("BURNISH_CONFIG", raising=False)
+
+    def command(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["burnish", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code: object = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            structlog.reset_defaults()
+        said = capsys.readouterr()
+        assert isinstance(code, int)
+        return Done(code, said.out, said.err)
+
+    return command
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration whose storage root is empty."""
+    path = tmp_path / "burnish.toml"
+    path.write_text(f'[storage]\nroot = "{tmp_path / "storage"}"\n', encoding="utf-8")
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A database with the instances of real files, and its configuration."""
+
+    config: Path
+    instances: tuple[Path, ...]
+    studies: dict[str, list[str]]
+    patients: frozenset[str]
+
+
+@pytest.fixture
+def installation(config: Path, real_studies: material.RealStudies) -> Installation:
+    read = settings.read(config)
+    read.storage.root.mkdir()
+    schema.upgrade(read.database_url)
+    database = app.open_database(read)
+    studies: dict[str, list[str]] = {}
+    patients = set()
+    with database.connection() as connection:
+        for path in real_studies.patients:
+            indexed = index_file(path)
+            header = indexed.header
+            studies.setdefault(header.study_instance_uid, []).append(header.sop_instance_uid)
+            patients |= {header.patient_id, header.patient_name}
+            connection.execute(
+                insert(Instance).values(
+                    **headers.to_columns(header),
+                    transfer_syntax_uid=indexed.transfer_syntax_uid,
+                    spool_key=header.sop_instance_uid,
+                    size=path.stat().st_size,
+                    data_set_offset=indexed.data_set_offset,
+                    sha256=bytes(32),
+                    calling_ae_title="MODALITY",
+                    called_ae_title="BURNISH",
+                    received_at=datetime.now(UTC),
+                )
+            )
+    database.close()
+    return Installation(config, real_studies.patients, studies, frozenset(patients))

@@ -1,0 +1,114 @@
+"""`burnish config`: what is wrong, by key; what is in effect, as a file that says the same."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from burnish import settings
+from unit.cli.conftest import Run
+
+WHOLE = """
+[dicom]
+port = 104
+acse_timeout = "90s"
+[storage]
+root = "/srv/burnish"
+[request]
+wait_for_instances = "500ms"
+[[peer]]
+ae_title = "PACS 1"
+may = ["echo", "store"]
+[[standing_order]]
+name = "ultrasound"
+called_ae_titles = ["BURN_US"]
+[[device]]
+name = "small"
+media = ["CD"]
+capacity = "650MB"
+[retention]
+idle_requests = "36h"
+"""
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    path = tmp_path / "whole.toml"
+    path.write_text(WHOLE, encoding="utf-8")
+    return path
+
+
+def test_a_valid_configuration_is_called_valid(whole: Path, run: Run) -> None:
+    done = run("config", "check", "--config", whole)
+    assert done.code == 0
+    assert "valid" in done.out
+    assert "small" in done.out
+
+
+def test_without_a_configuration_the_defaults_are_valid(run: Run) -> None:
+    assert run("config", "check").code == 0
+
+
+def test_what_is_wrong_is_named_by_key(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text('[dicom]\nport = 99999\nprot = 1\n[[device]]\nname = "x"\nmedia = ["MO"]\n')
+    done = run("config", "check", "--config", path)
+    assert done.code == 11
+    assert done.out == ""
+    for key in ("dicom.port", "dicom.prot", "device.0"):
+        assert key in done.err
+
+
+def test_a_configuration_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+    done = run("config", "check", "--config", tmp_path / "none.toml")
+    assert done.code == 11
+    assert "none.toml" in done.err
+
+
+def test_what_is_shown_can_be_read_again_and_means_the_same(
+    whole: Path, run: Run, tmp_path: Path
+) -> None:
+    shown = tmp_path / "shown.toml"
+    shown.write_text(run("config", "show", "--config", whole).out, encoding="utf-8")
+    before, again = settings.read(whole), settings.read(shown)
+    assert again.devices == before.devices
+    assert again.database_url == before.database_url
+    for name in ("dicom", "storage", "request", "peer", "standing_order", "retention", "log"):
+        assert getattr(again, name) == getattr(before, name)
+
+
+def test_what_is_shown_has_every_key_of_the_commented_example(run: Run) -> None:
+    example = Path(__file__).resolve().parents[3] / "config" / "burnish.toml"
+    every = tomllib.loads(example.read_text(encoding="utf-8"))
+    shown = tomllib.loads(run("config", "show").out)
+    for table, keys in every.items():
+        assert keys.keys() == shown[table].keys()
+
+
+def test_json_has_the_same_tables(whole: Path, run: Run) -> None:
+    shown = run("config", "show", "--config", whole, "--json").json
+    assert shown["dicom"]["acse_timeout"] == "90s"
+    assert shown["request"]["wait_for_instances"] == "500ms"
+    assert shown["device"][0]["capacity"] == 650_000_000
+
+
+def test_the_environment_is_in_effect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_DICOM__PORT", "4242")
+    assert run("config", "show", "--json").json["dicom"]["port"] == 4242
+
+
+def test_the_password_of_the_database_is_not_shown(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BURNISH_DATABASE__URL", "postgresql://burnish:s3cret@db/burnish")
+    done = run("config", "show")
+    assert "s3cret" not in done.out
+    assert "postgresql://burnish:***@db/burnish" in done.out
+
+
+def test_the_embedded_device_is_listed(run: Run, config: Path) -> None:
+    (device,) = run("device", "list", "--json", "--config", config).json
+    assert device["name"] == "outbox"
+    assert device["kind"] == "folder"
+    assert set(device["media"]) == {"CD", "DVD", "DVD-DL"}
+    assert "outbox" in run("device", "list", "--config", config).out

@@ -1,0 +1,167 @@
+"""`burnish disc`: images of real files by hand, and the verdict on good and bad ones."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import FileDataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+import material
+import oracles
+from unit.cli.conftest import Run
+
+
+@pytest.fixture
+def folder(tmp_path: Path, real_studies: material.RealStudies) -> Path:
+    """Three patients' studies in one folder, with a text file among them."""
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for number, path in enumerate(real_studies.patients):
+        shutil.copy(path, folder / f"image {number}.dcm")
+    (folder / "notes.txt").write_text("no DICOM at all")
+    return folder
+
+
+def contents(image: Path, target: Path) -> dict[str, FileDataset]:
+    """SOP Instance UID → data set of every instance on an image, read by other programs."""
+    root = oracles.extract(image, target)
+    data_sets = [oracles.read(root / name) for name in oracles.file_ids(root)]
+    return {str(data_set.SOPInstanceUID): data_set for data_set in data_sets}
+
+
+def test_a_folder_becomes_a_verified_volume(
+    folder: Path, run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    done = run("disc", "build", folder, "--output", tmp_path / "out", "--json")
+    assert done.code == 0, done.err
+    (volume,) = done.json["volumes"]
+    assert volume["good"]
+    assert [Path(left["path"]).name for left in done.json["skipped"]] == ["notes.txt"]
+    found = contents(Path(volume["image"]), tmp_path / "extracted")
+    sent = {str(material.read(path).SOPInstanceUID): path for path in real_studies.patients}
+    assert found.keys() == sent.keys()
+    for uid, path in sent.items():
+        assert found[uid] == material.read(path)
+    assert list((tmp_path / "out").iterdir()) == [Path(volume["image"])]
+
+
+def test_what_the_profile_has_not_is_transcoded(
+    run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    source = real_studies.file("SC_rgb_jpeg_gdcm.dcm")
+    for profile, kept in (("STD-GEN-CD", False), ("STD-GEN-DVD-JPEG", True)):
+        to = tmp_path / profile
+        done = run("disc", "build", source, "--output", to, "--profile", profile, "--json")
+        assert done.code == 0, done.err
+        image = Path(done.json["volumes"][0]["image"])
+        (data_set,) = contents(image, tmp_path / f"{profile}-extracted").values()
+        syntax = data_set.file_meta.TransferSyntaxUID
+        assert (syntax == material.read(source).file_meta.TransferSyntaxUID) is kept
+        assert (syntax == ExplicitVRLittleEndian) is not kept
+        assert run("disc", "verify", image, "--profile", profile).code == 0
+
+
+def test_what_does_not_fit_is_split(folder: Path, run: Run, tmp_path: Path) -> None:
+    options = ("--output", tmp_path / "out", "--capacity", "160KB", "--file-set-id", "TEACHING")
+    volumes = run("disc", "build", folder, *options, "--json").json["volumes"]
+    assert len(volumes) > 1
+    assert all(volume["good"] and volume["size"] <= 160_000 for volume in volumes)
+    assert [v["file_set_id"] for v in volumes] == [
+        f"TEACHING_{number}" for number in range(1, len(volumes) + 1)
+    ]
+    assert sum(volume["instances"] for volume in volumes) == 31
+
+
+def test_what_may_not_be_split_is_refused(folder: Path, run: Run, tmp_path: Path) -> None:
+    options = ("--output", tmp_path / "out", "--capacity", "160KB", "--no-split")
+    done = run("disc", "build", folder, *options)
+    assert done.code == 8
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_what_is_larger_than_a_volume_is_named_and_the_rest_is_made(
+    folder: Path, run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    large = real_studies.file("examples_palette.dcm")
+    options = ("--output", tmp_path / "out", "--capacity", "250KB", "--json")
+    done = run("disc", "build", folder, large, *options)
+    assert done.code == 23
+    assert [left["path"] for left in done.json["refused"]] == [str(large)]
+    assert sum(volume["instances"] for volume in done.json["volumes"]) == 31
+
+
+def test_the_same_instance_is_put_on_once(folder: Path, run: Run, tmp_path: Path) -> None:
+    shutil.copy(folder / "image 0.dcm", folder / "once more.dcm")
+    done = run("disc", "build", folder, "--output", tmp_path / "out", "--json")
+    assert done.code == 0
+    assert {Path(left["path"]).name for left in done.json["skipped"]} == {
+        "notes.txt",
+        "once more.dcm",
+    }
+    assert done.json["volumes"][0]["instances"] == 31
+
+
+def test_other_content_under_the_same_uid_is_named(folder: Path, run: Run, tmp_path: Path) -> None:
+    other = material.read(folder / "image 0.dcm")
+    other.ImageComments = "changed"
+    other.save_as(folder / "other.dcm")
+    done = run("disc", "build", folder, "--output", tmp_path / "out", "--json")
+    assert done.code == 23
+    assert [Path(left["path"]).name for left in done.json["refused"]] == ["other.dcm"]
+
+
+def test_a_damaged_file_is_named_and_a_dicomdir_is_not_missed(
+    folder: Path, run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    shutil.copy(real_studies.file("MR_truncated.dcm"), folder / "damaged.dcm")
+    shutil.copy(real_studies.patients[0].parents[2] / "DICOMDIR", folder / "DICOMDIR")
+    done = run("disc", "build", folder, "--output", tmp_path / "out")
+    assert done.code == 23
+    assert f"NOT ON MEDIA: {folder / 'damaged.dcm'}" in done.err
+    assert f"left out: {folder / 'DICOMDIR'}" in done.err
+
+
+def test_an_image_is_never_overwritten(folder: Path, run: Run, tmp_path: Path) -> None:
+    assert run("disc", "build", folder, "--output", tmp_path / "out").code == 0
+    before = (tmp_path / "out" / "VOLUME01.iso").read_bytes()
+    assert run("disc", "build", folder, "--output", tmp_path / "out").code == 5
+    assert (tmp_path / "out" / "VOLUME01.iso").read_bytes() == before
+
+
+def test_nothing_to_put_on_media_is_no_success(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert run("disc", "build", tmp_path / "empty", "--output", tmp_path / "out").code == 23
+    assert run("disc", "build", tmp_path / "none", "--output", tmp_path / "out").code == 4
+
+
+def test_a_good_volume_is_called_good(folder: Path, run: Run, tmp_path: Path) -> None:
+    run("disc", "build", folder, "--output", tmp_path / "out")
+    image = tmp_path / "out" / "VOLUME01.iso"
+    done = run("disc", "verify", image, "--profile", "STD-GEN-CD")
+    assert done.code == 0
+    assert "no fault; 31 instances" in done.out
+    extracted = oracles.extract(image, tmp_path / "extracted")
+    report = run("disc", "verify", extracted, "--json").json
+    assert report["good"]
+    assert report["faults"] == []
+
+
+def test_faults_are_told_with_code_and_words(folder: Path, run: Run, tmp_path: Path) -> None:
+    run("disc", "build", folder, "--output", tmp_path / "out")
+    extracted = oracles.extract(tmp_path / "out" / "VOLUME01.iso", tmp_path / "extracted")
+    lost = next(extracted.rglob("IM000001"))
+    lost.unlink()
+    done = run("disc", "verify", extracted)
+    assert done.code == 22
+    assert "FILE_MISSING" in done.out
+    assert "is not on the volume" in done.out
+    report = run("disc", "verify", extracted, "--json")
+    assert report.code == 22
+    assert [fault["code"] for fault in report.json["faults"]] == ["FILE_MISSING"]
+
+
+def test_what_is_no_volume_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("nothing")
+    assert run("disc", "verify", tmp_path / "text").code == 3
+    assert run("disc", "verify", tmp_path / "none").code == 3

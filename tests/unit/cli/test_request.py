@@ -1,0 +1,167 @@
+"""`burnish request` and `burnish instance` on a database, without a service."""
+
+import pytest
+
+from unit.cli.conftest import Done, Installation, Run
+
+
+@pytest.fixture
+def burnish(installation: Installation, run: Run) -> Run:
+    def command(*arguments: object) -> Done:
+        return run(*arguments, "--config", installation.config)
+
+    return command
+
+
+def study_of(installation: Installation) -> str:
+    return max(installation.studies, key=lambda uid: len(installation.studies[uid]))
+
+
+def created(burnish: Run, installation: Installation, *options: object) -> dict[str, object]:
+    done = burnish("request", "create", "--study", study_of(installation), *options, "--json")
+    assert done.code == 0, done.err
+    line: dict[str, object] = done.json
+    return line
+
+
+def test_a_request_for_a_study_has_all_its_instances(
+    burnish: Run, installation: Installation
+) -> None:
+    line = created(burnish, installation)
+    assert line["execution_status"] == "IDLE"
+    assert line["origin"] == "administrator"
+    assert line["instances"] == len(installation.studies[study_of(installation)])
+
+
+def test_the_name_of_a_new_request_is_all_of_standard_output(
+    burnish: Run, installation: Installation
+) -> None:
+    done = burnish("request", "create", "--study", study_of(installation))
+    assert done.out == "R000001\n"
+
+
+def test_studies_and_instances_can_be_named_together(
+    burnish: Run, installation: Installation
+) -> None:
+    first, second, third, *_ = installation.studies
+    uid = installation.studies[third][0]
+    options = ("--study", first, "--study", second, "--instance", uid)
+    line = burnish("request", "create", *options, "--json").json
+    wanted = len(installation.studies[first]) + len(installation.studies[second]) + 1
+    assert line["instances"] == wanted
+
+
+def test_initiate_takes_copies_and_priority(burnish: Run, installation: Installation) -> None:
+    options = ("--initiate", "--copies", 2, "--priority", "HIGH")
+    line = created(burnish, installation, *options)
+    assert line["execution_status"] == "PENDING"
+    assert line["number_of_copies"] == 2
+    assert line["request_priority"] == "HIGH"
+
+
+@pytest.mark.parametrize("name", ["R000001", "r1", "1", "{uid}"])
+def test_a_request_has_several_names(burnish: Run, installation: Installation, name: str) -> None:
+    uid = created(burnish, installation)["sop_instance_uid"]
+    shown = burnish("request", "show", name.format(uid=uid), "--json").json
+    assert shown["sop_instance_uid"] == uid
+    assert shown["pieces"] == shown["failures"] == []
+    assert [event["event"] for event in shown["events"]] == ["CREATED"]
+
+
+def test_initiate_then_cancel_then_nothing_more(burnish: Run, installation: Installation) -> None:
+    created(burnish, installation)
+    assert burnish("request", "initiate", 1, "--json").json["execution_status"] == "PENDING"
+    assert burnish("request", "initiate", 1).code == 6
+    assert burnish("request", "cancel", 1, "--json").json["execution_status"] == "DELETED"
+    assert burnish("request", "cancel", 1).code == 4
+    assert burnish("request", "list", "--json").json == []
+    (line,) = burnish("request", "list", "--status", "DELETED", "--json").json
+    assert line["short_id"] == "R000001"
+    done = burnish("request", "watch", 1)
+    assert done.code == 21
+    assert "PENDING -> DELETED" in done.out
+
+
+def test_only_a_failed_request_is_retried(burnish: Run, installation: Installation) -> None:
+    created(burnish, installation)
+    assert burnish("request", "retry", 1).code == 6
+
+
+def test_a_list_is_newest_first_and_as_long_as_asked(
+    burnish: Run, installation: Installation
+) -> None:
+    for _ in range(3):
+        created(burnish, installation)
+    lines = burnish("request", "list", "--limit", 2, "--json").json
+    assert [line["short_id"] for line in lines] == ["R000003", "R000002"]
+    assert burnish("request", "list", "--status", "DONE", "--json").json == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("create",), 2),
+        (("create", "--study", "1.2.3", "--copies", "2"), 2),
+        (("create", "--study", "1.2.3", "--profile", "STD-NONE"), 2),
+        (("create", "--study", "1.2.3"), 4),
+        (("create", "--instance", "1.2.3"), 4),
+        (("show", "R000099"), 4),
+        (("watch", "1.2.3"), 4),
+        (("initiate", "99"), 4),
+        (("cancel", "99"), 4),
+        (("retry", "99"), 4),
+        (("list", "--limit", "0"), 2),
+        (("list", "--status", "GONE"), 2),
+    ],
+)
+def test_what_cannot_be_done_is_refused(
+    burnish: Run, arguments: tuple[str, ...], code: int
+) -> None:
+    done = burnish("request", *arguments)
+    assert done.code == code
+    assert done.out == ""
+    assert done.err
+
+
+def test_a_value_that_the_standard_has_not_is_refused(
+    burnish: Run, installation: Installation
+) -> None:
+    study = study_of(installation)
+    done = burnish("request", "create", "--study", study, "--file-set-id", "not ok")
+    assert done.code == 3
+    done = burnish("request", "create", "--study", study, "--initiate", "--copies", 1000)
+    assert done.code == 3
+    assert burnish("request", "list", "--json").json == []
+
+
+def test_instances_are_listed_by_study(burnish: Run, installation: Installation) -> None:
+    study = study_of(installation)
+    lines = burnish("instance", "list", "--study", study, "--json").json
+    assert {line["sop_instance_uid"] for line in lines} == set(installation.studies[study])
+    assert len(burnish("instance", "list", "--limit", 3, "--json").json) == 3
+
+
+def test_nothing_that_is_listed_tells_of_a_patient(
+    burnish: Run, installation: Installation
+) -> None:
+    created(burnish, installation, "--initiate")
+    for command in (
+        ("instance", "list"),
+        ("instance", "list", "--json"),
+        ("request", "list"),
+        ("request", "list", "--json"),
+        ("request", "show", "1"),
+        ("request", "show", "1", "--json"),
+    ):
+        done = burnish(*command)
+        assert done.code == 0
+        assert done.out
+        assert not [value for value in installation.patients if value and value in done.out]
+
+
+def test_tables_are_for_people(burnish: Run, installation: Installation) -> None:
+    assert burnish("request", "list").err == "no requests\n"
+    created(burnish, installation)
+    header, row = burnish("request", "list").out.splitlines()
+    assert header.split()[:3] == ["request", "status", "info"]
+    assert row.split()[:3] == ["R000001", "IDLE", "NORMAL"]

@@ -1,0 +1,286 @@
+"""The queue of pieces: whose turn it is, whose piece it is, and what becomes of the dead."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from burnish.db import queue
+from burnish.db.history import HELD, move_piece
+from burnish.db.queue import LEASE, Claim
+from burnish.db.session import Database
+from burnish.db.tables import FileSet, MediaCreationRequest, Piece
+from burnish.errors import StaleLease
+from burnish.lifecycle import PieceEvent
+from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
+from factories import Ground, add_request
+
+CD = {"CD": 10**9}
+NOW = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def added(ground: Ground, **columns: Any) -> int:
+    with ground.database.writing() as session:
+        return add_request(session, **columns).id
+
+
+def claim(
+    ground: Ground, capacity: Mapping[str, int] = CD, *, device: str = "d", owner: str = "w"
+) -> Claim | None:
+    with ground.database.writing() as session:
+        return queue.claim(session, device=device, capacity=capacity, owner=owner)
+
+
+def claimed(ground: Ground) -> Claim:
+    got = claim(ground)
+    assert got is not None
+    return got
+
+
+def piece(ground: Ground, piece_id: int) -> Piece:
+    with ground.database.reading() as session:
+        return session.get_one(Piece, piece_id)
+
+
+def set_piece(ground: Ground, piece_id: int, **columns: Any) -> None:
+    with ground.database.writing() as session:
+        session.execute(update(Piece).where(Piece.id == piece_id).values(**columns))
+
+
+def order(ground: Ground) -> list[tuple[int, int, int]]:
+    """(request, volume, copy) in the order in which they are claimed."""
+    found = []
+    while (got := claim(ground)) is not None:
+        with ground.database.reading() as session:
+            volume = session.get_one(FileSet, got.file_set_id).volume_number
+        found.append((got.request_id, volume, piece(ground, got.piece_id).copy_number))
+    return found
+
+
+def test_an_empty_queue(ground: Ground) -> None:
+    assert claim(ground) is None
+
+
+def test_a_claim_takes_the_piece_into_its_hands(ground: Ground) -> None:
+    request_id = added(ground)
+    before = datetime.now(UTC)
+    got = claimed(ground)
+    row = piece(ground, got.piece_id)
+    assert (got.request_id, got.lease_epoch) == (request_id, 1)
+    assert (row.state, row.device, row.lease_owner) == (PieceState.IMAGING, "d", "w")
+    assert (row.lease_epoch, row.attempts) == (1, 1)
+    assert row.lease_until is not None
+    assert row.lease_until >= before + LEASE
+    assert claim(ground) is None
+
+
+def test_priority_then_age_then_number(ground: Ground) -> None:
+    late, early = NOW + timedelta(hours=1), NOW
+    requests = [
+        added(ground, request_priority=priority, initiated_at=at)
+        for priority in (RequestPriority.LOW, RequestPriority.MED, RequestPriority.HIGH)
+        for at in (late, early, early)
+    ]
+    low, med, high = requests[:3], requests[3:6], requests[6:]
+    expected = [*high[1:], high[0], *med[1:], med[0], *low[1:], low[0]]
+    assert [request for request, _, _ in order(ground)] == expected
+
+
+def test_copies_are_collated(ground: Ground) -> None:
+    request = added(ground, volumes=3, copies=2)
+    assert order(ground) == [
+        (request, volume, copy) for copy in (1, 2) for volume in (1, 2, 3)
+    ]
+
+
+def test_what_was_asked_for_first_is_made_whole_first(ground: Ground) -> None:
+    one = added(ground, volumes=2, copies=2, initiated_at=NOW)
+    other = added(ground, volumes=2, initiated_at=NOW + timedelta(seconds=1))
+    assert [request for request, _, _ in order(ground)] == [one] * 4 + [other] * 2
+
+
+@pytest.mark.parametrize(
+    ("capacity", "fits"),
+    [
+        ({"CD": 1000}, True),
+        ({"CD": 999}, False),
+        ({"DVD": 10**9}, False),
+        ({"DVD": 10**9, "CD": 1000}, True),
+    ],
+)
+def test_a_device_gets_what_it_can_make(
+    ground: Ground, capacity: dict[str, int], fits: bool
+) -> None:
+    added(ground, medium="CD", size=1000)
+    assert (claim(ground, capacity) is not None) == fits
+
+
+def test_what_one_device_cannot_make_does_not_stop_the_others(ground: Ground) -> None:
+    added(ground, medium="DVD", request_priority=RequestPriority.HIGH)
+    small = added(ground, medium="CD")
+    got = claim(ground)
+    assert got is not None
+    assert got.request_id == small
+
+
+@pytest.mark.parametrize("status", list(ExecutionStatus))
+def test_only_requests_under_way_are_served(ground: Ground, status: ExecutionStatus) -> None:
+    added(ground, status=status)
+    under_way = status in (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
+    assert (claim(ground) is not None) == under_way
+
+
+@pytest.mark.parametrize("state", list(PieceState))
+def test_only_queued_pieces_are_given_out(ground: Ground, state: PieceState) -> None:
+    added(ground)
+    set_piece(ground, 1, state=state)
+    assert (claim(ground) is not None) == (state is PieceState.QUEUED)
+
+
+def test_a_piece_may_have_to_wait(ground: Ground) -> None:
+    added(ground)
+    set_piece(ground, 1, not_before=datetime.now(UTC) + timedelta(hours=1))
+    assert claim(ground) is None
+    set_piece(ground, 1, not_before=datetime.now(UTC) - timedelta(hours=1))
+    got = claimed(ground)
+    assert piece(ground, got.piece_id).not_before is None
+
+
+def test_there_is_one_live_piece_of_each_copy(ground: Ground) -> None:
+    from sqlalchemy.exc import IntegrityError
+
+    added(ground)
+    with pytest.raises(IntegrityError), ground.database.writing() as session:
+        session.add(Piece(file_set_id=1, copy_number=1, state=PieceState.QUEUED))
+        session.flush()
+    set_piece(ground, 1, state=PieceState.SPOILED)
+    with ground.database.writing() as session:
+        session.add(Piece(file_set_id=1, copy_number=1, state=PieceState.QUEUED))
+
+
+def test_a_worker_whose_lease_was_given_away_moves_nothing(ground: Ground) -> None:
+    added(ground)
+    first = claimed(ground)
+    set_piece(ground, first.piece_id, lease_until=NOW)
+    with ground.database.writing() as session:
+        assert queue.reap(session) == 1
+    second = claimed(ground)
+    assert (second.piece_id, second.lease_epoch) == (first.piece_id, 2)
+    with ground.database.writing() as session:
+        assert not queue.heartbeat(session, first)
+        assert queue.heartbeat(session, second)
+    with pytest.raises(StaleLease), ground.database.writing() as session:
+        move_piece(
+            session,
+            session.get_one(Piece, first.piece_id),
+            PieceEvent.IMAGED,
+            request_id=first.request_id,
+            held_epoch=first.lease_epoch,
+        )
+    with ground.database.writing() as session:
+        move_piece(
+            session,
+            session.get_one(Piece, second.piece_id),
+            PieceEvent.IMAGED,
+            request_id=second.request_id,
+            held_epoch=second.lease_epoch,
+        )
+    assert piece(ground, first.piece_id).state is PieceState.WRITING
+
+
+def test_a_heartbeat_extends_the_lease(ground: Ground) -> None:
+    added(ground)
+    got = claimed(ground)
+    set_piece(ground, got.piece_id, lease_until=NOW)
+    before = datetime.now(UTC)
+    with ground.database.writing() as session:
+        assert queue.heartbeat(session, got)
+    until = piece(ground, got.piece_id).lease_until
+    assert until is not None
+    assert until >= before + LEASE
+
+
+@pytest.mark.parametrize("state", [state for state in PieceState if state not in HELD])
+def test_what_is_not_held_has_no_heartbeat(ground: Ground, state: PieceState) -> None:
+    added(ground)
+    got = claimed(ground)
+    set_piece(ground, got.piece_id, state=state)
+    with ground.database.writing() as session:
+        assert not queue.heartbeat(session, got)
+
+
+@pytest.mark.parametrize("state", list(PieceState))
+def test_reaping_gives_back_what_the_dead_held(ground: Ground, state: PieceState) -> None:
+    request_id = added(ground)
+    set_piece(
+        ground, 1, state=state, lease_until=NOW, lease_owner="w", lease_epoch=4, attempts=2
+    )
+    with ground.database.writing() as session:
+        assert queue.reap(session) == (state in HELD)
+    row = piece(ground, 1)
+    if state in HELD:
+        assert (row.state, row.lease_owner, row.lease_until) == (PieceState.QUEUED, "", None)
+        with ground.database.reading() as session:
+            uid = session.get_one(MediaCreationRequest, request_id).sop_instance_uid
+        assert ground.events(uid) == [(PieceEvent.RETURNED, state, PieceState.QUEUED)]
+    else:
+        assert row.state is state
+
+
+def test_reaping_leaves_the_living(ground: Ground) -> None:
+    added(ground)
+    claim(ground)
+    with ground.database.writing() as session:
+        assert queue.reap(session) == 0
+
+
+def test_who_takes_a_device_takes_over_what_lies_in_it(ground: Ground) -> None:
+    added(ground, copies=3)
+    for device, owner in (("d", "old"), ("d", "new"), ("other", "old")):
+        assert claim(ground, device=device, owner=owner)
+    with ground.database.writing() as session:
+        assert queue.reap(session, device="d", owner="new") == 1
+    with ground.database.reading() as session:
+        rows = session.scalars(select(Piece).order_by(Piece.id)).all()
+    assert [row.state for row in rows] == [
+        PieceState.QUEUED,
+        PieceState.IMAGING,
+        PieceState.IMAGING,
+    ]
+
+
+def test_many_claimers_never_get_the_same_piece(ground: Ground) -> None:
+    added(ground, volumes=5, copies=5)
+    got: list[Claim] = []
+    start = threading.Barrier(5)
+
+    def work() -> None:
+        database = Database(ground.url, durable=False)
+        start.wait()
+        while True:
+            with database.writing() as session:
+                one = queue.claim(session, device="d", capacity=CD, owner="w")
+            if one is None:
+                break
+            got.append(one)
+        database.close()
+
+    workers = [threading.Thread(target=work) for _ in range(5)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(got) == 25
+    assert len({one.piece_id for one in got}) == 25
+    with ground.database.reading() as session:
+        assert {p.lease_epoch for p in session.scalars(select(Piece))} == {1}

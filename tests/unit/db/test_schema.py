@@ -1,0 +1,90 @@
+"""The migrations: what they make is what the tables say, and a wrong version is told apart."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from burnish.db import schema
+from burnish.db.session import Database
+from burnish.db.tables import Table
+from burnish.errors import OperatorError, SchemaMismatch
+
+
+def url(path: Path) -> str:
+    return f"sqlite:///{path / 'burnish.db'}"
+
+
+def test_what_the_migrations_make_is_what_the_tables_say(tmp_path: Path) -> None:
+    schema.upgrade(url(tmp_path))
+    database = Database(url(tmp_path))
+    with database.connection() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Table.metadata) == []
+    database.close()
+
+
+def test_partial_indexes_are_there(tmp_path: Path) -> None:
+    schema.upgrade(url(tmp_path))
+    with sqlite3.connect(tmp_path / "burnish.db") as connection:
+        rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'index'")
+        indexes = {name: sql for name, sql in rows if sql}
+    connection.close()
+    assert "WHERE released_at IS NULL" in indexes["uq_instance_live"]
+    assert "WHERE state NOT IN" in indexes["uq_piece_live"]
+
+
+def test_upgrading_again_changes_nothing(tmp_path: Path) -> None:
+    assert schema.upgrade(url(tmp_path)) == schema.newest()
+    before = (tmp_path / "burnish.db").read_bytes()
+    assert schema.upgrade(url(tmp_path)) == schema.newest()
+    assert (tmp_path / "burnish.db").read_bytes() == before
+    database = Database(url(tmp_path))
+    schema.check(database)
+    assert schema.revision(database) == schema.newest()
+    database.close()
+
+
+def test_an_empty_database_is_told(tmp_path: Path) -> None:
+    database = Database(url(tmp_path))
+    with pytest.raises(SchemaMismatch) as refused:
+        schema.check(database)
+    assert "burnish db upgrade" in refused.value.hint
+    database.close()
+
+
+def test_a_database_of_a_newer_burnish_is_told(tmp_path: Path) -> None:
+    schema.upgrade(url(tmp_path))
+    database = Database(url(tmp_path))
+    with database.connection() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(SchemaMismatch):
+        schema.check(database)
+    with pytest.raises(SchemaMismatch) as refused:
+        schema.upgrade(url(tmp_path))
+    assert "newer" in refused.value.hint
+    database.close()
+
+
+def test_what_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "burnish.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(OperatorError):
+        schema.upgrade(url(tmp_path))
+    database = Database(url(tmp_path))
+    with pytest.raises(OperatorError):
+        schema.check(database)
+    database.close()
+
+
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OperatorError):
+        schema.upgrade(url(tmp_path / "nowhere"))
+
+
+def test_a_url_with_a_percent_sign(tmp_path: Path) -> None:
+    folder = tmp_path / "100%s"
+    folder.mkdir()
+    assert schema.upgrade(url(folder)) == schema.newest()

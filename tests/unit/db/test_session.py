@@ -1,0 +1,132 @@
+"""Sessions that read, sessions that write, and a database that does not answer."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
+
+from burnish.db.session import Database
+from burnish.db.tables import Event, MediaCreationRequest
+from burnish.errors import OperatorError, OutOfResources
+from factories import Ground, add_request
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def test_what_is_written_is_kept(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        add_request(session)
+    assert ground.count(MediaCreationRequest) == 1
+
+
+def test_an_error_undoes_everything(ground: Ground) -> None:
+    with pytest.raises(ValueError, match="no"), ground.database.writing() as session:
+        add_request(session)
+        raise ValueError("no")
+    assert ground.count(MediaCreationRequest) == 0
+
+
+def test_what_a_reader_does_is_not_kept(ground: Ground) -> None:
+    with ground.database.reading() as session:
+        add_request(session)
+    assert ground.count(MediaCreationRequest) == 0
+
+
+def test_a_reader_keeps_its_view_while_others_write(ground: Ground) -> None:
+    with ground.database.reading() as reader:
+        before = len(reader.scalars(select(MediaCreationRequest.id)).all())
+        with ground.database.writing() as session:
+            add_request(session)
+        after = len(reader.scalars(select(MediaCreationRequest.id)).all())
+    assert (before, after) == (0, 0)
+    assert ground.count(MediaCreationRequest) == 1
+
+
+def test_a_writer_has_the_lock_from_its_start(ground: Ground) -> None:
+    """Of two who read, then write, neither is told that the database is locked."""
+    start = threading.Barrier(4)
+    errors: list[BaseException] = []
+
+    def count_up() -> None:
+        start.wait()
+        try:
+            for _ in range(10):
+                with ground.database.writing() as session:
+                    seen = len(session.scalars(select(MediaCreationRequest.id)).all())
+                    add_request(session, origin=str(seen), volumes=0)
+        except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
+            errors.append(error)
+
+    threads = [threading.Thread(target=count_up) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with ground.database.reading() as session:
+        origins = session.scalars(select(MediaCreationRequest.origin)).all()
+    assert sorted(map(int, origins)) == list(range(40))
+
+
+def test_foreign_keys_hold(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        request = add_request(session)
+        session.add(Event(request_id=request.id, at=datetime.now(UTC), event="NOTE"))
+    with ground.database.writing() as session:
+        session.execute(text("DELETE FROM media_creation_request"))
+    assert ground.count(Event) == 0
+
+
+def test_a_point_in_time_comes_back_in_utc(ground: Ground) -> None:
+    at = datetime(2024, 1, 2, 12, 30, 15, 123456, tzinfo=timezone(timedelta(hours=2)))
+    with ground.database.writing() as session:
+        add_request(session, created_at=at, initiated_at=None)
+    with ground.database.reading() as session:
+        found = session.scalars(select(MediaCreationRequest)).one()
+    assert found.created_at == at
+    assert found.created_at.utcoffset() == timedelta(0)
+    assert found.initiated_at is None
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_how_durable_a_commit_is(tmp_path: Path, durable: bool) -> None:
+    database = Database(f"sqlite:///{tmp_path}/x.db", durable=durable)
+    with database.connection() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == (2 if durable else 1)
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+    database.close()
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(OperatorError):
+        Database(url)
+
+
+def test_a_database_that_cannot_be_opened_is_a_lack_of_resources(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/nowhere/x.db")
+    for open_ in (database.reading, database.writing, database.connection):
+        with pytest.raises(OutOfResources), open_() as session:
+            session.execute(text("SELECT 1"))
+    database.close()
+
+
+def test_a_full_disk_is_a_lack_of_resources(ground: Ground) -> None:
+    with ground.database.reading() as session:
+        pages = session.scalar(text("PRAGMA page_count"))
+    with pytest.raises(OutOfResources) as refused, ground.database.writing() as session:
+        session.execute(text(f"PRAGMA max_page_count={pages}"))
+        for _ in range(2000):
+            add_request(session, label_text="x" * 5000)
+    assert isinstance(refused.value.__cause__, OperationalError)
+    assert isinstance(refused.value.__cause__.orig, sqlite3.OperationalError)
