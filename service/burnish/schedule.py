@@ -28,6 +28,7 @@ class Schedule:
         self._database = database
         self._spool = spool
         self._planner = Planner(settings, database, spool)
+        self._watch = database.watch()
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -57,6 +58,8 @@ class Schedule:
 
     def plan(self) -> None:
         """Admits what has its instances, then plans what is admitted."""
+        if not self._watch.changed():
+            return
         with self._database.reading() as session:
             waiting = checks.waiting(session)
         for request_id in waiting:

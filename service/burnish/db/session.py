@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -15,6 +16,8 @@ from burnish.errors import OperatorError, OutOfResources
 #: Seconds a statement waits for another process's write transaction.
 _BUSY_TIMEOUT = 60
 _WRITES = "burnish_writes"
+#: Seconds after which a watch says yes whatever it sees.
+_LOOK_ANYWAY = 2.0
 
 
 class Database:
@@ -51,8 +54,37 @@ class Database:
         with _answering(), self._writing.begin() as connection:
             yield connection
 
+    def watch(self) -> "Watch":
+        """A cheap way for one thread to see whether looking for work is worth while."""
+        return Watch(self._engine)
+
     def close(self) -> None:
         self._engine.dispose()
+
+
+class Watch:
+    """Tells whether anybody has committed anything since it was last asked.
+
+    On SQLite this is a number in shared memory; elsewhere the answer is always yes. What becomes
+    due by the clock changes no row, so every two seconds the answer is yes all the same.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._connection = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+        self._seen: object = None
+        self._answered = 0.0
+
+    def changed(self) -> bool:
+        now = monotonic()
+        if self._connection is None:
+            return True
+        cursor = self._connection.cursor()
+        version = cursor.execute("PRAGMA data_version").fetchone()
+        cursor.close()
+        if version == self._seen and now - self._answered < _LOOK_ANYWAY:
+            return False
+        self._seen, self._answered = version, now
+        return True
 
 
 @contextmanager

@@ -62,14 +62,21 @@ class Worker:
         """Makes pieces until told to stop. Takes over what a dead worker of this device held."""
         with self._database.writing() as session:
             queue.reap(session, device=self._device.name, owner=self._owner)
+        watch = self._database.watch()
         while not self.stopping.is_set():
-            try:
-                worked = self.make_next()
-            except OutOfResources as error:
-                log.error("waiting for the database", why=str(error))
-                worked = False
-            if not worked:
-                self.stopping.wait(poll)
+            if watch.changed() and self._make_all():
+                continue
+            self.stopping.wait(poll)
+
+    def _make_all(self) -> bool:
+        """Makes pieces while there are any; whether there was one."""
+        made = False
+        try:
+            while not self.stopping.is_set() and self.make_next():
+                made = True
+        except OutOfResources as error:
+            log.error("waiting for the database", why=str(error))
+        return made
 
     def make_next(self) -> bool:
         """Makes the next piece there is for this device; whether there was one."""

@@ -121,3 +121,17 @@ def test_one_series_uid_in_two_studies_is_two_series() -> None:
 
 def test_nothing_makes_nothing() -> None:
     assert group([]) == []
+
+
+def test_patients_that_differ_in_their_issuer_alone_are_not_mixed_up() -> None:
+    rows = [("A", "", "1.2", "1.3"), ("B", "Doe", "1.4", "1.5"), ("B", "", "1.2", "1.6")]
+    made = [
+        candidate(
+            n,
+            header(issuer=issuer, name=name, study=study, series=series, uid=f"1.9.{n}"),
+            100,
+        )
+        for n, (issuer, name, study, series) in enumerate(rows)
+    ]
+    patients = [series.patient for series in group(made)]
+    assert patients in ([*patients[:1], patients[1], patients[1]], [patients[0], patients[0], patients[2]])

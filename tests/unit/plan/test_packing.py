@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from trees import few, instances, shuffled
 
@@ -164,8 +164,8 @@ def _all(volume: Sequence[Series]) -> list[Candidate]:
 def test_what_one_volume_holds_is_one_volume(candidates: list[Candidate]) -> None:
     series = group(candidates)
     fixed = fixed_part(10**9)
-    assume(packing.single(series, fixed))
-    assert [ids(volume) for volume in packing.pack(series, fixed)] == [ids(series)]
+    if packing.single(series, fixed):
+        assert [ids(volume) for volume in packing.pack(series, fixed)] == [ids(series)]
 
 
 @few

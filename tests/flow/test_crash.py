@@ -1,0 +1,249 @@
+"""SIGKILL to the whole service at the worst moments: nothing that was acknowledged is lost."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pydicom.uid import generate_uid
+
+import material
+import oracles
+from flow import clients
+from flow.clients import MediaCreation
+from flow.conftest import StartBurnish
+from flow.service import Service
+from raw_dicom import EXPLICIT, Raw, c_store_rq, pdv
+from waiting import wait_until
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+@pytest.fixture(scope="module")
+def ct(real_studies: material.RealStudies) -> bytes:
+    return oracles.data_set_bytes(real_studies.file("CT_small.dcm"))[1]
+
+
+def renamed(data: bytes, uid: str) -> bytes:
+    """The CT image under a SOP Instance UID of as many characters as its own."""
+    old = b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
+    assert data.count(old) == 1
+    assert len(uid) == len(old)
+    return data.replace(old, uid.encode())
+
+
+def uid_of(number: int) -> str:
+    return f"1.2.826.0.1.3680043.10.999.3.{number:018d}"
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(
+    start_burnish: StartBurnish, ct: bytes
+) -> None:
+    """Four senders at full speed, SIGKILL in the middle, three times over."""
+    service = start_burnish()
+    acknowledged: dict[str, bytes] = {}
+    base = 10**17
+    for turn in range(3):
+        stop = threading.Event()
+
+        def sender(first: int, stop: threading.Event = stop) -> None:
+            number = first
+            try:
+                with Raw(service.port, [(CT, [EXPLICIT])]) as raw:
+                    while not stop.is_set():
+                        uid = uid_of(number)
+                        data = renamed(ct, uid)
+                        if raw.store(CT, uid, data)[0] == 0:
+                            acknowledged[uid] = data
+                        number += 1
+            except (OSError, AssertionError):
+                return  # the service is gone, as it should be
+
+        before = len(acknowledged)
+        threads = [
+            threading.Thread(target=sender, args=(base + turn * 10**8 + thread * 10**6,))
+            for thread in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: len(acknowledged) > before + 40, what="instances")  # noqa: B023
+        service.kill()
+        stop.set()
+        for thread in threads:
+            thread.join(60)
+        service.start()
+        assert oracles.incoming(service) == []
+        stored = {row["sop_instance_uid"]: row for row in oracles.live_instances(service)}
+        for uid, data in acknowledged.items():
+            assert oracles.spooled(service, stored[uid]) == data
+        for row in stored.values():
+            size = oracles.spool_file(service, row).stat().st_size
+            assert size == row["size"], "a row without its whole file"
+
+
+def test_half_an_instance_is_gone_after_a_kill(start_burnish: StartBurnish, ct: bytes) -> None:
+    service = start_burnish()
+    uid = str(generate_uid())
+    with Raw(service.port, [(CT, [EXPLICIT])]) as raw:
+        raw.send_values([pdv(1, 3, c_store_rq(CT, uid)), pdv(1, 0, ct[:10_000])])
+        wait_until(lambda: oracles.incoming(service), what="a file in incoming/")
+        service.kill()
+    service.start()
+    assert oracles.incoming(service) == []
+    assert not oracles.live_instances(service, uid)
+
+
+def pieces(service: Service) -> list[Any]:
+    return oracles.rows(service, "SELECT * FROM piece ORDER BY id")
+
+
+def request(service: Service, files: tuple[Path, ...], copies: int, profile: str = "") -> str:
+    with MediaCreation(service.port) as scu:
+        assert scu.create(clients.references(files, profile))[0] == 0
+        assert scu.initiate(scu.sop_instance_uid, copies=copies)[0] == 0
+        return scu.sop_instance_uid
+
+
+def assert_done(service: Service, uid: str, copies: int) -> list[Path]:
+    """The request reaches DONE; every volume and copy once, whole, and nothing else."""
+
+    def ended() -> Any:
+        with MediaCreation(service.port) as scu:
+            status, found = scu.get(uid)
+        assert status == 0
+        return found if found.ExecutionStatus in ("DONE", "FAILURE") else None
+
+    found = wait_until(ended, deadline=180, what="the end of the request")
+    assert found.ExecutionStatus == "DONE", (found.ExecutionStatusInfo, service.tail())
+    volumes = oracles.rows(
+        service,
+        "SELECT f.*, r.id AS number FROM file_set f JOIN media_creation_request r"
+        " ON f.request_id = r.id WHERE r.sop_instance_uid = ?",
+        uid,
+    )
+    assert found.TotalNumberOfPiecesOfMediaCreated == copies * len(volumes)
+    created = [row for row in pieces(service) if row["state"] == "CREATED"]
+    assert len({(row["file_set_id"], row["copy_number"]) for row in created}) == len(created)
+    images = sorted(service.outbox.rglob("*.iso"))
+    assert len(images) == copies * len(volumes)
+    for image in images:
+        assert image.with_suffix(".json").is_file()
+        [row] = [
+            row for row in volumes if row["file_set_id"] == oracles.volume_identifier(image)
+        ]
+        assert image.stat().st_size == row["predicted_size"]
+        assert "Everything is Ok" in oracles.run("7z", "t", image)
+    wait_until(
+        lambda: not list((service.root / "images").iterdir()), what="no image that nobody needs"
+    )
+    assert not list((service.outbox / ".staging").glob("*"))
+    return images
+
+
+def published_is_whole(service: Service) -> None:
+    """Whatever has its manifest is whole, also while the service is dead."""
+    for manifest in service.outbox.rglob("*.json"):
+        image = manifest.with_suffix(".iso")
+        assert image.is_file()
+        assert "Everything is Ok" in oracles.run("7z", "t", image)
+
+
+MOMENTS: dict[str, Callable[[Service], bool]] = {
+    "initiated": lambda _service: True,
+    "planned": lambda service: bool(pieces(service)),
+    "IMAGING": lambda service: "IMAGING" in [row["state"] for row in pieces(service)],
+    "WRITING": lambda service: "WRITING" in [row["state"] for row in pieces(service)],
+    "VERIFYING": lambda service: "VERIFYING" in [row["state"] for row in pieces(service)],
+    "first piece": lambda service: "CREATED" in [row["state"] for row in pieces(service)],
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_media_are_made_in_spite_of_a_kill(
+    start_burnish: StartBurnish, real_studies: material.RealStudies, moment: str
+) -> None:
+    """A state may pass unseen: then the kill comes after it, and all must hold just the same."""
+    service = start_burnish(device=[{"name": "outbox", "capacity": "700KB"}])
+    files = real_studies.patients
+    assert clients.dcmsend(service.port, *files).exit_code == 0
+    uid = request(service, files, copies=2)
+
+    def reached() -> bool:
+        states = [row["state"] for row in pieces(service)]
+        return MOMENTS[moment](service) or (
+            bool(states) and all(state == "CREATED" for state in states)
+        )
+
+    wait_until(reached, what=moment)
+    service.kill()
+    published_is_whole(service)
+    service.start()
+    images = assert_done(service, uid, copies=2)
+    uids: dict[str, int] = {}
+    for number, image in enumerate(images):
+        root = oracles.extract(image, service.root.parent / f"disc{number}")
+        for instance in oracles.file_set(root):
+            uids[instance] = uids.get(instance, 0) + 1
+    assert uids == {str(material.read(path).SOPInstanceUID): 2 for path in files}
+
+
+def test_a_kill_amid_conversions(
+    start_burnish: StartBurnish, real_studies: material.RealStudies
+) -> None:
+    service = start_burnish()
+    files = real_studies.others
+    assert clients.dcmsend(service.port, *files).statuses == {0: len(files)}
+    uid = request(service, files, copies=1, profile="STD-GEN-CD")
+    wait_until(
+        lambda: oracles.incoming(service)
+        or oracles.rows(service, "SELECT 1 FROM transcoded_instance"),
+        what="a conversion",
+    )
+    service.kill()
+    service.start()
+    assert_done(service, uid, copies=1)
+    assert oracles.incoming(service) == []
+
+
+@pytest.mark.parametrize("role", ["scheduler", "writer", "receiver"])
+def test_a_process_that_dies_is_started_again(
+    start_burnish: StartBurnish, real_studies: material.RealStudies, role: str
+) -> None:
+    service = start_burnish()
+    files = real_studies.patients[:4]
+    assert clients.dcmsend(service.port, *files).exit_code == 0
+    supervisor, *_ = service.processes()
+    index = {"scheduler": 0, "writer": 1, "receiver": 2}[role]
+    victim = sorted(supervisor.children(), key=lambda process: process.pid)[index]
+    below = victim.children(recursive=True)
+    os.kill(victim.pid, signal.SIGKILL)
+    wait_until(lambda: "ended by itself" in service.log.read_text(), what="the supervisor's word")
+    wait_until(lambda: clients.echo(service.port) == 0, what="an echo")
+    uid = request(service, files, copies=1)
+    assert_done(service, uid, copies=1)
+    _, alive = psutil.wait_procs(below, timeout=30)
+    assert not alive, "it left processes behind"
+
+
+def test_no_child_outlives_the_supervisor(
+    start_burnish: StartBurnish, real_studies: material.RealStudies
+) -> None:
+    """SIGKILL to the supervisor alone: its children end by themselves."""
+    service = start_burnish()
+    files = (real_studies.file("JPEG2000.dcm"), *real_studies.patients[:2])
+    assert clients.dcmsend(service.port, *files).exit_code == 0
+    assert_done(service, request(service, files, copies=1, profile="STD-GEN-CD"), copies=1)
+    supervisor, *children = service.processes()
+    supervisor.kill()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    service.kill()
+    for process in alive:
+        process.kill()
+    assert not alive, alive
+    service.start()
+    assert clients.echo(service.port) == 0
+

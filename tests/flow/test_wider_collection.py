@@ -1,0 +1,277 @@
+"""Everything of a wider collection goes in; all that is valid comes out on media."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import _config
+from pynetdicom.presentation import build_context
+
+import material
+import oracles
+import raw_dicom
+from flow import clients
+from flow.clients import MediaCreation
+from flow.conftest import StartBurnish
+from flow.service import Service
+from raw_dicom import Raw
+from waiting import wait_until
+
+#: One class and one context each; pynetdicom never proposes more at once.
+_AT_ONCE = 100
+_PROFILE = "STD-GEN-DVD-JPEG"
+_EXPLICIT = "1.2.840.10008.1.2.1"
+_AS_THEY_ARE = {
+    _EXPLICIT,
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.70",
+}
+#: Failure Reasons that a real instance may have under the profile.
+_NOT_PERMITTED = {0x0122, 0x0202}
+
+
+class Collection:
+    """What was sent: the first file of each SOP Instance UID, and how it was answered."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Path] = {}
+        self.statuses: dict[Path, int] = {}
+
+
+def send_bytes(service: Service, path: Path) -> tuple[str, int]:
+    """C-STORE of a file's data set as its bytes are: SOP Instance UID and status."""
+    data_set = material.read(path)
+    syntax, data = oracles.data_set_bytes(path)
+    sop_class = str(data_set.get("SOPClassUID", ""))
+    sop_instance = str(data_set.get("SOPInstanceUID", ""))
+    announced = raw_dicom.common_extended(sop_class)
+    with Raw(service.port, [(sop_class, [syntax])], user_items=announced) as raw:
+        assert raw.accepted, (path, syntax)
+        status, _ = raw.store(sop_class, sop_instance, data, fragment=16000)
+        raw.release()
+    return sop_instance, status
+
+
+@pytest.fixture(scope="module")
+def burnish(start_shared: StartBurnish) -> Service:
+    return start_shared(request={"attempts": 1})
+
+
+@pytest.fixture(scope="module")
+def collection(burnish: Service, wider_collection: material.WiderCollection) -> Collection:
+    """Everything but what is malformed on purpose, sent once."""
+    sent = Collection()
+    if not wider_collection:
+        return sent
+    folders = sorted(
+        path.name
+        for path in wider_collection.root.iterdir()
+        if path.is_dir() and path.name != "nasty"
+    )
+    patch = pytest.MonkeyPatch()
+    patch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
+    files = []
+    for path in wider_collection.files(*folders):
+        data_set = material.read(path)
+        if "SOPInstanceUID" in data_set and path.name != "DICOMDIR":
+            files.append((path, data_set.SOPClassUID, data_set.file_meta.TransferSyntaxUID))
+            sent.sources.setdefault(str(data_set.SOPInstanceUID), path)
+    kinds = list(dict.fromkeys((UID(kind), UID(syntax)) for _, kind, syntax in files))
+    for start in range(0, len(kinds), _AT_ONCE):
+        batch = kinds[start : start + _AT_ONCE]
+        association = clients.associate(burnish.port, [build_context(*kind) for kind in batch])
+        for path, kind, syntax in files:
+            if (kind, syntax) in batch:
+                sent.statuses[path] = association.send_c_store(path).get("Status", -1)
+        association.release()
+    patch.undo()
+    return sent
+
+
+def test_everything_is_taken_and_kept_byte_for_byte(
+    burnish: Service, collection: Collection
+) -> None:
+    first = set(collection.sources.values())
+    refused = {path: f"{status:04X}" for path, status in collection.statuses.items() if status}
+    assert not {path: status for path, status in refused.items() if path in first}
+    # the collection has a few instances twice: the same again is taken, other content is not
+    assert set(refused.values()) <= {"C111"}
+    stored = {row["sop_instance_uid"]: row for row in oracles.live_instances(burnish)}
+    for uid, path in collection.sources.items():
+        syntax, data = oracles.data_set_bytes(path)
+        assert stored[uid]["transfer_syntax_uid"] == syntax
+        assert oracles.spooled(burnish, stored[uid]) == data, path
+
+
+def ask(service: Service, references: list[tuple[str, str]]) -> tuple[str, Dataset]:
+    request = Dataset()
+    request.ReferencedSOPSequence = []
+    for sop_class, sop_instance in references:
+        item = Dataset()
+        item.ReferencedSOPClassUID = sop_class
+        item.ReferencedSOPInstanceUID = sop_instance
+        item.RequestedMediaApplicationProfile = _PROFILE
+        request.ReferencedSOPSequence.append(item)
+    with MediaCreation(service.port) as scu:
+        assert scu.create(request)[0] == 0
+        uid = scu.sop_instance_uid
+        assert scu.initiate(uid)[0] == 0
+
+        def ended() -> Any:
+            found = scu.get(uid, "ExecutionStatus")[1]
+            return found.ExecutionStatus in ("DONE", "FAILURE")
+
+        wait_until(ended, deadline=240, what="the end of the request")
+        return uid, scu.get(uid)[1]
+
+
+def test_all_that_the_profile_permits_comes_out_once(
+    burnish: Service, collection: Collection, tmp_path: Path
+) -> None:
+    if not collection.sources:
+        return
+    rows = {row["sop_instance_uid"]: row for row in oracles.live_instances(burnish)}
+    wanted = {uid: rows[uid]["sop_class_uid"] for uid in collection.sources}
+    named: dict[str, int] = {}
+    for _ in range(4):
+        uid, found = ask(
+            burnish, [(wanted[name], name) for name in wanted if name not in named]
+        )
+        if found.ExecutionStatus == "DONE":
+            break
+        failures = {
+            str(item.ReferencedSOPInstanceUID): int(item.FailureReason)
+            for item in found.FailedSOPSequence
+        }
+        assert failures, (found.ExecutionStatusInfo, burnish.tail())
+        named |= failures
+    assert found.ExecutionStatus == "DONE", (found.ExecutionStatusInfo, named)
+
+    reasons = Counter(named.values())
+    for name, reason in named.items():
+        row, path = rows[name], collection.sources[name]
+        assert reason in _NOT_PERMITTED | {0x0110}, (path, f"{reason:04X}")
+        if reason == 0x0122:
+            assert not row["directory_record_type"], path
+    # video, and what no decoder here reads; nothing else may stay behind
+    video = {n for n in named if rows[n]["transfer_syntax_uid"].startswith("1.2.840.10008.1.2.4.10")}
+    assert all(named[name] == 0x0202 for name in video)
+    broken = [collection.sources[name].name for name in named if named[name] == 0x0110]
+    assert len(named) <= 20, (reasons, broken)
+
+    [request] = oracles.rows(
+        burnish, "SELECT id FROM media_creation_request WHERE sop_instance_uid = ?", uid
+    )
+    seen: Counter[str] = Counter()
+    for number, image in enumerate(sorted((burnish.outbox / f"R{request['id']:06d}").glob("*.iso"))):
+        root = oracles.extract(image, tmp_path / str(number))
+        oracles.dcdirdmp(root / "DICOMDIR")
+        on_disc = oracles.file_set(root)
+        seen.update(on_disc.keys())
+        for name, path in on_disc.items():
+            syntax, data = oracles.data_set_bytes(path)
+            if rows[name]["transfer_syntax_uid"] in _AS_THEY_ARE:
+                assert syntax == rows[name]["transfer_syntax_uid"]
+                assert data == oracles.spooled(burnish, rows[name]), collection.sources[name]
+            else:
+                assert syntax == _EXPLICIT
+    assert seen == Counter(set(wanted) - set(named))
+
+
+def test_dcmsend_brings_everything_too(
+    start_burnish: StartBurnish, wider_collection: material.WiderCollection
+) -> None:
+    if not wider_collection:
+        return
+    service = start_burnish()
+    folders = ("ct-phantom-2studies", "fileset-pcir", "sr", "us-color", "transfer-syntaxes", "rt")
+    files = wider_collection.files(*folders)
+    report = clients.dcmsend(service.port, *files)
+    sent = [one for one in report.files if one.status is not None]
+    assert sent
+    assert {one.status for one in sent} <= {0, 0xC111}
+    stored = {row["sop_instance_uid"] for row in oracles.live_instances(service)}
+    assert {one.sop_instance_uid for one in sent} == stored
+
+
+def test_what_is_malformed_gets_its_status_and_harms_nothing(
+    burnish: Service, wider_collection: material.WiderCollection
+) -> None:
+    """As far as a file can be told apart from its File Meta; the rest is sent as some class."""
+    before = {process.pid for process in burnish.processes()}
+    statuses: dict[str, int] = {}
+    for path in wider_collection.files("nasty"):
+        try:
+            data_set = material.read(path)
+            syntax, data = oracles.data_set_bytes(path)
+            sop_class = str(data_set.get("SOPClassUID", "") or "")
+            sop_instance = str(data_set.get("SOPInstanceUID", "") or "")
+        except Exception:  # noqa: BLE001  pydicom cannot read it: Burnish must nevertheless stand
+            syntax, data, sop_class, sop_instance = "", path.read_bytes(), "", ""
+        if UID(syntax) not in _config_syntaxes():
+            syntax = _EXPLICIT
+        if not UID(sop_class).is_valid or not sop_class:
+            sop_class = "1.2.840.10008.5.1.4.1.1.7"
+        with Raw(
+            burnish.port,
+            [(sop_class, [syntax])],
+            user_items=raw_dicom.common_extended(sop_class),
+        ) as raw:
+            if raw.accepted:
+                status, comment = raw.store(
+                    sop_class, sop_instance or "1.2.3.4.5", data, fragment=16000
+                )
+                statuses[path.name] = status
+                assert status == 0 or comment, path
+                raw.release()
+    for name, status in statuses.items():
+        assert status in (0, 0x0117, 0xA900, 0xC000, 0xC111), (name, f"{status:04X}")
+        if name.endswith((".trunc10", ".trunc50", ".trunc97")) or "truncated" in name:
+            assert status != 0, f"{name}: half an instance was taken for a whole one"
+    assert clients.echo(burnish.port) == 0
+    assert {process.pid for process in burnish.processes()} >= before, burnish.tail()
+    assert "ended by itself" not in burnish.log.read_text(encoding="utf-8")
+    assert "ended by a defect" not in burnish.log.read_text(encoding="utf-8")
+    assert not oracles.incoming(burnish)
+
+
+def test_what_was_taken_of_the_malformed_ends_on_media_or_with_a_reason(
+    burnish: Service, wider_collection: material.WiderCollection
+) -> None:
+    if not wider_collection:
+        return
+    names = set()
+    for path in wider_collection.files("nasty"):
+        try:
+            names.add(str(material.read(path).get("SOPInstanceUID", "")))
+        except Exception:  # noqa: BLE001, S112  pydicom cannot read it
+            continue
+    rows = [row for row in oracles.live_instances(burnish) if row["sop_instance_uid"] in names]
+    for row in rows:
+        _, found = ask(burnish, [(row["sop_class_uid"], row["sop_instance_uid"])])
+        if found.ExecutionStatus == "FAILURE":
+            [failure] = found.FailedSOPSequence
+            assert failure.ReferencedSOPInstanceUID == row["sop_instance_uid"]
+    assert "a tick failed" not in burnish.log.read_text(encoding="utf-8")
+
+
+def test_the_manifest_and_the_collection_agree(
+    wider_collection: material.WiderCollection,
+) -> None:
+    """Only a hint, and only whether the collection is whole where there is one."""
+    if not wider_collection:
+        return
+    with (wider_collection.root / "MANIFEST.csv").open(encoding="utf-8", newline="") as file:
+        paths = [row["path"] for row in csv.DictReader(file)]
+    assert [path for path in paths if not (wider_collection.root / path).is_file()] == []
+
+
+def _config_syntaxes() -> set[UID]:
+    from pydicom.uid import AllTransferSyntaxes  # noqa: PLC0415
+
+    return set(AllTransferSyntaxes)

@@ -1,0 +1,455 @@
+"""The planner against rows: what is planned, what is refused and why, and what it must survive."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+from trees import few
+
+from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
+from burnish.plan import planner as planning
+from burnish.plan.grouping import group
+from burnish.plan.planner import Planner
+from burnish.plan.profile_choice import Choice
+from burnish.media import PROFILES, SECTOR
+from burnish.plan.volumes import lay_out
+from burnish.plan.wanted import Wanted
+from burnish.request import operations
+from burnish.settings import Device
+from burnish.vocabulary import (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000_LOSSLESS,
+    JPEG_BASELINE,
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    FailureReason,
+    PieceState,
+)
+from burnish.write import pipeline
+from burnish.write.pipeline import VolumeInstance, VolumePlan
+from factories import MPEG2, STANDALONE_CURVE, Ground, Made, encapsulated, header, instance
+
+BROKEN = encapsulated(b"no image at all!")
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def tick(ground: Ground, planner: Planner | None = None) -> None:
+    own = planner or Planner(ground.settings, ground.database, ground.spool)
+    try:
+        own.tick()
+    finally:
+        own.close()
+
+
+def some(count: int = 3, **values: Any) -> list[Made]:
+    return [instance(instance_number=n, **values) for n in range(1, count + 1)]
+
+
+def planned(ground: Ground, made: Sequence[Made], **request: Any) -> MediaCreationRequest:
+    ground.store(*made)
+    uid = ground.admit(made, **request)
+    tick(ground)
+    return ground.request(uid)
+
+
+def refused(
+    request: MediaCreationRequest, info: ExecutionStatusInfo
+) -> list[tuple[str, FailureReason]]:
+    """The Failed SOP Sequence of a request that must have failed so."""
+    assert request.execution_status is ExecutionStatus.FAILURE
+    assert request.execution_status_info is info
+    assert request.file_sets == []
+    return [(f.referenced_sop_instance_uid, FailureReason(f.failure_reason)) for f in request.failures]
+
+
+def small(capacity: int) -> dict[str, Any]:
+    return {"device": (Device(name="outbox", capacity=capacity),)}
+
+
+# --- what is planned -----------------------------------------------------------------------------
+
+
+def test_a_request_becomes_one_file_set_and_a_piece_for_each_copy(ground: Ground) -> None:
+    request = planned(ground, made := some(), copies=3)
+    assert request.execution_status is ExecutionStatus.PENDING
+    (file_set,) = request.file_sets
+    assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-CD", "CD")
+    assert (file_set.volume_number, file_set.volume_count, file_set.instances) == (1, 1, 3)
+    assert [p.copy_number for p in file_set.pieces] == [1, 2, 3]
+    assert {p.state for p in file_set.pieces} == {PieceState.QUEUED}
+    assert [e.referenced_file_id[-8:] for e in file_set.entries] == [
+        f"IM{n:06d}" for n in range(1, len(made) + 1)
+    ]
+    assert ground.events(request.sop_instance_uid)[-1][0] == "PLANNED"
+
+
+def test_planning_twice_plans_once(ground: Ground) -> None:
+    request = planned(ground, some())
+    tick(ground)
+    assert len(ground.request(request.sop_instance_uid).file_sets) == 1
+
+
+def test_a_set_of_several_volumes(tmp_path: Path) -> None:
+    with Ground(tmp_path, **small(200_000)) as ground:
+        made = [instance(size=60_000, series=f"1.2.3.1.{n}", series_number=n) for n in range(6)]
+        request = planned(
+            ground, made, storage_media_file_set_id="MYSETOFDISCS", storage_media_file_set_uid="1.9"
+        )
+        count = len(request.file_sets)
+        assert count >= 3
+        assert sum(s.instances for s in request.file_sets) == 6
+        assert [s.volume_number for s in request.file_sets] == list(range(1, count + 1))
+        assert {s.volume_count for s in request.file_sets} == {count}
+        assert [s.file_set_id for s in request.file_sets] == [
+            f"MYSETOFDISCS_{n}" for n in range(1, count + 1)
+        ]
+        uids = [s.file_set_uid for s in request.file_sets]
+        assert uids[0] == "1.9"
+        assert len(set(uids)) == count
+        assert all(s.predicted_size <= 200_000 for s in request.file_sets)
+
+
+@pytest.mark.parametrize(
+    ("given", "count", "expected"),
+    [
+        ("SIXTEENCHARSLONG", 1, "SIXTEENCHARSLONG"),
+        ("SIXTEENCHARSLONG", 2, "SIXTEENCHARSLO_1"),
+        ("SIXTEENCHARSLONG", 100, "SIXTEENCHARSLO_1"),
+        ("", 1, "BURNISH_00000701"),
+        ("", 2, "BURNISH_00000701"),
+    ],
+)
+def test_file_set_ids(given: str, count: int, expected: str) -> None:
+    request = MediaCreationRequest(id=7, storage_media_file_set_id=given)
+    ids = [planning._file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
+    assert ids[0] == expected
+    assert len(set(ids)) == count
+    assert all(len(one) <= 16 for one in ids)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(1000, ("STD-GEN-CD", "CD")), (800_000_000, ("STD-GEN-DVD-JPEG", "DVD")),
+     (4_800_000_000, ("STD-GEN-DVD-JPEG", "DVD-DL"))],
+)  # fmt: skip
+def test_without_a_wish_the_smallest_medium_that_does(
+    ground: Ground, size: int, expected: tuple[str, str]
+) -> None:
+    made = [instance(instance_number=n) for n in (1, 2)]
+    ground.store(*made, size=size // 2)
+    uid = ground.admit(made)
+    tick(ground)
+    (file_set,) = ground.request(uid).file_sets
+    assert (file_set.media_application_profile, file_set.medium) == expected
+
+
+def test_what_fits_no_single_volume_goes_onto_several_dvds(ground: Ground) -> None:
+    made = [instance(series=f"1.2.3.1.{n}", series_number=n) for n in range(4)]
+    ground.store(*made, size=4_000_000_000)
+    uid = ground.admit(made)
+    tick(ground)
+    assert {s.medium for s in ground.request(uid).file_sets} == {"DVD"}
+    assert len(ground.request(uid).file_sets) == 4
+
+
+def test_a_profile_that_is_wished_for_is_given(ground: Ground) -> None:
+    request = planned(ground, some(), profiles="STD-GEN-DVD-J2K")
+    (file_set,) = request.file_sets
+    assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-DVD-J2K", "DVD")
+
+
+def test_what_the_profile_does_not_have_is_converted_once(ground: Ground) -> None:
+    from burnish.fileset.convert import Converter, layout
+
+    made = some(1)[0]
+    # Implicit VR: one element after the other, tag and length alone
+    from pydicom import dcmread  # noqa: F401  the wheel is here; the bytes are made by hand
+    from burnish.elements import scan
+
+    del Converter, layout
+    implicit = b"".join(
+        (e.tag >> 16).to_bytes(2, "little")
+        + (e.tag & 0xFFFF).to_bytes(2, "little")
+        + e.length.to_bytes(4, "little")
+        + made.data_set[e.value : e.value + e.length]
+        for e in scan(made.data_set, 0, len(made.data_set), explicit=True)
+    )
+    received = Made(made.sop_class_uid, made.sop_instance_uid, IMPLICIT_VR_LITTLE_ENDIAN, implicit)
+    ground.store(received)
+    requests = [ground.admit([received]) for _ in range(2)]
+    tick(ground)
+    assert ground.count(TranscodedInstance) == 1
+    with ground.database.reading() as session:
+        made_row = session.scalars(select(TranscodedInstance)).one()
+    assert made_row.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
+    assert ground.spool.path(made_row.spool_key).stat().st_size == made_row.size
+    for uid in requests:
+        (entry,) = ground.request(uid).file_sets[0].entries
+        assert entry.transcoded_instance_id == made_row.id
+
+
+def test_compressed_images_stay_as_they_are_on_dvd(ground: Ground) -> None:
+    made = [instance(transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)]
+    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG")
+    assert request.file_sets[0].entries[0].transcoded_instance_id is None
+    assert ground.count(TranscodedInstance) == 0
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+def test_a_profile_that_there_is_not(ground: Ground) -> None:
+    made = some(2)
+    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-BD"])
+    assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
+        (made[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
+    ]
+
+
+def test_a_profile_for_which_there_is_no_device(tmp_path: Path) -> None:
+    with Ground(tmp_path, device=(Device(name="cd", media=("CD",)),)) as ground:
+        made = some(1)
+        request = planned(ground, made, profiles="STD-GEN-DVD-JPEG")
+        assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
+            (made[0].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
+        ]
+
+
+def test_profiles_that_exclude_one_another(ground: Ground) -> None:
+    made = some(2)
+    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-DVD-JPEG"])
+    assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
+        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT) for one in made
+    ]
+
+
+def test_an_instance_that_a_profile_cannot_hold(ground: Ground) -> None:
+    made = [*some(1), instance(transfer_syntax_uid=MPEG2, pixels=BROKEN)]
+    request = planned(ground, made)
+    assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
+        (made[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT)
+    ]
+
+
+def test_a_sop_class_without_a_directory_record(ground: Ground) -> None:
+    made = [*some(1), instance(sop_class_uid=STANDALONE_CURVE)]
+    request = planned(ground, made)
+    assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
+        (made[1].sop_instance_uid, FailureReason.SOP_CLASS_NOT_SUPPORTED)
+    ]
+
+
+def test_a_set_that_may_not_be_split(tmp_path: Path) -> None:
+    with Ground(tmp_path, **small(200_000)) as ground:
+        made = some(4, size=60_000)
+        request = planned(ground, made, allow_media_splitting="NO")
+        assert refused(request, ExecutionStatusInfo.SET_OVERSIZED) == []
+        assert request.remedy
+
+
+def test_an_instance_larger_than_the_medium(tmp_path: Path) -> None:
+    with Ground(tmp_path, **small(200_000)) as ground:
+        made = [*some(2, size=1000), instance(size=300_000)]
+        for split in ("YES", "NO"):
+            request = planned(ground, made, allow_media_splitting=split) if split == "YES" else None
+            if request is None:
+                uid = ground.admit(made, allow_media_splitting=split)
+                tick(ground)
+                request = ground.request(uid)
+            assert refused(request, ExecutionStatusInfo.INST_OVERSIZED) == [
+                (made[2].sop_instance_uid, FailureReason.INSTANCE_SIZE_EXCEEDED)
+            ]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("profile", ["STD-GEN-CD", ""])
+@pytest.mark.parametrize("syntax", [JPEG_BASELINE, JPEG_2000_LOSSLESS])
+def test_pixel_data_that_cannot_be_decoded(ground: Ground, profile: str, syntax: str) -> None:
+    """On CD it must be decoded; of the DVD profiles the default one keeps JPEG but not J2K."""
+    made = [*some(1), instance(transfer_syntax_uid=syntax, pixels=BROKEN)]
+    ground.store(*made)
+    uid = ground.admit(made, profiles=profile)
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    waits = iter(range(40))
+    wait = planner._conversions.wait
+
+    def counted(seconds: float) -> bool:
+        if next(waits, None) is None:
+            planner.stopping.set()
+        return wait(20 * seconds)
+
+    planner._conversions.wait = counted  # type: ignore[method-assign]
+    tick(ground, planner)
+    assert not planner.stopping.is_set(), "what cannot be decoded is tried again without end"
+    request = ground.request(uid)
+    if syntax == JPEG_BASELINE and not profile:
+        assert [s.media_application_profile for s in request.file_sets] == ["STD-GEN-DVD-JPEG"]
+        return
+    assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
+        (made[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+    ]
+
+
+# --- what it must survive ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [ExecutionStatus.IDLE, ExecutionStatus.CREATING])
+def test_only_admitted_requests_are_planned(ground: Ground, status: ExecutionStatus) -> None:
+    made = some(1)
+    ground.store(*made)
+    uid = ground.admit(made)
+    with ground.database.writing() as session:
+        row = operations.find(session, uid)
+        row.admitted_at = None
+    tick(ground)
+    assert ground.request(uid).file_sets == []
+
+
+def test_what_is_cancelled_meanwhile_is_not_planned(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = some(1)
+    ground.store(*made)
+    uid = ground.admit(made)
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    decide = planner._decide
+
+    def decide_late(*args: Any, **options: Any) -> Any:
+        decision = decide(*args, **options)
+        with ground.database.writing() as session:
+            operations.cancel(session, uid)
+        return decision
+
+    monkeypatch.setattr(planner, "_decide", decide_late)
+    tick(ground, planner)
+    assert ground.request(uid).execution_status is ExecutionStatus.DELETED
+    assert ground.count(FileSet) == 0
+
+
+def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a plan trips over, the request fails by itself and the next one has its turn."""
+    from burnish.errors import Conflict
+
+    bad, good = instance(patient_id="BAD"), instance(patient_id="GOOD")
+    ground.store(bad, good)
+    first, second = ground.admit([bad]), ground.admit([good])
+    real = planning.lay_out
+
+    def trip(series: Any) -> Any:
+        if series[0].candidates[0].header.patient_id == "BAD":
+            raise Conflict("the DICOMDIR would be longer than its offsets reach")
+        return real(series)
+
+    monkeypatch.setattr(planning, "lay_out", trip)
+    tick(ground)
+    assert len(ground.request(second).file_sets) == 1
+    assert ground.request(first).execution_status is ExecutionStatus.FAILURE
+
+
+def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
+    made = some(1)
+    ground.store(*made)
+    uids = [ground.admit(made, priority=p) for p in ("LOW", "MED", "HIGH")]
+    tick(ground)
+    ids = [ground.request(uid).file_sets[0].id for uid in uids]
+    assert ids == sorted(ids, reverse=True)
+
+
+def wanted(number: int, said: Any, size: int) -> Wanted:
+    return Wanted(
+        number, said, "", EXPLICIT_VR_LITTLE_ENDIAN, size, "key", "AE", None, None
+    )
+
+
+@few
+@given(st.integers(0, 1 << 32), st.integers(2, 8), st.integers(0, 5))
+def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) -> None:
+    """Capacities that are exact to the sector, and records longer than was added up."""
+    import random
+
+    chance = random.Random(seed)
+    rows = [
+        wanted(
+            n,
+            header(
+                name=chance.choice(("", "Doe^Jane^With^Many^Names" * 2)),
+                series=f"1.3.{n % 2}",
+                series_number=chance.choice((None, 1)),
+                uid=f"1.4.{n}",
+                instance_number=n,
+            ),
+            chance.randint(1, 3) * SECTOR,
+        )
+        for n in range(count)
+    ]
+    profile = PROFILES["STD-GEN-CD"]
+    candidates = [one.candidate(profile) for one in rows]
+    alone = max(lay_out(group([one])).largest_size() for one in candidates)
+    choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
+    plan = planning._pack(rows, group(candidates), choice, split=True)
+    assert isinstance(plan, planning._Plan)
+    assert all(volume.largest_size() <= choice.capacity for volume in plan.volumes)
+    assert sorted(f.candidate.instance_id for v in plan.volumes for f in v.files) == list(range(count))
+
+
+@few
+@given(st.integers(0, 1 << 32), st.integers(1, 12))
+def test_the_predicted_size_is_that_of_the_image(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, count: int
+) -> None:
+    import random
+
+    chance = random.Random(seed)
+    root = tmp_path_factory.mktemp("ground")
+    made = []
+    for n in range(count):
+        study, series = chance.randint(1, 2), chance.randint(1, 2)
+        made.append(
+            instance(
+                patient_id=(patient := chance.choice(("P1", "P2", ""))),
+                patient_name=chance.choice(("Doe^Jane", "DOE^JANE", "")),
+                study=f"1.2.{len(patient)}{patient[1:]}.{study}",
+                series=f"1.2.{len(patient)}{patient[1:]}.{study}.{series}",
+                series_number=chance.choice((None, series)),
+                instance_number=chance.choice((None, n)),
+                size=chance.choice((1, 2047, 2048, 5000, chance.randint(1, 20_000))),
+            )
+        )
+    with Ground(root, **small(chance.choice((120_000, 10**6)))) as ground:
+        request = planned(ground, made)
+        assert request.file_sets
+        built = 0
+        for file_set in request.file_sets:
+            assert file_set.predicted_size <= file_set.capacity
+            plan = plan_of(ground, file_set)
+            pipeline.build(plan, root / "image.iso")  # refuses an image of another size
+            assert (root / "image.iso").stat().st_size == file_set.predicted_size
+            assert pipeline.read_back(plan, root / "image.iso", fresh=False).faults == ()
+            built += len(plan.instances)
+        assert built == count
+
+
+def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
+    from burnish.write import order
+
+    with ground.database.reading() as session:
+        instances: tuple[VolumeInstance, ...] = order._instances(session, file_set.id, ground.spool)
+    return VolumePlan(
+        file_set.file_set_id,
+        file_set.file_set_uid,
+        file_set.planned_at,
+        file_set.predicted_size,
+        instances,
+    )
