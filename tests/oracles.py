@@ -128,9 +128,8 @@ def extents(image: Path) -> list[Extent]:
             folder = line.removeprefix("Directory listing of ").strip()
         match = re.match(r"^[-l]\S*\s+\d+\s+\d+\s+\d+\s+(\d+)\s.*\[\s*(\d+)\s+\d+\]\s+(\S+)", line)
         if match:
-            found.append(
-                Extent(f"{folder}{match[3]}".removesuffix(";1"), int(match[2]), int(match[1]))
-            )
+            path = f"{folder}{match[3]}".removesuffix(";1").removesuffix(".")
+            found.append(Extent(path, int(match[2]), int(match[1])))
     return found
 
 
@@ -200,6 +199,4 @@ def file_set(root: Path) -> dict[str, Path]:
         instances = list(found)
     uids = [str(instance.SOPInstanceUID) for instance in instances]
     assert len(set(uids)) == len(uids), "an instance is in the DICOMDIR twice"
-    return {
-        uid: Path(str(instance.path)) for uid, instance in zip(uids, instances, strict=True)
-    }
+    return {uid: Path(str(instance.path)) for uid, instance in zip(uids, instances, strict=True)}

@@ -14,10 +14,13 @@ from typing import Any, Self
 import pytest
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID
-from pynetdicom import AE, Association, evt
+from pynetdicom import AE, Association, _config, evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 import material
+
+#: Its log costs time, and stumbles over an Attribute Identifier List of one tag.
+_config.LOG_HANDLER_LEVEL = "none"
 
 HOST = "127.0.0.1"
 CALLED = "BURNISH"

@@ -132,9 +132,7 @@ def assert_done(service: Service, uid: str, copies: int) -> list[Path]:
     assert len(images) == copies * len(volumes)
     for image in images:
         assert image.with_suffix(".json").is_file()
-        [row] = [
-            row for row in volumes if row["file_set_id"] == oracles.volume_identifier(image)
-        ]
+        [row] = [row for row in volumes if row["file_set_id"] == oracles.volume_identifier(image)]
         assert image.stat().st_size == row["predicted_size"]
         assert "Everything is Ok" in oracles.run("7z", "t", image)
     wait_until(
@@ -167,7 +165,7 @@ def test_media_are_made_in_spite_of_a_kill(
     start_burnish: StartBurnish, real_studies: material.RealStudies, moment: str
 ) -> None:
     """A state may pass unseen: then the kill comes after it, and all must hold just the same."""
-    service = start_burnish(device=[{"name": "outbox", "capacity": "700KB"}])
+    service = start_burnish(device=[{"name": "outbox", "capacity": "150KB"}])
     files = real_studies.patients
     assert clients.dcmsend(service.port, *files).exit_code == 0
     uid = request(service, files, copies=2)
@@ -199,8 +197,9 @@ def test_a_kill_amid_conversions(
     assert clients.dcmsend(service.port, *files).statuses == {0: len(files)}
     uid = request(service, files, copies=1, profile="STD-GEN-CD")
     wait_until(
-        lambda: oracles.incoming(service)
-        or oracles.rows(service, "SELECT 1 FROM transcoded_instance"),
+        lambda: (
+            oracles.incoming(service) or oracles.rows(service, "SELECT 1 FROM transcoded_instance")
+        ),
         what="a conversion",
     )
     service.kill()
@@ -246,4 +245,3 @@ def test_no_child_outlives_the_supervisor(
     assert not alive, alive
     service.start()
     assert clients.echo(service.port) == 0
-

@@ -365,9 +365,7 @@ def test_an_unknown_calling_ae_title_is_rejected(strict: Service) -> None:
 
 
 @pytest.mark.parametrize("service", ["burnish", "strict"])
-def test_another_called_ae_title_is_rejected(
-    service: str, request: pytest.FixtureRequest
-) -> None:
+def test_another_called_ae_title_is_rejected(service: str, request: pytest.FixtureRequest) -> None:
     port = request.getfixturevalue(service).port
     for called in (b"SOMEBODY".ljust(16), b"burnish".ljust(16), b"BURNISH2".ljust(16)):
         with Raw(port, called=called, calling=b"STORER".ljust(16)) as raw:
@@ -404,9 +402,7 @@ def test_permission_to_request(strict: Service, ct: bytes) -> None:
         ]
     }
     for calling, expected in (("STORER", 0x0124), ("ECHOER", 0x0124), ("ASKER", 0)):
-        answer = clients.mcm_client(
-            strict.port, "create", calling=calling, attributes=attributes
-        )
+        answer = clients.mcm_client(strict.port, "create", calling=calling, attributes=attributes)
         assert answer.get("status") == expected, answer
 
 
@@ -433,9 +429,7 @@ def test_a_private_sop_class_is_taken_where_it_was_announced(burnish: Service, c
     )
     assert PRIVATE.encode() in data
     contexts = [(PRIVATE, [EXPLICIT])]
-    with Raw(
-        burnish.port, contexts, user_items=raw_dicom.common_extended(PRIVATE)
-    ) as raw:
+    with Raw(burnish.port, contexts, user_items=raw_dicom.common_extended(PRIVATE)) as raw:
         assert raw.accepted == {1: EXPLICIT}
         assert 0x57 not in dict(raw.items), "an acceptor leaves it out (PS3.7 D.3.3.6)"
         assert raw.store(PRIVATE, uid, data) == (0, "")
@@ -802,5 +796,3 @@ def test_no_receiver_died(burnish: Service) -> None:
     assert "a process ended by itself" not in log
     assert "an association ended by a defect" not in log
     assert_works(burnish)
-
-

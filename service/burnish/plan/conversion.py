@@ -105,6 +105,7 @@ class Conversions:
                     self._suspects.add(conversion.instance_id)
             except (BurnishError, OSError, MemoryError) as error:
                 self._spool.remove(key)
+                self._suspects.discard(conversion.instance_id)
                 self.failed[conversion.instance_id] = f"{type(error).__name__}: {error}"
             else:
                 self._suspects.discard(conversion.instance_id)
@@ -123,7 +124,7 @@ class Conversions:
         return rows
 
     def forget(self, instance_ids: Iterable[int]) -> dict[int, str]:
-        """The reasons of those that failed, which may then be tried again."""
+        """The reasons of those that failed, which may from now on be tried again."""
         return {i: self.failed.pop(i) for i in instance_ids if i in self.failed}
 
     def close(self) -> None:

@@ -88,8 +88,9 @@ def _order(groups: list[Series]) -> list[Series]:
     places: dict[Hashable, tuple[str, ...]] = {}
     for group_ in groups:
         header = group_.candidates[0].header
+        person = (header.patient_id, header.patient_name, header.issuer_of_patient_id)
         for key, place in (
-            (group_.patient, (header.patient_id, header.patient_name, header.study_instance_uid)),
+            (group_.patient, (*person, header.study_instance_uid)),
             (
                 (group_.patient, group_.study),
                 (header.study_date, header.study_time, header.study_instance_uid),

@@ -13,7 +13,7 @@ from burnish.db.history import fail, note
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
-from burnish.errors import Conflict
+from burnish.errors import BurnishError, Conflict, OutOfResources
 from burnish.media import SECTOR
 from burnish.plan import packing, profile_choice
 from burnish.plan.conversion import Conversion, Conversions, record
@@ -33,8 +33,6 @@ from burnish.vocabulary import (
 )
 
 log = structlog.get_logger(__name__)
-
-_NO_PROFILE_DOES = "no Application Profile of this service holds every instance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +98,16 @@ class Planner:
                 return
             wanted = load(session, request_id)
             split = request.allow_media_splitting == YesNo.YES
-        decision = self._decide(wanted, split=split)
+        try:
+            decision = self._decide(wanted, split=split)
+        except OutOfResources:
+            raise
+        except BurnishError as error:
+            log.error("cannot be planned", request_id=request_id, why=str(error))
+            decision = _Refusal(ExecutionStatusInfo.DIR_PROC_ERR, str(error), Failures({}))
         if decision is None:
             return
+        self._conversions.forget(one.instance_id for one in wanted)
         with self._database.writing() as session:
             request = session.get(MediaCreationRequest, request_id)
             if request is None or request.execution_status is not ExecutionStatus.PENDING:
@@ -131,11 +136,8 @@ class Planner:
                 Failures(dict.fromkeys(wanted, reason)),
             )
         refusal: _Refusal | None = None
-        for choice in choices:
-            last = choice is choices[-1]
-            if not last and sum(one.size for one in wanted) > choice.capacity:
-                continue
-            tried = self._try(wanted, choice, split=split and _splits(choice, choices))
+        for choice, may_split in _attempts(wanted, choices, split=split):
+            tried = self._try(wanted, choice, split=may_split)
             if not isinstance(tried, _Refusal):
                 return tried
             refusal = tried
@@ -153,12 +155,12 @@ class Planner:
             if one.needs_conversion(profile)
         ]
         waiting = [one for one in convert if one.transcoded_size is None]
-        broken = self._conversions.forget(one.instance_id for one in waiting)
-        if broken:
-            failed = [one for one in waiting if one.instance_id in broken]
+        broken = self._conversions.failed
+        failed = [one for one in waiting if one.instance_id in broken]
+        if failed:
             return _Refusal(
                 ExecutionStatusInfo.PROC_FAILURE,
-                f"cannot be brought into the profile: {next(iter(broken.values()))}",
+                f"cannot be brought into the profile: {broken[failed[0].instance_id]}",
                 Failures(dict.fromkeys(failed, FailureReason.PROCESSING_FAILURE)),
             )
         if waiting:
@@ -171,10 +173,20 @@ class Planner:
         return _pack(wanted, series, choice, split=split)
 
 
-def _splits(choice: Choice, choices: Sequence[Choice]) -> bool:
-    """Of several ways only the last may take several volumes; of the media of one profile the
-    smallest may, since a site that has no larger blanks ready must not wait for one."""
-    return choice.profiles == choices[-1].profiles
+def _attempts(
+    wanted: Sequence[Wanted], choices: Sequence[Choice], *, split: bool
+) -> Iterator[tuple[Choice, bool]]:
+    """What to try in turn, and whether over several volumes: one volume first, the smallest that
+    may do; else several of the last profiles, again on the smallest medium that does."""
+    total = sum(one.size for one in wanted)
+    last = choices[-1]
+    for choice in choices:
+        if total <= choice.capacity or choice is last:
+            yield choice, False
+    if split:
+        for choice in choices:
+            if choice.profiles == last.profiles:
+                yield choice, True
 
 
 def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, FailureReason]]:

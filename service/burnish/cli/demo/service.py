@@ -14,7 +14,7 @@ from burnish.cli.demo.peer import Peer
 from burnish.errors import Conflict, OperatorError
 
 _MARK = "# Made by `burnish demo`, which replaces what is in this directory when it runs again."
-_READY_WITHIN = 60.0
+_READY_WITHIN = 120.0
 _STOPPED_WITHIN = 60.0
 _CONFIGURATION = """\
 {mark}

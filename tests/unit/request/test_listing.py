@@ -1,0 +1,129 @@
+"""What people see of requests and instances."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from burnish.db import history
+from burnish.db.tables import FailedInstance, MediaCreationRequest, Piece
+from burnish.errors import Conflict, Unknown
+from burnish.request import listing, operations
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
+from factories import CT, Ground, add_request, instance
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def test_requests_newest_first_without_the_cancelled(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        for status in ExecutionStatus:
+            add_request(session, status=status, volumes=2, copies=2)
+        session.execute(
+            update(Piece).where(Piece.file_set_id == 1).values(state=PieceState.CREATED)
+        )
+        session.execute(update(Piece).where(Piece.id == 3).values(state=PieceState.SPOILED))
+    with ground.database.reading() as session:
+        lines = listing.requests(session)
+        assert [line.execution_status for line in lines] == [
+            "FAILURE", "DONE", "CREATING", "PENDING", "IDLE",
+        ]  # fmt: skip
+        assert (lines[-1].pieces, lines[-1].pieces_created) == (3, 2)
+        assert [line.short_id for line in listing.requests(session, limit=2)] == [
+            "R000005",
+            "R000004",
+        ]
+        (cancelled,) = listing.requests(session, status=ExecutionStatus.DELETED)
+        assert cancelled.short_id == "R000006"
+
+
+def test_a_request_by_any_of_its_names(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        uid = add_request(session).sop_instance_uid
+    with ground.database.reading() as session:
+        for name in ("R000001", "r000001", "r1", "1", uid):
+            assert listing.find(session, name).sop_instance_uid == uid
+        for name in ("", "R", "R2", "2", "x", "1.2.3", "9" * 40, "٣", "-1", "R-1", "1 "):
+            with pytest.raises(Unknown):
+                listing.find(session, name)
+
+
+def test_pieces_failures_and_events(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        request = add_request(session, volumes=2, copies=2)
+        history.fail(
+            session,
+            request,
+            ExecutionStatusInfo.NO_INSTANCE,
+            why="not here",
+            failures=[
+                FailedInstance(
+                    ordinal=0,
+                    referenced_sop_class_uid=CT,
+                    referenced_sop_instance_uid="1.2.3",
+                    failure_reason=0x0112,
+                )
+            ],
+        )
+    with ground.database.reading() as session:
+        line = listing.find(session, "R1")
+        pieces = listing.pieces(session, line)
+        assert [(p.copy_number, p.volume_number) for p in pieces] == [
+            (1, 1), (1, 2), (2, 1), (2, 2),
+        ]  # fmt: skip
+        assert {p.state for p in pieces} == {"DROPPED"}
+        (failure,) = listing.failures(session, line)
+        assert failure.failure_reason == "0112"
+        events = listing.events(session, line)
+        assert [e.event for e in events] == ["CANCELLED"] * 4 + ["FAILED"]
+        assert listing.events(session, line, after=events[2].id) == events[3:]
+        assert (events[-1].before, events[-1].after) == ("PENDING", "FAILURE")
+
+
+def test_instances_newest_first_without_the_released(ground: Ground) -> None:
+    made = [instance(study=f"1.2.{n % 2}", instance_number=n) for n in range(4)]
+    ground.store(*made)
+    ground.store(instance(), released_at=datetime.now(UTC))
+    with ground.database.reading() as session:
+        uids = [line.sop_instance_uid for line in listing.instances(session)]
+        assert uids == [m.sop_instance_uid for m in reversed(made)]
+        assert len(listing.instances(session, study_instance_uid="1.2.1")) == 2
+        assert len(listing.instances(session, limit=1)) == 1
+        found = listing.references_of_study(session, "1.2.0")
+        assert found == [(CT, made[0].sop_instance_uid), (CT, made[2].sop_instance_uid)]
+        with pytest.raises(Unknown):
+            listing.references_of_study(session, "1.9")
+
+
+def test_resolving_names_of_instances(ground: Ground) -> None:
+    made = [instance(instance_number=n) for n in range(3)]
+    ground.store(*made)
+    uids = [m.sop_instance_uid for m in made]
+    with ground.database.reading() as session:
+        assert listing.resolve(session, uids[::-1]) == [(CT, uid) for uid in uids[::-1]]
+        assert listing.resolve(session, []) == []
+        with pytest.raises(Unknown, match=r"1\.2\.3"):
+            listing.resolve(session, [*uids, "1.2.3"])
+        with pytest.raises(Conflict):
+            listing.resolve(session, [*uids, uids[0]])
+
+
+def test_a_list_as_long_as_a_large_patient(ground: Ground) -> None:
+    with ground.database.reading() as session, pytest.raises(Unknown, match="300000"):
+        listing.resolve(session, [f"1.2.{n}" for n in range(300_000)])
+
+
+def test_nothing_of_the_patient_is_in_a_line(ground: Ground) -> None:
+    ground.store(made := instance(patient_name="Secret^Name", patient_id="SECRET"))
+    uid = ground.create([made])
+    with ground.database.reading() as session:
+        operations.find(session, uid)
+        said = repr([listing.requests(session), listing.instances(session)])
+    assert "ecret" not in said.casefold().replace("secretary", "")
+    assert ground.count(MediaCreationRequest) == 1

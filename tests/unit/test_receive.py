@@ -1,0 +1,430 @@
+"""Receiving: durable before it is answered, once for each instance, and nothing by halves."""
+
+import errno
+import os
+import random
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from burnish import spool as spooling
+from burnish.db.tables import Instance
+from burnish.errors import (
+    BurnishError,
+    InvalidUID,
+    Mismatch,
+    OtherContent,
+    OutOfResources,
+    Unreadable,
+)
+from burnish.receive import Incoming, Receiver
+from factories import CT, HANGING_PROTOCOL, Ground, Made, instance
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def receiver(ground: Ground) -> Iterator[Receiver]:
+    made = Receiver(ground.database, ground.spool)
+    yield made
+    made.close()
+
+
+def begin(receiver: Receiver, made: Made, **identity: str) -> Incoming:
+    values = {
+        "sop_class_uid": made.sop_class_uid,
+        "sop_instance_uid": made.sop_instance_uid,
+        "transfer_syntax_uid": made.transfer_syntax_uid,
+        "calling_ae_title": "MODALITY",
+        "called_ae_title": "BURNISH",
+    }
+    return receiver.open(**{**values, **identity})
+
+
+def send(receiver: Receiver, made: Made, **identity: str) -> None:
+    incoming = begin(receiver, made, **identity)
+    data = made.data_set
+    for start in range(0, len(data), 1000):
+        incoming.write(memoryview(data)[start : start + 1000])
+    receiver.accept(incoming)
+
+
+def rows(ground: Ground) -> list[Instance]:
+    with ground.database.reading() as session:
+        return list(session.scalars(select(Instance).order_by(Instance.id)))
+
+
+def files(ground: Ground) -> list[str]:
+    return sorted([*ground.spool.published_keys(), *os.listdir(ground.spool.incoming)])
+
+
+def test_when_it_returns_the_file_and_the_row_are_there(
+    ground: Ground, receiver: Receiver
+) -> None:
+    made = instance(size=200_000)
+    send(receiver, made)
+    (row,) = rows(ground)
+    assert (row.sop_instance_uid, row.sop_class_uid) == (made.sop_instance_uid, CT)
+    assert (row.calling_ae_title, row.called_ae_title) == ("MODALITY", "BURNISH")
+    assert (row.patient_id, row.study_instance_uid) == ("P1", "1.2.3.1")
+    assert row.released_at is None
+    file = ground.spool.path(row.spool_key).read_bytes()
+    assert len(file) == row.size
+    assert file[row.data_set_offset :] == made.data_set
+    assert file[128:132] == b"DICM"
+    assert os.listdir(ground.spool.incoming) == []
+
+
+def test_files_come_before_rows_and_rows_before_the_answer(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    publish, insert = ground.spool.publish, receiver._insert
+    monkeypatch.setattr(
+        ground.spool, "publish", lambda keys: (publish(keys), order.append("files"))[0]
+    )
+    monkeypatch.setattr(
+        receiver, "_insert", lambda *args: (order.append("rows"), insert(*args))[1]
+    )
+    send(receiver, instance())
+    order.append("answer")
+    assert order == ["files", "rows", "answer"]
+
+
+def test_many_at_once_are_made_durable_in_groups(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, groups = threading.Event(), []
+    publish = ground.spool.publish
+
+    def slow(keys: list[str]) -> None:
+        groups.append(len(keys))
+        gate.wait(30)
+        publish(keys)
+
+    monkeypatch.setattr(ground.spool, "publish", slow)
+    made = [instance(instance_number=n) for n in range(20)]
+    threads = [threading.Thread(target=send, args=(receiver, one)) for one in made]
+    for thread in threads:
+        thread.start()
+    while receiver._waiting.qsize() + sum(groups) < 20:
+        gate.wait(0.01)
+    assert rows(ground) == []
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert len(groups) <= 3
+    assert {row.sop_instance_uid for row in rows(ground)} == {m.sop_instance_uid for m in made}
+    assert len(files(ground)) == 20
+
+
+def test_the_same_again_is_a_success_and_no_second_row(
+    ground: Ground, receiver: Receiver
+) -> None:
+    made = instance()
+    for _ in range(3):
+        send(receiver, made)
+    assert len(rows(ground)) == 1
+    assert files(ground) == [rows(ground)[0].spool_key]
+
+
+@pytest.mark.parametrize("changed", ["content", "transfer syntax"])
+def test_other_content_under_its_uid_is_refused(
+    ground: Ground, receiver: Receiver, changed: str
+) -> None:
+    made = instance()
+    send(receiver, made)
+    before = rows(ground)[0].sha256
+    with pytest.raises(OtherContent):
+        if changed == "content":
+            send(receiver, instance(sop_instance_uid=made.sop_instance_uid, patient_id="P2"))
+        else:
+            send(receiver, made, transfer_syntax_uid="1.2.840.10008.1.2.4.50")
+    assert [row.sha256 for row in rows(ground)] == [before]
+    assert len(files(ground)) == 1
+
+
+@pytest.mark.parametrize("harm", ["lost", "short"])
+def test_a_file_that_was_lost_is_replaced_by_a_second_send(
+    ground: Ground, receiver: Receiver, harm: str
+) -> None:
+    made = instance()
+    send(receiver, made)
+    path = ground.spool.path(rows(ground)[0].spool_key)
+    if harm == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(b"short")
+    send(receiver, made, calling_ae_title="OTHER_AE")
+    (row,) = rows(ground)
+    file = ground.spool.path(row.spool_key).read_bytes()
+    assert file[row.data_set_offset :] == made.data_set
+    assert len(file) == row.size
+
+
+def test_what_was_released_may_come_again(ground: Ground, receiver: Receiver) -> None:
+    from datetime import UTC, datetime
+
+    made = instance()
+    ground.store(made, released_at=datetime.now(UTC))
+    send(receiver, made)
+    assert len(rows(ground)) == 2
+
+
+def test_duplicates_in_one_group(ground: Ground, receiver: Receiver) -> None:
+    made = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 1, 2)]
+    outcomes: list[type | None] = []
+
+    def one(which: Made) -> None:
+        try:
+            send(receiver, which)
+            outcomes.append(None)
+        except BurnishError as error:
+            outcomes.append(type(error))
+
+    threads = [threading.Thread(target=one, args=(each,)) for each in made]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(rows(ground)) == len(files(ground)) == 1
+    refused = 1 if rows(ground)[0].patient_id == "P1" else 2
+    assert outcomes.count(OtherContent) == refused
+
+
+# --- what is refused -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("uid", ["", "1.2.x", "1" * 65, "../../etc/passwd", "1..2"])
+@pytest.mark.parametrize("keyword", ["sop_class_uid", "sop_instance_uid"])
+def test_what_is_no_uid(ground: Ground, receiver: Receiver, keyword: str, uid: str) -> None:
+    with pytest.raises(InvalidUID):
+        begin(receiver, instance(), **{keyword: uid})
+    assert files(ground) == []
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [{"sop_instance_uid": "1.2.3.99"}, {"sop_class_uid": HANGING_PROTOCOL}],
+)
+def test_what_is_not_what_the_command_says(
+    ground: Ground, receiver: Receiver, identity: dict[str, str]
+) -> None:
+    with pytest.raises(Mismatch):
+        send(receiver, instance(), **identity)
+    assert files(ground) == rows(ground) == []
+
+
+@pytest.mark.parametrize("values", [{"study": ""}, {"series": ""}, {"study": "1.2.x"}])
+def test_what_cannot_be_filed(ground: Ground, receiver: Receiver, values: dict[str, str]) -> None:
+    with pytest.raises(Mismatch):
+        send(receiver, instance(**values))  # type: ignore[arg-type]
+    assert files(ground) == rows(ground) == []
+
+
+def test_what_belongs_to_no_patient_needs_no_study(ground: Ground, receiver: Receiver) -> None:
+    send(receiver, instance(sop_class_uid=HANGING_PROTOCOL, study="", series="", patient_id=""))
+    assert rows(ground)[0].directory_record_type == "HANGING PROTOCOL"
+
+
+def test_a_data_set_that_ends_before_its_end(ground: Ground, receiver: Receiver) -> None:
+    made = instance(size=5000)
+    short = Made(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set[:-9])
+    with pytest.raises(Unreadable):
+        send(receiver, short)
+    assert files(ground) == rows(ground) == []
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+)
+@given(seed=st.integers(0, 1 << 32))
+def test_a_damaged_data_set_is_stored_or_refused(
+    ground: Ground, receiver: Receiver, seed: int
+) -> None:
+    """Whatever comes in, the answer is one of the errors of the tree, and nothing hangs."""
+    chance = random.Random(seed)
+    data = bytearray(instance(sop_instance_uid="1.2.3.4").data_set)
+    for _ in range(chance.randint(1, 12)):
+        at = chance.randrange(len(data) - 80)
+        data[at] = chance.choice((0, 0xFF, 0x5C, 0x1B, chance.randrange(256)))
+    syntax = chance.choice(
+        ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99",
+         "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.4.50")
+    )  # fmt: skip
+    before = len(files(ground))
+    try:
+        send(receiver, Made(CT, "1.2.3.4", syntax, bytes(data)))
+    except BurnishError:
+        assert len(files(ground)) == before
+    assert receiver._committer.is_alive()
+
+
+# --- no room -------------------------------------------------------------------------------------
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
+def test_a_disk_that_is_full_at_the_start(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        before = descriptors()
+        for _ in range(10):
+            with pytest.raises(OutOfResources):
+                begin(receiver, instance())
+        assert descriptors() == before, "a descriptor is left open each time"
+    assert files(ground) == []
+    send(receiver, instance())
+
+
+def test_a_disk_that_gets_full_in_the_middle(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, left = os.write, [2000]
+
+    def write(descriptor: int, data: bytes) -> int:
+        if left[0] <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        count = real(descriptor, bytes(data)[: left[0]])
+        left[0] -= count
+        return count
+
+    before = descriptors()
+    incoming = begin(receiver, instance())
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        with pytest.raises(OutOfResources):
+            incoming.write(memoryview(bytes(5000)))
+    incoming.abandon()
+    assert descriptors() == before
+    assert files(ground) == rows(ground) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_files_that_cannot_be_made_durable_are_not_acknowledged(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ground.spool, "publish", fail)
+        with pytest.raises(OutOfResources):
+            send(receiver, instance())
+    assert rows(ground) == []
+    send(receiver, instance())
+    assert len(rows(ground)) == 1
+
+
+def test_what_was_not_published_takes_no_room(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a row to come, a refused file only keeps the full disk full until the sweep."""
+
+    def fail(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(ground.spool, "publish", fail)
+    with pytest.raises(OutOfResources):
+        send(receiver, instance())
+    assert files(ground) == []
+
+
+def test_rows_that_cannot_be_written_are_not_acknowledged(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.exc import OperationalError
+
+    def fail(*_: object) -> list[str]:
+        raise OperationalError("INSERT", {}, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver, "_insert", fail)
+        with pytest.raises(OutOfResources):
+            send(receiver, instance())
+    assert rows(ground) == []
+    send(receiver, instance())
+    assert len(rows(ground)) == 1
+
+
+@pytest.mark.timeout(30)
+def test_a_defect_in_the_committer_answers_and_goes_on(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody thought of may cost a group its answer, never the service its thread."""
+
+    def fail(*_: object) -> list[str]:
+        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+
+    caught: list[BaseException] = []
+
+    def sending() -> None:
+        try:
+            send(receiver, instance())
+        except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
+            caught.append(error)
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with monkeypatch.context() as patch:
+        patch.setattr(receiver, "_insert", fail)
+        thread = threading.Thread(target=sending, daemon=True)
+        thread.start()
+        thread.join(5)
+    assert not thread.is_alive(), "the peer waits for ever"
+    assert isinstance(caught[0], BurnishError)
+    assert receiver._committer.is_alive()
+
+
+def test_above_high_water_nothing_begins(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ground.spool, "_high_water", 0.0)
+    with pytest.raises(OutOfResources):
+        begin(receiver, instance())
+    assert files(ground) == []
+    assert spooling.Spool.check_room is not None
+
+
+def test_abandoning_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
+    before = descriptors()
+    incoming = begin(receiver, instance())
+    incoming.write(memoryview(b"the first bytes"))
+    for _ in range(2):
+        incoming.abandon()
+    assert files(ground) == []
+    assert descriptors() == before
+
+
+def test_closing_finishes_what_waits(ground: Ground) -> None:
+    receiver = Receiver(ground.database, ground.spool)
+    threads = [
+        threading.Thread(target=send, args=(receiver, instance(instance_number=n)))
+        for n in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    receiver.close()
+    assert len(rows(ground)) == 5
+    assert not receiver._committer.is_alive()

@@ -1,0 +1,115 @@
+"""The spool: whole files under their final names, or none."""
+
+import errno
+import os
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from burnish import spool as module
+from burnish.errors import OutOfResources
+from burnish.spool import Spool
+
+
+def arrived(spool: Spool, count: int) -> list[str]:
+    keys = [spool.new_key() for _ in range(count)]
+    for key in keys:
+        spool.arriving(key).write_bytes(key.encode())
+    return keys
+
+
+@pytest.mark.parametrize("durable", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 2, 50])
+def test_what_is_published_is_there_and_nowhere_else(
+    tmp_path: Path, durable: bool, count: int
+) -> None:
+    spool = Spool(tmp_path, durable=durable)
+    keys = arrived(spool, count)
+    spool.publish(keys)
+    assert sorted(spool.published_keys()) == sorted(keys)
+    assert all(spool.path(key).read_bytes() == key.encode() for key in keys)
+    assert os.listdir(spool.incoming) == []
+
+
+def test_without_syncfs_each_file_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_SYNCFS", None)
+    spool = Spool(tmp_path, durable=True)
+    keys = arrived(spool, 5)
+    synced: list[int] = []
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: (synced.append(fd), real(fd))[1])
+    spool.publish(keys)
+    assert len(synced) >= 5 + len({key[:2] for key in keys})
+    assert sorted(spool.published_keys()) == sorted(keys)
+
+
+def test_keys_are_never_twice(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, durable=False)
+    assert len({spool.new_key() for _ in range(1000)}) == 1000
+
+
+def test_a_file_that_did_not_arrive_is_an_error(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, durable=True)
+    for keys in ([spool.new_key()], [spool.new_key() for _ in range(3)]):
+        with pytest.raises(FileNotFoundError):
+            spool.publish(keys)
+
+
+def test_a_sync_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = Spool(tmp_path, durable=True)
+    monkeypatch.setattr(module, "_SYNCFS", lambda _: -1)
+    with pytest.raises(OSError, match="syncfs"):
+        spool.publish(arrived(spool, 2))
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        spool.publish(arrived(spool, 1))
+
+
+def test_removing_again_is_harmless(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, durable=False)
+    one, other = arrived(spool, 2)
+    spool.publish([one])
+    for _ in range(2):
+        spool.remove(one)
+        spool.remove(other)
+    assert list(spool.published_keys()) == os.listdir(spool.incoming) == []
+
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, used, looks = [100.0], [94], [0]
+
+    def disk_usage(_: Path) -> Usage:
+        looks[0] += 1
+        return Usage(100, used[0], 100 - used[0])
+
+    monkeypatch.setattr(module, "monotonic", lambda: now[0])
+    monkeypatch.setattr(module.shutil, "disk_usage", disk_usage)
+    spool = Spool(tmp_path, durable=False, high_water=0.95)
+    spool.check_room()
+    used[0] = 95
+    spool.check_room()  # looked less than a second ago
+    assert looks == [1]
+    now[0] += 1
+    for _ in range(3):
+        with pytest.raises(OutOfResources):
+            spool.check_room()
+    used[0] = 50
+    now[0] += 1
+    spool.check_room()
+    assert looks == [3]
+
+
+def test_a_spool_is_opened_again(tmp_path: Path) -> None:
+    keys = arrived(first := Spool(tmp_path, durable=False), 3)
+    first.publish(keys)
+    assert sorted(Spool(tmp_path, durable=False).published_keys()) == sorted(keys)

@@ -1,0 +1,137 @@
+"""One volume built and read back: as planned to the byte, or not at all."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from burnish.errors import Conflict
+from burnish.plan.planner import Planner
+from burnish.write import order, pipeline
+from burnish.write.pipeline import VolumePlan
+from factories import Ground, instance
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def plan(ground: Ground) -> VolumePlan:
+    made = [instance(instance_number=n, size=400_000) for n in (1, 2, 3)]
+    ground.store(*made)
+    uid = ground.admit(made)
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    planner.tick()
+    (file_set,) = ground.request(uid).file_sets
+    with ground.database.reading() as session:
+        instances = order._instances(session, file_set.id, ground.spool)
+    return VolumePlan(
+        file_set.file_set_id,
+        file_set.file_set_uid,
+        file_set.planned_at,
+        file_set.predicted_size,
+        instances,
+    )
+
+
+def test_what_is_built_is_what_was_planned(plan: VolumePlan, tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    reports: list[int] = []
+    pipeline.build(plan, image, reports.append)
+    assert image.stat().st_size == plan.predicted_size
+    assert reports
+    assert reports == sorted(reports)
+    for fresh in (False, True):
+        report = pipeline.read_back(plan, image, fresh=fresh)
+        assert report.good
+        assert (report.instances, report.file_set_uid) == (3, plan.file_set_uid)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_building_again_gives_the_same_bytes(plan: VolumePlan, tmp_path: Path) -> None:
+    one, other = tmp_path / "1.iso", tmp_path / "2.iso"
+    pipeline.build(plan, one)
+    pipeline.build(plan, other)
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_what_a_dead_worker_left_does_not_matter(plan: VolumePlan, tmp_path: Path) -> None:
+    (tmp_path / "image.part").write_bytes(b"half an image")
+    pipeline.build(plan, tmp_path / "image.iso")
+    assert pipeline.read_back(plan, tmp_path / "image.iso", fresh=False).good
+
+
+def test_another_size_than_planned_is_refused(plan: VolumePlan, tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    with pytest.raises(Conflict, match="planned"):
+        pipeline.build(replace(plan, predicted_size=plan.predicted_size - 2048), image)
+    assert not image.exists()
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("what", ["gone", "shorter", "longer"])
+def test_a_file_that_is_not_what_it_was(plan: VolumePlan, tmp_path: Path, what: str) -> None:
+    path = plan.instances[1].path
+    if what == "gone":
+        path.unlink()
+    else:
+        data = path.read_bytes()
+        path.write_bytes(data[:-10] if what == "shorter" else data + b"0123456789")
+    with pytest.raises((Conflict, OSError)):
+        pipeline.build(plan, tmp_path / "image.iso")
+    assert not (tmp_path / "image.iso").exists()
+
+
+def test_progress_may_stop_it(plan: VolumePlan, tmp_path: Path) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.build(plan, tmp_path / "image.iso", stop)
+    assert not (tmp_path / "image.iso").exists()
+
+
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])
+def test_any_byte_that_differs_is_found(plan: VolumePlan, tmp_path: Path, share: float) -> None:
+    image = tmp_path / "image.iso"
+    pipeline.build(plan, image)
+    data = bytearray(image.read_bytes())
+    first = data.index(b"DICM") - 128
+    data[first + int((len(data) - first) * share)] ^= 1
+    image.write_bytes(data)
+    assert not pipeline.read_back(plan, image, fresh=False).good
+
+
+def test_two_devices_may_build_one_volume_at_once(plan: VolumePlan, tmp_path: Path) -> None:
+    """Two copies on two devices: each worker sees no image yet, and builds it."""
+    image = tmp_path / "image.iso"
+    meet = threading.Barrier(2, timeout=20)
+    errors: list[BaseException] = []
+
+    def build() -> None:
+        met = False
+
+        def progress(_: int) -> None:
+            nonlocal met
+            if not met:
+                met = True
+                meet.wait()
+
+        try:
+            pipeline.build(plan, image, progress)
+            if not pipeline.read_back(plan, image, fresh=False).good:
+                errors.append(AssertionError("the image is not whole"))
+        except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
+            errors.append(error)
+
+    threads = [threading.Thread(target=build) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

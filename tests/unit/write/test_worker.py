@@ -1,0 +1,477 @@
+"""The writer of one device, with a device that does as a test tells it."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+import burnish.burn
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.folder import FolderBurner
+from burnish.db import queue
+from burnish.db.tables import MediaCreationRequest, Piece
+from burnish.errors import OperatorError
+from burnish.plan.planner import Planner
+from burnish.request import operations
+from burnish.settings import Device, Request
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
+from burnish.write.worker import Worker
+from factories import Ground, instance
+
+R, P, I = ExecutionStatus, PieceState, ExecutionStatusInfo  # noqa: E741
+
+
+class ToldBurner(FolderBurner):
+    """A folder device whose results a test sets, and that calls back when it is asked."""
+
+    ready = BurnResult(BurnOutcome.READY)
+    #: What writing comes to, one after the other; then all goes well.
+    results: list[BurnResult]
+    before_write: Callable[[BurnJob], None]
+    after_write: Callable[[Path], None]
+    before_publish: Callable[[BurnJob], None]
+
+    def __init__(self, name: str, directory: Path) -> None:
+        super().__init__(name, directory)
+        self.results = []
+        self.before_write = self.before_publish = lambda _: None
+        self.after_write = lambda _: None
+
+    def state(self) -> BurnResult:
+        return self.ready
+
+    def write(self, job: BurnJob, progress: Any = None) -> BurnResult:
+        self.before_write(job)
+        if self.results:
+            return self.results.pop(0)
+        result = super().write(job, progress)
+        self.after_write(self.written(job))
+        return result
+
+    def publish(self, job: BurnJob) -> Path:
+        self.before_publish(job)
+        return super().publish(job)
+
+
+@pytest.fixture
+def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
+    with Ground(tmp_path, request=Request(attempts=2)) as made:
+        yield made
+
+
+def worker_of(ground: Ground, device: Device | None = None) -> Worker:
+    return Worker(ground.settings, device or ground.device, ground.database, ground.spool)
+
+
+@pytest.fixture
+def worker(ground: Ground) -> Worker:
+    return worker_of(ground)
+
+
+@pytest.fixture
+def burner(worker: Worker) -> ToldBurner:
+    assert isinstance(worker._burner, ToldBurner)
+    return worker._burner
+
+
+def asked(ground: Ground, *, copies: int = 1, **attributes: Any) -> str:
+    """A request that has been planned."""
+    made = [instance(instance_number=n, size=3000) for n in (1, 2)]
+    ground.store(*made)
+    uid = ground.admit(made, copies=copies, **attributes)
+    plan(ground)
+    return uid
+
+
+def plan(ground: Ground) -> None:
+    Planner(ground.settings, ground.database, ground.spool).tick()
+
+
+def states(request: MediaCreationRequest) -> list[PieceState]:
+    return [piece.state for file_set in request.file_sets for piece in file_set.pieces]
+
+
+def images(ground: Ground) -> list[str]:
+    return sorted(path.name for path in (ground.settings.storage.root / "images").iterdir())
+
+
+def discs(ground: Ground) -> list[str]:
+    root = ground.settings.storage.root / "outbox"
+    return sorted(str(path.relative_to(root)) for path in root.glob("R*/*"))
+
+
+def wait_no_longer(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        session.execute(update(Piece).values(not_before=None))
+
+
+def stands(request: MediaCreationRequest) -> tuple[ExecutionStatus, ExecutionStatusInfo]:
+    return request.execution_status, request.execution_status_info
+
+
+# --- all goes well -------------------------------------------------------------------------------
+
+
+def test_nothing_to_do(worker: Worker) -> None:
+    assert not worker.make_next()
+
+
+def test_a_request_of_two_copies_is_made(ground: Ground, worker: Worker) -> None:
+    uid = asked(ground, copies=2)
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.CREATING, I.NORMAL)
+    assert states(ground.request(uid)) == [P.CREATED, P.QUEUED]
+    assert len(images(ground)) == 1
+    assert worker.make_next()
+    request = ground.request(uid)
+    assert stands(request) == (R.DONE, I.NORMAL)
+    assert states(request) == [P.CREATED, P.CREATED]
+    assert request.ended_at is not None
+    assert all(piece.created_at for piece in request.file_sets[0].pieces)
+    assert images(ground) == []
+    assert discs(ground) == [
+        f"R000001/VOLUME01{copy}.{kind}" for copy in ("-COPY02", "") for kind in ("iso", "json")
+    ]
+    assert not worker.make_next()
+    assert ground.events(uid, pieces=True) == 2 * [
+        ("CLAIMED", "QUEUED", "IMAGING"),
+        ("IMAGED", "IMAGING", "WRITING"),
+        ("WRITTEN", "WRITING", "VERIFYING"),
+        ("VERIFIED", "VERIFYING", "CREATED"),
+    ]
+    moved = [event for event in ground.events(uid, pieces=False) if event[1]]
+    assert moved == [
+        ("INITIATED", "IDLE", "PENDING"),
+        ("STARTED", "PENDING", "CREATING"),
+        ("COMPLETED", "CREATING", "DONE"),
+    ]
+
+
+# --- a device that does not ----------------------------------------------------------------------
+
+HOLDS = {
+    BurnOutcome.HOLD_OPERATOR: I.CHECK_MCD_OP,
+    BurnOutcome.HOLD_SERVICE: I.CHECK_MCD_SRV,
+    BurnOutcome.OUT_OF_SUPPLIES: I.OUT_OF_SUPPLIES,
+    BurnOutcome.BUSY: I.MCD_BUSY,
+}
+LOSSES = {
+    BurnOutcome.RUINED: I.MCD_FAILURE,
+    BurnOutcome.FULL: I.SET_OVERSIZED,
+    BurnOutcome.GONE: I.PROC_FAILURE,
+}
+
+
+@pytest.mark.parametrize("at", ["state", "write"])
+@pytest.mark.parametrize(("outcome", "info"), HOLDS.items())
+def test_a_device_that_waits_for_somebody(
+    ground: Ground,
+    worker: Worker,
+    burner: ToldBurner,
+    outcome: BurnOutcome,
+    info: ExecutionStatusInfo,
+    at: str,
+) -> None:
+    uid = asked(ground)
+    result = BurnResult(outcome, "something is the matter", "do something")
+    for _ in range(4):  # more often than there are attempts
+        if at == "state":
+            burner.ready = result
+        else:
+            burner.results = [result]
+        assert worker.make_next()
+        request = ground.request(uid)
+        assert stands(request) == (R.CREATING, info)
+        assert request.remedy == "do something"
+        (piece,) = request.file_sets[0].pieces
+        assert (piece.state, piece.attempts, piece.lease_until) == (P.QUEUED, 0, None)
+        assert piece.not_before is not None
+        assert piece.not_before > datetime.now(UTC)
+        assert not worker.make_next()
+        wait_no_longer(ground)
+    burner.ready = BurnResult(BurnOutcome.READY)
+    assert worker.make_next()
+    request = ground.request(uid)
+    assert stands(request) == (R.DONE, I.NORMAL)
+    assert request.remedy == ""
+
+
+def test_what_was_mended_is_no_longer_said(
+    ground: Ground, worker: Worker, burner: ToldBurner
+) -> None:
+    uid = asked(ground, copies=2)
+    burner.results = [BurnResult(BurnOutcome.OUT_OF_SUPPLIES, "empty", "put in blanks")]
+    worker.make_next()
+    wait_no_longer(ground)
+    worker.make_next()
+    request = ground.request(uid)
+    assert stands(request) == (R.CREATING, I.NORMAL)
+    assert request.remedy == ""
+
+
+def test_a_device_that_cannot_publish_waits_for_somebody(
+    ground: Ground, worker: Worker, burner: ToldBurner
+) -> None:
+    uid = asked(ground)
+
+    def refuse(_: BurnJob) -> None:
+        raise OperatorError("the folder is read-only", hint="make it writable")
+
+    burner.before_publish = refuse
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.CREATING, I.CHECK_MCD_OP)
+    assert ground.request(uid).remedy == "make it writable"
+    assert states(ground.request(uid)) == [P.QUEUED]
+
+
+@pytest.mark.parametrize(("outcome", "info"), LOSSES.items())
+def test_a_piece_that_is_lost_is_made_again_while_attempts_allow(
+    ground: Ground,
+    worker: Worker,
+    burner: ToldBurner,
+    outcome: BurnOutcome,
+    info: ExecutionStatusInfo,
+) -> None:
+    uid = asked(ground, copies=2)
+    burner.results = [BurnResult(outcome, "the laser is tired")] * 2
+    assert worker.make_next()
+    request = ground.request(uid)
+    assert request.execution_status is R.CREATING
+    assert sorted(states(request)) == [P.QUEUED, P.QUEUED, P.SPOILED]
+    assert worker.make_next()
+    request = ground.request(uid)
+    assert stands(request) == (R.FAILURE, info)
+    assert "retry" in request.remedy
+    assert sorted(states(request)) == [P.DROPPED, P.SPOILED, P.SPOILED]
+    assert max(p.attempts for p in request.file_sets[0].pieces) == 2
+    assert not worker.make_next()
+    assert discs(ground) == []
+
+
+def test_one_loss_is_made_good(ground: Ground, worker: Worker, burner: ToldBurner) -> None:
+    uid = asked(ground)
+    burner.results = [BurnResult(BurnOutcome.RUINED, "the laser is tired")]
+    assert worker.make_next()
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert ("RETRY", "", "") in ground.events(uid)
+
+
+def test_a_medium_that_reads_back_wrong_is_not_handed_out(
+    ground: Ground, worker: Worker, burner: ToldBurner
+) -> None:
+    uid = asked(ground)
+
+    def flip(written: Path) -> None:
+        data = bytearray(written.read_bytes())
+        data[-3000] ^= 1
+        written.unlink()
+        written.write_bytes(data)
+
+    burner.after_write = flip
+    assert worker.make_next()
+    assert sorted(states(ground.request(uid))) == [P.QUEUED, P.SPOILED]
+    assert images(ground) == discs(ground) == []
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.FAILURE, I.MCD_FAILURE)
+    assert discs(ground) == []
+
+
+def test_an_instance_that_is_gone_from_the_spool(ground: Ground, worker: Worker) -> None:
+    uid = asked(ground)
+    for key in list(ground.spool.published_keys()):
+        ground.spool.remove(key)
+    while worker.make_next():
+        pass
+    assert stands(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), MemoryError(), ValueError("bad")])
+def test_a_defect_is_set_aside_and_bounded(
+    ground: Ground, worker: Worker, burner: ToldBurner, error: Exception
+) -> None:
+    """Poison work ends in a state with a reason; it takes neither the worker nor the device."""
+    uid = asked(ground)
+
+    def fail(_: BurnJob) -> None:
+        raise error
+
+    burner.before_write = fail
+    for _ in range(3):
+        worker.make_next()
+    assert ground.request(uid).execution_status is R.FAILURE
+    assert P.QUEUED not in states(ground.request(uid))
+
+
+def test_a_piece_that_kills_its_worker_each_time_is_set_aside(ground: Ground) -> None:
+    """As after an out-of-memory kill: claimed, and taken over by the next worker."""
+    uid = asked(ground)
+    for n in range(10):
+        with ground.database.writing() as session:
+            queue.reap(session, device="outbox", owner=f"w{n}")
+            queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner=f"w{n}")
+    attempts = max(p.attempts for p in ground.request(uid).file_sets[0].pieces)
+    assert attempts <= ground.settings.request.attempts
+
+
+# --- cancelled, and retried ----------------------------------------------------------------------
+
+
+def cancel(ground: Ground, uid: str) -> None:
+    with ground.database.writing() as session:
+        operations.cancel(session, uid)
+
+
+def test_cancelled_before_it_begins(ground: Ground, worker: Worker) -> None:
+    uid = asked(ground)
+    cancel(ground, uid)
+    assert not worker.make_next()
+    assert ground.request(uid).execution_status is R.DELETED
+    assert states(ground.request(uid)) == [P.DROPPED]
+
+
+@pytest.mark.parametrize("when", ["imaging", "writing", "verifying", "publishing"])
+def test_cancelled_in_the_middle(
+    ground: Ground,
+    worker: Worker,
+    burner: ToldBurner,
+    monkeypatch: pytest.MonkeyPatch,
+    when: str,
+) -> None:
+    from burnish.write import pipeline
+
+    uid = asked(ground)
+    seen: list[PieceState] = []
+
+    def do(*_: object) -> None:
+        seen.extend(states(ground.request(uid)))
+        cancel(ground, uid)
+
+    build = pipeline.build
+    if when == "imaging":
+        monkeypatch.setattr(pipeline, "build", lambda *args: (do(), build(*args)))
+    elif when == "writing":
+        burner.before_write = do
+    elif when == "verifying":
+        burner.after_write = do
+    else:
+        burner.before_publish = do
+    assert worker.make_next()
+    before = {"imaging": P.IMAGING, "publishing": P.VERIFYING}.get(when, P.WRITING)
+    assert seen == [before]
+    after = P.DROPPED if when == "imaging" else P.SPOILED
+    assert states(ground.request(uid)) == [after]
+    assert ground.request(uid).execution_status is R.DELETED
+    assert images(ground) == discs(ground) == []
+    assert not worker.make_next()
+
+
+def test_what_is_finished_stays_where_it_is(ground: Ground, worker: Worker) -> None:
+    uid = asked(ground, copies=2)
+    worker.make_next()
+    cancel(ground, uid)
+    assert states(ground.request(uid)) == [P.CREATED, P.DROPPED]
+    assert len(discs(ground)) == 2
+
+
+def test_retried_after_a_failure(ground: Ground, worker: Worker, burner: ToldBurner) -> None:
+    uid = asked(ground, copies=2)
+    burner.results = [BurnResult(BurnOutcome.RUINED)] * 2
+    while worker.make_next():
+        pass
+    assert ground.request(uid).execution_status is R.FAILURE
+    with ground.database.writing() as session:
+        operations.retry(session, uid)
+        operations.find(session, uid).admitted_at = datetime.now(UTC)
+    assert stands(ground.request(uid)) == (R.PENDING, I.QUEUED)
+    plan(ground)
+    while worker.make_next():
+        pass
+    request = ground.request(uid)
+    assert stands(request) == (R.DONE, I.NORMAL)
+    assert request.remedy == ""
+    assert states(request) == [P.CREATED, P.CREATED]
+
+
+def test_failed_and_retried_while_another_device_is_still_writing(
+    ground: Ground, worker: Worker, burner: ToldBurner
+) -> None:
+    """The rows that this worker holds are gone when it looks again."""
+    uid = asked(ground)
+
+    def fail_and_retry(_: BurnJob) -> None:
+        from burnish.db.history import fail
+
+        with ground.database.writing() as session:
+            fail(session, operations.find(session, uid), I.MCD_FAILURE, why="elsewhere")
+        with ground.database.writing() as session:
+            operations.retry(session, uid)
+        burner.before_write = lambda _: None
+
+    burner.before_write = fail_and_retry
+    assert worker.make_next()
+    with ground.database.writing() as session:
+        operations.find(session, uid).admitted_at = datetime.now(UTC)
+    plan(ground)
+    while worker.make_next():
+        pass
+    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+
+
+def test_a_worker_whose_lease_was_given_away_changes_nothing(
+    ground: Ground, worker: Worker, burner: ToldBurner
+) -> None:
+    uid = asked(ground)
+
+    def give_away(_: BurnJob) -> None:
+        with ground.database.writing() as session:
+            session.execute(update(Piece).values(lease_until=datetime(2020, 1, 1, tzinfo=UTC)))
+            assert queue.reap(session) == 1
+            assert queue.claim(session, device="other", capacity={"CD": 10**9}, owner="other")
+
+    burner.before_write = give_away
+    assert worker.make_next()
+    (piece,) = ground.request(uid).file_sets[0].pieces
+    assert (piece.state, piece.device, piece.lease_epoch) == (P.IMAGING, "other", 2)
+    assert discs(ground) == []
+
+
+def test_two_requests_of_one_file_set_uid(ground: Ground, worker: Worker) -> None:
+    """An SCU may give the same Storage Media File-set UID twice; each gets its own content."""
+    first = asked(ground, copies=2, storage_media_file_set_uid="1.2.3")
+    second = asked(ground, storage_media_file_set_uid="1.2.3", storage_media_file_set_id="OTHER")
+    with ground.database.writing() as session:
+        operations.find(session, second).request_priority = "HIGH"  # type: ignore[assignment]
+        session.execute(
+            update(Piece).where(Piece.file_set_id == 2).values(not_before=datetime.max.replace(tzinfo=UTC))
+        )
+    worker.make_next()  # the first copy of the first; its image stays for the second copy
+    wait_no_longer(ground)
+    while worker.make_next():
+        pass
+    for uid in (first, second):
+        request = ground.request(uid)
+        assert stands(request) == (R.DONE, I.NORMAL)
+        assert P.SPOILED not in states(request)
+
+
+# --- its loop ------------------------------------------------------------------------------------
+
+
+def test_it_takes_over_what_a_dead_worker_held_and_stops_when_told(
+    ground: Ground, worker: Worker, burner: ToldBurner
+) -> None:
+    uid = asked(ground)
+    with ground.database.writing() as session:
+        assert queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner="dead")
+    burner.before_publish = lambda _: worker.stopping.set()
+    thread = threading.Thread(target=worker.run, kwargs={"poll": 0.01})
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert states(ground.request(uid)) == [P.CREATED]
