@@ -15,8 +15,8 @@ from typing import Any
 
 import pydicom
 import pytest
-from pydicom.fileset import FileSet
 from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.fileset import FileSet
 
 from flow.service import Service
 
@@ -196,7 +196,8 @@ def file_set(root: Path) -> dict[str, Path]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = FileSet(root / "DICOMDIR")
-        instances = list(found)
-    uids = [str(instance.SOPInstanceUID) for instance in instances]
-    assert len(set(uids)) == len(uids), "an instance is in the DICOMDIR twice"
-    return {uid: Path(str(instance.path)) for uid, instance in zip(uids, instances, strict=True)}
+        pairs = [(str(one.SOPInstanceUID), Path(str(one.path))) for one in found]
+        found._stage["t"].cleanup()  # its temporary directory
+    files = dict(pairs)
+    assert len(files) == len(pairs), "an instance is in the DICOMDIR twice"
+    return files

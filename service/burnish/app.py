@@ -219,7 +219,13 @@ class Supervisor:
 
     def _start(self, child: _Child) -> None:
         child.process = self._context.Process(target=_become, args=(child,), name=child.name)
-        child.process.start()
+        stops = {signal.SIGTERM, signal.SIGINT}
+        # until the child has handlers of its own, it must not take a signal for its supervisor's
+        signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+        try:
+            child.process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
         child.started = time.monotonic()
 
     def _revive(self, child: _Child) -> None:
@@ -249,6 +255,9 @@ class Supervisor:
 
 def _become(child: _Child) -> None:
     """What a new process does first: it ends with its supervisor, however that one ends."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:

@@ -28,7 +28,7 @@ class Schedule:
         self._database = database
         self._spool = spool
         self._planner = Planner(settings, database, spool)
-        self._watch = database.watch()
+        self._for_admission, self._for_planning = database.watch(), database.watch()
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -36,11 +36,12 @@ class Schedule:
         # a tick that takes longer than its interval is as it should be
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(4)},
+            executors={"default": ThreadPoolExecutor(6)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
         for seconds, tick in (
+            (0.25, self.admit),
             (0.25, self.plan),
             (1, self.issue_standing_orders),
             (5, self.return_dead_work),
@@ -56,16 +57,20 @@ class Schedule:
         scheduler.shutdown(wait=True)
         self._planner.close()
 
-    def plan(self) -> None:
-        """Admits what has its instances, then plans what is admitted."""
-        if not self._watch.changed():
+    def admit(self) -> None:
+        """Admits the requests whose instances are here; fails those that have waited enough."""
+        if not self._for_admission.changed():
             return
         with self._database.reading() as session:
             waiting = checks.waiting(session)
         for request_id in waiting:
             with self._database.writing() as session:
                 checks.examine(session, request_id, self._settings.request.wait_for_instances)
-        self._planner.tick()
+
+    def plan(self) -> None:
+        """Plans what is admitted; takes as long as conversions do."""
+        if self._for_planning.changed():
+            self._planner.tick()
 
     def issue_standing_orders(self) -> None:
         for order in self._settings.standing_order:

@@ -128,7 +128,7 @@ def assert_done(service: Service, uid: str, copies: int) -> list[Path]:
     assert found.TotalNumberOfPiecesOfMediaCreated == copies * len(volumes)
     created = [row for row in pieces(service) if row["state"] == "CREATED"]
     assert len({(row["file_set_id"], row["copy_number"]) for row in created}) == len(created)
-    images = sorted(service.outbox.rglob("*.iso"))
+    images = sorted(service.outbox.glob("R*/*.iso"))
     assert len(images) == copies * len(volumes)
     for image in images:
         assert image.with_suffix(".json").is_file()

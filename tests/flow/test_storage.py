@@ -1,5 +1,6 @@
 """Storage and Verification over the network: real senders, and bytes that no sender would send."""
 
+import hashlib
 import struct
 import subprocess
 import threading
@@ -95,9 +96,9 @@ def test_dcmsend_sends_every_file_in_its_own_transfer_syntax(
 
 
 @pytest.mark.parametrize("uid", sorted(material.real_studies().transfer_syntaxes))
+@pytest.mark.usefixtures("sends_bytes")
 def test_what_pynetdicom_sends_is_stored_byte_for_byte(
     strict: Service,
-    _chunks: object,
     real_studies: material.RealStudies,
     uid: str,
 ) -> None:
@@ -115,13 +116,13 @@ def test_what_pynetdicom_sends_is_stored_byte_for_byte(
     assert status.Status == 0
     [row] = oracles.live_instances(strict, source.SOPInstanceUID)
     assert oracles.spooled(strict, row) == data
-    assert row["sha256"] == oracles.hashlib.sha256(data).digest()
+    assert row["sha256"] == hashlib.sha256(data).digest()
     assert row["transfer_syntax_uid"] == uid
     assert row["size"] == oracles.spool_file(strict, row).stat().st_size
 
 
 @pytest.fixture(scope="module")
-def _chunks() -> object:
+def sends_bytes() -> object:
     """pynetdicom sends the bytes of a file, and does not decode and encode them."""
     patch = pytest.MonkeyPatch()
     patch.setattr(_config, "STORE_SEND_CHUNKED_DATASET", True)
@@ -130,10 +131,11 @@ def _chunks() -> object:
 
 
 @pytest.fixture(scope="module")
-def start_bytes(start_shared: StartBurnish, _chunks: object) -> Service:
+def start_bytes(start_shared: StartBurnish) -> Service:
     return start_shared()
 
 
+@pytest.mark.usefixtures("sends_bytes")
 def test_every_file_sent_as_bytes_is_stored_byte_for_byte(
     start_bytes: Service, real_studies: material.RealStudies
 ) -> None:
@@ -267,7 +269,7 @@ def test_a_data_set_that_is_not_what_the_command_says(
         "instance": b"\x08\x00\x18\x00",
         "study": b"\x20\x00\x0d\x00",
         "series": b"\x20\x00\x0e\x00",
-    }[wrong.split()[-1]]
+    }[wrong.rsplit(maxsplit=1)[-1]]
     start = data.index(tag + b"UI")
     length = struct.unpack_from("<H", data, start + 6)[0]
     if wrong.startswith("no"):
@@ -395,7 +397,7 @@ def test_permissions(strict: Service, ct: bytes) -> None:
     assert clients.echo(strict.port, calling="ECHOER") == 0
 
 
-def test_permission_to_request(strict: Service, ct: bytes) -> None:
+def test_permission_to_request(strict: Service) -> None:
     attributes = {
         "ReferencedSOPSequence": [
             {"ReferencedSOPClassUID": CT, "ReferencedSOPInstanceUID": "1.2.3"}
@@ -707,9 +709,7 @@ def test_silent_connections_block_nobody(burnish: Service, ct: bytes) -> None:
             raw.__exit__(None, None, None)
 
 
-def test_many_associations_at_once(
-    burnish: Service, ct: bytes, real_studies: material.RealStudies
-) -> None:
+def test_many_associations_at_once(burnish: Service, ct: bytes) -> None:
     number = 24
     barrier = threading.Barrier(number)
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +15,9 @@ from burnish.elements import encode
 from burnish.errors import AlreadyExists, BurnishError, OutOfResources, Unknown, Unreadable
 from burnish.fileset import dicomdir, file_meta, transcode
 from burnish.fileset.header import IndexedFile, index_file
-from burnish.media import MEDIA, SECTOR, ApplicationProfile
-from burnish.plan import packing
+from burnish.media import MEDIA, ApplicationProfile
 from burnish.plan.grouping import Candidate, group
-from burnish.plan.volumes import Volume, fixed_part, lay_out
+from burnish.plan.volumes import Volume, divide
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_STORAGE_DIRECTORY_STORAGE,
@@ -239,16 +238,14 @@ def _tell_duplicate(one: _Filed, first: _Filed, outcome: Outcome) -> None:
 def _divide(filed: Sequence[_Filed], wish: Wish, outcome: Outcome) -> list[Volume]:
     """The volumes; instances too large for one are refused."""
     candidates = [one.candidate(number) for number, one in enumerate(filed)]
-    fixed = fixed_part(wish.bytes_per_volume())
     while candidates:
-        too_large = {c.instance_id for c in packing.oversized(group(candidates), fixed)}
+        volumes, oversized = divide(group(candidates), wish.bytes_per_volume())
+        if volumes:
+            return volumes
+        too_large = {candidate.instance_id for candidate in oversized}
         for number in sorted(too_large):
             outcome.refused.append(Left(filed[number].source, "larger than one volume"))
         candidates = [c for c in candidates if c.instance_id not in too_large]
-        volumes = [lay_out(series) for series in packing.pack(group(candidates), fixed)]
-        if all(volume.largest_size() <= wish.bytes_per_volume() for volume in volumes):
-            return volumes
-        fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
     return []
 
 

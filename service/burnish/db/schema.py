@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DatabaseError
 
 from burnish.db.session import Database
-from burnish.errors import OperatorError, SchemaMismatch
+from burnish.errors import OperatorError, OutOfResources, SchemaMismatch
 
 
 def migrations() -> Path:
@@ -48,9 +48,9 @@ def upgrade(url: str) -> str:
             f"the database cannot be upgraded: {error}",
             hint="it was made by a newer Burnish; install that version, or restore a backup",
         ) from None
-    except DatabaseError as error:
+    except (DatabaseError, OutOfResources) as error:
         raise OperatorError(
-            f"the database cannot be opened: {error.orig}",
+            f"the database cannot be opened: {error}",
             hint="check database.url and the file's permissions, or restore a backup",
         ) from None
     return newest()
@@ -60,8 +60,11 @@ def check(database: Database) -> None:
     """Raises SchemaMismatch where the database is not at this program's revision."""
     try:
         found = revision(database)
-    except DatabaseError as error:
-        raise OperatorError(f"the database cannot be opened: {error.orig}") from None
+    except (DatabaseError, OutOfResources) as error:
+        raise OperatorError(
+            f"the database cannot be opened: {error}",
+            hint="check database.url, then run `burnish db upgrade`",
+        ) from None
     if found != newest():
         raise SchemaMismatch(
             f"the database is at revision {found}, this program works with {newest()}",

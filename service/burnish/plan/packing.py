@@ -75,7 +75,7 @@ def pack(series: Sequence[Series], fixed: Fixed) -> list[list[Series]]:
             if best is None or len(volumes) < len(best):
                 best = volumes
             if len(best) == 1:
-                break
+                return [list(_joined(best[0].series))]
     place = {id(candidate): n for n, candidate in enumerate(_candidates(series))}
 
     def first(one: Series) -> int:

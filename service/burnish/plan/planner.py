@@ -1,7 +1,7 @@
 """Stage: turns a PENDING request into File-sets that each fit one volume, and their pieces."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
 
@@ -14,12 +14,11 @@ from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
 from burnish.errors import BurnishError, Conflict, OutOfResources
-from burnish.media import SECTOR
-from burnish.plan import packing, profile_choice
+from burnish.plan import profile_choice
 from burnish.plan.conversion import Conversion, Conversions, record
 from burnish.plan.grouping import Series, group
 from burnish.plan.profile_choice import Choice
-from burnish.plan.volumes import Volume, fixed_part, lay_out
+from burnish.plan.volumes import Volume, divide
 from burnish.plan.wanted import Failures, Wanted, load
 from burnish.settings import Settings
 from burnish.spool import Spool
@@ -204,11 +203,9 @@ def _pack(
     *,
     split: bool,
 ) -> _Plan | _Refusal:
-    fixed = fixed_part(choice.capacity)
-    if packing.single(series, fixed) and (volumes := _fitting([list(series)], choice)):
-        return _Plan(choice, volumes)
+    volumes, oversized = divide(series, choice.capacity)
     by_id = {one.instance_id: one for one in wanted}
-    too_large = [by_id[c.instance_id] for c in packing.oversized(series, fixed)]
+    too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:
         return _Refusal(
             ExecutionStatusInfo.INST_OVERSIZED,
@@ -216,29 +213,14 @@ def _pack(
             Failures(dict.fromkeys(too_large, FailureReason.INSTANCE_SIZE_EXCEEDED)),
             "ask for a profile of a larger medium",
         )
-    if not split:
+    if len(volumes) > 1 and not split:
         return _Refusal(
             ExecutionStatusInfo.SET_OVERSIZED,
             f"one volume {choice.medium} cannot hold the set, and it may not be split",
             Failures({}),
             "allow splitting, or ask for a profile of a larger medium",
         )
-    while True:
-        volumes = _fitting(packing.pack(series, fixed), choice)
-        if volumes:
-            return _Plan(choice, volumes)
-        fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
-
-
-def _fitting(groups: Sequence[Sequence[Series]], choice: Choice) -> list[Volume]:
-    """The volumes laid out, or none where one is larger than its medium.
-
-    Packing adds up what each instance brings along; a patient's, study's or series' record can
-    come out a few bytes longer where its instances have different keys.
-    """
-    volumes = [lay_out(group_) for group_ in groups]
-    fit = all(volume.largest_size() <= choice.capacity for volume in volumes)
-    return volumes if fit else []
+    return _Plan(choice, volumes)
 
 
 def _refuse(session: Session, request: MediaCreationRequest, refusal: _Refusal) -> None:

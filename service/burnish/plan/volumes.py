@@ -1,11 +1,13 @@
 """Stage: lays one volume out: a File ID for each instance, and the volume's size to the byte."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from burnish.artifacts import DirectoryEntry
 from burnish.fileset import descriptor, dicomdir, file_ids
 from burnish.image import layout
+from burnish.media import SECTOR
+from burnish.plan import packing
 from burnish.plan.footprint import Fixed
 from burnish.plan.grouping import Candidate, Series
 from burnish.vocabulary import MAXIMUM_UID_LENGTH
@@ -75,3 +77,21 @@ def lay_out(series: Sequence[Series]) -> Volume:
             for (_, candidate), name in zip(ordered, names, strict=True)
         )
     )
+
+
+def divide(series: Sequence[Series], capacity: int) -> tuple[list[Volume], list[Candidate]]:
+    """The volumes that hold all of `series`, or none, and the instances too large for any.
+
+    Packing adds up what each instance brings along; a patient's, study's or series' record can
+    come out a few bytes longer where its instances have different keys. What then is larger
+    than its medium is packed again with a sector to spare.
+    """
+    fixed = fixed_part(capacity)
+    while True:
+        oversized = packing.oversized(series, fixed)
+        if oversized:
+            return [], oversized
+        volumes = [lay_out(packed) for packed in packing.pack(series, fixed)]
+        if all(volume.largest_size() <= capacity for volume in volumes):
+            return volumes, []
+        fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
