@@ -1,6 +1,6 @@
 """Receiving: instances per second of each server, workload and number of associations.
 
-    python benchmarks/receive.py burnish,storescp-b,orthanc W1:400,W2:4000 1,4 --rounds 3
+python benchmarks/receive.py burnish,storescp-b,orthanc W1:400,W2:4000 1,4 --rounds 3
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ def measure(
                 )
             peak = highest() - idle
         else:
-            sent = send(
-                server.port, workload, count, associations=associations, first=warm, **how
-            )
+            sent = send(server.port, workload, count, associations=associations, first=warm, **how)
             peak = 0
         if sent.error:
             print(f"  {kind.name}: {sent.failed} failed: {sent.error}", flush=True)

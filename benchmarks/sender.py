@@ -46,9 +46,7 @@ def associate_rq(
         identified = bytes((2 * number + 1, 0, 0, 0))
         items += _item(0x20, identified + _item(0x30, abstract.encode()) + offered)
     user = _item(0x51, struct.pack(">I", maximum)) + _item(0x52, b"2.25.1") + _item(0x55, b"BENCH")
-    body = struct.pack(
-        ">HH16s16s32x", 1, 0, CALLED.ljust(16).encode(), calling.ljust(16).encode()
-    )
+    body = struct.pack(">HH16s16s32x", 1, 0, CALLED.ljust(16).encode(), calling.ljust(16).encode())
     body += items + _item(0x50, user)
     return struct.pack(">BBI", 1, 0, len(body)) + body
 
@@ -198,9 +196,7 @@ class Message:
     def plain(cls, instance: Instance) -> Message:
         """For the receiver in C: eight bytes of length, then the bytes."""
         length = bytearray(struct.pack(">Q", instance.size))
-        return cls(
-            instance, [length, *_slices(instance, 0, instance.size)], bytearray(32), 0, 0
-        )
+        return cls(instance, [length, *_slices(instance, 0, instance.size)], bytearray(32), 0, 0)
 
     def become(self, run: int, number: int) -> None:
         own = self.instance.become(run, number).encode()

@@ -1,6 +1,6 @@
 """The servers that are compared, each started afresh on a free port with storage of its own.
 
-    python benchmarks/servers.py            # which there are, and which can run here
+python benchmarks/servers.py            # which there are, and which can run here
 """
 
 from __future__ import annotations
@@ -153,9 +153,7 @@ def c_receiver(durability: str) -> Callable[[int, Path], Start]:
         program = cache_directory() / "receiver"
         source = _HERE / "receiver.c"
         if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-            subprocess.run(
-                ["gcc", "-O2", "-pthread", "-o", str(program), str(source)], check=True
-            )
+            subprocess.run(["gcc", "-O2", "-pthread", "-o", str(program), str(source)], check=True)
         return Start([str(program), str(port), str(directory), durability])
 
     return start

@@ -128,9 +128,7 @@ def instances(workload: Workload, count: int, seed: int = 1) -> list[Instance]:
     if workload.pixel_bytes > 1 << 22:
         pixels = memoryview(bytes(pixels) * (workload.pixel_bytes // (1 << 22) + 1))
     return [
-        Instance(
-            workload, bytearray(header), pixels[4096 * n : 4096 * n + workload.pixel_bytes]
-        )
+        Instance(workload, bytearray(header), pixels[4096 * n : 4096 * n + workload.pixel_bytes])
         for n in range(count)
     ]
 

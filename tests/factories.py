@@ -105,7 +105,9 @@ def instance(
         for tag, vr, value in elements
         if value is not None and value != ""
     )
-    pixels = pixels or encode(0x7FE00010, b"OW", bytes(range(256)) * (size // 256) + bytes(size % 256))
+    pixels = pixels or encode(
+        0x7FE00010, b"OW", bytes(range(256)) * (size // 256) + bytes(size % 256)
+    )
     return Made(sop_class_uid, uid, transfer_syntax_uid, data + pixels)
 
 

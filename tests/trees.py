@@ -60,8 +60,12 @@ def instances(
             patient_id=patient,
             name="Doe^Jane" if agreeing else _NAMES[name],
             issuer="" if agreeing else _ISSUERS[issuer],
-            study=f"1.2.{study}" if not agreeing else f"1.2.{patient or 'P0'}{study}".replace("P", ""),
-            series=f"1.3.{series}" if not agreeing else f"1.3.{number % 5}{study}{patient[1:] or 9}",
+            study=f"1.2.{study}"
+            if not agreeing
+            else f"1.2.{patient or 'P0'}{study}".replace("P", ""),
+            series=f"1.3.{series}"
+            if not agreeing
+            else f"1.3.{number % 5}{study}{patient[1:] or 9}",
             uid=f"1.4.{number}",
             date=f"2024010{study + 1}",
             series_number=series if agreeing or numbered else None,

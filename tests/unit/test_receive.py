@@ -67,9 +67,7 @@ def files(ground: Ground) -> list[str]:
     return sorted([*ground.spool.published_keys(), *os.listdir(ground.spool.incoming)])
 
 
-def test_when_it_returns_the_file_and_the_row_are_there(
-    ground: Ground, receiver: Receiver
-) -> None:
+def test_when_it_returns_the_file_and_the_row_are_there(ground: Ground, receiver: Receiver) -> None:
     made = instance(size=200_000)
     send(receiver, made)
     (row,) = rows(ground)
@@ -92,9 +90,7 @@ def test_files_come_before_rows_and_rows_before_the_answer(
     monkeypatch.setattr(
         ground.spool, "publish", lambda keys: (publish(keys), order.append("files"))[0]
     )
-    monkeypatch.setattr(
-        receiver, "_insert", lambda *args: (order.append("rows"), insert(*args))[1]
-    )
+    monkeypatch.setattr(receiver, "_insert", lambda *args: (order.append("rows"), insert(*args))[1])
     send(receiver, instance())
     order.append("answer")
     assert order == ["files", "rows", "answer"]
@@ -127,9 +123,7 @@ def test_many_at_once_are_made_durable_in_groups(
     assert len(files(ground)) == 20
 
 
-def test_the_same_again_is_a_success_and_no_second_row(
-    ground: Ground, receiver: Receiver
-) -> None:
+def test_the_same_again_is_a_success_and_no_second_row(ground: Ground, receiver: Receiver) -> None:
     made = instance()
     for _ in range(3):
         send(receiver, made)
@@ -238,7 +232,9 @@ def test_what_belongs_to_no_patient_needs_no_study(ground: Ground, receiver: Rec
 
 def test_a_data_set_that_ends_before_its_end(ground: Ground, receiver: Receiver) -> None:
     made = instance(size=5000)
-    short = Made(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set[:-9])
+    short = Made(
+        made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set[:-9]
+    )
     with pytest.raises(Unreadable):
         send(receiver, short)
     assert files(ground) == rows(ground) == []

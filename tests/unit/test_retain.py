@@ -68,18 +68,14 @@ def ask(ground: Ground, made: Made, status: ExecutionStatus, age: timedelta, **m
 def live(ground: Ground) -> set[str]:
     with ground.database.reading() as session:
         return set(
-            session.scalars(
-                select(Instance.sop_instance_uid).where(Instance.released_at.is_(None))
-            )
+            session.scalars(select(Instance.sop_instance_uid).where(Instance.released_at.is_(None)))
         )
 
 
 def test_who_is_released(ground: Ground) -> None:
     """Every state × age of the request × preserve flag; the instances are a year old."""
     expected = {}
-    for status, age, preserve in product(
-        ExecutionStatus, (HOUR, 2 * DAY, 20 * DAY), ("NO", "YES")
-    ):
+    for status, age, preserve in product(ExecutionStatus, (HOUR, 2 * DAY, 20 * DAY), ("NO", "YES")):
         made = instance()
         ground.store(made, received_at=ago(365 * DAY))
         ask(
@@ -120,9 +116,7 @@ def test_one_open_request_is_enough_to_keep_it(ground: Ground, status: Execution
     assert live(ground) == {made.sop_instance_uid}
 
 
-def test_many_are_released_in_batches(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_are_released_in_batches(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retain, "_BATCH", 3)
     ground.store(*(instance(instance_number=n) for n in range(10)), received_at=ago(15 * DAY))
     release(ground)
@@ -143,9 +137,7 @@ def test_many_are_released_in_batches(
         (ExecutionStatus.DELETED, 31 * DAY, False),
     ],
 )
-def test_old_requests(
-    ground: Ground, status: ExecutionStatus, age: timedelta, stays: bool
-) -> None:
+def test_old_requests(ground: Ground, status: ExecutionStatus, age: timedelta, stays: bool) -> None:
     ask(ground, instance(), status, age)
     release(ground)
     assert ground.count(MediaCreationRequest) == stays

@@ -66,9 +66,7 @@ def test_each_cell_of_the_piece(ground: Ground) -> None:
                     history.move_piece(session, piece, event, request_id=request.id)
                 assert events(session, request.id) == []
                 continue
-            history.move_piece(
-                session, piece, event, request_id=request.id, attempts=7, device="d"
-            )
+            history.move_piece(session, piece, event, request_id=request.id, attempts=7, device="d")
             session.expire(piece)
             assert (piece.state, piece.attempts, piece.device) == (after, 7, "d")
             assert events(session, request.id) == [(event, state, after)]
@@ -149,9 +147,7 @@ def test_a_lease_that_is_not_the_latest_moves_nothing(ground: Ground) -> None:
     request = ground.request(uid)
     with pytest.raises(StaleLease), ground.database.writing() as session:
         piece = session.get_one(Piece, request.file_sets[0].pieces[0].id)
-        history.move_piece(
-            session, piece, PieceEvent.CLAIMED, request_id=request.id, held_epoch=5
-        )
+        history.move_piece(session, piece, PieceEvent.CLAIMED, request_id=request.id, held_epoch=5)
     assert ground.events(uid) == []
 
 

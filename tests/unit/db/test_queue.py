@@ -98,9 +98,7 @@ def test_priority_then_age_then_number(ground: Ground) -> None:
 
 def test_copies_are_collated(ground: Ground) -> None:
     request = added(ground, volumes=3, copies=2)
-    assert order(ground) == [
-        (request, volume, copy) for copy in (1, 2) for volume in (1, 2, 3)
-    ]
+    assert order(ground) == [(request, volume, copy) for copy in (1, 2) for volume in (1, 2, 3)]
 
 
 def test_what_was_asked_for_first_is_made_whole_first(ground: Ground) -> None:
@@ -222,9 +220,7 @@ def test_what_is_not_held_has_no_heartbeat(ground: Ground, state: PieceState) ->
 @pytest.mark.parametrize("state", list(PieceState))
 def test_reaping_gives_back_what_the_dead_held(ground: Ground, state: PieceState) -> None:
     request_id = added(ground)
-    set_piece(
-        ground, 1, state=state, lease_until=NOW, lease_owner="w", lease_epoch=4, attempts=2
-    )
+    set_piece(ground, 1, state=state, lease_until=NOW, lease_owner="w", lease_epoch=4, attempts=2)
     with ground.database.writing() as session:
         assert queue.reap(session) == (state in HELD)
     row = piece(ground, 1)

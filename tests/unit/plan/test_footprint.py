@@ -1,13 +1,13 @@
 """The size kept up to date while a volume is filled, against the size of the volume laid out."""
 
 from hypothesis import given
-from trees import few, instances
 
 from burnish.media import SECTOR
 from burnish.plan.footprint import Footprint
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
+from trees import few, instances
 
 FIXED = fixed_part(10**9)
 

@@ -5,10 +5,10 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import few, instances, shuffled
 
 from burnish.plan.grouping import Candidate, group
 from factories import candidate, header
+from trees import few, instances, shuffled
 
 
 def uids(found: list[Candidate]) -> list[str]:
@@ -101,9 +101,7 @@ def test_what_belongs_to_no_patient_comes_last() -> None:
         ({"patient_id": "", "study": "1.2"}, {"patient_id": "", "study": "1.3"}, False),
     ],
 )
-def test_who_is_one_patient(
-    one: dict[str, str], other: dict[str, str], together: bool
-) -> None:
+def test_who_is_one_patient(one: dict[str, str], other: dict[str, str], together: bool) -> None:
     made = [
         candidate(n, header(**{"series": f"1.5.{n}", "uid": f"1.6.{n}", **said}), 100)  # type: ignore[arg-type]
         for n, said in enumerate((one, other))
@@ -134,4 +132,7 @@ def test_patients_that_differ_in_their_issuer_alone_are_not_mixed_up() -> None:
         for n, (issuer, name, study, series) in enumerate(rows)
     ]
     patients = [series.patient for series in group(made)]
-    assert patients in ([*patients[:1], patients[1], patients[1]], [patients[0], patients[0], patients[2]])
+    assert patients in (
+        [*patients[:1], patients[1], patients[1]],
+        [patients[0], patients[0], patients[2]],
+    )

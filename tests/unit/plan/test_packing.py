@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import few, instances, shuffled
 
 from burnish.directory_records import group_patients
 from burnish.plan import packing
@@ -16,6 +15,7 @@ from burnish.plan.footprint import Fixed, Footprint
 from burnish.plan.grouping import Candidate, Series, group
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
+from trees import few, instances, shuffled
 
 Volumes = list[list[Series]]
 
@@ -176,9 +176,7 @@ def test_oversized_is_what_no_volume_of_its_own_holds(
     capacity = least(candidates) + 2048 * sectors
     found = packing.oversized(group(candidates), fixed_part(capacity))
     assert {one.instance_id for one in found} == {
-        one.instance_id
-        for one in candidates
-        if lay_out(group([one])).largest_size() > capacity
+        one.instance_id for one in candidates if lay_out(group([one])).largest_size() > capacity
     }
 
 
@@ -215,9 +213,7 @@ def test_a_study_is_torn_where_that_saves_a_volume() -> None:
 
 
 def test_parts_of_a_series_on_one_volume_are_one_series() -> None:
-    made = [
-        candidate(n, header(uid=f"1.4.{n}", instance_number=n), 10**6) for n in range(20)
-    ]
+    made = [candidate(n, header(uid=f"1.4.{n}", instance_number=n), 10**6) for n in range(20)]
     volumes = packing.pack(group(made), fixed_part(5_100_000))
     assert [len(volume) for volume in volumes] == [1] * len(volumes)
     assert [i for volume in volumes for i in ids(volume)] == list(range(20))

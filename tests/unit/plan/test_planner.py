@@ -8,21 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
-from trees import few
 
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
+from burnish.media import PROFILES, SECTOR
 from burnish.plan import planner as planning
+from burnish.plan import volumes
 from burnish.plan.grouping import group
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
-from burnish.media import PROFILES, SECTOR
 from burnish.plan.volumes import lay_out
 from burnish.plan.wanted import Wanted
 from burnish.request import operations
 from burnish.settings import Device
 from burnish.vocabulary import (
-    IMPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
     ExecutionStatus,
@@ -33,6 +33,7 @@ from burnish.vocabulary import (
 from burnish.write import pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 from factories import MPEG2, STANDALONE_CURVE, Ground, Made, encapsulated, header, instance
+from trees import few
 
 BROKEN = encapsulated(b"no image at all!")
 
@@ -69,7 +70,9 @@ def refused(
     assert request.execution_status is ExecutionStatus.FAILURE
     assert request.execution_status_info is info
     assert request.file_sets == []
-    return [(f.referenced_sop_instance_uid, FailureReason(f.failure_reason)) for f in request.failures]
+    return [
+        (f.referenced_sop_instance_uid, FailureReason(f.failure_reason)) for f in request.failures
+    ]
 
 
 def small(capacity: int) -> dict[str, Any]:
@@ -174,6 +177,7 @@ def test_what_the_profile_does_not_have_is_converted_once(ground: Ground) -> Non
     made = some(1)[0]
     # Implicit VR: one element after the other, tag and length alone
     from pydicom import dcmread  # noqa: F401  the wheel is here; the bytes are made by hand
+
     from burnish.elements import scan
 
     del Converter, layout
@@ -345,14 +349,14 @@ def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
     bad, good = instance(patient_id="BAD"), instance(patient_id="GOOD")
     ground.store(bad, good)
     first, second = ground.admit([bad]), ground.admit([good])
-    real = planning.lay_out
+    real = volumes.lay_out
 
     def trip(series: Any) -> Any:
         if series[0].candidates[0].header.patient_id == "BAD":
             raise Conflict("the DICOMDIR would be longer than its offsets reach")
         return real(series)
 
-    monkeypatch.setattr(planning, "lay_out", trip)
+    monkeypatch.setattr(volumes, "lay_out", trip)
     tick(ground)
     assert len(ground.request(second).file_sets) == 1
     assert ground.request(first).execution_status is ExecutionStatus.FAILURE
@@ -368,9 +372,7 @@ def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
 
 
 def wanted(number: int, said: Any, size: int) -> Wanted:
-    return Wanted(
-        number, said, "", EXPLICIT_VR_LITTLE_ENDIAN, size, "key", "AE", None, None
-    )
+    return Wanted(number, said, "", EXPLICIT_VR_LITTLE_ENDIAN, size, "key", "AE", None, None)
 
 
 @few
@@ -401,7 +403,9 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     plan = planning._pack(rows, group(candidates), choice, split=True)
     assert isinstance(plan, planning._Plan)
     assert all(volume.largest_size() <= choice.capacity for volume in plan.volumes)
-    assert sorted(f.candidate.instance_id for v in plan.volumes for f in v.files) == list(range(count))
+    assert sorted(f.candidate.instance_id for v in plan.volumes for f in v.files) == list(
+        range(count)
+    )
 
 
 @few

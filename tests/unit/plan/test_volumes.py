@@ -2,12 +2,12 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
-from trees import few, instances
 
 from burnish.plan import packing
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
+from trees import few, instances
 
 
 def test_file_ids_number_patients_studies_series_and_instances() -> None:

@@ -39,9 +39,7 @@ def waiting(ground: Ground) -> list[int]:
 
 
 def failures(ground: Ground, uid: str) -> list[tuple[str, int]]:
-    return [
-        (f.referenced_sop_instance_uid, f.failure_reason) for f in ground.request(uid).failures
-    ]
+    return [(f.referenced_sop_instance_uid, f.failure_reason) for f in ground.request(uid).failures]
 
 
 def test_all_is_here(ground: Ground) -> None:

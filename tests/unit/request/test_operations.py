@@ -104,9 +104,7 @@ def test_what_the_order_says_holds(ground: Ground) -> None:
         (Order([REFERENCE], {}, "1" * 65), InvalidUID),
     ],
 )
-def test_orders_that_are_refused(
-    ground: Ground, order: Order, error: type[BurnishError]
-) -> None:
+def test_orders_that_are_refused(ground: Ground, order: Order, error: type[BurnishError]) -> None:
     with pytest.raises(error):
         create(ground, order)
     assert ground.count(MediaCreationRequest) == 0

@@ -50,9 +50,7 @@ def asked_for(request: MediaCreationRequest) -> list[str]:
 
 def test_a_study_that_is_quiet(ground: Ground) -> None:
     uids = [put(ground, instance_number=n) for n in (1, 2)]
-    (request,) = issue(
-        ground, order(profile="STD-GEN-CD", copies=2, priority=RequestPriority.HIGH)
-    )
+    (request,) = issue(ground, order(profile="STD-GEN-CD", copies=2, priority=RequestPriority.HIGH))
     assert asked_for(request) == uids
     assert request.execution_status is ExecutionStatus.PENDING
     assert (request.number_of_copies, request.request_priority) == (2, RequestPriority.HIGH)

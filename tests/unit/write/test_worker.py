@@ -448,7 +448,9 @@ def test_two_requests_of_one_file_set_uid(ground: Ground, worker: Worker) -> Non
     with ground.database.writing() as session:
         operations.find(session, second).request_priority = "HIGH"  # type: ignore[assignment]
         session.execute(
-            update(Piece).where(Piece.file_set_id == 2).values(not_before=datetime.max.replace(tzinfo=UTC))
+            update(Piece)
+            .where(Piece.file_set_id == 2)
+            .values(not_before=datetime.max.replace(tzinfo=UTC))
         )
     worker.make_next()  # the first copy of the first; its image stays for the second copy
     wait_no_longer(ground)
