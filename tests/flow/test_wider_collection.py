@@ -224,7 +224,7 @@ def test_dcmsend_brings_everything_too(
     sent = [one for one in report.files if one.status is not None and agrees(one.path)]
     sent = [one for one in sent if material.read(one.path).get("StudyInstanceUID")]
     assert sent
-    assert {one.status for one in sent} <= {0, 0xC111}
+    assert {one.status for one in sent} <= {0, 0xC111}, [one for one in sent if one.status]
     stored = {row["sop_instance_uid"] for row in oracles.live_instances(service)}
     assert {one.sop_instance_uid for one in sent} <= stored
 

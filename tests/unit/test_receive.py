@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from burnish import spool as spooling
+from burnish import receive as receiving
 from burnish.db.tables import Instance
 from burnish.errors import (
     BurnishError,
@@ -23,6 +23,7 @@ from burnish.errors import (
     Unreadable,
 )
 from burnish.receive import Incoming, Receiver
+from waiting import wait_until
 from factories import CT, HANGING_PROTOCOL, Ground, Made, instance
 
 
@@ -33,10 +34,8 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 
 @pytest.fixture
-def receiver(ground: Ground) -> Iterator[Receiver]:
-    made = Receiver(ground.database, ground.spool)
-    yield made
-    made.close()
+def receiver(ground: Ground) -> Receiver:
+    return Receiver(ground.database, ground.spool)
 
 
 def begin(receiver: Receiver, made: Made, **identity: str) -> Incoming:
@@ -112,8 +111,7 @@ def test_many_at_once_are_made_durable_in_groups(
     threads = [threading.Thread(target=send, args=(receiver, one)) for one in made]
     for thread in threads:
         thread.start()
-    while receiver._waiting.qsize() + sum(groups) < 20:
-        gate.wait(0.01)
+    wait_until(lambda: len(receiver._waiting) + sum(groups) == 20)
     assert rows(ground) == []
     gate.set()
     for thread in threads:
@@ -265,7 +263,7 @@ def test_a_damaged_data_set_is_stored_or_refused(
         send(receiver, Made(CT, "1.2.3.4", syntax, bytes(data)))
     except BurnishError:
         assert len(files(ground)) == before
-    assert receiver._committer.is_alive()
+    assert not receiver._led
 
 
 # --- no room -------------------------------------------------------------------------------------
@@ -364,31 +362,60 @@ def test_rows_that_cannot_be_written_are_not_acknowledged(
 
 
 @pytest.mark.timeout(30)
-def test_a_defect_in_the_committer_answers_and_goes_on(
+def test_a_defect_takes_nobody_else_with_it(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error that nobody thought of may cost a group its answer, never the service its thread."""
+    """An error that nobody thought of may cost a group its answer, never the others theirs."""
 
     def fail(*_: object) -> list[str]:
-        raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        raise RuntimeError("a defect")
 
-    caught: list[BaseException] = []
-
-    def sending() -> None:
-        try:
-            send(receiver, instance())
-        except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
-            caught.append(error)
-
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
     with monkeypatch.context() as patch:
         patch.setattr(receiver, "_insert", fail)
-        thread = threading.Thread(target=sending, daemon=True)
-        thread.start()
-        thread.join(5)
-    assert not thread.is_alive(), "the peer waits for ever"
-    assert isinstance(caught[0], BurnishError)
-    assert receiver._committer.is_alive()
+        with pytest.raises(RuntimeError):
+            send(receiver, instance())
+    assert rows(ground) == []
+    send(receiver, instance())
+    assert len(rows(ground)) == 1
+
+
+def test_one_row_that_the_database_cannot_hold(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, bad = instance(), instance(patient_id="BAD")
+    real = receiver._insert
+
+    def insert(connection: object, group: list[object]) -> object:
+        if any(waiting.row["patient_id"] == "BAD" for waiting in group):  # type: ignore[attr-defined]
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return real(connection, group)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(receiver, "_insert", insert)
+    waiting = []
+    for made in (good, bad):
+        incoming = begin(receiver, made)
+        incoming.write(memoryview(made.data_set))
+        found, sha256 = incoming.finish()
+        waiting.append(receiving._Waiting(incoming.key, receiving._row(incoming, found, sha256)))
+    receiver._commit(waiting)
+    assert waiting[0].error is None
+    assert isinstance(waiting[1].error, Unreadable)
+    assert [row.patient_id for row in rows(ground)] == ["P1"]
+    assert len(files(ground)) == 1
+
+
+def test_a_damaged_database_is_not_the_fault_of_the_data_set(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C000 tells the peer never to send again what the database could not take today."""
+    from sqlalchemy.exc import DatabaseError
+
+    def fail(*_: object) -> list[str]:
+        raise DatabaseError("INSERT", {}, Exception("database disk image is malformed"))
+
+    monkeypatch.setattr(receiver, "_insert", fail)
+    with pytest.raises(OutOfResources):
+        send(receiver, instance())
 
 
 def test_above_high_water_nothing_begins(
@@ -398,7 +425,6 @@ def test_above_high_water_nothing_begins(
     with pytest.raises(OutOfResources):
         begin(receiver, instance())
     assert files(ground) == []
-    assert spooling.Spool.check_room is not None
 
 
 def test_abandoning_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
@@ -409,18 +435,3 @@ def test_abandoning_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
         incoming.abandon()
     assert files(ground) == []
     assert descriptors() == before
-
-
-def test_closing_finishes_what_waits(ground: Ground) -> None:
-    receiver = Receiver(ground.database, ground.spool)
-    threads = [
-        threading.Thread(target=send, args=(receiver, instance(instance_number=n)))
-        for n in range(5)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    receiver.close()
-    assert len(rows(ground)) == 5
-    assert not receiver._committer.is_alive()

@@ -6,6 +6,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from burnish.artifacts import Volume
@@ -222,12 +223,19 @@ class _Image:
 
 
 class _DigestedImage(_Image):
-    """An image that hashes what is read of it, and what lies between, up to the end."""
+    """An image that hashes what is read of it, and what lies between, up to the end.
+
+    It hashes in a thread of its own, beside whatever the reader does with the same bytes.
+    """
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor)
         self._digest = hashlib.sha256()
         self._digested = 0
+        self._gathered: list[bytes] = []
+        self._weight = 0
+        self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
+        self._before: Future[None] | None = None
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         for start, size in self._found(name):
@@ -235,20 +243,38 @@ class _DigestedImage(_Image):
             for chunk in _chunks(self._descriptor, start, size):
                 if at >= self._digested:
                     self._digest_up_to(at)
-                    self._digest.update(chunk)
-                    self._digested += len(chunk)
+                    self._hash(chunk)
                 at += len(chunk)
                 yield chunk
 
     def sha256(self) -> str:
         """The SHA-256 of the image in hexadecimal digits."""
         self._digest_up_to(self._end)
+        self._flush()
+        self._hashing.shutdown()
         return self._digest.hexdigest()
 
     def _digest_up_to(self, end: int) -> None:
         for chunk in _chunks(self._descriptor, self._digested, end - self._digested):
+            self._hash(chunk)
+
+    def _hash(self, chunk: bytes) -> None:
+        self._digested += len(chunk)
+        self._gathered.append(chunk)
+        self._weight += len(chunk)
+        if self._weight >= _CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Hands over what was gathered, when what was handed over before has been hashed."""
+        if self._before is not None:
+            self._before.result()
+        gathered, self._gathered, self._weight = self._gathered, [], 0
+        self._before = self._hashing.submit(self._update, gathered)
+
+    def _update(self, gathered: list[bytes]) -> None:
+        for chunk in gathered:
             self._digest.update(chunk)
-        self._digested = end
 
 
 def _name(identifier: bytes, flags: int) -> str:

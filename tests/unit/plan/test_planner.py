@@ -1,5 +1,6 @@
 """The planner against rows: what is planned, what is refused and why, and what it must survive."""
 
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from burnish.elements import scan
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.media import PROFILES, SECTOR
+from burnish.errors import Conflict
 from burnish.plan import planner as planning
 from burnish.plan import volumes
 from burnish.plan.grouping import group
@@ -30,7 +33,7 @@ from burnish.vocabulary import (
     FailureReason,
     PieceState,
 )
-from burnish.write import pipeline
+from burnish.write import order, pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 from factories import MPEG2, STANDALONE_CURVE, Ground, Made, encapsulated, header, instance
 from trees import few
@@ -172,15 +175,7 @@ def test_a_profile_that_is_wished_for_is_given(ground: Ground) -> None:
 
 
 def test_what_the_profile_does_not_have_is_converted_once(ground: Ground) -> None:
-    from burnish.fileset.convert import Converter, layout
-
     made = some(1)[0]
-    # Implicit VR: one element after the other, tag and length alone
-    from pydicom import dcmread  # noqa: F401  the wheel is here; the bytes are made by hand
-
-    from burnish.elements import scan
-
-    del Converter, layout
     implicit = b"".join(
         (e.tag >> 16).to_bytes(2, "little")
         + (e.tag & 0xFFFF).to_bytes(2, "little")
@@ -344,8 +339,6 @@ def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a plan trips over, the request fails by itself and the next one has its turn."""
-    from burnish.errors import Conflict
-
     bad, good = instance(patient_id="BAD"), instance(patient_id="GOOD")
     ground.store(bad, good)
     first, second = ground.admit([bad]), ground.admit([good])
@@ -379,8 +372,6 @@ def wanted(number: int, said: Any, size: int) -> Wanted:
 @given(st.integers(0, 1 << 32), st.integers(2, 8), st.integers(0, 5))
 def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) -> None:
     """Capacities that are exact to the sector, and records longer than was added up."""
-    import random
-
     chance = random.Random(seed)
     rows = [
         wanted(
@@ -413,8 +404,6 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
 def test_the_predicted_size_is_that_of_the_image(
     tmp_path_factory: pytest.TempPathFactory, seed: int, count: int
 ) -> None:
-    import random
-
     chance = random.Random(seed)
     root = tmp_path_factory.mktemp("ground")
     made = []
@@ -446,8 +435,6 @@ def test_the_predicted_size_is_that_of_the_image(
 
 
 def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
-    from burnish.write import order
-
     with ground.database.reading() as session:
         instances: tuple[VolumeInstance, ...] = order._instances(session, file_set.id, ground.spool)
     return VolumePlan(

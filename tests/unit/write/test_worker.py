@@ -19,6 +19,7 @@ from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import Device, Request
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
+from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
 
@@ -167,23 +168,17 @@ LOSSES = {
 }
 
 
-@pytest.mark.parametrize("at", ["state", "write"])
 @pytest.mark.parametrize(("outcome", "info"), HOLDS.items())
-def test_a_device_that_waits_for_somebody(
+def test_a_device_that_stops_in_the_middle(
     ground: Ground,
     worker: Worker,
     burner: ToldBurner,
     outcome: BurnOutcome,
     info: ExecutionStatusInfo,
-    at: str,
 ) -> None:
     uid = asked(ground)
-    result = BurnResult(outcome, "something is the matter", "do something")
     for _ in range(4):  # more often than there are attempts
-        if at == "state":
-            burner.ready = result
-        else:
-            burner.results = [result]
+        burner.results = [BurnResult(outcome, "something is the matter", "do something")]
         assert worker.make_next()
         request = ground.request(uid)
         assert stands(request) == (R.CREATING, info)
@@ -194,11 +189,43 @@ def test_a_device_that_waits_for_somebody(
         assert piece.not_before > datetime.now(UTC)
         assert not worker.make_next()
         wait_no_longer(ground)
-    burner.ready = BurnResult(BurnOutcome.READY)
     assert worker.make_next()
     request = ground.request(uid)
     assert stands(request) == (R.DONE, I.NORMAL)
     assert request.remedy == ""
+
+
+@pytest.mark.parametrize(("outcome", "info"), HOLDS.items())
+def test_a_device_that_does_not_take_a_job(
+    ground: Ground,
+    worker: Worker,
+    burner: ToldBurner,
+    monkeypatch: pytest.MonkeyPatch,
+    outcome: BurnOutcome,
+    info: ExecutionStatusInfo,
+) -> None:
+    monkeypatch.setattr(working, "_NOT_READY", 0)
+    uid, behind = asked(ground), asked(ground)
+    burner.ready = BurnResult(outcome, "something is the matter", "do something")
+    for _ in range(4):
+        assert not worker.make_next()
+        request = ground.request(uid)
+        assert stands(request) == (R.PENDING, info)
+        assert request.remedy == "do something"
+        assert states(request) == [P.QUEUED]
+    assert stands(ground.request(behind)) == (R.PENDING, I.QUEUED)
+    assert [event for event, _, _ in ground.events(uid)].count(info) == 1
+    burner.ready = BurnResult(BurnOutcome.READY)
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert ground.request(uid).remedy == ""
+
+
+def test_a_device_that_is_not_ready_is_nobodys_concern_without_work(
+    ground: Ground, worker: Worker, burner: ToldBurner
+) -> None:
+    burner.ready = BurnResult(BurnOutcome.HOLD_OPERATOR, "open", "close the tray")
+    assert not worker.make_next()
 
 
 def test_what_was_mended_is_no_longer_said(
@@ -308,15 +335,19 @@ def test_a_defect_is_set_aside_and_bounded(
     assert P.QUEUED not in states(ground.request(uid))
 
 
-def test_a_piece_that_kills_its_worker_each_time_is_set_aside(ground: Ground) -> None:
+def test_a_piece_that_kills_its_worker_each_time_is_set_aside(
+    ground: Ground, worker: Worker
+) -> None:
     """As after an out-of-memory kill: claimed, and taken over by the next worker."""
     uid = asked(ground)
     for n in range(10):
         with ground.database.writing() as session:
-            queue.reap(session, device="outbox", owner=f"w{n}")
-            queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner=f"w{n}")
-    attempts = max(p.attempts for p in ground.request(uid).file_sets[0].pieces)
-    assert attempts <= ground.settings.request.attempts
+            assert queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner=f"w{n}")
+        with ground.database.writing() as session:
+            queue.reap(session, device="outbox", owner="another")
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
+    assert states(ground.request(uid)) == [P.SPOILED]
 
 
 # --- cancelled, and retried ----------------------------------------------------------------------

@@ -1,0 +1,292 @@
+"""The module between data sets and requests: every attribute, every character set, any bytes."""
+
+import random
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataset import Dataset
+from sqlalchemy import update
+
+from burnish.db.tables import FailedInstance, MediaCreationRequest, Piece
+from burnish.errors import BurnishError, InvalidValue, MissingAttribute, MissingValue
+from burnish.request import operations
+from burnish.scp import attributes
+from burnish.scp.attributes import ATTRIBUTES, SUPPORTED_TAGS, decode, encode, order, present, select
+from burnish.vocabulary import PieceState
+from factories import CT, Ground, add_request
+
+IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+SYNTAXES = (IMPLICIT, EXPLICIT, BIG)
+each_attribute = pytest.mark.parametrize("attribute", ATTRIBUTES, ids=lambda a: a.keyword)
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def wish(**values: Any) -> Dataset:
+    data_set = Dataset()
+    item = Dataset()
+    item.ReferencedSOPClassUID = CT
+    item.ReferencedSOPInstanceUID = "1.2.3"
+    data_set.ReferencedSOPSequence = [item]
+    for keyword, value in values.items():
+        setattr(data_set, keyword, value)
+    return data_set
+
+
+def sent(data_set: Dataset, syntax: str = EXPLICIT) -> Dataset:
+    """A data set as it comes over the network."""
+    return decode(encode(data_set, syntax), syntax)
+
+
+def value_of(attribute: attributes.Attribute) -> str:
+    if attribute.enumerated:
+        return "NO"
+    return "1.2.3.4" if dictionary_VR(attribute.keyword) == "UI" else "VALUE_1"
+
+
+@each_attribute
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_each_attribute_comes_and_goes(attribute: attributes.Attribute, syntax: str) -> None:
+    value = value_of(attribute)
+    asked = order(sent(wish(**{attribute.keyword: value}), syntax), "1.2.9")
+    assert asked.attributes == {attribute.column: value}
+    assert asked.sop_instance_uid == "1.2.9"
+    assert tag_for_keyword(attribute.keyword) in SUPPORTED_TAGS
+    assert hasattr(MediaCreationRequest, attribute.column)
+
+
+@each_attribute
+def test_an_empty_attribute_is_as_if_it_were_not_there(attribute: attributes.Attribute) -> None:
+    for empty in ("", None):
+        assert order(sent(wish(**{attribute.keyword: empty})), "").attributes == {}
+
+
+@each_attribute
+def test_values_that_may_not_be(attribute: attributes.Attribute) -> None:
+    limit = attributes._LENGTHS.get(dictionary_VR(attribute.keyword))
+    bad: list[Any] = [[value_of(attribute)] * 2] if dictionary_VR(attribute.keyword) != "LT" else []
+    if attribute.enumerated:
+        bad += ["MAYBE", "yes"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if limit is not None and limit < 10_000:
+            bad.append("1" * (limit + 2))
+        for value in bad:
+            data_set = wish()
+            data_set.add_new(tag_for_keyword(attribute.keyword), dictionary_VR(attribute.keyword), value)
+            with pytest.raises(InvalidValue):
+                order(sent(data_set), "")
+
+
+def test_the_references() -> None:
+    data_set = wish()
+    icon = Dataset()
+    icon.Rows = 64
+    item = Dataset()
+    item.ReferencedSOPClassUID = CT
+    item.ReferencedSOPInstanceUID = "1.2.4"
+    item.RequestedMediaApplicationProfile = "STD-GEN-CD"
+    item.IconImageSequence = [icon]
+    data_set.ReferencedSOPSequence.append(item)
+    first, second = order(sent(data_set), "").references
+    assert (first.sop_class_uid, first.sop_instance_uid, first.profile) == (CT, "1.2.3", "")
+    assert first.icon_image_sequence is None
+    assert second.profile == "STD-GEN-CD"
+    assert second.icon_image_sequence is not None
+    assert decode(second.icon_image_sequence, "").Rows == 64
+
+
+@pytest.mark.parametrize("keyword", ["ReferencedSOPClassUID", "ReferencedSOPInstanceUID"])
+def test_an_item_that_lacks_something(keyword: str) -> None:
+    data_set = wish()
+    setattr(data_set.ReferencedSOPSequence[0], keyword, "")
+    with pytest.raises(MissingValue):
+        order(sent(data_set), "")
+    delattr(data_set.ReferencedSOPSequence[0], keyword)
+    with pytest.raises(MissingAttribute):
+        order(sent(data_set), "")
+
+
+def test_no_references() -> None:
+    data_set = wish()
+    data_set.ReferencedSOPSequence = []
+    with pytest.raises(MissingValue):
+        order(sent(data_set), "")
+    del data_set.ReferencedSOPSequence
+    with pytest.raises(MissingAttribute):
+        order(sent(data_set), "")
+
+
+TEXTS = {
+    "ISO_IR 100": "Äußerst früh",
+    "ISO_IR 144": "Люкceмбypг",
+    "ISO_IR 126": "Διονυσιος",
+    "ISO_IR 192": "王^小东 Äé",
+    "GB18030": "王小东",
+    "\\ISO 2022 IR 87": "山田太郎",
+    "\\ISO 2022 IR 149": "김희중",
+}
+
+
+def created(ground: Ground, data_set: Dataset) -> MediaCreationRequest:
+    with ground.database.writing() as session:
+        uid = operations.create(
+            session, ground.settings.request, order(data_set, ""), origin="peer"
+        ).sop_instance_uid
+    return ground.request(uid)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+@pytest.mark.parametrize("character_set", TEXTS)
+def test_text_goes_out_as_it_came_in(ground: Ground, character_set: str, syntax: str) -> None:
+    text = TEXTS[character_set]
+    data_set = wish(LabelText=text, MediaDisposition=text)
+    data_set.SpecificCharacterSet = character_set.split("\\")
+    request = created(ground, sent(data_set, syntax))
+    assert request.label_text == text
+    out = sent(present(request), syntax)
+    assert (out.LabelText, out.MediaDisposition) == (text, text)
+
+
+def test_text_without_a_character_set_goes_out_readable(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        uid = add_request(session, label_text="Müller").sop_instance_uid
+    out = sent(present(ground.request(uid)))
+    assert out.SpecificCharacterSet == "ISO_IR 192"
+    assert out.LabelText == "Müller"
+
+
+def test_a_character_set_that_there_is_not(ground: Ground) -> None:
+    data_set = wish(LabelText="text")
+    data_set.SpecificCharacterSet = "ISO_IR 999"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            request = created(ground, decode(encode(wish(LabelText="text"), EXPLICIT), EXPLICIT))
+            request.specific_character_set = "ISO_IR 999"
+            assert encode(present(request), EXPLICIT)
+            order(data_set, "")
+        except BurnishError:
+            return
+
+
+def test_what_has_outgrown_its_character_set(ground: Ground) -> None:
+    """A barcode or a disposition from elsewhere than the SCU, in a set that lacks its letters."""
+    with ground.database.writing() as session:
+        uid = add_request(
+            session, specific_character_set="ISO_IR 100", label_text="王小东"
+        ).sop_instance_uid
+    assert sent(present(ground.request(uid))).LabelText == "王小东"
+
+
+def test_an_answer_has_everything(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        request = add_request(
+            session,
+            volumes=2,
+            copies=2,
+            storage_media_file_set_id="MINE",
+            storage_media_file_set_uid="1.2.3.4",
+            label_text="a label",
+            label_style_selection="S",
+            barcode_value="123",
+            barcode_symbology="CODE128",
+            media_disposition="to the ward",
+        )
+        request.failures = [
+            FailedInstance(
+                ordinal=0,
+                referenced_sop_class_uid=CT,
+                referenced_sop_instance_uid="1.2.3",
+                requested_media_application_profile="STD-GEN-CD",
+                failure_reason=0x0120,
+                failure_attributes="00100010 00100020",
+            )
+        ]
+        session.execute(
+            update(Piece).where(Piece.file_set_id == 1).values(state=PieceState.CREATED)
+        )
+        uid = request.sop_instance_uid
+    for syntax in SYNTAXES:
+        out = sent(present(ground.request(uid)), syntax)
+        assert {e.tag for e in out} <= SUPPORTED_TAGS
+        assert SUPPORTED_TAGS - {e.tag for e in out} == {tag_for_keyword("SpecificCharacterSet")}
+        assert (out.ExecutionStatus, out.ExecutionStatusInfo) == ("PENDING", "NORMAL")
+        assert out.TotalNumberOfPiecesOfMediaCreated == 2
+        assert [i.StorageMediaFileSetID for i in out.ReferencedStorageMediaSequence] == ["SET1"]
+        (failed,) = out.FailedSOPSequence
+        assert failed.FailureReason == 0x0120
+        assert [int(tag) for tag in failed.FailureAttributes] == [0x00100010, 0x00100020]
+        assert (out.NumberOfCopies, out.RequestPriority) == (2, "MED")
+
+
+@pytest.mark.parametrize("tag", sorted(SUPPORTED_TAGS))
+def test_each_attribute_can_be_selected(ground: Ground, tag: int) -> None:
+    with ground.database.writing() as session:
+        request = add_request(session, label_text="Ä", volumes=0)
+        uid = request.sop_instance_uid
+    chosen, supported = select(present(ground.request(uid)), [tag])
+    assert supported
+    assert {int(e.tag) for e in chosen} <= {tag, 0x00080005}
+
+
+def test_selecting_what_there_is_not() -> None:
+    data_set = wish()
+    chosen, supported = select(data_set, [0x00100010, 0x00081199])
+    assert not supported
+    assert "ReferencedSOPSequence" in chosen
+    assert select(data_set, []) == (data_set, True)
+
+
+BASE = wish(
+    LabelText="text",
+    AllowMediaSplitting="YES",
+    StorageMediaFileSetUID="1.2.3",
+    NumberOfCopies=2,
+    RequestPriority="HIGH",
+    SpecificCharacterSet=["", "ISO 2022 IR 87"],
+    BarcodeValue="1",
+)
+fuzz = settings(
+    max_examples=400,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[Phase.explicit, Phase.generate],
+)
+
+
+def tried(data: bytes, syntax: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            order(decode(data, syntax), "")
+        except BurnishError:
+            return
+
+
+@fuzz
+@given(st.binary(max_size=200), st.sampled_from(SYNTAXES))
+def test_any_bytes(data: bytes, syntax: str) -> None:
+    tried(data, syntax)
+
+
+@fuzz
+@given(st.integers(0, 1 << 32), st.sampled_from(SYNTAXES))
+def test_damaged_data_sets(seed: int, syntax: str) -> None:
+    chance = random.Random(seed)
+    data = bytearray(encode(BASE, syntax))
+    for _ in range(chance.randint(1, 6)):
+        data[chance.randrange(len(data))] = chance.choice((0, 0xFF, 0x5C, 0x1B, chance.randrange(256)))
+    if chance.random() < 0.3:
+        del data[chance.randrange(len(data)) :]
+    tried(bytes(data), syntax)

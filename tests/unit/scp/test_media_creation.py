@@ -1,0 +1,281 @@
+"""N-CREATE, N-ACTION and N-GET as messages: every status there is."""
+
+import random
+import struct
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from peer import command
+from pydicom.dataset import Dataset
+
+from burnish.scp import attributes, messages
+from burnish.scp.media_creation import MediaCreation
+from burnish.scp.messages import Command
+from burnish.scp.negotiation import Acceptance, Context
+from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT as MCM
+from burnish.vocabulary import ExecutionStatus
+from factories import CT, Ground, add_request
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+CREATE, ACTION, GET = messages.N_CREATE_RQ, messages.N_ACTION_RQ, messages.N_GET_RQ
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def wish(**values: Any) -> Dataset:
+    data_set = Dataset()
+    item = Dataset()
+    item.ReferencedSOPClassUID = CT
+    item.ReferencedSOPInstanceUID = "1.2.3"
+    data_set.ReferencedSOPSequence = [item]
+    for keyword, value in values.items():
+        setattr(data_set, keyword, value)
+    return data_set
+
+
+def ask(
+    ground: Ground,
+    field: int,
+    data: Dataset | bytes = b"",
+    *,
+    sop_class: str = MCM,
+    affected: str = "",
+    requested: str = "",
+    action: int | None = None,
+    tags: list[int] | bytes = b"",
+    may: frozenset[str] = frozenset({"echo", "store", "request"}),
+    maximum_length: int = 16384,
+) -> tuple[int, Command, Dataset]:
+    """Status, command and data set of the answer."""
+    more: dict[int, bytes] = {}
+    without = []
+    if field != CREATE:
+        without.append(messages.AFFECTED_SOP_CLASS_UID)
+        more[messages.REQUESTED_SOP_CLASS_UID] = sop_class.encode()
+    if affected:
+        more[messages.AFFECTED_SOP_INSTANCE_UID] = affected.encode()
+    if requested:
+        more[messages.REQUESTED_SOP_INSTANCE_UID] = requested.encode()
+    if action is not None:
+        more[messages.ACTION_TYPE_ID] = struct.pack("<H", action)
+    if tags:
+        more[messages.ATTRIBUTE_IDENTIFIER_LIST] = (
+            tags
+            if isinstance(tags, bytes)
+            else b"".join(struct.pack("<HH", tag >> 16, tag & 0xFFFF) for tag in tags)
+        )
+    body = data if isinstance(data, bytes) else attributes.encode(data, EXPLICIT)
+    request = Command.decode(
+        command(field, sop_class, data_set=bool(body), more=more, without=without)
+    )
+    answer = MediaCreation(ground.settings, ground.database).answer(
+        Acceptance("PACS", "BURNISH", maximum_length, {}, may, b""),
+        1,
+        Context(MCM, EXPLICIT, storage=False),
+        request,
+        body,
+    )
+    parts = {0: b"", 1: b""}
+    while answer:
+        length = struct.unpack_from(">I", answer, 2)[0]
+        parts[answer[11] & 1] += answer[12 : 6 + length]
+        answer = answer[6 + length :]
+    response = Command.decode(parts[1])
+    assert response.has_data_set == bool(parts[0])
+    assert response.number(messages.COMMAND_FIELD) == field | messages.RESPONSE
+    return (
+        response.number(messages.STATUS),
+        response,
+        attributes.decode(parts[0], EXPLICIT) if parts[0] else Dataset(),
+    )
+
+
+def new(ground: Ground, **values: Any) -> str:
+    status, response, _ = ask(ground, CREATE, wish(**values))
+    assert status == 0
+    return response.text(messages.AFFECTED_SOP_INSTANCE_UID)
+
+
+def get(ground: Ground, uid: str, *tags: int) -> Dataset:
+    status, _, data_set = ask(ground, GET, requested=uid, tags=list(tags))
+    assert status == 0
+    return data_set
+
+
+def arguments(**values: Any) -> Dataset:
+    data_set = Dataset()
+    for keyword, value in values.items():
+        setattr(data_set, keyword, value)
+    return data_set
+
+
+def test_create_initiate_get_cancel(ground: Ground) -> None:
+    uid = new(ground, LabelText="a label", AllowMediaSplitting="NO")
+    idle = get(ground, uid)
+    assert (idle.ExecutionStatus, idle.LabelText, idle.AllowMediaSplitting) == (
+        "IDLE", "a label", "NO",
+    )  # fmt: skip
+    assert "NumberOfCopies" not in idle
+    status, response, _ = ask(
+        ground, ACTION, arguments(NumberOfCopies=3, RequestPriority="LOW"), requested=uid, action=1
+    )
+    assert status == 0
+    assert response.number(messages.ACTION_TYPE_ID) == 1
+    pending = get(ground, uid)
+    assert (pending.ExecutionStatus, pending.ExecutionStatusInfo) == ("PENDING", "QUEUED")
+    assert (pending.NumberOfCopies, pending.RequestPriority) == (3, "LOW")
+    assert ask(ground, ACTION, requested=uid, action=2)[0] == 0
+    assert ask(ground, GET, requested=uid)[0] == 0x0112
+
+
+def test_the_scu_may_name_it(ground: Ground) -> None:
+    status, response, _ = ask(ground, CREATE, wish(), affected="1.2.77")
+    assert (status, response.text(messages.AFFECTED_SOP_INSTANCE_UID)) == (0, "1.2.77")
+    assert ask(ground, CREATE, wish(), affected="1.2.77")[0] == 0x0111
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (Dataset(), 0x0120),
+        (arguments(ReferencedSOPSequence=[]), 0x0121),
+        (wish(StorageMediaFileSetID="lower case"), 0x0106),
+        (wish(AllowMediaSplitting="MAYBE"), 0x0106),
+        (b"\x08\0\x99\x11SQ\0\0\x20\0\0\0", 0x0212),
+        (b"not a data set at all", 0x0212),
+    ],
+)
+def test_a_create_that_is_refused(ground: Ground, data: Dataset | bytes, status: int) -> None:
+    found = ask(ground, CREATE, data)[0]
+    if isinstance(data, bytes):
+        assert found in (status, 0x0120, 0x0106)
+    else:
+        assert found == status
+
+
+def test_a_uid_that_is_none(ground: Ground) -> None:
+    assert ask(ground, CREATE, wish(), affected="1.2.x")[0] == 0x0117
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"NumberOfCopies": 0},
+        {"NumberOfCopies": 100},
+        {"NumberOfCopies": [1, 2]},
+        {"RequestPriority": "URGENT"},
+        {"RequestPriority": ["HIGH", "LOW"]},
+    ],
+)
+def test_arguments_that_may_not_be(ground: Ground, said: dict[str, Any]) -> None:
+    uid = new(ground)
+    assert ask(ground, ACTION, arguments(**said), requested=uid, action=1)[0] == 0x0115
+    assert get(ground, uid).ExecutionStatus == "IDLE"
+
+
+def test_arguments_that_are_empty_are_as_if_they_were_not_there(ground: Ground) -> None:
+    uid = new(ground)
+    said = arguments(NumberOfCopies=None, RequestPriority="")
+    assert ask(ground, ACTION, said, requested=uid, action=1)[0] == 0
+    assert get(ground, uid).NumberOfCopies == 1
+
+
+@pytest.mark.parametrize("status", list(ExecutionStatus))
+def test_actions_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
+    with ground.database.writing() as session:
+        uid = add_request(session, status=status).sop_instance_uid
+        other = add_request(session, status=status).sop_instance_uid
+    initiated = {ExecutionStatus.IDLE: 0, ExecutionStatus.DELETED: 0x0112}.get(status, 0xA510)
+    assert ask(ground, ACTION, requested=uid, action=1)[0] == initiated
+    cancelled = {
+        ExecutionStatus.DONE: 0xC201,
+        ExecutionStatus.FAILURE: 0xC201,
+        ExecutionStatus.DELETED: 0x0112,
+    }.get(status, 0)
+    assert ask(ground, ACTION, requested=other, action=2)[0] == cancelled
+
+
+@pytest.mark.parametrize(
+    ("question", "status"),
+    [
+        ({"field": ACTION, "requested": "1.2.99", "action": 1}, 0x0112),
+        ({"field": ACTION, "requested": "1.2.99", "action": 2}, 0x0112),
+        ({"field": ACTION, "action": 2}, 0x0112),
+        ({"field": GET, "requested": "1.2.99"}, 0x0112),
+        ({"field": GET}, 0x0112),
+        ({"field": 0x0120, "requested": "1.2.99"}, 0x0211),
+        ({"field": 0x0150, "requested": "1.2.99"}, 0x0211),
+        ({"field": GET, "requested": "1.2.99", "sop_class": CT}, 0x0118),
+        ({"field": GET, "requested": "1.2.99", "may": frozenset({"store"})}, 0x0124),
+        ({"field": CREATE, "data": b"", "may": frozenset()}, 0x0124),
+    ],
+)
+def test_what_is_refused(ground: Ground, question: dict[str, Any], status: int) -> None:
+    found, response, _ = ask(ground, **question)
+    assert found == status
+    assert response.text(messages.ERROR_COMMENT)
+
+
+def test_an_action_that_there_is_not(ground: Ground) -> None:
+    uid = new(ground)
+    assert ask(ground, ACTION, requested=uid, action=3)[0] == 0x0123
+    assert ask(ground, ACTION, requested=uid)[0] == 0x0212
+
+
+def test_getting_some_attributes(ground: Ground) -> None:
+    uid = new(ground)
+    some = get(ground, uid, 0x21000020, 0x00081199)
+    assert [e.keyword for e in some] == ["ReferencedSOPSequence", "ExecutionStatus"]
+    status, _, data_set = ask(ground, GET, requested=uid, tags=[0x21000020, 0x00100010])
+    assert status == 0x0001
+    assert [e.keyword for e in data_set] == ["ExecutionStatus"]
+    assert ask(ground, GET, requested=uid, tags=b"\0\x21\x20")[0] >= 0x0100
+
+
+def test_a_long_answer_comes_in_fragments(ground: Ground) -> None:
+    data_set = wish()
+    for n in range(500):
+        item = Dataset()
+        item.ReferencedSOPClassUID = CT
+        item.ReferencedSOPInstanceUID = f"1.2.3.{n}"
+        data_set.ReferencedSOPSequence.append(item)
+    status, response, _ = ask(ground, CREATE, data_set)
+    assert status == 0
+    uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
+    status, _, found = ask(ground, GET, requested=uid, maximum_length=64)
+    assert len(found.ReferencedSOPSequence) == 501
+
+
+@settings(
+    max_examples=120,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(seed=st.integers(0, 1 << 32))
+def test_damaged_data_sets_are_answered(ground: Ground, seed: int) -> None:
+    """Whatever a peer sends, and whatever is kept of it, there is an answer, then and later."""
+    chance = random.Random(seed)
+    base = wish(
+        LabelText="text", SpecificCharacterSet="ISO_IR 192", MediaDisposition="Ä", NumberOfCopies=1,
+        RequestPriority="LOW", StorageMediaFileSetID="A", BarcodeSymbology="X",
+    )  # fmt: skip
+    data = bytearray(attributes.encode(base, EXPLICIT))
+    for _ in range(chance.randint(1, 4)):
+        data[chance.randrange(len(data))] = chance.choice((0, 0xFF, 0x5C, 0x1B, chance.randrange(256)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        status, response, _ = ask(ground, CREATE, bytes(data))
+        if status == 0:
+            uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
+            assert ask(ground, GET, requested=uid)[0] == 0
+            ask(ground, ACTION, bytes(data), requested=uid, action=1)

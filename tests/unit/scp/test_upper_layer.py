@@ -1,0 +1,354 @@
+"""One association over a socket: fragments, violations, release, time-outs."""
+
+import random
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from peer import ABORT, EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
+
+from burnish.scp import messages, upper_layer
+from burnish.scp.messages import Command
+from burnish.scp.negotiation import Negotiator
+from burnish.scp.upper_layer import Association
+from burnish.settings import Dicom, Settings
+from burnish.vocabulary import VERIFICATION
+from factories import CT
+
+OPEN = Settings(dicom=Dicom(accept_unknown_peers=True))
+TWO = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
+UNRECOGNIZED, UNEXPECTED, INVALID = 1, 2, 6
+
+
+class Sink:
+    """Keeps what it is given."""
+
+    def __init__(self, request: Command) -> None:
+        self.request = request
+        self.data = bytearray()
+        self.abandoned = False
+
+    def write(self, fragment: memoryview) -> None:
+        self.data += fragment
+
+    def finish(self) -> bytes:
+        return messages.p_data(1, messages.response(self.request, 0), b"", 0)
+
+    def abandon(self) -> None:
+        self.abandoned = True
+
+
+class Line:
+    """Both ends of an association: ours in a thread, the peer's in the hands of the test."""
+
+    def __init__(self, *, acse: float = 20, idle: float = 20) -> None:
+        ours, self.socket = socket.socketpair()
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.socket.close()
+        ours.close()
+        self.socket = socket.create_connection(listening.getsockname())
+        ours, _ = listening.accept()
+        listening.close()
+        self.socket.settimeout(30)
+        self.sinks: list[Sink] = []
+        self.outcome = ""
+        self.error: BaseException | None = None
+        self.association = Association(
+            ours, Negotiator(OPEN), self._dispatch, acse_timeout=acse, idle_timeout=idle
+        )
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _dispatch(self, _association: Any, _id: int, _context: Any, request: Command) -> Sink:
+        self.sinks.append(Sink(request))
+        return self.sinks[-1]
+
+    def _serve(self) -> None:
+        try:
+            self.outcome = self.association.serve()
+        except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
+            self.error = error
+
+    def send(self, *data: bytes) -> None:
+        for each in data:
+            self.socket.sendall(each)
+
+    def receive(self) -> tuple[int, bytes]:
+        """The next PDU's type and body; (0, b"") where the connection is closed."""
+        head = self._exactly(6)
+        if not head:
+            return 0, b""
+        kind, _, length = struct.unpack(">BBI", head)
+        return kind, self._exactly(length)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            part = self.socket.recv(count - len(data))
+            if not part:
+                return b""
+            data += part
+        return data
+
+    def establish(self, pdu: bytes = TWO) -> None:
+        self.send(pdu)
+        assert self.receive()[0] == 2
+
+    def status(self) -> int:
+        kind, body = self.receive()
+        assert kind == 4
+        return Command.decode(body[6:]).number(messages.STATUS)
+
+    def aborted(self) -> int:
+        """The reason of the A-ABORT that must come next, and last."""
+        kind, body = self.receive()
+        assert kind == 7
+        assert body[2] == 2
+        return body[3]
+
+    def end(self) -> str:
+        self.socket.close()
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        if self.error is not None:
+            raise self.error
+        return self.outcome
+
+
+@pytest.fixture
+def open_line() -> Iterator[Callable[..., Line]]:
+    lines: list[Line] = []
+
+    def make(**options: float) -> Line:
+        lines.append(Line(**options))
+        return lines[-1]
+
+    yield make
+    for line in lines:
+        line.end()
+
+
+@pytest.fixture
+def line(open_line: Callable[..., Line]) -> Line:
+    return open_line()
+
+
+def test_echo_and_release(line: Line) -> None:
+    line.establish()
+    for number in range(1, 4):
+        line.send(p_data(pdv(1, 3, command(message_id=number))))
+        assert line.status() == 0
+    line.send(RELEASE)
+    assert line.receive() == (6, bytes(4))
+    assert line.end() == "released"
+    assert line.association.messages == 3
+    assert line.association.calling_ae_title == "PEER"
+
+
+def test_everything_in_one_segment(line: Line) -> None:
+    line.send(TWO + p_data(pdv(1, 3, command())) * 3 + RELEASE)
+    assert line.receive()[0] == 2
+    assert [line.status() for _ in range(3)] == [0, 0, 0]
+    assert line.receive()[0] == 6
+
+
+def test_byte_by_byte(line: Line) -> None:
+    whole = TWO + p_data(pdv(1, 3, command())) + RELEASE
+    line.send(*(whole[n : n + 1] for n in range(len(whole))))
+    assert line.receive()[0] == 2
+    assert line.status() == 0
+    assert line.receive()[0] == 6
+
+
+STORE = command(messages.C_STORE_RQ, CT, data_set=True)
+
+
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(seed=st.integers(0, 1 << 32))
+def test_messages_in_any_fragments(open_line: Callable[..., Line], seed: int) -> None:
+    """PDVs are cut anywhere, share PDUs or do not, and segments end anywhere."""
+    chance = random.Random(seed)
+    data = random.Random(seed).randbytes(chance.choice((0, 1, 500, 300_000)))
+
+    def cut(kind: int, content: bytes) -> list[bytes]:
+        ends = sorted({0, len(content), *(chance.randint(0, len(content)) for _ in range(5))})
+        parts = [content[a:b] for a, b in zip(ends, ends[1:], strict=False)] or [b""]
+        return [
+            pdv(3, kind | (2 if n == len(parts) - 1 else 0), part) for n, part in enumerate(parts)
+        ]
+
+    pdvs = cut(1, STORE) + cut(0, data)
+    pdus = []
+    while pdvs:
+        count = chance.randint(1, len(pdvs))
+        pdus.append(p_data(*pdvs[:count]))
+        pdvs = pdvs[count:]
+    stream = b"".join(pdus)
+    line = open_line()
+    line.establish()
+    while stream:
+        count = chance.randint(1, max(1, len(stream)))
+        line.send(stream[:count])
+        stream = stream[count:]
+    assert line.status() == 0
+    assert line.sinks[0].data == data
+    line.send(RELEASE)
+    assert line.receive()[0] == 6
+    assert line.end() == "released"
+
+
+def p_data_of_length(length: int, body: bytes) -> bytes:
+    return struct.pack(">BBI", 4, 0, length) + body
+
+
+@pytest.mark.parametrize(
+    ("pdu", "reason"),
+    [
+        (p_data(pdv(1, 1, command()[:20]), pdv(3, 3, command()[20:])), INVALID),
+        (p_data(pdv(5, 3, command())), INVALID),
+        (p_data(pdv(2, 3, command())), INVALID),
+        (p_data(pdv(1, 0, b"data")), UNEXPECTED),
+        (p_data(pdv(3, 3, STORE), pdv(1, 2, b"data")), UNEXPECTED),
+        (p_data(pdv(3, 3, STORE), pdv(3, 3, STORE)), UNEXPECTED),
+        (p_data(pdv(3, 3, STORE), pdv(1, 3, command())), UNEXPECTED),
+        (p_data(pdv(1, 3, b"no command")), INVALID),
+        (p_data(pdv(1, 3, b"")), INVALID),
+        (p_data(pdv(1, 3, command(without=[messages.MESSAGE_ID]))), INVALID),
+        (p_data(pdv(1, 3, command(without=[messages.COMMAND_DATA_SET_TYPE]))), INVALID),
+        (p_data(pdv(1, 3, command(without=[messages.COMMAND_FIELD]))), INVALID),
+        (p_data_of_length(5, bytes(5)), INVALID),
+        (p_data_of_length(6, struct.pack(">IBB", 1, 1, 3)), INVALID),
+        (p_data_of_length(6, struct.pack(">IBB", 0, 1, 3)), INVALID),
+        (p_data_of_length(10, struct.pack(">IBB", 100, 1, 3) + bytes(4)), INVALID),
+        (p_data_of_length(10, struct.pack(">IBB", 0xFFFFFFFF, 1, 3) + bytes(4)), INVALID),
+        (p_data_of_length(12, struct.pack(">IBB", 4, 1, 1) + bytes(6)), INVALID),
+        (associate_rq(), UNEXPECTED),
+        (struct.pack(">BBI", 2, 0, 4) + bytes(4), UNEXPECTED),
+        (struct.pack(">BBI", 6, 0, 4) + bytes(4), UNEXPECTED),
+        (struct.pack(">BBI", 8, 0, 4) + bytes(4), UNRECOGNIZED),
+        (struct.pack(">BBI", 0, 0, 0), UNRECOGNIZED),
+        (struct.pack(">BBI", 255, 0, 0), UNRECOGNIZED),
+        (p_data(*(pdv(1, 1, bytes(10_000)) for _ in range(8))), INVALID),
+    ],
+)
+def test_what_breaks_the_protocol(line: Line, pdu: bytes, reason: int) -> None:
+    line.establish()
+    line.send(pdu)
+    assert line.aborted() == reason
+    assert line.end().startswith("aborted: ")
+    assert all(sink.abandoned for sink in line.sinks)
+
+
+@pytest.mark.parametrize(
+    ("first", "reason"),
+    [
+        (p_data(pdv(1, 3, command())), UNEXPECTED),
+        (RELEASE, UNEXPECTED),
+        (b"GET / HTTP/1.1\r\n\r\n", UNRECOGNIZED),
+        (b"\x16\x03\x01\x02\0\x01\0", UNRECOGNIZED),
+        (struct.pack(">BBI", 1, 0, 10) + bytes(10), INVALID),
+        (struct.pack(">BBI", 1, 0, 0xFFFFFFFF), INVALID),
+        (struct.pack(">BBI", 1, 0, 80) + bytes(80), INVALID),
+    ],
+)
+def test_a_first_pdu_that_is_none(line: Line, first: bytes, reason: int) -> None:
+    line.send(first)
+    assert line.aborted() == reason
+    assert line.end().startswith("aborted: ")
+
+
+def test_a_rejection(line: Line) -> None:
+    line.send(associate_rq(called=b"SOMEBODY"))
+    assert line.receive() == (3, bytes((0, 1, 1, 7)))
+    assert line.end() == "rejected"
+
+
+def test_an_abort_in_the_middle_of_a_data_set(line: Line) -> None:
+    line.establish()
+    line.send(p_data(pdv(3, 3, STORE), pdv(3, 0, b"half")), ABORT)
+    assert line.end() == "aborted by the peer"
+    assert line.sinks[0].abandoned
+
+
+@pytest.mark.parametrize("sent", [b"", TWO[:50], TWO, TWO + p_data(pdv(3, 3, STORE))[:-4]])
+def test_a_connection_that_is_closed(line: Line, sent: bytes) -> None:
+    line.send(sent)
+    line.socket.shutdown(socket.SHUT_WR)
+    assert "connection closed" in line.end() or line.outcome.startswith("connection lost")
+
+
+def test_silence_before_the_association(open_line: Callable[..., Line]) -> None:
+    line = open_line(acse=0.05)
+    assert line.receive()[0] in (0, 7)
+    assert line.end() == "silent for too long"
+
+
+def test_silence_in_the_association(open_line: Callable[..., Line]) -> None:
+    line = open_line(idle=0.05)
+    line.establish()
+    assert line.receive()[0] == 7
+    assert line.end() == "silent for too long"
+
+
+def test_ended_from_another_thread(line: Line) -> None:
+    line.establish()
+    line.association.end()
+    assert line.receive()[0] in (0, 7)
+    line.end()
+
+
+def test_responses_and_cancels_are_passed_over(line: Line) -> None:
+    line.establish()
+    line.send(p_data(pdv(1, 3, command(0x8030))), p_data(pdv(1, 3, command(messages.C_CANCEL_RQ))))
+    line.send(p_data(pdv(1, 3, command())))
+    assert line.status() == 0
+    assert len(line.sinks) == 1
+
+
+def test_an_empty_p_data_and_empty_fragments(line: Line) -> None:
+    line.establish()
+    line.send(p_data(), p_data(pdv(1, 1, b""), pdv(1, 3, command())))
+    assert line.status() == 0
+
+
+def test_a_collected_data_set_has_a_limit() -> None:
+    sink = upper_layer.Collected(lambda data: data)
+    for _ in range(64):
+        sink.write(memoryview(bytes(1 << 20)))
+    with pytest.raises(upper_layer.ProtocolViolationError):
+        sink.write(memoryview(b"x"))
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(seed=st.integers(0, 1 << 32))
+def test_damaged_streams_end_the_association_and_nothing_else(
+    open_line: Callable[..., Line], seed: int
+) -> None:
+    chance = random.Random(seed)
+    data = bytearray(
+        TWO + p_data(pdv(3, 1, STORE[:30]), pdv(3, 3, STORE[30:])) + p_data(pdv(3, 2, bytes(50)))
+    )
+    for _ in range(chance.randint(1, 5)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    line = open_line()
+    try:
+        line.send(bytes(data))
+        line.socket.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # it was quicker
+    assert line.end()
