@@ -23,8 +23,8 @@ from burnish.errors import (
     Unreadable,
 )
 from burnish.receive import Incoming, Receiver
-from waiting import wait_until
 from factories import CT, HANGING_PROTOCOL, Ground, Made, instance
+from waiting import wait_until
 
 
 @pytest.fixture

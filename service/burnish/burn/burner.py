@@ -96,6 +96,10 @@ class Burner(Protocol):
         """
         ...
 
+    def tidy(self) -> None:
+        """Removes what a dead worker left unfinished; called while no job is under way."""
+        ...
+
     def discard(self, job: BurnJob) -> None:
         """Removes what there is of the piece, published or not. Again is harmless."""
         ...

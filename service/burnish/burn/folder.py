@@ -80,6 +80,9 @@ class FolderBurner:
             self._check_not_anothers(published, job)
             _sync_directory(self._directory)
             staged.replace(published)
+            if staged != published:
+                # rename does nothing where both are names of one file, left so by a crash
+                staged.unlink(missing_ok=True)
             _sync_directory(published.parent)
             with _new_file(published.with_suffix(".json")) as part:
                 part.write_text(text, encoding="utf-8")
@@ -97,6 +100,12 @@ class FolderBurner:
             raise self._operator_error(error) from error
         with contextlib.suppress(OSError):
             published.parent.rmdir()
+
+    def tidy(self) -> None:
+        staging = self._directory / _STAGING
+        with contextlib.suppress(OSError):
+            for left in staging.iterdir():
+                left.unlink()
 
     def _check_not_anothers(self, published: Path, job: BurnJob) -> None:
         """What another File-set left under this name is not ours to overwrite."""

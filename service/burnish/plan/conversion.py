@@ -1,8 +1,10 @@
 """Stage: brings instances into a transfer syntax of their profile, once, on all cores."""
 
+import ctypes
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -68,7 +70,9 @@ class Conversions:
 
     def _submit(self, conversion: Conversion) -> None:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=self._context)
+            self._pool = ProcessPoolExecutor(
+                self._workers, mp_context=self._context, initializer=_die_with_parent
+            )
         key = self._spool.new_key()
         try:
             future = self._pool.submit(
@@ -128,8 +132,19 @@ class Conversions:
         return {i: self.failed.pop(i) for i in instance_ids if i in self.failed}
 
     def close(self) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+        """Ends the workers at once: what they were at is begun anew another time."""
+        if self._pool is None:
+            return
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        for _, key in self._running.values():
+            self._spool.remove(key)
+
+
+def _die_with_parent() -> None:
+    """A worker must not outlive a scheduler that was killed."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 def _convert(source: Path, target: Path, source_ae_title: str) -> Transcoded:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from pydicom.uid import UID, AllTransferSyntaxes
+from pydicom._uid_dict import UID_dictionary
+from pydicom.uid import UID
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
 from pynetdicom.pdu_primitives import (
     A_ASSOCIATE,
@@ -17,7 +18,11 @@ from pynetdicom.pdu_primitives import (
     SOPClassCommonExtendedNegotiation,
     SOPClassExtendedNegotiation,
 )
-from pynetdicom.presentation import AllStoragePresentationContexts, PresentationContext
+from pynetdicom.presentation import (
+    AllStoragePresentationContexts,
+    NonPatientObjectPresentationContexts,
+    PresentationContext,
+)
 
 from burnish.errors import Malformed
 from burnish.settings import Settings
@@ -29,29 +34,51 @@ from burnish.vocabulary import (
     IMPLEMENTATION_VERSION_NAME,
     IMPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_CREATION_MANAGEMENT,
+    NON_PATIENT_OBJECT_STORAGE_SERVICE_CLASS,
     STORAGE_SERVICE_CLASS,
     VERIFICATION,
 )
 
+_STORAGE_SERVICE_CLASSES = (STORAGE_SERVICE_CLASS, NON_PATIENT_OBJECT_STORAGE_SERVICE_CLASS)
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 #: PS3.4 B.3.1: Level 2, digital signature level 3 (bits preserved), no coercion.
 _STORAGE_EXTENDED = b"\x02\x00\x03\x00\x00\x00"
 
+#: Storage (PS3.4 B.5) and Non-Patient Object Storage (PS3.4 GG.3).
 STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
-    str(context.abstract_syntax) for context in AllStoragePresentationContexts
+    str(context.abstract_syntax)
+    for context in (*AllStoragePresentationContexts, *NonPatientObjectPresentationContexts)
 )
-#: Pixel data by reference (JPIP) or in a stream (SMPTE ST 2110) is nothing to put on a medium.
-_WITHOUT_PIXELS = (
+#: JPIP and SMPTE ST 2110 leave the pixels elsewhere; MIME, XML and Papyrus 3 are no data sets of
+#: PS3.5: none of them is anything to put on a medium.
+_NOT_STORED = (
     "1.2.840.10008.1.2.4.94",
     "1.2.840.10008.1.2.4.95",
     "1.2.840.10008.1.2.4.204",
     "1.2.840.10008.1.2.4.205",
+    "1.2.840.10008.1.2.6.1",
+    "1.2.840.10008.1.2.6.2",
     "1.2.840.10008.1.2.7.1",
     "1.2.840.10008.1.2.7.2",
     "1.2.840.10008.1.2.7.3",
+    "1.2.840.10008.1.20",
 )
+#: Those of the standard that are newer than a dictionary may be: JPEG XL, compressed frames.
+_NEW = (
+    "1.2.840.10008.1.2.1.98",
+    "1.2.840.10008.1.2.4.110",
+    "1.2.840.10008.1.2.4.111",
+    "1.2.840.10008.1.2.4.112",
+    "1.2.840.10008.1.2.8.1",
+)
+#: Every transfer syntax of the standard, retired ones too.
 STORAGE_TRANSFER_SYNTAXES: frozenset[str] = frozenset(
-    str(uid) for uid in AllTransferSyntaxes if uid not in _WITHOUT_PIXELS
+    uid
+    for uid in (
+        *(uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax"),
+        *_NEW,
+    )
+    if uid not in _NOT_STORED
 )
 #: Of several in one context: what needs no transcoding, then the peer's own order, then these.
 _LAST = (IMPLICIT_VR_LITTLE_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
@@ -180,7 +207,7 @@ def _announced(request: Any) -> Iterable[str]:
     for item in request.user_information:
         if (
             isinstance(item, SOPClassCommonExtendedNegotiation)
-            and item.service_class_uid == STORAGE_SERVICE_CLASS
+            and item.service_class_uid in _STORAGE_SERVICE_CLASSES
         ):
             yield str(item.sop_class_uid)
 

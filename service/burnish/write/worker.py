@@ -62,6 +62,7 @@ class Worker:
         """Makes pieces until told to stop. Takes over what a dead worker of this device held."""
         with self._database.writing() as session:
             queue.reap(session, device=self._device.name, owner=self._owner)
+        self._burner.tidy()
         watch = self._database.watch()
         while not self.stopping.is_set():
             if watch.changed() and self._make_all():

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from burnish.elements import scan
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
-from burnish.media import PROFILES, SECTOR
+from burnish.elements import scan
 from burnish.errors import Conflict
+from burnish.media import PROFILES, SECTOR
 from burnish.plan import planner as planning
 from burnish.plan import volumes
 from burnish.plan.grouping import group

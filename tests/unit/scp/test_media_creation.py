@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from peer import command
 from pydicom.dataset import Dataset
 
 from burnish.scp import attributes, messages
@@ -20,6 +19,7 @@ from burnish.scp.negotiation import Acceptance, Context
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT as MCM
 from burnish.vocabulary import ExecutionStatus
 from factories import CT, Ground, add_request
+from peer import command
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 CREATE, ACTION, GET = messages.N_CREATE_RQ, messages.N_ACTION_RQ, messages.N_GET_RQ
@@ -150,16 +150,19 @@ def test_the_scu_may_name_it(ground: Ground) -> None:
         (arguments(ReferencedSOPSequence=[]), 0x0121),
         (wish(StorageMediaFileSetID="lower case"), 0x0106),
         (wish(AllowMediaSplitting="MAYBE"), 0x0106),
-        (b"\x08\0\x99\x11SQ\0\0\x20\0\0\0", 0x0212),
-        (b"not a data set at all", 0x0212),
     ],
 )
-def test_a_create_that_is_refused(ground: Ground, data: Dataset | bytes, status: int) -> None:
-    found = ask(ground, CREATE, data)[0]
-    if isinstance(data, bytes):
-        assert found in (status, 0x0120, 0x0106)
-    else:
-        assert found == status
+def test_a_create_that_is_refused(ground: Ground, data: Dataset, status: int) -> None:
+    assert ask(ground, CREATE, data)[0] == status
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x08\0\x99\x11SQ\0\0\x20\0\0\0", b"not a data set at all", b"x"]
+)
+def test_what_is_no_data_set(ground: Ground, data: bytes) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert ask(ground, CREATE, data)[0] in (0x0106, 0x0120, 0x0121, 0x0212)
 
 
 def test_a_uid_that_is_none(ground: Ground) -> None:
@@ -238,7 +241,7 @@ def test_getting_some_attributes(ground: Ground) -> None:
     status, _, data_set = ask(ground, GET, requested=uid, tags=[0x21000020, 0x00100010])
     assert status == 0x0001
     assert [e.keyword for e in data_set] == ["ExecutionStatus"]
-    assert ask(ground, GET, requested=uid, tags=b"\0\x21\x20")[0] >= 0x0100
+    assert ask(ground, GET, requested=uid, tags=b"\0\x21\x20\0\0\0")[0] >= 0x0100
 
 
 def test_a_long_answer_comes_in_fragments(ground: Ground) -> None:
@@ -271,7 +274,9 @@ def test_damaged_data_sets_are_answered(ground: Ground, seed: int) -> None:
     )  # fmt: skip
     data = bytearray(attributes.encode(base, EXPLICIT))
     for _ in range(chance.randint(1, 4)):
-        data[chance.randrange(len(data))] = chance.choice((0, 0xFF, 0x5C, 0x1B, chance.randrange(256)))
+        data[chance.randrange(len(data))] = chance.choice(
+            (0, 0xFF, 0x5C, 0x1B, chance.randrange(256))
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         status, response, _ = ask(ground, CREATE, bytes(data))

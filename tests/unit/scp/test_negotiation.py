@@ -1,11 +1,11 @@
 """Which peers, which contexts, which transfer syntaxes; and what cannot be read."""
 
 import random
+import warnings
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from peer import EXPLICIT, IMPLICIT, associate_rq, context, item, role
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
 from burnish.errors import Malformed
@@ -13,13 +13,18 @@ from burnish.scp.negotiation import Acceptance, Negotiator, Rejection, negotiate
 from burnish.settings import Dicom, Peer, Settings, StandingOrder
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN as DEFLATED,
+)
+from burnish.vocabulary import (
     EXPLICIT_VR_BIG_ENDIAN as BIG_ENDIAN,
+)
+from burnish.vocabulary import (
     JPEG_2000,
     JPEG_BASELINE,
     MEDIA_CREATION_MANAGEMENT,
     VERIFICATION,
 )
 from factories import CT
+from peer import EXPLICIT, IMPLICIT, associate_rq, context, item, role
 
 OPEN = Settings(dicom=Dicom(accept_unknown_peers=True))
 PRIVATE = "1.2.826.0.1.3680043.2.1396.999"
@@ -128,7 +133,8 @@ def test_what_is_told_of_ourselves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"), [(0, 0), (1, 64), (64, 64), (65, 65), (16384, 16384), (0xFFFFFFFF, 0xFFFFFFFF)]
+    ("said", "kept"),
+    [(0, 0), (1, 64), (64, 64), (65, 65), (16384, 16384), (0xFFFFFFFF, 0xFFFFFFFF)],
 )
 def test_the_maximum_length_of_the_peer(said: int, kept: int) -> None:
     assert accepted(associate_rq(maximum_length=said)).maximum_length == kept
@@ -136,7 +142,11 @@ def test_the_maximum_length_of_the_peer(said: int, kept: int) -> None:
 
 def test_who_may_do_what() -> None:
     strict = Settings(
-        peer=(Peer(ae_title="PACS"), Peer(ae_title="CT1", may=("store",)), Peer(ae_title="NO", may=()))
+        peer=(
+            Peer(ae_title="PACS"),
+            Peer(ae_title="CT1", may=("store",)),
+            Peer(ae_title="NO", may=()),
+        )
     )
     assert accepted(associate_rq(calling=b"PACS"), strict).may == {"echo", "store", "request"}
     assert accepted(associate_rq(calling=b"CT1"), strict).may == {"store"}
@@ -172,10 +182,13 @@ fuzz = settings(max_examples=400, deadline=None, phases=[Phase.explicit, Phase.g
 
 
 def answered(pdu: bytes) -> None:
-    try:
-        negotiate(pdu, OPEN)
-    except Malformed:
-        return
+    """Of what pynetdicom finds invalid it warns, and goes on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            negotiate(pdu, OPEN)
+        except Malformed:
+            return
 
 
 @fuzz
@@ -196,12 +209,17 @@ def test_damaged_requests(seed: int) -> None:
     answered(bytes(data))
 
 
-@pytest.mark.parametrize("at", range(74, len(WHOLE), 1))
-def test_every_length_and_item_type_off_by_one(at: int) -> None:
-    for delta in (1, 255, 128):
-        data = bytearray(WHOLE)
-        data[at] = (data[at] + delta) % 256
-        answered(bytes(data))
+def test_every_byte_a_little_off() -> None:
+    wrong: dict[int, str] = {}
+    for at in range(74, len(WHOLE)):
+        for delta in (1, 255, 128):
+            data = bytearray(WHOLE)
+            data[at] = (data[at] + delta) % 256
+            try:
+                answered(bytes(data))
+            except Exception as error:  # noqa: BLE001  all of them are wanted in one list
+                wrong[at] = repr(error)
+    assert wrong == {}
 
 
 @pytest.mark.parametrize(
