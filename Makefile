@@ -21,7 +21,7 @@ run: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	tests/install
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check

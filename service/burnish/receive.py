@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 import structlog
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.exc import DataError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
 from burnish.artifacts import InstanceHeader
 from burnish.db import headers
@@ -207,7 +207,9 @@ class Receiver:
         try:
             with self._database.connection() as connection:
                 refused, unwanted = self._insert(connection, group)
-        except (ValueError, OverflowError, DataError, StatementError):
+        except (ValueError, OverflowError, StatementError) as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, DataError):
+                raise
             # one row has what the database cannot hold, and must not take the others with it
             if len(group) == 1:
                 group[0].error = Unreadable("a value of the data set cannot be stored")
