@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -228,7 +228,11 @@ class Ground(AbstractContextManager["Ground"]):
         self.settings = Settings(**tables)
         self.url = new_database(root / "burnish.db")
         self.database = Database(self.url, durable=False)
-        self.spool = Spool(root / "spool", durable=False)
+        self._root = root
+
+    @cached_property
+    def spool(self) -> Spool:
+        return Spool(self._root / "spool", durable=False)
 
     def __enter__(self) -> Self:
         return self

@@ -170,6 +170,9 @@ class Supervisor:
 
     def run(self, ready: Callable[[int], None] | None = None) -> None:
         """Serves until SIGTERM or SIGINT. `ready` is told the port once it accepts associations."""
+        # imported once here, the roles are there in every process that is forked
+        import burnish.schedule
+        import burnish.write.worker  # noqa: F401
         from burnish.scp.ae import listen
 
         held = lock(self._settings, "serve")

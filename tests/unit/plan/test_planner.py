@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -399,7 +399,7 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     )
 
 
-@few
+@settings(few, max_examples=12)
 @given(st.integers(0, 1 << 32), st.integers(1, 12))
 def test_the_predicted_size_is_that_of_the_image(
     tmp_path_factory: pytest.TempPathFactory, seed: int, count: int

@@ -1,5 +1,6 @@
 """One association over a socket: fragments, violations, release, time-outs."""
 
+import itertools
 import random
 import socket
 import struct
@@ -161,11 +162,23 @@ def test_everything_in_one_segment(line: Line) -> None:
 
 
 def test_byte_by_byte(line: Line) -> None:
-    whole = TWO + p_data(pdv(1, 3, command())) + RELEASE
+    whole = TWO + p_data(pdv(1, 3, command()))
     line.send(*(whole[n : n + 1] for n in range(len(whole))))
     assert line.receive()[0] == 2
     assert line.status() == 0
+    line.send(RELEASE)
     assert line.receive()[0] == 6
+
+
+def test_a_release_is_answered_when_all_of_it_is_here(line: Line) -> None:
+    """Who answers and closes before the last bytes come resets the connection, answer and all."""
+    line.establish()
+    line.send(RELEASE[:6])
+    line._thread.join(0.3)
+    assert line._thread.is_alive()
+    line.send(RELEASE[6:])
+    assert line.receive() == (6, bytes(4))
+    assert line.end() == "released"
 
 
 STORE = command(messages.C_STORE_RQ, CT, data_set=True)
@@ -185,7 +198,7 @@ def test_messages_in_any_fragments(open_line: Callable[..., Line], seed: int) ->
 
     def cut(kind: int, content: bytes) -> list[bytes]:
         ends = sorted({0, len(content), *(chance.randint(0, len(content)) for _ in range(5))})
-        parts = [content[a:b] for a, b in zip(ends, ends[1:], strict=False)] or [b""]
+        parts = [content[a:b] for a, b in itertools.pairwise(ends)] or [b""]
         return [
             pdv(3, kind | (2 if n == len(parts) - 1 else 0), part) for n, part in enumerate(parts)
         ]

@@ -222,7 +222,7 @@ def test_a_device_that_does_not_take_a_job(
 
 
 def test_a_device_that_is_not_ready_is_nobodys_concern_without_work(
-    ground: Ground, worker: Worker, burner: ToldBurner
+    worker: Worker, burner: ToldBurner
 ) -> None:
     burner.ready = BurnResult(BurnOutcome.HOLD_OPERATOR, "open", "close the tray")
     assert not worker.make_next()
