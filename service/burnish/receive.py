@@ -4,11 +4,12 @@ An `Incoming` takes the data set's bytes as they pass, undecoded. `Receiver.acce
 when its file and its row are safe; instances that arrive together are made safe together.
 """
 
+import errno
 import hashlib
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
@@ -61,7 +62,7 @@ class Incoming:
         self.called_ae_title = called_ae_title
         self.key = spool.new_key()
         self.size = 0
-        self._path = spool.arriving(self.key)
+        self._spool = spool
         self._sha256 = hashlib.sha256()
         self._head = bytearray()
         self._meta: bytes = file_meta.encode(
@@ -69,12 +70,8 @@ class Incoming:
         )
         self.data_set_offset = len(self._meta)
         try:
-            self._descriptor = os.open(
-                self._path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o640
-            )
-            os.write(self._descriptor, self._meta)
+            self._descriptor = spool.create(self.key)
         except OSError as error:
-            self._path.unlink(missing_ok=True)
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
 
     def write(self, data: memoryview) -> None:
@@ -84,6 +81,12 @@ class Incoming:
             self._head += data[: _HEAD - len(self._head)]
         self.size += len(data)
         try:
+            if self._meta:
+                meta, self._meta = self._meta, b""
+                written = os.writev(self._descriptor, (meta, data)) - len(meta)
+                if written < 0:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                data = data[written:]
             while data:
                 data = data[os.write(self._descriptor, data) :]
         except OSError as error:
@@ -98,7 +101,7 @@ class Incoming:
     def abandon(self) -> None:
         """Leaves nothing behind."""
         self._close()
-        self._path.unlink(missing_ok=True)
+        self._spool.remove(self.key)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
@@ -106,7 +109,7 @@ class Incoming:
             self._descriptor = -1
 
     def _data_set(self) -> BinaryIO:
-        file = self._path.open("rb")
+        file = self._spool.arriving(self.key).open("rb")
         file.seek(self.data_set_offset)
         return file
 
@@ -117,7 +120,7 @@ class _Waiting:
 
     key: str
     row: dict[str, Any]
-    woken: threading.Event = field(default_factory=threading.Event)
+    woken: threading.Event | None = None
     leads: bool = False
     error: BurnishError | None = None
 
@@ -167,8 +170,10 @@ class Receiver:
         with self._lock:
             self._waiting.append(waiting)
             waiting.leads = not self._led
+            if self._led:
+                waiting.woken = threading.Event()
             self._led = True
-        if not waiting.leads:
+        if waiting.woken:
             waiting.woken.wait()
         if not waiting.leads:
             return
@@ -182,23 +187,26 @@ class Receiver:
                 self._led = bool(self._waiting)
                 if self._led:
                     self._waiting[0].leads = True
-                    self._waiting[0].woken.set()
+                    if self._waiting[0].woken:
+                        self._waiting[0].woken.set()
 
     def _commit(self, group: list[_Waiting]) -> None:
         """Files first, then rows, then the answers: until then each instance counts as refused."""
         for waiting in group:
             waiting.error = OutOfResources("not stored")
-        unwanted: list[str] = []
+        unwanted = [waiting.key for waiting in group]
         try:
-            self._spool.publish([waiting.key for waiting in group])
+            self._spool.publish(unwanted)
+            # from here on the files stay whatever happens: whether their rows are committed may
+            # not be known, and retain removes what has no row
+            unwanted = []
             unwanted = self._record(group)
         except (OSError, SQLAlchemyError, OutOfResources) as error:
-            # The files stay: whether the rows were committed is not known, and retain removes
-            # what has no row.
             log.error("instances not stored", instances=len(group), why=str(error))
         finally:
             for waiting in group:
-                waiting.woken.set()
+                if waiting.woken:
+                    waiting.woken.set()
         for key in unwanted:
             self._spool.remove(key)
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,16 +27,23 @@ class Spool:
         self._full = False
         self.incoming = root / "incoming"
         self.instances = root / "instances"
+        # joined as text, since a Path costs as much as the system call it is made for
+        self._incoming, self._instances = f"{self.incoming}/", f"{self.instances}/"
         for number in range(_BUCKETS):
             (self.instances / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         self.incoming.mkdir(parents=True, exist_ok=True)
 
     def new_key(self) -> str:
-        return secrets.token_hex(12)
+        return os.urandom(12).hex()
 
     def arriving(self, key: str) -> Path:
         """Where the bytes of `key` lie until they are published."""
-        return self.incoming / key
+        return Path(self._incoming + key)
+
+    def create(self, key: str) -> int:
+        """A descriptor to write the bytes of `key` to."""
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        return os.open(self._incoming + key, flags, 0o640)
 
     def path(self, key: str) -> Path:
         """Where the published file of `key` lies."""
@@ -55,19 +61,16 @@ class Spool:
 
     def publish(self, keys: Sequence[str]) -> None:
         """Makes a group of arrived files durable under their final names, with few syncs."""
+        for key in keys:
+            os.rename(self._incoming + key, f"{self._instances}{key[:2]}/{key}")
         if not self._durable:
-            for key in keys:
-                self.arriving(key).rename(self.path(key))
             return
         if len(keys) == 1 or _SYNCFS is None:
             for key in keys:
-                _sync(self.arriving(key))
-                self.arriving(key).rename(self.path(key))
+                _sync(self.path(key))
             for bucket in {key[:2] for key in keys}:
                 _sync(self.instances / bucket)
             return
-        for key in keys:
-            self.arriving(key).rename(self.path(key))
         descriptor = os.open(self.instances, os.O_RDONLY)
         try:
             if _SYNCFS(descriptor) != 0:

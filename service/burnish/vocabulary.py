@@ -26,6 +26,7 @@ JPEG_2000 = "1.2.840.10008.1.2.4.91"
 
 #: The longest UID, in characters (PS3.5 9.1).
 MAXIMUM_UID_LENGTH = 64
+_TOLERABLE_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 
 
@@ -36,10 +37,7 @@ def is_uid(value: str) -> bool:
 
 def is_tolerable_uid(value: str) -> bool:
     """Whether `value` is a UID but for leading zeros in a component, which real devices send."""
-    return (
-        0 < len(value) <= MAXIMUM_UID_LENGTH
-        and re.fullmatch(r"[0-9]+(\.[0-9]+)*", value) is not None
-    )
+    return 0 < len(value) <= MAXIMUM_UID_LENGTH and _TOLERABLE_UID.fullmatch(value) is not None
 
 
 def new_uid() -> str:

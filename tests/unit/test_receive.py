@@ -281,12 +281,12 @@ def test_a_disk_that_is_full_at_the_start(
         raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "write", fail)
         before = descriptors()
+        patch.setattr(os, "open", fail)
         for _ in range(10):
             with pytest.raises(OutOfResources):
                 begin(receiver, instance())
-        assert descriptors() == before, "a descriptor is left open each time"
+    assert descriptors() == before, "a descriptor is left open each time"
     assert files(ground) == []
     send(receiver, instance())
 
@@ -303,10 +303,14 @@ def test_a_disk_that_gets_full_in_the_middle(
         left[0] -= count
         return count
 
+    def writev(descriptor: int, parts: list[bytes]) -> int:
+        return write(descriptor, b"".join(parts))
+
     before = descriptors()
     incoming = begin(receiver, instance())
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
+        patch.setattr(os, "writev", writev)
         with pytest.raises(OutOfResources):
             incoming.write(memoryview(bytes(5000)))
     incoming.abandon()

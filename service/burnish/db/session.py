@@ -1,6 +1,9 @@
 """Ground: one engine per process; sessions that read, and sessions that write."""
 
+import fcntl
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -27,6 +30,7 @@ class Database:
         self.url = url
         self._engine = _sqlite(url, durable) if url.startswith("sqlite") else _other(url)
         self._writing = self._engine.execution_options(**{_WRITES: True})
+        self._turn = _Turn(url)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -43,6 +47,7 @@ class Database:
         """
         with (
             _answering(),
+            self._turn,
             Session(self._writing, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -51,7 +56,7 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """As `writing`, without the ORM: for the receive path."""
-        with _answering(), self._writing.begin() as connection:
+        with _answering(), self._turn, self._writing.begin() as connection:
             yield connection
 
     def watch(self) -> "Watch":
@@ -60,6 +65,43 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._turn.close()
+
+
+class _Turn:
+    """Whose turn it is to write: one thread of one process, and the kernel wakes the next.
+
+    SQLite itself would sleep and try again, up to 100 ms later. Other databases need no turns.
+    """
+
+    def __init__(self, url: str) -> None:
+        path = make_url(url).database if url.startswith("sqlite") else None
+        self._path = f"{path}-turn" if path else ""
+        self._descriptor = -1
+        self._mine = threading.Lock()
+
+    def __enter__(self) -> None:
+        if not self._path:
+            return
+        self._mine.acquire()
+        try:
+            if self._descriptor < 0:
+                flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags, 0o640)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            self._mine.release()
+            raise OutOfResources(f"the database does not answer: {error.strerror}") from error
+
+    def __exit__(self, *_: object) -> None:
+        if self._path:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._mine.release()
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 class Watch:

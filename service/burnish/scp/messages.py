@@ -85,14 +85,18 @@ class Command(Mapping[int, bytes]):
         return self.number(COMMAND_DATA_SET_TYPE) != NO_DATA_SET
 
 
+_ELEMENT = struct.Struct("<HHI").pack
+
+
 def encode(elements: Mapping[int, bytes]) -> bytes:
     """A command set from element number → value, with its group length."""
-    body = b"".join(
-        struct.pack("<HHI", 0, element, len(value) + len(value) % 2)
-        + value
-        + b"\0" * (len(value) % 2)
-        for element, value in sorted(elements.items())
-    )
+    parts: list[bytes] = []
+    for element in sorted(elements):
+        value = elements[element]
+        if len(value) % 2:
+            value += b"\0"
+        parts += (_ELEMENT(0, element, len(value)), value)
+    body = b"".join(parts)
     return struct.pack("<HHII", 0, 0, 4, len(body)) + body
 
 
@@ -129,6 +133,9 @@ def response(
 def p_data(context_id: int, command: bytes, data_set: bytes, maximum_length: int) -> bytes:
     """The P-DATA-TF PDUs of one message, each within what the peer takes (PS3.8 9.3.5, D.1)."""
     limit = (maximum_length or _UNLIMITED) - 6
+    if not data_set and len(command) <= limit:
+        length = len(command)
+        return struct.pack(">BBIIBB", 4, 0, length + 6, length + 2, context_id, 3) + command
     return b"".join(
         (*_fragments(context_id, command, 1, limit), *_fragments(context_id, data_set, 0, limit))
     )

@@ -118,7 +118,7 @@ def test_of_two_who_move_a_request_one_is_stale(ground: Ground) -> None:
         seen = session.scalars(select(MediaCreationRequest)).one()
     with ground.database.writing() as session:
         history.move(session, session.merge(ground.request(uid)), RequestEvent.STARTED)
-    with pytest.raises(StaleLease), ground.database.writing() as session:
+    with pytest.raises(StaleLease), ground.database.writing() as session:  # noqa: PT012
         session.add(seen)
         history.move(session, seen, RequestEvent.CANCELLED)
     assert ground.request(uid).execution_status is ExecutionStatus.CREATING
@@ -136,7 +136,7 @@ def test_of_two_who_move_a_piece_one_is_stale(ground: Ground) -> None:
             PieceEvent.CANCELLED,
             request_id=request.id,
         )
-    with pytest.raises(StaleLease), ground.database.writing() as session:
+    with pytest.raises(StaleLease), ground.database.writing() as session:  # noqa: PT012
         session.add(seen)
         history.move_piece(session, seen, PieceEvent.CLAIMED, request_id=request.id)
     assert len(ground.events(uid)) == 1
@@ -145,7 +145,7 @@ def test_of_two_who_move_a_piece_one_is_stale(ground: Ground) -> None:
 def test_a_lease_that_is_not_the_latest_moves_nothing(ground: Ground) -> None:
     uid = added(ground)
     request = ground.request(uid)
-    with pytest.raises(StaleLease), ground.database.writing() as session:
+    with pytest.raises(StaleLease), ground.database.writing() as session:  # noqa: PT012
         piece = session.get_one(Piece, request.file_sets[0].pieces[0].id)
         history.move_piece(session, piece, PieceEvent.CLAIMED, request_id=request.id, held_epoch=5)
     assert ground.events(uid) == []
@@ -153,7 +153,7 @@ def test_a_lease_that_is_not_the_latest_moves_nothing(ground: Ground) -> None:
 
 def test_a_move_and_its_event_go_together(ground: Ground) -> None:
     uid = added(ground)
-    with pytest.raises(ZeroDivisionError), ground.database.writing() as session:
+    with pytest.raises(ZeroDivisionError), ground.database.writing() as session:  # noqa: PT012
         history.move(session, session.merge(ground.request(uid)), RequestEvent.STARTED)
         _ = 1 / 0
     assert ground.request(uid).execution_status is ExecutionStatus.PENDING

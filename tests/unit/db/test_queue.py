@@ -158,7 +158,7 @@ def test_there_is_one_live_piece_of_each_copy(ground: Ground) -> None:
     from sqlalchemy.exc import IntegrityError
 
     added(ground)
-    with pytest.raises(IntegrityError), ground.database.writing() as session:
+    with pytest.raises(IntegrityError), ground.database.writing() as session:  # noqa: PT012
         session.add(Piece(file_set_id=1, copy_number=1, state=PieceState.QUEUED))
         session.flush()
     set_piece(ground, 1, state=PieceState.SPOILED)

@@ -29,7 +29,7 @@ def test_what_is_written_is_kept(ground: Ground) -> None:
 
 
 def test_an_error_undoes_everything(ground: Ground) -> None:
-    with pytest.raises(ValueError, match="no"), ground.database.writing() as session:
+    with pytest.raises(ValueError, match="no"), ground.database.writing() as session:  # noqa: PT012
         add_request(session)
         raise ValueError("no")
     assert ground.count(MediaCreationRequest) == 0
@@ -124,7 +124,7 @@ def test_a_database_that_cannot_be_opened_is_a_lack_of_resources(tmp_path: Path)
 def test_a_full_disk_is_a_lack_of_resources(ground: Ground) -> None:
     with ground.database.reading() as session:
         pages = session.scalar(text("PRAGMA page_count"))
-    with pytest.raises(OutOfResources) as refused, ground.database.writing() as session:
+    with pytest.raises(OutOfResources) as refused, ground.database.writing() as session:  # noqa: PT012
         session.execute(text(f"PRAGMA max_page_count={pages}"))
         for _ in range(2000):
             add_request(session, label_text="x" * 5000)

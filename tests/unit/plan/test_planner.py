@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.elements import scan
@@ -302,14 +302,14 @@ def test_pixel_data_that_cannot_be_decoded(ground: Ground, profile: str, syntax:
 # --- what it must survive ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("status", [ExecutionStatus.IDLE, ExecutionStatus.CREATING])
-def test_only_admitted_requests_are_planned(ground: Ground, status: ExecutionStatus) -> None:
+@pytest.mark.parametrize("status", [None, ExecutionStatus.IDLE, ExecutionStatus.CREATING])
+def test_only_admitted_requests_are_planned(ground: Ground, status: ExecutionStatus | None) -> None:
     made = some(1)
     ground.store(*made)
     uid = ground.admit(made)
     with ground.database.writing() as session:
-        row = operations.find(session, uid)
-        row.admitted_at = None
+        columns = {"admitted_at": None} if status is None else {"execution_status": status}
+        session.execute(update(MediaCreationRequest).values(columns))
     tick(ground)
     assert ground.request(uid).file_sets == []
 

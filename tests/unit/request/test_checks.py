@@ -10,7 +10,7 @@ from sqlalchemy import update
 from burnish.db.tables import MediaCreationRequest
 from burnish.request import checks, operations
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
-from factories import CT, MR, Ground, Made, instance
+from factories import MR, Ground, Made, instance
 
 WAIT, NO_WAIT = timedelta(hours=1), timedelta(0)
 
@@ -142,7 +142,3 @@ def test_the_oldest_comes_first(ground: Ground) -> None:
                 .values(initiated_at=datetime(2024, 1, 9 - age, tzinfo=UTC))
             )
     assert waiting(ground) == [ground.request(uid).id for uid in reversed(uids)]
-
-
-def test_the_class_is_that_of_the_reference(ground: Ground) -> None:
-    assert CT != MR
