@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-
 from sender import Connection, PeerError, associate_rq
 from workloads import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, cache_directory
 

@@ -1,9 +1,10 @@
 """Runs the migrations against the database that `burnish.db.schema` names."""
 
 from alembic import context
+from sqlalchemy import text
+
 from burnish.db.session import Database
 from burnish.db.tables import Table
-from sqlalchemy import text
 
 url = context.config.get_main_option("sqlalchemy.url")
 assert url
