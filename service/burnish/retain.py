@@ -96,12 +96,12 @@ def _unneeded_images(database: Database, images: Path) -> list[Path]:
     with database.reading() as session:
         needed = set(
             session.scalars(
-                select(FileSet.file_set_uid)
+                select(FileSet.id)
                 .join(Piece, Piece.file_set_id == FileSet.id)
                 .where(Piece.state.not_in(finished))
             )
         )
-    return [path for path in found if path.stem not in needed]
+    return [path for path in found if path.name.partition("-")[0] not in map(str, needed)]
 
 
 def _delete_requests(session: Session, retention: Retention) -> None:
@@ -111,10 +111,9 @@ def _delete_requests(session: Session, retention: Retention) -> None:
         request.created_at < now - retention.idle_requests
     )
     finished = request.ended_at < now - retention.finished_requests
-    doomed = session.scalars(select(request.id).where(or_(idle, finished))).all()
-    if doomed:
-        session.execute(delete(request).where(request.id.in_(doomed)))
-        log.info("old requests removed", requests=len(doomed))
+    session.execute(
+        delete(request).where(or_(idle, finished)).execution_options(synchronize_session=False)
+    )
 
 
 def _release_instances(session: Session, retention: Retention) -> list[str]:

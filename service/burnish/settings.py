@@ -213,6 +213,9 @@ class Settings(BaseSettings):
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"[[{kind}]]: two have the same name")
+        for order in self.standing_order:
+            if order.copies > self.request.maximum_copies:
+                raise ValueError(f"[[standing_order]] {order.name}: more than maximum_copies")
         return self
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
+from burnish.media import SECTOR
 from burnish.plan.footprint import Fixed, Footprint
 from burnish.plan.grouping import Candidate, Series
 
@@ -32,6 +33,10 @@ _LEVELS: tuple[_Key, ...] = (_patient, _study, _one)
 class _Volume:
     footprint: Footprint
     series: list[Series] = field(default_factory=list)
+
+    def room(self) -> int:
+        """Bytes that more files could have at the most."""
+        return self.footprint.fixed.capacity - SECTOR * self.footprint.file_sectors
 
     def take(self, unit: Unit) -> bool:
         """Adds a unit if it fits; whether it did."""
@@ -68,8 +73,12 @@ def pack(series: Sequence[Series], fixed: Fixed) -> list[list[Series]]:
     taken, and of those the one that keeps the order. No instance may be oversized.
     """
     best: list[_Volume] | None = None
+    before: list[Unit] = []
     for level in range(len(_LEVELS)):
         units = list(_units(series, level, fixed))
+        if units == before:
+            continue
+        before = units
         for fill in (_next_fit, _first_fit_decreasing):
             volumes = fill(units, fixed)
             if best is None or len(volumes) < len(best):
@@ -131,8 +140,8 @@ def _next_fit(units: Iterable[Unit], fixed: Fixed) -> list[_Volume]:
 
 def _first_fit_decreasing(units: Iterable[Unit], fixed: Fixed) -> list[_Volume]:
     volumes: list[_Volume] = []
-    for unit in sorted(units, key=_bytes, reverse=True):
-        if not any(volume.take(unit) for volume in volumes):
+    for size, unit in sorted(((_bytes(u), u) for u in units), key=lambda p: p[0], reverse=True):
+        if not any(size <= volume.room() and volume.take(unit) for volume in volumes):
             volumes.append(_only(unit, fixed))
     return volumes
 

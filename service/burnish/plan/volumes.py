@@ -87,11 +87,13 @@ def divide(series: Sequence[Series], capacity: int) -> tuple[list[Volume], list[
     than its medium is packed again with a sector to spare.
     """
     fixed = fixed_part(capacity)
+    if oversized := packing.oversized(series, fixed):
+        return [], oversized
     while True:
-        oversized = packing.oversized(series, fixed)
-        if oversized:
-            return [], oversized
-        volumes = [lay_out(packed) for packed in packing.pack(series, fixed)]
+        try:
+            volumes = [lay_out(packed) for packed in packing.pack(series, fixed)]
+        except ValueError:
+            return [], packing.oversized(series, fixed)
         if all(volume.largest_size() <= capacity for volume in volumes):
             return volumes, []
         fixed = replace(fixed, capacity=fixed.capacity - SECTOR)

@@ -20,6 +20,9 @@ from burnish.db.tables import (
 from burnish.errors import Conflict, Unknown
 from burnish.vocabulary import ExecutionStatus, PieceState
 
+#: How many names go into one question to the database.
+_BATCH = 500
+
 
 @dataclass(frozen=True, slots=True)
 class RequestLine:
@@ -129,7 +132,7 @@ def find(session: Session, name: str) -> RequestLine:
 
 
 def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
-    """Every piece of a request that was not given up, by copy and volume."""
+    """Every piece of a request, spoiled ones too, by copy and volume."""
     rows = session.execute(
         select(Piece, FileSet)
         .join(FileSet, Piece.file_set_id == FileSet.id)
@@ -216,12 +219,15 @@ def references_of_study(session: Session, study_instance_uid: str) -> list[tuple
 
 def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[str, str]]:
     """SOP Class and Instance UID of the instances named; raises Unknown where one is not here."""
-    rows = session.execute(
-        select(Instance.sop_instance_uid, Instance.sop_class_uid).where(
-            Instance.sop_instance_uid.in_(sop_instance_uids), Instance.released_at.is_(None)
+    classes: dict[str, str] = {}
+    for start in range(0, len(sop_instance_uids), _BATCH):
+        rows = session.execute(
+            select(Instance.sop_instance_uid, Instance.sop_class_uid).where(
+                Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _BATCH]),
+                Instance.released_at.is_(None),
+            )
         )
-    ).all()
-    classes = {row.sop_instance_uid: row.sop_class_uid for row in rows}
+        classes.update({row.sop_instance_uid: row.sop_class_uid for row in rows})
     missing = [uid for uid in sop_instance_uids if uid not in classes]
     if missing:
         raise Unknown(f"{len(missing)} instances are not here, the first is {missing[0]}")

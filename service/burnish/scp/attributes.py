@@ -1,10 +1,12 @@
 """Surface: the Media Creation Management module (PS3.3 C.22.1) between data sets and requests."""
 
+import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 
+from pydicom.charset import convert_encodings
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -76,6 +78,7 @@ PARSER_ERRORS = (
     IndexError,
     OverflowError,
     LookupError,
+    struct.error,
 )
 
 
@@ -251,8 +254,20 @@ def _widen_character_set(data_set: Dataset) -> None:
         for attribute in ATTRIBUTES
         if attribute.keyword in data_set
     ]
-    if not data_set.get("SpecificCharacterSet") and not all(value.isascii() for value in text):
+    letters = {letter for letter in "".join(text) if not letter.isascii()}
+    if not letters:
+        return
+    codecs = convert_encodings(data_set.get("SpecificCharacterSet") or "")
+    if not all(any(_has(codec, letter) for codec in codecs) for letter in letters):
         data_set.SpecificCharacterSet = "ISO_IR 192"
+
+
+def _has(codec: str, letter: str) -> bool:
+    try:
+        letter.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def select(data_set: Dataset, tags: list[int]) -> tuple[Dataset, bool]:

@@ -95,6 +95,7 @@ _DECODER_ERRORS = (
     TypeError,
     KeyError,
     IndexError,
+    AssertionError,
     AttributeError,
     NotImplementedError,
     struct.error,
@@ -269,10 +270,10 @@ def _accept(
 
 def _negotiated(request: Any, storage: set[str]) -> Iterable[Any]:
     for item in request.user_information:
-        if isinstance(item, SCP_SCU_RoleSelectionNegotiation):
+        if isinstance(item, SCP_SCU_RoleSelectionNegotiation) and item.scu_role:
             role = SCP_SCU_RoleSelectionNegotiation()
             role.sop_class_uid = item.sop_class_uid
-            role.scu_role = bool(item.scu_role)
+            role.scu_role = True
             role.scp_role = False
             yield role
         elif isinstance(item, SOPClassExtendedNegotiation) and str(item.sop_class_uid) in storage:

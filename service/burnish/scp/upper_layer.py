@@ -26,6 +26,8 @@ _A_RELEASE_RP = struct.pack(">BBII", 6, 0, 4, 0)
 UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 1, 2, 6
 #: The receive buffer; its pages cost memory only once they are touched.
 _BUFFER = 256 * 1024
+#: How long a connection is kept after its last PDU for the peer to close it, in seconds.
+_LINGER = 1.0
 _MAXIMUM_ASSOCIATE_RQ = 1 << 20
 _MAXIMUM_COMMAND = 1 << 16
 _MAXIMUM_DATA_SET = 1 << 26
@@ -162,7 +164,8 @@ class Association:
             self._abort(violation.reason)
             return f"aborted: {violation}"
         except PeerEndedError as end:
-            self._abort(0)
+            with suppress(OSError):
+                self._socket.sendall(_abort(0))
             return str(end)
         finally:
             if self._sink is not None:
@@ -224,7 +227,11 @@ class Association:
             self.last_heard = monotonic()
             return True
         if kind == A_RELEASE_RQ:
+            if length != 4:
+                raise ProtocolViolationError(INVALID_PDU_PARAMETER, "A-RELEASE-RQ of wrong length")
+            self._stream.read(length)
             self._stream.send(_A_RELEASE_RP)
+            self._linger()
             return False
         if kind == A_ABORT:
             raise PeerEndedError("aborted by the peer")
@@ -305,6 +312,16 @@ class Association:
     def _abort(self, reason: int) -> None:
         with suppress(OSError):
             self._socket.sendall(_abort(reason))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Lets the peer read the last PDU: closing with bytes unread would take it back (Sta13)."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self._stream.set_timeout(_LINGER)
+            deadline = monotonic() + _LINGER
+            while monotonic() < deadline and self._socket.recv(_BUFFER):
+                pass
 
 
 class Collected:

@@ -18,6 +18,7 @@ from burnish.db.tables import (
     Piece,
     TranscodedInstance,
 )
+from burnish.errors import StaleLease
 from burnish.spool import Spool
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
@@ -32,11 +33,18 @@ class PieceOrder:
     attempts: int
 
 
+def image_path(images: Path, file_set_id: int, device: str) -> Path:
+    """Where a device's image of a volume lies while it is needed."""
+    return images / f"{file_set_id}-{device}.iso"
+
+
 def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrder:
     """The order of a claim; images lie in the folder `images`."""
-    file_set = session.get_one(FileSet, claim.file_set_id)
-    request = session.get_one(MediaCreationRequest, claim.request_id)
-    piece = session.get_one(Piece, claim.piece_id)
+    file_set = session.get(FileSet, claim.file_set_id)
+    request = session.get(MediaCreationRequest, claim.request_id)
+    piece = session.get(Piece, claim.piece_id)
+    if file_set is None or request is None or piece is None:
+        raise StaleLease("the piece is planned no more")
     plan = VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,
@@ -45,7 +53,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         _instances(session, file_set.id, spool),
     )
     job = BurnJob(
-        image=images / f"{file_set.file_set_uid}.iso",
+        image=image_path(images, file_set.id, piece.device),
         volume_number=file_set.volume_number,
         volume_count=file_set.volume_count,
         copy_number=piece.copy_number,

@@ -1,5 +1,6 @@
 """Stage: one volume from its plan to a verified image; no database."""
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -67,8 +68,7 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> N
         VolumeFile(descriptor.NAME, len(readme), readme),
         *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),
     ]
-    part = target.with_suffix(".part")
-    part.unlink(missing_ok=True)
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     size = iso9660.write(
         part,
         volume_identifier=plan.file_set_id,
@@ -79,7 +79,7 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> N
     if size != plan.predicted_size:
         part.unlink()
         raise Conflict(f"the image has {size} bytes where {plan.predicted_size} were planned")
-    part.rename(target)
+    part.replace(target)
 
 
 def read_back(plan: VolumePlan, written: Path, *, fresh: bool) -> VolumeReport:

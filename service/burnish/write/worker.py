@@ -77,6 +77,9 @@ class Worker:
                 made = True
         except OutOfResources as error:
             log.error("waiting for the database", why=str(error))
+        except StaleLease as error:
+            log.info("piece given up", why=str(error))
+            made = True
         return made
 
     def make_next(self) -> bool:
@@ -201,8 +204,7 @@ class Worker:
 
     def _advance(self, claim: Claim, event: PieceEvent) -> None:
         with self._database.writing() as session:
-            piece = session.get_one(Piece, claim.piece_id)
-            _check_epoch(piece, claim)
+            piece = _held(session, claim)
             move_piece(
                 session, piece, event, request_id=claim.request_id, held_epoch=claim.lease_epoch
             )
@@ -211,8 +213,7 @@ class Worker:
         """The piece is on its medium and was read back: CREATED, and DONE with the last one."""
         claim = made.claim
         with self._database.writing() as session:
-            piece = session.get_one(Piece, claim.piece_id)
-            _check_epoch(piece, claim)
+            piece = _held(session, claim)
             move_piece(
                 session,
                 piece,
@@ -238,9 +239,9 @@ class Worker:
             needed = file_set is not None and any(
                 piece.state not in (*_NO_LONGER, PieceState.CREATED) for piece in file_set.pieces
             )
-            uid = file_set.file_set_uid if file_set else ""
-        if uid and not needed:
-            (self._images / f"{uid}.iso").unlink(missing_ok=True)
+        if not needed:
+            image = order.image_path(self._images, claim.file_set_id, self._device.name)
+            image.unlink(missing_ok=True)
 
     def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
         if result.outcome in (BurnOutcome.RUINED, BurnOutcome.FULL, BurnOutcome.GONE):
@@ -251,9 +252,7 @@ class Worker:
     def _hold(self, claim: Claim, result: BurnResult) -> None:
         """Waits for an operator: the state of the request stays, its info says why it waits."""
         with self._database.writing() as session:
-            piece = session.get_one(Piece, claim.piece_id)
-            if piece.lease_epoch != claim.lease_epoch:
-                return
+            piece = _held(session, claim)
             move_piece(
                 session,
                 piece,
@@ -273,9 +272,7 @@ class Worker:
         """The piece is spoiled; another is made while attempts allow, else the request fails."""
         claim = made.claim
         with self._database.writing() as session:
-            piece = session.get_one(Piece, claim.piece_id)
-            if piece.lease_epoch != claim.lease_epoch:
-                return
+            piece = _held(session, claim)
             move_piece(
                 session,
                 piece,
@@ -306,9 +303,12 @@ def _explain(session: Session, request: MediaCreationRequest, result: BurnResult
     inform(session, request, info, why=result.detail, remedy=result.remedy)
 
 
-def _check_epoch(piece: Piece, claim: Claim) -> None:
-    if piece.lease_epoch != claim.lease_epoch:
+def _held(session: Session, claim: Claim) -> Piece:
+    """The claimed piece; raises StaleLease where it is this worker's no more."""
+    piece = session.get(Piece, claim.piece_id)
+    if piece is None or piece.lease_epoch != claim.lease_epoch:
         raise StaleLease("the piece was given to another worker, or cancelled")
+    return piece
 
 
 def _all_created(session: Session, request_id: int) -> bool:
