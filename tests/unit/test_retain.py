@@ -223,15 +223,15 @@ def test_the_sweep_removes_orphans_only(ground: Ground) -> None:
 def test_images_that_no_piece_needs_any_more(ground: Ground, state: PieceState) -> None:
     with ground.database.writing() as session:
         request = add_request(session)
-        uid = request.file_sets[0].file_set_uid
+        name = f"{request.file_sets[0].id}-outbox.iso"
         session.execute(update(Piece).values(state=state))
     images = ground.settings.storage.root / "images"
     images.mkdir()
     needed = state not in (PieceState.CREATED, PieceState.SPOILED, PieceState.DROPPED)
-    for name in (f"{uid}.iso", f"{uid}.part", "1.2.3.iso"):
-        (images / name).write_bytes(b"image")
+    for image in (name, f"{name}.0a1b2c3d.part", "4711-outbox.iso"):
+        (images / image).write_bytes(b"image")
     retain.sweep(ground.database, ground.spool, ground.settings)
-    assert sorted(os.listdir(images)) == (sorted([f"{uid}.iso", f"{uid}.part"]) if needed else [])
+    assert sorted(os.listdir(images)) == ([name, f"{name}.0a1b2c3d.part"] if needed else [])
 
 
 def test_dead_work_is_given_back(ground: Ground) -> None:

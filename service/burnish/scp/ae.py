@@ -26,6 +26,16 @@ _QUIET = 1.0
 _BUSY = Rejection(2, 3, 2, "local limit exceeded")
 
 
+def _refuse(connection: socket.socket) -> None:
+    """Rejects, and reads what the peer has sent: closing with bytes unread would take it back."""
+    with connection, suppress(OSError):
+        connection.settimeout(1.0)
+        connection.sendall(_BUSY.encode())
+        connection.shutdown(socket.SHUT_WR)
+        while connection.recv(65536):
+            pass
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket that several processes may share."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -93,9 +103,7 @@ class ApplicationEntity:
             full = len(self._associations) >= self._settings.maximum_associations
         if full:
             log.warning("association refused", why=_BUSY.why)
-            with suppress(OSError):
-                connection.sendall(_BUSY.encode())
-            connection.close()
+            threading.Thread(target=_refuse, args=(connection,), daemon=True).start()
             return
         association = Association(
             connection,

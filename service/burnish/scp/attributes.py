@@ -257,7 +257,8 @@ def _widen_character_set(data_set: Dataset) -> None:
     letters = {letter for letter in "".join(text) if not letter.isascii()}
     if not letters:
         return
-    codecs = convert_encodings(data_set.get("SpecificCharacterSet") or "")
+    terms = data_set.get("SpecificCharacterSet")
+    codecs = convert_encodings(terms) if terms else []
     if not all(any(_has(codec, letter) for codec in codecs) for letter in letters):
         data_set.SpecificCharacterSet = "ISO_IR 192"
 

@@ -33,9 +33,12 @@ class PieceOrder:
     attempts: int
 
 
-def image_path(images: Path, file_set_id: int, device: str) -> Path:
-    """Where a device's image of a volume lies while it is needed."""
-    return images / f"{file_set_id}-{device}.iso"
+def image_path(images: Path, file_set: FileSet, device: str) -> Path:
+    """Where a device's image of a volume lies while it is needed.
+
+    The row's id tells two File-sets of one UID apart, the UID two that had one id in turn.
+    """
+    return images / f"{file_set.id}-{file_set.file_set_uid}-{device}.iso"
 
 
 def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrder:
@@ -53,7 +56,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         _instances(session, file_set.id, spool),
     )
     job = BurnJob(
-        image=image_path(images, file_set.id, piece.device),
+        image=image_path(images, file_set, piece.device),
         volume_number=file_set.volume_number,
         volume_count=file_set.volume_count,
         copy_number=piece.copy_number,

@@ -239,8 +239,8 @@ class Worker:
             needed = file_set is not None and any(
                 piece.state not in (*_NO_LONGER, PieceState.CREATED) for piece in file_set.pieces
             )
-        if not needed:
-            image = order.image_path(self._images, claim.file_set_id, self._device.name)
+        if file_set is not None and not needed:
+            image = order.image_path(self._images, file_set, self._device.name)
             image.unlink(missing_ok=True)
 
     def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
