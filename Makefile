@@ -10,12 +10,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check clean
+.PHONY: help run test check bench clean
 
 help:
 	@echo 'make run    install Burnish into $(VENV) and show it at work (burnish demo)'
 	@echo 'make test   install what the tests need, then make check, then every test'
 	@echo 'make check  lint, formatting, types and architecture'
+	@echo 'make bench  install the peers, measure everything: at most 30 minutes'
 	@echo 'make clean  remove $(VENV), installed test peers and caches'
 
 run: $(VENV)/.installed
@@ -32,6 +33,10 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: $(VENV)/.installed-bench
+	benchmarks/install
+	$(BIN)/python benchmarks/run.py
+
 clean:
 	rm -rf $(VENV) tests/peers/node_modules build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -43,6 +48,10 @@ $(VENV)/.installed: $(VENV)/.created pyproject.toml
 
 $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.created pyproject.toml
+	$(PIP) install --editable '.[bench]'
 	@touch $@ $(VENV)/.installed
 
 $(VENV)/.created:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import statistics
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,11 +92,17 @@ def matrix(
     rounds: int = 3,
     nagle: bool = False,
     memory: bool = False,
+    until: float = math.inf,
 ) -> dict[Cell, list[Figures]]:
-    """Every server in turn, round by round (A B C, A B C), so that drift hits all alike."""
+    """Every server in turn, round by round (A B C, A B C), so that drift hits all alike.
+
+    After `until`, on the clock of `time.monotonic`, no further round begins.
+    """
     results: dict[Cell, list[Figures]] = {}
-    for (workload, count), several in itertools.product(loads, associations):
-        for _ in range(rounds):
+    for number in range(rounds):
+        if number and time.monotonic() > until:
+            break
+        for (workload, count), several in itertools.product(loads, associations):
             for kind in kinds:
                 cell = Cell(kind.name, workload.name, several, nagle)
                 figures = measure(

@@ -93,16 +93,29 @@ class Connection:
             raise PeerError(f"not accepted: PDU {kind} {body.hex()}")
         return cls(connection, *_accepted(body))
 
-    def exchange(self, pdus: bytes) -> dict[int, bytes]:
-        """Sends a message, returns the command set of the answer: element number → value."""
-        self.socket.sendall(pdus)
-        return self.answer()
-
-    def answer(self) -> dict[int, bytes]:
+    def status(self) -> int:
+        """The Status of the next message, which has no data set, as a C-STORE-RSP."""
         kind, body = _read_pdu(self.socket)
         if kind != 4:
             raise PeerError(f"PDU {kind} instead of an answer")
-        return command_set(body[6:])
+        return _status(command_set(body[6:]))
+
+    def message(self) -> tuple[int, bytes]:
+        """The Status and the data set of the next message, however it is fragmented."""
+        parts = {0: b"", 1: b""}
+        while True:
+            kind, body = _read_pdu(self.socket)
+            if kind != 4:
+                raise PeerError(f"PDU {kind} instead of an answer")
+            at = 0
+            while at < len(body):
+                length, _, control = struct.unpack_from(">IBB", body, at)
+                parts[control & 1] += body[at + 6 : at + 4 + length]
+                at += 4 + length
+                if control & 2:
+                    elements = command_set(parts[1])
+                    if not control & 1 or elements[0x0800] == b"\x01\x01":
+                        return _status(elements), parts[0]
 
     def release(self) -> None:
         self.socket.sendall(struct.pack(">BBII", 5, 0, 4, 0))
@@ -136,6 +149,10 @@ def command_set(data: bytes) -> dict[int, bytes]:
         elements[element] = data[at + 8 : at + 8 + length]
         at += 8 + length
     return elements
+
+
+def _status(elements: dict[int, bytes]) -> int:
+    return int.from_bytes(elements.get(0x0900, b"\xff\xff"), "little")
 
 
 def command(elements: dict[int, bytes]) -> bytes:
@@ -333,10 +350,7 @@ def _one_association(
             message.become(run, number)
             begun = time.monotonic()
             message.send(connection, nagle=nagle)
-            if plain:
-                status = 0 if connection.recv(1) else -1
-            else:
-                status = int.from_bytes(association.answer().get(0x0900, b"\xff\xff"), "little")
+            status = (0 if connection.recv(1) else -1) if plain else association.status()
             latencies.append(time.monotonic() - begun)
             if status == 0 or status & 0xF000 == _PENDING_WARNINGS:
                 good += 1

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 from sender import Connection, PeerError, associate_rq
@@ -55,12 +56,12 @@ class Kind:
 
 
 def burnish(
-    durability: str = "os", receivers: int = 0, source: Path | None = None, **tables: object
+    durability: str = "os", receivers: int = 0, source: Path | None = None, **tables: Any
 ) -> Callable[[int, Path], Start]:
     """`burnish serve`; `source` is a directory with another package `burnish` to compare."""
 
     def start(port: int, directory: Path) -> Start:
-        settings: dict[str, dict[str, object]] = {
+        settings: dict[str, Any] = {
             "dicom": {
                 "host": "127.0.0.1",
                 "port": port,
@@ -73,8 +74,8 @@ def burnish(
             "log": {"level": "warning", "format": "json"},
         }
         for name, table in tables.items():
-            assert isinstance(table, dict)
-            settings[name] = {**settings.get(name, {}), **table}
+            whole = isinstance(table, list) or name not in settings
+            settings[name] = table if whole else {**settings[name], **table}
         configuration = directory / "burnish.toml"
         configuration.write_text(_toml(settings), encoding="utf-8")
         environment = {"PYTHONPATH": str(source)} if source else {}
@@ -85,10 +86,14 @@ def burnish(
     return start
 
 
-def _toml(tables: Mapping[str, Mapping[str, object]]) -> str:
+def _toml(tables: Mapping[str, object]) -> str:
+    """Tables, and lists of them, of plain values."""
     lines = []
     for name, table in tables.items():
-        lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())]
+        several = table if isinstance(table, list) else [table]
+        title = f"[[{name}]]" if isinstance(table, list) else f"[{name}]"
+        for one in several:
+            lines += [title, *(f"{key} = {json.dumps(value)}" for key, value in one.items())]
     return "\n".join(lines) + "\n"
 
 

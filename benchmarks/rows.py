@@ -1,0 +1,78 @@
+"""Instance rows by the hundred thousand, inserted directly: no files belong to them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from workloads import EXPLICIT_VR_LITTLE_ENDIAN, Workload, uid, write_files
+
+#: Study, series and number of each row are those that `Instance.become` gives.
+RUN = 900_000_000
+
+
+def database(storage_root: Path) -> Path:
+    return storage_root / "burnish.db"
+
+
+def insert(path: Path, workload: Workload, count: int, scratch: Path) -> None:
+    """Inserts `count` rows of live instances of run RUN, like those that are received."""
+    from burnish.db import headers
+    from burnish.fileset.header import index_file
+
+    (sample,) = write_files(workload, 1, RUN, scratch)
+    indexed = index_file(sample)
+    row = {
+        **headers.to_columns(indexed.header),
+        "transfer_syntax_uid": EXPLICIT_VR_LITTLE_ENDIAN,
+        "size": sample.stat().st_size,
+        "data_set_offset": indexed.data_set_offset,
+        "calling_ae_title": "BENCHMARK",
+        "called_ae_title": "BURNISH",
+        "received_at": "2026-01-02 10:11:12.000000",
+        "released_at": None,
+    }
+    fixed = [name for name in row if name not in _VARYING]
+    names = [*fixed, *_VARYING]
+    marks = ",".join("?" * len(names))
+    columns = ",".join(names)
+    first_study, first_series = (uid(kind, RUN, 0).encode() for kind in ("study", "series"))
+    entity_keys = indexed.header.entity_keys
+
+    def rows():
+        values = [row[name] for name in fixed]
+        for number in range(count):
+            series = number // workload.per_series
+            study = series // workload.series_per_study
+            own_study, own_series = uid("study", RUN, study), uid("series", RUN, series)
+            keys = entity_keys.replace(first_study, own_study.encode())
+            keys = keys.replace(first_series, own_series.encode())
+            yield (
+                *values,
+                uid("instance", RUN, number),
+                own_study,
+                own_series,
+                number % workload.per_series + 1,
+                f"{number:024x}",
+                number.to_bytes(32, "big"),
+                keys,
+            )
+
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.executemany(
+            f"INSERT INTO instance ({columns}) VALUES ({marks})",  # noqa: S608  our own names
+            rows(),
+        )
+    connection.close()
+
+
+_VARYING = (
+    "sop_instance_uid",
+    "study_instance_uid",
+    "series_instance_uid",
+    "instance_number",
+    "spool_key",
+    "sha256",
+    "entity_keys",
+)

@@ -1,0 +1,450 @@
+"""Everything, interleaved, in at most half an hour: a table, a plot and the figures themselves.
+
+python benchmarks/run.py            # about 25 minutes on two cores
+python benchmarks/run.py --quick    # about 3 minutes, to see that all of it works
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import associate
+import growth
+import idle
+import media
+import planning
+import receive
+from servers import KINDS, Kind
+from workloads import WORKLOADS, cache_directory
+
+_RESULTS = Path(__file__).resolve().parent / "results"
+_NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom", "c")
+_DURABLE = ("burnish-full", "orthanc", "orthanc-nosync", "storescp-b", "c-full")
+_OUT_OF_THE_BOX = ("burnish", "storescp-default", "orthanc-default")
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much of everything is done; what does not begin within `minutes` is left out."""
+
+    minutes: float
+    rounds: int
+    receive: dict[str, int]
+    associations: tuple[int, ...]
+    durable: dict[str, int]
+    nagle: dict[str, int]
+    media: tuple[tuple[str, int], ...]
+    planning: tuple[int, ...]
+    requests: int
+    under_load: int
+    idle: tuple[int, ...]
+    idle_seconds: float
+    set_up: int
+    growth: tuple[int, ...]
+    rows: int
+
+
+FULL = Scale(
+    minutes=28,
+    rounds=3,
+    receive={"W1": 300, "W2": 2000, "W3": 4},
+    associations=(1, 2, 4, 8),
+    durable={"W1": 150, "W2": 800},
+    nagle={"W1": 60, "W2": 60},
+    media=(("W1", 500), ("W2", 2000), ("W1", 2000), ("W2", 20000), ("W2", 60000), ("W1", 8000)),
+    planning=(1000, 5000, 20000, 50000),
+    requests=10000,
+    under_load=5000,
+    idle=(0, 50, 500),
+    idle_seconds=15,
+    set_up=60,
+    growth=(500, 5000, 20000, 60000),
+    rows=1_000_000,
+)
+QUICK = Scale(
+    minutes=8,
+    rounds=1,
+    receive={"W1": 60, "W2": 300, "W3": 2},
+    associations=(1, 4),
+    durable={"W1": 40, "W2": 100},
+    nagle={"W1": 20, "W2": 20},
+    media=(("W1", 60), ("W2", 300)),
+    planning=(1000, 5000),
+    requests=1000,
+    under_load=500,
+    idle=(0, 50),
+    idle_seconds=4,
+    set_up=10,
+    growth=(500, 2000),
+    rows=20000,
+)
+
+
+class Report:
+    """What was found, as it will be read."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.figures: dict[str, Any] = {}
+
+    def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        aligned = ["---", *("--:" for _ in header[1:])]
+        self.lines += ["", f"## {title}", ""]
+        for row in (header, aligned, *rows):
+            self.lines.append(f"| {' | '.join(row)} |")
+
+    def say(self, text: str) -> None:
+        self.lines += ["", text]
+
+
+# --- the parts -----------------------------------------------------------------------------------
+
+
+def _available(names: Iterable[str]) -> list[Kind]:
+    return [KINDS[name] for name in names if KINDS[name].available()]
+
+
+def _receiving(
+    report: Report,
+    title: str,
+    *,
+    kinds: Sequence[Kind],
+    counts: dict[str, int],
+    associations: Sequence[int],
+    storage: Path,
+    rounds: int,
+    until: float = math.inf,
+    nagle: bool = False,
+    memory: bool = False,
+) -> None:
+    loads = [(WORKLOADS[name], count) for name, count in counts.items()]
+    results = receive.matrix(
+        kinds,
+        loads,
+        associations,
+        storage,
+        rounds=rounds,
+        nagle=nagle,
+        memory=memory,
+        until=until,
+    )
+    columns = [(name, several) for name in counts for several in associations]
+
+    def cell(kind: Kind, workload: str, several: int) -> str:
+        figures = results.get(receive.Cell(kind.name, workload, several, nagle))
+        if not figures:
+            return "-"
+        rate = receive.median(figures)
+        cpu = 1e3 * receive.median(figures, "cpu_per_instance")
+        failed = " (failures)" if any(one.failed for one in figures) else ""
+        if memory:
+            peak = receive.median(figures, "memory") / 1e6
+            return f"{receive.median(figures, 'megabytes'):.0f} MB/s ({peak:.1f} MB){failed}"
+        return f"{rate:.0f} ({cpu:.2f}){failed}"
+
+    report.table(
+        title,
+        ["Server", *(f"{name} x{several}" for name, several in columns)],
+        [[kind.what, *(cell(kind, *column) for column in columns)] for kind in kinds],
+    )
+    report.figures[title] = {
+        f"{cell.server} {cell.workload} x{cell.associations}": [one.rate for one in figures]
+        for cell, figures in results.items()
+    }
+
+
+def receive_os(report: Report, scale: Scale, storage: Path, until: float) -> None:
+    _receiving(
+        report,
+        "Receive, page cache: instances/s (server CPU, ms each)",
+        kinds=_available(_NODELAY),
+        counts={name: scale.receive[name] for name in ("W1", "W2")},
+        associations=scale.associations,
+        storage=storage,
+        rounds=scale.rounds,
+        until=until,
+    )
+
+
+def receive_large(report: Report, scale: Scale, storage: Path) -> None:
+    _receiving(
+        report,
+        "W3: MB/s (peak of memory above idle)",
+        kinds=_available(("burnish", "storescp-b", "orthanc")),
+        counts={"W3": scale.receive["W3"]},
+        associations=(1, 2),
+        storage=storage,
+        rounds=1,
+        memory=True,
+    )
+
+
+def receive_durable(report: Report, scale: Scale, storage: Path, until: float) -> None:
+    _receiving(
+        report,
+        "Receive on a disk: instances/s (server CPU, ms each)",
+        kinds=_available(_DURABLE),
+        counts=scale.durable,
+        associations=[count for count in scale.associations if count != 2],
+        storage=storage,
+        rounds=scale.rounds,
+        until=until,
+    )
+
+
+def receive_nagle(report: Report, scale: Scale, storage: Path) -> None:
+    _receiving(
+        report,
+        "A sender with Nagle's algorithm on, peers out of the box: instances/s",
+        kinds=_available(_OUT_OF_THE_BOX),
+        counts=scale.nagle,
+        associations=(1,),
+        storage=storage,
+        rounds=1,
+        nagle=True,
+    )
+
+
+def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> None:
+    results: dict[tuple[str, str], list[media.Made]] = {}
+    done = []
+    for name, count in scale.media:
+        if time.monotonic() > deadline:
+            break
+        done.append(f"{name} {count}")
+        rounds = scale.rounds if count <= 2000 else 1
+        results |= media.compare([(WORKLOADS[name], count)], storage, rounds=rounds)
+
+    def cell(tool: str, material: str) -> str:
+        made = results.get((tool, material))
+        if not made:
+            return "-"
+        if made[0].failed:
+            return "failed"
+        return f"{statistics.median(one.seconds for one in made):.2f}"
+
+    report.table(
+        "Media: seconds (Burnish from N-ACTION to DONE, read back and verified)",
+        ["Tool", *done],
+        [
+            [tool, *(cell(tool, material) for material in done)]
+            for tool in (*media.SERVERS, *media.PIPELINES)
+        ],
+    )
+    report.figures["media"] = {
+        f"{tool} {material}": [one.seconds for one in made]
+        for (tool, material), made in results.items()
+    }
+    if left := [f"{name} {count}" for name, count in scale.media if f"{name} {count}" not in done]:
+        report.say(f"Out of time for {', '.join(left)}.")
+
+
+def plan(report: Report, scale: Scale, storage: Path) -> None:
+    planned = planning.planning(scale.planning, storage)
+    report.table(
+        "Planning: seconds of CPU",
+        ["Instances", "admitting", "planning"],
+        [[str(n), f"{admit:.3f}", f"{made:.3f}"] for n, (admit, made) in planned.items()],
+    )
+    listed = planning.listing(scale.requests, storage)
+    load = planning.n_get(storage, scale.under_load)
+    report.say(
+        f"List of {scale.requests} requests: {listed * 1e3:.0f} ms. N-GET while receiving "
+        f"{load.received_per_second:.0f} instances/s: p50 {load.p50 * 1e3:.1f} ms, "
+        f"p99 {load.p99 * 1e3:.1f} ms of {load.gets}."
+    )
+    report.figures["planning"] = {str(n): made for n, (_, made) in planned.items()}
+
+
+def stay_idle(report: Report, scale: Scale, storage: Path) -> None:
+    kinds = _available(("burnish", "orthanc"))
+    found = idle.compare(kinds, scale.idle, storage, scale.idle_seconds)
+    report.table(
+        "Idle associations: share of one core (memory)",
+        ["Server", *(str(count) for count in scale.idle)],
+        [
+            [
+                kind.what,
+                *(
+                    f"{found[kind.name, n][0]:.1%} ({found[kind.name, n][1] / 1e6:.0f} MB)"
+                    for n in scale.idle
+                ),
+            ]
+            for kind in kinds
+        ],
+    )
+
+
+def set_up(report: Report, scale: Scale, storage: Path) -> None:
+    kinds = _available(("burnish", "storescp-b", "orthanc"))
+    found = associate.compare(kinds, storage, scale.set_up)
+    report.table(
+        "Association set-up for 120 proposed contexts: ms of CPU (ms until accepted)",
+        ["Server", "peers that differ", "the same peer"],
+        [
+            [
+                kind.what,
+                *(
+                    f"{found[kind.name, known].cpu * 1e3:.2f} "
+                    f"({found[kind.name, known].seconds * 1e3:.2f})"
+                    for known in (False, True)
+                ),
+            ]
+            for kind in kinds
+        ],
+    )
+
+
+def grow(report: Report, scale: Scale, storage: Path) -> None:
+    costs = growth.steps(scale.growth, storage, sample=500)
+    costs += growth.steps(scale.growth[:1], storage, inserted=scale.rows, sample=500)
+    report.table(
+        "Growth: W2, two associations",
+        ["Instances in the database", "instances/s", "server CPU, ms each"],
+        [
+            [str(cost.before), f"{cost.rate:.0f}", f"{cost.cpu_per_instance * 1e3:.2f}"]
+            for cost in costs
+        ],
+    )
+
+
+# --- the whole -----------------------------------------------------------------------------------
+
+
+def machine() -> str:
+    """What it was measured on."""
+
+    def first_line(*command: str) -> str:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError:
+            return ""
+        text = (done.stdout or done.stderr).strip()
+        return text.splitlines()[0].strip() if text else ""
+
+    model = first_line("sh", "-c", "grep -m1 'model name' /proc/cpuinfo | cut -d: -f2")
+    cores = first_line("nproc")
+    memory = first_line("sh", "-c", "grep MemTotal /proc/meminfo | tr -dc 0-9")
+    load = " ".join(Path("/proc/loadavg").read_text().split()[:3])
+    tools = [
+        f"CPython {platform.python_version()}",
+        first_line("storescp", "--version").strip("$ "),
+        first_line("Orthanc", "--version"),
+        first_line("genisoimage", "--version"),
+        first_line("xorriso", "--version"),
+    ]
+    gibibytes = int(memory or 0) / (1 << 20)
+    return (
+        f"{cores} cores {model}, {gibibytes:.0f} GiB, Linux {platform.release()}, load {load}; "
+        + "; ".join(tool for tool in tools if tool)
+    )
+
+
+def plot(report: Report, target: Path) -> bool:
+    """Bars of the receive rates, if matplotlib is there."""
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        return False
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    charts = {title: cells for title, cells in report.figures.items() if title.startswith("Rece")}
+    if not charts:
+        return False
+    figure, axes = pyplot.subplots(len(charts), 1, figsize=(11, 4.5 * len(charts)), squeeze=False)
+    for (title, cells), axis in zip(charts.items(), axes[:, 0], strict=True):
+        loads = list(dict.fromkeys(cell.split(" ", 1)[1] for cell in cells))
+        servers = list(dict.fromkeys(cell.split(" ", 1)[0] for cell in cells))
+        for position, server in enumerate(servers):
+            heights = [statistics.median(cells.get(f"{server} {load}", [0])) for load in loads]
+            places = [n + (position + 0.5) / (len(servers) + 1) for n in range(len(loads))]
+            axis.bar(places, heights, 1 / (len(servers) + 1), label=server)
+        axis.set_xticks([n + 0.5 for n in range(len(loads))], loads)
+        axis.set_ylabel("instances/s")
+        axis.set_yscale("log")
+        axis.set_title(title)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(target, dpi=110)
+    return True
+
+
+def run(scale: Scale, storage: Path, disk: Path) -> Report:
+    report = Report()
+    started = time.monotonic()
+    end = started + scale.minutes * 60
+    minute = scale.minutes * 60 / FULL.minutes
+    # what takes little time comes first; what may take much is told when its share is used up
+    parts: list[tuple[str, Callable[[], None]]] = [
+        ("nagle", lambda: receive_nagle(report, scale, storage)),
+        ("large", lambda: receive_large(report, scale, storage)),
+        ("set-up", lambda: set_up(report, scale, storage)),
+        ("idle", lambda: stay_idle(report, scale, storage)),
+        ("planning", lambda: plan(report, scale, storage)),
+        ("receive", lambda: receive_os(report, scale, storage, time.monotonic() + 7 * minute)),
+        ("durable", lambda: receive_durable(report, scale, disk, time.monotonic() + 4 * minute)),
+        ("growth", lambda: grow(report, scale, storage)),
+        ("media", lambda: make_media(report, scale, storage, end)),
+    ]
+    for name, part in parts:
+        before = time.monotonic()
+        if before > end:
+            report.say(f"Out of time for {name}.")
+            continue
+        try:
+            part()
+        except (RuntimeError, OSError) as error:
+            report.say(f"{name} could not be measured: {str(error).splitlines()[0]}")
+        print(f"{name}: {time.monotonic() - before:.0f} s", flush=True)
+    return report
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--quick", action="store_true", help="little of everything")
+    parser.add_argument("--storage", type=Path, help="default: memory, else the temporary folder")
+    parser.add_argument("--disk", type=Path, help="a folder on a disk, for what is to be durable")
+    parser.add_argument("--results", type=Path, default=_RESULTS)
+    arguments = parser.parse_args()
+    storage = cache_directory(arguments.storage)
+    disk = Path(tempfile.mkdtemp(prefix="burnish-", dir=arguments.disk or "/var/tmp"))  # noqa: S108
+    described, began = machine(), datetime.now(UTC)
+    try:
+        report = run(QUICK if arguments.quick else FULL, storage, disk)
+    finally:
+        shutil.rmtree(disk, ignore_errors=True)
+    arguments.results.mkdir(parents=True, exist_ok=True)
+    stem = arguments.results / ("quick" if arguments.quick else "full")
+    minutes = (datetime.now(UTC) - began).total_seconds() / 60
+    head = [
+        "# Results",
+        "",
+        f"{began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes. {described}.",
+        "",
+        "Medians of interleaved rounds; how it is measured is in [the README](../README.md).",
+    ]
+    if plot(report, stem.with_suffix(".png")):
+        head += ["", f"![Receive rates]({stem.name}.png)"]
+    stem.with_suffix(".md").write_text("\n".join([*head, *report.lines, ""]), encoding="utf-8")
+    stem.with_suffix(".json").write_text(json.dumps(report.figures, indent=1), encoding="utf-8")
+    print(stem.with_suffix(".md"))
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()
