@@ -1,7 +1,7 @@
 """Everything, interleaved, in at most half an hour: a table, a plot and the figures themselves.
 
 python benchmarks/run.py            # about 25 minutes on two cores
-python benchmarks/run.py --quick    # about 3 minutes, to see that all of it works
+python benchmarks/run.py --quick    # a few minutes, to see that all of it works
 """
 
 from __future__ import annotations
@@ -410,6 +410,7 @@ def run(scale: Scale, storage: Path, disk: Path) -> Report:
             part()
         except (RuntimeError, OSError) as error:
             report.say(f"{name} could not be measured: {str(error).splitlines()[0]}")
+            print(error, file=sys.stderr)
         print(f"{name}: {time.monotonic() - before:.0f} s", flush=True)
     return report
 

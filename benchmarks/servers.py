@@ -279,6 +279,7 @@ def running(kind: Kind, storage: Path) -> Iterator[Server]:
     server = Server(kind, port, directory, process)
     try:
         _wait_until_ready(server, log)
+        _settle(server)
         yield server
     finally:
         _stop(server)
@@ -300,6 +301,15 @@ def _wait_until_ready(server: Server, log: Path) -> None:
         except (OSError, PeerError):
             time.sleep(0.05)
     raise RuntimeError(f"{server.kind.name} does not start:\n{log.read_text()[-2000:]}")
+
+
+def _settle(server: Server) -> None:
+    """Waits until processes that are still starting have started, or for ten seconds."""
+    for _ in range(20):
+        before = server.cpu()
+        time.sleep(0.5)
+        if server.cpu() - before < 0.05:
+            return
 
 
 def _stop(server: Server) -> None:
