@@ -54,7 +54,7 @@ def insert(path: Path, workload: Workload, count: int, scratch: Path) -> None:
                 own_series,
                 number % workload.per_series + 1,
                 f"{number:024x}",
-                number.to_bytes(32, "big"),
+                f"blake3:{number:064x}",
                 keys,
             )
 
@@ -73,6 +73,6 @@ _VARYING = (
     "series_instance_uid",
     "instance_number",
     "spool_key",
-    "sha256",
+    "digest",
     "entity_keys",
 )

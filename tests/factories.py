@@ -1,6 +1,5 @@
 """Small things made for a test: instances, candidates for media, and a database with a spool."""
 
-import hashlib
 import io
 import struct
 import tempfile
@@ -33,6 +32,7 @@ from burnish.vocabulary import (
     PieceState,
     new_uid,
 )
+from digesting import digest_of
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -263,7 +263,7 @@ class Ground(AbstractContextManager["Ground"]):
             "spool_key": key,
             "size": len(meta) + len(made.data_set),
             "data_set_offset": len(meta),
-            "sha256": hashlib.sha256(made.data_set).digest(),
+            "digest": digest_of(made.data_set),
             "calling_ae_title": "MODALITY",
             "called_ae_title": "BURNISH",
             "received_at": datetime.now(UTC),

@@ -1,12 +1,12 @@
 """Volumes made element by element, so that a test can make any of them wrong."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from burnish.artifacts import ExpectedInstance
 from burnish.elements import encode, encode_item
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, MEDIA_STORAGE_DIRECTORY_STORAGE
+from digesting import digest_of
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 FILE_SET_UID = "1.2.3.4"
@@ -206,7 +206,7 @@ class Made:
                 transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
                 size=len(data),
                 data_set_offset=offset,
-                sha256=hashlib.sha256(data[offset:]).digest(),
+                digest=digest_of(data[offset:]),
             )
             for name, data in self.files.items()
         ]

@@ -61,7 +61,7 @@ class VolumeFile:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedInstance:
-    """What must be found on a volume under one File ID. `sha256` is of the data set alone."""
+    """What must be found on a volume under one File ID. `digest` is of the data set alone."""
 
     file_id: str
     sop_class_uid: str
@@ -69,7 +69,7 @@ class ExpectedInstance:
     transfer_syntax_uid: str
     size: int
     data_set_offset: int
-    sha256: bytes
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,22 +5,22 @@ when its file and its row are safe; instances that arrive together are made safe
 """
 
 import errno
-import hashlib
 import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import structlog
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
 from burnish.artifacts import InstanceHeader
 from burnish.db import headers
 from burnish.db.session import Database
 from burnish.db.tables import Instance
+from burnish.digests import digest_text, new_hasher
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import (
     BurnishError,
@@ -43,7 +43,7 @@ _GROUP = 256
 
 
 class Incoming:
-    """One instance that is arriving: a spool file, a running SHA-256, and the first bytes."""
+    """One instance that is arriving: a spool file, a running digest, and the first bytes."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Incoming:
         self.key = spool.new_key()
         self.size = 0
         self._spool = spool
-        self._sha256 = hashlib.sha256()
+        self._hasher = new_hasher()
         self._head = bytearray()
         self._meta: bytes = file_meta.encode(
             sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae_title
@@ -76,7 +76,7 @@ class Incoming:
 
     def write(self, data: memoryview) -> None:
         """Takes the next bytes of the data set."""
-        self._sha256.update(data)
+        self._hasher.update(data)
         if len(self._head) < _HEAD:
             self._head += data[: _HEAD - len(self._head)]
         self.size += len(data)
@@ -92,11 +92,11 @@ class Incoming:
         except OSError as error:
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
 
-    def finish(self) -> tuple[InstanceHeader, bytes]:
-        """Its header and SHA-256, when all bytes are here."""
+    def finish(self) -> tuple[InstanceHeader, str]:
+        """Its header and digest, when all bytes are here."""
         self._close()
         found = header.index(bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set)
-        return found, self._sha256.digest()
+        return found, digest_text(self._hasher)
 
     def abandon(self) -> None:
         """Leaves nothing behind."""
@@ -135,6 +135,7 @@ class Receiver:
     def __init__(self, database: Database, spool: Spool) -> None:
         self._database = database
         self._spool = spool
+        self._appender = database.appender(cast(Table, Instance.__table__))
         self._waiting: list[_Waiting] = []
         self._led = False
         self._lock = threading.Lock()
@@ -156,12 +157,12 @@ class Receiver:
         Raises Unreadable, Mismatch, OtherContent, OutOfResources; then nothing of it is left.
         """
         try:
-            found, sha256 = incoming.finish()
+            found, digest = incoming.finish()
             _check_identity(incoming, found)
         except BurnishError:
             incoming.abandon()
             raise
-        waiting = _Waiting(incoming.key, _row(incoming, found, sha256))
+        waiting = _Waiting(incoming.key, _row(incoming, found, digest))
         self._make_durable(waiting)
         if waiting.error is not None:
             raise waiting.error
@@ -212,9 +213,12 @@ class Receiver:
 
     def _record(self, group: Sequence[_Waiting]) -> list[str]:
         """Commits the rows of a group; returns the keys of files that no row needs."""
+        refused, unwanted = dict[str, BurnishError](), list[str]()
         try:
-            with self._database.connection() as connection:
-                refused, unwanted = self._insert(connection, group)
+            # the usual case: none of them was here before
+            if not self._appender.append([waiting.row for waiting in group]):
+                with self._database.connection() as connection:
+                    refused, unwanted = self._insert(connection, group)
         except (ValueError, OverflowError, StatementError) as error:
             if isinstance(error, DBAPIError) and not isinstance(error, DataError):
                 raise
@@ -265,7 +269,7 @@ class Receiver:
                 Instance.sop_instance_uid,
                 Instance.sop_class_uid,
                 Instance.transfer_syntax_uid,
-                Instance.sha256,
+                Instance.digest,
                 Instance.spool_key,
                 Instance.size,
             ).where(Instance.sop_instance_uid.in_(uids), Instance.released_at.is_(None))
@@ -281,7 +285,7 @@ class Receiver:
 
 def _same_content(before: Any, row: dict[str, Any]) -> bool:
     return all(
-        before[name] == row[name] for name in ("sha256", "transfer_syntax_uid", "sop_class_uid")
+        before[name] == row[name] for name in ("digest", "transfer_syntax_uid", "sop_class_uid")
     )
 
 
@@ -301,14 +305,14 @@ def _is_root_level(found: InstanceHeader) -> bool:
     return found.directory_record_type in ROOT_TYPES
 
 
-def _row(incoming: Incoming, found: InstanceHeader, sha256: bytes) -> dict[str, Any]:
+def _row(incoming: Incoming, found: InstanceHeader, digest: str) -> dict[str, Any]:
     return {
         **headers.to_columns(found),
         "transfer_syntax_uid": incoming.transfer_syntax_uid,
         "spool_key": incoming.key,
         "size": incoming.data_set_offset + incoming.size,
         "data_set_offset": incoming.data_set_offset,
-        "sha256": sha256,
+        "digest": digest,
         "calling_ae_title": incoming.calling_ae_title,
         "called_ae_title": incoming.called_ae_title,
         "received_at": datetime.now(UTC),

@@ -4,8 +4,9 @@ import errno
 import os
 import random
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
@@ -85,11 +86,13 @@ def test_files_come_before_rows_and_rows_before_the_answer(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    publish, insert = ground.spool.publish, receiver._insert
+    publish, append = ground.spool.publish, receiver._appender.append
     monkeypatch.setattr(
         ground.spool, "publish", lambda keys: (publish(keys), order.append("files"))[0]
     )
-    monkeypatch.setattr(receiver, "_insert", lambda *args: (order.append("rows"), insert(*args))[1])
+    monkeypatch.setattr(
+        receiver._appender, "append", lambda rows: (append(rows), order.append("rows"))[0]
+    )
     send(receiver, instance())
     order.append("answer")
     assert order == ["files", "rows", "answer"]
@@ -135,13 +138,13 @@ def test_other_content_under_its_uid_is_refused(
 ) -> None:
     made = instance()
     send(receiver, made)
-    before = rows(ground)[0].sha256
+    before = rows(ground)[0].digest
     other, identity = made, {"transfer_syntax_uid": "1.2.840.10008.1.2.4.50"}
     if changed == "content":
         other, identity = instance(sop_instance_uid=made.sop_instance_uid, patient_id="P2"), {}
     with pytest.raises(OtherContent):
         send(receiver, other, **identity)
-    assert [row.sha256 for row in rows(ground)] == [before]
+    assert [row.digest for row in rows(ground)] == [before]
     assert len(files(ground)) == 1
 
 
@@ -357,7 +360,7 @@ def test_rows_that_cannot_be_written_are_not_acknowledged(
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver, "_insert", fail)
+        patch.setattr(receiver._appender, "append", fail)
         with pytest.raises(OutOfResources):
             send(receiver, instance())
     assert rows(ground) == []
@@ -375,7 +378,7 @@ def test_a_defect_takes_nobody_else_with_it(
         raise RuntimeError("a defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver, "_insert", fail)
+        patch.setattr(receiver._appender, "append", fail)
         with pytest.raises(RuntimeError):
             send(receiver, instance())
     assert rows(ground) == []
@@ -387,20 +390,20 @@ def test_one_row_that_the_database_cannot_hold(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = instance(), instance(patient_id="BAD")
-    real = receiver._insert
+    real = receiver._appender.append
 
-    def insert(connection: object, group: list[object]) -> object:
-        if any(waiting.row["patient_id"] == "BAD" for waiting in group):  # type: ignore[attr-defined]
+    def append(rows: Sequence[Mapping[str, Any]]) -> bool:
+        if any(row["patient_id"] == "BAD" for row in rows):
             raise OverflowError("Python int too large to convert to SQLite INTEGER")
-        return real(connection, group)  # type: ignore[arg-type]
+        return real(rows)
 
-    monkeypatch.setattr(receiver, "_insert", insert)
+    monkeypatch.setattr(receiver._appender, "append", append)
     waiting = []
     for made in (good, bad):
         incoming = begin(receiver, made)
         incoming.write(memoryview(made.data_set))
-        found, sha256 = incoming.finish()
-        waiting.append(receiving._Waiting(incoming.key, receiving._row(incoming, found, sha256)))
+        found, digest = incoming.finish()
+        waiting.append(receiving._Waiting(incoming.key, receiving._row(incoming, found, digest)))
     receiver._commit(waiting)
     assert waiting[0].error is None
     assert isinstance(waiting[1].error, Unreadable)
@@ -417,7 +420,7 @@ def test_a_damaged_database_is_not_the_fault_of_the_data_set(
     def fail(*_: object) -> list[str]:
         raise DatabaseError("INSERT", {}, Exception("database disk image is malformed"))
 
-    monkeypatch.setattr(receiver, "_insert", fail)
+    monkeypatch.setattr(receiver._appender, "append", fail)
     with pytest.raises(OutOfResources):
         send(receiver, instance())
 

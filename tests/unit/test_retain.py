@@ -159,7 +159,7 @@ def test_a_request_goes_with_all_that_belongs_to_it(ground: Ground) -> None:
                 spool_key=key,
                 size=10,
                 data_set_offset=0,
-                sha256=b"",
+                digest="",
             )
         )
         session.execute(
@@ -205,7 +205,7 @@ def test_the_sweep_removes_orphans_only(ground: Ground) -> None:
                 spool_key=transcoded,
                 size=1,
                 data_set_offset=0,
-                sha256=b"",
+                digest="",
             )
         )
     orphan, young = (spool.path(spool.new_key()) for _ in range(2))

@@ -1,6 +1,5 @@
 """Surface: volume images of any DICOM files: finds, files, plans, builds and reads back."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from burnish.artifacts import InstanceHeader, VolumeReport
 from burnish.cli.output import Progress
+from burnish.digests import digest_text, new_hasher
 from burnish.directory_records import ROOT_TYPES
 from burnish.elements import encode
 from burnish.errors import AlreadyExists, BurnishError, OutOfResources, Unknown, Unreadable
@@ -84,7 +84,7 @@ class _Filed:
     path: Path
     size: int
     data_set_offset: int
-    sha256: bytes
+    digest: str
 
     def candidate(self, number: int) -> Candidate:
         lengths = dicomdir.record_lengths(self.header, self.transfer_syntax_uid)
@@ -108,7 +108,7 @@ class _Filed:
             self.path,
             self.size,
             self.data_set_offset,
-            self.sha256,
+            self.digest,
         )
 
 
@@ -201,31 +201,31 @@ def _file(path: Path, indexed: IndexedFile, target: Path, profile: ApplicationPr
         size, offset, digest = _copy(path, indexed, target)
     else:
         made = transcode.to_explicit_vr_little_endian(path, target)
-        size, offset, digest = made.size, made.data_set_offset, made.sha256
+        size, offset, digest = made.size, made.data_set_offset, made.digest
         syntax = EXPLICIT_VR_LITTLE_ENDIAN
     return _Filed(
         path, indexed.transfer_syntax_uid, indexed.header, syntax, target, size, offset, digest
     )
 
 
-def _copy(path: Path, indexed: IndexedFile, target: Path) -> tuple[int, int, bytes]:
+def _copy(path: Path, indexed: IndexedFile, target: Path) -> tuple[int, int, str]:
     header = indexed.header
     meta = file_meta.encode(
         header.sop_class_uid, header.sop_instance_uid, indexed.transfer_syntax_uid
     )
-    digest = hashlib.sha256()
+    hasher = new_hasher()
     with path.open("rb") as file, target.open("wb") as out:
         file.seek(indexed.data_set_offset)
         out.write(meta)
         while piece := file.read(_PIECE):
-            digest.update(piece)
+            hasher.update(piece)
             out.write(piece)
-        return out.tell(), len(meta), digest.digest()
+        return out.tell(), len(meta), digest_text(hasher)
 
 
 def _tell_duplicate(one: _Filed, first: _Filed, outcome: Outcome) -> None:
-    same = (one.sha256, one.source_transfer_syntax_uid) == (
-        first.sha256,
+    same = (one.digest, one.source_transfer_syntax_uid) == (
+        first.digest,
         first.source_transfer_syntax_uid,
     )
     if same:

@@ -4,14 +4,15 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from burnish.errors import OperatorError, OutOfResources
@@ -59,6 +60,10 @@ class Database:
         with _answering(), self._turn, self._writing.begin() as connection:
             yield connection
 
+    def appender(self, table: Table) -> "Appender":
+        """A way to insert rows into `table` with next to no work, for the receive path."""
+        return Appender(self._engine, self._turn, table)
+
     def watch(self) -> "Watch":
         """A cheap way for one thread to see whether looking for work is worth while."""
         return Watch(self._engine)
@@ -102,6 +107,70 @@ class _Turn:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+class Appender:
+    """Inserts rows into one table by a statement compiled once; for one thread at a time.
+
+    Core does the same in ten times the time for a group of few rows: most of it goes into
+    building the statement, finding it among the compiled ones, and a connection's round trip
+    through the pool.
+    """
+
+    def __init__(self, engine: Engine, turn: _Turn, table: Table) -> None:
+        dialect = engine.dialect
+        names = [column.name for column in table.columns if not column.primary_key]
+        insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        statement = insert(table).on_conflict_do_nothing()
+        compiled = statement.compile(dialect=dialect, column_keys=names)
+        types = {name: table.columns[name].type.dialect_impl(dialect) for name in names}
+        self._engine = engine
+        self._turn = turn
+        self._sql = str(compiled)
+        self._order = compiled.positiontup
+        self._convert = [
+            (name, convert)
+            for name, type_ in types.items()
+            if (convert := type_.bind_processor(dialect)) is not None
+        ]
+        self._connection: Any = None
+
+    def append(self, rows: Sequence[Mapping[str, Any]]) -> bool:
+        """Inserts all rows and commits; False, and nothing is done, where one breaks a unique key.
+
+        Raises what a write transaction raises.
+        """
+        parameters = [self._bound(row) for row in rows]
+        with _answering(), self._turn:
+            if self._connection is None:
+                self._connection = self._engine.raw_connection()
+            try:
+                return self._insert(parameters)
+            except Exception as error:
+                self._connection.invalidate()
+                self._connection = None
+                driver = self._engine.dialect.loaded_dbapi.Error
+                if isinstance(error, driver):
+                    raise DBAPIError.instance(self._sql, None, error, driver) from error
+                raise
+
+    def _bound(self, row: Mapping[str, Any]) -> Any:
+        values = dict(row)
+        for name, convert in self._convert:
+            values[name] = convert(values[name])
+        return values if self._order is None else [values[name] for name in self._order]
+
+    def _insert(self, parameters: Sequence[Any]) -> bool:
+        cursor = self._connection.cursor()
+        try:
+            if self._engine.dialect.name == "sqlite":
+                cursor.execute("BEGIN IMMEDIATE")
+            cursor.executemany(self._sql, parameters)
+            whole = bool(cursor.rowcount == len(parameters))
+            (self._connection.commit if whole else self._connection.rollback)()
+            return whole
+        finally:
+            cursor.close()
 
 
 class Watch:

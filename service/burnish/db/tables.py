@@ -63,7 +63,7 @@ class Table(DeclarativeBase):
 class Instance(Table):
     """One received SOP Instance: identity, directory keys, and where it lies in the spool.
 
-    `sha256` is of the data set as received, `size` of the whole file, which has `data_set_offset`
+    `digest` is of the data set as received, `size` of the whole file, which has `data_set_offset`
     bytes of File Meta before the data set. Live until `released_at`.
     """
 
@@ -101,7 +101,7 @@ class Instance(Table):
     spool_key: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     data_set_offset: Mapped[int]
-    sha256: Mapped[bytes]
+    digest: Mapped[str] = mapped_column(String(80))
     calling_ae_title: Mapped[str] = mapped_column(String(16))
     called_ae_title: Mapped[str] = mapped_column(String(16))
     received_at: Mapped[datetime]
@@ -120,7 +120,7 @@ class TranscodedInstance(Table):
     spool_key: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     data_set_offset: Mapped[int]
-    sha256: Mapped[bytes]
+    digest: Mapped[str] = mapped_column(String(80))
 
 
 class MediaCreationRequest(Table):

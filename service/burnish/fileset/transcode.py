@@ -1,6 +1,5 @@
 """Craft: DICOM files brought into Explicit VR Little Endian, which every profile has (PS3.11)."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from burnish.digests import digest_text, new_hasher
 from burnish.elements import (
     UNDEFINED_LENGTH,
     Element,
@@ -61,7 +61,7 @@ class Transcoded:
 
     size: int
     data_set_offset: int
-    sha256: bytes
+    digest: str
 
 
 def decodable(transfer_syntax_uid: str) -> bool:
@@ -126,17 +126,17 @@ def _write(target: Path, pieces: Iterator[bytes], source_ae_title: str) -> Trans
     if not (sop_class.isascii() and sop_instance.isascii() and sop_class and sop_instance):
         raise Unreadable("the data set has no SOP Class or no SOP Instance UID")
     meta = file_meta.encode(sop_class, sop_instance, EXPLICIT_VR_LITTLE_ENDIAN, source_ae_title)
-    digest = hashlib.sha256()
+    hasher = new_hasher()
     size = len(meta)
     with target.open("wb") as out:
         out.write(meta)
         for piece in chain((beginning,), pieces):
-            digest.update(piece)
+            hasher.update(piece)
             out.write(piece)
             size += len(piece)
         out.flush()
         os.fsync(out.fileno())
-    return Transcoded(size, len(meta), digest.digest())
+    return Transcoded(size, len(meta), digest_text(hasher))
 
 
 def _first_elements(beginning: bytes) -> Iterator[Element]:

@@ -120,7 +120,7 @@ class Conversions:
                         spool_key=key,
                         size=made.size,
                         data_set_offset=made.data_set_offset,
-                        sha256=made.sha256,
+                        digest=made.digest,
                     )
                 )
         if rows:

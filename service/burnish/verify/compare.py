@@ -1,10 +1,10 @@
 """Craft: reads a volume back and compares it with what was to be written on it."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from burnish.artifacts import ExpectedInstance, Volume, VolumeReport
+from burnish.digests import digest_text, hasher_like
 from burnish.errors import Unreadable
 from burnish.verify import directory, file_meta
 from burnish.verify.directory import Directory, Record
@@ -126,17 +126,17 @@ class _Comparison:
             self._faults.add(FaultCode.FILE_UNREADABLE, name, f"it cannot be read: {error}")
 
     def _instance(self, name: str, expected: ExpectedInstance) -> None:
-        digest, head = hashlib.sha256(), b""
+        hasher, head = hasher_like(expected.digest), b""
         for chunk in self._volume.chunks(name):
             self._read += len(chunk)
             missing = expected.data_set_offset - len(head)
             if missing > 0:
                 head += chunk[:missing]
-                digest.update(memoryview(chunk)[missing:])
+                hasher.update(memoryview(chunk)[missing:])
             else:
-                digest.update(chunk)
-        if digest.digest() != expected.sha256:
-            message = "its data set is not that which was written: its SHA-256 differs"
+                hasher.update(chunk)
+        if digest_text(hasher) != expected.digest:
+            message = "its data set is not that which was written: its digest differs"
             self._faults.add(FaultCode.DATA_SET_DIFFERS, name, message)
         self._instances += 1
         self._meta(name, head, expected)

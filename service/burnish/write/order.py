@@ -84,7 +84,7 @@ def _instances(session: Session, file_set_id: int, spool: Spool) -> tuple[Volume
             func.coalesce(made.spool_key, Instance.spool_key).label("key"),
             func.coalesce(made.size, Instance.size).label("size"),
             func.coalesce(made.data_set_offset, Instance.data_set_offset).label("offset"),
-            func.coalesce(made.sha256, Instance.sha256).label("digest"),
+            func.coalesce(made.digest, Instance.digest).label("digest"),
         )
         .join(Instance, FileSetEntry.instance_id == Instance.id)
         .outerjoin(made, FileSetEntry.transcoded_instance_id == made.id)

@@ -32,7 +32,7 @@ class VolumeInstance:
     path: Path
     size: int
     data_set_offset: int
-    sha256: bytes
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def read_back(plan: VolumePlan, written: Path, *, fresh: bool) -> VolumeReport:
                     one.transfer_syntax_uid,
                     one.size,
                     one.data_set_offset,
-                    one.sha256,
+                    one.digest,
                 )
                 for one in plan.instances
             ],

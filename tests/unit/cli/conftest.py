@@ -98,7 +98,7 @@ def installation(config: Path, real_studies: material.RealStudies) -> Installati
                     spool_key=header.sop_instance_uid,
                     size=path.stat().st_size,
                     data_set_offset=indexed.data_set_offset,
-                    sha256=bytes(32),
+                    digest="blake3:" + "00" * 32,
                     calling_ae_title="MODALITY",
                     called_ae_title="BURNISH",
                     received_at=datetime.now(UTC),

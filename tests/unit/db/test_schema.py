@@ -1,9 +1,11 @@
 """The migrations: what they make is what the tables say, and a wrong version is told apart."""
 
+import hashlib
 import sqlite3
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
@@ -11,6 +13,7 @@ from sqlalchemy import text
 from burnish.db import schema
 from burnish.db.session import Database
 from burnish.db.tables import Table
+from burnish.digests import digest_text, hasher_like
 from burnish.errors import OperatorError, SchemaMismatch
 
 
@@ -35,6 +38,32 @@ def test_partial_indexes_are_there(tmp_path: Path) -> None:
     connection.close()
     assert "WHERE released_at IS NULL" in indexes["uq_instance_live"]
     assert "WHERE state NOT IN" in indexes["uq_piece_live"]
+
+
+def test_what_was_received_under_sha_256_keeps_its_digest(tmp_path: Path) -> None:
+    command.upgrade(schema._config(url(tmp_path)), "0001")
+    digest = hashlib.sha256(b"data set").digest()
+    filled = {"id": 1, "sha256": digest, "size": 8, "received_at": "2026-01-02 03:04:05.000000"}
+    with sqlite3.connect(tmp_path / "burnish.db") as connection:
+        columns = connection.execute("PRAGMA table_info(instance)").fetchall()
+        row = {name: filled.get(name, "") for _, name, _, required, *_ in columns if required}
+        connection.execute(
+            f"INSERT INTO instance ({','.join(row)}) VALUES ({','.join('?' * len(row))})",  # noqa: S608
+            list(row.values()),
+        )
+    connection.close()
+    schema.upgrade(url(tmp_path))
+    with sqlite3.connect(tmp_path / "burnish.db") as connection:
+        (kept,) = connection.execute("SELECT digest FROM instance").fetchone()
+    connection.close()
+    assert kept == f"sha256:{digest.hex()}"
+    hasher = hasher_like(kept)
+    hasher.update(b"data set")
+    assert digest_text(hasher) == kept
+    command.downgrade(schema._config(url(tmp_path)), "0001")
+    with sqlite3.connect(tmp_path / "burnish.db") as connection:
+        assert connection.execute("SELECT sha256 FROM instance").fetchone() == (digest,)
+    connection.close()
 
 
 def test_upgrading_again_changes_nothing(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Files brought into Explicit VR Little Endian, held against independent decoders."""
 
-import hashlib
 import shutil
 import struct
 import subprocess
@@ -25,6 +24,7 @@ from burnish.fileset.transcode import (
     to_explicit_vr_little_endian,
 )
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+from digesting import digest_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
 
@@ -49,7 +49,7 @@ def brought(source: Path, tmp_path: Path) -> tuple[Transcoded, Path]:
     done = to_explicit_vr_little_endian(source, target, source_ae_title="BURNISH")
     data = target.read_bytes()
     assert done.size == len(data)
-    assert done.sha256 == hashlib.sha256(data[done.data_set_offset :]).digest()
+    assert done.digest == digest_of(data[done.data_set_offset :])
     found = index_file(target)
     assert found.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
     assert found.data_set_offset == done.data_set_offset

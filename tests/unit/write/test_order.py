@@ -32,7 +32,7 @@ def test_the_order_says_all_that_a_worker_needs(ground: Ground, tmp_path: Path) 
             spool_key="ab" * 12,
             size=77,
             data_set_offset=7,
-            sha256=b"x" * 32,
+            digest="blake3:" + "78" * 32,
         )
         session.add(transcoded)
         session.flush()
@@ -58,5 +58,5 @@ def test_the_order_says_all_that_a_worker_needs(ground: Ground, tmp_path: Path) 
     assert found.job.manifest["request"] == uid
     first, second = found.plan.instances
     assert first.header == made[1].header
-    assert (second.size, second.data_set_offset, second.sha256) == (77, 7, b"x" * 32)
+    assert (second.size, second.data_set_offset, second.digest) == (77, 7, "blake3:" + "78" * 32)
     assert second.path == ground.spool.path("ab" * 12)
