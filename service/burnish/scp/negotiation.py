@@ -4,27 +4,27 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 from pydicom._uid_dict import UID_dictionary
-from pydicom.uid import UID
-from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RQ
-from pynetdicom.pdu_primitives import (
-    A_ASSOCIATE,
-    ImplementationClassUIDNotification,
-    ImplementationVersionNameNotification,
-    MaximumLengthNotification,
-    SCP_SCU_RoleSelectionNegotiation,
-    SOPClassCommonExtendedNegotiation,
-    SOPClassExtendedNegotiation,
-)
 from pynetdicom.presentation import (
     AllStoragePresentationContexts,
     NonPatientObjectPresentationContexts,
-    PresentationContext,
 )
 
-from burnish.errors import Malformed
+from burnish.scp.associate_pdus import (
+    COMMON_EXTENDED,
+    EXTENDED,
+    IMPLEMENTATION_CLASS,
+    IMPLEMENTATION_VERSION,
+    MAXIMUM_LENGTH,
+    ROLE_SELECTION,
+    AssociateRequest,
+    Proposed,
+    counted,
+    decode_rq,
+    encode_ac,
+    uid,
+)
 from burnish.settings import Settings
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -89,18 +89,6 @@ _N_TRANSFER_SYNTAXES = frozenset(
 # Presentation context results (PS3.8 Table 9-18).
 _ACCEPTANCE, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 3, 4
 
-#: What malformed items make pynetdicom's decoder raise.
-_DECODER_ERRORS = (
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    AssertionError,
-    AttributeError,
-    NotImplementedError,
-    struct.error,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -150,8 +138,8 @@ class Negotiator:
 
 def negotiate(pdu: bytes, settings: Settings) -> Acceptance | Rejection:
     """The answer to one A-ASSOCIATE-RQ PDU; raises Malformed where it cannot be read."""
-    request = _decode(pdu)
-    calling, called = str(request.calling_ae_title), str(request.called_ae_title)
+    request = decode_rq(pdu[6:])
+    calling, called = request.calling_ae_title, request.called_ae_title
     may = _permissions(calling, settings)
     if request.application_context_name != _APPLICATION_CONTEXT:
         return Rejection(1, 1, 2, "application context name not supported")
@@ -159,39 +147,23 @@ def negotiate(pdu: bytes, settings: Settings) -> Acceptance | Rejection:
         return Rejection(1, 1, 7, "called AE title not recognized")
     if not may:
         return Rejection(1, 1, 3, "calling AE title not recognized")
-    storage = STORAGE_SOP_CLASSES | set(_announced(request))
+    storage = STORAGE_SOP_CLASSES.union(_announced(request))
     results, contexts = [], {}
-    for proposed in request.presentation_context_definition_list:
-        result = _answer(proposed, storage)
-        results.append(result)
-        if result.result == _ACCEPTANCE:
-            abstract = str(proposed.abstract_syntax)
-            contexts[int(result.context_id or 0)] = Context(
-                abstract, str(result.transfer_syntax[0]), abstract in storage
-            )
+    for proposed in request.contexts:
+        result, syntax = _answer(proposed, storage)
+        results.append((proposed.context_id, result, syntax))
+        if result == _ACCEPTANCE:
+            abstract = proposed.abstract_syntax
+            contexts[proposed.context_id] = Context(abstract, syntax, abstract in storage)
     accepted = {context.abstract_syntax for context in contexts.values() if context.storage}
-    return Acceptance(
-        calling,
-        called,
-        _maximum_length(request),
-        contexts,
-        may,
-        _accept(request, results, accepted, settings.dicom.maximum_pdu_size),
-    )
-
-
-def _decode(pdu: bytes) -> Any:
-    """Some devices pad AE titles with NUL where PS3.8 9.3.2 has spaces."""
-    titles = pdu[10:42].replace(b"\0", b" ")
-    request = A_ASSOCIATE_RQ()
-    try:
-        request.decode(pdu[:10] + titles + pdu[42:])
-        primitive = request.to_primitive()
-        if not primitive.presentation_context_definition_list:
-            raise Malformed("A-ASSOCIATE-RQ without presentation contexts")
-    except _DECODER_ERRORS as error:
-        raise Malformed(f"A-ASSOCIATE-RQ cannot be read: {type(error).__name__}") from None
-    return primitive
+    user_items = [
+        (MAXIMUM_LENGTH, struct.pack(">I", settings.dicom.maximum_pdu_size)),
+        (IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode()),
+        (IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode()),
+        *_negotiated(request, accepted),
+    ]
+    answer = encode_ac(pdu[6:], _APPLICATION_CONTEXT, results, user_items)
+    return Acceptance(calling, called, _maximum_length(request), contexts, may, answer)
 
 
 def _permissions(calling: str, settings: Settings) -> frozenset[str]:
@@ -203,36 +175,30 @@ def _permissions(calling: str, settings: Settings) -> frozenset[str]:
     return frozenset()
 
 
-def _announced(request: Any) -> Iterable[str]:
+def _announced(request: AssociateRequest) -> Iterable[str]:
     """SOP classes said to be Storage by Common Extended Negotiation (PS3.4 B.4.1.2)."""
-    for item in request.user_information:
-        if (
-            isinstance(item, SOPClassCommonExtendedNegotiation)
-            and item.service_class_uid in _STORAGE_SERVICE_CLASSES
-        ):
-            yield str(item.sop_class_uid)
+    for kind, value in request.user_items:
+        if kind == COMMON_EXTENDED:
+            sop_class, behind = counted(value, 0)
+            service_class, _ = counted(value, behind)
+            if uid(service_class) in _STORAGE_SERVICE_CLASSES:
+                yield uid(sop_class)
 
 
-def _answer(proposed: PresentationContext, storage: frozenset[str]) -> PresentationContext:
-    answer = PresentationContext()
-    answer.context_id = proposed.context_id
-    abstract = str(proposed.abstract_syntax)
-    offered = [str(uid) for uid in proposed.transfer_syntax]
+def _answer(proposed: Proposed, storage: frozenset[str]) -> tuple[int, str]:
+    """The result for a context, and its transfer syntax."""
+    abstract, offered = proposed.abstract_syntax, proposed.transfer_syntaxes
+    first = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
     if abstract in storage:
-        possible = [uid for uid in offered if uid in STORAGE_TRANSFER_SYNTAXES]
+        known = STORAGE_TRANSFER_SYNTAXES
     elif abstract in (VERIFICATION, MEDIA_CREATION_MANAGEMENT):
-        possible = [uid for uid in offered if uid in _N_TRANSFER_SYNTAXES]
+        known = _N_TRANSFER_SYNTAXES
     else:
-        possible = []
-        answer.result = _NO_ABSTRACT_SYNTAX
-    if possible:
-        answer.result = _ACCEPTANCE
-        answer.transfer_syntax = [UID(min(possible, key=_preference))]
-    else:
-        if answer.result is None:
-            answer.result = _NO_TRANSFER_SYNTAX
-        answer.transfer_syntax = [UID(offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN)]
-    return answer
+        return _NO_ABSTRACT_SYNTAX, first
+    possible = [syntax for syntax in offered if syntax in known]
+    if not possible:
+        return _NO_TRANSFER_SYNTAX, first
+    return _ACCEPTANCE, min(possible, key=_preference)
 
 
 def _preference(uid: str) -> int:
@@ -241,43 +207,19 @@ def _preference(uid: str) -> int:
     return 2 + _LAST.index(uid) if uid in _LAST else 1
 
 
-def _maximum_length(request: Any) -> int:
-    length = int(request.maximum_length_received or 0)
+def _maximum_length(request: AssociateRequest) -> int:
+    lengths = (value for kind, value in request.user_items if kind == MAXIMUM_LENGTH)
+    length = int.from_bytes(next(lengths, b""), "big")
     return length if length == 0 or length > 64 else 64
 
 
-def _accept(
-    request: Any, results: list[PresentationContext], storage: set[str], maximum_length: int
-) -> bytes:
-    answer = A_ASSOCIATE()
-    answer.application_context_name = request.application_context_name
-    answer.calling_ae_title = request.calling_ae_title
-    answer.called_ae_title = request.called_ae_title
-    answer.result = 0x00
-    answer.result_source = 0x01
-    answer.presentation_context_definition_results_list = results
-    length = MaximumLengthNotification()
-    length.maximum_length_received = maximum_length
-    class_uid = ImplementationClassUIDNotification()
-    class_uid.implementation_class_uid = UID(IMPLEMENTATION_CLASS_UID)
-    version = ImplementationVersionNameNotification()
-    version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    answer.user_information = [length, class_uid, version, *_negotiated(request, storage)]
-    pdu = A_ASSOCIATE_AC()
-    pdu.from_primitive(answer)
-    return bytes(pdu.encode())
-
-
-def _negotiated(request: Any, storage: set[str]) -> Iterable[Any]:
-    for item in request.user_information:
-        if isinstance(item, SCP_SCU_RoleSelectionNegotiation) and item.scu_role:
-            role = SCP_SCU_RoleSelectionNegotiation()
-            role.sop_class_uid = item.sop_class_uid
-            role.scu_role = True
-            role.scp_role = False
-            yield role
-        elif isinstance(item, SOPClassExtendedNegotiation) and str(item.sop_class_uid) in storage:
-            extended = SOPClassExtendedNegotiation()
-            extended.sop_class_uid = item.sop_class_uid
-            extended.service_class_application_information = _STORAGE_EXTENDED
-            yield extended
+def _negotiated(request: AssociateRequest, storage: set[str]) -> Iterable[tuple[int, bytes]]:
+    for kind, value in request.user_items:
+        if kind not in (ROLE_SELECTION, EXTENDED):
+            continue
+        sop_class, behind = counted(value, 0)
+        if kind == ROLE_SELECTION:
+            if value[behind : behind + 1] == b"\1":
+                yield kind, value[:behind] + b"\1\0"
+        elif uid(sop_class) in storage:
+            yield kind, value[:behind] + _STORAGE_EXTENDED
