@@ -1,10 +1,12 @@
 """Ground: the header of an instance, in its columns and out of them."""
 
+from operator import attrgetter
 from typing import Any
 
 from burnish.artifacts import InstanceHeader
 from burnish.db.tables import Instance
 
+_values = attrgetter(*InstanceHeader.__slots__)
 #: The columns of `instance` that a header needs, for a SELECT.
 COLUMNS = tuple(getattr(Instance, name) for name in InstanceHeader.__slots__)
 
@@ -18,6 +20,6 @@ def to_columns(header: InstanceHeader) -> dict[str, Any]:
 
 def from_row(row: Any) -> InstanceHeader:
     """The header from any row that has those columns."""
-    values = {name: getattr(row, name) for name in InstanceHeader.__slots__}
-    values["missing_keys"] = tuple(int(tag, 16) for tag in row.missing_keys.split())
-    return InstanceHeader(**values)
+    *values, missing = _values(row)
+    values.append(tuple([int(tag, 16) for tag in missing.split()]))
+    return InstanceHeader(*values)

@@ -51,13 +51,29 @@ class _Volume:
 def oversized(series: Iterable[Series], fixed: Fixed) -> list[Candidate]:
     """The instances that do not even fit on a volume of their own (PS3.3 C.22.1.4, 0205H)."""
     found = []
+    empty = Footprint(fixed)
+
+    def fits(one: Series, candidate: Candidate) -> bool:
+        growth = empty.growth([replace(one, candidates=(candidate,))])
+        return growth is not None and empty.fits(growth)
+
     for one in series:
-        empty = Footprint(fixed)
-        for candidate in one.candidates:
-            growth = empty.growth([replace(one, candidates=(candidate,))])
-            if growth is None or not empty.fits(growth):
-                found.append(candidate)
+        if not fits(one, _largest(one.candidates)):
+            found += [candidate for candidate in one.candidates if not fits(one, candidate)]
     return found
+
+
+def _largest(candidates: Sequence[Candidate]) -> Candidate:
+    """An instance that is in nothing smaller than any of them."""
+    first = candidates[0]
+    return replace(
+        first,
+        size=max(c.size for c in candidates),
+        patient_length=max(c.patient_length for c in candidates),
+        study_length=max(c.study_length for c in candidates),
+        series_length=max(c.series_length for c in candidates),
+        record_length=max(c.record_length for c in candidates),
+    )
 
 
 def single(series: Sequence[Series], fixed: Fixed) -> bool:
