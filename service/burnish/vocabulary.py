@@ -3,6 +3,7 @@
 import re
 import uuid
 from enum import IntEnum, StrEnum
+from functools import lru_cache
 
 #: Identifies Burnish in File Meta Information and in associations (PS3.10 7.1, PS3.7 D.3.3.2).
 IMPLEMENTATION_CLASS_UID = "2.25.92338630323159070116276556938433792027"
@@ -35,6 +36,7 @@ def is_uid(value: str) -> bool:
     return len(value) <= MAXIMUM_UID_LENGTH and _UID.fullmatch(value) is not None
 
 
+@lru_cache(maxsize=1024)
 def is_tolerable_uid(value: str) -> bool:
     """Whether `value` is a UID but for leading zeros in a component, which real devices send."""
     return 0 < len(value) <= MAXIMUM_UID_LENGTH and _TOLERABLE_UID.fullmatch(value) is not None

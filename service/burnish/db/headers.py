@@ -1,25 +1,25 @@
 """Ground: the header of an instance, in its columns and out of them."""
 
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any
 
 from burnish.artifacts import InstanceHeader
 from burnish.db.tables import Instance
 
-_values = attrgetter(*InstanceHeader.__slots__)
-#: The columns of `instance` that a header needs, for a SELECT.
-COLUMNS = tuple(getattr(Instance, name) for name in InstanceHeader.__slots__)
+#: The columns of `instance` that a header needs, for a SELECT that begins with them.
+COLUMNS = tuple(getattr(Instance, name) for name in InstanceHeader._fields)
+_MISSING_KEYS = InstanceHeader._fields.index("missing_keys")
 
 
 def to_columns(header: InstanceHeader) -> dict[str, Any]:
     """The values of those columns."""
-    values = {name: getattr(header, name) for name in InstanceHeader.__slots__}
+    values = header._asdict()
     values["missing_keys"] = " ".join(f"{tag:08X}" for tag in header.missing_keys)
     return values
 
 
-def from_row(row: Any) -> InstanceHeader:
-    """The header from any row that has those columns."""
-    *values, missing = _values(row)
-    values.append(tuple([int(tag, 16) for tag in missing.split()]))
-    return InstanceHeader(*values)
+def from_row(row: Sequence[Any]) -> InstanceHeader:
+    """The header from any row that begins with those columns."""
+    missing = row[_MISSING_KEYS]
+    tags = tuple([int(tag, 16) for tag in missing.split()]) if missing else ()
+    return InstanceHeader._make((*row[:_MISSING_KEYS], tags))

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from time import monotonic
 from typing import Any
 
@@ -127,9 +128,10 @@ class Appender:
         self._engine = engine
         self._turn = turn
         self._sql = str(compiled)
-        self._order = compiled.positiontup
+        # by position, or by name where that is how the driver takes parameters
+        self._pick = itemgetter(*compiled.positiontup) if compiled.positiontup else None
         self._convert = [
-            (name, convert)
+            (compiled.positiontup.index(name) if compiled.positiontup else name, convert)
             for name, type_ in types.items()
             if (convert := type_.bind_processor(dialect)) is not None
         ]
@@ -155,10 +157,10 @@ class Appender:
                 raise
 
     def _bound(self, row: Mapping[str, Any]) -> Any:
-        values = dict(row)
-        for name, convert in self._convert:
-            values[name] = convert(values[name])
-        return values if self._order is None else [values[name] for name in self._order]
+        values: Any = list(self._pick(row)) if self._pick else dict(row)
+        for key, convert in self._convert:
+            values[key] = convert(values[key])
+        return values
 
     def _insert(self, parameters: Sequence[Any]) -> bool:
         cursor = self._connection.cursor()

@@ -2,13 +2,13 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from burnish.artifacts import InstanceHeader
 from burnish.directory_records import ROOT_TYPES, group_patients
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An instance to be put on media, as it will be there.
 
     `size` is that of its file in bytes; the lengths are those of the directory records it would

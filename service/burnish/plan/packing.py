@@ -66,8 +66,7 @@ def oversized(series: Iterable[Series], fixed: Fixed) -> list[Candidate]:
 def _largest(candidates: Sequence[Candidate]) -> Candidate:
     """An instance that is in nothing smaller than any of them."""
     first = candidates[0]
-    return replace(
-        first,
+    return first._replace(
         size=max(c.size for c in candidates),
         patient_length=max(c.patient_length for c in candidates),
         study_length=max(c.study_length for c in candidates),

@@ -268,7 +268,7 @@ def _record(session: Session, prefix: str, request: MediaCreationRequest, plan: 
             raise Conflict("a planned volume is larger than its medium")
         session.add(file_set)
         session.flush()
-        session.execute(
+        session.connection().execute(
             insert(FileSetEntry),
             [
                 {

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from burnish.artifacts import DirectoryEntry
 from burnish.fileset import descriptor, dicomdir, file_ids
@@ -17,8 +18,7 @@ _FILE_SET_ID = "0" * 16
 _FILE_SET_UID = "1." + "1" * (MAXIMUM_UID_LENGTH - 2)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedFile:
+class PlannedFile(NamedTuple):
     """One instance with its File ID."""
 
     file_id: str

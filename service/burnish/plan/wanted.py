@@ -15,12 +15,12 @@ from burnish.plan.grouping import Candidate
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatusInfo, FailureReason
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Wanted:
     """One referenced instance, and what was made of it in Explicit VR Little Endian, if it was."""
 
-    instance_id: int
     header: InstanceHeader
+    instance_id: int
     profile: str
     transfer_syntax_uid: str
     size: int
@@ -78,13 +78,13 @@ def load(session: Session, request_id: int) -> list[Wanted]:
         select(
             *headers.COLUMNS,
             Instance.id,
+            ReferencedInstance.requested_media_application_profile,
             Instance.transfer_syntax_uid,
             Instance.size,
             Instance.spool_key,
             Instance.calling_ae_title,
-            ReferencedInstance.requested_media_application_profile.label("profile"),
-            TranscodedInstance.id.label("transcoded_instance_id"),
-            TranscodedInstance.size.label("transcoded_size"),
+            TranscodedInstance.id,
+            TranscodedInstance.size,
         )
         .join(
             ReferencedInstance,
@@ -98,17 +98,4 @@ def load(session: Session, request_id: int) -> list[Wanted]:
         .where(ReferencedInstance.request_id == request_id, Instance.released_at.is_(None))
         .order_by(ReferencedInstance.ordinal)
     )
-    return [
-        Wanted(
-            row.id,
-            headers.from_row(row),
-            row.profile,
-            row.transfer_syntax_uid,
-            row.size,
-            row.spool_key,
-            row.calling_ae_title,
-            row.transcoded_instance_id,
-            row.transcoded_size,
-        )
-        for row in rows
-    ]
+    return [Wanted(headers.from_row(row), *row[len(headers.COLUMNS) :]) for row in rows]

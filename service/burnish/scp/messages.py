@@ -36,16 +36,13 @@ _DATA_SET = 0x0001
 _UNLIMITED = 131072
 
 
-class Command(Mapping[int, bytes]):
+class Command(dict[int, bytes]):
     """A command set: element number → value, of group 0000."""
-
-    def __init__(self, elements: dict[int, bytes]) -> None:
-        self._elements = elements
 
     @classmethod
     def decode(cls, data: bytes) -> "Command":
         """Parses a command set, Implicit VR Little Endian; raises Malformed."""
-        elements: dict[int, bytes] = {}
+        command = cls()
         offset, end = 0, len(data)
         while offset < end:
             if end - offset < 8:
@@ -54,31 +51,21 @@ class Command(Mapping[int, bytes]):
             offset += 8
             if group != 0 or length > end - offset:
                 raise Malformed("the command set has an element it cannot have")
-            elements[element] = data[offset : offset + length]
+            command[element] = data[offset : offset + length]
             offset += length
-        command = cls(elements)
         command.number(COMMAND_FIELD)
         return command
 
-    def __getitem__(self, element: int) -> bytes:
-        return self._elements[element]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._elements)
-
-    def __len__(self) -> int:
-        return len(self._elements)
-
     def number(self, element: int) -> int:
         """The value of a US element; raises Malformed where there is none."""
-        value = self._elements.get(element, b"")
+        value = self.get(element, b"")
         if len(value) != 2:
             raise Malformed(f"the command set lacks (0000,{element:04X})")
         return int.from_bytes(value, "little")
 
     def text(self, element: int) -> str:
         """The value of a UI or AE element without its padding, "" where there is none."""
-        return self._elements.get(element, b"").rstrip(b"\0 ").decode("ascii", "replace")
+        return self.get(element, b"").rstrip(b"\0 ").decode("ascii", "replace")
 
     @property
     def has_data_set(self) -> bool:

@@ -78,8 +78,8 @@ def _instances(session: Session, file_set_id: int, spool: Spool) -> tuple[Volume
     made = TranscodedInstance
     rows = session.execute(
         select(
-            FileSetEntry.referenced_file_id,
             *headers.COLUMNS,
+            FileSetEntry.referenced_file_id,
             func.coalesce(made.transfer_syntax_uid, Instance.transfer_syntax_uid).label("syntax"),
             func.coalesce(made.spool_key, Instance.spool_key).label("key"),
             func.coalesce(made.size, Instance.size).label("size"),

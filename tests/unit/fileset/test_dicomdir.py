@@ -1,6 +1,5 @@
 """DICOMDIRs of real and made-up entries, before every oracle there is."""
 
-import dataclasses
 import io
 import re
 import shutil
@@ -188,7 +187,7 @@ def test_any_tree_is_walked_whole(
 ) -> None:
     found = [_header(*place, name, numbered=numbered) for place in places]
     found += [
-        dataclasses.replace(empty(record), sop_instance_uid=f"1.3.{n}")
+        empty(record)._replace(sop_instance_uid=f"1.3.{n}")
         for n, record in enumerate(sorted(roots))
     ]
     entries = made_entries.entries(found)
@@ -236,9 +235,8 @@ def test_a_surrogate_is_no_real_patient_id() -> None:
     anonymous = _header(0, 1, 1, 1, "A", numbered=True)
     made_up = walked(encode(made_entries.entries([anonymous])))[0][1].PatientID
     real = _header(1, 1, 1, 1, "B", numbered=True)
-    taken = dataclasses.replace(
-        real, patient_id=made_up, entity_keys=real.entity_keys.replace(b"P1", b"P2")
-    )
+    keys = real.entity_keys.replace(b"P1", b"P2")
+    taken = real._replace(patient_id=made_up, entity_keys=keys)
     entries = [
         DirectoryEntry("A", taken, "1.2.840.10008.1.2.1"),
         DirectoryEntry("B", anonymous, "1.2.840.10008.1.2.1"),
@@ -249,7 +247,7 @@ def test_a_surrogate_is_no_real_patient_id() -> None:
 
 def _two(**changes: str) -> list[DirectoryEntry]:
     one = _header(1, 1, 1, 1, "A", numbered=True)
-    two = dataclasses.replace(_header(1, 1, 1, 2, "A", numbered=True), **changes)  # type: ignore[arg-type]
+    two = _header(1, 1, 1, 2, "A", numbered=True)._replace(**changes)  # type: ignore[arg-type]
     other = DirectoryEntry(r"DICOM\OTHER", two, "1.2.840.10008.1.2.1")
     return [*made_entries.entries([one]), other]
 

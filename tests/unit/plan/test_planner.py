@@ -365,7 +365,7 @@ def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
 
 
 def wanted(number: int, said: Any, size: int) -> Wanted:
-    return Wanted(number, said, "", EXPLICIT_VR_LITTLE_ENDIAN, size, "key", "AE", None, None)
+    return Wanted(said, number, "", EXPLICIT_VR_LITTLE_ENDIAN, size, "key", "AE", None, None)
 
 
 @few
