@@ -22,6 +22,19 @@ from burnish.vocabulary import ExecutionStatus, PieceState
 
 #: How many names go into one question to the database.
 _BATCH = 500
+_LINE = (
+    MediaCreationRequest.id,
+    MediaCreationRequest.sop_instance_uid,
+    MediaCreationRequest.execution_status,
+    MediaCreationRequest.execution_status_info,
+    MediaCreationRequest.origin,
+    MediaCreationRequest.number_of_copies,
+    MediaCreationRequest.request_priority,
+    MediaCreationRequest.created_at,
+    MediaCreationRequest.initiated_at,
+    MediaCreationRequest.ended_at,
+    MediaCreationRequest.remedy,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,27 +117,27 @@ def requests(
     session: Session, *, status: ExecutionStatus | None = None, limit: int = 100
 ) -> list[RequestLine]:
     """The newest requests, newest first; cancelled ones only where asked for."""
-    query = select(MediaCreationRequest).order_by(MediaCreationRequest.id.desc()).limit(limit)
+    query = select(*_LINE).order_by(MediaCreationRequest.id.desc()).limit(limit)
     if status is not None:
         query = query.where(MediaCreationRequest.execution_status == status)
     else:
         query = query.where(MediaCreationRequest.execution_status != ExecutionStatus.DELETED)
-    rows = session.scalars(query).all()
-    ids = [row.id for row in rows]
+    rows = session.execute(query).all()
+    ids = [row[0] for row in rows]
     references = _count(session, ReferencedInstance.request_id, ids)
     pieces = _pieces(session, ids)
-    return [_line(row, references.get(row.id, 0), pieces.get(row.id, (0, 0))) for row in rows]
+    return [_line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0))) for row in rows]
 
 
 def find(session: Session, name: str) -> RequestLine:
     """The request that `name` means: its short id, number, or SOP Instance UID; raises Unknown."""
-    query = select(MediaCreationRequest)
+    query = select(*_LINE)
     digits = name.upper().removeprefix("R")
     if digits.isascii() and digits.isdigit() and len(digits) < 19:
         query = query.where(MediaCreationRequest.id == int(digits))
     else:
         query = query.where(MediaCreationRequest.sop_instance_uid == name)
-    row = session.scalar(query)
+    row = session.execute(query).first()
     if row is None:
         raise Unknown(f"no request {name}", hint="`burnish request list` shows them")
     references = _count(session, ReferencedInstance.request_id, [row.id])
@@ -236,27 +249,35 @@ def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[st
     return [(classes[uid], uid) for uid in sop_instance_uids]
 
 
-def _line(row: MediaCreationRequest, references: int, pieces: tuple[int, int]) -> RequestLine:
+def _line(row: Sequence[Any], references: int, pieces: tuple[int, int]) -> RequestLine:
+    number, uid, status, info, origin, copies, priority, created, initiated, ended, remedy = row
     return RequestLine(
-        short_id=short_id(row.id),
-        sop_instance_uid=row.sop_instance_uid,
-        execution_status=row.execution_status,
-        execution_status_info=row.execution_status_info,
-        origin=row.origin,
+        short_id=short_id(number),
+        sop_instance_uid=uid,
+        execution_status=status,
+        execution_status_info=info,
+        origin=origin,
         instances=references,
-        number_of_copies=row.number_of_copies,
-        request_priority=row.request_priority,
+        number_of_copies=copies,
+        request_priority=priority,
         pieces=pieces[0],
         pieces_created=pieces[1],
-        created_at=row.created_at,
-        initiated_at=row.initiated_at,
-        ended_at=row.ended_at,
-        remedy=row.remedy,
+        created_at=created,
+        initiated_at=initiated,
+        ended_at=ended,
+        remedy=remedy,
     )
 
 
+def _among(column: Any, ids: Sequence[int]) -> Any:
+    """Rows of these requests and, where they are many, of others between them."""
+    if len(ids) <= _BATCH:
+        return column.in_(ids)
+    return column.between(min(ids), max(ids))
+
+
 def _count(session: Session, column: Any, ids: Sequence[int]) -> dict[int, int]:
-    rows = session.execute(select(column, func.count()).where(column.in_(ids)).group_by(column))
+    rows = session.execute(select(column, func.count()).where(_among(column, ids)).group_by(column))
     return {row[0]: row[1] for row in rows}
 
 
@@ -270,7 +291,7 @@ def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
             func.count().filter(Piece.state == PieceState.CREATED),
         )
         .join(Piece, Piece.file_set_id == FileSet.id)
-        .where(FileSet.request_id.in_(ids), Piece.state.not_in(given_up))
+        .where(_among(FileSet.request_id, ids), Piece.state.not_in(given_up))
         .group_by(FileSet.request_id)
     )
     return {row[0]: (row[1], row[2]) for row in rows}
