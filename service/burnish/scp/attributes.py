@@ -1,7 +1,7 @@
 """Surface: the Media Creation Management module (PS3.3 C.22.1) between data sets and requests."""
 
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
@@ -80,9 +80,6 @@ PARSER_ERRORS = (
     LookupError,
     struct.error,
 )
-
-
-_REFERENCED_SOP_SEQUENCE = 0x00081199
 
 
 def decode(data: bytes, transfer_syntax_uid: str) -> Dataset:
@@ -182,31 +179,25 @@ def _profile(item: Dataset) -> str:
 
 
 def present(request: MediaCreationRequest, tags: Collection[int] = ()) -> Dataset:
-    """What an N-GET can say of a request (PS3.4 Table S.3.2.4.1-1).
+    """What an N-GET can say of a request (PS3.4 Table S.3.2.4.1-1), with `tags` only those.
 
-    With `tags`, the longest of it, Referenced SOP Sequence, only where they ask for it.
+    A PACS that polls asks for two of them, a hundred times for each disc.
     """
     data_set = Dataset()
     if request.specific_character_set:
         data_set.SpecificCharacterSet = request.specific_character_set.split("\\")
-    data_set.ExecutionStatus = str(request.execution_status)
-    data_set.ExecutionStatusInfo = str(request.execution_status_info)
-    data_set.TotalNumberOfPiecesOfMediaCreated = sum(
-        len(_created(file_set)) for file_set in request.file_sets
-    )
-    data_set.FailedSOPSequence = ItemSequence(_failed(request))
-    data_set.ReferencedStorageMediaSequence = ItemSequence(
-        _volume(file_set) for file_set in request.file_sets if _created(file_set)
-    )
+    for keyword, value in _MAINTAINED.items():
+        if not tags or _TAGS[keyword] in tags:
+            setattr(data_set, keyword, value(request))
     for attribute in ATTRIBUTES:
-        value = getattr(request, attribute.column)
-        if value:
-            setattr(data_set, attribute.keyword, value)
+        if not tags or _TAGS[attribute.keyword] in tags:
+            text = getattr(request, attribute.column)
+            if text:
+                setattr(data_set, attribute.keyword, text)
     if request.initiated_at is not None:
-        data_set.NumberOfCopies = request.number_of_copies
-        data_set.RequestPriority = str(request.request_priority)
-    if not tags or _REFERENCED_SOP_SEQUENCE in tags:
-        data_set.ReferencedSOPSequence = ItemSequence(_referenced(request))
+        for keyword, value in _INITIATED.items():
+            if not tags or _TAGS[keyword] in tags:
+                setattr(data_set, keyword, value(request))
     _widen_character_set(data_set)
     return data_set
 
@@ -288,19 +279,32 @@ def select(data_set: Dataset, tags: list[int]) -> tuple[Dataset, bool]:
     return chosen, all(tag in supported for tag in tags)
 
 
-#: Every attribute that the service maintains: another one in an N-GET is answered 0001H.
-SUPPORTED_TAGS = frozenset(
-    tag_for_keyword(keyword)
+#: What a request has from its beginning, by keyword.
+_MAINTAINED: dict[str, Callable[[MediaCreationRequest], object]] = {
+    "ExecutionStatus": lambda request: str(request.execution_status),
+    "ExecutionStatusInfo": lambda request: str(request.execution_status_info),
+    "TotalNumberOfPiecesOfMediaCreated": lambda request: sum(
+        len(_created(file_set)) for file_set in request.file_sets
+    ),
+    "FailedSOPSequence": lambda request: ItemSequence(_failed(request)),
+    "ReferencedStorageMediaSequence": lambda request: ItemSequence(
+        _volume(file_set) for file_set in request.file_sets if _created(file_set)
+    ),
+    "ReferencedSOPSequence": lambda request: ItemSequence(_referenced(request)),
+}
+#: What it has once its creation was initiated.
+_INITIATED: dict[str, Callable[[MediaCreationRequest], object]] = {
+    "NumberOfCopies": lambda request: request.number_of_copies,
+    "RequestPriority": lambda request: str(request.request_priority),
+}
+_TAGS = {
+    keyword: int(tag_for_keyword(keyword) or 0)
     for keyword in (
-        *(attribute.keyword for attribute in ATTRIBUTES),
         "SpecificCharacterSet",
-        "ExecutionStatus",
-        "ExecutionStatusInfo",
-        "TotalNumberOfPiecesOfMediaCreated",
-        "FailedSOPSequence",
-        "ReferencedStorageMediaSequence",
-        "NumberOfCopies",
-        "RequestPriority",
-        "ReferencedSOPSequence",
+        *_MAINTAINED,
+        *_INITIATED,
+        *(attribute.keyword for attribute in ATTRIBUTES),
     )
-)
+}
+#: Every attribute that the service maintains: another one in an N-GET is answered 0001H.
+SUPPORTED_TAGS = frozenset(_TAGS.values())
