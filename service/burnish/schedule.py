@@ -19,6 +19,9 @@ from burnish.spool import Spool
 
 log = structlog.get_logger(__name__)
 
+#: Seconds between two looks whether anything was committed.
+_LOOK = 0.05
+
 
 class Schedule:
     """Everything that happens by itself, but for receiving and writing."""
@@ -28,7 +31,8 @@ class Schedule:
         self._database = database
         self._spool = spool
         self._planner = Planner(settings, database, spool)
-        self._for_admission, self._for_planning = database.watch(), database.watch()
+        self._watch = database.watch()
+        self._to_admit, self._to_plan = threading.Event(), threading.Event()
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -41,36 +45,47 @@ class Schedule:
             timezone=UTC,
         )
         for seconds, tick in (
-            (0.25, self.admit),
-            (0.25, self.plan),
+            (2, self.admit),
+            (2, self.plan),
             (1, self.issue_standing_orders),
             (5, self.return_dead_work),
             (60, self.release),
             (3600, self.sweep),
         ):
             scheduler.add_job(
-                _guarded(tick), "interval", seconds=seconds, next_run_time=datetime.now(UTC)
+                _guarded(tick),
+                "interval",
+                id=tick.__name__,
+                seconds=seconds,
+                next_run_time=datetime.now(UTC),
             )
         scheduler.start()
-        self.stopping.wait()
+        while not self.stopping.wait(_LOOK):
+            if self._watch.changed():
+                self._to_admit.set()
+                self._to_plan.set()
+            # a tick that is under way is not begun again, so it stays to be done until it begins
+            for due, tick in ((self._to_admit, self.admit), (self._to_plan, self.plan)):
+                if due.is_set():
+                    scheduler.modify_job(tick.__name__, next_run_time=datetime.now(UTC))
         self._planner.stopping.set()
         scheduler.shutdown(wait=True)
         self._planner.close()
 
     def admit(self) -> None:
         """Admits the requests whose instances are here; fails those that have waited enough."""
-        if not self._for_admission.changed():
-            return
+        self._to_admit.clear()
         with self._database.reading() as session:
             waiting = checks.waiting(session)
         for request_id in waiting:
             with self._database.writing() as session:
                 checks.examine(session, request_id, self._settings.request.wait_for_instances)
+            self._to_plan.set()
 
     def plan(self) -> None:
         """Plans what is admitted; takes as long as conversions do."""
-        if self._for_planning.changed():
-            self._planner.tick()
+        self._to_plan.clear()
+        self._planner.tick()
 
     def issue_standing_orders(self) -> None:
         for order in self._settings.standing_order:

@@ -58,7 +58,7 @@ class Worker:
         self._media = {name: device.capacity_of(name) for name in device.media}
         self.stopping = threading.Event()
 
-    def run(self, poll: float = 0.25) -> None:
+    def run(self, poll: float = 0.05) -> None:
         """Makes pieces until told to stop. Takes over what a dead worker of this device held."""
         with self._database.writing() as session:
             queue.reap(session, device=self._device.name, owner=self._owner)
