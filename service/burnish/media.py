@@ -24,15 +24,29 @@ class FileSystem(StrEnum):
     """How a File-set lies on a medium (PS3.12)."""
 
     ISO_9660_LEVEL_1 = "ISO 9660 Level 1"
+    ISO_9660_UDF_BRIDGE = "ISO 9660 and UDF 1.02"
+    UDF_2_60 = "UDF 2.60"
+    FAT = "FAT16 or FAT32"
+    FAT16 = "FAT16"
+    ZIP = "ZIP"
 
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """One kind of blank. `capacity` is what any blank of the kind holds, in bytes."""
+    """One kind of blank. `capacity` is what any blank of the kind holds, in bytes.
+
+    Where blanks of the kind differ, as sticks and mailboxes do, a site may say that its own hold
+    more, up to `largest`.
+    """
 
     name: str
     capacity: int
     file_system: FileSystem
+    largest: int = 0
+
+    def holding(self, capacity: int | None) -> int:
+        """Bytes on one blank where the site says `capacity`; None where it does not say."""
+        return self.capacity if capacity is None else min(capacity, self.largest or self.capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +63,25 @@ class ApplicationProfile:
     section: str
 
 
-#: The sectors a CD-R of 80 minutes surely has are 359,000 (nominally 360,000), a DVD+R 2,295,104.
+#: The sectors a CD-R of 80 minutes surely has are 359,000 (nominally 360,000), a DVD+R 2,295,104,
+#: a DVD-R of two layers 4,171,712; of BD those of 25 and 50 GB with the default spare areas.
+#: Sticks and cards come in all sizes: 4 GB of a stick, 2 GB of a card, less 5 % that makers count
+#: otherwise. FAT16 has no more than 2 GiB. What a mailbox takes in one message is the site's to
+#: say; 25 MiB are common, of which 18 MB are left when the ZIP file is encoded in Base64.
 MEDIA: dict[str, Medium] = {
     medium.name: medium
     for medium in (
         Medium("CD", 359_000 * SECTOR, FileSystem.ISO_9660_LEVEL_1),
         Medium("DVD", 2_295_104 * SECTOR, FileSystem.ISO_9660_LEVEL_1),
         Medium("DVD-DL", 4_171_712 * SECTOR, FileSystem.ISO_9660_LEVEL_1),
+        Medium("BD", 11_826_176 * SECTOR, FileSystem.UDF_2_60),
+        Medium("BD-DL", 23_652_352 * SECTOR, FileSystem.UDF_2_60),
+        Medium("USB", 3_800_000_000, FileSystem.FAT, largest=1 << 40),
+        Medium("CF", 1_900_000_000, FileSystem.FAT, largest=1 << 40),
+        Medium("MMC", 1_900_000_000, FileSystem.FAT16, largest=1 << 31),
+        Medium("SD", 1_900_000_000, FileSystem.FAT16, largest=1 << 31),
+        Medium("MAIL", 18_000_000, FileSystem.ZIP, largest=1 << 40),
+        Medium("MIME", 18_000_000, FileSystem.ZIP, largest=1 << 40),
     )
 }
 

@@ -152,8 +152,7 @@ class Device(_Table):
 
     def capacity_of(self, medium: str) -> int:
         """Bytes that this device can put on one blank of `medium`."""
-        full = MEDIA[medium].capacity
-        return full if self.capacity is None else min(full, self.capacity)
+        return MEDIA[medium].holding(self.capacity)
 
 
 class Retention(_Table):

@@ -42,8 +42,7 @@ class Wish:
     split: bool
 
     def bytes_per_volume(self) -> int:
-        full = MEDIA[self.profile.media[0]].capacity
-        return full if self.capacity is None else min(full, self.capacity)
+        return MEDIA[self.profile.media[0]].holding(self.capacity)
 
 
 @dataclass(frozen=True, slots=True)
