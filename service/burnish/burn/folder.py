@@ -23,7 +23,8 @@ class FolderBurner:
     """Writes to `<directory>/.staging`, publishes as `<directory>/<request>/VOLUME01.iso`.
 
     A piece is final when its manifest, `VOLUME01.json`, is there. The second copy of a volume
-    is `VOLUME01-COPY02`. Only the first shares its bytes with the image it was made from.
+    is `VOLUME01-COPY02`. The suffix is that of the image, as `.img` or `.zip`. Only the first
+    copy shares its bytes with the image it was made from.
     """
 
     def __init__(self, name: str, directory: Path) -> None:
@@ -121,10 +122,10 @@ class FolderBurner:
         )
 
     def _staged(self, job: BurnJob) -> Path:
-        return self._directory / _STAGING / f"{_request_name(job)}-{_stem(job)}.iso"
+        return self._directory / _STAGING / f"{_request_name(job)}-{_stem(job)}{job.image.suffix}"
 
     def _published(self, job: BurnJob) -> Path:
-        return self._directory / _request_name(job) / f"{_stem(job)}.iso"
+        return self._directory / _request_name(job) / f"{_stem(job)}{job.image.suffix}"
 
     def _result(self, error: OSError) -> BurnResult:
         """What an error of the file system means to the one who has to mend it."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from burnish.cli import exits, options, output
-from burnish.cli.options import Json, Profile
+from burnish.cli.options import Blank, Capacity, Json, Profile
 from burnish.media import PROFILES
 
 if TYPE_CHECKING:
@@ -65,16 +65,9 @@ def build(
     to: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="Where the images are to lie.")
     ],
-    profile: Profile = "STD-GEN-CD",
-    capacity: Annotated[
-        int | None,
-        typer.Option(
-            metavar="SIZE",
-            parser=options.size,
-            show_default=False,
-            help="At most so much per volume, as 700MB; default: what the medium holds.",
-        ),
-    ] = None,
+    profile: Profile = "",
+    medium: Blank = "",
+    capacity: Capacity = None,
     file_set_id: Annotated[
         str, typer.Option(metavar="ID", help="File-set ID: A-Z, 0-9, _, 16 at most.")
     ] = "BURNISH",
@@ -91,7 +84,8 @@ def build(
     from burnish.cli.disc_build import Wish
     from burnish.cli.disc_build import build as build_images
 
-    wish = Wish(PROFILES[profile], capacity, file_set_id, split=not no_split)
+    chosen, blank = options.media_wanted(profile, medium)
+    wish = Wish(chosen, blank, capacity, file_set_id, split=not no_split)
     with output.progress() as progress:
         outcome = build_images(source, to, wish, progress)
     if json:

@@ -15,7 +15,8 @@ from burnish.elements import encode
 from burnish.errors import AlreadyExists, BurnishError, OutOfResources, Unknown, Unreadable
 from burnish.fileset import dicomdir, file_meta, transcode
 from burnish.fileset.header import IndexedFile, index_file
-from burnish.media import MEDIA, ApplicationProfile
+from burnish.image.volume import FORMATS
+from burnish.media import ApplicationProfile, Medium
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, divide
 from burnish.vocabulary import (
@@ -37,12 +38,13 @@ class Wish:
     """What kind of media is wanted; `capacity` in bytes, None for what the medium holds."""
 
     profile: ApplicationProfile
+    medium: Medium
     capacity: int | None
     file_set_id: str
     split: bool
 
     def bytes_per_volume(self) -> int:
-        return MEDIA[self.profile.media[0]].holding(self.capacity)
+        return self.medium.holding(self.capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,9 @@ def _divide(filed: Sequence[_Filed], wish: Wish, outcome: Outcome) -> list[Volum
     """The volumes; instances too large for one are refused."""
     candidates = [one.candidate(number) for number, one in enumerate(filed)]
     while candidates:
-        volumes, oversized = divide(group(candidates), wish.bytes_per_volume())
+        volumes, oversized = divide(
+            group(candidates), wish.bytes_per_volume(), wish.medium.file_system
+        )
         if volumes:
             return volumes
         too_large = {candidate.instance_id for candidate in oversized}
@@ -257,7 +261,8 @@ def _build_all(
     outcome: Outcome,
     progress: Progress,
 ) -> None:
-    targets = [to / f"VOLUME{number:02d}.iso" for number in range(1, len(volumes) + 1)]
+    suffix = FORMATS[wish.medium.file_system].suffix
+    targets = [to / f"VOLUME{number:02d}{suffix}" for number in range(1, len(volumes) + 1)]
     for target in targets:
         if target.exists():
             raise AlreadyExists(f"{target} is there already", hint="name another --output")
@@ -281,6 +286,7 @@ def _plan(
         file_set_uid,
         created,
         volume.size(file_set_id, file_set_uid),
+        volume.file_system,
         tuple(filed[file.candidate.instance_id].on_volume(file.file_id) for file in volume.files),
     )
 

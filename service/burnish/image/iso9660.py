@@ -1,38 +1,30 @@
-"""Craft: writes ISO 9660 Level 1 volume images (PS3.12 F.1, ECMA-119).
+"""Craft: writes ISO 9660 Level 1 volume images (PS3.12 F.1, ECMA-119)."""
 
-pycdlib makes the descriptors, the path tables and the directories from placeholders that have
-the files' sizes; they are small and are taken in memory. The kernel then moves the files' bytes
-to their extents, so that these never pass through Python.
-"""
-
-import contextlib
-import errno
-import io
-import mmap
-import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO, cast
-
-import pycdlib
+from typing import NamedTuple
 
 from burnish.artifacts import VolumeFile
-from burnish.errors import Conflict, InvalidValue, OutOfResources
-from burnish.image import layout
+from burnish.errors import InvalidValue
+from burnish.image import layout, placing, sizing, tree
+from burnish.image.placing import Progress
+from burnish.image.tree import Directory
 from burnish.media import SECTOR
 from burnish.vocabulary import IMPLEMENTATION_VERSION_NAME
 
-#: One less than PS3.10 8.2 and ECMA-119 6.8.2.1 have: pycdlib counts a file as a level.
-MAXIMUM_COMPONENTS = 7
+_FIRST_DESCRIPTOR = 16
+_ROOT, _PARENT = b"\0", b"\1"
+_DIRECTORY = 2
+_NO_DATE = b"0" * 16 + b"\0"
 
-_STRETCH = 8 << 20
-_PVD = 16 * SECTOR
-_ROOT_RECORD = _PVD + 156
-_CREATION_DATE, _EXPIRATION_DATE, _DATE_LENGTH = _PVD + 813, _PVD + 847, 17
-_UNSUPPORTED = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+class Extent(NamedTuple):
+    """Where a file or directory lies: its first sector, and its length in bytes."""
+
+    sector: int
+    size: int
 
 
 def write(
@@ -41,7 +33,7 @@ def write(
     volume_identifier: str,
     files: Sequence[VolumeFile],
     created: datetime,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
 ) -> int:
     """Writes the image at `path`, durably, with the files in the order given; returns its size.
 
@@ -52,155 +44,163 @@ def write(
     Raises InvalidValue for a name that Level 1 does not have, Conflict for a source that is not
     of the size stated, OutOfResources for a file or an image for which there is no room.
     """
-    _check(volume_identifier, files)
-    size = layout.size((file.file_id, file.size) for file in files)
-    descriptors = _descriptors(volume_identifier, files)
-    _settle(descriptors, _extents(files, len(descriptors) // SECTOR), created)
-    with _new_file(path, size) as image:
-        _place(image, memoryview(descriptors), 0)
-        at = reported = len(descriptors)
-        for file in files:
-            for written in _fill(image, file, at):
-                if progress and at + written - reported >= _STRETCH:
-                    reported = at + written
-                    progress(reported)
-            at += layout.file_sectors(file.size) * SECTOR
-        if at != size or os.fstat(image).st_size != size:
-            raise Conflict(f"the image came out at {at} bytes where {size} were to be written")
-        os.fsync(image)
-    if progress:
-        progress(size)
-    return size
+    tree.check(volume_identifier, files, layout.SIZING.largest_file)
+    directories = tree.grow(file.file_id for file in files)
+    size = sizing.of_volume(layout.SIZING, ((file.file_id, file.size) for file in files))
+    tables_at = layout.FIXED_SECTORS
+    first = tables_at + layout.structure_sectors(directories)
+    extents = place_files(files, first)
+    tables = Tables(directories, extents, tables_at, created)
+    descriptor = primary_descriptor(volume_identifier, tables, size // SECTOR, created)
+    structure = [
+        (_FIRST_DESCRIPTOR * SECTOR, descriptor + TERMINATOR),
+        (tables_at * SECTOR, tables.encode()),
+    ]
+    placed = [(extents[file.file_id].sector * SECTOR, file) for file in files]
+    return placing.write(path, size, structure, placed, progress)
 
 
-def _check(volume_identifier: str, files: Sequence[VolumeFile]) -> None:
-    if len(volume_identifier) > 16 or not set(volume_identifier) <= set(_D_CHARACTERS):
-        raise InvalidValue(f"{volume_identifier!r} is no File-set ID (PS3.10 8.1)")
-    names, directories = set(), set()
-    for file in files:
-        layout.check_file_id(file.file_id, dicom=False)
-        if file.file_id.count("\\") >= MAXIMUM_COMPONENTS:
-            raise InvalidValue(f"{file.file_id} has more than {MAXIMUM_COMPONENTS} components")
-        if file.size > layout.LARGEST_FILE:
-            raise OutOfResources(
-                f"{file.file_id} of {file.size} bytes is larger than a file of ISO 9660 Level 1"
-            )
-        if file.file_id in names:
-            raise Conflict(f"File ID {file.file_id} comes twice")
-        names.add(file.file_id)
-        directories.add(file.file_id.rpartition("\\")[0])
-    for name in names & _with_parents(directories):
-        raise Conflict(f"{name} is both a file and a directory")
-
-
-_D_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
-
-
-def _with_parents(directories: set[str]) -> set[str]:
-    found = set()
-    for directory in directories:
-        while directory and directory not in found:
-            found.add(directory)
-            directory = directory.rpartition("\\")[0]  # noqa: PLW2901
-    return found
-
-
-class _Placeholder(io.RawIOBase):
-    """Stands for any file's content: as many zeros as are asked for, never in memory."""
-
-    def __init__(self) -> None:
-        self._zeros = memoryview(mmap.mmap(-1, _STRETCH, prot=mmap.PROT_READ))
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:  # noqa: ARG002
-        return 0
-
-    def read(self, length: int = -1) -> memoryview:
-        return self._zeros[:length]
-
-
-class _Beginning:
-    """A file of which only the first `limit` bytes are kept."""
-
-    def __init__(self, limit: int) -> None:
-        self.kept = bytearray(limit)
-        self._at = self._end = 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + (0, self._at, self._end)[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def write(self, data: bytes | memoryview) -> int:
-        if self._at < len(self.kept):
-            self.kept[self._at : self._at + len(data)] = data
-        self._at += len(data)
-        self._end = max(self._end, self._at)
-        return len(data)
-
-
-def _descriptors(volume_identifier: str, files: Sequence[VolumeFile]) -> bytearray:
-    """The image up to its first file, as pycdlib makes it."""
-    limit = layout.descriptor_sectors(file.file_id for file in files) * SECTOR
-    volume = pycdlib.PyCdlib()
-    volume.new(
-        interchange_level=1,
-        sys_ident="",
-        vol_ident=volume_identifier,
-        vol_set_ident="",
-        app_ident_str=IMPLEMENTATION_VERSION_NAME,
-    )
-    directories = _with_parents({file.file_id.rpartition("\\")[0] for file in files})
-    for directory in sorted(directories):
-        volume.add_directory("/" + directory.replace("\\", "/"))
-    placeholder = cast(BinaryIO, _Placeholder())
-    # pycdlib inserts into sorted lists: in order of name each goes to the end
-    for file in sorted(files, key=lambda file: layout.file_identifier(file.file_id)):
-        name = layout.file_identifier(file.file_id.replace("\\", "/"))
-        volume.add_fp(placeholder, file.size, "/" + name)
-    beginning = _Beginning(limit)
-    volume.write_fp(cast(BinaryIO, beginning), blocksize=_STRETCH)
-    volume.close()
-    if len(beginning.kept) != limit:
-        raise Conflict("the descriptors are larger than the layout of the image has them")
-    return beginning.kept
-
-
-def _extents(files: Sequence[VolumeFile], first: int) -> dict[str, tuple[int, int]]:
-    """Where each file begins, in sectors, with its size."""
+def place_files(files: Iterable[VolumeFile], first: int) -> dict[str, Extent]:
+    """Where each file lies, one after the other from the sector `first`; 0 for one of no bytes."""
     extents = {}
     for file in files:
-        extents[file.file_id] = (first if file.size else 0, file.size)
+        extents[file.file_id] = Extent(first if file.size else 0, file.size)
         first += layout.file_sectors(file.size)
     return extents
 
 
-def _settle(image: bytearray, extents: dict[str, tuple[int, int]], created: datetime) -> None:
-    """Gives each file its extent and every date its value.
+class Tables:
+    """The path tables and directories, which lie one after the other from a sector."""
 
-    pycdlib has files in order of directories, and the hour of writing as date.
-    """
-    date = _recording_date(created)
-    image[_ROOT_RECORD + 18 : _ROOT_RECORD + 25] = date
-    stamp = created.strftime("%Y%m%d%H%M%S").rjust(14, "0").encode() + b"00" + date[6:]
-    for at in range(_CREATION_DATE, _CREATION_DATE + 4 * _DATE_LENGTH, _DATE_LENGTH):
-        if at != _EXPIRATION_DATE:
-            image[at : at + _DATE_LENGTH] = stamp
-    left = dict(extents)
-    for at, file_id, length in _directory_records(image):
-        image[at + 18 : at + 25] = date
-        if file_id:
-            extent, size = left.pop(file_id)
-            if size != length:
-                raise Conflict(f"{file_id} has {length} bytes in its directory, not {size}")
-            struct.pack_into("<I", image, at + 2, extent)
-            struct.pack_into(">I", image, at + 6, extent)
-    if left:
-        raise Conflict(f"{len(left)} files are in no directory of the image")
+    def __init__(
+        self,
+        directories: Sequence[Directory],
+        files: Mapping[str, Extent],
+        first: int,
+        created: datetime,
+    ) -> None:
+        self._directories = directories
+        self._files = files
+        self._date = recording_date(created)
+        self.length = layout.PATH_TABLE_ROOT + sum(
+            layout.path_table_record(len(directory.name)) for directory in directories[1:]
+        )
+        sectors = layout.path_table_sectors(self.length)
+        self.little, self.big = first, first + sectors // 2
+        at = first + sectors
+        self._extents = {}
+        for directory in directories:
+            length = layout.children_sectors(directory)
+            self._extents[directory.path] = Extent(at, length * SECTOR)
+            at += length
+
+    def encode(self) -> bytes:
+        """All of them."""
+        table = layout.path_table_sectors(self.length) // 2 * SECTOR
+        parts = [self._path_table(order).ljust(table, b"\0") for order in "<>"]
+        parts += map(self._directory, self._directories)
+        return b"".join(parts)
+
+    def root_record(self) -> bytes:
+        """The root directory as the volume descriptor has it."""
+        return _record(_ROOT, self._extents[""], self._date, _DIRECTORY)
+
+    def _path_table(self, order: str) -> bytes:
+        """ECMA-119 9.4; directories are numbered in the order they come."""
+        numbers = {directory.path: n for n, directory in enumerate(self._directories, start=1)}
+        records = []
+        for directory in self._directories:
+            name = directory.name.encode() or _ROOT
+            parent = numbers[directory.path.rpartition("\\")[0]]
+            sector = self._extents[directory.path].sector
+            records.append(
+                struct.pack(f"{order}BBIH", len(name), 0, sector, parent)
+                + name
+                + b"\0" * (len(name) % 2)
+            )
+        return b"".join(records)
+
+    def _directory(self, directory: Directory) -> bytes:
+        """ECMA-119 6.8.1: records in order of identifier, none over the end of a sector."""
+        parent = directory.path.rpartition("\\")[0]
+        records = [
+            _record(_ROOT, self._extents[directory.path], self._date, _DIRECTORY),
+            _record(_PARENT, self._extents[parent], self._date, _DIRECTORY),
+        ]
+        children = [
+            (child.name, self._extents[child.path], _DIRECTORY) for child in directory.directories
+        ] + [
+            (layout.file_identifier(name), self._files[directory.path_of(name)], 0)
+            for name in directory.files
+        ]
+        records += (
+            _record(identifier.encode(), extent, self._date, flags)
+            for identifier, extent, flags in sorted(children)
+        )
+        out = bytearray()
+        for record in records:
+            if len(out) % SECTOR + len(record) > SECTOR:
+                out += bytes(-len(out) % SECTOR)
+            out += record
+        return bytes(out) + bytes(-len(out) % SECTOR)
 
 
-def _recording_date(created: datetime) -> bytes:
+def _record(identifier: bytes, extent: Extent, date: bytes, flags: int) -> bytes:
+    """A Directory Record (ECMA-119 9.1)."""
+    length = layout.directory_record(len(identifier))
+    record = (
+        bytes((length, 0)),
+        _both(extent.sector),
+        _both(extent.size),
+        date,
+        bytes((flags, 0, 0)),
+        _both_short(1),
+        bytes((len(identifier),)),
+        identifier,
+    )
+    return b"".join(record).ljust(length, b"\0")
+
+
+def _both(value: int) -> bytes:
+    """A number in both byte orders (ECMA-119 7.3.3)."""
+    return struct.pack("<I", value) + struct.pack(">I", value)
+
+
+def _both_short(value: int) -> bytes:
+    return struct.pack("<H", value) + struct.pack(">H", value)
+
+
+def primary_descriptor(
+    volume_identifier: str, tables: Tables, sectors: int, created: datetime
+) -> bytes:
+    """The Primary Volume Descriptor (ECMA-119 8.4) with a blank System Identifier."""
+    stamp = created.strftime("%Y%m%d%H%M%S").rjust(14, "0").encode() + b"00"
+    stamp += recording_date(created)[6:]
+    parts = (
+        b"\1CD001\1\0",
+        b" " * 32,
+        volume_identifier.encode().ljust(32),
+        bytes(8),
+        _both(sectors),
+        bytes(32),
+        _both_short(1) + _both_short(1) + _both_short(SECTOR),
+        _both(tables.length),
+        struct.pack("<II", tables.little, 0) + struct.pack(">II", tables.big, 0),
+        tables.root_record(),
+        b" " * (3 * 128),
+        IMPLEMENTATION_VERSION_NAME.encode().ljust(128),
+        b" " * (3 * 37),
+        stamp + stamp + _NO_DATE + stamp,
+        b"\1\0",
+        b" " * 512,
+    )
+    return b"".join(parts).ljust(SECTOR, b"\0")
+
+
+TERMINATOR = b"\xffCD001\1".ljust(SECTOR, b"\0")
+
+
+def recording_date(created: datetime) -> bytes:
     """A date in a Directory Record (ECMA-119 9.1.5)."""
     offset = created.utcoffset()
     if offset is None:
@@ -208,93 +208,3 @@ def _recording_date(created: datetime) -> bytes:
     year, month, day, hour, minute, second = created.timetuple()[:6]
     quarters = offset // timedelta(minutes=15)
     return struct.pack("6Bb", year - 1900, month, day, hour, minute, second, quarters)
-
-
-def _directory_records(image: bytearray) -> Iterator[tuple[int, str, int]]:
-    """Every Directory Record: where it is, the File ID or "" for a directory, and its length."""
-    open_directories = [("", *struct.unpack_from("<I4xI", image, _ROOT_RECORD + 2))]
-    while open_directories:
-        parent, extent, size = open_directories.pop()
-        at, end = extent * SECTOR, extent * SECTOR + size
-        while at < end:
-            if not image[at]:
-                at += SECTOR - at % SECTOR
-                continue
-            child, length = struct.unpack_from("<I4xI", image, at + 2)
-            identifier = image[at + 33 : at + 33 + image[at + 32]].decode("ascii")
-            if not image[at + 25] & 2:
-                yield at, parent + identifier.removesuffix(";1").removesuffix("."), length
-            else:
-                yield at, "", length
-                if identifier not in "\0\1":
-                    open_directories.append((f"{parent}{identifier}\\", child, length))
-            at += image[at]
-
-
-@contextlib.contextmanager
-def _new_file(path: Path, size: int) -> Iterator[int]:
-    """A file of `size` bytes open for writing, removed unless all goes well."""
-    image = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-    try:
-        os.ftruncate(image, size)
-        yield image
-    except BaseException as error:
-        path.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise OutOfResources(f"no room for an image of {size} bytes") from error
-        raise
-    finally:
-        os.close(image)
-
-
-def _fill(image: int, file: VolumeFile, at: int) -> Iterator[int]:
-    """Places one file at its extent; gives the bytes done after each stretch."""
-    if isinstance(file.source, bytes):
-        _check_size(file, len(file.source))
-        _place(image, memoryview(file.source), at)
-        yield file.size
-        return
-    try:
-        source = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Conflict(f"the source of {file.file_id} is gone") from None
-    try:
-        _check_size(file, os.fstat(source).st_size)
-        done = 0
-        while done < file.size:
-            moved = _move(source, done, image, at + done, min(_STRETCH, file.size - done))
-            if not moved:
-                _check_size(file, done)
-            done += moved
-            yield done
-    finally:
-        os.close(source)
-
-
-def _check_size(file: VolumeFile, size: int) -> None:
-    if size != file.size:
-        raise Conflict(f"{file.file_id} has {size} bytes where {file.size} were to be written")
-
-
-def _place(image: int, data: memoryview, at: int) -> None:
-    while data:
-        written = os.pwrite(image, data[:_STRETCH], at)
-        data, at = data[written:], at + written
-
-
-def _move(source: int, offset: int, image: int, at: int, length: int) -> int:
-    """Moves bytes from one file to another, in the kernel where it can; returns how many."""
-    try:
-        return os.copy_file_range(source, image, length, offset, at)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-    try:
-        os.lseek(image, at, os.SEEK_SET)
-        return os.sendfile(image, source, offset, length)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-    data = os.pread(source, length, offset)
-    _place(image, memoryview(data), at)
-    return len(data)

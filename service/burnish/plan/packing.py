@@ -4,7 +4,6 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from burnish.media import SECTOR
 from burnish.plan.footprint import Fixed, Footprint
 from burnish.plan.grouping import Candidate, Series
 
@@ -36,7 +35,7 @@ class _Volume:
 
     def room(self) -> int:
         """Bytes that more files could have at the most."""
-        return self.footprint.fixed.capacity - SECTOR * self.footprint.file_sectors
+        return self.footprint.fixed.capacity - self.footprint.bytes
 
     def take(self, unit: Unit) -> bool:
         """Adds a unit if it fits; whether it did."""

@@ -14,6 +14,7 @@ from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
 from burnish.errors import BurnishError, Conflict, OutOfResources
+from burnish.media import MEDIA
 from burnish.plan import profile_choice
 from burnish.plan.conversion import Conversion, Conversions, record
 from burnish.plan.grouping import Series, group
@@ -203,7 +204,7 @@ def _pack(
     *,
     split: bool,
 ) -> _Plan | _Refusal:
-    volumes, oversized = divide(series, choice.capacity)
+    volumes, oversized = divide(series, choice.capacity, MEDIA[choice.medium].file_system)
     by_id = {one.instance_id: one for one in wanted}
     too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:

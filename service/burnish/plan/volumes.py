@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from burnish.artifacts import DirectoryEntry
 from burnish.fileset import descriptor, dicomdir, file_ids
-from burnish.image import layout
-from burnish.media import SECTOR
+from burnish.image import volume as image
+from burnish.media import SECTOR, FileSystem
 from burnish.plan import packing
 from burnish.plan.footprint import Fixed
 from burnish.plan.grouping import Candidate, Series
@@ -27,9 +27,10 @@ class PlannedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One volume's instances in directory order."""
+    """One volume's instances in directory order, and the file system of its medium."""
 
     files: tuple[PlannedFile, ...]
+    file_system: FileSystem
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
@@ -39,12 +40,13 @@ class Volume:
         ]
         directory = dicomdir.size(entries, file_set_id=file_set_id, file_set_uid=file_set_uid)
         readme = descriptor.readme(file_set_id, len(self.files))
-        return layout.size(
+        return image.size(
+            self.file_system,
             [
                 ("DICOMDIR", directory),
                 (descriptor.NAME, len(readme)),
                 *((file.file_id, file.candidate.size) for file in self.files),
-            ]
+            ],
         )
 
     def largest_size(self) -> int:
@@ -52,17 +54,18 @@ class Volume:
         return self.size(_FILE_SET_ID, _FILE_SET_UID)
 
 
-def fixed_part(capacity: int) -> Fixed:
+def fixed_part(capacity: int, file_system: FileSystem) -> Fixed:
     """What every volume has, at its longest."""
     readme = descriptor.readme(_FILE_SET_ID, 999_999)
     return Fixed(
         capacity,
+        image.FORMATS[file_system].sizing,
         dicomdir.base_length(_FILE_SET_ID, _FILE_SET_UID),
-        ((layout.file_identifier(descriptor.NAME), len(readme)),),
+        ((descriptor.NAME, len(readme)),),
     )
 
 
-def lay_out(series: Sequence[Series]) -> Volume:
+def lay_out(series: Sequence[Series], file_system: FileSystem) -> Volume:
     """Gives every instance of a volume its File ID, in directory order."""
     ordered = [(one, candidate) for one in series for candidate in one.candidates]
     names = file_ids.assign(
@@ -75,23 +78,26 @@ def lay_out(series: Sequence[Series]) -> Volume:
         tuple(
             PlannedFile(name, candidate)
             for (_, candidate), name in zip(ordered, names, strict=True)
-        )
+        ),
+        file_system,
     )
 
 
-def divide(series: Sequence[Series], capacity: int) -> tuple[list[Volume], list[Candidate]]:
+def divide(
+    series: Sequence[Series], capacity: int, file_system: FileSystem
+) -> tuple[list[Volume], list[Candidate]]:
     """The volumes that hold all of `series`, or none, and the instances too large for any.
 
     Packing adds up what each instance brings along; a patient's, study's or series' record can
     come out a few bytes longer where its instances have different keys. What then is larger
     than its medium is packed again with a sector to spare.
     """
-    fixed = fixed_part(capacity)
+    fixed = fixed_part(capacity, file_system)
     if oversized := packing.oversized(series, fixed):
         return [], oversized
     while True:
         try:
-            volumes = [lay_out(packed) for packed in packing.pack(series, fixed)]
+            volumes = [lay_out(packed, file_system) for packed in packing.pack(series, fixed)]
         except ValueError:
             return [], packing.oversized(series, fixed)
         if all(volume.largest_size() <= capacity for volume in volumes):

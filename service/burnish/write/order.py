@@ -19,6 +19,8 @@ from burnish.db.tables import (
     TranscodedInstance,
 )
 from burnish.errors import StaleLease
+from burnish.image.volume import FORMATS
+from burnish.media import MEDIA
 from burnish.spool import Spool
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
@@ -38,7 +40,8 @@ def image_path(images: Path, file_set: FileSet, device: str) -> Path:
 
     The row's id tells two File-sets of one UID apart, the UID two that had one id in turn.
     """
-    return images / f"{file_set.id}-{file_set.file_set_uid}-{device}.iso"
+    suffix = FORMATS[MEDIA[file_set.medium].file_system].suffix
+    return images / f"{file_set.id}-{file_set.file_set_uid}-{device}{suffix}"
 
 
 def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrder:
@@ -53,6 +56,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         file_set.file_set_uid,
         file_set.planned_at,
         file_set.predicted_size,
+        MEDIA[file_set.medium].file_system,
         _instances(session, file_set.id, spool),
     )
     job = BurnJob(

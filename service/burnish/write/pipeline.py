@@ -15,8 +15,9 @@ from burnish.artifacts import (
 )
 from burnish.errors import Conflict
 from burnish.fileset import descriptor, dicomdir
-from burnish.image import iso9660
+from burnish.image import volume as image
 from burnish.image.reader import open_volume
+from burnish.media import FileSystem
 from burnish.verify import compare
 
 Progress = Callable[[int], None]
@@ -43,6 +44,7 @@ class VolumePlan:
     file_set_uid: str
     created: datetime
     predicted_size: int
+    file_system: FileSystem
     instances: tuple[VolumeInstance, ...]
 
     def dicomdir(self) -> bytes:
@@ -69,7 +71,7 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> N
         *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),
     ]
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-    size = iso9660.write(
+    size = image.FORMATS[plan.file_system].write(
         part,
         volume_identifier=plan.file_set_id,
         files=files,

@@ -31,9 +31,9 @@ def burner(folder: Path) -> FolderBurner:
 
 @pytest.fixture
 def job(tmp_path: Path) -> BurnJob:
-    (tmp_path / "image").write_bytes(CONTENT)
+    (tmp_path / "image.iso").write_bytes(CONTENT)
     return BurnJob(
-        image=tmp_path / "image",
+        image=tmp_path / "image.iso",
         volume_number=2,
         volume_count=3,
         copy_number=1,

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from burnish.artifacts import VolumeFile
 from burnish.errors import Conflict, InvalidValue, OutOfResources
-from burnish.image import iso9660, layout
+from burnish.image import iso9660, layout, sizing
+from burnish.image import tree as trees
 from burnish.image.reader import open_volume
 
 CREATED = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
@@ -28,7 +29,7 @@ def _without_files_as_directories(tree: dict[str, int]) -> dict[str, int]:
 
 _component = st.text("ABYZ019_", min_size=1, max_size=8)
 _tree = st.dictionaries(
-    st.lists(_component, min_size=1, max_size=7).map("\\".join),
+    st.lists(_component, min_size=1, max_size=8).map("\\".join),
     st.integers(0, 5000),
     min_size=1,
     max_size=150,
@@ -60,7 +61,7 @@ def test_predicted_size_and_read_back(tree: dict[str, int]) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "image.iso"
         size = _write(path, _files(tree))
-        assert size == layout.size(tree.items()) == path.stat().st_size
+        assert size == sizing.of_volume(layout.SIZING, tree.items()) == path.stat().st_size
         with open_volume(path) as volume:
             assert volume.volume_identifier == "VOLUME_1"
             assert dict(volume.files()) == tree
@@ -94,7 +95,7 @@ def test_isoinfo_sees_the_extents(tmp_path: Path) -> None:
             r"(\d+) [A-Z]\w\w +\d+ \d+ \[ *(\d+) 00\] +(\S+;1)", listing
         )
     }
-    first = layout.descriptor_sectors(tree)
+    first = layout.FIXED_SECTORS + layout.structure_sectors(trees.grow(tree))
     assert found == {
         "DICOMDIR.;1": (first, 5000),
         "README.TXT;1": (first + 3, 10),
@@ -202,7 +203,7 @@ def test_a_source_that_is_gone_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a", "A.TXTT", "A\\B.C\\D", "123456789", "1\\2\\3\\4\\5\\6\\7\\8"]
+    "name", ["a", "A.TXTT", "A\\B.C\\D", "123456789", "1\\2\\3\\4\\5\\6\\7\\8\\9"]
 )
 def test_names_that_level_1_lacks_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidValue):
@@ -225,15 +226,6 @@ def test_names_that_collide_are_refused(tmp_path: Path, names: list[str]) -> Non
 def test_too_large_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutOfResources):
         _write(tmp_path / "image", [VolumeFile("A", 1 << 32, tmp_path / "source")])
-
-
-def test_the_largest_file(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    with source.open("wb") as sparse:
-        sparse.truncate(layout.LARGEST_FILE)
-    os.truncate(source, layout.LARGEST_FILE)
-    descriptors = iso9660._descriptors("V", [VolumeFile("A", layout.LARGEST_FILE, source)])
-    assert len(descriptors) == layout.descriptor_sectors(["A"]) * 2048
 
 
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,6 +256,6 @@ def test_progress_may_stop_it(tmp_path: Path) -> None:
 def test_many_files_in_one_directory(tmp_path: Path) -> None:
     tree = {f"D\\{number:08d}": 1 for number in reversed(range(3000))}
     size = _write(tmp_path / "image", _files(tree))
-    assert size == layout.size(tree.items())
+    assert size == sizing.of_volume(layout.SIZING, tree.items())
     with open_volume(tmp_path / "image") as volume:
         assert list(volume.files()) == list(tree)

@@ -1,54 +1,11 @@
-"""The predicted size of an image, and the names that may be in it."""
+"""The predicted size of an ISO 9660 image."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.errors import InvalidValue
-from burnish.image import layout
-
-
-@pytest.mark.parametrize(
-    "file_id",
-    ["DICOMDIR", "A", "A\\B\\C\\D\\E\\F\\G\\H", "DICOM\\S0000001\\I_000001", "12345678"],
-)
-def test_file_ids(file_id: str) -> None:
-    layout.check_file_id(file_id)
-
-
-@pytest.mark.parametrize(
-    "file_id",
-    [
-        "",
-        "\\A",
-        "A\\",
-        "A\\\\B",
-        "a",
-        "NAME.TXT",
-        "A-B",
-        "A B",
-        "123456789",
-        "A\\B\\C\\D\\E\\F\\G\\H\\I",
-        "A/B",
-        "A\n",
-        "Ä",
-        "..",
-    ],
-)
-def test_no_file_ids(file_id: str) -> None:
-    with pytest.raises(InvalidValue):
-        layout.check_file_id(file_id)
-
-
-@pytest.mark.parametrize("name", ["README.TXT", "IHE_PDI\\INDEX.HTM", "A.B"])
-def test_names_of_other_files(name: str) -> None:
-    layout.check_file_id(name, dicom=False)
-
-
-@pytest.mark.parametrize("name", ["README.TEXT", "A.B\\C", ".TXT", "A.", "A.B.C", "a.txt"])
-def test_no_names_of_other_files(name: str) -> None:
-    with pytest.raises(InvalidValue):
-        layout.check_file_id(name, dicom=False)
+from burnish.image import layout, sizing
+from burnish.image.sizing import Run
 
 
 @pytest.mark.parametrize(
@@ -58,10 +15,21 @@ def test_file_identifier(name: str, identifier: str) -> None:
     assert layout.file_identifier(name) == identifier
 
 
-@given(st.integers(0, 400), st.integers(1, 14))
-def test_the_closed_form_is_the_sum(children: int, length: int) -> None:
-    counted = layout.directory_sectors([length] * children)
-    assert layout.uniform_directory_sectors(children, length) == counted
+@given(
+    st.lists(
+        st.tuples(st.integers(2, 400), st.integers(1, 8), st.booleans()), min_size=1, max_size=3
+    )
+)
+def test_the_closed_form_is_the_sum(made: list[tuple[int, int, bool]]) -> None:
+    runs = [
+        Run(count, chr(ord("A") + n) * length, directory)
+        for n, (count, length, directory) in enumerate(made)
+    ]
+    lengths = [len(run.name) if run.directory else len(run.name) + 3 for run in runs]
+    counted = layout.directory_sectors(
+        [length for length, run in zip(lengths, runs, strict=True) for _ in range(run.count)]
+    )
+    assert layout.run_sectors(runs) == counted
 
 
 @pytest.mark.parametrize(("size", "sectors"), [(0, 0), (1, 1), (2048, 1), (2049, 2)])
@@ -76,7 +44,7 @@ def test_size_is_the_documented_sum() -> None:
         layout.FIXED_SECTORS
         + layout.path_table_sectors(path_table)
         + layout.directory_sectors([len("DICOM"), len("DICOMDIR.;1")])
-        + layout.uniform_directory_sectors(300, len("00000000.;1"))
+        + layout.directory_sectors([len("00000000.;1")] * 300)
         + sum(layout.file_sectors(size) for _, size in files)
     )
-    assert layout.size(files) == sectors * 2048
+    assert sizing.of_volume(layout.SIZING, files) == sectors * 2048

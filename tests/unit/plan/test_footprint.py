@@ -2,14 +2,15 @@
 
 from hypothesis import given
 
-from burnish.media import SECTOR
+from burnish.media import SECTOR, FileSystem
 from burnish.plan.footprint import Footprint
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
 from trees import few, instances
 
-FIXED = fixed_part(10**9)
+CD = FileSystem.ISO_9660_LEVEL_1
+FIXED = fixed_part(10**9, CD)
 
 
 @few
@@ -24,7 +25,7 @@ def test_it_is_the_size_of_the_volume(candidates: list[Candidate]) -> None:
             footprint.add(growth)
             taken.append(one)
             assert footprint.size() == predicted
-            assert lay_out(taken).largest_size() == predicted
+            assert lay_out(taken, CD).largest_size() == predicted
 
 
 @few
@@ -60,7 +61,7 @@ def test_with_keys_that_differ_it_is_a_few_bytes_off(candidates: list[Candidate]
     if growth is None:
         return
     footprint.add(growth)
-    real = lay_out(group(candidates)).largest_size()
+    real = lay_out(group(candidates), CD).largest_size()
     assert abs(real - footprint.size()) <= 2 * SECTOR
 
 
@@ -75,4 +76,4 @@ def test_a_directory_of_many_files_grows_by_sectors() -> None:
         assert growth is not None
         footprint.add(growth)
         if n % 37 == 0:
-            assert footprint.size() == lay_out(group(made[:n])).largest_size()
+            assert footprint.size() == lay_out(group(made[:n]), CD).largest_size()

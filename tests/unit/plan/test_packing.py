@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.directory_records import group_patients
+from burnish.media import FileSystem
 from burnish.plan import packing
 from burnish.plan.footprint import Fixed, Footprint
 from burnish.plan.grouping import Candidate, Series, group
@@ -17,6 +18,7 @@ from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
 from trees import few, instances, shuffled
 
+CD = FileSystem.ISO_9660_LEVEL_1
 Volumes = list[list[Series]]
 
 
@@ -29,7 +31,7 @@ def alone(series: Series, fixed: Fixed) -> bool:
 
 def least(candidates: Sequence[Candidate]) -> int:
     """The capacity that holds the largest of them alone."""
-    return max(lay_out(group([one])).largest_size() for one in candidates)
+    return max(lay_out(group([one]), CD).largest_size() for one in candidates)
 
 
 def ids(volume: Sequence[Series]) -> list[int]:
@@ -40,7 +42,7 @@ def ids(volume: Sequence[Series]) -> list[int]:
 def packed(draw: st.DrawFn, *, agreeing: bool = False) -> tuple[list[Candidate], Fixed, Volumes]:
     candidates = draw(instances(minimum=1, agreeing=agreeing))
     smallest = least(candidates)
-    fixed = fixed_part(smallest + 2048 * draw(st.integers(0, 600)))
+    fixed = fixed_part(smallest + 2048 * draw(st.integers(0, 600)), CD)
     return candidates, fixed, packing.pack(group(candidates), fixed)
 
 
@@ -63,7 +65,7 @@ def test_every_volume_fits_by_its_real_size(
 ) -> None:
     _, fixed, volumes = case
     for volume in volumes:
-        assert lay_out(volume).largest_size() <= fixed.capacity
+        assert lay_out(volume, CD).largest_size() <= fixed.capacity
 
 
 @few
@@ -112,7 +114,7 @@ def _parts(series: Series, fixed: Fixed) -> list[Series]:
 def test_the_order_of_the_input_does_not_matter(
     candidates: list[Candidate], more: int, random_: random.Random
 ) -> None:
-    fixed = fixed_part(least(candidates) + 2048 * more)
+    fixed = fixed_part(least(candidates) + 2048 * more, CD)
 
     def volumes(found: list[Candidate]) -> list[list[int]]:
         return [ids(volume) for volume in packing.pack(group(found), fixed)]
@@ -130,7 +132,7 @@ def test_a_volume_is_in_directory_order_and_can_be_written(
     for volume in volumes:
         order = [place[i] for i in ids(volume)]
         assert order == sorted(order)
-        lay_out(volume).largest_size()  # dicomdir refuses a File-set that cannot be
+        lay_out(volume, CD).largest_size()  # dicomdir refuses a File-set that cannot be
 
 
 @few
@@ -163,7 +165,7 @@ def _all(volume: Sequence[Series]) -> list[Candidate]:
 @given(instances(minimum=1))
 def test_what_one_volume_holds_is_one_volume(candidates: list[Candidate]) -> None:
     series = group(candidates)
-    fixed = fixed_part(10**9)
+    fixed = fixed_part(10**9, CD)
     if packing.single(series, fixed):
         assert [ids(volume) for volume in packing.pack(series, fixed)] == [ids(series)]
 
@@ -174,15 +176,15 @@ def test_oversized_is_what_no_volume_of_its_own_holds(
     candidates: list[Candidate], sectors: int
 ) -> None:
     capacity = least(candidates) + 2048 * sectors
-    found = packing.oversized(group(candidates), fixed_part(capacity))
+    found = packing.oversized(group(candidates), fixed_part(capacity, CD))
     assert {one.instance_id for one in found} == {
-        one.instance_id for one in candidates if lay_out(group([one])).largest_size() > capacity
+        one.instance_id for one in candidates if lay_out(group([one]), CD).largest_size() > capacity
     }
 
 
 def test_an_instance_that_is_too_large_is_refused() -> None:
     with pytest.raises(ValueError, match="larger than the medium"):
-        packing.pack(group([candidate(1, header(), 10**6)]), fixed_part(10**6))
+        packing.pack(group([candidate(1, header(), 10**6)]), fixed_part(10**6, CD))
 
 
 def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
@@ -195,7 +197,7 @@ def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
         )
         for n, size in enumerate((3, 5, 3, 5))
     ]
-    volumes = packing.pack(group(made), fixed_part(8_200_000))
+    volumes = packing.pack(group(made), fixed_part(8_200_000, CD))
     assert [ids(volume) for volume in volumes] == [[0, 1], [2, 3]]
 
 
@@ -208,13 +210,13 @@ def test_a_study_is_torn_where_that_saves_a_volume() -> None:
         )
         for n, size in enumerate((4, 1, 4, 1, 4, 1))
     ]
-    volumes = packing.pack(group(made), fixed_part(8_200_000))
+    volumes = packing.pack(group(made), fixed_part(8_200_000, CD))
     assert len(volumes) == 2
 
 
 def test_parts_of_a_series_on_one_volume_are_one_series() -> None:
     made = [candidate(n, header(uid=f"1.4.{n}", instance_number=n), 10**6) for n in range(20)]
-    volumes = packing.pack(group(made), fixed_part(5_100_000))
+    volumes = packing.pack(group(made), fixed_part(5_100_000, CD))
     assert [len(volume) for volume in volumes] == [1] * len(volumes)
     assert [i for volume in volumes for i in ids(volume)] == list(range(20))
 
@@ -235,6 +237,6 @@ def test_many_instances_can_be_packed() -> None:
         )
         for n in range(3000)
     ]
-    volumes = packing.pack(group(made), fixed_part(359_000 * 2048))
+    volumes = packing.pack(group(made), fixed_part(359_000 * 2048, CD))
     assert sum(len(ids(volume)) for volume in volumes) == len(made)
     assert len(volumes) <= 3

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.elements import scan
 from burnish.errors import Conflict
-from burnish.media import PROFILES, SECTOR
+from burnish.media import MEDIA, PROFILES, SECTOR
 from burnish.plan import planner as planning
 from burnish.plan import volumes
 from burnish.plan.grouping import group
@@ -344,10 +344,10 @@ def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
     first, second = ground.admit([bad]), ground.admit([good])
     real = volumes.lay_out
 
-    def trip(series: Any) -> Any:
+    def trip(series: Any, file_system: Any) -> Any:
         if series[0].candidates[0].header.patient_id == "BAD":
             raise Conflict("the DICOMDIR would be longer than its offsets reach")
-        return real(series)
+        return real(series, file_system)
 
     monkeypatch.setattr(volumes, "lay_out", trip)
     tick(ground)
@@ -389,7 +389,7 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     ]
     profile = PROFILES["STD-GEN-CD"]
     candidates = [one.candidate(profile) for one in rows]
-    alone = max(lay_out(group([one])).largest_size() for one in candidates)
+    alone = max(lay_out(group([one]), MEDIA["CD"].file_system).largest_size() for one in candidates)
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
     plan = planning._pack(rows, group(candidates), choice, split=True)
     assert isinstance(plan, planning._Plan)
@@ -442,5 +442,6 @@ def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
         file_set.file_set_uid,
         file_set.planned_at,
         file_set.predicted_size,
+        MEDIA[file_set.medium].file_system,
         instances,
     )

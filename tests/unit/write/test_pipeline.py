@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import Conflict
+from burnish.media import MEDIA
 from burnish.plan.planner import Planner
 from burnish.write import order, pipeline
 from burnish.write.pipeline import VolumePlan
@@ -36,6 +37,7 @@ def plan(ground: Ground) -> VolumePlan:
         file_set.file_set_uid,
         file_set.planned_at,
         file_set.predicted_size,
+        MEDIA[file_set.medium].file_system,
         instances,
     )
 

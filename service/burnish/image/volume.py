@@ -1,0 +1,46 @@
+"""Craft: chooses how the image of a volume is made, by the file system of its medium (PS3.12)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from burnish.artifacts import VolumeFile
+from burnish.image import iso9660, layout, sizing
+from burnish.image.placing import Progress
+from burnish.image.sizing import Sizing
+from burnish.media import FileSystem
+
+
+class Writer(Protocol):
+    """Writes an image, as `write` does for one file system."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        volume_identifier: str,
+        files: Sequence[VolumeFile],
+        created: datetime,
+        progress: Progress | None = None,
+    ) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How images of one file system are made: the suffix of their files, sizes, and the bytes."""
+
+    suffix: str
+    sizing: Sizing
+    write: Writer
+
+
+FORMATS: dict[FileSystem, Format] = {
+    FileSystem.ISO_9660_LEVEL_1: Format(".iso", layout.SIZING, iso9660.write),
+}
+
+
+def size(file_system: FileSystem, files: Iterable[tuple[str, int]]) -> int:
+    """Bytes of the image that holds these files, given as File ID and size."""
+    return sizing.of_volume(FORMATS[file_system].sizing, files)
