@@ -72,8 +72,8 @@ MEDIA: dict[str, Medium] = {
     medium.name: medium
     for medium in (
         Medium("CD", 359_000 * SECTOR, FileSystem.ISO_9660_LEVEL_1),
-        Medium("DVD", 2_295_104 * SECTOR, FileSystem.ISO_9660_LEVEL_1),
-        Medium("DVD-DL", 4_171_712 * SECTOR, FileSystem.ISO_9660_LEVEL_1),
+        Medium("DVD", 2_295_104 * SECTOR, FileSystem.ISO_9660_UDF_BRIDGE),
+        Medium("DVD-DL", 4_171_712 * SECTOR, FileSystem.ISO_9660_UDF_BRIDGE),
         Medium("BD", 11_826_176 * SECTOR, FileSystem.UDF_2_60),
         Medium("BD-DL", 23_652_352 * SECTOR, FileSystem.UDF_2_60),
         Medium("USB", 3_800_000_000, FileSystem.FAT, largest=1 << 40),

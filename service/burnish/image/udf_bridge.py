@@ -1,0 +1,106 @@
+"""Craft: writes volume images that are ISO 9660 and UDF 1.02 at once (PS3.12 P.2.1).
+
+Both file systems have the same files in the same extents. ISO 9660 is at Level 1, as on a CD; of
+UDF the partition begins behind the first anchor and reaches up to the second, the last sector.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from burnish.artifacts import VolumeFile
+from burnish.image import iso9660, layout, placing, sizing, tree, udf, udf_directories, udf_volume
+from burnish.image.placing import Progress
+from burnish.image.sizing import Run, Sums
+from burnish.image.udf import Udf
+from burnish.image.udf_directories import Numbering
+from burnish.image.udf_volume import ANCHOR, Census, Partition
+from burnish.media import SECTOR
+
+_REVISION = 0x0102
+_PARTITION = ANCHOR + 1
+#: The File Set Descriptor and the Terminating Descriptor before the first directory.
+_BEFORE_DIRECTORIES = 2
+#: Sectors of an ECC block of a DVD, by which drives write (ECMA-267 18).
+_ECC_BLOCK = 16
+
+
+class _Sizing:
+    """Sizes in sectors."""
+
+    largest_file = layout.LARGEST_FILE
+
+    def content(self, path_length: int, size: int) -> int:  # noqa: ARG002
+        return 1 + layout.file_sectors(size)
+
+    def structure(self, runs: Sequence[Run]) -> int:
+        names = udf.directory_sectors((run.count, len(run.name)) for run in runs)
+        return layout.run_sectors(runs) + 1 + names
+
+    def size(self, sums: Sums) -> int:
+        path_table = layout.PATH_TABLE_ROOT + 8 * sums.directories + sums.names
+        sectors = (
+            _PARTITION
+            + _BEFORE_DIRECTORIES
+            + layout.path_table_sectors(path_table)
+            + sums.structure
+            + sums.content
+            + 1
+        )
+        return -(-sectors // _ECC_BLOCK) * _ECC_BLOCK * SECTOR
+
+
+SIZING = _Sizing()
+
+
+def write(
+    path: Path,
+    *,
+    volume_identifier: str,
+    files: Sequence[VolumeFile],
+    created: datetime,
+    progress: Progress | None = None,
+) -> int:
+    """Writes the image at `path`, as `iso9660.write` does."""
+    tree.check(volume_identifier, files, SIZING.largest_file)
+    directories = tree.grow(file.file_id for file in files)
+    size = sizing.of_volume(SIZING, ((file.file_id, file.size) for file in files))
+    sectors = size // SECTOR
+    common = Udf(_REVISION, volume_identifier, created)
+    numbering = Numbering(directories, files, _BEFORE_DIRECTORIES)
+    tables_at = _PARTITION + numbering.end
+    extents = iso9660.place_files(files, tables_at + layout.structure_sectors(directories))
+    tables = iso9660.Tables(directories, extents, tables_at, created)
+    root = udf.long_address(SECTOR, numbering.blocks[""])
+    file_set = udf.file_set_descriptor(common, 0, root).ljust(SECTOR, b"\0")
+    file_set += common.tag(8, 1, bytes(496)).ljust(SECTOR, b"\0")
+    partition = Partition(
+        _PARTITION,
+        sectors - 1 - _PARTITION,
+        (udf_volume.PHYSICAL_MAP,),
+        (sectors - 1 - _PARTITION,),
+        udf.long_address(SECTOR, 0),
+    )
+    census = Census(len(files), len(directories), numbering.next_unique)
+
+    def addresses(file: VolumeFile) -> list[bytes]:
+        first = extents[file.file_id].sector - _PARTITION
+        return [udf.short_address(*extent) for extent in udf.spanned(file.size, first)]
+
+    structure = [
+        (
+            16,
+            iso9660.primary_descriptor(volume_identifier, tables, sectors, created)
+            + iso9660.TERMINATOR
+            + udf.RECOGNITION_UDF_1,
+        ),
+        *udf_volume.sequences(common, partition, census),
+        (ANCHOR, udf_volume.anchor(common, ANCHOR)),
+        (_PARTITION, file_set + udf_directories.encode(common, numbering, 0, addresses)),
+        (tables_at, tables.encode()),
+        (sectors - 1, udf_volume.anchor(common, sectors - 1)),
+    ]
+    placed = [(extents[file.file_id].sector * SECTOR, file) for file in files]
+    return placing.write(
+        path, size, [(at * SECTOR, data) for at, data in structure], placed, progress
+    )
