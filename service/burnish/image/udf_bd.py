@@ -4,7 +4,8 @@ The partition holds, each beginning with an ECC block of the disc: the entry of 
 file, its content (File Set Descriptor, directories, entries of files), the files, the same content
 as the metadata file, and at the very end its entry, so that damage hardly hits both (UDF 2.2.13).
 The mirror is the one in front because programs such as 7-Zip take what follows the metadata file
-and the files for no part of the volume. There is neither a virtual allocation table nor a sparing table.
+and the files for no part of the volume. There is neither a virtual allocation table nor a sparing
+table.
 """
 
 import struct

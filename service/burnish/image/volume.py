@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from burnish.artifacts import VolumeFile
-from burnish.image import iso9660, layout, sizing, udf_bd, udf_bridge
+from burnish.image import archive, fat, iso9660, layout, sizing, udf_bd, udf_bridge
 from burnish.image.placing import Progress
 from burnish.image.sizing import Sizing
 from burnish.media import FileSystem
@@ -40,6 +40,9 @@ FORMATS: dict[FileSystem, Format] = {
     FileSystem.ISO_9660_LEVEL_1: Format(".iso", layout.SIZING, iso9660.write),
     FileSystem.ISO_9660_UDF_BRIDGE: Format(".iso", udf_bridge.SIZING, udf_bridge.write),
     FileSystem.UDF_2_60: Format(".iso", udf_bd.SIZING, udf_bd.write),
+    FileSystem.FAT: Format(".img", fat.SIZING, fat.write),
+    FileSystem.FAT16: Format(".img", fat.SIZING_16, fat.write_16),
+    FileSystem.ZIP: Format(".zip", archive.SIZING, archive.write),
 }
 
 
