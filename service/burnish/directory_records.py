@@ -1,4 +1,4 @@
-"""Ground: directory records as data: their types, keys and places (PS3.3 F, PS3.11 D, H).
+"""Ground: directory records as data: their types, keys and places (PS3.3 F, PS3.11).
 
 Adding a record type is adding its rows here. Keys stand in ascending order of their tags.
 """
@@ -160,6 +160,8 @@ _H_IMAGE = (
     f"{_D_IMAGE}; 0008002A DT 1C; 00181800 CS 1C; 00200032 DS 1C; 00200037 DS 1C; 00200052 UI 1C;"
     "00200200 UI 1C; 00280008 IS 1C; 00280010 US 1; 00280011 US 1; 00280030 DS 1C"
 )
+#: Where pixels lie in space: position, orientation, Frame of Reference, spacing.
+_IN_SPACE = frozenset({0x00200032, 0x00200037, 0x00200052, 0x00280030})
 #: Keys that the STD-GEN-CD, -DVD-RAM and -BD profiles add (PS3.11 Table D.3-2).
 CD_KEYS: dict[str, tuple[Key, ...]] = {"IMAGE": _keys(_D_IMAGE)}
 #: Keys that the profiles with compression on DVD, BD and flash media add (PS3.11 Table H.3-2).
@@ -168,6 +170,31 @@ DVD_KEYS: dict[str, tuple[Key, ...]] = {
     "SERIES": _keys("00080080 LO 1C; 00080081 ST 1C; 00081050 PN 1C"),
     "IMAGE": _keys(f"{_H_IMAGE}; 00500004 CS 1C; 00282112 DS 1C"),
     "SPECTROSCOPY": _keys(_H_IMAGE),
+}
+#: Keys that the MPEG-2 profile on DVD adds: those of Table H.3-2 but where pixels lie in space
+#: (PS3.11 Table I.3-2).
+MPEG2_KEYS: dict[str, tuple[Key, ...]] = {
+    record: tuple(key for key in keys if key.tag not in _IN_SPACE)
+    for record, keys in DVD_KEYS.items()
+}
+_A_IMAGE = "00080008 CS 1; 00081140 SQ 1C; 00500004 CS 2"
+#: Keys that the X-ray angiography profiles add besides an icon (PS3.11 Tables A.3-2, B.3-2).
+ANGIOGRAPHY_KEYS: dict[str, tuple[Key, ...]] = {
+    "PATIENT": _keys("00100030 DA 2; 00100040 CS 2"),
+    "SERIES": _keys("00080080 LO 2; 00080081 ST 2; 00081050 PN 2"),
+    "IMAGE": _keys(_A_IMAGE),
+}
+#: As before, where JPEG with loss is permitted (PS3.11 Table B.3-2).
+ANGIOGRAPHY_LOSSY_KEYS: dict[str, tuple[Key, ...]] = {
+    **ANGIOGRAPHY_KEYS,
+    "IMAGE": _keys(f"{_A_IMAGE}; 00282112 DS 1C"),
+}
+#: Keys that the CT and MR profiles add (PS3.11 Table E.3-2).
+CT_MR_KEYS: dict[str, tuple[Key, ...]] = {
+    "IMAGE": _keys(
+        "00081140 SQ 1C; 00200032 DS 1C; 00200037 DS 1C; 00200052 UI 1C; 00280010 US 1;"
+        "00280011 US 1; 00280030 DS 1C"
+    )
 }
 
 
@@ -184,32 +211,48 @@ def all_keys(record: str) -> tuple[Key, ...]:
 
 
 @lru_cache(maxsize=4096)
+def spoken_names(name: str) -> tuple[str, ...]:
+    """The component groups of a Person Name as they sound: alphabetic, ideographic, phonetic.
+
+    They are without case, accents, width, padding and the difference between one separator and
+    another (PS3.5 6.2.1); "" for a group that is not given.
+    """
+    groups = []
+    for group in name.split("=")[:3]:
+        plain = group.casefold()
+        if not plain.isascii():
+            decomposed = unicodedata.normalize("NFKD", plain)
+            plain = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
+        groups.append(" ".join(word for word in re.split(r"[\^,.\s]+", plain) if word))
+    return tuple(groups)
+
+
+@lru_cache(maxsize=4096)
 def patient_key(patient_id: str, issuer: str, name: str) -> tuple[str, str, str]:
     """What tells one patient from another: Patient ID, its issuer, and the name as it sounds.
 
-    Of the name only the alphabetic component group counts (PS3.5 6.2.1), without case, accents
-    and the difference between one separator and another.
+    Of the name the first component group that is given counts, mostly the alphabetic one.
     """
-    plain = name.partition("=")[0].casefold()
-    if not plain.isascii():
-        decomposed = unicodedata.normalize("NFKD", plain)
-        plain = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
-    words = re.split(r"[\^,.\s]+", plain)
-    return patient_id.strip(), issuer.strip(), " ".join(word for word in words if word)
+    spoken = next((group for group in spoken_names(name) if group), "")
+    return patient_id.strip(), issuer.strip(), spoken
 
 
 def group_patients(patients: Iterable[tuple[str, str, str]]) -> list[int]:
     """For each (Patient ID, Issuer of Patient ID, Patient's Name) the number of its patient.
 
     Numbers count from 0 in order of first appearance. Where an issuer or a name is not given,
-    it is the one other that goes with that ID, if there is exactly one. Without Patient ID,
-    only a name makes two the same, which the caller may want to narrow to one study.
+    it is the one other that goes with that ID, if there is exactly one. A name without its
+    alphabetic group is that of who has the same ideographic or phonetic group besides one.
+    Without Patient ID, only a name makes two the same, which the caller may want to narrow to
+    one study.
     """
-    keys = [patient_key(*patient) for patient in patients]
+    said = list(patients)
+    keys = [patient_key(*patient) for patient in said]
     issuers: dict[str, set[str]] = {}
     for patient_id, issuer, _ in keys:
         issuers.setdefault(patient_id, set()).add(issuer)
     known = [(i, _only(issuers[i]) if i and not issuer else issuer, n) for i, issuer, n in keys]
+    known = _one_name_each(known, [name for _, _, name in said])
     names: dict[tuple[str, str], set[str]] = {}
     for patient_id, issuer, name in known:
         names.setdefault((patient_id, issuer), set()).add(name)
@@ -219,6 +262,21 @@ def group_patients(patients: Iterable[tuple[str, str, str]]) -> list[int]:
         chosen = name or (_only(names[patient_id, issuer]) if patient_id else "")
         groups.append(numbers.setdefault((patient_id, issuer, chosen), len(numbers)))
     return groups
+
+
+def _one_name_each(
+    keys: list[tuple[str, str, str]], names: list[str]
+) -> list[tuple[str, str, str]]:
+    """The keys, with one spelling of the name where two share a component group that is not the
+    first: `Yamada^Tarou=...` and `=...`."""
+    if not any("=" in name for name in names):
+        return keys
+    firsts: dict[tuple[str, str, str], set[str]] = {}
+    for (patient_id, issuer, first), name in zip(keys, names, strict=True):
+        for group in spoken_names(name):
+            if group and group != first:
+                firsts.setdefault((patient_id, issuer, group), set()).add(first)
+    return [(i, issuer, _only(firsts.get((i, issuer, n), set())) or n) for i, issuer, n in keys]
 
 
 def _only(values: set[str]) -> str:

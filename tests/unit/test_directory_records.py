@@ -1,13 +1,21 @@
 """Directory records as data, held against the dictionaries of pydicom."""
 
+from collections.abc import Callable
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import UID_dictionary
 
 from burnish.directory_records import (
+    ANGIOGRAPHY_KEYS,
+    ANGIOGRAPHY_LOSSY_KEYS,
     CD_KEYS,
+    CT_MR_KEYS,
     DVD_KEYS,
     KEYS,
+    MPEG2_KEYS,
     ROOT_TYPES,
     all_keys,
     group_patients,
@@ -22,7 +30,13 @@ STORAGE = [
 ]
 
 
-@pytest.mark.parametrize("table", [KEYS, CD_KEYS, DVD_KEYS])
+@pytest.mark.parametrize(
+    "table",
+    [
+        *(KEYS, CD_KEYS, DVD_KEYS, MPEG2_KEYS),
+        *(ANGIOGRAPHY_KEYS, ANGIOGRAPHY_LOSSY_KEYS, CT_MR_KEYS),
+    ],
+)
 def test_keys_have_the_vr_of_the_dictionary(
     table: dict[str, tuple[tuple[int, bytes, str]]],
 ) -> None:
@@ -90,3 +104,40 @@ def test_patients_are_grouped() -> None:
     assert group_patients([("1", "", "X"), ("1", "A", "X"), ("1", "B", "X")]) == [0, 1, 2]
     assert group_patients([("", "", "X"), ("", "", ""), ("", "", "X")]) == [0, 1, 0]
     assert group_patients([]) == []
+
+
+def test_component_groups_do_not_split_a_person_nor_merge_two() -> None:
+    whole, ideographic = "Yamada^Tarou=山田^太郎=やまだ^たろう", "=山田^太郎"
+    assert group_patients([("1", "", whole), ("1", "", ideographic)]) == [0, 0]
+    assert group_patients(
+        [("1", "", ideographic), ("1", "", "YAMADA^TAROU^^^"), ("1", "", whole)]
+    ) == [0, 0, 0]
+    assert group_patients([("1", "", ideographic), ("1", "", "=鈴木^一郎")]) == [0, 1]
+    assert group_patients([("1", "", ideographic), ("1", "", "Yamada^Tarou")]) == [0, 1]
+    assert group_patients([("1", "", "Yamada^Tarou="), ("1", "", "Yamada^Tarou==")]) == [0, 0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.text("abcdeé 山", min_size=1, max_size=6), min_size=1, max_size=3),
+    st.sampled_from([str.upper, str.lower, str.title]),
+    st.text("^ ", max_size=3),
+    st.sampled_from(["", "=", "=山田", "==x"]),
+)
+def test_spelling_does_not_split_a_person(
+    words: list[str], case: Callable[[str], str], padding: str, groups: str
+) -> None:
+    name = "^".join(words)
+    spelled = case(name) + padding + groups
+    if patient_key("1", "", name)[2]:
+        assert group_patients([("1", "", name), ("1", "", spelled)]) == [0, 0]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(["Doe^J", "Roe^K", "=山", "Doe^J=山", "Roe^K=川", ""]), max_size=6))
+def test_two_persons_with_one_id_never_merge(names: list[str]) -> None:
+    groups = group_patients([("1", "", name) for name in names])
+    for one, other in ((a, b) for a in range(len(names)) for b in range(len(names))):
+        first, second = patient_key("1", "", names[one])[2], patient_key("1", "", names[other])[2]
+        if {first, second} == {"doe j", "roe k"}:
+            assert groups[one] != groups[other]

@@ -173,6 +173,7 @@ class _Walk(Generic[T]):
             ordinal += 1
             self.levels.append(3)
             self.contents.append(self._leaf(entry, ordinal))
+        self._check_persons()
         if len(instances) < len(entries):
             raise Conflict("a SOP Instance appears twice")
         if len({entry.file_id for entry in entries}) < len(entries):
@@ -201,7 +202,7 @@ class _Walk(Generic[T]):
             self._begin(level, record, names[level])
         if surrogate:
             self._patient_ids[self._entities[0]] = surrogate
-        self._check_person((patient_id, header.issuer_of_patient_id, header.patient_name))
+        self._persons.add((patient_id, header.issuer_of_patient_id, header.patient_name))
         for entity in self._entities:
             entity.learn(header.entity_keys)
 
@@ -214,13 +215,13 @@ class _Walk(Generic[T]):
         self.levels.append(level)
         self.contents.append(entity)
         if level == 0:
-            self._persons.clear()
+            self._check_persons()
 
-    def _check_person(self, person: tuple[str, str, str]) -> None:
-        if person not in self._persons:
-            self._persons.add(person)
-            if any(group_patients(self._persons)):
-                raise Conflict("one Patient ID stands for two persons")
+    def _check_persons(self) -> None:
+        """Whether those of the PATIENT record that ends here are one; all of them must be known."""
+        if any(group_patients(sorted(self._persons))):
+            raise Conflict("one Patient ID stands for two persons")
+        self._persons.clear()
 
 
 def _named(level: int, names: tuple[str, str, str]) -> str:
