@@ -18,7 +18,8 @@ class InstanceHeader(NamedTuple):
     VR Little Endian in ascending order, values as the instance has them, with Specific
     Character Set (0008,0005) first where any of them needs it: the former the keys of its
     PATIENT, STUDY and SERIES records, the latter those of its own record. `missing_keys` are the
-    Type 1 keys of its own record that the instance lacks.
+    Type 1 keys of its own record that the instance lacks. `limited_attributes` are those that
+    Application Profiles limit, as `application_profiles.limits` packs them.
     """
 
     sop_class_uid: str
@@ -36,6 +37,7 @@ class InstanceHeader(NamedTuple):
     directory_record_type: str
     entity_keys: bytes
     record_keys: bytes
+    limited_attributes: bytes = b""
     missing_keys: tuple[int, ...] = ()
 
 

@@ -1,20 +1,11 @@
-"""Ground: physical media and Media Storage Application Profiles as data (PS3.11, PS3.12).
+"""Ground: physical media as data (PS3.12).
 
-Adding a medium or a profile is adding a row here: checks, capacity, planning, verification
-and the Conformance Statement all read these tables.
+Adding a medium is adding a row here: checks, capacity, planning, verification and the Conformance
+Statement all read this table. The profiles are in `application_profiles`.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-
-from burnish.vocabulary import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    JPEG_2000,
-    JPEG_2000_LOSSLESS,
-    JPEG_BASELINE,
-    JPEG_EXTENDED,
-    JPEG_LOSSLESS_SV1,
-)
 
 #: Bytes in one logical sector of every optical medium (PS3.12 F, P).
 SECTOR = 2048
@@ -49,20 +40,6 @@ class Medium:
         return self.capacity if capacity is None else min(capacity, self.largest or self.capacity)
 
 
-@dataclass(frozen=True, slots=True)
-class ApplicationProfile:
-    """One Media Storage Application Profile (PS3.11).
-
-    `transfer_syntaxes` are those a File-set Creator may write; an instance in another one is
-    brought into Explicit VR Little Endian. `media` are names in MEDIA, smallest first.
-    """
-
-    label: str
-    media: tuple[str, ...]
-    transfer_syntaxes: frozenset[str]
-    section: str
-
-
 #: The sectors a CD-R of 80 minutes surely has are 359,000 (nominally 360,000), a DVD+R 2,295,104,
 #: a DVD-R of two layers 4,171,712; of BD those of 25 and 50 GB with the default spare areas.
 #: Sticks and cards come in all sizes: 4 GB of a stick, 2 GB of a card, less 5 % that makers count
@@ -85,15 +62,12 @@ MEDIA: dict[str, Medium] = {
     )
 }
 
-_EXPLICIT = frozenset({EXPLICIT_VR_LITTLE_ENDIAN})
-_JPEG = _EXPLICIT | {JPEG_LOSSLESS_SV1, JPEG_BASELINE, JPEG_EXTENDED}
-_J2K = _EXPLICIT | {JPEG_2000_LOSSLESS, JPEG_2000}
-
-PROFILES: dict[str, ApplicationProfile] = {
-    profile.label: profile
-    for profile in (
-        ApplicationProfile("STD-GEN-CD", ("CD",), _EXPLICIT, "PS3.11 D"),
-        ApplicationProfile("STD-GEN-DVD-JPEG", ("DVD", "DVD-DL"), _JPEG, "PS3.11 H"),
-        ApplicationProfile("STD-GEN-DVD-J2K", ("DVD", "DVD-DL"), _J2K, "PS3.11 H"),
-    )
+#: Those that Burnish writes and reads back: a profile is offered where it has a medium with one.
+WRITTEN_FILE_SYSTEMS: frozenset[FileSystem] = frozenset(
+    {FileSystem.ISO_9660_LEVEL_1, FileSystem.ISO_9660_UDF_BRIDGE}
+)
+#: What PS3.12 permits on a medium on which Burnish writes something else.
+PERMITTED_INSTEAD: dict[FileSystem, tuple[FileSystem, ...]] = {
+    FileSystem.ISO_9660_UDF_BRIDGE: (FileSystem.ISO_9660_LEVEL_1,),
+    FileSystem.FAT: (FileSystem.FAT16,),
 }

@@ -13,8 +13,9 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from burnish.application_profiles import OFFERED
 from burnish.errors import InvalidSettings
-from burnish.media import MEDIA, PROFILES
+from burnish.media import MEDIA
 from burnish.vocabulary import IncludeNonDICOMObjects, RequestPriority, YesNo
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -46,8 +47,8 @@ def _ae_title(value: object) -> object:
 
 
 def _profile(value: object) -> object:
-    if value and value not in PROFILES:
-        raise ValueError(f"not a profile of this service; it has {', '.join(PROFILES)}")
+    if value and value not in OFFERED:
+        raise ValueError(f"not a profile of this service; it has {', '.join(OFFERED)}")
     return value
 
 
@@ -103,6 +104,7 @@ class Request(_Table):
     number_of_copies: int = Field(default=1, ge=1)
     maximum_copies: int = Field(default=99, ge=1)
     requested_media_application_profile: Profile = ""
+    icons: Literal["required", "always"] = "required"
     file_set_id_prefix: str = Field(default="BURNISH", pattern=r"^[A-Z0-9_]{1,7}$")
     wait_for_instances: Duration = timedelta(seconds=10)
     attempts: int = Field(default=3, ge=1)

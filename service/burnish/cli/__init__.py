@@ -7,6 +7,7 @@ import typer
 
 from burnish import __version__
 from burnish.cli import config, db, device, disc, exits, instance, output, request
+from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
 from burnish.cli.serve import serve
 from burnish.errors import BurnishError
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(serve)
 app.command()(demo)
+app.command()(conformance)
 app.add_typer(request.app, name="request")
 app.add_typer(instance.app, name="instance")
 app.add_typer(disc.app, name="disc")

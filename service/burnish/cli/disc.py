@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from burnish.application_profiles import PROFILES
 from burnish.cli import exits, options, output
-from burnish.cli.options import Blank, Capacity, Json, Profile
-from burnish.media import PROFILES
+from burnish.cli.options import AnyProfile, Blank, Capacity, Json, Profile
 
 if TYPE_CHECKING:
     from burnish.artifacts import VolumeReport
@@ -21,7 +21,7 @@ def verify(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A volume image, a directory, or a drive.")
     ],
-    profile: Profile = "",
+    profile: AnyProfile = "",
     json: Json = False,
 ) -> None:
     """Judge any volume by the standard, and by --profile if given; exit code 22 for faults."""
@@ -29,7 +29,8 @@ def verify(
     from burnish.verify import examine
 
     with open_volume(path) as volume:
-        report = examine(volume, PROFILES.get(profile))
+        size = path.stat().st_size if path.is_file() else None
+        report = examine(volume, PROFILES.get(profile), size=size)
     if json:
         output.document({"path": path, "good": report.good, **report_fields(report)})
     else:

@@ -7,16 +7,26 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from burnish.application_profiles import ApplicationProfile
 from burnish.artifacts import InstanceHeader, VolumeReport
 from burnish.cli.output import Progress
 from burnish.digests import digest_text, new_hasher
 from burnish.directory_records import ROOT_TYPES
 from burnish.elements import encode
-from burnish.errors import AlreadyExists, BurnishError, OutOfResources, Unknown, Unreadable
-from burnish.fileset import dicomdir, file_meta, transcode
+from burnish.errors import (
+    AlreadyExists,
+    BurnishError,
+    Conflict,
+    OutOfResources,
+    Unknown,
+    Unreadable,
+)
+from burnish.fileset import dicomdir, file_meta, icons, transcode
 from burnish.fileset.header import IndexedFile, index_file
+from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
-from burnish.media import ApplicationProfile, Medium
+from burnish.media import Medium
+from burnish.plan.fitness import needs_conversion, unfit
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, divide
 from burnish.vocabulary import (
@@ -166,6 +176,8 @@ def _file_all(
         try:
             indexed = index_file(path)
             _check(indexed.header)
+            if found := unfit(indexed.header, indexed.transfer_syntax_uid, profile):
+                raise Conflict(found.why)
             one = _file(path, indexed, scratch / f"{number:08d}", profile)
         except (BurnishError, OSError) as error:
             left = Left(path, str(error))
@@ -186,8 +198,6 @@ def _start(path: Path) -> bytes:
 
 def _check(header: InstanceHeader) -> None:
     """Raises Unreadable for an instance that no DICOMDIR can name."""
-    if not header.directory_record_type:
-        raise Unreadable(f"SOP Class {header.sop_class_uid} has no place in a DICOMDIR")
     uids = [header.sop_class_uid, header.sop_instance_uid]
     if header.directory_record_type not in ROOT_TYPES:
         uids += [header.study_instance_uid, header.series_instance_uid]
@@ -198,15 +208,19 @@ def _check(header: InstanceHeader) -> None:
 def _file(path: Path, indexed: IndexedFile, target: Path, profile: ApplicationProfile) -> _Filed:
     """A copy with our own File Meta Information, transcoded where the profile wants that."""
     syntax = indexed.transfer_syntax_uid
-    if syntax in profile.transfer_syntaxes:
+    if not needs_conversion(indexed.header, syntax, profile):
         size, offset, digest = _copy(path, indexed, target)
     else:
         made = transcode.to_explicit_vr_little_endian(path, target)
         size, offset, digest = made.size, made.data_set_offset, made.digest
         syntax = EXPLICIT_VR_LITTLE_ENDIAN
-    return _Filed(
-        path, indexed.transfer_syntax_uid, indexed.header, syntax, target, size, offset, digest
-    )
+    icon = b""
+    if profile.icon and profile.icon.required:
+        icon = icons.make(target, profile.icon.size)
+        if not icon and indexed.header.directory_record_type == "IMAGE":
+            raise Conflict(f"{profile.label} demands an icon, and none can be made of it")
+    header = dressed(indexed.header, profile.label, made_icon=icon)
+    return _Filed(path, indexed.transfer_syntax_uid, header, syntax, target, size, offset, digest)
 
 
 def _copy(path: Path, indexed: IndexedFile, target: Path) -> tuple[int, int, str]:

@@ -1,11 +1,13 @@
 """Surface: the options that several commands have."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from burnish.media import MEDIA, PROFILES, ApplicationProfile, Medium
+from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.media import MEDIA, Medium
 
 Config = Annotated[
     Path | None,
@@ -21,12 +23,17 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
 
 
-def _profile(value: str) -> str:
-    if value and value not in PROFILES:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(PROFILES)}")
+def _profile(value: str, among: Collection[str] = OFFERED) -> str:
+    if value and value not in among:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(among)}")
     return value
 
 
+def _any_profile(value: str) -> str:
+    return _profile(value, PROFILES)
+
+
+_LISTED = "`burnish conformance` lists them"
 Profile = Annotated[
     str,
     typer.Option(
@@ -34,7 +41,18 @@ Profile = Annotated[
         metavar="PROFILE",
         parser=_profile,
         show_default=False,
-        help=f"Media Storage Application Profile: {', '.join(PROFILES)}.",
+        help=f"Media Storage Application Profile, as STD-GEN-CD; {_LISTED}.",
+    ),
+]
+#: Also one that Burnish does not write.
+AnyProfile = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        metavar="PROFILE",
+        parser=_any_profile,
+        show_default=False,
+        help=f"Any Media Storage Application Profile of PS3.11; {_LISTED}.",
     ),
 ]
 
@@ -60,14 +78,14 @@ Blank = Annotated[
 def media_wanted(profile: str, medium: str) -> tuple[ApplicationProfile, Medium]:
     """The Application Profile and the medium of a volume, where either may be left out.
 
-    Without both it is a CD; a medium that no profile here has gets the files of STD-GEN-CD.
+    Without both it is a CD; a medium that no profile offered has gets the files of STD-GEN-CD.
     """
     if not profile:
-        fitting = (one.label for one in PROFILES.values() if medium in one.media)
+        fitting = (one.label for one in OFFERED.values() if medium in one.media)
         profile = next(fitting, "STD-GEN-CD")
-        chosen = PROFILES[profile]
+        chosen = OFFERED[profile]
         return chosen, MEDIA[medium or chosen.media[0]]
-    chosen = PROFILES[profile]
+    chosen = OFFERED[profile]
     if medium and medium not in chosen.media:
         media = ", ".join(chosen.media)
         raise typer.BadParameter(f"{profile} is for {media}, not for {medium}")

@@ -98,6 +98,7 @@ class Instance(Table):
     entity_keys: Mapped[bytes]
     record_keys: Mapped[bytes]
     missing_keys: Mapped[str] = mapped_column(Text)
+    limited_attributes: Mapped[bytes]
     spool_key: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     data_set_offset: Mapped[int]
@@ -121,6 +122,22 @@ class TranscodedInstance(Table):
     size: Mapped[int] = mapped_column(BigInteger)
     data_set_offset: Mapped[int]
     digest: Mapped[str] = mapped_column(String(80))
+
+
+class IconImage(Table):
+    """An icon made of one instance, once: the item of its Icon Image Sequence (PS3.3 F.7).
+
+    It is `pixels` wide and high; `item` is in Explicit VR Little Endian, empty where none can be
+    made.
+    """
+
+    __tablename__ = "icon_image"
+    __table_args__ = (UniqueConstraint("instance_id", "pixels"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id", ondelete="CASCADE"))
+    pixels: Mapped[int]
+    item: Mapped[bytes]
 
 
 class MediaCreationRequest(Table):
@@ -216,7 +233,7 @@ class FileSet(Table):
     file_set_uid: Mapped[str] = mapped_column(UID)
     volume_number: Mapped[int]
     volume_count: Mapped[int]
-    media_application_profile: Mapped[str] = mapped_column(String(64))
+    media_application_profile: Mapped[str] = mapped_column(Text)
     medium: Mapped[str] = mapped_column(String(32))
     capacity: Mapped[int] = mapped_column(BigInteger)
     predicted_size: Mapped[int] = mapped_column(BigInteger)
@@ -247,6 +264,7 @@ class FileSetEntry(Table):
     instance_id: Mapped[int] = mapped_column(ForeignKey("instance.id"))
     transcoded_instance_id: Mapped[int | None] = mapped_column(ForeignKey("transcoded_instance.id"))
     referenced_file_id: Mapped[str] = mapped_column(String(71))
+    icon_image_id: Mapped[int | None] = mapped_column(ForeignKey("icon_image.id"))
 
 
 class Piece(Table):

@@ -68,6 +68,7 @@ def index(
         entity_keys=entities.keys,
         record_keys=own,
         missing_keys=missing,
+        limited_attributes=keys.limited(),
     )
 
 

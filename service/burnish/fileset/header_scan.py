@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
+from burnish.application_profiles.limits import SOUGHT
 from burnish.directory_records import CD_KEYS, DVD_KEYS, KEYS
 from burnish.elements import (
     LONG_VRS,
@@ -40,13 +41,13 @@ _LONGEST_HEADER = 1 << 26
 _LONGEST_TAIL = 1 << 24
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
-#: Wanted besides the keys: identity, dates to stand in for a missing Study Date, and the
-#: sequences from which keys are derived.
+#: Wanted besides the keys: identity, dates to stand in for a missing Study Date, the sequences
+#: from which keys are derived, and what Application Profiles limit.
 _IDENTITY = {0x00080005, 0x00080016, 0x00080018, 0x0008001A, 0x00100021}
 _DATES = {0x00080021, 0x00080022, 0x00080023, 0x00080031, 0x00080032, 0x00080033}
 _SOURCES = {0x0040A073, 0x52009229}
 _KEYS = {key.tag for table in (KEYS, CD_KEYS, DVD_KEYS) for keys in table.values() for key in keys}
-WANTED = frozenset(_IDENTITY | _DATES | _SOURCES | _KEYS)
+WANTED = frozenset(_IDENTITY | _DATES | _SOURCES | _KEYS | set(SOUGHT))
 
 
 def _swapped(tag: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from burnish.application_profiles import limits
 from burnish.directory_records import DVD_KEYS, KEYS, ROOT_TYPES, all_keys
 from burnish.elements import Element, encode, encode_item, items, scan
 from burnish.fileset import text
@@ -142,6 +143,13 @@ class RecordKeys:
             blob = encode(RELATED_GENERAL_SOP_CLASS_UID, b"UI", related) + blob
         return blob, tuple(missing)
 
+    def limited(self) -> bytes:
+        """What Application Profiles limit; images of a series have it alike."""
+        get = self._values.get
+        raw = tuple([get(tag) for tag in limits.SOUGHT])
+        explicit = self._found.is_explicit(limits.US_REGIONS)
+        return _limited(raw, explicit) if _short(raw) else _limited.__wrapped__(raw, explicit)
+
     def number(self, tag: int) -> int | None:
         """An integer, None where there is none."""
         return _number(fit(tag, b"IS", self._values.get(tag, b""), b""))
@@ -189,6 +197,16 @@ def _fit(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
 
 
 _remembered_fit = lru_cache(maxsize=1 << 12)(_fit)
+
+
+def _short(raw: tuple[bytes | None, ...]) -> bool:
+    return sum(len(value) for value in raw if value) < _MEMORABLE
+
+
+@lru_cache(maxsize=256)
+def _limited(raw: tuple[bytes | None, ...], regions_explicit: bool) -> bytes:
+    found = {tag: v for tag, v in zip(limits.SOUGHT, raw, strict=True) if v is not None}
+    return limits.pack(found, regions_explicit=regions_explicit)
 
 
 @lru_cache(maxsize=256)

@@ -113,14 +113,14 @@ class Entity:
         self._character_set = b""
 
     def learn(self, entity_keys: bytes) -> None:
-        """Take the keys that no earlier instance had.
+        """Take the keys that no earlier instance had; one without value is wanted all the same.
 
         One record has one character set: a text in another one is not taken.
         """
         character_set, values = read(entity_keys)
         for tag in _tags(self.record):
             value = values.get(tag)
-            if not value or tag in self._values:
+            if value is None or self._values.get(tag):
                 continue
             if not is_plain(value):
                 if self._character_set not in (b"", character_set):
@@ -135,7 +135,7 @@ class Entity:
         special = False
         for tag, vr, kind in _keys(self.record):
             value = values.get(tag, b"")
-            if value or kind == "2":
+            if value or kind == "2" or tag in self._values:
                 elements.append(encode(tag, vr, value))
                 special = special or not is_plain(value)
         if special:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from burnish.artifacts import Volume
 from burnish.errors import Unreadable
+from burnish.media import FileSystem
 
 #: The most files and directories that a volume may have.
 MAXIMUM_ENTRIES = 1_000_000
@@ -116,6 +117,8 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
 
 class _Image:
     """An ISO 9660 image, or a disc, as a volume. Only the primary directory tree is read."""
+
+    file_system = FileSystem.ISO_9660_LEVEL_1
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

@@ -12,7 +12,8 @@ class Candidate(NamedTuple):
     """An instance to be put on media, as it will be there.
 
     `size` is that of its file in bytes; the lengths are those of the directory records it would
-    bring along, in bytes. `transcoded_instance_id` is None where it goes there as received.
+    bring along, in bytes. `transcoded_instance_id` is None where it goes there as received,
+    `icon_image_id` where no icon was made for it.
     """
 
     instance_id: int
@@ -24,6 +25,7 @@ class Candidate(NamedTuple):
     study_length: int
     series_length: int
     record_length: int
+    icon_image_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,15 @@ from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
 from burnish.errors import BurnishError, Conflict, OutOfResources
+from burnish.fileset.profile_keys import icon_rule
 from burnish.media import MEDIA
-from burnish.plan import profile_choice
+from burnish.plan import fitness, profile_choice
 from burnish.plan.conversion import Conversion, Conversions, record
 from burnish.plan.grouping import Series, group
+from burnish.plan.icons import Icons
 from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import Volume, divide
-from burnish.plan.wanted import Failures, Wanted, load
+from burnish.plan.wanted import Failures, Icon, Wanted, load
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -58,14 +60,18 @@ class Planner:
         self._settings = settings
         self._database = database
         self._conversions = Conversions(spool)
+        self._icons = Icons(database, spool)
         self.stopping = Event()
 
     def tick(self) -> None:
         """Plans all that can be planned; returns when nothing is left to do or to wait for."""
         while not self.stopping.is_set():
             self._collect()
+            self._icons.busy = False
             for request_id in self._admitted():
                 self._plan(request_id)
+            if self._icons.busy:
+                continue
             if not self._conversions.running:
                 return
             self._conversions.wait(0.25)
@@ -168,9 +174,34 @@ class Planner:
                 Conversion(one.instance_id, one.spool_key, one.calling_ae_title) for one in waiting
             )
             return None
+        made = self._icons_for(wanted, choice)
+        if made is None or isinstance(made, _Refusal):
+            return made
         pairs = zip(wanted, choice.profiles, strict=True)
-        series = group([one.candidate(profile) for one, profile in pairs])
+        series = group(
+            [one.candidate(each, choice.label, made.get(one.instance_id)) for one, each in pairs]
+        )
         return _pack(wanted, series, choice, split=split)
+
+    def _icons_for(
+        self, wanted: Sequence[Wanted], choice: Choice
+    ) -> "dict[int, Icon] | _Refusal | None":
+        """The icons that the profiles demand or the site wants; None while they are made."""
+        rule = icon_rule(choice.label)
+        required = rule is not None and rule.required
+        if not required and self._settings.request.icons != "always":
+            return {}
+        made = self._icons.of(wanted, rule)
+        if made is None or not required:
+            return made
+        without = [one for one in wanted if (icon := made.get(one.instance_id)) and not icon.item]
+        if not without:
+            return made
+        return _Refusal(
+            ExecutionStatusInfo.PROC_FAILURE,
+            f"{len(without)} instances of which no icon can be made, which the profile demands",
+            Failures(dict.fromkeys(without, FailureReason.PROCESSING_FAILURE)),
+        )
 
 
 def _attempts(
@@ -191,10 +222,9 @@ def _attempts(
 
 def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, FailureReason]]:
     for one, profile in zip(wanted, choice.profiles, strict=True):
-        if not one.header.directory_record_type:
-            yield one, FailureReason.SOP_CLASS_NOT_SUPPORTED
-        elif one.needs_conversion(profile) and not one.can_be_converted():
-            yield one, FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
+        unfit = fitness.unfit(one.header, one.transfer_syntax_uid, profile)
+        if unfit is not None:
+            yield one, unfit.reason
 
 
 def _pack(
@@ -278,6 +308,7 @@ def _record(session: Session, prefix: str, request: MediaCreationRequest, plan: 
                     "instance_id": file.candidate.instance_id,
                     "transcoded_instance_id": file.candidate.transcoded_instance_id,
                     "referenced_file_id": file.file_id,
+                    "icon_image_id": file.candidate.icon_image_id,
                 }
                 for ordinal, file in enumerate(volume.files)
             ],

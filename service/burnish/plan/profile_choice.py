@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from burnish.media import MEDIA, PROFILES, ApplicationProfile
+from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.media import MEDIA
 from burnish.settings import Device
 from burnish.vocabulary import FailureReason
 
@@ -23,7 +24,7 @@ class Choice:
     @property
     def label(self) -> str:
         """The profiles of the File-set, most of them first only in name."""
-        return "+".join(sorted({profile.label for profile in self.profiles}))[:64]
+        return "+".join(sorted({profile.label for profile in self.profiles}))
 
 
 def unsupported(requested: Sequence[str], devices: Iterable[Device]) -> dict[int, FailureReason]:
@@ -32,7 +33,7 @@ def unsupported(requested: Sequence[str], devices: Iterable[Device]) -> dict[int
     return {
         position: FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED
         for position, label in enumerate(requested)
-        if label and (label not in PROFILES or not media & set(PROFILES[label].media))
+        if label and (label not in OFFERED or not media & set(OFFERED[label].written_media))
     }
 
 
@@ -55,7 +56,7 @@ def choices(requested: Sequence[str], devices: Sequence[Device]) -> list[Choice]
 
 def _on_media(profiles: tuple[ApplicationProfile, ...], devices: Sequence[Device]) -> list[Choice]:
     """The smallest first, of the media that all the profiles have and a device can write."""
-    common = set.intersection(*(set(profile.media) for profile in set(profiles)))
+    common = set.intersection(*(set(profile.written_media) for profile in set(profiles)))
     found = []
     for name in sorted(common, key=lambda name: MEDIA[name].capacity):
         capacities = [device.capacity_of(name) for device in devices if name in device.media]

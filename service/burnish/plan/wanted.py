@@ -6,13 +6,22 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from burnish.application_profiles import ApplicationProfile
 from burnish.artifacts import InstanceHeader
 from burnish.db import headers
 from burnish.db.tables import Instance, ReferencedInstance, TranscodedInstance
-from burnish.fileset import dicomdir, transcode
-from burnish.media import ApplicationProfile
+from burnish.fileset import dicomdir, profile_keys
+from burnish.plan import fitness
 from burnish.plan.grouping import Candidate
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatusInfo, FailureReason
+
+
+@dataclass(frozen=True, slots=True)
+class Icon:
+    """The row of an icon that was made, and its item; b"" where none could be made."""
+
+    icon_image_id: int
+    item: bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -28,31 +37,38 @@ class Wanted:
     calling_ae_title: str
     transcoded_instance_id: int | None
     transcoded_size: int | None
+    supplied_icon: bytes | None = None
 
     def needs_conversion(self, profile: ApplicationProfile) -> bool:
-        return self.transfer_syntax_uid not in profile.transfer_syntaxes
+        return fitness.needs_conversion(self.header, self.transfer_syntax_uid, profile)
 
-    def can_be_converted(self) -> bool:
-        return bool(transcode.decodable(self.transfer_syntax_uid))
+    def candidate(
+        self, profile: ApplicationProfile, label: str = "", icon: Icon | None = None
+    ) -> Candidate:
+        """The instance as it will be on the medium; what it needs for that must have been made.
 
-    def candidate(self, profile: ApplicationProfile) -> Candidate:
-        """The instance as it will be on the medium; what it needs for that must have been made."""
+        `label` names the profiles of the File-set, `icon` was made of the instance.
+        """
         transfer_syntax, size, made = self.transfer_syntax_uid, self.size, None
         if self.needs_conversion(profile):
             assert self.transcoded_size is not None  # noqa: S101
             transfer_syntax, size = EXPLICIT_VR_LITTLE_ENDIAN, self.transcoded_size
             made = self.transcoded_instance_id
-        lengths = dicomdir.record_lengths(self.header, transfer_syntax)
+        header = profile_keys.dressed(
+            self.header, label, self.supplied_icon, icon.item if icon else b""
+        )
+        lengths = dicomdir.record_lengths(header, transfer_syntax)
         return Candidate(
             instance_id=self.instance_id,
             transcoded_instance_id=made,
-            header=self.header,
+            header=header,
             transfer_syntax_uid=transfer_syntax,
             size=size,
             patient_length=lengths.patient,
             study_length=lengths.study,
             series_length=lengths.series,
             record_length=lengths.instance,
+            icon_image_id=icon.icon_image_id if icon else None,
         )
 
 
@@ -85,6 +101,7 @@ def load(session: Session, request_id: int) -> list[Wanted]:
             Instance.calling_ae_title,
             TranscodedInstance.id,
             TranscodedInstance.size,
+            ReferencedInstance.icon_image_sequence,
         )
         .join(
             ReferencedInstance,

@@ -1,17 +1,20 @@
 """Craft: judges any volume by itself, with no knowledge of what should be on it."""
 
 import re
+from typing import Protocol, runtime_checkable
 
 from burnish import elements
+from burnish.application_profiles import ApplicationProfile
+from burnish.application_profiles.limits import LIMITED, US_REGIONS
 from burnish.artifacts import Volume, VolumeReport
-from burnish.directory_records import CD_KEYS, DVD_KEYS, Key
 from burnish.elements import NeedMore
 from burnish.errors import Unreadable
-from burnish.media import ApplicationProfile
+from burnish.media import FileSystem
 from burnish.verify import directory, file_meta
 from burnish.verify.directory import Directory, Record
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_meta import FileMeta
+from burnish.verify.profile import ProfileChecks
 from burnish.verify.structure import check_reference, check_structure
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -24,20 +27,30 @@ from burnish.vocabulary import (
 LARGEST_DICOMDIR = 1 << 29
 
 _BLOCK = 1 << 15
-_LEVELS = len(("PATIENT", "STUDY", "SERIES", "IMAGE"))
 _LEVEL_1 = re.compile(r"([A-Z0-9_]{1,8}\\){0,7}[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _OPAQUE = {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
-#: Keys that a profile adds, by the annex of PS3.11 that has it.
-_PROFILE_KEYS = {"PS3.11 D": CD_KEYS, "PS3.11 H": DVD_KEYS}
+#: Values longer than this are none that a profile limits, but for sequences.
+_LONGEST_VALUE = 64
+_LONGEST_REGIONS = 1 << 16
 
 
-def examine(volume: Volume, profile: ApplicationProfile | None = None) -> VolumeReport:
+@runtime_checkable
+class Formatted(Protocol):
+    """A volume that can tell how it is laid out."""
+
+    file_system: FileSystem
+
+
+def examine(
+    volume: Volume, profile: ApplicationProfile | None = None, *, size: int | None = None
+) -> VolumeReport:
     """What is wrong with a volume by PS3.3 F, PS3.10 and PS3.12, and by `profile` if given.
 
-    Values are not read: pixels may be anything.
+    `size` is what the volume takes in bytes; without it, that of its files. Pixels may be
+    anything.
     """
-    return _Examination(volume, profile).report()
+    return _Examination(volume, profile).report(size)
 
 
 class _Counted:
@@ -61,29 +74,34 @@ class _Counted:
 class _Examination:
     def __init__(self, volume: Volume, profile: ApplicationProfile | None) -> None:
         self._volume = volume
-        self._profile = profile
-        self._keys: dict[str, tuple[Key, ...]] = {}
-        if profile:
-            self._keys = _PROFILE_KEYS.get(profile.section, {})
-        self._wanted = {key.tag for keys in self._keys.values() for key in keys}
         self._faults = Faults()
-        self._lacking: set[tuple[int, int]] = set()
+        self._checks = ProfileChecks(profile, self._faults) if profile else None
+        self._wanted: frozenset[int] = self._checks.conditions if self._checks else frozenset()
+        #: A profile may leave the DICOMDIR away (PS3.11 G.3).
+        self._without_directory = bool(
+            profile and profile.dicomdir_optional and "DICOMDIR" not in volume.files()
+        )
         self._instances = self._read = 0
 
-    def report(self) -> VolumeReport:
+    def report(self, size: int | None) -> VolumeReport:
         names = {name.upper(): name for name in self._volume.files()}
         found = self._directory(names)
         references: dict[str, Record] = {}
         for record in found.records:
             if record.file_id:
                 references.setdefault(record.file_id.upper(), record)
-            self._check_required_keys(record)
+            if self._checks:
+                self._checks.record(record)
         for name in self._volume.files():
             if _LEVEL_1.fullmatch(name) is None:
                 message = "its name is not one of ISO 9660 Level 1 (ECMA-119 10.1)"
                 self._faults.add(FaultCode.FILE_NAME_INVALID, name, message)
             if name != names.get("DICOMDIR"):
                 self._file(name, references.get(name.upper()))
+        if self._checks:
+            own = self._volume.file_system if isinstance(self._volume, Formatted) else None
+            total = sum(self._volume.files().values())
+            self._checks.volume(own, total if size is None else size)
         for name, record in references.items():
             if name not in names:
                 message = f"the file that {record} references is not on the volume"
@@ -100,6 +118,8 @@ class _Examination:
     def _directory(self, names: dict[str, str]) -> Directory:
         """PS3.10 8.6: one DICOMDIR, in the root."""
         name = names.get("DICOMDIR", "")
+        if not name and self._without_directory:
+            return Directory()
         if not name:
             message = "there is no DICOMDIR in the root of the volume"
             self._faults.add(FaultCode.DICOMDIR_ABSENT, "DICOMDIR", message)
@@ -138,56 +158,38 @@ class _Examination:
 
     def _instance(self, name: str, meta: FileMeta, record: Record | None) -> None:
         file_meta.check(meta, name, self._faults)
-        if record is None:
+        if record is None and not self._without_directory:
             message = "it is a DICOM file that no directory record references"
             self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
-        else:
+        elif record:
             check_reference(record, name, meta, self._faults)
-        if self._profile and meta.transfer_syntax_uid not in self._profile.transfer_syntaxes:
-            self._faults.add(
-                FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE,
-                name,
-                f"{self._profile.label} does not have its Transfer Syntax "
-                f"{meta.transfer_syntax_uid}",
-            )
-        present = self._data_set(name, meta)
-        for _ in range(_LEVELS):
-            if record:
-                self._check_conditional_keys(record, present)
-                record = record.parent
+        found = self._data_set(name, meta)
+        if self._checks:
+            explicit = meta.transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
+            self._checks.instance(name, meta, found, record, explicit=explicit)
 
-    def _data_set(self, name: str, meta: FileMeta) -> set[int]:
-        """Walks a data set to its end; returns the keys of the profile for which it has values."""
+    def _data_set(self, name: str, meta: FileMeta) -> dict[int, bytes] | None:
+        """Walks a data set to its end; returns what the profile asks for.
+
+        Of values that are only to be there, the first bytes do. None where it is not read.
+        """
         if meta.transfer_syntax_uid in _OPAQUE:
-            return set()
+            return None
         buffer = _Counted(self._volume, name)
         size = self._volume.files()[name]
         explicit = meta.transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
-        present, said = set(), {_SOP_CLASS: b"", _SOP_INSTANCE: b""}
+        found: dict[int, bytes] = {}
+        said = {_SOP_CLASS: b"", _SOP_INSTANCE: b""}
         for element in elements.scan(buffer, meta.data_set_offset, size, explicit=explicit):
             if element.tag in said and element.length <= 64:
                 said[element.tag] = buffer[element.value : element.value + element.length]
-            if element.length and element.tag in self._wanted:
-                present.add(element.tag)
+            if element.tag in LIMITED or element.tag in self._wanted:
+                longest = _LONGEST_REGIONS if element.tag == US_REGIONS else _LONGEST_VALUE
+                end = element.value + min(element.length, longest)
+                found[element.tag] = bytes(buffer[element.value : end])
         self._read += buffer.read
         uids = tuple(value.rstrip(b"\0 ").decode("latin-1") for value in said.values())
         if uids != (meta.sop_class_uid, meta.sop_instance_uid):
             message = "its File Meta Information names another SOP Instance than its data set"
             self._faults.add(FaultCode.FILE_META_WRONG, name, message)
-        return present
-
-    def _check_required_keys(self, record: Record) -> None:
-        for key in self._keys.get(record.type, ()):
-            if key.type == "1" and key.tag not in record.tags:
-                self._key_missing(record, key, "which the profile requires")
-
-    def _check_conditional_keys(self, record: Record, present: set[int]) -> None:
-        for key in self._keys.get(record.type, ()):
-            if key.type == "1C" and key.tag in present and key.tag not in record.tags:
-                self._key_missing(record, key, "which the profile requires if the file has it")
-
-    def _key_missing(self, record: Record, key: Key, why: str) -> None:
-        if (record.offset, key.tag) not in self._lacking:
-            self._lacking.add((record.offset, key.tag))
-            message = f"it lacks {elements.describe(key.tag)}, {why}"
-            self._faults.add(FaultCode.PROFILE_KEY_MISSING, str(record), message)
+        return found

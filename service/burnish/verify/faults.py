@@ -65,7 +65,14 @@ class FaultCode(StrEnum):
     FILE_META_INCOMPLETE = auto()
     FILE_META_WRONG = auto()
     DATA_SET_DIFFERS = auto()
+    SOP_CLASS_NOT_IN_PROFILE = auto()
+    ATTRIBUTE_NOT_IN_PROFILE = auto()
     TRANSFER_SYNTAX_NOT_IN_PROFILE = auto()
+    ICON_MISSING = auto()
+    ICON_INVALID = auto()
+    NOT_SECURE = auto()
+    FILE_SYSTEM_NOT_IN_PROFILE = auto()
+    VOLUME_TOO_LARGE = auto()
 
 
 class Faults:

@@ -13,12 +13,15 @@ from burnish.db.queue import Claim
 from burnish.db.tables import (
     FileSet,
     FileSetEntry,
+    IconImage,
     Instance,
     MediaCreationRequest,
     Piece,
+    ReferencedInstance,
     TranscodedInstance,
 )
 from burnish.errors import StaleLease
+from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
 from burnish.media import MEDIA
 from burnish.spool import Spool
@@ -57,7 +60,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         file_set.planned_at,
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
-        _instances(session, file_set.id, spool),
+        _instances(session, file_set, spool),
     )
     job = BurnJob(
         image=image_path(images, file_set, piece.device),
@@ -78,12 +81,14 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
     return PieceOrder(claim, plan, job, piece.attempts)
 
 
-def _instances(session: Session, file_set_id: int, spool: Spool) -> tuple[VolumeInstance, ...]:
-    made = TranscodedInstance
+def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:
+    made, label = TranscodedInstance, file_set.media_application_profile
     rows = session.execute(
         select(
             *headers.COLUMNS,
             FileSetEntry.referenced_file_id,
+            ReferencedInstance.icon_image_sequence,
+            IconImage.item.label("icon"),
             func.coalesce(made.transfer_syntax_uid, Instance.transfer_syntax_uid).label("syntax"),
             func.coalesce(made.spool_key, Instance.spool_key).label("key"),
             func.coalesce(made.size, Instance.size).label("size"),
@@ -92,13 +97,19 @@ def _instances(session: Session, file_set_id: int, spool: Spool) -> tuple[Volume
         )
         .join(Instance, FileSetEntry.instance_id == Instance.id)
         .outerjoin(made, FileSetEntry.transcoded_instance_id == made.id)
-        .where(FileSetEntry.file_set_id == file_set_id)
+        .outerjoin(IconImage, FileSetEntry.icon_image_id == IconImage.id)
+        .outerjoin(
+            ReferencedInstance,
+            (ReferencedInstance.request_id == file_set.request_id)
+            & (ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid),
+        )
+        .where(FileSetEntry.file_set_id == file_set.id)
         .order_by(FileSetEntry.ordinal)
     )
     return tuple(
         VolumeInstance(
             row.referenced_file_id,
-            headers.from_row(row),
+            dressed(headers.from_row(row), label, row.icon_image_sequence, row.icon or b""),
             row.syntax,
             spool.path(row.key),
             row.size,

@@ -1,0 +1,81 @@
+"""Ground: what an icon is, and what profiles say of icons (PS3.3 F.7, PS3.11)."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from burnish.elements import scan
+from burnish.errors import Unreadable
+
+#: The most rows and columns an icon may have for Burnish; every reader shows 64 (PS3.3 F.7).
+LARGEST = 256
+_SAMPLES, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 0x00280002, 0x00280004, 0x00280006
+_ROWS, _COLUMNS = 0x00280010, 0x00280011
+_ALLOCATED, _STORED, _HIGH, _SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
+_PIXEL_DATA = 0x7FE00010
+_KINDS = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
+
+
+class Icon(NamedTuple):
+    """What the item of an Icon Image Sequence says; `sound` tells whether it is as F.7 has it."""
+
+    rows: int
+    columns: int
+    bits: int
+    photometric_interpretation: str
+    sound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class IconRule:
+    """What a profile says of Icon Image Sequence (0088,0200): pixels each way, and kinds of it."""
+
+    required: bool
+    size: int
+    photometric_interpretations: frozenset[str]
+
+    def accepts(self, icon: Icon) -> bool:
+        return (
+            icon.sound
+            and icon.bits == 8
+            and icon.rows == icon.columns == self.size
+            and icon.photometric_interpretation in self.photometric_interpretations
+        )
+
+    def __str__(self) -> str:
+        kinds = " or ".join(sorted(self.photometric_interpretations))
+        return f"{self.size} x {self.size}, 8 bits, {kinds}"
+
+
+def read(item: bytes, *, explicit: bool = True) -> Icon:
+    """What the content of an item says."""
+    try:
+        values = {
+            element.tag: item[element.value : element.value + element.length]
+            for element in scan(item, 0, len(item), explicit=explicit)
+        }
+    except Unreadable:
+        return Icon(0, 0, 0, "", False)
+
+    def number(tag: int) -> int:
+        return int.from_bytes(values.get(tag, b"")[:2], "little")
+
+    rows, columns, bits = number(_ROWS), number(_COLUMNS), number(_ALLOCATED)
+    kind = values.get(_PHOTOMETRIC, b"").decode("latin-1").strip(" \0")
+    length = (rows * columns * bits + 7) // 8
+    sound = (
+        number(_SAMPLES) == 1
+        and kind in _KINDS
+        and bits in (1, 8)
+        and (number(_STORED), number(_HIGH), number(_SIGNED)) == (bits, bits - 1, 0)
+        and _PLANAR_CONFIGURATION not in values
+        and len(values.get(_PIXEL_DATA, b"")) == length + length % 2 > 0
+    )
+    return Icon(rows, columns, bits, kind, sound)
+
+
+def acceptable(item: bytes, rule: IconRule | None) -> bool:
+    """Whether the item of an icon in Explicit VR may stand in a record where `rule` holds."""
+    icon = read(item)
+    if rule:
+        return rule.accepts(icon)
+    return icon.sound and icon.rows <= LARGEST and icon.columns <= LARGEST

@@ -1,0 +1,190 @@
+"""Ground: the attributes that Application Profiles limit, and the limits as data (PS3.11).
+
+An instance's limited attributes are kept as a blob of Data Elements in Explicit VR Little Endian,
+ascending. Of a sequence, and of what may hold names, only that it is there is kept.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple, Protocol
+
+from burnish.elements import encode, items, scan
+from burnish.errors import Unreadable
+
+IMAGE_TYPE = 0x00080008
+MODALITY = 0x00080060
+INSTITUTION_NAME = 0x00080080
+MODEL_NAME = 0x00081090
+US_REGIONS = 0x00186011
+PIXEL_COMPONENT_ORGANIZATION = 0x00186044
+DETECTOR_ID = 0x0018700A
+DETECTOR_MANUFACTURER = 0x0018702A
+DETECTOR_MODEL = 0x0018702B
+SAMPLES_PER_PIXEL = 0x00280002
+PHOTOMETRIC_INTERPRETATION = 0x00280004
+NUMBER_OF_FRAMES = 0x00280008
+ROWS = 0x00280010
+COLUMNS = 0x00280011
+BITS_ALLOCATED = 0x00280100
+BITS_STORED = 0x00280101
+HIGH_BIT = 0x00280102
+PIXEL_REPRESENTATION = 0x00280103
+#: Overlay Rows of the sixteen groups there may be (PS3.3 C.9.2).
+OVERLAYS = tuple(0x60000010 + (group << 17) for group in range(16))
+
+
+class Limited(NamedTuple):
+    """A limited attribute: its name, and its VR where its value counts; else only its presence."""
+
+    name: str
+    vr: bytes = b""
+
+
+LIMITED: dict[int, Limited] = {
+    IMAGE_TYPE: Limited("Image Type"),
+    MODALITY: Limited("Modality", b"CS"),
+    INSTITUTION_NAME: Limited("Institution Name"),
+    MODEL_NAME: Limited("Manufacturer's Model Name"),
+    US_REGIONS: Limited("Sequence of Ultrasound Regions"),
+    PIXEL_COMPONENT_ORGANIZATION: Limited("Pixel Component Organization"),
+    DETECTOR_ID: Limited("Detector ID"),
+    DETECTOR_MANUFACTURER: Limited("Detector Manufacturer Name"),
+    DETECTOR_MODEL: Limited("Detector Manufacturer's Model Name"),
+    SAMPLES_PER_PIXEL: Limited("Samples per Pixel", b"US"),
+    PHOTOMETRIC_INTERPRETATION: Limited("Photometric Interpretation", b"CS"),
+    NUMBER_OF_FRAMES: Limited("Number of Frames", b"IS"),
+    ROWS: Limited("Rows", b"US"),
+    COLUMNS: Limited("Columns", b"US"),
+    BITS_ALLOCATED: Limited("Bits Allocated", b"US"),
+    BITS_STORED: Limited("Bits Stored", b"US"),
+    HIGH_BIT: Limited("High Bit", b"US"),
+    PIXEL_REPRESENTATION: Limited("Pixel Representation", b"US"),
+    **{tag: Limited("Overlay Rows") for tag in OVERLAYS},
+}
+#: Attributes that an index must look for; the Pixel Component Organization stands in a sequence.
+SOUGHT = tuple(sorted(LIMITED.keys() - {PIXEL_COMPONENT_ORGANIZATION}))
+
+Value = int | str
+Values = Mapping[int, Value]
+
+
+class Limit(Protocol):
+    """One thing that a profile demands of the attributes of an instance; in words by `str`."""
+
+    def broken(self, values: Values) -> tuple[int, ...]:
+        """The tags of the attributes that are not as they should be; none where all are."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """The attributes together have one of some combinations of values."""
+
+    tags: tuple[int, ...]
+    combinations: tuple[tuple[Value, ...], ...]
+
+    def broken(self, values: Values) -> tuple[int, ...]:
+        found = tuple(values.get(tag, "") for tag in self.tags)
+        return () if found in self.combinations else self.tags
+
+    def __str__(self) -> str:
+        names = ", ".join(LIMITED[tag].name for tag in self.tags)
+        allowed = " or ".join(", ".join(map(str, values)) for values in self.combinations)
+        return f"{names}: {allowed}"
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """The attribute has a value, and none above `maximum`."""
+
+    tag: int
+    maximum: int
+
+    def broken(self, values: Values) -> tuple[int, ...]:
+        value = values.get(self.tag)
+        return () if isinstance(value, int) and 0 < value <= self.maximum else (self.tag,)
+
+    def __str__(self) -> str:
+        return f"{LIMITED[self.tag].name}: at most {self.maximum}"
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The attribute is there."""
+
+    tag: int
+
+    def broken(self, values: Values) -> tuple[int, ...]:
+        return () if self.tag in values else (self.tag,)
+
+    def __str__(self) -> str:
+        return f"{LIMITED[self.tag].name}: present"
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """None of the attributes is there."""
+
+    tags: tuple[int, ...]
+
+    def broken(self, values: Values) -> tuple[int, ...]:
+        return tuple(tag for tag in self.tags if tag in values)
+
+    def __str__(self) -> str:
+        return f"{LIMITED[self.tags[0]].name}: absent"
+
+
+def values_in(tag: int, allowed: tuple[Value, ...]) -> OneOf:
+    """The limit of one attribute to some values."""
+    return OneOf((tag,), tuple((value,) for value in allowed))
+
+
+def pack(raw: Mapping[int, bytes], *, regions_explicit: bool = True) -> bytes:
+    """The blob of what is limited among the raw little-endian values of an instance.
+
+    `regions_explicit` tells whether the Sequence of Ultrasound Regions is in Explicit VR.
+    """
+    elements = []
+    for tag in SOUGHT:
+        value = raw.get(tag)
+        if value is None:
+            continue
+        vr = LIMITED[tag].vr
+        kept = value.strip(b" \0") if vr in (b"CS", b"IS") else value if vr else b""
+        if vr and len(kept) <= 64:
+            elements.append((tag, vr, kept))
+        elif not vr:
+            elements.append((tag, b"UN", b""))
+        if tag == US_REGIONS and _has_components(value, explicit=regions_explicit):
+            elements.append((PIXEL_COMPONENT_ORGANIZATION, b"UN", b""))
+    return b"".join(encode(*element) for element in elements)
+
+
+def _has_components(regions: bytes, *, explicit: bool) -> bool:
+    """Whether every region says how its pixels are made up (PS3.3 C.8.5.5)."""
+    try:
+        found = [
+            any(
+                element.tag == PIXEL_COMPONENT_ORGANIZATION
+                for element in scan(regions, start, end, explicit=explicit)
+            )
+            for start, end in items(regions, 0, len(regions), explicit=explicit)
+        ]
+    except Unreadable:
+        return False
+    return bool(found) and all(found)
+
+
+@lru_cache(maxsize=1024)
+def unpack(blob: bytes) -> Values:
+    """The values of a blob: numbers, codes, and "" for what is merely there."""
+    values: dict[int, Value] = {}
+    for element in scan(blob, 0, len(blob), explicit=True):
+        value = blob[element.value : element.value + element.length]
+        if element.vr == b"US":
+            values[element.tag] = int.from_bytes(value[:2], "little")
+        else:
+            said = value.decode("latin-1").strip()
+            values[element.tag] = int(said) if element.vr == b"IS" and said.isdecimal() else said
+    return values
