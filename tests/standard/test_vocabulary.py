@@ -10,7 +10,7 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID
 
 from burnish import vocabulary
-from burnish.media import PROFILES
+from burnish.application_profiles import PROFILES
 
 TABLE = tomllib.loads(Path(__file__).with_name("defined_terms.toml").read_text(encoding="utf-8"))
 

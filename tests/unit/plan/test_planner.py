@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from burnish.application_profiles import PROFILES
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.elements import scan
 from burnish.errors import Conflict
-from burnish.media import MEDIA, PROFILES, SECTOR
+from burnish.media import MEDIA, SECTOR
 from burnish.plan import planner as planning
 from burnish.plan import volumes
 from burnish.plan.grouping import group
@@ -436,7 +437,7 @@ def test_the_predicted_size_is_that_of_the_image(
 
 def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
     with ground.database.reading() as session:
-        instances: tuple[VolumeInstance, ...] = order._instances(session, file_set.id, ground.spool)
+        instances: tuple[VolumeInstance, ...] = order._instances(session, file_set, ground.spool)
     return VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,

@@ -31,7 +31,7 @@ def plan(ground: Ground) -> VolumePlan:
     planner.tick()
     (file_set,) = ground.request(uid).file_sets
     with ground.database.reading() as session:
-        instances = order._instances(session, file_set.id, ground.spool)
+        instances = order._instances(session, file_set, ground.spool)
     return VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,
