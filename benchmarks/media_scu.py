@@ -52,7 +52,7 @@ class MediaCreation:
             status = self.execution_status(uid)
             if status in ("DONE", "FAILURE"):
                 return status
-            time.sleep(0.02)
+            time.sleep(0.05)
         return "TIMEOUT"
 
     def release(self) -> None:
