@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class InstanceHeader(NamedTuple):
@@ -114,6 +114,24 @@ class Volume(Protocol):
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         """All the bytes of one file, in pieces of bounded size."""
+        ...
+
+
+@runtime_checkable
+class SecureVolume(Volume, Protocol):
+    """A volume whose DICOMDIR is a Secure DICOM File (PS3.10 7.4).
+
+    `opened`: what it gives are the DICOM Files themselves, there being keys to them.
+    """
+
+    opened: bool
+
+    def is_secure(self, name: str) -> bool:
+        """Whether a file is a Secure DICOM File; raises Unreadable for one that is not sound."""
+        ...
+
+    def check(self, name: str) -> None:
+        """Raises Unreadable unless a Secure DICOM File is sound as far as can be seen."""
         ...
 
 
