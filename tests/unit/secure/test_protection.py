@@ -16,7 +16,7 @@ WORDS = SecretStr("words")
 def test_without_recipient_and_password_there_is_no_protection(alice: Identity) -> None:
     assert not load(Security())
     assert load(Security(recipients=(alice.certificate,)))
-    assert load(Security(password="words"))  # type: ignore[arg-type]
+    assert load(Security(password=WORDS))  # type: ignore[arg-type]
 
 
 def test_what_a_request_says_takes_the_place_of_the_settings(

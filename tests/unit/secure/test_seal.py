@@ -123,7 +123,7 @@ def test_a_file_that_is_not_as_long_as_was_said_is_a_conflict(alice: Identity) -
 
 
 def test_a_large_file_passes_through(alice: Identity) -> None:
-    sealer, piece, count = Sealer(protection(alice)), bytes(1 << 20), 256
+    sealer, piece, count = Sealer(protection(alice)), bytes(1 << 20), 64
 
     def chunks() -> Iterator[bytes]:
         for _ in range(count):
