@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 from burnish.errors import InvalidSettings
 from burnish.secure.envelope import Envelope, KeyTransport, PasswordRecipient
+from burnish.secure.protection import read_password
 
 
 class Keyring:
@@ -62,6 +63,12 @@ class Keyring:
 
     def _pbkdf2(self, salt: bytes, iterations: int, prf: str, size: int) -> bytes:
         return pbkdf2_hmac(prf, self._password, salt, iterations, size)
+
+
+def read_keyring(key: Path | None, password_file: Path | None) -> Keyring:
+    """A Keyring of what is in these files; raises InvalidSettings where it cannot be used."""
+    keys = () if key is None else (read_private_key(key),)
+    return Keyring(keys, b"" if password_file is None else read_password(password_file))
 
 
 def read_private_key(path: Path) -> RSAPrivateKey:

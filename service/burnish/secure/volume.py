@@ -72,6 +72,8 @@ class EnvelopedVolume:
         self._envelope = lru_cache(16)(self._find_envelope)
         self._open = lru_cache(16)(self._find_key)
         self.volume_identifier = volume.volume_identifier
+        if hasattr(volume, "file_system"):
+            self.file_system = volume.file_system
         self.opened = bool(keys)
 
     def files(self) -> Mapping[str, int]:
