@@ -189,8 +189,6 @@ class Security(_Table):
     def _belong_together(self) -> "Security":
         if (self.signer_certificate is None) != (self.signer_key is None):
             raise ValueError("signer_certificate and signer_key go together")
-        if self.password_file is not None and self.password.get_secret_value():
-            raise ValueError("there is one password: password or password_file")
         return self
 
 

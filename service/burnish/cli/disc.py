@@ -145,7 +145,7 @@ def _protection(
     from burnish.settings import Security
 
     pem = protection.read_recipients(recipients)
-    return protection.load(Security(), recipients=pem, password_file=password_file)
+    return protection.load(Security(), recipients=pem, password_file=str(password_file or ""))
 
 
 def _outcome_fields(outcome: "Outcome") -> dict[str, object]:

@@ -62,24 +62,24 @@ class Protection:
     cipher: str = "AES-256"
     password_iterations: int = 600_000
 
-    def __bool__(self) -> bool:
-        return bool(self.recipients or self.password)
 
-
-def load(
-    security: Security, *, recipients: bytes = b"", password_file: Path | None = None
-) -> Protection:
+def load(security: Security, *, recipients: str = "", password_file: str = "") -> Protection:
     """What the settings say, and what a request says instead of them of those who may open.
 
-    `recipients` are certificates in PEM. Without any recipient and password, anywhere, the
-    Protection is false. Raises InvalidSettings that names what cannot be used.
+    `recipients` are certificates in PEM, `password_file` is a path. Raises InvalidSettings that
+    names what cannot be used, or says that there is neither recipient nor password.
     """
     password = b""
-    if password_file is not None:
-        password = read_password(password_file)
+    if password_file:
+        password = read_password(Path(password_file))
     elif not recipients:
         password = _password(security)
-        recipients = b"\n".join(_read(path) for path in security.recipients)
+        recipients = _read_all(security.recipients)
+    if not recipients and not password:
+        raise InvalidSettings(
+            "secure media need a recipient or a password, and there is neither",
+            hint="set [security] recipients or password_file, or name them in the request",
+        )
     return Protection(
         parse_certificates(recipients) if recipients else (),
         password,
@@ -89,18 +89,18 @@ def load(
     )
 
 
-def parse_certificates(pem: bytes) -> tuple[Holder, ...]:
+def parse_certificates(pem: str) -> tuple[Holder, ...]:
     """The recipients by their certificates; raises InvalidSettings where one is not fit."""
     try:
-        certificates = x509.load_pem_x509_certificates(pem)
+        certificates = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
         raise InvalidSettings("a recipient needs an X.509 certificate in PEM") from None
     return tuple(_holder(certificate, "key_encipherment") for certificate in certificates)
 
 
-def read_recipients(paths: Sequence[Path]) -> bytes:
+def read_recipients(paths: Sequence[Path]) -> str:
     """The certificates in the files `paths`, in PEM; raises as `parse_certificates` does."""
-    pem = b"\n".join(_read(path) for path in paths)
+    pem = _read_all(paths)
     if paths:
         parse_certificates(pem)
     return pem
@@ -143,6 +143,10 @@ def _signer(security: Security) -> Signer | None:
     if not isinstance(key, RSAPrivateKey) or key.public_key() != holder.public_key:
         raise InvalidSettings("the signer's key is not that of the signer's certificate")
     return Signer(holder, key)
+
+
+def _read_all(paths: Sequence[Path]) -> str:
+    return "\n".join(_read(path).decode("ascii", "replace") for path in paths)
 
 
 def _read(path: Path) -> bytes:

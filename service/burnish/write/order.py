@@ -23,19 +23,25 @@ from burnish.db.tables import (
 from burnish.errors import StaleLease
 from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
-from burnish.media import MEDIA
+from burnish.media import MEDIA, PROFILES
 from burnish.spool import Spool
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 
 @dataclass(frozen=True, slots=True)
 class PieceOrder:
-    """A claimed piece: the volume, and the job for the device."""
+    """A claimed piece: the volume, and the job for the device.
+
+    Of a `secure` volume also who can open it, as the request says.
+    """
 
     claim: Claim
     plan: VolumePlan
     job: BurnJob
     attempts: int
+    secure: bool
+    recipients: str
+    password_file: str
 
 
 def image_path(images: Path, file_set: FileSet, device: str) -> Path:
@@ -78,7 +84,13 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
             "request": request.sop_instance_uid,
         },
     )
-    return PieceOrder(claim, plan, job, piece.attempts)
+    profile = PROFILES[file_set.media_application_profile.partition("+")[0]]
+    return PieceOrder(
+        *(claim, plan, job, piece.attempts),
+        secure=profile.secure,
+        recipients=request.recipients,
+        password_file=request.password_file,
+    )
 
 
 def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:

@@ -14,9 +14,10 @@ WORDS = SecretStr("words")
 
 
 def test_without_recipient_and_password_there_is_no_protection(alice: Identity) -> None:
-    assert not load(Security())
-    assert load(Security(recipients=(alice.certificate,)))
-    assert load(Security(password=WORDS))  # type: ignore[arg-type]
+    with pytest.raises(InvalidSettings, match="neither"):
+        load(Security())
+    assert len(load(Security(recipients=(alice.certificate,))).recipients) == 1
+    assert load(Security(password=WORDS)).password == b"words"
 
 
 def test_what_a_request_says_takes_the_place_of_the_settings(
@@ -27,7 +28,7 @@ def test_what_a_request_says_takes_the_place_of_the_settings(
     by_key = load(security, recipients=read_recipients([bob.certificate]))
     assert [one.key_length for one in by_key.recipients] == [384]
     assert not by_key.password
-    by_password = load(security, password_file=tmp_path / "password")
+    by_password = load(security, password_file=str(tmp_path / "password"))
     assert (by_password.recipients, by_password.password) == ((), b"its own words")
 
 
@@ -75,9 +76,9 @@ def test_what_is_no_certificate_is_refused(alice: Identity, tmp_path: Path) -> N
 
 
 def test_a_signer_needs_the_key_of_its_certificate(alice: Identity, signer: Identity) -> None:
-    good = Security(signer_certificate=signer.certificate, signer_key=signer.key)
-    assert load(good).signer is not None
+    some = Security(password=WORDS, signer_certificate=signer.certificate, signer_key=signer.key)
+    assert load(some).signer is not None
     with pytest.raises(InvalidSettings, match="not that of"):
-        load(Security(signer_certificate=signer.certificate, signer_key=alice.key))
+        load(some.model_copy(update={"signer_key": alice.key}))
     with pytest.raises(InvalidSettings, match="PEM"):
-        load(Security(signer_certificate=signer.certificate, signer_key=signer.certificate))
+        load(some.model_copy(update={"signer_key": signer.certificate}))
