@@ -45,8 +45,10 @@ def show(json: Json = False, config: Config = None) -> None:
 def effective(settings: "Settings") -> dict[str, Any]:
     """Every table and key with its value; no password is shown."""
     tables = settings.model_dump(exclude_none=True)
-    if tables["security"]["password"]:
+    if settings.security.password:
         del tables["security"]["password"]
+    else:
+        tables["security"]["password"] = ""
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
     tables["database"] = {"url": _PASSWORD.sub(r"\1:***@", settings.database_url)}
     return tables

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -103,14 +103,26 @@ def _check_signature(
         signed, hashed = bytes((SET,)) + attributes[1:], False
     kind = info.inside(SEQUENCE).oid()
     signature = info.contents(OCTET_STRING)
-    keys = [c.public_key() for c in certificates if issuer_and_serial_number(c) == name]
-    if kind not in SIGNATURES or not keys or not isinstance(keys[0], RSAPublicKey):
+    key = _key_of(name, certificates)
+    if kind not in SIGNATURES or key is None:
         raise Unreadable("a signature is not RSA, or its certificate is not there")
     try:
         how = Prehashed(algorithm) if hashed else algorithm
-        keys[0].verify(signature, signed, padding.PKCS1v15(), how)
-    except InvalidSignature:
+        key.verify(signature, signed, padding.PKCS1v15(), how)
+    except (InvalidSignature, ValueError):
         raise Unreadable("a signature of it does not hold: it was changed or is damaged") from None
+
+
+def _key_of(name: bytes, certificates: list[x509.Certificate]) -> RSAPublicKey | None:
+    """The RSA key of the certificate with that issuer and serial number, if it is there."""
+    for certificate in certificates:
+        if issuer_and_serial_number(certificate) == name:
+            try:
+                key = certificate.public_key()
+            except (ValueError, UnsupportedAlgorithm):
+                return None
+            return key if isinstance(key, RSAPublicKey) else None
+    return None
 
 
 def _check_attributes(attributes: Reader, digest: bytes) -> None:

@@ -21,15 +21,15 @@ def header(tag: int, length: int) -> bytes:
     return bytes((tag, 0x80 | len(octets))) + octets
 
 
+def wrapped(length: int) -> int:
+    """Bytes of a value of `length` bytes together with its header."""
+    return 2 + length if length < 0x80 else 2 + (length.bit_length() + 7) // 8 + length
+
+
 def encode(tag: int, *parts: bytes) -> bytes:
     """One value; what several parts it has follow one another."""
     value = b"".join(parts)
     return header(tag, len(value)) + value
-
-
-def size(tag: int, length: int) -> int:
-    """Bytes of a value of `length` bytes together with its header."""
-    return len(header(tag, length)) + length
 
 
 def integer(value: int) -> bytes:

@@ -21,6 +21,8 @@ from burnish.secure.protection import Holder, Protection, Signer
 
 _DIGEST_LENGTH = 32
 _SALT_LENGTH = 16
+_DATA_LENGTH = len(der.oid(algorithms.DATA))
+_ENVELOPED_LENGTH = len(der.oid(algorithms.ENVELOPED_DATA))
 #: Context-specific tags: [0] constructed, [0] primitive, and PasswordRecipientInfo.
 _EXPLICIT = _IMPLICIT = 0xA0
 _ENCRYPTED_CONTENT = 0x80
@@ -42,15 +44,25 @@ class Sealer:
         self._blank_infos = self._recipient_infos(b"")
         self._end_length = len(self._content_end(bytes(_DIGEST_LENGTH), blank=True))
 
+        self._first_length = len(self._content_first())
+        self._kind_length = len(self._content_kind(bytes(self._cipher.block_size)))
+
     def new_key(self) -> bytes:
         """A key for the content of one file."""
         return secrets.token_bytes(self._cipher.key_size)
 
     def size(self, plain_size: int) -> int:
-        """Bytes of the Secure DICOM File of a DICOM File of `plain_size` bytes."""
-        content = len(self._content_start(plain_size)) + plain_size + self._end_length
+        """Bytes of the Secure DICOM File of a DICOM File of `plain_size` bytes.
+
+        What `_content_start` and `_start` make is only added up here: planning asks often.
+        """
+        wrapped = der.wrapped
+        encapsulated = _DATA_LENGTH + wrapped(wrapped(plain_size))
+        content = wrapped(self._first_length + wrapped(encapsulated) + self._end_length)
         encrypted = content + self._padding(content)
-        return len(self._start(self._blank_infos, encrypted)) + encrypted
+        info = self._kind_length + wrapped(encrypted)
+        enveloped = wrapped(3 + len(self._blank_infos) + wrapped(info))
+        return wrapped(_ENVELOPED_LENGTH + wrapped(enveloped))
 
     def seal(self, key: bytes, plain_size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
         """The Secure DICOM File of the DICOM File in `chunks`; it has `size(plain_size)` bytes.
@@ -78,11 +90,9 @@ class Sealer:
         """Bytes that fill the last block, one at least (RFC 5652 6.3)."""
         return self._cipher.block_size - content % self._cipher.block_size
 
-    def _start(self, infos: bytes, encrypted: int, iv: bytes = bytes(16)) -> bytes:
+    def _start(self, infos: bytes, encrypted: int, iv: bytes) -> bytes:
         """ContentInfo with EnvelopedData up to the encrypted content (RFC 5652 3, 6.1)."""
-        inner = algorithms.SIGNED_DATA if self._signer else algorithms.DIGESTED_DATA
-        made = der.header(_ENCRYPTED_CONTENT, encrypted)
-        made = der.oid(inner) + self._cipher.identifier(iv) + made
+        made = self._content_kind(iv) + der.header(_ENCRYPTED_CONTENT, encrypted)
         made = der.header(SEQUENCE, len(made) + encrypted) + made
         made = der.integer(3 if self._protection.password else 0) + infos + made
         made = der.header(SEQUENCE, len(made) + encrypted) + made
@@ -90,17 +100,25 @@ class Sealer:
         made = der.oid(algorithms.ENVELOPED_DATA) + made
         return der.header(SEQUENCE, len(made) + encrypted) + made
 
+    def _content_kind(self, iv: bytes) -> bytes:
+        """What is encrypted, and how (RFC 5652 6.1)."""
+        inner = algorithms.SIGNED_DATA if self._signer else algorithms.DIGESTED_DATA
+        return der.oid(inner) + self._cipher.identifier(iv)
+
+    def _content_first(self) -> bytes:
+        """Version and digest algorithm of SignedData or DigestedData."""
+        digest = algorithm(DIGEST)
+        if self._signer:
+            return der.integer(1) + der.encode(SET, digest)
+        return der.integer(0) + digest
+
     def _content_start(self, plain_size: int) -> bytes:
         """SignedData or DigestedData up to the DICOM File (RFC 5652 5.1, 7)."""
-        digest = algorithm(DIGEST)
         made = der.header(OCTET_STRING, plain_size)
         made = der.header(_EXPLICIT, len(made) + plain_size) + made
         made = der.oid(algorithms.DATA) + made
         made = der.header(SEQUENCE, len(made) + plain_size) + made
-        if self._signer:
-            made = der.integer(1) + der.encode(SET, digest) + made
-        else:
-            made = der.integer(0) + digest + made
+        made = self._content_first() + made
         return der.header(SEQUENCE, len(made) + plain_size + self._end_length) + made
 
     def _content_end(self, digest: bytes, *, blank: bool = False) -> bytes:

@@ -84,10 +84,10 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
             "request": request.sop_instance_uid,
         },
     )
-    profile = PROFILES[file_set.media_application_profile.partition("+")[0]]
+    profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
     return PieceOrder(
         *(claim, plan, job, piece.attempts),
-        secure=profile.secure,
+        secure=profile is not None and profile.secure,
         recipients=request.recipients,
         password_file=request.password_file,
     )

@@ -162,7 +162,7 @@ def test_any_part_can_be_read(
 
 @pytest.mark.parametrize("kind", ["digested", "signed"])
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
-@hypothesis_settings(deadline=None, max_examples=120)
+@hypothesis_settings(deadline=None, max_examples=200)
 def test_no_bit_can_be_changed_unnoticed(
     sealers: dict[str, Sealer],
     kind: str,
