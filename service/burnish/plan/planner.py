@@ -279,9 +279,7 @@ def _pack(
     *,
     split: bool,
 ) -> _Plan | _Refusal:
-    volumes, oversized = divide(
-        series, choice.capacity, MEDIA[choice.medium].file_system, sealed
-    )
+    volumes, oversized = divide(series, choice.capacity, MEDIA[choice.medium].file_system, sealed)
     by_id = {one.instance_id: one for one in wanted}
     too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:

@@ -115,7 +115,9 @@ def divide(
         return [], oversized
     while True:
         try:
-            volumes = [lay_out(packed, file_system, sealed) for packed in packing.pack(series, fixed)]
+            volumes = [
+                lay_out(packed, file_system, sealed) for packed in packing.pack(series, fixed)
+            ]
         except ValueError:
             return [], packing.oversized(series, fixed)
         if all(volume.largest_size() <= capacity for volume in volumes):

@@ -160,6 +160,8 @@ def test_any_part_can_be_read(
     assert found == dicom[offset:][:length]
 
 
+# the library warns of a certificate that a changed bit has made odd
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @pytest.mark.parametrize("kind", ["digested", "signed"])
 @given(where=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 @hypothesis_settings(deadline=None, max_examples=200)
