@@ -108,7 +108,8 @@ class EnvelopedVolume:
             return self._volume.read(name, offset, length)
         left = max(0, opened.content.size - offset)
         start = opened.content.start + offset
-        return self._decrypt(name, opened.envelope, opened.key, start, min(left, length or left))
+        wanted = left if length is None else min(left, length)
+        return self._decrypt(name, opened.envelope, opened.key, start, wanted)
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         opened = self._open(name)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -142,6 +142,7 @@ def test_a_volume_that_is_not_secure_is_itself(put: Callable[[bytes], Path]) -> 
 
 
 @pytest.mark.parametrize("kind", ["digested", "signed"])
+@example(offset=0, length=0)
 @given(offset=st.integers(0, 70_200), length=st.none() | st.integers(0, 70_200))
 @hypothesis_settings(deadline=None, max_examples=60)
 def test_any_part_can_be_read(
