@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from burnish.application_profiles import PROFILES
 from burnish.cli import exits, output
 from burnish.cli.installation import open_database
 from burnish.cli.options import Config, Json, Limit, PasswordFile, Profile, Recipients
-from burnish.media import PROFILES
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 
 if TYPE_CHECKING:

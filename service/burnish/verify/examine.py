@@ -84,6 +84,7 @@ class _Examination:
         self._without_directory = bool(
             profile and profile.dicomdir_optional and "DICOMDIR" not in volume.files()
         )
+        self._profile = profile
         self._instances = self._read = 0
 
     def report(self, size: int | None) -> VolumeReport:
@@ -104,8 +105,9 @@ class _Examination:
                 self._file(name, references.get(name.upper()))
         if self._checks:
             own = self._volume.file_system if isinstance(self._volume, Formatted) else None
-            total = sum(self._volume.files().values())
-            self._checks.volume(own, total if size is None else size)
+            if size is None:
+                size = sum(self._volume.files().values())
+            self._checks.volume(own, size)
         for name, record in references.items():
             if name not in names:
                 message = f"the file that {record} references is not on the volume"

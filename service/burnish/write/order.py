@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from burnish.application_profiles import PROFILES
 from burnish.burn import BurnJob
 from burnish.db import headers
 from burnish.db.naming import short_id
@@ -23,7 +24,7 @@ from burnish.db.tables import (
 from burnish.errors import StaleLease
 from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
-from burnish.media import MEDIA, PROFILES
+from burnish.media import MEDIA
 from burnish.spool import Spool
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
