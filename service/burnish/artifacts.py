@@ -3,11 +3,11 @@
 Those of which there is one for each instance are tuples, which are made ten times as fast.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 
 class InstanceHeader(NamedTuple):
@@ -54,11 +54,14 @@ class DirectoryEntry(NamedTuple):
 
 
 class VolumeFile(NamedTuple):
-    """One file of a volume image: its File ID (backslashes), and its bytes or where they lie."""
+    """One file of a volume image: its File ID (backslashes), and its bytes or where they lie.
+
+    A source that is neither makes the bytes as they are written, in pieces of bounded size.
+    """
 
     file_id: str
     size: int
-    source: Path | bytes
+    source: Path | bytes | Callable[[], Iterator[bytes]]
 
 
 class ExpectedInstance(NamedTuple):
@@ -84,7 +87,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class VolumeReport:
-    """What verifying one volume found. `sha256` is of the image read, "" for a directory."""
+    """What verifying one volume found. `sha256` is of the image read, "" for a directory.
+
+    `unexamined` Secure DICOM Files had no key at hand: only what is around their content was
+    examined.
+    """
 
     volume_identifier: str
     file_set_uid: str
@@ -93,6 +100,7 @@ class VolumeReport:
     bytes_read: int
     faults: tuple[Fault, ...]
     sha256: str = ""
+    unexamined: int = 0
 
     @property
     def good(self) -> bool:
@@ -114,6 +122,24 @@ class Volume(Protocol):
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         """All the bytes of one file, in pieces of bounded size."""
+        ...
+
+
+@runtime_checkable
+class SecureVolume(Volume, Protocol):
+    """A volume whose DICOMDIR is a Secure DICOM File (PS3.10 7.4).
+
+    `opened`: what it gives are the DICOM Files themselves, there being keys to them.
+    """
+
+    opened: bool
+
+    def is_secure(self, name: str) -> bool:
+        """Whether a file is a Secure DICOM File; raises Unreadable for one that is not sound."""
+        ...
+
+    def check(self, name: str) -> None:
+        """Raises Unreadable unless a Secure DICOM File is sound as far as can be seen."""
         ...
 
 

@@ -5,7 +5,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -166,6 +174,24 @@ class Retention(_Table):
     unrequested_instances: Duration = timedelta(days=14)
 
 
+class Security(_Table):
+    """Secure media: who can open them, and who signs them (PS3.15 D.1)."""
+
+    recipients: tuple[Path, ...] = ()
+    password: SecretStr = SecretStr("")
+    password_file: Path | None = None
+    password_iterations: int = Field(default=600_000, ge=1_000, le=1 << 31)
+    cipher: Literal["AES-128", "AES-192", "AES-256"] = "AES-256"
+    signer_certificate: Path | None = None
+    signer_key: Path | None = None
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "Security":
+        if (self.signer_certificate is None) != (self.signer_key is None):
+            raise ValueError("signer_certificate and signer_key go together")
+        return self
+
+
 class Log(_Table):
     """The log on standard error."""
 
@@ -192,6 +218,7 @@ class Settings(BaseSettings):
     standing_order: tuple[StandingOrder, ...] = ()
     device: tuple[Device, ...] = ()
     retention: Retention = Retention()
+    security: Security = Security()
     log: Log = Log()
 
     @classmethod

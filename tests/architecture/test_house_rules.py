@@ -31,6 +31,7 @@ KINDS = {
     "label": "Craft",
     "burn": "Craft",
     "verify": "Craft",
+    "secure": "Craft",
 }
 #: Files that belong to no room.
 OUTSIDE = {"__main__.py", "app.py"}

@@ -26,7 +26,7 @@ class Security(StrEnum):
 
 
 #: What Burnish can do of it: a profile is offered where that is enough.
-WRITTEN_SECURITY: frozenset[Security] = frozenset({Security.NONE})
+WRITTEN_SECURITY: frozenset[Security] = frozenset({Security.NONE, Security.FILES})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,11 @@ class ApplicationProfile:
     def can_be_written(self) -> bool:
         """Whether Burnish offers it. Any profile can be verified against."""
         return bool(self.written_media)
+
+    @property
+    def secure(self) -> bool:
+        """Whether every DICOM File of it is a Secure DICOM File; in another profile none is."""
+        return self.security is Security.FILES
 
     @property
     def general(self) -> bool:

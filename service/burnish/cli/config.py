@@ -25,6 +25,10 @@ def check(config: Config = None) -> None:
     """Say what is wrong with the configuration, key by key."""
     settings = read_settings(config)
     devices = ", ".join(device.name for device in settings.devices)
+    if settings.security.model_fields_set:
+        from burnish.secure import protection
+
+        protection.load(settings.security)
     typer.echo(f"the configuration is valid: {settings.dicom.ae_title}, devices {devices}")
 
 
@@ -39,8 +43,12 @@ def show(json: Json = False, config: Config = None) -> None:
 
 
 def effective(settings: "Settings") -> dict[str, Any]:
-    """Every table and key with its value; the password of the database is not shown."""
+    """Every table and key with its value; no password is shown."""
     tables = settings.model_dump(exclude_none=True)
+    if settings.security.password:
+        del tables["security"]["password"]
+    else:
+        tables["security"]["password"] = ""
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
     tables["database"] = {"url": _PASSWORD.sub(r"\1:***@", settings.database_url)}
     return tables

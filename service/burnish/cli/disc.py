@@ -5,13 +5,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from burnish.application_profiles import PROFILES
+from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.cli import exits, options, output
-from burnish.cli.options import AnyProfile, Blank, Capacity, Json, Profile
+from burnish.cli.options import (
+    AnyProfile,
+    Blank,
+    Capacity,
+    Json,
+    PasswordFile,
+    Profile,
+    Recipients,
+)
 
 if TYPE_CHECKING:
     from burnish.artifacts import VolumeReport
     from burnish.cli.disc_build import Outcome
+    from burnish.secure import Protection
 
 app = typer.Typer(no_args_is_help=True, help="Make and verify volumes without a service.")
 
@@ -22,15 +31,30 @@ def verify(
         Path, typer.Argument(metavar="PATH", help="A volume image, a directory, or a drive.")
     ],
     profile: AnyProfile = "",
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="RSA private key (PEM, not encrypted) that opens secure media.",
+        ),
+    ] = None,
+    password_file: PasswordFile = None,
     json: Json = False,
 ) -> None:
-    """Judge any volume by the standard, and by --profile if given; exit code 22 for faults."""
+    """Judge any volume by the standard, and by --profile if given; exit code 22 for faults.
+
+    Secure media are opened with --key or --password-file; without, what is in their files is
+    not examined.
+    """
     from burnish.image.reader import open_volume
+    from burnish.secure import open_secure, read_keyring
     from burnish.verify import examine
 
+    keyring = read_keyring(key, password_file)
     with open_volume(path) as volume:
-        size = path.stat().st_size if path.is_file() else None
-        report = examine(volume, PROFILES.get(profile), size=size)
+        size = path.stat().st_size if path.is_file() else sum(volume.files().values())
+        report = examine(open_secure(volume, keyring), PROFILES.get(profile), size=size)
     if json:
         output.document({"path": path, "good": report.good, **report_fields(report)})
     else:
@@ -41,8 +65,8 @@ def verify(
 
 def report_fields(report: "VolumeReport") -> dict[str, object]:
     """What a report says, for JSON."""
-    names = ("volume_identifier", "file_set_uid", "instances", "files", "bytes_read", "faults")
-    return {name: getattr(report, name) for name in names}
+    names = ("volume_identifier", "file_set_uid", "instances", "files", "bytes_read")
+    return {name: getattr(report, name) for name in (*names, "faults", "unexamined")}
 
 
 def _say(path: Path, report: "VolumeReport") -> None:
@@ -54,6 +78,11 @@ def _say(path: Path, report: "VolumeReport") -> None:
         f"{path}: {verdict}; {report.instances} instances, {report.files} files,"
         f" {report.bytes_read} bytes read"
     )
+    if report.unexamined:
+        typer.echo(
+            f"{path}: {report.unexamined} Secure DICOM Files, whose content was not examined:"
+            " that takes --key or --password-file"
+        )
 
 
 @app.command()
@@ -75,18 +104,21 @@ def build(
     no_split: Annotated[
         bool, typer.Option("--no-split", help="Fail rather than take several volumes.")
     ] = False,
+    recipient: Recipients = None,
+    password_file: PasswordFile = None,
     json: Json = False,
 ) -> None:
     """Make verified volume images of any DICOM files, without a service or a database.
 
     What is no DICOM file is left out and named. Exit code 23 where an instance could not be put
-    on media.
+    on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file, or both.
     """
     from burnish.cli.disc_build import Wish
     from burnish.cli.disc_build import build as build_images
 
     chosen, blank = options.media_wanted(profile, medium)
-    wish = Wish(chosen, blank, capacity, file_set_id, split=not no_split)
+    protection = _protection(chosen, recipient or [], password_file)
+    wish = Wish(chosen, blank, capacity, file_set_id, split=not no_split, protection=protection)
     with output.progress() as progress:
         outcome = build_images(source, to, wish, progress)
     if json:
@@ -97,6 +129,23 @@ def build(
         raise typer.Exit(exits.VOLUME_FAULTY)
     if outcome.refused or not outcome.built:
         raise typer.Exit(exits.NOT_ALL_ON_MEDIA)
+
+
+def _protection(
+    profile: ApplicationProfile, recipients: list[Path], password_file: Path | None
+) -> "Protection | None":
+    """How media of a secure profile are made so; None for another."""
+    if not profile.secure:
+        if recipients or password_file:
+            raise typer.BadParameter(f"{profile.label} is not for secure media: see --profile")
+        return None
+    if not recipients and password_file is None:
+        raise typer.BadParameter(f"{profile.label} needs --recipient, --password-file, or both")
+    from burnish.secure import protection
+    from burnish.settings import Security
+
+    pem = protection.read_recipients(recipients)
+    return protection.load(Security(), recipients=pem, password_file=str(password_file or ""))
 
 
 def _outcome_fields(outcome: "Outcome") -> dict[str, object]:

@@ -2,8 +2,8 @@
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from burnish.media import Medium
 from burnish.plan.fitness import needs_conversion, unfit
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, divide
+from burnish.secure import Protection, Sealer
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_STORAGE_DIRECTORY_STORAGE,
@@ -45,13 +46,21 @@ _DICOMDIR = encode(0x00020002, b"UI", MEDIA_STORAGE_DIRECTORY_STORAGE.encode())
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What kind of media is wanted; `capacity` in bytes, None for what the medium holds."""
+    """What kind of media is wanted; `capacity` in bytes, None for what the medium holds.
+
+    Media of a secure profile need a `protection`.
+    """
 
     profile: ApplicationProfile
     medium: Medium
     capacity: int | None
     file_set_id: str
     split: bool
+    protection: Protection | None = None
+
+    def sealed(self) -> Callable[[int], int] | None:
+        """The bytes of a Secure DICOM File from those of what is in it, on secure media."""
+        return Sealer(self.protection).size if self.protection else None
 
     def bytes_per_volume(self) -> int:
         return self.medium.holding(self.capacity)
@@ -97,14 +106,14 @@ class _Filed:
     data_set_offset: int
     digest: str
 
-    def candidate(self, number: int) -> Candidate:
+    def candidate(self, number: int, sealed: Callable[[int], int] | None) -> Candidate:
         lengths = dicomdir.record_lengths(self.header, self.transfer_syntax_uid)
         return Candidate(
             instance_id=number,
             transcoded_instance_id=None,
             header=self.header,
             transfer_syntax_uid=self.transfer_syntax_uid,
-            size=self.size,
+            size=sealed(self.size) if sealed else self.size,
             patient_length=lengths.patient,
             study_length=lengths.study,
             series_length=lengths.series,
@@ -252,10 +261,11 @@ def _tell_duplicate(one: _Filed, first: _Filed, outcome: Outcome) -> None:
 
 def _divide(filed: Sequence[_Filed], wish: Wish, outcome: Outcome) -> list[Volume]:
     """The volumes; instances too large for one are refused."""
-    candidates = [one.candidate(number) for number, one in enumerate(filed)]
+    sealed = wish.sealed()
+    candidates = [one.candidate(number, sealed) for number, one in enumerate(filed)]
     while candidates:
         volumes, oversized = divide(
-            group(candidates), wish.bytes_per_volume(), wish.medium.file_system
+            group(candidates), wish.bytes_per_volume(), wish.medium.file_system, sealed
         )
         if volumes:
             return volumes
@@ -283,11 +293,13 @@ def _build_all(
     created = datetime.now(UTC)
     for number, (volume, target) in enumerate(zip(volumes, targets, strict=True), start=1):
         plan = _plan(volume, filed, _file_set_id(wish, number, len(volumes)), created)
+        if wish.protection:
+            plan = replace(plan, sealer=Sealer(wish.protection))
         what = f"writing {target.name}"
         total = plan.predicted_size
-        pipeline.build(plan, target, lambda n, w=what, t=total: progress(w, n, t))  # type: ignore[misc]
+        keys = pipeline.build(plan, target, lambda n, w=what, t=total: progress(w, n, t))  # type: ignore[misc]
         progress(f"reading back {target.name}", 0, 0)
-        report = pipeline.read_back(plan, target, fresh=False)
+        report = pipeline.read_back(plan, target, keys, fresh=False)
         outcome.built.append(Built(target, plan.file_set_id, os.stat(target).st_size, report))
 
 

@@ -19,6 +19,22 @@ Config = Annotated[
         help="Configuration file; without one, the built-in defaults.",
     ),
 ]
+Recipients = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--recipient",
+        metavar="FILE",
+        help="Certificate (PEM) of who can open secure media; may be repeated.",
+    ),
+]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        show_default=False,
+        help="File whose first line is the password that opens secure media.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
 

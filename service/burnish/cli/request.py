@@ -1,13 +1,15 @@
 """Surface: `burnish request …`, what can be seen of media creation requests and asked of them."""
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from burnish.application_profiles import PROFILES
 from burnish.cli import exits, output
 from burnish.cli.installation import open_database
-from burnish.cli.options import Config, Json, Limit, Profile
+from burnish.cli.options import Config, Json, Limit, PasswordFile, Profile, Recipients
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 
 if TYPE_CHECKING:
@@ -190,13 +192,19 @@ def create(
     label_text: LabelText = "",
     file_set_id: FileSetID = "",
     no_split: NoSplit = False,
+    recipient: Recipients = None,
+    password_file: PasswordFile = None,
     at_once: AtOnce = False,
     copies: Copies = None,
     priority: Priority = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Ask for media of instances that were received; prints the name of the request."""
+    """Ask for media of instances that were received; prints the name of the request.
+
+    Secure media (STD-GEN-SEC-...) are for those whom [security] names, unless --recipient or
+    --password-file does. The service reads that file when it makes the media.
+    """
     if (copies or priority) and not at_once:
         raise typer.BadParameter("--copies and --priority go with --initiate")
     if not (study or instance):
@@ -205,6 +213,7 @@ def create(
         "label_text": label_text,
         "storage_media_file_set_id": file_set_id,
         "allow_media_splitting": "NO" if no_split else "",
+        **_openers(profile, recipient or [], password_file),
     }
     with open_database(config) as (settings, database):
         from burnish.request import listing, operations
@@ -225,6 +234,20 @@ def create(
                 )
             line = listing.find(session, uid)
     _tell(line, json=json)
+
+
+def _openers(profile: str, recipients: list[Path], password_file: Path | None) -> dict[str, str]:
+    """Who can open secure media, checked; the password stays where it is."""
+    if not recipients and password_file is None:
+        return {}
+    if not profile or not PROFILES[profile].secure:
+        raise typer.BadParameter("--recipient and --password-file go with a secure --profile")
+    from burnish.secure.protection import read_password, read_recipients
+
+    if password_file is not None:
+        read_password(password_file)
+    path = "" if password_file is None else str(password_file.absolute())
+    return {"recipients": read_recipients(recipients), "password_file": path}
 
 
 def _order(named: list[tuple[str, str]], profile: str, attributes: dict[str, str]) -> "Order":

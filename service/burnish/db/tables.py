@@ -141,7 +141,11 @@ class IconImage(Table):
 
 
 class MediaCreationRequest(Table):
-    """One SOP Instance of Media Creation Management (PS3.4 Annex S), whoever asked for it."""
+    """One SOP Instance of Media Creation Management (PS3.4 Annex S), whoever asked for it.
+
+    `recipients` (certificates in PEM) and `password_file` (a path) say who can open secure media;
+    both empty: the settings do. Passwords and keys are in no row.
+    """
 
     __tablename__ = "media_creation_request"
     __table_args__ = (
@@ -164,6 +168,8 @@ class MediaCreationRequest(Table):
     barcode_value: Mapped[str] = mapped_column(Text, default="")
     barcode_symbology: Mapped[str] = mapped_column(String(16), default="")
     media_disposition: Mapped[str] = mapped_column(Text, default="")
+    recipients: Mapped[str] = mapped_column(Text, default="")
+    password_file: Mapped[str] = mapped_column(Text, default="")
     allow_media_splitting: Mapped[str] = mapped_column(String(16))
     allow_lossy_compression: Mapped[str] = mapped_column(String(16))
     include_non_dicom_objects: Mapped[str] = mapped_column(String(16))

@@ -13,7 +13,7 @@ File-set ID:       {file_set_id:<16}
 DICOM instances:   {instances:<10}
 
 HOW TO OPEN IT
-
+{opening}
 Use a DICOM viewer, and let it open the file DICOMDIR. The other files
 have no names that mean anything; DICOMDIR says what they are.
 
@@ -32,7 +32,46 @@ Made by Burnish {version}.
 """
 
 
-def readme(file_set_id: str, instances: int) -> bytes:
-    """The text of README.TXT, equally long for every File-set; it says nothing of any patient."""
-    text = _TEXT.format(file_set_id=file_set_id, instances=instances, version=__version__)
+#: The object identifiers in it are those of DigestedData (1.2.840.113549.1.7.5) and SignedData
+#: (1.2.840.113549.1.7.2): OpenSSL decrypts a file, but wants that named to check what was in it.
+_SECURE = r"""
+DICOMDIR and all DICOM files are encrypted: Secure DICOM Files by the
+Basic DICOM Media Security Profile (PS3.15 D.1). They are for those who
+have the password, or the private key to one of the certificates that
+were chosen. A viewer that knows this profile asks for it.
+
+For any other viewer, decrypt the files first. OpenSSL does that, in a
+Unix shell with the medium as the working directory:
+
+  set -- -recip CERTIFICATE.PEM -inkey KEY.PEM
+  # or: set -- -pwri_password 'THE PASSWORD'
+  TO=$HOME/opened
+  wrap() {
+    printf '\060\200\006\011\052\206\110\206\367\015\001\007'"\\$1"
+    printf '\240\200'; cat "$TO/inner"; printf '\0\0\0\0'
+  }
+  find . -type f ! -name '*.*' | while read -r F; do
+    mkdir -p "$TO/$(dirname "$F")"
+    openssl cms -decrypt -inform DER -binary "$@" \
+      -in "$F" -out "$TO/inner" || break
+    wrap 005 | openssl cms -digest_verify -inform DER -binary \
+      -out "$TO/$F" 2>"$TO/said" ||
+    wrap 002 | openssl cms -verify -noverify -inform DER -binary \
+      -out "$TO/$F" 2>"$TO/said" || { echo "CHANGED: $F"; rm "$TO/$F"; }
+  done
+  rm "$TO/inner" "$TO/said"
+
+Then, with what is in the directory "opened":
+"""
+
+
+def readme(file_set_id: str, instances: int, *, secure: bool = False) -> bytes:
+    """The text of README.TXT; it says nothing of any patient.
+
+    Equally long for every File-set that is secure, and for every one that is not.
+    """
+    opening = _SECURE if secure else ""
+    text = _TEXT.format(
+        file_set_id=file_set_id, instances=instances, opening=opening, version=__version__
+    )
     return text.replace("\n", "\r\n").encode("ascii")

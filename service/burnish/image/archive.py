@@ -121,6 +121,9 @@ def _pieces(file: VolumeFile) -> Iterator[bytes]:
         placing.check_size(file, len(file.source))
         yield file.source
         return
+    if callable(file.source):
+        yield from file.source()
+        return
     with placing.open_source(file) as source:
         while piece := os.read(source, _PIECE):
             yield piece

@@ -78,8 +78,8 @@ def place(image: int, data: memoryview, at: int) -> None:
 @contextlib.contextmanager
 def open_source(file: VolumeFile) -> Iterator[int]:
     """The source of a file, which must be a path; raises Conflict where it is not as stated."""
-    if isinstance(file.source, bytes):
-        raise TypeError("bytes are not opened")
+    if not isinstance(file.source, Path):
+        raise TypeError("only a path is opened")
     try:
         source = os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -104,6 +104,9 @@ def _fill(image: int, file: VolumeFile, at: int) -> Iterator[int]:
         place(image, memoryview(file.source), at)
         yield file.size
         return
+    if callable(file.source):
+        yield from _place_made(image, file, file.source(), at)
+        return
     with open_source(file) as source:
         done = 0
         while done < file.size:
@@ -112,6 +115,18 @@ def _fill(image: int, file: VolumeFile, at: int) -> Iterator[int]:
                 check_size(file, done)
             done += moved
             yield done
+
+
+def _place_made(image: int, file: VolumeFile, pieces: Iterator[bytes], at: int) -> Iterator[int]:
+    """Places what is made as it is written, never more of it than the file has room for."""
+    done = 0
+    for piece in pieces:
+        if done + len(piece) > file.size:
+            check_size(file, done + len(piece))
+        place(image, memoryview(piece), at + done)
+        done += len(piece)
+        yield done
+    check_size(file, done)
 
 
 def _move(source: int, offset: int, image: int, at: int, length: int) -> int:

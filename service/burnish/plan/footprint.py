@@ -1,6 +1,6 @@
 """Stage: the exact size of a volume, kept up to date while series are added to it."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 from burnish.image.sizing import Run, Sizing, Sums, directory_sums
@@ -20,12 +20,14 @@ _ROOT_FILE_PATH = len("\\".join(("DICOM", _ROOT_FILE)))
 class Fixed:
     """What every volume of a request has: its capacity in bytes, the arithmetic of its file
     system, the bytes of a DICOMDIR without patients, and its other files in the root by name and
-    size."""
+    size. Where the volume is secure, `sealed` tells the bytes of a Secure DICOM File from those
+    of what is in it."""
 
     capacity: int
     sizing: Sizing
     directory_length: int
     root_files: tuple[tuple[str, int], ...] = ()
+    sealed: Callable[[int], int] | None = None
 
 
 @dataclass(slots=True)
@@ -109,6 +111,8 @@ class Footprint:
         if growth is not None:
             directory_length += growth.directory_length
             sums += self._added(growth)
+        if self.fixed.sealed:
+            directory_length = self.fixed.sealed(directory_length)
         return sizing.size(sums + Sums(content=sizing.content(len("DICOMDIR"), directory_length)))
 
     def _added(self, growth: Growth) -> Sums:

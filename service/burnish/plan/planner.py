@@ -1,6 +1,6 @@
 """Stage: turns a PENDING request into File-sets that each fit one volume, and their pieces."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Event
@@ -13,7 +13,7 @@ from burnish.db.history import fail, note
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
-from burnish.errors import BurnishError, Conflict, OutOfResources
+from burnish.errors import BurnishError, Conflict, InvalidSettings, OutOfResources
 from burnish.fileset.profile_keys import icon_rule
 from burnish.media import MEDIA
 from burnish.plan import fitness, profile_choice
@@ -23,6 +23,7 @@ from burnish.plan.icons import Icons
 from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import Volume, divide
 from burnish.plan.wanted import Failures, Icon, Wanted, load
+from burnish.secure import Sealer, protection
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -51,6 +52,14 @@ class _Refusal:
 class _Plan:
     choice: Choice
     volumes: list[Volume]
+
+
+@dataclass(frozen=True, slots=True)
+class _Openers:
+    """Who can open secure media, as the request says; empty where the settings say it."""
+
+    recipients: str
+    password_file: str
 
 
 class Planner:
@@ -104,8 +113,9 @@ class Planner:
                 return
             wanted = load(session, request_id)
             split = request.allow_media_splitting == YesNo.YES
+            openers = _Openers(request.recipients, request.password_file)
         try:
-            decision = self._decide(wanted, split=split)
+            decision = self._decide(wanted, openers, split=split)
         except OutOfResources:
             raise
         except BurnishError as error:
@@ -123,7 +133,9 @@ class Planner:
             else:
                 _record(session, self._settings.request.file_set_id_prefix, request, decision)
 
-    def _decide(self, wanted: Sequence[Wanted], *, split: bool) -> _Plan | _Refusal | None:
+    def _decide(
+        self, wanted: Sequence[Wanted], openers: _Openers, *, split: bool
+    ) -> _Plan | _Refusal | None:
         """The plan, the reason against one, or None while conversions are under way."""
         requested = [one.profile for one in wanted]
         devices = self._settings.devices
@@ -141,16 +153,36 @@ class Planner:
                 "the requested profiles have no medium in common",
                 Failures(dict.fromkeys(wanted, reason)),
             )
+        sealed = None
+        if choices[0].secure:
+            try:
+                sealed = self._sealed(openers)
+            except InvalidSettings as error:
+                return _insecure(wanted, error)
         refusal: _Refusal | None = None
         for choice, may_split in _attempts(wanted, choices, split=split):
-            tried = self._try(wanted, choice, split=may_split)
+            tried = self._try(wanted, choice, sealed, split=may_split)
             if not isinstance(tried, _Refusal):
                 return tried
             refusal = tried
         return refusal
 
+    def _sealed(self, openers: _Openers) -> Callable[[int], int]:
+        """Bytes of a Secure DICOM File from those of what is in it."""
+        given = protection.load(
+            self._settings.security,
+            recipients=openers.recipients,
+            password_file=openers.password_file,
+        )
+        return Sealer(given).size
+
     def _try(
-        self, wanted: Sequence[Wanted], choice: Choice, *, split: bool
+        self,
+        wanted: Sequence[Wanted],
+        choice: Choice,
+        sealed: Callable[[int], int] | None,
+        *,
+        split: bool,
     ) -> "_Plan | _Refusal | None":
         unfit = Failures(dict(_unfit(wanted, choice)))
         if unfit:
@@ -178,10 +210,12 @@ class Planner:
         if made is None or isinstance(made, _Refusal):
             return made
         pairs = zip(wanted, choice.profiles, strict=True)
-        series = group(
-            [one.candidate(each, choice.label, made.get(one.instance_id)) for one, each in pairs]
-        )
-        return _pack(wanted, series, choice, split=split)
+        candidates = [
+            one.candidate(each, choice.label, made.get(one.instance_id)) for one, each in pairs
+        ]
+        if sealed:
+            candidates = [one._replace(size=sealed(one.size)) for one in candidates]
+        return _pack(wanted, group(candidates), choice, sealed, split=split)
 
     def _icons_for(
         self, wanted: Sequence[Wanted], choice: Choice
@@ -227,14 +261,25 @@ def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, F
             yield one, unfit.reason
 
 
+def _insecure(wanted: Sequence[Wanted], error: InvalidSettings) -> _Refusal:
+    reason = FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED
+    return _Refusal(
+        ExecutionStatusInfo.NOT_SUPPORTED,
+        f"the media cannot be made secure: {error}",
+        Failures(dict.fromkeys(wanted, reason)),
+        error.hint,
+    )
+
+
 def _pack(
     wanted: Sequence[Wanted],
     series: Sequence[Series],
     choice: Choice,
+    sealed: Callable[[int], int] | None = None,
     *,
     split: bool,
 ) -> _Plan | _Refusal:
-    volumes, oversized = divide(series, choice.capacity, MEDIA[choice.medium].file_system)
+    volumes, oversized = divide(series, choice.capacity, MEDIA[choice.medium].file_system, sealed)
     by_id = {one.instance_id: one for one in wanted}
     too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:

@@ -22,6 +22,10 @@ class Choice:
     profiles: tuple[ApplicationProfile, ...]
 
     @property
+    def secure(self) -> bool:
+        return self.profiles[0].secure
+
+    @property
     def label(self) -> str:
         """The profiles of the File-set, most of them first only in name."""
         return "+".join(sorted({profile.label for profile in self.profiles}))
@@ -55,7 +59,12 @@ def choices(requested: Sequence[str], devices: Sequence[Device]) -> list[Choice]
 
 
 def _on_media(profiles: tuple[ApplicationProfile, ...], devices: Sequence[Device]) -> list[Choice]:
-    """The smallest first, of the media that all the profiles have and a device can write."""
+    """The smallest first, of the media that all the profiles have and a device can write.
+
+    None where some profiles want Secure DICOM Files and others forbid them (PS3.11 X.3.5).
+    """
+    if len({profile.secure for profile in profiles}) > 1:
+        return []
     common = set.intersection(*(set(profile.written_media) for profile in set(profiles)))
     found = []
     for name in sorted(common, key=lambda name: MEDIA[name].capacity):

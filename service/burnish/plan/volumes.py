@@ -1,6 +1,6 @@
 """Stage: lays one volume out: a File ID for each instance, and the volume's size to the byte."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -27,10 +27,12 @@ class PlannedFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """One volume's instances in directory order, and the file system of its medium."""
+    """One volume's instances in directory order, the file system of its medium, and `sealed` as
+    in Fixed."""
 
     files: tuple[PlannedFile, ...]
     file_system: FileSystem
+    sealed: Callable[[int], int] | None = None
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
@@ -39,7 +41,9 @@ class Volume:
             for file in self.files
         ]
         directory = dicomdir.size(entries, file_set_id=file_set_id, file_set_uid=file_set_uid)
-        readme = descriptor.readme(file_set_id, len(self.files))
+        readme = descriptor.readme(file_set_id, len(self.files), secure=self.sealed is not None)
+        if self.sealed:
+            directory = self.sealed(directory)
         return image.size(
             self.file_system,
             [
@@ -54,18 +58,25 @@ class Volume:
         return self.size(_FILE_SET_ID, _FILE_SET_UID)
 
 
-def fixed_part(capacity: int, file_system: FileSystem) -> Fixed:
+def fixed_part(
+    capacity: int, file_system: FileSystem, sealed: Callable[[int], int] | None = None
+) -> Fixed:
     """What every volume has, at its longest."""
-    readme = descriptor.readme(_FILE_SET_ID, 999_999)
+    readme = descriptor.readme(_FILE_SET_ID, 999_999, secure=sealed is not None)
     return Fixed(
         capacity,
         image.FORMATS[file_system].sizing,
         dicomdir.base_length(_FILE_SET_ID, _FILE_SET_UID),
         ((descriptor.NAME, len(readme)),),
+        sealed,
     )
 
 
-def lay_out(series: Sequence[Series], file_system: FileSystem) -> Volume:
+def lay_out(
+    series: Sequence[Series],
+    file_system: FileSystem,
+    sealed: Callable[[int], int] | None = None,
+) -> Volume:
     """Gives every instance of a volume its File ID, in directory order."""
     ordered = [(one, candidate) for one in series for candidate in one.candidates]
     names = file_ids.assign(
@@ -80,24 +91,33 @@ def lay_out(series: Sequence[Series], file_system: FileSystem) -> Volume:
             for (_, candidate), name in zip(ordered, names, strict=True)
         ),
         file_system,
+        sealed,
     )
 
 
 def divide(
-    series: Sequence[Series], capacity: int, file_system: FileSystem
+    series: Sequence[Series],
+    capacity: int,
+    file_system: FileSystem,
+    sealed: Callable[[int], int] | None = None,
 ) -> tuple[list[Volume], list[Candidate]]:
     """The volumes that hold all of `series`, or none, and the instances too large for any.
+
+    Where the volumes are secure, `sealed` tells the bytes of a file from those of what is in it;
+    the sizes of the instances are already those of their files.
 
     Packing adds up what each instance brings along; a patient's, study's or series' record can
     come out a few bytes longer where its instances have different keys. What then is larger
     than its medium is packed again with a sector to spare.
     """
-    fixed = fixed_part(capacity, file_system)
+    fixed = fixed_part(capacity, file_system, sealed)
     if oversized := packing.oversized(series, fixed):
         return [], oversized
     while True:
         try:
-            volumes = [lay_out(packed, file_system) for packed in packing.pack(series, fixed)]
+            volumes = [
+                lay_out(packed, file_system, sealed) for packed in packing.pack(series, fixed)
+            ]
         except ValueError:
             return [], packing.oversized(series, fixed)
         if all(volume.largest_size() <= capacity for volume in volumes):

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from burnish.artifacts import ExpectedInstance, Volume, VolumeReport
+from burnish.artifacts import ExpectedInstance, SecureVolume, Volume, VolumeReport
 from burnish.digests import digest_text, hasher_like
 from burnish.errors import Unreadable
-from burnish.verify import directory, file_meta
+from burnish.verify import closed, directory, file_meta
 from burnish.verify.directory import Directory, Record
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.structure import check_reference, check_structure
@@ -28,20 +28,25 @@ def compare(
     file_set_uid: str,
     expected: Sequence[ExpectedInstance],
     dicomdir: bytes | None,
+    secure: bool = False,
 ) -> VolumeReport:
     """Whether every byte that should be on a volume is, and no DICOM file besides.
 
     Each file is read once, in the order they lie on the volume. Without `dicomdir`, that on the
-    volume is judged by itself.
+    volume is judged by itself. On a `secure` one every DICOM File must be a Secure DICOM File.
     """
-    comparison = _Comparison(volume, {instance.file_id: instance for instance in expected})
+    instances = {instance.file_id: instance for instance in expected}
+    comparison = _Comparison(volume, instances, secure=secure)
     return comparison.report(file_set_id, file_set_uid, dicomdir)
 
 
 class _Comparison:
-    def __init__(self, volume: Volume, expected: dict[str, ExpectedInstance]) -> None:
+    def __init__(
+        self, volume: Volume, expected: dict[str, ExpectedInstance], *, secure: bool
+    ) -> None:
         self._volume = volume
         self._expected = expected
+        self._secure = secure
         self._faults = Faults()
         self._references: dict[str, Record] = {}
         self._instances = self._read = 0
@@ -58,9 +63,9 @@ class _Comparison:
         if found.whole and found.file_set_uid != file_set_uid:
             message = f"its File-set UID is not {file_set_uid}"
             self._faults.add(FaultCode.FILE_SET_UID_WRONG, _DICOMDIR, message)
-        for name, size in files.items():
+        for name in files:
             if name != _DICOMDIR:
-                self._file(name, size)
+                self._file(name)
         for file_id in sorted(self._expected.keys() - files.keys()):
             self._faults.add(FaultCode.FILE_MISSING, file_id, "it is not on the volume")
         for file_id, record in self._references.items():
@@ -94,7 +99,8 @@ class _Comparison:
             self._faults.add(FaultCode.DICOMDIR_ABSENT, _DICOMDIR, message)
             return Directory()
         try:
-            data = self._volume.read(_DICOMDIR)
+            data = b"".join(self._volume.chunks(_DICOMDIR))
+            self._check_secure(_DICOMDIR)
         except Unreadable as error:
             message = f"it cannot be read: {error}"
             self._faults.add(FaultCode.DICOMDIR_UNREADABLE, _DICOMDIR, message)
@@ -110,9 +116,17 @@ class _Comparison:
                 self._references.setdefault(record.file_id, record)
         return found
 
-    def _file(self, name: str, size: int) -> None:
+    def _check_secure(self, name: str) -> None:
+        volume = self._volume
+        if self._secure and not (isinstance(volume, SecureVolume) and volume.is_secure(name)):
+            self._faults.add(FaultCode.FILE_NOT_SECURE, name, closed.NOT_SECURE)
+
+    def _file(self, name: str) -> None:
         expected = self._expected.get(name)
         try:
+            size = self._volume.files()[name]
+            if expected is not None:
+                self._check_secure(name)
             if expected is None:
                 if file_meta.is_dicom(self._volume.read(name, 0, file_meta.PREAMBLE)):
                     message = "it is a DICOM file that was not to be on the volume"

@@ -6,11 +6,11 @@ from typing import Protocol, runtime_checkable
 from burnish import elements
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import LIMITED, US_REGIONS
-from burnish.artifacts import Volume, VolumeReport
+from burnish.artifacts import SecureVolume, Volume, VolumeReport
 from burnish.elements import NeedMore
 from burnish.errors import Unreadable
 from burnish.media import FileSystem
-from burnish.verify import directory, file_meta
+from burnish.verify import closed, directory, file_meta
 from burnish.verify.directory import Directory, Record
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_meta import FileMeta
@@ -48,8 +48,11 @@ def examine(
     """What is wrong with a volume by PS3.3 F, PS3.10 and PS3.12, and by `profile` if given.
 
     `size` is what the volume takes in bytes; without it, that of its files. Pixels may be
-    anything.
+    anything. Of a SecureVolume that was not opened, only what is around its files is examined; of
+    one that was, each digest and signature is proved.
     """
+    if isinstance(volume, SecureVolume) and not volume.opened:
+        return closed.examine(volume, profile)
     return _Examination(volume, profile).report(size)
 
 
@@ -81,6 +84,7 @@ class _Examination:
         self._without_directory = bool(
             profile and profile.dicomdir_optional and "DICOMDIR" not in volume.files()
         )
+        self._profile = profile
         self._instances = self._read = 0
 
     def report(self, size: int | None) -> VolumeReport:
@@ -96,12 +100,14 @@ class _Examination:
             if _LEVEL_1.fullmatch(name) is None:
                 message = "its name is not one of ISO 9660 Level 1 (ECMA-119 10.1)"
                 self._faults.add(FaultCode.FILE_NAME_INVALID, name, message)
-            if name != names.get("DICOMDIR"):
+            sound = self._is_sound(name)
+            if sound and name != names.get("DICOMDIR"):
                 self._file(name, references.get(name.upper()))
         if self._checks:
             own = self._volume.file_system if isinstance(self._volume, Formatted) else None
-            total = sum(self._volume.files().values())
-            self._checks.volume(own, total if size is None else size)
+            if size is None:
+                size = sum(self._volume.files().values())
+            self._checks.volume(own, size)
         for name, record in references.items():
             if name not in names:
                 message = f"the file that {record} references is not on the volume"
@@ -114,6 +120,33 @@ class _Examination:
             bytes_read=self._read,
             faults=self._faults.all(),
         )
+
+    def _is_sound(self, name: str) -> bool:
+        """Whether what a Secure DICOM File has in it is what was put there."""
+        if not self._is_secure(name):
+            return True
+        if self._profile and not self._profile.secure:
+            message = f"{self._profile.label} has no Secure DICOM Files"
+            self._faults.add(FaultCode.FILE_SECURE, name, message)
+        assert isinstance(self._volume, SecureVolume)  # noqa: S101
+        try:
+            self._volume.check(name)
+        except Unreadable as error:
+            message = f"it is not sound: {error}"
+            self._faults.add(FaultCode.SECURE_FILE_UNSOUND, name, message)
+            return False
+        return True
+
+    def _is_secure(self, name: str) -> bool:
+        try:
+            return isinstance(self._volume, SecureVolume) and self._volume.is_secure(name)
+        except Unreadable:
+            return True
+
+    def _check_secure(self, name: str) -> None:
+        wanted = isinstance(self._volume, SecureVolume) or (self._profile and self._profile.secure)
+        if wanted and not self._is_secure(name):
+            self._faults.add(FaultCode.FILE_NOT_SECURE, name, closed.NOT_SECURE)
 
     def _directory(self, names: dict[str, str]) -> Directory:
         """PS3.10 8.6: one DICOMDIR, in the root."""
@@ -132,6 +165,7 @@ class _Examination:
             self._faults.add(FaultCode.DICOMDIR_UNREADABLE, name, f"it cannot be read: {error}")
             return Directory()
         self._read += len(data)
+        self._check_secure(name)
         found = directory.parse(data, self._faults)
         check_structure(found, self._volume.volume_identifier, self._faults)
         return found
@@ -149,6 +183,7 @@ class _Examination:
                 self._faults.add(FaultCode.DICOMDIR_MISPLACED, name, message)
                 return
             self._instances += 1
+            self._check_secure(name)
             self._instance(name, meta, record)
         except NeedMore as error:
             message = f"it ends before its end: {error}"

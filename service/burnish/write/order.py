@@ -6,6 +6,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from burnish.application_profiles import PROFILES
 from burnish.burn import BurnJob
 from burnish.db import headers
 from burnish.db.naming import short_id
@@ -30,12 +31,18 @@ from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 @dataclass(frozen=True, slots=True)
 class PieceOrder:
-    """A claimed piece: the volume, and the job for the device."""
+    """A claimed piece: the volume, and the job for the device.
+
+    Of a `secure` volume also who can open it, as the request says.
+    """
 
     claim: Claim
     plan: VolumePlan
     job: BurnJob
     attempts: int
+    secure: bool
+    recipients: str
+    password_file: str
 
 
 def image_path(images: Path, file_set: FileSet, device: str) -> Path:
@@ -78,7 +85,13 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
             "request": request.sop_instance_uid,
         },
     )
-    return PieceOrder(claim, plan, job, piece.attempts)
+    profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
+    return PieceOrder(
+        *(claim, plan, job, piece.attempts),
+        secure=profile is not None and profile.secure,
+        recipients=request.recipients,
+        password_file=request.password_file,
+    )
 
 
 def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:

@@ -1,7 +1,7 @@
 """Stage: one volume from its plan to a verified image; no database."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,9 +18,12 @@ from burnish.fileset import descriptor, dicomdir
 from burnish.image import volume as image
 from burnish.image.reader import open_volume
 from burnish.media import FileSystem
+from burnish.secure import ContentKeys, Sealer, open_secure
 from burnish.verify import compare
 
 Progress = Callable[[int], None]
+
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,10 @@ class VolumeInstance:
 
 @dataclass(frozen=True, slots=True)
 class VolumePlan:
-    """One volume as it was planned; `created` is the date of everything on it."""
+    """One volume as it was planned; `created` is the date of everything on it.
+
+    With `sealer`, every DICOM File on it is a Secure DICOM File (PS3.15 D.1).
+    """
 
     file_set_id: str
     file_set_uid: str
@@ -46,6 +52,7 @@ class VolumePlan:
     predicted_size: int
     file_system: FileSystem
     instances: tuple[VolumeInstance, ...]
+    sealer: Sealer | None = None
 
     def dicomdir(self) -> bytes:
         return dicomdir.encode(
@@ -58,18 +65,24 @@ class VolumePlan:
         )
 
 
-def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> None:
+def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> ContentKeys:
     """Writes the volume's image: DICOMDIR first, then the text, then files in directory order.
 
-    Raises Conflict where the image is not as large as was planned, or a file is not what it was.
+    Returns the content keys of a secure volume, for `read_back`; they are nowhere else. Raises
+    Conflict where the image is not as large as was planned, or a file is not what it was.
     """
     directory = plan.dicomdir()
-    readme = descriptor.readme(plan.file_set_id, len(plan.instances))
+    secure = plan.sealer is not None
+    readme = descriptor.readme(plan.file_set_id, len(plan.instances), secure=secure)
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
-        VolumeFile(descriptor.NAME, len(readme), readme),
         *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),
     ]
+    keys: ContentKeys = {}
+    if plan.sealer:
+        keys = {file.file_id: plan.sealer.new_key() for file in files}
+        files = [_sealed(file, plan.sealer, keys[file.file_id]) for file in files]
+    files.insert(1, VolumeFile(descriptor.NAME, len(readme), readme))
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     size = image.FORMATS[plan.file_system].write(
         part,
@@ -82,16 +95,41 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> N
         part.unlink()
         raise Conflict(f"the image has {size} bytes where {plan.predicted_size} were planned")
     part.replace(target)
+    return keys
 
 
-def read_back(plan: VolumePlan, written: Path, *, fresh: bool) -> VolumeReport:
+def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
+    """A file as it lies on a secure volume; it is sealed while it is written."""
+    return VolumeFile(
+        file.file_id,
+        sealer.size(file.size),
+        lambda: sealer.seal(key, file.size, _pieces(file)),
+    )
+
+
+def _pieces(file: VolumeFile) -> Iterator[bytes]:
+    if isinstance(file.source, bytes):
+        yield file.source
+    elif isinstance(file.source, Path):
+        try:
+            with file.source.open("rb") as source:
+                while piece := source.read(_PIECE):
+                    yield piece
+        except FileNotFoundError:
+            raise Conflict(f"the source of {file.file_id} is gone") from None
+
+
+def read_back(
+    plan: VolumePlan, written: Path, keys: ContentKeys | None = None, *, fresh: bool
+) -> VolumeReport:
     """Reads a written volume and compares every byte of it with the plan.
 
-    With `fresh`, the bytes come from the medium and not from the page cache.
+    A secure volume is opened with the `keys` that `build` returned. With `fresh`, the bytes come
+    from the medium and not from the page cache.
     """
     with open_volume(written, fresh=fresh, digest=True) as volume:
         return compare(
-            volume,
+            open_secure(volume, keys or {}) if plan.sealer else volume,
             file_set_id=plan.file_set_id,
             file_set_uid=plan.file_set_uid,
             expected=[
@@ -107,4 +145,5 @@ def read_back(plan: VolumePlan, written: Path, *, fresh: bool) -> VolumeReport:
                 for one in plan.instances
             ],
             dicomdir=plan.dicomdir(),
+            secure=plan.sealer is not None,
         )

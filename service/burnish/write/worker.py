@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import structlog
 from sqlalchemy import select
@@ -21,11 +22,13 @@ from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease
 from burnish.lifecycle import PieceEvent, RequestEvent
+from burnish.secure import ContentKeys, Sealer, protection
 from burnish.settings import Device, Settings
 from burnish.spool import Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import order, pipeline
 from burnish.write.order import PieceOrder
+from burnish.write.pipeline import VolumePlan
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +59,7 @@ class Worker:
         self._burner: Burner = open_burner(device.kind, device.name, directory=directory)
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._media = {name: device.capacity_of(name) for name in device.media}
+        self._content_keys: dict[Path, ContentKeys] = {}
         self.stopping = threading.Event()
 
     def run(self, poll: float = 0.05) -> None:
@@ -177,8 +181,8 @@ class Worker:
             why = "its worker died again and again"
             self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, why)
             return
-        if not made.job.image.is_file():
-            pipeline.build(made.plan, made.job.image, progress)
+        plan = self._plan(made)
+        keys = self._image(plan, made.job.image, progress)
         self._advance(made.claim, PieceEvent.IMAGED)
         written = self._burner.write(made.job, progress)
         if written.outcome is not BurnOutcome.WRITTEN:
@@ -186,7 +190,8 @@ class Worker:
             return
         self._advance(made.claim, PieceEvent.WRITTEN)
         fresh = self._settings.storage.durability == "full"
-        report = pipeline.read_back(made.plan, self._burner.written(made.job), fresh=fresh)
+        found = self._burner.written(made.job)
+        report = pipeline.read_back(plan, found, keys, fresh=fresh)
         if not report.good:
             fault = report.faults[0]
             self._burner.discard(made.job)
@@ -201,6 +206,29 @@ class Worker:
         job = replace(made.job, manifest={**made.job.manifest, "sha256": report.sha256})
         self._burner.publish(job)
         self._created(made)
+
+    def _plan(self, made: PieceOrder) -> VolumePlan:
+        """The volume, with what makes it secure; raises OperatorError where that is not usable."""
+        if not made.secure:
+            return made.plan
+        given = protection.load(
+            self._settings.security,
+            recipients=made.recipients,
+            password_file=made.password_file,
+        )
+        return replace(made.plan, sealer=Sealer(given))
+
+    def _image(self, plan: VolumePlan, image: Path, progress: pipeline.Progress) -> ContentKeys:
+        """Makes the image unless it is there; returns the content keys.
+
+        These are in memory only: without them a secure image is made anew.
+        """
+        keys = self._content_keys.get(image)
+        if keys is None or not image.is_file():
+            if plan.sealer is None and image.is_file():
+                return {}
+            keys = self._content_keys[image] = pipeline.build(plan, image, progress)
+        return keys
 
     def _advance(self, claim: Claim, event: PieceEvent) -> None:
         with self._database.writing() as session:
@@ -242,6 +270,7 @@ class Worker:
         if file_set is not None and not needed:
             image = order.image_path(self._images, file_set, self._device.name)
             image.unlink(missing_ok=True)
+            self._content_keys.pop(image, None)
 
     def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
         if result.outcome in (BurnOutcome.RUINED, BurnOutcome.FULL, BurnOutcome.GONE):

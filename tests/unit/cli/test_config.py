@@ -112,3 +112,20 @@ def test_the_embedded_device_is_listed(run: Run, config: Path) -> None:
     assert device["kind"] == "folder"
     assert {"CD", "DVD", "DVD-DL", "BD", "USB", "MAIL"} <= set(device["media"])
     assert "outbox" in run("device", "list", "--config", config).out
+
+
+def test_a_password_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BURNISH_SECURITY__PASSWORD", "correct horse")
+    for arguments in (("show",), ("show", "--json"), ("check",)):
+        done = run("config", *arguments)
+        assert done.code == 0
+        assert "horse" not in done.out + done.err
+        assert "password =" not in done.out
+
+
+def test_secure_media_that_cannot_be_made_are_told_beforehand(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "burnish.toml"
+    path.write_text('[security]\nrecipients = ["absent.pem"]\n')
+    done = run("config", "check", "--config", path)
+    assert done.code == 11
+    assert "absent.pem" in done.err

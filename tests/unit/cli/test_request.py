@@ -1,5 +1,7 @@
 """`burnish request` and `burnish instance` on a database, without a service."""
 
+from pathlib import Path
+
 import pytest
 
 from unit.cli.conftest import Done, Installation, Run
@@ -165,3 +167,16 @@ def test_tables_are_for_people(burnish: Run, installation: Installation) -> None
     header, row = burnish("request", "list").out.splitlines()
     assert header.split()[:3] == ["request", "status", "info"]
     assert row.split()[:3] == ["R000001", "IDLE", "NORMAL"]
+
+
+def test_who_opens_secure_media_is_checked_and_the_password_stays_where_it_is(
+    burnish: Run, installation: Installation, tmp_path: Path
+) -> None:
+    (tmp_path / "words").write_text("correct horse\n")
+    options = ("--password-file", tmp_path / "words")
+    assert created(burnish, installation, *options, "--profile", "STD-GEN-SEC-CD")
+    study = ("request", "create", "--study", study_of(installation))
+    assert burnish(*study, *options).code == 2
+    assert burnish(*study, *options, "--profile", "STD-GEN-CD").code == 2
+    (tmp_path / "words").write_text("\n")
+    assert burnish(*study, *options, "--profile", "STD-GEN-SEC-CD").code == 11

@@ -1,10 +1,14 @@
 """The README of a medium."""
 
+import pytest
+
 from burnish.fileset import descriptor
 
 
-def test_it_is_plain_text_of_one_length() -> None:
-    short, long = descriptor.readme("A", 1), descriptor.readme("ABCDEFGHIJKLMNOP", 999_999)
+@pytest.mark.parametrize("secure", [False, True])
+def test_it_is_plain_text_of_one_length(secure: bool) -> None:
+    short = descriptor.readme("A", 1, secure=secure)
+    long = descriptor.readme("ABCDEFGHIJKLMNOP", 999_999, secure=secure)
     assert len(short) == len(long)
     assert b"DICOMDIR" in short
     assert all(line.isascii() and len(line) < 80 for line in short.split(b"\r\n"))

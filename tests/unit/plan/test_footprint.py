@@ -1,9 +1,10 @@
 """The size kept up to date while a volume is filled, against the size of the volume laid out."""
 
+import pytest
 from hypothesis import given
 
 from burnish.media import SECTOR, FileSystem
-from burnish.plan.footprint import Footprint
+from burnish.plan.footprint import Fixed, Footprint
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
@@ -11,12 +12,14 @@ from trees import few, instances
 
 CD = FileSystem.ISO_9660_LEVEL_1
 FIXED = fixed_part(10**9, CD)
+SECURE = fixed_part(10**9, CD, lambda size: size + 700 + size % 16)
 
 
+@pytest.mark.parametrize("fixed", [FIXED, SECURE], ids=["plain", "secure"])
 @few
-@given(instances(minimum=1, agreeing=True))
-def test_it_is_the_size_of_the_volume(candidates: list[Candidate]) -> None:
-    footprint = Footprint(FIXED)
+@given(candidates=instances(minimum=1, agreeing=True))
+def test_it_is_the_size_of_the_volume(fixed: Fixed, candidates: list[Candidate]) -> None:
+    footprint = Footprint(fixed)
     taken = []
     for one in group(candidates):
         growth = footprint.growth([one])
@@ -25,7 +28,7 @@ def test_it_is_the_size_of_the_volume(candidates: list[Candidate]) -> None:
             footprint.add(growth)
             taken.append(one)
             assert footprint.size() == predicted
-            assert lay_out(taken, CD).largest_size() == predicted
+            assert lay_out(taken, CD, fixed.sealed).largest_size() == predicted
 
 
 @few

@@ -23,7 +23,7 @@ from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import lay_out
 from burnish.plan.wanted import Wanted
 from burnish.request import operations
-from burnish.settings import Device
+from burnish.settings import Device, Security
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -36,6 +36,7 @@ from burnish.vocabulary import (
 )
 from burnish.write import order, pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
+from certificates import identity
 from factories import MPEG2, STANDALONE_CURVE, Ground, Made, encapsulated, header, instance
 from trees import few
 
@@ -233,6 +234,32 @@ def test_profiles_that_exclude_one_another(ground: Ground) -> None:
     ]
 
 
+def test_secure_and_other_profiles_exclude_one_another(ground: Ground) -> None:
+    made = some(2)
+    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-SEC-CD"])
+    assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
+        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT) for one in made
+    ]
+
+
+def test_secure_media_for_nobody(ground: Ground) -> None:
+    made = some(2)
+    request = planned(ground, made, profiles="STD-GEN-SEC-CD")
+    assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
+        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
+        for one in made
+    ]
+    assert "[security]" in request.remedy
+
+
+def test_secure_media_for_a_certificate_that_is_not_valid(tmp_path: Path) -> None:
+    expired = identity(tmp_path, "expired", expired=True)
+    security = Security(recipients=(expired.certificate,))
+    with Ground(tmp_path, security=security) as ground:
+        request = planned(ground, some(1), profiles="STD-GEN-SEC-CD")
+        assert len(refused(request, ExecutionStatusInfo.NOT_SUPPORTED)) == 1
+
+
 def test_an_instance_that_a_profile_cannot_hold(ground: Ground) -> None:
     made = [*some(1), instance(transfer_syntax_uid=MPEG2, pixels=BROKEN)]
     request = planned(ground, made)
@@ -345,10 +372,10 @@ def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
     first, second = ground.admit([bad]), ground.admit([good])
     real = volumes.lay_out
 
-    def trip(series: Any, file_system: Any) -> Any:
+    def trip(series: Any, *more: Any) -> Any:
         if series[0].candidates[0].header.patient_id == "BAD":
             raise Conflict("the DICOMDIR would be longer than its offsets reach")
-        return real(series, file_system)
+        return real(series, *more)
 
     monkeypatch.setattr(volumes, "lay_out", trip)
     tick(ground)

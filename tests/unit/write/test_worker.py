@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import update
 
 import burnish.burn
@@ -17,7 +18,7 @@ from burnish.db.tables import MediaCreationRequest, Piece
 from burnish.errors import OperatorError
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import Device, Request
+from burnish.settings import Device, Request, Security
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import worker as working
 from burnish.write.worker import Worker
@@ -113,6 +114,56 @@ def wait_no_longer(ground: Ground) -> None:
 
 def stands(request: MediaCreationRequest) -> tuple[ExecutionStatus, ExecutionStatusInfo]:
     return request.execution_status, request.execution_status_info
+
+
+# --- secure media --------------------------------------------------------------------------------
+
+SECURE = Security(password=SecretStr("correct horse"), password_iterations=1000)
+
+
+@pytest.fixture
+def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
+    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
+    with Ground(tmp_path, request=Request(attempts=2), security=SECURE) as made:
+        yield made
+
+
+def test_secure_media_of_two_copies_share_an_image(secured: Ground) -> None:
+    uid = asked(secured, copies=2, profiles="STD-GEN-SEC-CD")
+    worker = worker_of(secured)
+    assert worker.make_next()
+    assert worker.make_next()
+    assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
+    root = secured.settings.storage.root / "outbox" / "R000001"
+    assert (root / "VOLUME01.iso").read_bytes() == (root / "VOLUME01-COPY02.iso").read_bytes()
+    assert worker._content_keys == {}
+
+
+def test_a_secure_image_without_its_keys_is_made_anew(secured: Ground) -> None:
+    uid = asked(secured, copies=2, profiles="STD-GEN-SEC-CD")
+    assert worker_of(secured).make_next()
+    assert len(images(secured)) == 1
+    # another process does not have the keys of the image that is there
+    assert worker_of(secured).make_next()
+    assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
+    root = secured.settings.storage.root / "outbox" / "R000001"
+    assert (root / "VOLUME01.iso").read_bytes() != (root / "VOLUME01-COPY02.iso").read_bytes()
+
+
+def test_secure_media_wait_for_a_password_file_that_is_gone(
+    secured: Ground, tmp_path: Path
+) -> None:
+    path = tmp_path / "password"
+    path.write_text("its own words")
+    uid = asked(secured, profiles="STD-GEN-SEC-CD", password_file=str(path))
+    path.rename(tmp_path / "away")
+    worker = worker_of(secured)
+    assert worker.make_next()
+    assert states(secured.request(uid)) == [P.QUEUED]
+    (tmp_path / "away").rename(path)
+    wait_no_longer(secured)
+    assert worker.make_next()
+    assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
 
 
 # --- all goes well -------------------------------------------------------------------------------

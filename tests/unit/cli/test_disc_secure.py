@@ -1,0 +1,201 @@
+"""`burnish disc` and secure media: what is made, who can open it, and what is said of it."""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import material
+import oracles
+from certificates import Identity, identity, open_with_openssl
+from unit.cli.conftest import Run
+
+WORDS = "correct horse battery staple"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, real_studies: material.RealStudies) -> Path:
+    """Three patients' studies."""
+    folder = tmp_path / "export"
+    folder.mkdir()
+    for number, path in enumerate(real_studies.patients[:6]):
+        shutil.copy(path, folder / f"image {number}.dcm")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def alice(tmp_path_factory: pytest.TempPathFactory) -> Identity:
+    return identity(tmp_path_factory.mktemp("keys"), "alice")
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "password"
+    path.write_text(WORDS + "\n")
+    return path
+
+
+@pytest.fixture
+def plain(folder: Path, run: Run, tmp_path: Path) -> dict[str, Path]:
+    """The files of the same media without protection, by SOP Instance UID."""
+    done = run("disc", "build", folder, "--output", tmp_path / "open", "--json")
+    root = oracles.extract(Path(done.json["volumes"][0]["image"]), tmp_path / "open-files")
+    return oracles.file_set(root)
+
+
+@pytest.fixture
+def image(folder: Path, run: Run, tmp_path: Path, alice: Identity, password_file: Path) -> Path:
+    options = ("--output", tmp_path / "out", "--profile", "STD-GEN-SEC-CD", "--json")
+    who = ("--recipient", alice.certificate, "--password-file", password_file)
+    done = run("disc", "build", folder, *options, *who)
+    assert done.code == 0, done.err
+    (volume,) = done.json["volumes"]
+    assert volume["good"]
+    assert volume["unexamined"] == 0
+    assert volume["instances"] == 6
+    made = Path(volume["image"])
+    assert volume["size"] == made.stat().st_size
+    assert volume["sha256"] == hashlib.sha256(made.read_bytes()).hexdigest()
+    assert WORDS not in done.out + done.err
+    return made
+
+
+def test_each_file_is_one_that_openssl_opens(
+    image: Path, alice: Identity, tmp_path: Path, plain: dict[str, Path]
+) -> None:
+    root = oracles.extract(image, tmp_path / "sealed")
+    opened = tmp_path / "opened"
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and path.name != "README.TXT":
+            assert b"DICM" not in path.read_bytes()[:200]
+            target = opened / path.relative_to(root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(open_with_openssl(path, tmp_path, identity=alice))
+    assert_same(opened, plain)
+
+
+def assert_same(opened: Path, plain: dict[str, Path]) -> None:
+    oracles.dcmdump(opened / "DICOMDIR")
+    oracles.dcdirdmp(opened)
+    found = oracles.file_set(opened)
+    assert found.keys() == plain.keys()
+    for uid, path in found.items():
+        oracles.dcmdump(path)
+        assert path.read_bytes() == plain[uid].read_bytes()
+
+
+@pytest.mark.parametrize("who", ["key", "password"])
+def test_what_its_readme_says_opens_it(
+    who: str, image: Path, alice: Identity, tmp_path: Path, plain: dict[str, Path]
+) -> None:
+    root = oracles.extract(image, tmp_path / "sealed")
+    text = (root / "README.TXT").read_bytes().decode("ascii").replace("\r\n", "\n")
+    script = "\n".join(re.findall(r"^  (.*)$", text, re.MULTILINE))
+    how, script = script.split("\n", 1)
+    assert how == "set -- -recip CERTIFICATE.PEM -inkey KEY.PEM"
+    how = f"set -- -recip {alice.certificate} -inkey {alice.key}"
+    if who == "password":
+        how = f"set -- -pwri_password '{WORDS}'"
+    (tmp_path / "open.sh").write_text(f"{how}\n{script}\n")
+    subprocess.run(
+        ["sh", tmp_path / "open.sh"],
+        cwd=root,
+        env={**os.environ, "HOME": str(tmp_path)},
+        check=True,
+        timeout=300,
+    )
+    assert {path.name for path in (tmp_path / "opened").iterdir()} == {"DICOM", "DICOMDIR"}
+    assert_same(tmp_path / "opened", plain)
+
+
+def test_it_is_judged_with_the_key_or_the_password(
+    image: Path, run: Run, alice: Identity, password_file: Path
+) -> None:
+    for how in (("--key", alice.key), ("--password-file", password_file)):
+        for profile in ((), ("--profile", "STD-GEN-SEC-CD")):
+            done = run("disc", "verify", image, *how, *profile, "--json")
+            assert done.code == 0, done.out
+            assert (done.json["instances"], done.json["unexamined"]) == (6, 0)
+    done = run("disc", "verify", image, "--key", alice.key, "--profile", "STD-GEN-CD", "--json")
+    assert done.code == 22
+    assert {fault["code"] for fault in done.json["faults"]} == {"FILE_SECURE"}
+
+
+def test_without_a_key_it_is_said_that_content_was_not_examined(image: Path, run: Run) -> None:
+    done = run("disc", "verify", image, "--json")
+    assert done.code == 0
+    assert (done.json["instances"], done.json["unexamined"]) == (0, 7)
+    said = run("disc", "verify", image)
+    assert "7 Secure DICOM Files, whose content was not examined" in said.out
+
+
+def test_what_was_changed_is_found(image: Path, run: Run, alice: Identity, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.iso"
+    data = bytearray(image.read_bytes())
+    middle = next(e for e in oracles.extents(image) if e.size > 4096 and "DICOM/" in e.path)
+    data[middle.extent * 2048 + middle.size // 2] ^= 1
+    broken.write_bytes(data)
+    done = run("disc", "verify", broken, "--key", alice.key, "--json")
+    assert done.code == 22
+    (fault,) = done.json["faults"]
+    assert fault["code"] == "SECURE_FILE_UNSOUND"
+    assert fault["where"] == middle.path.removeprefix("/").replace("/", "\\")
+    # its form is as it was: without the key nothing can be told
+    assert run("disc", "verify", broken).code == 0
+
+
+def test_a_key_that_opens_nothing(image: Path, run: Run, tmp_path: Path) -> None:
+    other = identity(tmp_path, "mallory", number=5)
+    done = run("disc", "verify", image, "--key", other.key, "--json")
+    assert done.code == 22
+    assert "DICOMDIR_UNREADABLE" in {fault["code"] for fault in done.json["faults"]}
+
+
+def test_a_plain_file_on_secure_media_is_a_fault(
+    image: Path, run: Run, alice: Identity, tmp_path: Path, plain: dict[str, Path]
+) -> None:
+    root = oracles.extract(image, tmp_path / "sealed")
+    oracles.run("chmod", "-R", "u+w", root)
+    victim = next(path for path in root.rglob("IM*") if path.is_file())
+    shutil.copy(next(iter(plain.values())), victim)
+    for how in ((), ("--key", alice.key)):
+        done = run("disc", "verify", root, *how, "--json")
+        assert done.code == 22
+        assert "FILE_NOT_SECURE" in {fault["code"] for fault in done.json["faults"]}
+
+
+def test_plain_media_are_no_secure_media(folder: Path, run: Run, tmp_path: Path) -> None:
+    done = run("disc", "build", folder, "--output", tmp_path / "open", "--json")
+    image = done.json["volumes"][0]["image"]
+    done = run("disc", "verify", image, "--profile", "STD-GEN-SEC-CD", "--json")
+    assert done.code == 22
+    assert [fault["code"] for fault in done.json["faults"]] == ["FILE_NOT_SECURE"] * 7
+
+
+def test_secure_media_are_split_like_others(
+    folder: Path, run: Run, tmp_path: Path, alice: Identity
+) -> None:
+    options = ("--profile", "STD-GEN-SEC-CD", "--recipient", alice.certificate, "--json")
+    done = run("disc", "build", folder, "--output", tmp_path / "s", "--capacity", "90KB", *options)
+    volumes = done.json["volumes"]
+    assert len(volumes) > 1
+    assert all(volume["good"] and volume["size"] <= 90_000 for volume in volumes)
+
+
+def test_what_cannot_be_is_refused(
+    folder: Path, run: Run, tmp_path: Path, alice: Identity, password_file: Path
+) -> None:
+    out = ("--output", tmp_path / "refused")
+    assert run("disc", "build", folder, *out, "--profile", "STD-GEN-SEC-CD").code == 2
+    assert run("disc", "build", folder, *out, "--password-file", password_file).code == 2
+    password_file.write_text("caffè\n", encoding="utf-8")
+    secure = ("--profile", "STD-GEN-SEC-CD")
+    done = run("disc", "build", folder, *out, *secure, "--password-file", password_file)
+    assert done.code == 11
+    done = run("disc", "build", folder, *out, *secure, "--recipient", alice.key)
+    assert done.code == 11
+    assert not (tmp_path / "refused").exists()

@@ -1,0 +1,43 @@
+"""Files whose bytes are made as they are written, on every file system."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from burnish.artifacts import VolumeFile
+from burnish.errors import Conflict
+from burnish.image.volume import FORMATS
+from burnish.media import FileSystem
+
+CREATED = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
+PIECES = [b"first", b"", b"x" * 3_000_000, b"last"]
+SIZE = sum(map(len, PIECES))
+
+
+def image(path: Path, file_system: FileSystem, file: VolumeFile) -> bytes:
+    files = [VolumeFile("DICOMDIR", 3, b"dir"), file]
+    FORMATS[file_system].write(path, volume_identifier="MADE", files=files, created=CREATED)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("file_system", list(FORMATS))
+def test_they_come_to_the_same_as_bytes(file_system: FileSystem, tmp_path: Path) -> None:
+    made = VolumeFile("DICOM\\A", SIZE, lambda: iter(PIECES))
+    given = VolumeFile("DICOM\\A", SIZE, b"".join(PIECES))
+    one = image(tmp_path / "made", file_system, made)
+    assert one == image(tmp_path / "given", file_system, given)
+
+
+@pytest.mark.parametrize("file_system", list(FORMATS))
+@pytest.mark.parametrize("off", [-1, 1])
+def test_what_comes_out_of_another_size_is_refused(
+    file_system: FileSystem, off: int, tmp_path: Path
+) -> None:
+    def pieces() -> Iterator[bytes]:
+        yield from PIECES
+
+    with pytest.raises(Conflict):
+        image(tmp_path / "made", file_system, VolumeFile("DICOM\\A", SIZE + off, pieces))
+    assert not (tmp_path / "made").exists()
