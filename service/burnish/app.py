@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import gc
 import logging
 import multiprocessing
 import os
@@ -190,6 +191,10 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
         children = self._children(listening)
+        # what is here stays, and need not be copied to be looked at by each process's collector,
+        # which would go through a large request's rows again and again while they are read
+        gc.freeze()
+        gc.set_threshold(100_000, 20, 20)
         for child in children:
             self._start(child)
         log.info("ready", port=port, ae_title=self._settings.dicom.ae_title, pid=os.getpid())

@@ -97,12 +97,17 @@ def size(
     descriptor_file_id: str = "",
 ) -> int:
     """The exact length of what `encode` gives, or the same error."""
+    base = base_length(file_set_id, file_set_uid, descriptor_file_id)
+    return _within_limits(base + records_length(entries))
+
+
+def records_length(entries: Sequence[DirectoryEntry]) -> int:
+    """The length of all records, which is `size` without `base_length`; raises as `encode` does."""
     walk = _Walk(leaf_length)
     walk.run(entries)
-    total = base_length(file_set_id, file_set_uid, descriptor_file_id)
+    total = _RECORD_START.size * len(walk.contents)
     for content in walk.contents:
         total += len(walk.encode(content)) if isinstance(content, Entity) else content
-    total += _RECORD_START.size * len(walk.contents)
     return _within_limits(total)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
 from burnish.media import MEDIA
@@ -13,7 +14,7 @@ from burnish.vocabulary import FailureReason
 _DEFAULTS = ("STD-GEN-CD", "STD-GEN-DVD-JPEG")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Choice:
     """A way to make the media: a medium and its bytes, and a profile for each reference."""
 
@@ -25,7 +26,7 @@ class Choice:
     def secure(self) -> bool:
         return self.profiles[0].secure
 
-    @property
+    @cached_property
     def label(self) -> str:
         """The profiles of the File-set, most of them first only in name."""
         return "+".join(sorted({profile.label for profile in self.profiles}))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from burnish.artifacts import DirectoryEntry
@@ -25,7 +26,7 @@ class PlannedFile(NamedTuple):
     candidate: Candidate
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Volume:
     """One volume's instances in directory order, the file system of its medium, and `sealed` as
     in Fixed."""
@@ -36,11 +37,7 @@ class Volume:
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
-        entries = [
-            DirectoryEntry(file.file_id, file.candidate.header, file.candidate.transfer_syntax_uid)
-            for file in self.files
-        ]
-        directory = dicomdir.size(entries, file_set_id=file_set_id, file_set_uid=file_set_uid)
+        directory = dicomdir.base_length(file_set_id, file_set_uid) + self._records_length
         readme = descriptor.readme(file_set_id, len(self.files), secure=self.sealed is not None)
         if self.sealed:
             directory = self.sealed(directory)
@@ -51,6 +48,17 @@ class Volume:
                 (descriptor.NAME, len(readme)),
                 *((file.file_id, file.candidate.size) for file in self.files),
             ],
+        )
+
+    @cached_property
+    def _records_length(self) -> int:
+        return dicomdir.records_length(
+            [
+                DirectoryEntry(
+                    file.file_id, file.candidate.header, file.candidate.transfer_syntax_uid
+                )
+                for file in self.files
+            ]
         )
 
     def largest_size(self) -> int:
