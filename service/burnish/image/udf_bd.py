@@ -83,7 +83,7 @@ def write(
 
     metadata = _metadata(common, numbering, addresses)
     entry = last - 1 - _PARTITION
-    main = entry - (_ECC_BLOCK - 1) - length
+    main = entry - (_ECC_BLOCK - 2) - length
     partition = Partition(
         _PARTITION,
         last - _PARTITION,
