@@ -39,6 +39,9 @@ class MemoryVolume:
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         return self.contents[name][offset : None if length is None else offset + length]
 
+    def disagreements(self) -> dict[str, str]:
+        return {}
+
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         data = self.contents[name]
         for at in range(0, len(data), 100):

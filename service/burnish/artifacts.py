@@ -120,6 +120,10 @@ class Volume(Protocol):
         """Bytes of one file."""
         ...
 
+    def disagreements(self) -> Mapping[str, str]:
+        """Where its file system says one thing twice and not alike, and how, in words."""
+        ...
+
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         """All the bytes of one file, in pieces of bounded size."""
         ...

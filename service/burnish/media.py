@@ -20,6 +20,7 @@ class FileSystem(StrEnum):
     FAT = "FAT16 or FAT32"
     FAT16 = "FAT16"
     ZIP = "ZIP"
+    MIME = "MIME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,12 @@ MEDIA: dict[str, Medium] = {
         Medium("MMC", 1_900_000_000, FileSystem.FAT16, largest=1 << 31),
         Medium("SD", 1_900_000_000, FileSystem.FAT16, largest=1 << 31),
         Medium("MAIL", 18_000_000, FileSystem.ZIP, largest=1 << 40),
-        Medium("MIME", 18_000_000, FileSystem.ZIP, largest=1 << 40),
+        Medium("MIME", 18_000_000, FileSystem.MIME, largest=1 << 40),
     )
 }
 
 #: Those that Burnish writes and reads back: a profile is offered where it has a medium with one.
-WRITTEN_FILE_SYSTEMS: frozenset[FileSystem] = frozenset(
-    {FileSystem.ISO_9660_LEVEL_1, FileSystem.ISO_9660_UDF_BRIDGE}
-)
+WRITTEN_FILE_SYSTEMS: frozenset[FileSystem] = frozenset(FileSystem) - {FileSystem.MIME}
 #: What PS3.12 permits on a medium on which Burnish writes something else.
 PERMITTED_INSTEAD: dict[FileSystem, tuple[FileSystem, ...]] = {
     FileSystem.ISO_9660_UDF_BRIDGE: (FileSystem.ISO_9660_LEVEL_1,),

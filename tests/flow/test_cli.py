@@ -29,7 +29,7 @@ def files(real_studies: material.RealStudies) -> tuple[Path, ...]:
 @pytest.fixture(scope="module")
 def burnish(start_shared: StartBurnish, files: Sequence[Path]) -> Service:
     """A service whose blanks hold 200 KB, with all but the last instance."""
-    service = start_shared(device=[{"name": "outbox", "capacity": "200KB"}])
+    service = start_shared(device=[{"name": "outbox", "media": ["CD"], "capacity": "200KB"}])
     assert set(clients.send(service.port, files[:-1])) == {0}
     return service
 

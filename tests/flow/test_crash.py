@@ -165,7 +165,7 @@ def test_media_are_made_in_spite_of_a_kill(
     start_burnish: StartBurnish, real_studies: material.RealStudies, moment: str
 ) -> None:
     """A state may pass unseen: then the kill comes after it, and all must hold just the same."""
-    service = start_burnish(device=[{"name": "outbox", "capacity": "150KB"}])
+    service = start_burnish(device=[{"name": "outbox", "media": ["CD"], "capacity": "150KB"}])
     files = real_studies.patients
     assert clients.dcmsend(service.port, *files).exit_code == 0
     uid = request(service, files, copies=2)

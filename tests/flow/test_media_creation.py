@@ -51,7 +51,7 @@ def patient(start_shared: StartBurnish) -> Service:
 @pytest.fixture(scope="module")
 def small(start_shared: StartBurnish, files: tuple[Path, ...]) -> Service:
     """A service whose blanks hold 120 KB."""
-    service = start_shared(device=[{"name": "outbox", "capacity": "120KB"}])
+    service = start_shared(device=[{"name": "outbox", "media": ["CD"], "capacity": "120KB"}])
     assert clients.dcmsend(service.port, *files).exit_code == 0
     return service
 

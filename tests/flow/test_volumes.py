@@ -54,7 +54,7 @@ def burnish(start_shared: StartBurnish, real_studies: material.RealStudies) -> S
 @pytest.fixture(scope="module")
 def small(start_shared: StartBurnish, real_studies: material.RealStudies) -> Service:
     """A device whose blanks hold 160 KB."""
-    service = start_shared(device=[{"name": "outbox", "capacity": "160KB"}])
+    service = start_shared(device=[{"name": "outbox", "media": ["CD"], "capacity": "160KB"}])
     assert clients.dcmsend(service.port, *real_studies.patients, *real_studies.tiny).exit_code == 0
     return service
 

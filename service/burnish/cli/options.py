@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
-from burnish.media import MEDIA, Medium
+from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS, Medium
 
 Config = Annotated[
     Path | None,
@@ -73,9 +73,12 @@ AnyProfile = Annotated[
 ]
 
 
+_WRITTEN = [one.name for one in MEDIA.values() if one.file_system in WRITTEN_FILE_SYSTEMS]
+
+
 def _medium(value: str) -> str:
-    if value and value not in MEDIA:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(MEDIA)}")
+    if value and value not in _WRITTEN:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(_WRITTEN)}")
     return value
 
 
@@ -86,7 +89,7 @@ Blank = Annotated[
         metavar="MEDIUM",
         parser=_medium,
         show_default=False,
-        help=f"One of {', '.join(MEDIA)}; default: the smallest of the profile.",
+        help=f"One of {', '.join(_WRITTEN)}; default: the smallest of the profile.",
     ),
 ]
 
@@ -97,15 +100,15 @@ def media_wanted(profile: str, medium: str) -> tuple[ApplicationProfile, Medium]
     Without both it is a CD; a medium that no profile offered has gets the files of STD-GEN-CD.
     """
     if not profile:
-        fitting = (one.label for one in OFFERED.values() if medium in one.media)
+        fitting = (one.label for one in OFFERED.values() if medium in one.written_media)
         profile = next(fitting, "STD-GEN-CD")
         chosen = OFFERED[profile]
-        return chosen, MEDIA[medium or chosen.media[0]]
+        return chosen, MEDIA[medium or chosen.written_media[0]]
     chosen = OFFERED[profile]
-    if medium and medium not in chosen.media:
-        media = ", ".join(chosen.media)
+    if medium and medium not in chosen.written_media:
+        media = ", ".join(chosen.written_media)
         raise typer.BadParameter(f"{profile} is for {media}, not for {medium}")
-    return chosen, MEDIA[medium or chosen.media[0]]
+    return chosen, MEDIA[medium or chosen.written_media[0]]
 
 
 def size(value: str | int) -> int:

@@ -107,7 +107,7 @@ class _Chain(NamedTuple):
     """Clusters that a file or directory lies in, one after the other."""
 
     first: int
-    count: int
+    length: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,7 @@ class _Volume:
         return sector.ljust(510, b"\0") + b"\x55\xaa"
 
     def _information_sector(self) -> bytes:
-        used = sum(chain.count for chain in self.chains.values())
+        used = sum(chain.length for chain in self.chains.values())
         information = b"RRaA" + bytes(480) + b"rrAa"
         information += struct.pack("<II", self.geometry.clusters - used, _FIRST_CLUSTER + used)
         return information.ljust(510, b"\0") + b"\x55\xaa"
@@ -193,9 +193,9 @@ class _Volume:
         gathered = [np.array([end - 7, end], kind).tobytes()]
         weight = 0
         for chain in self.chains.values():
-            if not chain.count:
+            if not chain.length:
                 continue
-            following = np.arange(chain.first + 1, chain.first + chain.count + 1).astype(kind)
+            following = np.arange(chain.first + 1, chain.first + chain.length + 1).astype(kind)
             following[-1] = end
             gathered.append(following.tobytes())
             weight += len(gathered[-1])

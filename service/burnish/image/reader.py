@@ -1,40 +1,33 @@
-"""Craft: opens volumes for reading: directories, and ISO 9660 images and discs (ECMA-119)."""
+"""Craft: opens volumes for reading: directories, images, discs in drives, and ZIP files."""
 
 import contextlib
 import hashlib
 import os
 import stat
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from zlib import crc32
 
 from burnish.artifacts import Volume
 from burnish.errors import Unreadable
-from burnish.media import FileSystem
-
-#: The most files and directories that a volume may have.
-MAXIMUM_ENTRIES = 1_000_000
-
-#: The most directory levels; ECMA-119 6.8.2.1 has eight, other writers go beyond.
-MAXIMUM_LEVELS = 32
-
-_SECTOR = 2048
-_CHUNK = 1 << 20
-_FIRST_DESCRIPTOR = 16
-_DESCRIPTORS = 64
-_PRIMARY, _TERMINATOR = 1, 255
-_DIRECTORY, _ASSOCIATED, _CONTINUED = 2, 4, 128
-_HIGHEST_DIRECTORY = 64 << 20
-_RECORD = struct.Struct("<BBI4xI4x7xBBB")
-
-#: Where one File Section begins, and its length, in bytes.
-_Section = tuple[int, int]
+from burnish.image import archive_reader, fat_reader, iso9660_reader, udf_reader
+from burnish.image.extents import (
+    CHUNK,
+    Found,
+    Section,
+    Source,
+    check_bounds,
+    chunks,
+    read,
+)
 
 
 @contextlib.contextmanager
 def open_volume(path: Path, *, fresh: bool = False, digest: bool = False) -> Iterator[Volume]:
-    """The volume at `path`: a directory, an ISO 9660 image, or a block device.
+    """The volume at `path`: a directory, an image, a block device, or a ZIP file.
+
+    An image is of ISO 9660, UDF, both, or FAT.
 
     With `fresh`, what the system holds of the image in memory is first dropped, so that what is
     read comes from the medium. With `digest`, the volume has a method `sha256`: that of the whole
@@ -74,15 +67,18 @@ class _Directory:
     def files(self) -> Mapping[str, int]:
         return self._sizes
 
+    def disagreements(self) -> Mapping[str, str]:
+        return {}
+
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         with self._open(name) as descriptor:
             remaining = self._sizes[name] - offset
             wanted = remaining if length is None else min(length, remaining)
-            return _read(descriptor, offset, max(0, wanted))
+            return read(descriptor, offset, max(0, wanted))
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         with self._open(name) as descriptor:
-            yield from _chunks(descriptor, 0, self._sizes[name])
+            yield from chunks(descriptor, 0, self._sizes[name])
 
     @contextlib.contextmanager
     def _open(self, name: str) -> Iterator[int]:
@@ -108,7 +104,7 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
         with os.scandir(root / parent) as found:
             for entry in found:
                 entries += 1
-                _check_bounds(entries, level)
+                check_bounds(entries, level)
                 if entry.is_dir(follow_symlinks=False):
                     directories.append((f"{parent}{entry.name}/", level + 1))
                 elif entry.is_file(follow_symlinks=False):
@@ -116,113 +112,74 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
 
 
 class _Image:
-    """An ISO 9660 image, or a disc, as a volume. Only the primary directory tree is read."""
-
-    file_system = FileSystem.ISO_9660_LEVEL_1
+    """An image, or a disc, as a volume."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._end = os.lseek(descriptor, 0, os.SEEK_END)
-        primary = self._primary_volume_descriptor()
-        self.volume_identifier = primary[40:72].decode("latin-1").rstrip(" \0")
-        self._block = int.from_bytes(primary[128:130], "little")
-        if self._block not in (512, 1024, 2048):
-            raise Unreadable(f"logical blocks of {self._block} bytes are not ISO 9660")
-        sections = self._tree(primary[156:190])
-        self._sections = dict(sorted(sections.items(), key=lambda item: item[1][0]))
-        self._sizes = {
-            name: sum(length for _, length in parts) for name, parts in self._sections.items()
-        }
+        self._source = Source(descriptor)
+        self._found = _find(self._source)
+        self.volume_identifier = self._found.volume_identifier
+        self.file_system = self._found.file_system
+        sections = self._found.sections
+        self._order = sorted(sections, key=lambda name: _start(sections[name]))
+        self._sizes = {name: sum(length for _, length in sections[name]) for name in self._order}
 
     def files(self) -> Mapping[str, int]:
         return self._sizes
 
+    def disagreements(self) -> Mapping[str, str]:
+        return self._found.disagreements
+
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         wanted = self._sizes.get(name, 0) - offset if length is None else length
         parts = []
-        for start, size in self._found(name):
+        for start, size in self._sections(name):
             if wanted > 0 and offset < size:
                 piece = min(wanted, size - offset)
-                parts.append(_read(self._descriptor, start + offset, piece))
+                parts.append(self._source.read(start + offset, piece))
                 wanted -= piece
             offset = max(0, offset - size)
         return b"".join(parts)
 
-    def chunks(self, name: str) -> Iterator[memoryview | bytes]:
-        for start, size in self._found(name):
-            yield from _chunks(self._descriptor, start, size)
+    def chunks(self, name: str) -> Iterator[bytes]:
+        crc = 0
+        expected = self._found.checks.get(name)
+        for start, size in self._sections(name):
+            for chunk in self._source.chunks(start, size):
+                if expected is not None:
+                    crc = crc32(chunk, crc)
+                yield chunk
+        if expected not in (None, crc):
+            raise Unreadable(f"{name} has not the CRC that its archive says")
 
-    def _found(self, name: str) -> list[_Section]:
-        if name not in self._sections:
+    def _sections(self, name: str) -> Sequence[Section]:
+        if name not in self._sizes:
             raise Unreadable(f"there is no file {name}")
-        for start, size in self._sections[name]:
-            if start + size > self._end:
+        for start, size in self._found.sections[name]:
+            if not self._source.has(start, size):
                 raise Unreadable(f"{name} goes beyond the end of the volume")
-        return self._sections[name]
+        return self._found.sections[name]
 
-    def _primary_volume_descriptor(self) -> bytes:
-        """ECMA-119 8.4."""
-        for sector in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + _DESCRIPTORS):
-            if (sector + 1) * _SECTOR > self._end:
-                break
-            found = _read(self._descriptor, sector * _SECTOR, _SECTOR)
-            if found[1:6] != b"CD001" or found[0] == _TERMINATOR:
-                break
-            if found[0] == _PRIMARY:
-                return found
-        raise Unreadable("there is no ISO 9660 Primary Volume Descriptor")
 
-    def _tree(self, root: bytes) -> dict[str, list[_Section]]:
-        """The File Sections of every file by name (ECMA-119 6.8, 9.1)."""
-        sections: dict[str, list[_Section]] = {}
-        _, attributes, extent, size, *_ = _RECORD.unpack_from(root)
-        seen = {extent}
-        directories = [("", extent + attributes, size, 1)]
-        entries = 0
-        while directories:
-            parent, start, length, level = directories.pop()
-            continued = ""
-            for flags, extent, size, identifier in self._records(parent, start, length):
-                entries += 1
-                _check_bounds(entries, level)
-                if flags & _DIRECTORY:
-                    if extent in seen:
-                        raise Unreadable(f"directory {parent}{identifier} is reached twice")
-                    seen.add(extent)
-                    directories.append((f"{parent}{identifier}\\", extent, size, level + 1))
-                    continue
-                name = parent + identifier
-                section = (extent * self._block, size)
-                if name == continued:
-                    sections[name].append(section)
-                else:
-                    # of several versions the highest comes first (ECMA-119 9.3)
-                    sections.setdefault(name, [section])
-                continued = name if flags & _CONTINUED else ""
-        return sections
+def _start(sections: Sequence[Section]) -> int:
+    return sections[0][0] if sections else 0
 
-    def _records(self, parent: str, extent: int, size: int) -> Iterator[tuple[int, int, int, str]]:
-        """Flags, extent, length and name of every child of a directory."""
-        start = extent * self._block
-        if size > _HIGHEST_DIRECTORY or start + size > self._end:
-            raise Unreadable(f"directory {parent or 'root'} goes beyond the end of the volume")
-        data = _read(self._descriptor, start, size)
-        at = 0
-        while at < len(data):
-            length = data[at]
-            if not length:
-                at += _SECTOR - at % _SECTOR
-                continue
-            if length < 34 or at + length > len(data) or 33 + data[at + 32] > length:
-                raise Unreadable(f"directory {parent or 'root'} has a record of no sense")
-            _, attributes, extent, size, flags, unit, gap = _RECORD.unpack_from(data, at)
-            identifier = data[at + 33 : at + 33 + data[at + 32]]
-            at += length
-            if flags & _ASSOCIATED or identifier in (b"\0", b"\1"):
-                continue
-            if unit or gap:
-                raise Unreadable(f"{parent}{_name(identifier, flags)} is interleaved")
-            yield flags, extent + attributes, size, _name(identifier, flags)
+
+_KINDS: tuple[tuple[Callable[[Source], bool], Callable[[Source], Found]], ...] = (
+    (udf_reader.is_one, udf_reader.find),
+    (fat_reader.is_one, fat_reader.find),
+    (archive_reader.is_one, archive_reader.find),
+)
+
+
+def _find(source: Source) -> Found:
+    """What there is, by the first file system that it is."""
+    if iso9660_reader.is_one(source):
+        found = iso9660_reader.find(source)
+        return udf_reader.compared(source, found) if udf_reader.is_one(source) else found
+    for is_one, find in _KINDS:
+        if is_one(source):
+            return find(source)
+    raise Unreadable("there is no volume: it is neither ISO 9660, UDF, FAT nor ZIP")
 
 
 class _DigestedImage(_Image):
@@ -240,32 +197,32 @@ class _DigestedImage(_Image):
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
         self._before: Future[None] | None = None
 
-    def chunks(self, name: str) -> Iterator[memoryview | bytes]:
-        for start, size in self._found(name):
-            at = start
-            for chunk in _chunks(self._descriptor, start, size):
-                if at >= self._digested:
-                    self._digest_up_to(at)
-                    self._hash(chunk)
-                at += len(chunk)
-                yield chunk
+    def chunks(self, name: str) -> Iterator[bytes]:
+        at = _start(self._sections(name))
+        follows = len(self._sections(name)) == 1
+        for chunk in super().chunks(name):
+            if follows and at >= self._digested:
+                self._digest_up_to(at)
+                self._hash(chunk)
+            at += len(chunk)
+            yield chunk
 
     def sha256(self) -> str:
         """The SHA-256 of the image in hexadecimal digits."""
-        self._digest_up_to(self._end)
+        self._digest_up_to(self._source.end)
         self._flush()
         self._hashing.shutdown()
         return self._digest.hexdigest()
 
     def _digest_up_to(self, end: int) -> None:
-        for chunk in _chunks(self._descriptor, self._digested, end - self._digested):
+        for chunk in self._source.chunks(self._digested, end - self._digested):
             self._hash(chunk)
 
     def _hash(self, chunk: bytes) -> None:
         self._digested += len(chunk)
         self._gathered.append(chunk)
         self._weight += len(chunk)
-        if self._weight >= _CHUNK:
+        if self._weight >= CHUNK:
             self._flush()
 
     def _flush(self) -> None:
@@ -278,38 +235,3 @@ class _DigestedImage(_Image):
     def _update(self, gathered: list[bytes]) -> None:
         for chunk in gathered:
             self._digest.update(chunk)
-
-
-def _name(identifier: bytes, flags: int) -> str:
-    """A name without the version and the separators that ISO 9660 adds (ECMA-119 7.5.1)."""
-    name = identifier.decode("latin-1")
-    if flags & _DIRECTORY:
-        return name
-    return name.partition(";")[0].removesuffix(".")
-
-
-def _check_bounds(entries: int, level: int) -> None:
-    if entries > MAXIMUM_ENTRIES:
-        raise Unreadable(f"the volume has more than {MAXIMUM_ENTRIES} files")
-    if level > MAXIMUM_LEVELS:
-        raise Unreadable(f"the volume has more than {MAXIMUM_LEVELS} directory levels")
-
-
-def _read(descriptor: int, offset: int, length: int) -> bytes:
-    """Bytes of a file, all of them."""
-    parts = []
-    while length > 0:
-        try:
-            part = os.pread(descriptor, min(length, 1 << 30), offset)
-        except OSError as error:
-            raise Unreadable(f"the medium cannot be read: {error.strerror}") from error
-        if not part:
-            raise Unreadable(f"the volume ends at byte {offset}, before its end")
-        parts.append(part)
-        offset, length = offset + len(part), length - len(part)
-    return b"".join(parts) if len(parts) != 1 else parts[0]
-
-
-def _chunks(descriptor: int, offset: int, length: int) -> Iterator[bytes]:
-    for at in range(offset, offset + length, _CHUNK):
-        yield _read(descriptor, at, min(_CHUNK, offset + length - at))

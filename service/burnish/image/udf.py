@@ -102,8 +102,11 @@ def spanned(size: int, block: int) -> Iterable[tuple[int, int]]:
         size, block = size - length, block + LARGEST_EXTENT // SECTOR
 
 
-def file_set_descriptor(udf: Udf, location: int, root: bytes) -> bytes:
-    """The File Set Descriptor (4/14.1); `root` is the long_ad of the root directory."""
+def file_set_sequence(udf: Udf, root: bytes) -> bytes:
+    """The File Set Descriptor (4/14.1) and its terminator, in the first two blocks of a partition.
+
+    `root` is the long_ad of the root directory.
+    """
     body = (
         udf.stamp()
         + struct.pack("<HHIIII", 3, 3, 1, 1, 0, 0)
@@ -115,7 +118,9 @@ def file_set_descriptor(udf: Udf, location: int, root: bytes) -> bytes:
         + root
         + udf.domain()
     )
-    return udf.tag(256, location, body.ljust(496, b"\0"))
+    descriptor = udf.tag(256, 0, body.ljust(496, b"\0"))
+    terminator = udf.tag(8, 1, bytes(496))
+    return descriptor.ljust(SECTOR, b"\0") + terminator.ljust(SECTOR, b"\0")
 
 
 def file_entry(

@@ -83,7 +83,7 @@ def write(
 
     metadata = _metadata(common, numbering, addresses)
     entry = last - 1 - _PARTITION
-    main = entry - (_ECC_BLOCK - 1) - length
+    main = entry - (_ECC_BLOCK - 2) - length
     partition = Partition(
         _PARTITION,
         last - _PARTITION,
@@ -121,11 +121,8 @@ def _place_files(files: Sequence[VolumeFile], first: int) -> dict[str, int]:
 def _metadata(common: Udf, numbering: Numbering, addresses: udf_directories.Addresses) -> bytes:
     """All that is in the metadata partition."""
     root = udf.long_address(SECTOR, numbering.blocks[""], _METADATA)
-    return (
-        udf.file_set_descriptor(common, 0, root).ljust(SECTOR, b"\0")
-        + common.tag(8, 1, bytes(496)).ljust(SECTOR, b"\0")
-        + udf_directories.encode(common, numbering, _METADATA, addresses)
-    )
+    entries = udf_directories.encode(common, numbering, _METADATA, addresses)
+    return udf.file_set_sequence(common, root) + entries
 
 
 def _metadata_map(common: Udf, entry: int) -> bytes:

@@ -72,15 +72,6 @@ def write(
     extents = iso9660.place_files(files, tables_at + layout.structure_sectors(directories))
     tables = iso9660.Tables(directories, extents, tables_at, created)
     root = udf.long_address(SECTOR, numbering.blocks[""])
-    file_set = udf.file_set_descriptor(common, 0, root).ljust(SECTOR, b"\0")
-    file_set += common.tag(8, 1, bytes(496)).ljust(SECTOR, b"\0")
-    partition = Partition(
-        _PARTITION,
-        sectors - 1 - _PARTITION,
-        (udf_volume.PHYSICAL_MAP,),
-        (sectors - 1 - _PARTITION,),
-        udf.long_address(SECTOR, 0),
-    )
     census = Census(len(files), len(directories), numbering.next_unique)
 
     def addresses(file: VolumeFile) -> list[bytes]:
@@ -94,9 +85,13 @@ def write(
             + iso9660.TERMINATOR
             + udf.RECOGNITION_UDF_1,
         ),
-        *udf_volume.sequences(common, partition, census),
+        *udf_volume.sequences(common, _partition(sectors), census),
         (ANCHOR, udf_volume.anchor(common, ANCHOR)),
-        (_PARTITION, file_set + udf_directories.encode(common, numbering, 0, addresses)),
+        (_PARTITION, udf.file_set_sequence(common, root)),
+        (
+            _PARTITION + _BEFORE_DIRECTORIES,
+            udf_directories.encode(common, numbering, 0, addresses),
+        ),
         (tables_at, tables.encode()),
         (sectors - 1, udf_volume.anchor(common, sectors - 1)),
     ]
@@ -104,3 +99,10 @@ def write(
     return placing.write(
         path, size, [(at * SECTOR, data) for at, data in structure], placed, progress
     )
+
+
+def _partition(sectors: int) -> Partition:
+    """All between the two anchors of an image of so many sectors."""
+    length = sectors - 1 - _PARTITION
+    maps = (udf_volume.PHYSICAL_MAP,)
+    return Partition(_PARTITION, length, maps, (length,), udf.long_address(SECTOR, 0))

@@ -79,6 +79,9 @@ class EnvelopedVolume:
     def files(self) -> Mapping[str, int]:
         return self._sizes
 
+    def disagreements(self) -> Mapping[str, str]:
+        return self._volume.disagreements()
+
     def size(self, name: str) -> int:
         """Bytes of the DICOM File, or of the file if that is in no envelope."""
         opened = self._open(name)

@@ -12,6 +12,8 @@ NOT_SECURE = "it is no Secure DICOM File, as all DICOM files on this volume shou
 def examine(volume: SecureVolume, profile: ApplicationProfile | None = None) -> VolumeReport:
     """Whether every DICOM File is a Secure DICOM File as PS3.15 D.1 says, its content unseen."""
     faults = Faults()
+    for where, message in volume.disagreements().items():
+        faults.add(FaultCode.FILE_SYSTEM_CONTRADICTORY, where, message)
     unexamined = 0
     for name in volume.files():
         try:

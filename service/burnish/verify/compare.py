@@ -56,6 +56,8 @@ class _Comparison:
         if self._volume.volume_identifier not in ("", file_set_id):
             message = f"the Volume Identifier is not the File-set ID {file_set_id}"
             self._faults.add(FaultCode.VOLUME_IDENTIFIER_WRONG, "volume", message)
+        for where, message in self._volume.disagreements().items():
+            self._faults.add(FaultCode.FILE_SYSTEM_CONTRADICTORY, where, message)
         found = self._directory(dicomdir)
         if found.whole and found.file_set_id != file_set_id:
             message = f"its File-set ID is not {file_set_id}"

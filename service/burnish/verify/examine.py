@@ -27,6 +27,8 @@ from burnish.vocabulary import (
 LARGEST_DICOMDIR = 1 << 29
 
 _BLOCK = 1 << 15
+#: Disagreements of a whole file system, not of one file on it.
+_WHOLE = {"UDF", "FAT", "volume"}
 _LEVEL_1 = re.compile(r"([A-Z0-9_]{1,8}\\){0,7}[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _OPAQUE = {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
@@ -39,7 +41,7 @@ _LONGEST_REGIONS = 1 << 16
 class Formatted(Protocol):
     """A volume that can tell how it is laid out."""
 
-    file_system: FileSystem
+    file_system: FileSystem | None
 
 
 def examine(
@@ -96,6 +98,9 @@ class _Examination:
                 references.setdefault(record.file_id.upper(), record)
             if self._checks:
                 self._checks.record(record)
+        for where, message in self._volume.disagreements().items():
+            if self._matters(where, references):
+                self._faults.add(FaultCode.FILE_SYSTEM_CONTRADICTORY, where, message)
         for name in self._volume.files():
             if _LEVEL_1.fullmatch(name) is None:
                 message = "its name is not one of ISO 9660 Level 1 (ECMA-119 10.1)"
@@ -147,6 +152,14 @@ class _Examination:
         wanted = isinstance(self._volume, SecureVolume) or (self._profile and self._profile.secure)
         if wanted and not self._is_secure(name):
             self._faults.add(FaultCode.FILE_NOT_SECURE, name, closed.NOT_SECURE)
+
+    def _matters(self, where: str, references: dict[str, Record]) -> bool:
+        """Whether a disagreement is about what DICOM readers look for, or about all of it.
+
+        Other files may well have other names in UDF than in ISO 9660.
+        """
+        name = where.upper()
+        return name == "DICOMDIR" or name in references or where in _WHOLE
 
     def _directory(self, names: dict[str, str]) -> Directory:
         """PS3.10 8.6: one DICOMDIR, in the root."""

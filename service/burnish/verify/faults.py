@@ -27,6 +27,7 @@ class FaultCode(StrEnum):
     FILE_SET_ID_WRONG = auto()
     FILE_SET_UID_WRONG = auto()
     VOLUME_IDENTIFIER_WRONG = auto()
+    FILE_SYSTEM_CONTRADICTORY = auto()
     CONSISTENCY_FLAG = auto()
     FIRST_RECORD_OFFSET_WRONG = auto()
     LAST_RECORD_OFFSET_WRONG = auto()

@@ -62,6 +62,43 @@ def test_what_the_profile_has_not_is_transcoded(
         assert run("disc", "verify", image, "--profile", profile).code == 0
 
 
+@pytest.mark.parametrize(
+    ("medium", "suffix"),
+    [("DVD", ".iso"), ("BD", ".iso"), ("USB", ".img"), ("SD", ".img"), ("MAIL", ".zip")],
+)
+def test_every_medium_is_built_and_verified(
+    medium: str, suffix: str, folder: Path, run: Run, tmp_path: Path
+) -> None:
+    done = run("disc", "build", folder, "--output", tmp_path / "out", "--medium", medium, "--json")
+    assert done.code == 0, done.err
+    (volume,) = done.json["volumes"]
+    image = Path(volume["image"])
+    assert volume["good"]
+    assert image.suffix == suffix
+    report = run("disc", "verify", image, "--json").json
+    assert (report["good"], report["instances"]) == (True, 31)
+    assert contents(image, tmp_path / "extracted")
+
+
+def test_a_medium_that_the_profile_has_not_is_refused(
+    folder: Path, run: Run, tmp_path: Path
+) -> None:
+    for options in (("--profile", "STD-GEN-CD", "--medium", "DVD"), ("--medium", "TAPE")):
+        assert run("disc", "build", folder, "--output", tmp_path / "out", *options).code == 2
+
+
+def test_a_dvd_whose_file_systems_differ_is_faulty(folder: Path, run: Run, tmp_path: Path) -> None:
+    run("disc", "build", folder, "--output", tmp_path / "out", "--medium", "DVD")
+    image = tmp_path / "out" / "VOLUME01.iso"
+    data = bytearray(image.read_bytes())
+    for anchor in (256 * 2048, len(data) - 2048):
+        data[anchor] ^= 1
+    image.write_bytes(data)
+    done = run("disc", "verify", image)
+    assert done.code == 22
+    assert "FILE_SYSTEM_CONTRADICTORY  UDF: its UDF structures cannot be read" in done.out
+
+
 def test_what_does_not_fit_is_split(folder: Path, run: Run, tmp_path: Path) -> None:
     options = ("--output", tmp_path / "out", "--capacity", "160KB", "--file-set-id", "TEACHING")
     volumes = run("disc", "build", folder, *options, "--json").json["volumes"]

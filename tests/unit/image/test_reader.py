@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from burnish.artifacts import VolumeFile
 from burnish.errors import Unreadable
-from burnish.image import iso9660, reader
+from burnish.image import extents, iso9660
 from burnish.image.reader import open_volume
 
 FILES = {
@@ -97,7 +97,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_no_image(tmp_path: Path, size: int) -> None:
     (tmp_path / "file").write_bytes(bytes(size))
     with (
-        pytest.raises(Unreadable, match="Primary Volume Descriptor"),
+        pytest.raises(Unreadable, match="neither ISO 9660, UDF, FAT nor ZIP"),
         open_volume(tmp_path / "file"),
     ):
         pass
@@ -160,14 +160,14 @@ def test_interleaved_files_are_refused(image: Path, tmp_path: Path) -> None:
 
 
 def test_too_many_files(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MAXIMUM_ENTRIES", 3)
+    monkeypatch.setattr(extents, "MAXIMUM_ENTRIES", 3)
     for path in (image, directory):
         with pytest.raises(Unreadable, match="more than 3 files"), open_volume(path):
             pass
 
 
 def test_too_many_levels(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MAXIMUM_LEVELS", 2)
+    monkeypatch.setattr(extents, "MAXIMUM_LEVELS", 2)
     for path in (image, directory):
         with pytest.raises(Unreadable, match="more than 2 directory levels"), open_volume(path):
             pass

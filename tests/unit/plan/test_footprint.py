@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 
+from burnish.image.volume import FORMATS
 from burnish.media import SECTOR, FileSystem
-from burnish.plan.footprint import Fixed, Footprint
+from burnish.plan.footprint import Footprint
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
@@ -12,13 +13,21 @@ from trees import few, instances
 
 CD = FileSystem.ISO_9660_LEVEL_1
 FIXED = fixed_part(10**9, CD)
-SECURE = fixed_part(10**9, CD, lambda size: size + 700 + size % 16)
 
 
-@pytest.mark.parametrize("fixed", [FIXED, SECURE], ids=["plain", "secure"])
+def sealed(size: int) -> int:
+    """As large as an envelope might be."""
+    return size + 700 + size % 16
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "secure"])
+@pytest.mark.parametrize("file_system", list(FORMATS), ids=lambda one: one.name)
 @few
 @given(candidates=instances(minimum=1, agreeing=True))
-def test_it_is_the_size_of_the_volume(fixed: Fixed, candidates: list[Candidate]) -> None:
+def test_it_is_the_size_of_the_volume(
+    file_system: FileSystem, secure: bool, candidates: list[Candidate]
+) -> None:
+    fixed = fixed_part(10**9, file_system, sealed if secure else None)
     footprint = Footprint(fixed)
     taken = []
     for one in group(candidates):
@@ -28,7 +37,7 @@ def test_it_is_the_size_of_the_volume(fixed: Fixed, candidates: list[Candidate])
             footprint.add(growth)
             taken.append(one)
             assert footprint.size() == predicted
-            assert lay_out(taken, CD, fixed.sealed).largest_size() == predicted
+            assert lay_out(taken, file_system, fixed.sealed).largest_size() == predicted
 
 
 @few
@@ -80,3 +89,17 @@ def test_a_directory_of_many_files_grows_by_sectors() -> None:
         footprint.add(growth)
         if n % 37 == 0:
             assert footprint.size() == lay_out(group(made[:n]), CD).largest_size()
+
+
+def test_a_file_larger_than_the_file_system_has_does_not_fit() -> None:
+    large = group([candidate(1, header(), 5 * 10**9)])
+    for file_system, fits in (
+        (FileSystem.ISO_9660_UDF_BRIDGE, False),
+        (FileSystem.FAT, False),
+        (FileSystem.UDF_2_60, True),
+        (FileSystem.ZIP, True),
+    ):
+        footprint = Footprint(fixed_part(10**10, file_system))
+        growth = footprint.growth(large)
+        assert growth is not None
+        assert footprint.fits(growth) is fits

@@ -35,6 +35,7 @@ wait_for_instances = "1s"
 [[device]]
 name = "outbox"
 kind = "folder"
+media = ["CD"]
 capacity = {capacity}
 """
 

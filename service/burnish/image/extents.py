@@ -1,0 +1,88 @@
+"""Craft: says what the reader of a file system finds: where each file lies in an image."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from burnish.errors import Unreadable
+from burnish.media import FileSystem
+
+#: The most files and directories that a volume may have.
+MAXIMUM_ENTRIES = 1_000_000
+
+#: The most directory levels; ECMA-119 6.8.2.1 has eight, other writers go beyond.
+MAXIMUM_LEVELS = 32
+
+#: Bytes of the largest directory that is read.
+LARGEST_DIRECTORY = 64 << 20
+
+CHUNK = 1 << 20
+
+#: Where one piece of a file begins in the image, and its length, in bytes.
+Section = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a volume holds: its name, and the sections of every file by name.
+
+    `file_system` is None for one that no medium of PS3.12 has here.
+
+    `disagreements` are places where the volume says one thing twice and not alike, and how: file
+    names, or parts of the file system. `checks` are the CRC-32 of files that have one.
+    """
+
+    file_system: FileSystem | None
+    volume_identifier: str
+    sections: Mapping[str, Sequence[Section]]
+    disagreements: Mapping[str, str] = field(default_factory=dict)
+    checks: Mapping[str, int] = field(default_factory=dict)
+
+
+class Source:
+    """An image, or a disc in a drive, to be read at any byte. It does not own the descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.end = os.lseek(descriptor, 0, os.SEEK_END)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of it, all of them; raises Unreadable where they are not there."""
+        return read(self._descriptor, offset, length)
+
+    def has(self, offset: int, length: int) -> bool:
+        """Whether so many bytes are there."""
+        return offset >= 0 and offset + length <= self.end
+
+    def chunks(self, offset: int, length: int) -> Iterator[bytes]:
+        """Bytes of it in pieces of bounded size."""
+        return chunks(self._descriptor, offset, length)
+
+
+def check_bounds(entries: int, level: int) -> None:
+    """Raises Unreadable for a volume that has more than any File-set can have."""
+    if entries > MAXIMUM_ENTRIES:
+        raise Unreadable(f"the volume has more than {MAXIMUM_ENTRIES} files")
+    if level > MAXIMUM_LEVELS:
+        raise Unreadable(f"the volume has more than {MAXIMUM_LEVELS} directory levels")
+
+
+def read(descriptor: int, offset: int, length: int) -> bytes:
+    """Bytes of a file, all of them."""
+    parts = []
+    while length > 0:
+        try:
+            part = os.pread(descriptor, min(length, 1 << 30), offset)
+        except OSError as error:
+            raise Unreadable(f"the medium cannot be read: {error.strerror}") from error
+        if not part:
+            raise Unreadable(f"the volume ends at byte {offset}, before its end")
+        parts.append(part)
+        offset, length = offset + len(part), length - len(part)
+    return b"".join(parts) if len(parts) != 1 else parts[0]
+
+
+def chunks(descriptor: int, offset: int, length: int) -> Iterator[bytes]:
+    """Bytes of a file in pieces of bounded size."""
+    for at in range(offset, offset + length, CHUNK):
+        yield read(descriptor, at, min(CHUNK, offset + length - at))

@@ -1,0 +1,421 @@
+"""What holds for the images of every file system, and what other programs find on each."""
+
+import hashlib
+import re
+import subprocess
+import zipfile
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from burnish.artifacts import VolumeFile
+from burnish.errors import Conflict, InvalidValue, OutOfResources, Unreadable
+from burnish.image import archive, fat, udf
+from burnish.image.reader import open_volume
+from burnish.image.sizing import of_volume
+from burnish.image.volume import FORMATS, size
+from burnish.media import WRITTEN_FILE_SYSTEMS, FileSystem
+
+CREATED = datetime(2024, 5, 6, 7, 8, 10, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))
+SAME_FAULTS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+each = pytest.mark.parametrize("file_system", list(FORMATS), ids=lambda one: one.name)
+# 134 MB at the least: too slow to be made often
+quick = pytest.mark.parametrize(
+    "file_system", [one for one in FORMATS if one is not FileSystem.FAT16], ids=lambda one: one.name
+)
+named = {"ISO_9660_UDF_BRIDGE", "UDF_2_60", "ISO_9660_LEVEL_1"}
+
+_component = st.text("ABYZ019_", min_size=1, max_size=8)
+_name = st.builds(str.__add__, _component, st.sampled_from(["", "", "", ".TXT", ".A"]))
+
+
+def _possible(tree: dict[str, int]) -> dict[str, int]:
+    parents = {name[: at.start()] for name in tree for at in re.finditer(r"\\", name)}
+    return {name: size for name, size in tree.items() if name not in parents}
+
+
+trees = st.dictionaries(
+    st.builds(
+        lambda parents, name: "\\".join([*parents, name]),
+        st.lists(_component, max_size=7),
+        _name,
+    ),
+    st.integers(0, 9000),
+    min_size=1,
+    max_size=120,
+).map(_possible)
+
+
+def content(name: str, length: int) -> bytes:
+    seed = hashlib.sha256(name.encode()).digest()
+    return (seed * (length // 32 + 1))[:length]
+
+
+def files_of(tree: dict[str, int]) -> list[VolumeFile]:
+    return [VolumeFile(name, length, content(name, length)) for name, length in tree.items()]
+
+
+def write(file_system: FileSystem, path: Path, files: Iterable[VolumeFile]) -> int:
+    return FORMATS[file_system].write(
+        path, volume_identifier="VOLUME_1", files=list(files), created=CREATED
+    )
+
+
+def run(*arguments: object, ok: tuple[int, ...] = (0,)) -> str:
+    done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, check=False)
+    assert done.returncode in ok, done.stdout + done.stderr
+    return done.stdout
+
+
+def same_tree(root: Path, tree: dict[str, int]) -> None:
+    found = {
+        path.relative_to(root).as_posix().replace("/", "\\"): path.read_bytes()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+    assert found == {name: content(name, length) for name, length in tree.items()}
+
+
+SMALL = {
+    "DICOMDIR": 5000,
+    "README.TXT": 10,
+    "DICOM\\PA000001\\ST000001\\SE000001\\IM000001": 4097,
+    "DICOM\\PA000001\\ST000001\\SE000001\\IM000002": 0,
+    "DICOM\\PA000001\\ST000002\\SE000001\\IM000001": 70_000,
+}
+
+
+def test_what_is_said_to_be_written_is() -> None:
+    assert set(FORMATS) == WRITTEN_FILE_SYSTEMS
+
+
+@quick
+@settings(max_examples=25, deadline=None, suppress_health_check=SAME_FAULTS)
+@given(tree=trees)
+def test_predicted_size_and_read_back(file_system: FileSystem, tree: dict[str, int]) -> None:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "image"
+        written = write(file_system, path, files_of(tree))
+        assert written == size(file_system, tree.items()) == path.stat().st_size
+        with open_volume(path, digest=True) as volume:
+            assert volume.volume_identifier == ("VOLUME_1" if file_system.name in named else "")
+            assert volume.disagreements() == {}
+            found = volume.file_system  # type: ignore[attr-defined]
+            assert found is (FileSystem.FAT16 if file_system is FileSystem.FAT else file_system)
+            assert dict(volume.files()) == tree
+            lying = [name for name in volume.files() if tree[name]]
+            assert lying == [name for name in tree if tree[name]]
+            for name, length in tree.items():
+                assert volume.read(name) == content(name, length)
+                assert volume.read(name, 5, 7) == content(name, length)[5:12]
+                assert b"".join(volume.chunks(name)) == content(name, length)
+            digest = hashlib.sha256(path.read_bytes()).hexdigest()
+            assert volume.sha256() == digest  # type: ignore[attr-defined]
+
+
+@quick
+@settings(max_examples=3, deadline=None, suppress_health_check=SAME_FAULTS)
+@given(tree=trees)
+def test_7_zip_finds_the_same(file_system: FileSystem, tree: dict[str, int]) -> None:
+    # 7-Zip wants the content of a file, as every File-set has, at the end of what it takes for UDF
+    tree = {**tree, "DICOMDIR": 3000}
+    kinds = ["udf", "iso"] if file_system is FileSystem.ISO_9660_UDF_BRIDGE else [""]
+    for kind in kinds:
+        with TemporaryDirectory() as directory:
+            image = Path(directory) / f"image{FORMATS[file_system].suffix}"
+            write(file_system, image, files_of(tree))
+            out = Path(directory) / "out"
+            told = run("7z", "x", *([f"-t{kind}"] if kind else []), f"-o{out}", "-y", image)
+            assert "Everything is Ok" in told
+            same_tree(out, tree)
+
+
+@each
+def test_sources_are_moved_and_the_same_bytes_come_again(
+    file_system: FileSystem, tmp_path: Path
+) -> None:
+    files = []
+    for name, length in {**SMALL, "LARGE": 9_000_001}.items():
+        source = tmp_path / f"{len(files)}.source"
+        source.write_bytes(content(name, length))
+        files.append(VolumeFile(name, length, source))
+    reports: list[int] = []
+    arguments = {"volume_identifier": "V", "files": files, "created": CREATED}
+    write_image = FORMATS[file_system].write
+    written = write_image(tmp_path / "1", **arguments, progress=reports.append)  # type: ignore[arg-type]
+    assert reports == sorted(reports)
+    assert reports[-1] == written
+    write_image(tmp_path / "2", **arguments)  # type: ignore[arg-type]
+    assert (tmp_path / "1").read_bytes() == (tmp_path / "2").read_bytes()
+    with open_volume(tmp_path / "1") as volume:
+        for file in files:
+            assert b"".join(volume.chunks(file.file_id)) == content(file.file_id, file.size)
+
+
+@each
+def test_what_no_volume_can_hold_is_refused(file_system: FileSystem, tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    largest = FORMATS[file_system].sizing.largest_file
+    for files, error in (
+        ([VolumeFile("a", 1, b"1")], InvalidValue),
+        ([VolumeFile("A", 1, b"1"), VolumeFile("A\\B", 1, b"1")], Conflict),
+        ([VolumeFile("A", 1, b"1"), VolumeFile("A", 1, b"1")], Conflict),
+        ([VolumeFile("A", 2, b"1")], Conflict),
+        ([VolumeFile("A", 2, tmp_path / "gone")], Conflict),
+        ([VolumeFile("A", largest + 1, b"1")], OutOfResources),
+    ):
+        with pytest.raises(error):
+            write(file_system, path, files)
+        assert not path.exists()
+    with pytest.raises(InvalidValue, match="zone"):
+        FORMATS[file_system].write(
+            path, volume_identifier="V", files=[], created=CREATED.replace(tzinfo=None)
+        )
+
+
+@quick
+@settings(max_examples=60, deadline=None, suppress_health_check=SAME_FAULTS)
+@given(data=st.data())
+def test_no_byte_brings_the_reader_down(
+    file_system: FileSystem, tmp_path: Path, data: st.DataObject
+) -> None:
+    path = tmp_path / "image"
+    if not path.exists():
+        write(file_system, path, files_of(SMALL))
+    pristine = path.read_bytes()
+    used = _places(pristine)
+    mutant = bytearray(pristine)
+    for _ in range(data.draw(st.integers(1, 8))):
+        mutant[used[data.draw(st.integers(0, len(used) - 1))]] = data.draw(st.integers(0, 255))
+    fuzzed = tmp_path / "fuzzed"
+    fuzzed.write_bytes(mutant[: data.draw(st.sampled_from([len(mutant), len(mutant) // 2]))])
+    try:
+        with open_volume(fuzzed) as volume:
+            for name in volume.files():
+                volume.read(name, 0, 100)
+                for _ in volume.chunks(name):
+                    pass
+    except Unreadable:
+        pass
+
+
+def _places(image: bytes, _known: dict[bytes, list[int]] = {}) -> list[int]:  # noqa: B006
+    """The bytes of an image that are not zero, without those of the largest file."""
+    key = hashlib.sha256(image).digest()
+    if key not in _known:
+        at = image.find(content("DICOM\\PA000001\\ST000002\\SE000001\\IM000001", 70_000))
+        end = at + 70_000
+        _known[key] = [n for n, byte in enumerate(image) if byte and not at <= n < end]
+    return _known[key]
+
+
+# --- ISO 9660 and UDF 1.02 -----------------------------------------------------------------------
+
+
+def test_a_bridge_is_both(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    written = write(FileSystem.ISO_9660_UDF_BRIDGE, image, files_of(SMALL))
+    assert written % (16 * 2048) == 0
+    assert "No errors found" in run("isovfy", "-i", image)
+    told = dict(line.split("=", 1) for line in run("udfinfo", image).splitlines()[:26])
+    assert (told["udfrev"], told["lvid"], told["vid"]) == ("1.02", "VOLUME_1", "VOLUME_1")
+    assert (told["integrity"], told["numfiles"]) == ("closed", str(len(SMALL)))
+    listing = run("isoinfo", "-d", "-i", image)
+    assert "Volume id: VOLUME_1\n" in listing
+    assert f"Volume size is: {written // 2048}\n" in listing
+
+
+def test_everybody_may_read_write_and_delete(tmp_path: Path) -> None:
+    """PS3.12 P.2.1.5."""
+    image = tmp_path / "image.iso"
+    write(FileSystem.ISO_9660_UDF_BRIDGE, image, files_of(SMALL))
+    data = image.read_bytes()
+    found = {4: set[int](), 5: set[int]()}
+    for at in range(257 * 2048, len(data), 2048):
+        if data[at : at + 2] == b"\x05\x01" and data[at + 16 : at + 20] == bytes(4):
+            permissions = int.from_bytes(data[at + 44 : at + 48], "little")
+            found[data[at + 27]].add(permissions)
+    assert found == {4: {0b10111_10111_10111}, 5: {0b10110_10110_10110}}
+
+
+def test_a_bridge_whose_trees_differ_says_so(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    write(FileSystem.ISO_9660_UDF_BRIDGE, image, files_of(SMALL))
+    data = bytearray(image.read_bytes())
+    at = data.index(b"\x0bREADME.TXT;1"[1:]) - 33
+    data[at + 2 : at + 6] = (300).to_bytes(4, "little")
+    image.write_bytes(data)
+    with open_volume(image) as volume:
+        assert list(volume.disagreements()) == ["README.TXT"]
+    data[256 * 2048] ^= 1
+    data[len(data) - 2048] ^= 1
+    image.write_bytes(data)
+    with open_volume(image) as volume:
+        assert list(volume.disagreements()) == ["UDF"]
+
+
+@pytest.mark.parametrize("options", [["-udf"], ["-udf", "-J", "-r"]])
+def test_bridges_of_other_writers(tmp_path: Path, options: list[str]) -> None:
+    for name, length in SMALL.items():
+        path = tmp_path / "in" / name.replace("\\", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content(name, length))
+    image = tmp_path / "image.iso"
+    run("genisoimage", "-quiet", *options, "-V", "OTHER", "-o", image, tmp_path / "in")
+    with open_volume(image) as volume:
+        assert volume.disagreements() == {}
+        assert {name: volume.read(name) for name in volume.files()} == {
+            name: content(name, length) for name, length in SMALL.items()
+        }
+
+
+# --- UDF 2.60 ------------------------------------------------------------------------------------
+
+
+def test_blu_ray(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    written = write(FileSystem.UDF_2_60, image, files_of(SMALL))
+    assert written % (32 * 2048) == 0
+    told = dict(line.split("=", 1) for line in run("udfinfo", image).splitlines()[:26])
+    assert (told["udfwriterev"], told["integrity"]) == ("2.60", "closed")
+    assert (told["lvid"], told["numfiles"]) == ("VOLUME_1", str(len(SMALL)))
+    assert "Version = 2.60" in run("7z", "l", image)
+
+
+def test_files_of_several_extents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udf, "LARGEST_EXTENT", 64 * 2048)
+    image = tmp_path / "image.iso"
+    tree = {"DICOMDIR": 150 * 2048 + 5, "B": 128 * 2048, "C": 1}
+    write(FileSystem.UDF_2_60, image, files_of(tree))
+    with open_volume(image) as volume:
+        for name, length in tree.items():
+            assert volume.read(name) == content(name, length)
+    run("7z", "x", f"-o{tmp_path / 'out'}", "-y", image)
+    same_tree(tmp_path / "out", tree)
+
+
+@pytest.mark.parametrize("which", ["first", "last"])
+def test_either_copy_of_the_metadata_will_do(tmp_path: Path, which: str) -> None:
+    image = tmp_path / "image.iso"
+    write(FileSystem.UDF_2_60, image, files_of(SMALL))
+    data = bytearray(image.read_bytes())
+    entry = 288 * 2048 if which == "first" else len(data) - 2 * 2048
+    data[entry : entry + 2048] = bytes(2048)
+    image.write_bytes(data)
+    with open_volume(image) as volume:
+        assert list(volume.disagreements()) == ["UDF"]
+        assert dict(volume.files()) == SMALL
+        assert volume.read("DICOMDIR") == content("DICOMDIR", 5000)
+
+
+# --- FAT -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sizing", "length", "bits"),
+    [
+        (fat.SIZING, 5000, 16),
+        (fat.FatSizing(512, widest=True), 40_000_000, 32),
+        (fat.SIZING_16, 5000, 16),
+    ],
+)
+def test_fat(tmp_path: Path, sizing: fat.FatSizing, length: int, bits: int) -> None:
+    image, partition, source = (tmp_path / name for name in ("image.img", "part", "source"))
+    with source.open("wb") as sparse:
+        sparse.truncate(length)
+        sparse.seek(length - 5)
+        sparse.write(b"12345")
+    files = [*files_of(SMALL), VolumeFile("LARGE", length, source)]
+    written = fat.write(
+        image, volume_identifier="V", files=files, created=CREATED, arithmetic=sizing
+    )
+    assert written == of_volume(sizing, [(file.file_id, file.size) for file in files])
+    with image.open("rb") as whole, partition.open("wb") as part:
+        whole.seek(1 << 20)
+        while piece := whole.read(1 << 20):
+            part.seek(len(piece), 1) if not any(piece) else part.write(piece)
+        part.truncate(written - (1 << 20))
+    assert f"2 FATs, {bits} bit entries" in run("fsck.vfat", "-n", "-v", partition)
+    (tmp_path / "out").mkdir()
+    run("mcopy", "-s", "-i", partition, "::/", tmp_path / "out")
+    (tmp_path / "out" / "LARGE").unlink()
+    same_tree(tmp_path / "out", SMALL)
+    with open_volume(image) as volume:
+        assert volume.disagreements() == {}
+        assert volume.read("LARGE", length - 5) == b"12345"
+    with open_volume(partition) as volume:
+        assert set(volume.files()) == {*SMALL, "LARGE"}
+
+
+def test_the_two_tables_of_a_fat_are_compared(tmp_path: Path) -> None:
+    image = tmp_path / "image.img"
+    write(FileSystem.FAT, image, files_of(SMALL))
+    data = bytearray(image.read_bytes())
+    first = (1 << 20) + int.from_bytes(data[(1 << 20) + 14 : (1 << 20) + 16], "little") * 512
+    data[first + int.from_bytes(data[(1 << 20) + 22 : (1 << 20) + 24], "little") * 512 + 200] ^= 1
+    image.write_bytes(data)
+    with open_volume(image) as volume:
+        assert list(volume.disagreements()) == ["FAT"]
+
+
+@pytest.mark.parametrize("used", [0, 1, 4101, 65508, 65509, 65541, 65542, 10**6])
+def test_the_number_of_clusters_tells_the_kind(used: int) -> None:
+    shape = fat.SIZING.geometry(used)
+    assert shape.clusters >= used
+    assert shape.wide == (shape.clusters > 65524)
+    assert shape.clusters >= 4085
+    assert shape.first_cluster % 8 == 0
+    assert shape.table_sectors * 512 >= (shape.clusters + 2) * (4 if shape.wide else 2)
+
+
+def test_a_card_of_fat16_has_its_bounds(tmp_path: Path) -> None:
+    with pytest.raises(OutOfResources, match="no room"):
+        write(FileSystem.FAT16, tmp_path / "i", [VolumeFile("A", 65_509 * 32768, tmp_path / "no")])
+    many = [VolumeFile(f"A{number}", 0, b"") for number in range(512)]
+    with pytest.raises(OutOfResources, match="no room"):
+        write(FileSystem.FAT, tmp_path / "i", many)
+
+
+# --- ZIP -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    if large:
+        monkeypatch.setattr(archive, "is_large", lambda *_: True)
+    image = tmp_path / "image.zip"
+    written = write(FileSystem.ZIP, image, files_of(SMALL))
+    assert written == size(FileSystem.ZIP, SMALL.items())
+    run("unzip", "-q", image, "-d", tmp_path / "out")
+    same_tree(tmp_path / "out", SMALL)
+    run("7z", "t", image)
+    with open_volume(image) as volume:
+        assert list(volume.files()) == list(SMALL)
+
+
+def test_the_crc_of_a_zip_is_checked(tmp_path: Path) -> None:
+    image = tmp_path / "image.zip"
+    write(FileSystem.ZIP, image, files_of(SMALL))
+    data = bytearray(image.read_bytes())
+    data[100] ^= 1
+    image.write_bytes(data)
+    with open_volume(image) as volume, pytest.raises(Unreadable, match="CRC"):
+        list(volume.chunks("DICOMDIR"))
+
+
+def test_zip_files_that_are_compressed_are_refused_in_words(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "i.zip", "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("DICOMDIR", b"a" * 1000)
+    with pytest.raises(Unreadable, match="compressed"), open_volume(tmp_path / "i.zip"):
+        pass
+
+
+def test_dates_before_fat_are_its_first() -> None:
+    time, date = archive.dos_date(datetime(1970, 2, 3, 4, 5, 6, tzinfo=UTC))
+    assert (time, date) == (4 << 11 | 5 << 5 | 3, 2 << 5 | 3)
