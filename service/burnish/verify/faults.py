@@ -74,7 +74,6 @@ class FaultCode(StrEnum):
     TRANSFER_SYNTAX_NOT_IN_PROFILE = auto()
     ICON_MISSING = auto()
     ICON_INVALID = auto()
-    NOT_SECURE = auto()
     FILE_SYSTEM_NOT_IN_PROFILE = auto()
     VOLUME_TOO_LARGE = auto()
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from burnish import elements
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import pack
-from burnish.application_profiles.profile import Security
 from burnish.directory_records import Key
 from burnish.media import MEDIA, PERMITTED_INSTEAD, FileSystem
 from burnish.verify.directory import Record
@@ -32,9 +31,6 @@ class ProfileChecks:
         """The file system, None where it cannot be told, and the bytes that the volume takes."""
         label = self._profile.label
         media = [MEDIA[name] for name in self._profile.media if name in MEDIA]
-        if self._profile.security is Security.FILES:
-            message = f"its files are not secured, as {label} demands: {self._profile.security}"
-            self._faults.add(FaultCode.NOT_SECURE, "volume", message)
         if not media:
             return
         permitted = {medium.file_system for medium in media}

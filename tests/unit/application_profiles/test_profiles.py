@@ -79,7 +79,8 @@ def test_what_is_offered_follows_from_what_is_written() -> None:
             for name in profile.media
             if name in MEDIA and MEDIA[name].file_system in WRITTEN_FILE_SYSTEMS
         ]
-        assert (label in OFFERED) == (bool(written) and not secure)
+        assert profile.secure == (profile.security is Security.FILES)
+        assert (label in OFFERED) == (bool(written) and profile.security is not Security.TRANSPORT)
         assert not profile.written_media or list(profile.written_media) == written
 
 

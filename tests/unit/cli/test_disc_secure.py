@@ -176,6 +176,21 @@ def test_plain_media_are_no_secure_media(folder: Path, run: Run, tmp_path: Path)
     assert [fault["code"] for fault in done.json["faults"]] == ["FILE_NOT_SECURE"] * 7
 
 
+def test_secure_media_with_another_file_system(
+    folder: Path, run: Run, tmp_path: Path, alice: Identity, plain: dict[str, Path]
+) -> None:
+    profile = ("--profile", "STD-GEN-SEC-DVD-JPEG")
+    options = ("--output", tmp_path / "dvd", "--recipient", alice.certificate, "--json")
+    done = run("disc", "build", folder, *profile, *options)
+    assert done.code == 0, done.err
+    image = Path(done.json["volumes"][0]["image"])
+    assert run("disc", "verify", image, *profile, "--key", alice.key).code == 0
+    root = oracles.extract(image, tmp_path / "sealed")
+    victim = max((path for path in root.rglob("IM*") if path.is_file()), key=lambda p: p.name)
+    opened = open_with_openssl(victim, tmp_path, identity=alice)
+    assert opened in {path.read_bytes() for path in plain.values()}
+
+
 def test_secure_media_are_split_like_others(
     folder: Path, run: Run, tmp_path: Path, alice: Identity
 ) -> None:

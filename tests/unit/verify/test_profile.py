@@ -97,7 +97,7 @@ def test_the_file_system_of_the_medium() -> None:
 
 
 def test_files_that_should_be_secure() -> None:
-    assert set(found(Made(), "STD-GEN-SEC-CD")) == {FaultCode.NOT_SECURE}
+    assert set(found(Made(), "STD-GEN-SEC-CD")) == {FaultCode.FILE_NOT_SECURE}
 
 
 def test_a_dicomdir_may_be_left_away_by_mail() -> None:
