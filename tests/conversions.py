@@ -5,10 +5,12 @@ import shutil
 from pathlib import Path
 
 from burnish.errors import Unreadable
+from burnish.fileset.compress import NotCompressible, NotIdentical
+from burnish.fileset.frames import AttributesMissing, ValuesMissing
 from burnish.fileset.transcode import Transcoded
 
 
-def convert(source: Path, target: Path, source_ae_title: str) -> Transcoded:  # noqa: ARG001
+def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> Transcoded:  # noqa: ARG001
     order = source.read_bytes()
     if order == b"crash":
         os._exit(9)
@@ -17,6 +19,14 @@ def convert(source: Path, target: Path, source_ae_title: str) -> Transcoded:  # 
         os._exit(9)
     if order == b"unreadable":
         raise Unreadable("no data set")
+    if order == b"missing":
+        raise AttributesMissing("no Rows", attributes=(0x00280010,))
+    if order == b"empty":
+        raise ValuesMissing("no Rows", attributes=(0x00280010, 0x00280011))
+    if order == b"too large":
+        raise NotCompressible("would not get smaller")
+    if order == b"other":
+        raise NotIdentical("other pixel values")
     if order == b"os":
         raise OSError(28, "No space left on device")
     if order == b"memory":

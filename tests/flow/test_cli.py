@@ -85,7 +85,9 @@ def test_a_cancelled_request_is_gone_from_the_network(burnish: Service, study: s
 def test_a_failure_says_why_and_what_to_do(burnish: Service, files: Sequence[Path]) -> None:
     uids = [str(material.read(path).SOPInstanceUID) for path in files[:-1]]
     named = [word for uid in uids for word in ("--instance", uid)]
-    line = burnish.cli("request", "create", *named, "--no-split", "--initiate")
+    line = burnish.cli(
+        "request", "create", *named, "--no-split", "--profile", "STD-GEN-CD", "--initiate"
+    )
     watched = burnish.run("request", "watch", line["short_id"])
     assert watched.returncode == 20
     assert "SET_OVERSIZED" in watched.stderr

@@ -781,13 +781,13 @@ def test_an_instance_larger_than_the_medium(
     large = max(real_studies.others, key=lambda path: path.stat().st_size)
     assert large.stat().st_size > 200_000
     assert clients.dcmsend(small.port, large).statuses == {0: 1}
-    found = ask(small, clients.references([*files[:2], large]))
+    found = ask(small, clients.references([*files[:2], large], "STD-GEN-CD"))
     assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "INST_OVERSIZED")
     assert failed(found) == {uids((large,))[0]: 0x0205}
 
 
 def test_a_set_that_may_not_be_split(small: Service, files: tuple[Path, ...]) -> None:
-    found = ask(small, clients.references(files, AllowMediaSplitting="NO"))
+    found = ask(small, clients.references(files, "STD-GEN-CD", AllowMediaSplitting="NO"))
     assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "SET_OVERSIZED")
     assert found.TotalNumberOfPiecesOfMediaCreated == 0
 

@@ -16,7 +16,7 @@ from burnish.errors import BurnishError
 from burnish.fileset.header import IndexedFile, index_file
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
-from burnish.plan.fitness import needs_conversion, unfit
+from burnish.plan.fitness import permitted_form, unfit
 from burnish.verify import examine
 
 #: dcmmkdir's option for a profile; it has but one for profiles that differ in their medium alone.
@@ -92,7 +92,7 @@ def test_what_dcmmkdir_takes_and_refuses(label: str, sample: dict[Path, IndexedF
     for path, indexed in sample.items():
         header, syntax = indexed.header, indexed.transfer_syntax_uid
         why = unfit(header, syntax, profile)
-        fit = why is None and not needs_conversion(header, syntax, profile)
+        fit = why is None and permitted_form(header, syntax, profile) == syntax
         done = subprocess.run(
             [
                 *("dcmmkdir", "-a", "-w", "+I", OPTIONS[label]),

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Make and verify volumes without a service.")
 
 
+Lossless = Annotated[
+    bool, typer.Option("--lossless", help="Compress images without loss where the profile may.")
+]
+
+
 @app.command()
 def verify(
     path: Annotated[
@@ -106,6 +111,7 @@ def build(
     ] = False,
     recipient: Recipients = None,
     password_file: PasswordFile = None,
+    lossless: Lossless = False,
     json: Json = False,
 ) -> None:
     """Make verified volume images of any DICOM files, without a service or a database.
@@ -118,7 +124,7 @@ def build(
 
     chosen, blank = options.media_wanted(profile, medium)
     protection = _protection(chosen, recipient or [], password_file)
-    wish = Wish(chosen, blank, capacity, file_set_id, split=not no_split, protection=protection)
+    wish = Wish(chosen, blank, capacity, file_set_id, not no_split, protection, lossless)
     with output.progress() as progress:
         outcome = build_images(source, to, wish, progress)
     if json:

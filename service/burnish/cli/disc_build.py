@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +22,17 @@ from burnish.errors import (
     Unknown,
     Unreadable,
 )
-from burnish.fileset import dicomdir, file_meta, icons, transcode
+from burnish.fileset import conform, dicomdir, file_meta, icons
+from burnish.fileset.frames import NotTranscodable
 from burnish.fileset.header import IndexedFile, index_file
 from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
 from burnish.media import Medium
-from burnish.plan.fitness import needs_conversion, unfit
+from burnish.plan.fitness import compressed_form, permitted_form, unfit
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, divide
 from burnish.secure import Protection, Sealer
 from burnish.vocabulary import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_STORAGE_DIRECTORY_STORAGE,
     is_tolerable_uid,
     new_uid,
@@ -48,7 +49,8 @@ _DICOMDIR = encode(0x00020002, b"UI", MEDIA_STORAGE_DIRECTORY_STORAGE.encode())
 class Wish:
     """What kind of media is wanted; `capacity` in bytes, None for what the medium holds.
 
-    Media of a secure profile need a `protection`.
+    Media of a secure profile need a `protection`. With `lossless`, images are compressed without
+    loss where the profile permits that.
     """
 
     profile: ApplicationProfile
@@ -57,6 +59,7 @@ class Wish:
     file_set_id: str
     split: bool
     protection: Protection | None = None
+    lossless: bool = False
 
     def sealed(self) -> Callable[[int], int] | None:
         """The bytes of a Secure DICOM File from those of what is in it, on secure media."""
@@ -142,12 +145,12 @@ def build(sources: Sequence[Path], to: Path, wish: Wish, progress: Progress) -> 
     paths = list(_files(sources))
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".burnish-", dir=to) as scratch:
-        filed = _file_all(paths, Path(scratch), wish.profile, outcome, progress)
+        filed = _file_all(paths, Path(scratch), wish, outcome, progress)
         volumes = _divide(filed, wish, outcome)
         if len(volumes) > 1 and not wish.split:
             raise OutOfResources(
                 f"it takes {len(volumes)} volumes of {wish.bytes_per_volume()} bytes",
-                hint="leave out --no-split, or choose a profile of a larger medium",
+                hint="leave out --no-split, add --lossless, or choose a profile of a larger medium",
             )
         _build_all(volumes, filed=filed, to=to, wish=wish, outcome=outcome, progress=progress)
     return outcome
@@ -170,7 +173,7 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
 def _file_all(
     paths: Sequence[Path],
     scratch: Path,
-    profile: ApplicationProfile,
+    wish: Wish,
     outcome: Outcome,
     progress: Progress,
 ) -> list[_Filed]:
@@ -185,9 +188,9 @@ def _file_all(
         try:
             indexed = index_file(path)
             _check(indexed.header)
-            if found := unfit(indexed.header, indexed.transfer_syntax_uid, profile):
+            if found := unfit(indexed.header, indexed.transfer_syntax_uid, wish.profile):
                 raise Conflict(found.why)
-            one = _file(path, indexed, scratch / f"{number:08d}", profile)
+            one = _file(path, indexed, scratch / f"{number:08d}", wish)
         except (BurnishError, OSError) as error:
             left = Left(path, str(error))
             # With the prefix of PS3.10 7.1 it says that it is DICOM: then it is a loss.
@@ -214,22 +217,33 @@ def _check(header: InstanceHeader) -> None:
         raise Unreadable("a UID that names it, its series or its study is missing or wrong")
 
 
-def _file(path: Path, indexed: IndexedFile, target: Path, profile: ApplicationProfile) -> _Filed:
-    """A copy with our own File Meta Information, transcoded where the profile wants that."""
-    syntax = indexed.transfer_syntax_uid
-    if not needs_conversion(indexed.header, syntax, profile):
-        size, offset, digest = _copy(path, indexed, target)
-    else:
-        made = transcode.to_explicit_vr_little_endian(path, target)
-        size, offset, digest = made.size, made.data_set_offset, made.digest
-        syntax = EXPLICIT_VR_LITTLE_ENDIAN
-    icon = b""
+def _file(path: Path, indexed: IndexedFile, target: Path, wish: Wish) -> _Filed:
+    """A copy with our own File Meta Information, transcoded where profile or wish want that."""
+    form, size, offset, digest = _bring(path, indexed, target, wish)
+    profile, icon = wish.profile, b""
     if profile.icon and profile.icon.required:
         icon = icons.make(target, profile.icon.size)
         if not icon and indexed.header.directory_record_type == "IMAGE":
             raise Conflict(f"{profile.label} demands an icon, and none can be made of it")
     header = dressed(indexed.header, profile.label, made_icon=icon)
-    return _Filed(path, indexed.transfer_syntax_uid, header, syntax, target, size, offset, digest)
+    return _Filed(path, indexed.transfer_syntax_uid, header, form, target, size, offset, digest)
+
+
+def _bring(path: Path, indexed: IndexedFile, target: Path, wish: Wish) -> tuple[str, int, int, str]:
+    """Its transfer syntax on the media, size, offset of its data set, and digest."""
+    header, syntax = indexed.header, indexed.transfer_syntax_uid
+    needed = permitted_form(header, syntax, wish.profile)
+    compressed = compressed_form(header, syntax, wish.profile) if wish.lossless else None
+    if compressed:
+        with suppress(NotTranscodable):
+            made = conform.bring_into(compressed, path, target)
+            return compressed, made.size, made.data_set_offset, made.digest
+    if needed is None:
+        raise NotTranscodable(f"transfer syntax {syntax} cannot be brought into the profile")
+    if needed == syntax:
+        return syntax, *_copy(path, indexed, target)
+    made = conform.bring_into(needed, path, target)
+    return needed, made.size, made.data_set_offset, made.digest
 
 
 def _copy(path: Path, indexed: IndexedFile, target: Path) -> tuple[int, int, str]:

@@ -89,13 +89,13 @@ class _Open:
 class Converter:
     """Converts one data set.
 
-    `position` is where in the source the conversion stands, `numbers` are some of the US values
-    met at top level, by tag.
+    `position` is where in the source the conversion stands, `end` where the data set ends.
+    `numbers` are some of the US values met at top level, by tag.
     """
 
     def __init__(self, source: Buffer, start: int, end: int, encoding: Layout) -> None:
         self._source = source
-        self._end = end
+        self.end = end
         self._explicit = encoding.explicit
         order = ">" if encoding.big_endian else "<"
         self.big_endian = encoding.big_endian
@@ -112,7 +112,7 @@ class Converter:
         Ends before the first element at top level that is at `stop` or above. Elements longer
         than `longest` are left out.
         """
-        stack = [_Open(self._end, is_sequence=False, numbers=self.numbers)]
+        stack = [_Open(self.end, is_sequence=False, numbers=self.numbers)]
         while stack:
             if len(stack) > 2 * MAXIMUM_DEPTH:
                 raise Unreadable("sequences are nested too deeply")
@@ -157,7 +157,7 @@ class Converter:
     def value(self, vr: bytes, position: int, length: int) -> Iterator[bytes]:
         """A value in little-endian byte order, in pieces."""
         width = _WIDTHS.get(vr, 1) if self.big_endian else 1
-        if position + length > self._end:
+        if position + length > self.end:
             raise NeedMore("a value is truncated")
         if length % width:
             raise Unreadable("a value is not a whole number of numbers")
@@ -166,7 +166,7 @@ class Converter:
             yield swap(piece, width) if width > 1 else piece
 
     def _read(self, position: int, count: int) -> bytes:
-        raw = bytes(self._source[position : min(position + count, self._end)])
+        raw = bytes(self._source[position : min(position + count, self.end)])
         if len(raw) < count:
             raise NeedMore("the data set is truncated")
         return raw
@@ -198,7 +198,7 @@ class Converter:
             return
         if length == UNDEFINED_LENGTH:
             # Unknown items are in Implicit VR Little Endian in every syntax (PS3.5 6.2.2 note 4).
-            self.position = close(self._source, position, self._end, explicit=False)
+            self.position = close(self._source, position, self.end, explicit=False)
             yield _long_header(tag, vr, length)
             for start in range(position, self.position, _PIECE):
                 yield self._read(start, min(_PIECE, self.position - start))

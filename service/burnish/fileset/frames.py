@@ -6,12 +6,13 @@ is, is said along with it.
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
 from burnish.errors import BurnishError
+from burnish.fileset.header_scan import PIXEL_DATA
 from burnish.vocabulary import (
     JPEG_2000,
     JPEG_2000_LOSSLESS,
@@ -22,6 +23,11 @@ from burnish.vocabulary import (
 
 if TYPE_CHECKING:
     import numpy
+
+SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION = 0x00280002, 0x00280004
+PLANAR_CONFIGURATION, NUMBER_OF_FRAMES = 0x00280006, 0x00280008
+ROWS, COLUMNS, BITS_ALLOCATED, BITS_STORED = 0x00280010, 0x00280011, 0x00280100, 0x00280101
+PIXEL_REPRESENTATION = 0x00280103
 
 DEFLATED_IMAGE_FRAME = "1.2.840.10008.1.2.8.1"
 _JPEG_LOSSLESS = "1.2.840.10008.1.2.4.57"
@@ -38,7 +44,7 @@ ENCAPSULATED = _JPEG | _JPEG_2000 | {_RLE, DEFLATED_IMAGE_FRAME}
 #: A frame larger than this is not decoded: the codecs hold several copies.
 _LARGEST_FRAME = 1 << 29
 #: What pydicom and the codecs raise for damaged or unusual pixel data.
-_CODEC_ERRORS = (
+CODEC_ERRORS = (
     *(ArithmeticError, AttributeError, BufferError, EOFError, LookupError, MemoryError),
     *(NotImplementedError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
 )
@@ -48,7 +54,22 @@ _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 
 
 class NotTranscodable(BurnishError):
-    """Pixel Data that cannot be brought into another transfer syntax."""
+    """Pixel Data that cannot be brought into another transfer syntax.
+
+    `attributes` are the tags of those that stand against it (2200,000E).
+    """
+
+    def __init__(self, message: str, *, attributes: Iterable[int] = (PIXEL_DATA,)) -> None:
+        super().__init__(message)
+        self.attributes = tuple(attributes)
+
+
+class AttributesMissing(NotTranscodable):
+    """Without `attributes` nobody can tell what the Pixel Data are."""
+
+
+class ValuesMissing(NotTranscodable):
+    """`attributes` are there, but empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,20 +98,25 @@ class ImagePixel:
 
     def check(self) -> None:
         """Raise NotTranscodable where this cannot be, or is more than is decoded."""
-        sound = (
-            self.rows
-            and self.columns
-            and self.samples_per_pixel in (1, 2, 3, 4)
-            and self.bits_allocated in (1, 8, 16, 32, 64)
-            and 0 < self.bits_stored <= self.bits_allocated
-            and self.number_of_frames > 0
-        )
-        if not sound:
-            raise NotTranscodable("the Image Pixel attributes contradict each other")
+        sound = {
+            ROWS: self.rows > 0,
+            COLUMNS: self.columns > 0,
+            SAMPLES_PER_PIXEL: self.samples_per_pixel in (1, 2, 3, 4),
+            BITS_ALLOCATED: self.bits_allocated in (1, 8, 16, 32, 64),
+            BITS_STORED: 0 < self.bits_stored <= self.bits_allocated,
+            NUMBER_OF_FRAMES: self.number_of_frames > 0,
+        }
+        if not all(sound.values()):
+            wrong = [tag for tag, good in sound.items() if not good]
+            raise NotTranscodable("the Image Pixel attributes are wrong", attributes=wrong)
         if self.frame_bits > 8 * _LARGEST_FRAME:
-            raise NotTranscodable("a frame is larger than Burnish decodes")
+            raise NotTranscodable(
+                "a frame is larger than Burnish decodes", attributes=(ROWS, COLUMNS)
+            )
         if self.length > 0xFFFFFFFE:
-            raise NotTranscodable("the decoded Pixel Data would not fit one element")
+            raise NotTranscodable(
+                "the decoded Pixel Data would not fit one element", attributes=(NUMBER_OF_FRAMES,)
+            )
 
 
 def decode(
@@ -112,12 +138,15 @@ def decode(
                 _refuse_other_size(frame, transfer_syntax_uid, image)
                 sequential = transfer_syntax_uid in _SEQUENTIAL
                 whole = _with_whole_spectrum(frame) if sequential else frame
-                yield _decode(whole, transfer_syntax_uid, image)
-        except _CODEC_ERRORS as error:
+                yield decode_frame(whole, transfer_syntax_uid, image)
+        except CODEC_ERRORS as error:
             raise NotTranscodable(f"frame {count + 1} is damaged or unusual") from error
         count += 1
     if count != image.number_of_frames:
-        raise NotTranscodable(f"there are {count} of {image.number_of_frames} frames")
+        raise NotTranscodable(
+            f"there are {count} of {image.number_of_frames} frames",
+            attributes=(NUMBER_OF_FRAMES, PIXEL_DATA),
+        )
 
 
 def _encoded(file: BinaryIO, offset: int, image: ImagePixel) -> Iterator[bytes]:
@@ -126,13 +155,14 @@ def _encoded(file: BinaryIO, offset: int, image: ImagePixel) -> Iterator[bytes]:
     file.seek(offset)
     try:
         yield from generate_frames(file, number_of_frames=image.number_of_frames)
-    except _CODEC_ERRORS as error:
+    except CODEC_ERRORS as error:
         raise NotTranscodable("the fragments of the Pixel Data do not make frames") from error
 
 
-def _decode(
+def decode_frame(
     encoded: bytes, transfer_syntax_uid: str, image: ImagePixel
 ) -> tuple[bytes, ImagePixel]:
+    """One frame in native format, colour by pixel, and what it is. Raises CODEC_ERRORS."""
     from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
@@ -177,14 +207,16 @@ def _decode_packed(encoded: bytes, image: ImagePixel) -> bytes:
         bits_stored=8,
         photometric_interpretation="MONOCHROME2",
     )
-    return _unpack_bits(_decode(encoded, _RLE, row)[0], image.frame_bits)
+    return _unpack_bits(decode_frame(encoded, _RLE, row)[0], image.frame_bits)
 
 
 def _native(array: "numpy.ndarray", image: ImagePixel) -> bytes:
     """Samples in cells of Bits Allocated, little endian; of one bit, one byte for each."""
     width = max(1, image.bits_allocated // 8)
     if array.dtype.itemsize > width:
-        raise NotTranscodable("the codec has more bits than Bits Allocated")
+        raise NotTranscodable(
+            "the codec has more bits than Bits Allocated", attributes=(BITS_ALLOCATED, PIXEL_DATA)
+        )
     kind = "i" if image.pixel_representation and array.dtype.kind == "i" else "u"
     return array.astype(f"<{kind}{width}", copy=False).tobytes()
 
@@ -235,7 +267,10 @@ def _refuse_other_size(encoded: bytes, transfer_syntax_uid: str, image: ImagePix
     else:
         return
     if size != (image.rows, image.columns):
-        raise NotTranscodable("a frame has another size than Rows and Columns say")
+        raise NotTranscodable(
+            "a frame has another size than Rows and Columns say",
+            attributes=(ROWS, COLUMNS, PIXEL_DATA),
+        )
 
 
 def _with_whole_spectrum(encoded: bytes) -> bytes:

@@ -18,11 +18,22 @@ from burnish.elements import (
 )
 from burnish.errors import Unreadable
 from burnish.fileset import file_meta
-from burnish.fileset.convert import BITS_ALLOCATED, Converter, layout
+from burnish.fileset.convert import Converter, layout
 from burnish.fileset.frames import (
+    BITS_ALLOCATED,
+    BITS_STORED,
+    COLUMNS,
     ENCAPSULATED,
+    NUMBER_OF_FRAMES,
+    PHOTOMETRIC_INTERPRETATION,
+    PIXEL_REPRESENTATION,
+    PLANAR_CONFIGURATION,
+    ROWS,
+    SAMPLES_PER_PIXEL,
+    AttributesMissing,
     ImagePixel,
     NotTranscodable,
+    ValuesMissing,
     decode,
     pack_bits,
 )
@@ -46,9 +57,8 @@ _NATIVE = frozenset(
     }
 )
 _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
-_PHOTOMETRIC_INTERPRETATION, _PLANAR_CONFIGURATION = 0x00280004, 0x00280006
 _ICON_IMAGE_SEQUENCE = 0x00880200
-_PIXEL_GROUP = 0x7FE00000
+PIXEL_GROUP = 0x7FE00000
 _ENCAPSULATED_WITHIN = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
 _PIECE = 1 << 20
 #: Inflating stops here: no element, and so no data set worth the name, is longer.
@@ -80,36 +90,41 @@ def to_explicit_vr_little_endian(
     """
     with source.open("rb") as file:
         offset, transfer_syntax_uid = locate(file.read(HEAD))
-        if not decodable(transfer_syntax_uid):
-            raise NotTranscodable(f"transfer syntax {transfer_syntax_uid} cannot be decoded")
-        size = os.fstat(file.fileno()).st_size - offset
         with source.open("rb") as fragments:
-            pieces = _pieces(file, fragments, offset, size, transfer_syntax_uid)
+            pieces = in_explicit_vr_little_endian(file, fragments, offset, transfer_syntax_uid)
             try:
-                return _write(target, pieces, source_ae_title)
+                return write(target, pieces, EXPLICIT_VR_LITTLE_ENDIAN, source_ae_title)
             except BaseException:
                 target.unlink(missing_ok=True)
                 raise
 
 
-def _pieces(
-    file: BinaryIO, fragments: BinaryIO, offset: int, size: int, transfer_syntax_uid: str
+def in_explicit_vr_little_endian(
+    file: BinaryIO, fragments: BinaryIO, offset: int, transfer_syntax_uid: str
 ) -> Iterator[bytes]:
-    """The data set in Explicit VR Little Endian.
+    """The data set of `file`, which begins at `offset`, in Explicit VR Little Endian.
 
     `fragments` is the same file, opened again: frames are read while the rest is copied.
     """
+    if not decodable(transfer_syntax_uid):
+        raise NotTranscodable(
+            f"transfer syntax {transfer_syntax_uid} cannot be decoded", attributes=()
+        )
+    size = os.fstat(file.fileno()).st_size - offset
     window = Window(file, offset, size)
     if transfer_syntax_uid in ENCAPSULATED:
         return _decoded(fragments, offset, window, transfer_syntax_uid)
     if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         return _inflated(file, offset, size)
     if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
-        return _copied(window, 0, size)
+        return copied(window, 0, size)
     return _converted(Converter(window, 0, size, layout(transfer_syntax_uid)))
 
 
-def _write(target: Path, pieces: Iterator[bytes], source_ae_title: str) -> Transcoded:
+def write(
+    target: Path, pieces: Iterator[bytes], transfer_syntax_uid: str, source_ae_title: str
+) -> Transcoded:
+    """Write a data set to `target` durably, with File Meta Information of our own."""
     # The UIDs stand at the beginning, and File Meta Information before them.
     beginning = b""
     while len(beginning) < HEAD and (piece := next(pieces, b"")):
@@ -125,7 +140,7 @@ def _write(target: Path, pieces: Iterator[bytes], source_ae_title: str) -> Trans
     )
     if not (sop_class.isascii() and sop_instance.isascii() and sop_class and sop_instance):
         raise Unreadable("the data set has no SOP Class or no SOP Instance UID")
-    meta = file_meta.encode(sop_class, sop_instance, EXPLICIT_VR_LITTLE_ENDIAN, source_ae_title)
+    meta = file_meta.encode(sop_class, sop_instance, transfer_syntax_uid, source_ae_title)
     hasher = new_hasher()
     size = len(meta)
     with target.open("wb") as out:
@@ -143,7 +158,8 @@ def _first_elements(beginning: bytes) -> Iterator[Element]:
     return scan(beginning, 0, len(beginning), explicit=True, stop=_SOP_INSTANCE_UID + 1)
 
 
-def _copied(window: Window, start: int, end: int) -> Iterator[bytes]:
+def copied(window: Window, start: int, end: int) -> Iterator[bytes]:
+    """The bytes of `window` from `start` to `end`, in pieces."""
     for position in range(start, end, _PIECE):
         yield window[position : min(position + _PIECE, end)]
 
@@ -151,10 +167,24 @@ def _copied(window: Window, start: int, end: int) -> Iterator[bytes]:
 def _converted(converter: Converter) -> Iterator[bytes]:
     yield from converter.convert(stop=PIXEL_DATA)
     if converter.big_endian and converter.numbers.get(BITS_ALLOCATED, 0) > 16:
-        # PS3.5 7.3 swaps OW by 16-bit words; half of the world swaps whole pixels. Nothing in
-        # the file tells which was done, and a dose turned to noise would look like one.
-        raise NotTranscodable("Pixel Data of more than 16 bits in Big Endian has two readings")
+        _refuse_two_readings(converter)
     yield from converter.convert()
+
+
+def _refuse_two_readings(converter: Converter) -> None:
+    """Refuse Pixel Data of more than 16 bits in Big Endian, unless their VR says how to swap.
+
+    PS3.5 7.3 swaps OW by 16-bit words; half of the world swaps whole pixels. Nothing in the file
+    tells which was done, and a dose turned to noise would look like one. Float Pixel Data, of VR
+    OF or OD, have one reading.
+    """
+    if converter.position < converter.end:
+        tag, vr, *_ = converter.header()
+        if tag == PIXEL_DATA and vr in (b"OW", b"OB"):
+            raise NotTranscodable(
+                "Pixel Data of more than 16 bits in Big Endian has two readings",
+                attributes=(BITS_ALLOCATED, PIXEL_DATA),
+            )
 
 
 def _inflated(file: BinaryIO, offset: int, size: int) -> Iterator[bytes]:
@@ -170,7 +200,7 @@ def _decoded(
     fragments: BinaryIO, offset: int, window: Window, transfer_syntax_uid: str
 ) -> Iterator[bytes]:
     """The data set with its Pixel Data in native format."""
-    before = list(scan(window, 0, window.size, explicit=True, stop=_PIXEL_GROUP))
+    before = list(scan(window, 0, window.size, explicit=True, stop=PIXEL_GROUP))
     position = before[-1].end if before else 0
     try:
         behind = list(_pixel_group(window, position))
@@ -179,18 +209,18 @@ def _decoded(
     pixels = next((element for element in behind if element.tag == PIXEL_DATA), None)
     if pixels is None:
         # Nothing is encapsulated: the encoding of all else is the same.
-        yield from _copied(window, 0, window.size)
+        yield from copied(window, 0, window.size)
         return
     if not pixels.undefined:
         raise NotTranscodable("the Pixel Data is not encapsulated, as its transfer syntax says")
-    image = _image_pixel(window, before)
+    image = image_pixel(window, before)
     with_frames = decode(fragments, offset + pixels.value, transfer_syntax_uid, image)
     first, decoded = next(with_frames, (b"", image))
-    yield from _header(window, before, decoded)
+    yield from before_pixels(window, before, decoded)
     yield from _pixel_data(first, with_frames, decoded)
     for element in behind:
         if element.start > pixels.start:
-            yield from _copied(window, element.start, element.end)
+            yield from copied(window, element.start, element.end)
 
 
 def _pixel_group(window: Window, position: int) -> Iterator[Element]:
@@ -207,14 +237,14 @@ def _pixel_group(window: Window, position: int) -> Iterator[Element]:
         position = element.end
 
 
-def _header(window: Window, elements: list[Element], image: ImagePixel) -> Iterator[bytes]:
-    """All before the Pixel Data, telling of the image as it is after decoding."""
+def before_pixels(window: Window, elements: list[Element], image: ImagePixel) -> Iterator[bytes]:
+    """All `elements` before the Pixel Data, telling of the image as `image` says that it now is."""
     changed = {}
     if image.samples_per_pixel > 1:
         planar = image.planar_configuration.to_bytes(2, "little")
-        changed[_PLANAR_CONFIGURATION] = encode(_PLANAR_CONFIGURATION, b"US", planar)
+        changed[PLANAR_CONFIGURATION] = encode(PLANAR_CONFIGURATION, b"US", planar)
     photometric = image.photometric_interpretation.encode("ascii")
-    changed[_PHOTOMETRIC_INTERPRETATION] = encode(_PHOTOMETRIC_INTERPRETATION, b"CS", photometric)
+    changed[PHOTOMETRIC_INTERPRETATION] = encode(PHOTOMETRIC_INTERPRETATION, b"CS", photometric)
     for element in elements:
         for tag in sorted(tag for tag in changed if tag < element.tag):
             yield changed.pop(tag)
@@ -222,7 +252,7 @@ def _header(window: Window, elements: list[Element], image: ImagePixel) -> Itera
             yield changed.pop(element.tag)
         # Group lengths are retired and may be wrong now (PS3.5 7.2).
         elif element.tag & 0xFFFF and not _has_encapsulated_icon(window, element):
-            yield from _copied(window, element.start, element.end)
+            yield from copied(window, element.start, element.end)
     for tag in sorted(changed):
         yield changed[tag]
 
@@ -261,28 +291,37 @@ def _alike(frames: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel) -> Ite
         yield frame
 
 
-def _image_pixel(window: Window, elements: list[Element]) -> ImagePixel:
+def image_pixel(window: Window, elements: list[Element]) -> ImagePixel:
+    """What the data set says of its image.
+
+    Raises AttributesMissing or ValuesMissing where it does not say how large a frame is.
+    """
     values = {
         element.tag: window[element.value : element.value + element.length]
         for element in elements
         if element.tag >> 16 == 0x0028 and element.length <= 64
     }
+    needed = (ROWS, COLUMNS, BITS_ALLOCATED)
+    if missing := [tag for tag in needed if tag not in values]:
+        raise AttributesMissing("Image Pixel attributes are missing", attributes=missing)
+    if empty := [tag for tag in needed if not values[tag]]:
+        raise ValuesMissing("Image Pixel attributes are empty", attributes=empty)
 
     def short(tag: int, default: int = 0) -> int:
         value = values.get(tag, b"")
         return int.from_bytes(value, "little") if len(value) == 2 else default
 
-    frames = values.get(0x00280008, b"").strip(b" \0") or b"1"
+    frames = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0") or b"1"
     return ImagePixel(
-        rows=short(0x00280010),
-        columns=short(0x00280011),
-        samples_per_pixel=short(0x00280002, 1),
-        bits_allocated=short(0x00280100),
-        bits_stored=short(0x00280101, short(0x00280100)),
-        pixel_representation=short(0x00280103),
-        photometric_interpretation=values.get(_PHOTOMETRIC_INTERPRETATION, b"MONOCHROME2")
+        rows=short(ROWS),
+        columns=short(COLUMNS),
+        samples_per_pixel=short(SAMPLES_PER_PIXEL, 1),
+        bits_allocated=short(BITS_ALLOCATED),
+        bits_stored=short(BITS_STORED, short(BITS_ALLOCATED)),
+        pixel_representation=short(PIXEL_REPRESENTATION),
+        photometric_interpretation=values.get(PHOTOMETRIC_INTERPRETATION, b"MONOCHROME2")
         .strip(b" \0")
         .decode("latin-1"),
-        planar_configuration=short(_PLANAR_CONFIGURATION),
+        planar_configuration=short(PLANAR_CONFIGURATION),
         number_of_frames=int(frames) if frames.isdigit() and len(frames) <= 12 else 0,
     )

@@ -4,6 +4,7 @@ import ctypes
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -17,23 +18,50 @@ from sqlalchemy.orm import Session
 
 from burnish.db.tables import TranscodedInstance
 from burnish.errors import BurnishError
-from burnish.fileset.transcode import Transcoded, to_explicit_vr_little_endian
+from burnish.fileset import conform
+from burnish.fileset.compress import NotIdentical
+from burnish.fileset.frames import AttributesMissing, NotTranscodable, ValuesMissing
+from burnish.fileset.transcode import Transcoded
 from burnish.spool import Spool
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+from burnish.vocabulary import FailureReason
 
 log = structlog.get_logger(__name__)
 
 #: What takes long to import before the first conversion.
-_DECODERS = ("burnish.fileset.transcode", "pydicom.pixels", "numpy")
+_CODECS = ("burnish.fileset.conform", "pydicom.pixels", "numpy")
+#: Of the machine's memory, what all workers may take together; in bytes, what each may take always.
+_SHARE_OF_MEMORY, _LEAST_MEMORY = 0.75, 1 << 29
+#: Seconds of a processor that a conversion may take, and so many more for each byte of its source:
+#: the slowest codec does 1 MB of pixels a second, and compressed ones come to ten times as many.
+_PATIENCE, _PATIENCE_PER_BYTE = 600.0, 10e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """One instance to be brought into Explicit VR Little Endian."""
+    """One instance to be brought into another transfer syntax."""
 
     instance_id: int
+    transfer_syntax_uid: str
     spool_key: str
     source_ae_title: str
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What is made: of which instance, and in which transfer syntax."""
+        return self.instance_id, self.transfer_syntax_uid
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Why a conversion failed, as a Failed SOP Sequence tells it (PS3.3 C.22.1.4).
+
+    `harmless` where the instance is as good as before, and only not in that transfer syntax.
+    """
+
+    why: str
+    reason: FailureReason = FailureReason.PROCESSING_FAILURE
+    attributes: tuple[int, ...] = ()
+    harmless: bool = True
 
 
 class Conversions:
@@ -48,16 +76,16 @@ class Conversions:
         self._workers = os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([*_DECODERS])
-        ensure_running()  # it loads the decoders meanwhile, and lends them to the workers
+        self._context.set_forkserver_preload([*_CODECS])
+        ensure_running()  # it loads the codecs meanwhile, and lends them to the workers
         self._running: dict[Future[Transcoded], tuple[Conversion, str]] = {}
-        self._suspects: set[int] = set()
-        self.failed: dict[int, str] = {}
+        self._suspects: set[tuple[int, str]] = set()
+        self.failed: dict[tuple[int, str], Broken] = {}
 
     @property
-    def running(self) -> frozenset[int]:
-        """The instances that are being converted."""
-        return frozenset(conversion.instance_id for conversion, _ in self._running.values())
+    def running(self) -> frozenset[tuple[int, str]]:
+        """The instances that are being converted, and the transfer syntaxes they are to have."""
+        return frozenset(conversion.key for conversion, _ in self._running.values())
 
     def start(self, wanted: Iterable[Conversion]) -> None:
         """Starts conversions, in the order given, as far as workers are free."""
@@ -65,18 +93,22 @@ class Conversions:
         for conversion in wanted:
             if len(self._running) >= (1 if self._suspects else 2 * self._workers):
                 return
-            if conversion.instance_id not in running and conversion.instance_id not in self.failed:
+            if conversion.key not in running and conversion.key not in self.failed:
                 self._submit(conversion)
 
     def _submit(self, conversion: Conversion) -> None:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
-                self._workers, mp_context=self._context, initializer=_die_with_parent
+                self._workers,
+                mp_context=self._context,
+                initializer=_confine,
+                initargs=(self._workers,),
             )
         key = self._spool.new_key()
         try:
             future = self._pool.submit(
                 _convert,
+                conversion.transfer_syntax_uid,
                 self._spool.path(conversion.spool_key),
                 self._spool.arriving(key),
                 conversion.source_ae_title,
@@ -102,21 +134,21 @@ class Conversions:
             except BrokenProcessPool:
                 self._pool = None
                 self._spool.remove(key)
-                if conversion.instance_id in self._suspects:
-                    self._suspects.discard(conversion.instance_id)
-                    self.failed[conversion.instance_id] = "the decoder crashed"
+                if conversion.key in self._suspects:
+                    self._suspects.discard(conversion.key)
+                    self.failed[conversion.key] = Broken("the codec crashed or did not end")
                 else:
-                    self._suspects.add(conversion.instance_id)
+                    self._suspects.add(conversion.key)
             except (BurnishError, OSError, MemoryError) as error:
                 self._spool.remove(key)
-                self._suspects.discard(conversion.instance_id)
-                self.failed[conversion.instance_id] = f"{type(error).__name__}: {error}"
+                self._suspects.discard(conversion.key)
+                self.failed[conversion.key] = _broken(error)
             else:
-                self._suspects.discard(conversion.instance_id)
+                self._suspects.discard(conversion.key)
                 rows.append(
                     TranscodedInstance(
                         instance_id=conversion.instance_id,
-                        transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
+                        transfer_syntax_uid=conversion.transfer_syntax_uid,
                         spool_key=key,
                         size=made.size,
                         data_set_offset=made.data_set_offset,
@@ -127,9 +159,10 @@ class Conversions:
             self._spool.publish([row.spool_key for row in rows])
         return rows
 
-    def forget(self, instance_ids: Iterable[int]) -> dict[int, str]:
-        """The reasons of those that failed, which may from now on be tried again."""
-        return {i: self.failed.pop(i) for i in instance_ids if i in self.failed}
+    def forget(self, instance_ids: Iterable[int]) -> None:
+        """What failed of these instances may from now on be tried again."""
+        forgotten = set(instance_ids)
+        self.failed = {key: why for key, why in self.failed.items() if key[0] not in forgotten}
 
     def close(self) -> None:
         """Ends the workers at once: what they were at is begun anew another time."""
@@ -142,15 +175,41 @@ class Conversions:
             self._spool.remove(key)
 
 
-def _die_with_parent() -> None:
-    """A worker must not outlive a scheduler that was killed."""
+def _confine(workers: int) -> None:
+    """A worker must not outlive a scheduler that was killed, nor take the machine's memory."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = max(_LEAST_MEMORY, int(_SHARE_OF_MEMORY * memory / workers))
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def _convert(source: Path, target: Path, source_ae_title: str) -> Transcoded:
+def _convert(
+    transfer_syntax_uid: str, source: Path, target: Path, source_ae_title: str
+) -> Transcoded:
     # a codec that fails is an answer here, not a traceback in the log
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    return to_explicit_vr_little_endian(source, target, source_ae_title=source_ae_title)
+    seconds = _PATIENCE + _PATIENCE_PER_BYTE * source.stat().st_size
+    # At the end of it SIGPROF ends the worker: a codec that is caught in a loop hears nothing else.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        return conform.bring_into(
+            transfer_syntax_uid, source, target, source_ae_title=source_ae_title
+        )
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _broken(error: Exception) -> Broken:
+    why = f"{type(error).__name__}: {error}"
+    match error:
+        case AttributesMissing():
+            return Broken(why, FailureReason.MISSING_ATTRIBUTE, error.attributes)
+        case ValuesMissing():
+            return Broken(why, FailureReason.MISSING_ATTRIBUTE_VALUE, error.attributes)
+        case NotTranscodable():
+            return Broken(why, attributes=error.attributes)
+        case _:
+            return Broken(why, harmless=not isinstance(error, NotIdentical))
 
 
 def record(session: Session, rows: Sequence[TranscodedInstance]) -> None:

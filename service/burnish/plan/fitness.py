@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from burnish.application_profiles import ApplicationProfile
 from burnish.artifacts import InstanceHeader
-from burnish.fileset import transcode
+from burnish.fileset import conform
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, FailureReason
 
 
@@ -17,12 +17,23 @@ class Unfit:
     attributes: tuple[int, ...] = ()
 
 
-def needs_conversion(
+def permitted_form(
     header: InstanceHeader, transfer_syntax_uid: str, profile: ApplicationProfile
-) -> bool:
-    """Whether the profile does not permit the instance in the transfer syntax that it has."""
+) -> str | None:
+    """The transfer syntax it must be in for the profile; None where it cannot be in any."""
     permission = profile.permission(header.sop_class_uid, header.limited_attributes)
-    return transfer_syntax_uid not in permission.transfer_syntaxes
+    return conform.permitted_form(transfer_syntax_uid, permission.transfer_syntaxes)
+
+
+def compressed_form(
+    header: InstanceHeader, transfer_syntax_uid: str, profile: ApplicationProfile
+) -> str | None:
+    """The one it may be compressed into without loss, where it must not be compressed anyhow."""
+    permission = profile.permission(header.sop_class_uid, header.limited_attributes)
+    permitted = permission.transfer_syntaxes
+    if conform.permitted_form(transfer_syntax_uid, permitted) != EXPLICIT_VR_LITTLE_ENDIAN:
+        return None
+    return conform.compressed_form(permitted)
 
 
 def unfit(
@@ -45,9 +56,7 @@ def unfit(
             FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT,
             f"{profile.label} takes it only with lossy compression",
         )
-    if EXPLICIT_VR_LITTLE_ENDIAN not in permission.transfer_syntaxes or not transcode.decodable(
-        transfer_syntax_uid
-    ):
+    if conform.permitted_form(transfer_syntax_uid, permission.transfer_syntaxes) is None:
         return Unfit(
             conflict,
             f"{profile.label} does not have its Transfer Syntax {transfer_syntax_uid},"

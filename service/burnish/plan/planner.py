@@ -16,8 +16,8 @@ from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreati
 from burnish.errors import BurnishError, Conflict, InvalidSettings, OutOfResources
 from burnish.fileset.profile_keys import icon_rule
 from burnish.media import MEDIA
-from burnish.plan import fitness, profile_choice
-from burnish.plan.conversion import Conversion, Conversions, record
+from burnish.plan import fitness, forms, profile_choice
+from burnish.plan.conversion import Conversions, record
 from burnish.plan.grouping import Series, group
 from burnish.plan.icons import Icons
 from burnish.plan.profile_choice import Choice
@@ -160,8 +160,8 @@ class Planner:
             except InvalidSettings as error:
                 return _insecure(wanted, error)
         refusal: _Refusal | None = None
-        for choice, may_split in _attempts(wanted, choices, split=split):
-            tried = self._try(wanted, choice, sealed, split=may_split)
+        for attempt in forms.attempts(wanted, choices, split=split):
+            tried = self._try(wanted, attempt, sealed)
             if not isinstance(tried, _Refusal):
                 return tried
             refusal = tried
@@ -179,43 +179,38 @@ class Planner:
     def _try(
         self,
         wanted: Sequence[Wanted],
-        choice: Choice,
+        attempt: forms.Attempt,
         sealed: Callable[[int], int] | None,
-        *,
-        split: bool,
-    ) -> "_Plan | _Refusal | None":
-        unfit = Failures(dict(_unfit(wanted, choice)))
-        if unfit:
-            return _Refusal(unfit.info(), "instances that the profile does not permit", unfit)
-        convert = [
-            one
-            for one, profile in zip(wanted, choice.profiles, strict=True)
-            if one.needs_conversion(profile)
-        ]
-        waiting = [one for one in convert if one.transcoded_size is None]
-        broken = self._conversions.failed
-        failed = [one for one in waiting if one.instance_id in broken]
-        if failed:
+    ) -> _Plan | _Refusal | None:
+        choice, compressed = attempt.choice, attempt.compressed
+        if unfit := dict(_unfit(wanted, choice)):
+            failures = Failures(
+                {one: why.reason for one, why in unfit.items()},
+                {one: why.attributes for one, why in unfit.items()},
+            )
+            return _Refusal(failures.info(), "instances that the profile does not permit", failures)
+        pairs = list(zip(wanted, choice.profiles, strict=True))
+        missing = forms.missing(pairs, self._conversions.failed, compressed=compressed)
+        if missing.broken:
+            why = next(iter(missing.broken.values())).why
             return _Refusal(
                 ExecutionStatusInfo.PROC_FAILURE,
-                f"cannot be brought into the profile: {broken[failed[0].instance_id]}",
-                Failures(dict.fromkeys(failed, FailureReason.PROCESSING_FAILURE)),
+                f"cannot be brought into the profile: {why}",
+                missing.failures(),
             )
-        if waiting:
-            self._conversions.start(
-                Conversion(one.instance_id, one.spool_key, one.calling_ae_title) for one in waiting
-            )
+        if missing.conversions:
+            self._conversions.start(missing.conversions)
             return None
         made = self._icons_for(wanted, choice)
         if made is None or isinstance(made, _Refusal):
             return made
-        pairs = zip(wanted, choice.profiles, strict=True)
         candidates = [
-            one.candidate(each, choice.label, made.get(one.instance_id)) for one, each in pairs
+            one.candidate(each, choice.label, made.get(one.instance_id), compressed=compressed)
+            for one, each in pairs
         ]
         if sealed:
             candidates = [one._replace(size=sealed(one.size)) for one in candidates]
-        return _pack(wanted, group(candidates), choice, sealed, split=split)
+        return _pack(wanted, group(candidates), choice, sealed, split=attempt.split)
 
     def _icons_for(
         self, wanted: Sequence[Wanted], choice: Choice
@@ -238,27 +233,11 @@ class Planner:
         )
 
 
-def _attempts(
-    wanted: Sequence[Wanted], choices: Sequence[Choice], *, split: bool
-) -> Iterator[tuple[Choice, bool]]:
-    """What to try in turn, and whether over several volumes: one volume first, the smallest that
-    may do; else several of the last profiles, again on the smallest medium that does."""
-    total = sum(one.size for one in wanted)
-    last = choices[-1]
-    for choice in choices:
-        if total <= choice.capacity or choice is last:
-            yield choice, False
-    if split:
-        for choice in choices:
-            if choice.profiles == last.profiles:
-                yield choice, True
-
-
-def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, FailureReason]]:
+def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, fitness.Unfit]]:
     for one, profile in zip(wanted, choice.profiles, strict=True):
-        unfit = fitness.unfit(one.header, one.transfer_syntax_uid, profile)
+        unfit = fitness.unfit(one.header, one.received.transfer_syntax_uid, profile)
         if unfit is not None:
-            yield one, unfit.reason
+            yield one, unfit
 
 
 def _insecure(wanted: Sequence[Wanted], error: InvalidSettings) -> _Refusal:
@@ -314,10 +293,15 @@ def _refuse(session: Session, request: MediaCreationRequest, refusal: _Refusal) 
                 referenced_sop_instance_uid=one.header.sop_instance_uid,
                 requested_media_application_profile=one.profile,
                 failure_reason=reason,
+                failure_attributes=_tags(refusal.failures.attributes.get(one, ())),
             )
             for ordinal, (one, reason) in enumerate(refusal.failures.reasons.items())
         ],
     )
+
+
+def _tags(attributes: Sequence[int]) -> str:
+    return " ".join(f"{tag:08X}" for tag in attributes)
 
 
 def _record(session: Session, prefix: str, request: MediaCreationRequest, plan: _Plan) -> None:

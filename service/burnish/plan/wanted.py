@@ -1,9 +1,10 @@
 """Stage: the instances that a request wants on media, as their rows describe them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from burnish.application_profiles import ApplicationProfile
@@ -13,7 +14,7 @@ from burnish.db.tables import Instance, ReferencedInstance, TranscodedInstance
 from burnish.fileset import dicomdir, profile_keys
 from burnish.plan import fitness
 from burnish.plan.grouping import Candidate
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatusInfo, FailureReason
+from burnish.vocabulary import ExecutionStatusInfo, FailureReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,46 +25,78 @@ class Icon:
     item: bytes
 
 
+class Form(NamedTuple):
+    """An instance as it lies in the spool in one transfer syntax; `size` is the file's, in bytes.
+
+    `transcoded_instance_id` is None for what was received.
+    """
+
+    transfer_syntax_uid: str
+    transcoded_instance_id: int | None
+    size: int
+    spool_key: str
+
+
 @dataclass(slots=True, eq=False)
 class Wanted:
-    """One referenced instance, and what was made of it in Explicit VR Little Endian, if it was."""
+    """One referenced instance, and the forms there are of it: the first is what was received."""
 
     header: InstanceHeader
     instance_id: int
     profile: str
-    transfer_syntax_uid: str
-    size: int
-    spool_key: str
     calling_ae_title: str
-    transcoded_instance_id: int | None
-    transcoded_size: int | None
-    supplied_icon: bytes | None = None
+    supplied_icon: bytes | None
+    forms: tuple[Form, ...]
 
-    def needs_conversion(self, profile: ApplicationProfile) -> bool:
-        return fitness.needs_conversion(self.header, self.transfer_syntax_uid, profile)
+    @property
+    def received(self) -> Form:
+        return self.forms[0]
+
+    @property
+    def spool_key(self) -> str:
+        """That of what was received."""
+        return self.received.spool_key
+
+    def form(self, transfer_syntax_uid: str | None) -> Form | None:
+        """The instance in this transfer syntax, if that was received or made."""
+        return next((f for f in self.forms if f.transfer_syntax_uid == transfer_syntax_uid), None)
+
+    def permitted_form(self, profile: ApplicationProfile) -> str | None:
+        """The transfer syntax it must be in for `profile`; None where it cannot be in any."""
+        return fitness.permitted_form(self.header, self.received.transfer_syntax_uid, profile)
+
+    def compressed_form(self, profile: ApplicationProfile) -> str | None:
+        """The transfer syntax it may be compressed into, where it is not compressed."""
+        return fitness.compressed_form(self.header, self.received.transfer_syntax_uid, profile)
 
     def candidate(
-        self, profile: ApplicationProfile, label: str = "", icon: Icon | None = None
+        self,
+        profile: ApplicationProfile,
+        label: str = "",
+        icon: Icon | None = None,
+        *,
+        compressed: bool = False,
     ) -> Candidate:
         """The instance as it will be on the medium; what it needs for that must have been made.
 
-        `label` names the profiles of the File-set, `icon` was made of the instance.
+        `label` names the profiles of the File-set, `icon` was made of the instance. With
+        `compressed`, in its compressed form, where that is there and smaller.
         """
-        transfer_syntax, size, made = self.transfer_syntax_uid, self.size, None
-        if self.needs_conversion(profile):
-            assert self.transcoded_size is not None  # noqa: S101
-            transfer_syntax, size = EXPLICIT_VR_LITTLE_ENDIAN, self.transcoded_size
-            made = self.transcoded_instance_id
+        form = self.form(self.permitted_form(profile))
+        assert form is not None  # noqa: S101
+        smaller = self.form(self.compressed_form(profile)) if compressed else None
+        if smaller and smaller.size < form.size:
+            form = smaller
         header = profile_keys.dressed(
             self.header, label, self.supplied_icon, icon.item if icon else b""
         )
-        lengths = dicomdir.record_lengths(header, transfer_syntax)
+        lengths = dicomdir.record_lengths(header, form.transfer_syntax_uid)
         return Candidate(
             instance_id=self.instance_id,
-            transcoded_instance_id=made,
+            transcoded_instance_id=form.transcoded_instance_id,
             header=header,
-            transfer_syntax_uid=transfer_syntax,
-            size=size,
+            transfer_syntax_uid=form.transfer_syntax_uid,
+            size=form.size,
             patient_length=lengths.patient,
             study_length=lengths.study,
             series_length=lengths.series,
@@ -74,9 +107,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The instances for which a request fails, and why each."""
+    """The instances for which a request fails, why each, and the tags of what stands against it.
+
+    The last are the Failure Attributes (2200,000E).
+    """
 
     reasons: Mapping[Wanted, FailureReason]
+    attributes: Mapping[Wanted, tuple[int, ...]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.reasons)
@@ -90,29 +127,50 @@ class Failures:
 
 def load(session: Session, request_id: int) -> list[Wanted]:
     """What a request wants, in the order of its references."""
+    of_request = (
+        (ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid)
+        & (ReferencedInstance.request_id == request_id)
+        & Instance.released_at.is_(None)
+    )
     rows = session.execute(
         select(
             *headers.COLUMNS,
             Instance.id,
             ReferencedInstance.requested_media_application_profile,
+            Instance.calling_ae_title,
+            ReferencedInstance.icon_image_sequence,
             Instance.transfer_syntax_uid,
             Instance.size,
             Instance.spool_key,
-            Instance.calling_ae_title,
-            TranscodedInstance.id,
-            TranscodedInstance.size,
-            ReferencedInstance.icon_image_sequence,
         )
-        .join(
-            ReferencedInstance,
-            ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
-        )
-        .outerjoin(
-            TranscodedInstance,
-            (TranscodedInstance.instance_id == Instance.id)
-            & (TranscodedInstance.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN),
-        )
-        .where(ReferencedInstance.request_id == request_id, Instance.released_at.is_(None))
+        .join(ReferencedInstance, of_request)
         .order_by(ReferencedInstance.ordinal)
     )
-    return [Wanted(headers.from_row(row), *row[len(headers.COLUMNS) :]) for row in rows]
+    made = _made(session, of_request)
+    wanted = []
+    for row in rows:
+        number, profile, title, icon, *received = row[len(headers.COLUMNS) :]
+        syntax, size, key = received
+        forms = (Form(syntax, None, size, key), *made.get(number, ()))
+        wanted.append(Wanted(headers.from_row(row), number, profile, title, icon, forms))
+    return wanted
+
+
+def _made(session: Session, of_request: ColumnElement[bool]) -> dict[int, list[Form]]:
+    """What was made of instances, by their row ids."""
+    forms: dict[int, list[Form]] = {}
+    for row in session.execute(
+        select(
+            TranscodedInstance.instance_id,
+            TranscodedInstance.transfer_syntax_uid,
+            TranscodedInstance.id,
+            TranscodedInstance.size,
+            TranscodedInstance.spool_key,
+        )
+        .join(Instance, Instance.id == TranscodedInstance.instance_id)
+        .join(ReferencedInstance, of_request)
+    ):
+        forms.setdefault(row.instance_id, []).append(
+            Form(row.transfer_syntax_uid, row.id, row.size, row.spool_key)
+        )
+    return forms

@@ -10,8 +10,9 @@ from burnish.application_profiles import OFFERED, PROFILES
 from burnish.application_profiles import limits as of
 from burnish.application_profiles.profile import Security
 from burnish.directory_records import all_keys
+from burnish.fileset.compress import LOSSLESS
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS
-from burnish.plan.fitness import needs_conversion, unfit
+from burnish.plan.fitness import permitted_form, unfit
 from burnish.vocabulary import FailureReason
 from factories import header
 
@@ -221,7 +222,7 @@ VALUES = st.fixed_dictionaries(
 def test_an_instance_is_taken_or_refused_with_the_right_reason(
     profile: object, sop_class: str, syntax: str, values: dict[str, object]
 ) -> None:
-    """Taken means: in a transfer syntax of the profile, as it is or uncompressed."""
+    """Taken means: in a transfer syntax of the profile, as it is or without loss."""
     row = PROFILES[profile.label]  # type: ignore[attr-defined]
     said = header(record_type="" if sop_class == PROTOCOL else "IMAGE")._replace(
         sop_class_uid=sop_class,
@@ -230,8 +231,9 @@ def test_an_instance_is_taken_or_refused_with_the_right_reason(
     found = unfit(said, syntax, row)
     permission = row.permission(sop_class, said.limited_attributes)
     if found is None:
-        assert permission.transfer_syntaxes & {E, syntax}
-        assert needs_conversion(said, syntax, row) == (syntax not in permission.transfer_syntaxes)
+        form = permitted_form(said, syntax, row)
+        assert form in permission.transfer_syntaxes & {E, syntax, *LOSSLESS}
+        assert (form == syntax) == (syntax in permission.transfer_syntaxes)
         assert syntax in permission.transfer_syntaxes or syntax not in {MPEG2, H264, HEVC}
         return
     assert found.why

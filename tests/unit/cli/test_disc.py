@@ -9,6 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 import material
 import oracles
+from burnish.vocabulary import JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1
 from unit.cli.conftest import Run
 
 
@@ -97,6 +98,27 @@ def test_a_dvd_whose_file_systems_differ_is_faulty(folder: Path, run: Run, tmp_p
     done = run("disc", "verify", image)
     assert done.code == 22
     assert "FILE_SYSTEM_CONTRADICTORY  UDF: its UDF structures cannot be read" in done.out
+
+
+def test_images_are_compressed_where_that_is_wished_for(
+    run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    """What is no image goes as it is, and so does all where the profile has no such form."""
+    sources = [real_studies.file(name) for name in ("CT_small.dcm", "rtplan.dcm")]
+    sizes = {}
+    for profile in ("STD-GEN-CD", "STD-GEN-DVD-JPEG", "STD-GEN-DVD-J2K"):
+        options = ("--output", tmp_path / profile, "--profile", profile, "--lossless", "--json")
+        done = run("disc", "build", *sources, *options)
+        assert done.code == 0, done.err
+        image = Path(done.json["volumes"][0]["image"])
+        assert run("disc", "verify", image, "--profile", profile).code == 0
+        found = contents(image, tmp_path / f"{profile}-extracted")
+        ct, plan = (found[str(material.read(path).SOPInstanceUID)] for path in sources)
+        assert plan.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+        sizes[str(ct.file_meta.TransferSyntaxUID)] = len(ct.PixelData)
+        assert (ct.pixel_array == material.read(sources[0]).pixel_array).all()
+    assert sizes.keys() == {str(ExplicitVRLittleEndian), JPEG_LOSSLESS_SV1, JPEG_2000_LOSSLESS}
+    assert sizes.pop(str(ExplicitVRLittleEndian)) > max(sizes.values())
 
 
 def test_what_does_not_fit_is_split(folder: Path, run: Run, tmp_path: Path) -> None:

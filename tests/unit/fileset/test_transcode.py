@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.pixels import pixel_array
 
 import made_entries
 import material
 from burnish.errors import BurnishError, Unreadable
-from burnish.fileset import file_meta
+from burnish.fileset import file_meta, transcode
 from burnish.fileset.frames import DEFLATED_IMAGE_FRAME, ImagePixel
 from burnish.fileset.header import index_file
 from burnish.fileset.transcode import (
@@ -23,7 +25,11 @@ from burnish.fileset.transcode import (
     decodable,
     to_explicit_vr_little_endian,
 )
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+from burnish.vocabulary import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+)
 from digesting import digest_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
@@ -254,3 +260,35 @@ def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_pa
         odd = found.transfer_syntax_uid == DEFLATED_IMAGE_FRAME or one.BitsAllocated == 1
         if not odd:
             assert np.array_equal(pixel_array(one), pixel_array(two)), path.name
+
+
+def test_a_data_set_that_does_not_stop_inflating_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory is that of one piece, whatever it says; its disk space has an end."""
+    monkeypatch.setattr(transcode, "_LONGEST_DATA_SET", 1 << 24)
+    dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.7", PatientID="1")
+    deflate = zlib.compressobj(wbits=-15)
+    bomb = deflate.compress(made_entries.encoded(dataset) + bytes(1 << 25)) + deflate.flush()
+    syntax = DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+    meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax)
+    (tmp_path / "source").write_bytes(meta + bomb)
+    with pytest.raises(NotTranscodable, match="larger than a data set may be"):
+        to_explicit_vr_little_endian(tmp_path / "source", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_float_pixel_data_in_big_endian_have_one_reading(tmp_path: Path) -> None:
+    """Their VR says how to swap them, though 32 bits are allocated (PS3.5 7.3)."""
+    floats = np.array([1.5, -2.25, 3e30, 0.0], ">f4")
+    dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.30", PatientID="1")
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 2, 2, 1
+    dataset.PhotometricInterpretation, dataset.BitsAllocated = "MONOCHROME2", 32
+    dataset.FloatPixelData = floats.tobytes()
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = buffer.is_little_endian = False
+    write_dataset(buffer, dataset)
+    meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, EXPLICIT_VR_BIG_ENDIAN)
+    (tmp_path / "source").write_bytes(meta + buffer.getvalue())
+    _, target = brought(tmp_path / "source", tmp_path)
+    assert material.read(target).FloatPixelData == floats.astype("<f4").tobytes()

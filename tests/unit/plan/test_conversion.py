@@ -1,6 +1,9 @@
 """Conversions in processes of their own, and what becomes of those that fail or crash."""
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +11,9 @@ import pytest
 
 import conversions
 from burnish.plan import conversion as module
-from burnish.plan.conversion import Conversion, Conversions
+from burnish.plan.conversion import Broken, Conversion, Conversions
 from burnish.spool import Spool
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, FailureReason
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def running(spool: Spool) -> Iterator[Conversions]:
 def put(spool: Spool, instance_id: int, content: bytes) -> Conversion:
     key = spool.new_key()
     spool.path(key).write_bytes(content)
-    return Conversion(instance_id, key, "AE")
+    return Conversion(instance_id, EXPLICIT_VR_LITTLE_ENDIAN, key, "AE")
 
 
 def finish(running: Conversions, wanted: list[Conversion]) -> list[module.TranscodedInstance]:
@@ -65,11 +68,13 @@ def test_what_fails_is_remembered_until_it_is_forgotten(
 ) -> None:
     rows = finish(running, [bad := put(spool, 1, how.encode()), put(spool, 2, b"copy")])
     assert [row.instance_id for row in rows] == [2]
-    assert list(running.failed) == [1]
+    assert list(running.failed) == [bad.key]
     running.start([bad])
     assert running.running == frozenset()
-    assert list(running.forget([1, 2, 3])) == [1]
-    assert running.forget([1]) == {}
+    running.forget([2, 3])
+    assert list(running.failed) == [bad.key]
+    running.forget([1, 2])
+    assert running.failed == {}
     assert os.listdir(spool.incoming) == []
 
 
@@ -77,7 +82,7 @@ def test_a_decoder_that_crashes_takes_nobody_with_it(spool: Spool, running: Conv
     wanted = [put(spool, 1, b"crash"), *(put(spool, n, b"copy") for n in range(2, 6))]
     rows = finish(running, wanted)
     assert sorted(row.instance_id for row in rows) == [2, 3, 4, 5]
-    assert running.failed == {1: "the decoder crashed"}
+    assert running.failed == {wanted[0].key: Broken("the codec crashed or did not end")}
 
 
 def test_after_a_crash_work_goes_on_in_parallel(spool: Spool, running: Conversions) -> None:
@@ -85,6 +90,56 @@ def test_after_a_crash_work_goes_on_in_parallel(spool: Spool, running: Conversio
     crash = put(spool, 1, b"crash once")
     rows = finish(running, [crash])
     assert rows == []
-    assert list(running.failed) == [1]
+    assert list(running.failed) == [crash.key]
     running.start([put(spool, n, b"copy") for n in range(2, 5)])
     assert len(running.running) > 1
+
+
+@pytest.mark.parametrize(
+    ("how", "reason", "attributes", "harmless"),
+    [
+        ("missing", FailureReason.MISSING_ATTRIBUTE, (0x00280010,), True),
+        ("empty", FailureReason.MISSING_ATTRIBUTE_VALUE, (0x00280010, 0x00280011), True),
+        ("too large", FailureReason.PROCESSING_FAILURE, (0x7FE00010,), True),
+        ("other", FailureReason.PROCESSING_FAILURE, (), False),
+    ],
+)
+def test_why_it_failed_is_told_in_the_words_of_the_standard(
+    spool: Spool,
+    running: Conversions,
+    how: str,
+    reason: FailureReason,
+    attributes: tuple[int, ...],
+    harmless: bool,
+) -> None:
+    """The worker's error comes with its attributes through the pipe between the processes."""
+    finish(running, [put(spool, 1, how.encode())])
+    (broken,) = running.failed.values()
+    assert (broken.reason, broken.attributes, broken.harmless) == (reason, attributes, harmless)
+
+
+def alone(code: str) -> int:
+    """The exit code of a process that runs `code`; negative for a signal."""
+    head = "from pathlib import Path; from burnish.plan import conversion as c; "
+    return subprocess.run(
+        [sys.executable, "-c", head + code], capture_output=True, check=False, timeout=60
+    ).returncode
+
+
+def test_a_codec_that_does_not_end_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"")
+    spin = "c.conform.bring_into = lambda *_, **__: [0 for _ in iter(int, 1)]; "
+    call = f"c._PATIENCE = 0.2; c._convert('', Path({str(tmp_path / 'source')!r}), Path(), '')"
+    assert alone(spin + call) == -signal.SIGPROF
+
+
+def test_the_time_for_one_is_not_that_of_the_next(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"")
+    call = f"c._convert('', Path({str(tmp_path / 'source')!r}), Path(), '')"
+    quick = "c.conform.bring_into = lambda *_, **__: None; c._PATIENCE = 0.2; "
+    assert alone(quick + call + "; sum(range(20_000_000))") == 0
+
+
+def test_a_codec_that_asks_for_all_memory_does_not_get_it() -> None:
+    assert alone("c._confine(1 << 40); bytearray(100_000_000)") == 0
+    assert alone("c._confine(1 << 40); bytearray(1_000_000_000)") == 1

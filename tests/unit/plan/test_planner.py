@@ -21,7 +21,7 @@ from burnish.plan.grouping import group
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import lay_out
-from burnish.plan.wanted import Wanted
+from burnish.plan.wanted import Form, Wanted
 from burnish.request import operations
 from burnish.settings import Device, Security
 from burnish.vocabulary import (
@@ -111,7 +111,11 @@ def test_a_set_of_several_volumes(tmp_path: Path) -> None:
     with Ground(tmp_path, **small(200_000)) as ground:
         made = [instance(size=60_000, series=f"1.2.3.1.{n}", series_number=n) for n in range(6)]
         request = planned(
-            ground, made, storage_media_file_set_id="MYSETOFDISCS", storage_media_file_set_uid="1.9"
+            ground,
+            made,
+            profiles="STD-GEN-CD",
+            storage_media_file_set_id="MYSETOFDISCS",
+            storage_media_file_set_uid="1.9",
         )
         count = len(request.file_sets)
         assert count >= 3
@@ -279,7 +283,7 @@ def test_a_sop_class_without_a_directory_record(ground: Ground) -> None:
 def test_a_set_that_may_not_be_split(tmp_path: Path) -> None:
     with Ground(tmp_path, **small(200_000)) as ground:
         made = some(4, size=60_000)
-        request = planned(ground, made, allow_media_splitting="NO")
+        request = planned(ground, made, profiles="STD-GEN-CD", allow_media_splitting="NO")
         assert refused(request, ExecutionStatusInfo.SET_OVERSIZED) == []
         assert request.remedy
 
@@ -288,11 +292,11 @@ def test_an_instance_larger_than_the_medium(tmp_path: Path) -> None:
     with Ground(tmp_path, **small(200_000)) as ground:
         made = [*some(2, size=1000), instance(size=300_000)]
         for split in ("YES", "NO"):
-            request = planned(ground, made, allow_media_splitting=split) if split == "YES" else None
-            if request is None:
-                uid = ground.admit(made, allow_media_splitting=split)
-                tick(ground)
-                request = ground.request(uid)
+            if split == "YES":
+                ground.store(*made)
+            uid = ground.admit(made, profiles="STD-GEN-CD", allow_media_splitting=split)
+            tick(ground)
+            request = ground.request(uid)
             assert refused(request, ExecutionStatusInfo.INST_OVERSIZED) == [
                 (made[2].sop_instance_uid, FailureReason.INSTANCE_SIZE_EXCEEDED)
             ]
@@ -393,7 +397,9 @@ def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
 
 
 def wanted(number: int, said: Any, size: int) -> Wanted:
-    return Wanted(said, number, "", EXPLICIT_VR_LITTLE_ENDIAN, size, "key", "AE", None, None)
+    return Wanted(
+        said, number, "", "AE", None, (Form(EXPLICIT_VR_LITTLE_ENDIAN, None, size, "key"),)
+    )
 
 
 @few
@@ -448,8 +454,9 @@ def test_the_predicted_size_is_that_of_the_image(
                 size=chance.choice((1, 2047, 2048, 5000, chance.randint(1, 20_000))),
             )
         )
-    with Ground(root, **small(chance.choice((120_000, 10**6)))) as ground:
-        request = planned(ground, made)
+    capacity, profile = chance.choice(((120_000, "STD-GEN-CD"), (10**6, "")))
+    with Ground(root, **small(capacity)) as ground:
+        request = planned(ground, made, profiles=profile)
         assert request.file_sets
         built = 0
         for file_set in request.file_sets:

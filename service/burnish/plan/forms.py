@@ -1,0 +1,94 @@
+"""Stage: the ways to make media of what is wanted, and the transfer syntaxes it needs (pure)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from burnish.application_profiles import ApplicationProfile
+from burnish.plan.conversion import Broken, Conversion
+from burnish.plan.profile_choice import Choice
+from burnish.plan.wanted import Failures, Wanted
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+
+#: A set more than so many times larger than its medium is not compressed to make it fit.
+_BEST_RATIO = 16
+
+Pairs = Sequence[tuple[Wanted, ApplicationProfile]]
+Failed = Mapping[tuple[int, str], Broken]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One way to make the media: over several volumes or not, with images compressed or not."""
+
+    choice: Choice
+    split: bool = False
+    compressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What must yet be made of instances, and what cannot be made, which ends the matter."""
+
+    conversions: list[Conversion] = field(default_factory=list)
+    broken: dict[Wanted, Broken] = field(default_factory=dict)
+
+    def failures(self) -> Failures:
+        return Failures(
+            {one: why.reason for one, why in self.broken.items()},
+            {one: why.attributes for one, why in self.broken.items()},
+        )
+
+
+def missing(pairs: Pairs, failed: Failed, *, compressed: bool) -> Missing:
+    """What `pairs` lack of the forms that their profiles ask for.
+
+    With `compressed`, then also of compressed forms, made of those. What cannot be compressed goes
+    without; but an encoder that errs ends the matter (PS3.4 S.3.2.1.1.6).
+    """
+    needed = _lacking([(one, one.permitted_form(profile)) for one, profile in pairs])
+    broken = _known(needed, failed)
+    if compressed and not needed:
+        wished = _lacking([(one, one.compressed_form(profile)) for one, profile in pairs])
+        given_up = _known(wished, failed)
+        needed = [(one, form) for one, form in wished if one not in given_up]
+        broken = {one: why for one, why in given_up.items() if not why.harmless}
+    if broken:
+        return Missing(broken=broken)
+    return Missing([_conversion(one, form) for one, form in needed])
+
+
+def attempts(
+    wanted: Sequence[Wanted], choices: Sequence[Choice], *, split: bool
+) -> Iterator[Attempt]:
+    """What to try in turn: one volume first, the smallest that may do; else several of the last
+    profiles, again on the smallest medium that does; else with images compressed without loss
+    (PS3.4 S.3.2.1.1.6)."""
+    total = sum(one.received.size for one in wanted)
+    last = choices[-1]
+    for choice in choices:
+        if total <= choice.capacity or choice is last:
+            yield Attempt(choice)
+    if split:
+        for choice in choices:
+            if choice.profiles == last.profiles:
+                yield Attempt(choice, split=True)
+    for choice in choices:
+        pairs = zip(wanted, choice.profiles, strict=True)
+        may_fit = total <= choice.capacity * _BEST_RATIO
+        if may_fit and any(one.compressed_form(profile) for one, profile in pairs):
+            yield Attempt(choice, split=split, compressed=True)
+
+
+def _lacking(wanted: Sequence[tuple[Wanted, str | None]]) -> list[tuple[Wanted, str]]:
+    return [(one, form) for one, form in wanted if form and one.form(form) is None]
+
+
+def _known(wanted: Sequence[tuple[Wanted, str]], failed: Failed) -> dict[Wanted, Broken]:
+    keys = {one: (one.instance_id, form) for one, form in wanted}
+    return {one: failed[key] for one, key in keys.items() if key in failed}
+
+
+def _conversion(one: Wanted, transfer_syntax_uid: str) -> Conversion:
+    """From the decoded form, where there is one, else from what was received."""
+    source = one.form(EXPLICIT_VR_LITTLE_ENDIAN) or one.received
+    return Conversion(one.instance_id, transfer_syntax_uid, source.spool_key, one.calling_ae_title)
