@@ -11,7 +11,7 @@ from zlib import crc32
 
 from burnish.artifacts import Volume
 from burnish.errors import Unreadable
-from burnish.image import archive_reader, fat_reader, iso9660_reader, udf_reader
+from burnish.image import archive_reader, fat_reader, iso9660_reader, second_reader, udf_reader
 from burnish.image.extents import (
     CHUNK,
     Found,
@@ -21,17 +21,21 @@ from burnish.image.extents import (
     chunks,
     read,
 )
+from burnish.media import FileSystem
 
 
 @contextlib.contextmanager
-def open_volume(path: Path, *, fresh: bool = False, digest: bool = False) -> Iterator[Volume]:
+def open_volume(
+    path: Path, *, fresh: bool = False, digest: bool = False, twice: bool = False
+) -> Iterator[Volume]:
     """The volume at `path`: a directory, an image, a block device, or a ZIP file.
 
     An image is of ISO 9660, UDF, both, or FAT.
 
     With `fresh`, what the system holds of the image in memory is first dropped, so that what is
     read comes from the medium. With `digest`, the volume has a method `sha256`: that of the whole
-    image, for which whatever `chunks` gave in the order of the volume is not read again.
+    image, for which whatever `chunks` gave in the order of the volume is not read again. With
+    `twice`, another reader has to find the same files at the same places.
     Raises Unreadable if there is no volume that can be read.
     """
     try:
@@ -45,7 +49,7 @@ def open_volume(path: Path, *, fresh: bool = False, digest: bool = False) -> Ite
         if fresh:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        yield _DigestedImage(descriptor) if digest else _Image(descriptor)
+        yield _DigestedImage(descriptor) if digest else _Image(descriptor, twice=twice)
     finally:
         os.close(descriptor)
 
@@ -114,7 +118,8 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
 class _Image:
     """An image, or a disc, as a volume."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, *, twice: bool = False) -> None:
+        self._descriptor, self._twice = descriptor, twice
         self._source = Source(descriptor)
         self._found = _find(self._source)
         self.volume_identifier = self._found.volume_identifier
@@ -127,7 +132,11 @@ class _Image:
         return self._sizes
 
     def disagreements(self) -> Mapping[str, str]:
-        return self._found.disagreements
+        if not self._twice or self.file_system is not FileSystem.ISO_9660_LEVEL_1:
+            return self._found.disagreements
+        with os.fdopen(os.dup(self._descriptor), "rb") as image:
+            others = second_reader.disagreements(image, self._found.sections)
+        return {**others, **self._found.disagreements}
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         wanted = self._sizes.get(name, 0) - offset if length is None else length

@@ -39,7 +39,7 @@ def _medium(manifest: Path) -> Medium:
     said = json.loads(manifest.read_text("utf-8"))
     path = manifest.with_name(said["image"])
     profile = said["media_application_profile"]
-    with open_volume(path) as volume:
+    with open_volume(path, twice=True) as volume:
         directory = dcmread(BytesIO(volume.read("DICOMDIR")))
         report = examine(volume, PROFILES.get(profile))
     records = directory.DirectoryRecordSequence
