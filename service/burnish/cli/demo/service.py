@@ -35,7 +35,6 @@ wait_for_instances = "1s"
 [[device]]
 name = "outbox"
 kind = "folder"
-media = ["CD"]
 capacity = {capacity}
 """
 
