@@ -4,21 +4,19 @@ Files are stored, not compressed, in the order given, with no entries for direct
 anything in the file would not fit 32 bits, every entry is one of ZIP64, so that the size is a sum.
 """
 
-import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from burnish.artifacts import VolumeFile
 from burnish.errors import InvalidValue
-from burnish.image import placing, sizing, tree
+from burnish.image import placing, sizing
 from burnish.image.placing import Progress
 from burnish.image.sizing import Run, Sums
 
-_PIECE = 1 << 20
 _LOCAL, _CENTRAL = struct.Struct("<IHHHHHIIIHH"), struct.Struct("<IHHHHHHIIIHHHHHII")
 _END = struct.Struct("<IHHHHIIH")
 _END_64, _LOCATOR_64 = struct.Struct("<IQHHIIQQQQ"), struct.Struct("<IIQI")
@@ -76,12 +74,9 @@ def write(
     progress: Progress | None = None,
 ) -> int:
     """Writes the archive at `path`, as `iso9660.write` does; the File-set ID is not in it."""
-    tree.check(volume_identifier, files, SIZING.largest_file)
-    sizes = [(file.file_id, file.size) for file in files]
-    size = sizing.of_volume(SIZING, sizes)
-    large = is_large(
-        len(files), _END.size + sum(SIZING.content(len(name), size) for name, size in sizes)
-    )
+    _, size = sizing.planned(SIZING, volume_identifier, files)
+    content = sum(SIZING.content(len(file.file_id), file.size) for file in files)
+    large = is_large(len(files), _END.size + content)
     shape = _Shape(large, dos_date(created))
     entries = []
     at = 0
@@ -90,7 +85,7 @@ def write(
             name = file.file_id.replace("\\", "/").encode()
             start = at + shape.local_length(name)
             crc, end = 0, start
-            for piece in _pieces(file):
+            for piece in placing.pieces(file):
                 placing.place(archive, memoryview(piece), end)
                 crc, end = zlib.crc32(piece, crc), end + len(piece)
                 if progress:
@@ -114,19 +109,6 @@ def dos_date(created: datetime) -> tuple[int, int]:
     year = min(max(created.year, 1980), 2107) - 1980
     date = year << 9 | created.month << 5 | created.day
     return created.hour << 11 | created.minute << 5 | created.second // 2, date
-
-
-def _pieces(file: VolumeFile) -> Iterator[bytes]:
-    if isinstance(file.source, bytes):
-        placing.check_size(file, len(file.source))
-        yield file.source
-        return
-    if callable(file.source):
-        yield from file.source()
-        return
-    with placing.open_source(file) as source:
-        while piece := os.read(source, _PIECE):
-            yield piece
 
 
 @dataclass(frozen=True, slots=True)

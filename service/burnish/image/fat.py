@@ -18,7 +18,7 @@ import numpy as np
 
 from burnish.artifacts import VolumeFile
 from burnish.errors import OutOfResources
-from burnish.image import archive, placing, sizing, tree
+from burnish.image import archive, placing, sizing
 from burnish.image.placing import Progress
 from burnish.image.sizing import Run, Sums
 from burnish.image.tree import Directory
@@ -252,10 +252,8 @@ def write(
 
     The volume label is the File-set ID as far as its 11 characters reach.
     """
-    tree.check(volume_identifier, files, arithmetic.largest_file)
-    directories = tree.grow(file.file_id for file in files)
+    directories, size = sizing.planned(arithmetic, volume_identifier, files)
     sizes = {file.file_id: file.size for file in files}
-    size = sizing.of_volume(arithmetic, sizes.items())
     used = sum(arithmetic.content(0, length) for length in sizes.values())
     lengths = {
         directory.path: _directory_clusters(arithmetic, directory) for directory in directories

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from burnish.artifacts import VolumeFile
 from burnish.errors import InvalidValue
-from burnish.image import layout, placing, sizing, tree
+from burnish.image import layout, placing, sizing
 from burnish.image.placing import Progress
 from burnish.image.tree import Directory
 from burnish.media import SECTOR
@@ -44,9 +44,7 @@ def write(
     Raises InvalidValue for a name that Level 1 does not have, Conflict for a source that is not
     of the size stated, OutOfResources for a file or an image for which there is no room.
     """
-    tree.check(volume_identifier, files, layout.SIZING.largest_file)
-    directories = tree.grow(file.file_id for file in files)
-    size = sizing.of_volume(layout.SIZING, ((file.file_id, file.size) for file in files))
+    directories, size = sizing.planned(layout.SIZING, volume_identifier, files)
     tables_at = layout.FIXED_SECTORS
     first = tables_at + layout.structure_sectors(directories)
     extents = place_files(files, first)

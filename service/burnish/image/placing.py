@@ -11,7 +11,7 @@ from burnish.errors import Conflict, OutOfResources
 
 Progress = Callable[[int], None]
 
-_STRETCH = 8 << 20
+_STRETCH, _PIECE = 8 << 20, 1 << 20
 _UNSUPPORTED = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -95,6 +95,19 @@ def check_size(file: VolumeFile, size: int) -> None:
     """Raises Conflict unless `size` bytes are what the file was to have."""
     if size != file.size:
         raise Conflict(f"{file.file_id} has {size} bytes where {file.size} were to be written")
+
+
+def pieces(file: VolumeFile) -> Iterator[bytes]:
+    """The bytes of a file, where they have to be looked at; raises as `open_source` does."""
+    if isinstance(file.source, bytes):
+        check_size(file, len(file.source))
+        yield file.source
+    elif callable(file.source):
+        yield from file.source()
+    else:
+        with open_source(file) as source:
+            while piece := os.read(source, _PIECE):
+                yield piece
 
 
 def _fill(image: int, file: VolumeFile, at: int) -> Iterator[int]:

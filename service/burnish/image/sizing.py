@@ -4,11 +4,13 @@ What the files and directories of a volume take adds up, so a packer can keep th
 up to date while it adds files; from the sums each file system tells the bytes of the image.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from burnish.artifacts import VolumeFile
 from burnish.image import tree
+from burnish.image.tree import Directory
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,27 @@ def directory_sums(name: str) -> Sums:
     return Sums(directories=1, names=len(name) + len(name) % 2)
 
 
+def planned(
+    sizing: Sizing, volume_identifier: str, files: Sequence[VolumeFile]
+) -> tuple[list[Directory], int]:
+    """The directories of a volume with these files, and the bytes of its image.
+
+    Raises as `tree.check` does.
+    """
+    tree.check(volume_identifier, files, sizing.largest_file)
+    sizes = {file.file_id: file.size for file in files}
+    directories = tree.grow(sizes)
+    return directories, _of_tree(sizing, directories, sizes)
+
+
 def of_volume(sizing: Sizing, files: Iterable[tuple[str, int]]) -> int:
     """Bytes of the image that holds these files, given as File ID and size."""
     sizes = dict(files)
+    return _of_tree(sizing, tree.grow(sizes), sizes)
+
+
+def _of_tree(sizing: Sizing, directories: Sequence[Directory], sizes: Mapping[str, int]) -> int:
     names = structure = 0
-    directories = tree.grow(sizes)
     for directory in directories:
         names += directory_sums(directory.name).names
         runs = [Run(1, child.name, directory=True) for child in directory.directories]

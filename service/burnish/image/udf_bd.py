@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from burnish.artifacts import VolumeFile
-from burnish.image import placing, sizing, tree, udf, udf_directories, udf_volume
+from burnish.image import iso9660, layout, placing, sizing, udf, udf_directories, udf_volume
 from burnish.image.placing import Progress
 from burnish.image.sizing import Run, Sums
 from burnish.image.udf import Udf
@@ -45,7 +45,7 @@ class _Sizing:
     largest_file = (SECTOR - 216) // 16 * udf.LARGEST_EXTENT
 
     def content(self, path_length: int, size: int) -> int:  # noqa: ARG002
-        return -(-size // SECTOR)
+        return layout.file_sectors(size)
 
     def structure(self, runs: Sequence[Run]) -> int:
         return 1 + udf.directory_sectors((run.count, len(run.name)) for run in runs)
@@ -67,19 +67,17 @@ def write(
     progress: Progress | None = None,
 ) -> int:
     """Writes the image at `path`, as `iso9660.write` does."""
-    tree.check(volume_identifier, files, SIZING.largest_file)
-    directories = tree.grow(file.file_id for file in files)
-    size = sizing.of_volume(SIZING, ((file.file_id, file.size) for file in files))
+    directories, size = sizing.planned(SIZING, volume_identifier, files)
     last = size // SECTOR - 1
     common = Udf(_REVISION, volume_identifier, created)
     numbering = Numbering(directories, files, _BEFORE_DIRECTORIES)
     census = Census(len(files), len(directories), numbering.next_unique)
     length = _whole(numbering.end)
-    blocks = _place_files(files, _ECC_BLOCK + length)
+    extents = iso9660.place_files(files, _ECC_BLOCK + length)
 
     def addresses(file: VolumeFile) -> list[bytes]:
-        extents = udf.spanned(file.size, blocks[file.file_id])
-        return [udf.long_address(*extent, _PHYSICAL) for extent in extents]
+        spans = udf.spanned(file.size, extents[file.file_id].sector)
+        return [udf.long_address(*span, _PHYSICAL) for span in spans]
 
     metadata = _metadata(common, numbering, addresses)
     entry = last - 1 - _PARTITION
@@ -104,18 +102,9 @@ def write(
         (_PARTITION + main, metadata),
         (last, udf_volume.anchor(common, last)),
     ]
-    placed = [((_PARTITION + blocks[file.file_id]) * SECTOR, file) for file in files]
+    placed = [((_PARTITION + extents[file.file_id].sector) * SECTOR, file) for file in files]
     sectors = [(at * SECTOR, data) for at, data in structure]
     return placing.write(path, size, sectors, placed, progress)
-
-
-def _place_files(files: Sequence[VolumeFile], first: int) -> dict[str, int]:
-    """The first block of each file in the partition, one after the other."""
-    blocks = {}
-    for file in files:
-        blocks[file.file_id] = first
-        first += -(-file.size // SECTOR)
-    return blocks
 
 
 def _metadata(common: Udf, numbering: Numbering, addresses: udf_directories.Addresses) -> bytes:

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from burnish.artifacts import VolumeFile
-from burnish.image import iso9660, layout, placing, sizing, tree, udf, udf_directories, udf_volume
+from burnish.image import iso9660, layout, placing, sizing, udf, udf_directories, udf_volume
 from burnish.image.placing import Progress
 from burnish.image.sizing import Run, Sums
 from burnish.image.udf import Udf
@@ -62,9 +62,7 @@ def write(
     progress: Progress | None = None,
 ) -> int:
     """Writes the image at `path`, as `iso9660.write` does."""
-    tree.check(volume_identifier, files, SIZING.largest_file)
-    directories = tree.grow(file.file_id for file in files)
-    size = sizing.of_volume(SIZING, ((file.file_id, file.size) for file in files))
+    directories, size = sizing.planned(SIZING, volume_identifier, files)
     sectors = size // SECTOR
     common = Udf(_REVISION, volume_identifier, created)
     numbering = Numbering(directories, files, _BEFORE_DIRECTORIES)

@@ -1,7 +1,7 @@
 """Stage: one volume from its plan to a verified image; no database."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from burnish.artifacts import (
 )
 from burnish.errors import Conflict
 from burnish.fileset import descriptor, dicomdir
+from burnish.image import placing
 from burnish.image import volume as image
 from burnish.image.reader import open_volume
 from burnish.media import FileSystem
@@ -22,8 +23,6 @@ from burnish.secure import ContentKeys, Sealer, open_secure
 from burnish.verify import compare
 
 Progress = Callable[[int], None]
-
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,20 +102,8 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
     return VolumeFile(
         file.file_id,
         sealer.size(file.size),
-        lambda: sealer.seal(key, file.size, _pieces(file)),
+        lambda: sealer.seal(key, file.size, placing.pieces(file)),
     )
-
-
-def _pieces(file: VolumeFile) -> Iterator[bytes]:
-    if isinstance(file.source, bytes):
-        yield file.source
-    elif isinstance(file.source, Path):
-        try:
-            with file.source.open("rb") as source:
-                while piece := source.read(_PIECE):
-                    yield piece
-        except FileNotFoundError:
-            raise Conflict(f"the source of {file.file_id} is gone") from None
 
 
 def read_back(
