@@ -101,7 +101,7 @@ class Conversions:
             self._pool = ProcessPoolExecutor(
                 self._workers,
                 mp_context=self._context,
-                initializer=_confine,
+                initializer=confine,
                 initargs=(self._workers,),
             )
         key = self._spool.new_key()
@@ -175,8 +175,13 @@ class Conversions:
             self._spool.remove(key)
 
 
-def _confine(workers: int) -> None:
-    """A worker must not outlive a scheduler that was killed, nor take the machine's memory."""
+def confine(workers: int) -> None:
+    """Begins one of so many workers in which codecs run.
+
+    It must not outlive a scheduler that was killed, nor take the machine's memory, and a codec
+    that fails is an answer, not a traceback in the log.
+    """
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = max(_LEAST_MEMORY, int(_SHARE_OF_MEMORY * memory / workers))
@@ -186,8 +191,6 @@ def _confine(workers: int) -> None:
 def _convert(
     transfer_syntax_uid: str, source: Path, target: Path, source_ae_title: str
 ) -> Transcoded:
-    # a codec that fails is an answer here, not a traceback in the log
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     seconds = _PATIENCE + _PATIENCE_PER_BYTE * source.stat().st_size
     # At the end of it SIGPROF ends the worker: a codec that is caught in a loop hears nothing else.
     signal.setitimer(signal.ITIMER_PROF, seconds)

@@ -1,10 +1,7 @@
 """Stage: makes the icons that a profile demands or the site wants, once for each instance."""
 
-import ctypes
-import logging
 import multiprocessing
 import os
-import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +13,7 @@ from burnish.application_profiles.icon import IconRule, acceptable
 from burnish.db.session import Database
 from burnish.db.tables import IconImage
 from burnish.fileset import icons
+from burnish.plan.conversion import confine
 from burnish.plan.wanted import Icon, Wanted
 from burnish.spool import Spool
 
@@ -92,10 +90,6 @@ def _make_alone(path: Path, pixels: int) -> bytes:
 
 def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
-    return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
-
-
-def _begin() -> None:
-    """A worker must not outlive a scheduler that was killed, nor log what is but an answer."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    return ProcessPoolExecutor(
+        workers, mp_context=context, initializer=confine, initargs=(workers,)
+    )

@@ -141,5 +141,5 @@ def test_the_time_for_one_is_not_that_of_the_next(tmp_path: Path) -> None:
 
 
 def test_a_codec_that_asks_for_all_memory_does_not_get_it() -> None:
-    assert alone("c._confine(1 << 40); bytearray(100_000_000)") == 0
-    assert alone("c._confine(1 << 40); bytearray(1_000_000_000)") == 1
+    assert alone("c.confine(1 << 40); bytearray(100_000_000)") == 0
+    assert alone("c.confine(1 << 40); bytearray(1_000_000_000)") == 1
