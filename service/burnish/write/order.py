@@ -54,6 +54,15 @@ def image_path(images: Path, file_set: FileSet, device: str) -> Path:
     return images / f"{file_set.id}-{file_set.file_set_uid}-{device}{suffix}"
 
 
+def half_images(images: Path, device: str) -> list[Path]:
+    """What a worker of this device that died while it imaged left in the folder `images`."""
+    return [
+        path
+        for path in images.glob("*-*-*.*.*.part")
+        if path.name.split("-", 2)[2].rsplit(".", 3)[0] == device
+    ]
+
+
 def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrder:
     """The order of a claim; images lie in the folder `images`."""
     file_set = session.get(FileSet, claim.file_set_id)

@@ -66,6 +66,8 @@ class Worker:
         """Makes pieces until told to stop. Takes over what a dead worker of this device held."""
         with self._database.writing() as session:
             queue.reap(session, device=self._device.name, owner=self._owner)
+        for left in order.half_images(self._images, self._device.name):
+            left.unlink(missing_ok=True)
         self._burner.tidy()
         watch = self._database.watch()
         while not self.stopping.is_set():

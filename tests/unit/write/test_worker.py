@@ -553,9 +553,14 @@ def test_it_takes_over_what_a_dead_worker_held_and_stops_when_told(
     uid = asked(ground)
     with ground.database.writing() as session:
         assert queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner="dead")
+    images = ground.settings.storage.root / "images"
+    (images / "1-1.2.3-outbox.iso.0a1b2c3d.part").touch()
+    anothers = images / "1-1.2.3-my-outbox.iso.0a1b2c3d.part"
+    anothers.touch()
     burner.before_publish = lambda _: worker.stopping.set()
     thread = threading.Thread(target=worker.run, kwargs={"poll": 0.01})
     thread.start()
     thread.join(60)
     assert not thread.is_alive()
     assert states(ground.request(uid)) == [P.CREATED]
+    assert list(images.iterdir()) == [anothers]
