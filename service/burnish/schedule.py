@@ -31,7 +31,7 @@ class Schedule:
         self._database = database
         self._spool = spool
         self._planner = Planner(settings, database, spool)
-        self._watch = database.watch()
+        self._watch = database.watch(checks.pending())
         self._to_admit, self._to_plan = threading.Event(), threading.Event()
         self.stopping = threading.Event()
 

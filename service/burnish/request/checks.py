@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from burnish.db.history import fail, note
@@ -12,14 +12,18 @@ from burnish.db.tables import FailedInstance, Instance, MediaCreationRequest, Re
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 
 
+def pending() -> Select[Any]:
+    """The requests that wait: for their instances, for a plan, or for a device."""
+    return select(MediaCreationRequest.id).where(
+        MediaCreationRequest.execution_status == ExecutionStatus.PENDING
+    )
+
+
 def waiting(session: Session) -> Sequence[int]:
     """The requests that are PENDING and not yet admitted, oldest first."""
     return session.scalars(
-        select(MediaCreationRequest.id)
-        .where(
-            MediaCreationRequest.execution_status == ExecutionStatus.PENDING,
-            MediaCreationRequest.admitted_at.is_(None),
-        )
+        pending()
+        .where(MediaCreationRequest.admitted_at.is_(None))
         .order_by(MediaCreationRequest.initiated_at)
     ).all()
 

@@ -38,6 +38,7 @@ _HOLD = timedelta(seconds=15)
 _NOT_READY = 2.0
 #: A piece whose worker dies so often takes the worker down with it.
 _DEATHS = 10
+_QUEUED = select(Piece.id).where(Piece.state == PieceState.QUEUED)
 _NO_LONGER = (PieceState.SPOILED, PieceState.DROPPED)
 
 
@@ -69,7 +70,7 @@ class Worker:
         for left in order.half_images(self._images, self._device.name):
             left.unlink(missing_ok=True)
         self._burner.tidy()
-        watch = self._database.watch()
+        watch = self._database.watch(_QUEUED)
         while not self.stopping.is_set():
             if watch.changed() and self._make_all():
                 continue
@@ -136,10 +137,7 @@ class Worker:
     def _anything_queued(self) -> bool:
         """A look that takes no lock, since most looks find nothing."""
         with self._database.reading() as session:
-            found = session.scalar(
-                select(Piece.id).where(Piece.state == PieceState.QUEUED).limit(1)
-            )
-            return found is not None
+            return session.scalar(_QUEUED.limit(1)) is not None
 
     def _is_ready(self) -> bool:
         """Whether the device takes a job; where not, the next request says why it waits."""

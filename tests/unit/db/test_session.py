@@ -13,6 +13,8 @@ from sqlalchemy.exc import OperationalError
 from burnish.db.session import Database
 from burnish.db.tables import Event, MediaCreationRequest
 from burnish.errors import OperatorError, OutOfResources
+from burnish.request import checks
+from burnish.vocabulary import ExecutionStatus
 from factories import Ground, add_request
 
 
@@ -130,3 +132,19 @@ def test_a_full_disk_is_a_lack_of_resources(ground: Ground) -> None:
             add_request(session, label_text="x" * 5000)
     assert isinstance(refused.value.__cause__, OperationalError)
     assert isinstance(refused.value.__cause__.orig, sqlite3.OperationalError)
+
+
+def test_a_watch_says_yes_where_a_commit_left_work(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("burnish.db.session._LOOK_AGAIN", 0.0)
+    monkeypatch.setattr("burnish.db.session._LOOK_ANYWAY", 1e9)
+    watch = ground.database.watch(checks.pending())
+    assert watch.changed(), "at first nobody knows"
+    with ground.database.writing() as session:
+        add_request(session, status=ExecutionStatus.IDLE)
+    assert not watch.changed(), "a request that nobody has initiated is no work"
+    with ground.database.writing() as session:
+        add_request(session)
+    assert watch.changed()
+    assert not watch.changed(), "nothing was committed since"
