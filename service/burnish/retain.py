@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,10 @@ def release(database: Database, spool: Spool, retention: Retention) -> None:
 def sweep(database: Database, spool: Spool, settings: Settings) -> int:
     """Removes files that no row names, left by a crash; how many."""
     before = time.time() - _ORPHAN_AGE
-    old = [key for key in spool.published_keys() if _is_older(spool.path(key), before)]
-    orphans: list[Path] = [path for path in spool.incoming.iterdir() if _is_older(path, before)]
-    for start in range(0, len(old), _BATCH):
-        keys = old[start : start + _BATCH]
-        with database.reading() as session:
-            orphans += [spool.path(key) for key in set(keys) - _known(session, keys)]
+    unknown = {key for key in spool.published_keys() if _is_older(spool.path(key), before)}
+    unknown.difference_update(_needed_keys(database))
+    orphans = [spool.path(key) for key in unknown]
+    orphans += [path for path in spool.incoming.iterdir() if _is_older(path, before)]
     orphans += _unneeded_images(database, settings.storage.root / "images")
     for path in orphans:
         path.unlink(missing_ok=True)
@@ -80,14 +78,14 @@ def _is_older(path: Path, than: float) -> bool:
         return False
 
 
-def _known(session: Session, keys: Iterable[str]) -> set[str]:
-    keys = list(keys)
-    return {
-        *session.scalars(select(Instance.spool_key).where(Instance.spool_key.in_(keys))),
-        *session.scalars(
-            select(TranscodedInstance.spool_key).where(TranscodedInstance.spool_key.in_(keys))
-        ),
-    }
+def _needed_keys(database: Database) -> Iterator[str]:
+    """The keys of all files that live instances have; one pass, since keys have no index."""
+    live = Instance.released_at.is_(None)
+    received = select(Instance.spool_key).where(live)
+    made = select(TranscodedInstance.spool_key).join(Instance).where(live)
+    with database.reading() as session:
+        for keys in (received, made):
+            yield from session.scalars(keys.execution_options(yield_per=10_000))
 
 
 def _unneeded_images(database: Database, images: Path) -> list[Path]:

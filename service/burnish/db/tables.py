@@ -197,7 +197,10 @@ class ReferencedInstance(Table):
     """One item of the Referenced SOP Sequence (0008,1199) of a request."""
 
     __tablename__ = "referenced_instance"
-    __table_args__ = (Index("ix_referenced_instance_uid", "referenced_sop_instance_uid"),)
+    __table_args__ = (
+        # both, or SQLite would rather read all references of the request for each instance
+        Index("ix_referenced_instance_uid", "referenced_sop_instance_uid", "request_id"),
+    )
 
     request_id: Mapped[int] = mapped_column(
         ForeignKey("media_creation_request.id", ondelete="CASCADE"), primary_key=True
@@ -254,6 +257,12 @@ class FileSet(Table):
     )
 
 
+def _index_where_given(column: str) -> Index:
+    """For who deletes what `column` of an entry names; most entries name nothing."""
+    given = text(f"{column} IS NOT NULL")
+    return Index(f"ix_file_set_entry_{column}", column, sqlite_where=given, postgresql_where=given)
+
+
 class FileSetEntry(Table):
     """One instance on one volume, with its File ID."""
 
@@ -261,6 +270,8 @@ class FileSetEntry(Table):
     __table_args__ = (
         UniqueConstraint("file_set_id", "instance_id"),
         Index("ix_file_set_entry_instance_id", "instance_id"),
+        _index_where_given("transcoded_instance_id"),
+        _index_where_given("icon_image_id"),
     )
 
     file_set_id: Mapped[int] = mapped_column(
@@ -287,6 +298,7 @@ class Piece(Table):
             postgresql_where=text("state NOT IN ('SPOILED', 'DROPPED')"),
         ),
         Index("ix_piece_state", "state"),
+        Index("ix_piece_file_set_id", "file_set_id"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
