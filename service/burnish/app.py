@@ -100,9 +100,10 @@ def run_receiver(settings: Settings, listening: socket.socket | None = None) -> 
 
     database = open_database(settings)
     schema.check(database)
-    receiver = Receiver(database, open_spool(settings))
+    spool = open_spool(settings)
+    receiver = Receiver(database, spool)
     own = listening or listen(settings.dicom.host, settings.dicom.port)
-    entity = ApplicationEntity(settings, own, receiver, database)
+    entity = ApplicationEntity(settings, own, receiver, database, spool)
     _on_stop(entity.stop_accepting)
     entity.serve()
     own.close()
@@ -111,14 +112,17 @@ def run_receiver(settings: Settings, listening: socket.socket | None = None) -> 
 
 
 def run_scheduler(settings: Settings) -> None:
-    """The scheduler role: checks, planning, standing orders, retention."""
+    """The scheduler role: checks, planning, standing orders, reports, retention."""
     from burnish.schedule import Schedule
+    from burnish.scp.event_reports import Reporter
 
     database = open_database(settings)
     schema.check(database)
-    schedule = Schedule(settings, database, open_spool(settings))
+    reporter = Reporter(settings, database)
+    schedule = Schedule(settings, database, open_spool(settings), reporter.tick)
     _on_stop(schedule.stopping.set)
     schedule.run()
+    reporter.close()
     database.close()
 
 

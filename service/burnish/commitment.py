@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Select, insert, or_, select, update
+from sqlalchemy import CursorResult, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import (
@@ -188,7 +188,7 @@ def judge(session: Session, settings: Settings, spool: Spool, commitment_id: int
     return True
 
 
-def _stored(commitment_id: int) -> Select[Any]:
+def _stored(commitment_id: int) -> Any:
     return (
         select(
             Instance.id,
@@ -239,9 +239,7 @@ def _name_media(session: Session, row: StorageCommitment, ids: dict[str, int]) -
             CommittedInstance,
             CommittedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
         )
-        .where(
-            CommittedInstance.storage_commitment_id == row.id, Piece.state == PieceState.CREATED
-        )
+        .where(CommittedInstance.storage_commitment_id == row.id, Piece.state == PieceState.CREATED)
         .order_by(FileSet.id)
     )
     media = {instance_id: (name, uid) for instance_id, name, uid in found}
@@ -332,7 +330,7 @@ def not_delivered(session: Session, settings: Settings, commitment_id: int, why:
     if now >= (row.judged_at or now) + table.give_up_after:
         row.given_up_at, row.not_before = now, None
         return False
-    row.not_before = now + min(table.retry_after * 2 ** min(row.attempts, 16), _LONGEST_PAUSE)
+    row.not_before = now + min(table.retry_after * 2 ** min(row.attempts - 1, 16), _LONGEST_PAUSE)
     return True
 
 

@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 from burnish.db import queue
 from burnish.db.session import Database
 from burnish.db.tables import (
+    CommittedInstance,
     FileSet,
     FileSetEntry,
     Instance,
     MediaCreationRequest,
     Piece,
     ReferencedInstance,
+    StorageCommitment,
     TranscodedInstance,
 )
 from burnish.settings import Retention, Settings
@@ -43,10 +45,12 @@ def return_dead_work(database: Database) -> int:
 def release(database: Database, spool: Spool, retention: Retention) -> None:
     """Removes old requests, then the instances that nobody references, then their files.
 
-    By reference, never by age alone: an instance that an open request references stays.
+    By reference, never by age alone: an instance that an open request references stays, and one
+    that Storage Commitment was promised for stays until the promise ends.
     """
     with database.writing() as session:
         _delete_requests(session, retention)
+        _delete_commitments(session, retention)
     while True:
         with database.writing() as session:
             keys = _release_instances(session, retention)
@@ -114,6 +118,21 @@ def _delete_requests(session: Session, retention: Retention) -> None:
     )
 
 
+def _delete_commitments(session: Session, retention: Retention) -> None:
+    """Forgets transactions of which the peer was told, or could not be, and whose promise ended."""
+    now = datetime.now(UTC)
+    row = StorageCommitment
+    before = now - retention.finished_requests
+    session.execute(
+        delete(row)
+        .where(
+            or_(row.reported_at < before, row.given_up_at < before),
+            or_(row.promised_until.is_(None), row.promised_until < now),
+        )
+        .execution_options(synchronize_session=False)
+    )
+
+
 def _release_instances(session: Session, retention: Retention) -> list[str]:
     """Releases up to a batch of instances and forgets what no File-set names; the files' keys."""
     doomed = session.scalars(_releasable(retention).limit(_BATCH)).all()
@@ -156,8 +175,17 @@ def _releasable(retention: Retention) -> Select[Any]:
             keeps & (request.ended_at >= unrequested),
         )
     )
+    promised = exists().where(
+        CommittedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+        CommittedInstance.storage_commitment_id == StorageCommitment.id,
+        or_(
+            StorageCommitment.judged_at.is_(None),
+            (CommittedInstance.failure_reason == 0) & (StorageCommitment.promised_until > now),
+        ),
+    )
     return select(Instance.id).where(
         Instance.released_at.is_(None),
         ~needed,
+        ~promised,
         or_(referenced(), Instance.received_at < unrequested),
     )

@@ -9,7 +9,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import retain
+from burnish import commitment, retain
 from burnish.db.session import Database
 from burnish.errors import StaleLease
 from burnish.plan.planner import Planner
@@ -26,7 +26,14 @@ _LOOK = 0.05
 class Schedule:
     """Everything that happens by itself, but for receiving and writing."""
 
-    def __init__(self, settings: Settings, database: Database, spool: Spool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        spool: Spool,
+        send_reports: Callable[[], None],
+    ) -> None:
+        self._send_reports = send_reports
         self._settings = settings
         self._database = database
         self._spool = spool
@@ -40,7 +47,7 @@ class Schedule:
         # a tick that takes longer than its interval is as it should be
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(6)},
+            executors={"default": ThreadPoolExecutor(9)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
@@ -48,6 +55,8 @@ class Schedule:
             (2, self.admit),
             (2, self.plan),
             (1, self.issue_standing_orders),
+            (1, self.judge_commitments),
+            (1, self.report_commitments),
             (5, self.return_dead_work),
             (60, self.release),
             (3600, self.sweep),
@@ -94,6 +103,16 @@ class Schedule:
             if due:
                 with self._database.writing() as session:
                     standing.issue(session, self._settings.request, order)
+
+    def judge_commitments(self) -> None:
+        with self._database.reading() as session:
+            unjudged = commitment.unjudged(session)
+        for commitment_id in unjudged:
+            with self._database.writing() as session:
+                commitment.judge(session, self._settings, self._spool, commitment_id)
+
+    def report_commitments(self) -> None:
+        self._send_reports()
 
     def return_dead_work(self) -> None:
         retain.return_dead_work(self._database)

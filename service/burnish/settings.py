@@ -116,6 +116,25 @@ class Retention(Table):
     idle_requests: Duration = timedelta(days=7)
     finished_requests: Duration = timedelta(days=30)
     unrequested_instances: Duration = timedelta(days=14)
+    committed_instances: Duration = timedelta(days=14)
+
+
+class StorageCommitment(Table):
+    """Storage Commitment: how long is waited for instances, and how the report is delivered."""
+
+    wait_for_instances: Duration = timedelta(minutes=1)
+    report_media: bool = False
+    retry_after: Duration = timedelta(seconds=30)
+    give_up_after: Duration = timedelta(days=3)
+
+
+class Retrieval(Table):
+    """Fetching what a request names and is not here, from peers that may `retrieve`."""
+
+    method: Literal["C-MOVE", "C-GET"] = "C-MOVE"
+    give_up_after: Duration = timedelta(minutes=30)
+    retry_after: Duration = timedelta(seconds=30)
+    recent_days: int = Field(default=0, ge=0, le=3650)
 
 
 class Security(Table):
@@ -164,6 +183,8 @@ class Settings(BaseSettings):
     standing_order: tuple[StandingOrder, ...] = ()
     device: tuple[Device, ...] = ()
     retention: Retention = Retention()
+    storage_commitment: StorageCommitment = StorageCommitment()
+    retrieval: Retrieval = Retrieval()
     security: Security = Security()
     log: Log = Log()
 

@@ -25,6 +25,7 @@ KINDS = {
     "request": "Stage",
     "plan": "Stage",
     "write": "Stage",
+    "commitment": "Stage",
     "retain": "Stage",
     "fileset": "Craft",
     "image": "Craft",

@@ -34,6 +34,11 @@ def test_failure_reasons_are_those_of_media_creation_management() -> None:
     assert ours == TABLE["failure_reasons"]
 
 
+def test_failure_reasons_of_storage_commitment_are_the_enumerated_ones() -> None:
+    ours = {reason.name: reason.value for reason in vocabulary.CommitmentFailure}
+    assert ours == TABLE["commitment_failures"]
+
+
 @pytest.mark.parametrize("name", list(TABLE["uids"]))
 def test_a_uid_is_the_one_of_its_name(name: str) -> None:
     assert UID(getattr(vocabulary, name)).keyword == TABLE["uids"][name]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from burnish import __version__
-from burnish.cli import config, db, device, disc, exits, instance, output, request
+from burnish.cli import commitment, config, db, device, disc, exits, instance, output, request
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
 from burnish.cli.serve import serve
@@ -26,6 +26,7 @@ app.command()(demo)
 app.command()(conformance)
 app.add_typer(request.app, name="request")
 app.add_typer(instance.app, name="instance")
+app.add_typer(commitment.app, name="commitment")
 app.add_typer(disc.app, name="disc")
 app.add_typer(device.app, name="device")
 app.add_typer(db.app, name="db")

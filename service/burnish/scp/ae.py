@@ -14,9 +14,15 @@ from burnish.scp.media_creation import MediaCreation
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
 from burnish.scp.storage import StoreOperation
+from burnish.scp.storage_commitment import StorageCommitment
 from burnish.scp.upper_layer import Association, Collected, DataSetSink
 from burnish.settings import Settings
-from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, VERIFICATION
+from burnish.spool import Spool
+from burnish.vocabulary import (
+    MEDIA_CREATION_MANAGEMENT,
+    STORAGE_COMMITMENT_PUSH_MODEL,
+    VERIFICATION,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -47,15 +53,21 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class ApplicationEntity:
-    """Verification, Storage and Media Creation Management SCP under one AE title."""
+    """SCP of Verification, Storage, Media Creation and Storage Commitment under one AE title."""
 
     def __init__(
-        self, settings: Settings, listening: socket.socket, receiver: Receiver, database: Database
+        self,
+        settings: Settings,
+        listening: socket.socket,
+        receiver: Receiver,
+        database: Database,
+        spool: Spool,
     ) -> None:
         self._settings = settings.dicom
         self._listening = listening
         self._receiver = receiver
         self._media_creation = MediaCreation(settings, database)
+        self._storage_commitment = StorageCommitment(settings, database, spool)
         self._negotiator = Negotiator(settings)
         self._associations: dict[Association, threading.Thread] = {}
         self._lock = threading.Lock()
@@ -145,6 +157,8 @@ class ApplicationEntity:
                     association, context_id, context, command, data
                 )
             )
+        if context.abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL and kind != messages.C_STORE_RQ:
+            return self._committing(association, context_id, context, command)
         status = statuses.UNRECOGNIZED_OPERATION
         if kind == messages.C_ECHO_RQ and context.abstract_syntax == VERIFICATION:
             status = statuses.SUCCESS
@@ -152,3 +166,15 @@ class ApplicationEntity:
         return Collected(
             lambda _data: messages.p_data(context_id, answer, b"", association.maximum_length)
         )
+
+    def _committing(
+        self, association: Acceptance, context_id: int, context: Context, command: Command
+    ) -> Collected:
+        def answer(data: bytes) -> bytes:
+            response, sink.follow_up = self._storage_commitment.answer(
+                association, context_id, context, command, data
+            )
+            return response
+
+        sink = Collected(answer)
+        return sink

@@ -7,36 +7,18 @@ import structlog
 from pydicom.dataset import Dataset
 
 from burnish.db.session import Database
-from burnish.errors import (
-    BurnishError,
-    InvalidArgument,
-    Malformed,
-    MissingAttribute,
-    NotAuthorized,
-    Unknown,
-)
+from burnish.errors import InvalidArgument, MissingAttribute, NotAuthorized, Unknown
 from burnish.request import operations
-from burnish.scp import attributes, messages, statuses
+from burnish.scp import attributes, messages, normalized, statuses
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
+from burnish.scp.normalized import Answer
 from burnish.settings import Settings
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, RequestPriority
 
 log = structlog.get_logger(__name__)
 
 _INITIATE, _CANCEL = 1, 2
-
-
-class Answer:
-    """A response: its status, and a data set or none."""
-
-    def __init__(
-        self, status: int, data_set: Dataset | None = None, *, comment: str = "", **uids: str
-    ) -> None:
-        self.status = status
-        self.data_set = data_set
-        self.comment = comment
-        self.uids = uids
 
 
 class MediaCreation:
@@ -60,25 +42,7 @@ class MediaCreation:
         data: bytes,
     ) -> bytes:
         """The response message to one request, as P-DATA-TF PDUs."""
-        try:
-            answer = self._serve(association, context, command, data)
-        except BurnishError as error:
-            answer = Answer(statuses.of(error).dimse_n, comment=str(error))
-        if answer.status:
-            log.warning(
-                "DIMSE-N refused",
-                status=f"{answer.status:04X}",
-                why=answer.comment,
-                command=f"{command.number(messages.COMMAND_FIELD):04X}",
-                calling_ae_title=association.calling_ae_title,
-            )
-        body = b""
-        if answer.data_set is not None:
-            body = attributes.encode(answer.data_set, context.transfer_syntax)
-        response = messages.response(
-            command, answer.status, comment=answer.comment, data_set=bool(body), **answer.uids
-        )
-        return messages.p_data(context_id, response, body, association.maximum_length)
+        return normalized.respond(self._serve, association, context_id, context, command, data=data)
 
     def _serve(
         self, association: Acceptance, context: Context, command: Command, data: bytes
@@ -88,10 +52,7 @@ class MediaCreation:
             return Answer(
                 statuses.UNRECOGNIZED_OPERATION, comment="not an operation of this SOP Class"
             )
-        sop_class = command.text(messages.AFFECTED_SOP_CLASS_UID) or command.text(
-            messages.REQUESTED_SOP_CLASS_UID
-        )
-        if sop_class != MEDIA_CREATION_MANAGEMENT:
+        if normalized.sop_class(command) != MEDIA_CREATION_MANAGEMENT:
             return Answer(statuses.NO_SUCH_SOP_CLASS, comment="no such SOP Class")
         if "media" not in association.may:
             raise NotAuthorized("this AE may not request media")
@@ -112,10 +73,7 @@ class MediaCreation:
 
     def _action(self, _association: Acceptance, command: Command, data_set: Dataset) -> Answer:
         uid = self._requested(command)
-        try:
-            action = command.number(messages.ACTION_TYPE_ID)
-        except Malformed:
-            raise Malformed("N-ACTION without Action Type ID") from None
+        action = normalized.action_type(command)
         with self._database.writing() as session:
             if action == _INITIATE:
                 operations.initiate(

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 
 from burnish.errors import Malformed
 
-#: Command Field (0000,0100) of the requests this service answers (PS3.7 E.1).
+#: Command Field (0000,0100) of the requests this service answers or makes (PS3.7 E.1).
 C_STORE_RQ = 0x0001
 C_ECHO_RQ = 0x0030
 C_CANCEL_RQ = 0x0FFF
+N_EVENT_REPORT_RQ = 0x0100
 N_GET_RQ = 0x0110
 N_ACTION_RQ = 0x0130
 N_CREATE_RQ = 0x0140
@@ -27,6 +28,7 @@ ERROR_COMMENT = 0x0902
 AFFECTED_SOP_INSTANCE_UID = 0x1000
 REQUESTED_SOP_INSTANCE_UID = 0x1001
 ATTRIBUTE_IDENTIFIER_LIST = 0x1005
+EVENT_TYPE_ID = 0x1002
 ACTION_TYPE_ID = 0x1008
 
 #: Command Data Set Type of a message that has no data set.
@@ -115,6 +117,20 @@ def response(
     if comment:
         elements[ERROR_COMMENT] = _comment(comment)
     return encode(elements)
+
+
+def event_report(sop_class: str, sop_instance: str, message_id: int, event_type: int) -> bytes:
+    """The command set of an N-EVENT-REPORT-RQ with a data set (PS3.7 10.3.1)."""
+    return encode(
+        {
+            AFFECTED_SOP_CLASS_UID: sop_class.encode(),
+            COMMAND_FIELD: _us(N_EVENT_REPORT_RQ),
+            MESSAGE_ID: _us(message_id),
+            COMMAND_DATA_SET_TYPE: _us(_DATA_SET),
+            AFFECTED_SOP_INSTANCE_UID: sop_instance.encode(),
+            EVENT_TYPE_ID: _us(event_type),
+        }
+    )
 
 
 def p_data(context_id: int, command: bytes, data_set: bytes, maximum_length: int) -> bytes:

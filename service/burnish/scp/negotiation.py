@@ -35,6 +35,7 @@ from burnish.vocabulary import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_CREATION_MANAGEMENT,
     NON_PATIENT_OBJECT_STORAGE_SERVICE_CLASS,
+    STORAGE_COMMITMENT_PUSH_MODEL,
     STORAGE_SERVICE_CLASS,
     VERIFICATION,
 )
@@ -85,6 +86,8 @@ _LAST = (IMPLICIT_VR_LITTLE_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT
 _N_TRANSFER_SYNTAXES = frozenset(
     {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
 )
+
+_SERVICES = (VERIFICATION, MEDIA_CREATION_MANAGEMENT, STORAGE_COMMITMENT_PUSH_MODEL)
 
 # Presentation context results (PS3.8 Table 9-18).
 _ACCEPTANCE, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 3, 4
@@ -191,7 +194,7 @@ def _answer(proposed: Proposed, storage: frozenset[str]) -> tuple[int, str]:
     first = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
     if abstract in storage:
         known = STORAGE_TRANSFER_SYNTAXES
-    elif abstract in (VERIFICATION, MEDIA_CREATION_MANAGEMENT):
+    elif abstract in _SERVICES:
         known = _N_TRANSFER_SYNTAXES
     else:
         return _NO_ABSTRACT_SYNTAX, first

@@ -4,7 +4,9 @@ P-DATA is parsed in place in one buffer and C-STORE data sets go straight from t
 receive stage; the thread sleeps in the kernel whenever the peer is silent.
 """
 
+import select
 import socket
+import ssl
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +17,7 @@ import structlog
 
 from burnish.errors import Malformed
 from burnish.scp import messages
+from burnish.scp.follow_up import SILENCE, FollowUp, FollowUps
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
 
@@ -102,6 +105,15 @@ class Stream:
                 self.start, self.end = 0, len(held)
             self.receive()
 
+    def is_silent(self, seconds: float) -> bool:
+        """Whether nothing is here and nothing comes for so long."""
+        held = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
+        if held or self.start < self.end:
+            return False
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(seconds * 1000)
+
     def take(self, count: int) -> memoryview:
         """The next bytes, at most `count`, valid until the next call."""
         if self.start == self.end:
@@ -146,6 +158,7 @@ class Association:
         self._sink: DataSetSink | None = None
         self._command = bytearray()
         self._context_id = 0
+        self._follow_ups = FollowUps()
         self.messages = 0
         self.busy = True
         self.last_heard = monotonic()
@@ -158,7 +171,7 @@ class Association:
                 return "rejected"
             self._stream.set_timeout(self._idle_timeout)
             while self._serve_pdu():
-                pass
+                self._follow_up()
             return "released"
         except ProtocolViolationError as violation:
             self._abort(violation.reason)
@@ -171,6 +184,7 @@ class Association:
             if self._sink is not None:
                 self._sink.abandon()
             self._socket.close()
+            self._follow_ups.drop()
 
     @property
     def calling_ae_title(self) -> str:
@@ -280,16 +294,27 @@ class Association:
         try:
             command = Command.decode(data)
             kind = command.number(messages.COMMAND_FIELD)
+            has_data_set = command.has_data_set
+            if kind & messages.RESPONSE and self._follow_ups.take(command):
+                self._sink = Collected(lambda _data: b"") if has_data_set else None
+                return
             if kind & messages.RESPONSE or kind == messages.C_CANCEL_RQ:
                 return
             command.number(messages.MESSAGE_ID)
-            has_data_set = command.has_data_set
         except Malformed as error:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, str(error)) from None
         self.messages += 1
         self._sink = self._dispatch(self._accepted, context_id, context, command)
         if not has_data_set:
             self._answer()
+
+    def _follow_up(self) -> None:
+        """Sends what is owed to the peer, while it is silent."""
+        owed = self._follow_ups
+        while owed.due and not (self._sink or self._command) and self._stream.is_silent(SILENCE):
+            if message := owed.message(self.messages + 1):
+                self.messages += 1
+                self._stream.send(message)
 
     def _take_data_set(self, context_id: int, count: int, last: bool) -> None:
         sink = self._sink
@@ -308,6 +333,8 @@ class Association:
         answer = sink.finish()
         if answer:
             self._stream.send(answer)
+        if isinstance(sink, Collected) and sink.follow_up is not None:
+            self._follow_ups.add(sink.follow_up)
 
     def _abort(self, reason: int) -> None:
         with suppress(OSError):
@@ -325,9 +352,10 @@ class Association:
 
 
 class Collected:
-    """The sink of a request whose data set is needed whole."""
+    """The sink of a request whose data set is needed whole; its answer may be followed up."""
 
     def __init__(self, answer: Callable[[bytes], bytes]) -> None:
+        self.follow_up: FollowUp | None = None
         self._answer = answer
         self._data = bytearray()
 

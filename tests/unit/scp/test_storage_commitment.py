@@ -1,0 +1,283 @@
+"""Storage Commitment on the network: every status of N-ACTION, and reports by both ways."""
+
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pynetdicom import AE, evt
+from sqlalchemy import update
+
+from burnish import commitment
+from burnish.commitment import CommitmentLine
+from burnish.db import tables
+from burnish.network_settings import Peer
+from burnish.scp import attributes, messages
+from burnish.scp.event_reports import Reporter
+from burnish.scp.follow_up import FollowUp, FollowUps
+from burnish.scp.messages import Command
+from burnish.scp.negotiation import Acceptance, Context
+from burnish.scp.storage_commitment import StorageCommitment
+from burnish.settings import StorageCommitment as Table
+from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL as PUSH
+from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE as WELL_KNOWN
+from factories import CT, Ground, instance
+from peer import command
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+EVERYTHING = frozenset({"echo", "store", "media", "commit"})
+OLD = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    peers = (Peer(ae_title="PACS", host="127.0.0.1", port=free_port()),)
+    table = Table(wait_for_instances=timedelta(0))
+    with Ground(tmp_path, storage_commitment=table, peer=peers) as made:
+        yield made
+
+
+def wish(*sop_instance_uids: str, uid: str | None = "1.2.3.4") -> Dataset:
+    data_set = Dataset()
+    if uid is not None:
+        data_set.TransactionUID = uid
+    data_set.ReferencedSOPSequence = []
+    for each in sop_instance_uids:
+        item = Dataset()
+        item.ReferencedSOPClassUID = CT
+        item.ReferencedSOPInstanceUID = each
+        data_set.ReferencedSOPSequence.append(item)
+    return data_set
+
+
+def messages_in(pdus: bytes) -> tuple[Command, Dataset]:
+    parts = {0: b"", 1: b""}
+    while pdus:
+        length = struct.unpack_from(">I", pdus, 2)[0]
+        parts[pdus[11] & 1] += pdus[12 : 6 + length]
+        pdus = pdus[6 + length :]
+    data_set = attributes.decode(parts[0], EXPLICIT) if parts[0] else Dataset()
+    return Command.decode(parts[1]), data_set
+
+
+def ask(
+    ground: Ground,
+    data: Dataset | bytes,
+    *,
+    field: int = messages.N_ACTION_RQ,
+    sop_class: str = PUSH,
+    requested: str = WELL_KNOWN,
+    action: int | None = 1,
+    may: frozenset[str] = EVERYTHING,
+) -> tuple[int, FollowUp | None]:
+    """The status of the answer, and what follows it."""
+    more = {
+        messages.REQUESTED_SOP_CLASS_UID: sop_class.encode(),
+        messages.REQUESTED_SOP_INSTANCE_UID: requested.encode(),
+    }
+    if action is not None:
+        more[messages.ACTION_TYPE_ID] = struct.pack("<H", action)
+    without = [messages.AFFECTED_SOP_CLASS_UID]
+    body = data if isinstance(data, bytes) else attributes.encode(data, EXPLICIT)
+    answer, follow_up = StorageCommitment(ground.settings, ground.database, ground.spool).answer(
+        Acceptance("PACS", "BURNISH", 16384, {}, may, b""),
+        1,
+        Context(PUSH, EXPLICIT, storage=False),
+        Command.decode(command(field, sop_class, data_set=bool(body), more=more, without=without)),
+        body,
+    )
+    response, _ = messages_in(answer)
+    status = response.number(messages.STATUS)
+    assert bool(status) == bool(response.text(messages.ERROR_COMMENT)) == (follow_up is None)
+    return status, follow_up
+
+
+def answer_to(message_id: int, status: int) -> Command:
+    more = {messages.STATUS: struct.pack("<H", status)}
+    field = messages.N_EVENT_REPORT_RQ | messages.RESPONSE
+    return Command.decode(command(field, PUSH, message_id=message_id, more=more))
+
+
+def line(ground: Ground) -> CommitmentLine:
+    with ground.database.reading() as session:
+        return commitment.listing(session)[0]
+
+
+@pytest.mark.parametrize(
+    ("question", "status"),
+    [
+        ({"field": messages.N_GET_RQ}, 0x0211),
+        ({"sop_class": CT}, 0x0118),
+        ({"may": frozenset({"store"})}, 0x0124),
+        ({"requested": "1.2.3"}, 0x0112),
+        ({"requested": ""}, 0x0112),
+        ({"action": 2}, 0x0123),
+        ({"action": None}, 0x0212),
+        ({"data": b"\x08\x00\x95\x11UI\xff\x001.2"}, 0x0212),
+        ({"data": b""}, 0x0115),
+        ({"data": wish("1.2.3", uid=None)}, 0x0115),
+        ({"data": wish("1.2.3", uid="")}, 0x0115),
+        ({"data": wish()}, 0x0115),
+        ({"data": wish("")}, 0x0115),
+        ({"data": wish("1.2.3", "1.2.3")}, 0x0115),
+    ],
+)
+def test_what_is_refused(ground: Ground, question: dict[str, Any], status: int) -> None:
+    assert ask(ground, **{"data": wish("1.2.3"), **question})[0] == status
+    assert ground.count(tables.StorageCommitment) == 0
+
+
+def test_a_report_on_the_same_association(ground: Ground) -> None:
+    made = instance()
+    ground.store(made)
+    status, follow_up = ask(ground, wish(made.sop_instance_uid, "1.2.99"))
+    assert status == 0
+    assert follow_up
+    owed = FollowUps()
+    owed.add(follow_up)
+    assert owed.due
+    request, data_set = messages_in(owed.message(7))
+    assert request.number(messages.COMMAND_FIELD) == messages.N_EVENT_REPORT_RQ
+    assert request.number(messages.MESSAGE_ID) == 7
+    assert request.number(messages.EVENT_TYPE_ID) == 2
+    assert request.text(messages.AFFECTED_SOP_INSTANCE_UID) == WELL_KNOWN
+    assert data_set.TransactionUID == "1.2.3.4"
+    (committed,), (failed,) = data_set.ReferencedSOPSequence, data_set.FailedSOPSequence
+    assert committed.ReferencedSOPInstanceUID == made.sop_instance_uid
+    assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.99", 0x0112)
+    assert not owed.due, "one request at a time"
+    assert owed.take(answer_to(7, 0))
+    assert not owed.take(answer_to(7, 0))
+    owed.drop()
+    assert line(ground).state == "REPORTED"
+
+
+def test_success_has_no_failed_sequence(ground: Ground) -> None:
+    made = instance()
+    ground.store(made)
+    _, follow_up = ask(ground, wish(made.sop_instance_uid))
+    assert follow_up
+    request, data_set = messages_in(follow_up.message(1) or b"")
+    assert request.number(messages.EVENT_TYPE_ID) == 1
+    assert [e.keyword for e in data_set] == ["TransactionUID", "ReferencedSOPSequence"]
+
+
+def test_an_association_that_ends_without_an_answer(ground: Ground) -> None:
+    _, follow_up = ask(ground, wish("1.2.99"))
+    owed = FollowUps()
+    assert follow_up
+    owed.add(follow_up)
+    assert owed.message(1)
+    owed.drop()
+    with ground.database.reading() as session:
+        assert commitment.due(session) == {("PACS", "BURNISH"): [1]}
+
+
+def test_a_report_that_the_peer_refuses(ground: Ground) -> None:
+    _, follow_up = ask(ground, wish("1.2.99"))
+    assert follow_up
+    assert follow_up.message(1)
+    follow_up.answered(answer_to(1, 0x0110))
+    assert (line(ground).state, line(ground).why) == ("TO REPORT", "the peer answered 0110H")
+
+
+def test_what_is_not_known_yet_is_not_sent_yet(tmp_path: Path) -> None:
+    with Ground(tmp_path) as ground:
+        made = instance()
+        _, follow_up = ask(ground, wish(made.sop_instance_uid))
+        assert follow_up
+        assert follow_up.message(1) == b""
+        ground.store(made)
+        with ground.database.writing() as session:
+            assert commitment.judge(session, ground.settings, ground.spool, 1)
+        assert follow_up.message(1)
+
+
+# --- on associations of our own ------------------------------------------------------------------
+
+
+@contextmanager
+def pacs(ground: Ground, status: int = 0) -> Iterator[list[tuple[Any, ...]]]:
+    """A commitment SCU that takes reports: (calling, called, event type, data set) of each."""
+    taken: list[tuple[Any, ...]] = []
+
+    def take(event: evt.Event) -> tuple[int, None]:
+        requestor, acceptor = event.assoc.requestor, event.assoc.acceptor
+        ends = requestor.ae_title, requestor.primitive.called_ae_title
+        assert event.assoc.accepted_contexts[0].as_scp is False, acceptor
+        taken.append((*ends, event.event_type, event.event_information))
+        return status, None
+
+    ae = AE("PACS")
+    ae.add_supported_context(PUSH, scu_role=False, scp_role=True)
+    address = ("127.0.0.1", ground.settings.peer[0].port)
+    server = ae.start_server(address, block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
+    try:
+        yield taken
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def deliver(ground: Ground, *uids: str) -> None:
+    """Asks, each in a transaction of its own, and has all reported."""
+    for number, uid in enumerate(uids, start=1):
+        assert ask(ground, wish(uid, uid=f"1.2.3.{number}"))[0] == 0
+    again(ground)
+
+
+def again(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        session.execute(update(tables.StorageCommitment).values(not_before=OLD))
+    reporter = Reporter(ground.settings, ground.database)
+    reporter.tick()
+    reporter._pool.shutdown()
+    reporter.tick()
+
+
+def test_reports_by_an_association_of_our_own(ground: Ground) -> None:
+    made = instance()
+    ground.store(made)
+    with pacs(ground) as taken:
+        deliver(ground, made.sop_instance_uid, "1.2.99")
+    assert [each[:3] for each in taken] == [("BURNISH", "PACS", 1), ("BURNISH", "PACS", 2)]
+    assert taken[0][3].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == made.sop_instance_uid
+    assert line(ground).state == "REPORTED"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a refused socket
+def test_a_peer_that_does_not_take_reports(ground: Ground) -> None:
+    deliver(ground, "1.2.99")
+    assert line(ground).why == "there is no association with the peer"
+    with pacs(ground, status=0x0112):
+        again(ground)
+    assert line(ground).why == "the peer answered 0112H"
+    ae = AE("PACS")
+    ae.add_supported_context("1.2.840.10008.1.1")
+    address = ("127.0.0.1", ground.settings.peer[0].port)
+    server = ae.start_server(address, block=False)
+    again(ground)
+    server.shutdown()
+    server.server_close()
+    assert line(ground).state == "TO REPORT"
+    with pacs(ground) as taken:
+        again(ground)
+    assert len(taken) == 1
+    assert (line(ground).state, line(ground).attempts) == ("REPORTED", 4)
+
+
+def test_a_peer_whose_address_is_not_known(tmp_path: Path) -> None:
+    with Ground(tmp_path, storage_commitment=Table(wait_for_instances=timedelta(0))) as ground:
+        deliver(ground, "1.2.99")
+        assert "has no host" in line(ground).why

@@ -1,0 +1,230 @@
+"""Storage Commitment: what is promised, for how long, and how its report is delivered."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from burnish import commitment, retain
+from burnish.commitment import CommitmentLine, Report
+from burnish.db.tables import CommittedInstance, Instance, Piece, StorageCommitment
+from burnish.errors import InvalidArgument
+from burnish.plan.planner import Planner
+from burnish.settings import Retention, Storage
+from burnish.settings import StorageCommitment as Table
+from burnish.vocabulary import CommitmentFailure, PieceState
+from factories import CT, MR, Ground, Made, instance
+
+OLD = datetime(2024, 1, 2, tzinfo=UTC)
+NOW_OR_NEVER = Table(wait_for_instances=timedelta(0), retry_after=timedelta(seconds=30))
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path, storage_commitment=NOW_OR_NEVER) as made:
+        yield made
+
+
+def ask(
+    ground: Ground, *references: tuple[str, str], uid: str = "1.2.3.4", judge: bool = True
+) -> int:
+    with ground.database.writing() as session:
+        asked = commitment.request(
+            session, uid, references, calling_ae_title="PACS", called_ae_title="BURNISH"
+        )
+        if judge:
+            assert commitment.judge(session, ground.settings, ground.spool, asked)
+    return asked
+
+
+def of(*made: Made) -> list[tuple[str, str]]:
+    return [(each.sop_class_uid, each.sop_instance_uid) for each in made]
+
+
+def report(ground: Ground, asked: int) -> Report:
+    with ground.database.writing() as session:
+        found = commitment.claim(session, asked, early=True)
+    assert found is not None
+    return found
+
+
+def line(ground: Ground) -> CommitmentLine:
+    with ground.database.reading() as session:
+        return commitment.listing(session)[0]
+
+
+def change(ground: Ground, **columns: Any) -> None:
+    with ground.database.writing() as session:
+        session.execute(update(StorageCommitment).values(**columns))
+
+
+def live(ground: Ground) -> list[str]:
+    with ground.database.reading() as session:
+        return list(
+            session.scalars(select(Instance.sop_instance_uid).where(Instance.released_at.is_(None)))
+        )
+
+
+def test_what_is_here_is_committed(ground: Ground) -> None:
+    made = [instance(instance_number=n) for n in (1, 2)]
+    ground.store(*made)
+    found = report(ground, ask(ground, *of(*made)))
+    assert [(i.sop_class_uid, i.sop_instance_uid) for i in found.committed] == of(*made)
+    assert not found.failed
+    assert found.transaction_uid == "1.2.3.4"
+
+
+def test_each_failure_has_its_reason(ground: Ground) -> None:
+    whole, other, broken, gone = (instance(instance_number=n) for n in range(4))
+    ground.store(whole, other, broken)
+    ground.store(gone, released_at=OLD)
+    with ground.database.reading() as session:
+        key = session.scalar(
+            select(Instance.spool_key).where(Instance.sop_instance_uid == broken.sop_instance_uid)
+        )
+    assert key
+    ground.spool.path(key).write_bytes(b"half")
+    asked = ask(ground, *of(whole), (MR, other.sop_instance_uid), *of(broken, gone), (CT, "1.2.99"))
+    found = report(ground, asked)
+    assert [i.sop_instance_uid for i in found.committed] == [whole.sop_instance_uid]
+    assert [CommitmentFailure(i.failure_reason) for i in found.failed] == [
+        CommitmentFailure.CLASS_INSTANCE_CONFLICT,
+        CommitmentFailure.PROCESSING_FAILURE,
+        CommitmentFailure.NO_SUCH_OBJECT_INSTANCE,
+        CommitmentFailure.NO_SUCH_OBJECT_INSTANCE,
+    ]
+
+
+def test_what_a_full_spool_did_not_take(tmp_path: Path) -> None:
+    storage = Storage(root=tmp_path, durability="os", high_water=1e-9)
+    with Ground(tmp_path, storage_commitment=NOW_OR_NEVER, storage=storage) as ground:
+        ground.spool._high_water = 0.0
+        found = report(ground, ask(ground, (CT, "1.2.99")))
+        assert found.failed[0].failure_reason == CommitmentFailure.RESOURCE_LIMITATION
+
+
+def test_what_may_still_arrive_is_waited_for(tmp_path: Path) -> None:
+    with Ground(tmp_path) as ground:
+        made = instance()
+        asked = ask(ground, *of(made), judge=False)
+        with ground.database.writing() as session:
+            assert not commitment.judge(session, ground.settings, ground.spool, asked)
+            assert commitment.unjudged(session) == [asked]
+        assert line(ground).state == "WAITING"
+        ground.store(made)
+        with ground.database.writing() as session:
+            assert commitment.judge(session, ground.settings, ground.spool, asked)
+        assert report(ground, asked).committed
+
+
+@pytest.mark.parametrize(
+    ("uid", "references"),
+    [
+        ("", [(CT, "1.2.3")]),
+        ("not a uid", [(CT, "1.2.3")]),
+        ("1.2.3", []),
+        ("1.2.3", [(CT, "")]),
+        ("1.2.3", [("", "1.2.3")]),
+        ("1.2.3", [(CT, "1.2.3"), (MR, "1.2.3")]),
+    ],
+)
+def test_what_cannot_be_asked(ground: Ground, uid: str, references: list[tuple[str, str]]) -> None:
+    with pytest.raises(InvalidArgument):
+        ask(ground, *references, uid=uid)
+    assert ground.count(StorageCommitment) == 0
+
+
+def test_the_same_transaction_again(ground: Ground) -> None:
+    made = instance()
+    ground.store(made)
+    asked = ask(ground, *of(made))
+    assert ask(ground, *of(made)) == asked, "asked again before it was reported"
+    other = report(ground, ask(ground, (CT, "1.2.99")))
+    assert [i.failure_reason for i in other.failed] == [CommitmentFailure.DUPLICATE_TRANSACTION_UID]
+    change(ground, reported_at=OLD)
+    assert report(ground, ask(ground, *of(made))).committed, "a transaction UID that is spent"
+
+
+def test_a_promise_is_kept(ground: Ground) -> None:
+    promised, other = instance(), instance()
+    ground.store(promised, other, received_at=OLD)
+    ask(ground, *of(promised))
+    retain.release(ground.database, ground.spool, Retention())
+    assert live(ground) == [promised.sop_instance_uid]
+    until = line(ground).promised_until
+    assert until
+    assert until > datetime.now(UTC) + timedelta(days=13)
+    change(ground, promised_until=OLD, reported_at=OLD)
+    retain.release(ground.database, ground.spool, Retention())
+    assert live(ground) == []
+    assert ground.count(StorageCommitment) == ground.count(CommittedInstance) == 0
+
+
+def test_nothing_is_released_while_a_promise_is_being_made(ground: Ground) -> None:
+    made = instance()
+    ground.store(made, received_at=OLD)
+    ask(ground, *of(made), judge=False)
+    retain.release(ground.database, ground.spool, Retention())
+    assert live(ground) == [made.sop_instance_uid]
+
+
+@pytest.mark.parametrize("report_media", [True, False])
+def test_the_media_an_instance_is_on(tmp_path: Path, report_media: bool) -> None:
+    table = NOW_OR_NEVER.model_copy(update={"report_media": report_media})
+    with Ground(tmp_path, storage_commitment=table) as ground:
+        made = [instance(instance_number=n) for n in (1, 2)]
+        ground.store(*made)
+        uid = ground.admit(made[:1])
+        planner = Planner(ground.settings, ground.database, ground.spool)
+        planner.tick()
+        planner.close()
+        before = report(ground, ask(ground, *of(*made), uid="1.2.1"))
+        assert {i.file_set_uid for i in before.items} == {""}, "not verified yet"
+        with ground.database.writing() as session:
+            session.execute(update(Piece).values({Piece.state: PieceState.CREATED}))
+        (file_set,) = ground.request(uid).file_sets
+        named = (file_set.file_set_id, file_set.file_set_uid) if report_media else ("", "")
+        after = report(ground, ask(ground, *of(*made), uid="1.2.2"))
+        assert [(i.file_set_id, i.file_set_uid) for i in after.items] == [named, ("", "")]
+
+
+def test_a_report_is_one_s_own_until_it_is_due_again(ground: Ground) -> None:
+    asked = ask(ground, (CT, "1.2.99"))
+    with ground.database.writing() as session:
+        assert commitment.due(session) == {}, "the association that asked comes first"
+        assert commitment.claim(session, asked) is None
+        assert commitment.claim(session, asked, early=True)
+        assert commitment.claim(session, asked, early=True) is None
+        commitment.hand_back(session, asked)
+    with ground.database.writing() as session:
+        assert commitment.due(session) == {("PACS", "BURNISH"): [asked]}
+        assert commitment.claim(session, asked)
+        assert commitment.due(session) == {}
+        commitment.delivered(session, asked)
+        commitment.hand_back(session, asked)
+        assert commitment.due(session) == {}
+    assert line(ground).state == "REPORTED"
+
+
+def test_a_report_is_tried_again_ever_later_and_given_up_in_the_end(ground: Ground) -> None:
+    asked = ask(ground, (CT, "1.2.99"))
+    pauses = []
+    for _ in range(10):
+        change(ground, not_before=OLD)
+        with ground.database.writing() as session:
+            assert commitment.claim(session, asked)
+            assert commitment.not_delivered(session, ground.settings, asked, "nobody there")
+        found = line(ground)
+        assert found.next_attempt
+        pauses.append((found.next_attempt - datetime.now(UTC)).total_seconds())
+    assert [round(pause) for pause in pauses[:4]] == [30, 60, 120, 240]
+    assert round(pauses[-1]) == 3600
+    assert (found.state, found.why) == ("TO REPORT", "nobody there")
+    change(ground, judged_at=OLD)
+    with ground.database.writing() as session:
+        assert not commitment.not_delivered(session, ground.settings, asked, "nobody there")
+        assert commitment.due(session) == {}
+    assert line(ground).state == "GIVEN UP"
