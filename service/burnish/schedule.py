@@ -99,9 +99,10 @@ class Schedule:
     def issue_standing_orders(self) -> None:
         for order in self._settings.standing_order:
             with self._database.reading() as session:
-                due = standing.due(session, order)
-            if due:
+                wanted = standing.joinable(session, order) or standing.due(session, order)
+            if wanted:
                 with self._database.writing() as session:
+                    standing.join(session, order)
                     standing.issue(session, self._settings.request, order)
 
     def judge_commitments(self) -> None:

@@ -35,6 +35,24 @@ def _profile(value: object) -> object:
 Profile = Annotated[str, BeforeValidator(_profile)]
 
 
+#: CS: upper case, digits, space and underscore (PS3.5 6.2).
+_CODE_STRING = r"^[A-Z0-9 _]{0,16}$"
+#: What a standing order can say of its requests besides profile, copies, priority and device.
+_ATTRIBUTES = (
+    "label_using_information_extracted_from_instances",
+    "label_text",
+    "label_style_selection",
+    "barcode_value",
+    "barcode_symbology",
+    "media_disposition",
+    "allow_media_splitting",
+    "allow_lossy_compression",
+    "include_non_dicom_objects",
+    "include_display_application",
+    "preserve_composite_instances_after_media_creation",
+)
+
+
 class Storage(Table):
     """Where instances, images and the outbox lie."""
 
@@ -70,22 +88,56 @@ class Request(Table):
 
 
 class StandingOrder(Table):
-    """Media for instances of a modality that cannot ask: after a quiet period Burnish asks."""
+    """Media for instances of a modality that cannot ask: after a quiet period Burnish asks.
+
+    `ae_groups` are calling AEs that belong together: what others send is asked for apart. What is
+    left out of a request is taken from `[request]`.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
     called_ae_titles: tuple[AETitle, ...] = ()
     calling_ae_titles: tuple[AETitle, ...] = ()
+    ae_groups: tuple[tuple[AETitle, ...], ...] = ()
     quiet_period: Duration = timedelta(minutes=5)
     scope: Literal["patient", "study"] = "study"
+    hold: bool = False
+    device: str = ""
     profile: Profile = ""
     copies: int = Field(default=1, ge=1)
     priority: RequestPriority = RequestPriority.MED
+    label_using_information_extracted_from_instances: YesNo | None = None
+    label_text: str = ""
+    label_style_selection: str = Field(default="", pattern=_CODE_STRING)
+    barcode_value: str = Field(default="", max_length=10240)
+    barcode_symbology: str = Field(default="", pattern=_CODE_STRING)
+    media_disposition: str = Field(default="", max_length=10240)
+    allow_media_splitting: YesNo | None = None
+    allow_lossy_compression: YesNo | None = None
+    include_non_dicom_objects: IncludeNonDICOMObjects | None = None
+    include_display_application: YesNo | None = None
+    preserve_composite_instances_after_media_creation: YesNo | None = None
 
     @model_validator(mode="after")
     def _names_somebody(self) -> "StandingOrder":
-        if not self.called_ae_titles and not self.calling_ae_titles:
+        if not (self.called_ae_titles or self.calling_ae_titles or self.ae_groups):
             raise ValueError("a standing order needs called_ae_titles or calling_ae_titles")
+        grouped = [title for group in self.ae_groups for title in group]
+        if len(set(grouped)) < len(grouped):
+            raise ValueError("an AE title is in two of ae_groups")
         return self
+
+    @property
+    def callers(self) -> frozenset[str]:
+        """The calling AE titles that it concerns; empty: any."""
+        if self.called_ae_titles and not self.calling_ae_titles:
+            return frozenset()
+        return frozenset((*self.calling_ae_titles, *(t for group in self.ae_groups for t in group)))
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What it says of a request, by the column of each attribute."""
+        said = {name: getattr(self, name) for name in _ATTRIBUTES}
+        return {name: str(value) for name, value in said.items() if value}
 
 
 class Device(Table):
@@ -212,6 +264,8 @@ class Settings(BaseSettings):
         for order in self.standing_order:
             if order.copies > self.request.maximum_copies:
                 raise ValueError(f"[[standing_order]] {order.name}: more than maximum_copies")
+            if order.device and order.device not in {device.name for device in self.devices}:
+                raise ValueError(f"[[standing_order]] {order.name}: no device {order.device!r}")
         for peer in self.peer:
             if peer.tls and self.tls.ca is None:
                 raise ValueError(f"[[peer]] {peer.ae_title}: tls needs the ca of [tls]")

@@ -42,6 +42,9 @@ FileSetID = Annotated[
     str,
     typer.Option("--file-set-id", metavar="ID", help="Storage Media File-Set ID: A-Z, 0-9, _."),
 ]
+Device = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="This device is to make the media.")
+]
 NoSplit = Annotated[bool, typer.Option("--no-split", help="Fail rather than take several volumes.")]
 AtOnce = Annotated[bool, typer.Option("--initiate", help="Have the media made at once.")]
 
@@ -67,13 +70,13 @@ def list_requests(
     output.table(
         (
             *("request", "status", "info", ">instances", ">copies", ">pieces"),
-            *("priority", "origin", "created"),
+            *("priority", "origin", "created", "remarks"),
         ),
         [
             [
                 *(row.short_id, row.execution_status, row.execution_status_info, row.instances),
                 *(row.number_of_copies, f"{row.pieces_created}/{row.pieces}"),
-                *(row.request_priority, row.origin, row.created_at),
+                *(row.request_priority, row.origin, row.created_at, row.remarks),
             ]
             for row in rows
         ],
@@ -120,6 +123,10 @@ def _show(
         ("instances", line.instances),
         ("copies", line.number_of_copies),
         ("priority", line.request_priority),
+        ("device", line.device),
+        ("held", line.held_at),
+        ("supplements", line.supplements),
+        ("supplemented by", ", ".join(line.supplemented_by)),
         ("created", line.created_at),
         ("initiated", line.initiated_at),
         ("ended", line.ended_at),
@@ -194,6 +201,7 @@ def create(
     no_split: NoSplit = False,
     recipient: Recipients = None,
     password_file: PasswordFile = None,
+    device: Device = "",
     at_once: AtOnce = False,
     copies: Copies = None,
     priority: Priority = None,
@@ -218,13 +226,17 @@ def create(
     with open_database(config) as (settings, database):
         from burnish.request import listing, operations
 
+        if device and device not in {each.name for each in settings.devices}:
+            raise typer.BadParameter(f"no device {device}: `burnish device list` shows them")
         with database.writing() as session:
             named = [
                 pair for uid in study or () for pair in listing.references_of_study(session, uid)
             ]
             named += listing.resolve(session, instance) if instance else []
             order = _order(named, profile, attributes)
-            made = operations.create(session, settings.request, order, origin="administrator")
+            made = operations.create(
+                session, settings.request, order, origin="administrator", device=device
+            )
             uid = made.sop_instance_uid
             if at_once:
                 operations.initiate(
@@ -296,24 +308,34 @@ def initiate(
 @app.command()
 def cancel(name: Name, json: Json = False, config: Config = None) -> None:
     """Cancel a request: nothing more is made. Media that are finished stay."""
-    with open_database(config) as (_, database):
-        from burnish.request import listing, operations
-
-        with database.writing() as session:
-            uid = listing.find(session, name).sop_instance_uid
-            operations.cancel(session, uid)
-            line = listing.find(session, uid)
-    _tell(line, json=json)
+    _ask("cancel", name, json=json, config=config)
 
 
 @app.command()
 def retry(name: Name, json: Json = False, config: Config = None) -> None:
     """Plan and make the media of a request that failed anew."""
+    _ask("retry", name, json=json, config=config)
+
+
+@app.command()
+def hold(name: Name, json: Json = False, config: Config = None) -> None:
+    """Hold a request: nothing more of it is begun until it is released."""
+    _ask("hold", name, json=json, config=config)
+
+
+@app.command()
+def release(name: Name, json: Json = False, config: Config = None) -> None:
+    """Let a request go on that was held."""
+    _ask("release", name, json=json, config=config)
+
+
+def _ask(operation: str, name: str, *, json: bool, config: Path | None) -> None:
+    """One of the operations that take nothing but the request."""
     with open_database(config) as (_, database):
         from burnish.request import listing, operations
 
         with database.writing() as session:
             uid = listing.find(session, name).sop_instance_uid
-            operations.retry(session, uid)
+            getattr(operations, operation)(session, uid)
             line = listing.find(session, uid)
     _tell(line, json=json)

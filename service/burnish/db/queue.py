@@ -45,7 +45,7 @@ def claim(
     By priority, then who came first. Copy 1 of all volumes comes before copy 2 of any, so that
     sets come out whole (1, 2, 3, 1, 2, 3).
     """
-    row = _next(session, capacity)
+    row = _next(session, device, capacity)
     if row is None:
         return None
     piece, request_id = row
@@ -65,13 +65,13 @@ def claim(
     return Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
 
 
-def next_request(session: Session, capacity: Mapping[str, int]) -> int | None:
+def next_request(session: Session, device: str, capacity: Mapping[str, int]) -> int | None:
     """The request whose piece would be claimed next, None where there is none."""
-    row = _next(session, capacity)
+    row = _next(session, device, capacity)
     return None if row is None else int(row[1])
 
 
-def _next(session: Session, capacity: Mapping[str, int]) -> Any:
+def _next(session: Session, device: str, capacity: Mapping[str, int]) -> Any:
     """The next piece, locked, with the id of its request."""
     now = datetime.now(UTC)
     return session.execute(
@@ -83,6 +83,8 @@ def _next(session: Session, capacity: Mapping[str, int]) -> Any:
             MediaCreationRequest.execution_status.in_(
                 (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
             ),
+            MediaCreationRequest.held_at.is_(None),
+            MediaCreationRequest.device.in_(("", device)),
             or_(Piece.not_before.is_(None), Piece.not_before <= now),
             or_(
                 *(

@@ -101,6 +101,7 @@ class Planner:
                 .where(
                     MediaCreationRequest.execution_status == ExecutionStatus.PENDING,
                     MediaCreationRequest.admitted_at.is_not(None),
+                    MediaCreationRequest.held_at.is_(None),
                     ~exists().where(FileSet.request_id == MediaCreationRequest.id),
                 )
                 .order_by(*by_priority())
@@ -113,9 +114,10 @@ class Planner:
                 return
             wanted = load(session, request_id)
             split = request.allow_media_splitting == YesNo.YES
+            admitted_at, device = request.admitted_at, request.device
             openers = _Openers(request.recipients, request.password_file)
         try:
-            decision = self._decide(wanted, openers, split=split)
+            decision = self._decide(wanted, openers, device, split=split)
         except OutOfResources:
             raise
         except BurnishError as error:
@@ -128,17 +130,23 @@ class Planner:
             request = session.get(MediaCreationRequest, request_id)
             if request is None or request.execution_status is not ExecutionStatus.PENDING:
                 return
+            # instances have joined it, or it is held: this plan is not wanted
+            if request.admitted_at != admitted_at or request.held_at:
+                return
             if isinstance(decision, _Refusal):
                 _refuse(session, request, decision)
             else:
                 _record(session, self._settings.request.file_set_id_prefix, request, decision)
 
     def _decide(
-        self, wanted: Sequence[Wanted], openers: _Openers, *, split: bool
+        self, wanted: Sequence[Wanted], openers: _Openers, device: str, *, split: bool
     ) -> _Plan | _Refusal | None:
-        """The plan, the reason against one, or None while conversions are under way."""
+        """The plan, the reason against one, or None while conversions are under way.
+
+        It is for `device` alone where one is named.
+        """
         requested = [one.profile for one in wanted]
-        devices = self._settings.devices
+        devices = [each for each in self._settings.devices if device in ("", each.name)]
         if unsupported := profile_choice.unsupported(requested, devices):
             return _Refusal(
                 ExecutionStatusInfo.NOT_SUPPORTED,

@@ -20,10 +20,13 @@ def pending() -> Select[Any]:
 
 
 def waiting(session: Session) -> Sequence[int]:
-    """The requests that are PENDING and not yet admitted, oldest first."""
+    """The requests that are PENDING, not yet admitted and not held, oldest first."""
     return session.scalars(
         pending()
-        .where(MediaCreationRequest.admitted_at.is_(None))
+        .where(
+            MediaCreationRequest.admitted_at.is_(None),
+            MediaCreationRequest.held_at.is_(None),
+        )
         .order_by(MediaCreationRequest.initiated_at)
     ).all()
 

@@ -34,6 +34,9 @@ _LINE = (
     MediaCreationRequest.initiated_at,
     MediaCreationRequest.ended_at,
     MediaCreationRequest.remedy,
+    MediaCreationRequest.device,
+    MediaCreationRequest.held_at,
+    MediaCreationRequest.supplements_id,
 )
 
 
@@ -55,6 +58,18 @@ class RequestLine:
     initiated_at: datetime | None
     ended_at: datetime | None
     remedy: str
+    device: str
+    held_at: datetime | None
+    supplements: str
+    supplemented_by: tuple[str, ...]
+
+    @property
+    def remarks(self) -> str:
+        """What sets it apart, in words."""
+        said = ["held"] if self.held_at else []
+        said += [f"supplements {self.supplements}"] if self.supplements else []
+        said += [f"supplemented by {name}" for name in self.supplemented_by]
+        return ", ".join(said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,11 @@ def requests(
     ids = [row[0] for row in rows]
     references = _count(session, ReferencedInstance.request_id, ids)
     pieces = _pieces(session, ids)
-    return [_line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0))) for row in rows]
+    later = _supplements(session, ids)
+    return [
+        _line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0)), later.get(row[0], ()))
+        for row in rows
+    ]
 
 
 def find(session: Session, name: str) -> RequestLine:
@@ -141,7 +160,9 @@ def find(session: Session, name: str) -> RequestLine:
     if row is None:
         raise Unknown(f"no request {name}", hint="`burnish request list` shows them")
     references = _count(session, ReferencedInstance.request_id, [row.id])
-    return _line(row, references.get(row.id, 0), _pieces(session, [row.id]).get(row.id, (0, 0)))
+    pieces = _pieces(session, [row.id]).get(row.id, (0, 0))
+    later = _supplements(session, [row.id]).get(row.id, ())
+    return _line(row, references.get(row.id, 0), pieces, later)
 
 
 def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
@@ -249,24 +270,42 @@ def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[st
     return [(classes[uid], uid) for uid in sop_instance_uids]
 
 
-def _line(row: Sequence[Any], references: int, pieces: tuple[int, int]) -> RequestLine:
-    number, uid, status, info, origin, copies, priority, created, initiated, ended, remedy = row
+def _line(
+    row: Any, references: int, pieces: tuple[int, int], supplemented_by: Sequence[str]
+) -> RequestLine:
     return RequestLine(
-        short_id=short_id(number),
-        sop_instance_uid=uid,
-        execution_status=status,
-        execution_status_info=info,
-        origin=origin,
+        short_id=short_id(row.id),
+        sop_instance_uid=row.sop_instance_uid,
+        execution_status=row.execution_status,
+        execution_status_info=row.execution_status_info,
+        origin=row.origin,
         instances=references,
-        number_of_copies=copies,
-        request_priority=priority,
+        number_of_copies=row.number_of_copies,
+        request_priority=row.request_priority,
         pieces=pieces[0],
         pieces_created=pieces[1],
-        created_at=created,
-        initiated_at=initiated,
-        ended_at=ended,
-        remedy=remedy,
+        created_at=row.created_at,
+        initiated_at=row.initiated_at,
+        ended_at=row.ended_at,
+        remedy=row.remedy,
+        device=row.device,
+        held_at=row.held_at,
+        supplements="" if row.supplements_id is None else short_id(row.supplements_id),
+        supplemented_by=tuple(supplemented_by),
     )
+
+
+def _supplements(session: Session, ids: Sequence[int]) -> dict[int, list[str]]:
+    """Request → the requests that supplement it."""
+    rows = session.execute(
+        select(MediaCreationRequest.supplements_id, MediaCreationRequest.id)
+        .where(_among(MediaCreationRequest.supplements_id, ids))
+        .order_by(MediaCreationRequest.id)
+    )
+    found: dict[int, list[str]] = {}
+    for first, later in rows:
+        found.setdefault(first or 0, []).append(short_id(later))
+    return found
 
 
 def _among(column: Any, ids: Sequence[int]) -> Any:

@@ -1,4 +1,4 @@
-"""Stage: what can be asked of a Media Creation Request: create, initiate, cancel, retry."""
+"""Stage: what can be asked of a Media Creation Request: create, initiate, cancel, hold."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -55,7 +55,13 @@ class Order:
 
 
 def create(
-    session: Session, defaults: Defaults, order: Order, *, origin: str, calling_ae_title: str = ""
+    session: Session,
+    defaults: Defaults,
+    order: Order,
+    *,
+    origin: str,
+    calling_ae_title: str = "",
+    device: str = "",
 ) -> MediaCreationRequest:
     """A new request, IDLE (PS3.4 S.3.2.1). What the order leaves out is taken from `defaults`.
 
@@ -74,6 +80,7 @@ def create(
         sop_instance_uid=uid,
         origin=origin,
         calling_ae_title=calling_ae_title,
+        device=device,
         execution_status=ExecutionStatus.IDLE,
         execution_status_info=ExecutionStatusInfo.NORMAL,
         number_of_copies=defaults.number_of_copies,
@@ -194,11 +201,33 @@ def retry(session: Session, sop_instance_uid: str) -> None:
     session.execute(delete(FailedInstance).where(FailedInstance.request_id == request.id))
     for file_set in list(request.file_sets):
         session.delete(file_set)
-    request.admitted_at = None
+    request.admitted_at = request.retrieval_began_at = request.retrieval_ended_at = None
     request.initiated_at = request.initiated_at or datetime.now(UTC)
     session.flush()
     session.expire(request, ["file_sets", "failures"])
     move(session, request, RequestEvent.RETRIED, why="by an administrator")
+
+
+def hold(session: Session, sop_instance_uid: str) -> None:
+    """An administrator holds a request: nothing more of it is planned or begun until `release`.
+
+    Raises Unknown, and NotNow where it has ended.
+    """
+    request = find(session, sop_instance_uid)
+    if request.execution_status in _ENDED:
+        raise NotNow("the request has ended")
+    if request.held_at is None:
+        request.held_at = datetime.now(UTC)
+        note(session, request.id, "HELD", "by an administrator")
+
+
+def release(session: Session, sop_instance_uid: str) -> None:
+    """An administrator lets a request go on that was held; raises Unknown, NotNow."""
+    request = find(session, sop_instance_uid)
+    if request.held_at is None:
+        raise NotNow("the request is not held")
+    request.held_at = None
+    note(session, request.id, "RELEASED", "by an administrator")
 
 
 def file_sets(session: Session, request: MediaCreationRequest) -> Sequence[FileSet]:

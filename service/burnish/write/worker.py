@@ -145,7 +145,7 @@ class Worker:
         if ready.outcome is BurnOutcome.READY:
             return True
         with self._database.writing() as session:
-            request_id = queue.next_request(session, self._media)
+            request_id = queue.next_request(session, self._device.name, self._media)
             if request_id is not None:
                 request = session.get_one(MediaCreationRequest, request_id)
                 _explain(session, request, ready)

@@ -161,6 +161,18 @@ def test_nothing_that_is_listed_tells_of_a_patient(
         assert not [value for value in installation.patients if value and value in done.out]
 
 
+def test_a_request_can_be_held_and_released(burnish: Run, installation: Installation) -> None:
+    created(burnish, installation, "--device", "outbox")
+    assert burnish("request", "hold", "R000001").out == "R000001\n"
+    (line,) = burnish("request", "list", "--json").json
+    assert line["held_at"]
+    assert line["device"] == "outbox"
+    assert burnish("request", "list").out.split()[-1] == "held"
+    assert burnish("request", "release", "1", "--json").json["held_at"] is None
+    assert burnish("request", "release", "1").code == 6
+    assert burnish("request", "create", "--study", "1.2", "--device", "robot").code == 2
+
+
 def test_tables_are_for_people(burnish: Run, installation: Installation) -> None:
     assert burnish("request", "list").err == "no requests\n"
     created(burnish, installation)

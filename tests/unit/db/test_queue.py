@@ -196,6 +196,18 @@ def test_a_worker_whose_lease_was_given_away_moves_nothing(ground: Ground) -> No
     assert piece(ground, first.piece_id).state is PieceState.WRITING
 
 
+def test_a_held_request_waits_and_a_device_takes_its_own(ground: Ground) -> None:
+    held = added(ground, held_at=NOW)
+    mine, others = added(ground, device="d"), added(ground, device="other")
+    first = claimed(ground)
+    assert first.request_id == mine
+    assert claim(ground) is None
+    with ground.database.reading() as session:
+        assert queue.next_request(session, "other", CD) == others
+        assert queue.next_request(session, "d", CD) is None
+    assert (held, others) != (mine, mine)
+
+
 def test_a_heartbeat_extends_the_lease(ground: Ground) -> None:
     added(ground)
     got = claimed(ground)

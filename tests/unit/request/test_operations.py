@@ -200,6 +200,25 @@ def test_retrying_in_each_state(ground: Ground, status: ExecutionStatus) -> None
     assert ground.count(FileSet) == 0
 
 
+@pytest.mark.parametrize("status", list(ExecutionStatus))
+def test_holding_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
+    uid = standing(ground, status)
+    with ground.database.writing() as session:
+        if status in (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED):
+            with pytest.raises(Unknown if status is ExecutionStatus.DELETED else NotNow):
+                operations.hold(session, uid)
+            return
+        operations.hold(session, uid)
+        operations.hold(session, uid)
+    assert ground.request(uid).held_at
+    with ground.database.writing() as session:
+        operations.release(session, uid)
+        with pytest.raises(NotNow):
+            operations.release(session, uid)
+    assert ground.request(uid).held_at is None
+    assert [event for event, *_ in ground.events(uid)][-2:] == ["HELD", "RELEASED"]
+
+
 @pytest.mark.parametrize("operation", [operations.cancel, operations.retry, operations.find])
 def test_what_is_not_here(ground: Ground, operation: Any) -> None:
     with ground.database.writing() as session, pytest.raises(Unknown):

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from sqlalchemy import select
 
 from burnish.db.tables import MediaCreationRequest
-from burnish.request import standing
-from burnish.settings import Request, StandingOrder
+from burnish.plan import planner as planning
+from burnish.plan.planner import Planner
+from burnish.request import checks, listing, operations, standing
+from burnish.settings import Device, Request, Settings, StandingOrder
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 from factories import Ground, instance
 
@@ -27,14 +30,21 @@ def order(**values: Any) -> StandingOrder:
     return StandingOrder(**{"name": "us", "called_ae_titles": ("BURN_US",), **values})
 
 
-def put(ground: Ground, received_at: datetime = OLD, called: str = "BURN_US", **values: Any) -> str:
+def put(
+    ground: Ground,
+    received_at: datetime = OLD,
+    called: str = "BURN_US",
+    calling: str = "MODALITY",
+    **values: Any,
+) -> str:
     made = instance(**values)
-    ground.store(made, received_at=received_at, called_ae_title=called)
+    ground.store(made, received_at=received_at, called_ae_title=called, calling_ae_title=calling)
     return made.sop_instance_uid
 
 
 def issue(ground: Ground, one: StandingOrder) -> list[MediaCreationRequest]:
     with ground.database.writing() as session:
+        standing.join(session, one)
         count = standing.issue(session, Request(), one)
     with ground.database.reading() as session:
         uids = session.scalars(
@@ -66,11 +76,139 @@ def test_a_study_that_is_not_quiet(ground: Ground) -> None:
     assert len(issue(ground, order(quiet_period=timedelta(0)))) == 1
 
 
-def test_what_comes_late_is_asked_for_by_itself(ground: Ground) -> None:
+def planned(ground: Ground) -> None:
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    with ground.database.writing() as session:
+        for request_id in checks.waiting(session):
+            assert checks.examine(session, request_id, timedelta(0))
+    planner.tick()
+    planner.close()
+
+
+def test_what_comes_before_the_plan_joins(ground: Ground) -> None:
+    first = put(ground, instance_number=1)
+    issue(ground, order(profile="STD-GEN-CD"))
+    other = put(ground, instance_number=2, received_at=datetime.now(UTC), study="1.9")
+    late = put(ground, instance_number=2, received_at=datetime.now(UTC))
+    (request,) = issue(ground, order(profile="STD-GEN-CD"))
+    assert asked_for(request) == [first, late], "at once: it need not be quiet"
+    assert other not in asked_for(request)
+    assert {r.requested_media_application_profile for r in request.references} == {"STD-GEN-CD"}
+    assert ("JOINED", "", "") in ground.events(request.sop_instance_uid)
+    planned(ground)
+    (request,) = issue(ground, order(quiet_period=timedelta(days=9)))
+    assert request.file_sets[0].instances == 2
+
+
+def test_a_plan_that_is_being_made_takes_who_joins(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance that joins while a plan is made must not be left off the media."""
     put(ground, instance_number=1)
     issue(ground, order())
-    late = put(ground, instance_number=2)
-    assert asked_for(issue(ground, order())[-1]) == [late]
+    load, joined = planning.load, []
+
+    def loading(session: Any, request_id: int) -> Any:
+        found = load(session, request_id)
+        if not joined:
+            joined.append(put(ground, instance_number=2))
+            issue(ground, order())
+        return found
+
+    monkeypatch.setattr(planning, "load", loading)
+    planned(ground)
+    assert len(issue(ground, order())) == 1
+    planned(ground)
+    (request,) = issue(ground, order())
+    assert request.file_sets[0].instances == 2
+
+
+def test_what_comes_after_the_plan_is_a_supplement(ground: Ground) -> None:
+    put(ground, instance_number=1)
+    issue(ground, order())
+    planned(ground)
+    late = [put(ground, instance_number=n) for n in (2, 3)]
+    first, second = issue(ground, order())
+    assert asked_for(second) == late
+    assert second.supplements_id == first.id
+    planned(ground)
+    put(ground, instance_number=4)
+    put(ground, instance_number=1, study="1.9")
+    third, fourth = issue(ground, order())[2:]
+    assert sorted([third.supplements_id or 0, fourth.supplements_id or 0]) == [0, first.id]
+    with ground.database.reading() as session:
+        lines = {line.short_id: line for line in listing.requests(session)}
+        assert listing.find(session, "R000001") == lines["R000001"]
+    (supplement,) = [name for name in ("R000003", "R000004") if lines[name].supplements]
+    assert lines["R000001"].remarks == f"supplemented by R000002, supplemented by {supplement}"
+    assert lines["R000002"].remarks == "supplements R000001"
+
+
+def test_what_was_cancelled_is_supplemented_by_nothing(ground: Ground) -> None:
+    put(ground, instance_number=1)
+    (request,) = issue(ground, order())
+    with ground.database.writing() as session:
+        operations.cancel(session, request.sop_instance_uid)
+    put(ground, instance_number=2)
+    assert issue(ground, order())[-1].supplements_id is None
+
+
+def test_aes_that_belong_together(ground: Ground) -> None:
+    groups = (("CT1", "CT1WS"), ("US1",))
+    for number, calling in enumerate(("CT1", "CT1WS", "US1", "MR1")):
+        put(ground, instance_number=number, calling=calling)
+    assert len(issue(ground, order(ae_groups=groups))) == 3, "others are each a group"
+    for number, calling in enumerate(("CT1", "CT1WS", "US1", "MR1")):
+        put(ground, instance_number=number, calling=calling, study="1.9")
+    only = issue(ground, order(called_ae_titles=(), ae_groups=groups))[3:]
+    assert sorted(len(asked_for(request)) for request in only) == [1, 2], "MR1 is in no group"
+
+
+def test_an_order_says_everything_of_its_requests(tmp_path: Path) -> None:
+    devices = (Device(name="folder1"), Device(name="folder2"))
+    said = {
+        "label_using_information_extracted_from_instances": "NO",
+        "label_text": "Ward 7",
+        "label_style_selection": "PLAIN",
+        "barcode_value": "123",
+        "barcode_symbology": "CODE39",
+        "media_disposition": "Ward 7, by mail",
+        "allow_media_splitting": "NO",
+        "allow_lossy_compression": "YES",
+        "include_non_dicom_objects": "NO",
+        "include_display_application": "YES",
+        "preserve_composite_instances_after_media_creation": "YES",
+    }
+    with Ground(tmp_path, device=devices) as ground:
+        put(ground)
+        (request,) = issue(ground, order(device="folder2", hold=True, **said))
+        assert {name: getattr(request, name) for name in said} == said
+        assert (request.device, request.standing_order) == ("folder2", "us")
+        assert request.held_at
+        put(ground, study="1.9")
+        (_, request) = issue(ground, order())
+        usual = Request()
+        for name in said:
+            assert getattr(request, name) == str(getattr(usual, name, ""))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"called_ae_titles": ()},
+        {"ae_groups": (("A", "B"), ("B",))},
+        {"barcode_symbology": "code 39"},
+        {"allow_media_splitting": "MAYBE"},
+    ],
+)
+def test_orders_that_cannot_be(values: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        order(**values)
+
+
+def test_the_device_of_an_order_must_be_there() -> None:
+    with pytest.raises(ValidationError, match="no device"):
+        Settings(standing_order=(order(device="robot"),))
 
 
 @pytest.mark.parametrize(("scope", "count"), [("study", 3), ("patient", 2)])

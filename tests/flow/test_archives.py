@@ -1,0 +1,146 @@
+"""Archives beside Burnish: Storage Commitment, and what is retrieved."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom import AE, build_context, evt
+
+import material
+import oracles
+from flow import clients
+from flow.archives import HOST, Orthanc, free_port
+from flow.conftest import StartBurnish
+from flow.service import Service
+from waiting import wait_until
+
+PUSH, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
+PORTS = {name: free_port() for name in ("ORTHANC", "MODALITY")}
+
+
+@pytest.fixture(scope="module")
+def burnish(start_shared: StartBurnish) -> Service:
+    may = ["echo", "store", "media", "commit"]
+    return start_shared(
+        dicom={"accept_unknown_peers": False},
+        storage_commitment={"wait_for_instances": "2s", "retry_after": "500ms"},
+        peer=[
+            {"ae_title": "ORTHANC", "host": HOST, "port": PORTS["ORTHANC"], "may": may},
+            {"ae_title": "MODALITY", "host": HOST, "port": PORTS["MODALITY"], "may": may},
+            *({"ae_title": title} for title in ("PYNETDICOM", "DCMSEND")),
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def orthanc(burnish: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    directory = tmp_path_factory.mktemp("orthanc") / "orthanc"
+    running = Orthanc(directory, PORTS["ORTHANC"], burnish.port)
+    yield running
+    running.end()
+
+
+def commitments(service: Service) -> list[Any]:
+    return oracles.rows(service, "SELECT * FROM storage_commitment ORDER BY id")
+
+
+def reported(service: Service, transaction_uid: str) -> bool:
+    return any(
+        row["transaction_uid"] == transaction_uid and row["reported_at"]
+        for row in commitments(service)
+    )
+
+
+class Modality:
+    """A commitment SCU: keeps the reports it gets, by Transaction UID, and how they came."""
+
+    def __init__(self) -> None:
+        self.reports: dict[str, tuple[str, int, Dataset]] = {}
+        self._lock = threading.Lock()
+
+    def taking(self, way: str) -> tuple[Any, Any]:
+        def take(event: evt.Event) -> tuple[int, None]:
+            data = event.event_information
+            with self._lock:
+                self.reports[data.TransactionUID] = (way, event.event_type, data)
+            return 0, None
+
+        return evt.EVT_N_EVENT_REPORT, take
+
+    def serve(self) -> Any:
+        ae = AE("MODALITY")
+        ae.add_supported_context(PUSH, scu_role=False, scp_role=True)
+        address = (HOST, PORTS["MODALITY"])
+        return ae.start_server(address, block=False, evt_handlers=[self.taking("new")])
+
+    def ask(self, service: Service, files: Any, *, stay: bool) -> str:
+        """N-ACTION; then waits for the report on the same association, or releases at once."""
+        wish = clients.references(files)
+        wish.TransactionUID = generate_uid()
+        association = clients.associate(
+            service.port,
+            [build_context(PUSH)],
+            calling="MODALITY",
+            handlers=[self.taking("same")],
+        )
+        answer, _ = association.send_n_action(wish, 1, PUSH, WELL_KNOWN)
+        assert answer.Status == 0
+        assert commitments(service)[-1]["transaction_uid"] == wish.TransactionUID, "durable"
+        if stay:
+            wait_until(lambda: wish.TransactionUID in self.reports, what="a report")
+        association.release()
+        return str(wish.TransactionUID)
+
+
+def test_reports_come_by_either_way_and_across_restarts(
+    burnish: Service, real_studies: material.RealStudies
+) -> None:
+    files = real_studies.patients[:4]
+    assert clients.dcmsend(burnish.port, *files[:3]).exit_code == 0
+    modality = Modality()
+
+    own = modality.ask(burnish, files[:3], stay=True)
+    way, event_type, data = modality.reports[own]
+    assert (way, event_type) == ("same", 1)
+    assert len(data.ReferencedSOPSequence) == 3
+
+    # nobody listens there yet, and the service is killed meanwhile
+    late = modality.ask(burnish, files, stay=False)
+    wait_until(lambda: commitments(burnish)[-1]["why"], what="an attempt in vain")
+    burnish.kill()
+    server = modality.serve()
+    burnish.start()
+    wait_until(lambda: reported(burnish, late), what="a report after the restart")
+    server.shutdown()
+    server.server_close()
+    way, event_type, data = modality.reports[late]
+    assert (way, event_type) == ("new", 2)
+    assert len(data.ReferencedSOPSequence) == 3
+    (failed,) = data.FailedSOPSequence
+    assert failed.FailureReason == 0x0112
+    assert failed.ReferencedSOPInstanceUID == material.read(files[3]).SOPInstanceUID
+    states = [row["state"] for row in burnish.cli("commitment", "list")]
+    assert states == ["REPORTED", "REPORTED"]
+
+
+def test_orthanc_is_told_of_commitment(
+    burnish: Service, orthanc: Orthanc, real_studies: material.RealStudies
+) -> None:
+    """Orthanc stores, asks on a second association, and takes the report on one of ours."""
+    ours = orthanc.take(real_studies.patients[4:7])
+    body = b'{"Resources": [%s], "StorageCommitment": true, "Synchronous": true}' % b", ".join(
+        b'"%s"' % each.encode() for each in ours
+    )
+    uid = orthanc.post("/modalities/burnish/store", body)["StorageCommitmentTransactionUID"]
+
+    def known() -> Any:
+        told = orthanc.get(f"/storage-commitment/{uid}")
+        return told if told["Status"] != "Pending" else None
+
+    told = wait_until(known, what="a report that Orthanc takes")
+    assert told["Status"] == "Success"
+    assert len(told["Success"]) == 3
+    assert reported(burnish, uid)
