@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision: str = "0007"
-down_revision: str | Sequence[str] | None = "0004"
+down_revision: str | Sequence[str] | None = "0005"
 
 _ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 _REQUEST = (

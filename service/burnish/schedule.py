@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -11,9 +11,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from burnish import commitment, retain
 from burnish.db.session import Database
-from burnish.errors import StaleLease
+from burnish.errors import BurnishError, StaleLease
 from burnish.plan.planner import Planner
-from burnish.request import checks, standing
+from burnish.receive import Receiver
+from burnish.request import checks, missing, standing
+from burnish.request.retrieve import Arrived
 from burnish.settings import Settings
 from burnish.spool import Spool
 
@@ -38,6 +40,11 @@ class Schedule:
         self._database = database
         self._spool = spool
         self._planner = Planner(settings, database, spool)
+        self._receiver = Receiver(database, spool)
+        self._retriever = missing.Retriever(settings, database, self._keep)
+        self._retrieve_for = timedelta(0)
+        if missing.sources(settings):
+            self._retrieve_for = settings.retrieval.give_up_after
         self._watch = database.watch(checks.pending())
         self._to_admit, self._to_plan = threading.Event(), threading.Event()
         self.stopping = threading.Event()
@@ -47,7 +54,7 @@ class Schedule:
         # a tick that takes longer than its interval is as it should be
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(9)},
+            executors={"default": ThreadPoolExecutor(10)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
@@ -55,6 +62,7 @@ class Schedule:
             (2, self.admit),
             (2, self.plan),
             (1, self.issue_standing_orders),
+            (1, self.retrieve),
             (1, self.judge_commitments),
             (1, self.report_commitments),
             (5, self.return_dead_work),
@@ -80,6 +88,7 @@ class Schedule:
         self._planner.stopping.set()
         scheduler.shutdown(wait=True)
         self._planner.close()
+        self._retriever.close()
 
     def admit(self) -> None:
         """Admits the requests whose instances are here; fails those that have waited enough."""
@@ -88,13 +97,39 @@ class Schedule:
             waiting = checks.waiting(session)
         for request_id in waiting:
             with self._database.writing() as session:
-                checks.examine(session, request_id, self._settings.request.wait_for_instances)
+                checks.examine(
+                    session,
+                    request_id,
+                    self._settings.request.wait_for_instances,
+                    self._retrieve_for,
+                )
             self._to_plan.set()
 
     def plan(self) -> None:
         """Plans what is admitted; takes as long as conversions do."""
         self._to_plan.clear()
         self._planner.tick()
+
+    def retrieve(self) -> None:
+        """Fetches from archives what requests name and is not here."""
+        if self._retrieve_for:
+            self._retriever.tick()
+
+    def _keep(self, arrived: Arrived) -> None:
+        """Has the receive stage keep what came by C-GET."""
+        incoming = self._receiver.open(
+            sop_class_uid=arrived.sop_class_uid,
+            sop_instance_uid=arrived.sop_instance_uid,
+            transfer_syntax_uid=arrived.transfer_syntax_uid,
+            calling_ae_title=arrived.calling_ae_title,
+            called_ae_title=arrived.called_ae_title,
+        )
+        try:
+            incoming.write(memoryview(arrived.data_set))
+        except BurnishError:
+            incoming.abandon()
+            raise
+        self._receiver.accept(incoming)
 
     def issue_standing_orders(self) -> None:
         for order in self._settings.standing_order:

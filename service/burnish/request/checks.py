@@ -31,9 +31,15 @@ def waiting(session: Session) -> Sequence[int]:
     ).all()
 
 
-def examine(session: Session, request_id: int, wait_for_instances: timedelta) -> bool:
+def examine(
+    session: Session,
+    request_id: int,
+    wait_for_instances: timedelta,
+    retrieve_for: timedelta = timedelta(0),
+) -> bool:
     """Looks at one waiting request; True when it was admitted or failed, False while it waits.
 
+    What is still missing after `wait_for_instances` is retrieved, for at most `retrieve_for`.
     DUPL_REF_INST, INST_AP_CONFLICT (0119H) and NO_INSTANCE (0112H) are found here.
     """
     request = session.get_one(MediaCreationRequest, request_id)
@@ -52,7 +58,10 @@ def examine(session: Session, request_id: int, wait_for_instances: timedelta) ->
     stored = _stored_classes(session, request_id)
     missing = [i for i in references if i.referenced_sop_instance_uid not in stored]
     now = datetime.now(UTC)
-    if missing and now < (request.initiated_at or now) + wait_for_instances:
+    if missing and (
+        now < (request.initiated_at or now) + wait_for_instances
+        or _may_be_retrieved(session, request, now, wait_for_instances, retrieve_for)
+    ):
         return False
     conflicts = [
         item
@@ -77,6 +86,25 @@ def examine(session: Session, request_id: int, wait_for_instances: timedelta) ->
         remedy="send the missing instances, then ask again or `burnish request retry`",
     )
     return True
+
+
+def _may_be_retrieved(
+    session: Session,
+    request: MediaCreationRequest,
+    now: datetime,
+    wait_for_instances: timedelta,
+    retrieve_for: timedelta,
+) -> bool:
+    """Whether what is missing may yet come from an archive; begins that where it is to begin."""
+    if not retrieve_for:
+        return False
+    if request.retrieval_began_at is None:
+        request.retrieval_began_at = now
+        note(session, request.id, "RETRIEVING", "what is missing is looked for in archives")
+    if request.retrieval_ended_at is not None:
+        # an archive may say that it is done before its last instance is here
+        return now < request.retrieval_ended_at + wait_for_instances
+    return now < request.retrieval_began_at + retrieve_for
 
 
 def _references(session: Session, request_id: int) -> Sequence[Any]:

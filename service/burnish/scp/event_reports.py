@@ -32,7 +32,7 @@ logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 _AT_ONCE = 4
 #: Seconds for a connection, an answer to A-ASSOCIATE-RQ, and an answer to a report: all together
 #: less than a claim lasts.
-_CONNECT, _ASSOCIATE, _ANSWER = 10.0, 30.0, 60.0
+_CONNECT, _ASSOCIATE, _ANSWER = 10.0, 15.0, 30.0
 #: Reports that go by one association.
 _MOST = 50
 
