@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,25 +13,27 @@ from pynetdicom import AE, build_context, evt
 import material
 import oracles
 from flow import clients
-from flow.archives import HOST, Orthanc, free_port
+from flow.archives import HOST, Dcmqrscp, Orthanc, free_port
 from flow.conftest import StartBurnish
 from flow.service import Service
 from waiting import wait_until
 
 PUSH, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
-PORTS = {name: free_port() for name in ("ORTHANC", "MODALITY")}
+PORTS = {name: free_port() for name in ("ORTHANC", "DCMQRSCP", "MODALITY")}
 
 
 @pytest.fixture(scope="module")
 def burnish(start_shared: StartBurnish) -> Service:
     may = ["echo", "store", "media", "commit"]
+    archive = [*may, "retrieve"]
     return start_shared(
-        dicom={"accept_unknown_peers": False},
         storage_commitment={"wait_for_instances": "2s", "retry_after": "500ms"},
         peer=[
-            {"ae_title": "ORTHANC", "host": HOST, "port": PORTS["ORTHANC"], "may": may},
+            *(
+                {"ae_title": title, "host": HOST, "port": PORTS[title], "may": archive}
+                for title in ("DCMQRSCP", "ORTHANC")
+            ),
             {"ae_title": "MODALITY", "host": HOST, "port": PORTS["MODALITY"], "may": may},
-            *({"ae_title": title} for title in ("PYNETDICOM", "DCMSEND")),
         ],
     )
 
@@ -144,3 +147,41 @@ def test_orthanc_is_told_of_commitment(
     assert told["Status"] == "Success"
     assert len(told["Success"]) == 3
     assert reported(burnish, uid)
+
+
+def test_what_is_missing_comes_from_where_it_is(
+    burnish: Service,
+    orthanc: Orthanc,
+    real_studies: material.RealStudies,
+    tmp_path: Path,
+) -> None:
+    """One instance is here; its series are in dcmqrscp, another study in Orthanc: C-MOVE to us."""
+    series, others = real_studies.tiny[:20], real_studies.charsets[:3]
+    assert clients.dcmsend(burnish.port, series[0]).exit_code == 0
+    orthanc.take(others)
+    dcmqrscp = Dcmqrscp(tmp_path / "dcmqrscp", PORTS["DCMQRSCP"], burnish.port, series)
+    lost = material.read(real_studies.patients[-1])
+    with clients.MediaCreation(burnish.port) as client:
+        assert client.create(clients.references([*series, *others]))[0] == 0
+        found = client.sop_instance_uid
+        assert client.initiate(found)[0] == 0
+        assert client.create(clients.references([series[1], lost]))[0] == 0
+        incomplete = client.sop_instance_uid
+        assert client.initiate(incomplete)[0] == 0
+
+        def ended() -> bool:
+            states = {client.get(uid)[1].ExecutionStatus for uid in (found, incomplete)}
+            return states <= {"DONE", "FAILURE"}
+
+        wait_until(ended, deadline=120, what="both requests to end")
+        _, status = client.get(found)
+        assert status.ExecutionStatus == "DONE", burnish.tail()
+        _, status = client.get(incomplete)
+        assert (status.ExecutionStatus, status.ExecutionStatusInfo) == ("FAILURE", "NO_INSTANCE")
+        (failed,) = status.FailedSOPSequence
+        assert failed.ReferencedSOPInstanceUID == lost.SOPInstanceUID
+        assert failed.FailureReason == 0x0112
+    dcmqrscp.end()
+    said = [event["why"] for event in burnish.cli("request", "show", found)["events"]]
+    assert "19 of 22 missing instances from DCMQRSCP" in said
+    assert "3 of 3 missing instances from ORTHANC" in said

@@ -323,6 +323,9 @@ def test_a_uid_that_is_taken(burnish: Service) -> None:
         assert scu.create(plain(), uid)[0] == 0
         assert scu.create(plain(), uid)[0] == 0x0111
         assert scu.get(uid)[0] == 0
+        assert scu.cancel(uid)[0] == 0
+        assert scu.get(uid)[0] == 0x0112
+        assert scu.create(plain(), uid)[0] == 0
 
 
 def _n_create_rq(sop_class: str, uid: str) -> bytes:

@@ -72,10 +72,7 @@ def create(
     uid = order.sop_instance_uid or new_uid()
     if not is_tolerable_uid(uid):
         raise InvalidUID("Affected SOP Instance UID is not a UID")
-    if session.scalar(
-        select(MediaCreationRequest.id).where(MediaCreationRequest.sop_instance_uid == uid)
-    ):
-        raise AlreadyExists("a Media Creation Request of that SOP Instance UID exists")
+    _free(session, uid)
     request = MediaCreationRequest(
         sop_instance_uid=uid,
         origin=origin,
@@ -93,6 +90,24 @@ def create(
     session.execute(insert(ReferencedInstance), _references(request.id, defaults, order))
     note(session, request.id, "CREATED", f"by {origin}, {len(order.references)} instances")
     return request
+
+
+def _free(session: Session, uid: str) -> None:
+    """Raises AlreadyExists where the UID is taken.
+
+    A cancelled request is deleted (PS3.4 S.3.2.3.3), so its UID is free again; what is kept of it
+    for people gets another.
+    """
+    taken = session.scalar(
+        select(MediaCreationRequest).where(MediaCreationRequest.sop_instance_uid == uid)
+    )
+    if taken is None:
+        return
+    if taken.execution_status is not ExecutionStatus.DELETED:
+        raise AlreadyExists("a Media Creation Request of that SOP Instance UID exists")
+    taken.sop_instance_uid = new_uid()
+    note(session, taken.id, "RENAMED", "its SOP Instance UID was given to a new request")
+    session.flush()
 
 
 def _references(request_id: int, defaults: Defaults, order: Order) -> list[dict[str, object]]:

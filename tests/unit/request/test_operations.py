@@ -113,6 +113,10 @@ def test_orders_that_are_refused(ground: Ground, order: Order, error: type[Burni
 @pytest.mark.parametrize("status", list(ExecutionStatus))
 def test_a_uid_that_is_taken(ground: Ground, status: ExecutionStatus) -> None:
     uid = standing(ground, status)
+    if status is ExecutionStatus.DELETED:  # PS3.4 S.3.2.3.3: it is not there any more
+        assert create(ground, Order([REFERENCE], {}, uid)).id == 2
+        assert ground.request(uid).execution_status is ExecutionStatus.IDLE
+        return
     with pytest.raises(AlreadyExists):
         create(ground, Order([REFERENCE], {}, uid))
 

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
+from sqlalchemy import text
 
 from burnish.scp import attributes, messages
 from burnish.scp.media_creation import MediaCreation
@@ -256,6 +258,98 @@ def test_a_long_answer_comes_in_fragments(ground: Ground) -> None:
     uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
     status, _, found = ask(ground, GET, requested=uid, maximum_length=64)
     assert len(found.ReferencedSOPSequence) == 501
+
+
+#: Values of each attribute that an N-CREATE may have, and some that it may not.
+MAY = {
+    "StorageMediaFileSetID": ["", "SET_1", "A" * 16],
+    "StorageMediaFileSetUID": ["", "1.2.3.4"],
+    "LabelUsingInformationExtractedFromInstances": ["", "YES", "NO"],
+    "LabelText": ["", "Ward 7", "Überweisung", "日本語", "Ελληνικά"],
+    "LabelStyleSelection": ["", "PLAIN"],
+    "BarcodeValue": ["", "0123456789", "Ä"],
+    "BarcodeSymbology": ["", "CODE128", "QR"],
+    "MediaDisposition": ["", "by mail\r\nto Ward 7", "кому"],
+    "AllowMediaSplitting": ["", "YES", "NO"],
+    "AllowLossyCompression": ["", "YES", "NO"],
+    "IncludeNonDICOMObjects": ["", "NO", "FOR_TEACHING", "FOR_COURT"],
+    "IncludeDisplayApplication": ["", "YES", "NO"],
+    "PreserveCompositeInstancesAfterMediaCreation": ["", "YES", "NO"],
+}
+MAY_NOT = {
+    "StorageMediaFileSetID": ["lower", "A" * 17, "Ä"],
+    "LabelUsingInformationExtractedFromInstances": ["MAYBE"],
+    "AllowMediaSplitting": ["yes"],
+    "AllowLossyCompression": ["1"],
+    "IncludeDisplayApplication": ["TRUE"],
+    "PreserveCompositeInstancesAfterMediaCreation": ["Y"],
+}
+COPIES = {None: 0, 1: 0, 99: 0, 0: 0x0115, 100: 0x0115, -1: 0x0115}
+
+
+def _attributes() -> st.SearchStrategy[dict[str, str]]:
+    each = {
+        keyword: st.sampled_from(values * 4 + MAY_NOT.get(keyword, []))
+        for keyword, values in MAY.items()
+    }
+    return st.fixed_dictionaries({}, optional=each)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],
+)
+@given(
+    said=_attributes(),
+    copies=st.sampled_from(list(COPIES)),
+    priority=st.sampled_from([None, "HIGH", "MED", "LOW"]),
+    asked=st.lists(st.sampled_from([*MAY, "ExecutionStatus", "PatientID"]), max_size=4),
+)
+def test_any_combination(
+    ground: Ground, said: dict[str, str], copies: int | None, priority: str | None, asked: list[str]
+) -> None:
+    """What may be asked for is kept as it was said, whatever goes with it; else all is refused."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        status, response, _ = ask(ground, CREATE, wish(SpecificCharacterSet="ISO_IR 192", **said))
+    if any(value in MAY_NOT.get(keyword, ()) for keyword, value in said.items()):
+        assert status == 0x0106
+        return
+    assert status == 0
+    uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
+    kept = get(ground, uid)
+    assert (kept.ExecutionStatus, kept.ExecutionStatusInfo) == ("IDLE", "NORMAL")
+    assert "NumberOfCopies" not in kept
+    for keyword, value in said.items():
+        if value:
+            assert str(kept[keyword].value) == value
+    information = arguments(
+        **({} if copies is None else {"NumberOfCopies": copies}),
+        **({} if priority is None else {"RequestPriority": priority}),
+    )
+    assert ask(ground, ACTION, information, requested=uid, action=1)[0] == COPIES[copies]
+    status, _, some = ask(
+        ground, GET, requested=uid, tags=[int(tag_for_keyword(k) or 0) for k in asked]
+    )
+    assert status == (0x0001 if "PatientID" in asked else 0)
+    initiated = COPIES[copies] == 0
+    if "ExecutionStatus" in asked or not asked:
+        assert some.ExecutionStatus == ("PENDING" if initiated else "IDLE")
+    if initiated:
+        assert get(ground, uid).NumberOfCopies == (copies or 1)
+        assert get(ground, uid).RequestPriority == (priority or "MED")
+        assert ask(ground, ACTION, requested=uid, action=1)[0] == 0xA510
+    assert ask(ground, ACTION, requested=uid, action=2)[0] == 0
+    assert ask(ground, GET, requested=uid)[0] == 0x0112
+
+
+def test_a_database_that_does_not_answer(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        session.execute(text("DROP TABLE media_creation_request"))
+    assert ask(ground, CREATE, wish())[0] == 0x0213
+    assert ask(ground, GET, requested="1.2.3")[0] == 0x0213
 
 
 @settings(
