@@ -16,11 +16,18 @@ from burnish.vocabulary import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
     MEDIA_CREATION_MANAGEMENT,
+    STORAGE_COMMITMENT_PUSH_MODEL,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
     VERIFICATION,
+    CommitmentFailure,
     ExecutionStatus,
     ExecutionStatusInfo,
     FailureReason,
 )
+
+_AS_SCU = (STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)
 
 
 def conformance() -> None:
@@ -35,6 +42,8 @@ def statement() -> Iterator[str]:
     yield from _identity()
     yield from _network()
     yield from _media_creation()
+    yield from _storage_commitment()
+    yield from _query_retrieve()
     yield from _profiles()
     yield from _rules()
     yield from _media()
@@ -93,11 +102,17 @@ def _network() -> Iterator[str]:
         [
             ("Verification", VERIFICATION, ""),
             ("Media Creation Management", MEDIA_CREATION_MANAGEMENT, ""),
+            ("Storage Commitment Push Model", STORAGE_COMMITMENT_PUSH_MODEL, ""),
             *(
                 (_name(uid), uid, record_type(uid) or "none: cannot go on media (0122H)")
                 for uid in sorted(STORAGE_SOP_CLASSES, key=_by_number)
             ),
         ],
+    )
+    yield from _heading("SOP Classes on the network, as SCU")
+    yield from _table(
+        ("SOP Class", "UID", "when"),
+        [(_name(uid), uid, "a request names instances that are not here") for uid in _AS_SCU],
     )
     yield from _heading("Transfer syntaxes of Storage")
     yield from _table(
@@ -144,6 +159,55 @@ def _media_creation() -> Iterator[str]:
         [
             (kind.__doc__, f"{codes.c_store:04X}H", f"{codes.dimse_n:04X}H")
             for kind, codes in STATUSES.items()
+        ],
+    )
+
+
+def _storage_commitment() -> Iterator[str]:
+    yield from _heading(
+        "Storage Commitment Push Model, as SCP",
+        "Committed is what is in the spool, whole. From then on it is kept there for "
+        "`retention.committed_instances` (14 days unless configured), and longer where a request "
+        "needs it; then it may be deleted. There is no Query/Retrieve SCP: what is "
+        "committed is got back on media, by Media Creation Management. Media that were handed out "
+        "are no part of the promise; `storage_commitment.report_media` has the report name them.",
+        "The transaction is durable before the N-ACTION is answered 0000H. Its report goes by the "
+        "association that asked, once the peer is silent for half a second, else by an association "
+        "to the peer's configured address, in which SCP/SCU Role Selection proposes the SCP role. "
+        "It is repeated until it is answered with Success or a Warning, at most for "
+        "`storage_commitment.give_up_after`.",
+    )
+    when = {
+        CommitmentFailure.PROCESSING_FAILURE: "the file of the instance is damaged or lost",
+        CommitmentFailure.NO_SUCH_OBJECT_INSTANCE: "not here, nor after wait_for_instances",
+        CommitmentFailure.CLASS_INSTANCE_CONFLICT: "here, but of another SOP Class",
+        CommitmentFailure.DUPLICATE_TRANSACTION_UID: "in use, for other instances",
+        CommitmentFailure.RESOURCE_LIMITATION: "not here, and the spool takes no more",
+    }
+    yield from _table(
+        ("Failure Reason (0008,1197)", "when"),
+        [(f"{reason:04X}H", when.get(reason, "never")) for reason in CommitmentFailure],
+    )
+
+
+def _query_retrieve() -> Iterator[str]:
+    yield from _heading(
+        "Query/Retrieve, as SCU",
+        "Instances that a request names and nobody sent within `request.wait_for_instances` are "
+        "looked for in every peer that may `retrieve`, in order, and sent here by C-MOVE or C-GET "
+        "(`retrieval.method`) at the IMAGE level. The request is PENDING, QUEUED meanwhile; it "
+        "fails with NO_INSTANCE and 0112H once no archive has them, or `retrieval.give_up_after` "
+        "is over. Relational queries are negotiated (PS3.4 C.5.1.1). Where they are refused, the "
+        "studies and the patients of the instances that are here are gone through level by level, "
+        "with `retrieval.recent_days` also recent studies; a query by SOP Instance UID alone is "
+        "the last try.",
+    )
+    yield from _table(
+        ("level", "matching keys", "return keys"),
+        [
+            ("STUDY", "Patient ID, or Study Date", "Study Instance UID"),
+            ("SERIES", "Study Instance UID", "Series Instance UID"),
+            ("IMAGE", "Study and Series Instance UID, or SOP Instance UID", "SOP Instance UID"),
         ],
     )
 
