@@ -65,7 +65,9 @@ def upgrade() -> None:
             "storage_commitment_id", "ordinal", name=op.f("pk_committed_instance")
         ),
     )
-    op.create_index("ix_committed_instance_uid", "committed_instance", ["referenced_sop_instance_uid"])
+    op.create_index(
+        "ix_committed_instance_uid", "committed_instance", ["referenced_sop_instance_uid"]
+    )
 
 
 def downgrade() -> None:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from burnish.vocabulary import ExecutionStatus, RequestPriority
 if TYPE_CHECKING:
     from burnish.request.listing import EventLine, FailureLine, PieceLine, RequestLine
     from burnish.request.operations import Order
+    from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="See media creation requests, and ask of them.")
 
@@ -226,14 +227,9 @@ def create(
     with open_database(config) as (settings, database):
         from burnish.request import listing, operations
 
-        if device and device not in {each.name for each in settings.devices}:
-            raise typer.BadParameter(f"no device {device}: `burnish device list` shows them")
+        _check_device(settings, device)
         with database.writing() as session:
-            named = [
-                pair for uid in study or () for pair in listing.references_of_study(session, uid)
-            ]
-            named += listing.resolve(session, instance) if instance else []
-            order = _order(named, profile, attributes)
+            order = _order(_named(session, study or [], instance or []), profile, attributes)
             made = operations.create(
                 session, settings.request, order, origin="administrator", device=device
             )
@@ -246,6 +242,19 @@ def create(
                 )
             line = listing.find(session, uid)
     _tell(line, json=json)
+
+
+def _named(session: Any, studies: list[str], instances: list[str]) -> list[tuple[str, str]]:
+    """SOP Class and Instance UIDs of what goes on the media; raises Unknown."""
+    from burnish.request import listing
+
+    named = [pair for uid in studies for pair in listing.references_of_study(session, uid)]
+    return named + (listing.resolve(session, instances) if instances else [])
+
+
+def _check_device(settings: "Settings", device: str) -> None:
+    if device and device not in {each.name for each in settings.devices}:
+        raise typer.BadParameter(f"no device {device}: `burnish device list` shows them")
 
 
 def _openers(profile: str, recipients: list[Path], password_file: Path | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Stage: admits an initiated request once its instances are here, or fails it with the reason."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -47,13 +47,9 @@ def examine(
         return True
     references = _references(session, request_id)
     distinct = {item.referenced_sop_instance_uid for item in references}
-    if len(distinct) < len(references):
-        fail(
-            session,
-            request,
-            ExecutionStatusInfo.DUPL_REF_INST,
-            why=f"{len(references) - len(distinct)} references are given more than once",
-        )
+    if twice := len(references) - len(distinct):
+        why = f"{twice} references are given more than once"
+        fail(session, request, ExecutionStatusInfo.DUPL_REF_INST, why=why)
         return True
     stored = _stored_classes(session, request_id)
     missing = [i for i in references if i.referenced_sop_instance_uid not in stored]
@@ -63,12 +59,7 @@ def examine(
         or _may_be_retrieved(session, request, now, wait_for_instances, retrieve_for)
     ):
         return False
-    conflicts = [
-        item
-        for item in references
-        if stored.get(item.referenced_sop_instance_uid, item.referenced_sop_class_uid)
-        != item.referenced_sop_class_uid
-    ]
+    conflicts = _conflicts(references, stored)
     if not missing and not conflicts:
         request.admitted_at = now
         note(session, request.id, "ADMITTED", f"all {len(references)} instances are here")
@@ -86,6 +77,16 @@ def examine(
         remedy="send the missing instances, then ask again or `burnish request retry`",
     )
     return True
+
+
+def _conflicts(references: Sequence[Any], stored: Mapping[str, str]) -> list[Any]:
+    """The references to what is here under another SOP Class."""
+    return [
+        item
+        for item in references
+        if stored.get(item.referenced_sop_instance_uid, item.referenced_sop_class_uid)
+        != item.referenced_sop_class_uid
+    ]
 
 
 def _may_be_retrieved(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, insert, select
+from sqlalchemy import ColumnElement, case, exists, func, insert, literal, select
 from sqlalchemy.orm import Session
 
 from burnish.db.history import note
@@ -78,19 +78,20 @@ def joinable(session: Session, order: StandingOrder) -> Sequence[int]:
         )
         .order_by(MediaCreationRequest.id)
     ).all()
-    return [
-        request_id
-        for request_id in waiting
-        if (group := _group_of(session, order, request_id)) and _late(session, order, group)
-    ]
+    if not waiting:
+        return []
+    group = _group(order)
+    late = session.execute(select(*group).where(*_unrequested(order)).distinct()).all()
+    return [each for each in waiting if late and _group_of(session, order, each) in late]
 
 
 def join(session: Session, order: StandingOrder) -> int:
     """Late instances join the request of their study or patient that is not planned yet."""
     joined = 0
     for request_id in joinable(session, order):
-        group = _group_of(session, order, request_id)
-        late = _late(session, order, group) if group else []
+        late = _late(session, order, _group_of(session, order, request_id))
+        if not late:
+            continue
         request = session.get_one(MediaCreationRequest, request_id)
         first = len(request.references)
         session.execute(
@@ -150,7 +151,7 @@ def _group_of(session: Session, order: StandingOrder, request_id: int) -> Any:
             ReferencedInstance,
             ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
         )
-        .where(ReferencedInstance.request_id == request_id)
+        .where(ReferencedInstance.request_id == request_id, Instance.released_at.is_(None))
         .limit(1)
     ).first()
 
@@ -161,10 +162,17 @@ def _group(order: StandingOrder) -> list[ColumnElement[Any]]:
     if order.scope == "study":
         group.append(Instance.study_instance_uid)
     if order.ae_groups:
-        first_of = {title: titles[0] for titles in order.ae_groups for title in titles}
         caller = Instance.calling_ae_title
-        group.append(case(first_of, value=caller, else_=caller))
+        together = [
+            (caller.in_(map(_said, titles)), _said(titles[0])) for titles in order.ae_groups
+        ]
+        group.append(case(*together, else_=caller))
     return group
+
+
+def _said(title: str) -> ColumnElement[str]:
+    """An AE title in the statement itself: PostgreSQL compares what it groups by as it is said."""
+    return literal(title, literal_execute=True)
 
 
 def _is_of(order: StandingOrder, group: Sequence[Any]) -> list[ColumnElement[bool]]:
