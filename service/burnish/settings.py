@@ -1,14 +1,11 @@
 """Ground: what can be configured, read once into frozen values; wrong ones are refused."""
 
-import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -24,34 +21,9 @@ from pydantic_settings import (
 from burnish.application_profiles import OFFERED
 from burnish.errors import InvalidSettings
 from burnish.media import MEDIA
+from burnish.network_settings import TLS, Dicom, Peer, User
+from burnish.setting_values import AETitle, Duration, Size, Table
 from burnish.vocabulary import IncludeNonDICOMObjects, RequestPriority, YesNo
-
-_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
-
-
-def _duration(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s|m|h|d)\s*", value)
-    if not found:
-        raise ValueError('a duration is a number and a unit: "500ms", "30s", "5m", "24h", "7d"')
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
-
-
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", value)
-    if not found or found[2].upper() not in _SIZES:
-        raise ValueError('a size is a number of bytes, or a number and a unit: "700MB", "4.7GB"')
-    return int(float(found[1]) * _SIZES[found[2].upper()])
-
-
-def _ae_title(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"[ -\[\]-~]{1,16}", value.strip()):
-        raise ValueError("an AE title has 1 to 16 printable characters and no backslash")
-    return value.strip() if isinstance(value, str) else value
 
 
 def _profile(value: object) -> object:
@@ -60,46 +32,25 @@ def _profile(value: object) -> object:
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Size = Annotated[int, BeforeValidator(_size)]
-AETitle = Annotated[str, BeforeValidator(_ae_title)]
 Profile = Annotated[str, BeforeValidator(_profile)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Dicom(_Table):
-    """The application entity and its port."""
-
-    ae_title: AETitle = "BURNISH"
-    host: str = "0.0.0.0"  # noqa: S104  a DICOM node listens to its network
-    port: int = Field(default=11112, ge=0, le=65535)
-    receivers: int = Field(default=0, ge=0, le=64)
-    maximum_associations: int = Field(default=500, ge=1)
-    maximum_pdu_size: int = Field(default=131072, ge=4096, le=1 << 20)
-    accept_unknown_peers: bool = False
-    acse_timeout: Duration = timedelta(seconds=30)
-    idle_timeout: Duration = timedelta(minutes=10)
-    drain_timeout: Duration = timedelta(seconds=30)
-
-
-class Storage(_Table):
+class Storage(Table):
     """Where instances, images and the outbox lie."""
 
     root: Path = Path("var")
     durability: Literal["full", "os"] = "full"
     high_water: float = Field(default=0.95, gt=0, le=1)
+    low_water: float = Field(default=0.93, gt=0, le=1)
 
 
-class Database(_Table):
+class Database(Table):
     """The database, which is also the queue."""
 
     url: str = ""
 
 
-class Request(_Table):
+class Request(Table):
     """What a request gets where the N-CREATE leaves it out, and how long is waited for what."""
 
     label_using_information_extracted_from_instances: YesNo = YesNo.YES
@@ -118,14 +69,7 @@ class Request(_Table):
     attempts: int = Field(default=3, ge=1)
 
 
-class Peer(_Table):
-    """One known AE and what it may do."""
-
-    ae_title: AETitle
-    may: tuple[Literal["echo", "store", "request"], ...] = ("echo", "store", "request")
-
-
-class StandingOrder(_Table):
+class StandingOrder(Table):
     """Media for instances of a modality that cannot ask: after a quiet period Burnish asks."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
@@ -144,7 +88,7 @@ class StandingOrder(_Table):
         return self
 
 
-class Device(_Table):
+class Device(Table):
     """One device that makes pieces of media."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
@@ -165,7 +109,7 @@ class Device(_Table):
         return MEDIA[medium].holding(self.capacity)
 
 
-class Retention(_Table):
+class Retention(Table):
     """How long what nobody needs any more is kept."""
 
     instances_after_media: Duration = timedelta(hours=24)
@@ -174,7 +118,7 @@ class Retention(_Table):
     unrequested_instances: Duration = timedelta(days=14)
 
 
-class Security(_Table):
+class Security(Table):
     """Secure media: who can open them, and who signs them (PS3.15 D.1)."""
 
     recipients: tuple[Path, ...] = ()
@@ -192,7 +136,7 @@ class Security(_Table):
         return self
 
 
-class Log(_Table):
+class Log(Table):
     """The log on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -211,10 +155,12 @@ class Settings(BaseSettings):
     )
 
     dicom: Dicom = Dicom()
+    tls: TLS = TLS()
     storage: Storage = Storage()
     database: Database = Database()
     request: Request = Request()
     peer: tuple[Peer, ...] = ()
+    user: tuple[User, ...] = ()
     standing_order: tuple[StandingOrder, ...] = ()
     device: tuple[Device, ...] = ()
     retention: Retention = Retention()
@@ -238,12 +184,16 @@ class Settings(BaseSettings):
             ("device", [device.name for device in self.device]),
             ("standing_order", [order.name for order in self.standing_order]),
             ("peer", [peer.ae_title for peer in self.peer]),
+            ("user", [user.name for user in self.user]),
         ):
             if len(set(names)) != len(names):
                 raise ValueError(f"[[{kind}]]: two have the same name")
         for order in self.standing_order:
             if order.copies > self.request.maximum_copies:
                 raise ValueError(f"[[standing_order]] {order.name}: more than maximum_copies")
+        for peer in self.peer:
+            if peer.tls and self.tls.ca is None:
+                raise ValueError(f"[[peer]] {peer.ae_title}: tls needs the ca of [tls]")
         return self
 
     @property

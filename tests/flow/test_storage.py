@@ -40,7 +40,7 @@ def strict(start_shared: StartBurnish) -> Service:
             {"ae_title": "PYNETDICOM"},
             {"ae_title": "ECHOER", "may": ["echo"]},
             {"ae_title": "STORER", "may": ["echo", "store"]},
-            {"ae_title": "ASKER", "may": ["request"]},
+            {"ae_title": "ASKER", "may": ["media"]},
         ],
     )
 

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 
 from burnish.errors import InvalidSettings
 from burnish.media import MEDIA
-from burnish.settings import Device, Peer, Settings, StandingOrder, read
+from burnish.network_settings import Peer, User
+from burnish.settings import Device, Settings, StandingOrder, read
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "burnish.toml"
 
@@ -43,7 +44,7 @@ def test_the_example_file_holds_the_defaults() -> None:
 @pytest.mark.parametrize("name", list(Settings.model_fields))
 def test_the_example_file_has_every_key_of_each_table(name: str) -> None:
     table = with_array_tables()[name]
-    tables = {"peer": Peer, "standing_order": StandingOrder, "device": Device}
+    tables = {"peer": Peer, "user": User, "standing_order": StandingOrder, "device": Device}
     model = tables.get(name) or type(getattr(read(None), name))
     assert issubclass(model, BaseModel)
     assert set(table[0] if isinstance(table, list) else table) == set(model.model_fields)
@@ -86,6 +87,17 @@ def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> 
         ('[request]\nfile_set_id_prefix = "lower"', "request.file_set_id_prefix"),
         ('[[peer]]\nae_title = "PACS1"\nmay = ["burn"]', "peer.0.may.0"),
         ('[[peer]]\nmay = ["echo"]', "peer.0.ae_title"),
+        ('[[peer]]\nae_title = "A"\naddresses = ["here"]', "peer.0.addresses.0"),
+        ('[[peer]]\nae_title = "A"\naddresses = ["10.0.0.1/8"]', "peer.0.addresses.0"),
+        ('[[peer]]\nae_title = "A"\ncertificate = "AB:CD"', "peer.0.certificate"),
+        ('[[peer]]\nae_title = "A"\ncertificate = "CN=a"', "peer.0: Value error, a certificate"),
+        ('[[peer]]\nae_title = "A"\nmay = ["retrieve"]', "peer.0: Value error, may retrieve"),
+        ('[[peer]]\nae_title = "A"\ntls = true', "[[peer]] A: tls needs the ca"),
+        ('[[user]]\nname = ""', "user.0.name"),
+        ('[[user]]\nname = "a"\n[[user]]\nname = "a"', "[[user]]"),
+        ('[tls]\ncertificate = "a.pem"', "tls: Value error, certificate and key"),
+        ("[tls]\nonly = true", "tls: Value error, only needs"),
+        ('[tls]\ncertificate = "a"\nkey = "b"', "tls: Value error, client_certificate"),
         ('[[standing_order]]\nname = "us"', "standing_order.0"),
         ('[[device]]\nname = "outbox"\nmedia = ["VHS"]', "device.0"),
         ('[[device]]\nname = "outbox"\nmedia = []', "device.0"),
@@ -158,6 +170,18 @@ def test_a_wrong_value_in_the_environment_is_refused_by_its_name(
     monkeypatch.setenv("BURNISH_DICOM__PORT", "http")
     with pytest.raises(InvalidSettings, match=r"dicom\.port"):
         read(None)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        (":".join(["ab"] * 32), "AB" * 32),
+        ("ab" * 32, "AB" * 32),
+        ("C = IT, O = Hospital,CN=ct1", "C=IT,O=Hospital,CN=ct1"),
+    ],
+)
+def test_a_certificate_is_written_as_openssl_prints_it(written: str, kept: str) -> None:
+    assert Peer(ae_title="A", tls=True, certificate=written).certificate == kept
 
 
 def test_settings_are_frozen() -> None:

@@ -93,7 +93,7 @@ class MediaCreation:
         )
         if sop_class != MEDIA_CREATION_MANAGEMENT:
             return Answer(statuses.NO_SUCH_SOP_CLASS, comment="no such SOP Class")
-        if "request" not in association.may:
+        if "media" not in association.may:
             raise NotAuthorized("this AE may not request media")
         return operation(association, command, attributes.decode(data, context.transfer_syntax))
 

@@ -171,7 +171,7 @@ def _permissions(calling: str, settings: Settings) -> frozenset[str]:
         if peer.ae_title == calling:
             return frozenset(peer.may)
     if settings.dicom.accept_unknown_peers:
-        return frozenset({"echo", "store", "request"})
+        return frozenset({"echo", "store", "media", "commit"})
     return frozenset()
 
 

@@ -52,7 +52,7 @@ def ask(
     requested: str = "",
     action: int | None = None,
     tags: list[int] | bytes = b"",
-    may: frozenset[str] = frozenset({"echo", "store", "request"}),
+    may: frozenset[str] = frozenset({"echo", "store", "media", "commit"}),
     maximum_length: int = 16384,
 ) -> tuple[int, Command, Dataset]:
     """Status, command and data set of the answer."""

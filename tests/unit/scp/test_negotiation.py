@@ -148,7 +148,12 @@ def test_who_may_do_what() -> None:
             Peer(ae_title="NO", may=()),
         )
     )
-    assert accepted(associate_rq(calling=b"PACS"), strict).may == {"echo", "store", "request"}
+    assert accepted(associate_rq(calling=b"PACS"), strict).may == {
+        "echo",
+        "store",
+        "media",
+        "commit",
+    }
     assert accepted(associate_rq(calling=b"CT1"), strict).may == {"store"}
     for calling in (b"NO", b"UNKNOWN", b"pacs"):
         assert rejected(associate_rq(calling=calling), strict) == (1, 1, 3)
