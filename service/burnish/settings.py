@@ -191,6 +191,8 @@ class Settings(BaseSettings):
         for order in self.standing_order:
             if order.copies > self.request.maximum_copies:
                 raise ValueError(f"[[standing_order]] {order.name}: more than maximum_copies")
+        if self.dicom.user_identity == "required" and not self.user:
+            raise ValueError("dicom.user_identity = required needs a [[user]]")
         for peer in self.peer:
             if peer.tls and self.tls.ca is None:
                 raise ValueError(f"[[peer]] {peer.ae_title}: tls needs the ca of [tls]")
