@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -60,6 +61,12 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def keep_values_out_of_the_log() -> None:
+    """Warnings of libraries show values of data sets, which may be a patient's."""
+    warnings.simplefilter("ignore")
+    sys.warnoptions.append("ignore")  # for the processes that are not forked
 
 
 def prepare(settings: Settings) -> None:

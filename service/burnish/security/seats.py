@@ -44,7 +44,8 @@ class Seats:
                 self._subtract(columns)
         if not over:
             return ""
-        return f"{self._limits[over[0]]} associations at once {'of this peer' * bool(over[0])}"
+        whose = " of this peer" if over[0] else ""
+        return f"{self._limits[over[0]]} associations at once{whose}"
 
     def give_back(self, ae_title: str) -> None:
         """Gives back what `take` took."""
