@@ -1,5 +1,6 @@
 """Surface: the bytes of one connection, plain or TLS, buffered once."""
 
+import mmap
 import socket
 import ssl
 import struct
@@ -7,7 +8,7 @@ from contextlib import suppress
 from time import monotonic
 
 #: The receive buffer; its pages cost memory only once they are touched.
-BUFFER = 256 * 1024
+_BUFFER = 256 * 1024
 #: How long a connection is kept after its last PDU for the peer to close it, in seconds.
 _LINGER = 1.0
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
@@ -22,7 +23,7 @@ class Stream:
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self.buffer = bytearray(BUFFER)
+        self.buffer = mmap.mmap(-1, _BUFFER)
         self.view = memoryview(self.buffer)
         self.start = self.end = 0
         #: Until it is None, all that is awaited has to be here by then, however it trickles.
