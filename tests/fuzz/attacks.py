@@ -30,6 +30,7 @@ class Attacker:
     chance: random.Random
     stopping: threading.Event
     tried: Counter[str] = field(default_factory=Counter)
+    finished: bool = False
 
     def run(self) -> None:
         """Attacks until it is told to stop, in the order that its dice say."""
@@ -38,6 +39,7 @@ class Attacker:
             self.tried[attack.__name__] += 1
             with suppress(OSError):
                 attack(self)
+        self.finished = True
 
     def connect(self, port: int = 0) -> socket.socket:
         return socket.create_connection(

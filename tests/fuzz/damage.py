@@ -16,10 +16,9 @@ def none(_chance: random.Random, pdus: list[bytes]) -> bytes:
 
 def flipped(chance: random.Random, pdus: list[bytes]) -> bytes:
     data = bytearray(b"".join(pdus))
-    for _ in range(chance.randint(1, 12)):
-        data[chance.randrange(len(data))] = chance.choice(
-            (0, 0x7F, 0x80, 0xFF, chance.randrange(256))
-        )
+    for _ in range(chance.randint(1, 12) if data else 0):
+        byte = chance.choice((0, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+        data[chance.randrange(len(data))] = byte
     return bytes(data)
 
 

@@ -126,6 +126,8 @@ def _attack(service: Service, hostile: list[Attacker], seconds: float, report: R
         thread.join(60)
         if thread.is_alive():
             report.faults.append("an attack hangs")
+    if not all(attacker.finished for attacker in hostile):
+        report.faults.append("an attacker has failed")
     return monotonic() - started
 
 

@@ -130,8 +130,8 @@ class ApplicationEntity:
         while threads := self._running():
             now = monotonic()
             for association in threads:
-                silent = not association.busy and now - association.last_heard > _QUIET
-                if silent or now > deadline:
+                idle = association.is_half_open or not association.busy
+                if (idle and now - association.last_heard > _QUIET) or now > deadline:
                     association.end()
             next(iter(threads.values())).join(timeout=0.1)
             if now > deadline + 5:
@@ -196,6 +196,8 @@ class ApplicationEntity:
 
     def _answer(self, pdu: bytes, caller: Caller) -> Acceptance | Rejection:
         answer = self._negotiator.answer(pdu, caller)
+        if isinstance(answer, Acceptance) and self._draining.is_set():
+            return Rejection(2, 3, 1, "temporary congestion: the service is stopping")
         if isinstance(answer, Acceptance) and (full := self._seats.take(answer.calling_ae_title)):
             return Rejection(2, 3, 2, f"local limit exceeded: {full}")
         return answer

@@ -9,13 +9,25 @@ from typing import Any, cast
 from burnish.errors import InvalidSettings
 from burnish.network_settings import TLS
 
-#: Cipher suites of TLS 1.2 by profile, as OpenSSL names them; those of TLS 1.3 come with it. Level
-#: 2 wants RSA keys of 2048 bits and curves of 224 at least, and signatures better than SHA-1.
-_SUITES = {
-    "BCP195": "ECDHE+AESGCM:@SECLEVEL=2",
-    "BCP195-ND": "ECDHE+AESGCM:DHE+aRSA+AESGCM:@SECLEVEL=2",
-    "BCP195-EXTENDED": (
-        "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+aRSA+AESGCM:DHE+aRSA+CHACHA20:@SECLEVEL=2"
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A Secure Transport Connection Profile of PS3.15: TLS 1.2 with these suites, and TLS 1.3."""
+
+    section: str
+    suites: str
+
+
+#: Suites as OpenSSL names them. Level 2 wants RSA keys of 2048 bits and curves of 224 at least, and
+#: signatures better than SHA-1.
+PROFILES = {
+    "BCP195": Profile("B.12, BCP 195 by RFC 8996 and 9325", "ECDHE+AESGCM:@SECLEVEL=2"),
+    "BCP195-ND": Profile(
+        "B.10, BCP 195 without downgrading", "ECDHE+AESGCM:DHE+aRSA+AESGCM:@SECLEVEL=2"
+    ),
+    "BCP195-EXTENDED": Profile(
+        "B.11, extended BCP 195, but for Camellia and CCM",
+        "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+aRSA+AESGCM:DHE+aRSA+CHACHA20:@SECLEVEL=2",
     ),
 }
 _DH_GROUP = Path(__file__).with_name("ffdhe3072.pem")
@@ -51,7 +63,7 @@ def server_context(settings: TLS) -> ssl.SSLContext:
     required = settings.client_certificate == "required"
     context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-    if "DHE+aRSA" in _SUITES[settings.profile]:
+    if "DHE+aRSA" in PROFILES[settings.profile].suites:
         context.load_dh_params(str(_DH_GROUP))
     return _prepared(context, settings)
 
@@ -68,7 +80,7 @@ def client_context(settings: TLS) -> ssl.SSLContext:
 
 def _prepared(context: ssl.SSLContext, settings: TLS) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_SUITES[settings.profile])
+    context.set_ciphers(PROFILES[settings.profile].suites)
     try:
         if settings.certificate and settings.key:
             context.load_cert_chain(settings.certificate, settings.key, password=_no_password)
