@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from oracles import run
@@ -16,6 +16,9 @@ from oracles import run
 SIGNED = bytes.fromhex("06092a864886f70d010702")
 DIGESTED = bytes.fromhex("06092a864886f70d010705")
 WRAP = b"\x30\x80%b\xa0\x80"
+
+
+_Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ def identity(
     usage: str = "",
     issuer: Identity | None = None,
     authority: bool = False,
+    elliptic: bool = False,
 ) -> Identity:
     """A certificate for `name` and its key, in PEM; `number` tells keys apart.
 
-    Without an `issuer` it is signed by itself; an `authority` may issue others.
+    Without an `issuer` it is signed by itself; an `authority` may issue others. An `elliptic` key
+    is made in no time, one of RSA takes seconds.
     """
-    key = _key(bits, number)
+    key: _Key = ec.generate_private_key(ec.SECP256R1()) if elliptic else _key(bits, number)
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "IT"),
@@ -58,7 +63,7 @@ def identity(
     signer, signer_name = key, subject
     if issuer:
         loaded = serialization.load_pem_private_key(issuer.key.read_bytes(), None)
-        assert isinstance(loaded, rsa.RSAPrivateKey)
+        assert isinstance(loaded, _Key)
         signer = loaded
         signer_name = x509.load_pem_x509_certificate(issuer.certificate.read_bytes()).subject
     builder = (

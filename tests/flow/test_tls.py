@@ -28,11 +28,13 @@ class Site:
 
     def __init__(self, folder: Path, start: StartBurnish, port: int) -> None:
         self.folder, self.port = folder, port
-        self.ca = certificates.identity(folder, "ca", authority=True)
-        self.ours = certificates.identity(folder, "burnish", number=1, issuer=self.ca)
-        self.ct1 = certificates.identity(folder, "ct1", number=2, issuer=self.ca)
-        self.expired = certificates.identity(folder, "old", number=2, issuer=self.ca, expired=True)
-        self.stranger = certificates.identity(folder, "stranger", number=2)
+        self.ca = certificates.identity(folder, "ca", authority=True, elliptic=True)
+        self.ours = certificates.identity(folder, "burnish", issuer=self.ca)
+        self.ct1 = certificates.identity(folder, "ct1", issuer=self.ca, elliptic=True)
+        self.expired = certificates.identity(
+            folder, "old", issuer=self.ca, expired=True, elliptic=True
+        )
+        self.stranger = certificates.identity(folder, "stranger", elliptic=True)
         peers: list[dict[str, Any]] = [
             {"ae_title": "CT1", "tls": True, "certificate": "C = IT, CN = ct1"},
             {"ae_title": "CT2", "tls": True, "certificate": "C = IT, CN = ct2"},
@@ -202,7 +204,7 @@ def test_certificates_are_read_again(site: Site) -> None:
         return found[1] if found else ""
 
     assert "burnish" in shown()
-    new = certificates.identity(site.folder, "renewed", number=1, issuer=site.ca)
+    new = certificates.identity(site.folder, "renewed", issuer=site.ca)
     shutil.copy(new.certificate, site.ours.certificate)
     os.kill(site.service.pid, signal.SIGHUP)
     wait_until(lambda: len(site.log("certificates read again")) == 2, what="the new certificate")

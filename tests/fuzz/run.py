@@ -172,7 +172,7 @@ def _look(service: Service, before: Use, report: Report) -> None:
 def _service(directory: Path) -> Iterator[tuple[Service, int]]:
     port, tls_port = _free_port(), _free_port()
     directory.mkdir(parents=True, exist_ok=True)
-    ours = certificates.identity(directory, "burnish")
+    ours = certificates.identity(directory, "burnish", elliptic=True)
     may: dict[str, Any] = {"may": ["echo", "store", "media"]}
     service = Service(
         directory / "service",

@@ -28,6 +28,7 @@ class Stream:
         self.start = self.end = 0
         #: Until it is None, all that is awaited has to be here by then, however it trickles.
         self.deadline: float | None = None
+        self._interrupted = False
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def secure(self, context: ssl.SSLContext) -> ssl.SSLSocket:
@@ -37,6 +38,8 @@ class Stream:
                 self._socket, server_side=True, do_handshake_on_connect=False
             )
             self._socket = connection
+            if self._interrupted:  # which found the socket that is no more
+                raise PeerEndedError("interrupted")
             connection.settimeout(self._left())
             connection.do_handshake()
         except ssl.SSLError:
@@ -125,6 +128,7 @@ class Stream:
 
         `last` is sent if that takes no waiting; of TLS only the owner's thread may send.
         """
+        self._interrupted = True
         with suppress(OSError):
             if not isinstance(self._socket, ssl.SSLSocket):
                 self._socket.send(last, socket.MSG_DONTWAIT)

@@ -33,11 +33,13 @@ class Identities:
     """An authority, and what it has issued."""
 
     def __init__(self, folder: Path) -> None:
-        self.ca = certificates.identity(folder, "ca", authority=True)
-        self.ours = certificates.identity(folder, "burnish", number=1, issuer=self.ca)
-        self.theirs = certificates.identity(folder, "ct1", number=2, issuer=self.ca)
-        self.expired = certificates.identity(folder, "old", number=2, issuer=self.ca, expired=True)
-        self.stranger = certificates.identity(folder, "stranger", number=2)
+        self.ca = certificates.identity(folder, "ca", authority=True, elliptic=True)
+        self.ours = certificates.identity(folder, "burnish", issuer=self.ca)
+        self.theirs = certificates.identity(folder, "ct1", issuer=self.ca, elliptic=True)
+        self.expired = certificates.identity(
+            folder, "old", issuer=self.ca, expired=True, elliptic=True
+        )
+        self.stranger = certificates.identity(folder, "stranger", elliptic=True)
 
     def tls(self, who: certificates.Identity | None, **more: Any) -> TLS:
         files = {"certificate": who.certificate, "key": who.key} if who else {}
@@ -265,5 +267,5 @@ def test_files_that_cannot_be_used(identities: Identities, tmp_path: Path, wrong
 
 def test_a_key_of_another_certificate(identities: Identities) -> None:
     files = {"certificate": identities.ours.certificate, "key": identities.theirs.key}
-    with pytest.raises(InvalidSettings, match="KEY_VALUES_MISMATCH"):
+    with pytest.raises(InvalidSettings, match="cannot be used"):
         server_context(identities.tls(None, **files))
