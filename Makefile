@@ -10,12 +10,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check fuzz bench clean
 
 help:
 	@echo 'make run    install Burnish into $(VENV) and show it at work (burnish demo)'
 	@echo 'make test   install what the tests need, then make check, then every test'
 	@echo 'make check  lint, formatting, types and architecture'
+	@echo 'make fuzz   attack a service for SECONDS=60, with a well-behaved client beside it'
 	@echo 'make bench  install the peers, measure everything: at most 30 minutes'
 	@echo 'make clean  remove $(VENV), installed test peers and caches'
 
@@ -32,6 +33,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+SECONDS ?= 60
+
+fuzz: $(VENV)/.installed-dev
+	cd tests && ../$(BIN)/python -m fuzz.run --seconds $(SECONDS)
 
 bench: $(VENV)/.installed-bench
 	benchmarks/install
@@ -50,7 +56,12 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	$(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-bench: $(VENV)/.created pyproject.toml
+$(VENV)/.installed-SECONDS ?= 60
+
+fuzz: $(VENV)/.installed-dev
+	cd tests && ../$(BIN)/python -m fuzz.run --seconds $(SECONDS)
+
+bench: $(VENV)/.created pyproject.toml
 	$(PIP) install --editable '.[bench]'
 	@touch $@ $(VENV)/.installed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from oracles import run
@@ -16,6 +16,9 @@ from oracles import run
 SIGNED = bytes.fromhex("06092a864886f70d010702")
 DIGESTED = bytes.fromhex("06092a864886f70d010705")
 WRAP = b"\x30\x80%b\xa0\x80"
+
+
+_Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,16 @@ def identity(
     number: int = 0,
     expired: bool = False,
     usage: str = "",
+    issuer: Identity | None = None,
+    authority: bool = False,
+    elliptic: bool = False,
 ) -> Identity:
-    """A self-signed certificate for `name` and its key, in PEM; `number` tells keys apart."""
-    key = _key(bits, number)
+    """A certificate for `name` and its key, in PEM; `number` tells keys apart.
+
+    Without an `issuer` it is signed by itself; an `authority` may issue others. An `elliptic` key
+    is made in no time, one of RSA takes seconds.
+    """
+    key: _Key = ec.generate_private_key(ec.SECP256R1()) if elliptic else _key(bits, number)
     subject = x509.Name(
         [
             x509.NameAttribute(NameOID.COUNTRY_NAME, "IT"),
@@ -50,15 +60,23 @@ def identity(
         ]
     )
     now = datetime.now(UTC)
+    signer, signer_name = key, subject
+    if issuer:
+        loaded = serialization.load_pem_private_key(issuer.key.read_bytes(), None)
+        assert isinstance(loaded, _Key)
+        signer = loaded
+        signer_name = x509.load_pem_x509_certificate(issuer.certificate.read_bytes()).subject
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject)
+        .issuer_name(signer_name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=30))
         .not_valid_after(now + timedelta(days=-1 if expired else 30))
     )
+    if authority:
+        builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
     if usage:
         names = (
             *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
@@ -66,7 +84,7 @@ def identity(
         )
         usages = x509.KeyUsage(**{each: each == usage for each in names})
         builder = builder.add_extension(usages, critical=True)
-    certificate = builder.sign(key, hashes.SHA256())
+    certificate = builder.sign(signer, hashes.SHA256())
     made = Identity(folder / f"{name}.crt.pem", folder / f"{name}.key.pem")
     made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     made.key.write_bytes(

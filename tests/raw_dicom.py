@@ -1,6 +1,7 @@
 """A DICOM client made of bytes: every PDU can be right or wrong, whole or in pieces (PS3.8 9.3)."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -128,9 +129,15 @@ class Raw:
         maximum_length: int = 16384,
         user_items: bytes = b"",
         silent: bool = False,
+        source: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._socket = socket.create_connection(
+            ("127.0.0.1", port), timeout=60, source_address=(source, 0)
+        )
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self._socket = tls.wrap_socket(self._socket)
         self.answer: Pdu | None = None
         if not silent:
             self.send(
@@ -187,6 +194,11 @@ class Raw:
             for kind, body in self.items
             if kind == 0x21 and body[2] == 0
         }
+
+    @property
+    def results(self) -> dict[int, int]:
+        """Presentation context ID → result (PS3.8 Table 9-18)."""
+        return {body[0]: body[2] for kind, body in self.items if kind == 0x21}
 
     @property
     def maximum_length(self) -> int:

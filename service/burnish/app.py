@@ -11,18 +11,27 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import structlog
 
 from burnish.db import schema
 from burnish.db.session import Database
 from burnish.errors import OperatorError
+from burnish.security.seats import Seats
+from burnish.security.tls import client_context, server_context
+from burnish.security.users import Users
 from burnish.settings import Settings
 from burnish.spool import Spool
+
+if TYPE_CHECKING:
+    from burnish.scp.ae import Listener
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +63,12 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
+def keep_values_out_of_the_log() -> None:
+    """Warnings of libraries show values of data sets, which may be a patient's."""
+    warnings.simplefilter("ignore")
+    sys.warnoptions.append("ignore")  # for the processes that are not forked
+
+
 def prepare(settings: Settings) -> None:
     """Makes the storage root and brings the database up to date; raises OperatorError."""
     try:
@@ -75,7 +90,17 @@ def open_spool(settings: Settings) -> Spool:
         settings.storage.root / "spool",
         durable=settings.storage.durability == "full",
         high_water=settings.storage.high_water,
+        low_water=settings.storage.low_water,
     )
+
+
+def check_network(settings: Settings) -> None:
+    """Raises InvalidSettings where a certificate, a key or a passcode cannot be used."""
+    Users(settings)
+    if settings.tls.listens:
+        server_context(settings.tls)
+    if settings.tls.ca:
+        client_context(settings.tls)
 
 
 def lock(settings: Settings, name: str) -> int:
@@ -93,8 +118,13 @@ def lock(settings: Settings, name: str) -> int:
     return descriptor
 
 
-def run_receiver(settings: Settings, listening: socket.socket | None = None) -> None:
-    """The receiver role: the application entity on its port."""
+def run_receiver(
+    settings: Settings,
+    listeners: "tuple[Listener, ...]" = (),
+    seats: Seats | None = None,
+    number: int = 0,
+) -> None:
+    """The receiver role: the application entity on its ports, the one of that number of several."""
     from burnish.receive import Receiver
     from burnish.scp.ae import ApplicationEntity, listen
 
@@ -102,11 +132,15 @@ def run_receiver(settings: Settings, listening: socket.socket | None = None) -> 
     schema.check(database)
     spool = open_spool(settings)
     receiver = Receiver(database, spool)
-    own = listening or listen(settings.dicom.host, settings.dicom.port)
-    entity = ApplicationEntity(settings, own, receiver, database, spool)
+    seats = seats or Seats(settings)
+    seats.begin(number)
+    own = listeners or listen(settings)
+    entity = ApplicationEntity(settings, own, receiver, database, spool, seats=seats)
     _on_stop(entity.stop_accepting)
+    signal.signal(signal.SIGHUP, lambda *_: entity.reload())
     entity.serve()
-    own.close()
+    for listener in own:
+        listener.socket.close()
     entity.drain()
     database.close()
 
@@ -184,39 +218,37 @@ class Supervisor:
         spool = open_spool(self._settings)
         for leftover in spool.incoming.iterdir():
             leftover.unlink()
-        try:
-            listening = listen(self._settings.dicom.host, self._settings.dicom.port)
-        except OSError as error:
-            raise OperatorError(
-                f"dicom.port {self._settings.dicom.port} cannot be used: {error.strerror}",
-                hint="stop what listens there, or choose another dicom.host or dicom.port",
-            ) from None
-        port = int(listening.getsockname()[1])
+        check_network(self._settings)
+        listeners = listen(self._settings)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stopping.set())
-        children = self._children(listening)
+        children = self._children(listeners)
+        signal.signal(signal.SIGHUP, lambda *_: self._pass_on_reload(children))
         # what is here stays, and need not be copied to be looked at by each process's collector,
         # which would go through a large request's rows again and again while they are read
         gc.freeze()
         gc.set_threshold(100_000, 20, 20)
         for child in children:
             self._start(child)
-        log.info("ready", port=port, ae_title=self._settings.dicom.ae_title, pid=os.getpid())
+        ports = {"tls_port" if each.tls else "port": each.port for each in listeners}
+        log.info("ready", **ports, ae_title=self._settings.dicom.ae_title, pid=os.getpid())
         _notify("READY=1")
         if ready is not None:
-            ready(port)
+            ready(listeners[0].port)
         while not self._stopping.wait(0.2):
             for child in children:
                 self._revive(child)
         _notify("STOPPING=1")
-        listening.close()
+        for listener in listeners:
+            listener.socket.close()
         self._stop(children)
         os.close(held)
         log.info("stopped")
 
-    def _children(self, listening: socket.socket) -> list[_Child]:
+    def _children(self, listeners: "tuple[Listener, ...]") -> list[_Child]:
         settings = self._settings
         receivers = settings.dicom.receivers or os.cpu_count() or 1
+        seats = Seats(settings, receivers)
         return [
             _Child("scheduler", lambda: run_scheduler(settings)),
             *(
@@ -224,8 +256,11 @@ class Supervisor:
                 for device in settings.devices
             ),
             *(
-                _Child(f"receiver {number}", lambda: run_receiver(settings, listening))
-                for number in range(1, receivers + 1)
+                _Child(
+                    f"receiver {number + 1}",
+                    lambda number=number: run_receiver(settings, listeners, seats, number),  # type: ignore[misc]
+                )
+                for number in range(receivers)
             ),
         ]
 
@@ -249,6 +284,13 @@ class Supervisor:
         log.error("a process ended by itself", role=child.name, exit_code=process.exitcode)
         self._start(child)
 
+    def _pass_on_reload(self, children: list[_Child]) -> None:
+        for child in children:
+            process = child.process
+            if child.name.startswith("receiver ") and process and process.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGHUP)
+
     def _stop(self, children: list[_Child]) -> None:
         """Receivers drain first in effect: all are told at once, and each ends its own work."""
         for child in children:
@@ -269,6 +311,7 @@ def _become(child: _Child) -> None:
     """What a new process does first: it ends with its supervisor, however that one ends."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

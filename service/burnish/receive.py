@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 #: Bytes of the data set that are kept for the header index; the rest only passes.
 _HEAD = 64 * 1024
+#: After so many bytes of one instance it is looked whether there is still room.
+_LOOK = 64 * 1024 * 1024
 #: The largest group that is made durable at once.
 _GROUP = 256
 
@@ -63,6 +65,7 @@ class Incoming:
         self.key = spool.new_key()
         self.size = 0
         self._spool = spool
+        self._looked = 0
         self._hasher = new_hasher()
         self._head = bytearray()
         self._meta: bytes = file_meta.encode(
@@ -75,11 +78,14 @@ class Incoming:
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
 
     def write(self, data: memoryview) -> None:
-        """Takes the next bytes of the data set."""
+        """Takes the next bytes of the data set; raises OutOfResources."""
         self._hasher.update(data)
         if len(self._head) < _HEAD:
             self._head += data[: _HEAD - len(self._head)]
         self.size += len(data)
+        if self.size - self._looked >= _LOOK:
+            self._looked = self.size
+            self._spool.check_room()
         try:
             if self._meta:
                 meta, self._meta = self._meta, b""

@@ -266,6 +266,8 @@ class Settings(BaseSettings):
                 raise ValueError(f"[[standing_order]] {order.name}: more than maximum_copies")
             if order.device and order.device not in {device.name for device in self.devices}:
                 raise ValueError(f"[[standing_order]] {order.name}: no device {order.device!r}")
+        if self.dicom.user_identity == "required" and not self.user:
+            raise ValueError("dicom.user_identity = required needs a [[user]]")
         for peer in self.peer:
             if peer.tls and self.tls.ca is None:
                 raise ValueError(f"[[peer]] {peer.ae_title}: tls needs the ca of [tls]")

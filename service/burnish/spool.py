@@ -17,12 +17,16 @@ class Spool:
     """The spool below `root`: `incoming/` for what is arriving, `instances/` for what has arrived.
 
     A file's key is random, never anything a peer sent. With `durable`, `publish` returns when the
-    files are on disk under their final names; without it, when they are in the page cache.
+    files are on disk under their final names; without it, when they are in the page cache. What
+    comes is refused from `high_water` of the disk on, until no more than `low_water` is in use.
     """
 
-    def __init__(self, root: Path, *, durable: bool, high_water: float = 1.0) -> None:
+    def __init__(
+        self, root: Path, *, durable: bool, high_water: float = 1.0, low_water: float = 1.0
+    ) -> None:
         self._durable = durable
         self._high_water = high_water
+        self._low_water = min(low_water, high_water)
         self._looked = -60.0
         self._full = False
         self.incoming = root / "incoming"
@@ -50,11 +54,15 @@ class Spool:
         return self.instances / key[:2] / key
 
     def check_room(self) -> None:
-        """Raises OutOfResources above high water; looks at most once a second."""
+        """Raises OutOfResources above high water, and then until it is below low water.
+
+        Looks at most once a second.
+        """
         now = monotonic()
         if now - self._looked >= 1.0:
             usage = shutil.disk_usage(self.incoming)
-            self._full = usage.used / usage.total >= self._high_water
+            used = usage.used / usage.total
+            self._full = used > self._low_water if self._full else used >= self._high_water
             self._looked = now
         if self._full:
             raise OutOfResources("the disk of the spool is above high water")

@@ -23,6 +23,7 @@ from waiting import wait_until
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
 VERIFICATION = "1.2.840.10008.1.1"
+MEDIA_CREATION_MANAGEMENT = "1.2.840.10008.5.1.1.33"
 PRIVATE = "1.2.826.0.1.3680043.10.999.1"
 
 
@@ -387,11 +388,18 @@ def test_an_unknown_application_context_is_rejected(burnish: Service) -> None:
 
 
 def test_permissions(strict: Service, ct: bytes) -> None:
+    """What a peer may not do it is not offered (PS3.8 9.3.3.2, user-rejection)."""
     uid = fresh_uid()
-    for calling, expected in (("ECHOER", 0x0124), ("ASKER", 0x0124), ("STORER", 0)):
-        with ct_association(strict, calling=calling.encode().ljust(16)) as raw:
-            status, comment = raw.store(CT, uid, named(ct, uid))
-            assert (status, bool(comment)) == (expected, expected != 0)
+    contexts = [(CT, [EXPLICIT]), (MEDIA_CREATION_MANAGEMENT, [EXPLICIT]), (PRIVATE, [EXPLICIT])]
+    for calling, results in (
+        ("ECHOER", {1: 1, 3: 1, 5: 3}),
+        ("ASKER", {1: 1, 3: 0, 5: 3}),
+        ("STORER", {1: 0, 3: 1, 5: 3}),
+    ):
+        with Raw(strict.port, contexts, calling=calling.encode().ljust(16)) as raw:
+            assert raw.results == results
+            if calling == "STORER":
+                assert raw.store(CT, uid, named(ct, uid)) == (0, "")
             raw.release()
     assert len(oracles.live_instances(strict, uid)) == 1
     assert clients.echo(strict.port, calling="ECHOER") == 0
@@ -403,9 +411,8 @@ def test_permission_to_request(strict: Service) -> None:
             {"ReferencedSOPClassUID": CT, "ReferencedSOPInstanceUID": "1.2.3"}
         ]
     }
-    for calling, expected in (("STORER", 0x0124), ("ECHOER", 0x0124), ("ASKER", 0)):
-        answer = clients.mcm_client(strict.port, "create", calling=calling, attributes=attributes)
-        assert answer.get("status") == expected, answer
+    answer = clients.mcm_client(strict.port, "create", calling="ASKER", attributes=attributes)
+    assert answer.get("status") == 0, answer
 
 
 def test_ae_titles_padded_with_nul(burnish: Service, ct: bytes) -> None:

@@ -434,6 +434,21 @@ def test_above_high_water_nothing_begins(
     assert files(ground) == []
 
 
+def test_an_instance_without_end_stops_at_high_water(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "_LOOK", 1000)
+    incoming = begin(receiver, instance())
+    incoming.write(memoryview(bytes(1500)))
+    monkeypatch.setattr(ground.spool, "_high_water", 0.0)
+    monkeypatch.setattr(ground.spool, "_looked", -60.0)
+    incoming.write(memoryview(bytes(900)))
+    with pytest.raises(OutOfResources):
+        incoming.write(memoryview(bytes(200)))
+    incoming.abandon()
+    assert files(ground) == []
+
+
 def test_abandoning_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
     before = descriptors()
     incoming = begin(receiver, instance())

@@ -109,6 +109,23 @@ def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert looks == [3]
 
 
+def test_low_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once refused, what comes is taken again when there is room to speak of."""
+    now, refused = 100.0, []
+    spool = Spool(tmp_path, durable=False, high_water=0.95, low_water=0.9)
+    for used in (90, 94, 95, 94, 91, 90, 91, 94, 96, 89):
+        usage = Usage(100, used, 100 - used)
+        monkeypatch.setattr(module.shutil, "disk_usage", lambda _, usage=usage: usage)
+        now += 2
+        monkeypatch.setattr(module, "monotonic", lambda now=now: now)
+        try:
+            spool.check_room()
+            refused.append(False)
+        except OutOfResources:
+            refused.append(True)
+    assert refused == [False, False, True, True, True, False, False, False, True, False]
+
+
 def test_a_spool_is_opened_again(tmp_path: Path) -> None:
     keys = arrived(first := Spool(tmp_path, durable=False), 3)
     first.publish(keys)

@@ -29,6 +29,9 @@ def check(config: Config = None) -> None:
         from burnish.secure import protection
 
         protection.load(settings.security)
+    from burnish import app as service
+
+    service.check_network(settings)
     typer.echo(f"the configuration is valid: {settings.dicom.ae_title}, devices {devices}")
 
 
@@ -49,6 +52,13 @@ def effective(settings: "Settings") -> dict[str, Any]:
         del tables["security"]["password"]
     else:
         tables["security"]["password"] = ""
+    for peer in tables["peer"]:
+        peer["addresses"] = [str(network) for network in peer["addresses"]]
+    for user in tables["user"]:
+        if user["passcode"]:
+            del user["passcode"]
+        else:
+            user["passcode"] = ""
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
     tables["database"] = {"url": _PASSWORD.sub(r"\1:***@", settings.database_url)}
     return tables

@@ -41,6 +41,7 @@ def statement() -> Iterator[str]:
     yield f"# Burnish {__version__}: tables of the DICOM Conformance Statement"
     yield from _identity()
     yield from _network()
+    yield from _associations()
     yield from _media_creation()
     yield from _storage_commitment()
     yield from _query_retrieve()
@@ -118,6 +119,53 @@ def _network() -> Iterator[str]:
     yield from _table(
         ("Transfer Syntax", "UID"),
         [(_name(uid), uid) for uid in sorted(STORAGE_TRANSFER_SYNTAXES, key=_by_number)],
+    )
+
+
+def _associations() -> Iterator[str]:
+    from burnish.security.tls import PROFILES as TLS_PROFILES
+
+    yield from _heading("Association negotiation")
+    yield from _table(
+        ("what", "answer"),
+        [
+            ("Application Context Name", "1.2.840.10008.3.1.1.1"),
+            (
+                "Transfer syntax, of several in one context",
+                "Explicit VR Little Endian; else the first that was proposed and is compressed; "
+                "else Implicit VR Little Endian, Deflated, Explicit VR Big Endian",
+            ),
+            ("SOP Class Extended Negotiation, Storage", "02 00 03 00 00 00 (PS3.4 B.3.1)"),
+            ("SOP Class Common Extended Negotiation", "any class announced as Storage is stored"),
+            ("Role selection", "SCP only"),
+            ("Asynchronous operations window", "not answered: one at a time"),
+            (
+                "User identity",
+                "name (1), name and passcode (2); positive response where it is asked for",
+            ),
+            ("Presentation context for what the peer may not do", "1, user-rejection"),
+        ],
+    )
+    yield from _heading("Association rejection (PS3.8 9.3.4)")
+    yield from _table(
+        ("when", "result", "source", "reason"),
+        [
+            ("application context name not supported", 1, 1, 2),
+            ("calling AE unknown, or not from its address or with its certificate", 1, 1, 3),
+            ("called AE title not that of the service", 1, 1, 7),
+            ("user identity missing, wrong, or of another type", 1, 2, 1),
+            ("the service is stopping: temporary congestion", 2, 3, 1),
+            ("associations of the peer, or in all: local limit exceeded", 2, 3, 2),
+        ],
+    )
+    said = "Versions before TLS 1.2 are never spoken."
+    yield from _heading("Secure Transport Connection Profiles (PS3.15 B)", said)
+    yield from _table(
+        ("tls.profile", "section", "cipher suites of TLS 1.2 (OpenSSL)"),
+        [
+            (name, profile.section, profile.suites.partition(":@")[0])
+            for name, profile in TLS_PROFILES.items()
+        ],
     )
 
 

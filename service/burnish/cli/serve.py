@@ -35,6 +35,7 @@ def serve(
 
     settings = read_settings(config)
     app.configure_logging(settings)
+    app.keep_values_out_of_the_log()
     match role:
         case None:
             app.prepare(settings)

@@ -1,6 +1,5 @@
 """Stage: fetches what requests name and is not here, from archives, before they fail."""
 
-import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -79,17 +78,10 @@ def hints(session: Session, request_id: int) -> Hints:
 class Retriever:
     """Fetches for several requests at once; one archive after the other for each."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        database: Database,
-        keep: Keep,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database, keep: Keep) -> None:
         self._settings = settings
         self._database = database
         self._keep = keep
-        self._tls = tls
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="retrieve")
         self._under_way: dict[int, Future[None]] = {}
         self._not_before: dict[int, float] = {}
@@ -153,14 +145,7 @@ class Retriever:
         classes = sorted(set(wanted.values()))
         for start in range(0, len(classes), SOP_CLASSES):
             some = classes[start : start + SOP_CLASSES]
-            with Archive(
-                peer,
-                self._settings.dicom.ae_title,
-                self._settings.retrieval,
-                sop_classes=some,
-                keep=self._keep,
-                tls=self._tls,
-            ) as archive:
+            with Archive(peer, self._settings, sop_classes=some, keep=self._keep) as archive:
                 self._open.append(archive)
                 try:
                     uids = [uid for uid, sop_class in wanted.items() if sop_class in some]

@@ -18,9 +18,10 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 
-from burnish.errors import BurnishError, OutOfResources
+from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.network_settings import Peer
-from burnish.settings import Retrieval
+from burnish.security.tls import client_context, shows
+from burnish.settings import Settings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLEMENTATION_CLASS_UID,
@@ -103,24 +104,24 @@ class Archive(AbstractContextManager["Archive"]):
     def __init__(
         self,
         peer: Peer,
-        own_title: str,
-        settings: Retrieval,
+        settings: Settings,
         *,
         sop_classes: Collection[str],
         keep: Keep,
-        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._peer = peer
-        self._own_title = own_title
-        self._settings = settings
+        self._own_title = settings.dicom.ae_title
+        self._settings = settings.retrieval
         self._keep = keep
-        gets = settings.method == "C-GET"
+        gets = self._settings.method == "C-GET"
+        try:
+            tls = client_context(settings.tls) if peer.tls else None
+        except InvalidSettings as error:
+            raise NotRetrievedError(str(error)) from None
         self._association = self._associate(sorted(sop_classes) if gets else [], tls)
 
     def _associate(self, sop_classes: Sequence[str], tls: ssl.SSLContext | None) -> Association:
         peer = self._peer
-        if peer.tls and tls is None:
-            raise NotRetrievedError("tls is not configured")
         entity = AE(ae_title=self._own_title)
         entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -133,10 +134,13 @@ class Archive(AbstractContextManager["Archive"]):
             ae_title=peer.ae_title,
             ext_neg=[*_relational(), *(build_role(uid, scp_role=True) for uid in sop_classes)],
             evt_handlers=[(evt.EVT_C_STORE, self._store)],
-            tls_args=(tls, peer.host) if peer.tls and tls else None,
+            tls_args=(tls, peer.host) if tls else None,
         )
         if not association.is_established:
             raise NotRetrievedError("there is no association with it")
+        if not shows(association.dul.socket and association.dul.socket.socket, peer.certificate):
+            association.abort()
+            raise NotRetrievedError("it does not show its certificate")
         return association
 
     def _contexts(self, sop_classes: Sequence[str]) -> Iterator[PresentationContext]:

@@ -1,13 +1,16 @@
-"""Surface: the application entity: its port, its associations, and which service answers what."""
+"""Surface: the application entity: its ports, its associations, and which service answers what."""
 
+import selectors
 import socket
 import threading
-from contextlib import suppress
+from collections import Counter
+from dataclasses import dataclass
 from time import monotonic
 
 import structlog
 
 from burnish.db.session import Database
+from burnish.errors import InvalidSettings, OperatorError
 from burnish.receive import Receiver
 from burnish.scp import messages, statuses
 from burnish.scp.media_creation import MediaCreation
@@ -15,7 +18,11 @@ from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
 from burnish.scp.storage import StoreOperation
 from burnish.scp.storage_commitment import StorageCommitment
-from burnish.scp.upper_layer import Association, Collected, DataSetSink
+from burnish.scp.upper_layer import Association, Collected, DataSetSink, RefusedError
+from burnish.security.access import Caller
+from burnish.security.refusals import Refusals
+from burnish.security.seats import Seats
+from burnish.security.tls import server_context
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -29,26 +36,52 @@ log = structlog.get_logger(__name__)
 _BACKLOG = 1024
 #: At a shutdown, an association that has been silent for so long is ended, in seconds.
 _QUIET = 1.0
-_BUSY = Rejection(2, 3, 2, "local limit exceeded")
 
 
-def _refuse(connection: socket.socket) -> None:
-    """Rejects, and reads what the peer has sent: closing with bytes unread would take it back."""
-    with connection, suppress(OSError):
-        connection.settimeout(1.0)
-        connection.sendall(_BUSY.encode())
-        connection.shutdown(socket.SHUT_WR)
-        while connection.recv(65536):
-            pass
-
-
-def listen(host: str, port: int) -> socket.socket:
+@dataclass(frozen=True, slots=True)
+class Listener:
     """A listening socket that several processes may share."""
+
+    socket: socket.socket
+    tls: bool
+
+    @property
+    def port(self) -> int:
+        return int(self.socket.getsockname()[1])
+
+
+def listen(settings: Settings) -> tuple[Listener, ...]:
+    """The plain port and that of TLS, as configured; raises OperatorError."""
+    wanted = []
+    if not settings.tls.only:
+        wanted.append(("dicom.port", settings.dicom.port, False))
+    if settings.tls.listens:
+        wanted.append(("tls.port", settings.tls.port, True))
+    found: list[Listener] = []
+    for key, port, tls in wanted:
+        try:
+            found.append(Listener(_listen(settings.dicom.host, port), tls))
+        except OSError as error:
+            for listener in found:
+                listener.socket.close()
+            raise OperatorError(
+                f"{key} {port} cannot be used: {error.strerror}",
+                hint="stop what listens there, or choose another dicom.host or port",
+            ) from None
+    return tuple(found)
+
+
+def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
-    listening.listen(_BACKLOG)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(_BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
     return listening
 
 
@@ -58,49 +91,56 @@ class ApplicationEntity:
     def __init__(
         self,
         settings: Settings,
-        listening: socket.socket,
+        listeners: tuple[Listener, ...],
         receiver: Receiver,
         database: Database,
         spool: Spool,
+        *,
+        seats: Seats,
     ) -> None:
-        self._settings = settings.dicom
-        self._listening = listening
+        self._settings = settings
+        self._listeners = listeners
         self._receiver = receiver
         self._media_creation = MediaCreation(settings, database)
         self._storage_commitment = StorageCommitment(settings, database, spool)
         self._negotiator = Negotiator(settings)
+        self._seats = seats
+        self._tls = server_context(settings.tls) if settings.tls.listens else None
+        self._refusals = Refusals()
         self._associations: dict[Association, threading.Thread] = {}
         self._lock = threading.Lock()
         self._draining = threading.Event()
 
     def serve(self) -> None:
-        """Accepts associations until `drain` is called from another thread or a signal handler."""
-        self._listening.settimeout(0.5)
-        while not self._draining.is_set():
-            try:
-                connection, _address = self._listening.accept()
-            except TimeoutError:
-                continue
-            except OSError as error:
-                if self._draining.is_set():
-                    break
-                log.error("cannot accept a connection", error=error.strerror)
-                self._draining.wait(0.1)
-                continue
-            connection.setblocking(True)
-            self._begin(connection)
+        """Accepts associations until `stop_accepting` is called, by a signal handler perhaps."""
+        with selectors.DefaultSelector() as selector:
+            for listener in self._listeners:
+                selector.register(listener.socket, selectors.EVENT_READ, listener)
+            while not self._draining.is_set():
+                for key, _ in selector.select(0.5):
+                    self._accept(key.data)
 
     def stop_accepting(self) -> None:
         self._draining.set()
 
+    def reload(self) -> None:
+        """Reads the files of TLS again, for the associations to come; bad ones change nothing."""
+        if self._tls is None:
+            return
+        try:
+            self._tls = server_context(self._settings.tls)
+            log.info("certificates read again")
+        except InvalidSettings as error:
+            log.error("certificates stay as they were", why=str(error), remedy=error.hint)
+
     def drain(self) -> None:
         """Lets the associations end: silent ones at once, busy ones within the drain time-out."""
-        deadline = monotonic() + self._settings.drain_timeout.total_seconds()
+        deadline = monotonic() + self._settings.dicom.drain_timeout.total_seconds()
         while threads := self._running():
             now = monotonic()
             for association in threads:
-                silent = not association.busy and now - association.last_heard > _QUIET
-                if silent or now > deadline:
+                idle = association.is_half_open or not association.busy
+                if (idle and now - association.last_heard > _QUIET) or now > deadline:
                     association.end()
             next(iter(threads.values())).join(timeout=0.1)
             if now > deadline + 5:
@@ -110,40 +150,102 @@ class ApplicationEntity:
         with self._lock:
             return dict(self._associations)
 
-    def _begin(self, connection: socket.socket) -> None:
-        with self._lock:
-            full = len(self._associations) >= self._settings.maximum_associations
-        if full:
-            log.warning("association refused", why=_BUSY.why)
-            threading.Thread(target=_refuse, args=(connection,), daemon=True).start()
+    def _accept(self, listener: Listener) -> None:
+        try:
+            connection, address = listener.socket.accept()
+        except BlockingIOError:
+            return  # another receiver was quicker
+        except OSError as error:
+            self._refusals.tell("cannot accept a connection", why=error.strerror or str(error))
+            self._draining.wait(0.1)
             return
+        connection.setblocking(True)
+        try:
+            self._begin(connection, Caller(address[0], tls=listener.tls))
+        except (OSError, RuntimeError) as error:  # no thread, or the peer is gone already
+            self._refusals.tell("connection refused", why=str(error), address=address[0])
+            connection.close()
+
+    def _begin(self, connection: socket.socket, caller: Caller) -> None:
+        dicom = self._settings.dicom
         association = Association(
             connection,
-            self._negotiator,
+            caller,
+            self._answer,
             self._dispatch,
-            acse_timeout=self._settings.acse_timeout.total_seconds(),
-            idle_timeout=self._settings.idle_timeout.total_seconds(),
+            acse_timeout=dicom.acse_timeout.total_seconds(),
+            idle_timeout=dicom.idle_timeout.total_seconds(),
+            tls=self._tls if caller.tls else None,
         )
         thread = threading.Thread(target=self._run, args=(association,), daemon=True)
+        self._make_room()
         with self._lock:
             self._associations[association] = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            with self._lock:
+                del self._associations[association]
+            raise
+
+    def _make_room(self) -> None:
+        """Closes the oldest connection without an association, where there are too many of them.
+
+        It is one of the address that has most: who opens many and says nothing closes its own.
+        """
+        with self._lock:
+            if len(self._associations) < self._settings.dicom.maximum_half_open:
+                return
+            waiting = [each for each in self._associations if each.is_half_open]
+        if len(waiting) < self._settings.dicom.maximum_half_open:
+            return
+        [(address, _)] = Counter(each.caller.address for each in waiting).most_common(1)
+        oldest = next(each for each in waiting if each.caller.address == address)
+        oldest.end("too many connections that have no association yet")
+
+    def _answer(self, pdu: bytes, caller: Caller) -> Acceptance | Rejection:
+        answer = self._negotiator.answer(pdu, caller)
+        if isinstance(answer, Acceptance) and self._draining.is_set():
+            return Rejection(2, 3, 1, "temporary congestion: the service is stopping")
+        if isinstance(answer, Acceptance) and (full := self._seats.take(answer.calling_ae_title)):
+            return Rejection(2, 3, 2, f"local limit exceeded: {full}")
+        return answer
 
     def _run(self, association: Association) -> None:
         outcome = "failed"
         try:
             outcome = association.serve()
+        except RefusedError as refused:
+            self._tell_refusal("association refused", str(refused), association)
         except Exception:
             log.exception("an association ended by a defect")
         finally:
             with self._lock:
                 self._associations.pop(association, None)
-            log.info(
-                "association ended",
-                how=outcome,
-                calling_ae_title=association.calling_ae_title,
-                messages=association.messages,
-            )
+            if association.accepted is not None:
+                self._seats.give_back(association.accepted.calling_ae_title)
+                self._tell_end(association, outcome)
+            elif outcome != "failed":
+                self._tell_refusal("connection without an association", outcome, association)
+
+    def _tell_refusal(self, event: str, why: str, association: Association) -> None:
+        caller = association.caller
+        who = {"address": caller.address, "calling_ae_title": association.calling_ae_title}
+        if caller.certificate is not None:
+            who["certificate"] = caller.certificate.subject
+        self._refusals.tell(event, why=why, **who)
+
+    def _tell_end(self, association: Association, outcome: str) -> None:
+        assert association.accepted is not None  # noqa: S101
+        user = {"user": association.accepted.user} if association.accepted.user else {}
+        log.info(
+            "association ended",
+            how=outcome,
+            calling_ae_title=association.calling_ae_title,
+            address=association.caller.address,
+            messages=association.messages,
+            **user,
+        )
 
     def _dispatch(
         self, association: Acceptance, context_id: int, context: Context, command: Command

@@ -1,7 +1,6 @@
 """Surface: sends the reports of Storage Commitment on associations of our own (PS3.4 J.3.3)."""
 
 import logging
-import ssl
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -13,7 +12,9 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from burnish import commitment
 from burnish.commitment import Report
 from burnish.db.session import Database
+from burnish.errors import InvalidSettings
 from burnish.scp.storage_commitment import event_information, event_type, is_delivered
+from burnish.security.tls import client_context, shows
 from burnish.settings import Settings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -40,12 +41,9 @@ _MOST = 50
 class Reporter:
     """Delivers what is due, by one association for each peer; what fails is tried again."""
 
-    def __init__(
-        self, settings: Settings, database: Database, tls: ssl.SSLContext | None = None
-    ) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._tls = tls
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="report")
         self._under_way: dict[tuple[str, str], Future[None]] = {}
 
@@ -86,8 +84,10 @@ class Reporter:
         peer = next((peer for peer in self._settings.peer if peer.ae_title == peer_title), None)
         if peer is None or not peer.host:
             return None, f"[[peer]] {peer_title} has no host: the report cannot be sent"
-        if peer.tls and self._tls is None:
-            return None, "tls is not configured"
+        try:
+            tls = client_context(self._settings.tls) if peer.tls else None
+        except InvalidSettings as error:
+            return None, str(error)
         entity = AE(ae_title=own_title)
         entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -102,10 +102,13 @@ class Reporter:
             peer.port,
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
-            tls_args=(self._tls, peer.host) if peer.tls and self._tls else None,
+            tls_args=(tls, peer.host) if tls else None,
         )
         if association.is_established:
-            return association, ""
+            if shows(association.dul.socket and association.dul.socket.socket, peer.certificate):
+                return association, ""
+            association.abort()
+            return None, "the peer does not show its certificate"
         if association.is_rejected:
             return None, "the peer rejected the association"
         return None, "there is no association with the peer"

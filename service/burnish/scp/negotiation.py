@@ -25,6 +25,9 @@ from burnish.scp.associate_pdus import (
     encode_ac,
     uid,
 )
+from burnish.scp.user_identity import IdentityRefusedError, identify
+from burnish.security.access import Access, Caller
+from burnish.security.users import Users
 from burnish.settings import Settings
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -87,10 +90,17 @@ _N_TRANSFER_SYNTAXES = frozenset(
     {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
 )
 
-_SERVICES = (VERIFICATION, MEDIA_CREATION_MANAGEMENT, STORAGE_COMMITMENT_PUSH_MODEL)
+#: What a peer must be permitted for the services besides Storage.
+_OPERATIONS = {
+    VERIFICATION: "echo",
+    MEDIA_CREATION_MANAGEMENT: "media",
+    STORAGE_COMMITMENT_PUSH_MODEL: "commit",
+}
 
 # Presentation context results (PS3.8 Table 9-18).
-_ACCEPTANCE, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 3, 4
+_ACCEPTANCE, _USER_REJECTION, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 1, 3, 4
+#: A longer A-ASSOCIATE-RQ is answered anew each time, so that nobody fills the memory with them.
+_REMEMBERED = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +127,10 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """An association as accepted. `may` are the operations the peer is permitted."""
+    """An association as accepted. `may` are the operations the peer is permitted.
+
+    `user` is who the peer said it is, and proved to be, by User Identity Negotiation.
+    """
 
     calling_ae_title: str
     called_ae_title: str
@@ -125,57 +138,96 @@ class Acceptance:
     contexts: dict[int, Context]
     may: frozenset[str]
     pdu: bytes = field(repr=False)
+    user: str = ""
+
+
+class _RefusedError(Exception):
+    """Carries a rejection past the memory of what was accepted."""
+
+    def __init__(self, rejection: Rejection) -> None:
+        super().__init__(rejection.why)
+        self.rejection = rejection
 
 
 class Negotiator:
-    """Answers A-ASSOCIATE-RQ PDUs; what one peer asked before is not worked out again."""
+    """Answers A-ASSOCIATE-RQ PDUs; what was accepted before is not worked out again.
+
+    Raises InvalidSettings where the passcode of a user cannot be read.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.answer = lru_cache(maxsize=256)(self._answer)
+        self._access = Access(settings)
+        self._users = Users(settings)
+        self._accepted = lru_cache(maxsize=256)(self._accept)
 
-    def _answer(self, pdu: bytes) -> "Acceptance | Rejection":
+    def answer(self, pdu: bytes, caller: Caller) -> Acceptance | Rejection:
         """The answer to one PDU; raises Malformed where it cannot be read."""
-        return negotiate(pdu, self._settings)
+        accept = self._accepted if len(pdu) <= _REMEMBERED else self._accept
+        try:
+            return accept(pdu, caller)
+        except _RefusedError as refused:
+            return refused.rejection
+
+    def _accept(self, pdu: bytes, caller: Caller) -> Acceptance:
+        request = decode_rq(pdu[6:])
+        may, user, user_items = self._admit(request, caller)
+        storage = STORAGE_SOP_CLASSES.union(_announced(request))
+        results, contexts = [], {}
+        for proposed in request.contexts:
+            result, syntax = _answer(proposed, storage, may)
+            results.append((proposed.context_id, result, syntax))
+            if result == _ACCEPTANCE:
+                abstract = proposed.abstract_syntax
+                contexts[proposed.context_id] = Context(abstract, syntax, abstract in storage)
+        accepted = {context.abstract_syntax for context in contexts.values() if context.storage}
+        answer = encode_ac(
+            pdu[6:],
+            _APPLICATION_CONTEXT,
+            results,
+            [
+                (MAXIMUM_LENGTH, struct.pack(">I", self._settings.dicom.maximum_pdu_size)),
+                (IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode()),
+                (IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode()),
+                *_negotiated(request, accepted),
+                *user_items,
+            ],
+        )
+        return Acceptance(
+            request.calling_ae_title,
+            request.called_ae_title,
+            _maximum_length(request),
+            contexts,
+            may,
+            answer,
+            user,
+        )
+
+    def _admit(
+        self, request: AssociateRequest, caller: Caller
+    ) -> tuple[frozenset[str], str, list[tuple[int, bytes]]]:
+        """What the peer may do, its user, and the items that answer for that user."""
+        if request.application_context_name != _APPLICATION_CONTEXT:
+            raise _refused(1, 2, "application context name not supported")
+        settings = self._settings
+        if (
+            settings.dicom.check_called_ae_title
+            and request.called_ae_title not in settings.called_ae_titles
+        ):
+            raise _refused(1, 7, "called AE title not recognized")
+        permit = self._access.permit(request.calling_ae_title, caller)
+        if permit.why_not:
+            raise _refused(1, 3, f"calling AE title not recognized: {permit.why_not}")
+        try:
+            user, user_items = identify(request.user_items, self._users)
+        except IdentityRefusedError as error:
+            raise _refused(2, 1, str(error)) from None
+        return permit.may, user, user_items
 
 
-def negotiate(pdu: bytes, settings: Settings) -> Acceptance | Rejection:
-    """The answer to one A-ASSOCIATE-RQ PDU; raises Malformed where it cannot be read."""
-    request = decode_rq(pdu[6:])
-    calling, called = request.calling_ae_title, request.called_ae_title
-    may = _permissions(calling, settings)
-    if request.application_context_name != _APPLICATION_CONTEXT:
-        return Rejection(1, 1, 2, "application context name not supported")
-    if called not in settings.called_ae_titles:
-        return Rejection(1, 1, 7, "called AE title not recognized")
-    if not may:
-        return Rejection(1, 1, 3, "calling AE title not recognized")
-    storage = STORAGE_SOP_CLASSES.union(_announced(request))
-    results, contexts = [], {}
-    for proposed in request.contexts:
-        result, syntax = _answer(proposed, storage)
-        results.append((proposed.context_id, result, syntax))
-        if result == _ACCEPTANCE:
-            abstract = proposed.abstract_syntax
-            contexts[proposed.context_id] = Context(abstract, syntax, abstract in storage)
-    accepted = {context.abstract_syntax for context in contexts.values() if context.storage}
-    user_items = [
-        (MAXIMUM_LENGTH, struct.pack(">I", settings.dicom.maximum_pdu_size)),
-        (IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode()),
-        (IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode()),
-        *_negotiated(request, accepted),
-    ]
-    answer = encode_ac(pdu[6:], _APPLICATION_CONTEXT, results, user_items)
-    return Acceptance(calling, called, _maximum_length(request), contexts, may, answer)
-
-
-def _permissions(calling: str, settings: Settings) -> frozenset[str]:
-    for peer in settings.peer:
-        if peer.ae_title == calling:
-            return frozenset(peer.may)
-    if settings.dicom.accept_unknown_peers:
-        return frozenset({"echo", "store", "media", "commit"})
-    return frozenset()
+def _refused(source: int, reason: int, why: str) -> _RefusedError:
+    """A permanent rejection (PS3.8 9.3.4)."""
+    return _RefusedError(Rejection(1, source, reason, why))
 
 
 def _announced(request: AssociateRequest) -> Iterable[str]:
@@ -188,16 +240,16 @@ def _announced(request: AssociateRequest) -> Iterable[str]:
                 yield uid(sop_class)
 
 
-def _answer(proposed: Proposed, storage: frozenset[str]) -> tuple[int, str]:
+def _answer(proposed: Proposed, storage: frozenset[str], may: frozenset[str]) -> tuple[int, str]:
     """The result for a context, and its transfer syntax."""
     abstract, offered = proposed.abstract_syntax, proposed.transfer_syntaxes
     first = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
-    if abstract in storage:
-        known = STORAGE_TRANSFER_SYNTAXES
-    elif abstract in _SERVICES:
-        known = _N_TRANSFER_SYNTAXES
-    else:
+    operation = _OPERATIONS.get(abstract) or ("store" if abstract in storage else "")
+    if not operation:
         return _NO_ABSTRACT_SYNTAX, first
+    if operation not in may:
+        return _USER_REJECTION, first
+    known = STORAGE_TRANSFER_SYNTAXES if operation == "store" else _N_TRANSFER_SYNTAXES
     possible = [syntax for syntax in offered if syntax in known]
     if not possible:
         return _NO_TRANSFER_SYNTAX, first

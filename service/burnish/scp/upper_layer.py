@@ -4,41 +4,30 @@ P-DATA is parsed in place in one buffer and C-STORE data sets go straight from t
 receive stage; the thread sleeps in the kernel whenever the peer is silent.
 """
 
-import select
 import socket
 import ssl
 import struct
 from collections.abc import Callable
-from contextlib import suppress
+from dataclasses import replace
 from time import monotonic
 from typing import Protocol
-
-import structlog
 
 from burnish.errors import Malformed
 from burnish.scp import messages
 from burnish.scp.follow_up import SILENCE, FollowUp, FollowUps
 from burnish.scp.messages import Command
-from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
-
-log = structlog.get_logger(__name__)
+from burnish.scp.negotiation import Acceptance, Context, Rejection
+from burnish.scp.stream import PeerEndedError, Stream
+from burnish.security.access import Caller
+from burnish.security.tls import shown_certificate
 
 A_ASSOCIATE_RQ, P_DATA_TF, A_RELEASE_RQ, A_ABORT = 1, 4, 5, 7
 _A_RELEASE_RP = struct.pack(">BBII", 6, 0, 4, 0)
 #: A-ABORT of the service provider: reasons of PS3.8 Table 9-26.
 UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 1, 2, 6
-#: The receive buffer; its pages cost memory only once they are touched.
-_BUFFER = 256 * 1024
-#: How long a connection is kept after its last PDU for the peer to close it, in seconds.
-_LINGER = 1.0
 _MAXIMUM_ASSOCIATE_RQ = 1 << 20
 _MAXIMUM_COMMAND = 1 << 16
 _MAXIMUM_DATA_SET = 1 << 26
-_QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
-
-
-class PeerEndedError(Exception):
-    """The peer closed, reset or aborted the association, or was silent for too long."""
 
 
 class ProtocolViolationError(Exception):
@@ -47,6 +36,10 @@ class ProtocolViolationError(Exception):
     def __init__(self, reason: int, why: str) -> None:
         super().__init__(why)
         self.reason = reason
+
+
+class RefusedError(Exception):
+    """There is no association, for the reason that the message gives."""
 
 
 class DataSetSink(Protocol):
@@ -61,100 +54,37 @@ class DataSetSink(Protocol):
 
 #: Opens what a request's data set goes to. `finish` returns whole P-DATA-TF PDUs.
 Dispatch = Callable[[Acceptance, int, Context, Command], DataSetSink]
-
-
-class Stream:
-    """The bytes of one connection, buffered once."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self.buffer = bytearray(_BUFFER)
-        self.view = memoryview(self.buffer)
-        self.start = self.end = 0
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def set_timeout(self, seconds: float) -> None:
-        """Silence for longer ends the association; sending is bounded likewise."""
-        value = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
-
-    def receive(self) -> None:
-        """Adds at least one byte to the buffer, which must have room or be empty."""
-        if self.start == self.end:
-            self.start = self.end = 0
-        try:
-            count = self._socket.recv_into(self.view[self.end :])
-            if _QUICK_ACK is not None:
-                # a peer with Nagle's algorithm on waits for this before its next segment
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-        except BlockingIOError:
-            raise PeerEndedError("silent for too long") from None
-        except OSError as error:
-            raise PeerEndedError(f"connection lost: {error.strerror}") from None
-        if not count:
-            raise PeerEndedError("connection closed by the peer")
-        self.end += count
-
-    def need(self, count: int) -> None:
-        """Has at least `count` bytes, fewer than the buffer holds, in one piece."""
-        while self.end - self.start < count:
-            if self.start and len(self.buffer) - self.start < count:
-                held = bytes(self.view[self.start : self.end])
-                self.view[: len(held)] = held
-                self.start, self.end = 0, len(held)
-            self.receive()
-
-    def is_silent(self, seconds: float) -> bool:
-        """Whether nothing is here and nothing comes for so long."""
-        held = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
-        if held or self.start < self.end:
-            return False
-        poll = select.poll()
-        poll.register(self._socket, select.POLLIN)
-        return not poll.poll(seconds * 1000)
-
-    def take(self, count: int) -> memoryview:
-        """The next bytes, at most `count`, valid until the next call."""
-        if self.start == self.end:
-            self.receive()
-        part = self.view[self.start : min(self.end, self.start + count)]
-        self.start += len(part)
-        return part
-
-    def read(self, count: int) -> bytes:
-        """Exactly `count` bytes."""
-        result = bytearray()
-        while len(result) < count:
-            result += self.take(count - len(result))
-        return bytes(result)
-
-    def send(self, data: bytes) -> None:
-        try:
-            self._socket.sendall(data)
-        except OSError as error:
-            raise PeerEndedError(f"connection lost: {error.strerror}") from None
+#: Answers an A-ASSOCIATE-RQ, the whole PDU, of a caller; raises Malformed.
+Answer = Callable[[bytes, Caller], Acceptance | Rejection]
 
 
 class Association:
-    """One association as acceptor."""
+    """One association as acceptor. With `tls`, the connection begins with its handshake.
+
+    `accepted` is what the peer got. Until then it has `acse_timeout` seconds in all (ARTIM,
+    PS3.8 9.1.5), however it spends them; later each silence may last `idle_timeout` seconds.
+    """
 
     def __init__(
         self,
         connection: socket.socket,
-        negotiator: Negotiator,
+        caller: Caller,
+        answer: Answer,
         dispatch: Dispatch,
         *,
         acse_timeout: float,
         idle_timeout: float,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        self._socket = connection
+        self.caller = caller
         self._stream = Stream(connection)
-        self._negotiator = negotiator
+        self._stream.deadline = monotonic() + acse_timeout
+        self._tls = tls
+        self._request_answer = answer
         self._dispatch = dispatch
-        self._acse_timeout = acse_timeout
         self._idle_timeout = idle_timeout
-        self._accepted: Acceptance | None = None
+        self.accepted: Acceptance | None = None
+        self._ended = ""
         self._sink: DataSetSink | None = None
         self._command = bytearray()
         self._context_id = 0
@@ -162,14 +92,13 @@ class Association:
         self.messages = 0
         self.busy = True
         self.last_heard = monotonic()
+        self.calling_ae_title = ""
 
     def serve(self) -> str:
-        """Serves the association to its end; how it ended, in words."""
+        """Serves the association to its end; how it ended, in words. Raises RefusedError."""
         try:
-            self._accepted = self._establish()
-            if self._accepted is None:
-                return "rejected"
-            self._stream.set_timeout(self._idle_timeout)
+            self._secure()
+            self._establish()
             while self._serve_pdu():
                 self._follow_up()
             return "released"
@@ -177,28 +106,42 @@ class Association:
             self._abort(violation.reason)
             return f"aborted: {violation}"
         except PeerEndedError as end:
-            with suppress(OSError):
-                self._socket.sendall(_abort(0))
-            return str(end)
+            self._stream.send_last(_abort(0))
+            return self._ended or str(end)
+        except RefusedError:
+            if self._ended:
+                raise RefusedError(self._ended) from None
+            raise
         finally:
             if self._sink is not None:
                 self._sink.abandon()
-            self._socket.close()
+            self._stream.close()
             self._follow_ups.drop()
 
     @property
-    def calling_ae_title(self) -> str:
-        return self._accepted.calling_ae_title if self._accepted else ""
+    def is_half_open(self) -> bool:
+        """Whether it takes room and has nothing to show for it yet."""
+        return self.accepted is None and not self._ended
 
-    def end(self) -> None:
+    def end(self, why: str = "ended by the service") -> None:
         """Ends it from another thread: its own thread sees the connection closed."""
-        with suppress(OSError):
-            self._socket.sendall(_abort(0))
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self._ended = why
+        self._stream.interrupt(_abort(0))
 
-    def _establish(self) -> Acceptance | None:
-        self._stream.set_timeout(self._acse_timeout)
+    def _secure(self) -> None:
+        if self._tls is None:
+            return
+        try:
+            connection = self._stream.secure(self._tls)
+        except ssl.SSLError as error:
+            why = getattr(error, "verify_message", "") or (error.reason or "").lower()
+            raise RefusedError(f"TLS: {why.replace('_', ' ') or 'no handshake'}") from None
+        except PeerEndedError as error:
+            raise RefusedError(f"TLS: {error}") from None
+        self.caller = replace(self.caller, certificate=shown_certificate(connection))
+
+    def _establish(self) -> None:
+        """Answers the A-ASSOCIATE-RQ; raises RefusedError after an A-ASSOCIATE-RJ."""
         kind, length = self._pdu_header()
         if kind != A_ASSOCIATE_RQ:
             known = kind in range(1, 8)
@@ -210,20 +153,20 @@ class Association:
                 INVALID_PDU_PARAMETER, "A-ASSOCIATE-RQ of impossible length"
             )
         body = self._stream.read(length)
+        self.calling_ae_title = body[20:36].decode("ascii", "replace").strip("\0 ")
         try:
-            answer = self._negotiator.answer(struct.pack(">BBI", kind, 0, length) + body)
+            answer = self._request_answer(struct.pack(">BBI", kind, 0, length) + body, self.caller)
         except Malformed as error:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, str(error)) from None
         if isinstance(answer, Rejection):
-            log.warning(
-                "association rejected",
-                why=answer.why,
-                calling_ae_title=body[20:36].decode("ascii", "replace").strip("\0 "),
-            )
-            self._stream.send(answer.encode())
-            return None
+            self._stream.send_last(answer.encode())
+            self._stream.linger()
+            raise RefusedError(answer.why)
+        self.accepted = answer
+        self.calling_ae_title = answer.calling_ae_title
+        self._stream.deadline = None
+        self._stream.set_timeout(self._idle_timeout)
         self._stream.send(answer.pdu)
-        return answer
 
     def _pdu_header(self) -> tuple[int, int]:
         self._stream.need(6)
@@ -245,7 +188,7 @@ class Association:
                 raise ProtocolViolationError(INVALID_PDU_PARAMETER, "A-RELEASE-RQ of wrong length")
             self._stream.read(length)
             self._stream.send(_A_RELEASE_RP)
-            self._linger()
+            self._stream.linger()
             return False
         if kind == A_ABORT:
             raise PeerEndedError("aborted by the peer")
@@ -287,8 +230,8 @@ class Association:
         self._open(context_id, data)
 
     def _open(self, context_id: int, data: bytes) -> None:
-        assert self._accepted is not None  # noqa: S101
-        context = self._accepted.contexts.get(context_id)
+        assert self.accepted is not None  # noqa: S101
+        context = self.accepted.contexts.get(context_id)
         if context is None:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, "presentation context not accepted")
         try:
@@ -304,13 +247,14 @@ class Association:
         except Malformed as error:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, str(error)) from None
         self.messages += 1
-        self._sink = self._dispatch(self._accepted, context_id, context, command)
+        self._sink = self._dispatch(self.accepted, context_id, context, command)
         if not has_data_set:
             self._answer()
 
     def _follow_up(self) -> None:
         """Sends what is owed to the peer, while it is silent."""
         owed = self._follow_ups
+        self.busy = False
         while owed.due and not (self._sink or self._command) and self._stream.is_silent(SILENCE):
             if message := owed.message(self.messages + 1):
                 self.messages += 1
@@ -337,18 +281,8 @@ class Association:
             self._follow_ups.add(sink.follow_up)
 
     def _abort(self, reason: int) -> None:
-        with suppress(OSError):
-            self._socket.sendall(_abort(reason))
-        self._linger()
-
-    def _linger(self) -> None:
-        """Lets the peer read the last PDU: closing with bytes unread would take it back (Sta13)."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_WR)
-            self._stream.set_timeout(_LINGER)
-            deadline = monotonic() + _LINGER
-            while monotonic() < deadline and self._socket.recv(_BUFFER):
-                pass
+        self._stream.send_last(_abort(reason))
+        self._stream.linger()
 
 
 class Collected:

@@ -123,6 +123,39 @@ def test_a_password_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         assert "password =" not in done.out
 
 
+def test_a_passcode_is_not_shown_and_addresses_are(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "burnish.toml"
+    path.write_text(
+        '[[user]]\nname = "ct1"\npasscode = "sesame"\n[[user]]\nname = "guest"\n'
+        '[[peer]]\nae_title = "CT1"\naddresses = ["10.0.0.0/8", "192.0.2.7"]\n'
+    )
+    for arguments in (("show",), ("show", "--json"), ("check",)):
+        done = run("config", *arguments, "--config", path)
+        assert done.code == 0
+        assert "sesame" not in done.out + done.err
+    shown = run("config", "show", "--config", path, "--json").json
+    assert shown["user"] == [{"name": "ct1"}, {"name": "guest", "passcode": ""}]
+    assert shown["peer"][0]["addresses"] == ["10.0.0.0/8", "192.0.2.7/32"]
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ('[tls]\ncertificate = "a.pem"\nkey = "b.pem"\nca = "absent.pem"', "absent.pem"),
+        ('[tls]\nca = "absent.pem"', "absent.pem"),
+        ('[[user]]\nname = "ct1"\npasscode_file = "absent"', "absent"),
+    ],
+)
+def test_what_the_network_needs_is_looked_for_beforehand(
+    run: Run, tmp_path: Path, text: str, named: str
+) -> None:
+    path = tmp_path / "burnish.toml"
+    path.write_text(text)
+    done = run("config", "check", "--config", path)
+    assert done.code == 11
+    assert named in done.err
+
+
 def test_secure_media_that_cannot_be_made_are_told_beforehand(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "burnish.toml"
     path.write_text('[security]\nrecipients = ["absent.pem"]\n')

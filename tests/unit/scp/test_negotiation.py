@@ -2,15 +2,21 @@
 
 import random
 import warnings
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
-from burnish.errors import Malformed
-from burnish.scp.negotiation import Acceptance, Negotiator, Rejection, negotiate
-from burnish.settings import Dicom, Peer, Settings, StandingOrder
+from burnish.errors import InvalidSettings, Malformed
+from burnish.network_settings import Dicom, Operation, Peer, User
+from burnish.scp.negotiation import Acceptance, Negotiator, Rejection
+from burnish.security.access import Caller
+from burnish.security.tls import Certificate
+from burnish.settings import Settings, StandingOrder
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN as DEFLATED,
 )
@@ -27,17 +33,24 @@ from factories import CT
 from peer import EXPLICIT, IMPLICIT, associate_rq, context, item, role
 
 OPEN = Settings(dicom=Dicom(accept_unknown_peers=True))
+HERE = Caller("127.0.0.1")
 PRIVATE = "1.2.826.0.1.3680043.2.1396.999"
 
 
-def accepted(pdu: bytes, settings_: Settings = OPEN) -> Acceptance:
-    answer = negotiate(pdu, settings_)
+def negotiate(
+    pdu: bytes, settings_: Settings = OPEN, caller: Caller = HERE
+) -> Acceptance | Rejection:
+    return Negotiator(settings_).answer(pdu, caller)
+
+
+def accepted(pdu: bytes, settings_: Settings = OPEN, caller: Caller = HERE) -> Acceptance:
+    answer = negotiate(pdu, settings_, caller)
     assert isinstance(answer, Acceptance)
     return answer
 
 
-def rejected(pdu: bytes, settings_: Settings = OPEN) -> tuple[int, int, int]:
-    answer = negotiate(pdu, settings_)
+def rejected(pdu: bytes, settings_: Settings = OPEN, caller: Caller = HERE) -> tuple[int, int, int]:
+    answer = negotiate(pdu, settings_, caller)
     assert isinstance(answer, Rejection)
     assert answer.encode()[:2] == b"\x03\0"
     return answer.result, answer.source, answer.reason
@@ -172,10 +185,201 @@ def test_another_application_context() -> None:
     assert rejected(associate_rq(application_context="1.2.3")) == (1, 1, 2)
 
 
+def test_a_called_ae_title_that_is_not_checked() -> None:
+    lenient = Settings(dicom=Dicom(accept_unknown_peers=True, check_called_ae_title=False))
+    assert accepted(associate_rq(called=b"OTHER"), lenient).called_ae_title == "OTHER"
+
+
 def test_what_one_peer_asked_before_is_answered_alike() -> None:
     negotiator = Negotiator(OPEN)
-    assert negotiator.answer(associate_rq()) is negotiator.answer(associate_rq())
-    assert negotiator.answer(associate_rq()) is not negotiator.answer(associate_rq(calling=b"B"))
+
+    def ask(*contexts: bytes, **options: bytes) -> Acceptance | Rejection:
+        return negotiator.answer(associate_rq(*contexts, **options), HERE)
+
+    assert ask() is ask()
+    assert ask() is not ask(calling=b"B")
+    assert ask() is not negotiator.answer(associate_rq(), Caller("127.0.0.2"))
+    long = context(1, VERIFICATION, IMPLICIT, *("1.2.3.4.5.6" for _ in range(4000)))
+    assert ask(long) is ask(long)
+    assert ask(long, long) is not ask(long, long), "nobody fills the memory"
+    assert ask(called=b"OTHER") is not ask(called=b"OTHER"), "nor by what is refused"
+
+
+# --- peers ----------------------------------------------------------------------------------------
+
+EVERYTHING = (
+    context(1, VERIFICATION, IMPLICIT),
+    context(3, CT, IMPLICIT),
+    context(5, MEDIA_CREATION_MANAGEMENT, IMPLICIT),
+    context(7, PRIVATE, IMPLICIT),
+)
+
+
+@pytest.mark.parametrize(
+    ("may", "results"),
+    [
+        (("echo", "store", "media", "commit"), [0, 0, 0, 3]),
+        (("store",), [1, 0, 1, 3]),
+        (("media",), [1, 1, 0, 3]),
+        (("echo",), [0, 1, 1, 3]),
+        (("commit",), [1, 1, 1, 3]),
+    ],
+)
+def test_contexts_are_accepted_for_what_the_peer_may_do(
+    may: tuple[Operation, ...], results: list[int]
+) -> None:
+    strict = Settings(peer=(Peer(ae_title="PEER", may=may),))
+    answer = accepted(associate_rq(*EVERYTHING), strict)
+    assert [c.result for c in decoded(answer).presentation_context] == results
+    assert len(answer.contexts) == results.count(0)
+
+
+SHOWN = Certificate("AB" * 32, "C=IT,CN=ct1")
+
+
+@pytest.mark.parametrize(
+    ("peer", "caller", "welcome"),
+    [
+        ({"addresses": ["10.0.0.0/8", "192.0.2.7"]}, Caller("10.9.8.7"), True),
+        ({"addresses": ["10.0.0.0/8", "192.0.2.7"]}, Caller("192.0.2.7"), True),
+        ({"addresses": ["10.0.0.0/8", "192.0.2.7"]}, Caller("192.0.2.8"), False),
+        ({"addresses": ["10.0.0.0/8"]}, Caller("::ffff:10.1.1.1"), True),
+        ({"addresses": ["10.0.0.0/8"]}, Caller("fe80::1%eth0"), False),
+        ({"addresses": ["fe80::/10"]}, Caller("fe80::1%eth0"), True),
+        ({"tls": True}, Caller("10.0.0.1"), False),
+        ({"tls": True}, Caller("10.0.0.1", tls=True), True),
+        ({"tls": True, "certificate": "ab" * 32}, Caller("10.0.0.1", tls=True), False),
+        ({"tls": True, "certificate": "ab" * 32}, Caller("10.0.0.1", True, SHOWN), True),
+        ({"tls": True, "certificate": "cd" * 32}, Caller("10.0.0.1", True, SHOWN), False),
+        ({"tls": True, "certificate": "C=IT, CN=ct1"}, Caller("10.0.0.1", True, SHOWN), True),
+        ({"tls": True, "certificate": "CN=ct1"}, Caller("10.0.0.1", True, SHOWN), False),
+    ],
+)
+def test_a_peer_is_who_it_says(peer: dict[str, Any], caller: Caller, welcome: bool) -> None:
+    known = Peer.model_validate({"ae_title": "PEER", **peer})
+    # what [tls] has to have is not looked at here
+    strict = Settings().model_copy(update={"peer": (known,)})
+    if welcome:
+        accepted(associate_rq(), strict, caller)
+    else:
+        assert rejected(associate_rq(), strict, caller) == (1, 1, 3)
+        open_ = Settings(dicom=Dicom(accept_unknown_peers=True))
+        open_ = open_.model_copy(update={"peer": (known,)})
+        assert rejected(associate_rq(), open_, caller) == (1, 1, 3), "known ones are still checked"
+
+
+# --- user identity (PS3.7 D.3.3.7) ----------------------------------------------------------------
+
+USERS = (User(name="ct1", passcode=SecretStr("sesame")), User(name="nobody"))
+
+
+def identity(kind: int, primary: str, secondary: str = "", wants_response: int = 0) -> bytes:
+    fields = b"".join(
+        len(each.encode()).to_bytes(2, "big") + each.encode() for each in (primary, secondary)
+    )
+    return item(0x58, bytes((kind, wants_response)) + fields)
+
+
+def with_users(user_identity: str = "optional", users: tuple[User, ...] = USERS) -> Settings:
+    dicom = Dicom.model_validate({"accept_unknown_peers": True, "user_identity": user_identity})
+    return Settings(dicom=dicom, user=users)
+
+
+@pytest.mark.parametrize("wants_response", [0, 1])
+@pytest.mark.parametrize(
+    ("kind", "name", "passcode"),
+    [(2, "ct1", "sesame"), (1, "nobody", ""), (2, "nobody", "anything")],
+)
+def test_a_right_user_is_let_in(kind: int, name: str, passcode: str, wants_response: int) -> None:
+    pdu = associate_rq(more=identity(kind, name, passcode, wants_response))
+    answer = accepted(pdu, with_users("required"))
+    assert answer.user == name
+    assert "sesame" not in repr(answer)
+    items = decoded(answer).user_information.user_data
+    responses = [each.server_response for each in items if each.item_type == 0x59]
+    assert responses == [b""] * wants_response
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        identity(2, "ct1", "Sesame"),
+        identity(2, "ct1", ""),
+        identity(1, "ct1"),
+        identity(1, "somebody"),
+        identity(2, "", ""),
+        identity(3, "ct1"),
+        identity(4, "nobody"),
+        identity(5, "nobody"),
+        identity(0, "nobody"),
+    ],
+)
+def test_a_wrong_user_is_refused(given: bytes) -> None:
+    for policy in ("optional", "required"):
+        assert rejected(associate_rq(more=given), with_users(policy)) == (1, 2, 1)
+
+
+def test_no_user_where_one_is_wanted() -> None:
+    assert rejected(associate_rq(), with_users("required")) == (1, 2, 1)
+    assert accepted(associate_rq(), with_users()).user == ""
+
+
+def test_a_service_without_users_takes_no_part() -> None:
+    answer = accepted(associate_rq(more=identity(2, "ct1", "sesame", 1)))
+    assert answer.user == ""
+    assert 0x59 not in [each.item_type for each in decoded(answer).user_information.user_data]
+
+
+def test_a_passcode_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "passcode"
+    user = User(name="ct1", passcode_file=file)
+    with pytest.raises(InvalidSettings, match="ct1"):
+        Negotiator(with_users(users=(user,)))
+    file.write_text("sesame\nsecond line\n")
+    pdu = associate_rq(more=identity(2, "ct1", "sesame"))
+    assert accepted(pdu, with_users(users=(user,))).user == "ct1"
+    file.write_text("\n")
+    with pytest.raises(InvalidSettings, match="first line"):
+        Negotiator(with_users(users=(user,)))
+
+
+# --- SOP Class Extended Negotiation, asynchronous operations --------------------------------------
+
+
+def extended(uid: str, information: bytes) -> bytes:
+    return item(0x56, len(uid).to_bytes(2, "big") + uid.encode() + information)
+
+
+@pytest.mark.parametrize("asked", [b"", b"\0", bytes(6), b"\x03\0\x01\0\x02\0", bytes(20)])
+def test_storage_is_level_2_with_signatures_preserved_and_nothing_coerced(asked: bytes) -> None:
+    more = extended(CT, asked) + extended(VERIFICATION, asked) + extended(PRIVATE, asked)
+    answer = accepted(associate_rq(context(1, CT, IMPLICIT), more=more))
+    items = decoded(answer).user_information.user_data
+    found = {
+        str(each.sop_class_uid): each.service_class_application_information
+        for each in items
+        if each.item_type == 0x56
+    }
+    assert found == {CT: b"\x02\0\x03\0\0\0"}, "PS3.4 B.3.1"
+
+
+def test_operations_are_not_asynchronous() -> None:
+    answer = accepted(associate_rq(more=item(0x53, b"\0\x08\0\x08")))
+    items = decoded(answer).user_information.user_data
+    assert 0x53 not in [each.item_type for each in items], "PS3.7 D.3.3.3: then it is 1 and 1"
+
+
+def test_what_is_announced_as_another_service_is_not_storage() -> None:
+    def announced(service: str) -> bytes:
+        uids = (PRIVATE, service)
+        fields = b"".join(len(u).to_bytes(2, "big") + u.encode() for u in uids)
+        return item(0x57, fields + b"\0\0")
+
+    answer = accepted(associate_rq(EVERYTHING[3], more=announced("1.2.840.10008.4.2")))
+    assert answer.contexts[7].storage
+    items = decoded(answer).user_information.user_data
+    assert 0x57 not in [each.item_type for each in items], "PS3.7 D.3.3.6: not in an answer"
+    assert not accepted(associate_rq(EVERYTHING[3], more=announced("1.2.3"))).contexts
 
 
 WHOLE = associate_rq(
@@ -183,6 +387,7 @@ WHOLE = associate_rq(
     context(3, MEDIA_CREATION_MANAGEMENT, IMPLICIT),
     more=role(CT, 1, 1) + item(0x55, b"PEER_1"),
 )
+NEGOTIATOR = Negotiator(with_users())
 fuzz = settings(max_examples=400, deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
@@ -191,7 +396,7 @@ def answered(pdu: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            negotiate(pdu, OPEN)
+            NEGOTIATOR.answer(pdu, HERE)
         except Malformed:
             return
 

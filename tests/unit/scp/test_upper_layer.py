@@ -13,11 +13,13 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from burnish.network_settings import Dicom
 from burnish.scp import messages, upper_layer
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
-from burnish.scp.upper_layer import Association
-from burnish.settings import Dicom, Settings
+from burnish.scp.upper_layer import Association, RefusedError
+from burnish.security.access import Caller
+from burnish.settings import Settings
 from burnish.vocabulary import VERIFICATION
 from factories import CT
 from peer import ABORT, EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
@@ -61,7 +63,12 @@ class Line:
         self.outcome = ""
         self.error: BaseException | None = None
         self.association = Association(
-            ours, Negotiator(OPEN), self._dispatch, acse_timeout=acse, idle_timeout=idle
+            ours,
+            Caller("127.0.0.1"),
+            Negotiator(OPEN).answer,
+            self._dispatch,
+            acse_timeout=acse,
+            idle_timeout=idle,
         )
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
@@ -75,6 +82,8 @@ class Line:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # pynetdicom warns of invalid UIDs, and goes on
                 self.outcome = self.association.serve()
+        except RefusedError as refused:
+            self.outcome = f"refused: {refused}"
         except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
             self.error = error
 
@@ -286,7 +295,7 @@ def test_a_first_pdu_that_is_none(line: Line, first: bytes, reason: int) -> None
 def test_a_rejection(line: Line) -> None:
     line.send(associate_rq(called=b"SOMEBODY"))
     assert line.receive() == (3, bytes((0, 1, 1, 7)))
-    assert line.end() == "rejected"
+    assert line.end() == "refused: called AE title not recognized"
 
 
 def test_an_abort_in_the_middle_of_a_data_set(line: Line) -> None:
@@ -306,6 +315,19 @@ def test_a_connection_that_is_closed(line: Line, sent: bytes) -> None:
 def test_silence_before_the_association(open_line: Callable[..., Line]) -> None:
     line = open_line(acse=0.05)
     assert line.receive()[0] in (0, 7)
+    assert line.end() == "silent for too long"
+
+
+def test_a_request_that_trickles_in_has_no_more_time(open_line: Callable[..., Line]) -> None:
+    line = open_line(acse=0.3)
+    ticks = threading.Event()
+    for at in range(len(TWO)):
+        try:
+            line.send(TWO[at : at + 1])
+        except OSError:
+            break
+        if ticks.wait(0.02) or not line._thread.is_alive():
+            break
     assert line.end() == "silent for too long"
 
 

@@ -1,0 +1,41 @@
+"""Ground: the users that peers may name, and their passcodes."""
+
+import hmac
+
+from burnish.errors import InvalidSettings
+from burnish.network_settings import User
+from burnish.settings import Settings
+
+
+class Users:
+    """The users of the configuration. Raises InvalidSettings where a passcode cannot be read."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.required = settings.dicom.user_identity == "required"
+        self._passcodes = {user.name.encode(): _passcode(user) for user in settings.user}
+
+    def __bool__(self) -> bool:
+        return bool(self._passcodes)
+
+    def are_right(self, name: bytes, passcode: bytes | None) -> bool:
+        """Whether there is such a user, and the passcode, where it has one, is its own."""
+        expected = self._passcodes.get(name)
+        if expected is None:
+            return False
+        return not expected or hmac.compare_digest(expected, passcode or b"")
+
+
+def _passcode(user: User) -> bytes:
+    if user.passcode_file is None:
+        return user.passcode.get_secret_value().encode()
+    try:
+        first = user.passcode_file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
+    except OSError as error:
+        raise InvalidSettings(
+            f"[[user]] {user.name}: passcode_file {user.passcode_file}: {error.strerror}"
+        ) from None
+    if not first:
+        raise InvalidSettings(
+            f"[[user]] {user.name}: passcode_file {user.passcode_file}: its first line is empty"
+        )
+    return first

@@ -1,0 +1,271 @@
+"""An association over TLS: the handshake, who is let in, the end; peers that are none."""
+
+import hashlib
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import certificates
+from burnish.errors import InvalidSettings
+from burnish.network_settings import TLS, Dicom
+from burnish.scp import messages
+from burnish.scp.messages import Command
+from burnish.scp.negotiation import Negotiator
+from burnish.scp.upper_layer import Association, Collected, RefusedError
+from burnish.security.access import Caller
+from burnish.security.tls import client_context, server_context
+from burnish.settings import Settings
+from burnish.vocabulary import VERIFICATION
+from factories import CT
+from peer import EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
+
+OPEN = Settings(dicom=Dicom(accept_unknown_peers=True))
+TWO = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
+
+
+class Identities:
+    """An authority, and what it has issued."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = certificates.identity(folder, "ca", authority=True, elliptic=True)
+        self.ours = certificates.identity(folder, "burnish", issuer=self.ca)
+        self.theirs = certificates.identity(folder, "ct1", issuer=self.ca, elliptic=True)
+        self.expired = certificates.identity(
+            folder, "old", issuer=self.ca, expired=True, elliptic=True
+        )
+        self.stranger = certificates.identity(folder, "stranger", elliptic=True)
+
+    def tls(self, who: certificates.Identity | None, **more: Any) -> TLS:
+        files = {"certificate": who.certificate, "key": who.key} if who else {}
+        return TLS.model_validate({"ca": self.ca.certificate, **files, **more})
+
+
+@pytest.fixture(scope="module")
+def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
+    return Identities(tmp_path_factory.mktemp("identities"))
+
+
+class Line:
+    """Both ends of a connection: ours serves in a thread, the peer's is in the test's hands."""
+
+    def __init__(self, tls: TLS, *, acse: float = 20) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.socket = socket.create_connection(listening.getsockname(), timeout=30)
+            ours, _ = listening.accept()
+        self.outcome = ""
+        self.data = b""
+        self.association = Association(
+            ours,
+            Caller("127.0.0.1", tls=True),
+            Negotiator(OPEN).answer,
+            self._dispatch,
+            acse_timeout=acse,
+            idle_timeout=20,
+            tls=server_context(tls),
+        )
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _dispatch(self, _association: Any, number: int, _context: Any, asked: Command) -> Collected:
+        def answer(data: bytes) -> bytes:
+            self.data += data
+            return messages.p_data(number, messages.response(asked, 0), b"", 0)
+
+        return Collected(answer)
+
+    def _serve(self) -> None:
+        try:
+            self.outcome = self.association.serve()
+        except RefusedError as refused:
+            self.outcome = f"refused: {refused}"
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        self.socket = context.wrap_socket(self.socket)
+
+    def is_cut_off(self, context: ssl.SSLContext) -> None:
+        """No association comes of it; of TLS 1.3 the peer learns that at its first read."""
+        try:
+            self.secure(context)
+            self.socket.sendall(TWO)
+            data = self.socket.recv(1)
+        except OSError:
+            return
+        assert not data
+
+    def receive(self) -> int:
+        """The type of the next PDU."""
+        kind, _, length = struct.unpack(">BBI", self._exactly(6))
+        self._exactly(length)
+        return int(kind)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            part = self.socket.recv(count - len(data))
+            assert part, "closed"
+            data += part
+        return data
+
+    def end(self) -> str:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        self.socket.close()
+        return self.outcome
+
+
+@pytest.fixture
+def lines() -> Iterator[list[Line]]:
+    made: list[Line] = []
+    yield made
+    for line in made:
+        line.socket.close()
+        line.end()
+
+
+@pytest.mark.parametrize(
+    ("profile", "version"),
+    [
+        ("BCP195", ssl.TLSVersion.TLSv1_2),
+        ("BCP195", ssl.TLSVersion.TLSv1_3),
+        ("BCP195-ND", ssl.TLSVersion.TLSv1_2),
+        ("BCP195-EXTENDED", ssl.TLSVersion.TLSv1_2),
+    ],
+)
+def test_an_association(
+    identities: Identities, lines: list[Line], profile: str, version: ssl.TLSVersion
+) -> None:
+    lines.append(line := Line(identities.tls(identities.ours, profile=profile)))
+    theirs = client_context(identities.tls(identities.theirs, profile=profile))
+    theirs.maximum_version = theirs.minimum_version = version
+    line.secure(theirs)
+    data = bytes(range(256)) * 3000
+    line.socket.sendall(TWO)
+    assert line.receive() == 2
+    store = command(messages.C_STORE_RQ, CT, data_set=True)
+    parts = [data[at : at + 50_000] for at in range(0, len(data), 50_000)]
+    values = [pdv(3, 2 if part is parts[-1] else 0, part) for part in parts]
+    line.socket.sendall(p_data(pdv(3, 3, store)) + b"".join(p_data(each) for each in values))
+    assert line.receive() == 4
+    assert line.data == data
+    line.socket.sendall(RELEASE)
+    assert line.receive() == 6
+    assert isinstance(line.socket, ssl.SSLSocket)
+    line.socket = line.socket.unwrap()  # raises where the end of TLS is not said in return
+    assert line.end() == "released"
+    shown = line.association.caller.certificate
+    assert shown is not None
+    assert shown.is_named("C=IT,CN=ct1")
+    encoded = ssl.PEM_cert_to_DER_cert(identities.theirs.certificate.read_text())
+    assert shown.is_named(hashlib.sha256(encoded).hexdigest().upper())
+
+
+def test_dhe_is_spoken_where_the_profile_has_it(identities: Identities, lines: list[Line]) -> None:
+    theirs = client_context(identities.tls(identities.theirs, profile="BCP195-ND"))
+    theirs.maximum_version = ssl.TLSVersion.TLSv1_2
+    theirs.set_ciphers("DHE-RSA-AES128-GCM-SHA256")
+    lines.append(line := Line(identities.tls(identities.ours, profile="BCP195-ND")))
+    line.secure(theirs)
+    lines.append(other := Line(identities.tls(identities.ours)))
+    with pytest.raises(ssl.SSLError):
+        other.secure(theirs)
+    assert "no shared cipher" in other.end()
+
+
+def test_an_old_version_of_tls_is_not_spoken(identities: Identities, lines: list[Line]) -> None:
+    lines.append(line := Line(identities.tls(identities.ours, profile="BCP195-ND")))
+    theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    theirs.check_hostname, theirs.verify_mode = False, ssl.CERT_NONE
+    theirs.set_ciphers("ALL:@SECLEVEL=0")
+    theirs.options &= ~ssl.OP_NO_TLSv1_1
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        theirs.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="deprecated"):
+        theirs.maximum_version = ssl.TLSVersion.TLSv1_1
+    with pytest.raises(ssl.SSLError):
+        line.secure(theirs)
+    assert line.end().startswith("refused: TLS: ")
+
+
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [
+        ("expired", "certificate has expired"),
+        ("stranger", "self-signed certificate"),
+        (None, "peer did not return a certificate"),
+    ],
+)
+def test_a_certificate_that_does_not_hold(
+    identities: Identities, lines: list[Line], who: str | None, why: str
+) -> None:
+    lines.append(line := Line(identities.tls(identities.ours)))
+    line.is_cut_off(client_context(identities.tls(getattr(identities, who) if who else None)))
+    assert line.end() == f"refused: TLS: {why}"
+
+
+def test_a_peer_may_come_without_a_certificate_where_that_is_allowed(
+    identities: Identities, lines: list[Line]
+) -> None:
+    settings = identities.tls(identities.ours, client_certificate="optional")
+    lines.append(line := Line(settings))
+    line.secure(client_context(identities.tls(None)))
+    line.socket.sendall(TWO)
+    assert line.receive() == 2
+    assert line.association.caller.certificate is None
+    lines.append(other := Line(settings))
+    other.is_cut_off(client_context(identities.tls(identities.expired)))
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (TWO, "TLS: wrong version number"),
+        (b"GET / HTTP/1.1\r\nHost: burnish\r\n\r\n", "TLS: http request"),
+        (b"", "TLS: silent for too long"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", "TLS: silent for too long"),
+    ],
+)
+def test_what_is_no_tls(identities: Identities, lines: list[Line], sent: bytes, why: str) -> None:
+    lines.append(line := Line(identities.tls(identities.ours), acse=0.3 if "silent" in why else 20))
+    line.socket.sendall(sent)
+    assert line.end() == f"refused: {why}"
+
+
+def test_silence_behind_the_handshake(identities: Identities, lines: list[Line]) -> None:
+    lines.append(line := Line(identities.tls(identities.ours), acse=1.5))
+    line.secure(client_context(identities.tls(identities.theirs)))
+    line.socket.sendall(TWO[:50])
+    assert line.end() == "silent for too long"
+
+
+@pytest.mark.parametrize("established", [False, True])
+def test_ended_from_another_thread(
+    identities: Identities, lines: list[Line], established: bool
+) -> None:
+    lines.append(line := Line(identities.tls(identities.ours)))
+    if established:
+        line.secure(client_context(identities.tls(identities.theirs)))
+        line.socket.sendall(TWO)
+        assert line.receive() == 2
+    line.association.end("enough")
+    assert line.end().removeprefix("refused: ") == "enough"
+
+
+@pytest.mark.parametrize("wrong", ["certificate", "key", "ca"])
+def test_files_that_cannot_be_used(identities: Identities, tmp_path: Path, wrong: str) -> None:
+    right = identities.tls(identities.ours)
+    (tmp_path / "wrong.pem").write_text("not PEM")
+    for path in (tmp_path / "wrong.pem", tmp_path / "nowhere.pem", identities.theirs.key):
+        with pytest.raises(InvalidSettings, match=r"\[tls\]"):
+            server_context(right.model_copy(update={wrong: path}))
+
+
+def test_a_key_of_another_certificate(identities: Identities) -> None:
+    files = {"certificate": identities.ours.certificate, "key": identities.theirs.key}
+    with pytest.raises(InvalidSettings, match="cannot be used"):
+        server_context(identities.tls(None, **files))
