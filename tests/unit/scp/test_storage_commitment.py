@@ -1,6 +1,7 @@
 """Storage Commitment on the network: every status of N-ACTION, and reports by both ways."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +14,11 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
 from sqlalchemy import update
 
+import certificates
 from burnish import commitment
 from burnish.commitment import CommitmentLine
 from burnish.db import tables
-from burnish.network_settings import Peer
+from burnish.network_settings import TLS, Peer
 from burnish.scp import attributes, messages
 from burnish.scp.event_reports import Reporter
 from burnish.scp.follow_up import FollowUp, FollowUps
@@ -124,7 +126,7 @@ def line(ground: Ground) -> CommitmentLine:
         ({"requested": ""}, 0x0112),
         ({"action": 2}, 0x0123),
         ({"action": None}, 0x0212),
-        ({"data": b"\x08\x00\x95\x11UI\xff\x001.2"}, 0x0212),
+        ({"data": b"\x08\x00\x95\x11UI\xff\x001.2"}, 0x0115),
         ({"data": b""}, 0x0115),
         ({"data": wish("1.2.3", uid=None)}, 0x0115),
         ({"data": wish("1.2.3", uid="")}, 0x0115),
@@ -208,7 +210,9 @@ def test_what_is_not_known_yet_is_not_sent_yet(tmp_path: Path) -> None:
 
 
 @contextmanager
-def pacs(ground: Ground, status: int = 0) -> Iterator[list[tuple[Any, ...]]]:
+def pacs(
+    ground: Ground, status: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[list[tuple[Any, ...]]]:
     """A commitment SCU that takes reports: (calling, called, event type, data set) of each."""
     taken: list[tuple[Any, ...]] = []
 
@@ -222,7 +226,8 @@ def pacs(ground: Ground, status: int = 0) -> Iterator[list[tuple[Any, ...]]]:
     ae = AE("PACS")
     ae.add_supported_context(PUSH, scu_role=False, scp_role=True)
     address = ("127.0.0.1", ground.settings.peer[0].port)
-    server = ae.start_server(address, block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, take)])
+    handlers = [(evt.EVT_N_EVENT_REPORT, take)]
+    server = ae.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
     try:
         yield taken
     finally:
@@ -281,3 +286,24 @@ def test_a_peer_whose_address_is_not_known(tmp_path: Path) -> None:
     with Ground(tmp_path, storage_commitment=Table(wait_for_instances=timedelta(0))) as ground:
         deliver(ground, "1.2.99")
         assert "has no host" in line(ground).why
+
+
+@pytest.mark.parametrize(("named", "state"), [("C=IT,CN=pacs", "REPORTED"), ("CN=x", "TO REPORT")])
+def test_reports_over_tls(tmp_path: Path, named: str, state: str) -> None:
+    ca = certificates.identity(tmp_path, "ca", authority=True, elliptic=True)
+    ours = certificates.identity(tmp_path, "burnish", issuer=ca, elliptic=True)
+    theirs = certificates.identity(tmp_path, "pacs", issuer=ca, elliptic=True)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca.certificate))
+    context.load_cert_chain(theirs.certificate, theirs.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    peer = Peer(ae_title="PACS", host="127.0.0.1", port=free_port(), tls=True, certificate=named)
+    with Ground(
+        tmp_path / "ground",
+        storage_commitment=Table(wait_for_instances=timedelta(0)),
+        peer=(peer,),
+        tls=TLS(certificate=ours.certificate, key=ours.key, ca=ca.certificate),
+    ) as ground:
+        with pacs(ground, tls=context) as taken:
+            deliver(ground, "1.2.99")
+        assert line(ground).state == state
+        assert bool(taken) == (state == "REPORTED")
