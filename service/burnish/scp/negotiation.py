@@ -100,7 +100,7 @@ _OPERATIONS = {
 # Presentation context results (PS3.8 Table 9-18).
 _ACCEPTANCE, _USER_REJECTION, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 1, 3, 4
 #: A longer A-ASSOCIATE-RQ is answered anew each time, so that nobody fills the memory with them.
-_REMEMBERED = 1 << 16
+_REMEMBERED = 1 << 14
 
 
 @dataclass(frozen=True, slots=True)
