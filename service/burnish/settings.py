@@ -63,6 +63,7 @@ def _profile(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Size = Annotated[int, BeforeValidator(_size)]
 AETitle = Annotated[str, BeforeValidator(_ae_title)]
+Millimetres = Annotated[float, Field(ge=20, le=300)]
 Profile = Annotated[str, BeforeValidator(_profile)]
 
 
@@ -152,6 +153,7 @@ class Device(_Table):
     media: tuple[str, ...] = tuple(MEDIA)
     directory: Path | None = None
     capacity: Size | None = Field(default=None, gt=0)
+    label: Literal["pdf", "png", "jpg", "bmp", "none"] = "pdf"
 
     @model_validator(mode="after")
     def _known_media(self) -> "Device":
@@ -192,6 +194,19 @@ class Security(_Table):
         return self
 
 
+class Label(_Table):
+    """What is printed on discs (PS3.4 S.3.2.1.1.4); diameters and sizes in mm."""
+
+    style: str = Field(default="", pattern=r"^[A-Z0-9_ ]{0,16}$")
+    institution: str = ""
+    templates: Path | None = None
+    fonts: tuple[Path, ...] = ()
+    inner_diameter: float = Field(default=22.0, ge=16, le=60)
+    outer_diameter: float = Field(default=118.0, ge=100, le=120)
+    resolution: int = Field(default=300, ge=150, le=1200)
+    address_size: tuple[Millimetres, Millimetres] = (89.0, 36.0)
+
+
 class Log(_Table):
     """The log on standard error."""
 
@@ -219,6 +234,7 @@ class Settings(BaseSettings):
     device: tuple[Device, ...] = ()
     retention: Retention = Retention()
     security: Security = Security()
+    label: Label = Label()
     log: Log = Log()
 
     @classmethod

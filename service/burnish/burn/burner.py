@@ -56,7 +56,8 @@ class BurnJob:
 
     `request_name` is short, has nothing of the patient and is the same each time the piece is
     tried. `manifest` goes where people find it beside the medium, as JSON. `label` is the file with
-    the label to print, or to put beside the medium; None where there is none.
+    the label to print, or to put beside the medium, `address` that with the address label of the
+    whole set; None where there is none.
     """
 
     image: Path
@@ -69,6 +70,7 @@ class BurnJob:
     file_set_uid: str
     manifest: Mapping[str, object] = field(default_factory=dict)
     label: Path | None = None
+    address: Path | None = None
 
 
 class Burner(Protocol):

@@ -29,6 +29,10 @@ def check(config: Config = None) -> None:
         from burnish.secure import protection
 
         protection.load(settings.security)
+    if settings.label.model_fields_set:
+        from burnish.write.labels import printer
+
+        printer(settings.label).check()
     typer.echo(f"the configuration is valid: {settings.dicom.ae_title}, devices {devices}")
 
 

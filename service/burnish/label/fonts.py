@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import NamedTuple
-
-import uharfbuzz as hb
+from typing import TYPE_CHECKING, NamedTuple
 
 from burnish.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    import uharfbuzz as hb
 
 #: Where systems keep fonts.
 SYSTEM = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
@@ -34,7 +35,9 @@ class Shaped(NamedTuple):
 class Face:
     """One font."""
 
-    def __init__(self, name: str, blob: hb.Blob) -> None:
+    def __init__(self, name: str, blob: "hb.Blob") -> None:
+        import uharfbuzz as hb
+
         self.name = name
         self._face = hb.Face(blob)
         self._font = hb.Font(self._face)
@@ -45,6 +48,8 @@ class Face:
 
     def shape(self, text: str, *, right_to_left: bool) -> Iterator[Shaped]:
         """The glyphs of text of one script and direction, from left to right."""
+        import uharfbuzz as hb
+
         buffer = hb.Buffer()
         buffer.add_str(text)
         buffer.direction = "rtl" if right_to_left else "ltr"
@@ -73,12 +78,15 @@ class Face:
     def outline(self, number: int) -> str:
         """A glyph as PDF path operators, in units of the font."""
         path: list[str] = []
-        self._font.draw_glyph(number, _PEN, path)
+        self._font.draw_glyph(number, _pen(), path)
         return "\n".join(path)
 
 
-def _pen() -> hb.DrawFuncs:
+@lru_cache(maxsize=1)
+def _pen() -> "hb.DrawFuncs":
     """Writes outlines down; quadratic curves come as the cubic ones that they equal."""
+    import uharfbuzz as hb
+
     pen = hb.DrawFuncs()
     pen.set_move_to_func(lambda x, y, path: path.append(f"{x:.6g} {y:.6g} m"))
     pen.set_line_to_func(lambda x, y, path: path.append(f"{x:.6g} {y:.6g} l"))
@@ -89,9 +97,6 @@ def _pen() -> hb.DrawFuncs:
     )
     pen.set_close_path_func(lambda path: path.append("h"))
     return pen
-
-
-_PEN = _pen()
 
 
 class Fonts:
@@ -146,6 +151,8 @@ def _files(folder: Path) -> tuple[Path, ...]:
 @lru_cache(maxsize=64)
 def _read(path: Path) -> Face:
     """The font in a file; raises InvalidSettings where there is none."""
+    import uharfbuzz as hb
+
     try:
         face = Face(path.name, hb.Blob.from_file_path(path))
     except (OSError, hb.HarfBuzzError) as error:
@@ -158,5 +165,6 @@ def _read(path: Path) -> Face:
 @lru_cache(maxsize=2)
 def _included(name: str) -> Face:
     import pymupdf_fonts
+    import uharfbuzz as hb
 
     return Face(pymupdf_fonts.fontdescriptors[name]["name"], hb.Blob(pymupdf_fonts.myfont(name)))

@@ -114,8 +114,9 @@ class Planner:
             wanted = load(session, request_id)
             split = request.allow_media_splitting == YesNo.YES
             openers = _Openers(request.recipients, request.password_file)
+            label_text = request.label_text
         try:
-            decision = self._decide(wanted, openers, split=split)
+            decision = self._decide(wanted, openers, label_text, split=split)
         except OutOfResources:
             raise
         except BurnishError as error:
@@ -134,7 +135,7 @@ class Planner:
                 _record(session, self._settings.request.file_set_id_prefix, request, decision)
 
     def _decide(
-        self, wanted: Sequence[Wanted], openers: _Openers, *, split: bool
+        self, wanted: Sequence[Wanted], openers: _Openers, label_text: str, *, split: bool
     ) -> _Plan | _Refusal | None:
         """The plan, the reason against one, or None while conversions are under way."""
         requested = [one.profile for one in wanted]
@@ -161,7 +162,7 @@ class Planner:
                 return _insecure(wanted, error)
         refusal: _Refusal | None = None
         for attempt in forms.attempts(wanted, choices, split=split):
-            tried = self._try(wanted, attempt, sealed)
+            tried = self._try(wanted, attempt, sealed, label_text)
             if not isinstance(tried, _Refusal):
                 return tried
             refusal = tried
@@ -181,6 +182,7 @@ class Planner:
         wanted: Sequence[Wanted],
         attempt: forms.Attempt,
         sealed: Callable[[int], int] | None,
+        label_text: str,
     ) -> _Plan | _Refusal | None:
         choice, compressed = attempt.choice, attempt.compressed
         if unfit := dict(_unfit(wanted, choice)):
@@ -210,7 +212,7 @@ class Planner:
         ]
         if sealed:
             candidates = [one._replace(size=sealed(one.size)) for one in candidates]
-        return _pack(wanted, group(candidates), choice, sealed, split=attempt.split)
+        return _pack(wanted, group(candidates), choice, sealed, label_text, split=attempt.split)
 
     def _icons_for(
         self, wanted: Sequence[Wanted], choice: Choice
@@ -254,11 +256,13 @@ def _pack(
     wanted: Sequence[Wanted],
     series: Sequence[Series],
     choice: Choice,
-    sealed: Callable[[int], int] | None = None,
+    sealed: Callable[[int], int] | None,
+    label_text: str,
     *,
     split: bool,
 ) -> _Plan | _Refusal:
-    volumes, oversized = divide(series, choice.capacity, MEDIA[choice.medium].file_system, sealed)
+    file_system = MEDIA[choice.medium].file_system
+    volumes, oversized = divide(series, choice.capacity, file_system, sealed, label_text)
     by_id = {one.instance_id: one for one in wanted}
     too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:
