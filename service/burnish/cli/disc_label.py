@@ -25,42 +25,61 @@ def _option(help_: str, metavar: str) -> typer.models.OptionInfo:
     return option
 
 
+Source = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[VOLUME]",
+        show_default=False,
+        help="A volume image, a directory, or a drive: patients and studies of its DICOMDIR.",
+    ),
+]
+Target = Annotated[
+    Path, typer.Option("--output", metavar="FILE", help="The label: .pdf, .png, .jpg or .bmp.")
+]
+PatientName = Annotated[str, _option("As DICOM has it: Family^Given=...", "NAME")]
+PatientID = Annotated[str, _option("Patient ID.", "ID")]
+BirthDate = Annotated[str, _option("Patient's Birth Date.", "YYYYMMDD")]
+Sex = Annotated[str, _option("Patient's Sex.", "M|F|O")]
+Studies = Annotated[
+    list[str] | None, _option("A study; may be repeated.", "YYYYMMDD;MODALITIES;DESCRIPTION")
+]
+Institution = Annotated[str, _option("Institution Name.", "NAME")]
+LabelText = Annotated[str, _option("Label Text; \\n begins a line.", "TEXT")]
+BarcodeValue = Annotated[str, _option("Barcode Value.", "VALUE")]
+Symbology = Annotated[
+    str, _option("CODE128 (if not given), CODE39, INTER_2_5 or HIBC.", "SYMBOLOGY")
+]
+FileSetID = Annotated[str, _option("File-set ID.", "ID")]
+VolumeOf = Annotated[str, typer.Option("--volume", metavar="N/M", help="Volume n of m.")]
+Created = Annotated[str, _option("Date of the disc; default: today.", "YYYYMMDD")]
+ProfileName = Annotated[str, _option("Media Application Profile.", "PROFILE")]
+Style = Annotated[str, _option("STANDARD, LIST, TEXT, or one of the site.", "STYLE")]
+Address = Annotated[str, _option("An address label with this text instead.", "TEXT")]
+Outlines = Annotated[
+    bool, typer.Option("--outlines", help="Draw disc and hole as well, for a proof.")
+]
+
+
 def label(
-    volume: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[VOLUME]",
-            show_default=False,
-            help="A volume image, a directory, or a drive: patients and studies of its DICOMDIR.",
-        ),
-    ] = None,
+    source: Source = None,
     *,
-    to: Annotated[
-        Path,
-        typer.Option("--output", metavar="FILE", help="The label: .pdf, .png, .jpg or .bmp."),
-    ],
-    patient_name: Annotated[str, _option("As DICOM has it: Family^Given=...", "NAME")] = "",
-    patient_id: Annotated[str, _option("Patient ID.", "ID")] = "",
-    birth_date: Annotated[str, _option("Patient's Birth Date.", "YYYYMMDD")] = "",
-    sex: Annotated[str, _option("Patient's Sex.", "M|F|O")] = "",
-    study: Annotated[
-        list[str] | None, _option("A study; may be repeated.", "YYYYMMDD;MODALITIES;DESCRIPTION")
-    ] = None,
-    institution: Annotated[str, _option("Institution Name.", "NAME")] = "",
-    text: Annotated[str, _option("Label Text; \\n begins a line.", "TEXT")] = "",
-    barcode: Annotated[str, _option("Barcode Value.", "VALUE")] = "",
-    symbology: Annotated[
-        str, _option("CODE128 (if not given), CODE39, INTER_2_5 or HIBC.", "SYMBOLOGY")
-    ] = "",
-    file_set_id: Annotated[str, _option("File-set ID.", "ID")] = "",
-    number: Annotated[str, typer.Option("--volume", metavar="N/M", help="Volume n of m.")] = "1/1",
-    created: Annotated[str, _option("Date of the disc; default: today.", "YYYYMMDD")] = "",
-    profile: Annotated[str, _option("Media Application Profile.", "PROFILE")] = "",
-    style: Annotated[str, _option("STANDARD, LIST, TEXT, or one of the site.", "STYLE")] = "",
-    address: Annotated[str, _option("An address label with this text instead.", "TEXT")] = "",
-    outlines: Annotated[
-        bool, typer.Option("--outlines", help="Draw disc and hole as well, for a proof.")
-    ] = False,
+    to: Target,
+    patient_name: PatientName = "",
+    patient_id: PatientID = "",
+    birth_date: BirthDate = "",
+    sex: Sex = "",
+    study: Studies = None,
+    institution: Institution = "",
+    text: LabelText = "",
+    barcode: BarcodeValue = "",
+    symbology: Symbology = "",
+    file_set_id: FileSetID = "",
+    volume: VolumeOf = "1/1",
+    created: Created = "",
+    profile: ProfileName = "",
+    style: Style = "",
+    address: Address = "",
+    outlines: Outlines = False,
     config: Config = None,
 ) -> None:
     """Make the label of a disc, of what a volume holds or of what is said by hand.
@@ -68,42 +87,71 @@ def label(
     Fonts, styles of the site and what of a disc can be printed are in [label] of the
     configuration. What has no room or no font is named, and the label made all the same.
     """
-    from burnish.label import FORMS, LabelContent, Patient
-    from burnish.write.labels import printer
+    from burnish.label import LabelContent, Patient
 
-    form = to.suffix.removeprefix(".").lower()
-    found = _VOLUME_OF.fullmatch(number)
-    if form not in FORMS:
-        raise typer.BadParameter(f"--output ends in one of .{', .'.join(FORMS)}")
-    if not found or int(found[1]) > int(found[2]):
-        raise typer.BadParameter("--volume is as 1/3")
-    content = _of_volume(volume) if volume else LabelContent()
+    form, (number, count) = _form(to), _volume_of(volume)
+    content = _of_volume(source) if source else LabelContent()
     if patient_name or patient_id or study:
         studies = tuple(_study(one) for one in study or [])
-        content = replace(
-            content, patients=(Patient(patient_name, patient_id, birth_date, sex, studies),)
-        )
-    settings = read_settings(config).label
+        patient = Patient(patient_name, patient_id, birth_date, sex, studies)
+        content = replace(content, patients=(patient,))
     content = replace(
         content,
         file_set_id=file_set_id or content.file_set_id,
-        volume_number=int(found[1]),
-        volume_count=int(found[2]),
+        volume_number=number,
+        volume_count=count,
         created=created or datetime.now().astimezone().strftime("%Y%m%d"),
         media_application_profile=profile,
-        institution=institution or settings.institution or content.institution,
-        label_text=text.replace("\\n", "\n"),
+        institution=institution or content.institution,
+        label_text=_lines(text),
         barcode_value=barcode,
         barcode_symbology=symbology,
     )
+    _print(to, form, config, content, style=style, address=_lines(address), outlines=outlines)
+
+
+def _form(to: Path) -> str:
+    from burnish.label import FORMS
+
+    form = to.suffix.removeprefix(".").lower()
+    if form not in FORMS:
+        raise typer.BadParameter(f"--output ends in one of .{', .'.join(FORMS)}")
+    return form
+
+
+def _volume_of(value: str) -> tuple[int, int]:
+    found = _VOLUME_OF.fullmatch(value)
+    if not found or int(found[1]) > int(found[2]):
+        raise typer.BadParameter("--volume is as 1/3")
+    return int(found[1]), int(found[2])
+
+
+def _lines(text: str) -> str:
+    return text.replace("\\n", "\n")
+
+
+def _print(
+    to: Path,
+    form: str,
+    config: Path | None,
+    content: "LabelContent",
+    *,
+    style: str,
+    address: str,
+    outlines: bool,
+) -> None:
+    from burnish.write.labels import printer
+
+    settings = read_settings(config).label
     labels = printer(settings)
     if address:
-        made = labels.address(address.replace("\\n", "\n"), form)
+        made = labels.address(address, form)
     else:
+        content = replace(content, institution=content.institution or settings.institution)
         made = labels.disc(content, style or settings.style, form, outlines=outlines)
     to.write_bytes(made.data)
     for note in made.notes:
-        output.complain(note, "")
+        output.complain(note)
     typer.echo(f"{to}: {len(made.data)} bytes")
 
 

@@ -110,7 +110,7 @@ def address(text: str, width: float, height: float, fonts: Fonts) -> Drawing:
         em = size * POINT
         most = max(1, int((height - 2 * margin) / (em * _LEADING)))
         lines = setter.wrapped(text, lambda _, em=em: (width - 2 * margin) / em, most)  # type: ignore[misc]
-        if not any(line.cut for line in lines):
+        if not _is_cut(lines):
             break
         size -= 0.5
     em = max(size, 6.0) * POINT
@@ -125,7 +125,7 @@ def address(text: str, width: float, height: float, fonts: Fonts) -> Drawing:
         )
         for n, line in enumerate(lines)
     ]
-    return Drawing(width, height, tuple(texts), (), any(line.cut for line in lines))
+    return Drawing(width, height, tuple(texts), (), _is_cut(lines))
 
 
 def _items(area: Area, content: LabelContent, notes: list[str]) -> Iterator[_Item]:
@@ -218,7 +218,7 @@ class _Setter:
                 x = place.aligned(line.extent * size, room) - line.left * size
                 texts.append(Text(line, x, y, size, item.row.colour))
                 y -= max(_LEADING - _ASCENT, 0.05 - line.bottom) * size
-            cut = cut or not row or any(line.cut for line, _ in row)
+            cut = cut or not row or _is_cut([line for line, _ in row])
         return _Laid(tuple(texts), tuple(boxes), y, cut), found
 
     def _lines(
@@ -227,11 +227,16 @@ class _Setter:
         """The lines of a row that begins at `y`, and their size in mm, `largest` at most."""
         smallest = min(item.row.minimum, item.row.size) * POINT
         size = max(largest, smallest)
-        while True:
-            lines = self._wrapped(item, place, y, size)
-            if size <= smallest or not any(line.cut for line in lines):
-                return [(line, size) for line in lines]
+        lines = self._wrapped(item, place, y, size)
+        least = lines
+        if size > smallest and _is_cut(lines):
+            least = self._wrapped(item, place, y, smallest)
+        if _is_cut(least):
+            return [(line, smallest) for line in least]
+        while _is_cut(lines):
             size = max(smallest, size * 0.94)
+            lines = self._wrapped(item, place, y, size)
+        return [(line, size) for line in lines]
 
     def _wrapped(self, item: _Item, place: _Place, y: float, size: float) -> list[Line]:
         # a line of ordinary letters; higher ones have less room where a ring narrows
@@ -259,6 +264,10 @@ class _Setter:
                     for at, wide in bars.bars()
                 ]
         return []
+
+
+def _is_cut(lines: Sequence[Line]) -> bool:
+    return any(line.cut for line in lines)
 
 
 def _fewer(items: Sequence[_Item]) -> Iterator[list[_Item]]:

@@ -14,7 +14,7 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 #: What stands for a letter that no font has: a box, in em.
 BOX_WIDTH, BOX_HEIGHT, BOX_STROKE = 0.62, 0.72, 0.06
 #: More of a text than this is not looked at: no label has room for it.
-_LONGEST = 2000
+_LONGEST = 1000
 #: How much of their room lines of even length take, step by step.
 _SHARES = (0.9, 0.8, 0.7, 0.6)
 

@@ -13,7 +13,7 @@ from burnish.directory_records import group_patients
 from burnish.elements import scan
 from burnish.errors import BurnishError
 from burnish.fileset import text
-from burnish.label import FORMS, LabelContent, LabelPrinter, Patient, Ring, Study
+from burnish.label import FORMS, LabelContent, LabelPrinter, Patient, Printed, Ring, Study
 from burnish.media import MEDIA, FileSystem
 from burnish.settings import Label
 from burnish.write.order import LabelOrder
@@ -83,19 +83,27 @@ class Labels:
     def _write(
         self, path: Path, notes: list[str], job: BurnJob, plan: VolumePlan, order: LabelOrder
     ) -> Path | None:
+        """Makes a label unless another copy has; None where it cannot be made."""
+        if path.is_file():
+            return path
+        part = path.with_name(f"{path.name}.part")
         try:
-            if ".address" in path.suffixes:
-                made = self._printer.address(order.media_disposition)
-            else:
-                style = order.style or self._settings.style
-                made = self._printer.disc(self._content(job, plan, order), style, self._form)
-            path.write_bytes(made.data)
+            made = self._made(path, job, plan, order)
+            part.write_bytes(made.data)
+            part.replace(path)
         except _MISHAPS as error:
+            part.unlink(missing_ok=True)
             why = str(error) if isinstance(error, BurnishError) else type(error).__name__
             notes.append(f"the label cannot be made: {why}")
             return None
         notes += made.notes
         return path
+
+    def _made(self, path: Path, job: BurnJob, plan: VolumePlan, order: LabelOrder) -> Printed:
+        if ".address" in path.suffixes:
+            return self._printer.address(order.media_disposition)
+        style = order.style or self._settings.style
+        return self._printer.disc(self._content(job, plan, order), style, self._form)
 
     def _content(self, job: BurnJob, plan: VolumePlan, order: LabelOrder) -> LabelContent:
         patients: tuple[Patient, ...] = ()
