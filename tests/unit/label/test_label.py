@@ -251,6 +251,14 @@ def test_a_site_adds_styles_of_its_own(tmp_path: Path) -> None:
     assert printer.disc(ONE, "OTHER").data == printer.disc(ONE).data
 
 
+def test_the_style_in_the_documentation_is_right(tmp_path: Path) -> None:
+    documentation = Path(__file__).parents[3] / "docs" / "labels.md"
+    example = documentation.read_text(encoding="utf-8").split("```toml\n")[-1].partition("```")[0]
+    (tmp_path / "COURT.toml").write_text(example, encoding="utf-8")
+    made = LabelPrinter(templates=tmp_path, fonts=CJK).disc(ONE, "COURT")
+    assert not made.notes
+
+
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
