@@ -81,7 +81,8 @@ def readme(
     is not. Equally long for every File-set that is secure, and for every one that is not and
     has the same Label Text. In ASCII, or else in UTF-8 with its mark.
     """
-    said = "\n".join(line.rstrip() for line in label_text.strip().splitlines())
+    lines = ("".join(filter(str.isprintable, line)) for line in label_text.strip().splitlines())
+    said = "\n".join(line.rstrip() for line in lines)
     text = _TEXT.format(
         file_set_id=file_set_id,
         instances=instances,

@@ -171,12 +171,17 @@ class _Setter:
 
     def _anchored(self, items: Sequence[_Item], place: _Place, anchor: str, scale: float) -> _Laid:
         laid = self._flow(items, place, place.high, scale)
-        spare = (laid.end - place.low) * {"top": 0.0, "middle": 0.5, "bottom": 1.0}[anchor]
-        if spare <= 0 or laid.cut:
-            return laid
-        moved = self._flow(items, place, place.high - spare, scale)
-        # nearer to the rim or to the hole, lines may have less room
-        return moved if moved.end >= place.low and not moved.cut else laid
+        spare = max(0.0, laid.end - place.low)
+        share = {"top": 0.0, "middle": 0.5, "bottom": 1.0}[anchor]
+        fitting = laid
+        # where they are wanted; else as near to the hole as there is room, where lines are wider
+        for down in (spare * share, spare):
+            moved = self._flow(items, place, place.high - down, scale)
+            if moved.end >= place.low - 1e-6:
+                if not moved.cut:
+                    return moved
+                fitting = moved if fitting is laid else fitting
+        return fitting
 
     def _flow(self, items: Sequence[_Item], place: _Place, start: float, scale: float) -> _Laid:
         """The rows from `start` downwards; those of one group are of one size."""
