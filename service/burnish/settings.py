@@ -145,6 +145,11 @@ class StandingOrder(_Table):
         return self
 
 
+#: The form in which each kind of device gets labels if its `label` does not say: a robot of
+#: Primera's prints pictures.
+LABEL_FORMS = {"folder": "pdf", "primera": "jpg"}
+
+
 class Device(_Table):
     """One device that makes pieces of media."""
 
@@ -153,7 +158,7 @@ class Device(_Table):
     media: tuple[str, ...] = tuple(MEDIA)
     directory: Path | None = None
     capacity: Size | None = Field(default=None, gt=0)
-    label: Literal["pdf", "png", "jpg", "bmp", "none"] = "pdf"
+    label: Literal["", "pdf", "png", "jpg", "bmp", "none"] = ""
 
     @model_validator(mode="after")
     def _known_media(self) -> "Device":
@@ -161,6 +166,11 @@ class Device(_Table):
         if unknown or not self.media:
             raise ValueError(f"media {unknown} unknown; there are {', '.join(MEDIA)}")
         return self
+
+    @property
+    def label_form(self) -> str:
+        """The form in which it gets labels, "none" for none."""
+        return self.label or LABEL_FORMS.get(self.kind, "none")
 
     def capacity_of(self, medium: str) -> int:
         """Bytes that this device can put on one blank of `medium`."""

@@ -61,7 +61,7 @@ class Worker:
         self._burner: Burner = open_burner(device.kind, device.name, directory=directory)
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._media = {name: device.capacity_of(name) for name in device.media}
-        self._labels = Labels(settings.label, device.label)
+        self._labels = Labels(settings.label, device.label_form)
         self._content_keys: dict[Path, ContentKeys] = {}
         self.stopping = threading.Event()
 
