@@ -23,16 +23,22 @@ _SCALES = (1.0, 0.92, 0.85, 0.78, 0.7)
 #: A line that has less room than this, in mm, is not begun.
 _NARROWEST = 30.0
 _DIVIDER = 0.25
+#: No area has room for more patients or studies than this.
+_MOST = 30
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A row with what it says; `bars` of the bar code. `group` numbers rows of one `each`."""
+    """A row with what it says; `bars` of the bar code. `group` numbers rows of one `each`.
+
+    It stands for `count` of those.
+    """
 
     row: Row
     text: str = ""
     bars: Barcode | None = None
     group: int = -1
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +160,13 @@ class _Setter:
 
     def area(self, items: Sequence[_Item], place: _Place, anchor: str) -> _Laid:
         """The rows as large as they fit; where they do not, fewer of them."""
+        whole, items = items, list(_limited(items, _MOST))
         fitting = None
         for scale in _SCALES:
             laid = self._anchored(items, place, anchor, scale)
             if laid.end >= place.low - 1e-6:
                 if not laid.cut:
-                    return laid
+                    return replace(laid, cut=len(items) < len(whole))
                 fitting = fitting or laid
         if fitting:
             return fitting
@@ -297,13 +304,15 @@ def _fewer(items: Sequence[_Item]) -> Iterator[list[_Item]]:
 def _limited(items: Sequence[_Item], limit: int) -> Iterator[_Item]:
     """At most so many rows of each group, the last of which says how many more there are."""
     seen: dict[int, int] = {}
-    total: dict[int, int] = {}
+    groups: dict[int, list[_Item]] = {}
     for item in items:
-        total[item.group] = total.get(item.group, 0) + 1
+        groups.setdefault(item.group, []).append(item)
     for item in items:
+        group = groups[item.group]
         seen[item.group] = seen.get(item.group, 0) + 1
-        if item.group < 0 or seen[item.group] < limit or total[item.group] <= limit:
+        if item.group < 0 or seen[item.group] < limit or len(group) <= limit:
             yield item
         elif seen[item.group] == limit:
-            more = total[item.group] - limit + 1
-            yield replace(item, text=item.row.more.replace("{more}", str(more)))
+            more = sum(one.count for one in group[limit - 1 :])
+            text = item.row.more.replace("{more}", str(more))
+            yield replace(item, text=text, count=more)

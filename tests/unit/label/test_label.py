@@ -87,12 +87,15 @@ def test_nothing_of_the_instances_where_that_is_not_wanted(fonts: Fonts) -> None
 
 
 def test_many_patients_are_counted_where_they_cannot_all_be_named(fonts: Fonts) -> None:
-    drawing = drawn(MANY, fonts)
-    said = lines(drawing)
-    named = sum(line.startswith("Family") for line in said)
-    assert "60 patients" in said
-    assert f"… and {60 - named} more" in said
-    assert drawing.shortened
+    for number in (20, 35, 3000):
+        patients = tuple(Patient(f"Family{n}^Given", f"P{n}", "1950", "O") for n in range(number))
+        drawing = drawn(replace(ONE, patients=patients), fonts)
+        said = lines(drawing)
+        named = sum(line.lstrip().startswith("Family") for line in said)
+        assert f"{number} patients" in said
+        assert f"… and {number - named} more" in said
+        assert named > 5
+        assert drawing.shortened
 
 
 def test_too_long_a_text_ends_visibly(fonts: Fonts) -> None:
