@@ -33,6 +33,7 @@ def _profile(value: object) -> object:
 
 
 Profile = Annotated[str, BeforeValidator(_profile)]
+Millimetres = Annotated[float, Field(ge=20, le=300)]
 
 
 #: CS: upper case, digits, space and underscore (PS3.5 6.2).
@@ -140,6 +141,11 @@ class StandingOrder(Table):
         return {name: str(value) for name, value in said.items() if value}
 
 
+#: The form in which each kind of device gets labels if its `label` does not say: a robot of
+#: Primera's prints pictures.
+LABEL_FORMS = {"folder": "pdf", "primera": "jpg"}
+
+
 class Device(Table):
     """One device that makes pieces of media."""
 
@@ -148,6 +154,7 @@ class Device(Table):
     media: tuple[str, ...] = tuple(MEDIA)
     directory: Path | None = None
     capacity: Size | None = Field(default=None, gt=0)
+    label: Literal["", "pdf", "png", "jpg", "bmp", "none"] = ""
 
     @model_validator(mode="after")
     def _known_media(self) -> "Device":
@@ -155,6 +162,11 @@ class Device(Table):
         if unknown or not self.media:
             raise ValueError(f"media {unknown} unknown; there are {', '.join(MEDIA)}")
         return self
+
+    @property
+    def label_form(self) -> str:
+        """The form in which it gets labels, "none" for none."""
+        return self.label or LABEL_FORMS.get(self.kind, "none")
 
     def capacity_of(self, medium: str) -> int:
         """Bytes that this device can put on one blank of `medium`."""
@@ -207,6 +219,19 @@ class Security(Table):
         return self
 
 
+class Label(Table):
+    """What is printed on discs (PS3.4 S.3.2.1.1.4); diameters and sizes in mm."""
+
+    style: str = Field(default="", pattern=r"^[A-Z0-9_ ]{0,16}$")
+    institution: str = ""
+    templates: Path | None = None
+    fonts: tuple[Path, ...] = ()
+    inner_diameter: float = Field(default=22.0, ge=16, le=60)
+    outer_diameter: float = Field(default=118.0, ge=100, le=120)
+    resolution: int = Field(default=300, ge=150, le=1200)
+    address_size: tuple[Millimetres, Millimetres] = (89.0, 36.0)
+
+
 class Log(Table):
     """The log on standard error."""
 
@@ -238,6 +263,7 @@ class Settings(BaseSettings):
     storage_commitment: StorageCommitment = StorageCommitment()
     retrieval: Retrieval = Retrieval()
     security: Security = Security()
+    label: Label = Label()
     log: Log = Log()
 
     @classmethod

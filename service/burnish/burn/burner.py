@@ -55,7 +55,9 @@ class BurnJob:
     """One piece of media to be made: one copy of one volume.
 
     `request_name` is short, has nothing of the patient and is the same each time the piece is
-    tried. `manifest` goes where people find it beside the medium, as JSON.
+    tried. `manifest` goes where people find it beside the medium, as JSON. `label` is the file with
+    the label to print, or to put beside the medium, `address` that with the address label of the
+    whole set; None where there is none.
     """
 
     image: Path
@@ -67,6 +69,8 @@ class BurnJob:
     file_set_id: str
     file_set_uid: str
     manifest: Mapping[str, object] = field(default_factory=dict)
+    label: Path | None = None
+    address: Path | None = None
 
 
 class Burner(Protocol):

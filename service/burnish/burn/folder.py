@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from burnish.errors import InvalidValue, OperatorError, Unknown
 
 _STAGING = ".staging"
 _STRETCH = 8 << 20
+#: The suffixes that a label can have.
+_LABELS = (".pdf", ".png", ".jpg", ".bmp")
 _REQUEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _ELSEWHERE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -24,7 +27,8 @@ class FolderBurner:
 
     A piece is final when its manifest, `VOLUME01.json`, is there. The second copy of a volume
     is `VOLUME01-COPY02`. The suffix is that of the image, as `.img` or `.zip`. Only the first
-    copy shares its bytes with the image it was made from.
+    copy shares its bytes with the image it was made from. The label is `VOLUME01.pdf`, the
+    address label `VOLUME01-ADDRESS.pdf`.
     """
 
     def __init__(self, name: str, directory: Path) -> None:
@@ -85,6 +89,9 @@ class FolderBurner:
                 # rename does nothing where both are names of one file, left so by a crash
                 staged.unlink(missing_ok=True)
             _sync_directory(published.parent)
+            for source, label in _labels(job, published):
+                with _new_file(label) as part:
+                    shutil.copyfile(source, part)
             with _new_file(published.with_suffix(".json")) as part:
                 part.write_text(text, encoding="utf-8")
         except OSError as error:
@@ -94,8 +101,10 @@ class FolderBurner:
     def discard(self, job: BurnJob) -> None:
         staged, published = self._staged(job), self._published(job)
         manifest = published.with_suffix(".json")
+        labels = [published.with_suffix(suffix) for suffix in _LABELS]
+        labels.append(_address(published))
         try:
-            for path in (manifest, _part(manifest), published, staged, _part(staged)):
+            for path in (manifest, _part(manifest), *labels, published, staged, _part(staged)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise self._operator_error(error) from error
@@ -153,6 +162,18 @@ def _request_name(job: BurnJob) -> str:
 def _stem(job: BurnJob) -> str:
     copy = f"-COPY{job.copy_number:02d}" if job.copy_number > 1 else ""
     return f"VOLUME{job.volume_number:02d}{copy}"
+
+
+def _labels(job: BurnJob, published: Path) -> Iterator[tuple[Path, Path]]:
+    """Where each label is that the job has, and where it is to be."""
+    if job.label:
+        yield job.label, published.with_suffix(job.label.suffix)
+    if job.address:
+        yield job.address, _address(published)
+
+
+def _address(published: Path) -> Path:
+    return published.with_name(f"{published.stem}-ADDRESS.pdf")
 
 
 def _part(path: Path) -> Path:

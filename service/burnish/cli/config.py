@@ -32,6 +32,10 @@ def check(config: Config = None) -> None:
     from burnish import app as service
 
     service.check_network(settings)
+    if settings.label.model_fields_set:
+        from burnish.write.labels import printer
+
+        printer(settings.label).check()
     typer.echo(f"the configuration is valid: {settings.dicom.ae_title}, devices {devices}")
 
 

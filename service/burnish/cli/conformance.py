@@ -45,6 +45,7 @@ def statement() -> Iterator[str]:
     yield from _media_creation()
     yield from _storage_commitment()
     yield from _query_retrieve()
+    yield from _labels()
     yield from _profiles()
     yield from _rules()
     yield from _media()
@@ -262,6 +263,28 @@ def _query_retrieve() -> Iterator[str]:
 
 def _words(name: str) -> str:
     return name.replace("_", " ").capitalize().replace("Sop ", "SOP ")
+
+
+def _labels() -> Iterator[str]:
+    from burnish.label.barcode import SYMBOLOGIES
+    from burnish.label.template import styles
+
+    yield from _heading("Labels", "Of discs of 120 mm. Text is printed in any character set.")
+    yield from _table(
+        ("attribute", "use"),
+        [
+            (
+                "Label Using Information Extracted From Instances (2200,0001)",
+                "Patient's Name, ID, Birth Date, Sex; Study Date, Study Description, Modality;"
+                " Institution Name",
+            ),
+            ("Label Text (2200,0002)", "printed, and given in full in README.TXT"),
+            ("Label Style Selection (2200,0003)", f"{', '.join(styles(None))}; a site adds others"),
+            ("Media Disposition (2200,0004)", "printed as an address label"),
+            ("Barcode Value (2200,0005)", "printed"),
+            ("Barcode Symbology (2200,0006)", f"{', '.join(SYMBOLOGIES)}; without one, CODE128"),
+        ],
+    )
 
 
 def _profiles() -> Iterator[str]:

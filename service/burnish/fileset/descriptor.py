@@ -11,7 +11,7 @@ This medium holds medical images and documents: a DICOM File-set.
 
 File-set ID:       {file_set_id:<16}
 DICOM instances:   {instances:<10}
-
+{label}
 HOW TO OPEN IT
 {opening}
 Use a DICOM viewer, and let it open the file DICOMDIR. The other files
@@ -65,13 +65,29 @@ Then, with what is in the directory "opened":
 """
 
 
-def readme(file_set_id: str, instances: int, *, secure: bool = False) -> bytes:
-    """The text of README.TXT; it says nothing of any patient.
+_LABEL = """
+WHAT THE LABEL SAYS
 
-    Equally long for every File-set that is secure, and for every one that is not.
+{text}
+"""
+
+
+def readme(
+    file_set_id: str, instances: int, *, secure: bool = False, label_text: str = ""
+) -> bytes:
+    """The text of README.TXT; of patients it says what Label Text (2200,0002) does.
+
+    That one is given in full, since a label has not always room for it; of a secure File-set it
+    is not. Equally long for every File-set that is secure, and for every one that is not and
+    has the same Label Text. In ASCII, or else in UTF-8 with its mark.
     """
-    opening = _SECURE if secure else ""
+    lines = ("".join(filter(str.isprintable, line)) for line in label_text.strip().splitlines())
+    said = "\n".join(line.rstrip() for line in lines)
     text = _TEXT.format(
-        file_set_id=file_set_id, instances=instances, opening=opening, version=__version__
+        file_set_id=file_set_id,
+        instances=instances,
+        label="" if secure or not said else _LABEL.format(text=said),
+        opening=_SECURE if secure else "",
+        version=__version__,
     )
-    return text.replace("\n", "\r\n").encode("ascii")
+    return text.replace("\n", "\r\n").encode("ascii" if text.isascii() else "utf-8-sig")

@@ -116,8 +116,9 @@ class Planner:
             split = request.allow_media_splitting == YesNo.YES
             admitted_at, device = request.admitted_at, request.device
             openers = _Openers(request.recipients, request.password_file)
+            label_text = request.label_text
         try:
-            decision = self._decide(wanted, openers, device, split=split)
+            decision = self._decide(wanted, openers, device, label_text, split=split)
         except OutOfResources:
             raise
         except BurnishError as error:
@@ -139,7 +140,13 @@ class Planner:
                 _record(session, self._settings.request.file_set_id_prefix, request, decision)
 
     def _decide(
-        self, wanted: Sequence[Wanted], openers: _Openers, device: str, *, split: bool
+        self,
+        wanted: Sequence[Wanted],
+        openers: _Openers,
+        device: str,
+        label_text: str,
+        *,
+        split: bool,
     ) -> _Plan | _Refusal | None:
         """The plan, the reason against one, or None while conversions are under way.
 
@@ -169,7 +176,7 @@ class Planner:
                 return _insecure(wanted, error)
         refusal: _Refusal | None = None
         for attempt in forms.attempts(wanted, choices, split=split):
-            tried = self._try(wanted, attempt, sealed)
+            tried = self._try(wanted, attempt, sealed, label_text)
             if not isinstance(tried, _Refusal):
                 return tried
             refusal = tried
@@ -189,6 +196,7 @@ class Planner:
         wanted: Sequence[Wanted],
         attempt: forms.Attempt,
         sealed: Callable[[int], int] | None,
+        label_text: str,
     ) -> _Plan | _Refusal | None:
         choice, compressed = attempt.choice, attempt.compressed
         if unfit := dict(_unfit(wanted, choice)):
@@ -218,7 +226,7 @@ class Planner:
         ]
         if sealed:
             candidates = [one._replace(size=sealed(one.size)) for one in candidates]
-        return _pack(wanted, group(candidates), choice, sealed, split=attempt.split)
+        return _pack(wanted, group(candidates), choice, sealed, label_text, split=attempt.split)
 
     def _icons_for(
         self, wanted: Sequence[Wanted], choice: Choice
@@ -262,11 +270,13 @@ def _pack(
     wanted: Sequence[Wanted],
     series: Sequence[Series],
     choice: Choice,
-    sealed: Callable[[int], int] | None = None,
+    sealed: Callable[[int], int] | None,
+    label_text: str,
     *,
     split: bool,
 ) -> _Plan | _Refusal:
-    volumes, oversized = divide(series, choice.capacity, MEDIA[choice.medium].file_system, sealed)
+    file_system = MEDIA[choice.medium].file_system
+    volumes, oversized = divide(series, choice.capacity, file_system, sealed, label_text)
     by_id = {one.instance_id: one for one in wanted}
     too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:

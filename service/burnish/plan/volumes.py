@@ -28,17 +28,21 @@ class PlannedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Volume:
-    """One volume's instances in directory order, the file system of its medium, and `sealed` as
-    in Fixed."""
+    """One volume's instances in directory order, the file system of its medium, `sealed` as in
+    Fixed, and the Label Text that its README gives in full."""
 
     files: tuple[PlannedFile, ...]
     file_system: FileSystem
     sealed: Callable[[int], int] | None = None
+    label_text: str = ""
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
         directory = dicomdir.base_length(file_set_id, file_set_uid) + self._records_length
-        readme = descriptor.readme(file_set_id, len(self.files), secure=self.sealed is not None)
+        secure = self.sealed is not None
+        readme = descriptor.readme(
+            file_set_id, len(self.files), secure=secure, label_text=self.label_text
+        )
         if self.sealed:
             directory = self.sealed(directory)
         return image.size(
@@ -67,10 +71,14 @@ class Volume:
 
 
 def fixed_part(
-    capacity: int, file_system: FileSystem, sealed: Callable[[int], int] | None = None
+    capacity: int,
+    file_system: FileSystem,
+    sealed: Callable[[int], int] | None = None,
+    label_text: str = "",
 ) -> Fixed:
     """What every volume has, at its longest."""
-    readme = descriptor.readme(_FILE_SET_ID, 999_999, secure=sealed is not None)
+    secure = sealed is not None
+    readme = descriptor.readme(_FILE_SET_ID, 999_999, secure=secure, label_text=label_text)
     return Fixed(
         capacity,
         image.FORMATS[file_system].sizing,
@@ -84,6 +92,7 @@ def lay_out(
     series: Sequence[Series],
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
+    label_text: str = "",
 ) -> Volume:
     """Gives every instance of a volume its File ID, in directory order."""
     ordered = [(one, candidate) for one in series for candidate in one.candidates]
@@ -100,6 +109,7 @@ def lay_out(
         ),
         file_system,
         sealed,
+        label_text,
     )
 
 
@@ -108,6 +118,7 @@ def divide(
     capacity: int,
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
+    label_text: str = "",
 ) -> tuple[list[Volume], list[Candidate]]:
     """The volumes that hold all of `series`, or none, and the instances too large for any.
 
@@ -118,13 +129,14 @@ def divide(
     come out a few bytes longer where its instances have different keys. What then is larger
     than its medium is packed again with a sector to spare.
     """
-    fixed = fixed_part(capacity, file_system, sealed)
+    fixed = fixed_part(capacity, file_system, sealed, label_text)
     if oversized := packing.oversized(series, fixed):
         return [], oversized
     while True:
         try:
             volumes = [
-                lay_out(packed, file_system, sealed) for packed in packing.pack(series, fixed)
+                lay_out(packed, file_system, sealed, label_text)
+                for packed in packing.pack(series, fixed)
             ]
         except ValueError:
             return [], packing.oversized(series, fixed)

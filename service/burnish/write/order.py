@@ -26,6 +26,7 @@ from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
 from burnish.media import MEDIA
 from burnish.spool import Spool
+from burnish.vocabulary import YesNo
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 
@@ -43,6 +44,19 @@ class PieceOrder:
     secure: bool
     recipients: str
     password_file: str
+    label: "LabelOrder"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelOrder:
+    """What a request says of its label (PS3.4 S.3.2.1.1.4) and of its disposition."""
+
+    from_instances: bool
+    text: str
+    style: str
+    barcode_value: str
+    barcode_symbology: str
+    media_disposition: str
 
 
 def image_path(images: Path, file_set: FileSet, device: str) -> Path:
@@ -77,6 +91,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
         _instances(session, file_set, spool),
+        label_text=request.label_text,
     )
     job = BurnJob(
         image=image_path(images, file_set, piece.device),
@@ -100,6 +115,11 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         secure=profile is not None and profile.secure,
         recipients=request.recipients,
         password_file=request.password_file,
+        label=LabelOrder(
+            request.label_using_information_extracted_from_instances == YesNo.YES,
+            *(request.label_text, request.label_style_selection),
+            *(request.barcode_value, request.barcode_symbology, request.media_disposition),
+        ),
     )
 
 

@@ -42,6 +42,7 @@ class VolumeInstance:
 class VolumePlan:
     """One volume as it was planned; `created` is the date of everything on it.
 
+    Its README has the `label_text`.
     With `sealer`, every DICOM File on it is a Secure DICOM File (PS3.15 D.1).
     """
 
@@ -52,6 +53,7 @@ class VolumePlan:
     file_system: FileSystem
     instances: tuple[VolumeInstance, ...]
     sealer: Sealer | None = None
+    label_text: str = ""
 
     def dicomdir(self) -> bytes:
         return dicomdir.encode(
@@ -72,7 +74,9 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> C
     """
     directory = plan.dicomdir()
     secure = plan.sealer is not None
-    readme = descriptor.readme(plan.file_set_id, len(plan.instances), secure=secure)
+    readme = descriptor.readme(
+        plan.file_set_id, len(plan.instances), secure=secure, label_text=plan.label_text
+    )
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
         *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),

@@ -27,6 +27,7 @@ from burnish.settings import Device, Settings
 from burnish.spool import Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import order, pipeline
+from burnish.write.labels import Labels
 from burnish.write.order import PieceOrder
 from burnish.write.pipeline import VolumePlan
 
@@ -60,6 +61,7 @@ class Worker:
         self._burner: Burner = open_burner(device.kind, device.name, directory=directory)
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self._media = {name: device.capacity_of(name) for name in device.media}
+        self._labels = Labels(settings.label, device.label_form)
         self._content_keys: dict[Path, ContentKeys] = {}
         self.stopping = threading.Event()
 
@@ -183,6 +185,7 @@ class Worker:
             return
         plan = self._plan(made)
         keys = self._image(plan, made.job.image, progress)
+        made = self._labelled(made)
         self._advance(made.claim, PieceEvent.IMAGED)
         written = self._burner.write(made.job, progress)
         if written.outcome is not BurnOutcome.WRITTEN:
@@ -206,6 +209,16 @@ class Worker:
         job = replace(made.job, manifest={**made.job.manifest, "sha256": report.sha256})
         self._burner.publish(job)
         self._created(made)
+
+    def _labelled(self, made: PieceOrder) -> PieceOrder:
+        """The piece with its labels; an event tells what is wrong with them, and it goes on."""
+        job, notes = self._labels.attach(made.job, made.plan, made.label)
+        if notes:
+            why = "; ".join(notes)
+            log.warning("label", piece=made.claim.piece_id, why=why)
+            with self._database.writing() as session:
+                note(session, made.claim.request_id, "LABEL", why, piece_id=made.claim.piece_id)
+        return replace(made, job=job)
 
     def _plan(self, made: PieceOrder) -> VolumePlan:
         """The volume, with what makes it secure; raises OperatorError where that is not usable."""
@@ -270,6 +283,7 @@ class Worker:
         if file_set is not None and not needed:
             image = order.image_path(self._images, file_set, self._device.name)
             image.unlink(missing_ok=True)
+            self._labels.discard(image)
             self._content_keys.pop(image, None)
 
     def _not_written(self, made: PieceOrder, result: BurnResult) -> None:

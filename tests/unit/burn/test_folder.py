@@ -205,3 +205,18 @@ def test_a_file_system_that_is_full(tmp_path: Path, job: BurnJob) -> None:
         assert _all(small) == set()
     finally:
         subprocess.run(["umount", str(small)], check=True)
+
+
+def test_labels_lie_beside_the_image(
+    burner: FolderBurner, folder: Path, job: BurnJob, tmp_path: Path
+) -> None:
+    (tmp_path / "label.png").write_bytes(b"label")
+    (tmp_path / "address.pdf").write_bytes(b"address")
+    labelled = replace(job, label=tmp_path / "label.png", address=tmp_path / "address.pdf")
+    burner.write(labelled)
+    burner.publish(labelled)
+    burner.publish(labelled)
+    assert (folder / "R-7" / "VOLUME02.png").read_bytes() == b"label"
+    assert (folder / "R-7" / "VOLUME02-ADDRESS.pdf").read_bytes() == b"address"
+    burner.discard(job)
+    assert not _all(folder)

@@ -162,3 +162,11 @@ def test_secure_media_that_cannot_be_made_are_told_beforehand(run: Run, tmp_path
     done = run("config", "check", "--config", path)
     assert done.code == 11
     assert "absent.pem" in done.err
+
+
+def test_labels_are_checked(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "burnish.toml"
+    file.write_text(f'[label]\ntemplates = "{tmp_path / "none"}"\n')
+    done = run("config", "check", "--config", file)
+    assert done.code == 11
+    assert "label.templates" in done.err

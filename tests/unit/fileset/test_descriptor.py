@@ -13,3 +13,13 @@ def test_it_is_plain_text_of_one_length(secure: bool) -> None:
     assert b"DICOMDIR" in short
     assert all(line.isascii() and len(line) < 80 for line in short.split(b"\r\n"))
     assert short.count(b"\n") == short.count(b"\r\n")
+
+
+def test_it_has_all_of_the_label_text() -> None:
+    short = descriptor.readme("A", 1, label_text="first\x1b\r\nŁódź ")
+    long = descriptor.readme("ABCDEFGHIJKLMNOP", 999_999, label_text="first\r\nŁódź ")
+    assert len(short) == len(long)
+    assert "first\r\nŁódź\r\n" in short.decode("utf-8-sig")
+    assert descriptor.readme("A", 1, secure=True, label_text="first") == descriptor.readme(
+        "A", 1, secure=True
+    )

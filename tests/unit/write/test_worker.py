@@ -99,12 +99,13 @@ def states(request: MediaCreationRequest) -> list[PieceState]:
 
 
 def images(ground: Ground) -> list[str]:
-    return sorted(path.name for path in (ground.settings.storage.root / "images").iterdir())
+    return sorted(path.name for path in (ground.settings.storage.root / "images").glob("*.iso"))
 
 
 def discs(ground: Ground) -> list[str]:
     root = ground.settings.storage.root / "outbox"
-    return sorted(str(path.relative_to(root)) for path in root.glob("R*/*"))
+    found = root.glob("R*/*")
+    return sorted(str(path.relative_to(root)) for path in found if path.suffix != ".pdf")
 
 
 def wait_no_longer(ground: Ground) -> None:

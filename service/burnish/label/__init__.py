@@ -1,0 +1,103 @@
+"""Craft: the printable label of a disc, and the address label of an envelope."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+from burnish.errors import InvalidSettings
+from burnish.label import layout, pdf
+from burnish.label.content import LabelContent, Patient, Study
+from burnish.label.drawing import Drawing
+from burnish.label.fonts import Fonts
+from burnish.label.ring import DISC, HOLE, Ring
+from burnish.label.template import choose, styles
+
+#: The forms a label can be made in, and how Pillow calls them; a PDF is not made by it.
+FORMS = {"pdf": "PDF", "png": "PNG", "jpg": "JPEG", "bmp": "BMP"}
+
+__all__ = [
+    "FORMS",
+    "LabelContent",
+    "LabelPrinter",
+    "Patient",
+    "Printed",
+    "Ring",
+    "Study",
+    "styles",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Printed:
+    """A label as a file. `notes` tell what is not on it as it should be, without patient data."""
+
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
+class LabelPrinter:
+    """Makes labels as a site wants them; `templates` is a folder of its own styles."""
+
+    def __init__(
+        self,
+        *,
+        ring: Ring | None = None,
+        templates: Path | None = None,
+        fonts: Sequence[Path] = (),
+        resolution: int = 300,
+        address_size: tuple[float, float] = (89.0, 36.0),
+    ) -> None:
+        self._ring = ring or Ring()
+        self._templates = templates
+        self._fonts = Fonts(fonts)
+        self._resolution = resolution
+        self._address_size = address_size
+
+    def check(self) -> None:
+        """Raises InvalidSettings where templates or fonts are not usable."""
+        styles(self._templates)
+        self._fonts.face("A", bold=False)
+
+    def disc(
+        self, content: LabelContent, style: str = "", form: str = "pdf", *, outlines: bool = False
+    ) -> Printed:
+        """The label of a 120 mm disc; with `outlines`, disc and hole are drawn, for a proof."""
+        template = choose(content, style, self._templates)
+        drawing = layout.disc(content, template, self._ring, self._fonts)
+        circles = (DISC - 0.2, self._ring.inner, HOLE) if outlines else ()
+        return self._printed(drawing, form, circles)
+
+    def address(self, media_disposition: str, form: str = "pdf") -> Printed:
+        """The label of an envelope: Media Disposition (2200,0004)."""
+        drawing = layout.address(media_disposition, *self._address_size, self._fonts)
+        return self._printed(drawing, form)
+
+    def _printed(self, drawing: Drawing, form: str, outlines: tuple[float, ...] = ()) -> Printed:
+        data = pdf.encode(drawing, outlines)
+        if form != "pdf":
+            data = _picture(data, form, self._resolution)
+        notes = list(drawing.notes)
+        if drawing.shortened:
+            notes.append("not all there is to say has room on the label")
+        if drawing.missing:
+            notes.append(
+                f"{drawing.missing} letters are in no font: see docs/labels.md for fonts to install"
+            )
+        return Printed(data, tuple(notes))
+
+
+def _picture(data: bytes, form: str, resolution: int) -> bytes:
+    """A PDF page as a picture with so many dots per inch."""
+    if form not in FORMS:
+        raise InvalidSettings(f"there is no label {form!r}", hint=f"There are {', '.join(FORMS)}.")
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(data)
+    try:
+        image = document[0].render(scale=resolution / 72).to_pil().convert("RGB")
+    finally:
+        document.close()
+    target = BytesIO()
+    image.save(target, FORMS[form], dpi=(resolution, resolution), quality=95)
+    return target.getvalue()

@@ -1,0 +1,62 @@
+"""`burnish disc label`: labels by hand, and of what a volume holds."""
+
+from pathlib import Path
+
+import pytest
+
+import material
+from unit.cli.conftest import Run
+from unit.write.test_labels import text
+
+
+def test_a_label_of_what_is_said(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "label.pdf"
+    patient = ("--patient-name", "Müller^Änne", "--patient-id", "7", "--birth-date", "19500102")
+    done = run(
+        *("disc", "label", "--output", target, *patient, "--study", "20240102;CT PR;Abdomen"),
+        *("--text", "first\\nsecond", "--barcode", "A-1", "--symbology", "CODE39"),
+        *("--volume", "2/3", "--file-set-id", "SET_7", "--created", "20260101"),
+    )
+    assert done.code == 0, done.err
+    assert not done.err
+    said = text(target)
+    for words in ("Müller, Änne", "born 1950-01-02", "2024-01-02 · CT PR · Abdomen", "first\n"):
+        assert words in said
+    for words in ("second", "A-1", "Volume 2 of 3", "SET_7", "made 2026-01-01"):
+        assert words in said
+
+
+def test_a_label_of_a_volume(run: Run, tmp_path: Path, real_studies: material.RealStudies) -> None:
+    run("disc", "build", *real_studies.patients[:1], "--output", tmp_path, "--file-set-id", "MINE")
+    done = run("disc", "label", tmp_path / "VOLUME01.iso", "--output", tmp_path / "label.pdf")
+    assert done.code == 0, done.err
+    name = material.read(real_studies.patients[0]).PatientName
+    said = text(tmp_path / "label.pdf")
+    assert str(name.family_name) in said
+    assert "MINE" in said
+
+
+def test_what_cannot_be_printed_is_named_and_the_rest_made(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "label.png"
+    done = run("disc", "label", "--output", target, "--barcode", "x", "--symbology", "QR")
+    assert done.code == 0
+    assert "Defined Terms" in done.err
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_address_label(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "address.pdf"
+    assert run("disc", "label", "--output", target, "--address", "Dr. Who\\nGallifrey").code == 0
+    assert text(target).split() == ["Dr.", "Who", "Gallifrey"]
+
+
+@pytest.mark.parametrize("wrong", [("--output", "a.gif"), ("--output", "a.pdf", "--volume", "3/2")])
+def test_a_wrong_command_line(wrong: tuple[str, ...], run: Run) -> None:
+    assert run("disc", "label", *wrong).code == 2
+
+
+def test_a_volume_without_a_directory(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("disc", "label", tmp_path / "empty", "--output", tmp_path / "a.pdf")
+    assert done.code == 3
+    assert "by hand" in done.err

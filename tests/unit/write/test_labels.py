@@ -1,0 +1,126 @@
+"""The labels of a piece: beside its image when it is published, and never in its way."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from burnish.db.tables import Event
+from burnish.elements import encode
+from burnish.image.reader import open_volume
+from burnish.label import Patient, Study
+from burnish.plan.planner import Planner
+from burnish.settings import Device, Label
+from burnish.vocabulary import ExecutionStatus
+from burnish.write.labels import said_of
+from burnish.write.worker import Worker
+from factories import Ground, header, instance
+
+#: Long enough for README.TXT to take more sectors than without.
+TEXT = "Für Frau Dr. Świętosława\n" + "zweite Meinung erbeten, " * 60
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def make(ground: Ground, device: Device | None = None, **attributes: object) -> str:
+    """A request all of whose pieces are made; its UID."""
+    made = [instance(patient_name="Doe^Jane", size=3000)]
+    ground.store(*made)
+    uid = ground.admit(made, **attributes)  # type: ignore[arg-type]
+    Planner(ground.settings, ground.database, ground.spool).tick()
+    worker = Worker(ground.settings, device or ground.device, ground.database, ground.spool)
+    while worker.make_next():
+        pass
+    assert ground.request(uid).execution_status is ExecutionStatus.DONE
+    assert not list((ground.settings.storage.root / "images").iterdir())
+    return uid
+
+
+def outbox(ground: Ground) -> dict[str, Path]:
+    found = (ground.settings.storage.root / "outbox").glob("R*/*")
+    return {path.name: path for path in found if path.suffix != ".json"}
+
+
+def text(path: Path) -> str:
+    return subprocess.run(
+        ["pdftotext", "-layout", path, "-"], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_each_copy_has_its_label_beside_it(ground: Ground) -> None:
+    make(ground, copies=2, label_text=TEXT, media_disposition="To Dr. Who\nGallifrey")
+    found = outbox(ground)
+    assert sorted(found) == [
+        *("VOLUME01-ADDRESS.pdf", "VOLUME01-COPY02-ADDRESS.pdf", "VOLUME01-COPY02.iso"),
+        *("VOLUME01-COPY02.pdf", "VOLUME01.iso", "VOLUME01.pdf"),
+    ]
+    assert found["VOLUME01.pdf"].read_bytes() == found["VOLUME01-COPY02.pdf"].read_bytes()
+    said = text(found["VOLUME01.pdf"])
+    for words in ("Doe, Jane", "Volume 1 of 1", "2024-01-02", "Für Frau Dr. Świętosława", "…"):
+        assert words in said
+    assert "Gallifrey" in text(found["VOLUME01-ADDRESS.pdf"])
+    with open_volume(found["VOLUME01.iso"]) as volume:
+        readme = volume.read("README.TXT").decode("utf-8-sig")
+    assert TEXT.strip() in readme.replace("\r\n", "\n")
+    assert "Doe" not in readme
+
+
+def test_nothing_of_the_instances_where_the_request_says_so(ground: Ground) -> None:
+    make(ground, label_using_information_extracted_from_instances="NO", label_text="Lecture 4")
+    said = text(outbox(ground)["VOLUME01.pdf"])
+    assert "Lecture 4" in said
+    assert "Doe" not in said
+
+
+@pytest.mark.parametrize("form", ["png", "none"])
+def test_a_device_gets_labels_in_its_form(form: str, ground: Ground) -> None:
+    make(ground, ground.device.model_copy(update={"label": form}))
+    labels = {name for name in outbox(ground) if not name.endswith(".iso")}
+    assert labels == ({"VOLUME01.png"} if form == "png" else set())
+
+
+def test_only_discs_have_labels(ground: Ground) -> None:
+    profile = "STD-GEN-USB-JPEG"
+    make(ground, profiles=profile, label_text="stick", media_disposition="To whom it concerns")
+    assert set(outbox(ground)) == {"VOLUME01.img", "VOLUME01-ADDRESS.pdf"}
+
+
+def test_a_piece_is_made_though_its_label_cannot_be(tmp_path: Path) -> None:
+    with Ground(tmp_path, label=Label(templates=tmp_path / "none")) as ground:
+        make(ground)
+        assert set(outbox(ground)) == {"VOLUME01.iso"}
+        with ground.database.reading() as session:
+            [event] = session.scalars(select(Event).where(Event.event == "LABEL"))
+        assert "cannot be made" in event.why
+        assert "Doe" not in event.why
+
+
+def keyed(**keys: str) -> bytes:
+    """Keys of records by tag: `x00080080` is Institution Name."""
+    tags = sorted((int(name[1:], 16), value) for name, value in keys.items())
+    return b"".join(encode(tag, b"LO", value.encode("iso8859-5")) for tag, value in tags)
+
+
+def test_what_headers_say() -> None:
+    russian = "ISO_IR 144"
+    one = header(patient_id="1", name="Люк^Сем", study="1.1", series="1.1.1")._replace(
+        entity_keys=keyed(x00080005=russian, x00080080="Больница", x00081030="Мозг")
+    )
+    two = header(patient_id="1", name="Люк^Сем", study="1.1", series="1.1.2")._replace(
+        modality="PR",
+        entity_keys=keyed(x00080005=russian, x00080080="Больница", x00100030="19500101"),
+    )
+    three = header(patient_id="2", name="Doe^Jane", study="1.2", date="20200101")
+    root = header(record_type="HANGING PROTOCOL")
+    patients, institution = said_of([one, one._replace(sop_instance_uid="9"), two, three, root])
+    assert institution == "Больница"
+    assert patients == (
+        Patient("Люк^Сем", "1", "19500101", "", (Study("20240102", "Мозг", ("CT", "PR"), ""),)),
+        Patient("Doe^Jane", "2", "", "", (Study("20200101", "", ("CT",), ""),)),
+    )
