@@ -55,6 +55,14 @@ class _Plan:
 
 
 @dataclass(frozen=True, slots=True)
+class _May:
+    """What a request allows: to split the set over several volumes, to compress with loss."""
+
+    split: bool
+    lose: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Openers:
     """Who can open secure media, as the request says; empty where the settings say it."""
 
@@ -112,10 +120,13 @@ class Planner:
             if request is None:
                 return
             wanted = load(session, request_id)
-            split = request.allow_media_splitting == YesNo.YES
+            may = _May(
+                request.allow_media_splitting == YesNo.YES,
+                request.allow_lossy_compression == YesNo.YES,
+            )
             openers = _Openers(request.recipients, request.password_file)
         try:
-            decision = self._decide(wanted, openers, split=split)
+            decision = self._decide(wanted, openers, may)
         except OutOfResources:
             raise
         except BurnishError as error:
@@ -134,7 +145,7 @@ class Planner:
                 _record(session, self._settings.request.file_set_id_prefix, request, decision)
 
     def _decide(
-        self, wanted: Sequence[Wanted], openers: _Openers, *, split: bool
+        self, wanted: Sequence[Wanted], openers: _Openers, may: _May
     ) -> _Plan | _Refusal | None:
         """The plan, the reason against one, or None while conversions are under way."""
         requested = [one.profile for one in wanted]
@@ -160,8 +171,8 @@ class Planner:
             except InvalidSettings as error:
                 return _insecure(wanted, error)
         refusal: _Refusal | None = None
-        for attempt in forms.attempts(wanted, choices, split=split):
-            tried = self._try(wanted, attempt, sealed)
+        for attempt in forms.attempts(wanted, choices, split=may.split, lossy=may.lose):
+            tried = self._try(wanted, attempt, sealed, may)
             if not isinstance(tried, _Refusal):
                 return tried
             refusal = tried
@@ -181,16 +192,17 @@ class Planner:
         wanted: Sequence[Wanted],
         attempt: forms.Attempt,
         sealed: Callable[[int], int] | None,
+        may: _May,
     ) -> _Plan | _Refusal | None:
-        choice, compressed = attempt.choice, attempt.compressed
-        if unfit := dict(_unfit(wanted, choice)):
+        choice, compressed, lossy = attempt.choice, attempt.compressed, attempt.lossy
+        if unfit := dict(_unfit(wanted, choice, lossy=may.lose)):
             failures = Failures(
                 {one: why.reason for one, why in unfit.items()},
                 {one: why.attributes for one, why in unfit.items()},
             )
             return _Refusal(failures.info(), "instances that the profile does not permit", failures)
         pairs = list(zip(wanted, choice.profiles, strict=True))
-        missing = forms.missing(pairs, self._conversions.failed, compressed=compressed)
+        missing = forms.missing(pairs, self._conversions.failed, compressed=compressed, lossy=lossy)
         if missing.broken:
             why = next(iter(missing.broken.values())).why
             return _Refusal(
@@ -205,7 +217,11 @@ class Planner:
         if made is None or isinstance(made, _Refusal):
             return made
         candidates = [
-            one.candidate(each, choice.label, made.get(one.instance_id), compressed=compressed)
+            one.candidate(
+                *(each, choice.label, made.get(one.instance_id)),
+                compressed=compressed,
+                lossy=one.instance_id in lossy,
+            )
             for one, each in pairs
         ]
         if sealed:
@@ -233,9 +249,11 @@ class Planner:
         )
 
 
-def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, fitness.Unfit]]:
+def _unfit(
+    wanted: Sequence[Wanted], choice: Choice, *, lossy: bool
+) -> Iterator[tuple[Wanted, fitness.Unfit]]:
     for one, profile in zip(wanted, choice.profiles, strict=True):
-        unfit = fitness.unfit(one.header, one.received.transfer_syntax_uid, profile)
+        unfit = fitness.unfit(one.header, one.received.transfer_syntax_uid, profile, lossy=lossy)
         if unfit is not None:
             yield one, unfit
 
