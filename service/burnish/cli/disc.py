@@ -28,6 +28,12 @@ app = typer.Typer(no_args_is_help=True, help="Make and verify volumes without a 
 Lossless = Annotated[
     bool, typer.Option("--lossless", help="Compress images without loss where the profile may.")
 ]
+Lossy = Annotated[
+    bool,
+    typer.Option(
+        "--lossy", help="Compress images with loss where the profile may; marks them as derived."
+    ),
+]
 
 
 @app.command()
@@ -112,6 +118,7 @@ def build(
     recipient: Recipients = None,
     password_file: PasswordFile = None,
     lossless: Lossless = False,
+    lossy: Lossy = False,
     json: Json = False,
 ) -> None:
     """Make verified volume images of any DICOM files, without a service or a database.
@@ -124,7 +131,11 @@ def build(
 
     chosen, blank = options.media_wanted(profile, medium)
     protection = _protection(chosen, recipient or [], password_file)
-    wish = Wish(chosen, blank, capacity, file_set_id, not no_split, protection, lossless)
+    wish = Wish(
+        *(chosen, blank, capacity, file_set_id, not no_split, protection),
+        lossless=lossless,
+        lossy=lossy,
+    )
     with output.progress() as progress:
         outcome = build_images(source, to, wish, progress)
     if json:

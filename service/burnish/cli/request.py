@@ -43,6 +43,12 @@ FileSetID = Annotated[
     typer.Option("--file-set-id", metavar="ID", help="Storage Media File-Set ID: A-Z, 0-9, _."),
 ]
 NoSplit = Annotated[bool, typer.Option("--no-split", help="Fail rather than take several volumes.")]
+Lossy = Annotated[
+    bool,
+    typer.Option(
+        "--lossy", help="With --no-split: compress with loss where the set would not fit else."
+    ),
+]
 AtOnce = Annotated[bool, typer.Option("--initiate", help="Have the media made at once.")]
 
 
@@ -192,6 +198,7 @@ def create(
     label_text: LabelText = "",
     file_set_id: FileSetID = "",
     no_split: NoSplit = False,
+    lossy: Lossy = False,
     recipient: Recipients = None,
     password_file: PasswordFile = None,
     at_once: AtOnce = False,
@@ -213,6 +220,7 @@ def create(
         "label_text": label_text,
         "storage_media_file_set_id": file_set_id,
         "allow_media_splitting": "NO" if no_split else "",
+        "allow_lossy_compression": "YES" if lossy else "",
         **_openers(profile, recipient or [], password_file),
     }
     with open_database(config) as (settings, database):

@@ -64,10 +64,9 @@ _WITHOUT_LOSS = frozenset(
         "1.2.840.10008.1.2.4.80",
     }
 )
-#: JPEG 2000 makes images so many times smaller; JPEG what its steps make of them.
-_RATIO = 10
-#: No frame may come out further from what it was, in dB of its own range to the error.
-_LEAST_FIDELITY = 36.0
+#: How near to a frame what JPEG 2000 makes of it is to come out, and how near anything has to, in
+#: dB of the range of its values to the error.
+_FIDELITY, _LEAST_FIDELITY = 45.0, 36.0
 
 _IMAGE_TYPE, _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080008, 0x00080016, 0x00080018
 _DERIVATION_DESCRIPTION, _SOURCE_IMAGE_SEQUENCE = 0x00082111, 0x00082112
@@ -197,8 +196,11 @@ def _encode(samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str) 
 
 
 def _encode_jpeg_2000(values: "np.ndarray", image: ImagePixel) -> bytes:
+    import numpy as np
     from openjpeg.utils import encode_array
 
+    # The encoder counts from all the values that there could be.
+    unused = 20 * np.log10(((1 << image.bits_stored) - 1) / max(1, int(np.ptp(values))))
     colour = image.photometric_interpretation == "RGB"
     return bytes(
         encode_array(
@@ -206,7 +208,7 @@ def _encode_jpeg_2000(values: "np.ndarray", image: ImagePixel) -> bytes:
             bits_stored=image.bits_stored,
             photometric_interpretation=int(colour),
             use_mct=colour,
-            compression_ratios=[_RATIO],
+            signal_noise_ratios=[float(_FIDELITY + unused)],
         )
     )
 

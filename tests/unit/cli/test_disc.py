@@ -121,6 +121,31 @@ def test_images_are_compressed_where_that_is_wished_for(
     assert sizes.pop(str(ExplicitVRLittleEndian)) > max(sizes.values())
 
 
+def test_images_are_compressed_with_loss_where_that_is_wished_for(
+    run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    """Not those of a study with a document; and the same image twice is still one."""
+    names = ("examples_rgb_color.dcm", "CT_small.dcm")
+    image, other = (real_studies.file(name) for name in names)
+    twin, document = tmp_path / "twin.dcm", tmp_path / "document.dcm"
+    shutil.copy(image, twin)
+    data_set = material.read(real_studies.file("rtplan.dcm"))
+    data_set.StudyInstanceUID = material.read(other).StudyInstanceUID
+    data_set.save_as(document)
+    options = ("--output", tmp_path / "out", "--profile", "STD-GEN-DVD-JPEG", "--lossy", "--json")
+    done = run("disc", "build", image, twin, other, document, *options)
+    assert done.code == 0, done.err
+    assert [Path(left["path"]).name for left in done.json["skipped"]] == ["twin.dcm"]
+    found = contents(Path(done.json["volumes"][0]["image"]), tmp_path / "extracted")
+    assert material.read(other).SOPInstanceUID in found
+    (derived,) = [one for one in found.values() if "SourceImageSequence" in one]
+    source = material.read(image).SOPInstanceUID
+    assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == source not in found
+    assert derived.LossyImageCompression == "01"
+    volume = tmp_path / "out" / "VOLUME01.iso"
+    assert run("disc", "verify", volume, "--profile", "STD-GEN-DVD-JPEG").code == 0
+
+
 def test_what_does_not_fit_is_split(folder: Path, run: Run, tmp_path: Path) -> None:
     options = ("--output", tmp_path / "out", "--capacity", "160KB", "--file-set-id", "TEACHING")
     volumes = run("disc", "build", folder, *options, "--json").json["volumes"]
