@@ -1,5 +1,8 @@
 """What holds for the images of every file system, and what other programs find on each."""
 
+import email
+import email.message
+import email.policy
 import hashlib
 import re
 import subprocess
@@ -119,7 +122,11 @@ def test_predicted_size_and_read_back(file_system: FileSystem, tree: dict[str, i
             assert volume.sha256() == digest  # type: ignore[attr-defined]
 
 
-@quick
+@pytest.mark.parametrize(
+    "file_system",
+    [one for one in FORMATS if one not in {FileSystem.FAT16, FileSystem.MIME}],
+    ids=lambda one: one.name,
+)
 @settings(max_examples=3, deadline=None, suppress_health_check=SAME_FAULTS)
 @given(tree=trees)
 def test_7_zip_finds_the_same(file_system: FileSystem, tree: dict[str, int]) -> None:
@@ -414,6 +421,54 @@ def test_zip_files_that_are_compressed_are_refused_in_words(tmp_path: Path) -> N
         made.writestr("DICOMDIR", b"a" * 1000)
     with pytest.raises(Unreadable, match="compressed"), open_volume(tmp_path / "i.zip"):
         pass
+
+
+# --- MIME ----------------------------------------------------------------------------------------
+
+
+def test_other_programs_read_a_message(tmp_path: Path) -> None:
+    """PS3.12 K.1: by the parser of Python, and by munpack."""
+    image = tmp_path / "message.eml"
+    write(FileSystem.MIME, image, files_of(SMALL))
+    data = image.read_bytes()
+    assert max(map(len, data.split(b"\r\n"))) <= 76
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    assert message.get_content_type() == "multipart/mixed"
+    assert message["Date"].datetime == CREATED
+    parts = {}
+    for part in message.iter_attachments():
+        name = part.get_filename()
+        identifier = part.get_param("id")
+        *_, last = identifier.split("/")
+        extension = "" if last in {"DICOMDIR", "README.TXT"} else ".dcm"
+        assert name == part.get_param("name") == last + extension
+        dicom = part.get_content_type() == "application/dicom"
+        assert dicom == (last != "README.TXT")
+        parts[identifier.replace("/", "\\")] = part.get_payload(decode=True)
+    assert parts == {name: content(name, length) for name, length in SMALL.items()}
+    assert not message.defects
+    run("munpack", "-q", "-t", "-C", tmp_path, image)
+    unpacked = sorted(path.read_bytes() for path in tmp_path.iterdir() if path != image)
+    assert set(unpacked) >= set(parts.values())
+
+
+def test_messages_of_other_programs(tmp_path: Path) -> None:
+    """With text before, other line ends, and files as they are."""
+    message = email.message.EmailMessage()
+    message["Subject"] = "images"
+    message.set_content("Here they are.")
+    message.add_attachment(
+        content("A", 5000), "application", "dicom", filename="A", params={"id": "DICOM/A"}
+    )
+    message.add_attachment(b"B" * 77, "application", "dicom", filename="B.dcm", cte="7bit")
+    message.add_attachment(b"", "application", "dicom", filename="C.dcm")
+    path = tmp_path / "message.eml"
+    for policy in (email.policy.SMTP, email.policy.default):
+        path.write_bytes(message.as_bytes(policy=policy))
+        with open_volume(path) as volume:
+            assert dict(volume.files()) == {"DICOM\\A": 5000, "B.dcm": 77, "C.dcm": 0}
+            assert volume.read("DICOM\\A", 100, 300) == content("A", 5000)[100:400]
+            assert volume.read("B.dcm") == b"B" * 77
 
 
 def test_dates_before_fat_are_its_first() -> None:
