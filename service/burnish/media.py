@@ -64,6 +64,9 @@ MEDIA: dict[str, Medium] = {
     )
 }
 
+#: The name that a ZIP file has when it is attached to a message (PS3.11 L.3.2).
+ATTACHMENT = "DICOM.ZIP"
+
 #: Those that Burnish writes and reads back: a profile is offered where it has a medium with one.
 WRITTEN_FILE_SYSTEMS: frozenset[FileSystem] = frozenset(FileSystem)
 #: What PS3.12 permits on a medium on which Burnish writes something else.

@@ -28,7 +28,7 @@ from burnish.fileset.header import IndexedFile, index_file
 from burnish.fileset.profile_keys import dressed
 from burnish.fileset.transcode import Transcoded
 from burnish.image.volume import FORMATS
-from burnish.media import Medium
+from burnish.media import ATTACHMENT, Medium
 from burnish.plan.fitness import compressed_form, lossy_form, permitted_form, unfit
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, divide
@@ -331,11 +331,11 @@ def _build_all(
     outcome: Outcome,
     progress: Progress,
 ) -> None:
-    suffix = FORMATS[wish.medium.file_system].suffix
-    targets = [to / f"VOLUME{number:02d}{suffix}" for number in range(1, len(volumes) + 1)]
+    targets = [_target(to, number, wish) for number in range(1, len(volumes) + 1)]
     for target in targets:
         if target.exists():
             raise AlreadyExists(f"{target} is there already", hint="name another --output")
+        target.parent.mkdir(exist_ok=True)
     created = datetime.now(UTC)
     for number, (volume, target) in enumerate(zip(volumes, targets, strict=True), start=1):
         plan = _plan(volume, filed, _file_set_id(wish, number, len(volumes)), created)
@@ -347,6 +347,12 @@ def _build_all(
         progress(f"reading back {target.name}", 0, 0)
         report = pipeline.read_back(plan, target, keys, fresh=False)
         outcome.built.append(Built(target, plan.file_set_id, os.stat(target).st_size, report))
+
+
+def _target(to: Path, number: int, wish: Wish) -> Path:
+    """Where a volume is to lie; what goes by mail has the name that it must have there."""
+    path = to / f"VOLUME{number:02d}{FORMATS[wish.medium.file_system].suffix}"
+    return path.with_suffix("") / ATTACHMENT if path.suffix == ".zip" else path
 
 
 def _plan(

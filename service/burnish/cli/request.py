@@ -210,8 +210,7 @@ def create(
     """Ask for media of instances that were received; prints the name of the request.
 
     Secure media (STD-GEN-SEC-...) are for those whom [security] names, unless --recipient or
-    --password-file does. The service reads that file when it makes the media.
-    """
+    --password-file does. The service reads that file when it makes the media."""
     if (copies or priority) and not at_once:
         raise typer.BadParameter("--copies and --priority go with --initiate")
     if not (study or instance):
@@ -219,8 +218,7 @@ def create(
     attributes = {
         "label_text": label_text,
         "storage_media_file_set_id": file_set_id,
-        "allow_media_splitting": "NO" if no_split else "",
-        "allow_lossy_compression": "YES" if lossy else "",
+        **_allowed(no_split=no_split, lossy=lossy),
         **_openers(profile, recipient or [], password_file),
     }
     with open_database(config) as (settings, database):
@@ -242,6 +240,14 @@ def create(
                 )
             line = listing.find(session, uid)
     _tell(line, json=json)
+
+
+def _allowed(*, no_split: bool, lossy: bool) -> dict[str, str]:
+    """What may be done to fit the set onto media; empty where the settings say it."""
+    return {
+        "allow_media_splitting": "NO" if no_split else "",
+        "allow_lossy_compression": "YES" if lossy else "",
+    }
 
 
 def _openers(profile: str, recipients: list[Path], password_file: Path | None) -> dict[str, str]:
