@@ -213,7 +213,12 @@ def _rules() -> Iterator[str]:
         "Derivation Code Sequence, and the attributes of Lossy Image Compression. Referenced SOP "
         "Sequence names the instances that were asked for."
     )
-    yield from _heading("What each profile takes", said, with_loss)
+    private = (
+        "Private SOP Classes are in no Standard Application Profile (PS3.2 7.4) and are refused "
+        "with 0122H, so no PRIVATE directory records are written. `burnish disc verify` takes "
+        "PRIVATE records as PS3.3 F.6.1 says; a private SOP Class is a fault by any profile."
+    )
+    yield from _heading("What each profile takes", said, with_loss, private)
     shown: dict[tuple[Rule, ...], list[str]] = {}
     for profile in PROFILES.values():
         shown.setdefault(profile.rules, []).append(profile.label)
