@@ -1,11 +1,13 @@
 """Stage: the ways to make media of what is wanted, and the transfer syntaxes it needs (pure)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from burnish.application_profiles import ApplicationProfile
+from burnish.fileset.lossy import METHODS as LOSSY
 from burnish.plan.conversion import Broken, Conversion
+from burnish.plan.grouping import Candidate
 from burnish.plan.profile_choice import Choice
 from burnish.plan.wanted import Failures, Wanted
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
@@ -108,6 +110,13 @@ def attempts(
             found = _compressible_with_loss(wanted, choice)
             if found and total <= choice.capacity * _BEST_LOSSY_RATIO:
                 yield Attempt(choice, compressed=True, lossy=found)
+
+
+def loss(candidates: Iterable[Candidate]) -> str:
+    """What to say of those that are compressed with loss for the media."""
+    made = (one for one in candidates if one.transcoded_instance_id is not None)
+    count = sum(one.transfer_syntax_uid in LOSSY for one in made)
+    return f", {count} instances compressed with loss" if count else ""
 
 
 def _compressible_with_loss(wanted: Sequence[Wanted], choice: Choice) -> frozenset[int]:

@@ -368,7 +368,8 @@ def _record(session: Session, prefix: str, request: MediaCreationRequest, plan: 
         session,
         request.id,
         "PLANNED",
-        f"{plan.choice.label} on {count} x {plan.choice.medium}, {request.number_of_copies} copies",
+        f"{plan.choice.label} on {count} x {plan.choice.medium}, {request.number_of_copies} copies"
+        + forms.loss(file.candidate for volume in plan.volumes for file in volume.files),
     )
 
 

@@ -1,5 +1,6 @@
 """What holds for the images of every file system, and what other programs find on each."""
 
+import ctypes
 import email
 import email.message
 import email.policy
@@ -293,6 +294,54 @@ def test_blu_ray(tmp_path: Path) -> None:
     assert (told["udfwriterev"], told["integrity"]) == ("2.60", "closed")
     assert (told["lvid"], told["numfiles"]) == ("VOLUME_1", str(len(SMALL)))
     assert "Version = 2.60" in run("7z", "l", image)
+
+
+class _Entry(ctypes.Structure):
+    """`struct udfread_dirent` of libudfread."""
+
+    _fields_ = (("kind", ctypes.c_uint), ("name", ctypes.c_char_p))
+
+
+def udfread(image: Path) -> dict[str, bytes]:
+    """Every file on an image as libudfread finds it, which players of Blu-ray discs use."""
+    library = ctypes.CDLL("libudfread.so.0")
+    for function in ("udfread_init", "udfread_opendir", "udfread_opendir_at", "udfread_readdir"):
+        getattr(library, function).restype = ctypes.c_void_p
+    library.udfread_file_openat.restype = ctypes.c_void_p
+    library.udfread_file_size.restype = ctypes.c_int64
+    library.udfread_file_read.restype = ctypes.c_ssize_t
+    disc = ctypes.c_void_p(library.udfread_init())
+    assert library.udfread_open(disc, str(image).encode()) == 0
+    found: dict[str, bytes] = {}
+
+    def walk(folder: ctypes.c_void_p, path: str) -> None:
+        entry = _Entry()
+        while library.udfread_readdir(folder, ctypes.byref(entry)):
+            name = entry.name.decode()
+            if name in {".", ".."}:
+                continue
+            if entry.kind == 1:  # UDF_DT_DIR
+                below = ctypes.c_void_p(library.udfread_opendir_at(folder, entry.name))
+                walk(below, f"{path}{name}\\")
+                continue
+            file = ctypes.c_void_p(library.udfread_file_openat(folder, entry.name))
+            size = library.udfread_file_size(file)
+            buffer = ctypes.create_string_buffer(max(1, size))
+            assert library.udfread_file_read(file, buffer, ctypes.c_size_t(size)) == size
+            found[path + name] = buffer.raw[:size]
+            library.udfread_file_close(file)
+        library.udfread_closedir(folder)
+
+    walk(ctypes.c_void_p(library.udfread_opendir(disc, b"/")), "")
+    library.udfread_close(disc)
+    return found
+
+
+def test_the_reader_of_players_finds_the_same(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    tree = {**SMALL, "LARGE": 3_000_001, "DICOM\\DEEP\\A\\B\\C\\D\\E": 2049}
+    write(FileSystem.UDF_2_60, image, files_of(tree))
+    assert udfread(image) == {name: content(name, length) for name, length in tree.items()}
 
 
 def test_files_of_several_extents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
-revision: str = "0005"
-down_revision: str | Sequence[str] | None = "0004"
+revision: str = "0011"
+down_revision: str | Sequence[str] | None = "0005"
 
 _TABLE = "transcoded_instance"
 
