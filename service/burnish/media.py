@@ -45,7 +45,8 @@ class Medium:
 #: a DVD-R of two layers 4,171,712; of BD those of 25 and 50 GB with the default spare areas.
 #: Sticks and cards come in all sizes: 4 GB of a stick, 2 GB of a card, less 5 % that makers count
 #: otherwise. FAT16 has no more than 2 GiB. What a mailbox takes in one message is the site's to
-#: say; 25 MiB are common, of which 18 MB are left when the ZIP file is encoded in Base64.
+#: say; 25 MB are common, of which 18 MB are left when the ZIP file is encoded in Base64. What is a
+#: message as it is may have all of them.
 MEDIA: dict[str, Medium] = {
     medium.name: medium
     for medium in (
@@ -59,12 +60,15 @@ MEDIA: dict[str, Medium] = {
         Medium("MMC", 1_900_000_000, FileSystem.FAT16, largest=1 << 31),
         Medium("SD", 1_900_000_000, FileSystem.FAT16, largest=1 << 31),
         Medium("MAIL", 18_000_000, FileSystem.ZIP, largest=1 << 40),
-        Medium("MIME", 18_000_000, FileSystem.MIME, largest=1 << 40),
+        Medium("MIME", 25_000_000, FileSystem.MIME, largest=1 << 40),
     )
 }
 
+#: The name that a ZIP file has when it is attached to a message (PS3.11 L.3.2).
+ATTACHMENT = "DICOM.ZIP"
+
 #: Those that Burnish writes and reads back: a profile is offered where it has a medium with one.
-WRITTEN_FILE_SYSTEMS: frozenset[FileSystem] = frozenset(FileSystem) - {FileSystem.MIME}
+WRITTEN_FILE_SYSTEMS: frozenset[FileSystem] = frozenset(FileSystem)
 #: What PS3.12 permits on a medium on which Burnish writes something else.
 PERMITTED_INSTEAD: dict[FileSystem, tuple[FileSystem, ...]] = {
     FileSystem.ISO_9660_UDF_BRIDGE: (FileSystem.ISO_9660_LEVEL_1,),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.errors import InvalidValue, OperatorError, Unknown
+from burnish.media import ATTACHMENT
 
 _STAGING = ".staging"
 _STRETCH = 8 << 20
@@ -29,6 +30,8 @@ class FolderBurner:
     is `VOLUME01-COPY02`. The suffix is that of the image, as `.img` or `.zip`. Only the first
     copy shares its bytes with the image it was made from. The label is `VOLUME01.pdf`, the
     address label `VOLUME01-ADDRESS.pdf`.
+    copy shares its bytes with the image it was made from. What is to be attached to a message is
+    `VOLUME01/DICOM.ZIP`, so that a mail program gives it the name it must have.
     """
 
     def __init__(self, name: str, directory: Path) -> None:
@@ -61,15 +64,16 @@ class FolderBurner:
         return BurnResult(BurnOutcome.WRITTEN, f"written as {staged.name}")
 
     def written(self, job: BurnJob) -> Path:
-        for path in (self._staged(job), self._published(job)):
+        for path in (self._staged(job), _place(self._published(job))):
             if path.is_file():
                 return path
         raise Unknown(f"{_stem(job)} of {job.request_name} has not been written")
 
     def publish(self, job: BurnJob) -> Path:
         staged, published = self.written(job), self._published(job)
+        place = _place(published)
         manifest = {
-            "image": published.name,
+            "image": str(place.relative_to(published.parent)),
             "size": staged.stat().st_size,
             "file_set_id": job.file_set_id,
             "file_set_uid": job.file_set_uid,
@@ -81,14 +85,15 @@ class FolderBurner:
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         try:
-            published.parent.mkdir(exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             self._check_not_anothers(published, job)
             _sync_directory(self._directory)
-            staged.replace(published)
-            if staged != published:
+            staged.replace(place)
+            if staged != place:
                 # rename does nothing where both are names of one file, left so by a crash
                 staged.unlink(missing_ok=True)
-            _sync_directory(published.parent)
+            for folder in {place.parent, published.parent}:
+                _sync_directory(folder)
             for source, label in _labels(job, published):
                 with _new_file(label) as part:
                     shutil.copyfile(source, part)
@@ -96,19 +101,21 @@ class FolderBurner:
                 part.write_text(text, encoding="utf-8")
         except OSError as error:
             raise self._operator_error(error) from error
-        return published
+        return place
 
     def discard(self, job: BurnJob) -> None:
         staged, published = self._staged(job), self._published(job)
-        manifest = published.with_suffix(".json")
+        manifest, place = published.with_suffix(".json"), _place(published)
         labels = [published.with_suffix(suffix) for suffix in _LABELS]
         labels.append(_address(published))
         try:
-            for path in (manifest, _part(manifest), *labels, published, staged, _part(staged)):
+            for path in (manifest, _part(manifest), *labels, place, staged, _part(staged)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise self._operator_error(error) from error
         with contextlib.suppress(OSError):
+            if place != published:
+                place.parent.rmdir()
             published.parent.rmdir()
 
     def tidy(self) -> None:
@@ -174,6 +181,13 @@ def _labels(job: BurnJob, published: Path) -> Iterator[tuple[Path, Path]]:
 
 def _address(published: Path) -> Path:
     return published.with_name(f"{published.stem}-ADDRESS.pdf")
+
+
+def _place(published: Path) -> Path:
+    """Where the image itself lies; the manifest is where it would be by its number."""
+    if published.suffix == ".zip":
+        return published.with_suffix("") / ATTACHMENT
+    return published
 
 
 def _part(path: Path) -> Path:

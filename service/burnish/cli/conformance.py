@@ -336,9 +336,24 @@ def _rules() -> Iterator[str]:
         "Where no SOP Class is named, it is any of Media Storage with a Directory Record Type. "
         "What is in another transfer syntax is brought into Explicit VR Little Endian where the "
         "profile has it; what cannot be is refused with 0202H, or 0203H where the profile needs "
-        "lossy compression."
+        "lossy compression and may not have it, which Burnish makes of no video."
     )
-    yield from _heading("What each profile takes", said)
+    with_loss = (
+        "Where Allow Lossy Compression is YES, Allow Media Splitting is NO, and not even lossless "
+        "compression makes the set fit, images are compressed with loss into JPEG Baseline (8 "
+        "bits), JPEG Extended (12 bits, unsigned) or JPEG 2000, as the profile permits. Not so an "
+        "image that has been compressed with loss, has padding, functional groups or a palette, or "
+        "is in a study of which the request has other than images, which may refer to it. Each "
+        "gets a new SOP Instance UID, value 1 of Image Type DERIVED, a Source Image Sequence, a "
+        "Derivation Code Sequence, and the attributes of Lossy Image Compression. Referenced SOP "
+        "Sequence names the instances that were asked for."
+    )
+    private = (
+        "Private SOP Classes are in no Standard Application Profile (PS3.2 7.4) and are refused "
+        "with 0122H, so no PRIVATE directory records are written. `burnish disc verify` takes "
+        "PRIVATE records as PS3.3 F.6.1 says; a private SOP Class is a fault by any profile."
+    )
+    yield from _heading("What each profile takes", said, with_loss, private)
     shown: dict[tuple[Rule, ...], list[str]] = {}
     for profile in PROFILES.values():
         shown.setdefault(profile.rules, []).append(profile.label)

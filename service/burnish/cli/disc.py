@@ -30,6 +30,22 @@ app.command()(label)
 Lossless = Annotated[
     bool, typer.Option("--lossless", help="Compress images without loss where the profile may.")
 ]
+Signer = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", show_default=False, help="Certificate (PEM) of who signs."),
+]
+SignerKey = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", show_default=False, help="Its RSA private key (PEM, not encrypted)."
+    ),
+]
+Lossy = Annotated[
+    bool,
+    typer.Option(
+        "--lossy", help="Compress images with loss where the profile may; marks them as derived."
+    ),
+]
 
 
 @app.command()
@@ -113,20 +129,29 @@ def build(
     ] = False,
     recipient: Recipients = None,
     password_file: PasswordFile = None,
+    signer: Signer = None,
+    signer_key: SignerKey = None,
     lossless: Lossless = False,
+    lossy: Lossy = False,
     json: Json = False,
 ) -> None:
     """Make verified volume images of any DICOM files, without a service or a database.
 
     What is no DICOM file is left out and named. Exit code 23 where an instance could not be put
-    on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file, or both.
+    on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file, or both; with
+    --signer and --signer-key, their files are signed.
     """
     from burnish.cli.disc_build import Wish
     from burnish.cli.disc_build import build as build_images
 
     chosen, blank = options.media_wanted(profile, medium)
-    protection = _protection(chosen, recipient or [], password_file)
-    wish = Wish(chosen, blank, capacity, file_set_id, not no_split, protection, lossless)
+    signs = (signer, signer_key)
+    protection = _protection(chosen, recipient or [], password_file, signs)
+    wish = Wish(
+        *(chosen, blank, capacity, file_set_id, not no_split, protection),
+        lossless=lossless,
+        lossy=lossy,
+    )
     with output.progress() as progress:
         outcome = build_images(source, to, wish, progress)
     if json:
@@ -140,11 +165,17 @@ def build(
 
 
 def _protection(
-    profile: ApplicationProfile, recipients: list[Path], password_file: Path | None
+    profile: ApplicationProfile,
+    recipients: list[Path],
+    password_file: Path | None,
+    signs: tuple[Path | None, Path | None],
 ) -> "Protection | None":
     """How media of a secure profile are made so; None for another."""
+    certificate, key = signs
+    if (certificate is None) != (key is None):
+        raise typer.BadParameter("--signer and --signer-key go together")
     if not profile.secure:
-        if recipients or password_file:
+        if recipients or password_file or key:
             raise typer.BadParameter(f"{profile.label} is not for secure media: see --profile")
         return None
     if not recipients and password_file is None:
@@ -153,7 +184,8 @@ def _protection(
     from burnish.settings import Security
 
     pem = protection.read_recipients(recipients)
-    return protection.load(Security(), recipients=pem, password_file=str(password_file or ""))
+    security = Security(signer_certificate=certificate, signer_key=key)
+    return protection.load(security, recipients=pem, password_file=str(password_file or ""))
 
 
 def _outcome_fields(outcome: "Outcome") -> dict[str, object]:

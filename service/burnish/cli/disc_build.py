@@ -26,9 +26,10 @@ from burnish.fileset import conform, dicomdir, file_meta, icons
 from burnish.fileset.frames import NotTranscodable
 from burnish.fileset.header import IndexedFile, index_file
 from burnish.fileset.profile_keys import dressed
+from burnish.fileset.transcode import Transcoded
 from burnish.image.volume import FORMATS
-from burnish.media import Medium
-from burnish.plan.fitness import compressed_form, permitted_form, unfit
+from burnish.media import ATTACHMENT, Medium
+from burnish.plan.fitness import compressed_form, lossy_form, permitted_form, unfit
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, divide
 from burnish.secure import Protection, Sealer
@@ -50,7 +51,7 @@ class Wish:
     """What kind of media is wanted; `capacity` in bytes, None for what the medium holds.
 
     Media of a secure profile need a `protection`. With `lossless`, images are compressed without
-    loss where the profile permits that.
+    loss where the profile permits that, with `lossy` with loss.
     """
 
     profile: ApplicationProfile
@@ -60,6 +61,7 @@ class Wish:
     split: bool
     protection: Protection | None = None
     lossless: bool = False
+    lossy: bool = False
 
     def sealed(self) -> Callable[[int], int] | None:
         """The bytes of a Secure DICOM File from those of what is in it, on secure media."""
@@ -179,6 +181,7 @@ def _file_all(
 ) -> list[_Filed]:
     """Files each instance once; what is no instance is skipped, what cannot be filed refused."""
     filed: dict[str, _Filed] = {}
+    referring = _referring(paths) if wish.lossy else frozenset()
     for number, path in enumerate(paths):
         progress("reading", number, len(paths))
         start = _start(path)
@@ -188,19 +191,33 @@ def _file_all(
         try:
             indexed = index_file(path)
             _check(indexed.header)
-            if found := unfit(indexed.header, indexed.transfer_syntax_uid, wish.profile):
+            if found := unfit(
+                indexed.header, indexed.transfer_syntax_uid, wish.profile, lossy=wish.lossy
+            ):
                 raise Conflict(found.why)
-            one = _file(path, indexed, scratch / f"{number:08d}", wish)
+            forms = _forms(indexed, wish, lossy=indexed.header.study_instance_uid not in referring)
+            one = _file(path, indexed, scratch / f"{number:08d}", wish, forms)
         except (BurnishError, OSError) as error:
             left = Left(path, str(error))
             # With the prefix of PS3.10 7.1 it says that it is DICOM: then it is a loss.
             (outcome.refused if start[128:132] == b"DICM" else outcome.skipped).append(left)
             continue
-        first = filed.setdefault(one.header.sop_instance_uid, one)
+        first = filed.setdefault(indexed.header.sop_instance_uid, one)
         if first is not one:
             one.path.unlink()
             _tell_duplicate(one, first, outcome)
     return list(filed.values())
+
+
+def _referring(paths: Iterable[Path]) -> frozenset[str]:
+    """The studies with instances that are no images: what these refer to must stay what it is."""
+    found = set()
+    for path in paths:
+        with suppress(BurnishError, OSError):
+            header = index_file(path).header
+            if header.directory_record_type != "IMAGE":
+                found.add(header.study_instance_uid)
+    return frozenset(found)
 
 
 def _start(path: Path) -> bytes:
@@ -217,36 +234,51 @@ def _check(header: InstanceHeader) -> None:
         raise Unreadable("a UID that names it, its series or its study is missing or wrong")
 
 
-def _file(path: Path, indexed: IndexedFile, target: Path, wish: Wish) -> _Filed:
-    """A copy with our own File Meta Information, transcoded where profile or wish want that."""
-    form, size, offset, digest = _bring(path, indexed, target, wish)
+def _file(
+    path: Path, indexed: IndexedFile, target: Path, wish: Wish, forms: Sequence[str]
+) -> _Filed:
+    """A copy with our own File Meta Information, in the first of the forms that can be made."""
+    form, made = _bring(path, indexed, target, forms)
     profile, icon = wish.profile, b""
     if profile.icon and profile.icon.required:
         icon = icons.make(target, profile.icon.size)
         if not icon and indexed.header.directory_record_type == "IMAGE":
             raise Conflict(f"{profile.label} demands an icon, and none can be made of it")
-    header = dressed(indexed.header, profile.label, made_icon=icon)
-    return _Filed(path, indexed.transfer_syntax_uid, header, form, target, size, offset, digest)
+    header = dressed(made.derived or indexed.header, profile.label, made_icon=icon)
+    return _Filed(
+        *(path, indexed.transfer_syntax_uid, header, form, target),
+        *(made.size, made.data_set_offset, made.digest),
+    )
 
 
-def _bring(path: Path, indexed: IndexedFile, target: Path, wish: Wish) -> tuple[str, int, int, str]:
-    """Its transfer syntax on the media, size, offset of its data set, and digest."""
+def _forms(indexed: IndexedFile, wish: Wish, *, lossy: bool) -> list[str]:
+    """The transfer syntaxes it may go onto the media in, the one to be preferred first."""
     header, syntax = indexed.header, indexed.transfer_syntax_uid
-    needed = permitted_form(header, syntax, wish.profile)
-    compressed = compressed_form(header, syntax, wish.profile) if wish.lossless else None
-    if compressed:
-        with suppress(NotTranscodable):
-            made = conform.bring_into(compressed, path, target)
-            return compressed, made.size, made.data_set_offset, made.digest
-    if needed is None:
-        raise NotTranscodable(f"transfer syntax {syntax} cannot be brought into the profile")
-    if needed == syntax:
-        return syntax, *_copy(path, indexed, target)
-    made = conform.bring_into(needed, path, target)
-    return needed, made.size, made.data_set_offset, made.digest
+    wished = (
+        lossy_form(header, syntax, wish.profile) if wish.lossy and lossy else None,
+        compressed_form(header, syntax, wish.profile) if wish.lossless or wish.lossy else None,
+        permitted_form(header, syntax, wish.profile),
+    )
+    return [form for form in wished if form]
 
 
-def _copy(path: Path, indexed: IndexedFile, target: Path) -> tuple[int, int, str]:
+def _bring(
+    path: Path, indexed: IndexedFile, target: Path, forms: Sequence[str]
+) -> tuple[str, Transcoded]:
+    """The transfer syntax it now has, and what was written."""
+    for form in forms:
+        if form == indexed.transfer_syntax_uid:
+            return form, _copy(path, indexed, target)
+        try:
+            return form, conform.bring_into(form, path, target)
+        except NotTranscodable:
+            if form == forms[-1]:
+                raise
+    syntax = indexed.transfer_syntax_uid
+    raise NotTranscodable(f"transfer syntax {syntax} cannot be brought into the profile")
+
+
+def _copy(path: Path, indexed: IndexedFile, target: Path) -> Transcoded:
     header = indexed.header
     meta = file_meta.encode(
         header.sop_class_uid, header.sop_instance_uid, indexed.transfer_syntax_uid
@@ -258,7 +290,7 @@ def _copy(path: Path, indexed: IndexedFile, target: Path) -> tuple[int, int, str
         while piece := file.read(_PIECE):
             hasher.update(piece)
             out.write(piece)
-        return out.tell(), len(meta), digest_text(hasher)
+        return Transcoded(out.tell(), len(meta), digest_text(hasher))
 
 
 def _tell_duplicate(one: _Filed, first: _Filed, outcome: Outcome) -> None:
@@ -299,11 +331,11 @@ def _build_all(
     outcome: Outcome,
     progress: Progress,
 ) -> None:
-    suffix = FORMATS[wish.medium.file_system].suffix
-    targets = [to / f"VOLUME{number:02d}{suffix}" for number in range(1, len(volumes) + 1)]
+    targets = [_target(to, number, wish) for number in range(1, len(volumes) + 1)]
     for target in targets:
         if target.exists():
             raise AlreadyExists(f"{target} is there already", hint="name another --output")
+        target.parent.mkdir(exist_ok=True)
     created = datetime.now(UTC)
     for number, (volume, target) in enumerate(zip(volumes, targets, strict=True), start=1):
         plan = _plan(volume, filed, _file_set_id(wish, number, len(volumes)), created)
@@ -315,6 +347,12 @@ def _build_all(
         progress(f"reading back {target.name}", 0, 0)
         report = pipeline.read_back(plan, target, keys, fresh=False)
         outcome.built.append(Built(target, plan.file_set_id, os.stat(target).st_size, report))
+
+
+def _target(to: Path, number: int, wish: Wish) -> Path:
+    """Where a volume is to lie; what goes by mail has the name that it must have there."""
+    path = to / f"VOLUME{number:02d}{FORMATS[wish.medium.file_system].suffix}"
+    return path.with_suffix("") / ATTACHMENT if path.suffix == ".zip" else path
 
 
 def _plan(

@@ -47,6 +47,12 @@ Device = Annotated[
     str, typer.Option("--device", metavar="NAME", help="This device is to make the media.")
 ]
 NoSplit = Annotated[bool, typer.Option("--no-split", help="Fail rather than take several volumes.")]
+Lossy = Annotated[
+    bool,
+    typer.Option(
+        "--lossy", help="With --no-split: compress with loss where the set would not fit else."
+    ),
+]
 AtOnce = Annotated[bool, typer.Option("--initiate", help="Have the media made at once.")]
 
 
@@ -200,6 +206,7 @@ def create(
     label_text: LabelText = "",
     file_set_id: FileSetID = "",
     no_split: NoSplit = False,
+    lossy: Lossy = False,
     recipient: Recipients = None,
     password_file: PasswordFile = None,
     device: Device = "",
@@ -212,8 +219,7 @@ def create(
     """Ask for media of instances that were received; prints the name of the request.
 
     Secure media (STD-GEN-SEC-...) are for those whom [security] names, unless --recipient or
-    --password-file does. The service reads that file when it makes the media.
-    """
+    --password-file does. The service reads that file when it makes the media."""
     if (copies or priority) and not at_once:
         raise typer.BadParameter("--copies and --priority go with --initiate")
     if not (study or instance):
@@ -221,7 +227,7 @@ def create(
     attributes = {
         "label_text": label_text,
         "storage_media_file_set_id": file_set_id,
-        "allow_media_splitting": "NO" if no_split else "",
+        **_allowed(no_split=no_split, lossy=lossy),
         **_openers(profile, recipient or [], password_file),
     }
     with open_database(config) as (settings, database):
@@ -255,6 +261,14 @@ def _named(session: Any, studies: list[str], instances: list[str]) -> list[tuple
 def _check_device(settings: "Settings", device: str) -> None:
     if device and device not in {each.name for each in settings.devices}:
         raise typer.BadParameter(f"no device {device}: `burnish device list` shows them")
+
+
+def _allowed(*, no_split: bool, lossy: bool) -> dict[str, str]:
+    """What may be done to fit the set onto media; empty where the settings say it."""
+    return {
+        "allow_media_splitting": "NO" if no_split else "",
+        "allow_lossy_compression": "YES" if lossy else "",
+    }
 
 
 def _openers(profile: str, recipients: list[Path], password_file: Path | None) -> dict[str, str]:

@@ -23,3 +23,12 @@ def from_row(row: Sequence[Any]) -> InstanceHeader:
     missing = row[_MISSING_KEYS]
     tags = tuple([int(tag, 16) for tag in missing.split()]) if missing else ()
     return InstanceHeader._make((*row[:_MISSING_KEYS], tags))
+
+
+def derived(
+    header: InstanceHeader, sop_instance_uid: str | None, record_keys: bytes | None
+) -> InstanceHeader:
+    """The header of what was made of an instance; its own where that is the same SOP Instance."""
+    if not sop_instance_uid:
+        return header
+    return header._replace(sop_instance_uid=sop_instance_uid, record_keys=record_keys or b"")

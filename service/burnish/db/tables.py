@@ -110,7 +110,11 @@ class Instance(Table):
 
 
 class TranscodedInstance(Table):
-    """One instance in another transfer syntax, made once for all copies, volumes and retries."""
+    """One instance in another transfer syntax, made once for all copies, volumes and retries.
+
+    Compressed with loss it is another SOP Instance, which `derived_sop_instance_uid` names, and
+    `derived_record_keys` are those of its directory record; else both are empty.
+    """
 
     __tablename__ = "transcoded_instance"
     __table_args__ = (UniqueConstraint("instance_id", "transfer_syntax_uid"),)
@@ -122,6 +126,8 @@ class TranscodedInstance(Table):
     size: Mapped[int] = mapped_column(BigInteger)
     data_set_offset: Mapped[int]
     digest: Mapped[str] = mapped_column(String(80))
+    derived_sop_instance_uid: Mapped[str] = mapped_column(UID, default="")
+    derived_record_keys: Mapped[bytes] = mapped_column(default=b"")
 
 
 class IconImage(Table):

@@ -5,7 +5,8 @@ a few frames.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -65,7 +66,7 @@ class NotIdentical(BurnishError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Native:
+class Native:
     """A data set in Explicit VR Little Endian: what comes before the Pixel Data, they, the rest."""
 
     window: Window
@@ -73,6 +74,12 @@ class _Native:
     pixels: Element
     behind: list[Element]
     image: ImagePixel
+
+    def frames(self) -> Iterator["np.ndarray"]:
+        """Each frame as rows, columns and samples, unsigned, in cells of Bits Allocated."""
+        size = self.image.length // self.image.number_of_frames
+        for start in range(self.pixels.value, self.pixels.value + self.image.length, size):
+            yield _samples(self.window[start : start + size], self.image)
 
 
 def compress(
@@ -84,11 +91,24 @@ def compress(
     NotCompressible for what is no such image, NotIdentical where the proof fails, and what
     to_explicit_vr_little_endian raises; then there is no `target`.
     """
+    with opened(source, target) as native, TemporaryFile(dir=target.parent) as encoded:
+        lengths = list(_encode_all(native, transfer_syntax_uid, encoded))
+        image = _encoded(native.image, transfer_syntax_uid)
+        pieces = encapsulated(native, image, encoded, lengths)
+        try:
+            return write(target, pieces, transfer_syntax_uid, source_ae_title)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def opened(source: Path, target: Path) -> Iterator[Native]:
+    """The image `source`, decoded beside `target` where it must be. Raises as `compress` does."""
     with (
         source.open("rb") as file,
         source.open("rb") as fragments,
         TemporaryFile(dir=target.parent) as scratch,
-        TemporaryFile(dir=target.parent) as encoded,
     ):
         offset, syntax = locate(file.read(HEAD))
         if syntax == EXPLICIT_VR_LITTLE_ENDIAN:
@@ -97,17 +117,10 @@ def compress(
             for piece in in_explicit_vr_little_endian(file, fragments, offset, syntax):
                 scratch.write(piece)
             window = Window(scratch, 0, scratch.tell())
-        native = _native(window)
-        lengths = list(_encode_all(native, transfer_syntax_uid, encoded))
-        pieces = _pieces(native, transfer_syntax_uid, encoded, lengths)
-        try:
-            return write(target, pieces, transfer_syntax_uid, source_ae_title)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
+        yield _native(window)
 
 
-def _native(window: Window) -> _Native:
+def _native(window: Window) -> Native:
     before = list(scan(window, 0, window.size, explicit=True, stop=PIXEL_GROUP))
     position = before[-1].end if before else 0
     group = list(scan(window, position, window.size, explicit=True))
@@ -119,7 +132,7 @@ def _native(window: Window) -> _Native:
     if not 0 <= pixels.length - image.length <= 1:
         raise NotCompressible("the Pixel Data is not as long as Rows and Columns say")
     behind = [element for element in group if element.start > pixels.start]
-    return _Native(window, before, pixels, behind, image)
+    return Native(window, before, pixels, behind, image)
 
 
 def _refuse_unusual(image: ImagePixel) -> None:
@@ -133,16 +146,18 @@ def _refuse_unusual(image: ImagePixel) -> None:
         )
 
 
-def _encode_all(native: _Native, transfer_syntax_uid: str, out: BinaryIO) -> Iterator[int]:
+def _encode_all(native: Native, transfer_syntax_uid: str, out: BinaryIO) -> Iterator[int]:
     """Writes all the fragments, one for each frame, as items; the length of each item."""
-    window, pixels, image = native.window, native.pixels, native.image
-    size = image.length // image.number_of_frames
-    for start in range(pixels.value, pixels.value + image.length, size):
-        samples = _samples(window[start : start + size], image)
-        fragment = _encode(samples, image, transfer_syntax_uid)
-        _prove(fragment, samples, image, transfer_syntax_uid)
-        fragment += b"\0" * (len(fragment) & 1)
-        yield out.write(_ITEM.pack(0xFFFE, 0xE000, len(fragment)) + fragment)
+    for samples in native.frames():
+        fragment = _encode(samples, native.image, transfer_syntax_uid)
+        _prove(fragment, samples, native.image, transfer_syntax_uid)
+        yield out.write(as_item(fragment))
+
+
+def as_item(fragment: bytes) -> bytes:
+    """A frame in one fragment (PS3.5 A.4)."""
+    fragment += b"\0" * (len(fragment) & 1)
+    return _ITEM.pack(0xFFFE, 0xE000, len(fragment)) + fragment
 
 
 def _samples(frame: bytes, image: ImagePixel) -> "np.ndarray":
@@ -164,7 +179,7 @@ def _encode(samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str) 
         raise NotCompressible(f"no encoder for transfer syntax {transfer_syntax_uid}")
     from openjpeg.utils import encode_array
 
-    samples = _values(samples, image)
+    samples = values_of(samples, image)
     colour = 1 if image.photometric_interpretation == "RGB" else 0
     try:
         return bytes(
@@ -179,7 +194,7 @@ def _encode(samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str) 
         raise NotCompressible("the JPEG 2000 encoder does not take this image") from error
 
 
-def _values(samples: "np.ndarray", image: ImagePixel) -> "np.ndarray":
+def values_of(samples: "np.ndarray", image: ImagePixel) -> "np.ndarray":
     """Pixel values, signed where they are; raises NotCompressible where unused bits say more."""
     import numpy as np
 
@@ -217,12 +232,19 @@ def _encoded(image: ImagePixel, transfer_syntax_uid: str) -> ImagePixel:
     return replace(image, photometric_interpretation=photometric, planar_configuration=0)
 
 
-def _pieces(
-    native: _Native, transfer_syntax_uid: str, encoded: BinaryIO, lengths: list[int]
+def encapsulated(
+    native: Native,
+    image: ImagePixel,
+    encoded: BinaryIO,
+    lengths: list[int],
+    changes: Mapping[int, bytes] | None = None,
 ) -> Iterator[bytes]:
-    """The data set with its Pixel Data encapsulated (PS3.5 A.4)."""
-    window, image = native.window, _encoded(native.image, transfer_syntax_uid)
-    yield from before_pixels(window, native.before, image)
+    """The data set with its Pixel Data encapsulated (PS3.5 A.4), which are now as `image` says.
+
+    `encoded` has the items of all frames, of these lengths. `changes` are as in `before_pixels`.
+    """
+    window = native.window
+    yield from before_pixels(window, native.before, image, changes)
     yield encode(PIXEL_DATA, b"OB", b"")[:8] + UNDEFINED_LENGTH.to_bytes(4, "little")
     table = _basic_offset_table(lengths)
     yield _ITEM.pack(0xFFFE, 0xE000, len(table)) + table

@@ -3,7 +3,7 @@
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from burnish.fileset import compress, transcode
+from burnish.fileset import compress, lossy, transcode
 from burnish.fileset.transcode import Transcoded
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
@@ -31,12 +31,14 @@ def compressed_form(permitted: AbstractSet[str]) -> str | None:
 def bring_into(
     transfer_syntax_uid: str, source: Path, target: Path, *, source_ae_title: str = ""
 ) -> Transcoded:
-    """Write `source` to `target` in Explicit VR Little Endian or a lossless transfer syntax.
+    """Write `source` to `target` in Explicit VR Little Endian, or compressed without loss or with.
 
-    Raises what the two ways raise: NotTranscodable, NotCompressible, NotIdentical, Unreadable.
+    Raises what the ways raise: NotTranscodable, NotCompressible, NotIdentical, Unreadable.
     """
     if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
         return transcode.to_explicit_vr_little_endian(
             source, target, source_ae_title=source_ae_title
         )
+    if transfer_syntax_uid in lossy.METHODS:
+        return lossy.compress(source, target, transfer_syntax_uid, source_ae_title=source_ae_title)
     return compress.compress(source, target, transfer_syntax_uid, source_ae_title=source_ae_title)

@@ -1,12 +1,13 @@
 """Craft: DICOM files brought into Explicit VR Little Endian, which every profile has (PS3.11)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
+from burnish.artifacts import InstanceHeader
 from burnish.digests import digest_text, new_hasher
 from burnish.elements import (
     UNDEFINED_LENGTH,
@@ -67,11 +68,15 @@ _LONGEST_DATA_SET = 1 << 32
 
 @dataclass(frozen=True, slots=True)
 class Transcoded:
-    """A file that was written: its size, where its data set begins, and that one's SHA-256."""
+    """A file that was written: its size, where its data set begins, and that one's SHA-256.
+
+    `derived` is what it says of itself where it is another SOP Instance than its source.
+    """
 
     size: int
     data_set_offset: int
     digest: str
+    derived: InstanceHeader | None = None
 
 
 def decodable(transfer_syntax_uid: str) -> bool:
@@ -237,24 +242,34 @@ def _pixel_group(window: Window, position: int) -> Iterator[Element]:
         position = element.end
 
 
-def before_pixels(window: Window, elements: list[Element], image: ImagePixel) -> Iterator[bytes]:
-    """All `elements` before the Pixel Data, telling of the image as `image` says that it now is."""
-    changed = {}
+def before_pixels(
+    window: Window,
+    elements: list[Element],
+    image: ImagePixel,
+    changes: Mapping[int, bytes] | None = None,
+) -> Iterator[bytes]:
+    """All `elements` before the Pixel Data, telling of the image as `image` says that it now is.
+
+    `changes` are elements that stand in place of others or besides them; b"" for what goes.
+    """
+    changed = dict(changes or {})
     if image.samples_per_pixel > 1:
         planar = image.planar_configuration.to_bytes(2, "little")
         changed[PLANAR_CONFIGURATION] = encode(PLANAR_CONFIGURATION, b"US", planar)
     photometric = image.photometric_interpretation.encode("ascii")
     changed[PHOTOMETRIC_INTERPRETATION] = encode(PHOTOMETRIC_INTERPRETATION, b"CS", photometric)
     for element in elements:
-        for tag in sorted(tag for tag in changed if tag < element.tag):
-            yield changed.pop(tag)
-        if element.tag in changed:
-            yield changed.pop(element.tag)
+        replaced = False
+        for tag in sorted(tag for tag in changed if tag <= element.tag):
+            replaced = replaced or tag == element.tag
+            if piece := changed.pop(tag):
+                yield piece
+        if replaced:
+            continue
         # Group lengths are retired and may be wrong now (PS3.5 7.2).
-        elif element.tag & 0xFFFF and not _has_encapsulated_icon(window, element):
+        if element.tag & 0xFFFF and not _has_encapsulated_icon(window, element):
             yield from copied(window, element.start, element.end)
-    for tag in sorted(changed):
-        yield changed[tag]
+    yield from (changed[tag] for tag in sorted(changed) if changed[tag])
 
 
 def _has_encapsulated_icon(window: Window, element: Element) -> bool:

@@ -29,7 +29,8 @@ class Found:
     `file_system` is None for one that no medium of PS3.12 has here.
 
     `disagreements` are places where the volume says one thing twice and not alike, and how: file
-    names, or parts of the file system. `checks` are the CRC-32 of files that have one.
+    names, or parts of the file system. `checks` are the CRC-32 of files that have one. `content`
+    is where the sections lie, where that is not the image itself.
     """
 
     file_system: FileSystem | None
@@ -37,6 +38,7 @@ class Found:
     sections: Mapping[str, Sequence[Section]]
     disagreements: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, int] = field(default_factory=dict)
+    content: "Source | None" = None
 
 
 class Source:

@@ -1,4 +1,4 @@
-"""Craft: opens volumes for reading: directories, images, discs in drives, and ZIP files."""
+"""Craft: opens volumes for reading: directories, images, discs in drives, ZIP files, messages."""
 
 import contextlib
 import hashlib
@@ -11,7 +11,14 @@ from zlib import crc32
 
 from burnish.artifacts import Volume
 from burnish.errors import Unreadable
-from burnish.image import archive_reader, fat_reader, iso9660_reader, second_reader, udf_reader
+from burnish.image import (
+    archive_reader,
+    fat_reader,
+    iso9660_reader,
+    mime_reader,
+    second_reader,
+    udf_reader,
+)
 from burnish.image.extents import (
     CHUNK,
     Found,
@@ -28,7 +35,7 @@ from burnish.media import FileSystem
 def open_volume(
     path: Path, *, fresh: bool = False, digest: bool = False, twice: bool = False
 ) -> Iterator[Volume]:
-    """The volume at `path`: a directory, an image, a block device, or a ZIP file.
+    """The volume at `path`: a directory, an image, a block device, a ZIP file, or a message.
 
     An image is of ISO 9660, UDF, both, or FAT.
 
@@ -122,6 +129,7 @@ class _Image:
         self._descriptor, self._twice = descriptor, twice
         self._source = Source(descriptor)
         self._found = _find(self._source)
+        self._content = self._found.content or self._source
         self.volume_identifier = self._found.volume_identifier
         self.file_system = self._found.file_system
         sections = self._found.sections
@@ -144,7 +152,7 @@ class _Image:
         for start, size in self._sections(name):
             if wanted > 0 and offset < size:
                 piece = min(wanted, size - offset)
-                parts.append(self._source.read(start + offset, piece))
+                parts.append(self._content.read(start + offset, piece))
                 wanted -= piece
             offset = max(0, offset - size)
         return b"".join(parts)
@@ -153,7 +161,7 @@ class _Image:
         crc = 0
         expected = self._found.checks.get(name)
         for start, size in self._sections(name):
-            for chunk in self._source.chunks(start, size):
+            for chunk in self._content.chunks(start, size):
                 if expected is not None:
                     crc = crc32(chunk, crc)
                 yield chunk
@@ -164,7 +172,7 @@ class _Image:
         if name not in self._sizes:
             raise Unreadable(f"there is no file {name}")
         for start, size in self._found.sections[name]:
-            if not self._source.has(start, size):
+            if not self._content.has(start, size):
                 raise Unreadable(f"{name} goes beyond the end of the volume")
         return self._found.sections[name]
 
@@ -177,6 +185,7 @@ _KINDS: tuple[tuple[Callable[[Source], bool], Callable[[Source], Found]], ...] =
     (udf_reader.is_one, udf_reader.find),
     (fat_reader.is_one, fat_reader.find),
     (archive_reader.is_one, archive_reader.find),
+    (mime_reader.is_one, mime_reader.find),
 )
 
 
@@ -188,7 +197,7 @@ def _find(source: Source) -> Found:
     for is_one, find in _KINDS:
         if is_one(source):
             return find(source)
-    raise Unreadable("there is no volume: it is neither ISO 9660, UDF, FAT nor ZIP")
+    raise Unreadable("there is no volume: it is neither ISO 9660, UDF, FAT, ZIP nor MIME")
 
 
 class _DigestedImage(_Image):
@@ -208,7 +217,7 @@ class _DigestedImage(_Image):
 
     def chunks(self, name: str) -> Iterator[bytes]:
         at = _start(self._sections(name))
-        follows = len(self._sections(name)) == 1
+        follows = len(self._sections(name)) == 1 and self._content is self._source
         for chunk in super().chunks(name):
             if follows and at >= self._digested:
                 self._digest_up_to(at)

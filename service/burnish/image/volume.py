@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from burnish.artifacts import VolumeFile
-from burnish.image import archive, fat, iso9660, layout, sizing, udf_bd, udf_bridge
+from burnish.image import archive, fat, iso9660, layout, mime, sizing, udf_bd, udf_bridge
 from burnish.image.placing import Progress
 from burnish.image.sizing import Sizing
 from burnish.media import FileSystem
@@ -43,6 +43,7 @@ FORMATS: dict[FileSystem, Format] = {
     FileSystem.FAT: Format(".img", fat.SIZING, fat.write),
     FileSystem.FAT16: Format(".img", fat.SIZING_16, fat.write_16),
     FileSystem.ZIP: Format(".zip", archive.SIZING, archive.write),
+    FileSystem.MIME: Format(".eml", mime.SIZING, mime.write),
 }
 
 

@@ -145,16 +145,7 @@ class Conversions:
                 self.failed[conversion.key] = _broken(error)
             else:
                 self._suspects.discard(conversion.key)
-                rows.append(
-                    TranscodedInstance(
-                        instance_id=conversion.instance_id,
-                        transfer_syntax_uid=conversion.transfer_syntax_uid,
-                        spool_key=key,
-                        size=made.size,
-                        data_set_offset=made.data_set_offset,
-                        digest=made.digest,
-                    )
-                )
+                rows.append(_row(conversion, key, made))
         if rows:
             self._spool.publish([row.spool_key for row in rows])
         return rows
@@ -173,6 +164,19 @@ class Conversions:
             worker.kill()
         for _, key in self._running.values():
             self._spool.remove(key)
+
+
+def _row(conversion: Conversion, key: str, made: Transcoded) -> TranscodedInstance:
+    return TranscodedInstance(
+        instance_id=conversion.instance_id,
+        transfer_syntax_uid=conversion.transfer_syntax_uid,
+        spool_key=key,
+        size=made.size,
+        data_set_offset=made.data_set_offset,
+        digest=made.digest,
+        derived_sop_instance_uid=made.derived.sop_instance_uid if made.derived else "",
+        derived_record_keys=made.derived.record_keys if made.derived else b"",
+    )
 
 
 def confine(workers: int) -> None:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from burnish.application_profiles import ApplicationProfile
+from burnish.application_profiles.limits import unpack
 from burnish.artifacts import InstanceHeader
-from burnish.fileset import conform
+from burnish.fileset import conform, lossy
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, FailureReason
 
 
@@ -36,10 +37,32 @@ def compressed_form(
     return conform.compressed_form(permitted)
 
 
-def unfit(
+def lossy_form(
     header: InstanceHeader, transfer_syntax_uid: str, profile: ApplicationProfile
+) -> str | None:
+    """The one it may be compressed into with loss, where nothing of it has been lost yet.
+
+    None also for what only looks like an image, as a dose or a contour does.
+    """
+    if header.directory_record_type != "IMAGE":
+        return None
+    permission = profile.permission(header.sop_class_uid, header.limited_attributes)
+    values = unpack(header.limited_attributes)
+    return lossy.form(transfer_syntax_uid, permission.transfer_syntaxes, values)
+
+
+def unfit(
+    header: InstanceHeader,
+    transfer_syntax_uid: str,
+    profile: ApplicationProfile,
+    *,
+    lossy: bool = False,
 ) -> Unfit | None:
-    """Why the instance cannot go on media of the profile; None where it can."""
+    """Why the instance cannot go on media of the profile; None where it can.
+
+    With `lossy`, compression with loss is allowed, so it is no reason; but no profile that needs
+    it has anything but video, of which Burnish makes none (PS3.4 S.3.2.1.1.9).
+    """
     conflict = FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
     if not header.directory_record_type:
         return Unfit(
@@ -52,9 +75,11 @@ def unfit(
     if transfer_syntax_uid in permission.transfer_syntaxes:
         return None
     if permission.needs_loss:
+        compression = FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT
         return Unfit(
-            FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT,
-            f"{profile.label} takes it only with lossy compression",
+            conflict if lossy else compression,
+            f"{profile.label} takes it only with lossy compression"
+            + (", as video, which Burnish does not encode" if lossy else ""),
         )
     if conform.permitted_form(transfer_syntax_uid, permission.transfer_syntaxes) is None:
         return Unfit(

@@ -55,11 +55,31 @@ class _Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Openers:
-    """Who can open secure media, as the request says; empty where the settings say it."""
+class _Asked:
+    """What a request says of all its media.
 
+    Whether the set may be split over several volumes, and compressed with loss; who can open
+    secure media, empty where the settings say it; the one device that is to make them, if any;
+    the text that README.TXT repeats.
+    """
+
+    split: bool
+    lossy: bool
     recipients: str
     password_file: str
+    device: str
+    label_text: str
+
+
+def _asked(request: MediaCreationRequest) -> _Asked:
+    return _Asked(
+        request.allow_media_splitting == YesNo.YES,
+        request.allow_lossy_compression == YesNo.YES,
+        request.recipients,
+        request.password_file,
+        request.device,
+        request.label_text,
+    )
 
 
 class Planner:
@@ -113,12 +133,9 @@ class Planner:
             if request is None:
                 return
             wanted = load(session, request_id)
-            split = request.allow_media_splitting == YesNo.YES
-            admitted_at, device = request.admitted_at, request.device
-            openers = _Openers(request.recipients, request.password_file)
-            label_text = request.label_text
+            admitted_at, asked = request.admitted_at, _asked(request)
         try:
-            decision = self._decide(wanted, openers, device, label_text, split=split)
+            decision = self._decide(wanted, asked)
         except OutOfResources:
             raise
         except BurnishError as error:
@@ -139,21 +156,10 @@ class Planner:
             else:
                 _record(session, self._settings.request.file_set_id_prefix, request, decision)
 
-    def _decide(
-        self,
-        wanted: Sequence[Wanted],
-        openers: _Openers,
-        device: str,
-        label_text: str,
-        *,
-        split: bool,
-    ) -> _Plan | _Refusal | None:
-        """The plan, the reason against one, or None while conversions are under way.
-
-        It is for `device` alone where one is named.
-        """
+    def _decide(self, wanted: Sequence[Wanted], asked: _Asked) -> _Plan | _Refusal | None:
+        """The plan, the reason against one, or None while conversions are under way."""
         requested = [one.profile for one in wanted]
-        devices = [each for each in self._settings.devices if device in ("", each.name)]
+        devices = [each for each in self._settings.devices if asked.device in ("", each.name)]
         if unsupported := profile_choice.unsupported(requested, devices):
             return _Refusal(
                 ExecutionStatusInfo.NOT_SUPPORTED,
@@ -171,23 +177,23 @@ class Planner:
         sealed = None
         if choices[0].secure:
             try:
-                sealed = self._sealed(openers)
+                sealed = self._sealed(asked)
             except InvalidSettings as error:
                 return _insecure(wanted, error)
         refusal: _Refusal | None = None
-        for attempt in forms.attempts(wanted, choices, split=split):
-            tried = self._try(wanted, attempt, sealed, label_text)
+        for attempt in forms.attempts(wanted, choices, split=asked.split, lossy=asked.lossy):
+            tried = self._try(wanted, attempt, sealed, asked)
             if not isinstance(tried, _Refusal):
                 return tried
             refusal = tried
         return refusal
 
-    def _sealed(self, openers: _Openers) -> Callable[[int], int]:
+    def _sealed(self, asked: _Asked) -> Callable[[int], int]:
         """Bytes of a Secure DICOM File from those of what is in it."""
         given = protection.load(
             self._settings.security,
-            recipients=openers.recipients,
-            password_file=openers.password_file,
+            recipients=asked.recipients,
+            password_file=asked.password_file,
         )
         return Sealer(given).size
 
@@ -196,17 +202,17 @@ class Planner:
         wanted: Sequence[Wanted],
         attempt: forms.Attempt,
         sealed: Callable[[int], int] | None,
-        label_text: str,
+        asked: _Asked,
     ) -> _Plan | _Refusal | None:
-        choice, compressed = attempt.choice, attempt.compressed
-        if unfit := dict(_unfit(wanted, choice)):
+        choice, compressed, lossy = attempt.choice, attempt.compressed, attempt.lossy
+        if unfit := dict(_unfit(wanted, choice, lossy=asked.lossy)):
             failures = Failures(
                 {one: why.reason for one, why in unfit.items()},
                 {one: why.attributes for one, why in unfit.items()},
             )
             return _Refusal(failures.info(), "instances that the profile does not permit", failures)
         pairs = list(zip(wanted, choice.profiles, strict=True))
-        missing = forms.missing(pairs, self._conversions.failed, compressed=compressed)
+        missing = forms.missing(pairs, self._conversions.failed, compressed=compressed, lossy=lossy)
         if missing.broken:
             why = next(iter(missing.broken.values())).why
             return _Refusal(
@@ -221,12 +227,18 @@ class Planner:
         if made is None or isinstance(made, _Refusal):
             return made
         candidates = [
-            one.candidate(each, choice.label, made.get(one.instance_id), compressed=compressed)
+            one.candidate(
+                *(each, choice.label, made.get(one.instance_id)),
+                compressed=compressed,
+                lossy=one.instance_id in lossy,
+            )
             for one, each in pairs
         ]
         if sealed:
             candidates = [one._replace(size=sealed(one.size)) for one in candidates]
-        return _pack(wanted, group(candidates), choice, sealed, label_text, split=attempt.split)
+        return _pack(
+            wanted, group(candidates), choice, sealed, asked.label_text, split=attempt.split
+        )
 
     def _icons_for(
         self, wanted: Sequence[Wanted], choice: Choice
@@ -249,9 +261,11 @@ class Planner:
         )
 
 
-def _unfit(wanted: Sequence[Wanted], choice: Choice) -> Iterator[tuple[Wanted, fitness.Unfit]]:
+def _unfit(
+    wanted: Sequence[Wanted], choice: Choice, *, lossy: bool
+) -> Iterator[tuple[Wanted, fitness.Unfit]]:
     for one, profile in zip(wanted, choice.profiles, strict=True):
-        unfit = fitness.unfit(one.header, one.received.transfer_syntax_uid, profile)
+        unfit = fitness.unfit(one.header, one.received.transfer_syntax_uid, profile, lossy=lossy)
         if unfit is not None:
             yield one, unfit
 
@@ -368,7 +382,8 @@ def _record(session: Session, prefix: str, request: MediaCreationRequest, plan: 
         session,
         request.id,
         "PLANNED",
-        f"{plan.choice.label} on {count} x {plan.choice.medium}, {request.number_of_copies} copies",
+        f"{plan.choice.label} on {count} x {plan.choice.medium}, {request.number_of_copies} copies"
+        + forms.loss(file.candidate for volume in plan.volumes for file in volume.files),
     )
 
 

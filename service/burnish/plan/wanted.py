@@ -28,13 +28,16 @@ class Icon:
 class Form(NamedTuple):
     """An instance as it lies in the spool in one transfer syntax; `size` is the file's, in bytes.
 
-    `transcoded_instance_id` is None for what was received.
+    `transcoded_instance_id` is None for what was received. Of what is another SOP Instance,
+    being compressed with loss, there are its UID and the keys of its directory record.
     """
 
     transfer_syntax_uid: str
     transcoded_instance_id: int | None
     size: int
     spool_key: str
+    derived_sop_instance_uid: str = ""
+    derived_record_keys: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +72,10 @@ class Wanted:
         """The transfer syntax it may be compressed into, where it is not compressed."""
         return fitness.compressed_form(self.header, self.received.transfer_syntax_uid, profile)
 
+    def lossy_form(self, profile: ApplicationProfile) -> str | None:
+        """The transfer syntax it may be compressed into with loss, where it has not been."""
+        return fitness.lossy_form(self.header, self.received.transfer_syntax_uid, profile)
+
     def candidate(
         self,
         profile: ApplicationProfile,
@@ -76,19 +83,26 @@ class Wanted:
         icon: Icon | None = None,
         *,
         compressed: bool = False,
+        lossy: bool = False,
     ) -> Candidate:
         """The instance as it will be on the medium; what it needs for that must have been made.
 
         `label` names the profiles of the File-set, `icon` was made of the instance. With
-        `compressed`, in its compressed form, where that is there and smaller.
+        `compressed`, in its compressed form, where that is there and smaller, and with `lossy` in
+        that with loss.
         """
         form = self.form(self.permitted_form(profile))
         assert form is not None  # noqa: S101
-        smaller = self.form(self.compressed_form(profile)) if compressed else None
-        if smaller and smaller.size < form.size:
-            form = smaller
+        for wish in (
+            self.compressed_form(profile) if compressed else None,
+            self.lossy_form(profile) if lossy else None,
+        ):
+            smaller = self.form(wish)
+            if smaller and smaller.size < form.size:
+                form = smaller
         header = profile_keys.dressed(
-            self.header, label, self.supplied_icon, icon.item if icon else b""
+            headers.derived(self.header, form.derived_sop_instance_uid, form.derived_record_keys),
+            *(label, self.supplied_icon, icon.item if icon else b""),
         )
         lengths = dicomdir.record_lengths(header, form.transfer_syntax_uid)
         return Candidate(
@@ -166,11 +180,16 @@ def _made(session: Session, of_request: ColumnElement[bool]) -> dict[int, list[F
             TranscodedInstance.id,
             TranscodedInstance.size,
             TranscodedInstance.spool_key,
+            TranscodedInstance.derived_sop_instance_uid,
+            TranscodedInstance.derived_record_keys,
         )
         .join(Instance, Instance.id == TranscodedInstance.instance_id)
         .join(ReferencedInstance, of_request)
     ):
         forms.setdefault(row.instance_id, []).append(
-            Form(row.transfer_syntax_uid, row.id, row.size, row.spool_key)
+            Form(
+                *(row.transfer_syntax_uid, row.id, row.size, row.spool_key),
+                *(row.derived_sop_instance_uid, row.derived_record_keys),
+            )
         )
     return forms

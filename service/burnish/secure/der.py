@@ -58,6 +58,10 @@ def set_of(tag: int, values: Iterable[bytes]) -> bytes:
     return encode(tag, *sorted(values))
 
 
+class Indefinite(Unreadable):
+    """A value has an indefinite length, as BER may have and DER may not."""
+
+
 class Value(NamedTuple):
     """One value in a buffer: its tag, and where it and its contents begin and end."""
 
@@ -70,13 +74,13 @@ class Value(NamedTuple):
 def read_header(data: bytes, at: int = 0) -> Value:
     """The value that begins at `at`; it may end beyond the buffer.
 
-    Raises Unreadable for what is no header, and for indefinite lengths.
+    Raises Unreadable for what is no header, Indefinite for what has no length.
     """
     if at + 2 > len(data) or data[at] & 0x1F == 0x1F:
         raise Unreadable("what should be DER is none")
     length, contents = data[at + 1], at + 2
     if length == 0x80:
-        raise Unreadable("it is encoded with indefinite length, which is not read here")
+        raise Indefinite("it is encoded with indefinite length")
     if length > 0x80:
         contents += length & 0x7F
         if contents > min(len(data), at + LONGEST_HEADER):

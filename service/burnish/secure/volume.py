@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from cryptography.hazmat.primitives import hashes
 
 from burnish.artifacts import Volume
 from burnish.errors import Unreadable
 from burnish.secure import content, envelope
+from burnish.secure.ber import View
 from burnish.secure.content import Content
+from burnish.secure.der import Indefinite
 from burnish.secure.envelope import Envelope
 from burnish.secure.keyring import Keyring
 
@@ -31,12 +33,21 @@ def open_secure(volume: Volume, keys: Mapping[str, bytes] | Keyring) -> Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A file with its key."""
+class _Sealed:
+    """The envelope of a file, and the file as DER where it is not."""
 
     envelope: Envelope
+    view: View | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A file with its key, and what was encrypted as DER where it is not."""
+
+    sealed: _Sealed
     key: bytes
     content: Content
+    view: View | None = None
 
 
 class _Sizes(Mapping[str, int]):
@@ -112,7 +123,9 @@ class EnvelopedVolume:
         left = max(0, opened.content.size - offset)
         start = opened.content.start + offset
         wanted = left if length is None else min(left, length)
-        return self._decrypt(name, opened.envelope, opened.key, start, wanted)
+        if opened.view:
+            return opened.view.read(start, wanted)
+        return self._decrypt(name, opened.sealed, opened.key, start, wanted)
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
         opened = self._open(name)
@@ -122,61 +135,88 @@ class EnvelopedVolume:
         inside, size = opened.content, opened.content.size
         digest, end = hashes.Hash(inside.digest), bytearray()
         at = -inside.start
-        for piece in self._decrypted(name, opened):
+        decrypted = opened.view.chunks() if opened.view else self._decrypted(name, opened)
+        for piece in decrypted:
             begin, stop = max(0, -at), max(0, size - at)
             if plain := memoryview(piece)[begin:stop]:
                 digest.update(plain)
                 yield plain
             end += memoryview(piece)[stop:]
             at += len(piece)
-        pad = len(end) - (inside.end - inside.start - size)
-        if not 1 <= pad <= opened.envelope.cipher.block_size or set(end[-pad:]) != {pad}:
-            raise Unreadable("what it encrypts does not end as it should: it was changed")
-        content.check(inside, bytes(end[:-pad]), digest.finalize())
+        if not opened.view:
+            pad = len(end) - (inside.end - inside.start - size)
+            _check_padding(end, pad, opened.sealed.envelope)
+            del end[-pad:]
+        content.check(inside, bytes(end), digest.finalize())
 
     def _decrypted(self, name: str, opened: _Opened) -> Iterator[bytes]:
-        sealed = opened.envelope
+        sealed, view = opened.sealed.envelope, opened.sealed.view
         decryptor = sealed.cipher.cbc(opened.key, sealed.iv).decryptor()
-        skip = sealed.start
-        for chunk in self._volume.chunks(name):
-            encrypted = memoryview(chunk)[skip:]
-            skip = max(0, skip - len(chunk))
+        skip, left = sealed.start, sealed.length
+        for chunk in view.chunks() if view else self._volume.chunks(name):
+            encrypted = memoryview(chunk)[skip : skip + left]
+            skip, left = max(0, skip - len(chunk)), left - len(encrypted)
             yield decryptor.update(encrypted)
         yield decryptor.finalize()
 
-    def _decrypt(self, name: str, sealed: Envelope, key: bytes, start: int, length: int) -> bytes:
+    def _decrypt(self, name: str, file: _Sealed, key: bytes, start: int, length: int) -> bytes:
         """Bytes of the decrypted content: each block needs that before it only."""
         if not length:
             return b""
+        sealed = file.envelope
+        read = file.view.read if file.view else partial(self._volume.read, name)
         block = sealed.cipher.block_size
         first, stop = start // block * block, -(-(start + length) // block) * block
         stop = min(stop, sealed.length)
         iv = sealed.iv
         if first:
-            iv = self._volume.read(name, sealed.start + first - block, block)
-        encrypted = self._volume.read(name, sealed.start + first, stop - first)
+            iv = read(sealed.start + first - block, block)
+        encrypted = read(sealed.start + first, stop - first)
         plain = sealed.cipher.cbc(key, iv).decryptor().update(encrypted)
         return plain[start - first : start - first + length]
 
-    def _find_envelope(self, name: str) -> Envelope | None:
+    def _find_envelope(self, name: str) -> _Sealed | None:
         if not envelope.is_enveloped(self._volume.read(name, 0, _HEAD)):
             return None
-        size = self._volume.files()[name]
-        return envelope.parse(lambda at, length: self._volume.read(name, at, length), size)
+        size, read = self._volume.files()[name], partial(self._volume.read, name)
+        try:
+            return _Sealed(envelope.parse(read, size))
+        except Indefinite:
+            view = View(read, size, enveloped=True)
+            return _Sealed(envelope.parse(view.read, view.size), view)
 
     def _find_key(self, name: str) -> _Opened | None:
         sealed = self._envelope(name)
         if sealed is None or not self.opened:
             return None
         if isinstance(self._keys, Keyring):
-            candidates = self._keys.candidates(sealed)
+            candidates = self._keys.candidates(sealed.envelope)
         else:
             candidates = iter([self._keys[name]] if name in self._keys else [])
         why = "it is not for the key or password at hand"
         for key in candidates:
-            head = self._decrypt(name, sealed, key, 0, min(content.LONGEST_START, sealed.length))
             try:
-                return _Opened(sealed, key, content.parse(head, signed=sealed.signed))
+                return self._opened(name, sealed, key)
             except Unreadable as error:
                 why = str(error)
         raise Unreadable(why)
+
+    def _opened(self, name: str, file: _Sealed, key: bytes) -> _Opened:
+        """A file with a key; raises Unreadable where that is not the right one."""
+        sealed = file.envelope
+        read = partial(self._decrypt, name, file, key)
+        head = read(0, min(content.LONGEST_START, sealed.length))
+        try:
+            return _Opened(file, key, content.parse(head, signed=sealed.signed))
+        except Indefinite:
+            block = sealed.cipher.block_size
+            last = read(sealed.length - block, block)
+            _check_padding(last, last[-1], sealed)
+            view = View(read, sealed.length - last[-1], enveloped=False)
+            head = view.read(0, content.LONGEST_START)
+            return _Opened(file, key, content.parse(head, signed=sealed.signed), view)
+
+
+def _check_padding(end: bytes | bytearray, pad: int, sealed: Envelope) -> None:
+    if not 1 <= pad <= sealed.cipher.block_size or set(end[-pad:]) != {pad}:
+        raise Unreadable("what it encrypts does not end as it should: it was changed")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from burnish import elements
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import pack
-from burnish.directory_records import Key
+from burnish.directory_records import Key, record_type
 from burnish.media import MEDIA, PERMITTED_INSTEAD, FileSystem
 from burnish.verify.directory import Record
 from burnish.verify.faults import FaultCode, Faults
@@ -78,7 +78,10 @@ class ProfileChecks:
         else:
             blob = pack(found, regions_explicit=explicit)
             permission = profile.permission(meta.sop_class_uid, blob)
-        if permission.attributes:
+        if not record_type(meta.sop_class_uid):
+            message = f"its SOP Class {meta.sop_class_uid} is none of Media Storage (PS3.4 I.4)"
+            self._faults.add(FaultCode.SOP_CLASS_NOT_IN_PROFILE, name, message)
+        elif permission.attributes:
             self._faults.add(FaultCode.ATTRIBUTE_NOT_IN_PROFILE, name, permission.why)
         elif permission.why:
             message = f"{permission.why} {meta.sop_class_uid}"

@@ -136,6 +136,8 @@ def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[Volum
             func.coalesce(made.size, Instance.size).label("size"),
             func.coalesce(made.data_set_offset, Instance.data_set_offset).label("offset"),
             func.coalesce(made.digest, Instance.digest).label("digest"),
+            made.derived_sop_instance_uid,
+            made.derived_record_keys,
         )
         .join(Instance, FileSetEntry.instance_id == Instance.id)
         .outerjoin(made, FileSetEntry.transcoded_instance_id == made.id)
@@ -151,7 +153,12 @@ def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[Volum
     return tuple(
         VolumeInstance(
             row.referenced_file_id,
-            dressed(headers.from_row(row), label, row.icon_image_sequence, row.icon or b""),
+            dressed(
+                headers.derived(
+                    headers.from_row(row), row.derived_sop_instance_uid, row.derived_record_keys
+                ),
+                *(label, row.icon_image_sequence, row.icon or b""),
+            ),
             row.syntax,
             spool.path(row.key),
             row.size,

@@ -61,6 +61,28 @@ def test_where_things_lie(burner: FolderBurner, folder: Path, job: BurnJob) -> N
     }
 
 
+def test_what_goes_by_mail_has_the_name_it_needs(
+    burner: FolderBurner, folder: Path, job: BurnJob
+) -> None:
+    """PS3.11 L.3.2; each volume in a folder of its own, its manifest where all manifests are."""
+    job = replace(job, image=job.image.rename(job.image.with_suffix(".zip")))
+    for copy in (1, 2):
+        burner.write(replace(job, copy_number=copy))
+    published = burner.publish(job)
+    assert published == folder / "R-7" / "VOLUME02" / "DICOM.ZIP" == burner.written(job)
+    assert burner.publish(job) == published
+    burner.publish(replace(job, copy_number=2))
+    assert _all(folder) == {
+        *("R-7/VOLUME02/DICOM.ZIP", "R-7/VOLUME02.json"),
+        *("R-7/VOLUME02-COPY02/DICOM.ZIP", "R-7/VOLUME02-COPY02.json"),
+    }
+    manifest = folder / "R-7" / "VOLUME02.json"
+    assert manifest.parent / json.loads(manifest.read_text())["image"] == published
+    for copy in (1, 2):
+        burner.discard(replace(job, copy_number=copy))
+    assert not (folder / "R-7").exists()
+
+
 def test_the_manifest(burner: FolderBurner, job: BurnJob) -> None:
     burner.write(job)
     manifest = json.loads(burner.publish(job).with_suffix(".json").read_text())

@@ -64,21 +64,25 @@ def test_what_the_profile_has_not_is_transcoded(
 
 
 @pytest.mark.parametrize(
-    ("medium", "suffix"),
-    [("DVD", ".iso"), ("BD", ".iso"), ("USB", ".img"), ("SD", ".img"), ("MAIL", ".zip")],
+    ("medium", "name"),
+    [
+        *(("DVD", "VOLUME01.iso"), ("BD", "VOLUME01.iso"), ("MIME", "VOLUME01.eml")),
+        *(("USB", "VOLUME01.img"), ("SD", "VOLUME01.img"), ("MAIL", "VOLUME01/DICOM.ZIP")),
+    ],
 )
 def test_every_medium_is_built_and_verified(
-    medium: str, suffix: str, folder: Path, run: Run, tmp_path: Path
+    medium: str, name: str, folder: Path, run: Run, tmp_path: Path
 ) -> None:
     done = run("disc", "build", folder, "--output", tmp_path / "out", "--medium", medium, "--json")
     assert done.code == 0, done.err
     (volume,) = done.json["volumes"]
     image = Path(volume["image"])
     assert volume["good"]
-    assert image.suffix == suffix
+    assert image == tmp_path / "out" / name
     report = run("disc", "verify", image, "--json").json
     assert (report["good"], report["instances"]) == (True, 31)
-    assert contents(image, tmp_path / "extracted")
+    if medium != "MIME":  # which no archiver opens
+        assert contents(image, tmp_path / "extracted")
 
 
 def test_a_medium_that_the_profile_has_not_is_refused(
@@ -119,6 +123,31 @@ def test_images_are_compressed_where_that_is_wished_for(
         assert (ct.pixel_array == material.read(sources[0]).pixel_array).all()
     assert sizes.keys() == {str(ExplicitVRLittleEndian), JPEG_LOSSLESS_SV1, JPEG_2000_LOSSLESS}
     assert sizes.pop(str(ExplicitVRLittleEndian)) > max(sizes.values())
+
+
+def test_images_are_compressed_with_loss_where_that_is_wished_for(
+    run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    """Not those of a study with a document; and the same image twice is still one."""
+    names = ("examples_rgb_color.dcm", "CT_small.dcm")
+    image, other = (real_studies.file(name) for name in names)
+    twin, document = tmp_path / "twin.dcm", tmp_path / "document.dcm"
+    shutil.copy(image, twin)
+    data_set = material.read(real_studies.file("rtplan.dcm"))
+    data_set.StudyInstanceUID = material.read(other).StudyInstanceUID
+    data_set.save_as(document)
+    options = ("--output", tmp_path / "out", "--profile", "STD-GEN-DVD-JPEG", "--lossy", "--json")
+    done = run("disc", "build", image, twin, other, document, *options)
+    assert done.code == 0, done.err
+    assert [Path(left["path"]).name for left in done.json["skipped"]] == ["twin.dcm"]
+    found = contents(Path(done.json["volumes"][0]["image"]), tmp_path / "extracted")
+    assert material.read(other).SOPInstanceUID in found
+    (derived,) = [one for one in found.values() if "SourceImageSequence" in one]
+    source = material.read(image).SOPInstanceUID
+    assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == source not in found
+    assert derived.LossyImageCompression == "01"
+    volume = tmp_path / "out" / "VOLUME01.iso"
+    assert run("disc", "verify", volume, "--profile", "STD-GEN-DVD-JPEG").code == 0
 
 
 def test_what_does_not_fit_is_split(folder: Path, run: Run, tmp_path: Path) -> None:

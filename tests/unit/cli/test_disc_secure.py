@@ -11,7 +11,7 @@ import pytest
 
 import material
 import oracles
-from certificates import Identity, identity, open_with_openssl
+from certificates import SIGNED, Identity, identity, open_with_openssl
 from unit.cli.conftest import Run
 
 WORDS = "correct horse battery staple"
@@ -76,6 +76,20 @@ def test_each_file_is_one_that_openssl_opens(
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(open_with_openssl(path, tmp_path, identity=alice))
     assert_same(opened, plain)
+
+
+def test_openssl_checks_who_signed(folder: Path, run: Run, alice: Identity, tmp_path: Path) -> None:
+    signer = identity(tmp_path, "signer", number=2, usage="digital_signature")
+    options = ("--output", tmp_path / "out", "--profile", "STD-GEN-SEC-CD", "--json")
+    who = ("--recipient", alice.certificate, "--signer", signer.certificate)
+    assert run("disc", "build", folder, *options, *who).code == 2
+    done = run("disc", "build", folder, *options, *who, "--signer-key", signer.key)
+    assert done.code == 0, done.err
+    root = oracles.extract(Path(done.json["volumes"][0]["image"]), tmp_path / "sealed")
+    sealed = (root / "DICOMDIR").read_bytes()
+    assert SIGNED in sealed
+    plain = open_with_openssl(root / "DICOMDIR", tmp_path, identity=alice)
+    assert plain[128:132] == b"DICM"
 
 
 def assert_same(opened: Path, plain: dict[str, Path]) -> None:

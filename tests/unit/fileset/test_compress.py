@@ -10,16 +10,15 @@ from hypothesis import strategies as st
 from pydicom.encaps import parse_basic_offsets, parse_fragments
 from pydicom.pixels import pixel_array
 
-import made_entries
 import material
 from burnish.errors import Malformed
 from burnish.fileset import compress as module
-from burnish.fileset import file_meta
 from burnish.fileset.compress import LOSSLESS, NotCompressible, NotIdentical, compress
 from burnish.fileset.frames import NotTranscodable
 from burnish.fileset.header import index_file
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1
+from burnish.vocabulary import JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1
 from digesting import digest_of
+from images import smooth, written
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
 
@@ -98,33 +97,6 @@ def test_dicom3tools_finds_no_new_fault(
         )
     )
     assert after <= before
-
-
-def written(path: Path, cells: np.ndarray, bits: int, **attributes: object) -> Path:
-    """A file of these frames, rows, columns and samples."""
-    dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.7", PatientID="1")
-    dataset.NumberOfFrames, dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = cells.shape
-    dataset.PhotometricInterpretation = "RGB" if cells.shape[3] == 3 else "MONOCHROME2"
-    dataset.PlanarConfiguration = 0
-    dataset.BitsAllocated, dataset.BitsStored = 8 * cells.itemsize, bits
-    dataset.HighBit, dataset.PixelRepresentation = bits - 1, int(cells.dtype.kind == "i")
-    for keyword, value in attributes.items():
-        setattr(dataset, keyword, value)
-    dataset.PixelData = cells.tobytes() + b"\0" * (cells.nbytes & 1)
-    dataset["PixelData"].VR = "OB" if cells.itemsize == 1 else "OW"
-    meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, EXPLICIT_VR_LITTLE_ENDIAN)
-    path.write_bytes(meta + made_entries.encoded(dataset))
-    return path
-
-
-def smooth(shape: tuple[int, int, int, int], bits: int, *, signed: bool, seed: int) -> np.ndarray:
-    """What gets smaller: noise of a few bits on a slope, over the whole range of values."""
-    rng = np.random.default_rng(seed)
-    slope = np.linspace(0, (1 << bits) - 1, shape[2]).reshape(1, 1, -1, 1)
-    values = slope.astype(np.int64) + rng.integers(0, 1 << (bits // 4), shape)
-    values = np.clip(values, 0, (1 << bits) - 1) - (1 << (bits - 1) if signed else 0)
-    size = 1 if bits <= 8 else 2
-    return values.astype(f"<{'i' if signed else 'u'}{size}")
 
 
 @settings(

@@ -1,5 +1,9 @@
 """What holds for the images of every file system, and what other programs find on each."""
 
+import ctypes
+import email
+import email.message
+import email.policy
 import hashlib
 import re
 import subprocess
@@ -119,7 +123,11 @@ def test_predicted_size_and_read_back(file_system: FileSystem, tree: dict[str, i
             assert volume.sha256() == digest  # type: ignore[attr-defined]
 
 
-@quick
+@pytest.mark.parametrize(
+    "file_system",
+    [one for one in FORMATS if one not in {FileSystem.FAT16, FileSystem.MIME}],
+    ids=lambda one: one.name,
+)
 @settings(max_examples=3, deadline=None, suppress_health_check=SAME_FAULTS)
 @given(tree=trees)
 def test_7_zip_finds_the_same(file_system: FileSystem, tree: dict[str, int]) -> None:
@@ -288,6 +296,54 @@ def test_blu_ray(tmp_path: Path) -> None:
     assert "Version = 2.60" in run("7z", "l", image)
 
 
+class _Entry(ctypes.Structure):
+    """`struct udfread_dirent` of libudfread."""
+
+    _fields_ = (("kind", ctypes.c_uint), ("name", ctypes.c_char_p))
+
+
+def udfread(image: Path) -> dict[str, bytes]:
+    """Every file on an image as libudfread finds it, which players of Blu-ray discs use."""
+    library = ctypes.CDLL("libudfread.so.0")
+    for function in ("udfread_init", "udfread_opendir", "udfread_opendir_at", "udfread_readdir"):
+        getattr(library, function).restype = ctypes.c_void_p
+    library.udfread_file_openat.restype = ctypes.c_void_p
+    library.udfread_file_size.restype = ctypes.c_int64
+    library.udfread_file_read.restype = ctypes.c_ssize_t
+    disc = ctypes.c_void_p(library.udfread_init())
+    assert library.udfread_open(disc, str(image).encode()) == 0
+    found: dict[str, bytes] = {}
+
+    def walk(folder: ctypes.c_void_p, path: str) -> None:
+        entry = _Entry()
+        while library.udfread_readdir(folder, ctypes.byref(entry)):
+            name = entry.name.decode()
+            if name in {".", ".."}:
+                continue
+            if entry.kind == 1:  # UDF_DT_DIR
+                below = ctypes.c_void_p(library.udfread_opendir_at(folder, entry.name))
+                walk(below, f"{path}{name}\\")
+                continue
+            file = ctypes.c_void_p(library.udfread_file_openat(folder, entry.name))
+            size = library.udfread_file_size(file)
+            buffer = ctypes.create_string_buffer(max(1, size))
+            assert library.udfread_file_read(file, buffer, ctypes.c_size_t(size)) == size
+            found[path + name] = buffer.raw[:size]
+            library.udfread_file_close(file)
+        library.udfread_closedir(folder)
+
+    walk(ctypes.c_void_p(library.udfread_opendir(disc, b"/")), "")
+    library.udfread_close(disc)
+    return found
+
+
+def test_the_reader_of_players_finds_the_same(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    tree = {**SMALL, "LARGE": 3_000_001, "DICOM\\DEEP\\A\\B\\C\\D\\E": 2049}
+    write(FileSystem.UDF_2_60, image, files_of(tree))
+    assert udfread(image) == {name: content(name, length) for name, length in tree.items()}
+
+
 def test_files_of_several_extents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udf, "LARGEST_EXTENT", 64 * 2048)
     image = tmp_path / "image.iso"
@@ -414,6 +470,54 @@ def test_zip_files_that_are_compressed_are_refused_in_words(tmp_path: Path) -> N
         made.writestr("DICOMDIR", b"a" * 1000)
     with pytest.raises(Unreadable, match="compressed"), open_volume(tmp_path / "i.zip"):
         pass
+
+
+# --- MIME ----------------------------------------------------------------------------------------
+
+
+def test_other_programs_read_a_message(tmp_path: Path) -> None:
+    """PS3.12 K.1: by the parser of Python, and by munpack."""
+    image = tmp_path / "message.eml"
+    write(FileSystem.MIME, image, files_of(SMALL))
+    data = image.read_bytes()
+    assert max(map(len, data.split(b"\r\n"))) <= 76
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    assert message.get_content_type() == "multipart/mixed"
+    assert message["Date"].datetime == CREATED
+    parts = {}
+    for part in message.iter_attachments():
+        name = part.get_filename()
+        identifier = part.get_param("id")
+        *_, last = identifier.split("/")
+        extension = "" if last in {"DICOMDIR", "README.TXT"} else ".dcm"
+        assert name == part.get_param("name") == last + extension
+        dicom = part.get_content_type() == "application/dicom"
+        assert dicom == (last != "README.TXT")
+        parts[identifier.replace("/", "\\")] = part.get_payload(decode=True)
+    assert parts == {name: content(name, length) for name, length in SMALL.items()}
+    assert not message.defects
+    run("munpack", "-q", "-t", "-C", tmp_path, image)
+    unpacked = sorted(path.read_bytes() for path in tmp_path.iterdir() if path != image)
+    assert set(unpacked) >= set(parts.values())
+
+
+def test_messages_of_other_programs(tmp_path: Path) -> None:
+    """With text before, other line ends, and files as they are."""
+    message = email.message.EmailMessage()
+    message["Subject"] = "images"
+    message.set_content("Here they are.")
+    message.add_attachment(
+        content("A", 5000), "application", "dicom", filename="A", params={"id": "DICOM/A"}
+    )
+    message.add_attachment(b"B" * 77, "application", "dicom", filename="B.dcm", cte="7bit")
+    message.add_attachment(b"", "application", "dicom", filename="C.dcm")
+    path = tmp_path / "message.eml"
+    for policy in (email.policy.SMTP, email.policy.default):
+        path.write_bytes(message.as_bytes(policy=policy))
+        with open_volume(path) as volume:
+            assert dict(volume.files()) == {"DICOM\\A": 5000, "B.dcm": 77, "C.dcm": 0}
+            assert volume.read("DICOM\\A", 100, 300) == content("A", 5000)[100:400]
+            assert volume.read("B.dcm") == b"B" * 77
 
 
 def test_dates_before_fat_are_its_first() -> None:

@@ -97,7 +97,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 def test_no_image(tmp_path: Path, size: int) -> None:
     (tmp_path / "file").write_bytes(bytes(size))
     with (
-        pytest.raises(Unreadable, match="neither ISO 9660, UDF, FAT nor ZIP"),
+        pytest.raises(Unreadable, match="neither ISO 9660, UDF, FAT, ZIP nor MIME"),
         open_volume(tmp_path / "file"),
     ):
         pass

@@ -11,14 +11,16 @@ from sqlalchemy import select
 
 from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.application_profiles.profile import Rule
-from burnish.db.tables import MediaCreationRequest, TranscodedInstance
+from burnish.db.tables import Event, MediaCreationRequest, TranscodedInstance
 from burnish.elements import encode
+from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.plan.conversion import Broken
 from burnish.plan.planner import Planner
 from burnish.plan.wanted import Form, Wanted
 from burnish.scp import attributes
 from burnish.settings import Device
+from burnish.verify import examine
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000,
@@ -125,6 +127,110 @@ def test_the_image_is_as_large_as_planned(ground: Ground, tmp_path: Path) -> Non
     assert (tmp_path / "volume.iso").stat().st_size == file_set.predicted_size <= CAPACITY
     report = pipeline.read_back(plan, tmp_path / "volume.iso", fresh=False)
     assert report.good, report.faults
+
+
+def grainy(count: int = 4) -> list[Made]:
+    """Square images of 60,000 bytes that get much smaller only with loss."""
+    rng = np.random.default_rng(1)
+    slope = np.linspace(0, 200, 250)[None, :] + np.zeros((240, 250))
+    made = []
+    for number in range(1, count + 1):
+        cells = (slope + rng.normal(20, 5, slope.shape)).clip(0, 255).astype(np.uint8)
+        pixels = encode(PIXEL_DATA, b"OB", cells.tobytes())
+        made.append(_square(instance(instance_number=number, size=60_000, pixels=pixels)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("profile", "syntax"),
+    [("STD-GEN-DVD-JPEG", JPEG_BASELINE), ("STD-GEN-DVD-J2K", JPEG_2000)],
+)
+def test_a_set_that_may_neither_be_split_nor_kept(
+    ground: Ground, profile: str, syntax: str, tmp_path: Path
+) -> None:
+    """PS3.4 S.3.2.1.1.9; the volume has the new instances, and its DICOMDIR names them."""
+    made = grainy()
+    ground.store(*made)
+    may = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
+    request = planned(ground, made, profiles=profile, **may)
+    (file_set,) = request.file_sets
+    with ground.database.reading() as session:
+        said = session.scalars(select(Event.why).where(Event.event == "PLANNED")).all()
+    assert [why.rpartition(", ")[2] for why in said] == ["4 instances compressed with loss"]
+    rows = transcoded(ground)
+    used = [rows[entry.transcoded_instance_id or 0] for entry in file_set.entries]
+    assert {row.transfer_syntax_uid for row in used} == {syntax}
+    with ground.database.reading() as session:
+        instances = order._instances(session, file_set, ground.spool)
+    uids = {one.header.sop_instance_uid for one in instances}
+    assert uids == {row.derived_sop_instance_uid for row in used}
+    assert not uids & {one.sop_instance_uid for one in made}
+    plan = VolumePlan(
+        *(file_set.file_set_id, file_set.file_set_uid, file_set.planned_at),
+        *(file_set.predicted_size, MEDIA[file_set.medium].file_system, instances),
+    )
+    image = tmp_path / "volume.iso"
+    pipeline.build(plan, image)
+    assert pipeline.read_back(plan, image, fresh=False).good
+    with open_volume(image) as volume:
+        report = examine(volume, PROFILES[profile], size=image.stat().st_size)
+    assert report.good, report.faults
+    again = planned(ground, made, profiles=profile, **may)
+    assert set(transcoded(ground)) == set(rows), "compressed a second time"
+    assert again.file_sets[0].predicted_size == file_set.predicted_size
+
+
+@pytest.mark.parametrize(
+    ("profile", "may"),
+    [
+        ("STD-GEN-DVD-JPEG", {"allow_lossy_compression": "NO"}),
+        ("STD-GEN-CD", {"allow_lossy_compression": "YES"}),
+    ],
+)
+def test_where_there_may_be_no_loss(tmp_path: Path, profile: str, may: dict[str, str]) -> None:
+    made = grainy()
+    room = {"STD-GEN-CD": 220_000}.get(profile, CAPACITY)
+    with Ground(tmp_path, device=(Device(name="outbox", capacity=room),)) as ground:
+        ground.store(*made)
+        request = planned(ground, made, profiles=profile, allow_media_splitting="NO", **may)
+    assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
+
+
+def test_what_may_be_split_is_not_compressed_with_loss(ground: Ground) -> None:
+    made = grainy()
+    ground.store(*made)
+    may = {"allow_media_splitting": "YES", "allow_lossy_compression": "YES"}
+    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG", **may)
+    assert len(request.file_sets) > 1
+    assert transcoded(ground) == {}
+
+
+def test_what_documents_refer_to_stays_what_it_is(ground: Ground) -> None:
+    """A document of the same study may name the images: these keep their UIDs."""
+    made = grainy()
+    report = instance(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.11", instance_number=9)
+    ground.store(*made, report)
+    may = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
+    request = planned(ground, [*made, report], profiles="STD-GEN-DVD-JPEG", **may)
+    assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
+    assert {row.derived_sop_instance_uid for row in transcoded(ground).values()} == {""}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "reason"),
+    [
+        ("NO", FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT),
+        ("YES", FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT),
+    ],
+)
+def test_a_profile_that_has_only_video(ground: Ground, allowed: str, reason: FailureReason) -> None:
+    one = instance()
+    frames = encode(0x00280008, b"IS", b"2")
+    at = one.data_set.index(encode(ROWS, b"US", b"\1\0"))
+    one = replace(one, data_set=one.data_set[:at] + frames + one.data_set[at:])
+    ground.store(one)
+    request = planned(ground, [one], profiles="STD-DVD-MPEG2-MPML", allow_lossy_compression=allowed)
+    assert [failure.failure_reason for failure in request.failures] == [reason]
 
 
 def test_what_may_be_split_is_not_compressed(ground: Ground) -> None:

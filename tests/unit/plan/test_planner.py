@@ -215,7 +215,7 @@ def test_compressed_images_stay_as_they_are_on_dvd(ground: Ground) -> None:
 
 def test_a_profile_that_there_is_not(ground: Ground) -> None:
     made = some(2)
-    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-MIME"])
+    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-SEC-ZIP-MAIL"])
     assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
         (made[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
     ]

@@ -1,6 +1,7 @@
 """Secure File-sets are read as what is in them, and only if nothing of that was changed."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -231,6 +232,56 @@ def test_what_openssl_makes_is_read(
             assert whole(open_secure(closed, keyring)) == dicom
 
 
+@pytest.mark.parametrize("streamed", ["sealed", "both"])
+@pytest.mark.parametrize("size", [1, 70_005])
+def test_what_openssl_streams_is_read(
+    streamed: str,
+    size: int,
+    signer: Identity,
+    alice: Identity,
+    tmp_path: Path,
+    put: Callable[[bytes], Path],
+) -> None:
+    """BER: lengths are indefinite, and strings in pieces (X.690 8.1.3.6, 8.7.3)."""
+    plain = hashlib.shake_256(b"plain").digest(size)
+    (tmp_path / "plain").write_bytes(plain)
+    run(
+        *("openssl", "cms", "-sign", "-binary", "-nodetach", "-outform", "DER"),
+        *(("-stream",) if streamed == "both" else ()),
+        *("-in", tmp_path / "plain", "-out", tmp_path / "signed"),
+        *("-signer", signer.certificate, "-inkey", signer.key),
+    )
+    made = (tmp_path / "signed").read_bytes()
+    if streamed == "both":
+        # what is in 30 80, the object identifier, and A0 80, without the ends of these
+        assert made[:2] == b"\x30\x80"
+        inner = made[2 + len(SIGNED) + 2 : -4]
+    else:
+        outer = der.Reader(made).inside(der.SEQUENCE)
+        outer.oid()
+        inner = outer.inside(0xA0).whole(der.SEQUENCE)
+    (tmp_path / "inner").write_bytes(inner)
+    run(
+        *("openssl", "cms", "-encrypt", "-binary", "-stream", "-aes-256-cbc", "-outform", "DER"),
+        *("-in", tmp_path / "inner", "-out", tmp_path / "sealed", alice.certificate),
+    )
+    sealed = (tmp_path / "sealed").read_bytes()
+    at = sealed.rindex(DATA, 0, 4096)
+    sealed = sealed[:at] + SIGNED + sealed[at + len(SIGNED) :]
+    assert sealed[:2] == b"\x30\x80"
+    keyring = Keyring((read_private_key(alice.key),))
+    with open_volume(put(sealed)) as closed:
+        volume = open_secure(closed, keyring)
+        assert whole(volume) == plain
+        assert volume.files()["DICOMDIR"] == size
+        assert volume.read("DICOMDIR", 60_000, 9_000) == plain[60_000:69_000]
+    changed = bytearray(sealed)
+    changed[len(changed) // 2] ^= 1
+    for damaged in (bytes(changed), sealed[:-1], sealed + b"\0", sealed[: len(sealed) // 2]):
+        with open_volume(put(damaged)) as closed, pytest.raises(Unreadable):
+            whole(open_secure(closed, keyring))
+
+
 def test_plain_data_in_an_envelope_is_not_what_the_standard_has(
     alice: Identity, dicom: bytes, tmp_path: Path, put: Callable[[bytes], Path]
 ) -> None:
@@ -253,8 +304,9 @@ def test_damage_is_named_whatever_it_is(
 ) -> None:
     folder = tmp_path_factory.mktemp("volume")
     body = ENVELOPED + junk
-    (folder / "DICOMDIR").write_bytes(der.encode(der.SEQUENCE, body))
-    with open_volume(folder) as closed:
-        volume = open_secure(closed, Keyring(password=WORDS))
-        with pytest.raises(Unreadable):
-            whole(volume)
+    for made in (der.encode(der.SEQUENCE, body), b"\x30\x80" + body + bytes(2)):
+        (folder / "DICOMDIR").write_bytes(made)
+        with open_volume(folder) as closed:
+            volume = open_secure(closed, Keyring(password=WORDS))
+            with pytest.raises(Unreadable):
+                whole(volume)

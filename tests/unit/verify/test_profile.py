@@ -34,6 +34,18 @@ def test_a_sop_class_that_the_profile_does_not_take() -> None:
     assert "1.2.840.10008.5.1.4.1.1.7" in faults[FaultCode.SOP_CLASS_NOT_IN_PROFILE][0]
 
 
+def test_a_private_sop_class_is_in_no_standard_profile() -> None:
+    """PS3.4 I.4; without a profile it is no fault."""
+    standard, private = b"1.2.840.10008.5.1.4.1.1.7", b"1.3.840.10008.5.1.4.1.1.7"
+    contents = Made().volume().contents
+    volume = MemoryVolume(
+        {name: bytes(data).replace(standard, private) for name, data in contents.items()}
+    )
+    assert examine(volume).good
+    codes = [fault.code for fault in examine(volume, PROFILES["STD-GEN-CD"]).faults]
+    assert codes == [FaultCode.SOP_CLASS_NOT_IN_PROFILE] * 4
+
+
 def test_an_attribute_beyond_the_limits() -> None:
     faults = found(Made(), "STD-CTMR-CD")
     [first, *_] = faults[FaultCode.ATTRIBUTE_NOT_IN_PROFILE]
