@@ -91,6 +91,7 @@ class Storage(_Table):
     root: Path = Path("var")
     durability: Literal["full", "os"] = "full"
     high_water: float = Field(default=0.95, gt=0, le=1)
+    low_water: float = Field(default=0.93, gt=0, le=1)
 
 
 class Database(_Table):

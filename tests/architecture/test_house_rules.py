@@ -26,6 +26,7 @@ KINDS = {
     "plan": "Stage",
     "write": "Stage",
     "retain": "Stage",
+    "recover": "Stage",
     "fileset": "Craft",
     "image": "Craft",
     "label": "Craft",
