@@ -11,7 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from burnish import retain
 from burnish.db.session import Database
-from burnish.errors import StaleLease
+from burnish.errors import OutOfResources, StaleLease
 from burnish.plan.planner import Planner
 from burnish.request import checks, standing
 from burnish.settings import Settings
@@ -113,6 +113,8 @@ def _guarded(tick: Callable[[], None]) -> Callable[[], None]:
             tick()
         except StaleLease:
             log.info("somebody else was faster", tick=tick.__name__)
+        except OutOfResources as error:
+            log.error("a tick has to wait", tick=tick.__name__, why=str(error))
         except Exception:
             log.exception("a tick failed", tick=tick.__name__)
 
