@@ -10,13 +10,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench clean
+.PHONY: help run test check bench crash soak fuzz-files clean
 
 help:
 	@echo 'make run    install Burnish into $(VENV) and show it at work (burnish demo)'
 	@echo 'make test   install what the tests need, then make check, then every test'
 	@echo 'make check  lint, formatting, types and architecture'
 	@echo 'make bench  install the peers, measure everything: at most 30 minutes'
+	@echo 'make crash  kill, fail and power off at every step (CRASH="kill power --every 5" for some)'
+	@echo 'make soak   a busy day of the service in SOAK_MINUTES=15'
+	@echo 'make fuzz-files  FUZZ_COUNT=2000 damaged files through each reader'
 	@echo 'make clean  remove $(VENV), installed test peers and caches'
 
 run: $(VENV)/.installed
@@ -36,6 +39,17 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	benchmarks/install
 	$(BIN)/python benchmarks/run.py
+
+crash: $(VENV)/.installed-dev
+	$(BIN)/python tests/crash/run.py $(CRASH)
+
+SOAK_MINUTES ?= 15
+soak: $(VENV)/.installed-dev
+	$(BIN)/python tests/soak/run.py --minutes $(SOAK_MINUTES)
+
+FUZZ_COUNT ?= 2000
+fuzz-files: $(VENV)/.installed-dev
+	$(BIN)/python tests/damage/run.py --count $(FUZZ_COUNT)
 
 clean:
 	rm -rf $(VENV) tests/peers/node_modules build dist
