@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench clean
+.PHONY: help run test check fuzz bench crash soak fuzz-files clean
 
 help:
 	@echo 'make run    install Burnish into $(VENV) and show it at work (burnish demo)'
@@ -18,6 +18,9 @@ help:
 	@echo 'make check  lint, formatting, types and architecture'
 	@echo 'make fuzz   attack a service for SECONDS=60, with a well-behaved client beside it'
 	@echo 'make bench  install the peers, measure everything: at most 30 minutes'
+	@echo 'make crash  kill, fail and power off at every step (CRASH="kill power --every 5" for some)'
+	@echo 'make soak   a busy day of the service in SOAK_MINUTES=15'
+	@echo 'make fuzz-files  FUZZ_COUNT=2000 damaged files through each reader'
 	@echo 'make clean  remove $(VENV), installed test peers and caches'
 
 run: $(VENV)/.installed
@@ -42,6 +45,17 @@ fuzz: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	benchmarks/install
 	$(BIN)/python benchmarks/run.py
+
+crash: $(VENV)/.installed-dev
+	$(BIN)/python tests/crash/run.py $(CRASH)
+
+SOAK_MINUTES ?= 15
+soak: $(VENV)/.installed-dev
+	$(BIN)/python tests/soak/run.py --minutes $(SOAK_MINUTES)
+
+FUZZ_COUNT ?= 2000
+fuzz-files: $(VENV)/.installed-dev
+	$(BIN)/python tests/damage/run.py --count $(FUZZ_COUNT)
 
 clean:
 	rm -rf $(VENV) tests/peers/node_modules build dist

@@ -8,11 +8,10 @@ from burnish.db.tables import Table
 
 url = context.config.get_main_option("sqlalchemy.url")
 assert url
-database = Database(url)
+# SQLite rebuilds a table to alter it: what refers to it must neither be deleted by cascade when the
+# old one is dropped, nor be counted as broken for ever, and is looked at when all is done
+database = Database(url, references=False)
 with database.connection() as connection:
-    if connection.dialect.name == "sqlite":
-        # a table is rebuilt to be altered, and its rows must not be deleted by cascade meanwhile
-        connection.execute(text("PRAGMA defer_foreign_keys=ON"))
     context.configure(
         connection=connection,
         target_metadata=Table.metadata,
@@ -20,4 +19,8 @@ with database.connection() as connection:
         compare_type=True,
     )
     context.run_migrations()
+    if connection.dialect.name == "sqlite":
+        broken = connection.execute(text("PRAGMA foreign_key_check")).first()
+        if broken:
+            raise RuntimeError(f"a row of {broken[0]} would refer to one that is not there")
 database.close()

@@ -28,6 +28,8 @@ def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> Tr
     if order == b"other":
         raise NotIdentical("other pixel values")
     if order == b"os":
+        raise FileNotFoundError(2, "No such file or directory")
+    if order == b"full":
         raise OSError(28, "No space left on device")
     if order == b"memory":
         raise MemoryError

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from burnish.db import schema
+from burnish.db import backup, schema
 from burnish.db.session import Database
 from burnish.errors import OperatorError
 from burnish.security.seats import Seats
@@ -39,6 +39,10 @@ ROLES = ("receiver", "scheduler", "writer")
 #: A process that ends by itself is started again, not more often than this, in seconds.
 _RESTART_PAUSE = 1.0
 _PR_SET_PDEATHSIG = 1
+_LOST = (
+    "check storage.root and database.url; or put a backup in its place with `burnish db restore"
+    " FILE`; or have `burnish db recover` make a new one of the instances in the spool"
+)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -70,7 +74,11 @@ def keep_values_out_of_the_log() -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Makes the storage root and brings the database up to date; raises OperatorError."""
+    """Makes the storage root and brings the database up to date; raises OperatorError.
+
+    A database that is damaged, or that is gone while the spool is not, is never silently begun
+    anew.
+    """
     try:
         settings.storage.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -78,7 +86,20 @@ def prepare(settings: Settings) -> None:
             f"storage.root {settings.storage.root}: {error.strerror}",
             hint="give the service a directory it can write to",
         ) from None
+    check_database_file(settings)
     schema.upgrade(settings.database_url)
+
+
+def check_database_file(settings: Settings) -> None:
+    """Raises OperatorError where the database is damaged, or gone while the spool is not."""
+    url = settings.database_url
+    path = backup.file_of(url)
+    if path is None:
+        return
+    if not backup.is_lost(url):
+        backup.examine(path)
+    elif next(open_spool(settings).published_keys(), None) is not None:
+        raise OperatorError(f"the spool has instances, but there is no database {path}", hint=_LOST)
 
 
 def open_database(settings: Settings) -> Database:

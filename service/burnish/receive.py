@@ -8,6 +8,7 @@ import errno
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, cast
@@ -100,19 +101,26 @@ class Incoming:
 
     def finish(self) -> tuple[InstanceHeader, str]:
         """Its header and digest, when all bytes are here."""
-        self._close()
-        found = header.index(bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set)
+        try:
+            self._close()
+            found = header.index(
+                bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set
+            )
+        except OSError as error:
+            raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
         return found, digest_text(self._hasher)
 
     def abandon(self) -> None:
-        """Leaves nothing behind."""
-        self._close()
-        self._spool.remove(self.key)
+        """Leaves nothing behind; what a failing disk keeps, retain sweeps."""
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            self._spool.remove(self.key)
 
     def _close(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
     def _data_set(self) -> BinaryIO:
         file = self._spool.arriving(self.key).open("rb")
@@ -215,7 +223,8 @@ class Receiver:
                 if waiting.woken:
                     waiting.woken.set()
         for key in unwanted:
-            self._spool.remove(key)
+            with suppress(OSError):
+                self._spool.remove(key)
 
     def _record(self, group: Sequence[_Waiting]) -> list[str]:
         """Commits the rows of a group; returns the keys of files that no row needs."""
@@ -242,8 +251,8 @@ class Receiver:
     ) -> tuple[dict[str, BurnishError], list[str]]:
         """Inserts the rows; returns what is refused, and the keys of files that no row needs.
 
-        The same content again is a success and no second row (its file replaces a lost one);
-        other content under the same SOP Instance UID is refused.
+        The same content again is a success and no second row (its file replaces a lost one, and
+        it is kept as if it came now); other content under the same SOP Instance UID is refused.
         """
         known = self._known(connection, [waiting.row["sop_instance_uid"] for waiting in group])
         rows, refused, unwanted = [], dict[str, BurnishError](), []
@@ -252,19 +261,20 @@ class Receiver:
             if before is None:
                 rows.append(row)
                 known[row["sop_instance_uid"]] = row
-            elif _same_content(before, row) and not self._is_whole(before):
-                columns = ("spool_key", "size", "data_set_offset")
+            elif not _same_content(before, row):
+                unwanted.append(waiting.key)
+                refused[waiting.key] = OtherContent("SOP Instance UID is stored with other content")
+            else:
+                columns = {"received_at"}
+                if self._is_whole(before):
+                    unwanted.append(waiting.key)
+                else:
+                    columns |= {"spool_key", "size", "data_set_offset"}
                 connection.execute(
                     update(Instance)
                     .where(Instance.spool_key == before["spool_key"])
                     .values({name: row[name] for name in columns})
                 )
-            else:
-                unwanted.append(waiting.key)
-                if not _same_content(before, row):
-                    refused[waiting.key] = OtherContent(
-                        "SOP Instance UID is stored with other content"
-                    )
         if rows:
             connection.execute(insert(Instance), rows)
         return refused, unwanted

@@ -60,9 +60,11 @@ def release(database: Database, spool: Spool, retention: Retention) -> None:
             return
 
 
-def sweep(database: Database, spool: Spool, settings: Settings) -> int:
-    """Removes files that no row names, left by a crash; how many."""
-    before = time.time() - _ORPHAN_AGE
+def sweep(
+    database: Database, spool: Spool, settings: Settings, *, orphan_age: float = _ORPHAN_AGE
+) -> int:
+    """Removes files that no row names, left by a crash, older than so many seconds; how many."""
+    before = time.time() - orphan_age
     unknown = {key for key in spool.published_keys() if _is_older(spool.path(key), before)}
     unknown.difference_update(_needed_keys(database))
     orphans = [spool.path(key) for key in unknown]
@@ -187,5 +189,8 @@ def _releasable(retention: Retention) -> Select[Any]:
         Instance.released_at.is_(None),
         ~needed,
         ~promised,
-        or_(referenced(), Instance.received_at < unrequested),
+        or_(
+            referenced() & (Instance.received_at < after_media),
+            Instance.received_at < unrequested,
+        ),
     )

@@ -11,7 +11,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from burnish import commitment, retain
 from burnish.db.session import Database
-from burnish.errors import BurnishError, StaleLease
+from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
 from burnish.request import checks, missing, standing
@@ -168,6 +168,8 @@ def _guarded(tick: Callable[[], None]) -> Callable[[], None]:
             tick()
         except StaleLease:
             log.info("somebody else was faster", tick=tick.__name__)
+        except OutOfResources as error:
+            log.error("a tick has to wait", tick=tick.__name__, why=str(error))
         except Exception:
             log.exception("a tick failed", tick=tick.__name__)
 

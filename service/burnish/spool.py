@@ -1,6 +1,7 @@
 """Ground: instances on storage, written whole or not at all."""
 
 import ctypes
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,8 @@ from time import monotonic
 
 from burnish.errors import OutOfResources
 
+#: What a disk says that is full or fails: work waits for it, and goes on by itself.
+DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _BUCKETS = 256
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
@@ -33,9 +36,13 @@ class Spool:
         self.instances = root / "instances"
         # joined as text, since a Path costs as much as the system call it is made for
         self._incoming, self._instances = f"{self.incoming}/", f"{self.instances}/"
+        new = not self.incoming.is_dir()
         for number in range(_BUCKETS):
             (self.instances / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-        self.incoming.mkdir(parents=True, exist_ok=True)
+        if durable and new:
+            for folder in (self.instances, root, root.parent):
+                _sync(folder)
+        self.incoming.mkdir(exist_ok=True)
 
     def new_key(self) -> str:
         return os.urandom(12).hex()
@@ -54,13 +61,13 @@ class Spool:
         return self.instances / key[:2] / key
 
     def check_room(self) -> None:
-        """Raises OutOfResources above high water, and then until it is below low water.
-
-        Looks at most once a second.
-        """
+        """Raises OutOfResources above high water, and until low water; looks once a second."""
         now = monotonic()
         if now - self._looked >= 1.0:
-            usage = shutil.disk_usage(self.incoming)
+            try:
+                usage = shutil.disk_usage(self.incoming)
+            except OSError as error:
+                raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
             used = usage.used / usage.total
             self._full = used > self._low_water if self._full else used >= self._high_water
             self._looked = now

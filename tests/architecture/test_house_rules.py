@@ -27,6 +27,7 @@ KINDS = {
     "write": "Stage",
     "commitment": "Stage",
     "retain": "Stage",
+    "recover": "Stage",
     "fileset": "Craft",
     "image": "Craft",
     "label": "Craft",

@@ -5,13 +5,14 @@ import os
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from burnish import receive as receiving
 from burnish.db.tables import Instance
@@ -23,6 +24,7 @@ from burnish.errors import (
     OutOfResources,
     Unreadable,
 )
+from burnish.fileset import header
 from burnish.receive import Incoming, Receiver
 from factories import CT, HANGING_PROTOCOL, Ground, Made, instance
 from waiting import wait_until
@@ -457,3 +459,41 @@ def test_abandoning_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
         incoming.abandon()
     assert files(ground) == []
     assert descriptors() == before
+
+
+def test_what_comes_again_is_as_young_as_what_comes_now(ground: Ground, receiver: Receiver) -> None:
+    made = instance()
+    send(receiver, made)
+    with ground.database.writing() as session:
+        session.execute(update(Instance).values(received_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    before = files(ground)
+    send(receiver, made)
+    assert rows(ground)[0].received_at > datetime.now(UTC) - timedelta(hours=1)
+    assert files(ground) == before
+
+
+@pytest.mark.parametrize("how", ["write", "close", "read"])
+def test_a_disk_that_fails_altogether_gets_an_answer(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Also where not even what was begun can be removed again."""
+    made = instance(size=200_000)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    incoming = begin(receiver, made)
+    monkeypatch.setattr(ground.spool, "remove", fail)
+    if how == "write":
+        monkeypatch.setattr(os, "writev", fail)
+    with pytest.raises(OutOfResources) as refused:  # noqa: PT012  one of them
+        incoming.write(memoryview(made.data_set))
+        if how == "close":
+            monkeypatch.setattr(os, "close", fail)
+        elif how == "read":
+            monkeypatch.setattr(header, "index", fail)
+        receiver.accept(incoming)
+    monkeypatch.undo()
+    assert "Read-only" in str(refused.value)
+    incoming.abandon()
+    assert rows(ground) == []

@@ -242,3 +242,35 @@ def test_dead_work_is_given_back(ground: Ground) -> None:
     with ground.database.writing() as session:
         session.execute(update(Piece).values(lease_until=ago(HOUR)))
     assert retain.return_dead_work(ground.database) == 1
+
+
+def test_a_file_whose_release_was_cut_short_is_an_orphan(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row of what was on media stays with its request; the file goes all the same."""
+    made = instance()
+    ground.store(made, received_at=ago(365 * DAY))
+    ground.admit([made])
+    Planner(ground.settings, ground.database, ground.spool).tick()
+    with ground.database.writing() as session:
+        session.execute(
+            update(MediaCreationRequest).values(
+                execution_status=ExecutionStatus.DONE, ended_at=ago(2 * DAY)
+            )
+        )
+    with monkeypatch.context() as patch:
+        patch.setattr(ground.spool, "remove", lambda _key: None)  # a kill between row and file
+        release(ground)
+    assert len(list(ground.spool.published_keys())) == ground.count(Instance) == 1
+    assert retain.sweep(ground.database, ground.spool, ground.settings) == 0
+    assert retain.sweep(ground.database, ground.spool, ground.settings, orphan_age=0) == 1
+    assert list(ground.spool.published_keys()) == []
+
+
+def test_what_came_again_is_kept_as_if_it_came_now(ground: Ground) -> None:
+    """Whoever sends an instance again after its media were made wants media again."""
+    made = instance()
+    ground.store(made, received_at=ago(HOUR))
+    ask(ground, made, ExecutionStatus.DONE, 2 * DAY)
+    release(ground)
+    assert live(ground) == {made.sop_instance_uid}

@@ -21,6 +21,7 @@ class BurnOutcome(StrEnum):
     BUSY = "BUSY"
     FULL = "FULL"
     GONE = "GONE"
+    NO_ROOM = "NO_ROOM"
 
 
 #: What an SCU is told of each outcome (PS3.3 C.22.1.3).
@@ -34,6 +35,7 @@ EXECUTION_STATUS_INFO: dict[BurnOutcome, ExecutionStatusInfo] = {
     BurnOutcome.BUSY: ExecutionStatusInfo.MCD_BUSY,
     BurnOutcome.FULL: ExecutionStatusInfo.SET_OVERSIZED,
     BurnOutcome.GONE: ExecutionStatusInfo.PROC_FAILURE,
+    BurnOutcome.NO_ROOM: ExecutionStatusInfo.INSUFFIC_MEMORY,
 }
 
 

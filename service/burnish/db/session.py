@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from burnish.errors import OperatorError, OutOfResources
@@ -22,16 +22,26 @@ from burnish.errors import OperatorError, OutOfResources
 #: Seconds a statement waits for another process's write transaction.
 _BUSY_TIMEOUT = 60
 _WRITES = "burnish_writes"
+#: Not those of their subclasses that speak of the statement. A connection that is being made
+#: raises those of the driver; the second is also "database disk image is malformed".
+_NO_ANSWER = (
+    *(OperationalError, DatabaseError),
+    *(sqlite3.OperationalError, sqlite3.DatabaseError),
+)
 #: Seconds after which a watch says yes whatever it sees, and before which it does not say it again.
 _LOOK_ANYWAY, _LOOK_AGAIN = 2.0, 0.25
 
 
 class Database:
-    """The database at `url`. With `durable`, a commit is on disk when it returns."""
+    """The database at `url`. With `durable`, a commit is on disk when it returns.
 
-    def __init__(self, url: str, *, durable: bool = True) -> None:
+    Without `references`, SQLite does not look whether a row that is referred to is there.
+    """
+
+    def __init__(self, url: str, *, durable: bool = True, references: bool = True) -> None:
         self.url = url
-        self._engine = _sqlite(url, durable) if url.startswith("sqlite") else _other(url)
+        own = url.startswith("sqlite")
+        self._engine = _sqlite(url, durable, references) if own else _other(url)
         self._writing = self._engine.execution_options(**{_WRITES: True})
         self._turn = _Turn(url)
 
@@ -71,7 +81,8 @@ class Database:
 
         There may be some where `work` finds a row.
         """
-        return Watch(self._engine, work)
+        with _answering():
+            return Watch(self._engine, work)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -221,14 +232,17 @@ class Watch:
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """A database that is full, locked, or not there is a lack of resources to whoever asks."""
+    """A database that is full, locked, damaged, or not there is a lack of resources."""
     try:
         yield
-    except OperationalError as error:
-        raise OutOfResources(f"the database does not answer: {error.orig}") from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        if type(error) not in _NO_ANSWER:
+            raise
+        why = error.orig if isinstance(error, DatabaseError) else error
+        raise OutOfResources(f"the database does not answer: {why}") from error
 
 
-def _sqlite(url: str, durable: bool) -> Engine:
+def _sqlite(url: str, durable: bool, references: bool) -> Engine:
     path = make_url(url).database
     if not path or path == ":memory:":
         raise OperatorError("database.url: the processes of Burnish need a database file")
@@ -240,7 +254,7 @@ def _sqlite(url: str, durable: bool) -> Engine:
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
         cursor.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA foreign_keys={'ON' if references else 'OFF'}")
         cursor.execute("PRAGMA cache_size=-16384")
         cursor.close()
 

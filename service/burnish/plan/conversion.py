@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.forkserver import ensure_running
 from pathlib import Path
@@ -17,12 +18,12 @@ import structlog
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import TranscodedInstance
-from burnish.errors import BurnishError
+from burnish.errors import BurnishError, OutOfResources
 from burnish.fileset import conform
 from burnish.fileset.compress import NotIdentical
 from burnish.fileset.frames import AttributesMissing, NotTranscodable, ValuesMissing
 from burnish.fileset.transcode import Transcoded
-from burnish.spool import Spool
+from burnish.spool import DISK_FAILS, Spool
 from burnish.vocabulary import FailureReason
 
 log = structlog.get_logger(__name__)
@@ -125,8 +126,11 @@ class Conversions:
         )
 
     def collect(self) -> list[TranscodedInstance]:
-        """The rows of those that have ended well; their files are published."""
-        rows = []
+        """The rows of those that have ended well; their files are published.
+
+        Raises OutOfResources where the disk is full or fails: what it cost is made another time.
+        """
+        rows, waits = list[TranscodedInstance](), None
         for future in [future for future in self._running if future.done()]:
             conversion, key = self._running.pop(future)
             try:
@@ -140,14 +144,25 @@ class Conversions:
                 else:
                     self._suspects.add(conversion.key)
             except (BurnishError, OSError, MemoryError) as error:
-                self._spool.remove(key)
+                with suppress(OSError):
+                    self._spool.remove(key)
                 self._suspects.discard(conversion.key)
-                self.failed[conversion.key] = _broken(error)
+                if isinstance(error, OSError) and error.errno in DISK_FAILS:
+                    waits = error  # for its disk: tried again at another tick
+                else:
+                    self.failed[conversion.key] = _broken(error)
             else:
                 self._suspects.discard(conversion.key)
                 rows.append(_row(conversion, key, made))
-        if rows:
+        try:
             self._spool.publish([row.spool_key for row in rows])
+        except OSError as error:
+            for row in rows:
+                with suppress(OSError):
+                    self._spool.remove(row.spool_key)
+            waits, rows = error, []
+        if waits and not rows:
+            raise OutOfResources(f"conversions cannot be kept: {waits.strerror}")
         return rows
 
     def forget(self, instance_ids: Iterable[int]) -> None:

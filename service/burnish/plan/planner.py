@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import exists, insert, select
 from sqlalchemy.orm import Session
 
-from burnish.db.history import fail, note
+from burnish.db.history import fail, inform, note
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
@@ -109,10 +109,25 @@ class Planner:
         self._conversions.close()
 
     def _collect(self) -> None:
-        rows = self._conversions.collect()
+        try:
+            rows = self._conversions.collect()
+        except OutOfResources as error:
+            self._explain(str(error))
+            raise
         if rows:
             with self._database.writing() as session:
                 record(session, rows)
+
+    def _explain(self, why: str) -> None:
+        """The disk of the spool is full or fails: what waits for it says so."""
+        remedy = "Free space on the disk of the spool, or mend it; work then goes on by itself."
+        admitted = self._admitted()
+        with self._database.writing() as session:
+            for request_id in admitted:
+                request = session.get_one(MediaCreationRequest, request_id)
+                inform(
+                    session, request, ExecutionStatusInfo.INSUFFIC_MEMORY, why=why, remedy=remedy
+                )
 
     def _admitted(self) -> Sequence[int]:
         with self._database.reading() as session:

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -87,17 +88,21 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> C
         files = [_sealed(file, plan.sealer, keys[file.file_id]) for file in files]
     files.insert(1, VolumeFile(descriptor.NAME, len(readme), readme))
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
-    size = image.FORMATS[plan.file_system].write(
-        part,
-        volume_identifier=plan.file_set_id,
-        files=files,
-        created=plan.created,
-        progress=progress,
-    )
-    if size != plan.predicted_size:
-        part.unlink()
-        raise Conflict(f"the image has {size} bytes where {plan.predicted_size} were planned")
-    part.replace(target)
+    try:
+        size = image.FORMATS[plan.file_system].write(
+            part,
+            volume_identifier=plan.file_set_id,
+            files=files,
+            created=plan.created,
+            progress=progress,
+        )
+        if size != plan.predicted_size:
+            raise Conflict(f"the image has {size} bytes where {plan.predicted_size} were planned")
+        part.replace(target)
+    finally:
+        # what is not whole must not fill the disk; a disk that fails keeps it for the next start
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return keys
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
 from burnish.db import queue
-from burnish.db.history import fail, inform, move, move_piece, note
+from burnish.db.history import HELD, fail, inform, move, move_piece, note
 from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
@@ -24,7 +24,7 @@ from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLea
 from burnish.lifecycle import PieceEvent, RequestEvent
 from burnish.secure import ContentKeys, Sealer, protection
 from burnish.settings import Device, Settings
-from burnish.spool import Spool
+from burnish.spool import DISK_FAILS, Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import order, pipeline
 from burnish.write.labels import Labels
@@ -115,8 +115,11 @@ class Worker:
                 hold = BurnResult(BurnOutcome.HOLD_OPERATOR, str(error), error.hint)
                 self._hold(claim, hold)
             except OutOfResources as error:
-                self._hold(claim, BurnResult(BurnOutcome.OUT_OF_SUPPLIES, str(error), error.hint))
+                self._wait_for_disk(claim, error, BurnOutcome.NO_ROOM, "Free space on")
             except (BurnishError, OSError) as error:
+                if isinstance(error, OSError) and error.errno in DISK_FAILS:
+                    self._wait_for_disk(claim, error, BurnOutcome.HOLD_SERVICE, "Mend")
+                    return True
                 log.error("piece not made", piece=claim.piece_id, why=str(error))
                 self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, str(error))
             except Exception as error:
@@ -206,6 +209,8 @@ class Worker:
             )
             return
         progress(0)
+        with self._database.reading() as session:
+            _held(session, made.claim)
         job = replace(made.job, manifest={**made.job.manifest, "sha256": report.sha256})
         self._burner.publish(job)
         self._created(made)
@@ -282,8 +287,9 @@ class Worker:
             )
         if file_set is not None and not needed:
             image = order.image_path(self._images, file_set, self._device.name)
-            image.unlink(missing_ok=True)
-            self._labels.discard(image)
+            with contextlib.suppress(OSError):
+                image.unlink(missing_ok=True)
+                self._labels.discard(image)
             self._content_keys.pop(image, None)
 
     def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
@@ -310,6 +316,13 @@ class Worker:
             request = session.get_one(MediaCreationRequest, claim.request_id)
             _explain(session, request, result)
         log.warning("device holds", device=self._device.name, why=result.detail)
+
+    def _wait_for_disk(
+        self, claim: Claim, error: Exception, outcome: BurnOutcome, mending: str
+    ) -> None:
+        """The disk of the images is full or fails: the piece waits as for a device that does."""
+        remedy = f"{mending} the disk of {self._images}; work then goes on by itself."
+        self._hold(claim, BurnResult(outcome, f"no image can be made: {error}", remedy))
 
     def _ruined(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
         """The piece is spoiled; another is made while attempts allow, else the request fails."""
@@ -349,7 +362,7 @@ def _explain(session: Session, request: MediaCreationRequest, result: BurnResult
 def _held(session: Session, claim: Claim) -> Piece:
     """The claimed piece; raises StaleLease where it is this worker's no more."""
     piece = session.get(Piece, claim.piece_id)
-    if piece is None or piece.lease_epoch != claim.lease_epoch:
+    if piece is None or piece.lease_epoch != claim.lease_epoch or piece.state not in HELD:
         raise StaleLease("the piece was given to another worker, or cancelled")
     return piece
 

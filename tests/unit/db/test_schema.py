@@ -2,6 +2,7 @@
 
 import hashlib
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from burnish.db.session import Database
 from burnish.db.tables import Table
 from burnish.digests import digest_text, hasher_like
 from burnish.errors import OperatorError, SchemaMismatch
+from burnish.plan.planner import Planner
+from factories import Ground, instance
 
 
 def url(path: Path) -> str:
@@ -117,3 +120,35 @@ def test_a_url_with_a_percent_sign(tmp_path: Path) -> None:
     folder = tmp_path / "100%s"
     folder.mkdir()
     assert schema.upgrade(url(folder)) == schema.newest()
+
+
+def test_down_and_up_again_with_rows_in_it(tmp_path: Path) -> None:
+    """What the older schema has a column for is there afterwards."""
+
+    def rows() -> dict[str, list[tuple[object, ...]]]:
+        names = {
+            "instance": "id, sop_instance_uid, digest, size, received_at, entity_keys",
+            "media_creation_request": "id, sop_instance_uid, execution_status, initiated_at",
+            "referenced_instance": "request_id, ordinal, referenced_sop_instance_uid",
+            "file_set": "id, file_set_uid, predicted_size",
+            "file_set_entry": "file_set_id, ordinal, instance_id, referenced_file_id",
+            "piece": "id, file_set_id, copy_number, state, lease_epoch",
+            "event": "id, request_id, event, before, after, at",
+        }
+        with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
+            return {
+                table: connection.execute(f"SELECT {columns} FROM {table} ORDER BY 1, 2").fetchall()  # noqa: S608
+                for table, columns in names.items()
+            }
+
+    with Ground(tmp_path) as ground:
+        made = [instance(instance_number=number) for number in range(3)]
+        ground.store(*made)
+        ground.admit(made, copies=2)
+        Planner(ground.settings, ground.database, ground.spool).tick()
+    before = rows()
+    assert all(before.values())
+    command.downgrade(schema._config(url(tmp_path)), "0002")
+    assert rows() == before
+    schema.upgrade(url(tmp_path))
+    assert rows() == before

@@ -1,5 +1,6 @@
 """Sessions that read, sessions that write, and a database that does not answer."""
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -148,3 +149,32 @@ def test_a_watch_says_yes_where_a_commit_left_work(
         add_request(session)
     assert watch.changed()
     assert not watch.changed(), "nothing was committed since"
+
+
+def test_a_damaged_database_is_a_lack_of_resources(ground: Ground) -> None:
+    """Whoever asks is answered; what to do about it is said when the service is next started."""
+    with ground.database.writing() as session:
+        session.execute(text("CREATE TABLE much (value TEXT)"))
+        session.execute(text("INSERT INTO much VALUES (:value)"), {"value": "x" * 100_000})
+    ground.database.close()
+    path = Path(ground.url.removeprefix("sqlite:///"))
+    data = bytearray(path.read_bytes())
+    data[4096:] = os.urandom(len(data) - 4096)
+    path.write_bytes(data)
+    database = Database(ground.url, durable=False)
+    with pytest.raises(OutOfResources), database.writing() as session:
+        add_request(session)
+    with pytest.raises(OutOfResources), database.reading() as session:
+        session.execute(text("SELECT count(*) FROM much")).all()
+    database.close()
+
+
+def test_a_connection_that_cannot_be_made_is_a_lack_of_resources(tmp_path: Path) -> None:
+    """Where the driver itself speaks, before SQLAlchemy can put it in its own words."""
+    (tmp_path / "file.db").write_bytes(b"this is no database" * 1000)
+    database = Database(f"sqlite:///{tmp_path}/file.db", durable=False)
+    with pytest.raises(OutOfResources):
+        database.watch(checks.pending())
+    with pytest.raises(OutOfResources), database.reading() as session:
+        session.execute(text("SELECT 1"))
+    database.close()

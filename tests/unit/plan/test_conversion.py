@@ -1,5 +1,6 @@
 """Conversions in processes of their own, and what becomes of those that fail or crash."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import conversions
+from burnish.errors import OutOfResources
 from burnish.plan import conversion as module
 from burnish.plan.conversion import Broken, Conversion, Conversions
 from burnish.spool import Spool
@@ -143,3 +145,27 @@ def test_the_time_for_one_is_not_that_of_the_next(tmp_path: Path) -> None:
 def test_a_codec_that_asks_for_all_memory_does_not_get_it() -> None:
     assert alone("c.confine(1 << 40); bytearray(100_000_000)") == 0
     assert alone("c.confine(1 << 40); bytearray(1_000_000_000)") == 1
+
+
+def test_a_full_disk_is_no_fault_of_the_instance(
+    spool: Spool, running: Conversions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = put(spool, 1, b"full")
+    running.start([wanted])
+    running.wait(30)
+    with pytest.raises(OutOfResources):
+        running.collect()
+    assert running.failed == {}
+
+    def fail(_keys: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    spool.path(wanted.spool_key).write_bytes(b"copy")
+    with monkeypatch.context() as patch:
+        patch.setattr(spool, "publish", fail)
+        running.start([wanted])
+        running.wait(30)
+        with pytest.raises(OutOfResources):
+            running.collect()
+    assert os.listdir(spool.incoming) == []
+    assert [row.instance_id for row in finish(running, [wanted])] == [1]

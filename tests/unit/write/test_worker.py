@@ -1,5 +1,7 @@
 """The writer of one device, with a device that does as a test tells it."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -565,3 +567,68 @@ def test_it_takes_over_what_a_dead_worker_held_and_stops_when_told(
     assert not thread.is_alive()
     assert states(ground.request(uid)) == [P.CREATED]
     assert list(images.iterdir()) == [anothers]
+
+
+@pytest.mark.parametrize(
+    ("error", "info"),
+    [
+        (errno.ENOSPC, I.INSUFFIC_MEMORY),
+        (errno.EDQUOT, I.INSUFFIC_MEMORY),
+        (errno.EIO, I.CHECK_MCD_SRV),
+        (errno.EROFS, I.CHECK_MCD_SRV),
+    ],
+)
+def test_a_disk_of_images_that_fails_costs_no_attempt(
+    ground: Ground, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: int, info: I
+) -> None:
+    from burnish.image import placing
+
+    uid = asked(ground)
+
+    def fail(*_: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    for _ in range(5):
+        with monkeypatch.context() as patch:
+            patch.setattr(placing, "settle", fail)
+            assert worker.make_next()
+        request = ground.request(uid)
+        assert stands(request) == (R.CREATING, info)
+        assert request.remedy
+        assert [(piece.state, piece.attempts) for piece in request.file_sets[0].pieces] == [
+            (P.QUEUED, 0)
+        ]
+        assert images(ground) == []
+        wait_no_longer(ground)
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "returned"])
+def test_nothing_is_published_without_the_lease(
+    ground: Ground, worker: Worker, burner: ToldBurner, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Also where the heartbeat has not yet told that it is gone."""
+    uid = asked(ground)
+    published: list[BurnJob] = []
+    burner.before_publish = published.append
+    read_back = working.pipeline.read_back
+
+    def lose(*args: Any, **options: Any) -> Any:
+        report = read_back(*args, **options)
+        if how == "cancelled":
+            cancel(ground, uid)
+        else:
+            with ground.database.writing() as session:
+                session.execute(update(Piece).values(lease_until=datetime(2020, 1, 1, tzinfo=UTC)))
+                assert queue.reap(session) == 1
+        return report
+
+    with monkeypatch.context() as patch:
+        patch.setattr(working.pipeline, "read_back", lose)
+        assert worker.make_next()
+    assert published == []
+    assert discs(ground) == []
+    if how == "returned":
+        assert worker.make_next()
+        assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)

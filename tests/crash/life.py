@@ -1,0 +1,342 @@
+"""The whole flow in one process: what the roles of the service do, one after the other.
+
+The stages and their files are the real ones; what is left out are the network, the clock and the
+pool of conversion processes, so that every step of a life is taken in the same order each time.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from pydicom.data import get_testdata_file
+from sqlalchemy import update
+
+from burnish import retain
+from burnish.db.session import Database
+from burnish.db.tables import Piece
+from burnish.errors import BurnishError
+from burnish.plan import conversion
+from burnish.receive import Incoming, Receiver
+from burnish.request import operations
+from burnish.schedule import Schedule
+from burnish.scp import statuses
+from burnish.settings import Device, Request, Retention, Settings, Storage
+from burnish.spool import Spool
+from burnish.write.worker import Worker
+from factories import CT, Made, instance, new_database
+from oracles import split
+
+NOTHING_KEPT = Retention(instances_after_media=timedelta(0), unrequested_instances=timedelta(0))
+#: UIDs of the requests of a life.
+MEDIA, CANCELLED, HOPELESS, IDLE = (f"1.2.826.0.1.3680043.10.999.9.{n}" for n in range(1, 5))
+
+
+@cache
+def material() -> dict[str, Made]:
+    """What the client stores: three CT images, and a plan that CD wants in another syntax."""
+    made = [
+        instance(
+            sop_instance_uid=f"1.2.826.0.1.3680043.10.999.8.{number}",
+            instance_number=number,
+            size=30_000,
+        )
+        for number in (1, 2, 3)
+    ]
+    syntax, data = split(Path(get_testdata_file("rtplan.dcm")).read_bytes())
+    plan = "1.2.840.10008.5.1.4.1.1.481.5", "1.2.777.777.77.7.7777.7777.20030903150023"
+    made.append(Made(*plan, syntax, data))
+    return {one.sop_instance_uid: one for one in made}
+
+
+def settings_of(root: Path) -> Settings:
+    return Settings(
+        storage=Storage(root=root, durability="full"),
+        request=Request(attempts=3, wait_for_instances=timedelta(0)),
+        device=(Device(name="outbox", media=("CD",), capacity=150_000),),
+    )
+
+
+class Diary:
+    """What the client knows: facts, written down where no fault or crash reaches them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.also: Callable[[str], None] | None = None
+
+    def write(self, fact: str, subject: str = "") -> None:
+        line = json.dumps([fact, subject])
+        if self.also:
+            self.also(line)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.write(descriptor, line.encode() + b"\n")
+        os.close(descriptor)
+
+    def facts(self) -> list[tuple[str, str]]:
+        text = self.path.read_text() if self.path.exists() else ""
+        return [(fact, subject) for fact, subject in map(json.loads, text.splitlines())]
+
+
+class _Inline:
+    """Runs at once, in this process, what a pool would run in another."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+
+    def submit(self, call: Callable[..., Any], *arguments: object) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(call(*arguments))
+        except Exception as error:  # noqa: BLE001  as a pool does
+            future.set_exception(error)
+        return future
+
+    def shutdown(self, **_: object) -> None: ...
+
+
+@contextmanager
+def in_one_process() -> Iterator[None]:
+    """Conversions are made without processes of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(conversion, "ProcessPoolExecutor", _Inline)
+        patch.setattr(conversion, "ensure_running", lambda: None)
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+        yield
+        structlog.reset_defaults()
+
+
+@dataclass
+class Life:
+    """One life of the service on `root`, and its client who keeps the diary."""
+
+    root: Path
+    diary: Diary
+    settings: Settings = field(init=False)
+    deaths: list[str] = field(default_factory=list)
+    failed_ticks: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.settings = settings_of(self.root)
+
+    def begin(self) -> None:
+        """What the service does before it is ready."""
+        self.database = Database(self.settings.database_url, durable=True)
+        self.spool = Spool(self.root / "spool", durable=True)
+        for leftover in self.spool.incoming.iterdir():
+            leftover.unlink()
+        self.receiver = Receiver(self.database, self.spool)
+        self.schedule = Schedule(self.settings, self.database, self.spool)
+        self._begin_writing()
+
+    def _begin_writing(self) -> None:
+        device = self.settings.devices[0]
+        self.worker = Worker(self.settings, device, self.database, self.spool)
+        self.worker.stopping.set()
+        self.worker.run()
+        self.worker.stopping.clear()
+
+    def end(self) -> None:
+        self.database.close()
+
+    # --- the client ------------------------------------------------------------------------------
+
+    def flow(self) -> None:
+        """All that a client wants; again, what of it was not answered with success."""
+        uids = list(material())
+        for uid in uids[:2]:
+            self.store(uid)
+        self.store_together(uids[2:])
+        self.store_other(uids[0])
+        self.store(uids[1], again=True)
+        self.request(MEDIA, [uids[0], uids[1], uids[3]], copies=2)
+        self.request(CANCELLED, [uids[2]])
+        self.request(HOPELESS, [uids[0], "1.2.3"])
+        self.request(IDLE, [uids[1]], initiate=False)
+        self.tick("admit")
+        self.tick("plan")
+        self.cancel(CANCELLED)
+        self.make()
+
+    def has(self, fact: str, subject: str) -> bool:
+        return (fact, subject) in self.diary.facts()
+
+    def store(self, uid: str, *, again: bool = False) -> None:
+        wanted = again or not self.has("stored", uid)
+        if wanted and not self._answer(lambda: self.receiver.accept(self._sent(material()[uid]))):
+            self.diary.write("stored", uid)
+
+    def store_other(self, uid: str) -> None:
+        """Other content under a UID that is taken."""
+        other = instance(sop_instance_uid=uid, patient_id="OTHER", size=2000)
+        if self.has("stored", uid):
+            status = self._answer(lambda: self.receiver.accept(self._sent(other)))
+            assert status in (0xC111, 0xA700), f"{status:04X}"
+
+    def store_together(self, uids: Sequence[str]) -> None:
+        """Instances of several associations, made durable as one group."""
+        missing = [uid for uid in uids if not self.has("stored", uid)]
+        opened = [(uid, self._opened(uid)) for uid in missing]
+        receiver = self.receiver
+        receiver._led = True  # until all are here
+        answers: dict[str, int] = {}
+
+        def accept(uid: str, incoming: Incoming) -> None:
+            answers[uid] = self._answer(lambda: receiver.accept(incoming))
+
+        group = [(uid, incoming) for uid, incoming in opened if incoming is not None]
+        threads = [threading.Thread(target=accept, args=one) for one in group]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads) and len(receiver._waiting) < sum(
+            thread.is_alive() for thread in threads
+        ):
+            threading.Event().wait(0.001)
+        with receiver._lock:
+            receiver._led = bool(receiver._waiting)
+            if receiver._waiting:
+                receiver._waiting[0].leads = True
+                woken = receiver._waiting[0].woken
+                assert woken
+                woken.set()
+        for thread in threads:
+            thread.join()
+        assert len(answers) == len(group), "an association ended by a defect"
+        for uid, status in answers.items():
+            if status == 0:
+                self.diary.write("stored", uid)
+
+    def request(
+        self, uid: str, instances: Sequence[str], *, copies: int = 1, initiate: bool = True
+    ) -> None:
+        by_uid = material()
+        references = [
+            operations.Reference(by_uid[one].sop_class_uid if one in by_uid else CT, one)
+            for one in instances
+        ]
+
+        def create() -> None:
+            with self.database.writing() as session:
+                order = operations.Order(references, sop_instance_uid=uid)
+                operations.create(session, self.settings.request, order, origin="peer")
+
+        def begin() -> None:
+            with self.database.writing() as session:
+                operations.initiate(session, self.settings.request, uid, number_of_copies=copies)
+
+        if not all(self.has("stored", one) for one in instances if one in by_uid):
+            return  # the client asks for what it has been told is here
+        if not self.has("created", uid):
+            if self._answer(create, 0x0111) not in (0, 0x0111):
+                return
+            self.diary.write("created", uid)
+        if initiate and not self.has("initiated", uid):
+            self.diary.write("initiating", uid)
+            if self._answer(begin, 0xA510) in (0, 0xA510):
+                self.diary.write("initiated", uid)
+
+    def cancel(self, uid: str) -> None:
+        def cancel() -> None:
+            with self.database.writing() as session:
+                operations.cancel(session, uid)
+
+        if self.has("initiated", uid) and not self.has("cancelled", uid):
+            self.diary.write("cancelling", uid)
+            if self._answer(cancel, 0x0112, 0xC201) in (0, 0x0112):
+                self.diary.write("cancelled", uid)
+
+    def _sent(self, made: Made) -> Incoming:
+        incoming = self.receiver.open(
+            sop_class_uid=made.sop_class_uid,
+            sop_instance_uid=made.sop_instance_uid,
+            transfer_syntax_uid=made.transfer_syntax_uid,
+            calling_ae_title="MODALITY",
+            called_ae_title="BURNISH",
+        )
+        try:
+            for start in range(0, len(made.data_set), 16_000):
+                incoming.write(memoryview(made.data_set)[start : start + 16_000])
+        except BurnishError:
+            incoming.abandon()
+            raise
+        return incoming
+
+    def _opened(self, uid: str) -> Incoming | None:
+        try:
+            return self._sent(material()[uid])
+        except BurnishError as error:
+            if statuses.of(error).c_store == 0xA700:
+                return None
+            raise
+
+    def _answer(self, operation: Callable[[], None], *expected: int) -> int:
+        """The DIMSE status of an operation: success, no resources, or one that is expected."""
+        try:
+            operation()
+        except BurnishError as error:
+            found = statuses.of(error)
+            known = {found.c_store, found.dimse_n} & {0xA700, 0x0213, 0xC111, *expected}
+            if known:
+                return known.pop()
+            raise
+        return 0
+
+    # --- the service -----------------------------------------------------------------------------
+
+    def tick(self, name: str) -> None:
+        """A tick of the clock; one that fails is noted, as the service logs it."""
+        try:
+            getattr(self.schedule, name)()
+        except Exception as error:  # noqa: BLE001  as the schedule does
+            self.failed_ticks.append(f"{name}: {type(error).__name__}: {error}")
+
+    def make(self) -> None:
+        """The worker makes what there is; where it ends by an error, another takes its place."""
+        try:
+            while self.worker._make_all():
+                pass
+        except (BurnishError, OSError) as error:
+            self.deaths.append(f"{type(error).__name__}: {error}")
+            self.diary.write("death", f"{type(error).__name__}: {error}")
+            try:
+                self._begin_writing()
+            except (BurnishError, OSError) as again:
+                self.deaths.append(f"{type(again).__name__}: {again}")
+
+    def go_on(self, rounds: int = 4) -> None:
+        """The clock goes on until everything that can be done is done."""
+        past = datetime(2020, 1, 1, tzinfo=UTC)
+        for _ in range(rounds):
+            with self.database.writing() as session:
+                session.execute(update(Piece).values(not_before=None))
+                held = update(Piece).where(Piece.lease_until.is_not(None))
+                session.execute(held.values(lease_until=past))
+            for name in ("return_dead_work", "admit", "plan"):
+                self.tick(name)
+            self.make()
+
+    def clean(self) -> None:
+        """Retention with no patience at all, and a sweep that spares nothing."""
+        self.diary.write("cleaning")
+        retain.release(self.database, self.spool, NOTHING_KEPT)
+        retain.sweep(self.database, self.spool, self.settings, orphan_age=0)
+
+
+def new_root(path: Path, *, begun: bool = True) -> Path:
+    """A storage root with a database, and if the service has begun there, with its folders."""
+    path.mkdir()
+    new_database(path / "burnish.db")
+    if not begun:
+        return path
+    with in_one_process():
+        life = Life(path, Diary(path.with_name("nobody")))
+        life.begin()
+        life.end()
+    return path

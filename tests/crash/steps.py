@@ -1,0 +1,172 @@
+"""The other half of steps.c: builds it, tells it what to do, and reads what it has logged."""
+
+import ctypes
+import errno
+import mmap
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+_SOURCE = Path(__file__).with_name("steps.c")
+_RECORD = struct.Struct("<4I5q")
+
+
+class Act(IntEnum):
+    """What happens at the chosen step."""
+
+    COUNT = 0
+    KILL = 1
+    KILL_GROUP = 2
+    FAIL = 3
+
+
+class Op(IntEnum):
+    """What a step does."""
+
+    CREATE = 1
+    TRUNCATE = 2
+    WRITE = 3
+    COPY = 4
+    FSYNC = 5
+    SYNCFS = 6
+    RENAME = 7
+    LINK = 8
+    UNLINK = 9
+    MKDIR = 10
+    RMDIR = 11
+    READ = 12
+    NOTE = 13
+
+
+class _Control(ctypes.Structure):
+    _fields_ = (
+        ("root", ctypes.c_char * 512),
+        ("only", ctypes.c_char * 128),
+        ("steps", ctypes.c_int64),
+        ("at", ctypes.c_int64),
+        ("until", ctypes.c_int64),
+        ("failed", ctypes.c_int64),
+        ("act", ctypes.c_int32),
+        ("error", ctypes.c_int32),
+        ("half", ctypes.c_int32),
+        ("sync", ctypes.c_int32),
+        ("log", ctypes.c_int32),
+        ("reads", ctypes.c_int32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One logged step. `path` and `other` are below the root that was watched."""
+
+    op: Op
+    path: str
+    other: str
+    step: int
+    inode: int
+    offset: int
+    data: bytes
+
+
+def build(directory: Path) -> Path:
+    """Compiles the library; its path."""
+    library = directory / "steps.so"
+    command = ["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", str(library), str(_SOURCE), "-ldl"]
+    subprocess.run(command, check=True, capture_output=True)
+    return library
+
+
+class Steps:
+    """The control file of one or more processes that run with `environment`."""
+
+    def __init__(self, control: Path, library: Path) -> None:
+        self.path = control
+        self._log = control.with_name(f"{control.name}.log")
+        self.environment = {"LD_PRELOAD": str(library), "CRASH_STEPS": str(control)}
+        if not control.exists():
+            control.write_bytes(bytes(ctypes.sizeof(_Control)))
+        with control.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 0)
+        self._control = _Control.from_buffer(self._memory)
+
+    @classmethod
+    def of_this_process(cls) -> "Steps":
+        """Where this process runs with them."""
+        return cls(Path(os.environ["CRASH_STEPS"]), Path(os.environ["LD_PRELOAD"]))
+
+    @property
+    def count(self) -> int:
+        """Steps since `watch`."""
+        return int(self._control.steps)
+
+    @property
+    def failed(self) -> int:
+        """Steps that were made to fail since `watch`."""
+        return int(self._control.failed)
+
+    def watch(self, root: Path, *, only: str = "", reads: bool = False, log: bool = False) -> None:
+        """Counts from here on what happens below `root`; syncs need not be done for that."""
+        control = self._control
+        control.at = 0
+        control.root, control.only = os.fsencode(root.resolve()), only.encode()
+        control.steps = control.failed = control.act = control.half = control.sync = 0
+        control.log, control.reads = log, reads
+        if log:
+            self._log.unlink(missing_ok=True)
+
+    def kill_at(self, step: int, *, group: bool = False, half: bool = False) -> None:
+        """Ends the process, or its group, before this step; in the middle of it, of a write."""
+        self._control.act = Act.KILL_GROUP if group else Act.KILL
+        self._control.half = half
+        self._control.at = step
+
+    def fail(self, error: int, *, first: int, last: int = 1 << 62) -> None:
+        """Lets the steps from `first` to `last` fail with this errno."""
+        self._control.act, self._control.error = Act.FAIL, error
+        self._control.until = last
+        self._control.at = first
+
+    def heal(self) -> None:
+        """From here on nothing happens any more; it is counted on."""
+        self._control.at = 0
+
+    def forget(self) -> None:
+        """Watches nothing."""
+        self._control.at = 0
+        self._control.root = b""
+
+    def note(self, text: str) -> None:
+        """Puts a fact into the log, from the process that runs with these steps."""
+        ctypes.CDLL(None).steps_note(text.encode())
+
+    def log(self) -> list[Record]:
+        """What has been logged, in the order of the steps."""
+        return sorted(self._read_log(), key=lambda record: record.step)
+
+    def _read_log(self) -> Iterator[Record]:
+        root = self._control.root.decode() + "/"
+        data = memoryview(self._log.read_bytes())
+        position = 0
+        while position < len(data):
+            op, path, other, _, step, inode, offset, _, length = _RECORD.unpack_from(data, position)
+            position += _RECORD.size
+            texts = bytes(data[position : position + path + other]).decode()
+            position += path + other
+            yield Record(
+                Op(op),
+                texts[:path].removeprefix(root),
+                texts[path:].removeprefix(root),
+                step,
+                inode,
+                offset,
+                bytes(data[position : position + length]),
+            )
+            position += length
+
+
+#: What disks do when they fail.
+FAILURES = (errno.ENOSPC, errno.EIO, errno.EROFS)

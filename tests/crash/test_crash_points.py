@@ -1,0 +1,75 @@
+"""A point of each campaign of `make crash`, which goes through all of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from crash.power import Disk, lay_out
+from crash.steps import Op, Record
+
+RUN = Path(__file__).with_name("run.py")
+
+
+def test_a_point_of_each_campaign(tmp_path: Path) -> None:
+    campaigns = ("kill", "half", "power", "fault")
+    done = subprocess.run(
+        [sys.executable, str(RUN), *campaigns, "--points", "1", "--folder", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    for campaign in campaigns:
+        assert f"{campaign}: 1 points, 0 faults" in done.stdout
+
+
+# --- the disk in a model -------------------------------------------------------------------------
+
+
+def step(op: Op, path: str, other: str = "", *, inode: int = 0, data: bytes = b"") -> Record:
+    return Record(op, path, other, 0, inode, 0, data)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Disk:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    made = Disk(tmp_path)
+    for record in (
+        step(Op.CREATE, "a/file", inode=-1),
+        step(Op.WRITE, "a/file", inode=-1, data=b"bytes"),
+        step(Op.RENAME, "a/file", "b/file"),
+    ):
+        made.do(record)
+    return made
+
+
+def test_without_a_sync_nothing_is_promised(disk: Disk) -> None:
+    assert disk.least() == {"a": None, "b": None}
+    assert disk.hollow() == {"a": None, "b": None, "b/file": bytes(5)}
+
+
+def test_bytes_and_names_are_synced_apart(disk: Disk) -> None:
+    disk.do(step(Op.FSYNC, "b/file", inode=-1))
+    assert disk.least() == {"a": None, "b": None}
+    disk.do(step(Op.FSYNC, "b", inode=-2))
+    assert disk.least() == {"a": None, "b": None, "b/file": b"bytes"}
+
+
+def test_a_name_is_where_its_directory_was_synced(disk: Disk) -> None:
+    disk.do(step(Op.FSYNC, "a", inode=-2))
+    assert disk.least() == {"a": None, "b": None}
+    disk.do(step(Op.SYNCFS, "b", inode=-2))
+    assert disk.least() == disk.hollow() == {"a": None, "b": None, "b/file": b"bytes"}
+
+
+def test_by_chance_it_is_old_or_new_or_torn(disk: Disk, tmp_path: Path) -> None:
+    found = [disk.by_chance(seed) for seed in range(100)]
+    contents = {one.get("b/file") for one in found} | {one.get("a/file") for one in found}
+    assert {None, b"", b"bytes"} < contents
+    assert any(one and b"bytes".startswith(one) and len(one) < 5 for one in contents)
+    lay_out(found[0], tmp_path / "laid")
+    assert {path.name for path in (tmp_path / "laid").iterdir()} == {"a", "b"}

@@ -1,0 +1,141 @@
+"""The readers that see bytes from elsewhere, and what each may answer."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from burnish.artifacts import DirectoryEntry, VolumeFile
+from burnish.errors import BurnishError, Conflict
+from burnish.fileset import conform, dicomdir, icons
+from burnish.fileset.header import index_file
+from burnish.image.reader import open_volume
+from burnish.image.volume import FORMATS
+from burnish.media import FileSystem
+from burnish.verify import examine
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+from material import real_studies, wider_collection
+
+Seeds = list[tuple[str, bytes]]
+_LARGEST = 300_000
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What is done with a file at a path; what its errors may be; whether it runs confined.
+
+    A confined one runs in a process of its own in the service too, so that it may die there of
+    what it is given, or of memory.
+    """
+
+    read: Callable[[Path], object]
+    seeds: Callable[[], Seeds]
+    errors: tuple[type[Exception], ...] = (BurnishError,)
+    confined: bool = False
+    seconds: float = 20.0  # of a processor
+
+
+def _index(path: Path) -> None:
+    """The header, and what a DICOMDIR then has of it, as long as was said before."""
+    found = index_file(path)
+    if not found.header.directory_record_type:
+        return
+    entries = [DirectoryEntry("DICOM\\A", found.header, found.transfer_syntax_uid)]
+    with suppress(Conflict):
+        made = dicomdir.encode(entries, file_set_id="X", file_set_uid="1.2")
+        assert len(made) == dicomdir.size(entries, file_set_id="X", file_set_uid="1.2")
+
+
+def _convert(path: Path) -> None:
+    conform.bring_into(EXPLICIT_VR_LITTLE_ENDIAN, path, path.with_suffix(".made"))
+
+
+def _compress(path: Path) -> None:
+    conform.bring_into("1.2.840.10008.1.2.4.70", path, path.with_suffix(".made"))
+
+
+def _icon(path: Path) -> None:
+    icons.make(path, 64)
+
+
+def _examine(path: Path) -> None:
+    with open_volume(path, digest=True) as volume:
+        examine(volume)
+
+
+def _examine_directory(path: Path) -> None:
+    """The file as the DICOMDIR of a directory, and as the one instance on it."""
+    root = path.with_suffix(".root")
+    root.mkdir(exist_ok=True)
+    (root / "DICOMDIR").write_bytes(path.read_bytes())
+    (root / "A").write_bytes(path.read_bytes())
+    _examine(root)
+
+
+def files() -> Seeds:
+    """Real DICOM files that are small enough to be damaged by the thousand."""
+    studies, wider = real_studies(), wider_collection()
+    folders = [one.name for one in sorted(wider.root.iterdir()) if one.is_dir()] if wider else []
+    paths = [*studies.all, *studies.transfer_syntaxes.values(), *wider.files(*folders)]
+    small = [path for path in paths if path.stat().st_size <= _LARGEST]
+    return [(path.name, path.read_bytes()) for path in small]
+
+
+def directories() -> Seeds:
+    found = [index_file(path) for path in real_studies().patients]
+    entries = [
+        DirectoryEntry(f"DICOM\\F{number}", one.header, one.transfer_syntax_uid)
+        for number, one in enumerate(found)
+    ]
+    made = []
+    for count in (1, 5, len(entries)):
+        with suppress(Conflict):
+            data = dicomdir.encode(entries[:count], file_set_id="X", file_set_uid="1.2")
+            made.append((f"DICOMDIR of {count}", data))
+    return made
+
+
+def volumes(folder: Path) -> Seeds:
+    """A small volume of each file system."""
+    _, directory = directories()[0]
+    file = real_studies().patients[0]
+    made = []
+    for file_system in FileSystem:
+        if file_system not in FORMATS:
+            continue
+        path = folder / f"seed-{file_system.name}"
+        FORMATS[file_system].write(
+            path,
+            volume_identifier="X",
+            files=[
+                VolumeFile("DICOMDIR", len(directory), directory),
+                VolumeFile("README.TXT", 2, b"x\n"),
+                VolumeFile("DICOM\\F0", file.stat().st_size, file),
+            ],
+            created=datetime(2024, 1, 2, tzinfo=UTC),
+        )
+        data = path.read_bytes()
+        path.unlink()
+        if len(data) <= 4 << 20:
+            made.append((file_system.name, data))
+    return made
+
+
+_CODECS = (BurnishError, OSError, MemoryError)
+
+
+def readers(folder: Path) -> dict[str, Reader]:
+    """Every reader by its name."""
+    return {
+        "header": Reader(_index, files),
+        "convert": Reader(_convert, files, _CODECS, confined=True, seconds=60),
+        "compress": Reader(_compress, files, _CODECS, confined=True, seconds=60),
+        "icon": Reader(
+            partial(icons.make, pixels=64), files, (OSError,), confined=True, seconds=60
+        ),
+        "directory": Reader(_examine_directory, directories),
+        "instance": Reader(_examine_directory, files),
+        "volume": Reader(_examine, partial(volumes, folder)),
+    }
