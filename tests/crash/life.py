@@ -133,7 +133,9 @@ class Life:
         for leftover in self.spool.incoming.iterdir():
             leftover.unlink()
         self.receiver = Receiver(self.database, self.spool)
-        self.schedule = Schedule(self.settings, self.database, self.spool)
+        self.schedule = Schedule(
+            self.settings, self.database, self.spool, send_reports=lambda: None
+        )
         self._begin_writing()
 
     def _begin_writing(self) -> None:

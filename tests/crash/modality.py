@@ -83,7 +83,7 @@ class Modality:
         assert status == 0, status
         return str(found.ExecutionStatus), str(found.ExecutionStatusInfo)
 
-    def insist(self, call: Callable[[], T], times: int = 60) -> T:
+    def insist(self, call: Callable[[], T], times: int = 400) -> T:
         """Again and again while the service is gone."""
         for _ in range(times - 1):
             try:

@@ -39,7 +39,8 @@ def _run(folder: Path, steps: Steps, step: int, *, group: bool) -> int:
         steps.watch(service.root)
         if step:
             steps.kill_at(step, group=group)
-        thread = threading.Thread(target=_client, args=(modality,))
+        failures: list[BaseException] = []
+        thread = threading.Thread(target=_client, args=(modality, failures))
         thread.start()
         while thread.is_alive():
             thread.join(0.2)
@@ -50,7 +51,8 @@ def _run(folder: Path, steps: Steps, step: int, *, group: bool) -> int:
         for uid, _ in modality.asked.items():
             ended = partial(_ended, modality, uid)
             wait_until(ended, deadline=120, what=f"the end of {uid}")
-        service.stop()
+        service.kill()
+        assert not failures, failures
         root = Root(service.root)
         holds(root.faults(modality.stored), root.unsettled())
     finally:
@@ -60,13 +62,16 @@ def _run(folder: Path, steps: Steps, step: int, *, group: bool) -> int:
     return taken
 
 
-def _client(modality: Modality) -> None:
-    uids: list[str] = []
-    while len(uids) < 6:
-        uids += modality.insist(partial(modality.store, 6 - len(uids)))
-    uid = modality.insist(partial(modality.ask, uids, 2))
-    modality.insist(partial(modality.ask, uids[:1], then_cancel=True))
-    wait_until(partial(_ended, modality, uid), deadline=120, what="the end of the request")
+def _client(modality: Modality, failures: list[BaseException]) -> None:
+    try:
+        uids: list[str] = []
+        while len(uids) < 6:
+            uids += modality.insist(partial(modality.store, 6 - len(uids)))
+        uid = modality.insist(partial(modality.ask, uids, 2))
+        modality.insist(partial(modality.ask, uids[:1], then_cancel=True))
+        wait_until(partial(_ended, modality, uid), deadline=240, what="the end of the request")
+    except GONE as failure:
+        failures.append(failure)
 
 
 def _ended(modality: Modality, uid: str) -> bool:

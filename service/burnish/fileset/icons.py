@@ -1,6 +1,7 @@
 """Craft: icons for directory records: Icon Image Sequence (0088,0200) (PS3.3 F.7, PS3.11)."""
 
 import struct
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ _WINDOW = ("WindowCenter", "WindowWidth")
 #: What pydicom and the codecs raise for damaged or unusual pixel data.
 _CODEC_ERRORS = (
     *(ArithmeticError, AttributeError, BufferError, EOFError, LookupError, MemoryError, OSError),
-    *(NotImplementedError, RuntimeError, TypeError, ValueError, struct.error),
+    *(NotImplementedError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
 )
 
 
@@ -36,11 +37,13 @@ def make(source: Path, pixels: int) -> bytes:
     """
     import warnings
 
+    from pydicom.errors import BytesLengthException
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             grey = _grey(source)
-        except _CODEC_ERRORS:
+        except (*_CODEC_ERRORS, BytesLengthException):
             return b""
     return b"" if grey is None else _item(_fitted(grey, pixels), pixels)
 

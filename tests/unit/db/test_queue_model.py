@@ -268,7 +268,7 @@ class TestLife(Life.TestCase):  # type: ignore[name-defined, misc]
     """The machine as a test."""
 
     settings = settings(
-        max_examples=6,
+        max_examples=5,
         stateful_step_count=30,
         deadline=None,
         derandomize=True,

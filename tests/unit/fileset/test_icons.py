@@ -106,3 +106,18 @@ def test_of_what_is_no_image_there_is_no_icon(
 
 def test_a_file_that_is_not_there_has_no_icon(tmp_path: Path) -> None:
     assert icons.make(tmp_path / "gone", 64) == b""
+
+
+@pytest.mark.parametrize("damage", ["inflating", "group length"])
+def test_of_a_damaged_file_there_is_none(
+    tmp_path: Path, real_studies: material.RealStudies, damage: str
+) -> None:
+    name = "image_dfl.dcm" if damage == "inflating" else "CT_small.dcm"
+    data = bytearray(real_studies.file(name).read_bytes())
+    if damage == "inflating":
+        data[400:420] = b"\xff" * 20
+    else:
+        data[138] = 6  # the length of (0002,0000)
+    path = tmp_path / "damaged"
+    path.write_bytes(data)
+    assert icons.make(path, 64) == b""
