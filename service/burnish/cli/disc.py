@@ -30,6 +30,13 @@ app.command()(label)
 Lossless = Annotated[
     bool, typer.Option("--lossless", help="Compress images without loss where the profile may.")
 ]
+Sources = Annotated[
+    list[Path],
+    typer.Argument(metavar="SOURCE...", help="Directories and files to put on media."),
+]
+Output = Annotated[
+    Path, typer.Option("--output", metavar="DIR", help="Where the images are to lie.")
+]
 Signer = Annotated[
     Path | None,
     typer.Option(metavar="FILE", show_default=False, help="Certificate (PEM) of who signs."),
@@ -110,14 +117,9 @@ def _say(path: Path, report: "VolumeReport") -> None:
 
 @app.command()
 def build(
-    source: Annotated[
-        list[Path],
-        typer.Argument(metavar="SOURCE...", help="Directories and files to put on media."),
-    ],
+    source: Sources,
     *,
-    to: Annotated[
-        Path, typer.Option("--output", metavar="DIR", help="Where the images are to lie.")
-    ],
+    to: Output,
     profile: Profile = "",
     medium: Blank = "",
     capacity: Capacity = None,
