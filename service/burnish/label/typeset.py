@@ -15,6 +15,8 @@ ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 BOX_WIDTH, BOX_HEIGHT, BOX_STROKE = 0.62, 0.72, 0.06
 #: More of a text than this is not looked at: no label has room for it.
 _LONGEST = 1000
+#: Hardly a letter is narrower, in em.
+_NARROW = 0.15
 #: How much of their room lines of even length take, step by step.
 _SHARES = (0.9, 0.8, 0.7, 0.6)
 
@@ -80,7 +82,7 @@ class Typesetter:
         """As much of the text as `width` em have room for; an ellipsis stands for the rest."""
         if len(text) <= _LONGEST and (whole := self.line(text, bold=bold)).extent <= width:
             return whole
-        low, high = 0, min(len(text), _LONGEST)
+        low, high = 0, _most(text, width)
         while low < high:
             middle = (low + high + 1) // 2
             if self.line(_cut(text, middle), bold=bold).extent <= width:
@@ -128,7 +130,7 @@ class Typesetter:
 
     def _broken(self, text: str, width: float, *, bold: bool) -> int:
         """Where a line that has room for `width` em ends."""
-        low, high = 1, len(text)
+        low, high = 1, max(1, _most(text, width))
         while low < high:
             middle = (low + high + 1) // 2
             if self.line(text[:middle].rstrip(), bold=bold).extent <= width:
@@ -170,6 +172,11 @@ class Typesetter:
 
 def _share(width: Callable[[int], float], share: float, number: int) -> float:
     return width(number) * share
+
+
+def _most(text: str, width: float) -> int:
+    """So many letters are more than `width` em have room for, so that no more need be tried."""
+    return min(len(text), int(width / _NARROW) + 8)
 
 
 def _cut(text: str, length: int) -> str:

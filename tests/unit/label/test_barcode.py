@@ -27,19 +27,19 @@ def of(letters: str, shortest: int = 1) -> st.SearchStrategy[str]:
     return st.text(letters, min_size=shortest, max_size=20).filter(lambda s: s == s.strip() != "")
 
 
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
 @given(of(PRINTABLE))
 def test_code_128_says_any_ascii(value: str) -> None:
     assert read(barcode(value, "CODE128"), Code.Code128) == value
 
 
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
 @given(of(CODE_39))
 def test_code_39(value: str) -> None:
     assert read(barcode(value, "CODE39"), Code.Code39Std) == value
 
 
-@settings(max_examples=40)
+@settings(max_examples=30, deadline=None)
 @given(of("0123456789", 6))
 def test_interleaved_2_of_5_has_pairs_of_digits(value: str) -> None:
     even = value if len(value) % 2 == 0 else f"0{value}"

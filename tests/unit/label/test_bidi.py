@@ -20,7 +20,7 @@ def displayed(text: str) -> str:
     )
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.text(LETTERS, max_size=24))
 def test_lines_are_ordered_as_by_the_whole_algorithm(text: str) -> None:
     line = bidi.printable(text)
@@ -32,6 +32,7 @@ def test_marks_of_a_letter_stay_with_it() -> None:
     assert [text[run.start : run.end] for run in bidi.runs(text)] == ["a", "שׁ", "b"]
 
 
+@settings(deadline=None)
 @given(st.text(LETTERS + "\n\t\0\x1b\u200b\u202e\u2066\u3000()", max_size=24))
 def test_any_text_becomes_a_line_without_controls(text: str) -> None:
     line = bidi.printable(text)

@@ -19,7 +19,7 @@ from burnish.write.worker import Worker
 from factories import Ground, header, instance
 
 #: Long enough for README.TXT to take more sectors than without.
-TEXT = "Für Frau Dr. Świętosława\n" + "zweite Meinung erbeten, " * 60
+TEXT = "Für Frau Dr. Świętosława\n" + "zweite Meinung erbeten, " * 40
 
 
 @pytest.fixture
