@@ -26,7 +26,7 @@ class Door:
         self.seats = Seats(settings)
         receiver = Receiver(ground.database, ground.spool)
         self.entity = ApplicationEntity(
-            settings, self.listeners, receiver, ground.database, seats=self.seats
+            settings, self.listeners, receiver, ground.database, ground.spool, seats=self.seats
         )
         self._thread = threading.Thread(target=self.entity.serve)
         self._thread.start()
