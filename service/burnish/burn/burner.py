@@ -55,7 +55,8 @@ class BurnJob:
     """One piece of media to be made: one copy of one volume.
 
     `request_name` is short, has nothing of the patient and is the same each time the piece is
-    tried. `manifest` goes where people find it beside the medium, as JSON.
+    tried. `manifest` goes where people find it beside the medium, as JSON. `label` is the file with
+    the label to print, or to put beside the medium; None where there is none.
     """
 
     image: Path
@@ -67,6 +68,7 @@ class BurnJob:
     file_set_id: str
     file_set_uid: str
     manifest: Mapping[str, object] = field(default_factory=dict)
+    label: Path | None = None
 
 
 class Burner(Protocol):
