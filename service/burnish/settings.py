@@ -144,25 +144,66 @@ class StandingOrder(_Table):
         return self
 
 
+_DISCS = ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
+_STICKS = ("USB", "CF", "MMC", "SD")
+#: Each kind of device: the media it can be for, and the keys that are its own.
+DEVICE_KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "folder": (tuple(MEDIA), ("directory",)),
+    "optical": (_DISCS, ("drive", "program", "speed", "erase", "eject")),
+}
+
+
+_OPTIONAL = ("publisher", "seen_as")
+
+
 class Device(_Table):
     """One device that makes pieces of media."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    kind: Literal["folder"] = "folder"
-    media: tuple[str, ...] = tuple(MEDIA)
+    kind: str = "folder"
+    media: tuple[str, ...] = ()
     directory: Path | None = None
     capacity: Size | None = Field(default=None, gt=0)
+    drive: str = ""
+    program: str = "xorriso"
+    speed: int = Field(default=0, ge=0)
+    erase: bool = False
+    eject: bool = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _media_of_its_kind(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("kind", "folder") in DEVICE_KINDS:
+            return {"media": DEVICE_KINDS[given.get("kind", "folder")][0], **given}
+        return given
 
     @model_validator(mode="after")
-    def _known_media(self) -> "Device":
-        unknown = [name for name in self.media if name not in MEDIA]
+    def _of_its_kind(self) -> "Device":
+        if self.kind not in DEVICE_KINDS:
+            raise ValueError(f"kind {self.kind!r} unknown; there are {', '.join(DEVICE_KINDS)}")
+        media, keys = DEVICE_KINDS[self.kind]
+        unknown = [name for name in self.media if name not in media]
         if unknown or not self.media:
-            raise ValueError(f"media {unknown} unknown; there are {', '.join(MEDIA)}")
+            there_are = ", ".join(media)
+            raise ValueError(f"media {unknown} unknown to kind {self.kind}; there are {there_are}")
+        every = {key for _, own in DEVICE_KINDS.values() for key in own}
+        usual = {key: Device.model_fields[key].default for key in every}
+        wrong = sorted(key for key in every - {*keys} if getattr(self, key) != usual[key])
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}: not for a device of kind {self.kind}")
+        needed = [key for key in keys if usual[key] in ("", None) and key not in _OPTIONAL]
+        missing = [key for key in needed if getattr(self, key) == usual[key]]
+        if missing and self.kind != "folder":
+            raise ValueError(f"a device of kind {self.kind} needs {', '.join(missing)}")
         return self
 
     def capacity_of(self, medium: str) -> int:
         """Bytes that this device can put on one blank of `medium`."""
         return MEDIA[medium].holding(self.capacity)
+
+    def options(self) -> dict[str, object]:
+        """What the device of its kind is opened with."""
+        return {key: getattr(self, key) for key in DEVICE_KINDS[self.kind][1]}
 
 
 class Retention(_Table):
@@ -257,7 +298,7 @@ class Settings(BaseSettings):
         devices = self.device or (Device(name="outbox"),)
         return tuple(
             device
-            if device.directory
+            if device.directory or device.kind != "folder"
             else device.model_copy(update={"directory": self.storage.root / device.name})
             for device in devices
         )

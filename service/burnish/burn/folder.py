@@ -4,16 +4,15 @@ import contextlib
 import errno
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
-from burnish.errors import InvalidValue, OperatorError, Unknown
+from burnish.errors import OperatorError, Unknown
+from burnish.lifecycle import Custody
 
 _STAGING = ".staging"
 _STRETCH = 8 << 20
-_REQUEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _ELSEWHERE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
@@ -27,7 +26,9 @@ class FolderBurner:
     copy shares its bytes with the image it was made from.
     """
 
-    def __init__(self, name: str, directory: Path) -> None:
+    custody = Custody.AGAIN
+
+    def __init__(self, name: str, *, directory: Path) -> None:
         self.name = name
         self._directory = directory
 
@@ -60,7 +61,7 @@ class FolderBurner:
         for path in (self._staged(job), self._published(job)):
             if path.is_file():
                 return path
-        raise Unknown(f"{_stem(job)} of {job.request_name} has not been written")
+        raise Unknown(f"{job.stem} of {job.request_name} has not been written")
 
     def publish(self, job: BurnJob) -> Path:
         staged, published = self.written(job), self._published(job)
@@ -122,10 +123,10 @@ class FolderBurner:
         )
 
     def _staged(self, job: BurnJob) -> Path:
-        return self._directory / _STAGING / f"{_request_name(job)}-{_stem(job)}{job.image.suffix}"
+        return self._directory / _STAGING / f"{job.checked_name()}-{job.stem}{job.image.suffix}"
 
     def _published(self, job: BurnJob) -> Path:
-        return self._directory / _request_name(job) / f"{_stem(job)}{job.image.suffix}"
+        return self._directory / job.checked_name() / f"{job.stem}{job.image.suffix}"
 
     def _result(self, error: OSError) -> BurnResult:
         """What an error of the file system means to the one who has to mend it."""
@@ -142,17 +143,6 @@ class FolderBurner:
     def _operator_error(self, error: OSError) -> OperatorError:
         result = self._result(error)
         return OperatorError(result.detail, hint=result.remedy)
-
-
-def _request_name(job: BurnJob) -> str:
-    if _REQUEST_NAME.fullmatch(job.request_name) is None:
-        raise InvalidValue(f"{job.request_name!r} is no name for a folder")
-    return job.request_name
-
-
-def _stem(job: BurnJob) -> str:
-    copy = f"-COPY{job.copy_number:02d}" if job.copy_number > 1 else ""
-    return f"VOLUME{job.volume_number:02d}{copy}"
 
 
 def _part(path: Path) -> Path:

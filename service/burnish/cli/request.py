@@ -119,6 +119,7 @@ def _show(
         ("origin", line.origin),
         ("instances", line.instances),
         ("copies", line.number_of_copies),
+        ("pieces ruined", line.pieces_ruined or None),
         ("priority", line.request_priority),
         ("created", line.created_at),
         ("initiated", line.initiated_at),
@@ -308,7 +309,7 @@ def cancel(name: Name, json: Json = False, config: Config = None) -> None:
 
 @app.command()
 def retry(name: Name, json: Json = False, config: Config = None) -> None:
-    """Plan and make the media of a request that failed anew."""
+    """Plan and make the media of a request that failed anew; try at once what waits."""
     with open_database(config) as (_, database):
         from burnish.request import listing, operations
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from burnish.lifecycle import Custody
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
 
 
@@ -285,7 +286,11 @@ class FileSetEntry(Table):
 
 
 class Piece(Table):
-    """One copy of one volume, held by a worker under a lease; effects carry the lease epoch."""
+    """One copy of one volume, held by a worker under a lease; effects carry the lease epoch.
+
+    `not_before` is for its `device`; another may have it sooner. `device_job` names the job of a
+    device that goes on by itself; it is stored before the device is told.
+    """
 
     __tablename__ = "piece"
     __table_args__ = (
@@ -312,8 +317,26 @@ class Piece(Table):
     not_before: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
     created_at: Mapped[datetime | None]
+    custody: Mapped[Custody] = mapped_column(_enum(Custody), default=Custody.AGAIN)
+    device_job: Mapped[str] = mapped_column(String(64), default="")
 
     file_set: Mapped[FileSet] = relationship(viewonly=True)
+
+
+class DeviceState(Table):
+    """What a device said last of itself, and whether it is paused."""
+
+    __tablename__ = "device_state"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    execution_status_info: Mapped[ExecutionStatusInfo] = mapped_column(
+        _enum(ExecutionStatusInfo), default=ExecutionStatusInfo.NORMAL
+    )
+    detail: Mapped[str] = mapped_column(Text, default="")
+    remedy: Mapped[str] = mapped_column(Text, default="")
+    since: Mapped[datetime]
+    paused_at: Mapped[datetime | None]
+    paused_because: Mapped[str] = mapped_column(Text, default="")
 
 
 class Event(Table):

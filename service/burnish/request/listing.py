@@ -51,6 +51,7 @@ class RequestLine:
     request_priority: str
     pieces: int
     pieces_created: int
+    pieces_ruined: int
     created_at: datetime
     initiated_at: datetime | None
     ended_at: datetime | None
@@ -126,7 +127,7 @@ def requests(
     ids = [row[0] for row in rows]
     references = _count(session, ReferencedInstance.request_id, ids)
     pieces = _pieces(session, ids)
-    return [_line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0))) for row in rows]
+    return [_line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0, 0))) for row in rows]
 
 
 def find(session: Session, name: str) -> RequestLine:
@@ -141,7 +142,7 @@ def find(session: Session, name: str) -> RequestLine:
     if row is None:
         raise Unknown(f"no request {name}", hint="`burnish request list` shows them")
     references = _count(session, ReferencedInstance.request_id, [row.id])
-    return _line(row, references.get(row.id, 0), _pieces(session, [row.id]).get(row.id, (0, 0)))
+    return _line(row, references.get(row.id, 0), _pieces(session, [row.id]).get(row.id, (0, 0, 0)))
 
 
 def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
@@ -249,7 +250,7 @@ def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[st
     return [(classes[uid], uid) for uid in sop_instance_uids]
 
 
-def _line(row: Sequence[Any], references: int, pieces: tuple[int, int]) -> RequestLine:
+def _line(row: Sequence[Any], references: int, pieces: tuple[int, int, int]) -> RequestLine:
     number, uid, status, info, origin, copies, priority, created, initiated, ended, remedy = row
     return RequestLine(
         short_id=short_id(number),
@@ -262,6 +263,7 @@ def _line(row: Sequence[Any], references: int, pieces: tuple[int, int]) -> Reque
         request_priority=priority,
         pieces=pieces[0],
         pieces_created=pieces[1],
+        pieces_ruined=pieces[2],
         created_at=created,
         initiated_at=initiated,
         ended_at=ended,
@@ -281,17 +283,18 @@ def _count(session: Session, column: Any, ids: Sequence[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Request → pieces wanted, pieces created."""
+def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+    """Request → pieces wanted, pieces created, pieces ruined."""
     given_up = (PieceState.SPOILED, PieceState.DROPPED)
     rows = session.execute(
         select(
             FileSet.request_id,
-            func.count(),
+            func.count().filter(Piece.state.not_in(given_up)),
             func.count().filter(Piece.state == PieceState.CREATED),
+            func.count().filter(Piece.state == PieceState.SPOILED),
         )
         .join(Piece, Piece.file_set_id == FileSet.id)
-        .where(_among(FileSet.request_id, ids), Piece.state.not_in(given_up))
+        .where(_among(FileSet.request_id, ids))
         .group_by(FileSet.request_id)
     )
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}

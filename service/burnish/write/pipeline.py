@@ -114,7 +114,7 @@ def read_back(
     A secure volume is opened with the `keys` that `build` returned. With `fresh`, the bytes come
     from the medium and not from the page cache.
     """
-    with open_volume(written, fresh=fresh, digest=True) as volume:
+    with open_volume(written, fresh=fresh, digest=True, length=plan.predicted_size) as volume:
         return compare(
             open_secure(volume, keys or {}) if plan.sealer else volume,
             file_set_id=plan.file_set_id,

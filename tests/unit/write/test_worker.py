@@ -37,8 +37,8 @@ class ToldBurner(FolderBurner):
     after_write: Callable[[Path], None]
     before_publish: Callable[[BurnJob], None]
 
-    def __init__(self, name: str, directory: Path) -> None:
-        super().__init__(name, directory)
+    def __init__(self, name: str, *, directory: Path) -> None:
+        super().__init__(name, directory=directory)
         self.results = []
         self.before_write = self.before_publish = lambda _: None
         self.after_write = lambda _: None
@@ -214,7 +214,6 @@ HOLDS = {
 }
 LOSSES = {
     BurnOutcome.RUINED: I.MCD_FAILURE,
-    BurnOutcome.FULL: I.SET_OVERSIZED,
     BurnOutcome.GONE: I.PROC_FAILURE,
 }
 
