@@ -145,15 +145,19 @@ class StandingOrder(_Table):
 
 
 _DISCS = ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
-_STICKS = ("USB", "CF", "MMC", "SD")
 #: Each kind of device: the media it can be for, and the keys that are its own.
 DEVICE_KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "folder": (tuple(MEDIA), ("directory",)),
     "optical": (_DISCS, ("drive", "program", "speed", "erase", "eject")),
+    "primera": (_DISCS, ("directory", "exchange", "seen_as", "robot", "speed")),
+    "epson": (
+        ("CD", "DVD"),
+        ("directory", "exchange", "seen_as", "publisher", "job_lines", "compares"),
+    ),
 }
 
 
-_OPTIONAL = ("publisher", "seen_as")
+_OPTIONAL = ("publisher", "robot", "seen_as")
 
 
 class Device(_Table):
@@ -169,6 +173,12 @@ class Device(_Table):
     speed: int = Field(default=0, ge=0)
     erase: bool = False
     eject: bool = True
+    exchange: Path | None = None
+    seen_as: str = ""
+    robot: str = ""
+    publisher: str = ""
+    job_lines: tuple[str, ...] = ()
+    compares: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -195,6 +205,11 @@ class Device(_Table):
         missing = [key for key in needed if getattr(self, key) == usual[key]]
         if missing and self.kind != "folder":
             raise ValueError(f"a device of kind {self.kind} needs {', '.join(missing)}")
+        if "compares" in keys and not self.compares:
+            raise ValueError(
+                "compares: no disc is reported that was not compared; see that the robot compares"
+                " each with what it was given, then say so with compares = true"
+            )
         return self
 
     def capacity_of(self, medium: str) -> int:
@@ -203,7 +218,8 @@ class Device(_Table):
 
     def options(self) -> dict[str, object]:
         """What the device of its kind is opened with."""
-        return {key: getattr(self, key) for key in DEVICE_KINDS[self.kind][1]}
+        keys = DEVICE_KINDS[self.kind][1]
+        return {key: getattr(self, key) for key in keys if key != "compares"}
 
 
 class Retention(_Table):

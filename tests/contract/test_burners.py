@@ -13,6 +13,9 @@ from burnish.errors import InvalidSettings, InvalidValue, Unknown
 from burnish.lifecycle import Custody
 from burnish.settings import DEVICE_KINDS
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
+from robots.epson import EpsonRobot
+from robots.primera import PrimeraRobot
+from robots.robot import Robot
 
 SIZE = 300_000
 
@@ -25,6 +28,9 @@ class Bench:
 
     def put_in_a_blank(self) -> None:
         """Folders need none."""
+
+    def holds(self, job: BurnJob) -> bool:
+        return self.burner.written(job).read_bytes()[:SIZE] == job.image.read_bytes()
 
     def close(self) -> None:
         """Nothing to be put away."""
@@ -41,7 +47,31 @@ class OpticalBench(Bench):
         self._disc.unlink(missing_ok=True)
 
 
-BENCHES: dict[str, Callable[[Path], Bench]] = {"folder": Bench, "optical": OpticalBench}
+class RobotBench(Bench):
+    """A simulated robot."""
+
+    def __init__(self, directory: Path, kind: type[Robot], name: str) -> None:
+        for folder in ("jobs", "exchange"):
+            (directory / folder).mkdir()
+        self._robot = kind(directory / "jobs", directory / "exchange").start()
+        options = {"directory": directory / "jobs", "exchange": directory / "exchange"}
+        self.burner = open_burner(name, "device", **options, poll=0.05)
+
+    def holds(self, job: BurnJob) -> bool:
+        self.burner.written(job)
+        return self._robot.discs[job.device_job] == job.image.read_bytes()
+
+    def close(self) -> None:
+        self._robot.stop()
+        assert sorted(set(self._robot.touched)) == sorted(self._robot.touched)
+
+
+BENCHES: dict[str, Callable[[Path], Bench]] = {
+    "folder": Bench,
+    "optical": OpticalBench,
+    "primera": lambda directory: RobotBench(directory, PrimeraRobot, "primera"),
+    "epson": lambda directory: RobotBench(directory, EpsonRobot, "epson"),
+}
 
 
 @pytest.fixture(params=sorted(BURNERS))
@@ -62,6 +92,7 @@ def job(tmp_path: Path) -> BurnJob:
     image = tmp_path / "image.iso"
     image.write_bytes(os.urandom(SIZE))
     return BurnJob(
+        files=lambda: [("DICOMDIR", [image.read_bytes()])],
         image=image,
         volume_number=1,
         volume_count=2,
@@ -74,10 +105,6 @@ def job(tmp_path: Path) -> BurnJob:
         medium="CD",
         device_job="R1-1-abcd",
     )
-
-
-def _holds(burner: Burner, job: BurnJob) -> bool:
-    return burner.written(job).read_bytes()[:SIZE] == job.image.read_bytes()
 
 
 def test_every_outcome_is_explained() -> None:
@@ -105,21 +132,23 @@ def test_a_device_is_ready(burner: Burner) -> None:
     assert burner.custody in Custody
 
 
-def test_written_then_read_back_then_published(burner: Burner, job: BurnJob) -> None:
+def test_written_then_read_back_then_published(bench: Bench, burner: Burner, job: BurnJob) -> None:
     reports: list[int] = []
     assert burner.write(job, reports.append).outcome == BurnOutcome.WRITTEN
     assert reports == sorted(reports)
     assert reports[-1] == SIZE
-    assert _holds(burner, job)
+    assert bench.holds(job)
     burner.publish(job)
 
 
 @pytest.mark.parametrize("copy_number", [1, 2])
-def test_everything_may_be_done_again(burner: Burner, job: BurnJob, copy_number: int) -> None:
+def test_everything_may_be_done_again(
+    bench: Bench, burner: Burner, job: BurnJob, copy_number: int
+) -> None:
     job = replace(job, copy_number=copy_number)
     for _ in range(2):
         assert burner.write(job).outcome == BurnOutcome.WRITTEN
-    assert _holds(burner, job)
+    assert bench.holds(job)
     assert burner.publish(job) == burner.publish(job)
 
 
@@ -130,6 +159,7 @@ def test_copies_and_volumes_are_pieces_of_their_own(
         replace(
             job,
             image=tmp_path / f"{copy}{volume}.iso",
+            files=lambda path=tmp_path / f"{copy}{volume}.iso": [("DICOM", [path.read_bytes()])],
             copy_number=copy,
             volume_number=volume,
             device_job=f"{copy}{volume}",
@@ -143,7 +173,7 @@ def test_copies_and_volumes_are_pieces_of_their_own(
         with pytest.raises(Unknown):
             burner.written(each)
         assert burner.write(each).outcome == BurnOutcome.WRITTEN
-        assert _holds(burner, each)
+        assert bench.holds(each)
         burner.publish(each)
 
 

@@ -1,7 +1,8 @@
 """Craft: says what every device that makes media can be asked, and how it answers."""
 
+import errno
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,8 @@ from burnish.errors import InvalidValue
 from burnish.lifecycle import Custody
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
@@ -80,7 +83,8 @@ class BurnJob:
     `request_name` is short, has nothing of the patient and is the same each time the piece is
     tried. `manifest` goes where people find it beside the medium, as JSON. `label` is the file with
     the label to print, or to put beside the medium; None where there is none. `device_job` names
-    the job to a device that goes on by itself: one for each blank, never used again.
+    the job to a device that goes on by itself: one for each blank, never used again. `files` opens
+    the image and gives File IDs with contents, for a device that wants files.
     """
 
     image: Path
@@ -95,6 +99,7 @@ class BurnJob:
     label: Path | None = None
     medium: str = ""
     device_job: str = ""
+    files: Callable[[], Iterable[tuple[str, Iterable[bytes | memoryview]]]] | None = None
 
     def checked_name(self) -> str:
         """`request_name`, which becomes a file name; raises InvalidValue where it cannot."""
@@ -109,6 +114,23 @@ class BurnJob:
         return f"VOLUME{self.volume_number:02d}{copy}"
 
 
+#: Told what holds up a device that goes on by itself; READY when nothing does.
+Tell = Callable[[BurnResult], None]
+
+
+def of_error(name: str, directory: Path, error: OSError) -> BurnResult:
+    """What an error of the file system means to the one who has to mend it."""
+    detail = f"device {name}: {error.strerror}"
+    if error.errno in _NO_ROOM:
+        remedy = f"Free space in {directory}; writing then goes on by itself."
+        return BurnResult(BurnOutcome.OUT_OF_SUPPLIES, detail, remedy)
+    if error.errno in _REFUSED:
+        remedy = f"Make {directory} a folder in which the service can write."
+        return BurnResult(BurnOutcome.HOLD_OPERATOR, detail, remedy)
+    remedy = f"Have the storage behind {directory} looked at."
+    return BurnResult(BurnOutcome.HOLD_SERVICE, detail, remedy)
+
+
 class Burner(Protocol):
     """One device. A job is written, read back by the caller, then published or discarded."""
 
@@ -120,12 +142,17 @@ class Burner(Protocol):
         """Whether the device would take a job now: READY, or why not."""
         ...
 
-    def write(self, job: BurnJob, progress: Callable[[int], None] | None = None) -> BurnResult:
+    def write(
+        self,
+        job: BurnJob,
+        progress: Callable[[int], None] | None = None,
+        tell: Tell | None = None,
+    ) -> BurnResult:
         """Writes the piece, not yet for people to find; WRITTEN, or why not.
 
         Writing again is harmless. `progress` is told the bytes so far, and may raise to stop.
-        A device that goes on by itself is followed until it has ended; what holds it up is
-        returned, and writing again with the same `device_job` follows on.
+        A device that goes on by itself is followed until it has ended, and `tell` is told what
+        holds it up meanwhile; writing again with the same `device_job` follows on.
         """
         ...
 

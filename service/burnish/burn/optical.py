@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Tell
 from burnish.errors import Unknown
 from burnish.lifecycle import Custody
 from burnish.media import MEDIA, SECTOR
@@ -124,7 +124,12 @@ class OpticalBurner:
             return self._result(BurnOutcome.OUT_OF_SUPPLIES, "there is no disc", _NO_BLANK)
         return self._blank(medium, status, facts.get("Media blocks", ""))
 
-    def write(self, job: BurnJob, progress: Callable[[int], None] | None = None) -> BurnResult:
+    def write(
+        self,
+        job: BurnJob,
+        progress: Callable[[int], None] | None = None,
+        tell: Tell | None = None,  # noqa: ARG002  it does not go on by itself
+    ) -> BurnResult:
         piece = (job.checked_name(), job.stem, job.file_set_uid)
         try:
             size = job.image.stat().st_size

@@ -29,7 +29,7 @@ RUINED_IN_A_ROW = 6
 _NO_LONGER = (PieceState.SPOILED, PieceState.DROPPED)
 
 
-@dataclass(slots=True)
+@dataclass
 class Ledger:
     """The rows of one device's work. All raise StaleLease where the piece is its no more."""
 
@@ -37,6 +37,7 @@ class Ledger:
     settings: Settings
     device: Device
     ruined_in_a_row: int = 0
+    told: tuple[BurnOutcome, str] | None = None
 
     def advance(self, claim: Claim, event: PieceEvent, **facts: object) -> None:
         """Moves a piece that goes on as it should."""
@@ -82,6 +83,17 @@ class Ledger:
             if not elsewhere:
                 explain(session, request, result)
         log.warning("device holds", device=self.device.name, why=result.detail)
+
+    def tell(self, made: PieceOrder, result: BurnResult) -> None:
+        """What holds up a device that goes on by itself, and that it is over."""
+        told = (result.outcome, result.detail)
+        if told == (self.told or (BurnOutcome.READY, "")):
+            return
+        self.told = told
+        with self.database.writing() as session:
+            held(session, made.claim)
+            self._tell(session, result)
+            explain(session, session.get_one(MediaCreationRequest, made.claim.request_id), result)
 
     def leave(self, made: PieceOrder) -> None:
         """Gives a piece back on which its device goes on by itself."""

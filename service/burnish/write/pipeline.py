@@ -1,7 +1,7 @@
 """Stage: one volume from its plan to a verified image; no database."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -104,6 +104,13 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
         sealer.size(file.size),
         lambda: sealer.seal(key, file.size, placing.pieces(file)),
     )
+
+
+def files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
+    """Every file of an image by its File ID, with its bytes."""
+    with open_volume(image_path) as volume:
+        for name in volume.files():
+            yield name, volume.chunks(name)
 
 
 def read_back(

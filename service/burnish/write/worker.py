@@ -240,7 +240,12 @@ class Worker:
         self._ledger.advance(
             made.claim, PieceEvent.IMAGED, custody=custody, device_job=job.device_job
         )
-        written = self._burner.write(job, progress)
+        self._ledger.told = None
+        written = self._burner.write(
+            replace(job, files=lambda: pipeline.files(job.image)),
+            progress,
+            lambda result: self._ledger.tell(made, result),
+        )
         if written.outcome is not BurnOutcome.WRITTEN:
             self._not_written(made, written)
             return

@@ -24,6 +24,7 @@ from burnish.write import ledger
 from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
+from robots.primera import PrimeraRobot
 
 R, P, I = ExecutionStatus, PieceState, ExecutionStatusInfo  # noqa: E741
 HOLD = BurnResult(BurnOutcome.OUT_OF_SUPPLIES, "the bin is empty", "fill it")
@@ -41,8 +42,8 @@ class ToldBurner(FolderBurner):
     def state(self) -> BurnResult:
         return self.ready or super().state()
 
-    def write(self, job: BurnJob, progress: Any = None) -> BurnResult:
-        return self.results.pop(0) if self.results else super().write(job, progress)
+    def write(self, job: BurnJob, progress: Any = None, tell: Any = None) -> BurnResult:
+        return self.results.pop(0) if self.results else super().write(job, progress, tell)
 
 
 @pytest.fixture(autouse=True)
@@ -297,3 +298,109 @@ def test_a_disc_whose_burner_was_killed_is_never_claimed(burning: tuple[Ground, 
     worker.stopping.set()
     thread.join()
     assert pieces(ground) == [("SPOILED", "drive"), ("CREATED", "drive")]
+
+
+# --- a robot -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def robotic(tmp_path: Path) -> Iterator[tuple[Ground, PrimeraRobot]]:
+    folders = {name: tmp_path / name for name in ("jobs", "exchange")}
+    for folder in folders.values():
+        folder.mkdir()
+    device = Device(
+        name="robot", kind="primera", directory=folders["jobs"], exchange=folders["exchange"]
+    )
+    robot = PrimeraRobot(folders["jobs"], folders["exchange"])
+    with Ground(tmp_path / "root", request=Request(attempts=2), device=(device,)) as made:
+        yield made, robot
+    robot.stop()
+
+
+def follower(ground: Ground) -> Worker:
+    worker = drive_of(ground)
+    worker._burner._poll = 0.02  # type: ignore[attr-defined]
+    return worker
+
+
+def jobs(ground: Ground) -> list[str]:
+    with ground.database.reading() as session:
+        return list(session.scalars(select(Piece.device_job).order_by(Piece.id)))
+
+
+def test_a_robot_makes_a_set(robotic: tuple[Ground, PrimeraRobot]) -> None:
+    ground, robot = robotic
+    uid = asked(ground, copies=2)
+    robot.faults = ["verify"]
+    robot.start()
+    worker = follower(ground)
+    while worker.make_next():
+        worker.call_off()
+    assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
+    assert len(robot.touched) == 3
+    assert len(robot.good) == 2
+    assert sorted(state for state, _ in pieces(ground)) == ["CREATED", "CREATED", "SPOILED"]
+    assert [path for path in robot.exchange.iterdir() if path.suffix != ".done"] == []
+
+
+def test_a_robot_is_followed_again_after_a_restart(robotic: tuple[Ground, PrimeraRobot]) -> None:
+    ground, robot = robotic
+    uid = asked(ground)
+    robot.blanks = 0
+    robot.start()
+    worker = follower(ground)
+    worker._ledger.tell = lambda *_: worker.stopping.set()  # type: ignore[method-assign]
+    assert worker.make_next()
+    assert pieces(ground) == [("QUEUED", "robot")]
+    (sent,) = jobs(ground)
+    assert sent
+    robot.blanks = 2
+    again = follower(ground)
+    assert again.make_next()
+    assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
+    assert robot.touched == [sent]
+
+
+def test_a_robot_that_lacks_something_says_so_in_the_request(
+    robotic: tuple[Ground, PrimeraRobot],
+) -> None:
+    ground, robot = robotic
+    uid = asked(ground)
+    robot.blanks = 0
+    robot.start()
+    worker = follower(ground)
+    seen = []
+    tell = worker._ledger.tell
+
+    def fill(made: Any, result: BurnResult) -> None:
+        tell(made, result)
+        seen.append(stands(ground, uid))
+        if result.outcome is BurnOutcome.OUT_OF_SUPPLIES:
+            robot.blanks = 2
+
+    worker._ledger.tell = fill  # type: ignore[method-assign]
+    assert worker.make_next()
+    remedy = "Fill the bins with blanks; the robot then goes on by itself."
+    assert (R.CREATING, I.OUT_OF_SUPPLIES, remedy) in seen
+    assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
+
+
+def test_what_is_cancelled_is_called_off_at_the_robot(
+    robotic: tuple[Ground, PrimeraRobot],
+) -> None:
+    ground, robot = robotic
+    uid = asked(ground)
+    robot.blanks = 0
+    robot.start()
+    worker = follower(ground)
+    worker._ledger.tell = lambda *_: worker.stopping.set()  # type: ignore[method-assign]
+    assert worker.make_next()
+    with ground.database.writing() as session:
+        operations.cancel(session, uid)
+    worker.call_off()
+    assert jobs(ground) == [""]
+    robot.stop()
+    robot.blanks = 2
+    for _ in range(5):
+        robot.step()
+    assert robot.touched == []

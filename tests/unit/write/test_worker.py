@@ -46,11 +46,11 @@ class ToldBurner(FolderBurner):
     def state(self) -> BurnResult:
         return self.ready
 
-    def write(self, job: BurnJob, progress: Any = None) -> BurnResult:
+    def write(self, job: BurnJob, progress: Any = None, tell: Any = None) -> BurnResult:
         self.before_write(job)
         if self.results:
             return self.results.pop(0)
-        result = super().write(job, progress)
+        result = super().write(job, progress, tell)
         self.after_write(self.written(job))
         return result
 
