@@ -145,9 +145,11 @@ class StandingOrder(_Table):
 
 
 _DISCS = ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
+_STICKS = ("USB", "CF", "MMC", "SD")
 #: Each kind of device: the media it can be for, and the keys that are its own.
 DEVICE_KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "folder": (tuple(MEDIA), ("directory",)),
+    "mounted": (_STICKS, ("directory",)),
     "optical": (_DISCS, ("drive", "program", "speed", "erase", "eject")),
     "primera": (_DISCS, ("directory", "exchange", "seen_as", "robot", "speed")),
     "epson": (

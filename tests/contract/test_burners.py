@@ -1,13 +1,14 @@
 """What every kind of device must do, whatever it is."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from burnish.burn import BURNERS, open_burner
+from burnish.burn import BURNERS, mounted, open_burner
 from burnish.burn.burner import MEANINGS, Burner, BurnJob, BurnOutcome
 from burnish.errors import InvalidSettings, InvalidValue, Unknown
 from burnish.lifecycle import Custody
@@ -47,6 +48,35 @@ class OpticalBench(Bench):
         self._disc.unlink(missing_ok=True)
 
 
+class MountedBench(Bench):
+    """A stick, of which the table of mounted file systems speaks."""
+
+    def __init__(self, directory: Path) -> None:
+        self._stick = directory / "stick 1"
+        self._stick.mkdir()
+        mounts = directory / "mountinfo"
+        where = str(self._stick).replace(" ", "\\040")
+        mounts.write_text(f"36 35 8:1 / {where} rw,noatime - vfat /dev/sdb1 rw\n")
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(mounted, "_MOUNTS", mounts)
+        self.burner = open_burner("mounted", "device", directory=self._stick)
+
+    def put_in_a_blank(self) -> None:
+        shutil.rmtree(self._stick)
+        self._stick.mkdir()
+
+    def holds(self, job: BurnJob) -> bool:
+        path = self.burner.written(job)
+        assert job.files is not None
+        return all(
+            path.joinpath(*name.split("\\")).read_bytes() == b"".join(chunks)
+            for name, chunks in job.files()
+        )
+
+    def close(self) -> None:
+        self._patch.undo()
+
+
 class RobotBench(Bench):
     """A simulated robot."""
 
@@ -68,6 +98,7 @@ class RobotBench(Bench):
 
 BENCHES: dict[str, Callable[[Path], Bench]] = {
     "folder": Bench,
+    "mounted": MountedBench,
     "optical": OpticalBench,
     "primera": lambda directory: RobotBench(directory, PrimeraRobot, "primera"),
     "epson": lambda directory: RobotBench(directory, EpsonRobot, "epson"),
@@ -128,7 +159,7 @@ def test_a_device_is_ready(burner: Burner) -> None:
     result = burner.state()
     assert result.outcome == BurnOutcome.READY
     assert result.execution_status_info == ExecutionStatusInfo.NORMAL
-    assert result.takes is None or result.takes["CD"] > SIZE
+    assert result.takes is None or min(result.takes.values()) > SIZE
     assert burner.custody in Custody
 
 

@@ -121,7 +121,7 @@ class Worker:
                 self._ledger.leave(made)
             except StaleLease as error:
                 log.info("piece given up", piece=claim.piece_id, why=str(error))
-                self._burner.discard(made.job)
+                self._discard(made)
                 self._remove_image(claim)
             except OperatorError as error:
                 hold = BurnResult(BurnOutcome.HOLD_OPERATOR, str(error), error.hint)
@@ -306,9 +306,12 @@ class Worker:
 
     def _give_up(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
         """The piece is spoiled, and the device gets rid of it."""
+        self._discard(made)
+        self._ledger.ruined(made, info, why)
+
+    def _discard(self, made: PieceOrder) -> None:
         with contextlib.suppress(OperatorError):
             self._burner.discard(made.job)
-        self._ledger.ruined(made, info, why)
 
     def _remove_image(self, claim: Claim) -> None:
         """The image goes when no piece needs it any more."""

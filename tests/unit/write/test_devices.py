@@ -10,15 +10,18 @@ import pytest
 from sqlalchemy import select, update
 
 import burnish.burn
+from burnish.burn import mounted
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.burn.folder import FolderBurner
 from burnish.burn.optical import OpticalBurner
 from burnish.db import devices, queue
 from burnish.db.tables import Piece
 from burnish.errors import NotNow
+from burnish.image.reader import open_volume
 from burnish.plan.planner import Planner
 from burnish.request import listing, operations
 from burnish.settings import Device, Request
+from burnish.verify.examine import examine
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import ledger
 from burnish.write import worker as working
@@ -404,3 +407,25 @@ def test_what_is_cancelled_is_called_off_at_the_robot(
     for _ in range(5):
         robot.step()
     assert robot.touched == []
+
+
+# --- a stick -------------------------------------------------------------------------------------
+
+
+def test_a_stick_is_read_back_file_by_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"2 1 8:2 / {stick} rw - vfat /dev/sdb1 rw\n")
+    monkeypatch.setattr(mounted, "_MOUNTS", mounts)
+    device = Device(name="stick", kind="mounted", directory=stick)
+    with Ground(tmp_path / "root", device=(device,)) as ground:
+        uid = asked(ground, profiles="STD-GEN-USB-JPEG")
+        worker = drive_of(ground)
+        assert worker.make_next()
+        assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
+        with open_volume(stick) as volume:
+            report = examine(volume)
+    assert report.good, report.faults
+    assert report.instances == 2
+    assert not (stick / "BURNISH.TMP").exists()
