@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from burnish.errors import InvalidSettings
 from burnish.media import MEDIA
@@ -182,6 +182,26 @@ def test_a_device_without_a_directory_gets_one_by_its_name(tmp_path: Path) -> No
         Path("var/a"),
         Path("/media/b"),
     ]
+
+
+def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
+    drive = Device(name="d", kind="optical", drive="/dev/sr0")
+    assert drive.media == ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
+    options = {"drive": "/dev/sr0", "program": "xorriso", "speed": 0, "erase": False, "eject": True}
+    assert drive.options() == options
+    assert [one.directory for one in Settings(device=(drive,)).devices] == [None]
+    robot = {"name": "r", "kind": "epson", "directory": "/jobs", "exchange": "/exchange"}
+    assert "compares" not in Device(**robot, compares=True).options()
+    for refused, said in (
+        ({"name": "d", "kind": "teleprinter"}, "folder, mounted, optical"),
+        ({"name": "d", "kind": "optical"}, "needs drive"),
+        ({"name": "d", "kind": "optical", "drive": "/dev/sr0", "media": ["USB"]}, "USB"),
+        ({"name": "d", "drive": "/dev/sr0"}, "drive: not for a device of kind folder"),
+        ({"name": "d", "kind": "primera", "directory": "/jobs"}, "needs exchange"),
+        (robot, "compares = true"),
+    ):
+        with pytest.raises(ValidationError, match=re.escape(said)):
+            Device(**refused)
 
 
 def test_the_capacity_of_a_device_is_never_more_than_the_medium_holds() -> None:

@@ -268,6 +268,7 @@ class OpticalBurner:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "LC_ALL": "C"},
+                start_new_session=True,  # what stops the service does not stop a disc half way
             )
         except OSError as error:
             said = f"FATAL : not found: program {self._program}: {error.strerror}"

@@ -169,7 +169,8 @@ def heartbeat(session: Session, claimed: Claim) -> bool:
 def reap(session: Session, *, device: str | None = None, owner: str = "") -> int:
     """Gives back what dead workers held; how many pieces.
 
-    Dead is whose lease has run out; with `device`, also every other owner on that device, for a
+    What a dead worker was burning is ruined, and another piece is queued for it. What a device does
+    by itself is followed on, which is no attempt. Dead is whose lease has run out; with `device`, also every other owner on that device, for a
     worker that has just taken the device for itself.
     """
     dead = Piece.lease_until < datetime.now(UTC)
@@ -191,6 +192,7 @@ def reap(session: Session, *, device: str | None = None, owner: str = "") -> int
             why="its worker ended in the middle",
             lease_until=None,
             lease_owner="",
+            attempts=piece.attempts - bool(piece.device_job),
         )
         if ruined:
             replace(session, piece)

@@ -177,7 +177,7 @@ class Ledger:
 
     def wants_another_blank(self, ready: BurnResult) -> None:
         """Asks for the blank that the next piece is for, where another one is in the device."""
-        with self.database.reading() as session:
+        with self.database.writing() as session:
             found = queue.next_piece(session, self.device.name, self.media)
         if found is not None:
             medium, size = found[1].medium, found[1].predicted_size

@@ -213,13 +213,13 @@ class Worker:
             thread.join()
 
     def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
+        if made.job.device_job:
+            self._write(made, progress, {})
+            return
         allowed = self._settings.request.attempts
         if made.attempts > (allowed if made.ruined else max(_DEATHS, allowed)):
             why = "its worker died again and again"
             self._ledger.ruined(made, ExecutionStatusInfo.PROC_FAILURE, why)
-            return
-        if made.job.device_job:
-            self._write(made, progress, {})
             return
         plan = self._plan(made)
         keys = self._image(plan, made.job.image, progress)
