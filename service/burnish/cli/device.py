@@ -2,7 +2,7 @@
 
 import contextlib
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,7 +10,9 @@ from burnish.cli import output
 from burnish.cli.installation import open_database, read_settings
 from burnish.cli.options import Config, Json
 from burnish.errors import OperatorError, Unknown
-from burnish.settings import Settings
+
+if TYPE_CHECKING:
+    from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Look at the devices, pause and resume them.")
 Name = Annotated[str, typer.Argument(metavar="DEVICE", help="As `burnish device list` has it.")]
@@ -98,6 +100,6 @@ def resume(name: Name, config: Config = None) -> None:
             devices.resume(session, name)
 
 
-def _check(settings: Settings, name: str) -> None:
+def _check(settings: "Settings", name: str) -> None:
     if name not in [one.name for one in settings.devices]:
         raise Unknown(f"no device {name}", hint="`burnish device list` shows them")

@@ -169,9 +169,9 @@ def heartbeat(session: Session, claimed: Claim) -> bool:
 def reap(session: Session, *, device: str | None = None, owner: str = "") -> int:
     """Gives back what dead workers held; how many pieces.
 
-    What a dead worker was burning is ruined, and another piece is queued for it. What a device does
-    by itself is followed on, which is no attempt. Dead is whose lease has run out; with `device`, also every other owner on that device, for a
-    worker that has just taken the device for itself.
+    What one of them was burning is ruined, and another piece is queued for it. What a device does
+    by itself is followed on, which is no attempt. Dead is whose lease has run out; with `device`,
+    also every other owner on that device, for a worker that has just taken the device for itself.
     """
     dead = Piece.lease_until < datetime.now(UTC)
     if device is not None:

@@ -8,7 +8,7 @@ from burnish import settings
 from burnish.db import devices, schema
 from burnish.db.session import Database
 from burnish.vocabulary import ExecutionStatusInfo
-from conftest import Run
+from unit.cli.conftest import Run
 
 
 @pytest.fixture
