@@ -206,7 +206,11 @@ class OpticalBurner:
             arguments.append(f"speed={self._speed}")
         if self._erase:
             arguments.append("blank=as_needed")
-        ran = self._run(*arguments, str(image), progress=progress, size=size)
+        try:
+            ran = self._run(*arguments, str(image), progress=progress, size=size)
+        except BaseException:
+            self._open_tray()
+            raise
         if ran.code == 0:
             return BurnResult(BurnOutcome.WRITTEN)
         if _BEGINNING not in ran.said:
