@@ -18,12 +18,13 @@ from burnish.artifacts import InstanceHeader
 from burnish.db import headers, schema
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, Instance, MediaCreationRequest, Piece
+from burnish.device_settings import Device
 from burnish.elements import encode
 from burnish.fileset import dicomdir, file_meta
 from burnish.fileset.header import index
 from burnish.plan.grouping import Candidate
 from burnish.request import operations
-from burnish.settings import Device, Request, Settings, Storage
+from burnish.settings import Request, Settings, Storage
 from burnish.spool import Spool
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,

@@ -9,14 +9,8 @@ from typing import Any
 from sqlalchemy import CursorResult, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from burnish.db.tables import (
-    CommittedInstance,
-    FileSet,
-    FileSetEntry,
-    Instance,
-    Piece,
-    StorageCommitment,
-)
+from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
+from burnish.db.tables import FileSet, FileSetEntry, Instance, Piece
 from burnish.errors import InvalidArgument, OutOfResources
 from burnish.settings import Settings
 from burnish.spool import Spool

@@ -31,6 +31,18 @@ class PieceEvent(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class Custody(StrEnum):
+    """What becomes of a piece whose worker dies while it is written.
+
+    AGAIN: nothing is lost, it is written again. RUINED: its blank is, and another is written.
+    FOLLOWED: the device goes on by itself, and is followed again by the name of its job.
+    """
+
+    AGAIN = "AGAIN"
+    RUINED = "RUINED"
+    FOLLOWED = "FOLLOWED"
+
+
 #: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3; only an administrator can retry, DIMSE has no such thing.
 REQUEST: dict[tuple[R, RequestEvent], R] = {
     (R.IDLE, RequestEvent.INITIATED): R.PENDING,

@@ -12,16 +12,15 @@ from sqlalchemy import ColumnElement, Select, delete, exists, or_, select, updat
 from sqlalchemy.orm import Session
 
 from burnish.db import queue
+from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
 from burnish.db.session import Database
 from burnish.db.tables import (
-    CommittedInstance,
     FileSet,
     FileSetEntry,
     Instance,
     MediaCreationRequest,
     Piece,
     ReferencedInstance,
-    StorageCommitment,
     TranscodedInstance,
 )
 from burnish.settings import Retention, Settings

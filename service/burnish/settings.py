@@ -19,10 +19,10 @@ from pydantic_settings import (
 )
 
 from burnish.application_profiles import OFFERED
+from burnish.device_settings import Device
 from burnish.errors import InvalidSettings
-from burnish.media import MEDIA
 from burnish.network_settings import TLS, Dicom, Peer, User
-from burnish.setting_values import AETitle, Duration, Size, Table
+from burnish.setting_values import AETitle, Duration, Table
 from burnish.vocabulary import IncludeNonDICOMObjects, RequestPriority, YesNo
 
 
@@ -139,38 +139,6 @@ class StandingOrder(Table):
         """What it says of a request, by the column of each attribute."""
         said = {name: getattr(self, name) for name in _ATTRIBUTES}
         return {name: str(value) for name, value in said.items() if value}
-
-
-#: The form in which each kind of device gets labels if its `label` does not say: a robot of
-#: Primera's prints pictures.
-LABEL_FORMS = {"folder": "pdf", "primera": "jpg"}
-
-
-class Device(Table):
-    """One device that makes pieces of media."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")
-    kind: Literal["folder"] = "folder"
-    media: tuple[str, ...] = tuple(MEDIA)
-    directory: Path | None = None
-    capacity: Size | None = Field(default=None, gt=0)
-    label: Literal["", "pdf", "png", "jpg", "bmp", "none"] = ""
-
-    @model_validator(mode="after")
-    def _known_media(self) -> "Device":
-        unknown = [name for name in self.media if name not in MEDIA]
-        if unknown or not self.media:
-            raise ValueError(f"media {unknown} unknown; there are {', '.join(MEDIA)}")
-        return self
-
-    @property
-    def label_form(self) -> str:
-        """The form in which it gets labels, "none" for none."""
-        return self.label or LABEL_FORMS.get(self.kind, "none")
-
-    def capacity_of(self, medium: str) -> int:
-        """Bytes that this device can put on one blank of `medium`."""
-        return MEDIA[medium].holding(self.capacity)
 
 
 class Retention(Table):
@@ -310,7 +278,7 @@ class Settings(BaseSettings):
         devices = self.device or (Device(name="outbox"),)
         return tuple(
             device
-            if device.directory
+            if device.directory or device.kind != "folder"
             else device.model_copy(update={"directory": self.storage.root / device.name})
             for device in devices
         )

@@ -89,6 +89,15 @@ class ExecutionStatusInfo(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+#: What a request is told that waits for a device.
+DEVICE_HOLDS = (
+    ExecutionStatusInfo.CHECK_MCD_OP,
+    ExecutionStatusInfo.CHECK_MCD_SRV,
+    ExecutionStatusInfo.OUT_OF_SUPPLIES,
+    ExecutionStatusInfo.MCD_BUSY,
+)
+
+
 class FailureReason(IntEnum):
     """Failure Reason (0008,1197) in Media Creation Management (PS3.3 C.22.1.4)."""
 

@@ -1,28 +1,121 @@
 """What every kind of device must do, whatever it is."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from burnish.burn import BURNERS, open_burner
-from burnish.burn.burner import EXECUTION_STATUS_INFO, Burner, BurnJob, BurnOutcome
+from burnish.burn import BURNERS, mounted, open_burner
+from burnish.burn.burner import MEANINGS, Burner, BurnJob, BurnOutcome
+from burnish.device_settings import DEVICE_KINDS
 from burnish.errors import InvalidSettings, InvalidValue, Unknown
-from burnish.vocabulary import ExecutionStatusInfo
+from burnish.lifecycle import Custody
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
+from robots.epson import EpsonRobot
+from robots.primera import PrimeraRobot
+from robots.robot import Robot
 
-#: How to open a device of each kind that has nothing but a directory to work in.
-OPEN: dict[str, Callable[[Path], Burner]] = {
-    "folder": lambda directory: open_burner("folder", "device", directory=directory),
-}
 SIZE = 300_000
 
 
+class Bench:
+    """A device with nothing but a directory to work in, and the hands of an operator."""
+
+    def __init__(self, directory: Path) -> None:
+        self.burner: Burner = open_burner("folder", "device", directory=directory)
+
+    def put_in_a_blank(self) -> None:
+        """Folders need none."""
+
+    def holds(self, job: BurnJob) -> bool:
+        return self.burner.written(job).read_bytes()[:SIZE] == job.image.read_bytes()
+
+    def close(self) -> None:
+        """Nothing to be put away."""
+
+
+class OpticalBench(Bench):
+    """A pseudo-drive of libburn, in which a file is the disc."""
+
+    def __init__(self, directory: Path) -> None:
+        self._disc = directory / "disc"
+        self.burner = open_burner("optical", "device", drive=f"stdio:{self._disc}")
+
+    def put_in_a_blank(self) -> None:
+        self._disc.unlink(missing_ok=True)
+
+
+class MountedBench(Bench):
+    """A stick, of which the table of mounted file systems speaks."""
+
+    def __init__(self, directory: Path) -> None:
+        self._stick = directory / "stick 1"
+        self._stick.mkdir()
+        mounts = directory / "mountinfo"
+        where = str(self._stick).replace(" ", "\\040")
+        mounts.write_text(f"36 35 8:1 / {where} rw,noatime - vfat /dev/sdb1 rw\n")
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr(mounted, "_MOUNTS", mounts)
+        self.burner = open_burner("mounted", "device", directory=self._stick)
+
+    def put_in_a_blank(self) -> None:
+        shutil.rmtree(self._stick)
+        self._stick.mkdir()
+
+    def holds(self, job: BurnJob) -> bool:
+        path = self.burner.written(job)
+        assert job.files is not None
+        return all(
+            path.joinpath(*name.split("\\")).read_bytes() == b"".join(chunks)
+            for name, chunks in job.files()
+        )
+
+    def close(self) -> None:
+        self._patch.undo()
+
+
+class RobotBench(Bench):
+    """A simulated robot."""
+
+    def __init__(self, directory: Path, kind: type[Robot], name: str) -> None:
+        for folder in ("jobs", "exchange"):
+            (directory / folder).mkdir()
+        self._robot = kind(directory / "jobs", directory / "exchange").start()
+        options = {"directory": directory / "jobs", "exchange": directory / "exchange"}
+        self.burner = open_burner(name, "device", **options, poll=0.05)
+
+    def holds(self, job: BurnJob) -> bool:
+        self.burner.written(job)
+        return self._robot.discs[job.device_job] == job.image.read_bytes()
+
+    def close(self) -> None:
+        self._robot.stop()
+        assert sorted(set(self._robot.touched)) == sorted(self._robot.touched)
+
+
+BENCHES: dict[str, Callable[[Path], Bench]] = {
+    "folder": Bench,
+    "mounted": MountedBench,
+    "optical": OpticalBench,
+    "primera": lambda directory: RobotBench(directory, PrimeraRobot, "primera"),
+    "epson": lambda directory: RobotBench(directory, EpsonRobot, "epson"),
+}
+
+
 @pytest.fixture(params=sorted(BURNERS))
-def burner(request: pytest.FixtureRequest, tmp_path: Path) -> Burner:
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     (tmp_path / "device").mkdir()
-    return OPEN[request.param](tmp_path / "device")
+    made = BENCHES[request.param](tmp_path / "device")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def burner(bench: Bench) -> Burner:
+    return bench.burner
 
 
 @pytest.fixture
@@ -30,6 +123,7 @@ def job(tmp_path: Path) -> BurnJob:
     image = tmp_path / "image.iso"
     image.write_bytes(os.urandom(SIZE))
     return BurnJob(
+        files=lambda: [("DICOMDIR", [image.read_bytes()])],
         image=image,
         volume_number=1,
         volume_count=2,
@@ -39,16 +133,20 @@ def job(tmp_path: Path) -> BurnJob:
         file_set_id="TEST",
         file_set_uid="1.2.3",
         manifest={"instances": 4},
+        medium="CD",
+        device_job="R1-1-abcd",
     )
 
 
-def _holds(burner: Burner, job: BurnJob) -> bool:
-    return burner.written(job).read_bytes()[:SIZE] == job.image.read_bytes()
-
-
 def test_every_outcome_is_explained() -> None:
-    assert EXECUTION_STATUS_INFO.keys() == set(BurnOutcome)
-    assert set(EXECUTION_STATUS_INFO.values()) <= set(ExecutionStatusInfo)
+    assert MEANINGS.keys() == set(BurnOutcome)
+    assert {meaning.info for meaning in MEANINGS.values()} <= set(ExecutionStatusInfo)
+    ends = {meaning.execution_status for meaning in MEANINGS.values()}
+    assert ends == {None, ExecutionStatus.FAILURE}
+
+
+def test_every_kind_can_be_configured() -> None:
+    assert BURNERS.keys() == DEVICE_KINDS.keys() == BENCHES.keys()
 
 
 def test_unknown_kinds_are_refused() -> None:
@@ -59,44 +157,55 @@ def test_unknown_kinds_are_refused() -> None:
 
 def test_a_device_is_ready(burner: Burner) -> None:
     result = burner.state()
-    assert (burner.name, result.outcome) == ("device", BurnOutcome.READY)
+    assert result.outcome == BurnOutcome.READY
     assert result.execution_status_info == ExecutionStatusInfo.NORMAL
+    assert result.takes is None or min(result.takes.values()) > SIZE
+    assert burner.custody in Custody
 
 
-def test_a_piece_is_written_read_back_and_published(burner: Burner, job: BurnJob) -> None:
+def test_written_then_read_back_then_published(bench: Bench, burner: Burner, job: BurnJob) -> None:
     reports: list[int] = []
     assert burner.write(job, reports.append).outcome == BurnOutcome.WRITTEN
     assert reports == sorted(reports)
     assert reports[-1] == SIZE
-    assert _holds(burner, job)
+    assert bench.holds(job)
     burner.publish(job)
-    assert _holds(burner, job)
 
 
 @pytest.mark.parametrize("copy_number", [1, 2])
-def test_everything_may_be_done_again(burner: Burner, job: BurnJob, copy_number: int) -> None:
+def test_everything_may_be_done_again(
+    bench: Bench, burner: Burner, job: BurnJob, copy_number: int
+) -> None:
     job = replace(job, copy_number=copy_number)
     for _ in range(2):
-        for _ in range(2):
-            assert burner.write(job).outcome == BurnOutcome.WRITTEN
-        assert _holds(burner, job)
-        assert burner.publish(job) == burner.publish(job)
-        assert _holds(burner, job)
+        assert burner.write(job).outcome == BurnOutcome.WRITTEN
+    assert bench.holds(job)
+    assert burner.publish(job) == burner.publish(job)
 
 
-def test_copies_and_volumes_are_pieces_of_their_own(burner: Burner, job: BurnJob) -> None:
+def test_copies_and_volumes_are_pieces_of_their_own(
+    bench: Bench, burner: Burner, job: BurnJob, tmp_path: Path
+) -> None:
     jobs = [
-        replace(job, copy_number=copy, volume_number=volume, request_name=name)
+        replace(
+            job,
+            image=tmp_path / f"{copy}{volume}.iso",
+            files=lambda path=tmp_path / f"{copy}{volume}.iso": [("DICOM", [path.read_bytes()])],
+            copy_number=copy,
+            volume_number=volume,
+            device_job=f"{copy}{volume}",
+        )
         for copy in (1, 2)
         for volume in (1, 2)
-        for name in ("R1", "R2")
     ]
     for each in jobs:
-        burner.write(each)
-    published = {burner.publish(each) for each in jobs}
-    assert len(published) == len(jobs)
-    burner.discard(jobs[0])
-    assert all(_holds(burner, each) for each in jobs[1:])
+        bench.put_in_a_blank()
+        each.image.write_bytes(os.urandom(SIZE))
+        with pytest.raises(Unknown):
+            burner.written(each)
+        assert burner.write(each).outcome == BurnOutcome.WRITTEN
+        assert bench.holds(each)
+        burner.publish(each)
 
 
 def test_what_was_not_written_is_unknown(burner: Burner, job: BurnJob) -> None:
@@ -127,7 +236,7 @@ def test_an_image_that_is_gone(burner: Burner, job: BurnJob) -> None:
         burner.written(job)
 
 
-def test_progress_may_stop_it(burner: Burner, job: BurnJob) -> None:
+def test_progress_may_stop_it(bench: Bench, burner: Burner, job: BurnJob) -> None:
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -135,6 +244,9 @@ def test_progress_may_stop_it(burner: Burner, job: BurnJob) -> None:
         burner.write(job, stop)
     with pytest.raises(Unknown):
         burner.written(job)
+    burner.discard(job)
+    bench.put_in_a_blank()
+    job = replace(job, device_job="R1-1-ef01")
     assert burner.write(job).outcome == BurnOutcome.WRITTEN
 
 

@@ -24,13 +24,14 @@ from sqlalchemy import update
 from burnish import retain
 from burnish.db.session import Database
 from burnish.db.tables import Piece
+from burnish.device_settings import Device
 from burnish.errors import BurnishError
 from burnish.plan import conversion
 from burnish.receive import Incoming, Receiver
 from burnish.request import operations
 from burnish.schedule import Schedule
 from burnish.scp import statuses
-from burnish.settings import Device, Request, Retention, Settings, Storage
+from burnish.settings import Request, Retention, Settings, Storage
 from burnish.spool import Spool
 from burnish.write.worker import Worker
 from factories import CT, Made, instance, new_database

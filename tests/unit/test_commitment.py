@@ -10,7 +10,8 @@ from sqlalchemy import select, update
 
 from burnish import commitment, retain
 from burnish.commitment import CommitmentLine, Report
-from burnish.db.tables import CommittedInstance, Instance, Piece, StorageCommitment
+from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
+from burnish.db.tables import Instance, Piece
 from burnish.errors import InvalidArgument
 from burnish.plan.planner import Planner
 from burnish.settings import Retention, Storage

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from burnish.device_settings import Device
 from burnish.errors import InvalidSettings
 from burnish.media import MEDIA
 from burnish.network_settings import Peer, User
-from burnish.settings import Device, Settings, StandingOrder, read
+from burnish.settings import Settings, StandingOrder, read
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "burnish.toml"
 
@@ -47,7 +48,8 @@ def test_the_example_file_has_every_key_of_each_table(name: str) -> None:
     tables = {"peer": Peer, "user": User, "standing_order": StandingOrder, "device": Device}
     model = tables.get(name) or type(getattr(read(None), name))
     assert issubclass(model, BaseModel)
-    assert set(table[0] if isinstance(table, list) else table) == set(model.model_fields)
+    tables_there = table if isinstance(table, list) else [table]
+    assert {key for one in tables_there for key in one} == set(model.model_fields)
 
 
 def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> None:
@@ -205,6 +207,26 @@ def test_a_device_without_a_directory_gets_one_by_its_name(tmp_path: Path) -> No
         Path("var/a"),
         Path("/media/b"),
     ]
+
+
+def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
+    drive = Device(name="d", kind="optical", drive="/dev/sr0")
+    assert drive.media == ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
+    options = {"drive": "/dev/sr0", "program": "xorriso", "speed": 0, "erase": False, "eject": True}
+    assert drive.options() == options
+    assert [one.directory for one in Settings(device=(drive,)).devices] == [None]
+    robot = {"name": "r", "kind": "epson", "directory": "/jobs", "exchange": "/exchange"}
+    assert "compares" not in Device(**robot, compares=True).options()
+    for refused, said in (
+        ({"name": "d", "kind": "teleprinter"}, "folder, mounted, optical"),
+        ({"name": "d", "kind": "optical"}, "needs drive"),
+        ({"name": "d", "kind": "optical", "drive": "/dev/sr0", "media": ["USB"]}, "USB"),
+        ({"name": "d", "drive": "/dev/sr0"}, "drive: not for a device of kind folder"),
+        ({"name": "d", "kind": "primera", "directory": "/jobs"}, "needs exchange"),
+        (robot, "compares = true"),
+    ):
+        with pytest.raises(ValidationError, match=re.escape(said)):
+            Device(**refused)
 
 
 def test_the_capacity_of_a_device_is_never_more_than_the_medium_holds() -> None:

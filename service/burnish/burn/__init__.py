@@ -3,11 +3,21 @@
 from collections.abc import Callable
 
 from burnish.burn.burner import Burner, BurnJob, BurnOutcome, BurnResult
+from burnish.burn.epson import EpsonBurner
 from burnish.burn.folder import FolderBurner
+from burnish.burn.mounted import MountedBurner
+from burnish.burn.optical import OpticalBurner
+from burnish.burn.primera import PrimeraBurner
 from burnish.errors import InvalidSettings
 
 #: The kinds of device; adding one is adding a row, and tests/contract holds it to the contract.
-BURNERS: dict[str, Callable[..., Burner]] = {"folder": FolderBurner}
+BURNERS: dict[str, Callable[..., Burner]] = {
+    "folder": FolderBurner,
+    "mounted": MountedBurner,
+    "optical": OpticalBurner,
+    "primera": PrimeraBurner,
+    "epson": EpsonBurner,
+}
 
 
 __all__ = ["BURNERS", "BurnJob", "BurnOutcome", "BurnResult", "Burner", "open_burner"]

@@ -4,23 +4,19 @@ import contextlib
 import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
-from burnish.errors import InvalidValue, OperatorError, Unknown
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Tell, of_error
+from burnish.burn.copying import copy, link
+from burnish.errors import OperatorError, Unknown
+from burnish.lifecycle import Custody
 from burnish.media import ATTACHMENT
 
 _STAGING = ".staging"
-_STRETCH = 8 << 20
 #: The suffixes that a label can have.
 _LABELS = (".pdf", ".png", ".jpg", ".bmp")
-_REQUEST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_ELSEWHERE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 
 
 class FolderBurner:
@@ -29,12 +25,13 @@ class FolderBurner:
     A piece is final when its manifest, `VOLUME01.json`, is there. The second copy of a volume
     is `VOLUME01-COPY02`. The suffix is that of the image, as `.img` or `.zip`. Only the first
     copy shares its bytes with the image it was made from. The label is `VOLUME01.pdf`, the
-    address label `VOLUME01-ADDRESS.pdf`.
-    copy shares its bytes with the image it was made from. What is to be attached to a message is
+    address label `VOLUME01-ADDRESS.pdf`. What is to be attached to a message is
     `VOLUME01/DICOM.ZIP`, so that a mail program gives it the name it must have.
     """
 
-    def __init__(self, name: str, directory: Path) -> None:
+    custody = Custody.AGAIN
+
+    def __init__(self, name: str, *, directory: Path) -> None:
         self.name = name
         self._directory = directory
 
@@ -45,7 +42,12 @@ class FolderBurner:
             return self._result(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         return BurnResult(BurnOutcome.READY)
 
-    def write(self, job: BurnJob, progress: Callable[[int], None] | None = None) -> BurnResult:
+    def write(
+        self,
+        job: BurnJob,
+        progress: Callable[[int], None] | None = None,
+        tell: Tell | None = None,  # noqa: ARG002  it does not go on by itself
+    ) -> BurnResult:
         staged = self._staged(job)
         try:
             image = os.open(job.image, os.O_RDONLY | os.O_CLOEXEC)
@@ -67,7 +69,7 @@ class FolderBurner:
         for path in (self._staged(job), _place(self._published(job))):
             if path.is_file():
                 return path
-        raise Unknown(f"{_stem(job)} of {job.request_name} has not been written")
+        raise Unknown(f"{job.stem} of {job.request_name} has not been written")
 
     def publish(self, job: BurnJob) -> Path:
         staged, published = self.written(job), self._published(job)
@@ -138,37 +140,17 @@ class FolderBurner:
         )
 
     def _staged(self, job: BurnJob) -> Path:
-        return self._directory / _STAGING / f"{_request_name(job)}-{_stem(job)}{job.image.suffix}"
+        return self._directory / _STAGING / f"{job.checked_name()}-{job.stem}{job.image.suffix}"
 
     def _published(self, job: BurnJob) -> Path:
-        return self._directory / _request_name(job) / f"{_stem(job)}{job.image.suffix}"
+        return self._directory / job.checked_name() / f"{job.stem}{job.image.suffix}"
 
     def _result(self, error: OSError) -> BurnResult:
-        """What an error of the file system means to the one who has to mend it."""
-        detail = f"device {self.name}: {error.strerror}"
-        if error.errno in _NO_ROOM:
-            remedy = f"Free space in {self._directory}; writing then goes on by itself."
-            return BurnResult(BurnOutcome.OUT_OF_SUPPLIES, detail, remedy)
-        if error.errno in _REFUSED:
-            remedy = f"Make {self._directory} a folder in which the service can write."
-            return BurnResult(BurnOutcome.HOLD_OPERATOR, detail, remedy)
-        remedy = f"Have the storage behind {self._directory} looked at."
-        return BurnResult(BurnOutcome.HOLD_SERVICE, detail, remedy)
+        return of_error(self.name, self._directory, error)
 
     def _operator_error(self, error: OSError) -> OperatorError:
         result = self._result(error)
         return OperatorError(result.detail, hint=result.remedy)
-
-
-def _request_name(job: BurnJob) -> str:
-    if _REQUEST_NAME.fullmatch(job.request_name) is None:
-        raise InvalidValue(f"{job.request_name!r} is no name for a folder")
-    return job.request_name
-
-
-def _stem(job: BurnJob) -> str:
-    copy = f"-COPY{job.copy_number:02d}" if job.copy_number > 1 else ""
-    return f"VOLUME{job.volume_number:02d}{copy}"
 
 
 def _labels(job: BurnJob, published: Path) -> Iterator[tuple[Path, Path]]:
@@ -223,44 +205,11 @@ def _sync_directory(path: Path) -> None:
 def _stage(job: BurnJob, image: int, part: Path, progress: Callable[[int], None] | None) -> None:
     """The image under another name where that can be, else a copy of it."""
     size = os.fstat(image).st_size
-    if not (job.copy_number == 1 and _link(job.image, part)):
+    if not (job.copy_number == 1 and link(job.image, part)):
         target = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)
         try:
-            _copy(image, target, size, progress)
+            copy(image, target, size, progress)
         finally:
             os.close(target)
     if progress:
         progress(size)
-
-
-def _link(image: Path, part: Path) -> bool:
-    try:
-        os.link(image, part, follow_symlinks=True)
-    except OSError as error:
-        if error.errno not in _ELSEWHERE:
-            raise
-        return False
-    return True
-
-
-def _copy(image: int, target: int, size: int, progress: Callable[[int], None] | None) -> None:
-    """Copies in the kernel, which shares the blocks where the file system can."""
-    sharing = True
-    done = 0
-    while done < size:
-        length = min(_STRETCH, size - done)
-        try:
-            if sharing:
-                moved = os.copy_file_range(image, target, length, done)
-            else:
-                moved = os.sendfile(target, image, done, length)
-        except OSError as error:
-            if not sharing or error.errno not in _ELSEWHERE:
-                raise
-            sharing = False
-            continue
-        if not moved:
-            raise OSError(errno.EIO, "the image ends before its end")
-        done += moved
-        if progress:
-            progress(done)

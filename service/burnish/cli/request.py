@@ -129,6 +129,7 @@ def _show(
         ("origin", line.origin),
         ("instances", line.instances),
         ("copies", line.number_of_copies),
+        ("pieces ruined", line.pieces_ruined or None),
         ("priority", line.request_priority),
         ("device", line.device),
         ("held", line.held_at),
@@ -336,7 +337,7 @@ def cancel(name: Name, json: Json = False, config: Config = None) -> None:
 
 @app.command()
 def retry(name: Name, json: Json = False, config: Config = None) -> None:
-    """Plan and make the media of a request that failed anew."""
+    """Plan and make the media of a request that failed anew; try at once what waits."""
     _ask("retry", name, json=json, config=config)
 
 

@@ -1,29 +1,44 @@
 """Ground: the queue of pieces: claim, keep, give back."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, false, or_, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db.history import HELD, move_piece
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
-from burnish.lifecycle import PieceEvent
+from burnish.lifecycle import Custody, PieceEvent
 from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
 
 #: How long a lease holds without a heartbeat.
 LEASE = timedelta(seconds=60)
-_RANK = {RequestPriority.HIGH: 0, RequestPriority.MED: 1, RequestPriority.LOW: 2}
+#: The pieces that wait for somebody to make them.
+QUEUED = select(Piece.id).where(Piece.state == PieceState.QUEUED)
+#: A request that has waited so long is served like those of the next higher priority.
+AGEING = timedelta(hours=4)
 
 
 def by_priority() -> tuple[Any, ...]:
-    """The order in which requests are served: priority, then who came first."""
+    """The order in which requests are served: priority, then who came first.
+
+    LOW is as MED after `AGEING`, and as HIGH after twice that, so that nobody waits for ever.
+    """
+    request, now = MediaCreationRequest, datetime.now(UTC)
+    low = request.request_priority == RequestPriority.LOW
     return (
-        case(_RANK, value=MediaCreationRequest.request_priority, else_=1),
-        MediaCreationRequest.initiated_at,
-        MediaCreationRequest.id,
+        case(
+            (request.request_priority == RequestPriority.HIGH, 0),
+            (request.initiated_at < now - 2 * AGEING, 0),
+            (low & (request.initiated_at >= now - AGEING), 2),
+            (low, 1),
+            (request.initiated_at < now - AGEING, 0),
+            else_=1,
+        ),
+        request.initiated_at,
+        request.id,
     )
 
 
@@ -38,14 +53,20 @@ class Claim:
 
 
 def claim(
-    session: Session, *, device: str, capacity: Mapping[str, int], owner: str
+    session: Session,
+    *,
+    device: str,
+    capacity: Mapping[str, int],
+    owner: str,
+    followed: bool = False,
 ) -> Claim | None:
     """Takes the next piece for `device`, which can put so much on each medium, in bytes.
 
     By priority, then who came first. Copy 1 of all volumes comes before copy 2 of any, so that
-    sets come out whole (1, 2, 3, 1, 2, 3).
+    sets come out whole (1, 2, 3, 1, 2, 3). With `followed`, only a piece on which the device goes
+    on by itself.
     """
-    row = _next(session, device, capacity)
+    row = _next(session, device, capacity, followed=followed)
     if row is None:
         return None
     piece, request_id = row
@@ -65,33 +86,65 @@ def claim(
     return Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
 
 
-def next_request(session: Session, device: str, capacity: Mapping[str, int]) -> int | None:
-    """The request whose piece would be claimed next, None where there is none."""
+def next_piece(
+    session: Session, device: str, capacity: Mapping[str, int]
+) -> tuple[int, FileSet] | None:
+    """The request and the volume of the piece that would be claimed next, if there is one."""
     row = _next(session, device, capacity)
-    return None if row is None else int(row[1])
+    return None if row is None else (int(row[1]), session.get_one(FileSet, row[0].file_set_id))
 
 
-def _next(session: Session, device: str, capacity: Mapping[str, int]) -> Any:
+def anything_due(session: Session, device: str, media: Iterable[str]) -> bool:
+    """Whether a look for the next piece may find one; it takes no lock."""
+    found = session.scalar(
+        select(Piece.id)
+        .join(FileSet, Piece.file_set_id == FileSet.id)
+        .where(_due(device), FileSet.medium.in_(tuple(media)))
+        .limit(1)
+    )
+    return found is not None
+
+
+def _due(device: str) -> ColumnElement[bool]:
+    """Pieces whose time has come; what one device is to leave alone another may have."""
+    return and_(
+        Piece.state == PieceState.QUEUED,
+        or_(
+            Piece.not_before.is_(None),
+            Piece.not_before <= datetime.now(UTC),
+            Piece.device.not_in((device, "")),
+        ),
+    )
+
+
+def _next(
+    session: Session, device: str, capacity: Mapping[str, int], *, followed: bool = False
+) -> Any:
     """The next piece, locked, with the id of its request."""
-    now = datetime.now(UTC)
+    fits = or_(
+        false(),
+        *(
+            (FileSet.medium == medium) & (FileSet.predicted_size <= size)
+            for medium, size in capacity.items()
+        ),
+    )
+    free = and_(
+        Piece.device_job == "",
+        fits,
+        MediaCreationRequest.held_at.is_(None),
+        MediaCreationRequest.device.in_(("", device)),
+    )
+    own = (Piece.device_job != "") & (Piece.device == device)
     return session.execute(
         select(Piece, FileSet.request_id)
         .join(FileSet, Piece.file_set_id == FileSet.id)
         .join(MediaCreationRequest, FileSet.request_id == MediaCreationRequest.id)
         .where(
-            Piece.state == PieceState.QUEUED,
+            _due(device),
             MediaCreationRequest.execution_status.in_(
                 (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
             ),
-            MediaCreationRequest.held_at.is_(None),
-            MediaCreationRequest.device.in_(("", device)),
-            or_(Piece.not_before.is_(None), Piece.not_before <= now),
-            or_(
-                *(
-                    (FileSet.medium == medium) & (FileSet.predicted_size <= size)
-                    for medium, size in capacity.items()
-                )
-            ),
+            own if followed else or_(own, free),
         )
         .order_by(
             *by_priority(),
@@ -121,8 +174,9 @@ def heartbeat(session: Session, claimed: Claim) -> bool:
 def reap(session: Session, *, device: str | None = None, owner: str = "") -> int:
     """Gives back what dead workers held; how many pieces.
 
-    Dead is whose lease has run out; with `device`, also every other owner on that device, for a
-    worker that has just taken the device for itself.
+    What one of them was burning is ruined, and another piece is queued for it. What a device does
+    by itself is followed on, which is no attempt. Dead is whose lease has run out; with `device`,
+    also every other owner on that device, for a worker that has just taken the device for itself.
     """
     dead = Piece.lease_until < datetime.now(UTC)
     if device is not None:
@@ -133,14 +187,32 @@ def reap(session: Session, *, device: str | None = None, owner: str = "") -> int
         .where(Piece.state.in_(HELD), dead)
     ).all()
     for piece, request_id in rows:
+        ruined = piece.custody is Custody.RUINED and piece.state is not PieceState.IMAGING
         move_piece(
             session,
             piece,
-            PieceEvent.RETURNED,
+            PieceEvent.RUINED if ruined else PieceEvent.RETURNED,
             request_id=request_id,
             held_epoch=piece.lease_epoch,
             why="its worker ended in the middle",
             lease_until=None,
             lease_owner="",
+            attempts=piece.attempts - bool(piece.device_job),
         )
+        if ruined:
+            replace(session, piece)
     return len(rows)
+
+
+def replace(session: Session, ruined: Piece, *, not_before: datetime | None = None) -> None:
+    """Queues a piece in place of a ruined one; its device may have it at `not_before`."""
+    session.add(
+        Piece(
+            file_set_id=ruined.file_set_id,
+            copy_number=ruined.copy_number,
+            state=PieceState.QUEUED,
+            attempts=ruined.attempts,
+            device=ruined.device,
+            not_before=not_before,
+        )
+    )

@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
+from burnish.lifecycle import Custody
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
 
 
@@ -298,7 +299,11 @@ class FileSetEntry(Table):
 
 
 class Piece(Table):
-    """One copy of one volume, held by a worker under a lease; effects carry the lease epoch."""
+    """One copy of one volume, held by a worker under a lease; effects carry the lease epoch.
+
+    `not_before` is for its `device`; another may have it sooner. `device_job` names the job of a
+    device that goes on by itself; it is stored before the device is told.
+    """
 
     __tablename__ = "piece"
     __table_args__ = (
@@ -325,8 +330,26 @@ class Piece(Table):
     not_before: Mapped[datetime | None]
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0)
     created_at: Mapped[datetime | None]
+    custody: Mapped[Custody] = mapped_column(_enum(Custody), default=Custody.AGAIN)
+    device_job: Mapped[str] = mapped_column(String(64), default="")
 
     file_set: Mapped[FileSet] = relationship(viewonly=True)
+
+
+class DeviceState(Table):
+    """What a device said last of itself, and whether it is paused."""
+
+    __tablename__ = "device_state"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    execution_status_info: Mapped[ExecutionStatusInfo] = mapped_column(
+        _enum(ExecutionStatusInfo), default=ExecutionStatusInfo.NORMAL
+    )
+    detail: Mapped[str] = mapped_column(Text, default="")
+    remedy: Mapped[str] = mapped_column(Text, default="")
+    since: Mapped[datetime]
+    paused_at: Mapped[datetime | None]
+    paused_because: Mapped[str] = mapped_column(Text, default="")
 
 
 class Event(Table):
@@ -345,50 +368,3 @@ class Event(Table):
     before: Mapped[str] = mapped_column(String(32), default="")
     after: Mapped[str] = mapped_column(String(32), default="")
     why: Mapped[str] = mapped_column(Text, default="")
-
-
-class StorageCommitment(Table):
-    """One Storage Commitment transaction (PS3.4 J.3): asked for, judged, then reported.
-
-    Open until `reported_at` or `given_up_at`; `not_before` is when its report is next tried, and
-    whoever moves it on has the report for himself until then.
-    """
-
-    __tablename__ = "storage_commitment"
-    __table_args__ = (
-        Index("ix_storage_commitment_open", "reported_at", "given_up_at", "not_before"),
-    )
-
-    id: Mapped[int] = mapped_column(Id, primary_key=True)
-    transaction_uid: Mapped[str] = mapped_column(UID)
-    calling_ae_title: Mapped[str] = mapped_column(String(16))
-    called_ae_title: Mapped[str] = mapped_column(String(16))
-    requested_at: Mapped[datetime]
-    judged_at: Mapped[datetime | None]
-    promised_until: Mapped[datetime | None]
-    reported_at: Mapped[datetime | None]
-    given_up_at: Mapped[datetime | None]
-    not_before: Mapped[datetime | None]
-    attempts: Mapped[int] = mapped_column(default=0)
-    why: Mapped[str] = mapped_column(Text, default="")
-
-    instances: Mapped[list["CommittedInstance"]] = relationship(
-        order_by="CommittedInstance.ordinal", cascade="all, delete-orphan"
-    )
-
-
-class CommittedInstance(Table):
-    """One item of a transaction: committed where `failure_reason` is 0 once it is judged."""
-
-    __tablename__ = "committed_instance"
-    __table_args__ = (Index("ix_committed_instance_uid", "referenced_sop_instance_uid"),)
-
-    storage_commitment_id: Mapped[int] = mapped_column(
-        ForeignKey("storage_commitment.id", ondelete="CASCADE"), primary_key=True
-    )
-    ordinal: Mapped[int] = mapped_column(primary_key=True)
-    referenced_sop_class_uid: Mapped[str] = mapped_column(UID)
-    referenced_sop_instance_uid: Mapped[str] = mapped_column(UID)
-    failure_reason: Mapped[int] = mapped_column(default=0)
-    storage_media_file_set_id: Mapped[str] = mapped_column(String(16), default="")
-    storage_media_file_set_uid: Mapped[str] = mapped_column(UID, default="")

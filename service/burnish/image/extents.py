@@ -42,11 +42,15 @@ class Found:
 
 
 class Source:
-    """An image, or a disc in a drive, to be read at any byte. It does not own the descriptor."""
+    """An image, or a disc in a drive, to be read at any byte. It does not own the descriptor.
 
-    def __init__(self, descriptor: int) -> None:
+    With `length`, what lies behind so many bytes is none of it: drives round up.
+    """
+
+    def __init__(self, descriptor: int, length: int | None = None) -> None:
         self._descriptor = descriptor
-        self.end = os.lseek(descriptor, 0, os.SEEK_END)
+        end = os.lseek(descriptor, 0, os.SEEK_END)
+        self.end = end if length is None else min(end, length)
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes of it, all of them; raises Unreadable where they are not there."""

@@ -33,7 +33,12 @@ from burnish.media import FileSystem
 
 @contextlib.contextmanager
 def open_volume(
-    path: Path, *, fresh: bool = False, digest: bool = False, twice: bool = False
+    path: Path,
+    *,
+    fresh: bool = False,
+    digest: bool = False,
+    twice: bool = False,
+    length: int | None = None,
 ) -> Iterator[Volume]:
     """The volume at `path`: a directory, an image, a block device, a ZIP file, or a message.
 
@@ -42,7 +47,8 @@ def open_volume(
     With `fresh`, what the system holds of the image in memory is first dropped, so that what is
     read comes from the medium. With `digest`, the volume has a method `sha256`: that of the whole
     image, for which whatever `chunks` gave in the order of the volume is not read again. With
-    `twice`, another reader has to find the same files at the same places.
+    `twice`, another reader has to find the same files at the same places. With `length`, the image
+    has no more than so many bytes, whatever the drive put behind it.
     Raises Unreadable if there is no volume that can be read.
     """
     try:
@@ -56,7 +62,10 @@ def open_volume(
         if fresh:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        yield _DigestedImage(descriptor) if digest else _Image(descriptor, twice=twice)
+        if digest:
+            yield _DigestedImage(descriptor, length=length)
+        else:
+            yield _Image(descriptor, twice=twice, length=length)
     finally:
         os.close(descriptor)
 
@@ -125,9 +134,9 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
 class _Image:
     """An image, or a disc, as a volume."""
 
-    def __init__(self, descriptor: int, *, twice: bool = False) -> None:
+    def __init__(self, descriptor: int, *, twice: bool = False, length: int | None = None) -> None:
         self._descriptor, self._twice = descriptor, twice
-        self._source = Source(descriptor)
+        self._source = Source(descriptor, length)
         self._found = _find(self._source)
         self._content = self._found.content or self._source
         self.volume_identifier = self._found.volume_identifier
@@ -206,8 +215,8 @@ class _DigestedImage(_Image):
     It hashes in a thread of its own, beside whatever the reader does with the same bytes.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        super().__init__(descriptor)
+    def __init__(self, descriptor: int, *, length: int | None = None) -> None:
+        super().__init__(descriptor, length=length)
         self._digest = hashlib.sha256()
         self._digested = 0
         self._gathered: list[bytes] = []

@@ -2,26 +2,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from threading import Event
 
 import structlog
-from sqlalchemy import exists, insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import exists, select
 
-from burnish.db.history import fail, inform, note
+from burnish.db.history import inform
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
-from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
-from burnish.errors import BurnishError, Conflict, InvalidSettings, OutOfResources
+from burnish.db.tables import FileSet, MediaCreationRequest
+from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.fileset.profile_keys import icon_rule
 from burnish.media import MEDIA
-from burnish.plan import fitness, forms, profile_choice
+from burnish.plan import fitness, forms, profile_choice, recording
 from burnish.plan.conversion import Conversions, record
 from burnish.plan.grouping import Series, group
 from burnish.plan.icons import Icons
 from burnish.plan.profile_choice import Choice
-from burnish.plan.volumes import Volume, divide
+from burnish.plan.recording import Plan, Refusal
+from burnish.plan.volumes import divide
 from burnish.plan.wanted import Failures, Icon, Wanted, load
 from burnish.secure import Sealer, protection
 from burnish.settings import Settings
@@ -30,28 +29,10 @@ from burnish.vocabulary import (
     ExecutionStatus,
     ExecutionStatusInfo,
     FailureReason,
-    PieceState,
     YesNo,
-    new_uid,
 )
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """Why a request cannot be planned."""
-
-    info: ExecutionStatusInfo
-    why: str
-    failures: Failures
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    choice: Choice
-    volumes: list[Volume]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +136,7 @@ class Planner:
             raise
         except BurnishError as error:
             log.error("cannot be planned", request_id=request_id, why=str(error))
-            decision = _Refusal(ExecutionStatusInfo.DIR_PROC_ERR, str(error), Failures({}))
+            decision = Refusal(ExecutionStatusInfo.DIR_PROC_ERR, str(error), Failures({}))
         if decision is None:
             return
         self._conversions.forget(one.instance_id for one in wanted)
@@ -166,17 +147,19 @@ class Planner:
             # instances have joined it, or it is held: this plan is not wanted
             if request.admitted_at != admitted_at or request.held_at:
                 return
-            if isinstance(decision, _Refusal):
-                _refuse(session, request, decision)
+            if isinstance(decision, Refusal):
+                recording.refuse(session, request, decision)
             else:
-                _record(session, self._settings.request.file_set_id_prefix, request, decision)
+                recording.record(
+                    session, self._settings.request.file_set_id_prefix, request, decision
+                )
 
-    def _decide(self, wanted: Sequence[Wanted], asked: _Asked) -> _Plan | _Refusal | None:
+    def _decide(self, wanted: Sequence[Wanted], asked: _Asked) -> Plan | Refusal | None:
         """The plan, the reason against one, or None while conversions are under way."""
         requested = [one.profile for one in wanted]
         devices = [each for each in self._settings.devices if asked.device in ("", each.name)]
         if unsupported := profile_choice.unsupported(requested, devices):
-            return _Refusal(
+            return Refusal(
                 ExecutionStatusInfo.NOT_SUPPORTED,
                 "a profile is not supported by this service or its devices",
                 Failures({wanted[position]: reason for position, reason in unsupported.items()}),
@@ -184,7 +167,7 @@ class Planner:
         choices = profile_choice.choices(requested, devices)
         if not choices:
             reason = FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT
-            return _Refusal(
+            return Refusal(
                 ExecutionStatusInfo.INST_AP_CONFLICT,
                 "the requested profiles have no medium in common",
                 Failures(dict.fromkeys(wanted, reason)),
@@ -195,10 +178,10 @@ class Planner:
                 sealed = self._sealed(asked)
             except InvalidSettings as error:
                 return _insecure(wanted, error)
-        refusal: _Refusal | None = None
+        refusal: Refusal | None = None
         for attempt in forms.attempts(wanted, choices, split=asked.split, lossy=asked.lossy):
             tried = self._try(wanted, attempt, sealed, asked)
-            if not isinstance(tried, _Refusal):
+            if not isinstance(tried, Refusal):
                 return tried
             refusal = tried
         return refusal
@@ -218,19 +201,19 @@ class Planner:
         attempt: forms.Attempt,
         sealed: Callable[[int], int] | None,
         asked: _Asked,
-    ) -> _Plan | _Refusal | None:
+    ) -> Plan | Refusal | None:
         choice, compressed, lossy = attempt.choice, attempt.compressed, attempt.lossy
         if unfit := dict(_unfit(wanted, choice, lossy=asked.lossy)):
             failures = Failures(
                 {one: why.reason for one, why in unfit.items()},
                 {one: why.attributes for one, why in unfit.items()},
             )
-            return _Refusal(failures.info(), "instances that the profile does not permit", failures)
+            return Refusal(failures.info(), "instances that the profile does not permit", failures)
         pairs = list(zip(wanted, choice.profiles, strict=True))
         missing = forms.missing(pairs, self._conversions.failed, compressed=compressed, lossy=lossy)
         if missing.broken:
             why = next(iter(missing.broken.values())).why
-            return _Refusal(
+            return Refusal(
                 ExecutionStatusInfo.PROC_FAILURE,
                 f"cannot be brought into the profile: {why}",
                 missing.failures(),
@@ -239,7 +222,7 @@ class Planner:
             self._conversions.start(missing.conversions)
             return None
         made = self._icons_for(wanted, choice)
-        if made is None or isinstance(made, _Refusal):
+        if made is None or isinstance(made, Refusal):
             return made
         candidates = [
             one.candidate(
@@ -257,7 +240,7 @@ class Planner:
 
     def _icons_for(
         self, wanted: Sequence[Wanted], choice: Choice
-    ) -> "dict[int, Icon] | _Refusal | None":
+    ) -> "dict[int, Icon] | Refusal | None":
         """The icons that the profiles demand or the site wants; None while they are made."""
         rule = icon_rule(choice.label)
         required = rule is not None and rule.required
@@ -269,7 +252,7 @@ class Planner:
         without = [one for one in wanted if (icon := made.get(one.instance_id)) and not icon.item]
         if not without:
             return made
-        return _Refusal(
+        return Refusal(
             ExecutionStatusInfo.PROC_FAILURE,
             f"{len(without)} instances of which no icon can be made, which the profile demands",
             Failures(dict.fromkeys(without, FailureReason.PROCESSING_FAILURE)),
@@ -285,9 +268,9 @@ def _unfit(
             yield one, unfit
 
 
-def _insecure(wanted: Sequence[Wanted], error: InvalidSettings) -> _Refusal:
+def _insecure(wanted: Sequence[Wanted], error: InvalidSettings) -> Refusal:
     reason = FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED
-    return _Refusal(
+    return Refusal(
         ExecutionStatusInfo.NOT_SUPPORTED,
         f"the media cannot be made secure: {error}",
         Failures(dict.fromkeys(wanted, reason)),
@@ -303,111 +286,23 @@ def _pack(
     label_text: str,
     *,
     split: bool,
-) -> _Plan | _Refusal:
+) -> Plan | Refusal:
     file_system = MEDIA[choice.medium].file_system
     volumes, oversized = divide(series, choice.capacity, file_system, sealed, label_text)
     by_id = {one.instance_id: one for one in wanted}
     too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:
-        return _Refusal(
+        return Refusal(
             ExecutionStatusInfo.INST_OVERSIZED,
             f"{len(too_large)} instances are larger than the medium {choice.medium}",
             Failures(dict.fromkeys(too_large, FailureReason.INSTANCE_SIZE_EXCEEDED)),
             "ask for a profile of a larger medium",
         )
     if len(volumes) > 1 and not split:
-        return _Refusal(
+        return Refusal(
             ExecutionStatusInfo.SET_OVERSIZED,
             f"one volume {choice.medium} cannot hold the set, and it may not be split",
             Failures({}),
             "allow splitting, or ask for a profile of a larger medium",
         )
-    return _Plan(choice, volumes)
-
-
-def _refuse(session: Session, request: MediaCreationRequest, refusal: _Refusal) -> None:
-    log.info("request refused", request_id=request.id, info=refusal.info, why=refusal.why)
-    fail(
-        session,
-        request,
-        refusal.info,
-        why=refusal.why,
-        remedy=refusal.remedy,
-        failures=[
-            FailedInstance(
-                ordinal=ordinal,
-                referenced_sop_class_uid=one.header.sop_class_uid,
-                referenced_sop_instance_uid=one.header.sop_instance_uid,
-                requested_media_application_profile=one.profile,
-                failure_reason=reason,
-                failure_attributes=_tags(refusal.failures.attributes.get(one, ())),
-            )
-            for ordinal, (one, reason) in enumerate(refusal.failures.reasons.items())
-        ],
-    )
-
-
-def _tags(attributes: Sequence[int]) -> str:
-    return " ".join(f"{tag:08X}" for tag in attributes)
-
-
-def _record(session: Session, prefix: str, request: MediaCreationRequest, plan: _Plan) -> None:
-    """Writes the File-sets, their entries and their pieces: from here on writers see them."""
-    count = len(plan.volumes)
-    now = datetime.now(UTC)
-    for number, volume in enumerate(plan.volumes, start=1):
-        own = request.storage_media_file_set_uid if number == 1 else ""
-        file_set = FileSet(
-            request_id=request.id,
-            file_set_id=_file_set_id(prefix, request, number, count),
-            file_set_uid=own or new_uid(),
-            volume_number=number,
-            volume_count=count,
-            media_application_profile=plan.choice.label,
-            medium=plan.choice.medium,
-            capacity=plan.choice.capacity,
-            predicted_size=0,
-            instances=len(volume.files),
-            planned_at=now,
-        )
-        file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
-        if file_set.predicted_size > plan.choice.capacity:
-            raise Conflict("a planned volume is larger than its medium")
-        session.add(file_set)
-        session.flush()
-        session.connection().execute(
-            insert(FileSetEntry),
-            [
-                {
-                    "file_set_id": file_set.id,
-                    "ordinal": ordinal,
-                    "instance_id": file.candidate.instance_id,
-                    "transcoded_instance_id": file.candidate.transcoded_instance_id,
-                    "referenced_file_id": file.file_id,
-                    "icon_image_id": file.candidate.icon_image_id,
-                }
-                for ordinal, file in enumerate(volume.files)
-            ],
-        )
-        for copy_number in range(1, request.number_of_copies + 1):
-            session.add(
-                Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)
-            )
-    note(
-        session,
-        request.id,
-        "PLANNED",
-        f"{plan.choice.label} on {count} x {plan.choice.medium}, {request.number_of_copies} copies"
-        + forms.loss(file.candidate for volume in plan.volumes for file in volume.files),
-    )
-
-
-def _file_set_id(prefix: str, request: MediaCreationRequest, number: int, count: int) -> str:
-    """PS3.4 S.3.2.1.1.1: the SCU's own, a prefix where the set is split; else one of ours."""
-    given = request.storage_media_file_set_id
-    if given:
-        suffix = f"_{number}"
-        return given if count == 1 else given[: 16 - len(suffix)] + suffix
-    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    volume = digits[number // 36 % 36] + digits[number % 36]
-    return f"{prefix}_{request.id % 1_000_000:06d}{volume}"
+    return Plan(choice, volumes)

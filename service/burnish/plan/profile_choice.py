@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.device_settings import Device
 from burnish.media import MEDIA
-from burnish.settings import Device
 from burnish.vocabulary import FailureReason
 
 #: DESIGN: where nobody asked for a profile, the first of these that holds the set on one volume;

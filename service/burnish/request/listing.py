@@ -54,6 +54,7 @@ class RequestLine:
     request_priority: str
     pieces: int
     pieces_created: int
+    pieces_ruined: int
     created_at: datetime
     initiated_at: datetime | None
     ended_at: datetime | None
@@ -143,7 +144,7 @@ def requests(
     pieces = _pieces(session, ids)
     later = _supplements(session, ids)
     return [
-        _line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0)), later.get(row[0], ()))
+        _line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0, 0)), later.get(row[0], ()))
         for row in rows
     ]
 
@@ -160,7 +161,7 @@ def find(session: Session, name: str) -> RequestLine:
     if row is None:
         raise Unknown(f"no request {name}", hint="`burnish request list` shows them")
     references = _count(session, ReferencedInstance.request_id, [row.id])
-    pieces = _pieces(session, [row.id]).get(row.id, (0, 0))
+    pieces = _pieces(session, [row.id]).get(row.id, (0, 0, 0))
     later = _supplements(session, [row.id]).get(row.id, ())
     return _line(row, references.get(row.id, 0), pieces, later)
 
@@ -271,7 +272,7 @@ def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[st
 
 
 def _line(
-    row: Any, references: int, pieces: tuple[int, int], supplemented_by: Sequence[str]
+    row: Any, references: int, pieces: tuple[int, int, int], supplemented_by: Sequence[str]
 ) -> RequestLine:
     return RequestLine(
         short_id=short_id(row.id),
@@ -284,6 +285,7 @@ def _line(
         request_priority=row.request_priority,
         pieces=pieces[0],
         pieces_created=pieces[1],
+        pieces_ruined=pieces[2],
         created_at=row.created_at,
         initiated_at=row.initiated_at,
         ended_at=row.ended_at,
@@ -320,17 +322,18 @@ def _count(session: Session, column: Any, ids: Sequence[int]) -> dict[int, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Request → pieces wanted, pieces created."""
+def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+    """Request → pieces wanted, pieces created, pieces ruined."""
     given_up = (PieceState.SPOILED, PieceState.DROPPED)
     rows = session.execute(
         select(
             FileSet.request_id,
-            func.count(),
+            func.count().filter(Piece.state.not_in(given_up)),
             func.count().filter(Piece.state == PieceState.CREATED),
+            func.count().filter(Piece.state == PieceState.SPOILED),
         )
         .join(Piece, Piece.file_set_id == FileSet.id)
-        .where(_among(FileSet.request_id, ids), Piece.state.not_in(given_up))
+        .where(_among(FileSet.request_id, ids))
         .group_by(FileSet.request_id)
     )
-    return {row[0]: (row[1], row[2]) for row in rows}
+    return {row[0]: (row[1], row[2], row[3]) for row in rows}

@@ -24,6 +24,7 @@ from burnish.errors import (
 from burnish.lifecycle import RequestEvent
 from burnish.settings import Request as Defaults
 from burnish.vocabulary import (
+    DEVICE_HOLDS,
     ExecutionStatus,
     ExecutionStatusInfo,
     RequestPriority,
@@ -32,6 +33,7 @@ from burnish.vocabulary import (
 )
 
 _FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
+_UNDER_WAY = (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 _ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE)
 
 
@@ -208,11 +210,14 @@ def cancel(session: Session, sop_instance_uid: str) -> None:
 def retry(session: Session, sop_instance_uid: str) -> None:
     """An administrator's second try of a request that failed: FAILURE → PENDING, planned anew.
 
-    Raises Unknown, NotNow.
+    One that waits for a device is tried at once. Raises Unknown, NotNow.
     """
     request = find(session, sop_instance_uid)
+    if request.execution_status in _UNDER_WAY and request.execution_status_info in DEVICE_HOLDS:
+        _try_at_once(session, request)
+        return
     if request.execution_status is not ExecutionStatus.FAILURE:
-        raise NotNow("only a request that failed can be retried")
+        raise NotNow("only a request that failed, or waits for a device, can be retried")
     session.execute(delete(FailedInstance).where(FailedInstance.request_id == request.id))
     for file_set in list(request.file_sets):
         session.delete(file_set)
@@ -243,6 +248,13 @@ def release(session: Session, sop_instance_uid: str) -> None:
         raise NotNow("the request is not held")
     request.held_at = None
     note(session, request.id, "RELEASED", "by an administrator")
+
+
+def _try_at_once(session: Session, request: MediaCreationRequest) -> None:
+    for file_set in request.file_sets:
+        for piece in file_set.pieces:
+            piece.not_before = None
+    note(session, request.id, "RETRIED", "by an administrator")
 
 
 def file_sets(session: Session, request: MediaCreationRequest) -> Sequence[FileSet]:

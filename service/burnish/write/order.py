@@ -26,21 +26,23 @@ from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
 from burnish.media import MEDIA
 from burnish.spool import Spool
-from burnish.vocabulary import YesNo
+from burnish.vocabulary import PieceState, YesNo
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 
 @dataclass(frozen=True, slots=True)
 class PieceOrder:
-    """A claimed piece: the volume, and the job for the device.
+    """A claimed piece: the volume, its medium, and the job for the device.
 
-    Of a `secure` volume also who can open it, as the request says.
+    Of a `secure` volume also who can open it, as the request says. `ruined` is how many pieces
+    of this copy have been ruined before.
     """
 
     claim: Claim
     plan: VolumePlan
     job: BurnJob
     attempts: int
+    ruined: int
     secure: bool
     recipients: str
     password_file: str
@@ -108,10 +110,16 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
             "instances": file_set.instances,
             "request": request.sop_instance_uid,
         },
+        medium=file_set.medium,
+        device_job=piece.device_job,
     )
     profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
     return PieceOrder(
         *(claim, plan, job, piece.attempts),
+        ruined=sum(
+            other.state is PieceState.SPOILED and other.copy_number == piece.copy_number
+            for other in file_set.pieces
+        ),
         secure=profile is not None and profile.secure,
         recipients=request.recipients,
         password_file=request.password_file,
@@ -121,6 +129,23 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
             *(request.barcode_value, request.barcode_symbology, request.media_disposition),
         ),
     )
+
+
+def called_off(session: Session, device: str) -> list[Claim]:
+    """The pieces, no longer wanted, on which this device may still be at work."""
+    rows = session.execute(
+        select(Piece, FileSet.request_id)
+        .join(FileSet, Piece.file_set_id == FileSet.id)
+        .where(
+            Piece.device == device,
+            Piece.device_job != "",
+            Piece.state.in_((PieceState.SPOILED, PieceState.DROPPED)),
+        )
+    )
+    return [
+        Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
+        for piece, request_id in rows
+    ]
 
 
 def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:

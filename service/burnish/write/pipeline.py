@@ -1,7 +1,7 @@
 """Stage: one volume from its plan to a verified image; no database."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,6 +115,13 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
     )
 
 
+def files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
+    """Every file of an image by its File ID, with its bytes."""
+    with open_volume(image_path) as volume:
+        for name in volume.files():
+            yield name, volume.chunks(name)
+
+
 def read_back(
     plan: VolumePlan, written: Path, keys: ContentKeys | None = None, *, fresh: bool
 ) -> VolumeReport:
@@ -123,7 +130,7 @@ def read_back(
     A secure volume is opened with the `keys` that `build` returned. With `fresh`, the bytes come
     from the medium and not from the page cache.
     """
-    with open_volume(written, fresh=fresh, digest=True) as volume:
+    with open_volume(written, fresh=fresh, digest=True, length=plan.predicted_size) as volume:
         return compare(
             open_secure(volume, keys or {}) if plan.sealer else volume,
             file_set_id=plan.file_set_id,

@@ -5,42 +5,41 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import structlog
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
 from burnish.db import queue
-from burnish.db.history import HELD, fail, inform, move, move_piece, note
+from burnish.db.history import inform, move, note
 from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
-from burnish.db.tables import FileSet, MediaCreationRequest, Piece
-from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease
-from burnish.lifecycle import PieceEvent, RequestEvent
+from burnish.db.tables import MediaCreationRequest
+from burnish.device_settings import Device
+from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
+from burnish.lifecycle import Custody, PieceEvent, RequestEvent
 from burnish.secure import ContentKeys, Sealer, protection
-from burnish.settings import Device, Settings
+from burnish.settings import Settings
 from burnish.spool import DISK_FAILS, Spool
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 from burnish.write import order, pipeline
 from burnish.write.labels import Labels
+from burnish.write.ledger import Ledger
 from burnish.write.order import PieceOrder
 from burnish.write.pipeline import VolumePlan
 
 log = structlog.get_logger(__name__)
 
-#: How long a piece is left alone after the device asked for an operator.
-_HOLD = timedelta(seconds=15)
 #: How long a device that is not ready is left alone, in seconds.
 _NOT_READY = 2.0
 #: A piece whose worker dies so often takes the worker down with it.
 _DEATHS = 10
-_QUEUED = select(Piece.id).where(Piece.state == PieceState.QUEUED)
-_NO_LONGER = (PieceState.SPOILED, PieceState.DROPPED)
+
+
+class _Leaving(Exception):
+    """The service stops while a device goes on by itself."""
 
 
 class Worker:
@@ -55,12 +54,11 @@ class Worker:
         self._spool = spool
         self._images = settings.storage.root / "images"
         self._images.mkdir(parents=True, exist_ok=True)
-        directory = device.directory or settings.storage.root / device.name
-        if directory.is_relative_to(settings.storage.root):
-            directory.mkdir(parents=True, exist_ok=True)
-        self._burner: Burner = open_burner(device.kind, device.name, directory=directory)
+        if device.directory and device.directory.is_relative_to(settings.storage.root):
+            device.directory.mkdir(parents=True, exist_ok=True)
+        self._burner: Burner = open_burner(device.kind, device.name, **device.options())
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._media = {name: device.capacity_of(name) for name in device.media}
+        self._ledger = Ledger(database, settings, device)
         self._labels = Labels(settings.label, device.label_form)
         self._content_keys: dict[Path, ContentKeys] = {}
         self.stopping = threading.Event()
@@ -72,7 +70,7 @@ class Worker:
         for left in order.half_images(self._images, self._device.name):
             left.unlink(missing_ok=True)
         self._burner.tidy()
-        watch = self._database.watch(_QUEUED)
+        watch = self._database.watch(queue.QUEUED)
         while not self.stopping.is_set():
             if watch.changed() and self._make_all():
                 continue
@@ -82,6 +80,7 @@ class Worker:
         """Makes pieces while there are any; whether there was one."""
         made = False
         try:
+            self.call_off()
             while not self.stopping.is_set() and self.make_next():
                 made = True
         except OutOfResources as error:
@@ -91,11 +90,23 @@ class Worker:
             made = True
         return made
 
+    def call_off(self) -> None:
+        """Has a device that goes on by itself give up what is not wanted any more."""
+        if self._burner.custody is not Custody.FOLLOWED:
+            return
+        with self._database.reading() as session:
+            unwanted = [
+                order.read(session, claim, self._spool, self._images)
+                for claim in order.called_off(session, self._device.name)
+            ]
+        for made in unwanted:
+            with contextlib.suppress(OperatorError):
+                self._burner.discard(made.job)
+                self._ledger.forget_job(made.claim)
+
     def make_next(self) -> bool:
         """Makes the next piece there is for this device; whether there was one."""
-        if not self._anything_queued() or not self._is_ready():
-            return False
-        claim = self._claim()
+        claim = self._claim_next()
         if claim is None:
             return False
         made = self._read_order(claim)
@@ -104,58 +115,83 @@ class Worker:
             def progress(_bytes: int) -> None:
                 if lost.is_set():
                     raise StaleLease("the piece was given to another worker, or cancelled")
+                if self.stopping.is_set() and self._burner.custody is Custody.FOLLOWED:
+                    raise _Leaving
 
             try:
                 self._make(made, progress)
+            except _Leaving:
+                self._ledger.leave(made)
             except StaleLease as error:
                 log.info("piece given up", piece=claim.piece_id, why=str(error))
-                self._burner.discard(made.job)
+                self._discard(made)
                 self._remove_image(claim)
             except OperatorError as error:
                 hold = BurnResult(BurnOutcome.HOLD_OPERATOR, str(error), error.hint)
-                self._hold(claim, hold)
+                self._ledger.hold(made, hold, by_device=False)
             except OutOfResources as error:
-                self._wait_for_disk(claim, error, BurnOutcome.NO_ROOM, "Free space on")
+                self._wait_for_disk(made, error, BurnOutcome.NO_ROOM, "Free space on")
             except (BurnishError, OSError) as error:
                 if isinstance(error, OSError) and error.errno in DISK_FAILS:
-                    self._wait_for_disk(claim, error, BurnOutcome.HOLD_SERVICE, "Mend")
+                    self._wait_for_disk(made, error, BurnOutcome.HOLD_SERVICE, "Mend")
                     return True
                 log.error("piece not made", piece=claim.piece_id, why=str(error))
-                self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, str(error))
+                self._give_up(made, ExecutionStatusInfo.PROC_FAILURE, str(error))
             except Exception as error:
                 log.exception("piece not made, by a defect", piece=claim.piece_id)
-                self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, type(error).__name__)
+                self._give_up(made, ExecutionStatusInfo.PROC_FAILURE, type(error).__name__)
         return True
 
-    def _claim(self) -> Claim | None:
+    def _claim_next(self) -> Claim | None:
+        """The next piece that the device can make now: first what it already works on."""
+        with self._database.reading() as session:
+            if not queue.anything_due(session, self._device.name, self._device.media):
+                return None
+        if self._burner.custody is Custody.FOLLOWED:
+            claim = self._claim(self._ledger.media, followed=True)
+            if claim is not None:
+                return claim
+        ready = self._state()
+        if ready.outcome is not BurnOutcome.READY:
+            self._ledger.not_ready(ready)
+            self.stopping.wait(_NOT_READY)
+            return None
+        takes = self._ledger.media
+        if ready.takes is not None:
+            takes = {name: min(takes.get(name, 0), size) for name, size in ready.takes.items()}
+        claim = self._claim(takes)
+        if claim is None and ready.takes is not None:
+            self._ledger.wants_another_blank(ready)
+            self.stopping.wait(_NOT_READY)
+        return claim
+
+    def _state(self) -> BurnResult:
+        """How the device stands: READY, paused by somebody, or what it says itself."""
+        standing = self._ledger.standing()
+        if standing.paused_at is not None:
+            return BurnResult(BurnOutcome.HOLD_OPERATOR, standing.detail, standing.remedy)
+        ready = self._burner.state()
+        if ready.outcome is BurnOutcome.READY and not standing.works:
+            self._ledger.ready()
+        return ready
+
+    def _claim(self, takes: Mapping[str, int], *, followed: bool = False) -> Claim | None:
         with self._database.writing() as session:
             claim = queue.claim(
-                session, device=self._device.name, capacity=self._media, owner=self._owner
+                session,
+                device=self._device.name,
+                capacity=takes,
+                owner=self._owner,
+                followed=followed,
             )
             if claim is None:
                 return None
             request = session.get_one(MediaCreationRequest, claim.request_id)
             if request.execution_status is ExecutionStatus.PENDING:
                 move(session, request, RequestEvent.STARTED)
+            elif not followed:
+                inform(session, request, ExecutionStatusInfo.NORMAL)
         return claim
-
-    def _anything_queued(self) -> bool:
-        """A look that takes no lock, since most looks find nothing."""
-        with self._database.reading() as session:
-            return session.scalar(_QUEUED.limit(1)) is not None
-
-    def _is_ready(self) -> bool:
-        """Whether the device takes a job; where not, the next request says why it waits."""
-        ready = self._burner.state()
-        if ready.outcome is BurnOutcome.READY:
-            return True
-        with self._database.writing() as session:
-            request_id = queue.next_request(session, self._device.name, self._media)
-            if request_id is not None:
-                request = session.get_one(MediaCreationRequest, request_id)
-                _explain(session, request, ready)
-        self.stopping.wait(_NOT_READY)
-        return False
 
     def _read_order(self, claim: Claim) -> PieceOrder:
         with self._database.reading() as session:
@@ -182,38 +218,68 @@ class Worker:
             thread.join()
 
     def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
-        if made.attempts > max(_DEATHS, self._settings.request.attempts):
+        if made.job.device_job:
+            self._write(made, progress, {})
+            return
+        allowed = self._settings.request.attempts
+        if made.attempts > (allowed if made.ruined else max(_DEATHS, allowed)):
             why = "its worker died again and again"
-            self._ruined(made, ExecutionStatusInfo.PROC_FAILURE, why)
+            self._ledger.ruined(made, ExecutionStatusInfo.PROC_FAILURE, why)
             return
         plan = self._plan(made)
         keys = self._image(plan, made.job.image, progress)
-        made = self._labelled(made)
-        self._advance(made.claim, PieceEvent.IMAGED)
-        written = self._burner.write(made.job, progress)
+        made = self._labelled(replace(made, plan=plan))
+        if self._burner.custody is Custody.FOLLOWED:
+            _, wrong = self._read_back(made, made.job.image, keys)
+            if wrong:
+                made.job.image.unlink(missing_ok=True)
+                self._ledger.ruined(made, ExecutionStatusInfo.PROC_FAILURE, wrong)
+                return
+            name = f"{made.job.request_name}-{made.claim.piece_id}-{secrets.token_hex(4)}"
+            made = replace(made, job=replace(made.job, device_job=name))
+        self._write(made, progress, keys)
+
+    def _write(self, made: PieceOrder, progress: pipeline.Progress, keys: ContentKeys) -> None:
+        """Onto the medium, and read back; what the device did by itself it has read back too."""
+        job, custody = made.job, self._burner.custody
+        self._ledger.advance(
+            made.claim, PieceEvent.IMAGED, custody=custody, device_job=job.device_job
+        )
+        self._ledger.told = None
+        written = self._burner.write(
+            replace(job, files=lambda: pipeline.files(job.image)),
+            progress,
+            lambda result: self._ledger.tell(made, result),
+        )
         if written.outcome is not BurnOutcome.WRITTEN:
             self._not_written(made, written)
             return
-        self._advance(made.claim, PieceEvent.WRITTEN)
-        fresh = self._settings.storage.durability == "full"
-        found = self._burner.written(made.job)
-        report = pipeline.read_back(plan, found, keys, fresh=fresh)
-        if not report.good:
-            fault = report.faults[0]
-            self._burner.discard(made.job)
-            made.job.image.unlink(missing_ok=True)
-            self._ruined(
-                made,
-                ExecutionStatusInfo.MCD_FAILURE,
-                f"read back wrong: {fault.code} {fault.where} (of {len(report.faults)} faults)",
-            )
-            return
+        self._ledger.advance(made.claim, PieceEvent.WRITTEN)
+        if custody is not Custody.FOLLOWED:
+            sha256, wrong = self._read_back(made, self._burner.written(job), keys)
+            if wrong:
+                job.image.unlink(missing_ok=True)
+                self._give_up(made, ExecutionStatusInfo.MCD_FAILURE, wrong)
+                return
+            job = replace(job, manifest={**job.manifest, "sha256": sha256})
         progress(0)
-        with self._database.reading() as session:
-            _held(session, made.claim)
-        job = replace(made.job, manifest={**made.job.manifest, "sha256": report.sha256})
+        self._ledger.check(made.claim)
         self._burner.publish(job)
-        self._created(made)
+        self._ledger.created(made)
+        self._remove_image(made.claim)
+
+    def _read_back(self, made: PieceOrder, written: Path, keys: ContentKeys) -> tuple[str, str]:
+        """The SHA-256 of what was written, and what is wrong with it, if anything is."""
+        fresh = self._settings.storage.durability == "full"
+        try:
+            report = pipeline.read_back(made.plan, written, keys, fresh=fresh)
+        except Unreadable as error:
+            return "", f"it cannot be read back: {error}"
+        if report.good:
+            return report.sha256, ""
+        fault = report.faults[0]
+        wrong = f"read back wrong: {fault.code} {fault.where} (of {len(report.faults)} faults)"
+        return "", wrong
 
     def _labelled(self, made: PieceOrder) -> PieceOrder:
         """The piece with its labels; an event tells what is wrong with them, and it goes on."""
@@ -248,130 +314,35 @@ class Worker:
             keys = self._content_keys[image] = pipeline.build(plan, image, progress)
         return keys
 
-    def _advance(self, claim: Claim, event: PieceEvent) -> None:
-        with self._database.writing() as session:
-            piece = _held(session, claim)
-            move_piece(
-                session, piece, event, request_id=claim.request_id, held_epoch=claim.lease_epoch
-            )
+    def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
+        if result.meaning.execution_status is None:
+            self._ledger.hold(made, result)
+        else:
+            self._give_up(made, result.execution_status_info, result.detail)
 
-    def _created(self, made: PieceOrder) -> None:
-        """The piece is on its medium and was read back: CREATED, and DONE with the last one."""
-        claim = made.claim
-        with self._database.writing() as session:
-            piece = _held(session, claim)
-            move_piece(
-                session,
-                piece,
-                PieceEvent.VERIFIED,
-                request_id=claim.request_id,
-                held_epoch=claim.lease_epoch,
-                why="read back and found right",
-                created_at=datetime.now(UTC),
-                lease_until=None,
-            )
-            request = session.get_one(MediaCreationRequest, claim.request_id)
-            if _all_created(session, claim.request_id):
-                move(session, request, RequestEvent.COMPLETED)
-            else:
-                inform(session, request, ExecutionStatusInfo.NORMAL)
-        log.info("piece created", piece=claim.piece_id, request=made.job.request_name)
-        self._remove_image(claim)
+    def _wait_for_disk(
+        self, made: PieceOrder, error: Exception, outcome: BurnOutcome, mending: str
+    ) -> None:
+        """The disk of the images is full or fails: the piece waits as for a device that does."""
+        remedy = f"{mending} the disk of {self._images}; work then goes on by itself."
+        result = BurnResult(outcome, f"no image can be made: {error}", remedy)
+        self._ledger.hold(made, result, by_device=False)
+
+    def _give_up(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
+        """The piece is spoiled, and the device gets rid of it."""
+        self._discard(made)
+        self._ledger.ruined(made, info, why)
+
+    def _discard(self, made: PieceOrder) -> None:
+        with contextlib.suppress(OperatorError):
+            self._burner.discard(made.job)
 
     def _remove_image(self, claim: Claim) -> None:
         """The image goes when no piece needs it any more."""
-        with self._database.reading() as session:
-            file_set = session.get(FileSet, claim.file_set_id)
-            needed = file_set is not None and any(
-                piece.state not in (*_NO_LONGER, PieceState.CREATED) for piece in file_set.pieces
-            )
-        if file_set is not None and not needed:
+        file_set = self._ledger.done_with(claim)
+        if file_set is not None:
             image = order.image_path(self._images, file_set, self._device.name)
             with contextlib.suppress(OSError):
                 image.unlink(missing_ok=True)
                 self._labels.discard(image)
             self._content_keys.pop(image, None)
-
-    def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
-        if result.outcome in (BurnOutcome.RUINED, BurnOutcome.FULL, BurnOutcome.GONE):
-            self._ruined(made, result.execution_status_info, result.detail)
-        else:
-            self._hold(made.claim, result)
-
-    def _hold(self, claim: Claim, result: BurnResult) -> None:
-        """Waits for an operator: the state of the request stays, its info says why it waits."""
-        with self._database.writing() as session:
-            piece = _held(session, claim)
-            move_piece(
-                session,
-                piece,
-                PieceEvent.RETURNED,
-                request_id=claim.request_id,
-                held_epoch=claim.lease_epoch,
-                why=result.detail,
-                lease_until=None,
-                attempts=piece.attempts - 1,
-                not_before=datetime.now(UTC) + _HOLD,
-            )
-            request = session.get_one(MediaCreationRequest, claim.request_id)
-            _explain(session, request, result)
-        log.warning("device holds", device=self._device.name, why=result.detail)
-
-    def _wait_for_disk(
-        self, claim: Claim, error: Exception, outcome: BurnOutcome, mending: str
-    ) -> None:
-        """The disk of the images is full or fails: the piece waits as for a device that does."""
-        remedy = f"{mending} the disk of {self._images}; work then goes on by itself."
-        self._hold(claim, BurnResult(outcome, f"no image can be made: {error}", remedy))
-
-    def _ruined(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
-        """The piece is spoiled; another is made while attempts allow, else the request fails."""
-        claim = made.claim
-        with self._database.writing() as session:
-            piece = _held(session, claim)
-            move_piece(
-                session,
-                piece,
-                PieceEvent.RUINED,
-                request_id=claim.request_id,
-                held_epoch=claim.lease_epoch,
-                why=why,
-                lease_until=None,
-            )
-            request = session.get_one(MediaCreationRequest, claim.request_id)
-            if made.attempts >= self._settings.request.attempts:
-                remedy = "look at the events of the request, then `burnish request retry`"
-                fail(session, request, info, why=why, remedy=remedy)
-                return
-            session.add(
-                Piece(
-                    file_set_id=piece.file_set_id,
-                    copy_number=piece.copy_number,
-                    state=PieceState.QUEUED,
-                    attempts=piece.attempts,
-                )
-            )
-            note(session, request.id, "RETRY", why, piece_id=piece.id)
-
-
-def _explain(session: Session, request: MediaCreationRequest, result: BurnResult) -> None:
-    info = result.execution_status_info
-    inform(session, request, info, why=result.detail, remedy=result.remedy)
-
-
-def _held(session: Session, claim: Claim) -> Piece:
-    """The claimed piece; raises StaleLease where it is this worker's no more."""
-    piece = session.get(Piece, claim.piece_id)
-    if piece is None or piece.lease_epoch != claim.lease_epoch or piece.state not in HELD:
-        raise StaleLease("the piece was given to another worker, or cancelled")
-    return piece
-
-
-def _all_created(session: Session, request_id: int) -> bool:
-    """Whether every volume of every copy has a created piece."""
-    states = session.scalars(
-        select(Piece.state)
-        .join(FileSet, Piece.file_set_id == FileSet.id)
-        .where(FileSet.request_id == request_id, Piece.state.not_in(_NO_LONGER))
-    ).all()
-    return all(state is PieceState.CREATED for state in states)

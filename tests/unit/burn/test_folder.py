@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def burner(folder: Path) -> FolderBurner:
-    return FolderBurner("archive", folder)
+    return FolderBurner("archive", directory=folder)
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_a_file_system_that_is_full(tmp_path: Path, job: BurnJob) -> None:
     ):
         pytest.skip("no mount here")
     try:
-        burner = FolderBurner("small", small)
+        burner = FolderBurner("small", directory=small)
         assert burner.write(job).outcome == BurnOutcome.OUT_OF_SUPPLIES
         assert _all(small) == set()
     finally:

@@ -11,11 +11,11 @@ from sqlalchemy import select, update
 
 from burnish.db import queue
 from burnish.db.history import HELD, move_piece
-from burnish.db.queue import LEASE, Claim
+from burnish.db.queue import AGEING, LEASE, Claim
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.errors import StaleLease
-from burnish.lifecycle import PieceEvent
+from burnish.lifecycle import Custody, PieceEvent
 from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
 from factories import Ground, add_request
 
@@ -85,7 +85,8 @@ def test_a_claim_takes_the_piece_into_its_hands(ground: Ground) -> None:
 
 
 def test_priority_then_age_then_number(ground: Ground) -> None:
-    late, early = NOW + timedelta(hours=1), NOW
+    late = datetime.now(UTC)
+    early = late - timedelta(hours=1)
     requests = [
         added(ground, request_priority=priority, initiated_at=at)
         for priority in (RequestPriority.LOW, RequestPriority.MED, RequestPriority.HIGH)
@@ -94,6 +95,63 @@ def test_priority_then_age_then_number(ground: Ground) -> None:
     low, med, high = requests[:3], requests[3:6], requests[6:]
     expected = [*high[1:], high[0], *med[1:], med[0], *low[1:], low[0]]
     assert [request for request, _, _ in order(ground)] == expected
+
+
+def test_who_waits_long_is_served_like_the_next_higher_priority(ground: Ground) -> None:
+    now = datetime.now(UTC)
+    waited = {
+        (priority, times): added(
+            ground,
+            request_priority=priority,
+            initiated_at=now - times * AGEING - timedelta(minutes=1),
+        )
+        for priority in (RequestPriority.LOW, RequestPriority.MED, RequestPriority.HIGH)
+        for times in (0, 1, 2)
+    }
+    low, med, high = (
+        [waited[priority, times] for times in (2, 1, 0)]
+        for priority in (RequestPriority.LOW, RequestPriority.MED, RequestPriority.HIGH)
+    )
+    as_high = [low[0], med[0], high[0], med[1], high[1], high[2]]
+    assert [request for request, _, _ in order(ground)] == [*as_high, low[1], med[2], low[2]]
+
+
+def test_what_one_device_is_to_leave_alone_another_may_have(ground: Ground) -> None:
+    added(ground)
+    set_piece(ground, 1, device="d", not_before=datetime.now(UTC) + timedelta(hours=1))
+    assert claim(ground) is None
+    got = claim(ground, device="other")
+    assert got is not None
+    assert piece(ground, got.piece_id).device == "other"
+
+
+def test_a_device_that_goes_on_by_itself_keeps_its_piece(ground: Ground) -> None:
+    added(ground, copies=2)
+    set_piece(ground, 2, device="d", device_job="J")
+    with ground.database.writing() as session:
+        got = queue.claim(session, device="d", capacity=CD, owner="w", followed=True)
+    assert got is not None
+    assert got.piece_id == 2
+    set_piece(ground, 2, state=PieceState.QUEUED)
+    one = claim(ground, device="other")
+    assert one is not None
+    assert one.piece_id == 1
+    assert claim(ground, device="other") is None
+
+
+@pytest.mark.parametrize("state", HELD)
+def test_a_disc_whose_worker_died_is_ruined_and_replaced(ground: Ground, state: PieceState) -> None:
+    added(ground)
+    columns = {"lease_until": NOW, "device": "d", "attempts": 1, "custody": Custody.RUINED}
+    set_piece(ground, 1, state=state, **columns)
+    with ground.database.writing() as session:
+        assert queue.reap(session) == 1
+    with ground.database.reading() as session:
+        rows = [(row.state, row.attempts) for row in session.scalars(select(Piece))]
+    if state is PieceState.IMAGING:
+        assert rows == [(PieceState.QUEUED, 1)]
+    else:
+        assert rows == [(PieceState.SPOILED, 1), (PieceState.QUEUED, 1)]
 
 
 def test_copies_are_collated(ground: Ground) -> None:

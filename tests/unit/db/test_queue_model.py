@@ -21,10 +21,11 @@ from burnish.burn import BurnOutcome, BurnResult
 from burnish.db import queue
 from burnish.db.queue import Claim
 from burnish.db.tables import Event, FileSet, MediaCreationRequest, Piece
+from burnish.device_settings import Device
 from burnish.errors import AlreadyCompleted, StaleLease, Unknown
 from burnish.lifecycle import PieceEvent
 from burnish.request import operations
-from burnish.settings import Device, Request
+from burnish.settings import Request
 from burnish.vocabulary import ExecutionStatus as R
 from burnish.vocabulary import ExecutionStatusInfo as I
 from burnish.vocabulary import PieceState as P

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.application_profiles.profile import Rule
 from burnish.db.tables import Event, MediaCreationRequest, TranscodedInstance
+from burnish.device_settings import Device
 from burnish.elements import encode
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
@@ -19,7 +20,6 @@ from burnish.plan.conversion import Broken
 from burnish.plan.planner import Planner
 from burnish.plan.wanted import Form, Wanted
 from burnish.scp import attributes
-from burnish.settings import Device
 from burnish.verify import examine
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,

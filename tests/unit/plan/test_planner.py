@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from burnish.application_profiles import PROFILES
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
+from burnish.device_settings import Device
 from burnish.elements import scan
 from burnish.errors import Conflict
 from burnish.media import MEDIA, SECTOR
@@ -23,7 +24,7 @@ from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import lay_out
 from burnish.plan.wanted import Form, Wanted
 from burnish.request import operations
-from burnish.settings import Device, Security
+from burnish.settings import Security
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,

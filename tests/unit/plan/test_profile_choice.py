@@ -3,9 +3,9 @@
 import pytest
 
 from burnish.application_profiles import OFFERED, PROFILES
+from burnish.device_settings import Device
 from burnish.media import MEDIA
 from burnish.plan.profile_choice import choices, unsupported
-from burnish.settings import Device
 from burnish.vocabulary import FailureReason
 
 ALL = (Device(name="all"),)

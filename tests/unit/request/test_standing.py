@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from burnish.db.tables import MediaCreationRequest
+from burnish.device_settings import Device
 from burnish.plan import planner as planning
 from burnish.plan.planner import Planner
 from burnish.request import checks, listing, operations, standing
-from burnish.settings import Device, Request, Settings, StandingOrder
+from burnish.settings import Request, Settings, StandingOrder
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 from factories import Ground, instance
 

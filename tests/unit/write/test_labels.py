@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import select
 
 from burnish.db.tables import Event
+from burnish.device_settings import Device
 from burnish.elements import encode
 from burnish.image.reader import open_volume
 from burnish.label import Patient, Study
 from burnish.plan.planner import Planner
-from burnish.settings import Device, Label
+from burnish.settings import Label
 from burnish.vocabulary import ExecutionStatus
 from burnish.write.labels import said_of
 from burnish.write.worker import Worker

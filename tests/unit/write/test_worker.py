@@ -17,10 +17,11 @@ from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.burn.folder import FolderBurner
 from burnish.db import queue
 from burnish.db.tables import MediaCreationRequest, Piece
+from burnish.device_settings import Device
 from burnish.errors import OperatorError
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import Device, Request, Security
+from burnish.settings import Request, Security
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import worker as working
 from burnish.write.worker import Worker
@@ -39,8 +40,8 @@ class ToldBurner(FolderBurner):
     after_write: Callable[[Path], None]
     before_publish: Callable[[BurnJob], None]
 
-    def __init__(self, name: str, directory: Path) -> None:
-        super().__init__(name, directory)
+    def __init__(self, name: str, *, directory: Path) -> None:
+        super().__init__(name, directory=directory)
         self.results = []
         self.before_write = self.before_publish = lambda _: None
         self.after_write = lambda _: None
@@ -48,11 +49,11 @@ class ToldBurner(FolderBurner):
     def state(self) -> BurnResult:
         return self.ready
 
-    def write(self, job: BurnJob, progress: Any = None) -> BurnResult:
+    def write(self, job: BurnJob, progress: Any = None, tell: Any = None) -> BurnResult:
         self.before_write(job)
         if self.results:
             return self.results.pop(0)
-        result = super().write(job, progress)
+        result = super().write(job, progress, tell)
         self.after_write(self.written(job))
         return result
 
@@ -217,7 +218,6 @@ HOLDS = {
 }
 LOSSES = {
     BurnOutcome.RUINED: I.MCD_FAILURE,
-    BurnOutcome.FULL: I.SET_OVERSIZED,
     BurnOutcome.GONE: I.PROC_FAILURE,
 }
 

@@ -1,0 +1,43 @@
+"""Craft: an image under another name: a link where that can be, else a copy."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+_STRETCH = 8 << 20
+_ELSEWHERE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+
+
+def link(image: Path, part: Path) -> bool:
+    """Another name for the image, in another folder; False where that cannot be."""
+    try:
+        os.link(image, part, follow_symlinks=True)
+    except OSError as error:
+        if error.errno not in _ELSEWHERE:
+            raise
+        return False
+    return True
+
+
+def copy(image: int, target: int, size: int, progress: Callable[[int], None] | None) -> None:
+    """Copies in the kernel, which shares the blocks where the file system can."""
+    sharing = True
+    done = 0
+    while done < size:
+        length = min(_STRETCH, size - done)
+        try:
+            if sharing:
+                moved = os.copy_file_range(image, target, length, done)
+            else:
+                moved = os.sendfile(target, image, done, length)
+        except OSError as error:
+            if not sharing or error.errno not in _ELSEWHERE:
+                raise
+            sharing = False
+            continue
+        if not moved:
+            raise OSError(errno.EIO, "the image ends before its end")
+        done += moved
+        if progress:
+            progress(done)

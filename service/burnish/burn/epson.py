@@ -1,0 +1,129 @@
+"""Craft: Epson's disc producers, by the job files of Total Disc Maker's TD Bridge."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.hot_folder import HotFolderBurner, number, read_ini
+
+_STATUS_FILE = "TDBStatus.txt"
+#: The file system that the robot's software makes; File IDs stay what they are in each.
+_FORMATS = {"CD": "ISO9660L2", "DVD": "UDF102"}
+_STACKERS = ("STACKER1", "STACKER2")
+_INKS = ("INK_C", "INK_M", "INK_Y", "INK_LC", "INK_LM", "INK_B")
+_PAUSED, _COMPLETED, _ENDED_BADLY, _REFUSED = 3, 4, 5, 6
+
+
+class EpsonBurner(HotFolderBurner):
+    """A robot of TD Bridge, which is given the files and makes the file system itself.
+
+    `publisher` is its name where TD Bridge has several. `job_lines` go into each job file as
+    they are: what a site's version of TD Bridge takes to have each disc compared and closed.
+    """
+
+    suffix = ".JDF"
+    later = (".RJD", ".INP", ".DON", ".ERR", ".STP")
+    cancel_suffix = ".JCF"
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        directory: Path,
+        exchange: Path,
+        seen_as: str = "",
+        publisher: str = "",
+        job_lines: tuple[str, ...] = (),
+        poll: float = 2.0,
+    ) -> None:
+        super().__init__(name, directory=directory, exchange=exchange, seen_as=seen_as, poll=poll)
+        self._publisher, self._job_lines = publisher, job_lines
+
+    def _standing(self) -> BurnResult | None:
+        path = self._directory / _STATUS_FILE
+        silent = self._lives(str(path.stat().st_mtime_ns) if path.exists() else "")
+        if silent is not None:
+            return silent
+        robots = {
+            facts.get("NAME", section): facts
+            for section, facts in read_ini(path).items()
+            if section.startswith("PUBLISHER")
+        }
+        facts = robots.get(self._publisher) or next(iter(robots.values()), {})
+        stackers = [facts[key] for key in _STACKERS if facts.get(key, "").strip()]
+        if stackers and not any(number(facts, key) for key in _STACKERS):
+            remedy = "Put blanks into the stackers; the robot then goes on by itself."
+            return self._result(BurnOutcome.OUT_OF_SUPPLIES, "its stackers are empty", remedy)
+        empty = [key for key in _INKS if facts.get(key, "").strip() == "0"]
+        if empty:
+            remedy = "Put in a new ink cartridge; the robot then goes on by itself."
+            detail = f"no ink is left: {', '.join(empty)}"
+            return self._result(BurnOutcome.OUT_OF_SUPPLIES, detail, remedy)
+        return None
+
+    def _ended(self, job: BurnJob) -> BurnResult | None:
+        suffix, facts = self._suffix_of(job), self._job_facts(job)
+        status = number(facts, "STATUS")
+        if suffix == ".DON" or (suffix is None and status == _COMPLETED):
+            if number(facts, "ERRORDISC_NUMBER") and not number(facts, "COMPLETION_NUMBER"):
+                return self._ruined(facts)
+            return BurnResult(BurnOutcome.WRITTEN)
+        if suffix in (".ERR", ".STP") or status in (_ENDED_BADLY, _REFUSED):
+            return self._ruined(facts)
+        return None
+
+    def _ruined(self, facts: Mapping[str, str]) -> BurnResult:
+        code = facts.get("ERROR") or facts.get("DETAIL_STATUS") or "no code"
+        refused = number(facts, "STATUS") == _REFUSED
+        detail = f"the job {'was not accepted' if refused else 'ended badly'} ({code})"
+        remedy = "Throw the rejected disc away, if there is one."
+        return self._result(BurnOutcome.RUINED, detail, remedy)
+
+    def _waits(self, job: BurnJob) -> BurnResult | None:
+        facts = self._job_facts(job)
+        if number(facts, "STATUS") == _PAUSED:
+            detail = f"the job is paused ({facts.get('ERROR') or 'no code'})"
+            remedy = "See what the robot shows and mend it; it then goes on by itself."
+            return self._result(BurnOutcome.HOLD_OPERATOR, detail, remedy)
+        active = read_ini(self._directory / _STATUS_FILE).get("ACTIVE_JOB", {})
+        names = list(active.values())
+        ahead = names.index(job.device_job) if job.device_job in names else 0
+        if ahead:
+            remedy = "It is made when these are done."
+            return self._result(BurnOutcome.BUSY, f"{ahead} jobs are before it", remedy)
+        return None
+
+    def _prepare(self, job: BurnJob, progress: Callable[[int], None] | None) -> list[str]:
+        root = self._given(job) / "DISC"
+        root.mkdir()
+        done = 0
+        for name, chunks in job.files() if job.files else ():
+            path = root.joinpath(*name.split("\\"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as stream:
+                for chunk in chunks:
+                    done += stream.write(chunk)
+                    if progress:
+                        progress(done)
+                stream.flush()
+                os.fsync(stream.fileno())
+        return [
+            f"JOB_ID={job.device_job}",
+            *([f"PUBLISHER={self._publisher}"] if self._publisher else []),
+            "COPIES=1",
+            f"DISC_TYPE={job.medium}",
+            f"FORMAT={_FORMATS[job.medium]}",
+            f"DATA={self._seen(job, 'DISC')}",
+            f"VOLUME_LABEL={job.file_set_id}",
+            *self._job_lines,
+        ]
+
+    def _cancel_text(self, job: BurnJob) -> str:
+        return f"[CANCEL]\r\nJOB_ID={job.device_job}\r\n"
+
+    def _knows(self, job: BurnJob) -> bool:
+        return bool(self._job_facts(job))
+
+    def _job_facts(self, job: BurnJob) -> Mapping[str, str]:
+        return read_ini(self._directory / _STATUS_FILE).get(job.device_job, {})

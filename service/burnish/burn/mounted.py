@@ -1,0 +1,169 @@
+"""Craft: the device that is a stick or card, mounted: the File-set is copied onto it as files."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Tell, of_error
+from burnish.errors import OperatorError, Unknown
+from burnish.lifecycle import Custody
+
+_STICKS = ("USB", "CF", "MMC", "SD")
+_MOUNTS = Path("/proc/self/mountinfo")
+_FAT = ("vfat", "msdos")
+#: On the stick as long as it is being written: what it says may be removed again.
+_UNDER_WAY = "BURNISH.TMP"
+#: What systems put on a stick unasked.
+_NOT_OURS = {"System Volume Information", ".Trashes", ".fseventsd", ".Spotlight-V100"}
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+class MountedBurner:
+    """Copies onto the FAT file system at `directory`, which must be empty.
+
+    Somebody puts in an empty stick for each piece, and takes it out when the piece is created.
+    """
+
+    custody = Custody.AGAIN
+
+    def __init__(self, name: str, *, directory: Path) -> None:
+        self.name = name
+        self._directory = directory
+        self._finished = ""
+
+    def state(self) -> BurnResult:
+        if _file_system_at(self._directory) not in _FAT:
+            detail = f"no stick with FAT16 or FAT32 is mounted at {self._directory}"
+            return self._result(BurnOutcome.OUT_OF_SUPPLIES, detail, "Put in an empty stick.")
+        try:
+            if self._foreign():
+                remedy = "Take it out and put in an empty one."
+                return self._result(BurnOutcome.HOLD_OPERATOR, "the stick is not empty", remedy)
+            room = os.statvfs(self._directory)
+        except OSError as error:
+            return of_error(self.name, self._directory, error)
+        free = room.f_bavail * room.f_frsize
+        if (self._directory / _UNDER_WAY).exists():
+            free = room.f_blocks * room.f_frsize  # what lies there is removed
+        return BurnResult(BurnOutcome.READY, "a stick is in", takes=dict.fromkeys(_STICKS, free))
+
+    def write(
+        self,
+        job: BurnJob,
+        progress: Callable[[int], None] | None = None,
+        tell: Tell | None = None,  # noqa: ARG002  it does not go on by itself
+    ) -> BurnResult:
+        key = self._key(job)
+        if not job.image.exists() or job.files is None:
+            remedy = "The image will be made anew."
+            return BurnResult(BurnOutcome.GONE, "the image to write is gone", remedy)
+        size = job.image.stat().st_size
+        if self._finished != key:
+            ready = self.state()
+            if ready.outcome is not BurnOutcome.READY:
+                return ready
+            try:
+                self._clear()
+                self._copy(key, job.files(), progress)
+            except OSError as error:
+                return of_error(self.name, self._directory, error)
+            self._finished = key
+        if progress:
+            progress(size)
+        return BurnResult(BurnOutcome.WRITTEN, f"copied to {self._directory}")
+
+    def written(self, job: BurnJob) -> Path:
+        if self._finished != self._key(job):
+            raise Unknown(f"{job.stem} of {job.request_name} is not on the stick")
+        return self._directory
+
+    def publish(self, job: BurnJob) -> Path:
+        path = self.written(job)
+        try:
+            (path / _UNDER_WAY).unlink(missing_ok=True)
+            _sync(path)
+        except OSError as error:
+            result = of_error(self.name, self._directory, error)
+            raise OperatorError(result.detail, hint=result.remedy) from error
+        return path
+
+    def discard(self, job: BurnJob) -> None:
+        ours = (self._directory / _UNDER_WAY).exists() or self._finished == self._key(job)
+        self._finished = ""
+        try:
+            if ours:
+                self._clear()
+        except OSError as error:
+            result = of_error(self.name, self._directory, error)
+            raise OperatorError(result.detail, hint=result.remedy) from error
+
+    def tidy(self) -> None:
+        with contextlib.suppress(OSError):
+            if (self._directory / _UNDER_WAY).exists():
+                self._clear()
+
+    def _key(self, job: BurnJob) -> str:
+        return f"{job.checked_name()} {job.stem} {job.file_set_uid}"
+
+    def _foreign(self) -> list[str]:
+        """What lies on the stick that is not of a piece left half written."""
+        if (self._directory / _UNDER_WAY).exists():
+            return []
+        return [name for name in os.listdir(self._directory) if name not in _NOT_OURS]
+
+    def _clear(self) -> None:
+        for path in self._directory.iterdir():
+            if path.name in (*_NOT_OURS, _UNDER_WAY):
+                continue
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        (self._directory / _UNDER_WAY).unlink(missing_ok=True)
+
+    def _copy(
+        self,
+        key: str,
+        files: Iterable[tuple[str, Iterable[bytes | memoryview]]],
+        progress: Callable[[int], None] | None,
+    ) -> None:
+        mark = self._directory / _UNDER_WAY
+        mark.write_text(key, encoding="ascii")
+        _sync(mark, self._directory)
+        done, folders = 0, {self._directory}
+        for name, chunks in files:
+            path = self._directory.joinpath(*name.split("\\"))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            folders.add(path.parent)
+            with path.open("xb") as stream:
+                for chunk in chunks:
+                    done += stream.write(chunk)
+                    if progress:
+                        progress(done)
+            _sync(path)
+        _sync(*folders)
+
+    def _result(self, outcome: BurnOutcome, detail: str, remedy: str) -> BurnResult:
+        return BurnResult(outcome, f"device {self.name}: {detail}", remedy)
+
+
+def _file_system_at(directory: Path) -> str:
+    """The kind of file system mounted there; "" where there is none."""
+    found = ""
+    for line in _MOUNTS.read_text(encoding="utf-8").splitlines():
+        before, _, after = line.partition(" - ")
+        point = _ESCAPED.sub(lambda code: chr(int(code[1], 8)), before.split()[4])
+        if Path(point) == directory:
+            found = after.split()[0]
+    return found
+
+
+def _sync(*paths: Path) -> None:
+    """On the medium, and out of memory, so that reading back reads the medium."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,113 @@
+"""Ground: what each device said last of itself, and whether it is paused."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from burnish.db.tables import DeviceState, Piece
+from burnish.vocabulary import ExecutionStatusInfo, PieceState
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a device stands: what holds it up, in words, and what to do about it."""
+
+    info: ExecutionStatusInfo = ExecutionStatusInfo.NORMAL
+    detail: str = ""
+    remedy: str = ""
+    since: datetime | None = None
+    paused_at: datetime | None = None
+
+    @property
+    def works(self) -> bool:
+        return self.info is ExecutionStatusInfo.NORMAL and self.paused_at is None
+
+    def facts(self) -> dict[str, object]:
+        """By name, for who lists devices."""
+        state = "paused" if self.paused_at else str(self.info)
+        return {
+            "state": state,
+            "detail": self.detail,
+            "remedy": self.remedy,
+            "since": self.since,
+        }
+
+
+def work(session: Session, name: str) -> dict[str, int]:
+    """How many pieces the device has made and ruined, of the requests that are kept."""
+    rows = session.execute(
+        select(Piece.state, func.count()).where(Piece.device == name).group_by(Piece.state)
+    )
+    counts = {row[0]: row[1] for row in rows}
+    return {
+        "made": counts.get(PieceState.CREATED, 0),
+        "ruined": counts.get(PieceState.SPOILED, 0),
+    }
+
+
+def standing(session: Session, name: str) -> Standing:
+    """How the device stands; one of which nothing is known stands well."""
+    row = session.get(DeviceState, name)
+    if row is None:
+        return Standing()
+    if row.paused_at is None:
+        return Standing(row.execution_status_info, row.detail, row.remedy, row.since)
+    because = f": {row.paused_because}" if row.paused_because else ""
+    return Standing(
+        ExecutionStatusInfo.CHECK_MCD_OP,
+        f"device {name} is paused{because}",
+        f"When it may go on: burnish device resume {name}",
+        row.paused_at,
+        row.paused_at,
+    )
+
+
+def tell(
+    session: Session,
+    name: str,
+    info: ExecutionStatusInfo = ExecutionStatusInfo.NORMAL,
+    detail: str = "",
+    remedy: str = "",
+) -> None:
+    """Keeps what a device says of itself."""
+    row = _row(session, name)
+    if (row.execution_status_info, row.detail, row.remedy) != (info, detail, remedy):
+        row.execution_status_info, row.detail, row.remedy = info, detail, remedy
+        row.since = datetime.now(UTC)
+
+
+def pause(session: Session, name: str, because: str = "") -> None:
+    """The device finishes what it has begun and takes nothing new, until it is resumed."""
+    row = _row(session, name)
+    row.paused_at = row.paused_at or datetime.now(UTC)
+    row.paused_because = because
+
+
+def resume(session: Session, name: str) -> None:
+    """The device takes work again, at once also what it was to leave alone for a while."""
+    row = _row(session, name)
+    row.paused_at, row.paused_because = None, ""
+    session.execute(
+        update(Piece)
+        .where(Piece.state == PieceState.QUEUED, Piece.device.in_((name, "")))
+        .values(not_before=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _row(session: Session, name: str) -> DeviceState:
+    row = session.scalar(select(DeviceState).where(DeviceState.name == name))
+    if row is None:
+        row = DeviceState(
+            name=name,
+            execution_status_info=ExecutionStatusInfo.NORMAL,
+            detail="",
+            remedy="",
+            since=datetime.now(UTC),
+            paused_because="",
+        )
+        session.add(row)
+        session.flush()
+    return row

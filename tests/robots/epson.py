@@ -1,0 +1,96 @@
+"""A simulated Epson disc producer under TD Bridge: JDF → RJD → INP → DON, ERR or STP."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from robots.robot import Robot, by_hand
+
+NAME = "Publisher 0"
+_KEYS = {"JOB_ID", "PUBLISHER", "COPIES", "DISC_TYPE", "FORMAT", "DATA", "VOLUME_LABEL"}
+_KEYS |= {"CLOSE_DISC"}
+_REGISTERED, _PROCESSED, _PAUSED, _COMPLETED, _BADLY = "1", "2", "3", "4", "5"
+
+
+class EpsonRobot(Robot):
+    """A simulated Epson disc producer under TD Bridge."""
+
+    ink = 80
+
+    def step(self) -> None:
+        for path in sorted(self.folder.glob("*.JDF")):
+            self._accept(path.stem, path.read_text(encoding="cp1252"))
+        for path in sorted(self.folder.glob("*.JCF")):
+            self._cancel(path.stem)
+        active = self._active()
+        if active and self.blanks and self.ink:
+            job = self.jobs[active[0]]
+            if self.paused:
+                job["STATUS"], job["ERROR"] = _PAUSED, "E123"
+            else:
+                job.pop("ERROR", None)
+                self._go_on(active[0])
+        self._tell()
+
+    def _active(self) -> list[str]:
+        return [n for n, job in self.jobs.items() if job["STATUS"] not in (_COMPLETED, _BADLY)]
+
+    def _accept(self, name: str, text: str) -> None:
+        job = dict(line.split("=", 1) for line in text.splitlines() if line)
+        assert job.keys() <= _KEYS, job.keys() - _KEYS
+        assert job["JOB_ID"] == name
+        assert len(name) <= 40
+        assert name not in self.jobs, "sent twice"
+        assert self.here(job["DATA"]).is_dir()
+        self.jobs[name] = {**job, "STATUS": _REGISTERED}
+        self.rename(name, ".JDF", ".RJD")
+
+    def _cancel(self, name: str) -> None:
+        text = (self.folder / f"{name}.JCF").read_text(encoding="cp1252")
+        assert text.splitlines() == ["[CANCEL]", f"JOB_ID={name}"]
+        job = self.jobs.get(name)
+        if job is None or name not in self._active():
+            self.rename(name, ".JCF", ".CER")
+            return
+        self.rename(name, ".INP" if "begun" in job else ".RJD", ".STP")
+        self.rename(name, ".JCF", ".CDN")
+        job["STATUS"] = _BADLY
+
+    def _go_on(self, name: str) -> None:
+        job = self.jobs[name]
+        job["STATUS"] = _PROCESSED
+        if "begun" not in job:
+            job["begun"] = "yes"
+            self.rename(name, ".RJD", ".INP")
+            return
+        self.blanks -= 1
+        self.touched.append(name)
+        fault = self.next_fault()
+        if fault == "forget":
+            (self.folder / f"{name}.INP").unlink()
+            del self.jobs[name]
+        elif fault:
+            job.update(STATUS=_BADLY, ERRORDISC_NUMBER="1", COMPLETION_NUMBER="0", ERROR="E555")
+            self.rename(name, ".INP", ".ERR")
+        else:
+            root = self.here(job["DATA"])
+            files = sorted(path for path in root.rglob("*") if path.is_file())
+            self.discs[name] = b"".join(path.read_bytes() for path in files)
+            self.good.append(name)
+            job.update(STATUS=_COMPLETED, ERRORDISC_NUMBER="0", COMPLETION_NUMBER="1")
+            self.rename(name, ".INP", ".DON")
+
+    def _tell(self) -> None:
+        lines = ["[ACTIVE_JOB]"]
+        lines += [f"JOB{n}={name}" for n, name in enumerate(self._active(), 1)]
+        keys = ("STATUS", "COMPLETION_NUMBER", "ERRORDISC_NUMBER", "ERROR")
+        for name, job in self.jobs.items():
+            lines += [f"[{name}]", *(f"{key}={job[key]}" for key in keys if key in job)]
+        lines += ["[PUBLISHER1]", f"NAME={NAME}", f"STACKER1={self.blanks}", "STACKER2="]
+        lines += [f"INK_C={self.ink}", "INK_M=50", ""]
+        self.publish(self.folder / "TDBStatus.txt", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    by_hand(EpsonRobot)

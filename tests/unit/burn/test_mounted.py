@@ -1,0 +1,127 @@
+"""The mounted stick: what it has to be before it is written, and what is left of a half one."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from burnish.burn import mounted
+from burnish.burn.burner import BurnJob, BurnOutcome
+from burnish.burn.mounted import MountedBurner
+from burnish.vocabulary import ExecutionStatusInfo
+
+FILES = {
+    "DICOMDIR": b"directory",
+    "README.TXT": b"read me",
+    "DICOM\\PA000001\\IM000001": b"\1" * 999,
+}
+
+
+@pytest.fixture
+def stick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "stick"
+    path.mkdir()
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        f"1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:2 / {path} rw - vfat /dev/sdb1 rw\n"
+    )
+    monkeypatch.setattr(mounted, "_MOUNTS", mounts)
+    return path
+
+
+@pytest.fixture
+def burner(stick: Path) -> MountedBurner:
+    return MountedBurner("stick", directory=stick)
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> BurnJob:
+    (tmp_path / "image.img").write_bytes(b"image")
+    return BurnJob(
+        image=tmp_path / "image.img",
+        volume_number=1,
+        volume_count=1,
+        copy_number=1,
+        copies=1,
+        request_name="R1",
+        file_set_id="SET",
+        file_set_uid="1.2",
+        medium="USB",
+        files=lambda: ((name, [content]) for name, content in FILES.items()),
+    )
+
+
+def on(stick: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(stick)).replace("/", "\\"): path.read_bytes()
+        for path in stick.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_file_set_and_nothing_else(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
+    assert burner.write(job).outcome == BurnOutcome.WRITTEN
+    assert burner.written(job) == burner.publish(job) == stick
+    assert on(stick) == FILES
+    result = burner.state()
+    assert result.outcome == BurnOutcome.HOLD_OPERATOR
+    assert result.remedy == "Take it out and put in an empty one."
+
+
+def test_nothing_is_mounted(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
+    """A folder where the stick should be is not written to."""
+    mounted._MOUNTS.write_text("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
+    for result in (burner.state(), burner.write(job)):
+        assert result.outcome == BurnOutcome.OUT_OF_SUPPLIES
+        assert result.execution_status_info == ExecutionStatusInfo.OUT_OF_SUPPLIES
+        assert result.remedy == "Put in an empty stick."
+    assert on(stick) == {}
+
+
+def test_what_is_somebodys_stays(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
+    (stick / "holiday.jpg").write_bytes(b"sea")
+    for result in (burner.state(), burner.write(job)):
+        assert result.outcome == BurnOutcome.HOLD_OPERATOR
+    burner.discard(job)
+    burner.tidy()
+    assert on(stick) == {"holiday.jpg": b"sea"}
+
+
+def test_what_systems_leave_does_no_harm(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
+    (stick / "System Volume Information").mkdir()
+    assert burner.write(job).outcome == BurnOutcome.WRITTEN
+
+
+def test_a_half_written_stick_is_written_again(
+    burner: MountedBurner, stick: Path, job: BurnJob
+) -> None:
+    def stop(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        burner.write(job, stop)
+    again = MountedBurner("stick", directory=stick)
+    assert again.state().outcome == BurnOutcome.READY
+    assert again.write(job).outcome == BurnOutcome.WRITTEN
+    again.publish(job)
+    assert on(stick) == FILES
+
+
+def test_a_stick_that_is_full_or_pulled_out(
+    burner: MountedBurner, stick: Path, job: BurnJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, outcome in (
+        (errno.ENOSPC, BurnOutcome.OUT_OF_SUPPLIES),
+        (errno.EIO, BurnOutcome.HOLD_SERVICE),
+    ):
+
+        def fail(_: int, number: int = number) -> None:
+            raise OSError(number, os.strerror(number))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", fail)
+            assert burner.write(job).outcome == outcome
+    assert burner.write(job).outcome == BurnOutcome.WRITTEN
+    burner.publish(job)
+    assert on(stick) == FILES

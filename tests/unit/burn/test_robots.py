@@ -1,0 +1,299 @@
+"""Robots by hot folder, against simulations of them: never sent twice, followed, called off."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from burnish.burn import hot_folder
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.epson import EpsonBurner
+from burnish.burn.hot_folder import HotFolderBurner
+from burnish.burn.primera import PrimeraBurner
+from burnish.errors import Unknown
+from burnish.vocabulary import ExecutionStatusInfo
+from robots.epson import EpsonRobot
+from robots.primera import PrimeraRobot
+from robots.robot import Robot
+
+O, I = BurnOutcome, ExecutionStatusInfo  # noqa: E741
+CONTENT = os.urandom(100_000)
+SHARE = "\\\\server\\burnish"
+
+
+@dataclass
+class Bench:
+    robot: Robot
+    burner_kind: type[HotFolderBurner]
+
+    def burner(self) -> HotFolderBurner:
+        """A burner that knows nothing of what another did, as after a restart."""
+        return self.burner_kind(
+            "robot",
+            directory=self.robot.folder,
+            exchange=self.robot.exchange,
+            seen_as=SHARE,
+            poll=0.02,
+        )
+
+
+@pytest.fixture(params=["primera", "epson"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    kind = {"primera": PrimeraRobot, "epson": EpsonRobot}[request.param]
+    for name in ("jobs", "exchange"):
+        (tmp_path / name).mkdir()
+    robot = kind(tmp_path / "jobs", tmp_path / "exchange", SHARE)
+    burner = {"primera": PrimeraBurner, "epson": EpsonBurner}[request.param]
+    yield Bench(robot, burner)
+    robot.stop()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> BurnJob:
+    image = tmp_path / "image.iso"
+    image.write_bytes(CONTENT)
+    return BurnJob(
+        image=image,
+        volume_number=1,
+        volume_count=1,
+        copy_number=1,
+        copies=1,
+        request_name="R000007",
+        file_set_id="SET_1",
+        file_set_uid="1.2",
+        medium="CD",
+        device_job="R000007-12-0a1b2c3d",
+        files=lambda: [("DICOMDIR", [CONTENT[:10]]), ("DICOM\\A\\B", [CONTENT[10:]])],
+    )
+
+
+def test_what_is_asked_of_primera(tmp_path: Path, job: BurnJob) -> None:
+    label = tmp_path / "label.prn"
+    label.write_bytes(b"label")
+    burner = PrimeraBurner(
+        "p", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, robot="XRP", speed=8
+    )
+    _send_only(burner, replace(job, label=label))
+    text = (tmp_path / f"{job.device_job}.JRQ").read_bytes().decode("cp1252")
+    folder = f"{SHARE}\\{job.device_job}"
+    assert text.split("\r\n") == [
+        f"JobID = {job.device_job}",
+        "ClientID = Burnish",
+        f"ImageFile = {folder}\\image.iso",
+        *("ImageType = MODE_1_2048", "DiscType = CDR", "Copies = 1", "CloseDisc = YES"),
+        *("VerifyDisc = YES", "RejectIfNotBlank = YES", "BurnSpeed = 8", "RobotName = XRP"),
+        f"PrintLabel = {folder}\\label.prn",
+        "",
+    ]
+
+
+def test_what_is_asked_of_epson(tmp_path: Path, job: BurnJob) -> None:
+    lines = ("CLOSE_DISC=YES",)
+    burner = EpsonBurner(
+        "e",
+        directory=tmp_path,
+        exchange=tmp_path,
+        seen_as=SHARE,
+        publisher="Publisher 0",
+        job_lines=lines,
+    )
+    _send_only(burner, job)
+    text = (tmp_path / f"{job.device_job}.JDF").read_bytes().decode("cp1252")
+    assert text.split("\r\n") == [
+        f"JOB_ID={job.device_job}",
+        *("PUBLISHER=Publisher 0", "COPIES=1", "DISC_TYPE=CD", "FORMAT=ISO9660L2"),
+        f"DATA={SHARE}\\{job.device_job}\\DISC",
+        *("VOLUME_LABEL=SET_1", "CLOSE_DISC=YES", ""),
+    ]
+    disc = tmp_path / job.device_job / "DISC"
+    assert (disc / "DICOMDIR").read_bytes() == CONTENT[:10]
+    assert (disc / "DICOM" / "A" / "B").read_bytes() == CONTENT[10:]
+
+
+class _Sent(Exception):
+    pass
+
+
+def _send_only(burner: HotFolderBurner, job: BurnJob) -> None:
+    def stop(_: BurnResult) -> None:
+        raise _Sent
+
+    with pytest.raises(_Sent):
+        burner.write(job, tell=stop)
+
+
+@pytest.mark.parametrize(("fault", "said"), [("ruin", ""), ("verify", ""), ("forget", "knows")])
+def test_a_disc_that_the_robot_rejects_or_loses(
+    bench: Bench, job: BurnJob, fault: str, said: str
+) -> None:
+    bench.robot.faults = [fault]
+    bench.robot.start()
+    burner = bench.burner()
+    result = burner.write(job)
+    assert (result.outcome, result.execution_status_info) == (O.RUINED, I.MCD_FAILURE)
+    assert said in result.detail
+    assert "hrow" in result.remedy
+    with pytest.raises(Unknown):
+        burner.written(job)
+    burner.discard(job)
+    assert list(bench.robot.exchange.iterdir()) == []
+
+
+def test_no_blanks_until_somebody_puts_some_in(bench: Bench, job: BurnJob) -> None:
+    bench.robot.blanks = 0
+    bench.robot.start()
+    told: list[BurnResult] = []
+
+    def tell(result: BurnResult) -> None:
+        told.append(result)
+        if result.outcome is O.OUT_OF_SUPPLIES:
+            bench.robot.blanks = 3
+
+    assert bench.burner().write(job, tell=tell).outcome == O.WRITTEN
+    (held,) = {result.remedy for result in told if result.outcome is O.OUT_OF_SUPPLIES}
+    assert "blanks" in held
+    assert bench.robot.good == [job.device_job]
+
+
+def test_other_jobs_come_first(bench: Bench, job: BurnJob) -> None:
+    bench.robot.start()
+    first, second = bench.burner(), bench.burner()
+    bench.robot.paused = True
+    told: list[str] = []
+
+    def tell(result: BurnResult) -> None:
+        told.append(result.outcome)
+        if result.outcome is O.BUSY:
+            bench.robot.paused = False
+
+    other = replace(job, device_job="R000006-9-ffffffff")
+    thread = threading.Thread(target=first.write, args=(other,))
+    thread.start()
+    while not any(bench.robot.jobs):
+        thread.join(0.01)
+    assert second.write(job, tell=tell).outcome == O.WRITTEN
+    thread.join()
+    assert O.BUSY in told
+    assert bench.robot.good == [other.device_job, job.device_job]
+
+
+def test_a_robot_that_does_not_answer(
+    bench: Bench, job: BurnJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hot_folder, "SILENCE", 0.2)
+    bench.robot.step()
+    bench.robot.running = False
+    bench.robot.start()
+    told: list[BurnResult] = []
+
+    def tell(result: BurnResult) -> None:
+        told.append(result)
+        if result.outcome is O.HOLD_SERVICE:
+            bench.robot.running = True
+
+    assert bench.burner().write(job, tell=tell).outcome == O.WRITTEN
+    (held,) = {r.remedy for r in told if r.outcome is O.HOLD_SERVICE}
+    assert "computer is on" in held
+
+
+def test_a_folder_that_is_not_there(bench: Bench, job: BurnJob) -> None:
+    bench.robot.exchange.rename(bench.robot.exchange.with_name("away"))
+    burner = bench.burner()
+    assert burner.state().outcome == O.HOLD_SERVICE
+    assert str(bench.robot.exchange) in burner.state().remedy
+    assert burner.write(job).outcome == O.HOLD_OPERATOR
+    assert list(bench.robot.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("when", range(8))
+def test_after_a_crash_the_job_is_followed_and_not_sent_again(
+    bench: Bench, job: BurnJob, when: int
+) -> None:
+    """Whoever comes after knows only the name of the job, and what lies in the folders."""
+    calls = 0
+
+    def crash(_: object) -> None:
+        nonlocal calls
+        bench.robot.step()
+        calls += 1
+        if calls == when:
+            raise _Sent
+
+    try:
+        done = bench.burner().write(job, crash, crash)
+    except _Sent:
+        done = bench.burner().write(job, crash, crash)
+    assert done.outcome == O.WRITTEN
+    assert bench.burner().write(job).outcome == O.WRITTEN
+    assert bench.robot.touched == bench.robot.good == [job.device_job]
+
+
+def test_after_a_crash_before_it_was_sent(bench: Bench, job: BurnJob) -> None:
+    half = bench.robot.exchange / job.device_job
+    half.mkdir()
+    (half / "half").touch()
+    (bench.robot.exchange / f"{job.device_job}.new").touch()
+    bench.robot.start()
+    assert bench.burner().write(job).outcome == O.WRITTEN
+    assert not (half / "half").exists()
+
+
+def test_what_was_sent_and_is_forgotten_is_not_sent_again(bench: Bench, job: BurnJob) -> None:
+    (bench.robot.exchange / job.device_job).mkdir()
+    bench.robot.start()
+    assert bench.burner().write(job).outcome == O.RUINED
+    assert bench.robot.touched == []
+
+
+def test_called_off(bench: Bench, job: BurnJob) -> None:
+    bench.robot.paused = True
+    _send_only(bench.burner(), job)
+    bench.robot.step()
+    for _ in range(2):
+        bench.burner().discard(job)
+        bench.robot.step()
+    bench.robot.paused = False
+    for _ in range(3):
+        bench.robot.step()
+    assert bench.robot.touched == []
+    assert list(bench.robot.exchange.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("set_", "outcome", "remedy"),
+    [
+        (lambda robot: setattr(robot, "error", 6), O.OUT_OF_SUPPLIES, "ink"),
+        (lambda robot: setattr(robot, "error", 22), O.HOLD_OPERATOR, "what the robot shows"),
+    ],
+)
+def test_what_holds_primera_up(
+    tmp_path: Path, set_: Callable[[Robot], None], outcome: BurnOutcome, remedy: str
+) -> None:
+    robot = PrimeraRobot(tmp_path, tmp_path)
+    set_(robot)
+    robot.step()
+    result = PrimeraBurner("p", directory=tmp_path, exchange=tmp_path).state()
+    assert result.outcome == outcome
+    assert remedy in result.remedy
+
+
+def test_what_holds_epson_up(tmp_path: Path, job: BurnJob) -> None:
+    robot = EpsonRobot(tmp_path, tmp_path, SHARE)
+    burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
+    robot.ink = 0
+    robot.step()
+    assert burner.state().outcome == O.OUT_OF_SUPPLIES
+    assert "INK_C" in burner.state().detail
+    robot.ink, robot.paused = 50, True
+    told: list[BurnResult] = []
+
+    def tell(result: BurnResult) -> None:
+        told.append(result)
+        robot.paused = result.outcome is not O.HOLD_OPERATOR
+        robot.step()
+
+    assert burner.write(job, tell=tell).outcome == O.WRITTEN
+    assert any("E123" in result.detail for result in told)
