@@ -1,5 +1,7 @@
 """Surface: the application entity: its ports, its associations, and which service answers what."""
 
+import ctypes
+import gc
 import selectors
 import socket
 import threading
@@ -36,6 +38,9 @@ log = structlog.get_logger(__name__)
 _BACKLOG = 1024
 #: At a shutdown, an association that has been silent for so long is ended, in seconds.
 _QUIET = 1.0
+#: So often a receiver gives back the memory of associations that are over, in seconds.
+_TIDY = 30.0
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,13 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
+def _tidy() -> None:
+    """Each thread's allocator keeps what it once had, and the collector seldom runs by itself."""
+    gc.collect()
+    if _MALLOC_TRIM is not None:
+        _MALLOC_TRIM(0)
+
+
 class ApplicationEntity:
     """SCP of Verification, Storage, Media Creation and Storage Commitment under one AE title."""
 
@@ -116,9 +128,13 @@ class ApplicationEntity:
         with selectors.DefaultSelector() as selector:
             for listener in self._listeners:
                 selector.register(listener.socket, selectors.EVENT_READ, listener)
+            tidied = monotonic()
             while not self._draining.is_set():
                 for key, _ in selector.select(0.5):
                     self._accept(key.data)
+                if monotonic() - tidied > _TIDY:
+                    _tidy()
+                    tidied = monotonic()
 
     def stop_accepting(self) -> None:
         self._draining.set()
