@@ -237,22 +237,7 @@ def _words(name: str) -> str:
 
 
 def _labels() -> Iterator[str]:
-    from burnish.label.barcode import SYMBOLOGIES
-    from burnish.label.template import styles
+    from burnish.label import uses
 
     yield from heading("Labels", "Of discs of 120 mm. Text is printed in any character set.")
-    yield from table(
-        ("attribute", "use"),
-        [
-            (
-                "Label Using Information Extracted From Instances (2200,0001)",
-                "Patient's Name, ID, Birth Date, Sex; Study Date, Study Description, Modality;"
-                " Institution Name",
-            ),
-            ("Label Text (2200,0002)", "printed, and given in full in README.TXT"),
-            ("Label Style Selection (2200,0003)", f"{', '.join(styles(None))}; a site adds others"),
-            ("Media Disposition (2200,0004)", "printed as an address label"),
-            ("Barcode Value (2200,0005)", "printed"),
-            ("Barcode Symbology (2200,0006)", f"{', '.join(SYMBOLOGIES)}; without one, CODE128"),
-        ],
-    )
+    yield from table(("attribute", "use"), uses())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from burnish.errors import InvalidSettings
 from burnish.label import layout, pdf
+from burnish.label.barcode import SYMBOLOGIES
 from burnish.label.content import LabelContent, Patient, Study
 from burnish.label.drawing import Drawing
 from burnish.label.fonts import Fonts
@@ -25,6 +26,7 @@ __all__ = [
     "Ring",
     "Study",
     "styles",
+    "uses",
 ]
 
 
@@ -101,3 +103,19 @@ def _picture(data: bytes, form: str, resolution: int) -> bytes:
     target = BytesIO()
     image.save(target, FORMS[form], dpi=(resolution, resolution), quality=95)
     return target.getvalue()
+
+
+def uses() -> list[tuple[str, str]]:
+    """What each attribute of a request is used for on a label (PS3.4 S.3.2.1.1.4)."""
+    return [
+        (
+            "Label Using Information Extracted From Instances (2200,0001)",
+            "Patient's Name, ID, Birth Date, Sex; Study Date, Study Description, Modality;"
+            " Institution Name",
+        ),
+        ("Label Text (2200,0002)", "printed, and given in full in README.TXT"),
+        ("Label Style Selection (2200,0003)", f"{', '.join(styles(None))}; a site adds others"),
+        ("Media Disposition (2200,0004)", "printed as an address label"),
+        ("Barcode Value (2200,0005)", "printed"),
+        ("Barcode Symbology (2200,0006)", f"{', '.join(SYMBOLOGIES)}; without one, CODE128"),
+    ]
