@@ -426,7 +426,7 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     candidates = [one.candidate(profile) for one in rows]
     alone = max(lay_out(group([one]), MEDIA["CD"].file_system).largest_size() for one in candidates)
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
-    plan = planning._pack(rows, group(candidates), choice, split=True)
+    plan = planning._pack(rows, group(candidates), choice, None, "", split=True)
     assert isinstance(plan, planning._Plan)
     assert all(volume.largest_size() <= choice.capacity for volume in plan.volumes)
     assert sorted(f.candidate.instance_id for v in plan.volumes for f in v.files) == list(
