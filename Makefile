@@ -70,12 +70,7 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 	$(PIP) install --editable '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-$(VENV)/.installed-SECONDS ?= 60
-
-fuzz: $(VENV)/.installed-dev
-	cd tests && ../$(BIN)/python -m fuzz.run --seconds $(SECONDS)
-
-bench: $(VENV)/.created pyproject.toml
+$(VENV)/.installed-bench: $(VENV)/.created pyproject.toml
 	$(PIP) install --editable '.[bench]'
 	@touch $@ $(VENV)/.installed
 

@@ -427,7 +427,7 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     alone = max(lay_out(group([one]), MEDIA["CD"].file_system).largest_size() for one in candidates)
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
     plan = planning._pack(rows, group(candidates), choice, None, "", split=True)
-    assert isinstance(plan, planning._Plan)
+    assert isinstance(plan, planning.Plan)
     assert all(volume.largest_size() <= choice.capacity for volume in plan.volumes)
     assert sorted(f.candidate.instance_id for v in plan.volumes for f in v.files) == list(
         range(count)
