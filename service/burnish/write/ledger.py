@@ -81,7 +81,7 @@ class Ledger:
             if by_device:
                 self._tell(session, result)
                 elsewhere = not made.job.device_job and self._another_works(
-                    session, made.job.medium
+                    session, made.claim.request_id, made.job.medium
                 )
             not_before = datetime.now(UTC) + HOLD
             own = elsewhere or bool(made.job.device_job)
@@ -116,7 +116,7 @@ class Ledger:
                 remedy = "look at the events of the request, then `burnish request retry`"
                 fail(session, request, info, why=why, remedy=remedy)
             else:
-                elsewhere = self._another_works(session, made.job.medium)
+                elsewhere = self._another_works(session, made.claim.request_id, made.job.medium)
                 not_before = datetime.now(UTC) + HOLD if elsewhere else None
                 queue.replace(session, piece, not_before=not_before)
                 note(session, request.id, "RETRY", why, piece_id=piece.id)
@@ -141,7 +141,7 @@ class Ledger:
             if found is None:
                 return
             request_id, file_set = found
-            if not self._another_works(session, file_set.medium):
+            if not self._another_works(session, request_id, file_set.medium):
                 request = session.get_one(MediaCreationRequest, request_id)
                 explain(session, request, result)
 
@@ -195,8 +195,10 @@ class Ledger:
         """What the device can put on one blank of each medium, in bytes."""
         return {name: self.device.capacity_of(name) for name in self.device.media}
 
-    def _another_works(self, session: Session, medium: str) -> bool:
+    def _another_works(self, session: Session, request_id: int, medium: str) -> bool:
         """Whether another device can write the medium and is not known to be held up."""
+        if session.get_one(MediaCreationRequest, request_id).device:
+            return False  # it is to be made by this one
         return any(
             medium in device.media and devices.standing(session, device.name).works
             for device in self.settings.devices

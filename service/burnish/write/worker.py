@@ -219,7 +219,7 @@ class Worker:
 
     def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
         if made.job.device_job:
-            self._write(made, progress, {})
+            self._write(self._labelled(made), progress, {})
             return
         allowed = self._settings.request.attempts
         if made.attempts > (allowed if made.ruined else max(_DEATHS, allowed)):
