@@ -4,6 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import wraps
+from time import monotonic, thread_time
 
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -61,12 +63,12 @@ class Schedule:
         for seconds, tick in (
             (2, self.admit),
             (2, self.plan),
-            (1, self.issue_standing_orders),
+            (1, _seldom(self.issue_standing_orders)),
             (1, self.retrieve),
             (1, self.judge_commitments),
             (1, self.report_commitments),
             (5, self.return_dead_work),
-            (60, self.release),
+            (60, _seldom(self.release)),
             (3600, self.sweep),
         ):
             scheduler.add_job(
@@ -158,6 +160,25 @@ class Schedule:
 
     def sweep(self) -> None:
         retain.sweep(self._database, self._spool, self._settings)
+
+
+def _seldom(tick: Callable[[], None]) -> Callable[[], None]:
+    """A tick that looks at all instances: it ticks less often the longer it takes.
+
+    However many there are, it has a twentieth of a core and leaves the rest to who receives.
+    """
+    again_at = 0.0
+
+    @wraps(tick)
+    def seldom() -> None:
+        nonlocal again_at
+        if monotonic() < again_at:
+            return
+        started = thread_time()
+        tick()
+        again_at = monotonic() + 20 * (thread_time() - started)
+
+    return seldom
 
 
 def _guarded(tick: Callable[[], None]) -> Callable[[], None]:
