@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from time import monotonic, thread_time
@@ -60,17 +60,7 @@ class Schedule:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
-        for seconds, tick in (
-            (2, self.admit),
-            (2, self.plan),
-            (1, _seldom(self.issue_standing_orders)),
-            (1, self.retrieve),
-            (1, self.judge_commitments),
-            (1, self.report_commitments),
-            (5, self.return_dead_work),
-            (60, _seldom(self.release)),
-            (3600, self.sweep),
-        ):
+        for seconds, tick in self._ticks():
             scheduler.add_job(
                 _guarded(tick),
                 "interval",
@@ -91,6 +81,20 @@ class Schedule:
         scheduler.shutdown(wait=True)
         self._planner.close()
         self._retriever.close()
+
+    def _ticks(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        """Every how many seconds what is done; nothing that this site has no use for."""
+        yield 2, self.admit
+        yield 2, self.plan
+        yield 1, self.judge_commitments
+        yield 1, self.report_commitments
+        yield 5, self.return_dead_work
+        yield 60, _seldom(self.release)
+        yield 3600, self.sweep
+        if self._settings.standing_order:
+            yield 1, _seldom(self.issue_standing_orders)
+        if self._retrieve_for:
+            yield 1, self.retrieve
 
     def admit(self) -> None:
         """Admits the requests whose instances are here; fails those that have waited enough."""
@@ -114,8 +118,7 @@ class Schedule:
 
     def retrieve(self) -> None:
         """Fetches from archives what requests name and is not here."""
-        if self._retrieve_for:
-            self._retriever.tick()
+        self._retriever.tick()
 
     def _keep(self, arrived: Arrived) -> None:
         """Has the receive stage keep what came by C-GET."""

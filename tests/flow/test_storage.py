@@ -2,6 +2,7 @@
 
 import struct
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -611,6 +612,21 @@ def test_an_association_that_breaks_off_after_the_data_set_keeps_it(
     wait_until(lambda: oracles.live_instances(burnish, uid), what="the row")
     [row] = oracles.live_instances(burnish, uid)
     assert oracles.spooled(burnish, row) == data
+
+
+def test_pynetdicoms_own_programs(burnish: Service, real_studies: material.RealStudies) -> None:
+    image = real_studies.file("CT_small.dcm")
+    for application, *arguments in (["echoscu"], ["storescu", str(image)]):
+        address, to = [clients.HOST, str(burnish.port)], ["-v", "-aec", clients.CALLED]
+        done = subprocess.run(
+            [sys.executable, "-m", "pynetdicom", application, *address, *arguments, *to],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "(Status: 0x0000 - Success)" in done.stderr
 
 
 def test_storescu_that_aborts(burnish: Service, real_studies: material.RealStudies) -> None:
