@@ -132,23 +132,6 @@ def test_a_spool_is_opened_again(tmp_path: Path) -> None:
     assert sorted(Spool(tmp_path, durable=False).published_keys()) == sorted(keys)
 
 
-def test_refused_above_high_water_until_low_water(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now, used = [100.0], [94]
-    monkeypatch.setattr(module, "monotonic", lambda: now[0])
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: Usage(100, used[0], 100 - used[0]))
-    spool = Spool(tmp_path, durable=False, high_water=0.95, low_water=0.9)
-    for level, room in ((94, True), (95, False), (94, False), (90, False), (89, True), (94, True)):
-        used[0] = level
-        now[0] += 1
-        if room:
-            spool.check_room()
-            continue
-        with pytest.raises(OutOfResources):
-            spool.check_room()
-
-
 def test_a_spool_that_does_not_answer_has_no_room(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -261,8 +261,10 @@ def test_a_held_request_waits_and_a_device_takes_its_own(ground: Ground) -> None
     assert first.request_id == mine
     assert claim(ground) is None
     with ground.database.reading() as session:
-        assert queue.next_request(session, "other", CD) == others
-        assert queue.next_request(session, "d", CD) is None
+        following = queue.next_piece(session, "other", CD)
+        assert following is not None
+        assert following[0] == others
+        assert queue.next_piece(session, "d", CD) is None
     assert (held, others) != (mine, mine)
 
 

@@ -60,7 +60,7 @@ class Held:
 
     @property
     def made(self) -> Any:
-        job = SimpleNamespace(request_name="R000001")
+        job = SimpleNamespace(request_name="R000001", medium="CD", device_job="")
         return SimpleNamespace(claim=self.claim, attempts=self.attempts, job=job)
 
 
@@ -134,7 +134,7 @@ class Life(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def claim(self, number: int) -> None:
         worker = self.workers[number]
-        got = worker._claim()
+        got = worker._claim(worker._ledger.media)
         queued = {
             id_
             for id_, piece in self.pieces.items()
@@ -165,35 +165,41 @@ class Life(RuleBasedStateMachine):
             getattr(self, f"_{what.replace(' ', '_')}")(one, piece)
         else:
             effects: dict[str, Callable[[], None]] = {
-                "go on": lambda: one.worker._created(one.made),
-                "hold": lambda: one.worker._hold(one.claim, BurnResult(BurnOutcome.BUSY)),
-                "ruin": lambda: one.worker._ruined(one.made, I.MCD_FAILURE, "bad"),
+                "go on": lambda: one.worker._ledger.created(one.made),
+                "hold": lambda: one.worker._ledger.hold(one.made, BurnResult(BurnOutcome.BUSY)),
+                "ruin": lambda: one.worker._ledger.ruined(one.made, I.MCD_FAILURE, "bad"),
             }
             self._refused(effects[what], StaleLease)
-            self._refused(lambda: one.worker._advance(one.claim, PieceEvent.IMAGED), StaleLease)
+            self._refused(
+                lambda: one.worker._ledger.advance(one.claim, PieceEvent.IMAGED), StaleLease
+            )
 
     def _go_on(self, one: Held, piece: ModelPiece) -> None:
         if piece.state is P.IMAGING:
-            one.worker._advance(one.claim, PieceEvent.IMAGED)
+            one.worker._ledger.advance(one.claim, PieceEvent.IMAGED)
             piece.state = P.WRITING
         elif piece.state is P.WRITING:
-            one.worker._advance(one.claim, PieceEvent.WRITTEN)
+            one.worker._ledger.advance(one.claim, PieceEvent.WRITTEN)
             piece.state = P.VERIFYING
         else:
-            one.worker._created(one.made)
+            one.worker._ledger.created(one.made)
             piece.state = P.CREATED
             rest = [p for p in self.pieces.values() if p.request == piece.request]
             if all(p.state in (P.CREATED, P.SPOILED, P.DROPPED) for p in rest):
                 self.requests[piece.request] = R.DONE
 
     def _hold(self, one: Held, piece: ModelPiece) -> None:
-        one.worker._hold(one.claim, BurnResult(BurnOutcome.HOLD_OPERATOR, "tray open"))
+        one.worker._ledger.hold(one.made, BurnResult(BurnOutcome.HOLD_OPERATOR, "tray open"))
         piece.state, piece.attempts = P.QUEUED, piece.attempts - 1
-        with self.ground.database.writing() as session:  # until the hold is over
+        self._all_are_due()
+
+    def _all_are_due(self) -> None:
+        """As when the pause after a hold or a ruined piece is over."""
+        with self.ground.database.writing() as session:
             session.execute(update(Piece).values(not_before=None))
 
     def _ruin(self, one: Held, piece: ModelPiece) -> None:
-        one.worker._ruined(one.made, I.MCD_FAILURE, "bad")
+        one.worker._ledger.ruined(one.made, I.MCD_FAILURE, "bad")
         piece.state = P.SPOILED
         if one.attempts >= ATTEMPTS:
             self.requests[piece.request] = R.FAILURE
@@ -202,6 +208,7 @@ class Life(RuleBasedStateMachine):
         with self.ground.database.reading() as session:
             [new] = set(session.scalars(select(Piece.id))) - self.pieces.keys()
         self.pieces[new] = ModelPiece(piece.request, piece.key, attempts=piece.attempts)
+        self._all_are_due()
 
     @rule(number=st.integers(0, 1))
     def die(self, number: int) -> None:

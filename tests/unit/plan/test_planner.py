@@ -17,7 +17,7 @@ from burnish.elements import scan
 from burnish.errors import Conflict
 from burnish.media import MEDIA, SECTOR
 from burnish.plan import planner as planning
-from burnish.plan import volumes
+from burnish.plan import recording, volumes
 from burnish.plan.grouping import group
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
@@ -144,7 +144,7 @@ def test_a_set_of_several_volumes(tmp_path: Path) -> None:
 )
 def test_file_set_ids(given: str, count: int, expected: str) -> None:
     request = MediaCreationRequest(id=7, storage_media_file_set_id=given)
-    ids = [planning._file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
+    ids = [recording._file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
     assert ids[0] == expected
     assert len(set(ids)) == count
     assert all(len(one) <= 16 for one in ids)

@@ -17,7 +17,7 @@ from sqlalchemy import update
 import certificates
 from burnish import commitment
 from burnish.commitment import CommitmentLine
-from burnish.db import tables
+from burnish.db import commitment_tables
 from burnish.network_settings import TLS, Peer
 from burnish.scp import attributes, messages
 from burnish.scp.event_reports import Reporter
@@ -137,7 +137,7 @@ def line(ground: Ground) -> CommitmentLine:
 )
 def test_what_is_refused(ground: Ground, question: dict[str, Any], status: int) -> None:
     assert ask(ground, **{"data": wish("1.2.3"), **question})[0] == status
-    assert ground.count(tables.StorageCommitment) == 0
+    assert ground.count(commitment_tables.StorageCommitment) == 0
 
 
 def test_a_report_on_the_same_association(ground: Ground) -> None:
@@ -244,7 +244,7 @@ def deliver(ground: Ground, *uids: str) -> None:
 
 def again(ground: Ground) -> None:
     with ground.database.writing() as session:
-        session.execute(update(tables.StorageCommitment).values(not_before=OLD))
+        session.execute(update(commitment_tables.StorageCommitment).values(not_before=OLD))
     reporter = Reporter(ground.settings, ground.database)
     reporter.tick()
     reporter._pool.shutdown()
