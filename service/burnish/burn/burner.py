@@ -85,9 +85,9 @@ class BurnJob:
     `request_name` is short, has nothing of the patient and is the same each time the piece is
     tried. `manifest` goes where people find it beside the medium, as JSON. `label` is the file with
     the label to print, or to put beside the medium, `address` that with the address label of the
-    whole set; None where there is none. `device_job` names
-    the job to a device that goes on by itself: one for each blank, never used again. `files` opens
-    the image and gives File IDs with contents, for a device that wants files.
+    whole set; None where there is none. `device_job` names the job to a device that goes on by
+    itself: one for each blank, never used again. `files` opens the image and gives File IDs with
+    contents, for a device that wants files.
     """
 
     image: Path

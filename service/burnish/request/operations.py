@@ -34,6 +34,7 @@ from burnish.vocabulary import (
 
 _FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
 _UNDER_WAY = (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
+_WAITS = (*DEVICE_HOLDS, ExecutionStatusInfo.INSUFFIC_MEMORY)
 _ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE)
 
 
@@ -213,7 +214,7 @@ def retry(session: Session, sop_instance_uid: str) -> None:
     One that waits for a device is tried at once. Raises Unknown, NotNow.
     """
     request = find(session, sop_instance_uid)
-    if request.execution_status in _UNDER_WAY and request.execution_status_info in DEVICE_HOLDS:
+    if request.execution_status in _UNDER_WAY and request.execution_status_info in _WAITS:
         _try_at_once(session, request)
         return
     if request.execution_status is not ExecutionStatus.FAILURE:
