@@ -1,15 +1,14 @@
-"""What a claimed piece is, read from its rows."""
+"""The order of a volume is read in a time that grows with the volume."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event
 
 from burnish.db import queue
-from burnish.db.tables import FileSetEntry, TranscodedInstance
 from burnish.plan.planner import Planner
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 from burnish.write import order
 from factories import Ground, instance
 
@@ -20,43 +19,28 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def test_the_order_says_all_that_a_worker_needs(ground: Ground, tmp_path: Path) -> None:
-    made = [instance(instance_number=n) for n in (2, 1)]
-    ids = ground.store(*made)
-    uid = ground.admit(made, copies=2, storage_media_file_set_id="MINE")
-    Planner(ground.settings, ground.database, ground.spool).tick()
+def test_each_instance_is_found_by_index(ground: Ground) -> None:
+    made = [instance(instance_number=1)]
+    ground.store(*made)
+    ground.admit(made)
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    planner.tick()
+    planner.close()
     with ground.database.writing() as session:
-        transcoded = TranscodedInstance(
-            instance_id=ids[0],
-            transfer_syntax_uid=EXPLICIT_VR_LITTLE_ENDIAN,
-            spool_key="ab" * 12,
-            size=77,
-            data_set_offset=7,
-            digest="blake3:" + "78" * 32,
-        )
-        session.add(transcoded)
-        session.flush()
-        session.execute(
-            update(FileSetEntry)
-            .where(FileSetEntry.instance_id == ids[0])
-            .values(transcoded_instance_id=transcoded.id)
-        )
-        queue.claim(session, device="d", capacity={"CD": 10**9}, owner="w")
-        claim = queue.claim(session, device="d", capacity={"CD": 10**9}, owner="w")
-    assert claim is not None
+        claim = queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner="o")
+        assert claim is not None
+    asked: list[tuple[str, Any]] = []
+
+    def remember(_connection: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
+        asked.append((sql, values))
+
     with ground.database.reading() as session:
-        found = order.read(session, claim, ground.spool, tmp_path / "images")
-    file_set = ground.request(uid).file_sets[0]
-    assert found.attempts == 1
-    assert found.plan.predicted_size == file_set.predicted_size
-    assert found.plan.created == file_set.planned_at
-    assert (found.job.copy_number, found.job.copies) == (2, 2)
-    assert (found.job.volume_number, found.job.volume_count) == (1, 1)
-    assert found.job.file_set_id == "MINE"
-    assert found.job.image.parent == tmp_path / "images"
-    assert found.job.request_name == "R000001"
-    assert found.job.manifest["request"] == uid
-    first, second = found.plan.instances
-    assert first.header == made[1].header
-    assert (second.size, second.data_set_offset, second.digest) == (77, 7, "blake3:" + "78" * 32)
-    assert second.path == ground.spool.path("ab" * 12)
+        event.listen(session.connection(), "before_cursor_execute", remember)
+        order.read(session, claim, ground.spool, ground.settings.storage.root)
+        for sql, values in [one for one in asked if "file_set_entry" in one[0]]:
+            rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+            steps = [row.detail for row in rows]
+            assert not [step for step in steps if step.startswith("SCAN")]
+            joined = [step for step in steps if "referenced_instance" in step]
+            assert joined
+            assert all("request_id=?" in s and "sop_instance_uid=?" in s for s in joined), steps
