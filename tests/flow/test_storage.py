@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from pydicom.uid import generate_uid
@@ -614,8 +615,13 @@ def test_an_association_that_breaks_off_after_the_data_set_keeps_it(
     assert oracles.spooled(burnish, row) == data
 
 
-def test_pynetdicoms_own_programs(burnish: Service, real_studies: material.RealStudies) -> None:
-    image = real_studies.file("CT_small.dcm")
+def test_pynetdicoms_own_programs(
+    burnish: Service, real_studies: material.RealStudies, tmp_path: Path
+) -> None:
+    data_set = material.read(real_studies.file("CT_small.dcm"))
+    data_set.SOPInstanceUID = data_set.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    image = tmp_path / "image.dcm"
+    data_set.save_as(image)
     for application, *arguments in (["echoscu"], ["storescu", str(image)]):
         address, to = [clients.HOST, str(burnish.port)], ["-v", "-aec", clients.CALLED]
         done = subprocess.run(
