@@ -42,9 +42,14 @@ class EpsonRobot(Robot):
         assert job["JOB_ID"] == name
         assert len(name) <= 40
         assert name not in self.jobs, "sent twice"
-        assert self.here(job["DATA"]).is_dir()
         self.jobs[name] = {**job, "STATUS": _REGISTERED}
         self.rename(name, ".JDF", ".RJD")
+        if not self.here(job["DATA"]).is_dir():  # called off before it was taken
+            self._fail(name, ".RJD", "E200")
+
+    def _fail(self, name: str, suffix: str, error: str, **facts: str) -> None:
+        self.jobs[name].update(STATUS=_BADLY, ERROR=error, **facts)
+        self.rename(name, suffix, ".ERR")
 
     def _cancel(self, name: str) -> None:
         text = (self.folder / f"{name}.JCF").read_text(encoding="cp1252")
@@ -64,6 +69,14 @@ class EpsonRobot(Robot):
             job["begun"] = "yes"
             self.rename(name, ".RJD", ".INP")
             return
+        try:
+            files = sorted(path for path in self.here(job["DATA"]).rglob("*") if path.is_file())
+            content = b"".join(path.read_bytes() for path in files)
+        except FileNotFoundError:
+            content = b""
+        if not content:  # called off since
+            self._fail(name, ".INP", "E200")
+            return
         self.blanks -= 1
         self.touched.append(name)
         fault = self.next_fault()
@@ -71,12 +84,9 @@ class EpsonRobot(Robot):
             (self.folder / f"{name}.INP").unlink()
             del self.jobs[name]
         elif fault:
-            job.update(STATUS=_BADLY, ERRORDISC_NUMBER="1", COMPLETION_NUMBER="0", ERROR="E555")
-            self.rename(name, ".INP", ".ERR")
+            self._fail(name, ".INP", "E555", ERRORDISC_NUMBER="1", COMPLETION_NUMBER="0")
         else:
-            root = self.here(job["DATA"])
-            files = sorted(path for path in root.rglob("*") if path.is_file())
-            self.discs[name] = b"".join(path.read_bytes() for path in files)
+            self.discs[name] = content
             self.good.append(name)
             job.update(STATUS=_COMPLETED, ERRORDISC_NUMBER="0", COMPLETION_NUMBER="1")
             self.rename(name, ".INP", ".DON")

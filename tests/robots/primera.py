@@ -10,7 +10,8 @@ from robots.robot import Robot, by_hand
 NAME = "Disc Publisher SIM"
 _KEYS = {"JobID", "ClientID", "ImageFile", "ImageType", "DiscType", "Copies", "CloseDisc"}
 _KEYS |= {"VerifyDisc", "RejectIfNotBlank", "BurnSpeed", "RobotName", "PrintLabel"}
-_MESSAGES = {16: "The job was aborted.", 18: "Error recording the disc.", 19: "Error verifying."}
+_MESSAGES = {2: "The image is not there.", 16: "The job was aborted."}
+_MESSAGES |= {18: "Error recording the disc.", 19: "Error verifying."}
 
 
 class PrimeraRobot(Robot):
@@ -37,10 +38,11 @@ class PrimeraRobot(Robot):
         assert job["JobID"] == name
         assert len(name) <= 32
         assert name not in self.jobs, "sent twice"
-        assert self.here(job["ImageFile"]).is_file()
         assert job["CloseDisc"] == job["VerifyDisc"] == job["RejectIfNotBlank"] == "YES"
         self.jobs[name] = {**job, "JobState": "0", "GoodDiscs": "0", "BadDiscs": "0"}
         self.rename(name, ".JRQ", ".QRJ")
+        if not self.here(job["ImageFile"]).is_file():  # called off before it was taken
+            self._fail(name, 2, bad=0)
 
     def _abort(self, name: str, text: str) -> None:
         job = self.jobs.get(name)
@@ -54,6 +56,11 @@ class PrimeraRobot(Robot):
             job["JobState"] = "1"
             self.rename(name, ".QRJ", ".INP")
             return
+        try:
+            image = self.here(job["ImageFile"]).read_bytes()
+        except FileNotFoundError:  # called off since
+            self._fail(name, 2, bad=0)
+            return
         self.blanks -= 1
         self.touched.append(name)
         fault = self.next_fault()
@@ -63,7 +70,7 @@ class PrimeraRobot(Robot):
         elif fault:
             self._fail(name, 19 if fault == "verify" else 18, bad=1)
         else:
-            self.discs[name] = self.here(job["ImageFile"]).read_bytes()
+            self.discs[name] = image
             self.good.append(name)
             job.update(JobState="2", CurrentStatusState="10", GoodDiscs="1")
             self.rename(name, ".INP", ".DON")
