@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from burnish.errors import InvalidValue
+from burnish.errors import InvalidValue, OperatorError
 from burnish.lifecycle import Custody
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 
@@ -118,6 +118,10 @@ class BurnJob:
         return f"VOLUME{self.volume_number:02d}{copy}"
 
 
+#: What every device answers that finds no image.
+IMAGE_GONE = BurnResult(
+    BurnOutcome.GONE, "the image to write is gone", "The image will be made anew."
+)
 #: Told what holds up a device that goes on by itself; READY when nothing does.
 Tell = Callable[[BurnResult], None]
 
@@ -133,6 +137,12 @@ def of_error(name: str, directory: Path, error: OSError) -> BurnResult:
         return BurnResult(BurnOutcome.HOLD_OPERATOR, detail, remedy)
     remedy = f"Have the storage behind {directory} looked at."
     return BurnResult(BurnOutcome.HOLD_SERVICE, detail, remedy)
+
+
+def operator_error(name: str, directory: Path, error: OSError) -> OperatorError:
+    """The same as something that only a person can mend."""
+    result = of_error(name, directory, error)
+    return OperatorError(result.detail, hint=result.remedy)
 
 
 class Burner(Protocol):

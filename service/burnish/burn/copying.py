@@ -1,8 +1,8 @@
-"""Craft: an image under another name: a link where that can be, else a copy."""
+"""Craft: an image under another name, or its files in a folder."""
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 _STRETCH = 8 << 20
@@ -41,3 +41,23 @@ def copy(image: int, target: int, size: int, progress: Callable[[int], None] | N
         done += moved
         if progress:
             progress(done)
+
+
+def lay_out(
+    files: Iterable[tuple[str, Iterable[bytes | memoryview]]],
+    folder: Path,
+    progress: Callable[[int], None] | None,
+) -> Iterator[Path]:
+    """Writes files, by File IDs, below a folder; gives the path of each when it is durable."""
+    done = 0
+    for file_id, chunks in files:
+        path = folder.joinpath(*file_id.split("\\"))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as stream:
+            for chunk in chunks:
+                done += stream.write(chunk)
+                if progress:
+                    progress(done)
+            stream.flush()
+            os.fsync(stream.fileno())
+        yield path

@@ -1,10 +1,10 @@
 """Craft: Epson's disc producers, by the job files of Total Disc Maker's TD Bridge."""
 
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.copying import lay_out
 from burnish.burn.hot_folder import HotFolderBurner, number, read_ini
 
 _STATUS_FILE = "TDBStatus.txt"
@@ -97,17 +97,8 @@ class EpsonBurner(HotFolderBurner):
     def _prepare(self, job: BurnJob, progress: Callable[[int], None] | None) -> list[str]:
         root = self._given(job) / "DISC"
         root.mkdir()
-        done = 0
-        for name, chunks in job.files() if job.files else ():
-            path = root.joinpath(*name.split("\\"))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as stream:
-                for chunk in chunks:
-                    done += stream.write(chunk)
-                    if progress:
-                        progress(done)
-                stream.flush()
-                os.fsync(stream.fileno())
+        for _ in lay_out(job.files() if job.files else (), root, progress):
+            pass
         return [
             f"JOB_ID={job.device_job}",
             *([f"PUBLISHER={self._publisher}"] if self._publisher else []),

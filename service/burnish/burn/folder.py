@@ -8,7 +8,15 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Tell, of_error
+from burnish.burn.burner import (
+    IMAGE_GONE,
+    BurnJob,
+    BurnOutcome,
+    BurnResult,
+    Tell,
+    of_error,
+    operator_error,
+)
 from burnish.burn.copying import copy, link
 from burnish.errors import OperatorError, Unknown
 from burnish.lifecycle import Custody
@@ -52,9 +60,7 @@ class FolderBurner:
         try:
             image = os.open(job.image, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            return BurnResult(
-                BurnOutcome.GONE, "the image to write is gone", "The image will be made anew."
-            )
+            return IMAGE_GONE
         try:
             staged.parent.mkdir(exist_ok=True)
             with _new_file(staged) as part:
@@ -102,7 +108,7 @@ class FolderBurner:
             with _new_file(published.with_suffix(".json")) as part:
                 part.write_text(text, encoding="utf-8")
         except OSError as error:
-            raise self._operator_error(error) from error
+            raise operator_error(self.name, self._directory, error) from error
         return place
 
     def discard(self, job: BurnJob) -> None:
@@ -114,7 +120,7 @@ class FolderBurner:
             for path in (manifest, _part(manifest), *labels, place, staged, _part(staged)):
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise self._operator_error(error) from error
+            raise operator_error(self.name, self._directory, error) from error
         with contextlib.suppress(OSError):
             if place != published:
                 place.parent.rmdir()
@@ -147,10 +153,6 @@ class FolderBurner:
 
     def _result(self, error: OSError) -> BurnResult:
         return of_error(self.name, self._directory, error)
-
-    def _operator_error(self, error: OSError) -> OperatorError:
-        result = self._result(error)
-        return OperatorError(result.detail, hint=result.remedy)
 
 
 def _labels(job: BurnJob, published: Path) -> Iterator[tuple[Path, Path]]:

@@ -13,8 +13,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PureWindowsPath
 from time import monotonic, time
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Tell, of_error
-from burnish.errors import OperatorError, Unknown
+from burnish.burn.burner import (
+    IMAGE_GONE,
+    BurnJob,
+    BurnOutcome,
+    BurnResult,
+    Tell,
+    of_error,
+    operator_error,
+)
+from burnish.errors import Unknown
 from burnish.lifecycle import Custody
 
 #: A robot whose status does not change for so long is not running, in seconds.
@@ -69,8 +77,7 @@ class HotFolderBurner:
             if not self._done(job).exists():
                 if not (self._was_sent(job) or self._is_known(job)):
                     if not job.image.exists():
-                        remedy = "The image will be made anew."
-                        return BurnResult(BurnOutcome.GONE, "the image to write is gone", remedy)
+                        return IMAGE_GONE
                     self._send(job, progress)
                 ended = self._follow(job, progress, tell)
                 if ended.outcome is not BurnOutcome.WRITTEN:
@@ -103,13 +110,12 @@ class HotFolderBurner:
         if not job.device_job:
             return
         try:
-            if self._is_known(job) and not self._has_ended(job):
+            if self._is_known(job) and self._ended(job) is None:
                 self._move_in(job, self.cancel_suffix, self._cancel_text(job))
             for path in (self._new(job), self._done(job)):
                 path.unlink(missing_ok=True)
         except OSError as error:
-            result = of_error(self.name, self._directory, error)
-            raise OperatorError(result.detail, hint=result.remedy) from error
+            raise operator_error(self.name, self._directory, error) from error
         shutil.rmtree(self._given(job), ignore_errors=True)
 
     # --- what each robot says ---------------------------------------------------------------------
@@ -181,9 +187,6 @@ class HotFolderBurner:
 
     def _is_known(self, job: BurnJob) -> bool:
         return self._suffix_of(job) is not None or self._knows(job)
-
-    def _has_ended(self, job: BurnJob) -> bool:
-        return self._ended(job) is not None
 
     def _suffix_of(self, job: BurnJob) -> str | None:
         """Under which suffix the job's file lies in the robot's folder, in capitals."""

@@ -7,8 +7,17 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Tell, of_error
-from burnish.errors import OperatorError, Unknown
+from burnish.burn.burner import (
+    IMAGE_GONE,
+    BurnJob,
+    BurnOutcome,
+    BurnResult,
+    Tell,
+    of_error,
+    operator_error,
+)
+from burnish.burn.copying import lay_out
+from burnish.errors import Unknown
 from burnish.lifecycle import Custody
 
 _STICKS = ("USB", "CF", "MMC", "SD")
@@ -58,8 +67,7 @@ class MountedBurner:
     ) -> BurnResult:
         key = self._key(job)
         if not job.image.exists() or job.files is None:
-            remedy = "The image will be made anew."
-            return BurnResult(BurnOutcome.GONE, "the image to write is gone", remedy)
+            return IMAGE_GONE
         size = job.image.stat().st_size
         if self._finished != key:
             ready = self.state()
@@ -86,8 +94,7 @@ class MountedBurner:
             (path / _UNDER_WAY).unlink(missing_ok=True)
             _sync(path)
         except OSError as error:
-            result = of_error(self.name, self._directory, error)
-            raise OperatorError(result.detail, hint=result.remedy) from error
+            raise operator_error(self.name, self._directory, error) from error
         return path
 
     def discard(self, job: BurnJob) -> None:
@@ -97,8 +104,7 @@ class MountedBurner:
             if ours:
                 self._clear()
         except OSError as error:
-            result = of_error(self.name, self._directory, error)
-            raise OperatorError(result.detail, hint=result.remedy) from error
+            raise operator_error(self.name, self._directory, error) from error
 
     def tidy(self) -> None:
         with contextlib.suppress(OSError):
@@ -130,17 +136,10 @@ class MountedBurner:
         mark = self._directory / _UNDER_WAY
         mark.write_text(key, encoding="ascii")
         _sync(mark, self._directory)
-        done, folders = 0, {self._directory}
-        for name, chunks in files:
-            path = self._directory.joinpath(*name.split("\\"))
-            path.parent.mkdir(parents=True, exist_ok=True)
+        folders = {self._directory}
+        for path in lay_out(files, self._directory, progress):
             folders.add(path.parent)
-            with path.open("xb") as stream:
-                for chunk in chunks:
-                    done += stream.write(chunk)
-                    if progress:
-                        progress(done)
-            _sync(path)
+            _forget(path)
         _sync(*folders)
 
     def _result(self, outcome: BurnOutcome, detail: str, remedy: str) -> BurnResult:
@@ -159,11 +158,19 @@ def _file_system_at(directory: Path) -> str:
 
 
 def _sync(*paths: Path) -> None:
-    """On the medium, and out of memory, so that reading back reads the medium."""
+    """On the medium."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
+
+
+def _forget(path: Path) -> None:
+    """Out of memory, so that reading back reads the medium."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)

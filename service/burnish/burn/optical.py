@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Tell
+from burnish.burn.burner import IMAGE_GONE, BurnJob, BurnOutcome, BurnResult, Tell
 from burnish.errors import Unknown
 from burnish.lifecycle import Custody
 from burnish.media import MEDIA, SECTOR
@@ -108,7 +108,7 @@ class OpticalBurner:
         self._speed, self._erase, self._eject = speed, erase, eject
         self._path = Path(drive.removeprefix("stdio:"))
         #: The job whose piece lies in the drive.
-        self._in_drive: tuple[object, ...] | None = None
+        self._in_drive: tuple[str, str, str] | None = None
 
     def state(self) -> BurnResult:
         """READY with what the blank in the drive takes."""
@@ -130,13 +130,11 @@ class OpticalBurner:
         progress: Callable[[int], None] | None = None,
         tell: Tell | None = None,  # noqa: ARG002  it does not go on by itself
     ) -> BurnResult:
-        piece = (job.checked_name(), job.stem, job.file_set_uid)
+        piece = _piece(job)
         try:
             size = job.image.stat().st_size
         except FileNotFoundError:
-            return BurnResult(
-                BurnOutcome.GONE, "the image to write is gone", "The image will be made anew."
-            )
+            return IMAGE_GONE
         if self._in_drive != piece:
             self._in_drive = None
             fits = self._fits(job.medium, size)
@@ -151,7 +149,7 @@ class OpticalBurner:
         return BurnResult(BurnOutcome.WRITTEN, f"burnt in {self._drive}")
 
     def written(self, job: BurnJob) -> Path:
-        if self._in_drive != (job.checked_name(), job.stem, job.file_set_uid):
+        if self._in_drive != _piece(job):
             raise Unknown(f"{job.stem} of {job.request_name} is not in the drive")
         return self._path
 
@@ -161,7 +159,7 @@ class OpticalBurner:
         return path
 
     def discard(self, job: BurnJob) -> None:
-        if self._in_drive == (job.checked_name(), job.stem, job.file_set_uid):
+        if self._in_drive == _piece(job):
             self._in_drive = None
             self._open_tray()
 
@@ -286,6 +284,11 @@ class OpticalBurner:
             _stop(process)
             raise
         return _Ran(process.wait(), said)
+
+
+def _piece(job: BurnJob) -> tuple[str, str, str]:
+    """What tells one piece from all others."""
+    return job.checked_name(), job.stem, job.file_set_uid
 
 
 def _listen(

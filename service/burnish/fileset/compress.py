@@ -34,6 +34,7 @@ from burnish.fileset.transcode import (
     copied,
     image_pixel,
     in_explicit_vr_little_endian,
+    or_nothing,
     write,
 )
 from burnish.vocabulary import (
@@ -95,11 +96,8 @@ def compress(
         lengths = list(_encode_all(native, transfer_syntax_uid, encoded))
         image = _encoded(native.image, transfer_syntax_uid)
         pieces = encapsulated(native, image, encoded, lengths)
-        try:
+        with or_nothing(target):
             return write(target, pieces, transfer_syntax_uid, source_ae_title)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from burnish.fileset.frames import (
     decode_frame,
 )
 from burnish.fileset.header import index_file
-from burnish.fileset.transcode import Transcoded, write
+from burnish.fileset.transcode import Transcoded, or_nothing, write
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -131,12 +131,9 @@ def compress(
         image = _encoded(native.image, transfer_syntax_uid)
         unsigned = replace(native, behind=behind)
         pieces = encapsulated(unsigned, image, encoded, lengths, changes)
-        try:
+        with or_nothing(target):
             done = write(target, pieces, transfer_syntax_uid, source_ae_title)
             return replace(done, derived=index_file(target).header)
-        except BaseException:
-            target.unlink(missing_ok=True)
-            raise
 
 
 def _small_values(native: Native) -> dict[int, bytes]:

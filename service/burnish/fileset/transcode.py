@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -97,11 +98,18 @@ def to_explicit_vr_little_endian(
         offset, transfer_syntax_uid = locate(file.read(HEAD))
         with source.open("rb") as fragments:
             pieces = in_explicit_vr_little_endian(file, fragments, offset, transfer_syntax_uid)
-            try:
+            with or_nothing(target):
                 return write(target, pieces, EXPLICIT_VR_LITTLE_ENDIAN, source_ae_title)
-            except BaseException:
-                target.unlink(missing_ok=True)
-                raise
+
+
+@contextmanager
+def or_nothing(target: Path) -> Iterator[None]:
+    """What writes `target` either comes to its end or leaves no such file."""
+    try:
+        yield
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def in_explicit_vr_little_endian(

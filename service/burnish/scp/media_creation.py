@@ -47,15 +47,12 @@ class MediaCreation:
     def _serve(
         self, association: Acceptance, context: Context, command: Command, data: bytes
     ) -> Answer:
-        operation = self._operations.get(command.number(messages.COMMAND_FIELD))
-        if operation is None:
-            return Answer(
-                statuses.UNRECOGNIZED_OPERATION, comment="not an operation of this SOP Class"
-            )
-        if normalized.sop_class(command) != MEDIA_CREATION_MANAGEMENT:
-            return Answer(statuses.NO_SUCH_SOP_CLASS, comment="no such SOP Class")
+        unserved = normalized.unserved(command, MEDIA_CREATION_MANAGEMENT, self._operations)
+        if unserved is not None:
+            return unserved
         if "media" not in association.may:
             raise NotAuthorized("this AE may not request media")
+        operation = self._operations[command.number(messages.COMMAND_FIELD)]
         return operation(association, command, attributes.decode(data, context.transfer_syntax))
 
     def _create(self, association: Acceptance, command: Command, data_set: Dataset) -> Answer:

@@ -1,6 +1,6 @@
 """Surface: what all DIMSE-N services share: an operation's answer as a message (PS3.7 10)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 import structlog
 from pydicom.dataset import Dataset
@@ -64,6 +64,15 @@ def sop_class(command: Command) -> str:
     return command.text(messages.AFFECTED_SOP_CLASS_UID) or command.text(
         messages.REQUESTED_SOP_CLASS_UID
     )
+
+
+def unserved(command: Command, wanted: str, commands: Container[int]) -> Answer | None:
+    """The answer to what is no operation of a SOP Class, or is about another; else None."""
+    if command.number(messages.COMMAND_FIELD) not in commands:
+        return Answer(statuses.UNRECOGNIZED_OPERATION, comment="not an operation of this SOP Class")
+    if sop_class(command) != wanted:
+        return Answer(statuses.NO_SUCH_SOP_CLASS, comment="no such SOP Class")
+    return None
 
 
 def action_type(command: Command) -> int:

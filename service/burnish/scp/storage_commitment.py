@@ -66,11 +66,10 @@ class StorageCommitment:
         self, association: Acceptance, context: Context, command: Command, data: bytes
     ) -> tuple[Answer, int]:
         """Records an N-ACTION durably: its answer, and the id of the transaction."""
-        if command.number(messages.COMMAND_FIELD) != messages.N_ACTION_RQ:
-            comment = "not an operation of this SOP Class"
-            return Answer(statuses.UNRECOGNIZED_OPERATION, comment=comment), 0
-        if normalized.sop_class(command) != STORAGE_COMMITMENT_PUSH_MODEL:
-            return Answer(statuses.NO_SUCH_SOP_CLASS, comment="no such SOP Class"), 0
+        operations = (messages.N_ACTION_RQ,)
+        unserved = normalized.unserved(command, STORAGE_COMMITMENT_PUSH_MODEL, operations)
+        if unserved is not None:
+            return unserved, 0
         if "commit" not in association.may:
             raise NotAuthorized("this AE may not ask for storage commitment")
         instance = command.text(messages.REQUESTED_SOP_INSTANCE_UID)
