@@ -18,6 +18,7 @@ from pynetdicom import AE, Association, _config, evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 import material
+from burnish.requestor import KEEP_ANSWERS
 
 #: Its log costs time, and stumbles over an Attribute Identifier List of one tag.
 _config.LOG_HANDLER_LEVEL = "none"
@@ -187,7 +188,7 @@ def associate(
     ae.acse_timeout = ae.connection_timeout = 30
     ae.dimse_timeout = ae.network_timeout = 120
     association = ae.associate(
-        HOST, port, contexts=list(contexts), ae_title=called, evt_handlers=list(handlers)
+        HOST, port, contexts=list(contexts), ae_title=called, evt_handlers=[*handlers, KEEP_ANSWERS]
     )
     if not association.is_established:
         pytest.fail(f"{called} on port {port} did not accept an association of {calling}")
@@ -199,7 +200,7 @@ def echo(port: int, *, called: str = CALLED, calling: str = "PYNETDICOM") -> int
     ae = AE(calling)
     ae.acse_timeout = ae.connection_timeout = ae.dimse_timeout = 10
     ae.add_requested_context(VERIFICATION)
-    association = ae.associate(HOST, port, ae_title=called)
+    association = ae.associate(HOST, port, ae_title=called, evt_handlers=[KEEP_ANSWERS])
     if not association.is_established:
         return None
     status = association.send_c_echo().get("Status")

@@ -14,6 +14,7 @@ from pynetdicom.dsutils import encode
 import material
 import oracles
 import raw_dicom
+from burnish.requestor import KEEP_ANSWERS
 from flow import clients
 from flow.clients import MEDIA_CREATION_MANAGEMENT, MediaCreation
 from flow.conftest import StartBurnish
@@ -852,7 +853,9 @@ def test_an_association_of_media_creation_alone(burnish: Service) -> None:
     for syntax in (IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2"):
         ae = AE("SYNTAX")
         ae.add_requested_context(MEDIA_CREATION_MANAGEMENT, syntax)
-        association = ae.associate("127.0.0.1", burnish.port, ae_title="BURNISH")
+        association = ae.associate(
+            "127.0.0.1", burnish.port, ae_title="BURNISH", evt_handlers=[KEEP_ANSWERS]
+        )
         assert association.is_established
         status, _ = association.send_n_create(
             plain(LabelText="SYNTAX"), MEDIA_CREATION_MANAGEMENT, None

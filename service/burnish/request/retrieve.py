@@ -20,6 +20,7 @@ from pynetdicom.presentation import PresentationContext
 
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.network_settings import Peer
+from burnish.requestor import KEEP_ANSWERS
 from burnish.security.tls import client_context, shows
 from burnish.settings import Settings
 from burnish.vocabulary import (
@@ -133,7 +134,7 @@ class Archive(AbstractContextManager["Archive"]):
             contexts=list(self._contexts(sop_classes)),
             ae_title=peer.ae_title,
             ext_neg=[*_relational(), *(build_role(uid, scp_role=True) for uid in sop_classes)],
-            evt_handlers=[(evt.EVT_C_STORE, self._store)],
+            evt_handlers=[(evt.EVT_C_STORE, self._store), KEEP_ANSWERS],
             tls_args=(tls, peer.host) if tls else None,
         )
         if not association.is_established:

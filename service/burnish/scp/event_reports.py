@@ -13,6 +13,7 @@ from burnish import commitment
 from burnish.commitment import Report
 from burnish.db.session import Database
 from burnish.errors import InvalidSettings
+from burnish.requestor import KEEP_ANSWERS
 from burnish.scp.storage_commitment import event_information, event_type, is_delivered
 from burnish.security.tls import client_context, shows
 from burnish.settings import Settings
@@ -102,6 +103,7 @@ class Reporter:
             peer.port,
             ae_title=peer.ae_title,
             ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
+            evt_handlers=[KEEP_ANSWERS],
             tls_args=(tls, peer.host) if tls else None,
         )
         if association.is_established:

@@ -11,6 +11,7 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
 from burnish.errors import OperatorError
+from burnish.requestor import KEEP_ANSWERS
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, VERIFICATION, new_uid
 
 _CALLING, _CALLED = "DEMO", "BURNISH"
@@ -81,6 +82,7 @@ class Peer:
             self._port,
             contexts=[build_context(abstract, syntax) for abstract, syntax in kinds],
             ae_title=_CALLED,
+            evt_handlers=[KEEP_ANSWERS],
         )
         if not association.is_established:
             raise OperatorError("the demo's service accepts no association")
