@@ -37,6 +37,7 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
     chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
     app.configure_logging(chosen)
     app.prepare(chosen)
+    app.collect_seldom()
     rows.insert(rows.database(chosen.storage.root), WORKLOADS["W2"], max(counts), directory / "w")
     database, spool = app.open_database(chosen), app.open_spool(chosen)
     planner = Planner(chosen, database, spool)

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ from servers import KINDS, Kind
 from workloads import WORKLOADS, cache_directory
 
 _RESULTS = Path(__file__).resolve().parent / "results"
-_NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom", "c")
+_NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom")
+_FLOORS = ("c", "python", "python-rows")
 _DURABLE = ("burnish-full", "orthanc", "orthanc-nosync", "storescp-b", "c-full")
 _OUT_OF_THE_BOX = ("burnish", "storescp-default", "orthanc-default")
 
@@ -92,6 +93,26 @@ QUICK = Scale(
     growth=(500, 2000),
     rows=20000,
 )
+
+
+def within(minutes: float) -> Scale:
+    """As FULL, with less of everything in less time."""
+    share = min(1.0, minutes / FULL.minutes)
+
+    def less(counts: dict[str, int]) -> dict[str, int]:
+        return {name: max(2, int(count * share)) for name, count in counts.items()}
+
+    return replace(
+        FULL,
+        minutes=minutes,
+        receive=less(FULL.receive),
+        durable=less(FULL.durable),
+        nagle=less(FULL.nagle),
+        under_load=int(FULL.under_load * share),
+        idle_seconds=FULL.idle_seconds * share,
+        set_up=int(FULL.set_up * share),
+        growth=tuple(int(count * share) for count in FULL.growth),
+    )
 
 
 class Report:
@@ -171,7 +192,7 @@ def receive_os(report: Report, scale: Scale, storage: Path, until: float) -> Non
     _receiving(
         report,
         "Receive, page cache: instances/s (server CPU, ms each)",
-        kinds=_available(_NODELAY),
+        kinds=_available((*_NODELAY, *_FLOORS)),
         counts={name: scale.receive[name] for name in ("W1", "W2")},
         associations=scale.associations,
         storage=storage,
@@ -418,6 +439,7 @@ def run(scale: Scale, storage: Path, disk: Path) -> Report:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="little of everything")
+    parser.add_argument("--minutes", type=float, default=FULL.minutes, help="less in less time")
     parser.add_argument("--storage", type=Path, help="default: memory, else the temporary folder")
     parser.add_argument("--disk", type=Path, help="a folder on a disk, for what is to be durable")
     parser.add_argument("--results", type=Path, default=_RESULTS)
@@ -426,7 +448,7 @@ def main() -> None:
     disk = Path(tempfile.mkdtemp(prefix="burnish-", dir=arguments.disk or "/var/tmp"))  # noqa: S108
     described, began = machine(), datetime.now(UTC)
     try:
-        report = run(QUICK if arguments.quick else FULL, storage, disk)
+        report = run(QUICK if arguments.quick else within(arguments.minutes), storage, disk)
     finally:
         shutil.rmtree(disk, ignore_errors=True)
     arguments.results.mkdir(parents=True, exist_ok=True)

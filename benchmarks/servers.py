@@ -163,6 +163,15 @@ def c_receiver(durability: str) -> Callable[[int, Path], Start]:
     return start
 
 
+def python_receiver(what: str) -> Callable[[int, Path], Start]:
+    """receiver.py, which parses nothing either."""
+
+    def start(port: int, directory: Path) -> Start:
+        return Start([sys.executable, str(_HERE / "receiver.py"), str(port), str(directory), what])
+
+    return start
+
+
 KINDS = {
     kind.name: kind
     for kind in (
@@ -195,6 +204,8 @@ KINDS = {
         Kind("orthanc-default", "Orthanc out of the box", orthanc(nodelay=False), "Orthanc"),
         Kind("c", "receiver.c", c_receiver("os"), "gcc", plain=True),
         Kind("c-full", "receiver.c, syncfs", c_receiver("full"), "gcc", plain=True),
+        Kind("python", "receiver.py", python_receiver("files"), plain=True),
+        Kind("python-rows", "receiver.py, hash and row", python_receiver("rows"), plain=True),
     )
 }
 

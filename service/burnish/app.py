@@ -139,6 +139,13 @@ def lock(settings: Settings, name: str) -> int:
     return descriptor
 
 
+def collect_seldom() -> None:
+    """What is here stays, and need not be copied to be looked at by each process's collector,
+    which would go through a large request's rows again and again while they are read."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
+
+
 def run_receiver(
     settings: Settings,
     listeners: "tuple[Listener, ...]" = (),
@@ -245,10 +252,7 @@ class Supervisor:
             signal.signal(number, lambda *_: self._stopping.set())
         children = self._children(listeners)
         signal.signal(signal.SIGHUP, lambda *_: self._pass_on_reload(children))
-        # what is here stays, and need not be copied to be looked at by each process's collector,
-        # which would go through a large request's rows again and again while they are read
-        gc.freeze()
-        gc.set_threshold(100_000, 20, 20)
+        collect_seldom()
         for child in children:
             self._start(child)
         ports = {"tls_port" if each.tls else "port": each.port for each in listeners}
