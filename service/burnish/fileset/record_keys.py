@@ -4,8 +4,9 @@ Blobs of keys are Data Elements in Explicit VR Little Endian (PS3.10 8.6), ascen
 InstanceHeader describes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
+from operator import itemgetter
 from typing import NamedTuple
 
 from burnish.application_profiles import limits
@@ -74,6 +75,48 @@ _ENTITY_TAGS = tuple(
 _MEMORABLE = 1 << 12
 
 
+class _Shape(NamedTuple):
+    """What is to be taken from instances that have values for the same tags, as a series has.
+
+    `leaves` are the keys of their own record in order: what to look at, or an element that is
+    the same for all of them; `missing` are keys of Type 1 that none of them has.
+    """
+
+    entity_tags: tuple[int, ...]
+    entity_values: Callable[[dict[int, bytes]], tuple[bytes, ...]]
+    limited_tags: tuple[int, ...]
+    limited_values: Callable[[dict[int, bytes]], tuple[bytes, ...]]
+    leaves: tuple[_Leaf | bytes, ...]
+    missing: tuple[int, ...]
+
+
+@lru_cache(maxsize=256)
+def _shape(tags: tuple[int, ...], record_type: str) -> _Shape:
+    there = frozenset(tags)
+    entity_tags = tuple(tag for tag in _ENTITY_TAGS if tag in there)
+    limited_tags = tuple(tag for tag in limits.SOUGHT if tag in there)
+    leaves: list[_Leaf | bytes] = []
+    missing = []
+    for leaf in _leaf_keys(record_type) if record_type else ():
+        elsewhere = leaf.in_functional_groups and _SHARED_FUNCTIONAL_GROUPS in there
+        if leaf.tag in there or elsewhere or leaf.tag == _VERIFICATION_DATE_TIME:
+            leaves.append(leaf)
+        elif leaf.type == "2":
+            leaves.append(encode(leaf.tag, leaf.vr, b""))
+        elif leaf.type == "1":
+            missing.append(leaf.tag)
+    return _Shape(
+        *(entity_tags, _values_of(entity_tags), limited_tags, _values_of(limited_tags)),
+        *(tuple(leaves), tuple(missing)),
+    )
+
+
+def _values_of(tags: tuple[int, ...]) -> Callable[[dict[int, bytes]], tuple[bytes, ...]]:
+    if len(tags) > 1:
+        return itemgetter(*tags)
+    return lambda values: tuple([values[tag] for tag in tags])
+
+
 class Entities(NamedTuple):
     """Patient, study and series of an instance, as InstanceHeader has them."""
 
@@ -96,24 +139,29 @@ class RecordKeys:
         self._found = found
         self._values = found.values
         self._record_type = record_type
+        self._shape = _shape(tuple(found.values), record_type)
         declared = self._values.get(SPECIFIC_CHARACTER_SET, b"").rstrip(b" \0")
         self.character_set = declared if text.codecs(declared) else b""
 
     def entities(self) -> Entities:
         """Patient, study and series; a series has them alike, so they are remembered."""
-        get = self._values.get
-        raw = tuple([get(tag, b"") for tag in _ENTITY_TAGS])
-        build = _entities if sum(map(len, raw)) < _MEMORABLE else _entities.__wrapped__
-        return build(raw, self.character_set, with_keys=self._record_type not in ROOT_TYPES)
+        raw = self._shape.entity_values(self._values)
+        build = _entities if _short(raw) else _entities.__wrapped__
+        with_keys = self._record_type not in ROOT_TYPES
+        return build(self._shape.entity_tags, raw, self.character_set, with_keys=with_keys)
 
     def record(self) -> tuple[bytes, tuple[int, ...]]:
         """Keys of the instance's own record, and which Type 1 keys it lacks."""
         elements = []
-        missing = []
+        missing = list(self._shape.missing)
         special = b""
         nested = False
         get, character_set = self._values.get, self.character_set
-        for tag, vr, kind, is_text, in_functional_groups in _leaf_keys(self._record_type):
+        for leaf in self._shape.leaves:
+            if isinstance(leaf, bytes):
+                elements.append(leaf)
+                continue
+            tag, vr, kind, is_text, in_functional_groups = leaf
             value = get(tag, b"")
             if vr == b"SQ":
                 content = self._sequence(tag)
@@ -137,22 +185,29 @@ class RecordKeys:
             elif kind == "1":
                 missing.append(tag)
         blob = _with_character_set(elements, special, character_set, nested=nested)
-        general = get(_RELATED_IN_INSTANCE, b"").split(b"\\")
-        related = b"\\".join(fit(RELATED_GENERAL_SOP_CLASS_UID, b"UI", u, b"") for u in general)
-        if related.strip(b"\\"):
-            blob = encode(RELATED_GENERAL_SOP_CLASS_UID, b"UI", related) + blob
-        return blob, tuple(missing)
+        return self._related() + blob, tuple(sorted(missing))
 
     def limited(self) -> bytes:
         """What Application Profiles limit; images of a series have it alike."""
-        get = self._values.get
-        raw = tuple([get(tag) for tag in limits.SOUGHT])
+        raw = self._shape.limited_values(self._values)
+        pack = _limited if _short(raw) else _limited.__wrapped__
         explicit = self._found.is_explicit(limits.US_REGIONS)
-        return _limited(raw, explicit) if _short(raw) else _limited.__wrapped__(raw, explicit)
+        return pack(self._shape.limited_tags, raw, explicit)
 
     def number(self, tag: int) -> int | None:
         """An integer, None where there is none."""
         return _number(fit(tag, b"IS", self._values.get(tag, b""), b""))
+
+    def _related(self) -> bytes:
+        """Related General SOP Class UID, which a record has under a tag of its own."""
+        general = self._values.get(_RELATED_IN_INSTANCE)
+        if not general:
+            return b""
+        uids = (fit(RELATED_GENERAL_SOP_CLASS_UID, b"UI", u, b"") for u in general.split(b"\\"))
+        related = b"\\".join(uids)
+        if not related.strip(b"\\"):
+            return b""
+        return encode(RELATED_GENERAL_SOP_CLASS_UID, b"UI", related)
 
     def _sequence(self, tag: int) -> bytes:
         """The items of a sequence in Explicit VR, with undefined length where they had it."""
@@ -199,19 +254,20 @@ def _fit(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
 _remembered_fit = lru_cache(maxsize=1 << 12)(_fit)
 
 
-def _short(raw: tuple[bytes | None, ...]) -> bool:
-    return sum(len(value) for value in raw if value) < _MEMORABLE
+def _short(raw: tuple[bytes, ...]) -> bool:
+    return sum(map(len, raw)) < _MEMORABLE
 
 
 @lru_cache(maxsize=256)
-def _limited(raw: tuple[bytes | None, ...], regions_explicit: bool) -> bytes:
-    found = {tag: v for tag, v in zip(limits.SOUGHT, raw, strict=True) if v is not None}
-    return limits.pack(found, regions_explicit=regions_explicit)
+def _limited(tags: tuple[int, ...], raw: tuple[bytes, ...], regions_explicit: bool) -> bytes:
+    return limits.pack(dict(zip(tags, raw, strict=True)), regions_explicit=regions_explicit)
 
 
 @lru_cache(maxsize=256)
-def _entities(raw: tuple[bytes, ...], character_set: bytes, *, with_keys: bool) -> Entities:
-    values = dict(zip(_ENTITY_TAGS, raw, strict=True))
+def _entities(
+    tags: tuple[int, ...], raw: tuple[bytes, ...], character_set: bytes, *, with_keys: bool
+) -> Entities:
+    values = dict.fromkeys(_ENTITY_TAGS, b"") | dict(zip(tags, raw, strict=True))
     fitted = {
         tag: value
         for tag, vr, _ in _ENTITY_KEYS
