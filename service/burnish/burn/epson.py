@@ -13,6 +13,8 @@ _FORMATS = {"CD": "ISO9660L2", "DVD": "UDF102"}
 _STACKERS = ("STACKER1", "STACKER2")
 _INKS = ("INK_C", "INK_M", "INK_Y", "INK_LC", "INK_LM", "INK_B")
 _PAUSED, _COMPLETED, _ENDED_BADLY, _REFUSED = 3, 4, 5, 6
+#: DETAIL_STATUS of what somebody cancelled; its STATUS is "completed".
+_CANCELLED = 12
 
 
 class EpsonBurner(HotFolderBurner):
@@ -25,6 +27,8 @@ class EpsonBurner(HotFolderBurner):
     suffix = ".JDF"
     later = (".RJD", ".INP", ".DON", ".ERR", ".STP")
     cancel_suffix = ".JCF"
+    #: Its maker forbids it: a job is cancelled by a file of its own from the beginning.
+    withdraws = False
 
     def __init__(
         self,
@@ -63,28 +67,34 @@ class EpsonBurner(HotFolderBurner):
         return None
 
     def _ended(self, job: BurnJob) -> BurnResult | None:
+        """A job that was cancelled at the robot is completed as well, without any disc."""
         suffix, facts = self._suffix_of(job), self._job_facts(job)
-        status = number(facts, "STATUS")
-        if suffix == ".DON" or (suffix is None and status == _COMPLETED):
-            if number(facts, "ERRORDISC_NUMBER") and not number(facts, "COMPLETION_NUMBER"):
-                return self._ruined(facts)
+        status, made = number(facts, "STATUS"), number(facts, "COMPLETION_NUMBER")
+        if made > 0 and (suffix == ".DON" or (suffix is None and status == _COMPLETED)):
             return BurnResult(BurnOutcome.WRITTEN)
-        if suffix in (".ERR", ".STP") or status in (_ENDED_BADLY, _REFUSED):
+        if suffix == ".ERR" or status in (_COMPLETED, _ENDED_BADLY, _REFUSED):
             return self._ruined(facts)
         return None
 
     def _ruined(self, facts: Mapping[str, str]) -> BurnResult:
         code = facts.get("ERROR") or facts.get("DETAIL_STATUS") or "no code"
-        refused = number(facts, "STATUS") == _REFUSED
-        detail = f"the job {'was not accepted' if refused else 'ended badly'} ({code})"
+        how = "was not accepted" if number(facts, "STATUS") == _REFUSED else "ended badly"
+        if number(facts, "DETAIL_STATUS") == _CANCELLED:
+            how = "was cancelled at the robot"
+        detail = f"the job {how} ({code})"
         remedy = "Throw the rejected disc away, if there is one."
         return self._result(BurnOutcome.RUINED, detail, remedy)
 
     def _waits(self, job: BurnJob) -> BurnResult | None:
         facts = self._job_facts(job)
-        if number(facts, "STATUS") == _PAUSED:
+        suffix = self._suffix_of(job)
+        if suffix == ".STP" or number(facts, "STATUS") == _PAUSED:
             detail = f"the job is paused ({facts.get('ERROR') or 'no code'})"
             remedy = "See what the robot shows and mend it; it then goes on by itself."
+            return self._result(BurnOutcome.HOLD_OPERATOR, detail, remedy)
+        if suffix == ".DON" and not facts:
+            detail = "the job is done, and its status file does not say whether there is a disc"
+            remedy = f"See that the robot's software writes {_STATUS_FILE}; else throw it away."
             return self._result(BurnOutcome.HOLD_OPERATOR, detail, remedy)
         active = read_ini(self._directory / _STATUS_FILE).get("ACTIVE_JOB", {})
         names = list(active.values())

@@ -248,18 +248,130 @@ def test_what_was_sent_and_is_forgotten_is_not_sent_again(bench: Bench, job: Bur
     assert bench.robot.touched == []
 
 
-def test_called_off(bench: Bench, job: BurnJob) -> None:
+def test_called_off(bench: Bench, job: BurnJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the robot has, it gives up itself; meanwhile it may read what it was given."""
     bench.robot.paused = True
     _send_only(bench.burner(), job)
     bench.robot.step()
-    for _ in range(2):
-        bench.burner().discard(job)
-        bench.robot.step()
+    bench.burner().discard(job)
+    given = bench.robot.exchange / job.device_job
+    assert given.is_dir()
     bench.robot.paused = False
     for _ in range(3):
         bench.robot.step()
     assert bench.robot.touched == []
+    (left,) = bench.robot.folder.glob(f"{job.device_job}.[DE]*")
+    assert left.suffix == (".ERR" if isinstance(bench.robot, PrimeraRobot) else ".DON")
+    bench.burner().tidy()
+    assert given.is_dir()
+    monkeypatch.setattr(hot_folder, "_LET_GO", -1)
+    bench.burner().tidy()
     assert list(bench.robot.exchange.iterdir()) == []
+
+
+def test_called_off_before_the_robot_took_it(bench: Bench, job: BurnJob) -> None:
+    """Primera's robot never hears of it; Epson's must be told to cancel it."""
+    _send_only(bench.burner(), job)
+    bench.burner().discard(job)
+    if bench.burner_kind.withdraws:
+        assert list(bench.robot.folder.iterdir()) == []
+        assert list(bench.robot.exchange.iterdir()) == []
+    for _ in range(4):
+        bench.robot.step()
+    assert bench.robot.touched == []
+    assert set(bench.robot.jobs) == (set() if bench.burner_kind.withdraws else {job.device_job})
+
+
+def test_a_job_that_was_taken_back_is_as_one_that_was_never_sent(
+    tmp_path: Path, job: BurnJob
+) -> None:
+    """A crash after it was: called off again after the restart, or else sent, once."""
+    robot = PrimeraRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
+    for folder in (robot.folder, robot.exchange):
+        folder.mkdir()
+    first, second = (Bench(robot, PrimeraBurner).burner() for _ in range(2))
+    _send_only(first, job)
+    assert first._withdrawn(job)
+    assert not second._withdrawn(job)
+    robot.step()
+    assert robot.jobs == {}
+    assert second.write(job, lambda _: robot.step()).outcome == O.WRITTEN
+    assert robot.touched == robot.good == [job.device_job]
+    second.discard(job)
+    assert list(robot.exchange.iterdir()) == []
+
+
+def test_whoever_renames_first_has_the_job(tmp_path: Path, job: BurnJob) -> None:
+    """Robot and service reach for the same file; either it is made and aborted, or never known."""
+    robot = PrimeraRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
+    for folder in (robot.folder, robot.exchange):
+        folder.mkdir()
+    robot.paused = True
+    burner = Bench(robot, PrimeraBurner).burner()
+    for number in range(15):
+        each = replace(job, device_job=f"R000007-{number}-0a1b2c3d")
+        _send_only(burner, each)
+        thread = threading.Thread(target=robot.step)
+        thread.start()
+        withdrawn = burner._withdrawn(each)
+        thread.join()
+        assert withdrawn is (each.device_job not in robot.jobs)
+        burner.discard(each)
+        robot.step()
+        assert robot.jobs.get(each.device_job, {}).get("JobState", "3") == "3"
+
+
+def test_what_somebody_cancels_at_the_robot_is_no_disc(bench: Bench, job: BurnJob) -> None:
+    """TD Bridge calls such a job completed; PTBurn calls it an error."""
+    bench.robot.paused = True
+    bench.robot.step()
+    burner = bench.burner()
+
+    def cancel(_: BurnResult) -> None:
+        bench.robot.step()
+        if job.device_job in bench.robot.jobs:
+            burner._move_in(job, burner.cancel_suffix, burner._cancel_text(job))
+
+    result = burner.write(job, tell=cancel)
+    assert (result.outcome, result.execution_status_info) == (O.RUINED, I.MCD_FAILURE)
+    assert "at the robot" in result.detail
+    assert bench.robot.touched == []
+
+
+def test_a_paused_job_of_epson_is_waited_for(tmp_path: Path, job: BurnJob) -> None:
+    robot = EpsonRobot(tmp_path, tmp_path, SHARE)
+    burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
+    seen: list[tuple[str, BurnOutcome]] = []
+
+    def tell(result: BurnResult) -> None:
+        (lies,) = (path.suffix for path in tmp_path.glob(f"{job.device_job}.[A-Z]*"))
+        seen.append((lies, result.outcome))
+        robot.paused = lies == ".INP" and (".STP", O.HOLD_OPERATOR) not in seen
+        robot.step()
+
+    assert burner.write(job, tell=tell).outcome == O.WRITTEN
+    assert (".STP", O.HOLD_OPERATOR) in seen
+    assert robot.touched == robot.good == [job.device_job]
+
+
+def test_done_counts_with_a_disc_only(tmp_path: Path, job: BurnJob) -> None:
+    """A file that says DON is followed until the status file says that a disc came of it."""
+    burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
+    (tmp_path / f"{job.device_job}.DON").touch()
+    status = tmp_path / "TDBStatus.txt"
+    status.write_text("[PUBLISHER1]\nSTACKER1=50\n")
+    assert burner._ended(job) is None
+    held = burner._waits(job)
+    assert held is not None
+    assert (held.outcome, held.execution_status_info) == (O.HOLD_OPERATOR, I.CHECK_MCD_OP)
+    assert "TDBStatus.txt" in held.remedy
+    said = "STATUS=2\nCOMPLETION_NUMBER=0", "STATUS=4\nCOMPLETION_NUMBER=1", "STATUS=4"
+    outcomes = []
+    for facts in said:
+        status.write_text(f"[{job.device_job}]\n{facts}\n")
+        ended = burner._ended(job)
+        outcomes.append(ended and ended.outcome)
+    assert outcomes == [None, O.WRITTEN, O.RUINED]
 
 
 @pytest.mark.parametrize(
