@@ -12,7 +12,7 @@ from robots.robot import Robot, by_hand
 
 NAME = "Publisher 0"
 _KEYS = {"JOB_ID", "PUBLISHER", "COPIES", "DISC_TYPE", "FORMAT", "DATA", "VOLUME_LABEL"}
-_KEYS |= {"CLOSE_DISC"}
+_KEYS |= {"CLOSE_DISC", "LABEL", "REPLACE_FIELD"}
 _REGISTERED, _PROCESSED, _PAUSED, _COMPLETED, _BADLY = "1", "2", "3", "4", "5"
 
 
@@ -20,6 +20,10 @@ class EpsonRobot(Robot):
     """A simulated Epson disc producer under TD Bridge."""
 
     ink = 80
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.labels: dict[str, dict[str, str]] = {}
 
     def step(self) -> None:
         for path in sorted(self.folder.glob("*.JDF")):
@@ -44,6 +48,10 @@ class EpsonRobot(Robot):
         assert job["JOB_ID"] == name
         assert len(name) <= 40
         assert name not in self.jobs, "sent twice"
+        if "LABEL" in job:
+            assert job["LABEL"].endswith(".tdd")
+            merged = self.here(job["REPLACE_FIELD"]).read_text(encoding="cp1252").splitlines()
+            self.labels[name] = dict(line.split("=", 1) for line in merged)
         self.jobs[name] = {**job, "STATUS": _REGISTERED}
         self.rename(name, ".JDF", ".RJD")
         if not self.here(job["DATA"]).is_dir():  # called off before it was taken

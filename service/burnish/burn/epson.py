@@ -1,5 +1,6 @@
 """Craft: Epson's disc producers, by the job files of Total Disc Maker's TD Bridge."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,6 +23,8 @@ class EpsonBurner(HotFolderBurner):
 
     `publisher` is its name where TD Bridge has several. `job_lines` go into each job file as
     they are: what a site's version of TD Bridge takes to have each disc compared and closed.
+    `label_template` is a label made with Total Disc Maker (.tdd), as the robot's computer calls
+    it: the label of a job is what goes into its fields.
     """
 
     suffix = ".JDF"
@@ -39,10 +42,12 @@ class EpsonBurner(HotFolderBurner):
         seen_as: str = "",
         publisher: str = "",
         job_lines: tuple[str, ...] = (),
+        label_template: str = "",
         poll: float = 2.0,
     ) -> None:
         super().__init__(name, directory=directory, exchange=exchange, seen_as=seen_as, poll=poll)
         self._publisher, self._job_lines = publisher, job_lines
+        self._label_template = label_template
 
     def _standing(self) -> BurnResult | None:
         path = self._directory / _STATUS_FILE
@@ -109,6 +114,11 @@ class EpsonBurner(HotFolderBurner):
         root.mkdir()
         for _ in lay_out(job.files() if job.files else (), root, progress):
             pass
+        label = []
+        if job.label is not None and self._label_template:
+            shutil.copyfile(job.label, self._given(job) / "LABEL.DAT")
+            label = [f"LABEL={self._label_template}"]
+            label.append(f"REPLACE_FIELD={self._seen(job, 'LABEL.DAT')}")
         return [
             f"JOB_ID={job.device_job}",
             *([f"PUBLISHER={self._publisher}"] if self._publisher else []),
@@ -117,6 +127,7 @@ class EpsonBurner(HotFolderBurner):
             f"FORMAT={_FORMATS[job.medium]}",
             f"DATA={self._seen(job, 'DISC')}",
             f"VOLUME_LABEL={job.file_set_id}",
+            *label,
             *self._job_lines,
         ]
 

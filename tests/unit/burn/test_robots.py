@@ -14,6 +14,7 @@ from burnish.burn.epson import EpsonBurner
 from burnish.burn.hot_folder import HotFolderBurner
 from burnish.burn.primera import PrimeraBurner
 from burnish.errors import Unknown
+from burnish.label import LabelContent, Patient, merged
 from burnish.vocabulary import ExecutionStatusInfo
 from robots.epson import EpsonRobot
 from robots.primera import PrimeraRobot
@@ -111,6 +112,41 @@ def test_what_is_asked_of_epson(tmp_path: Path, job: BurnJob) -> None:
     disc = tmp_path / job.device_job / "DISC"
     assert (disc / "DICOMDIR").read_bytes() == CONTENT[:10]
     assert (disc / "DICOM" / "A" / "B").read_bytes() == CONTENT[10:]
+
+
+def test_epson_prints_its_own_template_with_our_fields(tmp_path: Path, job: BurnJob) -> None:
+    content = LabelContent(
+        file_set_id="SET_1",
+        volume_number=2,
+        volume_count=3,
+        label_text="second\nopinion",
+        patients=(Patient("Müller^Änne=山田", "7"),),
+    )
+    label = tmp_path / "label.dat"
+    made = merged(content)
+    label.write_bytes(made.data)
+    assert made.notes == ("2 letters are not in what the robot's software reads",)
+    robot = EpsonRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
+    for folder in (robot.folder, robot.exchange):
+        folder.mkdir()
+    burner = EpsonBurner(
+        "e",
+        directory=robot.folder,
+        exchange=robot.exchange,
+        seen_as=SHARE,
+        label_template="C:\\labels\\burnish.tdd",
+        poll=0.01,
+    )
+    written = burner.write(replace(job, label=label), lambda _: robot.step())
+    assert written.outcome == O.WRITTEN
+    assert robot.jobs[job.device_job]["LABEL"] == "C:\\labels\\burnish.tdd"
+    said = robot.labels[job.device_job]
+    assert said.items() >= {
+        *(("file_set_id", "SET_1"), ("volume_number", "2"), ("volume_count", "3")),
+        *(("patient_name", "Müller, Änne"), ("patient_id", "7"), ("label_text", "second opinion")),
+        ("ideographic_name", "??"),
+    }
+    assert len(robot.discs[job.device_job]) == len(CONTENT)
 
 
 class _Sent(Exception):
