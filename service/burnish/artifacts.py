@@ -41,6 +41,27 @@ class InstanceHeader(NamedTuple):
     missing_keys: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Study:
+    """One study, as labels and README.TXT say it; dates as DICOM has them (PS3.5 6.2, DA)."""
+
+    study_date: str = ""
+    study_description: str = ""
+    modalities: tuple[str, ...] = ()
+    accession_number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """One patient and the studies of theirs; the name as DICOM has it (PS3.5 6.2, PN)."""
+
+    patient_name: str = ""
+    patient_id: str = ""
+    birth_date: str = ""
+    sex: str = ""
+    studies: tuple[Study, ...] = ()
+
+
 class DirectoryEntry(NamedTuple):
     """One file of a File-set as its DICOMDIR names it.
 

@@ -21,10 +21,13 @@ DEVICE_KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "primera": (_DISCS, ("directory", "exchange", "seen_as", "robot", "speed")),
     "epson": (
         ("CD", "DVD"),
-        ("directory", "exchange", "seen_as", "publisher", "job_lines", "compares"),
+        (
+            *("directory", "exchange", "seen_as", "publisher", "job_lines", "compares"),
+            "label_template",
+        ),
     ),
 }
-_OPTIONAL = ("publisher", "robot", "seen_as")
+_OPTIONAL = ("publisher", "robot", "seen_as", "label_template")
 
 
 class Device(Table):
@@ -47,6 +50,7 @@ class Device(Table):
     publisher: str = ""
     job_lines: tuple[str, ...] = ()
     compares: bool = False
+    label_template: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -73,6 +77,8 @@ class Device(Table):
         missing = [key for key in needed if getattr(self, key) == usual[key]]
         if missing and self.kind != "folder":
             raise ValueError(f"a device of kind {self.kind} needs {', '.join(missing)}")
+        if self.kind == "epson" and self.label not in ("", "none"):
+            raise ValueError("label: TD Bridge prints the template that label_template names")
         if "compares" in keys and not self.compares:
             raise ValueError(
                 "compares: no disc is reported that was not compared; see that the robot compares"
@@ -83,6 +89,8 @@ class Device(Table):
     @property
     def label_form(self) -> str:
         """The form in which it gets labels, "none" for none."""
+        if self.label_template and not self.label:
+            return "dat"
         return self.label or LABEL_FORMS.get(self.kind, "none")
 
     def capacity_of(self, medium: str) -> int:

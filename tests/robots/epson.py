@@ -1,4 +1,7 @@
-"""A simulated Epson disc producer under TD Bridge: JDF → RJD → INP → DON, ERR or STP."""
+"""A simulated Epson disc producer under TD Bridge: JDF → RJD → INP → DON or ERR; paused, STP.
+
+What is cancelled is DON as well, with no disc made.
+"""
 
 import sys
 from pathlib import Path
@@ -9,7 +12,7 @@ from robots.robot import Robot, by_hand
 
 NAME = "Publisher 0"
 _KEYS = {"JOB_ID", "PUBLISHER", "COPIES", "DISC_TYPE", "FORMAT", "DATA", "VOLUME_LABEL"}
-_KEYS |= {"CLOSE_DISC"}
+_KEYS |= {"CLOSE_DISC", "LABEL", "REPLACE_FIELD"}
 _REGISTERED, _PROCESSED, _PAUSED, _COMPLETED, _BADLY = "1", "2", "3", "4", "5"
 
 
@@ -18,6 +21,10 @@ class EpsonRobot(Robot):
 
     ink = 80
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.labels: dict[str, dict[str, str]] = {}
+
     def step(self) -> None:
         for path in sorted(self.folder.glob("*.JDF")):
             self._accept(path.stem, path.read_text(encoding="cp1252"))
@@ -25,11 +32,10 @@ class EpsonRobot(Robot):
             self._cancel(path.stem)
         active = self._active()
         if active and self.blanks and self.ink:
-            job = self.jobs[active[0]]
             if self.paused:
-                job["STATUS"], job["ERROR"] = _PAUSED, "E123"
+                self._pause(active[0])
             else:
-                job.pop("ERROR", None)
+                self._resume(active[0])
                 self._go_on(active[0])
         self._tell()
 
@@ -42,6 +48,10 @@ class EpsonRobot(Robot):
         assert job["JOB_ID"] == name
         assert len(name) <= 40
         assert name not in self.jobs, "sent twice"
+        if "LABEL" in job:
+            assert job["LABEL"].endswith(".tdd")
+            merged = self.here(job["REPLACE_FIELD"]).read_text(encoding="cp1252").splitlines()
+            self.labels[name] = dict(line.split("=", 1) for line in merged)
         self.jobs[name] = {**job, "STATUS": _REGISTERED}
         self.rename(name, ".JDF", ".RJD")
         if not self.here(job["DATA"]).is_dir():  # called off before it was taken
@@ -58,13 +68,25 @@ class EpsonRobot(Robot):
         if job is None or name not in self._active():
             self.rename(name, ".JCF", ".CER")
             return
-        self.rename(name, ".INP" if "begun" in job else ".RJD", ".STP")
+        self._resume(name)
+        self.rename(name, ".INP" if "begun" in job else ".RJD", ".DON")
         self.rename(name, ".JCF", ".CDN")
-        job["STATUS"] = _BADLY
+        job.update(STATUS=_COMPLETED, DETAIL_STATUS="12")
+        job.update(ERRORDISC_NUMBER="0", COMPLETION_NUMBER="0")
+
+    def _pause(self, name: str) -> None:
+        self.jobs[name].update(STATUS=_PAUSED, DETAIL_STATUS="7", ERROR="E123")
+        if (self.folder / f"{name}.INP").exists():
+            self.rename(name, ".INP", ".STP")
+
+    def _resume(self, name: str) -> None:
+        self.jobs[name].pop("ERROR", None)
+        if (self.folder / f"{name}.STP").exists():
+            self.rename(name, ".STP", ".INP")
 
     def _go_on(self, name: str) -> None:
         job = self.jobs[name]
-        job["STATUS"] = _PROCESSED
+        job["STATUS"], job["DETAIL_STATUS"] = _PROCESSED, "3"
         if "begun" not in job:
             job["begun"] = "yes"
             self.rename(name, ".RJD", ".INP")
@@ -88,13 +110,14 @@ class EpsonRobot(Robot):
         else:
             self.discs[name] = content
             self.good.append(name)
-            job.update(STATUS=_COMPLETED, ERRORDISC_NUMBER="0", COMPLETION_NUMBER="1")
+            job.update(STATUS=_COMPLETED, DETAIL_STATUS="9")
+            job.update(ERRORDISC_NUMBER="0", COMPLETION_NUMBER="1")
             self.rename(name, ".INP", ".DON")
 
     def _tell(self) -> None:
         lines = ["[ACTIVE_JOB]"]
         lines += [f"JOB{n}={name}" for n, name in enumerate(self._active(), 1)]
-        keys = ("STATUS", "COMPLETION_NUMBER", "ERRORDISC_NUMBER", "ERROR")
+        keys = ("STATUS", "DETAIL_STATUS", "COMPLETION_NUMBER", "ERRORDISC_NUMBER", "ERROR")
         for name, job in self.jobs.items():
             lines += [f"[{name}]", *(f"{key}={job[key]}" for key in keys if key in job)]
         lines += ["[PUBLISHER1]", f"NAME={NAME}", f"STACKER1={self.blanks}", "STACKER2="]

@@ -1,5 +1,6 @@
 """A simulated Primera disc publisher under PTBurn: JRQ → QRJ → INP → DON or ERR."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -22,7 +23,9 @@ class PrimeraRobot(Robot):
     def step(self) -> None:
         self.ticks += 1
         for path in sorted(self.folder.glob("*.JRQ")):
-            self._accept(path.stem, path.read_text(encoding="cp1252"))
+            with contextlib.suppress(FileNotFoundError):  # taken back in this moment
+                self.rename(path.stem, ".JRQ", ".QRJ")
+                self._accept(path.stem, path.with_suffix(".QRJ").read_text(encoding="cp1252"))
         for path in sorted(self.folder.glob("*.PTM")):
             self._abort(path.stem, path.read_text(encoding="cp1252"))
             path.unlink()
@@ -40,7 +43,6 @@ class PrimeraRobot(Robot):
         assert name not in self.jobs, "sent twice"
         assert job["CloseDisc"] == job["VerifyDisc"] == job["RejectIfNotBlank"] == "YES"
         self.jobs[name] = {**job, "JobState": "0", "GoodDiscs": "0", "BadDiscs": "0"}
-        self.rename(name, ".JRQ", ".QRJ")
         if not self.here(job["ImageFile"]).is_file():  # called off before it was taken
             self._fail(name, 2, bad=0)
 

@@ -25,6 +25,7 @@ from burnish.db import devices
 from burnish.db.tables import MediaCreationRequest, Piece
 from burnish.device_settings import Device
 from burnish.plan.planner import Planner
+from burnish.request import operations
 from burnish.settings import Request
 from burnish.vocabulary import ExecutionStatus, PieceState
 from burnish.write import ledger
@@ -35,7 +36,7 @@ from robots.epson import EpsonRobot
 from robots.primera import PrimeraRobot
 from robots.robot import Robot
 
-_ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE)
+_ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED)
 _FAULTS = ["ruin"] * 6 + ["verify"] * 3 + ["forget"]
 
 
@@ -66,12 +67,14 @@ class Site:
 
 @dataclass
 class Soak:
-    """One run; `chance` is that of a disc to be ruined."""
+    """One run; `chance` is that of a disc to be ruined, `cancels` of a request to be cancelled in a
+    tenth of a second."""
 
     root: Path
     requests: int
     seed: int
     chance: float = 0.15
+    cancels: float = 0.005
     longest: float = 1800
     sites: list[Site] = field(default_factory=list)
 
@@ -137,7 +140,8 @@ class Soak:
             return session.scalar(select(MediaCreationRequest.id).where(open_).limit(1)) is not None
 
     def _something_happens(self, ground: Ground) -> None:
-        """Bins run empty and are filled, robots fall silent, services are started anew."""
+        """Bins run empty and are filled, robots fall silent, services are started anew, requests
+        are cancelled."""
         site = self._random.choice(self.sites)
         threading.Event().wait(0.1)
         if site.robot.blanks == 0:
@@ -149,11 +153,23 @@ class Soak:
             with ground.database.writing() as session:
                 devices.resume(session, site.device.name)
             site.resumed += 1
+        if self._random.random() < self.cancels:
+            self._cancel(ground)
         site.robot.running = self._random.random() > 0.03
         if self._random.random() < 0.05:
             site.stop()
             site.start(ground)
             site.restarts += 1
+
+    def _cancel(self, ground: Ground) -> None:
+        """One of those that have not ended, whatever is being made of it."""
+        with ground.database.writing() as session:
+            open_ = MediaCreationRequest.execution_status.not_in(_ENDED)
+            found = session.scalars(
+                select(MediaCreationRequest.sop_instance_uid).where(open_)
+            ).all()
+            if found:
+                operations.cancel(session, self._random.choice(found))
 
     def _check(self, ground: Ground) -> dict[str, Any]:
         with ground.database.reading() as session:
@@ -163,7 +179,7 @@ class Soak:
                 made = [p.state for f in request.file_sets for p in f.pieces]
                 if request.execution_status is ExecutionStatus.DONE:
                     assert made.count(PieceState.CREATED) == request.number_of_copies
-                else:
+                elif request.execution_status is ExecutionStatus.FAILURE:
                     assert request.remedy
                     assert made.count(PieceState.SPOILED) >= 3
         created = {piece.device_job for piece in pieces if piece.state is PieceState.CREATED}
@@ -192,10 +208,11 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chance", type=float, default=0.15)
+    parser.add_argument("--cancels", type=float, default=0.005)
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with tempfile.TemporaryDirectory() as root:
-        soak = Soak(Path(root), given.requests, given.seed, given.chance)
+        soak = Soak(Path(root), given.requests, given.seed, given.chance, given.cancels)
         sys.stdout.write(json.dumps(soak.run(), indent=2) + "\n")
 
 

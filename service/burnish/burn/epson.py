@@ -1,5 +1,6 @@
 """Craft: Epson's disc producers, by the job files of Total Disc Maker's TD Bridge."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ _FORMATS = {"CD": "ISO9660L2", "DVD": "UDF102"}
 _STACKERS = ("STACKER1", "STACKER2")
 _INKS = ("INK_C", "INK_M", "INK_Y", "INK_LC", "INK_LM", "INK_B")
 _PAUSED, _COMPLETED, _ENDED_BADLY, _REFUSED = 3, 4, 5, 6
+#: DETAIL_STATUS of what somebody cancelled; its STATUS is "completed".
+_CANCELLED = 12
 
 
 class EpsonBurner(HotFolderBurner):
@@ -20,11 +23,15 @@ class EpsonBurner(HotFolderBurner):
 
     `publisher` is its name where TD Bridge has several. `job_lines` go into each job file as
     they are: what a site's version of TD Bridge takes to have each disc compared and closed.
+    `label_template` is a label made with Total Disc Maker (.tdd), as the robot's computer calls
+    it: the label of a job is what goes into its fields.
     """
 
     suffix = ".JDF"
     later = (".RJD", ".INP", ".DON", ".ERR", ".STP")
     cancel_suffix = ".JCF"
+    #: Its maker forbids it: a job is cancelled by a file of its own from the beginning.
+    withdraws = False
 
     def __init__(
         self,
@@ -35,10 +42,12 @@ class EpsonBurner(HotFolderBurner):
         seen_as: str = "",
         publisher: str = "",
         job_lines: tuple[str, ...] = (),
+        label_template: str = "",
         poll: float = 2.0,
     ) -> None:
         super().__init__(name, directory=directory, exchange=exchange, seen_as=seen_as, poll=poll)
         self._publisher, self._job_lines = publisher, job_lines
+        self._label_template = label_template
 
     def _standing(self) -> BurnResult | None:
         path = self._directory / _STATUS_FILE
@@ -63,28 +72,34 @@ class EpsonBurner(HotFolderBurner):
         return None
 
     def _ended(self, job: BurnJob) -> BurnResult | None:
+        """A job that was cancelled at the robot is completed as well, without any disc."""
         suffix, facts = self._suffix_of(job), self._job_facts(job)
-        status = number(facts, "STATUS")
-        if suffix == ".DON" or (suffix is None and status == _COMPLETED):
-            if number(facts, "ERRORDISC_NUMBER") and not number(facts, "COMPLETION_NUMBER"):
-                return self._ruined(facts)
+        status, made = number(facts, "STATUS"), number(facts, "COMPLETION_NUMBER")
+        if made > 0 and (suffix == ".DON" or (suffix is None and status == _COMPLETED)):
             return BurnResult(BurnOutcome.WRITTEN)
-        if suffix in (".ERR", ".STP") or status in (_ENDED_BADLY, _REFUSED):
+        if suffix == ".ERR" or status in (_COMPLETED, _ENDED_BADLY, _REFUSED):
             return self._ruined(facts)
         return None
 
     def _ruined(self, facts: Mapping[str, str]) -> BurnResult:
         code = facts.get("ERROR") or facts.get("DETAIL_STATUS") or "no code"
-        refused = number(facts, "STATUS") == _REFUSED
-        detail = f"the job {'was not accepted' if refused else 'ended badly'} ({code})"
+        how = "was not accepted" if number(facts, "STATUS") == _REFUSED else "ended badly"
+        if number(facts, "DETAIL_STATUS") == _CANCELLED:
+            how = "was cancelled at the robot"
+        detail = f"the job {how} ({code})"
         remedy = "Throw the rejected disc away, if there is one."
         return self._result(BurnOutcome.RUINED, detail, remedy)
 
     def _waits(self, job: BurnJob) -> BurnResult | None:
         facts = self._job_facts(job)
-        if number(facts, "STATUS") == _PAUSED:
+        suffix = self._suffix_of(job)
+        if suffix == ".STP" or number(facts, "STATUS") == _PAUSED:
             detail = f"the job is paused ({facts.get('ERROR') or 'no code'})"
             remedy = "See what the robot shows and mend it; it then goes on by itself."
+            return self._result(BurnOutcome.HOLD_OPERATOR, detail, remedy)
+        if suffix == ".DON" and not facts:
+            detail = "the job is done, and its status file does not say whether there is a disc"
+            remedy = f"See that the robot's software writes {_STATUS_FILE}; else throw it away."
             return self._result(BurnOutcome.HOLD_OPERATOR, detail, remedy)
         active = read_ini(self._directory / _STATUS_FILE).get("ACTIVE_JOB", {})
         names = list(active.values())
@@ -99,6 +114,11 @@ class EpsonBurner(HotFolderBurner):
         root.mkdir()
         for _ in lay_out(job.files() if job.files else (), root, progress):
             pass
+        label = []
+        if job.label is not None and self._label_template:
+            shutil.copyfile(job.label, self._given(job) / "LABEL.DAT")
+            label = [f"LABEL={self._label_template}"]
+            label.append(f"REPLACE_FIELD={self._seen(job, 'LABEL.DAT')}")
         return [
             f"JOB_ID={job.device_job}",
             *([f"PUBLISHER={self._publisher}"] if self._publisher else []),
@@ -107,6 +127,7 @@ class EpsonBurner(HotFolderBurner):
             f"FORMAT={_FORMATS[job.medium]}",
             f"DATA={self._seen(job, 'DISC')}",
             f"VOLUME_LABEL={job.file_set_id}",
+            *label,
             *self._job_lines,
         ]
 

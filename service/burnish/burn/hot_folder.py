@@ -6,6 +6,7 @@ by itself, and says how far it is by renaming the file and in status files.
 
 import configparser
 import contextlib
+import errno
 import os
 import shutil
 import threading
@@ -29,8 +30,12 @@ from burnish.lifecycle import Custody
 SILENCE = 90.0
 #: A job that is nowhere to be found at so many looks is forgotten.
 _MISSED = 3
-#: Marks of jobs that are done are kept for so long, in seconds.
+#: Marks of jobs that are done are kept for so long, in seconds, and what a robot may still read
+#: of one that was called off.
 _KEPT = 7 * 86400
+_LET_GO = 3600
+#: What renaming a file says that the robot has renamed already, or is just reading.
+_TAKEN = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY}
 Facts = Mapping[str, Mapping[str, str]]
 
 
@@ -48,6 +53,8 @@ class HotFolderBurner:
     suffix: str
     later: tuple[str, ...]
     cancel_suffix: str
+    #: Whether a job's file may be taken out of the folder again before the robot has taken it.
+    withdraws = True
 
     def __init__(
         self, name: str, *, directory: Path, exchange: Path, seen_as: str = "", poll: float = 2.0
@@ -100,23 +107,33 @@ class HotFolderBurner:
         return self._directory
 
     def tidy(self) -> None:
-        """What is under way goes on; of what was done long ago, the mark goes."""
-        for mark in self._exchange.glob("*.done"):
+        """What is under way goes on; of what was done or called off long ago, the rest goes."""
+        for mark in self._exchange.glob("*.*"):
+            kept = {".done": _KEPT, ".off": _LET_GO}.get(mark.suffix)
             with contextlib.suppress(OSError):
-                if time() - mark.stat().st_mtime > _KEPT:
+                if kept is not None and time() - mark.stat().st_mtime > kept:
+                    if mark.suffix == ".off":
+                        shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
                     mark.unlink()
 
     def discard(self, job: BurnJob) -> None:
+        """Takes the job back, or where the robot has it, has the robot give it up.
+
+        What it has of such a job it may be reading: that is removed later.
+        """
         if not job.device_job:
             return
         try:
-            if self._is_known(job) and self._ended(job) is None:
+            if not self._withdrawn(job) and self._is_known(job) and self._ended(job) is None:
                 self._move_in(job, self.cancel_suffix, self._cancel_text(job))
+                self._off(job).touch()
+                return
             for path in (self._new(job), self._done(job)):
                 path.unlink(missing_ok=True)
+            shutil.rmtree(self._given(job), ignore_errors=True)
+            self._off(job).unlink(missing_ok=True)
         except OSError as error:
             raise operator_error(self.name, self._directory, error) from error
-        shutil.rmtree(self._given(job), ignore_errors=True)
 
     # --- what each robot says ---------------------------------------------------------------------
 
@@ -147,11 +164,27 @@ class HotFolderBurner:
 
     def _send(self, job: BurnJob, progress: Callable[[int], None] | None) -> None:
         """Hands the job over; the file `.new` is there just as long as that has not been done."""
+        self.tidy()
         self._new(job).touch()
         shutil.rmtree(self._given(job), ignore_errors=True)
         self._given(job).mkdir()
         lines = self._prepare(job, progress)
         self._move_in(job, self.suffix, "\r\n".join([*lines, ""]))
+
+    def _withdrawn(self, job: BurnJob) -> bool:
+        """Takes the job's file out of the folder; False where the robot has taken it, or has it.
+
+        Both rename it, so that only one of them can; after this it is as before it was sent.
+        """
+        if not self.withdraws:
+            return False
+        try:
+            (self._directory / f"{job.device_job}{self.suffix}").rename(self._new(job))
+        except OSError as error:
+            if error.errno in _TAKEN:
+                return False
+            raise
+        return True
 
     def _was_sent(self, job: BurnJob) -> bool:
         return self._given(job).exists() and not self._new(job).exists()
@@ -217,6 +250,9 @@ class HotFolderBurner:
 
     def _done(self, job: BurnJob) -> Path:
         return self._exchange / f"{job.device_job}.done"
+
+    def _off(self, job: BurnJob) -> Path:
+        return self._exchange / f"{job.device_job}.off"
 
     def _size(self, job: BurnJob) -> int:
         return job.image.stat().st_size if job.image.exists() else 0

@@ -7,6 +7,7 @@ import typer
 
 from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.cli import exits, options, output
+from burnish.cli.disc_burn import burn
 from burnish.cli.disc_label import label
 from burnish.cli.options import (
     AnyProfile,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Make and verify volumes without a service.")
 app.command()(label)
+app.command()(burn)
 
 
 Lossless = Annotated[

@@ -10,6 +10,7 @@ from burnish.application_profiles import PROFILES
 from burnish.cli import exits, output
 from burnish.cli.installation import open_database
 from burnish.cli.options import Config, Json, Limit, PasswordFile, Profile, Recipients
+from burnish.cli.request_label import label
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="See media creation requests, and ask of them.")
+app.command()(label)
 
 Name = Annotated[
     str, typer.Argument(metavar="NAME", help="R000012, its number, or its SOP Instance UID.")

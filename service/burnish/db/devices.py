@@ -47,6 +47,14 @@ def work(session: Session, name: str) -> dict[str, int]:
     }
 
 
+def at_work(session: Session, name: str) -> bool:
+    """Whether a worker holds a piece for the device, under a lease that has not run out."""
+    held = Piece.state.in_((PieceState.IMAGING, PieceState.WRITING, PieceState.VERIFYING))
+    leased = Piece.lease_until > datetime.now(UTC)
+    query = select(Piece.id).where(Piece.device == name, held, leased)
+    return session.scalar(query.limit(1)) is not None
+
+
 def standing(session: Session, name: str) -> Standing:
     """How the device stands; one of which nothing is known stands well."""
     row = session.get(DeviceState, name)

@@ -243,7 +243,10 @@ class FailedInstance(Table):
 
 
 class FileSet(Table):
-    """One planned volume: its File-set, and how large its image will be, to the byte."""
+    """One planned volume: its File-set, and how large its image will be, to the byte.
+
+    `readme_patients`: whether its README.TXT says what its instances say of their patients.
+    """
 
     __tablename__ = "file_set"
     __table_args__ = (UniqueConstraint("request_id", "volume_number"),)
@@ -262,6 +265,7 @@ class FileSet(Table):
     predicted_size: Mapped[int] = mapped_column(BigInteger)
     instances: Mapped[int]
     planned_at: Mapped[datetime]
+    readme_patients: Mapped[bool] = mapped_column(default=False)
 
     entries: Mapped[list["FileSetEntry"]] = relationship(
         order_by="FileSetEntry.ordinal", cascade="all, delete-orphan"

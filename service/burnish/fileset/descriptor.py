@@ -1,6 +1,11 @@
 """Craft: the README of a medium, for who opens it without a DICOM viewer (PS3.10 8.3, PS3.12)."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from burnish import __version__
+from burnish.artifacts import InstanceHeader
+from burnish.fileset import said
 
 #: Its name on the volume: not a File ID, which has no extension, so no DICOMDIR can name it as
 #: File-set Descriptor File ID (0004,1141); that one is left out, as it may be (PS3.3 F.3.2.1).
@@ -66,27 +71,43 @@ Then, with what is in the directory "opened":
 
 
 _LABEL = """
-WHAT THE LABEL SAYS
+WHAT IS ON THE LABEL, IN FULL
 
 {text}
 """
 
 
-def readme(
-    file_set_id: str, instances: int, *, secure: bool = False, label_text: str = ""
-) -> bytes:
-    """The text of README.TXT; of patients it says what Label Text (2200,0002) does.
+@dataclass(frozen=True, slots=True)
+class Says:
+    """What README.TXT is to give in full, since a label has not always room for it: the Label
+    Text (2200,0002) of a request and, with `patients`, what its instances say of them."""
 
-    That one is given in full, since a label has not always room for it; of a secure File-set it
-    is not. Equally long for every File-set that is secure, and for every one that is not and
-    has the same Label Text. In ASCII, or else in UTF-8 with its mark.
+    label_text: str = ""
+    patients: bool = False
+
+    def text(self, headers: Iterable[InstanceHeader]) -> str:
+        """All of it, for a volume with instances of these headers."""
+        found = self.label_text.strip().splitlines()
+        if self.patients:
+            of_patients = said.lines(said.said_of(headers))
+            found += ["", *of_patients] if found and of_patients else of_patients
+        return "\n".join("".join(filter(str.isprintable, line)).rstrip() for line in found)
+
+
+#: Nothing but what every README has.
+NOTHING = Says()
+
+
+def readme(file_set_id: str, instances: int, *, secure: bool = False, says: str = "") -> bytes:
+    """The text of README.TXT with what it `says` of its label; of a secure File-set it does not.
+
+    Equally long for every File-set that is secure, and for every one that is not and says the
+    same. In ASCII, or else in UTF-8 with its mark.
     """
-    lines = ("".join(filter(str.isprintable, line)) for line in label_text.strip().splitlines())
-    said = "\n".join(line.rstrip() for line in lines)
     text = _TEXT.format(
         file_set_id=file_set_id,
         instances=instances,
-        label="" if secure or not said else _LABEL.format(text=said),
+        label="" if secure or not says else _LABEL.format(text=says),
         opening=_SECURE if secure else "",
         version=__version__,
     )

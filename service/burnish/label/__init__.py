@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from burnish.artifacts import Patient, Study
 from burnish.errors import InvalidSettings
 from burnish.label import layout, pdf
 from burnish.label.barcode import SYMBOLOGIES
-from burnish.label.content import LabelContent, Patient, Study
+from burnish.label.content import LabelContent, fields
 from burnish.label.drawing import Drawing
 from burnish.label.fonts import Fonts
 from burnish.label.ring import DISC, HOLE, Ring
@@ -17,14 +18,19 @@ from burnish.label.template import choose, styles
 #: The forms a label can be made in, and how Pillow calls them; a PDF is not made by it.
 FORMS = {"pdf": "PDF", "png": "PNG", "jpg": "JPEG", "bmp": "BMP"}
 
+#: The form for a printer that has a template of its own: its fields with what to put into them.
+MERGED = "dat"
+
 __all__ = [
     "FORMS",
+    "MERGED",
     "LabelContent",
     "LabelPrinter",
     "Patient",
     "Printed",
     "Ring",
     "Study",
+    "merged",
     "styles",
     "uses",
 ]
@@ -89,6 +95,16 @@ class LabelPrinter:
         return Printed(data, tuple(notes))
 
 
+def merged(content: LabelContent) -> Printed:
+    """The fields of a template as lines `name=value`, in the letters that Windows calls ANSI."""
+    found = {name: " ".join(value.split()) for name, value in fields(content).items()}
+    text = "".join(f"{name}={value}\r\n" for name, value in found.items())
+    data = text.encode("cp1252", errors="replace")
+    missing = sum(letter.encode("cp1252", "ignore") == b"" for letter in text)
+    notes = [f"{missing} letters are not in what the robot's software reads"] if missing else []
+    return Printed(data, tuple(notes))
+
+
 def _picture(data: bytes, form: str, resolution: int) -> bytes:
     """A PDF page as a picture with so many dots per inch."""
     if form not in FORMS:
@@ -111,7 +127,7 @@ def uses() -> list[tuple[str, str]]:
         (
             "Label Using Information Extracted From Instances (2200,0001)",
             "Patient's Name, ID, Birth Date, Sex; Study Date, Study Description, Modality;"
-            " Institution Name",
+            " Institution Name; printed, and given in full in README.TXT, but for secure media",
         ),
         ("Label Text (2200,0002)", "printed, and given in full in README.TXT"),
         ("Label Style Selection (2200,0003)", f"{', '.join(styles(None))}; a site adds others"),

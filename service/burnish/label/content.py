@@ -3,28 +3,8 @@
 import re
 from dataclasses import dataclass, field
 
+from burnish.artifacts import Patient, Study
 from burnish.label import bidi
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """One study; dates as DICOM has them (PS3.5 6.2, DA)."""
-
-    study_date: str = ""
-    study_description: str = ""
-    modalities: tuple[str, ...] = ()
-    accession_number: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    """One patient and the studies of theirs; the name as DICOM has it (PS3.5 6.2, PN)."""
-
-    patient_name: str = ""
-    patient_id: str = ""
-    birth_date: str = ""
-    sex: str = ""
-    studies: tuple[Study, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

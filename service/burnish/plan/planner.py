@@ -12,6 +12,7 @@ from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
+from burnish.fileset.descriptor import Says
 from burnish.fileset.profile_keys import icon_rule
 from burnish.media import MEDIA
 from burnish.plan import fitness, forms, profile_choice, recording
@@ -41,7 +42,7 @@ class _Asked:
 
     Whether the set may be split over several volumes, and compressed with loss; who can open
     secure media, empty where the settings say it; the one device that is to make them, if any;
-    the text that README.TXT repeats.
+    what README.TXT says besides.
     """
 
     split: bool
@@ -49,7 +50,7 @@ class _Asked:
     recipients: str
     password_file: str
     device: str
-    label_text: str
+    says: Says
 
 
 def _asked(request: MediaCreationRequest) -> _Asked:
@@ -59,7 +60,10 @@ def _asked(request: MediaCreationRequest) -> _Asked:
         request.recipients,
         request.password_file,
         request.device,
-        request.label_text,
+        Says(
+            request.label_text,
+            request.label_using_information_extracted_from_instances == YesNo.YES,
+        ),
     )
 
 
@@ -234,9 +238,7 @@ class Planner:
         ]
         if sealed:
             candidates = [one._replace(size=sealed(one.size)) for one in candidates]
-        return _pack(
-            wanted, group(candidates), choice, sealed, asked.label_text, split=attempt.split
-        )
+        return _pack(wanted, group(candidates), choice, sealed, asked.says, split=attempt.split)
 
     def _icons_for(
         self, wanted: Sequence[Wanted], choice: Choice
@@ -283,12 +285,12 @@ def _pack(
     series: Sequence[Series],
     choice: Choice,
     sealed: Callable[[int], int] | None,
-    label_text: str,
+    says: Says,
     *,
     split: bool,
 ) -> Plan | Refusal:
     file_system = MEDIA[choice.medium].file_system
-    volumes, oversized = divide(series, choice.capacity, file_system, sealed, label_text)
+    volumes, oversized = divide(series, choice.capacity, file_system, sealed, says)
     by_id = {one.instance_id: one for one in wanted}
     too_large = [by_id[candidate.instance_id] for candidate in oversized]
     if too_large:

@@ -80,6 +80,7 @@ def record(session: Session, prefix: str, request: MediaCreationRequest, plan: P
             predicted_size=0,
             instances=len(volume.files),
             planned_at=now,
+            readme_patients=volume.says.patients,
         )
         file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
         if file_set.predicted_size > plan.choice.capacity:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from burnish.artifacts import DirectoryEntry
 from burnish.fileset import descriptor, dicomdir, file_ids
+from burnish.fileset.descriptor import NOTHING, Says
 from burnish.image import volume as image
 from burnish.media import SECTOR, FileSystem
 from burnish.plan import packing
@@ -29,20 +30,18 @@ class PlannedFile(NamedTuple):
 @dataclass(frozen=True)
 class Volume:
     """One volume's instances in directory order, the file system of its medium, `sealed` as in
-    Fixed, and the Label Text that its README gives in full."""
+    Fixed, and what its README gives in full."""
 
     files: tuple[PlannedFile, ...]
     file_system: FileSystem
     sealed: Callable[[int], int] | None = None
-    label_text: str = ""
+    says: Says = NOTHING
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
         directory = dicomdir.base_length(file_set_id, file_set_uid) + self._records_length
         secure = self.sealed is not None
-        readme = descriptor.readme(
-            file_set_id, len(self.files), secure=secure, label_text=self.label_text
-        )
+        readme = descriptor.readme(file_set_id, len(self.files), secure=secure, says=self._says)
         if self.sealed:
             directory = self.sealed(directory)
         return image.size(
@@ -65,6 +64,10 @@ class Volume:
             ]
         )
 
+    @cached_property
+    def _says(self) -> str:
+        return self.says.text(file.candidate.header for file in self.files)
+
     def largest_size(self) -> int:
         """Its bytes with the longest File-set ID and UID there can be."""
         return self.size(_FILE_SET_ID, _FILE_SET_UID)
@@ -74,11 +77,11 @@ def fixed_part(
     capacity: int,
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
-    label_text: str = "",
+    says: str = "",
 ) -> Fixed:
     """What every volume has, at its longest."""
     secure = sealed is not None
-    readme = descriptor.readme(_FILE_SET_ID, 999_999, secure=secure, label_text=label_text)
+    readme = descriptor.readme(_FILE_SET_ID, 999_999, secure=secure, says=says)
     return Fixed(
         capacity,
         image.FORMATS[file_system].sizing,
@@ -92,7 +95,7 @@ def lay_out(
     series: Sequence[Series],
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
-    label_text: str = "",
+    says: Says = NOTHING,
 ) -> Volume:
     """Gives every instance of a volume its File ID, in directory order."""
     ordered = [(one, candidate) for one in series for candidate in one.candidates]
@@ -109,7 +112,7 @@ def lay_out(
         ),
         file_system,
         sealed,
-        label_text,
+        says,
     )
 
 
@@ -118,25 +121,26 @@ def divide(
     capacity: int,
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
-    label_text: str = "",
+    says: Says = NOTHING,
 ) -> tuple[list[Volume], list[Candidate]]:
     """The volumes that hold all of `series`, or none, and the instances too large for any.
 
     Where the volumes are secure, `sealed` tells the bytes of a file from those of what is in it;
     the sizes of the instances are already those of their files.
 
-    Packing adds up what each instance brings along; a patient's, study's or series' record can
+    Each volume is packed as if its README said what that of all of them together would. Packing
+    adds up what each instance brings along; a patient's, study's or series' record can
     come out a few bytes longer where its instances have different keys. What then is larger
     than its medium is packed again with a sector to spare.
     """
-    fixed = fixed_part(capacity, file_system, sealed, label_text)
+    of_all = says.text(one.header for part in series for one in part.candidates)
+    fixed = fixed_part(capacity, file_system, sealed, of_all)
     if oversized := packing.oversized(series, fixed):
         return [], oversized
     while True:
         try:
             volumes = [
-                lay_out(packed, file_system, sealed, label_text)
-                for packed in packing.pack(series, fixed)
+                lay_out(packed, file_system, sealed, says) for packed in packing.pack(series, fixed)
             ]
         except ValueError:
             return [], packing.oversized(series, fixed)

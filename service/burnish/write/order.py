@@ -22,6 +22,7 @@ from burnish.db.tables import (
     TranscodedInstance,
 )
 from burnish.errors import StaleLease
+from burnish.fileset.descriptor import Says
 from burnish.fileset.profile_keys import dressed
 from burnish.image.volume import FORMATS
 from burnish.media import MEDIA
@@ -93,7 +94,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
         _instances(session, file_set, spool),
-        label_text=request.label_text,
+        says=Says(request.label_text, file_set.readme_patients),
     )
     job = BurnJob(
         image=image_path(images, file_set, piece.device),
@@ -146,6 +147,24 @@ def called_off(session: Session, device: str) -> list[Claim]:
         Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
         for piece, request_id in rows
     ]
+
+
+def volumes(
+    session: Session, sop_instance_uid: str, spool: Spool, images: Path
+) -> list[PieceOrder]:
+    """An order of each volume of a request, by number, whatever has become of its pieces."""
+    rows = session.execute(
+        select(Piece, FileSet.request_id)
+        .join(FileSet, Piece.file_set_id == FileSet.id)
+        .join(MediaCreationRequest, FileSet.request_id == MediaCreationRequest.id)
+        .where(MediaCreationRequest.sop_instance_uid == sop_instance_uid)
+        .order_by(FileSet.volume_number, Piece.copy_number, Piece.id)
+    )
+    first: dict[int, Claim] = {}
+    for piece, request_id in rows:
+        claim = Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
+        first.setdefault(piece.file_set_id, claim)
+    return [read(session, claim, spool, images) for claim in first.values()]
 
 
 def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:

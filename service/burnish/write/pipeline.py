@@ -16,6 +16,7 @@ from burnish.artifacts import (
 )
 from burnish.errors import Conflict
 from burnish.fileset import descriptor, dicomdir
+from burnish.fileset.descriptor import NOTHING, Says
 from burnish.image import placing
 from burnish.image import volume as image
 from burnish.image.reader import open_volume
@@ -43,7 +44,7 @@ class VolumeInstance:
 class VolumePlan:
     """One volume as it was planned; `created` is the date of everything on it.
 
-    Its README has the `label_text`.
+    Its README has what it `says`.
     With `sealer`, every DICOM File on it is a Secure DICOM File (PS3.15 D.1).
     """
 
@@ -54,7 +55,7 @@ class VolumePlan:
     file_system: FileSystem
     instances: tuple[VolumeInstance, ...]
     sealer: Sealer | None = None
-    label_text: str = ""
+    says: Says = NOTHING
 
     def dicomdir(self) -> bytes:
         return dicomdir.encode(
@@ -75,9 +76,8 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> C
     """
     directory = plan.dicomdir()
     secure = plan.sealer is not None
-    readme = descriptor.readme(
-        plan.file_set_id, len(plan.instances), secure=secure, label_text=plan.label_text
-    )
+    says = plan.says.text(one.header for one in plan.instances)
+    readme = descriptor.readme(plan.file_set_id, len(plan.instances), secure=secure, says=says)
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
         *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),

@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
-from burnish.db import queue
+from burnish.db import devices, queue
 from burnish.db.history import inform, move, note
 from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
@@ -177,6 +177,8 @@ class Worker:
 
     def _claim(self, takes: Mapping[str, int], *, followed: bool = False) -> Claim | None:
         with self._database.writing() as session:
+            if not followed and devices.standing(session, self._device.name).paused_at is not None:
+                return None  # since it was asked how it stands
             claim = queue.claim(
                 session,
                 device=self._device.name,

@@ -14,6 +14,7 @@ from burnish.burn.epson import EpsonBurner
 from burnish.burn.hot_folder import HotFolderBurner
 from burnish.burn.primera import PrimeraBurner
 from burnish.errors import Unknown
+from burnish.label import LabelContent, Patient, merged
 from burnish.vocabulary import ExecutionStatusInfo
 from robots.epson import EpsonRobot
 from robots.primera import PrimeraRobot
@@ -111,6 +112,41 @@ def test_what_is_asked_of_epson(tmp_path: Path, job: BurnJob) -> None:
     disc = tmp_path / job.device_job / "DISC"
     assert (disc / "DICOMDIR").read_bytes() == CONTENT[:10]
     assert (disc / "DICOM" / "A" / "B").read_bytes() == CONTENT[10:]
+
+
+def test_epson_prints_its_own_template_with_our_fields(tmp_path: Path, job: BurnJob) -> None:
+    content = LabelContent(
+        file_set_id="SET_1",
+        volume_number=2,
+        volume_count=3,
+        label_text="second\nopinion",
+        patients=(Patient("Müller^Änne=山田", "7"),),
+    )
+    label = tmp_path / "label.dat"
+    made = merged(content)
+    label.write_bytes(made.data)
+    assert made.notes == ("2 letters are not in what the robot's software reads",)
+    robot = EpsonRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
+    for folder in (robot.folder, robot.exchange):
+        folder.mkdir()
+    burner = EpsonBurner(
+        "e",
+        directory=robot.folder,
+        exchange=robot.exchange,
+        seen_as=SHARE,
+        label_template="C:\\labels\\burnish.tdd",
+        poll=0.01,
+    )
+    written = burner.write(replace(job, label=label), lambda _: robot.step())
+    assert written.outcome == O.WRITTEN
+    assert robot.jobs[job.device_job]["LABEL"] == "C:\\labels\\burnish.tdd"
+    said = robot.labels[job.device_job]
+    assert said.items() >= {
+        *(("file_set_id", "SET_1"), ("volume_number", "2"), ("volume_count", "3")),
+        *(("patient_name", "Müller, Änne"), ("patient_id", "7"), ("label_text", "second opinion")),
+        ("ideographic_name", "??"),
+    }
+    assert len(robot.discs[job.device_job]) == len(CONTENT)
 
 
 class _Sent(Exception):
@@ -248,18 +284,130 @@ def test_what_was_sent_and_is_forgotten_is_not_sent_again(bench: Bench, job: Bur
     assert bench.robot.touched == []
 
 
-def test_called_off(bench: Bench, job: BurnJob) -> None:
+def test_called_off(bench: Bench, job: BurnJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the robot has, it gives up itself; meanwhile it may read what it was given."""
     bench.robot.paused = True
     _send_only(bench.burner(), job)
     bench.robot.step()
-    for _ in range(2):
-        bench.burner().discard(job)
-        bench.robot.step()
+    bench.burner().discard(job)
+    given = bench.robot.exchange / job.device_job
+    assert given.is_dir()
     bench.robot.paused = False
     for _ in range(3):
         bench.robot.step()
     assert bench.robot.touched == []
+    (left,) = bench.robot.folder.glob(f"{job.device_job}.[DE]*")
+    assert left.suffix == (".ERR" if isinstance(bench.robot, PrimeraRobot) else ".DON")
+    bench.burner().tidy()
+    assert given.is_dir()
+    monkeypatch.setattr(hot_folder, "_LET_GO", -1)
+    bench.burner().tidy()
     assert list(bench.robot.exchange.iterdir()) == []
+
+
+def test_called_off_before_the_robot_took_it(bench: Bench, job: BurnJob) -> None:
+    """Primera's robot never hears of it; Epson's must be told to cancel it."""
+    _send_only(bench.burner(), job)
+    bench.burner().discard(job)
+    if bench.burner_kind.withdraws:
+        assert list(bench.robot.folder.iterdir()) == []
+        assert list(bench.robot.exchange.iterdir()) == []
+    for _ in range(4):
+        bench.robot.step()
+    assert bench.robot.touched == []
+    assert set(bench.robot.jobs) == (set() if bench.burner_kind.withdraws else {job.device_job})
+
+
+def test_a_job_that_was_taken_back_is_as_one_that_was_never_sent(
+    tmp_path: Path, job: BurnJob
+) -> None:
+    """A crash after it was: called off again after the restart, or else sent, once."""
+    robot = PrimeraRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
+    for folder in (robot.folder, robot.exchange):
+        folder.mkdir()
+    first, second = (Bench(robot, PrimeraBurner).burner() for _ in range(2))
+    _send_only(first, job)
+    assert first._withdrawn(job)
+    assert not second._withdrawn(job)
+    robot.step()
+    assert robot.jobs == {}
+    assert second.write(job, lambda _: robot.step()).outcome == O.WRITTEN
+    assert robot.touched == robot.good == [job.device_job]
+    second.discard(job)
+    assert list(robot.exchange.iterdir()) == []
+
+
+def test_whoever_renames_first_has_the_job(tmp_path: Path, job: BurnJob) -> None:
+    """Robot and service reach for the same file; either it is made and aborted, or never known."""
+    robot = PrimeraRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
+    for folder in (robot.folder, robot.exchange):
+        folder.mkdir()
+    robot.paused = True
+    burner = Bench(robot, PrimeraBurner).burner()
+    for number in range(15):
+        each = replace(job, device_job=f"R000007-{number}-0a1b2c3d")
+        _send_only(burner, each)
+        thread = threading.Thread(target=robot.step)
+        thread.start()
+        withdrawn = burner._withdrawn(each)
+        thread.join()
+        assert withdrawn is (each.device_job not in robot.jobs)
+        burner.discard(each)
+        robot.step()
+        assert robot.jobs.get(each.device_job, {}).get("JobState", "3") == "3"
+
+
+def test_what_somebody_cancels_at_the_robot_is_no_disc(bench: Bench, job: BurnJob) -> None:
+    """TD Bridge calls such a job completed; PTBurn calls it an error."""
+    bench.robot.paused = True
+    bench.robot.step()
+    burner = bench.burner()
+
+    def cancel(_: BurnResult) -> None:
+        bench.robot.step()
+        if job.device_job in bench.robot.jobs:
+            burner._move_in(job, burner.cancel_suffix, burner._cancel_text(job))
+
+    result = burner.write(job, tell=cancel)
+    assert (result.outcome, result.execution_status_info) == (O.RUINED, I.MCD_FAILURE)
+    assert "at the robot" in result.detail
+    assert bench.robot.touched == []
+
+
+def test_a_paused_job_of_epson_is_waited_for(tmp_path: Path, job: BurnJob) -> None:
+    robot = EpsonRobot(tmp_path, tmp_path, SHARE)
+    burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
+    seen: list[tuple[str, BurnOutcome]] = []
+
+    def tell(result: BurnResult) -> None:
+        (lies,) = (path.suffix for path in tmp_path.glob(f"{job.device_job}.[A-Z]*"))
+        seen.append((lies, result.outcome))
+        robot.paused = lies == ".INP" and (".STP", O.HOLD_OPERATOR) not in seen
+        robot.step()
+
+    assert burner.write(job, tell=tell).outcome == O.WRITTEN
+    assert (".STP", O.HOLD_OPERATOR) in seen
+    assert robot.touched == robot.good == [job.device_job]
+
+
+def test_done_counts_with_a_disc_only(tmp_path: Path, job: BurnJob) -> None:
+    """A file that says DON is followed until the status file says that a disc came of it."""
+    burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
+    (tmp_path / f"{job.device_job}.DON").touch()
+    status = tmp_path / "TDBStatus.txt"
+    status.write_text("[PUBLISHER1]\nSTACKER1=50\n")
+    assert burner._ended(job) is None
+    held = burner._waits(job)
+    assert held is not None
+    assert (held.outcome, held.execution_status_info) == (O.HOLD_OPERATOR, I.CHECK_MCD_OP)
+    assert "TDBStatus.txt" in held.remedy
+    said = "STATUS=2\nCOMPLETION_NUMBER=0", "STATUS=4\nCOMPLETION_NUMBER=1", "STATUS=4"
+    outcomes = []
+    for facts in said:
+        status.write_text(f"[{job.device_job}]\n{facts}\n")
+        ended = burner._ended(job)
+        outcomes.append(ended and ended.outcome)
+    assert outcomes == [None, O.WRITTEN, O.RUINED]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 import pytest
 
+from burnish.elements import encode
 from burnish.fileset import descriptor
+from burnish.fileset.descriptor import Says
+from factories import header
 
 
 @pytest.mark.parametrize("secure", [False, True])
@@ -16,10 +19,31 @@ def test_it_is_plain_text_of_one_length(secure: bool) -> None:
 
 
 def test_it_has_all_of_the_label_text() -> None:
-    short = descriptor.readme("A", 1, label_text="first\x1b\r\nŁódź ")
-    long = descriptor.readme("ABCDEFGHIJKLMNOP", 999_999, label_text="first\r\nŁódź ")
+    short = descriptor.readme("A", 1, says=Says("first\x1b\r\nŁódź ").text([]))
+    long = descriptor.readme("ABCDEFGHIJKLMNOP", 999_999, says=Says("first\r\nŁódź ").text([]))
     assert len(short) == len(long)
     assert "first\r\nŁódź\r\n" in short.decode("utf-8-sig")
-    assert descriptor.readme("A", 1, secure=True, label_text="first") == descriptor.readme(
-        "A", 1, secure=True
+    secure = descriptor.readme("A", 1, secure=True)
+    assert descriptor.readme("A", 1, secure=True, says="first") == secure
+
+
+def test_it_has_all_that_labels_say_of_patients() -> None:
+    keys = encode(0x00080050, b"SH", b"A77") + encode(0x00080080, b"LO", b"St. Elsewhere")
+    keys += encode(0x00081030, b"LO", b"Abdomen") + encode(0x00100030, b"DA", b"19500102")
+    one = header(patient_id="7", name="Yamada^Tarou=山田^太郎=やまだ^たろう")._replace(
+        entity_keys=keys
     )
+    two = header(patient_id="8", name="Adams^John Robert^^Rev.\x1b[1m", study="1.9", date="")
+    series = encode(0x0020000E, b"UI", b"1.2")
+    other = one._replace(modality="PR", entity_keys=keys + series)
+    text = Says("Lecture 4", patients=True).text([one, other, two])
+    assert text.split("\n") == [
+        *("Lecture 4", "", "Institution:       St. Elsewhere", ""),
+        *("Patient:           Yamada, Tarou = 山田 太郎 = やまだ たろう", "Patient ID:        7"),
+        "Birth date, sex:   1950-01-02",
+        *("Study:             2024-01-02, CT PR, Abdomen, Accession Number A77", ""),
+        *("Patient:           Adams, John Robert, Rev.[1m", "Patient ID:        8"),
+        "Study:             CT",
+    ]
+    assert Says(patients=True).text([two]).startswith("Patient:")
+    assert Says().text([one]) == ""

@@ -15,6 +15,7 @@ from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.device_settings import Device
 from burnish.elements import scan
 from burnish.errors import Conflict
+from burnish.fileset.descriptor import Says
 from burnish.media import MEDIA, SECTOR
 from burnish.plan import planner as planning
 from burnish.plan import recording, volumes
@@ -426,7 +427,7 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     candidates = [one.candidate(profile) for one in rows]
     alone = max(lay_out(group([one]), MEDIA["CD"].file_system).largest_size() for one in candidates)
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
-    plan = planning._pack(rows, group(candidates), choice, None, "", split=True)
+    plan = planning._pack(rows, group(candidates), choice, None, Says(patients=True), split=True)
     assert isinstance(plan, planning.Plan)
     assert all(volume.largest_size() <= choice.capacity for volume in plan.volumes)
     assert sorted(f.candidate.instance_id for v in plan.volumes for f in v.files) == list(

@@ -1,5 +1,6 @@
 """The labels of a piece: beside its image when it is published, and never in its way."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +11,12 @@ from sqlalchemy import select
 from burnish.db.tables import Event
 from burnish.device_settings import Device
 from burnish.elements import encode
+from burnish.fileset.said import said_of
 from burnish.image.reader import open_volume
 from burnish.label import Patient, Study
 from burnish.plan.planner import Planner
 from burnish.settings import Label
 from burnish.vocabulary import ExecutionStatus
-from burnish.write.labels import said_of
 from burnish.write.worker import Worker
 from factories import Ground, header, instance
 
@@ -69,14 +70,52 @@ def test_each_copy_has_its_label_beside_it(ground: Ground) -> None:
     with open_volume(found["VOLUME01.iso"]) as volume:
         readme = volume.read("README.TXT").decode("utf-8-sig")
     assert TEXT.strip() in readme.replace("\r\n", "\n")
-    assert "Doe" not in readme
+    for words in ("Patient:           Doe, Jane", "2024-01-02, CT"):
+        assert words in readme
 
 
 def test_nothing_of_the_instances_where_the_request_says_so(ground: Ground) -> None:
     make(ground, label_using_information_extracted_from_instances="NO", label_text="Lecture 4")
     said = text(outbox(ground)["VOLUME01.pdf"])
-    assert "Lecture 4" in said
-    assert "Doe" not in said
+    with open_volume(outbox(ground)["VOLUME01.iso"]) as volume:
+        readme = volume.read("README.TXT").decode()
+    for each in (said, readme):
+        assert "Lecture 4" in each
+        assert "Doe" not in each
+
+
+def test_many_patients_are_in_the_readme_of_their_own_volume(tmp_path: Path) -> None:
+    """The README takes sectors of its own: a piece is made only if they were all planned."""
+    device = Device(name="outbox", media=("CD",), capacity=300_000, directory=tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    with Ground(tmp_path / "root", device=(device,)) as ground:
+        made = [
+            instance(
+                patient_id=f"P{number:02d}",
+                patient_name=f"Longname{number:02d}^{'Given' * 10}",
+                study=f"1.2.3.{number + 1}",
+                series=f"1.2.3.{number + 1}.1",
+            )
+            for number in range(40)
+        ]
+        ground.store(*made)
+        uid = ground.admit(made)
+        Planner(ground.settings, ground.database, ground.spool).tick()
+        worker = Worker(ground.settings, device, ground.database, ground.spool)
+        while worker.make_next():
+            pass
+        request = ground.request(uid)
+        assert request.execution_status is ExecutionStatus.DONE
+        assert len(request.file_sets) > 1
+        named: list[str] = []
+        for path in sorted((tmp_path / "out").glob("R*/*.iso")):
+            assert path.stat().st_size <= 300_000
+            with open_volume(path) as volume:
+                readme = volume.read("README.TXT").decode()
+            found = re.findall(r"Patient: +Longname(\d\d), (?:Given){10}\r\n", readme)
+            assert len(readme) > 100 * len(found)
+            named += found
+        assert sorted(named) == [f"{number:02d}" for number in range(40)]
 
 
 @pytest.mark.parametrize("form", ["png", "none"])
@@ -119,9 +158,9 @@ def test_what_headers_say() -> None:
     )
     three = header(patient_id="2", name="Doe^Jane", study="1.2", date="20200101")
     root = header(record_type="HANGING PROTOCOL")
-    patients, institution = said_of([one, one._replace(sop_instance_uid="9"), two, three, root])
-    assert institution == "Больница"
-    assert patients == (
+    said = said_of([one, one._replace(sop_instance_uid="9"), two, three, root])
+    assert said.institutions == ("Больница",)
+    assert said.patients == (
         Patient("Люк^Сем", "1", "19500101", "", (Study("20240102", "Мозг", ("CT", "PR"), ""),)),
         Patient("Doe^Jane", "2", "", "", (Study("20200101", "", ("CT",), ""),)),
     )

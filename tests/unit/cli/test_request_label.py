@@ -1,0 +1,60 @@
+"""`burnish request label`: the labels of media that no robot prints."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from burnish.db.tables import FileSet
+from burnish.device_settings import Device
+from burnish.plan.planner import Planner
+from factories import Ground, instance
+from unit.cli.conftest import Run
+from unit.write.test_labels import text
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Of an installation with an optical drive and a request for two volumes."""
+    root, path = tmp_path / "root", tmp_path / "burnish.toml"
+    drive = Device(
+        name="drive", kind="optical", media=("CD",), drive="stdio:/none", capacity=500_000
+    )
+    with Ground(root, device=(drive,)) as ground:
+        made = [instance(instance_number=n, size=200_000) for n in (1, 2, 3)]
+        ground.store(*made)
+        asked = {"label_text": "second opinion", "media_disposition": "Dr. Who\nGallifrey"}
+        ground.admit(made, storage_media_file_set_id="MINE", **asked)
+        ground.admit([*made[:1]])
+        Planner(ground.settings, ground.database, ground.spool).tick()
+        ground.create(made)
+        with ground.database.reading() as session:
+            assert session.scalars(select(FileSet.volume_count)).all() == [2, 2, 1]
+    path.write_text(f'[storage]\nroot = "{root}"\n')
+    return path
+
+
+def test_the_labels_of_the_very_pieces(run: Run, config: Path, tmp_path: Path) -> None:
+    given = ("--output", tmp_path / "labels", "--config", config)
+    done = run("request", "label", "R000001", *given)
+    assert done.code == 0, done.err
+    found = sorted(path.name for path in (tmp_path / "labels").iterdir())
+    assert found == ["VOLUME01-ADDRESS.pdf", "VOLUME01.pdf", "VOLUME02.pdf"]
+    for number in (1, 2):
+        said = text(tmp_path / "labels" / f"VOLUME0{number}.pdf")
+        for words in ("Doe, Jane", "second opinion", f"Volume {number} of 2", f"MINE_{number}"):
+            assert words in said
+        assert f"VOLUME0{number}.pdf: MINE_{number}, " in done.out
+    done = run("request", "label", "1", "--form", "png", "--volume", "2", *given)
+    assert (tmp_path / "labels" / "VOLUME02.png").read_bytes().startswith(b"\x89PNG")
+    assert done.out.count("\n") == 1
+
+
+def test_no_label_of_what_there_is_not(run: Run, config: Path, tmp_path: Path) -> None:
+    given = ("--output", tmp_path / "labels", "--config", config)
+    done = run("request", "label", "R000003", *given)
+    assert done.code == 6
+    assert "burnish request show R000003" in done.err
+    assert run("request", "label", "R000002", "--volume", "2", *given).code == 6
+    assert run("request", "label", "R000001", "--form", "gif", *given).code == 2
+    assert not (tmp_path / "labels").exists()
