@@ -1,5 +1,7 @@
 """Craft: the README of a medium, for who opens it without a DICOM viewer (PS3.10 8.3, PS3.12)."""
 
+import re
+
 from burnish import __version__
 
 #: Its name on the volume: not a File ID, which has no extension, so no DICOMDIR can name it as
@@ -65,6 +67,9 @@ Then, with what is in the directory "opened":
 """
 
 
+#: The line of a README that tells how many instances there are, with the room it has for them.
+_COUNT = re.compile(rb"^(DICOM instances: +)(\d[\d ]*)", re.MULTILINE)
+
 _LABEL = """
 WHAT THE LABEL SAYS
 
@@ -91,3 +96,8 @@ def readme(
         version=__version__,
     )
     return text.replace("\n", "\r\n").encode("ascii" if text.isascii() else "utf-8-sig")
+
+
+def renewed(earlier: bytes, instances: int) -> bytes:
+    """A README that `readme` made, when there are so many instances; any other stays as it is."""
+    return _COUNT.sub(lambda line: line[1] + b"%-*d" % (len(line[2]), instances), earlier, count=1)

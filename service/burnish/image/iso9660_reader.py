@@ -16,8 +16,8 @@ _RECORD = struct.Struct("<BBI4xI4x7xBBB")
 
 
 def is_one(source: Source) -> bool:
-    """Whether it begins as a volume of ISO 9660 does."""
-    at = _FIRST_DESCRIPTOR * _SECTOR
+    """Whether its session begins as a volume of ISO 9660 does."""
+    at = (source.session + _FIRST_DESCRIPTOR) * _SECTOR
     return source.has(at, _SECTOR) and source.read(at + 1, 5) == b"CD001"
 
 
@@ -37,7 +37,8 @@ def find(source: Source) -> Found:
 
 def _primary_volume_descriptor(source: Source) -> bytes:
     """ECMA-119 8.4."""
-    for sector in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + _DESCRIPTORS):
+    first = source.session + _FIRST_DESCRIPTOR
+    for sector in range(first, first + _DESCRIPTORS):
         if not source.has(sector * _SECTOR, _SECTOR):
             break
         found = source.read(sector * _SECTOR, _SECTOR)
