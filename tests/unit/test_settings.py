@@ -213,6 +213,7 @@ def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
     drive = Device(name="d", kind="optical", drive="/dev/sr0")
     assert drive.media == ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
     options = {"drive": "/dev/sr0", "program": "xorriso", "speed": 0, "erase": False, "eject": True}
+    options["finalise"] = True
     assert drive.options() == options
     assert [one.directory for one in Settings(device=(drive,)).devices] == [None]
     robot = {"name": "r", "kind": "epson", "directory": "/jobs", "exchange": "/exchange"}

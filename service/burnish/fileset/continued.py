@@ -91,14 +91,9 @@ def continued(earlier: EarlierDirectory, entries: Sequence[DirectoryEntry]) -> b
     more = dicomdir.encode(
         entries, file_set_id=earlier.file_set_id, file_set_uid=earlier.file_set_uid
     )
-    known = {record.file_id for record, _ in _walk(earlier.records) if record.file_id}
-    known |= {one.sop_instance_uid for one, _ in _walk(earlier.records) if one.sop_instance_uid}
-    places = {
-        (one.type, one.identity): above
-        for one, above in _walk(earlier.records)
-        if one.type in _IDENTITIES
-    }
-    records = _merged(earlier.records, read(more).records, "", places, known)
+    added = read(more).records
+    _check(earlier.records, added)
+    records = _merged(earlier.records, added)
     levels, bodies = [], []
     ordered = [(record, 0) for record in reversed(records)]
     while ordered:
@@ -141,21 +136,25 @@ def _walk(records: Sequence[_Record], above: str = "") -> Iterator[tuple[_Record
         yield from _walk(record.below, record.identity)
 
 
-def _merged(
-    earlier: Sequence[_Record],
-    added: Sequence[_Record],
-    above: str,
-    places: dict[tuple[str, str], str],
-    known: set[str],
-) -> list[_Record]:
-    """Records of one entity with those that are added to it, each entity once."""
-    merged = list(earlier)
-    entities = {one.identity: one for one in earlier if one.type in _IDENTITIES}
-    for record in added:
+def _check(earlier: Sequence[_Record], added: Sequence[_Record]) -> None:
+    """Raises Conflict where a study, series or instance, or a File ID, would be in two places."""
+    known, places = set(), {}
+    for record, above in _walk(earlier):
+        known |= {record.file_id, record.sop_instance_uid} - {""}
+        if record.type in _IDENTITIES:
+            places[record.type, record.identity] = above
+    for record, above in _walk(added):
         if known & {record.file_id, record.sop_instance_uid}:
             raise Conflict("an instance or a File ID is in the File-set already")
         if places.get((record.type, record.identity), above) != above:
             raise Conflict(f"its {record.type} is in the File-set, elsewhere: {record.identity}")
+
+
+def _merged(earlier: Sequence[_Record], added: Sequence[_Record]) -> list[_Record]:
+    """Records of one entity with those that are added to it, each entity once."""
+    merged = list(earlier)
+    entities = {one.identity: one for one in earlier if one.type in _IDENTITIES}
+    for record in added:
         same = entities.get(record.identity) if record.type in _IDENTITIES else None
         if same is None:
             merged.append(record)
@@ -163,7 +162,7 @@ def _merged(
         persons = {(one.identity, "", one.patient_name) for one in (same, record)}
         if record.type == "PATIENT" and any(group_patients(sorted(persons))):
             raise Conflict("a Patient ID of the File-set would stand for two persons")
-        same.below = _merged(same.below, record.below, record.identity, places, known)
+        same.below = _merged(same.below, record.below)
     return merged
 
 
