@@ -17,7 +17,7 @@ import factories
 import oracles
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.optical import OpticalBurner
-from burnish.fileset import continued, dicomdir, file_meta
+from burnish.fileset import continued, file_meta
 from burnish.image.reader import open_volume
 from burnish.media import SECTOR
 from unit.cli.conftest import Done, Run
@@ -300,14 +300,13 @@ def test_secure_media_are_not_continued(run: Run, put: Put, tmp_path: Path) -> N
     assert (done.code, "Secure DICOM Files" in done.err) == (5, True), done.err
 
 
-def test_a_dicomdir_is_continued_as_if_it_had_been_made_at_once() -> None:
-    """With nothing added it is the same, byte for byte."""
-    headers = [factories.instance(instance_number=number).header for number in (1, 2)]
-    entries = [
-        dicomdir.DirectoryEntry(f"DICOM\\I{number}", header, "1.2.840.10008.1.2.1")
-        for number, header in enumerate(headers)
-    ]
-    names = {"file_set_id": "SET", "file_set_uid": "1.2.3"}
-    half, whole = (dicomdir.encode(some, **names) for some in (entries[:1], entries))
-    assert continued.continued(continued.read(half), entries[1:]) == whole
-    assert continued.continued(continued.read(whole), []) == whole
+def test_a_drive_that_fails_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
+    more = put("more", study=HOME[0], series=HOME[1])
+    program = tmp_path / "recorder"
+    working, before = program.read_text(), contents(cd.path)
+    for said, hint in (("Beginning to write data track", "ruined"), ("no such luck", "nothing")):
+        failing = f'#!/bin/sh\n[ "$1" = -as ] && {{ echo {said}; echo FAILURE : cold; exit 5; }}\n'
+        program.write_text(failing + working)
+        done = cd.append(more)
+        assert (done.code, "FAILURE : cold" in done.err, hint in done.err) == (10, True, True)
+    assert contents(cd.path) == before

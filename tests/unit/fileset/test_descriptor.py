@@ -23,3 +23,12 @@ def test_it_has_all_of_the_label_text() -> None:
     assert descriptor.readme("A", 1, secure=True, label_text="first") == descriptor.readme(
         "A", 1, secure=True
     )
+
+
+@pytest.mark.parametrize("label_text", ["", "first\r\nDICOM instances: 9\r\nŁódź"])
+def test_it_is_renewed_when_there_are_more_instances(label_text: str) -> None:
+    """Its text is kept, whichever version wrote it, but for the number."""
+    for count in (12, 999_999):
+        new = descriptor.renewed(descriptor.readme("A", 3, label_text=label_text), count)
+        assert new == descriptor.readme("A", count, label_text=label_text)
+    assert descriptor.renewed(b"something else\r\n", 4) == b"something else\r\n"
