@@ -203,10 +203,12 @@ def _plan(filed: Sequence[Filed], earlier: _Earlier, wish: Addition) -> _Session
 def _write(planned: _Session, earlier: _Earlier, image: Path, progress: Progress) -> int:
     """The image of the session; raises OutOfResources where the disc has no room for it."""
     size = session.size(planned.kept, planned.files)
-    if size + PADDING > earlier.disc.free:
+    free = earlier.disc.free
+    if earlier.disc.overwriteable:  # an image, which is to be no larger than a CD
+        free = min(free, MEDIA["CD"].capacity - earlier.disc.next * SECTOR)
+    if size + PADDING > free:
         raise OutOfResources(
-            f"the session takes {size + PADDING} bytes, and the disc has {earlier.disc.free} free;"
-            f" {_UNTOUCHED}"
+            f"the session takes {size + PADDING} bytes, and the disc has {free} free; {_UNTOUCHED}"
         )
     written = session.write(
         image,

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.optical import OpticalBurner
 from burnish.fileset import continued, file_meta
 from burnish.image.reader import open_volume
-from burnish.media import SECTOR
+from burnish.media import MEDIA, SECTOR
 from unit.cli.conftest import Done, Run
 
 HOME = ("1.2.3.1", "1.2.3.1.1")
@@ -208,6 +208,17 @@ def test_there_must_be_room(cd: OpenDisc, put: Put) -> None:
     done = cd.append(put("more", study=HOME[0], series=HOME[1], size=60_000))
     assert (done.code, cd.path.read_bytes() == before) == (8, True)
     assert f"the disc has {200 * SECTOR} free; nothing was written" in done.err
+
+
+def test_an_image_grows_no_larger_than_a_cd(
+    grown: OpenDisc, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = grown.path.read_bytes()
+    sectors = len(before) // SECTOR  # the image and its padding
+    monkeypatch.setitem(MEDIA, "CD", replace(MEDIA["CD"], capacity=sectors * SECTOR))
+    done = grown.append(put("more", study=HOME[0], series=HOME[1]))
+    assert (done.code, "nothing was written" in done.err) == (8, True), done.err
+    assert grown.path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
