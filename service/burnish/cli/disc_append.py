@@ -95,9 +95,9 @@ def append(
     Raises Conflict for a disc or instances that cannot be put together, OutOfResources where there
     is no room, OperatorError where the drive or the disc has to be seen to.
     """
+    outcome, files = Outcome(), list(files_below(sources))
     earlier = _look(drive, wish.profile, progress)
     with tempfile.TemporaryDirectory(prefix="burnish-") as scratch:
-        outcome, files = Outcome(), list(files_below(sources))
         fitting = Wish(wish.profile, MEDIA["CD"], None, "", split=False)
         filed = file_all(files, Path(scratch), fitting, outcome, progress)
         filed = _not_there_yet(filed, earlier.holdings, outcome)
