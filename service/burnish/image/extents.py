@@ -38,7 +38,8 @@ class Found:
 
     `disagreements` are places where the volume says one thing twice and not alike, and how: file
     names, or parts of the file system. `checks` are the CRC-32 of files that have one. `content`
-    is where the sections lie, where that is not the image itself.
+    is where the sections lie, where that is not the image itself. `dates` are those of files in
+    ISO 9660, as ECMA-119 9.1.5 has them.
     """
 
     file_system: FileSystem | None
@@ -47,6 +48,7 @@ class Found:
     disagreements: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, int] = field(default_factory=dict)
     content: "Source | None" = None
+    dates: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Source:

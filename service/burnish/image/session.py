@@ -33,8 +33,9 @@ _ROOT_RECORD = 34
 
 
 def earlier(path: Path, session: int) -> dict[str, Extent]:
-    """Where every file of a disc lies, by name, as its session from the sector `session` on says.
+    """Where every file of a disc lies, and its date, by name.
 
+    The session that begins at the sector `session` says so, which is to be the last.
     Raises Conflict for what a further session could not keep, Unreadable for what is no volume.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -51,7 +52,7 @@ def earlier(path: Path, session: int) -> dict[str, Extent]:
         if len(sections) != 1 or sections[0][0] % SECTOR:
             raise Conflict(f"{name} does not lie in one piece, as a file of Level 1 does")
         [(start, length)] = sections
-        extents[name] = Extent(start // SECTOR, length)
+        extents[name] = Extent(start // SECTOR, length, found.dates[name])
     return extents
 
 

@@ -18,6 +18,7 @@ import oracles
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.optical import OpticalBurner
 from burnish.fileset import continued, file_meta
+from burnish.image import session
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA, SECTOR
 from unit.cli.conftest import Done, Run
@@ -137,6 +138,8 @@ def test_sessions_of_a_cd(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
     assert (new.file_set_uid, new.identity) == (old.file_set_uid, old.identity)
     assert [body for body in bodies(new) if body in bodies(old)] == bodies(old)
     assert contents(cd.path) == first
+    earlier, later = (session.earlier(cd.path, at) for at in (0, start))
+    assert {name: later[name] for name in kept} == {name: earlier[name] for name in kept}
 
     listed = oracles.run("isoinfo", "-l", "-T", str(start), "-i", cd.path)
     at = {int(sector) for sector in re.findall(r"\[\s*(\d+) 00\]", listed)}
