@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from burnish.media import MEDIA
+from burnish.media import MEDIA, OPEN_MEDIA
 from burnish.setting_values import Size, Table
 
 #: The form in which each kind of device gets labels if its `label` does not say: a robot of
@@ -17,7 +17,7 @@ _STICKS = ("USB", "CF", "MMC", "SD")
 DEVICE_KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "folder": (tuple(MEDIA), ("directory",)),
     "mounted": (_STICKS, ("directory",)),
-    "optical": (_DISCS, ("drive", "program", "speed", "erase", "eject")),
+    "optical": (_DISCS, ("drive", "program", "speed", "erase", "eject", "finalise")),
     "primera": (_DISCS, ("directory", "exchange", "seen_as", "robot", "speed")),
     "epson": (
         ("CD", "DVD"),
@@ -44,6 +44,7 @@ class Device(Table):
     speed: int = Field(default=0, ge=0)
     erase: bool = False
     eject: bool = True
+    finalise: bool = True
     exchange: Path | None = None
     seen_as: str = ""
     robot: str = ""
@@ -79,6 +80,12 @@ class Device(Table):
             raise ValueError(f"a device of kind {self.kind} needs {', '.join(missing)}")
         if self.kind == "epson" and self.label not in ("", "none"):
             raise ValueError("label: TD Bridge prints the template that label_template names")
+        if not (self.finalise or set(self.media) & set(OPEN_MEDIA)):
+            there_are = ", ".join(OPEN_MEDIA)
+            raise ValueError(
+                f"finalise = false: only {there_are} can be left open for a later session, and"
+                f" the media of this device are {', '.join(self.media)}"
+            )
         if "compares" in keys and not self.compares:
             raise ValueError(
                 "compares: no disc is reported that was not compared; see that the robot compares"

@@ -64,6 +64,11 @@ MEDIA: dict[str, Medium] = {
     )
 }
 
+#: Those that can be left open for a later session: PS3.12 F wants the last one to describe
+#: everything, as ISO 9660 lets it. That of the others has UDF as well, or nothing else, of which
+#: every session would need another kind (PS3.12 P, X); DVD and BD are finalised.
+OPEN_MEDIA = ("CD",)
+
 #: The name that a ZIP file has when it is attached to a message (PS3.11 L.3.2).
 ATTACHMENT = "DICOM.ZIP"
 

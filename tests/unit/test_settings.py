@@ -213,7 +213,9 @@ def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
     drive = Device(name="d", kind="optical", drive="/dev/sr0")
     assert drive.media == ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
     options = {"drive": "/dev/sr0", "program": "xorriso", "speed": 0, "erase": False, "eject": True}
+    options["finalise"] = True
     assert drive.options() == options
+    assert not Device(**drive.model_dump() | {"finalise": False}).options()["finalise"]
     assert [one.directory for one in Settings(device=(drive,)).devices] == [None]
     robot = {"name": "r", "kind": "epson", "directory": "/jobs", "exchange": "/exchange"}
     assert "compares" not in Device(**robot, compares=True).options()
@@ -224,6 +226,11 @@ def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
         ({"name": "d", "drive": "/dev/sr0"}, "drive: not for a device of kind folder"),
         ({"name": "d", "kind": "primera", "directory": "/jobs"}, "needs exchange"),
         (robot, "compares = true"),
+        (
+            {"name": "d", "kind": "optical", "drive": "x", "media": ["DVD"], "finalise": False},
+            "only CD can be left open",
+        ),
+        ({"name": "d", "finalise": False}, "finalise: not for a device of kind folder"),
     ):
         with pytest.raises(ValidationError, match=re.escape(said)):
             Device(**refused)

@@ -10,7 +10,12 @@ from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS
 
 
 def profiles() -> Iterator[str]:
-    said = "As File-set Creator. Media are finalized; what one cannot hold is split over several."
+    said = (
+        "As File-set Creator. Media are finalized, or a CD is left open where the site wants it; "
+        "what one cannot hold is split over several. As File-set Updater, `burnish disc append` "
+        "adds a session to a CD that was left open: instances, and a DICOMDIR of all; it changes "
+        "no file that is there."
+    )
     yield from heading("Application Profiles that are written", said)
     yield from table(
         ("profile", "section", "media", "transfer syntaxes", "icon"),

@@ -18,9 +18,11 @@ from burnish.cli.options import (
     Profile,
     Recipients,
 )
+from burnish.media import OPEN_MEDIA
 
 if TYPE_CHECKING:
     from burnish.artifacts import VolumeReport
+    from burnish.cli.disc_append import Appended
     from burnish.cli.disc_build import Outcome
     from burnish.secure import Protection
 
@@ -192,6 +194,76 @@ def _protection(
     return protection.load(security, recipients=pem, password_file=str(password_file or ""))
 
 
+@app.command()
+def append(
+    drive: Annotated[
+        str,
+        typer.Argument(
+            metavar="DRIVE", help="The drive with the disc, as /dev/sr0, or stdio:IMAGE."
+        ),
+    ],
+    source: Sources,
+    *,
+    profile: Profile = "STD-GEN-CD",
+    other_patient: Annotated[
+        bool, typer.Option("--other-patient", help="Also instances of patients not on the disc.")
+    ] = False,
+    finalise: Annotated[
+        bool, typer.Option("--finalise", help="Close the disc: nothing can be added any more.")
+    ] = False,
+    speed: Annotated[int, typer.Option(min=0, metavar="N", help="0: the highest.")] = 0,
+    eject: Annotated[bool, typer.Option(help="Open the tray when the disc is finished.")] = True,
+    program: Annotated[str, typer.Option(metavar="PROGRAM", help="What burns.")] = "xorriso",
+    json: Json = False,
+) -> None:
+    """Add DICOM files to a CD that was left open, as one more session, and read all of it back.
+
+    The files on the disc stay as they are; its DICOMDIR then names all. A disc that is finalised,
+    damaged or no DICOM File-set is refused, and so are instances that the profile does not take:
+    then nothing is written. Exit code 22 where the disc reads back wrong, 23 where an instance was
+    refused.
+    """
+    from burnish.burn.libburn import Drive
+    from burnish.cli.disc_append import Addition
+    from burnish.cli.disc_append import append as append_session
+
+    chosen = PROFILES[profile]
+    if chosen.secure or not set(chosen.written_media) & set(OPEN_MEDIA):
+        raise typer.BadParameter(f"{profile} is not for discs that can be left open")
+    wish = Addition(chosen, other_patient, finalise, speed, eject)
+    with output.progress() as progress:
+        done = append_session(Drive(drive, program), source, wish, progress, output.complain)
+    if json:
+        output.document(_appended_fields(drive, done))
+    else:
+        _tell_appended(drive, done)
+    if done.report and not done.report.good:
+        raise typer.Exit(exits.VOLUME_FAULTY)
+    if done.left.refused:
+        raise typer.Exit(exits.NOT_ALL_ON_MEDIA)
+
+
+def _appended_fields(drive: str, done: "Appended") -> dict[str, object]:
+    return {
+        "drive": drive,
+        "added": done.added,
+        "first_sector": done.first,
+        "size": done.size,
+        "volume": {"good": done.report.good, **report_fields(done.report)} if done.report else None,
+        "skipped": done.left.skipped,
+        "refused": done.left.refused,
+    }
+
+
+def _tell_appended(drive: str, done: "Appended") -> None:
+    _tell_left(done.left)
+    if done.report:
+        typer.echo(f"{drive}: {done.added} instances added, {done.size} bytes")
+        _say(Path(drive), done.report)
+    else:
+        typer.echo(f"{drive}: nothing was written")
+
+
 def _outcome_fields(outcome: "Outcome") -> dict[str, object]:
     return {
         "volumes": [
@@ -210,11 +282,15 @@ def _outcome_fields(outcome: "Outcome") -> dict[str, object]:
     }
 
 
-def _tell(outcome: "Outcome") -> None:
+def _tell_left(outcome: "Outcome") -> None:
     for skipped in outcome.skipped:
         typer.echo(f"left out: {skipped.path}: {skipped.why}", err=True)
     for refused in outcome.refused:
         typer.echo(f"NOT ON MEDIA: {refused.path}: {refused.why}", err=True)
+
+
+def _tell(outcome: "Outcome") -> None:
+    _tell_left(outcome)
     for built in outcome.built:
         for fault in built.report.faults:
             typer.echo(f"{built.image}: {fault.code} {fault.where} {fault.message}", err=True)

@@ -99,7 +99,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class _Filed:
+class Filed:
     """One instance as it will be on the media, in the temporary directory."""
 
     source: Path
@@ -144,10 +144,10 @@ def build(sources: Sequence[Path], to: Path, wish: Wish, progress: Progress) -> 
     already, OutOfResources where one volume is wanted and cannot hold it all.
     """
     outcome = Outcome()
-    paths = list(_files(sources))
+    paths = list(files_below(sources))
     to.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".burnish-", dir=to) as scratch:
-        filed = _file_all(paths, Path(scratch), wish, outcome, progress)
+        filed = file_all(paths, Path(scratch), wish, outcome, progress)
         volumes = _divide(filed, wish, outcome)
         if len(volumes) > 1 and not wish.split:
             raise OutOfResources(
@@ -158,7 +158,7 @@ def build(sources: Sequence[Path], to: Path, wish: Wish, progress: Progress) -> 
     return outcome
 
 
-def _files(sources: Iterable[Path]) -> Iterator[Path]:
+def files_below(sources: Iterable[Path]) -> Iterator[Path]:
     """Every file, once, in an order that does not depend on the file system."""
     known = set()
     for source in sources:
@@ -172,15 +172,15 @@ def _files(sources: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
-def _file_all(
+def file_all(
     paths: Sequence[Path],
     scratch: Path,
     wish: Wish,
     outcome: Outcome,
     progress: Progress,
-) -> list[_Filed]:
+) -> list[Filed]:
     """Files each instance once; what is no instance is skipped, what cannot be filed refused."""
-    filed: dict[str, _Filed] = {}
+    filed: dict[str, Filed] = {}
     referring = _referring(paths) if wish.lossy else frozenset()
     for number, path in enumerate(paths):
         progress("reading", number, len(paths))
@@ -236,7 +236,7 @@ def _check(header: InstanceHeader) -> None:
 
 def _file(
     path: Path, indexed: IndexedFile, target: Path, wish: Wish, forms: Sequence[str]
-) -> _Filed:
+) -> Filed:
     """A copy with our own File Meta Information, in the first of the forms that can be made."""
     form, made = _bring(path, indexed, target, forms)
     profile, icon = wish.profile, b""
@@ -245,7 +245,7 @@ def _file(
         if not icon and indexed.header.directory_record_type == "IMAGE":
             raise Conflict(f"{profile.label} demands an icon, and none can be made of it")
     header = dressed(made.derived or indexed.header, profile.label, made_icon=icon)
-    return _Filed(
+    return Filed(
         *(path, indexed.transfer_syntax_uid, header, form, target),
         *(made.size, made.data_set_offset, made.digest),
     )
@@ -293,7 +293,7 @@ def _copy(path: Path, indexed: IndexedFile, target: Path) -> Transcoded:
         return Transcoded(out.tell(), len(meta), digest_text(hasher))
 
 
-def _tell_duplicate(one: _Filed, first: _Filed, outcome: Outcome) -> None:
+def _tell_duplicate(one: Filed, first: Filed, outcome: Outcome) -> None:
     same = (one.digest, one.source_transfer_syntax_uid) == (
         first.digest,
         first.source_transfer_syntax_uid,
@@ -305,7 +305,7 @@ def _tell_duplicate(one: _Filed, first: _Filed, outcome: Outcome) -> None:
         outcome.refused.append(Left(one.source, why))
 
 
-def _divide(filed: Sequence[_Filed], wish: Wish, outcome: Outcome) -> list[Volume]:
+def _divide(filed: Sequence[Filed], wish: Wish, outcome: Outcome) -> list[Volume]:
     """The volumes; instances too large for one are refused."""
     sealed = wish.sealed()
     candidates = [one.candidate(number, sealed) for number, one in enumerate(filed)]
@@ -325,7 +325,7 @@ def _divide(filed: Sequence[_Filed], wish: Wish, outcome: Outcome) -> list[Volum
 def _build_all(
     volumes: Sequence[Volume],
     *,
-    filed: Sequence[_Filed],
+    filed: Sequence[Filed],
     to: Path,
     wish: Wish,
     outcome: Outcome,
@@ -356,7 +356,7 @@ def _target(to: Path, number: int, wish: Wish) -> Path:
 
 
 def _plan(
-    volume: Volume, filed: Sequence[_Filed], file_set_id: str, created: datetime
+    volume: Volume, filed: Sequence[Filed], file_set_id: str, created: datetime
 ) -> VolumePlan:
     file_set_uid = new_uid()
     return VolumePlan(

@@ -1,5 +1,6 @@
 """Craft: the README of a medium, for who opens it without a DICOM viewer (PS3.10 8.3, PS3.12)."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -70,6 +71,9 @@ Then, with what is in the directory "opened":
 """
 
 
+#: The line of a README that tells how many instances there are, with the room it has for them.
+_COUNT = re.compile(rb"^(DICOM instances: +)(\d[\d ]*)", re.MULTILINE)
+
 _LABEL = """
 WHAT IS ON THE LABEL, IN FULL
 
@@ -112,3 +116,8 @@ def readme(file_set_id: str, instances: int, *, secure: bool = False, says: str 
         version=__version__,
     )
     return text.replace("\n", "\r\n").encode("ascii" if text.isascii() else "utf-8-sig")
+
+
+def renewed(earlier: bytes, instances: int) -> bytes:
+    """A README that `readme` made, when there are so many instances; any other stays as it is."""
+    return _COUNT.sub(lambda line: line[1] + b"%-*d" % (len(line[2]), instances), earlier, count=1)

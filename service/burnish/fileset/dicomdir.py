@@ -77,16 +77,8 @@ def encode(
         walk.encode(content) if isinstance(content, Entity) else content
         for content in walk.contents
     ]
-    start = base_length(file_set_id, file_set_uid, descriptor_file_id)
-    first = start if bodies else 0
-    starts, last, end = _starts(walk.levels, bodies, start)
-    front = _front(
-        file_set_id, file_set_uid, descriptor_file_id, first=first, last=last, length=end - start
-    )
-    parts = [front]
-    for record_start, body in zip(starts, bodies, strict=True):
-        parts += (record_start, body)
-    return b"".join(parts)
+    identity = encode_identity(file_set_id, descriptor_file_id)
+    return join(file_set_uid, identity, walk.levels, bodies)
 
 
 def size(
@@ -113,8 +105,8 @@ def records_length(entries: Sequence[DirectoryEntry]) -> int:
 
 def base_length(file_set_id: str, file_set_uid: str, descriptor_file_id: str = "") -> int:
     """The length of a DICOMDIR without any record."""
-    front = _front(file_set_id, file_set_uid, descriptor_file_id, first=0, last=0, length=0)
-    return len(front)
+    identity = encode_identity(file_set_id, descriptor_file_id)
+    return len(_front(file_set_uid, identity, first=0, last=0, length=0))
 
 
 def record_lengths(header: InstanceHeader, transfer_syntax_uid: str) -> RecordLengths:
@@ -283,26 +275,41 @@ def _within_limits(total: int) -> int:
     return total
 
 
-def _front(
-    file_set_id: str,
-    file_set_uid: str,
-    descriptor_file_id: str,
-    *,
-    first: int,
-    last: int,
-    length: int,
+def join(
+    file_set_uid: str, identity: bytes, levels: Sequence[int], bodies: Sequence[bytes]
 ) -> bytes:
-    """All that precedes the first record (PS3.3 F.3.2.1, F.3.2.2)."""
+    """The whole DICOMDIR file, of records each before those below it, by their levels from 0.
+
+    `identity` is what `encode_identity` gives, `bodies` are the records from Directory Record Type
+    (0004,1430) on.
+    """
+    start = len(_front(file_set_uid, identity, first=0, last=0, length=0))
+    starts, last, end = _starts(levels, bodies, start)
+    first = start if bodies else 0
+    parts = [_front(file_set_uid, identity, first=first, last=last, length=end - start)]
+    for record_start, body in zip(starts, bodies, strict=True):
+        parts += (record_start, body)
+    return b"".join(parts)
+
+
+def encode_identity(file_set_id: str, descriptor_file_id: str = "") -> bytes:
+    """The elements that name a File-set (PS3.3 F.3.2.1)."""
     if not _FILE_SET_ID.fullmatch(file_set_id):
         raise InvalidValue(f"{file_set_id!r} is not a File-set ID")
-    if not is_tolerable_uid(file_set_uid):
-        raise InvalidUID(f"{file_set_uid!r} is not a UID")
     elements = [element(0x00041130, b"CS", file_set_id.encode("ascii"))]
     if descriptor_file_id:
         if not _FILE_ID.fullmatch(descriptor_file_id):
             raise InvalidValue(f"{descriptor_file_id!r} is not a File ID")
         elements.append(element(0x00041141, b"CS", descriptor_file_id.encode("ascii")))
-    elements += [
+    return b"".join(elements)
+
+
+def _front(file_set_uid: str, identity: bytes, *, first: int, last: int, length: int) -> bytes:
+    """All that precedes the first record (PS3.3 F.3.2.1, F.3.2.2)."""
+    if not is_tolerable_uid(file_set_uid):
+        raise InvalidUID(f"{file_set_uid!r} is not a UID")
+    elements = [
+        identity,
         element(0x00041200, b"UL", first.to_bytes(4, "little")),
         element(0x00041202, b"UL", last.to_bytes(4, "little")),
         element(0x00041212, b"US", b"\0\0"),

@@ -1,6 +1,9 @@
 """Craft: says what the reader of a file system finds: where each file lies in an image."""
 
+import fcntl
 import os
+import stat
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,6 +21,11 @@ LARGEST_DIRECTORY = 64 << 20
 
 CHUNK = 1 << 20
 
+_CDROMMULTISESSION = 0x5310
+#: Its argument: an address, whether there is more than one session, and the form of the address.
+_MULTISESSION = struct.Struct("iBB2x")
+_CDROM_LBA = 1
+
 #: Where one piece of a file begins in the image, and its length, in bytes.
 Section = tuple[int, int]
 
@@ -30,7 +38,8 @@ class Found:
 
     `disagreements` are places where the volume says one thing twice and not alike, and how: file
     names, or parts of the file system. `checks` are the CRC-32 of files that have one. `content`
-    is where the sections lie, where that is not the image itself.
+    is where the sections lie, where that is not the image itself. `dates` are those of files in
+    ISO 9660, as ECMA-119 9.1.5 has them.
     """
 
     file_system: FileSystem | None
@@ -39,16 +48,21 @@ class Found:
     disagreements: Mapping[str, str] = field(default_factory=dict)
     checks: Mapping[str, int] = field(default_factory=dict)
     content: "Source | None" = None
+    dates: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Source:
     """An image, or a disc in a drive, to be read at any byte. It does not own the descriptor.
 
-    With `length`, what lies behind so many bytes is none of it: drives round up.
+    With `length`, what lies behind so many bytes is none of it: drives round up. `session` is the
+    first sector of the session whose descriptors count; None for the last that the drive knows.
     """
 
-    def __init__(self, descriptor: int, length: int | None = None) -> None:
+    def __init__(
+        self, descriptor: int, length: int | None = None, session: int | None = None
+    ) -> None:
         self._descriptor = descriptor
+        self.session = last_session(descriptor) if session is None else session
         end = os.lseek(descriptor, 0, os.SEEK_END)
         self.end = end if length is None else min(end, length)
 
@@ -63,6 +77,21 @@ class Source:
     def chunks(self, offset: int, length: int) -> Iterator[bytes]:
         """Bytes of it in pieces of bounded size."""
         return chunks(self._descriptor, offset, length)
+
+
+def last_session(descriptor: int) -> int:
+    """The first sector of the last session of a disc in a drive; 0 for anything else.
+
+    That one describes all of the disc (PS3.12 F.1).
+    """
+    if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
+        return 0
+    try:
+        found = fcntl.ioctl(descriptor, _CDROMMULTISESSION, _MULTISESSION.pack(0, 0, _CDROM_LBA))
+    except OSError:
+        return 0  # no drive for discs
+    address, several, _ = _MULTISESSION.unpack(found)
+    return int(address) if several else 0
 
 
 def check_bounds(entries: int, level: int) -> None:

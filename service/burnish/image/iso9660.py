@@ -21,10 +21,12 @@ _NO_DATE = b"0" * 16 + b"\0"
 
 
 class Extent(NamedTuple):
-    """Where a file or directory lies: its first sector, and its length in bytes."""
+    """Where a file or directory lies: its first sector, its length in bytes, its date if it has one
+    of its own (ECMA-119 9.1.5)."""
 
     sector: int
     size: int
+    date: bytes = b""
 
 
 def write(
@@ -132,7 +134,7 @@ class Tables:
             for name in directory.files
         ]
         records += (
-            _record(identifier.encode(), extent, self._date, flags)
+            _record(identifier.encode(), extent, extent.date or self._date, flags)
             for identifier, extent, flags in sorted(children)
         )
         out = bytearray()

@@ -12,12 +12,12 @@ _FIRST_DESCRIPTOR = 16
 _DESCRIPTORS = 64
 _PRIMARY, _TERMINATOR = 1, 255
 _DIRECTORY, _ASSOCIATED, _CONTINUED = 2, 4, 128
-_RECORD = struct.Struct("<BBI4xI4x7xBBB")
+_RECORD = struct.Struct("<BBI4xI4x7sBBB")
 
 
 def is_one(source: Source) -> bool:
-    """Whether it begins as a volume of ISO 9660 does."""
-    at = _FIRST_DESCRIPTOR * _SECTOR
+    """Whether its session begins as a volume of ISO 9660 does."""
+    at = (source.session + _FIRST_DESCRIPTOR) * _SECTOR
     return source.has(at, _SECTOR) and source.read(at + 1, 5) == b"CD001"
 
 
@@ -28,16 +28,15 @@ def find(source: Source) -> Found:
     block = int.from_bytes(primary[128:130], "little")
     if block not in (512, 1024, 2048):
         raise Unreadable(f"logical blocks of {block} bytes are not ISO 9660")
-    return Found(
-        FileSystem.ISO_9660_LEVEL_1,
-        volume_identifier,
-        _Tree(source, block).sections(primary[156:190]),
-    )
+    tree = _Tree(source, block)
+    sections = tree.sections(primary[156:190])
+    return Found(FileSystem.ISO_9660_LEVEL_1, volume_identifier, sections, dates=tree.dates)
 
 
 def _primary_volume_descriptor(source: Source) -> bytes:
     """ECMA-119 8.4."""
-    for sector in range(_FIRST_DESCRIPTOR, _FIRST_DESCRIPTOR + _DESCRIPTORS):
+    first = source.session + _FIRST_DESCRIPTOR
+    for sector in range(first, first + _DESCRIPTORS):
         if not source.has(sector * _SECTOR, _SECTOR):
             break
         found = source.read(sector * _SECTOR, _SECTOR)
@@ -53,6 +52,7 @@ class _Tree:
 
     def __init__(self, source: Source, block: int) -> None:
         self._source, self._block = source, block
+        self.dates: dict[str, bytes] = {}
 
     def sections(self, root: bytes) -> dict[str, list[Section]]:
         """The File Sections of every file by name (ECMA-119 6.8, 9.1)."""
@@ -64,7 +64,7 @@ class _Tree:
         while directories:
             parent, start, length, level = directories.pop()
             continued = ""
-            for flags, extent, size, identifier in self._records(parent, start, length):
+            for flags, extent, size, date, identifier in self._records(parent, start, length):
                 entries += 1
                 check_bounds(entries, level)
                 if flags & _DIRECTORY:
@@ -74,6 +74,7 @@ class _Tree:
                     directories.append((f"{parent}{identifier}\\", extent, size, level + 1))
                     continue
                 name = parent + identifier
+                self.dates.setdefault(name, date)
                 section = (extent * self._block, size)
                 if name == continued:
                     sections[name].append(section)
@@ -83,8 +84,10 @@ class _Tree:
                 continued = name if flags & _CONTINUED else ""
         return sections
 
-    def _records(self, parent: str, extent: int, size: int) -> Iterator[tuple[int, int, int, str]]:
-        """Flags, extent, length and name of every child of a directory."""
+    def _records(
+        self, parent: str, extent: int, size: int
+    ) -> Iterator[tuple[int, int, int, bytes, str]]:
+        """Flags, extent, length, date and name of every child of a directory."""
         start = extent * self._block
         if size > LARGEST_DIRECTORY or not self._source.has(start, size):
             raise Unreadable(f"directory {parent or 'root'} goes beyond the end of the volume")
@@ -97,14 +100,14 @@ class _Tree:
                 continue
             if length < 34 or at + length > len(data) or 33 + data[at + 32] > length:
                 raise Unreadable(f"directory {parent or 'root'} has a record of no sense")
-            _, attributes, extent, size, flags, unit, gap = _RECORD.unpack_from(data, at)
+            _, attributes, extent, size, date, flags, unit, gap = _RECORD.unpack_from(data, at)
             identifier = data[at + 33 : at + 33 + data[at + 32]]
             at += length
             if flags & _ASSOCIATED or identifier in (b"\0", b"\1"):
                 continue
             if unit or gap:
                 raise Unreadable(f"{parent}{_name(identifier, flags)} is interleaved")
-            yield flags, extent + attributes, size, _name(identifier, flags)
+            yield flags, extent + attributes, size, date, _name(identifier, flags)
 
 
 def _name(identifier: bytes, flags: int) -> str:

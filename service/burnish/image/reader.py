@@ -39,6 +39,7 @@ def open_volume(
     digest: bool = False,
     twice: bool = False,
     length: int | None = None,
+    session: int | None = None,
 ) -> Iterator[Volume]:
     """The volume at `path`: a directory, an image, a block device, a ZIP file, or a message.
 
@@ -48,7 +49,8 @@ def open_volume(
     read comes from the medium. With `digest`, the volume has a method `sha256`: that of the whole
     image, for which whatever `chunks` gave in the order of the volume is not read again. With
     `twice`, another reader has to find the same files at the same places. With `length`, the image
-    has no more than so many bytes, whatever the drive put behind it.
+    has no more than so many bytes, whatever the drive put behind it. Of a disc with several
+    sessions the one counts that begins at the sector `session`, or else the last.
     Raises Unreadable if there is no volume that can be read.
     """
     try:
@@ -65,7 +67,7 @@ def open_volume(
         if digest:
             yield _DigestedImage(descriptor, length=length)
         else:
-            yield _Image(descriptor, twice=twice, length=length)
+            yield _Image(descriptor, twice=twice, length=length, session=session)
     finally:
         os.close(descriptor)
 
@@ -134,9 +136,17 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
 class _Image:
     """An image, or a disc, as a volume."""
 
-    def __init__(self, descriptor: int, *, twice: bool = False, length: int | None = None) -> None:
-        self._descriptor, self._twice = descriptor, twice
-        self._source = Source(descriptor, length)
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        twice: bool = False,
+        length: int | None = None,
+        session: int | None = None,
+    ) -> None:
+        self._source = Source(descriptor, length, session)
+        # the other reader knows the first session only
+        self._descriptor, self._twice = descriptor, twice and not self._source.session
         self._found = _find(self._source)
         self._content = self._found.content or self._source
         self.volume_identifier = self._found.volume_identifier
@@ -202,7 +212,8 @@ def _find(source: Source) -> Found:
     """What there is, by the first file system that it is."""
     if iso9660_reader.is_one(source):
         found = iso9660_reader.find(source)
-        return udf_reader.compared(source, found) if udf_reader.is_one(source) else found
+        bridge = not source.session and udf_reader.is_one(source)
+        return udf_reader.compared(source, found) if bridge else found
     for is_one, find in _KINDS:
         if is_one(source):
             return find(source)

@@ -63,6 +63,7 @@ class FaultCode(StrEnum):
     FILE_UNREADABLE = auto()
     FILE_TRUNCATED = auto()
     FILE_SIZE_WRONG = auto()
+    FILE_CHANGED = auto()
     FILE_SECURE = auto()
     FILE_NOT_SECURE = auto()
     SECURE_FILE_UNSOUND = auto()

@@ -39,6 +39,18 @@ class VolumeInstance:
     data_set_offset: int
     digest: str
 
+    def expected(self) -> ExpectedInstance:
+        """What must be found of it on the volume."""
+        return ExpectedInstance(
+            self.file_id,
+            self.header.sop_class_uid,
+            self.header.sop_instance_uid,
+            self.transfer_syntax_uid,
+            self.size,
+            self.data_set_offset,
+            self.digest,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class VolumePlan:
@@ -135,18 +147,7 @@ def read_back(
             open_secure(volume, keys or {}) if plan.sealer else volume,
             file_set_id=plan.file_set_id,
             file_set_uid=plan.file_set_uid,
-            expected=[
-                ExpectedInstance(
-                    one.file_id,
-                    one.header.sop_class_uid,
-                    one.header.sop_instance_uid,
-                    one.transfer_syntax_uid,
-                    one.size,
-                    one.data_set_offset,
-                    one.digest,
-                )
-                for one in plan.instances
-            ],
+            expected=[one.expected() for one in plan.instances],
             dicomdir=plan.dicomdir(),
             secure=plan.sealer is not None,
         )

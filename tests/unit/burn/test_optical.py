@@ -6,11 +6,14 @@ Pseudo-drives of libburn stand for drives. What only a real drive says is said b
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from burnish.burn.burner import BurnJob, BurnOutcome
+from burnish.burn import libburn
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.libburn import Drive, Tray
 from burnish.burn.optical import OpticalBurner
 from burnish.media import SECTOR
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
@@ -266,8 +269,79 @@ def test_how_it_is_burnt(saying: Fake, job: BurnJob, tmp_path: Path) -> None:
     ]
 
 
+def test_a_disc_stays_open_where_the_site_says_so_and_the_medium_can(
+    saying: Fake, job: BurnJob, tmp_path: Path
+) -> None:
+    """Without -multi, the session is closed and the disc finalised (PS3.11 D.2.1.1, H.2.1.1)."""
+    for disc, medium, open_ in (("CD-R", "CD", True), ("DVD+R", "DVD", False)):
+        drive = saying(disc_of(disc), finalise=False)
+        drive.write(replace(job, medium=medium))
+        how = ["--grow_overwriteable_iso", "padsize=150s", "-multi"] if open_ else ["padsize=0"]
+        assert (tmp_path / "asked").read_text().split()[4:] == [*how, str(job.image)]
+
+
+def test_a_disc_that_stays_open_needs_room_for_the_padding(saying: Fake, job: BurnJob) -> None:
+    blocks = -(-len(CONTENT) // SECTOR)
+    drive = saying(disc_of("CD-R", blocks=blocks + 149), finalise=False)
+    assert drive.write(job).outcome == BurnOutcome.HOLD_OPERATOR
+    drive = saying(disc_of("CD-R", blocks=blocks + 150), finalise=False)
+    assert drive.write(job).outcome == BurnOutcome.WRITTEN
+
+
+@pytest.fixture
+def late(job: BurnJob, tmp_path: Path) -> OpticalBurner:
+    """A drive whose disc the system sees only when the tray went out and in."""
+    device, ejected = tmp_path / "sr0", tmp_path / "ejected"
+    device.touch()
+    program = script(
+        tmp_path / "program",
+        f'[ "$3" = -eject ] && touch {ejected}',
+        f'[ "$3" = -toc ] && [ -e {ejected} ] && [ ! -e {tmp_path}/stuck ]'
+        f" && cp {job.image} {device}",
+        f"cat <<'END'\n{disc_of('CD-R')}\nEND",
+    )
+    return OpticalBurner("drive", drive=str(device), program=program, eject=False)
+
+
+def test_a_disc_is_read_back_when_the_system_sees_it(late: OpticalBurner, job: BurnJob) -> None:
+    """Linux may keep the size that a drive had before: here none at all."""
+    told: list[BurnResult] = []
+    assert late.write(job, tell=told.append).outcome == BurnOutcome.WRITTEN
+    assert late.written(job).read_bytes() == CONTENT
+    assert [result.outcome for result in told] == [BurnOutcome.READY]
+
+
+def test_a_tray_that_the_drive_cannot_pull_in_is_pushed_in(
+    late: OpticalBurner, job: BurnJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ejected = tmp_path / "ejected"
+    (tmp_path / "stuck").touch()
+    monkeypatch.setattr(libburn, "_LOOKS_EVERY", 0.0)
+    monkeypatch.setattr(Drive, "tray", lambda _: Tray.OPEN if ejected.exists() else None)
+    told: list[BurnResult] = []
+
+    def push(result: BurnResult) -> None:
+        told.append(result)
+        (tmp_path / "sr0").write_bytes(CONTENT)
+
+    assert late.write(job, tell=push).outcome == BurnOutcome.WRITTEN
+    held, going_on = told
+    assert (held.outcome, held.execution_status_info) == (BurnOutcome.HOLD_OPERATOR, I.CHECK_MCD_OP)
+    assert held.remedy == "Push the tray in, with the disc that was just burnt."
+    assert going_on.outcome == BurnOutcome.READY
+
+
+def test_a_disc_that_is_never_seen_is_left_to_reading_back(
+    late: OpticalBurner, job: BurnJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stuck").touch()
+    monkeypatch.setattr(libburn, "_LOOKS_EVERY", 0.0)
+    monkeypatch.setattr(libburn, "LOOK", 0.5)
+    assert late.write(job).outcome == BurnOutcome.WRITTEN
+    assert not late.written(job).read_bytes()
+
+
 def test_the_tray_opens_only_where_it_may(saying: Fake, job: BurnJob, tmp_path: Path) -> None:
-    """Without -multi, the session is closed and the disc finalised (PS3.11 H.2.1.1)."""
     ejected = tmp_path / "ejected"
     for eject in (False, True):
         drive = saying(f"{disc_of('CD-R')}\nEND\n[ $3 = -eject ] && touch {ejected}\ncat <<'END'")

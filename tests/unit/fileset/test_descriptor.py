@@ -47,3 +47,12 @@ def test_it_has_all_that_labels_say_of_patients() -> None:
     ]
     assert Says(patients=True).text([two]).startswith("Patient:")
     assert Says().text([one]) == ""
+
+
+@pytest.mark.parametrize("label_text", ["", "first\r\nDICOM instances: 9\r\nŁódź"])
+def test_it_is_renewed_when_there_are_more_instances(label_text: str) -> None:
+    """Its text is kept, whichever version wrote it, but for the number."""
+    for count in (12, 999_999):
+        new = descriptor.renewed(descriptor.readme("A", 3, says=label_text), count)
+        assert new == descriptor.readme("A", count, says=label_text)
+    assert descriptor.renewed(b"something else\r\n", 4) == b"something else\r\n"

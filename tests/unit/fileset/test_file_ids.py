@@ -29,3 +29,16 @@ def test_a_directory_holds_no_more_than_its_names_can_count(
     with pytest.raises(Conflict):
         for _ in file_ids.assign(paths):
             pass
+
+
+def test_numbers_follow_those_that_are_taken() -> None:
+    taken = [
+        "DICOMDIR",
+        r"DICOM\PA000007\ST000001\SE000001\IM000001",
+        "DICOM\\RO000002",
+        r"A\PA000009",
+    ]
+    assert list(file_ids.assign([("a", "b", "c"), (None, None, None)], taken)) == [
+        r"DICOM\PA000008\ST000001\SE000001\IM000001",
+        r"DICOM\RO000003",
+    ]

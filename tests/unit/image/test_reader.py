@@ -1,5 +1,6 @@
 """Volumes of all kinds, and images made to mislead."""
 
+import struct
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,6 +51,26 @@ def test_an_image_and_a_directory_read_alike(image: Path, directory: Path) -> No
                 assert volume.read(name, 5) == data[5:]
                 assert volume.read(name, len(data) + 5) == b""
                 assert b"".join(volume.chunks(name)) == data
+
+
+@pytest.mark.parametrize(("several", "first"), [(1, 5000), (0, 0)])
+def test_of_several_sessions_the_drive_names_the_last(
+    image: Path, monkeypatch: pytest.MonkeyPatch, several: int, first: int
+) -> None:
+    """By CDROMMULTISESSION of Linux, here in place of a drive."""
+
+    def answer(_descriptor: int, request: int, asked: bytes) -> bytes:
+        assert (request, len(asked), asked[5]) == (0x5310, 8, 1)
+        return struct.pack("iBBxx", 5000, several, 1)
+
+    with image.open("rb") as disc:
+        assert extents.last_session(disc.fileno()) == 0
+        monkeypatch.setattr(extents.stat, "S_ISBLK", lambda _: True)
+        monkeypatch.setattr(extents.fcntl, "ioctl", answer)
+        assert extents.last_session(disc.fileno()) == first
+        monkeypatch.undo()
+        monkeypatch.setattr(extents.stat, "S_ISBLK", lambda _: True)
+        assert extents.last_session(disc.fileno()) == 0
 
 
 @pytest.mark.parametrize("length", [10, 10_000])

@@ -13,6 +13,7 @@ import burnish.burn
 from burnish.burn import mounted
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.burn.folder import FolderBurner
+from burnish.burn.libburn import PADDING, Drive
 from burnish.burn.optical import OpticalBurner
 from burnish.db import devices, queue
 from burnish.db.tables import Piece
@@ -220,7 +221,7 @@ def test_a_device_that_ruins_everything_is_paused(
 @pytest.fixture
 def burning(tmp_path: Path) -> Iterator[tuple[Ground, Path]]:
     disc = tmp_path / "disc"
-    drive = Device(name="drive", kind="optical", drive=f"stdio:{disc}")
+    drive = Device(name="drive", kind="optical", drive=f"stdio:{disc}", finalise=False)
     with Ground(tmp_path / "root", request=Request(attempts=2), device=(drive,)) as made:
         yield made, disc
 
@@ -235,6 +236,7 @@ def test_discs_are_burnt_one_after_the_other(burning: tuple[Ground, Path]) -> No
     worker = drive_of(ground)
     assert worker.make_next()
     first = disc.read_bytes()
+    assert not any(first[-PADDING:])  # it was left open
     assert stands(ground, uid) == (R.CREATING, I.NORMAL, "")
     assert not worker.make_next()
     assert stands(ground, uid) == (R.CREATING, I.CHECK_MCD_OP, "Put in a blank disc.")
@@ -252,7 +254,7 @@ def test_a_drive_that_ruins_discs_fails_the_request_in_the_end(
     uid = asked(ground)
     worker = drive_of(ground)
     assert isinstance(worker._burner, OpticalBurner)
-    worker._burner._drive = "stdio:/dev/full"
+    worker._burner._drive = Drive("stdio:/dev/full")
     while worker.make_next():
         pass
     status, info, remedy = stands(ground, uid)

@@ -1,0 +1,326 @@
+"""`burnish disc append`: sessions on discs that were left open, before readers that are not ours.
+
+A disc with sessions is one of tests/cd_recorder.py, one that grows a pseudo-drive of libburn.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+import cd_recorder
+import factories
+import oracles
+from burnish.burn.burner import BurnJob, BurnOutcome
+from burnish.burn.optical import OpticalBurner
+from burnish.fileset import continued, file_meta
+from burnish.image import session
+from burnish.image.reader import open_volume
+from burnish.media import MEDIA, SECTOR
+from unit.cli.conftest import Done, Run
+
+HOME = ("1.2.3.1", "1.2.3.1.1")
+Put = Callable[..., Path]
+
+
+@pytest.fixture
+def put(tmp_path: Path) -> Put:
+    """`put("folder", …)`: an instance in a file of a folder."""
+
+    def write(folder: str, **values: object) -> Path:
+        made = factories.instance(**values)  # type: ignore[arg-type]
+        uids = made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid
+        path = tmp_path / folder / f"{made.sop_instance_uid}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(file_meta.encode(*uids) + made.data_set)
+        return path
+
+    return write
+
+
+@dataclass
+class OpenDisc:
+    """A disc that was left open, the drive it is in as the command line has it, and the command."""
+
+    path: Path
+    drive: tuple[str, ...]
+    run: Run
+
+    def append(self, *arguments: object) -> Done:
+        return self.run("disc", "append", *self.drive, *arguments, "--json")
+
+
+def recorder(folder: Path) -> Path:
+    program = folder / "recorder"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {cd_recorder.__file__} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.fixture
+def image(put: Put, run: Run, tmp_path: Path) -> Path:
+    """An image of three instances."""
+    for number in (1, 2, 3):
+        put("first", study=HOME[0], series=HOME[1], instance_number=number, size=40_000)
+    done = run("disc", "build", tmp_path / "first", "--output", tmp_path, "--file-set-id", "OPEN")
+    assert done.code == 0, done.err
+    return tmp_path / "VOLUME01.iso"
+
+
+def burn(image: Path, drive: str, program: str) -> None:
+    burner = OpticalBurner("drive", drive=drive, program=program, finalise=False, eject=False)
+    job = BurnJob(image, 1, 1, 1, 1, "R1", "OPEN", "1.2", medium="CD")
+    assert burner.write(job).outcome is BurnOutcome.WRITTEN
+    assert image.read_bytes() == burner.written(job).read_bytes()[: image.stat().st_size]
+
+
+@pytest.fixture
+def cd(image: Path, run: Run, tmp_path: Path) -> OpenDisc:
+    """A CD-R with one session."""
+    disc, program = tmp_path / "cd", str(recorder(tmp_path))
+    burn(image, str(disc), program)
+    return OpenDisc(disc, (str(disc), "--program", program), run)
+
+
+@pytest.fixture
+def grown(image: Path, run: Run, tmp_path: Path) -> OpenDisc:
+    """A pseudo-drive, which has no sessions."""
+    disc = tmp_path / "grown"
+    burn(image, f"stdio:{disc}", "xorriso")
+    return OpenDisc(disc, (f"stdio:{disc}",), run)
+
+
+def contents(disc: Path, session: int = 0) -> dict[str, bytes]:
+    with open_volume(disc, session=session) as volume:
+        return {name: volume.read(name) for name in volume.files()}
+
+
+def directory(contents: dict[str, bytes]) -> continued.EarlierDirectory:
+    return continued.read(contents["DICOMDIR"])
+
+
+def bodies(directory: continued.EarlierDirectory) -> list[bytes]:
+    return [record.body for record, _ in continued._walk(directory.records)]
+
+
+def check_tree(root: Path, expected: dict[str, bytes]) -> None:
+    """What others extracted has all the files, and a DICOMDIR that leads to every instance."""
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    assert {name.replace("/", "\\"): path.read_bytes() for name, path in found.items()} == expected
+    assert oracles.dciodvfy_errors(root / "DICOMDIR") == []
+    oracles.dcdirdmp(root / "DICOMDIR")
+    instances = [name for name in expected if name not in ("DICOMDIR", "README.TXT")]
+    assert sorted(oracles.file_ids(root)) == sorted(name.replace("\\", "/") for name in instances)
+    assert len(oracles.file_set(root)) == len(instances)
+
+
+def test_sessions_of_a_cd(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
+    """Earlier files stay where they are, and the last session describes all of the disc."""
+    first, before = contents(cd.path), cd.path.read_bytes()
+    put("more", study=HOME[0], series=HOME[1], instance_number=4)
+    put("more", study=HOME[0], series="1.2.3.1.2", series_number=2)
+    put("more", study="1.2.3.2", series="1.2.3.2.1")
+    done = cd.append("more")
+    assert (done.code, done.json["added"]) == (0, 3), done.err
+    start = done.json["first_sector"]
+    assert start == len(before) // SECTOR + cd_recorder.GAPS[0]
+    assert cd.path.read_bytes().startswith(before)
+    assert cd.path.stat().st_size == start * SECTOR + done.json["size"] + 150 * SECTOR
+    second = contents(cd.path, start)
+    kept = [name for name in first if name not in ("DICOMDIR", "README.TXT")]
+    assert {name: second[name] for name in kept} == {name: first[name] for name in kept}
+    assert b"DICOM instances:   6  " in second["README.TXT"]
+    old, new = directory(first), directory(second)
+    assert (new.file_set_uid, new.identity) == (old.file_set_uid, old.identity)
+    assert [body for body in bodies(new) if body in bodies(old)] == bodies(old)
+    assert contents(cd.path) == first
+    earlier, later = (session.earlier(cd.path, at) for at in (0, start))
+    assert {name: later[name] for name in kept} == {name: earlier[name] for name in kept}
+
+    listed = oracles.run("isoinfo", "-l", "-T", str(start), "-i", cd.path)
+    at = {int(sector) for sector in re.findall(r"\[\s*(\d+) 00\]", listed)}
+    assert len([sector for sector in at if sector < start]) == len(kept) == 3
+    target = tmp_path / "second"
+    oracles.run(
+        *("xorriso", "-osirrox", "on", "-report_about", "FAILURE", "-load", "sbsector", str(start)),
+        *("-indev", f"stdio:{cd.path}", "-extract", "/", target),
+    )
+    oracles.run("chmod", "-R", "u+rwX", target)
+    check_tree(target, second)
+
+    put("last", patient_id="P2", patient_name="Roe^Richard", study="1.9", series="1.9.1")
+    assert cd.append("last").code == 5
+    done = cd.append("last", "--other-patient", "--finalise")
+    assert (done.code, done.json["volume"]["instances"]) == (0, 7), done.err
+    third = contents(cd.path, done.json["first_sector"])
+    assert {name: third[name] for name in kept} == {name: first[name] for name in kept}
+    refused = cd.append("last")
+    assert (refused.code, "finalised" in refused.err) == (5, True)
+
+
+def test_a_disc_that_grows(grown: OpenDisc, put: Put, tmp_path: Path) -> None:
+    """libburn overwrites its first 32 sectors, in which earlier files may lie."""
+    first = contents(grown.path)
+    with open_volume(grown.path) as volume:
+        assert min(start for [(start, _)] in volume._found.sections.values()) < 32 * SECTOR  # type: ignore[attr-defined]
+    for number in (4, 5):
+        put(f"more{number}", study=HOME[0], series=HOME[1], instance_number=number)
+        done = grown.append(f"more{number}")
+        assert (done.code, done.json["volume"]["good"]) == (0, True), done.err
+    found = contents(grown.path)
+    kept = [name for name in first if name not in ("DICOMDIR", "README.TXT")]
+    assert {name: found[name] for name in kept} == {name: first[name] for name in kept}
+    check_tree(oracles.extract(grown.path, tmp_path / "by 7z"), found)
+    assert oracles.volume_identifier(grown.path) == "OPEN"
+    with open_volume(grown.path, twice=True) as volume:
+        assert volume.disagreements() == {}
+
+    again = grown.append("more4", "more5")
+    assert (again.code, again.json["added"], len(again.json["skipped"])) == (0, 0, 2)
+    assert grown.append("more4", "--profile", "STD-GEN-DVD-JPEG").code == 2
+
+
+def test_what_is_refused_leaves_the_disc_as_it_is(grown: OpenDisc, put: Put) -> None:
+    before = grown.path.read_bytes()
+    there = next((grown.path.parent / "first").iterdir())
+    other = put("other", sop_instance_uid=there.stem, study=HOME[0], series=HOME[1], size=2)
+    for done, why in (
+        (grown.append(other), "has other content"),
+        (grown.append(put("bad", sop_class_uid=factories.STANDALONE_CURVE)), "no place in a DIC"),
+    ):
+        assert (done.code, done.json["added"], done.json["volume"]) == (23, 0, None)
+        assert why in done.json["refused"][0]["why"]
+    for values, why in (
+        ({"patient_name": "Roe^Richard", "study": "1.8", "series": "1.8.1"}, "two persons"),
+        ({"study": "1.8", "series": HOME[1]}, "elsewhere"),
+        ({"patient_id": "P2", "study": "1.8", "series": "1.8.1"}, "1 other patient"),
+    ):
+        done = grown.append(put(f"no {why}", **values))
+        assert (done.code, why in done.err) == (5, True), done.err
+    assert grown.path.read_bytes() == before
+
+
+def test_there_must_be_room(cd: OpenDisc, put: Put) -> None:
+    beside = cd.path.with_name("cd.json")
+    beside.write_text(json.dumps(json.loads(beside.read_text()) | {"free": 200}))
+    before = cd.path.read_bytes()
+    done = cd.append(put("more", study=HOME[0], series=HOME[1], size=60_000))
+    assert (done.code, cd.path.read_bytes() == before) == (8, True)
+    assert f"the disc has {200 * SECTOR} free; nothing was written" in done.err
+
+
+def test_an_image_grows_no_larger_than_a_cd(
+    grown: OpenDisc, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = grown.path.read_bytes()
+    sectors = len(before) // SECTOR  # the image and its padding
+    monkeypatch.setitem(MEDIA, "CD", replace(MEDIA["CD"], capacity=sectors * SECTOR))
+    done = grown.append(put("more", study=HOME[0], series=HOME[1]))
+    assert (done.code, "nothing was written" in done.err) == (8, True), done.err
+    assert grown.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "why"),
+    [
+        ({"medium": "DVD+R"}, 5, "only to a CD"),
+        ({"sessions": []}, 5, "blank"),
+        ({"closed": True}, 5, "finalised"),
+        ({"medium": "is not recognizable"}, 10, "no disc"),
+    ],
+)
+def test_discs_to_which_nothing_is_added(
+    run: Run, put: Put, tmp_path: Path, facts: dict[str, object], code: int, why: str
+) -> None:
+    disc = tmp_path / "cd"
+    disc.with_name("cd.json").write_text(json.dumps({"sessions": [(0, 9)], **facts}))
+    cd = OpenDisc(disc, (str(disc), "--program", str(recorder(tmp_path))), run)
+    done = cd.append(put("more"))
+    assert (done.code, why in done.err) == (code, True), done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("-sysid", ""), "no sound File-set"),
+        (("-J",), "Joliet"),
+        (("-R",), "Rock Ridge"),
+        (("-udf",), "not ISO 9660 alone"),
+    ],
+)
+def test_what_others_wrote(
+    image: Path, run: Run, put: Put, tmp_path: Path, options: tuple[str, ...], why: str
+) -> None:
+    """A File-set of another creator is continued if all of it can be kept."""
+    root = oracles.extract(image, tmp_path / "tree")
+    if why == "no sound File-set":
+        next((root / "DICOM").rglob("IM*")).unlink()
+    disc = tmp_path / "disc"
+    oracles.run("genisoimage", "-quiet", "-V", "OPEN", *options, "-o", disc, root)
+    before = disc.read_bytes()
+    done = OpenDisc(disc, (f"stdio:{disc}",), run).append(put("more"))
+    assert (done.code, why in done.err) == (5, True), done.err
+    assert disc.read_bytes() == before
+
+
+def test_another_creators_file_set(run: Run, put: Put, tmp_path: Path) -> None:
+    """Made by dcmmkdir and genisoimage: its records stay as they are."""
+    root = tmp_path / "root"
+    root.mkdir()
+    put("first", study=HOME[0], series=HOME[1]).rename(root / "ONE")
+    oracles.run("dcmmkdir", "-q", "-Pgp", "+id", root, "+D", root / "DICOMDIR", "ONE")
+    disc = tmp_path / "disc"
+    oracles.run("genisoimage", "-quiet", "-sysid", "", "-V", "DCMTK_MEDIA_DEMO", "-o", disc, root)
+    before = contents(disc)
+    more = put("more", study=HOME[0], series=HOME[1], instance_number=2)
+    done = OpenDisc(disc, (f"stdio:{disc}",), run).append(more)
+    assert done.code == 0, done.err
+    found = contents(disc)
+    assert found["ONE"] == before["ONE"]
+    assert sorted(found) == ["DICOMDIR", "DICOM\\PA000001\\ST000001\\SE000001\\IM000001", "ONE"]
+    old = bodies(directory(before))
+    assert [body for body in bodies(directory(found)) if body in old] == old
+    check_tree(oracles.extract(disc, tmp_path / "extracted"), found)
+
+
+def test_a_session_that_spoils_what_was_there_is_found_out(
+    grown: OpenDisc, put: Put, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    with open_volume(grown.path) as volume:
+        [(start, _)] = volume._found.sections["DICOM\\PA000001\\ST000001\\SE000001\\IM000002"]  # type: ignore[attr-defined]
+    program.write_text(
+        f'#!/bin/sh\nxorriso "$@"\n[ "$1" != -as ] || '
+        f"printf X | dd of={grown.path} bs=1 seek={start} conv=notrunc status=none\n"
+    )
+    program.chmod(0o755)
+    more = put("more", study=HOME[0], series=HOME[1])
+    done = grown.append(more, "--program", program)
+    assert done.code == 22
+    assert [fault["code"] for fault in done.json["volume"]["faults"]] == ["FILE_CHANGED"]
+
+
+def test_secure_media_are_not_continued(run: Run, put: Put, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("words that nobody guesses\n")
+    put("first", study=HOME[0], series=HOME[1])
+    secure = ("--profile", "STD-GEN-SEC-CD", "--password-file", tmp_path / "password")
+    assert run("disc", "build", "first", "--output", tmp_path, *secure).code == 0
+    disc = OpenDisc(tmp_path / "VOLUME01.iso", (f"stdio:{tmp_path / 'VOLUME01.iso'}",), run)
+    done = disc.append(put("more"))
+    assert (done.code, "Secure DICOM Files" in done.err) == (5, True), done.err
+
+
+def test_a_drive_that_fails_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
+    more = put("more", study=HOME[0], series=HOME[1])
+    program = tmp_path / "recorder"
+    working, before = program.read_text(), contents(cd.path)
+    for said, hint in (("Beginning to write data track", "ruined"), ("no such luck", "nothing")):
+        failing = f'#!/bin/sh\n[ "$1" = -as ] && {{ echo {said}; echo FAILURE : cold; exit 5; }}\n'
+        program.write_text(failing + working)
+        done = cd.append(more)
+        assert (done.code, "FAILURE : cold" in done.err, hint in done.err) == (10, True, True)
+    assert contents(cd.path) == before
