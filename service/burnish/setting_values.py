@@ -16,7 +16,10 @@ def _duration(value: object) -> object:
     found = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s|m|h|d)\s*", value)
     if not found:
         raise ValueError('a duration is a number and a unit: "500ms", "30s", "5m", "24h", "7d"')
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+    try:
+        return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+    except OverflowError:
+        raise ValueError("a duration of more than 999999999 days") from None
 
 
 def _size(value: object) -> object:
@@ -25,7 +28,10 @@ def _size(value: object) -> object:
     found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", value)
     if not found or found[2].upper() not in _SIZES:
         raise ValueError('a size is a number of bytes, or a number and a unit: "700MB", "4.7GB"')
-    return int(float(found[1]) * _SIZES[found[2].upper()])
+    try:
+        return int(float(found[1]) * _SIZES[found[2].upper()])
+    except OverflowError:
+        raise ValueError("a size beyond all bounds") from None
 
 
 def _ae_title(value: object) -> object:

@@ -37,7 +37,7 @@ class Reader:
     seconds: float = 20.0  # of a processor
 
 
-def _index(path: Path) -> None:
+def index(path: Path) -> None:
     """The header, and what a DICOMDIR then has of it, as long as was said before."""
     found = index_file(path)
     if not found.header.directory_record_type:
@@ -129,7 +129,7 @@ _CODECS = (BurnishError, OSError, MemoryError)
 def readers(folder: Path) -> dict[str, Reader]:
     """Every reader by its name."""
     return {
-        "header": Reader(_index, files),
+        "header": Reader(index, files),
         "convert": Reader(_convert, files, _CODECS, confined=True, seconds=60),
         "compress": Reader(_compress, files, _CODECS, confined=True, seconds=60),
         "icon": Reader(
