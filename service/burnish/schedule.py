@@ -195,7 +195,7 @@ def _guarded(tick: Callable[[], None]) -> Callable[[], None]:
         except StaleLease:
             log.info("somebody else was faster", tick=tick.__name__)
         except OutOfResources as error:
-            if str(error) != waits:
+            if not waits:
                 waits = str(error)
                 log.error("a tick has to wait", tick=tick.__name__, why=waits)
         except Exception:

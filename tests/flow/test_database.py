@@ -1,7 +1,6 @@
 """A database that another program keeps locked: refused by the standard, nothing lost, and on."""
 
 import json
-from typing import Any
 
 import material
 import oracles
@@ -9,7 +8,7 @@ from flow import clients
 from flow.clients import MediaCreation
 from flow.conftest import StartBurnish
 from flow.service import Service
-from flow.test_crash import CT, assert_done, renamed, request, uid_of
+from flow.test_crash import CT, assert_done, pieces, renamed, uid_of
 from locks import locked
 from raw_dicom import EXPLICIT, Raw
 from waiting import wait_until
@@ -41,11 +40,10 @@ def test_a_locked_database_is_an_answer_and_a_wait(
             assert (status, found.ExecutionStatus) == (0, "IDLE")
             wait_until(lambda: said(service, "a tick has to wait"), what="the scheduler to say so")
         assert raw.store(CT, uid_of(1), renamed(ct, uid_of(1)))[0] == 0
-        assert idle.initiate(idle.sop_instance_uid)[0] == 0
-        assert_done(service, idle.sop_instance_uid, 1)
+        assert idle.initiate(idle.sop_instance_uid, copies=3)[0] == 0
+        uid = idle.sop_instance_uid
     # the lock comes while media are made
-    uid = request(service, files, copies=3)
-    wait_until(lambda: pieces(service, uid), what="its pieces")
+    wait_until(lambda: pieces(service), what="its pieces")
     with locked(service.root / "burnish.db"):
         wait_until(lambda: said(service, "waiting for the database"), what="the writer to say so")
     assert_done(service, uid, 3)
@@ -57,12 +55,3 @@ def test_a_locked_database_is_an_answer_and_a_wait(
 def said(service: Service, event: str) -> bool:
     lines = [json.loads(line) for line in service.log.read_text().splitlines() if line[:1] == "{"]
     return any(line["event"] == event and "does not answer" in line["why"] for line in lines)
-
-
-def pieces(service: Service, uid: str) -> list[Any]:
-    return oracles.rows(
-        service,
-        "SELECT p.id FROM piece p JOIN file_set f ON p.file_set_id = f.id"
-        " JOIN media_creation_request r ON f.request_id = r.id WHERE r.sop_instance_uid = ?",
-        uid,
-    )

@@ -91,7 +91,7 @@ class Worker:
 
     def _wait_for_database(self, error: OutOfResources) -> None:
         """Says once what is waited for."""
-        if str(error) != self._waits:
+        if not self._waits:
             self._waits = str(error)
             log.error("waiting for the database", why=self._waits)
 
