@@ -207,14 +207,15 @@ class Appender:
     def append(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Inserts all rows and commits; False, and nothing is done, where one breaks a unique key.
 
-        Raises what a write transaction raises; Unwritten unless it was committing.
+        Raises what a write transaction raises: Unwritten where it had not begun to commit, or
+        where the disk was full, since then the log of SQLite lacks what ends a commit.
         """
         parameters = [self._bound(row) for row in rows]
         self._committing = False
         try:
             return self._append(parameters)
         except OutOfResources as error:
-            if self._committing:
+            if self._committing and not _is_full(error):
                 raise
             raise Unwritten(str(error)) from error
 
@@ -290,6 +291,12 @@ class Watch:
             return cursor.execute(self._work).fetchone() is not None
         except sqlite3.Error:
             return True  # who looks for work learns what is wrong, and says it
+
+
+def _is_full(error: OutOfResources) -> bool:
+    cause = error.__cause__
+    why = cause.orig if isinstance(cause, DBAPIError) else cause
+    return getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 @contextmanager
