@@ -112,6 +112,8 @@ def in_one_process() -> Iterator[None]:
         patch.setattr(conversion, "ensure_running", lambda: None)
         # a fault stays until the client gives up, who is in this process too
         patch.setattr(ledger, "PATIENCE", 0.0)
+        # and whoever held a lease is known to be dead
+        patch.setattr(retain, "_RENEWING", 0.0)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
         yield
         structlog.reset_defaults()
