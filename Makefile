@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench crash soak fuzz-files clean
+.PHONY: help run test check fuzz bench crash soak fuzz-files fuzz-coverage clean
 
 help:
 	@echo 'make run    install Burnish into $(VENV) and show it at work (burnish demo)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make crash  kill, fail and power off at every step (CRASH="kill power --every 5" for some)'
 	@echo 'make soak   a busy day of the service in SOAK_MINUTES=15'
 	@echo 'make fuzz-files  FUZZ_COUNT=2000 damaged files through each reader'
+	@echo 'make fuzz-coverage  each parser for SECONDS=60, led by what it does (needs atheris)'
 	@echo 'make clean  remove $(VENV), installed test peers and caches'
 
 run: $(VENV)/.installed
@@ -57,6 +58,9 @@ FUZZ_COUNT ?= 2000
 fuzz-files: $(VENV)/.installed-dev
 	$(BIN)/python tests/damage/run.py --count $(FUZZ_COUNT)
 
+fuzz-coverage: $(VENV)/.installed-fuzz
+	$(BIN)/python tests/damage/cover.py --seconds $(SECONDS)
+
 clean:
 	rm -rf $(VENV) tests/peers/node_modules build dist
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
@@ -73,6 +77,10 @@ $(VENV)/.installed-dev: $(VENV)/.created pyproject.toml
 $(VENV)/.installed-bench: $(VENV)/.created pyproject.toml
 	$(PIP) install --editable '.[bench]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-fuzz: $(VENV)/.created pyproject.toml
+	$(PIP) install --editable '.[dev,fuzz]'
+	@touch $@ $(VENV)/.installed $(VENV)/.installed-dev
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || \

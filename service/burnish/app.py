@@ -103,7 +103,9 @@ def check_database_file(settings: Settings) -> None:
 
 
 def open_database(settings: Settings) -> Database:
-    return Database(settings.database_url, durable=settings.storage.durability == "full")
+    durable = settings.storage.durability == "full"
+    wait = settings.database.wait.total_seconds()
+    return Database(settings.database_url, durable=durable, wait=wait)
 
 
 def open_spool(settings: Settings) -> Spool:

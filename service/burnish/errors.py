@@ -20,6 +20,7 @@ BurnishError
 ├── NotNow               the state machine has no such cell
 ├── NotAuthorized        the peer may not do that
 ├── OutOfResources       no room: free some, then send again
+│   └── Unwritten           and nothing of it is in the database, for certain
 ├── StaleLease           the work has been given to another worker
 └── OperatorError        the installation needs a person
     ├── InvalidSettings     a configuration key or value
@@ -112,6 +113,10 @@ class NotAuthorized(BurnishError):
 
 class OutOfResources(BurnishError):
     """No room."""
+
+
+class Unwritten(OutOfResources):
+    """The database did not answer, and nothing of what it was to keep is in it."""
 
 
 class StaleLease(BurnishError):

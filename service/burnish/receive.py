@@ -30,6 +30,7 @@ from burnish.errors import (
     OtherContent,
     OutOfResources,
     Unreadable,
+    Unwritten,
 )
 from burnish.fileset import file_meta, header
 from burnish.spool import Spool
@@ -212,10 +213,13 @@ class Receiver:
         unwanted = [waiting.key for waiting in group]
         try:
             self._spool.publish(unwanted)
-            # from here on the files stay whatever happens: whether their rows are committed may
-            # not be known, and retain removes what has no row
+            # from here on the files stay where it is not known whether their rows are committed;
+            # retain removes what has no row
             unwanted = []
             unwanted = self._record(group)
+        except Unwritten as error:
+            unwanted = [waiting.key for waiting in group if waiting.error]
+            log.error("instances not stored", instances=len(unwanted), why=str(error))
         except (OSError, SQLAlchemyError, OutOfResources) as error:
             log.error("instances not stored", instances=len(group), why=str(error))
         finally:

@@ -33,12 +33,18 @@ _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING
 _BATCH = 500
 #: A file that no row names may belong to a group that is being committed, for so many seconds.
 _ORPHAN_AGE = 3600
+#: In so many seconds whoever is alive renews its lease, once the database answers again.
+_RENEWING = 10.0
 
 
 def return_dead_work(database: Database) -> int:
-    """Gives back the pieces whose lease has run out; how many."""
+    """Gives back the pieces whose lease has run out; how many.
+
+    Where the database has not answered, nobody could renew a lease: then they get the time to.
+    """
     with database.writing() as session:
-        return queue.reap(session)
+        session.connection()  # which begins, and may have to wait
+        return 0 if database.hindered(_RENEWING) else queue.reap(session)
 
 
 def release(database: Database, spool: Spool, retention: Retention) -> None:

@@ -185,16 +185,24 @@ def _seldom(tick: Callable[[], None]) -> Callable[[], None]:
 
 
 def _guarded(tick: Callable[[], None]) -> Callable[[], None]:
-    """A tick that fails is logged and ticks again."""
+    """A tick that fails is logged and ticks again; what it waits for is said once."""
+    waits = ""
 
     def guarded() -> None:
+        nonlocal waits
         try:
             tick()
         except StaleLease:
             log.info("somebody else was faster", tick=tick.__name__)
         except OutOfResources as error:
-            log.error("a tick has to wait", tick=tick.__name__, why=str(error))
+            if not waits:
+                waits = str(error)
+                log.error("a tick has to wait", tick=tick.__name__, why=waits)
         except Exception:
             log.exception("a tick failed", tick=tick.__name__)
+        else:
+            if waits:
+                waits = ""
+                log.info("a tick goes on", tick=tick.__name__)
 
     return guarded

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+#: Calendars end; nothing here lasts so long, in seconds.
+_LONGEST = 36525 * 86400
 _SIZES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -16,7 +18,10 @@ def _duration(value: object) -> object:
     found = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s|m|h|d)\s*", value)
     if not found:
         raise ValueError('a duration is a number and a unit: "500ms", "30s", "5m", "24h", "7d"')
-    return timedelta(seconds=float(found[1]) * _UNITS[found[2]])
+    seconds = float(found[1]) * _UNITS[found[2]]
+    if seconds > _LONGEST:
+        raise ValueError("a duration of more than a hundred years")
+    return timedelta(seconds=seconds)
 
 
 def _size(value: object) -> object:
@@ -25,7 +30,10 @@ def _size(value: object) -> object:
     found = re.fullmatch(r"\s*([0-9.]+)\s*([A-Za-z]*)\s*", value)
     if not found or found[2].upper() not in _SIZES:
         raise ValueError('a size is a number of bytes, or a number and a unit: "700MB", "4.7GB"')
-    return int(float(found[1]) * _SIZES[found[2].upper()])
+    try:
+        return int(float(found[1]) * _SIZES[found[2].upper()])
+    except OverflowError:
+        raise ValueError("a size beyond all bounds") from None
 
 
 def _ae_title(value: object) -> object:

@@ -67,6 +67,9 @@ class Database(Table):
     """The database, which is also the queue."""
 
     url: str = ""
+    wait: Annotated[Duration, Field(ge=timedelta(seconds=1), le=timedelta(hours=1))] = timedelta(
+        seconds=60
+    )
 
 
 class Request(Table):

@@ -33,6 +33,7 @@ from burnish.schedule import Schedule
 from burnish.scp import statuses
 from burnish.settings import Request, Retention, Settings, Storage
 from burnish.spool import Spool
+from burnish.write import ledger
 from burnish.write.worker import Worker
 from factories import CT, Made, instance, new_database
 from oracles import split
@@ -109,6 +110,10 @@ def in_one_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "ProcessPoolExecutor", _Inline)
         patch.setattr(conversion, "ensure_running", lambda: None)
+        # a fault stays until the client gives up, who is in this process too
+        patch.setattr(ledger, "PATIENCE", 0.0)
+        # and whoever held a lease is known to be dead
+        patch.setattr(retain, "_RENEWING", 0.0)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
         yield
         structlog.reset_defaults()

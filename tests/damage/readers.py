@@ -9,7 +9,7 @@ from pathlib import Path
 
 from burnish.artifacts import DirectoryEntry, VolumeFile
 from burnish.errors import BurnishError, Conflict
-from burnish.fileset import conform, dicomdir, icons
+from burnish.fileset import conform, dicomdir, icons, lossy
 from burnish.fileset.header import index_file
 from burnish.image.reader import open_volume
 from burnish.image.volume import FORMATS
@@ -37,7 +37,7 @@ class Reader:
     seconds: float = 20.0  # of a processor
 
 
-def _index(path: Path) -> None:
+def index(path: Path) -> None:
     """The header, and what a DICOMDIR then has of it, as long as was said before."""
     found = index_file(path)
     if not found.header.directory_record_type:
@@ -54,6 +54,18 @@ def _convert(path: Path) -> None:
 
 def _compress(path: Path) -> None:
     conform.bring_into("1.2.840.10008.1.2.4.70", path, path.with_suffix(".made"))
+
+
+def _lose(path: Path) -> None:
+    """With loss, in every way there is."""
+    errors = list[Exception]()
+    for number, syntax in enumerate(lossy.METHODS):
+        try:
+            conform.bring_into(syntax, path, path.with_suffix(f".{number}"))
+        except _CODECS as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def _icon(path: Path) -> None:
@@ -129,9 +141,10 @@ _CODECS = (BurnishError, OSError, MemoryError)
 def readers(folder: Path) -> dict[str, Reader]:
     """Every reader by its name."""
     return {
-        "header": Reader(_index, files),
+        "header": Reader(index, files),
         "convert": Reader(_convert, files, _CODECS, confined=True, seconds=60),
         "compress": Reader(_compress, files, _CODECS, confined=True, seconds=60),
+        "lossy": Reader(_lose, files, _CODECS, confined=True, seconds=60),
         "icon": Reader(
             partial(icons.make, pixels=64), files, (OSError,), confined=True, seconds=60
         ),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from burnish import receive as receiving
+from burnish.db.session import Database
 from burnish.db.tables import Instance
 from burnish.errors import (
     BurnishError,
@@ -27,6 +28,7 @@ from burnish.errors import (
 from burnish.fileset import header
 from burnish.receive import Incoming, Receiver
 from factories import CT, HANGING_PROTOCOL, Ground, Made, instance
+from locks import locked
 from waiting import wait_until
 
 
@@ -497,3 +499,18 @@ def test_a_disk_that_fails_altogether_gets_an_answer(
     assert "Read-only" in str(refused.value)
     incoming.abandon()
     assert rows(ground) == []
+
+
+def test_what_the_locked_database_does_not_take_leaves_no_file(ground: Ground) -> None:
+    """A sender that tries again and again must not fill the spool meanwhile."""
+    ground.database.close()
+    ground.database = Database(ground.url, durable=False, wait=0.1)
+    receiver, made = Receiver(ground.database, ground.spool), instance()
+    with locked(ground.url):
+        for _ in range(3):
+            with pytest.raises(OutOfResources):
+                send(receiver, made)
+    assert list(ground.spool.published_keys()) == []
+    assert list(ground.spool.incoming.iterdir()) == []
+    send(receiver, made)
+    assert len(list(ground.spool.published_keys())) == ground.count(Instance) == 1

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from burnish import retain
 from burnish.db import queue
+from burnish.db.session import Database
 from burnish.db.tables import (
     Event,
     FileSet,
@@ -21,9 +22,11 @@ from burnish.db.tables import (
     ReferencedInstance,
     TranscodedInstance,
 )
+from burnish.errors import OutOfResources
 from burnish.plan.planner import Planner
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatus, PieceState
 from factories import Ground, Made, add_request, instance
+from locks import locked
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
@@ -274,3 +277,26 @@ def test_what_came_again_is_kept_as_if_it_came_now(ground: Ground) -> None:
     ask(ground, made, ExecutionStatus.DONE, 2 * DAY)
     release(ground)
     assert live(ground) == {made.sop_instance_uid}
+
+
+def test_who_could_not_renew_a_lease_gets_the_time_to(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the database was locked no heartbeat came through: nobody is dead for that."""
+    database = Database(ground.url, durable=False, wait=0.1)
+    with ground.database.writing() as session:
+        add_request(session)
+        claim = queue.claim(session, device="d", capacity={"CD": 10**9}, owner="w")
+        session.execute(update(Piece).values(lease_until=ago(HOUR)))
+    with locked(ground.url), pytest.raises(OutOfResources):
+        retain.return_dead_work(database)
+    assert claim
+    assert retain.return_dead_work(database) == 0
+    with ground.database.writing() as session:
+        assert queue.heartbeat(session, claim)
+    monkeypatch.setattr(retain, "_RENEWING", 0.0)
+    assert retain.return_dead_work(database) == 0
+    with ground.database.writing() as session:
+        session.execute(update(Piece).values(lease_until=ago(HOUR)))
+    assert retain.return_dead_work(database) == 1
+    database.close()

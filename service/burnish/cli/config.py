@@ -64,7 +64,7 @@ def effective(settings: "Settings") -> dict[str, Any]:
         else:
             user["passcode"] = ""
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
-    tables["database"] = {"url": _PASSWORD.sub(r"\1:***@", settings.database_url)}
+    tables["database"]["url"] = _PASSWORD.sub(r"\1:***@", settings.database_url)
     return tables
 
 

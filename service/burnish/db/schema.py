@@ -51,7 +51,8 @@ def upgrade(url: str) -> str:
     except (DatabaseError, OutOfResources) as error:
         raise OperatorError(
             f"the database cannot be opened: {error}",
-            hint="check database.url and the file's permissions, or restore a backup",
+            hint="check database.url, the file's permissions, and that nobody holds it locked;"
+            " or restore a backup",
         ) from None
     return newest()
 

@@ -15,12 +15,15 @@ from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from burnish.errors import OperatorError, OutOfResources
+from burnish.errors import OperatorError, OutOfResources, Unwritten
 
-#: Seconds a statement waits for another process's write transaction.
-_BUSY_TIMEOUT = 60
+#: Seconds a write transaction waits for others that write, be they of Burnish or not.
+WAIT = 60.0
+#: Who waits for so long, in seconds, could not have renewed a lease in time.
+_LONG = 15.0
 _WRITES = "burnish_writes"
 #: Not those of their subclasses that speak of the statement. A connection that is being made
 #: raises those of the driver; the second is also "database disk image is malformed".
@@ -35,15 +38,18 @@ _LOOK_ANYWAY, _LOOK_AGAIN = 2.0, 0.25
 class Database:
     """The database at `url`. With `durable`, a commit is on disk when it returns.
 
-    Without `references`, SQLite does not look whether a row that is referred to is there.
+    Without `references`, SQLite does not look whether a row that is referred to is there. On
+    SQLite a write transaction begins within `wait` seconds or raises OutOfResources.
     """
 
-    def __init__(self, url: str, *, durable: bool = True, references: bool = True) -> None:
+    def __init__(
+        self, url: str, *, durable: bool = True, references: bool = True, wait: float = WAIT
+    ) -> None:
         self.url = url
+        self._turn = _Turn(url, wait)
         own = url.startswith("sqlite")
-        self._engine = _sqlite(url, durable, references) if own else _other(url)
+        self._engine = _sqlite(url, durable, references, self._turn) if own else _other(url)
         self._writing = self._engine.execution_options(**{_WRITES: True})
-        self._turn = _Turn(url)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -59,8 +65,7 @@ class Database:
         true until it commits.
         """
         with (
-            _answering(),
-            self._turn,
+            self._turn.taken(),
             Session(self._writing, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -69,7 +74,7 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """As `writing`, without the ORM: for the receive path."""
-        with _answering(), self._turn, self._writing.begin() as connection:
+        with self._turn.taken(), self._writing.begin() as connection:
             yield connection
 
     def appender(self, table: Table) -> "Appender":
@@ -84,6 +89,10 @@ class Database:
         with _answering():
             return Watch(self._engine, work)
 
+    def hindered(self, seconds: float) -> bool:
+        """Whether, within so many seconds, a writer of this process waited for long or in vain."""
+        return monotonic() - self._turn.hindered_at < seconds
+
     def close(self) -> None:
         self._engine.dispose()
         self._turn.close()
@@ -93,18 +102,51 @@ class _Turn:
     """Whose turn it is to write: one thread of one process, and the kernel wakes the next.
 
     SQLite itself would sleep and try again, up to 100 ms later. Other databases need no turns.
+    Who has waited for others until its time was up gives up, so that all who wait behind a lock
+    are answered in time, not one after the other.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, wait: float) -> None:
         path = make_url(url).database if url.startswith("sqlite") else None
         self._path = f"{path}-turn" if path else ""
         self._descriptor = -1
         self._mine = threading.Lock()
+        self.wait = wait
+        self._since = 0.0
+        #: When somebody last waited for long, or in vain.
+        self.hindered_at = -math.inf
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """The turn, for a write transaction; raises OutOfResources where that comes to nothing."""
+        since = monotonic()
+        try:
+            with _answering():
+                self._take(since)
+                try:
+                    yield
+                finally:
+                    self._give_back()
+        except OutOfResources:
+            self.hindered_at = monotonic()
+            raise
+
+    @property
+    def left(self) -> float:
+        """For how many seconds whose turn it is may still wait."""
+        return max(0.0, self._since + self.wait - monotonic())
+
+    def began(self) -> None:
+        """The write transaction has begun."""
+        if monotonic() - self._since > _LONG:
+            self.hindered_at = monotonic()
+
+    def _take(self, since: float) -> None:
         if not self._path:
+            self._since = since
             return
-        self._mine.acquire()
+        if not self._mine.acquire(timeout=self.wait):
+            raise self._too_late()
         try:
             if self._descriptor < 0:
                 flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
@@ -113,8 +155,17 @@ class _Turn:
         except OSError as error:
             self._mine.release()
             raise OutOfResources(f"the database does not answer: {error.strerror}") from error
+        self._since = since
+        if not self.left:
+            self._give_back()
+            raise self._too_late()
 
-    def __exit__(self, *_: object) -> None:
+    def _too_late(self) -> OutOfResources:
+        return OutOfResources(
+            f"the database does not answer: others have been writing for {self.wait:g} s"
+        )
+
+    def _give_back(self) -> None:
         if self._path:
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             self._mine.release()
@@ -151,14 +202,25 @@ class Appender:
             if (convert := type_.bind_processor(dialect)) is not None
         ]
         self._connection: Any = None
+        self._committing = False
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Inserts all rows and commits; False, and nothing is done, where one breaks a unique key.
 
-        Raises what a write transaction raises.
+        Raises what a write transaction raises: Unwritten where it had not begun to commit, or
+        where the disk was full, since then the log of SQLite lacks what ends a commit.
         """
         parameters = [self._bound(row) for row in rows]
-        with _answering(), self._turn:
+        self._committing = False
+        try:
+            return self._append(parameters)
+        except OutOfResources as error:
+            if self._committing and not _is_full(error):
+                raise
+            raise Unwritten(str(error)) from error
+
+    def _append(self, parameters: Sequence[Any]) -> bool:
+        with self._turn.taken():
             if self._connection is None:
                 self._connection = self._engine.raw_connection()
             try:
@@ -181,9 +243,10 @@ class Appender:
         cursor = self._connection.cursor()
         try:
             if self._engine.dialect.name == "sqlite":
-                cursor.execute("BEGIN IMMEDIATE")
+                _begin_writing(self._connection.driver_connection, self._turn)
             cursor.executemany(self._sql, parameters)
             whole = bool(cursor.rowcount == len(parameters))
+            self._committing = whole
             (self._connection.commit if whole else self._connection.rollback)()
             return whole
         finally:
@@ -230,11 +293,19 @@ class Watch:
             return True  # who looks for work learns what is wrong, and says it
 
 
+def _is_full(error: OutOfResources) -> bool:
+    cause = error.__cause__
+    why = cause.orig if isinstance(cause, DBAPIError) else cause
+    return getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 @contextmanager
 def _answering() -> Iterator[None]:
     """A database that is full, locked, damaged, or not there is a lack of resources."""
     try:
         yield
+    except PoolTimeoutError as error:
+        raise OutOfResources("the database does not answer: too many ask at once") from error
     except (DatabaseError, sqlite3.DatabaseError) as error:
         if type(error) not in _NO_ANSWER:
             raise
@@ -242,11 +313,11 @@ def _answering() -> Iterator[None]:
         raise OutOfResources(f"the database does not answer: {why}") from error
 
 
-def _sqlite(url: str, durable: bool, references: bool) -> Engine:
+def _sqlite(url: str, durable: bool, references: bool, turn: _Turn) -> Engine:
     path = make_url(url).database
     if not path or path == ":memory:":
         raise OperatorError("database.url: the processes of Burnish need a database file")
-    engine = create_engine(url, connect_args={"timeout": _BUSY_TIMEOUT})
+    engine = create_engine(url, connect_args={"timeout": turn.wait})
 
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: Any) -> None:
@@ -260,10 +331,19 @@ def _sqlite(url: str, durable: bool, references: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        if connection.get_execution_options().get(_WRITES, False):
+            _begin_writing(connection.connection.driver_connection, turn)
+        else:
+            connection.exec_driver_sql("BEGIN")
 
     return engine
+
+
+def _begin_writing(connection: Any, turn: _Turn) -> None:
+    """Takes SQLite's write lock; its wait counts from when the turn was asked for."""
+    connection.execute(f"PRAGMA busy_timeout={math.ceil(turn.left * 1000)}").close()
+    connection.execute("BEGIN IMMEDIATE")
+    turn.began()
 
 
 def _other(url: str) -> Engine:

@@ -26,7 +26,8 @@ def find(source: Source) -> Found:
     """
     try:
         with zipfile.ZipFile(io.BufferedReader(_Stream(source))) as archive:
-            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            # not is_dir, which fails for an empty name
+            entries = [one for one in archive.infolist() if not one.filename.endswith("/")]
     except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
         raise Unreadable(f"the ZIP file cannot be read: {error}") from error
     sections: dict[str, list[Section]] = {}

@@ -63,7 +63,7 @@ class _Tree:
         entries = 0
         while directories:
             parent, start, length, level = directories.pop()
-            continued = ""
+            continued: str | None = None
             for flags, extent, size, date, identifier in self._records(parent, start, length):
                 entries += 1
                 check_bounds(entries, level)
@@ -81,7 +81,7 @@ class _Tree:
                 else:
                     # of several versions the highest comes first (ECMA-119 9.3)
                     sections.setdefault(name, [section])
-                continued = name if flags & _CONTINUED else ""
+                continued = name if flags & _CONTINUED else None
         return sections
 
     def _records(

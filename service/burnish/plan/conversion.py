@@ -15,6 +15,7 @@ from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 import structlog
+from sqlalchemy import insert, inspect
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import TranscodedInstance
@@ -235,5 +236,10 @@ def _broken(error: Exception) -> Broken:
 
 
 def record(session: Session, rows: Sequence[TranscodedInstance]) -> None:
-    """Keeps what was converted for all copies, volumes and retries."""
-    session.add_all(rows)
+    """Keeps what was converted for all copies, volumes and retries.
+
+    The rows themselves stay as they are, so that this can be done again.
+    """
+    columns = [one.key for one in inspect(TranscodedInstance).column_attrs if one.key != "id"]
+    values = [{name: getattr(row, name) for name in columns} for row in rows]
+    session.execute(insert(TranscodedInstance), values)

@@ -10,7 +10,7 @@ from sqlalchemy import exists, select
 from burnish.db.history import inform
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
-from burnish.db.tables import FileSet, MediaCreationRequest
+from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.fileset.descriptor import Says
 from burnish.fileset.profile_keys import icon_rule
@@ -74,6 +74,7 @@ class Planner:
         self._settings = settings
         self._database = database
         self._conversions = Conversions(spool)
+        self._converted: list[TranscodedInstance] = []
         self._icons = Icons(database, spool)
         self.stopping = Event()
 
@@ -99,9 +100,15 @@ class Planner:
         except OutOfResources as error:
             self._explain(str(error))
             raise
-        if rows:
+        rows, self._converted = self._converted + rows, []
+        if not rows:
+            return
+        try:
             with self._database.writing() as session:
                 record(session, rows)
+        except OutOfResources:
+            self._converted = rows  # made once is enough
+            raise
 
     def _explain(self, why: str) -> None:
         """The disk of the spool is full or fails: what waits for it says so."""

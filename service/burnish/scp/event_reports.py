@@ -12,7 +12,7 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 from burnish import commitment
 from burnish.commitment import Report
 from burnish.db.session import Database
-from burnish.errors import InvalidSettings
+from burnish.errors import InvalidSettings, OutOfResources
 from burnish.requestor import KEEP_ANSWERS
 from burnish.scp.storage_commitment import event_information, event_type, is_delivered
 from burnish.security.tls import client_context, shows
@@ -53,7 +53,10 @@ class Reporter:
         for ends, future in list(self._under_way.items()):
             if future.done():
                 del self._under_way[ends]
-                if error := future.exception():
+                error = future.exception()
+                if isinstance(error, OutOfResources):
+                    log.error("reports have to wait", peer=ends[0], why=str(error))
+                elif error:
                     log.error("reports ended by a defect", peer=ends[0], exc_info=error)
         with self._database.reading() as session:
             due = commitment.due(session)

@@ -65,8 +65,9 @@ class MediaCreation:
                 origin="peer",
                 calling_ae_title=association.calling_ae_title,
             )
-            log.info("request created", sop_instance_uid=request.sop_instance_uid)
-            return Answer(statuses.SUCCESS, sop_instance=request.sop_instance_uid)
+            uid = request.sop_instance_uid
+        log.info("request created", sop_instance_uid=uid)
+        return Answer(statuses.SUCCESS, sop_instance=uid)
 
     def _action(self, _association: Acceptance, command: Command, data_set: Dataset) -> Answer:
         uid = self._requested(command)

@@ -1,7 +1,13 @@
 """Stage: writes down what becomes of a piece: goes on, created, held, ruined."""
 
+import math
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import wraps
+from time import monotonic
+from typing import TypeVar, cast
 
 import structlog
 from sqlalchemy import select, update
@@ -15,7 +21,7 @@ from burnish.db.queue import Claim
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.device_settings import Device
-from burnish.errors import StaleLease
+from burnish.errors import OutOfResources, StaleLease
 from burnish.lifecycle import PieceEvent, RequestEvent
 from burnish.settings import Settings
 from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, PieceState
@@ -28,6 +34,31 @@ HOLD = timedelta(seconds=15)
 #: A device that ruins so many pieces one after the other is paused, whosever they are.
 RUINED_IN_A_ROW = 6
 _NO_LONGER = (PieceState.SPOILED, PieceState.DROPPED)
+#: How long what a device has done waits for a database that does not answer, and how often it is
+#: asked, in seconds. Meanwhile nobody else can be given the piece.
+PATIENCE, _AGAIN = math.inf, 2.0
+
+Method = TypeVar("Method", bound=Callable[..., None])
+
+
+def _patient(method: Method) -> Method:
+    """Waits for the database until the service stops: a disc is not spoiled for want of a row."""
+
+    @wraps(method)
+    def patient(ledger: "Ledger", *arguments: object, **facts: object) -> None:
+        begun, said = monotonic(), False
+        while True:
+            try:
+                method(ledger, *arguments, **facts)
+                return
+            except OutOfResources as error:
+                if monotonic() - begun >= PATIENCE or ledger.stopping.wait(_AGAIN):
+                    raise
+                if not said:
+                    log.error("waiting for the database", to=method.__name__, why=str(error))
+                said = True
+
+    return cast(Method, patient)
 
 
 @dataclass
@@ -37,19 +68,23 @@ class Ledger:
     database: Database
     settings: Settings
     device: Device
+    stopping: threading.Event
     ruined_in_a_row: int = 0
     told: tuple[BurnOutcome, str] | None = None
 
+    @_patient
     def advance(self, claim: Claim, event: PieceEvent, **facts: object) -> None:
         """Moves a piece that goes on as it should."""
         with self.database.writing() as session:
             self._move(session, claim, event, why="", **facts)
 
+    @_patient
     def check(self, claim: Claim) -> None:
         """Nothing but that the piece is still this worker's."""
         with self.database.reading() as session:
             held(session, claim)
 
+    @_patient
     def created(self, made: PieceOrder) -> None:
         """The piece is on its medium and was read back: CREATED, and DONE with the last one."""
         claim = made.claim
@@ -70,6 +105,7 @@ class Ledger:
         self.ruined_in_a_row = 0
         log.info("piece created", piece=claim.piece_id, request=made.job.request_name)
 
+    @_patient
     def hold(self, made: PieceOrder, result: BurnResult, *, by_device: bool = True) -> None:
         """Waits: the state of the request stays, its info says why, and no attempt is lost.
 
@@ -90,6 +126,7 @@ class Ledger:
                 explain(session, request, result)
         log.warning("device holds", device=self.device.name, why=result.detail)
 
+    @_patient
     def tell(self, made: PieceOrder, result: BurnResult) -> None:
         """What holds up a device that goes on by itself, and that it is over."""
         told = (result.outcome, result.detail)
@@ -101,11 +138,13 @@ class Ledger:
             self._tell(session, result)
             explain(session, session.get_one(MediaCreationRequest, made.claim.request_id), result)
 
+    @_patient
     def leave(self, made: PieceOrder) -> None:
         """Gives a piece back on which its device goes on by itself."""
         with self.database.writing() as session:
             self._return(session, made.claim, "the service stops, its device goes on", own=True)
 
+    @_patient
     def ruined(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
         """The piece is spoiled; another is made while attempts allow, else the request fails."""
         claim = made.claim
@@ -175,6 +214,7 @@ class Ledger:
             needed = file_set is None or any(p.state not in done for p in file_set.pieces)
         return None if needed else file_set
 
+    @_patient
     def forget_job(self, claim: Claim) -> None:
         """The device is at work on that piece no more."""
         with self.database.writing() as session:

@@ -58,15 +58,16 @@ class Worker:
             device.directory.mkdir(parents=True, exist_ok=True)
         self._burner: Burner = open_burner(device.kind, device.name, **device.options())
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._ledger = Ledger(database, settings, device)
+        self.stopping = threading.Event()
+        self._ledger = Ledger(database, settings, device, self.stopping)
         self._labels = Labels(settings.label, device.label_form)
         self._content_keys: dict[Path, ContentKeys] = {}
-        self.stopping = threading.Event()
+        self._waits = ""
 
     def run(self, poll: float = 0.05) -> None:
         """Makes pieces until told to stop. Takes over what a dead worker of this device held."""
-        with self._database.writing() as session:
-            queue.reap(session, device=self._device.name, owner=self._owner)
+        while not self._take_over():
+            pass
         for left in order.half_images(self._images, self._device.name):
             left.unlink(missing_ok=True)
         self._burner.tidy()
@@ -74,7 +75,25 @@ class Worker:
         while not self.stopping.is_set():
             if watch.changed() and self._make_all():
                 continue
-            self.stopping.wait(poll)
+            self.stopping.wait(_NOT_READY if self._waits else poll)
+
+    def _take_over(self) -> bool:
+        """Gives back what a dead worker of this device held, as soon as the database answers."""
+        try:
+            with self._database.writing() as session:
+                queue.reap(session, device=self._device.name, owner=self._owner)
+        except OutOfResources as error:
+            self._wait_for_database(error)
+            if self.stopping.wait(_NOT_READY):
+                raise
+            return False
+        return True
+
+    def _wait_for_database(self, error: OutOfResources) -> None:
+        """Says once what is waited for."""
+        if not self._waits:
+            self._waits = str(error)
+            log.error("waiting for the database", why=self._waits)
 
     def _make_all(self) -> bool:
         """Makes pieces while there are any; whether there was one."""
@@ -83,8 +102,9 @@ class Worker:
             self.call_off()
             while not self.stopping.is_set() and self.make_next():
                 made = True
+            self._waits = ""
         except OutOfResources as error:
-            log.error("waiting for the database", why=str(error))
+            self._wait_for_database(error)
         except StaleLease as error:
             log.info("piece given up", why=str(error))
             made = True

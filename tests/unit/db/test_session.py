@@ -6,17 +6,20 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from time import monotonic
+from typing import cast
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import Table, select, text
 from sqlalchemy.exc import OperationalError
 
 from burnish.db.session import Database
 from burnish.db.tables import Event, MediaCreationRequest
-from burnish.errors import OperatorError, OutOfResources
+from burnish.errors import OperatorError, OutOfResources, Unwritten
 from burnish.request import checks
 from burnish.vocabulary import ExecutionStatus
 from factories import Ground, add_request
+from locks import locked
 
 
 @pytest.fixture
@@ -178,3 +181,71 @@ def test_a_connection_that_cannot_be_made_is_a_lack_of_resources(tmp_path: Path)
     with pytest.raises(OutOfResources), database.reading() as session:
         session.execute(text("SELECT 1"))
     database.close()
+
+
+def impatient(ground: Ground, wait: float) -> Database:
+    """The database of a process that waits for so many seconds."""
+    ground.database.close()
+    ground.database = Database(ground.url, durable=False, wait=wait)
+    return ground.database
+
+
+def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
+    """Each within its own time-out, not one after the other; who reads reads on."""
+    database = impatient(ground, 1.0)
+    appender = database.appender(cast(Table, Event.__table__))
+    errors: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            if number % 2:
+                with database.connection() as connection:
+                    connection.execute(text("DELETE FROM event"))
+            else:
+                with database.writing() as session:
+                    add_request(session)
+        except OutOfResources as error:
+            errors.append(error)
+
+    with locked(ground.url):
+        since = monotonic()
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        assert ground.count(MediaCreationRequest) == 0
+        for thread in threads:
+            thread.join()
+        took = monotonic() - since
+        with pytest.raises(Unwritten, match="locked"):
+            appender.append([])
+    assert len(errors) == 8
+    assert took < 4
+    assert any("locked" in str(error) for error in errors)
+    assert any("others have been writing for 1 s" in str(error) for error in errors)
+    assert database.hindered(10)
+    with database.writing() as session:
+        add_request(session)
+    assert ground.count(MediaCreationRequest) == 1
+
+
+def test_who_waits_for_a_slow_database_gets_its_turn(ground: Ground) -> None:
+    """The lock is held again and again, never for as long as anybody waits."""
+    database = impatient(ground, 20.0)
+    done = threading.Event()
+
+    def hold() -> None:
+        while not done.wait(0.01):
+            with locked(ground.url):
+                done.wait(0.1)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    try:
+        for _ in range(10):
+            with database.writing() as session:
+                add_request(session, volumes=0)
+    finally:
+        done.set()
+        holder.join()
+    assert ground.count(MediaCreationRequest) == 10
+    assert not database.hindered(60)

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from burnish.application_profiles import PROFILES
+from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.device_settings import Device
 from burnish.elements import scan
-from burnish.errors import Conflict
+from burnish.errors import Conflict, OutOfResources
 from burnish.fileset.descriptor import Says
 from burnish.media import MEDIA, SECTOR
 from burnish.plan import planner as planning
@@ -40,6 +41,7 @@ from burnish.write import order, pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 from certificates import identity
 from factories import MPEG2, STANDALONE_CURVE, Ground, Made, encapsulated, header, instance
+from locks import locked
 from trees import few
 
 BROKEN = encapsulated(b"no image at all!")
@@ -182,16 +184,19 @@ def test_a_profile_that_is_wished_for_is_given(ground: Ground) -> None:
     assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-DVD-J2K", "DVD")
 
 
-def test_what_the_profile_does_not_have_is_converted_once(ground: Ground) -> None:
-    made = some(1)[0]
-    implicit = b"".join(
+def in_implicit_vr(made: Made) -> Made:
+    data_set = b"".join(
         (e.tag >> 16).to_bytes(2, "little")
         + (e.tag & 0xFFFF).to_bytes(2, "little")
         + e.length.to_bytes(4, "little")
         + made.data_set[e.value : e.value + e.length]
         for e in scan(made.data_set, 0, len(made.data_set), explicit=True)
     )
-    received = Made(made.sop_class_uid, made.sop_instance_uid, IMPLICIT_VR_LITTLE_ENDIAN, implicit)
+    return Made(made.sop_class_uid, made.sop_instance_uid, IMPLICIT_VR_LITTLE_ENDIAN, data_set)
+
+
+def test_what_the_profile_does_not_have_is_converted_once(ground: Ground) -> None:
+    received = in_implicit_vr(some(1)[0])
     ground.store(received)
     requests = [ground.admit([received]) for _ in range(2)]
     tick(ground)
@@ -482,3 +487,23 @@ def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
         MEDIA[file_set.medium].file_system,
         instances,
     )
+
+
+def test_a_conversion_that_cannot_be_recorded_is_not_made_again(ground: Ground) -> None:
+    made = [in_implicit_vr(one) for one in some(2)]
+    ground.store(*made)
+    uid = ground.admit(made)
+    ground.database.close()
+    ground.database = Database(ground.url, durable=False, wait=0.1)
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    with locked(ground.url), pytest.raises(OutOfResources):
+        planner.tick()
+    waiting = {row.spool_key for row in planner._converted}
+    assert waiting
+    tick(ground, planner)
+    assert ground.request(uid).file_sets
+    with ground.database.reading() as session:
+        kept = set(session.scalars(select(TranscodedInstance.spool_key)))
+    assert waiting <= kept
+    assert len(kept) == 2
+    assert len(list(ground.spool.published_keys())) == 4

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -16,16 +17,20 @@ import burnish.burn
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.burn.folder import FolderBurner
 from burnish.db import queue
+from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest, Piece
 from burnish.device_settings import Device
-from burnish.errors import OperatorError
+from burnish.errors import OperatorError, OutOfResources
 from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import Request, Security
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
+from burnish.write import ledger as ledgers
 from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
+from locks import locked
+from waiting import wait_until
 
 R, P, I = ExecutionStatus, PieceState, ExecutionStatusInfo  # noqa: E741
 
@@ -632,3 +637,60 @@ def test_nothing_is_published_without_the_lease(
     if how == "returned":
         assert worker.make_next()
         assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+
+
+# --- a database that does not answer -------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
+    monkeypatch.setattr(ledgers, "_AGAIN", 0.02)
+    monkeypatch.setattr(working, "_NOT_READY", 0.02)
+    ground.database.close()
+    ground.database = Database(ground.url, durable=False, wait=0.1)
+    return ground
+
+
+@pytest.mark.parametrize("when", ["before_write", "after_write", "before_publish"])
+def test_a_locked_database_spoils_no_disc(impatient: Ground, when: str) -> None:
+    """What a device has done waits to be written down, for as long as it takes."""
+    uid = asked(impatient)
+    worker = worker_of(impatient)
+    lock = sqlite3.connect(
+        impatient.settings.storage.root / "burnish.db",
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    timer = threading.Timer(0.8, lambda: lock.execute("ROLLBACK"))
+
+    def hold(_: object) -> None:
+        lock.execute("BEGIN IMMEDIATE")
+        timer.start()
+
+    setattr(worker._burner, when, hold)
+    assert worker.make_next()
+    timer.join()
+    lock.close()
+    request = impatient.request(uid)
+    assert stands(request) == (R.DONE, I.NORMAL)
+    assert states(request) == [P.CREATED]
+    assert [piece.attempts for each in request.file_sets for piece in each.pieces] == [1]
+
+
+def test_a_worker_begins_once_the_database_answers(impatient: Ground) -> None:
+    uid = asked(impatient)
+    worker = worker_of(impatient)
+    thread = threading.Thread(target=worker.run)
+    with locked(impatient.url):
+        thread.start()
+        wait_until(lambda: "locked" in worker._waits, what="the worker to wait")
+    wait_until(lambda: stands(impatient.request(uid))[0] is R.DONE, what="the end of the request")
+    worker.stopping.set()
+    thread.join()
+
+
+def test_a_worker_that_waits_for_the_database_can_be_stopped(impatient: Ground) -> None:
+    worker = worker_of(impatient)
+    worker.stopping.set()
+    with locked(impatient.url), pytest.raises(OutOfResources):
+        worker.run()

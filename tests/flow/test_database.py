@@ -1,0 +1,79 @@
+"""A database that is locked, or whose disk is full: an answer by the standard, and nothing lost."""
+
+import errno
+import json
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+import material
+import oracles
+from crash.steps import Steps, build
+from flow import clients
+from flow.clients import MediaCreation
+from flow.conftest import StartBurnish
+from flow.service import Service
+from flow.test_crash import CT, assert_done, pieces, renamed, uid_of
+from locks import locked
+from raw_dicom import EXPLICIT, Raw
+from waiting import wait_until
+
+
+def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
+    start_burnish: StartBurnish,
+    real_studies: material.RealStudies,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    steps = Steps(tmp_path / "control", build(tmp_path))
+    for name, value in steps.environment.items():
+        monkeypatch.setenv(name, value)
+    service = start_burnish(database={"wait": "2s"})
+    files = real_studies.patients[:2]
+    ct = oracles.data_set_bytes(real_studies.file("CT_small.dcm"))[1]
+    # of what a busy machine may refuse meanwhile, a sender tries again
+    wait_until(lambda: set(clients.dcmsend(service.port, *files).statuses) == {0})
+    processes = {process.pid for process in service.processes()}
+    with ExitStack() as open_:
+        idle, scu = (open_.enter_context(MediaCreation(service.port)) for _ in range(2))
+        raw = open_.enter_context(Raw(service.port, [(CT, [EXPLICIT])]))
+        wait_until(lambda: idle.create(clients.references(files))[0] == 0)
+        uid, before = idle.sop_instance_uid, oracles.spool_keys(service)
+
+        def store(number: int) -> int:
+            return raw.store(CT, uid_of(number), renamed(ct, uid_of(number)))[0]
+
+        def refuses() -> None:
+            assert [store(1), store(2)] == [0xA700] * 2
+            assert oracles.spool_keys(service) == before, "what is refused takes no room"
+            assert scu.create(clients.references(files))[0] == 0x0213
+            assert idle.initiate(uid)[0] == 0x0213
+            status, found = scu.get(uid)
+            assert (status, found.ExecutionStatus) == (0, "IDLE")
+
+        steps.watch(service.root, only="burnish.db")
+        steps.fail(errno.ENOSPC, first=1)
+        refuses()
+        steps.heal()
+        wait_until(lambda: store(2) == 0)
+        before = oracles.spool_keys(service)
+        with locked(service.root / "burnish.db"):
+            assert store(1) == 0xA700
+            assert idle.initiate(uid)[0] == 0x0213
+            wait_until(lambda: said(service, "a tick has to wait"), what="the scheduler")
+        wait_until(lambda: store(1) == 0)
+        wait_until(lambda: idle.initiate(uid, copies=3)[0] == 0)
+    # while media are made
+    wait_until(lambda: pieces(service), what="its pieces")
+    with locked(service.root / "burnish.db"):
+        wait_until(lambda: said(service, "waiting for the database"), what="the writer")
+    assert_done(service, uid, 3)
+    assert {process.pid for process in service.processes()} >= processes
+    for text in ("Traceback", "a process ended by itself", "by a defect"):
+        assert text not in service.log.read_text()
+
+
+def said(service: Service, event: str) -> bool:
+    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line[:1] == "{"]
+    return any(line["event"] == event and "does not answer" in line["why"] for line in lines)

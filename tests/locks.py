@@ -1,0 +1,19 @@
+"""Another program that holds the write lock of an SQLite database."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def locked(path: Path | str) -> Iterator[sqlite3.Connection]:
+    """Nobody else can write until the end, or until what is yielded is rolled back."""
+    name = str(path).removeprefix("sqlite:///")
+    with closing(
+        sqlite3.connect(name, isolation_level=None, timeout=30, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+        if other.in_transaction:
+            other.execute("ROLLBACK")
