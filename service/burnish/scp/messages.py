@@ -75,18 +75,21 @@ class Command(dict[int, bytes]):
 
 
 _ELEMENT = struct.Struct("<HHI").pack
+_GROUP_LENGTH = struct.Struct("<HHII").pack
+#: The four elements that every response has, which follow one another.
+_RESPONSE = struct.Struct("<" + 4 * "HHIH").pack
 
 
 def encode(elements: Mapping[int, bytes]) -> bytes:
     """A command set from element number → value, with its group length."""
-    parts: list[bytes] = []
-    for element in sorted(elements):
-        value = elements[element]
-        if len(value) % 2:
-            value += b"\0"
-        parts += (_ELEMENT(0, element, len(value)), value)
-    body = b"".join(parts)
-    return struct.pack("<HHII", 0, 0, 4, len(body)) + body
+    body = b"".join([_element(element, elements[element]) for element in sorted(elements)])
+    return _GROUP_LENGTH(0, 0, 4, len(body)) + body
+
+
+def _element(element: int, value: bytes) -> bytes:
+    if len(value) % 2:
+        value += b"\0"
+    return _ELEMENT(0, element, len(value)) + value
 
 
 def response(
@@ -102,21 +105,22 @@ def response(
     )
     if "sop_instance" in uids:
         sop_instance = uids["sop_instance"].encode()
-    elements = {
-        COMMAND_FIELD: _us(request.number(COMMAND_FIELD) | RESPONSE),
-        MESSAGE_ID_BEING_RESPONDED_TO: request[MESSAGE_ID],
-        COMMAND_DATA_SET_TYPE: _us(_DATA_SET if data_set else NO_DATA_SET),
-        STATUS: _us(status),
-    }
-    if sop_class:
-        elements[AFFECTED_SOP_CLASS_UID] = sop_class
-    if sop_instance:
-        elements[AFFECTED_SOP_INSTANCE_UID] = sop_instance
-    if ACTION_TYPE_ID in request and status == 0:
-        elements[ACTION_TYPE_ID] = request[ACTION_TYPE_ID]
-    if comment:
-        elements[ERROR_COMMENT] = _comment(comment)
-    return encode(elements)
+    acted = request.get(ACTION_TYPE_ID, b"") if status == 0 else b""
+    body = b"".join(
+        (
+            _element(AFFECTED_SOP_CLASS_UID, sop_class) if sop_class else b"",
+            _RESPONSE(
+                *(0, COMMAND_FIELD, 2, request.number(COMMAND_FIELD) | RESPONSE),
+                *(0, MESSAGE_ID_BEING_RESPONDED_TO, 2, request.number(MESSAGE_ID)),
+                *(0, COMMAND_DATA_SET_TYPE, 2, _DATA_SET if data_set else NO_DATA_SET),
+                *(0, STATUS, 2, status),
+            ),
+            _element(ERROR_COMMENT, _comment(comment)) if comment else b"",
+            _element(AFFECTED_SOP_INSTANCE_UID, sop_instance) if sop_instance else b"",
+            _element(ACTION_TYPE_ID, acted) if acted else b"",
+        )
+    )
+    return _GROUP_LENGTH(0, 0, 4, len(body)) + body
 
 
 def event_report(sop_class: str, sop_instance: str, message_id: int, event_type: int) -> bytes:
