@@ -369,8 +369,9 @@ def machine() -> str:
         first_line("xorriso", "--version"),
     ]
     gibibytes = int(memory or 0) / (1 << 20)
+    release = ".".join(platform.release().split(".")[:2])
     return (
-        f"{cores} cores {model}, {gibibytes:.0f} GiB, Linux {platform.release()}, load {load}; "
+        f"{cores} cores {model}, {gibibytes:.0f} GiB, Linux {release}, load {load}; "
         + "; ".join(tool for tool in tools if tool)
     )
 
