@@ -35,6 +35,7 @@ class Modality:
     ) -> list[str]:
         """Stores so many images of one new study; the UIDs of those that were acknowledged."""
         study = study or str(generate_uid())
+        series = str(generate_uid(entropy_srcs=[study]))
         done = []
         with Raw(
             self.port, [(CT, [EXPLICIT])], called=(called or "BURNISH").encode().ljust(16)
@@ -43,7 +44,7 @@ class Modality:
                 made = instance(
                     patient_id=study[-12:],
                     study=study,
-                    series=f"{study}.1"[:64],
+                    series=series,
                     instance_number=number,
                     size=size,
                 )

@@ -77,7 +77,7 @@ class Soak:
                     modality.store(chance.randrange(1, 10), called="BURN_US")
                     continue
                 uids = modality.store(chance.randrange(1, 40), size=chance.choice((2000, 90_000)))
-                for _ in range(chance.choice((1, 1, 3))):
+                for _ in range(chance.choice((1, 1, 3)) if uids else 0):
                     modality.ask(
                         chance.sample(uids, chance.randrange(1, len(uids) + 1)),
                         chance.choice((1, 1, 1, 2, 3)),
@@ -177,8 +177,9 @@ class Soak:
         ((pieces,),) = map(tuple, root.rows("SELECT count(*) FROM piece WHERE state = 'CREATED'"))
         stored = sum(len(one.stored) for one in self.modalities)
         cancelled = sum(len(one.cancelled) for one in self.modalities)
+        refused = sum(one.refused for one in self.modalities)
         return (
-            f"{stored} instances, {requests} requests, {cancelled} of them cancelled, {pieces}"
+            f"{stored} instances, {refused} refused, {requests} requests, {cancelled} of them cancelled, {pieces}"
             f" pieces, {self.restarts} restarts, {self.kills} kills"
         )
 
