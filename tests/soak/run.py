@@ -179,8 +179,8 @@ class Soak:
         cancelled = sum(len(one.cancelled) for one in self.modalities)
         refused = sum(one.refused for one in self.modalities)
         return (
-            f"{stored} instances, {refused} refused, {requests} requests, {cancelled} of them cancelled, {pieces}"
-            f" pieces, {self.restarts} restarts, {self.kills} kills"
+            f"{stored} instances, {refused} refused, {requests} requests, {cancelled} of them"
+            f" cancelled, {pieces} pieces, {self.restarts} restarts, {self.kills} kills"
         )
 
 
