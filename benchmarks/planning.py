@@ -28,6 +28,7 @@ _REQUEST_KIND = "frame"
 def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, float]]:
     """Number of instances → CPU of admitting and of planning a request for them, in seconds."""
     from burnish import app, settings
+    from burnish.memory import collect_seldom
     from burnish.plan.planner import Planner
     from burnish.request import checks, operations
     from burnish.request.operations import Order, Reference
@@ -37,7 +38,7 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
     chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
     app.configure_logging(chosen)
     app.prepare(chosen)
-    app.collect_seldom()
+    collect_seldom()
     rows.insert(rows.database(chosen.storage.root), WORKLOADS["W2"], max(counts), directory / "w")
     database, spool = app.open_database(chosen), app.open_spool(chosen)
     planner = Planner(chosen, database, spool)

@@ -2,7 +2,6 @@
 
 import ctypes
 import fcntl
-import gc
 import logging
 import multiprocessing
 import os
@@ -24,6 +23,7 @@ import structlog
 from burnish.db import backup, schema
 from burnish.db.session import Database
 from burnish.errors import OperatorError
+from burnish.memory import collect_seldom
 from burnish.security.seats import Seats
 from burnish.security.tls import client_context, server_context
 from burnish.security.users import Users
@@ -139,13 +139,6 @@ def lock(settings: Settings, name: str) -> int:
             f"another Burnish holds {path}", hint="stop it first, or use another storage.root"
         ) from None
     return descriptor
-
-
-def collect_seldom() -> None:
-    """What is here stays, and need not be copied to be looked at by each process's collector,
-    which would go through a large request's rows again and again while they are read."""
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
 
 
 def run_receiver(

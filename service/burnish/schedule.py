@@ -11,7 +11,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, retain
+from burnish import commitment, memory, retain
 from burnish.db.session import Database
 from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
@@ -90,6 +90,7 @@ class Schedule:
         yield 1, self.report_commitments
         yield 5, self.return_dead_work
         yield 60, _seldom(self.release)
+        yield 30, self.give_back_memory
         yield 3600, self.sweep
         if self._settings.standing_order:
             yield 1, _seldom(self.issue_standing_orders)
@@ -163,6 +164,9 @@ class Schedule:
 
     def sweep(self) -> None:
         retain.sweep(self._database, self._spool, self._settings)
+
+    def give_back_memory(self) -> None:
+        memory.give_back()
 
 
 def _seldom(tick: Callable[[], None]) -> Callable[[], None]:

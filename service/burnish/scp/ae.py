@@ -1,7 +1,5 @@
 """Surface: the application entity: its ports, its associations, and which service answers what."""
 
-import ctypes
-import gc
 import selectors
 import socket
 import threading
@@ -13,6 +11,7 @@ import structlog
 
 from burnish.db.session import Database
 from burnish.errors import InvalidSettings, OperatorError
+from burnish.memory import give_back
 from burnish.receive import Receiver
 from burnish.scp import messages, statuses
 from burnish.scp.media_creation import MediaCreation
@@ -40,7 +39,6 @@ _BACKLOG = 1024
 _QUIET = 1.0
 #: So often a receiver gives back the memory of associations that are over, in seconds.
 _TIDY = 30.0
-_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +88,6 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _tidy() -> None:
-    """Each thread's allocator keeps what it once had, and the collector seldom runs by itself."""
-    gc.collect()
-    if _MALLOC_TRIM is not None:
-        _MALLOC_TRIM(0)
-
-
 class ApplicationEntity:
     """SCP of Verification, Storage, Media Creation and Storage Commitment under one AE title."""
 
@@ -133,7 +124,7 @@ class ApplicationEntity:
                 for key, _ in selector.select(0.5):
                     self._accept(key.data)
                 if monotonic() - tidied > _TIDY:
-                    _tidy()
+                    give_back()
                     tidied = monotonic()
 
     def stop_accepting(self) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from burnish import memory
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
 from burnish.db import devices, queue
 from burnish.db.history import inform, move, note
@@ -102,6 +103,7 @@ class Worker:
             self.call_off()
             while not self.stopping.is_set() and self.make_next():
                 made = True
+                memory.give_back()
             self._waits = ""
         except OutOfResources as error:
             self._wait_for_database(error)
