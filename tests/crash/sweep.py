@@ -113,8 +113,8 @@ class Sweep:
             while not self._begins(life):
                 self._steps.heal()
             life.flow()
+            self._steps.heal()  # who looks reads as well
             holds(Root(self.root).faults(self._stored()))
-            self._steps.heal()
             life.flow()
             life.go_on()
             self.settled()
