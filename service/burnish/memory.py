@@ -5,7 +5,7 @@ import gc
 from time import monotonic
 
 _MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
-_SELDOM = 15.0
+_SELDOM = 30.0
 _last = {"give_back": monotonic()}
 
 
@@ -22,7 +22,7 @@ def collect_seldom() -> None:
 def give_back() -> None:
     """Each thread's allocator keeps what it once had, and the collector seldom runs by itself.
 
-    To be called whenever there is a moment; it does its work every quarter of a minute at most.
+    To be called whenever there is a moment; it does its work every half a minute at most.
     """
     if monotonic() - _last["give_back"] < _SELDOM:
         return

@@ -90,7 +90,7 @@ class Schedule:
         yield 1, self.report_commitments
         yield 5, self.return_dead_work
         yield 60, _seldom(self.release)
-        yield 30, self.give_back_memory
+        yield 5, self.give_back_memory
         yield 3600, self.sweep
         if self._settings.standing_order:
             yield 1, _seldom(self.issue_standing_orders)

@@ -13,13 +13,14 @@ from burnish.burn.libburn import PADDING, Disc, Drive
 from burnish.cli.disc_build import Filed, Left, Outcome, Wish, file_all, files_below
 from burnish.cli.output import Progress
 from burnish.errors import Conflict, OperatorError, OutOfResources
-from burnish.fileset import continued, descriptor, file_ids
+from burnish.fileset import continued, descriptor
 from burnish.fileset.continued import EarlierDirectory
 from burnish.image import session
 from burnish.image.iso9660 import Extent
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA, SECTOR
 from burnish.plan.grouping import group
+from burnish.plan.volumes import name_files
 from burnish.secure import open_secure
 from burnish.verify import compare, examine
 from burnish.verify.unchanged import Holdings, WatchedVolume, take_down
@@ -165,21 +166,11 @@ def _not_there_yet(filed: Sequence[Filed], holdings: Holdings, outcome: Outcome)
 
 def _plan(filed: Sequence[Filed], earlier: _Earlier, wish: Addition) -> _Session:
     """The new files with File IDs behind those that are taken, and the DICOMDIR of all."""
-    ordered = [
-        (series, filed[candidate.instance_id])
-        for series in group([one.candidate(number, None) for number, one in enumerate(filed)])
-        for candidate in series.candidates
+    series = group([one.candidate(number, None) for number, one in enumerate(filed)])
+    added = [
+        filed[file.candidate.instance_id].on_volume(file.file_id)
+        for file in name_files(series, earlier.extents)
     ]
-    names = file_ids.assign(
-        (
-            (None, None, None)
-            if one.patient is None
-            else (one.patient, (one.patient, one.study), (one.patient, one.study, one.series))
-            for one, _ in ordered
-        ),
-        earlier.extents,
-    )
-    added = [one.on_volume(name) for (_, one), name in zip(ordered, names, strict=True)]
     entries = [DirectoryEntry(one.file_id, one.header, one.transfer_syntax_uid) for one in added]
     dicomdir = continued.continued(earlier.directory, entries)
     others = continued.read(dicomdir).patient_ids - earlier.directory.patient_ids

@@ -33,13 +33,18 @@ def find(source: Source) -> Found:
     return Found(FileSystem.ISO_9660_LEVEL_1, volume_identifier, sections, dates=tree.dates)
 
 
-def _primary_volume_descriptor(source: Source) -> bytes:
-    """ECMA-119 8.4."""
+def descriptors(source: Source) -> Iterator[bytes]:
+    """The sectors where the volume descriptors of a session lie, as far as there are any."""
     first = source.session + _FIRST_DESCRIPTOR
     for sector in range(first, first + _DESCRIPTORS):
         if not source.has(sector * _SECTOR, _SECTOR):
-            break
-        found = source.read(sector * _SECTOR, _SECTOR)
+            return
+        yield source.read(sector * _SECTOR, _SECTOR)
+
+
+def _primary_volume_descriptor(source: Source) -> bytes:
+    """ECMA-119 8.4."""
+    for found in descriptors(source):
         if found[1:6] != b"CD001" or found[0] == _TERMINATOR:
             break
         if found[0] == _PRIMARY:

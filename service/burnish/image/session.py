@@ -12,6 +12,7 @@ room for that.
 import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from burnish.artifacts import VolumeFile
@@ -65,11 +66,7 @@ def head(path: Path) -> bytes:
 
 def _check_descriptors(source: Source) -> None:
     """Raises Conflict unless the files have one name each: that of ISO 9660."""
-    first = source.session + _DESCRIPTORS
-    for sector in range(first, first + _DESCRIPTORS):
-        if not source.has(sector * SECTOR, SECTOR):
-            break
-        found = source.read(sector * SECTOR, SECTOR)
+    for found in islice(iso9660_reader.descriptors(source), _DESCRIPTORS):
         if found[0] == _TERMINATOR:
             return
         if found[0] != _PRIMARY:

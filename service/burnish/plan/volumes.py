@@ -1,6 +1,6 @@
 """Stage: lays one volume out: a File ID for each instance, and the volume's size to the byte."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -91,6 +91,23 @@ def fixed_part(
     )
 
 
+def name_files(series: Sequence[Series], taken: Collection[str] = ()) -> tuple[PlannedFile, ...]:
+    """The instances in directory order, each with a File ID that is not among those `taken`."""
+    ordered = [(one, candidate) for one in series for candidate in one.candidates]
+    names = file_ids.assign(
+        (
+            (None, None, None)
+            if one.patient is None
+            else (one.patient, (one.patient, one.study), (one.patient, one.study, one.series))
+            for one, _ in ordered
+        ),
+        taken,
+    )
+    return tuple(
+        PlannedFile(name, candidate) for (_, candidate), name in zip(ordered, names, strict=True)
+    )
+
+
 def lay_out(
     series: Sequence[Series],
     file_system: FileSystem,
@@ -98,18 +115,8 @@ def lay_out(
     says: Says = NOTHING,
 ) -> Volume:
     """Gives every instance of a volume its File ID, in directory order."""
-    ordered = [(one, candidate) for one in series for candidate in one.candidates]
-    names = file_ids.assign(
-        (None, None, None)
-        if one.patient is None
-        else (one.patient, (one.patient, one.study), (one.patient, one.study, one.series))
-        for one, _ in ordered
-    )
     return Volume(
-        tuple(
-            PlannedFile(name, candidate)
-            for (_, candidate), name in zip(ordered, names, strict=True)
-        ),
+        name_files(series),
         file_system,
         sealed,
         says,

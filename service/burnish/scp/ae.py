@@ -37,8 +37,6 @@ log = structlog.get_logger(__name__)
 _BACKLOG = 1024
 #: At a shutdown, an association that has been silent for so long is ended, in seconds.
 _QUIET = 1.0
-#: So often a receiver gives back the memory of associations that are over, in seconds.
-_TIDY = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +117,10 @@ class ApplicationEntity:
         with selectors.DefaultSelector() as selector:
             for listener in self._listeners:
                 selector.register(listener.socket, selectors.EVENT_READ, listener)
-            tidied = monotonic()
             while not self._draining.is_set():
                 for key, _ in selector.select(0.5):
                     self._accept(key.data)
-                if monotonic() - tidied > _TIDY:
-                    give_back()
-                    tidied = monotonic()
+                give_back()
 
     def stop_accepting(self) -> None:
         self._draining.set()
