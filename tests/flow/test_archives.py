@@ -146,7 +146,8 @@ def test_orthanc_is_told_of_commitment(
     told = wait_until(known, what="a report that Orthanc takes")
     assert told["Status"] == "Success"
     assert len(told["Success"]) == 3
-    assert reported(burnish, uid)
+    # it is written down after the peer's answer, so Orthanc may know it first
+    wait_until(lambda: reported(burnish, uid), what="the report in our own record")
 
 
 def test_what_is_missing_comes_from_where_it_is(
