@@ -105,7 +105,8 @@ class Incoming:
         try:
             self._close()
             found = header.index(
-                bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set
+                *(bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set),
+                kind=f"{self.sop_class_uid} {self.calling_ae_title}",
             )
         except OSError as error:
             raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
@@ -135,7 +136,8 @@ class _Waiting:
 
     key: str
     row: dict[str, Any]
-    woken: threading.Event | None = None
+    #: Held until its thread is to go on; an Event would cost ten times as much.
+    turn: "threading.Lock | None" = None
     leads: bool = False
     error: BurnishError | None = None
 
@@ -187,10 +189,11 @@ class Receiver:
             self._waiting.append(waiting)
             waiting.leads = not self._led
             if self._led:
-                waiting.woken = threading.Event()
+                waiting.turn = threading.Lock()
+                waiting.turn.acquire()
             self._led = True
-        if waiting.woken:
-            waiting.woken.wait()
+        if waiting.turn:
+            waiting.turn.acquire()
         if not waiting.leads:
             return
         with self._lock:
@@ -203,8 +206,8 @@ class Receiver:
                 self._led = bool(self._waiting)
                 if self._led:
                     self._waiting[0].leads = True
-                    if self._waiting[0].woken:
-                        self._waiting[0].woken.set()
+                    if self._waiting[0].turn:
+                        self._waiting[0].turn.release()
 
     def _commit(self, group: list[_Waiting]) -> None:
         """Files first, then rows, then the answers: until then each instance counts as refused."""
@@ -224,8 +227,8 @@ class Receiver:
             log.error("instances not stored", instances=len(group), why=str(error))
         finally:
             for waiting in group:
-                if waiting.woken:
-                    waiting.woken.set()
+                if waiting.turn:
+                    waiting.turn.release()
         for key in unwanted:
             with suppress(OSError):
                 self._spool.remove(key)

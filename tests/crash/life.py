@@ -211,9 +211,9 @@ class Life:
             receiver._led = bool(receiver._waiting)
             if receiver._waiting:
                 receiver._waiting[0].leads = True
-                woken = receiver._waiting[0].woken
-                assert woken
-                woken.set()
+                turn = receiver._waiting[0].turn
+                assert turn
+                turn.release()
         for thread in threads:
             thread.join()
         assert len(answers) == len(group), "an association ended by a defect"

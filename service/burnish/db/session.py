@@ -1,10 +1,7 @@
 """Ground: one engine per process; sessions that read, and sessions that write."""
 
-import fcntl
 import math
-import os
 import sqlite3
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from operator import itemgetter
@@ -14,23 +11,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from burnish.db.turn import Answering, Turn
 from burnish.errors import OperatorError, OutOfResources, Unwritten
 
 #: Seconds a write transaction waits for others that write, be they of Burnish or not.
 WAIT = 60.0
-#: Who waits for so long, in seconds, could not have renewed a lease in time.
-_LONG = 15.0
 _WRITES = "burnish_writes"
-#: Not those of their subclasses that speak of the statement. A connection that is being made
-#: raises those of the driver; the second is also "database disk image is malformed".
-_NO_ANSWER = (
-    *(OperationalError, DatabaseError),
-    *(sqlite3.OperationalError, sqlite3.DatabaseError),
-)
 #: Seconds after which a watch says yes whatever it sees, and before which it does not say it again.
 _LOOK_ANYWAY, _LOOK_AGAIN = 2.0, 0.25
 
@@ -46,7 +35,7 @@ class Database:
         self, url: str, *, durable: bool = True, references: bool = True, wait: float = WAIT
     ) -> None:
         self.url = url
-        self._turn = _Turn(url, wait)
+        self._turn = Turn(url, wait)
         own = url.startswith("sqlite")
         self._engine = _sqlite(url, durable, references, self._turn) if own else _other(url)
         self._writing = self._engine.execution_options(**{_WRITES: True})
@@ -54,7 +43,7 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session with one consistent view; nothing it does is kept."""
-        with _answering(), Session(self._engine, expire_on_commit=False) as session:
+        with Answering(), Session(self._engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -86,7 +75,7 @@ class Database:
 
         There may be some where `work` finds a row.
         """
-        with _answering():
+        with Answering():
             return Watch(self._engine, work)
 
     def hindered(self, seconds: float) -> bool:
@@ -98,84 +87,6 @@ class Database:
         self._turn.close()
 
 
-class _Turn:
-    """Whose turn it is to write: one thread of one process, and the kernel wakes the next.
-
-    SQLite itself would sleep and try again, up to 100 ms later. Other databases need no turns.
-    Who has waited for others until its time was up gives up, so that all who wait behind a lock
-    are answered in time, not one after the other.
-    """
-
-    def __init__(self, url: str, wait: float) -> None:
-        path = make_url(url).database if url.startswith("sqlite") else None
-        self._path = f"{path}-turn" if path else ""
-        self._descriptor = -1
-        self._mine = threading.Lock()
-        self.wait = wait
-        self._since = 0.0
-        #: When somebody last waited for long, or in vain.
-        self.hindered_at = -math.inf
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """The turn, for a write transaction; raises OutOfResources where that comes to nothing."""
-        since = monotonic()
-        try:
-            with _answering():
-                self._take(since)
-                try:
-                    yield
-                finally:
-                    self._give_back()
-        except OutOfResources:
-            self.hindered_at = monotonic()
-            raise
-
-    @property
-    def left(self) -> float:
-        """For how many seconds whose turn it is may still wait."""
-        return max(0.0, self._since + self.wait - monotonic())
-
-    def began(self) -> None:
-        """The write transaction has begun."""
-        if monotonic() - self._since > _LONG:
-            self.hindered_at = monotonic()
-
-    def _take(self, since: float) -> None:
-        if not self._path:
-            self._since = since
-            return
-        if not self._mine.acquire(timeout=self.wait):
-            raise self._too_late()
-        try:
-            if self._descriptor < 0:
-                flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
-                self._descriptor = os.open(self._path, flags, 0o640)
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            self._mine.release()
-            raise OutOfResources(f"the database does not answer: {error.strerror}") from error
-        self._since = since
-        if not self.left:
-            self._give_back()
-            raise self._too_late()
-
-    def _too_late(self) -> OutOfResources:
-        return OutOfResources(
-            f"the database does not answer: others have been writing for {self.wait:g} s"
-        )
-
-    def _give_back(self) -> None:
-        if self._path:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            self._mine.release()
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
 class Appender:
     """Inserts rows into one table by a statement compiled once; for one thread at a time.
 
@@ -184,7 +95,7 @@ class Appender:
     through the pool.
     """
 
-    def __init__(self, engine: Engine, turn: _Turn, table: Table) -> None:
+    def __init__(self, engine: Engine, turn: Turn, table: Table) -> None:
         dialect = engine.dialect
         names = [column.name for column in table.columns if not column.primary_key]
         insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
@@ -202,20 +113,20 @@ class Appender:
             if (convert := type_.bind_processor(dialect)) is not None
         ]
         self._connection: Any = None
+        self._patience = 0
         self._committing = False
 
     def append(self, rows: Sequence[Mapping[str, Any]]) -> bool:
         """Inserts all rows and commits; False, and nothing is done, where one breaks a unique key.
 
-        Raises what a write transaction raises: Unwritten where it had not begun to commit, or
-        where the disk was full, since then the log of SQLite lacks what ends a commit.
+        Raises what a write transaction raises: Unwritten where nothing can have been committed.
         """
         parameters = [self._bound(row) for row in rows]
         self._committing = False
         try:
             return self._append(parameters)
         except OutOfResources as error:
-            if self._committing and not _is_full(error):
+            if self._committing and not _is_unwritten(error):
                 raise
             raise Unwritten(str(error)) from error
 
@@ -223,6 +134,7 @@ class Appender:
         with self._turn.taken():
             if self._connection is None:
                 self._connection = self._engine.raw_connection()
+                self._patience = 0
             try:
                 return self._insert(parameters)
             except Exception as error:
@@ -236,14 +148,15 @@ class Appender:
     def _bound(self, row: Mapping[str, Any]) -> Any:
         values: Any = list(self._pick(row)) if self._pick else dict(row)
         for key, convert in self._convert:
-            values[key] = convert(values[key])
+            if values[key] is not None:
+                values[key] = convert(values[key])
         return values
 
     def _insert(self, parameters: Sequence[Any]) -> bool:
+        if self._engine.dialect.name == "sqlite":
+            return self._insert_into_sqlite(self._connection.driver_connection, parameters)
         cursor = self._connection.cursor()
         try:
-            if self._engine.dialect.name == "sqlite":
-                _begin_writing(self._connection.driver_connection, self._turn)
             cursor.executemany(self._sql, parameters)
             whole = bool(cursor.rowcount == len(parameters))
             self._committing = whole
@@ -251,6 +164,26 @@ class Appender:
             return whole
         finally:
             cursor.close()
+
+    def _insert_into_sqlite(self, connection: Any, parameters: Sequence[Any]) -> bool:
+        """As `_insert`. One row alone is a transaction by itself, which is half the work."""
+        # its wait counts from when the turn was asked for, to an eighth of it
+        patience = math.ceil(self._turn.left / self._turn.wait * 8)
+        if patience != self._patience:
+            _be_patient(connection, patience * self._turn.wait / 8)
+            self._patience = patience
+        if len(parameters) == 1:
+            self._committing = True
+            cursor = connection.execute(self._sql, parameters[0])
+            self._turn.began()
+            return bool(cursor.rowcount == 1)
+        connection.execute("BEGIN IMMEDIATE")
+        self._turn.began()
+        cursor = connection.executemany(self._sql, parameters)
+        whole = bool(cursor.rowcount == len(parameters))
+        self._committing = whole
+        connection.execute("COMMIT" if whole else "ROLLBACK")
+        return whole
 
 
 class Watch:
@@ -293,27 +226,22 @@ class Watch:
             return True  # who looks for work learns what is wrong, and says it
 
 
-def _is_full(error: OutOfResources) -> bool:
+def _is_unwritten(error: OutOfResources) -> bool:
+    """Whether SQLite says why it had not begun to write.
+
+    Where the disk was full it had, and its log lacks what ends a commit.
+    """
     cause = error.__cause__
     why = cause.orig if isinstance(cause, DBAPIError) else cause
-    return getattr(why, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    code = getattr(why, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+    )
 
 
-@contextmanager
-def _answering() -> Iterator[None]:
-    """A database that is full, locked, damaged, or not there is a lack of resources."""
-    try:
-        yield
-    except PoolTimeoutError as error:
-        raise OutOfResources("the database does not answer: too many ask at once") from error
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        if type(error) not in _NO_ANSWER:
-            raise
-        why = error.orig if isinstance(error, DatabaseError) else error
-        raise OutOfResources(f"the database does not answer: {why}") from error
-
-
-def _sqlite(url: str, durable: bool, references: bool, turn: _Turn) -> Engine:
+def _sqlite(url: str, durable: bool, references: bool, turn: Turn) -> Engine:
     path = make_url(url).database
     if not path or path == ":memory:":
         raise OperatorError("database.url: the processes of Burnish need a database file")
@@ -339,11 +267,16 @@ def _sqlite(url: str, durable: bool, references: bool, turn: _Turn) -> Engine:
     return engine
 
 
-def _begin_writing(connection: Any, turn: _Turn) -> None:
+def _begin_writing(connection: Any, turn: Turn) -> None:
     """Takes SQLite's write lock; its wait counts from when the turn was asked for."""
-    connection.execute(f"PRAGMA busy_timeout={math.ceil(turn.left * 1000)}").close()
+    _be_patient(connection, turn.left)
     connection.execute("BEGIN IMMEDIATE")
     turn.began()
+
+
+def _be_patient(connection: Any, seconds: float) -> None:
+    """For how long SQLite waits for a lock."""
+    connection.execute(f"PRAGMA busy_timeout={math.ceil(seconds * 1000)}").close()
 
 
 def _other(url: str) -> Engine:

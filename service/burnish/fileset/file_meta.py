@@ -16,16 +16,18 @@ def encode(
     source_ae_title: str = "",
 ) -> bytes:
     """Preamble, prefix and group 2: all that precedes the data set in a DICOM File (PS3.10 7.1)."""
-    version, syntax = _before(sop_class_uid), _behind(transfer_syntax_uid, source_ae_title)
-    instance = element(0x00020003, b"UI", sop_instance_uid.encode("ascii"))
-    length = (len(version) + len(instance) + len(syntax)).to_bytes(4, "little")
-    return b"".join((_START, element(0x00020000, b"UL", length), version, instance, syntax))
+    behind = _behind(transfer_syntax_uid, source_ae_title)
+    start = _before(sop_class_uid, len(sop_instance_uid), len(behind))
+    return start + element(0x00020003, b"UI", sop_instance_uid.encode("ascii")) + behind
 
 
-@lru_cache(maxsize=256)
-def _before(sop_class_uid: str) -> bytes:
+@lru_cache(maxsize=1024)
+def _before(sop_class_uid: str, length_of_uid: int, length_behind: int) -> bytes:
+    """All before the SOP Instance UID, of which it needs to know the length."""
     version = element(0x00020001, b"OB", b"\0\1")
-    return version + element(0x00020002, b"UI", sop_class_uid.encode("ascii"))
+    version += element(0x00020002, b"UI", sop_class_uid.encode("ascii"))
+    length = len(version) + len(element(0x00020003, b"UI", bytes(length_of_uid))) + length_behind
+    return _START + element(0x00020000, b"UL", length.to_bytes(4, "little")) + version
 
 
 @lru_cache(maxsize=256)

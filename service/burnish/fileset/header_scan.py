@@ -5,6 +5,7 @@ is walked in the file, where values that nobody wants are stepped over, not read
 """
 
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from burnish.elements import (
 )
 from burnish.errors import Unreadable
 from burnish.fileset.convert import Converter, layout
+from burnish.fileset.header_runs import Run
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -62,6 +64,10 @@ _UN = int.from_bytes(b"UN", "little")
 _HEADER = struct.Struct("<LHH")
 _PLAIN_HEADER = struct.Struct("<LL")
 _LENGTH = struct.Struct("<L")
+_HEAD_END = sys.maxsize
+#: What is known of the data sets of each kind, by whether they are in Explicit VR.
+_runs: dict[tuple[str, bool], Run] = {}
+_KINDS = 256
 
 
 @dataclass(slots=True)
@@ -77,18 +83,24 @@ class Found:
         return self.explicit and tag not in self.implicit
 
 
-def find(head: bytes, size: int, transfer_syntax_uid: str, reopen: Callable[[], BinaryIO]) -> Found:
+def find(
+    head: bytes,
+    size: int,
+    transfer_syntax_uid: str,
+    reopen: Callable[[], BinaryIO],
+    kind: str = "",
+) -> Found:
     """The wanted values of a data set of `size` bytes that begins with `head`.
 
-    Raises Unreadable where it cannot be parsed or is not all there.
+    Data sets of one `kind`, unless it is "", are expected to have the same elements. Raises
+    Unreadable where it cannot be parsed or is not all there.
     """
     if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         return _find_deflated(size, reopen)
     if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN:
         return _find_big_endian(size, reopen)
     found = Found(explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN)
-    flat = _flat_explicit if found.explicit else _flat_implicit
-    position = flat(head, found)
+    position = _flat(head, found, kind)
     if position == size:
         return found
     if position > size:
@@ -101,13 +113,38 @@ def find(head: bytes, size: int, transfer_syntax_uid: str, reopen: Callable[[], 
     return found
 
 
-def _flat_explicit(head: bytes, found: Found) -> int:
+def _flat(head: bytes, found: Found, kind: str) -> int:
     """Take the values that `head` has; the offset of the first element it does not have whole."""
-    position, end = 0, len(head)
+    flat = _flat_explicit if found.explicit else _flat_implicit
+    if not kind:
+        return flat(head, found)
+
+    def one(position: int) -> int:
+        return flat(head, found, position, position + 1)
+
+    run = _runs.get((kind, found.explicit))
+    position, fits = run.take(head, found.values, one) if run else (0, False)
+    position = flat(head, found, position)
+    if fits:
+        return position
+    misses = run.misses + 1 if run else 1
+    if run:
+        run.misses = misses
+    if misses & (misses - 1) == 0:  # ever seldomer where nothing fits
+        if len(_runs) >= _KINDS:
+            _runs.clear()
+        _runs[kind, found.explicit] = Run(head, misses, explicit=found.explicit, wanted=_WANTED)
+    return position
+
+
+def _flat_explicit(head: bytes, found: Found, position: int = 0, stop: int = _HEAD_END) -> int:
+    """As `_flat`, from the element at `position` to before the first at `stop` or behind it."""
+    end = len(head)
+    stop = min(stop, end)
     values, wanted = found.values, _WANTED
     short_vrs, long_vrs, unpack = _SHORT, _LONG, _HEADER.unpack_from
     try:
-        while position < end:
+        while position < stop:
             key, vr, length = unpack(head, position)
             if vr in short_vrs:
                 start = position + 8
@@ -137,12 +174,13 @@ def _flat_explicit(head: bytes, found: Found) -> int:
     return position
 
 
-def _flat_implicit(head: bytes, found: Found) -> int:
+def _flat_implicit(head: bytes, found: Found, position: int = 0, stop: int = _HEAD_END) -> int:
     """As `_flat_explicit`, for Implicit VR."""
-    position, end = 0, len(head)
+    end = len(head)
+    stop = min(stop, end)
     values, wanted, unpack = found.values, _WANTED, _PLAIN_HEADER.unpack_from
     try:
-        while position < end:
+        while position < stop:
             key, length = unpack(head, position)
             if key & 0xFFFF == 0xFFFE:
                 return position

@@ -4,117 +4,45 @@ Blobs of keys are Data Elements in Explicit VR Little Endian (PS3.10 8.6), ascen
 InstanceHeader describes them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from operator import itemgetter
-from typing import NamedTuple
+from itertools import repeat
+from typing import Any, NamedTuple
 
 from burnish.application_profiles import limits
-from burnish.directory_records import DVD_KEYS, KEYS, ROOT_TYPES, all_keys
+from burnish.directory_records import ROOT_TYPES
 from burnish.elements import Element, encode, encode_item, items, scan
 from burnish.fileset import text
 from burnish.fileset.convert import Converter, Layout
 from burnish.fileset.header_scan import Found, uid
+from burnish.fileset.record_shapes import (
+    CONTENT_SEQUENCE,
+    ENTITY_KEYS,
+    ENTITY_TAGS,
+    FALLBACKS,
+    IN_FUNCTIONAL_GROUPS,
+    ISSUER,
+    SHARED_FUNCTIONAL_GROUPS,
+    TEXTS,
+    VERIFICATION_DATE_TIME,
+    Leaf,
+    shape,
+)
 from burnish.fileset.values import fit
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 RELATED_GENERAL_SOP_CLASS_UID = 0x0004151A
 _RELATED_IN_INSTANCE = 0x0008001A
-_ISSUER = 0x00100021
 _STUDY_DATE = 0x00080020
-_VERIFICATION_DATE_TIME = 0x0040A030
 _VERIFYING_OBSERVER = 0x0040A073
 _VERIFICATION_FLAG = 0x0040A493
 _RELATIONSHIP_TYPE = 0x0040A010
-_CONTENT_SEQUENCE = 0x0040A730
-_REFERENCED_IMAGES = 0x00081140
-_SHARED_FUNCTIONAL_GROUPS = 0x52009229
 
-#: Where the profiles look in the Shared Functional Groups for a key (PS3.11 Table H.3-2).
-_IN_FUNCTIONAL_GROUPS = {
-    0x00200032: 0x00209113,
-    0x00200037: 0x00209116,
-    0x00280030: 0x00289110,
-    _REFERENCED_IMAGES: 0,
-}
-_TEXTS = frozenset((b"SH", b"LO", b"PN", b"ST", b"LT"))
-_FALLBACKS = ((0x00080021, 0x00080031), (0x00080022, 0x00080032), (0x00080023, 0x00080033))
 _IMPLICIT = Layout(explicit=False, big_endian=False)
-
-
-class _Leaf(NamedTuple):
-    """What to do for one key of an instance's own record."""
-
-    tag: int
-    vr: bytes
-    type: str
-    is_text: bool
-    in_functional_groups: bool
-
-
-@lru_cache(maxsize=64)
-def _leaf_keys(record_type: str) -> tuple[_Leaf, ...]:
-    return tuple(
-        _Leaf(tag, vr, kind, vr in _TEXTS, tag in _IN_FUNCTIONAL_GROUPS)
-        for tag, vr, kind in all_keys(record_type)
-    )
-
-
-_ENTITY_KEYS = tuple(
-    sorted(
-        key
-        for record in ("PATIENT", "STUDY", "SERIES")
-        for key in (*KEYS[record], *DVD_KEYS.get(record, ()))
-    )
-)
-#: All that the identity of an instance's entities is made of.
-_ENTITY_TAGS = tuple(
-    {*(key.tag for key in _ENTITY_KEYS), _ISSUER, *(tag for pair in _FALLBACKS for tag in pair)}
-)
 #: Values longer than this in sum are not worth remembering.
 _MEMORABLE = 1 << 12
-
-
-class _Shape(NamedTuple):
-    """What is to be taken from instances that have values for the same tags, as a series has.
-
-    `leaves` are the keys of their own record in order: what to look at, or an element that is
-    the same for all of them; `missing` are keys of Type 1 that none of them has.
-    """
-
-    entity_tags: tuple[int, ...]
-    entity_values: Callable[[dict[int, bytes]], tuple[bytes, ...]]
-    limited_tags: tuple[int, ...]
-    limited_values: Callable[[dict[int, bytes]], tuple[bytes, ...]]
-    leaves: tuple[_Leaf | bytes, ...]
-    missing: tuple[int, ...]
-
-
-@lru_cache(maxsize=256)
-def _shape(tags: tuple[int, ...], record_type: str) -> _Shape:
-    there = frozenset(tags)
-    entity_tags = tuple(tag for tag in _ENTITY_TAGS if tag in there)
-    limited_tags = tuple(tag for tag in limits.SOUGHT if tag in there)
-    leaves: list[_Leaf | bytes] = []
-    missing = []
-    for leaf in _leaf_keys(record_type) if record_type else ():
-        elsewhere = leaf.in_functional_groups and _SHARED_FUNCTIONAL_GROUPS in there
-        if leaf.tag in there or elsewhere or leaf.tag == _VERIFICATION_DATE_TIME:
-            leaves.append(leaf)
-        elif leaf.type == "2":
-            leaves.append(encode(leaf.tag, leaf.vr, b""))
-        elif leaf.type == "1":
-            missing.append(leaf.tag)
-    return _Shape(
-        *(entity_tags, _values_of(entity_tags), limited_tags, _values_of(limited_tags)),
-        *(tuple(leaves), tuple(missing)),
-    )
-
-
-def _values_of(tags: tuple[int, ...]) -> Callable[[dict[int, bytes]], tuple[bytes, ...]]:
-    if len(tags) > 1:
-        return itemgetter(*tags)
-    return lambda values: tuple([values[tag] for tag in tags])
+#: Nor is one value longer than this.
+_SHORT_VALUE = 256
 
 
 class Entities(NamedTuple):
@@ -139,7 +67,10 @@ class RecordKeys:
         self._found = found
         self._values = found.values
         self._record_type = record_type
-        self._shape = _shape(tuple(found.values), record_type)
+        self._shape = shape(
+            *(tuple(found.values), record_type),
+            sequences=found.explicit and not found.implicit,
+        )
         declared = self._values.get(SPECIFIC_CHARACTER_SET, b"").rstrip(b" \0")
         self.character_set = declared if text.codecs(declared) else b""
 
@@ -152,30 +83,35 @@ class RecordKeys:
 
     def record(self) -> tuple[bytes, tuple[int, ...]]:
         """Keys of the instance's own record, and which Type 1 keys it lacks."""
+        leaves, unusual = self._with_usual_elements()
+        if not unusual:
+            nested = bool(self._shape.sequence_tags)
+            blob = _with_character_set(leaves, b"", self.character_set, nested=nested)
+            return self._related() + blob, self._shape.missing
         elements = []
         missing = list(self._shape.missing)
         special = b""
-        nested = False
-        get, character_set = self._values.get, self.character_set
-        for leaf in self._shape.leaves:
+        nested = any(map(self._values.get, self._shape.sequence_tags))
+        character_set = self.character_set
+        for leaf in leaves:
             if isinstance(leaf, bytes):
                 elements.append(leaf)
                 continue
             tag, vr, kind, is_text, in_functional_groups = leaf
-            value = get(tag, b"")
             if vr == b"SQ":
                 content = self._sequence(tag)
                 if not content and in_functional_groups:
                     content = self._from_functional_groups(tag)
                 nested = nested or not text.is_plain(content)
                 element = encode(tag, vr, content) if content else b""
-            elif tag == _VERIFICATION_DATE_TIME:
+            elif tag == VERIFICATION_DATE_TIME:
                 element = self._verified()
             else:
-                element = _fitted(tag, vr, value, character_set) if value else b""
+                value = self._values.get(tag, b"")
+                element = _fit(tag, vr, value, character_set) if value else b""
                 if not element and in_functional_groups:
                     value = self._from_functional_groups(tag)
-                    element = _fitted(tag, vr, value, character_set) if value else b""
+                    element = _fit(tag, vr, value, character_set) if value else b""
                 if is_text and not text.is_plain(value):
                     special += value
             if element:
@@ -186,6 +122,28 @@ class RecordKeys:
                 missing.append(tag)
         blob = _with_character_set(elements, special, character_set, nested=nested)
         return self._related() + blob, tuple(sorted(missing))
+
+    def _with_usual_elements(self) -> tuple[Sequence[Any], bool]:
+        """The leaves, with elements in place of those whose values are short, plain and there.
+
+        Of these it is remembered what becomes of them, since many images have them alike. Also
+        whether there are others.
+        """
+        known = self._shape
+        raw = known.usual_values(self._values)
+        if raw and max(map(len, raw)) > _SHORT_VALUE:
+            return known.leaves, True
+        elements = tuple(
+            map(_plain_element, known.usual_tags, known.usual_vrs, raw, repeat(self.character_set))
+        )
+        leaves: list[Leaf | bytes] = list(known.leaves)
+        if all(elements):
+            for place, element in zip(known.usual_places, elements, strict=True):
+                leaves[place] = element
+            return leaves, known.has_unusual
+        for place, element in zip(known.usual_places, elements, strict=True):
+            leaves[place] = element or leaves[place]
+        return leaves, True
 
     def limited(self) -> bytes:
         """What Application Profiles limit; images of a series have it alike."""
@@ -216,11 +174,11 @@ class RecordKeys:
             return b""
         if not self._found.is_explicit(tag):
             value = _explicit(value)
-        return _modifiers(value) if tag == _CONTENT_SEQUENCE else value
+        return _modifiers(value) if tag == CONTENT_SEQUENCE else value
 
     def _from_functional_groups(self, tag: int) -> bytes:
-        groups = self._sequence(_SHARED_FUNCTIONAL_GROUPS)
-        inner = _IN_FUNCTIONAL_GROUPS[tag]
+        groups = self._sequence(SHARED_FUNCTIONAL_GROUPS)
+        inner = IN_FUNCTIONAL_GROUPS[tag]
         for item in _elements_of_items(groups):
             holder = item if not inner else next(_elements_of_items(item.get(inner, b"")), {})
             return holder.get(tag, b"")
@@ -232,26 +190,25 @@ class RecordKeys:
             return b""
         observers = _elements_of_items(self._sequence(_VERIFYING_OBSERVER))
         times = [
-            fit(_VERIFICATION_DATE_TIME, b"DT", observer.get(_VERIFICATION_DATE_TIME, b""), b"")
+            fit(VERIFICATION_DATE_TIME, b"DT", observer.get(VERIFICATION_DATE_TIME, b""), b"")
             for observer in observers
         ]
         latest = max(times, default=b"")
-        return encode(_VERIFICATION_DATE_TIME, b"DT", latest) if latest else b""
-
-
-def _fitted(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
-    """The element for a record, b"" where it would have no value."""
-    if len(value) > 64:
-        return _fit(tag, vr, value, character_set)
-    return _remembered_fit(tag, vr, value, character_set)
+        return encode(VERIFICATION_DATE_TIME, b"DT", latest) if latest else b""
 
 
 def _fit(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
+    """The element for a record, b"" where it would have no value."""
     fitted = fit(tag, vr, value, character_set)
     return encode(tag, vr, fitted) if fitted else b""
 
 
-_remembered_fit = lru_cache(maxsize=1 << 12)(_fit)
+@lru_cache(maxsize=1 << 12)
+def _plain_element(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
+    """As `_fit`; b"" also for text that does not go without a Specific Character Set."""
+    if not value or (vr in TEXTS and not text.is_plain(value)):
+        return b""
+    return encode(tag, vr, value) if vr == b"SQ" else _fit(tag, vr, value, character_set)
 
 
 def _short(raw: tuple[bytes, ...]) -> bool:
@@ -267,10 +224,10 @@ def _limited(tags: tuple[int, ...], raw: tuple[bytes, ...], regions_explicit: bo
 def _entities(
     tags: tuple[int, ...], raw: tuple[bytes, ...], character_set: bytes, *, with_keys: bool
 ) -> Entities:
-    values = dict.fromkeys(_ENTITY_TAGS, b"") | dict(zip(tags, raw, strict=True))
+    values = dict.fromkeys(ENTITY_TAGS, b"") | dict(zip(tags, raw, strict=True))
     fitted = {
         tag: value
-        for tag, vr, _ in _ENTITY_KEYS
+        for tag, vr, _ in ENTITY_KEYS
         if (value := fit(tag, vr, values[tag], character_set))
     }
 
@@ -284,7 +241,7 @@ def _entities(
         study_instance_uid=uid(values, 0x0020000D),
         series_instance_uid=uid(values, 0x0020000E),
         patient_id=said(0x00100020),
-        issuer_of_patient_id=said(_ISSUER),
+        issuer_of_patient_id=said(ISSUER),
         patient_name=said(0x00100010),
         study_date=plain(_STUDY_DATE),
         study_time=plain(0x00080030),
@@ -300,9 +257,9 @@ def _entity_keys(values: dict[int, bytes], fitted: dict[int, bytes], character_s
     Where there is no Study Date, the first other date of the instance follows with its time,
     for the STUDY record to be given instead.
     """
-    vrs = {tag: vr for tag, vr, _ in _ENTITY_KEYS}
+    vrs = {tag: vr for tag, vr, _ in ENTITY_KEYS}
     if _STUDY_DATE not in fitted:
-        for date, time in _FALLBACKS:
+        for date, time in FALLBACKS:
             value = fit(date, b"DA", values[date], b"")
             if value:
                 vrs |= {date: b"DA", time: b"TM"}
@@ -312,13 +269,13 @@ def _entity_keys(values: dict[int, bytes], fitted: dict[int, bytes], character_s
                     time: fit(time, b"TM", values[time], b"") or b"000000",
                 }
                 break
-    special = b"".join(v for t, v in fitted.items() if vrs[t] in _TEXTS and not text.is_plain(v))
+    special = b"".join(v for t, v in fitted.items() if vrs[t] in TEXTS and not text.is_plain(v))
     elements = [encode(tag, vrs[tag], fitted[tag]) for tag in sorted(fitted)]
     return _with_character_set(elements, special, character_set, nested=False)
 
 
 def _with_character_set(
-    elements: list[bytes], special: bytes, character_set: bytes, *, nested: bool
+    elements: Sequence[bytes], special: bytes, character_set: bytes, *, nested: bool
 ) -> bytes:
     """Elements, with Specific Character Set first where `special` texts or sequences need it."""
     if special or (nested and character_set):

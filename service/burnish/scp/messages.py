@@ -46,15 +46,16 @@ class Command(dict[int, bytes]):
         """Parses a command set, Implicit VR Little Endian; raises Malformed."""
         command = cls()
         offset, end = 0, len(data)
-        while offset < end:
-            if end - offset < 8:
-                raise Malformed("the command set ends inside an element")
-            group, element, length = struct.unpack_from("<HHI", data, offset)
-            offset += 8
-            if group != 0 or length > end - offset:
-                raise Malformed("the command set has an element it cannot have")
-            command[element] = data[offset : offset + length]
-            offset += length
+        try:
+            while offset < end:
+                group, element, length = _HEADER(data, offset)
+                start = offset + 8
+                offset = start + length
+                if group or offset > end:
+                    raise Malformed("the command set has an element it cannot have")
+                command[element] = data[start:offset]
+        except struct.error:
+            raise Malformed("the command set ends inside an element") from None
         command.number(COMMAND_FIELD)
         return command
 
@@ -63,7 +64,7 @@ class Command(dict[int, bytes]):
         value = self.get(element, b"")
         if len(value) != 2:
             raise Malformed(f"the command set lacks (0000,{element:04X})")
-        return int.from_bytes(value, "little")
+        return value[0] | value[1] << 8
 
     def text(self, element: int) -> str:
         """The value of a UI or AE element without its padding, "" where there is none."""
@@ -74,10 +75,12 @@ class Command(dict[int, bytes]):
         return self.number(COMMAND_DATA_SET_TYPE) != NO_DATA_SET
 
 
+_HEADER = struct.Struct("<HHI").unpack_from
 _ELEMENT = struct.Struct("<HHI").pack
 _GROUP_LENGTH = struct.Struct("<HHII").pack
 #: The four elements that every response has, which follow one another.
 _RESPONSE = struct.Struct("<" + 4 * "HHIH").pack
+_P_DATA = struct.Struct(">BBIIBB").pack
 
 
 def encode(elements: Mapping[int, bytes]) -> bytes:
@@ -142,7 +145,7 @@ def p_data(context_id: int, command: bytes, data_set: bytes, maximum_length: int
     limit = (maximum_length or _UNLIMITED) - 6
     if not data_set and len(command) <= limit:
         length = len(command)
-        return struct.pack(">BBIIBB", 4, 0, length + 6, length + 2, context_id, 3) + command
+        return _P_DATA(4, 0, length + 6, length + 2, context_id, 3) + command
     return b"".join(
         (*_fragments(context_id, command, 1, limit), *_fragments(context_id, data_set, 0, limit))
     )
@@ -152,7 +155,7 @@ def _fragments(context_id: int, data: bytes, kind: int, limit: int) -> Iterator[
     for start in range(0, len(data), limit):
         part = data[start : start + limit]
         control = kind | (2 if start + limit >= len(data) else 0)
-        yield struct.pack(">BBIIBB", 4, 0, len(part) + 6, len(part) + 2, context_id, control) + part
+        yield _P_DATA(4, 0, len(part) + 6, len(part) + 2, context_id, control) + part
 
 
 def _us(value: int) -> bytes:

@@ -29,6 +29,8 @@ class Stream:
         self.start = self.end = 0
         #: Until it is None, all that is awaited has to be here by then, however it trickles.
         self.deadline: float | None = None
+        #: Whether the peer has begun something that it has to end before it gets an answer.
+        self.is_owed = True
         self._interrupted = False
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -65,10 +67,11 @@ class Stream:
         if self.deadline is not None:
             self.set_timeout(self._left())
         try:
-            count = self._socket.recv_into(self.view[self.end :])
-            if _QUICK_ACK is not None:
-                # a peer with Nagle's algorithm on waits for this before its next segment
+            if self.is_owed and _QUICK_ACK is not None:
+                # a peer with Nagle's algorithm on waits for this before its next segment; where
+                # nothing more is to come, the answer acknowledges it
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+            count = self._socket.recv_into(self.view[self.end :])
         except OSError as error:
             raise _ended(error) from None
         if not count:

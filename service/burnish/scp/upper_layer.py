@@ -176,9 +176,9 @@ class Association:
 
     def _serve_pdu(self) -> bool:
         """Serves one PDU; False after a release."""
-        self.busy = self._sink is not None or bool(self._command)
+        self.busy = self._stream.is_owed = self._sink is not None or bool(self._command)
         kind, length = self._pdu_header()
-        self.busy = True
+        self.busy = self._stream.is_owed = True
         if kind == P_DATA_TF:
             self._serve_p_data(length)
             self.last_heard = monotonic()

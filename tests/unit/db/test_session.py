@@ -216,8 +216,10 @@ def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
         for thread in threads:
             thread.join()
         took = monotonic() - since
-        with pytest.raises(Unwritten, match="locked"):
-            appender.append([])
+        row = dict.fromkeys(Event.__table__.columns.keys())
+        for rows in ([], [row], [row, row]):
+            with pytest.raises(Unwritten, match="locked"):
+                appender.append(rows)
     assert len(errors) == 8
     assert took < 4
     assert any("locked" in str(error) for error in errors)

@@ -71,6 +71,53 @@ def test_the_head_may_end_anywhere(real_studies: material.RealStudies) -> None:
             assert again == found.header, (path.name, length)
 
 
+def _header_or_why(data: bytes, syntax: str, kind: str) -> object:
+    try:
+        return index(data[: 1 << 16], len(data), syntax, lambda: io.BytesIO(data), kind)
+    except BurnishError as error:
+        return str(error)
+
+
+def test_others_of_its_kind_do_not_change_what_a_header_says(
+    real_studies: material.RealStudies,
+) -> None:
+    """One kind that has nothing in common, those that are of one series, and damaged ones."""
+    chance = random.Random(2)
+    for path in (*real_studies.all, *real_studies.tiny[:50]):
+        found = index_file(path)
+        data = path.read_bytes()[found.data_set_offset :]
+        for damage in range(3):
+            damaged = bytearray(data)
+            for _ in range(damage):
+                damaged[chance.randrange(min(len(data), 3000))] = chance.randrange(256)
+            alone = _header_or_why(bytes(damaged), found.transfer_syntax_uid, "")
+            for kind in ("all", found.header.series_instance_uid or "none", str(path)):
+                again = _header_or_why(bytes(damaged), found.transfer_syntax_uid, kind)
+                assert again == alone, (path.name, damage, kind)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_series_may_vary(syntax: str) -> None:
+    """Values of other lengths, none at all, and elements that only some have."""
+    for number in range(60):
+        dataset = instance("1.2.840.10008.5.1.4.1.1.2")
+        dataset.InstanceNumber = 10 ** (number % 7)
+        dataset.ImagePositionPatient = [-number * 1.5, 10.0**number, number]
+        dataset.ImageComments = "x" * (number % 5 * 300)
+        dataset.PatientName = "Müller" if number % 11 == 0 else "Doe^John"
+        dataset.SpecificCharacterSet = "ISO_IR 100"
+        if number % 3:
+            dataset.ReferencedImageSequence = [
+                item(ReferencedSOPInstanceUID=f"1.{10 ** (number % 9)}")
+            ]
+        if number % 13 == 0:
+            dataset.PixelSpacing = ["0.5", "0.5"]
+        data = made_entries.encoded(dataset, syntax)
+        alone, again = (_header_or_why(data, syntax, kind) for kind in ("", "series"))
+        assert again == alone, number
+        assert not isinstance(alone, str)
+
+
 def test_every_encoding_says_the_same(real_studies: material.RealStudies) -> None:
     dataset = material.read(real_studies.file("test-SR.dcm"))
     one, two, three = (made_entries.indexed(dataset, syntax) for syntax in SYNTAXES)
