@@ -27,6 +27,7 @@ from burnish.fileset.frames import NotTranscodable
 from burnish.fileset.header import IndexedFile, index_file
 from burnish.fileset.profile_keys import dressed
 from burnish.fileset.transcode import Transcoded
+from burnish.image.hashing import ImageHashing
 from burnish.image.volume import FORMATS
 from burnish.media import ATTACHMENT, Medium
 from burnish.plan.fitness import compressed_form, lossy_form, permitted_form, unfit
@@ -343,9 +344,12 @@ def _build_all(
             plan = replace(plan, sealer=Sealer(wish.protection))
         what = f"writing {target.name}"
         total = plan.predicted_size
-        keys = pipeline.build(plan, target, lambda n, w=what, t=total: progress(w, n, t))  # type: ignore[misc]
+        hashing = ImageHashing()
+        keys = pipeline.build(
+            *(plan, target, lambda n, w=what, t=total: progress(w, n, t), hashing)
+        )
         progress(f"reading back {target.name}", 0, 0)
-        report = pipeline.read_back(plan, target, keys, fresh=False)
+        report = pipeline.read_back(plan, target, keys, hashing, fresh=False)
         outcome.built.append(Built(target, plan.file_set_id, os.stat(target).st_size, report))
 
 

@@ -37,6 +37,7 @@ def open_volume(
     *,
     fresh: bool = False,
     digest: bool = False,
+    whole: bool = False,
     twice: bool = False,
     length: int | None = None,
     session: int | None = None,
@@ -48,9 +49,10 @@ def open_volume(
     With `fresh`, what the system holds of the image in memory is first dropped, so that what is
     read comes from the medium. With `digest`, the volume has a method `sha256`: that of the whole
     image, for which whatever `chunks` gave in the order of the volume is not read again. With
-    `twice`, another reader has to find the same files at the same places. With `length`, the image
-    has no more than so many bytes, whatever the drive put behind it. Of a disc with several
-    sessions the one counts that begins at the sector `session`, or else the last.
+    `whole`, that method only reads what is left of the image, and tells "". With `twice`, another
+    reader has to find the same files at the same places. With `length`, the image has no more
+    than so many bytes, whatever the drive put behind it. Of a disc with several sessions the one
+    counts that begins at the sector `session`, or else the last.
     Raises Unreadable if there is no volume that can be read.
     """
     try:
@@ -64,8 +66,8 @@ def open_volume(
         if fresh:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        if digest:
-            yield _DigestedImage(descriptor, length=length)
+        if digest or whole:
+            yield _WholeImage(descriptor, length=length, digest=digest)
         else:
             yield _Image(descriptor, twice=twice, length=length, session=session)
     finally:
@@ -220,14 +222,15 @@ def _find(source: Source) -> Found:
     raise Unreadable("there is no volume: it is neither ISO 9660, UDF, FAT, ZIP nor MIME")
 
 
-class _DigestedImage(_Image):
-    """An image that hashes what is read of it, and what lies between, up to the end.
+class _WholeImage(_Image):
+    """An image of which all is read in the end, also what lies between files, and hashed.
 
     It hashes in a thread of its own, beside whatever the reader does with the same bytes.
     """
 
-    def __init__(self, descriptor: int, *, length: int | None = None) -> None:
+    def __init__(self, descriptor: int, *, length: int | None, digest: bool) -> None:
         super().__init__(descriptor, length=length)
+        self._is_hashed = digest
         self._digest = hashlib.sha256()
         self._digested = 0
         self._gathered: list[bytes] = []
@@ -246,11 +249,11 @@ class _DigestedImage(_Image):
             yield chunk
 
     def sha256(self) -> str:
-        """The SHA-256 of the image in hexadecimal digits."""
+        """The SHA-256 of the image in hexadecimal digits, "" where it is not hashed."""
         self._digest_up_to(self._source.end)
         self._flush()
         self._hashing.shutdown()
-        return self._digest.hexdigest()
+        return self._digest.hexdigest() if self._is_hashed else ""
 
     def _digest_up_to(self, end: int) -> None:
         for chunk in self._source.chunks(self._digested, end - self._digested):
@@ -258,6 +261,8 @@ class _DigestedImage(_Image):
 
     def _hash(self, chunk: bytes) -> None:
         self._digested += len(chunk)
+        if not self._is_hashed:
+            return
         self._gathered.append(chunk)
         self._weight += len(chunk)
         if self._weight >= CHUNK:

@@ -29,11 +29,15 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How images of one file system are made: the suffix of their files, sizes, and the bytes."""
+    """How images of one file system are made: the suffix of their files, sizes, and the bytes.
+
+    `in_order` says that what is written up to what `progress` is told no longer changes.
+    """
 
     suffix: str
     sizing: Sizing
     write: Writer
+    in_order: bool = True
 
 
 FORMATS: dict[FileSystem, Format] = {
@@ -42,8 +46,8 @@ FORMATS: dict[FileSystem, Format] = {
     FileSystem.UDF_2_60: Format(".iso", udf_bd.SIZING, udf_bd.write),
     FileSystem.FAT: Format(".img", fat.SIZING, fat.write),
     FileSystem.FAT16: Format(".img", fat.SIZING_16, fat.write_16),
-    FileSystem.ZIP: Format(".zip", archive.SIZING, archive.write),
-    FileSystem.MIME: Format(".eml", mime.SIZING, mime.write),
+    FileSystem.ZIP: Format(".zip", archive.SIZING, archive.write, in_order=False),
+    FileSystem.MIME: Format(".eml", mime.SIZING, mime.write, in_order=False),
 }
 
 

@@ -16,7 +16,7 @@ _DICOMDIR = "DICOMDIR"
 
 @runtime_checkable
 class Digested(Protocol):
-    """A volume that can tell the SHA-256 of all it holds, having hashed what was read of it."""
+    """A volume that reads the rest of what it holds, and may tell the SHA-256 of all of it."""
 
     def sha256(self) -> str: ...
 

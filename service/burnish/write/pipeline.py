@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from burnish.fileset import descriptor, dicomdir
 from burnish.fileset.descriptor import NOTHING, Says
 from burnish.image import placing
 from burnish.image import volume as image
+from burnish.image.hashing import ImageHashing
 from burnish.image.reader import open_volume
 from burnish.media import FileSystem
 from burnish.secure import ContentKeys, Sealer, open_secure
@@ -80,11 +81,17 @@ class VolumePlan:
         )
 
 
-def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> ContentKeys:
+def build(
+    plan: VolumePlan,
+    target: Path,
+    progress: Progress | None = None,
+    hashing: ImageHashing | None = None,
+) -> ContentKeys:
     """Writes the volume's image: DICOMDIR first, then the text, then files in directory order.
 
-    Returns the content keys of a secure volume, for `read_back`; they are nowhere else. Raises
-    Conflict where the image is not as large as was planned, or a file is not what it was.
+    `hashing` begins with it and may end later. Returns the content keys of a secure volume, for
+    `read_back`; they are nowhere else. Raises Conflict where the image is not as large as was
+    planned, or a file is not what it was.
     """
     directory = plan.dicomdir()
     secure = plan.sealer is not None
@@ -106,16 +113,37 @@ def build(plan: VolumePlan, target: Path, progress: Progress | None = None) -> C
             volume_identifier=plan.file_set_id,
             files=files,
             created=plan.created,
-            progress=progress,
+            progress=_followed(part, plan, progress, hashing),
         )
         if size != plan.predicted_size:
             raise Conflict(f"the image has {size} bytes where {plan.predicted_size} were planned")
+        if hashing:
+            hashing.complete(part, size)
         part.replace(target)
+    except BaseException:
+        if hashing:
+            hashing.abandon()
+        raise
     finally:
         # what is not whole must not fill the disk; a disk that fails keeps it for the next start
         with suppress(OSError):
             part.unlink(missing_ok=True)
     return keys
+
+
+def _followed(
+    part: Path, plan: VolumePlan, progress: Progress | None, hashing: ImageHashing | None
+) -> Progress | None:
+    """Tells of progress, and lets `hashing` begin where an image is written in order."""
+    if hashing is None or not image.FORMATS[plan.file_system].in_order:
+        return progress
+
+    def told(written: int) -> None:
+        hashing.follow(part, written)
+        if progress:
+            progress(written)
+
+    return told
 
 
 def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
@@ -135,15 +163,27 @@ def files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]
 
 
 def read_back(
-    plan: VolumePlan, written: Path, keys: ContentKeys | None = None, *, fresh: bool
+    plan: VolumePlan,
+    written: Path,
+    keys: ContentKeys | None = None,
+    hashing: ImageHashing | None = None,
+    *,
+    fresh: bool,
 ) -> VolumeReport:
     """Reads a written volume and compares every byte of it with the plan.
 
-    A secure volume is opened with the `keys` that `build` returned. With `fresh`, the bytes come
-    from the medium and not from the page cache.
+    A secure volume is opened with the `keys` that `build` returned. The SHA-256 is that of the
+    image as it was made, by its `hashing`, or else that of what is read. With `fresh`, the bytes
+    come from the medium and not from the page cache.
     """
-    with open_volume(written, fresh=fresh, digest=True, length=plan.predicted_size) as volume:
-        return compare(
+    with open_volume(
+        written,
+        fresh=fresh,
+        digest=hashing is None,
+        whole=True,
+        length=plan.predicted_size,
+    ) as volume:
+        report = compare(
             open_secure(volume, keys or {}) if plan.sealer else volume,
             file_set_id=plan.file_set_id,
             file_set_uid=plan.file_set_uid,
@@ -151,3 +191,4 @@ def read_back(
             dicomdir=plan.dicomdir(),
             secure=plan.sealer is not None,
         )
+    return replace(report, sha256=hashing.sha256()) if hashing and report.good else report

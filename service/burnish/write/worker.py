@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -20,6 +21,7 @@ from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest
 from burnish.device_settings import Device
 from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
+from burnish.image.hashing import ImageHashing
 from burnish.lifecycle import Custody, PieceEvent, RequestEvent
 from burnish.secure import ContentKeys, Sealer, protection
 from burnish.settings import Settings
@@ -43,6 +45,13 @@ class _Leaving(Exception):
     """The service stops while a device goes on by itself."""
 
 
+class _ImageMade(NamedTuple):
+    """What is known of an image besides its bytes, and is nowhere else."""
+
+    keys: ContentKeys
+    hashing: ImageHashing | None = None
+
+
 class Worker:
     """The writer of one device; there is one at a time."""
 
@@ -62,7 +71,7 @@ class Worker:
         self.stopping = threading.Event()
         self._ledger = Ledger(database, settings, device, self.stopping)
         self._labels = Labels(settings.label, device.label_form)
-        self._content_keys: dict[Path, ContentKeys] = {}
+        self._images_made: dict[Path, _ImageMade] = {}
         self._waits = ""
 
     def run(self, poll: float = 0.05) -> None:
@@ -243,7 +252,7 @@ class Worker:
 
     def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
         if made.job.device_job:
-            self._write(self._labelled(made), progress, {})
+            self._write(self._labelled(made), progress, _ImageMade({}))
             return
         allowed = self._settings.request.attempts
         if made.attempts > (allowed if made.ruined else max(_DEATHS, allowed)):
@@ -251,19 +260,19 @@ class Worker:
             self._ledger.ruined(made, ExecutionStatusInfo.PROC_FAILURE, why)
             return
         plan = self._plan(made)
-        keys = self._image(plan, made.job.image, progress)
+        image = self._image(plan, made.job.image, progress)
         made = self._labelled(replace(made, plan=plan))
         if self._burner.custody is Custody.FOLLOWED:
-            _, wrong = self._read_back(made, made.job.image, keys)
+            _, wrong = self._read_back(made, made.job.image, image)
             if wrong:
                 made.job.image.unlink(missing_ok=True)
                 self._ledger.ruined(made, ExecutionStatusInfo.PROC_FAILURE, wrong)
                 return
             name = f"{made.job.request_name}-{made.claim.piece_id}-{secrets.token_hex(4)}"
             made = replace(made, job=replace(made.job, device_job=name))
-        self._write(made, progress, keys)
+        self._write(made, progress, image)
 
-    def _write(self, made: PieceOrder, progress: pipeline.Progress, keys: ContentKeys) -> None:
+    def _write(self, made: PieceOrder, progress: pipeline.Progress, image: _ImageMade) -> None:
         """Onto the medium, and read back; what the device did by itself it has read back too."""
         job, custody = made.job, self._burner.custody
         self._ledger.advance(
@@ -280,7 +289,7 @@ class Worker:
             return
         self._ledger.advance(made.claim, PieceEvent.WRITTEN)
         if custody is not Custody.FOLLOWED:
-            sha256, wrong = self._read_back(made, self._burner.written(job), keys)
+            sha256, wrong = self._read_back(made, self._burner.written(job), image)
             if wrong:
                 job.image.unlink(missing_ok=True)
                 self._give_up(made, ExecutionStatusInfo.MCD_FAILURE, wrong)
@@ -292,11 +301,13 @@ class Worker:
         self._ledger.created(made)
         self._remove_image(made.claim)
 
-    def _read_back(self, made: PieceOrder, written: Path, keys: ContentKeys) -> tuple[str, str]:
-        """The SHA-256 of what was written, and what is wrong with it, if anything is."""
+    def _read_back(self, made: PieceOrder, written: Path, image: _ImageMade) -> tuple[str, str]:
+        """The SHA-256 of the image, and what is wrong with what was written, if anything is."""
         fresh = self._settings.storage.durability == "full"
         try:
-            report = pipeline.read_back(made.plan, written, keys, fresh=fresh)
+            report = pipeline.read_back(
+                *(made.plan, written, image.keys, image.hashing), fresh=fresh
+            )
         except Unreadable as error:
             return "", f"it cannot be read back: {error}"
         if report.good:
@@ -326,17 +337,19 @@ class Worker:
         )
         return replace(made.plan, sealer=Sealer(given))
 
-    def _image(self, plan: VolumePlan, image: Path, progress: pipeline.Progress) -> ContentKeys:
-        """Makes the image unless it is there; returns the content keys.
+    def _image(self, plan: VolumePlan, image: Path, progress: pipeline.Progress) -> _ImageMade:
+        """Makes the image unless it is there.
 
-        These are in memory only: without them a secure image is made anew.
+        Content keys are in memory only: without them a secure image is made anew.
         """
-        keys = self._content_keys.get(image)
-        if keys is None or not image.is_file():
+        made = self._images_made.get(image)
+        if made is None or not image.is_file():
             if plan.sealer is None and image.is_file():
-                return {}
-            keys = self._content_keys[image] = pipeline.build(plan, image, progress)
-        return keys
+                return _ImageMade({})
+            hashing = ImageHashing()
+            keys = pipeline.build(plan, image, progress, hashing)
+            made = self._images_made[image] = _ImageMade(keys, hashing)
+        return made
 
     def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
         if result.meaning.execution_status is None:
@@ -369,4 +382,4 @@ class Worker:
             with contextlib.suppress(OSError):
                 image.unlink(missing_ok=True)
                 self._labels.discard(image)
-            self._content_keys.pop(image, None)
+            self._images_made.pop(image, None)

@@ -145,7 +145,7 @@ def test_secure_media_of_two_copies_share_an_image(secured: Ground) -> None:
     assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
     root = secured.settings.storage.root / "outbox" / "R000001"
     assert (root / "VOLUME01.iso").read_bytes() == (root / "VOLUME01-COPY02.iso").read_bytes()
-    assert worker._content_keys == {}
+    assert worker._images_made == {}
 
 
 def test_a_secure_image_without_its_keys_is_made_anew(secured: Ground) -> None:
