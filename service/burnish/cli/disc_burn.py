@@ -10,7 +10,7 @@ import typer
 
 from burnish.cli import exits, output
 from burnish.cli.installation import open_database
-from burnish.cli.options import Config
+from burnish.cli.options import Config, present
 from burnish.errors import NotNow, OperatorError, Unknown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def burn(image: Image, name: Name, *, medium: Medium = "", config: Config = None
     """
     with open_database(config) as (settings, database):
         device = _device(settings, name)
-        job = _job(image, device, medium)
+        job = _job(present(image), device, medium)
         alone = _alone(database, name) if device.kind == "optical" else contextlib.nullcontext()
         with alone, output.progress() as progress:
             from burnish.burn import open_burner

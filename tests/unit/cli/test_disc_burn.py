@@ -115,6 +115,8 @@ def test_the_service_and_the_command_never_have_the_drive_at_once(site: Site) ->
     other = site.burn("drive")
     assert other.code == 6
     assert "burnish device resume drive" in other.err
+    site.image = site.folder / "none.iso"
+    assert site.burn("drive").code == 4
 
 
 def test_a_robot_makes_it_among_its_other_jobs(site: Site) -> None:
