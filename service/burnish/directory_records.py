@@ -5,7 +5,7 @@ Adding a record type is adding its rows here. Keys stand in ascending order of t
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -243,8 +243,7 @@ def group_patients(patients: Iterable[tuple[str, str, str]]) -> list[int]:
     Numbers count from 0 in order of first appearance. Where an issuer or a name is not given,
     it is the one other that goes with that ID, if there is exactly one. A name without its
     alphabetic group is that of who has the same ideographic or phonetic group besides one.
-    Without Patient ID, only a name makes two the same, which the caller may want to narrow to
-    one study.
+    Without Patient ID, only a name makes two the same: see `group_by_study`.
     """
     said = list(patients)
     keys = [patient_key(*patient) for patient in said]
@@ -262,6 +261,20 @@ def group_patients(patients: Iterable[tuple[str, str, str]]) -> list[int]:
         chosen = name or (_only(names[patient_id, issuer]) if patient_id else "")
         groups.append(numbers.setdefault((patient_id, issuer, chosen), len(numbers)))
     return groups
+
+
+def group_by_study(patients: Iterable[tuple[str, str, str, str]]) -> list[Hashable]:
+    """For each (Patient ID, Issuer, Patient's Name, Study Instance UID) the key of its patient.
+
+    As `group_patients`, but who has no Patient ID is one patient in each study: people of the
+    same name, or without one, are not taken for one another.
+    """
+    said = list(patients)
+    numbers = group_patients((identifier, issuer, name) for identifier, issuer, name, _ in said)
+    return [
+        number if identifier else (number, study)
+        for number, (identifier, _, _, study) in zip(numbers, said, strict=True)
+    ]
 
 
 def _one_name_each(

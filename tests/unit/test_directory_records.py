@@ -18,6 +18,7 @@ from burnish.directory_records import (
     MPEG2_KEYS,
     ROOT_TYPES,
     all_keys,
+    group_by_study,
     group_patients,
     patient_key,
     record_type,
@@ -104,6 +105,15 @@ def test_patients_are_grouped() -> None:
     assert group_patients([("1", "", "X"), ("1", "A", "X"), ("1", "B", "X")]) == [0, 1, 2]
     assert group_patients([("", "", "X"), ("", "", ""), ("", "", "X")]) == [0, 1, 0]
     assert group_patients([]) == []
+
+
+def test_without_patient_id_a_patient_is_one_in_each_study() -> None:
+    said = [("1", "", "X", "1.1"), ("1", "", "X", "1.2")]
+    said += [("", "", "Y", "1.1"), ("", "", "Y", "1.2"), ("", "", "Y", "1.1")]
+    keys = group_by_study(said)
+    assert keys[0] == keys[1]
+    assert keys[2] == keys[4] != keys[3]
+    assert len({*keys}) == 3
 
 
 def test_component_groups_do_not_split_a_person_nor_merge_two() -> None:

@@ -17,6 +17,7 @@ from burnish.cli.options import (
     PasswordFile,
     Profile,
     Recipients,
+    present,
 )
 from burnish.media import OPEN_MEDIA
 
@@ -86,7 +87,7 @@ def verify(
     from burnish.verify import examine
 
     keyring = read_keyring(key, password_file)
-    with open_volume(path, twice=True) as volume:
+    with open_volume(present(path), twice=True) as volume:
         size = path.stat().st_size if path.is_file() else sum(volume.files().values())
         report = examine(open_secure(volume, keyring), PROFILES.get(profile), size=size)
     if json:

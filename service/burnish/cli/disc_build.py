@@ -10,6 +10,7 @@ from pathlib import Path
 
 from burnish.application_profiles import ApplicationProfile
 from burnish.artifacts import InstanceHeader, VolumeReport
+from burnish.cli.options import present
 from burnish.cli.output import Progress
 from burnish.digests import digest_text, new_hasher
 from burnish.directory_records import ROOT_TYPES
@@ -19,7 +20,6 @@ from burnish.errors import (
     BurnishError,
     Conflict,
     OutOfResources,
-    Unknown,
     Unreadable,
 )
 from burnish.fileset import conform, dicomdir, file_meta, icons
@@ -163,8 +163,7 @@ def files_below(sources: Iterable[Path]) -> Iterator[Path]:
     """Every file, once, in an order that does not depend on the file system."""
     known = set()
     for source in sources:
-        if not source.exists():
-            raise Unknown(f"{source} is not there")
+        present(source)
         found = sorted(p for p in source.rglob("*") if p.is_file()) if source.is_dir() else [source]
         for path in found:
             identity = path.resolve()

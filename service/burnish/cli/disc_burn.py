@@ -10,7 +10,7 @@ import typer
 
 from burnish.cli import exits, output
 from burnish.cli.installation import open_database
-from burnish.cli.options import Config
+from burnish.cli.options import Config, present
 from burnish.errors import NotNow, OperatorError, Unknown
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def burn(image: Image, name: Name, *, medium: Medium = "", config: Config = None
     """
     with open_database(config) as (settings, database):
         device = _device(settings, name)
-        job = _job(image, device, medium)
+        job = _job(present(image), device, medium)
         alone = _alone(database, name) if device.kind == "optical" else contextlib.nullcontext()
         with alone, output.progress() as progress:
             from burnish.burn import open_burner
@@ -76,14 +76,16 @@ def _job(image: Path, device: "Device", medium: str) -> "BurnJob":
     from burnish.burn import BurnJob
     from burnish.image.reader import open_volume
     from burnish.image.volume import FORMATS
-    from burnish.media import MEDIA
+    from burnish.media import MEDIA, FileSystem
     from burnish.secure import open_secure
     from burnish.verify import examine
+    from burnish.verify.examine import Formatted
     from burnish.write import pipeline
 
     size = image.stat().st_size
     with open_volume(image) as volume:
         found = examine(open_secure(volume, {}), size=size)
+        file_system = volume.file_system if isinstance(volume, Formatted) else None
     if not found.good:
         hint = f"`burnish disc verify {image}` names them"
         raise OperatorError(f"{image} has {len(found.faults)} faults", hint=hint)
@@ -94,6 +96,12 @@ def _job(image: Path, device: "Device", medium: str) -> "BurnJob":
     ]
     if not discs:
         raise OperatorError(f"{image} is no image of a disc, by its suffix")
+    udf_only = FileSystem.UDF_2_60  # what BD has, and nothing else has (PS3.12)
+    discs = [
+        one for one in discs if (MEDIA[one].file_system is udf_only) is (file_system is udf_only)
+    ]
+    if not discs:
+        raise OperatorError(f"{image} has the file system of another disc than {device.name} takes")
     fitting = [one for one in discs if device.capacity_of(one) >= size]
     if medium and medium not in device.media:
         raise typer.BadParameter(f"{device.name} is for {', '.join(device.media)}")

@@ -10,7 +10,7 @@ import typer
 
 from burnish.cli import output
 from burnish.cli.installation import read_settings
-from burnish.cli.options import Config
+from burnish.cli.options import Config, present
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -50,7 +50,9 @@ Symbology = Annotated[
     str, _option("CODE128 (if not given), CODE39, INTER_2_5 or HIBC.", "SYMBOLOGY")
 ]
 FileSetID = Annotated[str, _option("File-set ID.", "ID")]
-VolumeOf = Annotated[str, typer.Option("--volume", metavar="N/M", help="Volume n of m.")]
+VolumeOf = Annotated[
+    str, typer.Option("--volume", metavar="N/M", help="Volume n of m; default: not said.")
+]
 Created = Annotated[str, _option("Date of the disc; default: today.", "YYYYMMDD")]
 ProfileName = Annotated[str, _option("Media Application Profile.", "PROFILE")]
 Style = Annotated[str, _option("STANDARD, LIST, TEXT, or one of the site.", "STYLE")]
@@ -74,7 +76,7 @@ def label(
     barcode: BarcodeValue = "",
     symbology: Symbology = "",
     file_set_id: FileSetID = "",
-    volume: VolumeOf = "1/1",
+    volume: VolumeOf = "",
     created: Created = "",
     profile: ProfileName = "",
     style: Style = "",
@@ -120,6 +122,9 @@ def _form(to: Path) -> str:
 
 
 def _volume_of(value: str) -> tuple[int, int]:
+    """Number and count; a count of 0, of which labels are silent, where nobody says them."""
+    if not value:
+        return 1, 0
     found = _VOLUME_OF.fullmatch(value)
     if not found or int(found[1]) > int(found[2]):
         raise typer.BadParameter("--volume is as 1/3")
@@ -173,7 +178,7 @@ def _of_volume(path: Path) -> "LabelContent":
     from burnish.image.reader import open_volume
     from burnish.label import LabelContent
 
-    with open_volume(path) as volume:
+    with open_volume(present(path)) as volume:
         content = volume.read("DICOMDIR") if "DICOMDIR" in volume.files() else b""
         name = volume.volume_identifier
     try:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.errors import Unknown
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS, Medium
 
 Config = Annotated[
@@ -135,3 +136,10 @@ Capacity = Annotated[
         help="At most so much per volume, as 700MB; default: what the medium holds.",
     ),
 ]
+
+
+def present(path: Path) -> Path:
+    """A file, directory or drive that a command was given; raises Unknown where it is not there."""
+    if not path.exists():
+        raise Unknown(f"{path} is not there")
+    return path

@@ -166,12 +166,12 @@ def _show_pieces(pieces: "list[PieceLine]") -> None:
     typer.echo("\npieces of media")
     output.table(
         (
-            *("volume", "copy", "state", "device", ">attempts", "File-set ID"),
+            *("piece", "volume", "copy", "state", "device", ">attempts", "File-set ID"),
             *("profile", "medium", ">bytes", ">instances", "created"),
         ),
         [
             [
-                *(f"{piece.volume_number}/{piece.volume_count}", piece.copy_number),
+                *(piece.id, f"{piece.volume_number}/{piece.volume_count}", piece.copy_number),
                 *(piece.state, piece.device, piece.attempts, piece.file_set_id),
                 *(piece.media_application_profile, piece.medium, piece.size),
                 *(piece.instances, piece.created_at),

@@ -1,10 +1,10 @@
 """Craft: what the instances of a volume say of their patients and studies, for who reads it."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
 
 from burnish.artifacts import InstanceHeader, Patient, Study
-from burnish.directory_records import group_patients
+from burnish.directory_records import group_by_study
 from burnish.elements import scan
 from burnish.fileset import text
 
@@ -30,32 +30,33 @@ def said_of(headers: Iterable[InstanceHeader]) -> Said:
         if one.entity_keys
     }
     ordered = list(distinct.values())
-    numbers = group_patients(
-        (one.patient_id, one.issuer_of_patient_id, one.patient_name) for one in ordered
+    persons = group_by_study(
+        (one.patient_id, one.issuer_of_patient_id, one.patient_name, one.study_instance_uid)
+        for one in ordered
     )
-    patients: dict[int, Patient] = {}
-    studies: dict[tuple[int, str], Study] = {}
+    patients: dict[Hashable, Patient] = {}
+    studies: dict[tuple[Hashable, str], Study] = {}
     institutions: dict[str, None] = {}
-    for number, one in zip(numbers, ordered, strict=True):
+    for person, one in zip(persons, ordered, strict=True):
         keys = _texts(one.entity_keys)
         institutions[keys.get(_INSTITUTION, "")] = None
-        known = patients.get(number, Patient())
-        patients[number] = Patient(
+        known = patients.get(person, Patient())
+        patients[person] = Patient(
             max(known.patient_name, one.patient_name, key=len),
             known.patient_id or one.patient_id,
             known.birth_date or keys.get(_BIRTH_DATE, ""),
             known.sex or keys.get(_SEX, ""),
         )
-        study = studies.get((number, one.study_instance_uid), Study())
-        studies[number, one.study_instance_uid] = Study(
+        study = studies.get((person, one.study_instance_uid), Study())
+        studies[person, one.study_instance_uid] = Study(
             study.study_date or one.study_date,
             study.study_description or keys.get(_STUDY_DESCRIPTION, ""),
             (*study.modalities, *({one.modality} - {*study.modalities, ""})),
             study.accession_number or keys.get(_ACCESSION_NUMBER, ""),
         )
     found = tuple(
-        replace(patient, studies=tuple(s for (of, _), s in studies.items() if of == number))
-        for number, patient in patients.items()
+        replace(patient, studies=tuple(s for (of, _), s in studies.items() if of == person))
+        for person, patient in patients.items()
     )
     return Said(found, tuple(name for name in institutions if name))
 

@@ -11,7 +11,8 @@ from burnish.label import bidi
 class LabelContent:
     """What there is to say; `patients` is empty where nothing of the instances may be said.
 
-    `created` is a date as DICOM has it.
+    `created` is a date as DICOM has it. Nothing is said of the volume's number where there is no
+    `volume_count`.
     """
 
     file_set_id: str = ""
@@ -34,8 +35,8 @@ def fields(content: LabelContent) -> dict[str, str]:
     found = {
         **dict.fromkeys([*_patient(Patient()), *_study(Study())], ""),
         "file_set_id": content.file_set_id,
-        "volume_number": str(content.volume_number),
-        "volume_count": str(content.volume_count),
+        "volume_number": str(content.volume_number) if content.volume_count else "",
+        "volume_count": str(content.volume_count or ""),
         "created": date(content.created),
         "media_application_profile": content.media_application_profile,
         "medium": content.medium,

@@ -1,5 +1,7 @@
 """Stage: whether an instance may go on media of a profile as it is, converted, or not (pure)."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from burnish.application_profiles import ApplicationProfile
@@ -7,6 +9,9 @@ from burnish.application_profiles.limits import unpack
 from burnish.artifacts import InstanceHeader
 from burnish.fileset import conform, lossy
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, FailureReason
+
+#: How many different reasons an event tells; the Failed SOP Sequence has all the instances.
+_REASONS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,14 @@ def lossy_form(
     return lossy.form(transfer_syntax_uid, permission.transfer_syntaxes, values)
 
 
+def in_words(found: Iterable[Unfit]) -> str:
+    """Why, the commonest reasons first, and of how many instances each is true."""
+    counted = Counter(one.why for one in found).most_common()
+    said = [f"{why} ({count} of them)" for why, count in counted[:_REASONS]]
+    others = len(counted) - len(said)
+    return "; ".join(said) + (f"; and {others} other reasons" if others else "")
+
+
 def unfit(
     header: InstanceHeader,
     transfer_syntax_uid: str,
@@ -78,8 +91,8 @@ def unfit(
         compression = FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT
         return Unfit(
             conflict if lossy else compression,
-            f"{profile.label} takes it only with lossy compression"
-            + (", as video, which Burnish does not encode" if lossy else ""),
+            f"{profile.label} takes it only with lossy compression, as video of another Transfer"
+            " Syntax, which Burnish does not encode",
         )
     if conform.permitted_form(transfer_syntax_uid, permission.transfer_syntaxes) is None:
         return Unfit(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from burnish.artifacts import InstanceHeader
-from burnish.directory_records import ROOT_TYPES, group_patients
+from burnish.directory_records import ROOT_TYPES, group_by_study
 
 
 class Candidate(NamedTuple):
@@ -64,14 +64,11 @@ def group(candidates: Sequence[Candidate]) -> list[Series]:
 
 def _patients(candidates: Iterable[Candidate]) -> list[Hashable]:
     """Each candidate's patient; without Patient ID, one patient for each study and name."""
-    headers = [candidate.header for candidate in candidates]
-    numbers = group_patients(
-        (header.patient_id, header.issuer_of_patient_id, header.patient_name) for header in headers
+    headers = (candidate.header for candidate in candidates)
+    return group_by_study(
+        (one.patient_id, one.issuer_of_patient_id, one.patient_name, one.study_instance_uid)
+        for one in headers
     )
-    return [
-        number if header.patient_id else (number, header.study_instance_uid)
-        for number, header in zip(numbers, headers, strict=True)
-    ]
 
 
 def _series(key: tuple[Hashable, str, str], candidates: Sequence[Candidate]) -> Series:

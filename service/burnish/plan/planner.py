@@ -172,7 +172,8 @@ class Planner:
         if unsupported := profile_choice.unsupported(requested, devices):
             return Refusal(
                 ExecutionStatusInfo.NOT_SUPPORTED,
-                "a profile is not supported by this service or its devices",
+                "a profile is not supported by this service or its devices: "
+                + ", ".join(sorted({requested[position] for position in unsupported})),
                 Failures({wanted[position]: reason for position, reason in unsupported.items()}),
             )
         choices = profile_choice.choices(requested, devices)
@@ -219,7 +220,8 @@ class Planner:
                 {one: why.reason for one, why in unfit.items()},
                 {one: why.attributes for one, why in unfit.items()},
             )
-            return Refusal(failures.info(), "instances that the profile does not permit", failures)
+            why = f"instances that the profile does not permit: {fitness.in_words(unfit.values())}"
+            return Refusal(failures.info(), why, failures)
         pairs = list(zip(wanted, choice.profiles, strict=True))
         missing = forms.missing(pairs, self._conversions.failed, compressed=compressed, lossy=lossy)
         if missing.broken:

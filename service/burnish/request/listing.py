@@ -75,8 +75,9 @@ class RequestLine:
 
 @dataclass(frozen=True, slots=True)
 class PieceLine:
-    """One piece of media of a request."""
+    """One piece of media of a request; its events name it by `id`."""
 
+    id: int
     volume_number: int
     volume_count: int
     copy_number: int
@@ -177,6 +178,7 @@ def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
     )
     return [
         PieceLine(
+            id=piece.id,
             volume_number=file_set.volume_number,
             volume_count=file_set.volume_count,
             copy_number=piece.copy_number,

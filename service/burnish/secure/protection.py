@@ -74,7 +74,7 @@ def load(security: Security, *, recipients: str = "", password_file: str = "") -
         password = read_password(Path(password_file))
     elif not recipients:
         password = _password(security)
-        recipients = _read_all(security.recipients)
+        recipients = read_recipients(security.recipients)
     if not recipients and not password:
         raise InvalidSettings(
             "secure media need a recipient or a password, and there is neither",
@@ -99,11 +99,14 @@ def parse_certificates(pem: str) -> tuple[Holder, ...]:
 
 
 def read_recipients(paths: Sequence[Path]) -> str:
-    """The certificates in the files `paths`, in PEM; raises as `parse_certificates` does."""
-    pem = _read_all(paths)
-    if paths:
-        parse_certificates(pem)
-    return pem
+    """The certificates in the files `paths`, in PEM; raises InvalidSettings that names the file."""
+    found = [_read(path).decode("ascii", "replace") for path in paths]
+    for path, pem in zip(paths, found, strict=True):
+        try:
+            parse_certificates(pem)
+        except InvalidSettings as error:
+            raise InvalidSettings(f"{path}: {error}", hint=error.hint) from None
+    return "\n".join(found)
 
 
 def read_password(path: Path) -> bytes:
@@ -143,10 +146,6 @@ def _signer(security: Security) -> Signer | None:
     if not isinstance(key, RSAPrivateKey) or key.public_key() != holder.public_key:
         raise InvalidSettings("the signer's key is not that of the signer's certificate")
     return Signer(holder, key)
-
-
-def _read_all(paths: Sequence[Path]) -> str:
-    return "\n".join(_read(path).decode("ascii", "replace") for path in paths)
 
 
 def _read(path: Path) -> bytes:

@@ -252,4 +252,4 @@ def test_faults_are_told_with_code_and_words(folder: Path, run: Run, tmp_path: P
 def test_what_is_no_volume_is_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("nothing")
     assert run("disc", "verify", tmp_path / "text").code == 3
-    assert run("disc", "verify", tmp_path / "none").code == 3
+    assert run("disc", "verify", tmp_path / "none").code == 4

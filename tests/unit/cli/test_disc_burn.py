@@ -115,6 +115,18 @@ def test_the_service_and_the_command_never_have_the_drive_at_once(site: Site) ->
     other = site.burn("drive")
     assert other.code == 6
     assert "burnish device resume drive" in other.err
+    site.image = site.folder / "none.iso"
+    assert site.burn("drive").code == 4
+
+
+def test_the_image_of_a_bd_is_not_burnt_on_a_cd(site: Site, run: Run) -> None:
+    source, made = get_testdata_file("CT_small.dcm"), site.folder / "bd"
+    run("disc", "build", source, "--profile", "STD-GEN-BD", "--output", made)
+    site.image = made / "VOLUME01.iso"
+    done = site.burn("drive")
+    assert done.code == 10
+    assert "file system" in done.err
+    assert not site.disc.exists()
 
 
 def test_a_robot_makes_it_among_its_other_jobs(site: Site) -> None:

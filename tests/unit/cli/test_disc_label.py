@@ -34,6 +34,7 @@ def test_a_label_of_a_volume(run: Run, tmp_path: Path, real_studies: material.Re
     said = text(tmp_path / "label.pdf")
     assert str(name.family_name) in said
     assert "MINE" in said
+    assert "Volume" not in said  # the volume does not say which of how many it is
 
 
 def test_what_cannot_be_printed_is_named_and_the_rest_made(run: Run, tmp_path: Path) -> None:

@@ -49,6 +49,21 @@ def test_it_has_all_that_labels_say_of_patients() -> None:
     assert Says().text([one]) == ""
 
 
+def test_who_has_no_patient_id_is_another_patient_in_each_study() -> None:
+    """As in the DICOMDIR: nobody gets the birth date or the studies of somebody else."""
+    born = encode(0x00100030, b"DA", b"19500102")
+    one = header(patient_id="", name="Doe^Jane", study="1.8")._replace(entity_keys=born)
+    two = header(patient_id="", name="Doe^Jane", study="1.9")._replace(
+        entity_keys=encode(0x00081030, b"LO", b"Knee")
+    )
+    text = Says(patients=True).text([one, two])
+    assert text.split("\n") == [
+        *("Patient:           Doe, Jane", "Birth date, sex:   1950-01-02"),
+        *("Study:             2024-01-02, CT", "", "Patient:           Doe, Jane"),
+        "Study:             2024-01-02, CT, Knee",
+    ]
+
+
 @pytest.mark.parametrize("label_text", ["", "first\r\nDICOM instances: 9\r\nŁódź"])
 def test_it_is_renewed_when_there_are_more_instances(label_text: str) -> None:
     """Its text is kept, whichever version wrote it, but for the number."""

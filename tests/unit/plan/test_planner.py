@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from burnish.application_profiles import PROFILES
 from burnish.db.session import Database
-from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
+from burnish.db.tables import Event, FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.device_settings import Device
 from burnish.elements import scan
 from burnish.errors import Conflict, OutOfResources
@@ -277,6 +277,10 @@ def test_an_instance_that_a_profile_cannot_hold(ground: Ground) -> None:
     assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
         (made[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT)
     ]
+    with ground.database.reading() as session:
+        why = session.scalars(select(Event.why).order_by(Event.id.desc())).first()
+    assert why is not None
+    assert f"STD-GEN-DVD-JPEG does not have its Transfer Syntax {MPEG2}" in why
 
 
 def test_a_sop_class_without_a_directory_record(ground: Ground) -> None:

@@ -69,8 +69,8 @@ def test_a_certificate_that_is_not_fit_is_refused(wrong: dict[str, object], tmp_
 def test_what_is_no_certificate_is_refused(alice: Identity, tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("no certificate")
     for path in (tmp_path / "no.pem", alice.key):
-        with pytest.raises(InvalidSettings, match="PEM"):
-            load(Security(recipients=(path,)))
+        with pytest.raises(InvalidSettings, match=f"{path.name}: .*PEM"):
+            load(Security(recipients=(alice.certificate, path)))
     with pytest.raises(InvalidSettings, match="absent"):
         load(Security(recipients=(tmp_path / "absent.pem",)))
 
