@@ -73,6 +73,11 @@ def keep_values_out_of_the_log() -> None:
     sys.warnoptions.append("ignore")  # for the processes that are not forked
 
 
+def keep_files_from_others() -> None:
+    """What this process and its children write is for their user and group: it names patients."""
+    os.umask(os.umask(0o077) | 0o007)
+
+
 def prepare(settings: Settings) -> None:
     """Makes the storage root and brings the database up to date; raises OperatorError.
 

@@ -318,6 +318,14 @@ def test_the_manifest_says_what_is_there(
         assert manifest["request"] == uid
 
 
+def test_nobody_else_may_read_what_the_service_keeps(
+    everything: dict[str, tuple[str, Path, Path]], burnish: Service
+) -> None:
+    assert everything
+    for path in (*burnish.root.rglob("*.db*"), *burnish.root.rglob("VOLUME*")):
+        assert not path.stat().st_mode & 0o007, path.name
+
+
 def _other_patient(source: Path, name: str) -> pydicom.FileDataset:
     """A study of its own of another person under the same Patient ID."""
     data = material.read(source)

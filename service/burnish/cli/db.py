@@ -26,6 +26,7 @@ def upgrade(config: Config = None) -> None:
 
     settings = read_settings(config)
     roles.configure_logging(settings)
+    roles.keep_files_from_others()
     roles.prepare(settings)
     typer.echo(f"the database is at revision {schema.newest()}")
 

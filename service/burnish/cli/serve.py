@@ -36,6 +36,7 @@ def serve(
     settings = read_settings(config)
     app.configure_logging(settings)
     app.keep_values_out_of_the_log()
+    app.keep_files_from_others()
     match role:
         case None:
             app.prepare(settings)
