@@ -133,7 +133,7 @@ class Raw:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._socket = socket.create_connection(
-            ("127.0.0.1", port), timeout=60, source_address=(source, 0)
+            ("127.0.0.1", port), timeout=300, source_address=(source, 0)
         )
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:

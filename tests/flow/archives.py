@@ -10,15 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from flow import clients
+from ports import free_port
 from waiting import wait_until
 
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class Orthanc:
@@ -66,12 +61,12 @@ class Orthanc:
             return False
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://{HOST}:{self._http}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{self._http}{path}", timeout=120) as answer:
             return json.load(answer)
 
     def post(self, path: str, body: bytes) -> Any:
         request = urllib.request.Request(f"http://{HOST}:{self._http}{path}", data=body)
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
             return json.load(answer)
 
     def take(self, paths: Iterable[Path]) -> list[str]:
@@ -80,7 +75,7 @@ class Orthanc:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(300)
 
 
 class Dcmqrscp:
@@ -118,4 +113,4 @@ class Dcmqrscp:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(300)

@@ -13,9 +13,10 @@ from pynetdicom import AE, build_context, evt
 import material
 import oracles
 from flow import clients
-from flow.archives import HOST, Dcmqrscp, Orthanc, free_port
+from flow.archives import HOST, Dcmqrscp, Orthanc
 from flow.conftest import StartBurnish
 from flow.service import Service
+from ports import free_port
 from waiting import wait_until
 
 PUSH, WELL_KNOWN = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
@@ -174,7 +175,7 @@ def test_what_is_missing_comes_from_where_it_is(
             states = {client.get(uid)[1].ExecutionStatus for uid in (found, incomplete)}
             return states <= {"DONE", "FAILURE"}
 
-        wait_until(ended, deadline=120, what="both requests to end")
+        wait_until(ended, what="both requests to end")
         _, status = client.get(found)
         assert status.ExecutionStatus == "DONE", burnish.tail()
         _, status = client.get(incomplete)

@@ -74,7 +74,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(
         service.kill()
         stop.set()
         for thread in threads:
-            thread.join(60)
+            thread.join(300)
         service.start()
         assert oracles.incoming(service) == []
         stored = {row["sop_instance_uid"]: row for row in oracles.live_instances(service)}
@@ -117,7 +117,7 @@ def assert_done(service: Service, uid: str, copies: int) -> list[Path]:
         assert status == 0
         return found if found.ExecutionStatus in ("DONE", "FAILURE") else None
 
-    found = wait_until(ended, deadline=180, what="the end of the request")
+    found = wait_until(ended, what="the end of the request")
     assert found.ExecutionStatus == "DONE", (found.ExecutionStatusInfo, service.tail())
     volumes = oracles.rows(
         service,
@@ -224,7 +224,7 @@ def test_a_process_that_dies_is_started_again(
     wait_until(lambda: clients.echo(service.port) == 0, what="an echo")
     uid = request(service, files, copies=1)
     assert_done(service, uid, copies=1)
-    _, alive = psutil.wait_procs(below, timeout=30)
+    _, alive = psutil.wait_procs(below, timeout=300)
     assert not alive, "it left processes behind"
 
 
@@ -238,7 +238,7 @@ def test_no_child_outlives_the_supervisor(
     assert_done(service, request(service, files, copies=1, profile="STD-GEN-CD"), copies=1)
     supervisor, *children = service.processes()
     supervisor.kill()
-    _, alive = psutil.wait_procs(children, timeout=60)
+    _, alive = psutil.wait_procs(children, timeout=300)
     service.kill()
     for process in alive:
         process.kill()

@@ -30,7 +30,7 @@ def all_done(service: Service, instances: int) -> list[Any]:
         assert "FAILURE" not in states, service.tail()
         return asked == instances and all(state == "DONE" for state in states)
 
-    wait_until(ready, deadline=120, what="standing orders that are DONE")
+    wait_until(ready, what="standing orders that are DONE")
     return requests(service)
 
 

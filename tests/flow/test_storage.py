@@ -184,7 +184,7 @@ def test_echoscu(burnish: Service) -> None:
         [clients.program("echoscu"), "-v", "-aec", "BURNISH", "127.0.0.1", str(burnish.port)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -628,7 +628,7 @@ def test_pynetdicoms_own_programs(
             [sys.executable, "-m", "pynetdicom", application, *address, *arguments, *to],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -744,7 +744,7 @@ def test_many_associations_at_once(burnish: Service, ct: bytes) -> None:
 
     def store(_index: int) -> list[tuple[int, str, str]]:
         with ct_association(burnish) as raw:
-            barrier.wait(60)
+            barrier.wait(300)
             found = []
             for _ in range(5):
                 uid = fresh_uid()

@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from certificates import Identity
 from flow import clients
 from flow.conftest import StartBurnish
 from flow.service import Service
+from ports import free_port
 from raw_dicom import Raw
 from waiting import wait_until
 
@@ -65,10 +65,7 @@ def ct_file(real_studies: material.RealStudies) -> Path:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, start_shared: StartBurnish) -> Site:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    return Site(tmp_path_factory.mktemp("site"), start_shared, port)
+    return Site(tmp_path_factory.mktemp("site"), start_shared, free_port())
 
 
 def dcmtk(
@@ -85,7 +82,7 @@ def dcmtk(
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -197,7 +194,7 @@ def test_certificates_are_read_again(site: Site) -> None:
             capture_output=True,
             input="",
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         found = re.search(r"subject=(.*)", done.stdout)

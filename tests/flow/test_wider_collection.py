@@ -153,7 +153,7 @@ def ask(service: Service, references: list[tuple[str, str]]) -> tuple[str, Datas
             found = scu.get(uid, "ExecutionStatus")[1]
             return found.ExecutionStatus in ("DONE", "FAILURE")
 
-        wait_until(ended, deadline=240, what="the end of the request")
+        wait_until(ended, what="the end of the request")
         return uid, scu.get(uid)[1]
 
 

@@ -10,7 +10,6 @@ import argparse
 import json
 import multiprocessing
 import random
-import socket
 import sys
 import tempfile
 import threading
@@ -29,6 +28,7 @@ from flow.service import Service
 from fuzz import client, corpus
 from fuzz.attacks import Attacker
 from fuzz.client import Told
+from ports import free_port
 from waiting import wait_until
 
 _ACSE_TIMEOUT, _IDLE_TIMEOUT = 5, 3
@@ -182,7 +182,7 @@ def _look(service: Service, before: Use, report: Report) -> None:
 
 @contextmanager
 def _service(directory: Path) -> Iterator[tuple[Service, int]]:
-    port, tls_port = _free_port(), _free_port()
+    port, tls_port = free_port(), free_port()
     directory.mkdir(parents=True, exist_ok=True)
     ours = certificates.identity(directory, "burnish", elliptic=True)
     may: dict[str, Any] = {"may": ["echo", "store", "media"]}
@@ -252,12 +252,6 @@ def _use(service: Service) -> Use:
         {process.pid: process.num_fds() for process in processes},
         {process.pid: process.memory_info().rss for process in processes},
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main() -> int:
