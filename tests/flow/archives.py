@@ -3,7 +3,6 @@
 import json
 import socket
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,6 +39,8 @@ class Orthanc:
             "DicomAlwaysAllowMove": True,
             "DicomAlwaysAllowStore": True,
             "DicomAlwaysAllowGet": True,
+            "DicomScuTimeout": 300,
+            "DicomScpTimeout": 300,
             "DicomModalities": {
                 "burnish": {"AET": "BURNISH", "Host": HOST, "Port": burnish_port},
                 "retitled": {"AET": "BURN_QR", "Host": HOST, "Port": burnish_port},
@@ -57,7 +58,7 @@ class Orthanc:
         assert self._process.poll() is None, "Orthanc ended"
         try:
             return bool(self.get("/system"))
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             return False
 
     def get(self, path: str) -> Any:

@@ -82,7 +82,7 @@ def dcmsend(
         report = Path(directory) / "report.txt"
         done = subprocess.run(
             [
-                *(program("dcmsend"), "-v", "+sd", "+r", "-nh", "-nuc", "-dn"),
+                *(program("dcmsend"), "-v", "+sd", "+r", "-nh", "-nuc", "-dn", "-ta", "300"),
                 *("-aet", calling, "-aec", called, "+crf", str(report), *options),
                 *(HOST, str(port), *map(str, paths)),
             ],
@@ -122,7 +122,18 @@ def storescu(
     """DCMTK's storescu with any of its options: `--abort`, `--repeat N`, `-pdu N`, `-xs` …"""
     return subprocess.run(
         [
-            *(program("storescu"), "-v", "+sd", "+r", "-aet", calling, "-aec", called),
+            *(
+                program("storescu"),
+                "-v",
+                "+sd",
+                "+r",
+                "-ta",
+                "300",
+                "-aet",
+                calling,
+                "-aec",
+                called,
+            ),
             *(*options, HOST, str(port), *map(str, paths)),
         ],
         capture_output=True,

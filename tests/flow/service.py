@@ -154,6 +154,11 @@ class Service:
         except psutil.NoSuchProcess:
             return []
 
+    def roles(self) -> list[psutil.Process]:
+        """The scheduler, the writers, the receivers, in this order, until one is started again."""
+        children = psutil.Process(self.pid).children()
+        return sorted(children, key=lambda process: (process.create_time(), process.pid))
+
     def run(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """`burnish ARGUMENTS` with this service's configuration, whatever its exit code."""
         return subprocess.run(
@@ -173,6 +178,11 @@ class Service:
         command = f"burnish {' '.join(arguments)}"
         assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stderr}"
         return _parsed(command, done.stdout) if json else done.stdout
+
+    def lines(self) -> list[str]:
+        """The log's lines, but for one that is only half written yet."""
+        whole, _, _ = self.log.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+        return whole.splitlines()
 
     def tail(self, lines: int = _TAIL) -> str:
         """The end of the log."""

@@ -852,6 +852,7 @@ def test_an_association_of_media_creation_alone(burnish: Service) -> None:
     """Explicit, implicit and big endian contexts are all served."""
     for syntax in (IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2"):
         ae = AE("SYNTAX")
+        ae.acse_timeout = ae.dimse_timeout = 300
         ae.add_requested_context(MEDIA_CREATION_MANAGEMENT, syntax)
         association = ae.associate(
             "127.0.0.1", burnish.port, ae_title="BURNISH", evt_handlers=[KEEP_ANSWERS]

@@ -58,7 +58,7 @@ def test_a_called_ae_title_makes_a_request_for_each_study(
             {
                 "name": "ultrasound",
                 "called_ae_titles": ["BURN_US"],
-                "quiet_period": "3s",
+                "quiet_period": "6s",
                 "scope": "study",
                 "profile": "STD-GEN-CD",
                 "copies": 2,
@@ -90,7 +90,7 @@ def test_a_calling_ae_title_makes_a_request_for_each_patient(
             {
                 "name": "ct2",
                 "calling_ae_titles": ["CT2"],
-                "quiet_period": "3s",
+                "quiet_period": "6s",
                 "scope": "patient",
             }
         ]

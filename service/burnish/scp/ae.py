@@ -222,13 +222,18 @@ class ApplicationEntity:
         except Exception:
             log.exception("an association ended by a defect")
         finally:
-            with self._lock:
-                self._associations.pop(association, None)
-            if association.accepted is not None:
-                self._seats.give_back(association.accepted.calling_ae_title)
-                self._tell_end(association, outcome)
-            elif outcome != "failed":
-                self._tell_refusal("connection without an association", outcome, association)
+            try:
+                self._leave(association, outcome)
+            finally:  # last of all: who drains waits for what is in here, then the process ends
+                with self._lock:
+                    self._associations.pop(association, None)
+
+    def _leave(self, association: Association, outcome: str) -> None:
+        if association.accepted is not None:
+            self._seats.give_back(association.accepted.calling_ae_title)
+            self._tell_end(association, outcome)
+        elif outcome != "failed":
+            self._tell_refusal("connection without an association", outcome, association)
 
     def _tell_refusal(self, event: str, why: str, association: Association) -> None:
         caller = association.caller
