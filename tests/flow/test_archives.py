@@ -97,6 +97,8 @@ class Modality:
         assert commitments(service)[-1]["transaction_uid"] == wish.TransactionUID, "durable"
         if stay:
             wait_until(lambda: wish.TransactionUID in self.reports, what="a report")
+            # pynetdicom answers it in a thread of its own: who releases now may be quicker
+            wait_until(lambda: reported(service, wish.TransactionUID), what="its answer")
             association.release()
         return str(wish.TransactionUID)
 
