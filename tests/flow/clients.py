@@ -122,19 +122,8 @@ def storescu(
     """DCMTK's storescu with any of its options: `--abort`, `--repeat N`, `-pdu N`, `-xs` …"""
     return subprocess.run(
         [
-            *(
-                program("storescu"),
-                "-v",
-                "+sd",
-                "+r",
-                "-ta",
-                "300",
-                "-aet",
-                calling,
-                "-aec",
-                called,
-            ),
-            *(*options, HOST, str(port), *map(str, paths)),
+            *(program("storescu"), "-v", "+sd", "+r", "-aet", calling, "-aec", called),
+            *("-ta", "300", *options, HOST, str(port), *map(str, paths)),
         ],
         capture_output=True,
         text=True,
