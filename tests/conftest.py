@@ -1,10 +1,16 @@
 """Fixtures for every test: real files, and a port nobody uses."""
 
-import socket
-
 import pytest
+from hypothesis import HealthCheck, settings
 
 import material
+import ports
+
+# how long an example takes says more of the machine than of what is tested; and the same examples
+# each time, or others each time by --hypothesis-profile=search
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tests", settings.get_profile("search"), derandomize=True)
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")
@@ -21,8 +27,5 @@ def wider_collection() -> material.WiderCollection:
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback address that nobody else uses."""
+    return ports.free_port()

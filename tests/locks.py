@@ -11,7 +11,7 @@ def locked(path: Path | str) -> Iterator[sqlite3.Connection]:
     """Nobody else can write until the end, or until what is yielded is rolled back."""
     name = str(path).removeprefix("sqlite:///")
     with closing(
-        sqlite3.connect(name, isolation_level=None, timeout=30, check_same_thread=False)
+        sqlite3.connect(name, isolation_level=None, timeout=120, check_same_thread=False)
     ) as other:
         other.execute("BEGIN IMMEDIATE")
         yield other

@@ -26,7 +26,7 @@ from flow.service import Service
 def rows(service: Service, query: str, *parameters: object) -> list[Any]:
     """Rows of the service's database, read beside it."""
     path = service.root / "burnish.db"
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=30)) as connection:
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=120)) as connection:
         connection.row_factory = sqlite3.Row
         return connection.execute(query, parameters).fetchall()
 
@@ -95,7 +95,7 @@ def run(*command: str | Path, cwd: Path | None = None, ok: Sequence[int] = (0,))
         text=True,
         errors="replace",
         cwd=cwd,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode in ok, (

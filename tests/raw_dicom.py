@@ -6,7 +6,9 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
+
+from waiting import wait_until
 
 APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
@@ -133,7 +135,7 @@ class Raw:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._socket = socket.create_connection(
-            ("127.0.0.1", port), timeout=60, source_address=(source, 0)
+            ("127.0.0.1", port), timeout=300, source_address=(source, 0)
         )
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
@@ -261,6 +263,19 @@ class Raw:
                 return None
             data += part
         return data
+
+
+def admitted(port: int, **options: Any) -> Raw:
+    """An association, as soon as there is room: a seat is given back after the release's answer."""
+
+    def opened() -> Raw | None:
+        raw = Raw(port, **options)
+        if raw.answer is not None and raw.answer.kind == A_ASSOCIATE_AC:
+            return raw
+        raw.__exit__(None, None, None)
+        return None
+
+    return wait_until(opened, what="room for an association")
 
 
 def fragments(context_id: int, data: bytes, size: int) -> list[bytes]:

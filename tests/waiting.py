@@ -1,4 +1,7 @@
-"""Waiting for facts, never for time to pass."""
+"""Waiting for facts, never for time to pass.
+
+Deadlines bound what fails, and are for machines many times slower than one's own.
+"""
 
 import threading
 import time
@@ -12,7 +15,7 @@ T = TypeVar("T")
 _PAUSE = threading.Event()
 
 
-def wait_until(condition: Callable[[], T], *, deadline: float = 60, what: str = "") -> T:
+def wait_until(condition: Callable[[], T], *, deadline: float = 300, what: str = "") -> T:
     """The first true value of `condition`; fails the test where there is none before `deadline`.
 
     `condition` may itself call `pytest.fail` when what is waited for can no longer happen.

@@ -23,7 +23,7 @@ class Root:
         self.outbox = outbox or root / "outbox"
 
     def rows(self, query: str) -> Rows:
-        with closing(sqlite3.connect(self.root / "burnish.db", timeout=30)) as connection:
+        with closing(sqlite3.connect(self.root / "burnish.db", timeout=120)) as connection:
             connection.row_factory = sqlite3.Row
             return connection.execute(query).fetchall()
 

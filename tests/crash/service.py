@@ -1,7 +1,6 @@
 """The whole service, killed at a step of one of its processes: that process, or all of them."""
 
 import shutil
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -12,6 +11,7 @@ from crash.modality import GONE, Modality
 from crash.steps import Steps
 from crash.sweep import holds
 from flow.service import Service
+from ports import free_port
 from waiting import wait_until
 
 _POINTS = 40
@@ -32,7 +32,7 @@ def _run(folder: Path, steps: Steps, step: int, *, group: bool) -> int:
     """One service from its start to the end of what was asked of it; how many steps it took."""
     place = folder / "service"
     shutil.rmtree(place, ignore_errors=True)
-    service = Service(place, _free_port(), {"device": _DEVICE})
+    service = Service(place, free_port(), {"device": _DEVICE})
     service.start()
     try:
         modality = Modality(service.port)
@@ -50,7 +50,7 @@ def _run(folder: Path, steps: Steps, step: int, *, group: bool) -> int:
         _revive(service)
         for uid, _ in modality.asked.items():
             ended = partial(_ended, modality, uid)
-            wait_until(ended, deadline=120, what=f"the end of {uid}")
+            wait_until(ended, what=f"the end of {uid}")
         service.kill()
         assert not failures, failures
         root = Root(service.root)
@@ -69,7 +69,7 @@ def _client(modality: Modality, failures: list[BaseException]) -> None:
             uids += modality.insist(partial(modality.store, 6 - len(uids)))
         uid = modality.insist(partial(modality.ask, uids, 2))
         modality.insist(partial(modality.ask, uids[:1], then_cancel=True))
-        wait_until(partial(_ended, modality, uid), deadline=240, what="the end of the request")
+        wait_until(partial(_ended, modality, uid), what="the end of the request")
     except GONE as failure:
         failures.append(failure)
 
@@ -88,10 +88,3 @@ def _revive(service: Service) -> None:
     if not service.running and not service.ended:
         service.kill()
         service.start()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -19,7 +19,7 @@ def test_a_point_of_each_campaign(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     for campaign in campaigns:

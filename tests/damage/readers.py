@@ -34,7 +34,7 @@ class Reader:
     seeds: Callable[[], Seeds]
     errors: tuple[type[Exception], ...] = (BurnishError,)
     confined: bool = False
-    seconds: float = 20.0  # of a processor
+    seconds: float = 60.0  # of a processor
 
 
 def index(path: Path) -> None:
@@ -142,11 +142,11 @@ def readers(folder: Path) -> dict[str, Reader]:
     """Every reader by its name."""
     return {
         "header": Reader(index, files),
-        "convert": Reader(_convert, files, _CODECS, confined=True, seconds=60),
-        "compress": Reader(_compress, files, _CODECS, confined=True, seconds=60),
-        "lossy": Reader(_lose, files, _CODECS, confined=True, seconds=60),
+        "convert": Reader(_convert, files, _CODECS, confined=True, seconds=300),
+        "compress": Reader(_compress, files, _CODECS, confined=True, seconds=300),
+        "lossy": Reader(_lose, files, _CODECS, confined=True, seconds=300),
         "icon": Reader(
-            partial(icons.make, pixels=64), files, (OSError,), confined=True, seconds=60
+            partial(icons.make, pixels=64), files, (OSError,), confined=True, seconds=300
         ),
         "directory": Reader(_examine_directory, directories),
         "instance": Reader(_examine_directory, files),

@@ -3,22 +3,16 @@
 import json
 import socket
 import subprocess
-import urllib.error
 import urllib.request
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from flow import clients
+from ports import free_port
 from waiting import wait_until
 
 HOST = "127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 class Orthanc:
@@ -45,6 +39,8 @@ class Orthanc:
             "DicomAlwaysAllowMove": True,
             "DicomAlwaysAllowStore": True,
             "DicomAlwaysAllowGet": True,
+            "DicomScuTimeout": 300,
+            "DicomScpTimeout": 300,
             "DicomModalities": {
                 "burnish": {"AET": "BURNISH", "Host": HOST, "Port": burnish_port},
                 "retitled": {"AET": "BURN_QR", "Host": HOST, "Port": burnish_port},
@@ -62,16 +58,16 @@ class Orthanc:
         assert self._process.poll() is None, "Orthanc ended"
         try:
             return bool(self.get("/system"))
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:
             return False
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://{HOST}:{self._http}{path}", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{self._http}{path}", timeout=120) as answer:
             return json.load(answer)
 
     def post(self, path: str, body: bytes) -> Any:
         request = urllib.request.Request(f"http://{HOST}:{self._http}{path}", data=body)
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
             return json.load(answer)
 
     def take(self, paths: Iterable[Path]) -> list[str]:
@@ -80,7 +76,7 @@ class Orthanc:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(300)
 
 
 class Dcmqrscp:
@@ -118,4 +114,4 @@ class Dcmqrscp:
 
     def end(self) -> None:
         self._process.terminate()
-        self._process.wait(30)
+        self._process.wait(300)

@@ -75,14 +75,14 @@ def dcmsend(
     called: str = CALLED,
     calling: str = "DCMSEND",
     options: Sequence[str] = (),
-    timeout: float = 300,
+    timeout: float = 900,
 ) -> SendReport:
     """Sends files and whole directories with DCMTK, as they are, whatever becomes of each."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.txt"
         done = subprocess.run(
             [
-                *(program("dcmsend"), "-v", "+sd", "+r", "-nh", "-nuc", "-dn"),
+                *(program("dcmsend"), "-v", "+sd", "+r", "-nh", "-nuc", "-dn", "-ta", "300"),
                 *("-aet", calling, "-aec", called, "+crf", str(report), *options),
                 *(HOST, str(port), *map(str, paths)),
             ],
@@ -117,13 +117,13 @@ def storescu(
     called: str = CALLED,
     calling: str = "STORESCU",
     options: Sequence[str] = (),
-    timeout: float = 300,
+    timeout: float = 900,
 ) -> subprocess.CompletedProcess[str]:
     """DCMTK's storescu with any of its options: `--abort`, `--repeat N`, `-pdu N`, `-xs` …"""
     return subprocess.run(
         [
             *(program("storescu"), "-v", "+sd", "+r", "-aet", calling, "-aec", called),
-            *(*options, HOST, str(port), *map(str, paths)),
+            *("-ta", "300", *options, HOST, str(port), *map(str, paths)),
         ],
         capture_output=True,
         text=True,
@@ -143,7 +143,7 @@ def mcm_client(
     attributes: object = None,
     called: str = CALLED,
     calling: str = "MCM_CLIENT",
-    timeout: float = 60,
+    timeout: float = 300,
 ) -> dict[str, Any]:
     """What tests/peers/mcm_client.js prints; `attributes` is the Attribute List of `create`.
 
@@ -185,8 +185,8 @@ def associate(
 ) -> Association:
     """An association that the caller releases; fails where it is not established."""
     ae = AE(calling)
-    ae.acse_timeout = ae.connection_timeout = 30
-    ae.dimse_timeout = ae.network_timeout = 120
+    ae.acse_timeout = ae.connection_timeout = 120
+    ae.dimse_timeout = ae.network_timeout = 300
     association = ae.associate(
         HOST, port, contexts=list(contexts), ae_title=called, evt_handlers=[*handlers, KEEP_ANSWERS]
     )
@@ -198,7 +198,7 @@ def associate(
 def echo(port: int, *, called: str = CALLED, calling: str = "PYNETDICOM") -> int | None:
     """The status of a C-ECHO, None where there was no association or no answer."""
     ae = AE(calling)
-    ae.acse_timeout = ae.connection_timeout = ae.dimse_timeout = 10
+    ae.acse_timeout = ae.connection_timeout = ae.dimse_timeout = 60
     ae.add_requested_context(VERIFICATION)
     association = ae.associate(HOST, port, ae_title=called, evt_handlers=[KEEP_ANSWERS])
     if not association.is_established:

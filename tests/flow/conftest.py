@@ -1,6 +1,5 @@
 """Fixtures of the flow tests: a running service, and its log beside every failure."""
 
-import socket
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from flow.service import Service
+from ports import free_port
 
 _SERVICES = pytest.StashKey[list[Service]]()
 
@@ -37,7 +37,7 @@ def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator
     node.stash[_SERVICES] = services
 
     def start(**tables: Any) -> Service:
-        service = Service(directory / f"burnish-{len(services) + 1}", _free_port(), tables)
+        service = Service(directory / f"burnish-{len(services) + 1}", free_port(), tables)
         services.append(service)
         service.start()
         return service
@@ -77,10 +77,3 @@ def pytest_runtest_makereport(
         for service in (s for node in item.listchain() for s in node.stash.get(_SERVICES, [])):
             report.sections.append((f"log of the service on port {service.port}", service.tail()))
     return report
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -59,7 +59,7 @@ class Service:
             usual[name] = {**usual.get(name, {}), **table} if isinstance(table, Mapping) else table
         self.config.write_text(toml(usual), encoding="utf-8")
 
-    def start(self, *, deadline: float = 60) -> None:
+    def start(self, *, deadline: float = 300) -> None:
         """Starts the service and waits until it says that it is ready and answers a C-ECHO."""
         assert self._process is None, "the service runs already"
         before = self.log.stat().st_size if self.log.exists() else 0
@@ -94,7 +94,7 @@ class Service:
             self.kill()
             pytest.fail(f"{failure}\n{self.tail()}")
 
-    def stop(self, *, deadline: float = 60) -> None:
+    def stop(self, *, deadline: float = 300) -> None:
         """SIGTERM to the supervisor alone: it takes its children with it, and exits with 0."""
         assert self._process is not None, "the service does not run"
         tree = self.processes()
@@ -104,7 +104,7 @@ class Service:
         except subprocess.TimeoutExpired:
             self.kill()
             pytest.fail(f"SIGTERM did not end the service in {deadline} s\n{self.tail()}")
-        _, left = psutil.wait_procs(tree, timeout=10)
+        _, left = psutil.wait_procs(tree, timeout=60)
         self._process = None
         for process in left:
             process.kill()
@@ -121,7 +121,7 @@ class Service:
             if process.is_running():
                 process.kill()
         self._process.wait()
-        _, left = psutil.wait_procs(tree, timeout=30)
+        _, left = psutil.wait_procs(tree, timeout=120)
         assert not left, f"SIGKILL did not end {left}"
         self._process = None
 
@@ -154,7 +154,12 @@ class Service:
         except psutil.NoSuchProcess:
             return []
 
-    def run(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    def roles(self) -> list[psutil.Process]:
+        """The scheduler, the writers, the receivers, in this order, until one is started again."""
+        children = psutil.Process(self.pid).children()
+        return sorted(children, key=lambda process: (process.create_time(), process.pid))
+
+    def run(self, *arguments: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """`burnish ARGUMENTS` with this service's configuration, whatever its exit code."""
         return subprocess.run(
             [sys.executable, "-m", "burnish", *arguments],
@@ -173,6 +178,11 @@ class Service:
         command = f"burnish {' '.join(arguments)}"
         assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stderr}"
         return _parsed(command, done.stdout) if json else done.stdout
+
+    def lines(self) -> list[str]:
+        """The log's lines, but for one that is only half written yet."""
+        whole, _, _ = self.log.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+        return whole.splitlines()
 
     def tail(self, lines: int = _TAIL) -> str:
         """The end of the log."""

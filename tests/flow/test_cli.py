@@ -144,7 +144,7 @@ def role(service: Service, *arguments: str) -> Iterator[subprocess.Popen[bytes]]
     try:
         yield process
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(300) == 0
     finally:
         if process.poll() is None:
             process.kill()
@@ -169,7 +169,7 @@ def test_roles_make_media_as_processes_of_their_own(
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", free_port)) == 0
 
-        wait_until(listens, deadline=180, what="a receiver that listens")
+        wait_until(listens, what="a receiver that listens")
         assert set(clients.send(free_port, files[3:7])) == {0}
         name = create(service, study, "--initiate")["short_id"]
         assert service.run("request", "watch", name).returncode == 0

@@ -14,10 +14,13 @@ from flow import clients
 from flow.clients import MediaCreation
 from flow.conftest import StartBurnish
 from flow.service import Service
-from flow.test_crash import CT, assert_done, pieces, renamed, uid_of
+from flow.test_crash import CT, assert_done, pieces, renamed, request, uid_of
 from locks import locked
 from raw_dicom import EXPLICIT, Raw
 from waiting import wait_until
+
+#: What a writer says that cannot write down what it has done.
+WAITS = "waiting for the database"
 
 
 def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
@@ -34,7 +37,7 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
     ct = oracles.data_set_bytes(real_studies.file("CT_small.dcm"))[1]
     # of what a busy machine may refuse meanwhile, a sender tries again
     wait_until(lambda: set(clients.dcmsend(service.port, *files).statuses) == {0})
-    processes = {process.pid for process in service.processes()}
+    processes = {process.pid for process in service.roles()}
     with ExitStack() as open_:
         idle, scu = (open_.enter_context(MediaCreation(service.port)) for _ in range(2))
         raw = open_.enter_context(Raw(service.port, [(CT, [EXPLICIT])]))
@@ -64,16 +67,29 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
             wait_until(lambda: said(service, "a tick has to wait"), what="the scheduler")
         wait_until(lambda: store(1) == 0)
         wait_until(lambda: idle.initiate(uid, copies=3)[0] == 0)
-    # while media are made
-    wait_until(lambda: pieces(service), what="its pieces")
-    with locked(service.root / "burnish.db"):
-        wait_until(lambda: said(service, "waiting for the database"), what="the writer")
-    assert_done(service, uid, 3)
-    assert {process.pid for process in service.processes()} >= processes
+    # while media are made; a writer that has made all of them before the lock is asked for more
+    uids = [uid]
+    while not writer_meets_lock(service, pieces_of=uids):
+        uids.append(request(service, files, copies=3))
+    for uid in uids:
+        assert_done(service, uid, 3, others=3 * (len(uids) - 1))
+    assert {process.pid for process in service.roles()} == processes
     for text in ("Traceback", "a process ended by itself", "by a defect"):
         assert text not in service.log.read_text()
 
 
+def writer_meets_lock(service: Service, *, pieces_of: list[str]) -> bool:
+    """Locks the database under the writer; False where it had nothing to write down any more."""
+
+    def idle() -> bool:
+        return {piece["state"] for piece in pieces(service)} == {"CREATED"}
+
+    wait_until(lambda: len(pieces(service)) == 3 * len(pieces_of), what="their pieces")
+    with locked(service.root / "burnish.db"):
+        wait_until(lambda: said(service, WAITS) or idle(), what="a writer that waits, or is done")
+    return said(service, WAITS)
+
+
 def said(service: Service, event: str) -> bool:
-    lines = [json.loads(line) for line in service.log.read_text().splitlines() if line[:1] == "{"]
+    lines = [json.loads(line) for line in service.lines() if line[:1] == "{"]
     return any(line["event"] == event and "does not answer" in line["why"] for line in lines)

@@ -11,7 +11,7 @@ import pytest
 
 import oracles
 
-WITHIN = 280
+WITHIN = 900
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def small(start_shared: StartBurnish, files: tuple[Path, ...]) -> Service:
     return service
 
 
-def outcome(scu: MediaCreation, uid: str, deadline: float = 120) -> Dataset:
+def outcome(scu: MediaCreation, uid: str, deadline: float = 300) -> Dataset:
     """All of a request's attributes once it has ended."""
 
     def ended() -> Dataset | None:
@@ -599,7 +599,7 @@ def test_from_idle_to_done_and_never_backwards(burnish: Service, files: tuple[Pa
 
         step()
         scu.initiate(uid, copies=2)
-        wait_until(step, deadline=120, what="the end")
+        wait_until(step, what="the end")
         _, found = scu.get(uid)
     assert seen[0][0] == "IDLE"
     assert seen[-1] == ("DONE", 2), seen
@@ -632,7 +632,7 @@ def test_the_other_client_from_create_to_done(burnish: Service, files: tuple[Pat
         found: dict[str, Any] = clients.mcm_client(port, "get", uid)["attributes"]
         return found if found["ExecutionStatus"] in ENDED else None
 
-    found = wait_until(ended, deadline=120, what="the end")
+    found = wait_until(ended, what="the end")
     assert found["ExecutionStatus"] == "DONE", found
     assert int(found["TotalNumberOfPiecesOfMediaCreated"]) == 2
     assert clients.mcm_client(port, "cancel", uid)["status"] == 0xC201
@@ -852,6 +852,7 @@ def test_an_association_of_media_creation_alone(burnish: Service) -> None:
     """Explicit, implicit and big endian contexts are all served."""
     for syntax in (IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2"):
         ae = AE("SYNTAX")
+        ae.acse_timeout = ae.dimse_timeout = 300
         ae.add_requested_context(MEDIA_CREATION_MANAGEMENT, syntax)
         association = ae.associate(
             "127.0.0.1", burnish.port, ae_title="BURNISH", evt_handlers=[KEEP_ANSWERS]

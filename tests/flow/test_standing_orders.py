@@ -30,7 +30,7 @@ def all_done(service: Service, instances: int) -> list[Any]:
         assert "FAILURE" not in states, service.tail()
         return asked == instances and all(state == "DONE" for state in states)
 
-    wait_until(ready, deadline=120, what="standing orders that are DONE")
+    wait_until(ready, what="standing orders that are DONE")
     return requests(service)
 
 
@@ -58,7 +58,7 @@ def test_a_called_ae_title_makes_a_request_for_each_study(
             {
                 "name": "ultrasound",
                 "called_ae_titles": ["BURN_US"],
-                "quiet_period": "3s",
+                "quiet_period": "6s",
                 "scope": "study",
                 "profile": "STD-GEN-CD",
                 "copies": 2,
@@ -90,7 +90,7 @@ def test_a_calling_ae_title_makes_a_request_for_each_patient(
             {
                 "name": "ct2",
                 "calling_ae_titles": ["CT2"],
-                "quiet_period": "3s",
+                "quiet_period": "6s",
                 "scope": "patient",
             }
         ]

@@ -184,7 +184,7 @@ def test_echoscu(burnish: Service) -> None:
         [clients.program("echoscu"), "-v", "-aec", "BURNISH", "127.0.0.1", str(burnish.port)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -628,7 +628,7 @@ def test_pynetdicoms_own_programs(
             [sys.executable, "-m", "pynetdicom", application, *address, *arguments, *to],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -744,7 +744,7 @@ def test_many_associations_at_once(burnish: Service, ct: bytes) -> None:
 
     def store(_index: int) -> list[tuple[int, str, str]]:
         with ct_association(burnish) as raw:
-            barrier.wait(60)
+            barrier.wait(300)
             found = []
             for _ in range(5):
                 uid = fresh_uid()
@@ -789,7 +789,11 @@ def test_an_association_too_many_is_rejected_for_now(
     start_burnish: StartBurnish,
 ) -> None:
     service = start_burnish(dicom={"maximum_associations": 2, "receivers": 1})
-    with Raw(service.port) as first, Raw(service.port) as second:
+    # the echo by which it was found ready has a seat until after its release was answered
+    with (
+        raw_dicom.admitted(service.port) as first,
+        raw_dicom.admitted(service.port) as second,
+    ):
         with Raw(service.port) as third:
             assert third.answer is not None
             assert third.answer.rejection == (2, 3, 2)
@@ -803,7 +807,8 @@ def test_a_silent_peer_is_cut_off_after_the_timeout(start_burnish: StartBurnish)
     with Raw(service.port, silent=True) as raw:
         answer = raw.receive()
         assert answer is None or answer.kind == raw_dicom.A_ABORT
-    with Raw(service.port) as raw:
+    # who is slow to ask for an association may be cut off before it has one
+    with raw_dicom.admitted(service.port) as raw:
         answer = raw.receive()
         assert answer is not None
         assert answer.kind == raw_dicom.A_ABORT

@@ -73,7 +73,7 @@ def make(
             found = scu.get(uid)[1]
             return found if found.ExecutionStatus in ("DONE", "FAILURE") else None
 
-        found = wait_until(ended, deadline=240, what="the end of the request")
+        found = wait_until(ended, what="the end of the request")
     assert found.ExecutionStatus == "DONE", (found.ExecutionStatusInfo, found.FailedSOPSequence)
     [row] = oracles.rows(
         service, "SELECT id FROM media_creation_request WHERE sop_instance_uid = ?", uid

@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from typing import Any
 
@@ -21,7 +22,7 @@ from raw_dicom import EXPLICIT, Raw
 AE_TITLE = "FRIEND"
 #: Seconds from one media request to the next.
 _BETWEEN_MEDIA = 15.0
-_MEDIA_WITHIN = 180.0
+_MEDIA_WITHIN = 600.0
 
 
 @dataclass
@@ -33,12 +34,18 @@ class Told:
     faults: list[str] = field(default_factory=list)
 
 
-def run(port: int, stopping: Event, result: "Connection[Told, Any]") -> None:
-    """Stores and asks until told to stop, in a process of its own; sends what it saw."""
+def run(
+    port: int, stopping: Event, rounds: "Synchronized[int]", result: "Connection[Told, Any]"
+) -> None:
+    """Stores and asks until told to stop, in a process of its own; sends what it saw.
+
+    `rounds` is how often it has begun to.
+    """
     told = Told()
     data = oracles.data_set_bytes(material.real_studies().file("CT_small.dcm"))[1]
     last = -_BETWEEN_MEDIA
     while True:
+        rounds.value += 1
         uids = [str(generate_uid()) for _ in range(3)]
         try:
             told.stores += [_store(port, data, uid) for uid in uids]

@@ -6,7 +6,7 @@ from fuzz.run import run
 
 
 def test_hostile_peers_harm_nobody(tmp_path: Path) -> None:
-    report = run(tmp_path, 3, seed=1)
+    report = run(tmp_path, 3, seed=1, attacks=10)
     assert report.is_clean, "\n".join(report.lines())
     assert report.tried.total() > 10
     assert any(at > report.attacked_at for at, _ in report.told.stores)

@@ -78,6 +78,8 @@ class Conversions:
         self._workers = os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
         self._context = multiprocessing.get_context("forkserver")
+        # NumPy's linear algebra, which no codec needs, would take some 40 MB for each core at once
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self._context.set_forkserver_preload([*_CODECS])
         ensure_running()  # it loads the codecs meanwhile, and lends them to the workers
         self._running: dict[Future[Transcoded], tuple[Conversion, str]] = {}

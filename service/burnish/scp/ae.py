@@ -214,7 +214,15 @@ class ApplicationEntity:
         return answer
 
     def _run(self, association: Association) -> None:
-        outcome = "failed"
+        outcome, seated = "failed", True
+
+        def stand_up() -> None:
+            nonlocal seated
+            if seated and association.accepted is not None:
+                seated = False
+                self._seats.give_back(association.accepted.calling_ae_title)
+
+        association.before_release = stand_up
         try:
             outcome = association.serve()
         except RefusedError as refused:
@@ -222,13 +230,18 @@ class ApplicationEntity:
         except Exception:
             log.exception("an association ended by a defect")
         finally:
-            with self._lock:
-                self._associations.pop(association, None)
-            if association.accepted is not None:
-                self._seats.give_back(association.accepted.calling_ae_title)
-                self._tell_end(association, outcome)
-            elif outcome != "failed":
-                self._tell_refusal("connection without an association", outcome, association)
+            try:
+                stand_up()
+                self._tell_how(association, outcome)
+            finally:  # last of all: who drains waits for what is in here, then the process ends
+                with self._lock:
+                    self._associations.pop(association, None)
+
+    def _tell_how(self, association: Association, outcome: str) -> None:
+        if association.accepted is not None:
+            self._tell_end(association, outcome)
+        elif outcome != "failed":
+            self._tell_refusal("connection without an association", outcome, association)
 
     def _tell_refusal(self, event: str, why: str, association: Association) -> None:
         caller = association.caller

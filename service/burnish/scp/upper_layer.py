@@ -63,6 +63,7 @@ class Association:
 
     `accepted` is what the peer got. Until then it has `acse_timeout` seconds in all (ARTIM,
     PS3.8 9.1.5), however it spends them; later each silence may last `idle_timeout` seconds.
+    `before_release` is called before the peer knows that it may ask for another.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Association:
         self._dispatch = dispatch
         self._idle_timeout = idle_timeout
         self.accepted: Acceptance | None = None
+        self.before_release: Callable[[], None] = lambda: None
         self._ended = ""
         self._sink: DataSetSink | None = None
         self._command = bytearray()
@@ -187,6 +189,7 @@ class Association:
             if length != 4:
                 raise ProtocolViolationError(INVALID_PDU_PARAMETER, "A-RELEASE-RQ of wrong length")
             self._stream.read(length)
+            self.before_release()
             self._stream.send(_A_RELEASE_RP)
             self._stream.linger()
             return False

@@ -138,7 +138,7 @@ def test_a_killed_program_ruins_the_disc(tmp_path: Path, job: BurnJob) -> None:
     pid = tmp_path / "pid"
     program = script(tmp_path / "program", f"echo $$ > {pid}", 'exec xorriso "$@"')
     drive = OpticalBurner("drive", drive="stdio:/dev/null", program=program)
-    os.truncate(job.image, 600 << 20)
+    os.truncate(job.image, 4 << 30)
     reports: list[int] = []
 
     def kill(done: int) -> None:
@@ -148,7 +148,7 @@ def test_a_killed_program_ruins_the_disc(tmp_path: Path, job: BurnJob) -> None:
 
     result = drive.write(job, kill)
     assert result.outcome == BurnOutcome.RUINED
-    assert 0 < reports[0] < 600 << 20
+    assert 0 < reports[0] < 4 << 30
 
 
 @pytest.mark.parametrize(
@@ -335,8 +335,8 @@ def test_a_disc_that_is_never_seen_is_left_to_reading_back(
     late: OpticalBurner, job: BurnJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "stuck").touch()
-    monkeypatch.setattr(libburn, "_LOOKS_EVERY", 0.0)
-    monkeypatch.setattr(libburn, "LOOK", 0.5)
+    monkeypatch.setattr(libburn, "_LOOKS_EVERY", 0.1)
+    monkeypatch.setattr(libburn, "LOOK", 3)  # the program too must answer within this
     assert late.write(job).outcome == BurnOutcome.WRITTEN
     assert not late.written(job).read_bytes()
 

@@ -209,7 +209,7 @@ def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
 
     with locked(ground.url):
         since = monotonic()
-        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
         for thread in threads:
             thread.start()
         assert ground.count(MediaCreationRequest) == 0
@@ -220,11 +220,11 @@ def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
         for rows in ([], [row], [row, row]):
             with pytest.raises(Unwritten, match="locked"):
                 appender.append(rows)
-    assert len(errors) == 8
-    assert took < 4
+    assert len(errors) == 20
+    assert took < 15, "one after the other it would be 20 s"
     assert any("locked" in str(error) for error in errors)
     assert any("others have been writing for 1 s" in str(error) for error in errors)
-    assert database.hindered(10)
+    assert database.hindered(300)
     with database.writing() as session:
         add_request(session)
     assert ground.count(MediaCreationRequest) == 1

@@ -312,9 +312,9 @@ def test_a_document_is_stepped_over(tmp_path: Path) -> None:
         file.write(before + struct.pack("<HH2sHL", 0x0042, 0x0011, b"OB", 0, length))
         file.seek(length, io.SEEK_CUR)
         file.write(encode(0x00420012, b"LO", b"application/pdf"))
-    started = time.monotonic()
+    started = time.thread_time()
     header = index_file(path).header
-    assert time.monotonic() - started < 1
+    assert time.thread_time() - started < 1
     assert elements(header.record_keys)[0x00420012].strip() == b"application/pdf"
 
 

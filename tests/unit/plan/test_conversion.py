@@ -44,7 +44,7 @@ def finish(running: Conversions, wanted: list[Conversion]) -> list[module.Transc
         running.start([one for one in wanted if one.instance_id not in done])
         if not running.running:
             break
-        running.wait(30)
+        running.wait(300)
         rows += running.collect()
     return rows
 
@@ -124,7 +124,7 @@ def alone(code: str) -> int:
     """The exit code of a process that runs `code`; negative for a signal."""
     head = "from pathlib import Path; from burnish.plan import conversion as c; "
     return subprocess.run(
-        [sys.executable, "-c", head + code], capture_output=True, check=False, timeout=60
+        [sys.executable, "-c", head + code], capture_output=True, check=False, timeout=300
     ).returncode
 
 
@@ -152,7 +152,7 @@ def test_a_full_disk_is_no_fault_of_the_instance(
 ) -> None:
     wanted = put(spool, 1, b"full")
     running.start([wanted])
-    running.wait(30)
+    running.wait(300)
     with pytest.raises(OutOfResources):
         running.collect()
     assert running.failed == {}
@@ -164,7 +164,7 @@ def test_a_full_disk_is_no_fault_of_the_instance(
     with monkeypatch.context() as patch:
         patch.setattr(spool, "publish", fail)
         running.start([wanted])
-        running.wait(30)
+        running.wait(300)
         with pytest.raises(OutOfResources):
             running.collect()
     assert os.listdir(spool.incoming) == []

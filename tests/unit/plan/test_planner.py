@@ -313,7 +313,6 @@ def test_an_instance_larger_than_the_medium(tmp_path: Path) -> None:
             ]
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("profile", ["STD-GEN-CD", ""])
 @pytest.mark.parametrize("syntax", [JPEG_BASELINE, JPEG_2000_LOSSLESS])
 def test_pixel_data_that_cannot_be_decoded(ground: Ground, profile: str, syntax: str) -> None:

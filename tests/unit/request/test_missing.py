@@ -1,6 +1,5 @@
 """Instances that are not here: looked for in archives of every kind, for a bounded time."""
 
-import socket
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,15 +28,10 @@ from burnish.vocabulary import (
     FailureReason,
 )
 from factories import CT, Ground, Made, instance
+from ports import free_port
 
 GET = Retrieval(method="C-GET", retry_after=timedelta(0))
 LONG_AGO = datetime(2024, 1, 2, tzinfo=UTC)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -98,6 +98,20 @@ def test_a_peer_has_its_own_limit_and_gets_its_seats_back(door: Door) -> None:
     second.__exit__(None, None, None)
 
 
+def test_a_seat_is_free_when_the_release_is_answered(door: Door) -> None:
+    """Who asks for the next association before it closes the connection of the last is let in."""
+    first, second = (Raw(door.port, calling=b"CT1".ljust(16)) for _ in range(2))
+    for raw in (first, second):
+        raw.release()
+    third, fourth = (Raw(door.port, calling=b"CT1".ljust(16)) for _ in range(2))
+    for raw in (third, fourth):
+        assert raw.answer is not None
+        assert raw.answer.kind == A_ASSOCIATE_AC
+    for raw in (first, second, third, fourth):
+        raw.__exit__(None, None, None)
+    wait_until(lambda: door.seats.taken == 0, what="seats given back, each once")
+
+
 def test_who_comes_while_it_stops_is_told_to_come_again(door: Door) -> None:
     waiting = Raw(door.port, silent=True)
     assert is_welcome(door), "then the one before has been accepted too"

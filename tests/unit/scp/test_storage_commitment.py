@@ -1,6 +1,5 @@
 """Storage Commitment on the network: every status of N-ACTION, and reports by both ways."""
 
-import socket
 import ssl
 import struct
 from collections.abc import Iterator
@@ -30,16 +29,11 @@ from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL as PUSH
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE as WELL_KNOWN
 from factories import CT, Ground, instance
 from peer import command
+from ports import free_port
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 EVERYTHING = frozenset({"echo", "store", "media", "commit"})
 OLD = datetime(2024, 1, 2, tzinfo=UTC)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -54,9 +55,9 @@ def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
 class Line:
     """Both ends of a connection: ours serves in a thread, the peer's is in the test's hands."""
 
-    def __init__(self, tls: TLS, *, acse: float = 20) -> None:
+    def __init__(self, tls: TLS, *, acse: float = 300) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
-            self.socket = socket.create_connection(listening.getsockname(), timeout=30)
+            self.socket = socket.create_connection(listening.getsockname(), timeout=300)
             ours, _ = listening.accept()
         self.outcome = ""
         self.data = b""
@@ -66,7 +67,7 @@ class Line:
             Negotiator(OPEN).answer,
             self._dispatch,
             acse_timeout=acse,
-            idle_timeout=20,
+            idle_timeout=300,
             tls=server_context(tls),
         )
         self._thread = threading.Thread(target=self._serve)
@@ -113,7 +114,7 @@ class Line:
         return data
 
     def end(self) -> str:
-        self._thread.join(30)
+        self._thread.join(300)
         assert not self._thread.is_alive()
         self.socket.close()
         return self.outcome
@@ -231,14 +232,19 @@ def test_a_peer_may_come_without_a_certificate_where_that_is_allowed(
     ],
 )
 def test_what_is_no_tls(identities: Identities, lines: list[Line], sent: bytes, why: str) -> None:
-    lines.append(line := Line(identities.tls(identities.ours), acse=0.3 if "silent" in why else 20))
+    lines.append(
+        line := Line(identities.tls(identities.ours), acse=0.3 if "silent" in why else 300)
+    )
     line.socket.sendall(sent)
     assert line.end() == f"refused: {why}"
 
 
 def test_silence_behind_the_handshake(identities: Identities, lines: list[Line]) -> None:
-    lines.append(line := Line(identities.tls(identities.ours), acse=1.5))
-    line.secure(client_context(identities.tls(identities.theirs)))
+    theirs = client_context(identities.tls(identities.theirs))
+    lines.append(line := Line(identities.tls(identities.ours)))
+    line.secure(theirs)
+    # the time runs out while the rest is awaited, however long the handshake took
+    line.association._stream.deadline = monotonic() + 0.5
     line.socket.sendall(TWO[:50])
     assert line.end() == "silent for too long"
 

@@ -50,7 +50,7 @@ class Sink:
 class Line:
     """Both ends of an association: ours in a thread, the peer's in the hands of the test."""
 
-    def __init__(self, *, acse: float = 20, idle: float = 20) -> None:
+    def __init__(self, *, acse: float = 300, idle: float = 300) -> None:
         ours, self.socket = socket.socketpair()
         listening = socket.create_server(("127.0.0.1", 0))
         self.socket.close()
@@ -58,7 +58,7 @@ class Line:
         self.socket = socket.create_connection(listening.getsockname())
         ours, _ = listening.accept()
         listening.close()
-        self.socket.settimeout(30)
+        self.socket.settimeout(300)
         self.sinks: list[Sink] = []
         self.outcome = ""
         self.error: BaseException | None = None
@@ -126,7 +126,7 @@ class Line:
 
     def end(self) -> str:
         self.socket.close()
-        self._thread.join(30)
+        self._thread.join(300)
         assert not self._thread.is_alive()
         if self.error is not None:
             raise self.error

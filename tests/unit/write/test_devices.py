@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
 from robots.primera import PrimeraRobot
+from waiting import wait_until
 
 R, P, I = ExecutionStatus, PieceState, ExecutionStatusInfo  # noqa: E741
 HOLD = BurnResult(BurnOutcome.OUT_OF_SUPPLIES, "the bin is empty", "fill it")
@@ -55,6 +56,7 @@ class ToldBurner(FolderBurner):
 def _not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
     monkeypatch.setattr(working, "_NOT_READY", 0)
+    monkeypatch.setattr(ledger, "HOLD", timedelta(hours=1))
 
 
 @pytest.fixture
@@ -295,14 +297,13 @@ def test_a_disc_whose_burner_was_killed_is_never_claimed(burning: tuple[Ground, 
     worker = drive_of(ground)
     thread = threading.Thread(target=worker.run, kwargs={"poll": 0.01})
     thread.start()
-    until = datetime.now(UTC).timestamp() + 60
-    while pieces(ground)[0][0] != "SPOILED" and datetime.now(UTC).timestamp() < until:
-        worker.stopping.wait(0.05)
-    disc.unlink()
-    while stands(ground, uid)[0] is not R.DONE and datetime.now(UTC).timestamp() < until:
-        worker.stopping.wait(0.05)
-    worker.stopping.set()
-    thread.join()
+    try:
+        wait_until(lambda: pieces(ground)[0][0] == "SPOILED", what="a disc that is ruined")
+        disc.unlink()
+        wait_until(lambda: stands(ground, uid)[0] is R.DONE, what="the end of the request")
+    finally:
+        worker.stopping.set()
+        thread.join()
     assert pieces(ground) == [("SPOILED", "drive"), ("CREATED", "drive")]
 
 

@@ -15,5 +15,5 @@ def test_every_request_ends_and_the_counts_are_right(
 ) -> None:
     for module, name in ((hot_folder, "SILENCE"), (working, "_NOT_READY"), (ledger, "HOLD")):
         monkeypatch.setattr(module, name, getattr(module, name))  # as it was, afterwards
-    figures = Soak(tmp_path, requests=2, seed=3, chance=0.4, cancels=0, longest=120).run()
+    figures = Soak(tmp_path, requests=2, seed=3, chance=0.4, cancels=0, longest=900).run()
     assert sum(figures["requests"].values()) == 2

@@ -24,7 +24,7 @@ from burnish.vocabulary import ExecutionStatus, new_uid
 
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 _LOG_WIDTH = 132
-_ENDS_WITHIN = 300.0
+_ENDS_WITHIN = 900.0
 _STEPS = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 
 

@@ -14,8 +14,8 @@ from burnish.cli.demo.peer import Peer
 from burnish.errors import Conflict, OperatorError
 
 _MARK = "# Made by `burnish demo`, which replaces what is in this directory when it runs again."
-_READY_WITHIN = 120.0
-_STOPPED_WITHIN = 60.0
+_READY_WITHIN = 300.0
+_STOPPED_WITHIN = 180.0
 _CONFIGURATION = """\
 {mark}
 
