@@ -252,7 +252,7 @@ def test_an_archive_that_is_away_is_asked_again(tmp_path: Path) -> None:
         with Archive(made[:1]).serving(other):
             fetch(ground)
         assert why(ground, uid) == [
-            "0 of 2 missing instances from AWAY: there is no association with it",
+            "0 of 2 missing instances from AWAY: there is no connection with the peer",
             "1 of 2 missing instances from OTHER",
         ]
         assert not examine(ground), "it may come back"
