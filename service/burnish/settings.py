@@ -293,6 +293,15 @@ class Settings(BaseSettings):
         return frozenset({self.dicom.ae_title, *orders})
 
 
+#: Faults that pydantic names in terms of Python.
+_SAID = {
+    "extra_forbidden": "there is no such key",
+    "missing": "this key is needed",
+    "tuple_type": "a list is wanted: [...] of values, [[...]] with two brackets of tables",
+    "model_type": "a table is wanted: [...] with one bracket",
+}
+
+
 def read(path: Path | None = None) -> Settings:
     """The settings of the TOML file at `path` (None: defaults), each overridden by environment.
 
@@ -308,7 +317,8 @@ def read(path: Path | None = None) -> Settings:
         return FromFile()
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'configuration'}: {fault['msg']}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'configuration'}: "
+            f"{_SAID.get(fault['type'], fault['msg'])}"
             for fault in error.errors()
         )
         raise InvalidSettings(faults, hint="see config/burnish.toml for every key") from None
