@@ -60,6 +60,7 @@ class Archive:
         self.relational = relational
         self.negotiates = negotiates
         self.queries: list[tuple[str, list[str]]] = []
+        self.elsewhere = False
 
     @contextmanager
     def serving(self, peer: Peer) -> Iterator[None]:
@@ -112,7 +113,7 @@ class Archive:
         return found
 
     def _get(self, event: evt.Event) -> Iterator[Any]:
-        found = self._matching(event.identifier)
+        found = [] if self.elsewhere else self._matching(event.identifier)
         yield len(found)
         for one in found:
             one.file_meta = FileMetaDataset()
@@ -262,6 +263,20 @@ def test_an_archive_that_is_away_is_asked_again(tmp_path: Path) -> None:
             fetch(ground)
         assert examine(ground)
         assert ground.request(uid).admitted_at
+
+
+def test_what_an_archive_sends_elsewhere(tmp_path: Path) -> None:
+    """It knows our AE title by another address: it says all is well, and nothing comes."""
+    made = instance()
+    archive = Archive([made])
+    archive.elsewhere = True
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        uid = new(ground, made)
+        examine(ground)
+        fetch(ground)
+        assert why(ground, uid) == [
+            "0 of 1 missing instances from ARCHIVE: it has 1, and says that it sent them"
+        ]
 
 
 def test_waiting_for_an_archive_has_an_end(tmp_path: Path) -> None:
