@@ -1,5 +1,6 @@
 """Ground: what can be configured, read once into frozen values; wrong ones are refused."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -309,6 +310,10 @@ def read(path: Path | None = None) -> Settings:
     """
     if path is not None and not path.is_file():
         raise InvalidSettings(f"{path}: no such configuration file")
+    for name in sorted(os.environ):
+        table, key = name.removeprefix("BURNISH_").partition("__")[::2]
+        if name.startswith("BURNISH_") and key and table.lower() not in Settings.model_fields:
+            raise InvalidSettings(f"environment: {name}: there is no table [{table.lower()}]")
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=path)

@@ -180,6 +180,9 @@ def test_a_wrong_value_in_the_environment_is_refused_by_its_name(
     monkeypatch.setenv("BURNISH_DICOM__PORT", "http")
     with pytest.raises(InvalidSettings, match=r"dicom\.port"):
         read(None)
+    monkeypatch.setenv("BURNISH_DICM__PORT", "104")
+    with pytest.raises(InvalidSettings, match=r"BURNISH_DICM__PORT: there is no table \[dicm\]"):
+        read(None)
 
 
 @pytest.mark.parametrize(
