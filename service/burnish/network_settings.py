@@ -2,7 +2,7 @@
 
 import re
 from datetime import timedelta
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +26,21 @@ def _certificate(value: object) -> object:
             'or by its subject: "C=IT, O=Hospital, CN=ct1"'
         )
     return re.sub(r"\s*([=,])\s*", r"\1", text)
+
+
+def _network(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value.strip())
+    except ValueError:
+        raise ValueError(
+            'an address is "192.0.2.7", a network "10.1.7.0/24", with zeros behind its prefix; '
+            "names of hosts are not looked up"
+        ) from None
+
+
+Network = Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)]
 
 
 class Dicom(Table):
@@ -81,7 +96,7 @@ class Peer(Table):
     """
 
     ae_title: AETitle
-    addresses: tuple[IPv4Network | IPv6Network, ...] = ()
+    addresses: tuple[Network, ...] = ()
     host: str = ""
     port: int = Field(default=104, ge=1, le=65535)
     tls: bool = False

@@ -162,9 +162,9 @@ class Receiver:
 
         Raises InvalidUID (PS3.5 9.1) and OutOfResources (above high water, disk full).
         """
-        for keyword in ("sop_class_uid", "sop_instance_uid"):
+        for keyword, name in (("sop_class_uid", "Class"), ("sop_instance_uid", "Instance")):
             if not is_tolerable_uid(identity[keyword]):
-                raise InvalidUID(f"{keyword} is not a UID")
+                raise InvalidUID(f"Affected SOP {name} UID is not a UID")
         self._spool.check_room()
         return Incoming(self._spool, **identity)
 
@@ -319,9 +319,12 @@ def _check_identity(incoming: Incoming, found: InstanceHeader) -> None:
     if found.sop_instance_uid != incoming.sop_instance_uid:
         raise Mismatch("SOP Instance UID of the data set is not that of the command")
     if found.study_instance_uid or found.series_instance_uid or not _is_root_level(found):
-        for keyword in ("study_instance_uid", "series_instance_uid"):
-            if not is_tolerable_uid(getattr(found, keyword)):
-                raise Mismatch(f"{keyword} of the data set is missing or not a UID")
+        for name, uid in (
+            ("Study", found.study_instance_uid),
+            ("Series", found.series_instance_uid),
+        ):
+            if not is_tolerable_uid(uid):
+                raise Mismatch(f"{name} Instance UID of the data set is missing or not a UID")
 
 
 def _is_root_level(found: InstanceHeader) -> bool:

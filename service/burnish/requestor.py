@@ -53,5 +53,17 @@ def _install(event: evt.Event) -> None:
     event.assoc._reactor_checkpoint = Rest(event.assoc)
 
 
+def why_none(association: Association) -> str:
+    """Why there is no association with a peer that was asked for one, in words."""
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        return f"the peer rejects the association: {answer.reason_str}"
+    if answer is not None:
+        return "the peer accepts none of the presentation contexts"
+    if isinstance(association._reactor_checkpoint, Rest):
+        return "the peer does not answer, or aborts, when asked for an association"
+    return "there is no connection with the peer"
+
+
 KEEP_ANSWERS: tuple[Any, Any] = (evt.EVT_CONN_OPEN, _install)
 """To be among the `evt_handlers` of each `AE.associate`."""

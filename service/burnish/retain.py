@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Select, delete, exists, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db import queue
 from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
+from burnish.db.history import move
 from burnish.db.session import Database
 from burnish.db.tables import (
     FileSet,
@@ -23,6 +24,7 @@ from burnish.db.tables import (
     ReferencedInstance,
     TranscodedInstance,
 )
+from burnish.lifecycle import RequestEvent
 from burnish.settings import Retention, Settings
 from burnish.spool import Spool
 from burnish.vocabulary import ExecutionStatus, PieceState, YesNo
@@ -114,15 +116,31 @@ def _unneeded_images(database: Database, images: Path) -> list[Path]:
 
 
 def _delete_requests(session: Session, retention: Retention) -> None:
+    """Forgets requests whose time is over, but for two kinds.
+
+    While an instance is here, it is known that it was asked for: no standing order asks again. And
+    the newest request stays: SQLite would give its number to the next one, which would then have
+    the names of its folder, its jobs and its File-sets (R000042).
+    """
     now = datetime.now(UTC)
     request = MediaCreationRequest
     idle = (request.execution_status == ExecutionStatus.IDLE) & (
         request.created_at < now - retention.idle_requests
     )
-    finished = request.ended_at < now - retention.finished_requests
-    session.execute(
-        delete(request).where(or_(idle, finished)).execution_options(synchronize_session=False)
+    is_here = exists().where(
+        ReferencedInstance.request_id == request.id,
+        ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+        Instance.released_at.is_(None),
     )
+    finished = (request.ended_at < now - retention.finished_requests) & ~is_here
+    newest = session.scalar(select(func.max(request.id)))
+    session.execute(
+        delete(request)
+        .where(or_(idle, finished), request.id != newest)
+        .execution_options(synchronize_session=False)
+    )
+    for stays in session.scalars(select(request).where(idle, request.id == newest)):
+        move(session, stays, RequestEvent.CANCELLED, why="nobody initiated it")
 
 
 def _delete_commitments(session: Session, retention: Retention) -> None:

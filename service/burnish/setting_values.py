@@ -13,9 +13,9 @@ _SIZES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**
 
 
 def _duration(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, timedelta):
         return value
-    found = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s|m|h|d)\s*", value)
+    found = re.fullmatch(r"\s*([0-9.]+)\s*(ms|s|m|h|d)\s*", str(value))
     if not found:
         raise ValueError('a duration is a number and a unit: "500ms", "30s", "5m", "24h", "7d"')
     seconds = float(found[1]) * _UNITS[found[2]]

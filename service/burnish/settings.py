@@ -1,5 +1,6 @@
 """Ground: what can be configured, read once into frozen values; wrong ones are refused."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -293,6 +294,15 @@ class Settings(BaseSettings):
         return frozenset({self.dicom.ae_title, *orders})
 
 
+#: Faults that pydantic names in terms of Python.
+_SAID = {
+    "extra_forbidden": "there is no such key",
+    "missing": "this key is needed",
+    "tuple_type": "a list is wanted: [...] of values, [[...]] with two brackets of tables",
+    "model_type": "a table is wanted: [...] with one bracket",
+}
+
+
 def read(path: Path | None = None) -> Settings:
     """The settings of the TOML file at `path` (None: defaults), each overridden by environment.
 
@@ -300,6 +310,10 @@ def read(path: Path | None = None) -> Settings:
     """
     if path is not None and not path.is_file():
         raise InvalidSettings(f"{path}: no such configuration file")
+    for name in sorted(os.environ):
+        table, key = name.removeprefix("BURNISH_").partition("__")[::2]
+        if name.startswith("BURNISH_") and key and table.lower() not in Settings.model_fields:
+            raise InvalidSettings(f"environment: {name}: there is no table [{table.lower()}]")
 
     class FromFile(Settings):
         model_config = SettingsConfigDict(toml_file=path)
@@ -308,7 +322,8 @@ def read(path: Path | None = None) -> Settings:
         return FromFile()
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'configuration'}: {fault['msg']}"
+            f"{'.'.join(str(part) for part in fault['loc']) or 'configuration'}: "
+            f"{_SAID.get(fault['type'], fault['msg'])}"
             for fault in error.errors()
         )
         raise InvalidSettings(faults, hint="see config/burnish.toml for every key") from None

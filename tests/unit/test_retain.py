@@ -24,6 +24,8 @@ from burnish.db.tables import (
 )
 from burnish.errors import OutOfResources
 from burnish.plan.planner import Planner
+from burnish.request import standing
+from burnish.settings import StandingOrder
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatus, PieceState
 from factories import Ground, Made, add_request, instance
 from locks import locked
@@ -142,9 +144,43 @@ def test_many_are_released_in_batches(ground: Ground, monkeypatch: pytest.Monkey
 )
 def test_old_requests(ground: Ground, status: ExecutionStatus, age: timedelta, stays: bool) -> None:
     ask(ground, instance(), status, age)
+    newest = ask(ground, instance(), ExecutionStatus.PENDING, HOUR)
     release(ground)
-    assert ground.count(MediaCreationRequest) == stays
-    assert ground.count(ReferencedInstance) == stays
+    assert ground.count(MediaCreationRequest) == stays + 1
+    assert ground.count(ReferencedInstance) == stays + 1
+    with ground.database.reading() as session:
+        assert session.get(MediaCreationRequest, newest) is not None
+
+
+@pytest.mark.parametrize("status", [ExecutionStatus.IDLE, ExecutionStatus.DONE])
+def test_the_number_of_a_request_is_never_given_again(
+    ground: Ground, status: ExecutionStatus
+) -> None:
+    """Folders, jobs and File-sets are named for it: they would be those of another request."""
+    made = instance()
+    ground.store(made, received_at=ago(365 * DAY))
+    old = [ask(ground, made, status, 40 * DAY) for _ in range(2)]
+    for _ in range(2):  # the instance goes first
+        release(ground)
+    assert live(ground) == (set() if status is ExecutionStatus.DONE else {made.sop_instance_uid})
+    with ground.database.reading() as session:
+        (left,) = session.scalars(select(MediaCreationRequest))
+        assert left.id == max(old)
+        wanted = ExecutionStatus.DELETED if status is ExecutionStatus.IDLE else status
+        assert left.execution_status is wanted
+    assert ask(ground, instance(), ExecutionStatus.IDLE, HOUR) == max(old) + 1
+
+
+def test_what_was_asked_for_is_not_asked_for_again(ground: Ground) -> None:
+    """An instance that is kept for longer than its request would be: by commitment, for one."""
+    made = instance()
+    ground.store(made, received_at=ago(HOUR))
+    ask(ground, made, ExecutionStatus.DONE, 40 * DAY)
+    ask(ground, instance(), ExecutionStatus.PENDING, HOUR)
+    order = StandingOrder(name="all", called_ae_titles=("BURNISH",), quiet_period=timedelta(0))
+    release(ground)
+    with ground.database.reading() as session:
+        assert standing.due(session, order) == []
 
 
 def test_a_request_goes_with_all_that_belongs_to_it(ground: Ground) -> None:
@@ -177,8 +213,10 @@ def test_a_request_goes_with_all_that_belongs_to_it(ground: Ground) -> None:
     assert ground.request(uid).file_sets[0].entries[0].instance_id == ids[0]
     with ground.database.writing() as session:
         session.execute(update(MediaCreationRequest).values(ended_at=ago(31 * DAY)))
+        add_request(session, volumes=0)
     release(ground)
-    for table in (MediaCreationRequest, FileSet, Piece, Event, Instance, TranscodedInstance):
+    assert ground.count(MediaCreationRequest) == 1
+    for table in (FileSet, Piece, Event, Instance, TranscodedInstance):
         assert ground.count(table) == 0
 
 

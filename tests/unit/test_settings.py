@@ -64,7 +64,9 @@ def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("[dicom]\nprot = 104", "dicom.prot"),
+        ("[dicom]\nprot = 104", "dicom.prot: there is no such key"),
+        ("[[dicom]]\nport = 104", "dicom: a table is wanted"),
+        ('[peer]\nae_title = "A"', "peer: a list is wanted"),
         ("[dicomm]\nport = 104", "dicomm"),
         ("port = 104", "port"),
         ("[dicom]\nport = 65536", "dicom.port"),
@@ -79,6 +81,8 @@ def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> 
         ('[dicom]\nidle_timeout = "99999999999d"', "dicom.idle_timeout"),
         ('[database]\nwait = "0s"', "database.wait"),
         ('[database]\nwait = "1d"', "database.wait"),
+        ("[dicom]\nidle_timeout = 10", "dicom.idle_timeout: Value error, a"),
+        ("[dicom]\nidle_timeout = -10", "dicom.idle_timeout"),
         ('[retention]\nidle_requests = "soon"', "retention.idle_requests"),
         ('[storage]\ndurability = "maybe"', "storage.durability"),
         ("[storage]\nhigh_water = 1.5", "storage.high_water"),
@@ -91,9 +95,9 @@ def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> 
         ),
         ('[request]\nfile_set_id_prefix = "lower"', "request.file_set_id_prefix"),
         ('[[peer]]\nae_title = "PACS1"\nmay = ["burn"]', "peer.0.may.0"),
-        ('[[peer]]\nmay = ["echo"]', "peer.0.ae_title"),
-        ('[[peer]]\nae_title = "A"\naddresses = ["here"]', "peer.0.addresses.0"),
-        ('[[peer]]\nae_title = "A"\naddresses = ["10.0.0.1/8"]', "peer.0.addresses.0"),
+        ('[[peer]]\nmay = ["echo"]', "peer.0.ae_title: this key is needed"),
+        ('[[peer]]\nae_title = "A"\naddresses = ["here"]', "addresses.0: Value error, an"),
+        ('[[peer]]\nae_title = "A"\naddresses = ["10.0.0.1/8"]', "0: Value error, an address"),
         ('[[peer]]\nae_title = "A"\ncertificate = "AB:CD"', "peer.0.certificate"),
         ('[[peer]]\nae_title = "A"\ncertificate = "CN=a"', "peer.0: Value error, a certificate"),
         ('[[peer]]\nae_title = "A"\nmay = ["retrieve"]', "peer.0: Value error, may retrieve"),
@@ -175,6 +179,9 @@ def test_a_wrong_value_in_the_environment_is_refused_by_its_name(
 ) -> None:
     monkeypatch.setenv("BURNISH_DICOM__PORT", "http")
     with pytest.raises(InvalidSettings, match=r"dicom\.port"):
+        read(None)
+    monkeypatch.setenv("BURNISH_DICM__PORT", "104")
+    with pytest.raises(InvalidSettings, match=r"BURNISH_DICM__PORT: there is no table \[dicm\]"):
         read(None)
 
 

@@ -127,11 +127,10 @@ class Retriever:
             if not wanted or self._stopping:
                 break
             try:
-                self._fetch_from(peer, wanted, where)
-                why = ""
+                has, why = self._fetch_from(peer, wanted, where), ""
             except NotRetrievedError as error:
-                unanswered, why = True, f": {error}"
-            self._say(request_id, peer, len(wanted), why)
+                has, why, unanswered = 0, str(error), True
+            self._say(request_id, peer, len(wanted), has, why)
         with self._database.writing() as session:
             request = session.get(MediaCreationRequest, request_id)
             if request is None or request.retrieval_ended_at is not None or self._stopping:
@@ -141,7 +140,9 @@ class Retriever:
             else:
                 request.retrieval_ended_at = datetime.now(UTC)
 
-    def _fetch_from(self, peer: Peer, wanted: Mapping[str, str], where: Hints) -> None:
+    def _fetch_from(self, peer: Peer, wanted: Mapping[str, str], where: Hints) -> int:
+        """Has one archive send what it has; how many of the wanted instances that are."""
+        has = 0
         classes = sorted(set(wanted.values()))
         for start in range(0, len(classes), SOP_CLASSES):
             some = classes[start : start + SOP_CLASSES]
@@ -149,19 +150,23 @@ class Retriever:
                 self._open.append(archive)
                 try:
                     uids = [uid for uid, sop_class in wanted.items() if sop_class in some]
-                    archive.retrieve(archive.find(uids, where))
+                    found = archive.find(uids, where)
+                    has += len({one.sop_instance_uid for one in found})
+                    archive.retrieve(found)
                 finally:
                     self._open.remove(archive)
+        return has
 
-    def _say(self, request_id: int, peer: Peer, wanted: int, why: str) -> None:
+    def _say(self, request_id: int, peer: Peer, wanted: int, has: int, why: str) -> None:
         with self._database.writing() as session:
             came = wanted - len(missing(session, request_id))
+            if came < has:  # they may be on their way, or go to somebody else
+                why = f"it has {has}, and says that it sent them"
             note(
                 session,
                 request_id,
                 "RETRIEVED",
-                f"{came} of {wanted} missing instances from {peer.ae_title}{why}",
+                f"{came} of {wanted} missing instances from {peer.ae_title}" + (why and f": {why}"),
             )
-        log.info(
-            "retrieved", request_id=request_id, peer=peer.ae_title, instances=came, why=why[2:]
-        )
+        more = {"why": why} if why else {}
+        log.info("retrieved", request_id=request_id, peer=peer.ae_title, instances=came, **more)

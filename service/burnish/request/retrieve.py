@@ -20,7 +20,7 @@ from pynetdicom.presentation import PresentationContext
 
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.network_settings import Peer
-from burnish.requestor import KEEP_ANSWERS
+from burnish.requestor import KEEP_ANSWERS, why_none
 from burnish.security.tls import client_context, shows
 from burnish.settings import Settings
 from burnish.vocabulary import (
@@ -138,7 +138,7 @@ class Archive(AbstractContextManager["Archive"]):
             tls_args=(tls, peer.host) if tls else None,
         )
         if not association.is_established:
-            raise NotRetrievedError("there is no association with it")
+            raise NotRetrievedError(why_none(association))
         if not shows(association.dul.socket and association.dul.socket.socket, peer.certificate):
             association.abort()
             raise NotRetrievedError("it does not show its certificate")

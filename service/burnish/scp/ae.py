@@ -251,15 +251,16 @@ class ApplicationEntity:
         self._refusals.tell(event, why=why, **who)
 
     def _tell_end(self, association: Association, outcome: str) -> None:
-        assert association.accepted is not None  # noqa: S101
-        user = {"user": association.accepted.user} if association.accepted.user else {}
+        got = association.accepted
+        assert got is not None  # noqa: S101
+        said = {"user": got.user, "not_accepted": got.not_accepted}
         log.info(
             "association ended",
             how=outcome,
             calling_ae_title=association.calling_ae_title,
             address=association.caller.address,
             messages=association.messages,
-            **user,
+            **{name: text for name, text in said.items() if text},
         )
 
     def _dispatch(

@@ -13,7 +13,7 @@ from burnish import commitment
 from burnish.commitment import Report
 from burnish.db.session import Database
 from burnish.errors import InvalidSettings, OutOfResources
-from burnish.requestor import KEEP_ANSWERS
+from burnish.requestor import KEEP_ANSWERS, why_none
 from burnish.scp.storage_commitment import event_information, event_type, is_delivered
 from burnish.security.tls import client_context, shows
 from burnish.settings import Settings
@@ -68,10 +68,16 @@ class Reporter:
         self._pool.shutdown(cancel_futures=True)
 
     def deliver(self, calling: str, called: str, ids: Sequence[int]) -> None:
-        """Reports transactions to one peer, each noted as it is answered."""
+        """Reports transactions to one peer, each noted as it is answered.
+
+        Where the peer ends the association, the rest stays due, and goes by another one: one
+        report that a peer cannot stand is not to keep it from the others.
+        """
         association, why = self._associate(calling, called)
         try:
             for message_id, commitment_id in enumerate(ids, start=1):
+                if association is not None and not association.is_established:
+                    return
                 with self._database.writing() as session:
                     report = commitment.claim(session, commitment_id)
                 if report is None:
@@ -114,9 +120,7 @@ class Reporter:
                 return association, ""
             association.abort()
             return None, "the peer does not show its certificate"
-        if association.is_rejected:
-            return None, "the peer rejected the association"
-        return None, "there is no association with the peer"
+        return None, why_none(association)
 
     def _note(self, peer: str, report: Report, why: str) -> None:
         said = {"transaction_uid": report.transaction_uid, "peer": peer}
@@ -145,7 +149,7 @@ def _send(association: Association, report: Report, message_id: int) -> str:
             msg_id=message_id,
         )
     except (ValueError, RuntimeError) as error:
-        # the peer took no presentation context, or has ended the association
+        # the peer has ended the association just now, or what is to be sent cannot be encoded
         return f"the report cannot be sent: {error}"
     if "Status" not in answer:
         return "the peer did not answer the report"

@@ -1,7 +1,7 @@
 """Surface: answers A-ASSOCIATE-RQ: which peers, which contexts (PS3.7 D.3, PS3.8 7.1)."""
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -48,10 +48,20 @@ _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 #: PS3.4 B.3.1: Level 2, digital signature level 3 (bits preserved), no coercion.
 _STORAGE_EXTENDED = b"\x02\x00\x03\x00\x00\x00"
 
-#: Storage (PS3.4 B.5) and Non-Patient Object Storage (PS3.4 GG.3).
+#: Images of retired SOP Classes, which old devices send: ultrasound, nuclear medicine, biplane
+#: angiography, visible light.
+_RETIRED = tuple(
+    f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("3", "5", "6", "12.3", "77.1", "77.2")
+)
+#: Storage (PS3.4 B.5), Non-Patient Object Storage (PS3.4 GG.3), and what was retired of Storage.
 STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
-    str(context.abstract_syntax)
-    for context in (*AllStoragePresentationContexts, *NonPatientObjectPresentationContexts)
+    (
+        *(
+            str(context.abstract_syntax)
+            for context in (*AllStoragePresentationContexts, *NonPatientObjectPresentationContexts)
+        ),
+        *_RETIRED,
+    )
 )
 #: JPIP and SMPTE ST 2110 leave the pixels elsewhere; MIME, XML and Papyrus 3 are no data sets of
 #: PS3.5: none of them is anything to put on a medium.
@@ -99,6 +109,13 @@ _OPERATIONS = {
 
 # Presentation context results (PS3.8 Table 9-18).
 _ACCEPTANCE, _USER_REJECTION, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 1, 3, 4
+_WHY_NOT = {
+    _USER_REJECTION: "this AE may not",
+    _NO_ABSTRACT_SYNTAX: "unknown SOP Class",
+    _NO_TRANSFER_SYNTAX: "no known transfer syntax",
+}
+#: So many SOP Classes that got no context are named in the log.
+_NAMED = 3
 #: A longer A-ASSOCIATE-RQ is answered anew each time, so that nobody fills the memory with them.
 _REMEMBERED = 1 << 14
 
@@ -130,6 +147,7 @@ class Acceptance:
     """An association as accepted. `may` are the operations the peer is permitted.
 
     `user` is who the peer said it is, and proved to be, by User Identity Negotiation.
+    `not_accepted` says which SOP Classes got no presentation context, and why.
     """
 
     calling_ae_title: str
@@ -139,6 +157,7 @@ class Acceptance:
     may: frozenset[str]
     pdu: bytes = field(repr=False)
     user: str = ""
+    not_accepted: str = ""
 
 
 class _RefusedError(Exception):
@@ -173,14 +192,16 @@ class Negotiator:
         request = decode_rq(pdu[6:])
         may, user, user_items = self._admit(request, caller)
         storage = STORAGE_SOP_CLASSES.union(_announced(request))
-        results, contexts = [], {}
+        results, contexts, why_not = [], {}, dict[str, str]()
         for proposed in request.contexts:
             result, syntax = _answer(proposed, storage, may)
             results.append((proposed.context_id, result, syntax))
             if result == _ACCEPTANCE:
                 abstract = proposed.abstract_syntax
                 contexts[proposed.context_id] = Context(abstract, syntax, abstract in storage)
-        accepted = {context.abstract_syntax for context in contexts.values() if context.storage}
+            else:
+                why_not[proposed.abstract_syntax] = _WHY_NOT[result]
+        accepted = {context.abstract_syntax for context in contexts.values()}
         answer = encode_ac(
             pdu[6:],
             _APPLICATION_CONTEXT,
@@ -189,7 +210,7 @@ class Negotiator:
                 (MAXIMUM_LENGTH, struct.pack(">I", self._settings.dicom.maximum_pdu_size)),
                 (IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode()),
                 (IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode()),
-                *_negotiated(request, accepted),
+                *_negotiated(request, accepted & storage),
                 *user_items,
             ],
         )
@@ -201,6 +222,7 @@ class Negotiator:
             may,
             answer,
             user,
+            _said({uid: why for uid, why in why_not.items() if uid not in accepted}),
         )
 
     def _admit(
@@ -228,6 +250,13 @@ class Negotiator:
 def _refused(source: int, reason: int, why: str) -> _RefusedError:
     """A permanent rejection (PS3.8 9.3.4)."""
     return _RefusedError(Rejection(1, source, reason, why))
+
+
+def _said(why_not: Mapping[str, str]) -> str:
+    """The first of the SOP Classes that got no context, with the reason of each."""
+    said = [f"{uid[:64]}: {why}" for uid, why in list(why_not.items())[:_NAMED]]
+    more = len(why_not) - len(said)
+    return "; ".join(said) + (f"; and {more} more" if more else "")
 
 
 def _announced(request: AssociateRequest) -> Iterable[str]:

@@ -26,8 +26,18 @@ _A_RELEASE_RP = struct.pack(">BBII", 6, 0, 4, 0)
 #: A-ABORT of the service provider: reasons of PS3.8 Table 9-26.
 UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 1, 2, 6
 _MAXIMUM_ASSOCIATE_RQ = 1 << 20
+#: The first byte of TLS (RFC 8446 5.1); no PDU has that type.
+_TLS_HANDSHAKE = 22
+_TLS_AT_PLAIN_PORT = "the peer speaks TLS, which is spoken at tls.port, not here"
 _MAXIMUM_COMMAND = 1 << 16
 _MAXIMUM_DATA_SET = 1 << 26
+
+
+def _why_no_handshake(error: ssl.SSLError) -> str:
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "wrong version number: the peer seems to speak DICOM without TLS"
+    why = getattr(error, "verify_message", "") or (error.reason or "").lower()
+    return why.replace("_", " ") or "no handshake"
 
 
 class ProtocolViolationError(Exception):
@@ -136,8 +146,7 @@ class Association:
         try:
             connection = self._stream.secure(self._tls)
         except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or (error.reason or "").lower()
-            raise RefusedError(f"TLS: {why.replace('_', ' ') or 'no handshake'}") from None
+            raise RefusedError(f"TLS: {_why_no_handshake(error)}") from None
         except PeerEndedError as error:
             raise RefusedError(f"TLS: {error}") from None
         self.caller = replace(self.caller, certificate=shown_certificate(connection))
@@ -147,8 +156,10 @@ class Association:
         kind, length = self._pdu_header()
         if kind != A_ASSOCIATE_RQ:
             known = kind in range(1, 8)
+            plain = self._tls is None and kind == _TLS_HANDSHAKE
             raise ProtocolViolationError(
-                UNEXPECTED_PDU if known else UNRECOGNIZED_PDU, "first PDU is not A-ASSOCIATE-RQ"
+                UNEXPECTED_PDU if known else UNRECOGNIZED_PDU,
+                _TLS_AT_PLAIN_PORT if plain else "first PDU is not A-ASSOCIATE-RQ",
             )
         if not 68 <= length <= _MAXIMUM_ASSOCIATE_RQ:
             raise ProtocolViolationError(

@@ -54,6 +54,7 @@ class Archive:
         self.relational = relational
         self.negotiates = negotiates
         self.queries: list[tuple[str, list[str]]] = []
+        self.elsewhere = False
 
     @contextmanager
     def serving(self, peer: Peer) -> Iterator[None]:
@@ -106,7 +107,7 @@ class Archive:
         return found
 
     def _get(self, event: evt.Event) -> Iterator[Any]:
-        found = self._matching(event.identifier)
+        found = [] if self.elsewhere else self._matching(event.identifier)
         yield len(found)
         for one in found:
             one.file_meta = FileMetaDataset()
@@ -236,7 +237,6 @@ def test_what_no_archive_has_fails_at_once(tmp_path: Path) -> None:
         assert not examine(ground), "a retry looks again"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a refused socket
 def test_an_archive_that_is_away_is_asked_again(tmp_path: Path) -> None:
     made = [instance(instance_number=n) for n in (1, 2)]
     with ground_with(tmp_path, titles=("AWAY", "OTHER")) as ground:
@@ -246,7 +246,7 @@ def test_an_archive_that_is_away_is_asked_again(tmp_path: Path) -> None:
         with Archive(made[:1]).serving(other):
             fetch(ground)
         assert why(ground, uid) == [
-            "0 of 2 missing instances from AWAY: there is no association with it",
+            "0 of 2 missing instances from AWAY: there is no connection with the peer",
             "1 of 2 missing instances from OTHER",
         ]
         assert not examine(ground), "it may come back"
@@ -256,6 +256,20 @@ def test_an_archive_that_is_away_is_asked_again(tmp_path: Path) -> None:
             fetch(ground)
         assert examine(ground)
         assert ground.request(uid).admitted_at
+
+
+def test_what_an_archive_sends_elsewhere(tmp_path: Path) -> None:
+    """It knows our AE title by another address: it says all is well, and nothing comes."""
+    made = instance()
+    archive = Archive([made])
+    archive.elsewhere = True
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        uid = new(ground, made)
+        examine(ground)
+        fetch(ground)
+        assert why(ground, uid) == [
+            "0 of 1 missing instances from ARCHIVE: it has 1, and says that it sent them"
+        ]
 
 
 def test_waiting_for_an_archive_has_an_end(tmp_path: Path) -> None:

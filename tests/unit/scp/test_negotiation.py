@@ -110,7 +110,32 @@ def test_what_is_not_served_is_refused_context_by_context() -> None:
         associate_rq(context(1, PRIVATE, IMPLICIT), context(3, VERIFICATION, IMPLICIT))
     )
     assert [c.result for c in decoded(answer).presentation_context] == [3, 0]
+    assert answer.not_accepted == f"{PRIVATE}: unknown SOP Class"
     assert set(answer.contexts) == {3}
+
+
+def test_what_the_log_is_told_of_contexts_that_were_not_accepted() -> None:
+    strict = Settings(peer=(Peer(ae_title="CT1", may=("echo", "store")),))
+    contexts = (
+        context(1, CT, "1.2.3"),
+        context(3, CT, IMPLICIT),
+        context(5, VERIFICATION, "1.2.3"),
+        context(7, MEDIA_CREATION_MANAGEMENT, IMPLICIT),
+        *(context(9 + 2 * number, f"1.2.{number}", IMPLICIT) for number in range(4)),
+    )
+    answer = accepted(associate_rq(*contexts, calling=b"CT1"), strict)
+    assert answer.not_accepted == (
+        f"{VERIFICATION}: no known transfer syntax; {MEDIA_CREATION_MANAGEMENT}: this AE may not; "
+        "1.2.0: unknown SOP Class; and 3 more"
+    )
+
+
+def test_images_of_retired_classes_are_stored() -> None:
+    """Old ultrasound and nuclear medicine devices still send them."""
+    for tail in ("3", "5", "6", "12.3"):
+        assert accepted(
+            associate_rq(context(1, f"1.2.840.10008.5.1.4.1.1.{tail}", IMPLICIT))
+        ).contexts
 
 
 def test_a_private_class_that_is_said_to_be_storage() -> None:

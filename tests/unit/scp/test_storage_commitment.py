@@ -205,9 +205,16 @@ def test_what_is_not_known_yet_is_not_sent_yet(tmp_path: Path) -> None:
 
 @contextmanager
 def pacs(
-    ground: Ground, status: int = 0, tls: ssl.SSLContext | None = None
+    ground: Ground,
+    status: int = 0,
+    tls: ssl.SSLContext | None = None,
+    *,
+    cannot_stand: str = "",
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """A commitment SCU that takes reports: (calling, called, event type, data set) of each."""
+    """A commitment SCU that takes reports: (calling, called, event type, data set) of each.
+
+    Over the report of one Transaction UID it aborts the association.
+    """
     taken: list[tuple[Any, ...]] = []
 
     def take(event: evt.Event) -> tuple[int, None]:
@@ -215,6 +222,8 @@ def pacs(
         ends = requestor.ae_title, requestor.primitive.called_ae_title
         assert event.assoc.accepted_contexts[0].as_scp is False, acceptor
         taken.append((*ends, event.event_type, event.event_information))
+        if event.event_information.TransactionUID == cannot_stand:
+            event.assoc.abort()
         return status, None
 
     ae = AE("PACS")
@@ -255,10 +264,9 @@ def test_reports_by_an_association_of_our_own(ground: Ground) -> None:
     assert line(ground).state == "REPORTED"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a refused socket
 def test_a_peer_that_does_not_take_reports(ground: Ground) -> None:
     deliver(ground, "1.2.99")
-    assert line(ground).why == "there is no association with the peer"
+    assert line(ground).why == "there is no connection with the peer"
     with pacs(ground, status=0x0112):
         again(ground)
     assert line(ground).why == "the peer answered 0112H"
@@ -267,13 +275,35 @@ def test_a_peer_that_does_not_take_reports(ground: Ground) -> None:
     address = ("127.0.0.1", ground.settings.peer[0].port)
     server = ae.start_server(address, block=False)
     again(ground)
+    assert line(ground).why == "the peer accepts none of the presentation contexts"
+    ae.require_calling_aet = ["OTHER"]
+    again(ground)
     server.shutdown()
     server.server_close()
+    assert "rejects the association: Calling AE title not recog" in line(ground).why
     assert line(ground).state == "TO REPORT"
     with pacs(ground) as taken:
         again(ground)
     assert len(taken) == 1
-    assert (line(ground).state, line(ground).attempts) == ("REPORTED", 4)
+    assert (line(ground).state, line(ground).attempts) == ("REPORTED", 5)
+
+
+def test_a_report_that_the_peer_cannot_stand_does_not_stop_the_others(ground: Ground) -> None:
+    for uid in ("1.2.3.1", "1.2.3.2"):
+        assert ask(ground, wish("1.2.99", uid=uid))[0] == 0
+    with ground.database.writing() as session:
+        session.execute(update(commitment_tables.StorageCommitment).values(not_before=OLD))
+    attempts = []
+    with pacs(ground, cannot_stand="1.2.3.1") as taken:
+        for _ in range(2):
+            reporter = Reporter(ground.settings, ground.database)
+            reporter.tick()
+            reporter._pool.shutdown()
+            with ground.database.reading() as session:
+                attempts.append([each.attempts for each in commitment.listing(session)])
+    assert attempts == [[0, 1], [1, 1]]  # the newest first: who was not sent is not to blame
+    assert [each[3].TransactionUID for each in taken] == ["1.2.3.1", "1.2.3.2"]
+    assert line(ground).state == "REPORTED"
 
 
 def test_a_peer_whose_address_is_not_known(tmp_path: Path) -> None:

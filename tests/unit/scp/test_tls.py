@@ -225,7 +225,7 @@ def test_a_peer_may_come_without_a_certificate_where_that_is_allowed(
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
-        (TWO, "TLS: wrong version number"),
+        (TWO, "TLS: wrong version number: the peer seems to speak DICOM without TLS"),
         (b"GET / HTTP/1.1\r\nHost: burnish\r\n\r\n", "TLS: http request"),
         (b"", "TLS: silent for too long"),
         (b"\x16\x03\x01\x02\x00\x01\x00", "TLS: silent for too long"),
