@@ -58,7 +58,7 @@ class Spool:
 
     def path(self, key: str) -> Path:
         """Where the published file of `key` lies."""
-        return self.instances / key[:2] / key
+        return Path(f"{self._instances}{key[:2]}/{key}")
 
     def check_room(self) -> None:
         """Raises OutOfResources above high water, and until low water; looks once a second."""

@@ -1,6 +1,5 @@
 """Surface: `burnish request …`, what can be seen of media creation requests and asked of them."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,7 +73,7 @@ def list_requests(
         with database.reading() as session:
             rows = listing.requests(session, status=status, limit=limit)
     if json:
-        output.document(rows)
+        output.document([row._asdict() for row in rows])
         return
     output.table(
         (
@@ -107,7 +106,7 @@ def show(name: Name, json: Json = False, config: Config = None) -> None:
     if json:
         output.document(
             {
-                **{field.name: getattr(line, field.name) for field in dataclasses.fields(line)},
+                **line._asdict(),
                 "pieces": pieces,
                 "failures": failures,
                 "events": events,
@@ -300,7 +299,7 @@ def _order(named: list[tuple[str, str]], profile: str, attributes: dict[str, str
 def _tell(line: "RequestLine", *, json: bool) -> None:
     """The name on standard output, for a shell to catch; the rest is for people."""
     if json:
-        output.document(line)
+        output.document(line._asdict())
         return
     typer.echo(line.short_id)
     typer.echo(f"{line.execution_status}, {line.instances} instances", err=True)

@@ -1,6 +1,8 @@
 """Ground: the tables, which are the domain records and the queue."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -36,6 +38,19 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else value.replace(tzinfo=UTC)
+
+    def result_processor(
+        self, dialect: Dialect, coltype: object
+    ) -> Callable[[Any], datetime | None] | None:
+        """As TypeDecorator has it, with one call for each value in place of three."""
+        made: Callable[[Any], Any] | None = self.impl_instance.result_processor(dialect, coltype)
+        if made is None:
+            return super().result_processor(dialect, coltype)
+
+        def in_utc(value: Any) -> datetime | None:
+            return None if value is None else made(value).replace(tzinfo=UTC)
+
+        return in_utc
 
 
 #: 64 bits on PostgreSQL; SQLite wants plain INTEGER for its row ids, which has 64 bits too.

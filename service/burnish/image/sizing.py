@@ -83,20 +83,33 @@ def planned(
     tree.check(volume_identifier, files, sizing.largest_file)
     sizes = {file.file_id: file.size for file in files}
     directories = tree.grow(sizes)
-    return directories, _of_tree(sizing, directories, sizes)
+    return directories, sizing.size(_sums_of_tree(sizing, directories, sizes))
+
+
+def sums(sizing: Sizing, files: Iterable[tuple[str, int]]) -> Sums:
+    """What these files, given as File ID and size, and their directories add up to."""
+    sizes = dict(files)
+    return _sums_of_tree(sizing, tree.grow(sizes), sizes)
 
 
 def of_volume(sizing: Sizing, files: Iterable[tuple[str, int]]) -> int:
     """Bytes of the image that holds these files, given as File ID and size."""
-    sizes = dict(files)
-    return _of_tree(sizing, tree.grow(sizes), sizes)
+    return sizing.size(sums(sizing, files))
 
 
-def _of_tree(sizing: Sizing, directories: Sequence[Directory], sizes: Mapping[str, int]) -> int:
+def filled(sizing: Sizing, empty: Sums, files: Iterable[tuple[str, int]]) -> int:
+    """Bytes of the image where these of its files, which had no bytes in `empty`, have so many."""
+    more = sum(sizing.content(len(name), n) - sizing.content(len(name), 0) for name, n in files)
+    return sizing.size(empty + Sums(content=more))
+
+
+def _sums_of_tree(
+    sizing: Sizing, directories: Sequence[Directory], sizes: Mapping[str, int]
+) -> Sums:
     names = structure = 0
     for directory in directories:
         names += directory_sums(directory.name).names
         runs = [Run(1, child.name, directory=True) for child in directory.directories]
         structure += sizing.structure([*runs, *(Run(1, name) for name in directory.files)])
     content = sum(sizing.content(len(file_id), size) for file_id, size in sizes.items())
-    return sizing.size(Sums(len(sizes), len(directories) - 1, names, structure, content))
+    return Sums(len(sizes), len(directories) - 1, names, structure, content)

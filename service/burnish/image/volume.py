@@ -1,13 +1,13 @@
 """Craft: chooses how the image of a volume is made, by the file system of its medium (PS3.12)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from burnish.artifacts import VolumeFile
-from burnish.image import archive, fat, iso9660, layout, mime, sizing, udf_bd, udf_bridge
+from burnish.image import archive, fat, iso9660, layout, mime, udf_bd, udf_bridge
 from burnish.image.placing import Progress
 from burnish.image.sizing import Sizing
 from burnish.media import FileSystem
@@ -49,8 +49,3 @@ FORMATS: dict[FileSystem, Format] = {
     FileSystem.ZIP: Format(".zip", archive.SIZING, archive.write, in_order=False),
     FileSystem.MIME: Format(".eml", mime.SIZING, mime.write, in_order=False),
 }
-
-
-def size(file_system: FileSystem, files: Iterable[tuple[str, int]]) -> int:
-    """Bytes of the image that holds these files, given as File ID and size."""
-    return sizing.of_volume(FORMATS[file_system].sizing, files)

@@ -67,6 +67,11 @@ class LabelPrinter:
         styles(self._templates)
         self._fonts.face("A", bold=False)
 
+    def load(self) -> None:
+        """Has the fonts at hand, for which the first label would else have to wait."""
+        for bold in (False, True):
+            self._fonts.face("A", bold=bold)
+
     def disc(
         self, content: LabelContent, style: str = "", form: str = "pdf", *, outlines: bool = False
     ) -> Printed:

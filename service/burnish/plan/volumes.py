@@ -8,7 +8,9 @@ from typing import NamedTuple
 from burnish.artifacts import DirectoryEntry
 from burnish.fileset import descriptor, dicomdir, file_ids
 from burnish.fileset.descriptor import NOTHING, Says
+from burnish.image import sizing
 from burnish.image import volume as image
+from burnish.image.sizing import Sums
 from burnish.media import SECTOR, FileSystem
 from burnish.plan import packing
 from burnish.plan.footprint import Fixed
@@ -44,11 +46,19 @@ class Volume:
         readme = descriptor.readme(file_set_id, len(self.files), secure=secure, says=self._says)
         if self.sealed:
             directory = self.sealed(directory)
-        return image.size(
-            self.file_system,
+        return sizing.filled(
+            image.FORMATS[self.file_system].sizing,
+            self._sums,
+            [("DICOMDIR", directory), (descriptor.NAME, len(readme))],
+        )
+
+    @cached_property
+    def _sums(self) -> Sums:
+        """Those of all files, DICOMDIR and README having no bytes yet."""
+        return sizing.sums(
+            image.FORMATS[self.file_system].sizing,
             [
-                ("DICOMDIR", directory),
-                (descriptor.NAME, len(readme)),
+                *(("DICOMDIR", 0), (descriptor.NAME, 0)),
                 *((file.file_id, file.candidate.size) for file in self.files),
             ],
         )

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import String, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from burnish.db.naming import short_id
@@ -22,14 +22,15 @@ from burnish.vocabulary import ExecutionStatus, PieceState
 
 #: How many names go into one question to the database.
 _BATCH = 500
+#: The columns of a line in its order. Terms are taken as the text they are.
 _LINE = (
     MediaCreationRequest.id,
     MediaCreationRequest.sop_instance_uid,
-    MediaCreationRequest.execution_status,
-    MediaCreationRequest.execution_status_info,
+    type_coerce(MediaCreationRequest.execution_status, String),
+    type_coerce(MediaCreationRequest.execution_status_info, String),
     MediaCreationRequest.origin,
     MediaCreationRequest.number_of_copies,
-    MediaCreationRequest.request_priority,
+    type_coerce(MediaCreationRequest.request_priority, String),
     MediaCreationRequest.created_at,
     MediaCreationRequest.initiated_at,
     MediaCreationRequest.ended_at,
@@ -40,8 +41,7 @@ _LINE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLine:
+class RequestLine(NamedTuple):
     """One request in a list. `short_id` names it to people and on the outbox."""
 
     short_id: str
@@ -274,28 +274,15 @@ def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[st
 
 
 def _line(
-    row: Any, references: int, pieces: tuple[int, int, int], supplemented_by: Sequence[str]
+    row: Sequence[Any], instances: int, pieces: tuple[int, int, int], supplemented_by: Sequence[str]
 ) -> RequestLine:
-    return RequestLine(
-        short_id=short_id(row.id),
-        sop_instance_uid=row.sop_instance_uid,
-        execution_status=row.execution_status,
-        execution_status_info=row.execution_status_info,
-        origin=row.origin,
-        instances=references,
-        number_of_copies=row.number_of_copies,
-        request_priority=row.request_priority,
-        pieces=pieces[0],
-        pieces_created=pieces[1],
-        pieces_ruined=pieces[2],
-        created_at=row.created_at,
-        initiated_at=row.initiated_at,
-        ended_at=row.ended_at,
-        remedy=row.remedy,
-        device=row.device,
-        held_at=row.held_at,
-        supplements="" if row.supplements_id is None else short_id(row.supplements_id),
-        supplemented_by=tuple(supplemented_by),
+    number, uid, status, info, origin, copies, priority, *times, remedy, device, held, first = row
+    supplements = "" if first is None else short_id(first)
+    return RequestLine._make(
+        (
+            *(short_id(number), uid, status, info, origin, instances, copies, priority),
+            *(*pieces, *times, remedy, device, held, supplements, tuple(supplemented_by)),
+        )
     )
 
 

@@ -3,6 +3,7 @@
 That a label cannot be made is no reason not to make the piece.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,12 @@ class Labels:
         self._settings = settings
         self._form = form
         self._printer = printer(settings)
+
+    def load(self) -> None:
+        """Spares the first label what can be done before it; what cannot, it will tell itself."""
+        if self._form in FORMS:
+            with suppress(*_MISHAPS):
+                self._printer.load()
 
     def attach(
         self, job: BurnJob, plan: VolumePlan, order: LabelOrder

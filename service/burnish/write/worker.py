@@ -81,6 +81,7 @@ class Worker:
         for left in order.half_images(self._images, self._device.name):
             left.unlink(missing_ok=True)
         self._burner.tidy()
+        self._labels.load()
         watch = self._database.watch(queue.QUEUED)
         while not self.stopping.is_set():
             if watch.changed() and self._make_all():
