@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import String, func, select, type_coerce
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from burnish.db.naming import short_id
@@ -22,15 +22,15 @@ from burnish.vocabulary import ExecutionStatus, PieceState
 
 #: How many names go into one question to the database.
 _BATCH = 500
-#: The columns of a line in its order. Terms are taken as the text they are.
+#: The columns of a line in its order.
 _LINE = (
     MediaCreationRequest.id,
     MediaCreationRequest.sop_instance_uid,
-    type_coerce(MediaCreationRequest.execution_status, String),
-    type_coerce(MediaCreationRequest.execution_status_info, String),
+    MediaCreationRequest.execution_status,
+    MediaCreationRequest.execution_status_info,
     MediaCreationRequest.origin,
     MediaCreationRequest.number_of_copies,
-    type_coerce(MediaCreationRequest.request_priority, String),
+    MediaCreationRequest.request_priority,
     MediaCreationRequest.created_at,
     MediaCreationRequest.initiated_at,
     MediaCreationRequest.ended_at,
