@@ -5,11 +5,12 @@ length. Where that is so, one `struct` takes a whole stretch of them in the time
 """
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
+from typing import Any
 
-from burnish.elements import SHORT_VRS, scan
+from burnish.elements import scan
 from burnish.errors import Unreadable
 
 #: The bytes of a tag.
@@ -116,9 +117,9 @@ class Run:
             unpack=struct.Struct("".join(layout)).unpack_from,
             size=size,
             count=count,
-            headers_of=_fields(headers_at),
+            headers_of=picking(headers_at),
             headers=tuple(headers),
-            values_of=_fields(values_at),
+            values_of=picking(values_at),
             tags=tuple(tags),
         )
         self._stretches[first] = stretch
@@ -138,22 +139,18 @@ class Run:
         return True
 
 
-def _fields(at: list[int]) -> Callable[[tuple[bytes, ...]], tuple[bytes, ...]]:
-    if len(at) > 1:
-        return itemgetter(*at)
-    return lambda fields: tuple([fields[index] for index in at])
+def picking(keys: Sequence[int]) -> Callable[[Any], tuple[bytes, ...]]:
+    """Gives the values that a tuple or a dictionary has at `keys`, however few these are."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda values: tuple([values[key] for key in keys])
 
 
 def _elements(head: bytes, *, explicit: bool) -> Iterator[tuple[bytes, int, bool]]:
     """What precedes each value, the value's length, and whether it is of a plain kind."""
     try:
         for element in scan(head, 0, len(head), explicit=explicit):
-            header = head[element.start : element.value]
-            if not explicit:
-                yield header, element.length, not element.undefined
-            elif element.vr in SHORT_VRS or len(header) > 8:
-                yield header, element.length, not element.undefined and element.vr != b"UN"
-            else:
-                return
+            is_plain = not element.undefined and element.vr != b"UN"
+            yield head[element.start : element.value], element.length, is_plain
     except Unreadable:
         return

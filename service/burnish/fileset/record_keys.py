@@ -137,13 +137,10 @@ class RecordKeys:
             map(_plain_element, known.usual_tags, known.usual_vrs, raw, repeat(self.character_set))
         )
         leaves: list[Leaf | bytes] = list(known.leaves)
-        if all(elements):
-            for place, element in zip(known.usual_places, elements, strict=True):
-                leaves[place] = element
-            return leaves, known.has_unusual
         for place, element in zip(known.usual_places, elements, strict=True):
-            leaves[place] = element or leaves[place]
-        return leaves, True
+            if element:
+                leaves[place] = element
+        return leaves, known.has_unusual or not all(elements)
 
     def limited(self) -> bytes:
         """What Application Profiles limit; images of a series have it alike."""

@@ -5,12 +5,12 @@ What depends on nothing but which elements there are is found out once.
 
 from collections.abc import Callable
 from functools import lru_cache
-from operator import itemgetter
 from typing import NamedTuple
 
 from burnish.application_profiles import limits
 from burnish.directory_records import DVD_KEYS, KEYS, all_keys
 from burnish.elements import encode
+from burnish.fileset.header_runs import picking
 
 ISSUER = 0x00100021
 VERIFICATION_DATE_TIME = 0x0040A030
@@ -114,18 +114,12 @@ def shape(tags: tuple[int, ...], record_type: str, *, sequences: bool) -> Shape:
     ]
     places, usual_tags, vrs = zip(*usual, strict=True) if usual else ((), (), ())
     return Shape(
-        *(entity_tags, _values_of(entity_tags), limited_tags, _values_of(limited_tags)),
+        *(entity_tags, picking(entity_tags), limited_tags, picking(limited_tags)),
         *(tuple(leaves), tuple(sorted(missing))),
         has_unusual=sum(isinstance(leaf, Leaf) for leaf in leaves) > len(usual),
         sequence_tags=tuple(tag for _, tag, vr in usual if vr == b"SQ"),
         usual_places=places,
         usual_tags=usual_tags,
         usual_vrs=vrs,
-        usual_values=_values_of(usual_tags),
+        usual_values=picking(usual_tags),
     )
-
-
-def _values_of(tags: tuple[int, ...]) -> Callable[[dict[int, bytes]], tuple[bytes, ...]]:
-    if len(tags) > 1:
-        return itemgetter(*tags)
-    return lambda values: tuple([values[tag] for tag in tags])

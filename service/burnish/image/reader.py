@@ -251,9 +251,11 @@ class _WholeImage(_Image):
     def sha256(self) -> str:
         """The SHA-256 of the image in hexadecimal digits, "" where it is not hashed."""
         self._digest_up_to(self._source.end)
+        if not self._is_hashed:
+            return ""
         self._flush()
         self._hashing.shutdown()
-        return self._digest.hexdigest() if self._is_hashed else ""
+        return self._digest.hexdigest()
 
     def _digest_up_to(self, end: int) -> None:
         for chunk in self._source.chunks(self._digested, end - self._digested):
