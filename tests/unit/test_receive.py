@@ -18,6 +18,7 @@ from sqlalchemy import select, update
 from burnish import receive as receiving
 from burnish.db.session import Database
 from burnish.db.tables import Instance
+from burnish.elements import encode
 from burnish.errors import (
     BurnishError,
     InvalidUID,
@@ -28,6 +29,7 @@ from burnish.errors import (
 )
 from burnish.fileset import header
 from burnish.receive import Incoming, Receiver
+from digesting import digest_of
 from factories import CT, HANGING_PROTOCOL, Ground, Made, instance
 from locks import locked
 from waiting import wait_until
@@ -85,6 +87,27 @@ def test_when_it_returns_the_file_and_the_row_are_there(ground: Ground, receiver
     assert file[row.data_set_offset :] == made.data_set
     assert file[128:132] == b"DICM"
     assert os.listdir(ground.spool.incoming) == []
+
+
+@pytest.mark.parametrize("size", [400, 65_534, 65_536, 98_302, 98_304, 98_306])
+def test_how_it_is_fragmented_makes_no_difference(
+    ground: Ground, receiver: Receiver, size: int
+) -> None:
+    chance = random.Random(size)
+    rest = len(instance(sop_instance_uid="1.2.3", pixels=encode(0x7FE00010, b"OB", b"")).data_set)
+    pixels = encode(0x7FE00010, b"OB", chance.randbytes(size - rest))
+    made = instance(sop_instance_uid="1.2.3", pixels=pixels)
+    assert len(made.data_set) == size
+    for most in (1, 999, 16_372, 32_768, 70_000, 131_066):
+        incoming = begin(receiver, made)
+        left = memoryview(made.data_set)
+        while left:
+            count = chance.randint(most // 2, most)
+            incoming.write(left[:count])
+            left = left[count:]
+        assert incoming.finish()[1] == digest_of(made.data_set)
+        file = ground.spool.arriving(incoming.key).read_bytes()
+        assert file[incoming.data_set_offset :] == made.data_set
 
 
 def test_files_come_before_rows_and_rows_before_the_answer(
@@ -307,7 +330,7 @@ def test_a_disk_that_is_full_at_the_start(
 def test_a_disk_that_gets_full_in_the_middle(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, left = os.write, [2000]
+    real, left = os.write, [70_000]
 
     def write(descriptor: int, data: bytes) -> int:
         if left[0] <= 0:
@@ -325,8 +348,14 @@ def test_a_disk_that_gets_full_in_the_middle(
         patch.setattr(os, "write", write)
         patch.setattr(os, "writev", writev)
         with pytest.raises(OutOfResources):
-            incoming.write(memoryview(bytes(5000)))
+            incoming.write(memoryview(bytes(100_000)))
     incoming.abandon()
+    left = [200]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", write)
+        patch.setattr(os, "writev", writev)
+        with pytest.raises(OutOfResources):
+            send(receiver, instance())
     assert descriptors(ground) == before
     assert files(ground) == rows(ground) == []
 
