@@ -57,7 +57,7 @@ def measure(
     """One run against a server of its own, warmed up with a few instances."""
     with running(kind, storage) as server:
         run = next(_RUNS)
-        how = {"nagle": nagle, "plain": kind.plain, "run": run}
+        how = {"nagle": nagle, "plain": kind.plain, "tls": kind.tls, "run": run}
         warm = 0 if workload.pixel_bytes > 1 << 24 else 2 * associations
         if warm:
             send(server.port, workload, warm, associations=associations, **how)

@@ -35,6 +35,7 @@ _RESULTS = Path(__file__).resolve().parent / "results"
 _NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom")
 _FLOORS = ("c", "python", "python-rows")
 _DURABLE = ("burnish-full", "orthanc", "orthanc-nosync", "storescp-b", "c-full")
+_TLS = ("burnish-tls", "storescp-b-tls")
 _OUT_OF_THE_BOX = ("burnish", "storescp-default", "orthanc-default")
 
 
@@ -240,6 +241,18 @@ def receive_nagle(report: Report, scale: Scale, storage: Path) -> None:
     )
 
 
+def receive_tls(report: Report, scale: Scale, storage: Path) -> None:
+    _receiving(
+        report,
+        "Over TLS: instances/s (server CPU, ms each)",
+        kinds=_available(_TLS),
+        counts=scale.durable,
+        associations=(1, 4),
+        storage=storage,
+        rounds=1,
+    )
+
+
 def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> None:
     results: dict[tuple[str, str], list[media.Made]] = {}
     done = []
@@ -414,6 +427,7 @@ def run(scale: Scale, storage: Path, disk: Path) -> Report:
     # what takes little time comes first; what may take much is told when its share is used up
     parts: list[tuple[str, Callable[[], None]]] = [
         ("nagle", lambda: receive_nagle(report, scale, storage)),
+        ("tls", lambda: receive_tls(report, scale, storage)),
         ("large", lambda: receive_large(report, scale, storage)),
         ("set-up", lambda: set_up(report, scale, storage)),
         ("idle", lambda: stay_idle(report, scale, storage)),

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import resource
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Iterable, Sequence
@@ -78,10 +79,14 @@ class Connection:
     maximum: int
 
     @classmethod
-    def open(cls, port: int, request: bytes, *, nagle: bool = False) -> Connection:
+    def open(
+        cls, port: int, request: bytes, *, nagle: bool = False, tls: bool = False
+    ) -> Connection:
         connection = socket.create_connection(("127.0.0.1", port), timeout=120)
         connection.settimeout(None)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0 if nagle else 1)
+        if tls:
+            connection = _trusting().wrap_socket(connection)
         connection.sendall(request)
         try:
             kind, body = _read_pdu(connection)
@@ -121,6 +126,14 @@ class Connection:
         self.socket.sendall(struct.pack(">BBII", 5, 0, 4, 0))
         _read_pdu(self.socket)
         self.socket.close()
+
+
+def _trusting() -> ssl.SSLContext:
+    """TLS with whoever answers: what is measured is not who it is."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _read_pdu(connection: socket.socket) -> tuple[int, bytes]:
@@ -222,6 +235,10 @@ class Message:
 
     def send(self, connection: socket.socket, *, nagle: bool) -> None:
         """With Nagle, header and body of each PDU are written one by one, as DCMTK does."""
+        if isinstance(connection, ssl.SSLSocket):
+            for buffer in self.buffers:
+                connection.sendall(buffer)
+            return
         step = 1 if nagle else _BUFFERS
         for first in range(0, len(self.buffers), step):
             some = self.buffers[first : first + step]
@@ -279,6 +296,7 @@ def send(
     first: int = 0,
     nagle: bool = False,
     plain: bool = False,
+    tls: bool = False,
     longest_pdu: int = _UNLIMITED,
 ) -> Sent:
     """Sends instances `first` to `first + count` of `run`, spread over the associations."""
@@ -291,7 +309,11 @@ def send(
 
     def serve(numbers: range) -> None:
         outcome = _one_association(
-            port, prepared, numbers, run, barrier, nagle=nagle, plain=plain, longest=longest_pdu
+            *(port, prepared, numbers, run, barrier),
+            nagle=nagle,
+            plain=plain,
+            tls=tls,
+            longest=longest_pdu,
         )
         results.put(outcome)
 
@@ -323,6 +345,7 @@ def _one_association(
     *,
     nagle: bool,
     plain: bool,
+    tls: bool,
     longest: int,
 ) -> tuple[float, float, int, int, float, list[float], str]:
     good = bad = 0
@@ -339,7 +362,7 @@ def _one_association(
         else:
             abstract = prepared[0].workload.sop_class_uid
             request = associate_rq([(abstract, [EXPLICIT_VR_LITTLE_ENDIAN])])
-            association = Connection.open(port, request, nagle=nagle)
+            association = Connection.open(port, request, nagle=nagle, tls=tls)
             if 1 not in association.accepted:
                 raise PeerError("the presentation context is not accepted")
             connection = association.socket

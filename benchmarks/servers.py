@@ -40,13 +40,17 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One server in one configuration. `plain` speaks length and bytes, not DICOM."""
+    """One server in one configuration. `plain` speaks length and bytes, not DICOM.
+
+    `tls` speaks DICOM over TLS, and asks nobody for a certificate.
+    """
 
     name: str
     what: str
     start: Callable[[int, Path], Start]
     program: str = ""
     plain: bool = False
+    tls: bool = False
 
     def available(self) -> bool:
         return not self.program or shutil.which(self.program) is not None
@@ -86,6 +90,24 @@ def burnish(
     return start
 
 
+def burnish_tls(port: int, directory: Path) -> Start:
+    """As `burnish("os")`, over TLS only."""
+    certificate, key = _certificate()
+    tls = {"port": port, "only": True, "client_certificate": "optional"}
+    tls |= {"certificate": str(certificate), "key": str(key)}
+    return burnish("os", tls=tls)(port, directory)
+
+
+def _certificate() -> tuple[Path, Path]:
+    """A certificate that nobody vouches for, and its key; made once."""
+    certificate, key = (cache_directory() / f"tls.{kind}.pem" for kind in ("crt", "key"))
+    if not certificate.exists():
+        made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=benchmark"]
+        files = ["-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(["openssl", "req", *made, *files], check=True, capture_output=True)
+    return certificate, key
+
+
 def _toml(tables: Mapping[str, object]) -> str:
     """Tables, and lists of them, of plain values."""
     lines = []
@@ -114,6 +136,12 @@ def storescp(*options: str, nodelay: bool = True) -> Callable[[int, Path], Start
         )
 
     return start
+
+
+def storescp_tls(port: int, directory: Path) -> Start:
+    """As `storescp("+B")`, over TLS."""
+    certificate, key = _certificate()
+    return storescp("+B", "+tls", str(key), str(certificate), "-ic")(port, directory)
 
 
 def orthanc(*, nodelay: bool = True, **extra: object) -> Callable[[int, Path], Start]:
@@ -179,7 +207,9 @@ KINDS = {
         Kind("burnish-full", "Burnish, durability full", burnish("full")),
         Kind("burnish-1", "Burnish, durability os, one receiver", burnish("os", 1)),
         Kind("burnish-full-1", "Burnish, durability full, one receiver", burnish("full", 1)),
+        Kind("burnish-tls", "Burnish, durability os, TLS", burnish_tls, tls=True),
         Kind("storescp-b", "DCMTK storescp +B", storescp("+B"), "storescp"),
+        Kind("storescp-b-tls", "DCMTK storescp +B, TLS", storescp_tls, "storescp", tls=True),
         Kind(
             "storescp-b-fork",
             "DCMTK storescp +B --fork",
@@ -307,7 +337,7 @@ def _wait_until_ready(server: Server, log: Path) -> None:
             if server.kind.plain:
                 socket.create_connection(("127.0.0.1", server.port)).close()
             else:
-                Connection.open(server.port, request).release()
+                Connection.open(server.port, request, tls=server.kind.tls).release()
             return
         except (OSError, PeerError):
             time.sleep(0.05)
