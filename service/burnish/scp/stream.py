@@ -106,6 +106,8 @@ class Stream:
 
     def read(self, count: int) -> bytes:
         """Exactly `count` bytes."""
+        if self.end - self.start >= count:
+            return bytes(self.take(count))
         result = bytearray()
         while len(result) < count:
             result += self.take(count - len(result))
