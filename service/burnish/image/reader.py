@@ -177,9 +177,15 @@ class _Image:
         return b"".join(parts)
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
+        sections = self._sections(name)
+        if len(sections) == 1 and name not in self._found.checks:
+            return self._content.chunks(*sections[0])
+        return self._joined(name, sections)
+
+    def _joined(self, name: str, sections: Sequence[Section]) -> Iterator[memoryview | bytes]:
         crc = 0
         expected = self._found.checks.get(name)
-        for start, size in self._sections(name):
+        for start, size in sections:
             for chunk in self._content.chunks(start, size):
                 if expected is not None:
                     crc = crc32(chunk, crc)
@@ -188,12 +194,13 @@ class _Image:
             raise Unreadable(f"{name} has not the CRC that its archive says")
 
     def _sections(self, name: str) -> Sequence[Section]:
-        if name not in self._sizes:
+        sections = self._found.sections.get(name)
+        if sections is None:
             raise Unreadable(f"there is no file {name}")
-        for start, size in self._found.sections[name]:
+        for start, size in sections:
             if not self._content.has(start, size):
                 raise Unreadable(f"{name} goes beyond the end of the volume")
-        return self._found.sections[name]
+        return sections
 
 
 def _start(sections: Sequence[Section]) -> int:
