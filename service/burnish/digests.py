@@ -32,6 +32,11 @@ def hasher_like(digest: str) -> Hasher:
     return hashlib.sha256() if digest.startswith("sha256:") else blake3()
 
 
+def digest_of(data: bytes | memoryview) -> str:
+    """The digest of data that is all there, by the algorithm of today, as it is kept."""
+    return digest_text(blake3(data))
+
+
 def digest_text(made: Hasher) -> str:
     """The digest as it is kept."""
     return f"{made.name}:{made.hexdigest()}"

@@ -12,6 +12,7 @@ from burnish.artifacts import DirectoryEntry, ExpectedInstance, VolumeFile, Volu
 from burnish.burn.libburn import PADDING, Disc, Drive
 from burnish.cli.disc_build import Filed, Left, Outcome, Wish, file_all, files_below
 from burnish.cli.output import Progress
+from burnish.digests import digest_of
 from burnish.errors import Conflict, OperatorError, OutOfResources
 from burnish.fileset import continued, descriptor
 from burnish.fileset.continued import EarlierDirectory
@@ -255,6 +256,6 @@ def _read_back(drive: Drive, planned: _Session, earlier: _Earlier) -> VolumeRepo
             file_set_id=earlier.directory.file_set_id,
             file_set_uid=earlier.directory.file_set_uid,
             expected=planned.expected,
-            dicomdir=planned.dicomdir,
+            dicomdir=digest_of(planned.dicomdir),
         )
         return replace(report, faults=(*report.faults, *volume.changed(planned.unchanged)))

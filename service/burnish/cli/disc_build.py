@@ -344,11 +344,11 @@ def _build_all(
         what = f"writing {target.name}"
         total = plan.predicted_size
         hashing = ImageHashing()
-        keys = pipeline.build(
+        made = pipeline.build(
             *(plan, target, lambda n, w=what, t=total: progress(w, n, t), hashing)
         )
         progress(f"reading back {target.name}", 0, 0)
-        report = pipeline.read_back(plan, target, keys, hashing, fresh=False)
+        report = pipeline.read_back(plan, target, made, fresh=False)
         outcome.built.append(Built(target, plan.file_set_id, os.stat(target).st_size, report))
 
 

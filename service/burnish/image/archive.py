@@ -86,17 +86,17 @@ def write(
             start = at + shape.local_length(name)
             crc, end = 0, start
             for piece in placing.pieces(file):
-                placing.place(archive, memoryview(piece), end)
+                archive.place(memoryview(piece), end)
                 crc, end = zlib.crc32(piece, crc), end + len(piece)
                 if progress:
                     progress(end)
             placing.check_size(file, end - start)
             entry = _Entry(name, file.size, crc, at)
-            placing.place(archive, memoryview(shape.local(entry)), at)
+            archive.place(memoryview(shape.local(entry)), at)
             entries.append(entry)
             at = end
-        placing.place(archive, memoryview(shape.directory(entries, at)), at)
-        placing.settle(archive, size)
+        archive.place(memoryview(shape.directory(entries, at)), at)
+        archive.settle()
     if progress:
         progress(size)
     return size

@@ -4,7 +4,7 @@ import fcntl
 import os
 import stat
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from burnish.errors import Unreadable
@@ -74,9 +74,58 @@ class Source:
         """Whether so many bytes are there."""
         return offset >= 0 and offset + length <= self.end
 
-    def chunks(self, offset: int, length: int) -> Iterator[bytes]:
+    def chunks(self, offset: int, length: int) -> Iterator[memoryview | bytes]:
         """Bytes of it in pieces of bounded size."""
         return chunks(self._descriptor, offset, length)
+
+
+class WholeSource(Source):
+    """A source of which all is read once, in order, whatever of it is asked for.
+
+    What is asked for in that order is handed out of what is being read: many small files come with
+    one read. What lies before is read again. `tell` is told all of it.
+    """
+
+    def __init__(
+        self, descriptor: int, length: int | None, tell: Callable[[bytes], None] | None
+    ) -> None:
+        super().__init__(descriptor, length)
+        self._tell = tell
+        self._begin, self._held = 0, memoryview(b"")
+        self._error: Unreadable | None = None
+
+    def chunks(self, offset: int, length: int) -> Iterator[memoryview | bytes]:
+        end = offset + length
+        while offset < end and offset >= self._begin and self._error is None:
+            piece = self._held[offset - self._begin : end - self._begin]
+            if piece:
+                yield piece
+                offset += len(piece)
+            elif not self._go_on():
+                break
+        yield from super().chunks(offset, end - offset)
+
+    def finish(self) -> None:
+        """Reads the rest of it; raises Unreadable where not all could be read."""
+        while self._go_on():
+            pass
+        if self._error is not None:
+            raise self._error
+
+    def _go_on(self) -> bool:
+        """Reads on; whether there was more, and it could be read."""
+        at = self._begin + len(self._held)
+        if at == self.end or self._error is not None:
+            return False
+        try:
+            data = self.read(at, min(CHUNK, self.end - at))
+        except Unreadable as error:
+            self._error = error
+            return False
+        self._begin, self._held = at, memoryview(data)
+        if self._tell:
+            self._tell(data)
+        return True
 
 
 def last_session(descriptor: int) -> int:

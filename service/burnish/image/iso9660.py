@@ -17,6 +17,8 @@ from burnish.vocabulary import IMPLEMENTATION_VERSION_NAME
 _FIRST_DESCRIPTOR = 16
 _ROOT, _PARENT = b"\0", b"\1"
 _DIRECTORY = 2
+#: The numbers in both byte orders are there twice, the second time as bytes (ECMA-119 9.1).
+_RECORD = struct.Struct("<BBL4sL4s7sBBB4sB")
 _NO_DATE = b"0" * 16 + b"\0"
 
 
@@ -133,10 +135,10 @@ class Tables:
             (layout.file_identifier(name), self._files[directory.path_of(name)], 0)
             for name in directory.files
         ]
-        records += (
+        records += [
             _record(identifier.encode(), extent, extent.date or self._date, flags)
             for identifier, extent, flags in sorted(children)
-        )
+        ]
         out = bytearray()
         for record in records:
             if len(out) % SECTOR + len(record) > SECTOR:
@@ -147,18 +149,13 @@ class Tables:
 
 def _record(identifier: bytes, extent: Extent, date: bytes, flags: int) -> bytes:
     """A Directory Record (ECMA-119 9.1)."""
+    sector, size, _ = extent
     length = layout.directory_record(len(identifier))
-    record = (
-        bytes((length, 0)),
-        _both(extent.sector),
-        _both(extent.size),
-        date,
-        bytes((flags, 0, 0)),
-        _both_short(1),
-        bytes((len(identifier),)),
-        identifier,
+    fixed = _RECORD.pack(
+        *(length, 0, sector, sector.to_bytes(4, "big"), size, size.to_bytes(4, "big")),
+        *(date, flags, 0, 0, _ONE, len(identifier)),
     )
-    return b"".join(record).ljust(length, b"\0")
+    return (fixed + identifier).ljust(length, b"\0")
 
 
 def _both(value: int) -> bytes:
@@ -168,6 +165,10 @@ def _both(value: int) -> bytes:
 
 def _both_short(value: int) -> bytes:
     return struct.pack("<H", value) + struct.pack(">H", value)
+
+
+#: The Volume Sequence Number.
+_ONE = _both_short(1)
 
 
 def primary_descriptor(

@@ -103,11 +103,11 @@ def write(
     at = 0
     with placing.new_file(path, size) as message:
         for piece in _pieces(files, created):
-            placing.place(message, memoryview(piece), at)
+            message.place(memoryview(piece), at)
             at += len(piece)
             if progress:
                 progress(at)
-        placing.settle(message, size)
+        message.settle()
     return size
 
 

@@ -20,10 +20,10 @@ from burnish.image import (
     udf_reader,
 )
 from burnish.image.extents import (
-    CHUNK,
     Found,
     Section,
     Source,
+    WholeSource,
     check_bounds,
     chunks,
     read,
@@ -69,7 +69,7 @@ def open_volume(
         if digest or whole:
             yield _WholeImage(descriptor, length=length, digest=digest)
         else:
-            yield _Image(descriptor, twice=twice, length=length, session=session)
+            yield _Image(descriptor, Source(descriptor, length, session), twice=twice)
     finally:
         os.close(descriptor)
 
@@ -141,16 +141,14 @@ class _Image:
     def __init__(
         self,
         descriptor: int,
+        source: Source,
         *,
         twice: bool = False,
-        length: int | None = None,
-        session: int | None = None,
     ) -> None:
-        self._source = Source(descriptor, length, session)
         # the other reader knows the first session only
-        self._descriptor, self._twice = descriptor, twice and not self._source.session
-        self._found = _find(self._source)
-        self._content = self._found.content or self._source
+        self._descriptor, self._twice = descriptor, twice and not source.session
+        self._found = _find(source)
+        self._content = self._found.content or source
         self.volume_identifier = self._found.volume_identifier
         self.file_system = self._found.file_system
         sections = self._found.sections
@@ -178,10 +176,16 @@ class _Image:
             offset = max(0, offset - size)
         return b"".join(parts)
 
-    def chunks(self, name: str) -> Iterator[bytes]:
+    def chunks(self, name: str) -> Iterator[memoryview | bytes]:
+        sections = self._sections(name)
+        if len(sections) == 1 and name not in self._found.checks:
+            return self._content.chunks(*sections[0])
+        return self._joined(name, sections)
+
+    def _joined(self, name: str, sections: Sequence[Section]) -> Iterator[memoryview | bytes]:
         crc = 0
         expected = self._found.checks.get(name)
-        for start, size in self._sections(name):
+        for start, size in sections:
             for chunk in self._content.chunks(start, size):
                 if expected is not None:
                     crc = crc32(chunk, crc)
@@ -190,12 +194,13 @@ class _Image:
             raise Unreadable(f"{name} has not the CRC that its archive says")
 
     def _sections(self, name: str) -> Sequence[Section]:
-        if name not in self._sizes:
+        sections = self._found.sections.get(name)
+        if sections is None:
             raise Unreadable(f"there is no file {name}")
-        for start, size in self._found.sections[name]:
+        for start, size in sections:
             if not self._content.has(start, size):
                 raise Unreadable(f"{name} goes beyond the end of the volume")
-        return self._found.sections[name]
+        return sections
 
 
 def _start(sections: Sequence[Section]) -> int:
@@ -229,54 +234,27 @@ class _WholeImage(_Image):
     """
 
     def __init__(self, descriptor: int, *, length: int | None, digest: bool) -> None:
-        super().__init__(descriptor, length=length)
-        self._is_hashed = digest
-        self._digest = hashlib.sha256()
-        self._digested = 0
-        self._gathered: list[bytes] = []
-        self._weight = 0
+        self._digest = hashlib.sha256() if digest else None
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="digest")
         self._before: Future[None] | None = None
-
-    def chunks(self, name: str) -> Iterator[bytes]:
-        at = _start(self._sections(name))
-        follows = len(self._sections(name)) == 1 and self._content is self._source
-        for chunk in super().chunks(name):
-            if follows and at >= self._digested:
-                self._digest_up_to(at)
-                self._hash(chunk)
-            at += len(chunk)
-            yield chunk
+        self._whole = WholeSource(descriptor, length, self._hash if digest else None)
+        super().__init__(descriptor, self._whole)
 
     def sha256(self) -> str:
-        """The SHA-256 of the image in hexadecimal digits, "" where it is not hashed."""
-        self._digest_up_to(self._source.end)
-        if not self._is_hashed:
-            return ""
-        self._flush()
+        """The SHA-256 of the image in hexadecimal digits, "" where it is not hashed.
+
+        Raises Unreadable where not all of it can be read.
+        """
+        self._whole.finish()
         self._hashing.shutdown()
-        return self._digest.hexdigest()
+        return self._digest.hexdigest() if self._digest else ""
 
-    def _digest_up_to(self, end: int) -> None:
-        for chunk in self._source.chunks(self._digested, end - self._digested):
-            self._hash(chunk)
-
-    def _hash(self, chunk: bytes) -> None:
-        self._digested += len(chunk)
-        if not self._is_hashed:
-            return
-        self._gathered.append(chunk)
-        self._weight += len(chunk)
-        if self._weight >= CHUNK:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Hands over what was gathered, when what was handed over before has been hashed."""
+    def _hash(self, data: bytes) -> None:
+        """Hands over what was read, when what was handed over before has been hashed."""
         if self._before is not None:
             self._before.result()
-        gathered, self._gathered, self._weight = self._gathered, [], 0
-        self._before = self._hashing.submit(self._update, gathered)
+        self._before = self._hashing.submit(self._update, data)
 
-    def _update(self, gathered: list[bytes]) -> None:
-        for chunk in gathered:
-            self._digest.update(chunk)
+    def _update(self, data: bytes) -> None:
+        if self._digest:
+            self._digest.update(data)

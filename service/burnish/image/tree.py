@@ -12,6 +12,7 @@ MAXIMUM_COMPONENTS = 8
 
 _COMPONENT = re.compile(r"[A-Z0-9_]{1,8}")
 _NAME = re.compile(r"[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
+_FILE_ID = re.compile(r"([A-Z0-9_]{1,8}\\){0,7}[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
 
 
@@ -54,16 +55,17 @@ def check(volume_identifier: str, files: Sequence[VolumeFile], largest: int) -> 
     if _FILE_SET_ID.fullmatch(volume_identifier) is None:
         raise InvalidValue(f"{volume_identifier!r} is no File-set ID (PS3.10 8.1)")
     names, directories = set(), set()
-    for file in files:
-        check_file_id(file.file_id, dicom=False)
-        if file.size > largest:
+    for file_id, size, _ in files:
+        if _FILE_ID.fullmatch(file_id) is None:
+            check_file_id(file_id, dicom=False)
+        if size > largest:
             raise OutOfResources(
-                f"{file.file_id} of {file.size} bytes is larger than a file of its medium can be"
+                f"{file_id} of {size} bytes is larger than a file of its medium can be"
             )
-        if file.file_id in names:
-            raise Conflict(f"File ID {file.file_id} comes twice")
-        names.add(file.file_id)
-        directories.add(file.file_id.rpartition("\\")[0])
+        if file_id in names:
+            raise Conflict(f"File ID {file_id} comes twice")
+        names.add(file_id)
+        directories.add(file_id.rpartition("\\")[0])
     for directory in directories:
         for name in (directory, *_parents(directory)):
             if name in names:

@@ -29,6 +29,8 @@ class Run(NamedTuple):
 
 def printable(text: str) -> str:
     """The text in one line: without controls, each stretch of white space one space."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
     kept = (
         " " if letter.isspace() else letter
         for letter in text
@@ -44,8 +46,8 @@ def apart(parts: list[str], separator: str) -> str:
 
 def runs(text: str) -> list[Run]:
     """The runs of a printable line in the order they stand from left to right (L2)."""
-    if not text:
-        return []
+    if text.isascii():
+        return [Run(0, len(text), False)] if text else []
     levels = _levels(text)
     found: list[tuple[int, int, int]] = []
     at = 0

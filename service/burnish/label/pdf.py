@@ -7,6 +7,7 @@ that prints, and the text can still be found and copied.
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 
 from burnish.label.drawing import Drawing
@@ -91,13 +92,19 @@ def _code(fonts: list[_Type3], glyph: Glyph) -> tuple[int, int]:
     return room, len(fonts[room].codes)
 
 
-def _procedure(font: _Type3, number: int) -> tuple[int, str]:
-    """How wide a glyph is, and the operators that draw it (9.6.5)."""
-    if font.face:
-        width, path = font.face.advance(number), font.face.outline(number)
-        ink = font.face.ink(number) or (0.0, 0.0, 0.0, 0.0)
+@lru_cache(maxsize=2048)
+def _procedure(face: Face | None, number: int) -> tuple[int, bytes]:
+    """How wide a glyph is, and the operators that draw it (9.6.5), compressed."""
+    width, operators = _operators(face, number)
+    return width, zlib.compress(operators.encode("ascii"), 9)
+
+
+def _operators(face: Face | None, number: int) -> tuple[int, str]:
+    if face:
+        width, path = face.advance(number), face.outline(number)
+        ink = face.ink(number) or (0.0, 0.0, 0.0, 0.0)
         box = [
-            round(value * font.units + side)
+            round(value * face.units + side)
             for value, side in zip(ink, (-1, -1, 1, 1), strict=True)
         ]
         return width, f"{width} 0 {' '.join(map(str, box))} d1\n{path}\n{'f' if path else ''}"
@@ -114,9 +121,9 @@ def _font(font: _Type3, write: "_Objects") -> int:
     procedures: list[int] = []
     names: list[str] = []
     for _, number, _ in font.codes:
-        width, operators = _procedure(font, number)
+        width, procedure = write.glyph(font, number)
         widths.append(width)
-        procedures.append(write.stream(operators.encode("ascii")))
+        procedures.append(procedure)
         names.append(f"/g{len(names) + 1}")
     listed = " ".join(f"{name} {at} 0 R" for name, at in zip(names, procedures, strict=True))
     scale = 1 / font.units
@@ -163,7 +170,14 @@ class _Objects:
         return number
 
     def stream(self, content: bytes) -> int:
-        packed = zlib.compress(content, 9)
+        return self._packed(zlib.compress(content, 9))
+
+    def glyph(self, font: _Type3, number: int) -> tuple[int, int]:
+        """How wide a glyph is, and the number of what draws it."""
+        width, packed = _procedure(font.face, number)
+        return width, self._packed(packed)
+
+    def _packed(self, packed: bytes) -> int:
         return self.object(f"<< /Length {len(packed)} /Filter /FlateDecode >>", packed)
 
 

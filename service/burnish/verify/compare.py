@@ -7,8 +7,9 @@ from burnish.artifacts import ExpectedInstance, SecureVolume, Volume, VolumeRepo
 from burnish.digests import digest_text, hasher_like
 from burnish.errors import Unreadable
 from burnish.verify import closed, directory, file_meta
-from burnish.verify.directory import Directory, Record
+from burnish.verify.directory import Directory
 from burnish.verify.faults import FaultCode, Faults
+from burnish.verify.records import Record
 from burnish.verify.structure import check_reference, check_structure
 
 _DICOMDIR = "DICOMDIR"
@@ -27,13 +28,14 @@ def compare(
     file_set_id: str,
     file_set_uid: str,
     expected: Sequence[ExpectedInstance],
-    dicomdir: bytes | None,
+    dicomdir: str | None,
     secure: bool = False,
 ) -> VolumeReport:
     """Whether every byte that should be on a volume is, and no DICOM file besides.
 
-    Each file is read once, in the order they lie on the volume. Without `dicomdir`, that on the
-    volume is judged by itself. On a `secure` one every DICOM File must be a Secure DICOM File.
+    Each file is read once, in the order they lie on the volume. `dicomdir` is the digest of the
+    DICOMDIR that should be there; without it, that on the volume is judged by itself. On a `secure`
+    one every DICOM File must be a Secure DICOM File.
     """
     instances = {instance.file_id: instance for instance in expected}
     comparison = _Comparison(volume, instances, secure=secure)
@@ -49,9 +51,10 @@ class _Comparison:
         self._secure = secure
         self._faults = Faults()
         self._references: dict[str, Record] = {}
+        self._metas = file_meta.Parser()
         self._instances = self._read = 0
 
-    def report(self, file_set_id: str, file_set_uid: str, dicomdir: bytes | None) -> VolumeReport:
+    def report(self, file_set_id: str, file_set_uid: str, dicomdir: str | None) -> VolumeReport:
         files = self._volume.files()
         if self._volume.volume_identifier not in ("", file_set_id):
             message = f"the Volume Identifier is not the File-set ID {file_set_id}"
@@ -95,7 +98,7 @@ class _Comparison:
             self._faults.add(FaultCode.FILE_UNREADABLE, "volume", message)
             return ""
 
-    def _directory(self, dicomdir: bytes | None) -> Directory:
+    def _directory(self, dicomdir: str | None) -> Directory:
         if _DICOMDIR not in self._volume.files():
             message = "there is no DICOMDIR in the root of the volume"
             self._faults.add(FaultCode.DICOMDIR_ABSENT, _DICOMDIR, message)
@@ -108,7 +111,7 @@ class _Comparison:
             self._faults.add(FaultCode.DICOMDIR_UNREADABLE, _DICOMDIR, message)
             return Directory()
         self._read += len(data)
-        if dicomdir is not None and data != dicomdir:
+        if dicomdir is not None and not _has_digest(data, dicomdir):
             message = "it is not, byte for byte, what was to be written"
             self._faults.add(FaultCode.DICOMDIR_DIFFERS, _DICOMDIR, message)
         found = directory.parse(data, self._faults)
@@ -162,7 +165,19 @@ class _Comparison:
             self._faults.add(FaultCode.FILE_NOT_DICOM, name, "it has no DICOM prefix")
             return
         # two bytes of no group stand for the data set, which `head` ends before
-        meta = file_meta.parse(head + b"\0\0")
+        meta = self._metas.parse(head + b"\0\0")
+        if meta != (*expected[1:4], expected.data_set_offset, ()):
+            self._meta_differs(name, meta, expected)
+        record = self._references.get(name)
+        if record is None:
+            message = "no directory record references it"
+            self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
+        else:
+            check_reference(record, name, meta, self._faults)
+
+    def _meta_differs(
+        self, name: str, meta: file_meta.FileMeta, expected: ExpectedInstance
+    ) -> None:
         file_meta.check(meta, name, self._faults)
         for keyword, found, wanted in (
             ("Media Storage SOP Class UID", meta.sop_class_uid, expected.sop_class_uid),
@@ -173,9 +188,9 @@ class _Comparison:
             if found != wanted:
                 message = f"the {keyword} in its File Meta Information is not {wanted}"
                 self._faults.add(FaultCode.FILE_META_WRONG, name, message)
-        record = self._references.get(name)
-        if record is None:
-            message = "no directory record references it"
-            self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
-        else:
-            check_reference(record, name, meta, self._faults)
+
+
+def _has_digest(data: bytes, digest: str) -> bool:
+    hasher = hasher_like(digest)
+    hasher.update(data)
+    return digest_text(hasher) == digest

@@ -3,13 +3,11 @@
 from dataclasses import dataclass, field
 
 from burnish import elements
-from burnish.application_profiles import icon
-from burnish.application_profiles.icon import Icon
 from burnish.elements import Element
 from burnish.errors import Unreadable
 from burnish.verify import file_meta
 from burnish.verify.faults import FaultCode, Faults
-from burnish.verify.keys import check_keys
+from burnish.verify.records import Record, RecordReader
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -19,40 +17,7 @@ from burnish.vocabulary import (
 
 _FILE_SET_ID, _FIRST, _LAST = 0x00041130, 0x00041200, 0x00041202
 _CONSISTENCY, _SEQUENCE = 0x00041212, 0x00041220
-_NEXT, _IN_USE, _LOWER, _TYPE = 0x00041400, 0x00041410, 0x00041420, 0x00041430
-_FILE_ID, _SOP_CLASS, _SOP_INSTANCE = 0x00041500, 0x00041510, 0x00041511
-_TRANSFER_SYNTAX = 0x00041512
-_ICON = 0x00880200
-_IDENTITIES = {"PATIENT": 0x00100020, "STUDY": 0x0020000D, "SERIES": 0x0020000E}
 _WORDS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-
-
-@dataclass(slots=True)
-class Record:
-    """One directory record; offsets count from the first byte of the file (PS3.3 F.3.2.2).
-
-    `identity` is what no other record of its type may have; `tags` are the elements it has
-    with a value, `empty_tags` those without. `parent` and `reached` are found by walking the tree.
-    """
-
-    number: int
-    offset: int
-    next: int
-    lower: int
-    type: str
-    file_id: str
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    identity: bytes
-    tags: frozenset[int]
-    empty_tags: frozenset[int] = frozenset()
-    icon: Icon | None = None
-    parent: "Record | None" = None
-    reached: bool = False
-
-    def __str__(self) -> str:
-        return f"record {self.number} ({self.type})"
 
 
 @dataclass(slots=True)
@@ -128,64 +93,10 @@ def _read_data_set(
     if _SEQUENCE not in found:
         return
     sequence = found[_SEQUENCE]
-    tags: dict[frozenset[int], frozenset[int]] = {}
     end = sequence.value + sequence.length
+    reader = RecordReader(data, faults, explicit=explicit)
     for begin, stop in elements.items(data, sequence.value, end, explicit=explicit):
-        number = len(directory.records) + 1
-        span = elements.scan(data, begin, stop, explicit=explicit)
-        values = {element.tag: element for element in span}
-        record = _record(data, begin - 8, values, number)
-        record.tags = tags.setdefault(record.tags, record.tags)
-        record.empty_tags = tags.setdefault(record.empty_tags, record.empty_tags)
-        if _ICON in values:
-            record.icon = _icon(data, values[_ICON], explicit)
-        directory.records.append(record)
-        _check_record(data, record, values, faults)
-
-
-def _record(data: bytes, offset: int, found: dict[int, Element], number: int) -> Record:
-    kind = _text(data, found, _TYPE)[:16]
-    identity = found.get(_IDENTITIES.get(kind, 0))
-    return Record(
-        number=number,
-        offset=offset,
-        next=_number(data, found, _NEXT),
-        lower=_number(data, found, _LOWER),
-        type=kind,
-        file_id=_text(data, found, _FILE_ID),
-        sop_class_uid=_text(data, found, _SOP_CLASS),
-        sop_instance_uid=_text(data, found, _SOP_INSTANCE),
-        transfer_syntax_uid=_text(data, found, _TRANSFER_SYNTAX),
-        identity=_value(data, identity).strip(b"\0 ") if identity else b"",
-        tags=frozenset(tag for tag, element in found.items() if element.length),
-        empty_tags=frozenset(tag for tag, element in found.items() if not element.length),
-    )
-
-
-def _icon(data: bytes, element: Element, explicit: bool) -> Icon:
-    """The icon of a record: the one item of its sequence (PS3.3 F.7)."""
-    end = element.value + element.length
-    found = list(elements.items(data, element.value, end, explicit=explicit))
-    if len(found) != 1:
-        return Icon(0, 0, 0, "", False)
-    [(begin, stop)] = found
-    return icon.read(data[begin:stop], explicit=explicit)
-
-
-def _check_record(data: bytes, record: Record, found: dict[int, Element], faults: Faults) -> None:
-    for tag in (_NEXT, _IN_USE, _LOWER, _TYPE):
-        if tag not in found:
-            faults.add(FaultCode.KEY_MISSING, str(record), f"it lacks {elements.describe(tag)}")
-    if _IN_USE in found and _number(data, found, _IN_USE) != 0xFFFF:
-        faults.add(
-            FaultCode.RECORD_IN_USE_FLAG,
-            str(record),
-            "Record In-use Flag (0004,1410) is not FFFFH: readers pass it over",
-        )
-    if record.icon and not record.icon.sound:
-        message = "its Icon Image Sequence (0088,0200) does not hold one icon of PS3.3 F.7"
-        faults.add(FaultCode.ICON_INVALID, str(record), message)
-    check_keys(data, found, record.type, str(record), faults)
+        directory.records.append(reader.read(begin, stop, len(directory.records) + 1))
 
 
 def _value(data: bytes, element: Element) -> bytes:

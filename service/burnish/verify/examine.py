@@ -11,10 +11,11 @@ from burnish.elements import NeedMore
 from burnish.errors import Unreadable
 from burnish.media import FileSystem
 from burnish.verify import closed, directory, file_meta
-from burnish.verify.directory import Directory, Record
+from burnish.verify.directory import Directory
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_meta import FileMeta
 from burnish.verify.profile import ProfileChecks
+from burnish.verify.records import Record
 from burnish.verify.structure import check_reference, check_structure
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,

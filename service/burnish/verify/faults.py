@@ -85,8 +85,10 @@ class Faults:
     def __init__(self) -> None:
         self._found: list[Fault] = []
         self._counts: Counter[FaultCode] = Counter()
+        self.count = 0
 
     def add(self, code: FaultCode, where: str, message: str) -> None:
+        self.count += 1
         self._counts[code] += 1
         if self._counts[code] <= MAXIMUM_OF_A_CODE:
             self._found.append(Fault(code, where[:200], message))

@@ -7,9 +7,9 @@ from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import pack
 from burnish.directory_records import Key, record_type
 from burnish.media import MEDIA, PERMITTED_INSTEAD, FileSystem
-from burnish.verify.directory import Record
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_meta import FileMeta
+from burnish.verify.records import Record
 
 _LEVELS = len(("PATIENT", "STUDY", "SERIES", "IMAGE"))
 _ICON_IMAGE_SEQUENCE = 0x00880200

@@ -1,12 +1,13 @@
 """Craft: checks how the records of a DICOMDIR hang together (PS3.3 F.3.2.2, F.4, F.5)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from burnish.directory_records import KEYS, ROOT_TYPES, record_type
-from burnish.verify.directory import Directory, Record
+from burnish.verify.directory import Directory
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_meta import FileMeta
+from burnish.verify.records import Record
 
 _PARENTS = {"PATIENT": "", "STUDY": "PATIENT", "SERIES": "STUDY"} | dict.fromkeys(ROOT_TYPES, "")
 _DUPLICATES = {
@@ -15,6 +16,7 @@ _DUPLICATES = {
     "SERIES": (FaultCode.DUPLICATE_SERIES, "Series Instance UID"),
 }
 _COMPONENT = re.compile(r"[A-Z0-9_]+")
+_FILE_ID = re.compile(r"[A-Z0-9_]{1,8}(\\[A-Z0-9_]{1,8}){0,7}")
 _FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
 
 
@@ -114,7 +116,7 @@ def _check_place(record: Record, faults: Faults) -> None:
 
 def _check_file_id(record: Record, faults: Faults) -> None:
     """PS3.10 8.2, 8.5."""
-    if not record.file_id:
+    if not record.file_id or _FILE_ID.fullmatch(record.file_id):
         return
     components = record.file_id.split("\\")
     if len(components) > 8:
@@ -130,6 +132,8 @@ def _check_file_id(record: Record, faults: Faults) -> None:
 
 def _check_duplicates(directory: Directory, faults: Faults) -> None:
     """PS3.3 F.3.2.2, F.5.1 to F.5.3: what may come but once in a DICOMDIR."""
+    if not _has_duplicates(directory.records):
+        return
     seen: dict[tuple[FaultCode, bytes | str], Record] = {}
     for record in directory.records:
         once: list[tuple[FaultCode, bytes | str, str]] = []
@@ -148,8 +152,31 @@ def _check_duplicates(directory: Directory, faults: Faults) -> None:
                 faults.add(code, str(record), f"its {name} is also that of {first}")
 
 
+def _has_duplicates(records: Sequence[Record]) -> bool:
+    """Whether anything comes twice that may come but once."""
+    instances = [one.sop_instance_uid for one in records if one.sop_instance_uid]
+    files = [one.file_id for one in records if one.file_id]
+    entities = [
+        (one.type, one.identity) for one in records if one.identity and one.type in _DUPLICATES
+    ]
+    return any(len({*values}) < len(values) for values in (instances, files, entities))
+
+
 def check_reference(record: Record, name: str, meta: FileMeta, faults: Faults) -> None:
     """A record against the File Meta Information of the file that it references."""
+    said = record.sop_class_uid, record.sop_instance_uid, record.transfer_syntax_uid
+    if said != meta[: len(said)]:
+        _reference_differs(record, name, meta, faults)
+    proper = record_type(meta.sop_class_uid)
+    if proper and record.type in KEYS and record.type != proper:
+        faults.add(
+            FaultCode.RECORD_TYPE_WRONG,
+            str(record),
+            f"a file of its SOP Class takes a record of type {proper} (PS3.3 F.4)",
+        )
+
+
+def _reference_differs(record: Record, name: str, meta: FileMeta, faults: Faults) -> None:
     for code, keyword, said, found in (
         (
             FaultCode.REFERENCED_SOP_CLASS_WRONG,
@@ -172,10 +199,3 @@ def check_reference(record: Record, name: str, meta: FileMeta, faults: Faults) -
     ):
         if said and said != found:
             faults.add(code, str(record), f"its {keyword} is not that of the file {name}")
-    proper = record_type(meta.sop_class_uid)
-    if proper and record.type in KEYS and record.type != proper:
-        faults.add(
-            FaultCode.RECORD_TYPE_WRONG,
-            str(record),
-            f"a file of its SOP Class takes a record of type {proper} (PS3.3 F.4)",
-        )

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from burnish.artifacts import (
     DirectoryEntry,
@@ -14,6 +15,7 @@ from burnish.artifacts import (
     VolumeFile,
     VolumeReport,
 )
+from burnish.digests import digest_of
 from burnish.errors import Conflict
 from burnish.fileset import descriptor, dicomdir
 from burnish.fileset.descriptor import NOTHING, Says
@@ -28,8 +30,7 @@ from burnish.verify import compare
 Progress = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class VolumeInstance:
+class VolumeInstance(NamedTuple):
     """One instance of a volume, and where its file lies now."""
 
     file_id: str
@@ -81,17 +82,28 @@ class VolumePlan:
         )
 
 
+class Built(NamedTuple):
+    """What is known of an image besides its bytes, and is nowhere else.
+
+    `keys` are the content keys of a secure volume, `dicomdir` is the digest of the DICOMDIR before
+    it is sealed; with `hashing`, the SHA-256 of the image.
+    """
+
+    keys: ContentKeys
+    dicomdir: str
+    hashing: ImageHashing | None = None
+
+
 def build(
     plan: VolumePlan,
     target: Path,
     progress: Progress | None = None,
     hashing: ImageHashing | None = None,
-) -> ContentKeys:
+) -> Built:
     """Writes the volume's image: DICOMDIR first, then the text, then files in directory order.
 
-    `hashing` begins with it and may end later. Returns the content keys of a secure volume, for
-    `read_back`; they are nowhere else. Raises Conflict where the image is not as large as was
-    planned, or a file is not what it was.
+    `hashing` begins with it and may end later. Returns what `read_back` needs to know. Raises
+    Conflict where the image is not as large as was planned, or a file is not what it was.
     """
     directory = plan.dicomdir()
     secure = plan.sealer is not None
@@ -128,7 +140,7 @@ def build(
         # what is not whole must not fill the disk; a disk that fails keeps it for the next start
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return keys
+    return Built(keys, digest_of(directory), hashing)
 
 
 def _followed(
@@ -163,32 +175,30 @@ def files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]
 
 
 def read_back(
-    plan: VolumePlan,
-    written: Path,
-    keys: ContentKeys | None = None,
-    hashing: ImageHashing | None = None,
-    *,
-    fresh: bool,
+    plan: VolumePlan, written: Path, built: Built | None = None, *, fresh: bool
 ) -> VolumeReport:
     """Reads a written volume and compares every byte of it with the plan.
 
-    A secure volume is opened with the `keys` that `build` returned. The SHA-256 is that of the
-    image as it was made, by its `hashing`, or else that of what is read. With `fresh`, the bytes
-    come from the medium and not from the page cache.
+    `built` is what `build` returned, without which a secure volume cannot be opened. The SHA-256
+    is that of the image as it was made, by its `hashing`, or else that of what is read. With
+    `fresh`, the bytes come from the medium and not from the page cache.
     """
+    built = built or Built({}, digest_of(plan.dicomdir()))
     with open_volume(
         written,
         fresh=fresh,
-        digest=hashing is None,
+        digest=built.hashing is None,
         whole=True,
         length=plan.predicted_size,
     ) as volume:
         report = compare(
-            open_secure(volume, keys or {}) if plan.sealer else volume,
+            open_secure(volume, built.keys) if plan.sealer else volume,
             file_set_id=plan.file_set_id,
             file_set_uid=plan.file_set_uid,
             expected=[one.expected() for one in plan.instances],
-            dicomdir=plan.dicomdir(),
+            dicomdir=built.dicomdir,
             secure=plan.sealer is not None,
         )
-    return replace(report, sha256=hashing.sha256()) if hashing and report.good else report
+    if built.hashing and report.good:
+        return replace(report, sha256=built.hashing.sha256())
+    return report

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import structlog
 
@@ -23,7 +22,7 @@ from burnish.device_settings import Device
 from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
 from burnish.image.hashing import ImageHashing
 from burnish.lifecycle import Custody, PieceEvent, RequestEvent
-from burnish.secure import ContentKeys, Sealer, protection
+from burnish.secure import Sealer, protection
 from burnish.settings import Settings
 from burnish.spool import DISK_FAILS, Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
@@ -31,7 +30,7 @@ from burnish.write import order, pipeline
 from burnish.write.labels import Labels
 from burnish.write.ledger import Ledger
 from burnish.write.order import PieceOrder
-from burnish.write.pipeline import VolumePlan
+from burnish.write.pipeline import Built, VolumePlan
 
 log = structlog.get_logger(__name__)
 
@@ -43,13 +42,6 @@ _DEATHS = 10
 
 class _Leaving(Exception):
     """The service stops while a device goes on by itself."""
-
-
-class _ImageMade(NamedTuple):
-    """What is known of an image besides its bytes, and is nowhere else."""
-
-    keys: ContentKeys
-    hashing: ImageHashing | None = None
 
 
 class Worker:
@@ -71,7 +63,7 @@ class Worker:
         self.stopping = threading.Event()
         self._ledger = Ledger(database, settings, device, self.stopping)
         self._labels = Labels(settings.label, device.label_form)
-        self._images_made: dict[Path, _ImageMade] = {}
+        self._built: dict[Path, Built] = {}
         self._waits = ""
 
     def run(self, poll: float = 0.05) -> None:
@@ -253,7 +245,7 @@ class Worker:
 
     def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
         if made.job.device_job:
-            self._write(self._labelled(made), progress, _ImageMade({}))
+            self._write(self._labelled(made), progress, None)
             return
         allowed = self._settings.request.attempts
         if made.attempts > (allowed if made.ruined else max(_DEATHS, allowed)):
@@ -273,7 +265,7 @@ class Worker:
             made = replace(made, job=replace(made.job, device_job=name))
         self._write(made, progress, image)
 
-    def _write(self, made: PieceOrder, progress: pipeline.Progress, image: _ImageMade) -> None:
+    def _write(self, made: PieceOrder, progress: pipeline.Progress, image: Built | None) -> None:
         """Onto the medium, and read back; what the device did by itself it has read back too."""
         job, custody = made.job, self._burner.custody
         self._ledger.advance(
@@ -302,13 +294,11 @@ class Worker:
         self._ledger.created(made)
         self._remove_image(made.claim)
 
-    def _read_back(self, made: PieceOrder, written: Path, image: _ImageMade) -> tuple[str, str]:
+    def _read_back(self, made: PieceOrder, written: Path, image: Built | None) -> tuple[str, str]:
         """The SHA-256 of the image, and what is wrong with what was written, if anything is."""
         fresh = self._settings.storage.durability == "full"
         try:
-            report = pipeline.read_back(
-                *(made.plan, written, image.keys, image.hashing), fresh=fresh
-            )
+            report = pipeline.read_back(made.plan, written, image, fresh=fresh)
         except Unreadable as error:
             return "", f"it cannot be read back: {error}"
         if report.good:
@@ -338,18 +328,16 @@ class Worker:
         )
         return replace(made.plan, sealer=Sealer(given))
 
-    def _image(self, plan: VolumePlan, image: Path, progress: pipeline.Progress) -> _ImageMade:
+    def _image(self, plan: VolumePlan, image: Path, progress: pipeline.Progress) -> Built | None:
         """Makes the image unless it is there.
 
         Content keys are in memory only: without them a secure image is made anew.
         """
-        made = self._images_made.get(image)
+        made = self._built.get(image)
         if made is None or not image.is_file():
             if plan.sealer is None and image.is_file():
-                return _ImageMade({})
-            hashing = ImageHashing()
-            keys = pipeline.build(plan, image, progress, hashing)
-            made = self._images_made[image] = _ImageMade(keys, hashing)
+                return None
+            made = self._built[image] = pipeline.build(plan, image, progress, ImageHashing())
         return made
 
     def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
@@ -383,4 +371,4 @@ class Worker:
             with contextlib.suppress(OSError):
                 image.unlink(missing_ok=True)
                 self._labels.discard(image)
-            self._images_made.pop(image, None)
+            self._built.pop(image, None)

@@ -156,6 +156,7 @@ def test_sources_are_moved(tmp_path: Path) -> None:
     assert reports == sorted(reports)
     assert reports[-1] == size
     assert len(reports) > 2
+    assert os.stat(tmp_path / "image").st_blocks * 512 >= size
     with open_volume(tmp_path / "image", fresh=True) as volume:
         for name, content in contents.items():
             assert volume.read(name) == content
@@ -188,6 +189,18 @@ def test_a_lack_of_room_shows_before_anything_is_written(
     monkeypatch.setattr(os, "posix_fallocate", refuse)
     with pytest.raises(OutOfResources, match="no room"):
         _write(tmp_path / "image", [VolumeFile("A", 5, b"12345")])
+    assert not (tmp_path / "image").exists()
+
+
+def test_more_than_the_disk_has_room_for_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks are taken as they are needed, so it is asked before how many there are."""
+    room = os.statvfs(tmp_path)
+    few = os.statvfs_result((*room[:4], (64 << 20) // room.f_frsize, *room[5:]))
+    monkeypatch.setattr(os, "fstatvfs", lambda _: few)
+    with pytest.raises(OutOfResources, match="no room"):
+        _write(tmp_path / "image", [VolumeFile("A", 100 << 20, tmp_path / "none")])
     assert not (tmp_path / "image").exists()
 
 

@@ -1,5 +1,8 @@
 """Volumes of all kinds, and images made to mislead."""
 
+import errno
+import hashlib
+import os
 import struct
 import subprocess
 from datetime import UTC, datetime
@@ -13,6 +16,7 @@ from burnish.artifacts import VolumeFile
 from burnish.errors import Unreadable
 from burnish.image import extents, iso9660
 from burnish.image.reader import open_volume
+from burnish.verify.compare import Digested
 
 FILES = {
     "DICOMDIR": b"0123456789",
@@ -209,3 +213,65 @@ def test_no_byte_brings_it_down(image: Path, data: st.DataObject) -> None:
                 volume.read(name, 0, 100)
     except Unreadable:
         pass
+
+
+# --- all of an image, read once in order ---------------------------------------------------------
+
+MANY = {f"F{number}": bytes([number]) * (number * 700) for number in range(1, 40)}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("image") / "image.iso"
+    files = [VolumeFile(name, len(data), data) for name, data in MANY.items()]
+    iso9660.write(
+        path, volume_identifier="ID", files=files, created=datetime(2024, 1, 1, tzinfo=UTC)
+    )
+    return path
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.sampled_from(sorted(MANY)), max_size=8),
+    st.sampled_from([2048, 5000, 70_000, 1 << 20]),
+)
+def test_files_are_read_in_any_order_and_beside_one_another(
+    many: Path, names: list[str], chunk: int
+) -> None:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        open_volume(many, digest=True) as volume,
+    ):
+        patch.setattr(extents, "CHUNK", chunk)
+        begun = [(name, iter(volume.chunks(name)), list[bytes]()) for name in names]
+        for _ in range(2):
+            for _, chunks, read in begun:
+                read.append(bytes(next(chunks, b"")))
+        for name, chunks, read in reversed(begun):
+            assert b"".join([*read, *chunks]) == MANY[name]
+        assert isinstance(volume, Digested)
+        assert volume.sha256() == hashlib.sha256(many.read_bytes()).hexdigest()
+
+
+def test_a_place_that_cannot_be_read_costs_the_file_that_lies_there(
+    many: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = many.read_bytes().index(MANY["F20"][:2048])
+    pread = os.pread
+
+    def failing(descriptor: int, length: int, offset: int) -> bytes:
+        if offset <= bad < offset + length:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return pread(descriptor, length, offset)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with open_volume(many, whole=True) as volume:
+        for name, data in MANY.items():
+            if name == "F20":
+                with pytest.raises(Unreadable, match="cannot be read"):
+                    list(volume.chunks(name))
+            else:
+                assert b"".join(volume.chunks(name)) == data
+        assert isinstance(volume, Digested)
+        with pytest.raises(Unreadable, match="cannot be read"):
+            volume.sha256()

@@ -11,6 +11,7 @@ from burnish.artifacts import VolumeFile, VolumeReport
 from burnish.image import iso9660
 from burnish.image.reader import open_volume
 from burnish.verify import FaultCode, compare
+from digesting import digest_of
 from made_volume import FILE_SET_UID, Made, MemoryVolume, instance
 
 MADE = Made()
@@ -22,7 +23,7 @@ def _compare(volume: MemoryVolume, dicomdir: bytes | None = None) -> VolumeRepor
         file_set_id="TEST",
         file_set_uid=FILE_SET_UID,
         expected=MADE.expected(),
-        dicomdir=dicomdir or MADE.dicomdir(),
+        dicomdir=digest_of(dicomdir or MADE.dicomdir()),
     )
 
 

@@ -151,7 +151,7 @@ def test_secure_media_of_two_copies_share_an_image(secured: Ground) -> None:
     assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
     root = secured.settings.storage.root / "outbox" / "R000001"
     assert (root / "VOLUME01.iso").read_bytes() == (root / "VOLUME01-COPY02.iso").read_bytes()
-    assert worker._images_made == {}
+    assert worker._built == {}
 
 
 def test_a_secure_image_without_its_keys_is_made_anew(secured: Ground) -> None:
@@ -601,7 +601,7 @@ def test_a_disk_of_images_that_fails_costs_no_attempt(
 
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(placing, "settle", fail)
+            patch.setattr(placing.NewFile, "settle", fail)
             assert worker.make_next()
         request = ground.request(uid)
         assert stands(request) == (R.CREATING, info)
