@@ -19,11 +19,14 @@ class InstanceHeader(NamedTuple):
     Character Set (0008,0005) first where any of them needs it: the former the keys of its
     PATIENT, STUDY and SERIES records, the latter those of its own record. `missing_keys` are the
     Type 1 keys of its own record that the instance lacks. `limited_attributes` are those that
-    Application Profiles limit, as `application_profiles.limits` packs them.
+    Application Profiles limit, as `application_profiles.limits` packs them. First comes what each
+    instance has for itself; the others of a series have the rest alike.
     """
 
-    sop_class_uid: str
     sop_instance_uid: str
+    instance_number: int | None
+    record_keys: bytes
+    sop_class_uid: str
     study_instance_uid: str
     series_instance_uid: str
     patient_id: str
@@ -33,12 +36,19 @@ class InstanceHeader(NamedTuple):
     study_time: str
     modality: str
     series_number: int | None
-    instance_number: int | None
     directory_record_type: str
     entity_keys: bytes
-    record_keys: bytes
     limited_attributes: bytes = b""
     missing_keys: tuple[int, ...] = ()
+
+    @property
+    def shared(self) -> tuple[object, ...]:
+        """What the others of a series have alike."""
+        return self[OWN_FIELDS:]
+
+
+#: How many fields of a header each instance has for itself.
+OWN_FIELDS = InstanceHeader._fields.index("sop_class_uid")
 
 
 @dataclass(frozen=True, slots=True)

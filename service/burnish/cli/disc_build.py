@@ -30,7 +30,14 @@ from burnish.fileset.transcode import Transcoded
 from burnish.image.hashing import ImageHashing
 from burnish.image.volume import FORMATS
 from burnish.media import ATTACHMENT, Medium
-from burnish.plan.fitness import compressed_form, lossy_form, permitted_form, unfit
+from burnish.plan.fitness import (
+    Kind,
+    compressed_form,
+    kind_of,
+    lossy_form,
+    permitted_form,
+    unfit,
+)
 from burnish.plan.grouping import Candidate, group
 from burnish.plan.volumes import Volume, divide
 from burnish.secure import Protection, Sealer
@@ -191,11 +198,10 @@ def file_all(
         try:
             indexed = index_file(path)
             _check(indexed.header)
-            if found := unfit(
-                indexed.header, indexed.transfer_syntax_uid, wish.profile, lossy=wish.lossy
-            ):
+            kind = kind_of(indexed.header, indexed.transfer_syntax_uid)
+            if found := unfit(kind, wish.profile, lossy=wish.lossy):
                 raise Conflict(found.why)
-            forms = _forms(indexed, wish, lossy=indexed.header.study_instance_uid not in referring)
+            forms = _forms(kind, wish, lossy=indexed.header.study_instance_uid not in referring)
             one = _file(path, indexed, scratch / f"{number:08d}", wish, forms)
         except (BurnishError, OSError) as error:
             left = Left(path, str(error))
@@ -251,13 +257,12 @@ def _file(
     )
 
 
-def _forms(indexed: IndexedFile, wish: Wish, *, lossy: bool) -> list[str]:
+def _forms(kind: Kind, wish: Wish, *, lossy: bool) -> list[str]:
     """The transfer syntaxes it may go onto the media in, the one to be preferred first."""
-    header, syntax = indexed.header, indexed.transfer_syntax_uid
     wished = (
-        lossy_form(header, syntax, wish.profile) if wish.lossy and lossy else None,
-        compressed_form(header, syntax, wish.profile) if wish.lossless or wish.lossy else None,
-        permitted_form(header, syntax, wish.profile),
+        lossy_form(kind, wish.profile) if wish.lossy and lossy else None,
+        compressed_form(kind, wish.profile) if wish.lossless or wish.lossy else None,
+        permitted_form(kind, wish.profile),
     )
     return [form for form in wished if form]
 

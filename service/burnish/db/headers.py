@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from burnish.artifacts import InstanceHeader
+from burnish.artifacts import OWN_FIELDS, InstanceHeader
 from burnish.db.tables import Instance
 
 #: The columns of `instance` that a header needs, for a SELECT that begins with them.
 COLUMNS = tuple(getattr(Instance, name) for name in InstanceHeader._fields)
-_MISSING_KEYS = InstanceHeader._fields.index("missing_keys")
 
 
 def to_columns(header: InstanceHeader) -> dict[str, Any]:
@@ -18,11 +17,22 @@ def to_columns(header: InstanceHeader) -> dict[str, Any]:
     return values
 
 
-def from_row(row: Sequence[Any]) -> InstanceHeader:
-    """The header from any row that begins with those columns."""
-    missing = row[_MISSING_KEYS]
-    tags = tuple([int(tag, 16) for tag in missing.split()]) if missing else ()
-    return InstanceHeader._make((*row[:_MISSING_KEYS], tags))
+class HeaderReader:
+    """Makes headers of rows; what many of them have alike is in memory once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self._values: tuple[Any, ...] = ()
+        self._shared: tuple[Any, ...] = ()
+
+    def header(self, row: Sequence[Any]) -> InstanceHeader:
+        """The header from any row that begins with those columns."""
+        values = tuple(row[OWN_FIELDS : len(COLUMNS)])
+        if values != self._values:  # mostly it is of the same series as the one before
+            *others, missing_keys = self._values = values
+            shared = (*others, tuple(int(tag, 16) for tag in missing_keys.split()))
+            self._shared = self._known.setdefault(values, shared)
+        return InstanceHeader._make((*row[:OWN_FIELDS], *self._shared))
 
 
 def derived(

@@ -7,6 +7,7 @@ Entries come in directory order: those of a patient, of a study, of a series sta
 import re
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar
 
 from burnish.artifacts import DirectoryEntry, InstanceHeader
@@ -90,17 +91,34 @@ def size(
 ) -> int:
     """The exact length of what `encode` gives, or the same error."""
     base = base_length(file_set_id, file_set_uid, descriptor_file_id)
-    return _within_limits(base + records_length(entries))
+    entities = records_length(entries, leaves=0)
+    leaves = sum(
+        _RECORD_START.size + leaf_length(entry.header, entry.transfer_syntax_uid, entry.file_id)
+        for entry in entries
+    )
+    return _within_limits(base + entities + leaves)
 
 
-def records_length(entries: Sequence[DirectoryEntry]) -> int:
-    """The length of all records, which is `size` without `base_length`; raises as `encode` does."""
-    walk = _Walk(leaf_length)
+def records_length(entries: Sequence[DirectoryEntry], leaves: int) -> int:
+    """The length of all records, where those of instances take `leaves` bytes.
+
+    Raises as `encode` does. Of entries that follow one another and have the same but for what is
+    an instance's own, one will do.
+    """
+    walk = _Walk(lambda *_: None)
     walk.run(entries)
-    total = _RECORD_START.size * len(walk.contents)
-    for content in walk.contents:
-        total += len(walk.encode(content)) if isinstance(content, Entity) else content
-    return _within_limits(total)
+    entities = [one for one in walk.contents if one is not None]
+    return _within_limits(
+        leaves + sum(_RECORD_START.size + len(walk.encode(entity)) for entity in entities)
+    )
+
+
+def check_instances(uids: Sequence[str]) -> None:
+    """Raises what `encode` does of their SOP Instance UIDs."""
+    if wrong := [uid for uid in uids if not _UID.fullmatch(uid)]:
+        raise InvalidUID(f"SOP Instance UID {wrong[0]!r} is not a UID")
+    if len(set(uids)) < len(uids):
+        raise Conflict("a SOP Instance appears twice")
 
 
 def base_length(file_set_id: str, file_set_uid: str, descriptor_file_id: str = "") -> int:
@@ -117,12 +135,16 @@ def record_lengths(header: InstanceHeader, transfer_syntax_uid: str) -> RecordLe
     """
     in_root = header.directory_record_type in ROOT_TYPES
     file_id = _FILE_ID_IN_ROOT if in_root else _FILE_ID_IN_SERIES
+    own = _RECORD_START.size + leaf_length(header, transfer_syntax_uid, file_id)
+    entities = (0, 0, 0) if in_root else _entity_records(header.entity_keys)
+    return RecordLengths(*entities, own)
+
+
+@lru_cache(maxsize=1024)
+def _entity_records(entity_keys: bytes) -> tuple[int, int, int]:
+    patient, study, series = entity_lengths(entity_keys)
     start = _RECORD_START.size
-    own = start + leaf_length(DirectoryEntry(file_id, header, transfer_syntax_uid))
-    if in_root:
-        return RecordLengths(0, 0, 0, own)
-    patient, study, series = entity_lengths(header.entity_keys)
-    return RecordLengths(start + patient, start + study, start + series, own)
+    return start + patient, start + study, start + series
 
 
 class _Walk(Generic[T]):

@@ -18,10 +18,11 @@ _ENTITIES = ("PATIENT", "STUDY", "SERIES")
 
 
 @lru_cache(maxsize=256)
-def _type_2(label: str, record: str) -> tuple[Key, ...]:
-    """Keys of Type 2 that the profiles of a label add to a record; labels are joined by `+`."""
+def _type_2(label: str, *records: str) -> tuple[Key, ...]:
+    """Keys of Type 2 that the profiles of a label add to records; labels are joined by `+`."""
     found = {
-        key.tag: key
+        (record, key.tag): key
+        for record in records
         for name in label.split("+")
         if name in PROFILES
         for key in PROFILES[name].keys.get(record, ())
@@ -49,7 +50,7 @@ def dressed(
     if supplied_icon or made_icon:
         icon = icons.choose(record, supplied_icon, made_icon, icon_rule(label))
     own = _type_2(label, record)
-    entities = tuple(key for name in _ENTITIES for key in _type_2(label, name))
+    entities = _type_2(label, *_ENTITIES)
     if not (own or entities or icon):
         return header
     return header._replace(

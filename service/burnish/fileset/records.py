@@ -195,25 +195,28 @@ def encode_leaf(entry: DirectoryEntry, ordinal: int) -> bytes:
     )
 
 
-def leaf_length(entry: DirectoryEntry, _ordinal: int = 1) -> int:
+@lru_cache(maxsize=1024)
+def _length_around(
+    record_type: str, sop_class: str, transfer_syntax: str, file_id: int, sop_instance: int
+) -> int:
+    around = _around(record_type, sop_class, transfer_syntax, file_id, sop_instance)
+    return sum(map(len, around)) + file_id + sop_instance
+
+
+def leaf_length(header: InstanceHeader, transfer_syntax_uid: str, file_id: str) -> int:
     """The length of what `encode_leaf` gives."""
-    header = entry.header
-    file_id, sop_instance = len(entry.file_id), len(header.sop_instance_uid)
-    before, between, behind = _around(
+    length = len(header.record_keys) + _length_around(
         header.directory_record_type,
         header.sop_class_uid,
-        entry.transfer_syntax_uid,
-        file_id,
-        sop_instance,
+        transfer_syntax_uid,
+        len(file_id),
+        len(header.sop_instance_uid),
     )
-    length = len(before) + file_id + len(between) + sop_instance + len(behind)
-    length += len(header.record_keys)
     if header.missing_keys:
         length += sum(len(_invented(tag, vr, 1)) for tag, vr, _ in _missing(header))
     return length
 
 
-@lru_cache(maxsize=1024)
 def entity_lengths(entity_keys: bytes) -> tuple[int, int, int]:
     """The lengths of the keys of a PATIENT, a STUDY and a SERIES record."""
     surrogate = surrogate_patient_id("", "", ()).encode("ascii")

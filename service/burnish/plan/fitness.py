@@ -3,8 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
-from burnish.application_profiles import ApplicationProfile
+from burnish.application_profiles import ApplicationProfile, Permission
 from burnish.application_profiles.limits import unpack
 from burnish.artifacts import InstanceHeader
 from burnish.fileset import conform, lossy
@@ -12,6 +14,32 @@ from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, FailureReason
 
 #: How many different reasons an event tells; the Failed SOP Sequence has all the instances.
 _REASONS = 5
+
+
+class Kind(NamedTuple):
+    """What decides where an instance may go, and in what form: a request has few kinds of them."""
+
+    sop_class_uid: str
+    directory_record_type: str
+    limited_attributes: bytes
+    transfer_syntax_uid: str
+
+    def permission(self, profile: ApplicationProfile) -> Permission:
+        return profile.permission(self.sop_class_uid, self.limited_attributes)
+
+
+def kind_of(header: InstanceHeader, transfer_syntax_uid: str) -> Kind:
+    """The kind of an instance in a transfer syntax."""
+    return _kind(
+        header.sop_class_uid,
+        header.directory_record_type,
+        header.limited_attributes,
+        transfer_syntax_uid,
+    )
+
+
+#: One object for each kind.
+_kind = lru_cache(maxsize=1024)(Kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,37 +51,31 @@ class Unfit:
     attributes: tuple[int, ...] = ()
 
 
-def permitted_form(
-    header: InstanceHeader, transfer_syntax_uid: str, profile: ApplicationProfile
-) -> str | None:
+@lru_cache(maxsize=1024)
+def permitted_form(kind: Kind, profile: ApplicationProfile) -> str | None:
     """The transfer syntax it must be in for the profile; None where it cannot be in any."""
-    permission = profile.permission(header.sop_class_uid, header.limited_attributes)
-    return conform.permitted_form(transfer_syntax_uid, permission.transfer_syntaxes)
+    permitted = kind.permission(profile).transfer_syntaxes
+    return conform.permitted_form(kind.transfer_syntax_uid, permitted)
 
 
-def compressed_form(
-    header: InstanceHeader, transfer_syntax_uid: str, profile: ApplicationProfile
-) -> str | None:
+@lru_cache(maxsize=1024)
+def compressed_form(kind: Kind, profile: ApplicationProfile) -> str | None:
     """The one it may be compressed into without loss, where it must not be compressed anyhow."""
-    permission = profile.permission(header.sop_class_uid, header.limited_attributes)
-    permitted = permission.transfer_syntaxes
-    if conform.permitted_form(transfer_syntax_uid, permitted) != EXPLICIT_VR_LITTLE_ENDIAN:
+    if permitted_form(kind, profile) != EXPLICIT_VR_LITTLE_ENDIAN:
         return None
-    return conform.compressed_form(permitted)
+    return conform.compressed_form(kind.permission(profile).transfer_syntaxes)
 
 
-def lossy_form(
-    header: InstanceHeader, transfer_syntax_uid: str, profile: ApplicationProfile
-) -> str | None:
+@lru_cache(maxsize=1024)
+def lossy_form(kind: Kind, profile: ApplicationProfile) -> str | None:
     """The one it may be compressed into with loss, where nothing of it has been lost yet.
 
     None also for what only looks like an image, as a dose or a contour does.
     """
-    if header.directory_record_type != "IMAGE":
+    if kind.directory_record_type != "IMAGE":
         return None
-    permission = profile.permission(header.sop_class_uid, header.limited_attributes)
-    values = unpack(header.limited_attributes)
-    return lossy.form(transfer_syntax_uid, permission.transfer_syntaxes, values)
+    permitted = kind.permission(profile).transfer_syntaxes
+    return lossy.form(kind.transfer_syntax_uid, permitted, unpack(kind.limited_attributes))
 
 
 def in_words(found: Iterable[Unfit]) -> str:
@@ -64,28 +86,23 @@ def in_words(found: Iterable[Unfit]) -> str:
     return "; ".join(said) + (f"; and {others} other reasons" if others else "")
 
 
-def unfit(
-    header: InstanceHeader,
-    transfer_syntax_uid: str,
-    profile: ApplicationProfile,
-    *,
-    lossy: bool = False,
-) -> Unfit | None:
-    """Why the instance cannot go on media of the profile; None where it can.
+@lru_cache(maxsize=1024)
+def unfit(kind: Kind, profile: ApplicationProfile, *, lossy: bool = False) -> Unfit | None:
+    """Why such an instance cannot go on media of the profile; None where it can.
 
     With `lossy`, compression with loss is allowed, so it is no reason; but no profile that needs
     it has anything but video, of which Burnish makes none (PS3.4 S.3.2.1.1.9).
     """
     conflict = FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
-    if not header.directory_record_type:
+    if not kind.directory_record_type:
         return Unfit(
             FailureReason.SOP_CLASS_NOT_SUPPORTED,
-            f"SOP Class {header.sop_class_uid} has no place in a DICOMDIR",
+            f"SOP Class {kind.sop_class_uid} has no place in a DICOMDIR",
         )
-    permission = profile.permission(header.sop_class_uid, header.limited_attributes)
+    permission = kind.permission(profile)
     if permission.why:
         return Unfit(conflict, permission.why, permission.attributes)
-    if transfer_syntax_uid in permission.transfer_syntaxes:
+    if kind.transfer_syntax_uid in permission.transfer_syntaxes:
         return None
     if permission.needs_loss:
         compression = FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT
@@ -94,10 +111,10 @@ def unfit(
             f"{profile.label} takes it only with lossy compression, as video of another Transfer"
             " Syntax, which Burnish does not encode",
         )
-    if conform.permitted_form(transfer_syntax_uid, permission.transfer_syntaxes) is None:
+    if permitted_form(kind, profile) is None:
         return Unfit(
             conflict,
-            f"{profile.label} does not have its Transfer Syntax {transfer_syntax_uid},"
+            f"{profile.label} does not have its Transfer Syntax {kind.transfer_syntax_uid},"
             " and it cannot be brought into one that it has",
         )
     return None

@@ -81,9 +81,9 @@ class Footprint:
         parent, length = _DICOM, _ROOT_FILE_PATH
         if series.patient is not None:
             length = _FILE_PATH
-            lengths = [
+            lengths = {
                 (c.patient_length, c.study_length, c.series_length) for c in series.candidates
-            ]
+            }
             for depth, key in enumerate((series.patient, series.study, series.series)):
                 path = (*parent, key)
                 if path not in self.directories and path not in growth.directories:
@@ -93,10 +93,11 @@ class Footprint:
                 parent = path
         content = self.fixed.sizing.content
         growth.files[parent] = growth.files.get(parent, 0) + len(series.candidates)
-        growth.content += sum(content(length, c.size) for c in series.candidates)
-        growth.bytes += sum(c.size for c in series.candidates)
-        growth.largest = max([growth.largest, *(c.size for c in series.candidates)])
-        growth.directory_length += sum(c.record_length for c in series.candidates)
+        sizes = [c.size for c in series.candidates]
+        growth.content += sum([content(length, size) for size in sizes])
+        growth.bytes += sum(sizes)
+        growth.largest = max(growth.largest, *sizes)
+        growth.directory_length += sum([c.record_length for c in series.candidates])
 
     def fits(self, growth: Growth) -> bool:
         if growth.largest > self.fixed.sizing.largest_file:

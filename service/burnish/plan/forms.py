@@ -91,7 +91,7 @@ def attempts(
     profiles, again on the smallest medium that does; else with images compressed without loss
     (PS3.4 S.3.2.1.1.6); else, where there may be loss but not several volumes, with those that
     can be compressed with loss (PS3.4 S.3.2.1.1.9)."""
-    total = sum(one.received.size for one in wanted)
+    total = sum(one.size for one in wanted)
     last = choices[-1]
     for choice in choices:
         if total <= choice.capacity or choice is last:
@@ -138,7 +138,7 @@ def _compressible_with_loss(wanted: Sequence[Wanted], choice: Choice) -> frozens
 
 
 def _lacking(wanted: Sequence[tuple[Wanted, str | None]]) -> list[tuple[Wanted, str]]:
-    return [(one, form) for one, form in wanted if form and one.form(form) is None]
+    return [(one, form) for one, form in wanted if form and one.lacks(form)]
 
 
 def _known(wanted: Sequence[tuple[Wanted, str]], failed: Failed) -> dict[Wanted, Broken]:

@@ -47,14 +47,21 @@ class Series:
 def group(candidates: Sequence[Candidate]) -> list[Series]:
     """All the series in directory order: patients by ID and name, studies by date, series and
     instances by number; UIDs decide where numbers do not. Root-level instances come last."""
-    root = [c for c in candidates if c.header.directory_record_type in ROOT_TYPES]
-    filed = [c for c in candidates if c.header.directory_record_type not in ROOT_TYPES]
-    patients = _patients(filed)
+    alike: dict[tuple[object, ...], list[Candidate]] = {}
+    for candidate in candidates:
+        alike.setdefault(candidate.header.shared, []).append(candidate)
+    root: list[Candidate] = []
+    filed: list[list[Candidate]] = []
+    for found in alike.values():
+        if found[0].header.directory_record_type in ROOT_TYPES:
+            root += found
+        else:
+            filed.append(found)
     members: dict[tuple[Hashable, str, str], list[Candidate]] = {}
-    for candidate, patient in zip(filed, patients, strict=True):
-        header = candidate.header
+    for found, patient in zip(filed, _patients(found[0] for found in filed), strict=True):
+        header = found[0].header
         key = (patient, header.study_instance_uid, header.series_instance_uid)
-        members.setdefault(key, []).append(candidate)
+        members.setdefault(key, []).extend(found)
     groups = [_series(key, sorted(found, key=_instance_order)) for key, found in members.items()]
     ordered = _order(groups)
     if root:
@@ -108,8 +115,8 @@ def _order(groups: list[Series]) -> list[Series]:
 
 
 def _instance_order(candidate: Candidate) -> tuple[int, str]:
-    header = candidate.header
-    return _number(header.instance_number), header.sop_instance_uid
+    uid, number, *_ = candidate.header
+    return _number(number), uid
 
 
 def _number(value: int | None) -> int:

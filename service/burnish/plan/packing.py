@@ -86,6 +86,8 @@ def pack(series: Sequence[Series], fixed: Fixed) -> list[list[Series]]:
     volume, or does not fit. Of the ways to the fewest volumes the one that keeps most together is
     taken, and of those the one that keeps the order. No instance may be oversized.
     """
+    if single(series, fixed):
+        return [list(_joined(series))]
     best: list[_Volume] | None = None
     before: list[Unit] = []
     for level in range(len(_LEVELS)):
@@ -97,8 +99,6 @@ def pack(series: Sequence[Series], fixed: Fixed) -> list[list[Series]]:
             volumes = fill(units, fixed)
             if best is None or len(volumes) < len(best):
                 best = volumes
-            if len(best) == 1:
-                return [list(_joined(best[0].series))]
     place = {id(candidate): n for n, candidate in enumerate(_candidates(series))}
 
     def first(one: Series) -> int:
@@ -174,5 +174,5 @@ def _bytes(unit: Unit) -> int:
 def _joined(series: Iterable[Series]) -> Iterator[Series]:
     """Parts of one series that came onto the same volume, as one."""
     for _, members in groupby(series, _one):
-        parts = list(members)
-        yield replace(parts[0], candidates=tuple(_candidates(parts)))
+        first, *others = members
+        yield replace(first, candidates=tuple(_candidates((first, *others)))) if others else first

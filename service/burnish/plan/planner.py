@@ -150,7 +150,8 @@ class Planner:
             decision = Refusal(ExecutionStatusInfo.DIR_PROC_ERR, str(error), Failures({}))
         if decision is None:
             return
-        self._conversions.forget(one.instance_id for one in wanted)
+        if self._conversions.failed:
+            self._conversions.forget(one.instance_id for one in wanted)
         with self._database.writing() as session:
             request = session.get(MediaCreationRequest, request_id)
             if request is None or request.execution_status is not ExecutionStatus.PENDING:
@@ -274,7 +275,7 @@ def _unfit(
     wanted: Sequence[Wanted], choice: Choice, *, lossy: bool
 ) -> Iterator[tuple[Wanted, fitness.Unfit]]:
     for one, profile in zip(wanted, choice.profiles, strict=True):
-        unfit = fitness.unfit(one.header, one.received.transfer_syntax_uid, profile, lossy=lossy)
+        unfit = fitness.unfit(one.kind, profile, lossy=lossy)
         if unfit is not None:
             yield one, unfit
 
@@ -300,9 +301,9 @@ def _pack(
 ) -> Plan | Refusal:
     file_system = MEDIA[choice.medium].file_system
     volumes, oversized = divide(series, choice.capacity, file_system, sealed, says)
-    by_id = {one.instance_id: one for one in wanted}
-    too_large = [by_id[candidate.instance_id] for candidate in oversized]
-    if too_large:
+    if oversized:
+        by_id = {one.instance_id: one for one in wanted}
+        too_large = [by_id[candidate.instance_id] for candidate in oversized]
         return Refusal(
             ExecutionStatusInfo.INST_OVERSIZED,
             f"{len(too_large)} instances are larger than the medium {choice.medium}",

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
+from burnish.db.bulk import insert_rows
 from burnish.db.history import fail, note
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
 from burnish.errors import Conflict
@@ -87,18 +87,16 @@ def record(session: Session, prefix: str, request: MediaCreationRequest, plan: P
             raise Conflict("a planned volume is larger than its medium")
         session.add(file_set)
         session.flush()
-        session.connection().execute(
-            insert(FileSetEntry),
+        insert_rows(
+            session,
+            FileSetEntry,
             [
-                {
-                    "file_set_id": file_set.id,
-                    "ordinal": ordinal,
-                    "instance_id": file.candidate.instance_id,
-                    "transcoded_instance_id": file.candidate.transcoded_instance_id,
-                    "referenced_file_id": file.file_id,
-                    "icon_image_id": file.candidate.icon_image_id,
-                }
-                for ordinal, file in enumerate(volume.files)
+                (
+                    *(file_set.id, ordinal),
+                    *(candidate.instance_id, candidate.transcoded_instance_id),
+                    *(file_id, candidate.icon_image_id),
+                )
+                for ordinal, (file_id, candidate) in enumerate(volume.files)
             ],
         )
         for copy_number in range(1, request.number_of_copies + 1):

@@ -1,8 +1,9 @@
 """Stage: lays one volume out: a File ID for each instance, and the volume's size to the byte."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import groupby, repeat
 from typing import NamedTuple
 
 from burnish.artifacts import DirectoryEntry
@@ -27,6 +28,11 @@ class PlannedFile(NamedTuple):
 
     file_id: str
     candidate: Candidate
+
+
+def _entry(file: PlannedFile) -> DirectoryEntry:
+    candidate = file.candidate
+    return DirectoryEntry(file.file_id, candidate.header, candidate.transfer_syntax_uid)
 
 
 @dataclass(frozen=True)
@@ -65,13 +71,12 @@ class Volume:
 
     @cached_property
     def _records_length(self) -> int:
+        candidates = [file.candidate for file in self.files]
+        dicomdir.check_instances([one.header.sop_instance_uid for one in candidates])
+        alike = groupby(self.files, key=lambda file: file.candidate.header.shared)
         return dicomdir.records_length(
-            [
-                DirectoryEntry(
-                    file.file_id, file.candidate.header, file.candidate.transfer_syntax_uid
-                )
-                for file in self.files
-            ]
+            [_entry(next(files)) for _, files in alike],
+            leaves=sum([one.record_length for one in candidates]),
         )
 
     @cached_property
@@ -103,19 +108,15 @@ def fixed_part(
 
 def name_files(series: Sequence[Series], taken: Collection[str] = ()) -> tuple[PlannedFile, ...]:
     """The instances in directory order, each with a File ID that is not among those `taken`."""
-    ordered = [(one, candidate) for one in series for candidate in one.candidates]
-    names = file_ids.assign(
-        (
-            (None, None, None)
-            if one.patient is None
-            else (one.patient, (one.patient, one.study), (one.patient, one.study, one.series))
-            for one, _ in ordered
-        ),
-        taken,
-    )
-    return tuple(
-        PlannedFile(name, candidate) for (_, candidate), name in zip(ordered, names, strict=True)
-    )
+    places = (place for one in series for place in repeat(_place(one), len(one.candidates)))
+    candidates = (candidate for one in series for candidate in one.candidates)
+    return tuple(map(PlannedFile, file_ids.assign(places, taken), candidates))
+
+
+def _place(one: Series) -> tuple[Hashable, Hashable, Hashable]:
+    if one.patient is None:
+        return None, None, None
+    return one.patient, (one.patient, one.study), (one.patient, one.study, one.series)
 
 
 def lay_out(
@@ -152,15 +153,12 @@ def divide(
     """
     of_all = says.text(one.header for part in series for one in part.candidates)
     fixed = fixed_part(capacity, file_system, sealed, of_all)
-    if oversized := packing.oversized(series, fixed):
-        return [], oversized
     while True:
         try:
-            volumes = [
-                lay_out(packed, file_system, sealed, says) for packed in packing.pack(series, fixed)
-            ]
+            packed = packing.pack(series, fixed)
         except ValueError:
             return [], packing.oversized(series, fixed)
+        volumes = [lay_out(one, file_system, sealed, says) for one in packed]
         if all(volume.largest_size() <= capacity for volume in volumes):
             return volumes, []
         fixed = replace(fixed, capacity=fixed.capacity - SECTOR)

@@ -1,10 +1,11 @@
 """Stage: the instances that a request wants on media, as their rows describe them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.orm import Session
 
 from burnish.application_profiles import ApplicationProfile
@@ -13,8 +14,12 @@ from burnish.db import headers
 from burnish.db.tables import Instance, ReferencedInstance, TranscodedInstance
 from burnish.fileset import dicomdir, profile_keys
 from burnish.plan import fitness
+from burnish.plan.fitness import Kind, kind_of
 from burnish.plan.grouping import Candidate
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason
+
+#: Rows that are fetched in one go.
+_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +47,48 @@ class Form(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Wanted:
-    """One referenced instance, and the forms there are of it: the first is what was received."""
+    """One referenced instance as it was received, and the forms that were made of it.
+
+    `profile` is the label that the request names for it, "" where it names none.
+    """
 
     header: InstanceHeader
+    kind: Kind
     instance_id: int
-    profile: str
-    calling_ae_title: str
-    supplied_icon: bytes | None
-    forms: tuple[Form, ...]
+    size: int
+    spool_key: str
+    profile: str = ""
+    calling_ae_title: str = ""
+    supplied_icon: bytes | None = None
+    made: Sequence[Form] = ()
 
     @property
     def received(self) -> Form:
-        return self.forms[0]
-
-    @property
-    def spool_key(self) -> str:
-        """That of what was received."""
-        return self.received.spool_key
+        return Form(self.kind.transfer_syntax_uid, None, self.size, self.spool_key)
 
     def form(self, transfer_syntax_uid: str | None) -> Form | None:
         """The instance in this transfer syntax, if that was received or made."""
-        return next((f for f in self.forms if f.transfer_syntax_uid == transfer_syntax_uid), None)
+        if transfer_syntax_uid == self.kind.transfer_syntax_uid:
+            return self.received
+        return next((f for f in self.made if f.transfer_syntax_uid == transfer_syntax_uid), None)
+
+    def lacks(self, transfer_syntax_uid: str | None) -> bool:
+        """Whether it should be in this transfer syntax, and is not."""
+        if not transfer_syntax_uid or transfer_syntax_uid == self.kind.transfer_syntax_uid:
+            return False
+        return self.form(transfer_syntax_uid) is None
 
     def permitted_form(self, profile: ApplicationProfile) -> str | None:
         """The transfer syntax it must be in for `profile`; None where it cannot be in any."""
-        return fitness.permitted_form(self.header, self.received.transfer_syntax_uid, profile)
+        return fitness.permitted_form(self.kind, profile)
 
     def compressed_form(self, profile: ApplicationProfile) -> str | None:
         """The transfer syntax it may be compressed into, where it is not compressed."""
-        return fitness.compressed_form(self.header, self.received.transfer_syntax_uid, profile)
+        return fitness.compressed_form(self.kind, profile)
 
     def lossy_form(self, profile: ApplicationProfile) -> str | None:
         """The transfer syntax it may be compressed into with loss, where it has not been."""
-        return fitness.lossy_form(self.header, self.received.transfer_syntax_uid, profile)
+        return fitness.lossy_form(self.kind, profile)
 
     def candidate(
         self,
@@ -93,10 +107,9 @@ class Wanted:
         """
         form = self.form(self.permitted_form(profile))
         assert form is not None  # noqa: S101
-        for wish in (
-            self.compressed_form(profile) if compressed else None,
-            self.lossy_form(profile) if lossy else None,
-        ):
+        wishes = [self.compressed_form(profile)] if compressed else []
+        wishes += [self.lossy_form(profile)] if lossy else []
+        for wish in wishes:
             smaller = self.form(wish)
             if smaller and smaller.size < form.size:
                 form = smaller
@@ -104,18 +117,14 @@ class Wanted:
             headers.derived(self.header, form.derived_sop_instance_uid, form.derived_record_keys),
             *(label, self.supplied_icon, icon.item if icon else b""),
         )
-        lengths = dicomdir.record_lengths(header, form.transfer_syntax_uid)
         return Candidate(
-            instance_id=self.instance_id,
-            transcoded_instance_id=form.transcoded_instance_id,
-            header=header,
-            transfer_syntax_uid=form.transfer_syntax_uid,
-            size=form.size,
-            patient_length=lengths.patient,
-            study_length=lengths.study,
-            series_length=lengths.series,
-            record_length=lengths.instance,
-            icon_image_id=icon.icon_image_id if icon else None,
+            self.instance_id,
+            form.transcoded_instance_id,
+            header,
+            form.transfer_syntax_uid,
+            form.size,
+            *dicomdir.record_lengths(header, form.transfer_syntax_uid),
+            icon.icon_image_id if icon else None,
         )
 
 
@@ -146,34 +155,36 @@ def load(session: Session, request_id: int) -> list[Wanted]:
         & (ReferencedInstance.request_id == request_id)
         & Instance.released_at.is_(None)
     )
-    rows = session.execute(
+    connection = session.connection()
+    made = _made(connection, of_request)
+    rows = connection.execute(
         select(
             *headers.COLUMNS,
+            Instance.transfer_syntax_uid,
             Instance.id,
+            Instance.size,
+            Instance.spool_key,
             ReferencedInstance.requested_media_application_profile,
             Instance.calling_ae_title,
             ReferencedInstance.icon_image_sequence,
-            Instance.transfer_syntax_uid,
-            Instance.size,
-            Instance.spool_key,
         )
         .join(ReferencedInstance, of_request)
         .order_by(ReferencedInstance.ordinal)
     )
-    made = _made(session, of_request)
+    header_of = headers.HeaderReader().header
     wanted = []
-    for row in rows:
-        number, profile, title, icon, *received = row[len(headers.COLUMNS) :]
-        syntax, size, key = received
-        forms = (Form(syntax, None, size, key), *made.get(number, ()))
-        wanted.append(Wanted(headers.from_row(row), number, profile, title, icon, forms))
+    for row in chain.from_iterable(rows.partitions(_AT_ONCE)):
+        header = header_of(row)
+        syntax, number, size, key, profile, title, icon = row[len(headers.COLUMNS) :]
+        kind, forms = kind_of(header, syntax), made.get(number, ())
+        wanted.append(Wanted(header, kind, number, size, key, profile, title, icon, forms))
     return wanted
 
 
-def _made(session: Session, of_request: ColumnElement[bool]) -> dict[int, list[Form]]:
+def _made(connection: Connection, of_request: ColumnElement[bool]) -> dict[int, list[Form]]:
     """What was made of instances, by their row ids."""
     forms: dict[int, list[Form]] = {}
-    for row in session.execute(
+    for row in connection.execute(
         select(
             TranscodedInstance.instance_id,
             TranscodedInstance.transfer_syntax_uid,

@@ -169,19 +169,20 @@ def volumes(
 
 def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:
     made, label = TranscodedInstance, file_set.media_application_profile
-    rows = session.execute(
+    header_of = headers.HeaderReader().header
+    rows = session.connection().execute(
         select(
             *headers.COLUMNS,
-            FileSetEntry.referenced_file_id,
-            ReferencedInstance.icon_image_sequence,
-            IconImage.item.label("icon"),
-            func.coalesce(made.transfer_syntax_uid, Instance.transfer_syntax_uid).label("syntax"),
-            func.coalesce(made.spool_key, Instance.spool_key).label("key"),
-            func.coalesce(made.size, Instance.size).label("size"),
-            func.coalesce(made.data_set_offset, Instance.data_set_offset).label("offset"),
-            func.coalesce(made.digest, Instance.digest).label("digest"),
             made.derived_sop_instance_uid,
             made.derived_record_keys,
+            ReferencedInstance.icon_image_sequence,
+            func.coalesce(IconImage.item, b""),
+            FileSetEntry.referenced_file_id,
+            func.coalesce(made.transfer_syntax_uid, Instance.transfer_syntax_uid),
+            func.coalesce(made.spool_key, Instance.spool_key),
+            func.coalesce(made.size, Instance.size),
+            func.coalesce(made.data_set_offset, Instance.data_set_offset),
+            func.coalesce(made.digest, Instance.digest),
         )
         .join(Instance, FileSetEntry.instance_id == Instance.id)
         .outerjoin(made, FileSetEntry.transcoded_instance_id == made.id)
@@ -194,20 +195,10 @@ def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[Volum
         .where(FileSetEntry.file_set_id == file_set.id)
         .order_by(FileSetEntry.ordinal)
     )
-    return tuple(
-        VolumeInstance(
-            row.referenced_file_id,
-            dressed(
-                headers.derived(
-                    headers.from_row(row), row.derived_sop_instance_uid, row.derived_record_keys
-                ),
-                *(label, row.icon_image_sequence, row.icon or b""),
-            ),
-            row.syntax,
-            spool.path(row.key),
-            row.size,
-            row.offset,
-            row.digest,
-        )
-        for row in rows
-    )
+    instances = []
+    for row in rows:
+        uid, keys, supplied, icon, file_id, syntax, key, *file = row[len(headers.COLUMNS) :]
+        header = headers.derived(header_of(row), uid, keys)
+        header = dressed(header, label, supplied, icon)
+        instances.append(VolumeInstance(file_id, header, syntax, spool.path(key), *file))
+    return tuple(instances)

@@ -17,8 +17,9 @@ from burnish.elements import encode
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.plan.conversion import Broken
+from burnish.plan.fitness import kind_of
 from burnish.plan.planner import Planner
-from burnish.plan.wanted import Form, Wanted
+from burnish.plan.wanted import Wanted
 from burnish.scp import attributes
 from burnish.verify import examine
 from burnish.vocabulary import (
@@ -318,7 +319,7 @@ def test_a_peer_is_told_which_attributes_stand_against_it(
 
 
 def wanted(syntax: str) -> Wanted:
-    return Wanted(header(), 1, "", "AE", None, (Form(syntax, None, 1, "key"),))
+    return Wanted(header(), kind_of(header(), syntax), 1, 1, "key")
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ from burnish.fileset.descriptor import Says
 from burnish.media import MEDIA, SECTOR
 from burnish.plan import planner as planning
 from burnish.plan import recording, volumes
+from burnish.plan.fitness import kind_of
 from burnish.plan.grouping import group
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import lay_out
-from burnish.plan.wanted import Form, Wanted
+from burnish.plan.wanted import Wanted
 from burnish.request import operations
 from burnish.settings import Security
 from burnish.vocabulary import (
@@ -407,9 +408,7 @@ def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
 
 
 def wanted(number: int, said: Any, size: int) -> Wanted:
-    return Wanted(
-        said, number, "", "AE", None, (Form(EXPLICIT_VR_LITTLE_ENDIAN, None, size, "key"),)
-    )
+    return Wanted(said, kind_of(said, EXPLICIT_VR_LITTLE_ENDIAN), number, size, "key")
 
 
 @few
