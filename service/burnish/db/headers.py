@@ -1,13 +1,18 @@
 """Ground: the header of an instance, in its columns and out of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
+
+from sqlalchemy import Result, Row
 
 from burnish.artifacts import OWN_FIELDS, InstanceHeader
 from burnish.db.tables import Instance
 
 #: The columns of `instance` that a header needs, for a SELECT that begins with them.
 COLUMNS = tuple(getattr(Instance, name) for name in InstanceHeader._fields)
+#: Rows that are fetched in one go.
+_AT_ONCE = 500
 
 
 def to_columns(header: InstanceHeader) -> dict[str, Any]:
@@ -33,6 +38,11 @@ class HeaderReader:
             shared = (*others, tuple(int(tag, 16) for tag in missing_keys.split()))
             self._shared = self._known.setdefault(values, shared)
         return InstanceHeader._make((*row[:OWN_FIELDS], *self._shared))
+
+
+def few_at_once(rows: Result[Any]) -> Iterator[Row[Any]]:
+    """All rows, as they are read: what was in one is soon free for the next."""
+    return chain.from_iterable(rows.partitions(_AT_ONCE))
 
 
 def derived(

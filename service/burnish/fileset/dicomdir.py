@@ -21,7 +21,8 @@ from burnish.fileset.records import (
     Entity,
     encode_leaf,
     entity_lengths,
-    leaf_length,
+    keys_length,
+    length_around,
     read,
     surrogate_patient_id,
 )
@@ -93,8 +94,13 @@ def size(
     base = base_length(file_set_id, file_set_uid, descriptor_file_id)
     entities = records_length(entries, leaves=0)
     leaves = sum(
-        _RECORD_START.size + leaf_length(entry.header, entry.transfer_syntax_uid, entry.file_id)
-        for entry in entries
+        _RECORD_START.size
+        + length_around(
+            *(header.directory_record_type, header.sop_class_uid, syntax),
+            *(len(file_id), len(header.sop_instance_uid)),
+        )
+        + keys_length(header)
+        for file_id, header, syntax in entries
     )
     return _within_limits(base + entities + leaves)
 
@@ -133,18 +139,29 @@ def record_lengths(header: InstanceHeader, transfer_syntax_uid: str) -> RecordLe
     Their sum over a File-set is its `size` where the instances of an entity agree on its keys;
     a later instance may add to an entity's record a key that the first one lacks.
     """
-    in_root = header.directory_record_type in ROOT_TYPES
-    file_id = _FILE_ID_IN_ROOT if in_root else _FILE_ID_IN_SERIES
-    own = _RECORD_START.size + leaf_length(header, transfer_syntax_uid, file_id)
-    entities = (0, 0, 0) if in_root else _entity_records(header.entity_keys)
-    return RecordLengths(*entities, own)
+    patient, study, series, around = _lengths_around(
+        header.directory_record_type,
+        header.sop_class_uid,
+        header.entity_keys,
+        transfer_syntax_uid,
+        len(header.sop_instance_uid),
+    )
+    return RecordLengths(patient, study, series, around + keys_length(header))
 
 
 @lru_cache(maxsize=1024)
-def _entity_records(entity_keys: bytes) -> tuple[int, int, int]:
-    patient, study, series = entity_lengths(entity_keys)
+def _lengths_around(
+    record_type: str, sop_class: str, entity_keys: bytes, transfer_syntax: str, sop_instance: int
+) -> RecordLengths:
+    """`record_lengths` of an instance without keys of its own."""
+    in_root = record_type in ROOT_TYPES
+    file_id = len(_FILE_ID_IN_ROOT if in_root else _FILE_ID_IN_SERIES)
     start = _RECORD_START.size
-    return start + patient, start + study, start + series
+    own = start + length_around(record_type, sop_class, transfer_syntax, file_id, sop_instance)
+    if in_root:
+        return RecordLengths(0, 0, 0, own)
+    patient, study, series = entity_lengths(entity_keys)
+    return RecordLengths(start + patient, start + study, start + series, own)
 
 
 class _Walk(Generic[T]):

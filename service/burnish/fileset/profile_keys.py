@@ -17,18 +17,22 @@ _ICON_IMAGE_SEQUENCE = 0x00880200
 _ENTITIES = ("PATIENT", "STUDY", "SERIES")
 
 
-@lru_cache(maxsize=256)
-def _type_2(label: str, *records: str) -> tuple[Key, ...]:
-    """Keys of Type 2 that the profiles of a label add to records; labels are joined by `+`."""
+def _type_2(label: str, record: str) -> tuple[Key, ...]:
+    """Keys of Type 2 that the profiles of a label add to a record; labels are joined by `+`."""
     found = {
-        (record, key.tag): key
-        for record in records
+        key.tag: key
         for name in label.split("+")
         if name in PROFILES
         for key in PROFILES[name].keys.get(record, ())
         if key.type == "2"
     }
     return tuple(found.values())
+
+
+@lru_cache(maxsize=256)
+def _added(label: str, record: str) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
+    """The keys of Type 2 that are added to the record of an instance, and to those above it."""
+    return _type_2(label, record), tuple(key for name in _ENTITIES for key in _type_2(label, name))
 
 
 @lru_cache(maxsize=256)
@@ -49,8 +53,7 @@ def dressed(
     icon = b""
     if supplied_icon or made_icon:
         icon = icons.choose(record, supplied_icon, made_icon, icon_rule(label))
-    own = _type_2(label, record)
-    entities = _type_2(label, *_ENTITIES)
+    own, entities = _added(label, record)
     if not (own or entities or icon):
         return header
     return header._replace(

@@ -196,22 +196,17 @@ def encode_leaf(entry: DirectoryEntry, ordinal: int) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _length_around(
+def length_around(
     record_type: str, sop_class: str, transfer_syntax: str, file_id: int, sop_instance: int
 ) -> int:
+    """The length of what `encode_leaf` gives without keys, for what it has and for two lengths."""
     around = _around(record_type, sop_class, transfer_syntax, file_id, sop_instance)
     return sum(map(len, around)) + file_id + sop_instance
 
 
-def leaf_length(header: InstanceHeader, transfer_syntax_uid: str, file_id: str) -> int:
-    """The length of what `encode_leaf` gives."""
-    length = len(header.record_keys) + _length_around(
-        header.directory_record_type,
-        header.sop_class_uid,
-        transfer_syntax_uid,
-        len(file_id),
-        len(header.sop_instance_uid),
-    )
+def keys_length(header: InstanceHeader) -> int:
+    """The length of the keys in what `encode_leaf` gives."""
+    length = len(header.record_keys)
     if header.missing_keys:
         length += sum(len(_invented(tag, vr, 1)) for tag, vr, _ in _missing(header))
     return length

@@ -30,11 +30,6 @@ class PlannedFile(NamedTuple):
     candidate: Candidate
 
 
-def _entry(file: PlannedFile) -> DirectoryEntry:
-    candidate = file.candidate
-    return DirectoryEntry(file.file_id, candidate.header, candidate.transfer_syntax_uid)
-
-
 @dataclass(frozen=True)
 class Volume:
     """One volume's instances in directory order, the file system of its medium, `sealed` as in
@@ -73,15 +68,23 @@ class Volume:
     def _records_length(self) -> int:
         candidates = [file.candidate for file in self.files]
         dicomdir.check_instances([one.header.sop_instance_uid for one in candidates])
-        alike = groupby(self.files, key=lambda file: file.candidate.header.shared)
         return dicomdir.records_length(
-            [_entry(next(files)) for _, files in alike],
+            [
+                DirectoryEntry(file_id, one.header, one.transfer_syntax_uid)
+                for file_id, one in self._different
+            ],
             leaves=sum([one.record_length for one in candidates]),
         )
 
     @cached_property
+    def _different(self) -> list[PlannedFile]:
+        """The first of all those that follow one another and have the same but for their own."""
+        alike = groupby(self.files, key=lambda file: file.candidate.header.shared)
+        return [next(files) for _, files in alike]
+
+    @cached_property
     def _says(self) -> str:
-        return self.says.text(file.candidate.header for file in self.files)
+        return self.says.text(one.header for _, one in self._different)
 
     def largest_size(self) -> int:
         """Its bytes with the longest File-set ID and UID there can be."""

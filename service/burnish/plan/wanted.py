@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, select
@@ -17,9 +16,6 @@ from burnish.plan import fitness
 from burnish.plan.fitness import Kind, kind_of
 from burnish.plan.grouping import Candidate
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason
-
-#: Rows that are fetched in one go.
-_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +101,39 @@ class Wanted:
         `compressed`, in its compressed form, where that is there and smaller, and with `lossy` in
         that with loss.
         """
+        header, syntax, size, transcoded = (
+            self.header,
+            self.kind.transfer_syntax_uid,
+            self.size,
+            None,
+        )
+        if self.made:
+            form = self._form_for(profile, compressed=compressed, lossy=lossy)
+            syntax, transcoded, size, _, derived_uid, derived_keys = form
+            header = headers.derived(header, derived_uid, derived_keys)
+        made_icon = icon.item if icon else b""
+        header = profile_keys.dressed(header, label, self.supplied_icon, made_icon)
+        return Candidate(
+            self.instance_id,
+            transcoded,
+            header,
+            syntax,
+            size,
+            *dicomdir.record_lengths(header, syntax),
+            icon.icon_image_id if icon else None,
+        )
+
+    def _form_for(self, profile: ApplicationProfile, *, compressed: bool, lossy: bool) -> Form:
         form = self.form(self.permitted_form(profile))
         assert form is not None  # noqa: S101
-        wishes = [self.compressed_form(profile)] if compressed else []
-        wishes += [self.lossy_form(profile)] if lossy else []
-        for wish in wishes:
+        for wish in (
+            self.compressed_form(profile) if compressed else None,
+            self.lossy_form(profile) if lossy else None,
+        ):
             smaller = self.form(wish)
             if smaller and smaller.size < form.size:
                 form = smaller
-        header = profile_keys.dressed(
-            headers.derived(self.header, form.derived_sop_instance_uid, form.derived_record_keys),
-            *(label, self.supplied_icon, icon.item if icon else b""),
-        )
-        return Candidate(
-            self.instance_id,
-            form.transcoded_instance_id,
-            header,
-            form.transfer_syntax_uid,
-            form.size,
-            *dicomdir.record_lengths(header, form.transfer_syntax_uid),
-            icon.icon_image_id if icon else None,
-        )
+        return form
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +181,7 @@ def load(session: Session, request_id: int) -> list[Wanted]:
     )
     header_of = headers.HeaderReader().header
     wanted = []
-    for row in chain.from_iterable(rows.partitions(_AT_ONCE)):
+    for row in headers.few_at_once(rows):
         header = header_of(row)
         syntax, number, size, key, profile, title, icon = row[len(headers.COLUMNS) :]
         kind, forms = kind_of(header, syntax), made.get(number, ())

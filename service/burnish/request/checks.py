@@ -1,10 +1,10 @@
 """Stage: admits an initiated request once its instances are here, or fails it with the reason."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from burnish.db.history import fail, note
@@ -45,24 +45,23 @@ def examine(
     request = session.get_one(MediaCreationRequest, request_id)
     if request.execution_status is not ExecutionStatus.PENDING or request.admitted_at:
         return True
-    references = _references(session, request_id)
-    distinct = {item.referenced_sop_instance_uid for item in references}
-    if twice := len(references) - len(distinct):
+    count, distinct = _counted(session, request_id)
+    if twice := count - distinct:
         why = f"{twice} references are given more than once"
         fail(session, request, ExecutionStatusInfo.DUPL_REF_INST, why=why)
         return True
-    stored = _stored_classes(session, request_id)
-    missing = [i for i in references if i.referenced_sop_instance_uid not in stored]
+    unmet = _unmet(session, request_id)
+    missing = [item for item in unmet if item.sop_class_uid is None]
+    conflicts = [item for item in unmet if item.sop_class_uid is not None]
     now = datetime.now(UTC)
     if missing and (
         now < (request.initiated_at or now) + wait_for_instances
         or _may_be_retrieved(session, request, now, wait_for_instances, retrieve_for)
     ):
         return False
-    conflicts = _conflicts(references, stored)
-    if not missing and not conflicts:
+    if not unmet:
         request.admitted_at = now
-        note(session, request.id, "ADMITTED", f"all {len(references)} instances are here")
+        note(session, request.id, "ADMITTED", f"all {count} instances are here")
         return True
     failures = [
         *((item, FailureReason.NO_SUCH_OBJECT_INSTANCE) for item in missing),
@@ -77,16 +76,6 @@ def examine(
         remedy="send the missing instances, then ask again or `burnish request retry`",
     )
     return True
-
-
-def _conflicts(references: Sequence[Any], stored: Mapping[str, str]) -> list[Any]:
-    """The references to what is here under another SOP Class."""
-    return [
-        item
-        for item in references
-        if stored.get(item.referenced_sop_instance_uid, item.referenced_sop_class_uid)
-        != item.referenced_sop_class_uid
-    ]
 
 
 def _may_be_retrieved(
@@ -108,29 +97,38 @@ def _may_be_retrieved(
     return now < request.retrieval_began_at + retrieve_for
 
 
-def _references(session: Session, request_id: int) -> Sequence[Any]:
-    """The references as plain rows: there may be thousands."""
+def _counted(session: Session, request_id: int) -> tuple[int, int]:
+    """How many references a request has, and to how many instances."""
+    uid = ReferencedInstance.referenced_sop_instance_uid
+    counts = select(func.count(), func.count(uid.distinct()))
+    return session.execute(counts.where(ReferencedInstance.request_id == request_id)).one()._tuple()
+
+
+def _unmet(session: Session, request_id: int) -> Sequence[Any]:
+    """The references, in order, to what is not here or is here under another SOP Class.
+
+    `sop_class_uid` is the one it is here under, if it is. The database looks, since mostly there
+    are thousands that are met.
+    """
     return session.execute(
         select(
             ReferencedInstance.referenced_sop_class_uid,
             ReferencedInstance.referenced_sop_instance_uid,
             ReferencedInstance.requested_media_application_profile,
+            Instance.sop_class_uid,
         )
-        .where(ReferencedInstance.request_id == request_id)
+        .outerjoin(
+            Instance,
+            (Instance.sop_instance_uid == ReferencedInstance.referenced_sop_instance_uid)
+            & Instance.released_at.is_(None),
+        )
+        .where(
+            ReferencedInstance.request_id == request_id,
+            Instance.id.is_(None)
+            | (Instance.sop_class_uid != ReferencedInstance.referenced_sop_class_uid),
+        )
         .order_by(ReferencedInstance.ordinal)
     ).all()
-
-
-def _stored_classes(session: Session, request_id: int) -> dict[str, str]:
-    rows = session.execute(
-        select(Instance.sop_instance_uid, Instance.sop_class_uid)
-        .join(
-            ReferencedInstance,
-            ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
-        )
-        .where(ReferencedInstance.request_id == request_id, Instance.released_at.is_(None))
-    )
-    return {row.sop_instance_uid: row.sop_class_uid for row in rows}
 
 
 def _failed(ordinal: int, item: Any, reason: FailureReason) -> FailedInstance:

@@ -196,7 +196,7 @@ def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[Volum
         .order_by(FileSetEntry.ordinal)
     )
     instances = []
-    for row in rows:
+    for row in headers.few_at_once(rows):
         uid, keys, supplied, icon, file_id, syntax, key, *file = row[len(headers.COLUMNS) :]
         header = headers.derived(header_of(row), uid, keys)
         header = dressed(header, label, supplied, icon)
