@@ -101,7 +101,10 @@ def _counted(session: Session, request_id: int) -> tuple[int, int]:
     """How many references a request has, and to how many instances."""
     uid = ReferencedInstance.referenced_sop_instance_uid
     counts = select(func.count(), func.count(uid.distinct()))
-    return session.execute(counts.where(ReferencedInstance.request_id == request_id)).one()._tuple()
+    count, distinct = session.execute(
+        counts.where(ReferencedInstance.request_id == request_id)
+    ).one()
+    return count, distinct
 
 
 def _unmet(session: Session, request_id: int) -> Sequence[Any]:
