@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from burnish.db.lookup import Lookup
 from burnish.db.turn import Answering, Turn
 from burnish.errors import OperatorError, OutOfResources, Unwritten
 
@@ -69,6 +70,10 @@ class Database:
     def appender(self, table: Table) -> "Appender":
         """A way to insert rows into `table` with next to no work, for the receive path."""
         return Appender(self._engine, self._turn, table)
+
+    def lookup(self, statement: Select[Any]) -> Lookup:
+        """A way to find a row with next to no work, for what is asked again and again."""
+        return Lookup(self._engine, statement)
 
     def watch(self, work: Select[Any]) -> "Watch":
         """A cheap way for one thread to see whether looking for work is worth while.

@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from burnish.db.session import Database
 from burnish.errors import InvalidArgument, MissingAttribute, NotAuthorized, Unknown
 from burnish.request import operations
-from burnish.scp import attributes, messages, normalized, statuses
+from burnish.request import progress as request_progress
+from burnish.scp import attributes, messages, normalized, progress, statuses
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.normalized import Answer
@@ -27,6 +28,7 @@ class MediaCreation:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._defaults = settings.request
         self._database = database
+        self._progress = request_progress.lookup(database)
         self._operations: dict[int, Callable[[Acceptance, Context, Command, bytes], Answer]] = {
             messages.N_CREATE_RQ: self._create,
             messages.N_ACTION_RQ: self._action,
@@ -102,6 +104,10 @@ class MediaCreation:
         attributes.decode(data, context.transfer_syntax)
         uid = self._requested(command)
         tags = _attribute_identifiers(command)
+        if tags and progress.TAGS.issuperset(tags):
+            found = request_progress.find(self._progress, uid)
+            said = progress.encode(found, tags, context.transfer_syntax)
+            return Answer(statuses.SUCCESS, encoded=said)
         with self._database.reading() as session:
             everything = attributes.present(operations.find(session, uid), tags)
         chosen, supported = attributes.select(everything, tags)
