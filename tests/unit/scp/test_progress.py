@@ -1,7 +1,7 @@
 """What is said of how far a request is equals, byte for byte, what everything about it says."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 
@@ -26,7 +26,9 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 
 @pytest.mark.parametrize("character_set", ["", "ISO_IR 100", "ISO 2022 IR 6\\ISO 2022 IR 87"])
-@pytest.mark.parametrize("initiated_at", [None, datetime(2026, 1, 1)], ids=["idle", "initiated"])
+@pytest.mark.parametrize(
+    "initiated_at", [None, datetime(2026, 1, 1, tzinfo=UTC)], ids=["idle", "initiated"]
+)
 def test_the_same_answer_with_next_to_no_work(
     ground: Ground, character_set: str, initiated_at: datetime | None
 ) -> None:
