@@ -47,6 +47,19 @@ class Lookup:
                 connection.close()
 
 
+class Work:
+    """Whether there is work of one kind; so that who has none finds out at next to no cost."""
+
+    def __init__(self, lookup: Lookup) -> None:
+        self._lookup = lookup
+        self._was_there = True
+
+    def is_there(self) -> bool:
+        """Also once after the last of it is done, for what came of that."""
+        was_there, self._was_there = self._was_there, self._lookup.first() is not None
+        return was_there or self._was_there
+
+
 def _bound(parameter: BindParameter[Any], dialect: Dialect) -> object:
     """A constant of the statement as the driver takes it."""
     value = parameter.effective_value
