@@ -271,6 +271,7 @@ def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[st
 
 
 def _lines(session: Session, query: Select[Any]) -> list[RequestLine]:
+    session.flush()  # what was asked of a request is seen by who looks at it next
     connection = session.connection()
     # rows as the driver has them: an object for each, and a look at each of its values, would
     # take as long as all the rest
