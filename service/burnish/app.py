@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import itertools
 import logging
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from burnish.db import backup, schema
+from burnish.db.bell import LOOK, Bell, Commits, rest
 from burnish.db.session import Database
 from burnish.errors import OperatorError
 from burnish.memory import collect_seldom
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 ROLES = ("receiver", "scheduler", "writer")
+#: So many looks whether anything was committed for one whether a process has ended.
+_LOOKS = 4
 #: A process that ends by itself is started again, not more often than this, in seconds.
 _RESTART_PAUSE = 1.0
 _PR_SET_PDEATHSIG = 1
@@ -173,23 +177,26 @@ def run_receiver(
     database.close()
 
 
-def run_scheduler(settings: Settings) -> None:
-    """The scheduler role: checks, planning, standing orders, reports, retention."""
+def run_scheduler(settings: Settings, bell: Bell | None = None) -> None:
+    """The scheduler role: checks, planning, standing orders, reports, retention.
+
+    `bell` rings when something was committed.
+    """
     from burnish.schedule import Schedule
     from burnish.scp.event_reports import Reporter
 
     database = open_database(settings)
     schema.check(database)
     reporter = Reporter(settings, database)
-    schedule = Schedule(settings, database, open_spool(settings), reporter.tick)
-    _on_stop(schedule.stopping.set)
+    schedule = Schedule(settings, database, open_spool(settings), reporter.tick, bell)
+    _on_stop(schedule.stopping.set, bell)
     schedule.run()
     reporter.close()
     database.close()
 
 
-def run_writer(settings: Settings, device_name: str) -> None:
-    """The writer role of one device."""
+def run_writer(settings: Settings, device_name: str, bell: Bell | None = None) -> None:
+    """The writer role of one device; `bell` rings when something was committed."""
     from burnish.write.worker import Worker
 
     devices = {device.name: device for device in settings.devices}
@@ -201,17 +208,19 @@ def run_writer(settings: Settings, device_name: str) -> None:
     database = open_database(settings)
     schema.check(database)
     worker = Worker(settings, devices[device_name], database, open_spool(settings))
-    _on_stop(worker.stopping.set)
-    worker.run()
+    _on_stop(worker.stopping.set, bell)
+    worker.run(bell)
     database.close()
     os.close(held)
 
 
-def _on_stop(stop: Callable[[], None]) -> None:
-    """SIGTERM and SIGINT stop a role; the supervisor sends them on."""
+def _on_stop(stop: Callable[[], None], bell: Bell | None = None) -> None:
+    """SIGTERM and SIGINT stop a role, which may wait for `bell`; the supervisor sends them on."""
 
     def handler(_number: int, _frame: FrameType | None) -> None:
         stop()
+        if bell is not None:
+            bell.ring()
 
     signal.signal(signal.SIGTERM, handler)
     signal.signal(signal.SIGINT, signal.SIG_IGN if multiprocessing.parent_process() else handler)
@@ -223,6 +232,7 @@ class _Child:
 
     name: str
     run: Callable[[], None]
+    bell: Bell | None = None
     process: BaseProcess | None = None
     started: float = field(default=0.0)
 
@@ -233,6 +243,8 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stopping = threading.Event()
+        self._told = Bell()
+        self._commits = Commits(settings.database_url)
         self._context = multiprocessing.get_context("fork")
 
     def run(self, ready: Callable[[int], None] | None = None) -> None:
@@ -248,8 +260,13 @@ class Supervisor:
             leftover.unlink()
         check_network(self._settings)
         listeners = listen(self._settings)
+
+        def stop(_number: int, _frame: FrameType | None) -> None:
+            self._stopping.set()
+            self._told.ring()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._stopping.set())
+            signal.signal(number, stop)
         children = self._children(listeners)
         signal.signal(signal.SIGHUP, lambda *_: self._pass_on_reload(children))
         collect_seldom()
@@ -260,9 +277,7 @@ class Supervisor:
         _notify("READY=1")
         if ready is not None:
             ready(listeners[0].port)
-        while not self._stopping.wait(0.2):
-            for child in children:
-                self._revive(child)
+        self._look_after(children)
         _notify("STOPPING=1")
         for listener in listeners:
             listener.socket.close()
@@ -270,15 +285,34 @@ class Supervisor:
         os.close(held)
         log.info("stopped")
 
+    def _look_after(self, children: list[_Child]) -> None:
+        """Until told to stop: starts again what died, and wakes who waits for a commit."""
+        for look in itertools.cycle(range(_LOOKS)):
+            rest(self._told, self._stopping, LOOK)
+            if self._stopping.is_set():
+                return
+            if self._commits.changed():
+                for child in children:
+                    if child.bell is not None:
+                        child.bell.ring()
+            if not look:
+                for child in children:
+                    self._revive(child)
+
     def _children(self, listeners: "tuple[Listener, ...]") -> list[_Child]:
         settings = self._settings
         receivers = settings.dicom.receivers or os.cpu_count() or 1
         seats = Seats(settings, receivers)
+        bells = [Bell() if self._commits.can_be_seen else None for _ in (0, *settings.devices)]
         return [
-            _Child("scheduler", lambda: run_scheduler(settings)),
+            _Child("scheduler", lambda: run_scheduler(settings, bells[0]), bells[0]),
             *(
-                _Child(f"writer {device.name}", lambda name=device.name: run_writer(settings, name))  # type: ignore[misc]
-                for device in settings.devices
+                _Child(
+                    f"writer {device.name}",
+                    lambda name=device.name, bell=bell: run_writer(settings, name, bell),  # type: ignore[misc]
+                    bell,
+                )
+                for device, bell in zip(settings.devices, bells[1:], strict=True)
             ),
             *(
                 _Child(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, insert, or_, select, update
+from sqlalchemy import CursorResult, Select, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
@@ -141,6 +141,13 @@ def _rows(
             "storage_media_file_set_id": "",
             "storage_media_file_set_uid": "",
         }
+
+
+def pending() -> Select[Any]:
+    """The transactions that wait: to be judged, or to be reported."""
+    return select(StorageCommitment.id).where(
+        StorageCommitment.reported_at.is_(None), StorageCommitment.given_up_at.is_(None)
+    )
 
 
 def unjudged(session: Session) -> Sequence[int]:

@@ -12,6 +12,8 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from burnish import commitment, memory, retain
+from burnish.db import queue
+from burnish.db.bell import LOOK, Bell, rest
 from burnish.db.session import Database
 from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
@@ -23,12 +25,12 @@ from burnish.spool import Spool
 
 log = structlog.get_logger(__name__)
 
-#: Seconds between two looks whether anything was committed.
-_LOOK = 0.05
-
 
 class Schedule:
-    """Everything that happens by itself, but for receiving and writing."""
+    """Everything that happens by itself, but for receiving and writing.
+
+    `bell` rings when something was committed; without one, the schedule looks for itself.
+    """
 
     def __init__(
         self,
@@ -36,7 +38,9 @@ class Schedule:
         database: Database,
         spool: Spool,
         send_reports: Callable[[], None],
+        bell: Bell | None = None,
     ) -> None:
+        self._bell = bell
         self._send_reports = send_reports
         self._settings = settings
         self._database = database
@@ -48,6 +52,11 @@ class Schedule:
         if missing.sources(settings):
             self._retrieve_for = settings.retrieval.give_up_after
         self._watch = database.watch(checks.pending())
+        self._waiting = database.work(checks.pending())
+        self._plannable = database.work(checks.pending())
+        self._unjudged = database.work(commitment.pending())
+        self._unreported = database.work(commitment.pending())
+        self._in_hand = database.work(queue.IN_HAND)
         self._to_admit, self._to_plan = threading.Event(), threading.Event()
         self.stopping = threading.Event()
 
@@ -60,16 +69,20 @@ class Schedule:
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
+        begun = datetime.now(UTC)  # of all, so that what is due together needs one waking
         for seconds, tick in self._ticks():
             scheduler.add_job(
                 _guarded(tick),
                 "interval",
                 id=tick.__name__,
                 seconds=seconds,
-                next_run_time=datetime.now(UTC),
+                start_date=begun,
+                next_run_time=begun,
             )
         scheduler.start()
-        while not self.stopping.wait(_LOOK):
+        while not self.stopping.is_set():
+            begins = self._to_admit.is_set() or self._to_plan.is_set()
+            rest(self._bell, self.stopping, LOOK if begins else self._watch.patience)
             if self._watch.changed():
                 self._to_admit.set()
                 self._to_plan.set()
@@ -100,6 +113,8 @@ class Schedule:
     def admit(self) -> None:
         """Admits the requests whose instances are here; fails those that have waited enough."""
         self._to_admit.clear()
+        if not self._waiting.is_there():
+            return
         with self._database.reading() as session:
             waiting = checks.waiting(session)
         for request_id in waiting:
@@ -111,11 +126,14 @@ class Schedule:
                     self._retrieve_for,
                 )
             self._to_plan.set()
+            if self._bell is not None:
+                self._bell.ring()
 
     def plan(self) -> None:
         """Plans what is admitted; takes as long as conversions do."""
         self._to_plan.clear()
-        self._planner.tick()
+        if self._plannable.is_there():
+            self._planner.tick()
 
     def retrieve(self) -> None:
         """Fetches from archives what requests name and is not here."""
@@ -147,6 +165,8 @@ class Schedule:
                     standing.issue(session, self._settings.request, order)
 
     def judge_commitments(self) -> None:
+        if not self._unjudged.is_there():
+            return
         with self._database.reading() as session:
             unjudged = commitment.unjudged(session)
         for commitment_id in unjudged:
@@ -154,10 +174,12 @@ class Schedule:
                 commitment.judge(session, self._settings, self._spool, commitment_id)
 
     def report_commitments(self) -> None:
-        self._send_reports()
+        if self._unreported.is_there():
+            self._send_reports()
 
     def return_dead_work(self) -> None:
-        retain.return_dead_work(self._database)
+        if self._in_hand.is_there():
+            retain.return_dead_work(self._database)
 
     def release(self) -> None:
         retain.release(self._database, self._spool, self._settings.retention)

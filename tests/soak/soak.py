@@ -55,7 +55,7 @@ class Site:
     def start(self, ground: Ground) -> None:
         self.worker = Worker(ground.settings, self.device, ground.database, ground.spool)
         self.worker._burner._poll = 0.02  # type: ignore[attr-defined]
-        self.thread = threading.Thread(target=self.worker.run, kwargs={"poll": 0.01})
+        self.thread = threading.Thread(target=self.worker.run)
         self.thread.start()
 
     def stop(self) -> None:

@@ -49,6 +49,47 @@ def _plain(value: object) -> object:
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
     """A table; columns that begin with `>` are numbers. `empty` is said where there are no rows."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        typer.echo(empty, err=True)
+        return
+    lines = _lines(columns, cells)
+    if max(map(len, lines)) > _width() or not all(map(_is_plain, lines)):
+        _wrapped_table(columns, cells)
+        return
+    typer.secho(lines[0], bold=True)
+    typer.echo("\n".join(lines[1:]))
+
+
+def _lines(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """A table as wide as it needs to be, where each letter is as wide as any other."""
+    names = [column.removeprefix(">") for column in columns]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    line = "  ".join(
+        f"{{:{'>' if column.startswith('>') else '<'}{width}}}"
+        for column, width in zip(columns, widths, strict=True)
+    )
+    return [line.format(*row) for row in (names, *cells)]
+
+
+def _is_plain(line: str) -> bool:
+    """Whether each letter is one cell of a terminal wide."""
+    if line.isascii():
+        return line.isprintable()
+    from rich.cells import cell_len
+
+    return line.isprintable() and cell_len(line) == len(line)
+
+
+def _width() -> int:
+    """How wide lines may be."""
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return console().width
+    return _ENDLESS
+
+
+def _wrapped_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """A table within the width there is, which takes five milliseconds for a line."""
     from rich.table import Table
     from rich.text import Text
 
@@ -56,12 +97,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: st
     for column in columns:
         right = column.startswith(">")
         shown.add_column(column.removeprefix(">"), justify="right" if right else "left")
-    for row in rows:
-        shown.add_row(*(Text(_cell(value), overflow="fold") for value in row))
-    if shown.row_count:
-        console().print(shown)
-    else:
-        typer.echo(empty, err=True)
+    for row in cells:
+        shown.add_row(*(Text(cell, overflow="fold") for cell in row))
+    console().print(shown)
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> None:

@@ -17,6 +17,8 @@ from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
 LEASE = timedelta(seconds=60)
 #: The pieces that wait for somebody to make them.
 QUEUED = select(Piece.id).where(Piece.state == PieceState.QUEUED)
+#: The pieces in the hands of workers, alive or dead.
+IN_HAND = select(Piece.id).where(or_(*(Piece.state == state for state in HELD)))
 #: A request that has waited so long is served like those of the next higher priority.
 AGEING = timedelta(hours=4)
 

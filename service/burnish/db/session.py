@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from burnish.db.lookup import Lookup, Work
 from burnish.db.turn import Answering, Turn
 from burnish.errors import OperatorError, OutOfResources, Unwritten
 
@@ -69,6 +70,14 @@ class Database:
     def appender(self, table: Table) -> "Appender":
         """A way to insert rows into `table` with next to no work, for the receive path."""
         return Appender(self._engine, self._turn, table)
+
+    def lookup(self, statement: Select[Any]) -> Lookup:
+        """A way to find a row with next to no work, for what is asked again and again."""
+        return Lookup(self._engine, statement)
+
+    def work(self, work: Select[Any]) -> Work:
+        """Whether there is work, which there is where `work` finds a row."""
+        return Work(self.lookup(work.limit(1)))
 
     def watch(self, work: Select[Any]) -> "Watch":
         """A cheap way for one thread to see whether looking for work is worth while.
@@ -214,6 +223,12 @@ class Watch:
                     return False
         self._answered = monotonic()
         return True
+
+    @property
+    def patience(self) -> float:
+        """Seconds until it is time to ask again even where nothing was committed."""
+        since = monotonic() - self._answered
+        return max(0.0, (_LOOK_AGAIN if since < _LOOK_AGAIN else _LOOK_ANYWAY) - since)
 
     def _is_work(self, cursor: Any) -> bool:
         try:

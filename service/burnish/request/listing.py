@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, String, func, select, type_coerce
 from sqlalchemy.orm import Session
 
 from burnish.db.naming import short_id
@@ -16,21 +16,30 @@ from burnish.db.tables import (
     MediaCreationRequest,
     Piece,
     ReferencedInstance,
+    UTCDateTime,
 )
 from burnish.errors import Conflict, Unknown
 from burnish.vocabulary import ExecutionStatus, PieceState
 
 #: How many names go into one question to the database.
 _BATCH = 500
-#: The columns of a line in its order.
-_LINE = (
+#: The references of a request; looked up for each, they need no row each.
+_REFERENCES = (
+    select(func.count())
+    .where(ReferencedInstance.request_id == MediaCreationRequest.id)
+    .correlate(MediaCreationRequest)
+    .scalar_subquery()
+)
+#: What a line is made of, in the order that `_lines` takes it.
+_LINE = select(
     MediaCreationRequest.id,
     MediaCreationRequest.sop_instance_uid,
-    MediaCreationRequest.execution_status,
-    MediaCreationRequest.execution_status_info,
+    type_coerce(MediaCreationRequest.execution_status, String),
+    type_coerce(MediaCreationRequest.execution_status_info, String),
     MediaCreationRequest.origin,
+    _REFERENCES,
     MediaCreationRequest.number_of_copies,
-    MediaCreationRequest.request_priority,
+    type_coerce(MediaCreationRequest.request_priority, String),
     MediaCreationRequest.created_at,
     MediaCreationRequest.initiated_at,
     MediaCreationRequest.ended_at,
@@ -134,37 +143,25 @@ def requests(
     session: Session, *, status: ExecutionStatus | None = None, limit: int = 100
 ) -> list[RequestLine]:
     """The newest requests, newest first; cancelled ones only where asked for."""
-    query = select(*_LINE).order_by(MediaCreationRequest.id.desc()).limit(limit)
+    query = _LINE.order_by(MediaCreationRequest.id.desc()).limit(limit)
     if status is not None:
         query = query.where(MediaCreationRequest.execution_status == status)
     else:
         query = query.where(MediaCreationRequest.execution_status != ExecutionStatus.DELETED)
-    rows = session.execute(query).all()
-    ids = [row[0] for row in rows]
-    references = _count(session, ReferencedInstance.request_id, ids)
-    pieces = _pieces(session, ids)
-    later = _supplements(session, ids)
-    return [
-        _line(row, references.get(row[0], 0), pieces.get(row[0], (0, 0, 0)), later.get(row[0], ()))
-        for row in rows
-    ]
+    return _lines(session, query)
 
 
 def find(session: Session, name: str) -> RequestLine:
     """The request that `name` means: its short id, number, or SOP Instance UID; raises Unknown."""
-    query = select(*_LINE)
     digits = name.upper().removeprefix("R")
     if digits.isascii() and digits.isdigit() and len(digits) < 19:
-        query = query.where(MediaCreationRequest.id == int(digits))
+        query = _LINE.where(MediaCreationRequest.id == int(digits))
     else:
-        query = query.where(MediaCreationRequest.sop_instance_uid == name)
-    row = session.execute(query).first()
-    if row is None:
+        query = _LINE.where(MediaCreationRequest.sop_instance_uid == name)
+    lines = _lines(session, query)
+    if not lines:
         raise Unknown(f"no request {name}", hint="`burnish request list` shows them")
-    references = _count(session, ReferencedInstance.request_id, [row.id])
-    pieces = _pieces(session, [row.id]).get(row.id, (0, 0, 0))
-    later = _supplements(session, [row.id]).get(row.id, ())
-    return _line(row, references.get(row.id, 0), pieces, later)
+    return lines[0]
 
 
 def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
@@ -273,17 +270,45 @@ def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[st
     return [(classes[uid], uid) for uid in sop_instance_uids]
 
 
-def _line(
-    row: Sequence[Any], instances: int, pieces: tuple[int, int, int], supplemented_by: Sequence[str]
-) -> RequestLine:
-    number, uid, status, info, origin, copies, priority, *times, remedy, device, held, first = row
-    supplements = "" if first is None else short_id(first)
-    return RequestLine._make(
-        (
-            *(short_id(number), uid, status, info, origin, instances, copies, priority),
-            *(*pieces, *times, remedy, device, held, supplements, tuple(supplemented_by)),
-        )
+def _lines(session: Session, query: Select[Any]) -> list[RequestLine]:
+    session.flush()  # what was asked of a request is seen by who looks at it next
+    connection = session.connection()
+    # rows as the driver has them: an object for each, and a look at each of its values, would
+    # take as long as all the rest
+    result: Any = connection.execute(query)
+    rows = result.cursor.fetchall()
+    in_utc: Any = (
+        UTCDateTime().dialect_impl(connection.dialect).result_processor(connection.dialect, None)
     )
+    ids = [row[0] for row in rows]
+    pieces, later, none = _pieces(session, ids), _supplements(session, ids), (0, 0, 0)
+    return [
+        RequestLine(
+            *(short_id(number), uid, status, info, origin, references, copies, priority),
+            *pieces.get(number, none),
+            *(in_utc(created), initiated and in_utc(initiated), ended and in_utc(ended)),
+            *(remedy, device, held and in_utc(held)),
+            "" if first is None else short_id(first),
+            tuple(later.get(number, ())),
+        )
+        for (
+            number,
+            uid,
+            status,
+            info,
+            origin,
+            references,
+            copies,
+            priority,
+            created,
+            initiated,
+            ended,
+            remedy,
+            device,
+            held,
+            first,
+        ) in rows
+    ]
 
 
 def _supplements(session: Session, ids: Sequence[int]) -> dict[int, list[str]]:
@@ -304,11 +329,6 @@ def _among(column: Any, ids: Sequence[int]) -> Any:
     if len(ids) <= _BATCH:
         return column.in_(ids)
     return column.between(min(ids), max(ids))
-
-
-def _count(session: Session, column: Any, ids: Sequence[int]) -> dict[int, int]:
-    rows = session.execute(select(column, func.count()).where(_among(column, ids)).group_by(column))
-    return {row[0]: row[1] for row in rows}
 
 
 def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:

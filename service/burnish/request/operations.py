@@ -90,7 +90,8 @@ def create(
     )
     session.add(request)
     session.flush()
-    session.execute(insert(ReferencedInstance), _references(request.id, defaults, order))
+    references = _references(request.id, defaults, order)
+    session.connection().execute(insert(ReferencedInstance), references)
     note(session, request.id, "CREATED", f"by {origin}, {len(order.references)} instances")
     return request
 

@@ -20,6 +20,7 @@ from pydicom.sequence import Sequence as ItemSequence
 from burnish.db.tables import FileSet, MediaCreationRequest
 from burnish.errors import InvalidValue, MissingAttribute, MissingValue, Unreadable
 from burnish.request.operations import Order, Reference
+from burnish.scp import references
 from burnish.vocabulary import (
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -84,6 +85,8 @@ PARSER_ERRORS = (
 
 def decode(data: bytes, transfer_syntax_uid: str) -> Dataset:
     """A data set of a DIMSE-N message; raises Unreadable."""
+    if not data:
+        return Dataset()
     implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
     little = transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN
     try:
@@ -101,14 +104,24 @@ def encode(data_set: Dataset, transfer_syntax_uid: str) -> bytes:
     return bytes(buffer.getvalue())
 
 
-def order(data_set: Dataset, sop_instance_uid: str) -> Order:
+def decode_order(data: bytes, transfer_syntax_uid: str, sop_instance_uid: str) -> Order:
+    """What an N-CREATE asks for: `order` of its bytes.
+
+    Raises Unreadable, InvalidValue, MissingAttribute, MissingValue.
+    """
+    usual, rest = references.taken_out(data, transfer_syntax_uid) or ((), data)
+    return order(decode(rest, transfer_syntax_uid), sop_instance_uid, usual)
+
+
+def order(data_set: Dataset, sop_instance_uid: str, usual: tuple[Reference, ...] = ()) -> Order:
     """What an N-CREATE asks for; unknown attributes are passed over.
 
-    Raises InvalidValue, MissingAttribute, MissingValue.
+    Its references are `usual` where these have been taken out of it. Raises InvalidValue,
+    MissingAttribute, MissingValue.
     """
     try:
         values = dict(_values(data_set))
-        return Order(tuple(_references(data_set)), values, sop_instance_uid)
+        return Order(usual or tuple(_references(data_set)), values, sop_instance_uid)
     except PARSER_ERRORS as error:
         raise InvalidValue(f"an attribute cannot be read: {type(error).__name__}") from None
 

@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from burnish.db.session import Database
 from burnish.errors import InvalidArgument, MissingAttribute, NotAuthorized, Unknown
 from burnish.request import operations
-from burnish.scp import attributes, messages, normalized, statuses
+from burnish.request import progress as request_progress
+from burnish.scp import attributes, messages, normalized, progress, statuses
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.normalized import Answer
@@ -27,7 +28,8 @@ class MediaCreation:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._defaults = settings.request
         self._database = database
-        self._operations: dict[int, Callable[[Acceptance, Command, Dataset], Answer]] = {
+        self._progress = request_progress.lookup(database)
+        self._operations: dict[int, Callable[[Acceptance, Context, Command, bytes], Answer]] = {
             messages.N_CREATE_RQ: self._create,
             messages.N_ACTION_RQ: self._action,
             messages.N_GET_RQ: self._get,
@@ -53,10 +55,14 @@ class MediaCreation:
         if "media" not in association.may:
             raise NotAuthorized("this AE may not request media")
         operation = self._operations[command.number(messages.COMMAND_FIELD)]
-        return operation(association, command, attributes.decode(data, context.transfer_syntax))
+        return operation(association, context, command, data)
 
-    def _create(self, association: Acceptance, command: Command, data_set: Dataset) -> Answer:
-        order = attributes.order(data_set, command.text(messages.AFFECTED_SOP_INSTANCE_UID))
+    def _create(
+        self, association: Acceptance, context: Context, command: Command, data: bytes
+    ) -> Answer:
+        order = attributes.decode_order(
+            data, context.transfer_syntax, command.text(messages.AFFECTED_SOP_INSTANCE_UID)
+        )
         with self._database.writing() as session:
             request = operations.create(
                 session,
@@ -69,7 +75,10 @@ class MediaCreation:
         log.info("request created", sop_instance_uid=uid)
         return Answer(statuses.SUCCESS, sop_instance=uid)
 
-    def _action(self, _association: Acceptance, command: Command, data_set: Dataset) -> Answer:
+    def _action(
+        self, _association: Acceptance, context: Context, command: Command, data: bytes
+    ) -> Answer:
+        data_set = attributes.decode(data, context.transfer_syntax)
         uid = self._requested(command)
         action = normalized.action_type(command)
         with self._database.writing() as session:
@@ -89,9 +98,16 @@ class MediaCreation:
         log.info("request acted on", action=action, sop_instance_uid=uid)
         return Answer(statuses.SUCCESS)
 
-    def _get(self, _association: Acceptance, command: Command, _data_set: Dataset) -> Answer:
+    def _get(
+        self, _association: Acceptance, context: Context, command: Command, data: bytes
+    ) -> Answer:
+        attributes.decode(data, context.transfer_syntax)
         uid = self._requested(command)
         tags = _attribute_identifiers(command)
+        if tags and progress.TAGS.issuperset(tags):
+            found = request_progress.find(self._progress, uid)
+            said = progress.encode(found, tags, context.transfer_syntax)
+            return Answer(statuses.SUCCESS, encoded=said)
         with self._database.reading() as session:
             everything = attributes.present(operations.find(session, uid), tags)
         chosen, supported = attributes.select(everything, tags)

@@ -14,13 +14,20 @@ log = structlog.get_logger(__name__)
 
 
 class Answer:
-    """A response: its status, and a data set or none."""
+    """A response: its status, and a data set or none; it may be `encoded` already."""
 
     def __init__(
-        self, status: int, data_set: Dataset | None = None, *, comment: str = "", **uids: str
+        self,
+        status: int,
+        data_set: Dataset | None = None,
+        *,
+        encoded: bytes = b"",
+        comment: str = "",
+        **uids: str,
     ) -> None:
         self.status = status
         self.data_set = data_set
+        self.encoded = encoded
         self.comment = comment
         self.uids = uids
 
@@ -50,7 +57,7 @@ def respond(
             command=f"{command.number(messages.COMMAND_FIELD):04X}",
             calling_ae_title=association.calling_ae_title,
         )
-    body = b""
+    body = answer.encoded
     if answer.data_set is not None:
         body = attributes.encode(answer.data_set, context.transfer_syntax)
     response = messages.response(

@@ -11,7 +11,7 @@ from burnish import commitment
 from burnish.commitment import Item, Reference, Report
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidArgument, NotAuthorized, Unknown
-from burnish.scp import attributes, messages, normalized, statuses
+from burnish.scp import attributes, messages, normalized, references, statuses
 from burnish.scp.follow_up import FollowUp
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
@@ -77,12 +77,12 @@ class StorageCommitment:
             raise Unknown("not the well-known SOP Instance of Storage Commitment")
         if normalized.action_type(command) != _REQUEST_STORAGE_COMMITMENT:
             return Answer(statuses.NO_SUCH_ACTION, comment="no such Action Type"), 0
-        uid, references = _asked(attributes.decode(data, context.transfer_syntax))
+        uid, asked = _asked(data, context.transfer_syntax)
         with self._database.writing() as session:
             commitment_id = commitment.request(
                 session,
                 uid,
-                references,
+                asked,
                 calling_ae_title=association.calling_ae_title,
                 called_ae_title=association.called_ae_title,
             )
@@ -90,16 +90,23 @@ class StorageCommitment:
         log.info(
             "storage commitment asked for",
             transaction_uid=uid,
-            instances=len(references),
+            instances=len(asked),
             calling_ae_title=association.calling_ae_title,
         )
         return Answer(statuses.SUCCESS), commitment_id
 
 
-def _asked(data_set: Dataset) -> tuple[str, list[Reference]]:
-    """Transaction UID and references of an N-ACTION (PS3.4 Table J.3-1); raises InvalidArgument."""
+def _asked(data: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
+    """Transaction UID and references of an N-ACTION (PS3.4 Table J.3-1).
+
+    Raises Unreadable, InvalidArgument.
+    """
+    usual, rest = references.taken_out(data, transfer_syntax_uid) or ((), data)
+    data_set = attributes.decode(rest, transfer_syntax_uid)
     try:
         uid = str(data_set.get("TransactionUID") or "").strip("\0 ")
+        if usual:
+            return uid, [(each.sop_class_uid, each.sop_instance_uid) for each in usual]
         items = data_set.get("ReferencedSOPSequence") or ()
         return uid, [
             (

@@ -14,6 +14,7 @@ import structlog
 from burnish import memory
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
 from burnish.db import devices, queue
+from burnish.db.bell import Bell, rest
 from burnish.db.history import inform, move, note
 from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
@@ -66,8 +67,11 @@ class Worker:
         self._built: dict[Path, Built] = {}
         self._waits = ""
 
-    def run(self, poll: float = 0.05) -> None:
-        """Makes pieces until told to stop. Takes over what a dead worker of this device held."""
+    def run(self, bell: Bell | None = None) -> None:
+        """Makes pieces until told to stop. Takes over what a dead worker of this device held.
+
+        `bell` rings when something was committed; without one, the worker looks for itself.
+        """
         while not self._take_over():
             pass
         for left in order.half_images(self._images, self._device.name):
@@ -78,7 +82,10 @@ class Worker:
         while not self.stopping.is_set():
             if watch.changed() and self._make_all():
                 continue
-            self.stopping.wait(_NOT_READY if self._waits else poll)
+            if self._waits:
+                self.stopping.wait(_NOT_READY)
+            else:
+                rest(bell, self.stopping, watch.patience)
 
     def _take_over(self) -> bool:
         """Gives back what a dead worker of this device held, as soon as the database answers."""

@@ -572,7 +572,7 @@ def test_it_takes_over_what_a_dead_worker_held_and_stops_when_told(
     anothers = images / "1-1.2.3-my-outbox.iso.0a1b2c3d.part"
     anothers.touch()
     burner.before_publish = lambda _: worker.stopping.set()
-    thread = threading.Thread(target=worker.run, kwargs={"poll": 0.01})
+    thread = threading.Thread(target=worker.run)
     thread.start()
     thread.join(300)
     assert not thread.is_alive()
