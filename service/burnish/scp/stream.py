@@ -106,7 +106,7 @@ class Stream:
 
     def read(self, count: int) -> bytes:
         """Exactly `count` bytes."""
-        if self.end - self.start >= count:
+        if 0 < count <= self.end - self.start:
             return bytes(self.take(count))
         result = bytearray()
         while len(result) < count:

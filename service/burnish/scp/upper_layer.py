@@ -98,7 +98,7 @@ class Association:
         self.before_release: Callable[[], None] = lambda: None
         self._ended = ""
         self._sink: DataSetSink | None = None
-        self._command = b""
+        self._command = bytearray()
         self._context_id = 0
         self._follow_ups = FollowUps()
         self.messages = 0
@@ -238,9 +238,10 @@ class Association:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, "command set too long")
         self._context_id = context_id
         self._command += self._stream.read(count)
-        if last:
-            data, self._command = self._command, b""
-            self._open(context_id, data)
+        if not last:
+            return
+        data, self._command = bytes(self._command), bytearray()
+        self._open(context_id, data)
 
     def _open(self, context_id: int, data: bytes) -> None:
         assert self.accepted is not None  # noqa: S101
