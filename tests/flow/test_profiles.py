@@ -10,13 +10,12 @@ import pytest
 import material
 import oracles
 from burnish.application_profiles import OFFERED, PROFILES
-from burnish.artifacts import InstanceHeader
 from burnish.cli.disc_build import Wish, build
 from burnish.errors import BurnishError
 from burnish.fileset.header import IndexedFile, index_file
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
-from burnish.plan.fitness import permitted_form, unfit
+from burnish.plan.fitness import kind_of, permitted_form, unfit
 from burnish.verify import examine
 
 #: dcmmkdir's option for a profile; it has but one for profiles that differ in their medium alone.
@@ -91,8 +90,9 @@ def test_what_dcmmkdir_takes_and_refuses(label: str, sample: dict[Path, IndexedF
     profile, unexplained = PROFILES[label], []
     for path, indexed in sample.items():
         header, syntax = indexed.header, indexed.transfer_syntax_uid
-        why = unfit(header, syntax, profile)
-        fit = why is None and permitted_form(header, syntax, profile) == syntax
+        kind = kind_of(header, syntax)
+        why = unfit(kind, profile)
+        fit = why is None and permitted_form(kind, profile) == syntax
         done = subprocess.run(
             [
                 *("dcmmkdir", "-a", "-w", "+I", OPTIONS[label]),
@@ -154,5 +154,4 @@ KNOWN_GAPS = (
 
 
 def _is_fit(one: IndexedFile, label: str) -> bool:
-    header: InstanceHeader = one.header
-    return unfit(header, one.transfer_syntax_uid, PROFILES[label]) is None
+    return unfit(kind_of(one.header, one.transfer_syntax_uid), PROFILES[label]) is None

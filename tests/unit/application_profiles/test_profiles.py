@@ -12,7 +12,7 @@ from burnish.application_profiles.profile import Security
 from burnish.directory_records import all_keys
 from burnish.fileset.compress import LOSSLESS
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS
-from burnish.plan.fitness import permitted_form, unfit
+from burnish.plan.fitness import kind_of, permitted_form, unfit
 from burnish.vocabulary import FailureReason
 from factories import header
 
@@ -228,10 +228,11 @@ def test_an_instance_is_taken_or_refused_with_the_right_reason(
         sop_class_uid=sop_class,
         limited_attributes=packed(**values),
     )
-    found = unfit(said, syntax, row)
+    kind = kind_of(said, syntax)
+    found = unfit(kind, row)
     permission = row.permission(sop_class, said.limited_attributes)
     if found is None:
-        form = permitted_form(said, syntax, row)
+        form = permitted_form(kind, row)
         assert form in permission.transfer_syntaxes & {E, syntax, *LOSSLESS}
         assert (form == syntax) == (syntax in permission.transfer_syntaxes)
         assert syntax in permission.transfer_syntaxes or syntax not in {MPEG2, H264, HEVC}

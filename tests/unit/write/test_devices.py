@@ -295,7 +295,7 @@ def test_a_disc_whose_burner_was_killed_is_never_claimed(burning: tuple[Ground, 
         session.execute(update(Piece).values(state=P.WRITING, custody="RUINED"))
     disc.write_bytes(b"half a disc" * 1000)
     worker = drive_of(ground)
-    thread = threading.Thread(target=worker.run, kwargs={"poll": 0.01})
+    thread = threading.Thread(target=worker.run, daemon=True)
     thread.start()
     try:
         wait_until(lambda: pieces(ground)[0][0] == "SPOILED", what="a disc that is ruined")

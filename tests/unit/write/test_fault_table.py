@@ -285,7 +285,7 @@ def test_it_waits_and_goes_on_by_itself(
         site.worker.make_next()
         status, info, remedy = read(site, uid)
         assert status in (R.PENDING, R.CREATING)
-        assert info is MEANINGS[outcome].info
+        assert info == MEANINGS[outcome].info
         assert words in remedy
         with site.ground.database.reading() as session:
             facts = devices.standing(session, "outbox").facts()
