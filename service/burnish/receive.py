@@ -180,7 +180,6 @@ class Receiver:
         self._waiting: list[_Waiting] = []
         self._led = False
         self._lock = threading.Lock()
-        self._recording = threading.Lock()
 
     def open(self, **identity: str) -> Incoming:
         """Begins an instance; the keywords are those of Incoming.
@@ -224,34 +223,27 @@ class Receiver:
         with self._lock:
             group = self._waiting[:_GROUP]
             del self._waiting[:_GROUP]
-        self._commit(group)
-
-    def _pass_lead(self) -> None:
-        with self._lock:
-            self._led = bool(self._waiting)
-            if self._led:
-                self._waiting[0].leads = True
-                if self._waiting[0].turn:
-                    self._waiting[0].turn.release()
+        try:
+            self._commit(group)
+        finally:
+            with self._lock:
+                self._led = bool(self._waiting)
+                if self._led:
+                    self._waiting[0].leads = True
+                    if self._waiting[0].turn:
+                        self._waiting[0].turn.release()
 
     def _commit(self, group: list[_Waiting]) -> None:
-        """Files first, then rows, then the answers: until then each instance counts as refused.
-
-        While the rows of one group are committed, the files of the next are made durable.
-        """
+        """Files first, then rows, then the answers: until then each instance counts as refused."""
         for waiting in group:
             waiting.error = OutOfResources("not stored")
         unwanted = [waiting.key for waiting in group]
         try:
-            try:
-                self._spool.publish(unwanted)
-            finally:
-                self._pass_lead()
+            self._spool.publish(unwanted)
             # from here on the files stay where it is not known whether their rows are committed;
             # retain removes what has no row
             unwanted = []
-            with self._recording:
-                unwanted = self._record(group)
+            unwanted = self._record(group)
         except Unwritten as error:
             unwanted = [waiting.key for waiting in group if waiting.error]
             log.error("instances not stored", instances=len(unwanted), why=str(error))
