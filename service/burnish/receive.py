@@ -106,7 +106,7 @@ class Incoming:
         self._held = bytearray(data[whole:])
 
     def _put(self, *parts: bytes | bytearray | memoryview) -> None:
-        """Writes what is hashed, or its File Meta Information; raises OutOfResources."""
+        """Writes all parts, and hashes those of the data set; raises OutOfResources."""
         left = sum(map(len, parts))
         for part in parts:
             if part is not self._meta:

@@ -28,10 +28,9 @@ def write(
     """Writes an image of `size` bytes, durably: structure and files, each with where it begins.
 
     What lies between is zero. Files come in the order they lie, structure before or behind them
-    all. `progress` is told the bytes from
-    the start that are written for good, and may raise to stop. What cannot be finished is removed.
-    Raises Conflict for a source that is not of the size stated or goes beyond the image,
-    OutOfResources where there is no room.
+    all. `progress` is told the bytes from the start that are written for good, and may raise to
+    stop. What cannot be finished is removed. Raises Conflict for a source that is not of the size
+    stated or goes beyond the image, OutOfResources where there is no room.
     """
     with new_file(path, size) as image:
         for at, data in structure:

@@ -10,9 +10,9 @@ from burnish.errors import Conflict, InvalidValue, OutOfResources
 #: PS3.10 8.2: at most eight components; PS3.12 F.1.1 counts the root among eight levels.
 MAXIMUM_COMPONENTS = 8
 
-_COMPONENT = re.compile(r"[A-Z0-9_]{1,8}")
-_NAME = re.compile(r"[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
-_FILE_ID = re.compile(r"([A-Z0-9_]{1,8}\\){0,7}[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
+_COMPONENTS = rf"([A-Z0-9_]{{1,8}}\\){{0,{MAXIMUM_COMPONENTS - 1}}}[A-Z0-9_]{{1,8}}"
+_FILE_ID = re.compile(_COMPONENTS)
+_NAME = re.compile(_COMPONENTS + r"(\.[A-Z0-9_]{1,3})?")
 _FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
 
 
@@ -39,14 +39,13 @@ def check_file_id(file_id: str, *, dicom: bool = True) -> None:
     With `dicom` false, the last component may also have an extension as README.TXT has
     (ECMA-119 10.1).
     """
-    *directories, name = file_id.split("\\")
-    if len(directories) >= MAXIMUM_COMPONENTS:
+    if (_FILE_ID if dicom else _NAME).fullmatch(file_id):
+        return
+    if file_id.count("\\") >= MAXIMUM_COMPONENTS:
         raise InvalidValue(f"File ID {file_id!r} has more than {MAXIMUM_COMPONENTS} components")
-    pattern = _COMPONENT if dicom else _NAME
-    if not all(map(_COMPONENT.fullmatch, directories)) or not pattern.fullmatch(name):
-        raise InvalidValue(
-            f"File ID {file_id!r} has a component that is not 1 to 8 of A-Z, 0-9 and underscore"
-        )
+    raise InvalidValue(
+        f"File ID {file_id!r} has a component that is not 1 to 8 of A-Z, 0-9 and underscore"
+    )
 
 
 def check(volume_identifier: str, files: Sequence[VolumeFile], largest: int) -> None:
@@ -56,8 +55,7 @@ def check(volume_identifier: str, files: Sequence[VolumeFile], largest: int) -> 
         raise InvalidValue(f"{volume_identifier!r} is no File-set ID (PS3.10 8.1)")
     names, directories = set(), set()
     for file_id, size, _ in files:
-        if _FILE_ID.fullmatch(file_id) is None:
-            check_file_id(file_id, dicom=False)
+        check_file_id(file_id, dicom=False)
         if size > largest:
             raise OutOfResources(
                 f"{file_id} of {size} bytes is larger than a file of its medium can be"

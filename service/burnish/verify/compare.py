@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from burnish.artifacts import ExpectedInstance, SecureVolume, Volume, VolumeReport
-from burnish.digests import digest_text, hasher_like
+from burnish.digests import digest_of, digest_text, hasher_like
 from burnish.errors import Unreadable
 from burnish.verify import closed, directory, file_meta
 from burnish.verify.directory import Directory
@@ -111,7 +111,7 @@ class _Comparison:
             self._faults.add(FaultCode.DICOMDIR_UNREADABLE, _DICOMDIR, message)
             return Directory()
         self._read += len(data)
-        if dicomdir is not None and not _has_digest(data, dicomdir):
+        if dicomdir is not None and digest_of(data) != dicomdir:
             message = "it is not, byte for byte, what was to be written"
             self._faults.add(FaultCode.DICOMDIR_DIFFERS, _DICOMDIR, message)
         found = directory.parse(data, self._faults)
@@ -188,9 +188,3 @@ class _Comparison:
             if found != wanted:
                 message = f"the {keyword} in its File Meta Information is not {wanted}"
                 self._faults.add(FaultCode.FILE_META_WRONG, name, message)
-
-
-def _has_digest(data: bytes, digest: str) -> bool:
-    hasher = hasher_like(digest)
-    hasher.update(data)
-    return digest_text(hasher) == digest
