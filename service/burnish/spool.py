@@ -4,6 +4,7 @@ import ctypes
 import errno
 import os
 import shutil
+import weakref
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from time import monotonic
@@ -43,6 +44,10 @@ class Spool:
             for folder in (self.instances, root, root.parent):
                 _sync(folder)
         self.incoming.mkdir(exist_ok=True)
+        # open before the first byte is written, and kept: what the disk did not take is said once
+        # to each descriptor, and not to one opened after another process was told
+        self._folder = os.open(self.instances, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._folder)
 
     def new_key(self) -> str:
         return os.urandom(12).hex()
@@ -86,12 +91,8 @@ class Spool:
             for bucket in {key[:2] for key in keys}:
                 _sync(self.instances / bucket)
             return
-        descriptor = os.open(self.instances, os.O_RDONLY)
-        try:
-            if _SYNCFS(descriptor) != 0:
-                raise OSError(ctypes.get_errno(), "syncfs failed")
-        finally:
-            os.close(descriptor)
+        if _SYNCFS(self._folder) != 0:
+            raise OSError(ctypes.get_errno(), "syncfs failed")
 
     def remove(self, key: str) -> None:
         """Removes a file of the spool, arrived or arriving; nothing happens where there is none."""

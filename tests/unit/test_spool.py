@@ -72,6 +72,20 @@ def test_a_sync_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Monke
         spool.publish(arrived(spool, 1))
 
 
+def test_a_disk_that_failed_says_so_to_each_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel tells each open descriptor of a failure once, and none that is opened later."""
+    asked: list[int] = []
+    spool = Spool(tmp_path, durable=True)
+    before = set(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr("burnish.spool._SYNCFS", lambda descriptor: asked.append(descriptor) or 0)
+    for _ in range(2):
+        spool.publish(arrived(spool, 2))
+    assert len(asked) == 2
+    assert {str(descriptor) for descriptor in asked} <= before
+
+
 def test_removing_again_is_harmless(tmp_path: Path) -> None:
     spool = Spool(tmp_path, durable=False)
     one, other = arrived(spool, 2)
