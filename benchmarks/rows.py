@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 from workloads import EXPLICIT_VR_LITTLE_ENDIAN, Workload, uid, write_files
@@ -29,7 +30,7 @@ def insert(path: Path, workload: Workload, count: int, scratch: Path) -> None:
         "data_set_offset": indexed.data_set_offset,
         "calling_ae_title": "BENCHMARK",
         "called_ae_title": "BURNISH",
-        "received_at": "2026-01-02 10:11:12.000000",
+        "received_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
         "released_at": None,
     }
     fixed = [name for name in row if name not in _VARYING]

@@ -2,14 +2,14 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, case, delete, exists, func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from burnish.db import queue
 from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
@@ -32,7 +32,10 @@ from burnish.vocabulary import ExecutionStatus, PieceState, YesNo
 log = structlog.get_logger(__name__)
 
 _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
-_BATCH = 500
+#: So many instances are released in one transaction, for which those that arrive have to wait,
+_BATCH = 100
+#: and so many in one go, for which planning has to wait.
+_AT_ONCE = 5_000
 #: A file that no row names may belong to a group that is being committed, for so many seconds.
 _ORPHAN_AGE = 3600
 #: In so many seconds whoever is alive renews its lease, once the database answers again.
@@ -53,18 +56,33 @@ def release(database: Database, spool: Spool, retention: Retention) -> None:
     """Removes old requests, then the instances that nobody references, then their files.
 
     By reference, never by age alone: an instance that an open request references stays, and one
-    that Storage Commitment was promised for stays until the promise ends.
+    that Storage Commitment was promised for stays until the promise ends. Where there is much to
+    release, it is released by and by: a part each time.
     """
     with database.writing() as session:
         _delete_requests(session, retention)
         _delete_commitments(session, retention)
-    while True:
+    # looking through a million instances takes seconds, in which others want to write
+    with database.reading() as session:
+        due = session.scalars(_releasable(retention).limit(_AT_ONCE)).all()
+        unnamed = session.scalars(
+            select(Instance.id)
+            .where(Instance.released_at.is_not(None), ~_on_media())
+            .limit(_AT_ONCE)
+        ).all()
+    for batch in _batches(due):
         with database.writing() as session:
-            keys = _release_instances(session, retention)
+            keys = _release_instances(session, retention, batch)
         for key in keys:
             spool.remove(key)
-        if not keys:
-            return
+    for batch in _batches(unnamed):
+        with database.writing() as session:
+            _forget_instances(session, batch)
+
+
+def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(ids), _BATCH):
+        yield ids[start : start + _BATCH]
 
 
 def sweep(
@@ -158,9 +176,13 @@ def _delete_commitments(session: Session, retention: Retention) -> None:
     )
 
 
-def _release_instances(session: Session, retention: Retention) -> list[str]:
-    """Releases up to a batch of instances and forgets what no File-set names; the files' keys."""
-    doomed = session.scalars(_releasable(retention).limit(_BATCH)).all()
+def _release_instances(
+    session: Session, retention: Retention, batch: Sequence[int]
+) -> Sequence[str]:
+    """Releases those of a batch that are due now as they were before; the keys of their files."""
+    # all that is due would be gone through again, were the batch not taken first
+    taken = select(Instance).where(Instance.id.in_(batch)).limit(len(batch)).subquery()
+    doomed = session.scalars(_releasable(retention, aliased(Instance, taken))).all()
     session.execute(
         update(Instance).where(Instance.id.in_(doomed)).values(released_at=datetime.now(UTC))
     )
@@ -169,26 +191,35 @@ def _release_instances(session: Session, retention: Retention) -> list[str]:
         *session.scalars(select(Instance.spool_key).where(Instance.id.in_(doomed))),
         *session.scalars(select(made.spool_key).where(made.instance_id.in_(doomed))),
     ]
-    on_media = exists().where(FileSetEntry.instance_id == Instance.id)
-    session.execute(
-        delete(Instance)
-        .where(Instance.released_at.is_not(None), ~on_media)
-        .execution_options(synchronize_session=False)
-    )
+    _forget_instances(session, doomed)
     return keys
 
 
-def _releasable(retention: Retention) -> Select[Any]:
-    """Instances whose requests have all ended long ago, or for which nobody ever asked."""
+def _forget_instances(session: Session, ids: Sequence[int]) -> None:
+    """Forgets those that are released and that no File-set names."""
+    session.execute(
+        delete(Instance)
+        .where(Instance.id.in_(ids), Instance.released_at.is_not(None), ~_on_media())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _on_media() -> ColumnElement[bool]:
+    return exists().where(FileSetEntry.instance_id == Instance.id)
+
+
+def _releasable(retention: Retention, among: type[Instance] = Instance) -> Select[Any]:
+    """Those instances whose requests have all ended long ago, or for which nobody ever asked."""
     now = datetime.now(UTC)
     after_media = now - retention.instances_after_media
     unrequested = now - retention.unrequested_instances
+    latest = max(after_media, unrequested)
     request = MediaCreationRequest
     keeps = request.preserve_composite_instances_after_media_creation == YesNo.YES
 
     def referenced(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
         return exists().where(
-            ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+            ReferencedInstance.referenced_sop_instance_uid == among.sop_instance_uid,
             ReferencedInstance.request_id == request.id,
             *conditions,
         )
@@ -201,19 +232,18 @@ def _releasable(retention: Retention) -> Select[Any]:
         )
     )
     promised = exists().where(
-        CommittedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+        CommittedInstance.referenced_sop_instance_uid == among.sop_instance_uid,
         CommittedInstance.storage_commitment_id == StorageCommitment.id,
         or_(
             StorageCommitment.judged_at.is_(None),
             (CommittedInstance.failure_reason == 0) & (StorageCommitment.promised_until > now),
         ),
     )
-    return select(Instance.id).where(
-        Instance.released_at.is_(None),
+    return select(among.id).where(
+        among.released_at.is_(None),
         ~needed,
         ~promised,
-        or_(
-            referenced() & (Instance.received_at < after_media),
-            Instance.received_at < unrequested,
-        ),
+        # two bounds joined by OR would be looked up one by one, each for all instances there are
+        among.received_at < latest,
+        among.received_at < case((referenced(), latest), else_=unrequested),
     )

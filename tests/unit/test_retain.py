@@ -129,6 +129,55 @@ def test_many_are_released_in_batches(ground: Ground, monkeypatch: pytest.Monkey
     assert list(ground.spool.published_keys()) == []
 
 
+def test_what_is_much_is_released_by_and_by(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retain, "_BATCH", 3)
+    monkeypatch.setattr(retain, "_AT_ONCE", 7)
+    ground.store(*(instance(instance_number=n) for n in range(10)), received_at=ago(15 * DAY))
+    release(ground)
+    assert ground.count(Instance) == len(list(ground.spool.published_keys())) == 3
+    release(ground)
+    assert ground.count(Instance) == len(list(ground.spool.published_keys())) == 0
+
+
+def test_what_is_asked_for_while_others_are_released_stays(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retain, "_BATCH", 1)
+    made = [instance(instance_number=n) for n in range(3)]
+    ground.store(*made, received_at=ago(15 * DAY))
+    remove = ground.spool.remove
+
+    def ask_for_the_last(key: str) -> None:
+        remove(key)
+        monkeypatch.setattr(ground.spool, "remove", remove)
+        ask(ground, made[-1], ExecutionStatus.PENDING, timedelta(0))
+
+    monkeypatch.setattr(ground.spool, "remove", ask_for_the_last)
+    release(ground)
+    assert live(ground) == {made[-1].sop_instance_uid}
+    assert len(list(ground.spool.published_keys())) == 1
+
+
+def test_others_write_while_it_looks_for_what_is_due(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.store(instance(), received_at=ago(15 * DAY))
+    look, wrote = retain._releasable, []
+
+    def look_and_let_write(*asked: Any) -> Any:
+        if not wrote:
+            with Database(ground.database.url, wait=10).writing() as session:
+                wrote.append(session.execute(update(Instance).values(called_ae_title="OTHER")))
+        return look(*asked)
+
+    monkeypatch.setattr(retain, "_releasable", look_and_let_write)
+    release(ground)
+    assert wrote
+    assert ground.count(Instance) == 0
+
+
 @pytest.mark.parametrize(
     ("status", "age", "stays"),
     [
