@@ -45,10 +45,8 @@ class UTCDateTime(TypeDecorator[datetime]):
             return super().bind_processor(dialect)
 
         def as_text(value: datetime | None) -> str | None:
-            if value is None:
-                return None
-            in_utc = value.astimezone(UTC).replace(tzinfo=None)
-            return in_utc.isoformat(" ", "microseconds")
+            in_utc = self.process_bind_param(value, dialect)
+            return None if in_utc is None else in_utc.isoformat(" ", "microseconds")
 
         return as_text
 
