@@ -1,16 +1,17 @@
 """Stage: rebuilds the rows of instances from the spool, where the database was lost or is older."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import delete, exists, insert, select, update
 
 from burnish.db import headers
+from burnish.db.bulk import batches
 from burnish.db.session import Database
 from burnish.db.tables import FileSetEntry, Instance, TranscodedInstance
 from burnish.digests import digest_text, new_hasher
@@ -23,7 +24,6 @@ from burnish.vocabulary import is_tolerable_uid
 log = structlog.get_logger(__name__)
 
 _BATCH = 500
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def recover(database: Database, spool: Spool, *, called_ae_title: str) -> Recove
     found = compare(database, spool)
     _release(database, found)
     recovered = known = unreadable = 0
-    for keys in _batches(found.rowless):
+    for keys in batches(found.rowless, _BATCH):
         rows = []
         for key in keys:
             try:
@@ -99,11 +99,6 @@ def recover(database: Database, spool: Spool, *, called_ae_title: str) -> Recove
         recovered += new
         known += len(rows) - new
     return Recovery(recovered, known, unreadable, len(found.fileless))
-
-
-def _batches(every: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(every), _BATCH):
-        yield every[start : start + _BATCH]
 
 
 def _insert(database: Database, rows: Sequence[dict[str, Any]]) -> int:
@@ -128,11 +123,11 @@ def _release(database: Database, found: Agreement) -> None:
     made = TranscodedInstance
     on_media = exists().where(FileSetEntry.transcoded_instance_id == made.id)
     with database.writing() as session:
-        for ids in _batches(found.fileless):
+        for ids in batches(found.fileless, _BATCH):
             session.execute(
                 update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
             )
-        for ids in _batches(found.unconverted):
+        for ids in batches(found.unconverted, _BATCH):
             session.execute(
                 delete(made)
                 .where(made.id.in_(ids), ~on_media)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, case, delete, exists, func, or_, s
 from sqlalchemy.orm import Session, aliased
 
 from burnish.db import queue
+from burnish.db.bulk import batches
 from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
 from burnish.db.history import move
 from burnish.db.session import Database
@@ -70,19 +71,14 @@ def release(database: Database, spool: Spool, retention: Retention) -> None:
             .where(Instance.released_at.is_not(None), ~_on_media())
             .limit(_AT_ONCE)
         ).all()
-    for batch in _batches(due):
+    for batch in batches(due, _BATCH):
         with database.writing() as session:
             keys = _release_instances(session, retention, batch)
         for key in keys:
             spool.remove(key)
-    for batch in _batches(unnamed):
+    for batch in batches(unnamed, _BATCH):
         with database.writing() as session:
             _forget_instances(session, batch)
-
-
-def _batches(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(ids), _BATCH):
-        yield ids[start : start + _BATCH]
 
 
 def sweep(
