@@ -27,20 +27,20 @@ _REQUEST_KIND = "frame"
 
 def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, float]]:
     """Number of instances → CPU of admitting and of planning a request for them, in seconds."""
-    from burnish import app, settings
+    from burnish import settings, supervisor
     from burnish.memory import collect_seldom
     from burnish.plan.planner import Planner
-    from burnish.request import checks, operations
+    from burnish.request import admission, operations
     from burnish.request.operations import Order, Reference
 
     results = {}
     directory = Path(tempfile.mkdtemp(prefix="planning-", dir=storage))
     chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
-    app.configure_logging(chosen)
-    app.prepare(chosen)
+    supervisor.configure_logging(chosen)
+    supervisor.prepare(chosen)
     collect_seldom()
     rows.insert(rows.database(chosen.storage.root), WORKLOADS["W2"], max(counts), directory / "w")
-    database, spool = app.open_database(chosen), app.open_spool(chosen)
+    database, spool = supervisor.open_database(chosen), supervisor.open_spool(chosen)
     planner = Planner(chosen, database, spool)
     for number, count in enumerate((min(counts), *counts)):
         request_uid = uid(_REQUEST_KIND, rows.RUN, 500_000_000 + number)
@@ -54,7 +54,7 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
             request_id = request.id
         started = time.process_time()
         with database.writing() as session:
-            checks.examine(session, request_id, timedelta())
+            admission.examine(session, request_id, timedelta())
         admitted = time.process_time()
         planner.tick()
         results[count] = (admitted - started, time.process_time() - admitted)
@@ -66,16 +66,16 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
 
 def listing(count: int, storage: Path) -> float:
     """Seconds of work for the list of `count` requests."""
-    from burnish import app, settings
+    from burnish import settings, supervisor
     from burnish.request import listing as stage
     from burnish.request import operations
     from burnish.request.operations import Order, Reference
 
     directory = Path(tempfile.mkdtemp(prefix="listing-", dir=storage))
     chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
-    app.configure_logging(chosen)
-    app.prepare(chosen)
-    database = app.open_database(chosen)
+    supervisor.configure_logging(chosen)
+    supervisor.prepare(chosen)
+    database = supervisor.open_database(chosen)
     with database.writing() as session:
         for number in range(count):
             order = Order([Reference(CT_IMAGE_STORAGE, uid("instance", 1, number))])

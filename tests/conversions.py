@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 from burnish.errors import Unreadable
-from burnish.fileset.compress import NotCompressible, NotIdentical
-from burnish.fileset.frames import AttributesMissing, ValuesMissing
-from burnish.fileset.transcode import Transcoded
+from burnish.transcode.compress import NotCompressible, NotIdentical
+from burnish.transcode.frames import AttributesMissing, ValuesMissing
+from burnish.transcode.transcode import Transcoded
 
 
 def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> Transcoded:  # noqa: ARG001

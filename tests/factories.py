@@ -14,18 +14,19 @@ from typing import Any, Self
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from burnish.artifacts import InstanceHeader
-from burnish.db import headers, schema
+from burnish import file_meta
+from burnish.db import instance_columns, schema
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, Instance, MediaCreationRequest, Piece
 from burnish.device_settings import Device
-from burnish.elements import encode
-from burnish.fileset import dicomdir, file_meta
-from burnish.fileset.header import index
+from burnish.dicom_elements import encode
+from burnish.dicomdir import encoder
+from burnish.instance_header.header import index
 from burnish.plan.grouping import Candidate
 from burnish.request import operations
 from burnish.settings import Request, Settings, Storage
 from burnish.spool import Spool
+from burnish.values import InstanceHeader
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     ExecutionStatus,
@@ -188,7 +189,7 @@ def header(
 def candidate(
     instance_id: int, said: InstanceHeader, size: int, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN
 ) -> Candidate:
-    lengths = dicomdir.record_lengths(said, syntax)
+    lengths = encoder.record_lengths(said, syntax)
     return Candidate(
         instance_id,
         None,
@@ -259,7 +260,7 @@ class Ground(AbstractContextManager["Ground"]):
         key = self.spool.new_key()
         self.spool.path(key).write_bytes(meta + made.data_set)
         values = {
-            **headers.to_columns(made.header),
+            **instance_columns.to_columns(made.header),
             "transfer_syntax_uid": made.transfer_syntax_uid,
             "spool_key": key,
             "size": len(meta) + len(made.data_set),

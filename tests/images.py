@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 import made_entries
-from burnish.fileset import file_meta
+from burnish import file_meta
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 

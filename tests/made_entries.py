@@ -9,11 +9,11 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
-from burnish.artifacts import DirectoryEntry, InstanceHeader
+from burnish.dicomdir import file_ids
 from burnish.directory_records import ROOT_TYPES, record_type
 from burnish.errors import BurnishError
-from burnish.fileset import file_ids
-from burnish.fileset.header import index, index_file
+from burnish.instance_header.header import index, index_file
+from burnish.values import DirectoryEntry, InstanceHeader
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from burnish.artifacts import ExpectedInstance
-from burnish.elements import encode, encode_item
+from burnish.dicom_elements import encode, encode_item
+from burnish.values import ExpectedInstance
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, MEDIA_STORAGE_DIRECTORY_STORAGE
 from digesting import digest_of
 

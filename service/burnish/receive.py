@@ -16,11 +16,10 @@ import structlog
 from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
-from burnish.artifacts import InstanceHeader
-from burnish.db import headers
+from burnish import file_meta
+from burnish.db import instance_columns
 from burnish.db.session import Database
 from burnish.db.tables import Instance
-from burnish.digests import digest_text, new_hasher
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import (
     BurnishError,
@@ -31,8 +30,10 @@ from burnish.errors import (
     Unreadable,
     Unwritten,
 )
-from burnish.fileset import file_meta, header
+from burnish.hashing import digest_text, new_hasher
+from burnish.instance_header import header
 from burnish.spool import Spool
+from burnish.values import InstanceHeader
 from burnish.vocabulary import is_tolerable_uid
 
 log = structlog.get_logger(__name__)
@@ -361,7 +362,7 @@ def _is_root_level(found: InstanceHeader) -> bool:
 
 def _row(incoming: Incoming, found: InstanceHeader, digest: str) -> dict[str, Any]:
     return {
-        **headers.to_columns(found),
+        **instance_columns.to_columns(found),
         "transfer_syntax_uid": incoming.transfer_syntax_uid,
         "spool_key": incoming.key,
         "size": incoming.data_set_offset + incoming.size,

@@ -11,15 +11,15 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, memory, retain
+from burnish import commitment, memory, retention
 from burnish.db import queue
-from burnish.db.bell import LOOK, Bell, rest
 from burnish.db.session import Database
+from burnish.db.wakeup import LOOK, Bell, rest
 from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
-from burnish.request import checks, missing, standing
-from burnish.request.retrieve import Arrived
+from burnish.request import admission, fetch_missing, standing_orders
+from burnish.request.query_retrieve import Arrived
 from burnish.settings import Settings
 from burnish.spool import Spool
 
@@ -47,13 +47,13 @@ class Schedule:
         self._spool = spool
         self._planner = Planner(settings, database, spool)
         self._receiver = Receiver(database, spool)
-        self._retriever = missing.Retriever(settings, database, self._keep)
+        self._retriever = fetch_missing.Retriever(settings, database, self._keep)
         self._retrieve_for = timedelta(0)
-        if missing.sources(settings):
+        if fetch_missing.sources(settings):
             self._retrieve_for = settings.retrieval.give_up_after
-        self._watch = database.watch(checks.pending())
-        self._waiting = database.work(checks.pending())
-        self._plannable = database.work(checks.pending())
+        self._watch = database.watch(admission.pending())
+        self._waiting = database.work(admission.pending())
+        self._plannable = database.work(admission.pending())
         self._unjudged = database.work(commitment.pending())
         self._unreported = database.work(commitment.pending())
         self._in_hand = database.work(queue.IN_HAND)
@@ -116,10 +116,10 @@ class Schedule:
         if not self._waiting.is_there():
             return
         with self._database.reading() as session:
-            waiting = checks.waiting(session)
+            waiting = admission.waiting(session)
         for request_id in waiting:
             with self._database.writing() as session:
-                checks.examine(
+                admission.examine(
                     session,
                     request_id,
                     self._settings.request.wait_for_instances,
@@ -158,11 +158,13 @@ class Schedule:
     def issue_standing_orders(self) -> None:
         for order in self._settings.standing_order:
             with self._database.reading() as session:
-                wanted = standing.joinable(session, order) or standing.due(session, order)
+                wanted = standing_orders.joinable(session, order) or standing_orders.due(
+                    session, order
+                )
             if wanted:
                 with self._database.writing() as session:
-                    standing.join(session, order)
-                    standing.issue(session, self._settings.request, order)
+                    standing_orders.join(session, order)
+                    standing_orders.issue(session, self._settings.request, order)
 
     def judge_commitments(self) -> None:
         if not self._unjudged.is_there():
@@ -179,13 +181,13 @@ class Schedule:
 
     def return_dead_work(self) -> None:
         if self._in_hand.is_there():
-            retain.return_dead_work(self._database)
+            retention.return_dead_work(self._database)
 
     def release(self) -> None:
-        retain.release(self._database, self._spool, self._settings.retention)
+        retention.release(self._database, self._spool, self._settings.retention)
 
     def sweep(self) -> None:
-        retain.sweep(self._database, self._spool, self._settings)
+        retention.sweep(self._database, self._spool, self._settings)
 
     def give_back_memory(self) -> None:
         memory.give_back()

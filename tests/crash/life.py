@@ -21,7 +21,7 @@ import structlog
 from pydicom.data import get_testdata_file
 from sqlalchemy import update
 
-from burnish import retain
+from burnish import retention
 from burnish.db.session import Database
 from burnish.db.tables import Piece
 from burnish.device_settings import Device
@@ -33,7 +33,7 @@ from burnish.schedule import Schedule
 from burnish.scp import statuses
 from burnish.settings import Request, Retention, Settings, Storage
 from burnish.spool import Spool
-from burnish.write import ledger
+from burnish.write import piece_state
 from burnish.write.worker import Worker
 from factories import CT, Made, instance, new_database
 from oracles import split
@@ -111,9 +111,9 @@ def in_one_process() -> Iterator[None]:
         patch.setattr(conversion, "ProcessPoolExecutor", _Inline)
         patch.setattr(conversion, "ensure_running", lambda: None)
         # a fault stays until the client gives up, who is in this process too
-        patch.setattr(ledger, "PATIENCE", 0.0)
+        patch.setattr(piece_state, "PATIENCE", 0.0)
         # and whoever held a lease is known to be dead
-        patch.setattr(retain, "_RENEWING", 0.0)
+        patch.setattr(retention, "_RENEWING", 0.0)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
         yield
         structlog.reset_defaults()
@@ -333,8 +333,8 @@ class Life:
     def clean(self) -> None:
         """Retention with no patience at all, and a sweep that spares nothing."""
         self.diary.write("cleaning")
-        retain.release(self.database, self.spool, NOTHING_KEPT)
-        retain.sweep(self.database, self.spool, self.settings, orphan_age=0)
+        retention.release(self.database, self.spool, NOTHING_KEPT)
+        retention.sweep(self.database, self.spool, self.settings, orphan_age=0)
 
 
 def new_root(path: Path, *, begun: bool = True) -> Path:

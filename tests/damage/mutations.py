@@ -5,8 +5,8 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 
-from burnish.elements import encode
-from burnish.fileset import file_meta
+from burnish import file_meta
+from burnish.dicom_elements import encode
 from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN
 
 _LENGTHS = (0, 1, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)

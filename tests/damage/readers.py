@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from burnish.artifacts import DirectoryEntry, VolumeFile
+from burnish.dicomdir import encoder, icons
 from burnish.errors import BurnishError, Conflict
-from burnish.fileset import conform, dicomdir, icons, lossy
-from burnish.fileset.header import index_file
+from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
-from burnish.image.volume import FORMATS
+from burnish.instance_header.header import index_file
 from burnish.media import FileSystem
+from burnish.transcode import conform, lossy
+from burnish.values import DirectoryEntry, VolumeFile
 from burnish.verify import examine
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 from material import real_studies, wider_collection
@@ -44,8 +45,8 @@ def index(path: Path) -> None:
         return
     entries = [DirectoryEntry("DICOM\\A", found.header, found.transfer_syntax_uid)]
     with suppress(Conflict):
-        made = dicomdir.encode(entries, file_set_id="X", file_set_uid="1.2")
-        assert len(made) == dicomdir.size(entries, file_set_id="X", file_set_uid="1.2")
+        made = encoder.encode(entries, file_set_id="X", file_set_uid="1.2")
+        assert len(made) == encoder.size(entries, file_set_id="X", file_set_uid="1.2")
 
 
 def _convert(path: Path) -> None:
@@ -104,7 +105,7 @@ def directories() -> Seeds:
     made = []
     for count in (1, 5, len(entries)):
         with suppress(Conflict):
-            data = dicomdir.encode(entries[:count], file_set_id="X", file_set_uid="1.2")
+            data = encoder.encode(entries[:count], file_set_id="X", file_set_uid="1.2")
             made.append((f"DICOMDIR of {count}", data))
     return made
 

@@ -21,17 +21,17 @@ import numpy as np
 from pydantic import ValidationError
 
 from burnish import setting_values
-from burnish.elements import ITEM, encode, encode_item, items, scan
+from burnish.access.peers import Caller
+from burnish.dicom_elements import ITEM, encode, encode_item, items, scan
 from burnish.errors import BurnishError
-from burnish.fileset import frames, jpeg_dct, jpeg_lossless
 from burnish.image.reader import open_volume
 from burnish.scp import attributes, messages, upper_layer
 from burnish.scp.negotiation import Negotiator
-from burnish.secure import Sealer, ber, content, envelope
-from burnish.secure.der import Reader
-from burnish.secure.protection import load
-from burnish.security.access import Caller
+from burnish.secure_files import Sealer, ber, envelope, signed_content
+from burnish.secure_files.der import Reader
+from burnish.secure_files.protection import load
 from burnish.settings import Security, Settings
+from burnish.transcode import frames, jpeg_dct, jpeg_lossless
 from burnish.verify import examine
 from burnish.verify.directory import parse
 from burnish.verify.faults import Faults
@@ -345,7 +345,7 @@ def _cms(data: bytes) -> None:
         envelope.parse(read, len(data))
     for signed in (False, True):
         with suppress(BurnishError):
-            content.check(content.parse(data, signed=signed), data, b"")
+            signed_content.check(signed_content.parse(data, signed=signed), data, b"")
     with suppress(BurnishError):
         reader = Reader(data)
         while reader:

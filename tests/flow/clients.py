@@ -18,7 +18,7 @@ from pynetdicom import AE, Association, _config, evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 import material
-from burnish.requestor import KEEP_ANSWERS
+from burnish.access.outgoing_associations import KEEP_ANSWERS
 
 #: Its log costs time, and stumbles over an Attribute Identifier List of one tag.
 _config.LOG_HANDLER_LEVEL = "none"

@@ -14,7 +14,7 @@ from pynetdicom.dsutils import encode
 import material
 import oracles
 import raw_dicom
-from burnish.requestor import KEEP_ANSWERS
+from burnish.access.outgoing_associations import KEEP_ANSWERS
 from flow import clients
 from flow.clients import MEDIA_CREATION_MANAGEMENT, MediaCreation
 from flow.conftest import StartBurnish

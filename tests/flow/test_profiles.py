@@ -10,12 +10,12 @@ import pytest
 import material
 import oracles
 from burnish.application_profiles import OFFERED, PROFILES
-from burnish.cli.disc_build import Wish, build
 from burnish.errors import BurnishError
-from burnish.fileset.header import IndexedFile, index_file
 from burnish.image.reader import open_volume
+from burnish.instance_header.header import IndexedFile, index_file
 from burnish.media import MEDIA
-from burnish.plan.fitness import kind_of, permitted_form, unfit
+from burnish.offline.disc_build import Wish, build
+from burnish.plan.eligibility import kind_of, permitted_form, unfit
 from burnish.verify import examine
 
 #: dcmmkdir's option for a profile; it has but one for profiles that differ in their medium alone.

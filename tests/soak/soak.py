@@ -28,7 +28,7 @@ from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import Request
 from burnish.vocabulary import ExecutionStatus, PieceState
-from burnish.write import ledger
+from burnish.write import piece_state
 from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
@@ -83,7 +83,7 @@ class Soak:
         self._random = random.Random(self.seed)
         hot_folder.SILENCE = 1.0
         working._NOT_READY = 0.05
-        ledger.HOLD = type(ledger.HOLD)(milliseconds=200)
+        piece_state.HOLD = type(piece_state.HOLD)(milliseconds=200)
         for name, kind in (("bravo", PrimeraRobot), ("producer", EpsonRobot)):
             self.sites.append(self._site(name, kind))
         tables = {"device": tuple(site.device for site in self.sites)}

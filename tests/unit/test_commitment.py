@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from burnish import commitment, retain
+from burnish import commitment, retention
 from burnish.commitment import CommitmentLine, Report
 from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
 from burnish.db.tables import Instance, Piece
@@ -153,13 +153,13 @@ def test_a_promise_is_kept(ground: Ground) -> None:
     promised, other = instance(), instance()
     ground.store(promised, other, received_at=OLD)
     ask(ground, *of(promised))
-    retain.release(ground.database, ground.spool, Retention())
+    retention.release(ground.database, ground.spool, Retention())
     assert live(ground) == [promised.sop_instance_uid]
     until = line(ground).promised_until
     assert until
     assert until > datetime.now(UTC) + timedelta(days=13)
     change(ground, promised_until=OLD, reported_at=OLD)
-    retain.release(ground.database, ground.spool, Retention())
+    retention.release(ground.database, ground.spool, Retention())
     assert live(ground) == []
     assert ground.count(StorageCommitment) == ground.count(CommittedInstance) == 0
 
@@ -168,7 +168,7 @@ def test_nothing_is_released_while_a_promise_is_being_made(ground: Ground) -> No
     made = instance()
     ground.store(made, received_at=OLD)
     ask(ground, *of(made), judge=False)
-    retain.release(ground.database, ground.spool, Retention())
+    retention.release(ground.database, ground.spool, Retention())
     assert live(ground) == [made.sop_instance_uid]
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from burnish import receive as receiving
 from burnish.db.session import Database
 from burnish.db.tables import Instance
-from burnish.elements import encode
+from burnish.dicom_elements import encode
 from burnish.errors import (
     BurnishError,
     InvalidUID,
@@ -27,7 +27,7 @@ from burnish.errors import (
     OutOfResources,
     Unreadable,
 )
-from burnish.fileset import header
+from burnish.instance_header import header
 from burnish.receive import Incoming, Receiver
 from digesting import digest_of
 from factories import CT, HANGING_PROTOCOL, Ground, Made, instance

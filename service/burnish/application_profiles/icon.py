@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from burnish.elements import scan
+from burnish.dicom_elements import scan
 from burnish.errors import Unreadable
 
 #: The most rows and columns an icon may have for Burnish; every reader shows 64 (PS3.3 F.7).

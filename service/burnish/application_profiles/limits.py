@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
-from burnish.elements import encode, items, scan
+from burnish.dicom_elements import encode, items, scan
 from burnish.errors import Unreadable
 
 IMAGE_TYPE = 0x00080008

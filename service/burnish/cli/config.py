@@ -26,10 +26,10 @@ def check(config: Config = None) -> None:
     settings = read_settings(config)
     devices = ", ".join(device.name for device in settings.devices)
     if settings.security.model_fields_set:
-        from burnish.secure import protection
+        from burnish.secure_files import protection
 
         protection.load(settings.security)
-    from burnish import app as service
+    from burnish import supervisor as service
 
     service.check_network(settings)
     if settings.label.model_fields_set:

@@ -95,7 +95,7 @@ def _network() -> Iterator[str]:
 
 
 def _associations() -> Iterator[str]:
-    from burnish.security.tls import PROFILES as TLS_PROFILES
+    from burnish.access.tls import PROFILES as TLS_PROFILES
 
     yield from heading("Association negotiation")
     yield from table(

@@ -22,10 +22,10 @@ from burnish.cli.options import (
 from burnish.media import OPEN_MEDIA
 
 if TYPE_CHECKING:
-    from burnish.artifacts import VolumeReport
-    from burnish.cli.disc_append import Appended
-    from burnish.cli.disc_build import Outcome
-    from burnish.secure import Protection
+    from burnish.offline.disc_append import Appended
+    from burnish.offline.disc_build import Outcome
+    from burnish.secure_files import Protection
+    from burnish.values import VolumeReport
 
 app = typer.Typer(no_args_is_help=True, help="Make and verify volumes without a service.")
 app.command()(label)
@@ -83,7 +83,7 @@ def verify(
     not examined.
     """
     from burnish.image.reader import open_volume
-    from burnish.secure import open_secure, read_keyring
+    from burnish.secure_files import open_secure, read_keyring
     from burnish.verify import examine
 
     keyring = read_keyring(key, password_file)
@@ -148,8 +148,8 @@ def build(
     on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file, or both; with
     --signer and --signer-key, their files are signed.
     """
-    from burnish.cli.disc_build import Wish
-    from burnish.cli.disc_build import build as build_images
+    from burnish.offline.disc_build import Wish
+    from burnish.offline.disc_build import build as build_images
 
     chosen, blank = options.media_wanted(profile, medium)
     signs = (signer, signer_key)
@@ -187,7 +187,7 @@ def _protection(
         return None
     if not recipients and password_file is None:
         raise typer.BadParameter(f"{profile.label} needs --recipient, --password-file, or both")
-    from burnish.secure import protection
+    from burnish.secure_files import protection
     from burnish.settings import Security
 
     pem = protection.read_recipients(recipients)
@@ -225,8 +225,8 @@ def append(
     refused.
     """
     from burnish.burn.libburn import Drive
-    from burnish.cli.disc_append import Addition
-    from burnish.cli.disc_append import append as append_session
+    from burnish.offline.disc_append import Addition
+    from burnish.offline.disc_append import append as append_session
 
     chosen = PROFILES[profile]
     if chosen.secure or not set(chosen.written_media) & set(OPEN_MEDIA):

@@ -74,10 +74,10 @@ def _device(settings: "Settings", name: str) -> "Device":
 def _job(image: Path, device: "Device", medium: str) -> "BurnJob":
     """The job; raises OperatorError for an image with faults, or of no medium of the device."""
     from burnish.burn import BurnJob
+    from burnish.image.formats import FORMATS
     from burnish.image.reader import open_volume
-    from burnish.image.volume import FORMATS
     from burnish.media import MEDIA, FileSystem
-    from burnish.secure import open_secure
+    from burnish.secure_files import open_secure
     from burnish.verify import examine
     from burnish.verify.examine import Formatted
     from burnish.write import pipeline
@@ -182,7 +182,7 @@ def _differs(job: "BurnJob", written: Path, size: int) -> str:
     """What is wrong with the disc, read from the medium: any byte, or what the standard says."""
     from burnish.errors import Unreadable
     from burnish.image.reader import open_volume
-    from burnish.secure import open_secure
+    from burnish.secure_files import open_secure
     from burnish.verify import examine
 
     try:

@@ -279,7 +279,7 @@ def _openers(profile: str, recipients: list[Path], password_file: Path | None) -
         return {}
     if not profile or not PROFILES[profile].secure:
         raise typer.BadParameter("--recipient and --password-file go with a secure --profile")
-    from burnish.secure.protection import read_password, read_recipients
+    from burnish.secure_files.protection import read_password, read_recipients
 
     if password_file is not None:
         read_password(password_file)

@@ -35,15 +35,15 @@ def label(
     if form not in FORMS:
         raise typer.BadParameter(f"--form is one of {', '.join(FORMS)}")
     with open_database(config) as (settings, database):
-        from burnish import app
+        from burnish import supervisor
         from burnish.request import listing
-        from burnish.write import order
+        from burnish.write import job
         from burnish.write.labels import Labels
 
         with database.reading() as session:
             line = listing.find(session, name)
-            spool, images = app.open_spool(settings), settings.storage.root / "images"
-            volumes = order.volumes(session, line.sop_instance_uid, spool, images)
+            spool, images = supervisor.open_spool(settings), settings.storage.root / "images"
+            volumes = job.volumes(session, line.sop_instance_uid, spool, images)
     wanted = [one for one in volumes if volume in (None, one.job.volume_number)]
     if not wanted:
         hint = f"`burnish request show {line.short_id}` shows its volumes once it is planned"

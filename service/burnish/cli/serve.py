@@ -31,19 +31,19 @@ def serve(
     """
     if bool(device) != (role is Role.WRITER):
         raise typer.BadParameter("--device goes with --role writer, which needs it")
-    from burnish import app
+    from burnish import supervisor
 
     settings = read_settings(config)
-    app.configure_logging(settings)
-    app.keep_values_out_of_the_log()
-    app.keep_files_from_others()
+    supervisor.configure_logging(settings)
+    supervisor.keep_values_out_of_the_log()
+    supervisor.keep_files_from_others()
     match role:
         case None:
-            app.prepare(settings)
-            app.Supervisor(settings).run()
+            supervisor.prepare(settings)
+            supervisor.Supervisor(settings).run()
         case Role.RECEIVER:
-            app.run_receiver(settings)
+            supervisor.run_receiver(settings)
         case Role.SCHEDULER:
-            app.run_scheduler(settings)
+            supervisor.run_scheduler(settings)
         case Role.WRITER:
-            app.run_writer(settings, device)
+            supervisor.run_writer(settings, device)

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Dialect, Engine, Select
 from sqlalchemy.exc import DBAPIError
 
-from burnish.db.turn import Answering
+from burnish.db.write_lock import Answering
 
 
 class Lookup:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from burnish.db.lookup import Lookup, Work
-from burnish.db.turn import Answering, Turn
+from burnish.db.write_lock import Answering, Turn
 from burnish.errors import OperatorError, OutOfResources, Unwritten
 
 #: Seconds a write transaction waits for others that write, be they of Burnish or not.

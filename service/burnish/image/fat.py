@@ -16,12 +16,12 @@ from zlib import crc32
 
 import numpy as np
 
-from burnish.artifacts import VolumeFile
 from burnish.errors import OutOfResources
-from burnish.image import archive, placing, sizing
-from burnish.image.placing import Progress
-from burnish.image.sizing import Run, Sums
-from burnish.image.tree import Directory
+from burnish.image import image_file, volume_size, zip_writer
+from burnish.image.directory_tree import Directory
+from burnish.image.image_file import Progress
+from burnish.image.volume_size import Run, Sums
+from burnish.values import VolumeFile
 
 _SECTOR = 512
 _PARTITION = 2048
@@ -252,7 +252,7 @@ def write(
 
     The volume label is the File-set ID as far as its 11 characters reach.
     """
-    directories, size = sizing.planned(arithmetic, volume_identifier, files)
+    directories, size = volume_size.planned(arithmetic, volume_identifier, files)
     sizes = {file.file_id: file.size for file in files}
     used = sum(arithmetic.content(0, length) for length in sizes.values())
     lengths = {
@@ -274,10 +274,10 @@ def write(
         chains[name] = _Chain(at if count else 0, count)
         at += count
     label = (volume_identifier[:11] or "NO NAME").ljust(11).encode("ascii")
-    date = archive.dos_date(created)
+    date = zip_writer.dos_date(created)
     volume = _Volume(arithmetic, geometry, label, date, directories, chains, sizes)
     placed = [(volume.byte(chains[file.file_id].first), file) for file in files]
-    return placing.write(path, size, volume.structure(), placed, progress)
+    return image_file.write(path, size, volume.structure(), placed, progress)
 
 
 def _directory_clusters(arithmetic: FatSizing, directory: Directory) -> int:

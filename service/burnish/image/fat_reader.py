@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from burnish.errors import Unreadable
-from burnish.image.extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
+from burnish.image.file_extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
 from burnish.media import FileSystem
 
 _SIGNATURE = b"\x55\xaa"

@@ -6,12 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from burnish.artifacts import VolumeFile
 from burnish.errors import InvalidValue
-from burnish.image import layout, placing, sizing
-from burnish.image.placing import Progress
-from burnish.image.tree import Directory
+from burnish.image import image_file, iso9660_layout, volume_size
+from burnish.image.directory_tree import Directory
+from burnish.image.image_file import Progress
 from burnish.media import SECTOR
+from burnish.values import VolumeFile
 from burnish.vocabulary import IMPLEMENTATION_VERSION_NAME
 
 _FIRST_DESCRIPTOR = 16
@@ -48,9 +48,9 @@ def write(
     Raises InvalidValue for a name that Level 1 does not have, Conflict for a source that is not
     of the size stated, OutOfResources for a file or an image for which there is no room.
     """
-    directories, size = sizing.planned(layout.SIZING, volume_identifier, files)
-    tables_at = layout.FIXED_SECTORS
-    first = tables_at + layout.structure_sectors(directories)
+    directories, size = volume_size.planned(iso9660_layout.SIZING, volume_identifier, files)
+    tables_at = iso9660_layout.FIXED_SECTORS
+    first = tables_at + iso9660_layout.structure_sectors(directories)
     extents = place_files(files, first)
     tables = Tables(directories, extents, tables_at, created)
     descriptor = primary_descriptor(volume_identifier, tables, size // SECTOR, created)
@@ -59,7 +59,7 @@ def write(
         (tables_at * SECTOR, tables.encode()),
     ]
     placed = [(extents[file.file_id].sector * SECTOR, file) for file in files]
-    return placing.write(path, size, structure, placed, progress)
+    return image_file.write(path, size, structure, placed, progress)
 
 
 def place_files(files: Iterable[VolumeFile], first: int) -> dict[str, Extent]:
@@ -67,7 +67,7 @@ def place_files(files: Iterable[VolumeFile], first: int) -> dict[str, Extent]:
     extents = {}
     for file in files:
         extents[file.file_id] = Extent(first if file.size else 0, file.size)
-        first += layout.file_sectors(file.size)
+        first += iso9660_layout.file_sectors(file.size)
     return extents
 
 
@@ -84,21 +84,21 @@ class Tables:
         self._directories = directories
         self._files = files
         self._date = recording_date(created)
-        self.length = layout.PATH_TABLE_ROOT + sum(
-            layout.path_table_record(len(directory.name)) for directory in directories[1:]
+        self.length = iso9660_layout.PATH_TABLE_ROOT + sum(
+            iso9660_layout.path_table_record(len(directory.name)) for directory in directories[1:]
         )
-        sectors = layout.path_table_sectors(self.length)
+        sectors = iso9660_layout.path_table_sectors(self.length)
         self.little, self.big = first, first + sectors // 2
         at = first + sectors
         self._extents = {}
         for directory in directories:
-            length = layout.children_sectors(directory)
+            length = iso9660_layout.children_sectors(directory)
             self._extents[directory.path] = Extent(at, length * SECTOR)
             at += length
 
     def encode(self) -> bytes:
         """All of them."""
-        table = layout.path_table_sectors(self.length) // 2 * SECTOR
+        table = iso9660_layout.path_table_sectors(self.length) // 2 * SECTOR
         parts = [self._path_table(order).ljust(table, b"\0") for order in "<>"]
         parts += map(self._directory, self._directories)
         return b"".join(parts)
@@ -132,7 +132,7 @@ class Tables:
         children = [
             (child.name, self._extents[child.path], _DIRECTORY) for child in directory.directories
         ] + [
-            (layout.file_identifier(name), self._files[directory.path_of(name)], 0)
+            (iso9660_layout.file_identifier(name), self._files[directory.path_of(name)], 0)
             for name in directory.files
         ]
         records += [
@@ -150,7 +150,7 @@ class Tables:
 def _record(identifier: bytes, extent: Extent, date: bytes, flags: int) -> bytes:
     """A Directory Record (ECMA-119 9.1)."""
     sector, size, _ = extent
-    length = layout.directory_record(len(identifier))
+    length = iso9660_layout.directory_record(len(identifier))
     fixed = _RECORD.pack(
         *(length, 0, sector, sector.to_bytes(4, "big"), size, size.to_bytes(4, "big")),
         *(date, flags, 0, 0, _ONE, len(identifier)),

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 
 from burnish.errors import Unreadable
-from burnish.image.extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
+from burnish.image.file_extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
 from burnish.media import FileSystem
 
 _SECTOR = 2048

@@ -11,7 +11,7 @@ from email.message import Message
 from email.parser import BytesHeaderParser
 
 from burnish.errors import Unreadable
-from burnish.image.extents import CHUNK, Found, Section, Source, check_bounds
+from burnish.image.file_extents import CHUNK, Found, Section, Source, check_bounds
 from burnish.media import FileSystem
 
 _HEADER = 1 << 16

@@ -9,17 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from zlib import crc32
 
-from burnish.artifacts import Volume
 from burnish.errors import Unreadable
 from burnish.image import (
-    archive_reader,
     fat_reader,
     iso9660_reader,
     mime_reader,
-    second_reader,
+    pycdlib_reader,
     udf_reader,
+    zip_reader,
 )
-from burnish.image.extents import (
+from burnish.image.file_extents import (
     Found,
     Section,
     Source,
@@ -29,6 +28,7 @@ from burnish.image.extents import (
     read,
 )
 from burnish.media import FileSystem
+from burnish.values import Volume
 
 
 @contextlib.contextmanager
@@ -162,7 +162,7 @@ class _Image:
         if not self._twice or self.file_system is not FileSystem.ISO_9660_LEVEL_1:
             return self._found.disagreements
         with os.fdopen(os.dup(self._descriptor), "rb") as image:
-            others = second_reader.disagreements(image, self._found.sections)
+            others = pycdlib_reader.disagreements(image, self._found.sections)
         return {**others, **self._found.disagreements}
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -210,7 +210,7 @@ def _start(sections: Sequence[Section]) -> int:
 _KINDS: tuple[tuple[Callable[[Source], bool], Callable[[Source], Found]], ...] = (
     (udf_reader.is_one, udf_reader.find),
     (fat_reader.is_one, fat_reader.find),
-    (archive_reader.is_one, archive_reader.find),
+    (zip_reader.is_one, zip_reader.find),
     (mime_reader.is_one, mime_reader.find),
 )
 

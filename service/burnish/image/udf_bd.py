@@ -13,14 +13,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from burnish.artifacts import VolumeFile
-from burnish.image import iso9660, layout, placing, sizing, udf, udf_directories, udf_volume
-from burnish.image.placing import Progress
-from burnish.image.sizing import Run, Sums
+from burnish.image import (
+    image_file,
+    iso9660,
+    iso9660_layout,
+    udf,
+    udf_directories,
+    udf_volume,
+    volume_size,
+)
+from burnish.image.image_file import Progress
 from burnish.image.udf import Udf
 from burnish.image.udf_directories import Numbering
 from burnish.image.udf_volume import ANCHOR, Census, Partition
+from burnish.image.volume_size import Run, Sums
 from burnish.media import SECTOR
+from burnish.values import VolumeFile
 
 _REVISION = 0x0260
 #: Sectors of an ECC block of a Blu-ray disc, by which drives write.
@@ -45,7 +53,7 @@ class _Sizing:
     largest_file = (SECTOR - 216) // 16 * udf.LARGEST_EXTENT
 
     def content(self, path_length: int, size: int) -> int:  # noqa: ARG002
-        return layout.file_sectors(size)
+        return iso9660_layout.file_sectors(size)
 
     def structure(self, runs: Sequence[Run]) -> int:
         return 1 + udf.directory_sectors((run.count, len(run.name)) for run in runs)
@@ -67,7 +75,7 @@ def write(
     progress: Progress | None = None,
 ) -> int:
     """Writes the image at `path`, as `iso9660.write` does."""
-    directories, size = sizing.planned(SIZING, volume_identifier, files)
+    directories, size = volume_size.planned(SIZING, volume_identifier, files)
     last = size // SECTOR - 1
     common = Udf(_REVISION, volume_identifier, created)
     numbering = Numbering(directories, files, _BEFORE_DIRECTORIES)
@@ -104,7 +112,7 @@ def write(
     ]
     placed = [((_PARTITION + extents[file.file_id].sector) * SECTOR, file) for file in files]
     sectors = [(at * SECTOR, data) for at, data in structure]
-    return placing.write(path, size, sectors, placed, progress)
+    return image_file.write(path, size, sectors, placed, progress)
 
 
 def _metadata(common: Udf, numbering: Numbering, addresses: udf_directories.Addresses) -> bytes:

@@ -8,14 +8,22 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from burnish.artifacts import VolumeFile
-from burnish.image import iso9660, layout, placing, sizing, udf, udf_directories, udf_volume
-from burnish.image.placing import Progress
-from burnish.image.sizing import Run, Sums
+from burnish.image import (
+    image_file,
+    iso9660,
+    iso9660_layout,
+    udf,
+    udf_directories,
+    udf_volume,
+    volume_size,
+)
+from burnish.image.image_file import Progress
 from burnish.image.udf import Udf
 from burnish.image.udf_directories import Numbering
 from burnish.image.udf_volume import ANCHOR, Census, Partition
+from burnish.image.volume_size import Run, Sums
 from burnish.media import SECTOR
+from burnish.values import VolumeFile
 
 _REVISION = 0x0102
 _PARTITION = ANCHOR + 1
@@ -28,21 +36,21 @@ _ECC_BLOCK = 16
 class _Sizing:
     """Sizes in sectors."""
 
-    largest_file = layout.LARGEST_FILE
+    largest_file = iso9660_layout.LARGEST_FILE
 
     def content(self, path_length: int, size: int) -> int:  # noqa: ARG002
-        return 1 + layout.file_sectors(size)
+        return 1 + iso9660_layout.file_sectors(size)
 
     def structure(self, runs: Sequence[Run]) -> int:
         names = udf.directory_sectors((run.count, len(run.name)) for run in runs)
-        return layout.run_sectors(runs) + 1 + names
+        return iso9660_layout.run_sectors(runs) + 1 + names
 
     def size(self, sums: Sums) -> int:
-        path_table = layout.PATH_TABLE_ROOT + 8 * sums.directories + sums.names
+        path_table = iso9660_layout.PATH_TABLE_ROOT + 8 * sums.directories + sums.names
         sectors = (
             _PARTITION
             + _BEFORE_DIRECTORIES
-            + layout.path_table_sectors(path_table)
+            + iso9660_layout.path_table_sectors(path_table)
             + sums.structure
             + sums.content
             + 1
@@ -62,12 +70,12 @@ def write(
     progress: Progress | None = None,
 ) -> int:
     """Writes the image at `path`, as `iso9660.write` does."""
-    directories, size = sizing.planned(SIZING, volume_identifier, files)
+    directories, size = volume_size.planned(SIZING, volume_identifier, files)
     sectors = size // SECTOR
     common = Udf(_REVISION, volume_identifier, created)
     numbering = Numbering(directories, files, _BEFORE_DIRECTORIES)
     tables_at = _PARTITION + numbering.end
-    extents = iso9660.place_files(files, tables_at + layout.structure_sectors(directories))
+    extents = iso9660.place_files(files, tables_at + iso9660_layout.structure_sectors(directories))
     tables = iso9660.Tables(directories, extents, tables_at, created)
     root = udf.long_address(SECTOR, numbering.blocks[""])
     census = Census(len(files), len(directories), numbering.next_unique)
@@ -94,7 +102,7 @@ def write(
         (sectors - 1, udf_volume.anchor(common, sectors - 1)),
     ]
     placed = [(extents[file.file_id].sector * SECTOR, file) for file in files]
-    return placing.write(
+    return image_file.write(
         path, size, [(at * SECTOR, data) for at, data in structure], placed, progress
     )
 

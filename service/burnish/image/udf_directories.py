@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from burnish.artifacts import VolumeFile
 from burnish.image import udf
-from burnish.image.tree import Directory
+from burnish.image.directory_tree import Directory
 from burnish.image.udf import Udf
 from burnish.media import SECTOR
+from burnish.values import VolumeFile
 
 #: The allocation descriptors of a file's content.
 Addresses = Callable[[VolumeFile], Iterable[bytes]]

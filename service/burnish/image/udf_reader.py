@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from burnish.errors import Unreadable
-from burnish.image.extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
+from burnish.image.file_extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
 from burnish.media import FileSystem
 
 _SECTOR = 2048

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-from burnish.artifacts import Patient, Study
 from burnish.errors import InvalidSettings
-from burnish.label import layout, pdf
+from burnish.label import label_layout, pdf
 from burnish.label.barcode import SYMBOLOGIES
-from burnish.label.content import LabelContent, fields
 from burnish.label.drawing import Drawing
+from burnish.label.fields import LabelContent, fields
 from burnish.label.fonts import Fonts
 from burnish.label.ring import DISC, HOLE, Ring
 from burnish.label.template import choose, styles
+from burnish.values import Patient, Study
 
 #: The forms a label can be made in, and how Pillow calls them; a PDF is not made by it.
 FORMS = {"pdf": "PDF", "png": "PNG", "jpg": "JPEG", "bmp": "BMP"}
@@ -77,13 +77,13 @@ class LabelPrinter:
     ) -> Printed:
         """The label of a 120 mm disc; with `outlines`, disc and hole are drawn, for a proof."""
         template = choose(content, style, self._templates)
-        drawing = layout.disc(content, template, self._ring, self._fonts)
+        drawing = label_layout.disc(content, template, self._ring, self._fonts)
         circles = (DISC - 0.2, self._ring.inner, HOLE) if outlines else ()
         return self._printed(drawing, form, circles)
 
     def address(self, media_disposition: str, form: str = "pdf") -> Printed:
         """The label of an envelope: Media Disposition (2200,0004)."""
-        drawing = layout.address(media_disposition, *self._address_size, self._fonts)
+        drawing = label_layout.address(media_disposition, *self._address_size, self._fonts)
         return self._printed(drawing, form)
 
     def _printed(self, drawing: Drawing, form: str, outlines: tuple[float, ...] = ()) -> Printed:

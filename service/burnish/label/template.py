@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from burnish.errors import InvalidSettings
 from burnish.label import bidi
-from burnish.label.content import FIELDS, LabelContent
+from burnish.label.fields import FIELDS, LabelContent
 
 SHIPPED = Path(__file__).parent / "templates"
 _FIELD = re.compile(r"\{([a-z_]+)\}")

@@ -20,17 +20,17 @@ from sqlalchemy.orm import Session
 
 from burnish.db.tables import TranscodedInstance
 from burnish.errors import BurnishError, OutOfResources
-from burnish.fileset import conform
-from burnish.fileset.compress import NotIdentical
-from burnish.fileset.frames import AttributesMissing, NotTranscodable, ValuesMissing
-from burnish.fileset.transcode import Transcoded
 from burnish.spool import DISK_FAILS, Spool
+from burnish.transcode import conform
+from burnish.transcode.compress import NotIdentical
+from burnish.transcode.frames import AttributesMissing, NotTranscodable, ValuesMissing
+from burnish.transcode.transcode import Transcoded
 from burnish.vocabulary import FailureReason
 
 log = structlog.get_logger(__name__)
 
 #: What takes long to import before the first conversion.
-_CODECS = ("burnish.fileset.conform", "pydicom.pixels", "numpy")
+_CODECS = ("burnish.transcode.conform", "pydicom.pixels", "numpy")
 #: Of the machine's memory, what all workers may take together; in bytes, what each may take always.
 _SHARE_OF_MEMORY, _LEAST_MEMORY = 0.75, 1 << 29
 #: Seconds of a processor that a conversion may take, and so many more for each byte of its source:

@@ -4,8 +4,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from burnish.artifacts import InstanceHeader
 from burnish.directory_records import ROOT_TYPES, group_by_study
+from burnish.values import InstanceHeader
 
 
 class Candidate(NamedTuple):

@@ -4,8 +4,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from burnish.plan.footprint import Fixed, Footprint
 from burnish.plan.grouping import Candidate, Series
+from burnish.plan.size_estimate import Fixed, Footprint
 
 #: Series that should stay together, in directory order.
 Unit = tuple[Series, ...]

@@ -7,23 +7,23 @@ from threading import Event
 import structlog
 from sqlalchemy import exists, select
 
+from burnish.content.readme_txt import Says
 from burnish.db.history import inform
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, TranscodedInstance
+from burnish.dicomdir.profile_keys import icon_rule
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
-from burnish.fileset.descriptor import Says
-from burnish.fileset.profile_keys import icon_rule
 from burnish.media import MEDIA
-from burnish.plan import fitness, forms, profile_choice, recording
+from burnish.plan import attempts, eligibility, persist, profile_choice
+from burnish.plan.candidates import Failures, Icon, Wanted, load
 from burnish.plan.conversion import Conversions, record
 from burnish.plan.grouping import Series, group
-from burnish.plan.icons import Icons
+from burnish.plan.icon_images import Icons
+from burnish.plan.persist import Plan, Refusal
 from burnish.plan.profile_choice import Choice
-from burnish.plan.recording import Plan, Refusal
 from burnish.plan.volumes import divide
-from burnish.plan.wanted import Failures, Icon, Wanted, load
-from burnish.secure import Sealer, protection
+from burnish.secure_files import Sealer, protection
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -160,9 +160,9 @@ class Planner:
             if request.admitted_at != admitted_at or request.held_at:
                 return
             if isinstance(decision, Refusal):
-                recording.refuse(session, request, decision)
+                persist.refuse(session, request, decision)
             else:
-                recording.record(
+                persist.record(
                     session, self._settings.request.file_set_id_prefix, request, decision
                 )
 
@@ -192,7 +192,7 @@ class Planner:
             except InvalidSettings as error:
                 return _insecure(wanted, error)
         refusal: Refusal | None = None
-        for attempt in forms.attempts(wanted, choices, split=asked.split, lossy=asked.lossy):
+        for attempt in attempts.attempts(wanted, choices, split=asked.split, lossy=asked.lossy):
             tried = self._try(wanted, attempt, sealed, asked)
             if not isinstance(tried, Refusal):
                 return tried
@@ -211,7 +211,7 @@ class Planner:
     def _try(
         self,
         wanted: Sequence[Wanted],
-        attempt: forms.Attempt,
+        attempt: attempts.Attempt,
         sealed: Callable[[int], int] | None,
         asked: _Asked,
     ) -> Plan | Refusal | None:
@@ -221,10 +221,13 @@ class Planner:
                 {one: why.reason for one, why in unfit.items()},
                 {one: why.attributes for one, why in unfit.items()},
             )
-            why = f"instances that the profile does not permit: {fitness.in_words(unfit.values())}"
+            reasons = eligibility.in_words(unfit.values())
+            why = f"instances that the profile does not permit: {reasons}"
             return Refusal(failures.info(), why, failures)
         pairs = list(zip(wanted, choice.profiles, strict=True))
-        missing = forms.missing(pairs, self._conversions.failed, compressed=compressed, lossy=lossy)
+        missing = attempts.missing(
+            pairs, self._conversions.failed, compressed=compressed, lossy=lossy
+        )
         if missing.broken:
             why = next(iter(missing.broken.values())).why
             return Refusal(
@@ -273,9 +276,9 @@ class Planner:
 
 def _unfit(
     wanted: Sequence[Wanted], choice: Choice, *, lossy: bool
-) -> Iterator[tuple[Wanted, fitness.Unfit]]:
+) -> Iterator[tuple[Wanted, eligibility.Unfit]]:
     for one, profile in zip(wanted, choice.profiles, strict=True):
-        unfit = fitness.unfit(one.kind, profile, lossy=lossy)
+        unfit = eligibility.unfit(one.kind, profile, lossy=lossy)
         if unfit is not None:
             yield one, unfit
 

@@ -6,16 +6,17 @@ from functools import cached_property
 from itertools import groupby, repeat
 from typing import NamedTuple
 
-from burnish.artifacts import DirectoryEntry
-from burnish.fileset import descriptor, dicomdir, file_ids
-from burnish.fileset.descriptor import NOTHING, Says
-from burnish.image import sizing
-from burnish.image import volume as image
-from burnish.image.sizing import Sums
+from burnish.content import readme_txt
+from burnish.content.readme_txt import NOTHING, Says
+from burnish.dicomdir import encoder, file_ids
+from burnish.image import formats as image
+from burnish.image import volume_size
+from burnish.image.volume_size import Sums
 from burnish.media import SECTOR, FileSystem
 from burnish.plan import packing
-from burnish.plan.footprint import Fixed
 from burnish.plan.grouping import Candidate, Series
+from burnish.plan.size_estimate import Fixed
+from burnish.values import DirectoryEntry
 from burnish.vocabulary import MAXIMUM_UID_LENGTH
 
 #: A File-set ID has 16 characters at most (PS3.10 8.1); ours have as many.
@@ -42,24 +43,24 @@ class Volume:
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
-        directory = dicomdir.base_length(file_set_id, file_set_uid) + self._records_length
+        directory = encoder.base_length(file_set_id, file_set_uid) + self._records_length
         secure = self.sealed is not None
-        readme = descriptor.readme(file_set_id, len(self.files), secure=secure, says=self._says)
+        readme = readme_txt.readme(file_set_id, len(self.files), secure=secure, says=self._says)
         if self.sealed:
             directory = self.sealed(directory)
-        return sizing.filled(
+        return volume_size.filled(
             image.FORMATS[self.file_system].sizing,
             self._sums,
-            [("DICOMDIR", directory), (descriptor.NAME, len(readme))],
+            [("DICOMDIR", directory), (readme_txt.NAME, len(readme))],
         )
 
     @cached_property
     def _sums(self) -> Sums:
         """Those of all files, DICOMDIR and README having no bytes yet."""
-        return sizing.sums(
+        return volume_size.sums(
             image.FORMATS[self.file_system].sizing,
             [
-                *(("DICOMDIR", 0), (descriptor.NAME, 0)),
+                *(("DICOMDIR", 0), (readme_txt.NAME, 0)),
                 *((file.file_id, file.candidate.size) for file in self.files),
             ],
         )
@@ -67,8 +68,8 @@ class Volume:
     @cached_property
     def _records_length(self) -> int:
         candidates = [file.candidate for file in self.files]
-        dicomdir.check_instances([one.header.sop_instance_uid for one in candidates])
-        return dicomdir.records_length(
+        encoder.check_instances([one.header.sop_instance_uid for one in candidates])
+        return encoder.records_length(
             [
                 DirectoryEntry(file_id, one.header, one.transfer_syntax_uid)
                 for file_id, one in self._different
@@ -99,12 +100,12 @@ def fixed_part(
 ) -> Fixed:
     """What every volume has, at its longest."""
     secure = sealed is not None
-    readme = descriptor.readme(_FILE_SET_ID, 999_999, secure=secure, says=says)
+    readme = readme_txt.readme(_FILE_SET_ID, 999_999, secure=secure, says=says)
     return Fixed(
         capacity,
         image.FORMATS[file_system].sizing,
-        dicomdir.base_length(_FILE_SET_ID, _FILE_SET_UID),
-        ((descriptor.NAME, len(readme)),),
+        encoder.base_length(_FILE_SET_ID, _FILE_SET_UID),
+        ((readme_txt.NAME, len(readme)),),
         sealed,
     )
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, String, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from burnish.db.naming import short_id
+from burnish.db.request_names import short_id
 from burnish.db.tables import (
     Event,
     FileSet,

@@ -9,6 +9,10 @@ from time import monotonic
 
 import structlog
 
+from burnish.access.association_limits import Seats
+from burnish.access.log_throttle import Refusals
+from burnish.access.peers import Caller
+from burnish.access.tls import server_context
 from burnish.db.session import Database
 from burnish.errors import InvalidSettings, OperatorError
 from burnish.memory import give_back
@@ -20,10 +24,6 @@ from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
 from burnish.scp.storage import StoreOperation
 from burnish.scp.storage_commitment import StorageCommitment
 from burnish.scp.upper_layer import Association, Collected, DataSetSink, RefusedError
-from burnish.security.access import Caller
-from burnish.security.refusals import Refusals
-from burnish.security.seats import Seats
-from burnish.security.tls import server_context
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (

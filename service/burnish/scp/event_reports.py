@@ -10,12 +10,12 @@ from pynetdicom.association import Association
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from burnish import commitment
+from burnish.access.outgoing_associations import KEEP_ANSWERS, why_none
+from burnish.access.tls import client_context, shows
 from burnish.commitment import Report
 from burnish.db.session import Database
 from burnish.errors import InvalidSettings, OutOfResources
-from burnish.requestor import KEEP_ANSWERS, why_none
 from burnish.scp.storage_commitment import event_information, event_type, is_delivered
-from burnish.security.tls import client_context, shows
 from burnish.settings import Settings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,

@@ -8,12 +8,12 @@ from pydicom.dataset import Dataset
 
 from burnish.db.session import Database
 from burnish.errors import InvalidArgument, MissingAttribute, NotAuthorized, Unknown
+from burnish.request import brief_status as request_progress
 from burnish.request import operations
-from burnish.request import progress as request_progress
-from burnish.scp import attributes, messages, normalized, progress, statuses
+from burnish.scp import attributes, dimse_n, messages, status_answer, statuses
+from burnish.scp.dimse_n import Answer
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
-from burnish.scp.normalized import Answer
 from burnish.settings import Settings
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, RequestPriority
 
@@ -44,12 +44,12 @@ class MediaCreation:
         data: bytes,
     ) -> bytes:
         """The response message to one request, as P-DATA-TF PDUs."""
-        return normalized.respond(self._serve, association, context_id, context, command, data=data)
+        return dimse_n.respond(self._serve, association, context_id, context, command, data=data)
 
     def _serve(
         self, association: Acceptance, context: Context, command: Command, data: bytes
     ) -> Answer:
-        unserved = normalized.unserved(command, MEDIA_CREATION_MANAGEMENT, self._operations)
+        unserved = dimse_n.unserved(command, MEDIA_CREATION_MANAGEMENT, self._operations)
         if unserved is not None:
             return unserved
         if "media" not in association.may:
@@ -80,7 +80,7 @@ class MediaCreation:
     ) -> Answer:
         data_set = attributes.decode(data, context.transfer_syntax)
         uid = self._requested(command)
-        action = normalized.action_type(command)
+        action = dimse_n.action_type(command)
         with self._database.writing() as session:
             if action == _INITIATE:
                 operations.initiate(
@@ -104,9 +104,9 @@ class MediaCreation:
         attributes.decode(data, context.transfer_syntax)
         uid = self._requested(command)
         tags = _attribute_identifiers(command)
-        if tags and progress.TAGS.issuperset(tags):
+        if tags and status_answer.TAGS.issuperset(tags):
             found = request_progress.find(self._progress, uid)
-            said = progress.encode(found, tags, context.transfer_syntax)
+            said = status_answer.encode(found, tags, context.transfer_syntax)
             return Answer(statuses.SUCCESS, encoded=said)
         with self._database.reading() as session:
             everything = attributes.present(operations.find(session, uid), tags)

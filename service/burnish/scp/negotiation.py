@@ -11,6 +11,8 @@ from pynetdicom.presentation import (
     NonPatientObjectPresentationContexts,
 )
 
+from burnish.access.peers import Access, Caller
+from burnish.access.users import Users
 from burnish.scp.associate_pdus import (
     COMMON_EXTENDED,
     EXTENDED,
@@ -26,8 +28,6 @@ from burnish.scp.associate_pdus import (
     uid,
 )
 from burnish.scp.user_identity import IdentityRefusedError, identify
-from burnish.security.access import Access, Caller
-from burnish.security.users import Users
 from burnish.settings import Settings
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,

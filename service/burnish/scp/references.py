@@ -7,13 +7,13 @@ item. Whatever is unusual here is left to that parser, which also knows what is 
 import re
 from collections.abc import Iterator
 
-from burnish import elements
+from burnish import dicom_elements
 from burnish.errors import Unreadable
 from burnish.request.operations import Reference
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
 _SEQUENCE = 0x00081199
-_VRS = elements.SHORT_VRS | elements.LONG_VRS
+_VRS = dicom_elements.SHORT_VRS | dicom_elements.LONG_VRS
 
 
 def _usual(ui: bytes, lo: bytes) -> re.Pattern[bytes]:
@@ -60,10 +60,10 @@ class _UnusualError(Exception):
     """An item that is left to the general parser."""
 
 
-def _sequence(data: bytes, *, explicit: bool) -> elements.Element | None:
+def _sequence(data: bytes, *, explicit: bool) -> dicom_elements.Element | None:
     """The sequence of a data set about which parsers agree to its end; raises Unreadable."""
     found, last = None, -1
-    for element in elements.scan(data, 0, len(data), explicit=explicit):
+    for element in dicom_elements.scan(data, 0, len(data), explicit=explicit):
         sought = element.tag == _SEQUENCE and element.vr in (b"SQ", b"")
         if element.tag <= last or (element.undefined and not sought):
             return None
@@ -75,12 +75,12 @@ def _sequence(data: bytes, *, explicit: bool) -> elements.Element | None:
 
 
 def _references(
-    data: bytes, sequence: elements.Element, item: re.Pattern[bytes], *, explicit: bool
+    data: bytes, sequence: dicom_elements.Element, item: re.Pattern[bytes], *, explicit: bool
 ) -> Iterator[Reference]:
     """The items as they are; raises Unreadable, _UnusualError."""
     end = sequence.value + sequence.length
     number = int.from_bytes
-    for start, behind in elements.items(data, sequence.value, end, explicit=explicit):
+    for start, behind in dicom_elements.items(data, sequence.value, end, explicit=explicit):
         match = item.fullmatch(data, start, behind)
         if match is None:
             raise _UnusualError

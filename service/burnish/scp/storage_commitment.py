@@ -11,11 +11,11 @@ from burnish import commitment
 from burnish.commitment import Item, Reference, Report
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidArgument, NotAuthorized, Unknown
-from burnish.scp import attributes, messages, normalized, references, statuses
-from burnish.scp.follow_up import FollowUp
+from burnish.scp import attributes, dimse_n, messages, references, statuses
+from burnish.scp.dimse_n import Answer
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
-from burnish.scp.normalized import Answer
+from burnish.scp.pending_reports import FollowUp
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -56,7 +56,7 @@ class StorageCommitment:
             answer, commitment_id = self._serve(association, context, command, data)
             return answer
 
-        response = normalized.respond(serve, association, context_id, context, command, data=data)
+        response = dimse_n.respond(serve, association, context_id, context, command, data=data)
         if not commitment_id:
             return response, None
         line = _Line(context_id, context.transfer_syntax, association.maximum_length)
@@ -67,7 +67,7 @@ class StorageCommitment:
     ) -> tuple[Answer, int]:
         """Records an N-ACTION durably: its answer, and the id of the transaction."""
         operations = (messages.N_ACTION_RQ,)
-        unserved = normalized.unserved(command, STORAGE_COMMITMENT_PUSH_MODEL, operations)
+        unserved = dimse_n.unserved(command, STORAGE_COMMITMENT_PUSH_MODEL, operations)
         if unserved is not None:
             return unserved, 0
         if "commit" not in association.may:
@@ -75,7 +75,7 @@ class StorageCommitment:
         instance = command.text(messages.REQUESTED_SOP_INSTANCE_UID)
         if instance != STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE:
             raise Unknown("not the well-known SOP Instance of Storage Commitment")
-        if normalized.action_type(command) != _REQUEST_STORAGE_COMMITMENT:
+        if dimse_n.action_type(command) != _REQUEST_STORAGE_COMMITMENT:
             return Answer(statuses.NO_SUCH_ACTION, comment="no such Action Type"), 0
         uid, asked = _asked(data, context.transfer_syntax)
         with self._database.writing() as session:

@@ -12,14 +12,14 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
+from burnish.access.peers import Caller
+from burnish.access.tls import shown_certificate
 from burnish.errors import Malformed
 from burnish.scp import messages
-from burnish.scp.follow_up import SILENCE, FollowUp, FollowUps
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Rejection
+from burnish.scp.pending_reports import SILENCE, FollowUp, FollowUps
 from burnish.scp.stream import PeerEndedError, Stream
-from burnish.security.access import Caller
-from burnish.security.tls import shown_certificate
 
 A_ASSOCIATE_RQ, P_DATA_TF, A_RELEASE_RQ, A_ABORT = 1, 4, 5, 7
 _A_RELEASE_RP = struct.pack(">BBII", 6, 0, 4, 0)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from burnish.access.users import Users
 from burnish.scp.associate_pdus import USER_IDENTITY, USER_IDENTITY_RESPONSE, counted
-from burnish.security.users import Users
 
 #: User-Identity-Type of what is known here; Kerberos, SAML and JSON Web Tokens are not.
 _NAME, _NAME_AND_PASSCODE = 1, 2

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from burnish.artifacts import ExpectedInstance, SecureVolume, Volume, VolumeReport
-from burnish.digests import digest_of, digest_text, hasher_like
 from burnish.errors import Unreadable
-from burnish.verify import closed, directory, file_meta
+from burnish.hashing import digest_of, digest_text, hasher_like
+from burnish.values import ExpectedInstance, SecureVolume, Volume, VolumeReport
+from burnish.verify import directory, encrypted_volume, file_meta_checks
 from burnish.verify.directory import Directory
 from burnish.verify.faults import FaultCode, Faults
-from burnish.verify.records import Record
+from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
 
 _DICOMDIR = "DICOMDIR"
@@ -51,7 +51,7 @@ class _Comparison:
         self._secure = secure
         self._faults = Faults()
         self._references: dict[str, Record] = {}
-        self._metas = file_meta.Parser()
+        self._metas = file_meta_checks.Parser()
         self._instances = self._read = 0
 
     def report(self, file_set_id: str, file_set_uid: str, dicomdir: str | None) -> VolumeReport:
@@ -124,7 +124,7 @@ class _Comparison:
     def _check_secure(self, name: str) -> None:
         volume = self._volume
         if self._secure and not (isinstance(volume, SecureVolume) and volume.is_secure(name)):
-            self._faults.add(FaultCode.FILE_NOT_SECURE, name, closed.NOT_SECURE)
+            self._faults.add(FaultCode.FILE_NOT_SECURE, name, encrypted_volume.NOT_SECURE)
 
     def _file(self, name: str) -> None:
         expected = self._expected.get(name)
@@ -133,7 +133,7 @@ class _Comparison:
             if expected is not None:
                 self._check_secure(name)
             if expected is None:
-                if file_meta.is_dicom(self._volume.read(name, 0, file_meta.PREAMBLE)):
+                if file_meta_checks.is_dicom(self._volume.read(name, 0, file_meta_checks.PREAMBLE)):
                     message = "it is a DICOM file that was not to be on the volume"
                     self._faults.add(FaultCode.FILE_UNEXPECTED, name, message)
             elif size != expected.size:
@@ -161,7 +161,7 @@ class _Comparison:
         self._meta(name, head, expected)
 
     def _meta(self, name: str, head: bytes, expected: ExpectedInstance) -> None:
-        if not file_meta.is_dicom(head):
+        if not file_meta_checks.is_dicom(head):
             self._faults.add(FaultCode.FILE_NOT_DICOM, name, "it has no DICOM prefix")
             return
         # two bytes of no group stand for the data set, which `head` ends before
@@ -176,9 +176,9 @@ class _Comparison:
             check_reference(record, name, meta, self._faults)
 
     def _meta_differs(
-        self, name: str, meta: file_meta.FileMeta, expected: ExpectedInstance
+        self, name: str, meta: file_meta_checks.FileMeta, expected: ExpectedInstance
     ) -> None:
-        file_meta.check(meta, name, self._faults)
+        file_meta_checks.check(meta, name, self._faults)
         for keyword, found, wanted in (
             ("Media Storage SOP Class UID", meta.sop_class_uid, expected.sop_class_uid),
             ("Media Storage SOP Instance UID", meta.sop_instance_uid, expected.sop_instance_uid),

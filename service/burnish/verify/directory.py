@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from burnish import elements
-from burnish.elements import Element
+from burnish import dicom_elements
+from burnish.dicom_elements import Element
 from burnish.errors import Unreadable
-from burnish.verify import file_meta
+from burnish.verify import file_meta_checks
 from burnish.verify.faults import FaultCode, Faults
-from burnish.verify.records import Record, RecordReader
+from burnish.verify.record_checks import Record, RecordReader
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -36,10 +36,10 @@ def parse(data: bytes, faults: Faults) -> Directory:
     """The directory in the bytes of a DICOMDIR; whatever is wrong with it goes to `faults`."""
     directory = Directory()
     try:
-        if not file_meta.is_dicom(data):
+        if not file_meta_checks.is_dicom(data):
             raise Unreadable("it has no DICOM prefix")
-        meta = file_meta.parse(data)
-        file_meta.check(meta, "DICOMDIR", faults)
+        meta = file_meta_checks.parse(data)
+        file_meta_checks.check(meta, "DICOMDIR", faults)
         directory.file_set_uid = meta.sop_instance_uid
         explicit = _encoding(data, meta, faults)
         _read_data_set(data, meta.data_set_offset, explicit, directory, faults)
@@ -49,7 +49,7 @@ def parse(data: bytes, faults: Faults) -> Directory:
     return directory
 
 
-def _encoding(data: bytes, meta: file_meta.FileMeta, faults: Faults) -> bool:
+def _encoding(data: bytes, meta: file_meta_checks.FileMeta, faults: Faults) -> bool:
     """Whether the data set is in Explicit VR, as it must be (PS3.10 8.6)."""
     if meta.sop_class_uid != MEDIA_STORAGE_DIRECTORY_STORAGE:
         faults.add(
@@ -75,11 +75,11 @@ def _encoding(data: bytes, meta: file_meta.FileMeta, faults: Faults) -> bool:
 def _read_data_set(
     data: bytes, start: int, explicit: bool, directory: Directory, faults: Faults
 ) -> None:
-    span = elements.scan(data, start, len(data), explicit=explicit)
+    span = dicom_elements.scan(data, start, len(data), explicit=explicit)
     found = {element.tag: element for element in span}
     for tag in (_FILE_SET_ID, _FIRST, _LAST, _CONSISTENCY, _SEQUENCE):
         if tag not in found:
-            described = elements.describe(tag)
+            described = dicom_elements.describe(tag)
             faults.add(FaultCode.KEY_MISSING, "DICOMDIR", f"it lacks {described}")
     directory.file_set_id = _text(data, found, _FILE_SET_ID)
     directory.first = _number(data, found, _FIRST)
@@ -95,7 +95,7 @@ def _read_data_set(
     sequence = found[_SEQUENCE]
     end = sequence.value + sequence.length
     reader = RecordReader(data, faults, explicit=explicit)
-    for begin, stop in elements.items(data, sequence.value, end, explicit=explicit):
+    for begin, stop in dicom_elements.items(data, sequence.value, end, explicit=explicit):
         directory.records.append(reader.read(begin, stop, len(directory.records) + 1))
 
 

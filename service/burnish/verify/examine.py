@@ -3,19 +3,19 @@
 import re
 from typing import Protocol, runtime_checkable
 
-from burnish import elements
+from burnish import dicom_elements
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import LIMITED, US_REGIONS
-from burnish.artifacts import SecureVolume, Volume, VolumeReport
-from burnish.elements import NeedMore
+from burnish.dicom_elements import NeedMore
 from burnish.errors import Unreadable
 from burnish.media import FileSystem
-from burnish.verify import closed, directory, file_meta
+from burnish.values import SecureVolume, Volume, VolumeReport
+from burnish.verify import directory, encrypted_volume, file_meta_checks
 from burnish.verify.directory import Directory
 from burnish.verify.faults import FaultCode, Faults
-from burnish.verify.file_meta import FileMeta
-from burnish.verify.profile import ProfileChecks
-from burnish.verify.records import Record
+from burnish.verify.file_meta_checks import FileMeta
+from burnish.verify.profile_checks import ProfileChecks
+from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -55,7 +55,7 @@ def examine(
     one that was, each digest and signature is proved.
     """
     if isinstance(volume, SecureVolume) and not volume.opened:
-        return closed.examine(volume, profile)
+        return encrypted_volume.examine(volume, profile)
     return _Examination(volume, profile).report(size)
 
 
@@ -152,7 +152,7 @@ class _Examination:
     def _check_secure(self, name: str) -> None:
         wanted = isinstance(self._volume, SecureVolume) or (self._profile and self._profile.secure)
         if wanted and not self._is_secure(name):
-            self._faults.add(FaultCode.FILE_NOT_SECURE, name, closed.NOT_SECURE)
+            self._faults.add(FaultCode.FILE_NOT_SECURE, name, encrypted_volume.NOT_SECURE)
 
     def _matters(self, where: str, references: dict[str, Record]) -> bool:
         """Whether a disagreement is about what DICOM readers look for, or about all of it.
@@ -186,7 +186,7 @@ class _Examination:
 
     def _file(self, name: str, record: Record | None) -> None:
         try:
-            meta = file_meta.read(self._volume, name)
+            meta = file_meta_checks.read(self._volume, name)
             if meta is None:
                 if record:
                     message = f"{record} references it, yet it is no DICOM file"
@@ -206,7 +206,7 @@ class _Examination:
             self._faults.add(FaultCode.FILE_UNREADABLE, name, f"it cannot be read: {error}")
 
     def _instance(self, name: str, meta: FileMeta, record: Record | None) -> None:
-        file_meta.check(meta, name, self._faults)
+        file_meta_checks.check(meta, name, self._faults)
         if record is None and not self._without_directory:
             message = "it is a DICOM file that no directory record references"
             self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
@@ -229,7 +229,7 @@ class _Examination:
         explicit = meta.transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
         found: dict[int, bytes] = {}
         said = {_SOP_CLASS: b"", _SOP_INSTANCE: b""}
-        for element in elements.scan(buffer, meta.data_set_offset, size, explicit=explicit):
+        for element in dicom_elements.scan(buffer, meta.data_set_offset, size, explicit=explicit):
             if element.tag in said and element.length <= 64:
                 said[element.tag] = buffer[element.value : element.value + element.length]
             if element.tag in LIMITED or element.tag in self._wanted:

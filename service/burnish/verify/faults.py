@@ -3,7 +3,7 @@
 from collections import Counter
 from enum import StrEnum, auto
 
-from burnish.artifacts import Fault
+from burnish.values import Fault
 
 #: Of one code so many faults are told one by one, of the others only the number.
 MAXIMUM_OF_A_CODE = 50

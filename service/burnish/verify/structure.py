@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from burnish.directory_records import KEYS, ROOT_TYPES, record_type
 from burnish.verify.directory import Directory
 from burnish.verify.faults import FaultCode, Faults
-from burnish.verify.file_meta import FileMeta
-from burnish.verify.records import Record
+from burnish.verify.file_meta_checks import FileMeta
+from burnish.verify.record_checks import Record
 
 _PARENTS = {"PATIENT": "", "STUDY": "PATIENT", "SERIES": "STUDY"} | dict.fromkeys(ROOT_TYPES, "")
 _DUPLICATES = {

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from burnish.burn import BurnJob
+from burnish.content.patients_and_studies import said_of
 from burnish.errors import BurnishError
-from burnish.fileset.said import said_of
 from burnish.label import (
     FORMS,
     MERGED,
@@ -22,7 +22,7 @@ from burnish.label import (
 )
 from burnish.media import MEDIA, FileSystem
 from burnish.settings import Label
-from burnish.write.order import LabelOrder, PieceOrder
+from burnish.write.job import LabelOrder, PieceOrder
 from burnish.write.pipeline import VolumePlan
 
 #: The file systems of what is 120 mm in diameter.

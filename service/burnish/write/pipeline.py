@@ -8,23 +8,24 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from burnish.artifacts import (
+from burnish.content import readme_txt
+from burnish.content.readme_txt import NOTHING, Says
+from burnish.dicomdir import encoder
+from burnish.errors import Conflict
+from burnish.hashing import digest_of
+from burnish.image import formats as image
+from burnish.image import image_file
+from burnish.image.image_digest import ImageHashing
+from burnish.image.reader import open_volume
+from burnish.media import FileSystem
+from burnish.secure_files import ContentKeys, Sealer, open_secure
+from burnish.values import (
     DirectoryEntry,
     ExpectedInstance,
     InstanceHeader,
     VolumeFile,
     VolumeReport,
 )
-from burnish.digests import digest_of
-from burnish.errors import Conflict
-from burnish.fileset import descriptor, dicomdir
-from burnish.fileset.descriptor import NOTHING, Says
-from burnish.image import placing
-from burnish.image import volume as image
-from burnish.image.hashing import ImageHashing
-from burnish.image.reader import open_volume
-from burnish.media import FileSystem
-from burnish.secure import ContentKeys, Sealer, open_secure
 from burnish.verify import compare
 
 Progress = Callable[[int], None]
@@ -72,7 +73,7 @@ class VolumePlan:
     says: Says = NOTHING
 
     def dicomdir(self) -> bytes:
-        return dicomdir.encode(
+        return encoder.encode(
             [
                 DirectoryEntry(one.file_id, one.header, one.transfer_syntax_uid)
                 for one in self.instances
@@ -108,7 +109,7 @@ def build(
     directory = plan.dicomdir()
     secure = plan.sealer is not None
     says = plan.says.text(one.header for one in plan.instances)
-    readme = descriptor.readme(plan.file_set_id, len(plan.instances), secure=secure, says=says)
+    readme = readme_txt.readme(plan.file_set_id, len(plan.instances), secure=secure, says=says)
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
         *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),
@@ -117,7 +118,7 @@ def build(
     if plan.sealer:
         keys = {file.file_id: plan.sealer.new_key() for file in files}
         files = [_sealed(file, plan.sealer, keys[file.file_id]) for file in files]
-    files.insert(1, VolumeFile(descriptor.NAME, len(readme), readme))
+    files.insert(1, VolumeFile(readme_txt.NAME, len(readme), readme))
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         size = image.FORMATS[plan.file_system].write(
@@ -163,7 +164,7 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
     return VolumeFile(
         file.file_id,
         sealer.size(file.size),
-        lambda: sealer.seal(key, file.size, placing.pieces(file)),
+        lambda: sealer.seal(key, file.size, image_file.pieces(file)),
     )
 
 

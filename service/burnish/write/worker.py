@@ -14,23 +14,23 @@ import structlog
 from burnish import memory
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
 from burnish.db import devices, queue
-from burnish.db.bell import Bell, rest
 from burnish.db.history import inform, move, note
 from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest
+from burnish.db.wakeup import Bell, rest
 from burnish.device_settings import Device
 from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
-from burnish.image.hashing import ImageHashing
+from burnish.image.image_digest import ImageHashing
 from burnish.lifecycle import Custody, PieceEvent, RequestEvent
-from burnish.secure import Sealer, protection
+from burnish.secure_files import Sealer, protection
 from burnish.settings import Settings
 from burnish.spool import DISK_FAILS, Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
-from burnish.write import order, pipeline
+from burnish.write import job, pipeline
+from burnish.write.job import PieceOrder
 from burnish.write.labels import Labels
-from burnish.write.ledger import Ledger
-from burnish.write.order import PieceOrder
+from burnish.write.piece_state import Ledger
 from burnish.write.pipeline import Built, VolumePlan
 
 log = structlog.get_logger(__name__)
@@ -74,7 +74,7 @@ class Worker:
         """
         while not self._take_over():
             pass
-        for left in order.half_images(self._images, self._device.name):
+        for left in job.half_images(self._images, self._device.name):
             left.unlink(missing_ok=True)
         self._burner.tidy()
         self._labels.load()
@@ -127,8 +127,8 @@ class Worker:
             return
         with self._database.reading() as session:
             unwanted = [
-                order.read(session, claim, self._spool, self._images)
-                for claim in order.called_off(session, self._device.name)
+                job.read(session, claim, self._spool, self._images)
+                for claim in job.called_off(session, self._device.name)
             ]
         for made in unwanted:
             with contextlib.suppress(OperatorError):
@@ -228,7 +228,7 @@ class Worker:
 
     def _read_order(self, claim: Claim) -> PieceOrder:
         with self._database.reading() as session:
-            return order.read(session, claim, self._spool, self._images)
+            return job.read(session, claim, self._spool, self._images)
 
     @contextlib.contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[threading.Event]:
@@ -374,7 +374,7 @@ class Worker:
         """The image goes when no piece needs it any more."""
         file_set = self._ledger.done_with(claim)
         if file_set is not None:
-            image = order.image_path(self._images, file_set, self._device.name)
+            image = job.image_path(self._images, file_set, self._device.name)
             with contextlib.suppress(OSError):
                 image.unlink(missing_ok=True)
                 self._labels.discard(image)

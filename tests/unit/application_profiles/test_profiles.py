@@ -10,9 +10,9 @@ from burnish.application_profiles import OFFERED, PROFILES
 from burnish.application_profiles import limits as of
 from burnish.application_profiles.profile import Security
 from burnish.directory_records import all_keys
-from burnish.fileset.compress import LOSSLESS
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS
-from burnish.plan.fitness import kind_of, permitted_form, unfit
+from burnish.plan.eligibility import kind_of, permitted_form, unfit
+from burnish.transcode.compress import LOSSLESS
 from burnish.vocabulary import FailureReason
 from factories import header
 

@@ -13,10 +13,10 @@ import structlog
 from sqlalchemy import insert
 
 import material
-from burnish import app, cli, settings
-from burnish.db import headers, schema
+from burnish import cli, settings, supervisor
+from burnish.db import instance_columns, schema
 from burnish.db.tables import Instance
-from burnish.fileset.header import index_file
+from burnish.instance_header.header import index_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def installation(config: Path, real_studies: material.RealStudies) -> Installati
     read = settings.read(config)
     read.storage.root.mkdir()
     schema.upgrade(read.database_url)
-    database = app.open_database(read)
+    database = supervisor.open_database(read)
     studies: dict[str, list[str]] = {}
     patients = set()
     with database.connection() as connection:
@@ -93,7 +93,7 @@ def installation(config: Path, real_studies: material.RealStudies) -> Installati
             patients |= {header.patient_id, header.patient_name}
             connection.execute(
                 insert(Instance).values(
-                    **headers.to_columns(header),
+                    **instance_columns.to_columns(header),
                     transfer_syntax_uid=indexed.transfer_syntax_uid,
                     spool_key=header.sop_instance_uid,
                     size=path.stat().st_size,

@@ -15,10 +15,11 @@ import pytest
 import cd_recorder
 import factories
 import oracles
+from burnish import file_meta
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.optical import OpticalBurner
-from burnish.fileset import continued, file_meta
-from burnish.image import session
+from burnish.dicomdir import appending
+from burnish.image import iso9660_session
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA, SECTOR
 from unit.cli.conftest import Done, Run
@@ -99,12 +100,12 @@ def contents(disc: Path, session: int = 0) -> dict[str, bytes]:
         return {name: volume.read(name) for name in volume.files()}
 
 
-def directory(contents: dict[str, bytes]) -> continued.EarlierDirectory:
-    return continued.read(contents["DICOMDIR"])
+def directory(contents: dict[str, bytes]) -> appending.EarlierDirectory:
+    return appending.read(contents["DICOMDIR"])
 
 
-def bodies(directory: continued.EarlierDirectory) -> list[bytes]:
-    return [record.body for record, _ in continued._walk(directory.records)]
+def bodies(directory: appending.EarlierDirectory) -> list[bytes]:
+    return [record.body for record, _ in appending._walk(directory.records)]
 
 
 def check_tree(root: Path, expected: dict[str, bytes]) -> None:
@@ -138,7 +139,7 @@ def test_sessions_of_a_cd(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
     assert (new.file_set_uid, new.identity) == (old.file_set_uid, old.identity)
     assert [body for body in bodies(new) if body in bodies(old)] == bodies(old)
     assert contents(cd.path) == first
-    earlier, later = (session.earlier(cd.path, at) for at in (0, start))
+    earlier, later = (iso9660_session.earlier(cd.path, at) for at in (0, start))
     assert {name: later[name] for name in kept} == {name: earlier[name] for name in kept}
 
     listed = oracles.run("isoinfo", "-l", "-T", str(start), "-i", cd.path)

@@ -6,9 +6,9 @@ import pytest
 
 import material
 from burnish.application_profiles import PROFILES
-from burnish.cli.disc_build import Wish, build
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
+from burnish.offline.disc_build import Wish, build
 from burnish.verify import examine
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")

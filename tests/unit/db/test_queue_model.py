@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from sqlalchemy import select, update
 
-from burnish import retain
+from burnish import retention
 from burnish.burn import BurnOutcome, BurnResult
 from burnish.db import queue
 from burnish.db.queue import Claim
@@ -228,7 +228,7 @@ class Life(RuleBasedStateMachine):
             session.execute(
                 update(Piece).where(Piece.lease_until.is_not(None)).values(lease_until=until)
             )
-        found = retain.return_dead_work(self.ground.database)
+        found = retention.return_dead_work(self.ground.database)
         dead = [p for p in self.pieces.values() if p.state in HELD] if hours > 0 else []
         assert found == len(dead)
         for piece in dead:

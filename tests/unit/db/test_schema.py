@@ -14,8 +14,8 @@ from sqlalchemy import text
 from burnish.db import schema
 from burnish.db.session import Database
 from burnish.db.tables import Table
-from burnish.digests import digest_text, hasher_like
 from burnish.errors import OperatorError, SchemaMismatch
+from burnish.hashing import digest_text, hasher_like
 from burnish.plan.planner import Planner
 from factories import Ground, instance
 

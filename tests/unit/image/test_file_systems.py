@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from burnish.artifacts import VolumeFile
 from burnish.errors import Conflict, InvalidValue, OutOfResources, Unreadable
-from burnish.image import archive, fat, udf
+from burnish.image import fat, udf, zip_writer
+from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
-from burnish.image.sizing import of_volume
-from burnish.image.volume import FORMATS
+from burnish.image.volume_size import of_volume
 from burnish.media import WRITTEN_FILE_SYSTEMS, FileSystem
+from burnish.values import VolumeFile
 
 CREATED = datetime(2024, 5, 6, 7, 8, 10, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))
 SAME_FAULTS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -445,7 +445,7 @@ def test_a_card_of_fat16_has_its_bounds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("large", [False, True])
 def test_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
     if large:
-        monkeypatch.setattr(archive, "is_large", lambda *_: True)
+        monkeypatch.setattr(zip_writer, "is_large", lambda *_: True)
     image = tmp_path / "image.zip"
     written = write(FileSystem.ZIP, image, files_of(SMALL))
     assert written == of_volume(FORMATS[FileSystem.ZIP].sizing, SMALL.items())
@@ -522,5 +522,5 @@ def test_messages_of_other_programs(tmp_path: Path) -> None:
 
 
 def test_dates_before_fat_are_its_first() -> None:
-    time, date = archive.dos_date(datetime(1970, 2, 3, 4, 5, 6, tzinfo=UTC))
+    time, date = zip_writer.dos_date(datetime(1970, 2, 3, 4, 5, 6, tzinfo=UTC))
     assert (time, date) == (4 << 11 | 5 << 5 | 3, 2 << 5 | 3)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from burnish.artifacts import VolumeFile
 from burnish.errors import Conflict, InvalidValue, OutOfResources
-from burnish.image import iso9660, layout, sizing
-from burnish.image import tree as trees
+from burnish.image import directory_tree as trees
+from burnish.image import iso9660, iso9660_layout, volume_size
 from burnish.image.reader import open_volume
+from burnish.values import VolumeFile
 
 CREATED = datetime(2024, 5, 6, 7, 8, 9, tzinfo=UTC)
 
@@ -62,7 +62,11 @@ def test_predicted_size_and_read_back(tree: dict[str, int]) -> None:
     with TemporaryDirectory() as directory:
         path = Path(directory) / "image.iso"
         size = _write(path, _files(tree))
-        assert size == sizing.of_volume(layout.SIZING, tree.items()) == path.stat().st_size
+        assert (
+            size
+            == volume_size.of_volume(iso9660_layout.SIZING, tree.items())
+            == path.stat().st_size
+        )
         with open_volume(path) as volume:
             assert volume.volume_identifier == "VOLUME_1"
             assert dict(volume.files()) == tree
@@ -96,7 +100,7 @@ def test_isoinfo_sees_the_extents(tmp_path: Path) -> None:
             r"(\d+) [A-Z]\w\w +\d+ \d+ \[ *(\d+) 00\] +(\S+;1)", listing
         )
     }
-    first = layout.FIXED_SECTORS + layout.structure_sectors(trees.grow(tree))
+    first = iso9660_layout.FIXED_SECTORS + iso9660_layout.structure_sectors(trees.grow(tree))
     assert found == {
         "DICOMDIR.;1": (first, 5000),
         "README.TXT;1": (first + 3, 10),
@@ -279,6 +283,6 @@ def test_progress_may_stop_it(tmp_path: Path) -> None:
 def test_many_files_in_one_directory(tmp_path: Path) -> None:
     tree = {f"D\\{number:08d}": 1 for number in reversed(range(3000))}
     size = _write(tmp_path / "image", _files(tree))
-    assert size == sizing.of_volume(layout.SIZING, tree.items())
+    assert size == volume_size.of_volume(iso9660_layout.SIZING, tree.items())
     with open_volume(tmp_path / "image") as volume:
         assert list(volume.files()) == list(tree)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from burnish.artifacts import VolumeFile
 from burnish.errors import Conflict
-from burnish.image.volume import FORMATS
+from burnish.image.formats import FORMATS
 from burnish.media import FileSystem
+from burnish.values import VolumeFile
 
 CREATED = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
 PIECES = [b"first", b"", b"x" * 3_000_000, b"last"]

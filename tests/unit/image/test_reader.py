@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from burnish.artifacts import VolumeFile
 from burnish.errors import Unreadable
-from burnish.image import extents, iso9660
+from burnish.image import file_extents, iso9660
 from burnish.image.reader import open_volume
+from burnish.values import VolumeFile
 from burnish.verify.compare import Digested
 
 FILES = {
@@ -68,13 +68,13 @@ def test_of_several_sessions_the_drive_names_the_last(
         return struct.pack("iBBxx", 5000, several, 1)
 
     with image.open("rb") as disc:
-        assert extents.last_session(disc.fileno()) == 0
-        monkeypatch.setattr(extents.stat, "S_ISBLK", lambda _: True)
-        monkeypatch.setattr(extents.fcntl, "ioctl", answer)
-        assert extents.last_session(disc.fileno()) == first
+        assert file_extents.last_session(disc.fileno()) == 0
+        monkeypatch.setattr(file_extents.stat, "S_ISBLK", lambda _: True)
+        monkeypatch.setattr(file_extents.fcntl, "ioctl", answer)
+        assert file_extents.last_session(disc.fileno()) == first
         monkeypatch.undo()
-        monkeypatch.setattr(extents.stat, "S_ISBLK", lambda _: True)
-        assert extents.last_session(disc.fileno()) == 0
+        monkeypatch.setattr(file_extents.stat, "S_ISBLK", lambda _: True)
+        assert file_extents.last_session(disc.fileno()) == 0
 
 
 @pytest.mark.parametrize("length", [10, 10_000])
@@ -185,14 +185,14 @@ def test_interleaved_files_are_refused(image: Path, tmp_path: Path) -> None:
 
 
 def test_too_many_files(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extents, "MAXIMUM_ENTRIES", 3)
+    monkeypatch.setattr(file_extents, "MAXIMUM_ENTRIES", 3)
     for path in (image, directory):
         with pytest.raises(Unreadable, match="more than 3 files"), open_volume(path):
             pass
 
 
 def test_too_many_levels(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extents, "MAXIMUM_LEVELS", 2)
+    monkeypatch.setattr(file_extents, "MAXIMUM_LEVELS", 2)
     for path in (image, directory):
         with pytest.raises(Unreadable, match="more than 2 directory levels"), open_volume(path):
             pass
@@ -242,7 +242,7 @@ def test_files_are_read_in_any_order_and_beside_one_another(
         pytest.MonkeyPatch.context() as patch,
         open_volume(many, digest=True) as volume,
     ):
-        patch.setattr(extents, "CHUNK", chunk)
+        patch.setattr(file_extents, "CHUNK", chunk)
         begun = [(name, iter(volume.chunks(name)), list[bytes]()) for name in names]
         for _ in range(2):
             for _, chunks, read in begun:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from burnish.errors import InvalidSettings
-from burnish.label import FORMS, LabelContent, LabelPrinter, Patient, Ring, Study, layout
+from burnish.label import FORMS, LabelContent, LabelPrinter, Patient, Ring, Study, label_layout
 from burnish.label.drawing import Drawing
 from burnish.label.fonts import Fonts
 from burnish.label.template import SHIPPED, choose, styles
@@ -59,7 +59,7 @@ def printer() -> LabelPrinter:
 def drawn(
     content: LabelContent, fonts: Fonts, style: str = "", ring: Ring | None = None
 ) -> Drawing:
-    return layout.disc(content, choose(content, style, None), ring or Ring(), fonts)
+    return label_layout.disc(content, choose(content, style, None), ring or Ring(), fonts)
 
 
 def lines(drawing: Drawing) -> list[str]:
@@ -229,7 +229,7 @@ def test_the_same_label_is_the_same_file(printer: LabelPrinter) -> None:
 
 
 def test_an_address_label_has_its_lines(printer: LabelPrinter, fonts: Fonts) -> None:
-    drawing = layout.address(
+    drawing = label_layout.address(
         "Dr. María Álvarez\r\nCalle Mayor 12\r\n\r\n28013 Madrid", 89, 36, fonts
     )
     assert lines(drawing) == ["Dr. María Álvarez", "Calle Mayor 12", "28013 Madrid"]

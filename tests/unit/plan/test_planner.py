@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from burnish.application_profiles import PROFILES
+from burnish.content.readme_txt import Says
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.device_settings import Device
-from burnish.elements import scan
+from burnish.dicom_elements import scan
 from burnish.errors import Conflict, OutOfResources
-from burnish.fileset.descriptor import Says
 from burnish.media import MEDIA, SECTOR
+from burnish.plan import persist, volumes
 from burnish.plan import planner as planning
-from burnish.plan import recording, volumes
-from burnish.plan.fitness import kind_of
+from burnish.plan.candidates import Wanted
+from burnish.plan.eligibility import kind_of
 from burnish.plan.grouping import group
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import lay_out
-from burnish.plan.wanted import Wanted
 from burnish.request import operations
 from burnish.settings import Security
 from burnish.vocabulary import (
@@ -38,7 +38,7 @@ from burnish.vocabulary import (
     FailureReason,
     PieceState,
 )
-from burnish.write import order, pipeline
+from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 from certificates import identity
 from factories import MPEG2, STANDALONE_CURVE, Ground, Made, encapsulated, header, instance
@@ -148,7 +148,7 @@ def test_a_set_of_several_volumes(tmp_path: Path) -> None:
 )
 def test_file_set_ids(given: str, count: int, expected: str) -> None:
     request = MediaCreationRequest(id=7, storage_media_file_set_id=given)
-    ids = [recording._file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
+    ids = [persist._file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
     assert ids[0] == expected
     assert len(set(ids)) == count
     assert all(len(one) <= 16 for one in ids)
@@ -480,7 +480,7 @@ def test_the_predicted_size_is_that_of_the_image(
 
 def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
     with ground.database.reading() as session:
-        instances: tuple[VolumeInstance, ...] = order._instances(session, file_set, ground.spool)
+        instances: tuple[VolumeInstance, ...] = job._instances(session, file_set, ground.spool)
     return VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,

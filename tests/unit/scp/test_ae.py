@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import structlog
 
+from burnish.access.association_limits import Seats
 from burnish.network_settings import Dicom, Peer
 from burnish.receive import Receiver
 from burnish.scp.ae import ApplicationEntity, listen
-from burnish.security.seats import Seats
 from factories import Ground
 from raw_dicom import A_ASSOCIATE_AC, IMPLICIT, Raw, associate_rq
 from waiting import wait_until

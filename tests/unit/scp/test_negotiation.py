@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from pynetdicom.pdu import A_ASSOCIATE_AC
 
+from burnish.access.peers import Caller
+from burnish.access.tls import Certificate
 from burnish.errors import InvalidSettings, Malformed
 from burnish.network_settings import Dicom, Operation, Peer, User
 from burnish.scp.negotiation import Acceptance, Negotiator, Rejection
-from burnish.security.access import Caller
-from burnish.security.tls import Certificate
 from burnish.settings import Settings, StandingOrder
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN as DEFLATED,

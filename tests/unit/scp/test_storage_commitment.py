@@ -20,9 +20,9 @@ from burnish.db import commitment_tables
 from burnish.network_settings import TLS, Peer
 from burnish.scp import attributes, messages
 from burnish.scp.event_reports import Reporter
-from burnish.scp.follow_up import FollowUp, FollowUps
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
+from burnish.scp.pending_reports import FollowUp, FollowUps
 from burnish.scp.storage_commitment import StorageCommitment
 from burnish.settings import StorageCommitment as Table
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL as PUSH

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 
 import certificates
+from burnish.access.peers import Caller
+from burnish.access.tls import client_context, server_context
 from burnish.errors import InvalidSettings
 from burnish.network_settings import TLS, Dicom
 from burnish.scp import messages
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
 from burnish.scp.upper_layer import Association, Collected, RefusedError
-from burnish.security.access import Caller
-from burnish.security.tls import client_context, server_context
 from burnish.settings import Settings
 from burnish.vocabulary import VERIFICATION
 from factories import CT

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from burnish.access.peers import Caller
 from burnish.network_settings import Dicom
 from burnish.scp import messages, upper_layer
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
 from burnish.scp.upper_layer import Association, RefusedError
-from burnish.security.access import Caller
 from burnish.settings import Settings
 from burnish.vocabulary import VERIFICATION
 from factories import CT

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from burnish.artifacts import VolumeFile, VolumeReport
 from burnish.image import iso9660
 from burnish.image.reader import open_volume
+from burnish.values import VolumeFile, VolumeReport
 from burnish.verify import FaultCode, compare
 from digesting import digest_of
 from made_volume import FILE_SET_UID, Made, MemoryVolume, instance

@@ -25,7 +25,7 @@ from burnish.request import listing, operations
 from burnish.settings import Request
 from burnish.verify.examine import examine
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
-from burnish.write import ledger
+from burnish.write import piece_state
 from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
@@ -56,7 +56,7 @@ class ToldBurner(FolderBurner):
 def _not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
     monkeypatch.setattr(working, "_NOT_READY", 0)
-    monkeypatch.setattr(ledger, "HOLD", timedelta(hours=1))
+    monkeypatch.setattr(piece_state, "HOLD", timedelta(hours=1))
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ def test_resuming_tries_at_once_what_was_held(alone: Ground) -> None:
 def test_a_device_that_ruins_everything_is_paused(
     alone: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger, "RUINED_IN_A_ROW", 4)
+    monkeypatch.setattr(piece_state, "RUINED_IN_A_ROW", 4)
     first, second = asked(alone), asked(alone)
     worker, told = worker_of(alone, 0)
     told.results = [RUINED] * 4

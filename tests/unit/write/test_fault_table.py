@@ -23,7 +23,7 @@ from burnish.plan.planner import Planner
 from burnish.request import listing
 from burnish.settings import Request
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
-from burnish.write import ledger, pipeline
+from burnish.write import piece_state, pipeline
 from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
@@ -261,7 +261,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 @pytest.fixture
 def site(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(working, "_NOT_READY", 0)
-    monkeypatch.setattr(ledger, "HOLD", timedelta(0))
+    monkeypatch.setattr(piece_state, "HOLD", timedelta(0))
     worker = Worker(ground.settings, ground.device, ground.database, ground.spool)
     return Site(ground, tmp_path, monkeypatch, worker, worker._burner)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from burnish.content.patients_and_studies import said_of
 from burnish.db.tables import Event
 from burnish.device_settings import Device
-from burnish.elements import encode
-from burnish.fileset.said import said_of
+from burnish.dicom_elements import encode
 from burnish.image.reader import open_volume
 from burnish.label import Patient, Study
 from burnish.plan.planner import Planner

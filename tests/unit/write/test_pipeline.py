@@ -11,7 +11,7 @@ import pytest
 from burnish.errors import Conflict
 from burnish.media import MEDIA
 from burnish.plan.planner import Planner
-from burnish.write import order, pipeline
+from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumePlan
 from factories import Ground, instance
 
@@ -31,7 +31,7 @@ def plan(ground: Ground) -> VolumePlan:
     planner.tick()
     (file_set,) = ground.request(uid).file_sets
     with ground.database.reading() as session:
-        instances = order._instances(session, file_set, ground.spool)
+        instances = job._instances(session, file_set, ground.spool)
     return VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,

@@ -25,7 +25,7 @@ from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import Request, Security
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
-from burnish.write import ledger as ledgers
+from burnish.write import piece_state as ledgers
 from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
@@ -592,7 +592,7 @@ def test_it_takes_over_what_a_dead_worker_held_and_stops_when_told(
 def test_a_disk_of_images_that_fails_costs_no_attempt(
     ground: Ground, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: int, info: I
 ) -> None:
-    from burnish.image import placing
+    from burnish.image import image_file
 
     uid = asked(ground)
 
@@ -601,7 +601,7 @@ def test_a_disk_of_images_that_fails_costs_no_attempt(
 
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(placing.NewFile, "settle", fail)
+            patch.setattr(image_file.NewFile, "settle", fail)
             assert worker.make_next()
         request = ground.request(uid)
         assert stands(request) == (R.CREATING, info)

@@ -9,8 +9,8 @@ from pathlib import Path
 from pydicom import dcmread
 
 from burnish.application_profiles import PROFILES
-from burnish.artifacts import VolumeReport
 from burnish.image.reader import open_volume
+from burnish.values import VolumeReport
 from burnish.verify import examine
 
 

@@ -10,8 +10,8 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
+from burnish.access.outgoing_associations import KEEP_ANSWERS
 from burnish.errors import OperatorError
-from burnish.requestor import KEEP_ANSWERS
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, VERIFICATION, new_uid
 
 _CALLING, _CALLED = "DEMO", "BURNISH"

@@ -68,14 +68,14 @@ class Service:
         )
 
     def _empty(self) -> None:
-        from burnish import app, settings
+        from burnish import settings, supervisor
 
         if not (self.config.is_file() and self.config.read_text("utf-8").startswith(_MARK)):
             raise Conflict(
                 f"{self.directory} is not empty and not from an earlier demo",
                 hint="name another directory: burnish demo DIR",
             )
-        os.close(app.lock(settings.read(self.config), "serve"))  # none of its services runs
+        os.close(supervisor.lock(settings.read(self.config), "serve"))  # none of its services runs
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 

@@ -1,8 +1,0 @@
-"""Craft: Secure DICOM Files (PS3.10 7.4), sealed and opened as PS3.15 D.1 has it."""
-
-from burnish.secure.keyring import Keyring, read_keyring
-from burnish.secure.protection import Protection
-from burnish.secure.seal import Sealer
-from burnish.secure.volume import ContentKeys, open_secure
-
-__all__ = ["ContentKeys", "Keyring", "Protection", "Sealer", "open_secure", "read_keyring"]

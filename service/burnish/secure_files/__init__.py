@@ -1,0 +1,8 @@
+"""Craft: Secure DICOM Files (PS3.10 7.4), sealed and opened as PS3.15 D.1 has it."""
+
+from burnish.secure_files.keyring import Keyring, read_keyring
+from burnish.secure_files.protection import Protection
+from burnish.secure_files.seal import Sealer
+from burnish.secure_files.secure_volume import ContentKeys, open_secure
+
+__all__ = ["ContentKeys", "Keyring", "Protection", "Sealer", "open_secure", "read_keyring"]

@@ -1,0 +1,351 @@
+"""Craft: DICOM files brought into Explicit VR Little Endian, which every profile has (PS3.11)."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+from burnish import file_meta
+from burnish.dicom_elements import (
+    UNDEFINED_LENGTH,
+    Element,
+    Window,
+    encode,
+    header,
+    scan,
+)
+from burnish.errors import Unreadable
+from burnish.explicit_little_endian import Converter, layout
+from burnish.file_meta import locate
+from burnish.hashing import digest_text, new_hasher
+from burnish.instance_header.header import HEAD
+from burnish.instance_header.scan import PIXEL_DATA, Inflated
+from burnish.transcode.frames import (
+    BITS_ALLOCATED,
+    BITS_STORED,
+    COLUMNS,
+    ENCAPSULATED,
+    NUMBER_OF_FRAMES,
+    PHOTOMETRIC_INTERPRETATION,
+    PIXEL_REPRESENTATION,
+    PLANAR_CONFIGURATION,
+    ROWS,
+    SAMPLES_PER_PIXEL,
+    AttributesMissing,
+    ImagePixel,
+    NotTranscodable,
+    ValuesMissing,
+    decode,
+    pack_bits,
+)
+from burnish.values import InstanceHeader
+from burnish.vocabulary import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
+
+__all__ = ["NotTranscodable", "Transcoded", "decodable", "to_explicit_vr_little_endian"]
+
+_NATIVE = frozenset(
+    {
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_BIG_ENDIAN,
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    }
+)
+_SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
+_ICON_IMAGE_SEQUENCE = 0x00880200
+PIXEL_GROUP = 0x7FE00000
+_ENCAPSULATED_WITHIN = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
+_PIECE = 1 << 20
+#: Inflating stops here: no element, and so no data set worth the name, is longer.
+_LONGEST_DATA_SET = 1 << 32
+
+
+@dataclass(frozen=True, slots=True)
+class Transcoded:
+    """A file that was written: its size, where its data set begins, and that one's SHA-256.
+
+    `derived` is what it says of itself where it is another SOP Instance than its source.
+    """
+
+    size: int
+    data_set_offset: int
+    digest: str
+    derived: InstanceHeader | None = None
+
+
+def decodable(transfer_syntax_uid: str) -> bool:
+    """Whether Burnish can bring this transfer syntax into Explicit VR Little Endian."""
+    return transfer_syntax_uid in _NATIVE or transfer_syntax_uid in ENCAPSULATED
+
+
+def to_explicit_vr_little_endian(
+    source: Path, target: Path, *, source_ae_title: str = ""
+) -> Transcoded:
+    """Write `source` to `target` in Explicit VR Little Endian, durably.
+
+    Attributes stay as they are but for those that decoding changes: Photometric Interpretation
+    and Planar Configuration. Raises NotTranscodable where Pixel Data cannot be decoded, and
+    Unreadable where the data set cannot be parsed; then there is no `target`.
+    """
+    with source.open("rb") as file:
+        offset, transfer_syntax_uid = locate(file.read(HEAD))
+        with source.open("rb") as fragments:
+            pieces = in_explicit_vr_little_endian(file, fragments, offset, transfer_syntax_uid)
+            with or_nothing(target):
+                return write(target, pieces, EXPLICIT_VR_LITTLE_ENDIAN, source_ae_title)
+
+
+@contextmanager
+def or_nothing(target: Path) -> Iterator[None]:
+    """What writes `target` either comes to its end or leaves no such file."""
+    try:
+        yield
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def in_explicit_vr_little_endian(
+    file: BinaryIO, fragments: BinaryIO, offset: int, transfer_syntax_uid: str
+) -> Iterator[bytes]:
+    """The data set of `file`, which begins at `offset`, in Explicit VR Little Endian.
+
+    `fragments` is the same file, opened again: frames are read while the rest is copied.
+    """
+    if not decodable(transfer_syntax_uid):
+        raise NotTranscodable(
+            f"transfer syntax {transfer_syntax_uid} cannot be decoded", attributes=()
+        )
+    size = os.fstat(file.fileno()).st_size - offset
+    window = Window(file, offset, size)
+    if transfer_syntax_uid in ENCAPSULATED:
+        return _decoded(fragments, offset, window, transfer_syntax_uid)
+    if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        return _inflated(file, offset, size)
+    if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
+        return copied(window, 0, size)
+    return _converted(Converter(window, 0, size, layout(transfer_syntax_uid)))
+
+
+def write(
+    target: Path, pieces: Iterator[bytes], transfer_syntax_uid: str, source_ae_title: str
+) -> Transcoded:
+    """Write a data set to `target` durably, with File Meta Information of our own."""
+    # The UIDs stand at the beginning, and File Meta Information before them.
+    beginning = b""
+    while len(beginning) < HEAD and (piece := next(pieces, b"")):
+        beginning += piece
+    uids = {
+        element.tag: beginning[element.value : element.value + element.length]
+        for element in _first_elements(beginning)
+        if element.tag in (_SOP_CLASS_UID, _SOP_INSTANCE_UID)
+    }
+    sop_class, sop_instance = (
+        uids.get(tag, b"").rstrip(b"\0 ").decode("latin-1")
+        for tag in (_SOP_CLASS_UID, _SOP_INSTANCE_UID)
+    )
+    if not (sop_class.isascii() and sop_instance.isascii() and sop_class and sop_instance):
+        raise Unreadable("the data set has no SOP Class or no SOP Instance UID")
+    meta = file_meta.encode(sop_class, sop_instance, transfer_syntax_uid, source_ae_title)
+    hasher = new_hasher()
+    size = len(meta)
+    with target.open("wb") as out:
+        out.write(meta)
+        for piece in chain((beginning,), pieces):
+            hasher.update(piece)
+            out.write(piece)
+            size += len(piece)
+        out.flush()
+        os.fsync(out.fileno())
+    return Transcoded(size, len(meta), digest_text(hasher))
+
+
+def _first_elements(beginning: bytes) -> Iterator[Element]:
+    return scan(beginning, 0, len(beginning), explicit=True, stop=_SOP_INSTANCE_UID + 1)
+
+
+def copied(window: Window, start: int, end: int) -> Iterator[bytes]:
+    """The bytes of `window` from `start` to `end`, in pieces."""
+    for position in range(start, end, _PIECE):
+        yield window[position : min(position + _PIECE, end)]
+
+
+def _converted(converter: Converter) -> Iterator[bytes]:
+    yield from converter.convert(stop=PIXEL_DATA)
+    if converter.big_endian and converter.numbers.get(BITS_ALLOCATED, 0) > 16:
+        _refuse_two_readings(converter)
+    yield from converter.convert()
+
+
+def _refuse_two_readings(converter: Converter) -> None:
+    """Refuse Pixel Data of more than 16 bits in Big Endian, unless their VR says how to swap.
+
+    PS3.5 7.3 swaps OW by 16-bit words; half of the world swaps whole pixels. Nothing in the file
+    tells which was done, and a dose turned to noise would look like one. Float Pixel Data, of VR
+    OF or OD, have one reading.
+    """
+    if converter.position < converter.end:
+        tag, vr, *_ = converter.header()
+        if tag == PIXEL_DATA and vr in (b"OW", b"OB"):
+            raise NotTranscodable(
+                "Pixel Data of more than 16 bits in Big Endian has two readings",
+                attributes=(BITS_ALLOCATED, PIXEL_DATA),
+            )
+
+
+def _inflated(file: BinaryIO, offset: int, size: int) -> Iterator[bytes]:
+    file.seek(offset)
+    inflated = Inflated(file, size)
+    while piece := inflated.read(_PIECE):
+        yield piece
+        if inflated.position > _LONGEST_DATA_SET:
+            raise NotTranscodable("the deflated data set is larger than a data set may be")
+
+
+def _decoded(
+    fragments: BinaryIO, offset: int, window: Window, transfer_syntax_uid: str
+) -> Iterator[bytes]:
+    """The data set with its Pixel Data in native format."""
+    before = list(scan(window, 0, window.size, explicit=True, stop=PIXEL_GROUP))
+    position = before[-1].end if before else 0
+    try:
+        behind = list(_pixel_group(window, position))
+    except Unreadable as error:
+        raise NotTranscodable("the Pixel Data is damaged") from error
+    pixels = next((element for element in behind if element.tag == PIXEL_DATA), None)
+    if pixels is None:
+        # Nothing is encapsulated: the encoding of all else is the same.
+        yield from copied(window, 0, window.size)
+        return
+    if not pixels.undefined:
+        raise NotTranscodable("the Pixel Data is not encapsulated, as its transfer syntax says")
+    image = image_pixel(window, before)
+    with_frames = decode(fragments, offset + pixels.value, transfer_syntax_uid, image)
+    first, decoded = next(with_frames, (b"", image))
+    yield from before_pixels(window, before, decoded)
+    yield from _pixel_data(first, with_frames, decoded)
+    for element in behind:
+        if element.start > pixels.start:
+            yield from copied(window, element.start, element.end)
+
+
+def _pixel_group(window: Window, position: int) -> Iterator[Element]:
+    """Pixel Data and what follows; the fragments are stepped over when there is more behind."""
+    while position < window.size:
+        tag, vr, value, length = header(window, position, window.size, explicit=True)
+        if tag == PIXEL_DATA and length == UNDEFINED_LENGTH:
+            tail = window[window.size - 8 : window.size]
+            if tail == b"\xfe\xff\xdd\xe0\0\0\0\0":
+                yield Element(tag, vr, position, value, window.size - 8 - value, True)
+                return
+        element = next(scan(window, position, window.size, explicit=True))
+        yield element
+        position = element.end
+
+
+def before_pixels(
+    window: Window,
+    elements: list[Element],
+    image: ImagePixel,
+    changes: Mapping[int, bytes] | None = None,
+) -> Iterator[bytes]:
+    """All `elements` before the Pixel Data, telling of the image as `image` says that it now is.
+
+    `changes` are elements that stand in place of others or besides them; b"" for what goes.
+    """
+    changed = dict(changes or {})
+    if image.samples_per_pixel > 1:
+        planar = image.planar_configuration.to_bytes(2, "little")
+        changed[PLANAR_CONFIGURATION] = encode(PLANAR_CONFIGURATION, b"US", planar)
+    photometric = image.photometric_interpretation.encode("ascii")
+    changed[PHOTOMETRIC_INTERPRETATION] = encode(PHOTOMETRIC_INTERPRETATION, b"CS", photometric)
+    for element in elements:
+        replaced = False
+        for tag in sorted(tag for tag in changed if tag <= element.tag):
+            replaced = replaced or tag == element.tag
+            if piece := changed.pop(tag):
+                yield piece
+        if replaced:
+            continue
+        # Group lengths are retired and may be wrong now (PS3.5 7.2).
+        if element.tag & 0xFFFF and not _has_encapsulated_icon(window, element):
+            yield from copied(window, element.start, element.end)
+    yield from (changed[tag] for tag in sorted(changed) if changed[tag])
+
+
+def _has_encapsulated_icon(window: Window, element: Element) -> bool:
+    """Whether to leave an icon out: it may be compressed like the image, and need not be there."""
+    if element.tag != _ICON_IMAGE_SEQUENCE:
+        return False
+    return _ENCAPSULATED_WITHIN in window[element.start : element.end]
+
+
+def _pixel_data(
+    first: bytes, rest: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel
+) -> Iterator[bytes]:
+    length = image.length
+    if image.photometric_interpretation == "YBR_FULL_422":
+        length = length * 2 // 3
+    vr = b"OW" if image.bits_allocated > 8 else b"OB"
+    padded = length + (length & 1)
+    yield encode(PIXEL_DATA, vr, b"")[:8] + padded.to_bytes(4, "little")
+    written = 0
+    frames = chain((first,), _alike(rest, image))
+    for frame in pack_bits(frames) if image.bits_allocated == 1 else frames:
+        written += len(frame)
+        yield frame
+    if written != length:
+        raise NotTranscodable("the frames are not as long as Rows and Columns say")
+    if written & 1:
+        yield b"\0"
+
+
+def _alike(frames: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel) -> Iterator[bytes]:
+    for frame, said in frames:
+        if said != image:
+            raise NotTranscodable("the frames differ in their colour space")
+        yield frame
+
+
+def image_pixel(window: Window, elements: list[Element]) -> ImagePixel:
+    """What the data set says of its image.
+
+    Raises AttributesMissing or ValuesMissing where it does not say how large a frame is.
+    """
+    values = {
+        element.tag: window[element.value : element.value + element.length]
+        for element in elements
+        if element.tag >> 16 == 0x0028 and element.length <= 64
+    }
+    needed = (ROWS, COLUMNS, BITS_ALLOCATED)
+    if missing := [tag for tag in needed if tag not in values]:
+        raise AttributesMissing("Image Pixel attributes are missing", attributes=missing)
+    if empty := [tag for tag in needed if not values[tag]]:
+        raise ValuesMissing("Image Pixel attributes are empty", attributes=empty)
+
+    def short(tag: int, default: int = 0) -> int:
+        value = values.get(tag, b"")
+        return int.from_bytes(value, "little") if len(value) == 2 else default
+
+    frames = values.get(NUMBER_OF_FRAMES, b"").strip(b" \0") or b"1"
+    return ImagePixel(
+        rows=short(ROWS),
+        columns=short(COLUMNS),
+        samples_per_pixel=short(SAMPLES_PER_PIXEL, 1),
+        bits_allocated=short(BITS_ALLOCATED),
+        bits_stored=short(BITS_STORED, short(BITS_ALLOCATED)),
+        pixel_representation=short(PIXEL_REPRESENTATION),
+        photometric_interpretation=values.get(PHOTOMETRIC_INTERPRETATION, b"MONOCHROME2")
+        .strip(b" \0")
+        .decode("latin-1"),
+        planar_configuration=short(PLANAR_CONFIGURATION),
+        number_of_frames=int(frames) if frames.isdigit() and len(frames) <= 12 else 0,
+    )

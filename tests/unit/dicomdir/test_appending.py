@@ -1,0 +1,123 @@
+"""DICOMDIRs to which instances are added."""
+
+import contextlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import factories
+import made_entries
+import material
+from burnish.dicomdir import appending, file_ids
+from burnish.directory_records import ROOT_TYPES
+from burnish.errors import BurnishError, Conflict
+from burnish.values import DirectoryEntry, InstanceHeader
+from made_entries import empty
+from unit.dicomdir.test_encoder import _header, encode, errors, walked
+
+
+def entries(headers: Iterable[InstanceHeader], taken: Iterable[str] = ()) -> list[DirectoryEntry]:
+    """Entries in directory order, with File IDs behind those taken."""
+    ordered = [entry.header for entry in made_entries.entries(headers)]
+    names = file_ids.assign(map(made_entries.place, ordered), taken)
+    return [
+        DirectoryEntry(name, header, "1.2.840.10008.1.2.1")
+        for name, header in zip(names, ordered, strict=True)
+    ]
+
+
+def in_two_steps(
+    first: Iterable[InstanceHeader], then: Iterable[InstanceHeader]
+) -> tuple[bytes, bytes]:
+    """The DICOMDIR of the first, and that of all."""
+    before = entries(first)
+    data = encode(before)
+    more = entries(then, [entry.file_id for entry in before])
+    return data, appending.continued(appending.read(data), more)
+
+
+def bodies(data: bytes) -> list[bytes]:
+    return [record.body for record, _ in appending._walk(appending.read(data).records)]
+
+
+def test_real_files_in_two_steps(real_studies: material.RealStudies, tmp_path: Path) -> None:
+    headers = made_entries.headers(real_studies.all)
+    first, data = in_two_steps(headers[::2], headers[1::2])
+    (tmp_path / "DICOMDIR").write_bytes(data)
+    assert errors(tmp_path / "DICOMDIR") == []
+    leaves = [one.get("ReferencedSOPInstanceUIDInFile") for _, one in walked(data)]
+    assert sorted(filter(None, leaves)) == sorted(header.sop_instance_uid for header in headers)
+    assert [body for body in bodies(data) if body in set(bodies(first))] == bodies(first)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.dictionaries(
+        st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.integers(1, 5)),
+        st.booleans(),
+        max_size=20,
+    ),
+    st.sampled_from(["Doe^Jane", "Dœ^Jané", ""]),
+    st.dictionaries(st.sampled_from(sorted(ROOT_TYPES)), st.booleans()),
+)
+def test_each_entity_comes_once(
+    places: dict[tuple[int, int, int, int], bool], name: str, roots: dict[str, bool]
+) -> None:
+    steps: tuple[list[InstanceHeader], list[InstanceHeader]] = ([], [])
+    for place, then in places.items():
+        steps[then].append(_header(*place, name, numbered=True))
+    for number, (record, then) in enumerate(roots.items()):
+        steps[then].append(empty(record)._replace(sop_instance_uid=f"1.3.{number}"))
+    first, data = in_two_steps(*steps)
+    kinds = [kind for kind, _ in walked(data)]
+    assert kinds.count("IMAGE") == len(places)
+    assert kinds.count("PATIENT") == len({p[:2] if p[0] == 0 else p[:1] for p in places})
+    assert kinds.count("STUDY") == len({p[:2] for p in places})
+    assert kinds.count("SERIES") == len({p[:3] for p in places})
+    assert len(kinds) == len(bodies(data))
+    assert [body for body in bodies(data) if body in set(bodies(first))] == bodies(first)
+
+
+def test_one_step_or_two_are_the_same_where_nothing_comes_between() -> None:
+    headers = [_header(1, 1, 1, number, "Doe^Jane", numbered=True) for number in (1, 2)]
+    whole = encode(made_entries.entries(headers))
+    half = appending.read(encode(made_entries.entries(headers[:1])))
+    assert appending.continued(half, made_entries.entries(headers)[1:]) == whole
+    assert appending.continued(appending.read(whole), []) == whole
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"sop_instance_uid": "1.2.9"}, "already"),
+        ({"patient_name": "Roe^Jane"}, "two persons"),
+        ({"study": "1.5", "series": "1.5.1", "patient_name": "DOE^JANE"}, ""),
+        ({"patient_id": "P2", "study": "1.5", "series": "1.5.1"}, ""),
+        ({"study": "1.5"}, "its SERIES is"),
+        ({"patient_id": "P2"}, "its STUDY is"),
+    ],
+)
+def test_what_is_there_stays_in_its_place(more: dict[str, Any], why: str) -> None:
+    first = [factories.instance(sop_instance_uid="1.2.9").header]
+    then = [factories.instance(**more).header]
+    if not why:
+        assert len(walked(in_two_steps(first, then)[1])) > 4
+        return
+    with pytest.raises(Conflict, match=why):
+        in_two_steps(first, then)
+
+
+DATA = encode(
+    made_entries.entries([_header(1, 1, 1, n, "Doe^Jane", numbered=True) for n in (1, 2)])
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(132, len(DATA) - 1), st.binary(min_size=1, max_size=4))
+def test_no_damage_brings_it_down(at: int, damage: bytes) -> None:
+    with contextlib.suppress(BurnishError):
+        appending.read(DATA[:at] + damage + DATA[at + len(damage) :])

@@ -1,0 +1,295 @@
+"""DICOMDIRs of real and made-up entries, before every oracle there is."""
+
+import io
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.fileset import FileSet
+
+import made_entries
+import material
+from burnish.dicomdir import encoder
+from burnish.directory_records import KEYS, ROOT_TYPES
+from burnish.errors import BurnishError, Conflict, InvalidUID, InvalidValue, MissingValue
+from burnish.values import DirectoryEntry, InstanceHeader
+from made_entries import empty, instance
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+UID = "2.25.1"
+LEAVES = sorted(KEYS.keys() - {"PATIENT", "STUDY", "SERIES"})
+#: What dciodvfy 2022 does not know, or demands though it is conditional or not there at all.
+GAPS = re.compile(
+    r"value <(ANNOTATION|ASSESSMENT|INVENTORY|PLAN|SURFACE SCAN|TRACT|WF PRESENTATION)>"
+    r"|standard attribute - \(0x0008,0x04(00|01|03|26|27)\)"
+    r"|<(ReferencedSeriesSequence|BlendingSequence)> Module=<PresentationDirectoryRecord>"
+    r"|<ReferencedImageEvidenceSequence> Module=<SpectroscopyDirectoryRecord>"
+)
+STEREOMETRIC_GAPS = re.compile("Module=<ContentIdentificationMacro>")
+
+
+def encode(entries: Sequence[DirectoryEntry]) -> bytes:
+    data = encoder.encode(entries, file_set_id="TEST", file_set_uid=UID)
+    assert encoder.size(entries, file_set_id="TEST", file_set_uid=UID) == len(data)
+    return data
+
+
+def errors(path: Path, *, allowed: re.Pattern[str] | None = None) -> list[str]:
+    """What dciodvfy and dcdirdmp hold against a DICOMDIR."""
+    for tool in ("dciodvfy", "dcdirdmp"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    said = subprocess.run(["dciodvfy", path], capture_output=True, check=False)
+    lines = (said.stdout + said.stderr).decode("latin-1").splitlines()
+    found = [line for line in lines if line.startswith("Error")]
+    found = [line for line in found if allowed is None or not allowed.search(line)]
+    dumped = subprocess.run(["dcdirdmp", path], capture_output=True, check=False)
+    return found + ([dumped.stderr.decode("latin-1")] if dumped.returncode else [])
+
+
+def walked(data: bytes) -> list[tuple[str, pydicom.Dataset]]:
+    """Type and content of the records in the order their offsets lead to, each once."""
+    dataset = pydicom.dcmread(io.BytesIO(data))
+    by_offset = {item.seq_item_tell: item for item in dataset.DirectoryRecordSequence}
+    found: list[tuple[str, pydicom.Dataset]] = []
+
+    def follow(offset: int) -> int:
+        last = 0
+        while offset:
+            item = by_offset.pop(offset)
+            found.append((item.DirectoryRecordType, item))
+            assert item.RecordInUseFlag == 0xFFFF
+            follow(item.OffsetOfReferencedLowerLevelDirectoryEntity)
+            last, offset = offset, item.OffsetOfTheNextDirectoryRecord
+        return last
+
+    last = follow(dataset.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity)
+    assert last == dataset.OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity
+    assert not by_offset
+    assert dataset.FileSetConsistencyFlag == 0
+    return found
+
+
+def test_every_file_of_the_wheel(real_studies: material.RealStudies, tmp_path: Path) -> None:
+    entries = made_entries.entries(made_entries.headers(real_studies.all))
+    data = encode(entries)
+    path = tmp_path / "DICOMDIR"
+    path.write_bytes(data)
+    assert errors(path) == []
+    leaves = [item for kind, item in walked(data) if kind not in {"PATIENT", "STUDY", "SERIES"}]
+    assert [(r"\\".join(i.ReferencedFileID), i.ReferencedSOPInstanceUIDInFile) for i in leaves] == [
+        (entry.file_id.replace("\\", r"\\"), entry.header.sop_instance_uid) for entry in entries
+    ]
+
+
+def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_path: Path) -> None:
+    if not wider_collection:
+        pytest.skip("no wider collection beside the checkout")
+    folders = sorted(p.name for p in wider_collection.root.iterdir() if p.is_dir())
+    for folder in folders:
+        found = made_entries.headers(wider_collection.files(folder))
+        found = [header for header in found if header.directory_record_type]
+        entries = made_entries.entries(found)
+        try:
+            data = encode(entries)
+        except (Conflict, InvalidUID):
+            assert folder in {"nasty", "mr-multiecho", "transfer-syntaxes"}, folder
+            continue
+        path = tmp_path / "DICOMDIR"
+        path.write_bytes(data)
+        assert errors(path) == [], folder
+        walked(data)
+
+
+def test_pydicom_loads_it(real_studies: material.RealStudies, tmp_path: Path) -> None:
+    found = made_entries.headers(real_studies.patients)
+    sources = {material.read(path).SOPInstanceUID: path for path in real_studies.patients}
+    entries = made_entries.entries(found)
+    for entry in entries:
+        target = tmp_path.joinpath(*entry.file_id.split("\\"))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(sources[entry.header.sop_instance_uid], target)
+    (tmp_path / "DICOMDIR").write_bytes(encode(entries))
+    file_set = FileSet(tmp_path / "DICOMDIR")
+    assert len(file_set) == len(entries) == 31
+    assert {i.load().SOPInstanceUID for i in file_set} == set(sources)
+    # FileSet leaves its folder to the garbage collector, which complains of it.
+    file_set._stage["t"].cleanup()
+
+
+@pytest.mark.parametrize("record", LEAVES)
+def test_each_record_type_with_all_its_keys_made_up(record: str, tmp_path: Path) -> None:
+    header = empty(record)
+    data = encode(made_entries.entries([header]))
+    kind, item = walked(data)[-1]
+    assert kind == record
+    for tag, _, type_ in KEYS[record]:
+        assert tag in item or type_ == "1C", hex(tag)
+        assert type_ != "1" or item[tag].value not in ("", None, [])
+    path = tmp_path / "DICOMDIR"
+    path.write_bytes(data)
+    gaps = STEREOMETRIC_GAPS if record == "STEREOMETRIC" else GAPS
+    assert errors(path, allowed=gaps) == []
+
+
+def test_nothing_at_all(tmp_path: Path) -> None:
+    data = encode([])
+    assert len(data) == encoder.base_length("TEST", UID)
+    path = tmp_path / "DICOMDIR"
+    path.write_bytes(data)
+    assert walked(data) == []
+
+
+def test_lengths_add_up(real_studies: material.RealStudies) -> None:
+    entries = made_entries.entries(made_entries.headers(real_studies.tiny))
+    total = encoder.base_length("TEST", UID)
+    for number, entry in enumerate(entries):
+        lengths = encoder.record_lengths(entry.header, entry.transfer_syntax_uid)
+        total += sum(lengths) if number == 0 else lengths.instance
+    assert total == len(encode(entries))
+
+
+def _header(
+    patient: int, study: int, series: int, number: int, name: str, *, numbered: bool
+) -> InstanceHeader:
+    uid = f"1.2.{patient}.{study}"
+    dataset = instance(CT, PatientName=name, Rows=1, Columns=1)
+    if patient:
+        dataset.PatientID = f"P{patient}"
+    if numbered:
+        dataset.InstanceNumber = str(number)
+        dataset.StudyDate, dataset.StudyTime, dataset.StudyID = "20240101", "12", "S"
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.StudyInstanceUID = uid
+    dataset.SeriesInstanceUID = f"{uid}.{series}"
+    dataset.SOPInstanceUID = f"{uid}.{series}.{number}"
+    return made_entries.indexed(dataset)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sets(
+        st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(0, 2), st.integers(1, 5)),
+        max_size=20,
+    ),
+    st.sampled_from(["Doe^Jane", "Dœ^Jané", ""]),
+    st.booleans(),
+    st.sets(st.sampled_from(sorted(ROOT_TYPES))),
+)
+def test_any_tree_is_walked_whole(
+    places: set[tuple[int, int, int, int]], name: str, numbered: bool, roots: set[str]
+) -> None:
+    found = [_header(*place, name, numbered=numbered) for place in places]
+    found += [
+        empty(record)._replace(sop_instance_uid=f"1.3.{n}")
+        for n, record in enumerate(sorted(roots))
+    ]
+    entries = made_entries.entries(found)
+    data = encode(entries)
+    records = walked(data)
+    kinds = [kind for kind, _ in records]
+    assert kinds.count("IMAGE") == len(places)
+    # Without Patient ID, each study has a patient of its own.
+    patients = {p[:2] if p[0] == 0 else p[:1] for p in places}
+    assert kinds.count("PATIENT") == len(patients)
+    assert kinds.count("STUDY") == len({p[:2] for p in places})
+    assert kinds.count("SERIES") == len({p[:3] for p in places})
+    ids = [item.PatientID for kind, item in records if kind == "PATIENT"]
+    assert len(set(ids)) == len(ids)
+    assert all(ids)
+    total = encoder.base_length("TEST", UID)
+    known: set[tuple[str | None, ...]] = {()}
+    for entry in entries:
+        lengths = encoder.record_lengths(entry.header, entry.transfer_syntax_uid)
+        place = made_entries.place(entry.header)
+        total += lengths.instance
+        for depth, length in enumerate(lengths[:3], start=1):
+            if place[:depth] not in known:
+                known.add(place[:depth])
+                total += length
+    assert total == len(data)
+
+
+def test_an_entity_learns_from_all_its_instances() -> None:
+    first = _header(1, 1, 1, 1, "", numbered=True)
+    second = _header(1, 1, 1, 2, "Jané", numbered=True)
+    records = walked(encode(made_entries.entries([first, second])))
+    assert str(records[0][1].PatientName) == "Jané"
+    assert records[0][1].SpecificCharacterSet == "ISO_IR 192"
+    assert "SpecificCharacterSet" not in records[1][1]
+
+
+def test_other_dates_stand_in_for_the_study_date() -> None:
+    dataset = instance(CT, PatientID="1", AcquisitionDate="20200102", AcquisitionTime="0304")
+    study = walked(encode(made_entries.entries([made_entries.indexed(dataset)])))[1][1]
+    assert (study.StudyDate, study.StudyTime) == ("20200102", "0304")
+
+
+def test_a_surrogate_is_no_real_patient_id() -> None:
+    anonymous = _header(0, 1, 1, 1, "A", numbered=True)
+    made_up = walked(encode(made_entries.entries([anonymous])))[0][1].PatientID
+    real = _header(1, 1, 1, 1, "B", numbered=True)
+    keys = real.entity_keys.replace(b"P1", b"P2")
+    taken = real._replace(patient_id=made_up, entity_keys=keys)
+    entries = [
+        DirectoryEntry("A", taken, "1.2.840.10008.1.2.1"),
+        DirectoryEntry("B", anonymous, "1.2.840.10008.1.2.1"),
+    ]
+    ids = [item.PatientID for kind, item in walked(encode(entries)) if kind == "PATIENT"]
+    assert ids[1] != made_up
+
+
+def _two(**changes: str) -> list[DirectoryEntry]:
+    one = _header(1, 1, 1, 1, "A", numbered=True)
+    two = _header(1, 1, 1, 2, "A", numbered=True)._replace(**changes)  # type: ignore[arg-type]
+    other = DirectoryEntry(r"DICOM\OTHER", two, "1.2.840.10008.1.2.1")
+    return [*made_entries.entries([one]), other]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"sop_instance_uid": "1.2.1.1.1.1"}, Conflict),
+        ({"sop_instance_uid": "x"}, InvalidUID),
+        ({"sop_class_uid": "x"}, InvalidUID),
+        ({"patient_name": "B"}, Conflict),
+        ({"patient_id": "P2"}, Conflict),
+        ({"study_instance_uid": "1.9"}, Conflict),
+        ({"study_instance_uid": ""}, MissingValue),
+        ({"directory_record_type": ""}, Conflict),
+    ],
+)
+def test_what_makes_no_directory_is_refused(
+    changes: dict[str, str], error: type[BurnishError]
+) -> None:
+    for make in (encoder.encode, encoder.size):
+        with pytest.raises(error) as caught:
+            make(_two(**changes), file_set_id="TEST", file_set_uid=UID)
+        assert "P1" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"file_set_id": "lower"}, {"file_set_id": "A" * 17}, {"descriptor_file_id": "README.TXT"}],
+)
+def test_wrong_names_are_refused(wrong: dict[str, str]) -> None:
+    with pytest.raises(InvalidValue):
+        encoder.encode([], **{"file_set_id": "A", "file_set_uid": UID, **wrong})
+
+
+def test_file_ids_are_checked() -> None:
+    header = _header(1, 1, 1, 1, "A", numbered=True)
+    for file_id in ("lower", "A.B", "NINECHARS", "", "\\".join("ABCDEFGHI")):
+        with pytest.raises(InvalidValue):
+            encode([DirectoryEntry(file_id, header, "1.2.840.10008.1.2.1")])
+
+
+def test_a_descriptor_is_named() -> None:
+    data = encoder.encode([], file_set_id="A", file_set_uid=UID, descriptor_file_id="README")
+    assert pydicom.dcmread(io.BytesIO(data)).FileSetDescriptorFileID == "README"

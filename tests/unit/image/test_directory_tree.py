@@ -1,0 +1,58 @@
+"""The names that may be on a volume, and the directories they make."""
+
+import pytest
+
+from burnish.errors import InvalidValue
+from burnish.image import directory_tree
+
+
+@pytest.mark.parametrize(
+    "file_id",
+    ["DICOMDIR", "A", "A\\B\\C\\D\\E\\F\\G\\H", "DICOM\\S0000001\\I_000001", "12345678"],
+)
+def test_file_ids(file_id: str) -> None:
+    directory_tree.check_file_id(file_id)
+
+
+@pytest.mark.parametrize(
+    "file_id",
+    [
+        "",
+        "\\A",
+        "A\\",
+        "A\\\\B",
+        "a",
+        "NAME.TXT",
+        "A-B",
+        "A B",
+        "123456789",
+        "A\\B\\C\\D\\E\\F\\G\\H\\I",
+        "A/B",
+        "A\n",
+        "Ä",
+        "..",
+    ],
+)
+def test_no_file_ids(file_id: str) -> None:
+    with pytest.raises(InvalidValue):
+        directory_tree.check_file_id(file_id)
+
+
+@pytest.mark.parametrize("name", ["README.TXT", "IHE_PDI\\INDEX.HTM", "A.B"])
+def test_names_of_other_files(name: str) -> None:
+    directory_tree.check_file_id(name, dicom=False)
+
+
+@pytest.mark.parametrize("name", ["README.TEXT", "A.B\\C", ".TXT", "A.", "A.B.C", "a.txt"])
+def test_no_names_of_other_files(name: str) -> None:
+    with pytest.raises(InvalidValue):
+        directory_tree.check_file_id(name, dicom=False)
+
+
+def test_directories_come_before_what_is_in_them() -> None:
+    grown = directory_tree.grow(["Z\\Y\\X", "B", "A\\B", "Z\\A\\A", "A\\A"])
+    assert [directory.path for directory in grown] == ["", "A", "Z", "Z\\A", "Z\\Y"]
+    root, first = grown[:2]
+    assert [child.name for child in root.directories] == ["A", "Z"]
+    assert root.files == ["B"]
+    assert [first.path_of(name) for name in first.files] == ["A\\A", "A\\B"]

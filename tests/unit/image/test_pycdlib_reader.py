@@ -1,0 +1,45 @@
+"""Volumes that another reader finds otherwise, and those that both find alike."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from burnish.image import iso9660, udf_bridge
+from burnish.image.reader import open_volume
+from burnish.values import VolumeFile
+
+FILES = [
+    VolumeFile("DICOMDIR", 3, b"abc"),
+    VolumeFile("README.TXT", 0, b""),
+    *(VolumeFile(f"DICOM\\PA000001\\IM{n:06d}", 5000 + n, bytes(5000 + n)) for n in range(90)),
+]
+
+
+@pytest.mark.parametrize("write", [iso9660.write, udf_bridge.write])
+def test_both_find_the_same(tmp_path: Path, write: object) -> None:
+    image = tmp_path / "image.iso"
+    write(image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC))  # type: ignore[operator]
+    with open_volume(image, twice=True) as volume:
+        assert len(volume.files()) == len(FILES)
+        assert volume.disagreements() == {}
+
+
+def test_what_the_other_finds_elsewhere_is_told(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    iso9660.write(image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC))
+    with open_volume(image, twice=True) as volume:
+        sections = volume._found.sections  # type: ignore[attr-defined]
+        start, length = sections["DICOMDIR"][0]
+        sections["DICOMDIR"] = [(start + 2048, length)]
+        assert list(volume.disagreements()) == ["DICOMDIR"]
+
+
+def test_what_the_other_cannot_read_is_no_fault(tmp_path: Path) -> None:
+    image = tmp_path / "image.iso"
+    iso9660.write(image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC))
+    data = bytearray(image.read_bytes())
+    data[17 * 2048 + 1] = 0  # the Set Terminator
+    image.write_bytes(data)
+    with open_volume(image, twice=True) as volume:
+        assert volume.disagreements() == {}

@@ -1,0 +1,352 @@
+"""What is read from instances, whole and damaged, in every transfer syntax."""
+
+import io
+import random
+import struct
+import time
+import zlib
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.sequence import Sequence
+
+import made_entries
+import material
+from burnish.dicom_elements import encode, scan
+from burnish.directory_records import KEYS, ROOT_TYPES, all_keys
+from burnish.errors import BurnishError, Unreadable
+from burnish.instance_header.header import index, index_file
+from burnish.vocabulary import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
+from made_entries import empty, instance, item
+
+SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
+SR = "1.2.840.10008.5.1.4.1.1.88.11"
+ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
+
+
+def elements(blob: bytes) -> dict[int, bytes]:
+    return {
+        element.tag: blob[element.value : element.value + element.length]
+        for element in scan(blob, 0, len(blob), explicit=True)
+    }
+
+
+def test_real_files_say_what_pydicom_reads(real_studies: material.RealStudies) -> None:
+    for path in real_studies.all:
+        header = index_file(path).header
+        dataset = material.read(path)
+        assert header.sop_instance_uid == dataset.SOPInstanceUID
+        assert header.study_instance_uid == dataset.get("StudyInstanceUID", "")
+        assert header.series_instance_uid == dataset.get("SeriesInstanceUID", "")
+        assert header.patient_id == dataset.get("PatientID", "")
+        assert header.instance_number == dataset.get("InstanceNumber")
+        tags = list(elements(header.record_keys))
+        assert tags == sorted(tags)
+        keys = all_keys(header.directory_record_type)
+        assert {key.tag for key in keys if key.type == "2"} <= set(tags)
+        wanted = {key.tag for key in keys if key.type == "1"}
+        assert wanted - set(tags) == set(header.missing_keys)
+
+
+def test_the_head_may_end_anywhere(real_studies: material.RealStudies) -> None:
+    chance = random.Random(1)
+    for path in (*real_studies.others, *real_studies.transfer_syntaxes.values()):
+        found = index_file(path)
+        data = path.read_bytes()[found.data_set_offset :]
+        for length in (0, 1, 9, *(chance.randrange(min(len(data), 20_000)) for _ in range(8))):
+            again = index(
+                memoryview(data)[:length],
+                len(data),
+                found.transfer_syntax_uid,
+                lambda data=data: io.BytesIO(data),  # type: ignore[misc]
+            )
+            assert again == found.header, (path.name, length)
+
+
+def _header_or_why(data: bytes, syntax: str, kind: str) -> object:
+    try:
+        return index(data[: 1 << 16], len(data), syntax, lambda: io.BytesIO(data), kind)
+    except BurnishError as error:
+        return str(error)
+
+
+def test_others_of_its_kind_do_not_change_what_a_header_says(
+    real_studies: material.RealStudies,
+) -> None:
+    """One kind that has nothing in common, those that are of one series, and damaged ones."""
+    chance = random.Random(2)
+    for path in (*real_studies.all, *real_studies.tiny[:50]):
+        found = index_file(path)
+        data = path.read_bytes()[found.data_set_offset :]
+        for damage in range(3):
+            damaged = bytearray(data)
+            for _ in range(damage):
+                damaged[chance.randrange(min(len(data), 3000))] = chance.randrange(256)
+            alone = _header_or_why(bytes(damaged), found.transfer_syntax_uid, "")
+            for kind in ("all", found.header.series_instance_uid or "none", str(path)):
+                again = _header_or_why(bytes(damaged), found.transfer_syntax_uid, kind)
+                assert again == alone, (path.name, damage, kind)
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_a_series_may_vary(syntax: str) -> None:
+    """Values of other lengths, none at all, and elements that only some have."""
+    for number in range(60):
+        dataset = instance("1.2.840.10008.5.1.4.1.1.2")
+        dataset.InstanceNumber = 10 ** (number % 7)
+        dataset.ImagePositionPatient = [-number * 1.5, 10.0**number, number]
+        dataset.ImageComments = "x" * (number % 5 * 300)
+        dataset.PatientName = "Müller" if number % 11 == 0 else "Doe^John"
+        dataset.SpecificCharacterSet = "ISO_IR 100"
+        if number % 3:
+            dataset.ReferencedImageSequence = [
+                item(ReferencedSOPInstanceUID=f"1.{10 ** (number % 9)}")
+            ]
+        if number % 13 == 0:
+            dataset.PixelSpacing = ["0.5", "0.5"]
+        data = made_entries.encoded(dataset, syntax)
+        alone, again = (_header_or_why(data, syntax, kind) for kind in ("", "series"))
+        assert again == alone, number
+        assert not isinstance(alone, str)
+
+
+def test_every_encoding_says_the_same(real_studies: material.RealStudies) -> None:
+    dataset = material.read(real_studies.file("test-SR.dcm"))
+    one, two, three = (made_entries.indexed(dataset, syntax) for syntax in SYNTAXES)
+    assert one.entity_keys == two.entity_keys == three.entity_keys
+    assert len(two.record_keys) == len(three.record_keys)
+    assert set(elements(one.record_keys)) == set(elements(two.record_keys))
+    modifiers = (0x0040A730, 0x0040A043)
+    for tag, value in elements(one.record_keys).items():
+        if tag not in modifiers:
+            assert elements(two.record_keys)[tag] == value
+
+
+def test_a_cut_data_set_is_refused(real_studies: material.RealStudies) -> None:
+    chance = random.Random(2)
+    for path in (*real_studies.others, *real_studies.transfer_syntaxes.values()):
+        found = index_file(path)
+        data = path.read_bytes()[found.data_set_offset :]
+        for cut in (1, 2, 9, len(data) // 2, chance.randrange(1, len(data))):
+            short = data[: len(data) - cut]
+            try:
+                header = index(
+                    short[: 1 << 16],
+                    len(short),
+                    found.transfer_syntax_uid,
+                    lambda short=short: io.BytesIO(short),  # type: ignore[misc]
+                )
+            except Unreadable:
+                continue
+            # Cut between two elements, nothing shows that there was more.
+            between = _ends_between_elements(data, len(short), found.transfer_syntax_uid)
+            assert between, path.name
+            assert header
+
+
+def _ends_between_elements(data: bytes, length: int, transfer_syntax_uid: str) -> bool:
+    if transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflater.decompress(data[:length])
+        return inflater.eof
+    explicit = transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
+    found = scan(data, 0, len(data), explicit=explicit)
+    return any(element.end == length for element in found)
+
+
+def test_truncated_files_are_refused(real_studies: material.RealStudies) -> None:
+    for name in ("MR_truncated.dcm", "rtplan_truncated.dcm"):
+        with pytest.raises(Unreadable, match="truncated"):
+            index_file(real_studies.file(name))
+
+
+def test_files_without_meta_are_indexed(tmp_path: Path) -> None:
+    dataset = instance("1.2.840.10008.5.1.4.1.1.2", Modality="CT", PatientID="X")
+    for syntax in SYNTAXES:
+        path = tmp_path / syntax
+        path.write_bytes(made_entries.encoded(dataset, syntax))
+        found = index_file(path)
+        assert (found.transfer_syntax_uid, found.data_set_offset) == (syntax, 0)
+        assert found.header.patient_id == "X"
+
+
+@pytest.mark.parametrize("content", [b"", b"%PDF-1.4 is no DICOM", bytes(200), b"\xff" * 300])
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other"
+    path.write_bytes(content)
+    with pytest.raises(Unreadable):
+        index_file(path)
+
+
+@cache
+def _bytes(name: str) -> bytes:
+    return material.real_studies().file(name).read_bytes()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]))
+def test_damage_is_refused_or_survived(chance: random.Random, which: int) -> None:
+    names = ("MR_small.dcm", "test-SR.dcm", "rtplan.dcm")
+    data = bytearray(_bytes(names[which]))
+    for _ in range(chance.randrange(1, 20)):
+        data[chance.randrange(132, min(len(data), 6000))] = chance.randrange(256)
+    try:
+        header = index(
+            bytes(data[344 : 344 + 65536]),
+            len(data) - 344,
+            SYNTAXES[which % 2],
+            lambda: io.BytesIO(data[344:]),
+        )
+    except Unreadable:
+        return
+    assert elements(header.record_keys) is not None
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_of_a_report_only_modifiers_are_kept(syntax: str) -> None:
+    code = item(CodeValue="1", CodingSchemeDesignator="DCM", CodeMeaning="x")
+    modifier = item(
+        RelationshipType="HAS CONCEPT MOD", ValueType="CODE", ConceptCodeSequence=Sequence([code])
+    )
+    finding = item(RelationshipType="CONTAINS", ValueType="TEXT", TextValue="secret")
+    finding.ContentSequence = Sequence([modifier])
+    dataset = instance(
+        SR,
+        InstanceNumber="1",
+        CompletionFlag="COMPLETE",
+        VerificationFlag="VERIFIED",
+        ContentDate="20240101",
+        ContentTime="1200",
+        ConceptNameCodeSequence=Sequence([code]),
+        ContentSequence=Sequence([finding, modifier, finding]),
+        VerifyingObserverSequence=Sequence(
+            [item(VerificationDateTime=when) for when in ("20240101", "20240301", "20240201")]
+        ),
+    )
+    header = made_entries.indexed(dataset, syntax)
+    found = elements(header.record_keys)
+    assert header.missing_keys == ()
+    assert b"secret" not in header.record_keys
+    assert found[0x0040A730].count(b"HAS CONCEPT MOD") == 1
+    assert found[0x0040A030].strip() == b"20240301"
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES)
+def test_geometry_is_found_in_shared_functional_groups(syntax: str) -> None:
+    axes = ["1", "0", "0", "0", "1", "0"]
+    groups = item(
+        PlanePositionSequence=Sequence([item(ImagePositionPatient=["1", "2", "3"])]),
+        PlaneOrientationSequence=Sequence([item(ImageOrientationPatient=axes)]),
+        PixelMeasuresSequence=Sequence([item(PixelSpacing=["0.5", "0.5"])]),
+        ReferencedImageSequence=Sequence([item(ReferencedSOPInstanceUID="1.9.9")]),
+    )
+    header = made_entries.indexed(
+        instance(ENHANCED_MR, SharedFunctionalGroupsSequence=Sequence([groups])), syntax
+    )
+    found = elements(header.record_keys)
+    assert found[0x00200032].strip() == b"1\\2\\3"
+    assert found[0x00200037].strip() == b"1\\0\\0\\0\\1\\0"
+    assert found[0x00280030].strip() == b"0.5\\0.5"
+    assert b"1.9.9" in found[0x00081140]
+
+
+@pytest.mark.parametrize(
+    ("character_set", "name", "expected"),
+    [
+        ("ISO_IR 100", "Jérôme", b"ISO_IR 100"),
+        ("ISO_IR 192", "Jérôme", b"ISO_IR 192"),
+        ("ISO_IR 192", "Jerome", None),
+    ],
+)
+def test_the_character_set_goes_along_where_it_is_needed(
+    character_set: str, name: str, expected: bytes | None
+) -> None:
+    header = made_entries.indexed(
+        instance(SR, SpecificCharacterSet=character_set, PatientName=name, PatientID="1")
+    )
+    assert header.patient_name == name
+    assert elements(header.entity_keys).get(0x00080005) == expected
+    assert 0x00080005 not in elements(header.record_keys)
+
+
+def test_bad_values_count_as_missing() -> None:
+    data = b"".join(
+        (
+            encode(0x00080016, b"UI", b"1.2.840.10008.5.1.4.1.1.2"),
+            encode(0x00080018, b"UI", b"1.2.3"),
+            encode(0x00080020, b"DA", b"tomorrow"),
+            encode(0x00080021, b"DA", b"20200102"),
+            encode(0x00080031, b"TM", b"0304"),
+            encode(0x00200011, b"IS", b"first"),
+            encode(0x00200013, b"IS", b"x"),
+            encode(0x00280010, b"US", b"\1\0"),
+            encode(0x00280011, b"US", b"\1\0"),
+        )
+    )
+    header = index(data, len(data), EXPLICIT_VR_LITTLE_ENDIAN, lambda: io.BytesIO(data))
+    assert header.missing_keys == (0x00200013,)
+    assert (header.series_number, header.instance_number, header.study_date) == (None, None, "")
+    assert elements(header.entity_keys) == {0x00080021: b"20200102", 0x00080031: b"0304"}
+
+
+def test_the_general_class_is_told_first() -> None:
+    dataset = instance(SR, RelatedGeneralSOPClassUID="1.2.840.10008.5.1.4.1.1.88.33")
+    blob = made_entries.indexed(dataset).record_keys
+    assert next(iter(elements(blob))) == 0x0004151A
+
+
+def test_a_document_is_stepped_over(tmp_path: Path) -> None:
+    path = tmp_path / "document"
+    before = encode(0x00080016, b"UI", b"1.2.840.10008.5.1.4.1.1.104.1")
+    before += encode(0x00080018, b"UI", b"1.2.3")
+    with path.open("wb") as file:
+        length = 1 << 31
+        file.write(before + struct.pack("<HH2sHL", 0x0042, 0x0011, b"OB", 0, length))
+        file.seek(length, io.SEEK_CUR)
+        file.write(encode(0x00420012, b"LO", b"application/pdf"))
+    started = time.thread_time()
+    header = index_file(path).header
+    assert time.thread_time() - started < 1
+    assert elements(header.record_keys)[0x00420012].strip() == b"application/pdf"
+
+
+def test_a_deflated_bomb_is_refused() -> None:
+    deflate = zlib.compressobj(1, wbits=-15)
+    huge = struct.pack("<HH2sHL", 0x0009, 0x1001, b"OB", 0, 1 << 30)
+    data = deflate.compress(encode(0x00080016, b"UI", b"1.2") + huge)
+    zeros = bytes(1 << 20)
+    data += b"".join(deflate.compress(zeros) for _ in range(20)) + deflate.flush()
+    with pytest.raises(Unreadable):
+        index(b"", len(data), DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, lambda: io.BytesIO(data))
+
+
+@pytest.mark.parametrize("record", sorted(KEYS.keys() - {"PATIENT", "STUDY", "SERIES"}))
+def test_an_empty_instance_of_every_kind_lacks_its_keys(record: str) -> None:
+    header = empty(record)
+    assert header.directory_record_type == record
+    assert set(header.missing_keys) == {key.tag for key in all_keys(record) if key.type == "1"}
+    assert bool(header.entity_keys) != (record in ROOT_TYPES)
+
+
+def test_the_wider_collection_is_indexed_or_refused(
+    wider_collection: material.WiderCollection,
+) -> None:
+    if not wider_collection:
+        pytest.skip("no wider collection beside the checkout")
+    refused = []
+    for path in sorted(wider_collection.root.rglob("*")):
+        if path.is_file() and path.suffix not in {".csv", ".txt", ".md", ".json"}:
+            try:
+                index_file(path)
+            except BurnishError:
+                refused.append(path)
+    regular = [p for p in refused if "nasty" not in p.parts and "DICOMDIR" not in p.name]
+    assert len(regular) < 5

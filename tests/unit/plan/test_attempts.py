@@ -1,0 +1,349 @@
+"""In which form instances go onto media: compressed where that makes them fit, and what cannot."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sqlalchemy import select
+
+from burnish.application_profiles import PROFILES, ApplicationProfile
+from burnish.application_profiles.profile import Rule
+from burnish.db.tables import Event, MediaCreationRequest, TranscodedInstance
+from burnish.device_settings import Device
+from burnish.dicom_elements import encode
+from burnish.image.reader import open_volume
+from burnish.media import MEDIA
+from burnish.plan.candidates import Wanted
+from burnish.plan.conversion import Broken
+from burnish.plan.eligibility import kind_of
+from burnish.plan.planner import Planner
+from burnish.scp import attributes
+from burnish.verify import examine
+from burnish.vocabulary import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000,
+    JPEG_2000_LOSSLESS,
+    JPEG_BASELINE,
+    JPEG_LOSSLESS_SV1,
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    FailureReason,
+)
+from burnish.write import job, pipeline
+from burnish.write.pipeline import VolumePlan
+from factories import MPEG2, Ground, Made, encapsulated, header, instance
+
+#: What a DVD takes for itself, and room for two images.
+CAPACITY = 735_000
+ROWS, COLUMNS, PIXEL_DATA = 0x00280010, 0x00280011, 0x7FE00010
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path, device=(Device(name="outbox", capacity=CAPACITY),)) as made:
+        yield made
+
+
+def tick(ground: Ground, failed: dict[tuple[int, str], Broken] | None = None) -> None:
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    planner._conversions.failed.update(failed or {})
+    try:
+        planner.tick()
+    finally:
+        planner.close()
+
+
+def planned(ground: Ground, made: list[Made], **request: Any) -> MediaCreationRequest:
+    uid = ground.admit(made, **request)
+    tick(ground)
+    return ground.request(uid)
+
+
+def images(count: int = 4) -> list[Made]:
+    """Images of 60,000 bytes that get much smaller."""
+    return [instance(instance_number=n, size=60_000) for n in range(1, count + 1)]
+
+
+def noise(count: int = 4) -> list[Made]:
+    """Images of 60,000 bytes that do not."""
+    rng = np.random.default_rng(1)
+    pixels = [encode(PIXEL_DATA, b"OW", rng.bytes(60_000)) for _ in range(count)]
+    return [instance(instance_number=n, size=60_000, pixels=p) for n, p in enumerate(pixels)]
+
+
+def transcoded(ground: Ground) -> dict[int, TranscodedInstance]:
+    with ground.database.reading() as session:
+        return {row.id: row for row in session.scalars(select(TranscodedInstance))}
+
+
+@pytest.mark.parametrize(
+    ("profile", "syntax"),
+    [("STD-GEN-DVD-JPEG", JPEG_LOSSLESS_SV1), ("STD-GEN-DVD-J2K", JPEG_2000_LOSSLESS)],
+)
+def test_a_set_that_may_not_be_split_is_compressed(
+    ground: Ground, profile: str, syntax: str
+) -> None:
+    # JPEG 2000 needs more than one row to get smaller
+    made = [_square(one) for one in images()] if syntax == JPEG_2000_LOSSLESS else images()
+    ground.store(*made)
+    request = planned(ground, made, profiles=profile, allow_media_splitting="NO")
+    (file_set,) = request.file_sets
+    rows = transcoded(ground)
+    assert {row.transfer_syntax_uid for row in rows.values()} == {syntax}
+    assert {entry.transcoded_instance_id for entry in file_set.entries} == set(rows)
+    again = planned(ground, made, profiles=profile, allow_media_splitting="NO")
+    assert set(transcoded(ground)) == set(rows), "compressed a second time"
+    assert again.file_sets[0].predicted_size == file_set.predicted_size
+
+
+def _square(one: Made) -> Made:
+    """The same image with 240 rows of 250."""
+    data = one.data_set.replace(encode(ROWS, b"US", b"\1\0"), encode(ROWS, b"US", b"\xf0\0"))
+    wide = (60_000).to_bytes(2, "little")
+    return replace(
+        one,
+        data_set=data.replace(encode(COLUMNS, b"US", wide), encode(COLUMNS, b"US", b"\xfa\0")),
+    )
+
+
+def test_the_image_is_as_large_as_planned(ground: Ground, tmp_path: Path) -> None:
+    made = images()
+    ground.store(*made)
+    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+    (file_set,) = request.file_sets
+    with ground.database.reading() as session:
+        instances = job._instances(session, file_set, ground.spool)
+    plan = VolumePlan(
+        file_set.file_set_id,
+        file_set.file_set_uid,
+        file_set.planned_at,
+        file_set.predicted_size,
+        MEDIA[file_set.medium].file_system,
+        instances,
+    )
+    pipeline.build(plan, tmp_path / "volume.iso", lambda _: None)
+    assert (tmp_path / "volume.iso").stat().st_size == file_set.predicted_size <= CAPACITY
+    report = pipeline.read_back(plan, tmp_path / "volume.iso", fresh=False)
+    assert report.good, report.faults
+
+
+def grainy(count: int = 4) -> list[Made]:
+    """Square images of 60,000 bytes that get much smaller only with loss."""
+    rng = np.random.default_rng(1)
+    slope = np.linspace(0, 200, 250)[None, :] + np.zeros((240, 250))
+    made = []
+    for number in range(1, count + 1):
+        cells = (slope + rng.normal(20, 5, slope.shape)).clip(0, 255).astype(np.uint8)
+        pixels = encode(PIXEL_DATA, b"OB", cells.tobytes())
+        made.append(_square(instance(instance_number=number, size=60_000, pixels=pixels)))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("profile", "syntax"),
+    [("STD-GEN-DVD-JPEG", JPEG_BASELINE), ("STD-GEN-DVD-J2K", JPEG_2000)],
+)
+def test_a_set_that_may_neither_be_split_nor_kept(
+    ground: Ground, profile: str, syntax: str, tmp_path: Path
+) -> None:
+    """PS3.4 S.3.2.1.1.9; the volume has the new instances, and its DICOMDIR names them."""
+    made = grainy()
+    ground.store(*made)
+    may = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
+    request = planned(ground, made, profiles=profile, **may)
+    (file_set,) = request.file_sets
+    with ground.database.reading() as session:
+        said = session.scalars(select(Event.why).where(Event.event == "PLANNED")).all()
+    assert [why.rpartition(", ")[2] for why in said] == ["4 instances compressed with loss"]
+    rows = transcoded(ground)
+    used = [rows[entry.transcoded_instance_id or 0] for entry in file_set.entries]
+    assert {row.transfer_syntax_uid for row in used} == {syntax}
+    with ground.database.reading() as session:
+        instances = job._instances(session, file_set, ground.spool)
+    uids = {one.header.sop_instance_uid for one in instances}
+    assert uids == {row.derived_sop_instance_uid for row in used}
+    assert not uids & {one.sop_instance_uid for one in made}
+    plan = VolumePlan(
+        *(file_set.file_set_id, file_set.file_set_uid, file_set.planned_at),
+        *(file_set.predicted_size, MEDIA[file_set.medium].file_system, instances),
+    )
+    image = tmp_path / "volume.iso"
+    pipeline.build(plan, image)
+    assert pipeline.read_back(plan, image, fresh=False).good
+    with open_volume(image) as volume:
+        report = examine(volume, PROFILES[profile], size=image.stat().st_size)
+    assert report.good, report.faults
+    again = planned(ground, made, profiles=profile, **may)
+    assert set(transcoded(ground)) == set(rows), "compressed a second time"
+    assert again.file_sets[0].predicted_size == file_set.predicted_size
+
+
+@pytest.mark.parametrize(
+    ("profile", "may"),
+    [
+        ("STD-GEN-DVD-JPEG", {"allow_lossy_compression": "NO"}),
+        ("STD-GEN-CD", {"allow_lossy_compression": "YES"}),
+    ],
+)
+def test_where_there_may_be_no_loss(tmp_path: Path, profile: str, may: dict[str, str]) -> None:
+    made = grainy()
+    room = {"STD-GEN-CD": 220_000}.get(profile, CAPACITY)
+    with Ground(tmp_path, device=(Device(name="outbox", capacity=room),)) as ground:
+        ground.store(*made)
+        request = planned(ground, made, profiles=profile, allow_media_splitting="NO", **may)
+    assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
+
+
+def test_what_may_be_split_is_not_compressed_with_loss(ground: Ground) -> None:
+    made = grainy()
+    ground.store(*made)
+    may = {"allow_media_splitting": "YES", "allow_lossy_compression": "YES"}
+    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG", **may)
+    assert len(request.file_sets) > 1
+    assert transcoded(ground) == {}
+
+
+def test_what_documents_refer_to_stays_what_it_is(ground: Ground) -> None:
+    """A document of the same study may name the images: these keep their UIDs."""
+    made = grainy()
+    report = instance(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.11", instance_number=9)
+    ground.store(*made, report)
+    may = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
+    request = planned(ground, [*made, report], profiles="STD-GEN-DVD-JPEG", **may)
+    assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
+    assert {row.derived_sop_instance_uid for row in transcoded(ground).values()} == {""}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "reason"),
+    [
+        ("NO", FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT),
+        ("YES", FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT),
+    ],
+)
+def test_a_profile_that_has_only_video(ground: Ground, allowed: str, reason: FailureReason) -> None:
+    one = instance()
+    frames = encode(0x00280008, b"IS", b"2")
+    at = one.data_set.index(encode(ROWS, b"US", b"\1\0"))
+    one = replace(one, data_set=one.data_set[:at] + frames + one.data_set[at:])
+    ground.store(one)
+    request = planned(ground, [one], profiles="STD-DVD-MPEG2-MPML", allow_lossy_compression=allowed)
+    assert [failure.failure_reason for failure in request.failures] == [reason]
+
+
+def test_what_may_be_split_is_not_compressed(ground: Ground) -> None:
+    made = images()
+    ground.store(*made)
+    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="YES")
+    assert len(request.file_sets) > 1
+    assert transcoded(ground) == {}
+
+
+def test_what_fits_is_not_compressed_though_it_was_once(ground: Ground) -> None:
+    made = images()
+    ground.store(*made)
+    planned(ground, made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+    request = planned(ground, made[:1], profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+    (entry,) = request.file_sets[0].entries
+    assert entry.transcoded_instance_id is None
+
+
+def test_what_does_not_get_smaller_stays_as_it_is(ground: Ground) -> None:
+    """Then the set still does not fit; unless others of it make room."""
+    profile, unfit, rest = "STD-GEN-DVD-JPEG", noise(4), images(4)
+    ground.store(*unfit, *rest)
+    request = planned(ground, unfit, profiles=profile, allow_media_splitting="NO")
+    assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
+    assert request.failures == []
+    request = planned(ground, [unfit[0], *rest], profiles=profile, allow_media_splitting="NO")
+    (file_set,) = request.file_sets
+    kept = [entry.transcoded_instance_id is None for entry in file_set.entries]
+    assert kept.count(True) == 1
+
+
+def test_an_image_too_large_for_any_volume_is_compressed(tmp_path: Path) -> None:
+    (one,), (other,) = images(1), noise(1)
+    with Ground(tmp_path, device=(Device(name="outbox", capacity=640_000),)) as ground:
+        ground.store(one, other)
+        request = planned(ground, [one], profiles="STD-GEN-DVD-JPEG")
+        assert len(transcoded(ground)) == len(request.file_sets) == 1
+        request = planned(ground, [other], profiles="STD-GEN-DVD-JPEG")
+        assert request.execution_status_info is ExecutionStatusInfo.INST_OVERSIZED
+
+
+def test_an_encoder_that_errs_fails_the_instance(ground: Ground) -> None:
+    made = images()
+    numbers = ground.store(*made)
+    uid = ground.admit(made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+    tick(ground, {(numbers[1], JPEG_LOSSLESS_SV1): Broken("other values", harmless=False)})
+    request = ground.request(uid)
+    assert request.execution_status_info is ExecutionStatusInfo.PROC_FAILURE
+    assert [(f.referenced_sop_instance_uid, f.failure_reason) for f in request.failures] == [
+        (made[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason", "tags"),
+    [
+        ((ROWS, b"\1\0"), None, FailureReason.MISSING_ATTRIBUTE, [ROWS]),
+        ((ROWS, b"\1\0"), b"", FailureReason.MISSING_ATTRIBUTE_VALUE, [ROWS]),
+        ((ROWS, b"\1\0"), b"\0\0", FailureReason.PROCESSING_FAILURE, [ROWS]),
+        ((0, b""), b"", FailureReason.PROCESSING_FAILURE, [ROWS, COLUMNS, PIXEL_DATA]),
+    ],
+)
+def test_a_peer_is_told_which_attributes_stand_against_it(
+    ground: Ground,
+    old: tuple[int, bytes],
+    new: bytes | None,
+    reason: FailureReason,
+    tags: list[int],
+) -> None:
+    one = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(b"no image at all!"))
+    tag, value = old
+    if tag:
+        changed = b"" if new is None else encode(tag, b"US", new)
+        one = replace(one, data_set=one.data_set.replace(encode(tag, b"US", value), changed))
+    ground.store(one)
+    request = planned(ground, [one], profiles="STD-GEN-CD")
+    assert request.execution_status is ExecutionStatus.FAILURE
+    said = attributes.present(request)
+    (item,) = said.FailedSOPSequence
+    assert item.FailureReason == reason
+    told = item["FailureAttributes"]
+    assert [int(tag) for tag in (told.value if told.VM > 1 else [told.value])] == tags
+    assert attributes.encode(said, EXPLICIT_VR_LITTLE_ENDIAN)
+
+
+def wanted(syntax: str) -> Wanted:
+    return Wanted(header(), kind_of(header(), syntax), 1, 1, "key")
+
+
+@pytest.mark.parametrize(
+    ("syntax", "permitted", "form", "compressed"),
+    [
+        (EXPLICIT_VR_LITTLE_ENDIAN, {EXPLICIT_VR_LITTLE_ENDIAN}, EXPLICIT_VR_LITTLE_ENDIAN, None),
+        (JPEG_2000, {EXPLICIT_VR_LITTLE_ENDIAN}, EXPLICIT_VR_LITTLE_ENDIAN, None),
+        (JPEG_2000, {EXPLICIT_VR_LITTLE_ENDIAN, JPEG_2000}, JPEG_2000, None),
+        (EXPLICIT_VR_LITTLE_ENDIAN, {JPEG_LOSSLESS_SV1}, JPEG_LOSSLESS_SV1, None),
+        (JPEG_BASELINE, {JPEG_2000_LOSSLESS, JPEG_2000}, JPEG_2000_LOSSLESS, None),
+        (MPEG2, {EXPLICIT_VR_LITTLE_ENDIAN}, None, None),
+        (
+            JPEG_2000,
+            {EXPLICIT_VR_LITTLE_ENDIAN, JPEG_LOSSLESS_SV1},
+            EXPLICIT_VR_LITTLE_ENDIAN,
+            JPEG_LOSSLESS_SV1,
+        ),
+    ],
+)
+def test_which_form_a_profile_asks_for(
+    syntax: str, permitted: set[str], form: str | None, compressed: str | None
+) -> None:
+    rules = (Rule(frozenset(permitted)),)
+    profile: ApplicationProfile = replace(PROFILES["STD-GEN-CD"], rules=rules)
+    one = wanted(syntax)
+    assert one.permitted_form(profile) == form
+    assert one.compressed_form(profile) == compressed

@@ -1,0 +1,303 @@
+"""Instances that are not here: looked for in archives of every kind, for a bounded time."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filereader import read_dataset
+from pynetdicom import AE, evt
+from sqlalchemy import update
+
+from burnish.db.tables import Instance, MediaCreationRequest
+from burnish.network_settings import Peer
+from burnish.request import admission, fetch_missing, operations
+from burnish.request.query_retrieve import Arrived
+from burnish.schedule import Schedule
+from burnish.settings import Retrieval
+from burnish.vocabulary import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    FailureReason,
+)
+from factories import CT, Ground, Made, instance
+from ports import free_port
+
+GET = Retrieval(method="C-GET", retry_after=timedelta(0))
+LONG_AGO = datetime(2024, 1, 2, tzinfo=UTC)
+
+
+@contextmanager
+def ground_with(
+    tmp_path: Path, retrieval: Retrieval = GET, titles: Sequence[str] = ("ARCHIVE",)
+) -> Iterator[Ground]:
+    may = ("echo", "store", "retrieve")
+    peers = tuple(
+        Peer(ae_title=title, host="127.0.0.1", port=free_port(), may=may) for title in titles
+    )
+    with Ground(tmp_path, peer=peers, retrieval=retrieval) as ground:
+        yield ground
+
+
+class Archive:
+    """An archive that we call: how it takes queries, and what it has."""
+
+    def __init__(self, made: Iterable[Made], *, relational: bool = True, negotiates: bool = True):
+        self.data_sets = [read_dataset(BytesIO(each.data_set), False, True) for each in made]
+        self.relational = relational
+        self.negotiates = negotiates
+        self.queries: list[tuple[str, list[str]]] = []
+        self.elsewhere = False
+
+    @contextmanager
+    def serving(self, peer: Peer) -> Iterator[None]:
+        ae = AE(peer.ae_title)
+        ae.add_supported_context(STUDY_ROOT_FIND)
+        ae.add_supported_context(STUDY_ROOT_GET)
+        ae.add_supported_context(CT, EXPLICIT_VR_LITTLE_ENDIAN, scu_role=True, scp_role=True)
+        handlers = [
+            (evt.EVT_C_FIND, self._find),
+            (evt.EVT_C_GET, self._get),
+            (evt.EVT_SOP_EXTENDED, self._extended),
+        ]
+        server = ae.start_server((peer.host, peer.port), block=False, evt_handlers=handlers)
+        try:
+            yield
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    def _extended(self, event: evt.Event) -> dict[Any, bytes]:
+        return dict(event.app_info) if self.relational and self.negotiates else {}
+
+    def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        asked = event.identifier
+        level = asked.QueryRetrieveLevel
+        names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        keys = [name for name in (*names, "PatientID", "StudyDate") if asked.get(name)]
+        self.queries.append((level, keys))
+        depth = ("STUDY", "SERIES", "IMAGE").index(level)
+        if not self.relational and any(not asked.get(name) for name in names[:depth]):
+            yield 0xA900, None
+            return
+        answers = {}
+        for one in self._matching(asked):
+            answer = Dataset()
+            for name in names[: depth + 1]:
+                setattr(answer, name, one[name].value)
+            answers[answer[names[depth]].value] = answer
+        for answer in answers.values():
+            yield 0xFF00, answer
+
+    def _matching(self, asked: Dataset) -> list[Dataset]:
+        found = self.data_sets
+        for element in asked:
+            if element.keyword in ("QueryRetrieveLevel", "StudyDate") or not element.value:
+                continue
+            many = element.VM > 1
+            values = list(element.value) if many else [element.value]
+            found = [one for one in found if one[element.tag].value in values]
+        return found
+
+    def _get(self, event: evt.Event) -> Iterator[Any]:
+        found = [] if self.elsewhere else self._matching(event.identifier)
+        yield len(found)
+        for one in found:
+            one.file_meta = FileMetaDataset()
+            one.file_meta.TransferSyntaxUID = EXPLICIT_VR_LITTLE_ENDIAN
+            yield 0xFF00, one
+
+
+def new(ground: Ground, *made: Made) -> str:
+    """A request that has waited long enough for what peers may send."""
+    uid = ground.create(made)
+    with ground.database.writing() as session:
+        request = operations.initiate(session, ground.settings.request, uid)
+        request.initiated_at = LONG_AGO
+    return uid
+
+
+def examine(ground: Ground) -> bool:
+    with ground.database.writing() as session:
+        (request_id,) = admission.waiting(session)
+        retrieval = ground.settings.retrieval
+        return admission.examine(session, request_id, timedelta(0), retrieval.give_up_after)
+
+
+def fetch(ground: Ground) -> None:
+    """One round of retrieval, by the schedule's own way of keeping what comes."""
+    schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
+    schedule._retriever.tick()
+    schedule._retriever._pool.shutdown()
+    schedule._planner.close()
+
+
+def why(ground: Ground, uid: str) -> list[str]:
+    from burnish.request import listing
+
+    with ground.database.reading() as session:
+        line = listing.find(session, uid)
+        events = listing.events(session, line)
+    return [event.why for event in events if event.event == "RETRIEVED"]
+
+
+def here(ground: Ground) -> set[str]:
+    with ground.database.reading() as session:
+        return {row.sop_instance_uid for row in session.query(Instance)}
+
+
+def test_a_relational_archive_is_asked_once(tmp_path: Path) -> None:
+    made = [instance(instance_number=n, series=f"1.2.3.1.{n % 2 + 1}") for n in range(4)]
+    archive = Archive(made)
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        uid = new(ground, *made)
+        assert not examine(ground), "it is looked for first"
+        fetch(ground)
+        assert archive.queries == [("IMAGE", ["SOPInstanceUID"])]
+        assert here(ground) == {each.sop_instance_uid for each in made}
+        assert why(ground, uid) == ["4 of 4 missing instances from ARCHIVE"]
+        assert examine(ground)
+        assert ground.request(uid).admitted_at
+        with ground.database.reading() as session:
+            rows = session.query(Instance).all()
+        assert {(row.calling_ae_title, row.called_ae_title) for row in rows} == {
+            ("ARCHIVE", "BURNISH")
+        }
+        for row in rows:
+            kept = ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :]
+            assert kept in [each.data_set for each in made], "byte for byte"
+
+
+def test_a_hierarchical_archive_is_gone_through_from_what_is_known(tmp_path: Path) -> None:
+    first = instance(study="1.2.1", series="1.2.1.1")
+    same, other = (
+        instance(study="1.2.1", series="1.2.1.2", instance_number=2),
+        instance(study="1.2.2", series="1.2.2.1", instance_number=3),
+    )
+    archive = Archive([first, same, other], relational=False)
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        ground.store(first)
+        uid = new(ground, first, same, other)
+        examine(ground)
+        fetch(ground)
+        assert why(ground, uid) == ["2 of 2 missing instances from ARCHIVE"]
+        assert archive.queries[0] == ("SERIES", ["StudyInstanceUID"])
+        assert ("STUDY", ["PatientID"]) in archive.queries
+        assert ("IMAGE", ["SOPInstanceUID"]) not in archive.queries
+
+
+def test_one_that_answers_what_it_did_not_negotiate(tmp_path: Path) -> None:
+    made = instance()
+    archive = Archive([made], negotiates=False)
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        new(ground, made)
+        examine(ground)
+        fetch(ground)
+        assert here(ground) == {made.sop_instance_uid}
+
+
+def test_studies_of_the_last_days_are_looked_through_where_the_site_wants_it(
+    tmp_path: Path,
+) -> None:
+    made = instance()
+    archive = Archive([made], relational=False)
+    retrieval = GET.model_copy(update={"recent_days": 7})
+    with ground_with(tmp_path, retrieval) as ground, archive.serving(ground.settings.peer[0]):
+        new(ground, made)
+        examine(ground)
+        fetch(ground)
+        assert archive.queries[0] == ("STUDY", ["StudyDate"])
+        assert here(ground) == {made.sop_instance_uid}
+
+
+def test_what_no_archive_has_fails_at_once(tmp_path: Path) -> None:
+    made, lost = instance(), instance(instance_number=2)
+    archive = Archive([made])
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        uid = new(ground, made, lost)
+        examine(ground)
+        fetch(ground)
+        assert why(ground, uid) == ["1 of 2 missing instances from ARCHIVE"]
+        assert examine(ground)
+        request = ground.request(uid)
+        assert request.execution_status is ExecutionStatus.FAILURE
+        assert request.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
+        (failed,) = request.failures
+        assert failed.referenced_sop_instance_uid == lost.sop_instance_uid
+        assert failed.failure_reason == FailureReason.NO_SUCH_OBJECT_INSTANCE
+        with ground.database.writing() as session:
+            operations.retry(session, uid)
+        assert not examine(ground), "a retry looks again"
+
+
+def test_an_archive_that_is_away_is_asked_again(tmp_path: Path) -> None:
+    made = [instance(instance_number=n) for n in (1, 2)]
+    with ground_with(tmp_path, titles=("AWAY", "OTHER")) as ground:
+        away, other = ground.settings.peer
+        uid = new(ground, *made)
+        examine(ground)
+        with Archive(made[:1]).serving(other):
+            fetch(ground)
+        assert why(ground, uid) == [
+            "0 of 2 missing instances from AWAY: there is no connection with the peer",
+            "1 of 2 missing instances from OTHER",
+        ]
+        assert not examine(ground), "it may come back"
+        assert ground.request(uid).execution_status is ExecutionStatus.PENDING
+        assert ground.request(uid).execution_status_info is ExecutionStatusInfo.QUEUED
+        with Archive(made[1:]).serving(away):
+            fetch(ground)
+        assert examine(ground)
+        assert ground.request(uid).admitted_at
+
+
+def test_what_an_archive_sends_elsewhere(tmp_path: Path) -> None:
+    """It knows our AE title by another address: it says all is well, and nothing comes."""
+    made = instance()
+    archive = Archive([made])
+    archive.elsewhere = True
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        uid = new(ground, made)
+        examine(ground)
+        fetch(ground)
+        assert why(ground, uid) == [
+            "0 of 1 missing instances from ARCHIVE: it has 1, and says that it sent them"
+        ]
+
+
+def test_waiting_for_an_archive_has_an_end(tmp_path: Path) -> None:
+    with ground_with(tmp_path) as ground:
+        uid = new(ground, instance())
+        examine(ground)
+        with ground.database.writing() as session:
+            session.execute(update(MediaCreationRequest).values(retrieval_began_at=LONG_AGO))
+        assert examine(ground)
+        assert ground.request(uid).execution_status is ExecutionStatus.FAILURE
+
+
+def test_without_archives_nothing_is_looked_for(tmp_path: Path) -> None:
+    with Ground(tmp_path) as ground:
+        uid = new(ground, instance())
+        with ground.database.writing() as session:
+            assert admission.examine(session, 1, timedelta(0))
+        assert ground.request(uid).retrieval_began_at is None
+        assert fetch_missing.sources(ground.settings) == []
+
+
+def test_what_is_refused_by_the_receive_stage_is_not_acknowledged(tmp_path: Path) -> None:
+    made = instance()
+    with ground_with(tmp_path) as ground:
+        schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
+        wrong = Arrived(CT, "1.2.99", EXPLICIT_VR_LITTLE_ENDIAN, "A", "B", made.data_set)
+        with pytest.raises(Exception, match="SOP Instance UID of the data set"):
+            schedule._keep(wrong)
+        schedule._planner.close()
+        assert here(ground) == set()
+        assert list(ground.spool.incoming.iterdir()) == []

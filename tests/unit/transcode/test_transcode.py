@@ -1,0 +1,295 @@
+"""Files brought into Explicit VR Little Endian, held against independent decoders."""
+
+import shutil
+import struct
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.pixels import pixel_array
+
+import made_entries
+import material
+from burnish import file_meta
+from burnish.errors import BurnishError, Unreadable
+from burnish.instance_header.header import index_file
+from burnish.transcode import transcode
+from burnish.transcode.frames import DEFLATED_IMAGE_FRAME, ImagePixel
+from burnish.transcode.transcode import (
+    NotTranscodable,
+    Transcoded,
+    decodable,
+    to_explicit_vr_little_endian,
+)
+from burnish.vocabulary import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+)
+from digesting import digest_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
+
+NAMES = [
+    *("MR_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "MR_small_RLE.dcm"),
+    *("MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "SC_rgb_rle_2frame.dcm"),
+    *("SC_rgb_rle_16bit_2frame.dcm", "SC_rgb_rle_32bit_2frame.dcm", "ExplVR_BigEnd.dcm"),
+    *("SC_rgb_jpeg_gdcm.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cr.dcm"),
+    *("JPEG2000.dcm", "GDCMJ2K_TextGBR.dcm", "J2K_pixelrep_mismatch.dcm", "image_dfl.dcm"),
+    *("rtdose_rle.dcm", "examples_ybr_color.dcm", "examples_palette.dcm", "SC_rgb_gdcm_KY.dcm"),
+    *("SC_rgb_small_odd_big_endian.dcm", "693_J2KI.dcm", "JPGExtended.dcm"),
+    *("JPEGLSNearLossless_08.dcm", "JPEGLSNearLossless_16.dcm", "SC_jpeg_no_color_transform.dcm"),
+    *("SC_rgb_jpeg_app14_dcmd.dcm", "SC_rgb_small_odd_jpeg.dcm", "liver_expb_1frame.dcm"),
+    *("examples_jpeg2k.dcm", "SC_rgb_jpeg_lossy_gdcm.dcm"),
+]
+#: Colour spaces that a codec turns into another one.
+TURNED = {"YBR_FULL_422": "YBR_FULL", "YBR_RCT": "RGB", "YBR_ICT": "RGB"}
+
+
+def brought(source: Path, tmp_path: Path) -> tuple[Transcoded, Path]:
+    target = tmp_path / "target"
+    done = to_explicit_vr_little_endian(source, target, source_ae_title="BURNISH")
+    data = target.read_bytes()
+    assert done.size == len(data)
+    assert done.digest == digest_of(data[done.data_set_offset :])
+    found = index_file(target)
+    assert found.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
+    assert found.data_set_offset == done.data_set_offset
+    return done, target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pixels_and_attributes_stay(
+    real_studies: material.RealStudies, name: str, tmp_path: Path
+) -> None:
+    path = real_studies.file(name)
+    _, target = brought(path, tmp_path)
+    source, result = material.read(path), material.read(target)
+    assert np.array_equal(pixel_array(source), pixel_array(result))
+    photometric = source.PhotometricInterpretation
+    encapsulated = source.file_meta.TransferSyntaxUID.is_encapsulated
+    expected = TURNED.get(photometric, photometric) if encapsulated else photometric
+    assert result.PhotometricInterpretation == expected
+    assert result.file_meta.SourceApplicationEntityTitle == "BURNISH"
+    changed = {0x7FE00010, 0x00280004, 0x00280006}
+    for element in source:
+        if element.tag not in changed and element.tag.element:
+            words = element.VR in {"OW", "OB"}
+            assert words or result[element.tag].value == element.value
+
+
+@pytest.mark.parametrize(
+    ("tool", "name"),
+    [
+        ("dcmdjpeg", "SC_rgb_jpeg_gdcm.dcm"),
+        ("dcmdjpls", "MR_small_jpeg_ls_lossless.dcm"),
+        ("dcmdrle", "MR_small_RLE.dcm"),
+        ("dcmdrle", "SC_rgb_rle_16bit_2frame.dcm"),
+        ("dcmconv", "MR_small_bigendian.dcm"),
+        ("dcmconv", "image_dfl.dcm"),
+    ],
+)
+def test_dcmtk_decodes_the_same(
+    real_studies: material.RealStudies, tool: str, name: str, tmp_path: Path
+) -> None:
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    path = real_studies.file(name)
+    _, target = brought(path, tmp_path)
+    theirs = tmp_path / "theirs"
+    option = ["+te"] if tool == "dcmconv" else []
+    subprocess.run([tool, *option, path, theirs], check=True, capture_output=True)
+    assert np.array_equal(pixel_array(material.read(theirs)), pixel_array(material.read(target)))
+
+
+@pytest.mark.parametrize("name", ["MR_small_implicit.dcm", "rtplan.dcm", "test-SR.dcm"])
+def test_dcmtk_and_dicom3tools_can_read_it(
+    real_studies: material.RealStudies, name: str, tmp_path: Path
+) -> None:
+    if shutil.which("dcmdump") is None:
+        pytest.skip("dcmdump is not installed")
+    _, target = brought(real_studies.file(name), tmp_path)
+    said = subprocess.run(["dcmdump", "-q", target], capture_output=True, check=False)
+    assert (said.returncode, said.stderr) == (0, b"")
+
+
+def _image(bits: int, frames: list[np.ndarray], syntax: str, path: Path) -> np.ndarray:
+    """A file of these frames, deflated or in RLE, where pydicom has no encoder for it."""
+    dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.7", PatientID="1")
+    stack = np.stack(frames)
+    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = stack.shape
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = bits
+    dataset.HighBit, dataset.PixelRepresentation = bits - 1, 0
+    encoded = []
+    for frame in frames:
+        native = (
+            np.packbits(frame.ravel(), bitorder="little").tobytes()
+            if bits == 1
+            else frame.tobytes()
+        )
+        if syntax == DEFLATED_IMAGE_FRAME:
+            deflate = zlib.compressobj(wbits=-15)
+            encoded.append(deflate.compress(native) + deflate.flush())
+        else:
+            runs = b"".join(bytes([0, byte]) for byte in native)
+            encoded.append(struct.pack("<16L", 1, 64, *[0] * 14) + runs)
+    dataset.PixelData = encapsulate(encoded)
+    dataset["PixelData"].VR = "OB"
+    dataset["PixelData"].is_undefined_length = True
+    meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax)
+    path.write_bytes(meta + made_entries.encoded(dataset))
+    return stack
+
+
+@pytest.mark.parametrize("syntax", [DEFLATED_IMAGE_FRAME, "1.2.840.10008.1.2.5"])
+@pytest.mark.parametrize("bits", [1, 8])
+def test_frames_that_pydicom_cannot_decode(tmp_path: Path, bits: int, syntax: str) -> None:
+    random = np.random.default_rng(1)
+    frames = [random.integers(0, 2, (5, 7), dtype=np.uint8) for _ in range(3)]
+    stack = _image(bits, frames, syntax, tmp_path / "source")
+    _, target = brought(tmp_path / "source", tmp_path)
+    assert np.array_equal(pixel_array(material.read(target)), stack)
+
+
+def test_what_cannot_be_decoded_is_told_cheaply() -> None:
+    assert decodable("1.2.840.10008.1.2.4.50")
+    assert not decodable("1.2.840.10008.1.2.4.102")
+    assert not decodable("")
+
+
+def _changed(source: Path, target: Path, old: bytes, new: bytes) -> Path:
+    data = source.read_bytes()
+    assert old in data
+    target.write_bytes(data.replace(old, new))
+    return target
+
+
+def test_video_is_refused(real_studies: material.RealStudies, tmp_path: Path) -> None:
+    source = _changed(
+        real_studies.file("SC_rgb_jpeg_dcmtk.dcm"),
+        tmp_path / "video",
+        b"UI\x16\x001.2.840.10008.1.2.4.50",
+        b"UI\x16\x001.2.840.10008.1.2.4.00",
+    )
+    with pytest.raises(NotTranscodable):
+        to_explicit_vr_little_endian(source, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "SC_rgb_jpeg_dcmtk.dcm", "JPEG2000.dcm"])
+def test_damaged_pixels_are_refused(
+    real_studies: material.RealStudies, name: str, tmp_path: Path
+) -> None:
+    data = real_studies.file(name).read_bytes()
+    start = data.rindex(b"\xfe\xff\x00\xe0") + 8
+    source = tmp_path / "source"
+    source.write_bytes(data[:start] + bytes(len(data) - start - 8) + data[-8:])
+    with pytest.raises(NotTranscodable):
+        to_explicit_vr_little_endian(source, tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"\x28\0\x10\0US\2\0\x40\0", b"\x28\0\x10\0US\2\0\xff\xff"),
+        (b"\x28\0\0\1US\2\0\x10\0", b"\x28\0\0\1US\2\0\x0c\0"),
+        (b"\x28\0\x10\0US\2\0\x40\0", b"\x28\0\x10\0US\2\0\0\0"),
+    ],
+)
+def test_contradictions_are_refused(
+    real_studies: material.RealStudies, tmp_path: Path, old: bytes, new: bytes
+) -> None:
+    for name in ("MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"):
+        source = _changed(real_studies.file(name), tmp_path / "source", old, new)
+        with pytest.raises(NotTranscodable):
+            to_explicit_vr_little_endian(source, tmp_path / "target")
+
+
+def test_a_truncated_file_is_refused(real_studies: material.RealStudies, tmp_path: Path) -> None:
+    for name in ("rtplan_truncated.dcm", "MR_small_RLE.dcm"):
+        data = real_studies.file(name).read_bytes()
+        (tmp_path / "source").write_bytes(data[: len(data) - 20])
+        with pytest.raises((Unreadable, NotTranscodable)):
+            to_explicit_vr_little_endian(tmp_path / "source", tmp_path / "target")
+
+
+@pytest.mark.parametrize(("rows", "frames"), [(65535, 1), (1000, 100_000), (0, 1), (1, 0)])
+def test_bombs_are_refused_before_they_are_decoded(rows: int, frames: int) -> None:
+    image = ImagePixel(rows, 65535, 1, 16, 16, 0, "MONOCHROME2", 0, frames)
+    with pytest.raises(NotTranscodable):
+        image.check()
+
+
+def test_what_has_two_readings_is_refused(
+    real_studies: material.RealStudies, tmp_path: Path
+) -> None:
+    with pytest.raises(NotTranscodable, match="two readings"):
+        to_explicit_vr_little_endian(real_studies.file("rtdose_expb.dcm"), tmp_path / "target")
+
+
+def test_a_scan_that_says_it_has_no_spectrum_is_decoded(
+    real_studies: material.RealStudies, tmp_path: Path
+) -> None:
+    path = real_studies.file("JPEG-lossy.dcm")
+    _, target = brought(path, tmp_path)
+    if shutil.which("dcmdjpeg") is None:
+        pytest.skip("dcmdjpeg is not installed")
+    subprocess.run(["dcmdjpeg", path, tmp_path / "theirs"], check=True, capture_output=True)
+    one, two = (pixel_array(material.read(p)).astype(int) for p in (tmp_path / "theirs", target))
+    assert np.abs(one - two).max() <= 1
+
+
+def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_path: Path) -> None:
+    if not wider_collection:
+        pytest.skip("no wider collection beside the checkout")
+    for path in wider_collection.files("transfer-syntaxes/pydicom-data", "seg-pm", "op"):
+        try:
+            found = index_file(path)
+        except BurnishError:
+            continue
+        if found.header.directory_record_type == "RT DOSE":
+            continue
+        _, target = brought(path, tmp_path)
+        one, two = material.read(path), material.read(target)
+        odd = found.transfer_syntax_uid == DEFLATED_IMAGE_FRAME or one.BitsAllocated == 1
+        if not odd:
+            assert np.array_equal(pixel_array(one), pixel_array(two)), path.name
+
+
+def test_a_data_set_that_does_not_stop_inflating_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its memory is that of one piece, whatever it says; its disk space has an end."""
+    monkeypatch.setattr(transcode, "_LONGEST_DATA_SET", 1 << 24)
+    dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.7", PatientID="1")
+    deflate = zlib.compressobj(wbits=-15)
+    bomb = deflate.compress(made_entries.encoded(dataset) + bytes(1 << 25)) + deflate.flush()
+    syntax = DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+    meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax)
+    (tmp_path / "source").write_bytes(meta + bomb)
+    with pytest.raises(NotTranscodable, match="larger than a data set may be"):
+        to_explicit_vr_little_endian(tmp_path / "source", tmp_path / "target")
+    assert not (tmp_path / "target").exists()
+
+
+def test_float_pixel_data_in_big_endian_have_one_reading(tmp_path: Path) -> None:
+    """Their VR says how to swap them, though 32 bits are allocated (PS3.5 7.3)."""
+    floats = np.array([1.5, -2.25, 3e30, 0.0], ">f4")
+    dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.30", PatientID="1")
+    dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = 2, 2, 1
+    dataset.PhotometricInterpretation, dataset.BitsAllocated = "MONOCHROME2", 32
+    dataset.FloatPixelData = floats.tobytes()
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR = buffer.is_little_endian = False
+    write_dataset(buffer, dataset)
+    meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, EXPLICIT_VR_BIG_ENDIAN)
+    (tmp_path / "source").write_bytes(meta + buffer.getvalue())
+    _, target = brought(tmp_path / "source", tmp_path)
+    assert material.read(target).FloatPixelData == floats.astype("<f4").tobytes()

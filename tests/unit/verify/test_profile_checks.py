@@ -1,0 +1,119 @@
+"""Volumes judged by a profile: each kind of fault, in words."""
+
+import struct
+
+import pytest
+
+from burnish.application_profiles import PROFILES
+from burnish.dicom_elements import encode, encode_item
+from burnish.media import FileSystem
+from burnish.verify import FaultCode, examine
+from made_volume import Made, MemoryVolume
+from unit.dicomdir.test_icons import item
+
+IMAGE = (0, 0, 0, 0)
+
+
+class OnMedium(MemoryVolume):
+    """A volume of a known file system."""
+
+    file_system = FileSystem.FAT16
+
+
+def found(made: Made, profile: str, size: int | None = None) -> dict[str, list[str]]:
+    codes: dict[str, list[str]] = {}
+    for fault in examine(made.volume(), PROFILES[profile], size=size).faults:
+        codes.setdefault(fault.code, []).append(f"{fault.where}: {fault.message}")
+    return codes
+
+
+def test_a_sop_class_that_the_profile_does_not_take() -> None:
+    faults = found(Made(), "STD-US-ID-SF-CDR")
+    assert set(faults) == {FaultCode.SOP_CLASS_NOT_IN_PROFILE}
+    assert len(faults[FaultCode.SOP_CLASS_NOT_IN_PROFILE]) == 4
+    assert "1.2.840.10008.5.1.4.1.1.7" in faults[FaultCode.SOP_CLASS_NOT_IN_PROFILE][0]
+
+
+def test_a_private_sop_class_is_in_no_standard_profile() -> None:
+    """PS3.4 I.4; without a profile it is no fault."""
+    standard, private = b"1.2.840.10008.5.1.4.1.1.7", b"1.3.840.10008.5.1.4.1.1.7"
+    contents = Made().volume().contents
+    volume = MemoryVolume(
+        {name: bytes(data).replace(standard, private) for name, data in contents.items()}
+    )
+    assert examine(volume).good
+    codes = [fault.code for fault in examine(volume, PROFILES["STD-GEN-CD"]).faults]
+    assert codes == [FaultCode.SOP_CLASS_NOT_IN_PROFILE] * 4
+
+
+def test_an_attribute_beyond_the_limits() -> None:
+    faults = found(Made(), "STD-CTMR-CD")
+    [first, *_] = faults[FaultCode.ATTRIBUTE_NOT_IN_PROFILE]
+    assert first.startswith("DICOM\\I0: STD-CTMR-CD wants Photometric Interpretation")
+    assert "no Photometric Interpretation" in first
+    assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE not in faults
+
+
+def test_keys_of_type_2_may_be_empty_but_must_be_there() -> None:
+    made = Made()
+    assert any(
+        "(0010,0030)" in fault
+        for fault in found(made, "STD-XABC-CD")[FaultCode.PROFILE_KEY_MISSING]
+    )
+    for tag, vr in ((0x00100030, b"DA"), (0x00100040, b"CS")):
+        made.at(0).set(tag, vr, b"")
+        made.at(1).set(tag, vr, b"")
+    faults = found(made, "STD-XABC-CD")[FaultCode.PROFILE_KEY_MISSING]
+    assert not any("PATIENT" in fault for fault in faults)
+    assert any("SERIES" in fault for fault in faults)
+
+
+def test_icons() -> None:
+    made = Made()
+    assert len(found(made, "STD-XABC-CD")[FaultCode.ICON_MISSING]) == 4
+    made.at(*IMAGE).set(0x00880200, b"SQ", encode_item(item(128)))
+    faults = found(made, "STD-XABC-CD")
+    assert len(faults[FaultCode.ICON_MISSING]) == 3
+    assert FaultCode.ICON_INVALID not in faults
+    assert FaultCode.ICON_INVALID in found(made, "STD-CTMR-CD")  # which has 64 x 64
+    assert examine(made.volume()).good
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        encode_item(item(64, kind=b"RGB")),
+        encode_item(item(64)) * 2,
+        encode_item(encode(0x00280010, b"US", struct.pack("<H", 64))),
+    ],
+)
+def test_a_wrong_icon_is_a_fault_by_any_profile(wrong: bytes) -> None:
+    made = Made()
+    made.at(*IMAGE).set(0x00880200, b"SQ", wrong)
+    assert [fault.code for fault in examine(made.volume()).faults] == [FaultCode.ICON_INVALID]
+
+
+def test_more_than_the_medium_holds() -> None:
+    faults = found(Made(), "STD-GEN-CD", size=800_000_000)
+    assert set(faults) == {FaultCode.VOLUME_TOO_LARGE}
+    assert "CD" in faults[FaultCode.VOLUME_TOO_LARGE][0]
+    assert not found(Made(), "STD-GEN-CD", size=700_000_000)
+
+
+def test_the_file_system_of_the_medium() -> None:
+    volume = OnMedium(Made().volume().contents)
+    codes = {fault.code for fault in examine(volume, PROFILES["STD-GEN-CD"]).faults}
+    assert codes == {FaultCode.FILE_SYSTEM_NOT_IN_PROFILE}
+    codes = {fault.code for fault in examine(volume, PROFILES["STD-GEN-USB-J2K"]).faults}
+    assert FaultCode.FILE_SYSTEM_NOT_IN_PROFILE not in codes
+
+
+def test_files_that_should_be_secure() -> None:
+    assert set(found(Made(), "STD-GEN-SEC-CD")) == {FaultCode.FILE_NOT_SECURE}
+
+
+def test_a_dicomdir_may_be_left_away_by_mail() -> None:
+    contents = dict(Made().volume().contents)
+    del contents["DICOMDIR"]
+    assert examine(MemoryVolume(contents), PROFILES["STD-GEN-MIME"]).good
+    assert not examine(MemoryVolume(contents), PROFILES["STD-GEN-ZIP-MAIL"]).good

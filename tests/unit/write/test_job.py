@@ -1,0 +1,46 @@
+"""The order of a volume is read in a time that grows with the volume."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from burnish.db import queue
+from burnish.plan.planner import Planner
+from burnish.write import job
+from factories import Ground, instance
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as made:
+        yield made
+
+
+def test_each_instance_is_found_by_index(ground: Ground) -> None:
+    made = [instance(instance_number=1)]
+    ground.store(*made)
+    ground.admit(made)
+    planner = Planner(ground.settings, ground.database, ground.spool)
+    planner.tick()
+    planner.close()
+    with ground.database.writing() as session:
+        claim = queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner="o")
+        assert claim is not None
+    asked: list[tuple[str, Any]] = []
+
+    def remember(_connection: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
+        asked.append((sql, values))
+
+    with ground.database.reading() as session:
+        event.listen(session.connection(), "before_cursor_execute", remember)
+        job.read(session, claim, ground.spool, ground.settings.storage.root)
+        for sql, values in [one for one in asked if "file_set_entry" in one[0]]:
+            rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
+            steps = [row.detail for row in rows]
+            assert not [step for step in steps if step.startswith("SCAN")]
+            joined = [step for step in steps if "referenced_instance" in step]
+            assert joined
+            assert all("request_id=?" in s and "sop_instance_uid=?" in s for s in joined), steps
