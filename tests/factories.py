@@ -21,6 +21,7 @@ from burnish.db.tables import Event, FileSet, Instance, MediaCreationRequest, Pi
 from burnish.device_settings import Device
 from burnish.dicom_elements import encode
 from burnish.dicomdir import encoder
+from burnish.identifiers import new_uid
 from burnish.instance_header.header import index
 from burnish.plan.grouping import Candidate
 from burnish.request import operations
@@ -32,7 +33,6 @@ from burnish.vocabulary import (
     ExecutionStatus,
     ExecutionStatusInfo,
     PieceState,
-    new_uid,
 )
 from digesting import digest_of
 

@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
 from burnish.db.tables import FileSet, FileSetEntry, Instance, Piece
 from burnish.errors import InvalidArgument, OutOfResources
+from burnish.identifiers import is_tolerable_uid
 from burnish.settings import Settings
 from burnish.spool import Spool
-from burnish.vocabulary import CommitmentFailure, PieceState, is_tolerable_uid
+from burnish.vocabulary import CommitmentFailure, PieceState
 
 #: After a transaction is judged, the association that asked for it comes first for so long.
 _OWN_ASSOCIATION_FIRST = timedelta(seconds=2)

@@ -31,10 +31,10 @@ from burnish.errors import (
     Unwritten,
 )
 from burnish.hashing import digest_text, new_hasher
+from burnish.identifiers import is_tolerable_uid
 from burnish.instance_header import header
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
-from burnish.vocabulary import is_tolerable_uid
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ from burnish.db.tables import FileSetEntry, Instance, TranscodedInstance
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import Unreadable
 from burnish.hashing import digest_text, new_hasher
+from burnish.identifiers import is_tolerable_uid
 from burnish.instance_header.header import IndexedFile, index_file
 from burnish.spool import Spool
-from burnish.vocabulary import is_tolerable_uid
 
 log = structlog.get_logger(__name__)
 

@@ -1,9 +1,6 @@
 """Ground: the standard's words and UIDs that Burnish uses, spelled as the standard spells them."""
 
-import re
-import uuid
 from enum import IntEnum, StrEnum
-from functools import lru_cache
 
 #: Identifies Burnish in File Meta Information and in associations (PS3.10 7.1, PS3.7 D.3.3.2).
 IMPLEMENTATION_CLASS_UID = "2.25.92338630323159070116276556938433792027"
@@ -30,27 +27,6 @@ JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.70"
 JPEG_2000_LOSSLESS = "1.2.840.10008.1.2.4.90"
 JPEG_2000 = "1.2.840.10008.1.2.4.91"
 RLE_LOSSLESS = "1.2.840.10008.1.2.5"
-
-#: The longest UID, in characters (PS3.5 9.1).
-MAXIMUM_UID_LENGTH = 64
-_TOLERABLE_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
-
-
-def is_uid(value: str) -> bool:
-    """Whether `value` is a UID: digits and dots, no leading zeros, 64 at most (PS3.5 9.1)."""
-    return len(value) <= MAXIMUM_UID_LENGTH and _UID.fullmatch(value) is not None
-
-
-@lru_cache(maxsize=1024)
-def is_tolerable_uid(value: str) -> bool:
-    """Whether `value` is a UID but for leading zeros in a component, which real devices send."""
-    return 0 < len(value) <= MAXIMUM_UID_LENGTH and _TOLERABLE_UID.fullmatch(value) is not None
-
-
-def new_uid() -> str:
-    """A UID nobody else has: 2.25 and a random UUID (PS3.5 B.2)."""
-    return f"2.25.{uuid.uuid4().int}"
 
 
 class ExecutionStatus(StrEnum):

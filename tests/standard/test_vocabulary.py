@@ -9,7 +9,7 @@ import pytest
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import UID
 
-from burnish import vocabulary
+from burnish import identifiers, vocabulary
 from burnish.application_profiles import PROFILES
 
 TABLE = tomllib.loads(Path(__file__).with_name("defined_terms.toml").read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def test_every_uid_of_ours_is_in_the_table() -> None:
 def test_the_implementation_class_uid_is_derived_from_a_random_uuid() -> None:
     uid = UID(vocabulary.IMPLEMENTATION_CLASS_UID)
     assert uid.is_valid
-    assert vocabulary.is_uid(uid)
+    assert identifiers.is_uid(uid)
     prefix, _, number = uid.rpartition(".")
     assert prefix == "2.25"  # PS3.5 B.2
     assert int(number) < 2**128
@@ -71,9 +71,9 @@ def test_the_implementation_version_name_is_of_1_to_16_characters() -> None:  # 
 
 
 def test_new_uids_are_valid_and_differ() -> None:
-    uids = {vocabulary.new_uid() for _ in range(100)}
+    uids = {identifiers.new_uid() for _ in range(100)}
     assert len(uids) == 100
-    assert all(UID(uid).is_valid and vocabulary.is_uid(uid) for uid in uids)
+    assert all(UID(uid).is_valid and identifiers.is_uid(uid) for uid in uids)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,8 @@ def test_new_uids_are_valid_and_differ() -> None:
     ],
 )
 def test_uids_follow_the_rule(value: str, good: bool, tolerable: bool) -> None:
-    assert vocabulary.is_uid(value) is good
-    assert vocabulary.is_tolerable_uid(value) is tolerable
+    assert identifiers.is_uid(value) is good
+    assert identifiers.is_tolerable_uid(value) is tolerable
 
 
 @pytest.mark.parametrize("profile", list(PROFILES.values()), ids=lambda profile: profile.label)

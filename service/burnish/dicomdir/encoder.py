@@ -4,7 +4,6 @@ Entries come in directory order: those of a patient, of a study, of a series sta
 `size` tells beforehand what `encode` will take, `record_lengths` what one instance adds to it.
 """
 
-import re
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -25,17 +24,10 @@ from burnish.dicomdir.records import (
 )
 from burnish.directory_records import ROOT_TYPES, group_patients
 from burnish.errors import Conflict, InvalidUID, InvalidValue, MissingValue
+from burnish.identifiers import is_file_id, is_file_set_id, is_tolerable_uid
 from burnish.values import DirectoryEntry, InstanceHeader
-from burnish.vocabulary import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    MEDIA_STORAGE_DIRECTORY_STORAGE,
-    is_tolerable_uid,
-)
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, MEDIA_STORAGE_DIRECTORY_STORAGE
 
-_FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
-_FILE_ID = re.compile(r"[A-Z0-9_]{1,8}(\\[A-Z0-9_]{1,8}){0,7}")
-#: A tolerable UID, as `vocabulary` has it, compiled: there is one to check in every entry.
-_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*")
 #: The File IDs that `file_ids.assign` gives: all of a kind are equally long.
 _FILE_ID_IN_SERIES = r"DICOM\PA000001\ST000001\SE000001\IM000001"
 _FILE_ID_IN_ROOT = r"DICOM\RO000001"
@@ -121,7 +113,7 @@ def records_length(entries: Sequence[DirectoryEntry], leaves: int) -> int:
 
 def check_instances(uids: Sequence[str]) -> None:
     """Raises what `encode` does of their SOP Instance UIDs."""
-    if wrong := [uid for uid in uids if not _UID.fullmatch(uid)]:
+    if wrong := [uid for uid in uids if not is_tolerable_uid(uid)]:
         raise InvalidUID(f"SOP Instance UID {wrong[0]!r} is not a UID")
     if len(set(uids)) < len(uids):
         raise Conflict("a SOP Instance appears twice")
@@ -269,9 +261,9 @@ def _check(entry: DirectoryEntry) -> None:
     header = entry.header
     if not header.directory_record_type:
         raise Conflict(f"SOP Class {header.sop_class_uid} has no directory record type")
-    if not _UID.fullmatch(header.sop_instance_uid):
+    if not is_tolerable_uid(header.sop_instance_uid):
         raise InvalidUID(f"SOP Instance UID {header.sop_instance_uid!r} is not a UID")
-    if not _FILE_ID.fullmatch(entry.file_id):
+    if not is_file_id(entry.file_id):
         raise InvalidValue(f"{entry.file_id!r} is not a File ID")
     if header.directory_record_type not in ROOT_TYPES and not (
         header.study_instance_uid and header.series_instance_uid
@@ -333,11 +325,11 @@ def join(
 
 def encode_identity(file_set_id: str, descriptor_file_id: str = "") -> bytes:
     """The elements that name a File-set (PS3.3 F.3.2.1)."""
-    if not _FILE_SET_ID.fullmatch(file_set_id):
+    if not is_file_set_id(file_set_id):
         raise InvalidValue(f"{file_set_id!r} is not a File-set ID")
     elements = [element(0x00041130, b"CS", file_set_id.encode("ascii"))]
     if descriptor_file_id:
-        if not _FILE_ID.fullmatch(descriptor_file_id):
+        if not is_file_id(descriptor_file_id):
             raise InvalidValue(f"{descriptor_file_id!r} is not a File ID")
         elements.append(element(0x00041141, b"CS", descriptor_file_id.encode("ascii")))
     return b"".join(elements)

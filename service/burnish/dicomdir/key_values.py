@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 from burnish import character_sets
-from burnish.vocabulary import is_tolerable_uid
+from burnish.identifiers import is_tolerable_uid
 
 _DATE = re.compile(rb"[0-9]{4}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])")
 _TIME = re.compile(rb"([01][0-9]|2[0-3])([0-5][0-9]([0-5][0-9]|60)(\.[0-9]{1,6})?|[0-5][0-9])?")

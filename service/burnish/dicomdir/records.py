@@ -13,8 +13,8 @@ from burnish.character_sets import is_plain
 from burnish.dicom_elements import encode, encode_item, scan
 from burnish.directory_records import Key, all_keys
 from burnish.errors import InvalidUID, InvalidValue
+from burnish.identifiers import is_tolerable_uid
 from burnish.values import DirectoryEntry, InstanceHeader
-from burnish.vocabulary import is_tolerable_uid
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 STUDY_DATE, STUDY_TIME = 0x00080020, 0x00080030

@@ -1,19 +1,11 @@
 """Craft: the directories of a volume, from the File IDs of its files (PS3.10 8.2)."""
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from burnish.errors import Conflict, InvalidValue, OutOfResources
+from burnish.identifiers import MAXIMUM_FILE_ID_COMPONENTS, is_file_id, is_file_name, is_file_set_id
 from burnish.values import VolumeFile
-
-#: PS3.10 8.2: at most eight components; PS3.12 F.1.1 counts the root among eight levels.
-MAXIMUM_COMPONENTS = 8
-
-_COMPONENTS = rf"([A-Z0-9_]{{1,8}}\\){{0,{MAXIMUM_COMPONENTS - 1}}}[A-Z0-9_]{{1,8}}"
-_FILE_ID = re.compile(_COMPONENTS)
-_NAME = re.compile(_COMPONENTS + r"(\.[A-Z0-9_]{1,3})?")
-_FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
 
 
 @dataclass(slots=True)
@@ -39,10 +31,12 @@ def check_file_id(file_id: str, *, dicom: bool = True) -> None:
     With `dicom` false, the last component may also have an extension as README.TXT has
     (ECMA-119 10.1).
     """
-    if (_FILE_ID if dicom else _NAME).fullmatch(file_id):
+    if (is_file_id if dicom else is_file_name)(file_id):
         return
-    if file_id.count("\\") >= MAXIMUM_COMPONENTS:
-        raise InvalidValue(f"File ID {file_id!r} has more than {MAXIMUM_COMPONENTS} components")
+    if file_id.count("\\") >= MAXIMUM_FILE_ID_COMPONENTS:
+        raise InvalidValue(
+            f"File ID {file_id!r} has more than {MAXIMUM_FILE_ID_COMPONENTS} components"
+        )
     raise InvalidValue(
         f"File ID {file_id!r} has a component that is not 1 to 8 of A-Z, 0-9 and underscore"
     )
@@ -51,7 +45,7 @@ def check_file_id(file_id: str, *, dicom: bool = True) -> None:
 def check(volume_identifier: str, files: Sequence[VolumeFile], largest: int) -> None:
     """Raises InvalidValue for names that no File-set has (PS3.10 8.1, 8.2), Conflict for a name
     that comes twice, OutOfResources for a file of more than `largest` bytes."""
-    if _FILE_SET_ID.fullmatch(volume_identifier) is None:
+    if not is_file_set_id(volume_identifier):
         raise InvalidValue(f"{volume_identifier!r} is no File-set ID (PS3.10 8.1)")
     names, directories = set(), set()
     for file_id, size, _ in files:

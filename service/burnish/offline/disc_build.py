@@ -23,6 +23,7 @@ from burnish.errors import (
     Unreadable,
 )
 from burnish.hashing import digest_text, new_hasher
+from burnish.identifiers import is_tolerable_uid, new_uid
 from burnish.image.formats import FORMATS
 from burnish.image.image_digest import ImageHashing
 from burnish.instance_header.header import IndexedFile, index_file
@@ -42,11 +43,7 @@ from burnish.transcode import conform
 from burnish.transcode.frames import NotTranscodable
 from burnish.transcode.transcode import Transcoded
 from burnish.values import InstanceHeader, Progress, VolumeReport
-from burnish.vocabulary import (
-    MEDIA_STORAGE_DIRECTORY_STORAGE,
-    is_tolerable_uid,
-    new_uid,
-)
+from burnish.vocabulary import MEDIA_STORAGE_DIRECTORY_STORAGE
 from burnish.write import pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 

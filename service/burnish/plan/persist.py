@@ -11,11 +11,12 @@ from burnish.db.bulk_rows import insert_rows
 from burnish.db.history import fail, note
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
 from burnish.errors import Conflict
+from burnish.identifiers import new_uid
 from burnish.plan import attempts
 from burnish.plan.candidates import Failures
 from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import Volume
-from burnish.vocabulary import ExecutionStatusInfo, PieceState, new_uid
+from burnish.vocabulary import ExecutionStatusInfo, PieceState
 
 log = structlog.get_logger(__name__)
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from burnish.content import readme_txt
 from burnish.content.readme_txt import NOTHING, Says
 from burnish.dicomdir import encoder, file_ids
+from burnish.identifiers import MAXIMUM_UID_LENGTH
 from burnish.image import formats as image
 from burnish.image import volume_size
 from burnish.image.volume_size import Sums
@@ -17,7 +18,6 @@ from burnish.plan import packing
 from burnish.plan.grouping import Candidate, Series
 from burnish.plan.size_estimate import Fixed
 from burnish.values import DirectoryEntry
-from burnish.vocabulary import MAXIMUM_UID_LENGTH
 
 #: A File-set ID has 16 characters at most (PS3.10 8.1); ours have as many.
 _FILE_SET_ID = "0" * 16

@@ -1,6 +1,5 @@
 """Stage: what can be asked of a Media Creation Request: create, initiate, cancel, hold."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,18 +20,11 @@ from burnish.errors import (
     NotNow,
     Unknown,
 )
+from burnish.identifiers import is_file_set_id, is_tolerable_uid, new_uid
 from burnish.lifecycle import RequestEvent
 from burnish.settings import Request as Defaults
-from burnish.vocabulary import (
-    DEVICE_HOLDS,
-    ExecutionStatus,
-    ExecutionStatusInfo,
-    RequestPriority,
-    is_tolerable_uid,
-    new_uid,
-)
+from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, RequestPriority
 
-_FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
 _UNDER_WAY = (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 _WAITS = (*DEVICE_HOLDS, ExecutionStatusInfo.INSUFFIC_MEMORY)
 _ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE)
@@ -137,7 +129,7 @@ def _check(order: Order) -> None:
             raise InvalidValue("Referenced SOP Instance UID is not a UID")
         if not is_tolerable_uid(reference.sop_class_uid):
             raise InvalidValue("Referenced SOP Class UID is not a UID")
-    if not _FILE_SET_ID.fullmatch(order.attributes.get("storage_media_file_set_id", "")):
+    if not is_file_set_id(order.attributes.get("storage_media_file_set_id", "")):
         raise InvalidValue("Storage Media File-Set ID may have 16 of A-Z, 0-9 and _")
     file_set_uid = order.attributes.get("storage_media_file_set_uid", "")
     if file_set_uid and not is_tolerable_uid(file_set_uid):

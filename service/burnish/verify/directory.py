@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from burnish import dicom_elements
 from burnish.dicom_elements import Element
 from burnish.errors import Unreadable
+from burnish.identifiers import is_uid
 from burnish.verify import file_meta_checks
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.record_checks import Record, RecordReader
@@ -12,7 +13,6 @@ from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_STORAGE_DIRECTORY_STORAGE,
-    is_uid,
 )
 
 _FILE_SET_ID, _FIRST, _LAST = 0x00041130, 0x00041200, 0x00041202

@@ -1,6 +1,5 @@
 """Craft: judges any volume by itself, with no knowledge of what should be on it."""
 
-import re
 from typing import Protocol, runtime_checkable
 
 from burnish import dicom_elements
@@ -8,6 +7,7 @@ from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import LIMITED, US_REGIONS
 from burnish.dicom_elements import NeedMore
 from burnish.errors import Unreadable
+from burnish.identifiers import is_file_name
 from burnish.media import FileSystem
 from burnish.values import SecureVolume, Volume, VolumeReport
 from burnish.verify import directory, encrypted_volume, file_meta_checks
@@ -30,7 +30,6 @@ LARGEST_DICOMDIR = 1 << 29
 _BLOCK = 1 << 15
 #: Disagreements of a whole file system, not of one file on it.
 _WHOLE = {"UDF", "FAT", "volume"}
-_LEVEL_1 = re.compile(r"([A-Z0-9_]{1,8}\\){0,7}[A-Z0-9_]{1,8}(\.[A-Z0-9_]{1,3})?")
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _OPAQUE = {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
 #: Values longer than this are none that a profile limits, but for sequences.
@@ -103,7 +102,7 @@ class _Examination:
             if self._matters(where, references):
                 self._faults.add(FaultCode.FILE_SYSTEM_CONTRADICTORY, where, message)
         for name in self._volume.files():
-            if _LEVEL_1.fullmatch(name) is None:
+            if not is_file_name(name):
                 message = "its name is not one of ISO 9660 Level 1 (ECMA-119 10.1)"
                 self._faults.add(FaultCode.FILE_NAME_INVALID, name, message)
             sound = self._is_sound(name)

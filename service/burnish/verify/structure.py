@@ -1,9 +1,15 @@
 """Craft: checks how the records of a DICOMDIR hang together (PS3.3 F.3.2.2, F.4, F.5)."""
 
-import re
 from collections.abc import Mapping, Sequence
 
 from burnish.directory_records import KEYS, ROOT_TYPES, record_type
+from burnish.identifiers import (
+    MAXIMUM_FILE_ID_COMPONENT_LENGTH,
+    MAXIMUM_FILE_ID_COMPONENTS,
+    has_file_id_characters,
+    is_file_id,
+    is_file_set_id,
+)
 from burnish.verify.directory import Directory
 from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_meta_checks import FileMeta
@@ -15,14 +21,11 @@ _DUPLICATES = {
     "STUDY": (FaultCode.DUPLICATE_STUDY, "Study Instance UID"),
     "SERIES": (FaultCode.DUPLICATE_SERIES, "Series Instance UID"),
 }
-_COMPONENT = re.compile(r"[A-Z0-9_]+")
-_FILE_ID = re.compile(r"[A-Z0-9_]{1,8}(\\[A-Z0-9_]{1,8}){0,7}")
-_FILE_SET_ID = re.compile(r"[A-Z0-9_]{0,16}")
 
 
 def check_structure(directory: Directory, volume_identifier: str, faults: Faults) -> None:
     """Everything about a directory that can be told without the files."""
-    if _FILE_SET_ID.fullmatch(directory.file_set_id) is None:
+    if not is_file_set_id(directory.file_set_id):
         faults.add(
             FaultCode.FILE_SET_ID_INVALID,
             "DICOMDIR",
@@ -116,16 +119,16 @@ def _check_place(record: Record, faults: Faults) -> None:
 
 def _check_file_id(record: Record, faults: Faults) -> None:
     """PS3.10 8.2, 8.5."""
-    if not record.file_id or _FILE_ID.fullmatch(record.file_id):
+    if not record.file_id or is_file_id(record.file_id):
         return
     components = record.file_id.split("\\")
-    if len(components) > 8:
+    if len(components) > MAXIMUM_FILE_ID_COMPONENTS:
         message = "its Referenced File ID has more than 8 components"
         faults.add(FaultCode.FILE_ID_COMPONENTS, str(record), message)
-    if max(map(len, components)) > 8:
+    if max(map(len, components)) > MAXIMUM_FILE_ID_COMPONENT_LENGTH:
         message = "its Referenced File ID has a component of more than 8 characters"
         faults.add(FaultCode.FILE_ID_COMPONENT_LENGTH, str(record), message)
-    if not all(map(_COMPONENT.fullmatch, components)):
+    if not all(map(has_file_id_characters, components)):
         message = "its Referenced File ID has other characters than A-Z, 0-9 and underscore"
         faults.add(FaultCode.FILE_ID_CHARACTERS, str(record), message)
 

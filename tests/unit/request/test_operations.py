@@ -21,16 +21,11 @@ from burnish.errors import (
     NotNow,
     Unknown,
 )
+from burnish.identifiers import is_uid
 from burnish.request import operations
 from burnish.request.operations import Order, Reference
 from burnish.settings import Request as Defaults
-from burnish.vocabulary import (
-    ExecutionStatus,
-    ExecutionStatusInfo,
-    PieceState,
-    RequestPriority,
-    is_uid,
-)
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
 from factories import CT, Ground, add_request
 
 REFERENCE = Reference(CT, "1.2.3")

@@ -10,16 +10,11 @@ from pydicom.pixels import pixel_array
 
 import material
 from burnish.application_profiles.limits import unpack
+from burnish.identifiers import is_uid
 from burnish.instance_header.header import index_file
 from burnish.transcode import lossy
 from burnish.transcode.compress import NotCompressible
-from burnish.vocabulary import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    JPEG_2000,
-    JPEG_BASELINE,
-    JPEG_EXTENDED,
-    is_uid,
-)
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_2000, JPEG_BASELINE, JPEG_EXTENDED
 from digesting import digest_of
 from images import smooth, written
 

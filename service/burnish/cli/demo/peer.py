@@ -12,7 +12,8 @@ from pynetdicom.presentation import build_context
 
 from burnish.access.outgoing_associations import KEEP_ANSWERS
 from burnish.errors import OperatorError
-from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, VERIFICATION, new_uid
+from burnish.identifiers import new_uid
+from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, VERIFICATION
 
 _CALLING, _CALLED = "DEMO", "BURNISH"
 _INITIATE = 1

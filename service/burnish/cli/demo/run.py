@@ -20,7 +20,8 @@ from burnish.cli.demo.peer import Peer
 from burnish.cli.demo.service import Service
 from burnish.cli.demo.studies import Group
 from burnish.errors import OperatorError
-from burnish.vocabulary import ExecutionStatus, new_uid
+from burnish.identifiers import new_uid
+from burnish.vocabulary import ExecutionStatus
 
 _CT_IMAGE_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 _LOG_WIDTH = 132
