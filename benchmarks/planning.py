@@ -31,7 +31,7 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
     from burnish.memory import collect_seldom
     from burnish.plan.planner import Planner
     from burnish.request import admission, operations
-    from burnish.request.operations import Order, Reference
+    from burnish.request.operations import NewRequest, Reference
 
     results = {}
     directory = Path(tempfile.mkdtemp(prefix="planning-", dir=storage))
@@ -48,13 +48,13 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
             Reference(CT_IMAGE_STORAGE, uid("instance", rows.RUN, one)) for one in range(count)
         ]
         with database.writing() as session:
-            order = Order(references, sop_instance_uid=request_uid)
+            order = NewRequest(references, sop_instance_uid=request_uid)
             request = operations.create(session, chosen.request, order, origin="benchmark")
             operations.initiate(session, chosen.request, request_uid)
             request_id = request.id
         started = time.process_time()
         with database.writing() as session:
-            admission.examine(session, request_id, timedelta())
+            admission.admit(session, request_id, timedelta())
         admitted = time.process_time()
         planner.tick()
         results[count] = (admitted - started, time.process_time() - admitted)
@@ -69,7 +69,7 @@ def listing(count: int, storage: Path) -> float:
     from burnish import settings, supervisor
     from burnish.request import listing as stage
     from burnish.request import operations
-    from burnish.request.operations import Order, Reference
+    from burnish.request.operations import NewRequest, Reference
 
     directory = Path(tempfile.mkdtemp(prefix="listing-", dir=storage))
     chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
@@ -78,7 +78,7 @@ def listing(count: int, storage: Path) -> float:
     database = supervisor.open_database(chosen)
     with database.writing() as session:
         for number in range(count):
-            order = Order([Reference(CT_IMAGE_STORAGE, uid("instance", 1, number))])
+            order = NewRequest([Reference(CT_IMAGE_STORAGE, uid("instance", 1, number))])
             operations.create(session, chosen.request, order, origin="benchmark")
     times = []
     for _ in range(3):

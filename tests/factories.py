@@ -286,7 +286,7 @@ class Ground(AbstractContextManager["Ground"]):
             return operations.create(
                 session,
                 self.settings.request,
-                operations.Order(references, attributes),
+                operations.NewRequest(references, attributes),
                 origin="test",
             ).sop_instance_uid
 

@@ -19,7 +19,7 @@ from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
 from burnish.request import admission, fetch_missing, standing_orders
-from burnish.request.query_retrieve import Arrived
+from burnish.request.query_retrieve import RetrievedInstance
 from burnish.settings import Settings
 from burnish.spool import Spool
 
@@ -49,11 +49,11 @@ class Schedule:
         self._receiver = Receiver(database, spool)
         self._retriever = fetch_missing.Retriever(settings, database, self._keep)
         self._retrieve_for = timedelta(0)
-        if fetch_missing.sources(settings):
+        if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after
-        self._watch = database.watch(admission.pending())
-        self._waiting = database.work(admission.pending())
-        self._plannable = database.work(admission.pending())
+        self._watch = database.watch(admission.pending_requests())
+        self._waiting = database.work(admission.pending_requests())
+        self._plannable = database.work(admission.pending_requests())
         self._unjudged = database.work(commitment.pending())
         self._unreported = database.work(commitment.pending())
         self._in_hand = database.work(queue.IN_HAND)
@@ -116,10 +116,10 @@ class Schedule:
         if not self._waiting.is_there():
             return
         with self._database.reading() as session:
-            waiting = admission.waiting(session)
+            waiting = admission.waiting_requests(session)
         for request_id in waiting:
             with self._database.writing() as session:
-                admission.examine(
+                admission.admit(
                     session,
                     request_id,
                     self._settings.request.wait_for_instances,
@@ -139,7 +139,7 @@ class Schedule:
         """Fetches from archives what requests name and is not here."""
         self._retriever.tick()
 
-    def _keep(self, arrived: Arrived) -> None:
+    def _keep(self, arrived: RetrievedInstance) -> None:
         """Has the receive stage keep what came by C-GET."""
         incoming = self._receiver.open(
             sop_class_uid=arrived.sop_class_uid,
@@ -158,13 +158,13 @@ class Schedule:
     def issue_standing_orders(self) -> None:
         for order in self._settings.standing_order:
             with self._database.reading() as session:
-                wanted = standing_orders.joinable(session, order) or standing_orders.due(
+                wanted = standing_orders.requests_with_late_instances(
                     session, order
-                )
+                ) or standing_orders.groups_due(session, order)
             if wanted:
                 with self._database.writing() as session:
-                    standing_orders.join(session, order)
-                    standing_orders.issue(session, self._settings.request, order)
+                    standing_orders.join_late_instances(session, order)
+                    standing_orders.issue_requests(session, self._settings.request, order)
 
     def judge_commitments(self) -> None:
         if not self._unjudged.is_there():

@@ -232,7 +232,7 @@ class Life:
 
         def create() -> None:
             with self.database.writing() as session:
-                order = operations.Order(references, sop_instance_uid=uid)
+                order = operations.NewRequest(references, sop_instance_uid=uid)
                 operations.create(session, self.settings.request, order, origin="peer")
 
         def begin() -> None:

@@ -15,7 +15,7 @@ from burnish.instance_header.header import index_file
 from burnish.media import FileSystem
 from burnish.transcode import conform, lossy
 from burnish.values import DirectoryEntry, VolumeFile
-from burnish.verify import examine
+from burnish.verify import examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 from material import real_studies, wider_collection
 
@@ -75,7 +75,7 @@ def _icon(path: Path) -> None:
 
 def _examine(path: Path) -> None:
     with open_volume(path, digest=True) as volume:
-        examine(volume)
+        examine_volume(volume)
 
 
 def _examine_directory(path: Path) -> None:

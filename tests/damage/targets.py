@@ -32,7 +32,7 @@ from burnish.secure_files.der import Reader
 from burnish.secure_files.protection import load
 from burnish.settings import Security, Settings
 from burnish.transcode import frames, jpeg_dct, jpeg_lossless
-from burnish.verify import examine
+from burnish.verify import examine_volume
 from burnish.verify.directory import parse
 from burnish.verify.faults import Faults
 from burnish.verify.structure import check_structure
@@ -292,7 +292,7 @@ def _seal(image: bytearray, before: bytes) -> None:
 
 def _volume(data: bytes) -> None:
     with as_file(data) as path, open_volume(path, digest=True) as volume:
-        examine(volume)
+        examine_volume(volume)
 
 
 def _patches() -> list[bytes]:

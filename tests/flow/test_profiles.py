@@ -16,7 +16,7 @@ from burnish.instance_header.header import IndexedFile, index_file
 from burnish.media import MEDIA
 from burnish.offline.disc_build import Wish, build
 from burnish.plan.eligibility import kind_of, permitted_form, unfit
-from burnish.verify import examine
+from burnish.verify import examine_volume
 
 #: dcmmkdir's option for a profile; it has but one for profiles that differ in their medium alone.
 OPTIONS = {
@@ -132,7 +132,7 @@ def test_volumes_of_all_that_is_fit(
     for volume in outcome.built:
         assert volume.report.good
         with open_volume(volume.image) as opened:
-            report = examine(opened, profile, size=volume.image.stat().st_size)
+            report = examine_volume(opened, profile, size=volume.image.stat().st_size)
         assert report.faults == ()
         root = oracles.extract(volume.image, tmp_path / f"{volume.image.stem}-tree")
         gaps = re.compile("|".join(KNOWN_GAPS))

@@ -229,7 +229,7 @@ def test_what_was_asked_for_is_not_asked_for_again(ground: Ground) -> None:
     order = StandingOrder(name="all", called_ae_titles=("BURNISH",), quiet_period=timedelta(0))
     release(ground)
     with ground.database.reading() as session:
-        assert standing_orders.due(session, order) == []
+        assert standing_orders.groups_due(session, order) == []
 
 
 def test_a_request_goes_with_all_that_belongs_to_it(ground: Ground) -> None:

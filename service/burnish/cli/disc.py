@@ -84,12 +84,12 @@ def verify(
     """
     from burnish.image.reader import open_volume
     from burnish.secure_files import open_secure, read_keyring
-    from burnish.verify import examine
+    from burnish.verify import examine_volume
 
     keyring = read_keyring(key, password_file)
     with open_volume(present(path), twice=True) as volume:
         size = path.stat().st_size if path.is_file() else sum(volume.files().values())
-        report = examine(open_secure(volume, keyring), PROFILES.get(profile), size=size)
+        report = examine_volume(open_secure(volume, keyring), PROFILES.get(profile), size=size)
     if json:
         output.document({"path": path, "good": report.good, **report_fields(report)})
     else:

@@ -78,14 +78,14 @@ def _job(image: Path, device: "Device", medium: str) -> "BurnJob":
     from burnish.image.reader import open_volume
     from burnish.media import MEDIA, FileSystem
     from burnish.secure_files import open_secure
-    from burnish.verify import examine
-    from burnish.verify.examine import Formatted
+    from burnish.verify import examine_volume
+    from burnish.verify.examine import VolumeWithFileSystem
     from burnish.write import pipeline
 
     size = image.stat().st_size
     with open_volume(image) as volume:
-        found = examine(open_secure(volume, {}), size=size)
-        file_system = volume.file_system if isinstance(volume, Formatted) else None
+        found = examine_volume(open_secure(volume, {}), size=size)
+        file_system = volume.file_system if isinstance(volume, VolumeWithFileSystem) else None
     if not found.good:
         hint = f"`burnish disc verify {image}` names them"
         raise OperatorError(f"{image} has {len(found.faults)} faults", hint=hint)
@@ -118,7 +118,7 @@ def _job(image: Path, device: "Device", medium: str) -> "BurnJob":
         file_set_uid=found.file_set_uid,
         medium=medium or ("" if device.kind == "optical" else fitting[0]),
         device_job=f"DISC-{secrets.token_hex(4)}",
-        files=lambda: pipeline.files(image),
+        files=lambda: pipeline.image_files(image),
     )
 
 
@@ -183,11 +183,11 @@ def _differs(job: "BurnJob", written: Path, size: int) -> str:
     from burnish.errors import Unreadable
     from burnish.image.reader import open_volume
     from burnish.secure_files import open_secure
-    from burnish.verify import examine
+    from burnish.verify import examine_volume
 
     try:
         with open_volume(written, fresh=True, length=size) as volume:
-            found = examine(open_secure(volume, {}), size=size)
+            found = examine_volume(open_secure(volume, {}), size=size)
         if not found.good:
             return f"read back wrong: {found.faults[0].code} {found.faults[0].where}"
         with job.image.open("rb") as image, written.open("rb") as disc:

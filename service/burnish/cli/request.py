@@ -14,7 +14,7 @@ from burnish.vocabulary import ExecutionStatus, RequestPriority
 
 if TYPE_CHECKING:
     from burnish.request.listing import EventLine, FailureLine, PieceLine, RequestLine
-    from burnish.request.operations import Order
+    from burnish.request.operations import NewRequest
     from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="See media creation requests, and ask of them.")
@@ -99,7 +99,7 @@ def show(name: Name, json: Json = False, config: Config = None) -> None:
         from burnish.request import listing
 
         with database.reading() as session:
-            line = listing.find(session, name)
+            line = listing.find_request(session, name)
             pieces = listing.pieces(session, line)
             failures = listing.failures(session, line)
             events = listing.events(session, line)
@@ -248,7 +248,7 @@ def create(
                     number_of_copies=copies,
                     request_priority=priority,
                 )
-            line = listing.find(session, uid)
+            line = listing.find_request(session, uid)
     _tell(line, json=json)
 
 
@@ -257,7 +257,7 @@ def _named(session: Any, studies: list[str], instances: list[str]) -> list[tuple
     from burnish.request import listing
 
     named = [pair for uid in studies for pair in listing.references_of_study(session, uid)]
-    return named + (listing.resolve(session, instances) if instances else [])
+    return named + (listing.references_of_instances(session, instances) if instances else [])
 
 
 def _check_device(settings: "Settings", device: str) -> None:
@@ -287,10 +287,10 @@ def _openers(profile: str, recipients: list[Path], password_file: Path | None) -
     return {"recipients": read_recipients(recipients), "password_file": path}
 
 
-def _order(named: list[tuple[str, str]], profile: str, attributes: dict[str, str]) -> "Order":
-    from burnish.request.operations import Order, Reference
+def _order(named: list[tuple[str, str]], profile: str, attributes: dict[str, str]) -> "NewRequest":
+    from burnish.request.operations import NewRequest, Reference
 
-    return Order(
+    return NewRequest(
         [Reference(sop_class, sop_instance, profile) for sop_class, sop_instance in named],
         {column: value for column, value in attributes.items() if value},
     )
@@ -318,7 +318,7 @@ def initiate(
         from burnish.request import listing, operations
 
         with database.writing() as session:
-            uid = listing.find(session, name).sop_instance_uid
+            uid = listing.find_request(session, name).sop_instance_uid
             operations.initiate(
                 session,
                 settings.request,
@@ -326,7 +326,7 @@ def initiate(
                 number_of_copies=copies,
                 request_priority=priority,
             )
-            line = listing.find(session, uid)
+            line = listing.find_request(session, uid)
     _tell(line, json=json)
 
 
@@ -360,7 +360,7 @@ def _ask(operation: str, name: str, *, json: bool, config: Path | None) -> None:
         from burnish.request import listing, operations
 
         with database.writing() as session:
-            uid = listing.find(session, name).sop_instance_uid
+            uid = listing.find_request(session, name).sop_instance_uid
             getattr(operations, operation)(session, uid)
-            line = listing.find(session, uid)
+            line = listing.find_request(session, uid)
     _tell(line, json=json)

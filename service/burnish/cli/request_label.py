@@ -41,9 +41,9 @@ def label(
         from burnish.write.labels import Labels
 
         with database.reading() as session:
-            line = listing.find(session, name)
+            line = listing.find_request(session, name)
             spool, images = supervisor.open_spool(settings), settings.storage.root / "images"
-            volumes = job.volumes(session, line.sop_instance_uid, spool, images)
+            volumes = job.volume_jobs(session, line.sop_instance_uid, spool, images)
     wanted = [one for one in volumes if volume in (None, one.job.volume_number)]
     if not wanted:
         hint = f"`burnish request show {line.short_id}` shows its volumes once it is planned"

@@ -30,7 +30,7 @@ def follow(database: "Database", name: str) -> "RequestLine":
     with _progress(console) as show:
         while True:
             with database.reading() as session:
-                line = listing.find(session, name)
+                line = listing.find_request(session, name)
                 events = listing.events(session, line, after=seen)
             for event in events:
                 console.print(told(event), soft_wrap=True)

@@ -23,8 +23,8 @@ from burnish.plan.grouping import group
 from burnish.plan.volumes import name_files
 from burnish.secure_files import open_secure
 from burnish.values import DirectoryEntry, ExpectedInstance, Progress, VolumeFile, VolumeReport
-from burnish.verify import compare, examine
-from burnish.verify.snapshot import Holdings, WatchedVolume, take_down
+from burnish.verify import compare_volume, examine_volume
+from burnish.verify.snapshot import DigestingVolume, VolumeSnapshot, take_snapshot
 
 _DICOMDIR = "DICOMDIR"
 #: The discs that can be left open, as libburn calls them.
@@ -65,7 +65,7 @@ class _Earlier:
 
     disc: Disc
     extents: dict[str, Extent]
-    holdings: Holdings
+    holdings: VolumeSnapshot
     directory: EarlierDirectory
     readme: bytes | None
     head: bytes
@@ -135,7 +135,7 @@ def _look(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _Ear
     with open_volume(drive.path, fresh=True, session=disc.session) as volume:
         if open_secure(volume, {}) is not volume:
             raise Conflict("the files on the disc are Secure DICOM Files: make another disc")
-        found = examine(volume, profile, size=disc.next * SECTOR)
+        found = examine_volume(volume, profile, size=disc.next * SECTOR)
         if not found.good:
             fault = found.faults[0]
             raise Conflict(
@@ -146,10 +146,12 @@ def _look(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _Ear
         directory = appending.read(volume.read(_DICOMDIR))
         head = iso9660_session.head(drive.path) if disc.overwriteable else b""
         readme = volume.read(readme_txt.NAME) if readme_txt.NAME in extents else None
-        return _Earlier(disc, extents, take_down(volume), directory, readme, head)
+        return _Earlier(disc, extents, take_snapshot(volume), directory, readme, head)
 
 
-def _not_there_yet(filed: Sequence[Filed], holdings: Holdings, outcome: Outcome) -> list[Filed]:
+def _not_there_yet(
+    filed: Sequence[Filed], holdings: VolumeSnapshot, outcome: Outcome
+) -> list[Filed]:
     """The instances that the disc has not; one that it has with other content is refused."""
     there = {one.sop_instance_uid: one for one in holdings.instances}
     new = []
@@ -250,8 +252,8 @@ def _read_back(drive: Drive, planned: _Session, earlier: _Earlier) -> VolumeRepo
         hint = "the session is burnt, but not read back: `burnish disc verify` does that"
         raise OperatorError(f"{drive.name}: {disc.ran.saying()}", hint=hint)
     with open_volume(drive.path, fresh=True, session=disc.session) as opened:
-        volume = WatchedVolume(opened)
-        report = compare(
+        volume = DigestingVolume(opened)
+        report = compare_volume(
             volume,
             file_set_id=earlier.directory.file_set_id,
             file_set_uid=earlier.directory.file_set_uid,

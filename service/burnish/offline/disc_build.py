@@ -348,7 +348,7 @@ def _build_all(
         what = f"writing {target.name}"
         total = plan.predicted_size
         hashing = ImageHashing()
-        made = pipeline.build(
+        made = pipeline.build_image(
             *(plan, target, lambda n, w=what, t=total: progress(w, n, t), hashing)
         )
         progress(f"reading back {target.name}", 0, 0)

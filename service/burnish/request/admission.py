@@ -12,17 +12,17 @@ from burnish.db.tables import FailedInstance, Instance, MediaCreationRequest, Re
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 
 
-def pending() -> Select[Any]:
+def pending_requests() -> Select[Any]:
     """The requests that wait: for their instances, for a plan, or for a device."""
     return select(MediaCreationRequest.id).where(
         MediaCreationRequest.execution_status == ExecutionStatus.PENDING
     )
 
 
-def waiting(session: Session) -> Sequence[int]:
+def waiting_requests(session: Session) -> Sequence[int]:
     """The requests that are PENDING, not yet admitted and not held, oldest first."""
     return session.scalars(
-        pending()
+        pending_requests()
         .where(
             MediaCreationRequest.admitted_at.is_(None),
             MediaCreationRequest.held_at.is_(None),
@@ -31,7 +31,7 @@ def waiting(session: Session) -> Sequence[int]:
     ).all()
 
 
-def examine(
+def admit(
     session: Session,
     request_id: int,
     wait_for_instances: timedelta,

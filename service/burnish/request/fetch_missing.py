@@ -13,7 +13,13 @@ from burnish.db.history import note
 from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, ReferencedInstance
 from burnish.network_settings import Peer
-from burnish.request.query_retrieve import SOP_CLASSES, Archive, Hints, Keep, NotRetrievedError
+from burnish.request.query_retrieve import (
+    SOP_CLASSES,
+    Archive,
+    Keep,
+    NotRetrievedError,
+    SearchHints,
+)
 from burnish.settings import Settings
 from burnish.vocabulary import ExecutionStatus
 
@@ -23,7 +29,7 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 4
 
 
-def sources(settings: Settings) -> list[Peer]:
+def archives(settings: Settings) -> list[Peer]:
     """The archives that are asked, in order."""
     return [peer for peer in settings.peer if "retrieve" in peer.may]
 
@@ -58,7 +64,7 @@ def missing(session: Session, request_id: int) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-def hints(session: Session, request_id: int) -> Hints:
+def hints(session: Session, request_id: int) -> SearchHints:
     """Studies and patients of the instances that are here, or were and are on media."""
     rows = session.execute(
         select(Instance.study_instance_uid, Instance.patient_id)
@@ -69,7 +75,7 @@ def hints(session: Session, request_id: int) -> Hints:
         .where(ReferencedInstance.request_id == request_id)
         .distinct()
     ).all()
-    return Hints(
+    return SearchHints(
         tuple(dict.fromkeys(row.study_instance_uid for row in rows if row.study_instance_uid)),
         tuple(dict.fromkeys(row.patient_id for row in rows if row.patient_id)),
     )
@@ -121,7 +127,7 @@ class Retriever:
         An archive that did not answer is asked again later, while the request may still wait.
         """
         unanswered = False
-        for peer in sources(self._settings):
+        for peer in archives(self._settings):
             with self._database.reading() as session:
                 wanted, where = missing(session, request_id), hints(session, request_id)
             if not wanted or self._stopping:
@@ -140,7 +146,7 @@ class Retriever:
             else:
                 request.retrieval_ended_at = datetime.now(UTC)
 
-    def _fetch_from(self, peer: Peer, wanted: Mapping[str, str], where: Hints) -> int:
+    def _fetch_from(self, peer: Peer, wanted: Mapping[str, str], where: SearchHints) -> int:
         """Has one archive send what it has; how many of the wanted instances that are."""
         has = 0
         classes = sorted(set(wanted.values()))

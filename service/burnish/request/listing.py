@@ -151,7 +151,7 @@ def requests(
     return _lines(session, query)
 
 
-def find(session: Session, name: str) -> RequestLine:
+def find_request(session: Session, name: str) -> RequestLine:
     """The request that `name` means: its short id, number, or SOP Instance UID; raises Unknown."""
     digits = name.upper().removeprefix("R")
     if digits.isascii() and digits.isdigit() and len(digits) < 19:
@@ -251,7 +251,9 @@ def references_of_study(session: Session, study_instance_uid: str) -> list[tuple
     return [(row.sop_class_uid, row.sop_instance_uid) for row in rows]
 
 
-def resolve(session: Session, sop_instance_uids: Sequence[str]) -> list[tuple[str, str]]:
+def references_of_instances(
+    session: Session, sop_instance_uids: Sequence[str]
+) -> list[tuple[str, str]]:
     """SOP Class and Instance UID of the instances named; raises Unknown where one is not here."""
     classes: dict[str, str] = {}
     for start in range(0, len(sop_instance_uids), _BATCH):

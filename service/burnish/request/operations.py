@@ -41,7 +41,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class NewRequest:
     """What an N-CREATE asks for; `attributes` are column name → value, absent where left out."""
 
     references: Sequence[Reference]
@@ -52,7 +52,7 @@ class Order:
 def create(
     session: Session,
     defaults: Defaults,
-    order: Order,
+    order: NewRequest,
     *,
     origin: str,
     calling_ae_title: str = "",
@@ -106,7 +106,7 @@ def _free(session: Session, uid: str) -> None:
     session.flush()
 
 
-def _references(request_id: int, defaults: Defaults, order: Order) -> list[dict[str, object]]:
+def _references(request_id: int, defaults: Defaults, order: NewRequest) -> list[dict[str, object]]:
     default_profile = defaults.requested_media_application_profile
     return [
         {
@@ -121,7 +121,7 @@ def _references(request_id: int, defaults: Defaults, order: Order) -> list[dict[
     ]
 
 
-def _check(order: Order) -> None:
+def _check(order: NewRequest) -> None:
     if not order.references:
         raise MissingValue("Referenced SOP Sequence has no item")
     for reference in order.references:
@@ -150,7 +150,7 @@ def _defaults(defaults: Defaults) -> dict[str, str]:
     }
 
 
-def find(session: Session, sop_instance_uid: str) -> MediaCreationRequest:
+def get_request(session: Session, sop_instance_uid: str) -> MediaCreationRequest:
     """The request of that SOP Instance UID; raises Unknown, also for one that was cancelled."""
     request = session.scalar(
         select(MediaCreationRequest).where(
@@ -175,7 +175,7 @@ def initiate(
 
     Raises Unknown, AlreadyInitiated, InvalidArgument.
     """
-    request = find(session, sop_instance_uid)
+    request = get_request(session, sop_instance_uid)
     if number_of_copies is not None:
         if not 1 <= number_of_copies <= defaults.maximum_copies:
             raise InvalidArgument(f"Number of Copies may be 1 to {defaults.maximum_copies}")
@@ -194,7 +194,7 @@ def cancel(session: Session, sop_instance_uid: str) -> None:
 
     Pieces that are finished stay where they are. Raises Unknown, AlreadyCompleted.
     """
-    request = find(session, sop_instance_uid)
+    request = get_request(session, sop_instance_uid)
     if request.execution_status in _ENDED:
         raise AlreadyCompleted("the request has ended")
     drop_pieces(session, request, why="the request was cancelled")
@@ -206,7 +206,7 @@ def retry(session: Session, sop_instance_uid: str) -> None:
 
     One that waits for a device is tried at once. Raises Unknown, NotNow.
     """
-    request = find(session, sop_instance_uid)
+    request = get_request(session, sop_instance_uid)
     if request.execution_status in _UNDER_WAY and request.execution_status_info in _WAITS:
         _try_at_once(session, request)
         return
@@ -227,7 +227,7 @@ def hold(session: Session, sop_instance_uid: str) -> None:
 
     Raises Unknown, and NotNow where it has ended.
     """
-    request = find(session, sop_instance_uid)
+    request = get_request(session, sop_instance_uid)
     if request.execution_status in _ENDED:
         raise NotNow("the request has ended")
     if request.held_at is None:
@@ -237,7 +237,7 @@ def hold(session: Session, sop_instance_uid: str) -> None:
 
 def release(session: Session, sop_instance_uid: str) -> None:
     """An administrator lets a request go on that was held; raises Unknown, NotNow."""
-    request = find(session, sop_instance_uid)
+    request = get_request(session, sop_instance_uid)
     if request.held_at is None:
         raise NotNow("the request is not held")
     request.held_at = None

@@ -64,7 +64,7 @@ class NotRetrievedError(Exception):
     """An archive did not answer, or not well. It may do so later."""
 
 
-class Found(NamedTuple):
+class InstanceLocation(NamedTuple):
     """Where an instance is at an archive."""
 
     study_instance_uid: str
@@ -73,7 +73,7 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Arrived:
+class RetrievedInstance:
     """An instance that came by C-GET; `data_set` as it was sent."""
 
     sop_class_uid: str
@@ -85,11 +85,11 @@ class Arrived:
 
 
 #: Keeps an instance; raises BurnishError.
-Keep = Callable[[Arrived], None]
+Keep = Callable[[RetrievedInstance], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Hints:
+class SearchHints:
     """Where to look at an archive that has no relational queries."""
 
     study_instance_uids: Sequence[str] = ()
@@ -163,7 +163,9 @@ class Archive(AbstractContextManager["Archive"]):
 
     # --- C-FIND ---
 
-    def find(self, sop_instance_uids: Collection[str], hints: Hints) -> list[Found]:
+    def find(
+        self, sop_instance_uids: Collection[str], hints: SearchHints
+    ) -> list[InstanceLocation]:
         """Where those of the instances are that the archive has.
 
         By a relational query where the archive takes them (PS3.4 C.4.1.2.2.2). Else level by level
@@ -173,7 +175,7 @@ class Archive(AbstractContextManager["Archive"]):
         wanted = set(sop_instance_uids)
         if self._is_relational():
             return self._find_by_uid(wanted)
-        found: dict[str, Found] = {}
+        found: dict[str, InstanceLocation] = {}
         for study in self._candidates(hints):
             found.update(self._find_in_study(study, wanted - found.keys()))
             if len(found) == len(wanted):
@@ -189,7 +191,7 @@ class Archive(AbstractContextManager["Archive"]):
         answer = self._association.acceptor.sop_class_extended.get(UID(STUDY_ROOT_FIND))
         return bool(answer and answer[:1] == _RELATIONAL)
 
-    def _find_by_uid(self, wanted: Collection[str]) -> list[Found]:
+    def _find_by_uid(self, wanted: Collection[str]) -> list[InstanceLocation]:
         found = []
         left = iter(sorted(wanted))
         while batch := list(islice(left, _UIDS)):
@@ -197,7 +199,7 @@ class Archive(AbstractContextManager["Archive"]):
             found += [one for one in map(_found, answers) if one and one.sop_instance_uid in wanted]
         return found
 
-    def _candidates(self, hints: Hints) -> Iterator[str]:
+    def _candidates(self, hints: SearchHints) -> Iterator[str]:
         """Studies that may have the instances, the likeliest first, each once."""
         seen = set[str]()
         for study in self._likely(hints):
@@ -205,7 +207,7 @@ class Archive(AbstractContextManager["Archive"]):
                 seen.add(study)
                 yield study
 
-    def _likely(self, hints: Hints) -> Iterator[str]:
+    def _likely(self, hints: SearchHints) -> Iterator[str]:
         yield from hints.study_instance_uids
         for patient_id in hints.patient_ids:
             for answer in self._query("STUDY", PatientID=patient_id):
@@ -215,7 +217,7 @@ class Archive(AbstractContextManager["Archive"]):
             for answer in self._query("STUDY", StudyDate=f"{since:%Y%m%d}-"):
                 yield str(answer.get("StudyInstanceUID", ""))
 
-    def _find_in_study(self, study: str, wanted: Collection[str]) -> dict[str, Found]:
+    def _find_in_study(self, study: str, wanted: Collection[str]) -> dict[str, InstanceLocation]:
         found = {}
         for answer in self._query("SERIES", StudyInstanceUID=study):
             series = str(answer.get("SeriesInstanceUID", ""))
@@ -223,7 +225,7 @@ class Archive(AbstractContextManager["Archive"]):
             for image in self._query("IMAGE", **keys) if series else ():
                 uid = str(image.get("SOPInstanceUID", ""))
                 if uid in wanted:
-                    found[uid] = Found(study, series, uid)
+                    found[uid] = InstanceLocation(study, series, uid)
         return found
 
     def _query(self, level: str, **keys: Any) -> list[Dataset]:
@@ -247,7 +249,7 @@ class Archive(AbstractContextManager["Archive"]):
 
     # --- C-MOVE and C-GET ---
 
-    def retrieve(self, found: Collection[Found]) -> None:
+    def retrieve(self, found: Collection[InstanceLocation]) -> None:
         """Has the instances sent here; raises NotRetrievedError where some were not."""
         by_series: dict[tuple[str, str], list[str]] = {}
         for one in found:
@@ -292,7 +294,7 @@ class Archive(AbstractContextManager["Archive"]):
         assert request.DataSet is not None  # noqa: S101  pynetdicom answers a message without one
         try:
             self._keep(
-                Arrived(
+                RetrievedInstance(
                     str(request.AffectedSOPClassUID),
                     str(request.AffectedSOPInstanceUID),
                     str(context.transfer_syntax),
@@ -315,7 +317,7 @@ def _relational() -> Iterator[SOPClassExtendedNegotiation]:
     yield item
 
 
-def _found(answer: Mapping[Any, Any] | Dataset) -> Found | None:
+def _found(answer: Mapping[Any, Any] | Dataset) -> InstanceLocation | None:
     names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
     values = [str(answer.get(name) or "") for name in names]
-    return Found(*values) if all(values) else None
+    return InstanceLocation(*values) if all(values) else None

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from burnish.db.history import note
 from burnish.db.request_names import short_id
 from burnish.db.tables import FileSet, Instance, MediaCreationRequest, ReferencedInstance
-from burnish.request.operations import Order, Reference, create, initiate
+from burnish.request.operations import NewRequest, Reference, create, initiate
 from burnish.settings import Request as Defaults
 from burnish.settings import StandingOrder
 from burnish.vocabulary import ExecutionStatus
@@ -18,7 +18,7 @@ from burnish.vocabulary import ExecutionStatus
 _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING)
 
 
-def due(session: Session, order: StandingOrder) -> Sequence[Any]:
+def groups_due(session: Session, order: StandingOrder) -> Sequence[Any]:
     """The studies or patients for which a request is due under a standing order.
 
     Due is one of whose instances nobody has asked for media, once the youngest of them is older
@@ -34,18 +34,18 @@ def due(session: Session, order: StandingOrder) -> Sequence[Any]:
     ).all()
 
 
-def issue(session: Session, defaults: Defaults, order: StandingOrder) -> int:
+def issue_requests(session: Session, defaults: Defaults, order: StandingOrder) -> int:
     """Issues the requests that are due under one standing order; how many. One patient each.
 
     What comes after the request of its study or patient was planned goes onto a supplement.
     """
-    groups = due(session, order)
+    groups = groups_due(session, order)
     for group in groups:
         earlier = _earlier(session, order, group)
         request = create(
             session,
             defaults,
-            Order(_late(session, order, group), order.attributes),
+            NewRequest(_late(session, order, group), order.attributes),
             origin=f"standing order {order.name}"[:40],
         )
         request.standing_order = order.name
@@ -67,7 +67,7 @@ def issue(session: Session, defaults: Defaults, order: StandingOrder) -> int:
     return len(groups)
 
 
-def joinable(session: Session, order: StandingOrder) -> Sequence[int]:
+def requests_with_late_instances(session: Session, order: StandingOrder) -> Sequence[int]:
     """The requests under a standing order that are not planned yet, with late instances to take."""
     waiting = session.scalars(
         select(MediaCreationRequest.id)
@@ -85,10 +85,10 @@ def joinable(session: Session, order: StandingOrder) -> Sequence[int]:
     return [each for each in waiting if late and _group_of(session, order, each) in late]
 
 
-def join(session: Session, order: StandingOrder) -> int:
+def join_late_instances(session: Session, order: StandingOrder) -> int:
     """Late instances join the request of their study or patient that is not planned yet."""
     joined = 0
-    for request_id in joinable(session, order):
+    for request_id in requests_with_late_instances(session, order):
         late = _late(session, order, _group_of(session, order, request_id))
         if not late:
             continue

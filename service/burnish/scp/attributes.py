@@ -19,7 +19,7 @@ from pydicom.sequence import Sequence as ItemSequence
 
 from burnish.db.tables import FileSet, MediaCreationRequest
 from burnish.errors import InvalidValue, MissingAttribute, MissingValue, Unreadable
-from burnish.request.operations import Order, Reference
+from burnish.request.operations import NewRequest, Reference
 from burnish.scp import references
 from burnish.vocabulary import (
     EXPLICIT_VR_BIG_ENDIAN,
@@ -104,7 +104,7 @@ def encode(data_set: Dataset, transfer_syntax_uid: str) -> bytes:
     return bytes(buffer.getvalue())
 
 
-def decode_order(data: bytes, transfer_syntax_uid: str, sop_instance_uid: str) -> Order:
+def decode_order(data: bytes, transfer_syntax_uid: str, sop_instance_uid: str) -> NewRequest:
     """What an N-CREATE asks for: `order` of its bytes.
 
     Raises Unreadable, InvalidValue, MissingAttribute, MissingValue.
@@ -113,7 +113,9 @@ def decode_order(data: bytes, transfer_syntax_uid: str, sop_instance_uid: str) -
     return order(decode(rest, transfer_syntax_uid), sop_instance_uid, usual)
 
 
-def order(data_set: Dataset, sop_instance_uid: str, usual: tuple[Reference, ...] = ()) -> Order:
+def order(
+    data_set: Dataset, sop_instance_uid: str, usual: tuple[Reference, ...] = ()
+) -> NewRequest:
     """What an N-CREATE asks for; unknown attributes are passed over.
 
     Its references are `usual` where these have been taken out of it. Raises InvalidValue,
@@ -121,7 +123,7 @@ def order(data_set: Dataset, sop_instance_uid: str, usual: tuple[Reference, ...]
     """
     try:
         values = dict(_values(data_set))
-        return Order(usual or tuple(_references(data_set)), values, sop_instance_uid)
+        return NewRequest(usual or tuple(_references(data_set)), values, sop_instance_uid)
     except PARSER_ERRORS as error:
         raise InvalidValue(f"an attribute cannot be read: {type(error).__name__}") from None
 

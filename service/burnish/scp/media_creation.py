@@ -93,7 +93,7 @@ class MediaCreation:
             elif action == _CANCEL:
                 operations.cancel(session, uid)
             else:
-                operations.find(session, uid)
+                operations.get_request(session, uid)
                 return Answer(statuses.NO_SUCH_ACTION, comment="no such Action Type")
         log.info("request acted on", action=action, sop_instance_uid=uid)
         return Answer(statuses.SUCCESS)
@@ -109,7 +109,7 @@ class MediaCreation:
             said = status_answer.encode(found, tags, context.transfer_syntax)
             return Answer(statuses.SUCCESS, encoded=said)
         with self._database.reading() as session:
-            everything = attributes.present(operations.find(session, uid), tags)
+            everything = attributes.present(operations.get_request(session, uid), tags)
         chosen, supported = attributes.select(everything, tags)
         if supported:
             return Answer(statuses.SUCCESS, chosen)

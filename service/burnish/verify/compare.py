@@ -16,13 +16,13 @@ _DICOMDIR = "DICOMDIR"
 
 
 @runtime_checkable
-class Digested(Protocol):
+class VolumeWithDigest(Protocol):
     """A volume that reads the rest of what it holds, and may tell the SHA-256 of all of it."""
 
     def sha256(self) -> str: ...
 
 
-def compare(
+def compare_volume(
     volume: Volume,
     *,
     file_set_id: str,
@@ -89,7 +89,7 @@ class _Comparison:
         )
 
     def _sha256(self) -> str:
-        if not isinstance(self._volume, Digested):
+        if not isinstance(self._volume, VolumeWithDigest):
             return ""
         try:
             return self._volume.sha256()

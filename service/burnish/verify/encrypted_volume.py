@@ -9,7 +9,9 @@ from burnish.verify.faults import FaultCode, Faults
 NOT_SECURE = "it is no Secure DICOM File, as all DICOM files on this volume should be"
 
 
-def examine(volume: SecureVolume, profile: ApplicationProfile | None = None) -> VolumeReport:
+def examine_encrypted_volume(
+    volume: SecureVolume, profile: ApplicationProfile | None = None
+) -> VolumeReport:
     """Whether every DICOM File is a Secure DICOM File as PS3.15 D.1 says, its content unseen."""
     faults = Faults()
     for where, message in volume.disagreements().items():

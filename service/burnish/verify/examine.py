@@ -38,13 +38,13 @@ _LONGEST_REGIONS = 1 << 16
 
 
 @runtime_checkable
-class Formatted(Protocol):
+class VolumeWithFileSystem(Protocol):
     """A volume that can tell how it is laid out."""
 
     file_system: FileSystem | None
 
 
-def examine(
+def examine_volume(
     volume: Volume, profile: ApplicationProfile | None = None, *, size: int | None = None
 ) -> VolumeReport:
     """What is wrong with a volume by PS3.3 F, PS3.10 and PS3.12, and by `profile` if given.
@@ -54,7 +54,7 @@ def examine(
     one that was, each digest and signature is proved.
     """
     if isinstance(volume, SecureVolume) and not volume.opened:
-        return encrypted_volume.examine(volume, profile)
+        return encrypted_volume.examine_encrypted_volume(volume, profile)
     return _Examination(volume, profile).report(size)
 
 
@@ -109,7 +109,9 @@ class _Examination:
             if sound and name != names.get("DICOMDIR"):
                 self._file(name, references.get(name.upper()))
         if self._checks:
-            own = self._volume.file_system if isinstance(self._volume, Formatted) else None
+            own = (
+                self._volume.file_system if isinstance(self._volume, VolumeWithFileSystem) else None
+            )
             if size is None:
                 size = sum(self._volume.files().values())
             self._checks.volume(own, size)

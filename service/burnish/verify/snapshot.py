@@ -10,16 +10,16 @@ from burnish.verify.faults import FaultCode
 
 
 @dataclass(slots=True)
-class Holdings:
+class VolumeSnapshot:
     """The DICOM files of a volume but its DICOMDIR, and the digest of every file by name."""
 
     instances: list[ExpectedInstance] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
 
 
-def take_down(volume: Volume) -> Holdings:
+def take_snapshot(volume: Volume) -> VolumeSnapshot:
     """Reads all of a volume once; raises Unreadable where that cannot be done."""
-    holdings = Holdings()
+    holdings = VolumeSnapshot()
     for name, size in volume.files().items():
         meta = None if name == "DICOMDIR" else file_meta_checks.read(volume, name)
         whole, data_set = new_hasher(), new_hasher()
@@ -40,7 +40,7 @@ def take_down(volume: Volume) -> Holdings:
     return holdings
 
 
-class WatchedVolume:
+class DigestingVolume:
     """A volume that takes the digest of every file that is read to its end."""
 
     def __init__(self, volume: Volume) -> None:

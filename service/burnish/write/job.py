@@ -32,7 +32,7 @@ from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 
 @dataclass(frozen=True, slots=True)
-class PieceOrder:
+class PieceJob:
     """A claimed piece: the volume, its medium, and the job for the device.
 
     Of a `secure` volume also who can open it, as the request says. `ruined` is how many pieces
@@ -47,11 +47,11 @@ class PieceOrder:
     secure: bool
     recipients: str
     password_file: str
-    label: "LabelOrder"
+    label: "LabelInstructions"
 
 
 @dataclass(frozen=True, slots=True)
-class LabelOrder:
+class LabelInstructions:
     """What a request says of its label (PS3.4 S.3.2.1.1.4) and of its disposition."""
 
     from_instances: bool
@@ -71,7 +71,7 @@ def image_path(images: Path, file_set: FileSet, device: str) -> Path:
     return images / f"{file_set.id}-{file_set.file_set_uid}-{device}{suffix}"
 
 
-def half_images(images: Path, device: str) -> list[Path]:
+def unfinished_images(images: Path, device: str) -> list[Path]:
     """What a worker of this device that died while it imaged left in the folder `images`."""
     return [
         path
@@ -80,7 +80,7 @@ def half_images(images: Path, device: str) -> list[Path]:
     ]
 
 
-def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrder:
+def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceJob:
     """The order of a claim; images lie in the folder `images`."""
     file_set = session.get(FileSet, claim.file_set_id)
     request = session.get(MediaCreationRequest, claim.request_id)
@@ -115,7 +115,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         device_job=piece.device_job,
     )
     profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
-    return PieceOrder(
+    return PieceJob(
         *(claim, plan, job, piece.attempts),
         ruined=sum(
             other.state is PieceState.SPOILED and other.copy_number == piece.copy_number
@@ -124,7 +124,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
         secure=profile is not None and profile.secure,
         recipients=request.recipients,
         password_file=request.password_file,
-        label=LabelOrder(
+        label=LabelInstructions(
             request.label_using_information_extracted_from_instances == YesNo.YES,
             *(request.label_text, request.label_style_selection),
             *(request.barcode_value, request.barcode_symbology, request.media_disposition),
@@ -132,7 +132,7 @@ def read(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceOrd
     )
 
 
-def called_off(session: Session, device: str) -> list[Claim]:
+def pieces_called_off(session: Session, device: str) -> list[Claim]:
     """The pieces, no longer wanted, on which this device may still be at work."""
     rows = session.execute(
         select(Piece, FileSet.request_id)
@@ -149,9 +149,9 @@ def called_off(session: Session, device: str) -> list[Claim]:
     ]
 
 
-def volumes(
+def volume_jobs(
     session: Session, sop_instance_uid: str, spool: Spool, images: Path
-) -> list[PieceOrder]:
+) -> list[PieceJob]:
     """An order of each volume of a request, by number, whatever has become of its pieces."""
     rows = session.execute(
         select(Piece, FileSet.request_id)
@@ -164,7 +164,7 @@ def volumes(
     for piece, request_id in rows:
         claim = Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
         first.setdefault(piece.file_set_id, claim)
-    return [read(session, claim, spool, images) for claim in first.values()]
+    return [read_piece_job(session, claim, spool, images) for claim in first.values()]
 
 
 def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:

@@ -22,7 +22,7 @@ from burnish.label import (
 )
 from burnish.media import MEDIA, FileSystem
 from burnish.settings import Label
-from burnish.write.job import LabelOrder, PieceOrder
+from burnish.write.job import LabelInstructions, PieceJob
 from burnish.write.pipeline import VolumePlan
 
 #: The file systems of what is 120 mm in diameter.
@@ -62,7 +62,7 @@ class Labels:
                 self._printer.load()
 
     def attach(
-        self, job: BurnJob, plan: VolumePlan, order: LabelOrder
+        self, job: BurnJob, plan: VolumePlan, order: LabelInstructions
     ) -> tuple[BurnJob, list[str]]:
         """The job with its labels, and what is not on them as it should be.
 
@@ -82,7 +82,7 @@ class Labels:
             address = self._write(job.image.with_suffix(".address.pdf"), notes, job, plan, order)
         return replace(job, label=label, address=address), notes
 
-    def of_volume(self, order: PieceOrder) -> dict[str, Printed]:
+    def of_volume(self, order: PieceJob) -> dict[str, Printed]:
         """The labels of a volume by the names of their files, of whatever medium it is.
 
         Raises BurnishError where one cannot be made.
@@ -104,7 +104,7 @@ class Labels:
                 path.unlink(missing_ok=True)
 
     def _write(
-        self, path: Path, notes: list[str], job: BurnJob, plan: VolumePlan, order: LabelOrder
+        self, path: Path, notes: list[str], job: BurnJob, plan: VolumePlan, order: LabelInstructions
     ) -> Path | None:
         """Makes a label unless another copy has; None where it cannot be made."""
         if path.is_file():
@@ -122,7 +122,9 @@ class Labels:
         notes += made.notes
         return path
 
-    def _made(self, path: Path, job: BurnJob, plan: VolumePlan, order: LabelOrder) -> Printed:
+    def _made(
+        self, path: Path, job: BurnJob, plan: VolumePlan, order: LabelInstructions
+    ) -> Printed:
         if ".address" in path.suffixes:
             return self._printer.address(order.media_disposition)
         content = self._content(job, plan, order)
@@ -130,7 +132,7 @@ class Labels:
             return merged(content)
         return self._printer.disc(content, order.style or self._settings.style, self._form)
 
-    def _content(self, job: BurnJob, plan: VolumePlan, order: LabelOrder) -> LabelContent:
+    def _content(self, job: BurnJob, plan: VolumePlan, order: LabelInstructions) -> LabelContent:
         patients: tuple[Patient, ...] = ()
         institution = ""
         if order.from_instances:

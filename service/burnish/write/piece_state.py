@@ -25,7 +25,7 @@ from burnish.errors import OutOfResources, StaleLease
 from burnish.lifecycle import PieceEvent, RequestEvent
 from burnish.settings import Settings
 from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, PieceState
-from burnish.write.job import PieceOrder
+from burnish.write.job import PieceJob
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ def _patient(method: Method) -> Method:
     """Waits for the database until the service stops: a disc is not spoiled for want of a row."""
 
     @wraps(method)
-    def patient(ledger: "Ledger", *arguments: object, **facts: object) -> None:
+    def patient(ledger: "PieceRecorder", *arguments: object, **facts: object) -> None:
         begun, said = monotonic(), False
         while True:
             try:
@@ -62,7 +62,7 @@ def _patient(method: Method) -> Method:
 
 
 @dataclass
-class Ledger:
+class PieceRecorder:
     """The rows of one device's work. All raise StaleLease where the piece is its no more."""
 
     database: Database
@@ -85,7 +85,7 @@ class Ledger:
             held(session, claim)
 
     @_patient
-    def created(self, made: PieceOrder) -> None:
+    def created(self, made: PieceJob) -> None:
         """The piece is on its medium and was read back: CREATED, and DONE with the last one."""
         claim = made.claim
         with self.database.writing() as session:
@@ -106,7 +106,7 @@ class Ledger:
         log.info("piece created", piece=claim.piece_id, request=made.job.request_name)
 
     @_patient
-    def hold(self, made: PieceOrder, result: BurnResult, *, by_device: bool = True) -> None:
+    def hold(self, made: PieceJob, result: BurnResult, *, by_device: bool = True) -> None:
         """Waits: the state of the request stays, its info says why, and no attempt is lost.
 
         What only this device cannot do now, another may do at once.
@@ -127,7 +127,7 @@ class Ledger:
         log.warning("device holds", device=self.device.name, why=result.detail)
 
     @_patient
-    def tell(self, made: PieceOrder, result: BurnResult) -> None:
+    def tell(self, made: PieceJob, result: BurnResult) -> None:
         """What holds up a device that goes on by itself, and that it is over."""
         told = (result.outcome, result.detail)
         if told == (self.told or (BurnOutcome.READY, "")):
@@ -139,13 +139,13 @@ class Ledger:
             explain(session, session.get_one(MediaCreationRequest, made.claim.request_id), result)
 
     @_patient
-    def leave(self, made: PieceOrder) -> None:
+    def leave(self, made: PieceJob) -> None:
         """Gives a piece back on which its device goes on by itself."""
         with self.database.writing() as session:
             self._return(session, made.claim, "the service stops, its device goes on", own=True)
 
     @_patient
-    def ruined(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
+    def ruined(self, made: PieceJob, info: ExecutionStatusInfo, why: str) -> None:
         """The piece is spoiled; another is made while attempts allow, else the request fails."""
         claim = made.claim
         with self.database.writing() as session:

@@ -26,7 +26,7 @@ from burnish.values import (
     VolumeFile,
     VolumeReport,
 )
-from burnish.verify import compare
+from burnish.verify import compare_volume
 
 Progress = Callable[[int], None]
 
@@ -83,7 +83,7 @@ class VolumePlan:
         )
 
 
-class Built(NamedTuple):
+class BuiltImage(NamedTuple):
     """What is known of an image besides its bytes, and is nowhere else.
 
     `keys` are the content keys of a secure volume, `dicomdir` is the digest of the DICOMDIR before
@@ -95,12 +95,12 @@ class Built(NamedTuple):
     hashing: ImageHashing | None = None
 
 
-def build(
+def build_image(
     plan: VolumePlan,
     target: Path,
     progress: Progress | None = None,
     hashing: ImageHashing | None = None,
-) -> Built:
+) -> BuiltImage:
     """Writes the volume's image: DICOMDIR first, then the text, then files in directory order.
 
     `hashing` begins with it and may end later. Returns what `read_back` needs to know. Raises
@@ -141,7 +141,7 @@ def build(
         # what is not whole must not fill the disk; a disk that fails keeps it for the next start
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return Built(keys, digest_of(directory), hashing)
+    return BuiltImage(keys, digest_of(directory), hashing)
 
 
 def _followed(
@@ -168,7 +168,7 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
     )
 
 
-def files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
+def image_files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
     """Every file of an image by its File ID, with its bytes."""
     with open_volume(image_path) as volume:
         for name in volume.files():
@@ -176,15 +176,15 @@ def files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]
 
 
 def read_back(
-    plan: VolumePlan, written: Path, built: Built | None = None, *, fresh: bool
+    plan: VolumePlan, written: Path, built: BuiltImage | None = None, *, fresh: bool
 ) -> VolumeReport:
     """Reads a written volume and compares every byte of it with the plan.
 
-    `built` is what `build` returned, without which a secure volume cannot be opened. The SHA-256
-    is that of the image as it was made, by its `hashing`, or else that of what is read. With
-    `fresh`, the bytes come from the medium and not from the page cache.
+    `built` is what `build_image` returned, without which a secure volume cannot be opened. The
+    SHA-256 is that of the image as it was made, by its `hashing`, or else that of what is read.
+    With `fresh`, the bytes come from the medium and not from the page cache.
     """
-    built = built or Built({}, digest_of(plan.dicomdir()))
+    built = built or BuiltImage({}, digest_of(plan.dicomdir()))
     with open_volume(
         written,
         fresh=fresh,
@@ -192,7 +192,7 @@ def read_back(
         whole=True,
         length=plan.predicted_size,
     ) as volume:
-        report = compare(
+        report = compare_volume(
             open_secure(volume, built.keys) if plan.sealer else volume,
             file_set_id=plan.file_set_id,
             file_set_uid=plan.file_set_uid,

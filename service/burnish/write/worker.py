@@ -28,10 +28,10 @@ from burnish.settings import Settings
 from burnish.spool import DISK_FAILS, Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 from burnish.write import job, pipeline
-from burnish.write.job import PieceOrder
+from burnish.write.job import PieceJob
 from burnish.write.labels import Labels
-from burnish.write.piece_state import Ledger
-from burnish.write.pipeline import Built, VolumePlan
+from burnish.write.piece_state import PieceRecorder
+from burnish.write.pipeline import BuiltImage, VolumePlan
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +62,9 @@ class Worker:
         self._burner: Burner = open_burner(device.kind, device.name, **device.options())
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.stopping = threading.Event()
-        self._ledger = Ledger(database, settings, device, self.stopping)
+        self._ledger = PieceRecorder(database, settings, device, self.stopping)
         self._labels = Labels(settings.label, device.label_form)
-        self._built: dict[Path, Built] = {}
+        self._built: dict[Path, BuiltImage] = {}
         self._waits = ""
 
     def run(self, bell: Bell | None = None) -> None:
@@ -74,7 +74,7 @@ class Worker:
         """
         while not self._take_over():
             pass
-        for left in job.half_images(self._images, self._device.name):
+        for left in job.unfinished_images(self._images, self._device.name):
             left.unlink(missing_ok=True)
         self._burner.tidy()
         self._labels.load()
@@ -127,8 +127,8 @@ class Worker:
             return
         with self._database.reading() as session:
             unwanted = [
-                job.read(session, claim, self._spool, self._images)
-                for claim in job.called_off(session, self._device.name)
+                job.read_piece_job(session, claim, self._spool, self._images)
+                for claim in job.pieces_called_off(session, self._device.name)
             ]
         for made in unwanted:
             with contextlib.suppress(OperatorError):
@@ -226,9 +226,9 @@ class Worker:
                 inform(session, request, ExecutionStatusInfo.NORMAL)
         return claim
 
-    def _read_order(self, claim: Claim) -> PieceOrder:
+    def _read_order(self, claim: Claim) -> PieceJob:
         with self._database.reading() as session:
-            return job.read(session, claim, self._spool, self._images)
+            return job.read_piece_job(session, claim, self._spool, self._images)
 
     @contextlib.contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[threading.Event]:
@@ -250,7 +250,7 @@ class Worker:
             done.set()
             thread.join()
 
-    def _make(self, made: PieceOrder, progress: pipeline.Progress) -> None:
+    def _make(self, made: PieceJob, progress: pipeline.Progress) -> None:
         if made.job.device_job:
             self._write(self._labelled(made), progress, None)
             return
@@ -272,7 +272,7 @@ class Worker:
             made = replace(made, job=replace(made.job, device_job=name))
         self._write(made, progress, image)
 
-    def _write(self, made: PieceOrder, progress: pipeline.Progress, image: Built | None) -> None:
+    def _write(self, made: PieceJob, progress: pipeline.Progress, image: BuiltImage | None) -> None:
         """Onto the medium, and read back; what the device did by itself it has read back too."""
         job, custody = made.job, self._burner.custody
         self._ledger.advance(
@@ -280,7 +280,7 @@ class Worker:
         )
         self._ledger.told = None
         written = self._burner.write(
-            replace(job, files=lambda: pipeline.files(job.image)),
+            replace(job, files=lambda: pipeline.image_files(job.image)),
             progress,
             lambda result: self._ledger.tell(made, result),
         )
@@ -301,7 +301,9 @@ class Worker:
         self._ledger.created(made)
         self._remove_image(made.claim)
 
-    def _read_back(self, made: PieceOrder, written: Path, image: Built | None) -> tuple[str, str]:
+    def _read_back(
+        self, made: PieceJob, written: Path, image: BuiltImage | None
+    ) -> tuple[str, str]:
         """The SHA-256 of the image, and what is wrong with what was written, if anything is."""
         fresh = self._settings.storage.durability == "full"
         try:
@@ -314,7 +316,7 @@ class Worker:
         wrong = f"read back wrong: {fault.code} {fault.where} (of {len(report.faults)} faults)"
         return "", wrong
 
-    def _labelled(self, made: PieceOrder) -> PieceOrder:
+    def _labelled(self, made: PieceJob) -> PieceJob:
         """The piece with its labels; an event tells what is wrong with them, and it goes on."""
         job, notes = self._labels.attach(made.job, made.plan, made.label)
         if notes:
@@ -324,7 +326,7 @@ class Worker:
                 note(session, made.claim.request_id, "LABEL", why, piece_id=made.claim.piece_id)
         return replace(made, job=job)
 
-    def _plan(self, made: PieceOrder) -> VolumePlan:
+    def _plan(self, made: PieceJob) -> VolumePlan:
         """The volume, with what makes it secure; raises OperatorError where that is not usable."""
         if not made.secure:
             return made.plan
@@ -335,7 +337,9 @@ class Worker:
         )
         return replace(made.plan, sealer=Sealer(given))
 
-    def _image(self, plan: VolumePlan, image: Path, progress: pipeline.Progress) -> Built | None:
+    def _image(
+        self, plan: VolumePlan, image: Path, progress: pipeline.Progress
+    ) -> BuiltImage | None:
         """Makes the image unless it is there.
 
         Content keys are in memory only: without them a secure image is made anew.
@@ -344,29 +348,29 @@ class Worker:
         if made is None or not image.is_file():
             if plan.sealer is None and image.is_file():
                 return None
-            made = self._built[image] = pipeline.build(plan, image, progress, ImageHashing())
+            made = self._built[image] = pipeline.build_image(plan, image, progress, ImageHashing())
         return made
 
-    def _not_written(self, made: PieceOrder, result: BurnResult) -> None:
+    def _not_written(self, made: PieceJob, result: BurnResult) -> None:
         if result.meaning.execution_status is None:
             self._ledger.hold(made, result)
         else:
             self._give_up(made, result.execution_status_info, result.detail)
 
     def _wait_for_disk(
-        self, made: PieceOrder, error: Exception, outcome: BurnOutcome, mending: str
+        self, made: PieceJob, error: Exception, outcome: BurnOutcome, mending: str
     ) -> None:
         """The disk of the images is full or fails: the piece waits as for a device that does."""
         remedy = f"{mending} the disk of {self._images}; work then goes on by itself."
         result = BurnResult(outcome, f"no image can be made: {error}", remedy)
         self._ledger.hold(made, result, by_device=False)
 
-    def _give_up(self, made: PieceOrder, info: ExecutionStatusInfo, why: str) -> None:
+    def _give_up(self, made: PieceJob, info: ExecutionStatusInfo, why: str) -> None:
         """The piece is spoiled, and the device gets rid of it."""
         self._discard(made)
         self._ledger.ruined(made, info, why)
 
-    def _discard(self, made: PieceOrder) -> None:
+    def _discard(self, made: PieceJob) -> None:
         with contextlib.suppress(OperatorError):
             self._burner.discard(made.job)
 

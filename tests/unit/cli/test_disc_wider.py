@@ -9,7 +9,7 @@ from burnish.application_profiles import PROFILES
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.offline.disc_build import Wish, build
-from burnish.verify import examine
+from burnish.verify import examine_volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
 #: Why a file of the collection may not be on media of a general profile.
@@ -42,7 +42,7 @@ def test_all_that_the_profile_takes_is_there(
     for built in outcome.built:
         assert built.report.good, built.report.faults
         with open_volume(built.image, twice=True) as volume:
-            report = examine(volume, profile, size=built.size)
+            report = examine_volume(volume, profile, size=built.size)
         assert report.good, report.faults
         placed += report.instances
     assert placed + len(outcome.skipped) + len(outcome.refused) == len(sample)

@@ -143,7 +143,7 @@ def test_a_watch_says_yes_where_a_commit_left_work(
 ) -> None:
     monkeypatch.setattr("burnish.db.session._LOOK_AGAIN", 0.0)
     monkeypatch.setattr("burnish.db.session._LOOK_ANYWAY", 1e9)
-    watch = ground.database.watch(admission.pending())
+    watch = ground.database.watch(admission.pending_requests())
     assert watch.changed(), "at first nobody knows"
     with ground.database.writing() as session:
         add_request(session, status=ExecutionStatus.IDLE)
@@ -177,7 +177,7 @@ def test_a_connection_that_cannot_be_made_is_a_lack_of_resources(tmp_path: Path)
     (tmp_path / "file.db").write_bytes(b"this is no database" * 1000)
     database = Database(f"sqlite:///{tmp_path}/file.db", durable=False)
     with pytest.raises(OutOfResources):
-        database.watch(admission.pending())
+        database.watch(admission.pending_requests())
     with pytest.raises(OutOfResources), database.reading() as session:
         session.execute(text("SELECT 1"))
     database.close()

@@ -108,7 +108,7 @@ def test_commits_elsewhere_cannot_be_seen() -> None:
 
 def test_a_watch_knows_when_to_ask_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sleeps for so long misses nothing, though there may be many commits."""
-    watch = ground.database.watch(admission.pending())
+    watch = ground.database.watch(admission.pending_requests())
     assert watch.patience == 0.0
     assert watch.changed()
     assert 0.0 < watch.patience <= 0.25
@@ -122,7 +122,7 @@ def test_a_watch_knows_when_to_ask_again(ground: Ground, monkeypatch: pytest.Mon
 
 
 def test_there_is_work_until_once_after_the_last(ground: Ground) -> None:
-    work = ground.database.work(admission.pending())
+    work = ground.database.work(admission.pending_requests())
     assert work.is_there(), "at first nobody knows"
     assert not work.is_there()
     with ground.database.writing() as session:

@@ -16,7 +16,7 @@ from burnish.errors import Unreadable
 from burnish.image import file_extents, iso9660
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile
-from burnish.verify.compare import Digested
+from burnish.verify.compare import VolumeWithDigest
 
 FILES = {
     "DICOMDIR": b"0123456789",
@@ -249,7 +249,7 @@ def test_files_are_read_in_any_order_and_beside_one_another(
                 read.append(bytes(next(chunks, b"")))
         for name, chunks, read in reversed(begun):
             assert b"".join([*read, *chunks]) == MANY[name]
-        assert isinstance(volume, Digested)
+        assert isinstance(volume, VolumeWithDigest)
         assert volume.sha256() == hashlib.sha256(many.read_bytes()).hexdigest()
 
 
@@ -272,6 +272,6 @@ def test_a_place_that_cannot_be_read_costs_the_file_that_lies_there(
                     list(volume.chunks(name))
             else:
                 assert b"".join(volume.chunks(name)) == data
-        assert isinstance(volume, Digested)
+        assert isinstance(volume, VolumeWithDigest)
         with pytest.raises(Unreadable, match="cannot be read"):
             volume.sha256()

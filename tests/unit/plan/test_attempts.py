@@ -21,7 +21,7 @@ from burnish.plan.conversion import Broken
 from burnish.plan.eligibility import kind_of
 from burnish.plan.planner import Planner
 from burnish.scp import attributes
-from burnish.verify import examine
+from burnish.verify import examine_volume
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000,
@@ -124,7 +124,7 @@ def test_the_image_is_as_large_as_planned(ground: Ground, tmp_path: Path) -> Non
         MEDIA[file_set.medium].file_system,
         instances,
     )
-    pipeline.build(plan, tmp_path / "volume.iso", lambda _: None)
+    pipeline.build_image(plan, tmp_path / "volume.iso", lambda _: None)
     assert (tmp_path / "volume.iso").stat().st_size == file_set.predicted_size <= CAPACITY
     report = pipeline.read_back(plan, tmp_path / "volume.iso", fresh=False)
     assert report.good, report.faults
@@ -171,10 +171,10 @@ def test_a_set_that_may_neither_be_split_nor_kept(
         *(file_set.predicted_size, MEDIA[file_set.medium].file_system, instances),
     )
     image = tmp_path / "volume.iso"
-    pipeline.build(plan, image)
+    pipeline.build_image(plan, image)
     assert pipeline.read_back(plan, image, fresh=False).good
     with open_volume(image) as volume:
-        report = examine(volume, PROFILES[profile], size=image.stat().st_size)
+        report = examine_volume(volume, PROFILES[profile], size=image.stat().st_size)
     assert report.good, report.faults
     again = planned(ground, made, profiles=profile, **may)
     assert set(transcoded(ground)) == set(rows), "compressed a second time"

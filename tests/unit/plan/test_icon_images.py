@@ -16,7 +16,7 @@ from burnish.media import MEDIA
 from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import Request
-from burnish.verify import examine
+from burnish.verify import examine_volume
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumePlan
@@ -81,14 +81,14 @@ def built(ground: Ground, uid: str, target: Path) -> Path:
         MEDIA[file_set.medium].file_system,
         instances,
     )
-    pipeline.build(plan, target)  # refuses an image of another size
+    pipeline.build_image(plan, target)  # refuses an image of another size
     assert pipeline.read_back(plan, target, fresh=False).faults == ()
     return target
 
 
 def judged(image: Path, profile: str) -> list[str]:
     with open_volume(image) as volume:
-        report = examine(volume, PROFILES[profile], size=image.stat().st_size)
+        report = examine_volume(volume, PROFILES[profile], size=image.stat().st_size)
     return [f"{fault.code} {fault.where} {fault.message}" for fault in report.faults]
 
 
@@ -138,7 +138,7 @@ def test_an_icon_of_the_scu_is_taken_where_it_fits(ground: Ground, tmp_path: Pat
 def admitted(ground: Ground, references: list[operations.Reference]) -> str:
     with ground.database.writing() as session:
         request = operations.create(
-            session, ground.settings.request, operations.Order(references), origin="test"
+            session, ground.settings.request, operations.NewRequest(references), origin="test"
         )
         operations.initiate(session, Request(), request.sop_instance_uid)
         request.admitted_at = request.initiated_at

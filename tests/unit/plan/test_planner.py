@@ -471,7 +471,7 @@ def test_the_predicted_size_is_that_of_the_image(
         for file_set in request.file_sets:
             assert file_set.predicted_size <= file_set.capacity
             plan = plan_of(ground, file_set)
-            pipeline.build(plan, root / "image.iso")  # refuses an image of another size
+            pipeline.build_image(plan, root / "image.iso")  # refuses an image of another size
             assert (root / "image.iso").stat().st_size == file_set.predicted_size
             assert pipeline.read_back(plan, root / "image.iso", fresh=False).faults == ()
             built += len(plan.instances)

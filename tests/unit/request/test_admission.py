@@ -30,12 +30,12 @@ def initiated(ground: Ground, made: list[Made]) -> str:
 
 def examine(ground: Ground, uid: str, wait: timedelta = NO_WAIT) -> bool:
     with ground.database.writing() as session:
-        return admission.examine(session, ground.request(uid).id, wait)
+        return admission.admit(session, ground.request(uid).id, wait)
 
 
 def waiting(ground: Ground) -> list[int]:
     with ground.database.reading() as session:
-        return list(admission.waiting(session))
+        return list(admission.waiting_requests(session))
 
 
 def failures(ground: Ground, uid: str) -> list[tuple[str, int]]:

@@ -16,7 +16,7 @@ from sqlalchemy import update
 from burnish.db.tables import Instance, MediaCreationRequest
 from burnish.network_settings import Peer
 from burnish.request import admission, fetch_missing, operations
-from burnish.request.query_retrieve import Arrived
+from burnish.request.query_retrieve import RetrievedInstance
 from burnish.schedule import Schedule
 from burnish.settings import Retrieval
 from burnish.vocabulary import (
@@ -126,9 +126,9 @@ def new(ground: Ground, *made: Made) -> str:
 
 def examine(ground: Ground) -> bool:
     with ground.database.writing() as session:
-        (request_id,) = admission.waiting(session)
+        (request_id,) = admission.waiting_requests(session)
         retrieval = ground.settings.retrieval
-        return admission.examine(session, request_id, timedelta(0), retrieval.give_up_after)
+        return admission.admit(session, request_id, timedelta(0), retrieval.give_up_after)
 
 
 def fetch(ground: Ground) -> None:
@@ -143,7 +143,7 @@ def why(ground: Ground, uid: str) -> list[str]:
     from burnish.request import listing
 
     with ground.database.reading() as session:
-        line = listing.find(session, uid)
+        line = listing.find_request(session, uid)
         events = listing.events(session, line)
     return [event.why for event in events if event.event == "RETRIEVED"]
 
@@ -286,16 +286,16 @@ def test_without_archives_nothing_is_looked_for(tmp_path: Path) -> None:
     with Ground(tmp_path) as ground:
         uid = new(ground, instance())
         with ground.database.writing() as session:
-            assert admission.examine(session, 1, timedelta(0))
+            assert admission.admit(session, 1, timedelta(0))
         assert ground.request(uid).retrieval_began_at is None
-        assert fetch_missing.sources(ground.settings) == []
+        assert fetch_missing.archives(ground.settings) == []
 
 
 def test_what_is_refused_by_the_receive_stage_is_not_acknowledged(tmp_path: Path) -> None:
     made = instance()
     with ground_with(tmp_path) as ground:
         schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
-        wrong = Arrived(CT, "1.2.99", EXPLICIT_VR_LITTLE_ENDIAN, "A", "B", made.data_set)
+        wrong = RetrievedInstance(CT, "1.2.99", EXPLICIT_VR_LITTLE_ENDIAN, "A", "B", made.data_set)
         with pytest.raises(Exception, match="SOP Instance UID of the data set"):
             schedule._keep(wrong)
         schedule._planner.close()

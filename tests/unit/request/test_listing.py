@@ -48,10 +48,10 @@ def test_a_request_by_any_of_its_names(ground: Ground) -> None:
         uid = add_request(session).sop_instance_uid
     with ground.database.reading() as session:
         for name in ("R000001", "r000001", "r1", "1", uid):
-            assert listing.find(session, name).sop_instance_uid == uid
+            assert listing.find_request(session, name).sop_instance_uid == uid
         for name in ("", "R", "R2", "2", "x", "1.2.3", "9" * 40, "٣", "-1", "R-1", "1 "):
             with pytest.raises(Unknown):
-                listing.find(session, name)
+                listing.find_request(session, name)
 
 
 def test_pieces_failures_and_events(ground: Ground) -> None:
@@ -72,7 +72,7 @@ def test_pieces_failures_and_events(ground: Ground) -> None:
             ],
         )
     with ground.database.reading() as session:
-        line = listing.find(session, "R1")
+        line = listing.find_request(session, "R1")
         pieces = listing.pieces(session, line)
         assert [(p.copy_number, p.volume_number) for p in pieces] == [
             (1, 1), (1, 2), (2, 1), (2, 2),
@@ -106,19 +106,21 @@ def test_resolving_names_of_instances(ground: Ground) -> None:
     ground.store(*made)
     uids = [m.sop_instance_uid for m in made]
     with ground.database.reading() as session:
-        assert listing.resolve(session, uids[::-1]) == [(CT, uid) for uid in uids[::-1]]
-        assert listing.resolve(session, []) == []
+        assert listing.references_of_instances(session, uids[::-1]) == [
+            (CT, uid) for uid in uids[::-1]
+        ]
+        assert listing.references_of_instances(session, []) == []
         with pytest.raises(Unknown, match=r"1\.2\.3"):
-            listing.resolve(session, [*uids, "1.2.3"])
+            listing.references_of_instances(session, [*uids, "1.2.3"])
         with pytest.raises(Conflict):
-            listing.resolve(session, [*uids, uids[0]])
+            listing.references_of_instances(session, [*uids, uids[0]])
 
 
 def test_a_list_as_long_as_a_large_patient(ground: Ground) -> None:
     uids = [f"1.2.{n}" for n in range(300_000)]
     try:
         with ground.database.reading() as session:
-            listing.resolve(session, uids)
+            listing.references_of_instances(session, uids)
     except BurnishError as error:
         refused = type(error)
     assert refused is Unknown
@@ -128,7 +130,7 @@ def test_nothing_of_the_patient_is_in_a_line(ground: Ground) -> None:
     ground.store(made := instance(patient_name="Secret^Name", patient_id="SECRET"))
     uid = ground.create([made])
     with ground.database.reading() as session:
-        operations.find(session, uid)
+        operations.get_request(session, uid)
         said = repr([listing.requests(session), listing.instances(session)])
     assert "ecret" not in said.casefold().replace("secretary", "")
     assert ground.count(MediaCreationRequest) == 1

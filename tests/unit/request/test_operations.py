@@ -23,7 +23,7 @@ from burnish.errors import (
 )
 from burnish.identifiers import is_uid
 from burnish.request import operations
-from burnish.request.operations import Order, Reference
+from burnish.request.operations import NewRequest, Reference
 from burnish.settings import Request as Defaults
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
 from factories import CT, Ground, add_request
@@ -38,7 +38,9 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def create(ground: Ground, order: Order, defaults: Defaults = DEFAULTS) -> MediaCreationRequest:
+def create(
+    ground: Ground, order: NewRequest, defaults: Defaults = DEFAULTS
+) -> MediaCreationRequest:
     with ground.database.writing() as session:
         uid = operations.create(
             session, defaults, order, origin="peer", calling_ae_title="PACS"
@@ -52,7 +54,7 @@ def standing(ground: Ground, status: ExecutionStatus, **more: Any) -> str:
 
 
 def test_what_the_order_leaves_out_comes_from_the_defaults(ground: Ground) -> None:
-    request = create(ground, Order([REFERENCE]))
+    request = create(ground, NewRequest([REFERENCE]))
     assert request.execution_status is ExecutionStatus.IDLE
     assert request.execution_status_info is ExecutionStatusInfo.NORMAL
     assert is_uid(request.sop_instance_uid)
@@ -76,7 +78,7 @@ def test_what_the_order_says_holds(ground: Ground) -> None:
         Reference(CT, "1.2.4"),
     ]
     defaults = Defaults(requested_media_application_profile="STD-GEN-DVD-JPEG")
-    request = create(ground, Order(references, said, "1.2.99"), defaults)
+    request = create(ground, NewRequest(references, said, "1.2.99"), defaults)
     assert request.sop_instance_uid == "1.2.99"
     assert {name: getattr(request, name) for name in said} == said
     first, second = request.references
@@ -88,18 +90,20 @@ def test_what_the_order_says_holds(ground: Ground) -> None:
 @pytest.mark.parametrize(
     ("order", "error"),
     [
-        (Order([]), MissingValue),
-        (Order([Reference(CT, "")]), InvalidValue),
-        (Order([Reference(CT, "1.2.x")]), InvalidValue),
-        (Order([Reference("CT", "1.2.3")]), InvalidValue),
-        (Order([REFERENCE], {"storage_media_file_set_id": "lower"}), InvalidValue),
-        (Order([REFERENCE], {"storage_media_file_set_id": "A" * 17}), InvalidValue),
-        (Order([REFERENCE], {"storage_media_file_set_uid": "1.2.x"}), InvalidValue),
-        (Order([REFERENCE], {}, "1.2.x"), InvalidUID),
-        (Order([REFERENCE], {}, "1" * 65), InvalidUID),
+        (NewRequest([]), MissingValue),
+        (NewRequest([Reference(CT, "")]), InvalidValue),
+        (NewRequest([Reference(CT, "1.2.x")]), InvalidValue),
+        (NewRequest([Reference("CT", "1.2.3")]), InvalidValue),
+        (NewRequest([REFERENCE], {"storage_media_file_set_id": "lower"}), InvalidValue),
+        (NewRequest([REFERENCE], {"storage_media_file_set_id": "A" * 17}), InvalidValue),
+        (NewRequest([REFERENCE], {"storage_media_file_set_uid": "1.2.x"}), InvalidValue),
+        (NewRequest([REFERENCE], {}, "1.2.x"), InvalidUID),
+        (NewRequest([REFERENCE], {}, "1" * 65), InvalidUID),
     ],
 )
-def test_orders_that_are_refused(ground: Ground, order: Order, error: type[BurnishError]) -> None:
+def test_orders_that_are_refused(
+    ground: Ground, order: NewRequest, error: type[BurnishError]
+) -> None:
     with pytest.raises(error):
         create(ground, order)
     assert ground.count(MediaCreationRequest) == 0
@@ -109,11 +113,11 @@ def test_orders_that_are_refused(ground: Ground, order: Order, error: type[Burni
 def test_a_uid_that_is_taken(ground: Ground, status: ExecutionStatus) -> None:
     uid = standing(ground, status)
     if status is ExecutionStatus.DELETED:  # PS3.4 S.3.2.3.3: it is not there any more
-        assert create(ground, Order([REFERENCE], {}, uid)).id == 2
+        assert create(ground, NewRequest([REFERENCE], {}, uid)).id == 2
         assert ground.request(uid).execution_status is ExecutionStatus.IDLE
         return
     with pytest.raises(AlreadyExists):
-        create(ground, Order([REFERENCE], {}, uid))
+        create(ground, NewRequest([REFERENCE], {}, uid))
 
 
 def initiate(ground: Ground, uid: str, **arguments: Any) -> MediaCreationRequest:
@@ -123,7 +127,7 @@ def initiate(ground: Ground, uid: str, **arguments: Any) -> MediaCreationRequest
 
 
 def test_initiating(ground: Ground) -> None:
-    uid = create(ground, Order([REFERENCE])).sop_instance_uid
+    uid = create(ground, NewRequest([REFERENCE])).sop_instance_uid
     request = initiate(ground, uid, number_of_copies=5, request_priority=RequestPriority.HIGH)
     assert request.execution_status is ExecutionStatus.PENDING
     assert request.execution_status_info is ExecutionStatusInfo.QUEUED
@@ -133,7 +137,7 @@ def test_initiating(ground: Ground) -> None:
 
 @pytest.mark.parametrize("copies", [0, -1, 100, 1 << 40])
 def test_a_number_of_copies_that_is_not_possible(ground: Ground, copies: int) -> None:
-    uid = create(ground, Order([REFERENCE])).sop_instance_uid
+    uid = create(ground, NewRequest([REFERENCE])).sop_instance_uid
     with pytest.raises(InvalidArgument):
         initiate(ground, uid, number_of_copies=copies)
     assert ground.request(uid).number_of_copies == 1
@@ -176,7 +180,7 @@ def test_cancelling_in_each_state(ground: Ground, status: ExecutionStatus) -> No
     assert request.execution_status is ExecutionStatus.DELETED
     assert {p.state for s in request.file_sets for p in s.pieces} == {PieceState.DROPPED}
     with ground.database.reading() as session, pytest.raises(Unknown):
-        operations.find(session, uid)
+        operations.get_request(session, uid)
 
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
@@ -218,7 +222,7 @@ def test_holding_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
     assert [event for event, *_ in ground.events(uid)][-2:] == ["HELD", "RELEASED"]
 
 
-@pytest.mark.parametrize("operation", [operations.cancel, operations.retry, operations.find])
+@pytest.mark.parametrize("operation", [operations.cancel, operations.retry, operations.get_request])
 def test_what_is_not_here(ground: Ground, operation: Any) -> None:
     with ground.database.writing() as session, pytest.raises(Unknown):
         operation(session, "1.2.3")
@@ -228,5 +232,5 @@ def test_file_sets_come_in_order(ground: Ground) -> None:
     uid = standing(ground, ExecutionStatus.PENDING, volumes=3)
     with ground.database.writing() as session:
         session.execute(update(FileSet).values(file_set_id="X"))
-        found = operations.file_sets(session, operations.find(session, uid))
+        found = operations.file_sets(session, operations.get_request(session, uid))
         assert [file_set.volume_number for file_set in found] == [1, 2, 3]

@@ -45,8 +45,8 @@ def put(
 
 def issue(ground: Ground, one: StandingOrder) -> list[MediaCreationRequest]:
     with ground.database.writing() as session:
-        standing_orders.join(session, one)
-        count = standing_orders.issue(session, Request(), one)
+        standing_orders.join_late_instances(session, one)
+        count = standing_orders.issue_requests(session, Request(), one)
     with ground.database.reading() as session:
         uids = session.scalars(
             select(MediaCreationRequest.sop_instance_uid).order_by(MediaCreationRequest.id)
@@ -80,8 +80,8 @@ def test_a_study_that_is_not_quiet(ground: Ground) -> None:
 def planned(ground: Ground) -> None:
     planner = Planner(ground.settings, ground.database, ground.spool)
     with ground.database.writing() as session:
-        for request_id in admission.waiting(session):
-            assert admission.examine(session, request_id, timedelta(0))
+        for request_id in admission.waiting_requests(session):
+            assert admission.admit(session, request_id, timedelta(0))
     planner.tick()
     planner.close()
 
@@ -139,7 +139,7 @@ def test_what_comes_after_the_plan_is_a_supplement(ground: Ground) -> None:
     assert sorted([third.supplements_id or 0, fourth.supplements_id or 0]) == [0, first.id]
     with ground.database.reading() as session:
         lines = {line.short_id: line for line in listing.requests(session)}
-        assert listing.find(session, "R000001") == lines["R000001"]
+        assert listing.find_request(session, "R000001") == lines["R000001"]
     (supplement,) = [name for name in ("R000003", "R000004") if lines[name].supplements]
     assert lines["R000001"].remarks == f"supplemented by R000002, supplemented by {supplement}"
     assert lines["R000002"].remarks == "supplements R000001"
@@ -255,4 +255,4 @@ def test_what_was_released_or_asked_for_is_not_due(ground: Ground) -> None:
     )
     ground.create([made])
     with ground.database.reading() as session:
-        assert standing_orders.due(session, order()) == []
+        assert standing_orders.groups_due(session, order()) == []

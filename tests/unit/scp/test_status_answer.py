@@ -49,7 +49,7 @@ def test_the_same_answer_with_next_to_no_work(
     found = stage.find(stage.lookup(ground.database), uid)
     assert found.pieces_created == 4
     with ground.database.reading() as session:
-        request = operations.find(session, uid)
+        request = operations.get_request(session, uid)
         for count in range(1, len(status_answer.TAGS) + 1):
             for tags in combinations(status_answer.TAGS, count):
                 whole, supported = attributes.select(attributes.present(request, tags), list(tags))

@@ -10,7 +10,7 @@ import pytest
 from burnish.image import iso9660
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile, VolumeReport
-from burnish.verify import FaultCode, compare
+from burnish.verify import FaultCode, compare_volume
 from digesting import digest_of
 from made_volume import FILE_SET_UID, Made, MemoryVolume, instance
 
@@ -18,7 +18,7 @@ MADE = Made()
 
 
 def _compare(volume: MemoryVolume, dicomdir: bytes | None = None) -> VolumeReport:
-    return compare(
+    return compare_volume(
         volume,
         file_set_id="TEST",
         file_set_uid=FILE_SET_UID,
@@ -103,7 +103,7 @@ def test_damage_is_found(damage: str) -> None:
 
 
 def test_another_file_set() -> None:
-    report = compare(
+    report = compare_volume(
         MADE.volume(),
         file_set_id="OTHER",
         file_set_uid="1.2.3.5",

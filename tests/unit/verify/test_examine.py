@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from burnish.application_profiles import PROFILES
-from burnish.verify import FaultCode, examine
+from burnish.verify import FaultCode, examine_volume
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -39,7 +39,7 @@ NOWHERE = (7).to_bytes(4, "little")
 
 
 def test_a_volume_as_it_should_be() -> None:
-    report = examine(Made().volume(), PROFILES["STD-GEN-CD"])
+    report = examine_volume(Made().volume(), PROFILES["STD-GEN-CD"])
     assert report.faults == ()
     assert report.good
     assert (report.instances, report.files) == (4, 5)
@@ -311,14 +311,14 @@ def test_defects_are_found(defect: str) -> None:
     change, codes = DEFECTS[defect]
     made = Made()
     change(made)
-    report = examine(made.volume())
+    report = examine_volume(made.volume())
     assert {fault.code for fault in report.faults} == codes
     assert all(fault.message for fault in report.faults)
     assert not any("Doe" in fault.message + fault.where for fault in report.faults)
 
 
 def test_no_dicomdir() -> None:
-    report = examine(MemoryVolume(Made().files))
+    report = examine_volume(MemoryVolume(Made().files))
     assert report.faults[0].code == FaultCode.DICOMDIR_ABSENT
     assert {fault.code for fault in report.faults[1:]} == {FaultCode.FILE_UNREFERENCED}
 
@@ -326,12 +326,12 @@ def test_no_dicomdir() -> None:
 def test_a_dicomdir_in_lower_case_is_read_yet_told() -> None:
     volume = Made().volume()
     volume.contents = {name.lower(): data for name, data in volume.contents.items()}
-    assert {fault.code for fault in examine(volume).faults} == {FaultCode.FILE_NAME_INVALID}
+    assert {fault.code for fault in examine_volume(volume).faults} == {FaultCode.FILE_NAME_INVALID}
 
 
 @pytest.mark.parametrize("content", [b"", b"rubbish", bytes(128) + b"DICM", bytes(500)])
 def test_no_sense_in_the_dicomdir(content: bytes) -> None:
-    report = examine(MemoryVolume({"DICOMDIR": content}, ""))
+    report = examine_volume(MemoryVolume({"DICOMDIR": content}, ""))
     assert {fault.code for fault in report.faults} == {FaultCode.DICOMDIR_UNREADABLE}
 
 
@@ -340,7 +340,7 @@ def test_a_dicomdir_cut_anywhere() -> None:
     whole = volume.contents["DICOMDIR"]
     for length in range(0, len(whole), 37):
         volume.contents["DICOMDIR"] = whole[:length]
-        codes = {fault.code for fault in examine(volume).faults}
+        codes = {fault.code for fault in examine_volume(volume).faults}
         assert FaultCode.DICOMDIR_UNREADABLE in codes
 
 
@@ -349,7 +349,7 @@ def test_a_file_that_calls_itself_dicomdir_and_is_another() -> None:
     dicomdir = made.dicomdir().replace(
         MEDIA_STORAGE_DIRECTORY_STORAGE.encode(), b"1.2.840.10008.1.3.99"
     )
-    faults = examine(MemoryVolume({"DICOMDIR": dicomdir, **made.files})).faults
+    faults = examine_volume(MemoryVolume({"DICOMDIR": dicomdir, **made.files})).faults
     assert [fault.code for fault in faults] == [FaultCode.DICOMDIR_SOP_CLASS]
 
 
@@ -357,7 +357,7 @@ def test_file_meta_incomplete() -> None:
     made = Made()
     whole = made.files["DICOM\\I0"]
     made.files["DICOM\\I0"] = whole.replace(b"\x02\0\x12\0UI\x06\x001.2.3\0", b"")
-    report = examine(made.volume())
+    report = examine_volume(made.volume())
     assert [fault.code for fault in report.faults] == [FaultCode.FILE_META_INCOMPLETE]
     assert "(0002,0012)" in report.faults[0].message
 
@@ -366,22 +366,22 @@ def test_transfer_syntax_of_the_profile() -> None:
     made = Made()
     made.files["DICOM\\I0"] = instance("1.2.9.0", JPEG_2000)
     made.at(*IMAGE).set(0x00041512, b"UI", JPEG_2000)
-    assert examine(made.volume()).good
+    assert examine_volume(made.volume()).good
     for profile in ("STD-GEN-CD", "STD-GEN-DVD-JPEG"):
-        codes = {fault.code for fault in examine(made.volume(), PROFILES[profile]).faults}
+        codes = {fault.code for fault in examine_volume(made.volume(), PROFILES[profile]).faults}
         assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE in codes
-    report = examine(made.volume(), PROFILES["STD-GEN-DVD-J2K"])
+    report = examine_volume(made.volume(), PROFILES["STD-GEN-DVD-J2K"])
     assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE not in {f.code for f in report.faults}
 
 
 def test_keys_of_the_profile() -> None:
     made = Made()
     made.files["DICOM\\I0"] = instance("1.2.9.0", image_type=b"DERIVED\\SECONDARY")
-    assert examine(made.volume()).good
-    faults = examine(made.volume(), PROFILES["STD-GEN-CD"]).faults
+    assert examine_volume(made.volume()).good
+    faults = examine_volume(made.volume(), PROFILES["STD-GEN-CD"]).faults
     assert [fault.code for fault in faults] == [FaultCode.PROFILE_KEY_MISSING]
     assert "(0008,0008)" in faults[0].message
-    faults = examine(made.volume(), PROFILES["STD-GEN-DVD-JPEG"]).faults
+    faults = examine_volume(made.volume(), PROFILES["STD-GEN-DVD-JPEG"]).faults
     assert {fault.code for fault in faults} == {FaultCode.PROFILE_KEY_MISSING}
     assert len(faults) == 1 + 4 * len(("Rows", "Columns"))
 
@@ -394,13 +394,13 @@ def test_data_sets_that_cannot_be_walked_are_let_be(transfer_syntax: str) -> Non
     made.files["DICOM\\I0"] = file_meta(SECONDARY_CAPTURE, "1.2.9.0", transfer_syntax)
     made.files["DICOM\\I0"] += bytes(100)
     made.at(*IMAGE).set(0x00041512, b"UI", transfer_syntax)
-    assert examine(made.volume()).good
+    assert examine_volume(made.volume()).good
 
 
 def test_faults_are_bounded() -> None:
     made = Made()
     made.at(0, 0, 0).below.extend(leaf(number, "GONE") for number in range(10, 300))
-    faults = examine(made.volume()).faults
+    faults = examine_volume(made.volume()).faults
     duplicates = [fault for fault in faults if fault.code == FaultCode.DUPLICATE_FILE_REFERENCE]
     assert len(duplicates) == 51
     assert duplicates[-1].message == "and 239 more of this kind"
@@ -411,7 +411,9 @@ def test_file_sets_of_others() -> None:
     assert dicomdir is not None
     for name in ("DICOMDIR", "DICOMDIR-reordered"):
         data = Path(str(dicomdir)).with_name(name).read_bytes()
-        codes = {fault.code for fault in examine(MemoryVolume({"DICOMDIR": data}, "")).faults}
+        codes = {
+            fault.code for fault in examine_volume(MemoryVolume({"DICOMDIR": data}, "")).faults
+        }
         assert codes <= {FaultCode.FILE_MISSING, FaultCode.FILE_SET_ID_INVALID}
 
 
@@ -424,7 +426,7 @@ def test_many_records() -> None:
     made.files.clear()
     volume = made.volume()
     began = perf_counter()
-    report = examine(volume)
+    report = examine_volume(volume)
     assert perf_counter() - began < 20
     assert {fault.code for fault in report.faults} == {FaultCode.FILE_MISSING}
 
@@ -435,7 +437,7 @@ def test_deep_nesting_takes_no_recursion() -> None:
     for number in range(10, 3000):
         node.below.insert(0, leaf(number, f"I{number}"))
         node = node.below[0]
-    codes = {fault.code for fault in examine(made.volume()).faults}
+    codes = {fault.code for fault in examine_volume(made.volume()).faults}
     assert FaultCode.RECORD_MISPLACED in codes
 
 
@@ -448,7 +450,7 @@ def test_no_byte_brings_it_down(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     volume.contents[name] = bytes(content[: data.draw(st.integers(0, len(content)))])
-    examine(volume, PROFILES["STD-GEN-DVD-JPEG"])
+    examine_volume(volume, PROFILES["STD-GEN-DVD-JPEG"])
 
 
 def test_lengths_without_sense_take_no_memory() -> None:
@@ -456,7 +458,7 @@ def test_lengths_without_sense_take_no_memory() -> None:
     head = file_meta(SECONDARY_CAPTURE, "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN)
     made.files["DICOM\\I0"] = head + b"\x08\0\x16\0UN\0\0\xfe\xff\xff\xff"
     tracemalloc.start()
-    codes = {fault.code for fault in examine(made.volume()).faults}
+    codes = {fault.code for fault in examine_volume(made.volume()).faults}
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
     assert codes == {FaultCode.FILE_TRUNCATED}

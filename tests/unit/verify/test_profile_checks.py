@@ -7,7 +7,7 @@ import pytest
 from burnish.application_profiles import PROFILES
 from burnish.dicom_elements import encode, encode_item
 from burnish.media import FileSystem
-from burnish.verify import FaultCode, examine
+from burnish.verify import FaultCode, examine_volume
 from made_volume import Made, MemoryVolume
 from unit.dicomdir.test_icons import item
 
@@ -22,7 +22,7 @@ class OnMedium(MemoryVolume):
 
 def found(made: Made, profile: str, size: int | None = None) -> dict[str, list[str]]:
     codes: dict[str, list[str]] = {}
-    for fault in examine(made.volume(), PROFILES[profile], size=size).faults:
+    for fault in examine_volume(made.volume(), PROFILES[profile], size=size).faults:
         codes.setdefault(fault.code, []).append(f"{fault.where}: {fault.message}")
     return codes
 
@@ -41,8 +41,8 @@ def test_a_private_sop_class_is_in_no_standard_profile() -> None:
     volume = MemoryVolume(
         {name: bytes(data).replace(standard, private) for name, data in contents.items()}
     )
-    assert examine(volume).good
-    codes = [fault.code for fault in examine(volume, PROFILES["STD-GEN-CD"]).faults]
+    assert examine_volume(volume).good
+    codes = [fault.code for fault in examine_volume(volume, PROFILES["STD-GEN-CD"]).faults]
     assert codes == [FaultCode.SOP_CLASS_NOT_IN_PROFILE] * 4
 
 
@@ -76,7 +76,7 @@ def test_icons() -> None:
     assert len(faults[FaultCode.ICON_MISSING]) == 3
     assert FaultCode.ICON_INVALID not in faults
     assert FaultCode.ICON_INVALID in found(made, "STD-CTMR-CD")  # which has 64 x 64
-    assert examine(made.volume()).good
+    assert examine_volume(made.volume()).good
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,9 @@ def test_icons() -> None:
 def test_a_wrong_icon_is_a_fault_by_any_profile(wrong: bytes) -> None:
     made = Made()
     made.at(*IMAGE).set(0x00880200, b"SQ", wrong)
-    assert [fault.code for fault in examine(made.volume()).faults] == [FaultCode.ICON_INVALID]
+    assert [fault.code for fault in examine_volume(made.volume()).faults] == [
+        FaultCode.ICON_INVALID
+    ]
 
 
 def test_more_than_the_medium_holds() -> None:
@@ -102,9 +104,9 @@ def test_more_than_the_medium_holds() -> None:
 
 def test_the_file_system_of_the_medium() -> None:
     volume = OnMedium(Made().volume().contents)
-    codes = {fault.code for fault in examine(volume, PROFILES["STD-GEN-CD"]).faults}
+    codes = {fault.code for fault in examine_volume(volume, PROFILES["STD-GEN-CD"]).faults}
     assert codes == {FaultCode.FILE_SYSTEM_NOT_IN_PROFILE}
-    codes = {fault.code for fault in examine(volume, PROFILES["STD-GEN-USB-J2K"]).faults}
+    codes = {fault.code for fault in examine_volume(volume, PROFILES["STD-GEN-USB-J2K"]).faults}
     assert FaultCode.FILE_SYSTEM_NOT_IN_PROFILE not in codes
 
 
@@ -115,5 +117,5 @@ def test_files_that_should_be_secure() -> None:
 def test_a_dicomdir_may_be_left_away_by_mail() -> None:
     contents = dict(Made().volume().contents)
     del contents["DICOMDIR"]
-    assert examine(MemoryVolume(contents), PROFILES["STD-GEN-MIME"]).good
-    assert not examine(MemoryVolume(contents), PROFILES["STD-GEN-ZIP-MAIL"]).good
+    assert examine_volume(MemoryVolume(contents), PROFILES["STD-GEN-MIME"]).good
+    assert not examine_volume(MemoryVolume(contents), PROFILES["STD-GEN-ZIP-MAIL"]).good

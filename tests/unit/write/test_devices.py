@@ -23,7 +23,7 @@ from burnish.image.reader import open_volume
 from burnish.plan.planner import Planner
 from burnish.request import listing, operations
 from burnish.settings import Request
-from burnish.verify.examine import examine
+from burnish.verify.examine import examine_volume
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import piece_state
 from burnish.write import worker as working
@@ -135,7 +135,7 @@ def test_who_waits_is_told_when_the_device_is_ready_again(ground: Ground) -> Non
     assert not b.make_next()
     assert stands(ground, first) == (R.PENDING, I.OUT_OF_SUPPLIES, "fill it")
     with ground.database.writing() as session:
-        operations.find(session, second).request_priority = "HIGH"  # type: ignore[assignment]
+        operations.get_request(session, second).request_priority = "HIGH"  # type: ignore[assignment]
     told_a.ready = None
     assert a.make_next()
     assert stands(ground, second)[0] is R.DONE
@@ -152,7 +152,7 @@ def test_a_ruined_piece_is_made_by_the_other_device(ground: Ground) -> None:
     assert stands(ground, uid)[0] is R.DONE
     assert pieces(ground) == [("SPOILED", "a"), ("CREATED", "b")]
     with ground.database.reading() as session:
-        assert listing.find(session, uid).pieces_ruined == 1
+        assert listing.find_request(session, uid).pieces_ruined == 1
         assert devices.work(session, "a") == {"made": 0, "ruined": 1}
 
 
@@ -429,7 +429,7 @@ def test_a_stick_is_read_back_file_by_file(tmp_path: Path, monkeypatch: pytest.M
         assert worker.make_next()
         assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
         with open_volume(stick) as volume:
-            report = examine(volume)
+            report = examine_volume(volume)
     assert report.good, report.faults
     assert report.instances == 2
     assert not (stick / "BURNISH.TMP").exists()

@@ -176,7 +176,7 @@ def no_room_for_images(site: Site) -> Burner:
     def full(*_: object) -> None:
         raise OutOfResources("the disk of images is full")
 
-    site.patch.setattr(pipeline, "build", full)
+    site.patch.setattr(pipeline, "build_image", full)
     return site.good
 
 
@@ -269,7 +269,7 @@ def site(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sit
 def read(site: Site, uid: str) -> tuple[ExecutionStatus, ExecutionStatusInfo, str]:
     """What an SCU reads, and what an operator does in `burnish request show`."""
     with site.ground.database.reading() as session:
-        line = listing.find(session, uid)
+        line = listing.find_request(session, uid)
         return line.execution_status, line.execution_status_info, line.remedy
 
 
@@ -312,7 +312,7 @@ def test_it_fails_when_its_attempts_are_used_up(
     assert (status, info) == (R.FAILURE, MEANINGS[outcome].info)
     assert words in remedy
     with site.ground.database.reading() as session:
-        assert listing.find(session, uid).pieces_ruined == 1
+        assert listing.find_request(session, uid).pieces_ruined == 1
 
 
 def test_the_table_says_so_and_every_example_is_here() -> None:

@@ -36,7 +36,7 @@ def test_each_instance_is_found_by_index(ground: Ground) -> None:
 
     with ground.database.reading() as session:
         event.listen(session.connection(), "before_cursor_execute", remember)
-        job.read(session, claim, ground.spool, ground.settings.storage.root)
+        job.read_piece_job(session, claim, ground.spool, ground.settings.storage.root)
         for sql, values in [one for one in asked if "file_set_entry" in one[0]]:
             rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
             steps = [row.detail for row in rows]

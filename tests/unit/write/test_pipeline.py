@@ -45,7 +45,7 @@ def plan(ground: Ground) -> VolumePlan:
 def test_what_is_built_is_what_was_planned(plan: VolumePlan, tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     reports: list[int] = []
-    pipeline.build(plan, image, reports.append)
+    pipeline.build_image(plan, image, reports.append)
     assert image.stat().st_size == plan.predicted_size
     assert reports
     assert reports == sorted(reports)
@@ -58,21 +58,21 @@ def test_what_is_built_is_what_was_planned(plan: VolumePlan, tmp_path: Path) -> 
 
 def test_building_again_gives_the_same_bytes(plan: VolumePlan, tmp_path: Path) -> None:
     one, other = tmp_path / "1.iso", tmp_path / "2.iso"
-    pipeline.build(plan, one)
-    pipeline.build(plan, other)
+    pipeline.build_image(plan, one)
+    pipeline.build_image(plan, other)
     assert one.read_bytes() == other.read_bytes()
 
 
 def test_what_a_dead_worker_left_does_not_matter(plan: VolumePlan, tmp_path: Path) -> None:
     (tmp_path / "image.part").write_bytes(b"half an image")
-    pipeline.build(plan, tmp_path / "image.iso")
+    pipeline.build_image(plan, tmp_path / "image.iso")
     assert pipeline.read_back(plan, tmp_path / "image.iso", fresh=False).good
 
 
 def test_another_size_than_planned_is_refused(plan: VolumePlan, tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     with pytest.raises(Conflict, match="planned"):
-        pipeline.build(replace(plan, predicted_size=plan.predicted_size - 2048), image)
+        pipeline.build_image(replace(plan, predicted_size=plan.predicted_size - 2048), image)
     assert not image.exists()
     assert not list(tmp_path.glob("*.part"))
 
@@ -86,7 +86,7 @@ def test_a_file_that_is_not_what_it_was(plan: VolumePlan, tmp_path: Path, what: 
         data = path.read_bytes()
         path.write_bytes(data[:-10] if what == "shorter" else data + b"0123456789")
     with pytest.raises((Conflict, OSError)):
-        pipeline.build(plan, tmp_path / "image.iso")
+        pipeline.build_image(plan, tmp_path / "image.iso")
     assert not (tmp_path / "image.iso").exists()
 
 
@@ -95,14 +95,14 @@ def test_progress_may_stop_it(plan: VolumePlan, tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        pipeline.build(plan, tmp_path / "image.iso", stop)
+        pipeline.build_image(plan, tmp_path / "image.iso", stop)
     assert not (tmp_path / "image.iso").exists()
 
 
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])
 def test_any_byte_that_differs_is_found(plan: VolumePlan, tmp_path: Path, share: float) -> None:
     image = tmp_path / "image.iso"
-    pipeline.build(plan, image)
+    pipeline.build_image(plan, image)
     data = bytearray(image.read_bytes())
     first = data.index(b"DICM") - 128
     data[first + int((len(data) - first) * share)] ^= 1
@@ -127,7 +127,7 @@ def test_two_devices_may_build_one_volume_at_once(plan: VolumePlan, tmp_path: Pa
                     meet.wait()
 
         try:
-            pipeline.build(plan, image, progress)
+            pipeline.build_image(plan, image, progress)
             if not pipeline.read_back(plan, image, fresh=False).good:
                 errors.append(AssertionError("the image is not whole"))
         except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see

@@ -448,9 +448,9 @@ def test_cancelled_in_the_middle(
         seen.extend(states(ground.request(uid)))
         cancel(ground, uid)
 
-    build = pipeline.build
+    build = pipeline.build_image
     if when == "imaging":
-        monkeypatch.setattr(pipeline, "build", lambda *args: (do(), build(*args)))
+        monkeypatch.setattr(pipeline, "build_image", lambda *args: (do(), build(*args)))
     elif when == "writing":
         burner.before_write = do
     elif when == "verifying":
@@ -483,7 +483,7 @@ def test_retried_after_a_failure(ground: Ground, worker: Worker, burner: ToldBur
     assert ground.request(uid).execution_status is R.FAILURE
     with ground.database.writing() as session:
         operations.retry(session, uid)
-        operations.find(session, uid).admitted_at = datetime.now(UTC)
+        operations.get_request(session, uid).admitted_at = datetime.now(UTC)
     assert stands(ground.request(uid)) == (R.PENDING, I.QUEUED)
     plan(ground)
     while worker.make_next():
@@ -504,7 +504,7 @@ def test_failed_and_retried_while_another_device_is_still_writing(
         from burnish.db.history import fail
 
         with ground.database.writing() as session:
-            fail(session, operations.find(session, uid), I.MCD_FAILURE, why="elsewhere")
+            fail(session, operations.get_request(session, uid), I.MCD_FAILURE, why="elsewhere")
         with ground.database.writing() as session:
             operations.retry(session, uid)
         burner.before_write = lambda _: None
@@ -512,7 +512,7 @@ def test_failed_and_retried_while_another_device_is_still_writing(
     burner.before_write = fail_and_retry
     assert worker.make_next()
     with ground.database.writing() as session:
-        operations.find(session, uid).admitted_at = datetime.now(UTC)
+        operations.get_request(session, uid).admitted_at = datetime.now(UTC)
     plan(ground)
     while worker.make_next():
         pass
@@ -542,7 +542,7 @@ def test_two_requests_of_one_file_set_uid(ground: Ground, worker: Worker) -> Non
     first = asked(ground, copies=2, storage_media_file_set_uid="1.2.3")
     second = asked(ground, storage_media_file_set_uid="1.2.3", storage_media_file_set_id="OTHER")
     with ground.database.writing() as session:
-        operations.find(session, second).request_priority = "HIGH"  # type: ignore[assignment]
+        operations.get_request(session, second).request_priority = "HIGH"  # type: ignore[assignment]
         session.execute(
             update(Piece)
             .where(Piece.file_set_id == 2)

@@ -11,7 +11,7 @@ from pydicom import dcmread
 from burnish.application_profiles import PROFILES
 from burnish.image.reader import open_volume
 from burnish.values import VolumeReport
-from burnish.verify import examine
+from burnish.verify import examine_volume
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def _medium(manifest: Path) -> Medium:
     profile = said["media_application_profile"]
     with open_volume(path, twice=True) as volume:
         directory = dcmread(BytesIO(volume.read("DICOMDIR")))
-        report = examine(volume, PROFILES.get(profile))
+        report = examine_volume(volume, PROFILES.get(profile))
     records = directory.DirectoryRecordSequence
     types = Counter(record.DirectoryRecordType for record in records)
     modalities = {str(record.get("Modality", "")) for record in records} - {""}
