@@ -43,12 +43,3 @@ class HeaderReader:
 def few_at_once(rows: Result[Any]) -> Iterator[Row[Any]]:
     """All rows, as they are read: what was in one is soon free for the next."""
     return chain.from_iterable(rows.partitions(_AT_ONCE))
-
-
-def derived(
-    header: InstanceHeader, sop_instance_uid: str | None, record_keys: bytes | None
-) -> InstanceHeader:
-    """The header of what was made of an instance; its own where that is the same SOP Instance."""
-    if not sop_instance_uid:
-        return header
-    return header._replace(sop_instance_uid=sop_instance_uid, record_keys=record_keys or b"")

@@ -42,13 +42,30 @@ def icon_rule(label: str) -> IconRule | None:
     return next((rule for rule in rules if rule), None)
 
 
-def dressed(
-    header: InstanceHeader, label: str, supplied_icon: bytes | None = None, made_icon: bytes = b""
+def header_on_media(
+    header: InstanceHeader,
+    label: str,
+    *,
+    derived_sop_instance_uid: str | None = "",
+    derived_record_keys: bytes | None = b"",
+    supplied_icon: bytes | None = None,
+    made_icon: bytes = b"",
 ) -> InstanceHeader:
-    """The header with the keys that the profiles of `label` add, and with an icon.
+    """The header of an instance as the DICOMDIR of a medium has it.
 
-    Of the icons, items both, that of the SCU stands where it may (PS3.4 S.3.2.1.1.3).
+    Planning and writing both call this function: the size that was planned and the DICOMDIR
+    that is written agree to the byte because nothing else assembles a header.
+
+    `label` names the Application Profiles of the File-set; their keys of Type 2 are added.
+    `derived_sop_instance_uid` and `derived_record_keys` are those of the SOP Instance that
+    compression with loss made of the instance; empty where the instance stays the same. Of the
+    two icons, both encoded items, `supplied_icon` of the SCU is used where the profile permits
+    it (PS3.4 S.3.2.1.1.3).
     """
+    if derived_sop_instance_uid:
+        header = header._replace(
+            sop_instance_uid=derived_sop_instance_uid, record_keys=derived_record_keys or b""
+        )
     record = header.directory_record_type
     icon = b""
     if supplied_icon or made_icon:

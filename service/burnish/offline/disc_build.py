@@ -12,7 +12,7 @@ from burnish import file_meta
 from burnish.application_profiles import ApplicationProfile
 from burnish.dicom_elements import encode
 from burnish.dicomdir import encoder, icons
-from burnish.dicomdir.profile_keys import dressed
+from burnish.dicomdir.profile_keys import header_on_media
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import (
     AlreadyExists,
@@ -249,7 +249,13 @@ def _file(
         icon = icons.make(target, profile.icon.size)
         if not icon and indexed.header.directory_record_type == "IMAGE":
             raise Conflict(f"{profile.label} demands an icon, and none can be made of it")
-    header = dressed(made.derived or indexed.header, profile.label, made_icon=icon)
+    header = header_on_media(
+        indexed.header,
+        profile.label,
+        derived_sop_instance_uid=made.derived.sop_instance_uid if made.derived else "",
+        derived_record_keys=made.derived.record_keys if made.derived else b"",
+        made_icon=icon,
+    )
     return Filed(
         *(path, indexed.transfer_syntax_uid, header, form, target),
         *(made.size, made.data_set_offset, made.digest),

@@ -107,12 +107,18 @@ class Wanted:
             self.size,
             None,
         )
+        derived_uid, derived_keys = "", b""
         if self.made:
             form = self._form_for(profile, compressed=compressed, lossy=lossy)
             syntax, transcoded, size, _, derived_uid, derived_keys = form
-            header = instance_columns.derived(header, derived_uid, derived_keys)
-        made_icon = icon.item if icon else b""
-        header = profile_keys.dressed(header, label, self.supplied_icon, made_icon)
+        header = profile_keys.header_on_media(
+            header,
+            label,
+            derived_sop_instance_uid=derived_uid,
+            derived_record_keys=derived_keys,
+            supplied_icon=self.supplied_icon,
+            made_icon=icon.item if icon else b"",
+        )
         return Candidate(
             self.instance_id,
             transcoded,

@@ -22,7 +22,7 @@ from burnish.db.tables import (
     ReferencedInstance,
     TranscodedInstance,
 )
-from burnish.dicomdir.profile_keys import dressed
+from burnish.dicomdir.profile_keys import header_on_media
 from burnish.errors import StaleLease
 from burnish.image.formats import FORMATS
 from burnish.media import MEDIA
@@ -200,7 +200,13 @@ def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[Volum
         uid, keys, supplied, icon, file_id, syntax, key, *file = row[
             len(instance_columns.COLUMNS) :
         ]
-        header = instance_columns.derived(header_of(row), uid, keys)
-        header = dressed(header, label, supplied, icon)
+        header = header_on_media(
+            header_of(row),
+            label,
+            derived_sop_instance_uid=uid,
+            derived_record_keys=keys,
+            supplied_icon=supplied,
+            made_icon=icon,
+        )
         instances.append(VolumeInstance(file_id, header, syntax, spool.path(key), *file))
     return tuple(instances)

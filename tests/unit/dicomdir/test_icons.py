@@ -11,7 +11,7 @@ from burnish.application_profiles import PROFILES
 from burnish.application_profiles.icon import acceptable, read
 from burnish.dicom_elements import encode, items, scan
 from burnish.dicomdir import icons
-from burnish.dicomdir.profile_keys import dressed, icon_rule
+from burnish.dicomdir.profile_keys import header_on_media, icon_rule
 from factories import header
 
 
@@ -65,9 +65,9 @@ def test_the_icon_of_the_scu_stands_first() -> None:
 
 def test_a_dressed_header_has_the_icon_and_the_keys_without_value() -> None:
     plain = header()
-    assert dressed(plain, "STD-GEN-CD") is plain
+    assert header_on_media(plain, "STD-GEN-CD") is plain
     icon = item(128)
-    worn = dressed(plain, "STD-XABC-CD", icon)
+    worn = header_on_media(plain, "STD-XABC-CD", supplied_icon=icon)
     found = {e.tag: e for e in scan(worn.record_keys, 0, len(worn.record_keys), explicit=True)}
     assert list(found) == sorted(found)
     assert found[0x00500004].length == 0
