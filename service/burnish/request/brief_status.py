@@ -1,39 +1,17 @@
-"""Stage: how far a request is, which a peer that polls asks a hundred times for each disc."""
+"""Stage: how far a request is: the few attributes that a peer polls for by N-GET."""
 
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
-from burnish.db.lookup import Lookup
-from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.errors import Unknown
 from burnish.vocabulary import ExecutionStatus, PieceState
 
-_PIECES_CREATED = (
-    select(func.count())
-    .select_from(Piece)
-    .join(FileSet, Piece.file_set_id == FileSet.id)
-    .where(FileSet.request_id == MediaCreationRequest.id, Piece.state == PieceState.CREATED)
-    .correlate(MediaCreationRequest)
-    .scalar_subquery()
-)
-_PROGRESS = select(
-    MediaCreationRequest.execution_status,
-    MediaCreationRequest.execution_status_info,
-    _PIECES_CREATED,
-    MediaCreationRequest.initiated_at.is_not(None),
-    MediaCreationRequest.number_of_copies,
-    MediaCreationRequest.request_priority,
-    MediaCreationRequest.specific_character_set,
-).where(
-    MediaCreationRequest.sop_instance_uid == bindparam("uid"),
-    MediaCreationRequest.execution_status != ExecutionStatus.DELETED,
-)
 
-
-class Progress(NamedTuple):
-    """What changes about a request, and the character set of the rest."""
+class BriefStatus(NamedTuple):
+    """The attributes of a request that change, and the character set of the others."""
 
     execution_status: str
     execution_status_info: str
@@ -44,14 +22,36 @@ class Progress(NamedTuple):
     specific_character_set: str
 
 
-def lookup(database: Database) -> Lookup:
-    """What `find` asks."""
-    return database.lookup(_PROGRESS)
+_PIECES_CREATED = (
+    select(func.count())
+    .select_from(Piece)
+    .join(FileSet, Piece.file_set_id == FileSet.id)
+    .where(
+        FileSet.request_id == MediaCreationRequest.id,
+        Piece.state == PieceState.CREATED,
+    )
+    .correlate(MediaCreationRequest)
+    .scalar_subquery()
+)
+_BRIEF_STATUS = select(
+    MediaCreationRequest.execution_status,
+    MediaCreationRequest.execution_status_info,
+    _PIECES_CREATED,
+    MediaCreationRequest.initiated_at.is_not(None),
+    MediaCreationRequest.number_of_copies,
+    MediaCreationRequest.request_priority,
+    MediaCreationRequest.specific_character_set,
+)
 
 
-def find(lookup: Lookup, sop_instance_uid: str) -> Progress:
-    """How far the request of that UID is; raises Unknown, also for one that was cancelled."""
-    row = lookup.first(uid=sop_instance_uid)
+def brief_status(session: Session, sop_instance_uid: str) -> BriefStatus:
+    """The brief status of a request; raises Unknown, also for a request that was cancelled."""
+    row = session.execute(
+        _BRIEF_STATUS.where(
+            MediaCreationRequest.sop_instance_uid == sop_instance_uid,
+            MediaCreationRequest.execution_status != ExecutionStatus.DELETED,
+        )
+    ).one_or_none()
     if row is None:
         raise Unknown("no such Media Creation Request")
-    return Progress._make(row)
+    return BriefStatus(*row)

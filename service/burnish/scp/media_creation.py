@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset
 
 from burnish.db.session import Database
 from burnish.errors import InvalidArgument, MissingAttribute, NotAuthorized, Unknown
-from burnish.request import brief_status as request_progress
 from burnish.request import operations
+from burnish.request.brief_status import brief_status
 from burnish.scp import attributes, dimse_n, messages, status_answer, statuses
 from burnish.scp.dimse_n import Answer
 from burnish.scp.messages import Command
@@ -28,7 +28,6 @@ class MediaCreation:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._defaults = settings.request
         self._database = database
-        self._progress = request_progress.lookup(database)
         self._operations: dict[int, Callable[[Acceptance, Context, Command, bytes], Answer]] = {
             messages.N_CREATE_RQ: self._create,
             messages.N_ACTION_RQ: self._action,
@@ -105,9 +104,10 @@ class MediaCreation:
         uid = self._requested(command)
         tags = _attribute_identifiers(command)
         if tags and status_answer.TAGS.issuperset(tags):
-            found = request_progress.find(self._progress, uid)
-            said = status_answer.encode(found, tags, context.transfer_syntax)
-            return Answer(statuses.SUCCESS, encoded=said)
+            with self._database.reading() as session:
+                status = brief_status(session, uid)
+            encoded = status_answer.encode(status, tags, context.transfer_syntax)
+            return Answer(statuses.SUCCESS, encoded=encoded)
         with self._database.reading() as session:
             everything = attributes.present(operations.get_request(session, uid), tags)
         chosen, supported = attributes.select(everything, tags)

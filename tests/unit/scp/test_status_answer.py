@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from burnish.db.tables import Piece
 from burnish.errors import OutOfResources, Unknown
-from burnish.request import brief_status as stage
 from burnish.request import operations
+from burnish.request.brief_status import BriefStatus, brief_status
 from burnish.scp import attributes, status_answer
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from factories import Ground, add_request
@@ -23,6 +23,11 @@ SYNTAXES = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 def ground(tmp_path: Path) -> Iterator[Ground]:
     with Ground(tmp_path) as made:
         yield made
+
+
+def read_brief_status(ground: Ground, uid: str) -> BriefStatus:
+    with ground.database.reading() as session:
+        return brief_status(session, uid)
 
 
 @pytest.mark.parametrize("character_set", ["", "ISO_IR 100", "ISO 2022 IR 6\\ISO 2022 IR 87"])
@@ -46,7 +51,7 @@ def test_the_same_answer_with_next_to_no_work(
         session.execute(
             update(Piece).where(Piece.file_set_id.in_((1, 3, 4))).values(state=PieceState.CREATED)
         )
-    found = stage.find(stage.lookup(ground.database), uid)
+    found = read_brief_status(ground, uid)
     assert found.pieces_created == 4
     with ground.database.reading() as session:
         request = operations.get_request(session, uid)
@@ -63,15 +68,13 @@ def test_the_same_answer_with_next_to_no_work(
 def test_a_request_that_is_not_there_or_was_cancelled(ground: Ground) -> None:
     with ground.database.writing() as session:
         uid = add_request(session, status=ExecutionStatus.DELETED).sop_instance_uid
-    lookup = stage.lookup(ground.database)
     for name in (uid, "1.2.3"):
         with pytest.raises(Unknown, match="no such Media Creation Request"):
-            stage.find(lookup, name)
+            read_brief_status(ground, name)
 
 
 def test_a_database_that_does_not_answer(ground: Ground) -> None:
-    lookup = stage.lookup(ground.database)
     with ground.database.connection() as connection:
         connection.exec_driver_sql("ALTER TABLE media_creation_request RENAME TO gone")
     with pytest.raises(OutOfResources, match="does not answer: no such table"):
-        stage.find(lookup, "1.2.3")
+        read_brief_status(ground, "1.2.3")
