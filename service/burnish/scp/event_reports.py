@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
 from pynetdicom import AE, build_role
@@ -64,14 +64,20 @@ class Reporter:
             if ends not in self._under_way:
                 self._under_way[ends] = self._pool.submit(self.deliver, *ends, ids[:_MOST])
 
+    def wait(self) -> None:
+        """Waits until the deliveries that were begun have ended."""
+        wait(list(self._under_way.values()))
+
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
     def deliver(self, calling: str, called: str, ids: Sequence[int]) -> None:
-        """Reports transactions to one peer, each noted as it is answered.
+        """Reports transactions to one peer, and records the outcome of each.
 
-        Where the peer ends the association, the rest stays due, and goes by another one: one
-        report that a peer cannot stand is not to keep it from the others.
+        A report without an answer ends the association. The reports after it stay due and go by
+        the next association, so that one report a peer fails on does not keep back the others.
+        pynetdicom clears `is_established` only some milliseconds after it has told its caller that
+        there is no answer. So that flag alone does not say whether the next report can be sent.
         """
         association, why = self._associate(calling, called)
         try:
@@ -82,9 +88,13 @@ class Reporter:
                     report = commitment.claim(session, commitment_id)
                 if report is None:
                     continue
+                is_answered = True
                 if association is not None:
-                    why = _send(association, report, message_id)
+                    is_answered, why = _send(association, report, message_id)
                 self._note(calling, report, why)
+                if association is not None and not is_answered:
+                    association.abort()
+                    return
         finally:
             if association is not None:
                 association.release()
@@ -138,8 +148,8 @@ class Reporter:
             log.error("storage commitment not reported, given up", why=why, **said)
 
 
-def _send(association: Association, report: Report, message_id: int) -> str:
-    """Why a report was not delivered; "" where it was."""
+def _send(association: Association, report: Report, message_id: int) -> tuple[bool, str]:
+    """Whether the association can go on, and why the report was not delivered ("" if it was)."""
     try:
         answer, _ = association.send_n_event_report(
             event_information(report),
@@ -148,10 +158,11 @@ def _send(association: Association, report: Report, message_id: int) -> str:
             STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE,
             msg_id=message_id,
         )
-    except (ValueError, RuntimeError) as error:
-        # the peer has ended the association just now, or what is to be sent cannot be encoded
-        return f"the report cannot be sent: {error}"
+    except ValueError as error:  # pynetdicom cannot encode the report; nothing was sent
+        return True, f"the report cannot be sent: {error}"
+    except RuntimeError as error:  # the peer has just ended the association
+        return False, f"the report cannot be sent: {error}"
     if "Status" not in answer:
-        return "the peer did not answer the report"
+        return False, "the peer did not answer the report"
     status = int(answer.Status)
-    return "" if is_delivered(status) else f"the peer answered {status:04X}H"
+    return True, "" if is_delivered(status) else f"the peer answered {status:04X}H"

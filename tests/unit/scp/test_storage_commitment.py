@@ -2,6 +2,7 @@
 
 import ssl
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.dul import DULServiceProvider
 from sqlalchemy import update
 
 import certificates
@@ -250,8 +252,9 @@ def again(ground: Ground) -> None:
         session.execute(update(commitment_tables.StorageCommitment).values(not_before=OLD))
     reporter = Reporter(ground.settings, ground.database)
     reporter.tick()
-    reporter._pool.shutdown()
+    reporter.wait()
     reporter.tick()
+    reporter.close()
 
 
 def test_reports_by_an_association_of_our_own(ground: Ground) -> None:
@@ -288,22 +291,57 @@ def test_a_peer_that_does_not_take_reports(ground: Ground) -> None:
     assert (line(ground).state, line(ground).attempts) == ("REPORTED", 5)
 
 
+def attempts_after_delivering(ground: Ground) -> list[int]:
+    """Delivers what is due, and returns how often each transaction was tried, the newest first."""
+    reporter = Reporter(ground.settings, ground.database)
+    reporter.tick()
+    reporter.wait()
+    reporter.close()
+    with ground.database.reading() as session:
+        return [line.attempts for line in commitment.listing(session)]
+
+
 def test_a_report_that_the_peer_cannot_stand_does_not_stop_the_others(ground: Ground) -> None:
+    make_two_reports_due(ground)
+    with pacs(ground, cannot_stand="1.2.3.1") as taken:
+        assert attempts_after_delivering(ground) == [0, 1], "the report not sent is not to blame"
+        assert attempts_after_delivering(ground) == [1, 1]
+    assert [report[3].TransactionUID for report in taken] == ["1.2.3.1", "1.2.3.2"]
+    assert line(ground).state == "REPORTED"
+
+
+def test_a_report_without_an_answer_ends_the_association(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while pynetdicom still calls the association established.
+
+    The association's own thread is held where it has seen the abort of the peer and has not
+    cleared `is_established` yet.
+    """
+    may_go_on = threading.Event()
+    receive_pdu = DULServiceProvider.receive_pdu
+
+    def receive_pdu_late(dul: DULServiceProvider, wait: bool = False, timeout: Any = None) -> Any:
+        if threading.current_thread() is dul.assoc and dul.assoc.is_requestor and not wait:
+            may_go_on.wait(10)  # for a reporter that would wait for this thread
+        return receive_pdu(dul, wait, timeout)
+
+    monkeypatch.setattr(DULServiceProvider, "receive_pdu", receive_pdu_late)
+    make_two_reports_due(ground)
+    with pacs(ground, cannot_stand="1.2.3.1") as taken:
+        assert attempts_after_delivering(ground) == [0, 1]
+        assert [report[3].TransactionUID for report in taken] == ["1.2.3.1"]
+        may_go_on.set()
+        assert attempts_after_delivering(ground) == [1, 1]
+    assert line(ground).state == "REPORTED"
+
+
+def make_two_reports_due(ground: Ground) -> None:
+    """Those of the transactions 1.2.3.1 and 1.2.3.2."""
     for uid in ("1.2.3.1", "1.2.3.2"):
         assert ask(ground, wish("1.2.99", uid=uid))[0] == 0
     with ground.database.writing() as session:
         session.execute(update(commitment_tables.StorageCommitment).values(not_before=OLD))
-    attempts = []
-    with pacs(ground, cannot_stand="1.2.3.1") as taken:
-        for _ in range(2):
-            reporter = Reporter(ground.settings, ground.database)
-            reporter.tick()
-            reporter._pool.shutdown()
-            with ground.database.reading() as session:
-                attempts.append([each.attempts for each in commitment.listing(session)])
-    assert attempts == [[0, 1], [1, 1]]  # the newest first: who was not sent is not to blame
-    assert [each[3].TransactionUID for each in taken] == ["1.2.3.1", "1.2.3.2"]
-    assert line(ground).state == "REPORTED"
 
 
 def test_a_peer_whose_address_is_not_known(tmp_path: Path) -> None:
