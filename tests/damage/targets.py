@@ -29,7 +29,7 @@ from burnish.scp import attributes, messages, upper_layer
 from burnish.scp.negotiation import Negotiator
 from burnish.secure_files import Sealer, ber, envelope, signed_content
 from burnish.secure_files.der import Reader
-from burnish.secure_files.protection import load
+from burnish.secure_files.protection import load_protection
 from burnish.settings import Security, Settings
 from burnish.transcode import frames, jpeg_dct, jpeg_lossless
 from burnish.verify import examine_volume
@@ -353,7 +353,7 @@ def _cms(data: bytes) -> None:
 
 
 def _envelopes() -> list[bytes]:
-    sealer = Sealer(load(Security(password="correct horse battery", password_iterations=1000)))  # type: ignore[arg-type]  # noqa: S106
+    sealer = Sealer(load_protection(Security(password="correct horse battery", password_iterations=1000)))  # type: ignore[arg-type]  # noqa: S106
     plain = bytes(200)
     whole = b"".join(sealer.seal(sealer.new_key(), len(plain), [plain]))
     inner = sealer._content_start(len(plain)) + plain + sealer._content_end(bytes(32))

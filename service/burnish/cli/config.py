@@ -28,7 +28,7 @@ def check(config: Config = None) -> None:
     if settings.security.model_fields_set:
         from burnish.secure_files import protection
 
-        protection.load(settings.security)
+        protection.load_protection(settings.security)
     from burnish import supervisor as service
 
     service.check_network(settings)

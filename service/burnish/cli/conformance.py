@@ -237,7 +237,7 @@ def _words(name: str) -> str:
 
 
 def _labels() -> Iterator[str]:
-    from burnish.label import uses
+    from burnish.label import attribute_uses
 
     yield from heading("Labels", "Of discs of 120 mm. Text is printed in any character set.")
-    yield from table(("attribute", "use"), uses())
+    yield from table(("attribute", "use"), attribute_uses())

@@ -113,11 +113,11 @@ def label(
 
 
 def _form(to: Path) -> str:
-    from burnish.label import FORMS
+    from burnish.label import LABEL_FORMATS
 
     form = to.suffix.removeprefix(".").lower()
-    if form not in FORMS:
-        raise typer.BadParameter(f"--output ends in one of .{', .'.join(FORMS)}")
+    if form not in LABEL_FORMATS:
+        raise typer.BadParameter(f"--output ends in one of .{', .'.join(LABEL_FORMATS)}")
     return form
 
 

@@ -30,10 +30,10 @@ def label(
     For discs that come out of a drive and for sticks, which nobody prints. Each says its File-set
     ID and volume n of m. With Media Disposition there is an address label as well.
     """
-    from burnish.label import FORMS
+    from burnish.label import LABEL_FORMATS
 
-    if form not in FORMS:
-        raise typer.BadParameter(f"--form is one of {', '.join(FORMS)}")
+    if form not in LABEL_FORMATS:
+        raise typer.BadParameter(f"--form is one of {', '.join(LABEL_FORMATS)}")
     with open_database(config) as (settings, database):
         from burnish import supervisor
         from burnish.request import listing

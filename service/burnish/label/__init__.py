@@ -16,35 +16,35 @@ from burnish.label.template import choose, styles
 from burnish.values import Patient, Study
 
 #: The forms a label can be made in, and how Pillow calls them; a PDF is not made by it.
-FORMS = {"pdf": "PDF", "png": "PNG", "jpg": "JPEG", "bmp": "BMP"}
+LABEL_FORMATS = {"pdf": "PDF", "png": "PNG", "jpg": "JPEG", "bmp": "BMP"}
 
 #: The form for a printer that has a template of its own: its fields with what to put into them.
-MERGED = "dat"
+MERGE_FORMAT = "dat"
 
 __all__ = [
-    "FORMS",
-    "MERGED",
+    "LABEL_FORMATS",
+    "MERGE_FORMAT",
     "LabelContent",
-    "LabelPrinter",
+    "LabelMaker",
     "Patient",
-    "Printed",
+    "LabelFile",
     "Ring",
     "Study",
-    "merged",
+    "merge_fields",
     "styles",
-    "uses",
+    "attribute_uses",
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class LabelFile:
     """A label as a file. `notes` tell what is not on it as it should be, without patient data."""
 
     data: bytes
     notes: tuple[str, ...] = ()
 
 
-class LabelPrinter:
+class LabelMaker:
     """Makes labels as a site wants them; `templates` is a folder of its own styles."""
 
     def __init__(
@@ -74,19 +74,19 @@ class LabelPrinter:
 
     def disc(
         self, content: LabelContent, style: str = "", form: str = "pdf", *, outlines: bool = False
-    ) -> Printed:
+    ) -> LabelFile:
         """The label of a 120 mm disc; with `outlines`, disc and hole are drawn, for a proof."""
         template = choose(content, style, self._templates)
         drawing = label_layout.disc(content, template, self._ring, self._fonts)
         circles = (DISC - 0.2, self._ring.inner, HOLE) if outlines else ()
         return self._printed(drawing, form, circles)
 
-    def address(self, media_disposition: str, form: str = "pdf") -> Printed:
+    def address(self, media_disposition: str, form: str = "pdf") -> LabelFile:
         """The label of an envelope: Media Disposition (2200,0004)."""
         drawing = label_layout.address(media_disposition, *self._address_size, self._fonts)
         return self._printed(drawing, form)
 
-    def _printed(self, drawing: Drawing, form: str, outlines: tuple[float, ...] = ()) -> Printed:
+    def _printed(self, drawing: Drawing, form: str, outlines: tuple[float, ...] = ()) -> LabelFile:
         data = pdf.encode(drawing, outlines)
         if form != "pdf":
             data = _picture(data, form, self._resolution)
@@ -97,23 +97,23 @@ class LabelPrinter:
             notes.append(
                 f"{drawing.missing} letters are in no font: see docs/labels.md for fonts to install"
             )
-        return Printed(data, tuple(notes))
+        return LabelFile(data, tuple(notes))
 
 
-def merged(content: LabelContent) -> Printed:
+def merge_fields(content: LabelContent) -> LabelFile:
     """The fields of a template as lines `name=value`, in the letters that Windows calls ANSI."""
     found = {name: " ".join(value.split()) for name, value in fields(content).items()}
     text = "".join(f"{name}={value}\r\n" for name, value in found.items())
     data = text.encode("cp1252", errors="replace")
     missing = sum(letter.encode("cp1252", "ignore") == b"" for letter in text)
     notes = [f"{missing} letters are not in what the robot's software reads"] if missing else []
-    return Printed(data, tuple(notes))
+    return LabelFile(data, tuple(notes))
 
 
 def _picture(data: bytes, form: str, resolution: int) -> bytes:
     """A PDF page as a picture with so many dots per inch."""
-    if form not in FORMS:
-        raise InvalidSettings(f"there is no label {form!r}", hint=f"There are {', '.join(FORMS)}.")
+    if form not in LABEL_FORMATS:
+        raise InvalidSettings(f"there is no label {form!r}", hint=f"There are {', '.join(LABEL_FORMATS)}.")
     import pypdfium2
 
     document = pypdfium2.PdfDocument(data)
@@ -122,11 +122,11 @@ def _picture(data: bytes, form: str, resolution: int) -> bytes:
     finally:
         document.close()
     target = BytesIO()
-    image.save(target, FORMS[form], dpi=(resolution, resolution), quality=95)
+    image.save(target, LABEL_FORMATS[form], dpi=(resolution, resolution), quality=95)
     return target.getvalue()
 
 
-def uses() -> list[tuple[str, str]]:
+def attribute_uses() -> list[tuple[str, str]]:
     """What each attribute of a request is used for on a label (PS3.4 S.3.2.1.1.4)."""
     return [
         (

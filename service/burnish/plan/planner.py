@@ -201,7 +201,7 @@ class Planner:
 
     def _sealed(self, asked: _Asked) -> Callable[[int], int]:
         """Bytes of a Secure DICOM File from those of what is in it."""
-        given = protection.load(
+        given = protection.load_protection(
             self._settings.security,
             recipients=asked.recipients,
             password_file=asked.password_file,

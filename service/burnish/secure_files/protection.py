@@ -63,7 +63,7 @@ class Protection:
     password_iterations: int = 600_000
 
 
-def load(security: Security, *, recipients: str = "", password_file: str = "") -> Protection:
+def load_protection(security: Security, *, recipients: str = "", password_file: str = "") -> Protection:
     """What the settings say, and what a request says instead of them of those who may open.
 
     `recipients` are certificates in PEM, `password_file` is a path. Raises InvalidSettings that

@@ -11,14 +11,14 @@ from burnish.burn import BurnJob
 from burnish.content.patients_and_studies import said_of
 from burnish.errors import BurnishError
 from burnish.label import (
-    FORMS,
-    MERGED,
+    LABEL_FORMATS,
+    MERGE_FORMAT,
     LabelContent,
-    LabelPrinter,
+    LabelMaker,
     Patient,
-    Printed,
+    LabelFile,
     Ring,
-    merged,
+    merge_fields,
 )
 from burnish.media import MEDIA, FileSystem
 from burnish.settings import Label
@@ -36,9 +36,9 @@ _MISHAPS = (
 )
 
 
-def printer(settings: Label) -> LabelPrinter:
+def printer(settings: Label) -> LabelMaker:
     """A printer of labels as the settings want them."""
-    return LabelPrinter(
+    return LabelMaker(
         ring=Ring(settings.inner_diameter, settings.outer_diameter),
         templates=settings.templates,
         fonts=settings.fonts,
@@ -57,7 +57,7 @@ class Labels:
 
     def load(self) -> None:
         """Spares the first label what can be done before it; what cannot, it will tell itself."""
-        if self._form in FORMS:
+        if self._form in LABEL_FORMATS:
             with suppress(*_MISHAPS):
                 self._printer.load()
 
@@ -71,7 +71,7 @@ class Labels:
         """
         medium = str(job.manifest.get("medium", ""))
         notes: list[str] = []
-        if self._form not in (*FORMS, MERGED):
+        if self._form not in (*LABEL_FORMATS, MERGE_FORMAT):
             return job, notes
         label = address = None
         if medium in MEDIA and MEDIA[medium].file_system in _DISCS:
@@ -82,7 +82,7 @@ class Labels:
             address = self._write(job.image.with_suffix(".address.pdf"), notes, job, plan, order)
         return replace(job, label=label, address=address), notes
 
-    def of_volume(self, order: PieceJob) -> dict[str, Printed]:
+    def of_volume(self, order: PieceJob) -> dict[str, LabelFile]:
         """The labels of a volume by the names of their files, of whatever medium it is.
 
         Raises BurnishError where one cannot be made.
@@ -124,12 +124,12 @@ class Labels:
 
     def _made(
         self, path: Path, job: BurnJob, plan: VolumePlan, order: LabelInstructions
-    ) -> Printed:
+    ) -> LabelFile:
         if ".address" in path.suffixes:
             return self._printer.address(order.media_disposition)
         content = self._content(job, plan, order)
-        if self._form == MERGED:
-            return merged(content)
+        if self._form == MERGE_FORMAT:
+            return merge_fields(content)
         return self._printer.disc(content, order.style or self._settings.style, self._form)
 
     def _content(self, job: BurnJob, plan: VolumePlan, order: LabelInstructions) -> LabelContent:

@@ -330,7 +330,7 @@ class Worker:
         """The volume, with what makes it secure; raises OperatorError where that is not usable."""
         if not made.secure:
             return made.plan
-        given = protection.load(
+        given = protection.load_protection(
             self._settings.security,
             recipients=made.recipients,
             password_file=made.password_file,

@@ -14,7 +14,7 @@ from burnish.burn.epson import EpsonBurner
 from burnish.burn.hot_folder import HotFolderBurner
 from burnish.burn.primera import PrimeraBurner
 from burnish.errors import Unknown
-from burnish.label import LabelContent, Patient, merged
+from burnish.label import LabelContent, Patient, merge_fields
 from burnish.vocabulary import ExecutionStatusInfo
 from robots.epson import EpsonRobot
 from robots.primera import PrimeraRobot
@@ -123,7 +123,7 @@ def test_epson_prints_its_own_template_with_our_fields(tmp_path: Path, job: Burn
         patients=(Patient("Müller^Änne=山田", "7"),),
     )
     label = tmp_path / "label.dat"
-    made = merged(content)
+    made = merge_fields(content)
     label.write_bytes(made.data)
     assert made.notes == ("2 letters are not in what the robot's software reads",)
     robot = EpsonRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)

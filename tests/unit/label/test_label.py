@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from burnish.errors import InvalidSettings
-from burnish.label import FORMS, LabelContent, LabelPrinter, Patient, Ring, Study, label_layout
+from burnish.label import LABEL_FORMATS, LabelContent, LabelMaker, Patient, Ring, Study, label_layout
 from burnish.label.drawing import Drawing
 from burnish.label.fonts import Fonts
 from burnish.label.template import SHIPPED, choose, styles
@@ -52,8 +52,8 @@ def fonts() -> Fonts:
 
 
 @pytest.fixture
-def printer() -> LabelPrinter:
-    return LabelPrinter(fonts=CJK)
+def printer() -> LabelMaker:
+    return LabelMaker(fonts=CJK)
 
 
 def drawn(
@@ -166,7 +166,7 @@ def test_nothing_is_drawn_in_the_hole_or_beyond_the_ring(
         assert nearest >= inner / 2
 
 
-def test_pixels_keep_to_the_ring_and_bars_are_read(printer: LabelPrinter) -> None:
+def test_pixels_keep_to_the_ring_and_bars_are_read(printer: LabelMaker) -> None:
     image = Image.open(io.BytesIO(printer.disc(ONE, form="png").data))
     assert image.size == (1418, 1418)
     assert round(image.info["dpi"][0]) == 300
@@ -189,7 +189,7 @@ def test_pixels_keep_to_the_ring_and_bars_are_read(printer: LabelPrinter) -> Non
     ],
 )
 def test_each_symbology_is_read_off_the_label(
-    value: str, symbology: str, printer: LabelPrinter
+    value: str, symbology: str, printer: LabelMaker
 ) -> None:
     content = LabelContent(barcode_value=value, barcode_symbology=symbology)
     image = Image.open(io.BytesIO(printer.disc(content, form="png").data))
@@ -199,7 +199,7 @@ def test_each_symbology_is_read_off_the_label(
     assert value in found.text
 
 
-def test_the_text_of_the_pdf_can_be_found(printer: LabelPrinter, tmp_path: Path) -> None:
+def test_the_text_of_the_pdf_can_be_found(printer: LabelMaker, tmp_path: Path) -> None:
     (tmp_path / "label.pdf").write_bytes(printer.disc(ONE).data)
     told = subprocess.run(
         ["pdftotext", tmp_path / "label.pdf", "-"], capture_output=True, text=True, check=True
@@ -209,26 +209,26 @@ def test_the_text_of_the_pdf_can_be_found(printer: LabelPrinter, tmp_path: Path)
         assert words_ in told.stdout
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_forms_are_what_they_are_called(form: str, printer: LabelPrinter) -> None:
+@pytest.mark.parametrize("form", LABEL_FORMATS)
+def test_forms_are_what_they_are_called(form: str, printer: LabelMaker) -> None:
     made = printer.disc(LabelContent(file_set_id="A"), form=form)
     magic = {"pdf": b"%PDF-", "png": b"\x89PNG", "jpg": b"\xff\xd8", "bmp": b"BM"}
     assert made.data.startswith(magic[form])
     assert not made.notes
 
 
-def test_a_proof_has_the_outlines_of_the_disc(printer: LabelPrinter) -> None:
+def test_a_proof_has_the_outlines_of_the_disc(printer: LabelMaker) -> None:
     plain = printer.disc(ONE, form="png").data
     proof = printer.disc(ONE, form="png", outlines=True).data
     darker = np.asarray(Image.open(io.BytesIO(proof))) != np.asarray(Image.open(io.BytesIO(plain)))
     assert darker[:, :20].any()
 
 
-def test_the_same_label_is_the_same_file(printer: LabelPrinter) -> None:
-    assert printer.disc(ONE).data == LabelPrinter(fonts=CJK).disc(ONE).data
+def test_the_same_label_is_the_same_file(printer: LabelMaker) -> None:
+    assert printer.disc(ONE).data == LabelMaker(fonts=CJK).disc(ONE).data
 
 
-def test_an_address_label_has_its_lines(printer: LabelPrinter, fonts: Fonts) -> None:
+def test_an_address_label_has_its_lines(printer: LabelMaker, fonts: Fonts) -> None:
     drawing = label_layout.address(
         "Dr. María Álvarez\r\nCalle Mayor 12\r\n\r\n28013 Madrid", 89, 36, fonts
     )
@@ -237,7 +237,7 @@ def test_an_address_label_has_its_lines(printer: LabelPrinter, fonts: Fonts) -> 
     assert image.size == (1052, 426)
 
 
-def test_notes_say_what_is_not_as_it_should_be(printer: LabelPrinter) -> None:
+def test_notes_say_what_is_not_as_it_should_be(printer: LabelMaker) -> None:
     notes = printer.disc(replace(MANY, barcode_value="é", barcode_symbology="CODE39")).notes
     assert len(notes) == 2
     assert not any("Family" in note or "é" in note for note in notes)
@@ -247,7 +247,7 @@ def test_a_site_adds_styles_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "LEGAL.toml").write_text(
         '[top]\nrows = [{ parts = ["Beweismittel {file_set_id}"], size = 12 }]\n', encoding="utf-8"
     )
-    printer = LabelPrinter(templates=tmp_path)
+    printer = LabelMaker(templates=tmp_path)
     assert set(styles(tmp_path)) == {"LEGAL", "LIST", "STANDARD", "TEXT"}
     assert len(printer.disc(ONE, "LEGAL").data) < len(printer.disc(ONE, "STANDARD").data)
     # a style that is not here is a hint that cannot be followed
@@ -258,7 +258,7 @@ def test_the_style_in_the_documentation_is_right(tmp_path: Path) -> None:
     documentation = Path(__file__).parents[3] / "docs" / "labels.md"
     example = documentation.read_text(encoding="utf-8").split("```toml\n")[-1].partition("```")[0]
     (tmp_path / "COURT.toml").write_text(example, encoding="utf-8")
-    made = LabelPrinter(templates=tmp_path, fonts=CJK).disc(ONE, "COURT")
+    made = LabelMaker(templates=tmp_path, fonts=CJK).disc(ONE, "COURT")
     assert not made.notes
 
 
@@ -275,15 +275,15 @@ def test_the_style_in_the_documentation_is_right(tmp_path: Path) -> None:
 def test_a_wrong_style_is_named(name: str, text: str, said: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
     with pytest.raises(InvalidSettings, match=said):
-        LabelPrinter(templates=tmp_path).check()
+        LabelMaker(templates=tmp_path).check()
 
 
 def test_a_wrong_font_is_named(tmp_path: Path) -> None:
     (tmp_path / "letters.ttf").write_bytes(b"no font")
     with pytest.raises(InvalidSettings, match=r"letters\.ttf"):
-        LabelPrinter(fonts=[tmp_path / "letters.ttf"]).check()
+        LabelMaker(fonts=[tmp_path / "letters.ttf"]).check()
     with pytest.raises(InvalidSettings, match="does not exist"):
-        LabelPrinter(fonts=[tmp_path / "none"]).check()
+        LabelMaker(fonts=[tmp_path / "none"]).check()
 
 
 def test_shipped_styles_say_what_they_are_for() -> None:

@@ -15,7 +15,7 @@ from burnish.errors import Unreadable
 from burnish.image.reader import open_volume
 from burnish.secure_files import Keyring, Sealer, der, open_secure
 from burnish.secure_files.keyring import read_private_key
-from burnish.secure_files.protection import load
+from burnish.secure_files.protection import load_protection
 from burnish.settings import Security
 from burnish.values import SecureVolume, Volume
 from certificates import DIGESTED, SIGNED, Identity
@@ -35,8 +35,8 @@ def sealers(alice: Identity, bob: Identity, signer: Identity) -> dict[str, Seale
     )
     signs = {"signer_certificate": signer.certificate, "signer_key": signer.key}
     return {
-        "digested": Sealer(load(security)),
-        "signed": Sealer(load(security.model_copy(update=signs))),
+        "digested": Sealer(load_protection(security)),
+        "signed": Sealer(load_protection(security.model_copy(update=signs))),
     }
 
 
