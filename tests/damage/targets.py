@@ -27,8 +27,8 @@ from burnish.errors import BurnishError
 from burnish.image.reader import open_volume
 from burnish.scp import attributes, messages, upper_layer
 from burnish.scp.negotiation import Negotiator
-from burnish.secure_files import Sealer, ber, envelope, signed_content
-from burnish.secure_files.der import Reader
+from burnish.secure_files import Sealer, ber, encapsulated_content, envelope
+from burnish.secure_files.der import DerReader
 from burnish.secure_files.protection import load_protection
 from burnish.settings import Security, Settings
 from burnish.transcode import frames, jpeg_dct, jpeg_lossless
@@ -330,7 +330,7 @@ def _ber(data: bytes) -> None:
     def read(offset: int, length: int) -> bytes:
         return data[offset : offset + length]
 
-    view = ber.View(read, len(data), enveloped=bool(len(data) & 1))
+    view = ber.DerView(read, len(data), enveloped=bool(len(data) & 1))
     der = view.read(0, view.size)
     assert len(der) == view.size
     with suppress(BurnishError):
@@ -345,15 +345,17 @@ def _cms(data: bytes) -> None:
         envelope.parse(read, len(data))
     for signed in (False, True):
         with suppress(BurnishError):
-            signed_content.check(signed_content.parse(data, signed=signed), data, b"")
+            encapsulated_content.check(encapsulated_content.parse(data, signed=signed), data, b"")
     with suppress(BurnishError):
-        reader = Reader(data)
+        reader = DerReader(data)
         while reader:
             reader.inside(reader.peek()).integer()
 
 
 def _envelopes() -> list[bytes]:
-    sealer = Sealer(load_protection(Security(password="correct horse battery", password_iterations=1000)))  # type: ignore[arg-type]  # noqa: S106
+    sealer = Sealer(
+        load_protection(Security(password="correct horse battery", password_iterations=1000))
+    )  # type: ignore[arg-type]  # noqa: S106
     plain = bytes(200)
     whole = b"".join(sealer.seal(sealer.new_key(), len(plain), [plain]))
     inner = sealer._content_start(len(plain)) + plain + sealer._content_end(bytes(32))

@@ -192,7 +192,9 @@ def _protection(
 
     pem = protection.read_recipients(recipients)
     security = Security(signer_certificate=certificate, signer_key=key)
-    return protection.load_protection(security, recipients=pem, password_file=str(password_file or ""))
+    return protection.load_protection(
+        security, recipients=pem, password_file=str(password_file or "")
+    )
 
 
 @app.command()

@@ -25,14 +25,14 @@ __all__ = [
     "LABEL_FORMATS",
     "MERGE_FORMAT",
     "LabelContent",
+    "LabelFile",
     "LabelMaker",
     "Patient",
-    "LabelFile",
     "Ring",
     "Study",
+    "attribute_uses",
     "merge_fields",
     "styles",
-    "attribute_uses",
 ]
 
 
@@ -113,7 +113,9 @@ def merge_fields(content: LabelContent) -> LabelFile:
 def _picture(data: bytes, form: str, resolution: int) -> bytes:
     """A PDF page as a picture with so many dots per inch."""
     if form not in LABEL_FORMATS:
-        raise InvalidSettings(f"there is no label {form!r}", hint=f"There are {', '.join(LABEL_FORMATS)}.")
+        raise InvalidSettings(
+            f"there is no label {form!r}", hint=f"There are {', '.join(LABEL_FORMATS)}."
+        )
     import pypdfium2
 
     document = pypdfium2.PdfDocument(data)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from burnish.label.typeset import Line
+from burnish.label.typesetting import Line
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from burnish.label.fields import LabelContent
 from burnish.label.fonts import Fonts
 from burnish.label.ring import DISC, Ring, Side
 from burnish.label.template import Area, Row, Template
-from burnish.label.typeset import Line, Typesetter
+from burnish.label.typesetting import Line, Typesetter
 
 #: Millimetres of one point.
 POINT = 25.4 / 72

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from burnish.label.drawing import Drawing
 from burnish.label.fonts import Face
-from burnish.label.typeset import BOX_HEIGHT, BOX_STROKE, BOX_WIDTH, Glyph
+from burnish.label.typesetting import BOX_HEIGHT, BOX_STROKE, BOX_WIDTH, Glyph
 
 _POINTS = 72 / 25.4
 #: Codes in one font: a byte each, from 1.

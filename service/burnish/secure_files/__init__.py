@@ -2,7 +2,7 @@
 
 from burnish.secure_files.keyring import Keyring, read_keyring
 from burnish.secure_files.protection import Protection
-from burnish.secure_files.seal import Sealer
+from burnish.secure_files.sealer import Sealer
 from burnish.secure_files.secure_volume import ContentKeys, open_secure
 
 __all__ = ["ContentKeys", "Keyring", "Protection", "Sealer", "open_secure", "read_keyring"]

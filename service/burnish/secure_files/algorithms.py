@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES
 
 from burnish.errors import Unreadable
 from burnish.secure_files import der
-from burnish.secure_files.der import NULL, SEQUENCE, Reader
+from burnish.secure_files.der import NULL, SEQUENCE, DerReader
 
 DATA = "1.2.840.113549.1.7.1"
 SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -91,7 +91,7 @@ def with_null(oid: str) -> bytes:
     return algorithm(oid, der.encode(NULL))
 
 
-def read_cipher(identifier: Reader) -> tuple[ContentCipher, bytes]:
+def read_cipher(identifier: DerReader) -> tuple[ContentCipher, bytes]:
     """The cipher of an AlgorithmIdentifier and its initialisation vector."""
     oid = identifier.oid()
     cipher = CIPHERS.get(oid)
@@ -103,7 +103,7 @@ def read_cipher(identifier: Reader) -> tuple[ContentCipher, bytes]:
     return cipher, iv
 
 
-def read_digest(identifier: Reader) -> hashes.HashAlgorithm:
+def read_digest(identifier: DerReader) -> hashes.HashAlgorithm:
     """The digest of an AlgorithmIdentifier."""
     oid = identifier.oid()
     if oid not in DIGESTS:

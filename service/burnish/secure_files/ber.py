@@ -1,7 +1,7 @@
 """Craft: shows what is encoded by the Basic Encoding Rules as if it were DER (ITU-T X.690 8, 10).
 
 Others write Secure DICOM Files as a stream, with indefinite lengths and with strings in pieces.
-Nothing is copied: a View says where each byte of the DER encoding comes from.
+Nothing is copied: a DerView says where each byte of the DER encoding comes from.
 """
 
 from bisect import bisect_right
@@ -32,7 +32,7 @@ class _Piece(NamedTuple):
     length: int
 
 
-class View:
+class DerView:
     """The DER encoding of what is in BER in `size` bytes of a source; it has `self.size` itself.
 
     `enveloped` tells that it is a ContentInfo with EnvelopedData. Raises Unreadable where it is

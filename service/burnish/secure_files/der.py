@@ -58,11 +58,11 @@ def set_of(tag: int, values: Iterable[bytes]) -> bytes:
     return encode(tag, *sorted(values))
 
 
-class Indefinite(Unreadable):
+class IndefiniteLength(Unreadable):
     """A value has an indefinite length, as BER may have and DER may not."""
 
 
-class Value(NamedTuple):
+class DerValue(NamedTuple):
     """One value in a buffer: its tag, and where it and its contents begin and end."""
 
     tag: int
@@ -71,25 +71,25 @@ class Value(NamedTuple):
     end: int
 
 
-def read_header(data: bytes, at: int = 0) -> Value:
+def read_header(data: bytes, at: int = 0) -> DerValue:
     """The value that begins at `at`; it may end beyond the buffer.
 
-    Raises Unreadable for what is no header, Indefinite for what has no length.
+    Raises Unreadable for what is no header, IndefiniteLength for what has no length.
     """
     if at + 2 > len(data) or data[at] & 0x1F == 0x1F:
         raise Unreadable("what should be DER is none")
     length, contents = data[at + 1], at + 2
     if length == 0x80:
-        raise Indefinite("it is encoded with indefinite length")
+        raise IndefiniteLength("it is encoded with indefinite length")
     if length > 0x80:
         contents += length & 0x7F
         if contents > min(len(data), at + LONGEST_HEADER):
             raise Unreadable("what should be DER is none")
         length = int.from_bytes(data[at + 2 : contents], "big")
-    return Value(data[at], at, contents, contents + length)
+    return DerValue(data[at], at, contents, contents + length)
 
 
-class Reader:
+class DerReader:
     """Reads the values of a constructed one in turn; raises Unreadable for what is not there.
 
     `at` is where the next one begins.
@@ -109,7 +109,7 @@ class Reader:
         """The tag of the next value, 0 where there is none."""
         return self._data[self.at] if self else 0
 
-    def value(self, tag: int) -> Value:
+    def value(self, tag: int) -> DerValue:
         """The next value, which must have `tag`."""
         found = read_header(self._data, self.at)
         if found.tag != tag or found.end > self._end:
@@ -126,9 +126,9 @@ class Reader:
         found = self.value(tag)
         return self._data[found.start : found.end]
 
-    def inside(self, tag: int) -> "Reader":
+    def inside(self, tag: int) -> "DerReader":
         found = self.value(tag)
-        return Reader(self._data, found.contents, found.end)
+        return DerReader(self._data, found.contents, found.end)
 
     def integer(self) -> int:
         return int.from_bytes(self.contents(INTEGER), "big", signed=True)

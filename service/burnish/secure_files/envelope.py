@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from burnish.errors import Unreadable
 from burnish.secure_files import algorithms, der
 from burnish.secure_files.algorithms import ContentCipher, read_cipher
-from burnish.secure_files.der import INTEGER, OCTET_STRING, SEQUENCE, SET, Reader
+from burnish.secure_files.der import INTEGER, OCTET_STRING, SEQUENCE, SET, DerReader
 
 #: Gives bytes of a file from an offset on, fewer where it ends.
 Read = Callable[[int, int], bytes]
@@ -87,7 +87,7 @@ def parse(read: Read, size: int) -> Envelope:
         raise Unreadable("its EnvelopedData does not begin as it should")
     # what follows the recipients and precedes the content takes less than _FIRST bytes
     head = _more(read, head, infos.end + _FIRST, size)
-    recipients = tuple(_recipients(Reader(head, infos.contents, infos.end)))
+    recipients = tuple(_recipients(DerReader(head, infos.contents, infos.end)))
     return _content(head, infos.end, size, recipients)
 
 
@@ -102,7 +102,7 @@ def _content(
 ) -> Envelope:
     """EncryptedContentInfo (RFC 5652 6.1), which must be the last there is."""
     info = der.read_header(head, at)
-    fields = Reader(head, info.contents, min(info.end, len(head)))
+    fields = DerReader(head, info.contents, min(info.end, len(head)))
     inner = fields.oid()
     if inner not in _INNER:
         raise Unreadable(f"what it encrypts is neither SignedData nor DigestedData, but {inner}")
@@ -120,7 +120,7 @@ def _content(
     )
 
 
-def _recipients(infos: Reader) -> list[KeyTransport | PasswordRecipient]:
+def _recipients(infos: DerReader) -> list[KeyTransport | PasswordRecipient]:
     """RecipientInfos, of those kinds that PS3.15 D.1.1 has."""
     found: list[KeyTransport | PasswordRecipient] = []
     while infos:
@@ -137,7 +137,7 @@ def _recipients(infos: Reader) -> list[KeyTransport | PasswordRecipient]:
     return found
 
 
-def _key_transport(info: Reader) -> KeyTransport:
+def _key_transport(info: DerReader) -> KeyTransport:
     info.integer()
     tag = info.peek()
     if tag not in (SEQUENCE, _SUBJECT_KEY_IDENTIFIER):
@@ -149,7 +149,7 @@ def _key_transport(info: Reader) -> KeyTransport:
     return KeyTransport(identifier, info.contents(OCTET_STRING))
 
 
-def _password_recipient(info: Reader) -> PasswordRecipient:
+def _password_recipient(info: DerReader) -> PasswordRecipient:
     info.integer()
     derivation = info.inside(_IMPLICIT)
     if derivation.oid() != algorithms.PBKDF2:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 
 from burnish.errors import InvalidSettings
 from burnish.secure_files import der
-from burnish.secure_files.der import INTEGER, SEQUENCE, Reader
+from burnish.secure_files.der import INTEGER, SEQUENCE, DerReader
 from burnish.settings import Security
 
 #: PS3.15 D.1 sets no size; shorter keys are within reach of those who should not read.
@@ -19,7 +19,7 @@ SHORTEST_KEY = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class CertificateHolder:
     """The holder of an RSA key by its X.509 certificate."""
 
     certificate: x509.Certificate
@@ -45,7 +45,7 @@ class Holder:
 class Signer:
     """Who signs, and the key to it."""
 
-    holder: Holder
+    holder: CertificateHolder
     private_key: RSAPrivateKey = field(repr=False)
 
 
@@ -56,14 +56,16 @@ class Protection:
     With a signer the files are in SignedData, else in DigestedData (PS3.15 D.1.1).
     """
 
-    recipients: tuple[Holder, ...] = ()
+    recipients: tuple[CertificateHolder, ...] = ()
     password: bytes = field(default=b"", repr=False)
     signer: Signer | None = None
     cipher: str = "AES-256"
     password_iterations: int = 600_000
 
 
-def load_protection(security: Security, *, recipients: str = "", password_file: str = "") -> Protection:
+def load_protection(
+    security: Security, *, recipients: str = "", password_file: str = ""
+) -> Protection:
     """What the settings say, and what a request says instead of them of those who may open.
 
     `recipients` are certificates in PEM, `password_file` is a path. Raises InvalidSettings that
@@ -89,7 +91,7 @@ def load_protection(security: Security, *, recipients: str = "", password_file: 
     )
 
 
-def parse_certificates(pem: str) -> tuple[Holder, ...]:
+def parse_certificates(pem: str) -> tuple[CertificateHolder, ...]:
     """The recipients by their certificates; raises InvalidSettings where one is not fit."""
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
@@ -155,7 +157,7 @@ def _read(path: Path) -> bytes:
         raise InvalidSettings(f"{path}: {error.strerror}") from None
 
 
-def _holder(certificate: x509.Certificate, usage: str) -> Holder:
+def _holder(certificate: x509.Certificate, usage: str) -> CertificateHolder:
     name = f"the certificate of serial number {certificate.serial_number:X}"
     key = certificate.public_key()
     if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY:
@@ -166,15 +168,15 @@ def _holder(certificate: x509.Certificate, usage: str) -> Holder:
     try:
         allowed = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        return Holder(certificate)
+        return CertificateHolder(certificate)
     if not getattr(allowed, usage):
         raise InvalidSettings(f"{name} is not for {usage.replace('_', ' ')}")
-    return Holder(certificate)
+    return CertificateHolder(certificate)
 
 
 def issuer_and_serial_number(certificate: x509.Certificate) -> bytes:
     """IssuerAndSerialNumber in the bytes that the certificate has, whatever strings they hold."""
-    body = Reader(certificate.tbs_certificate_bytes).inside(SEQUENCE)
+    body = DerReader(certificate.tbs_certificate_bytes).inside(SEQUENCE)
     if body.peek() == 0xA0:
         body.value(0xA0)
     serial_number = body.whole(INTEGER)

@@ -7,12 +7,12 @@ from functools import lru_cache, partial
 from cryptography.hazmat.primitives import hashes
 
 from burnish.errors import Unreadable
-from burnish.secure_files import envelope, signed_content
-from burnish.secure_files.ber import View
-from burnish.secure_files.der import Indefinite
+from burnish.secure_files import encapsulated_content, envelope
+from burnish.secure_files.ber import DerView
+from burnish.secure_files.der import IndefiniteLength
+from burnish.secure_files.encapsulated_content import EncapsulatedContent
 from burnish.secure_files.envelope import Envelope
 from burnish.secure_files.keyring import Keyring
-from burnish.secure_files.signed_content import Content
 from burnish.values import Volume
 
 #: The content keys of a volume by File ID; whoever wrote it has them, in memory only.
@@ -37,7 +37,7 @@ class _Sealed:
     """The envelope of a file, and the file as DER where it is not."""
 
     envelope: Envelope
-    view: View | None = None
+    view: DerView | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +46,8 @@ class _Opened:
 
     sealed: _Sealed
     key: bytes
-    content: Content
-    view: View | None = None
+    content: EncapsulatedContent
+    view: DerView | None = None
 
 
 class _Sizes(Mapping[str, int]):
@@ -147,7 +147,7 @@ class EnvelopedVolume:
             pad = len(end) - (inside.end - inside.start - size)
             _check_padding(end, pad, opened.sealed.envelope)
             del end[-pad:]
-        signed_content.check(inside, bytes(end), digest.finalize())
+        encapsulated_content.check(inside, bytes(end), digest.finalize())
 
     def _decrypted(self, name: str, opened: _Opened) -> Iterator[bytes]:
         sealed, view = opened.sealed.envelope, opened.sealed.view
@@ -181,8 +181,8 @@ class EnvelopedVolume:
         size, read = self._volume.files()[name], partial(self._volume.read, name)
         try:
             return _Sealed(envelope.parse(read, size))
-        except Indefinite:
-            view = View(read, size, enveloped=True)
+        except IndefiniteLength:
+            view = DerView(read, size, enveloped=True)
             return _Sealed(envelope.parse(view.read, view.size), view)
 
     def _find_key(self, name: str) -> _Opened | None:
@@ -205,16 +205,16 @@ class EnvelopedVolume:
         """A file with a key; raises Unreadable where that is not the right one."""
         sealed = file.envelope
         read = partial(self._decrypt, name, file, key)
-        head = read(0, min(signed_content.LONGEST_START, sealed.length))
+        head = read(0, min(encapsulated_content.LONGEST_START, sealed.length))
         try:
-            return _Opened(file, key, signed_content.parse(head, signed=sealed.signed))
-        except Indefinite:
+            return _Opened(file, key, encapsulated_content.parse(head, signed=sealed.signed))
+        except IndefiniteLength:
             block = sealed.cipher.block_size
             last = read(sealed.length - block, block)
             _check_padding(last, last[-1], sealed)
-            view = View(read, sealed.length - last[-1], enveloped=False)
-            head = view.read(0, signed_content.LONGEST_START)
-            return _Opened(file, key, signed_content.parse(head, signed=sealed.signed), view)
+            view = DerView(read, sealed.length - last[-1], enveloped=False)
+            head = view.read(0, encapsulated_content.LONGEST_START)
+            return _Opened(file, key, encapsulated_content.parse(head, signed=sealed.signed), view)
 
 
 def _check_padding(end: bytes | bytearray, pad: int, sealed: Envelope) -> None:

@@ -14,9 +14,9 @@ from burnish.label import (
     LABEL_FORMATS,
     MERGE_FORMAT,
     LabelContent,
+    LabelFile,
     LabelMaker,
     Patient,
-    LabelFile,
     Ring,
     merge_fields,
 )

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from burnish.errors import InvalidSettings
-from burnish.label import LABEL_FORMATS, LabelContent, LabelMaker, Patient, Ring, Study, label_layout
+from burnish.label import (
+    LABEL_FORMATS,
+    LabelContent,
+    LabelMaker,
+    Patient,
+    Ring,
+    Study,
+    label_layout,
+)
 from burnish.label.drawing import Drawing
 from burnish.label.fonts import Fonts
 from burnish.label.template import SHIPPED, choose, styles

@@ -202,7 +202,7 @@ def inner(
         *("-signer", signer.certificate, "-inkey", signer.key),
     )
     made = (tmp_path / "signed").read_bytes()
-    outer = der.Reader(made).inside(der.SEQUENCE)
+    outer = der.DerReader(made).inside(der.SEQUENCE)
     outer.oid()
     return outer.inside(0xA0).whole(der.SEQUENCE), SIGNED
 
@@ -257,7 +257,7 @@ def test_what_openssl_streams_is_read(
         assert made[:2] == b"\x30\x80"
         inner = made[2 + len(SIGNED) + 2 : -4]
     else:
-        outer = der.Reader(made).inside(der.SEQUENCE)
+        outer = der.DerReader(made).inside(der.SEQUENCE)
         outer.oid()
         inner = outer.inside(0xA0).whole(der.SEQUENCE)
     (tmp_path / "inner").write_bytes(inner)

@@ -17,7 +17,7 @@ from burnish.errors import Conflict
 from burnish.secure_files import algorithms, der
 from burnish.secure_files.algorithms import AES_BY_NAME, DIGEST, algorithm
 from burnish.secure_files.der import OCTET_STRING, SEQUENCE, SET
-from burnish.secure_files.protection import Holder, Protection, Signer
+from burnish.secure_files.protection import CertificateHolder, Protection, Signer
 
 _DIGEST_LENGTH = 32
 _SALT_LENGTH = 16
@@ -169,7 +169,7 @@ class Sealer:
         return encryptor.update(once)
 
 
-def _key_transport(holder: Holder, key: bytes) -> bytes:
+def _key_transport(holder: CertificateHolder, key: bytes) -> bytes:
     """KeyTransRecipientInfo with RSA and PKCS #1 v1.5 (RFC 5652 6.2.1, RFC 3370 4.2.1)."""
     wrapped = bytes(holder.key_length)
     if key:

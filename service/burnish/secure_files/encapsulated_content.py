@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from burnish.errors import Unreadable
 from burnish.secure_files import algorithms, der
 from burnish.secure_files.algorithms import SIGNATURES, read_digest
-from burnish.secure_files.der import OCTET_STRING, SEQUENCE, SET, Reader
+from burnish.secure_files.der import OCTET_STRING, SEQUENCE, SET, DerReader
 from burnish.secure_files.protection import issuer_and_serial_number
 
 #: So much of the content at most comes before the DICOM File.
@@ -23,7 +23,7 @@ _REVOCATIONS = 0xA1
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class EncapsulatedContent:
     """Where the DICOM File lies in the decrypted content, and where that ends."""
 
     signed: bool
@@ -33,14 +33,14 @@ class Content:
     end: int
 
 
-def parse(head: bytes, *, signed: bool) -> Content:
+def parse(head: bytes, *, signed: bool) -> EncapsulatedContent:
     """The beginning of decrypted content; raises Unreadable where the key was not the right one."""
     outer = der.read_header(head)
     version = der.read_header(head, outer.contents)
     kinds = der.read_header(head, version.end)
     if (outer.tag, version.tag, kinds.tag) != (SEQUENCE, der.INTEGER, SET if signed else SEQUENCE):
         raise Unreadable("what it encrypts is not what it says")
-    fields = Reader(head, kinds.start, kinds.end)
+    fields = DerReader(head, kinds.start, kinds.end)
     digest = read_digest(fields.inside(SET).inside(SEQUENCE) if signed else fields.inside(SEQUENCE))
     encapsulated = der.read_header(head, kinds.end)
     kind = der.read_header(head, encapsulated.contents)
@@ -51,12 +51,14 @@ def parse(head: bytes, *, signed: bool) -> Content:
     tags = (encapsulated.tag, explicit.tag, octets.tag)
     if tags != (SEQUENCE, _EXPLICIT, OCTET_STRING) or octets.end != encapsulated.end > outer.end:
         raise Unreadable("its SignedData or DigestedData is not as it should be")
-    return Content(signed, digest, octets.contents, octets.end - octets.contents, outer.end)
+    return EncapsulatedContent(
+        signed, digest, octets.contents, octets.end - octets.contents, outer.end
+    )
 
 
-def check(content: Content, end: bytes, digest: bytes) -> None:
+def check(content: EncapsulatedContent, end: bytes, digest: bytes) -> None:
     """Raises Unreadable unless `digest`, of the DICOM File, is as `end`, what follows it, says."""
-    fields = Reader(end)
+    fields = DerReader(end)
     if not content.signed:
         if fields.contents(OCTET_STRING) != digest:
             raise Unreadable("its digest is not that of its content: it was changed or is damaged")
@@ -71,7 +73,7 @@ def check(content: Content, end: bytes, digest: bytes) -> None:
         _check_signature(infos.inside(SEQUENCE), content.digest, digest, certificates)
 
 
-def _certificates(fields: Reader) -> list[x509.Certificate]:
+def _certificates(fields: DerReader) -> list[x509.Certificate]:
     found = []
     own = fields.inside(_IMPLICIT)
     while own:
@@ -86,7 +88,7 @@ def _certificates(fields: Reader) -> list[x509.Certificate]:
 
 
 def _check_signature(
-    info: Reader,
+    info: DerReader,
     algorithm: hashes.HashAlgorithm,
     digest: bytes,
     certificates: list[x509.Certificate],
@@ -99,7 +101,7 @@ def _check_signature(
     signed, hashed = digest, True
     if info.peek() == _IMPLICIT:
         attributes = info.whole(_IMPLICIT)
-        _check_attributes(Reader(attributes).inside(_IMPLICIT), digest)
+        _check_attributes(DerReader(attributes).inside(_IMPLICIT), digest)
         signed, hashed = bytes((SET,)) + attributes[1:], False
     kind = info.inside(SEQUENCE).oid()
     signature = info.contents(OCTET_STRING)
@@ -125,7 +127,7 @@ def _key_of(name: bytes, certificates: list[x509.Certificate]) -> RSAPublicKey |
     return None
 
 
-def _check_attributes(attributes: Reader, digest: bytes) -> None:
+def _check_attributes(attributes: DerReader, digest: bytes) -> None:
     while attributes:
         attribute = attributes.inside(SEQUENCE)
         if attribute.oid() == algorithms.MESSAGE_DIGEST:
