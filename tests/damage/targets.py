@@ -353,9 +353,8 @@ def _cms(data: bytes) -> None:
 
 
 def _envelopes() -> list[bytes]:
-    sealer = Sealer(
-        load_protection(Security(password="correct horse battery", password_iterations=1000))
-    )  # type: ignore[arg-type]  # noqa: S106
+    security = Security(password="correct horse battery", password_iterations=1000)  # type: ignore[arg-type]  # noqa: S106
+    sealer = Sealer(load_protection(security))
     plain = bytes(200)
     whole = b"".join(sealer.seal(sealer.new_key(), len(plain), [plain]))
     inner = sealer._content_start(len(plain)) + plain + sealer._content_end(bytes(32))
