@@ -18,14 +18,13 @@ from burnish import file_meta
 from burnish.db import instance_columns, schema
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, Instance, MediaCreationRequest, Piece
-from burnish.device_settings import Device
 from burnish.dicom_elements import encode
 from burnish.dicomdir import encoder
 from burnish.identifiers import new_uid
 from burnish.instance_header.header import index
 from burnish.plan.grouping import Candidate
 from burnish.request import operations
-from burnish.settings import Request, Settings, Storage
+from burnish.settings import DeviceSettings, RequestSettings, Settings, StorageSettings
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
 from burnish.vocabulary import (
@@ -226,7 +225,7 @@ class Ground(AbstractContextManager["Ground"]):
 
     def __init__(self, root: Path, **tables: Any) -> None:
         root.mkdir(parents=True, exist_ok=True)
-        tables.setdefault("storage", Storage(root=root, durability="os"))
+        tables.setdefault("storage", StorageSettings(root=root, durability="os"))
         self.settings = Settings(**tables)
         self.url = new_database(root / "burnish.db")
         self.database = Database(self.url, durable=False)
@@ -243,7 +242,7 @@ class Ground(AbstractContextManager["Ground"]):
         self.database.close()
 
     @property
-    def device(self) -> Device:
+    def device(self) -> DeviceSettings:
         return self.settings.devices[0]
 
     def store(self, *made: Made, **columns: Any) -> list[int]:
@@ -297,7 +296,7 @@ class Ground(AbstractContextManager["Ground"]):
         uid = self.create(made, **attributes)
         with self.database.writing() as session:
             request = operations.initiate(
-                session, Request(), uid, number_of_copies=copies, request_priority=priority
+                session, RequestSettings(), uid, number_of_copies=copies, request_priority=priority
             )
             request.admitted_at = datetime.now(UTC)
         return uid

@@ -26,7 +26,7 @@ from burnish.db.tables import (
     TranscodedInstance,
 )
 from burnish.lifecycle import RequestEvent
-from burnish.settings import Retention, Settings
+from burnish.settings import RetentionSettings, Settings
 from burnish.spool import Spool
 from burnish.vocabulary import ExecutionStatus, PieceState, YesNo
 
@@ -53,7 +53,7 @@ def return_dead_work(database: Database) -> int:
         return 0 if database.hindered(_RENEWING) else queue.reap(session)
 
 
-def release(database: Database, spool: Spool, retention: Retention) -> None:
+def release(database: Database, spool: Spool, retention: RetentionSettings) -> None:
     """Removes old requests, then the instances that nobody references, then their files.
 
     By reference, never by age alone: an instance that an open request references stays, and one
@@ -129,7 +129,7 @@ def _unneeded_images(database: Database, images: Path) -> list[Path]:
     return [path for path in found if path.name.partition("-")[0] not in map(str, needed)]
 
 
-def _delete_requests(session: Session, retention: Retention) -> None:
+def _delete_requests(session: Session, retention: RetentionSettings) -> None:
     """Forgets requests whose time is over, but for two kinds.
 
     While an instance is here, it is known that it was asked for: no standing order asks again. And
@@ -157,7 +157,7 @@ def _delete_requests(session: Session, retention: Retention) -> None:
         move(session, stays, RequestEvent.CANCELLED, why="nobody initiated it")
 
 
-def _delete_commitments(session: Session, retention: Retention) -> None:
+def _delete_commitments(session: Session, retention: RetentionSettings) -> None:
     """Forgets transactions of which the peer was told, or could not be, and whose promise ended."""
     now = datetime.now(UTC)
     row = StorageCommitment
@@ -173,7 +173,7 @@ def _delete_commitments(session: Session, retention: Retention) -> None:
 
 
 def _release_instances(
-    session: Session, retention: Retention, batch: Sequence[int]
+    session: Session, retention: RetentionSettings, batch: Sequence[int]
 ) -> Sequence[str]:
     """Releases those of a batch that are due now as they were before; the keys of their files."""
     # all that is due would be gone through again, were the batch not taken first
@@ -204,7 +204,7 @@ def _on_media() -> ColumnElement[bool]:
     return exists().where(FileSetEntry.instance_id == Instance.id)
 
 
-def _releasable(retention: Retention, among: type[Instance] = Instance) -> Select[Any]:
+def _releasable(retention: RetentionSettings, among: type[Instance] = Instance) -> Select[Any]:
     """Those instances whose requests have all ended long ago, or for which nobody ever asked."""
     now = datetime.now(UTC)
     after_media = now - retention.instances_after_media

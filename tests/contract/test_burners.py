@@ -10,9 +10,9 @@ import pytest
 
 from burnish.burn import BURNERS, mounted, open_burner
 from burnish.burn.burner import MEANINGS, Burner, BurnJob, BurnOutcome
-from burnish.device_settings import DEVICE_KINDS
 from burnish.errors import InvalidSettings, InvalidValue, Unknown
 from burnish.lifecycle import Custody
+from burnish.settings import DEVICE_KINDS
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 from robots.epson import EpsonRobot
 from robots.primera import PrimeraRobot

@@ -24,21 +24,28 @@ from sqlalchemy import update
 from burnish import retention
 from burnish.db.session import Database
 from burnish.db.tables import Piece
-from burnish.device_settings import Device
 from burnish.errors import BurnishError
 from burnish.plan import conversion
 from burnish.receive import Incoming, Receiver
 from burnish.request import operations
 from burnish.schedule import Schedule
 from burnish.scp import statuses
-from burnish.settings import Request, Retention, Settings, Storage
+from burnish.settings import (
+    DeviceSettings,
+    RequestSettings,
+    RetentionSettings,
+    Settings,
+    StorageSettings,
+)
 from burnish.spool import Spool
 from burnish.write import piece_state
 from burnish.write.worker import Worker
 from factories import CT, Made, instance, new_database
 from oracles import split
 
-NOTHING_KEPT = Retention(instances_after_media=timedelta(0), unrequested_instances=timedelta(0))
+NOTHING_KEPT = RetentionSettings(
+    instances_after_media=timedelta(0), unrequested_instances=timedelta(0)
+)
 #: UIDs of the requests of a life.
 MEDIA, CANCELLED, HOPELESS, IDLE = (f"1.2.826.0.1.3680043.10.999.9.{n}" for n in range(1, 5))
 
@@ -62,9 +69,9 @@ def material() -> dict[str, Made]:
 
 def settings_of(root: Path) -> Settings:
     return Settings(
-        storage=Storage(root=root, durability="full"),
-        request=Request(attempts=3, wait_for_instances=timedelta(0)),
-        device=(Device(name="outbox", media=("CD",), capacity=150_000),),
+        storage=StorageSettings(root=root, durability="full"),
+        request=RequestSettings(attempts=3, wait_for_instances=timedelta(0)),
+        device=(DeviceSettings(name="outbox", media=("CD",), capacity=150_000),),
     )
 
 

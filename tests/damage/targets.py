@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from burnish import setting_values
 from burnish.access.peers import Caller
 from burnish.dicom_elements import ITEM, encode, encode_item, items, scan
 from burnish.errors import BurnishError
@@ -30,7 +29,7 @@ from burnish.scp.negotiation import Negotiator
 from burnish.secure_files import Sealer, ber, encapsulated_content, envelope
 from burnish.secure_files.der import DerReader
 from burnish.secure_files.protection import load_protection
-from burnish.settings import Security, Settings
+from burnish.settings import SecuritySettings, Settings, value_types
 from burnish.transcode import frames, jpeg_dct, jpeg_lossless
 from burnish.verify import examine_volume
 from burnish.verify.directory import parse
@@ -353,7 +352,7 @@ def _cms(data: bytes) -> None:
 
 
 def _envelopes() -> list[bytes]:
-    security = Security(password="correct horse battery", password_iterations=1000)  # type: ignore[arg-type]  # noqa: S106
+    security = SecuritySettings(password="correct horse battery", password_iterations=1000)  # type: ignore[arg-type]  # noqa: S106
     sealer = Sealer(load_protection(security))
     plain = bytes(200)
     whole = b"".join(sealer.seal(sealer.new_key(), len(plain), [plain]))
@@ -434,7 +433,7 @@ def _settings(data: bytes) -> None:
 
 def _values(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    for read in (setting_values._duration, setting_values._size, setting_values._ae_title):
+    for read in (value_types._parse_duration, value_types._parse_size, value_types._parse_ae_title):
         with suppress(ValueError):
             read(text)
 

@@ -23,10 +23,9 @@ from sqlalchemy import select
 from burnish.burn import hot_folder
 from burnish.db import devices
 from burnish.db.tables import MediaCreationRequest, Piece
-from burnish.device_settings import Device
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import Request
+from burnish.settings import DeviceSettings, RequestSettings
 from burnish.vocabulary import ExecutionStatus, PieceState
 from burnish.write import piece_state
 from burnish.write import worker as working
@@ -44,7 +43,7 @@ _FAULTS = ["ruin"] * 6 + ["verify"] * 3 + ["forget"]
 class Site:
     """A device, its robot, and whoever writes for it now."""
 
-    device: Device
+    device: DeviceSettings
     robot: Robot
     worker: Worker | None = None
     thread: threading.Thread | None = None
@@ -88,7 +87,7 @@ class Soak:
             self.sites.append(self._site(name, kind))
         tables = {"device": tuple(site.device for site in self.sites)}
         began = monotonic()
-        with Ground(self.root / "root", request=Request(attempts=3), **tables) as ground:
+        with Ground(self.root / "root", request=RequestSettings(attempts=3), **tables) as ground:
             for _ in range(self.requests):
                 self._ask(ground)
             for site in self.sites:
@@ -114,7 +113,7 @@ class Soak:
             for _ in range(20 * self.requests)
         ]
         options: dict[str, Any] = {"compares": True} if kind is EpsonRobot else {}
-        device = Device(
+        device = DeviceSettings(
             name=name,
             kind="epson" if kind is EpsonRobot else "primera",
             media=("CD",),

@@ -14,13 +14,14 @@ from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
 from burnish.db.tables import Instance, Piece
 from burnish.errors import InvalidArgument
 from burnish.plan.planner import Planner
-from burnish.settings import Retention, Storage
-from burnish.settings import StorageCommitment as Table
+from burnish.settings import RetentionSettings, StorageCommitmentSettings, StorageSettings
 from burnish.vocabulary import CommitmentFailure, PieceState
 from factories import CT, MR, Ground, Made, instance
 
 OLD = datetime(2024, 1, 2, tzinfo=UTC)
-NOW_OR_NEVER = Table(wait_for_instances=timedelta(0), retry_after=timedelta(seconds=30))
+NOW_OR_NEVER = StorageCommitmentSettings(
+    wait_for_instances=timedelta(0), retry_after=timedelta(seconds=30)
+)
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_each_failure_has_its_reason(ground: Ground) -> None:
 
 
 def test_what_a_full_spool_did_not_take(tmp_path: Path) -> None:
-    storage = Storage(root=tmp_path, durability="os", high_water=1e-9)
+    storage = StorageSettings(root=tmp_path, durability="os", high_water=1e-9)
     with Ground(tmp_path, storage_commitment=NOW_OR_NEVER, storage=storage) as ground:
         ground.spool._high_water = 0.0
         found = report(ground, ask(ground, (CT, "1.2.99")))
@@ -153,13 +154,13 @@ def test_a_promise_is_kept(ground: Ground) -> None:
     promised, other = instance(), instance()
     ground.store(promised, other, received_at=OLD)
     ask(ground, *of(promised))
-    retention.release(ground.database, ground.spool, Retention())
+    retention.release(ground.database, ground.spool, RetentionSettings())
     assert live(ground) == [promised.sop_instance_uid]
     until = line(ground).promised_until
     assert until
     assert until > datetime.now(UTC) + timedelta(days=13)
     change(ground, promised_until=OLD, reported_at=OLD)
-    retention.release(ground.database, ground.spool, Retention())
+    retention.release(ground.database, ground.spool, RetentionSettings())
     assert live(ground) == []
     assert ground.count(StorageCommitment) == ground.count(CommittedInstance) == 0
 
@@ -168,7 +169,7 @@ def test_nothing_is_released_while_a_promise_is_being_made(ground: Ground) -> No
     made = instance()
     ground.store(made, received_at=OLD)
     ask(ground, *of(made), judge=False)
-    retention.release(ground.database, ground.spool, Retention())
+    retention.release(ground.database, ground.spool, RetentionSettings())
     assert live(ground) == [made.sop_instance_uid]
 
 

@@ -18,7 +18,7 @@ from burnish.db import backup
 from burnish.db.tables import Instance
 from burnish.errors import AlreadyExists, OperatorError
 from burnish.receive import Receiver
-from burnish.settings import Settings, Storage
+from burnish.settings import Settings, StorageSettings
 from factories import HANGING_PROTOCOL, Ground, Made, instance
 
 
@@ -139,7 +139,7 @@ def test_no_database_but_a_spool_is_refused(ground: Ground) -> None:
 
 
 def test_a_fresh_root_is_made(tmp_path: Path) -> None:
-    settings = Settings(storage=Storage(root=tmp_path / "new", durability="os"))
+    settings = Settings(storage=StorageSettings(root=tmp_path / "new", durability="os"))
     supervisor.prepare(settings)
     supervisor.prepare(settings)
 

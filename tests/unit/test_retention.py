@@ -25,7 +25,7 @@ from burnish.db.tables import (
 from burnish.errors import OutOfResources
 from burnish.plan.planner import Planner
 from burnish.request import standing_orders
-from burnish.settings import StandingOrder
+from burnish.settings import StandingOrderSettings
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatus, PieceState
 from factories import Ground, Made, add_request, instance
 from locks import locked
@@ -226,7 +226,9 @@ def test_what_was_asked_for_is_not_asked_for_again(ground: Ground) -> None:
     ground.store(made, received_at=ago(HOUR))
     ask(ground, made, ExecutionStatus.DONE, 40 * DAY)
     ask(ground, instance(), ExecutionStatus.PENDING, HOUR)
-    order = StandingOrder(name="all", called_ae_titles=("BURNISH",), quiet_period=timedelta(0))
+    order = StandingOrderSettings(
+        name="all", called_ae_titles=("BURNISH",), quiet_period=timedelta(0)
+    )
     release(ground)
     with ground.database.reading() as session:
         assert standing_orders.groups_due(session, order) == []

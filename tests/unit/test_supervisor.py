@@ -14,12 +14,12 @@ import structlog
 from burnish import supervisor
 from burnish.db import schema
 from burnish.errors import OperatorError
-from burnish.settings import Database, Log, Settings, Storage
+from burnish.settings import DatabaseSettings, LogSettings, Settings, StorageSettings
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(storage=Storage(root=tmp_path / "root", durability="os"))
+    return Settings(storage=StorageSettings(root=tmp_path / "root", durability="os"))
 
 
 @pytest.fixture
@@ -41,12 +41,12 @@ def test_preparing_makes_the_root_and_the_database(settings: Settings, times: in
 def test_a_root_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OperatorError) as refused:
-        supervisor.prepare(Settings(storage=Storage(root=tmp_path / "file" / "root")))
+        supervisor.prepare(Settings(storage=StorageSettings(root=tmp_path / "file" / "root")))
     assert refused.value.hint
 
 
 def test_a_database_that_cannot_be(settings: Settings, tmp_path: Path) -> None:
-    elsewhere = Database(url=f"sqlite:///{tmp_path}/nowhere/x.db")
+    elsewhere = DatabaseSettings(url=f"sqlite:///{tmp_path}/nowhere/x.db")
     with pytest.raises(OperatorError) as refused:
         supervisor.prepare(settings.model_copy(update={"database": elsewhere}))
     assert refused.value.hint
@@ -74,7 +74,7 @@ def test_the_log_is_one_object_a_line(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     supervisor.configure_logging(
-        settings.model_copy(update={"log": Log(level="info", format="json")})
+        settings.model_copy(update={"log": LogSettings(level="info", format="json")})
     )
     log = structlog.get_logger("test")
     log.debug("not this")

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from burnish.access.tls import Certificate
-from burnish.network_settings import Peer
-from burnish.settings import Settings
+from burnish.settings import PeerSettings, Settings
 
 #: What an AE may do that is in no `[[peer]]`, where such are accepted.
 _UNKNOWN_MAY = frozenset({"echo", "store", "media", "commit"})
@@ -44,7 +43,7 @@ class Access:
         return Permit(why_not=why_not) if why_not else Permit(frozenset(peer.may))
 
 
-def _why_not(peer: Peer, caller: Caller) -> str:
+def _why_not(peer: PeerSettings, caller: Caller) -> str:
     if not peer.may:
         return "this AE may do nothing"
     if peer.addresses:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from burnish.errors import InvalidSettings
-from burnish.network_settings import TLS
+from burnish.settings import TLSSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Certificate:
         return name in (self.fingerprint, self.subject)
 
 
-def server_context(settings: TLS) -> ssl.SSLContext:
+def server_context(settings: TLSSettings) -> ssl.SSLContext:
     """What peers that call are met with; raises InvalidSettings for files that are not right."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     required = settings.client_certificate == "required"
@@ -68,7 +68,7 @@ def server_context(settings: TLS) -> ssl.SSLContext:
     return _prepared(context, settings)
 
 
-def client_context(settings: TLS) -> ssl.SSLContext:
+def client_context(settings: TLSSettings) -> ssl.SSLContext:
     """What peers are called with; raises InvalidSettings for files that are not right.
 
     A peer is known by its certificate, not by a host name in it: PS3.15 asks for none.
@@ -78,7 +78,7 @@ def client_context(settings: TLS) -> ssl.SSLContext:
     return _prepared(context, settings)
 
 
-def _prepared(context: ssl.SSLContext, settings: TLS) -> ssl.SSLContext:
+def _prepared(context: ssl.SSLContext, settings: TLSSettings) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(PROFILES[settings.profile].suites)
     try:

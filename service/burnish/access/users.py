@@ -3,8 +3,7 @@
 import hmac
 
 from burnish.errors import InvalidSettings
-from burnish.network_settings import User
-from burnish.settings import Settings
+from burnish.settings import Settings, UserSettings
 
 
 class Users:
@@ -25,7 +24,7 @@ class Users:
         return not expected or hmac.compare_digest(expected, passcode or b"")
 
 
-def _passcode(user: User) -> bytes:
+def _passcode(user: UserSettings) -> bytes:
     if user.passcode_file is None:
         return user.passcode.get_secret_value().encode()
     try:

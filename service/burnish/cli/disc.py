@@ -188,10 +188,10 @@ def _protection(
     if not recipients and password_file is None:
         raise typer.BadParameter(f"{profile.label} needs --recipient, --password-file, or both")
     from burnish.secure_files import protection
-    from burnish.settings import Security
+    from burnish.settings import SecuritySettings
 
     pem = protection.read_recipients(recipients)
-    security = Security(signer_certificate=certificate, signer_key=key)
+    security = SecuritySettings(signer_certificate=certificate, signer_key=key)
     return protection.load_protection(
         security, recipients=pem, password_file=str(password_file or "")
     )

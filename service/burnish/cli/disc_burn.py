@@ -16,8 +16,7 @@ from burnish.errors import NotNow, OperatorError, Unknown
 if TYPE_CHECKING:
     from burnish.burn import Burner, BurnJob, BurnResult
     from burnish.db.session import Database
-    from burnish.device_settings import Device
-    from burnish.settings import Settings
+    from burnish.settings import DeviceSettings, Settings
     from burnish.write.pipeline import Progress
 
 _PIECE = 1 << 20
@@ -52,7 +51,7 @@ def burn(image: Image, name: Name, *, medium: Medium = "", config: Config = None
         with alone, output.progress() as progress:
             from burnish.burn import open_burner
 
-            burner = open_burner(device.kind, name, **device.options())
+            burner = open_burner(device.kind, name, **device.burner_options())
             size = image.stat().st_size
             wrong = _made(
                 burner, job, lambda done: progress(f"burning {image.name}", done, size), size
@@ -64,14 +63,14 @@ def burn(image: Image, name: Name, *, medium: Medium = "", config: Config = None
     typer.echo(f"{image}: on a disc, {size} bytes, {how}")
 
 
-def _device(settings: "Settings", name: str) -> "Device":
+def _device(settings: "Settings", name: str) -> "DeviceSettings":
     for device in settings.devices:
         if device.name == name and device.kind in _KINDS:
             return device
     raise Unknown(f"no drive or robot {name}", hint="`burnish device list` shows the devices")
 
 
-def _job(image: Path, device: "Device", medium: str) -> "BurnJob":
+def _job(image: Path, device: "DeviceSettings", medium: str) -> "BurnJob":
     """The job; raises OperatorError for an image with faults, or of no medium of the device."""
     from burnish.burn import BurnJob
     from burnish.image.formats import FORMATS

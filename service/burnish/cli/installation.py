@@ -18,7 +18,7 @@ def read_settings(config: Path | None) -> "Settings":
     """The settings of the file that `--config` names; raises InvalidSettings."""
     from burnish import settings
 
-    return settings.read(config)
+    return settings.read_settings(config)
 
 
 @contextmanager

@@ -116,7 +116,7 @@ def size(value: str | int) -> int:
     """A number of bytes as the configuration file has it: 700MB, 4.7GB, 64MiB."""
     from pydantic import TypeAdapter, ValidationError
 
-    from burnish.setting_values import Size
+    from burnish.settings import Size
 
     try:
         found: int = TypeAdapter(Size).validate_python(value)

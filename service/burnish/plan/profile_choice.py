@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
-from burnish.device_settings import Device
 from burnish.media import MEDIA
+from burnish.settings import DeviceSettings
 from burnish.vocabulary import FailureReason
 
 #: DESIGN: where nobody asked for a profile, the first of these that holds the set on one volume;
@@ -32,7 +32,9 @@ class Choice:
         return "+".join(sorted({profile.label for profile in self.profiles}))
 
 
-def unsupported(requested: Sequence[str], devices: Iterable[Device]) -> dict[int, FailureReason]:
+def unsupported(
+    requested: Sequence[str], devices: Iterable[DeviceSettings]
+) -> dict[int, FailureReason]:
     """The references whose profile this service or its devices do not have, by position."""
     media = {name for device in devices for name in device.media}
     return {
@@ -42,7 +44,7 @@ def unsupported(requested: Sequence[str], devices: Iterable[Device]) -> dict[int
     }
 
 
-def choices(requested: Sequence[str], devices: Sequence[Device]) -> list[Choice]:
+def choices(requested: Sequence[str], devices: Sequence[DeviceSettings]) -> list[Choice]:
     """What may be tried, best first; none where the profiles exclude one another (0201H).
 
     A reference without a profile takes that of the others; where none has one, the defaults.
@@ -59,7 +61,9 @@ def choices(requested: Sequence[str], devices: Sequence[Device]) -> list[Choice]
     ]
 
 
-def _on_media(profiles: tuple[ApplicationProfile, ...], devices: Sequence[Device]) -> list[Choice]:
+def _on_media(
+    profiles: tuple[ApplicationProfile, ...], devices: Sequence[DeviceSettings]
+) -> list[Choice]:
     """The smallest first, of the media that all the profiles have and a device can write.
 
     None where some profiles want Secure DICOM Files and others forbid them (PS3.11 X.3.5).

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from burnish.db.history import note
 from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, ReferencedInstance
-from burnish.network_settings import Peer
 from burnish.request.query_retrieve import (
     SOP_CLASSES,
     Archive,
@@ -20,7 +19,7 @@ from burnish.request.query_retrieve import (
     NotRetrievedError,
     SearchHints,
 )
-from burnish.settings import Settings
+from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import ExecutionStatus
 
 log = structlog.get_logger(__name__)
@@ -29,7 +28,7 @@ log = structlog.get_logger(__name__)
 _AT_ONCE = 4
 
 
-def archives(settings: Settings) -> list[Peer]:
+def archives(settings: Settings) -> list[PeerSettings]:
     """The archives that are asked, in order."""
     return [peer for peer in settings.peer if "retrieve" in peer.may]
 
@@ -146,7 +145,7 @@ class Retriever:
             else:
                 request.retrieval_ended_at = datetime.now(UTC)
 
-    def _fetch_from(self, peer: Peer, wanted: Mapping[str, str], where: SearchHints) -> int:
+    def _fetch_from(self, peer: PeerSettings, wanted: Mapping[str, str], where: SearchHints) -> int:
         """Has one archive send what it has; how many of the wanted instances that are."""
         has = 0
         classes = sorted(set(wanted.values()))
@@ -163,7 +162,7 @@ class Retriever:
                     self._open.remove(archive)
         return has
 
-    def _say(self, request_id: int, peer: Peer, wanted: int, has: int, why: str) -> None:
+    def _say(self, request_id: int, peer: PeerSettings, wanted: int, has: int, why: str) -> None:
         with self._database.writing() as session:
             came = wanted - len(missing(session, request_id))
             if came < has:  # they may be on their way, or go to somebody else

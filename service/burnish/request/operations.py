@@ -22,7 +22,7 @@ from burnish.errors import (
 )
 from burnish.identifiers import is_file_set_id, is_tolerable_uid, new_uid
 from burnish.lifecycle import RequestEvent
-from burnish.settings import Request as Defaults
+from burnish.settings import RequestSettings
 from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, RequestPriority
 
 _UNDER_WAY = (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
@@ -51,7 +51,7 @@ class NewRequest:
 
 def create(
     session: Session,
-    defaults: Defaults,
+    defaults: RequestSettings,
     order: NewRequest,
     *,
     origin: str,
@@ -106,7 +106,9 @@ def _free(session: Session, uid: str) -> None:
     session.flush()
 
 
-def _references(request_id: int, defaults: Defaults, order: NewRequest) -> list[dict[str, object]]:
+def _references(
+    request_id: int, defaults: RequestSettings, order: NewRequest
+) -> list[dict[str, object]]:
     default_profile = defaults.requested_media_application_profile
     return [
         {
@@ -136,7 +138,7 @@ def _check(order: NewRequest) -> None:
         raise InvalidValue("Storage Media File-Set UID is not a UID")
 
 
-def _defaults(defaults: Defaults) -> dict[str, str]:
+def _defaults(defaults: RequestSettings) -> dict[str, str]:
     return {
         name: str(getattr(defaults, name))
         for name in (
@@ -165,7 +167,7 @@ def get_request(session: Session, sop_instance_uid: str) -> MediaCreationRequest
 
 def initiate(
     session: Session,
-    defaults: Defaults,
+    defaults: RequestSettings,
     sop_instance_uid: str,
     *,
     number_of_copies: int | None = None,

@@ -21,8 +21,7 @@ from pynetdicom.presentation import PresentationContext
 from burnish.access.outgoing_associations import KEEP_ANSWERS, why_none
 from burnish.access.tls import client_context, shows
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
-from burnish.network_settings import Peer
-from burnish.settings import Settings
+from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLEMENTATION_CLASS_UID,
@@ -104,7 +103,7 @@ class Archive(AbstractContextManager["Archive"]):
 
     def __init__(
         self,
-        peer: Peer,
+        peer: PeerSettings,
         settings: Settings,
         *,
         sop_classes: Collection[str],

@@ -11,14 +11,13 @@ from burnish.db.history import note
 from burnish.db.request_names import short_id
 from burnish.db.tables import FileSet, Instance, MediaCreationRequest, ReferencedInstance
 from burnish.request.operations import NewRequest, Reference, create, initiate
-from burnish.settings import Request as Defaults
-from burnish.settings import StandingOrder
+from burnish.settings import RequestSettings, StandingOrderSettings
 from burnish.vocabulary import ExecutionStatus
 
 _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING)
 
 
-def groups_due(session: Session, order: StandingOrder) -> Sequence[Any]:
+def groups_due(session: Session, order: StandingOrderSettings) -> Sequence[Any]:
     """The studies or patients for which a request is due under a standing order.
 
     Due is one of whose instances nobody has asked for media, once the youngest of them is older
@@ -34,7 +33,9 @@ def groups_due(session: Session, order: StandingOrder) -> Sequence[Any]:
     ).all()
 
 
-def issue_requests(session: Session, defaults: Defaults, order: StandingOrder) -> int:
+def issue_requests(
+    session: Session, defaults: RequestSettings, order: StandingOrderSettings
+) -> int:
     """Issues the requests that are due under one standing order; how many. One patient each.
 
     What comes after the request of its study or patient was planned goes onto a supplement.
@@ -67,7 +68,7 @@ def issue_requests(session: Session, defaults: Defaults, order: StandingOrder) -
     return len(groups)
 
 
-def requests_with_late_instances(session: Session, order: StandingOrder) -> Sequence[int]:
+def requests_with_late_instances(session: Session, order: StandingOrderSettings) -> Sequence[int]:
     """The requests under a standing order that are not planned yet, with late instances to take."""
     waiting = session.scalars(
         select(MediaCreationRequest.id)
@@ -85,7 +86,7 @@ def requests_with_late_instances(session: Session, order: StandingOrder) -> Sequ
     return [each for each in waiting if late and _group_of(session, order, each) in late]
 
 
-def join_late_instances(session: Session, order: StandingOrder) -> int:
+def join_late_instances(session: Session, order: StandingOrderSettings) -> int:
     """Late instances join the request of their study or patient that is not planned yet."""
     joined = 0
     for request_id in requests_with_late_instances(session, order):
@@ -116,7 +117,7 @@ def join_late_instances(session: Session, order: StandingOrder) -> int:
     return joined
 
 
-def _late(session: Session, order: StandingOrder, group: Sequence[Any]) -> list[Reference]:
+def _late(session: Session, order: StandingOrderSettings, group: Sequence[Any]) -> list[Reference]:
     """The instances of a group for which nobody has asked."""
     rows = session.execute(
         select(Instance.sop_class_uid, Instance.sop_instance_uid)
@@ -126,7 +127,7 @@ def _late(session: Session, order: StandingOrder, group: Sequence[Any]) -> list[
     return [Reference(row.sop_class_uid, row.sop_instance_uid, order.profile) for row in rows]
 
 
-def _earlier(session: Session, order: StandingOrder, group: Sequence[Any]) -> int | None:
+def _earlier(session: Session, order: StandingOrderSettings, group: Sequence[Any]) -> int | None:
     """The first request under the order for the same group that was not cancelled."""
     return session.scalars(
         select(MediaCreationRequest.id)
@@ -143,7 +144,7 @@ def _earlier(session: Session, order: StandingOrder, group: Sequence[Any]) -> in
     ).first()
 
 
-def _group_of(session: Session, order: StandingOrder, request_id: int) -> Any:
+def _group_of(session: Session, order: StandingOrderSettings, request_id: int) -> Any:
     """What a request is for, None where its instances are gone."""
     return session.execute(
         select(*_group(order))
@@ -156,7 +157,7 @@ def _group_of(session: Session, order: StandingOrder, request_id: int) -> Any:
     ).first()
 
 
-def _group(order: StandingOrder) -> list[ColumnElement[Any]]:
+def _group(order: StandingOrderSettings) -> list[ColumnElement[Any]]:
     """What instances have in common that go onto media together: one patient, always."""
     group: list[Any] = [Instance.patient_id, Instance.issuer_of_patient_id, Instance.patient_name]
     if order.scope == "study":
@@ -175,11 +176,11 @@ def _said(title: str) -> ColumnElement[str]:
     return literal(title, literal_execute=True)
 
 
-def _is_of(order: StandingOrder, group: Sequence[Any]) -> list[ColumnElement[bool]]:
+def _is_of(order: StandingOrderSettings, group: Sequence[Any]) -> list[ColumnElement[bool]]:
     return [column == value for column, value in zip(_group(order), group, strict=True)]
 
 
-def _unrequested(order: StandingOrder) -> list[ColumnElement[bool]]:
+def _unrequested(order: StandingOrderSettings) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [
         Instance.released_at.is_(None),
         ~exists().where(

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from burnish.errors import InvalidSettings
 from burnish.secure_files import der
 from burnish.secure_files.der import INTEGER, SEQUENCE, DerReader
-from burnish.settings import Security
+from burnish.settings import SecuritySettings
 
 #: PS3.15 D.1 sets no size; shorter keys are within reach of those who should not read.
 SHORTEST_KEY = 2048
@@ -64,7 +64,7 @@ class Protection:
 
 
 def load_protection(
-    security: Security, *, recipients: str = "", password_file: str = ""
+    security: SecuritySettings, *, recipients: str = "", password_file: str = ""
 ) -> Protection:
     """What the settings say, and what a request says instead of them of those who may open.
 
@@ -116,7 +116,7 @@ def read_password(path: Path) -> bytes:
     return _checked(_read(path).split(b"\n", 1)[0].removesuffix(b"\r"))
 
 
-def _password(security: Security) -> bytes:
+def _password(security: SecuritySettings) -> bytes:
     if security.password_file is not None:
         return read_password(security.password_file)
     given = security.password.get_secret_value()
@@ -133,7 +133,7 @@ def _checked(password: bytes) -> bytes:
     return password
 
 
-def _signer(security: Security) -> Signer | None:
+def _signer(security: SecuritySettings) -> Signer | None:
     if security.signer_certificate is None or security.signer_key is None:
         return None
     try:

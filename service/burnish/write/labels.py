@@ -21,7 +21,7 @@ from burnish.label import (
     merge_fields,
 )
 from burnish.media import MEDIA, FileSystem
-from burnish.settings import Label
+from burnish.settings import LabelSettings
 from burnish.write.job import LabelInstructions, PieceJob
 from burnish.write.pipeline import VolumePlan
 
@@ -36,7 +36,7 @@ _MISHAPS = (
 )
 
 
-def printer(settings: Label) -> LabelMaker:
+def printer(settings: LabelSettings) -> LabelMaker:
     """A printer of labels as the settings want them."""
     return LabelMaker(
         ring=Ring(settings.inner_diameter, settings.outer_diameter),
@@ -50,7 +50,7 @@ def printer(settings: Label) -> LabelMaker:
 class Labels:
     """Makes the labels of pieces, as files beside their images, in the form a device takes."""
 
-    def __init__(self, settings: Label, form: str) -> None:
+    def __init__(self, settings: LabelSettings, form: str) -> None:
         self._settings = settings
         self._form = form
         self._printer = printer(settings)

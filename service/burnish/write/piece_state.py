@@ -20,10 +20,9 @@ from burnish.db.history import HELD, fail, inform, move, move_piece, note
 from burnish.db.queue import Claim
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
-from burnish.device_settings import Device
 from burnish.errors import OutOfResources, StaleLease
 from burnish.lifecycle import PieceEvent, RequestEvent
-from burnish.settings import Settings
+from burnish.settings import DeviceSettings, Settings
 from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write.job import PieceJob
 
@@ -67,7 +66,7 @@ class PieceRecorder:
 
     database: Database
     settings: Settings
-    device: Device
+    device: DeviceSettings
     stopping: threading.Event
     ruined_in_a_row: int = 0
     told: tuple[BurnOutcome, str] | None = None

@@ -19,12 +19,11 @@ from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest
 from burnish.db.wakeup import Bell, rest
-from burnish.device_settings import Device
 from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
 from burnish.image.image_digest import ImageHashing
 from burnish.lifecycle import Custody, PieceEvent, RequestEvent
 from burnish.secure_files import Sealer, protection
-from burnish.settings import Settings
+from burnish.settings import DeviceSettings, Settings
 from burnish.spool import DISK_FAILS, Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 from burnish.write import job, pipeline
@@ -49,7 +48,7 @@ class Worker:
     """The writer of one device; there is one at a time."""
 
     def __init__(
-        self, settings: Settings, device: Device, database: Database, spool: Spool
+        self, settings: Settings, device: DeviceSettings, database: Database, spool: Spool
     ) -> None:
         self._settings = settings
         self._device = device
@@ -59,7 +58,7 @@ class Worker:
         self._images.mkdir(parents=True, exist_ok=True)
         if device.directory and device.directory.is_relative_to(settings.storage.root):
             device.directory.mkdir(parents=True, exist_ok=True)
-        self._burner: Burner = open_burner(device.kind, device.name, **device.options())
+        self._burner: Burner = open_burner(device.kind, device.name, **device.burner_options())
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.stopping = threading.Event()
         self._ledger = PieceRecorder(database, settings, device, self.stopping)

@@ -5,12 +5,11 @@ import os
 import pytest
 
 from burnish.access.association_limits import Seats
-from burnish.network_settings import Dicom, Peer
-from burnish.settings import Settings
+from burnish.settings import DicomSettings, PeerSettings, Settings
 
 FEW = Settings(
-    dicom=Dicom(maximum_associations=4),
-    peer=(Peer(ae_title="CT1", maximum_associations=2), Peer(ae_title="PACS")),
+    dicom=DicomSettings(maximum_associations=4),
+    peer=(PeerSettings(ae_title="CT1", maximum_associations=2), PeerSettings(ae_title="PACS")),
 )
 
 

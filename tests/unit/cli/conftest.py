@@ -79,7 +79,7 @@ class Installation:
 
 @pytest.fixture
 def installation(config: Path, real_studies: material.RealStudies) -> Installation:
-    read = settings.read(config)
+    read = settings.read_settings(config)
     read.storage.root.mkdir()
     schema.upgrade(read.database_url)
     database = supervisor.open_database(read)

@@ -70,7 +70,7 @@ def test_what_is_shown_can_be_read_again_and_means_the_same(
 ) -> None:
     shown = tmp_path / "shown.toml"
     shown.write_text(run("config", "show", "--config", whole).out, encoding="utf-8")
-    before, again = settings.read(whole), settings.read(shown)
+    before, again = settings.read_settings(whole), settings.read_settings(shown)
     assert again.devices == before.devices
     assert again.database_url == before.database_url
     for name in ("dicom", "storage", "request", "peer", "standing_order", "retention", "log"):

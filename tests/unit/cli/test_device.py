@@ -13,7 +13,7 @@ from unit.cli.conftest import Run
 
 @pytest.fixture
 def database(config: Path) -> Database:
-    read = settings.read(config)
+    read = settings.read_settings(config)
     read.storage.root.mkdir()
     schema.upgrade(read.database_url)
     return Database(read.database_url, durable=False)

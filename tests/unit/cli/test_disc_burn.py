@@ -11,8 +11,8 @@ from sqlalchemy import update
 from burnish.burn.primera import PrimeraBurner
 from burnish.db import devices, queue
 from burnish.db.tables import Piece
-from burnish.device_settings import Device
 from burnish.plan.planner import Planner
+from burnish.settings import DeviceSettings
 from burnish.write.worker import Worker
 from factories import Ground, instance
 from robots.primera import PrimeraRobot
@@ -54,7 +54,9 @@ def site(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     ]
     text = f'[storage]\nroot = "{root}"\n' + "".join(f"[[device]]\n{one}\n" for one in tables)
     (tmp_path / "burnish.toml").write_text(text)
-    drive = Device(name="drive", kind="optical", media=("CD",), drive=f"stdio:{tmp_path}/disc")
+    drive = DeviceSettings(
+        name="drive", kind="optical", media=("CD",), drive=f"stdio:{tmp_path}/disc"
+    )
     robot = PrimeraRobot(tmp_path / "jobs", tmp_path / "exchange")
 
     def standing(burner: PrimeraBurner) -> None:

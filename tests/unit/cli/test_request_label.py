@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import select
 
 from burnish.db.tables import FileSet
-from burnish.device_settings import Device
 from burnish.plan.planner import Planner
+from burnish.settings import DeviceSettings
 from factories import Ground, instance
 from unit.cli.conftest import Run
 from unit.write.test_labels import text
@@ -17,7 +17,7 @@ from unit.write.test_labels import text
 def config(tmp_path: Path) -> Path:
     """Of an installation with an optical drive and a request for two volumes."""
     root, path = tmp_path / "root", tmp_path / "burnish.toml"
-    drive = Device(
+    drive = DeviceSettings(
         name="drive", kind="optical", media=("CD",), drive="stdio:/none", capacity=500_000
     )
     with Ground(root, device=(drive,)) as ground:

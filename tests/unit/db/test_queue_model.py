@@ -21,11 +21,10 @@ from burnish.burn import BurnOutcome, BurnResult
 from burnish.db import queue
 from burnish.db.queue import Claim
 from burnish.db.tables import Event, FileSet, MediaCreationRequest, Piece
-from burnish.device_settings import Device
 from burnish.errors import AlreadyCompleted, StaleLease, Unknown
 from burnish.lifecycle import PieceEvent
 from burnish.request import operations
-from burnish.settings import Request
+from burnish.settings import DeviceSettings, RequestSettings
 from burnish.vocabulary import ExecutionStatus as R
 from burnish.vocabulary import ExecutionStatusInfo as I
 from burnish.vocabulary import PieceState as P
@@ -35,7 +34,7 @@ from factories import Ground, add_request
 HELD = (P.IMAGING, P.WRITING, P.VERIFYING)
 OPEN = (R.PENDING, R.CREATING)
 ATTEMPTS = 2
-DEVICES = (Device(name="one", media=("CD",)), Device(name="two", media=("CD",)))
+DEVICES = (DeviceSettings(name="one", media=("CD",)), DeviceSettings(name="two", media=("CD",)))
 
 
 @dataclass
@@ -71,7 +70,7 @@ class Life(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         self.ground = Ground(
-            Path(self.folder.name), request=Request(attempts=ATTEMPTS), device=DEVICES
+            Path(self.folder.name), request=RequestSettings(attempts=ATTEMPTS), device=DEVICES
         )
         self.requests: dict[int, R] = {}
         self.pieces: dict[int, ModelPiece] = {}

@@ -12,7 +12,6 @@ from sqlalchemy import select
 from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.application_profiles.profile import Rule
 from burnish.db.tables import Event, MediaCreationRequest, TranscodedInstance
-from burnish.device_settings import Device
 from burnish.dicom_elements import encode
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
@@ -21,6 +20,7 @@ from burnish.plan.conversion import Broken
 from burnish.plan.eligibility import kind_of
 from burnish.plan.planner import Planner
 from burnish.scp import attributes
+from burnish.settings import DeviceSettings
 from burnish.verify import examine_volume
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -43,7 +43,7 @@ ROWS, COLUMNS, PIXEL_DATA = 0x00280010, 0x00280011, 0x7FE00010
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path, device=(Device(name="outbox", capacity=CAPACITY),)) as made:
+    with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=CAPACITY),)) as made:
         yield made
 
 
@@ -191,7 +191,7 @@ def test_a_set_that_may_neither_be_split_nor_kept(
 def test_where_there_may_be_no_loss(tmp_path: Path, profile: str, may: dict[str, str]) -> None:
     made = grainy()
     room = {"STD-GEN-CD": 220_000}.get(profile, CAPACITY)
-    with Ground(tmp_path, device=(Device(name="outbox", capacity=room),)) as ground:
+    with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=room),)) as ground:
         ground.store(*made)
         request = planned(ground, made, profiles=profile, allow_media_splitting="NO", **may)
     assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
@@ -266,7 +266,7 @@ def test_what_does_not_get_smaller_stays_as_it_is(ground: Ground) -> None:
 
 def test_an_image_too_large_for_any_volume_is_compressed(tmp_path: Path) -> None:
     (one,), (other,) = images(1), noise(1)
-    with Ground(tmp_path, device=(Device(name="outbox", capacity=640_000),)) as ground:
+    with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=640_000),)) as ground:
         ground.store(one, other)
         request = planned(ground, [one], profiles="STD-GEN-DVD-JPEG")
         assert len(transcoded(ground)) == len(request.file_sets) == 1

@@ -15,7 +15,7 @@ from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import Request
+from burnish.settings import RequestSettings
 from burnish.verify import examine_volume
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 from burnish.write import job, pipeline
@@ -140,7 +140,7 @@ def admitted(ground: Ground, references: list[operations.Reference]) -> str:
         request = operations.create(
             session, ground.settings.request, operations.NewRequest(references), origin="test"
         )
-        operations.initiate(session, Request(), request.sop_instance_uid)
+        operations.initiate(session, RequestSettings(), request.sop_instance_uid)
         request.admitted_at = request.initiated_at
         return request.sop_instance_uid
 
@@ -161,7 +161,7 @@ def test_any_profile_takes_the_icon_of_the_scu(ground: Ground, tmp_path: Path) -
 
 
 def test_a_site_may_want_icons_always(tmp_path: Path) -> None:
-    with Ground(tmp_path / "ground", request=Request(icons="always")) as ground:
+    with Ground(tmp_path / "ground", request=RequestSettings(icons="always")) as ground:
         made = [instance(instance_number=n, size=400) for n in range(70)]
         ground.store(*made)
         uid = ground.admit(made)

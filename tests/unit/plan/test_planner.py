@@ -14,7 +14,6 @@ from burnish.application_profiles import PROFILES
 from burnish.content.readme_txt import Says
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, MediaCreationRequest, TranscodedInstance
-from burnish.device_settings import Device
 from burnish.dicom_elements import scan
 from burnish.errors import Conflict, OutOfResources
 from burnish.media import MEDIA, SECTOR
@@ -27,7 +26,7 @@ from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
 from burnish.plan.volumes import lay_out
 from burnish.request import operations
-from burnish.settings import Security
+from burnish.settings import DeviceSettings, SecuritySettings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -86,7 +85,7 @@ def refused(
 
 
 def small(capacity: int) -> dict[str, Any]:
-    return {"device": (Device(name="outbox", media=("CD",), capacity=capacity),)}
+    return {"device": (DeviceSettings(name="outbox", media=("CD",), capacity=capacity),)}
 
 
 # --- what is planned -----------------------------------------------------------------------------
@@ -230,7 +229,7 @@ def test_a_profile_that_there_is_not(ground: Ground) -> None:
 
 
 def test_a_profile_for_which_there_is_no_device(tmp_path: Path) -> None:
-    with Ground(tmp_path, device=(Device(name="cd", media=("CD",)),)) as ground:
+    with Ground(tmp_path, device=(DeviceSettings(name="cd", media=("CD",)),)) as ground:
         made = some(1)
         request = planned(ground, made, profiles="STD-GEN-DVD-JPEG")
         assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
@@ -266,7 +265,7 @@ def test_secure_media_for_nobody(ground: Ground) -> None:
 
 def test_secure_media_for_a_certificate_that_is_not_valid(tmp_path: Path) -> None:
     expired = identity(tmp_path, "expired", expired=True)
-    security = Security(recipients=(expired.certificate,))
+    security = SecuritySettings(recipients=(expired.certificate,))
     with Ground(tmp_path, security=security) as ground:
         request = planned(ground, some(1), profiles="STD-GEN-SEC-CD")
         assert len(refused(request, ExecutionStatusInfo.NOT_SUPPORTED)) == 1

@@ -3,16 +3,18 @@
 import pytest
 
 from burnish.application_profiles import OFFERED, PROFILES
-from burnish.device_settings import Device
 from burnish.media import MEDIA
 from burnish.plan.profile_choice import choices, unsupported
+from burnish.settings import DeviceSettings
 from burnish.vocabulary import FailureReason
 
-ALL = (Device(name="all"),)
-CD = (Device(name="cd", media=("CD",)),)
+ALL = (DeviceSettings(name="all"),)
+CD = (DeviceSettings(name="cd", media=("CD",)),)
 
 
-def named(requested: list[str], devices: tuple[Device, ...] = ALL) -> list[tuple[str, str, int]]:
+def named(
+    requested: list[str], devices: tuple[DeviceSettings, ...] = ALL
+) -> list[tuple[str, str, int]]:
     return [(one.label, one.medium, one.capacity) for one in choices(requested, devices)]
 
 
@@ -53,14 +55,14 @@ def test_what_is_not_supported_is_told_by_position(label: str) -> None:
 
 def test_the_capacity_is_that_of_the_device_that_holds_most() -> None:
     devices = (
-        Device(name="small", media=("CD",), capacity=1000),
-        Device(name="large", media=("CD",), capacity=10**12),
-        Device(name="other", media=("DVD",)),
+        DeviceSettings(name="small", media=("CD",), capacity=1000),
+        DeviceSettings(name="large", media=("CD",), capacity=10**12),
+        DeviceSettings(name="other", media=("DVD",)),
     )
     assert named(["STD-GEN-CD"], devices) == [("STD-GEN-CD", "CD", MEDIA["CD"].capacity)]
 
 
 def test_without_a_device_for_it_a_default_is_passed_over() -> None:
     assert [medium for _, medium, _ in named([""], CD)] == ["CD"]
-    dvd = (Device(name="dvd", media=("DVD",)),)
+    dvd = (DeviceSettings(name="dvd", media=("DVD",)),)
     assert [medium for _, medium, _ in named([""], dvd)] == ["DVD"]

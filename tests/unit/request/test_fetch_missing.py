@@ -14,11 +14,10 @@ from pynetdicom import AE, evt
 from sqlalchemy import update
 
 from burnish.db.tables import Instance, MediaCreationRequest
-from burnish.network_settings import Peer
 from burnish.request import admission, fetch_missing, operations
 from burnish.request.query_retrieve import RetrievedInstance
 from burnish.schedule import Schedule
-from burnish.settings import Retrieval
+from burnish.settings import PeerSettings, RetrievalSettings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     STUDY_ROOT_FIND,
@@ -30,17 +29,18 @@ from burnish.vocabulary import (
 from factories import CT, Ground, Made, instance
 from ports import free_port
 
-GET = Retrieval(method="C-GET", retry_after=timedelta(0))
+GET = RetrievalSettings(method="C-GET", retry_after=timedelta(0))
 LONG_AGO = datetime(2024, 1, 2, tzinfo=UTC)
 
 
 @contextmanager
 def ground_with(
-    tmp_path: Path, retrieval: Retrieval = GET, titles: Sequence[str] = ("ARCHIVE",)
+    tmp_path: Path, retrieval: RetrievalSettings = GET, titles: Sequence[str] = ("ARCHIVE",)
 ) -> Iterator[Ground]:
     may = ("echo", "store", "retrieve")
     peers = tuple(
-        Peer(ae_title=title, host="127.0.0.1", port=free_port(), may=may) for title in titles
+        PeerSettings(ae_title=title, host="127.0.0.1", port=free_port(), may=may)
+        for title in titles
     )
     with Ground(tmp_path, peer=peers, retrieval=retrieval) as ground:
         yield ground
@@ -57,7 +57,7 @@ class Archive:
         self.elsewhere = False
 
     @contextmanager
-    def serving(self, peer: Peer) -> Iterator[None]:
+    def serving(self, peer: PeerSettings) -> Iterator[None]:
         ae = AE(peer.ae_title)
         ae.add_supported_context(STUDY_ROOT_FIND)
         ae.add_supported_context(STUDY_ROOT_GET)

@@ -24,12 +24,12 @@ from burnish.errors import (
 from burnish.identifiers import is_uid
 from burnish.request import operations
 from burnish.request.operations import NewRequest, Reference
-from burnish.settings import Request as Defaults
+from burnish.settings import RequestSettings
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
 from factories import CT, Ground, add_request
 
 REFERENCE = Reference(CT, "1.2.3")
-DEFAULTS = Defaults()
+DEFAULTS = RequestSettings()
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 
 def create(
-    ground: Ground, order: NewRequest, defaults: Defaults = DEFAULTS
+    ground: Ground, order: NewRequest, defaults: RequestSettings = DEFAULTS
 ) -> MediaCreationRequest:
     with ground.database.writing() as session:
         uid = operations.create(
@@ -77,7 +77,7 @@ def test_what_the_order_says_holds(ground: Ground) -> None:
         Reference(CT, "1.2.3", "STD-GEN-CD", b"icon"),
         Reference(CT, "1.2.4"),
     ]
-    defaults = Defaults(requested_media_application_profile="STD-GEN-DVD-JPEG")
+    defaults = RequestSettings(requested_media_application_profile="STD-GEN-DVD-JPEG")
     request = create(ground, NewRequest(references, said, "1.2.99"), defaults)
     assert request.sop_instance_uid == "1.2.99"
     assert {name: getattr(request, name) for name in said} == said

@@ -10,11 +10,10 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from burnish.db.tables import MediaCreationRequest
-from burnish.device_settings import Device
 from burnish.plan import planner as planning
 from burnish.plan.planner import Planner
 from burnish.request import admission, listing, operations, standing_orders
-from burnish.settings import Request, Settings, StandingOrder
+from burnish.settings import DeviceSettings, RequestSettings, Settings, StandingOrderSettings
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 from factories import Ground, instance
 
@@ -27,8 +26,8 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def order(**values: Any) -> StandingOrder:
-    return StandingOrder(**{"name": "us", "called_ae_titles": ("BURN_US",), **values})
+def order(**values: Any) -> StandingOrderSettings:
+    return StandingOrderSettings(**{"name": "us", "called_ae_titles": ("BURN_US",), **values})
 
 
 def put(
@@ -43,10 +42,10 @@ def put(
     return made.sop_instance_uid
 
 
-def issue(ground: Ground, one: StandingOrder) -> list[MediaCreationRequest]:
+def issue(ground: Ground, one: StandingOrderSettings) -> list[MediaCreationRequest]:
     with ground.database.writing() as session:
         standing_orders.join_late_instances(session, one)
-        count = standing_orders.issue_requests(session, Request(), one)
+        count = standing_orders.issue_requests(session, RequestSettings(), one)
     with ground.database.reading() as session:
         uids = session.scalars(
             select(MediaCreationRequest.sop_instance_uid).order_by(MediaCreationRequest.id)
@@ -166,7 +165,7 @@ def test_aes_that_belong_together(ground: Ground) -> None:
 
 
 def test_an_order_says_everything_of_its_requests(tmp_path: Path) -> None:
-    devices = (Device(name="folder1"), Device(name="folder2"))
+    devices = (DeviceSettings(name="folder1"), DeviceSettings(name="folder2"))
     said = {
         "label_using_information_extracted_from_instances": "NO",
         "label_text": "Ward 7",
@@ -188,7 +187,7 @@ def test_an_order_says_everything_of_its_requests(tmp_path: Path) -> None:
         assert request.held_at
         put(ground, study="1.9")
         (_, request) = issue(ground, order())
-        usual = Request()
+        usual = RequestSettings()
         for name in said:
             assert getattr(request, name) == str(getattr(usual, name, ""))
 

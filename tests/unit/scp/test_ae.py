@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from burnish.access.association_limits import Seats
-from burnish.network_settings import Dicom, Peer
 from burnish.receive import Receiver
 from burnish.scp.ae import ApplicationEntity, listen
+from burnish.settings import DicomSettings, PeerSettings
 from factories import Ground
 from raw_dicom import A_ASSOCIATE_AC, IMPLICIT, Raw, associate_rq
 from waiting import wait_until
@@ -41,8 +41,8 @@ class Door:
 
 @pytest.fixture
 def door(tmp_path: Path) -> Iterator[Door]:
-    dicom = Dicom(host="127.0.0.1", port=0, maximum_half_open=5, accept_unknown_peers=True)
-    peer = Peer(ae_title="CT1", maximum_associations=2)
+    dicom = DicomSettings(host="127.0.0.1", port=0, maximum_half_open=5, accept_unknown_peers=True)
+    peer = PeerSettings(ae_title="CT1", maximum_associations=2)
     with Ground(tmp_path, dicom=dicom, peer=(peer,)) as ground:
         opened = Door(ground)
         yield opened

@@ -14,9 +14,15 @@ from pynetdicom.pdu import A_ASSOCIATE_AC
 from burnish.access.peers import Caller
 from burnish.access.tls import Certificate
 from burnish.errors import InvalidSettings, Malformed
-from burnish.network_settings import Dicom, Operation, Peer, User
 from burnish.scp.negotiation import Acceptance, Negotiator, Rejection
-from burnish.settings import Settings, StandingOrder
+from burnish.settings import (
+    DicomSettings,
+    Operation,
+    PeerSettings,
+    Settings,
+    StandingOrderSettings,
+    UserSettings,
+)
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN as DEFLATED,
 )
@@ -32,7 +38,7 @@ from burnish.vocabulary import (
 from factories import CT
 from peer import EXPLICIT, IMPLICIT, associate_rq, context, item, role
 
-OPEN = Settings(dicom=Dicom(accept_unknown_peers=True))
+OPEN = Settings(dicom=DicomSettings(accept_unknown_peers=True))
 HERE = Caller("127.0.0.1")
 PRIVATE = "1.2.826.0.1.3680043.2.1396.999"
 
@@ -115,7 +121,7 @@ def test_what_is_not_served_is_refused_context_by_context() -> None:
 
 
 def test_what_the_log_is_told_of_contexts_that_were_not_accepted() -> None:
-    strict = Settings(peer=(Peer(ae_title="CT1", may=("echo", "store")),))
+    strict = Settings(peer=(PeerSettings(ae_title="CT1", may=("echo", "store")),))
     contexts = (
         context(1, CT, "1.2.3"),
         context(3, CT, IMPLICIT),
@@ -164,7 +170,7 @@ def test_we_are_the_provider(scu: int, scp: int) -> None:
 
 
 def test_what_is_told_of_ourselves() -> None:
-    settings_ = Settings(dicom=Dicom(accept_unknown_peers=True, maximum_pdu_size=4096))
+    settings_ = Settings(dicom=DicomSettings(accept_unknown_peers=True, maximum_pdu_size=4096))
     user = decoded(accepted(associate_rq(), settings_)).user_information
     assert user.maximum_length == 4096
     assert user.implementation_class_uid.startswith("2.25.")
@@ -181,9 +187,9 @@ def test_the_maximum_length_of_the_peer(said: int, kept: int) -> None:
 def test_who_may_do_what() -> None:
     strict = Settings(
         peer=(
-            Peer(ae_title="PACS"),
-            Peer(ae_title="CT1", may=("store",)),
-            Peer(ae_title="NO", may=()),
+            PeerSettings(ae_title="PACS"),
+            PeerSettings(ae_title="CT1", may=("store",)),
+            PeerSettings(ae_title="NO", may=()),
         )
     )
     assert accepted(associate_rq(calling=b"PACS"), strict).may == {
@@ -198,8 +204,8 @@ def test_who_may_do_what() -> None:
 
 
 def test_whom_they_called() -> None:
-    order = StandingOrder(name="us", called_ae_titles=("BURN_US",))
-    both = Settings(dicom=Dicom(accept_unknown_peers=True), standing_order=(order,))
+    order = StandingOrderSettings(name="us", called_ae_titles=("BURN_US",))
+    both = Settings(dicom=DicomSettings(accept_unknown_peers=True), standing_order=(order,))
     for called in (b"BURNISH", b"BURN_US", b"BURN_US\0\0", b" BURNISH "):
         assert accepted(associate_rq(called=called), both).called_ae_title in ("BURNISH", "BURN_US")
     for called in (b"OTHER", b"burnish", b"BURNISH2"):
@@ -211,7 +217,7 @@ def test_another_application_context() -> None:
 
 
 def test_a_called_ae_title_that_is_not_checked() -> None:
-    lenient = Settings(dicom=Dicom(accept_unknown_peers=True, check_called_ae_title=False))
+    lenient = Settings(dicom=DicomSettings(accept_unknown_peers=True, check_called_ae_title=False))
     assert accepted(associate_rq(called=b"OTHER"), lenient).called_ae_title == "OTHER"
 
 
@@ -253,7 +259,7 @@ EVERYTHING = (
 def test_contexts_are_accepted_for_what_the_peer_may_do(
     may: tuple[Operation, ...], results: list[int]
 ) -> None:
-    strict = Settings(peer=(Peer(ae_title="PEER", may=may),))
+    strict = Settings(peer=(PeerSettings(ae_title="PEER", may=may),))
     answer = accepted(associate_rq(*EVERYTHING), strict)
     assert [c.result for c in decoded(answer).presentation_context] == results
     assert len(answer.contexts) == results.count(0)
@@ -281,21 +287,21 @@ SHOWN = Certificate("AB" * 32, "C=IT,CN=ct1")
     ],
 )
 def test_a_peer_is_who_it_says(peer: dict[str, Any], caller: Caller, welcome: bool) -> None:
-    known = Peer.model_validate({"ae_title": "PEER", **peer})
+    known = PeerSettings.model_validate({"ae_title": "PEER", **peer})
     # what [tls] has to have is not looked at here
     strict = Settings().model_copy(update={"peer": (known,)})
     if welcome:
         accepted(associate_rq(), strict, caller)
     else:
         assert rejected(associate_rq(), strict, caller) == (1, 1, 3)
-        open_ = Settings(dicom=Dicom(accept_unknown_peers=True))
+        open_ = Settings(dicom=DicomSettings(accept_unknown_peers=True))
         open_ = open_.model_copy(update={"peer": (known,)})
         assert rejected(associate_rq(), open_, caller) == (1, 1, 3), "known ones are still checked"
 
 
 # --- user identity (PS3.7 D.3.3.7) ----------------------------------------------------------------
 
-USERS = (User(name="ct1", passcode=SecretStr("sesame")), User(name="nobody"))
+USERS = (UserSettings(name="ct1", passcode=SecretStr("sesame")), UserSettings(name="nobody"))
 
 
 def identity(kind: int, primary: str, secondary: str = "", wants_response: int = 0) -> bytes:
@@ -305,8 +311,12 @@ def identity(kind: int, primary: str, secondary: str = "", wants_response: int =
     return item(0x58, bytes((kind, wants_response)) + fields)
 
 
-def with_users(user_identity: str = "optional", users: tuple[User, ...] = USERS) -> Settings:
-    dicom = Dicom.model_validate({"accept_unknown_peers": True, "user_identity": user_identity})
+def with_users(
+    user_identity: str = "optional", users: tuple[UserSettings, ...] = USERS
+) -> Settings:
+    dicom = DicomSettings.model_validate(
+        {"accept_unknown_peers": True, "user_identity": user_identity}
+    )
     return Settings(dicom=dicom, user=users)
 
 
@@ -357,7 +367,7 @@ def test_a_service_without_users_takes_no_part() -> None:
 
 def test_a_passcode_in_a_file(tmp_path: Path) -> None:
     file = tmp_path / "passcode"
-    user = User(name="ct1", passcode_file=file)
+    user = UserSettings(name="ct1", passcode_file=file)
     with pytest.raises(InvalidSettings, match="ct1"):
         Negotiator(with_users(users=(user,)))
     file.write_text("sesame\nsecond line\n")

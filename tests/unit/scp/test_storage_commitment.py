@@ -19,14 +19,13 @@ import certificates
 from burnish import commitment
 from burnish.commitment import CommitmentLine
 from burnish.db import commitment_tables
-from burnish.network_settings import TLS, Peer
 from burnish.scp import attributes, messages
 from burnish.scp.event_reports import Reporter
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.pending_reports import FollowUp, FollowUps
 from burnish.scp.storage_commitment import StorageCommitment
-from burnish.settings import StorageCommitment as Table
+from burnish.settings import PeerSettings, StorageCommitmentSettings, TLSSettings
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL as PUSH
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE as WELL_KNOWN
 from factories import CT, Ground, instance
@@ -40,8 +39,8 @@ OLD = datetime(2024, 1, 2, tzinfo=UTC)
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    peers = (Peer(ae_title="PACS", host="127.0.0.1", port=free_port()),)
-    table = Table(wait_for_instances=timedelta(0))
+    peers = (PeerSettings(ae_title="PACS", host="127.0.0.1", port=free_port()),)
+    table = StorageCommitmentSettings(wait_for_instances=timedelta(0))
     with Ground(tmp_path, storage_commitment=table, peer=peers) as made:
         yield made
 
@@ -345,7 +344,9 @@ def make_two_reports_due(ground: Ground) -> None:
 
 
 def test_a_peer_whose_address_is_not_known(tmp_path: Path) -> None:
-    with Ground(tmp_path, storage_commitment=Table(wait_for_instances=timedelta(0))) as ground:
+    with Ground(
+        tmp_path, storage_commitment=StorageCommitmentSettings(wait_for_instances=timedelta(0))
+    ) as ground:
         deliver(ground, "1.2.99")
         assert "has no host" in line(ground).why
 
@@ -358,12 +359,14 @@ def test_reports_over_tls(tmp_path: Path, named: str, state: str) -> None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(ca.certificate))
     context.load_cert_chain(theirs.certificate, theirs.key)
     context.verify_mode = ssl.CERT_REQUIRED
-    peer = Peer(ae_title="PACS", host="127.0.0.1", port=free_port(), tls=True, certificate=named)
+    peer = PeerSettings(
+        ae_title="PACS", host="127.0.0.1", port=free_port(), tls=True, certificate=named
+    )
     with Ground(
         tmp_path / "ground",
-        storage_commitment=Table(wait_for_instances=timedelta(0)),
+        storage_commitment=StorageCommitmentSettings(wait_for_instances=timedelta(0)),
         peer=(peer,),
-        tls=TLS(certificate=ours.certificate, key=ours.key, ca=ca.certificate),
+        tls=TLSSettings(certificate=ours.certificate, key=ours.key, ca=ca.certificate),
     ) as ground:
         with pacs(ground, tls=context) as taken:
             deliver(ground, "1.2.99")

@@ -16,17 +16,16 @@ import certificates
 from burnish.access.peers import Caller
 from burnish.access.tls import client_context, server_context
 from burnish.errors import InvalidSettings
-from burnish.network_settings import TLS, Dicom
 from burnish.scp import messages
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
 from burnish.scp.upper_layer import Association, Collected, RefusedError
-from burnish.settings import Settings
+from burnish.settings import DicomSettings, Settings, TLSSettings
 from burnish.vocabulary import VERIFICATION
 from factories import CT
 from peer import EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
 
-OPEN = Settings(dicom=Dicom(accept_unknown_peers=True))
+OPEN = Settings(dicom=DicomSettings(accept_unknown_peers=True))
 TWO = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
 
 
@@ -42,9 +41,9 @@ class Identities:
         )
         self.stranger = certificates.identity(folder, "stranger", elliptic=True)
 
-    def tls(self, who: certificates.Identity | None, **more: Any) -> TLS:
+    def tls(self, who: certificates.Identity | None, **more: Any) -> TLSSettings:
         files = {"certificate": who.certificate, "key": who.key} if who else {}
-        return TLS.model_validate({"ca": self.ca.certificate, **files, **more})
+        return TLSSettings.model_validate({"ca": self.ca.certificate, **files, **more})
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
 class Line:
     """Both ends of a connection: ours serves in a thread, the peer's is in the test's hands."""
 
-    def __init__(self, tls: TLS, *, acse: float = 300) -> None:
+    def __init__(self, tls: TLSSettings, *, acse: float = 300) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             self.socket = socket.create_connection(listening.getsockname(), timeout=300)
             ours, _ = listening.accept()

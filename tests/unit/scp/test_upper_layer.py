@@ -14,17 +14,16 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from burnish.access.peers import Caller
-from burnish.network_settings import Dicom
 from burnish.scp import messages, upper_layer
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
 from burnish.scp.upper_layer import Association, RefusedError
-from burnish.settings import Settings
+from burnish.settings import DicomSettings, Settings
 from burnish.vocabulary import VERIFICATION
 from factories import CT
 from peer import ABORT, EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
 
-OPEN = Settings(dicom=Dicom(accept_unknown_peers=True))
+OPEN = Settings(dicom=DicomSettings(accept_unknown_peers=True))
 TWO = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
 UNRECOGNIZED, UNEXPECTED, INVALID = 1, 2, 6
 

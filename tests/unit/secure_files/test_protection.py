@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from burnish.errors import InvalidSettings
 from burnish.secure_files.protection import load_protection, read_password, read_recipients
-from burnish.settings import Security
+from burnish.settings import SecuritySettings
 from certificates import Identity, identity
 
 WORDS = SecretStr("words")
@@ -15,16 +15,16 @@ WORDS = SecretStr("words")
 
 def test_without_recipient_and_password_there_is_no_protection(alice: Identity) -> None:
     with pytest.raises(InvalidSettings, match="neither"):
-        load_protection(Security())
-    assert len(load_protection(Security(recipients=(alice.certificate,))).recipients) == 1
-    assert load_protection(Security(password=WORDS)).password == b"words"
+        load_protection(SecuritySettings())
+    assert len(load_protection(SecuritySettings(recipients=(alice.certificate,))).recipients) == 1
+    assert load_protection(SecuritySettings(password=WORDS)).password == b"words"
 
 
 def test_what_a_request_says_takes_the_place_of_the_settings(
     alice: Identity, bob: Identity, tmp_path: Path
 ) -> None:
     (tmp_path / "password").write_text("its own words\n")
-    security = Security(recipients=(alice.certificate,), password=WORDS)
+    security = SecuritySettings(recipients=(alice.certificate,), password=WORDS)
     by_key = load_protection(security, recipients=read_recipients([bob.certificate]))
     assert [one.key_length for one in by_key.recipients] == [384]
     assert not by_key.password
@@ -47,7 +47,7 @@ def test_a_password_is_the_first_line(ending: str, tmp_path: Path) -> None:
 
 
 def test_the_password_is_never_shown() -> None:
-    security = Security(password=WORDS)
+    security = SecuritySettings(password=WORDS)
     assert "words" not in f"{security!r} {load_protection(security)!r} {security.model_dump()}"
 
 
@@ -63,20 +63,22 @@ def test_the_password_is_never_shown() -> None:
 def test_a_certificate_that_is_not_fit_is_refused(wrong: dict[str, object], tmp_path: Path) -> None:
     made = identity(tmp_path, "wrong", **wrong)  # type: ignore[arg-type]
     with pytest.raises(InvalidSettings, match="serial number"):
-        load_protection(Security(recipients=(made.certificate,)))
+        load_protection(SecuritySettings(recipients=(made.certificate,)))
 
 
 def test_what_is_no_certificate_is_refused(alice: Identity, tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("no certificate")
     for path in (tmp_path / "no.pem", alice.key):
         with pytest.raises(InvalidSettings, match=f"{path.name}: .*PEM"):
-            load_protection(Security(recipients=(alice.certificate, path)))
+            load_protection(SecuritySettings(recipients=(alice.certificate, path)))
     with pytest.raises(InvalidSettings, match="absent"):
-        load_protection(Security(recipients=(tmp_path / "absent.pem",)))
+        load_protection(SecuritySettings(recipients=(tmp_path / "absent.pem",)))
 
 
 def test_a_signer_needs_the_key_of_its_certificate(alice: Identity, signer: Identity) -> None:
-    some = Security(password=WORDS, signer_certificate=signer.certificate, signer_key=signer.key)
+    some = SecuritySettings(
+        password=WORDS, signer_certificate=signer.certificate, signer_key=signer.key
+    )
     assert load_protection(some).signer is not None
     with pytest.raises(InvalidSettings, match="not that of"):
         load_protection(some.model_copy(update={"signer_key": alice.key}))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from burnish.errors import Conflict
 from burnish.secure_files import Sealer
 from burnish.secure_files.protection import Protection, load_protection
-from burnish.settings import Security
+from burnish.settings import SecuritySettings
 from certificates import Identity, open_with_openssl
 from oracles import run
 
@@ -26,7 +26,7 @@ def sealed(sealer: Sealer, plain: bytes, *, pieces: int = 1 << 12) -> bytes:
 
 def protection(*recipients: Identity, **more: object) -> Protection:
     own = tuple(one.certificate for one in recipients)
-    return load_protection(Security(recipients=own, password_iterations=1000, **more))  # type: ignore[arg-type]
+    return load_protection(SecuritySettings(recipients=own, password_iterations=1000, **more))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cipher", ["AES-128", "AES-192", "AES-256"])

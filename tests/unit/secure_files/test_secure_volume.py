@@ -16,7 +16,7 @@ from burnish.image.reader import open_volume
 from burnish.secure_files import Keyring, Sealer, der, open_secure
 from burnish.secure_files.keyring import read_private_key
 from burnish.secure_files.protection import load_protection
-from burnish.settings import Security
+from burnish.settings import SecuritySettings
 from burnish.values import SecureVolume, Volume
 from certificates import DIGESTED, SIGNED, Identity
 from oracles import run
@@ -28,7 +28,7 @@ ENVELOPED = DIGESTED[:-1] + b"\3"
 
 @pytest.fixture(scope="session")
 def sealers(alice: Identity, bob: Identity, signer: Identity) -> dict[str, Sealer]:
-    security = Security(
+    security = SecuritySettings(
         recipients=(alice.certificate, bob.certificate),
         password=SecretStr(WORDS.decode()),
         password_iterations=1000,

@@ -17,12 +17,11 @@ from burnish.burn.libburn import PADDING, Drive
 from burnish.burn.optical import OpticalBurner
 from burnish.db import devices, queue
 from burnish.db.tables import Piece
-from burnish.device_settings import Device
 from burnish.errors import NotNow
 from burnish.image.reader import open_volume
 from burnish.plan.planner import Planner
 from burnish.request import listing, operations
-from burnish.settings import Request
+from burnish.settings import DeviceSettings, RequestSettings
 from burnish.verify.examine import examine_volume
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import piece_state
@@ -61,8 +60,8 @@ def _not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    two = (Device(name="a", media=("CD",)), Device(name="b", media=("CD", "DVD")))
-    with Ground(tmp_path, request=Request(attempts=3), device=two) as made:
+    two = (DeviceSettings(name="a", media=("CD",)), DeviceSettings(name="b", media=("CD", "DVD")))
+    with Ground(tmp_path, request=RequestSettings(attempts=3), device=two) as made:
         yield made
 
 
@@ -167,7 +166,7 @@ def test_only_a_request_that_waits_for_a_device_is_tried_at_once(ground: Ground)
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path, request=Request(attempts=3)) as made:
+    with Ground(tmp_path, request=RequestSettings(attempts=3)) as made:
         yield made
 
 
@@ -223,8 +222,8 @@ def test_a_device_that_ruins_everything_is_paused(
 @pytest.fixture
 def burning(tmp_path: Path) -> Iterator[tuple[Ground, Path]]:
     disc = tmp_path / "disc"
-    drive = Device(name="drive", kind="optical", drive=f"stdio:{disc}", finalise=False)
-    with Ground(tmp_path / "root", request=Request(attempts=2), device=(drive,)) as made:
+    drive = DeviceSettings(name="drive", kind="optical", drive=f"stdio:{disc}", finalise=False)
+    with Ground(tmp_path / "root", request=RequestSettings(attempts=2), device=(drive,)) as made:
         yield made, disc
 
 
@@ -315,11 +314,11 @@ def robotic(tmp_path: Path) -> Iterator[tuple[Ground, PrimeraRobot]]:
     folders = {name: tmp_path / name for name in ("jobs", "exchange")}
     for folder in folders.values():
         folder.mkdir()
-    device = Device(
+    device = DeviceSettings(
         name="robot", kind="primera", directory=folders["jobs"], exchange=folders["exchange"]
     )
     robot = PrimeraRobot(folders["jobs"], folders["exchange"])
-    with Ground(tmp_path / "root", request=Request(attempts=2), device=(device,)) as made:
+    with Ground(tmp_path / "root", request=RequestSettings(attempts=2), device=(device,)) as made:
         yield made, robot
     robot.stop()
 
@@ -422,7 +421,7 @@ def test_a_stick_is_read_back_file_by_file(tmp_path: Path, monkeypatch: pytest.M
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"2 1 8:2 / {stick} rw - vfat /dev/sdb1 rw\n")
     monkeypatch.setattr(mounted, "_MOUNTS", mounts)
-    device = Device(name="stick", kind="mounted", directory=stick)
+    device = DeviceSettings(name="stick", kind="mounted", directory=stick)
     with Ground(tmp_path / "root", device=(device,)) as ground:
         uid = asked(ground, profiles="STD-GEN-USB-JPEG")
         worker = drive_of(ground)

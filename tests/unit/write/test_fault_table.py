@@ -21,7 +21,7 @@ from burnish.db import devices
 from burnish.errors import OutOfResources
 from burnish.plan.planner import Planner
 from burnish.request import listing
-from burnish.settings import Request
+from burnish.settings import RequestSettings
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 from burnish.write import piece_state, pipeline
 from burnish.write import worker as working
@@ -254,7 +254,7 @@ LOSES: list[tuple[BurnOutcome, str, Fault, str]] = [
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with Ground(tmp_path_factory.mktemp("table"), request=Request(attempts=1)) as made:
+    with Ground(tmp_path_factory.mktemp("table"), request=RequestSettings(attempts=1)) as made:
         yield made
 
 

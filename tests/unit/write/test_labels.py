@@ -10,12 +10,11 @@ from sqlalchemy import select
 
 from burnish.content.patients_and_studies import said_of
 from burnish.db.tables import Event
-from burnish.device_settings import Device
 from burnish.dicom_elements import encode
 from burnish.image.reader import open_volume
 from burnish.label import Patient, Study
 from burnish.plan.planner import Planner
-from burnish.settings import Label
+from burnish.settings import DeviceSettings, LabelSettings
 from burnish.vocabulary import ExecutionStatus
 from burnish.write.worker import Worker
 from factories import Ground, header, instance
@@ -30,7 +29,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def make(ground: Ground, device: Device | None = None, **attributes: object) -> str:
+def make(ground: Ground, device: DeviceSettings | None = None, **attributes: object) -> str:
     """A request all of whose pieces are made; its UID."""
     made = [instance(patient_name="Doe^Jane", size=3000)]
     ground.store(*made)
@@ -86,7 +85,9 @@ def test_nothing_of_the_instances_where_the_request_says_so(ground: Ground) -> N
 
 def test_many_patients_are_in_the_readme_of_their_own_volume(tmp_path: Path) -> None:
     """The README takes sectors of its own: a piece is made only if they were all planned."""
-    device = Device(name="outbox", media=("CD",), capacity=300_000, directory=tmp_path / "out")
+    device = DeviceSettings(
+        name="outbox", media=("CD",), capacity=300_000, directory=tmp_path / "out"
+    )
     (tmp_path / "out").mkdir()
     with Ground(tmp_path / "root", device=(device,)) as ground:
         made = [
@@ -132,7 +133,7 @@ def test_only_discs_have_labels(ground: Ground) -> None:
 
 
 def test_a_piece_is_made_though_its_label_cannot_be(tmp_path: Path) -> None:
-    with Ground(tmp_path, label=Label(templates=tmp_path / "none")) as ground:
+    with Ground(tmp_path, label=LabelSettings(templates=tmp_path / "none")) as ground:
         make(ground)
         assert set(outbox(ground)) == {"VOLUME01.iso"}
         with ground.database.reading() as session:

@@ -19,11 +19,10 @@ from burnish.burn.folder import FolderBurner
 from burnish.db import queue
 from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest, Piece
-from burnish.device_settings import Device
 from burnish.errors import OperatorError, OutOfResources
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import Request, Security
+from burnish.settings import DeviceSettings, RequestSettings, SecuritySettings
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import piece_state as ledgers
 from burnish.write import worker as working
@@ -76,11 +75,11 @@ def _held_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
     monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
-    with Ground(tmp_path, request=Request(attempts=2)) as made:
+    with Ground(tmp_path, request=RequestSettings(attempts=2)) as made:
         yield made
 
 
-def worker_of(ground: Ground, device: Device | None = None) -> Worker:
+def worker_of(ground: Ground, device: DeviceSettings | None = None) -> Worker:
     return Worker(ground.settings, device or ground.device, ground.database, ground.spool)
 
 
@@ -133,13 +132,13 @@ def stands(request: MediaCreationRequest) -> tuple[ExecutionStatus, ExecutionSta
 
 # --- secure media --------------------------------------------------------------------------------
 
-SECURE = Security(password=SecretStr("correct horse"), password_iterations=1000)
+SECURE = SecuritySettings(password=SecretStr("correct horse"), password_iterations=1000)
 
 
 @pytest.fixture
 def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
     monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
-    with Ground(tmp_path, request=Request(attempts=2), security=SECURE) as made:
+    with Ground(tmp_path, request=RequestSettings(attempts=2), security=SECURE) as made:
         yield made
 
 

@@ -75,7 +75,9 @@ class Service:
                 f"{self.directory} is not empty and not from an earlier demo",
                 hint="name another directory: burnish demo DIR",
             )
-        os.close(supervisor.lock(settings.read(self.config), "serve"))  # none of its services runs
+        os.close(
+            supervisor.lock(settings.read_settings(self.config), "serve")
+        )  # none of its services runs
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 

@@ -1,0 +1,179 @@
+"""Ground: the whole configuration, read from the TOML file and the environment."""
+
+import os
+from pathlib import Path
+
+from pydantic import ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from burnish.errors import InvalidSettings
+from burnish.settings.database import DatabaseSettings
+from burnish.settings.device import DeviceSettings
+from burnish.settings.dicom import DicomSettings
+from burnish.settings.label import LabelSettings
+from burnish.settings.log import LogSettings
+from burnish.settings.peer import PeerSettings
+from burnish.settings.request import RequestSettings
+from burnish.settings.retention import RetentionSettings
+from burnish.settings.retrieval import RetrievalSettings
+from burnish.settings.security import SecuritySettings
+from burnish.settings.standing_order import StandingOrderSettings
+from burnish.settings.storage import StorageSettings
+from burnish.settings.storage_commitment import StorageCommitmentSettings
+from burnish.settings.tls import TLSSettings
+from burnish.settings.user import UserSettings
+
+_ENVIRONMENT_PREFIX = "BURNISH_"
+#: What to tell the administrator for faults that pydantic describes in terms of Python.
+_MESSAGES = {
+    "extra_forbidden": "there is no such key",
+    "missing": "this key is required",
+    "tuple_type": "expected a list: [...] of values, or [[...]] with two brackets for tables",
+    "model_type": "expected a table: [...] with one bracket",
+}
+
+
+class Settings(BaseSettings):
+    """The whole configuration, frozen. Each attribute is a table of the file."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=_ENVIRONMENT_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    dicom: DicomSettings = DicomSettings()
+    tls: TLSSettings = TLSSettings()
+    storage: StorageSettings = StorageSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    request: RequestSettings = RequestSettings()
+    peer: tuple[PeerSettings, ...] = ()
+    user: tuple[UserSettings, ...] = ()
+    standing_order: tuple[StandingOrderSettings, ...] = ()
+    device: tuple[DeviceSettings, ...] = ()
+    retention: RetentionSettings = RetentionSettings()
+    storage_commitment: StorageCommitmentSettings = StorageCommitmentSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    security: SecuritySettings = SecuritySettings()
+    label: LabelSettings = LabelSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the framework's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @model_validator(mode="after")
+    def _check_tables_together(self) -> "Settings":
+        self._check_names_are_unique()
+        self._check_standing_orders()
+        if self.dicom.user_identity == "required" and not self.user:
+            raise ValueError('dicom.user_identity = "required" needs a [[user]]')
+        for peer in self.peer:
+            if peer.tls and self.tls.ca is None:
+                raise ValueError(f"[[peer]] {peer.ae_title}: tls = true needs ca in [tls]")
+        return self
+
+    def _check_names_are_unique(self) -> None:
+        names_by_table = {
+            "device": [device.name for device in self.device],
+            "standing_order": [order.name for order in self.standing_order],
+            "peer": [peer.ae_title for peer in self.peer],
+            "user": [user.name for user in self.user],
+        }
+        for table, names in names_by_table.items():
+            for name in names:
+                if names.count(name) > 1:
+                    raise ValueError(f"[[{table}]] {name}: the name is used more than once")
+
+    def _check_standing_orders(self) -> None:
+        device_names = [device.name for device in self.devices]
+        for order in self.standing_order:
+            if order.copies > self.request.maximum_copies:
+                raise ValueError(
+                    f"[[standing_order]] {order.name}: copies is more than request.maximum_copies"
+                )
+            if order.device and order.device not in device_names:
+                raise ValueError(
+                    f"[[standing_order]] {order.name}: there is no device {order.device}"
+                )
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the database; by default SQLite in the storage root."""
+        return self.database.url or f"sqlite:///{self.storage.root.absolute() / 'burnish.db'}"
+
+    @property
+    def devices(self) -> tuple[DeviceSettings, ...]:
+        """The devices; if none is configured, one folder device named `outbox`."""
+        devices = self.device or (DeviceSettings(name="outbox"),)
+        return tuple(self._with_directory(device) for device in devices)
+
+    def _with_directory(self, device: DeviceSettings) -> DeviceSettings:
+        """A folder device without a directory gets one in the storage root."""
+        if device.directory or device.kind != "folder":
+            return device
+        return device.model_copy(update={"directory": self.storage.root / device.name})
+
+    @property
+    def called_ae_titles(self) -> frozenset[str]:
+        """Every AE title that this service answers to."""
+        titles = {self.dicom.ae_title}
+        for order in self.standing_order:
+            titles.update(order.called_ae_titles)
+        return frozenset(titles)
+
+
+def read_settings(path: Path | None = None) -> Settings:
+    """Read the TOML file at `path` (None: defaults); environment variables override its keys.
+
+    Raises InvalidSettings, which names each wrong key.
+    """
+    if path is not None and not path.is_file():
+        raise InvalidSettings(f"{path}: no such configuration file")
+    _check_environment()
+
+    class SettingsOfFile(Settings):
+        model_config = SettingsConfigDict(toml_file=path)
+
+    try:
+        return SettingsOfFile()
+    except ValidationError as error:
+        raise InvalidSettings(
+            _describe(error), hint="config/burnish.toml describes every key"
+        ) from None
+    except ValueError as error:  # TOML syntax, or JSON in an environment variable
+        raise InvalidSettings(f"{path or 'environment'}: {error}") from None
+
+
+def _check_environment() -> None:
+    """Reject variables such as BURNISH_DICM__PORT, which pydantic would ignore."""
+    for name in sorted(os.environ):
+        if not name.startswith(_ENVIRONMENT_PREFIX):
+            continue
+        table, _, key = name.removeprefix(_ENVIRONMENT_PREFIX).partition("__")
+        if key and table.lower() not in Settings.model_fields:
+            raise InvalidSettings(f"environment: {name}: there is no table [{table.lower()}]")
+
+
+def _describe(error: ValidationError) -> str:
+    """Every fault as `table.key: message`, separated by semicolons."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "configuration"
+        message = _MESSAGES.get(fault["type"], fault["msg"])
+        faults.append(f"{key}: {message.removeprefix('Value error, ')}")
+    return "; ".join(faults)

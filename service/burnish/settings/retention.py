@@ -1,0 +1,20 @@
+"""Ground: `[retention]`, how long instances and requests are kept."""
+
+from datetime import timedelta
+
+from burnish.settings.value_types import Duration, SettingsTable
+
+
+class RetentionSettings(SettingsTable):
+    """How long instances and requests that nobody needs any more are kept."""
+
+    #: Instances, counted from the end of the last request that references them.
+    instances_after_media: Duration = timedelta(hours=24)
+    #: Requests that were created but never initiated.
+    idle_requests: Duration = timedelta(days=7)
+    #: Requests that are DONE or FAILURE and whose instances have all been released.
+    finished_requests: Duration = timedelta(days=30)
+    #: Instances that no request references.
+    unrequested_instances: Duration = timedelta(days=14)
+    #: Instances whose storage was committed to a peer, counted from that promise.
+    committed_instances: Duration = timedelta(days=14)
