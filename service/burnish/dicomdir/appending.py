@@ -1,34 +1,47 @@
-"""Craft: the DICOMDIR of a File-set to which files are added (PS3.10 8.6, PS3.3 F.3).
+"""Craft: adds files to the DICOMDIR of an existing File-set (PS3.10 8.6, PS3.3 F.3).
 
-What the earlier DICOMDIR says stays as it is, byte for byte but for the offsets; the records of
-what is added stand behind those of the patient, study and series that they belong to.
+The earlier records are kept byte for byte, apart from their offsets. The records of added
+instances follow those of the patient, study and series to which they belong.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from burnish.character_sets import decode
-from burnish.dicom_elements import Element, items, scan
+from burnish import file_meta
+from burnish.dicom_elements import scan
 from burnish.dicomdir import encoder
-from burnish.dicomdir.records import PATIENT_ID, SPECIFIC_CHARACTER_SET
+from burnish.dicomdir.reader import (
+    DIRECTORY_RECORD_SEQUENCE,
+    FILE_SET_ID,
+    FIRST_RECORD_OFFSET,
+    IDENTITY_KEYS,
+    LOWER_LEVEL_OFFSET,
+    NEXT_RECORD_OFFSET,
+    RECORD_TYPE,
+    REFERENCED_FILE_ID,
+    REFERENCED_SOP_INSTANCE_UID,
+    DicomdirReader,
+    Elements,
+)
 from burnish.directory_records import group_patients
 from burnish.errors import Conflict, Unreadable
-from burnish.file_meta import locate
 from burnish.values import DirectoryEntry
 
-_FILE_SET_ID, _FILE_SET_UID, _SEQUENCE = 0x00041130, 0x00020003, 0x00041220
-_NEXT, _LOWER, _TYPE, _FILE_ID = 0x00041400, 0x00041420, 0x00041430, 0x00041500
-_SOP_INSTANCE, _REFERENCED_RECORD = 0x00041511, 0x00041504
+_FILE_META_START = 132
+_FILE_SET_UID = 0x00020003
+_DIRECTORY_GROUP = 0x00040000
+_REFERENCED_RECORD_OFFSET = 0x00041504
 _PATIENT_NAME = 0x00100010
-#: What tells the records of a type apart (PS3.3 F.5.1 to F.5.3).
-_IDENTITIES = {"PATIENT": PATIENT_ID, "STUDY": 0x0020000D, "SERIES": 0x0020000E}
 #: Patient, study, series, instance.
-_LEVELS = 4
+_MAXIMUM_LEVELS = 4
 
 
 @dataclass(slots=True)
-class _Record:
-    """A directory record from its type on, and those below it."""
+class RecordNode:
+    """A directory record and the records below it.
+
+    `body` is the encoded record from Directory Record Type (0004,1430) on.
+    """
 
     type: str
     identity: str
@@ -36,18 +49,18 @@ class _Record:
     file_id: str
     sop_instance_uid: str
     body: bytes
-    below: list["_Record"] = field(default_factory=list)
+    below: list["RecordNode"] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierDirectory:
-    """The DICOMDIR that is continued."""
+    """The DICOMDIR to which instances are added, with the records of its root."""
 
     file_set_id: str
     file_set_uid: str
-    #: What else names the File-set: (0004,1130) and what stands with it, encoded.
-    identity: bytes
-    records: list[_Record]
+    #: The encoded elements that identify the File-set: (0004,1130) to (0004,1142).
+    identification: bytes
+    records: list[RecordNode]
 
     @property
     def patient_ids(self) -> frozenset[str]:
@@ -56,125 +69,114 @@ class EarlierDirectory:
 
     def names(self, patient_id: str) -> list[str]:
         """Patient's Name (0010,0010) in the records of a Patient ID."""
-        return [one.patient_name for one in self.records if one.identity == patient_id]
+        return [record.patient_name for record in self.records if record.identity == patient_id]
+
+    def all_records(self) -> Iterator[RecordNode]:
+        """Every record, each before those below it."""
+        return (record for record, _ in _walk(self.records))
 
 
-def read(data: bytes) -> EarlierDirectory:
-    """The DICOMDIR in these bytes, of which `verify.examine` has found no fault.
+def read_earlier(data: bytes) -> EarlierDirectory:
+    """The DICOMDIR in these bytes, in which `verify.examine` found no fault.
 
-    Raises Conflict for records of a kind that could not be kept, Unreadable for damage.
+    Raises Conflict for kinds of records that cannot be kept, Unreadable for damage.
     """
-    offset, _ = locate(data)
-    uids = [one for one in scan(data, 132, offset, explicit=True) if one.tag == _FILE_SET_UID]
-    found = {one.tag: one for one in scan(data, offset, len(data), explicit=True)}
-    if not uids or _SEQUENCE not in found:
+    offset, _ = file_meta.locate(data)
+    meta = Elements(data, {e.tag: e for e in scan(data, _FILE_META_START, offset, explicit=True)})
+    reader = DicomdirReader(data, offset)
+    if _FILE_SET_UID not in meta or DIRECTORY_RECORD_SEQUENCE not in reader.elements:
         raise Unreadable("the DICOMDIR has no File-set UID or no records")
-    raw = {}
-    sequence = found[_SEQUENCE]
-    end = sequence.value + sequence.length
-    for begin, stop in items(data, sequence.value, end, explicit=True):
-        raw[begin - 8] = {one.tag: one for one in scan(data, begin, stop, explicit=True)}
-    own = [one for tag, one in found.items() if tag < 0x00041200]
+    stored = {record.offset: record.elements for record in reader.records()}
+    first = reader.elements.number(FIRST_RECORD_OFFSET)
     return EarlierDirectory(
-        _text(data, found, _FILE_SET_ID),
-        data[uids[0].value : uids[0].end].decode("latin-1").strip("\0 "),
-        b"".join(data[one.start : one.end] for one in own),
-        list(_records(data, raw, _number(data, found, 0x00041200), 1)),
+        file_set_id=reader.elements.text(FILE_SET_ID),
+        file_set_uid=meta.code(_FILE_SET_UID),
+        identification=reader.elements.encoded(_DIRECTORY_GROUP, FIRST_RECORD_OFFSET),
+        records=list(_records(stored, first, level=1)),
     )
 
 
-def continued(earlier: EarlierDirectory, entries: Sequence[DirectoryEntry]) -> bytes:
+def append_entries(earlier: EarlierDirectory, entries: Sequence[DirectoryEntry]) -> bytes:
     """The DICOMDIR of all that `earlier` names and of `entries`, which are in directory order.
 
-    Raises Conflict as `dicomdir.encode` does for all of them together.
+    Raises Conflict as `encoder.encode` does for all of them together.
     """
-    more = encoder.encode(
+    alone = encoder.encode(
         entries, file_set_id=earlier.file_set_id, file_set_uid=earlier.file_set_uid
     )
-    added = read(more).records
-    _check(earlier.records, added)
-    records = _merged(earlier.records, added)
+    added = read_earlier(alone).records
+    _check_no_conflict(earlier.records, added)
     levels, bodies = [], []
-    ordered = [(record, 0) for record in reversed(records)]
-    while ordered:
-        record, level = ordered.pop()
+    pending = [(record, 0) for record in reversed(_merged(earlier.records, added))]
+    while pending:
+        record, level = pending.pop()
         levels.append(level)
         bodies.append(record.body)
-        ordered += [(below, level + 1) for below in reversed(record.below)]
-    return encoder.join(earlier.file_set_uid, earlier.identity, levels, bodies)
+        pending += [(below, level + 1) for below in reversed(record.below)]
+    return encoder.join(earlier.file_set_uid, earlier.identification, levels, bodies)
 
 
-def _records(
-    data: bytes, raw: dict[int, dict[int, Element]], offset: int, level: int
-) -> Iterator[_Record]:
-    """The records of one Directory Entity from the one at `offset` on, with all below."""
+def _records(stored: dict[int, Elements], offset: int, level: int) -> Iterator[RecordNode]:
+    """The records of one Directory Entity from the one at `offset` on, with all below them.
+
+    Each record is taken out of `stored`, so that offsets that form a loop raise Unreadable.
+    """
     while offset:
-        found = raw.pop(offset, None)
-        if found is None:
+        elements = stored.pop(offset, None)
+        if elements is None:
             raise Unreadable("its offsets do not lead from record to record")
-        if level > _LEVELS or _REFERENCED_RECORD in found:
+        if level > _MAXIMUM_LEVELS or _REFERENCED_RECORD_OFFSET in elements:
             raise Conflict("its DICOMDIR has records of a kind that cannot be kept")
-        own = [one for one in found.values() if one.tag >= _TYPE]
-        kind = _text(data, found, _TYPE)
-        lower = _number(data, found, _LOWER)
-        yield _Record(
-            kind,
-            _text(data, found, _IDENTITIES.get(kind, 0)),
-            _text(data, found, _PATIENT_NAME),
-            _text(data, found, _FILE_ID),
-            _text(data, found, _SOP_INSTANCE),
-            b"".join(data[one.start : one.end] for one in own),
-            list(_records(data, raw, lower, level + 1)),
+        record_type = elements.text(RECORD_TYPE)
+        yield RecordNode(
+            type=record_type,
+            identity=elements.text(IDENTITY_KEYS.get(record_type, 0)),
+            patient_name=elements.text(_PATIENT_NAME),
+            file_id=elements.text(REFERENCED_FILE_ID),
+            sop_instance_uid=elements.text(REFERENCED_SOP_INSTANCE_UID),
+            body=elements.encoded(RECORD_TYPE),
+            below=list(_records(stored, elements.number(LOWER_LEVEL_OFFSET), level + 1)),
         )
-        offset = _number(data, found, _NEXT)
+        offset = elements.number(NEXT_RECORD_OFFSET)
 
 
-def _walk(records: Sequence[_Record], above: str = "") -> Iterator[tuple[_Record, str]]:
-    """Every record with the identity of what it stands below."""
+def _walk(
+    records: Sequence[RecordNode], parent_identity: str = ""
+) -> Iterator[tuple[RecordNode, str]]:
+    """Every record with the identity of the record above it."""
     for record in records:
-        yield record, above
+        yield record, parent_identity
         yield from _walk(record.below, record.identity)
 
 
-def _check(earlier: Sequence[_Record], added: Sequence[_Record]) -> None:
-    """Raises Conflict where a study, series or instance, or a File ID, would be in two places."""
-    known, places = set(), {}
-    for record, above in _walk(earlier):
+def _check_no_conflict(earlier: Sequence[RecordNode], added: Sequence[RecordNode]) -> None:
+    """Raises Conflict where a study, series, instance or File ID would be in two places."""
+    known, parents = set(), {}
+    for record, parent_identity in _walk(earlier):
         known |= {record.file_id, record.sop_instance_uid} - {""}
-        if record.type in _IDENTITIES:
-            places[record.type, record.identity] = above
-    for record, above in _walk(added):
+        if record.type in IDENTITY_KEYS:
+            parents[record.type, record.identity] = parent_identity
+    for record, parent_identity in _walk(added):
         if known & {record.file_id, record.sop_instance_uid}:
             raise Conflict("an instance or a File ID is in the File-set already")
-        if places.get((record.type, record.identity), above) != above:
-            raise Conflict(f"its {record.type} is in the File-set, elsewhere: {record.identity}")
+        if parents.get((record.type, record.identity), parent_identity) != parent_identity:
+            raise Conflict(
+                f"its {record.type} {record.identity} is elsewhere in the File-set already"
+            )
 
 
-def _merged(earlier: Sequence[_Record], added: Sequence[_Record]) -> list[_Record]:
-    """Records of one entity with those that are added to it, each entity once."""
+def _merged(earlier: Sequence[RecordNode], added: Sequence[RecordNode]) -> list[RecordNode]:
+    """The records of one Directory Entity with those that are added, each entity once."""
     merged = list(earlier)
-    entities = {one.identity: one for one in earlier if one.type in _IDENTITIES}
+    entities = {record.identity: record for record in earlier if record.type in IDENTITY_KEYS}
     for record in added:
-        same = entities.get(record.identity) if record.type in _IDENTITIES else None
+        same = entities.get(record.identity) if record.type in IDENTITY_KEYS else None
         if same is None:
             merged.append(record)
             continue
-        persons = {(one.identity, "", one.patient_name) for one in (same, record)}
-        if record.type == "PATIENT" and any(group_patients(sorted(persons))):
-            raise Conflict("a Patient ID of the File-set would stand for two persons")
+        if record.type == "PATIENT":
+            persons = {(each.identity, "", each.patient_name) for each in (same, record)}
+            if any(group_patients(sorted(persons))):
+                raise Conflict("a Patient ID of the File-set would stand for two persons")
         same.below = _merged(same.below, record.below)
     return merged
-
-
-def _text(data: bytes, found: dict[int, Element], tag: int) -> str:
-    if tag not in found:
-        return ""
-    used = found.get(SPECIFIC_CHARACTER_SET)
-    character_set = data[used.value : used.value + used.length] if used else b""
-    element = found[tag]
-    return decode(data[element.value : element.value + element.length], character_set)
-
-
-def _number(data: bytes, found: dict[int, Element], tag: int) -> int:
-    element = found.get(tag)
-    return int.from_bytes(data[element.value : element.value + 4], "little") if element else 0

@@ -143,7 +143,7 @@ def _look(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _Ear
                 f" {fault.message} (of {len(found.faults)} faults)",
                 hint="`burnish disc verify` names them all; --profile says of which profile it is",
             )
-        directory = appending.read(volume.read(_DICOMDIR))
+        directory = appending.read_earlier(volume.read(_DICOMDIR))
         head = iso9660_session.head(drive.path) if disc.overwriteable else b""
         readme = volume.read(readme_txt.NAME) if readme_txt.NAME in extents else None
         return _Earlier(disc, extents, take_snapshot(volume), directory, readme, head)
@@ -175,8 +175,8 @@ def _plan(filed: Sequence[Filed], earlier: _Earlier, wish: Addition) -> _Session
         for file in name_files(series, earlier.extents)
     ]
     entries = [DirectoryEntry(one.file_id, one.header, one.transfer_syntax_uid) for one in added]
-    dicomdir = appending.continued(earlier.directory, entries)
-    others = appending.read(dicomdir).patient_ids - earlier.directory.patient_ids
+    dicomdir = appending.append_entries(earlier.directory, entries)
+    others = appending.read_earlier(dicomdir).patient_ids - earlier.directory.patient_ids
     if others and not wish.other_patients:
         raise Conflict(
             f"{len(others)} other patients than the disc has; {_UNTOUCHED}",

@@ -1,22 +1,35 @@
-"""Craft: reads a DICOMDIR into its directory records (PS3.3 F.3, PS3.10 8.6)."""
+"""Craft: checks a DICOMDIR and each of its directory records (PS3.3 F.3, PS3.10 8.6)."""
 
 from dataclasses import dataclass, field
 
 from burnish import dicom_elements
-from burnish.dicom_elements import Element
+from burnish.dicomdir.reader import (
+    CONSISTENCY_FLAG,
+    DIRECTORY_RECORD_SEQUENCE,
+    FILE_SET_ID,
+    FIRST_RECORD_OFFSET,
+    LAST_RECORD_OFFSET,
+    DicomdirReader,
+)
 from burnish.errors import Unreadable
 from burnish.identifiers import is_uid
 from burnish.verify import file_meta_checks
 from burnish.verify.faults import FaultCode, Faults
-from burnish.verify.record_checks import Record, RecordReader
+from burnish.verify.record_checks import Record, RecordChecks
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     MEDIA_STORAGE_DIRECTORY_STORAGE,
 )
 
-_FILE_SET_ID, _FIRST, _LAST = 0x00041130, 0x00041200, 0x00041202
-_CONSISTENCY, _SEQUENCE = 0x00041212, 0x00041220
+#: What the data set of every DICOMDIR has (PS3.3 F.3.2.1, F.3.2.2).
+_REQUIRED = (
+    FILE_SET_ID,
+    FIRST_RECORD_OFFSET,
+    LAST_RECORD_OFFSET,
+    CONSISTENCY_FLAG,
+    DIRECTORY_RECORD_SEQUENCE,
+)
 _WORDS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
@@ -42,7 +55,8 @@ def parse(data: bytes, faults: Faults) -> Directory:
         file_meta_checks.check(meta, "DICOMDIR", faults)
         directory.file_set_uid = meta.sop_instance_uid
         explicit = _encoding(data, meta, faults)
-        _read_data_set(data, meta.data_set_offset, explicit, directory, faults)
+        reader = DicomdirReader(data, meta.data_set_offset, explicit=explicit)
+        _read_data_set(reader, directory, faults)
         directory.whole = True
     except Unreadable as error:
         faults.add(FaultCode.DICOMDIR_UNREADABLE, "DICOMDIR", f"it cannot be read: {error}")
@@ -72,42 +86,21 @@ def _encoding(data: bytes, meta: file_meta_checks.FileMeta, faults: Faults) -> b
     return explicit
 
 
-def _read_data_set(
-    data: bytes, start: int, explicit: bool, directory: Directory, faults: Faults
-) -> None:
-    span = dicom_elements.scan(data, start, len(data), explicit=explicit)
-    found = {element.tag: element for element in span}
-    for tag in (_FILE_SET_ID, _FIRST, _LAST, _CONSISTENCY, _SEQUENCE):
-        if tag not in found:
+def _read_data_set(reader: DicomdirReader, directory: Directory, faults: Faults) -> None:
+    elements = reader.elements
+    for tag in _REQUIRED:
+        if tag not in elements:
             described = dicom_elements.describe(tag)
             faults.add(FaultCode.KEY_MISSING, "DICOMDIR", f"it lacks {described}")
-    directory.file_set_id = _text(data, found, _FILE_SET_ID)
-    directory.first = _number(data, found, _FIRST)
-    directory.last = _number(data, found, _LAST)
-    if _number(data, found, _CONSISTENCY):
+    directory.file_set_id = elements.code(FILE_SET_ID)
+    directory.first = elements.number(FIRST_RECORD_OFFSET)
+    directory.last = elements.number(LAST_RECORD_OFFSET)
+    if elements.number(CONSISTENCY_FLAG):
         faults.add(
             FaultCode.CONSISTENCY_FLAG,
             "DICOMDIR",
             "File-set Consistency Flag (0004,1212) is not 0000H: it calls itself inconsistent",
         )
-    if _SEQUENCE not in found:
-        return
-    sequence = found[_SEQUENCE]
-    end = sequence.value + sequence.length
-    reader = RecordReader(data, faults, explicit=explicit)
-    for begin, stop in dicom_elements.items(data, sequence.value, end, explicit=explicit):
-        directory.records.append(reader.read(begin, stop, len(directory.records) + 1))
-
-
-def _value(data: bytes, element: Element) -> bytes:
-    return data[element.value : element.value + element.length]
-
-
-def _text(data: bytes, found: dict[int, Element], tag: int) -> str:
-    element = found.get(tag)
-    return _value(data, element).decode("latin-1").strip("\0 ") if element else ""
-
-
-def _number(data: bytes, found: dict[int, Element], tag: int) -> int:
-    element = found.get(tag)
-    return int.from_bytes(_value(data, element)[:4], "little") if element else 0
+    checks = RecordChecks(faults, explicit=reader.explicit)
+    for number, stored in enumerate(reader.records(), start=1):
+        directory.records.append(checks.check(stored, number))

@@ -1,6 +1,5 @@
 """Craft: checks that a directory record has the keys of its type (PS3.3 F.5)."""
 
-from collections.abc import Container
 from functools import lru_cache
 
 from burnish import dicom_elements
@@ -23,15 +22,6 @@ def _required(record: str) -> tuple[tuple[int, bool, bool, bool], ...]:
         for key in KEYS.get(record, ())
         if key.type in ("1", "2")
     )
-
-
-def on_values(record: str, tags: Container[int]) -> tuple[list[int], list[int]]:
-    """Of which elements of a record the values decide, not their being there, whether it has the
-    keys of its type: those that are not to be blank, and those that are to be of ASCII."""
-    required = [key for key in _required(record) if key[0] in tags]
-    not_blank = [tag for tag, needs_value, is_text, _ in required if needs_value and is_text]
-    ascii_only = [tag for tag, _, _, has_characters in required if has_characters]
-    return not_blank, [] if _CHARACTER_SET in tags else ascii_only
 
 
 def check_keys(

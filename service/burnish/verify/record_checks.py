@@ -1,34 +1,32 @@
-"""Craft: reads directory records, and checks each by itself (PS3.3 F.3.2.2, F.5).
+"""Craft: checks each directory record by itself (PS3.3 F.3.2.2, F.5)."""
 
-The records of a series are alike but for values: how the elements of one lie tells how those of the
-next do, wherever these have the same headers at the same places.
-"""
-
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 from burnish import dicom_elements
 from burnish.application_profiles import icon
 from burnish.application_profiles.icon import Icon
-from burnish.dicom_elements import Element
+from burnish.dicomdir.reader import (
+    IDENTITY_KEYS,
+    LOWER_LEVEL_OFFSET,
+    NEXT_RECORD_OFFSET,
+    RECORD_IN_USE_FLAG,
+    RECORD_TYPE,
+    REFERENCED_FILE_ID,
+    REFERENCED_SOP_CLASS_UID,
+    REFERENCED_SOP_INSTANCE_UID,
+    REFERENCED_TRANSFER_SYNTAX_UID,
+    Elements,
+    StoredRecord,
+)
 from burnish.verify import key_checks
 from burnish.verify.faults import FaultCode, Faults
 
-_NEXT, _IN_USE, _LOWER, _TYPE = 0x00041400, 0x00041410, 0x00041420, 0x00041430
-_FILE_ID, _SOP_CLASS, _SOP_INSTANCE = 0x00041500, 0x00041510, 0x00041511
-_TRANSFER_SYNTAX = 0x00041512
-_ICON = 0x00880200
-_IDENTITIES = {"PATIENT": 0x00100020, "STUDY": 0x0020000D, "SERIES": 0x0020000E}
-#: What is read of every record.
-_READ = (
-    *(_NEXT, _LOWER, _TYPE, _FILE_ID),
-    *(_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX),
-)
-_ITEM_HEADER = 8
-#: Of so many kinds it is remembered how they lie.
-_KINDS = 64
+#: What every directory record has, whatever its type (PS3.3 Table F.3-3).
+_REQUIRED = (NEXT_RECORD_OFFSET, RECORD_IN_USE_FLAG, LOWER_LEVEL_OFFSET, RECORD_TYPE)
+_IN_USE = 0xFFFF
+_ICON_IMAGE_SEQUENCE = 0x00880200
+#: The most characters of a Directory Record Type (PS3.5 6.2, CS).
+_LONGEST_TYPE = 16
 
 
 @dataclass(slots=True)
@@ -59,126 +57,60 @@ class Record:
         return f"record {self.number} ({self.type})"
 
 
-class RecordReader:
-    """Reads the records of one DICOMDIR; what is wrong with them goes to `faults`."""
+class RecordChecks:
+    """Checks the records of one DICOMDIR; what is wrong with them goes to `faults`."""
 
-    def __init__(self, data: bytes, faults: Faults, *, explicit: bool) -> None:
-        self._data, self._faults, self._explicit = data, faults, explicit
-        self._tags: dict[frozenset[int], frozenset[int]] = {}
-        self._kinds: dict[int, _Kind] = {}
+    def __init__(self, faults: Faults, *, explicit: bool) -> None:
+        self._faults, self._explicit = faults, explicit
+        #: Most records have the same tags as others: each set of tags is held once.
+        self._tag_sets: dict[frozenset[int], frozenset[int]] = {}
 
-    def read(self, begin: int, stop: int, number: int) -> Record:
-        """The record whose item has its content there; raises Unreadable where there is none."""
-        kind = self._kinds.get(stop - begin)
-        record = kind.read(self._data, begin, number) if kind else None
-        return record or self._examine(begin, stop, number)
-
-    def _examine(self, begin: int, stop: int, number: int) -> Record:
-        data, before = self._data, self._faults.count
-        span = list(dicom_elements.scan(data, begin, stop, explicit=self._explicit))
-        found = {element.tag: element for element in span}
-        kind = _text(_value(data, found.get(_TYPE)))[:16]
-        wanted = (*_READ, _IDENTITIES.get(kind, 0))
-        values = [_value(data, found.get(tag)) for tag in wanted]
-        tags = frozenset(tag for tag, element in found.items() if element.length)
-        record = _record(
-            *(values, begin, number),
-            tags=self._tags.setdefault(tags, tags),
-            empty_tags=self._tags.setdefault(frozenset(found) - tags, frozenset(found) - tags),
+    def check(self, stored: StoredRecord, number: int) -> Record:
+        """The record, after its own faults were added; `number` counts from 1."""
+        elements = stored.elements
+        by_tag = elements.by_tag
+        record_type = elements.code(RECORD_TYPE)[:_LONGEST_TYPE]
+        tags = frozenset([tag for tag, element in by_tag.items() if element.length])
+        record = Record(
+            number=number,
+            offset=stored.offset,
+            next=elements.number(NEXT_RECORD_OFFSET),
+            lower=elements.number(LOWER_LEVEL_OFFSET),
+            type=record_type,
+            file_id=elements.code(REFERENCED_FILE_ID),
+            sop_class_uid=elements.code(REFERENCED_SOP_CLASS_UID),
+            sop_instance_uid=elements.code(REFERENCED_SOP_INSTANCE_UID),
+            transfer_syntax_uid=elements.code(REFERENCED_TRANSFER_SYNTAX_UID),
+            identity=elements.value(IDENTITY_KEYS.get(record_type, 0)).strip(b"\0 "),
+            tags=self._tag_sets.setdefault(tags, tags),
         )
-        if _ICON in found:
-            record.icon = _icon(data, found[_ICON], self._explicit)
-        _check(data, record, found, self._faults)
-        if self._faults.count == before and _ICON not in found and not _is_open(span):
-            if len(self._kinds) == _KINDS:
-                self._kinds.clear()
-            self._kinds[stop - begin] = _Kind(data, begin, span, record, wanted)
+        if len(tags) < len(by_tag):
+            empty_tags = frozenset(by_tag) - tags
+            record.empty_tags = self._tag_sets.setdefault(empty_tags, empty_tags)
+        if _ICON_IMAGE_SEQUENCE in elements:
+            record.icon = _icon(elements, self._explicit)
+        _check(record, elements, self._faults)
         return record
 
 
-class _Kind:
-    """How the elements lie in records like one in which nothing is wrong."""
-
-    def __init__(
-        self, data: bytes, begin: int, span: list[Element], like: Record, wanted: Sequence[int]
-    ) -> None:
-        self._tags, self._empty_tags = like.tags, like.empty_tags
-        layout = (f"{one.value - one.start}s{one.length}s" for one in span)
-        self._layout = struct.Struct("".join(layout))
-        fields = self._layout.unpack_from(data, begin)
-        self._headers = fields[::2]
-        place = {one.tag: number for number, one in enumerate(span)}
-        # behind all values stands an empty one, for what is not there
-        self._read = itemgetter(*(place.get(tag, len(span)) for tag in wanted))
-        self._same = itemgetter(place[_TYPE], place[_IN_USE])
-        self._as_it_was = self._same(fields[1::2])
-        with_value, with_characters = key_checks.on_values(like.type, place)
-        self._needed = [place[tag] for tag in with_value]
-        self._coded = [place[tag] for tag in with_characters]
-
-    def read(self, data: bytes, begin: int, number: int) -> Record | None:
-        """The record, or None where it is of another kind or something may be wrong with it."""
-        fields = self._layout.unpack_from(data, begin)
-        values = (*fields[1::2], b"")
-        if fields[::2] != self._headers or self._same(values) != self._as_it_was:
-            return None
-        blank = [place for place in self._needed if not values[place].strip(b"\0 ")]
-        coded = [place for place in self._coded if not values[place].isascii()]
-        if blank or coded:
-            return None
-        return _record(
-            *(self._read(values), begin, number), tags=self._tags, empty_tags=self._empty_tags
-        )
-
-
-def _record(
-    values: Sequence[bytes],
-    begin: int,
-    number: int,
-    *,
-    tags: frozenset[int],
-    empty_tags: frozenset[int],
-) -> Record:
-    """One with the values of the elements `_READ`, and of that which is its identity."""
-    following, lower, kind, file_id, sop_class, sop_instance, transfer_syntax, identity = values
-    return Record(
-        number=number,
-        offset=begin - _ITEM_HEADER,
-        next=_number(following),
-        lower=_number(lower),
-        type=_text(kind)[:16],
-        file_id=_text(file_id),
-        sop_class_uid=_text(sop_class),
-        sop_instance_uid=_text(sop_instance),
-        transfer_syntax_uid=_text(transfer_syntax),
-        identity=identity.strip(b"\0 "),
-        tags=tags,
-        empty_tags=empty_tags,
-    )
-
-
-def _is_open(span: Sequence[Element]) -> bool:
-    """Whether the length of an element is told by what stands in its value."""
-    return any(element.undefined for element in span)
-
-
-def _icon(data: bytes, element: Element, explicit: bool) -> Icon:
+def _icon(elements: Elements, explicit: bool) -> Icon:
     """The icon of a record: the one item of its sequence (PS3.3 F.7)."""
-    end = element.value + element.length
-    found = list(dicom_elements.items(data, element.value, end, explicit=explicit))
-    if len(found) != 1:
+    data, sequence = elements.data, elements.by_tag[_ICON_IMAGE_SEQUENCE]
+    end = sequence.value + sequence.length
+    bounds = list(dicom_elements.items(data, sequence.value, end, explicit=explicit))
+    if len(bounds) != 1:
         return Icon(0, 0, 0, "", False)
-    [(begin, stop)] = found
+    [(begin, stop)] = bounds
     return icon.read(data[begin:stop], explicit=explicit)
 
 
-def _check(data: bytes, record: Record, found: dict[int, Element], faults: Faults) -> None:
-    for tag in (_NEXT, _IN_USE, _LOWER, _TYPE):
-        if tag not in found:
+def _check(record: Record, elements: Elements, faults: Faults) -> None:
+    for tag in _REQUIRED:
+        if tag not in elements:
             faults.add(
                 FaultCode.KEY_MISSING, str(record), f"it lacks {dicom_elements.describe(tag)}"
             )
-    if _IN_USE in found and _number(_value(data, found[_IN_USE])) != 0xFFFF:
+    if RECORD_IN_USE_FLAG in elements and elements.number(RECORD_IN_USE_FLAG) != _IN_USE:
         faults.add(
             FaultCode.RECORD_IN_USE_FLAG,
             str(record),
@@ -187,16 +119,4 @@ def _check(data: bytes, record: Record, found: dict[int, Element], faults: Fault
     if record.icon and not record.icon.sound:
         message = "its Icon Image Sequence (0088,0200) does not hold one icon of PS3.3 F.7"
         faults.add(FaultCode.ICON_INVALID, str(record), message)
-    key_checks.check_keys(data, found, record.type, str(record), faults)
-
-
-def _value(data: bytes, element: Element | None) -> bytes:
-    return data[element.value : element.value + element.length] if element else b""
-
-
-def _text(value: bytes) -> str:
-    return value.decode("latin-1").strip("\0 ")
-
-
-def _number(value: bytes) -> int:
-    return int.from_bytes(value[:4], "little")
+    key_checks.check_keys(elements.data, elements.by_tag, record.type, str(record), faults)

@@ -101,11 +101,11 @@ def contents(disc: Path, session: int = 0) -> dict[str, bytes]:
 
 
 def directory(contents: dict[str, bytes]) -> appending.EarlierDirectory:
-    return appending.read(contents["DICOMDIR"])
+    return appending.read_earlier(contents["DICOMDIR"])
 
 
 def bodies(directory: appending.EarlierDirectory) -> list[bytes]:
-    return [record.body for record, _ in appending._walk(directory.records)]
+    return [record.body for record in directory.all_records()]
 
 
 def check_tree(root: Path, expected: dict[str, bytes]) -> None:
@@ -136,7 +136,7 @@ def test_sessions_of_a_cd(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
     assert {name: second[name] for name in kept} == {name: first[name] for name in kept}
     assert b"DICOM instances:   6  " in second["README.TXT"]
     old, new = directory(first), directory(second)
-    assert (new.file_set_uid, new.identity) == (old.file_set_uid, old.identity)
+    assert (new.file_set_uid, new.identification) == (old.file_set_uid, old.identification)
     assert [body for body in bodies(new) if body in bodies(old)] == bodies(old)
     assert contents(cd.path) == first
     earlier, later = (iso9660_session.earlier(cd.path, at) for at in (0, start))
