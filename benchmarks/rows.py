@@ -18,13 +18,13 @@ def database(storage_root: Path) -> Path:
 
 def insert(path: Path, workload: Workload, count: int, scratch: Path) -> None:
     """Inserts `count` rows of live instances of run RUN, like those that are received."""
-    from burnish.db import instance_columns
+    from burnish.db import instance_rows
     from burnish.instance_header.header import index_file
 
     (sample,) = write_files(workload, 1, RUN, scratch)
     indexed = index_file(sample)
     row = {
-        **instance_columns.to_columns(indexed.header),
+        **instance_rows.header_values(indexed.header),
         "transfer_syntax_uid": EXPLICIT_VR_LITTLE_ENDIAN,
         "size": sample.stat().st_size,
         "data_set_offset": indexed.data_set_offset,

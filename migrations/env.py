@@ -3,7 +3,6 @@
 from alembic import context
 from sqlalchemy import text
 
-import burnish.db.commitment_tables  # noqa: F401
 from burnish.db.session import Database
 from burnish.db.tables import Table
 

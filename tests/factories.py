@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from burnish import file_meta
-from burnish.db import instance_columns, schema
+from burnish.db import instance_rows, schema
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, Instance, MediaCreationRequest, Piece
 from burnish.dicom_elements import encode
@@ -259,7 +259,7 @@ class Ground(AbstractContextManager["Ground"]):
         key = self.spool.new_key()
         self.spool.path(key).write_bytes(meta + made.data_set)
         values = {
-            **instance_columns.to_columns(made.header),
+            **instance_rows.header_values(made.header),
             "transfer_syntax_uid": made.transfer_syntax_uid,
             "spool_key": key,
             "size": len(meta) + len(made.data_set),

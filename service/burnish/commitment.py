@@ -9,8 +9,14 @@ from typing import Any
 from sqlalchemy import CursorResult, Select, insert, or_, select, update
 from sqlalchemy.orm import Session
 
-from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
-from burnish.db.tables import FileSet, FileSetEntry, Instance, Piece
+from burnish.db.tables import (
+    CommitmentTransaction,
+    CommittedInstance,
+    FileSet,
+    FileSetEntry,
+    Instance,
+    Piece,
+)
 from burnish.errors import InvalidArgument, OutOfResources
 from burnish.identifiers import is_tolerable_uid
 from burnish.settings import Settings
@@ -86,11 +92,11 @@ def request(
     """
     _check(transaction_uid, references)
     open_one = session.scalars(
-        select(StorageCommitment).where(
-            StorageCommitment.transaction_uid == transaction_uid,
-            StorageCommitment.calling_ae_title == calling_ae_title,
-            StorageCommitment.reported_at.is_(None),
-            StorageCommitment.given_up_at.is_(None),
+        select(CommitmentTransaction).where(
+            CommitmentTransaction.transaction_uid == transaction_uid,
+            CommitmentTransaction.calling_ae_title == calling_ae_title,
+            CommitmentTransaction.reported_at.is_(None),
+            CommitmentTransaction.given_up_at.is_(None),
         )
     ).first()
     reason, judged_at = 0, None
@@ -103,7 +109,7 @@ def request(
         if known == set(references):
             return open_one.id
         reason, judged_at = CommitmentFailure.DUPLICATE_TRANSACTION_UID, now
-    made = StorageCommitment(
+    made = CommitmentTransaction(
         transaction_uid=transaction_uid,
         calling_ae_title=calling_ae_title,
         called_ae_title=called_ae_title,
@@ -146,17 +152,17 @@ def _rows(
 
 def pending() -> Select[Any]:
     """The transactions that wait: to be judged, or to be reported."""
-    return select(StorageCommitment.id).where(
-        StorageCommitment.reported_at.is_(None), StorageCommitment.given_up_at.is_(None)
+    return select(CommitmentTransaction.id).where(
+        CommitmentTransaction.reported_at.is_(None), CommitmentTransaction.given_up_at.is_(None)
     )
 
 
 def unjudged(session: Session) -> Sequence[int]:
     """The transactions of which it is not known yet what can be promised, oldest first."""
     return session.scalars(
-        select(StorageCommitment.id)
-        .where(StorageCommitment.judged_at.is_(None))
-        .order_by(StorageCommitment.id)
+        select(CommitmentTransaction.id)
+        .where(CommitmentTransaction.judged_at.is_(None))
+        .order_by(CommitmentTransaction.id)
     ).all()
 
 
@@ -166,7 +172,7 @@ def judge(session: Session, settings: Settings, spool: Spool, commitment_id: int
     Committed is what is in the spool, whole: it stays there for `retention.committed_instances`.
     Failure Reasons are those of PS3.3 C.14.1.1.
     """
-    row = session.get_one(StorageCommitment, commitment_id)
+    row = session.get_one(CommitmentTransaction, commitment_id)
     if row.judged_at is not None:
         return True
     stored = {found.sop_instance_uid: found for found in session.execute(_stored(commitment_id))}
@@ -230,7 +236,7 @@ def _failure(spool: Spool, found: Any, sop_class_uid: str) -> int:
     return 0 if whole else CommitmentFailure.PROCESSING_FAILURE
 
 
-def _name_media(session: Session, row: StorageCommitment, ids: dict[str, int]) -> None:
+def _name_media(session: Session, row: CommitmentTransaction, ids: dict[str, int]) -> None:
     """Says on which verified volume each committed instance is, where there is one."""
     found = session.execute(
         select(FileSetEntry.instance_id, FileSet.file_set_id, FileSet.file_set_uid)
@@ -255,12 +261,12 @@ def due(session: Session) -> dict[tuple[str, str], list[int]]:
     """The transactions to be reported now, by (peer, our AE title that it called)."""
     rows = session.execute(
         select(
-            StorageCommitment.calling_ae_title,
-            StorageCommitment.called_ae_title,
-            StorageCommitment.id,
+            CommitmentTransaction.calling_ae_title,
+            CommitmentTransaction.called_ae_title,
+            CommitmentTransaction.id,
         )
-        .where(*_reportable(), StorageCommitment.not_before <= datetime.now(UTC))
-        .order_by(StorageCommitment.id)
+        .where(*_reportable(), CommitmentTransaction.not_before <= datetime.now(UTC))
+        .order_by(CommitmentTransaction.id)
     )
     found: dict[tuple[str, str], list[int]] = {}
     for calling, called, commitment_id in rows:
@@ -270,9 +276,9 @@ def due(session: Session) -> dict[tuple[str, str], list[int]]:
 
 def _reportable() -> tuple[Any, ...]:
     return (
-        StorageCommitment.judged_at.is_not(None),
-        StorageCommitment.reported_at.is_(None),
-        StorageCommitment.given_up_at.is_(None),
+        CommitmentTransaction.judged_at.is_not(None),
+        CommitmentTransaction.reported_at.is_(None),
+        CommitmentTransaction.given_up_at.is_(None),
     )
 
 
@@ -282,21 +288,21 @@ def claim(session: Session, commitment_id: int, *, early: bool = False) -> Repor
     `early` is for the association that asked: it need not wait for its turn the first time.
     """
     now = datetime.now(UTC)
-    turn = StorageCommitment.not_before <= now
+    turn = CommitmentTransaction.not_before <= now
     result = session.execute(
-        update(StorageCommitment)
+        update(CommitmentTransaction)
         .where(
-            StorageCommitment.id == commitment_id,
+            CommitmentTransaction.id == commitment_id,
             *_reportable(),
-            or_(turn, StorageCommitment.attempts == 0) if early else turn,
+            or_(turn, CommitmentTransaction.attempts == 0) if early else turn,
         )
-        .values(not_before=now + CLAIM, attempts=StorageCommitment.attempts + 1),
+        .values(not_before=now + CLAIM, attempts=CommitmentTransaction.attempts + 1),
         execution_options={"synchronize_session": False},
     )
     assert isinstance(result, CursorResult)  # noqa: S101
     if result.rowcount != 1:
         return None
-    row = session.get_one(StorageCommitment, commitment_id)
+    row = session.get_one(CommitmentTransaction, commitment_id)
     items = tuple(
         Item(
             one.referenced_sop_class_uid,
@@ -311,13 +317,13 @@ def claim(session: Session, commitment_id: int, *, early: bool = False) -> Repor
 
 
 def is_judged(session: Session, commitment_id: int) -> bool:
-    row = session.get(StorageCommitment, commitment_id)
+    row = session.get(CommitmentTransaction, commitment_id)
     return row is None or row.judged_at is not None
 
 
 def delivered(session: Session, commitment_id: int) -> None:
     """The peer has acknowledged the report: the transaction is over."""
-    row = session.get_one(StorageCommitment, commitment_id)
+    row = session.get_one(CommitmentTransaction, commitment_id)
     row.reported_at = datetime.now(UTC)
     row.not_before = None
     row.why = ""
@@ -325,7 +331,7 @@ def delivered(session: Session, commitment_id: int) -> None:
 
 def not_delivered(session: Session, settings: Settings, commitment_id: int, why: str) -> bool:
     """The report did not reach the peer: it is tried again, ever later; False: given up."""
-    row = session.get_one(StorageCommitment, commitment_id)
+    row = session.get_one(CommitmentTransaction, commitment_id)
     now = datetime.now(UTC)
     row.why = why
     table = settings.storage_commitment
@@ -338,7 +344,7 @@ def not_delivered(session: Session, settings: Settings, commitment_id: int, why:
 
 def hand_back(session: Session, commitment_id: int) -> None:
     """The association that asked has ended without an answer to the report: a new one at once."""
-    row = session.get(StorageCommitment, commitment_id)
+    row = session.get(CommitmentTransaction, commitment_id)
     if row is not None and row.judged_at and not (row.reported_at or row.given_up_at):
         row.not_before = datetime.now(UTC)
 
@@ -346,7 +352,7 @@ def hand_back(session: Session, commitment_id: int) -> None:
 def listing(session: Session, *, limit: int = 100) -> list[CommitmentLine]:
     """The newest transactions, newest first."""
     rows = session.scalars(
-        select(StorageCommitment).order_by(StorageCommitment.id.desc()).limit(limit)
+        select(CommitmentTransaction).order_by(CommitmentTransaction.id.desc()).limit(limit)
     )
     return [
         CommitmentLine(
@@ -366,7 +372,7 @@ def listing(session: Session, *, limit: int = 100) -> list[CommitmentLine]:
     ]
 
 
-def _state(row: StorageCommitment) -> str:
+def _state(row: CommitmentTransaction) -> str:
     if row.reported_at:
         return "REPORTED"
     if row.given_up_at:

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, insert, select, update
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
 from burnish import file_meta
-from burnish.db import instance_columns
+from burnish.db import instance_rows
 from burnish.db.session import Database
 from burnish.db.tables import Instance
 from burnish.directory_records import ROOT_TYPES
@@ -362,7 +362,7 @@ def _is_root_level(found: InstanceHeader) -> bool:
 
 def _row(incoming: Incoming, found: InstanceHeader, digest: str) -> dict[str, Any]:
     return {
-        **instance_columns.to_columns(found),
+        **instance_rows.header_values(found),
         "transfer_syntax_uid": incoming.transfer_syntax_uid,
         "spool_key": incoming.key,
         "size": incoming.data_set_offset + incoming.size,

@@ -10,9 +10,8 @@ import structlog
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import delete, exists, insert, select, update
 
-from burnish.db import instance_columns
-from burnish.db.bulk_rows import batches
-from burnish.db.session import Database
+from burnish.db import instance_rows
+from burnish.db.session import Database, in_batches
 from burnish.db.tables import FileSetEntry, Instance, TranscodedInstance
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import Unreadable
@@ -87,7 +86,7 @@ def recover(database: Database, spool: Spool, *, called_ae_title: str) -> Recove
     found = compare(database, spool)
     _release(database, found)
     recovered = known = unreadable = 0
-    for keys in batches(found.rowless, _BATCH):
+    for keys in in_batches(found.rowless, _BATCH):
         rows = []
         for key in keys:
             try:
@@ -123,11 +122,11 @@ def _release(database: Database, found: Agreement) -> None:
     made = TranscodedInstance
     on_media = exists().where(FileSetEntry.transcoded_instance_id == made.id)
     with database.writing() as session:
-        for ids in batches(found.fileless, _BATCH):
+        for ids in in_batches(found.fileless, _BATCH):
             session.execute(
                 update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
             )
-        for ids in batches(found.unconverted, _BATCH):
+        for ids in in_batches(found.unconverted, _BATCH):
             session.execute(
                 delete(made)
                 .where(made.id.in_(ids), ~on_media)
@@ -146,7 +145,7 @@ def _row(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
     if not all(map(is_tolerable_uid, uids)):
         raise Unreadable("a UID is missing")
     return {
-        **instance_columns.to_columns(header),
+        **instance_rows.header_values(header),
         "transfer_syntax_uid": found.transfer_syntax_uid,
         "spool_key": key,
         "size": path.stat().st_size,

@@ -12,11 +12,11 @@ from sqlalchemy import ColumnElement, Select, case, delete, exists, func, or_, s
 from sqlalchemy.orm import Session, aliased
 
 from burnish.db import queue
-from burnish.db.bulk_rows import batches
-from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
 from burnish.db.history import move
-from burnish.db.session import Database
+from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
+    CommitmentTransaction,
+    CommittedInstance,
     FileSet,
     FileSetEntry,
     Instance,
@@ -71,12 +71,12 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
             .where(Instance.released_at.is_not(None), ~_on_media())
             .limit(_AT_ONCE)
         ).all()
-    for batch in batches(due, _BATCH):
+    for batch in in_batches(due, _BATCH):
         with database.writing() as session:
             keys = _release_instances(session, retention, batch)
         for key in keys:
             spool.remove(key)
-    for batch in batches(unnamed, _BATCH):
+    for batch in in_batches(unnamed, _BATCH):
         with database.writing() as session:
             _forget_instances(session, batch)
 
@@ -160,7 +160,7 @@ def _delete_requests(session: Session, retention: RetentionSettings) -> None:
 def _delete_commitments(session: Session, retention: RetentionSettings) -> None:
     """Forgets transactions of which the peer was told, or could not be, and whose promise ended."""
     now = datetime.now(UTC)
-    row = StorageCommitment
+    row = CommitmentTransaction
     before = now - retention.finished_requests
     session.execute(
         delete(row)
@@ -229,10 +229,10 @@ def _releasable(retention: RetentionSettings, among: type[Instance] = Instance) 
     )
     promised = exists().where(
         CommittedInstance.referenced_sop_instance_uid == among.sop_instance_uid,
-        CommittedInstance.storage_commitment_id == StorageCommitment.id,
+        CommittedInstance.storage_commitment_id == CommitmentTransaction.id,
         or_(
-            StorageCommitment.judged_at.is_(None),
-            (CommittedInstance.failure_reason == 0) & (StorageCommitment.promised_until > now),
+            CommitmentTransaction.judged_at.is_(None),
+            (CommittedInstance.failure_reason == 0) & (CommitmentTransaction.promised_until > now),
         ),
     )
     return select(among.id).where(

@@ -10,8 +10,7 @@ from sqlalchemy import select, update
 
 from burnish import commitment, retention
 from burnish.commitment import CommitmentLine, Report
-from burnish.db.commitment_tables import CommittedInstance, StorageCommitment
-from burnish.db.tables import Instance, Piece
+from burnish.db.tables import CommitmentTransaction, CommittedInstance, Instance, Piece
 from burnish.errors import InvalidArgument
 from burnish.plan.planner import Planner
 from burnish.settings import RetentionSettings, StorageCommitmentSettings, StorageSettings
@@ -60,7 +59,7 @@ def line(ground: Ground) -> CommitmentLine:
 
 def change(ground: Ground, **columns: Any) -> None:
     with ground.database.writing() as session:
-        session.execute(update(StorageCommitment).values(**columns))
+        session.execute(update(CommitmentTransaction).values(**columns))
 
 
 def live(ground: Ground) -> list[str]:
@@ -136,7 +135,7 @@ def test_what_may_still_arrive_is_waited_for(tmp_path: Path) -> None:
 def test_what_cannot_be_asked(ground: Ground, uid: str, references: list[tuple[str, str]]) -> None:
     with pytest.raises(InvalidArgument):
         ask(ground, *references, uid=uid)
-    assert ground.count(StorageCommitment) == 0
+    assert ground.count(CommitmentTransaction) == 0
 
 
 def test_the_same_transaction_again(ground: Ground) -> None:
@@ -162,7 +161,7 @@ def test_a_promise_is_kept(ground: Ground) -> None:
     change(ground, promised_until=OLD, reported_at=OLD)
     retention.release(ground.database, ground.spool, RetentionSettings())
     assert live(ground) == []
-    assert ground.count(StorageCommitment) == ground.count(CommittedInstance) == 0
+    assert ground.count(CommitmentTransaction) == ground.count(CommittedInstance) == 0
 
 
 def test_nothing_is_released_while_a_promise_is_being_made(ground: Ground) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
@@ -23,6 +23,8 @@ WAIT = 60.0
 _WRITES = "burnish_writes"
 #: Seconds after which a watch says yes whatever it sees, and before which it does not say it again.
 _LOOK_ANYWAY, _LOOK_AGAIN = 2.0, 0.25
+
+T = TypeVar("T")
 
 
 class Database:
@@ -94,6 +96,12 @@ class Database:
     def close(self) -> None:
         self._engine.dispose()
         self._turn.close()
+
+
+def in_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Split `items`, in order, into parts of at most `size`: one transaction for each part."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
 
 
 class Appender:

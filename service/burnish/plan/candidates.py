@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.orm import Session
 
 from burnish.application_profiles import ApplicationProfile
-from burnish.db import instance_columns
+from burnish.db import instance_rows
 from burnish.db.tables import Instance, ReferencedInstance, TranscodedInstance
 from burnish.dicomdir import encoder, profile_keys
 from burnish.plan import eligibility
@@ -173,7 +173,7 @@ def load(session: Session, request_id: int) -> list[Wanted]:
     made = _made(connection, of_request)
     rows = connection.execute(
         select(
-            *instance_columns.COLUMNS,
+            *instance_rows.HEADER_COLUMNS,
             Instance.transfer_syntax_uid,
             Instance.id,
             Instance.size,
@@ -185,11 +185,11 @@ def load(session: Session, request_id: int) -> list[Wanted]:
         .join(ReferencedInstance, of_request)
         .order_by(ReferencedInstance.ordinal)
     )
-    header_of = instance_columns.HeaderReader().header
+    header_of = instance_rows.HeaderReader().header
     wanted = []
-    for row in instance_columns.few_at_once(rows):
+    for row in instance_rows.in_chunks(rows):
         header = header_of(row)
-        syntax, number, size, key, profile, title, icon = row[len(instance_columns.COLUMNS) :]
+        syntax, number, size, key, profile, title, icon = row[len(instance_rows.HEADER_COLUMNS) :]
         kind, forms = kind_of(header, syntax), made.get(number, ())
         wanted.append(Wanted(header, kind, number, size, key, profile, title, icon, forms))
     return wanted

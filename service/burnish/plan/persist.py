@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
+from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from burnish.db.bulk_rows import insert_rows
 from burnish.db.history import fail, note
 from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
 from burnish.errors import Conflict
@@ -88,18 +88,18 @@ def record(session: Session, prefix: str, request: MediaCreationRequest, plan: P
             raise Conflict("a planned volume is larger than its medium")
         session.add(file_set)
         session.flush()
-        insert_rows(
-            session,
-            FileSetEntry,
-            [
-                (
-                    *(file_set.id, ordinal),
-                    *(candidate.instance_id, candidate.transcoded_instance_id),
-                    *(file_id, candidate.icon_image_id),
-                )
-                for ordinal, (file_id, candidate) in enumerate(volume.files)
-            ],
-        )
+        entries = [
+            {
+                "file_set_id": file_set.id,
+                "ordinal": ordinal,
+                "instance_id": candidate.instance_id,
+                "transcoded_instance_id": candidate.transcoded_instance_id,
+                "referenced_file_id": file_id,
+                "icon_image_id": candidate.icon_image_id,
+            }
+            for ordinal, (file_id, candidate) in enumerate(volume.files)
+        ]
+        session.connection().execute(insert(FileSetEntry), entries)
         for copy_number in range(1, request.number_of_copies + 1):
             session.add(
                 Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 from sqlalchemy import Select, String, func, select, type_coerce
 from sqlalchemy.orm import Session
 
-from burnish.db.request_names import short_id
 from burnish.db.tables import (
     Event,
     FileSet,
@@ -17,6 +16,7 @@ from burnish.db.tables import (
     Piece,
     ReferencedInstance,
     UTCDateTime,
+    short_id,
 )
 from burnish.errors import Conflict, Unknown
 from burnish.vocabulary import ExecutionStatus, PieceState

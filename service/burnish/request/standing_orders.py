@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, case, exists, func, insert, literal, selec
 from sqlalchemy.orm import Session
 
 from burnish.db.history import note
-from burnish.db.request_names import short_id
-from burnish.db.tables import FileSet, Instance, MediaCreationRequest, ReferencedInstance
+from burnish.db.tables import FileSet, Instance, MediaCreationRequest, ReferencedInstance, short_id
 from burnish.request.operations import NewRequest, Reference, create, initiate
 from burnish.settings import RequestSettings, StandingOrderSettings
 from burnish.vocabulary import ExecutionStatus

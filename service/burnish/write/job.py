@@ -9,9 +9,8 @@ from sqlalchemy.orm import Session
 from burnish.application_profiles import PROFILES
 from burnish.burn import BurnJob
 from burnish.content.readme_txt import Says
-from burnish.db import instance_columns
+from burnish.db import instance_rows
 from burnish.db.queue import Claim
-from burnish.db.request_names import short_id
 from burnish.db.tables import (
     FileSet,
     FileSetEntry,
@@ -21,6 +20,7 @@ from burnish.db.tables import (
     Piece,
     ReferencedInstance,
     TranscodedInstance,
+    short_id,
 )
 from burnish.dicomdir.profile_keys import header_on_media
 from burnish.errors import StaleLease
@@ -169,10 +169,10 @@ def volume_jobs(
 
 def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:
     made, label = TranscodedInstance, file_set.media_application_profile
-    header_of = instance_columns.HeaderReader().header
+    header_of = instance_rows.HeaderReader().header
     rows = session.connection().execute(
         select(
-            *instance_columns.COLUMNS,
+            *instance_rows.HEADER_COLUMNS,
             made.derived_sop_instance_uid,
             made.derived_record_keys,
             ReferencedInstance.icon_image_sequence,
@@ -196,9 +196,9 @@ def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[Volum
         .order_by(FileSetEntry.ordinal)
     )
     instances = []
-    for row in instance_columns.few_at_once(rows):
+    for row in instance_rows.in_chunks(rows):
         uid, keys, supplied, icon, file_id, syntax, key, *file = row[
-            len(instance_columns.COLUMNS) :
+            len(instance_rows.HEADER_COLUMNS) :
         ]
         header = header_on_media(
             header_of(row),

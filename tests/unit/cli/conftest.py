@@ -14,7 +14,7 @@ from sqlalchemy import insert
 
 import material
 from burnish import cli, settings, supervisor
-from burnish.db import instance_columns, schema
+from burnish.db import instance_rows, schema
 from burnish.db.tables import Instance
 from burnish.instance_header.header import index_file
 
@@ -93,7 +93,7 @@ def installation(config: Path, real_studies: material.RealStudies) -> Installati
             patients |= {header.patient_id, header.patient_name}
             connection.execute(
                 insert(Instance).values(
-                    **instance_columns.to_columns(header),
+                    **instance_rows.header_values(header),
                     transfer_syntax_uid=indexed.transfer_syntax_uid,
                     spool_key=header.sop_instance_uid,
                     size=path.stat().st_size,

@@ -18,7 +18,7 @@ from sqlalchemy import update
 import certificates
 from burnish import commitment
 from burnish.commitment import CommitmentLine
-from burnish.db import commitment_tables
+from burnish.db.tables import CommitmentTransaction
 from burnish.scp import attributes, messages
 from burnish.scp.event_reports import Reporter
 from burnish.scp.messages import Command
@@ -132,7 +132,7 @@ def line(ground: Ground) -> CommitmentLine:
 )
 def test_what_is_refused(ground: Ground, question: dict[str, Any], status: int) -> None:
     assert ask(ground, **{"data": wish("1.2.3"), **question})[0] == status
-    assert ground.count(commitment_tables.StorageCommitment) == 0
+    assert ground.count(CommitmentTransaction) == 0
 
 
 def test_a_report_on_the_same_association(ground: Ground) -> None:
@@ -248,7 +248,7 @@ def deliver(ground: Ground, *uids: str) -> None:
 
 def again(ground: Ground) -> None:
     with ground.database.writing() as session:
-        session.execute(update(commitment_tables.StorageCommitment).values(not_before=OLD))
+        session.execute(update(CommitmentTransaction).values(not_before=OLD))
     reporter = Reporter(ground.settings, ground.database)
     reporter.tick()
     reporter.wait()
@@ -340,7 +340,7 @@ def make_two_reports_due(ground: Ground) -> None:
     for uid in ("1.2.3.1", "1.2.3.2"):
         assert ask(ground, wish("1.2.99", uid=uid))[0] == 0
     with ground.database.writing() as session:
-        session.execute(update(commitment_tables.StorageCommitment).values(not_before=OLD))
+        session.execute(update(CommitmentTransaction).values(not_before=OLD))
 
 
 def test_a_peer_whose_address_is_not_known(tmp_path: Path) -> None:
