@@ -13,12 +13,7 @@ from burnish.commitment import CommitmentLine, Report
 from burnish.db.tables import CommitmentTransaction, CommittedInstance, Instance, Piece
 from burnish.errors import InvalidArgument
 from burnish.plan.planner import Planner
-<<<<<<< HEAD
 from burnish.settings import RetentionSettings, StorageCommitmentSettings, StorageSettings
-=======
-from burnish.settings import Retention, Storage
-from burnish.settings import StorageCommitment as Table
->>>>>>> 405bd26 (Imports after merging)
 from burnish.vocabulary import CommitmentFailure, PieceState
 from factories import CT, MR, Ground, Made, instance
 
