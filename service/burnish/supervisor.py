@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from burnish.access.association_limits import Seats
+from burnish.access.association_limits import AssociationLimits
 from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
 from burnish.db import backup, schema
@@ -153,7 +153,7 @@ def lock(settings: Settings, name: str) -> int:
 def run_receiver(
     settings: Settings,
     listeners: "tuple[Listener, ...]" = (),
-    seats: Seats | None = None,
+    association_limits: AssociationLimits | None = None,
     number: int = 0,
 ) -> None:
     """The receiver role: the application entity on its ports, the one of that number of several."""
@@ -164,10 +164,12 @@ def run_receiver(
     schema.check(database)
     spool = open_spool(settings)
     receiver = Receiver(database, spool)
-    seats = seats or Seats(settings)
-    seats.begin(number)
+    association_limits = association_limits or AssociationLimits(settings)
+    association_limits.begin(number)
     own = listeners or listen(settings)
-    entity = ApplicationEntity(settings, own, receiver, database, spool, seats=seats)
+    entity = ApplicationEntity(
+        settings, own, receiver, database, spool, association_limits=association_limits
+    )
     _on_stop(entity.stop_accepting)
     signal.signal(signal.SIGHUP, lambda *_: entity.reload())
     entity.serve()
@@ -302,7 +304,7 @@ class Supervisor:
     def _children(self, listeners: "tuple[Listener, ...]") -> list[_Child]:
         settings = self._settings
         receivers = settings.dicom.receivers or os.cpu_count() or 1
-        seats = Seats(settings, receivers)
+        association_limits = AssociationLimits(settings, receivers)
         bells = [Bell() if self._commits.can_be_seen else None for _ in (0, *settings.devices)]
         return [
             _Child("scheduler", lambda: run_scheduler(settings, bells[0]), bells[0]),
@@ -317,7 +319,9 @@ class Supervisor:
             *(
                 _Child(
                     f"receiver {number + 1}",
-                    lambda number=number: run_receiver(settings, listeners, seats, number),  # type: ignore[misc]
+                    lambda number=number: run_receiver(
+                        settings, listeners, association_limits, number
+                    ),  # type: ignore[misc]
                 )
                 for number in range(receivers)
             ),

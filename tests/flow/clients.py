@@ -18,7 +18,7 @@ from pynetdicom import AE, Association, _config, evt
 from pynetdicom.presentation import PresentationContext, build_context
 
 import material
-from burnish.access.outgoing_associations import KEEP_ANSWERS
+from burnish.access.outgoing_associations import RELIABLE_CHECKPOINT
 
 #: Its log costs time, and stumbles over an Attribute Identifier List of one tag.
 _config.LOG_HANDLER_LEVEL = "none"
@@ -188,7 +188,11 @@ def associate(
     ae.acse_timeout = ae.connection_timeout = 120
     ae.dimse_timeout = ae.network_timeout = 300
     association = ae.associate(
-        HOST, port, contexts=list(contexts), ae_title=called, evt_handlers=[*handlers, KEEP_ANSWERS]
+        HOST,
+        port,
+        contexts=list(contexts),
+        ae_title=called,
+        evt_handlers=[*handlers, RELIABLE_CHECKPOINT],
     )
     if not association.is_established:
         pytest.fail(f"{called} on port {port} did not accept an association of {calling}")
@@ -200,7 +204,7 @@ def echo(port: int, *, called: str = CALLED, calling: str = "PYNETDICOM") -> int
     ae = AE(calling)
     ae.acse_timeout = ae.connection_timeout = ae.dimse_timeout = 60
     ae.add_requested_context(VERIFICATION)
-    association = ae.associate(HOST, port, ae_title=called, evt_handlers=[KEEP_ANSWERS])
+    association = ae.associate(HOST, port, ae_title=called, evt_handlers=[RELIABLE_CHECKPOINT])
     if not association.is_established:
         return None
     status = association.send_c_echo().get("Status")

@@ -14,7 +14,7 @@ from pynetdicom.dsutils import encode
 import material
 import oracles
 import raw_dicom
-from burnish.access.outgoing_associations import KEEP_ANSWERS
+from burnish.access.outgoing_associations import RELIABLE_CHECKPOINT
 from flow import clients
 from flow.clients import MEDIA_CREATION_MANAGEMENT, MediaCreation
 from flow.conftest import StartBurnish
@@ -855,7 +855,7 @@ def test_an_association_of_media_creation_alone(burnish: Service) -> None:
         ae.acse_timeout = ae.dimse_timeout = 300
         ae.add_requested_context(MEDIA_CREATION_MANAGEMENT, syntax)
         association = ae.associate(
-            "127.0.0.1", burnish.port, ae_title="BURNISH", evt_handlers=[KEEP_ANSWERS]
+            "127.0.0.1", burnish.port, ae_title="BURNISH", evt_handlers=[RELIABLE_CHECKPOINT]
         )
         assert association.is_established
         status, _ = association.send_n_create(

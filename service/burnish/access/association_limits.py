@@ -1,4 +1,4 @@
-"""Ground: how many associations there are at once, in all and of each peer, over processes."""
+"""Ground: limits on simultaneous associations, in all and of each peer, over all receivers."""
 
 import mmap
 import threading
@@ -6,20 +6,19 @@ import threading
 from burnish.settings import Settings
 
 
-class Seats:
-    """The associations of all receivers that were forked after this was made.
+class AssociationLimits:
+    """Counts the associations of all receiver processes that were forked after it was made.
 
-    Each receiver has a row of counters in shared memory that it alone writes: the first counts
-    all its associations, the others those of each peer. One that is killed leaves its counts
-    behind; the next one in its place begins anew. No count is ever over its limit: who comes adds
-    itself, looks at the sum, and goes away where that is too many.
+    Each receiver has a row of counters in shared memory, which it alone writes: the first counts
+    all its associations, the others those of each peer. A receiver that is killed leaves its
+    counts behind until its successor sets them to zero. An association first adds itself, then
+    looks at the sum over all receivers, and is rejected if that exceeds a limit. So a limit is
+    never exceeded.
     """
 
     def __init__(self, settings: Settings, receivers: int = 1) -> None:
-        self._limits = [
-            settings.dicom.maximum_associations,
-            *(peer.maximum_associations for peer in settings.peer),
-        ]
+        self._limits = [settings.dicom.maximum_associations]
+        self._limits += [peer.maximum_associations for peer in settings.peer]
         self._columns = {peer.ae_title: at for at, peer in enumerate(settings.peer, start=1)}
         self._width = len(self._limits)
         memory = mmap.mmap(-1, 4 * self._width * receivers)
@@ -27,38 +26,41 @@ class Seats:
         self._start = 0
         self._lock = threading.Lock()
 
-    def begin(self, number: int) -> None:
-        """Makes this process the receiver of that number, from 0, with no associations yet."""
-        self._start = number * self._width
+    def begin(self, receiver_number: int) -> None:
+        """Makes this process the receiver of that number (from 0), with no associations yet."""
+        self._start = receiver_number * self._width
         for column in range(self._width):
             self._counts[self._start + column] = 0
 
-    def take(self, ae_title: str) -> str:
-        """Takes a seat for a peer; "", or why there is none."""
-        columns = self._of(ae_title)
+    def acquire(self, calling_ae_title: str) -> str:
+        """Counts a new association of a peer; returns "", or the limit that rejects it."""
+        columns = self._columns_of(calling_ae_title)
         with self._lock:
             for column in columns:
                 self._counts[self._start + column] += 1
-            over = [column for column in columns if self._sum(column) > self._limits[column]]
-            if over:
+            exceeded = [column for column in columns if self._sum(column) > self._limits[column]]
+            if exceeded:
                 self._subtract(columns)
-        if not over:
+        if not exceeded:
             return ""
-        whose = " of this peer" if over[0] else ""
-        return f"{self._limits[over[0]]} associations at once{whose}"
+        limit = self._limits[exceeded[0]]
+        if exceeded[0] == 0:
+            return f"{limit} associations at once (dicom.maximum_associations)"
+        return f"{limit} associations at once of AE {calling_ae_title} (peer.maximum_associations)"
 
-    def give_back(self, ae_title: str) -> None:
-        """Gives back what `take` took."""
+    def release(self, calling_ae_title: str) -> None:
+        """Ends an association that `acquire` counted."""
         with self._lock:
-            self._subtract(self._of(ae_title))
+            self._subtract(self._columns_of(calling_ae_title))
 
     @property
-    def taken(self) -> int:
-        """All associations of all receivers."""
+    def in_use(self) -> int:
+        """The associations of all receivers."""
         return self._sum(0)
 
-    def _of(self, ae_title: str) -> list[int]:
-        return [0, *([self._columns[ae_title]] if ae_title in self._columns else [])]
+    def _columns_of(self, calling_ae_title: str) -> list[int]:
+        column = self._columns.get(calling_ae_title)
+        return [0] if column is None else [0, column]
 
     def _subtract(self, columns: list[int]) -> None:
         for column in columns:

@@ -1,4 +1,4 @@
-"""Ground: refusals in the log: each once with who and why, a flood of them in short."""
+"""Ground: warnings about peers, limited so that a misbehaving peer cannot flood the log."""
 
 import threading
 from time import monotonic
@@ -7,38 +7,49 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-#: So many lines a minute of one who and why; how many more there were is said with the next.
-_LINES = 10
+#: Lines per minute about the same event, reason and peer. The next line after that says how many
+#: were left out.
+_LINES_PER_MINUTE = 10
 _MINUTE = 60.0
-#: So many different ones are told apart in a minute; AE titles can be made up.
-_KINDS = 1000
+#: Different combinations of event, reason and peer per minute: a peer can invent AE titles.
+_COMBINATIONS_PER_MINUTE = 1000
 
 
-class Refusals:
-    """What was refused lately, to whom and why."""
+class LogThrottle:
+    """Counts the warnings of the current minute and leaves out those above the limits."""
 
     def __init__(self) -> None:
-        self._since = monotonic()
-        self._seen: dict[tuple[str, ...], int] = {}
-        self._passed_over = 0
+        self._minute_began = monotonic()
+        self._counts: dict[tuple[str, ...], int] = {}
+        self._left_out = 0
         self._lock = threading.Lock()
 
-    def tell(self, event: str, *, why: str, **who: str) -> None:
-        """One warning, unless there were many of the same within the minute."""
-        key = (event, why, *who.values())
+    def warn(self, event: str, *, why: str, **peer: str) -> None:
+        """Logs a warning, unless there were too many like it within the minute.
+
+        `peer` are log keys and values that identify the peer, as the peer sent them.
+        """
+        combination = (event, why, *peer.values())
         with self._lock:
-            if monotonic() - self._since > _MINUTE:
-                self._since, self._seen = monotonic(), {}
-            count = self._seen.get(key, 0)
-            if count >= _LINES or (not count and len(self._seen) >= _KINDS):
-                self._passed_over += 1
+            if monotonic() - self._minute_began > _MINUTE:
+                self._minute_began = monotonic()
+                self._counts = {}
+            count = self._counts.get(combination, 0)
+            is_new = count == 0
+            if count >= _LINES_PER_MINUTE or (
+                is_new and len(self._counts) >= _COMBINATIONS_PER_MINUTE
+            ):
+                self._left_out += 1
                 return
-            self._seen[key] = count + 1
-            passed_over, self._passed_over = self._passed_over, 0
-        more = {"others_not_shown": passed_over} if passed_over else {}
-        log.warning(event, why=why, **{name: _shown(text) for name, text in who.items()}, **more)
+            self._counts[combination] = count + 1
+            left_out, self._left_out = self._left_out, 0
+        printable = {key: _printable(text) for key, text in peer.items()}
+        if left_out:
+            log.warning(event, why=why, **printable, others_not_shown=left_out)
+        else:
+            log.warning(event, why=why, **printable)
 
 
-def _shown(text: str) -> str:
-    """What a peer calls itself, without what could pass for something else in a log."""
+def _printable(text: str) -> str:
+    """Text of a peer without characters that could imitate another line of the log."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:64]

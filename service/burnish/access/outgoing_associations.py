@@ -1,69 +1,137 @@
-"""Ground: associations that Burnish requests through pynetdicom, in which no answer goes astray.
+"""Ground: associations that Burnish requests, with pynetdicom as the requestor.
 
-While a caller of pynetdicom waits for an answer, the association's own thread must rest: it takes
-each message that it finds for a request of the peer, and drops answers. pynetdicom tells it to rest
-and asks a flag whether it does; but between two operations the flag can be that of its last rest,
-from which it has been woken already. On a busy machine the answer is then dropped now and then,
-and the caller waits until its time-out.
+`request_association` opens an association with a configured peer. `RELIABLE_CHECKPOINT` mends a
+race of pynetdicom and belongs among the `evt_handlers` of every `AE.associate`:
+
+While a caller of pynetdicom waits for a response, the thread of the association must pause.
+Otherwise it takes the response for a request of the peer and drops it. pynetdicom asks the thread
+to pause and then reads a flag that says whether it does. Between two operations, that flag can
+still be the one of the last pause, from which the thread is about to wake up. On a busy machine a
+response is then dropped now and then, and the caller waits until its time-out.
 """
 
+import logging
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-from pynetdicom import evt
+from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from burnish.access.tls import client_context, shows_certificate
+from burnish.errors import InvalidSettings
+from burnish.settings import PeerSettings, Settings
+from burnish.vocabulary import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+
+# Burnish itself logs why an association failed, once.
+logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+
+#: Maximum time to open a TCP connection, in seconds.
+_CONNECTION_TIMEOUT = 10.0
 
 
-class Rest(threading.Event):
-    """Where an association's thread rests: who leaves it takes down the flag in the same moment.
+class NoAssociationError(Exception):
+    """There is no association with the peer, for the reason that the message gives."""
 
-    A rest that is ended and begun anew before the thread has woken up is one long rest.
+
+class ReactorCheckpoint(threading.Event):
+    """Where the thread of an association pauses, in place of the event of pynetdicom.
+
+    The thread clears the flag `_is_paused` in the same moment in which it leaves the pause. If the
+    pause ends and is asked for again before the thread has woken up, the thread stays paused.
     """
 
     def __init__(self, association: Association) -> None:
         super().__init__()
         self._association = association
-        self._ends = threading.Condition()
-        self._ended = True
+        self._changed = threading.Condition()
+        self._may_run = True
 
     def is_set(self) -> bool:
-        """Whether nobody asks the thread to rest."""
-        return self._ended
+        """Whether the thread may run."""
+        return self._may_run
 
     def set(self) -> None:
-        """The thread may go on."""
-        with self._ends:
-            self._ended = True
-            self._ends.notify_all()
+        """Lets the thread run."""
+        with self._changed:
+            self._may_run = True
+            self._changed.notify_all()
 
     def clear(self) -> None:
-        """The thread rests when it comes by next."""
-        with self._ends:
-            self._ended = False
+        """Makes the thread pause when it next comes by."""
+        with self._changed:
+            self._may_run = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        """The thread's rest; how it ends is seen by whoever asks for the next one."""
-        with self._ends:
-            ended = self._ends.wait_for(self.is_set, timeout)
-            self._association._is_paused = not ended
-            return ended
+        """Pauses the calling thread until it may run."""
+        with self._changed:
+            may_run = self._changed.wait_for(self.is_set, timeout)
+            self._association._is_paused = not may_run
+            return may_run
 
 
-def _install(event: evt.Event) -> None:
-    event.assoc._reactor_checkpoint = Rest(event.assoc)
+def _install_checkpoint(event: evt.Event) -> None:
+    event.assoc._reactor_checkpoint = ReactorCheckpoint(event.assoc)
 
 
-def why_none(association: Association) -> str:
-    """Why there is no association with a peer that was asked for one, in words."""
+RELIABLE_CHECKPOINT: tuple[Any, Any] = (evt.EVT_CONN_OPEN, _install_checkpoint)
+
+
+def request_association(
+    settings: Settings,
+    peer: PeerSettings,
+    *,
+    calling_ae_title: str,
+    contexts: Sequence[PresentationContext],
+    negotiation_items: Sequence[Any] = (),
+    event_handlers: Sequence[tuple[Any, Any]] = (),
+    acse_timeout: float,
+    dimse_timeout: float,
+) -> Association:
+    """An established association with `peer`, by TLS if its `[[peer]]` table says so.
+
+    The time-outs are in seconds: for the answer to A-ASSOCIATE-RQ, and for each response after it.
+    Raises NoAssociationError.
+    """
+    try:
+        tls = client_context(settings.tls) if peer.tls else None
+    except InvalidSettings as error:
+        raise NoAssociationError(str(error)) from None
+    ae = AE(ae_title=calling_ae_title)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    ae.connection_timeout = _CONNECTION_TIMEOUT
+    ae.acse_timeout = acse_timeout
+    ae.dimse_timeout = ae.network_timeout = dimse_timeout
+    association = ae.associate(
+        peer.host,
+        peer.port,
+        contexts=list(contexts),
+        ae_title=peer.ae_title,
+        ext_neg=list(negotiation_items),
+        evt_handlers=[*event_handlers, RELIABLE_CHECKPOINT],
+        tls_args=(tls, peer.host) if tls else None,
+    )
+    if not association.is_established:
+        raise NoAssociationError(_failure_reason(association))
+    connection = association.dul.socket and association.dul.socket.socket
+    if not shows_certificate(connection, peer.certificate):
+        association.abort()
+        raise NoAssociationError(
+            "the peer does not present the certificate that peer.certificate names"
+        )
+    return association
+
+
+def _failure_reason(association: Association) -> str:
+    """Why pynetdicom established no association, in words."""
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         return f"the peer rejects the association: {answer.reason_str}"
     if answer is not None:
         return "the peer accepts none of the presentation contexts"
-    if isinstance(association._reactor_checkpoint, Rest):
-        return "the peer does not answer, or aborts, when asked for an association"
+    # The checkpoint is installed when the connection opens.
+    if isinstance(association._reactor_checkpoint, ReactorCheckpoint):
+        return "the peer does not answer the association request, or aborts it"
     return "there is no connection with the peer"
-
-
-KEEP_ANSWERS: tuple[Any, Any] = (evt.EVT_CONN_OPEN, _install)
-"""To be among the `evt_handlers` of each `AE.associate`."""

@@ -115,7 +115,7 @@ def shown_certificate(connection: ssl.SSLSocket) -> Certificate | None:
     return Certificate(hashlib.sha256(encoded).hexdigest().upper(), subject)
 
 
-def shows(connection: object, certificate: str) -> bool:
+def shows_certificate(connection: object, certificate: str) -> bool:
     """Whether who was called shows the certificate that its `[[peer]]` names; "" names none."""
     if not certificate:
         return True

@@ -1,7 +1,5 @@
 """Stage: finds and fetches instances at one archive: the Query/Retrieve SCU (PS3.4 C)."""
 
-import logging
-import ssl
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,20 +10,17 @@ from typing import Any, NamedTuple, cast
 import structlog
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
-from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom import build_context, build_role, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import SOPClassExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 
-from burnish.access.outgoing_associations import KEEP_ANSWERS, why_none
-from burnish.access.tls import client_context, shows
-from burnish.errors import BurnishError, InvalidSettings, OutOfResources
+from burnish.access.outgoing_associations import NoAssociationError, request_association
+from burnish.errors import BurnishError, OutOfResources
 from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
     IMPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000,
     JPEG_2000_LOSSLESS,
@@ -39,12 +34,10 @@ from burnish.vocabulary import (
 )
 
 log = structlog.get_logger(__name__)
-# what it says of an association that fails is said by us, once
-logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
-#: Seconds for a connection, an answer to A-ASSOCIATE-RQ, and any answer after it: an archive may
+#: Seconds for the answer to A-ASSOCIATE-RQ, and for each response after it: an archive may
 #: have to fetch from tape.
-_CONNECT, _ASSOCIATE, _ANSWER = 10.0, 30.0, 600.0
+_ASSOCIATE, _ANSWER = 30.0, 600.0
 #: UIDs in one identifier.
 _UIDS = 100
 _NATIVE = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
@@ -114,34 +107,23 @@ class Archive(AbstractContextManager["Archive"]):
         self._settings = settings.retrieval
         self._keep = keep
         gets = self._settings.method == "C-GET"
-        try:
-            tls = client_context(settings.tls) if peer.tls else None
-        except InvalidSettings as error:
-            raise NotRetrievedError(str(error)) from None
-        self._association = self._associate(sorted(sop_classes) if gets else [], tls)
+        self._association = self._associate(settings, sorted(sop_classes) if gets else [])
 
-    def _associate(self, sop_classes: Sequence[str], tls: ssl.SSLContext | None) -> Association:
-        peer = self._peer
-        entity = AE(ae_title=self._own_title)
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.connection_timeout, entity.acse_timeout = _CONNECT, _ASSOCIATE
-        entity.dimse_timeout = entity.network_timeout = _ANSWER
-        association = entity.associate(
-            peer.host,
-            peer.port,
-            contexts=list(self._contexts(sop_classes)),
-            ae_title=peer.ae_title,
-            ext_neg=[*_relational(), *(build_role(uid, scp_role=True) for uid in sop_classes)],
-            evt_handlers=[(evt.EVT_C_STORE, self._store), KEEP_ANSWERS],
-            tls_args=(tls, peer.host) if tls else None,
-        )
-        if not association.is_established:
-            raise NotRetrievedError(why_none(association))
-        if not shows(association.dul.socket and association.dul.socket.socket, peer.certificate):
-            association.abort()
-            raise NotRetrievedError("it does not show its certificate")
-        return association
+    def _associate(self, settings: Settings, sop_classes: Sequence[str]) -> Association:
+        roles = [build_role(uid, scp_role=True) for uid in sop_classes]
+        try:
+            return request_association(
+                settings,
+                self._peer,
+                calling_ae_title=self._own_title,
+                contexts=list(self._contexts(sop_classes)),
+                negotiation_items=[*_relational(), *roles],
+                event_handlers=[(evt.EVT_C_STORE, self._store)],
+                acse_timeout=_ASSOCIATE,
+                dimse_timeout=_ANSWER,
+            )
+        except NoAssociationError as error:
+            raise NotRetrievedError(str(error)) from None
 
     def _contexts(self, sop_classes: Sequence[str]) -> Iterator[PresentationContext]:
         retrieve = STUDY_ROOT_GET if self._settings.method == "C-GET" else STUDY_ROOT_MOVE

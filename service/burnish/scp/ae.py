@@ -9,8 +9,8 @@ from time import monotonic
 
 import structlog
 
-from burnish.access.association_limits import Seats
-from burnish.access.log_throttle import Refusals
+from burnish.access.association_limits import AssociationLimits
+from burnish.access.log_throttle import LogThrottle
 from burnish.access.peers import Caller
 from burnish.access.tls import server_context
 from burnish.db.session import Database
@@ -97,7 +97,7 @@ class ApplicationEntity:
         database: Database,
         spool: Spool,
         *,
-        seats: Seats,
+        association_limits: AssociationLimits,
     ) -> None:
         self._settings = settings
         self._listeners = listeners
@@ -105,9 +105,9 @@ class ApplicationEntity:
         self._media_creation = MediaCreation(settings, database)
         self._storage_commitment = StorageCommitment(settings, database, spool)
         self._negotiator = Negotiator(settings)
-        self._seats = seats
+        self._association_limits = association_limits
         self._tls = server_context(settings.tls) if settings.tls.listens else None
-        self._refusals = Refusals()
+        self._log_throttle = LogThrottle()
         self._associations: dict[Association, threading.Thread] = {}
         self._lock = threading.Lock()
         self._draining = threading.Event()
@@ -158,14 +158,14 @@ class ApplicationEntity:
         except BlockingIOError:
             return  # another receiver was quicker
         except OSError as error:
-            self._refusals.tell("cannot accept a connection", why=error.strerror or str(error))
+            self._log_throttle.warn("cannot accept a connection", why=error.strerror or str(error))
             self._draining.wait(0.1)
             return
         connection.setblocking(True)
         try:
             self._begin(connection, Caller(address[0], tls=listener.tls))
         except (OSError, RuntimeError) as error:  # no thread, or the peer is gone already
-            self._refusals.tell("connection refused", why=str(error), address=address[0])
+            self._log_throttle.warn("connection refused", why=str(error), address=address[0])
             connection.close()
 
     def _begin(self, connection: socket.socket, caller: Caller) -> None:
@@ -209,7 +209,9 @@ class ApplicationEntity:
         answer = self._negotiator.answer(pdu, caller)
         if isinstance(answer, Acceptance) and self._draining.is_set():
             return Rejection(2, 3, 1, "temporary congestion: the service is stopping")
-        if isinstance(answer, Acceptance) and (full := self._seats.take(answer.calling_ae_title)):
+        if isinstance(answer, Acceptance) and (
+            full := self._association_limits.acquire(answer.calling_ae_title)
+        ):
             return Rejection(2, 3, 2, f"local limit exceeded: {full}")
         return answer
 
@@ -220,7 +222,7 @@ class ApplicationEntity:
             nonlocal seated
             if seated and association.accepted is not None:
                 seated = False
-                self._seats.give_back(association.accepted.calling_ae_title)
+                self._association_limits.release(association.accepted.calling_ae_title)
 
         association.before_release = stand_up
         try:
@@ -248,7 +250,7 @@ class ApplicationEntity:
         who = {"address": caller.address, "calling_ae_title": association.calling_ae_title}
         if caller.certificate is not None:
             who["certificate"] = caller.certificate.subject
-        self._refusals.tell(event, why=why, **who)
+        self._log_throttle.warn(event, why=why, **who)
 
     def _tell_end(self, association: Association, outcome: str) -> None:
         got = association.accepted

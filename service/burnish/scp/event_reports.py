@@ -1,157 +1,176 @@
-"""Surface: sends the reports of Storage Commitment on associations of our own (PS3.4 J.3.3)."""
+"""Surface: sends the reports of Storage Commitment on associations that Burnish requests
+(PS3.4 J.3.3)."""
 
-import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
-from pynetdicom import AE, build_role
+from pynetdicom import build_context, build_role
 from pynetdicom.association import Association
-from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from burnish import commitment
-from burnish.access.outgoing_associations import KEEP_ANSWERS, why_none
-from burnish.access.tls import client_context, shows
+from burnish.access.outgoing_associations import NoAssociationError, request_association
 from burnish.commitment import Report
 from burnish.db.session import Database
-from burnish.errors import InvalidSettings, OutOfResources
-from burnish.scp.storage_commitment import event_information, event_type, is_delivered
+from burnish.errors import OutOfResources
+from burnish.scp import statuses
+from burnish.scp.storage_commitment import event_information, event_type
 from burnish.settings import Settings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
     IMPLICIT_VR_LITTLE_ENDIAN,
     STORAGE_COMMITMENT_PUSH_MODEL,
     STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE,
 )
 
 log = structlog.get_logger(__name__)
-# what it says of an association that fails is said by us, once
-logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
-#: Peers that are called at the same time: a silent one takes no time from the others.
-_AT_ONCE = 4
-#: Seconds for a connection, an answer to A-ASSOCIATE-RQ, and an answer to a report: all together
-#: less than a claim lasts.
-_CONNECT, _ASSOCIATE, _ANSWER = 10.0, 15.0, 30.0
-#: Reports that go by one association.
-_MOST = 50
+#: Peers that get reports at the same time. A peer that does not answer delays no other.
+_SIMULTANEOUS_PEERS = 4
+#: Seconds for the answer to A-ASSOCIATE-RQ and for the response to a report. Both together, with
+#: the time to connect, are less than the two minutes that `commitment.claim` reserves a report.
+_ACSE_TIMEOUT, _DIMSE_TIMEOUT = 15.0, 30.0
+_REPORTS_PER_ASSOCIATION = 50
+
+
+class _NoResponseError(Exception):
+    """The peer did not respond to a report, or ended the association before it was sent."""
 
 
 class Reporter:
-    """Delivers what is due, by one association for each peer; what fails is tried again."""
+    """Delivers the reports that are due, each peer's on one association.
+
+    A report that fails stays due, and a later `tick` tries it again.
+    """
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="report")
-        self._under_way: dict[tuple[str, str], Future[None]] = {}
+        self._pool = ThreadPoolExecutor(_SIMULTANEOUS_PEERS, thread_name_prefix="report")
+        #: By calling and called AE title of the associations that asked for commitment.
+        self._deliveries: dict[tuple[str, str], Future[None]] = {}
 
     def tick(self) -> None:
-        """Begins to deliver what is due, and returns."""
-        for ends, future in list(self._under_way.items()):
-            if future.done():
-                del self._under_way[ends]
-                error = future.exception()
-                if isinstance(error, OutOfResources):
-                    log.error("reports have to wait", peer=ends[0], why=str(error))
-                elif error:
-                    log.error("reports ended by a defect", peer=ends[0], exc_info=error)
+        """Starts to deliver what is due, and returns without waiting for it."""
+        self._remove_finished_deliveries()
         with self._database.reading() as session:
             due = commitment.due(session)
-        for ends, ids in due.items():
-            if ends not in self._under_way:
-                self._under_way[ends] = self._pool.submit(self.deliver, *ends, ids[:_MOST])
+        for (peer_title, own_title), commitment_ids in due.items():
+            if (peer_title, own_title) not in self._deliveries:
+                self._deliveries[peer_title, own_title] = self._pool.submit(
+                    self.deliver, peer_title, own_title, commitment_ids[:_REPORTS_PER_ASSOCIATION]
+                )
+
+    def _remove_finished_deliveries(self) -> None:
+        for ae_titles, delivery in list(self._deliveries.items()):
+            if not delivery.done():
+                continue
+            del self._deliveries[ae_titles]
+            error = delivery.exception()
+            if isinstance(error, OutOfResources):
+                log.error("reports postponed", peer=ae_titles[0], why=str(error))
+            elif error:
+                log.error("reports ended by a defect", peer=ae_titles[0], exc_info=error)
 
     def wait(self) -> None:
-        """Waits until the deliveries that were begun have ended."""
-        wait(list(self._under_way.values()))
+        """Waits until the deliveries that were started have ended."""
+        wait(list(self._deliveries.values()))
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def deliver(self, calling: str, called: str, ids: Sequence[int]) -> None:
-        """Reports transactions to one peer, and records the outcome of each.
-
-        A report without an answer ends the association. The reports after it stay due and go by
-        the next association, so that one report a peer fails on does not keep back the others.
-        pynetdicom clears `is_established` only some milliseconds after it has told its caller that
-        there is no answer. So that flag alone does not say whether the next report can be sent.
-        """
-        association, why = self._associate(calling, called)
+    def deliver(self, peer_title: str, own_title: str, commitment_ids: Sequence[int]) -> None:
+        """Sends reports to one peer and records the outcome of each."""
         try:
-            for message_id, commitment_id in enumerate(ids, start=1):
-                if association is not None and not association.is_established:
-                    return
-                with self._database.writing() as session:
-                    report = commitment.claim(session, commitment_id)
-                if report is None:
-                    continue
-                is_answered = True
-                if association is not None:
-                    is_answered, why = _send(association, report, message_id)
-                self._note(calling, report, why)
-                if association is not None and not is_answered:
-                    association.abort()
-                    return
+            association = self._associate(peer_title, own_title)
+        except NoAssociationError as error:
+            for commitment_id in commitment_ids:
+                report = self._claim(commitment_id)
+                if report is not None:
+                    self._record_failure(peer_title, report, str(error))
+            return
+        try:
+            self._send_reports(association, peer_title, commitment_ids)
         finally:
-            if association is not None:
-                association.release()
+            association.release()
 
-    def _associate(self, peer_title: str, own_title: str) -> tuple[Association | None, str]:
-        """An association in which we are the SCP, or why there is none."""
+    def _send_reports(
+        self, association: Association, peer_title: str, commitment_ids: Sequence[int]
+    ) -> None:
+        """Sends reports until one has no response, which ends the association.
+
+        The reports after that one stay due and go by the next association, so that one report
+        which a peer fails on does not keep back the others.
+
+        pynetdicom clears `is_established` some milliseconds after it has told its caller that there
+        is no response. So that flag alone does not say whether the next report can be sent.
+        """
+        for message_id, commitment_id in enumerate(commitment_ids, start=1):
+            if not association.is_established:
+                return
+            report = self._claim(commitment_id)
+            if report is None:
+                continue
+            try:
+                failure = _send(association, report, message_id)
+            except _NoResponseError as error:
+                self._record_failure(peer_title, report, str(error))
+                association.abort()
+                return
+            if failure:
+                self._record_failure(peer_title, report, failure)
+            else:
+                self._record_delivery(peer_title, report)
+
+    def _associate(self, peer_title: str, own_title: str) -> Association:
+        """An association in which Burnish is the SCP; raises NoAssociationError."""
         peer = next((peer for peer in self._settings.peer if peer.ae_title == peer_title), None)
         if peer is None or not peer.host:
-            return None, f"[[peer]] {peer_title} has no host: the report cannot be sent"
-        try:
-            tls = client_context(self._settings.tls) if peer.tls else None
-        except InvalidSettings as error:
-            return None, str(error)
-        entity = AE(ae_title=own_title)
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.connection_timeout = _CONNECT
-        entity.acse_timeout = _ASSOCIATE
-        entity.dimse_timeout = entity.network_timeout = _ANSWER
-        entity.add_requested_context(
-            StorageCommitmentPushModel, [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
+            raise NoAssociationError(
+                f"the report cannot be sent: [[peer]] {peer_title} has no host"
+            )
+        transfer_syntaxes = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
+        return request_association(
+            self._settings,
+            peer,
+            calling_ae_title=own_title,
+            contexts=[build_context(STORAGE_COMMITMENT_PUSH_MODEL, transfer_syntaxes)],
+            negotiation_items=[build_role(STORAGE_COMMITMENT_PUSH_MODEL, scp_role=True)],
+            acse_timeout=_ACSE_TIMEOUT,
+            dimse_timeout=_DIMSE_TIMEOUT,
         )
-        association = entity.associate(
-            peer.host,
-            peer.port,
-            ae_title=peer.ae_title,
-            ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
-            evt_handlers=[KEEP_ANSWERS],
-            tls_args=(tls, peer.host) if tls else None,
-        )
-        if association.is_established:
-            if shows(association.dul.socket and association.dul.socket.socket, peer.certificate):
-                return association, ""
-            association.abort()
-            return None, "the peer does not show its certificate"
-        return None, why_none(association)
 
-    def _note(self, peer: str, report: Report, why: str) -> None:
-        said = {"transaction_uid": report.transaction_uid, "peer": peer}
+    def _claim(self, commitment_id: int) -> Report | None:
         with self._database.writing() as session:
-            if not why:
-                commitment.delivered(session, report.commitment_id)
-                kept = True
-            else:
-                kept = commitment.not_delivered(session, self._settings, report.commitment_id, why)
-        if not why:
-            log.info("storage commitment reported", association="new", **said)
-        elif kept:
-            log.warning("storage commitment not reported, tried again later", why=why, **said)
-        else:
-            log.error("storage commitment not reported, given up", why=why, **said)
+            return commitment.claim(session, commitment_id)
+
+    def _record_delivery(self, peer_title: str, report: Report) -> None:
+        with self._database.writing() as session:
+            commitment.delivered(session, report.commitment_id)
+        log.info(
+            "storage commitment reported",
+            association="new",
+            transaction_uid=report.transaction_uid,
+            peer=peer_title,
+        )
+
+    def _record_failure(self, peer_title: str, report: Report, reason: str) -> None:
+        with self._database.writing() as session:
+            is_tried_again = commitment.not_delivered(
+                session, self._settings, report.commitment_id, reason
+            )
+        event = "storage commitment report " + ("postponed" if is_tried_again else "abandoned")
+        log_line = log.warning if is_tried_again else log.error
+        log_line(event, why=reason, transaction_uid=report.transaction_uid, peer=peer_title)
 
 
-def _send(association: Association, report: Report, message_id: int) -> tuple[bool, str]:
-    """Whether the association can go on, and why the report was not delivered ("" if it was)."""
+def _send(association: Association, report: Report, message_id: int) -> str:
+    """Sends one report; returns "", or why the peer has not taken it.
+
+    Raises _NoResponseError.
+    """
     try:
-        answer, _ = association.send_n_event_report(
+        response, _ = association.send_n_event_report(
             event_information(report),
             event_type(report),
             STORAGE_COMMITMENT_PUSH_MODEL,
@@ -159,10 +178,10 @@ def _send(association: Association, report: Report, message_id: int) -> tuple[bo
             msg_id=message_id,
         )
     except ValueError as error:  # pynetdicom cannot encode the report; nothing was sent
-        return True, f"the report cannot be sent: {error}"
-    except RuntimeError as error:  # the peer has just ended the association
-        return False, f"the report cannot be sent: {error}"
-    if "Status" not in answer:
-        return False, "the peer did not answer the report"
-    status = int(answer.Status)
-    return True, "" if is_delivered(status) else f"the peer answered {status:04X}H"
+        return f"the report cannot be sent: {error}"
+    except RuntimeError as error:  # the association has just ended
+        raise _NoResponseError(f"the report cannot be sent: {error}") from None
+    if "Status" not in response:
+        raise _NoResponseError("the peer did not answer the report")
+    status = int(response.Status)
+    return "" if statuses.is_success_or_warning(status) else f"the peer answered {status:04X}H"

@@ -1,4 +1,8 @@
-"""Surface: the one table from errors to DIMSE statuses (PS3.4 B.2.3 and S.3.2, PS3.7 C)."""
+"""Surface: DIMSE statuses (PS3.4 B.2.3 and S.3.2, PS3.7 C).
+
+Every response that reports a failure takes its status from here: stages raise a BurnishError,
+and `STATUSES` says which status C-STORE and the DIMSE-N services answer it with.
+"""
 
 from typing import NamedTuple
 
@@ -15,12 +19,14 @@ SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 
 class Statuses(NamedTuple):
-    """What an error is called: by C-STORE, and by the DIMSE-N services."""
+    """The status of an error: as a response to C-STORE, and to a DIMSE-N request."""
 
     c_store: int
     dimse_n: int
 
 
+#: C-STORE: A700H out of resources, A900H data set does not match the SOP Class, C000H cannot
+#: understand, C111H (of the range Cxxx) other content under a SOP Instance UID that is here.
 STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.BurnishError: Statuses(0xC000, 0x0110),
     errors.Malformed: Statuses(0xC000, 0x0212),
@@ -51,5 +57,10 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
 
 
 def of(error: errors.BurnishError) -> Statuses:
-    """The statuses of an error, or of the nearest class above it that has a row."""
+    """The statuses of an error; a class without a row has those of its base class."""
     return next(STATUSES[kind] for kind in type(error).__mro__ if kind in STATUSES)
+
+
+def is_success_or_warning(status: int) -> bool:
+    """Whether the peer has done what it was asked: Success, or a Warning (PS3.7 C)."""
+    return status in (0x0000, 0x0001, 0x0107, 0x0116) or status & 0xF000 == 0xB000

@@ -1,4 +1,4 @@
-"""Answers that reach the one who waits for them, however the threads are scheduled."""
+"""Every response reaches the caller that waits for it, however the threads are scheduled."""
 
 import threading
 
@@ -6,59 +6,59 @@ from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
-from burnish.access.outgoing_associations import KEEP_ANSWERS, Rest
+from burnish.access.outgoing_associations import RELIABLE_CHECKPOINT, ReactorCheckpoint
 
 
 def _association() -> Association:
     return Association(AE("TEST"), "requestor")
 
 
-def test_a_rest_begun_anew_before_the_thread_wakes_is_one_rest() -> None:
+def test_a_pause_asked_for_again_before_the_thread_wakes_up_is_one_pause() -> None:
     association = _association()
-    rest = Rest(association)
-    left: list[bool] = []
-    rest.clear()
-    thread = threading.Thread(target=lambda: left.append(rest.wait()), daemon=True)
+    checkpoint = ReactorCheckpoint(association)
+    returned: list[bool] = []
+    checkpoint.clear()
+    thread = threading.Thread(target=lambda: returned.append(checkpoint.wait()), daemon=True)
     association._is_paused = True
     thread.start()
-    while not rest._ends._waiters:  # type: ignore[attr-defined]
+    while not checkpoint._changed._waiters:  # type: ignore[attr-defined]
         assert thread.is_alive()
-    with rest._ends:  # the thread cannot wake up between the two
-        rest.set()
-        rest.clear()
-    # the thread was notified and rests on; the flag is still true, and is the truth
+    with checkpoint._changed:  # the thread cannot wake up between the two
+        checkpoint.set()
+        checkpoint.clear()
+    # The thread was notified and stays paused. The flag is still true, and right.
     thread.join(0.05)
     assert association._is_paused
-    assert not left
-    rest.set()
+    assert not returned
+    checkpoint.set()
     thread.join()
-    assert left == [True]
+    assert returned == [True]
     assert not association._is_paused
 
 
-def test_a_thread_that_need_not_rest_passes_by() -> None:
+def test_a_thread_that_may_run_does_not_pause() -> None:
     association = _association()
     association._is_paused = True
-    rest = Rest(association)
-    assert rest.is_set()
-    assert rest.wait(0)
+    checkpoint = ReactorCheckpoint(association)
+    assert checkpoint.is_set()
+    assert checkpoint.wait(0)
     assert not association._is_paused
-    rest.clear()
-    assert not rest.wait(0)
+    checkpoint.clear()
+    assert not checkpoint.wait(0)
 
 
-def test_it_takes_the_place_of_the_one_of_pynetdicom() -> None:
-    listener = AE("ANY")
-    listener.add_supported_context(Verification)
-    server = listener.start_server(("127.0.0.1", 0), block=False)
+def test_the_checkpoint_replaces_that_of_pynetdicom() -> None:
+    acceptor = AE("ANY")
+    acceptor.add_supported_context(Verification)
+    server = acceptor.start_server(("127.0.0.1", 0), block=False)
     try:
         association = AE("TEST").associate(
             "127.0.0.1",
             server.server_address[1],
             contexts=[build_context(Verification)],
-            evt_handlers=[KEEP_ANSWERS],
+            evt_handlers=[RELIABLE_CHECKPOINT],
         )
-        assert isinstance(association._reactor_checkpoint, Rest)
+        assert isinstance(association._reactor_checkpoint, ReactorCheckpoint)
         for _ in range(20):
             assert association.send_c_echo().Status == 0
         association.release()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from burnish.access.association_limits import Seats
+from burnish.access.association_limits import AssociationLimits
 from burnish.receive import Receiver
 from burnish.scp.ae import ApplicationEntity, listen
 from burnish.settings import DicomSettings, PeerSettings
@@ -23,10 +23,15 @@ class Door:
         settings = ground.settings
         self.listeners = listen(settings)
         self.port = self.listeners[0].port
-        self.seats = Seats(settings)
+        self.association_limits = AssociationLimits(settings)
         receiver = Receiver(ground.database, ground.spool)
         self.entity = ApplicationEntity(
-            settings, self.listeners, receiver, ground.database, ground.spool, seats=self.seats
+            settings,
+            self.listeners,
+            receiver,
+            ground.database,
+            ground.spool,
+            association_limits=self.association_limits,
         )
         self._thread = threading.Thread(target=self.entity.serve)
         self._thread.start()
@@ -79,11 +84,11 @@ def test_where_too_many_wait_the_oldest_of_the_busiest_address_goes(door: Door) 
 def test_associations_do_not_count_as_waiting(door: Door) -> None:
     held = [Raw(door.port) for _ in range(12)]
     assert all(raw.answer and raw.answer.kind == A_ASSOCIATE_AC for raw in held)
-    assert door.seats.taken == 12
+    assert door.association_limits.in_use == 12
     for raw in held:
         raw.release()
         raw.__exit__(None, None, None)
-    wait_until(lambda: door.seats.taken == 0, what="seats given back")
+    wait_until(lambda: door.association_limits.in_use == 0, what="associations released")
 
 
 def test_a_peer_has_its_own_limit_and_gets_its_seats_back(door: Door) -> None:
@@ -109,7 +114,7 @@ def test_a_seat_is_free_when_the_release_is_answered(door: Door) -> None:
         assert raw.answer.kind == A_ASSOCIATE_AC
     for raw in (first, second, third, fourth):
         raw.__exit__(None, None, None)
-    wait_until(lambda: door.seats.taken == 0, what="seats given back, each once")
+    wait_until(lambda: door.association_limits.in_use == 0, what="associations released, each once")
 
 
 def test_who_comes_while_it_stops_is_told_to_come_again(door: Door) -> None:
@@ -128,6 +133,6 @@ def test_who_says_nothing_does_not_keep_it_from_stopping(door: Door) -> None:
     waiting = Raw(door.port, silent=True)
     idle = Raw(door.port)
     door.close()
-    assert door.seats.taken == 0
+    assert door.association_limits.in_use == 0
     for raw in (waiting, idle):
         raw.__exit__(None, None, None)

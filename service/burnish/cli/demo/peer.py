@@ -10,7 +10,7 @@ from pynetdicom import AE
 from pynetdicom.association import Association
 from pynetdicom.presentation import build_context
 
-from burnish.access.outgoing_associations import KEEP_ANSWERS
+from burnish.access.outgoing_associations import RELIABLE_CHECKPOINT
 from burnish.errors import OperatorError
 from burnish.identifiers import new_uid
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, VERIFICATION
@@ -83,7 +83,7 @@ class Peer:
             self._port,
             contexts=[build_context(abstract, syntax) for abstract, syntax in kinds],
             ae_title=_CALLED,
-            evt_handlers=[KEEP_ANSWERS],
+            evt_handlers=[RELIABLE_CHECKPOINT],
         )
         if not association.is_established:
             raise OperatorError("the demo's service accepts no association")
