@@ -1,0 +1,11 @@
+"""Stage: Media Creation Requests, from their creation until they can be planned.
+
+operations       create, initiate, cancel, retry, hold and release a request
+standing_orders  requests that nobody asked for: created for the studies of a modality that can
+                 only store; late images join their request, or get a supplement on media
+admission        admits an initiated request once its instances have been received
+fetch_missing    retrieves missing instances from archives before the request fails
+query_retrieve   the Query/Retrieve SCU: one association with one archive
+brief_status     how far a request is, for peers that poll
+listing          requests, pieces, events and instances as people see them
+"""

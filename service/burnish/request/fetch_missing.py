@@ -1,4 +1,4 @@
-"""Stage: fetches what requests name and is not here, from archives, before they fail."""
+"""Stage: retrieves the missing instances of requests from archives, before the requests fail."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,28 +13,29 @@ from burnish.db.history import note
 from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, ReferencedInstance
 from burnish.request.query_retrieve import (
-    SOP_CLASSES,
+    MAXIMUM_SOP_CLASSES,
     Archive,
-    Keep,
     NotRetrievedError,
     SearchHints,
+    StoreInstance,
 )
 from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import ExecutionStatus
+from burnish.wording import quantity
 
 log = structlog.get_logger(__name__)
 
-#: Requests whose instances are fetched at the same time.
-_AT_ONCE = 4
+#: Instances are retrieved for this many requests at the same time.
+_REQUESTS_AT_ONCE = 4
 
 
 def archives(settings: Settings) -> list[PeerSettings]:
-    """The archives that are asked, in order."""
+    """The archives to retrieve from, in order."""
     return [peer for peer in settings.peer if "retrieve" in peer.may]
 
 
-def waiting(session: Session) -> Sequence[int]:
-    """The requests whose instances are to be fetched, oldest first."""
+def waiting_requests(session: Session) -> Sequence[int]:
+    """The requests whose missing instances are to be retrieved, oldest first."""
     return session.scalars(
         select(MediaCreationRequest.id)
         .where(
@@ -48,9 +49,9 @@ def waiting(session: Session) -> Sequence[int]:
     ).all()
 
 
-def missing(session: Session, request_id: int) -> dict[str, str]:
-    """What a request names and is not here: SOP Instance UID → SOP Class UID."""
-    here = exists().where(
+def missing_instances(session: Session, request_id: int) -> dict[str, str]:
+    """The instances of a request that have not been received: SOP Instance UID → SOP Class UID."""
+    received = exists().where(
         Instance.sop_instance_uid == ReferencedInstance.referenced_sop_instance_uid,
         Instance.released_at.is_(None),
     )
@@ -58,13 +59,16 @@ def missing(session: Session, request_id: int) -> dict[str, str]:
         select(
             ReferencedInstance.referenced_sop_instance_uid,
             ReferencedInstance.referenced_sop_class_uid,
-        ).where(ReferencedInstance.request_id == request_id, ~here)
+        ).where(ReferencedInstance.request_id == request_id, ~received)
     )
     return {row[0]: row[1] for row in rows}
 
 
-def hints(session: Session, request_id: int) -> SearchHints:
-    """Studies and patients of the instances that are here, or were and are on media."""
+def search_hints(session: Session, request_id: int) -> SearchHints:
+    """The studies and patients of a request's instances, as far as Burnish has received them.
+
+    Instances that have been released count too.
+    """
     rows = session.execute(
         select(Instance.study_instance_uid, Instance.patient_id)
         .join(
@@ -81,97 +85,112 @@ def hints(session: Session, request_id: int) -> SearchHints:
 
 
 class Retriever:
-    """Fetches for several requests at once; one archive after the other for each."""
+    """Retrieves for several requests at once; for each request from one archive at a time."""
 
-    def __init__(self, settings: Settings, database: Database, keep: Keep) -> None:
+    def __init__(self, settings: Settings, database: Database, store: StoreInstance) -> None:
         self._settings = settings
         self._database = database
-        self._keep = keep
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="retrieve")
+        self._store = store
+        self._pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="retrieve")
         self._under_way: dict[int, Future[None]] = {}
         self._not_before: dict[int, float] = {}
-        self._open: list[Archive] = []
+        self._associations: list[Archive] = []
         self._stopping = False
 
     def tick(self) -> None:
-        """Begins what is to be fetched, and returns."""
+        """Begins the retrievals that are due; returns at once."""
         for request_id, future in list(self._under_way.items()):
             if future.done():
                 del self._under_way[request_id]
                 if error := future.exception():
-                    log.error("a retrieval ended by a defect", exc_info=error)
-                    self._not_before[request_id] = monotonic() + self._pause
+                    log.error("retrieval failed by a defect", exc_info=error)
+                    self._retry_later(request_id)
         with self._database.reading() as session:
-            wanted = waiting(session)
-        self._not_before = {i: at for i, at in self._not_before.items() if i in wanted}
-        for request_id in wanted:
-            due = monotonic() >= self._not_before.get(request_id, 0.0)
-            if due and request_id not in self._under_way:
-                self._under_way[request_id] = self._pool.submit(self.fetch, request_id)
-
-    @property
-    def _pause(self) -> float:
-        return self._settings.retrieval.retry_after.total_seconds()
+            waiting = waiting_requests(session)
+        self._not_before = {
+            request_id: time
+            for request_id, time in self._not_before.items()
+            if request_id in waiting
+        }
+        for request_id in waiting:
+            is_due = monotonic() >= self._not_before.get(request_id, 0.0)
+            if is_due and request_id not in self._under_way:
+                self._under_way[request_id] = self._pool.submit(self.retrieve, request_id)
 
     def close(self) -> None:
-        """Leaves what is under way to the next start."""
+        """Aborts what is under way; the next start begins it again."""
         self._stopping = True
-        for archive in list(self._open):
+        for archive in list(self._associations):
             archive.abort()
         self._pool.shutdown(cancel_futures=True)
 
-    def fetch(self, request_id: int) -> None:
-        """Asks every archive for what is missing of one request, until nothing is.
+    def retrieve(self, request_id: int) -> None:
+        """Asks one archive after the other until no instance of the request is missing.
 
-        An archive that did not answer is asked again later, while the request may still wait.
+        An archive that did not answer is asked again later, as long as the request may wait.
         """
-        unanswered = False
+        all_answered = True
         for peer in archives(self._settings):
             with self._database.reading() as session:
-                wanted, where = missing(session, request_id), hints(session, request_id)
-            if not wanted or self._stopping:
+                missing = missing_instances(session, request_id)
+                hints = search_hints(session, request_id)
+            if not missing or self._stopping:
                 break
+            located, problem = 0, ""
             try:
-                has, why = self._fetch_from(peer, wanted, where), ""
+                located = self._retrieve_from(peer, missing, hints)
             except NotRetrievedError as error:
-                has, why, unanswered = 0, str(error), True
-            self._say(request_id, peer, len(wanted), has, why)
+                problem, all_answered = str(error), False
+            self._note_result(request_id, peer, len(missing), located, problem)
         with self._database.writing() as session:
             request = session.get(MediaCreationRequest, request_id)
             if request is None or request.retrieval_ended_at is not None or self._stopping:
                 return
-            if missing(session, request_id) and unanswered:
-                self._not_before[request_id] = monotonic() + self._pause
-            else:
+            if all_answered or not missing_instances(session, request_id):
                 request.retrieval_ended_at = datetime.now(UTC)
+            else:
+                self._retry_later(request_id)
 
-    def _fetch_from(self, peer: PeerSettings, wanted: Mapping[str, str], where: SearchHints) -> int:
-        """Has one archive send what it has; how many of the wanted instances that are."""
-        has = 0
-        classes = sorted(set(wanted.values()))
-        for start in range(0, len(classes), SOP_CLASSES):
-            some = classes[start : start + SOP_CLASSES]
-            with Archive(peer, self._settings, sop_classes=some, keep=self._keep) as archive:
-                self._open.append(archive)
+    def _retry_later(self, request_id: int) -> None:
+        pause = self._settings.retrieval.retry_after.total_seconds()
+        self._not_before[request_id] = monotonic() + pause
+
+    def _retrieve_from(
+        self, peer: PeerSettings, missing: Mapping[str, str], hints: SearchHints
+    ) -> int:
+        """Has an archive send the missing instances that it has; returns their number."""
+        located = 0
+        sop_classes = sorted(set(missing.values()))
+        for start in range(0, len(sop_classes), MAXIMUM_SOP_CLASSES):
+            batch = sop_classes[start : start + MAXIMUM_SOP_CLASSES]
+            uids = [uid for uid, sop_class in missing.items() if sop_class in batch]
+            with Archive(peer, self._settings, sop_classes=batch, store=self._store) as archive:
+                self._associations.append(archive)
                 try:
-                    uids = [uid for uid, sop_class in wanted.items() if sop_class in some]
-                    found = archive.find(uids, where)
-                    has += len({one.sop_instance_uid for one in found})
-                    archive.retrieve(found)
+                    locations = archive.locate(uids, hints)
+                    located += len({location.sop_instance_uid for location in locations})
+                    archive.retrieve(locations)
                 finally:
-                    self._open.remove(archive)
-        return has
+                    self._associations.remove(archive)
+        return located
 
-    def _say(self, request_id: int, peer: PeerSettings, wanted: int, has: int, why: str) -> None:
+    def _note_result(
+        self, request_id: int, peer: PeerSettings, missing: int, located: int, problem: str
+    ) -> None:
+        """Writes the result of one archive to the history of the request and to the log."""
         with self._database.writing() as session:
-            came = wanted - len(missing(session, request_id))
-            if came < has:  # they may be on their way, or go to somebody else
-                why = f"it has {has}, and says that it sent them"
-            note(
-                session,
-                request_id,
-                "RETRIEVED",
-                f"{came} of {wanted} missing instances from {peer.ae_title}" + (why and f": {why}"),
-            )
-        more = {"why": why} if why else {}
-        log.info("retrieved", request_id=request_id, peer=peer.ae_title, instances=came, **more)
+            received = missing - len(missing_instances(session, request_id))
+            if received < located:
+                # still on their way, or the archive sends them to another address
+                problem = f"the archive has {located} and reported that it sent them"
+            why = f"{received} of {quantity(missing, 'missing instance')} from {peer.ae_title}"
+            if problem:
+                why += f": {problem}"
+            note(session, request_id, "RETRIEVED", why)
+        log.info(
+            "instances retrieved",
+            request_id=request_id,
+            peer=peer.ae_title,
+            instances=received,
+            **({"why": problem} if problem else {}),
+        )

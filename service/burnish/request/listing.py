@@ -1,11 +1,11 @@
-"""Stage: what people ask to see of requests and instances, as frozen values."""
+"""Stage: requests, pieces, events and instances as people see them, in frozen values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, String, func, select, type_coerce
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import (
@@ -15,31 +15,30 @@ from burnish.db.tables import (
     MediaCreationRequest,
     Piece,
     ReferencedInstance,
-    UTCDateTime,
     short_id,
 )
 from burnish.errors import Conflict, Unknown
 from burnish.vocabulary import ExecutionStatus, PieceState
+from burnish.wording import quantity
 
-#: How many names go into one question to the database.
+#: The most values in one IN condition.
 _BATCH = 500
-#: The references of a request; looked up for each, they need no row each.
-_REFERENCES = (
+_INSTANCES = (
     select(func.count())
     .where(ReferencedInstance.request_id == MediaCreationRequest.id)
     .correlate(MediaCreationRequest)
     .scalar_subquery()
 )
-#: What a line is made of, in the order that `_lines` takes it.
+#: The columns of a RequestLine that one row has.
 _LINE = select(
     MediaCreationRequest.id,
     MediaCreationRequest.sop_instance_uid,
-    type_coerce(MediaCreationRequest.execution_status, String),
-    type_coerce(MediaCreationRequest.execution_status_info, String),
+    MediaCreationRequest.execution_status,
+    MediaCreationRequest.execution_status_info,
     MediaCreationRequest.origin,
-    _REFERENCES,
+    _INSTANCES.label("instances"),
     MediaCreationRequest.number_of_copies,
-    type_coerce(MediaCreationRequest.request_priority, String),
+    MediaCreationRequest.request_priority,
     MediaCreationRequest.created_at,
     MediaCreationRequest.initiated_at,
     MediaCreationRequest.ended_at,
@@ -51,7 +50,7 @@ _LINE = select(
 
 
 class RequestLine(NamedTuple):
-    """One request in a list. `short_id` names it to people and on the outbox."""
+    """One request in a list; people and folder devices name it by its `short_id`."""
 
     short_id: str
     sop_instance_uid: str
@@ -75,16 +74,19 @@ class RequestLine(NamedTuple):
 
     @property
     def remarks(self) -> str:
-        """What sets it apart, in words."""
-        said = ["held"] if self.held_at else []
-        said += [f"supplements {self.supplements}"] if self.supplements else []
-        said += [f"supplemented by {name}" for name in self.supplemented_by]
-        return ", ".join(said)
+        """Whether it is held, what it supplements and what supplements it, in words."""
+        remarks = []
+        if self.held_at:
+            remarks.append("held")
+        if self.supplements:
+            remarks.append(f"supplements {self.supplements}")
+        remarks += [f"supplemented by {request}" for request in self.supplemented_by]
+        return ", ".join(remarks)
 
 
 @dataclass(frozen=True, slots=True)
 class PieceLine:
-    """One piece of media of a request; its events name it by `id`."""
+    """One piece of media of a request; events refer to it by its `id`."""
 
     id: int
     volume_number: int
@@ -142,7 +144,7 @@ class InstanceLine:
 def requests(
     session: Session, *, status: ExecutionStatus | None = None, limit: int = 100
 ) -> list[RequestLine]:
-    """The newest requests, newest first; cancelled ones only where asked for."""
+    """The newest requests, newest first; cancelled requests only if `status` is DELETED."""
     query = _LINE.order_by(MediaCreationRequest.id.desc()).limit(limit)
     if status is not None:
         query = query.where(MediaCreationRequest.execution_status == status)
@@ -152,7 +154,7 @@ def requests(
 
 
 def find_request(session: Session, name: str) -> RequestLine:
-    """The request that `name` means: its short id, number, or SOP Instance UID; raises Unknown."""
+    """The request with a short id, a number or a SOP Instance UID; raises Unknown."""
     digits = name.upper().removeprefix("R")
     if digits.isascii() and digits.isdigit() and len(digits) < 19:
         query = _LINE.where(MediaCreationRequest.id == int(digits))
@@ -165,7 +167,7 @@ def find_request(session: Session, name: str) -> RequestLine:
 
 
 def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
-    """Every piece of a request, spoiled ones too, by copy and volume."""
+    """Every piece of a request, by copy and volume; spoiled and dropped pieces too."""
     rows = session.execute(
         select(Piece, FileSet)
         .join(FileSet, Piece.file_set_id == FileSet.id)
@@ -212,7 +214,7 @@ def failures(session: Session, line: RequestLine) -> list[FailureLine]:
 
 
 def events(session: Session, line: RequestLine, *, after: int = 0) -> list[EventLine]:
-    """What happened to a request, oldest first, from event id `after` on."""
+    """The events of a request after the event with the id `after`, oldest first."""
     rows = session.scalars(
         select(Event)
         .join(MediaCreationRequest)
@@ -232,29 +234,32 @@ def instances(
     query = select(Instance).where(Instance.released_at.is_(None))
     if study_instance_uid:
         query = query.where(Instance.study_instance_uid == study_instance_uid)
-    names = InstanceLine.__slots__
+    columns = InstanceLine.__slots__
     return [
-        InstanceLine(**{name: getattr(row, name) for name in names})
+        InstanceLine(**{name: getattr(row, name) for name in columns})
         for row in session.scalars(query.order_by(Instance.id.desc()).limit(limit))
     ]
 
 
 def references_of_study(session: Session, study_instance_uid: str) -> list[tuple[str, str]]:
-    """SOP Class and Instance UIDs of a study; raises Unknown where there are none."""
+    """SOP Class and Instance UIDs of the instances of a study; raises Unknown if there are none."""
     rows = session.execute(
         select(Instance.sop_class_uid, Instance.sop_instance_uid)
         .where(Instance.study_instance_uid == study_instance_uid, Instance.released_at.is_(None))
         .order_by(Instance.id)
     ).all()
     if not rows:
-        raise Unknown("no instances of that study", hint="`burnish instance list` shows them")
+        raise Unknown("no instance of that study", hint="`burnish instance list` shows them")
     return [(row.sop_class_uid, row.sop_instance_uid) for row in rows]
 
 
 def references_of_instances(
     session: Session, sop_instance_uids: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """SOP Class and Instance UID of the instances named; raises Unknown where one is not here."""
+    """SOP Class and Instance UIDs of instances.
+
+    Raises Unknown if one has not been received, Conflict if one is named twice.
+    """
     classes: dict[str, str] = {}
     for start in range(0, len(sop_instance_uids), _BATCH):
         rows = session.execute(
@@ -266,85 +271,79 @@ def references_of_instances(
         classes.update({row.sop_instance_uid: row.sop_class_uid for row in rows})
     missing = [uid for uid in sop_instance_uids if uid not in classes]
     if missing:
-        raise Unknown(f"{len(missing)} instances are not here, the first is {missing[0]}")
+        have_not = "has not" if len(missing) == 1 else "have not"
+        raise Unknown(
+            f"{quantity(len(missing), 'instance')} {have_not} been received, "
+            f"the first is {missing[0]}"
+        )
     if len(set(sop_instance_uids)) < len(sop_instance_uids):
         raise Conflict("an instance is named twice")
     return [(classes[uid], uid) for uid in sop_instance_uids]
 
 
 def _lines(session: Session, query: Select[Any]) -> list[RequestLine]:
-    session.flush()  # what was asked of a request is seen by who looks at it next
-    connection = session.connection()
-    # rows as the driver has them: an object for each, and a look at each of its values, would
-    # take as long as all the rest
-    result: Any = connection.execute(query)
-    rows = result.cursor.fetchall()
-    in_utc: Any = (
-        UTCDateTime().dialect_impl(connection.dialect).result_processor(connection.dialect, None)
-    )
-    ids = [row[0] for row in rows]
-    pieces, later, none = _pieces(session, ids), _supplements(session, ids), (0, 0, 0)
-    return [
-        RequestLine(
-            *(short_id(number), uid, status, info, origin, references, copies, priority),
-            *pieces.get(number, none),
-            *(in_utc(created), initiated and in_utc(initiated), ended and in_utc(ended)),
-            *(remedy, device, held and in_utc(held)),
-            "" if first is None else short_id(first),
-            tuple(later.get(number, ())),
+    rows = session.execute(query).all()
+    ids = [row.id for row in rows]
+    pieces = _count_pieces(session, ids)
+    supplements = _supplements(session, ids)
+    lines = []
+    for row in rows:
+        wanted, created, ruined = pieces.get(row.id, (0, 0, 0))
+        lines.append(
+            RequestLine(
+                short_id=short_id(row.id),
+                sop_instance_uid=row.sop_instance_uid,
+                execution_status=row.execution_status,
+                execution_status_info=row.execution_status_info,
+                origin=row.origin,
+                instances=row.instances,
+                number_of_copies=row.number_of_copies,
+                request_priority=row.request_priority,
+                pieces=wanted,
+                pieces_created=created,
+                pieces_ruined=ruined,
+                created_at=row.created_at,
+                initiated_at=row.initiated_at,
+                ended_at=row.ended_at,
+                remedy=row.remedy,
+                device=row.device,
+                held_at=row.held_at,
+                supplements="" if row.supplements_id is None else short_id(row.supplements_id),
+                supplemented_by=tuple(supplements.get(row.id, ())),
+            )
         )
-        for (
-            number,
-            uid,
-            status,
-            info,
-            origin,
-            references,
-            copies,
-            priority,
-            created,
-            initiated,
-            ended,
-            remedy,
-            device,
-            held,
-            first,
-        ) in rows
-    ]
+    return lines
 
 
-def _supplements(session: Session, ids: Sequence[int]) -> dict[int, list[str]]:
-    """Request → the requests that supplement it."""
-    rows = session.execute(
-        select(MediaCreationRequest.supplements_id, MediaCreationRequest.id)
-        .where(_among(MediaCreationRequest.supplements_id, ids))
-        .order_by(MediaCreationRequest.id)
-    )
-    found: dict[int, list[str]] = {}
-    for first, later in rows:
-        found.setdefault(first or 0, []).append(short_id(later))
-    return found
+def _supplements(session: Session, request_ids: Sequence[int]) -> dict[int, list[str]]:
+    """The short ids of the requests that supplement each request."""
+    supplements: dict[int, list[str]] = {}
+    for start in range(0, len(request_ids), _BATCH):
+        rows = session.execute(
+            select(MediaCreationRequest.supplements_id, MediaCreationRequest.id)
+            .where(MediaCreationRequest.supplements_id.in_(request_ids[start : start + _BATCH]))
+            .order_by(MediaCreationRequest.id)
+        )
+        for supplemented_id, request_id in rows:
+            supplements.setdefault(supplemented_id or 0, []).append(short_id(request_id))
+    return supplements
 
 
-def _among(column: Any, ids: Sequence[int]) -> Any:
-    """Rows of these requests and, where they are many, of others between them."""
-    if len(ids) <= _BATCH:
-        return column.in_(ids)
-    return column.between(min(ids), max(ids))
-
-
-def _pieces(session: Session, ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
-    """Request → pieces wanted, pieces created, pieces ruined."""
+def _count_pieces(session: Session, request_ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+    """The numbers of wanted, created and ruined pieces of each request."""
     given_up = (PieceState.SPOILED, PieceState.DROPPED)
-    rows = session.execute(
-        select(
-            FileSet.request_id,
-            func.count().filter(Piece.state.not_in(given_up)),
-            func.count().filter(Piece.state == PieceState.CREATED),
-            func.count().filter(Piece.state == PieceState.SPOILED),
+    counts = {}
+    for start in range(0, len(request_ids), _BATCH):
+        rows = session.execute(
+            select(
+                FileSet.request_id,
+                func.count().filter(Piece.state.not_in(given_up)),
+                func.count().filter(Piece.state == PieceState.CREATED),
+                func.count().filter(Piece.state == PieceState.SPOILED),
+            )
+            .join(Piece, Piece.file_set_id == FileSet.id)
+            .where(FileSet.request_id.in_(request_ids[start : start + _BATCH]))
+            .group_by(FileSet.request_id)
         )
-        .join(Piece, Piece.file_set_id == FileSet.id)
-        .where(_among(FileSet.request_id, ids))
-        .group_by(FileSet.request_id)
-    )
-    return {row[0]: (row[1], row[2], row[3]) for row in rows}
+        counts.update({row[0]: (row[1], row[2], row[3]) for row in rows})
+    return counts

@@ -1,4 +1,4 @@
-"""Stage: what can be asked of a Media Creation Request: create, initiate, cancel, hold."""
+"""Stage: what people and peers can do with a request: create, initiate, cancel, retry, hold."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from burnish.db.history import drop_pieces, move, note
-from burnish.db.tables import FailedInstance, FileSet, MediaCreationRequest, ReferencedInstance
+from burnish.db.tables import FailedInstance, MediaCreationRequest, ReferencedInstance
 from burnish.errors import (
     AlreadyCompleted,
     AlreadyExists,
@@ -24,9 +24,10 @@ from burnish.identifiers import is_file_set_id, is_tolerable_uid, new_uid
 from burnish.lifecycle import RequestEvent
 from burnish.settings import RequestSettings
 from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, RequestPriority
+from burnish.wording import quantity
 
-_UNDER_WAY = (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
-_WAITS = (*DEVICE_HOLDS, ExecutionStatusInfo.INSUFFIC_MEMORY)
+_IN_PROGRESS = (ExecutionStatus.PENDING, ExecutionStatus.CREATING)
+_WAITING_FOR_DEVICE = (*DEVICE_HOLDS, ExecutionStatusInfo.INSUFFIC_MEMORY)
 _ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE)
 
 
@@ -42,7 +43,11 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
-    """What an N-CREATE asks for; `attributes` are column name → value, absent where left out."""
+    """What an N-CREATE or a person asks for.
+
+    `attributes` has the values that were given, by column name. Without `sop_instance_uid` the
+    request gets a new UID.
+    """
 
     references: Sequence[Reference]
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -52,22 +57,23 @@ class NewRequest:
 def create(
     session: Session,
     defaults: RequestSettings,
-    order: NewRequest,
+    new_request: NewRequest,
     *,
     origin: str,
     calling_ae_title: str = "",
     device: str = "",
 ) -> MediaCreationRequest:
-    """A new request, IDLE (PS3.4 S.3.2.1). What the order leaves out is taken from `defaults`.
+    """Creates a request; it is IDLE (PS3.4 S.3.2.1). `defaults` fill in what was left out.
 
-    Raises AlreadyExists, InvalidUID, InvalidValue, MissingValue. Whether the instances are here and
-    the profiles possible is looked at later, where the answer can be read by N-GET.
+    Whether the instances have been received and fit their profiles is checked later, so that the
+    requester reads the result by N-GET. Raises AlreadyExists, InvalidUID, InvalidValue,
+    MissingValue.
     """
-    _check(order)
-    uid = order.sop_instance_uid or new_uid()
+    _check(new_request)
+    uid = new_request.sop_instance_uid or new_uid()
     if not is_tolerable_uid(uid):
         raise InvalidUID("Affected SOP Instance UID is not a UID")
-    _free(session, uid)
+    _make_uid_available(session, uid)
     request = MediaCreationRequest(
         sop_instance_uid=uid,
         origin=origin,
@@ -78,82 +84,93 @@ def create(
         number_of_copies=defaults.number_of_copies,
         request_priority=defaults.request_priority,
         created_at=datetime.now(UTC),
-        **{**_defaults(defaults), **order.attributes},
+        **(_default_attributes(defaults) | dict(new_request.attributes)),
     )
     session.add(request)
     session.flush()
-    references = _references(request.id, defaults, order)
-    session.connection().execute(insert(ReferencedInstance), references)
-    note(session, request.id, "CREATED", f"by {origin}, {len(order.references)} instances")
+    add_references(
+        session,
+        request,
+        new_request.references,
+        default_profile=defaults.requested_media_application_profile,
+    )
+    count = quantity(len(new_request.references), "instance")
+    note(session, request.id, "CREATED", f"by {origin}, {count}")
     return request
 
 
-def _free(session: Session, uid: str) -> None:
-    """Raises AlreadyExists where the UID is taken.
-
-    A cancelled request is deleted (PS3.4 S.3.2.3.3), so its UID is free again; what is kept of it
-    for people gets another.
-    """
-    taken = session.scalar(
-        select(MediaCreationRequest).where(MediaCreationRequest.sop_instance_uid == uid)
-    )
-    if taken is None:
-        return
-    if taken.execution_status is not ExecutionStatus.DELETED:
-        raise AlreadyExists("a Media Creation Request of that SOP Instance UID exists")
-    taken.sop_instance_uid = new_uid()
-    note(session, taken.id, "RENAMED", "its SOP Instance UID was given to a new request")
-    session.flush()
-
-
-def _references(
-    request_id: int, defaults: RequestSettings, order: NewRequest
-) -> list[dict[str, object]]:
-    default_profile = defaults.requested_media_application_profile
-    return [
+def add_references(
+    session: Session,
+    request: MediaCreationRequest,
+    references: Sequence[Reference],
+    *,
+    default_profile: str,
+    first_ordinal: int = 0,
+) -> None:
+    """Adds references to a request, numbered from `first_ordinal` on."""
+    rows = [
         {
-            "request_id": request_id,
+            "request_id": request.id,
             "ordinal": ordinal,
             "referenced_sop_class_uid": reference.sop_class_uid,
             "referenced_sop_instance_uid": reference.sop_instance_uid,
             "requested_media_application_profile": reference.profile or default_profile,
             "icon_image_sequence": reference.icon_image_sequence,
         }
-        for ordinal, reference in enumerate(order.references)
+        for ordinal, reference in enumerate(references, start=first_ordinal)
     ]
+    session.connection().execute(insert(ReferencedInstance), rows)
 
 
-def _check(order: NewRequest) -> None:
-    if not order.references:
+def _make_uid_available(session: Session, uid: str) -> None:
+    """Raises AlreadyExists if a request has the UID.
+
+    A cancelled request is deleted (PS3.4 S.3.2.3.3), so its UID can be used again: its row, which
+    is kept for people, gets another UID.
+    """
+    earlier = session.scalar(
+        select(MediaCreationRequest).where(MediaCreationRequest.sop_instance_uid == uid)
+    )
+    if earlier is None:
+        return
+    if earlier.execution_status is not ExecutionStatus.DELETED:
+        raise AlreadyExists("a Media Creation Request of that SOP Instance UID exists")
+    earlier.sop_instance_uid = new_uid()
+    note(session, earlier.id, "RENAMED", "its SOP Instance UID was given to a new request")
+    session.flush()
+
+
+def _check(new_request: NewRequest) -> None:
+    if not new_request.references:
         raise MissingValue("Referenced SOP Sequence has no item")
-    for reference in order.references:
+    for reference in new_request.references:
         if not is_tolerable_uid(reference.sop_instance_uid):
             raise InvalidValue("Referenced SOP Instance UID is not a UID")
         if not is_tolerable_uid(reference.sop_class_uid):
             raise InvalidValue("Referenced SOP Class UID is not a UID")
-    if not is_file_set_id(order.attributes.get("storage_media_file_set_id", "")):
-        raise InvalidValue("Storage Media File-Set ID may have 16 of A-Z, 0-9 and _")
-    file_set_uid = order.attributes.get("storage_media_file_set_uid", "")
+    if not is_file_set_id(new_request.attributes.get("storage_media_file_set_id", "")):
+        raise InvalidValue(
+            "Storage Media File-Set ID is not at most 16 characters of A-Z, 0-9 and underscore"
+        )
+    file_set_uid = new_request.attributes.get("storage_media_file_set_uid", "")
     if file_set_uid and not is_tolerable_uid(file_set_uid):
         raise InvalidValue("Storage Media File-Set UID is not a UID")
 
 
-def _defaults(defaults: RequestSettings) -> dict[str, str]:
-    return {
-        name: str(getattr(defaults, name))
-        for name in (
-            "label_using_information_extracted_from_instances",
-            "allow_media_splitting",
-            "allow_lossy_compression",
-            "include_non_dicom_objects",
-            "include_display_application",
-            "preserve_composite_instances_after_media_creation",
-        )
-    }
+def _default_attributes(defaults: RequestSettings) -> dict[str, str]:
+    names = (
+        "label_using_information_extracted_from_instances",
+        "allow_media_splitting",
+        "allow_lossy_compression",
+        "include_non_dicom_objects",
+        "include_display_application",
+        "preserve_composite_instances_after_media_creation",
+    )
+    return {name: str(getattr(defaults, name)) for name in names}
 
 
 def get_request(session: Session, sop_instance_uid: str) -> MediaCreationRequest:
-    """The request of that SOP Instance UID; raises Unknown, also for one that was cancelled."""
+    """The request of a SOP Instance UID; raises Unknown, also if the request was cancelled."""
     request = session.scalar(
         select(MediaCreationRequest).where(
             MediaCreationRequest.sop_instance_uid == sop_instance_uid,
@@ -180,7 +197,7 @@ def initiate(
     request = get_request(session, sop_instance_uid)
     if number_of_copies is not None:
         if not 1 <= number_of_copies <= defaults.maximum_copies:
-            raise InvalidArgument(f"Number of Copies may be 1 to {defaults.maximum_copies}")
+            raise InvalidArgument(f"Number of Copies is not 1 to {defaults.maximum_copies}")
         request.number_of_copies = number_of_copies
     if request_priority is not None:
         request.request_priority = request_priority
@@ -192,9 +209,9 @@ def initiate(
 
 
 def cancel(session: Session, sop_instance_uid: str) -> None:
-    """Cancel Media Creation (PS3.4 S.3.2.3): nothing more is made, and the request is gone.
+    """Cancel Media Creation (PS3.4 S.3.2.3): no more media are made, and the request is deleted.
 
-    Pieces that are finished stay where they are. Raises Unknown, AlreadyCompleted.
+    Finished pieces stay where they are. Raises Unknown, AlreadyCompleted.
     """
     request = get_request(session, sop_instance_uid)
     if request.execution_status in _ENDED:
@@ -204,20 +221,25 @@ def cancel(session: Session, sop_instance_uid: str) -> None:
 
 
 def retry(session: Session, sop_instance_uid: str) -> None:
-    """An administrator's second try of a request that failed: FAILURE → PENDING, planned anew.
+    """An administrator has a failed request planned again: FAILURE → PENDING.
 
-    One that waits for a device is tried at once. Raises Unknown, NotNow.
+    A request that waits for a device is tried again at once. Raises Unknown, NotNow.
     """
     request = get_request(session, sop_instance_uid)
-    if request.execution_status in _UNDER_WAY and request.execution_status_info in _WAITS:
+    if (
+        request.execution_status in _IN_PROGRESS
+        and request.execution_status_info in _WAITING_FOR_DEVICE
+    ):
         _try_at_once(session, request)
         return
     if request.execution_status is not ExecutionStatus.FAILURE:
-        raise NotNow("only a request that failed, or waits for a device, can be retried")
+        raise NotNow("only a request that has failed or waits for a device can be retried")
     session.execute(delete(FailedInstance).where(FailedInstance.request_id == request.id))
     for file_set in list(request.file_sets):
         session.delete(file_set)
-    request.admitted_at = request.retrieval_began_at = request.retrieval_ended_at = None
+    request.admitted_at = None
+    request.retrieval_began_at = None
+    request.retrieval_ended_at = None
     request.initiated_at = request.initiated_at or datetime.now(UTC)
     session.flush()
     session.expire(request, ["file_sets", "failures"])
@@ -225,9 +247,9 @@ def retry(session: Session, sop_instance_uid: str) -> None:
 
 
 def hold(session: Session, sop_instance_uid: str) -> None:
-    """An administrator holds a request: nothing more of it is planned or begun until `release`.
+    """An administrator holds a request: it is not planned, and no piece is begun, until `release`.
 
-    Raises Unknown, and NotNow where it has ended.
+    Raises Unknown, and NotNow if the request has ended.
     """
     request = get_request(session, sop_instance_uid)
     if request.execution_status in _ENDED:
@@ -238,7 +260,7 @@ def hold(session: Session, sop_instance_uid: str) -> None:
 
 
 def release(session: Session, sop_instance_uid: str) -> None:
-    """An administrator lets a request go on that was held; raises Unknown, NotNow."""
+    """An administrator lets a held request go on; raises Unknown, NotNow."""
     request = get_request(session, sop_instance_uid)
     if request.held_at is None:
         raise NotNow("the request is not held")
@@ -251,10 +273,3 @@ def _try_at_once(session: Session, request: MediaCreationRequest) -> None:
         for piece in file_set.pieces:
             piece.not_before = None
     note(session, request.id, "RETRIED", "by an administrator")
-
-
-def file_sets(session: Session, request: MediaCreationRequest) -> Sequence[FileSet]:
-    """The volumes of a request, in order."""
-    return session.scalars(
-        select(FileSet).where(FileSet.request_id == request.id).order_by(FileSet.volume_number)
-    ).all()

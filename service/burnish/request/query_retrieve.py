@@ -1,10 +1,9 @@
-"""Stage: finds and fetches instances at one archive: the Query/Retrieve SCU (PS3.4 C)."""
+"""Stage: locates and retrieves instances at one archive: the Query/Retrieve SCU (PS3.4 C)."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import structlog
@@ -34,30 +33,37 @@ from burnish.vocabulary import (
 )
 
 log = structlog.get_logger(__name__)
-
-#: Seconds for the answer to A-ASSOCIATE-RQ, and for each response after it: an archive may
-#: have to fetch from tape.
-_ASSOCIATE, _ANSWER = 30.0, 600.0
-#: UIDs in one identifier.
+#: Seconds to wait for the answer to an A-ASSOCIATE-RQ, and for each response after that: an
+#: archive may have to fetch instances from tape.
+_ACSE_TIMEOUT, _DIMSE_TIMEOUT = 30.0, 600.0
+#: The most UIDs in the identifier of one C-FIND, C-MOVE or C-GET.
 _UIDS = 100
-_NATIVE = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
-#: Each is proposed by itself, so that what is stored compressed comes as it is.
-_COMPRESSED = (
-    *(JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS_SV1, RLE_LOSSLESS),
-    *(JPEG_2000_LOSSLESS, JPEG_2000),
-)
-#: SOP Classes of one association: with a context for each form, and those of Query/Retrieve, no
-#: more than 128 contexts.
-SOP_CLASSES = 17
+_UNCOMPRESSED = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
+#: Each has a presentation context of its own, so that an archive that stores instances compressed
+#: sends them as they are.
+_COMPRESSED = [
+    JPEG_BASELINE,
+    JPEG_EXTENDED,
+    JPEG_LOSSLESS_SV1,
+    RLE_LOSSLESS,
+    JPEG_2000_LOSSLESS,
+    JPEG_2000,
+]
+#: The most SOP Classes of one association: each takes a presentation context for the uncompressed
+#: and one for each compressed Transfer Syntax, Query/Retrieve takes two, and 128 are possible.
+MAXIMUM_SOP_CLASSES = 17
+#: The application information that proposes relational queries (PS3.4 C.5.1.1).
 _RELATIONAL = b"\1"
+#: The unique keys of the levels STUDY, SERIES and IMAGE (PS3.4 C.6.2.1).
+_LEVEL_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
 class NotRetrievedError(Exception):
-    """An archive did not answer, or not well. It may do so later."""
+    """An archive did not answer, or reported a failure. It may succeed later."""
 
 
 class InstanceLocation(NamedTuple):
-    """Where an instance is at an archive."""
+    """The study and series that an instance belongs to at an archive."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -66,7 +72,7 @@ class InstanceLocation(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RetrievedInstance:
-    """An instance that came by C-GET; `data_set` as it was sent."""
+    """An instance that was received by C-GET; `data_set` has the bytes as they were sent."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -76,22 +82,22 @@ class RetrievedInstance:
     data_set: bytes
 
 
-#: Keeps an instance; raises BurnishError.
-Keep = Callable[[RetrievedInstance], None]
+#: Stores an instance durably; raises BurnishError if that fails.
+StoreInstance = Callable[[RetrievedInstance], None]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchHints:
-    """Where to look at an archive that has no relational queries."""
+    """Studies and patients to search at an archive that has no relational queries."""
 
     study_instance_uids: Sequence[str] = ()
     patient_ids: Sequence[str] = ()
 
 
 class Archive(AbstractContextManager["Archive"]):
-    """One association with an archive, for instances of at most `SOP_CLASSES` SOP Classes.
+    """One association with an archive, for at most `MAXIMUM_SOP_CLASSES` SOP Classes.
 
-    Raises NotRetrievedError where there is none.
+    Raises NotRetrievedError if it cannot be established.
     """
 
     def __init__(
@@ -100,14 +106,15 @@ class Archive(AbstractContextManager["Archive"]):
         settings: Settings,
         *,
         sop_classes: Collection[str],
-        keep: Keep,
+        store: StoreInstance,
     ) -> None:
         self._peer = peer
         self._own_title = settings.dicom.ae_title
         self._settings = settings.retrieval
-        self._keep = keep
-        gets = self._settings.method == "C-GET"
-        self._association = self._associate(settings, sorted(sop_classes) if gets else [])
+        self._store = store
+        by_get = self._settings.method == "C-GET"
+        # what a C-MOVE retrieves is received by an association that the archive requests
+        self._association = self._associate(settings, sorted(sop_classes) if by_get else [])
 
     def _associate(self, settings: Settings, sop_classes: Sequence[str]) -> Association:
         roles = [build_role(uid, scp_role=True) for uid in sop_classes]
@@ -117,10 +124,10 @@ class Archive(AbstractContextManager["Archive"]):
                 self._peer,
                 calling_ae_title=self._own_title,
                 contexts=list(self._contexts(sop_classes)),
-                negotiation_items=[*_relational(), *roles],
-                event_handlers=[(evt.EVT_C_STORE, self._store)],
-                acse_timeout=_ASSOCIATE,
-                dimse_timeout=_ANSWER,
+                negotiation_items=[_relational_queries(), *roles],
+                event_handlers=[(evt.EVT_C_STORE, self._receive)],
+                acse_timeout=_ACSE_TIMEOUT,
+                dimse_timeout=_DIMSE_TIMEOUT,
             )
         except NoAssociationError as error:
             raise NotRetrievedError(str(error)) from None
@@ -128,9 +135,9 @@ class Archive(AbstractContextManager["Archive"]):
     def _contexts(self, sop_classes: Sequence[str]) -> Iterator[PresentationContext]:
         retrieve = STUDY_ROOT_GET if self._settings.method == "C-GET" else STUDY_ROOT_MOVE
         for uid in (STUDY_ROOT_FIND, retrieve):
-            yield build_context(uid, list(_NATIVE))
+            yield build_context(uid, _UNCOMPRESSED)
         for uid in sop_classes:
-            yield build_context(uid, list(_NATIVE))
+            yield build_context(uid, _UNCOMPRESSED)
             for syntax in _COMPRESSED:
                 yield build_context(uid, syntax)
 
@@ -139,103 +146,105 @@ class Archive(AbstractContextManager["Archive"]):
             self._association.release()
 
     def abort(self) -> None:
-        """Ends it from another thread, whatever is under way."""
+        """Ends the association from another thread, whatever is under way."""
         self._association.abort()
 
     # --- C-FIND ---
 
-    def find(
+    def locate(
         self, sop_instance_uids: Collection[str], hints: SearchHints
     ) -> list[InstanceLocation]:
-        """Where those of the instances are that the archive has.
+        """Locates those of the instances that the archive has.
 
-        By a relational query where the archive takes them (PS3.4 C.4.1.2.2.2). Else level by level
-        through the studies that may have them; and what is not found there, by a relational query
-        all the same: many answer it that do not negotiate it.
+        An archive with relational queries is asked for the UIDs. In any other archive the studies
+        that the hints lead to are searched. For what is not there, it is asked for the UIDs after
+        all: some archives answer such queries without having negotiated them.
         """
         wanted = set(sop_instance_uids)
-        if self._is_relational():
-            return self._find_by_uid(wanted)
-        found: dict[str, InstanceLocation] = {}
-        for study in self._candidates(hints):
-            found.update(self._find_in_study(study, wanted - found.keys()))
-            if len(found) == len(wanted):
-                break
-        left = wanted - found.keys()
+        if self._has_relational_queries():
+            return self._locate_by_uid(wanted)
+        located: dict[str, InstanceLocation] = {}
+        for study in self._studies_to_search(hints):
+            located.update(self._search_study(study, wanted - located.keys()))
+            if len(located) == len(wanted):
+                return list(located.values())
         try:
-            found.update({one.sop_instance_uid: one for one in self._find_by_uid(left)})
+            others = self._locate_by_uid(wanted - located.keys())
         except NotRetrievedError as error:
-            log.info("no relational queries", peer=self._peer.ae_title, why=str(error))
-        return list(found.values())
+            log.info("relational queries rejected", peer=self._peer.ae_title, why=str(error))
+            others = []
+        return [*located.values(), *others]
 
-    def _is_relational(self) -> bool:
+    def _has_relational_queries(self) -> bool:
         answer = self._association.acceptor.sop_class_extended.get(UID(STUDY_ROOT_FIND))
         return bool(answer and answer[:1] == _RELATIONAL)
 
-    def _find_by_uid(self, wanted: Collection[str]) -> list[InstanceLocation]:
-        found = []
-        left = iter(sorted(wanted))
-        while batch := list(islice(left, _UIDS)):
-            answers = self._query("IMAGE", SOPInstanceUID=batch)
-            found += [one for one in map(_found, answers) if one and one.sop_instance_uid in wanted]
-        return found
+    def _locate_by_uid(self, wanted: Collection[str]) -> list[InstanceLocation]:
+        locations = []
+        uids = sorted(wanted)
+        for start in range(0, len(uids), _UIDS):
+            for answer in self._query("IMAGE", SOPInstanceUID=uids[start : start + _UIDS]):
+                location = InstanceLocation(*(_uid(answer, name) for name in _LEVEL_KEYWORDS))
+                if all(location) and location.sop_instance_uid in wanted:
+                    locations.append(location)
+        return locations
 
-    def _candidates(self, hints: SearchHints) -> Iterator[str]:
+    def _studies_to_search(self, hints: SearchHints) -> Iterator[str]:
         """Studies that may have the instances, the likeliest first, each once."""
-        seen = set[str]()
-        for study in self._likely(hints):
-            if study and study not in seen:
-                seen.add(study)
+        searched = {""}
+        for study in self._likely_studies(hints):
+            if study not in searched:
+                searched.add(study)
                 yield study
 
-    def _likely(self, hints: SearchHints) -> Iterator[str]:
+    def _likely_studies(self, hints: SearchHints) -> Iterator[str]:
         yield from hints.study_instance_uids
         for patient_id in hints.patient_ids:
             for answer in self._query("STUDY", PatientID=patient_id):
-                yield str(answer.get("StudyInstanceUID", ""))
+                yield _uid(answer, "StudyInstanceUID")
         if self._settings.recent_days:
             since = datetime.now(UTC).date() - timedelta(days=self._settings.recent_days)
             for answer in self._query("STUDY", StudyDate=f"{since:%Y%m%d}-"):
-                yield str(answer.get("StudyInstanceUID", ""))
+                yield _uid(answer, "StudyInstanceUID")
 
-    def _find_in_study(self, study: str, wanted: Collection[str]) -> dict[str, InstanceLocation]:
-        found = {}
+    def _search_study(self, study: str, wanted: Collection[str]) -> dict[str, InstanceLocation]:
+        """The locations of the wanted instances of a study, by SOP Instance UID."""
+        located = {}
         for answer in self._query("SERIES", StudyInstanceUID=study):
-            series = str(answer.get("SeriesInstanceUID", ""))
-            keys = {"StudyInstanceUID": study, "SeriesInstanceUID": series}
-            for image in self._query("IMAGE", **keys) if series else ():
-                uid = str(image.get("SOPInstanceUID", ""))
+            series = _uid(answer, "SeriesInstanceUID")
+            if not series:
+                continue
+            for image in self._query("IMAGE", StudyInstanceUID=study, SeriesInstanceUID=series):
+                uid = _uid(image, "SOPInstanceUID")
                 if uid in wanted:
-                    found[uid] = InstanceLocation(study, series, uid)
-        return found
+                    located[uid] = InstanceLocation(study, series, uid)
+        return located
 
     def _query(self, level: str, **keys: Any) -> list[Dataset]:
         """The identifiers of all matches (PS3.4 C.4.1); raises NotRetrievedError."""
         identifier = Dataset()
         identifier.QueryRetrieveLevel = level
-        names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-        for name in names[: ("STUDY", "SERIES", "IMAGE").index(level) + 1]:
-            setattr(identifier, name, "")
-        for name, value in keys.items():
-            setattr(identifier, name, value)
-        answers = []
-        for status, answer in self._operate(
+        for keyword in _LEVEL_KEYWORDS[: ("STUDY", "SERIES", "IMAGE").index(level) + 1]:
+            setattr(identifier, keyword, "")
+        for keyword, value in keys.items():
+            setattr(identifier, keyword, value)
+        matches = []
+        for status, match in self._responses(
             lambda: self._association.send_c_find(identifier, STUDY_ROOT_FIND)
         ):
-            if status in (0xFF00, 0xFF01) and answer is not None:
-                answers.append(answer)
+            if status in (0xFF00, 0xFF01) and match is not None:
+                matches.append(match)
             elif status:
                 raise NotRetrievedError(f"C-FIND at level {level} was answered {status:04X}H")
-        return answers
+        return matches
 
     # --- C-MOVE and C-GET ---
 
-    def retrieve(self, found: Collection[InstanceLocation]) -> None:
-        """Has the instances sent here; raises NotRetrievedError where some were not."""
+    def retrieve(self, locations: Collection[InstanceLocation]) -> None:
+        """Has the archive send the instances; raises NotRetrievedError if it reports a failure."""
         by_series: dict[tuple[str, str], list[str]] = {}
-        for one in found:
-            key = one.study_instance_uid, one.series_instance_uid
-            by_series.setdefault(key, []).append(one.sop_instance_uid)
+        for study, series, uid in locations:
+            by_series.setdefault((study, series), []).append(uid)
         for (study, series), uids in by_series.items():
             for start in range(0, len(uids), _UIDS):
                 identifier = Dataset()
@@ -247,58 +256,58 @@ class Archive(AbstractContextManager["Archive"]):
 
     def _retrieve(self, identifier: Dataset) -> None:
         association = self._association
-        if self._settings.method == "C-GET":
-            answers = self._operate(lambda: association.send_c_get(identifier, STUDY_ROOT_GET))
+        method = self._settings.method
+        if method == "C-GET":
+            responses = self._responses(lambda: association.send_c_get(identifier, STUDY_ROOT_GET))
         else:
-            answers = self._operate(
+            responses = self._responses(
                 lambda: association.send_c_move(identifier, self._own_title, STUDY_ROOT_MOVE)
             )
-        for status, _ in answers:
+        for status, _ in responses:
             if status not in (0x0000, 0xFF00):
-                why = " (it does not know us)" if status == 0xA801 else ""
-                raise NotRetrievedError(f"{self._settings.method} was answered {status:04X}H{why}")
+                why = f" (it does not know the AE title {self._own_title})"
+                raise NotRetrievedError(
+                    f"{method} was answered {status:04X}H{why if status == 0xA801 else ''}"
+                )
 
-    def _operate(self, operation: Callable[[], Any]) -> Iterator[tuple[int, Dataset | None]]:
-        """The responses of an operation; raises NotRetrievedError where there is none."""
+    def _responses(self, operation: Callable[[], Any]) -> Iterator[tuple[int, Dataset | None]]:
+        """Status and identifier of each response; raises NotRetrievedError if there is none."""
         try:
             for status, identifier in operation():
                 if "Status" not in status:
-                    raise NotRetrievedError("it did not answer")
+                    raise NotRetrievedError("the archive did not answer")
                 yield int(status.Status), identifier
         except (ValueError, RuntimeError) as error:
-            # no such presentation context, or the association has ended
+            # pynetdicom: no such presentation context, or the association has ended
             raise NotRetrievedError(str(error)) from None
 
-    def _store(self, event: evt.Event) -> int:
-        """One C-STORE of a C-GET (PS3.4 C.4.3.2): kept before it is acknowledged."""
+    def _receive(self, event: evt.Event) -> int:
+        """Answers a C-STORE of a C-GET (PS3.4 C.4.3.2) once the instance is stored."""
         request, context = cast(C_STORE, event.request), event.context
         assert request.DataSet is not None  # noqa: S101  pynetdicom answers a message without one
         try:
-            self._keep(
+            self._store(
                 RetrievedInstance(
-                    str(request.AffectedSOPClassUID),
-                    str(request.AffectedSOPInstanceUID),
-                    str(context.transfer_syntax),
-                    self._peer.ae_title,
-                    self._own_title,
-                    request.DataSet.getvalue(),
+                    sop_class_uid=str(request.AffectedSOPClassUID),
+                    sop_instance_uid=str(request.AffectedSOPInstanceUID),
+                    transfer_syntax_uid=str(context.transfer_syntax),
+                    calling_ae_title=self._peer.ae_title,
+                    called_ae_title=self._own_title,
+                    data_set=request.DataSet.getvalue(),
                 )
             )
         except BurnishError as error:
-            log.warning("not stored", why=str(error), peer=self._peer.ae_title)
+            log.warning("instance not stored", why=str(error), peer=self._peer.ae_title)
             return 0xA700 if isinstance(error, OutOfResources) else 0xC000
         return 0x0000
 
 
-def _relational() -> Iterator[SOPClassExtendedNegotiation]:
-    """Proposes relational queries (PS3.4 C.5.1.1)."""
+def _relational_queries() -> SOPClassExtendedNegotiation:
     item = SOPClassExtendedNegotiation()
     item.sop_class_uid = STUDY_ROOT_FIND
     item.service_class_application_information = _RELATIONAL
-    yield item
+    return item
 
 
-def _found(answer: Mapping[Any, Any] | Dataset) -> InstanceLocation | None:
-    names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-    values = [str(answer.get(name) or "") for name in names]
-    return InstanceLocation(*values) if all(values) else None
+def _uid(answer: Dataset, keyword: str) -> str:
+    return str(answer.get(keyword) or "")

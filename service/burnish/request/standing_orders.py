@@ -1,33 +1,40 @@
-"""Stage: asks for media where a modality cannot: standing orders, after a quiet period."""
+"""Stage: standing orders issue requests for modalities that can only store.
+
+A standing order groups the instances that nobody has requested media for, by study or by patient.
+Once a group has been quiet, `issue_requests` creates and initiates a request for it. A late image,
+one that is received after that, joins this request until it is planned (`join_late_instances`);
+after that it goes onto a supplement, a second request that refers to the first.
+"""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, insert, literal, select
+from sqlalchemy import ColumnElement, case, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from burnish.db.history import note
 from burnish.db.tables import FileSet, Instance, MediaCreationRequest, ReferencedInstance, short_id
-from burnish.request.operations import NewRequest, Reference, create, initiate
+from burnish.request import operations
+from burnish.request.operations import NewRequest, Reference
 from burnish.settings import RequestSettings, StandingOrderSettings
 from burnish.vocabulary import ExecutionStatus
+from burnish.wording import quantity
 
-_OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING)
+_NOT_BEGUN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING)
 
 
 def groups_due(session: Session, order: StandingOrderSettings) -> Sequence[Any]:
-    """The studies or patients for which a request is due under a standing order.
+    """The groups of unrequested instances for which the order issues a request now.
 
-    Due is one of whose instances nobody has asked for media, once the youngest of them is older
-    than the quiet period.
+    A group is due when its youngest instance is older than the quiet period.
     """
     quiet_since = datetime.now(UTC) - order.quiet_period
-    group = _group(order)
+    columns = _group_columns(order)
     return session.execute(
-        select(*group)
+        select(*columns)
         .where(*_unrequested(order))
-        .group_by(*group)
+        .group_by(*columns)
         .having(func.max(Instance.received_at) <= quiet_since)
     ).all()
 
@@ -35,99 +42,108 @@ def groups_due(session: Session, order: StandingOrderSettings) -> Sequence[Any]:
 def issue_requests(
     session: Session, defaults: RequestSettings, order: StandingOrderSettings
 ) -> int:
-    """Issues the requests that are due under one standing order; how many. One patient each.
+    """Issues a request for each group that is due; returns their number.
 
-    What comes after the request of its study or patient was planned goes onto a supplement.
+    A request for a group that has an earlier one supplements it.
     """
     groups = groups_due(session, order)
     for group in groups:
-        earlier = _earlier(session, order, group)
-        request = create(
-            session,
-            defaults,
-            NewRequest(_late(session, order, group), order.attributes),
-            origin=f"standing order {order.name}"[:40],
-        )
-        request.standing_order = order.name
-        request.device = order.device
-        if earlier is not None:
-            request.supplements_id = earlier
-            note(session, request.id, "SUPPLEMENTS", short_id(earlier))
-            note(session, earlier, "SUPPLEMENTED", f"by {short_id(request.id)}")
-        initiate(
-            session,
-            defaults,
-            request.sop_instance_uid,
-            number_of_copies=order.copies,
-            request_priority=order.priority,
-        )
-        if order.hold:
-            request.held_at = datetime.now(UTC)
-            note(session, request.id, "HELD", "the standing order has it so")
+        _issue_request(session, defaults, order, group)
     return len(groups)
 
 
+def _issue_request(
+    session: Session, defaults: RequestSettings, order: StandingOrderSettings, group: Sequence[Any]
+) -> None:
+    supplemented_id = _first_request(session, order, group)
+    request = operations.create(
+        session,
+        defaults,
+        NewRequest(_unrequested_references(session, order, group), order.attributes),
+        origin=f"standing order {order.name}"[:40],
+    )
+    request.standing_order = order.name
+    request.device = order.device
+    if supplemented_id is not None:
+        request.supplements_id = supplemented_id
+        note(session, request.id, "SUPPLEMENTS", short_id(supplemented_id))
+        note(session, supplemented_id, "SUPPLEMENTED", f"by {short_id(request.id)}")
+    operations.initiate(
+        session,
+        defaults,
+        request.sop_instance_uid,
+        number_of_copies=order.copies,
+        request_priority=order.priority,
+    )
+    if order.hold:
+        request.held_at = datetime.now(UTC)
+        note(session, request.id, "HELD", "by its standing order")
+
+
 def requests_with_late_instances(session: Session, order: StandingOrderSettings) -> Sequence[int]:
-    """The requests under a standing order that are not planned yet, with late instances to take."""
-    waiting = session.scalars(
+    """The requests of the order that are not planned yet and that late instances can join."""
+    unplanned = session.scalars(
         select(MediaCreationRequest.id)
         .where(
-            MediaCreationRequest.execution_status.in_(_OPEN),
+            MediaCreationRequest.execution_status.in_(_NOT_BEGUN),
             MediaCreationRequest.standing_order == order.name,
             ~exists().where(FileSet.request_id == MediaCreationRequest.id),
         )
         .order_by(MediaCreationRequest.id)
     ).all()
-    if not waiting:
+    if not unplanned:
         return []
-    group = _group(order)
-    late = session.execute(select(*group).where(*_unrequested(order)).distinct()).all()
-    return [each for each in waiting if late and _group_of(session, order, each) in late]
+    late_groups = session.execute(
+        select(*_group_columns(order)).where(*_unrequested(order)).distinct()
+    ).all()
+    if not late_groups:
+        return []
+    return [
+        request_id
+        for request_id in unplanned
+        if _group_of_request(session, order, request_id) in late_groups
+    ]
 
 
 def join_late_instances(session: Session, order: StandingOrderSettings) -> int:
-    """Late instances join the request of their study or patient that is not planned yet."""
+    """Adds late instances to the unplanned request of their group; returns their number."""
     joined = 0
     for request_id in requests_with_late_instances(session, order):
-        late = _late(session, order, _group_of(session, order, request_id))
+        group = _group_of_request(session, order, request_id)
+        late = _unrequested_references(session, order, group)
         if not late:
-            continue
+            continue  # they joined another request of the same group
         request = session.get_one(MediaCreationRequest, request_id)
-        first = len(request.references)
-        session.execute(
-            insert(ReferencedInstance),
-            [
-                {
-                    "request_id": request_id,
-                    "ordinal": first + number,
-                    "referenced_sop_class_uid": reference.sop_class_uid,
-                    "referenced_sop_instance_uid": reference.sop_instance_uid,
-                    "requested_media_application_profile": reference.profile
-                    or request.references[0].requested_media_application_profile,
-                    "icon_image_sequence": None,
-                }
-                for number, reference in enumerate(late)
-            ],
+        operations.add_references(
+            session,
+            request,
+            late,
+            default_profile=request.references[0].requested_media_application_profile,
+            first_ordinal=len(request.references),
         )
-        # a plan that is being made is of fewer instances: it counts no more
+        # a plan that is being made lacks these instances: without admission it is discarded
         request.admitted_at = None
-        note(session, request_id, "JOINED", f"by {len(late)} late instances")
+        note(session, request_id, "JOINED", f"by {quantity(len(late), 'late instance')}")
         joined += len(late)
     return joined
 
 
-def _late(session: Session, order: StandingOrderSettings, group: Sequence[Any]) -> list[Reference]:
-    """The instances of a group for which nobody has asked."""
+def _unrequested_references(
+    session: Session, order: StandingOrderSettings, group: Sequence[Any]
+) -> list[Reference]:
+    """References to the instances of a group that no request references."""
     rows = session.execute(
         select(Instance.sop_class_uid, Instance.sop_instance_uid)
-        .where(*_unrequested(order), *_is_of(order, group))
+        .where(*_unrequested(order), *_is_in_group(order, group))
         .order_by(Instance.id)
     )
     return [Reference(row.sop_class_uid, row.sop_instance_uid, order.profile) for row in rows]
 
 
-def _earlier(session: Session, order: StandingOrderSettings, group: Sequence[Any]) -> int | None:
-    """The first request under the order for the same group that was not cancelled."""
+def _first_request(
+    session: Session, order: StandingOrderSettings, group: Sequence[Any]
+) -> int | None:
+    """The first request of the order for the same group that was not cancelled."""
     return session.scalars(
         select(MediaCreationRequest.id)
         .join(ReferencedInstance, ReferencedInstance.request_id == MediaCreationRequest.id)
@@ -136,17 +152,17 @@ def _earlier(session: Session, order: StandingOrderSettings, group: Sequence[Any
             MediaCreationRequest.standing_order == order.name,
             MediaCreationRequest.execution_status != ExecutionStatus.DELETED,
             MediaCreationRequest.supplements_id.is_(None),
-            *_is_of(order, group),
+            *_is_in_group(order, group),
         )
         .order_by(MediaCreationRequest.id)
         .limit(1)
     ).first()
 
 
-def _group_of(session: Session, order: StandingOrderSettings, request_id: int) -> Any:
-    """What a request is for, None where its instances are gone."""
+def _group_of_request(session: Session, order: StandingOrderSettings, request_id: int) -> Any:
+    """The group that a request was issued for; None if its instances have been released."""
     return session.execute(
-        select(*_group(order))
+        select(*_group_columns(order))
         .join(
             ReferencedInstance,
             ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
@@ -156,30 +172,42 @@ def _group_of(session: Session, order: StandingOrderSettings, request_id: int) -
     ).first()
 
 
-def _group(order: StandingOrderSettings) -> list[ColumnElement[Any]]:
-    """What instances have in common that go onto media together: one patient, always."""
-    group: list[Any] = [Instance.patient_id, Instance.issuer_of_patient_id, Instance.patient_name]
+def _group_columns(order: StandingOrderSettings) -> list[ColumnElement[Any]]:
+    """The columns whose values the instances of a group share: always those of one patient."""
+    columns: list[Any] = [
+        Instance.patient_id,
+        Instance.issuer_of_patient_id,
+        Instance.patient_name,
+    ]
     if order.scope == "study":
-        group.append(Instance.study_instance_uid)
+        columns.append(Instance.study_instance_uid)
     if order.ae_groups:
+        # the AEs of a group count as its first AE
         caller = Instance.calling_ae_title
-        together = [
-            (caller.in_(map(_said, titles)), _said(titles[0])) for titles in order.ae_groups
+        ae_groups = [
+            (caller.in_([_literal(title) for title in ae_titles]), _literal(ae_titles[0]))
+            for ae_titles in order.ae_groups
         ]
-        group.append(case(*together, else_=caller))
-    return group
+        columns.append(case(*ae_groups, else_=caller))
+    return columns
 
 
-def _said(title: str) -> ColumnElement[str]:
-    """An AE title in the statement itself: PostgreSQL compares what it groups by as it is said."""
-    return literal(title, literal_execute=True)
+def _literal(ae_title: str) -> ColumnElement[str]:
+    """An AE title as a literal of the statement.
+
+    PostgreSQL groups by an expression only if it is literally the selected one; two parameters
+    are never that.
+    """
+    return literal(ae_title, literal_execute=True)
 
 
-def _is_of(order: StandingOrderSettings, group: Sequence[Any]) -> list[ColumnElement[bool]]:
-    return [column == value for column, value in zip(_group(order), group, strict=True)]
+def _is_in_group(order: StandingOrderSettings, group: Sequence[Any]) -> list[ColumnElement[bool]]:
+    columns = _group_columns(order)
+    return [column == value for column, value in zip(columns, group, strict=True)]
 
 
 def _unrequested(order: StandingOrderSettings) -> list[ColumnElement[bool]]:
+    """Conditions for the instances that the order concerns and that no request references."""
     conditions: list[ColumnElement[bool]] = [
         Instance.released_at.is_(None),
         ~exists().where(

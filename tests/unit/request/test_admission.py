@@ -1,4 +1,4 @@
-"""Admission: once all instances are here; else the reason."""
+"""Admission: a request is admitted once its instances have been received, or it fails."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,18 +17,18 @@ WAIT, NO_WAIT = timedelta(hours=1), timedelta(0)
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
-def initiated(ground: Ground, made: list[Made]) -> str:
-    uid = ground.create(made)
+def initiated_request(ground: Ground, instances: list[Made]) -> str:
+    uid = ground.create(instances)
     with ground.database.writing() as session:
         operations.initiate(session, ground.settings.request, uid)
     return uid
 
 
-def examine(ground: Ground, uid: str, wait: timedelta = NO_WAIT) -> bool:
+def admit(ground: Ground, uid: str, wait: timedelta = NO_WAIT) -> bool:
     with ground.database.writing() as session:
         return admission.admit(session, ground.request(uid).id, wait)
 
@@ -39,101 +39,106 @@ def waiting(ground: Ground) -> list[int]:
 
 
 def failures(ground: Ground, uid: str) -> list[tuple[str, int]]:
-    return [(f.referenced_sop_instance_uid, f.failure_reason) for f in ground.request(uid).failures]
+    return [
+        (failure.referenced_sop_instance_uid, failure.failure_reason)
+        for failure in ground.request(uid).failures
+    ]
 
 
-def test_all_is_here(ground: Ground) -> None:
-    made = [instance(instance_number=n) for n in range(3)]
-    ground.store(*made)
-    uid = initiated(ground, made)
+def test_a_request_is_admitted_once_all_instances_have_been_received(ground: Ground) -> None:
+    instances = [instance(instance_number=n) for n in range(3)]
+    ground.store(*instances)
+    uid = initiated_request(ground, instances)
     assert waiting(ground) == [ground.request(uid).id]
-    assert examine(ground, uid, WAIT)
+    assert admit(ground, uid, WAIT)
     request = ground.request(uid)
     assert request.execution_status is ExecutionStatus.PENDING
     assert request.admitted_at is not None
     assert waiting(ground) == []
     assert ground.events(uid)[-1] == ("ADMITTED", "", "")
-    assert examine(ground, uid)
+    assert admit(ground, uid)
     assert len(ground.events(uid)) == 3
 
 
-def test_what_is_missing_is_waited_for(ground: Ground) -> None:
-    made = [instance(instance_number=n) for n in range(3)]
-    ground.store(*made[:2])
-    uid = initiated(ground, made)
-    assert not examine(ground, uid, WAIT)
+def test_a_request_waits_for_missing_instances(ground: Ground) -> None:
+    instances = [instance(instance_number=n) for n in range(3)]
+    ground.store(*instances[:2])
+    uid = initiated_request(ground, instances)
+    assert not admit(ground, uid, WAIT)
     assert ground.request(uid).admitted_at is None
-    ground.store(made[2])
-    assert examine(ground, uid, WAIT)
+    ground.store(instances[2])
+    assert admit(ground, uid, WAIT)
     assert ground.request(uid).admitted_at is not None
 
 
-def test_what_does_not_come_is_named(ground: Ground) -> None:
-    made = [instance(instance_number=n) for n in range(3)]
-    ground.store(made[1])
-    uid = initiated(ground, made)
-    assert examine(ground, uid)
+def test_instances_that_are_never_received_are_in_the_failed_sop_sequence(ground: Ground) -> None:
+    instances = [instance(instance_number=n) for n in range(3)]
+    ground.store(instances[1])
+    uid = initiated_request(ground, instances)
+    assert admit(ground, uid)
     request = ground.request(uid)
     assert request.execution_status is ExecutionStatus.FAILURE
     assert request.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
     assert request.remedy
     assert failures(ground, uid) == [
-        (made[n].sop_instance_uid, FailureReason.NO_SUCH_OBJECT_INSTANCE) for n in (0, 2)
+        (instances[n].sop_instance_uid, FailureReason.NO_SUCH_OBJECT_INSTANCE) for n in (0, 2)
     ]
 
 
-def test_what_was_released_is_not_here(ground: Ground) -> None:
-    made = instance()
-    ground.store(made, released_at=datetime.now(UTC))
-    uid = initiated(ground, [made])
-    assert examine(ground, uid)
+def test_a_released_instance_is_missing(ground: Ground) -> None:
+    stored = instance()
+    ground.store(stored, released_at=datetime.now(UTC))
+    uid = initiated_request(ground, [stored])
+    assert admit(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.NO_INSTANCE
 
 
-def test_another_sop_class(ground: Ground) -> None:
-    made = [instance(instance_number=n) for n in range(2)]
-    ground.store(*made)
-    wrong = Made(MR, made[1].sop_instance_uid, made[1].transfer_syntax_uid, b"")
-    uid = initiated(ground, [made[0], wrong])
-    assert examine(ground, uid)
+def test_an_instance_of_another_sop_class_fails_the_request(ground: Ground) -> None:
+    instances = [instance(instance_number=n) for n in range(2)]
+    ground.store(*instances)
+    wrong = Made(MR, instances[1].sop_instance_uid, instances[1].transfer_syntax_uid, b"")
+    uid = initiated_request(ground, [instances[0], wrong])
+    assert admit(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.INST_AP_CONFLICT
     assert failures(ground, uid) == [
         (wrong.sop_instance_uid, FailureReason.CLASS_INSTANCE_CONFLICT)
     ]
 
 
-def test_missing_and_of_another_class(ground: Ground) -> None:
-    made = [instance(instance_number=n) for n in range(2)]
-    ground.store(made[0])
-    wrong = Made(MR, made[0].sop_instance_uid, "", b"")
-    uid = initiated(ground, [wrong, made[1]])
-    assert examine(ground, uid)
+def test_a_missing_instance_and_one_of_another_sop_class(ground: Ground) -> None:
+    instances = [instance(instance_number=n) for n in range(2)]
+    ground.store(instances[0])
+    wrong = Made(MR, instances[0].sop_instance_uid, "", b"")
+    uid = initiated_request(ground, [wrong, instances[1]])
+    assert admit(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.NO_INSTANCE
     assert sorted(reason for _, reason in failures(ground, uid)) == [0x0112, 0x0119]
 
 
-def test_referenced_twice(ground: Ground) -> None:
-    made = instance()
-    ground.store(made)
-    uid = initiated(ground, [made, made])
-    assert examine(ground, uid, WAIT)
+def test_an_instance_that_is_referenced_twice_fails_the_request(ground: Ground) -> None:
+    stored = instance()
+    ground.store(stored)
+    uid = initiated_request(ground, [stored, stored])
+    assert admit(ground, uid, WAIT)
     request = ground.request(uid)
     assert request.execution_status is ExecutionStatus.FAILURE
     assert request.execution_status_info is ExecutionStatusInfo.DUPL_REF_INST
 
 
-@pytest.mark.parametrize("status", [s for s in ExecutionStatus if s is not ExecutionStatus.PENDING])
-def test_only_what_is_pending_is_looked_at(ground: Ground, status: ExecutionStatus) -> None:
-    uid = initiated(ground, [instance()])
+@pytest.mark.parametrize(
+    "status", [status for status in ExecutionStatus if status is not ExecutionStatus.PENDING]
+)
+def test_only_pending_requests_are_admitted(ground: Ground, status: ExecutionStatus) -> None:
+    uid = initiated_request(ground, [instance()])
     with ground.database.writing() as session:
         session.execute(update(MediaCreationRequest).values(execution_status=status))
     assert waiting(ground) == []
-    assert examine(ground, uid)
+    assert admit(ground, uid)
     assert ground.request(uid).execution_status is status
 
 
-def test_the_oldest_comes_first(ground: Ground) -> None:
-    uids = [initiated(ground, [instance()]) for _ in range(3)]
+def test_the_oldest_request_comes_first(ground: Ground) -> None:
+    uids = [initiated_request(ground, [instance()]) for _ in range(3)]
     for age, uid in enumerate(uids):
         with ground.database.writing() as session:
             session.execute(

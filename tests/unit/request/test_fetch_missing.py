@@ -1,4 +1,4 @@
-"""Instances that are not here: looked for in archives of every kind, for a bounded time."""
+"""Missing instances are retrieved from archives of every kind, for a limited time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from pynetdicom import AE, evt
 from sqlalchemy import update
 
 from burnish.db.tables import Instance, MediaCreationRequest
-from burnish.request import admission, fetch_missing, operations
+from burnish.request import admission, fetch_missing, listing, operations
 from burnish.request.query_retrieve import RetrievedInstance
 from burnish.schedule import Schedule
 from burnish.settings import PeerSettings, RetrievalSettings
@@ -47,14 +47,18 @@ def ground_with(
 
 
 class Archive:
-    """An archive that we call: how it takes queries, and what it has."""
+    """An archive: its instances, and the queries that it answers."""
 
-    def __init__(self, made: Iterable[Made], *, relational: bool = True, negotiates: bool = True):
-        self.data_sets = [read_dataset(BytesIO(each.data_set), False, True) for each in made]
+    def __init__(
+        self, instances: Iterable[Made], *, relational: bool = True, negotiates: bool = True
+    ):
+        self.data_sets = [
+            read_dataset(BytesIO(stored.data_set), False, True) for stored in instances
+        ]
         self.relational = relational
         self.negotiates = negotiates
         self.queries: list[tuple[str, list[str]]] = []
-        self.elsewhere = False
+        self.sends_elsewhere = False
 
     @contextmanager
     def serving(self, peer: PeerSettings) -> Iterator[None]:
@@ -78,53 +82,52 @@ class Archive:
         return dict(event.app_info) if self.relational and self.negotiates else {}
 
     def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
-        asked = event.identifier
-        level = asked.QueryRetrieveLevel
+        query = event.identifier
+        level = query.QueryRetrieveLevel
         names = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
-        keys = [name for name in (*names, "PatientID", "StudyDate") if asked.get(name)]
+        keys = [name for name in (*names, "PatientID", "StudyDate") if query.get(name)]
         self.queries.append((level, keys))
         depth = ("STUDY", "SERIES", "IMAGE").index(level)
-        if not self.relational and any(not asked.get(name) for name in names[:depth]):
+        if not self.relational and any(not query.get(name) for name in names[:depth]):
             yield 0xA900, None
             return
         answers = {}
-        for one in self._matching(asked):
+        for data_set in self._matching(query):
             answer = Dataset()
             for name in names[: depth + 1]:
-                setattr(answer, name, one[name].value)
+                setattr(answer, name, data_set[name].value)
             answers[answer[names[depth]].value] = answer
         for answer in answers.values():
             yield 0xFF00, answer
 
-    def _matching(self, asked: Dataset) -> list[Dataset]:
-        found = self.data_sets
-        for element in asked:
+    def _matching(self, query: Dataset) -> list[Dataset]:
+        matching = self.data_sets
+        for element in query:
             if element.keyword in ("QueryRetrieveLevel", "StudyDate") or not element.value:
                 continue
-            many = element.VM > 1
-            values = list(element.value) if many else [element.value]
-            found = [one for one in found if one[element.tag].value in values]
-        return found
+            values = list(element.value) if element.VM > 1 else [element.value]
+            matching = [data_set for data_set in matching if data_set[element.tag].value in values]
+        return matching
 
     def _get(self, event: evt.Event) -> Iterator[Any]:
-        found = [] if self.elsewhere else self._matching(event.identifier)
-        yield len(found)
-        for one in found:
-            one.file_meta = FileMetaDataset()
-            one.file_meta.TransferSyntaxUID = EXPLICIT_VR_LITTLE_ENDIAN
-            yield 0xFF00, one
+        matching = [] if self.sends_elsewhere else self._matching(event.identifier)
+        yield len(matching)
+        for data_set in matching:
+            data_set.file_meta = FileMetaDataset()
+            data_set.file_meta.TransferSyntaxUID = EXPLICIT_VR_LITTLE_ENDIAN
+            yield 0xFF00, data_set
 
 
-def new(ground: Ground, *made: Made) -> str:
-    """A request that has waited long enough for what peers may send."""
-    uid = ground.create(made)
+def new_request(ground: Ground, *instances: Made) -> str:
+    """A request that has waited long enough for peers to send its instances."""
+    uid = ground.create(instances)
     with ground.database.writing() as session:
         request = operations.initiate(session, ground.settings.request, uid)
         request.initiated_at = LONG_AGO
     return uid
 
 
-def examine(ground: Ground) -> bool:
+def admit(ground: Ground) -> bool:
     with ground.database.writing() as session:
         (request_id,) = admission.waiting_requests(session)
         retrieval = ground.settings.retrieval
@@ -132,38 +135,36 @@ def examine(ground: Ground) -> bool:
 
 
 def fetch(ground: Ground) -> None:
-    """One round of retrieval, by the schedule's own way of keeping what comes."""
+    """One round of retrieval; the schedule has what is retrieved stored."""
     schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
     schedule._retriever.tick()
     schedule._retriever._pool.shutdown()
     schedule._planner.close()
 
 
-def why(ground: Ground, uid: str) -> list[str]:
-    from burnish.request import listing
-
+def results(ground: Ground, uid: str) -> list[str]:
     with ground.database.reading() as session:
         line = listing.find_request(session, uid)
         events = listing.events(session, line)
     return [event.why for event in events if event.event == "RETRIEVED"]
 
 
-def here(ground: Ground) -> set[str]:
+def received_uids(ground: Ground) -> set[str]:
     with ground.database.reading() as session:
         return {row.sop_instance_uid for row in session.query(Instance)}
 
 
 def test_a_relational_archive_is_asked_once(tmp_path: Path) -> None:
-    made = [instance(instance_number=n, series=f"1.2.3.1.{n % 2 + 1}") for n in range(4)]
-    archive = Archive(made)
+    instances = [instance(instance_number=n, series=f"1.2.3.1.{n % 2 + 1}") for n in range(4)]
+    archive = Archive(instances)
     with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
-        uid = new(ground, *made)
-        assert not examine(ground), "it is looked for first"
+        uid = new_request(ground, *instances)
+        assert not admit(ground), "archives are asked first"
         fetch(ground)
         assert archive.queries == [("IMAGE", ["SOPInstanceUID"])]
-        assert here(ground) == {each.sop_instance_uid for each in made}
-        assert why(ground, uid) == ["4 of 4 missing instances from ARCHIVE"]
-        assert examine(ground)
+        assert received_uids(ground) == {stored.sop_instance_uid for stored in instances}
+        assert results(ground, uid) == ["4 of 4 missing instances from ARCHIVE"]
+        assert admit(ground)
         assert ground.request(uid).admitted_at
         with ground.database.reading() as session:
             rows = session.query(Instance).all()
@@ -171,11 +172,11 @@ def test_a_relational_archive_is_asked_once(tmp_path: Path) -> None:
             ("ARCHIVE", "BURNISH")
         }
         for row in rows:
-            kept = ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :]
-            assert kept in [each.data_set for each in made], "byte for byte"
+            data_set = ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :]
+            assert data_set in [stored.data_set for stored in instances], "byte for byte"
 
 
-def test_a_hierarchical_archive_is_gone_through_from_what_is_known(tmp_path: Path) -> None:
+def test_a_hierarchical_archive_is_searched_by_known_studies_and_patients(tmp_path: Path) -> None:
     first = instance(study="1.2.1", series="1.2.1.1")
     same, other = (
         instance(study="1.2.1", series="1.2.1.2", instance_number=2),
@@ -184,48 +185,48 @@ def test_a_hierarchical_archive_is_gone_through_from_what_is_known(tmp_path: Pat
     archive = Archive([first, same, other], relational=False)
     with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
         ground.store(first)
-        uid = new(ground, first, same, other)
-        examine(ground)
+        uid = new_request(ground, first, same, other)
+        admit(ground)
         fetch(ground)
-        assert why(ground, uid) == ["2 of 2 missing instances from ARCHIVE"]
+        assert results(ground, uid) == ["2 of 2 missing instances from ARCHIVE"]
         assert archive.queries[0] == ("SERIES", ["StudyInstanceUID"])
         assert ("STUDY", ["PatientID"]) in archive.queries
         assert ("IMAGE", ["SOPInstanceUID"]) not in archive.queries
 
 
-def test_one_that_answers_what_it_did_not_negotiate(tmp_path: Path) -> None:
-    made = instance()
-    archive = Archive([made], negotiates=False)
+def test_an_archive_may_answer_relational_queries_it_did_not_negotiate(tmp_path: Path) -> None:
+    wanted = instance()
+    archive = Archive([wanted], negotiates=False)
     with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
-        new(ground, made)
-        examine(ground)
+        new_request(ground, wanted)
+        admit(ground)
         fetch(ground)
-        assert here(ground) == {made.sop_instance_uid}
+        assert received_uids(ground) == {wanted.sop_instance_uid}
 
 
-def test_studies_of_the_last_days_are_looked_through_where_the_site_wants_it(
+def test_recent_studies_are_searched_if_recent_days_is_set(
     tmp_path: Path,
 ) -> None:
-    made = instance()
-    archive = Archive([made], relational=False)
+    wanted = instance()
+    archive = Archive([wanted], relational=False)
     retrieval = GET.model_copy(update={"recent_days": 7})
     with ground_with(tmp_path, retrieval) as ground, archive.serving(ground.settings.peer[0]):
-        new(ground, made)
-        examine(ground)
+        new_request(ground, wanted)
+        admit(ground)
         fetch(ground)
         assert archive.queries[0] == ("STUDY", ["StudyDate"])
-        assert here(ground) == {made.sop_instance_uid}
+        assert received_uids(ground) == {wanted.sop_instance_uid}
 
 
-def test_what_no_archive_has_fails_at_once(tmp_path: Path) -> None:
-    made, lost = instance(), instance(instance_number=2)
-    archive = Archive([made])
+def test_a_request_fails_at_once_if_no_archive_has_an_instance(tmp_path: Path) -> None:
+    here, lost = instance(), instance(instance_number=2)
+    archive = Archive([here])
     with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
-        uid = new(ground, made, lost)
-        examine(ground)
+        uid = new_request(ground, here, lost)
+        admit(ground)
         fetch(ground)
-        assert why(ground, uid) == ["1 of 2 missing instances from ARCHIVE"]
-        assert examine(ground)
+        assert results(ground, uid) == ["1 of 2 missing instances from ARCHIVE"]
+        assert admit(ground)
         request = ground.request(uid)
         assert request.execution_status is ExecutionStatus.FAILURE
         assert request.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
@@ -234,70 +235,72 @@ def test_what_no_archive_has_fails_at_once(tmp_path: Path) -> None:
         assert failed.failure_reason == FailureReason.NO_SUCH_OBJECT_INSTANCE
         with ground.database.writing() as session:
             operations.retry(session, uid)
-        assert not examine(ground), "a retry looks again"
+        assert not admit(ground), "a retry asks the archives again"
 
 
-def test_an_archive_that_is_away_is_asked_again(tmp_path: Path) -> None:
-    made = [instance(instance_number=n) for n in (1, 2)]
+def test_an_archive_that_did_not_answer_is_asked_again(tmp_path: Path) -> None:
+    instances = [instance(instance_number=n) for n in (1, 2)]
     with ground_with(tmp_path, titles=("AWAY", "OTHER")) as ground:
         away, other = ground.settings.peer
-        uid = new(ground, *made)
-        examine(ground)
-        with Archive(made[:1]).serving(other):
+        uid = new_request(ground, *instances)
+        admit(ground)
+        with Archive(instances[:1]).serving(other):
             fetch(ground)
-        assert why(ground, uid) == [
+        assert results(ground, uid) == [
             "0 of 2 missing instances from AWAY: there is no connection with the peer",
             "1 of 2 missing instances from OTHER",
         ]
-        assert not examine(ground), "it may come back"
+        assert not admit(ground), "the archive may answer later"
         assert ground.request(uid).execution_status is ExecutionStatus.PENDING
         assert ground.request(uid).execution_status_info is ExecutionStatusInfo.QUEUED
-        with Archive(made[1:]).serving(away):
+        with Archive(instances[1:]).serving(away):
             fetch(ground)
-        assert examine(ground)
+        assert admit(ground)
         assert ground.request(uid).admitted_at
 
 
-def test_what_an_archive_sends_elsewhere(tmp_path: Path) -> None:
-    """It knows our AE title by another address: it says all is well, and nothing comes."""
-    made = instance()
-    archive = Archive([made])
-    archive.elsewhere = True
+def test_an_archive_that_sends_to_another_address_is_named(tmp_path: Path) -> None:
+    """It has another address for our AE title: it reports success, and nothing is received."""
+    wanted = instance()
+    archive = Archive([wanted])
+    archive.sends_elsewhere = True
     with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
-        uid = new(ground, made)
-        examine(ground)
+        uid = new_request(ground, wanted)
+        admit(ground)
         fetch(ground)
-        assert why(ground, uid) == [
-            "0 of 1 missing instances from ARCHIVE: it has 1, and says that it sent them"
+        assert results(ground, uid) == [
+            "0 of 1 missing instance from ARCHIVE: the archive has 1 and reported that it sent them"
         ]
 
 
-def test_waiting_for_an_archive_has_an_end(tmp_path: Path) -> None:
+def test_a_request_fails_when_archives_take_too_long(tmp_path: Path) -> None:
     with ground_with(tmp_path) as ground:
-        uid = new(ground, instance())
-        examine(ground)
+        uid = new_request(ground, instance())
+        admit(ground)
         with ground.database.writing() as session:
             session.execute(update(MediaCreationRequest).values(retrieval_began_at=LONG_AGO))
-        assert examine(ground)
+        assert admit(ground)
         assert ground.request(uid).execution_status is ExecutionStatus.FAILURE
 
 
-def test_without_archives_nothing_is_looked_for(tmp_path: Path) -> None:
+def test_without_archives_nothing_is_retrieved(tmp_path: Path) -> None:
     with Ground(tmp_path) as ground:
-        uid = new(ground, instance())
+        uid = new_request(ground, instance())
         with ground.database.writing() as session:
             assert admission.admit(session, 1, timedelta(0))
         assert ground.request(uid).retrieval_began_at is None
         assert fetch_missing.archives(ground.settings) == []
 
 
-def test_what_is_refused_by_the_receive_stage_is_not_acknowledged(tmp_path: Path) -> None:
-    made = instance()
+def test_an_instance_that_the_receive_stage_rejects_is_not_acknowledged(tmp_path: Path) -> None:
+    wanted = instance()
     with ground_with(tmp_path) as ground:
         schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
-        wrong = RetrievedInstance(CT, "1.2.99", EXPLICIT_VR_LITTLE_ENDIAN, "A", "B", made.data_set)
+        wrong = RetrievedInstance(
+            CT, "1.2.99", EXPLICIT_VR_LITTLE_ENDIAN, "A", "B", wanted.data_set
+        )
         with pytest.raises(Exception, match="SOP Instance UID of the data set"):
             schedule._keep(wrong)
         schedule._planner.close()
-        assert here(ground) == set()
+        assert received_uids(ground) == set()
         assert list(ground.spool.incoming.iterdir()) == []

@@ -1,4 +1,4 @@
-"""What people see of requests and instances."""
+"""Requests, pieces, events and instances as people see them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,11 +17,11 @@ from factories import CT, Ground, add_request, instance
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
-def test_requests_newest_first_without_the_cancelled(ground: Ground) -> None:
+def test_requests_are_listed_newest_first_without_cancelled_ones(ground: Ground) -> None:
     with ground.database.writing() as session:
         for status in ExecutionStatus:
             add_request(session, status=status, volumes=2, copies=2)
@@ -43,7 +43,7 @@ def test_requests_newest_first_without_the_cancelled(ground: Ground) -> None:
         assert cancelled.short_id == "R000006"
 
 
-def test_a_request_by_any_of_its_names(ground: Ground) -> None:
+def test_a_request_is_found_by_short_id_number_and_uid(ground: Ground) -> None:
     with ground.database.writing() as session:
         uid = add_request(session).sop_instance_uid
     with ground.database.reading() as session:
@@ -54,7 +54,7 @@ def test_a_request_by_any_of_its_names(ground: Ground) -> None:
                 listing.find_request(session, name)
 
 
-def test_pieces_failures_and_events(ground: Ground) -> None:
+def test_pieces_failures_and_events_of_a_request(ground: Ground) -> None:
     with ground.database.writing() as session:
         request = add_request(session, volumes=2, copies=2)
         history.fail(
@@ -74,37 +74,40 @@ def test_pieces_failures_and_events(ground: Ground) -> None:
     with ground.database.reading() as session:
         line = listing.find_request(session, "R1")
         pieces = listing.pieces(session, line)
-        assert [(p.copy_number, p.volume_number) for p in pieces] == [
+        assert [(piece.copy_number, piece.volume_number) for piece in pieces] == [
             (1, 1), (1, 2), (2, 1), (2, 2),
         ]  # fmt: skip
-        assert {p.state for p in pieces} == {"DROPPED"}
+        assert {piece.state for piece in pieces} == {"DROPPED"}
         (failure,) = listing.failures(session, line)
         assert failure.failure_reason == "0112"
         events = listing.events(session, line)
-        assert [e.event for e in events] == ["CANCELLED"] * 4 + ["FAILED"]
+        assert [event.event for event in events] == ["CANCELLED"] * 4 + ["FAILED"]
         assert listing.events(session, line, after=events[2].id) == events[3:]
         assert (events[-1].before, events[-1].after) == ("PENDING", "FAILURE")
 
 
-def test_instances_newest_first_without_the_released(ground: Ground) -> None:
-    made = [instance(study=f"1.2.{n % 2}", instance_number=n) for n in range(4)]
-    ground.store(*made)
+def test_instances_are_listed_newest_first_without_released_ones(ground: Ground) -> None:
+    instances = [instance(study=f"1.2.{n % 2}", instance_number=n) for n in range(4)]
+    ground.store(*instances)
     ground.store(instance(), released_at=datetime.now(UTC))
     with ground.database.reading() as session:
         uids = [line.sop_instance_uid for line in listing.instances(session)]
-        assert uids == [m.sop_instance_uid for m in reversed(made)]
+        assert uids == [stored.sop_instance_uid for stored in reversed(instances)]
         assert len(listing.instances(session, study_instance_uid="1.2.1")) == 2
         assert len(listing.instances(session, limit=1)) == 1
-        found = listing.references_of_study(session, "1.2.0")
-        assert found == [(CT, made[0].sop_instance_uid), (CT, made[2].sop_instance_uid)]
+        references = listing.references_of_study(session, "1.2.0")
+        assert references == [
+            (CT, instances[0].sop_instance_uid),
+            (CT, instances[2].sop_instance_uid),
+        ]
         with pytest.raises(Unknown):
             listing.references_of_study(session, "1.9")
 
 
-def test_resolving_names_of_instances(ground: Ground) -> None:
-    made = [instance(instance_number=n) for n in range(3)]
-    ground.store(*made)
-    uids = [m.sop_instance_uid for m in made]
+def test_references_of_instances_keep_their_order(ground: Ground) -> None:
+    instances = [instance(instance_number=n) for n in range(3)]
+    ground.store(*instances)
+    uids = [stored.sop_instance_uid for stored in instances]
     with ground.database.reading() as session:
         assert listing.references_of_instances(session, uids[::-1]) == [
             (CT, uid) for uid in uids[::-1]
@@ -116,21 +119,23 @@ def test_resolving_names_of_instances(ground: Ground) -> None:
             listing.references_of_instances(session, [*uids, uids[0]])
 
 
-def test_a_list_as_long_as_a_large_patient(ground: Ground) -> None:
+def test_300000_instances_can_be_named_at_once(ground: Ground) -> None:
     uids = [f"1.2.{n}" for n in range(300_000)]
-    try:
-        with ground.database.reading() as session:
+    with ground.database.reading() as session:
+        # pytest.raises would print all UIDs if it failed
+        try:
             listing.references_of_instances(session, uids)
-    except BurnishError as error:
-        refused = type(error)
-    assert refused is Unknown
+        except BurnishError as error:
+            raised = type(error)
+    assert raised is Unknown
 
 
-def test_nothing_of_the_patient_is_in_a_line(ground: Ground) -> None:
-    ground.store(made := instance(patient_name="Secret^Name", patient_id="SECRET"))
-    uid = ground.create([made])
+def test_lines_have_no_patient_data(ground: Ground) -> None:
+    stored = instance(patient_name="Secret^Name", patient_id="SECRET")
+    ground.store(stored)
+    uid = ground.create([stored])
     with ground.database.reading() as session:
         operations.get_request(session, uid)
-        said = repr([listing.requests(session), listing.instances(session)])
-    assert "ecret" not in said.casefold().replace("secretary", "")
+        lines = repr([listing.requests(session), listing.instances(session)])
+    assert "ecret" not in lines.casefold().replace("secretary", "")
     assert ground.count(MediaCreationRequest) == 1

@@ -1,4 +1,4 @@
-"""Create, initiate, cancel, retry: what comes of each, and every error."""
+"""Create, initiate, cancel, retry, hold and release: results and errors."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -34,40 +34,47 @@ DEFAULTS = RequestSettings()
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 def create(
-    ground: Ground, order: NewRequest, defaults: RequestSettings = DEFAULTS
+    ground: Ground, new_request: NewRequest, defaults: RequestSettings = DEFAULTS
 ) -> MediaCreationRequest:
     with ground.database.writing() as session:
         uid = operations.create(
-            session, defaults, order, origin="peer", calling_ae_title="PACS"
+            session, defaults, new_request, origin="peer", calling_ae_title="PACS"
         ).sop_instance_uid
     return ground.request(uid)
 
 
-def standing(ground: Ground, status: ExecutionStatus, **more: Any) -> str:
+def request_in_state(ground: Ground, status: ExecutionStatus, **more: Any) -> str:
     with ground.database.writing() as session:
         return add_request(session, status=status, **more).sop_instance_uid
 
 
-def test_what_the_order_leaves_out_comes_from_the_defaults(ground: Ground) -> None:
+def test_defaults_fill_in_what_a_new_request_leaves_out(ground: Ground) -> None:
     request = create(ground, NewRequest([REFERENCE]))
     assert request.execution_status is ExecutionStatus.IDLE
     assert request.execution_status_info is ExecutionStatusInfo.NORMAL
     assert is_uid(request.sop_instance_uid)
     assert (request.origin, request.calling_ae_title) == ("peer", "PACS")
-    for name in operations._defaults(DEFAULTS):
+    for name in (
+        "label_using_information_extracted_from_instances",
+        "allow_media_splitting",
+        "allow_lossy_compression",
+        "include_non_dicom_objects",
+        "include_display_application",
+        "preserve_composite_instances_after_media_creation",
+    ):
         assert getattr(request, name) == getattr(DEFAULTS, name)
     assert (request.number_of_copies, request.request_priority) == (1, RequestPriority.MED)
     assert request.initiated_at is None
     assert ground.events(request.sop_instance_uid) == [("CREATED", "", "")]
 
 
-def test_what_the_order_says_holds(ground: Ground) -> None:
-    said = {
+def test_given_attributes_are_stored(ground: Ground) -> None:
+    attributes = {
         "allow_media_splitting": "NO",
         "label_text": "Ä text",
         "storage_media_file_set_id": "DISC_1",
@@ -78,9 +85,9 @@ def test_what_the_order_says_holds(ground: Ground) -> None:
         Reference(CT, "1.2.4"),
     ]
     defaults = RequestSettings(requested_media_application_profile="STD-GEN-DVD-JPEG")
-    request = create(ground, NewRequest(references, said, "1.2.99"), defaults)
+    request = create(ground, NewRequest(references, attributes, "1.2.99"), defaults)
     assert request.sop_instance_uid == "1.2.99"
-    assert {name: getattr(request, name) for name in said} == said
+    assert {name: getattr(request, name) for name in attributes} == attributes
     first, second = request.references
     assert (first.ordinal, first.icon_image_sequence) == (0, b"icon")
     assert first.requested_media_application_profile == "STD-GEN-CD"
@@ -88,7 +95,7 @@ def test_what_the_order_says_holds(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize(
-    ("order", "error"),
+    ("new_request", "error"),
     [
         (NewRequest([]), MissingValue),
         (NewRequest([Reference(CT, "")]), InvalidValue),
@@ -101,18 +108,20 @@ def test_what_the_order_says_holds(ground: Ground) -> None:
         (NewRequest([REFERENCE], {}, "1" * 65), InvalidUID),
     ],
 )
-def test_orders_that_are_refused(
-    ground: Ground, order: NewRequest, error: type[BurnishError]
+def test_invalid_new_requests_are_rejected(
+    ground: Ground, new_request: NewRequest, error: type[BurnishError]
 ) -> None:
     with pytest.raises(error):
-        create(ground, order)
+        create(ground, new_request)
     assert ground.count(MediaCreationRequest) == 0
 
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
-def test_a_uid_that_is_taken(ground: Ground, status: ExecutionStatus) -> None:
-    uid = standing(ground, status)
-    if status is ExecutionStatus.DELETED:  # PS3.4 S.3.2.3.3: it is not there any more
+def test_only_the_uid_of_a_cancelled_request_can_be_used_again(
+    ground: Ground, status: ExecutionStatus
+) -> None:
+    uid = request_in_state(ground, status)
+    if status is ExecutionStatus.DELETED:  # PS3.4 S.3.2.3.3: the request is deleted
         assert create(ground, NewRequest([REFERENCE], {}, uid)).id == 2
         assert ground.request(uid).execution_status is ExecutionStatus.IDLE
         return
@@ -126,7 +135,7 @@ def initiate(ground: Ground, uid: str, **arguments: Any) -> MediaCreationRequest
     return ground.request(uid)
 
 
-def test_initiating(ground: Ground) -> None:
+def test_initiating_sets_copies_and_priority(ground: Ground) -> None:
     uid = create(ground, NewRequest([REFERENCE])).sop_instance_uid
     request = initiate(ground, uid, number_of_copies=5, request_priority=RequestPriority.HIGH)
     assert request.execution_status is ExecutionStatus.PENDING
@@ -136,7 +145,7 @@ def test_initiating(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("copies", [0, -1, 100, 1 << 40])
-def test_a_number_of_copies_that_is_not_possible(ground: Ground, copies: int) -> None:
+def test_an_invalid_number_of_copies_is_rejected(ground: Ground, copies: int) -> None:
     uid = create(ground, NewRequest([REFERENCE])).sop_instance_uid
     with pytest.raises(InvalidArgument):
         initiate(ground, uid, number_of_copies=copies)
@@ -145,7 +154,7 @@ def test_a_number_of_copies_that_is_not_possible(ground: Ground, copies: int) ->
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
 def test_initiating_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
-    uid = standing(ground, status)
+    uid = request_in_state(ground, status)
     before = ground.request(uid).number_of_copies
     if status is ExecutionStatus.IDLE:
         assert initiate(ground, uid).execution_status is ExecutionStatus.PENDING
@@ -159,7 +168,7 @@ def test_initiating_in_each_state(ground: Ground, status: ExecutionStatus) -> No
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
 def test_cancelling_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
-    uid = standing(ground, status, volumes=2, copies=2)
+    uid = request_in_state(ground, status, volumes=2, copies=2)
 
     def cancel() -> None:
         with ground.database.writing() as session:
@@ -178,14 +187,16 @@ def test_cancelling_in_each_state(ground: Ground, status: ExecutionStatus) -> No
     cancel()
     request = ground.request(uid)
     assert request.execution_status is ExecutionStatus.DELETED
-    assert {p.state for s in request.file_sets for p in s.pieces} == {PieceState.DROPPED}
+    assert {piece.state for file_set in request.file_sets for piece in file_set.pieces} == {
+        PieceState.DROPPED
+    }
     with ground.database.reading() as session, pytest.raises(Unknown):
         operations.get_request(session, uid)
 
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
 def test_retrying_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
-    uid = standing(ground, status, remedy="do something", ended_at=datetime.now(UTC))
+    uid = request_in_state(ground, status, remedy="do something", ended_at=datetime.now(UTC))
 
     def retry() -> None:
         with ground.database.writing() as session:
@@ -205,7 +216,7 @@ def test_retrying_in_each_state(ground: Ground, status: ExecutionStatus) -> None
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
 def test_holding_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
-    uid = standing(ground, status)
+    uid = request_in_state(ground, status)
     with ground.database.writing() as session:
         if status in (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED):
             with pytest.raises(Unknown if status is ExecutionStatus.DELETED else NotNow):
@@ -223,14 +234,14 @@ def test_holding_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
 
 
 @pytest.mark.parametrize("operation", [operations.cancel, operations.retry, operations.get_request])
-def test_what_is_not_here(ground: Ground, operation: Any) -> None:
+def test_an_unknown_request_is_rejected(ground: Ground, operation: Any) -> None:
     with ground.database.writing() as session, pytest.raises(Unknown):
         operation(session, "1.2.3")
 
 
-def test_file_sets_come_in_order(ground: Ground) -> None:
-    uid = standing(ground, ExecutionStatus.PENDING, volumes=3)
+def test_file_sets_of_a_request_are_in_volume_order(ground: Ground) -> None:
+    uid = request_in_state(ground, ExecutionStatus.PENDING, volumes=3)
     with ground.database.writing() as session:
         session.execute(update(FileSet).values(file_set_id="X"))
-        found = operations.file_sets(session, operations.get_request(session, uid))
-        assert [file_set.volume_number for file_set in found] == [1, 2, 3]
+        file_sets = operations.get_request(session, uid).file_sets
+        assert [file_set.volume_number for file_set in file_sets] == [1, 2, 3]

@@ -22,30 +22,30 @@ OLD = datetime(2024, 1, 2, tzinfo=UTC)
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 def order(**values: Any) -> StandingOrderSettings:
     return StandingOrderSettings(**{"name": "us", "called_ae_titles": ("BURN_US",), **values})
 
 
-def put(
+def store(
     ground: Ground,
     received_at: datetime = OLD,
     called: str = "BURN_US",
     calling: str = "MODALITY",
     **values: Any,
 ) -> str:
-    made = instance(**values)
-    ground.store(made, received_at=received_at, called_ae_title=called, calling_ae_title=calling)
-    return made.sop_instance_uid
+    stored = instance(**values)
+    ground.store(stored, received_at=received_at, called_ae_title=called, calling_ae_title=calling)
+    return stored.sop_instance_uid
 
 
-def issue(ground: Ground, one: StandingOrderSettings) -> list[MediaCreationRequest]:
+def issue(ground: Ground, order: StandingOrderSettings) -> list[MediaCreationRequest]:
     with ground.database.writing() as session:
-        standing_orders.join_late_instances(session, one)
-        count = standing_orders.issue_requests(session, RequestSettings(), one)
+        standing_orders.join_late_instances(session, order)
+        count = standing_orders.issue_requests(session, RequestSettings(), order)
     with ground.database.reading() as session:
         uids = session.scalars(
             select(MediaCreationRequest.sop_instance_uid).order_by(MediaCreationRequest.id)
@@ -54,29 +54,29 @@ def issue(ground: Ground, one: StandingOrderSettings) -> list[MediaCreationReque
     return [ground.request(uid) for uid in uids]
 
 
-def asked_for(request: MediaCreationRequest) -> list[str]:
+def referenced_uids(request: MediaCreationRequest) -> list[str]:
     return [reference.referenced_sop_instance_uid for reference in request.references]
 
 
-def test_a_study_that_is_quiet(ground: Ground) -> None:
-    uids = [put(ground, instance_number=n) for n in (1, 2)]
+def test_a_quiet_study_gets_a_request(ground: Ground) -> None:
+    uids = [store(ground, instance_number=n) for n in (1, 2)]
     (request,) = issue(ground, order(profile="STD-GEN-CD", copies=2, priority=RequestPriority.HIGH))
-    assert asked_for(request) == uids
+    assert referenced_uids(request) == uids
     assert request.execution_status is ExecutionStatus.PENDING
     assert (request.number_of_copies, request.request_priority) == (2, RequestPriority.HIGH)
     assert request.origin == "standing order us"
     assert {r.requested_media_application_profile for r in request.references} == {"STD-GEN-CD"}
-    assert len(issue(ground, order())) == 1, "nothing is asked for twice"
+    assert len(issue(ground, order())) == 1, "nothing is requested twice"
 
 
-def test_a_study_that_is_not_quiet(ground: Ground) -> None:
-    put(ground)
-    put(ground, received_at=datetime.now(UTC))
+def test_a_study_that_is_not_quiet_gets_no_request(ground: Ground) -> None:
+    store(ground)
+    store(ground, received_at=datetime.now(UTC))
     assert issue(ground, order()) == []
     assert len(issue(ground, order(quiet_period=timedelta(0)))) == 1
 
 
-def planned(ground: Ground) -> None:
+def plan_requests(ground: Ground) -> None:
     planner = Planner(ground.settings, ground.database, ground.spool)
     with ground.database.writing() as session:
         for request_id in admission.waiting_requests(session):
@@ -85,55 +85,54 @@ def planned(ground: Ground) -> None:
     planner.close()
 
 
-def test_what_comes_before_the_plan_joins(ground: Ground) -> None:
-    first = put(ground, instance_number=1)
+def test_a_late_instance_joins_a_request_that_is_not_planned(ground: Ground) -> None:
+    first = store(ground, instance_number=1)
     issue(ground, order(profile="STD-GEN-CD"))
-    other = put(ground, instance_number=2, received_at=datetime.now(UTC), study="1.9")
-    late = put(ground, instance_number=2, received_at=datetime.now(UTC))
+    other = store(ground, instance_number=2, received_at=datetime.now(UTC), study="1.9")
+    late = store(ground, instance_number=2, received_at=datetime.now(UTC))
     (request,) = issue(ground, order(profile="STD-GEN-CD"))
-    assert asked_for(request) == [first, late], "at once: it need not be quiet"
-    assert other not in asked_for(request)
+    assert referenced_uids(request) == [first, late], "at once, without a quiet period"
+    assert other not in referenced_uids(request)
     assert {r.requested_media_application_profile for r in request.references} == {"STD-GEN-CD"}
     assert ("JOINED", "", "") in ground.events(request.sop_instance_uid)
-    planned(ground)
+    plan_requests(ground)
     (request,) = issue(ground, order(quiet_period=timedelta(days=9)))
     assert request.file_sets[0].instances == 2
 
 
-def test_a_plan_that_is_being_made_takes_who_joins(
+def test_an_instance_that_joins_while_the_plan_is_made_is_on_the_media(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An instance that joins while a plan is made must not be left off the media."""
-    put(ground, instance_number=1)
+    store(ground, instance_number=1)
     issue(ground, order())
     load, joined = planning.load, []
 
     def loading(session: Any, request_id: int) -> Any:
-        found = load(session, request_id)
+        request = load(session, request_id)
         if not joined:
-            joined.append(put(ground, instance_number=2))
+            joined.append(store(ground, instance_number=2))
             issue(ground, order())
-        return found
+        return request
 
     monkeypatch.setattr(planning, "load", loading)
-    planned(ground)
+    plan_requests(ground)
     assert len(issue(ground, order())) == 1
-    planned(ground)
+    plan_requests(ground)
     (request,) = issue(ground, order())
     assert request.file_sets[0].instances == 2
 
 
-def test_what_comes_after_the_plan_is_a_supplement(ground: Ground) -> None:
-    put(ground, instance_number=1)
+def test_a_late_instance_gets_a_supplement_if_the_request_is_planned(ground: Ground) -> None:
+    store(ground, instance_number=1)
     issue(ground, order())
-    planned(ground)
-    late = [put(ground, instance_number=n) for n in (2, 3)]
+    plan_requests(ground)
+    late = [store(ground, instance_number=n) for n in (2, 3)]
     first, second = issue(ground, order())
-    assert asked_for(second) == late
+    assert referenced_uids(second) == late
     assert second.supplements_id == first.id
-    planned(ground)
-    put(ground, instance_number=4)
-    put(ground, instance_number=1, study="1.9")
+    plan_requests(ground)
+    store(ground, instance_number=4)
+    store(ground, instance_number=1, study="1.9")
     third, fourth = issue(ground, order())[2:]
     assert sorted([third.supplements_id or 0, fourth.supplements_id or 0]) == [0, first.id]
     with ground.database.reading() as session:
@@ -144,29 +143,33 @@ def test_what_comes_after_the_plan_is_a_supplement(ground: Ground) -> None:
     assert lines["R000002"].remarks == "supplements R000001"
 
 
-def test_what_was_cancelled_is_supplemented_by_nothing(ground: Ground) -> None:
-    put(ground, instance_number=1)
+def test_a_cancelled_request_gets_no_supplement(ground: Ground) -> None:
+    store(ground, instance_number=1)
     (request,) = issue(ground, order())
     with ground.database.writing() as session:
         operations.cancel(session, request.sop_instance_uid)
-    put(ground, instance_number=2)
+    store(ground, instance_number=2)
     assert issue(ground, order())[-1].supplements_id is None
 
 
-def test_aes_that_belong_together(ground: Ground) -> None:
+def test_the_aes_of_a_group_share_a_request(ground: Ground) -> None:
     groups = (("CT1", "CT1WS"), ("US1",))
     for number, calling in enumerate(("CT1", "CT1WS", "US1", "MR1")):
-        put(ground, instance_number=number, calling=calling)
-    assert len(issue(ground, order(ae_groups=groups))) == 3, "others are each a group"
+        store(ground, instance_number=number, calling=calling)
+    assert len(issue(ground, order(ae_groups=groups))) == 3, (
+        "an AE that is in no group has a request of its own"
+    )
     for number, calling in enumerate(("CT1", "CT1WS", "US1", "MR1")):
-        put(ground, instance_number=number, calling=calling, study="1.9")
-    only = issue(ground, order(called_ae_titles=(), ae_groups=groups))[3:]
-    assert sorted(len(asked_for(request)) for request in only) == [1, 2], "MR1 is in no group"
+        store(ground, instance_number=number, calling=calling, study="1.9")
+    later = issue(ground, order(called_ae_titles=(), ae_groups=groups))[3:]
+    assert sorted(len(referenced_uids(request)) for request in later) == [1, 2], (
+        "MR1 is in no group"
+    )
 
 
-def test_an_order_says_everything_of_its_requests(tmp_path: Path) -> None:
+def test_a_request_has_the_attributes_of_its_standing_order(tmp_path: Path) -> None:
     devices = (DeviceSettings(name="folder1"), DeviceSettings(name="folder2"))
-    said = {
+    attributes = {
         "label_using_information_extracted_from_instances": "NO",
         "label_text": "Ward 7",
         "label_style_selection": "PLAIN",
@@ -180,16 +183,16 @@ def test_an_order_says_everything_of_its_requests(tmp_path: Path) -> None:
         "preserve_composite_instances_after_media_creation": "YES",
     }
     with Ground(tmp_path, device=devices) as ground:
-        put(ground)
-        (request,) = issue(ground, order(device="folder2", hold=True, **said))
-        assert {name: getattr(request, name) for name in said} == said
+        store(ground)
+        (request,) = issue(ground, order(device="folder2", hold=True, **attributes))
+        assert {name: getattr(request, name) for name in attributes} == attributes
         assert (request.device, request.standing_order) == ("folder2", "us")
         assert request.held_at
-        put(ground, study="1.9")
+        store(ground, study="1.9")
         (_, request) = issue(ground, order())
-        usual = RequestSettings()
-        for name in said:
-            assert getattr(request, name) == str(getattr(usual, name, ""))
+        defaults = RequestSettings()
+        for name in attributes:
+            assert getattr(request, name) == str(getattr(defaults, name, ""))
 
 
 @pytest.mark.parametrize(
@@ -201,27 +204,27 @@ def test_an_order_says_everything_of_its_requests(tmp_path: Path) -> None:
         {"allow_media_splitting": "MAYBE"},
     ],
 )
-def test_orders_that_cannot_be(values: dict[str, Any]) -> None:
+def test_an_invalid_standing_order_is_rejected(values: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         order(**values)
 
 
-def test_the_device_of_an_order_must_be_there() -> None:
+def test_the_device_of_a_standing_order_must_be_configured() -> None:
     with pytest.raises(ValidationError, match="no device"):
         Settings(standing_order=(order(device="robot"),))
 
 
 @pytest.mark.parametrize(("scope", "count"), [("study", 3), ("patient", 2)])
-def test_the_scope(ground: Ground, scope: str, count: int) -> None:
-    put(ground, patient_id="P1", study="1.2.1")
-    put(ground, patient_id="P1", study="1.2.2")
-    put(ground, patient_id="P2", study="1.2.3")
+def test_the_scope_is_a_study_or_a_patient(ground: Ground, scope: str, count: int) -> None:
+    store(ground, patient_id="P1", study="1.2.1")
+    store(ground, patient_id="P1", study="1.2.2")
+    store(ground, patient_id="P2", study="1.2.3")
     assert len(issue(ground, order(scope=scope))) == count
 
 
 def test_two_patients_never_share_a_request(ground: Ground) -> None:
     for name in ("Doe^Jane", "Roe^Richard"):
-        put(ground, patient_id="P1", patient_name=name)
+        store(ground, patient_id="P1", patient_name=name)
     for scope in ("study", "patient"):
         assert len(issue(ground, order(scope=scope))) == 2
 
@@ -235,23 +238,25 @@ def test_two_patients_never_share_a_request(ground: Ground) -> None:
         ({"called_ae_titles": ("BURN_US",), "calling_ae_titles": ("OTHER",)}, 0),
     ],
 )
-def test_whom_it_concerns(ground: Ground, titles: dict[str, Any], count: int) -> None:
-    put(ground)
-    put(ground, called="OTHER", study="1.9")
-    found = issue(ground, order(**titles))
-    assert len([r for r in found if len(asked_for(r)) == 1]) >= count
-    assert bool(found) == bool(count)
+def test_ae_titles_choose_the_instances_of_a_standing_order(
+    ground: Ground, titles: dict[str, Any], count: int
+) -> None:
+    store(ground)
+    store(ground, called="OTHER", study="1.9")
+    requests = issue(ground, order(**titles))
+    assert len([request for request in requests if len(referenced_uids(request)) == 1]) >= count
+    assert bool(requests) == bool(count)
 
 
-def test_what_was_released_or_asked_for_is_not_due(ground: Ground) -> None:
-    made = instance()
-    ground.store(made, received_at=OLD, called_ae_title="BURN_US")
+def test_released_and_requested_instances_are_not_due(ground: Ground) -> None:
+    requested = instance()
+    ground.store(requested, received_at=OLD, called_ae_title="BURN_US")
     ground.store(
         instance(study="1.9"),
         received_at=OLD,
         called_ae_title="BURN_US",
         released_at=datetime.now(UTC),
     )
-    ground.create([made])
+    ground.create([requested])
     with ground.database.reading() as session:
         assert standing_orders.groups_due(session, order()) == []
