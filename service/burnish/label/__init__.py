@@ -6,20 +6,23 @@ from io import BytesIO
 from pathlib import Path
 
 from burnish.errors import InvalidSettings
-from burnish.label import label_layout, pdf
 from burnish.label.barcode import SYMBOLOGIES
 from burnish.label.drawing import Drawing
-from burnish.label.fields import LabelContent, fields
+from burnish.label.fields import LabelContent, label_fields
 from burnish.label.fonts import Fonts
+from burnish.label.label_layout import lay_out_address, lay_out_disc
+from burnish.label.pdf import encode_pdf
 from burnish.label.ring import DISC, HOLE, Ring
-from burnish.label.template import choose, styles
+from burnish.label.template import choose_template, read_templates
 from burnish.values import Patient, Study
 
-#: The forms a label can be made in, and how Pillow calls them; a PDF is not made by it.
+#: The file formats of labels, with Pillow's names for them; Pillow does not write the PDF.
 LABEL_FORMATS = {"pdf": "PDF", "png": "PNG", "jpg": "JPEG", "bmp": "BMP"}
-
-#: The form for a printer that has a template of its own: its fields with what to put into them.
+#: The format for a printer with a template of its own: the values of the template's fields.
 MERGE_FORMAT = "dat"
+
+#: The circle of the disc in a proof is drawn so much inside the page that it is visible, in mm.
+_PROOF_INSET = 0.2
 
 __all__ = [
     "LABEL_FORMATS",
@@ -32,20 +35,23 @@ __all__ = [
     "Study",
     "attribute_uses",
     "merge_fields",
-    "styles",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A label as a file. `notes` tell what is not on it as it should be, without patient data."""
+    """The content of a label's file; `notes` say what is wrong with it, without patient data."""
 
     data: bytes
     notes: tuple[str, ...] = ()
 
 
 class LabelMaker:
-    """Makes labels as a site wants them; `templates` is a folder of its own styles."""
+    """Makes labels with the fonts and templates of a site.
+
+    `templates` is a folder with styles of the site, `resolution` is in dots per inch, and
+    `address_size` is width and height in mm.
+    """
 
     def __init__(
         self,
@@ -63,62 +69,70 @@ class LabelMaker:
         self._address_size = address_size
 
     def check(self) -> None:
-        """Raises InvalidSettings where templates or fonts are not usable."""
-        styles(self._templates)
+        """Raises InvalidSettings if templates or fonts are unusable."""
+        read_templates(self._templates)
         self._fonts.face("A", bold=False)
 
     def load(self) -> None:
-        """Has the fonts at hand, for which the first label would else have to wait."""
+        """Loads the fonts, so that the first label does not have to wait for them."""
         for bold in (False, True):
             self._fonts.face("A", bold=bold)
 
     def disc(
         self, content: LabelContent, style: str = "", form: str = "pdf", *, outlines: bool = False
     ) -> LabelFile:
-        """The label of a 120 mm disc; with `outlines`, disc and hole are drawn, for a proof."""
-        template = choose(content, style, self._templates)
-        drawing = label_layout.disc(content, template, self._ring, self._fonts)
-        circles = (DISC - 0.2, self._ring.inner, HOLE) if outlines else ()
-        return self._printed(drawing, form, circles)
+        """The label of a 120 mm disc; `outlines` draws disc and hole, for a proof."""
+        template = choose_template(content, style, self._templates)
+        drawing = lay_out_disc(content, template, self._ring, self._fonts)
+        circles = (DISC - _PROOF_INSET, self._ring.inner, HOLE) if outlines else ()
+        return self._encode(drawing, form, circles)
 
     def address(self, media_disposition: str, form: str = "pdf") -> LabelFile:
         """The label of an envelope: Media Disposition (2200,0004)."""
-        drawing = label_layout.address(media_disposition, *self._address_size, self._fonts)
-        return self._printed(drawing, form)
+        drawing = lay_out_address(media_disposition, *self._address_size, self._fonts)
+        return self._encode(drawing, form)
 
-    def _printed(self, drawing: Drawing, form: str, outlines: tuple[float, ...] = ()) -> LabelFile:
-        data = pdf.encode(drawing, outlines)
+    def _encode(self, drawing: Drawing, form: str, circles: tuple[float, ...] = ()) -> LabelFile:
+        data = encode_pdf(drawing, circles)
         if form != "pdf":
-            data = _picture(data, form, self._resolution)
+            data = _render(data, form, self._resolution)
         notes = list(drawing.notes)
         if drawing.shortened:
-            notes.append("not all there is to say has room on the label")
+            notes.append("the label has no room for all of its text")
         if drawing.missing:
             notes.append(
-                f"{drawing.missing} letters are in no font: see docs/labels.md for fonts to install"
+                f"no font has {_characters(drawing.missing)} of the label: docs/labels.md says"
+                " which fonts to install"
             )
         return LabelFile(data, tuple(notes))
 
 
 def merge_fields(content: LabelContent) -> LabelFile:
-    """The fields of a template as lines `name=value`, in the letters that Windows calls ANSI."""
-    found = {name: " ".join(value.split()) for name, value in fields(content).items()}
-    text = "".join(f"{name}={value}\r\n" for name, value in found.items())
+    """The fields for the printer's own template: lines `name=value` in Windows code page 1252."""
+    lines = [
+        f"{name}={' '.join(value.split())}\r\n" for name, value in label_fields(content).items()
+    ]
+    text = "".join(lines)
     data = text.encode("cp1252", errors="replace")
-    missing = sum(letter.encode("cp1252", "ignore") == b"" for letter in text)
-    notes = [f"{missing} letters are not in what the robot's software reads"] if missing else []
-    return LabelFile(data, tuple(notes))
+    missing = sum(character.encode("cp1252", "ignore") == b"" for character in text)
+    if not missing:
+        return LabelFile(data)
+    return LabelFile(data, (f"the robot's software cannot print {_characters(missing)}",))
 
 
-def _picture(data: bytes, form: str, resolution: int) -> bytes:
-    """A PDF page as a picture with so many dots per inch."""
+def _characters(count: int) -> str:
+    return "1 character" if count == 1 else f"{count} characters"
+
+
+def _render(pdf: bytes, form: str, resolution: int) -> bytes:
+    """The page of a PDF file as an image file."""
     if form not in LABEL_FORMATS:
         raise InvalidSettings(
-            f"there is no label {form!r}", hint=f"There are {', '.join(LABEL_FORMATS)}."
+            f"{form!r} is not a format of labels", hint=f"Use one of {', '.join(LABEL_FORMATS)}."
         )
     import pypdfium2
 
-    document = pypdfium2.PdfDocument(data)
+    document = pypdfium2.PdfDocument(pdf)
     try:
         image = document[0].render(scale=resolution / 72).to_pil().convert("RGB")
     finally:
@@ -129,16 +143,19 @@ def _picture(data: bytes, form: str, resolution: int) -> bytes:
 
 
 def attribute_uses() -> list[tuple[str, str]]:
-    """What each attribute of a request is used for on a label (PS3.4 S.3.2.1.1.4)."""
+    """How a label uses each attribute of a request (PS3.4 S.3.2.1.1.4)."""
     return [
         (
             "Label Using Information Extracted From Instances (2200,0001)",
             "Patient's Name, ID, Birth Date, Sex; Study Date, Study Description, Modality;"
-            " Institution Name; printed, and given in full in README.TXT, but for secure media",
+            " Institution Name; printed, and in full in README.TXT except on secure media",
         ),
-        ("Label Text (2200,0002)", "printed, and given in full in README.TXT"),
-        ("Label Style Selection (2200,0003)", f"{', '.join(styles(None))}; a site adds others"),
+        ("Label Text (2200,0002)", "printed, and in full in README.TXT"),
+        (
+            "Label Style Selection (2200,0003)",
+            f"{', '.join(read_templates(None))}; a site can add others",
+        ),
         ("Media Disposition (2200,0004)", "printed as an address label"),
         ("Barcode Value (2200,0005)", "printed"),
-        ("Barcode Symbology (2200,0006)", f"{', '.join(SYMBOLOGIES)}; without one, CODE128"),
+        ("Barcode Symbology (2200,0006)", f"{', '.join(SYMBOLOGIES)}; CODE128 if empty"),
     ]

@@ -1,14 +1,15 @@
-"""Craft: what is drawn: lines of text and filled boxes at their places."""
+"""Craft: a label as lines of text and filled boxes at fixed places, in mm."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from burnish.label.fonts import Extent
 from burnish.label.typesetting import Line
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A line of text from (x, y), its base line; `size` is one em. All in mm."""
+    """A line of text whose base line begins at (x, y); `size` is the length of one em."""
 
     line: Line
     x: float
@@ -16,10 +17,20 @@ class Text:
     size: float
     colour: str
 
+    @property
+    def ink(self) -> Extent:
+        ink = self.line.ink
+        return Extent(
+            self.x + ink.left * self.size,
+            self.y + ink.bottom * self.size,
+            self.x + ink.right * self.size,
+            self.y + ink.top * self.size,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A filled box of which (x, y) is the lower left corner. All in mm."""
+    """A filled box; (x, y) is its lower left corner."""
 
     x: float
     y: float
@@ -27,13 +38,17 @@ class Box:
     height: float
     colour: str
 
+    @property
+    def ink(self) -> Extent:
+        return Extent(self.x, self.y, self.x + self.width, self.y + self.height)
+
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A page in mm with its origin in the middle.
+    """A page with its origin in the middle.
 
-    `shortened`: not all of what there was to say is on it. `missing` letters are in no font.
-    `notes` say what else could not be done, without patient data.
+    `shortened` is true if part of the content had no room. `notes` say what else went wrong,
+    without patient data.
     """
 
     width: float
@@ -45,17 +60,12 @@ class Drawing:
 
     @property
     def missing(self) -> int:
+        """The number of characters that no font has."""
         return sum(text.line.missing for text in self.texts)
 
-    def ink(self) -> Iterator[tuple[float, float, float, float]]:
-        """What each thing drawn covers: left, bottom, right, top."""
+    def inks(self) -> Iterator[Extent]:
+        """The extent of everything that is drawn."""
         for text in self.texts:
-            line, size = text.line, text.size
-            yield (
-                text.x + line.left * size,
-                text.y + line.bottom * size,
-                text.x + line.right * size,
-                text.y + line.top * size,
-            )
+            yield text.ink
         for box in self.boxes:
-            yield box.x, box.y, box.x + box.width, box.y + box.height
+            yield box.ink

@@ -1,7 +1,8 @@
-"""Craft: what a label can say of a volume, as the fields that templates name."""
+"""Craft: what a label can say about a volume, as the fields that templates name."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from burnish.label import bidi
 from burnish.values import Patient, Study
@@ -9,10 +10,10 @@ from burnish.values import Patient, Study
 
 @dataclass(frozen=True, slots=True)
 class LabelContent:
-    """What there is to say; `patients` is empty where nothing of the instances may be said.
+    """Everything that a label may say.
 
-    `created` is a date as DICOM has it. Nothing is said of the volume's number where there is no
-    `volume_count`.
+    `patients` is empty if nothing from the instances may be printed. `created` is a DICOM date
+    (DA). With a `volume_count` of 0, neither the volume's number nor the count is printed.
     """
 
     file_set_id: str = ""
@@ -26,18 +27,21 @@ class LabelContent:
     label_text: str = ""
     barcode_value: str = ""
     barcode_symbology: str = ""
-    patients: tuple[Patient, ...] = field(default=())
+    patients: tuple[Patient, ...] = ()
 
 
-def fields(content: LabelContent) -> dict[str, str]:
-    """The fields of the whole label; those of one patient are there if there is one only."""
+def label_fields(content: LabelContent) -> dict[str, str]:
+    """The fields of the whole label.
+
+    Fields of a patient or a study are empty unless there is exactly one patient or one study.
+    """
     studies = [study for patient in content.patients for study in patient.studies]
-    found = {
-        **dict.fromkeys([*_patient(Patient()), *_study(Study())], ""),
+    fields = dict.fromkeys([*_patient_fields(Patient()), *_study_fields(Study())], "")
+    fields |= {
         "file_set_id": content.file_set_id,
         "volume_number": str(content.volume_number) if content.volume_count else "",
         "volume_count": str(content.volume_count or ""),
-        "created": date(content.created),
+        "created": iso_date(content.created),
         "media_application_profile": content.media_application_profile,
         "medium": content.medium,
         "instances": str(content.instances or ""),
@@ -47,87 +51,95 @@ def fields(content: LabelContent) -> dict[str, str]:
         "patients": str(len(content.patients) or ""),
         "studies": str(len(studies) or ""),
         "modalities": _modalities(studies),
-        "study_dates": _dates(studies),
+        "study_dates": _date_range(studies),
     }
     if len(content.patients) == 1:
-        found |= _patient(content.patients[0])
+        fields |= _patient_fields(content.patients[0])
     if len(studies) == 1:
-        found |= _study(studies[0])
-    return found
+        fields |= _study_fields(studies[0])
+    return fields
 
 
-def each(content: LabelContent, what: str) -> list[dict[str, str]]:
-    """The fields of each patient, or of each study with those of its patient."""
-    if what == "patient":
-        return [_patient(patient) for patient in content.patients]
-    return [
-        {**_patient(patient), **_study(study)}
-        for patient in content.patients
-        for study in sorted(patient.studies, key=lambda study: study.study_date, reverse=True)
-    ]
+def patient_fields(content: LabelContent) -> list[dict[str, str]]:
+    """The fields of each patient."""
+    return [_patient_fields(patient) for patient in content.patients]
 
 
-def _patient(patient: Patient) -> dict[str, str]:
+def study_fields(content: LabelContent) -> list[dict[str, str]]:
+    """The fields of each study and its patient; the newest study of each patient comes first."""
+    fields = []
+    for patient in content.patients:
+        for study in sorted(patient.studies, key=lambda study: study.study_date, reverse=True):
+            fields.append({**_patient_fields(patient), **_study_fields(study)})
+    return fields
+
+
+def _patient_fields(patient: Patient) -> dict[str, str]:
     alphabetic, ideographic, phonetic = [*patient.patient_name.split("=", 2), "", ""][:3]
-    others = [_together(ideographic), _together(phonetic)]
-    name = _listed(alphabetic)
+    name = _alphabetic_name(alphabetic)
+    ideographic_name = _ideographic_name(ideographic)
+    phonetic_name = _ideographic_name(phonetic)
     if not name:
-        name = next((other for other in others if other), "")
-        others = ["" if other == name else other for other in others]
+        # The first name that exists is the main one, and is not printed a second time.
+        name = ideographic_name or phonetic_name
+        ideographic_name = ""
+        phonetic_name = "" if phonetic_name == name else phonetic_name
     return {
         "patient_name": name,
-        "ideographic_name": others[0],
-        "phonetic_name": others[1],
+        "ideographic_name": ideographic_name,
+        "phonetic_name": phonetic_name,
         "patient_id": bidi.printable(patient.patient_id),
-        "birth_date": date(patient.birth_date),
+        "birth_date": iso_date(patient.birth_date),
         "sex": bidi.printable(patient.sex),
-        "study_dates": _dates(patient.studies),
+        "study_dates": _date_range(patient.studies),
         "modalities": _modalities(patient.studies),
     }
 
 
-def _study(study: Study) -> dict[str, str]:
+def _study_fields(study: Study) -> dict[str, str]:
     return {
-        "study_date": date(study.study_date),
+        "study_date": iso_date(study.study_date),
         "study_description": bidi.printable(study.study_description),
         "modalities": _modalities([study]),
         "accession_number": bidi.printable(study.accession_number),
     }
 
 
-def _components(group: str) -> list[str]:
-    """Family name, given name, middle name, prefix, suffix (PS3.5 6.2.1)."""
+def _name_components(group: str) -> list[str]:
+    """Family name, given name, middle name, prefix and suffix (PS3.5 6.2.1)."""
     return [bidi.printable(part) for part in [*group.split("^", 4), "", "", "", ""][:5]]
 
 
-def _listed(group: str) -> str:
+def _alphabetic_name(group: str) -> str:
     """Family name first, as in a list: `Adams, John Robert Quincy, Rev., B.A. M.Div.`"""
-    family, given, middle, prefix, suffix = _components(group)
+    family, given, middle, prefix, suffix = _name_components(group)
     parts = [family, f"{given} {middle}".strip(), prefix, suffix]
     return ", ".join(part for part in parts if part)
 
 
-def _together(group: str) -> str:
-    """As ideographic and phonetic names are written: without a sign between their parts."""
-    family, given, middle, prefix, suffix = _components(group)
+def _ideographic_name(group: str) -> str:
+    """Ideographic and phonetic names are written without punctuation between their parts."""
+    family, given, middle, prefix, suffix = _name_components(group)
     return " ".join(part for part in (prefix, family, given, middle, suffix) if part)
 
 
-def date(value: str) -> str:
-    """A date as ISO 8601 has it; what is no date of DICOM stays as it is."""
-    found = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", value.strip())
-    return "-".join(found.groups()) if found else bidi.printable(value)
+def iso_date(value: str) -> str:
+    """A DICOM date as YYYY-MM-DD; text that is not a date is returned as it is."""
+    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", value.strip())
+    return "-".join(match.groups()) if match else bidi.printable(value)
 
 
-def _dates(studies: "list[Study] | tuple[Study, ...]") -> str:
-    """The first and the last date."""
-    known = sorted({date(study.study_date) for study in studies} - {""})
-    return known[0] if len(known) == 1 else f"{known[0]} – {known[-1]}" if known else ""  # noqa: RUF001
+def _date_range(studies: Sequence[Study]) -> str:
+    """The first and the last date of the studies."""
+    dates = sorted({iso_date(study.study_date) for study in studies} - {""})
+    if len(dates) > 1:
+        return f"{dates[0]} – {dates[-1]}"  # noqa: RUF001
+    return dates[0] if dates else ""
 
 
-def _modalities(studies: "list[Study] | tuple[Study, ...]") -> str:
+def _modalities(studies: Sequence[Study]) -> str:
     return " ".join(sorted({modality for study in studies for modality in study.modalities}))
 
 
-#: Every field there is: a template that names another is wrong.
-FIELDS = frozenset(fields(LabelContent()))
+#: Every field that a template may name.
+FIELDS = frozenset(label_fields(LabelContent()))

@@ -1,4 +1,4 @@
-"""Craft: the fonts of a label: which font has a letter, what its glyphs are and look like."""
+"""Craft: the fonts of a label: which font has a character, and what its glyphs look like."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property, lru_cache
@@ -10,20 +10,38 @@ from burnish.errors import InvalidSettings
 if TYPE_CHECKING:
     import uharfbuzz as hb
 
-#: Where systems keep fonts.
-SYSTEM = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
-#: Fonts of a system that have what the package's own lack, the first that is there: Chinese,
-#: Japanese and Korean first, then the other scripts. Bold ones are before them where wanted.
-_WANTED = (
-    *("NotoSansCJK-{}.ttc", "NotoSansCJKjp-{}.otf", "SourceHanSans-{}.ttc"),
-    *("DroidSansFallbackFull.ttf", "DroidSansFallback.ttf", "wqy-microhei.ttc", "wqy-zenhei.ttc"),
-    *("ipaexg.ttf", "NanumGothic.ttf", "NotoSans*-{}.ttf", "DejaVuSans.ttf", "unifont.ttf"),
+#: Directories in which systems keep fonts.
+SYSTEM_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/local/share/fonts"))
+#: System fonts for what the included fonts lack, in order of preference: first Chinese, Japanese
+#: and Korean, then other scripts. `{}` is the weight.
+_SYSTEM_FONTS = (
+    "NotoSansCJK-{}.ttc",
+    "NotoSansCJKjp-{}.otf",
+    "SourceHanSans-{}.ttc",
+    "DroidSansFallbackFull.ttf",
+    "DroidSansFallback.ttf",
+    "wqy-microhei.ttc",
+    "wqy-zenhei.ttc",
+    "ipaexg.ttf",
+    "NanumGothic.ttf",
+    "NotoSans*-{}.ttf",
+    "DejaVuSans.ttf",
+    "unifont.ttf",
 )
 _SUFFIXES = frozenset({".ttf", ".otf", ".ttc", ".otc"})
 
 
-class Shaped(NamedTuple):
-    """One glyph of a shaped run, in em: where it stands, and the letter (index) it begins with."""
+class Extent(NamedTuple):
+    """The rectangle that something covers."""
+
+    left: float
+    bottom: float
+    right: float
+    top: float
+
+
+class ShapedGlyph(NamedTuple):
+    """A glyph of a shaped run, in em; `cluster` is the index of its first character."""
 
     number: int
     cluster: int
@@ -41,13 +59,13 @@ class Face:
         self.name = name
         self._face = hb.Face(blob)
         self._font = hb.Font(self._face)
-        self.units = self._face.upem
+        self.units_per_em = self._face.upem
 
-    def has(self, letter: str) -> bool:
-        return self._font.get_nominal_glyph(ord(letter)) is not None
+    def has(self, character: str) -> bool:
+        return self._font.get_nominal_glyph(ord(character)) is not None
 
-    def shape(self, text: str, *, right_to_left: bool) -> Iterator[Shaped]:
-        """The glyphs of text of one script and direction, from left to right."""
+    def shape(self, text: str, *, right_to_left: bool) -> Iterator[ShapedGlyph]:
+        """The glyphs, from left to right, of text of one script and direction."""
         import uharfbuzz as hb
 
         buffer = hb.Buffer()
@@ -55,21 +73,26 @@ class Face:
         buffer.direction = "rtl" if right_to_left else "ltr"
         buffer.guess_segment_properties()
         hb.shape(self._font, buffer)
-        at = 0.0
-        for info, place in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
-            x, y = at + place.x_offset / self.units, place.y_offset / self.units
-            advance = place.x_advance / self.units
-            yield Shaped(info.codepoint, info.cluster, x, y, advance)
-            at += advance
+        pen = 0.0
+        for info, position in zip(buffer.glyph_infos, buffer.glyph_positions, strict=True):
+            x = pen + position.x_offset / self.units_per_em
+            y = position.y_offset / self.units_per_em
+            advance = position.x_advance / self.units_per_em
+            yield ShapedGlyph(info.codepoint, info.cluster, x, y, advance)
+            pen += advance
 
-    def ink(self, number: int) -> tuple[float, float, float, float] | None:
-        """What a glyph covers, in em from its origin: left, bottom, right, top."""
-        found = self._font.get_glyph_extents(number)
-        if found is None or not found.width:
+    def ink(self, number: int) -> Extent | None:
+        """The extent of a glyph in em, from its origin; None if it is blank."""
+        extents = self._font.get_glyph_extents(number)
+        if extents is None or not extents.width:
             return None
-        left, top = found.x_bearing / self.units, found.y_bearing / self.units
-        # the height is counted downwards
-        return left, top + found.height / self.units, left + found.width / self.units, top
+        # HarfBuzz measures the height downwards, so it is negative.
+        return Extent(
+            left=extents.x_bearing / self.units_per_em,
+            bottom=(extents.y_bearing + extents.height) / self.units_per_em,
+            right=(extents.x_bearing + extents.width) / self.units_per_em,
+            top=extents.y_bearing / self.units_per_em,
+        )
 
     def advance(self, number: int) -> int:
         """The width of a glyph in units of the font."""
@@ -78,79 +101,87 @@ class Face:
     def outline(self, number: int) -> str:
         """A glyph as PDF path operators, in units of the font."""
         path: list[str] = []
-        self._font.draw_glyph(number, _pen(), path)
+        self._font.draw_glyph(number, _pdf_path_writer(), path)
         return "\n".join(path)
 
 
 @lru_cache(maxsize=1)
-def _pen() -> "hb.DrawFuncs":
-    """Writes outlines down; quadratic curves come as the cubic ones that they equal."""
+def _pdf_path_writer() -> "hb.DrawFuncs":
+    """Writes outlines as PDF operators; HarfBuzz turns quadratic curves into cubic ones."""
     import uharfbuzz as hb
 
-    pen = hb.DrawFuncs()
-    pen.set_move_to_func(lambda x, y, path: path.append(f"{x:.6g} {y:.6g} m"))
-    pen.set_line_to_func(lambda x, y, path: path.append(f"{x:.6g} {y:.6g} l"))
-    pen.set_cubic_to_func(
-        lambda a, b, c, d, x, y, path: path.append(
-            f"{a:.6g} {b:.6g} {c:.6g} {d:.6g} {x:.6g} {y:.6g} c"
+    writer = hb.DrawFuncs()
+    writer.set_move_to_func(lambda x, y, path: path.append(f"{x:.6g} {y:.6g} m"))
+    writer.set_line_to_func(lambda x, y, path: path.append(f"{x:.6g} {y:.6g} l"))
+    writer.set_cubic_to_func(
+        lambda x1, y1, x2, y2, x, y, path: path.append(
+            f"{x1:.6g} {y1:.6g} {x2:.6g} {y2:.6g} {x:.6g} {y:.6g} c"
         )
     )
-    pen.set_close_path_func(lambda path: path.append("h"))
-    return pen
+    writer.set_close_path_func(lambda path: path.append("h"))
+    return writer
 
 
 class Fonts:
-    """Fonts in the order in which they are asked for a letter, regular and bold.
+    """Finds the font for each character, regular or bold.
 
-    First those of the site, then FiraGO, which comes with the package (Latin, Greek, Cyrillic,
-    Arabic, Hebrew, Thai, Georgian, Devanagari), then what the system has.
+    The fonts of the site come first, then FiraGO, which is included in the package (Latin, Greek,
+    Cyrillic, Arabic, Hebrew, Thai, Georgian, Devanagari), then the fonts of the system.
     """
 
-    def __init__(self, own: Sequence[Path] = (), system: Sequence[Path] = SYSTEM) -> None:
-        self._own = tuple(own)
-        self._system = tuple(system)
-        self._chosen: dict[tuple[str, bool], Face | None] = {}
+    def __init__(
+        self, site_fonts: Sequence[Path] = (), system_folders: Sequence[Path] = SYSTEM_FOLDERS
+    ) -> None:
+        self._site_fonts = tuple(site_fonts)
+        self._system_folders = tuple(system_folders)
+        self._face_of_character: dict[tuple[str, bool], Face | None] = {}
 
-    def face(self, letter: str, *, bold: bool) -> Face | None:
-        """The first font that has a letter; None where there is none."""
-        key = letter, bold
-        if key not in self._chosen:
+    def face(self, character: str, *, bold: bool) -> Face | None:
+        """The first font that has a character; None if no font has it."""
+        key = character, bold
+        if key not in self._face_of_character:
             faces = self._faces(bold=bold)
-            self._chosen[key] = next((face for face in faces if face.has(letter)), None)
-        return self._chosen[key]
+            face = next((face for face in faces if face.has(character)), None)
+            self._face_of_character[key] = face
+        return self._face_of_character[key]
 
     def _faces(self, *, bold: bool) -> Iterator[Face]:
-        for path in sorted(self._own_files, key=lambda path: ("bold" in path.name.lower()) != bold):
-            yield _read(path)
-        yield _included("figbo" if bold else "figo")
-        for path in self._system_files(bold=bold):
-            yield _read(path)
+        yield from map(_read_font, self._site_files(bold=bold))
+        yield _included_font("figbo" if bold else "figo")
+        yield from map(_read_font, self._system_files(bold=bold))
+
+    def _site_files(self, *, bold: bool) -> list[Path]:
+        """The font files of the site; those of the right weight come first."""
+        return sorted(self._all_site_files, key=lambda path: ("bold" in path.name.lower()) != bold)
 
     @cached_property
-    def _own_files(self) -> list[Path]:
-        found = []
-        for path in self._own:
+    def _all_site_files(self) -> list[Path]:
+        files: list[Path] = []
+        for path in self._site_fonts:
             if not path.exists():
                 raise InvalidSettings(f"label.fonts: {path} does not exist")
-            found += [path] if path.is_file() else [p for p in _files(path) if p.exists()]
-        return found
+            if path.is_file():
+                files.append(path)
+            else:
+                files += [file for file in _font_files(path) if file.exists()]
+        return files
 
     def _system_files(self, *, bold: bool) -> Iterator[Path]:
-        names = [name for folder in self._system for name in _files(folder)]
+        files = [file for folder in self._system_folders for file in _font_files(folder)]
         weights = ("Bold", "Regular") if bold else ("Regular",)
-        for wanted in _WANTED:
+        for pattern in _SYSTEM_FONTS:
             for weight in weights:
-                yield from (name for name in names if name.match(wanted.format(weight)))
+                yield from (file for file in files if file.match(pattern.format(weight)))
 
 
 @lru_cache(maxsize=64)
-def _files(folder: Path) -> tuple[Path, ...]:
-    return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES))
+def _font_files(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES))
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path) -> Face:
-    """The font in a file; raises InvalidSettings where there is none."""
+def _read_font(path: Path) -> Face:
+    """Reads a font file; raises InvalidSettings if it is not a usable font."""
     import uharfbuzz as hb
 
     try:
@@ -158,12 +189,12 @@ def _read(path: Path) -> Face:
     except (OSError, hb.HarfBuzzError) as error:
         raise InvalidSettings(f"{path} cannot be read as a font: {error}") from None
     if not face.has(" "):
-        raise InvalidSettings(f"{path} is no font")
+        raise InvalidSettings(f"{path} is not a font")
     return face
 
 
 @lru_cache(maxsize=2)
-def _included(name: str) -> Face:
+def _included_font(name: str) -> Face:
     import pymupdf_fonts
     import uharfbuzz as hb
 

@@ -1,49 +1,63 @@
-"""Craft: lays a label out: fills the areas of a template within the printable ring."""
+"""Craft: the layout of a label: rows of text and bars in the areas of a template."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 
 from burnish.errors import InvalidValue
-from burnish.label import fields as said
-from burnish.label.barcode import MODULES, Barcode, barcode
+from burnish.label.barcode import MODULE_WIDTHS, Barcode, encode_barcode
 from burnish.label.drawing import Box, Drawing, Text
-from burnish.label.fields import LabelContent
+from burnish.label.fields import LabelContent, label_fields, patient_fields, study_fields
 from burnish.label.fonts import Fonts
 from burnish.label.ring import DISC, Ring, Side
 from burnish.label.template import Area, Row, Template
 from burnish.label.typesetting import Line, Typesetter
 
-#: Millimetres of one point.
-POINT = 25.4 / 72
-#: Height of a line, and how far its base is below its top, in em.
-_LEADING, _ASCENT = 1.25, 0.95
-#: How much smaller all type of an area gets, step by step, until its rows fit.
+_BLACK = "#000000"
+#: One point in mm.
+_POINT = 25.4 / 72
+#: Height of a line, and depth of its base line below its top, in em. High letters take more.
+_LINE_HEIGHT, _ASCENT = 1.25, 0.95
+_DESCENT = _LINE_HEIGHT - _ASCENT
+#: Space between the ink of high letters and the edge of their line, in em.
+_INK_MARGIN = 0.05
+#: Type sizes of an area that are tried, in this order, until its rows fit.
 _SCALES = (1.0, 0.92, 0.85, 0.78, 0.7)
-#: A line that has less room than this, in mm, is not begun.
-_NARROWEST = 30.0
-_DIVIDER = 0.25
-#: No area has room for more patients or studies than this.
-_MOST = 30
+#: Factor from one type size of a row to the next smaller one.
+_SIZE_STEP = 0.94
+#: Text does not go so near to the rim that a line would be shorter than this, in mm.
+_SHORTEST_LINE = 30.0
+#: Distances in mm: between areas and the band of the hole; between bars and their text.
+_AREA_MARGIN, _BARCODE_MARGIN = 1.5, 0.6
+_DIVIDER_WIDTH = 0.25
+#: No area has room for more patients or studies than this: in any type size; in the smallest, once
+#: the area is known to be too small.
+_MOST_REPEATED, _MOST_REPEATED_IN_SMALL = 30, 14
+#: Margin and type sizes of an address label: mm, and points.
+_ADDRESS_MARGIN, _ADDRESS_SIZE, _ADDRESS_MINIMUM, _ADDRESS_STEP = 4.0, 14.0, 6.0, 0.5
+#: Tolerance for rounding errors.
+_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class _Item:
-    """A row with what it says; `bars` of the bar code. `group` numbers rows of one `each`.
+class _RowContent:
+    """A row of a template with its text, or its bars.
 
-    It stands for `count` of those.
+    Rows that repeat one row of the template have the same `group`; other rows have None. `count`
+    is the number of patients or studies that the row stands for.
     """
 
     row: Row
     text: str = ""
     bars: Barcode | None = None
-    group: int = -1
+    group: int | None = None
     count: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """Where an area is: heights in mm from the centre, and on which side of the hole."""
+class _Region:
+    """The part of the ring that an area fills: heights in mm from the centre, and the side."""
 
     ring: Ring
     low: float
@@ -52,9 +66,9 @@ class _Place:
     align: str
 
     def room(self, low: float, high: float) -> tuple[float, float]:
-        """From where to where there is room between two heights.
+        """The left and right end of the room between two heights.
 
-        Centred rows beside the hole have one axis.
+        Beside the hole, rows that are centred have a common axis.
         """
         left, right = self.ring.span(low, high, self.side)
         if self.side != "all" and self.align == "center":
@@ -64,255 +78,303 @@ class _Place:
         return left, right
 
     def aligned(self, width: float, room: tuple[float, float]) -> float:
-        """The left end of something so wide."""
+        """The left end of something of a certain width."""
         left, right = room
         spare = right - left - width
         return left + spare * {"left": 0.0, "center": 0.5, "right": 1.0}[self.align]
 
+    def contains(self, layout: "_AreaLayout") -> bool:
+        return layout.bottom >= self.low - _TOLERANCE
+
 
 @dataclass(frozen=True, slots=True)
-class _Laid:
-    """What became of the rows of an area, and how low they come."""
+class _AreaLayout:
+    """The rows of an area at their places; `bottom` is the height at which they end."""
 
     texts: tuple[Text, ...]
     boxes: tuple[Box, ...]
-    end: float
-    cut: bool
+    bottom: float
+    shortened: bool
 
 
-def disc(content: LabelContent, template: Template, ring: Ring, fonts: Fonts) -> Drawing:
+def lay_out_disc(content: LabelContent, template: Template, ring: Ring, fonts: Fonts) -> Drawing:
     """The label of a 120 mm disc."""
-    setter = _Setter(Typesetter(fonts))
-    band, rim = ring.band, sqrt(max(0.0, ring.reach**2 - (_NARROWEST / 2) ** 2))
-    air = 1.5
-    places: list[tuple[Area, Side, float, float]] = [
-        (template.top, "all", band + air, rim),
-        (template.left, "left", air - band, band - air),
-        (template.right, "right", air - band, band - air),
-        (template.bottom, "all", -rim, -band - air),
+    setter = _AreaSetter(Typesetter(fonts))
+    band = ring.band
+    rim = sqrt(max(0.0, ring.reach**2 - (_SHORTEST_LINE / 2) ** 2))
+    areas: list[tuple[Area, Side, float, float]] = [
+        (template.top, "all", band + _AREA_MARGIN, rim),
+        (template.left, "left", _AREA_MARGIN - band, band - _AREA_MARGIN),
+        (template.right, "right", _AREA_MARGIN - band, band - _AREA_MARGIN),
+        (template.bottom, "all", -rim, -band - _AREA_MARGIN),
     ]
     texts: list[Text] = []
     boxes: list[Box] = []
     notes: list[str] = []
     shortened = False
-    for area, side, low, high in places:
-        items = list(_items(area, content, notes))
-        laid = setter.area(items, _Place(ring, low, high, side, area.align), area.anchor)
-        texts += laid.texts
-        boxes += laid.boxes
-        shortened = shortened or laid.cut
+    for area, side, low, high in areas:
+        rows = list(_rows_with_content(area, content, notes))
+        region = _Region(ring, low, high, side, area.align)
+        layout = setter.lay_out(rows, region, area.anchor)
+        texts += layout.texts
+        boxes += layout.boxes
+        shortened = shortened or layout.shortened
     if template.divider:
-        half = sqrt(ring.reach**2 - (band + _DIVIDER) ** 2)
-        for y in (band, -band - _DIVIDER):
-            boxes.append(Box(-half, y, 2 * half, _DIVIDER, template.divider))
+        half_width = sqrt(ring.reach**2 - (band + _DIVIDER_WIDTH) ** 2)
+        for y in (band, -band - _DIVIDER_WIDTH):
+            boxes.append(Box(-half_width, y, 2 * half_width, _DIVIDER_WIDTH, template.divider))
     return Drawing(DISC, DISC, tuple(texts), tuple(boxes), shortened, tuple(notes))
 
 
-def address(text: str, width: float, height: float, fonts: Fonts) -> Drawing:
-    """Media Disposition (2200,0004) as a label to stick on an envelope, so large in mm."""
-    setter = Typesetter(fonts)
-    margin, size, lines = 4.0, 14.0, []
-    while size >= 6:
-        em = size * POINT
-        most = max(1, int((height - 2 * margin) / (em * _LEADING)))
-        lines = setter.wrapped(text, lambda _, em=em: (width - 2 * margin) / em, most)  # type: ignore[misc]
-        if not _is_cut(lines):
+def lay_out_address(text: str, width: float, height: float, fonts: Fonts) -> Drawing:
+    """Media Disposition (2200,0004) as a label for an envelope, `width` by `height` mm."""
+    typesetter = Typesetter(fonts)
+    points = _ADDRESS_SIZE
+    while True:
+        size = points * _POINT
+        room = (width - 2 * _ADDRESS_MARGIN) / size
+        most_lines = max(1, int((height - 2 * _ADDRESS_MARGIN) / (size * _LINE_HEIGHT)))
+        lines = typesetter.wrapped(text, lambda _, room=room: room, most_lines)  # type: ignore[misc]
+        if not _is_shortened(lines) or points <= _ADDRESS_MINIMUM:
             break
-        size -= 0.5
-    em = max(size, 6.0) * POINT
-    top = len(lines) * em * _LEADING / 2
-    texts = [
-        Text(
-            line,
-            margin - width / 2 - line.left * em,
-            top - (n * _LEADING + _ASCENT) * em,
-            em,
-            "#000000",
-        )
-        for n, line in enumerate(lines)
-    ]
-    return Drawing(width, height, tuple(texts), (), _is_cut(lines))
+        points -= _ADDRESS_STEP
+    top = len(lines) * size * _LINE_HEIGHT / 2
+    texts = []
+    for number, line in enumerate(lines):
+        x = _ADDRESS_MARGIN - width / 2 - line.ink.left * size
+        y = top - (number * _LINE_HEIGHT + _ASCENT) * size
+        texts.append(Text(line, x, y, size, _BLACK))
+    return Drawing(width, height, tuple(texts), (), _is_shortened(lines))
 
 
-def _items(area: Area, content: LabelContent, notes: list[str]) -> Iterator[_Item]:
-    """The rows that have something to say."""
-    whole = said.fields(content)
+def _rows_with_content(
+    area: Area, content: LabelContent, notes: list[str]
+) -> Iterator[_RowContent]:
+    """The rows of an area that are not empty; `notes` receives what is wrong with the bar code."""
+    fields = label_fields(content)
     for number, row in enumerate(area.rows):
         if row.barcode:
             if content.barcode_value:
-                try:
-                    bars = barcode(content.barcode_value, content.barcode_symbology)
-                    yield _Item(row, bars.text, bars)
-                except InvalidValue as error:
-                    notes.append(str(error))
-                    yield _Item(row, whole["barcode_value"])
-            continue
-        told = said.each(content, row.each) if row.each else [whole]
-        texts = [row.text({**whole, **fields}) for fields in told]
-        yield from (_Item(row, text, group=number if row.each else -1) for text in texts if text)
+                yield _barcode_row(row, content, fields["barcode_value"], notes)
+        elif row.each:
+            repeated = patient_fields(content) if row.each == "patient" else study_fields(content)
+            for own_fields in repeated:
+                text = row.text({**fields, **own_fields})
+                if text:
+                    yield _RowContent(row, text, group=number)
+        else:
+            text = row.text(fields)
+            if text:
+                yield _RowContent(row, text)
 
 
-class _Setter:
+def _barcode_row(row: Row, content: LabelContent, text: str, notes: list[str]) -> _RowContent:
+    try:
+        bars = encode_barcode(content.barcode_value, content.barcode_symbology)
+    except InvalidValue as error:
+        notes.append(str(error))
+        return _RowContent(row, text)
+    return _RowContent(row, bars.text, bars)
+
+
+class _AreaSetter:
     """Puts rows into areas."""
 
     def __init__(self, typesetter: Typesetter) -> None:
-        self._set = typesetter
+        self._typesetter = typesetter
 
-    def area(self, items: Sequence[_Item], place: _Place, anchor: str) -> _Laid:
-        """The rows as large as they fit; where they do not, fewer of them."""
-        whole, items = items, list(_limited(items, _MOST))
-        fitting = None
+    def lay_out(self, rows: Sequence[_RowContent], region: _Region, anchor: str) -> _AreaLayout:
+        """The rows in the largest type in which they fit; if they do not fit, fewer of them."""
+        some_rows = list(_limited(rows, _MOST_REPEATED))
+        largest_shortened = None
         for scale in _SCALES:
-            laid = self._anchored(items, place, anchor, scale)
-            if laid.end >= place.low - 1e-6:
-                if not laid.cut:
-                    return replace(laid, cut=len(items) < len(whole))
-                fitting = fitting or laid
-        if fitting:
-            return fitting
-        for fewer in _fewer(items):
-            laid = self._anchored(fewer, place, anchor, _SCALES[-1])
-            if laid.end >= place.low - 1e-6:
-                return replace(laid, cut=True)
-        return _Laid((), (), place.low, cut=True)
+            layout = self._anchored(some_rows, region, anchor, scale)
+            if not region.contains(layout):
+                continue
+            if not layout.shortened:
+                return replace(layout, shortened=len(some_rows) < len(rows))
+            largest_shortened = largest_shortened or layout
+        if largest_shortened:
+            return largest_shortened
+        for fewer_rows in _reductions(some_rows):
+            layout = self._anchored(fewer_rows, region, anchor, _SCALES[-1])
+            if region.contains(layout):
+                return replace(layout, shortened=True)
+        return _AreaLayout((), (), region.low, shortened=True)
 
-    def _anchored(self, items: Sequence[_Item], place: _Place, anchor: str, scale: float) -> _Laid:
-        laid = self._flow(items, place, place.high, scale)
-        spare = max(0.0, laid.end - place.low)
+    def _anchored(
+        self, rows: Sequence[_RowContent], region: _Region, anchor: str, scale: float
+    ) -> _AreaLayout:
+        at_top = self._flow(rows, region, region.high, scale)
+        spare = max(0.0, at_top.bottom - region.low)
         share = {"top": 0.0, "middle": 0.5, "bottom": 1.0}[anchor]
-        fitting = laid
-        # where they are wanted; else as near to the hole as there is room, where lines are wider
-        for down in (spare * share, spare):
-            moved = self._flow(items, place, place.high - down, scale)
-            if moved.end >= place.low - 1e-6:
-                if not moved.cut:
-                    return moved
-                fitting = moved if fitting is laid else fitting
-        return fitting
+        best = at_top
+        # If text is shortened at its anchor, try the lowest place: lines above the hole are wider.
+        for offset in (spare * share, spare):
+            moved = self._flow(rows, region, region.high - offset, scale)
+            if not region.contains(moved):
+                continue
+            if not moved.shortened:
+                return moved
+            if best is at_top:
+                best = moved
+        return best
 
-    def _flow(self, items: Sequence[_Item], place: _Place, start: float, scale: float) -> _Laid:
-        """The rows from `start` downwards; those of one group are of one size."""
-        sizes: dict[int, float] = {}
+    def _flow(
+        self, rows: Sequence[_RowContent], region: _Region, top: float, scale: float
+    ) -> _AreaLayout:
+        """The rows from `top` downwards; all rows of a group have the size of the smallest."""
+        group_sizes: dict[int, float] = {}
         while True:
-            laid, found = self._once(items, place, start, scale, sizes)
-            if found == sizes:
-                return laid
-            sizes = found
+            layout, needed_sizes = self._flow_once(rows, region, top, scale, group_sizes)
+            if needed_sizes == group_sizes:
+                return layout
+            group_sizes = needed_sizes
 
-    def _once(
+    def _flow_once(
         self,
-        items: Sequence[_Item],
-        place: _Place,
-        start: float,
+        rows: Sequence[_RowContent],
+        region: _Region,
+        top: float,
         scale: float,
-        sizes: dict[int, float],
-    ) -> tuple[_Laid, dict[int, float]]:
-        """The rows, those of a group not larger than `sizes` has it; and how large they came."""
-        found = dict(sizes)
+        group_sizes: dict[int, float],
+    ) -> tuple[_AreaLayout, dict[int, float]]:
+        """The rows with groups no larger than `group_sizes`, and the size that each group needs."""
+        needed_sizes = dict(group_sizes)
         texts: list[Text] = []
         boxes: list[Box] = []
-        cut = False
-        y = start
-        for item in items:
-            y -= item.row.space * scale if texts or boxes else 0
-            if item.bars:
-                bars = self._bars(item.bars, item.row, place, y)
-                boxes += bars
-                cut = cut or not bars
-                y -= item.row.height + 0.6 if bars else 0
-            largest = sizes.get(item.group, item.row.size * POINT)
-            row = self._lines(item, place, y, min(largest, item.row.size * scale * POINT))
-            for line, size in row:
-                if item.group >= 0:
-                    found[item.group] = min(found.get(item.group, size), size)
-                y -= max(_ASCENT, line.top + 0.05) * size
-                room = place.room(y + line.bottom * size, y + line.top * size)
-                x = place.aligned(line.extent * size, room) - line.left * size
-                texts.append(Text(line, x, y, size, item.row.colour))
-                y -= max(_LEADING - _ASCENT, 0.05 - line.bottom) * size
-            cut = cut or not row or _is_cut([line for line, _ in row])
-        return _Laid(tuple(texts), tuple(boxes), y, cut), found
+        shortened = False
+        y = top
+        for content in rows:
+            row = content.row
+            if texts or boxes:
+                y -= row.space * scale
+            if content.bars:
+                bars = self._bars(content.bars, row, region, y)
+                if bars:
+                    boxes += bars
+                    y -= row.height + _BARCODE_MARGIN
+                else:
+                    shortened = True
+            largest = row.size * scale * _POINT
+            if content.group is not None:
+                largest = min(largest, group_sizes.get(content.group, largest))
+            lines, size = self._row_lines(content, region, y, largest)
+            if lines and content.group is not None:
+                needed_sizes[content.group] = min(needed_sizes.get(content.group, size), size)
+            for line in lines:
+                y -= max(_ASCENT, line.ink.top + _INK_MARGIN) * size
+                room = region.room(y + line.ink.bottom * size, y + line.ink.top * size)
+                x = region.aligned(line.ink_width * size, room) - line.ink.left * size
+                texts.append(Text(line, x, y, size, row.colour))
+                y -= max(_DESCENT, _INK_MARGIN - line.ink.bottom) * size
+            shortened = shortened or not _is_complete(lines)
+        return _AreaLayout(tuple(texts), tuple(boxes), y, shortened), needed_sizes
 
-    def _lines(
-        self, item: _Item, place: _Place, y: float, largest: float
-    ) -> list[tuple[Line, float]]:
-        """The lines of a row that begins at `y`, and their size in mm, `largest` at most."""
-        smallest = min(item.row.minimum, item.row.size) * POINT
+    def _row_lines(
+        self, content: _RowContent, region: _Region, top: float, largest: float
+    ) -> tuple[list[Line], float]:
+        """The lines of a row that begins at `top`, and their size in mm, at most `largest`."""
+        smallest = min(content.row.minimum, content.row.size) * _POINT
         size = max(largest, smallest)
-        lines = self._wrapped(item, place, y, size)
-        least = lines
-        if size > smallest and _is_cut(lines):
-            least = self._wrapped(item, place, y, smallest)
-        if _is_cut(least):
-            return [(line, smallest) for line in least]
-        while _is_cut(lines):
-            size = max(smallest, size * 0.94)
-            lines = self._wrapped(item, place, y, size)
-        return [(line, size) for line in lines]
+        lines = self._wrapped(content, region, top, size)
+        if _is_complete(lines):
+            return lines, size
+        smallest_lines = self._wrapped(content, region, top, smallest)
+        if not _is_complete(smallest_lines):
+            return smallest_lines, smallest
+        while not _is_complete(lines):
+            size = max(smallest, size * _SIZE_STEP)
+            lines = self._wrapped(content, region, top, size)
+        return lines, size
 
-    def _wrapped(self, item: _Item, place: _Place, y: float, size: float) -> list[Line]:
-        # a line of ordinary letters; higher ones have less room where a ring narrows
-        probe = self._set.line(item.text[:200].replace("\n", " "), bold=item.row.bold)
-        above, below = max(_ASCENT, probe.top + 0.05), max(_LEADING - _ASCENT, 0.05 - probe.bottom)
+    def _wrapped(
+        self, content: _RowContent, region: _Region, top: float, size: float
+    ) -> list[Line]:
+        """The lines of a row in a certain size, as far as the region has room for them."""
+        bold = content.row.bold
+        # The whole text as one line: its highest letters decide how far the lines are apart.
+        probe = self._typesetter.line(content.text[:200].replace("\n", " "), bold=bold)
+        line_height = size * (
+            max(_ASCENT, probe.ink.top + _INK_MARGIN)
+            + max(_DESCENT, _INK_MARGIN - probe.ink.bottom)
+        )
 
-        def width(number: int) -> float:
-            top = y - number * (above + below) * size
-            left, right = place.room(top - (above + below) * size, top)
+        def room(number: int) -> float:
+            line_top = top - number * line_height
+            left, right = region.room(line_top - line_height, line_top)
             return max(0.0, right - left) / size
 
-        lines = self._set.wrapped(item.text, width, item.row.lines, bold=item.row.bold)
-        return [line for number, line in enumerate(lines) if line.extent <= width(number) + 1e-6]
+        lines = self._typesetter.wrapped(content.text, room, content.row.lines, bold=bold)
+        fitting = [
+            line for number, line in enumerate(lines) if line.ink_width <= room(number) + _TOLERANCE
+        ]
+        if fitting and len(fitting) < len(lines):
+            fitting[-1] = replace(fitting[-1], shortened=True)
+        return fitting
 
-    def _bars(self, bars: Barcode, row: Row, place: _Place, y: float) -> list[Box]:
-        """The bars below `y`; none where even the narrowest do not fit."""
-        low = y - row.height
-        room = place.room(low, y)
-        for module in MODULES:
-            width = bars.width * module
-            if width <= room[1] - room[0]:
-                x = place.aligned(width, room)
+    def _bars(self, barcode: Barcode, row: Row, region: _Region, top: float) -> list[Box]:
+        """The bars below `top`; none if even the narrowest modules do not fit."""
+        bottom = top - row.height
+        left, right = region.room(bottom, top)
+        for module_width in MODULE_WIDTHS:
+            width = barcode.width * module_width
+            if width <= right - left:
+                x = region.aligned(width, (left, right))
                 return [
-                    Box(x + at * module, low, wide * module, row.height, "#000000")
-                    for at, wide in bars.bars()
+                    Box(x + start * module_width, bottom, bar * module_width, row.height, _BLACK)
+                    for start, bar in barcode.bars()
                 ]
         return []
 
 
-def _is_cut(lines: Sequence[Line]) -> bool:
-    return any(line.cut for line in lines)
+def _is_shortened(lines: Sequence[Line]) -> bool:
+    return any(line.shortened for line in lines)
 
 
-def _fewer(items: Sequence[_Item]) -> Iterator[list[_Item]]:
-    """Less and less of the rows: of repeated ones, of long ones, then of the last."""
-    groups = {item.group for item in items if item.group >= 0}
-    most = max((sum(item.group == group for item in items) for group in groups), default=0)
-    kept = list(items)
-    for limit in [*range(min(most - 1, 14), 0, -1)]:
-        kept = list(_limited(items, limit))
-        yield kept
-    for lines in (3, 2, 1):
-        kept = [
-            replace(item, row=item.row.model_copy(update={"lines": min(item.row.lines, lines)}))
-            for item in kept
-        ]
-        yield kept
-    while kept:
-        kept = kept[:-1]
-        yield kept
+def _is_complete(lines: Sequence[Line]) -> bool:
+    """Whether a row has all of its text; without any room it has no lines."""
+    return len(lines) > 0 and not _is_shortened(lines)
 
 
-def _limited(items: Sequence[_Item], limit: int) -> Iterator[_Item]:
-    """At most so many rows of each group, the last of which says how many more there are."""
-    seen: dict[int, int] = {}
-    groups: dict[int, list[_Item]] = {}
-    for item in items:
-        groups.setdefault(item.group, []).append(item)
-    for item in items:
-        group = groups[item.group]
-        seen[item.group] = seen.get(item.group, 0) + 1
-        if item.group < 0 or seen[item.group] < limit or len(group) <= limit:
-            yield item
-        elif seen[item.group] == limit:
-            more = sum(one.count for one in group[limit - 1 :])
-            text = item.row.more.replace("{more}", str(more))
-            yield replace(item, text=text, count=more)
+def _reductions(rows: Sequence[_RowContent]) -> Iterator[list[_RowContent]]:
+    """Fewer and fewer rows: first of the repeated ones, then lines of long ones, then the last."""
+    sizes: dict[int, int] = defaultdict(int)
+    for content in rows:
+        if content.group is not None:
+            sizes[content.group] += 1
+    fewer = list(rows)
+    for limit in range(min(max(sizes.values(), default=0) - 1, _MOST_REPEATED_IN_SMALL), 0, -1):
+        fewer = list(_limited(rows, limit))
+        yield fewer
+    for most_lines in (3, 2, 1):
+        fewer = [_with_fewer_lines(content, most_lines) for content in fewer]
+        yield fewer
+    while fewer:
+        fewer = fewer[:-1]
+        yield fewer
+
+
+def _with_fewer_lines(content: _RowContent, most_lines: int) -> _RowContent:
+    lines = min(content.row.lines, most_lines)
+    return replace(content, row=content.row.model_copy(update={"lines": lines}))
+
+
+def _limited(rows: Sequence[_RowContent], limit: int) -> Iterator[_RowContent]:
+    """At most `limit` rows of each group; the last of them says how many more there are."""
+    groups: dict[int, list[_RowContent]] = defaultdict(list)
+    for content in rows:
+        if content.group is not None:
+            groups[content.group].append(content)
+    positions: dict[int, int] = defaultdict(int)
+    for content in rows:
+        if content.group is None or len(groups[content.group]) <= limit:
+            yield content
+            continue
+        positions[content.group] += 1
+        if positions[content.group] < limit:
+            yield content
+        elif positions[content.group] == limit:
+            count = sum(omitted.count for omitted in groups[content.group][limit - 1 :])
+            text = content.row.more.replace("{more}", str(count))
+            yield replace(content, text=text, count=count)

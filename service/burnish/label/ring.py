@@ -1,19 +1,20 @@
-"""Craft: the printable ring of a disc: how far a line may go at which height."""
+"""Craft: the printable ring of a disc, and how much room there is at each height."""
 
 from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
 Side = Literal["all", "left", "right"]
-#: The outer diameter of a disc and that of its hole, in mm (ECMA-130 8.2, 8.4).
+#: Outer diameter of a disc and diameter of its hole, in mm (ECMA-130 8.2, 8.4).
 DISC, HOLE = 120.0, 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """Diameters between which a disc can be printed, in mm. The origin is its centre.
+    """The diameters between which a disc can be printed, in mm.
 
-    Text keeps `margin` mm away from either edge.
+    The origin of all coordinates is the centre of the disc. Text keeps `margin` mm away from both
+    edges of the ring.
     """
 
     inner: float = 22.0
@@ -22,25 +23,25 @@ class Ring:
 
     @property
     def band(self) -> float:
-        """Half the height of the band in which the hole is."""
+        """Half the height of the band that contains the hole."""
         return self.inner / 2 + self.margin
 
     @property
     def reach(self) -> float:
-        """How far from the centre text may go."""
+        """The largest distance of text from the centre."""
         return self.outer / 2 - self.margin
 
     def span(self, low: float, high: float, side: Side) -> tuple[float, float]:
-        """From where to where there is room at all heights from `low` to `high`.
+        """The left and right end of the room that is free at every height from `low` to `high`.
 
-        Above and below the hole for `all`, else on one side of it. An empty span where there is
-        none.
+        With `side` "all", the span is empty if the hole is in the way; otherwise it is the room on
+        that side of the hole.
         """
-        furthest = max(abs(low), abs(high))
-        outer = sqrt(max(0.0, self.reach**2 - furthest**2))
-        nearest = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
-        inner = sqrt(max(0.0, self.band**2 - nearest**2))
+        farthest_height = max(abs(low), abs(high))
+        outer_end = sqrt(max(0.0, self.reach**2 - farthest_height**2))
+        nearest_height = 0.0 if low <= 0 <= high else min(abs(low), abs(high))
+        inner_end = sqrt(max(0.0, self.band**2 - nearest_height**2))
         if side == "all":
-            return (0.0, 0.0) if inner else (-outer, outer)
-        near, far = inner, max(inner, outer)
-        return (-far, -near) if side == "left" else (near, far)
+            return (0.0, 0.0) if inner_end else (-outer_end, outer_end)
+        outer_end = max(inner_end, outer_end)
+        return (-outer_end, -inner_end) if side == "left" else (inner_end, outer_end)

@@ -1,4 +1,7 @@
-"""Craft: label templates: what is printed where, read from TOML files that a site can add to."""
+"""Craft: label templates, which say what is printed where.
+
+Templates are TOML files; a site can add its own to those of the package.
+"""
 
 import re
 import tomllib
@@ -12,13 +15,14 @@ from burnish.errors import InvalidSettings
 from burnish.label import bidi
 from burnish.label.fields import FIELDS, LabelContent
 
-SHIPPED = Path(__file__).parent / "templates"
+#: The templates of the package.
+INCLUDED = Path(__file__).parent / "templates"
 _FIELD = re.compile(r"\{([a-z_]+)\}")
-#: What a Label Style Selection (2200,0003) can be, a CS (PS3.5 6.2).
+#: Label Style Selection (2200,0003) is a CS (PS3.5 6.2).
 _STYLE = re.compile(r"[A-Z0-9_][A-Z0-9_ ]{0,15}")
 
 Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
-#: A size of type in points.
+#: A type size in points.
 Points = Annotated[float, Field(ge=4, le=72)]
 
 
@@ -29,10 +33,10 @@ class _Table(BaseModel):
 class Row(_Table):
     """One line of an area, or the bar code.
 
-    Each of `parts` has fields in braces and is left out if one of them is empty; the rest is
-    joined by `separator`. A row `each` patient or study is repeated; `more` stands for those there
-    is no room for. Type gets smaller down to `minimum` before text is shortened. `space` above it
-    and the `height` of bars are in mm.
+    Each part has fields in braces and is left out if one of them is empty. The other parts are
+    joined by `separator`. A row with `each` is repeated for each patient or study, and `more`
+    replaces those that have no room. The type is made smaller, down to `minimum`, before text is
+    shortened. `space` above the row and `height` of the bars are in mm.
     """
 
     parts: tuple[str, ...] = ()
@@ -49,26 +53,28 @@ class Row(_Table):
     height: float = Field(default=8, ge=4, le=30)
 
     @model_validator(mode="after")
-    def _sense(self) -> "Row":
+    def _check_parts(self) -> "Row":
         unknown = {name for part in self.parts for name in _FIELD.findall(part)} - FIELDS
         if unknown:
             raise ValueError(f"no such field: {', '.join(sorted(unknown))}")
         if bool(self.parts) == self.barcode:
-            raise ValueError("a row has parts, or is the bar code")
+            raise ValueError("a row has either parts or the bar code")
         return self
 
     def text(self, fields: dict[str, str]) -> str:
-        """What the row says, "" for nothing."""
-        said = []
+        """The text of the row, "" if every part is left out."""
+        texts = []
         for part in self.parts:
             if all(fields[name] for name in _FIELD.findall(part)):
-                said.append(_FIELD.sub(lambda found: fields[found[1]], part))
-        # a part that is written from right to left does not turn the others round
-        return "".join(said) if len(said) < 2 else bidi.apart(said, self.separator)
+                texts.append(_FIELD.sub(lambda match: fields[match[1]], part))
+        if len(texts) < 2:
+            return "".join(texts)
+        # A part written from right to left must not reverse the order of the parts.
+        return bidi.join_left_to_right(texts, self.separator)
 
 
 class Area(_Table):
-    """Rows, one below the other; `anchor` tells where they are if the area has room to spare."""
+    """Rows, one below the other; `anchor` says where they stand if the area has room to spare."""
 
     align: Literal["left", "center", "right"] = "center"
     anchor: Literal["top", "middle", "bottom"] = "middle"
@@ -76,7 +82,7 @@ class Area(_Table):
 
 
 class Template(_Table):
-    """A label: the areas above and below the hole, and left and right of it."""
+    """A label: the areas above, left of, right of and below the hole."""
 
     description: str = ""
     top: Area = Area()
@@ -86,46 +92,51 @@ class Template(_Table):
     divider: Colour | None = None
 
 
-def styles(folder: Path | None) -> dict[str, Template]:
-    """Every template by its Label Style Selection, those of the site before those that are shipped.
+def read_templates(folder: Path | None) -> dict[str, Template]:
+    """Every template by its Label Style Selection.
 
-    Raises InvalidSettings that names the file and the key.
+    A template in the `folder` of the site replaces an included one of the same name. Raises
+    InvalidSettings with the name of the file and the key.
     """
-    found = dict(_read_all(SHIPPED))
+    templates = dict(_read_folder(INCLUDED))
     if folder is not None:
         if not folder.is_dir():
-            raise InvalidSettings(f"label.templates: {folder} is no folder")
-        found |= _read_all(folder)
-    return found
+            raise InvalidSettings(f"label.templates: {folder} is not a folder")
+        templates |= _read_folder(folder)
+    return templates
 
 
 @lru_cache(maxsize=8)
-def _read_all(folder: Path) -> dict[str, Template]:
-    return {path.stem: _read(path) for path in sorted(folder.glob("*.toml"))}
+def _read_folder(folder: Path) -> dict[str, Template]:
+    return {path.stem: _read_template(path) for path in sorted(folder.glob("*.toml"))}
 
 
-def _read(path: Path) -> Template:
+def _read_template(path: Path) -> Template:
     if not _STYLE.fullmatch(path.stem):
         raise InvalidSettings(
-            f"{path}: a style has 1 to 16 of A-Z, 0-9, _ and spaces",
-            hint="The file is named for its Label Style Selection, as in LEGAL.toml.",
+            f"{path}: the name of a style has 1 to 16 of A-Z, 0-9, _ and spaces",
+            hint="Name the file after its Label Style Selection, for example LEGAL.toml.",
         )
     try:
         return Template.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise InvalidSettings(f"{path}: {where}: {fault['msg']}") from None
+        first_error = error.errors()[0]
+        key = ".".join(str(part) for part in first_error["loc"])
+        raise InvalidSettings(f"{path}: {key}: {first_error['msg']}") from None
     except (OSError, ValueError) as error:
         raise InvalidSettings(f"{path}: {error}") from None
 
 
-def choose(content: LabelContent, wanted: str, folder: Path | None) -> Template:
-    """The template of the style wanted, which is a hint (PS3.4 S.3.2.1.1.4).
+def choose_template(content: LabelContent, style: str, folder: Path | None) -> Template:
+    """The template of a Label Style Selection, which is a hint (PS3.4 S.3.2.1.1.4).
 
-    Without one, or with one that is not here: STANDARD for one patient, LIST for more, TEXT where
-    nothing of the instances is to be printed.
+    If no such style exists: STANDARD for one patient, LIST for several, TEXT if nothing from the
+    instances may be printed.
     """
-    known = styles(folder)
-    usual = "STANDARD" if len(content.patients) == 1 else "LIST" if content.patients else "TEXT"
-    return known.get(wanted.strip()) or known[usual]
+    templates = read_templates(folder)
+    template = templates.get(style.strip())
+    if template is not None:
+        return template
+    if not content.patients:
+        return templates["TEXT"]
+    return templates["STANDARD" if len(content.patients) == 1 else "LIST"]

@@ -1,28 +1,30 @@
-"""Craft: a line of text as glyphs with their places, shortened where there is no room for it."""
+"""Craft: text as lines of glyphs, wrapped and shortened to the room that there is."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import groupby
 from typing import NamedTuple
 
 from burnish.label import bidi
-from burnish.label.fonts import Face, Fonts
+from burnish.label.fonts import Extent, Face, Fonts
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
-#: What stands for a letter that no font has: a box, in em.
+#: Size of the box that stands for a character that no font has, in em.
 BOX_WIDTH, BOX_HEIGHT, BOX_STROKE = 0.62, 0.72, 0.06
-#: More of a text than this is not looked at: no label has room for it.
-_LONGEST = 1000
-#: Hardly a letter is narrower, in em.
-_NARROW = 0.15
-#: How much of their room lines of even length take, step by step.
-_SHARES = (0.9, 0.8, 0.7, 0.6)
+#: Text beyond this number of characters is ignored: no label has room for it.
+_MAXIMUM_LENGTH = 1000
+#: Hardly any character is narrower than this, in em.
+_NARROWEST_CHARACTER = 0.15
+#: Shares of the room that are tried, in this order, to make the lines of a text equally long.
+_EVEN_SHARES = (0.9, 0.8, 0.7, 0.6)
 
 
 class Glyph(NamedTuple):
-    """One glyph, in em from the beginning of its line; without a face, the box."""
+    """A glyph at its place in a line, in em; `face` is None for the box of a missing character.
+
+    `text` is what the glyph stands for, "" if another glyph stands for it already.
+    """
 
     face: Face | None
     number: int
@@ -33,200 +35,240 @@ class Glyph(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text as it is printed, in em: its width, and how far ink goes from its base.
+    """A line of text as glyphs, measured in em from the start of its base line.
 
-    `missing` letters are in no font. `cut`: it is not all of the text that was asked for.
+    `missing` counts the characters that no font has. `shortened` is true if an ellipsis or the end
+    of the room took the place of text.
     """
 
     text: str
     glyphs: tuple[Glyph, ...]
-    width: float
-    left: float
-    right: float
-    bottom: float
-    top: float
+    ink: Extent
     missing: int
-    cut: bool = False
+    shortened: bool = False
 
     @property
-    def extent(self) -> float:
-        """How wide it is with all its ink."""
-        return self.right - self.left
+    def ink_width(self) -> float:
+        return self.ink.right - self.ink.left
 
 
 class Typesetter:
-    """Sets lines in the fonts it was given."""
+    """Sets text in certain fonts."""
 
     def __init__(self, fonts: Fonts) -> None:
         self._fonts = fonts
-        self._set: dict[tuple[str, bool], Line] = {}
+        # Fitting the rows of a label asks for the same lines again and again.
+        self._lines: dict[tuple[str, bool], Line] = {}
 
     def line(self, text: str, *, bold: bool = False) -> Line:
-        """The text, which must be printable, in one line."""
-        if (text, bold) not in self._set:
-            self._set[text, bold] = self._line(text, bold=bold)
-        return self._set[text, bold]
+        """Printable text as one line, however long."""
+        key = text, bold
+        if key not in self._lines:
+            self._lines[key] = self._set_line(text, bold=bold)
+        return self._lines[key]
 
-    def _line(self, text: str, *, bold: bool) -> Line:
+    def _set_line(self, text: str, *, bold: bool) -> Line:
         glyphs: list[Glyph] = []
-        at = 0.0
+        width = 0.0
         for part, face, right_to_left in self._parts(text, bold=bold):
-            placed, advance = _place(part, face, at, right_to_left=right_to_left)
-            glyphs += placed
-            at += advance
-        left, bottom, right, top = _ink(glyphs, at)
+            if face is None:
+                part_glyphs, part_width = _boxes(part, width)
+            else:
+                part_glyphs, part_width = _shaped(part, face, width, right_to_left=right_to_left)
+            glyphs += part_glyphs
+            width += part_width
         missing = sum(glyph.face is None for glyph in glyphs)
-        return Line(text, tuple(glyphs), at, left, right, bottom, top, missing)
+        return Line(text, tuple(glyphs), _ink(glyphs, width), missing)
 
     def fitted(self, text: str, width: float, *, bold: bool = False) -> Line:
-        """As much of the text as `width` em have room for; an ellipsis stands for the rest."""
-        if len(text) <= _LONGEST and (whole := self.line(text, bold=bold)).extent <= width:
-            return whole
-        low, high = 0, _most(text, width)
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.line(_cut(text, middle), bold=bold).extent <= width:
-                low = middle
-            else:
-                high = middle - 1
-        return replace(self.line(_cut(text, low), bold=bold), cut=True)
+        """As much of the text as fits into `width` em; an ellipsis replaces what does not fit."""
+        if len(text) <= _MAXIMUM_LENGTH:
+            line = self.line(text, bold=bold)
+            if line.ink_width <= width:
+                return line
+
+        def fits(length: int) -> bool:
+            return self.line(_with_ellipsis(text, length), bold=bold).ink_width <= width
+
+        length = _largest(0, _most_characters(text, width), fits)
+        return replace(self.line(_with_ellipsis(text, length), bold=bold), shortened=True)
 
     def wrapped(
-        self, text: str, width: Callable[[int], float], lines: int, *, bold: bool = False
+        self, text: str, room: Callable[[int], float], most_lines: int, *, bold: bool = False
     ) -> list[Line]:
-        """The text in so many lines at most; the first is `width(0)` em wide at most.
+        """The text in at most `most_lines` lines; `room` gives the width in em of each by number.
 
-        Lines are broken where the text has line ends, at spaces, and within words too long for
-        one. They are as alike in length as their number permits.
+        Lines end at the line ends of the text, at spaces, and within words that are too long for a
+        line. They are made about equally long where this takes no more lines.
         """
-        widest = self._wrapped(text, width, lines, bold=bold)
-        if len(widest) < 2 or widest[-1].cut:
-            return widest
-        for share in _SHARES:
-            alike = self._wrapped(text, partial(_share, width, share), len(widest), bold=bold)
-            if any(line.cut for line in alike):
-                return widest
-            widest = alike
-        return widest
+        lines = self._wrapped_to_full_width(text, room, most_lines, bold=bold)
+        if len(lines) < 2 or lines[-1].shortened:
+            return lines
+        for share in _EVEN_SHARES:
 
-    def _wrapped(
-        self, text: str, width: Callable[[int], float], lines: int, *, bold: bool
-    ) -> list[Line]:
-        found: list[Line] = []
-        paragraphs = [bidi.printable(line) for line in text[:_LONGEST].splitlines()]
-        rest = [paragraph for paragraph in paragraphs if paragraph]
-        while rest and len(found) < lines:
-            room = width(len(found))
-            if len(found) == lines - 1:
-                more = len(rest) > 1 or len(text) > _LONGEST
-                last = " ".join(rest) if more else rest[0]
-                found.append(self.fitted(last, room, bold=bold))
+            def part_of_room(number: int, share: float = share) -> float:
+                return room(number) * share
+
+            even = self._wrapped_to_full_width(text, part_of_room, len(lines), bold=bold)
+            if any(line.shortened for line in even):
                 break
-            broken = self._broken(rest[0], room, bold=bold)
-            found.append(self.line(rest[0][:broken].rstrip(), bold=bold))
-            rest[0] = rest[0][broken:].lstrip()
-            rest = rest if rest[0] else rest[1:]
-        return found
+            lines = even
+        return lines
 
-    def _broken(self, text: str, width: float, *, bold: bool) -> int:
-        """Where a line that has room for `width` em ends."""
-        low, high = 1, max(1, _most(text, width))
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self.line(text[:middle].rstrip(), bold=bold).extent <= width:
-                low = middle
+    def _wrapped_to_full_width(
+        self, text: str, room: Callable[[int], float], most_lines: int, *, bold: bool
+    ) -> list[Line]:
+        paragraphs = [bidi.printable(line) for line in text[:_MAXIMUM_LENGTH].splitlines()]
+        remaining = [paragraph for paragraph in paragraphs if paragraph]
+        lines: list[Line] = []
+        while remaining and len(lines) < most_lines:
+            width = room(len(lines))
+            if len(lines) == most_lines - 1:
+                last_line = remaining[0]
+                if len(remaining) > 1 or len(text) > _MAXIMUM_LENGTH:
+                    last_line = " ".join(remaining)
+                lines.append(self.fitted(last_line, width, bold=bold))
+                break
+            paragraph = remaining[0]
+            end = self._line_end(paragraph, width, bold=bold)
+            lines.append(self.line(paragraph[:end].rstrip(), bold=bold))
+            paragraph = paragraph[end:].lstrip()
+            if paragraph:
+                remaining[0] = paragraph
             else:
-                high = middle - 1
-        if low == len(text):
-            return low
-        best = max((at for at in range(1, low + 1) if _breaks(text, at)), default=low)
-        while best > 1 and unicodedata.combining(text[best]):
-            best -= 1
-        return best
+                del remaining[0]
+        return lines
+
+    def _line_end(self, text: str, width: float, *, bold: bool) -> int:
+        """The number of characters in a line of `width` em, at least one."""
+
+        def fits(length: int) -> bool:
+            return self.line(text[:length].rstrip(), bold=bold).ink_width <= width
+
+        length = _largest(1, max(1, _most_characters(text, width)), fits)
+        if length == len(text):
+            return length
+        breaks = [index for index in range(1, length + 1) if _may_break(text, index)]
+        end = breaks[-1] if breaks else length
+        while end > 1 and unicodedata.combining(text[end]):
+            end -= 1
+        return end
 
     def _parts(self, text: str, *, bold: bool) -> Iterator[tuple[str, Face | None, bool]]:
-        """The text in parts of one direction, script and font, from left to right."""
-        for run in bidi.runs(text):
-            letters = "".join(c for c in text[run.start : run.end] if c not in bidi.MARKS)
-            faces = list(self._faces(letters, bold=bold))
+        """The text, from left to right, in parts of one direction, script and font."""
+        for run in bidi.directional_runs(text):
+            characters = "".join(
+                character for character in text[run.start : run.end] if character not in bidi.MARKS
+            )
             parts = []
-            at = 0
-            for face, group in groupby(faces, key=lambda pair: pair):
-                end = at + len(list(group))
-                parts.append((letters[at:end], face[0], run.right_to_left))
-                at = end
+            start = 0
+            for (face, _), group in groupby(self._faces_and_scripts(characters, bold=bold)):
+                end = start + len(list(group))
+                parts.append((characters[start:end], face, run.right_to_left))
+                start = end
             yield from reversed(parts) if run.right_to_left else parts
 
-    def _faces(self, letters: str, *, bold: bool) -> Iterator[tuple[Face | None, str]]:
-        """The font of each letter, and its script where that matters within a direction."""
+    def _faces_and_scripts(
+        self, characters: str, *, bold: bool
+    ) -> Iterator[tuple[Face | None, str]]:
+        """The font of each character, and its script as far as that matters within a run.
+
+        Hebrew and Arabic can share a run but not a call of HarfBuzz. Spaces and combining
+        characters stay in the font of the character before them if it has them.
+        """
         face: Face | None = None
         script = ""
-        for number, letter in enumerate(letters):
-            joins = number and (unicodedata.combining(letter) or letter in " \N{NO-BREAK SPACE}")
-            if not (joins and face is not None and face.has(letter)):
-                face = self._fonts.face(letter, bold=bold)
-            if unicodedata.bidirectional(letter) in {"R", "AL"}:
-                script = unicodedata.bidirectional(letter)
+        for index, character in enumerate(characters):
+            joins = index > 0 and (
+                unicodedata.combining(character) or character in " \N{NO-BREAK SPACE}"
+            )
+            if not (joins and face is not None and face.has(character)):
+                face = self._fonts.face(character, bold=bold)
+            if unicodedata.bidirectional(character) in {"R", "AL"}:
+                script = unicodedata.bidirectional(character)
             yield face, script
 
 
-def _share(width: Callable[[int], float], share: float, number: int) -> float:
-    return width(number) * share
+def _largest(minimum: int, maximum: int, fits: Callable[[int], bool]) -> int:
+    """The largest number that fits, by bisection; `minimum` if none does."""
+    while minimum < maximum:
+        middle = (minimum + maximum + 1) // 2
+        if fits(middle):
+            minimum = middle
+        else:
+            maximum = middle - 1
+    return minimum
 
 
-def _most(text: str, width: float) -> int:
-    """So many letters are more than `width` em have room for, so that no more need be tried."""
-    return min(len(text), int(width / _NARROW) + 8)
+def _most_characters(text: str, width: float) -> int:
+    """An upper bound of the number of characters that fit into `width` em."""
+    return min(len(text), int(width / _NARROWEST_CHARACTER) + 8)
 
 
-def _cut(text: str, length: int) -> str:
+def _with_ellipsis(text: str, length: int) -> str:
+    """The first characters of the text, not ending within a combined character, and an ellipsis."""
     while length and length < len(text) and unicodedata.combining(text[length]):
         length -= 1
     return text[:length].rstrip() + ELLIPSIS
 
 
-def _breaks(text: str, at: int) -> bool:
-    """Whether a line may end before the letter at `at`: at spaces, and between ideographs."""
-    if text[at : at + 1] == " " or text[at - 1] in " -/":
+def _may_break(text: str, index: int) -> bool:
+    """Whether a line may end before the character at `index`: at spaces, and between ideographs."""
+    if text[index : index + 1] == " " or text[index - 1] in " -/":
         return True
-    wide = {"W", "F"}
-    return (
-        unicodedata.east_asian_width(text[at]) in wide
-        and unicodedata.east_asian_width(text[at - 1]) in wide
-    )
+    return _is_wide(text[index]) and _is_wide(text[index - 1])
 
 
-def _place(
-    part: str, face: Face | None, at: float, *, right_to_left: bool
+def _is_wide(character: str) -> bool:
+    return unicodedata.east_asian_width(character) in {"W", "F"}
+
+
+def _boxes(part: str, start: float) -> tuple[list[Glyph], float]:
+    """Boxes for characters that no font has, from `start` on, and their width."""
+    characters = [character for character in part if not unicodedata.combining(character)]
+    glyphs = [
+        Glyph(None, 0, start + number * BOX_WIDTH, 0.0, character)
+        for number, character in enumerate(characters)
+    ]
+    return glyphs, BOX_WIDTH * len(glyphs)
+
+
+def _shaped(
+    part: str, face: Face, start: float, *, right_to_left: bool
 ) -> tuple[list[Glyph], float]:
-    """The glyphs of a part that begins at `at`, and how wide it is."""
-    if face is None:
-        letters = [letter for letter in part if not unicodedata.combining(letter)]
-        boxes = [Glyph(None, 0, at + n * BOX_WIDTH, 0.0, c) for n, c in enumerate(letters)]
-        return boxes, BOX_WIDTH * len(letters)
-    shaped = list(face.shape(part, right_to_left=right_to_left))
-    starts = sorted({one.cluster for one in shaped})
-    ends = dict(zip(starts, [*starts[1:], len(part)], strict=True))
+    """The glyphs of a part from `start` on, and its width."""
+    shaped_glyphs = list(face.shape(part, right_to_left=right_to_left))
+    starts = sorted({shaped.cluster for shaped in shaped_glyphs})
+    ends = [*starts[1:], len(part)]
+    texts = {first: part[first:end] for first, end in zip(starts, ends, strict=True)}
     glyphs = []
-    told: set[int] = set()
-    for one in shaped:
-        text = "" if one.cluster in told else part[one.cluster : ends[one.cluster]]
-        told.add(one.cluster)
-        glyphs.append(Glyph(face, one.number, at + one.x, one.y, text))
-    return glyphs, sum(one.advance for one in shaped)
+    for shaped in shaped_glyphs:
+        # Only the first glyph of a cluster carries its text.
+        text = texts.pop(shaped.cluster, "")
+        glyphs.append(Glyph(face, shaped.number, start + shaped.x, shaped.y, text))
+    return glyphs, sum(shaped.advance for shaped in shaped_glyphs)
 
 
-def _ink(glyphs: list[Glyph], width: float) -> tuple[float, float, float, float]:
-    """What the glyphs cover, and their line at least."""
-    boxes = [(0.0, 0.0, width, 0.0)]
+def _ink(glyphs: list[Glyph], width: float) -> Extent:
+    """The extent of the glyphs, and at least the base line."""
+    extents = [Extent(0.0, 0.0, width, 0.0)]
     for glyph in glyphs:
         if glyph.face is None:
-            ink: tuple[float, float, float, float] | None = (0.0, 0.0, BOX_WIDTH, BOX_HEIGHT)
+            ink: Extent | None = Extent(0.0, 0.0, BOX_WIDTH, BOX_HEIGHT)
         else:
             ink = glyph.face.ink(glyph.number)
-        if ink:
-            left, bottom, right, top = ink
-            x, y = glyph.x, glyph.y
-            boxes.append((x + left, y + bottom, x + right, y + top))
-    lefts, bottoms, rights, tops = zip(*boxes, strict=True)
-    return min(lefts), min(bottoms), max(rights), max(tops)
+        if ink is not None:
+            extents.append(
+                Extent(
+                    glyph.x + ink.left,
+                    glyph.y + ink.bottom,
+                    glyph.x + ink.right,
+                    glyph.y + ink.top,
+                )
+            )
+    return Extent(
+        min(extent.left for extent in extents),
+        min(extent.bottom for extent in extents),
+        max(extent.right for extent in extents),
+        max(extent.top for extent in extents),
+    )

@@ -125,7 +125,7 @@ def test_epson_prints_its_own_template_with_our_fields(tmp_path: Path, job: Burn
     label = tmp_path / "label.dat"
     made = merge_fields(content)
     label.write_bytes(made.data)
-    assert made.notes == ("2 letters are not in what the robot's software reads",)
+    assert made.notes == ("the robot's software cannot print 2 characters",)
     robot = EpsonRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
     for folder in (robot.folder, robot.exchange):
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""Labels: what is on them, and that nothing is where a disc cannot be printed."""
+"""Labels: their content, and that nothing is drawn where a disc cannot be printed."""
 
 import io
 import subprocess
@@ -14,20 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from burnish.errors import InvalidSettings
-from burnish.label import (
-    LABEL_FORMATS,
-    LabelContent,
-    LabelMaker,
-    Patient,
-    Ring,
-    Study,
-    label_layout,
-)
+from burnish.label import LABEL_FORMATS, LabelContent, LabelMaker, Patient, Ring, Study
 from burnish.label.drawing import Drawing
 from burnish.label.fonts import Fonts
-from burnish.label.template import SHIPPED, choose, styles
+from burnish.label.label_layout import lay_out_address, lay_out_disc
+from burnish.label.template import INCLUDED, choose_template, read_templates
 
-#: Chinese and Japanese, and Korean: tests/packages.
+#: Fonts for Chinese and Japanese, and for Korean: tests/packages installs them.
 CJK = (
     Path("/usr/share/fonts/truetype/droid/DroidSansFallbackFull.ttf"),
     Path("/usr/share/fonts/truetype/nanum/NanumGothic.ttf"),
@@ -56,72 +49,94 @@ SAMPLES = "Aé Ωώ Жщ شرمو שרון 山田 홍 ใจ ễ\N{COMBINING RIN
 
 @pytest.fixture(scope="module")
 def fonts() -> Fonts:
-    return Fonts(CJK, system=())
+    return Fonts(CJK, system_folders=())
 
 
 @pytest.fixture
-def printer() -> LabelMaker:
+def label_maker() -> LabelMaker:
     return LabelMaker(fonts=CJK)
 
 
-def drawn(
+def lay_out(
     content: LabelContent, fonts: Fonts, style: str = "", ring: Ring | None = None
 ) -> Drawing:
-    return label_layout.disc(content, choose(content, style, None), ring or Ring(), fonts)
+    template = choose_template(content, style, None)
+    return lay_out_disc(content, template, ring or Ring(), fonts)
 
 
 def lines(drawing: Drawing) -> list[str]:
     return [text.line.text.replace("\N{LEFT-TO-RIGHT MARK}", "") for text in drawing.texts]
 
 
-def test_what_a_label_says(fonts: Fonts) -> None:
-    drawing = drawn(ONE, fonts)
+def test_a_label_has_these_lines(fonts: Fonts) -> None:
+    drawing = lay_out(ONE, fonts)
     assert lines(drawing) == [
-        *("St. Elsewhere", "Yamada, Tarou", "山田 太郎 · やまだ たろう"),
-        *("ID ID-1 · born 1970-01-01 · M", "DICOM", "DVD · STD-GEN-DVD-JPEG"),
-        *("Volume 2 of 3", "BURNISH_00000012", "made 2026-11-22"),
-        *("2004-08-26 · CT PR · Abdomen", "2004-01-19 · MR · Hirnschädel"),
-        *("Για τον γιατρό", "по запросу", "A0012345678", "Contains personal health information"),
+        "St. Elsewhere",
+        "Yamada, Tarou",
+        "山田 太郎 · やまだ たろう",
+        "ID ID-1 · born 1970-01-01 · M",
+        "DICOM",
+        "DVD · STD-GEN-DVD-JPEG",
+        "Volume 2 of 3",
+        "BURNISH_00000012",
+        "made 2026-11-22",
+        "2004-08-26 · CT PR · Abdomen",
+        "2004-01-19 · MR · Hirnschädel",
+        "Για τον γιατρό",
+        "по запросу",
+        "A0012345678",
+        "Contains personal health information",
     ]
     assert not drawing.shortened
     assert not drawing.missing
     assert drawing.boxes
 
 
-def test_nothing_of_the_instances_where_that_is_not_wanted(fonts: Fonts) -> None:
-    said = " ".join(lines(drawn(replace(ONE, patients=()), fonts)))
-    assert "Για τον γιατρό" in said
-    assert "Yamada" not in said
+def test_without_patients_the_label_names_none(fonts: Fonts) -> None:
+    text = " ".join(lines(lay_out(replace(ONE, patients=()), fonts)))
+    assert "Για τον γιατρό" in text
+    assert "Yamada" not in text
 
 
-def test_many_patients_are_counted_where_they_cannot_all_be_named(fonts: Fonts) -> None:
+def test_patients_that_have_no_room_are_counted(fonts: Fonts) -> None:
     for number in (20, 35, 3000):
         patients = tuple(Patient(f"Family{n}^Given", f"P{n}", "1950", "O") for n in range(number))
-        drawing = drawn(replace(ONE, patients=patients), fonts)
-        said = lines(drawing)
-        named = sum(line.lstrip().startswith("Family") for line in said)
-        assert f"{number} patients" in said
-        assert f"… and {number - named} more" in said
+        drawing = lay_out(replace(ONE, patients=patients), fonts)
+        texts = lines(drawing)
+        named = sum(text.lstrip().startswith("Family") for text in texts)
+        assert f"{number} patients" in texts
+        assert f"… and {number - named} more" in texts
         assert named > 5
         assert drawing.shortened
 
 
-def test_too_long_a_text_ends_visibly(fonts: Fonts) -> None:
-    drawing = drawn(replace(ONE, label_text="word " * 500), fonts)
+def test_a_text_that_is_too_long_ends_with_an_ellipsis(fonts: Fonts) -> None:
+    drawing = lay_out(replace(ONE, label_text="word " * 500), fonts)
     assert drawing.shortened
     assert [line for line in lines(drawing) if line.startswith("word")][-1].endswith("…")
     assert "A0012345678" in lines(drawing)
 
 
-def test_a_bar_code_that_has_no_room_is_said_in_letters(fonts: Fonts) -> None:
-    drawing = drawn(replace(ONE, barcode_value="X" * 60), fonts)
+@pytest.mark.parametrize("style", ["TEXT", "STANDARD", "LIST"])
+@pytest.mark.parametrize("count", range(4, 9))
+def test_no_line_disappears_unnoticed(style: str, count: int, fonts: Fonts) -> None:
+    """High letters take more room than others; the lines they displace count as shortened."""
+    text = [f"Ễ̊{number} שרון" for number in range(count)]
+    drawing = lay_out(replace(ONE, label_text="\n".join(text)), fonts, style)
+    printed = " ".join(lines(drawing))
+    is_complete = all(line in printed for line in text)
+    assert is_complete or drawing.shortened
+
+
+def test_a_bar_code_that_has_no_room_is_printed_as_text(fonts: Fonts) -> None:
+    drawing = lay_out(replace(ONE, barcode_value="X" * 60), fonts)
     assert drawing.shortened
     assert {box.colour for box in drawing.boxes} == {"#B8C4CE"}
     assert any(line.startswith("XXX") for line in lines(drawing))
 
 
-def test_what_no_font_has_is_a_box_and_is_counted() -> None:
-    drawing = drawn(ONE, Fonts(system=()))
+def test_characters_that_no_font_has_are_boxes_and_are_counted() -> None:
+    drawing = lay_out(ONE, Fonts(system_folders=()))
     assert drawing.missing == len("山田太郎やまだたろう")
     assert "山田 太郎 · やまだ たろう" in lines(drawing)
 
@@ -130,17 +145,16 @@ def test_what_no_font_has_is_a_box_and_is_counted() -> None:
     "text",
     ["Łódź Đặng", "Διονύσιος", "Люксембург Їжак", "قباني لنزار", "שרון דבורה", "山田 やま 홍길동"],
 )
-def test_scripts_of_the_world_are_there(text: str, fonts: Fonts) -> None:
-    drawing = drawn(replace(ONE, patients=(Patient(text),)), fonts)
+def test_every_script_has_its_glyphs(text: str, fonts: Fonts) -> None:
+    drawing = lay_out(replace(ONE, patients=(Patient(text),)), fonts)
     assert text in lines(drawing)
     assert not drawing.missing
 
 
 def test_arabic_letters_are_joined(fonts: Fonts) -> None:
-    """A letter has another glyph within a word than alone."""
-    [word] = [
-        t.line for t in drawn(replace(ONE, label_text="ببب"), fonts).texts if t.line.text == "ببب"
-    ]
+    """Within a word, a letter has another glyph than alone."""
+    drawing = lay_out(replace(ONE, label_text="ببب"), fonts)
+    [word] = [text.line for text in drawing.texts if text.line.text == "ببب"]
     assert len({glyph.number for glyph in word.glyphs}) > 1
 
 
@@ -153,29 +167,33 @@ contents = st.builds(
     barcode_value=st.text("0123456789ABC", max_size=30),
     patients=st.lists(
         st.builds(
-            Patient, words, words, st.just("19700101"), st.just("F"),
+            Patient,
+            words,
+            words,
+            st.just("19700101"),
+            st.just("F"),
             st.lists(st.builds(Study, st.just("20200101"), words), max_size=6).map(tuple),
         ),
         max_size=8,
     ).map(tuple),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=25, deadline=None)
 @given(contents, st.sampled_from(["", "STANDARD", "LIST", "TEXT"]), st.sampled_from([22.0, 46.0]))
-def test_nothing_is_drawn_in_the_hole_or_beyond_the_ring(
+def test_nothing_is_drawn_outside_the_ring(
     fonts: Fonts, content: LabelContent, style: str, inner: float
 ) -> None:
-    drawing = drawn(content, fonts, style, Ring(inner))
-    for left, bottom, right, top in drawing.ink():
+    drawing = lay_out(content, fonts, style, Ring(inner))
+    for left, bottom, right, top in drawing.inks():
         for x, y in ((left, bottom), (left, top), (right, bottom), (right, top)):
             assert hypot(x, y) <= 59
         nearest = hypot(max(left, min(0, right)), max(bottom, min(0, top)))
         assert nearest >= inner / 2
 
 
-def test_pixels_keep_to_the_ring_and_bars_are_read(printer: LabelMaker) -> None:
-    image = Image.open(io.BytesIO(printer.disc(ONE, form="png").data))
+def test_pixels_keep_to_the_ring_and_a_scanner_reads_the_bars(label_maker: LabelMaker) -> None:
+    image = Image.open(io.BytesIO(label_maker.disc(ONE, form="png").data))
     assert image.size == (1418, 1418)
     assert round(image.info["dpi"][0]) == 300
     rows, columns = np.nonzero(np.asarray(image.convert("L")) < 250)
@@ -183,8 +201,8 @@ def test_pixels_keep_to_the_ring_and_bars_are_read(printer: LabelMaker) -> None:
     distance = np.hypot(rows - middle, columns - middle) / 300 * 25.4
     assert distance.min() > 11
     assert distance.max() < 59
-    [found] = zxingcpp.read_barcodes(image)
-    assert found.text == "A0012345678"
+    [barcode] = zxingcpp.read_barcodes(image)
+    assert barcode.text == "A0012345678"
 
 
 @pytest.mark.parametrize(
@@ -196,57 +214,57 @@ def test_pixels_keep_to_the_ring_and_bars_are_read(printer: LabelMaker) -> None:
         ("A99912345", "HIBC"),
     ],
 )
-def test_each_symbology_is_read_off_the_label(
-    value: str, symbology: str, printer: LabelMaker
+def test_a_scanner_reads_each_symbology_from_the_label(
+    value: str, symbology: str, label_maker: LabelMaker
 ) -> None:
     content = LabelContent(barcode_value=value, barcode_symbology=symbology)
-    image = Image.open(io.BytesIO(printer.disc(content, form="png").data))
+    image = Image.open(io.BytesIO(label_maker.disc(content, form="png").data))
     formats = {"CODE39": zxingcpp.BarcodeFormat.Code39, "INTER_2_5": zxingcpp.BarcodeFormat.ITF}
-    code = formats.get(symbology, zxingcpp.BarcodeFormat.Code128)
-    [found] = zxingcpp.read_barcodes(image, formats=code)
-    assert value in found.text
+    barcode_format = formats.get(symbology, zxingcpp.BarcodeFormat.Code128)
+    [barcode] = zxingcpp.read_barcodes(image, formats=barcode_format)
+    assert value in barcode.text
 
 
-def test_the_text_of_the_pdf_can_be_found(printer: LabelMaker, tmp_path: Path) -> None:
-    (tmp_path / "label.pdf").write_bytes(printer.disc(ONE).data)
-    told = subprocess.run(
+def test_the_text_of_the_pdf_can_be_searched(label_maker: LabelMaker, tmp_path: Path) -> None:
+    (tmp_path / "label.pdf").write_bytes(label_maker.disc(ONE).data)
+    pdftotext = subprocess.run(
         ["pdftotext", tmp_path / "label.pdf", "-"], capture_output=True, text=True, check=True
     )
-    assert not told.stderr
-    for words_ in ("Yamada, Tarou", "山田 太郎", "по запросу", "Volume 2 of 3", "Hirnschädel"):
-        assert words_ in told.stdout
+    assert not pdftotext.stderr
+    for phrase in ("Yamada, Tarou", "山田 太郎", "по запросу", "Volume 2 of 3", "Hirnschädel"):
+        assert phrase in pdftotext.stdout
 
 
 @pytest.mark.parametrize("form", LABEL_FORMATS)
-def test_forms_are_what_they_are_called(form: str, printer: LabelMaker) -> None:
-    made = printer.disc(LabelContent(file_set_id="A"), form=form)
+def test_a_label_has_the_format_it_is_asked_for(form: str, label_maker: LabelMaker) -> None:
+    label = label_maker.disc(LabelContent(file_set_id="A"), form=form)
     magic = {"pdf": b"%PDF-", "png": b"\x89PNG", "jpg": b"\xff\xd8", "bmp": b"BM"}
-    assert made.data.startswith(magic[form])
-    assert not made.notes
+    assert label.data.startswith(magic[form])
+    assert not label.notes
 
 
-def test_a_proof_has_the_outlines_of_the_disc(printer: LabelMaker) -> None:
-    plain = printer.disc(ONE, form="png").data
-    proof = printer.disc(ONE, form="png", outlines=True).data
+def test_a_proof_has_the_outlines_of_the_disc(label_maker: LabelMaker) -> None:
+    plain = label_maker.disc(ONE, form="png").data
+    proof = label_maker.disc(ONE, form="png", outlines=True).data
     darker = np.asarray(Image.open(io.BytesIO(proof))) != np.asarray(Image.open(io.BytesIO(plain)))
     assert darker[:, :20].any()
 
 
-def test_the_same_label_is_the_same_file(printer: LabelMaker) -> None:
-    assert printer.disc(ONE).data == LabelMaker(fonts=CJK).disc(ONE).data
+def test_the_same_content_gives_the_same_file(label_maker: LabelMaker) -> None:
+    assert label_maker.disc(ONE).data == LabelMaker(fonts=CJK).disc(ONE).data
 
 
-def test_an_address_label_has_its_lines(printer: LabelMaker, fonts: Fonts) -> None:
-    drawing = label_layout.address(
+def test_an_address_label_has_its_lines(label_maker: LabelMaker, fonts: Fonts) -> None:
+    drawing = lay_out_address(
         "Dr. María Álvarez\r\nCalle Mayor 12\r\n\r\n28013 Madrid", 89, 36, fonts
     )
     assert lines(drawing) == ["Dr. María Álvarez", "Calle Mayor 12", "28013 Madrid"]
-    image = Image.open(io.BytesIO(printer.address("Dr. María Álvarez", "png").data))
+    image = Image.open(io.BytesIO(label_maker.address("Dr. María Álvarez", "png").data))
     assert image.size == (1052, 426)
 
 
-def test_notes_say_what_is_not_as_it_should_be(printer: LabelMaker) -> None:
-    notes = printer.disc(replace(MANY, barcode_value="é", barcode_symbology="CODE39")).notes
+def test_notes_say_what_is_wrong_without_patient_data(label_maker: LabelMaker) -> None:
+    notes = label_maker.disc(replace(MANY, barcode_value="é", barcode_symbology="CODE39")).notes
     assert len(notes) == 2
     assert not any("Family" in note or "é" in note for note in notes)
 
@@ -255,34 +273,34 @@ def test_a_site_adds_styles_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "LEGAL.toml").write_text(
         '[top]\nrows = [{ parts = ["Beweismittel {file_set_id}"], size = 12 }]\n', encoding="utf-8"
     )
-    printer = LabelMaker(templates=tmp_path)
-    assert set(styles(tmp_path)) == {"LEGAL", "LIST", "STANDARD", "TEXT"}
-    assert len(printer.disc(ONE, "LEGAL").data) < len(printer.disc(ONE, "STANDARD").data)
-    # a style that is not here is a hint that cannot be followed
-    assert printer.disc(ONE, "OTHER").data == printer.disc(ONE).data
+    label_maker = LabelMaker(templates=tmp_path)
+    assert set(read_templates(tmp_path)) == {"LEGAL", "LIST", "STANDARD", "TEXT"}
+    assert len(label_maker.disc(ONE, "LEGAL").data) < len(label_maker.disc(ONE, "STANDARD").data)
+    # A style that does not exist is a hint that cannot be followed.
+    assert label_maker.disc(ONE, "OTHER").data == label_maker.disc(ONE).data
 
 
-def test_the_style_in_the_documentation_is_right(tmp_path: Path) -> None:
+def test_the_example_in_the_documentation_is_a_valid_style(tmp_path: Path) -> None:
     documentation = Path(__file__).parents[3] / "docs" / "labels.md"
     example = documentation.read_text(encoding="utf-8").split("```toml\n")[-1].partition("```")[0]
     (tmp_path / "COURT.toml").write_text(example, encoding="utf-8")
-    made = LabelMaker(templates=tmp_path, fonts=CJK).disc(ONE, "COURT")
-    assert not made.notes
+    label = LabelMaker(templates=tmp_path, fonts=CJK).disc(ONE, "COURT")
+    assert not label.notes
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "said"),
+    ("name", "text", "message"),
     [
         ("BAD", "[top]\nrows = [{ parts = ['{patient}'] }]", "no such field: patient"),
         ("BAD", "[top]\nrow = []", "row"),
-        ("BAD", "[top]\nrows = [{ size = 8 }]", "has parts, or is the bar code"),
+        ("BAD", "[top]\nrows = [{ size = 8 }]", "has either parts or the bar code"),
         ("BAD", "not toml", "BAD.toml"),
         ("too long for a style", "", "1 to 16"),
     ],
 )
-def test_a_wrong_style_is_named(name: str, text: str, said: str, tmp_path: Path) -> None:
+def test_a_wrong_style_is_named(name: str, text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(InvalidSettings, match=said):
+    with pytest.raises(InvalidSettings, match=message):
         LabelMaker(templates=tmp_path).check()
 
 
@@ -294,6 +312,6 @@ def test_a_wrong_font_is_named(tmp_path: Path) -> None:
         LabelMaker(fonts=[tmp_path / "none"]).check()
 
 
-def test_shipped_styles_say_what_they_are_for() -> None:
-    assert all(template.description for template in styles(None).values())
-    assert len(list(SHIPPED.glob("*.toml"))) == 3
+def test_every_included_style_has_a_description() -> None:
+    assert all(template.description for template in read_templates(None).values())
+    assert len(list(INCLUDED.glob("*.toml"))) == 3
