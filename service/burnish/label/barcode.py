@@ -44,7 +44,7 @@ def encode_barcode(value: str, symbology: str) -> Barcode:
     """
     encode = SYMBOLOGIES.get(symbology or "CODE128")
     if encode is None:
-        raise InvalidValue("Barcode Symbology is not a Defined Term of PS3.3 C.22.1.1")
+        raise InvalidValue("Barcode Symbology is not one of the Defined Terms of PS3.3 C.22.1.1")
     text = value.strip()
     if not text:
         raise InvalidValue("Barcode Value is empty")
