@@ -1,1 +1,1 @@
-"""Craft: makes and reads ISO 9660 volume images."""
+"""Craft: writes and reads volume images; `formats` registers every file system."""

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from burnish.errors import Conflict, InvalidValue, OutOfResources
-from burnish.identifiers import MAXIMUM_FILE_ID_COMPONENTS, is_file_id, is_file_name, is_file_set_id
+from burnish.identifiers import MAXIMUM_FILE_ID_COMPONENTS, is_file_name, is_file_set_id
 from burnish.values import VolumeFile
 
 
 @dataclass(slots=True)
 class Directory:
-    """One directory: its path with backslashes, "" for the root, and the names in it."""
+    """A directory: its path with backslashes ("" for the root), and what it holds."""
 
     path: str
     directories: list["Directory"] = field(default_factory=list)
@@ -20,74 +20,83 @@ class Directory:
     def name(self) -> str:
         return self.path.rpartition("\\")[2]
 
+    @property
+    def parent(self) -> str:
+        """The path of the directory above; "" for the root itself."""
+        return self.path.rpartition("\\")[0]
+
     def path_of(self, file: str) -> str:
-        """The File ID of a file in it."""
+        """The File ID of a file in this directory."""
         return f"{self.path}\\{file}" if self.path else file
 
 
-def check_file_id(file_id: str, *, dicom: bool = True) -> None:
-    """Raises InvalidValue unless `file_id` is a File ID (PS3.10 8.2, 8.5).
-
-    With `dicom` false, the last component may also have an extension as README.TXT has
-    (ECMA-119 10.1).
-    """
-    if (is_file_id if dicom else is_file_name)(file_id):
+def check_file_name(name: str) -> None:
+    """Raises InvalidValue unless a file on a volume may have this name (PS3.10 8.2, 8.5)."""
+    if is_file_name(name):
         return
-    if file_id.count("\\") >= MAXIMUM_FILE_ID_COMPONENTS:
+    if name.count("\\") >= MAXIMUM_FILE_ID_COMPONENTS:
         raise InvalidValue(
-            f"File ID {file_id!r} has more than {MAXIMUM_FILE_ID_COMPONENTS} components"
+            f"File ID {name!r} has more than {MAXIMUM_FILE_ID_COMPONENTS} components"
         )
     raise InvalidValue(
-        f"File ID {file_id!r} has a component that is not 1 to 8 of A-Z, 0-9 and underscore"
+        f"File ID {name!r} has a component that is not 1 to 8 of A-Z, 0-9 and underscore"
     )
 
 
-def check(volume_identifier: str, files: Sequence[VolumeFile], largest: int) -> None:
-    """Raises InvalidValue for names that no File-set has (PS3.10 8.1, 8.2), Conflict for a name
-    that comes twice, OutOfResources for a file of more than `largest` bytes."""
+def check_volume(volume_identifier: str, files: Sequence[VolumeFile], largest_file: int) -> None:
+    """Checks the names and sizes of a volume that is to be written.
+
+    Raises InvalidValue for a name that no File-set may have (PS3.10 8.1, 8.2), Conflict for a name
+    that comes twice or is both a file and a directory, and OutOfResources for a file of more than
+    `largest_file` bytes.
+    """
     if not is_file_set_id(volume_identifier):
-        raise InvalidValue(f"{volume_identifier!r} is no File-set ID (PS3.10 8.1)")
-    names, directories = set(), set()
+        raise InvalidValue(
+            f"{volume_identifier!r} is not a File-set ID: up to 16 of A-Z, 0-9 and underscore"
+        )
+    names: set[str] = set()
+    directories: set[str] = set()
     for file_id, size, _ in files:
-        check_file_id(file_id, dicom=False)
-        if size > largest:
+        check_file_name(file_id)
+        if size > largest_file:
             raise OutOfResources(
-                f"{file_id} of {size} bytes is larger than a file of its medium can be"
+                f"{file_id} has {size} bytes; a file on this medium can have {largest_file} bytes"
             )
         if file_id in names:
-            raise Conflict(f"File ID {file_id} comes twice")
+            raise Conflict(f"two files have the File ID {file_id}")
         names.add(file_id)
         directories.add(file_id.rpartition("\\")[0])
     for directory in directories:
-        for name in (directory, *_parents(directory)):
-            if name in names:
-                raise Conflict(f"{name} is both a file and a directory")
+        for path in _with_parents(directory):
+            if path in names:
+                raise Conflict(f"{path} is both a file and a directory")
 
 
-def grow(file_ids: Iterable[str]) -> list[Directory]:
-    """Every directory that the files lie in, the root first, each before those within it.
+def build_tree(file_ids: Iterable[str]) -> list[Directory]:
+    """Every directory that holds these files: the root first, each parent before its children.
 
-    What is in a directory is in order of name.
+    The names in a directory are sorted.
     """
-    known = {"": Directory("")}
+    by_path = {"": Directory("")}
     for file_id in file_ids:
         parent, _, name = file_id.rpartition("\\")
-        if parent not in known:
-            for path in (*reversed(list(_parents(parent))), parent):
-                if path not in known:
-                    known[path] = Directory(path)
-                    known[path.rpartition("\\")[0]].directories.append(known[path])
-        known[parent].files.append(name)
-    for directory in known.values():
+        if parent not in by_path:
+            for path in reversed(list(_with_parents(parent))):
+                if path not in by_path:
+                    directory = by_path[path] = Directory(path)
+                    by_path[directory.parent].directories.append(directory)
+        by_path[parent].files.append(name)
+    for directory in by_path.values():
         directory.directories.sort(key=lambda child: child.path)
         directory.files.sort()
-    ordered = [known[""]]
-    for directory in ordered:
+    ordered = [by_path[""]]
+    for directory in ordered:  # the list grows while it is read, level by level
         ordered.extend(directory.directories)
     return ordered
 
 
-def _parents(path: str) -> Iterator[str]:
-    """What a directory lies in, the nearest first, without the root."""
-    while path := path.rpartition("\\")[0]:
+def _with_parents(path: str) -> Iterator[str]:
+    """`path` and the directories above it, the nearest first, without the root."""
+    while path:
         yield path
+        path = path.rpartition("\\")[0]

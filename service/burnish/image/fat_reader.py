@@ -1,170 +1,207 @@
-"""Craft: finds the files of a FAT16 or FAT32 volume, in the first partition or without any."""
+"""Craft: reads the file table of a FAT16 or FAT32 volume.
+
+The volume is the first partition of the image, or the whole image.
+"""
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from burnish.errors import Unreadable
-from burnish.image.file_extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
+from burnish.image.file_extents import LARGEST_DIRECTORY, FileTable, Section, check_bounds
+from burnish.image.image_source import Source
 from burnish.media import FileSystem
 
 _SIGNATURE = b"\x55\xaa"
-_PARTITION_KINDS = {0x04, 0x06, 0x0B, 0x0C, 0x0E}
+_PARTITION_TYPES = {0x04, 0x06, 0x0B, 0x0C, 0x0E}
 _BOOT = struct.Struct("<11xHBHBHH1xH8xII")
+#: A FAT with fewer clusters is FAT12, or FAT16.
 _LEAST_16, _LEAST_32 = 4085, 65525
 _LARGEST_TABLE = 512 << 20
 _ENTRY = struct.Struct("<11sB8xH4xHI")
-_END, _FREE = 0, 0xE5
-#: A long name has the attribute of a label too.
+_NO_MORE_ENTRIES, _FREE = 0, 0xE5
+#: A part of a long name has the attribute of a label too.
 _LABEL, _DIRECTORY = 0x08, 0x10
 
 
-def is_one(source: Source) -> bool:
-    """Whether it begins with a boot sector of FAT, or with a partition table that has FAT first."""
+def recognizes(source: Source) -> bool:
+    """It begins with a boot sector of FAT, or its first partition does."""
     return _volume_start(source) is not None
 
 
-def find(source: Source) -> Found:
-    """All files of the volume by their short names; raises Unreadable where it is damaged.
+def read_file_table(source: Source) -> FileTable:
+    """All files by their short names.
 
-    A volume label has eleven characters at most, so that it is no File-set ID: the Volume
-    Identifier is empty.
+    The Volume Identifier is empty: a volume label has eleven characters at most, and so cannot hold
+    every File-set ID.
     """
     start = _volume_start(source)
     if start is None:
-        raise Unreadable("there is no FAT")
-    volume = _Volume(source, start)
-    kind = FileSystem.FAT if volume.wide else FileSystem.FAT16
-    return Found(kind, "", volume.walk(), volume.disagreements)
+        raise Unreadable("there is no FAT file system")
+    volume = _FatVolume(source, start)
+    file_system = FileSystem.FAT if volume.is_fat32 else FileSystem.FAT16
+    return FileTable(file_system, "", volume.walk(), volume.disagreements)
 
 
 def _volume_start(source: Source) -> int | None:
-    """Where the FAT begins, in bytes."""
+    """The first byte of the FAT volume; None if there is none."""
     if not source.has(0, 512):
         return None
-    first = source.read(0, 512)
-    if first[510:] != _SIGNATURE:
-        return None
-    if _is_boot_sector(first):
+    first_sector = source.read(0, 512)
+    if _is_boot_sector(first_sector):
         return 0
-    start = int.from_bytes(first[454:458], "little") * 512
-    if first[450] not in _PARTITION_KINDS or not source.has(start, 512):
+    start = int.from_bytes(first_sector[454:458], "little") * 512
+    if not first_sector.endswith(_SIGNATURE) or first_sector[450] not in _PARTITION_TYPES:
         return None
-    boot = source.read(start, 512)
-    return start if boot[510:] == _SIGNATURE and _is_boot_sector(boot) else None
+    if source.has(start, 512) and _is_boot_sector(source.read(start, 512)):
+        return start
+    return None
 
 
 def _is_boot_sector(sector: bytes) -> bool:
-    size, cluster, reserved, tables, *_ = _BOOT.unpack_from(sector)
+    sector_size, cluster_sectors, reserved, tables, *_ = _BOOT.unpack_from(sector)
     return (
-        sector[0] in (0xEB, 0xE9)
-        and size in (512, 1024, 2048, 4096)
-        and cluster in (1, 2, 4, 8, 16, 32, 64, 128)
+        sector.endswith(_SIGNATURE)
+        and sector[0] in (0xEB, 0xE9)
+        and sector_size in (512, 1024, 2048, 4096)
+        and cluster_sectors in (1, 2, 4, 8, 16, 32, 64, 128)
         and reserved > 0
         and tables in (1, 2)
     )
 
 
-class _Volume:
+class _Child(NamedTuple):
+    """A file or directory in a directory."""
+
+    name: str
+    attributes: int
+    cluster: int
+    size: int
+
+
+class _FatVolume:
     def __init__(self, source: Source, start: int) -> None:
         self._source = source
         self.disagreements: dict[str, str] = {}
         boot = source.read(start, 512)
-        size, per_cluster, reserved, tables, roots, short, table, long, table_32 = (
-            _BOOT.unpack_from(boot)
-        )
-        table = (table or table_32) * size
-        self._cluster = per_cluster * size
-        self._root = (start + reserved * size + tables * table, roots * 32)
-        self._first = sum(self._root) + -(roots * 32) % size
-        self._clusters = (start + (short or long) * size - self._first) // self._cluster
+        (
+            sector_size,
+            cluster_sectors,
+            reserved,
+            tables,
+            root_entries,
+            sectors_16,
+            table_sectors_16,
+            sectors_32,
+            table_sectors_32,
+        ) = _BOOT.unpack_from(boot)
+        table_size = (table_sectors_16 or table_sectors_32) * sector_size
+        root_size = root_entries * _ENTRY.size
+        self._cluster_size = cluster_sectors * sector_size
+        self._root = (start + reserved * sector_size + tables * table_size, root_size)
+        self._first_cluster = sum(self._root) + -root_size % sector_size
+        end = start + (sectors_16 or sectors_32) * sector_size
+        self._clusters = (end - self._first_cluster) // self._cluster_size
         if self._clusters < _LEAST_16:
             raise Unreadable("it is FAT12, or no FAT at all")
-        self.wide = self._clusters >= _LEAST_32
-        self._root_cluster = int.from_bytes(boot[44:48], "little") if self.wide else 0
-        if not source.has(self._first, self._clusters * self._cluster):
-            self.disagreements["FAT"] = "it is said to be larger than the image"
-        self._read_tables(start + reserved * size, table, tables)
+        self.is_fat32 = self._clusters >= _LEAST_32
+        self._root_cluster = int.from_bytes(boot[44:48], "little") if self.is_fat32 else 0
+        if not source.has(self._first_cluster, self._clusters * self._cluster_size):
+            self.disagreements["FAT"] = "its boot sector states more sectors than the image has"
+        self._read_tables(start + reserved * sector_size, table_size, tables)
 
-    def _read_tables(self, at: int, length: int, count: int) -> None:
-        width = 4 if self.wide else 2
-        used = (self._clusters + 2) * width
-        if used > min(length, _LARGEST_TABLE) or not self._source.has(at, count * length):
+    def _read_tables(self, start: int, size: int, count: int) -> None:
+        entry_size = 4 if self.is_fat32 else 2
+        used = (self._clusters + 2) * entry_size
+        if used > min(size, _LARGEST_TABLE) or not self._source.has(start, count * size):
             raise Unreadable("its file allocation table has no room for its clusters")
-        data = self._source.read(at, used)
-        if count > 1 and self._source.read(at + length, used) != data:
+        table = self._source.read(start, used)
+        if count > 1 and self._source.read(start + size, used) != table:
             self.disagreements["FAT"] = "its two file allocation tables differ"
-        self._next = np.frombuffer(data, f"<u{width}")
-        if self.wide:
-            self._next = self._next & 0x0FFFFFFF
-        following = np.arange(1, len(self._next) + 1)
-        #: The clusters after which a file does not go on with the cluster that follows.
-        self._breaks = np.flatnonzero(self._next != following)
+        self._next_cluster = np.frombuffer(table, f"<u{entry_size}")
+        if self.is_fat32:
+            self._next_cluster = self._next_cluster & 0x0FFFFFFF
+        neighbours = np.arange(1, len(self._next_cluster) + 1)
+        #: The clusters after which a file does not continue in the neighbouring cluster.
+        self._breaks = np.flatnonzero(self._next_cluster != neighbours)
 
     def _runs(self, cluster: int, path: str) -> Iterator[tuple[int, int]]:
-        """The clusters of a chain: first of each run, and how many."""
-        left = self._clusters
-        while 2 <= cluster < self._clusters + 2 and left > 0:
-            place = int(np.searchsorted(self._breaks, cluster))
-            last = int(self._breaks[place]) if place < len(self._breaks) else self._clusters + 1
-            yield cluster, last + 1 - cluster
-            left -= last + 1 - cluster
-            cluster = int(self._next[last])
-        if cluster < (0x0FFFFFF8 if self.wide else 0xFFF8):
-            raise Unreadable(f"{path} has a chain of clusters that leads nowhere")
+        """The chain that begins at a cluster: first cluster and length of each run."""
+        clusters_left = self._clusters
+        while 2 <= cluster < self._clusters + 2 and clusters_left > 0:
+            index = int(np.searchsorted(self._breaks, cluster))
+            is_last_break = index == len(self._breaks)
+            last = self._clusters + 1 if is_last_break else int(self._breaks[index])
+            length = last + 1 - cluster
+            yield cluster, length
+            clusters_left -= length
+            cluster = int(self._next_cluster[last])
+        end_of_chain = 0x0FFFFFF8 if self.is_fat32 else 0xFFF8
+        if cluster < end_of_chain:
+            raise Unreadable(f"{path} has a chain of clusters without an end")
 
     def _sections(self, cluster: int, path: str, size: int | None = None) -> list[Section]:
-        """Where a chain lies, as far as a file of `size` bytes goes."""
+        """Where a chain lies; with `size`, where the file of that size lies."""
         if size == 0:
             return []
-        found = []
+        sections = []
         for first, count in self._runs(cluster, path):
-            length = count * self._cluster
+            length = count * self._cluster_size
             if size is not None:
                 length = min(length, size)
                 size -= length
             if length:
-                found.append((self._first + (first - 2) * self._cluster, length))
+                start = self._first_cluster + (first - 2) * self._cluster_size
+                sections.append((start, length))
         if size:
             raise Unreadable(f"{path} is longer than its chain of clusters")
-        return found
+        return sections
 
     def walk(self) -> dict[str, list[Section]]:
-        found: dict[str, list[Section]] = {}
-        root = self._sections(self._root_cluster, "root") if self.wide else [self._root]
+        """The sections of every file by name."""
+        sections: dict[str, list[Section]] = {}
+        root = self._sections(self._root_cluster, "root") if self.is_fat32 else [self._root]
         directories = [("", root, 1)]
-        seen = set()
+        reached = set()
         entries = 0
         while directories:
-            path, sections, level = directories.pop()
-            for name, attributes, cluster, size in self._entries(path, sections):
+            parent, parent_sections, level = directories.pop()
+            for child in self._children(parent, parent_sections):
                 entries += 1
                 check_bounds(entries, level)
-                if not attributes & _DIRECTORY:
-                    found[path + name] = self._sections(cluster, path + name, size)
+                path = parent + child.name
+                if not child.attributes & _DIRECTORY:
+                    sections[path] = self._sections(child.cluster, path, child.size)
                     continue
-                if cluster in seen:
-                    raise Unreadable(f"directory {path}{name} is reached twice")
-                seen.add(cluster)
-                child = self._sections(cluster, path + name)
-                directories.append((f"{path}{name}\\", child, level + 1))
-        return found
+                if child.cluster in reached:
+                    raise Unreadable(f"directory {path} is reached twice")
+                reached.add(child.cluster)
+                child_sections = self._sections(child.cluster, path)
+                directories.append((f"{path}\\", child_sections, level + 1))
+        return sections
 
-    def _entries(self, path: str, sections: list[Section]) -> Iterator[tuple[str, int, int, int]]:
-        """Name, attributes, first cluster and size of every child of a directory."""
+    def _children(self, path: str, sections: list[Section]) -> Iterator[_Child]:
         if sum(length for _, length in sections) > LARGEST_DIRECTORY:
-            raise Unreadable(f"directory {path or 'root'} is larger than any can be")
+            raise Unreadable(f"directory {path or 'root'} is too large")
         for start, length in sections:
             if not self._source.has(start, length):
                 raise Unreadable(f"directory {path or 'root'} goes beyond the end of the volume")
         data = b"".join(self._source.read(start, length) for start, length in sections)
-        for at in range(0, len(data), 32):
-            name, attributes, high, low, size = _ENTRY.unpack_from(data, at)
-            if name[0] == _END:
+        for offset in range(0, len(data), _ENTRY.size):
+            name, attributes, cluster_high, cluster_low, size = _ENTRY.unpack_from(data, offset)
+            if name[0] == _NO_MORE_ENTRIES:
                 break
             if name[0] == _FREE or attributes & _LABEL or name.startswith(b"."):
                 continue
-            stem, extension = (part.decode("latin-1").rstrip() for part in (name[:8], name[8:]))
-            cluster = (high if self.wide else 0) << 16 | low
-            yield f"{stem}.{extension}" if extension else stem, attributes, cluster, size
+            cluster = cluster_low
+            if self.is_fat32:
+                cluster |= cluster_high << 16
+            yield _Child(_decode_name(name), attributes, cluster, size)
+
+
+def _decode_name(name: bytes) -> str:
+    stem = name[:8].decode("latin-1").rstrip()
+    extension = name[8:].decode("latin-1").rstrip()
+    return f"{stem}.{extension}" if extension else stem

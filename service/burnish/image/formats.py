@@ -1,4 +1,7 @@
-"""Craft: chooses how the image of a volume is made, by the file system of its medium (PS3.12)."""
+"""Craft: the file systems that Burnish writes and reads (PS3.12).
+
+A file system is one module that writes it and one that reads it. Both are registered here.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +9,38 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from burnish.image import fat, iso9660, iso9660_layout, mime_writer, udf_bd, udf_bridge, zip_writer
+from burnish.image import (
+    fat_reader,
+    fat_writer,
+    iso9660_reader,
+    iso9660_writer,
+    mime_reader,
+    mime_writer,
+    udf_bridge_writer,
+    udf_reader,
+    udf_writer,
+    zip_reader,
+    zip_writer,
+)
+from burnish.image.file_extents import FileTable
 from burnish.image.image_file import Progress
+from burnish.image.image_source import Source
 from burnish.image.volume_size import Sizing
 from burnish.media import FileSystem
 from burnish.values import VolumeFile
 
 
-class Writer(Protocol):
-    """Writes an image, as `write` does for one file system."""
+class ImageWriter(Protocol):
+    """Writes an image at `path`, durably, with the files in the order given; returns its size.
+
+    `volume_identifier` is the File-set ID (PS3.12 F.1.1). `created`, with its time zone, is every
+    date in the image, so that the same arguments give the same bytes. `progress` is called with the
+    bytes written so far, and may raise to stop. An image that cannot be finished is removed.
+
+    Raises InvalidValue for a name that a File-set may not have, Conflict for two files of one name
+    and for a source that is missing or has not the stated size, OutOfResources for a file that is
+    too large or an image for which there is no room.
+    """
 
     def __call__(
         self,
@@ -27,25 +53,49 @@ class Writer(Protocol):
     ) -> int: ...
 
 
+class ImageReader(Protocol):
+    """A module that reads one file system."""
+
+    def recognizes(self, source: Source) -> bool:
+        """Whether the source begins as this file system does."""
+        ...
+
+    def read_file_table(self, source: Source) -> FileTable:
+        """Where all files lie; raises Unreadable if the file system is damaged."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How images of one file system are made: the suffix of their files, sizes, and the bytes.
+    """How images of one file system are made.
 
-    `in_order` says that what is written up to what `progress` is told no longer changes.
+    `suffix` is that of image files. `in_order` says that the bytes of which `progress` has been
+    told no longer change.
     """
 
     suffix: str
     sizing: Sizing
-    write: Writer
+    write: ImageWriter
     in_order: bool = True
 
 
 FORMATS: dict[FileSystem, Format] = {
-    FileSystem.ISO_9660_LEVEL_1: Format(".iso", iso9660_layout.SIZING, iso9660.write),
-    FileSystem.ISO_9660_UDF_BRIDGE: Format(".iso", udf_bridge.SIZING, udf_bridge.write),
-    FileSystem.UDF_2_60: Format(".iso", udf_bd.SIZING, udf_bd.write),
-    FileSystem.FAT: Format(".img", fat.SIZING, fat.write),
-    FileSystem.FAT16: Format(".img", fat.SIZING_16, fat.write_16),
-    FileSystem.ZIP: Format(".zip", zip_writer.SIZING, zip_writer.write, in_order=False),
-    FileSystem.MIME: Format(".eml", mime_writer.SIZING, mime_writer.write, in_order=False),
+    FileSystem.ISO_9660_LEVEL_1: Format(".iso", iso9660_writer.SIZING, iso9660_writer.write_image),
+    FileSystem.ISO_9660_UDF_BRIDGE: Format(
+        ".iso", udf_bridge_writer.SIZING, udf_bridge_writer.write_image
+    ),
+    FileSystem.UDF_2_60: Format(".iso", udf_writer.SIZING, udf_writer.write_image),
+    FileSystem.FAT: Format(".img", fat_writer.SIZING, fat_writer.write_image),
+    FileSystem.FAT16: Format(".img", fat_writer.SIZING_16, fat_writer.write_fat16_image),
+    FileSystem.ZIP: Format(".zip", zip_writer.SIZING, zip_writer.write_image, in_order=False),
+    FileSystem.MIME: Format(".eml", mime_writer.SIZING, mime_writer.write_image, in_order=False),
 }
+
+#: Tried in this order. An image with ISO 9660 may have UDF besides; `reader` compares them.
+READERS: tuple[ImageReader, ...] = (
+    iso9660_reader,
+    udf_reader,
+    fat_reader,
+    zip_reader,
+    mime_reader,
+)

@@ -1,4 +1,4 @@
-"""Craft: the SHA-256 of an image, taken while the image is written and read back."""
+"""Craft: the SHA-256 of an image, computed while the image is written and read back."""
 
 import hashlib
 import os
@@ -6,26 +6,26 @@ import threading
 from pathlib import Path
 
 from burnish.errors import Unreadable
-from burnish.image.file_extents import CHUNK
+from burnish.image.image_source import CHUNK
 
 
 class ImageHashing:
-    """Hashes one image in a thread of its own, as far behind its writer as it has to be.
+    """Hashes one image in a thread of its own, following its writer.
 
-    Hashing takes longer than writing and reading back, so it begins with the first bytes.
+    Hashing takes longer than writing and reading back, so it starts with the first bytes.
     """
 
     def __init__(self) -> None:
         self._digest = hashlib.sha256()
         self._written = 0
-        self._size = -1
+        self._size: int | None = None
         self._abandoned = False
         self._error: OSError | None = None
         self._change = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def follow(self, path: Path, written: int) -> None:
-        """The image at `path` has so many bytes from its start that no longer change."""
+        """States that the first `written` bytes of the image at `path` no longer change."""
         if self._thread is None:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             self._thread = threading.Thread(
@@ -37,18 +37,21 @@ class ImageHashing:
             self._change.notify()
 
     def complete(self, path: Path, size: int) -> None:
-        """All of the image is there."""
+        """States that the image at `path` is complete and has `size` bytes."""
         self._size = size
         self.follow(path, size)
 
     def abandon(self) -> None:
-        """There will be no image."""
+        """Stops hashing: there will be no image."""
         with self._change:
             self._abandoned = True
             self._change.notify()
 
     def sha256(self) -> str:
-        """In hexadecimal digits, once it is complete; raises Unreadable."""
+        """Waits for the digest of the complete image, in hexadecimal digits.
+
+        Raises Unreadable if the image cannot be read.
+        """
         assert self._thread is not None  # noqa: S101
         self._thread.join()
         if self._error is not None:
@@ -59,10 +62,10 @@ class ImageHashing:
         buffer = memoryview(bytearray(CHUNK))
         done = 0
         try:
-            while not self._is_at_end(done):
+            while self._wait_for_more(done):
                 count = os.preadv(descriptor, [buffer[: self._written - done]], done)
                 if not count:
-                    raise OSError(0, "it ends before its end")
+                    raise OSError(0, f"it ends at byte {done} of {self._written}")
                 self._digest.update(buffer[:count])
                 done += count
         except OSError as error:
@@ -70,9 +73,9 @@ class ImageHashing:
         finally:
             os.close(descriptor)
 
-    def _is_at_end(self, done: int) -> bool:
-        """Whether there is nothing more to hash; waits while there may be."""
+    def _wait_for_more(self, done: int) -> bool:
+        """Waits until there is more to hash; False at the end, or if there will be no image."""
         with self._change:
             while done == self._written != self._size and not self._abandoned:
                 self._change.wait()
-            return self._abandoned or done == self._size
+            return not self._abandoned and done != self._size

@@ -1,4 +1,4 @@
-"""Craft: places the bytes of files in an image."""
+"""Craft: writes the bytes of an image, durably."""
 
 import contextlib
 import errno
@@ -11,117 +11,119 @@ from burnish.values import VolumeFile
 
 Progress = Callable[[int], None]
 
-_STRETCH, _PIECE = 8 << 20, 1 << 20
-#: Blocks are taken so far ahead of what is written.
+#: Bytes between two reports of progress, and the most that are handed to the system at once.
+_STRETCH = 8 << 20
+#: Bytes of the buffer.
+_BUFFER = 1 << 20
+#: Blocks are allocated this far ahead of what is written.
 _AHEAD = 16 << 20
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write(
+def write_layout(
     path: Path,
     size: int,
     structure: Iterable[tuple[int, bytes | bytearray]],
     files: Sequence[tuple[int, VolumeFile]],
     progress: Progress | None = None,
 ) -> int:
-    """Writes an image of `size` bytes, durably: structure and files, each with where it begins.
+    """Writes an image of `size` bytes: structure and files, each with its first byte in the image.
 
-    What lies between is zero. Files come in the order they lie, structure before or behind them
-    all. `progress` is told the bytes from the start that are written for good, and may raise to
-    stop. What cannot be finished is removed. Raises Conflict for a source that is not of the size
-    stated or goes beyond the image, OutOfResources where there is no room.
+    All other bytes are zero. Files must be in the order in which they lie. `progress` is called
+    with the number of bytes from the start that no longer change; it may raise to stop the writing.
+    An image that cannot be finished is removed.
+
+    Raises Conflict for a source that is missing or has not the stated size, OutOfResources if the
+    file system has no room.
     """
-    with new_file(path, size) as image:
-        for at, data in structure:
-            image.place(memoryview(data), at)
+    with new_image(path, size) as image:
+        for start, data in structure:
+            image.write_at(memoryview(data), start)
         reported = 0
-        for done in _Filling(image).fill(files):
-            if progress and done - reported >= _STRETCH:
-                reported = done
+        for written in _FileCopier(image).copy_files(files):
+            if progress and written - reported >= _STRETCH:
+                reported = written
                 progress(reported)
-        image.settle()
+        image.finish()
     if progress:
         progress(size)
     return size
 
 
 @contextlib.contextmanager
-def new_file(path: Path, size: int) -> Iterator["NewFile"]:
-    """A file of `size` bytes to be written, removed unless all goes well."""
+def new_image(path: Path, size: int) -> Iterator["NewImage"]:
+    """A new file of `size` bytes; an exception removes it.
+
+    Raises OutOfResources if the file system has no room.
+    """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
-        yield NewFile(descriptor, size)
+        yield NewImage(descriptor, size)
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
-            raise OutOfResources(f"no room for an image of {size} bytes") from error
+            raise OutOfResources(f"there is no room for an image of {size} bytes") from error
         raise
     finally:
         os.close(descriptor)
 
 
-class NewFile:
-    """A file that is written from its beginning on, or nearly so.
+class NewImage:
+    """A file that is written more or less from its beginning to its end.
 
-    A lack of room shows before anything is written. Blocks are taken before they are needed, so
-    that writing takes half the time, yet not all at once: where that takes long, as in memory, who
-    reads behind the writer need not wait for it.
+    A lack of room shows before the first byte is written. Blocks are allocated shortly before they
+    are written, which makes writing faster. They are not allocated all at once, because where that
+    takes long, as in memory, a reader that follows the writer would have to wait for it.
     """
 
     def __init__(self, descriptor: int, size: int) -> None:
         self._descriptor, self._size = descriptor, size
-        self._taken = 0
+        self._allocated = 0
         os.ftruncate(descriptor, size)
-        self._take(0)
+        self._allocate_beyond(0)
         room = os.fstatvfs(descriptor)
-        if room.f_blocks and room.f_bavail * room.f_frsize < size - self._taken:
+        # a file system that does not tell its size has 0 blocks
+        if room.f_blocks and room.f_bavail * room.f_frsize < size - self._allocated:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def place(self, data: memoryview, at: int) -> None:
-        """Writes all of `data` at a byte of it."""
-        if at <= self._taken < at + len(data):
-            self._take(at + len(data))
+    def write_at(self, data: memoryview, start: int) -> None:
+        """Writes all of `data` from byte `start` on."""
+        if start <= self._allocated < start + len(data):
+            self._allocate_beyond(start + len(data))
         while data:
-            written = os.pwrite(self._descriptor, data[:_STRETCH], at)
-            data, at = data[written:], at + written
+            written = os.pwrite(self._descriptor, data[:_STRETCH], start)
+            data = data[written:]
+            start += written
 
-    def settle(self) -> None:
-        """Makes it durable; raises Conflict where it has not come out at its size."""
-        self._take(self._size)
-        found = os.fstat(self._descriptor).st_size
-        if found != self._size:
-            raise Conflict(
-                f"the image came out at {found} bytes where {self._size} were to be written"
-            )
+    def finish(self) -> None:
+        """Makes the image durable; raises Conflict if it has not the size that was planned."""
+        self._allocate_beyond(self._size)
+        size = os.fstat(self._descriptor).st_size
+        if size != self._size:
+            raise Conflict(f"the image has {size} bytes instead of the {self._size} planned")
         os.fsync(self._descriptor)
 
-    def _take(self, needed: int) -> None:
-        """Takes blocks beyond the byte `needed`."""
+    def _allocate_beyond(self, needed: int) -> None:
+        """Allocates blocks up to `_AHEAD` bytes beyond byte `needed`."""
         end = min(needed + _AHEAD, self._size)
-        if self._taken < end:
-            try:
-                os.posix_fallocate(self._descriptor, self._taken, end - self._taken)
-            except OSError as error:
-                if error.errno not in _UNSUPPORTED:
-                    raise
-                end = self._size
-            self._taken = end
-
-
-def _open(file: VolumeFile) -> int:
-    """The source of a file, which must be a path; raises Conflict where it is gone."""
-    if not isinstance(file.source, Path):
-        raise TypeError("only a path is opened")
-    try:
-        return os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Conflict(f"the source of {file.file_id} is gone") from None
+        if self._allocated >= end:
+            return
+        try:
+            os.posix_fallocate(self._descriptor, self._allocated, end - self._allocated)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+            end = self._size  # do not try again
+        self._allocated = end
 
 
 @contextlib.contextmanager
 def open_source(file: VolumeFile) -> Iterator[int]:
-    """The source of a file, open; raises Conflict where it is not as stated."""
+    """The source of a file, which is a path, opened for reading.
+
+    Raises Conflict if it is missing or has not the stated size.
+    """
     source = _open(file)
     try:
         check_size(file, os.fstat(source).st_size)
@@ -131,13 +133,16 @@ def open_source(file: VolumeFile) -> Iterator[int]:
 
 
 def check_size(file: VolumeFile, size: int) -> None:
-    """Raises Conflict unless `size` bytes are what the file was to have."""
+    """Raises Conflict unless `size` is the stated size of the file."""
     if size != file.size:
-        raise Conflict(f"{file.file_id} has {size} bytes where {file.size} were to be written")
+        raise Conflict(f"{file.file_id} has {size} bytes instead of the {file.size} planned")
 
 
-def pieces(file: VolumeFile) -> Iterator[bytes]:
-    """The bytes of a file, where they have to be looked at; raises as `open_source` does."""
+def content(file: VolumeFile) -> Iterator[bytes]:
+    """The bytes of a file in pieces, for a format that encodes them or needs their checksum.
+
+    Raises as `open_source` does.
+    """
     if isinstance(file.source, bytes):
         check_size(file, len(file.source))
         yield file.source
@@ -145,81 +150,96 @@ def pieces(file: VolumeFile) -> Iterator[bytes]:
         yield from file.source()
     else:
         with open_source(file) as source:
-            while piece := os.read(source, _PIECE):
+            while piece := os.read(source, _BUFFER):
                 yield piece
 
 
-class _Filling:
-    """Places files: small ones together, in one piece with the zeros between them."""
+def _open(file: VolumeFile) -> int:
+    if not isinstance(file.source, Path):
+        raise TypeError("only a path can be opened")
+    try:
+        return os.open(file.source, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise Conflict(f"the source of {file.file_id} no longer exists") from None
 
-    def __init__(self, image: NewFile) -> None:
+
+class _FileCopier:
+    """Copies files into an image.
+
+    Small files are gathered in a buffer, with the zeros between them, and written together.
+    """
+
+    def __init__(self, image: NewImage) -> None:
         self._image = image
-        #: One byte more than is placed, to see where a source has more than it should.
-        self._buffer = memoryview(bytearray(_PIECE + 1))
+        #: One byte longer than what is written at once, to notice a source that is too long.
+        self._buffer = memoryview(bytearray(_BUFFER + 1))
+        #: Where the gathered bytes begin in the image, and how many there are.
         self._start = self._filled = 0
 
-    def fill(self, files: Iterable[tuple[int, VolumeFile]]) -> Iterator[int]:
-        """Places all of them; gives the byte of the image behind each piece."""
-        for at, file in files:
-            small = isinstance(file.source, Path) and 0 < file.size <= _PIECE
-            behind = at - self._start
-            if not (small and 0 < self._filled <= behind <= _PIECE - file.size):
+    def copy_files(self, files: Iterable[tuple[int, VolumeFile]]) -> Iterator[int]:
+        """Copies all files; yields the number of bytes of the image written so far."""
+        for start, file in files:
+            is_small = isinstance(file.source, Path) and 0 < file.size <= _BUFFER
+            offset = start - self._start
+            fits = 0 < self._filled <= offset <= _BUFFER - file.size
+            if not (is_small and fits):
                 yield self._flush()
-                self._start, behind = at, 0
-            if not (small and self._gather(file, behind)):
+                self._start, offset = start, 0
+            if not (is_small and self._gather(file, offset)):
                 yield self._flush()
-                yield from self._fill(file, at)
+                yield from self._copy(file, start)
         yield self._flush()
 
-    def _gather(self, file: VolumeFile, behind: int) -> bool:
-        """Reads a file to where it lies in the buffer; whether it came at once, and all of it."""
-        end = behind + file.size
+    def _gather(self, file: VolumeFile, offset: int) -> bool:
+        """Reads a file into the buffer; False unless one read gives exactly the stated size."""
+        end = offset + file.size
         source = _open(file)
         try:
-            count = os.preadv(source, [self._buffer[behind : end + 1]], 0)
+            count = os.preadv(source, [self._buffer[offset : end + 1]], 0)
         finally:
             os.close(source)
         if count != file.size:
             return False
-        self._buffer[self._filled : behind] = bytes(behind - self._filled)
+        self._buffer[self._filled : offset] = bytes(offset - self._filled)
         self._filled = end
         return True
 
     def _flush(self) -> int:
-        """Places what was gathered."""
-        self._image.place(self._buffer[: self._filled], self._start)
-        self._start, self._filled = self._start + self._filled, 0
+        """Writes the gathered bytes; returns where they end in the image."""
+        self._image.write_at(self._buffer[: self._filled], self._start)
+        self._start += self._filled
+        self._filled = 0
         return self._start
 
-    def _fill(self, file: VolumeFile, at: int) -> Iterator[int]:
+    def _copy(self, file: VolumeFile, start: int) -> Iterator[int]:
         if isinstance(file.source, bytes):
             check_size(file, len(file.source))
-            self._image.place(memoryview(file.source), at)
-            yield at + file.size
+            self._image.write_at(memoryview(file.source), start)
+            yield start + file.size
         elif callable(file.source):
-            yield from self._place_made(file, file.source(), at)
+            yield from self._copy_pieces(file, file.source(), start)
         else:
-            yield from self._copy(file, at)
+            yield from self._copy_path(file, start)
 
-    def _copy(self, file: VolumeFile, at: int) -> Iterator[int]:
+    def _copy_path(self, file: VolumeFile, start: int) -> Iterator[int]:
         with open_source(file) as source:
             done = 0
             while done < file.size:
-                piece = self._buffer[: min(_PIECE, file.size - done)]
-                moved = os.preadv(source, [piece], done)
-                if not moved:
+                piece = self._buffer[: min(_BUFFER, file.size - done)]
+                count = os.preadv(source, [piece], done)
+                if not count:
                     check_size(file, done)
-                self._image.place(piece[:moved], at + done)
-                done += moved
-                yield at + done
+                self._image.write_at(piece[:count], start + done)
+                done += count
+                yield start + done
 
-    def _place_made(self, file: VolumeFile, pieces: Iterator[bytes], at: int) -> Iterator[int]:
-        """Places what is made as it is written, never more of it than the file has room for."""
+    def _copy_pieces(self, file: VolumeFile, pieces: Iterator[bytes], start: int) -> Iterator[int]:
+        """Copies a file that is generated, and never writes beyond its stated size."""
         done = 0
         for piece in pieces:
             if done + len(piece) > file.size:
                 check_size(file, done + len(piece))
-            self._image.place(memoryview(piece), at + done)
+            self._image.write_at(memoryview(piece), start + done)
             done += len(piece)
-            yield at + done
+            yield start + done
         check_size(file, done)

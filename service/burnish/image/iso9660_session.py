@@ -1,12 +1,12 @@
-"""Craft: one more session for a disc that has ISO 9660 Level 1 (PS3.12 F.1, ECMA-119).
+"""Craft: writes one more session for a disc that has ISO 9660 Level 1 (PS3.12 F.1, ECMA-119).
 
-A session begins with its own descriptors, path tables and directories, which describe all of the
-disc: files of earlier sessions where they lie, its own behind the directories. Every address
-counts from the beginning of the disc.
+A session begins with its own descriptors, path tables and directories, which describe the whole
+disc: the files of earlier sessions where they lie, and its own files, which follow the directories.
+Every address counts from the beginning of the disc.
 
-Media without sessions can be made longer instead: then libburn overwrites the first 32 sectors with
-those of the new session. So what lies there of earlier files is repeated in it, and a session has
-room for that.
+Media without sessions can be extended instead: libburn then overwrites the first 32 sectors of the
+medium with those of the new session. Bytes of earlier files that lie there are therefore repeated
+in the session, which has room for them behind its descriptors.
 """
 
 import os
@@ -19,83 +19,82 @@ from burnish.errors import Conflict, Unreadable
 from burnish.image import (
     directory_tree,
     image_file,
-    iso9660,
-    iso9660_layout,
     iso9660_reader,
+    iso9660_writer,
     udf_reader,
+    volume_size,
 )
-from burnish.image.file_extents import Source
 from burnish.image.image_file import Progress
-from burnish.image.iso9660 import Extent
+from burnish.image.image_source import Source
+from burnish.image.iso9660_writer import Extent
 from burnish.media import SECTOR
 from burnish.values import VolumeFile
 
-#: The descriptors of another view of the same files: Joliet and what else there may be.
-_PRIMARY, _TERMINATOR = 1, 255
-_DESCRIPTORS = 16
-#: The sectors of a session before its path tables; those behind the descriptors are repeated.
-_HEAD = 32
-_REPEATED = 18
-#: Bytes of the root's record of itself; more of them are Rock Ridge or another System Use.
+_FIRST_DESCRIPTOR = 16
+_MAXIMUM_DESCRIPTORS = 16
+#: Sectors of a session before its path tables, and the first of them behind its descriptors.
+_HEAD, _BEHIND_DESCRIPTORS = 32, 18
+#: Bytes of a root directory's record of itself; a longer one has Rock Ridge or another System Use.
 _ROOT_RECORD = 34
 
 
-def earlier(path: Path, session: int) -> dict[str, Extent]:
+def read_extents(path: Path, session: int) -> dict[str, Extent]:
     """Where every file of a disc lies, and its date, by name.
 
-    The session that begins at the sector `session` says so, which is to be the last.
-    Raises Conflict for what a further session could not keep, Unreadable for what is no volume.
+    `session` is the first sector of the last session, which describes the whole disc. Raises
+    Conflict for a disc to which files cannot be added without a loss, Unreadable for one without a
+    volume.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         source = Source(descriptor, session=session)
-        if not iso9660_reader.is_one(source) or udf_reader.is_one(source):
-            raise Conflict("its file system is not ISO 9660 alone, to which files can be added")
+        if not iso9660_reader.recognizes(source) or udf_reader.recognizes(source):
+            raise Conflict("its file system is not ISO 9660 alone: no files can be added to it")
         _check_descriptors(source)
-        found = iso9660_reader.find(source)
+        table = iso9660_reader.read_file_table(source)
     finally:
         os.close(descriptor)
     extents = {}
-    for name, sections in found.sections.items():
+    for name, sections in table.sections.items():
         if len(sections) != 1 or sections[0][0] % SECTOR:
-            raise Conflict(f"{name} does not lie in one piece, as a file of Level 1 does")
+            raise Conflict(f"{name} does not lie in one piece, as a file of ISO 9660 Level 1 does")
         [(start, length)] = sections
-        extents[name] = Extent(start // SECTOR, length, found.dates[name])
+        extents[name] = Extent(start // SECTOR, length, table.dates[name])
     return extents
 
 
-def head(path: Path) -> bytes:
-    """What a session has to repeat on a medium without sessions."""
+def read_head(path: Path) -> bytes:
+    """The bytes that a session has to repeat on a medium without sessions."""
     with path.open("rb") as disc:
-        disc.seek(_REPEATED * SECTOR)
-        return disc.read((_HEAD - _REPEATED) * SECTOR)
+        disc.seek(_BEHIND_DESCRIPTORS * SECTOR)
+        return disc.read((_HEAD - _BEHIND_DESCRIPTORS) * SECTOR)
 
 
 def _check_descriptors(source: Source) -> None:
-    """Raises Conflict unless the files have one name each: that of ISO 9660."""
-    for found in islice(iso9660_reader.descriptors(source), _DESCRIPTORS):
-        if found[0] == _TERMINATOR:
+    """Raises Conflict if files have other names besides those of ISO 9660, which would be lost."""
+    for descriptor in islice(iso9660_reader.descriptors(source), _MAXIMUM_DESCRIPTORS):
+        if descriptor[0] == iso9660_reader.TERMINATOR:
             return
-        if found[0] != _PRIMARY:
+        if descriptor[0] != iso9660_reader.PRIMARY:
             raise Conflict("its files have other names besides (Joliet, or a boot record)")
-        root = int.from_bytes(found[158:162], "little") * SECTOR
+        root = int.from_bytes(descriptor[158:162], "little") * SECTOR
         if source.has(root, 1) and source.read(root, 1)[0] != _ROOT_RECORD:
             raise Conflict("its files have other names besides (Rock Ridge)")
-    raise Unreadable("its volume descriptors have no end")
+    raise Unreadable("its volume descriptors have no terminator")
 
 
-def size(kept: Mapping[str, Extent], files: Sequence[VolumeFile]) -> int:
-    """The bytes of the session that `write` makes."""
-    directories = directory_tree.grow([*kept, *(file.file_id for file in files)])
-    sectors = _HEAD + iso9660_layout.structure_sectors(directories)
-    return SECTOR * (sectors + sum(iso9660_layout.file_sectors(file.size) for file in files))
+def session_size(earlier: Mapping[str, Extent], files: Sequence[VolumeFile]) -> int:
+    """The bytes of the session that `write_session` writes."""
+    directories = directory_tree.build_tree([*earlier, *(file.file_id for file in files)])
+    structure = _HEAD + iso9660_writer.structure_sectors(directories)
+    return SECTOR * (structure + sum(volume_size.sectors(file.size) for file in files))
 
 
-def write(
+def write_session(
     path: Path,
     *,
     volume_identifier: str,
-    kept: Mapping[str, Extent],
+    earlier: Mapping[str, Extent],
     files: Sequence[VolumeFile],
     first: int,
     created: datetime,
@@ -104,24 +103,31 @@ def write(
 ) -> int:
     """Writes the session that is to begin at the sector `first`; returns its size in bytes.
 
-    `kept` are files of earlier sessions, `repeated` is what `head` gave, where it is needed. Its
-    Volume Space Size is that of the session, as other writers have it: where a disc has no
-    sessions, libburn adds to it what lies before. Raises as `iso9660.write` does.
+    `earlier` are the files of earlier sessions. `repeated` is what `read_head` returned, if the
+    medium has no sessions. The Volume Space Size is that of the session, as other writers have it;
+    on a medium without sessions libburn adds the sectors before it. Raises as
+    `formats.ImageWriter` does.
     """
-    known = [VolumeFile(name, extent.size, b"") for name, extent in kept.items()]
-    directory_tree.check(volume_identifier, [*known, *files], iso9660_layout.LARGEST_FILE)
-    directories = directory_tree.grow([*kept, *(file.file_id for file in files)])
-    tables_at = first + _HEAD
-    own = iso9660.place_files(files, tables_at + iso9660_layout.structure_sectors(directories))
-    total = size(kept, files)
-    tables = iso9660.Tables(directories, {**kept, **own}, tables_at, created)
-    descriptor = iso9660.primary_descriptor(volume_identifier, tables, total // SECTOR, created)
+    earlier_files = [VolumeFile(name, extent.size, b"") for name, extent in earlier.items()]
+    directory_tree.check_volume(
+        volume_identifier, [*earlier_files, *files], iso9660_writer.LARGEST_FILE
+    )
+    directories = directory_tree.build_tree([*earlier, *(file.file_id for file in files)])
+    tables_sector = first + _HEAD
+    first_file = tables_sector + iso9660_writer.structure_sectors(directories)
+    extents = iso9660_writer.lay_out_files(files, first_file)
+    size = session_size(earlier, files)
+    tables = iso9660_writer.Tables(directories, {**earlier, **extents}, tables_sector, created)
+    descriptor = iso9660_writer.primary_descriptor(
+        volume_identifier, tables, size // SECTOR, created
+    )
     structure = [
-        (_DESCRIPTORS * SECTOR, descriptor + iso9660.TERMINATOR),
-        (_REPEATED * SECTOR, repeated),
+        (_FIRST_DESCRIPTOR * SECTOR, descriptor + iso9660_writer.TERMINATOR),
+        (_BEHIND_DESCRIPTORS * SECTOR, repeated),
         (_HEAD * SECTOR, tables.encode()),
     ]
-    placed = [
-        ((own[file.file_id].sector - first) * SECTOR if file.size else 0, file) for file in files
+    placed_files = [
+        ((extents[file.file_id].sector - first) * SECTOR if file.size else 0, file)
+        for file in files
     ]
-    return image_file.write(path, total, structure, placed, progress)
+    return image_file.write_layout(path, size, structure, placed_files, progress)

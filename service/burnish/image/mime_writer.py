@@ -1,8 +1,8 @@
-"""Craft: writes File-sets as MIME messages, in which files are parts (PS3.12 K; RFC 2045, 2046).
+"""Craft: writes File-sets as MIME messages whose parts are the files (PS3.12 K; RFC 2045, 2046).
 
-A message is what a mail program sends, but for its sender and recipients. All lines of Base64 have
-76 characters and the headers of all parts are equally long but for the paths in them, so that the
-size is a sum.
+A message lacks its sender and recipients, which a mail program fills in. All lines of Base64 have
+76 characters, and the headers of all parts are equally long apart from the paths in them, so that
+the size is a sum.
 """
 
 import base64
@@ -14,81 +14,95 @@ from pathlib import Path
 from burnish.errors import InvalidValue
 from burnish.image import image_file, volume_size
 from burnish.image.image_file import Progress
-from burnish.image.volume_size import Run, Sums
+from burnish.image.volume_size import NameRun, Sums
 from burnish.values import VolumeFile
 
-#: Bytes in one line, and the characters they come to with the end of the line (RFC 2045 6.8).
-LINE, _ENCODED_LINE = 57, 78
-#: It has characters that stand in no line of Base64.
+#: Bytes in a line, and the characters they come to with the end of the line (RFC 2045 6.8).
+_LINE, _ENCODED_LINE = 57, 78
+#: It has characters that no line of Base64 has.
 _BOUNDARY = "=_DICOM_File-set_="
 _END = f"--{_BOUNDARY}--\r\n".encode()
 _DATE_LENGTH = len("Mon, 06 May 2024 10:38:10 +0000")
-#: Characters of a type and of a name, the longest there are, and of the folding before an ID.
-_TYPE, _NAME = len("application/octet-stream"), len("IM000001.dcm")
-_PIECE = LINE << 14
+#: Characters of the longest content type and of the longest name.
+_LONGEST_TYPE, _LONGEST_NAME = len("application/octet-stream"), len("IM000001.dcm")
+#: Bytes that are encoded at once: whole lines.
+_PIECE = _LINE << 14
 
 
-def _message(date: str) -> bytes:
-    """The header of the message: what a sender does not fill in."""
-    lines = (
+def _message_header(date: str) -> bytes:
+    return _lines(
         "MIME-Version: 1.0",
         f"Date: {date}",
         "Subject: DICOM File-set",
         f'Content-Type: multipart/mixed; boundary="{_BOUNDARY}"',
-        *("", "One DICOM File-set, of which every file is a part of this message.", ""),
+        "",
+        "One DICOM File-set, of which every file is a part of this message.",
+        "",
     )
-    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def _part(file_id: str) -> bytes:
-    """The delimiter and the header of a part (PS3.12 K.1.2)."""
+def _part_header(file_id: str) -> bytes:
+    """The delimiter and the header of a part (PS3.12 K.1.2).
+
+    Spaces before the ID make up for a shorter type or name.
+    """
     name = file_id.rpartition("\\")[2]
-    kind = "application/dicom"
+    content_type = "application/dicom"
     if "." in name:
-        kind = "text/plain" if name.endswith(".TXT") else "application/octet-stream"
+        content_type = "text/plain" if name.endswith(".TXT") else "application/octet-stream"
     elif file_id != "DICOMDIR":
         name += ".dcm"
-    folding = " " * (1 + _TYPE - len(kind) + 2 * (_NAME - len(name)))
-    lines = (
+    spaces = " " * (1 + _LONGEST_TYPE - len(content_type) + 2 * (_LONGEST_NAME - len(name)))
+    identifier = file_id.replace("\\", "/")
+    return _lines(
         f"--{_BOUNDARY}",
-        f"Content-Type: {kind};",
-        f'{folding}id="{file_id.replace(chr(92), "/")}";',
+        f"Content-Type: {content_type};",
+        f'{spaces}id="{identifier}";',
         f' name="{name}"',
         "Content-Transfer-Encoding: base64",
         f'Content-Disposition: attachment; filename="{name}"',
         "",
     )
+
+
+def _lines(*lines: str) -> bytes:
     return "".join(f"{line}\r\n" for line in lines).encode("ascii")
 
 
-_PART_LENGTH = len(_part("DICOMDIR")) - len("DICOMDIR")
+_PART_HEADER_LENGTH = len(_part_header("DICOMDIR")) - len("DICOMDIR")
 
 
-class _Sizing:
-    """Sizes in bytes."""
+class MimeSizing:
+    """The unit is a byte."""
 
     largest_file = 1 << 40
 
     def content(self, path_length: int, size: int) -> int:
-        return _PART_LENGTH + path_length + _encoded_length(size)
+        return _PART_HEADER_LENGTH + path_length + _encoded_length(size)
 
-    def structure(self, runs: Sequence[Run]) -> int:  # noqa: ARG002
+    def structure(self, runs: Sequence[NameRun]) -> int:  # noqa: ARG002
         return 0
 
     def size(self, sums: Sums) -> int:
-        return len(_message("." * _DATE_LENGTH)) + sums.content + len(_END)
+        header = _message_header("." * _DATE_LENGTH)
+        return len(header) + sums.content + len(_END)
 
 
-SIZING = _Sizing()
+SIZING = MimeSizing()
 
 
 def _encoded_length(size: int) -> int:
-    """The characters of a file, and the line end that belongs to the delimiter behind it."""
-    lines, rest = divmod(size, LINE)
-    return lines * _ENCODED_LINE + (-(-rest // 3) * 4 + 2 if rest else 0) + (0 if size else 2)
+    """The characters of a file, with the end of the line before the next delimiter."""
+    if not size:
+        return len("\r\n")
+    full_lines, last_line = divmod(size, _LINE)
+    length = full_lines * _ENCODED_LINE
+    if last_line:
+        length += -(-last_line // 3) * 4 + len("\r\n")
+    return length
 
 
-def write(
+def write_image(
     path: Path,
     *,
     volume_identifier: str,
@@ -96,45 +110,48 @@ def write(
     created: datetime,
     progress: Progress | None = None,
 ) -> int:
-    """Writes the message at `path`, as `iso9660.write` does; the File-set ID is not in it."""
-    _, size = volume_size.planned(SIZING, volume_identifier, files)
+    """Writes a message (see `formats.ImageWriter`). The File-set ID is not in it."""
+    _, size = volume_size.plan_volume(SIZING, volume_identifier, files)
     if created.utcoffset() is None:
         raise InvalidValue("the date of an image needs its time zone")
-    at = 0
-    with image_file.new_file(path, size) as message:
-        for piece in _pieces(files, created):
-            message.place(memoryview(piece), at)
-            at += len(piece)
+    written = 0
+    with image_file.new_image(path, size) as message:
+        for piece in _message(files, created):
+            message.write_at(memoryview(piece), written)
+            written += len(piece)
             if progress:
-                progress(at)
-        message.settle()
+                progress(written)
+        message.finish()
     return size
 
 
-def _pieces(files: Sequence[VolumeFile], created: datetime) -> Iterator[bytes]:
-    yield _message(format_datetime(created))
+def _message(files: Sequence[VolumeFile], created: datetime) -> Iterator[bytes]:
+    yield _message_header(format_datetime(created))
     for file in files:
-        yield _part(file.file_id)
+        yield _part_header(file.file_id)
         yield from _encoded(file)
     yield _END
 
 
 def _encoded(file: VolumeFile) -> Iterator[bytes]:
-    """The lines of a file."""
-    rest, done = b"", 0
-    for piece in image_file.pieces(file):
-        done += len(piece)
-        if done > file.size:
+    """The lines of a file; raises Conflict if it has not its stated size."""
+    pending = b""
+    size = 0
+    for piece in image_file.content(file):
+        size += len(piece)
+        if size > file.size:
             break
-        rest += piece
-        whole = len(rest) - len(rest) % LINE
-        for start in range(0, whole, _PIECE):
-            yield _lines(rest[start : min(start + _PIECE, whole)])
-        rest = rest[whole:]
-    image_file.check_size(file, done)
-    if rest or not file.size:
-        yield _lines(rest) or b"\r\n"
+        pending += piece
+        full_lines = len(pending) - len(pending) % _LINE
+        for start in range(0, full_lines, _PIECE):
+            yield _base64(pending[start : min(start + _PIECE, full_lines)])
+        pending = pending[full_lines:]
+    image_file.check_size(file, size)
+    if pending:
+        yield _base64(pending)
+    elif not file.size:
+        yield b"\r\n"
 
 
-def _lines(data: bytes) -> bytes:
+def _base64(data: bytes) -> bytes:
     return base64.encodebytes(data).replace(b"\n", b"\r\n")

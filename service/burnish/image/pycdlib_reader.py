@@ -1,7 +1,7 @@
-"""Craft: reads an ISO 9660 volume once more, by pycdlib, which Burnish did not write.
+"""Craft: reads an ISO 9660 volume a second time, by pycdlib, which is independent of Burnish.
 
-What writes a volume and what reads it back share their author's understanding of ECMA-119. Another
-reader that finds every file at the same place with the same length does not.
+The writer and the reader of Burnish share their author's understanding of ECMA-119. pycdlib does
+not share it, and still has to find every file at the same place with the same size.
 """
 
 import struct
@@ -12,38 +12,42 @@ import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
 from burnish.image.file_extents import Section
-
-_SECTOR = 2048
+from burnish.media import SECTOR
 
 
 def disagreements(image: BinaryIO, sections: Mapping[str, Sequence[Section]]) -> dict[str, str]:
-    """File name → in what the other reader differs; none where it cannot read such a volume."""
+    """In what pycdlib differs, by file name; nothing if it cannot read such a volume."""
     iso = pycdlib.PyCdlib()
     try:
         iso.open_fp(image)
-        found = dict(_files(iso))
+        by_pycdlib = dict(_files(iso))
         iso.close()
     except (PyCdlibException, struct.error, ValueError, LookupError, ArithmeticError):
-        # it knows fewer kinds of volumes than there are
+        # pycdlib supports fewer kinds of volumes than exist
         return {}
     differing = {}
-    for name in found.keys() | sections.keys():
-        own = tuple(sections.get(name, ()))
-        if len(own) <= 1 and found.get(name) != (own[0] if own else None):
-            differing[name] = f"another reader finds it at {found.get(name)}, this one at {own}"
+    for name in by_pycdlib.keys() | sections.keys():
+        burnish_sections = tuple(sections.get(name, ()))
+        if len(burnish_sections) > 1:
+            continue  # pycdlib reports one section of a file
+        burnish_section = burnish_sections[0] if burnish_sections else None
+        if by_pycdlib.get(name) != burnish_section:
+            differing[name] = (
+                f"another reader finds it at {by_pycdlib.get(name)}, this one at {burnish_sections}"
+            )
     return differing
 
 
 def _files(iso: Any) -> Iterator[tuple[str, Section]]:
     directories = [("", "/")]
     while directories:
-        parent, path = directories.pop()
-        for record in iso.list_children(iso_path=path):
+        parent, iso_path = directories.pop()
+        for record in iso.list_children(iso_path=iso_path):
             if record is None or record.is_dot() or record.is_dotdot():
                 continue
             identifier = record.file_identifier().decode("latin-1")
             if record.is_dir():
-                directories.append((f"{parent}{identifier}\\", f"{path}{identifier}/"))
+                directories.append((f"{parent}{identifier}\\", f"{iso_path}{identifier}/"))
             else:
                 name = parent + identifier.partition(";")[0].removesuffix(".")
-                yield name, (record.extent_location() * _SECTOR, record.get_data_length())
+                yield name, (record.extent_location() * SECTOR, record.get_data_length())

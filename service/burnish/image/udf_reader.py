@@ -1,28 +1,36 @@
-"""Craft: finds the files of a UDF volume of any revision without a VAT (ECMA-167, OSTA UDF)."""
+"""Craft: reads the file table of a UDF volume of any revision without a virtual allocation table.
+
+Numbers in brackets are parts and sections of ECMA-167; those of OSTA UDF are marked as such.
+"""
 
 import struct
 from binascii import crc_hqx
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 from burnish.errors import Unreadable
-from burnish.image.file_extents import LARGEST_DIRECTORY, Found, Section, Source, check_bounds
-from burnish.media import FileSystem
+from burnish.image.file_extents import LARGEST_DIRECTORY, FileTable, Section, check_bounds
+from burnish.image.image_source import Source
+from burnish.media import SECTOR, FileSystem
 
-_SECTOR = 2048
-_RECOGNITION, _RECOGNITIONS = 16, 64
+_RECOGNITION, _MAXIMUM_RECOGNITION = 16, 64
 _TAG = struct.Struct("<HHBBHHHI")
+#: Sectors where an anchor may lie; negative numbers count from the end (3/8.4.2.1).
 _ANCHORS = (256, -1, -257)
-_SEQUENCE = 64
-_ANCHOR, _PARTITION, _LOGICAL, _TERMINATOR = 2, 5, 6, 8
-_FILE_SET, _IDENTIFIER, _CONTINUATION, _ENTRY, _EXTENDED_ENTRY = 256, 257, 258, 261, 266
-_DIRECTORY = 4
-_DELETED, _PARENT = 4, 8
-_IS_DIRECTORY = 2
+_MAXIMUM_SEQUENCE = 64
+#: Tag identifiers (3/7.2.1, 4/7.2.1).
+_ANCHOR, _PARTITION, _LOGICAL_VOLUME, _TERMINATING = 2, 5, 6, 8
+_FILE_SET, _FILE_IDENTIFIER, _ALLOCATION_EXTENT = 256, 257, 258
+_FILE_ENTRY, _EXTENDED_FILE_ENTRY = 261, 266
+_DIRECTORY_TYPE = 4
+#: Flags of a File Identifier Descriptor (4/14.4.3).
+_IS_DIRECTORY, _DELETED, _PARENT = 2, 4, 8
+#: Forms of allocation descriptors (4/14.6.8).
 _SHORT, _LONG, _EMBEDDED = 0, 1, 3
-_RECORDED, _NEXT = 0, 3
-_CONTINUATIONS = 64
+#: Types of extents (4/14.14.1.1).
+_RECORDED, _CONTINUATION = 0, 3
+_MAXIMUM_CONTINUATIONS = 64
 #: BD-RE has UDF 2.50, which is written as 2.60 is (PS3.12 X.2).
 _WITH_METADATA = (0x0250, 0x0260)
 _METADATA_PARTITION = b"*UDF Metadata Partition"
@@ -36,53 +44,53 @@ class _Address(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """What an entry says of a file: its type, length and where it lies."""
+    """A file or directory: its type, its size, and where its content lies."""
 
-    kind: int
+    file_type: int
     size: int
     sections: list[Section]
 
 
-def is_one(source: Source) -> bool:
-    """Whether its recognition sequence has UDF (ECMA-167 2/8.3)."""
-    for sector in range(_RECOGNITION, _RECOGNITION + _RECOGNITIONS):
-        if not source.has(sector * _SECTOR, 6):
+def recognizes(source: Source) -> bool:
+    """The recognition sequence of the volume has UDF (2/8.3)."""
+    for sector in range(_RECOGNITION, _RECOGNITION + _MAXIMUM_RECOGNITION):
+        if not source.has(sector * SECTOR, 6):
             return False
-        name = source.read(sector * _SECTOR + 1, 5)
-        if name in (b"NSR02", b"NSR03"):
+        identifier = source.read(sector * SECTOR + 1, 5)
+        if identifier in (b"NSR02", b"NSR03"):
             return True
-        if name not in (b"CD001", b"BEA01", b"\0" * 5):
+        if identifier not in (b"CD001", b"BEA01", b"\0" * 5):
             return False
     return False
 
 
-def find(source: Source) -> Found:
-    """All files of the volume; raises Unreadable where it is damaged."""
-    return _Volume(source).found()
+def read_file_table(source: Source) -> FileTable:
+    return _UdfVolume(source).file_table()
 
 
-def compared(source: Source, other: Found) -> Found:
-    """What another file system of the same image has, and where UDF does not say the same."""
-    both = replace(other, file_system=FileSystem.ISO_9660_UDF_BRIDGE)
+def compare_with(source: Source, iso9660: FileTable) -> FileTable:
+    """The file table that ISO 9660 has of an image, with the disagreements that UDF has."""
+    bridge = replace(iso9660, file_system=FileSystem.ISO_9660_UDF_BRIDGE)
     try:
-        found = find(source)
+        udf = read_file_table(source)
     except Unreadable as error:
-        return replace(both, disagreements={"UDF": f"its UDF structures cannot be read: {error}"})
-    differing = dict(found.disagreements)
-    if found.volume_identifier != other.volume_identifier:
-        differing["volume"] = "its UDF Logical Volume Identifier is not its Volume Identifier"
-    for name in found.sections.keys() | other.sections.keys():
-        if name not in found.sections:
-            differing[name] = "its UDF directories do not have it"
-        elif name not in other.sections:
-            differing[name] = "its ISO 9660 directories do not have it"
-        elif _whole(found.sections[name]) != _whole(other.sections[name]):
-            differing[name] = "UDF has it elsewhere, or of another length, than ISO 9660"
-    return replace(both, disagreements=dict(sorted(differing.items())))
+        problem = {"UDF": f"its UDF structures cannot be read: {error}"}
+        return replace(bridge, disagreements=problem)
+    disagreements = dict(udf.disagreements)
+    if udf.volume_identifier != iso9660.volume_identifier:
+        disagreements["volume"] = "its UDF Logical Volume Identifier is not its Volume Identifier"
+    for name in udf.sections.keys() | iso9660.sections.keys():
+        if name not in udf.sections:
+            disagreements[name] = "its UDF directories do not have it"
+        elif name not in iso9660.sections:
+            disagreements[name] = "its ISO 9660 directories do not have it"
+        elif _joined(udf.sections[name]) != _joined(iso9660.sections[name]):
+            disagreements[name] = "its place or size in UDF is not that in ISO 9660"
+    return replace(bridge, disagreements=dict(sorted(disagreements.items())))
 
 
-def _whole(sections: Iterable[Section]) -> list[Section]:
-    """Sections with those joined that follow each other, without empty ones."""
+def _joined(sections: Iterable[Section]) -> list[Section]:
+    """The sections without empty ones, neighbours joined."""
     joined: list[Section] = []
     for start, length in sections:
         if joined and sum(joined[-1]) == start:
@@ -92,256 +100,282 @@ def _whole(sections: Iterable[Section]) -> list[Section]:
     return joined
 
 
-class _Volume:
+class _UdfVolume:
     def __init__(self, source: Source) -> None:
         self._source = source
         self._disagreements: dict[str, str] = {}
-        self._partitions: dict[int, tuple[int, int]] = {}
-        #: By number of the map: where the partition begins; or the sections of its metadata file.
+        #: By partition number: first sector.
+        self._partitions: dict[int, int] = {}
+        #: By map number: where the partition begins, or the sections of its metadata file.
         self._maps: list[int | list[Section]] = []
-        logical = self._descriptors()
-        self.volume_identifier = _dstring(logical[84:212])
-        if int.from_bytes(logical[212:216], "little") != _SECTOR:
-            raise Unreadable("its logical blocks are not of 2048 bytes")
-        self._revision = int.from_bytes(logical[240:242], "little")
-        self._read_maps(logical)
-        self._file_set = _long_address(logical[248:264])[1]
+        logical_volume = self._read_volume_descriptors()
+        self._volume_identifier = _decode_dstring(logical_volume[84:212])
+        if int.from_bytes(logical_volume[212:216], "little") != SECTOR:
+            raise Unreadable("its logical blocks do not have 2048 bytes")
+        self._revision = int.from_bytes(logical_volume[240:242], "little")
+        self._read_partition_maps(logical_volume)
+        self._file_set = _long_address(logical_volume[248:264])[1]
 
-    def found(self) -> Found:
-        descriptor = self._tagged(self._file_set, _FILE_SET)
-        root = _long_address(descriptor[400:416])[1]
-        kind = FileSystem.UDF_2_60 if self._revision in _WITH_METADATA else None
-        return Found(kind, self.volume_identifier, self._walk(root), self._disagreements)
+    def file_table(self) -> FileTable:
+        file_set = self._read_structure(self._file_set, _FILE_SET)
+        root = _long_address(file_set[400:416])[1]
+        file_system = FileSystem.UDF_2_60 if self._revision in _WITH_METADATA else None
+        sections = self._walk(root)
+        return FileTable(file_system, self._volume_identifier, sections, self._disagreements)
 
-    # --- volume structures (ECMA-167 3) ---
+    # --- volume descriptors (part 3) ---
 
-    def _descriptors(self) -> bytes:
-        """The Logical Volume Descriptor, by any anchor and either sequence; partitions besides."""
-        why = Unreadable("there is no Anchor Volume Descriptor Pointer")
+    def _read_volume_descriptors(self) -> bytes:
+        """Fills in the partitions; returns the Logical Volume Descriptor.
+
+        Tries every anchor, and both of the sequences that an anchor leads to.
+        """
+        problem = Unreadable("there is no Anchor Volume Descriptor Pointer")
         for number in _ANCHORS:
-            sector = number if number >= 0 else self._source.end // _SECTOR + number
+            sector = number if number >= 0 else self._source.end // SECTOR + number
             try:
-                anchor = self._descriptor(sector, _ANCHOR)
+                anchor = self._read_descriptor(sector, _ANCHOR)
             except Unreadable:
                 continue
-            for at in (16, 24):
-                length, first = struct.unpack_from("<II", anchor, at)
+            for offset in (16, 24):
+                length, first = struct.unpack_from("<II", anchor, offset)
                 try:
-                    return self._sequence(first, min(length // _SECTOR, _SEQUENCE))
+                    return self._read_sequence(first, min(length // SECTOR, _MAXIMUM_SEQUENCE))
                 except Unreadable as error:
-                    why = error
-        raise why
+                    problem = error
+        raise problem
 
-    def _sequence(self, first: int, sectors: int) -> bytes:
-        logical = b""
+    def _read_sequence(self, first: int, sectors: int) -> bytes:
+        logical_volume = b""
         for sector in range(first, first + sectors):
-            found = self._descriptor(sector)
-            kind = int.from_bytes(found[:2], "little")
-            if kind == _PARTITION:
-                number, start, length = struct.unpack_from("<22xH164xII", found)
-                self._partitions[number] = (start, length)
-            elif kind == _LOGICAL:
-                logical = found
-            elif kind == _TERMINATOR:
+            descriptor = self._read_descriptor(sector)
+            identifier = int.from_bytes(descriptor[:2], "little")
+            if identifier == _PARTITION:
+                number, first_sector = struct.unpack_from("<22xH164xI", descriptor)
+                self._partitions[number] = first_sector
+            elif identifier == _LOGICAL_VOLUME:
+                logical_volume = descriptor
+            elif identifier == _TERMINATING:
                 break
-        if not logical or not self._partitions:
+        if not logical_volume or not self._partitions:
             raise Unreadable("a Volume Descriptor Sequence lacks its volume or its partition")
-        return logical
+        return logical_volume
 
-    def _descriptor(self, sector: int, kind: int = 0) -> bytes:
-        if not self._source.has(sector * _SECTOR, _SECTOR):
+    def _read_descriptor(self, sector: int, identifier: int | None = None) -> bytes:
+        if not self._source.has(sector * SECTOR, SECTOR):
             raise Unreadable("a volume descriptor lies beyond the end of the volume")
-        return _checked(self._source.read(sector * _SECTOR, _SECTOR), kind)
+        descriptor = self._source.read(sector * SECTOR, SECTOR)
+        _check_tag(descriptor, identifier)
+        return descriptor
 
-    def _read_maps(self, logical: bytes) -> None:
-        """ECMA-167 3/10.7, UDF 2.2.8 to 2.2.10."""
-        (count,) = struct.unpack_from("<I", logical, 268)
-        at = 440
+    def _read_partition_maps(self, logical_volume: bytes) -> None:
+        """3/10.7, UDF 2.2.8 to 2.2.10."""
+        (count,) = struct.unpack_from("<I", logical_volume, 268)
+        offset = 440
         for _ in range(count):
-            if at + 6 > len(logical) or logical[at + 1] < 6:
-                raise Unreadable("its partition maps make no sense")
-            one = logical[at : at + logical[at + 1]]
-            at += len(one)
-            if one[0] == 1:
-                self._maps.append(self._start_of(int.from_bytes(one[4:6], "little")))
-            elif one[0] == 2 and len(one) >= 64 and one[5:28] == _METADATA_PARTITION:
-                self._maps.append(self._metadata(one))
+            if offset + 6 > len(logical_volume) or logical_volume[offset + 1] < 6:
+                raise Unreadable("a partition map has a wrong length")
+            map_type, length = logical_volume[offset], logical_volume[offset + 1]
+            partition_map = logical_volume[offset : offset + length]
+            identifier = partition_map[5:28]
+            offset += length
+            if map_type == 1:
+                number = int.from_bytes(partition_map[4:6], "little")
+                self._maps.append(self._partition_start(number))
+            elif identifier == _METADATA_PARTITION and map_type == 2 and len(partition_map) >= 64:
+                self._maps.append(self._read_metadata_partition(partition_map))
             else:
-                kind = one[5:28].rstrip(b"\0").decode("latin-1")
-                raise Unreadable(f"it has a {kind[1:] or 'partition'}, which is not read here")
+                name = identifier.rstrip(b"\0").decode("latin-1")[1:] or "partition"
+                raise Unreadable(f"it has a {name}, which is not supported")
 
-    def _start_of(self, number: int) -> int:
+    def _partition_start(self, number: int) -> int:
         if number not in self._partitions:
-            raise Unreadable("a partition map leads to no partition")
-        return self._partitions[number][0] * _SECTOR
+            raise Unreadable("a partition map names a partition that does not exist")
+        return self._partitions[number] * SECTOR
 
-    def _metadata(self, described: bytes) -> list[Section]:
-        """The sections of the metadata file, or of its mirror where that one is damaged."""
-        number, main, mirror = struct.unpack_from("<HII", described, 38)
-        self._maps.append(self._start_of(number))
-        reference = len(self._maps) - 1
-        found: list[list[Section]] = []
+    def _read_metadata_partition(self, partition_map: bytes) -> list[Section]:
+        """The sections of the metadata file, or of its mirror if the file is damaged."""
+        number, main, mirror = struct.unpack_from("<HII", partition_map, 38)
+        self._maps.append(self._partition_start(number))
+        physical = len(self._maps) - 1
+        copies: list[list[Section]] = []
         for name, block in (("metadata file", main), ("metadata mirror file", mirror)):
             try:
-                found.append(self._entry(_Address(block, reference)).sections)
+                copies.append(self._read_entry(_Address(block, physical)).sections)
             except Unreadable as error:
                 self._disagreements["UDF"] = f"its {name} cannot be read: {error}"
         self._maps.pop()
-        if not found:
-            raise Unreadable("neither its metadata file nor the mirror of that can be read")
-        if len(found) == 2 and self._content(found[0]) != self._content(found[1]):
-            self._disagreements["UDF"] = "its metadata file and the mirror of that differ"
-        return found[0]
+        if not copies:
+            raise Unreadable("neither its metadata file nor its metadata mirror file can be read")
+        if len(copies) == 2 and self._read_content(copies[0]) != self._read_content(copies[1]):
+            self._disagreements["UDF"] = "its metadata file and its metadata mirror file differ"
+        return copies[0]
 
-    # --- file structures (ECMA-167 4) ---
+    # --- directories and files (part 4) ---
 
     def _sections(self, length: int, address: _Address) -> list[Section]:
         """Where an extent lies in the image."""
         if address.partition >= len(self._maps):
-            raise Unreadable("an address leads to no partition")
-        where = self._maps[address.partition]
-        start = address.block * _SECTOR
-        if isinstance(where, int):
-            return [(where + start, length)]
-        found = []
-        for at, size in where:
-            if length > 0 and start < size:
-                piece = min(length, size - start)
-                found.append((at + start, piece))
-                length -= piece
-            start = max(0, start - size)
+            raise Unreadable("an address names a partition that does not exist")
+        partition = self._maps[address.partition]
+        offset = address.block * SECTOR
+        if isinstance(partition, int):
+            return [(partition + offset, length)]
+        sections = []
+        for start, size in partition:
+            if length > 0 and offset < size:
+                count = min(length, size - offset)
+                sections.append((start + offset, count))
+                length -= count
+            offset = max(0, offset - size)
         if length > 0:
-            raise Unreadable("an address leads beyond the metadata file")
-        return found
+            raise Unreadable("an address lies beyond the end of the metadata file")
+        return sections
 
-    def _content(self, sections: list[Section]) -> bytes:
+    def _read_content(self, sections: list[Section]) -> bytes:
+        """The content of a directory or of a metadata file."""
         if sum(length for _, length in sections) > 16 * LARGEST_DIRECTORY:
-            raise Unreadable("a directory is larger than any can be")
+            raise Unreadable("a directory is too large")
         for start, length in sections:
             if not self._source.has(start, length):
                 raise Unreadable("a directory goes beyond the end of the volume")
         return b"".join(self._source.read(start, length) for start, length in sections)
 
-    def _tagged(self, address: _Address, *kinds: int) -> bytes:
-        data = self._content(self._sections(_SECTOR, address))
-        found = _checked(data)
-        if int.from_bytes(found[:2], "little") not in kinds:
-            raise Unreadable("a structure is not of the kind that leads to it")
-        return found
+    def _read_structure(self, address: _Address, *identifiers: int) -> bytes:
+        structure = self._read_content(self._sections(SECTOR, address))
+        _check_tag(structure)
+        if int.from_bytes(structure[:2], "little") not in identifiers:
+            raise Unreadable("an address leads to a structure of another type")
+        return structure
 
-    def _entry(self, address: _Address) -> _Entry:
+    def _read_entry(self, address: _Address) -> _Entry:
         """A File Entry (4/14.9) or an Extended File Entry (4/14.17)."""
-        data = self._tagged(address, _ENTRY, _EXTENDED_ENTRY)
-        extended = data[0] == _EXTENDED_ENTRY & 0xFF
-        kind, flags = data[27], int.from_bytes(data[34:36], "little")
-        (size,) = struct.unpack_from("<Q", data, 56)
-        attributes, length = struct.unpack_from("<II", data, 208 if extended else 168)
-        at = (216 if extended else 176) + attributes
-        if at + length > _SECTOR:
+        entry = self._read_structure(address, _FILE_ENTRY, _EXTENDED_FILE_ENTRY)
+        is_extended = int.from_bytes(entry[:2], "little") == _EXTENDED_FILE_ENTRY
+        file_type, flags = entry[27], int.from_bytes(entry[34:36], "little")
+        (size,) = struct.unpack_from("<Q", entry, 56)
+        attributes, length = struct.unpack_from("<II", entry, 208 if is_extended else 168)
+        offset = (216 if is_extended else 176) + attributes
+        if offset + length > SECTOR:
             raise Unreadable("a file entry is longer than its block")
-        if flags & 7 == _EMBEDDED:
-            start = self._sections(_SECTOR, address)[0][0] + at
-            return _Entry(kind, size, [(start, min(size, length))])
-        sections = self._extents(data[at : at + length], flags & 7, address, size)
-        return _Entry(kind, size, sections)
+        form = flags & 7
+        if form == _EMBEDDED:
+            start = self._sections(SECTOR, address)[0][0] + offset
+            return _Entry(file_type, size, [(start, min(size, length))])
+        sections = self._read_extents(entry[offset : offset + length], form, address, size)
+        return _Entry(file_type, size, sections)
 
-    def _extents(self, data: bytes, form: int, address: _Address, size: int) -> list[Section]:
-        """The sections that allocation descriptors tell, as far as the file is long."""
-        found: list[Section] = []
-        for _ in range(_CONTINUATIONS):
-            following = None
-            for length, kind, where in _allocations(data, form, address):
-                if kind == _NEXT:
-                    following = where
+    def _read_extents(
+        self, descriptors: bytes, form: int, address: _Address, size: int
+    ) -> list[Section]:
+        """Where the `size` bytes of a file lie, by its allocation descriptors."""
+        sections: list[Section] = []
+        for _ in range(_MAXIMUM_CONTINUATIONS):
+            continuation = None
+            for length, extent_type, extent in _allocations(descriptors, form, address):
+                if extent_type == _CONTINUATION:
+                    continuation = extent
                     break
-                if kind != _RECORDED:
-                    raise Unreadable("a file has parts that were never recorded")
-                found += self._sections(min(length, size), where)
-                size -= min(length, size)
-            if following is None:
+                if extent_type != _RECORDED:
+                    raise Unreadable("a file has extents that were never recorded")
+                count = min(length, size)
+                sections += self._sections(count, extent)
+                size -= count
+            if continuation is None:
                 break
-            data = self._tagged(following, _CONTINUATION)
-            data = data[24 : 24 + int.from_bytes(data[20:24], "little")]
+            structure = self._read_structure(continuation, _ALLOCATION_EXTENT)
+            length = int.from_bytes(structure[20:24], "little")
+            descriptors = structure[24 : 24 + length]
         if size:
             raise Unreadable("a file is longer than its extents")
-        return found
+        return sections
 
-    def _walk(self, root: _Address) -> Mapping[str, list[Section]]:
-        found: dict[str, list[Section]] = {}
-        seen = {root}
+    def _walk(self, root: _Address) -> dict[str, list[Section]]:
+        """The sections of every file by name."""
+        sections: dict[str, list[Section]] = {}
+        reached = {root}
         directories = [("", root, 1)]
         entries = 0
         while directories:
             path, address, level = directories.pop()
-            entry = self._entry(address)
-            if entry.kind != _DIRECTORY:
-                raise Unreadable(f"directory {path or 'root'} is none")
-            for flags, name, child in _identifiers(self._content(entry.sections), path):
+            entry = self._read_entry(address)
+            if entry.file_type != _DIRECTORY_TYPE:
+                raise Unreadable(f"directory {path or 'root'} is not a directory")
+            for flags, name, child in _children(self._read_content(entry.sections), path):
                 entries += 1
                 check_bounds(entries, level)
                 if not flags & _IS_DIRECTORY:
-                    found[path + name] = self._entry(child).sections
+                    sections[path + name] = self._read_entry(child).sections
                     continue
-                if child in seen:
+                if child in reached:
                     raise Unreadable(f"directory {path}{name} is reached twice")
-                seen.add(child)
+                reached.add(child)
                 directories.append((f"{path}{name}\\", child, level + 1))
-        return found
+        return sections
 
 
-def _checked(data: bytes, kind: int = 0) -> bytes:
-    """A structure whose tag has the right checksum and CRC (3/7.2), and is of a kind if given."""
-    identifier, _, checksum, _, _, crc, length, _ = _TAG.unpack_from(data)
-    if (sum(data[:16]) - checksum) & 0xFF != checksum or (kind and identifier != kind):
+def _check_tag(structure: bytes, identifier: int | None = None) -> None:
+    """Raises Unreadable unless the descriptor tag is intact (3/7.2), and of this identifier."""
+    tag_identifier, _, checksum, _, _, crc, length, _ = _TAG.unpack_from(structure)
+    is_intact = (sum(structure[:16]) - checksum) & 0xFF == checksum
+    if not is_intact or identifier not in (None, tag_identifier):
         raise Unreadable("a structure of UDF is not where it should be")
-    if 16 + length > len(data) or crc_hqx(data[16 : 16 + length], 0) != crc:
+    if 16 + length > len(structure) or crc_hqx(structure[16 : 16 + length], 0) != crc:
         raise Unreadable("a structure of UDF is damaged: its CRC is wrong")
-    return data
 
 
-def _allocations(data: bytes, form: int, address: _Address) -> Iterator[tuple[int, int, _Address]]:
-    """Length, kind and place of each allocation descriptor (4/14.14)."""
+def _allocations(
+    descriptors: bytes, form: int, address: _Address
+) -> Iterator[tuple[int, int, _Address]]:
+    """Length, type and place of the extent of each allocation descriptor (4/14.14).
+
+    The short ones of an entry at `address` count in its partition.
+    """
     if form not in (_SHORT, _LONG):
-        raise Unreadable("a file has allocation descriptors of no known form")
+        raise Unreadable("a file has allocation descriptors of an unknown form")
     width = 8 if form == _SHORT else 16
-    for at in range(0, len(data) - width + 1, width):
+    for offset in range(0, len(descriptors) - width + 1, width):
         if form == _SHORT:
-            length, block = struct.unpack_from("<II", data, at)
-            where = _Address(block, address.partition)
+            length, block = struct.unpack_from("<II", descriptors, offset)
+            extent = _Address(block, address.partition)
         else:
-            length, where = _long_address(data[at : at + 16], masked=False)
+            length, extent = _long_address(descriptors[offset : offset + 16])
         if not length:
             break
-        yield length & 0x3FFFFFFF, length >> 30, where
+        yield length & 0x3FFFFFFF, length >> 30, extent
 
 
-def _long_address(data: bytes, *, masked: bool = True) -> tuple[int, _Address]:
+def _long_address(data: bytes) -> tuple[int, _Address]:
+    """Length, with the extent type in its two highest bits, and place (4/14.14.2)."""
     length, block, partition = struct.unpack_from("<IIH", data)
-    return length & 0x3FFFFFFF if masked else length, _Address(block, partition)
+    return length, _Address(block, partition)
 
 
-def _identifiers(data: bytes, path: str) -> Iterator[tuple[int, str, _Address]]:
+def _children(content: bytes, path: str) -> Iterator[tuple[int, str, _Address]]:
     """Flags, name and entry of every child of a directory (4/14.4)."""
-    at = 0
-    while at + 38 <= len(data):
-        flags, named = data[at + 18], data[at + 19]
-        use = int.from_bytes(data[at + 36 : at + 38], "little")
-        length = (38 + use + named + 3) & ~3
-        if data[at : at + 2] != _IDENTIFIER.to_bytes(2, "little") or at + length > len(data):
-            raise Unreadable(f"directory {path or 'root'} has a record of no sense")
-        _checked(data[at : at + length])
+    offset = 0
+    while offset + 38 <= len(content):
+        flags, name_length = content[offset + 18], content[offset + 19]
+        use_length = int.from_bytes(content[offset + 36 : offset + 38], "little")
+        length = (38 + use_length + name_length + 3) & ~3
+        identifier = int.from_bytes(content[offset : offset + 2], "little")
+        if identifier != _FILE_IDENTIFIER or offset + length > len(content):
+            raise Unreadable(f"directory {path or 'root'} has a damaged record")
+        _check_tag(content[offset : offset + length])
         if not flags & (_DELETED | _PARENT):
-            name = _text(data[at + 38 + use : at + 38 + use + named])
-            yield flags, name, _long_address(data[at + 20 : at + 36])[1]
-        at += length
+            name_start = offset + 38 + use_length
+            name = _decode_text(content[name_start : name_start + name_length])
+            yield flags, name, _long_address(content[offset + 20 : offset + 36])[1]
+        offset += length
 
 
-def _text(data: bytes) -> str:
+def _decode_text(data: bytes) -> str:
     """OSTA Compressed Unicode (UDF 2.1.1)."""
     if data[:1] == b"\x10":
         return data[1:].decode("utf-16-be", "replace")
     return data[1:].decode("latin-1")
 
 
-def _dstring(data: bytes) -> str:
-    return _text(data[: min(data[-1], len(data) - 1)])
+def _decode_dstring(data: bytes) -> str:
+    """1/7.2.12: the last byte is the length."""
+    return _decode_text(data[: min(data[-1], len(data) - 1)])

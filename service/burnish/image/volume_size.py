@@ -1,7 +1,7 @@
-"""Craft: tells how large a volume comes out, before a byte of it is written.
+"""Craft: the size of a volume image, known before a byte of it is written.
 
-What the files and directories of a volume take adds up, so a packer can keep the sums of a volume
-up to date while it adds files; from the sums each file system tells the bytes of the image.
+What the files and directories of a volume take adds up. A packer therefore keeps the sums of a
+volume while it adds files, and the arithmetic of each file system turns sums into bytes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,12 +10,13 @@ from typing import Protocol
 
 from burnish.image import directory_tree
 from burnish.image.directory_tree import Directory
+from burnish.media import SECTOR
 from burnish.values import VolumeFile
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """So many names of one length in one directory: `name` is one of them."""
+class NameRun:
+    """`count` names of one length in one directory; `name` is one of them."""
 
     count: int
     name: str
@@ -24,11 +25,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What is on a volume, added up.
+    """The files and directories of a volume, added up.
 
-    `names` are the characters of the names of all directories, each made even; `structure` is
-    what directories take, `content` what files take, in units of the file system. The root
-    directory counts in `structure` only.
+    `names` is the total length of the names of all directories, each rounded up to an even number.
+    `structure` is what directories take and `content` what files take, in units of the file
+    system. The root directory counts in `structure` only.
     """
 
     files: int = 0
@@ -48,19 +49,19 @@ class Sums:
 
 
 class Sizing(Protocol):
-    """The arithmetic of one file system."""
+    """The arithmetic of one file system. Each file system has its own unit."""
 
     @property
     def largest_file(self) -> int:
-        """Bytes of the largest file it can hold."""
+        """The size in bytes of the largest file that the file system can hold."""
         ...
 
     def content(self, path_length: int, size: int) -> int:
-        """Units that a file of `size` bytes takes, whose path has so many characters."""
+        """Units that a file of `size` bytes takes whose path has `path_length` characters."""
         ...
 
-    def structure(self, runs: Sequence[Run]) -> int:
-        """Units that a directory takes in which these names are."""
+    def structure(self, runs: Sequence[NameRun]) -> int:
+        """Units that a directory takes which holds these names."""
         ...
 
     def size(self, sums: Sums) -> int:
@@ -68,48 +69,55 @@ class Sizing(Protocol):
         ...
 
 
+def sectors(size: int) -> int:
+    """Sectors of an optical medium that `size` bytes take."""
+    return -(-size // SECTOR)
+
+
 def directory_sums(name: str) -> Sums:
     """What a directory adds by its name alone."""
     return Sums(directories=1, names=len(name) + len(name) % 2)
 
 
-def planned(
+def plan_volume(
     sizing: Sizing, volume_identifier: str, files: Sequence[VolumeFile]
 ) -> tuple[list[Directory], int]:
     """The directories of a volume with these files, and the bytes of its image.
 
-    Raises as `tree.check` does.
+    Raises as `directory_tree.check_volume` does.
     """
-    directory_tree.check(volume_identifier, files, sizing.largest_file)
+    directory_tree.check_volume(volume_identifier, files, sizing.largest_file)
     sizes = {file.file_id: file.size for file in files}
-    directories = directory_tree.grow(sizes)
-    return directories, sizing.size(_sums_of_tree(sizing, directories, sizes))
+    directories = directory_tree.build_tree(sizes)
+    return directories, sizing.size(_tree_sums(sizing, directories, sizes))
 
 
-def sums(sizing: Sizing, files: Iterable[tuple[str, int]]) -> Sums:
+def volume_sums(sizing: Sizing, files: Iterable[tuple[str, int]]) -> Sums:
     """What these files, given as File ID and size, and their directories add up to."""
     sizes = dict(files)
-    return _sums_of_tree(sizing, directory_tree.grow(sizes), sizes)
+    return _tree_sums(sizing, directory_tree.build_tree(sizes), sizes)
 
 
-def of_volume(sizing: Sizing, files: Iterable[tuple[str, int]]) -> int:
+def image_size(sizing: Sizing, files: Iterable[tuple[str, int]]) -> int:
     """Bytes of the image that holds these files, given as File ID and size."""
-    return sizing.size(sums(sizing, files))
+    return sizing.size(volume_sums(sizing, files))
 
 
-def filled(sizing: Sizing, empty: Sums, files: Iterable[tuple[str, int]]) -> int:
-    """Bytes of the image where these of its files, which had no bytes in `empty`, have so many."""
-    more = sum(sizing.content(len(name), n) - sizing.content(len(name), 0) for name, n in files)
-    return sizing.size(empty + Sums(content=more))
+def filled_image_size(sizing: Sizing, empty: Sums, files: Iterable[tuple[str, int]]) -> int:
+    """Bytes of the image once these files, which `empty` counts with no bytes, have their sizes."""
+    added = sum(
+        sizing.content(len(file_id), size) - sizing.content(len(file_id), 0)
+        for file_id, size in files
+    )
+    return sizing.size(empty + Sums(content=added))
 
 
-def _sums_of_tree(
-    sizing: Sizing, directories: Sequence[Directory], sizes: Mapping[str, int]
-) -> Sums:
+def _tree_sums(sizing: Sizing, directories: Sequence[Directory], sizes: Mapping[str, int]) -> Sums:
     names = structure = 0
     for directory in directories:
         names += directory_sums(directory.name).names
-        runs = [Run(1, child.name, directory=True) for child in directory.directories]
-        structure += sizing.structure([*runs, *(Run(1, name) for name in directory.files)])
+        runs = [NameRun(1, child.name, directory=True) for child in directory.directories]
+        runs += [NameRun(1, name) for name in directory.files]
+        structure += sizing.structure(runs)
     content = sum(sizing.content(len(file_id), size) for file_id, size in sizes.items())
     return Sums(len(sizes), len(directories) - 1, names, structure, content)

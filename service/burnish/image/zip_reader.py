@@ -1,65 +1,100 @@
-"""Craft: finds the files of a ZIP file (PS3.12 V; PKWARE APPNOTE)."""
+"""Craft: reads the file table of a ZIP file (PS3.12 V), and its files, by Python's zipfile."""
 
 import io
 import os
 import struct
 import zipfile
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 
 from burnish.errors import Unreadable
-from burnish.image.file_extents import Found, Section, Source, check_bounds
+from burnish.image import image_source
+from burnish.image.file_extents import FileTable, Section, check_bounds
+from burnish.image.image_source import Source
 from burnish.media import FileSystem
 
-_LOCAL = struct.Struct("<I22xHH")
-_SIGNATURE = 0x04034B50
 _ENCRYPTED = 1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+#: The most bytes that a compressed file may have, so that a small ZIP file cannot fill the memory.
+_LARGEST_COMPRESSED = 1 << 31
+_ERRORS = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct.error, zlib.error)
 
 
-def is_one(source: Source) -> bool:
-    """Whether it begins as a ZIP file does: with a file, or with the end of an empty one."""
+def recognizes(source: Source) -> bool:
+    """A ZIP file begins with a file, or, if it is empty, with the end of its directory."""
     return source.has(0, 22) and source.read(0, 4) in (b"PK\3\4", b"PK\5\6")
 
 
-def find(source: Source) -> Found:
-    """All files of the archive; raises Unreadable for one that is compressed or encrypted.
-
-    A ZIP file has no name, so its Volume Identifier is empty.
-    """
+def read_file_table(source: Source) -> FileTable:
+    """All files of the archive. A ZIP file has no name, so its Volume Identifier is empty."""
     try:
-        with zipfile.ZipFile(io.BufferedReader(_Stream(source))) as archive:
-            # not is_dir, which fails for an empty name
-            entries = [one for one in archive.infolist() if not one.filename.endswith("/")]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        archive = zipfile.ZipFile(io.BufferedReader(_SourceFile(source)))
+    except _ERRORS as error:
         raise Unreadable(f"the ZIP file cannot be read: {error}") from error
+    # not is_dir, which fails for an empty name
+    entries = [entry for entry in archive.infolist() if not entry.filename.endswith("/")]
+    content = _ZipContent(archive, entries)
     sections: dict[str, list[Section]] = {}
-    checks = {}
-    for number, entry in enumerate(entries, start=1):
+    for number, (entry, start) in enumerate(zip(entries, content.starts, strict=True), start=1):
         check_bounds(number, entry.filename.count("/"))
         name = entry.filename.replace("/", "\\")
         if name in sections:
             raise Unreadable(f"{name} is in the ZIP file twice")
-        sections[name] = [_section(source, entry, name)]
-        checks[name] = entry.CRC
-    return Found(FileSystem.ZIP, "", sections, checks=checks)
+        _check(entry, name)
+        sections[name] = [(start, entry.file_size)]
+    return FileTable(FileSystem.ZIP, "", sections, content=content)
 
 
-def _section(source: Source, entry: zipfile.ZipInfo, name: str) -> Section:
+def _check(entry: zipfile.ZipInfo, name: str) -> None:
+    """Raises Unreadable for a file that is not read here."""
     if entry.flag_bits & _ENCRYPTED:
         raise Unreadable(f"{name} is encrypted by the ZIP file")
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise Unreadable(f"{name} is compressed by the ZIP file: unpack it, and read the directory")
-    if not source.has(entry.header_offset, _LOCAL.size):
-        raise Unreadable(f"{name} goes beyond the end of the ZIP file")
-    signature, names, extra = _LOCAL.unpack(source.read(entry.header_offset, _LOCAL.size))
-    if signature != _SIGNATURE:
-        raise Unreadable(f"there is no file where the ZIP file has {name}")
-    return entry.header_offset + _LOCAL.size + names + extra, entry.file_size
+    if entry.compress_type not in _METHODS:
+        raise Unreadable(f"{name} is compressed by a method other than Deflate")
+    if entry.compress_type != zipfile.ZIP_STORED and entry.file_size > _LARGEST_COMPRESSED:
+        raise Unreadable(f"{name} is compressed and has more than {_LARGEST_COMPRESSED} bytes")
 
 
-class _Stream(io.RawIOBase):
-    """A source as a file."""
+class _ZipContent(Source):
+    """The files of an archive one behind the other. zipfile checks the CRC of a file read whole."""
+
+    def __init__(self, archive: zipfile.ZipFile, entries: Sequence[zipfile.ZipInfo]) -> None:
+        self._archive, self._entries = archive, entries
+        self.starts: list[int] = []
+        self.end = 0
+        for entry in entries:
+            self.starts.append(self.end)
+            self.end += entry.file_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        return b"".join(self.chunks(offset, length))
+
+    def chunks(self, offset: int, length: int) -> Iterator[bytes]:
+        if not length:
+            return
+        number = bisect_right(self.starts, offset) - 1
+        entry = self._entries[number]
+        name = entry.filename.replace("/", "\\")
+        try:
+            with self._archive.open(entry) as file:
+                if offset > self.starts[number]:
+                    file.seek(offset - self.starts[number])
+                while length > 0:
+                    piece = file.read(min(image_source.CHUNK, length))
+                    if not piece:
+                        raise Unreadable(f"{name} goes beyond the end of the ZIP file")
+                    yield piece
+                    length -= len(piece)
+        except _ERRORS as error:
+            raise Unreadable(f"{name} cannot be read: {error}") from error
+
+
+class _SourceFile(io.RawIOBase):
+    """A source as the binary file that zipfile reads."""
 
     def __init__(self, source: Source) -> None:
-        self._source, self._at = source, 0
+        self._source, self._offset = source, 0
 
     def readable(self) -> bool:
         return True
@@ -68,14 +103,18 @@ class _Stream(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = max(0, offset + (0, self._at, self._source.end)[whence])
-        return self._at
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._source.end}
+        self._offset = max(0, bases[whence] + offset)
+        return self._offset
 
     def tell(self) -> int:
-        return self._at
+        return self._offset
 
-    def readinto(self, buffer: "memoryview") -> int:  # type: ignore[override]
-        length = max(0, min(len(buffer), self._source.end - self._at))
-        buffer[:length] = self._source.read(self._at, length)
-        self._at += length
-        return length
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        length = max(0, min(len(buffer), self._source.end - self._offset))
+        filled = 0
+        for chunk in self._source.chunks(self._offset, length):
+            buffer[filled : filled + len(chunk)] = chunk
+            filled += len(chunk)
+        self._offset += filled
+        return filled

@@ -1,7 +1,7 @@
 """Craft: writes File-sets as ZIP files (PS3.12 V; PKWARE APPNOTE).
 
-Files are stored, not compressed, in the order given, with no entries for directories. Where
-anything in the file would not fit 32 bits, every entry is one of ZIP64, so that the size is a sum.
+Files are stored uncompressed in the order given, with no entries for directories. If any number in
+the archive would not fit 32 bits, all entries are of ZIP64, so that the size is a sum.
 """
 
 import struct
@@ -14,58 +14,61 @@ from pathlib import Path
 from burnish.errors import InvalidValue
 from burnish.image import image_file, volume_size
 from burnish.image.image_file import Progress
-from burnish.image.volume_size import Run, Sums
+from burnish.image.volume_size import NameRun, Sums
 from burnish.values import VolumeFile
 
-_LOCAL, _CENTRAL = struct.Struct("<IHHHHHIIIHH"), struct.Struct("<IHHHHHHIIIHHHHHII")
+_LOCAL_HEADER = struct.Struct("<IHHHHHIIIHH")
+_CENTRAL_HEADER = struct.Struct("<IHHHHHHIIIHHHHHII")
 _END = struct.Struct("<IHHHHIIH")
-_END_64, _LOCATOR_64 = struct.Struct("<IQHHIIQQQQ"), struct.Struct("<IIQI")
-#: The extra field of ZIP64: both sizes, in the central directory also where the entry begins.
-_EXTRA_LOCAL, _EXTRA_CENTRAL = struct.Struct("<HHQQ"), struct.Struct("<HHQQQ")
-_FULL, _FULL_SHORT = 0xFFFFFFFF, 0xFFFF
+_END_64 = struct.Struct("<IQHHIIQQQQ")
+_END_64_LOCATOR = struct.Struct("<IIQI")
+#: The extra fields of ZIP64: both sizes, in the central directory also where the entry begins.
+_LOCAL_EXTRA, _CENTRAL_EXTRA = struct.Struct("<HHQQ"), struct.Struct("<HHQQQ")
+_SEE_ZIP64, _SEE_ZIP64_SHORT = 0xFFFFFFFF, 0xFFFF
 _VERSION, _VERSION_64 = 20, 45
 _UNIX = 3 << 8
+#: A regular file that everybody may read.
 _ATTRIBUTES = 0o100644 << 16
 
 
-class _Sizing:
-    """Sizes in bytes."""
+class ZipSizing:
+    """The unit is a byte."""
 
     largest_file = 1 << 40
 
     def content(self, path_length: int, size: int) -> int:
-        return _LOCAL.size + _CENTRAL.size + 2 * path_length + size
+        return _LOCAL_HEADER.size + _CENTRAL_HEADER.size + 2 * path_length + size
 
-    def structure(self, runs: Sequence[Run]) -> int:  # noqa: ARG002
+    def structure(self, runs: Sequence[NameRun]) -> int:  # noqa: ARG002
         return 0
 
     def size(self, sums: Sums) -> int:
         size = sums.content + _END.size
-        if not is_large(sums.files, size):
+        if not needs_zip64(sums.files, size):
             return size
-        extra = _EXTRA_LOCAL.size + _EXTRA_CENTRAL.size
-        return size + sums.files * extra + _END_64.size + _LOCATOR_64.size
+        extras = _LOCAL_EXTRA.size + _CENTRAL_EXTRA.size
+        return size + sums.files * extras + _END_64.size + _END_64_LOCATOR.size
 
 
-def is_large(files: int, size: int) -> bool:
-    """Whether an archive needs ZIP64, by what its size would be without."""
-    return size >= _FULL or files >= _FULL_SHORT
+def needs_zip64(files: int, size: int) -> bool:
+    """Whether an archive that would have `size` bytes without ZIP64 needs ZIP64."""
+    return size >= _SEE_ZIP64 or files >= _SEE_ZIP64_SHORT
 
 
-SIZING = _Sizing()
+SIZING = ZipSizing()
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    """One file in the archive."""
+class _ArchivedFile:
+    """A file in the archive, `start` being the first byte of its local header."""
 
     name: bytes
     size: int
     crc: int
-    at: int
+    start: int
 
 
-def write(
+def write_image(
     path: Path,
     *,
     volume_identifier: str,
@@ -73,92 +76,129 @@ def write(
     created: datetime,
     progress: Progress | None = None,
 ) -> int:
-    """Writes the archive at `path`, as `iso9660.write` does; the File-set ID is not in it."""
-    _, size = volume_size.planned(SIZING, volume_identifier, files)
+    """Writes a ZIP file (see `formats.ImageWriter`). The File-set ID is not in it."""
+    _, size = volume_size.plan_volume(SIZING, volume_identifier, files)
     content = sum(SIZING.content(len(file.file_id), file.size) for file in files)
-    large = is_large(len(files), _END.size + content)
-    shape = _Shape(large, dos_date(created))
-    entries = []
-    at = 0
-    with image_file.new_file(path, size) as archive:
+    headers = _Headers(needs_zip64(len(files), _END.size + content), dos_date(created))
+    archived = []
+    start = 0
+    with image_file.new_image(path, size) as archive:
         for file in files:
             name = file.file_id.replace("\\", "/").encode()
-            start = at + shape.local_length(name)
-            crc, end = 0, start
-            for piece in image_file.pieces(file):
-                archive.place(memoryview(piece), end)
-                crc, end = zlib.crc32(piece, crc), end + len(piece)
+            content_start = end = start + headers.local_length(name)
+            crc = 0
+            for piece in image_file.content(file):
+                archive.write_at(memoryview(piece), end)
+                crc = zlib.crc32(piece, crc)
+                end += len(piece)
                 if progress:
                     progress(end)
-            image_file.check_size(file, end - start)
-            entry = _Entry(name, file.size, crc, at)
-            archive.place(memoryview(shape.local(entry)), at)
-            entries.append(entry)
-            at = end
-        archive.place(memoryview(shape.directory(entries, at)), at)
-        archive.settle()
+            image_file.check_size(file, end - content_start)
+            entry = _ArchivedFile(name, file.size, crc, start)
+            archive.write_at(memoryview(headers.local(entry)), start)
+            archived.append(entry)
+            start = end
+        archive.write_at(memoryview(headers.central_directory(archived, start)), start)
+        archive.finish()
     if progress:
         progress(size)
     return size
 
 
 def dos_date(created: datetime) -> tuple[int, int]:
-    """Time and date as MS-DOS has them, without a time zone, by two seconds, from 1980."""
+    """Time and date of MS-DOS: no time zone, steps of two seconds, from 1980 on."""
     if created.utcoffset() is None:
         raise InvalidValue("the date of an image needs its time zone")
     year = min(max(created.year, 1980), 2107) - 1980
     date = year << 9 | created.month << 5 | created.day
-    return created.hour << 11 | created.minute << 5 | created.second // 2, date
+    time = created.hour << 11 | created.minute << 5 | created.second // 2
+    return time, date
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    """How entries are written: with ZIP64 where `large`, and all of one date."""
+class _Headers:
+    """Encodes the headers of an archive, whose files all have one date."""
 
-    large: bool
+    zip64: bool
     date: tuple[int, int]
 
     @property
     def _version(self) -> int:
-        return _VERSION_64 if self.large else _VERSION
+        return _VERSION_64 if self.zip64 else _VERSION
 
     def local_length(self, name: bytes) -> int:
-        return _LOCAL.size + len(name) + (_EXTRA_LOCAL.size if self.large else 0)
+        return _LOCAL_HEADER.size + len(name) + (_LOCAL_EXTRA.size if self.zip64 else 0)
 
-    def local(self, entry: _Entry) -> bytes:
+    def local(self, entry: _ArchivedFile) -> bytes:
         """A local file header (APPNOTE 4.3.7)."""
         extra, size = b"", entry.size
-        if self.large:
-            extra, size = _EXTRA_LOCAL.pack(1, 16, size, size), _FULL
-        header = _LOCAL.pack(
-            *(0x04034B50, self._version, 0, 0, *self.date, entry.crc),
-            *(size, size, len(entry.name), len(extra)),
+        if self.zip64:
+            extra = _LOCAL_EXTRA.pack(1, 16, size, size)
+            size = _SEE_ZIP64
+        time, date = self.date
+        header = _LOCAL_HEADER.pack(
+            0x04034B50,
+            self._version,
+            0,  # flags
+            0,  # stored
+            time,
+            date,
+            entry.crc,
+            size,
+            size,
+            len(entry.name),
+            len(extra),
         )
         return header + entry.name + extra
 
-    def directory(self, entries: Sequence[_Entry], at: int) -> bytes:
-        """The central directory and its end (APPNOTE 4.3.12 to 4.3.16), which begin at `at`."""
-        directory = b"".join(map(self._central, entries))
+    def central_directory(self, entries: Sequence[_ArchivedFile], start: int) -> bytes:
+        """The central directory and its end, from byte `start` on (APPNOTE 4.3.12 to 4.3.16)."""
+        directory = b"".join(self._central(entry) for entry in entries)
         length, count = len(directory), len(entries)
-        if not self.large:
-            return directory + _END.pack(0x06054B50, 0, 0, count, count, length, at, 0)
-        version = _VERSION_64
-        return (
-            directory
-            + _END_64.pack(
-                *(0x06064B50, _END_64.size - 12, _UNIX | version, version),
-                *(0, 0, count, count, length, at),
-            )
-            + _LOCATOR_64.pack(0x07064B50, 0, at + length, 1)
-            + _END.pack(0x06054B50, 0, 0, _FULL_SHORT, _FULL_SHORT, _FULL, _FULL, 0)
+        if not self.zip64:
+            return directory + _END.pack(0x06054B50, 0, 0, count, count, length, start, 0)
+        end_64 = _END_64.pack(
+            0x06064B50,
+            _END_64.size - 12,
+            _UNIX | _VERSION_64,
+            _VERSION_64,
+            0,  # this disk
+            0,  # the disk on which the directory begins
+            count,
+            count,
+            length,
+            start,
         )
+        locator = _END_64_LOCATOR.pack(0x07064B50, 0, start + length, 1)
+        end = _END.pack(
+            0x06054B50, 0, 0, _SEE_ZIP64_SHORT, _SEE_ZIP64_SHORT, _SEE_ZIP64, _SEE_ZIP64, 0
+        )
+        return directory + end_64 + locator + end
 
-    def _central(self, entry: _Entry) -> bytes:
-        extra, size, at = b"", entry.size, entry.at
-        if self.large:
-            extra, size, at = _EXTRA_CENTRAL.pack(1, 24, size, size, at), _FULL, _FULL
-        header = _CENTRAL.pack(
-            *(0x02014B50, _UNIX | self._version, self._version, 0, 0, *self.date, entry.crc),
-            *(size, size, len(entry.name), len(extra), 0, 0, 0, _ATTRIBUTES, at),
+    def _central(self, entry: _ArchivedFile) -> bytes:
+        """A central directory header (APPNOTE 4.3.12)."""
+        extra, size, start = b"", entry.size, entry.start
+        if self.zip64:
+            extra = _CENTRAL_EXTRA.pack(1, 24, size, size, start)
+            size = start = _SEE_ZIP64
+        time, date = self.date
+        header = _CENTRAL_HEADER.pack(
+            0x02014B50,
+            _UNIX | self._version,
+            self._version,
+            0,  # flags
+            0,  # stored
+            time,
+            date,
+            entry.crc,
+            size,
+            size,
+            len(entry.name),
+            len(extra),
+            0,  # no comment
+            0,  # the disk
+            0,  # internal attributes
+            _ATTRIBUTES,
+            start,
         )
         return header + entry.name + extra

@@ -15,7 +15,7 @@ from burnish.dicomdir.appending import EarlierDirectory
 from burnish.errors import Conflict, OperatorError, OutOfResources
 from burnish.hashing import digest_of
 from burnish.image import iso9660_session
-from burnish.image.iso9660 import Extent
+from burnish.image.iso9660_writer import Extent
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA, SECTOR
 from burnish.offline.disc_build import Filed, Left, Outcome, Wish, file_all, files_below
@@ -131,7 +131,7 @@ def _look(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _Ear
         raise Conflict(f"the disc is a {disc.medium}: only to a CD can instances be added")
     if not disc.appendable:
         raise Conflict("the disc is finalised: nothing can be added to it")
-    extents = iso9660_session.earlier(drive.path, disc.session)
+    extents = iso9660_session.read_extents(drive.path, disc.session)
     with open_volume(drive.path, fresh=True, session=disc.session) as volume:
         if open_secure(volume, {}) is not volume:
             raise Conflict("the files on the disc are Secure DICOM Files: make another disc")
@@ -144,7 +144,7 @@ def _look(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _Ear
                 hint="`burnish disc verify` names them all; --profile says of which profile it is",
             )
         directory = appending.read_earlier(volume.read(_DICOMDIR))
-        head = iso9660_session.head(drive.path) if disc.overwriteable else b""
+        head = iso9660_session.read_head(drive.path) if disc.overwriteable else b""
         readme = volume.read(readme_txt.NAME) if readme_txt.NAME in extents else None
         return _Earlier(disc, extents, take_snapshot(volume), directory, readme, head)
 
@@ -196,7 +196,7 @@ def _plan(filed: Sequence[Filed], earlier: _Earlier, wish: Addition) -> _Session
 
 def _write(planned: _Session, earlier: _Earlier, image: Path, progress: Progress) -> int:
     """The image of the session; raises OutOfResources where the disc has no room for it."""
-    size = iso9660_session.size(planned.kept, planned.files)
+    size = iso9660_session.session_size(planned.kept, planned.files)
     free = earlier.disc.free
     if earlier.disc.overwriteable:  # an image, which is to be no larger than a CD
         free = min(free, MEDIA["CD"].capacity - earlier.disc.next * SECTOR)
@@ -204,10 +204,10 @@ def _write(planned: _Session, earlier: _Earlier, image: Path, progress: Progress
         raise OutOfResources(
             f"the session takes {size + PADDING} bytes, and the disc has {free} free; {_UNTOUCHED}"
         )
-    written = iso9660_session.write(
+    written = iso9660_session.write_session(
         image,
         volume_identifier=earlier.directory.file_set_id,
-        kept=planned.kept,
+        earlier=planned.kept,
         files=planned.files,
         first=earlier.disc.next,
         created=datetime.now(UTC),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
-from burnish.image.volume_size import Run, Sizing, Sums, directory_sums
+from burnish.image.volume_size import NameRun, Sizing, Sums, directory_sums
 from burnish.plan.grouping import Series
 
 #: A directory on a volume: below DICOM, by the keys of its patient, study and series.
@@ -57,8 +57,8 @@ class Footprint:
 
     def __post_init__(self) -> None:
         sizing = self.fixed.sizing
-        root = [Run(1, "DICOM", directory=True), Run(1, "DICOMDIR")]
-        root += (Run(1, name) for name, _ in self.fixed.root_files)
+        root = [NameRun(1, "DICOM", directory=True), NameRun(1, "DICOMDIR")]
+        root += (NameRun(1, name) for name, _ in self.fixed.root_files)
         self.sums = directory_sums("DICOM") + Sums(
             files=1 + len(self.fixed.root_files),
             structure=sizing.structure(root) + self._structure(_DICOM, 0, 0),
@@ -142,9 +142,9 @@ class Footprint:
         """What a directory takes by the numbers of its children."""
         runs = []
         if directories:
-            runs.append(Run(directories, _DIRECTORIES[len(path)], directory=True))
+            runs.append(NameRun(directories, _DIRECTORIES[len(path)], directory=True))
         if files:
-            runs.append(Run(files, _FILE if path else _ROOT_FILE))
+            runs.append(NameRun(files, _FILE if path else _ROOT_FILE))
         return self.fixed.sizing.structure(runs)
 
     def add(self, growth: Growth) -> None:

@@ -48,7 +48,7 @@ class Volume:
         readme = readme_txt.readme(file_set_id, len(self.files), secure=secure, says=self._says)
         if self.sealed:
             directory = self.sealed(directory)
-        return volume_size.filled(
+        return volume_size.filled_image_size(
             image.FORMATS[self.file_system].sizing,
             self._sums,
             [("DICOMDIR", directory), (readme_txt.NAME, len(readme))],
@@ -57,7 +57,7 @@ class Volume:
     @cached_property
     def _sums(self) -> Sums:
         """Those of all files, DICOMDIR and README having no bytes yet."""
-        return volume_size.sums(
+        return volume_size.volume_sums(
             image.FORMATS[self.file_system].sizing,
             [
                 *(("DICOMDIR", 0), (readme_txt.NAME, 0)),

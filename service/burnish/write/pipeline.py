@@ -164,7 +164,7 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
     return VolumeFile(
         file.file_id,
         sealer.size(file.size),
-        lambda: sealer.seal(key, file.size, image_file.pieces(file)),
+        lambda: sealer.seal(key, file.size, image_file.content(file)),
     )
 
 

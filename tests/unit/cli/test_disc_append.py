@@ -139,7 +139,7 @@ def test_sessions_of_a_cd(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
     assert (new.file_set_uid, new.identification) == (old.file_set_uid, old.identification)
     assert [body for body in bodies(new) if body in bodies(old)] == bodies(old)
     assert contents(cd.path) == first
-    earlier, later = (iso9660_session.earlier(cd.path, at) for at in (0, start))
+    earlier, later = (iso9660_session.read_extents(cd.path, at) for at in (0, start))
     assert {name: later[name] for name in kept} == {name: earlier[name] for name in kept}
 
     listed = oracles.run("isoinfo", "-l", "-T", str(start), "-i", cd.path)
@@ -167,7 +167,7 @@ def test_a_disc_that_grows(grown: OpenDisc, put: Put, tmp_path: Path) -> None:
     """libburn overwrites its first 32 sectors, in which earlier files may lie."""
     first = contents(grown.path)
     with open_volume(grown.path) as volume:
-        assert min(start for [(start, _)] in volume._found.sections.values()) < 32 * SECTOR  # type: ignore[attr-defined]
+        assert min(start for [(start, _)] in volume._table.sections.values()) < 32 * SECTOR  # type: ignore[attr-defined]
     for number in (4, 5):
         put(f"more{number}", study=HOME[0], series=HOME[1], instance_number=number)
         done = grown.append(f"more{number}")
@@ -293,7 +293,7 @@ def test_a_session_that_spoils_what_was_there_is_found_out(
 ) -> None:
     program = tmp_path / "program"
     with open_volume(grown.path) as volume:
-        [(start, _)] = volume._found.sections["DICOM\\PA000001\\ST000001\\SE000001\\IM000002"]  # type: ignore[attr-defined]
+        [(start, _)] = volume._table.sections["DICOM\\PA000001\\ST000001\\SE000001\\IM000002"]  # type: ignore[attr-defined]
     program.write_text(
         f'#!/bin/sh\nxorriso "$@"\n[ "$1" != -as ] || '
         f"printf X | dd of={grown.path} bs=1 seek={start} conv=notrunc status=none\n"

@@ -3,6 +3,7 @@
 import pytest
 
 from burnish.errors import InvalidValue
+from burnish.identifiers import is_file_id
 from burnish.image import directory_tree
 
 
@@ -11,7 +12,7 @@ from burnish.image import directory_tree
     ["DICOMDIR", "A", "A\\B\\C\\D\\E\\F\\G\\H", "DICOM\\S0000001\\I_000001", "12345678"],
 )
 def test_file_ids(file_id: str) -> None:
-    directory_tree.check_file_id(file_id)
+    assert is_file_id(file_id)
 
 
 @pytest.mark.parametrize(
@@ -34,23 +35,22 @@ def test_file_ids(file_id: str) -> None:
     ],
 )
 def test_no_file_ids(file_id: str) -> None:
-    with pytest.raises(InvalidValue):
-        directory_tree.check_file_id(file_id)
+    assert not is_file_id(file_id)
 
 
 @pytest.mark.parametrize("name", ["README.TXT", "IHE_PDI\\INDEX.HTM", "A.B"])
 def test_names_of_other_files(name: str) -> None:
-    directory_tree.check_file_id(name, dicom=False)
+    directory_tree.check_file_name(name)
 
 
 @pytest.mark.parametrize("name", ["README.TEXT", "A.B\\C", ".TXT", "A.", "A.B.C", "a.txt"])
 def test_no_names_of_other_files(name: str) -> None:
     with pytest.raises(InvalidValue):
-        directory_tree.check_file_id(name, dicom=False)
+        directory_tree.check_file_name(name)
 
 
 def test_directories_come_before_what_is_in_them() -> None:
-    grown = directory_tree.grow(["Z\\Y\\X", "B", "A\\B", "Z\\A\\A", "A\\A"])
+    grown = directory_tree.build_tree(["Z\\Y\\X", "B", "A\\B", "Z\\A\\A", "A\\A"])
     assert [directory.path for directory in grown] == ["", "A", "Z", "Z\\A", "Z\\Y"]
     root, first = grown[:2]
     assert [child.name for child in root.directories] == ["A", "Z"]

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import Conflict, InvalidValue, OutOfResources, Unreadable
-from burnish.image import fat, udf, zip_writer
+from burnish.image import fat_writer, udf_structures, zip_reader, zip_writer
 from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
-from burnish.image.volume_size import of_volume
+from burnish.image.volume_size import image_size
 from burnish.media import WRITTEN_FILE_SYSTEMS, FileSystem
 from burnish.values import VolumeFile
 
@@ -106,7 +106,7 @@ def test_predicted_size_and_read_back(file_system: FileSystem, tree: dict[str, i
     with TemporaryDirectory() as directory:
         path = Path(directory) / "image"
         written = write(file_system, path, files_of(tree))
-        predicted = of_volume(FORMATS[file_system].sizing, tree.items())
+        predicted = image_size(FORMATS[file_system].sizing, tree.items())
         assert written == predicted == path.stat().st_size
         with open_volume(path, digest=True) as volume:
             assert volume.volume_identifier == ("VOLUME_1" if file_system.name in named else "")
@@ -346,7 +346,7 @@ def test_the_reader_of_players_finds_the_same(tmp_path: Path) -> None:
 
 
 def test_files_of_several_extents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(udf, "LARGEST_EXTENT", 64 * 2048)
+    monkeypatch.setattr(udf_structures, "LARGEST_EXTENT", 64 * 2048)
     image = tmp_path / "image.iso"
     tree = {"DICOMDIR": 150 * 2048 + 5, "B": 128 * 2048, "C": 1}
     write(FileSystem.UDF_2_60, image, files_of(tree))
@@ -377,22 +377,22 @@ def test_either_copy_of_the_metadata_will_do(tmp_path: Path, which: str) -> None
 @pytest.mark.parametrize(
     ("sizing", "length", "bits"),
     [
-        (fat.SIZING, 5000, 16),
-        (fat.FatSizing(512, widest=True), 40_000_000, 32),
-        (fat.SIZING_16, 5000, 16),
+        (fat_writer.SIZING, 5000, 16),
+        (fat_writer.FatSizing(512, may_be_fat32=True), 40_000_000, 32),
+        (fat_writer.SIZING_16, 5000, 16),
     ],
 )
-def test_fat(tmp_path: Path, sizing: fat.FatSizing, length: int, bits: int) -> None:
+def test_fat(tmp_path: Path, sizing: fat_writer.FatSizing, length: int, bits: int) -> None:
     image, partition, source = (tmp_path / name for name in ("image.img", "part", "source"))
     with source.open("wb") as sparse:
         sparse.truncate(length)
         sparse.seek(length - 5)
         sparse.write(b"12345")
     files = [*files_of(SMALL), VolumeFile("LARGE", length, source)]
-    written = fat.write(
-        image, volume_identifier="V", files=files, created=CREATED, arithmetic=sizing
+    written = fat_writer.write_image(
+        image, volume_identifier="V", files=files, created=CREATED, sizing=sizing
     )
-    assert written == of_volume(sizing, [(file.file_id, file.size) for file in files])
+    assert written == image_size(sizing, [(file.file_id, file.size) for file in files])
     with image.open("rb") as whole, partition.open("wb") as part:
         whole.seek(1 << 20)
         while piece := whole.read(1 << 20):
@@ -423,12 +423,12 @@ def test_the_two_tables_of_a_fat_are_compared(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("used", [0, 1, 4101, 65508, 65509, 65541, 65542, 10**6])
 def test_the_number_of_clusters_tells_the_kind(used: int) -> None:
-    shape = fat.SIZING.geometry(used)
+    shape = fat_writer.SIZING.geometry(used)
     assert shape.clusters >= used
-    assert shape.wide == (shape.clusters > 65524)
+    assert shape.is_fat32 == (shape.clusters > 65524)
     assert shape.clusters >= 4085
     assert shape.first_cluster % 8 == 0
-    assert shape.table_sectors * 512 >= (shape.clusters + 2) * (4 if shape.wide else 2)
+    assert shape.table_sectors * 512 >= (shape.clusters + 2) * (4 if shape.is_fat32 else 2)
 
 
 def test_a_card_of_fat16_has_its_bounds(tmp_path: Path) -> None:
@@ -445,10 +445,10 @@ def test_a_card_of_fat16_has_its_bounds(tmp_path: Path) -> None:
 @pytest.mark.parametrize("large", [False, True])
 def test_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
     if large:
-        monkeypatch.setattr(zip_writer, "is_large", lambda *_: True)
+        monkeypatch.setattr(zip_writer, "needs_zip64", lambda *_: True)
     image = tmp_path / "image.zip"
     written = write(FileSystem.ZIP, image, files_of(SMALL))
-    assert written == of_volume(FORMATS[FileSystem.ZIP].sizing, SMALL.items())
+    assert written == image_size(FORMATS[FileSystem.ZIP].sizing, SMALL.items())
     run("unzip", "-q", image, "-d", tmp_path / "out")
     same_tree(tmp_path / "out", SMALL)
     run("7z", "t", image)
@@ -466,10 +466,33 @@ def test_the_crc_of_a_zip_is_checked(tmp_path: Path) -> None:
         list(volume.chunks("DICOMDIR"))
 
 
-def test_zip_files_that_are_compressed_are_refused_in_words(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "i.zip", "w", zipfile.ZIP_DEFLATED) as made:
-        made.writestr("DICOMDIR", b"a" * 1000)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_zip_file_compressed_by_deflate_is_read(tmp_path: Path, whole: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "i.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.mkdir("DICOM")
+        for name, length in SMALL.items():
+            archive.writestr(name.replace("\\", "/"), content(name, length))
+    with open_volume(tmp_path / "i.zip", whole=whole) as volume:
+        assert dict(volume.files()) == SMALL
+        for name, length in SMALL.items():
+            assert volume.read(name, 5, 7) == content(name, length)[5:12]
+            assert b"".join(volume.chunks(name)) == content(name, length)
+
+
+def test_a_zip_file_compressed_in_another_way_is_rejected(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "i.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("DICOMDIR", b"a" * 1000)
     with pytest.raises(Unreadable, match="compressed"), open_volume(tmp_path / "i.zip"):
+        pass
+
+
+def test_a_compressed_file_that_would_fill_the_memory_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zip_reader, "_LARGEST_COMPRESSED", 999)
+    with zipfile.ZipFile(tmp_path / "i.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("DICOMDIR", b"a" * 1000)
+    with pytest.raises(Unreadable, match="more than 999 bytes"), open_volume(tmp_path / "i.zip"):
         pass
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.image import iso9660, udf_bridge
+from burnish.image import iso9660_writer, udf_bridge_writer
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile
 
@@ -16,7 +16,7 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("write", [iso9660.write, udf_bridge.write])
+@pytest.mark.parametrize("write", [iso9660_writer.write_image, udf_bridge_writer.write_image])
 def test_both_find_the_same(tmp_path: Path, write: object) -> None:
     image = tmp_path / "image.iso"
     write(image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC))  # type: ignore[operator]
@@ -27,9 +27,11 @@ def test_both_find_the_same(tmp_path: Path, write: object) -> None:
 
 def test_what_the_other_finds_elsewhere_is_told(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
-    iso9660.write(image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC))
+    iso9660_writer.write_image(
+        image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC)
+    )
     with open_volume(image, twice=True) as volume:
-        sections = volume._found.sections  # type: ignore[attr-defined]
+        sections = volume._table.sections  # type: ignore[attr-defined]
         start, length = sections["DICOMDIR"][0]
         sections["DICOMDIR"] = [(start + 2048, length)]
         assert list(volume.disagreements()) == ["DICOMDIR"]
@@ -37,7 +39,9 @@ def test_what_the_other_finds_elsewhere_is_told(tmp_path: Path) -> None:
 
 def test_what_the_other_cannot_read_is_no_fault(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
-    iso9660.write(image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC))
+    iso9660_writer.write_image(
+        image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC)
+    )
     data = bytearray(image.read_bytes())
     data[17 * 2048 + 1] = 0  # the Set Terminator
     image.write_bytes(data)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import Unreadable
-from burnish.image import file_extents, iso9660
+from burnish.image import file_extents, image_source, iso9660_writer
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile
 from burnish.verify.compare import VolumeWithDigest
@@ -30,7 +30,7 @@ FILES = {
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("image") / "image.iso"
     files = [VolumeFile(name, len(data), data) for name, data in FILES.items()]
-    iso9660.write(
+    iso9660_writer.write_image(
         path, volume_identifier="ID", files=files, created=datetime(2024, 1, 1, tzinfo=UTC)
     )
     return path
@@ -68,13 +68,13 @@ def test_of_several_sessions_the_drive_names_the_last(
         return struct.pack("iBBxx", 5000, several, 1)
 
     with image.open("rb") as disc:
-        assert file_extents.last_session(disc.fileno()) == 0
-        monkeypatch.setattr(file_extents.stat, "S_ISBLK", lambda _: True)
-        monkeypatch.setattr(file_extents.fcntl, "ioctl", answer)
-        assert file_extents.last_session(disc.fileno()) == first
+        assert image_source.last_session(disc.fileno()) == 0
+        monkeypatch.setattr(image_source.stat, "S_ISBLK", lambda _: True)
+        monkeypatch.setattr(image_source.fcntl, "ioctl", answer)
+        assert image_source.last_session(disc.fileno()) == first
         monkeypatch.undo()
-        monkeypatch.setattr(file_extents.stat, "S_ISBLK", lambda _: True)
-        assert file_extents.last_session(disc.fileno()) == 0
+        monkeypatch.setattr(image_source.stat, "S_ISBLK", lambda _: True)
+        assert image_source.last_session(disc.fileno()) == 0
 
 
 @pytest.mark.parametrize("length", [10, 10_000])
@@ -224,7 +224,7 @@ MANY = {f"F{number}": bytes([number]) * (number * 700) for number in range(1, 40
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("image") / "image.iso"
     files = [VolumeFile(name, len(data), data) for name, data in MANY.items()]
-    iso9660.write(
+    iso9660_writer.write_image(
         path, volume_identifier="ID", files=files, created=datetime(2024, 1, 1, tzinfo=UTC)
     )
     return path
@@ -242,7 +242,7 @@ def test_files_are_read_in_any_order_and_beside_one_another(
         pytest.MonkeyPatch.context() as patch,
         open_volume(many, digest=True) as volume,
     ):
-        patch.setattr(file_extents, "CHUNK", chunk)
+        patch.setattr(image_source, "CHUNK", chunk)
         begun = [(name, iter(volume.chunks(name)), list[bytes]()) for name in names]
         for _ in range(2):
             for _, chunks, read in begun:

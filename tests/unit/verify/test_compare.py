@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.image import iso9660
+from burnish.image import iso9660_writer
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile, VolumeReport
 from burnish.verify import FaultCode, compare_volume
@@ -139,7 +139,9 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / "image.iso"
     contents = {"DICOMDIR": MADE.dicomdir(), **MADE.files, "README.TXT": b"x" * 5000}
     files = [VolumeFile(name, len(data), data) for name, data in contents.items()]
-    iso9660.write(path, volume_identifier="TEST", files=files, created=datetime.now(UTC))
+    iso9660_writer.write_image(
+        path, volume_identifier="TEST", files=files, created=datetime.now(UTC)
+    )
     return path
 
 

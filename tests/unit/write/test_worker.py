@@ -600,7 +600,7 @@ def test_a_disk_of_images_that_fails_costs_no_attempt(
 
     for _ in range(5):
         with monkeypatch.context() as patch:
-            patch.setattr(image_file.NewFile, "settle", fail)
+            patch.setattr(image_file.NewImage, "finish", fail)
             assert worker.make_next()
         request = ground.request(uid)
         assert stands(request) == (R.CREATING, info)

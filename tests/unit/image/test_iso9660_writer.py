@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from burnish.errors import Conflict, InvalidValue, OutOfResources
 from burnish.image import directory_tree as trees
-from burnish.image import iso9660, iso9660_layout, volume_size
+from burnish.image import iso9660_writer, volume_size
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile
 
@@ -47,7 +47,9 @@ def _files(tree: dict[str, int]) -> list[VolumeFile]:
 
 
 def _write(path: Path, files: Sequence[VolumeFile], created: datetime = CREATED) -> int:
-    return iso9660.write(path, volume_identifier="VOLUME_1", files=files, created=created)
+    return iso9660_writer.write_image(
+        path, volume_identifier="VOLUME_1", files=files, created=created
+    )
 
 
 def _run(*arguments: object) -> str:
@@ -64,7 +66,7 @@ def test_predicted_size_and_read_back(tree: dict[str, int]) -> None:
         size = _write(path, _files(tree))
         assert (
             size
-            == volume_size.of_volume(iso9660_layout.SIZING, tree.items())
+            == volume_size.image_size(iso9660_writer.SIZING, tree.items())
             == path.stat().st_size
         )
         with open_volume(path) as volume:
@@ -100,7 +102,7 @@ def test_isoinfo_sees_the_extents(tmp_path: Path) -> None:
             r"(\d+) [A-Z]\w\w +\d+ \d+ \[ *(\d+) 00\] +(\S+;1)", listing
         )
     }
-    first = iso9660_layout.FIXED_SECTORS + iso9660_layout.structure_sectors(trees.grow(tree))
+    first = iso9660_writer.FIXED_SECTORS + iso9660_writer.structure_sectors(trees.build_tree(tree))
     assert found == {
         "DICOMDIR.;1": (first, 5000),
         "README.TXT;1": (first + 3, 10),
@@ -150,7 +152,7 @@ def test_sources_are_moved(tmp_path: Path) -> None:
         source.write_bytes(contents[name])
         files.append(VolumeFile(name, size, source))
     reports: list[int] = []
-    size = iso9660.write(
+    size = iso9660_writer.write_image(
         tmp_path / "image",
         volume_identifier="",
         files=files,
@@ -225,7 +227,7 @@ def test_a_source_that_shrinks_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_source_that_is_gone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Conflict, match="A is gone"):
+    with pytest.raises(Conflict, match="source of A no longer exists"):
         _write(tmp_path / "image", [VolumeFile("A", 100, tmp_path / "source")])
 
 
@@ -241,7 +243,9 @@ def test_names_that_level_1_lacks_are_refused(tmp_path: Path, name: str) -> None
 @pytest.mark.parametrize("identifier", ["lower", "A B", "A" * 17, "A-B"])
 def test_volume_identifiers_are_file_set_ids(tmp_path: Path, identifier: str) -> None:
     with pytest.raises(InvalidValue, match="File-set ID"):
-        iso9660.write(tmp_path / "i", volume_identifier=identifier, files=[], created=CREATED)
+        iso9660_writer.write_image(
+            tmp_path / "i", volume_identifier=identifier, files=[], created=CREATED
+        )
 
 
 @pytest.mark.parametrize("names", [["A", "A"], ["A", "A\\B"], ["A\\B\\C", "A"]])
@@ -270,7 +274,7 @@ def test_progress_may_stop_it(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        iso9660.write(
+        iso9660_writer.write_image(
             tmp_path / "image",
             volume_identifier="V",
             files=_files({"A": 20 << 20}),
@@ -283,6 +287,6 @@ def test_progress_may_stop_it(tmp_path: Path) -> None:
 def test_many_files_in_one_directory(tmp_path: Path) -> None:
     tree = {f"D\\{number:08d}": 1 for number in reversed(range(3000))}
     size = _write(tmp_path / "image", _files(tree))
-    assert size == volume_size.of_volume(iso9660_layout.SIZING, tree.items())
+    assert size == volume_size.image_size(iso9660_writer.SIZING, tree.items())
     with open_volume(tmp_path / "image") as volume:
         assert list(volume.files()) == list(tree)
