@@ -77,13 +77,6 @@ def write_image(
             for length, block in udf_structures.extents(file.size, first)
         ]
 
-    partition = Partition(
-        first=_PARTITION,
-        sectors=last_sector - _PARTITION,
-        maps=(udf_structures.PHYSICAL_MAP,),
-        sizes=(last_sector - _PARTITION,),
-        file_set=udf_structures.long_address(SECTOR, 0),
-    )
     totals = Totals(len(files), len(directories), entry_blocks.next_unique_id)
     root = udf_structures.long_address(SECTOR, entry_blocks.blocks[""])
     descriptors = (
@@ -93,7 +86,7 @@ def write_image(
     )
     sectors = [
         (16, descriptors),
-        *udf_structures.volume_sequences(encoder, partition, totals),
+        *udf_structures.volume_sequences(encoder, _partition(last_sector), totals),
         (ANCHOR, udf_structures.anchor(encoder, ANCHOR)),
         (_PARTITION, udf_structures.file_set_sequence(encoder, root)),
         (
@@ -106,3 +99,15 @@ def write_image(
     structure = [(sector * SECTOR, data) for sector, data in sectors]
     placed_files = [(extents[file.file_id].sector * SECTOR, file) for file in files]
     return image_file.write_layout(path, size, structure, placed_files, progress)
+
+
+def _partition(last_sector: int) -> Partition:
+    """Everything between the two anchors."""
+    sectors = last_sector - _PARTITION
+    return Partition(
+        first=_PARTITION,
+        sectors=sectors,
+        maps=(udf_structures.PHYSICAL_MAP,),
+        sizes=(sectors,),
+        file_set=udf_structures.long_address(SECTOR, 0),
+    )

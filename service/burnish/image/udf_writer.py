@@ -14,13 +14,21 @@ table nor a sparing table.
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from burnish.image import image_file, iso9660_writer, udf_structures, volume_size
 from burnish.image.image_file import Progress
-from burnish.image.udf_structures import ANCHOR, EntryBlocks, Partition, Totals, UdfEncoder
+from burnish.image.udf_structures import (
+    ANCHOR,
+    METADATA,
+    METADATA_MIRROR,
+    EntryBlocks,
+    Partition,
+    Totals,
+    UdfEncoder,
+)
 from burnish.image.volume_size import NameRun, Sums
 from burnish.media import SECTOR
 from burnish.values import VolumeFile
@@ -93,10 +101,7 @@ def write_image(
             for length, block in udf_structures.extents(file.size, first)
         ]
 
-    root = udf_structures.long_address(SECTOR, entry_blocks.blocks[""], _METADATA)
-    metadata = udf_structures.file_set_sequence(encoder, root) + udf_structures.encode_entries(
-        encoder, entry_blocks, _METADATA, addresses_of
-    )
+    metadata = _metadata(encoder, entry_blocks, addresses_of)
     partition = Partition(
         first=_PARTITION,
         sectors=last_sector - _PARTITION,
@@ -109,23 +114,24 @@ def write_image(
         (16, udf_structures.RECOGNITION_UDF_2),
         *udf_structures.volume_sequences(encoder, partition, totals),
         (ANCHOR, udf_structures.anchor(encoder, ANCHOR)),
-        (
-            _PARTITION + mirror_entry,
-            _metadata_entry(
-                encoder, mirror_entry, udf_structures.METADATA_MIRROR, metadata_sectors, mirror
-            ),
-        ),
-        (_PARTITION + mirror, metadata),
-        (_PARTITION + main, metadata),
-        (
-            _PARTITION + main_entry,
-            _metadata_entry(encoder, main_entry, udf_structures.METADATA, metadata_sectors, main),
-        ),
+        *_metadata_file(encoder, METADATA_MIRROR, mirror_entry, mirror, metadata),
+        *_metadata_file(encoder, METADATA, main_entry, main, metadata),
         (last_sector, udf_structures.anchor(encoder, last_sector)),
     ]
     structure = [(sector * SECTOR, data) for sector, data in sectors]
     placed_files = [((_PARTITION + extents[file.file_id].sector) * SECTOR, file) for file in files]
     return image_file.write_layout(path, size, structure, placed_files, progress)
+
+
+def _metadata(
+    encoder: UdfEncoder,
+    entry_blocks: EntryBlocks,
+    addresses_of: Callable[[VolumeFile], Sequence[bytes]],
+) -> bytes:
+    """The content of the metadata file."""
+    root = udf_structures.long_address(SECTOR, entry_blocks.blocks[""], _METADATA)
+    file_set = udf_structures.file_set_sequence(encoder, root)
+    return file_set + udf_structures.encode_entries(encoder, entry_blocks, _METADATA, addresses_of)
 
 
 def _metadata_map(encoder: UdfEncoder, main_entry: int, mirror_entry: int) -> bytes:
@@ -141,17 +147,24 @@ def _metadata_map(encoder: UdfEncoder, main_entry: int, mirror_entry: int) -> by
     )
 
 
-def _metadata_entry(
-    encoder: UdfEncoder, block: int, file_type: int, sectors: int, first: int
-) -> bytes:
-    """The entry of the metadata file or of its mirror (UDF 2.2.13.1)."""
-    extents = udf_structures.extents(sectors * SECTOR, first)
-    return udf_structures.file_entry(
+def _metadata_file(
+    encoder: UdfEncoder, file_type: int, entry_block: int, first_block: int, content: bytes
+) -> list[tuple[int, bytes]]:
+    """The entry and the content of the metadata file or of its mirror (UDF 2.2.13.1).
+
+    Each comes with its sector.
+    """
+    size = _to_ecc_blocks(volume_size.sectors(len(content))) * SECTOR
+    entry = udf_structures.file_entry(
         encoder,
-        block,
+        entry_block,
         file_type,
-        size=sectors * SECTOR,
-        addresses=[udf_structures.short_address(*extent) for extent in extents],
+        size=size,
+        addresses=[
+            udf_structures.short_address(length, block)
+            for length, block in udf_structures.extents(size, first_block)
+        ],
         unique_id=0,
         links=0,
     )
+    return [(_PARTITION + entry_block, entry), (_PARTITION + first_block, content)]
