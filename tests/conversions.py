@@ -5,12 +5,12 @@ import shutil
 from pathlib import Path
 
 from burnish.errors import Unreadable
-from burnish.transcode.compress import NotCompressible, NotIdentical
 from burnish.transcode.frames import AttributesMissing, ValuesMissing
-from burnish.transcode.transcode import Transcoded
+from burnish.transcode.lossless import NotCompressible, NotIdentical
+from burnish.transcode.uncompressed import TranscodedFile
 
 
-def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> Transcoded:  # noqa: ARG001
+def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> TranscodedFile:  # noqa: ARG001
     order = source.read_bytes()
     if order == b"crash":
         os._exit(9)
@@ -34,4 +34,4 @@ def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> Tr
     if order == b"memory":
         raise MemoryError
     shutil.copyfile(source, target)
-    return Transcoded(len(order), 0, b"\0" * 32)
+    return TranscodedFile(len(order), 0, b"\0" * 32)

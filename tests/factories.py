@@ -22,7 +22,7 @@ from burnish.dicom_elements import encode
 from burnish.dicomdir import encoder
 from burnish.identifiers import new_uid
 from burnish.instance_header.header import index
-from burnish.plan.grouping import Candidate
+from burnish.plan.candidates import Candidate
 from burnish.request import operations
 from burnish.settings import DeviceSettings, RequestSettings, Settings, StorageSettings
 from burnish.spool import Spool

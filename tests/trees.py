@@ -7,7 +7,7 @@ from typing import TypeVar
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from burnish.plan.grouping import Candidate
+from burnish.plan.candidates import Candidate
 from factories import candidate, header
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
 from burnish.instance_header.header import index_file
 from burnish.media import FileSystem
-from burnish.transcode import conform, lossy
+from burnish.transcode import convert, lossy
 from burnish.values import DirectoryEntry, VolumeFile
 from burnish.verify import examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
@@ -50,11 +50,11 @@ def index(path: Path) -> None:
 
 
 def _convert(path: Path) -> None:
-    conform.bring_into(EXPLICIT_VR_LITTLE_ENDIAN, path, path.with_suffix(".made"))
+    convert.convert_file(EXPLICIT_VR_LITTLE_ENDIAN, path, path.with_suffix(".made"))
 
 
 def _compress(path: Path) -> None:
-    conform.bring_into("1.2.840.10008.1.2.4.70", path, path.with_suffix(".made"))
+    convert.convert_file("1.2.840.10008.1.2.4.70", path, path.with_suffix(".made"))
 
 
 def _lose(path: Path) -> None:
@@ -62,7 +62,7 @@ def _lose(path: Path) -> None:
     errors = list[Exception]()
     for number, syntax in enumerate(lossy.METHODS):
         try:
-            conform.bring_into(syntax, path, path.with_suffix(f".{number}"))
+            convert.convert_file(syntax, path, path.with_suffix(f".{number}"))
         except _CODECS as error:
             errors.append(error)
     if errors:

@@ -14,8 +14,8 @@ from burnish.errors import BurnishError
 from burnish.image.reader import open_volume
 from burnish.instance_header.header import IndexedFile, index_file
 from burnish.media import MEDIA
-from burnish.offline.disc_build import Wish, build
-from burnish.plan.eligibility import kind_of, permitted_form, unfit
+from burnish.offline.disc_build import BuildOptions, build
+from burnish.plan.eligibility import conflict, kind_of, media_syntaxes
 from burnish.verify import examine_volume
 
 #: dcmmkdir's option for a profile; it has but one for profiles that differ in their medium alone.
@@ -91,8 +91,8 @@ def test_what_dcmmkdir_takes_and_refuses(label: str, sample: dict[Path, IndexedF
     for path, indexed in sample.items():
         header, syntax = indexed.header, indexed.transfer_syntax_uid
         kind = kind_of(header, syntax)
-        why = unfit(kind, profile)
-        fit = why is None and permitted_form(kind, profile) == syntax
+        why = conflict(kind, profile)
+        fit = why is None and media_syntaxes(kind, profile).default == syntax
         done = subprocess.run(
             [
                 *("dcmmkdir", "-a", "-w", "+I", OPTIONS[label]),
@@ -119,7 +119,7 @@ def test_volumes_of_all_that_is_fit(
 ) -> None:
     """Whatever can be put on media of a profile is; each reader finds nothing wrong."""
     profile = OFFERED[label]
-    wish = Wish(profile, MEDIA[profile.media[0]], None, "SAMPLE", split=True)
+    wish = BuildOptions(profile, MEDIA[profile.media[0]], None, "SAMPLE", split=True)
     outcome = build(list(sample), tmp_path / "out", wish, lambda *_: None)
     assert outcome.built
     fit = {path for path, one in sample.items() if _is_fit(one, label)}
@@ -154,4 +154,4 @@ KNOWN_GAPS = (
 
 
 def _is_fit(one: IndexedFile, label: str) -> bool:
-    return unfit(kind_of(one.header, one.transfer_syntax_uid), PROFILES[label]) is None
+    return conflict(kind_of(one.header, one.transfer_syntax_uid), PROFILES[label]) is None

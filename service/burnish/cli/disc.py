@@ -22,8 +22,9 @@ from burnish.cli.options import (
 from burnish.media import OPEN_MEDIA
 
 if TYPE_CHECKING:
-    from burnish.offline.disc_append import Appended
-    from burnish.offline.disc_build import Outcome
+    from burnish.offline.disc_append import AppendResult
+    from burnish.offline.disc_build import BuildResult
+    from burnish.offline.instance_store import LeftOutFiles
     from burnish.secure_files import Protection
     from burnish.values import VolumeReport
 
@@ -148,13 +149,13 @@ def build(
     on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file, or both; with
     --signer and --signer-key, their files are signed.
     """
-    from burnish.offline.disc_build import Wish
+    from burnish.offline.disc_build import BuildOptions
     from burnish.offline.disc_build import build as build_images
 
     chosen, blank = options.media_wanted(profile, medium)
     signs = (signer, signer_key)
     protection = _protection(chosen, recipient or [], password_file, signs)
-    wish = Wish(
+    wish = BuildOptions(
         *(chosen, blank, capacity, file_set_id, not no_split, protection),
         lossless=lossless,
         lossy=lossy,
@@ -227,13 +228,13 @@ def append(
     refused.
     """
     from burnish.burn.libburn import Drive
-    from burnish.offline.disc_append import Addition
+    from burnish.offline.disc_append import AppendOptions
     from burnish.offline.disc_append import append as append_session
 
     chosen = PROFILES[profile]
     if chosen.secure or not set(chosen.written_media) & set(OPEN_MEDIA):
         raise typer.BadParameter(f"{profile} is not for discs that can be left open")
-    wish = Addition(chosen, other_patient, finalise, speed, eject)
+    wish = AppendOptions(chosen, other_patient, finalise, speed, eject)
     with output.progress() as progress:
         done = append_session(Drive(drive, program), source, wish, progress, output.complain)
     if json:
@@ -242,24 +243,24 @@ def append(
         _tell_appended(drive, done)
     if done.report and not done.report.good:
         raise typer.Exit(exits.VOLUME_FAULTY)
-    if done.left.refused:
+    if done.left_out.refused:
         raise typer.Exit(exits.NOT_ALL_ON_MEDIA)
 
 
-def _appended_fields(drive: str, done: "Appended") -> dict[str, object]:
+def _appended_fields(drive: str, done: "AppendResult") -> dict[str, object]:
     return {
         "drive": drive,
         "added": done.added,
-        "first_sector": done.first,
+        "first_sector": done.first_sector,
         "size": done.size,
         "volume": {"good": done.report.good, **report_fields(done.report)} if done.report else None,
-        "skipped": done.left.skipped,
-        "refused": done.left.refused,
+        "skipped": done.left_out.skipped,
+        "refused": done.left_out.refused,
     }
 
 
-def _tell_appended(drive: str, done: "Appended") -> None:
-    _tell_left(done.left)
+def _tell_appended(drive: str, done: "AppendResult") -> None:
+    _tell_left(done.left_out)
     if done.report:
         typer.echo(f"{drive}: {done.added} instances added, {done.size} bytes")
         _say(Path(drive), done.report)
@@ -267,7 +268,7 @@ def _tell_appended(drive: str, done: "Appended") -> None:
         typer.echo(f"{drive}: nothing was written")
 
 
-def _outcome_fields(outcome: "Outcome") -> dict[str, object]:
+def _outcome_fields(outcome: "BuildResult") -> dict[str, object]:
     return {
         "volumes": [
             {
@@ -285,14 +286,14 @@ def _outcome_fields(outcome: "Outcome") -> dict[str, object]:
     }
 
 
-def _tell_left(outcome: "Outcome") -> None:
+def _tell_left(outcome: "LeftOutFiles") -> None:
     for skipped in outcome.skipped:
         typer.echo(f"left out: {skipped.path}: {skipped.why}", err=True)
     for refused in outcome.refused:
         typer.echo(f"NOT ON MEDIA: {refused.path}: {refused.why}", err=True)
 
 
-def _tell(outcome: "Outcome") -> None:
+def _tell(outcome: "BuildResult") -> None:
     _tell_left(outcome)
     for built in outcome.built:
         for fault in built.report.faults:

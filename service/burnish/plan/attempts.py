@@ -1,152 +1,186 @@
-"""Stage: the ways to make media of what is wanted, and the transfer syntaxes it needs (pure)."""
+"""Stage: the ways to make media of some instances, in the order they are tried (pure)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from burnish.application_profiles import ApplicationProfile
-from burnish.plan.candidates import Failures, Wanted
-from burnish.plan.conversion import Broken, Conversion
-from burnish.plan.grouping import Candidate
+from burnish.plan.candidates import Candidate
+from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.profile_choice import Choice
-from burnish.transcode.lossy import METHODS as LOSSY
+from burnish.plan.source_instances import SourceInstance
+from burnish.transcode.transfer_syntaxes import LOSSY
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
-#: A set more than so many times larger than its medium is not compressed to make it fit, and one
-#: so many times larger not even with loss.
-_BEST_RATIO, _BEST_LOSSY_RATIO = 16, 64
+#: A set that is so many times larger than its medium is not compressed to make it fit: no images
+#: become so much smaller.
+_BEST_LOSSLESS_RATIO, _BEST_LOSSY_RATIO = 16, 64
 
-Pairs = Sequence[tuple[Wanted, ApplicationProfile]]
-Failed = Mapping[tuple[int, str], Broken]
+#: The instances of a request, each with the profile it is to meet.
+Pairs = Sequence[tuple[SourceInstance, ApplicationProfile]]
+#: The conversions that failed, by the id of the instance and the transfer syntax.
+FailedConversions = Mapping[tuple[int, str], InstanceFailure]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One way to make the media: over several volumes or not, with images compressed or not.
+    """One way to make the media: on one volume or several, with images compressed or not.
 
-    `lossy` are the ids of the instances that are compressed with loss.
+    `lossless` allows images compressed without loss. `lossy` has the ids of the instances that
+    are compressed with loss where that is possible.
     """
 
     choice: Choice
     split: bool = False
-    compressed: bool = False
+    lossless: bool = False
     lossy: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """What must yet be made of instances, and what cannot be made, which ends the matter."""
+class Conversion:
+    """One instance to be brought into another transfer syntax, from the file under a spool key."""
+
+    instance_id: int
+    transfer_syntax_uid: str
+    spool_key: str
+    source_ae_title: str
+
+    @property
+    def key(self) -> tuple[int, str]:
+        return self.instance_id, self.transfer_syntax_uid
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """The conversions that an attempt still needs, or the instances that rule it out."""
 
     conversions: list[Conversion] = field(default_factory=list)
-    broken: dict[Wanted, Broken] = field(default_factory=dict)
-
-    def failures(self) -> Failures:
-        return Failures(
-            {one: why.reason for one, why in self.broken.items()},
-            {one: why.attributes for one, why in self.broken.items()},
-        )
-
-
-def missing(
-    pairs: Pairs, failed: Failed, *, compressed: bool, lossy: AbstractSet[int] = frozenset()
-) -> Missing:
-    """What `pairs` lack of the forms that their profiles ask for.
-
-    With `compressed`, then also of compressed forms, made of those, for the instances in `lossy`
-    of forms with loss. What cannot be compressed goes without; but an encoder that errs ends the
-    matter (PS3.4 S.3.2.1.1.6).
-    """
-    needed = _lacking([(one, one.permitted_form(profile)) for one, profile in pairs])
-    broken = _known(needed, failed)
-    if compressed and not needed:
-        wished = _lacking(
-            [
-                (one, form)
-                for one, profile in pairs
-                for form in _wished(one, profile, failed, lossy=one.instance_id in lossy)
-            ]
-        )
-        given_up = _known(wished, failed)
-        needed = [(one, form) for one, form in wished if one not in given_up]
-        broken = {one: why for one, why in given_up.items() if not why.harmless}
-    if broken:
-        return Missing(broken=broken)
-    return Missing([_conversion(one, form) for one, form in needed])
-
-
-def _wished(
-    one: Wanted, profile: ApplicationProfile, failed: Failed, *, lossy: bool
-) -> tuple[str | None, ...]:
-    """The form with loss, unless that was found impossible: then the one without."""
-    form = one.lossy_form(profile) if lossy else None
-    if form and (one.instance_id, form) not in failed:
-        return (form,)
-    return form, one.compressed_form(profile)
+    failures: dict[SourceInstance, InstanceFailure] = field(default_factory=dict)
 
 
 def attempts(
-    wanted: Sequence[Wanted], choices: Sequence[Choice], *, split: bool, lossy: bool = False
+    instances: Sequence[SourceInstance],
+    choices: Sequence[Choice],
+    *,
+    split_allowed: bool,
+    lossy_allowed: bool = False,
 ) -> Iterator[Attempt]:
-    """What to try in turn: one volume first, the smallest that may do; else several of the last
-    profiles, again on the smallest medium that does; else with images compressed without loss
-    (PS3.4 S.3.2.1.1.6); else, where there may be loss but not several volumes, with those that
-    can be compressed with loss (PS3.4 S.3.2.1.1.9)."""
-    total = sum(one.size for one in wanted)
+    """What to try in turn.
+
+    1. One volume, of the smallest medium that may hold the set.
+    2. Several volumes of the last profile, again of the smallest medium first.
+    3. Images compressed without loss (PS3.4 S.3.2.1.1.6).
+    4. Where loss is allowed and splitting is not, images compressed with loss
+       (PS3.4 S.3.2.1.1.9).
+    """
+    total = sum(instance.size for instance in instances)
     last = choices[-1]
     for choice in choices:
         if total <= choice.capacity or choice is last:
             yield Attempt(choice)
-    if split:
+    if split_allowed:
         for choice in choices:
             if choice.profiles == last.profiles:
                 yield Attempt(choice, split=True)
     for choice in choices:
-        pairs = zip(wanted, choice.profiles, strict=True)
-        may_fit = total <= choice.capacity * _BEST_RATIO
-        if may_fit and any(one.compressed_form(profile) for one, profile in pairs):
-            yield Attempt(choice, split=split, compressed=True)
-    if lossy and not split:
+        may_fit = total <= choice.capacity * _BEST_LOSSLESS_RATIO
+        if may_fit and _any_compressible_without_loss(instances, choice):
+            yield Attempt(choice, split=split_allowed, lossless=True)
+    if lossy_allowed and not split_allowed:
         for choice in choices:
-            found = _compressible_with_loss(wanted, choice)
-            if found and total <= choice.capacity * _BEST_LOSSY_RATIO:
-                yield Attempt(choice, compressed=True, lossy=found)
+            lossy = compressible_with_loss(instances, choice)
+            if lossy and total <= choice.capacity * _BEST_LOSSY_RATIO:
+                yield Attempt(choice, lossless=True, lossy=lossy)
 
 
-def loss(candidates: Iterable[Candidate]) -> str:
-    """What to say of those that are compressed with loss for the media."""
-    made = (one for one in candidates if one.transcoded_instance_id is not None)
-    count = sum(one.transfer_syntax_uid in LOSSY for one in made)
-    return f", {count} instances compressed with loss" if count else ""
+def _any_compressible_without_loss(instances: Sequence[SourceInstance], choice: Choice) -> bool:
+    pairs = zip(instances, choice.profiles, strict=True)
+    return any(instance.media_syntaxes(profile).lossless for instance, profile in pairs)
 
 
-def _compressible_with_loss(wanted: Sequence[Wanted], choice: Choice) -> frozenset[int]:
-    """Those that may be compressed with loss, which makes other SOP Instances of them.
+def compressible_with_loss(instances: Sequence[SourceInstance], choice: Choice) -> frozenset[int]:
+    """The ids of those that may be compressed with loss, which makes other SOP Instances of them.
 
-    Not the images of a study of which the request has documents, presentation states or others
-    too: what these refer to would no longer be there.
+    If a study has documents, presentation states or other instances that are not images, none of
+    its images is compressed with loss: what those instances refer to would not be on the media.
     """
-    referring = {
-        one.header.study_instance_uid
-        for one in wanted
-        if one.header.directory_record_type != "IMAGE"
+    referring_studies = {
+        instance.header.study_instance_uid
+        for instance in instances
+        if instance.header.directory_record_type != "IMAGE"
     }
     return frozenset(
-        one.instance_id
-        for one, profile in zip(wanted, choice.profiles, strict=True)
-        if one.header.study_instance_uid not in referring and one.lossy_form(profile)
+        instance.instance_id
+        for instance, profile in zip(instances, choice.profiles, strict=True)
+        if instance.header.study_instance_uid not in referring_studies
+        and instance.media_syntaxes(profile).lossy
     )
 
 
-def _lacking(wanted: Sequence[tuple[Wanted, str | None]]) -> list[tuple[Wanted, str]]:
-    return [(one, form) for one, form in wanted if form and one.lacks(form)]
+def lacking(
+    instances: Sequence[SourceInstance], attempt: Attempt, failed: FailedConversions
+) -> Lacking:
+    """The conversions that must be made before the candidates of an attempt can be listed.
+
+    First come conversions into the default transfer syntax, and when those are made, compression.
+    An instance whose compression failed goes on the media uncompressed, unless its encoder is at
+    fault (PS3.4 S.3.2.1.1.6).
+    """
+    pairs = list(zip(instances, attempt.choice.profiles, strict=True))
+    missing = list(_missing_default_files(pairs))
+    fatal = [pair for pair in missing if _key(*pair) in failed]
+    if attempt.lossless and not missing:
+        missing = list(_missing_compressed_files(pairs, attempt, failed))
+        fatal = [
+            pair
+            for pair in missing
+            if (failure := failed.get(_key(*pair))) and failure.encoder_fault
+        ]
+    if fatal:
+        return Lacking(failures={pair[0]: failed[_key(*pair)] for pair in fatal})
+    return Lacking([_conversion(*pair) for pair in missing if _key(*pair) not in failed])
 
 
-def _known(wanted: Sequence[tuple[Wanted, str]], failed: Failed) -> dict[Wanted, Broken]:
-    keys = {one: (one.instance_id, form) for one, form in wanted}
-    return {one: failed[key] for one, key in keys.items() if key in failed}
+def _missing_default_files(pairs: Pairs) -> Iterator[tuple[SourceInstance, str]]:
+    for instance, profile in pairs:
+        syntax = instance.media_syntaxes(profile).default
+        if syntax and not instance.has_file(syntax):
+            yield instance, syntax
 
 
-def _conversion(one: Wanted, transfer_syntax_uid: str) -> Conversion:
-    """From the decoded form, where there is one, else from what was received."""
-    source = one.form(EXPLICIT_VR_LITTLE_ENDIAN) or one.received
-    return Conversion(one.instance_id, transfer_syntax_uid, source.spool_key, one.calling_ae_title)
+def _missing_compressed_files(
+    pairs: Pairs, attempt: Attempt, failed: FailedConversions
+) -> Iterator[tuple[SourceInstance, str]]:
+    """Each image that is to be compressed and is not yet, with the transfer syntax.
+
+    Where compression with loss is to be tried, compression without loss is tried only after that
+    has failed.
+    """
+    for instance, profile in pairs:
+        syntaxes = instance.media_syntaxes(profile)
+        lossy = syntaxes.lossy if instance.instance_id in attempt.lossy else None
+        if lossy and not instance.has_file(lossy):
+            yield instance, lossy
+        lossy_failed = lossy is not None and _key(instance, lossy) in failed
+        lossless = syntaxes.lossless if lossy is None or lossy_failed else None
+        if lossless and not instance.has_file(lossless):
+            yield instance, lossless
+
+
+def _key(instance: SourceInstance, transfer_syntax_uid: str) -> tuple[int, str]:
+    return instance.instance_id, transfer_syntax_uid
+
+
+def _conversion(instance: SourceInstance, transfer_syntax_uid: str) -> Conversion:
+    """From the decoded file, where there is one, else from the file that was received."""
+    source = instance.file(EXPLICIT_VR_LITTLE_ENDIAN) or instance.received
+    return Conversion(
+        instance.instance_id, transfer_syntax_uid, source.spool_key, instance.calling_ae_title
+    )
+
+
+def number_compressed_with_loss(candidates: Iterable[Candidate]) -> int:
+    """How many candidates are compressed with loss for these media."""
+    return sum(
+        candidate.transcoded_instance_id is not None and candidate.transfer_syntax_uid in LOSSY
+        for candidate in candidates
+    )

@@ -1,4 +1,4 @@
-"""Stage: whether an instance may go on media of a profile as it is, converted, or not (pure)."""
+"""Stage: whether an instance may go on media of a profile, and in which syntaxes (pure)."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,16 +8,21 @@ from typing import NamedTuple
 
 from burnish.application_profiles import ApplicationProfile, Permission
 from burnish.application_profiles.limits import unpack
-from burnish.transcode import conform, lossy
+from burnish.transcode import transfer_syntaxes
+from burnish.transcode.transfer_syntaxes import MediaSyntaxes
 from burnish.values import InstanceHeader
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, FailureReason
+from burnish.vocabulary import FailureReason
+from burnish.wording import quantity
 
-#: How many different reasons an event tells; the Failed SOP Sequence has all the instances.
-_REASONS = 5
+#: How many different reasons an event lists; the Failed SOP Sequence has all the instances.
+_LISTED_REASONS = 5
 
 
-class Kind(NamedTuple):
-    """What decides where an instance may go, and in what form: a request has few kinds of them."""
+class InstanceKind(NamedTuple):
+    """What decides on which media an instance may go, and in which transfer syntaxes.
+
+    A request has few kinds: what follows from a kind is decided once for all instances of it.
+    """
 
     sop_class_uid: str
     directory_record_type: str
@@ -28,9 +33,9 @@ class Kind(NamedTuple):
         return profile.permission(self.sop_class_uid, self.limited_attributes)
 
 
-def kind_of(header: InstanceHeader, transfer_syntax_uid: str) -> Kind:
-    """The kind of an instance in a transfer syntax."""
-    return _kind(
+def kind_of(header: InstanceHeader, transfer_syntax_uid: str) -> InstanceKind:
+    """The kind of an instance that is in this transfer syntax."""
+    return InstanceKind(
         header.sop_class_uid,
         header.directory_record_type,
         header.limited_attributes,
@@ -38,83 +43,73 @@ def kind_of(header: InstanceHeader, transfer_syntax_uid: str) -> Kind:
     )
 
 
-#: One object for each kind.
-_kind = lru_cache(maxsize=1024)(Kind)
-
-
 @dataclass(frozen=True, slots=True)
-class Unfit:
-    """Why an instance may not: the reason (PS3.3 C.22.1.4), in words, and the attributes' tags."""
+class InstanceFailure:
+    """Why an instance cannot go on media, as a Failed SOP Sequence tells it (PS3.3 C.22.1.4).
+
+    `attributes` are the tags for Failure Attributes (2200,000E). `encoder_fault` tells that an
+    encoder gave back other pixel values: then the instance does not go on media uncompressed
+    either (PS3.4 S.3.2.1.1.6).
+    """
 
     reason: FailureReason
     why: str
     attributes: tuple[int, ...] = ()
+    encoder_fault: bool = False
 
 
 @lru_cache(maxsize=1024)
-def permitted_form(kind: Kind, profile: ApplicationProfile) -> str | None:
-    """The transfer syntax it must be in for the profile; None where it cannot be in any."""
-    permitted = kind.permission(profile).transfer_syntaxes
-    return conform.permitted_form(kind.transfer_syntax_uid, permitted)
+def media_syntaxes(kind: InstanceKind, profile: ApplicationProfile) -> MediaSyntaxes:
+    """The transfer syntaxes that instances of a kind may have on media of the profile."""
+    return transfer_syntaxes.media_syntaxes(
+        kind.transfer_syntax_uid,
+        kind.permission(profile).transfer_syntaxes,
+        unpack(kind.limited_attributes),
+        is_image=kind.directory_record_type == "IMAGE",
+    )
 
 
 @lru_cache(maxsize=1024)
-def compressed_form(kind: Kind, profile: ApplicationProfile) -> str | None:
-    """The one it may be compressed into without loss, where it must not be compressed anyhow."""
-    if permitted_form(kind, profile) != EXPLICIT_VR_LITTLE_ENDIAN:
-        return None
-    return conform.compressed_form(kind.permission(profile).transfer_syntaxes)
+def conflict(
+    kind: InstanceKind, profile: ApplicationProfile, *, lossy_allowed: bool = False
+) -> InstanceFailure | None:
+    """Why instances of a kind cannot go on media of the profile; None where they can.
 
-
-@lru_cache(maxsize=1024)
-def lossy_form(kind: Kind, profile: ApplicationProfile) -> str | None:
-    """The one it may be compressed into with loss, where nothing of it has been lost yet.
-
-    None also for what only looks like an image, as a dose or a contour does.
+    Where loss is needed but not allowed, that is the reason. Where it is allowed, the instance
+    still cannot go there: the only profiles that need loss have video, which Burnish does not
+    encode (PS3.4 S.3.2.1.1.9).
     """
-    if kind.directory_record_type != "IMAGE":
-        return None
-    permitted = kind.permission(profile).transfer_syntaxes
-    return lossy.form(kind.transfer_syntax_uid, permitted, unpack(kind.limited_attributes))
-
-
-def in_words(found: Iterable[Unfit]) -> str:
-    """Why, the commonest reasons first, and of how many instances each is true."""
-    counted = Counter(one.why for one in found).most_common()
-    said = [f"{why} ({count} of them)" for why, count in counted[:_REASONS]]
-    others = len(counted) - len(said)
-    return "; ".join(said) + (f"; and {others} other reasons" if others else "")
-
-
-@lru_cache(maxsize=1024)
-def unfit(kind: Kind, profile: ApplicationProfile, *, lossy: bool = False) -> Unfit | None:
-    """Why such an instance cannot go on media of the profile; None where it can.
-
-    With `lossy`, compression with loss is allowed, so it is no reason; but no profile that needs
-    it has anything but video, of which Burnish makes none (PS3.4 S.3.2.1.1.9).
-    """
-    conflict = FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
+    profile_conflict = FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
     if not kind.directory_record_type:
-        return Unfit(
+        return InstanceFailure(
             FailureReason.SOP_CLASS_NOT_SUPPORTED,
             f"SOP Class {kind.sop_class_uid} has no place in a DICOMDIR",
         )
     permission = kind.permission(profile)
     if permission.why:
-        return Unfit(conflict, permission.why, permission.attributes)
+        return InstanceFailure(profile_conflict, permission.why, permission.attributes)
     if kind.transfer_syntax_uid in permission.transfer_syntaxes:
         return None
     if permission.needs_loss:
-        compression = FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT
-        return Unfit(
-            conflict if lossy else compression,
-            f"{profile.label} takes it only with lossy compression, as video of another Transfer"
-            " Syntax, which Burnish does not encode",
+        return InstanceFailure(
+            profile_conflict
+            if lossy_allowed
+            else FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT,
+            f"{profile.label} permits it only as compressed video, which Burnish does not encode",
         )
-    if permitted_form(kind, profile) is None:
-        return Unfit(
-            conflict,
-            f"{profile.label} does not have its Transfer Syntax {kind.transfer_syntax_uid},"
-            " and it cannot be brought into one that it has",
+    if media_syntaxes(kind, profile).default is None:
+        return InstanceFailure(
+            profile_conflict,
+            f"{profile.label} does not permit its Transfer Syntax {kind.transfer_syntax_uid},"
+            " and Burnish cannot convert it to one that the profile permits",
         )
     return None
+
+
+def in_words(failures: Iterable[InstanceFailure]) -> str:
+    """The reasons, the most frequent first, each with the number of its instances."""
+    counts = Counter(failure.why for failure in failures).most_common()
+    listed = [f"{why} ({quantity(count, 'instance')})" for why, count in counts[:_LISTED_REASONS]]
+    if len(counts) > len(listed):
+        listed.append(f"and {quantity(len(counts) - len(listed), 'other reason')}")
+    return "; ".join(listed)

@@ -2,30 +2,9 @@
 
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from burnish.directory_records import ROOT_TYPES, group_by_study
-from burnish.values import InstanceHeader
-
-
-class Candidate(NamedTuple):
-    """An instance to be put on media, as it will be there.
-
-    `size` is that of its file in bytes; the lengths are those of the directory records it would
-    bring along, in bytes. `transcoded_instance_id` is None where it goes there as received,
-    `icon_image_id` where no icon was made for it.
-    """
-
-    instance_id: int
-    transcoded_instance_id: int | None
-    header: InstanceHeader
-    transfer_syntax_uid: str
-    size: int
-    patient_length: int
-    study_length: int
-    series_length: int
-    record_length: int
-    icon_image_id: int | None = None
+from burnish.plan.candidates import Candidate
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,64 +1,56 @@
-"""Stage: makes the icons that a profile demands or the site wants, once for each instance."""
+"""Stage: makes the icons that a profile requires or the site wants, once for each instance."""
 
 import multiprocessing
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from sqlalchemy import select
 
-from burnish.application_profiles.icon import IconRule, acceptable
 from burnish.db.session import Database
 from burnish.db.tables import IconImage
 from burnish.dicomdir import icons
-from burnish.plan.candidates import Icon, Wanted
-from burnish.plan.conversion import confine
+from burnish.plan.conversion import confine_codec_process
+from burnish.plan.source_instances import Icon, SourceInstance
 from burnish.spool import Spool
 
-#: Icons made in one go: the planner looks after other requests between two.
-_AT_ONCE = 64
+#: Icons made in one call; between two calls the planner works on other requests.
+_MADE_AT_ONCE = 64
 #: Instances looked up in one statement.
 _BATCH = 500
 
 
-class Icons:
-    """The icons of this service. `busy` tells that more are to be made for a request."""
+class IconImages:
+    """The icons of the service. `unfinished` tells that more are to be made for a request."""
 
     def __init__(self, database: Database, spool: Spool) -> None:
         self._database = database
         self._spool = spool
-        self.busy = False
+        self.unfinished = False
 
-    def of(self, wanted: Iterable[Wanted], rule: IconRule | None) -> dict[int, Icon] | None:
-        """The icons of instances by their id, of the size that `rule` says.
+    def icons(self, images: Sequence[SourceInstance], pixels: int) -> dict[int, Icon] | None:
+        """The icons of images, by the id of the instance; `pixels` wide and high.
 
-        Of those that are not there yet some are made; None while some are still missing.
+        Where icons are missing, some of them are made and the result is None: call again.
         """
-        pixels = rule.size if rule else icons.PIXELS
-        missing = {
-            one.instance_id: one
-            for one in wanted
-            if one.header.directory_record_type == "IMAGE"
-            and not (one.supplied_icon and acceptable(one.supplied_icon, rule))
-        }
-        known = self._known(list(missing), pixels)
-        left = [one for one in missing.values() if one.instance_id not in known]
-        if not left:
+        known = self._load([image.instance_id for image in images], pixels)
+        missing = [image for image in images if image.instance_id not in known]
+        if not missing:
             return known
-        self.busy = True
-        some = left[:_AT_ONCE]
-        items = _make([self._spool.path(one.spool_key) for one in some], pixels)
+        self.unfinished = True
+        batch = missing[:_MADE_AT_ONCE]
+        items = _make_icons([self._spool.path(image.spool_key) for image in batch], pixels)
         with self._database.writing() as session:
             session.add_all(
-                IconImage(instance_id=one.instance_id, pixels=pixels, item=item)
-                for one, item in zip(some, items, strict=True)
+                IconImage(instance_id=image.instance_id, pixels=pixels, item=item)
+                for image, item in zip(batch, items, strict=True)
             )
         return None
 
-    def _known(self, instance_ids: Sequence[int], pixels: int) -> dict[int, Icon]:
-        found: dict[int, Icon] = {}
+    def _load(self, instance_ids: Sequence[int], pixels: int) -> dict[int, Icon]:
+        known: dict[int, Icon] = {}
         with self._database.reading() as session:
             for start in range(0, len(instance_ids), _BATCH):
                 rows = session.scalars(
@@ -67,20 +59,21 @@ class Icons:
                         IconImage.pixels == pixels,
                     )
                 )
-                found |= {row.instance_id: Icon(row.id, row.item) for row in rows}
-        return found
+                for row in rows:
+                    known[row.instance_id] = Icon(row.id, row.item)
+        return known
 
 
-def _make(paths: Sequence[Path], pixels: int) -> list[bytes]:
-    """An icon of each file, in processes of their own: a decoder may crash on what it is given."""
+def _make_icons(paths: Sequence[Path], pixels: int) -> list[bytes]:
+    """An icon of each file, made in other processes, since a decoder may crash on its input."""
     try:
         with _pool(min(len(paths), os.cpu_count() or 1)) as pool:
             return list(pool.map(icons.make, paths, [pixels] * len(paths)))
     except BrokenProcessPool:
-        return [_make_alone(path, pixels) for path in paths]
+        return [_make_icon_alone(path, pixels) for path in paths]
 
 
-def _make_alone(path: Path, pixels: int) -> bytes:
+def _make_icon_alone(path: Path, pixels: int) -> bytes:
     try:
         with _pool(1) as pool:
             return pool.submit(icons.make, path, pixels).result()
@@ -91,5 +84,5 @@ def _make_alone(path: Path, pixels: int) -> bytes:
 def _pool(workers: int) -> ProcessPoolExecutor:
     context = multiprocessing.get_context("forkserver")
     return ProcessPoolExecutor(
-        workers, mp_context=context, initializer=confine, initargs=(workers,)
+        workers, mp_context=context, initializer=confine_codec_process, initargs=(workers,)
     )

@@ -4,7 +4,8 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
-from burnish.plan.grouping import Candidate, Series
+from burnish.plan.candidates import Candidate
+from burnish.plan.grouping import Series
 from burnish.plan.size_estimate import Fixed, Footprint
 
 #: Series that should stay together, in directory order.

@@ -1,44 +1,144 @@
-"""Stage: writes down what was decided about a request: its volumes, or why there are none."""
+"""Stage: what planning reads from the rows of a request, and what it writes to them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import insert
+from sqlalchemy import ColumnElement, Connection, insert, select
 from sqlalchemy.orm import Session
 
+from burnish.db import instance_rows
 from burnish.db.history import fail, note
-from burnish.db.tables import FailedInstance, FileSet, FileSetEntry, MediaCreationRequest, Piece
+from burnish.db.tables import (
+    FailedInstance,
+    FileSet,
+    FileSetEntry,
+    Instance,
+    MediaCreationRequest,
+    Piece,
+    ReferencedInstance,
+    TranscodedInstance,
+)
 from burnish.errors import Conflict
 from burnish.identifiers import new_uid
-from burnish.plan import attempts
-from burnish.plan.candidates import Failures
-from burnish.plan.profile_choice import Choice
-from burnish.plan.volumes import Volume
-from burnish.vocabulary import ExecutionStatusInfo, PieceState
+from burnish.plan.attempts import number_compressed_with_loss
+from burnish.plan.conversion import Converted
+from burnish.plan.eligibility import kind_of
+from burnish.plan.media_plan import Plan, Refusal
+from burnish.plan.source_instances import InstanceFile, SourceInstance
+from burnish.plan.volumes import Volume, numbered_file_set_id
+from burnish.vocabulary import PieceState
+from burnish.wording import quantity
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a request cannot be planned."""
+def load_instances(session: Session, request_id: int) -> list[SourceInstance]:
+    """The instances of a request, in the order of its references, with the files there are."""
+    of_request = (
+        (ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid)
+        & (ReferencedInstance.request_id == request_id)
+        & Instance.released_at.is_(None)
+    )
+    connection = session.connection()
+    transcoded = _load_transcoded(connection, of_request)
+    rows = connection.execute(
+        select(
+            *instance_rows.HEADER_COLUMNS,
+            Instance.transfer_syntax_uid,
+            Instance.id,
+            Instance.size,
+            Instance.spool_key,
+            ReferencedInstance.requested_media_application_profile,
+            Instance.calling_ae_title,
+            ReferencedInstance.icon_image_sequence,
+        )
+        .join(ReferencedInstance, of_request)
+        .order_by(ReferencedInstance.ordinal)
+    )
+    header_of = instance_rows.HeaderReader().header
+    instances = []
+    for row in instance_rows.in_chunks(rows):
+        header = header_of(row)
+        (
+            transfer_syntax_uid,
+            instance_id,
+            size,
+            spool_key,
+            requested_profile,
+            calling_ae_title,
+            supplied_icon,
+        ) = row[len(instance_rows.HEADER_COLUMNS) :]
+        instances.append(
+            SourceInstance(
+                header,
+                kind_of(header, transfer_syntax_uid),
+                instance_id,
+                size,
+                spool_key,
+                requested_profile,
+                calling_ae_title,
+                supplied_icon,
+                transcoded.get(instance_id, ()),
+            )
+        )
+    return instances
 
-    info: ExecutionStatusInfo
-    why: str
-    failures: Failures
-    remedy: str = ""
+
+def _load_transcoded(
+    connection: Connection, of_request: ColumnElement[bool]
+) -> dict[int, list[InstanceFile]]:
+    """The files that were made of the instances of a request, by the id of the instance."""
+    files: dict[int, list[InstanceFile]] = {}
+    for row in connection.execute(
+        select(
+            TranscodedInstance.instance_id,
+            TranscodedInstance.transfer_syntax_uid,
+            TranscodedInstance.id,
+            TranscodedInstance.size,
+            TranscodedInstance.spool_key,
+            TranscodedInstance.derived_sop_instance_uid,
+            TranscodedInstance.derived_record_keys,
+        )
+        .join(Instance, Instance.id == TranscodedInstance.instance_id)
+        .join(ReferencedInstance, of_request)
+    ):
+        files.setdefault(row.instance_id, []).append(
+            InstanceFile(
+                row.transfer_syntax_uid,
+                row.id,
+                row.size,
+                row.spool_key,
+                row.derived_sop_instance_uid,
+                row.derived_record_keys,
+            )
+        )
+    return files
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    choice: Choice
-    volumes: list[Volume]
+def record_conversions(session: Session, conversions: Iterable[Converted]) -> None:
+    """Record converted files, for all copies, volumes and later requests."""
+    session.execute(
+        insert(TranscodedInstance),
+        [
+            {
+                "instance_id": converted.conversion.instance_id,
+                "transfer_syntax_uid": converted.conversion.transfer_syntax_uid,
+                "spool_key": converted.spool_key,
+                "size": converted.file.size,
+                "data_set_offset": converted.file.data_set_offset,
+                "digest": converted.file.digest,
+                "derived_sop_instance_uid": converted.file.derived_sop_instance_uid,
+                "derived_record_keys": converted.file.derived_record_keys,
+            }
+            for converted in conversions
+        ],
+    )
 
 
-def refuse(session: Session, request: MediaCreationRequest, refusal: Refusal) -> None:
-    log.info("request refused", request_id=request.id, info=refusal.info, why=refusal.why)
+def record_refusal(session: Session, request: MediaCreationRequest, refusal: Refusal) -> None:
+    """The request fails, with the instances that rule it out as its Failed SOP Sequence."""
+    log.info("planning failed", request_id=request.id, info=refusal.info, why=refusal.why)
     fail(
         session,
         request,
@@ -48,31 +148,34 @@ def refuse(session: Session, request: MediaCreationRequest, refusal: Refusal) ->
         failures=[
             FailedInstance(
                 ordinal=ordinal,
-                referenced_sop_class_uid=one.header.sop_class_uid,
-                referenced_sop_instance_uid=one.header.sop_instance_uid,
-                requested_media_application_profile=one.profile,
-                failure_reason=reason,
-                failure_attributes=_tags(refusal.failures.attributes.get(one, ())),
+                referenced_sop_class_uid=instance.header.sop_class_uid,
+                referenced_sop_instance_uid=instance.header.sop_instance_uid,
+                requested_media_application_profile=instance.requested_profile,
+                failure_reason=failure.reason,
+                failure_attributes=_hexadecimal(failure.attributes),
             )
-            for ordinal, (one, reason) in enumerate(refusal.failures.reasons.items())
+            for ordinal, (instance, failure) in enumerate(refusal.failures.items())
         ],
     )
 
 
-def _tags(attributes: Sequence[int]) -> str:
-    return " ".join(f"{tag:08X}" for tag in attributes)
+def _hexadecimal(tags: Sequence[int]) -> str:
+    return " ".join(f"{tag:08X}" for tag in tags)
 
 
-def record(session: Session, prefix: str, request: MediaCreationRequest, plan: Plan) -> None:
-    """Writes the File-sets, their entries and their pieces: from here on writers see them."""
+def record_plan(session: Session, prefix: str, request: MediaCreationRequest, plan: Plan) -> None:
+    """Write the File-sets, their entries and their pieces: from here on writers see them.
+
+    `prefix` begins the File-set IDs of a request that names none.
+    """
     count = len(plan.volumes)
-    now = datetime.now(UTC)
+    planned_at = datetime.now(UTC)
     for number, volume in enumerate(plan.volumes, start=1):
-        own = request.storage_media_file_set_uid if number == 1 else ""
+        requested_uid = request.storage_media_file_set_uid if number == 1 else ""
         file_set = FileSet(
             request_id=request.id,
             file_set_id=_file_set_id(prefix, request, number, count),
-            file_set_uid=own or new_uid(),
+            file_set_uid=requested_uid or new_uid(),
             volume_number=number,
             volume_count=count,
             media_application_profile=plan.choice.label,
@@ -80,7 +183,7 @@ def record(session: Session, prefix: str, request: MediaCreationRequest, plan: P
             capacity=plan.choice.capacity,
             predicted_size=0,
             instances=len(volume.files),
-            planned_at=now,
+            planned_at=planned_at,
             readme_patients=volume.says.patients,
         )
         file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
@@ -88,37 +191,48 @@ def record(session: Session, prefix: str, request: MediaCreationRequest, plan: P
             raise Conflict("a planned volume is larger than its medium")
         session.add(file_set)
         session.flush()
-        entries = [
-            {
-                "file_set_id": file_set.id,
-                "ordinal": ordinal,
-                "instance_id": candidate.instance_id,
-                "transcoded_instance_id": candidate.transcoded_instance_id,
-                "referenced_file_id": file_id,
-                "icon_image_id": candidate.icon_image_id,
-            }
-            for ordinal, (file_id, candidate) in enumerate(volume.files)
-        ]
-        session.connection().execute(insert(FileSetEntry), entries)
+        _record_entries(session, file_set.id, volume)
         for copy_number in range(1, request.number_of_copies + 1):
             session.add(
                 Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)
             )
+    copies = request.number_of_copies
+    lossy = sum(
+        number_compressed_with_loss(file.candidate for file in volume.files)
+        for volume in plan.volumes
+    )
     note(
         session,
         request.id,
         "PLANNED",
-        f"{plan.choice.label} on {count} x {plan.choice.medium}, {request.number_of_copies} copies"
-        + attempts.loss(file.candidate for volume in plan.volumes for file in volume.files),
+        f"{plan.choice.label} on {count} x {plan.choice.medium}, copies: {copies}"
+        + (f", {quantity(lossy, 'instance')} compressed with loss" if lossy else ""),
     )
 
 
+def _record_entries(session: Session, file_set_id: int, volume: Volume) -> None:
+    entries = [
+        {
+            "file_set_id": file_set_id,
+            "ordinal": ordinal,
+            "instance_id": candidate.instance_id,
+            "transcoded_instance_id": candidate.transcoded_instance_id,
+            "referenced_file_id": file_id,
+            "icon_image_id": candidate.icon_image_id,
+        }
+        for ordinal, (file_id, candidate) in enumerate(volume.files)
+    ]
+    session.connection().execute(insert(FileSetEntry), entries)
+
+
 def _file_set_id(prefix: str, request: MediaCreationRequest, number: int, count: int) -> str:
-    """PS3.4 S.3.2.1.1.1: the SCU's own, a prefix where the set is split; else one of ours."""
-    given = request.storage_media_file_set_id
-    if given:
-        suffix = f"_{number}"
-        return given if count == 1 else given[: 16 - len(suffix)] + suffix
+    """The File-set ID of the request, numbered where there are several volumes; else a new one.
+
+    PS3.4 S.3.2.1.1.1.
+    """
+    requested = request.storage_media_file_set_id
+    if requested:
+        return numbered_file_set_id(requested, number, count)
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     volume = digits[number // 36 % 36] + digits[number % 36]
     return f"{prefix}_{request.id % 1_000_000:06d}{volume}"

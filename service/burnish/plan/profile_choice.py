@@ -7,7 +7,6 @@ from functools import cached_property
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
 from burnish.media import MEDIA
 from burnish.settings import DeviceSettings
-from burnish.vocabulary import FailureReason
 
 #: DESIGN: where nobody asked for a profile, the first of these that holds the set on one volume;
 #: the last one also if it takes several.
@@ -32,16 +31,14 @@ class Choice:
         return "+".join(sorted({profile.label for profile in self.profiles}))
 
 
-def unsupported(
-    requested: Sequence[str], devices: Iterable[DeviceSettings]
-) -> dict[int, FailureReason]:
-    """The references whose profile this service or its devices do not have, by position."""
+def unsupported(requested: Sequence[str], devices: Iterable[DeviceSettings]) -> list[int]:
+    """The positions of the references whose profile neither this service nor a device supports."""
     media = {name for device in devices for name in device.media}
-    return {
-        position: FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED
+    return [
+        position
         for position, label in enumerate(requested)
         if label and (label not in OFFERED or not media & set(OFFERED[label].written_media))
-    }
+    ]
 
 
 def choices(requested: Sequence[str], devices: Sequence[DeviceSettings]) -> list[Choice]:

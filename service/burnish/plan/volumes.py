@@ -15,7 +15,8 @@ from burnish.image import volume_size
 from burnish.image.volume_size import Sums
 from burnish.media import SECTOR, FileSystem
 from burnish.plan import packing
-from burnish.plan.grouping import Candidate, Series
+from burnish.plan.candidates import Candidate
+from burnish.plan.grouping import Series
 from burnish.plan.size_estimate import Fixed
 from burnish.values import DirectoryEntry
 
@@ -108,6 +109,12 @@ def fixed_part(
         ((readme_txt.NAME, len(readme)),),
         sealed,
     )
+
+
+def numbered_file_set_id(file_set_id: str, number: int, count: int) -> str:
+    """The File-set ID of a volume: of several, each gets its number (PS3.4 S.3.2.1.1.1)."""
+    suffix = f"_{number}" if count > 1 else ""
+    return file_set_id[: 16 - len(suffix)] + suffix
 
 
 def name_files(series: Sequence[Series], taken: Collection[str] = ()) -> tuple[PlannedFile, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from burnish.transcode import jpeg_coding
+from burnish.transcode import jpeg_huffman
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,15 +64,15 @@ def encode(samples: "np.ndarray", precision: int) -> bytes:
     for found in _symbols(units, components):
         frequencies += np.bincount(found.symbols, minlength=_SYMBOLS)
     tables = [
-        jpeg_coding.code_lengths(frequencies[start : start + _AC].tolist())
+        jpeg_huffman.code_lengths(frequencies[start : start + _AC].tolist())
         for start in range(0, _COLOUR * (2 if components == 3 else 1), _AC)
     ]
     codes, widths = np.zeros(_SYMBOLS, np.uint64), np.zeros(_SYMBOLS, np.uint64)
     for number, lengths in enumerate(tables):
-        for symbol, code in jpeg_coding.codes(lengths).items():
+        for symbol, code in jpeg_huffman.codes(lengths).items():
             at = number * _AC + symbol
             codes[at], widths[at] = code, lengths[symbol]
-    coded = jpeg_coding.coded(
+    coded = jpeg_huffman.coded(
         (
             codes[found.symbols] << found.lengths | found.bits,
             (widths[found.symbols] + found.lengths).astype(np.uint8),
@@ -80,7 +80,7 @@ def encode(samples: "np.ndarray", precision: int) -> bytes:
         for found in _symbols(units, components)
     )
     head = _head(samples.shape, precision, steps, tables)
-    return b"".join((head, *coded, jpeg_coding.EOI))
+    return b"".join((head, *coded, jpeg_huffman.EOI))
 
 
 def _steps(values: int) -> tuple[tuple[int, ...], ...]:
@@ -177,7 +177,7 @@ def _of_blocks(blocks: "np.ndarray", differences: "np.ndarray", table: "np.ndarr
     """What is coded of blocks; `table` is where the symbols of each begin."""
     import numpy as np
 
-    categories, extra = jpeg_coding.categories()
+    categories, extra = jpeg_huffman.categories()
     count = len(blocks)
     block, place = np.nonzero(blocks[:, 1:])
     values = blocks[block, place + 1].view(np.uint16)
@@ -233,15 +233,15 @@ def _head(
     quantization = b"".join(bytes((number, *some)) for number, some in enumerate(steps))
     # Tables are numbered by what they are for, and of which components they are.
     huffman = (
-        jpeg_coding.table(number % 2 << 4 | number // 2, lengths)
+        jpeg_huffman.table(number % 2 << 4 | number // 2, lengths)
         for number, lengths in enumerate(tables)
     )
     return b"".join(
         (
-            jpeg_coding.SOI,
-            jpeg_coding.segment(0xDB, quantization),
-            jpeg_coding.segment(_FRAME[precision], frame),
+            jpeg_huffman.SOI,
+            jpeg_huffman.segment(0xDB, quantization),
+            jpeg_huffman.segment(_FRAME[precision], frame),
             *huffman,
-            jpeg_coding.segment(0xDA, scan + b"\0\x3f\0"),
+            jpeg_huffman.segment(0xDA, scan + b"\0\x3f\0"),
         )
     )

@@ -8,8 +8,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from burnish.transcode import jpeg_coding
-from burnish.transcode.jpeg_coding import CATEGORIES
+from burnish.transcode import jpeg_huffman
+from burnish.transcode.jpeg_huffman import CATEGORIES
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,14 +39,14 @@ def encode(samples: "np.ndarray", precision: int) -> bytes:
     if not (2 <= precision <= 16 and 0 < rows < 1 << 16 and 0 < columns < 1 << 16):
         raise ValueError("JPEG Lossless has no image of this size or precision")
     frequencies = np.zeros(CATEGORIES, np.int64)
-    categories, _ = jpeg_coding.categories()
+    categories, _ = jpeg_huffman.categories()
     for differences in _differences(samples, precision):
         frequencies += np.bincount(categories[differences], minlength=CATEGORIES)
-    lengths = jpeg_coding.code_lengths(frequencies.tolist())
+    lengths = jpeg_huffman.code_lengths(frequencies.tolist())
     code = _code(lengths)
     found = _differences(samples, precision)
-    coded = jpeg_coding.coded((code.bits[block], code.lengths[block]) for block in found)
-    return b"".join((_head(samples.shape, precision, lengths), *coded, jpeg_coding.EOI))
+    coded = jpeg_huffman.coded((code.bits[block], code.lengths[block]) for block in found)
+    return b"".join((_head(samples.shape, precision, lengths), *coded, jpeg_huffman.EOI))
 
 
 def _differences(samples: "np.ndarray", precision: int) -> Iterator["np.ndarray"]:
@@ -73,9 +73,9 @@ def _code(lengths: Mapping[int, int]) -> _Code:
     """The code of each difference: that of its category, then its extra bits."""
     import numpy as np
 
-    categories, extra = jpeg_coding.categories()
+    categories, extra = jpeg_huffman.categories()
     codes, widths = np.zeros(CATEGORIES, np.uint64), np.zeros(CATEGORIES, np.uint64)
-    for symbol, code in jpeg_coding.codes(lengths).items():
+    for symbol, code in jpeg_huffman.codes(lengths).items():
         codes[symbol], widths[symbol] = code, lengths[symbol]
     additional = np.array([*range(CATEGORIES - 1), 0], np.uint64)
     prefixes, totals = codes << additional, widths + additional
@@ -91,10 +91,10 @@ def _head(shape: tuple[int, ...], precision: int, lengths: Mapping[int, int]) ->
     scan = bytes((components, *(byte for number in numbers for byte in (number, 0)), 1, 0, 0))
     return b"".join(
         (
-            jpeg_coding.SOI,
+            jpeg_huffman.SOI,
             _NO_TRANSFORM if components == 3 else b"",
-            jpeg_coding.segment(0xC3, frame),
-            jpeg_coding.table(0, lengths),
-            jpeg_coding.segment(0xDA, scan),
+            jpeg_huffman.segment(0xC3, frame),
+            jpeg_huffman.table(0, lengths),
+            jpeg_huffman.segment(0xDA, scan),
         )
     )

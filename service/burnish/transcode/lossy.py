@@ -7,37 +7,28 @@ same compression of the same image is the same instance wherever it is done.
 
 import uuid
 from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO
 
-from burnish.application_profiles import limits
 from burnish.dicom_elements import encode, encode_item
 from burnish.hashing import Hasher, new_hasher
 from burnish.instance_header.header import index_file
 from burnish.transcode import jpeg_dct
-from burnish.transcode.compress import Native, NotCompressible, as_item, encapsulated, opened
-from burnish.transcode.compress import values_of as values_of_samples
 from burnish.transcode.frames import (
     CODEC_ERRORS,
     PHOTOMETRIC_INTERPRETATION,
     ImagePixel,
     decode_frame,
 )
-from burnish.transcode.transcode import Transcoded, or_nothing, write
+from burnish.transcode.lossless import Native, NotCompressible, as_item, encapsulated, opened
+from burnish.transcode.lossless import values_of as values_of_samples
+from burnish.transcode.uncompressed import TranscodedFile, or_nothing, write
 from burnish.vocabulary import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
     JPEG_2000,
-    JPEG_2000_LOSSLESS,
     JPEG_BASELINE,
     JPEG_EXTENDED,
-    JPEG_LOSSLESS_SV1,
-    RLE_LOSSLESS,
 )
 
 if TYPE_CHECKING:
@@ -50,20 +41,6 @@ METHODS = {
     JPEG_EXTENDED: b"ISO_10918_1",
     JPEG_2000: b"ISO_15444_1",
 }
-#: Those in which nothing has been lost yet, unless the data set says so.
-_WITHOUT_LOSS = frozenset(
-    {
-        IMPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_BIG_ENDIAN,
-        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-        JPEG_LOSSLESS_SV1,
-        JPEG_2000_LOSSLESS,
-        RLE_LOSSLESS,
-        "1.2.840.10008.1.2.4.57",
-        "1.2.840.10008.1.2.4.80",
-    }
-)
 #: How near to a frame what JPEG 2000 makes of it is to come out, and how near anything has to, in
 #: dB of the range of its values to the error.
 _FIDELITY, _LEAST_FIDELITY = 45.0, 36.0
@@ -85,37 +62,12 @@ _DIGITAL_SIGNATURES_SEQUENCE = 0xFFFAFFFA
 _LONGEST_DESCRIPTION = 1024
 
 
-def form(
-    transfer_syntax_uid: str, permitted: AbstractSet[str], values: limits.Values
-) -> str | None:
-    """The transfer syntax of those permitted that an image may be compressed into with loss.
-
-    It is in `transfer_syntax_uid` now, and has these limited attributes. None for what has been
-    compressed with loss already (PS3.4 S.3.2.1.1.9), and for what no codec here takes.
-    """
-    if transfer_syntax_uid not in _WITHOUT_LOSS:
-        return None
-    kind = (values.get(limits.BITS_ALLOCATED), values.get(limits.BITS_STORED))
-    signed = values.get(limits.PIXEL_REPRESENTATION) != 0
-    photometric = values.get(limits.PHOTOMETRIC_INTERPRETATION)
-    grey = photometric in ("MONOCHROME1", "MONOCHROME2")
-    if not grey and photometric not in ("RGB", "YBR_FULL"):
-        return None
-    if kind == (8, 8) and not signed and JPEG_BASELINE in permitted:
-        return JPEG_BASELINE
-    if kind == (16, 12) and not signed and grey and JPEG_EXTENDED in permitted:
-        return JPEG_EXTENDED
-    if kind[0] in (8, 16) and photometric != "YBR_FULL" and JPEG_2000 in permitted:
-        return JPEG_2000
-    return None
-
-
 def compress(
     source: Path, target: Path, transfer_syntax_uid: str, *, source_ae_title: str = ""
-) -> Transcoded:
+) -> TranscodedFile:
     """Write the image `source` to `target` in one of METHODS, durably, as another SOP Instance.
 
-    Raises NotCompressible for an image of which `form` does not give that transfer syntax, one
+    Raises NotCompressible for an image that cannot be compressed into that transfer syntax, one
     that has been compressed with loss, one in which that would do harm, and one that would not
     stay as it looks; then there is no `target`.
     """
@@ -133,7 +85,12 @@ def compress(
         pieces = encapsulated(unsigned, image, encoded, lengths, changes)
         with or_nothing(target):
             done = write(target, pieces, transfer_syntax_uid, source_ae_title)
-            return replace(done, derived=index_file(target).header)
+            derived = index_file(target).header
+            return replace(
+                done,
+                derived_sop_instance_uid=derived.sop_instance_uid,
+                derived_record_keys=derived.record_keys,
+            )
 
 
 def _small_values(native: Native) -> dict[int, bytes]:

@@ -11,8 +11,8 @@ from burnish.application_profiles import limits as of
 from burnish.application_profiles.profile import Security
 from burnish.directory_records import all_keys
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS
-from burnish.plan.eligibility import kind_of, permitted_form, unfit
-from burnish.transcode.compress import LOSSLESS
+from burnish.plan.eligibility import conflict, kind_of, media_syntaxes
+from burnish.transcode.transfer_syntaxes import LOSSLESS
 from burnish.vocabulary import FailureReason
 from factories import header
 
@@ -229,10 +229,10 @@ def test_an_instance_is_taken_or_refused_with_the_right_reason(
         limited_attributes=packed(**values),
     )
     kind = kind_of(said, syntax)
-    found = unfit(kind, row)
+    found = conflict(kind, row)
     permission = row.permission(sop_class, said.limited_attributes)
     if found is None:
-        form = permitted_form(kind, row)
+        form = media_syntaxes(kind, row).default
         assert form in permission.transfer_syntaxes & {E, syntax, *LOSSLESS}
         assert (form == syntax) == (syntax in permission.transfer_syntaxes)
         assert syntax in permission.transfer_syntaxes or syntax not in {MPEG2, H264, HEVC}

@@ -198,7 +198,7 @@ def test_what_is_refused_leaves_the_disc_as_it_is(grown: OpenDisc, put: Put) -> 
     for values, why in (
         ({"patient_name": "Roe^Richard", "study": "1.8", "series": "1.8.1"}, "two persons"),
         ({"study": "1.8", "series": HOME[1]}, "elsewhere"),
-        ({"patient_id": "P2", "study": "1.8", "series": "1.8.1"}, "1 other patient"),
+        ({"patient_id": "P2", "study": "1.8", "series": "1.8.1"}, "of 1 patient not on the disc"),
     ):
         done = grown.append(put(f"no {why}", **values))
         assert (done.code, why in done.err) == (5, True), done.err
@@ -228,7 +228,7 @@ def test_an_image_grows_no_larger_than_a_cd(
 @pytest.mark.parametrize(
     ("facts", "code", "why"),
     [
-        ({"medium": "DVD+R"}, 5, "only to a CD"),
+        ({"medium": "DVD+R"}, 5, "to a CD only"),
         ({"sessions": []}, 5, "blank"),
         ({"closed": True}, 5, "finalised"),
         ({"medium": "is not recognizable"}, 10, "no disc"),

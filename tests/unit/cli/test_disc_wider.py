@@ -8,7 +8,7 @@ import material
 from burnish.application_profiles import PROFILES
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
-from burnish.offline.disc_build import Wish, build
+from burnish.offline.disc_build import BuildOptions, build
 from burnish.verify import examine_volume
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
@@ -36,7 +36,7 @@ def test_all_that_the_profile_takes_is_there(
     sample: list[Path], tmp_path: Path, label: str, wished: dict[str, bool]
 ) -> None:
     profile = PROFILES[label]
-    wish = Wish(profile, MEDIA[profile.media[0]], None, "WIDER", True, **wished)
+    wish = BuildOptions(profile, MEDIA[profile.media[0]], None, "WIDER", True, **wished)
     outcome = build(sample, tmp_path, wish, lambda *_: None)
     placed = 0
     for built in outcome.built:

@@ -15,10 +15,9 @@ from burnish.db.tables import Event, MediaCreationRequest, TranscodedInstance
 from burnish.dicom_elements import encode
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
-from burnish.plan.candidates import Wanted
-from burnish.plan.conversion import Broken
-from burnish.plan.eligibility import kind_of
+from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.planner import Planner
+from burnish.plan.source_instances import SourceInstance
 from burnish.scp import attributes
 from burnish.settings import DeviceSettings
 from burnish.verify import examine_volume
@@ -47,7 +46,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def tick(ground: Ground, failed: dict[tuple[int, str], Broken] | None = None) -> None:
+def tick(ground: Ground, failed: dict[tuple[int, str], InstanceFailure] | None = None) -> None:
     planner = Planner(ground.settings, ground.database, ground.spool)
     planner._conversions.failed.update(failed or {})
     try:
@@ -278,7 +277,14 @@ def test_an_encoder_that_errs_fails_the_instance(ground: Ground) -> None:
     made = images()
     numbers = ground.store(*made)
     uid = ground.admit(made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
-    tick(ground, {(numbers[1], JPEG_LOSSLESS_SV1): Broken("other values", harmless=False)})
+    tick(
+        ground,
+        {
+            (numbers[1], JPEG_LOSSLESS_SV1): InstanceFailure(
+                FailureReason.PROCESSING_FAILURE, "other values", encoder_fault=True
+            )
+        },
+    )
     request = ground.request(uid)
     assert request.execution_status_info is ExecutionStatusInfo.PROC_FAILURE
     assert [(f.referenced_sop_instance_uid, f.failure_reason) for f in request.failures] == [
@@ -318,8 +324,8 @@ def test_a_peer_is_told_which_attributes_stand_against_it(
     assert attributes.encode(said, EXPLICIT_VR_LITTLE_ENDIAN)
 
 
-def wanted(syntax: str) -> Wanted:
-    return Wanted(header(), kind_of(header(), syntax), 1, 1, "key")
+def wanted(syntax: str) -> SourceInstance:
+    return SourceInstance(header(), kind_of(header(), syntax), 1, 1, "key")
 
 
 @pytest.mark.parametrize(
@@ -345,5 +351,5 @@ def test_which_form_a_profile_asks_for(
     rules = (Rule(frozenset(permitted)),)
     profile: ApplicationProfile = replace(PROFILES["STD-GEN-CD"], rules=rules)
     one = wanted(syntax)
-    assert one.permitted_form(profile) == form
-    assert one.compressed_form(profile) == compressed
+    assert one.media_syntaxes(profile).default == form
+    assert one.media_syntaxes(profile).lossless == compressed

@@ -13,7 +13,9 @@ import pytest
 import conversions
 from burnish.errors import OutOfResources
 from burnish.plan import conversion as module
-from burnish.plan.conversion import Broken, Conversion, Conversions
+from burnish.plan.attempts import Conversion
+from burnish.plan.conversion import Conversions, Converted
+from burnish.plan.eligibility import InstanceFailure
 from burnish.spool import Spool
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, FailureReason
 
@@ -36,11 +38,11 @@ def put(spool: Spool, instance_id: int, content: bytes) -> Conversion:
     return Conversion(instance_id, EXPLICIT_VR_LITTLE_ENDIAN, key, "AE")
 
 
-def finish(running: Conversions, wanted: list[Conversion]) -> list[module.TranscodedInstance]:
+def finish(running: Conversions, wanted: list[Conversion]) -> list[Converted]:
     """Starts and collects until nothing is left that is not done or failed."""
-    rows: list[module.TranscodedInstance] = []
+    rows: list[Converted] = []
     for _ in range(20):
-        done = {row.instance_id for row in rows}
+        done = {row.conversion.instance_id for row in rows}
         running.start([one for one in wanted if one.instance_id not in done])
         if not running.running:
             break
@@ -57,9 +59,9 @@ def _convert_by_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_converted_is_published(spool: Spool, running: Conversions) -> None:
     rows = finish(running, [put(spool, n, b"copy") for n in range(3)])
-    assert sorted(row.instance_id for row in rows) == [0, 1, 2]
+    assert sorted(row.conversion.instance_id for row in rows) == [0, 1, 2]
     for row in rows:
-        assert row.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
+        assert row.conversion.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
         assert spool.path(row.spool_key).read_bytes() == b"copy"
     assert os.listdir(spool.incoming) == []
 
@@ -69,7 +71,7 @@ def test_what_fails_is_remembered_until_it_is_forgotten(
     spool: Spool, running: Conversions, how: str
 ) -> None:
     rows = finish(running, [bad := put(spool, 1, how.encode()), put(spool, 2, b"copy")])
-    assert [row.instance_id for row in rows] == [2]
+    assert [row.conversion.instance_id for row in rows] == [2]
     assert list(running.failed) == [bad.key]
     running.start([bad])
     assert running.running == frozenset()
@@ -83,8 +85,12 @@ def test_what_fails_is_remembered_until_it_is_forgotten(
 def test_a_decoder_that_crashes_takes_nobody_with_it(spool: Spool, running: Conversions) -> None:
     wanted = [put(spool, 1, b"crash"), *(put(spool, n, b"copy") for n in range(2, 6))]
     rows = finish(running, wanted)
-    assert sorted(row.instance_id for row in rows) == [2, 3, 4, 5]
-    assert running.failed == {wanted[0].key: Broken("the codec crashed or did not end")}
+    assert sorted(row.conversion.instance_id for row in rows) == [2, 3, 4, 5]
+    assert running.failed == {
+        wanted[0].key: InstanceFailure(
+            FailureReason.PROCESSING_FAILURE, "the codec crashed or did not end"
+        )
+    }
 
 
 def test_after_a_crash_work_goes_on_in_parallel(spool: Spool, running: Conversions) -> None:
@@ -98,12 +104,12 @@ def test_after_a_crash_work_goes_on_in_parallel(spool: Spool, running: Conversio
 
 
 @pytest.mark.parametrize(
-    ("how", "reason", "attributes", "harmless"),
+    ("how", "reason", "attributes", "encoder_fault"),
     [
-        ("missing", FailureReason.MISSING_ATTRIBUTE, (0x00280010,), True),
-        ("empty", FailureReason.MISSING_ATTRIBUTE_VALUE, (0x00280010, 0x00280011), True),
-        ("too large", FailureReason.PROCESSING_FAILURE, (0x7FE00010,), True),
-        ("other", FailureReason.PROCESSING_FAILURE, (), False),
+        ("missing", FailureReason.MISSING_ATTRIBUTE, (0x00280010,), False),
+        ("empty", FailureReason.MISSING_ATTRIBUTE_VALUE, (0x00280010, 0x00280011), False),
+        ("too large", FailureReason.PROCESSING_FAILURE, (0x7FE00010,), False),
+        ("other", FailureReason.PROCESSING_FAILURE, (), True),
     ],
 )
 def test_why_it_failed_is_told_in_the_words_of_the_standard(
@@ -112,12 +118,14 @@ def test_why_it_failed_is_told_in_the_words_of_the_standard(
     how: str,
     reason: FailureReason,
     attributes: tuple[int, ...],
-    harmless: bool,
+    encoder_fault: bool,
 ) -> None:
     """The worker's error comes with its attributes through the pipe between the processes."""
     finish(running, [put(spool, 1, how.encode())])
-    (broken,) = running.failed.values()
-    assert (broken.reason, broken.attributes, broken.harmless) == (reason, attributes, harmless)
+    (failure,) = running.failed.values()
+    assert failure.reason == reason
+    assert failure.attributes == attributes
+    assert failure.encoder_fault == encoder_fault
 
 
 def alone(code: str) -> int:
@@ -130,21 +138,21 @@ def alone(code: str) -> int:
 
 def test_a_codec_that_does_not_end_is_ended(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"")
-    spin = "c.conform.bring_into = lambda *_, **__: [0 for _ in iter(int, 1)]; "
-    call = f"c._PATIENCE = 0.2; c._convert('', Path({str(tmp_path / 'source')!r}), Path(), '')"
+    spin = "c.convert.convert_file = lambda *_, **__: [0 for _ in iter(int, 1)]; "
+    call = f"c._TIME_LIMIT = 0.2; c._convert('', Path({str(tmp_path / 'source')!r}), Path(), '')"
     assert alone(spin + call) == -signal.SIGPROF
 
 
 def test_the_time_for_one_is_not_that_of_the_next(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"")
     call = f"c._convert('', Path({str(tmp_path / 'source')!r}), Path(), '')"
-    quick = "c.conform.bring_into = lambda *_, **__: None; c._PATIENCE = 0.2; "
+    quick = "c.convert.convert_file = lambda *_, **__: None; c._TIME_LIMIT = 0.2; "
     assert alone(quick + call + "; sum(range(20_000_000))") == 0
 
 
 def test_a_codec_that_asks_for_all_memory_does_not_get_it() -> None:
-    assert alone("c.confine(1 << 40); bytearray(100_000_000)") == 0
-    assert alone("c.confine(1 << 40); bytearray(1_000_000_000)") == 1
+    assert alone("c.confine_codec_process(1 << 40); bytearray(100_000_000)") == 0
+    assert alone("c.confine_codec_process(1 << 40); bytearray(1_000_000_000)") == 1
 
 
 def test_a_full_disk_is_no_fault_of_the_instance(
@@ -168,4 +176,4 @@ def test_a_full_disk_is_no_fault_of_the_instance(
         with pytest.raises(OutOfResources):
             running.collect()
     assert os.listdir(spool.incoming) == []
-    assert [row.instance_id for row in finish(running, [wanted])] == [1]
+    assert [row.conversion.instance_id for row in finish(running, [wanted])] == [1]

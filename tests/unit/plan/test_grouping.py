@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from burnish.plan.grouping import Candidate, group
+from burnish.plan.candidates import Candidate
+from burnish.plan.grouping import group
 from factories import candidate, header
 from trees import few, instances, shuffled
 

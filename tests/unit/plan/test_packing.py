@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from burnish.directory_records import group_patients
 from burnish.media import FileSystem
 from burnish.plan import packing
-from burnish.plan.grouping import Candidate, Series, group
+from burnish.plan.candidates import Candidate
+from burnish.plan.grouping import Series, group
 from burnish.plan.size_estimate import Fixed, Footprint
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header

@@ -18,12 +18,13 @@ from burnish.dicom_elements import scan
 from burnish.errors import Conflict, OutOfResources
 from burnish.media import MEDIA, SECTOR
 from burnish.plan import persist, volumes
-from burnish.plan import planner as planning
-from burnish.plan.candidates import Wanted
+from burnish.plan.attempts import Attempt
 from burnish.plan.eligibility import kind_of
 from burnish.plan.grouping import group
+from burnish.plan.media_plan import Plan, Terms, pack_candidates
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
+from burnish.plan.source_instances import SourceInstance
 from burnish.plan.volumes import lay_out
 from burnish.request import operations
 from burnish.settings import DeviceSettings, SecuritySettings
@@ -280,7 +281,7 @@ def test_an_instance_that_a_profile_cannot_hold(ground: Ground) -> None:
     with ground.database.reading() as session:
         why = session.scalars(select(Event.why).order_by(Event.id.desc())).first()
     assert why is not None
-    assert f"STD-GEN-DVD-JPEG does not have its Transfer Syntax {MPEG2}" in why
+    assert f"STD-GEN-DVD-JPEG does not permit its Transfer Syntax {MPEG2}" in why
 
 
 def test_a_sop_class_without_a_directory_record(ground: Ground) -> None:
@@ -406,8 +407,8 @@ def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
     assert ids == sorted(ids, reverse=True)
 
 
-def wanted(number: int, said: Any, size: int) -> Wanted:
-    return Wanted(said, kind_of(said, EXPLICIT_VR_LITTLE_ENDIAN), number, size, "key")
+def wanted(number: int, said: Any, size: int) -> SourceInstance:
+    return SourceInstance(said, kind_of(said, EXPLICIT_VR_LITTLE_ENDIAN), number, size, "key")
 
 
 @few
@@ -433,8 +434,10 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     candidates = [one.candidate(profile) for one in rows]
     alone = max(lay_out(group([one]), MEDIA["CD"].file_system).largest_size() for one in candidates)
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
-    plan = planning._pack(rows, group(candidates), choice, None, Says(patients=True), split=True)
-    assert isinstance(plan, planning.Plan)
+    plan = pack_candidates(
+        rows, candidates, Attempt(choice, split=True), Terms(says=Says(patients=True))
+    )
+    assert isinstance(plan, Plan)
     assert all(volume.largest_size() <= choice.capacity for volume in plan.volumes)
     assert sorted(f.candidate.instance_id for v in plan.volumes for f in v.files) == list(
         range(count)
@@ -499,7 +502,7 @@ def test_a_conversion_that_cannot_be_recorded_is_not_made_again(ground: Ground) 
     planner = Planner(ground.settings, ground.database, ground.spool)
     with locked(ground.url), pytest.raises(OutOfResources):
         planner.tick()
-    waiting = {row.spool_key for row in planner._converted}
+    waiting = {row.spool_key for row in planner._unrecorded}
     assert waiting
     tick(ground, planner)
     assert ground.request(uid).file_sets

@@ -5,7 +5,8 @@ from hypothesis import given
 
 from burnish.image.formats import FORMATS
 from burnish.media import SECTOR, FileSystem
-from burnish.plan.grouping import Candidate, group
+from burnish.plan.candidates import Candidate
+from burnish.plan.grouping import group
 from burnish.plan.size_estimate import Footprint
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from burnish.media import FileSystem
 from burnish.plan import packing
-from burnish.plan.grouping import Candidate, group
+from burnish.plan.candidates import Candidate
+from burnish.plan.grouping import group
 from burnish.plan.volumes import fixed_part, lay_out
 from factories import candidate, header
 from trees import few, instances

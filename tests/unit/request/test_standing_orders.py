@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from sqlalchemy import select
 
 from burnish.db.tables import MediaCreationRequest
-from burnish.plan import planner as planning
+from burnish.plan import persist
 from burnish.plan.planner import Planner
 from burnish.request import admission, listing, operations, standing_orders
 from burnish.settings import DeviceSettings, RequestSettings, Settings, StandingOrderSettings
@@ -105,7 +105,7 @@ def test_an_instance_that_joins_while_the_plan_is_made_is_on_the_media(
 ) -> None:
     store(ground, instance_number=1)
     issue(ground, order())
-    load, joined = planning.load, []
+    load, joined = persist.load_instances, []
 
     def loading(session: Any, request_id: int) -> Any:
         request = load(session, request_id)
@@ -114,7 +114,7 @@ def test_an_instance_that_joins_while_the_plan_is_made_is_on_the_media(
             issue(ground, order())
         return request
 
-    monkeypatch.setattr(planning, "load", loading)
+    monkeypatch.setattr(persist, "load_instances", loading)
     plan_requests(ground)
     assert len(issue(ground, order())) == 1
     plan_requests(ground)

@@ -18,12 +18,11 @@ import material
 from burnish import file_meta
 from burnish.errors import BurnishError, Unreadable
 from burnish.instance_header.header import index_file
-from burnish.transcode import transcode
+from burnish.transcode import uncompressed
 from burnish.transcode.frames import DEFLATED_IMAGE_FRAME, ImagePixel
-from burnish.transcode.transcode import (
+from burnish.transcode.uncompressed import (
     NotTranscodable,
-    Transcoded,
-    decodable,
+    TranscodedFile,
     to_explicit_vr_little_endian,
 )
 from burnish.vocabulary import (
@@ -51,7 +50,7 @@ NAMES = [
 TURNED = {"YBR_FULL_422": "YBR_FULL", "YBR_RCT": "RGB", "YBR_ICT": "RGB"}
 
 
-def brought(source: Path, tmp_path: Path) -> tuple[Transcoded, Path]:
+def brought(source: Path, tmp_path: Path) -> tuple[TranscodedFile, Path]:
     target = tmp_path / "target"
     done = to_explicit_vr_little_endian(source, target, source_ae_title="BURNISH")
     data = target.read_bytes()
@@ -155,12 +154,6 @@ def test_frames_that_pydicom_cannot_decode(tmp_path: Path, bits: int, syntax: st
     stack = _image(bits, frames, syntax, tmp_path / "source")
     _, target = brought(tmp_path / "source", tmp_path)
     assert np.array_equal(pixel_array(material.read(target)), stack)
-
-
-def test_what_cannot_be_decoded_is_told_cheaply() -> None:
-    assert decodable("1.2.840.10008.1.2.4.50")
-    assert not decodable("1.2.840.10008.1.2.4.102")
-    assert not decodable("")
 
 
 def _changed(source: Path, target: Path, old: bytes, new: bytes) -> Path:
@@ -267,7 +260,7 @@ def test_a_data_set_that_does_not_stop_inflating_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its memory is that of one piece, whatever it says; its disk space has an end."""
-    monkeypatch.setattr(transcode, "_LONGEST_DATA_SET", 1 << 24)
+    monkeypatch.setattr(uncompressed, "_LONGEST_DATA_SET", 1 << 24)
     dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.7", PatientID="1")
     deflate = zlib.compressobj(wbits=-15)
     bomb = deflate.compress(made_entries.encoded(dataset) + bytes(1 << 25)) + deflate.flush()

@@ -41,24 +41,12 @@ from burnish.transcode.frames import (
     decode,
     pack_bits,
 )
-from burnish.values import InstanceHeader
+from burnish.transcode.transfer_syntaxes import decodable
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
 )
 
-__all__ = ["NotTranscodable", "Transcoded", "decodable", "to_explicit_vr_little_endian"]
-
-_NATIVE = frozenset(
-    {
-        IMPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_LITTLE_ENDIAN,
-        EXPLICIT_VR_BIG_ENDIAN,
-        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    }
-)
 _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
 _ICON_IMAGE_SEQUENCE = 0x00880200
 PIXEL_GROUP = 0x7FE00000
@@ -69,26 +57,23 @@ _LONGEST_DATA_SET = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
-class Transcoded:
+class TranscodedFile:
     """A file that was written: its size, where its data set begins, and that one's SHA-256.
 
-    `derived` is what it says of itself where it is another SOP Instance than its source.
+    The derived UID and record keys are those of a file that is another SOP Instance than its
+    source; else they are empty.
     """
 
     size: int
     data_set_offset: int
     digest: str
-    derived: InstanceHeader | None = None
-
-
-def decodable(transfer_syntax_uid: str) -> bool:
-    """Whether Burnish can bring this transfer syntax into Explicit VR Little Endian."""
-    return transfer_syntax_uid in _NATIVE or transfer_syntax_uid in ENCAPSULATED
+    derived_sop_instance_uid: str = ""
+    derived_record_keys: bytes = b""
 
 
 def to_explicit_vr_little_endian(
     source: Path, target: Path, *, source_ae_title: str = ""
-) -> Transcoded:
+) -> TranscodedFile:
     """Write `source` to `target` in Explicit VR Little Endian, durably.
 
     Attributes stay as they are but for those that decoding changes: Photometric Interpretation
@@ -137,7 +122,7 @@ def in_explicit_vr_little_endian(
 
 def write(
     target: Path, pieces: Iterator[bytes], transfer_syntax_uid: str, source_ae_title: str
-) -> Transcoded:
+) -> TranscodedFile:
     """Write a data set to `target` durably, with File Meta Information of our own."""
     # The UIDs stand at the beginning, and File Meta Information before them.
     beginning = b""
@@ -165,7 +150,7 @@ def write(
             size += len(piece)
         out.flush()
         os.fsync(out.fileno())
-    return Transcoded(size, len(meta), digest_text(hasher))
+    return TranscodedFile(size, len(meta), digest_text(hasher))
 
 
 def _first_elements(beginning: bytes) -> Iterator[Element]:

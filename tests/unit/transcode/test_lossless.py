@@ -13,9 +13,10 @@ from pydicom.pixels import pixel_array
 import material
 from burnish.errors import Malformed
 from burnish.instance_header.header import index_file
-from burnish.transcode import compress as module
-from burnish.transcode.compress import LOSSLESS, NotCompressible, NotIdentical, compress
+from burnish.transcode import lossless as module
 from burnish.transcode.frames import NotTranscodable
+from burnish.transcode.lossless import NotCompressible, NotIdentical, compress
+from burnish.transcode.transfer_syntaxes import LOSSLESS
 from burnish.vocabulary import JPEG_2000_LOSSLESS, JPEG_LOSSLESS_SV1
 from digesting import digest_of
 from images import smooth, written

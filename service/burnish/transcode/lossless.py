@@ -28,9 +28,9 @@ from burnish.transcode.frames import (
     NotTranscodable,
     decode_frame,
 )
-from burnish.transcode.transcode import (
+from burnish.transcode.uncompressed import (
     PIXEL_GROUP,
-    Transcoded,
+    TranscodedFile,
     before_pixels,
     copied,
     image_pixel,
@@ -47,8 +47,6 @@ from burnish.vocabulary import (
 if TYPE_CHECKING:
     import numpy as np
 
-#: The transfer syntaxes that images are compressed into, the one to be preferred first.
-LOSSLESS = (JPEG_LOSSLESS_SV1, JPEG_2000_LOSSLESS)
 #: What a codestream may hold as it is (PS3.5 8.2.1, 8.2.4).
 _PHOTOMETRIC = {
     1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
@@ -86,7 +84,7 @@ class Native:
 
 def compress(
     source: Path, target: Path, transfer_syntax_uid: str, *, source_ae_title: str = ""
-) -> Transcoded:
+) -> TranscodedFile:
     """Write the image `source` to `target` in one of LOSSLESS, durably.
 
     Every pixel value is proved to be what it was. Noise gets a little larger. Raises

@@ -1,0 +1,259 @@
+"""Offline: the instances among some files, copied into a temporary folder, ready to be planned."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from burnish import file_meta
+from burnish.dicom_elements import encode
+from burnish.dicomdir import icons
+from burnish.directory_records import ROOT_TYPES
+from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
+from burnish.hashing import digest_text, new_hasher
+from burnish.identifiers import is_tolerable_uid
+from burnish.instance_header.header import IndexedFile, index_file
+from burnish.plan.attempts import Conversion
+from burnish.plan.candidates import Candidate
+from burnish.plan.conversion import conversion_failure
+from burnish.plan.eligibility import InstanceFailure, kind_of
+from burnish.plan.media_plan import Refusal
+from burnish.plan.source_instances import Icon, InstanceFile, SourceInstance
+from burnish.plan.volumes import PlannedFile
+from burnish.transcode.convert import convert_file
+from burnish.transcode.uncompressed import TranscodedFile
+from burnish.values import InstanceHeader, Progress
+from burnish.vocabulary import MEDIA_STORAGE_DIRECTORY_STORAGE
+from burnish.write.pipeline import VolumeInstance
+
+_CHUNK = 1 << 20
+#: Bytes of a file that have its preamble and the beginning of its File Meta Information.
+_BEGINNING = 1024
+#: Media Storage SOP Class UID (0002,0002) of a DICOMDIR, as it stands in File Meta Information.
+_DICOMDIR = encode(0x00020002, b"UI", MEDIA_STORAGE_DIRECTORY_STORAGE.encode())
+
+_Planned = TypeVar("_Planned")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that is not put on the media, and why."""
+
+    path: Path
+    why: str
+
+
+@dataclass(slots=True)
+class LeftOutFiles:
+    """The files left out: `skipped` do not belong on media, `refused` cannot be put there."""
+
+    skipped: list[LeftOut] = field(default_factory=list)
+    refused: list[LeftOut] = field(default_factory=list)
+
+
+class InstanceStore:
+    """The instances to be put on media, with copies of their files in the folder `scratch`.
+
+    It takes the place that the database and the spool have in the service: planning asks it for
+    the instances, for conversions (`failed`, `start`) and for icons (`icons`).
+    """
+
+    def __init__(self, scratch: Path, left_out: LeftOutFiles, progress: Progress) -> None:
+        self.instances: list[SourceInstance] = []
+        self.failed: dict[tuple[int, str], InstanceFailure] = {}
+        self._scratch = scratch
+        self._left_out = left_out
+        self._progress = progress
+        self._sources: list[Path] = []
+        self._by_uid: dict[str, SourceInstance] = {}
+        self._files: dict[str, TranscodedFile] = {}
+        self._transcoded: dict[int, list[InstanceFile]] = {}
+        self._icons: dict[int, Icon] = {}
+
+    def add_files(self, paths: Sequence[Path]) -> None:
+        """Copy each instance once.
+
+        A file that is no instance is skipped; an instance that cannot be read is refused.
+        """
+        for number, path in enumerate(paths):
+            self._progress("reading", number, len(paths))
+            beginning = _beginning(path)
+            if _DICOMDIR in beginning:
+                why = "a DICOMDIR; the media get a new one"
+                self._left_out.skipped.append(LeftOut(path, why))
+                continue
+            try:
+                self._add(path)
+            except (BurnishError, OSError) as error:
+                # a file with the prefix of PS3.10 7.1 says that it is DICOM: it is missing then
+                says_dicom = beginning[128:132] == b"DICM"
+                left_out = self._left_out.refused if says_dicom else self._left_out.skipped
+                left_out.append(LeftOut(path, str(error)))
+
+    def _add(self, path: Path) -> None:
+        indexed = index_file(path)
+        header = indexed.header
+        _check_uids(header)
+        instance_id = len(self._sources)
+        spool_key = f"{instance_id:08d}"
+        copy = _copy(path, indexed, self._scratch / spool_key)
+        self._sources.append(path)
+        self._files[spool_key] = copy
+        instance = SourceInstance(
+            header=header,
+            kind=kind_of(header, indexed.transfer_syntax_uid),
+            instance_id=instance_id,
+            size=copy.size,
+            spool_key=spool_key,
+            transcoded=self._transcoded.setdefault(instance_id, []),
+        )
+        first = self._by_uid.setdefault(header.sop_instance_uid, instance)
+        if first is instance:
+            self.instances.append(instance)
+        else:
+            self._leave_out_duplicate(instance, first)
+
+    def _leave_out_duplicate(self, duplicate: SourceInstance, first: SourceInstance) -> None:
+        path, first_path = (self._sources[each.instance_id] for each in (duplicate, first))
+        same_content = (
+            self._files[duplicate.spool_key].digest == self._files[first.spool_key].digest
+            and duplicate.kind.transfer_syntax_uid == first.kind.transfer_syntax_uid
+        )
+        (self._scratch / duplicate.spool_key).unlink()
+        if same_content:
+            why = f"the same instance as {first_path}"
+            self._left_out.skipped.append(LeftOut(path, why))
+        else:
+            why = f"its SOP Instance UID is that of {first_path}, which has other content"
+            self._left_out.refused.append(LeftOut(path, why))
+
+    def plan(
+        self, step: Callable[[Sequence[SourceInstance]], _Planned | Refusal | None]
+    ) -> _Planned | None:
+        """The result of a planning step for all the instances that it does not rule out.
+
+        `step` is a function of `plan.media_plan`. The instances that it rules out are refused, and
+        the others are planned without them. None where none is left.
+        """
+        while self.instances:
+            result = step(self.instances)
+            if isinstance(result, Refusal):
+                self._refuse(result)
+            elif result is not None:
+                return result
+        return None
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if not refusal.failures:
+            raise Conflict(refusal.why, hint=refusal.remedy)
+        for instance, failure in refusal.failures.items():
+            path = self._sources[instance.instance_id]
+            self._left_out.refused.append(LeftOut(path, failure.why))
+        self.instances = [one for one in self.instances if one not in refusal.failures]
+
+    def start(self, conversions: Iterable[Conversion]) -> None:
+        """Convert instances, one after another (see `media_plan.Conversions`)."""
+        conversions = list(conversions)
+        for number, conversion in enumerate(conversions):
+            self._progress("converting", number, len(conversions))
+            transcoded = self._transcoded[conversion.instance_id]
+            spool_key = f"{conversion.instance_id:08d}.{len(transcoded)}"
+            source, target = self._scratch / conversion.spool_key, self._scratch / spool_key
+            try:
+                file = convert_file(conversion.transfer_syntax_uid, source, target)
+            except (BurnishError, OSError) as error:
+                self.failed[conversion.key] = conversion_failure(error)
+                continue
+            self._files[spool_key] = file
+            transcoded.append(
+                InstanceFile(
+                    conversion.transfer_syntax_uid,
+                    len(transcoded),
+                    file.size,
+                    spool_key,
+                    file.derived_sop_instance_uid,
+                    file.derived_record_keys,
+                )
+            )
+
+    def icons(self, images: Sequence[SourceInstance], pixels: int) -> dict[int, Icon]:
+        """Icons of images by the id of the instance (see `media_plan.Icons`)."""
+        for image in images:
+            if image.instance_id not in self._icons:
+                item = icons.make(self._scratch / image.spool_key, pixels)
+                self._icons[image.instance_id] = Icon(image.instance_id, item)
+        return self._icons
+
+    def source(self, candidate: Candidate) -> Path:
+        """The file that the instance was read from."""
+        return self._sources[candidate.instance_id]
+
+    def digest(self, candidate: Candidate) -> str:
+        """The digest of the data set that goes on the medium."""
+        return self._files[self._spool_key(candidate)].digest
+
+    def volume_instance(self, planned: PlannedFile) -> VolumeInstance:
+        """An instance of a volume, with the file to be written."""
+        candidate = planned.candidate
+        spool_key = self._spool_key(candidate)
+        file = self._files[spool_key]
+        return VolumeInstance(
+            planned.file_id,
+            candidate.header,
+            candidate.transfer_syntax_uid,
+            self._scratch / spool_key,
+            file.size,
+            file.data_set_offset,
+            file.digest,
+        )
+
+    def _spool_key(self, candidate: Candidate) -> str:
+        if candidate.transcoded_instance_id is None:
+            return f"{candidate.instance_id:08d}"
+        return f"{candidate.instance_id:08d}.{candidate.transcoded_instance_id}"
+
+
+def files_below(sources: Iterable[Path]) -> Iterator[Path]:
+    """Every file once, in an order that does not depend on the file system."""
+    known: set[Path] = set()
+    for source in sources:
+        if not source.exists():
+            raise Unknown(f"{source} does not exist")
+        paths = [source]
+        if source.is_dir():
+            paths = sorted(path for path in source.rglob("*") if path.is_file())
+        for path in paths:
+            resolved = path.resolve()
+            if resolved not in known:
+                known.add(resolved)
+                yield path
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_BEGINNING)
+
+
+def _check_uids(header: InstanceHeader) -> None:
+    """Raise Unreadable for an instance that no DICOMDIR can name."""
+    uids = [header.sop_class_uid, header.sop_instance_uid]
+    if header.directory_record_type not in ROOT_TYPES:
+        uids += [header.study_instance_uid, header.series_instance_uid]
+    if not all(map(is_tolerable_uid, uids)):
+        raise Unreadable("a UID that names it, its series or its study is missing or wrong")
+
+
+def _copy(path: Path, indexed: IndexedFile, target: Path) -> TranscodedFile:
+    """Copy a data set as it is, with File Meta Information of our own."""
+    header = indexed.header
+    meta = file_meta.encode(
+        header.sop_class_uid, header.sop_instance_uid, indexed.transfer_syntax_uid
+    )
+    hasher = new_hasher()
+    with path.open("rb") as file, target.open("wb") as out:
+        file.seek(indexed.data_set_offset)
+        out.write(meta)
+        while chunk := file.read(_CHUNK):
+            hasher.update(chunk)
+            out.write(chunk)
+        return TranscodedFile(out.tell(), len(meta), digest_text(hasher))

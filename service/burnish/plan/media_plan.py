@@ -1,0 +1,244 @@
+"""Stage: the plan for the media of some instances: candidates, volumes, or why there are none.
+
+No database: the service plans the instances of a request with it (`planner`), `burnish disc build`
+the files it is given (`offline`). Conversions and icons are made by whoever calls; while they are
+not there yet, there is no plan yet.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from burnish.application_profiles.icon import acceptable
+from burnish.content.readme_txt import NOTHING, Says
+from burnish.dicomdir import icons
+from burnish.dicomdir.profile_keys import icon_rule
+from burnish.media import MEDIA
+from burnish.plan import attempts as ways
+from burnish.plan import eligibility
+from burnish.plan.attempts import Attempt, Conversion, FailedConversions
+from burnish.plan.candidates import Candidate
+from burnish.plan.eligibility import InstanceFailure
+from burnish.plan.grouping import group
+from burnish.plan.profile_choice import Choice
+from burnish.plan.source_instances import Icon, SourceInstance
+from burnish.plan.volumes import Volume, divide
+from burnish.vocabulary import ExecutionStatusInfo, FailureReason
+from burnish.wording import quantity
+
+Failures = Mapping[SourceInstance, InstanceFailure]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is asked of all the media.
+
+    `sealed_size` gives the bytes of a Secure DICOM File from those of its content; None for media
+    that are not secure. `says` is what README.TXT says besides. `icons_always`: icons also where
+    the profile does not require them.
+    """
+
+    lossy_allowed: bool = False
+    sealed_size: Callable[[int], int] | None = None
+    says: Says = NOTHING
+    icons_always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The volumes, and the medium and profiles they are planned for."""
+
+    choice: Choice
+    volumes: list[Volume]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the media cannot be planned, with the instances that rule it out."""
+
+    info: ExecutionStatusInfo
+    why: str
+    failures: Failures = field(default_factory=dict)
+    remedy: str = ""
+
+
+class Conversions(Protocol):
+    """Converts instances. `failed` has the conversions that failed, and why."""
+
+    @property
+    def failed(self) -> FailedConversions: ...
+
+    def start(self, conversions: Iterable[Conversion]) -> None:
+        """Start conversions. The instances, read again later, have the files."""
+
+
+class Icons(Protocol):
+    """Makes icons of images."""
+
+    def icons(self, images: Sequence[SourceInstance], pixels: int) -> dict[int, Icon] | None:
+        """Icons `pixels` wide and high, by the id of the instance; None while some are missing."""
+
+
+def plan_media(
+    instances: Sequence[SourceInstance],
+    attempts: Iterable[Attempt],
+    terms: Terms,
+    conversions: Conversions,
+    icon_maker: Icons,
+) -> Plan | Refusal | None:
+    """The plan of the first attempt that succeeds, or the refusal of the last one.
+
+    None where conversions were started or icons are being made: plan again when they are there.
+    """
+    outcome: Plan | Refusal | None = None
+    for attempt in attempts:
+        outcome = _plan_attempt(instances, attempt, terms, conversions, icon_maker)
+        if not isinstance(outcome, Refusal):
+            return outcome
+    return outcome
+
+
+def _plan_attempt(
+    instances: Sequence[SourceInstance],
+    attempt: Attempt,
+    terms: Terms,
+    conversions: Conversions,
+    icon_maker: Icons,
+) -> Plan | Refusal | None:
+    candidates = list_candidates(instances, attempt, terms, conversions, icon_maker)
+    if not isinstance(candidates, list):
+        return candidates
+    return pack_candidates(instances, candidates, attempt, terms)
+
+
+def list_candidates(
+    instances: Sequence[SourceInstance],
+    attempt: Attempt,
+    terms: Terms,
+    conversions: Conversions,
+    icon_maker: Icons,
+) -> list[Candidate] | Refusal | None:
+    """Each instance as it will be on the media of an attempt. None as in `plan_media`."""
+    choice = attempt.choice
+    conflicts = _conflicts(instances, choice, lossy_allowed=terms.lossy_allowed)
+    if conflicts:
+        reasons = eligibility.in_words(conflicts.values())
+        return Refusal(
+            _conflict_status(conflicts),
+            f"instances that the profile does not permit: {reasons}",
+            conflicts,
+        )
+    lacking = ways.lacking(instances, attempt, conversions.failed)
+    if lacking.failures:
+        first = next(iter(lacking.failures.values()))
+        return Refusal(
+            ExecutionStatusInfo.PROC_FAILURE,
+            f"instances that cannot be converted for the profile: {first.why}",
+            lacking.failures,
+        )
+    if lacking.conversions:
+        conversions.start(lacking.conversions)
+        return None
+    made_icons = _icons(instances, choice, terms, icon_maker)
+    if not isinstance(made_icons, dict):
+        return made_icons
+    candidates = [
+        instance.candidate(
+            profile,
+            choice.label,
+            made_icons.get(instance.instance_id),
+            lossless=attempt.lossless,
+            lossy=instance.instance_id in attempt.lossy,
+        )
+        for instance, profile in zip(instances, choice.profiles, strict=True)
+    ]
+    sealed_size = terms.sealed_size
+    if sealed_size:
+        return [candidate._replace(size=sealed_size(candidate.size)) for candidate in candidates]
+    return candidates
+
+
+def _conflicts(
+    instances: Sequence[SourceInstance], choice: Choice, *, lossy_allowed: bool
+) -> dict[SourceInstance, InstanceFailure]:
+    """The instances that the profiles of `choice` do not permit, and why."""
+    conflicts: dict[SourceInstance, InstanceFailure] = {}
+    for instance, profile in zip(instances, choice.profiles, strict=True):
+        conflict = eligibility.conflict(instance.kind, profile, lossy_allowed=lossy_allowed)
+        if conflict is not None:
+            conflicts[instance] = conflict
+    return conflicts
+
+
+def _conflict_status(conflicts: Failures) -> ExecutionStatusInfo:
+    """NOT_SUPPORTED where a SOP Class is not supported, else a conflict with the profile."""
+    reasons = {failure.reason for failure in conflicts.values()}
+    if FailureReason.SOP_CLASS_NOT_SUPPORTED in reasons:
+        return ExecutionStatusInfo.NOT_SUPPORTED
+    return ExecutionStatusInfo.INST_AP_CONFLICT
+
+
+def _icons(
+    instances: Sequence[SourceInstance], choice: Choice, terms: Terms, icon_maker: Icons
+) -> dict[int, Icon] | Refusal | None:
+    """The icons that the profiles require or the site wants; None while they are being made."""
+    rule = icon_rule(choice.label)
+    required = rule is not None and rule.required
+    if not required and not terms.icons_always:
+        return {}
+    images = [
+        instance
+        for instance in instances
+        if instance.header.directory_record_type == "IMAGE"
+        and not (instance.supplied_icon and acceptable(instance.supplied_icon, rule))
+    ]
+    made = icon_maker.icons(images, rule.size if rule else icons.PIXELS)
+    if made is None or not required:
+        return made
+    without_icon = [image for image in images if not made[image.instance_id].item]
+    if not without_icon:
+        return made
+    failure = InstanceFailure(
+        FailureReason.PROCESSING_FAILURE,
+        f"{choice.label} requires an icon, and none can be made of the image",
+    )
+    return Refusal(
+        ExecutionStatusInfo.PROC_FAILURE,
+        f"{failure.why} ({quantity(len(without_icon), 'instance')})",
+        dict.fromkeys(without_icon, failure),
+    )
+
+
+def pack_candidates(
+    instances: Sequence[SourceInstance],
+    candidates: Sequence[Candidate],
+    attempt: Attempt,
+    terms: Terms,
+) -> Plan | Refusal:
+    """The volumes that hold all candidates of an attempt."""
+    choice = attempt.choice
+    volumes, oversized = divide(
+        group(candidates),
+        choice.capacity,
+        MEDIA[choice.medium].file_system,
+        terms.sealed_size,
+        terms.says,
+    )
+    if oversized:
+        failure = InstanceFailure(
+            FailureReason.INSTANCE_SIZE_EXCEEDED, f"larger than one volume {choice.medium}"
+        )
+        by_id = {instance.instance_id: instance for instance in instances}
+        return Refusal(
+            ExecutionStatusInfo.INST_OVERSIZED,
+            f"{failure.why} ({quantity(len(oversized), 'instance')})",
+            {by_id[candidate.instance_id]: failure for candidate in oversized},
+            "ask for a profile of a larger medium",
+        )
+    if len(volumes) > 1 and not attempt.split:
+        return Refusal(
+            ExecutionStatusInfo.SET_OVERSIZED,
+            f"the set does not fit on one {choice.medium}, and splitting it is not allowed",
+            remedy="allow splitting, or ask for a profile of a larger medium",
+        )
+    return Plan(choice, volumes)
