@@ -19,6 +19,7 @@ from burnish.plan.conversion import Conversions, Converted
 from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.icon_images import IconImages
 from burnish.plan.media_plan import Plan, Refusal, Terms, plan_media
+from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import SourceInstance
 from burnish.secure_files import Sealer, protection
 from burnish.settings import Settings
@@ -161,30 +162,9 @@ class Planner:
         self, instances: Sequence[SourceInstance], requested_media: _RequestedMedia
     ) -> Plan | Refusal | None:
         """The plan, or why there is none; None while conversions or icons are being made."""
-        requested_profiles = [instance.requested_profile for instance in instances]
-        devices = [
-            device
-            for device in self._settings.devices
-            if requested_media.device in ("", device.name)
-        ]
-        unsupported = profile_choice.unsupported(requested_profiles, devices)
-        if unsupported:
-            labels = sorted({requested_profiles[position] for position in unsupported})
-            return Refusal(
-                ExecutionStatusInfo.NOT_SUPPORTED,
-                f"neither the service nor a device supports {', '.join(labels)}",
-                _failures(
-                    [instances[position] for position in unsupported],
-                    FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED,
-                ),
-            )
-        choices = profile_choice.choices(requested_profiles, devices)
-        if not choices:
-            return Refusal(
-                ExecutionStatusInfo.INST_AP_CONFLICT,
-                "the requested profiles have no medium in common",
-                _failures(instances, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT),
-            )
+        choices = self._choices(instances, requested_media)
+        if isinstance(choices, Refusal):
+            return choices
         sealed_size = None
         if choices[0].secure:
             try:
@@ -212,6 +192,36 @@ class Planner:
             ),
             self._conversions,
             self._icons,
+        )
+
+    def _choices(
+        self, instances: Sequence[SourceInstance], requested_media: _RequestedMedia
+    ) -> list[Choice] | Refusal:
+        """The media and profiles that may be tried."""
+        requested_profiles = [instance.requested_profile for instance in instances]
+        devices = [
+            device
+            for device in self._settings.devices
+            if requested_media.device in ("", device.name)
+        ]
+        unsupported = profile_choice.unsupported(requested_profiles, devices)
+        if unsupported:
+            labels = sorted({requested_profiles[position] for position in unsupported})
+            return Refusal(
+                ExecutionStatusInfo.NOT_SUPPORTED,
+                f"neither the service nor a device supports {', '.join(labels)}",
+                _failures(
+                    [instances[position] for position in unsupported],
+                    FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED,
+                ),
+            )
+        choices = profile_choice.choices(requested_profiles, devices)
+        if choices:
+            return choices
+        return Refusal(
+            ExecutionStatusInfo.INST_AP_CONFLICT,
+            "the requested profiles have no medium in common",
+            _failures(instances, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT),
         )
 
     def _sealed_size(self, requested_media: _RequestedMedia) -> Callable[[int], int]:
