@@ -96,7 +96,7 @@ _CALLER = Caller("127.0.0.1")
 
 
 def _associate(data: bytes) -> None:
-    _negotiator().answer(struct.pack(">BBI", 1, 0, len(data)) + data, _CALLER)
+    _negotiator().answer(data, _CALLER)
 
 
 def _associates() -> list[bytes]:

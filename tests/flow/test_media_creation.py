@@ -870,4 +870,4 @@ def test_no_process_died(burnish: Service, patient: Service, small: Service) -> 
         log = service.log.read_text(encoding="utf-8")
         assert "a process ended by itself" not in log
         assert "a tick failed" not in log
-        assert "an association ended by a defect" not in log
+        assert "association ended by a defect" not in log

@@ -828,5 +828,5 @@ def test_no_receiver_died(burnish: Service) -> None:
     """Last in the module: after all this, the processes are those that were started."""
     log = burnish.log.read_text(encoding="utf-8")
     assert "a process ended by itself" not in log
-    assert "an association ended by a defect" not in log
+    assert "association ended by a defect" not in log
     assert_works(burnish)

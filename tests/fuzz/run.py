@@ -201,7 +201,7 @@ def _look(service: Service, before: Use, report: Report) -> None:
         report.log_lines[told["event"]] += 1
         if told.get("calling_ae_title") == client.AE_TITLE and told.get("how") != "released":
             faults.append(f"of the well-behaved client: {line}")
-    for bad in ("a process ended by itself", "an association ended by a defect"):
+    for bad in ("a process ended by itself", "association ended by a defect"):
         if report.log_lines[bad]:
             faults.append(f"in the log: {bad}")
     faults += [line for line in report.log_lines if line.startswith("not a log line")]

@@ -1,1 +1,1 @@
-"""Ground: who may call and do what: TLS, peers, users, and how many at once."""
+"""Ground: which peers and users may associate, how many at once, and TLS in both directions."""

@@ -43,13 +43,13 @@ class LogThrottle:
                 return
             self._counts[combination] = count + 1
             left_out, self._left_out = self._left_out, 0
-        printable = {key: _printable(text) for key, text in peer.items()}
+        printable = {key: _printable(text)[:64] for key, text in peer.items()}
         if left_out:
-            log.warning(event, why=why, **printable, others_not_shown=left_out)
+            log.warning(event, why=_printable(why), **printable, others_not_shown=left_out)
         else:
-            log.warning(event, why=why, **printable)
+            log.warning(event, why=_printable(why), **printable)
 
 
 def _printable(text: str) -> str:
     """Text of a peer without characters that could imitate another line of the log."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text)[:64]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -19,7 +19,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from burnish.access.tls import client_context, shows_certificate
+from burnish.access.tls import client_context, presents_certificate
 from burnish.errors import InvalidSettings
 from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -116,7 +116,7 @@ def request_association(
     if not association.is_established:
         raise NoAssociationError(_failure_reason(association))
     connection = association.dul.socket and association.dul.socket.socket
-    if not shows_certificate(connection, peer.certificate):
+    if not presents_certificate(connection, peer.certificate):
         association.abort()
         raise NoAssociationError(
             "the peer does not present the certificate that peer.certificate names"

@@ -1,4 +1,4 @@
-"""Ground: which peers may call, from where and how proved, and what each of them may do."""
+"""Ground: which peers may associate with Burnish, and what each of them is permitted to do."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -6,13 +6,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from burnish.access.tls import Certificate
 from burnish.settings import PeerSettings, Settings
 
-#: What an AE may do that is in no `[[peer]]`, where such are accepted.
-_UNKNOWN_MAY = frozenset({"echo", "store", "media", "commit"})
+#: What an AE without a `[[peer]]` table may do, if `dicom.accept_unknown_peers`.
+_UNKNOWN_PEERS_MAY = frozenset({"echo", "store", "media", "commit"})
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Where a connection comes from, and what it has proved."""
+    """Where a connection comes from, and the certificate it was authenticated with."""
 
     address: str
     tls: bool = False
@@ -20,48 +20,52 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Permit:
-    """What a peer may do; `why_not` says why it may not even call."""
+class Permission:
+    """The operations that a peer is permitted; `denial` says why it may not even associate."""
 
     may: frozenset[str] = frozenset()
-    why_not: str = ""
+    denial: str = ""
 
 
-class Access:
+class PeerAccess:
     """The peers of the configuration."""
 
     def __init__(self, settings: Settings) -> None:
         self._peers = {peer.ae_title: peer for peer in settings.peer}
-        self._unknown = settings.dicom.accept_unknown_peers
+        self._accept_unknown_peers = settings.dicom.accept_unknown_peers
 
-    def permit(self, calling_ae_title: str, caller: Caller) -> Permit:
-        """What the AE that calls may do."""
+    def permission(self, calling_ae_title: str, caller: Caller) -> Permission:
+        """What the calling AE is permitted to do. Peers that are not configured are rejected."""
         peer = self._peers.get(calling_ae_title)
         if peer is None:
-            return Permit(_UNKNOWN_MAY) if self._unknown else Permit(why_not="unknown AE title")
-        why_not = _why_not(peer, caller)
-        return Permit(why_not=why_not) if why_not else Permit(frozenset(peer.may))
+            if self._accept_unknown_peers:
+                return Permission(_UNKNOWN_PEERS_MAY)
+            return Permission(denial=f"no [[peer]] has the AE title {calling_ae_title!r}")
+        denial = _denial(peer, caller)
+        return Permission(denial=denial) if denial else Permission(frozenset(peer.may))
 
 
-def _why_not(peer: PeerSettings, caller: Caller) -> str:
+def _denial(peer: PeerSettings, caller: Caller) -> str:
+    """Why a caller may not associate as `peer`, "" if it may."""
+    ae = f"AE {peer.ae_title}"
     if not peer.may:
-        return "this AE may do nothing"
+        return f"{ae} is not permitted to do anything (peer.may)"
     if peer.addresses:
-        address = _address(caller.address)
+        address = _parse_address(caller.address)
         if not any(address in network for network in peer.addresses):
-            return "this AE does not call from that address"
+            return f"{ae} may not call from {address} (peer.addresses)"
     if peer.tls and not caller.tls:
-        return "this AE calls by TLS only"
+        return f"{ae} must use TLS (peer.tls)"
     if peer.certificate:
         if caller.certificate is None:
-            return "this AE has to show a certificate"
-        if not caller.certificate.is_named(peer.certificate):
-            return "this AE has another certificate"
+            return f"{ae} must present a certificate (peer.certificate)"
+        if not caller.certificate.matches(peer.certificate):
+            return f"{ae} presents another certificate than the one configured (peer.certificate)"
     return ""
 
 
-def _address(text: str) -> IPv4Address | IPv6Address:
-    """An address without its zone; IPv4 where it comes as a part of IPv6."""
+def _parse_address(text: str) -> IPv4Address | IPv6Address:
+    """An address without its zone; an IPv4 address that is mapped to IPv6 as IPv4."""
     address = ip_address(text.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped

@@ -1,4 +1,4 @@
-"""Ground: DICOM over TLS: what is agreed on with a peer, and the certificate it shows."""
+"""Ground: DICOM over TLS: the security profiles, and the certificates of peers."""
 
 import hashlib
 import ssl
@@ -18,8 +18,8 @@ class Profile:
     suites: str
 
 
-#: Suites as OpenSSL names them. Level 2 wants RSA keys of 2048 bits and curves of 224 at least, and
-#: signatures better than SHA-1.
+#: Suites as OpenSSL names them. Security level 2 requires RSA keys of at least 2048 bits, curves of
+#: at least 224 bits, and signatures better than SHA-1.
 PROFILES = {
     "BCP195": Profile("B.12, BCP 195 by RFC 8996 and 9325", "ECDHE+AESGCM:@SECLEVEL=2"),
     "BCP195-ND": Profile(
@@ -31,7 +31,8 @@ PROFILES = {
     ),
 }
 _DH_GROUP = Path(__file__).with_name("ffdhe3072.pem")
-_SHORT = {
+#: Abbreviations of RFC 4514 for the parts of a subject.
+_ABBREVIATIONS = {
     "commonName": "CN",
     "countryName": "C",
     "domainComponent": "DC",
@@ -44,7 +45,7 @@ _SHORT = {
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate that was proved: its SHA-256 fingerprint in hexadecimal, and its subject.
+    """A verified certificate: its SHA-256 fingerprint in hexadecimal, and its subject.
 
     The subject is as `openssl x509 -subject` prints it, without spaces: "C=IT,O=Hospital,CN=ct1".
     """
@@ -52,33 +53,35 @@ class Certificate:
     fingerprint: str
     subject: str
 
-    def is_named(self, name: str) -> bool:
-        """Whether `[[peer]] certificate` names it."""
-        return name in (self.fingerprint, self.subject)
+    def matches(self, configured: str) -> bool:
+        """Whether `configured` (peer.certificate) is its fingerprint or its subject."""
+        return configured in (self.fingerprint, self.subject)
 
 
 def server_context(settings: TLSSettings) -> ssl.SSLContext:
-    """What peers that call are met with; raises InvalidSettings for files that are not right."""
+    """The context for associations that peers request; raises InvalidSettings."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    required = settings.client_certificate == "required"
-    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    is_required = settings.client_certificate == "required"
+    context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
     if "DHE+aRSA" in PROFILES[settings.profile].suites:
         context.load_dh_params(str(_DH_GROUP))
-    return _prepared(context, settings)
+    _configure(context, settings)
+    return context
 
 
 def client_context(settings: TLSSettings) -> ssl.SSLContext:
-    """What peers are called with; raises InvalidSettings for files that are not right.
+    """The context for associations that Burnish requests; raises InvalidSettings.
 
-    A peer is known by its certificate, not by a host name in it: PS3.15 asks for none.
+    A peer is identified by its certificate. A host name in it is not checked: PS3.15 requires none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    return _prepared(context, settings)
+    _configure(context, settings)
+    return context
 
 
-def _prepared(context: ssl.SSLContext, settings: TLSSettings) -> ssl.SSLContext:
+def _configure(context: ssl.SSLContext, settings: TLSSettings) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(PROFILES[settings.profile].suites)
     try:
@@ -91,33 +94,32 @@ def _prepared(context: ssl.SSLContext, settings: TLSSettings) -> ssl.SSLContext:
         raise InvalidSettings(
             f"[tls]: {settings.certificate}, {settings.key} or {settings.ca} cannot be used: "
             f"{reason}",
-            hint="PEM files: a certificate, its key without a password, the authorities",
+            hint="use PEM files: tls.certificate, its tls.key without a password, and tls.ca",
         ) from None
-    return context
 
 
 def _no_password() -> str:
-    """Called for a key with a password, which nobody is there to type."""
+    """OpenSSL calls this for an encrypted key; there is nobody to type the password."""
     raise ValueError("the key has a password")
 
 
-def shown_certificate(connection: ssl.SSLSocket) -> Certificate | None:
-    """The certificate that the peer has shown and that was proved, if any."""
+def peer_certificate(connection: ssl.SSLSocket) -> Certificate | None:
+    """The certificate that the peer has presented and that was verified, if any."""
     encoded = connection.getpeercert(binary_form=True)
     if not encoded:
         return None
-    told = cast(dict[str, Any], connection.getpeercert())
+    decoded = cast(dict[str, Any], connection.getpeercert())
     subject = ",".join(
-        f"{_SHORT.get(kind, kind)}={value}"
-        for names in told.get("subject", ())
-        for kind, value in names
+        f"{_ABBREVIATIONS.get(name, name)}={value}"
+        for attributes in decoded.get("subject", ())
+        for name, value in attributes
     )
     return Certificate(hashlib.sha256(encoded).hexdigest().upper(), subject)
 
 
-def shows_certificate(connection: object, certificate: str) -> bool:
-    """Whether who was called shows the certificate that its `[[peer]]` names; "" names none."""
-    if not certificate:
+def presents_certificate(connection: object, configured: str) -> bool:
+    """Whether the peer presents the certificate that is configured for it; "" is any or none."""
+    if not configured:
         return True
-    shown = shown_certificate(connection) if isinstance(connection, ssl.SSLSocket) else None
-    return shown is not None and shown.is_named(certificate)
+    certificate = peer_certificate(connection) if isinstance(connection, ssl.SSLSocket) else None
+    return certificate is not None and certificate.matches(configured)

@@ -1,4 +1,4 @@
-"""Surface: the application entity: its ports, its associations, and which service answers what."""
+"""Surface: the application entity: its ports, its associations, and the service of each message."""
 
 import selectors
 import socket
@@ -18,12 +18,12 @@ from burnish.errors import InvalidSettings, OperatorError
 from burnish.memory import give_back
 from burnish.receive import Receiver
 from burnish.scp import messages, statuses
-from burnish.scp.media_creation import MediaCreation
+from burnish.scp.media_creation import MediaCreationSCP
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
 from burnish.scp.storage import StoreOperation
-from burnish.scp.storage_commitment import StorageCommitment
-from burnish.scp.upper_layer import Association, Collected, DataSetSink, RefusedError
+from burnish.scp.storage_commitment import StorageCommitmentSCP
+from burnish.scp.upper_layer import Association, CollectedDataSet, DataSetSink, NotEstablishedError
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -35,13 +35,15 @@ from burnish.vocabulary import (
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
-#: At a shutdown, an association that has been silent for so long is ended, in seconds.
-_QUIET = 1.0
+#: At shutdown, an idle association is ended after so many seconds of silence.
+_SILENCE_AT_SHUTDOWN = 1.0
+#: Seconds that associations have to end after the drain time-out has ended them.
+_AFTER_DRAIN_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A listening socket that several processes may share."""
+    """A listening socket, which several receiver processes may share."""
 
     socket: socket.socket
     tls: bool
@@ -52,24 +54,24 @@ class Listener:
 
 
 def listen(settings: Settings) -> tuple[Listener, ...]:
-    """The plain port and that of TLS, as configured; raises OperatorError."""
-    wanted = []
+    """Listens on the configured ports, without TLS and with it; raises OperatorError."""
+    ports = []
     if not settings.tls.only:
-        wanted.append(("dicom.port", settings.dicom.port, False))
+        ports.append(("dicom.port", settings.dicom.port, False))
     if settings.tls.listens:
-        wanted.append(("tls.port", settings.tls.port, True))
-    found: list[Listener] = []
-    for key, port, tls in wanted:
+        ports.append(("tls.port", settings.tls.port, True))
+    listeners: list[Listener] = []
+    for key, port, tls in ports:
         try:
-            found.append(Listener(_listen(settings.dicom.host, port), tls))
+            listeners.append(Listener(_listen(settings.dicom.host, port), tls))
         except OSError as error:
-            for listener in found:
+            for listener in listeners:
                 listener.socket.close()
             raise OperatorError(
                 f"{key} {port} cannot be used: {error.strerror}",
-                hint="stop what listens there, or choose another dicom.host or port",
+                hint="stop the program that listens there, or change dicom.host or the port",
             ) from None
-    return tuple(found)
+    return tuple(listeners)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -87,7 +89,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class ApplicationEntity:
-    """SCP of Verification, Storage, Media Creation and Storage Commitment under one AE title."""
+    """The SCP of Verification, Storage, Media Creation Management and Storage Commitment."""
 
     def __init__(
         self,
@@ -102,8 +104,8 @@ class ApplicationEntity:
         self._settings = settings
         self._listeners = listeners
         self._receiver = receiver
-        self._media_creation = MediaCreation(settings, database)
-        self._storage_commitment = StorageCommitment(settings, database, spool)
+        self._media_creation = MediaCreationSCP(settings, database)
+        self._storage_commitment = StorageCommitmentSCP(settings, database, spool)
         self._negotiator = Negotiator(settings)
         self._association_limits = association_limits
         self._tls = server_context(settings.tls) if settings.tls.listens else None
@@ -113,7 +115,7 @@ class ApplicationEntity:
         self._draining = threading.Event()
 
     def serve(self) -> None:
-        """Accepts associations until `stop_accepting` is called, by a signal handler perhaps."""
+        """Accepts connections until `stop_accepting` is called."""
         with selectors.DefaultSelector() as selector:
             for listener in self._listeners:
                 selector.register(listener.socket, selectors.EVENT_READ, listener)
@@ -123,34 +125,38 @@ class ApplicationEntity:
                 give_back()
 
     def stop_accepting(self) -> None:
+        """Makes `serve` return. May be called by a signal handler."""
         self._draining.set()
 
     def reload(self) -> None:
-        """Reads the files of TLS again, for the associations to come; bad ones change nothing."""
+        """Reads the TLS files again, for new associations. If they are bad, nothing changes."""
         if self._tls is None:
             return
         try:
             self._tls = server_context(self._settings.tls)
-            log.info("certificates read again")
+            log.info("TLS certificates reloaded")
         except InvalidSettings as error:
-            log.error("certificates stay as they were", why=str(error), remedy=error.hint)
+            log.error("TLS certificates not reloaded", why=str(error), remedy=error.hint)
 
     def drain(self) -> None:
-        """Lets the associations end: silent ones at once, busy ones within the drain time-out."""
+        """Waits for the associations to end: idle ones at once, others until the drain time-out."""
         deadline = monotonic() + self._settings.dicom.drain_timeout.total_seconds()
         while threads := self._running():
             now = monotonic()
             for association in threads:
-                idle = association.is_half_open or not association.busy
-                if (idle and now - association.last_heard > _QUIET) or now > deadline:
+                is_idle = association.is_half_open or not association.busy
+                is_silent = now - association.last_heard > _SILENCE_AT_SHUTDOWN
+                if (is_idle and is_silent) or now > deadline:
                     association.end()
             next(iter(threads.values())).join(timeout=0.1)
-            if now > deadline + 5:
+            if now > deadline + _AFTER_DRAIN_TIMEOUT:
                 break
 
     def _running(self) -> dict[Association, threading.Thread]:
         with self._lock:
             return dict(self._associations)
+
+    # --- connections ---
 
     def _accept(self, listener: Listener) -> None:
         try:
@@ -158,29 +164,30 @@ class ApplicationEntity:
         except BlockingIOError:
             return  # another receiver was quicker
         except OSError as error:
-            self._log_throttle.warn("cannot accept a connection", why=error.strerror or str(error))
+            reason = error.strerror or str(error)
+            self._log_throttle.warn("connection not accepted", why=reason)
             self._draining.wait(0.1)
             return
         connection.setblocking(True)
         try:
-            self._begin(connection, Caller(address[0], tls=listener.tls))
-        except (OSError, RuntimeError) as error:  # no thread, or the peer is gone already
-            self._log_throttle.warn("connection refused", why=str(error), address=address[0])
+            self._start_association(connection, Caller(address[0], tls=listener.tls))
+        except (OSError, RuntimeError) as error:  # no thread, or the peer has gone already
+            self._log_throttle.warn("connection not accepted", why=str(error), address=address[0])
             connection.close()
 
-    def _begin(self, connection: socket.socket, caller: Caller) -> None:
+    def _start_association(self, connection: socket.socket, caller: Caller) -> None:
         dicom = self._settings.dicom
         association = Association(
             connection,
             caller,
-            self._answer,
+            self._negotiate,
             self._dispatch,
             acse_timeout=dicom.acse_timeout.total_seconds(),
             idle_timeout=dicom.idle_timeout.total_seconds(),
             tls=self._tls if caller.tls else None,
         )
-        thread = threading.Thread(target=self._run, args=(association,), daemon=True)
-        self._make_room()
+        thread = threading.Thread(target=self._serve, args=(association,), daemon=True)
+        self._evict_half_open()
         with self._lock:
             self._associations[association] = thread
         try:
@@ -190,111 +197,123 @@ class ApplicationEntity:
                 del self._associations[association]
             raise
 
-    def _make_room(self) -> None:
-        """Closes the oldest connection without an association, where there are too many of them.
+    def _evict_half_open(self) -> None:
+        """Above the limit, evicts the oldest half-open connection of the busiest address.
 
-        It is one of the address that has most: who opens many and says nothing closes its own.
+        So an address that opens many connections loses its own, not those of others.
         """
+        maximum = self._settings.dicom.maximum_half_open
         with self._lock:
-            if len(self._associations) < self._settings.dicom.maximum_half_open:
+            if len(self._associations) < maximum:
                 return
-            waiting = [each for each in self._associations if each.is_half_open]
-        if len(waiting) < self._settings.dicom.maximum_half_open:
+            half_open = [
+                association for association in self._associations if association.is_half_open
+            ]
+        if len(half_open) < maximum:
             return
-        [(address, _)] = Counter(each.caller.address for each in waiting).most_common(1)
-        oldest = next(each for each in waiting if each.caller.address == address)
-        oldest.end("too many connections that have no association yet")
+        counts = Counter(association.caller.address for association in half_open)
+        busiest_address, _ = counts.most_common(1)[0]
+        for association in half_open:  # the oldest comes first
+            if association.caller.address == busiest_address:
+                association.end("too many connections without an association")
+                return
 
-    def _answer(self, pdu: bytes, caller: Caller) -> Acceptance | Rejection:
-        answer = self._negotiator.answer(pdu, caller)
-        if isinstance(answer, Acceptance) and self._draining.is_set():
-            return Rejection(2, 3, 1, "temporary congestion: the service is stopping")
-        if isinstance(answer, Acceptance) and (
-            full := self._association_limits.acquire(answer.calling_ae_title)
-        ):
-            return Rejection(2, 3, 2, f"local limit exceeded: {full}")
+    # --- associations ---
+
+    def _negotiate(self, body: bytes, caller: Caller) -> Acceptance | Rejection:
+        answer = self._negotiator.answer(body, caller)
+        if isinstance(answer, Rejection):
+            return answer
+        if self._draining.is_set():
+            return Rejection.of_congestion("the service is stopping")
+        exceeded_limit = self._association_limits.acquire(answer.calling_ae_title)
+        if exceeded_limit:
+            return Rejection.of_limit(exceeded_limit)
         return answer
 
-    def _run(self, association: Association) -> None:
-        outcome, seated = "failed", True
+    def _serve(self, association: Association) -> None:
+        """Serves one association in its thread."""
+        is_counted = True
 
-        def stand_up() -> None:
-            nonlocal seated
-            if seated and association.accepted is not None:
-                seated = False
+        def release_limit() -> None:
+            nonlocal is_counted
+            if is_counted and association.accepted is not None:
+                is_counted = False
                 self._association_limits.release(association.accepted.calling_ae_title)
 
-        association.before_release = stand_up
+        association.before_release = release_limit
+        outcome = "failed"
         try:
             outcome = association.serve()
-        except RefusedError as refused:
-            self._tell_refusal("association refused", str(refused), association)
+        except NotEstablishedError as error:
+            self._warn(error.event, str(error), association)
         except Exception:
-            log.exception("an association ended by a defect")
+            log.exception("association ended by a defect")
         finally:
             try:
-                stand_up()
-                self._tell_how(association, outcome)
-            finally:  # last of all: who drains waits for what is in here, then the process ends
+                release_limit()
+                self._log_end(association, outcome)
+            finally:
+                # Last: `drain` waits for this, and then the process ends.
                 with self._lock:
                     self._associations.pop(association, None)
 
-    def _tell_how(self, association: Association, outcome: str) -> None:
-        if association.accepted is not None:
-            self._tell_end(association, outcome)
-        elif outcome != "failed":
-            self._tell_refusal("connection without an association", outcome, association)
-
-    def _tell_refusal(self, event: str, why: str, association: Association) -> None:
-        caller = association.caller
-        who = {"address": caller.address, "calling_ae_title": association.calling_ae_title}
-        if caller.certificate is not None:
-            who["certificate"] = caller.certificate.subject
-        self._log_throttle.warn(event, why=why, **who)
-
-    def _tell_end(self, association: Association, outcome: str) -> None:
-        got = association.accepted
-        assert got is not None  # noqa: S101
-        said = {"user": got.user, "not_accepted": got.not_accepted}
+    def _log_end(self, association: Association, outcome: str) -> None:
+        accepted = association.accepted
+        if accepted is None:
+            if outcome != "failed":
+                self._warn("connection without an association", outcome, association)
+            return
+        details = {"user": accepted.user, "not_accepted": accepted.not_accepted}
         log.info(
             "association ended",
             how=outcome,
             calling_ae_title=association.calling_ae_title,
             address=association.caller.address,
             messages=association.messages,
-            **{name: text for name, text in said.items() if text},
+            **{key: value for key, value in details.items() if value},
         )
+
+    def _warn(self, event: str, why: str, association: Association) -> None:
+        caller = association.caller
+        peer = {"address": caller.address, "calling_ae_title": association.calling_ae_title}
+        if caller.certificate is not None:
+            peer["certificate"] = caller.certificate.subject
+        self._log_throttle.warn(event, why=why, **peer)
+
+    # --- messages ---
 
     def _dispatch(
         self, association: Acceptance, context_id: int, context: Context, command: Command
     ) -> DataSetSink:
-        kind = command.number(messages.COMMAND_FIELD)
-        if kind == messages.C_STORE_RQ and context.storage:
+        """The sink of a request, which responds to it."""
+        command_field = command.number(messages.COMMAND_FIELD)
+        if command_field == messages.C_STORE_RQ and context.storage:
             return StoreOperation(self._receiver, association, context_id, context, command)
-        if context.abstract_syntax == MEDIA_CREATION_MANAGEMENT and kind != messages.C_STORE_RQ:
-            return Collected(
-                lambda data: self._media_creation.answer(
-                    association, context_id, context, command, data
+        if command_field != messages.C_STORE_RQ:
+            if context.abstract_syntax == MEDIA_CREATION_MANAGEMENT:
+                return CollectedDataSet(
+                    lambda data: self._media_creation.answer(
+                        association, context_id, context, command, data
+                    )
                 )
-            )
-        if context.abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL and kind != messages.C_STORE_RQ:
-            return self._committing(association, context_id, context, command)
-        status = statuses.UNRECOGNIZED_OPERATION
-        if kind == messages.C_ECHO_RQ and context.abstract_syntax == VERIFICATION:
-            status = statuses.SUCCESS
-        answer = messages.response(command, status)
-        return Collected(
-            lambda _data: messages.p_data(context_id, answer, b"", association.maximum_length)
+            if context.abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL:
+                return self._commit(association, context_id, context, command)
+        is_echo = command_field == messages.C_ECHO_RQ and context.abstract_syntax == VERIFICATION
+        status = statuses.SUCCESS if is_echo else statuses.UNRECOGNIZED_OPERATION
+        response = messages.response(command, status)
+        return CollectedDataSet(
+            lambda _data: messages.p_data(context_id, response, b"", association.maximum_length)
         )
 
-    def _committing(
+    def _commit(
         self, association: Acceptance, context_id: int, context: Context, command: Command
-    ) -> Collected:
-        def answer(data: bytes) -> bytes:
-            response, sink.follow_up = self._storage_commitment.answer(
+    ) -> CollectedDataSet:
+        def respond(data: bytes) -> bytes:
+            response, sink.pending_report = self._storage_commitment.answer(
                 association, context_id, context, command, data
             )
             return response
 
-        sink = Collected(answer)
+        sink = CollectedDataSet(respond)
         return sink

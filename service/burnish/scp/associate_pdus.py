@@ -1,7 +1,7 @@
 """Surface: A-ASSOCIATE-RQ and A-ASSOCIATE-AC as bytes (PS3.8 9.3.2, 9.3.3, PS3.7 D.3).
 
-An SCU may propose 128 contexts. An object and a validated UID for each of their items would cost
-the acceptor a hundred times what it takes to read them.
+An SCU may propose 128 contexts. With an object of pynetdicom and a validated UID for each of their
+items, a request takes a hundred times as long.
 """
 
 import struct
@@ -10,17 +10,28 @@ from dataclasses import dataclass
 
 from burnish.errors import Malformed
 
-_APPLICATION_CONTEXT, _PROPOSED, _RESULT, _ABSTRACT, _TRANSFER = 0x10, 0x20, 0x21, 0x30, 0x40
+# Item types of the PDUs (PS3.8 9.3.2, 9.3.3).
+_APPLICATION_CONTEXT = 0x10
+_PROPOSED_CONTEXT = 0x20
+_CONTEXT_RESULT = 0x21
+_ABSTRACT_SYNTAX = 0x30
+_TRANSFER_SYNTAX = 0x40
 _USER_INFORMATION = 0x50
-#: Item types of the user information (PS3.7 D.3.3, PS3.8 D.1).
-MAXIMUM_LENGTH, IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION = 0x51, 0x52, 0x55
-ROLE_SELECTION, EXTENDED, COMMON_EXTENDED = 0x54, 0x56, 0x57
-USER_IDENTITY, USER_IDENTITY_RESPONSE = 0x58, 0x59
-_FIXED = 68
+# Item types of the user information (PS3.7 D.3.3, PS3.8 D.1).
+MAXIMUM_LENGTH = 0x51
+IMPLEMENTATION_CLASS = 0x52
+ROLE_SELECTION = 0x54
+IMPLEMENTATION_VERSION = 0x55
+EXTENDED = 0x56
+COMMON_EXTENDED = 0x57
+USER_IDENTITY = 0x58
+USER_IDENTITY_RESPONSE = 0x59
+#: Length of the fields before the variable items: version, AE titles and reserved bytes.
+_FIXED_LENGTH = 68
 
 
 @dataclass(frozen=True, slots=True)
-class Proposed:
+class ProposedContext:
     """A proposed presentation context."""
 
     context_id: int
@@ -30,70 +41,79 @@ class Proposed:
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """What an A-ASSOCIATE-RQ says; `user_items` are its user information by item type."""
+    """An A-ASSOCIATE-RQ; `user_items` are the type and value of each user information sub-item."""
 
     called_ae_title: str
     calling_ae_title: str
     application_context_name: str
-    contexts: tuple[Proposed, ...]
+    contexts: tuple[ProposedContext, ...]
     user_items: tuple[tuple[int, bytes], ...]
 
 
-def decode_rq(body: bytes) -> AssociateRequest:
-    """Reads all behind the PDU's header; raises Malformed."""
-    if len(body) < _FIXED:
-        raise Malformed("A-ASSOCIATE-RQ ends before its end")
-    name = ""
-    contexts: list[Proposed] = []
+def decode_associate_rq(body: bytes) -> AssociateRequest:
+    """Reads a PDU without its header; raises Malformed."""
+    if len(body) < _FIXED_LENGTH:
+        raise Malformed("A-ASSOCIATE-RQ is truncated")
+    application_context_name = ""
+    contexts: list[ProposedContext] = []
     user_items: list[tuple[int, bytes]] = []
-    for kind, value in _items(body[_FIXED:]):
-        if kind == _APPLICATION_CONTEXT:
-            name = uid(value)
-        elif kind == _PROPOSED:
-            contexts.append(_proposed(value))
-        elif kind == _USER_INFORMATION:
+    for item_type, value in _items(body[_FIXED_LENGTH:]):
+        if item_type == _APPLICATION_CONTEXT:
+            application_context_name = decode_uid(value)
+        elif item_type == _PROPOSED_CONTEXT:
+            contexts.append(_proposed_context(value))
+        elif item_type == _USER_INFORMATION:
             user_items += _items(value)
     if not contexts:
         raise Malformed("A-ASSOCIATE-RQ without presentation contexts")
-    called, calling = _ae_title(body[4:20]), _ae_title(body[20:36])
-    return AssociateRequest(called, calling, name, tuple(contexts), tuple(user_items))
+    return AssociateRequest(
+        called_ae_title=_ae_title(body[4:20]),
+        calling_ae_title=_ae_title(body[20:36]),
+        application_context_name=application_context_name,
+        contexts=tuple(contexts),
+        user_items=tuple(user_items),
+    )
 
 
-def _proposed(value: bytes) -> Proposed:
+def _proposed_context(value: bytes) -> ProposedContext:
     if len(value) < 4:
-        raise Malformed("a presentation context is too short")
-    abstract, syntaxes = "", []
-    for kind, name in _items(value[4:]):
-        if kind == _ABSTRACT:
-            abstract = uid(name)
-        elif kind == _TRANSFER:
-            syntaxes.append(uid(name))
-    return Proposed(value[0], abstract, tuple(syntaxes))
+        raise Malformed("a presentation context is truncated")
+    abstract_syntax = ""
+    transfer_syntaxes = []
+    for item_type, uid in _items(value[4:]):
+        if item_type == _ABSTRACT_SYNTAX:
+            abstract_syntax = decode_uid(uid)
+        elif item_type == _TRANSFER_SYNTAX:
+            transfer_syntaxes.append(decode_uid(uid))
+    return ProposedContext(value[0], abstract_syntax, tuple(transfer_syntaxes))
 
 
 def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Type and value of each item; raises Malformed."""
-    at, end = 0, len(data)
-    while at < end:
-        if end - at < 4:
-            raise Malformed("an item ends before its end")
-        behind = at + 4 + (data[at + 2] << 8 | data[at + 3])
-        if behind > end:
-            raise Malformed("an item is longer than what holds it")
-        yield data[at], data[at + 4 : behind]
-        at = behind
+    start = 0
+    while start < len(data):
+        if len(data) - start < 4:
+            raise Malformed("an item is truncated")
+        end = start + 4 + int.from_bytes(data[start + 2 : start + 4], "big")
+        if end > len(data):
+            raise Malformed("an item is longer than the item or PDU around it")
+        yield data[start], data[start + 4 : end]
+        start = end
 
 
-def counted(value: bytes, at: int) -> tuple[bytes, int]:
-    """A field with its length in two bytes before it, and the offset behind; raises Malformed."""
-    behind = at + 2 + int.from_bytes(value[at : at + 2], "big")
-    if behind > len(value) or behind < at + 2:
+def read_field(value: bytes, start: int) -> tuple[bytes, int]:
+    """A field after its length in two bytes at `start`, and the offset of its end.
+
+    Raises Malformed.
+    """
+    end = start + 2 + int.from_bytes(value[start : start + 2], "big")
+    if end > len(value):
         raise Malformed("a field is longer than its item")
-    return value[at + 2 : behind], behind
+    return value[start + 2 : end], end
 
 
-def uid(value: bytes) -> str:
-    """A UID, which some devices pad; raises Malformed."""
+def decode_uid(value: bytes) -> str:
+    """A UID without the padding that some devices add; raises Malformed."""
     try:
         return value.rstrip(b"\0 ").decode("ascii")
     except UnicodeDecodeError:
@@ -105,22 +125,28 @@ def _ae_title(field: bytes) -> str:
     return field.replace(b"\0", b" ").decode("ascii", "replace").strip(" ")
 
 
-def encode_ac(
+def encode_associate_ac(
     request_body: bytes,
     application_context_name: str,
     results: Iterable[tuple[int, int, str]],
     user_items: Iterable[tuple[int, bytes]],
 ) -> bytes:
-    """`results` are context id, result and transfer syntax; the AE titles are as asked."""
-    parts = [_item(_APPLICATION_CONTEXT, application_context_name.encode())]
-    for context_id, result, syntax in results:
-        inner = _item(_TRANSFER, syntax.encode())
-        parts.append(_item(_RESULT, bytes((context_id, 0, result, 0)) + inner))
-    parts.append(_item(_USER_INFORMATION, b"".join(_item(*item) for item in user_items)))
-    titles = request_body[4:36].replace(b"\0", b" ")
-    body = struct.pack(">HH32s32x", 1, 0, titles) + b"".join(parts)
+    """The A-ASSOCIATE-AC that answers a request, from which it takes the AE titles.
+
+    `results` are the context id, result and transfer syntax of each proposed context.
+    """
+    items = [_item(_APPLICATION_CONTEXT, application_context_name.encode())]
+    for context_id, result, transfer_syntax in results:
+        transfer_syntax_item = _item(_TRANSFER_SYNTAX, transfer_syntax.encode())
+        items.append(
+            _item(_CONTEXT_RESULT, bytes((context_id, 0, result, 0)) + transfer_syntax_item)
+        )
+    user_information = b"".join(_item(item_type, value) for item_type, value in user_items)
+    items.append(_item(_USER_INFORMATION, user_information))
+    ae_titles = request_body[4:36].replace(b"\0", b" ")
+    body = struct.pack(">HH32s32x", 1, 0, ae_titles) + b"".join(items)
     return struct.pack(">BBI", 2, 0, len(body)) + body
 
 
-def _item(kind: int, value: bytes) -> bytes:
-    return struct.pack(">BBH", kind, 0, len(value)) + value
+def _item(item_type: int, value: bytes) -> bytes:
+    return struct.pack(">BBH", item_type, 0, len(value)) + value

@@ -1,14 +1,13 @@
-"""Surface: the Media Creation Management module (PS3.3 C.22.1) between data sets and requests."""
+"""Surface: reads and writes the attributes of Media Creation Management (PS3.3 C.22.1)."""
 
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 
 from pydicom.charset import convert_encodings
 from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
@@ -17,7 +16,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 
-from burnish.db.tables import FileSet, MediaCreationRequest
+from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.errors import InvalidValue, MissingAttribute, MissingValue, Unreadable
 from burnish.request.operations import NewRequest, Reference
 from burnish.scp import references
@@ -31,15 +30,18 @@ from burnish.vocabulary import (
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One attribute of an N-CREATE that is kept with the request, and its Enumerated Values."""
+    """An attribute of N-CREATE that is kept in a column of the request, as text.
+
+    `enumerated` are its Enumerated Values, if it has them.
+    """
 
     keyword: str
     column: str
     enumerated: type[StrEnum] | None = None
 
 
-#: PS3.4 Table S.3.2.1.1-1, but for the sequences. Include Non-DICOM Objects and Barcode Symbology
-#: have Defined Terms, which others may extend, so any CS is kept.
+#: PS3.4 Table S.3.2.1.1-1 without the sequences. Include Non-DICOM Objects and Barcode Symbology
+#: have Defined Terms, which other implementations may extend. So any value of their VR is kept.
 ATTRIBUTES = (
     Attribute("StorageMediaFileSetID", "storage_media_file_set_id"),
     Attribute("StorageMediaFileSetUID", "storage_media_file_set_uid"),
@@ -63,12 +65,12 @@ ATTRIBUTES = (
         YesNo,
     ),
 )
-_LENGTHS = {"CS": 16, "SH": 16, "LO": 64, "LT": 10240, "UI": 64}
+_MAXIMUM_LENGTHS = {"CS": 16, "SH": 16, "LO": 64, "LT": 10240, "UI": 64}
 
-#: What pydicom raises on bytes that are no data set, or on a value that is none of its VR.
+#: What pydicom raises on bytes that are not a data set, or on a value that its VR does not allow.
 PARSER_ERRORS = (
     ValueError,
-    KeyError,
+    LookupError,
     TypeError,
     AttributeError,
     EOFError,
@@ -76,15 +78,13 @@ PARSER_ERRORS = (
     NotImplementedError,
     RecursionError,
     BytesLengthException,
-    IndexError,
     OverflowError,
-    LookupError,
     struct.error,
 )
 
 
 def decode(data: bytes, transfer_syntax_uid: str) -> Dataset:
-    """A data set of a DIMSE-N message; raises Unreadable."""
+    """The data set of a DIMSE-N message; raises Unreadable."""
     if not data:
         return Dataset()
     implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
@@ -104,58 +104,66 @@ def encode(data_set: Dataset, transfer_syntax_uid: str) -> bytes:
     return bytes(buffer.getvalue())
 
 
-def decode_order(data: bytes, transfer_syntax_uid: str, sop_instance_uid: str) -> NewRequest:
-    """What an N-CREATE asks for: `order` of its bytes.
+# --- N-CREATE ---
+
+
+def decode_new_request(data: bytes, transfer_syntax_uid: str, sop_instance_uid: str) -> NewRequest:
+    """What the data set of an N-CREATE asks for.
 
     Raises Unreadable, InvalidValue, MissingAttribute, MissingValue.
     """
-    usual, rest = references.taken_out(data, transfer_syntax_uid) or ((), data)
-    return order(decode(rest, transfer_syntax_uid), sop_instance_uid, usual)
+    references_and_rest = references.split_references(data, transfer_syntax_uid)
+    if references_and_rest is None:
+        return new_request(decode(data, transfer_syntax_uid), sop_instance_uid)
+    usual_references, rest = references_and_rest
+    return new_request(decode(rest, transfer_syntax_uid), sop_instance_uid, usual_references)
 
 
-def order(
-    data_set: Dataset, sop_instance_uid: str, usual: tuple[Reference, ...] = ()
+def new_request(
+    data_set: Dataset, sop_instance_uid: str, usual_references: tuple[Reference, ...] = ()
 ) -> NewRequest:
-    """What an N-CREATE asks for; unknown attributes are passed over.
+    """What an N-CREATE asks for. Attributes that Burnish does not know are ignored.
 
-    Its references are `usual` where these have been taken out of it. Raises InvalidValue,
-    MissingAttribute, MissingValue.
+    `usual_references` are the references if they have been split off the data set. Raises
+    InvalidValue, MissingAttribute, MissingValue.
     """
     try:
-        values = dict(_values(data_set))
-        return NewRequest(usual or tuple(_references(data_set)), values, sop_instance_uid)
+        values = dict(_column_values(data_set))
+        return NewRequest(
+            usual_references or tuple(_references(data_set)), values, sop_instance_uid
+        )
     except PARSER_ERRORS as error:
         raise InvalidValue(f"an attribute cannot be read: {type(error).__name__}") from None
 
 
-def _values(data_set: Dataset) -> Iterator[tuple[str, str]]:
+def _column_values(data_set: Dataset) -> Iterator[tuple[str, str]]:
     for attribute in ATTRIBUTES:
-        element = _element(data_set, attribute.keyword)
-        if element is None or element.is_empty:
-            continue
-        value = _text(element, attribute.keyword)
+        value = _text(data_set, attribute.keyword)
         if not value:
             continue
         if attribute.enumerated and value not in list(attribute.enumerated):
-            raise InvalidValue(f"{attribute.keyword} has a value it may not have")
+            allowed = ", ".join(attribute.enumerated)
+            raise InvalidValue(f"{attribute.keyword}: not one of {allowed}")
         yield attribute.column, value
-    element = data_set.get("SpecificCharacterSet")
-    if element:
-        terms = [element] if isinstance(element, str) else list(element)
+    character_set = data_set.get("SpecificCharacterSet")
+    if character_set:
+        terms = [character_set] if isinstance(character_set, str) else list(character_set)
         yield "specific_character_set", "\\".join(terms)
 
 
-def _element(data_set: Dataset, keyword: str) -> DataElement | None:
-    return next((data_set[tag] for tag in [keyword] if tag in data_set), None)
-
-
-def _text(element: DataElement, keyword: str) -> str:
+def _text(data_set: Dataset, keyword: str) -> str:
+    """The single value of an attribute without its padding, "" if it is absent or empty."""
+    if keyword not in data_set:
+        return ""
+    element = data_set[keyword]
+    if element.is_empty:
+        return ""
     if isinstance(element.value, MultiValue):
         raise InvalidValue(f"{keyword} has more than one value")
     value = str(element.value).strip("\0 ")
-    limit = _LENGTHS.get(element.VR)
-    if limit is not None and len(value) > limit:
-        raise InvalidValue(f"{keyword} is longer than {limit} characters")
+    maximum_length = _MAXIMUM_LENGTHS.get(element.VR)
+    if maximum_length is not None and len(value) > maximum_length:
+        raise InvalidValue(f"{keyword} is longer than {maximum_length} characters")
     return value
 
 
@@ -168,67 +176,67 @@ def _references(data_set: Dataset) -> Iterator[Reference]:
     for item in items:
         icon = item.get("IconImageSequence")
         yield Reference(
-            sop_class_uid=_required(item, "ReferencedSOPClassUID"),
-            sop_instance_uid=_required(item, "ReferencedSOPInstanceUID"),
-            profile=_profile(item),
+            sop_class_uid=_required_text(item, "ReferencedSOPClassUID"),
+            sop_instance_uid=_required_text(item, "ReferencedSOPInstanceUID"),
+            profile=_text(item, "RequestedMediaApplicationProfile"),
             icon_image_sequence=encode(icon[0], "") if icon else None,
         )
 
 
-def _required(item: Dataset, keyword: str) -> str:
+def _required_text(item: Dataset, keyword: str) -> str:
     if keyword not in item:
         raise MissingAttribute(f"{keyword} is missing in an item")
-    value = _text(item[keyword], keyword)
+    value = _text(item, keyword)
     if not value:
         raise MissingValue(f"{keyword} is empty in an item")
     return value
 
 
-def _profile(item: Dataset) -> str:
-    element = _element(item, "RequestedMediaApplicationProfile")
-    return (
-        ""
-        if element is None or element.is_empty
-        else _text(element, "RequestedMediaApplicationProfile")
-    )
+# --- N-GET ---
 
 
-def present(request: MediaCreationRequest, tags: Collection[int] = ()) -> Dataset:
-    """What an N-GET can say of a request (PS3.4 Table S.3.2.4.1-1), with `tags` only those.
+def are_supported(tags: Iterable[int]) -> bool:
+    """Whether Burnish supports all attributes of an Attribute Identifier List."""
+    return SUPPORTED_TAGS.issuperset(tags)
 
-    A PACS that polls asks for two of them, a hundred times for each disc.
+
+def request_attributes(request: MediaCreationRequest, tags: Collection[int] = ()) -> Dataset:
+    """The attributes of a request for N-GET (PS3.4 Table S.3.2.4.1-1): those of `tags`, or all.
+
+    A sequence is returned whole (PS3.4 S.3.2.4). Only what `tags` name is read from the database:
+    a PACS asks for the Execution Status a hundred times for each disc.
     """
     data_set = Dataset()
     if request.specific_character_set:
         data_set.SpecificCharacterSet = request.specific_character_set.split("\\")
-    for keyword, value in _MAINTAINED.items():
-        if not tags or _TAGS[keyword] in tags:
-            setattr(data_set, keyword, value(request))
-    for attribute in ATTRIBUTES:
-        if not tags or _TAGS[attribute.keyword] in tags:
-            text = getattr(request, attribute.column)
-            if text:
-                setattr(data_set, attribute.keyword, text)
-    if request.initiated_at is not None:
-        for keyword, value in _INITIATED.items():
-            if not tags or _TAGS[keyword] in tags:
-                setattr(data_set, keyword, value(request))
+    for keyword, read_value in _READERS.items():
+        if tags and _TAGS[keyword] not in tags:
+            continue
+        value = read_value(request)
+        if value is not None:
+            setattr(data_set, keyword, value)
     _widen_character_set(data_set)
     return data_set
 
 
-def _created(file_set: FileSet) -> list[object]:
+def _created_pieces(file_set: FileSet) -> list[Piece]:
     return [piece for piece in file_set.pieces if piece.state is PieceState.CREATED]
 
 
-def _volume(file_set: FileSet) -> Dataset:
-    item = Dataset()
-    item.StorageMediaFileSetID = file_set.file_set_id
-    item.StorageMediaFileSetUID = file_set.file_set_uid
-    return item
+def _pieces_created(request: MediaCreationRequest) -> int:
+    return sum(len(_created_pieces(file_set)) for file_set in request.file_sets)
 
 
-def _failed(request: MediaCreationRequest) -> Iterator[Dataset]:
+def _referenced_storage_media(request: MediaCreationRequest) -> Iterator[Dataset]:
+    for file_set in request.file_sets:
+        if _created_pieces(file_set):
+            item = Dataset()
+            item.StorageMediaFileSetID = file_set.file_set_id
+            item.StorageMediaFileSetUID = file_set.file_set_uid
+            yield item
+
+
+def _failed_sops(request: MediaCreationRequest) -> Iterator[Dataset]:
     for failure in request.failures:
         item = Dataset()
         item.ReferencedSOPClassUID = failure.referenced_sop_class_uid
@@ -241,7 +249,7 @@ def _failed(request: MediaCreationRequest) -> Iterator[Dataset]:
         yield item
 
 
-def _referenced(request: MediaCreationRequest) -> Iterator[Dataset]:
+def _referenced_sops(request: MediaCreationRequest) -> Iterator[Dataset]:
     for reference in request.references:
         item = Dataset()
         item.ReferencedSOPClassUID = reference.referenced_sop_class_uid
@@ -253,23 +261,31 @@ def _referenced(request: MediaCreationRequest) -> Iterator[Dataset]:
         yield item
 
 
+def _number_of_copies(request: MediaCreationRequest) -> int | None:
+    return request.number_of_copies if request.initiated_at is not None else None
+
+
+def _request_priority(request: MediaCreationRequest) -> str | None:
+    return str(request.request_priority) if request.initiated_at is not None else None
+
+
+def _read_column(attribute: Attribute) -> Callable[[MediaCreationRequest], object]:
+    return lambda request: getattr(request, attribute.column) or None
+
+
 def _widen_character_set(data_set: Dataset) -> None:
-    """Text that came in one character set goes out in it, or in UTF-8 where it has outgrown it."""
-    text = [
-        str(data_set[attribute.keyword].value)
-        for attribute in ATTRIBUTES
-        if attribute.keyword in data_set
-    ]
-    letters = {letter for letter in "".join(text) if not letter.isascii()}
+    """Text keeps the character set of the N-CREATE, or goes out as UTF-8 if that lacks a letter."""
+    texts = [str(data_set.get(attribute.keyword, "")) for attribute in ATTRIBUTES]
+    letters = {letter for text in texts for letter in text if not letter.isascii()}
     if not letters:
         return
     terms = data_set.get("SpecificCharacterSet")
     codecs = convert_encodings(terms) if terms else []
-    if not all(any(_has(codec, letter) for codec in codecs) for letter in letters):
+    if not all(any(_can_encode(codec, letter) for codec in codecs) for letter in letters):
         data_set.SpecificCharacterSet = "ISO_IR 192"
 
 
-def _has(codec: str, letter: str) -> bool:
+def _can_encode(codec: str, letter: str) -> bool:
     try:
         letter.encode(codec)
     except UnicodeEncodeError:
@@ -277,49 +293,23 @@ def _has(codec: str, letter: str) -> bool:
     return True
 
 
-def select(data_set: Dataset, tags: list[int]) -> tuple[Dataset, bool]:
-    """What an Attribute Identifier List asks of `data_set`; whether all of it is supported.
-
-    Sequences are returned whole (PS3.4 S.3.2.4). An empty list asks for everything.
-    """
-    if not tags:
-        return data_set, True
-    chosen = Dataset()
-    if "SpecificCharacterSet" in data_set:
-        chosen.SpecificCharacterSet = data_set.SpecificCharacterSet
-    supported = SUPPORTED_TAGS
-    for tag in tags:
-        if tag in data_set:
-            chosen[tag] = data_set[tag]
-    return chosen, all(tag in supported for tag in tags)
-
-
-#: What a request has from its beginning, by keyword.
-_MAINTAINED: dict[str, Callable[[MediaCreationRequest], object]] = {
+#: Reads an attribute of a request, by keyword; None if the request does not have it. Number of
+#: Copies and Request Priority are arguments of N-ACTION Initiate.
+_READERS: dict[str, Callable[[MediaCreationRequest], object]] = {
     "ExecutionStatus": lambda request: str(request.execution_status),
     "ExecutionStatusInfo": lambda request: str(request.execution_status_info),
-    "TotalNumberOfPiecesOfMediaCreated": lambda request: sum(
-        len(_created(file_set)) for file_set in request.file_sets
-    ),
-    "FailedSOPSequence": lambda request: ItemSequence(_failed(request)),
+    "TotalNumberOfPiecesOfMediaCreated": _pieces_created,
+    "FailedSOPSequence": lambda request: ItemSequence(_failed_sops(request)),
     "ReferencedStorageMediaSequence": lambda request: ItemSequence(
-        _volume(file_set) for file_set in request.file_sets if _created(file_set)
+        _referenced_storage_media(request)
     ),
-    "ReferencedSOPSequence": lambda request: ItemSequence(_referenced(request)),
-}
-#: What it has once its creation was initiated.
-_INITIATED: dict[str, Callable[[MediaCreationRequest], object]] = {
-    "NumberOfCopies": lambda request: request.number_of_copies,
-    "RequestPriority": lambda request: str(request.request_priority),
+    "ReferencedSOPSequence": lambda request: ItemSequence(_referenced_sops(request)),
+    "NumberOfCopies": _number_of_copies,
+    "RequestPriority": _request_priority,
+    **{attribute.keyword: _read_column(attribute) for attribute in ATTRIBUTES},
 }
 _TAGS = {
-    keyword: int(tag_for_keyword(keyword) or 0)
-    for keyword in (
-        "SpecificCharacterSet",
-        *_MAINTAINED,
-        *_INITIATED,
-        *(attribute.keyword for attribute in ATTRIBUTES),
-    )
+    keyword: int(tag_for_keyword(keyword) or 0) for keyword in ("SpecificCharacterSet", *_READERS)
 }
-#: Every attribute that the service maintains: another one in an N-GET is answered 0001H.
+#: Every attribute that N-GET supports. Another one is answered with the warning 0001H.
 SUPPORTED_TAGS = frozenset(_TAGS.values())

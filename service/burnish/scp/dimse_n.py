@@ -1,4 +1,4 @@
-"""Surface: what all DIMSE-N services share: an operation's answer as a message (PS3.7 10)."""
+"""Surface: what all DIMSE-N services share: the response to a request as a message (PS3.7 10)."""
 
 from collections.abc import Callable, Container
 
@@ -13,30 +13,33 @@ from burnish.scp.negotiation import Acceptance, Context
 log = structlog.get_logger(__name__)
 
 
-class Answer:
-    """A response: its status, and a data set or none; it may be `encoded` already."""
+class Response:
+    """The status of a response, its data set if any, and its Error Comment.
+
+    `sop_instance` is the Affected SOP Instance UID if the request does not have it.
+    """
 
     def __init__(
         self,
         status: int,
         data_set: Dataset | None = None,
         *,
-        encoded: bytes = b"",
         comment: str = "",
-        **uids: str,
+        sop_instance: str = "",
     ) -> None:
         self.status = status
         self.data_set = data_set
-        self.encoded = encoded
         self.comment = comment
-        self.uids = uids
+        self.sop_instance = sop_instance
 
 
-Serve = Callable[[Acceptance, Context, Command, bytes], Answer]
+#: Carries out a request: association, presentation context, command set, encoded data set. Raises
+#: BurnishError.
+Operation = Callable[[Acceptance, Context, Command, bytes], Response]
 
 
 def respond(
-    serve: Serve,
+    operation: Operation,
     association: Acceptance,
     context_id: int,
     context: Context,
@@ -44,41 +47,49 @@ def respond(
     *,
     data: bytes,
 ) -> bytes:
-    """The response message to one request, as P-DATA-TF PDUs; an error has its status."""
+    """Carries out a request; returns the response message as P-DATA-TF PDUs."""
     try:
-        answer = serve(association, context, command, data)
+        response = operation(association, context, command, data)
     except BurnishError as error:
-        answer = Answer(statuses.of(error).dimse_n, comment=str(error))
-    if answer.status:
+        response = Response(statuses.of(error).dimse_n, comment=str(error))
+    if response.status != statuses.SUCCESS:
+        is_warning = statuses.is_success_or_warning(response.status)
         log.warning(
-            "DIMSE-N refused",
-            status=f"{answer.status:04X}",
-            why=answer.comment,
+            "DIMSE-N warning" if is_warning else "DIMSE-N failed",
+            status=f"{response.status:04X}",
+            why=response.comment,
             command=f"{command.number(messages.COMMAND_FIELD):04X}",
             calling_ae_title=association.calling_ae_title,
         )
-    body = answer.encoded
-    if answer.data_set is not None:
-        body = attributes.encode(answer.data_set, context.transfer_syntax)
-    response = messages.response(
-        command, answer.status, comment=answer.comment, data_set=bool(body), **answer.uids
+    body = b""
+    if response.data_set is not None:
+        body = attributes.encode(response.data_set, context.transfer_syntax)
+    command_set = messages.response(
+        command,
+        response.status,
+        comment=response.comment,
+        has_data_set=bool(body),
+        sop_instance=response.sop_instance,
     )
-    return messages.p_data(context_id, response, body, association.maximum_length)
+    return messages.p_data(context_id, command_set, body, association.maximum_length)
 
 
-def sop_class(command: Command) -> str:
-    """The SOP Class that a request is about."""
-    return command.text(messages.AFFECTED_SOP_CLASS_UID) or command.text(
-        messages.REQUESTED_SOP_CLASS_UID
-    )
-
-
-def unserved(command: Command, wanted: str, commands: Container[int]) -> Answer | None:
-    """The answer to what is no operation of a SOP Class, or is about another; else None."""
-    if command.number(messages.COMMAND_FIELD) not in commands:
-        return Answer(statuses.UNRECOGNIZED_OPERATION, comment="not an operation of this SOP Class")
-    if sop_class(command) != wanted:
-        return Answer(statuses.NO_SUCH_SOP_CLASS, comment="no such SOP Class")
+def check_operation(
+    command: Command, sop_class_uid: str, command_fields: Container[int]
+) -> Response | None:
+    """The failure of a request that is not an operation of the SOP Class; else None."""
+    if command.number(messages.COMMAND_FIELD) not in command_fields:
+        return Response(
+            statuses.UNRECOGNIZED_OPERATION, comment="not an operation of this SOP Class"
+        )
+    sop_class = command.text(messages.AFFECTED_SOP_CLASS_UID)
+    if not sop_class:
+        sop_class = command.text(messages.REQUESTED_SOP_CLASS_UID)
+    if sop_class != sop_class_uid:
+        return Response(
+            statuses.NO_SUCH_SOP_CLASS,
+            comment="SOP Class UID is not that of the presentation context",
+        )
     return None
 
 

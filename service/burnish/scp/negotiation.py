@@ -1,9 +1,9 @@
-"""Surface: answers A-ASSOCIATE-RQ: which peers, which contexts (PS3.7 D.3, PS3.8 7.1)."""
+"""Surface: answers A-ASSOCIATE-RQ: rejects peers, or accepts presentation contexts one by one
+(PS3.7 D.3, PS3.8 7.1)."""
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom.presentation import (
@@ -11,7 +11,7 @@ from pynetdicom.presentation import (
     NonPatientObjectPresentationContexts,
 )
 
-from burnish.access.peers import Access, Caller
+from burnish.access.peers import Caller, PeerAccess
 from burnish.access.users import Users
 from burnish.scp.associate_pdus import (
     COMMON_EXTENDED,
@@ -21,13 +21,13 @@ from burnish.scp.associate_pdus import (
     MAXIMUM_LENGTH,
     ROLE_SELECTION,
     AssociateRequest,
-    Proposed,
-    counted,
-    decode_rq,
-    encode_ac,
-    uid,
+    ProposedContext,
+    decode_associate_rq,
+    decode_uid,
+    encode_associate_ac,
+    read_field,
 )
-from burnish.scp.user_identity import IdentityRefusedError, identify
+from burnish.scp.user_identity import IdentityRejectedError, identify_user
 from burnish.settings import Settings
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -45,27 +45,28 @@ from burnish.vocabulary import (
 
 _STORAGE_SERVICE_CLASSES = (STORAGE_SERVICE_CLASS, NON_PATIENT_OBJECT_STORAGE_SERVICE_CLASS)
 _APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
-#: PS3.4 B.3.1: Level 2, digital signature level 3 (bits preserved), no coercion.
-_STORAGE_EXTENDED = b"\x02\x00\x03\x00\x00\x00"
+#: Extended negotiation of Storage (PS3.4 B.3.1): Level 2, digital signature level 3 (bits
+#: preserved), no coercion.
+_STORAGE_EXTENDED_INFORMATION = b"\x02\x00\x03\x00\x00\x00"
 
-#: Images of retired SOP Classes, which old devices send: ultrasound, nuclear medicine, biplane
-#: angiography, visible light.
-_RETIRED = tuple(
-    f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in ("3", "5", "6", "12.3", "77.1", "77.2")
-)
-#: Storage (PS3.4 B.5), Non-Patient Object Storage (PS3.4 GG.3), and what was retired of Storage.
+#: Image SOP Classes that are retired and that old devices still send.
+_RETIRED_STORAGE_SOP_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.3",  # Ultrasound Multi-frame Image
+    "1.2.840.10008.5.1.4.1.1.5",  # Nuclear Medicine Image
+    "1.2.840.10008.5.1.4.1.1.6",  # Ultrasound Image
+    "1.2.840.10008.5.1.4.1.1.12.3",  # X-Ray Angiographic Bi-Plane Image
+    "1.2.840.10008.5.1.4.1.1.77.1",  # VL Image
+    "1.2.840.10008.5.1.4.1.1.77.2",  # VL Multi-frame Image
+}
+#: Storage (PS3.4 B.5), Non-Patient Object Storage (PS3.4 GG.3), and retired classes of Storage.
 STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
-    (
-        *(
-            str(context.abstract_syntax)
-            for context in (*AllStoragePresentationContexts, *NonPatientObjectPresentationContexts)
-        ),
-        *_RETIRED,
-    )
+    {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
+    | {str(context.abstract_syntax) for context in NonPatientObjectPresentationContexts}
+    | _RETIRED_STORAGE_SOP_CLASSES
 )
-#: JPIP and SMPTE ST 2110 leave the pixels elsewhere; MIME, XML and Papyrus 3 are no data sets of
-#: PS3.5: none of them is anything to put on a medium.
-_NOT_STORED = (
+#: JPIP and SMPTE ST 2110 leave the pixels elsewhere. MIME, XML and Papyrus 3 are not encodings of
+#: PS3.5. None of them can be put on media.
+_EXCLUDED_TRANSFER_SYNTAXES = {
     "1.2.840.10008.1.2.4.94",
     "1.2.840.10008.1.2.4.95",
     "1.2.840.10008.1.2.4.204",
@@ -76,48 +77,58 @@ _NOT_STORED = (
     "1.2.840.10008.1.2.7.2",
     "1.2.840.10008.1.2.7.3",
     "1.2.840.10008.1.20",
-)
-#: Those of the standard that are newer than a dictionary may be: JPEG XL, compressed frames.
-_NEW = (
+}
+#: Transfer syntaxes that the dictionary of pydicom may not have yet: JPEG XL, compressed frames.
+_NEW_TRANSFER_SYNTAXES = {
     "1.2.840.10008.1.2.1.98",
     "1.2.840.10008.1.2.4.110",
     "1.2.840.10008.1.2.4.111",
     "1.2.840.10008.1.2.4.112",
     "1.2.840.10008.1.2.8.1",
-)
-#: Every transfer syntax of the standard, retired ones too.
+}
+#: Every transfer syntax of the standard that media can hold, including the retired ones.
 STORAGE_TRANSFER_SYNTAXES: frozenset[str] = frozenset(
-    uid
-    for uid in (
-        *(uid for uid, (_, kind, *_) in UID_dictionary.items() if kind == "Transfer Syntax"),
-        *_NEW,
+    (
+        {uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax"}
+        | _NEW_TRANSFER_SYNTAXES
     )
-    if uid not in _NOT_STORED
+    - _EXCLUDED_TRANSFER_SYNTAXES
 )
-#: Of several in one context: what needs no transcoding, then the peer's own order, then these.
-_LAST = (IMPLICIT_VR_LITTLE_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN)
-_N_TRANSFER_SYNTAXES = frozenset(
+_DIMSE_N_TRANSFER_SYNTAXES = frozenset(
     {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
 )
+#: Chosen only if the context offers no other transfer syntax that is supported, in this order.
+_LAST_CHOICES = (
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+)
 
-#: What a peer must be permitted for the services besides Storage.
+#: The operation of `peer.may` that permits a SOP Class. Those of Storage need "store".
 _OPERATIONS = {
     VERIFICATION: "echo",
     MEDIA_CREATION_MANAGEMENT: "media",
     STORAGE_COMMITMENT_PUSH_MODEL: "commit",
 }
 
-# Presentation context results (PS3.8 Table 9-18).
-_ACCEPTANCE, _USER_REJECTION, _NO_ABSTRACT_SYNTAX, _NO_TRANSFER_SYNTAX = 0, 1, 3, 4
-_WHY_NOT = {
-    _USER_REJECTION: "this AE may not",
-    _NO_ABSTRACT_SYNTAX: "unknown SOP Class",
-    _NO_TRANSFER_SYNTAX: "no known transfer syntax",
+# Results of presentation contexts (PS3.8 Table 9-18).
+_ACCEPTANCE = 0
+_USER_REJECTION = 1
+_ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
+_TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
+_REASONS = {
+    _USER_REJECTION: "not permitted (peer.may)",
+    _ABSTRACT_SYNTAX_NOT_SUPPORTED: "SOP Class not supported",
+    _TRANSFER_SYNTAXES_NOT_SUPPORTED: "transfer syntaxes not supported",
 }
-#: So many SOP Classes that got no context are named in the log.
-_NAMED = 3
-#: A longer A-ASSOCIATE-RQ is answered anew each time, so that nobody fills the memory with them.
-_REMEMBERED = 1 << 14
+#: SOP Classes without a context that one log line names.
+_SOP_CLASSES_IN_LOG = 3
+#: The smallest maximum length that is honoured: a message is not cut into smaller fragments.
+_LEAST_MAXIMUM_LENGTH = 64
+
+# Sources and reasons of A-ASSOCIATE-RJ (PS3.8 Table 9-21).
+_PERMANENT, _TRANSIENT = 1, 2
+_SERVICE_USER, _ACSE, _PRESENTATION = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """A-ASSOCIATE-RJ: result, source, reason (PS3.8 Table 9-21), and why in words."""
+    """A-ASSOCIATE-RJ: result, source and reason (PS3.8 Table 9-21), and the reason in words."""
 
     result: int
     source: int
@@ -141,13 +152,24 @@ class Rejection:
     def encode(self) -> bytes:
         return struct.pack(">BBIBBBB", 3, 0, 4, 0, self.result, self.source, self.reason)
 
+    @classmethod
+    def of_congestion(cls, why: str) -> "Rejection":
+        """Transient: temporary congestion."""
+        return cls(_TRANSIENT, _PRESENTATION, 1, f"temporary congestion: {why}")
+
+    @classmethod
+    def of_limit(cls, why: str) -> "Rejection":
+        """Transient: local limit exceeded."""
+        return cls(_TRANSIENT, _PRESENTATION, 2, f"local limit exceeded: {why}")
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """An association as accepted. `may` are the operations the peer is permitted.
+    """An accepted association; `pdu` is the A-ASSOCIATE-AC.
 
-    `user` is who the peer said it is, and proved to be, by User Identity Negotiation.
-    `not_accepted` says which SOP Classes got no presentation context, and why.
+    `may` are the operations that the peer is permitted (`peer.may`). `user` is the user that the
+    peer has named and authenticated by User Identity Negotiation, or "". `not_accepted` names SOP
+    Classes without a presentation context and the reason of each, for the log.
     """
 
     calling_ae_title: str
@@ -160,150 +182,170 @@ class Acceptance:
     not_accepted: str = ""
 
 
-class _RefusedError(Exception):
-    """Carries a rejection past the memory of what was accepted."""
-
-    def __init__(self, rejection: Rejection) -> None:
-        super().__init__(rejection.why)
-        self.rejection = rejection
+class _RejectedError(Exception):
+    def __init__(self, source: int, reason: int, why: str) -> None:
+        super().__init__(why)
+        self.rejection = Rejection(_PERMANENT, source, reason, why)
 
 
 class Negotiator:
-    """Answers A-ASSOCIATE-RQ PDUs; what was accepted before is not worked out again.
+    """Answers A-ASSOCIATE-RQ PDUs.
 
-    Raises InvalidSettings where the passcode of a user cannot be read.
+    Raises InvalidSettings if the passcode file of a user cannot be read.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._access = Access(settings)
+        self._peer_access = PeerAccess(settings)
         self._users = Users(settings)
-        self._accepted = lru_cache(maxsize=256)(self._accept)
 
-    def answer(self, pdu: bytes, caller: Caller) -> Acceptance | Rejection:
-        """The answer to one PDU; raises Malformed where it cannot be read."""
-        accept = self._accepted if len(pdu) <= _REMEMBERED else self._accept
+    def answer(self, body: bytes, caller: Caller) -> Acceptance | Rejection:
+        """The answer to an A-ASSOCIATE-RQ; `body` is the PDU without its header.
+
+        Raises Malformed.
+        """
+        request = decode_associate_rq(body)
         try:
-            return accept(pdu, caller)
-        except _RefusedError as refused:
-            return refused.rejection
+            return self._accept(request, body, caller)
+        except _RejectedError as rejected:
+            return rejected.rejection
 
-    def _accept(self, pdu: bytes, caller: Caller) -> Acceptance:
-        request = decode_rq(pdu[6:])
-        may, user, user_items = self._admit(request, caller)
-        storage = STORAGE_SOP_CLASSES.union(_announced(request))
-        results, contexts, why_not = [], {}, dict[str, str]()
+    def _accept(self, request: AssociateRequest, body: bytes, caller: Caller) -> Acceptance:
+        may = self._check_peer(request, caller)
+        user, user_identity_items = self._check_user(request)
+        storage_sop_classes = STORAGE_SOP_CLASSES.union(_announced_storage_sop_classes(request))
+        results: list[tuple[int, int, str]] = []
+        contexts: dict[int, Context] = {}
+        reasons: dict[str, str] = {}
         for proposed in request.contexts:
-            result, syntax = _answer(proposed, storage, may)
-            results.append((proposed.context_id, result, syntax))
+            result, transfer_syntax = _negotiate_context(proposed, storage_sop_classes, may)
+            results.append((proposed.context_id, result, transfer_syntax))
+            abstract_syntax = proposed.abstract_syntax
             if result == _ACCEPTANCE:
-                abstract = proposed.abstract_syntax
-                contexts[proposed.context_id] = Context(abstract, syntax, abstract in storage)
+                contexts[proposed.context_id] = Context(
+                    abstract_syntax, transfer_syntax, abstract_syntax in storage_sop_classes
+                )
             else:
-                why_not[proposed.abstract_syntax] = _WHY_NOT[result]
+                reasons[abstract_syntax] = _REASONS[result]
         accepted = {context.abstract_syntax for context in contexts.values()}
-        answer = encode_ac(
-            pdu[6:],
-            _APPLICATION_CONTEXT,
-            results,
-            [
-                (MAXIMUM_LENGTH, struct.pack(">I", self._settings.dicom.maximum_pdu_size)),
-                (IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode()),
-                (IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode()),
-                *_negotiated(request, accepted & storage),
-                *user_items,
-            ],
-        )
+        user_items = [
+            (MAXIMUM_LENGTH, struct.pack(">I", self._settings.dicom.maximum_pdu_size)),
+            (IMPLEMENTATION_CLASS, IMPLEMENTATION_CLASS_UID.encode()),
+            (IMPLEMENTATION_VERSION, IMPLEMENTATION_VERSION_NAME.encode()),
+            *_negotiation_items(request, accepted & storage_sop_classes),
+            *user_identity_items,
+        ]
         return Acceptance(
-            request.calling_ae_title,
-            request.called_ae_title,
-            _maximum_length(request),
-            contexts,
-            may,
-            answer,
-            user,
-            _said({uid: why for uid, why in why_not.items() if uid not in accepted}),
+            calling_ae_title=request.calling_ae_title,
+            called_ae_title=request.called_ae_title,
+            maximum_length=_maximum_length(request),
+            contexts=contexts,
+            may=may,
+            pdu=encode_associate_ac(body, _APPLICATION_CONTEXT, results, user_items),
+            user=user,
+            not_accepted=_describe_not_accepted(
+                {uid: reason for uid, reason in reasons.items() if uid not in accepted}
+            ),
         )
 
-    def _admit(
-        self, request: AssociateRequest, caller: Caller
-    ) -> tuple[frozenset[str], str, list[tuple[int, bytes]]]:
-        """What the peer may do, its user, and the items that answer for that user."""
+    def _check_peer(self, request: AssociateRequest, caller: Caller) -> frozenset[str]:
+        """The operations that the peer is permitted; raises _RejectedError."""
         if request.application_context_name != _APPLICATION_CONTEXT:
-            raise _refused(1, 2, "application context name not supported")
-        settings = self._settings
-        if (
-            settings.dicom.check_called_ae_title
-            and request.called_ae_title not in settings.called_ae_titles
-        ):
-            raise _refused(1, 7, "called AE title not recognized")
-        permit = self._access.permit(request.calling_ae_title, caller)
-        if permit.why_not:
-            raise _refused(1, 3, f"calling AE title not recognized: {permit.why_not}")
+            raise _RejectedError(_SERVICE_USER, 2, "application context name not supported")
+        own_ae_titles = self._settings.called_ae_titles
+        called = request.called_ae_title
+        if self._settings.dicom.check_called_ae_title and called not in own_ae_titles:
+            raise _RejectedError(
+                _SERVICE_USER,
+                7,
+                f"called AE title not recognized: {called or 'an empty title'} was called, "
+                f"this service is {' or '.join(sorted(own_ae_titles))} (dicom.ae_title)",
+            )
+        permission = self._peer_access.permission(request.calling_ae_title, caller)
+        if permission.denial:
+            raise _RejectedError(
+                _SERVICE_USER, 3, f"calling AE title not recognized: {permission.denial}"
+            )
+        return permission.may
+
+    def _check_user(self, request: AssociateRequest) -> tuple[str, list[tuple[int, bytes]]]:
+        """The user that the peer names, and the items of the answer; raises _RejectedError."""
         try:
-            user, user_items = identify(request.user_items, self._users)
-        except IdentityRefusedError as error:
-            raise _refused(2, 1, str(error)) from None
-        return permit.may, user, user_items
+            return identify_user(request.user_items, self._users)
+        except IdentityRejectedError as error:
+            raise _RejectedError(_ACSE, 1, str(error)) from None
 
 
-def _refused(source: int, reason: int, why: str) -> _RefusedError:
-    """A permanent rejection (PS3.8 9.3.4)."""
-    return _RefusedError(Rejection(1, source, reason, why))
+def _describe_not_accepted(reasons: Mapping[str, str]) -> str:
+    """The first of the SOP Classes without a context, with the reason of each."""
+    named = [f"{uid[:64]}: {reason}" for uid, reason in list(reasons.items())[:_SOP_CLASSES_IN_LOG]]
+    more = len(reasons) - len(named)
+    if more:
+        named.append(f"and {more} more")
+    return "; ".join(named)
 
 
-def _said(why_not: Mapping[str, str]) -> str:
-    """The first of the SOP Classes that got no context, with the reason of each."""
-    said = [f"{uid[:64]}: {why}" for uid, why in list(why_not.items())[:_NAMED]]
-    more = len(why_not) - len(said)
-    return "; ".join(said) + (f"; and {more} more" if more else "")
+def _announced_storage_sop_classes(request: AssociateRequest) -> Iterator[str]:
+    """SOP Classes that Common Extended Negotiation assigns to Storage (PS3.4 B.4.1.2)."""
+    for item_type, value in request.user_items:
+        if item_type == COMMON_EXTENDED:
+            sop_class, end = read_field(value, 0)
+            service_class, _ = read_field(value, end)
+            if decode_uid(service_class) in _STORAGE_SERVICE_CLASSES:
+                yield decode_uid(sop_class)
 
 
-def _announced(request: AssociateRequest) -> Iterable[str]:
-    """SOP classes said to be Storage by Common Extended Negotiation (PS3.4 B.4.1.2)."""
-    for kind, value in request.user_items:
-        if kind == COMMON_EXTENDED:
-            sop_class, behind = counted(value, 0)
-            service_class, _ = counted(value, behind)
-            if uid(service_class) in _STORAGE_SERVICE_CLASSES:
-                yield uid(sop_class)
-
-
-def _answer(proposed: Proposed, storage: frozenset[str], may: frozenset[str]) -> tuple[int, str]:
-    """The result for a context, and its transfer syntax."""
-    abstract, offered = proposed.abstract_syntax, proposed.transfer_syntaxes
-    first = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
-    operation = _OPERATIONS.get(abstract) or ("store" if abstract in storage else "")
-    if not operation:
-        return _NO_ABSTRACT_SYNTAX, first
+def _negotiate_context(
+    proposed: ProposedContext, storage_sop_classes: frozenset[str], may: frozenset[str]
+) -> tuple[int, str]:
+    """The result of a context and its transfer syntax, which means nothing if not accepted."""
+    abstract_syntax = proposed.abstract_syntax
+    offered = proposed.transfer_syntaxes
+    insignificant = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
+    operation = _OPERATIONS.get(abstract_syntax)
+    supported = _DIMSE_N_TRANSFER_SYNTAXES
+    if operation is None:
+        if abstract_syntax not in storage_sop_classes:
+            return _ABSTRACT_SYNTAX_NOT_SUPPORTED, insignificant
+        operation = "store"
+        supported = STORAGE_TRANSFER_SYNTAXES
     if operation not in may:
-        return _USER_REJECTION, first
-    known = STORAGE_TRANSFER_SYNTAXES if operation == "store" else _N_TRANSFER_SYNTAXES
-    possible = [syntax for syntax in offered if syntax in known]
-    if not possible:
-        return _NO_TRANSFER_SYNTAX, first
-    return _ACCEPTANCE, min(possible, key=_preference)
+        return _USER_REJECTION, insignificant
+    candidates = [uid for uid in offered if uid in supported]
+    if not candidates:
+        return _TRANSFER_SYNTAXES_NOT_SUPPORTED, insignificant
+    return _ACCEPTANCE, min(candidates, key=_preference)
 
 
-def _preference(uid: str) -> int:
-    if uid == EXPLICIT_VR_LITTLE_ENDIAN:
+def _preference(transfer_syntax_uid: str) -> int:
+    """Lower is better: what needs no transcoding, then the peer's order, then the last choices."""
+    if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
         return 0
-    return 2 + _LAST.index(uid) if uid in _LAST else 1
+    if transfer_syntax_uid in _LAST_CHOICES:
+        return 2 + _LAST_CHOICES.index(transfer_syntax_uid)
+    return 1
 
 
 def _maximum_length(request: AssociateRequest) -> int:
-    lengths = (value for kind, value in request.user_items if kind == MAXIMUM_LENGTH)
-    length = int.from_bytes(next(lengths, b""), "big")
-    return length if length == 0 or length > 64 else 64
+    """The maximum length that the peer receives, 0 for no limit."""
+    for item_type, value in request.user_items:
+        if item_type == MAXIMUM_LENGTH:
+            maximum_length = int.from_bytes(value, "big")
+            return max(maximum_length, _LEAST_MAXIMUM_LENGTH) if maximum_length else 0
+    return 0
 
 
-def _negotiated(request: AssociateRequest, storage: set[str]) -> Iterable[tuple[int, bytes]]:
-    for kind, value in request.user_items:
-        if kind not in (ROLE_SELECTION, EXTENDED):
-            continue
-        sop_class, behind = counted(value, 0)
-        if kind == ROLE_SELECTION:
-            if value[behind : behind + 1] == b"\1":
-                yield kind, value[:behind] + b"\1\0"
-        elif uid(sop_class) in storage:
-            yield kind, value[:behind] + _STORAGE_EXTENDED
+def _negotiation_items(
+    request: AssociateRequest, accepted_storage: set[str]
+) -> Iterable[tuple[int, bytes]]:
+    """The answers to role selection (Burnish is the SCP) and to extended negotiation."""
+    for item_type, value in request.user_items:
+        if item_type == ROLE_SELECTION:
+            _, end = read_field(value, 0)
+            proposes_scu_role = value[end : end + 1] == b"\1"
+            if proposes_scu_role:
+                yield item_type, value[:end] + b"\1\0"
+        elif item_type == EXTENDED:
+            sop_class, end = read_field(value, 0)
+            if decode_uid(sop_class) in accepted_storage:
+                yield item_type, value[:end] + _STORAGE_EXTENDED_INFORMATION

@@ -1,4 +1,7 @@
-"""Surface: what we ask of a peer on its own association, after we have answered it."""
+"""Surface: requests that Burnish sends on the association of a peer, after it has responded.
+
+The only such request is the N-EVENT-REPORT of Storage Commitment (PS3.4 J.3.3).
+"""
 
 from collections import deque
 from contextlib import suppress
@@ -7,57 +10,64 @@ from typing import Protocol
 from burnish.errors import BurnishError
 from burnish.scp.messages import Command
 
-#: A peer that has been silent for so long is not about to release; it may be told something.
+#: Seconds of silence after which a report may be sent: the peer is not about to release then.
 SILENCE = 0.5
 
 
-class FollowUp(Protocol):
-    """A request of ours that follows one of the peer's."""
+class PendingReport(Protocol):
+    """A report that follows the response to a request of the peer."""
 
     def message(self, message_id: int) -> bytes | None:
-        """Whole P-DATA-TF PDUs; b"" where there is nothing to send yet, None where never."""
+        """The report as P-DATA-TF PDUs; b"" if it is not ready, None if there is none to send."""
 
-    def answered(self, response: Command) -> None: ...
+    def receive_response(self, response: Command) -> None:
+        """The peer has responded to the report."""
 
-    def dropped(self) -> None:
-        """The association ended without an answer."""
+    def drop(self) -> None:
+        """The association has ended without a response."""
 
 
-class FollowUps:
-    """What is owed to the peer of one association: one request at a time."""
+class PendingReports:
+    """The reports for the peer of one association, of which one at a time awaits a response."""
 
     def __init__(self) -> None:
-        self._owed: deque[FollowUp] = deque()
-        self._sent: FollowUp | None = None
+        self._waiting: deque[PendingReport] = deque()
+        self._sent: PendingReport | None = None
 
-    def add(self, follow_up: FollowUp) -> None:
-        self._owed.append(follow_up)
+    def add(self, report: PendingReport) -> None:
+        self._waiting.append(report)
 
     @property
-    def due(self) -> bool:
-        """Whether something is owed, and nothing is awaited."""
-        return bool(self._owed) and self._sent is None
+    def may_send(self) -> bool:
+        """Whether a report is waiting and no other awaits a response."""
+        return bool(self._waiting) and self._sent is None
 
-    def message(self, message_id: int) -> bytes:
-        """The next request, b"" where there is nothing to send yet."""
-        message = self._owed[0].message(message_id)
+    def next_message(self, message_id: int) -> bytes:
+        """The next report as P-DATA-TF PDUs, b"" if there is nothing to send now."""
+        message = self._waiting[0].message(message_id)
         if message == b"":
             return b""
-        follow_up = self._owed.popleft()
-        self._sent = follow_up if message else None
-        return message or b""
+        report = self._waiting.popleft()
+        if message is None:
+            return b""
+        self._sent = report
+        return message
 
-    def take(self, response: Command) -> bool:
-        """Takes the answer to what was sent; False where nothing was."""
+    def receive_response(self, response: Command) -> bool:
+        """Takes the response to the report that was sent; False if no response is awaited."""
         if self._sent is None:
             return False
-        sent, self._sent = self._sent, None
-        with suppress(BurnishError):  # what cannot be noted now is sent once more
-            sent.answered(response)
+        report = self._sent
+        self._sent = None
+        with suppress(BurnishError):  # a response that cannot be recorded: the report is sent again
+            report.receive_response(response)
         return True
 
     def drop(self) -> None:
-        """The association has ended."""
-        for follow_up in ([self._sent] if self._sent else []) + list(self._owed):
+        """Drops all reports, because the association has ended."""
+        reports = list(self._waiting)
+        if self._sent is not None:
+            reports.insert(0, self._sent)
+        for report in reports:
             with suppress(BurnishError):
-                follow_up.dropped()
+                report.drop()

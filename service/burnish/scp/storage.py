@@ -1,4 +1,7 @@
-"""Surface: C-STORE (PS3.4 B, PS3.7 9.1.1): each data set streams into the receive stage."""
+"""Surface: C-STORE (PS3.4 B, PS3.7 9.1.1): streams each data set into the receive stage.
+
+The status of the response is Success, or that of the error in `statuses.STATUSES`.
+"""
 
 import structlog
 
@@ -12,7 +15,10 @@ log = structlog.get_logger(__name__)
 
 
 class StoreOperation:
-    """One C-STORE: takes the fragments of its data set, then answers."""
+    """One C-STORE: takes the fragments of its data set, then responds.
+
+    After an error, the rest of the data set is read from the association and discarded.
+    """
 
     def __init__(
         self,
@@ -26,9 +32,9 @@ class StoreOperation:
         self._context_id = context_id
         self._maximum_length = association.maximum_length
         self._command = command
+        self._calling_ae_title = association.calling_ae_title
         self._incoming: Incoming | None = None
         self._error: BurnishError | None = None
-        self._calling_ae_title = association.calling_ae_title
         try:
             self._incoming = self._open(association, context)
         except BurnishError as error:
@@ -36,14 +42,15 @@ class StoreOperation:
 
     def _open(self, association: Acceptance, context: Context) -> Incoming:
         if "store" not in association.may:
-            raise NotAuthorized("this AE may not store")
-        sop_class = self._command.text(messages.AFFECTED_SOP_CLASS_UID)
-        if sop_class != context.abstract_syntax:
+            ae_title = association.calling_ae_title
+            raise NotAuthorized(f"AE {ae_title} is not permitted to store (peer.may)")
+        sop_class_uid = self._command.text(messages.AFFECTED_SOP_CLASS_UID)
+        if sop_class_uid != context.abstract_syntax:
             raise Mismatch("SOP Class UID is not that of the presentation context")
         if not self._command.has_data_set:
             raise Mismatch("C-STORE without a data set")
         return self._receiver.open(
-            sop_class_uid=sop_class,
+            sop_class_uid=sop_class_uid,
             sop_instance_uid=self._command.text(messages.AFFECTED_SOP_INSTANCE_UID),
             transfer_syntax_uid=context.transfer_syntax,
             calling_ae_title=association.calling_ae_title,
@@ -51,7 +58,7 @@ class StoreOperation:
         )
 
     def write(self, fragment: memoryview) -> None:
-        """Takes the next bytes; after an error the rest only passes by."""
+        """Takes the next bytes of the data set."""
         if self._incoming is None:
             return
         try:
@@ -61,9 +68,10 @@ class StoreOperation:
             self.abandon()
 
     def finish(self) -> bytes:
-        """The C-STORE-RSP, once the instance is safe or refused."""
+        """The C-STORE-RSP, once the instance is durable or has failed."""
         if self._incoming is not None:
-            incoming, self._incoming = self._incoming, None
+            incoming = self._incoming
+            self._incoming = None
             try:
                 self._receiver.accept(incoming)
             except BurnishError as error:
@@ -72,7 +80,7 @@ class StoreOperation:
             return self._respond(statuses.SUCCESS)
         status = statuses.of(self._error).c_store
         log.warning(
-            "C-STORE refused",
+            "C-STORE failed",
             status=f"{status:04X}",
             why=str(self._error),
             sop_instance_uid=self._command.text(messages.AFFECTED_SOP_INSTANCE_UID),
@@ -81,11 +89,11 @@ class StoreOperation:
         return self._respond(status, str(self._error))
 
     def _respond(self, status: int, comment: str = "") -> bytes:
-        answer = messages.response(self._command, status, comment=comment)
-        return messages.p_data(self._context_id, answer, b"", self._maximum_length)
+        response = messages.response(self._command, status, comment=comment)
+        return messages.p_data(self._context_id, response, b"", self._maximum_length)
 
     def abandon(self) -> None:
-        """Leaves nothing behind, where the association ends in the middle."""
+        """Removes what was received, if the data set does not arrive whole."""
         if self._incoming is not None:
             self._incoming.abandon()
             self._incoming = None

@@ -1,8 +1,7 @@
-"""Surface: Storage Commitment Push Model: N-ACTION, and the N-EVENT-REPORT that answers it on the
-same association (PS3.4 J.3)."""
+"""Surface: Storage Commitment Push Model (PS3.4 J.3): N-ACTION, and the N-EVENT-REPORT that follows
+it on the same association."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import structlog
 from pydicom.dataset import Dataset
@@ -12,10 +11,10 @@ from burnish.commitment import Item, Reference, Report
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidArgument, NotAuthorized, Unknown
 from burnish.scp import attributes, dimse_n, messages, references, statuses
-from burnish.scp.dimse_n import Answer
+from burnish.scp.dimse_n import Response
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
-from burnish.scp.pending_reports import FollowUp
+from burnish.scp.pending_reports import PendingReport
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -26,12 +25,13 @@ from burnish.vocabulary import (
 log = structlog.get_logger(__name__)
 
 _REQUEST_STORAGE_COMMITMENT = 1
-#: Event Type IDs (PS3.4 J.3.3.1).
-SUCCESSFUL, FAILURES_EXIST = 1, 2
+#: Event Type IDs (PS3.4 J.3.3.1): Storage Commitment Request Successful, and Storage Commitment
+#: Request Complete - Failures Exist.
+_SUCCESSFUL, _FAILURES_EXIST = 1, 2
 
 
-class StorageCommitment:
-    """The SCP of Storage Commitment over the commitment stage."""
+class StorageCommitmentSCP:
+    """The SCP of the Storage Commitment Push Model over the commitment stage."""
 
     def __init__(self, settings: Settings, database: Database, spool: Spool) -> None:
         self._settings = settings
@@ -45,83 +45,102 @@ class StorageCommitment:
         context: Context,
         command: Command,
         data: bytes,
-    ) -> tuple[bytes, FollowUp | None]:
-        """The response to one request as P-DATA-TF PDUs, and the report that follows it."""
+    ) -> tuple[bytes, PendingReport | None]:
+        """The response to one request as P-DATA-TF PDUs, and the report that follows it, if any."""
         commitment_id = 0
 
         def serve(
             association: Acceptance, context: Context, command: Command, data: bytes
-        ) -> Answer:
+        ) -> Response:
             nonlocal commitment_id
-            answer, commitment_id = self._serve(association, context, command, data)
-            return answer
+            failure = self._check(association, command)
+            if failure is not None:
+                return failure
+            commitment_id = self._record(association, context, data)
+            return Response(statuses.SUCCESS)
 
         response = dimse_n.respond(serve, association, context_id, context, command, data=data)
         if not commitment_id:
             return response, None
-        line = _Line(context_id, context.transfer_syntax, association.maximum_length)
-        return response, OwnReport(self._settings, self._database, commitment_id, line)
+        report = SameAssociationReport(
+            self._settings,
+            self._database,
+            commitment_id,
+            context_id=context_id,
+            transfer_syntax_uid=context.transfer_syntax,
+            maximum_length=association.maximum_length,
+        )
+        return response, report
 
-    def _serve(
-        self, association: Acceptance, context: Context, command: Command, data: bytes
-    ) -> tuple[Answer, int]:
-        """Records an N-ACTION durably: its answer, and the id of the transaction."""
-        operations = (messages.N_ACTION_RQ,)
-        unserved = dimse_n.unserved(command, STORAGE_COMMITMENT_PUSH_MODEL, operations)
-        if unserved is not None:
-            return unserved, 0
+    def _check(self, association: Acceptance, command: Command) -> Response | None:
+        """The failure of a request that does not ask for commitment; raises BurnishError."""
+        failure = dimse_n.check_operation(
+            command, STORAGE_COMMITMENT_PUSH_MODEL, (messages.N_ACTION_RQ,)
+        )
+        if failure is not None:
+            return failure
         if "commit" not in association.may:
-            raise NotAuthorized("this AE may not ask for storage commitment")
-        instance = command.text(messages.REQUESTED_SOP_INSTANCE_UID)
-        if instance != STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE:
+            ae_title = association.calling_ae_title
+            raise NotAuthorized(f"AE {ae_title} is not permitted to request commitment (peer.may)")
+        instance_uid = command.text(messages.REQUESTED_SOP_INSTANCE_UID)
+        if instance_uid != STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE:
             raise Unknown("not the well-known SOP Instance of Storage Commitment")
-        if dimse_n.action_type(command) != _REQUEST_STORAGE_COMMITMENT:
-            return Answer(statuses.NO_SUCH_ACTION, comment="no such Action Type"), 0
-        uid, asked = _asked(data, context.transfer_syntax)
+        action_type = dimse_n.action_type(command)
+        if action_type != _REQUEST_STORAGE_COMMITMENT:
+            return Response(statuses.NO_SUCH_ACTION, comment=f"no action type {action_type}")
+        return None
+
+    def _record(self, association: Acceptance, context: Context, data: bytes) -> int:
+        """Records the transaction of an N-ACTION durably; returns its id."""
+        transaction_uid, requested = _decode_action(data, context.transfer_syntax)
         with self._database.writing() as session:
             commitment_id = commitment.request(
                 session,
-                uid,
-                asked,
+                transaction_uid,
+                requested,
                 calling_ae_title=association.calling_ae_title,
                 called_ae_title=association.called_ae_title,
             )
             commitment.judge(session, self._settings, self._spool, commitment_id)
         log.info(
-            "storage commitment asked for",
-            transaction_uid=uid,
-            instances=len(asked),
+            "storage commitment requested",
+            transaction_uid=transaction_uid,
+            instances=len(requested),
             calling_ae_title=association.calling_ae_title,
         )
-        return Answer(statuses.SUCCESS), commitment_id
+        return commitment_id
 
 
-def _asked(data: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
+def _decode_action(data: bytes, transfer_syntax_uid: str) -> tuple[str, list[Reference]]:
     """Transaction UID and references of an N-ACTION (PS3.4 Table J.3-1).
 
     Raises Unreadable, InvalidArgument.
     """
-    usual, rest = references.taken_out(data, transfer_syntax_uid) or ((), data)
+    references_and_rest = references.split_references(data, transfer_syntax_uid)
+    usual_references, rest = references_and_rest or ((), data)
     data_set = attributes.decode(rest, transfer_syntax_uid)
     try:
-        uid = str(data_set.get("TransactionUID") or "").strip("\0 ")
-        if usual:
-            return uid, [(each.sop_class_uid, each.sop_instance_uid) for each in usual]
-        items = data_set.get("ReferencedSOPSequence") or ()
-        return uid, [
-            (
-                str(item.get("ReferencedSOPClassUID") or "").strip("\0 "),
-                str(item.get("ReferencedSOPInstanceUID") or "").strip("\0 "),
-            )
-            for item in items
+        transaction_uid = _uid(data_set, "TransactionUID")
+        if usual_references:
+            return transaction_uid, [
+                (reference.sop_class_uid, reference.sop_instance_uid)
+                for reference in usual_references
+            ]
+        return transaction_uid, [
+            (_uid(item, "ReferencedSOPClassUID"), _uid(item, "ReferencedSOPInstanceUID"))
+            for item in data_set.get("ReferencedSOPSequence") or ()
         ]
     except attributes.PARSER_ERRORS as error:
         raise InvalidArgument(f"an attribute cannot be read: {type(error).__name__}") from None
 
 
+def _uid(data_set: Dataset, keyword: str) -> str:
+    return str(data_set.get(keyword) or "").strip("\0 ")
+
+
 def event_type(report: Report) -> int:
-    """Storage Commitment Request Successful, or Complete - Failures Exist."""
-    return FAILURES_EXIST if report.failed else SUCCESSFUL
+    """The Event Type ID of a report."""
+    return _FAILURES_EXIST if report.failed else _SUCCESSFUL
 
 
 def event_information(report: Report) -> Dataset:
@@ -129,56 +148,52 @@ def event_information(report: Report) -> Dataset:
     data_set = Dataset()
     data_set.TransactionUID = report.transaction_uid
     if report.committed:
-        data_set.ReferencedSOPSequence = list(_items(report.committed))
+        data_set.ReferencedSOPSequence = list(_report_items(report.committed))
     if report.failed:
-        data_set.FailedSOPSequence = list(_items(report.failed))
+        data_set.FailedSOPSequence = list(_report_items(report.failed))
     return data_set
 
 
-def _items(items: Sequence[Item]) -> Iterator[Dataset]:
+def _report_items(items: Sequence[Item]) -> Iterator[Dataset]:
     for item in items:
-        one = Dataset()
-        one.ReferencedSOPClassUID = item.sop_class_uid
-        one.ReferencedSOPInstanceUID = item.sop_instance_uid
+        data_set = Dataset()
+        data_set.ReferencedSOPClassUID = item.sop_class_uid
+        data_set.ReferencedSOPInstanceUID = item.sop_instance_uid
         if item.failure_reason:
-            one.FailureReason = item.failure_reason
+            data_set.FailureReason = item.failure_reason
         elif item.file_set_uid:
-            one.StorageMediaFileSetID = item.file_set_id
-            one.StorageMediaFileSetUID = item.file_set_uid
-        yield one
+            data_set.StorageMediaFileSetID = item.file_set_id
+            data_set.StorageMediaFileSetUID = item.file_set_uid
+        yield data_set
 
 
-def is_delivered(status: int) -> bool:
-    """Whether a status says that the peer has taken the report: Success, or a Warning."""
-    return status in (0x0000, 0x0001, 0x0107, 0x0116) or status & 0xF000 == 0xB000
+class SameAssociationReport:
+    """The report of one transaction on the association that requested it.
 
-
-class _Line(NamedTuple):
-    """How a message reaches the peer of an association."""
-
-    context_id: int
-    transfer_syntax: str
-    maximum_length: int
-
-
-class OwnReport:
-    """The report of one transaction on the association that asked for it.
-
-    Where that does not come about, the transaction is handed back for a new association.
+    If it cannot be delivered there, the transaction stays due for a new association.
     """
 
     def __init__(
-        self, settings: Settings, database: Database, commitment_id: int, line: _Line
+        self,
+        settings: Settings,
+        database: Database,
+        commitment_id: int,
+        *,
+        context_id: int,
+        transfer_syntax_uid: str,
+        maximum_length: int,
     ) -> None:
         self._settings = settings
         self._database = database
         self._commitment_id = commitment_id
-        self._line = line
+        self._context_id = context_id
+        self._transfer_syntax_uid = transfer_syntax_uid
+        self._maximum_length = maximum_length
 
     def message(self, message_id: int) -> bytes | None:
-        """The N-EVENT-REPORT-RQ; b"" while the answer is not known, None where it went elsewhere.
+        """The N-EVENT-REPORT-RQ; b"" while some instances may still arrive.
 
-        What the database cannot say now is left to a new association.
+        None if a new association reports the transaction, or the database does not answer now.
         """
         try:
             with self._database.reading() as session:
@@ -187,7 +202,7 @@ class OwnReport:
             with self._database.writing() as session:
                 report = commitment.claim(session, self._commitment_id, early=True)
         except BurnishError as error:
-            log.error("a report cannot be made", why=str(error))
+            log.error("storage commitment report postponed", why=str(error))
             return None
         if report is None:
             return None
@@ -197,21 +212,21 @@ class OwnReport:
             message_id,
             event_type(report),
         )
-        data = attributes.encode(event_information(report), self._line.transfer_syntax)
-        return messages.p_data(self._line.context_id, request, data, self._line.maximum_length)
+        data = attributes.encode(event_information(report), self._transfer_syntax_uid)
+        return messages.p_data(self._context_id, request, data, self._maximum_length)
 
-    def answered(self, response: Command) -> None:
-        """The peer's N-EVENT-REPORT-RSP."""
+    def receive_response(self, response: Command) -> None:
+        """Records how the peer has answered the report."""
         status = response.number(messages.STATUS)
         with self._database.writing() as session:
-            if is_delivered(status):
+            if statuses.is_success_or_warning(status):
                 commitment.delivered(session, self._commitment_id)
             else:
-                why = f"the peer answered {status:04X}H"
-                commitment.not_delivered(session, self._settings, self._commitment_id, why)
+                reason = f"the peer answered {status:04X}H"
+                commitment.not_delivered(session, self._settings, self._commitment_id, reason)
         log.info("storage commitment reported", status=f"{status:04X}", association="same")
 
-    def dropped(self) -> None:
-        """The association ended first."""
+    def drop(self) -> None:
+        """The association has ended without a response: a new one may report at once."""
         with self._database.writing() as session:
             commitment.hand_back(session, self._commitment_id)

@@ -1,4 +1,4 @@
-"""Surface: the bytes of one connection, plain or TLS, buffered once."""
+"""Surface: the bytes of one connection, plain or TLS, in one receive buffer."""
 
 import mmap
 import select
@@ -8,42 +8,47 @@ import struct
 from contextlib import suppress
 from time import monotonic
 
-#: The receive buffer; its pages cost memory only once they are touched.
-_BUFFER = 256 * 1024
-#: How long a connection is kept after its last PDU for the peer to close it, in seconds.
+#: Size of the receive buffer in bytes. Its pages take memory only once they are used.
+_BUFFER_SIZE = 256 * 1024
+#: Seconds that the peer has to close the connection after the last PDU.
 _LINGER = 1.0
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
 
 
 class PeerEndedError(Exception):
-    """The peer closed, reset or aborted the association, or was silent for too long."""
+    """The peer has closed, reset or aborted the association, or was silent for too long."""
 
 
 class Stream:
-    """The bytes of one connection. Its owner reads; `end` alone may come from another thread."""
+    """The bytes of one connection.
+
+    The thread that serves the association owns it. Other threads may only call `interrupt`.
+    `start` and `end` bound what has been received and not taken yet.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
-        self.buffer = mmap.mmap(-1, _BUFFER)
+        self.buffer = mmap.mmap(-1, _BUFFER_SIZE)
         self.view = memoryview(self.buffer)
         self.start = self.end = 0
-        #: Until it is None, all that is awaited has to be here by then, however it trickles.
+        #: If set, everything must have arrived by this time (`monotonic`), however slowly it
+        #: arrives. Otherwise the time-out of `set_timeout` bounds each silence.
         self.deadline: float | None = None
-        #: Whether the peer has begun something that it has to end before it gets an answer.
-        self.is_owed = True
+        #: Whether the peer has to send more before it gets a response.
+        self.expects_more = True
         self._interrupted = False
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def secure(self, context: ssl.SSLContext) -> ssl.SSLSocket:
-        """The TLS handshake, within the deadline; raises PeerEndedError, ssl.SSLError."""
+        """Performs the TLS handshake before the deadline; raises PeerEndedError, ssl.SSLError."""
         try:
             connection = context.wrap_socket(
                 self._socket, server_side=True, do_handshake_on_connect=False
             )
             self._socket = connection
-            if self._interrupted:  # which found the socket that is no more
+            if self._interrupted:  # `interrupt` has shut down the socket without TLS
                 raise PeerEndedError("interrupted")
-            connection.settimeout(self._left())
+            connection.settimeout(self._seconds_left())
             connection.do_handshake()
         except ssl.SSLError:
             raise
@@ -52,57 +57,59 @@ class Stream:
         return connection
 
     def set_timeout(self, seconds: float) -> None:
-        """Silence for longer ends the association; sending is bounded likewise."""
+        """Bounds how long the peer may be silent, and how long sending may take."""
         if isinstance(self._socket, ssl.SSLSocket):
             self._socket.settimeout(seconds)
             return
-        value = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+        # In the kernel, so that receiving needs no poll before each read.
+        timeval = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
     def receive(self) -> None:
-        """Adds at least one byte to the buffer, which must have room or be empty."""
+        """Adds at least one byte to the buffer, which must have room unless it is empty."""
         if self.start == self.end:
             self.start = self.end = 0
         if self.deadline is not None:
-            self.set_timeout(self._left())
+            self.set_timeout(self._seconds_left())
         try:
-            if self.is_owed and _QUICK_ACK is not None:
-                # a peer with Nagle's algorithm on waits for this before its next segment; where
-                # nothing more is to come, the answer acknowledges it
+            if self.expects_more and _QUICK_ACK is not None:
+                # A peer that uses Nagle's algorithm waits for an acknowledgement before it sends
+                # the next segment. If it sends nothing more, the response acknowledges.
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-            count = self._socket.recv_into(self.view[self.end :])
+            received = self._socket.recv_into(self.view[self.end :])
         except OSError as error:
             raise _ended(error) from None
-        if not count:
+        if not received:
             raise PeerEndedError("connection closed by the peer")
-        self.end += count
+        self.end += received
 
     def need(self, count: int) -> None:
-        """Has at least `count` bytes, fewer than the buffer holds, in one piece."""
+        """Makes at least `count` bytes available in one piece; `count` is less than the buffer."""
         while self.end - self.start < count:
             if self.start and len(self.buffer) - self.start < count:
-                held = bytes(self.view[self.start : self.end])
-                self.view[: len(held)] = held
-                self.start, self.end = 0, len(held)
+                available = bytes(self.view[self.start : self.end])
+                self.view[: len(available)] = available
+                self.start, self.end = 0, len(available)
             self.receive()
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether nothing is here and nothing comes for so long."""
-        held = isinstance(self._socket, ssl.SSLSocket) and self._socket.pending()
-        if held or self.start < self.end:
+        """Whether nothing has arrived and nothing arrives for so many seconds."""
+        if self.start < self.end:
+            return False
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             return False
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return not poll.poll(seconds * 1000)
 
     def take(self, count: int) -> memoryview:
-        """The next bytes, at most `count`, valid until the next call."""
+        """The next bytes: at least one, at most `count`. They are valid until the next call."""
         if self.start == self.end:
             self.receive()
-        part = self.view[self.start : min(self.end, self.start + count)]
-        self.start += len(part)
-        return part
+        taken = self.view[self.start : min(self.end, self.start + count)]
+        self.start += len(taken)
+        return taken
 
     def read(self, count: int) -> bytes:
         """Exactly `count` bytes."""
@@ -120,14 +127,17 @@ class Stream:
             raise _ended(error) from None
 
     def send_last(self, data: bytes) -> None:
-        """Sends if the peer still takes it; nobody waits for long any more."""
+        """Sends the last PDU, if the peer still receives it soon."""
         self.deadline = None
         with suppress(OSError):
             self.set_timeout(_LINGER)
             self._socket.sendall(data)
 
     def linger(self) -> None:
-        """Lets the peer read the last PDU: closing with bytes unread would take it back (Sta13)."""
+        """Lets the peer read the last PDU before the connection closes (Sta13 of PS3.8 9.2).
+
+        Closing a socket with unread bytes resets the connection and can discard the last PDU.
+        """
         with suppress(OSError):
             self.set_timeout(_LINGER)
             if isinstance(self._socket, ssl.SSLSocket):
@@ -138,31 +148,31 @@ class Stream:
             while monotonic() < deadline and socket.socket.recv_into(self._socket, self.view):
                 pass
 
-    def interrupt(self, last: bytes) -> None:
-        """Ends it from another thread, which never waits: who reads finds the connection closed.
+    def interrupt(self, last_pdu: bytes) -> None:
+        """Ends the connection from another thread without waiting; the owner finds it closed.
 
-        `last` is sent if that takes no waiting; of TLS only the owner's thread may send.
+        `last_pdu` is sent if that needs no waiting. Over TLS it is not: only the owner may send.
         """
         self._interrupted = True
         with suppress(OSError):
             if not isinstance(self._socket, ssl.SSLSocket):
-                self._socket.send(last, socket.MSG_DONTWAIT)
+                self._socket.send(last_pdu, socket.MSG_DONTWAIT)
         with suppress(OSError):
             socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._socket.close()
 
-    def _left(self) -> float:
-        """Seconds until the deadline, which is there."""
+    def _seconds_left(self) -> float:
+        """Seconds until the deadline, which must be set; raises PeerEndedError after it."""
         assert self.deadline is not None  # noqa: S101
-        left = self.deadline - monotonic()
-        if left <= 0:
-            raise PeerEndedError("silent for too long")
-        return max(left, 0.001)
+        seconds = self.deadline - monotonic()
+        if seconds <= 0:
+            raise PeerEndedError("the peer was silent for too long")
+        return max(seconds, 0.001)
 
 
 def _ended(error: OSError) -> PeerEndedError:
     if isinstance(error, BlockingIOError | TimeoutError):
-        return PeerEndedError("silent for too long")
+        return PeerEndedError("the peer was silent for too long")
     return PeerEndedError(f"connection lost: {error.strerror or error}")

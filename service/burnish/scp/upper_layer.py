@@ -1,7 +1,7 @@
 """Surface: one association from its first byte to its last (PS3.8 9), served in one thread.
 
-P-DATA is parsed in place in one buffer and C-STORE data sets go straight from there into the
-receive stage; the thread sleeps in the kernel whenever the peer is silent.
+P-DATA is read in place in one buffer, from which C-STORE data sets go straight into the receive
+stage. The thread sleeps in the kernel whenever the peer is silent.
 """
 
 import socket
@@ -13,74 +13,80 @@ from time import monotonic
 from typing import Protocol
 
 from burnish.access.peers import Caller
-from burnish.access.tls import shown_certificate
+from burnish.access.tls import peer_certificate
 from burnish.errors import Malformed
 from burnish.scp import messages
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Rejection
-from burnish.scp.pending_reports import SILENCE, FollowUp, FollowUps
+from burnish.scp.pending_reports import SILENCE, PendingReport, PendingReports
 from burnish.scp.stream import PeerEndedError, Stream
 
+# PDU types (PS3.8 9.3).
 A_ASSOCIATE_RQ, P_DATA_TF, A_RELEASE_RQ, A_ABORT = 1, 4, 5, 7
+_PDU_TYPES = range(1, 8)
 _A_RELEASE_RP = struct.pack(">BBII", 6, 0, 4, 0)
-#: A-ABORT of the service provider: reasons of PS3.8 Table 9-26.
-UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 1, 2, 6
-_MAXIMUM_ASSOCIATE_RQ = 1 << 20
-#: The first byte of TLS (RFC 8446 5.1); no PDU has that type.
+# Reasons of an A-ABORT of the service provider (PS3.8 Table 9-26).
+REASON_NOT_SPECIFIED, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 0, 1, 2, 6
+#: The first byte of a TLS handshake (RFC 8446 5.1). No PDU has that type.
 _TLS_HANDSHAKE = 22
-_TLS_AT_PLAIN_PORT = "the peer speaks TLS, which is spoken at tls.port, not here"
-_MAXIMUM_COMMAND = 1 << 16
-_MAXIMUM_DATA_SET = 1 << 26
 
-
-def _why_no_handshake(error: ssl.SSLError) -> str:
-    if error.reason == "WRONG_VERSION_NUMBER":
-        return "wrong version number: the peer seems to speak DICOM without TLS"
-    why = getattr(error, "verify_message", "") or (error.reason or "").lower()
-    return why.replace("_", " ") or "no handshake"
+# Limits in bytes, for peers that send nonsense.
+_MINIMUM_ASSOCIATE_RQ, _MAXIMUM_ASSOCIATE_RQ = 68, 1 << 20
+_MAXIMUM_COMMAND_SET = 1 << 16
+_MAXIMUM_DIMSE_N_DATA_SET = 1 << 26
 
 
 class ProtocolViolationError(Exception):
-    """The peer broke PS3.8; it gets an A-ABORT with `reason`."""
+    """The peer has violated PS3.8; it gets an A-ABORT with `reason`."""
 
     def __init__(self, reason: int, why: str) -> None:
         super().__init__(why)
         self.reason = reason
 
 
-class RefusedError(Exception):
-    """There is no association, for the reason that the message gives."""
+class NotEstablishedError(Exception):
+    """There is no association, for the reason that the message gives; `event` is its log event."""
+
+    def __init__(self, event: str, why: str) -> None:
+        super().__init__(why)
+        self.event = event
 
 
 class DataSetSink(Protocol):
-    """Takes the data set of one message as it arrives, then answers it."""
+    """Takes the data set of one message as it arrives, then responds."""
 
-    def write(self, fragment: memoryview) -> None: ...
+    def write(self, fragment: memoryview) -> None:
+        """Takes the next bytes of the data set."""
 
-    def finish(self) -> bytes: ...
+    def finish(self) -> bytes:
+        """The response as P-DATA-TF PDUs, after the last byte of the data set."""
 
-    def abandon(self) -> None: ...
+    def abandon(self) -> None:
+        """The association has ended before the data set."""
 
 
-#: Opens what a request's data set goes to. `finish` returns whole P-DATA-TF PDUs.
+#: Opens the sink for the data set of a request, or for its absence.
 Dispatch = Callable[[Acceptance, int, Context, Command], DataSetSink]
-#: Answers an A-ASSOCIATE-RQ, the whole PDU, of a caller; raises Malformed.
-Answer = Callable[[bytes, Caller], Acceptance | Rejection]
+#: Answers the body of an A-ASSOCIATE-RQ from a caller; raises Malformed.
+Negotiate = Callable[[bytes, Caller], Acceptance | Rejection]
 
 
 class Association:
-    """One association as acceptor. With `tls`, the connection begins with its handshake.
+    """One association in which Burnish is the acceptor.
 
-    `accepted` is what the peer got. Until then it has `acse_timeout` seconds in all (ARTIM,
-    PS3.8 9.1.5), however it spends them; later each silence may last `idle_timeout` seconds.
-    `before_release` is called before the peer knows that it may ask for another.
+    With `tls`, the connection begins with its handshake. Until the association is accepted, the
+    peer has `acse_timeout` seconds in all (ARTIM, PS3.8 9.1.5). After that, each silence may last
+    `idle_timeout` seconds. `accepted` is None until then.
+
+    `before_release` is called before the response to a release is sent, so that the peer can
+    request its next association as soon as it has the response.
     """
 
     def __init__(
         self,
         connection: socket.socket,
         caller: Caller,
-        answer: Answer,
+        negotiate: Negotiate,
         dispatch: Dispatch,
         *,
         acse_timeout: float,
@@ -91,112 +97,120 @@ class Association:
         self._stream = Stream(connection)
         self._stream.deadline = monotonic() + acse_timeout
         self._tls = tls
-        self._request_answer = answer
+        self._negotiate = negotiate
         self._dispatch = dispatch
         self._idle_timeout = idle_timeout
         self.accepted: Acceptance | None = None
         self.before_release: Callable[[], None] = lambda: None
-        self._ended = ""
+        self._why_ended_here = ""
         self._sink: DataSetSink | None = None
-        self._command = bytearray()
+        self._command_set = bytearray()
         self._context_id = 0
-        self._follow_ups = FollowUps()
+        self._pending_reports = PendingReports()
         self.messages = 0
         self.busy = True
         self.last_heard = monotonic()
         self.calling_ae_title = ""
 
     def serve(self) -> str:
-        """Serves the association to its end; how it ended, in words. Raises RefusedError."""
+        """Serves the association to its end and returns how it ended, in words.
+
+        Raises NotEstablishedError.
+        """
         try:
-            self._secure()
+            self._handshake()
             self._establish()
             while self._serve_pdu():
-                self._follow_up()
+                self._send_reports()
             return "released"
         except ProtocolViolationError as violation:
-            self._abort(violation.reason)
-            return f"aborted: {violation}"
+            self._stream.send_last(_abort_pdu(violation.reason))
+            self._stream.linger()
+            return f"aborted by the service: {violation}"
         except PeerEndedError as end:
-            self._stream.send_last(_abort(0))
-            return self._ended or str(end)
-        except RefusedError:
-            if self._ended:
-                raise RefusedError(self._ended) from None
+            self._stream.send_last(_abort_pdu(REASON_NOT_SPECIFIED))
+            return self._why_ended_here or str(end)
+        except NotEstablishedError as error:
+            if self._why_ended_here:
+                raise NotEstablishedError(error.event, self._why_ended_here) from None
             raise
         finally:
             if self._sink is not None:
                 self._sink.abandon()
             self._stream.close()
-            self._follow_ups.drop()
+            self._pending_reports.drop()
 
     @property
     def is_half_open(self) -> bool:
-        """Whether it takes room and has nothing to show for it yet."""
-        return self.accepted is None and not self._ended
+        """Whether the connection has no association yet, and is not about to end."""
+        return self.accepted is None and not self._why_ended_here
 
-    def end(self, why: str = "ended by the service") -> None:
-        """Ends it from another thread: its own thread sees the connection closed."""
-        self._ended = why
-        self._stream.interrupt(_abort(0))
+    def end(self, why: str = "aborted by the service: it is stopping") -> None:
+        """Ends the association from another thread; its own thread finds the connection closed."""
+        self._why_ended_here = why
+        self._stream.interrupt(_abort_pdu(REASON_NOT_SPECIFIED))
 
-    def _secure(self) -> None:
+    def _handshake(self) -> None:
         if self._tls is None:
             return
         try:
             connection = self._stream.secure(self._tls)
         except ssl.SSLError as error:
-            raise RefusedError(f"TLS: {_why_no_handshake(error)}") from None
+            raise NotEstablishedError(_HANDSHAKE_FAILED, _handshake_failure(error)) from None
         except PeerEndedError as error:
-            raise RefusedError(f"TLS: {error}") from None
-        self.caller = replace(self.caller, certificate=shown_certificate(connection))
+            raise NotEstablishedError(_HANDSHAKE_FAILED, str(error)) from None
+        self.caller = replace(self.caller, certificate=peer_certificate(connection))
 
     def _establish(self) -> None:
-        """Answers the A-ASSOCIATE-RQ; raises RefusedError after an A-ASSOCIATE-RJ."""
-        kind, length = self._pdu_header()
-        if kind != A_ASSOCIATE_RQ:
-            known = kind in range(1, 8)
-            plain = self._tls is None and kind == _TLS_HANDSHAKE
+        """Answers the A-ASSOCIATE-RQ; raises NotEstablishedError after an A-ASSOCIATE-RJ."""
+        pdu_type, length = self._read_pdu_header()
+        if pdu_type == _TLS_HANDSHAKE and self._tls is None:
             raise ProtocolViolationError(
-                UNEXPECTED_PDU if known else UNRECOGNIZED_PDU,
-                _TLS_AT_PLAIN_PORT if plain else "first PDU is not A-ASSOCIATE-RQ",
+                UNRECOGNIZED_PDU, "the peer speaks TLS on dicom.port; it must use tls.port"
             )
-        if not 68 <= length <= _MAXIMUM_ASSOCIATE_RQ:
+        if pdu_type != A_ASSOCIATE_RQ:
             raise ProtocolViolationError(
-                INVALID_PDU_PARAMETER, "A-ASSOCIATE-RQ of impossible length"
+                UNEXPECTED_PDU if pdu_type in _PDU_TYPES else UNRECOGNIZED_PDU,
+                "the first PDU is not A-ASSOCIATE-RQ",
+            )
+        if not _MINIMUM_ASSOCIATE_RQ <= length <= _MAXIMUM_ASSOCIATE_RQ:
+            raise ProtocolViolationError(
+                INVALID_PDU_PARAMETER, f"A-ASSOCIATE-RQ of {length} bytes is not possible"
             )
         body = self._stream.read(length)
         self.calling_ae_title = body[20:36].decode("ascii", "replace").strip("\0 ")
         try:
-            answer = self._request_answer(struct.pack(">BBI", kind, 0, length) + body, self.caller)
+            answer = self._negotiate(body, self.caller)
         except Malformed as error:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, str(error)) from None
         if isinstance(answer, Rejection):
             self._stream.send_last(answer.encode())
             self._stream.linger()
-            raise RefusedError(answer.why)
+            raise NotEstablishedError("association rejected", answer.why)
         self.accepted = answer
         self.calling_ae_title = answer.calling_ae_title
         self._stream.deadline = None
         self._stream.set_timeout(self._idle_timeout)
         self._stream.send(answer.pdu)
 
-    def _pdu_header(self) -> tuple[int, int]:
+    def _read_pdu_header(self) -> tuple[int, int]:
+        """The type and the length of the next PDU."""
         self._stream.need(6)
-        kind, _, length = struct.unpack_from(">BBI", self._stream.buffer, self._stream.start)
+        pdu_type, _, length = struct.unpack_from(">BBI", self._stream.buffer, self._stream.start)
         self._stream.start += 6
-        return kind, length
+        return pdu_type, length
 
     def _serve_pdu(self) -> bool:
         """Serves one PDU; False after a release."""
-        self.busy = self._stream.is_owed = self._sink is not None or bool(self._command)
-        kind, length = self._pdu_header()
-        self.busy = self._stream.is_owed = True
-        if kind == P_DATA_TF:
+        is_inside_message = self._sink is not None or bool(self._command_set)
+        self.busy = self._stream.expects_more = is_inside_message
+        pdu_type, length = self._read_pdu_header()
+        self.busy = self._stream.expects_more = True
+        if pdu_type == P_DATA_TF:
             self._serve_p_data(length)
             self.last_heard = monotonic()
             return True
-        if kind == A_RELEASE_RQ:
+        if pdu_type == A_RELEASE_RQ:
             if length != 4:
                 raise ProtocolViolationError(INVALID_PDU_PARAMETER, "A-RELEASE-RQ of wrong length")
             self._stream.read(length)
@@ -204,58 +218,72 @@ class Association:
             self._stream.send(_A_RELEASE_RP)
             self._stream.linger()
             return False
-        if kind == A_ABORT:
+        if pdu_type == A_ABORT:
             raise PeerEndedError("aborted by the peer")
-        if kind in range(1, 8):
-            raise ProtocolViolationError(UNEXPECTED_PDU, f"PDU type {kind} in an association")
-        raise ProtocolViolationError(UNRECOGNIZED_PDU, "unknown PDU type")
-
-    def _serve_p_data(self, left: int) -> None:
-        """PS3.8 9.3.5: presentation data values, each a fragment of a command or data set."""
-        stream = self._stream
-        while left:
-            if left < 6:
-                raise ProtocolViolationError(INVALID_PDU_PARAMETER, "PDV item of impossible length")
-            stream.need(6)
-            length, context_id, control = struct.unpack_from(">IBB", stream.buffer, stream.start)
-            stream.start += 6
-            left -= 4 + length
-            if length < 2 or left < 0:
-                raise ProtocolViolationError(INVALID_PDU_PARAMETER, "PDV item of impossible length")
-            if control & 1:
-                self._take_command(context_id, length - 2, bool(control & 2))
-            else:
-                self._take_data_set(context_id, length - 2, bool(control & 2))
-
-    def _take_command(self, context_id: int, count: int, last: bool) -> None:
-        if self._sink is not None:
-            raise ProtocolViolationError(UNEXPECTED_PDU, "command inside a data set")
-        if self._command and context_id != self._context_id:
+        if pdu_type in _PDU_TYPES:
             raise ProtocolViolationError(
-                INVALID_PDU_PARAMETER, "message in two presentation contexts"
+                UNEXPECTED_PDU, f"PDU of type {pdu_type} inside an association"
             )
-        if len(self._command) + count > _MAXIMUM_COMMAND:
-            raise ProtocolViolationError(INVALID_PDU_PARAMETER, "command set too long")
-        self._context_id = context_id
-        self._command += self._stream.read(count)
-        if not last:
-            return
-        data, self._command = bytes(self._command), bytearray()
-        self._open(context_id, data)
+        raise ProtocolViolationError(UNRECOGNIZED_PDU, f"PDU of unknown type {pdu_type}")
 
-    def _open(self, context_id: int, data: bytes) -> None:
+    def _serve_p_data(self, length: int) -> None:
+        """Serves the PDV items of a P-DATA-TF, each a fragment of a command set or data set.
+
+        PS3.8 9.3.5 and E.2.
+        """
+        stream = self._stream
+        remaining = length
+        while remaining:
+            if remaining < 6:
+                raise ProtocolViolationError(INVALID_PDU_PARAMETER, "PDV item of wrong length")
+            stream.need(6)
+            item_length, context_id, control = struct.unpack_from(
+                ">IBB", stream.buffer, stream.start
+            )
+            stream.start += 6
+            remaining -= 4 + item_length
+            if item_length < 2 or remaining < 0:
+                raise ProtocolViolationError(INVALID_PDU_PARAMETER, "PDV item of wrong length")
+            is_command = bool(control & 1)
+            is_last = bool(control & 2)
+            if is_command:
+                self._take_command_fragment(context_id, item_length - 2, is_last)
+            else:
+                self._take_data_set_fragment(context_id, item_length - 2, is_last)
+
+    def _take_command_fragment(self, context_id: int, length: int, is_last: bool) -> None:
+        if self._sink is not None:
+            raise ProtocolViolationError(UNEXPECTED_PDU, "command set inside a data set")
+        if self._command_set and context_id != self._context_id:
+            raise ProtocolViolationError(
+                INVALID_PDU_PARAMETER, "one message in two presentation contexts"
+            )
+        if len(self._command_set) + length > _MAXIMUM_COMMAND_SET:
+            raise ProtocolViolationError(INVALID_PDU_PARAMETER, "command set is too long")
+        self._context_id = context_id
+        self._command_set += self._stream.read(length)
+        if is_last:
+            data = bytes(self._command_set)
+            self._command_set.clear()
+            self._open_message(context_id, data)
+
+    def _open_message(self, context_id: int, data: bytes) -> None:
+        """Begins the message of a command set, and responds if it has no data set."""
         assert self.accepted is not None  # noqa: S101
         context = self.accepted.contexts.get(context_id)
         if context is None:
-            raise ProtocolViolationError(INVALID_PDU_PARAMETER, "presentation context not accepted")
+            raise ProtocolViolationError(
+                INVALID_PDU_PARAMETER, f"presentation context {context_id} was not accepted"
+            )
         try:
             command = Command.decode(data)
-            kind = command.number(messages.COMMAND_FIELD)
+            command_field = command.number(messages.COMMAND_FIELD)
             has_data_set = command.has_data_set
-            if kind & messages.RESPONSE and self._follow_ups.take(command):
-                self._sink = Collected(lambda _data: b"") if has_data_set else None
+            if command_field & messages.RESPONSE:
+                if self._pending_reports.receive_response(command) and has_data_set:
+                    self._sink = CollectedDataSet(lambda _data: b"")
                 return
-            if kind & messages.RESPONSE or kind == messages.C_CANCEL_RQ:
+            if command_field == messages.C_CANCEL_RQ:
                 return
             command.number(messages.MESSAGE_ID)
         except Malformed as error:
@@ -263,61 +291,78 @@ class Association:
         self.messages += 1
         self._sink = self._dispatch(self.accepted, context_id, context, command)
         if not has_data_set:
-            self._answer()
+            self._respond()
 
-    def _follow_up(self) -> None:
-        """Sends what is owed to the peer, while it is silent."""
-        owed = self._follow_ups
+    def _take_data_set_fragment(self, context_id: int, length: int, is_last: bool) -> None:
+        sink = self._sink
+        if sink is None or context_id != self._context_id:
+            raise ProtocolViolationError(UNEXPECTED_PDU, "data set without its command set")
+        while length:
+            fragment = self._stream.take(length)
+            length -= len(fragment)
+            sink.write(fragment)
+        if is_last:
+            self._respond()
+
+    def _respond(self) -> None:
+        sink = self._sink
+        assert sink is not None  # noqa: S101
+        self._sink = None
+        response = sink.finish()
+        if response:
+            self._stream.send(response)
+        if isinstance(sink, CollectedDataSet) and sink.pending_report is not None:
+            self._pending_reports.add(sink.pending_report)
+
+    def _send_reports(self) -> None:
+        """Sends the pending reports, as long as the peer is silent."""
         self.busy = False
-        while owed.due and not (self._sink or self._command) and self._stream.is_silent(SILENCE):
-            if message := owed.message(self.messages + 1):
+        is_inside_message = self._sink is not None or bool(self._command_set)
+        while (
+            self._pending_reports.may_send
+            and not is_inside_message
+            and self._stream.is_silent(SILENCE)
+        ):
+            message = self._pending_reports.next_message(self.messages + 1)
+            if message:
                 self.messages += 1
                 self._stream.send(message)
 
-    def _take_data_set(self, context_id: int, count: int, last: bool) -> None:
-        sink = self._sink
-        if sink is None or context_id != self._context_id:
-            raise ProtocolViolationError(UNEXPECTED_PDU, "data set without its command")
-        while count:
-            part = self._stream.take(count)
-            count -= len(part)
-            sink.write(part)
-        if last:
-            self._answer()
 
-    def _answer(self) -> None:
-        sink, self._sink = self._sink, None
-        assert sink is not None  # noqa: S101
-        answer = sink.finish()
-        if answer:
-            self._stream.send(answer)
-        if isinstance(sink, Collected) and sink.follow_up is not None:
-            self._follow_ups.add(sink.follow_up)
+class CollectedDataSet:
+    """The sink of a request whose data set is needed whole.
 
-    def _abort(self, reason: int) -> None:
-        self._stream.send_last(_abort(reason))
-        self._stream.linger()
+    `pending_report` may be set by `respond`: a report that follows the response.
+    """
 
-
-class Collected:
-    """The sink of a request whose data set is needed whole; its answer may be followed up."""
-
-    def __init__(self, answer: Callable[[bytes], bytes]) -> None:
-        self.follow_up: FollowUp | None = None
-        self._answer = answer
+    def __init__(self, respond: Callable[[bytes], bytes]) -> None:
+        self.pending_report: PendingReport | None = None
+        self._respond = respond
         self._data = bytearray()
 
     def write(self, fragment: memoryview) -> None:
-        if len(self._data) + len(fragment) > _MAXIMUM_DATA_SET:
-            raise ProtocolViolationError(INVALID_PDU_PARAMETER, "data set too long")
+        if len(self._data) + len(fragment) > _MAXIMUM_DIMSE_N_DATA_SET:
+            raise ProtocolViolationError(INVALID_PDU_PARAMETER, "data set is too long")
         self._data += fragment
 
     def finish(self) -> bytes:
-        return self._answer(bytes(self._data))
+        return self._respond(bytes(self._data))
 
     def abandon(self) -> None:
         self._data.clear()
 
 
-def _abort(reason: int) -> bytes:
-    return struct.pack(">BBIBBBB", 7, 0, 4, 0, 0, 2, reason)
+_HANDSHAKE_FAILED = "TLS handshake failed"
+
+
+def _handshake_failure(error: ssl.SSLError) -> str:
+    """Why a TLS handshake failed, in words."""
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "wrong version number: the peer seems to speak DICOM without TLS on tls.port"
+    reason = getattr(error, "verify_message", "") or (error.reason or "").lower()
+    return reason.replace("_", " ") or "no reason given"
+
+
+def _abort_pdu(reason: int) -> bytes:
+    """An A-ABORT of the service provider."""
+    return struct.pack(">BBIBBBB", A_ABORT, 0, 4, 0, 0, 2, reason)

@@ -1,40 +1,45 @@
-"""Surface: User Identity Negotiation: who a peer says its user is (PS3.7 D.3.3.7)."""
+"""Surface: User Identity Negotiation (PS3.7 D.3.3.7)."""
 
 from collections.abc import Iterable
 
 from burnish.access.users import Users
-from burnish.scp.associate_pdus import USER_IDENTITY, USER_IDENTITY_RESPONSE, counted
+from burnish.scp.associate_pdus import USER_IDENTITY, USER_IDENTITY_RESPONSE, read_field
 
-#: User-Identity-Type of what is known here; Kerberos, SAML and JSON Web Tokens are not.
-_NAME, _NAME_AND_PASSCODE = 1, 2
-#: The Server-response of either is empty (PS3.7 Table D.3-15).
-_POSITIVE = (USER_IDENTITY_RESPONSE, b"\0\0")
-
-
-class IdentityRefusedError(Exception):
-    """The peer is not let in as the user it names, or as none."""
+#: User-Identity-Type. Kerberos, SAML and JSON Web Tokens are not supported.
+_USERNAME, _USERNAME_AND_PASSCODE = 1, 2
+#: The Server-response is empty for both types (PS3.7 Table D.3-15).
+_POSITIVE_RESPONSE = (USER_IDENTITY_RESPONSE, b"\0\0")
 
 
-def identify(
+class IdentityRejectedError(Exception):
+    """The peer names no user, or one that is not authenticated."""
+
+
+def identify_user(
     user_items: Iterable[tuple[int, bytes]], users: Users
 ) -> tuple[str, list[tuple[int, bytes]]]:
-    """The user's name and the items that answer; "" and none where nobody is asked for.
+    """The name of the authenticated user, and the items of the answer.
 
-    A service without users does not take part: what a peer says of its user is passed over, and
-    a positive response is not given. Raises IdentityRefusedError, Malformed.
+    If no user is configured, the service does not take part: it ignores the user that a peer
+    names, gives no positive response, and the name is "". Raises IdentityRejectedError, Malformed.
     """
-    given = next((value for kind, value in user_items if kind == USER_IDENTITY), None)
-    if given is None:
+    identity = next((value for item_type, value in user_items if item_type == USER_IDENTITY), None)
+    if identity is None:
         if users.required:
-            raise IdentityRefusedError("no user identity")
+            raise IdentityRejectedError("the peer names no user (dicom.user_identity = required)")
         return "", []
-    kind, wants_response = (given + b"\0\0")[:2]
-    primary, behind = counted(given, 2)
-    secondary = counted(given, behind)[0] if kind == _NAME_AND_PASSCODE else None
+    identity_type, wants_response = (identity + b"\0\0")[:2]
+    name, end = read_field(identity, 2)
+    passcode = None
+    if identity_type == _USERNAME_AND_PASSCODE:
+        passcode, _ = read_field(identity, end)
     if not users:
         return "", []
-    if kind not in (_NAME, _NAME_AND_PASSCODE):
-        raise IdentityRefusedError(f"user identity of type {kind}")
-    if not users.are_right(primary, secondary):
-        raise IdentityRefusedError("user name or passcode is wrong")
-    return primary.decode("utf-8", "replace"), [_POSITIVE] if wants_response else []
+    if identity_type not in (_USERNAME, _USERNAME_AND_PASSCODE):
+        raise IdentityRejectedError(
+            f"user identity of type {identity_type} is not supported: "
+            "use type 1 (user name) or 2 (user name and passcode)"
+        )
+    if not users.are_valid(name, passcode):
+        raise IdentityRejectedError("user name or passcode is wrong (user.name, user.passcode)")
+    return name.decode("utf-8", "replace"), [_POSITIVE_RESPONSE] if wants_response else []

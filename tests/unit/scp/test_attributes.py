@@ -3,6 +3,8 @@
 import random
 import warnings
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +22,13 @@ from burnish.scp import attributes
 from burnish.scp.attributes import (
     ATTRIBUTES,
     SUPPORTED_TAGS,
+    are_supported,
     decode,
     encode,
-    order,
-    present,
-    select,
+    new_request,
+    request_attributes,
 )
-from burnish.vocabulary import PieceState
+from burnish.vocabulary import ExecutionStatusInfo, PieceState
 from factories import CT, Ground, add_request
 
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
@@ -66,7 +68,7 @@ def value_of(attribute: attributes.Attribute) -> str:
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_each_attribute_comes_and_goes(attribute: attributes.Attribute, syntax: str) -> None:
     value = value_of(attribute)
-    asked = order(sent(wish(**{attribute.keyword: value}), syntax), "1.2.9")
+    asked = new_request(sent(wish(**{attribute.keyword: value}), syntax), "1.2.9")
     assert asked.attributes == {attribute.column: value}
     assert asked.sop_instance_uid == "1.2.9"
     assert tag_for_keyword(attribute.keyword) in SUPPORTED_TAGS
@@ -76,12 +78,12 @@ def test_each_attribute_comes_and_goes(attribute: attributes.Attribute, syntax: 
 @each_attribute
 def test_an_empty_attribute_is_as_if_it_were_not_there(attribute: attributes.Attribute) -> None:
     for empty in ("", None):
-        assert order(sent(wish(**{attribute.keyword: empty})), "").attributes == {}
+        assert new_request(sent(wish(**{attribute.keyword: empty})), "").attributes == {}
 
 
 @each_attribute
 def test_values_that_may_not_be(attribute: attributes.Attribute) -> None:
-    limit = attributes._LENGTHS.get(dictionary_VR(attribute.keyword))
+    limit = attributes._MAXIMUM_LENGTHS.get(dictionary_VR(attribute.keyword))
     bad: list[Any] = (
         [[value_of(attribute)] * 2] if dictionary_VR(attribute.keyword) not in ("LT", "UT") else []
     )
@@ -97,7 +99,7 @@ def test_values_that_may_not_be(attribute: attributes.Attribute) -> None:
                 tag_for_keyword(attribute.keyword), dictionary_VR(attribute.keyword), value
             )
             with pytest.raises(InvalidValue):
-                order(sent(data_set), "")
+                new_request(sent(data_set), "")
 
 
 def test_the_references() -> None:
@@ -110,7 +112,7 @@ def test_the_references() -> None:
     item.RequestedMediaApplicationProfile = "STD-GEN-CD"
     item.IconImageSequence = [icon]
     data_set.ReferencedSOPSequence.append(item)
-    first, second = order(sent(data_set), "").references
+    first, second = new_request(sent(data_set), "").references
     assert (first.sop_class_uid, first.sop_instance_uid, first.profile) == (CT, "1.2.3", "")
     assert first.icon_image_sequence is None
     assert second.profile == "STD-GEN-CD"
@@ -123,20 +125,20 @@ def test_an_item_that_lacks_something(keyword: str) -> None:
     data_set = wish()
     setattr(data_set.ReferencedSOPSequence[0], keyword, "")
     with pytest.raises(MissingValue):
-        order(sent(data_set), "")
+        new_request(sent(data_set), "")
     delattr(data_set.ReferencedSOPSequence[0], keyword)
     with pytest.raises(MissingAttribute):
-        order(sent(data_set), "")
+        new_request(sent(data_set), "")
 
 
 def test_no_references() -> None:
     data_set = wish()
     data_set.ReferencedSOPSequence = []
     with pytest.raises(MissingValue):
-        order(sent(data_set), "")
+        new_request(sent(data_set), "")
     del data_set.ReferencedSOPSequence
     with pytest.raises(MissingAttribute):
-        order(sent(data_set), "")
+        new_request(sent(data_set), "")
 
 
 TEXTS = {
@@ -153,7 +155,7 @@ TEXTS = {
 def created(ground: Ground, data_set: Dataset) -> MediaCreationRequest:
     with ground.database.writing() as session:
         uid = operations.create(
-            session, ground.settings.request, order(data_set, ""), origin="peer"
+            session, ground.settings.request, new_request(data_set, ""), origin="peer"
         ).sop_instance_uid
     return ground.request(uid)
 
@@ -166,14 +168,14 @@ def test_text_goes_out_as_it_came_in(ground: Ground, character_set: str, syntax:
     data_set.SpecificCharacterSet = character_set.split("\\")
     request = created(ground, sent(data_set, syntax))
     assert request.label_text == text
-    out = sent(present(request), syntax)
+    out = sent(request_attributes(request), syntax)
     assert (out.LabelText, out.MediaDisposition) == (text, text)
 
 
 def test_text_without_a_character_set_goes_out_readable(ground: Ground) -> None:
     with ground.database.writing() as session:
         uid = add_request(session, label_text="Müller").sop_instance_uid
-    out = sent(present(ground.request(uid)))
+    out = sent(request_attributes(ground.request(uid)))
     assert out.SpecificCharacterSet == "ISO_IR 192"
     assert out.LabelText == "Müller"
 
@@ -186,8 +188,8 @@ def test_a_character_set_that_there_is_not(ground: Ground) -> None:
         try:
             request = created(ground, decode(encode(wish(LabelText="text"), EXPLICIT), EXPLICIT))
             request.specific_character_set = "ISO_IR 999"
-            assert encode(present(request), EXPLICIT)
-            order(data_set, "")
+            assert encode(request_attributes(request), EXPLICIT)
+            new_request(data_set, "")
         except BurnishError:
             return
 
@@ -198,7 +200,7 @@ def test_what_has_outgrown_its_character_set(ground: Ground) -> None:
         uid = add_request(
             session, specific_character_set="ISO_IR 100", label_text="王小东"
         ).sop_instance_uid
-    assert sent(present(ground.request(uid))).LabelText == "王小东"
+    assert sent(request_attributes(ground.request(uid))).LabelText == "王小东"
 
 
 def test_an_answer_has_everything(ground: Ground) -> None:
@@ -230,7 +232,7 @@ def test_an_answer_has_everything(ground: Ground) -> None:
         )
         uid = request.sop_instance_uid
     for syntax in SYNTAXES:
-        out = sent(present(ground.request(uid)), syntax)
+        out = sent(request_attributes(ground.request(uid)), syntax)
         assert {e.tag for e in out} <= SUPPORTED_TAGS
         assert SUPPORTED_TAGS - {e.tag for e in out} == {tag_for_keyword("SpecificCharacterSet")}
         assert (out.ExecutionStatus, out.ExecutionStatusInfo) == ("PENDING", "NORMAL")
@@ -247,17 +249,52 @@ def test_each_attribute_can_be_selected(ground: Ground, tag: int) -> None:
     with ground.database.writing() as session:
         request = add_request(session, label_text="Ä", volumes=0)
         uid = request.sop_instance_uid
-    chosen, supported = select(present(ground.request(uid)), [tag])
-    assert supported
-    assert {int(e.tag) for e in chosen} <= {tag, 0x00080005}
+    selected = request_attributes(ground.request(uid), [tag])
+    assert are_supported([tag])
+    assert {int(element.tag) for element in selected} <= {tag, 0x00080005}
 
 
-def test_selecting_what_there_is_not() -> None:
-    data_set = wish()
-    chosen, supported = select(data_set, [0x00100010, 0x00081199])
-    assert not supported
-    assert "ReferencedSOPSequence" in chosen
-    assert select(data_set, []) == (data_set, True)
+@pytest.mark.parametrize(
+    "initiated_at", [None, datetime(2026, 1, 1, tzinfo=UTC)], ids=["idle", "initiated"]
+)
+def test_selected_attributes_have_the_values_of_the_full_answer(
+    ground: Ground, initiated_at: datetime | None
+) -> None:
+    with ground.database.writing() as session:
+        request = add_request(
+            session,
+            volumes=3,
+            copies=2,
+            initiated_at=initiated_at,
+            specific_character_set="ISO 2022 IR 6\\ISO 2022 IR 87",
+            execution_status_info=ExecutionStatusInfo.OUT_OF_SUPPLIES,
+            label_text="label",
+        )
+        add_request(session, volumes=2)
+        session.execute(
+            update(Piece).where(Piece.file_set_id.in_((1, 3, 4))).values(state=PieceState.CREATED)
+        )
+        uid = request.sop_instance_uid
+    full = request_attributes(ground.request(uid))
+    assert full.TotalNumberOfPiecesOfMediaCreated == 4
+    assert ("NumberOfCopies" in full) == (initiated_at is not None)
+    for tags in combinations(sorted(SUPPORTED_TAGS - {0x00080005}), 2):
+        expected = Dataset()
+        for tag in (0x00080005, *tags):
+            if tag in full:
+                expected[tag] = full[tag]
+        selected = request_attributes(ground.request(uid), tags)
+        assert encode(selected, EXPLICIT) == encode(expected, EXPLICIT)
+
+
+def test_an_attribute_that_is_not_supported_is_left_out(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        uid = add_request(session, volumes=0).sop_instance_uid
+    tags = [0x00100010, 0x00081199]
+    assert not are_supported(tags)
+    selected = request_attributes(ground.request(uid), tags)
+    assert [element.keyword for element in selected] == ["ReferencedSOPSequence"]
+    assert are_supported([])
 
 
 BASE = wish(
@@ -281,7 +318,7 @@ def tried(data: bytes, syntax: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            order(decode(data, syntax), "")
+            new_request(decode(data, syntax), "")
         except BurnishError:
             return
 

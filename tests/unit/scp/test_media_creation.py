@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy import text
 
 from burnish.scp import attributes, messages
-from burnish.scp.media_creation import MediaCreation
+from burnish.scp.media_creation import MediaCreationSCP
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT as MCM
@@ -79,7 +79,7 @@ def ask(
     request = Command.decode(
         command(field, sop_class, data_set=bool(body), more=more, without=without)
     )
-    answer = MediaCreation(ground.settings, ground.database).answer(
+    answer = MediaCreationSCP(ground.settings, ground.database).answer(
         Acceptance("PACS", "BURNISH", maximum_length, {}, may, b""),
         1,
         Context(MCM, EXPLICIT, storage=False),

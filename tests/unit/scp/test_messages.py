@@ -129,7 +129,7 @@ def test_an_answer_names_what_it_answers() -> None:
             messages.ACTION_TYPE_ID: b"\1\0",
         }
     )
-    good = Command.decode(messages.response(request, 0, data_set=True))
+    good = Command.decode(messages.response(request, 0, has_data_set=True))
     assert (good.text(2), good.text(0x1000)) == ("1.2", "1.3")
     assert good.number(messages.ACTION_TYPE_ID) == 1
     assert good.has_data_set

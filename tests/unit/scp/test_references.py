@@ -13,8 +13,8 @@ from pydicom.sequence import Sequence
 from burnish.errors import BurnishError
 from burnish.request.operations import Reference
 from burnish.scp import attributes
-from burnish.scp.attributes import decode, encode, order
-from burnish.scp.references import taken_out
+from burnish.scp.attributes import decode, encode, new_request
+from burnish.scp.references import split_references
 
 IMPLICIT, EXPLICIT, BIG = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -58,8 +58,8 @@ def both(data: bytes, syntax: str) -> tuple[object, object]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (
-            answer(lambda: attributes.decode_order(data, syntax, "1.2")),
-            answer(lambda: order(decode(data, syntax), "1.2")),
+            answer(lambda: attributes.decode_new_request(data, syntax, "1.2")),
+            answer(lambda: new_request(decode(data, syntax), "1.2")),
         )
 
 
@@ -74,7 +74,7 @@ def test_usual_references_need_no_data_set_each(syntax: str, undefined: tuple[bo
         item("2.25." + "9" * 59),
     ]
     data = request(*items, syntax=syntax, undefined=undefined)
-    taken = taken_out(data, syntax)
+    taken = split_references(data, syntax)
     assert taken is not None
     assert taken[0] == (
         Reference(CT, "1.22.333"),
@@ -108,7 +108,7 @@ def test_what_is_unusual_is_left_to_the_general_parser(syntax: str, odd: dict[st
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         data = request(item(), item(**odd), syntax=syntax)
-    assert taken_out(data, syntax) is None
+    assert split_references(data, syntax) is None
     new, old = both(data, syntax)
     assert new == old
 
@@ -116,7 +116,7 @@ def test_what_is_unusual_is_left_to_the_general_parser(syntax: str, odd: dict[st
 def test_a_data_set_in_another_encoding_than_agreed_upon_is_read_as_before() -> None:
     for agreed, sent in ((IMPLICIT, EXPLICIT), (EXPLICIT, IMPLICIT), (BIG, EXPLICIT)):
         data = request(item(), item("1.2.4"), syntax=sent)
-        assert taken_out(data, agreed) is None
+        assert split_references(data, agreed) is None
         new, old = both(data, agreed)
         assert new == old
 

@@ -23,8 +23,8 @@ from burnish.scp import attributes, messages
 from burnish.scp.event_reports import Reporter
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
-from burnish.scp.pending_reports import FollowUp, FollowUps
-from burnish.scp.storage_commitment import StorageCommitment
+from burnish.scp.pending_reports import PendingReport, PendingReports
+from burnish.scp.storage_commitment import StorageCommitmentSCP
 from burnish.settings import PeerSettings, StorageCommitmentSettings, TLSSettings
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL as PUSH
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE as WELL_KNOWN
@@ -77,7 +77,7 @@ def ask(
     requested: str = WELL_KNOWN,
     action: int | None = 1,
     may: frozenset[str] = EVERYTHING,
-) -> tuple[int, FollowUp | None]:
+) -> tuple[int, PendingReport | None]:
     """The status of the answer, and what follows it."""
     more = {
         messages.REQUESTED_SOP_CLASS_UID: sop_class.encode(),
@@ -87,7 +87,7 @@ def ask(
         more[messages.ACTION_TYPE_ID] = struct.pack("<H", action)
     without = [messages.AFFECTED_SOP_CLASS_UID]
     body = data if isinstance(data, bytes) else attributes.encode(data, EXPLICIT)
-    answer, follow_up = StorageCommitment(ground.settings, ground.database, ground.spool).answer(
+    answer, report = StorageCommitmentSCP(ground.settings, ground.database, ground.spool).answer(
         Acceptance("PACS", "BURNISH", 16384, {}, may, b""),
         1,
         Context(PUSH, EXPLICIT, storage=False),
@@ -96,8 +96,8 @@ def ask(
     )
     response, _ = messages_in(answer)
     status = response.number(messages.STATUS)
-    assert bool(status) == bool(response.text(messages.ERROR_COMMENT)) == (follow_up is None)
-    return status, follow_up
+    assert bool(status) == bool(response.text(messages.ERROR_COMMENT)) == (report is None)
+    return status, report
 
 
 def answer_to(message_id: int, status: int) -> Command:
@@ -138,13 +138,13 @@ def test_what_is_refused(ground: Ground, question: dict[str, Any], status: int) 
 def test_a_report_on_the_same_association(ground: Ground) -> None:
     made = instance()
     ground.store(made)
-    status, follow_up = ask(ground, wish(made.sop_instance_uid, "1.2.99"))
+    status, report = ask(ground, wish(made.sop_instance_uid, "1.2.99"))
     assert status == 0
-    assert follow_up
-    owed = FollowUps()
-    owed.add(follow_up)
-    assert owed.due
-    request, data_set = messages_in(owed.message(7))
+    assert report
+    reports = PendingReports()
+    reports.add(report)
+    assert reports.may_send
+    request, data_set = messages_in(reports.next_message(7))
     assert request.number(messages.COMMAND_FIELD) == messages.N_EVENT_REPORT_RQ
     assert request.number(messages.MESSAGE_ID) == 7
     assert request.number(messages.EVENT_TYPE_ID) == 2
@@ -153,52 +153,52 @@ def test_a_report_on_the_same_association(ground: Ground) -> None:
     (committed,), (failed,) = data_set.ReferencedSOPSequence, data_set.FailedSOPSequence
     assert committed.ReferencedSOPInstanceUID == made.sop_instance_uid
     assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.99", 0x0112)
-    assert not owed.due, "one request at a time"
-    assert owed.take(answer_to(7, 0))
-    assert not owed.take(answer_to(7, 0))
-    owed.drop()
+    assert not reports.may_send, "one request at a time"
+    assert reports.receive_response(answer_to(7, 0))
+    assert not reports.receive_response(answer_to(7, 0))
+    reports.drop()
     assert line(ground).state == "REPORTED"
 
 
 def test_success_has_no_failed_sequence(ground: Ground) -> None:
     made = instance()
     ground.store(made)
-    _, follow_up = ask(ground, wish(made.sop_instance_uid))
-    assert follow_up
-    request, data_set = messages_in(follow_up.message(1) or b"")
+    _, report = ask(ground, wish(made.sop_instance_uid))
+    assert report
+    request, data_set = messages_in(report.message(1) or b"")
     assert request.number(messages.EVENT_TYPE_ID) == 1
     assert [e.keyword for e in data_set] == ["TransactionUID", "ReferencedSOPSequence"]
 
 
 def test_an_association_that_ends_without_an_answer(ground: Ground) -> None:
-    _, follow_up = ask(ground, wish("1.2.99"))
-    owed = FollowUps()
-    assert follow_up
-    owed.add(follow_up)
-    assert owed.message(1)
-    owed.drop()
+    _, report = ask(ground, wish("1.2.99"))
+    reports = PendingReports()
+    assert report
+    reports.add(report)
+    assert reports.next_message(1)
+    reports.drop()
     with ground.database.reading() as session:
         assert commitment.due(session) == {("PACS", "BURNISH"): [1]}
 
 
 def test_a_report_that_the_peer_refuses(ground: Ground) -> None:
-    _, follow_up = ask(ground, wish("1.2.99"))
-    assert follow_up
-    assert follow_up.message(1)
-    follow_up.answered(answer_to(1, 0x0110))
+    _, report = ask(ground, wish("1.2.99"))
+    assert report
+    assert report.message(1)
+    report.receive_response(answer_to(1, 0x0110))
     assert (line(ground).state, line(ground).why) == ("TO REPORT", "the peer answered 0110H")
 
 
 def test_what_is_not_known_yet_is_not_sent_yet(tmp_path: Path) -> None:
     with Ground(tmp_path) as ground:
         made = instance()
-        _, follow_up = ask(ground, wish(made.sop_instance_uid))
-        assert follow_up
-        assert follow_up.message(1) == b""
+        _, report = ask(ground, wish(made.sop_instance_uid))
+        assert report
+        assert report.message(1) == b""
         ground.store(made)
         with ground.database.writing() as session:
             assert commitment.judge(session, ground.settings, ground.spool, 1)
-        assert follow_up.message(1)
+        assert report.message(1)
 
 
 # --- on associations of our own ------------------------------------------------------------------

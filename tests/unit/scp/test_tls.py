@@ -19,7 +19,7 @@ from burnish.errors import InvalidSettings
 from burnish.scp import messages
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
-from burnish.scp.upper_layer import Association, Collected, RefusedError
+from burnish.scp.upper_layer import Association, CollectedDataSet, NotEstablishedError
 from burnish.settings import DicomSettings, Settings, TLSSettings
 from burnish.vocabulary import VERIFICATION
 from factories import CT
@@ -72,18 +72,20 @@ class Line:
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
-    def _dispatch(self, _association: Any, number: int, _context: Any, asked: Command) -> Collected:
+    def _dispatch(
+        self, _association: Any, number: int, _context: Any, asked: Command
+    ) -> CollectedDataSet:
         def answer(data: bytes) -> bytes:
             self.data += data
             return messages.p_data(number, messages.response(asked, 0), b"", 0)
 
-        return Collected(answer)
+        return CollectedDataSet(answer)
 
     def _serve(self) -> None:
         try:
             self.outcome = self.association.serve()
-        except RefusedError as refused:
-            self.outcome = f"refused: {refused}"
+        except NotEstablishedError as error:
+            self.outcome = f"{error.event}: {error}"
 
     def secure(self, context: ssl.SSLContext) -> None:
         self.socket = context.wrap_socket(self.socket)
@@ -160,9 +162,9 @@ def test_an_association(
     assert line.end() == "released"
     shown = line.association.caller.certificate
     assert shown is not None
-    assert shown.is_named("C=IT,CN=ct1")
+    assert shown.matches("C=IT,CN=ct1")
     encoded = ssl.PEM_cert_to_DER_cert(identities.theirs.certificate.read_text())
-    assert shown.is_named(hashlib.sha256(encoded).hexdigest().upper())
+    assert shown.matches(hashlib.sha256(encoded).hexdigest().upper())
 
 
 def test_dhe_is_spoken_where_the_profile_has_it(identities: Identities, lines: list[Line]) -> None:
@@ -189,7 +191,7 @@ def test_an_old_version_of_tls_is_not_spoken(identities: Identities, lines: list
         theirs.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ssl.SSLError):
         line.secure(theirs)
-    assert line.end().startswith("refused: TLS: ")
+    assert line.end().startswith("TLS handshake failed: ")
 
 
 @pytest.mark.parametrize(
@@ -205,7 +207,7 @@ def test_a_certificate_that_does_not_hold(
 ) -> None:
     lines.append(line := Line(identities.tls(identities.ours)))
     line.is_cut_off(client_context(identities.tls(getattr(identities, who) if who else None)))
-    assert line.end() == f"refused: TLS: {why}"
+    assert line.end() == f"TLS handshake failed: {why}"
 
 
 def test_a_peer_may_come_without_a_certificate_where_that_is_allowed(
@@ -224,10 +226,10 @@ def test_a_peer_may_come_without_a_certificate_where_that_is_allowed(
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
-        (TWO, "TLS: wrong version number: the peer seems to speak DICOM without TLS"),
-        (b"GET / HTTP/1.1\r\nHost: burnish\r\n\r\n", "TLS: http request"),
-        (b"", "TLS: silent for too long"),
-        (b"\x16\x03\x01\x02\x00\x01\x00", "TLS: silent for too long"),
+        (TWO, "wrong version number: the peer seems to speak DICOM without TLS on tls.port"),
+        (b"GET / HTTP/1.1\r\nHost: burnish\r\n\r\n", "http request"),
+        (b"", "the peer was silent for too long"),
+        (b"\x16\x03\x01\x02\x00\x01\x00", "the peer was silent for too long"),
     ],
 )
 def test_what_is_no_tls(identities: Identities, lines: list[Line], sent: bytes, why: str) -> None:
@@ -235,7 +237,7 @@ def test_what_is_no_tls(identities: Identities, lines: list[Line], sent: bytes, 
         line := Line(identities.tls(identities.ours), acse=0.3 if "silent" in why else 300)
     )
     line.socket.sendall(sent)
-    assert line.end() == f"refused: {why}"
+    assert line.end() == f"TLS handshake failed: {why}"
 
 
 def test_silence_behind_the_handshake(identities: Identities, lines: list[Line]) -> None:
@@ -245,7 +247,7 @@ def test_silence_behind_the_handshake(identities: Identities, lines: list[Line])
     # the time runs out while the rest is awaited, however long the handshake took
     line.association._stream.deadline = monotonic() + 0.5
     line.socket.sendall(TWO[:50])
-    assert line.end() == "silent for too long"
+    assert line.end() == "the peer was silent for too long"
 
 
 @pytest.mark.parametrize("established", [False, True])
@@ -258,7 +260,7 @@ def test_ended_from_another_thread(
         line.socket.sendall(TWO)
         assert line.receive() == 2
     line.association.end("enough")
-    assert line.end().removeprefix("refused: ") == "enough"
+    assert line.end().removeprefix("TLS handshake failed: ") == "enough"
 
 
 @pytest.mark.parametrize("wrong", ["certificate", "key", "ca"])

@@ -17,7 +17,7 @@ from burnish.access.peers import Caller
 from burnish.scp import messages, upper_layer
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
-from burnish.scp.upper_layer import Association, RefusedError
+from burnish.scp.upper_layer import Association, NotEstablishedError
 from burnish.settings import DicomSettings, Settings
 from burnish.vocabulary import VERIFICATION
 from factories import CT
@@ -81,8 +81,8 @@ class Line:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # pynetdicom warns of invalid UIDs, and goes on
                 self.outcome = self.association.serve()
-        except RefusedError as refused:
-            self.outcome = f"refused: {refused}"
+        except NotEstablishedError as error:
+            self.outcome = f"{error.event}: {error}"
         except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
             self.error = error
 
@@ -269,7 +269,7 @@ def test_what_breaks_the_protocol(line: Line, pdu: bytes, reason: int) -> None:
     line.establish()
     line.send(pdu)
     assert line.aborted() == reason
-    assert line.end().startswith("aborted: ")
+    assert line.end().startswith("aborted by the service: ")
     assert all(sink.abandoned for sink in line.sinks)
 
 
@@ -288,13 +288,16 @@ def test_what_breaks_the_protocol(line: Line, pdu: bytes, reason: int) -> None:
 def test_a_first_pdu_that_is_none(line: Line, first: bytes, reason: int) -> None:
     line.send(first)
     assert line.aborted() == reason
-    assert line.end().startswith("aborted: ")
+    assert line.end().startswith("aborted by the service: ")
 
 
 def test_a_rejection(line: Line) -> None:
     line.send(associate_rq(called=b"SOMEBODY"))
     assert line.receive() == (3, bytes((0, 1, 1, 7)))
-    assert line.end() == "refused: called AE title not recognized"
+    assert line.end() == (
+        "association rejected: called AE title not recognized: "
+        "SOMEBODY was called, this service is BURNISH (dicom.ae_title)"
+    )
 
 
 def test_an_abort_in_the_middle_of_a_data_set(line: Line) -> None:
@@ -314,7 +317,7 @@ def test_a_connection_that_is_closed(line: Line, sent: bytes) -> None:
 def test_silence_before_the_association(open_line: Callable[..., Line]) -> None:
     line = open_line(acse=0.05)
     assert line.receive()[0] in (0, 7)
-    assert line.end() == "silent for too long"
+    assert line.end() == "the peer was silent for too long"
 
 
 def test_a_request_that_trickles_in_has_no_more_time(open_line: Callable[..., Line]) -> None:
@@ -327,14 +330,14 @@ def test_a_request_that_trickles_in_has_no_more_time(open_line: Callable[..., Li
             break
         if ticks.wait(0.02) or not line._thread.is_alive():
             break
-    assert line.end() == "silent for too long"
+    assert line.end() == "the peer was silent for too long"
 
 
 def test_silence_in_the_association(open_line: Callable[..., Line]) -> None:
     line = open_line(idle=0.05)
     line.establish()
     assert line.receive()[0] == 7
-    assert line.end() == "silent for too long"
+    assert line.end() == "the peer was silent for too long"
 
 
 def test_ended_from_another_thread(line: Line) -> None:
@@ -359,7 +362,7 @@ def test_an_empty_p_data_and_empty_fragments(line: Line) -> None:
 
 
 def test_a_collected_data_set_has_a_limit() -> None:
-    sink = upper_layer.Collected(lambda data: data)
+    sink = upper_layer.CollectedDataSet(lambda data: data)
     for _ in range(64):
         sink.write(memoryview(bytes(1 << 20)))
     with pytest.raises(upper_layer.ProtocolViolationError):
