@@ -6,6 +6,5 @@ standing_orders  requests that nobody asked for: created for the studies of a mo
 admission        admits an initiated request once its instances have been received
 fetch_missing    retrieves missing instances from archives before the request fails
 query_retrieve   the Query/Retrieve SCU: one association with one archive
-brief_status     how far a request is, for peers that poll
 listing          requests, pieces, events and instances as people see them
 """
