@@ -27,8 +27,8 @@ _REQUEST_KIND = "frame"
 
 def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, float]]:
     """Number of instances → CPU of admitting and of planning a request for them, in seconds."""
-    from burnish import settings, supervisor
-    from burnish.memory import collect_seldom
+    from burnish import roles, settings
+    from burnish.memory import collect_rarely
     from burnish.plan.planner import Planner
     from burnish.request import admission, operations
     from burnish.request.operations import NewRequest, Reference
@@ -36,11 +36,11 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
     results = {}
     directory = Path(tempfile.mkdtemp(prefix="planning-", dir=storage))
     chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
-    supervisor.configure_logging(chosen)
-    supervisor.prepare(chosen)
-    collect_seldom()
+    roles.configure_logging(chosen)
+    roles.prepare(chosen)
+    collect_rarely()
     rows.insert(rows.database(chosen.storage.root), WORKLOADS["W2"], max(counts), directory / "w")
-    database, spool = supervisor.open_database(chosen), supervisor.open_spool(chosen)
+    database, spool = roles.open_database(chosen), roles.open_spool(chosen)
     planner = Planner(chosen, database, spool)
     for number, count in enumerate((min(counts), *counts)):
         request_uid = uid(_REQUEST_KIND, rows.RUN, 500_000_000 + number)
@@ -66,16 +66,16 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
 
 def listing(count: int, storage: Path) -> float:
     """Seconds of work for the list of `count` requests."""
-    from burnish import settings, supervisor
+    from burnish import roles, settings
     from burnish.request import listing as stage
     from burnish.request import operations
     from burnish.request.operations import NewRequest, Reference
 
     directory = Path(tempfile.mkdtemp(prefix="listing-", dir=storage))
     chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
-    supervisor.configure_logging(chosen)
-    supervisor.prepare(chosen)
-    database = supervisor.open_database(chosen)
+    roles.configure_logging(chosen)
+    roles.prepare(chosen)
+    database = roles.open_database(chosen)
     with database.writing() as session:
         for number in range(count):
             order = NewRequest([Reference(CT_IMAGE_STORAGE, uid("instance", 1, number))])

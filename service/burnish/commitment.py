@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, Select, insert, or_, select, update
+from sqlalchemy import CursorResult, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import (
@@ -150,18 +150,16 @@ def _rows(
         }
 
 
-def pending() -> Select[Any]:
-    """The transactions that wait: to be judged, or to be reported."""
-    return select(CommitmentTransaction.id).where(
-        CommitmentTransaction.reported_at.is_(None), CommitmentTransaction.given_up_at.is_(None)
-    )
-
-
 def unjudged(session: Session) -> Sequence[int]:
-    """The transactions of which it is not known yet what can be promised, oldest first."""
+    """The open transactions of which it is not decided yet what is committed, oldest first."""
     return session.scalars(
         select(CommitmentTransaction.id)
-        .where(CommitmentTransaction.judged_at.is_(None))
+        .where(
+            CommitmentTransaction.judged_at.is_(None),
+            # implied by the first; for the index of open transactions
+            CommitmentTransaction.reported_at.is_(None),
+            CommitmentTransaction.given_up_at.is_(None),
+        )
         .order_by(CommitmentTransaction.id)
     ).all()
 

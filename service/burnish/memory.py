@@ -1,32 +1,35 @@
-"""Ground: memory: when it is looked for what is not needed any more, and given back."""
+"""Ground: when to collect garbage and return memory to the operating system."""
 
 import ctypes
 import gc
 from time import monotonic
 
 _MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)
-_SELDOM = 30.0
-_last = {"give_back": monotonic()}
+#: Seconds from one collection to the next.
+_INTERVAL = 30.0
+_last_release = monotonic()
 
 
-def collect_seldom() -> None:
-    """What is here stays, and need not be copied to be looked at by each process's collector,
-    which would go through a large request's rows again and again while they are read.
+def collect_rarely() -> None:
+    """Let Python's garbage collector run rarely, and leave out what is in memory now.
 
-    Whoever does this gives back by itself what it does not need: the collector hardly runs.
+    It would go through a large request's rows again and again while they are read; and in a forked
+    process it would copy the pages that it shares with its parent. A process that calls this has to
+    call `release_memory` now and then.
     """
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
 
 
-def give_back() -> None:
-    """Each thread's allocator keeps what it once had, and the collector seldom runs by itself.
+def release_memory() -> None:
+    """Collect garbage and return free memory to the operating system, at most every 30 seconds.
 
-    To be called whenever there is a moment; it does its work every half a minute at most.
+    Call it whenever the process has a moment: the allocator keeps what each thread once had.
     """
-    if monotonic() - _last["give_back"] < _SELDOM:
+    global _last_release  # noqa: PLW0603  one process has one collector and one allocator
+    if monotonic() - _last_release < _INTERVAL:
         return
     gc.collect()
     if _MALLOC_TRIM is not None:
         _MALLOC_TRIM(0)
-    _last["give_back"] = monotonic()
+    _last_release = monotonic()

@@ -177,7 +177,7 @@ class Receiver:
     def __init__(self, database: Database, spool: Spool) -> None:
         self._database = database
         self._spool = spool
-        self._appender = database.appender(cast(Table, Instance.__table__))
+        self._inserter = database.row_inserter(cast(Table, Instance.__table__))
         self._waiting: list[_Waiting] = []
         self._led = False
         self._lock = threading.Lock()
@@ -263,7 +263,7 @@ class Receiver:
         refused, unwanted = dict[str, BurnishError](), list[str]()
         try:
             # the usual case: none of them was here before
-            if not self._appender.append([waiting.row for waiting in group]):
+            if not self._inserter.insert([waiting.row for waiting in group]):
                 with self._database.connection() as connection:
                     refused, unwanted = self._insert(connection, group)
         except (ValueError, OverflowError, StatementError) as error:

@@ -48,6 +48,9 @@ def return_dead_work(database: Database) -> int:
 
     Where the database has not answered, nobody could renew a lease: then they get the time to.
     """
+    with database.reading() as session:
+        if not queue.anything_held(session):
+            return 0
     with database.writing() as session:
         session.connection()  # which begins, and may have to wait
         return 0 if database.hindered(_RENEWING) else queue.reap(session)

@@ -1,21 +1,26 @@
-"""Surface: the clock: which stage function ticks when. A double tick is harmless."""
+"""Surface: what the scheduler does by itself: after each commit, and by the clock.
+
+After a commit there may be a request to admit or to plan: the scheduler sleeps until then. All
+other tasks are run by the clock. Each task looks for what there is to do, so that it makes no
+difference if it runs twice.
+"""
 
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from time import monotonic, thread_time
 
 import structlog
-from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, memory, retention
-from burnish.db import queue
+from burnish import commitment, retention
 from burnish.db.session import Database
-from burnish.db.wakeup import LOOK, Bell, rest
 from burnish.errors import BurnishError, OutOfResources, StaleLease
+from burnish.memory import release_memory
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
 from burnish.request import admission, fetch_missing, standing_orders
@@ -27,10 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class Schedule:
-    """Everything that happens by itself, but for receiving and writing.
-
-    `bell` rings when something was committed; without one, the schedule looks for itself.
-    """
+    """The tasks of the scheduler role. `send_reports` sends the Storage Commitment reports due."""
 
     def __init__(
         self,
@@ -38,83 +40,81 @@ class Schedule:
         database: Database,
         spool: Spool,
         send_reports: Callable[[], None],
-        bell: Bell | None = None,
     ) -> None:
-        self._bell = bell
-        self._send_reports = send_reports
         self._settings = settings
         self._database = database
         self._spool = spool
+        self._send_reports = send_reports
         self._planner = Planner(settings, database, spool)
         self._receiver = Receiver(database, spool)
         self._retriever = fetch_missing.Retriever(settings, database, self._keep)
         self._retrieve_for = timedelta(0)
         if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after
-        self._watch = database.watch(admission.pending_requests())
-        self._waiting = database.work(admission.pending_requests())
-        self._plannable = database.work(admission.pending_requests())
-        self._unjudged = database.work(commitment.pending())
-        self._unreported = database.work(commitment.pending())
-        self._in_hand = database.work(queue.IN_HAND)
-        self._to_admit, self._to_plan = threading.Event(), threading.Event()
         self.stopping = threading.Event()
 
     def run(self) -> None:
-        """Ticks until told to stop."""
-        # a tick that takes longer than its interval is as it should be
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(10)},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-            timezone=UTC,
-        )
-        begun = datetime.now(UTC)  # of all, so that what is due together needs one waking
-        for seconds, tick in self._ticks():
-            scheduler.add_job(
-                _guarded(tick),
-                "interval",
-                id=tick.__name__,
-                seconds=seconds,
-                start_date=begun,
-                next_run_time=begun,
-            )
-        scheduler.start()
-        while not self.stopping.is_set():
-            begins = self._to_admit.is_set() or self._to_plan.is_set()
-            rest(self._bell, self.stopping, LOOK if begins else self._watch.patience)
-            if self._watch.changed():
-                self._to_admit.set()
-                self._to_plan.set()
-            # a tick that is under way is not begun again, so it stays to be done until it begins
-            for due, tick in ((self._to_admit, self.admit), (self._to_plan, self.plan)):
-                if due.is_set():
-                    scheduler.modify_job(tick.__name__, next_run_time=datetime.now(UTC))
-        self._planner.stopping.set()
-        scheduler.shutdown(wait=True)
+        """Run the tasks until `stopping` is set."""
+        clock = self._clock()
+        clock.start()
+        self._follow_commits()
+        clock.shutdown(wait=True)
         self._planner.close()
         self._retriever.close()
 
-    def _ticks(self) -> Iterator[tuple[float, Callable[[], None]]]:
-        """Every how many seconds what is done; nothing that this site has no use for."""
-        yield 2, self.admit
-        yield 2, self.plan
+    def _follow_commits(self) -> None:
+        """Admit and plan requests after each commit.
+
+        Planning has a thread of its own, since it takes as long as conversions do. What is admitted
+        while it runs is planned in the end: to admit is a commit too.
+        """
+        admit, plan = _logged(self.admit), _logged(self.plan)
+        planning: Future[None] | None = None
+        with (
+            ThreadPoolExecutor(1, thread_name_prefix="plan") as planning_thread,
+            self._database.wakeup(self.stopping) as wakeup,
+        ):
+            while wakeup.wait():
+                admit()
+                if planning is None or planning.done():
+                    planning = planning_thread.submit(plan)
+            self._planner.stopping.set()
+
+    def _clock(self) -> BackgroundScheduler:
+        # it warns of each task that takes longer than its interval, as some are expected to
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        clock = BackgroundScheduler(
+            executors={"default": ClockThreads(10)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone=UTC,
+        )
+        start = datetime.now(UTC)  # the same for all, so that tasks due together share one waking
+        for seconds, task in self._clock_tasks():
+            clock.add_job(
+                _logged(task),
+                "interval",
+                id=task.__name__,
+                seconds=seconds,
+                start_date=start,
+                next_run_time=start,
+            )
+        return clock
+
+    def _clock_tasks(self) -> Iterator[tuple[float, Callable[[], None]]]:
+        """Each task that this site needs, and its interval in seconds."""
         yield 1, self.judge_commitments
         yield 1, self.report_commitments
         yield 5, self.return_dead_work
-        yield 60, _seldom(self.release)
-        yield 5, self.give_back_memory
+        yield 60, _limited(self.release)
+        yield 5, release_memory
         yield 3600, self.sweep
         if self._settings.standing_order:
-            yield 1, _seldom(self.issue_standing_orders)
+            yield 1, _limited(self.issue_standing_orders)
         if self._retrieve_for:
             yield 1, self.retrieve
 
     def admit(self) -> None:
-        """Admits the requests whose instances are here; fails those that have waited enough."""
-        self._to_admit.clear()
-        if not self._waiting.is_there():
-            return
+        """Admit requests whose instances are here; fail those that have waited long enough."""
         with self._database.reading() as session:
             waiting = admission.waiting_requests(session)
         for request_id in waiting:
@@ -125,50 +125,45 @@ class Schedule:
                     self._settings.request.wait_for_instances,
                     self._retrieve_for,
                 )
-            self._to_plan.set()
-            if self._bell is not None:
-                self._bell.ring()
 
     def plan(self) -> None:
-        """Plans what is admitted; takes as long as conversions do."""
-        self._to_plan.clear()
-        if self._plannable.is_there():
-            self._planner.tick()
+        """Plan what is admitted; returns when its conversions are done."""
+        self._planner.tick()
 
     def retrieve(self) -> None:
-        """Fetches from archives what requests name and is not here."""
+        """Begin to fetch, from archives, instances that requests name and that are not here."""
         self._retriever.tick()
 
-    def _keep(self, arrived: RetrievedInstance) -> None:
-        """Has the receive stage keep what came by C-GET."""
+    def _keep(self, instance: RetrievedInstance) -> None:
+        """Receive an instance that an archive sent by C-GET."""
         incoming = self._receiver.open(
-            sop_class_uid=arrived.sop_class_uid,
-            sop_instance_uid=arrived.sop_instance_uid,
-            transfer_syntax_uid=arrived.transfer_syntax_uid,
-            calling_ae_title=arrived.calling_ae_title,
-            called_ae_title=arrived.called_ae_title,
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            calling_ae_title=instance.calling_ae_title,
+            called_ae_title=instance.called_ae_title,
         )
         try:
-            incoming.write(memoryview(arrived.data_set))
+            incoming.write(memoryview(instance.data_set))
         except BurnishError:
             incoming.abandon()
             raise
         self._receiver.accept(incoming)
 
     def issue_standing_orders(self) -> None:
+        """Issue the requests that standing orders ask for."""
         for order in self._settings.standing_order:
             with self._database.reading() as session:
-                wanted = standing_orders.requests_with_late_instances(
+                is_due = standing_orders.requests_with_late_instances(
                     session, order
                 ) or standing_orders.groups_due(session, order)
-            if wanted:
+            if is_due:
                 with self._database.writing() as session:
                     standing_orders.join_late_instances(session, order)
                     standing_orders.issue_requests(session, self._settings.request, order)
 
     def judge_commitments(self) -> None:
-        if not self._unjudged.is_there():
-            return
+        """Decide, for each open Storage Commitment transaction, what is committed."""
         with self._database.reading() as session:
             unjudged = commitment.unjudged(session)
         for commitment_id in unjudged:
@@ -176,61 +171,60 @@ class Schedule:
                 commitment.judge(session, self._settings, self._spool, commitment_id)
 
     def report_commitments(self) -> None:
-        if self._unreported.is_there():
-            self._send_reports()
+        """Begin to send the Storage Commitment reports that are due."""
+        self._send_reports()
 
     def return_dead_work(self) -> None:
-        if self._in_hand.is_there():
-            retention.return_dead_work(self._database)
+        """Return pieces whose worker has died to the queue."""
+        retention.return_dead_work(self._database)
 
     def release(self) -> None:
+        """Release what nobody needs any more."""
         retention.release(self._database, self._spool, self._settings.retention)
 
     def sweep(self) -> None:
+        """Remove files that no row names."""
         retention.sweep(self._database, self._spool, self._settings)
 
-    def give_back_memory(self) -> None:
-        memory.give_back()
 
+def _limited(task: Callable[[], None]) -> Callable[[], None]:
+    """A task that goes through all instances: it runs less often the longer it takes.
 
-def _seldom(tick: Callable[[], None]) -> Callable[[], None]:
-    """A tick that looks at all instances: it ticks less often the longer it takes.
-
-    However many there are, it has a twentieth of a core and leaves the rest to who receives.
+    However many instances there are, it uses a twentieth of a core at most.
     """
-    again_at = 0.0
+    not_before = 0.0
 
-    @wraps(tick)
-    def seldom() -> None:
-        nonlocal again_at
-        if monotonic() < again_at:
+    @wraps(task)
+    def limited() -> None:
+        nonlocal not_before
+        if monotonic() < not_before:
             return
         started = thread_time()
-        tick()
-        again_at = monotonic() + 20 * (thread_time() - started)
+        task()
+        not_before = monotonic() + 20 * (thread_time() - started)
 
-    return seldom
+    return limited
 
 
-def _guarded(tick: Callable[[], None]) -> Callable[[], None]:
-    """A tick that fails is logged and ticks again; what it waits for is said once."""
-    waits = ""
+def _logged(task: Callable[[], None]) -> Callable[[], None]:
+    """A task that logs an error and runs again next time; one that has to wait logs that once."""
+    waits_for = ""
 
-    def guarded() -> None:
-        nonlocal waits
+    def logged() -> None:
+        nonlocal waits_for
         try:
-            tick()
+            task()
         except StaleLease:
-            log.info("somebody else was faster", tick=tick.__name__)
+            log.info("another process was faster", task=task.__name__)
         except OutOfResources as error:
-            if not waits:
-                waits = str(error)
-                log.error("a tick has to wait", tick=tick.__name__, why=waits)
+            if not waits_for:
+                waits_for = str(error)
+                log.error("task has to wait", task=task.__name__, why=waits_for)
         except Exception:
-            log.exception("a tick failed", tick=tick.__name__)
+            log.exception("task failed", task=task.__name__)
         else:
-            if waits:
-                waits = ""
-                log.info("a tick goes on", tick=tick.__name__)
+            if waits_for:
+                waits_for = ""
+                log.info("task resumed", task=task.__name__)
 
-    return guarded
+    return logged

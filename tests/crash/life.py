@@ -315,8 +315,7 @@ class Life:
     def make(self) -> None:
         """The worker makes what there is; where it ends by an error, another takes its place."""
         try:
-            while self.worker._make_all():
-                pass
+            self.worker.make_all()
         except (BurnishError, OSError) as error:
             self.deaths.append(f"{type(error).__name__}: {error}")
             self.diary.write("death", f"{type(error).__name__}: {error}")

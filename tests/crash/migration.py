@@ -54,10 +54,10 @@ def _attempt(folder: Path, steps: Steps, step: int) -> int:
     taken = steps.count
     steps.forget()
     assert code in (0, -signal.SIGKILL), said
-    backup.examine(path)
+    backup.check_pages(path)
     code, said = in_child(partial(_upgrade, path))
     assert code == 0, said
-    backup.examine(path)
+    backup.check_pages(path)
     with closing(sqlite3.connect(path)) as connection:
         ((count,),) = connection.execute("SELECT count(*) FROM instance WHERE digest <> ''")
     assert count == _ROWS, count

@@ -64,7 +64,7 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
         with locked(service.root / "burnish.db"):
             assert store(1) == 0xA700
             assert idle.initiate(uid)[0] == 0x0213
-            wait_until(lambda: said(service, "a tick has to wait"), what="the scheduler")
+            wait_until(lambda: said(service, "task has to wait"), what="the scheduler")
         wait_until(lambda: store(1) == 0)
         wait_until(lambda: idle.initiate(uid, copies=3)[0] == 0)
     # while media are made; a writer that has made all of them before the lock is asked for more

@@ -869,5 +869,5 @@ def test_no_process_died(burnish: Service, patient: Service, small: Service) -> 
     for service in (burnish, patient, small):
         log = service.log.read_text(encoding="utf-8")
         assert "a process ended by itself" not in log
-        assert "a tick failed" not in log
+        assert "task failed" not in log
         assert "association ended by a defect" not in log

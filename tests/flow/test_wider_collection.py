@@ -291,7 +291,7 @@ def test_what_was_taken_of_the_malformed_ends_on_media_or_with_a_reason(
         if found.ExecutionStatus == "FAILURE":
             [failure] = found.FailedSOPSequence
             assert failure.ReferencedSOPInstanceUID == row["sop_instance_uid"]
-    assert "a tick failed" not in burnish.log.read_text(encoding="utf-8")
+    assert "task failed" not in burnish.log.read_text(encoding="utf-8")
 
 
 def test_the_manifest_and_the_collection_agree(

@@ -114,12 +114,12 @@ def test_files_come_before_rows_and_rows_before_the_answer(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order: list[str] = []
-    publish, append = ground.spool.publish, receiver._appender.append
+    publish, append = ground.spool.publish, receiver._inserter.insert
     monkeypatch.setattr(
         ground.spool, "publish", lambda keys: (publish(keys), order.append("files"))[0]
     )
     monkeypatch.setattr(
-        receiver._appender, "append", lambda rows: (append(rows), order.append("rows"))[0]
+        receiver._inserter, "insert", lambda rows: (append(rows), order.append("rows"))[0]
     )
     send(receiver, instance())
     order.append("answer")
@@ -399,7 +399,7 @@ def test_rows_that_cannot_be_written_are_not_acknowledged(
         raise OperationalError("INSERT", {}, Exception("database or disk is full"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver._appender, "append", fail)
+        patch.setattr(receiver._inserter, "insert", fail)
         with pytest.raises(OutOfResources):
             send(receiver, instance())
     assert rows(ground) == []
@@ -416,7 +416,7 @@ def test_a_defect_takes_nobody_else_with_it(
         raise RuntimeError("a defect")
 
     with monkeypatch.context() as patch:
-        patch.setattr(receiver._appender, "append", fail)
+        patch.setattr(receiver._inserter, "insert", fail)
         with pytest.raises(RuntimeError):
             send(receiver, instance())
     assert rows(ground) == []
@@ -428,14 +428,14 @@ def test_one_row_that_the_database_cannot_hold(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = instance(), instance(patient_id="BAD")
-    real = receiver._appender.append
+    real = receiver._inserter.insert
 
     def append(rows: Sequence[Mapping[str, Any]]) -> bool:
         if any(row["patient_id"] == "BAD" for row in rows):
             raise OverflowError("Python int too large to convert to SQLite INTEGER")
         return real(rows)
 
-    monkeypatch.setattr(receiver._appender, "append", append)
+    monkeypatch.setattr(receiver._inserter, "insert", append)
     waiting = []
     for made in (good, bad):
         incoming = begin(receiver, made)
@@ -458,7 +458,7 @@ def test_a_damaged_database_is_not_the_fault_of_the_data_set(
     def fail(*_: object) -> list[str]:
         raise DatabaseError("INSERT", {}, Exception("database disk image is malformed"))
 
-    monkeypatch.setattr(receiver._appender, "append", fail)
+    monkeypatch.setattr(receiver._inserter, "insert", fail)
     with pytest.raises(OutOfResources):
         send(receiver, instance())
 

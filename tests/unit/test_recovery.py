@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy import delete, select
 from typer.testing import CliRunner
 
-from burnish import recovery, supervisor
+from burnish import recovery, roles
 from burnish.cli import app as cli
 from burnish.db import backup
 from burnish.db.tables import Instance
@@ -133,15 +133,15 @@ def test_no_database_but_a_spool_is_refused(ground: Ground) -> None:
     for lose in (path.unlink, lambda: path.write_bytes(b"")):
         lose()
         with pytest.raises(OperatorError) as refused:
-            supervisor.prepare(ground.settings)
+            roles.prepare(ground.settings)
         assert "burnish db recover" in refused.value.hint
         assert backup.is_lost(ground.url)
 
 
 def test_a_fresh_root_is_made(tmp_path: Path) -> None:
     settings = Settings(storage=StorageSettings(root=tmp_path / "new", durability="os"))
-    supervisor.prepare(settings)
-    supervisor.prepare(settings)
+    roles.prepare(settings)
+    roles.prepare(settings)
 
 
 @pytest.mark.parametrize("how", ["page", "header", "short"])
@@ -158,7 +158,7 @@ def test_a_damaged_database_is_refused(ground: Ground, how: str) -> None:
         data[start : start + 4096] = os.urandom(4096)
     path.write_bytes(data)
     with pytest.raises(OperatorError) as refused:
-        supervisor.prepare(ground.settings)
+        roles.prepare(ground.settings)
     assert "burnish db restore" in refused.value.hint
     assert path.read_bytes() == data
 
@@ -197,7 +197,7 @@ def test_nothing_is_touched_while_the_service_runs(ground: Ground, tmp_path: Pat
     received(ground, instance())
     saved = str(tmp_path / "saved.db")
     assert burnish(ground, "db", "backup", saved).exit_code == 0
-    held = supervisor.lock(ground.settings, "serve")
+    held = roles.lock(ground.settings, "serve")
     for command in (("db", "restore", saved), ("db", "recover")):
         assert isinstance(burnish(ground, *command).exception, OperatorError)
     os.close(held)

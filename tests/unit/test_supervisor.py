@@ -1,112 +1,12 @@
-"""The composition root: what is prepared, what is refused, what is told to whom."""
+"""The supervisor reports its state to systemd."""
 
-import json
 import os
-import signal
 import socket
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 
 from burnish import supervisor
-from burnish.db import schema
-from burnish.errors import OperatorError
-from burnish.settings import DatabaseSettings, LogSettings, Settings, StorageSettings
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Settings:
-    return Settings(storage=StorageSettings(root=tmp_path / "root", durability="os"))
-
-
-@pytest.fixture
-def _log_as_before() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
-@pytest.mark.parametrize("times", [1, 2])
-def test_preparing_makes_the_root_and_the_database(settings: Settings, times: int) -> None:
-    for _ in range(times):
-        supervisor.prepare(settings)
-    database = supervisor.open_database(settings)
-    schema.check(database)
-    database.close()
-    assert supervisor.open_spool(settings).incoming.is_dir()
-
-
-def test_a_root_that_cannot_be(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(OperatorError) as refused:
-        supervisor.prepare(Settings(storage=StorageSettings(root=tmp_path / "file" / "root")))
-    assert refused.value.hint
-
-
-def test_a_database_that_cannot_be(settings: Settings, tmp_path: Path) -> None:
-    elsewhere = DatabaseSettings(url=f"sqlite:///{tmp_path}/nowhere/x.db")
-    with pytest.raises(OperatorError) as refused:
-        supervisor.prepare(settings.model_copy(update={"database": elsewhere}))
-    assert refused.value.hint
-
-
-def test_a_lock_is_held_once(settings: Settings) -> None:
-    held = supervisor.lock(settings, "serve")
-    other = supervisor.lock(settings, "writer-outbox")
-    with pytest.raises(OperatorError) as refused:
-        supervisor.lock(settings, "serve")
-    assert refused.value.hint
-    os.close(held)
-    os.close(supervisor.lock(settings, "serve"))
-    os.close(other)
-
-
-def test_a_device_that_there_is_not(settings: Settings) -> None:
-    with pytest.raises(OperatorError) as refused:
-        supervisor.run_writer(settings, "teleprinter")
-    assert "outbox" in refused.value.hint
-
-
-@pytest.mark.usefixtures("_log_as_before")
-def test_the_log_is_one_object_a_line(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    supervisor.configure_logging(
-        settings.model_copy(update={"log": LogSettings(level="info", format="json")})
-    )
-    log = structlog.get_logger("test")
-    log.debug("not this")
-    log.info("this", port=104)
-    try:
-        secret = "Doe^Jane"
-        raise ValueError(f"{len(secret)}")
-    except ValueError:
-        log.exception("a defect")
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["event"] for line in lines] == ["this", "a defect"]
-    assert (lines[0]["level"], lines[0]["port"]) == ("info", 104)
-    assert "ValueError: 8" in lines[1]["exception"]
-
-
-@pytest.mark.usefixtures("_log_as_before")
-def test_a_traceback_tells_nothing_of_the_patient(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Values of variables have no place in a log: rich tracebacks would show them."""
-    supervisor.configure_logging(settings)
-
-    def fail(patient_name: str) -> None:
-        raise ValueError(len(patient_name))
-
-    try:
-        fail("".join(("Sec", "ret")))
-    except ValueError:
-        structlog.get_logger("test").exception("a defect")
-    said = capsys.readouterr().err
-    assert "ValueError" in said
-    assert "Secret" not in said
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -115,22 +15,10 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstra
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("\0" + name[1:] if abstract else name)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
-        supervisor._notify("READY=1")
+        supervisor._notify_systemd("READY=1")
         assert systemd.recv(100) == b"READY=1"
 
 
 def test_without_systemd_nobody_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    supervisor._notify("READY=1")
-
-
-def test_a_signal_stops_a_role() -> None:
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    stopped = threading.Event()
-    try:
-        supervisor._on_stop(stopped.set)
-        signal.raise_signal(signal.SIGTERM)
-        assert stopped.is_set()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    supervisor._notify_systemd("READY=1")

@@ -29,7 +29,7 @@ def check(config: Config = None) -> None:
         from burnish.secure_files import protection
 
         protection.load_protection(settings.security)
-    from burnish import supervisor as service
+    from burnish import roles as service
 
     service.check_network(settings)
     if settings.label.model_fields_set:

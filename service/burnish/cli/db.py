@@ -21,12 +21,12 @@ _Backup = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", sho
 @app.command()
 def upgrade(config: Config = None) -> None:
     """Bring the database to this program's version; make it where it is not there."""
-    from burnish import supervisor as roles
+    from burnish import roles
     from burnish.db import schema
 
     settings = read_settings(config)
     roles.configure_logging(settings)
-    roles.keep_files_from_others()
+    roles.restrict_file_permissions()
     roles.prepare(settings)
     typer.echo(f"the database is at revision {schema.newest()}")
 
@@ -40,7 +40,7 @@ def check(
 ) -> None:
     """Say whether the database answers, is whole, and is of this program's version."""
     with open_database(config) as (settings, database):
-        from burnish import supervisor as roles
+        from burnish import roles
         from burnish.db import schema
         from burnish.errors import OperatorError
 
@@ -94,7 +94,7 @@ def recover_rows(config: Config = None) -> None:
     where there is none. Instances whose files are gone can then be sent again. Requests are in the
     database alone: what was asked since its backup has to be asked again.
     """
-    from burnish import supervisor as roles
+    from burnish import roles
     from burnish.db import backup as copies
 
     with _stopped(config) as settings:
@@ -108,7 +108,7 @@ def _stopped(config: Path | None) -> "Iterator[Settings]":
     """The settings of a service that does not run, and cannot be started meanwhile."""
     import os
 
-    from burnish import supervisor as roles
+    from burnish import roles
 
     settings = read_settings(config)
     roles.configure_logging(settings)
@@ -120,8 +120,7 @@ def _stopped(config: Path | None) -> "Iterator[Settings]":
 
 
 def _recover(settings: "Settings") -> None:
-    from burnish import recovery
-    from burnish import supervisor as roles
+    from burnish import recovery, roles
     from burnish.db import schema
 
     schema.upgrade(settings.database_url)

@@ -28,11 +28,11 @@ def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]
     Raises InvalidSettings, SchemaMismatch, and OperatorError where there is no database: a
     look must not make one.
     """
-    from burnish import supervisor
+    from burnish import roles
     from burnish.db import schema
 
     settings = read_settings(config)
-    supervisor.configure_logging(settings)
+    roles.configure_logging(settings)
     url = settings.database_url
     if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_file():
         raise OperatorError(
@@ -40,7 +40,7 @@ def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]
             hint="name the configuration with --config; `burnish serve` and `burnish db upgrade`"
             " make the database",
         )
-    database = supervisor.open_database(settings)
+    database = roles.open_database(settings)
     try:
         schema.check(database)
         yield settings, database

@@ -35,14 +35,14 @@ def label(
     if form not in LABEL_FORMATS:
         raise typer.BadParameter(f"--form is one of {', '.join(LABEL_FORMATS)}")
     with open_database(config) as (settings, database):
-        from burnish import supervisor
+        from burnish import roles
         from burnish.request import listing
         from burnish.write import job
         from burnish.write.labels import Labels
 
         with database.reading() as session:
             line = listing.find_request(session, name)
-            spool, images = supervisor.open_spool(settings), settings.storage.root / "images"
+            spool, images = roles.open_spool(settings), settings.storage.root / "images"
             volumes = job.volume_jobs(session, line.sop_instance_uid, spool, images)
     wanted = [one for one in volumes if volume in (None, one.job.volume_number)]
     if not wanted:

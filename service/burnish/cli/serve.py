@@ -31,19 +31,19 @@ def serve(
     """
     if bool(device) != (role is Role.WRITER):
         raise typer.BadParameter("--device goes with --role writer, which needs it")
-    from burnish import supervisor
+    from burnish import roles, supervisor
 
     settings = read_settings(config)
-    supervisor.configure_logging(settings)
-    supervisor.keep_values_out_of_the_log()
-    supervisor.keep_files_from_others()
+    roles.configure_logging(settings)
+    roles.hide_library_warnings()
+    roles.restrict_file_permissions()
     match role:
         case None:
-            supervisor.prepare(settings)
+            roles.prepare(settings)
             supervisor.Supervisor(settings).run()
         case Role.RECEIVER:
-            supervisor.run_receiver(settings)
+            roles.run_receiver(settings)
         case Role.SCHEDULER:
-            supervisor.run_scheduler(settings)
+            roles.run_scheduler(settings)
         case Role.WRITER:
-            supervisor.run_writer(settings, device)
+            roles.run_writer(settings, device)

@@ -29,7 +29,7 @@ def is_lost(url: str) -> bool:
     return path is not None and (not path.is_file() or path.stat().st_size == 0)
 
 
-def examine(path: Path) -> None:
+def check_pages(path: Path) -> None:
     """Looks at every page of a database; raises OperatorError where it is damaged."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
@@ -57,7 +57,7 @@ def save(url: str, target: Path) -> None:
         ):
             database.backup(copy)
             copy.execute("PRAGMA journal_mode=DELETE")
-        examine(part)
+        check_pages(part)
         _sync(part)
         part.rename(target)
         _sync(target.parent)
@@ -73,7 +73,7 @@ def restore(url: str, source: Path) -> Path | None:
     What was there is kept beside it under the name that is returned. Raises OperatorError.
     """
     path = _sqlite_file(url)
-    examine(source)
+    check_pages(source)
     part = path.with_name(f"{path.name}.part")
     part.write_bytes(source.read_bytes())
     _sync(part)

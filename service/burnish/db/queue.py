@@ -15,10 +15,6 @@ from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
 
 #: How long a lease holds without a heartbeat.
 LEASE = timedelta(seconds=60)
-#: The pieces that wait for somebody to make them.
-QUEUED = select(Piece.id).where(Piece.state == PieceState.QUEUED)
-#: The pieces in the hands of workers, alive or dead.
-IN_HAND = select(Piece.id).where(or_(*(Piece.state == state for state in HELD)))
 #: A request that has waited so long is served like those of the next higher priority.
 AGEING = timedelta(hours=4)
 
@@ -156,6 +152,12 @@ def _next(
         .limit(1)
         .with_for_update(skip_locked=True, of=Piece)
     ).first()
+
+
+def anything_held(session: Session) -> bool:
+    """Whether any worker, alive or dead, holds a piece."""
+    held = or_(*(Piece.state == state for state in HELD))  # SQLite uses no index for `state IN`
+    return session.scalar(select(Piece.id).where(held).limit(1)) is not None
 
 
 def heartbeat(session: Session, claimed: Claim) -> bool:

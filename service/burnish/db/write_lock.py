@@ -1,10 +1,12 @@
-"""Ground: whose turn it is to write, and what a database that does not answer is."""
+"""Ground: which writer goes next, and which errors mean that the database does not answer."""
 
 import fcntl
 import math
 import os
 import sqlite3
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import monotonic
 
 from sqlalchemy.engine import make_url
@@ -13,55 +15,90 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from burnish.errors import OutOfResources
 
-#: Who waits for so long, in seconds, could not have renewed a lease in time.
-_LONG = 15.0
-#: Not those of their subclasses that speak of the statement. A connection that is being made
-#: raises those of the driver; the second is also "database disk image is malformed".
+#: A writer that has waited for so many seconds could not have renewed a lease in time.
+_LONG_WAIT = 15.0
+#: Errors of the database itself, by their exact type: subclasses tell of a faulty statement. While
+#: a connection is made, the driver's own types come. DatabaseError: the file is damaged.
 _NO_ANSWER = (
-    *(OperationalError, DatabaseError),
-    *(sqlite3.OperationalError, sqlite3.DatabaseError),
+    OperationalError,
+    DatabaseError,
+    sqlite3.OperationalError,
+    sqlite3.DatabaseError,
 )
 
 
-class Turn:
-    """Whose turn it is to write: one thread of one process, and the kernel wakes the next.
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Raise OutOfResources where the database is full, locked, damaged or not there."""
+    try:
+        yield
+    except PoolTimeoutError as error:
+        raise OutOfResources(
+            "the database does not answer: too many connections are in use"
+        ) from error
+    except (DatabaseError, sqlite3.DatabaseError) as error:
+        if type(error) not in _NO_ANSWER:
+            raise
+        why = error.orig if isinstance(error, DatabaseError) else error
+        raise OutOfResources(f"the database does not answer: {why}") from error
 
-    SQLite itself would sleep and try again, up to 100 ms later. Other databases need no turns.
-    Who has waited for others until its time was up gives up, so that all who wait behind a lock
-    are answered in time, not one after the other.
+
+class WriteLock:
+    """Lets one thread of one process write to an SQLite database at a time.
+
+    SQLite has a write lock of its own, but no queue: a writer that finds it taken sleeps up to
+    100 ms before it tries again. Here writers wait in the kernel, which wakes the next. A writer
+    that has used up its wait fails instead of queueing again: behind a lock that is held for long,
+    each writer gets an error in time, not one after the other.
+
+    Other databases need no such queue; for them the lock is always free.
     """
 
     def __init__(self, url: str, wait: float) -> None:
         path = make_url(url).database if url.startswith("sqlite") else None
         self._path = f"{path}-turn" if path else ""
         self._descriptor = -1
-        self._mine = threading.Lock()
+        self._thread_lock = threading.Lock()
+        self._waiting_since = 0.0
+        self._hindered_at = -math.inf
+        #: The most seconds that a writer waits, here and for SQLite's own lock together.
         self.wait = wait
-        self._since = 0.0
-        #: When somebody last waited for long, or in vain.
-        self.hindered_at = -math.inf
 
-    def taken(self) -> "Taken":
-        """The turn, for a write transaction; raises OutOfResources where that comes to nothing."""
-        return Taken(self)
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """A context in which the caller may write; raises OutOfResources, as `database_errors`."""
+        try:
+            self._acquire()
+            try:
+                with database_errors():
+                    yield
+            finally:
+                self._release()
+        except OutOfResources:
+            self._hindered_at = monotonic()
+            raise
 
     @property
-    def left(self) -> float:
-        """For how many seconds whose turn it is may still wait."""
-        return max(0.0, self._since + self.wait - monotonic())
+    def seconds_left(self) -> float:
+        """How long the writer that holds the lock may still wait for SQLite's own lock."""
+        return max(0.0, self._waiting_since + self.wait - monotonic())
 
-    def began(self) -> None:
-        """The write transaction has begun."""
-        if monotonic() - self._since > _LONG:
-            self.hindered_at = monotonic()
+    def begun(self) -> None:
+        """Note that the write transaction has begun, and with it whether that took long."""
+        if monotonic() - self._waiting_since > _LONG_WAIT:
+            self._hindered_at = monotonic()
 
-    def take(self) -> None:
-        """Waits for the turn; raises OutOfResources."""
+    def hindered(self, seconds: float) -> bool:
+        """Whether a writer waited long or in vain in the last `seconds`."""
+        return monotonic() - self._hindered_at < seconds
+
+    def _acquire(self) -> None:
+        """Wait for the lock; raises OutOfResources."""
         since = monotonic()
         if not self._path:
-            self._since = since
+            self._waiting_since = since
             return
-        if not self._mine.acquire(timeout=self.wait):
+        if not self._thread_lock.acquire(timeout=self.wait):
             raise self._too_late()
         try:
             if self._descriptor < 0:
@@ -69,68 +106,26 @@ class Turn:
                 self._descriptor = os.open(self._path, flags, 0o640)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         except OSError as error:
-            self._mine.release()
+            self._thread_lock.release()
             raise OutOfResources(f"the database does not answer: {error.strerror}") from error
-        self._since = since
-        if not self.left:
-            self.give_back()
+        self._waiting_since = since
+        if not self.seconds_left:
+            self._release()
             raise self._too_late()
+
+    def _release(self) -> None:
+        """Let the next writer have the lock."""
+        if self._path:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self._thread_lock.release()
+
+    def close(self) -> None:
+        """Close the lock file."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _too_late(self) -> OutOfResources:
         return OutOfResources(
             f"the database does not answer: others have been writing for {self.wait:g} s"
         )
-
-    def give_back(self) -> None:
-        if self._path:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-            self._mine.release()
-
-    def close(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-
-class Answering:
-    """A database that is full, locked, damaged, or not there is a lack of resources."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, PoolTimeoutError):
-            raise OutOfResources("the database does not answer: too many ask at once") from error
-        if isinstance(error, DatabaseError | sqlite3.DatabaseError) and type(error) in _NO_ANSWER:
-            why = error.orig if isinstance(error, DatabaseError) else error
-            raise OutOfResources(f"the database does not answer: {why}") from error
-
-
-class Taken(Answering):
-    """The turn while it is somebody's."""
-
-    __slots__ = ("_turn",)
-
-    def __init__(self, turn: Turn) -> None:
-        self._turn = turn
-
-    def __enter__(self) -> None:
-        try:
-            self._turn.take()
-        except OutOfResources:
-            self._turn.hindered_at = monotonic()
-            raise
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self._turn.give_back()
-        if error is None:
-            return
-        try:
-            super().__exit__(kind, error, trace)
-        except OutOfResources:
-            self._turn.hindered_at = monotonic()
-            raise
-        if isinstance(error, OutOfResources):
-            self._turn.hindered_at = monotonic()

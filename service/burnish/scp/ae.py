@@ -15,7 +15,7 @@ from burnish.access.peers import Caller
 from burnish.access.tls import server_context
 from burnish.db.session import Database
 from burnish.errors import InvalidSettings, OperatorError
-from burnish.memory import give_back
+from burnish.memory import release_memory
 from burnish.receive import Receiver
 from burnish.scp import messages, statuses
 from burnish.scp.media_creation import MediaCreationSCP
@@ -122,7 +122,7 @@ class ApplicationEntity:
             while not self._draining.is_set():
                 for key, _ in selector.select(0.5):
                     self._accept(key.data)
-                give_back()
+                release_memory()
 
     def stop_accepting(self) -> None:
         """Makes `serve` return. May be called by a signal handler."""

@@ -20,6 +20,7 @@ from burnish.db.history import HELD, fail, inform, move, move_piece, note
 from burnish.db.queue import Claim
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
+from burnish.db.wakeup import pause
 from burnish.errors import OutOfResources, StaleLease
 from burnish.lifecycle import PieceEvent, RequestEvent
 from burnish.settings import DeviceSettings, Settings
@@ -51,7 +52,7 @@ def _patient(method: Method) -> Method:
                 method(ledger, *arguments, **facts)
                 return
             except OutOfResources as error:
-                if monotonic() - begun >= PATIENCE or ledger.stopping.wait(_AGAIN):
+                if monotonic() - begun >= PATIENCE or pause(ledger.stopping, _AGAIN):
                     raise
                 if not said:
                     log.error("waiting for the database", to=method.__name__, why=str(error))

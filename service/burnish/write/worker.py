@@ -11,17 +11,17 @@ from pathlib import Path
 
 import structlog
 
-from burnish import memory
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
 from burnish.db import devices, queue
 from burnish.db.history import inform, move, note
 from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest
-from burnish.db.wakeup import Bell, rest
+from burnish.db.wakeup import pause
 from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
 from burnish.image.image_digest import ImageHashing
 from burnish.lifecycle import Custody, PieceEvent, RequestEvent
+from burnish.memory import release_memory
 from burnish.secure_files import Sealer, protection
 from burnish.settings import DeviceSettings, Settings
 from burnish.spool import DISK_FAILS, Spool
@@ -66,25 +66,19 @@ class Worker:
         self._built: dict[Path, BuiltImage] = {}
         self._waits = ""
 
-    def run(self, bell: Bell | None = None) -> None:
-        """Makes pieces until told to stop. Takes over what a dead worker of this device held.
-
-        `bell` rings when something was committed; without one, the worker looks for itself.
-        """
+    def run(self) -> None:
+        """Make pieces until told to stop. Takes over what a dead worker of this device held."""
         while not self._take_over():
             pass
         for left in job.unfinished_images(self._images, self._device.name):
             left.unlink(missing_ok=True)
         self._burner.tidy()
         self._labels.load()
-        watch = self._database.watch(queue.QUEUED)
-        while not self.stopping.is_set():
-            if watch.changed() and self._make_all():
-                continue
-            if self._waits:
-                self.stopping.wait(_NOT_READY)
-            else:
-                rest(bell, self.stopping, watch.patience)
+        with self._database.wakeup(self.stopping) as wakeup:
+            while wakeup.wait():
+                self.make_all()
+                if self._waits:
+                    pause(self.stopping, _NOT_READY)
 
     def _take_over(self) -> bool:
         """Gives back what a dead worker of this device held, as soon as the database answers."""
@@ -93,7 +87,7 @@ class Worker:
                 queue.reap(session, device=self._device.name, owner=self._owner)
         except OutOfResources as error:
             self._wait_for_database(error)
-            if self.stopping.wait(_NOT_READY):
+            if pause(self.stopping, _NOT_READY):
                 raise
             return False
         return True
@@ -104,21 +98,17 @@ class Worker:
             self._waits = str(error)
             log.error("waiting for the database", why=self._waits)
 
-    def _make_all(self) -> bool:
-        """Makes pieces while there are any; whether there was one."""
-        made = False
+    def make_all(self) -> None:
+        """Make pieces as long as there are any."""
         try:
             self.call_off()
             while not self.stopping.is_set() and self.make_next():
-                made = True
-                memory.give_back()
+                release_memory()
             self._waits = ""
         except OutOfResources as error:
             self._wait_for_database(error)
         except StaleLease as error:
             log.info("piece given up", why=str(error))
-            made = True
-        return made
 
     def call_off(self) -> None:
         """Has a device that goes on by itself give up what is not wanted any more."""
@@ -184,7 +174,7 @@ class Worker:
         ready = self._state()
         if ready.outcome is not BurnOutcome.READY:
             self._ledger.not_ready(ready)
-            self.stopping.wait(_NOT_READY)
+            pause(self.stopping, _NOT_READY)
             return None
         takes = self._ledger.media
         if ready.takes is not None:
@@ -192,7 +182,7 @@ class Worker:
         claim = self._claim(takes)
         if claim is None and ready.takes is not None:
             self._ledger.wants_another_blank(ready)
-            self.stopping.wait(_NOT_READY)
+            pause(self.stopping, _NOT_READY)
         return claim
 
     def _state(self) -> BurnResult:

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import insert
 
 import material
-from burnish import cli, settings, supervisor
+from burnish import cli, roles, settings
 from burnish.db import instance_rows, schema
 from burnish.db.tables import Instance
 from burnish.instance_header.header import index_file
@@ -82,7 +82,7 @@ def installation(config: Path, real_studies: material.RealStudies) -> Installati
     read = settings.read_settings(config)
     read.storage.root.mkdir()
     schema.upgrade(read.database_url)
-    database = supervisor.open_database(read)
+    database = roles.open_database(read)
     studies: dict[str, list[str]] = {}
     patients = set()
     with database.connection() as connection:

@@ -16,8 +16,6 @@ from sqlalchemy.exc import OperationalError
 from burnish.db.session import Database
 from burnish.db.tables import Event, MediaCreationRequest
 from burnish.errors import OperatorError, OutOfResources, Unwritten
-from burnish.request import admission
-from burnish.vocabulary import ExecutionStatus
 from factories import Ground, add_request
 from locks import locked
 
@@ -138,22 +136,6 @@ def test_a_full_disk_is_a_lack_of_resources(ground: Ground) -> None:
     assert isinstance(refused.value.__cause__.orig, sqlite3.OperationalError)
 
 
-def test_a_watch_says_yes_where_a_commit_left_work(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("burnish.db.session._LOOK_AGAIN", 0.0)
-    monkeypatch.setattr("burnish.db.session._LOOK_ANYWAY", 1e9)
-    watch = ground.database.watch(admission.pending_requests())
-    assert watch.changed(), "at first nobody knows"
-    with ground.database.writing() as session:
-        add_request(session, status=ExecutionStatus.IDLE)
-    assert not watch.changed(), "a request that nobody has initiated is no work"
-    with ground.database.writing() as session:
-        add_request(session)
-    assert watch.changed()
-    assert not watch.changed(), "nothing was committed since"
-
-
 def test_a_damaged_database_is_a_lack_of_resources(ground: Ground) -> None:
     """Whoever asks is answered; what to do about it is said when the service is next started."""
     with ground.database.writing() as session:
@@ -176,8 +158,6 @@ def test_a_connection_that_cannot_be_made_is_a_lack_of_resources(tmp_path: Path)
     """Where the driver itself speaks, before SQLAlchemy can put it in its own words."""
     (tmp_path / "file.db").write_bytes(b"this is no database" * 1000)
     database = Database(f"sqlite:///{tmp_path}/file.db", durable=False)
-    with pytest.raises(OutOfResources):
-        database.watch(admission.pending_requests())
     with pytest.raises(OutOfResources), database.reading() as session:
         session.execute(text("SELECT 1"))
     database.close()
@@ -193,7 +173,7 @@ def impatient(ground: Ground, wait: float) -> Database:
 def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
     """Each within its own time-out, not one after the other; who reads reads on."""
     database = impatient(ground, 1.0)
-    appender = database.appender(cast(Table, Event.__table__))
+    inserter = database.row_inserter(cast(Table, Event.__table__))
     errors: list[BaseException] = []
 
     def write(number: int) -> None:
@@ -219,7 +199,7 @@ def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
         row = dict.fromkeys(Event.__table__.columns.keys())
         for rows in ([], [row], [row, row]):
             with pytest.raises(Unwritten, match="locked"):
-                appender.append(rows)
+                inserter.insert(rows)
     assert len(errors) == 20
     assert took < 15, "one after the other it would be 20 s"
     assert any("locked" in str(error) for error in errors)

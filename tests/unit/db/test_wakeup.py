@@ -1,20 +1,24 @@
-"""Who waits for a commit is woken by one, and by nothing that it missed."""
+"""A process that waits for work wakes up after a commit, and misses none."""
 
+import multiprocessing
+import signal
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from multiprocessing.connection import Connection
 from pathlib import Path
-from time import monotonic
 
 import pytest
 
-from burnish.db import wakeup as bells
+from burnish.db import wakeup as module
+from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest
-from burnish.db.wakeup import Bell, Commits, rest
-from burnish.request import admission
+from burnish.db.wakeup import Wakeup, pause
 from factories import Ground, add_request
-from waiting import wait_until
+
+#: Longer than any test takes.
+NEVER = 1e9
 
 
 @pytest.fixture
@@ -23,118 +27,204 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def test_a_ring_before_the_wait_is_heard() -> None:
-    bell = Bell()
-    for _ in range(70_000):  # more than a pipe holds
-        bell.ring()
-    since = monotonic()
-    bell.wait(60)
-    assert monotonic() - since < 30
-    bell.wait(0.0)
-    since = monotonic()
-    bell.wait(0.2)
-    assert monotonic() - since > 0.1, "all of it was heard"
+@pytest.fixture
+def stopping() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
 
 
-def test_a_ring_ends_a_wait() -> None:
-    bell, woken = Bell(), threading.Event()
-
-    def wait() -> None:
-        bell.wait(60)
-        woken.set()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    bell.ring()
-    assert woken.wait(30)
-    thread.join()
+@pytest.fixture
+def _only_commits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A waiting thread wakes up after commits alone, not by the clock."""
+    monkeypatch.setattr(module, "LOOK_ANYWAY", NEVER)
 
 
-def test_who_is_to_stop_does_not_wait() -> None:
-    stopping = threading.Event()
-    stopping.set()
-    since = monotonic()
-    rest(Bell(), stopping, 60)
-    rest(None, stopping, 60)
-    assert monotonic() - since < 30
+class Waiter:
+    """A thread that waits for commits; `awake` is released each time that it wakes up."""
+
+    def __init__(self, wakeup: Wakeup) -> None:
+        self.awake = threading.Semaphore(0)
+        self._wakeup = wakeup
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while self._wakeup.wait():
+            self.awake.release()
+
+    def woke(self) -> bool:
+        return self.awake.acquire(timeout=60)
+
+    def stays_asleep(self, polls: int = 5) -> bool:
+        """Whether it does not wake up for the time of several questions."""
+        return not self.awake.acquire(timeout=polls * module.POLL)
+
+    def join(self) -> None:
+        self._thread.join()
 
 
-def test_without_a_bell_a_look_is_never_far() -> None:
-    since = monotonic()
-    rest(None, threading.Event(), 60)
-    assert monotonic() - since < 30
+@pytest.fixture
+def waiter(ground: Ground, stopping: threading.Event, _only_commits: None) -> Iterator[Waiter]:
+    with ground.database.wakeup(stopping) as wakeup:
+        waiter = Waiter(wakeup)
+        assert waiter.woke(), "at first there may be work"
+        yield waiter
+        stopping.set()
+        waiter.join()
 
 
-def test_commits_are_seen_from_outside(ground: Ground) -> None:
-    """By whatever connection they are made, also where the log begins anew."""
-    commits = Commits(ground.url)
-    assert commits.can_be_seen
-    with ground.database.writing() as session:
-        add_request(session)
-    assert commits.changed()
-    assert not commits.changed()
-    with ground.database.reading() as session:
-        assert session.get(MediaCreationRequest, 1)
-    assert not commits.changed(), "who reads changes nothing"
+def test_a_commit_wakes_up_a_thread_once(ground: Ground, waiter: Waiter) -> None:
     for _ in range(3):
         with ground.database.writing() as session:
             add_request(session)
-        assert commits.changed()
-        assert not commits.changed()
-        with closing(sqlite3.connect(ground.url.removeprefix("sqlite:///"))) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        commits.changed()
+        assert waiter.woke()
+        assert waiter.stays_asleep()
 
 
-def test_a_database_that_nobody_has_opened(tmp_path: Path) -> None:
-    commits = Commits(f"sqlite:///{tmp_path}/none.db")
-    assert commits.can_be_seen
-    assert not commits.changed()
-    with Ground(tmp_path / "root") as ground:
-        commits = Commits(ground.url)
-        with ground.database.writing() as session:
-            add_request(session)
-        assert commits.changed()
-        ground.database.close()
-        assert commits.changed(), "its log is gone"
-        with ground.database.writing() as session:
-            add_request(session)
-        assert commits.changed()
+def test_a_commit_of_another_program_wakes_up_a_thread(ground: Ground, waiter: Waiter) -> None:
+    with closing(sqlite3.connect(ground.url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("CREATE TABLE other (value)")
+        connection.commit()
+    assert waiter.woke()
 
 
-def test_commits_elsewhere_cannot_be_seen() -> None:
-    assert not Commits("postgresql+psycopg://somewhere/burnish").can_be_seen
+def test_a_reader_wakes_up_nobody(ground: Ground, waiter: Waiter) -> None:
+    with ground.database.reading() as session:
+        assert session.get(MediaCreationRequest, 1) is None
+    assert waiter.stays_asleep()
 
 
-def test_a_watch_knows_when_to_ask_again(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever sleeps for so long misses nothing, though there may be many commits."""
-    watch = ground.database.watch(admission.pending_requests())
-    assert watch.patience == 0.0
-    assert watch.changed()
-    assert 0.0 < watch.patience <= 0.25
+def test_a_rollback_wakes_up_nobody(ground: Ground, waiter: Waiter) -> None:
+    with pytest.raises(ValueError, match="no"), ground.database.writing() as session:  # noqa: PT012
+        add_request(session)
+        raise ValueError("no")
+    assert waiter.stays_asleep()
+
+
+def test_commits_are_seen_after_the_write_ahead_log_begins_anew(
+    ground: Ground, waiter: Waiter
+) -> None:
+    with closing(sqlite3.connect(ground.url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    waiter.stays_asleep()
     with ground.database.writing() as session:
         add_request(session)
-    assert not watch.changed(), "it has just said yes"
-    wait_until(lambda: watch.patience > 0.25)
-    assert watch.changed()
-    monkeypatch.setattr("burnish.db.session._LOOK_AGAIN", 0.0)
-    assert 1.0 < watch.patience <= 2.0
+    assert waiter.woke()
 
 
-def test_there_is_work_until_once_after_the_last(ground: Ground) -> None:
-    work = ground.database.work(admission.pending_requests())
-    assert work.is_there(), "at first nobody knows"
-    assert not work.is_there()
+@pytest.mark.usefixtures("_only_commits")
+def test_a_commit_while_the_caller_works_is_not_missed(
+    ground: Ground, stopping: threading.Event
+) -> None:
+    with ground.database.wakeup(stopping) as wakeup:
+        assert wakeup.wait()
+        with ground.database.writing() as session:
+            add_request(session)
+        waiter = Waiter(wakeup)
+        assert waiter.woke()
+        stopping.set()
+        waiter.join()
+
+
+def test_without_a_commit_a_thread_wakes_up_by_the_clock(
+    ground: Ground, stopping: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOOK_ANYWAY", 2 * module.POLL)
+    with ground.database.wakeup(stopping) as wakeup:
+        waiter = Waiter(wakeup)
+        for _ in range(3):
+            assert waiter.woke()
+        stopping.set()
+        waiter.join()
+
+
+def test_a_wait_ends_when_the_process_has_to_stop(
+    ground: Ground, stopping: threading.Event
+) -> None:
+    with ground.database.wakeup(stopping) as wakeup:
+        waiter = Waiter(wakeup)
+        assert waiter.woke()
+        stopping.set()
+        waiter.join()
+        assert not wakeup.wait()
+
+
+def test_a_database_that_does_not_exist_yet(tmp_path: Path, stopping: threading.Event) -> None:
+    """The caller looks for work all the same, and reports what is wrong."""
+    database = Database(f"sqlite:///{tmp_path}/none/burnish.db")
+    with database.wakeup(stopping) as wakeup:
+        assert wakeup.wait()
+        assert wakeup.wait()
+        (tmp_path / "none").mkdir()
+        with closing(sqlite3.connect(tmp_path / "none" / "burnish.db")) as connection:
+            connection.execute("CREATE TABLE other (value)")
+        assert wakeup.wait()
+    database.close()
+
+
+def test_a_file_that_is_no_database(tmp_path: Path, stopping: threading.Event) -> None:
+    (tmp_path / "file.db").write_bytes(b"this is no database" * 1000)
+    database = Database(f"sqlite:///{tmp_path}/file.db")
+    with database.wakeup(stopping) as wakeup:
+        assert wakeup.wait()
+        assert wakeup.wait()
+    database.close()
+
+
+def write_lock_is_free(path: str, answer: "Connection[bool, None]") -> None:
+    """In a process of its own, without patience: whether SQLite's write lock can be had."""
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            answer.send(False)
+        else:
+            connection.execute("ROLLBACK")
+            answer.send(True)
+
+
+def asked_by_another_process(path: str) -> bool:
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=write_lock_is_free, args=(path, sending))
+    process.start()
+    try:
+        assert receiving.poll(60)
+        return bool(receiving.recv())
+    finally:
+        process.join()
+
+
+def test_the_locks_of_a_process_survive_its_waiting(
+    ground: Ground, stopping: threading.Event
+) -> None:
+    """To close a descriptor of a file of SQLite would drop them."""
+    path = ground.url.removeprefix("sqlite:///")
     with ground.database.writing() as session:
-        request = add_request(session)
-    assert work.is_there()
-    assert work.is_there()
-    with ground.database.writing() as session:
-        session.delete(session.merge(request))
-    assert work.is_there()
-    assert not work.is_there()
+        add_request(session)
+        with ground.database.wakeup(stopping) as wakeup:
+            assert wakeup.wait()
+            assert wakeup.wait()
+            assert not asked_by_another_process(path)
+        assert not asked_by_another_process(path)
+    assert asked_by_another_process(path)
 
 
-def test_a_look_is_not_seldom() -> None:
-    """What a user waits for waits for this."""
-    assert bells.LOOK <= 0.05
+def test_a_pause_ends_when_the_process_has_to_stop(stopping: threading.Event) -> None:
+    assert not pause(stopping, 0.01)
+    stopping.set()
+    assert pause(stopping, NEVER)
+
+
+def test_a_signal_handler_ends_a_pause(stopping: threading.Event) -> None:
+    before = signal.signal(signal.SIGALRM, lambda *_: stopping.set())
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        assert pause(stopping, NEVER)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_user_does_not_wait_long_for_a_question() -> None:
+    assert module.POLL <= 0.05

@@ -68,7 +68,7 @@ class Service:
         )
 
     def _empty(self) -> None:
-        from burnish import settings, supervisor
+        from burnish import roles, settings
 
         if not (self.config.is_file() and self.config.read_text("utf-8").startswith(_MARK)):
             raise Conflict(
@@ -76,7 +76,7 @@ class Service:
                 hint="name another directory: burnish demo DIR",
             )
         os.close(
-            supervisor.lock(settings.read_settings(self.config), "serve")
+            roles.lock(settings.read_settings(self.config), "serve")
         )  # none of its services runs
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.unlink(missing_ok=True)
