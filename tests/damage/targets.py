@@ -333,7 +333,7 @@ def _ber(data: bytes) -> None:
     der = view.read(0, view.size)
     assert len(der) == view.size
     with suppress(BurnishError):
-        envelope.parse(lambda offset, length: der[offset : offset + length], len(der))
+        envelope.read_envelope(lambda offset, length: der[offset : offset + length], len(der))
 
 
 def _cms(data: bytes) -> None:
@@ -341,14 +341,15 @@ def _cms(data: bytes) -> None:
         return data[offset : offset + length]
 
     with suppress(BurnishError):
-        envelope.parse(read, len(data))
+        envelope.read_envelope(read, len(data))
     for signed in (False, True):
         with suppress(BurnishError):
-            encapsulated_content.check(encapsulated_content.parse(data, signed=signed), data, b"")
+            content = encapsulated_content.read_content_head(data, signed=signed)
+            encapsulated_content.verify_content(content, data, b"")
     with suppress(BurnishError):
         reader = DerReader(data)
         while reader:
-            reader.inside(reader.peek()).integer()
+            reader.inside(reader.next_tag()).integer()
 
 
 def _envelopes() -> list[bytes]:

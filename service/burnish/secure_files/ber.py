@@ -1,7 +1,8 @@
-"""Craft: shows what is encoded by the Basic Encoding Rules as if it were DER (ITU-T X.690 8, 10).
+"""Craft: presents a BER encoding as DER, so that only DER has to be parsed (ITU-T X.690 8, 10).
 
-Others write Secure DICOM Files as a stream, with indefinite lengths and with strings in pieces.
-Nothing is copied: a DerView says where each byte of the DER encoding comes from.
+Other products write Secure DICOM Files as a stream: with indefinite lengths, and with strings in
+pieces. A DerView knows where each byte of the DER encoding comes from; it copies nothing, so that
+large files do not have to be in memory.
 """
 
 from bisect import bisect_right
@@ -12,40 +13,40 @@ from burnish.errors import Unreadable
 from burnish.secure_files import der
 from burnish.secure_files.der import OCTET_STRING, SEQUENCE
 
-#: Gives bytes of what is encoded from an offset on, fewer where it ends.
+#: Returns `length` bytes of the source from `offset` on, fewer at its end.
 Read = Callable[[int, int], bytes]
 
 _CONSTRUCTED = 0x20
 _IMPLICIT = 0xA0
-#: A value nested deeper than this, or in more pieces, is taken for damage.
+#: Values nested more deeply, or in more pieces, count as damage.
 _MAXIMUM_DEPTH, _MAXIMUM_PIECES = 16, 1 << 24
-#: From ContentInfo down to EncryptedContentInfo, whose last field is a string in pieces.
+#: The tags from ContentInfo to EncryptedContentInfo, whose last field is a string in pieces.
 _ENCRYPTED_CONTENT_INFO = (SEQUENCE, _IMPLICIT, SEQUENCE, SEQUENCE)
-_AT_ONCE = 1 << 20
+_CHUNK_SIZE = 1 << 20
+_READ_AHEAD = 1 << 16
 
 
 class _Piece(NamedTuple):
-    """Bytes of the DER encoding: those of a header, or so many from an offset of the source."""
+    """A part of the DER encoding: the bytes of headers, or `length` bytes of the source."""
 
-    header: bytes
+    headers: bytes
     start: int
     length: int
 
 
 class DerView:
-    """The DER encoding of what is in BER in `size` bytes of a source; it has `self.size` itself.
+    """The DER encoding of a BER value that fills `size` bytes of a source.
 
-    `enveloped` tells that it is a ContentInfo with EnvelopedData. Raises Unreadable where it is
-    not BER, whole and nothing more.
+    `enveloped` says that the value is a ContentInfo with EnvelopedData. `self.size` is the size of
+    the DER encoding. Raises Unreadable unless the source is exactly one valid BER value.
     """
 
     def __init__(self, read: Read, size: int, *, enveloped: bool) -> None:
-        self._source = _Source(read, size)
-        self._enveloped = enveloped
-        end, pieces = self._value(0, ())
+        self._source = _BufferedSource(read, size)
+        end, pieces = _BerParser(self._source, enveloped=enveloped).value(0)
         if end != size:
-            raise Unreadable("something follows what is encoded with indefinite length")
-        self._pieces = _joined(pieces)
+            raise Unreadable("bytes follow the end of the encoded value")
+        self._pieces = _with_joined_headers(pieces)
         self._starts: list[int] = []
         self.size = 0
         for piece in self._pieces:
@@ -53,132 +54,138 @@ class DerView:
             self.size += piece.length
 
     def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the encoding, fewer where it ends."""
+        """Bytes of the DER encoding, fewer at its end."""
         parts = []
         end = min(offset + length, self.size)
         number = bisect_right(self._starts, offset) - 1
         while offset < end:
-            piece, skip = self._pieces[number], offset - self._starts[number]
-            count = min(end - offset, piece.length - skip)
-            if piece.header:
-                parts.append(piece.header[skip : skip + count])
+            piece = self._pieces[number]
+            skipped = offset - self._starts[number]
+            count = min(end - offset, piece.length - skipped)
+            if piece.headers:
+                parts.append(piece.headers[skipped : skipped + count])
             else:
-                parts.append(self._source.read(piece.start + skip, count))
-            offset, number = offset + count, number + 1
+                parts.append(self._source.read(piece.start + skipped, count))
+            offset += count
+            number += 1
         return b"".join(parts)
 
     def chunks(self) -> Iterator[bytes]:
-        """All of the encoding, in pieces of bounded size."""
-        for at in range(0, self.size, _AT_ONCE):
-            yield self.read(at, _AT_ONCE)
-
-    def _value(self, at: int, path: tuple[int, ...]) -> tuple[int, list[_Piece]]:
-        """Where the value at `at` ends, and what its encoding consists of."""
-        tag, contents, length = self._header(at)
-        within = (*path, tag)
-        if len(within) > _MAXIMUM_DEPTH:
-            raise Unreadable("what should be BER is nested too deeply")
-        string = tag & ~_CONSTRUCTED == OCTET_STRING or (
-            self._enveloped and tag == _IMPLICIT and path == _ENCRYPTED_CONTENT_INFO
-        )
-        opaque = length is not None and not (string and tag & _CONSTRUCTED)
-        if opaque and (not tag & _CONSTRUCTED or len(path) > len(_ENCRYPTED_CONTENT_INFO)):
-            assert length is not None  # noqa: S101
-            end = contents + length
-            return end, [_header(tag, length), _Piece(b"", contents, length)]
-        if string:
-            end, parts = self._string(contents, length, len(within))
-            tag &= ~_CONSTRUCTED
-        else:
-            end, parts = self._values(contents, length, within)
-        return end, [_header(tag, sum(part.length for part in parts)), *parts]
-
-    def _values(
-        self, at: int, length: int | None, path: tuple[int, ...]
-    ) -> tuple[int, list[_Piece]]:
-        """What a constructed value consists of."""
-        parts: list[_Piece] = []
-        for start in self._each(at, length):
-            end, found = self._value(start, path)
-            parts += found
-            self._end = end
-        return self._end_of(at, length), parts
-
-    def _string(self, at: int, length: int | None, depth: int) -> tuple[int, list[_Piece]]:
-        """The contents of the pieces of a string, one behind the other (X.690 8.7.3)."""
-        parts: list[_Piece] = []
-        for start in self._each(at, length):
-            tag, contents, own = self._header(start)
-            if tag == OCTET_STRING and own is not None:
-                parts.append(_Piece(b"", contents, own))
-                self._end = contents + own
-            elif tag == OCTET_STRING | _CONSTRUCTED and depth < _MAXIMUM_DEPTH:
-                self._end, found = self._string(contents, own, depth + 1)
-                parts += found
-            else:
-                raise Unreadable("a string is in pieces that are no strings")
-            if len(parts) > _MAXIMUM_PIECES:
-                raise Unreadable("a string is in more pieces than there can be")
-        return self._end_of(at, length), parts
-
-    def _each(self, at: int, length: int | None) -> Iterator[int]:
-        """Where each value in a constructed one begins; `_end` is where the last one ended."""
-        self._end = at
-        while self._end < at + length if length is not None else not self._is_end(self._end):
-            yield self._end
-
-    def _end_of(self, at: int, length: int | None) -> int:
-        if length is None:
-            return self._end + 2
-        if self._end != at + length:
-            raise Unreadable("a value runs past the end of that which it is in")
-        return self._end
-
-    def _is_end(self, at: int) -> bool:
-        """Whether the end-of-contents octets stand there (X.690 8.1.5)."""
-        return self._source.read(at, 2) == b"\0\0"
-
-    def _header(self, at: int) -> tuple[int, int, int | None]:
-        """Tag, offset of the contents, and their length, None where that is indefinite."""
-        head = self._source.read(at, der.LONGEST_HEADER)
-        if head[1:2] == b"\x80" and head[0] & _CONSTRUCTED and head[0] & 0x1F != 0x1F:
-            return head[0], at + 2, None
-        found = der.read_header(head)
-        end = at + found.end
-        if end > self._source.size:
-            raise Unreadable("it ends before its end")
-        return found.tag, at + found.contents, found.end - found.contents
+        """The whole DER encoding, in chunks of bounded size."""
+        for offset in range(0, self.size, _CHUNK_SIZE):
+            yield self.read(offset, _CHUNK_SIZE)
 
 
-class _Source:
-    """What is read in small pieces, of which a large one is held."""
+class _BufferedSource:
+    """Reads ahead, because the parser reads many small pieces."""
 
     def __init__(self, read: Read, size: int) -> None:
         self._read = read
         self.size = size
-        self._start, self._held = 0, b""
+        self._start = 0
+        self._buffer = b""
 
     def read(self, offset: int, length: int) -> bytes:
-        skip = offset - self._start
-        if skip < 0 or skip + length > len(self._held):
-            wanted = min(max(length, 1 << 16), max(0, self.size - offset))
-            self._start, self._held = offset, self._read(offset, wanted)
-            skip = 0
-        return bytes(self._held[skip : skip + length])
+        skipped = offset - self._start
+        if skipped < 0 or skipped + length > len(self._buffer):
+            self._start = offset
+            available = max(0, self.size - offset)
+            self._buffer = self._read(offset, min(max(length, _READ_AHEAD), available))
+            skipped = 0
+        return bytes(self._buffer[skipped : skipped + length])
 
 
-def _header(tag: int, length: int) -> _Piece:
-    made = der.header(tag, length)
-    return _Piece(made, 0, len(made))
+class _BerParser:
+    """Finds the pieces of the DER encoding of a BER value."""
+
+    def __init__(self, source: _BufferedSource, *, enveloped: bool) -> None:
+        self._source = source
+        self._enveloped = enveloped
+
+    def value(self, start: int, path: tuple[int, ...] = ()) -> tuple[int, list[_Piece]]:
+        """The end of the value at `start`, and its pieces; `path` has the tags around it."""
+        if len(path) >= _MAXIMUM_DEPTH:
+            raise Unreadable("the encoding is nested too deeply for BER")
+        tag, contents, length = self._header(start)
+        is_constructed = bool(tag & _CONSTRUCTED)
+        is_string = tag & ~_CONSTRUCTED == OCTET_STRING or (
+            self._enveloped and tag == _IMPLICIT and path == _ENCRYPTED_CONTENT_INFO
+        )
+        if is_string and is_constructed:
+            end, pieces = self._string(contents, length, len(path) + 1)
+            tag &= ~_CONSTRUCTED
+        elif length is not None and (
+            not is_constructed or len(path) > len(_ENCRYPTED_CONTENT_INFO)
+        ):
+            end = contents + length
+            pieces = [_Piece(b"", contents, length)]
+        else:
+            within = (*path, tag)
+            end, pieces = self._members(contents, length, lambda at: self.value(at, within))
+        return end, [_header_piece(tag, sum(piece.length for piece in pieces)), *pieces]
+
+    def _string(self, start: int, length: int | None, depth: int) -> tuple[int, list[_Piece]]:
+        """The contents of a string that is encoded in pieces (X.690 8.7.3)."""
+
+        def piece_at(position: int) -> tuple[int, list[_Piece]]:
+            tag, contents, piece_length = self._header(position)
+            if tag == OCTET_STRING and piece_length is not None:
+                return contents + piece_length, [_Piece(b"", contents, piece_length)]
+            if tag == OCTET_STRING | _CONSTRUCTED and depth < _MAXIMUM_DEPTH:
+                return self._string(contents, piece_length, depth + 1)
+            raise Unreadable("a piece of a string is not a string")
+
+        return self._members(start, length, piece_at)
+
+    def _members(
+        self,
+        start: int,
+        length: int | None,
+        member_at: Callable[[int], tuple[int, list[_Piece]]],
+    ) -> tuple[int, list[_Piece]]:
+        """The end and the pieces of the values within a constructed one."""
+        pieces: list[_Piece] = []
+        position = start
+        while not self._is_end(position, start, length):
+            position, member_pieces = member_at(position)
+            pieces += member_pieces
+            if len(pieces) > _MAXIMUM_PIECES:
+                raise Unreadable("a string has too many pieces")
+        if length is None:
+            return position + 2, pieces
+        if position != start + length:
+            raise Unreadable("a value goes on after the end of the value that contains it")
+        return position, pieces
+
+    def _is_end(self, position: int, start: int, length: int | None) -> bool:
+        """Whether a constructed value ends at `position`; see X.690 8.1.5 for end-of-contents."""
+        if length is None:
+            return self._source.read(position, 2) == b"\0\0"
+        return position >= start + length
+
+    def _header(self, start: int) -> tuple[int, int, int | None]:
+        """Tag, offset of the contents, and their length, which is None if it is indefinite."""
+        head = self._source.read(start, der.LONGEST_HEADER)
+        if head[1:2] == b"\x80" and head[0] & _CONSTRUCTED and head[0] & 0x1F != 0x1F:
+            return head[0], start + 2, None
+        value = der.read_header(head)
+        if start + value.end > self._source.size:
+            raise Unreadable("the data end within a BER value")
+        return value.tag, start + value.contents, value.end - value.contents
 
 
-def _joined(pieces: list[_Piece]) -> list[_Piece]:
-    """Without empty ones, and with headers that follow one another as one."""
+def _header_piece(tag: int, length: int) -> _Piece:
+    header = der.header(tag, length)
+    return _Piece(header, 0, len(header))
+
+
+def _with_joined_headers(pieces: list[_Piece]) -> list[_Piece]:
+    """The pieces without empty ones, and with adjacent headers as one piece."""
     joined: list[_Piece] = []
     for piece in pieces:
-        if piece.header and joined and joined[-1].header:
-            header = joined[-1].header + piece.header
-            joined[-1] = _Piece(header, 0, len(header))
+        if piece.headers and joined and joined[-1].headers:
+            headers = joined[-1].headers + piece.headers
+            joined[-1] = _Piece(headers, 0, len(headers))
         elif piece.length:
             joined.append(piece)
     return joined

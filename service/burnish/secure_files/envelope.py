@@ -1,4 +1,4 @@
-"""Craft: reads what a Secure DICOM File says of itself without its key (RFC 5652 6, PS3.15 D.1)."""
+"""Craft: reads the envelope of a Secure DICOM File, without its key (RFC 5652 6, PS3.15 D.1)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,25 +6,24 @@ from dataclasses import dataclass
 from burnish.errors import Unreadable
 from burnish.secure_files import algorithms, der
 from burnish.secure_files.algorithms import ContentCipher, read_cipher
-from burnish.secure_files.der import INTEGER, OCTET_STRING, SEQUENCE, SET, DerReader
+from burnish.secure_files.der import INTEGER, OCTET_STRING, SEQUENCE, SET, DerReader, Truncated
 
-#: Gives bytes of a file from an offset on, fewer where it ends.
+#: Returns `length` bytes of a file from `offset` on, fewer at its end.
 Read = Callable[[int, int], bytes]
 
-#: A head longer than this, of recipients and certificates, is taken for damage.
-LONGEST_HEAD = 4 << 20
-
-_FIRST = 1 << 12
+#: Bytes read of a file: first what suffices for a few recipients, then for very many. If that does
+#: not suffice either, the file counts as damaged.
+_HEAD_SIZES = (1 << 12, 4 << 20)
 _EXPLICIT = _IMPLICIT = 0xA0
 _ENCRYPTED_CONTENT = _SUBJECT_KEY_IDENTIFIER = 0x80
-_PASSWORD = 0xA3
-_ENVELOPED = der.oid(algorithms.ENVELOPED_DATA)
-_INNER = {algorithms.SIGNED_DATA, algorithms.DIGESTED_DATA}
+_PASSWORD_RECIPIENT = 0xA3
+_MAXIMUM_ITERATIONS = 1 << 31
+_ENVELOPED_DATA = der.oid(algorithms.ENVELOPED_DATA)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyTransport:
-    """A recipient with an RSA key, and the content key encrypted for it."""
+    """A recipient with an RSA key; `identifier` names the certificate, as CMS encodes it."""
 
     identifier: bytes
     encrypted_key: bytes
@@ -32,21 +31,24 @@ class KeyTransport:
 
 @dataclass(frozen=True, slots=True)
 class PasswordRecipient:
-    """Whoever knows the password, and the content key wrapped with what PBKDF2 makes of it."""
+    """The content key, wrapped with a key that PBKDF2 derives from the password."""
 
     salt: bytes
     iterations: int
-    prf: str
+    digest_name: str
     cipher: ContentCipher
     iv: bytes
     wrapped_key: bytes
 
 
+Recipient = KeyTransport | PasswordRecipient
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An EnvelopedData; its encrypted content begins at `start` and has `length` bytes."""
+    """An EnvelopedData; its encrypted content is `length` bytes of the file from `start` on."""
 
-    recipients: tuple[KeyTransport | PasswordRecipient, ...]
+    recipients: tuple[Recipient, ...]
     signed: bool
     cipher: ContentCipher
     iv: bytes
@@ -55,94 +57,87 @@ class Envelope:
 
 
 def is_enveloped(head: bytes) -> bool:
-    """Whether a file that begins so is a CMS ContentInfo with EnvelopedData (RFC 5652 3)."""
+    """Whether a file that begins with `head` is a ContentInfo with EnvelopedData (RFC 5652 3)."""
     if head[:1] != b"\x30" or len(head) < 2:
         return False
     contents = 2 + (head[1] & 0x7F if head[1] > 0x80 else 0)
-    return head[contents : contents + len(_ENVELOPED)] == _ENVELOPED
+    return head[contents : contents + len(_ENVELOPED_DATA)] == _ENVELOPED_DATA
 
 
-def parse(read: Read, size: int) -> Envelope:
+def read_envelope(read: Read, size: int) -> Envelope:
     """The envelope of a file of `size` bytes.
 
-    Raises Unreadable where it is not what PS3.15 D.1.1 says, whole and nothing more.
+    Raises Unreadable unless the file is exactly one EnvelopedData as PS3.15 D.1.1 describes it.
     """
-    head = read(0, min(_FIRST, size))
-    outer = der.read_header(head)
-    if outer.tag != SEQUENCE or outer.end != size:
-        raise Unreadable("its CMS ContentInfo is not as long as the file")
-    at = outer.contents + len(_ENVELOPED)
-    if head[outer.contents : at] != _ENVELOPED:
-        raise Unreadable("it is no EnvelopedData")
-    explicit = der.read_header(head, at)
-    enveloped = der.read_header(head, explicit.contents)
-    if (explicit.tag, enveloped.tag) != (_EXPLICIT, SEQUENCE) or explicit.end != size:
-        raise Unreadable("its EnvelopedData is not as long as the file")
-    version = der.read_header(head, enveloped.contents)
-    infos = der.read_header(head, version.end)
-    if infos.tag == _IMPLICIT:  # OriginatorInfo
-        head = _more(read, head, infos.end + der.LONGEST_HEADER, size)
-        infos = der.read_header(head, infos.end)
-    if (version.tag, infos.tag) != (INTEGER, SET):
-        raise Unreadable("its EnvelopedData does not begin as it should")
-    # what follows the recipients and precedes the content takes less than _FIRST bytes
-    head = _more(read, head, infos.end + _FIRST, size)
-    recipients = tuple(_recipients(DerReader(head, infos.contents, infos.end)))
-    return _content(head, infos.end, size, recipients)
+    for head_size in _HEAD_SIZES:
+        head = read(0, min(head_size, size))
+        try:
+            return _content_info(DerReader(head), size)
+        except Truncated:
+            if len(head) == size:
+                raise
+    raise Unreadable("the list of recipients is too long")
 
 
-def _more(read: Read, head: bytes, end: int, size: int) -> bytes:
-    if end > LONGEST_HEAD:
-        raise Unreadable("its recipients take more room than there can be")
-    return head if min(end, size) <= len(head) else read(0, min(end, size))
+def _content_info(head: DerReader, size: int) -> Envelope:
+    if head.enter(SEQUENCE).end != size:
+        raise Unreadable("the CMS ContentInfo is not as long as the file")
+    if head.oid() != algorithms.ENVELOPED_DATA:
+        raise Unreadable("the file is not an EnvelopedData")
+    if head.enter(_EXPLICIT).end != size:
+        raise Unreadable("the EnvelopedData is not as long as the file")
+    head.enter(SEQUENCE)
+    head.integer()
+    if head.next_tag() == _IMPLICIT:
+        head.value(_IMPLICIT)  # OriginatorInfo
+    recipients = _recipients(head.inside(SET))
+    return _encrypted_content_info(head, size, recipients)
 
 
-def _content(
-    head: bytes, at: int, size: int, recipients: tuple[KeyTransport | PasswordRecipient, ...]
+def _encrypted_content_info(
+    head: DerReader, size: int, recipients: tuple[Recipient, ...]
 ) -> Envelope:
-    """EncryptedContentInfo (RFC 5652 6.1), which must be the last there is."""
-    info = der.read_header(head, at)
-    fields = DerReader(head, info.contents, min(info.end, len(head)))
-    inner = fields.oid()
-    if inner not in _INNER:
-        raise Unreadable(f"what it encrypts is neither SignedData nor DigestedData, but {inner}")
-    cipher, iv = read_cipher(fields.inside(SEQUENCE))
-    content = der.read_header(head, fields.at)
-    if content.tag != _ENCRYPTED_CONTENT:
-        raise Unreadable("its encrypted content is not one string")
+    """EncryptedContentInfo (RFC 5652 6.1), of which the encrypted content is the last field."""
+    info = head.enter(SEQUENCE)
+    content_type = head.oid()
+    if content_type not in (algorithms.SIGNED_DATA, algorithms.DIGESTED_DATA):
+        raise Unreadable(
+            f"the encrypted content is neither SignedData nor DigestedData, but {content_type}"
+        )
+    cipher, iv = read_cipher(head.inside(SEQUENCE))
+    content = head.enter(_ENCRYPTED_CONTENT)
     length = content.end - content.contents
     if content.end != info.end or content.end > size or not length:
-        raise Unreadable("its encrypted content is not as long as it says")
+        raise Unreadable("the encrypted content has a wrong length")
     if length % cipher.block_size:
-        raise Unreadable("its encrypted content does not end with a block")
-    return Envelope(
-        recipients, inner == algorithms.SIGNED_DATA, cipher, iv, content.contents, length
-    )
+        raise Unreadable("the encrypted content does not end with a block of the cipher")
+    signed = content_type == algorithms.SIGNED_DATA
+    return Envelope(recipients, signed, cipher, iv, content.contents, length)
 
 
-def _recipients(infos: DerReader) -> list[KeyTransport | PasswordRecipient]:
-    """RecipientInfos, of those kinds that PS3.15 D.1.1 has."""
-    found: list[KeyTransport | PasswordRecipient] = []
+def _recipients(infos: DerReader) -> tuple[Recipient, ...]:
+    """RecipientInfos, which must be of the kinds that PS3.15 D.1.1 permits."""
+    recipients: list[Recipient] = []
     while infos:
-        tag = infos.peek()
-        info = infos.inside(tag)
+        tag = infos.next_tag()
         if tag == SEQUENCE:
-            found.append(_key_transport(info))
-        elif tag == _PASSWORD:
-            found.append(_password_recipient(info))
+            recipients.append(_key_transport(infos.inside(tag)))
+        elif tag == _PASSWORD_RECIPIENT:
+            recipients.append(_password_recipient(infos.inside(tag)))
         else:
-            raise Unreadable("a recipient is neither for an RSA key nor for a password")
-    if not found:
-        raise Unreadable("it has no recipient")
-    return found
+            raise Unreadable("a recipient has neither an RSA key nor a password")
+    if not recipients:
+        raise Unreadable("the file has no recipient")
+    return tuple(recipients)
 
 
 def _key_transport(info: DerReader) -> KeyTransport:
+    """KeyTransRecipientInfo (RFC 5652 6.2.1)."""
     info.integer()
-    tag = info.peek()
+    tag = info.next_tag()
     if tag not in (SEQUENCE, _SUBJECT_KEY_IDENTIFIER):
-        raise Unreadable("a recipient is not named as it should be")
-    identifier = info.whole(tag)
+        raise Unreadable("a recipient is named neither by issuer nor by subject key")
+    identifier = info.encoded(tag)
     oid = info.inside(SEQUENCE).oid()
     if oid != algorithms.RSA_ENCRYPTION:
         raise Unreadable(f"the key transport {oid} of a recipient is not RSA with PKCS #1 v1.5")
@@ -150,20 +145,25 @@ def _key_transport(info: DerReader) -> KeyTransport:
 
 
 def _password_recipient(info: DerReader) -> PasswordRecipient:
+    """PasswordRecipientInfo (RFC 5652 6.2.4, RFC 8018 A.2, RFC 3211 2.3)."""
     info.integer()
     derivation = info.inside(_IMPLICIT)
     if derivation.oid() != algorithms.PBKDF2:
-        raise Unreadable("its password is not used by PBKDF2")
+        raise Unreadable("the key of the password is not derived with PBKDF2")
     parameters = derivation.inside(SEQUENCE)
-    salt, iterations = parameters.contents(OCTET_STRING), parameters.integer()
-    if parameters.peek() == INTEGER:
-        parameters.integer()
-    prf = parameters.inside(SEQUENCE).oid() if parameters else algorithms.HMAC_SHA1
-    if prf not in algorithms.PRFS or not 1 <= iterations <= 1 << 31:
-        raise Unreadable("its password is not used by PBKDF2 in a way that is known")
+    salt = parameters.contents(OCTET_STRING)
+    iterations = parameters.integer()
+    if parameters.next_tag() == INTEGER:
+        parameters.integer()  # keyLength
+    function = parameters.inside(SEQUENCE).oid() if parameters else algorithms.HMAC_SHA1
+    if function not in algorithms.PSEUDORANDOM_FUNCTIONS:
+        raise Unreadable(f"the pseudorandom function {function} of PBKDF2 is not supported")
+    if not 1 <= iterations <= _MAXIMUM_ITERATIONS:
+        raise Unreadable(f"PBKDF2 cannot have {iterations} iterations")
     wrap = info.inside(SEQUENCE)
     if wrap.oid() != algorithms.PWRI_KEK:
-        raise Unreadable("its key wrap is not that of RFC 3211")
+        raise Unreadable("the content key is not wrapped as RFC 3211 describes")
     cipher, iv = read_cipher(wrap.inside(SEQUENCE))
-    wrapped = info.contents(OCTET_STRING)
-    return PasswordRecipient(salt, iterations, algorithms.PRFS[prf], cipher, iv, wrapped)
+    wrapped_key = info.contents(OCTET_STRING)
+    digest_name = algorithms.PSEUDORANDOM_FUNCTIONS[function]
+    return PasswordRecipient(salt, iterations, digest_name, cipher, iv, wrapped_key)

@@ -1,4 +1,4 @@
-"""Craft: who can open a Secure File-set, and who signs it: certificates, a key, a password."""
+"""Craft: the protection of a Secure File-set: recipients, password and signer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,36 +14,37 @@ from burnish.secure_files import der
 from burnish.secure_files.der import INTEGER, SEQUENCE, DerReader
 from burnish.settings import SecuritySettings
 
-#: PS3.15 D.1 sets no size; shorter keys are within reach of those who should not read.
+#: Bits of the shortest RSA key that is accepted. PS3.15 D.1 sets no minimum, but shorter keys can
+#: be broken.
 SHORTEST_KEY = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateHolder:
-    """The holder of an RSA key by its X.509 certificate."""
+    """The holder of an RSA key, known by an X.509 certificate."""
 
     certificate: x509.Certificate
 
     @property
     def public_key(self) -> RSAPublicKey:
         key = self.certificate.public_key()
-        assert isinstance(key, RSAPublicKey)  # noqa: S101  `_holder` has looked
+        assert isinstance(key, RSAPublicKey)  # noqa: S101  `_holder` has checked it
         return key
 
     @property
     def key_length(self) -> int:
-        """Bytes of what the key encrypts or signs."""
+        """The number of bytes that the key encrypts or signs."""
         return (self.public_key.key_size + 7) // 8
 
     @property
     def issuer_and_serial_number(self) -> bytes:
-        """How CMS names a certificate (RFC 5652 10.2.4), in the bytes of the certificate itself."""
+        """The name of the certificate in CMS (RFC 5652 10.2.4)."""
         return issuer_and_serial_number(self.certificate)
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Who signs, and the key to it."""
+    """The signer of File-sets, with the private key."""
 
     holder: CertificateHolder
     private_key: RSAPrivateKey = field(repr=False)
@@ -51,9 +52,9 @@ class Signer:
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """How File-sets are made secure: at least one recipient, or a password.
+    """How File-sets are protected: by at least one recipient or a password.
 
-    With a signer the files are in SignedData, else in DigestedData (PS3.15 D.1.1).
+    With a signer the DICOM Files are in SignedData, without one in DigestedData (PS3.15 D.1.1).
     """
 
     recipients: tuple[CertificateHolder, ...] = ()
@@ -66,16 +67,17 @@ class Protection:
 def load_protection(
     security: SecuritySettings, *, recipients: str = "", password_file: str = ""
 ) -> Protection:
-    """What the settings say, and what a request says instead of them of those who may open.
+    """The protection that the settings describe.
 
-    `recipients` are certificates in PEM, `password_file` is a path. Raises InvalidSettings that
-    names what cannot be used, or says that there is neither recipient nor password.
+    `recipients` (certificates in PEM) and `password_file` (a path) are those of a request; either
+    replaces recipients and password of the settings. Raises InvalidSettings if there is neither a
+    recipient nor a password, or if one cannot be used.
     """
     password = b""
     if password_file:
         password = read_password(Path(password_file))
     elif not recipients:
-        password = _password(security)
+        password = _configured_password(security)
         recipients = read_recipients(security.recipients)
     if not recipients and not password:
         raise InvalidSettings(
@@ -92,7 +94,7 @@ def load_protection(
 
 
 def parse_certificates(pem: str) -> tuple[CertificateHolder, ...]:
-    """The recipients by their certificates; raises InvalidSettings where one is not fit."""
+    """The recipients with these certificates; raises InvalidSettings if one cannot be used."""
     try:
         certificates = x509.load_pem_x509_certificates(pem.encode())
     except ValueError:
@@ -101,34 +103,36 @@ def parse_certificates(pem: str) -> tuple[CertificateHolder, ...]:
 
 
 def read_recipients(paths: Sequence[Path]) -> str:
-    """The certificates in the files `paths`, in PEM; raises InvalidSettings that names the file."""
-    found = [_read(path).decode("ascii", "replace") for path in paths]
-    for path, pem in zip(paths, found, strict=True):
+    """The certificates in these files, in PEM; raises InvalidSettings that names the file."""
+    texts = []
+    for path in paths:
+        text = _read(path).decode("ascii", "replace")
         try:
-            parse_certificates(pem)
+            parse_certificates(text)
         except InvalidSettings as error:
             raise InvalidSettings(f"{path}: {error}", hint=error.hint) from None
-    return "\n".join(found)
+        texts.append(text)
+    return "\n".join(texts)
 
 
 def read_password(path: Path) -> bytes:
-    """The first line of a file."""
-    return _checked(_read(path).split(b"\n", 1)[0].removesuffix(b"\r"))
+    """The password in the first line of a file."""
+    return _checked_password(_read(path).split(b"\n", 1)[0].removesuffix(b"\r"))
 
 
-def _password(security: SecuritySettings) -> bytes:
+def _configured_password(security: SecuritySettings) -> bytes:
     if security.password_file is not None:
         return read_password(security.password_file)
-    given = security.password.get_secret_value()
-    return _checked(given.encode()) if given else b""
+    password = security.password.get_secret_value()
+    return _checked_password(password.encode()) if password else b""
 
 
-def _checked(password: bytes) -> bytes:
-    """PS3.15 D.1.1: a password has characters of the Default Character Repertoire only."""
+def _checked_password(password: bytes) -> bytes:
+    """PS3.15 D.1.1 permits only characters of the Default Character Repertoire."""
     if not password or not all(0x20 <= octet < 0x7F for octet in password):
         raise InvalidSettings(
-            "the password is empty, or has characters other than those of ISO IR 6",
-            hint="use letters without accents, digits, spaces and signs (PS3.15 D.1.1)",
+            "the password is empty, or has characters that are not in ISO IR 6",
+            hint="use unaccented letters, digits, spaces and punctuation (PS3.15 D.1.1)",
         )
     return password
 
@@ -142,7 +146,7 @@ def _signer(security: SecuritySettings) -> Signer | None:
     except (ValueError, TypeError):
         raise InvalidSettings(
             "the signer's certificate or key is not PEM, or the key is encrypted",
-            hint="give the certificate and the unencrypted key in PEM",
+            hint="use a certificate and an unencrypted key in PEM",
         ) from None
     holder = _holder(certificate, "digital_signature")
     if not isinstance(key, RSAPrivateKey) or key.public_key() != holder.public_key:
@@ -158,7 +162,8 @@ def _read(path: Path) -> bytes:
 
 
 def _holder(certificate: x509.Certificate, usage: str) -> CertificateHolder:
-    name = f"the certificate of serial number {certificate.serial_number:X}"
+    """The holder of a certificate that is valid now and permits a key usage."""
+    name = f"the certificate with serial number {certificate.serial_number:X}"
     key = certificate.public_key()
     if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY:
         raise InvalidSettings(f"{name} has no RSA key of {SHORTEST_KEY} bits or more")
@@ -166,19 +171,23 @@ def _holder(certificate: x509.Certificate, usage: str) -> CertificateHolder:
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
         raise InvalidSettings(f"{name} is not valid now")
     try:
-        allowed = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
+        permitted = certificate.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return CertificateHolder(certificate)
-    if not getattr(allowed, usage):
-        raise InvalidSettings(f"{name} is not for {usage.replace('_', ' ')}")
+    if not getattr(permitted, usage):
+        raise InvalidSettings(f"{name} does not permit {usage.replace('_', ' ')}")
     return CertificateHolder(certificate)
 
 
 def issuer_and_serial_number(certificate: x509.Certificate) -> bytes:
-    """IssuerAndSerialNumber in the bytes that the certificate has, whatever strings they hold."""
+    """IssuerAndSerialNumber (RFC 5652 10.2.4), copied from the certificate byte by byte.
+
+    Encoding the issuer anew could choose other string types than the certificate has.
+    """
     body = DerReader(certificate.tbs_certificate_bytes).inside(SEQUENCE)
-    if body.peek() == 0xA0:
-        body.value(0xA0)
-    serial_number = body.whole(INTEGER)
-    body.value(SEQUENCE)
-    return der.encode(SEQUENCE, body.whole(SEQUENCE), serial_number)
+    version = 0xA0
+    if body.next_tag() == version:
+        body.value(version)
+    serial_number = body.encoded(INTEGER)
+    body.value(SEQUENCE)  # signature
+    return der.encode(SEQUENCE, body.encoded(SEQUENCE), serial_number)

@@ -1,57 +1,121 @@
-"""Craft: a Secure File-set as a volume of the DICOM Files in it (PS3.10 7.4, PS3.15 D.1)."""
+"""Craft: a Secure File-set as a volume of its DICOM Files (PS3.10 7.4, PS3.15 D.1)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from cryptography.hazmat.primitives import hashes
 
 from burnish.errors import Unreadable
-from burnish.secure_files import encapsulated_content, envelope
 from burnish.secure_files.ber import DerView
 from burnish.secure_files.der import IndefiniteLength
-from burnish.secure_files.encapsulated_content import EncapsulatedContent
-from burnish.secure_files.envelope import Envelope
+from burnish.secure_files.encapsulated_content import (
+    LONGEST_START,
+    EncapsulatedContent,
+    read_content_head,
+    verify_content,
+)
+from burnish.secure_files.envelope import Envelope, Read, is_enveloped, read_envelope
 from burnish.secure_files.keyring import Keyring
 from burnish.values import Volume
 
-#: The content keys of a volume by File ID; whoever wrote it has them, in memory only.
+#: The content keys of a volume by File ID. Only the writer of the volume has them, in memory.
 ContentKeys = dict[str, bytes]
 
-_HEAD = 32
+#: Bytes that show whether a file is in an envelope.
+_HEAD_SIZE = 32
+#: Files whose envelope and key are remembered.
+_CACHED_FILES = 16
+
+_Chunks = Callable[[], Iterator[bytes | memoryview]]
 
 
 def open_secure(volume: Volume, keys: Mapping[str, bytes] | Keyring) -> Volume:
-    """`volume` itself if its DICOMDIR is in no envelope; else a SecureVolume of what is in them.
+    """A SecureVolume of the DICOM Files in a Secure File-set; any other volume as it is.
 
-    Files in no envelope are there as they are. Without any key, whatever is in one stays closed.
+    A volume is a Secure File-set if its DICOMDIR is in an envelope. Without any key, files in an
+    envelope stay encrypted.
     """
-    name = next((name for name in volume.files() if name.upper() == "DICOMDIR"), "")
-    if not name or not envelope.is_enveloped(volume.read(name, 0, _HEAD)):
-        return volume
-    return EnvelopedVolume(volume, keys)
+    for name in volume.files():
+        if name.upper() == "DICOMDIR" and is_enveloped(volume.read(name, 0, _HEAD_SIZE)):
+            return EnvelopedVolume(volume, keys)
+    return volume
 
 
 @dataclass(frozen=True, slots=True)
-class _Sealed:
-    """The envelope of a file, and the file as DER where it is not."""
+class _SecureFile:
+    """A Secure DICOM File; `read` and `chunks` give it in DER, even if it is encoded in BER."""
 
     envelope: Envelope
-    view: DerView | None = None
+    read: Read
+    chunks: _Chunks
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A file with its key, and what was encrypted as DER where it is not."""
+class _OpenedFile:
+    """The decrypted content of a Secure DICOM File, in DER like the file."""
 
-    sealed: _Sealed
-    key: bytes
     content: EncapsulatedContent
-    view: DerView | None = None
+    read: Read
+    chunks: _Chunks
 
 
-class _Sizes(Mapping[str, int]):
-    """The sizes of the files, each looked up when it is asked for."""
+class _Decryption:
+    """The decrypted content of a Secure DICOM File."""
+
+    def __init__(self, file: _SecureFile, key: bytes) -> None:
+        self._file = file
+        self._envelope = file.envelope
+        self._key = key
+        self._block = file.envelope.cipher.block_size
+
+    def size(self) -> int:
+        """The size without padding."""
+        last_block = self.read(self._envelope.length - self._block, self._block)
+        return self._envelope.length - self._padding(last_block)
+
+    def read(self, start: int, length: int) -> bytes:
+        """Some of the content; to decrypt a block, CBC needs only the block before it."""
+        if not length:
+            return b""
+        first = start // self._block * self._block
+        last = -(-(start + length) // self._block) * self._block
+        last = min(last, self._envelope.length)
+        iv = self._envelope.iv
+        if first:
+            iv = self._file.read(self._envelope.start + first - self._block, self._block)
+        encrypted = self._file.read(self._envelope.start + first, last - first)
+        plain = self._envelope.cipher.cbc(self._key, iv).decryptor().update(encrypted)
+        return plain[start - first : start - first + length]
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """The whole content without its padding."""
+        decryptor = self._envelope.cipher.cbc(self._key, self._envelope.iv).decryptor()
+        to_skip = self._envelope.start
+        remaining = self._envelope.length
+        last_block = b""
+        for chunk in self._file.chunks():
+            encrypted = memoryview(chunk)[to_skip : to_skip + remaining]
+            to_skip = max(0, to_skip - len(chunk))
+            remaining -= len(encrypted)
+            plain = decryptor.update(encrypted)
+            if plain:
+                yield last_block
+                yield memoryview(plain)[: -self._block]
+                last_block = plain[-self._block :]
+        decryptor.finalize()
+        yield last_block[: -self._padding(last_block)]
+
+    def _padding(self, last_block: bytes) -> int:
+        """The number of padding bytes (RFC 5652 6.3)."""
+        count = last_block[-1] if last_block else 0
+        if not 1 <= count <= self._block or set(last_block[-count:]) != {count}:
+            raise Unreadable("the padding of the decrypted content is wrong: it was changed")
+        return count
+
+
+class _LazySizes(Mapping[str, int]):
+    """The sizes of the files; each is determined when it is asked for."""
 
     def __init__(self, volume: "EnvelopedVolume", names: Iterable[str]) -> None:
         self._volume = volume
@@ -70,18 +134,19 @@ class _Sizes(Mapping[str, int]):
 
 
 class EnvelopedVolume:
-    """A volume of Secure DICOM Files, each decrypted as it is read.
+    """A volume of Secure DICOM Files, which are decrypted as they are read.
 
-    `chunks` and `check` prove the digest or the signature, `read` does not. The sizes of
-    `files` are found as they are looked up, which raises Unreadable as reading does.
+    `chunks` and `check` verify the digest or the signature; `read` does not. Looking up a size in
+    `files` may raise Unreadable, as reading does.
     """
 
     def __init__(self, volume: Volume, keys: Mapping[str, bytes] | Keyring) -> None:
         self._volume = volume
         self._keys = keys
-        self._sizes = _Sizes(self, volume.files())
-        self._envelope = lru_cache(16)(self._find_envelope)
-        self._open = lru_cache(16)(self._find_key)
+        self._sizes = _LazySizes(self, volume.files())
+        # Each file is asked for its kind, size and content; opening it takes an RSA decryption.
+        self._secure_file = lru_cache(_CACHED_FILES)(self._find_secure_file)
+        self._opened_file = lru_cache(_CACHED_FILES)(self._find_opened_file)
         self.volume_identifier = volume.volume_identifier
         if hasattr(volume, "file_system"):
             self.file_system = volume.file_system
@@ -94,129 +159,98 @@ class EnvelopedVolume:
         return self._volume.disagreements()
 
     def size(self, name: str) -> int:
-        """Bytes of the DICOM File, or of the file if that is in no envelope."""
-        opened = self._open(name)
+        """The size of the DICOM File, or of the file itself if it is not in an envelope."""
+        opened = self._opened_file(name)
         return opened.content.size if opened else self._volume.files()[name]
 
     def sha256(self) -> str:
-        """Of the whole image with its envelopes, where that is digested."""
+        """The digest of the image as it is on the medium, if it is computed while reading."""
         digest: str = getattr(self._volume, "sha256", str)()
         return digest
 
     def is_secure(self, name: str) -> bool:
         """Whether a file is in an envelope."""
-        return self._envelope(name) is not None
+        return self._secure_file(name) is not None
 
     def check(self, name: str) -> None:
-        """Raises Unreadable unless a Secure DICOM File is as PS3.15 D.1 says: what can be seen of
-        it without a key, and with one its digest or signature too."""
+        """Raises Unreadable unless a Secure DICOM File is as PS3.15 D.1 describes it.
+
+        Without a key, only the envelope can be checked.
+        """
         if self.opened:
             for _ in self.chunks(name):
                 pass
         else:
-            self._envelope(name)
+            self._secure_file(name)
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
-        opened = self._open(name)
+        opened = self._opened_file(name)
         if opened is None:
             return self._volume.read(name, offset, length)
-        left = max(0, opened.content.size - offset)
-        start = opened.content.start + offset
-        wanted = left if length is None else min(left, length)
-        if opened.view:
-            return opened.view.read(start, wanted)
-        return self._decrypt(name, opened.sealed, opened.key, start, wanted)
+        available = max(0, opened.content.size - offset)
+        length = available if length is None else min(available, length)
+        return opened.read(opened.content.start + offset, length)
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
-        opened = self._open(name)
+        opened = self._opened_file(name)
         if opened is None:
             yield from self._volume.chunks(name)
             return
-        inside, size = opened.content, opened.content.size
-        digest, end = hashes.Hash(inside.digest), bytearray()
-        at = -inside.start
-        decrypted = opened.view.chunks() if opened.view else self._decrypted(name, opened)
-        for piece in decrypted:
-            begin, stop = max(0, -at), max(0, size - at)
-            if plain := memoryview(piece)[begin:stop]:
+        content = opened.content
+        digest = hashes.Hash(content.digest)
+        tail = bytearray()
+        position = -content.start  # of the chunk, relative to the start of the DICOM File
+        for chunk in opened.chunks():
+            start = max(0, -position)
+            end = max(0, content.size - position)
+            plain = memoryview(chunk)[start:end]
+            if plain:
                 digest.update(plain)
                 yield plain
-            end += memoryview(piece)[stop:]
-            at += len(piece)
-        if not opened.view:
-            pad = len(end) - (inside.end - inside.start - size)
-            _check_padding(end, pad, opened.sealed.envelope)
-            del end[-pad:]
-        encapsulated_content.check(inside, bytes(end), digest.finalize())
+            tail += memoryview(chunk)[end:]
+            position += len(chunk)
+        if position != content.end - content.start:
+            raise Unreadable("the decrypted content has a wrong length")
+        verify_content(content, bytes(tail), digest.finalize())
 
-    def _decrypted(self, name: str, opened: _Opened) -> Iterator[bytes]:
-        sealed, view = opened.sealed.envelope, opened.sealed.view
-        decryptor = sealed.cipher.cbc(opened.key, sealed.iv).decryptor()
-        skip, left = sealed.start, sealed.length
-        for chunk in view.chunks() if view else self._volume.chunks(name):
-            encrypted = memoryview(chunk)[skip : skip + left]
-            skip, left = max(0, skip - len(chunk)), left - len(encrypted)
-            yield decryptor.update(encrypted)
-        yield decryptor.finalize()
-
-    def _decrypt(self, name: str, file: _Sealed, key: bytes, start: int, length: int) -> bytes:
-        """Bytes of the decrypted content: each block needs that before it only."""
-        if not length:
-            return b""
-        sealed = file.envelope
-        read = file.view.read if file.view else partial(self._volume.read, name)
-        block = sealed.cipher.block_size
-        first, stop = start // block * block, -(-(start + length) // block) * block
-        stop = min(stop, sealed.length)
-        iv = sealed.iv
-        if first:
-            iv = read(sealed.start + first - block, block)
-        encrypted = read(sealed.start + first, stop - first)
-        plain = sealed.cipher.cbc(key, iv).decryptor().update(encrypted)
-        return plain[start - first : start - first + length]
-
-    def _find_envelope(self, name: str) -> _Sealed | None:
-        if not envelope.is_enveloped(self._volume.read(name, 0, _HEAD)):
+    def _find_secure_file(self, name: str) -> _SecureFile | None:
+        if not is_enveloped(self._volume.read(name, 0, _HEAD_SIZE)):
             return None
-        size, read = self._volume.files()[name], partial(self._volume.read, name)
+        size = self._volume.files()[name]
+        read = partial(self._volume.read, name)
         try:
-            return _Sealed(envelope.parse(read, size))
+            return _SecureFile(read_envelope(read, size), read, partial(self._volume.chunks, name))
         except IndefiniteLength:
             view = DerView(read, size, enveloped=True)
-            return _Sealed(envelope.parse(view.read, view.size), view)
+            return _SecureFile(read_envelope(view.read, view.size), view.read, view.chunks)
 
-    def _find_key(self, name: str) -> _Opened | None:
-        sealed = self._envelope(name)
-        if sealed is None or not self.opened:
+    def _find_opened_file(self, name: str) -> _OpenedFile | None:
+        file = self._secure_file(name)
+        if file is None or not self.opened:
             return None
+        keys: Iterable[bytes] = ()
         if isinstance(self._keys, Keyring):
-            candidates = self._keys.candidates(sealed.envelope)
-        else:
-            candidates = iter([self._keys[name]] if name in self._keys else [])
-        why = "it is not for the key or password at hand"
-        for key in candidates:
+            keys = self._keys.candidates(file.envelope)
+        elif name in self._keys:
+            keys = [self._keys[name]]
+        reason = "no given key or password opens the file"
+        for key in keys:
             try:
-                return self._opened(name, sealed, key)
+                return _opened(file, key)
             except Unreadable as error:
-                why = str(error)
-        raise Unreadable(why)
-
-    def _opened(self, name: str, file: _Sealed, key: bytes) -> _Opened:
-        """A file with a key; raises Unreadable where that is not the right one."""
-        sealed = file.envelope
-        read = partial(self._decrypt, name, file, key)
-        head = read(0, min(encapsulated_content.LONGEST_START, sealed.length))
-        try:
-            return _Opened(file, key, encapsulated_content.parse(head, signed=sealed.signed))
-        except IndefiniteLength:
-            block = sealed.cipher.block_size
-            last = read(sealed.length - block, block)
-            _check_padding(last, last[-1], sealed)
-            view = DerView(read, sealed.length - last[-1], enveloped=False)
-            head = view.read(0, encapsulated_content.LONGEST_START)
-            return _Opened(file, key, encapsulated_content.parse(head, signed=sealed.signed), view)
+                reason = str(error)
+        raise Unreadable(reason)
 
 
-def _check_padding(end: bytes | bytearray, pad: int, sealed: Envelope) -> None:
-    if not 1 <= pad <= sealed.cipher.block_size or set(end[-pad:]) != {pad}:
-        raise Unreadable("what it encrypts does not end as it should: it was changed")
+def _opened(file: _SecureFile, key: bytes) -> _OpenedFile:
+    """A file with its key; raises Unreadable if the key is a wrong one."""
+    signed = file.envelope.signed
+    decryption = _Decryption(file, key)
+    head = decryption.read(0, min(LONGEST_START, file.envelope.length))
+    try:
+        content = read_content_head(head, signed=signed)
+        return _OpenedFile(content, decryption.read, decryption.chunks)
+    except IndefiniteLength:
+        view = DerView(decryption.read, decryption.size(), enveloped=False)
+        content = read_content_head(view.read(0, LONGEST_START), signed=signed)
+        return _OpenedFile(content, view.read, view.chunks)
