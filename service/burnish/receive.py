@@ -130,8 +130,7 @@ class Incoming:
         try:
             self._close()
             found = header.index(
-                *(bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set),
-                kind=f"{self.sop_class_uid} {self.calling_ae_title}",
+                bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set
             )
         except OSError as error:
             raise OutOfResources(f"the spool does not answer: {error.strerror}") from None

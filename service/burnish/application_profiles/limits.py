@@ -62,8 +62,11 @@ LIMITED: dict[int, Limited] = {
     PIXEL_REPRESENTATION: Limited("Pixel Representation", b"US"),
     **{tag: Limited("Overlay Rows") for tag in OVERLAYS},
 }
+_VRS = {tag: limited.vr for tag, limited in LIMITED.items()}
 #: Attributes that an index must look for; the Pixel Component Organization stands in a sequence.
-SOUGHT = tuple(sorted(LIMITED.keys() - {PIXEL_COMPONENT_ORGANIZATION}))
+LIMITED_ON_ARRIVAL = frozenset(LIMITED.keys() - {PIXEL_COMPONENT_ORGANIZATION})
+#: A longer value is not kept: no profile permits one.
+_LONGEST_VALUE = 64
 
 Value = int | str
 Values = Mapping[int, Value]
@@ -146,19 +149,18 @@ def pack(raw: Mapping[int, bytes], *, regions_explicit: bool = True) -> bytes:
     `regions_explicit` tells whether the Sequence of Ultrasound Regions is in Explicit VR.
     """
     elements = []
-    for tag in SOUGHT:
-        value = raw.get(tag)
-        if value is None:
+    for tag in sorted(LIMITED_ON_ARRIVAL.intersection(raw)):
+        value, vr = raw[tag], _VRS[tag]
+        if not vr:
+            elements.append(encode(tag, b"UN", b""))
+            if tag == US_REGIONS and _has_components(value, explicit=regions_explicit):
+                elements.append(encode(PIXEL_COMPONENT_ORGANIZATION, b"UN", b""))
             continue
-        vr = LIMITED[tag].vr
-        kept = value.strip(b" \0") if vr in (b"CS", b"IS") else value if vr else b""
-        if vr and len(kept) <= 64:
-            elements.append((tag, vr, kept))
-        elif not vr:
-            elements.append((tag, b"UN", b""))
-        if tag == US_REGIONS and _has_components(value, explicit=regions_explicit):
-            elements.append((PIXEL_COMPONENT_ORGANIZATION, b"UN", b""))
-    return b"".join(encode(*element) for element in elements)
+        if vr != b"US":
+            value = value.strip(b" \0")
+        if len(value) <= _LONGEST_VALUE:
+            elements.append(encode(tag, vr, value))
+    return b"".join(elements)
 
 
 def _has_components(regions: bytes, *, explicit: bool) -> bool:

@@ -19,14 +19,16 @@ _DATE_TIME = re.compile(
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,12}")
 _CODE = re.compile(rb"[A-Z0-9 _]{1,16}")
 _CODES = re.compile(rb"[A-Z0-9 _]{0,16}(\\[A-Z0-9 _]{0,16})*")
-_DECIMAL = re.compile(rb" *[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)? *")
+_DECIMAL_PATTERN = rb" *[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)? *"
+_DECIMAL = re.compile(_DECIMAL_PATTERN)
+_DECIMALS = re.compile(rb"%s(?:\\%s)*" % (_DECIMAL_PATTERN, _DECIMAL_PATTERN))
 _CONTROL = re.compile(rb"[\x00-\x1a\x1c-\x1f\x7f]")
 _LINE_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 
 #: Characters a text may have (PS3.5 Table 6.2-1); of a Person Name, each component group.
 _LIMITS = {b"SH": 16, b"LO": 64, b"PN": 64, b"ST": 1024, b"LT": 10240}
-#: How many values an attribute of decimals must have.
-_DECIMALS = {0x00200032: 3, 0x00200037: 6, 0x00280030: 2}
+#: The number of values of each attribute that has several decimals.
+_DECIMAL_COUNTS = {0x00200032: 3, 0x00200037: 6, 0x00280030: 2}
 #: Attributes of codes that may have several.
 _SEVERAL_CODES = frozenset({0x00080008})
 #: How many bytes binary numbers have.
@@ -79,11 +81,9 @@ def _integer(_: int, value: bytes) -> bytes:
 
 def _decimals(tag: int, value: bytes) -> bytes:
     values = value.split(b"\\")
-    if len(values) != _DECIMALS.get(tag, len(values)):
+    if len(values) != _DECIMAL_COUNTS.get(tag, len(values)) or not _DECIMALS.fullmatch(value):
         return b""
-    if not all(_DECIMAL.fullmatch(number) for number in values):
-        return b""
-    if all(len(number) <= 16 for number in values):
+    if max(map(len, values)) <= 16:
         return value
     shorter = [n if len(n) <= 16 else b"%.9g" % float(n) for n in values]
     return b"\\".join(shorter) if all(len(n) <= 16 and b"n" not in n for n in shorter) else b""

@@ -1,52 +1,70 @@
-"""Craft: the keys of directory records, taken from what an instance says of itself.
+"""Craft: the keys of directory records, made from the header of an instance (PS3.3 F.5).
 
-Blobs of keys are Data Elements in Explicit VR Little Endian (PS3.10 8.6), ascending, as
-InstanceHeader describes them.
+Keys are encoded as Data Elements in Explicit VR Little Endian (PS3.10 8.6) in ascending order, as
+`InstanceHeader` describes them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from burnish import character_sets
-from burnish.application_profiles import limits
 from burnish.dicom_elements import Element, encode, encode_item, items, scan, uid
-from burnish.dicomdir.key_shapes import (
-    CONTENT_SEQUENCE,
-    ENTITY_KEYS,
-    ENTITY_TAGS,
-    FALLBACKS,
-    IN_FUNCTIONAL_GROUPS,
-    ISSUER,
-    SHARED_FUNCTIONAL_GROUPS,
-    TEXTS,
-    VERIFICATION_DATE_TIME,
-    Leaf,
-    shape,
-)
 from burnish.dicomdir.key_values import fit
-from burnish.directory_records import ROOT_TYPES
+from burnish.directory_records import DVD_KEYS, KEYS, ROOT_TYPES, all_keys
 from burnish.explicit_little_endian import Converter, Layout
 from burnish.values import HeaderValues
 
 SPECIFIC_CHARACTER_SET = 0x00080005
+STUDY_DATE, STUDY_TIME = 0x00080020, 0x00080030
+MODALITY = 0x00080060
+PATIENT_NAME, PATIENT_ID, ISSUER_OF_PATIENT_ID = 0x00100010, 0x00100020, 0x00100021
+STUDY_INSTANCE_UID, SERIES_INSTANCE_UID = 0x0020000D, 0x0020000E
+SERIES_NUMBER = 0x00200011
 RELATED_GENERAL_SOP_CLASS_UID = 0x0004151A
 _RELATED_IN_INSTANCE = 0x0008001A
-_STUDY_DATE = 0x00080020
-_VERIFYING_OBSERVER = 0x0040A073
-_VERIFICATION_FLAG = 0x0040A493
+_REFERENCED_IMAGES = 0x00081140
 _RELATIONSHIP_TYPE = 0x0040A010
+_VERIFICATION_DATE_TIME = 0x0040A030
+_VERIFYING_OBSERVER_SEQUENCE = 0x0040A073
+_VERIFICATION_FLAG = 0x0040A493
+_CONTENT_SEQUENCE = 0x0040A730
+_SHARED_FUNCTIONAL_GROUPS = 0x52009229
 
+#: Dates, and their times, that replace a missing Study Date; the first that is present is taken.
+SUBSTITUTE_DATES = ((0x00080021, 0x00080031), (0x00080022, 0x00080032), (0x00080023, 0x00080033))
+#: The functional group that may hold a key instead of the instance itself (PS3.11 Table H.3-2);
+#: 0 for the item of the Shared Functional Groups Sequence.
+_FUNCTIONAL_GROUPS = {
+    0x00200032: 0x00209113,
+    0x00200037: 0x00209116,
+    0x00280030: 0x00289110,
+    _REFERENCED_IMAGES: 0,
+}
+_TEXT_VRS = frozenset((b"SH", b"LO", b"PN", b"ST", b"LT"))
+_ENTITY_KEYS = tuple(
+    sorted(
+        key
+        for record in ("PATIENT", "STUDY", "SERIES")
+        for key in (*KEYS[record], *DVD_KEYS.get(record, ()))
+    )
+)
+#: All from which the keys of an instance's patient, study and series are made.
+_ENTITY_TAGS = tuple(
+    sorted(
+        {key.tag for key in _ENTITY_KEYS}
+        | {tag for pair in SUBSTITUTE_DATES for tag in pair}
+        | {ISSUER_OF_PATIENT_ID}
+    )
+)
+_RECORD_KEYS = {record: all_keys(record) for record in KEYS}
+#: Longer values, in bytes, are unusual, and remembering them would take too much memory.
+_LONGEST_REMEMBERED = 1 << 10
 _IMPLICIT = Layout(explicit=False, big_endian=False)
-#: Values longer than this in sum are not worth remembering.
-_MEMORABLE = 1 << 12
-#: Nor is one value longer than this.
-_SHORT_VALUE = 256
 
 
-class Entities(NamedTuple):
-    """Patient, study and series of an instance, as InstanceHeader has them."""
+class EntityKeys(NamedTuple):
+    """The patient, study and series of an instance, as InstanceHeader has them."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -60,101 +78,65 @@ class Entities(NamedTuple):
     keys: bytes
 
 
-class RecordKeys:
-    """The keys of one instance's records. `character_set` is what its texts are to be read by."""
+class KeyBuilder:
+    """Builds the keys for the directory records of one instance."""
 
-    def __init__(self, found: HeaderValues, record_type: str) -> None:
-        self._found = found
-        self._values = found.values
+    def __init__(self, header: HeaderValues, record_type: str) -> None:
+        self._header = header
+        self._values = header.values
         self._record_type = record_type
-        self._shape = shape(
-            *(tuple(found.values), record_type),
-            sequences=found.explicit and not found.implicit,
-        )
         declared = self._values.get(SPECIFIC_CHARACTER_SET, b"").rstrip(b" \0")
-        self.character_set = declared if character_sets.codecs(declared) else b""
+        self._character_set = declared if character_sets.codecs(declared) else b""
 
-    def entities(self) -> Entities:
-        """Patient, study and series; a series has them alike, so they are remembered."""
-        raw = self._shape.entity_values(self._values)
-        build = _entities if _short(raw) else _entities.__wrapped__
+    def entities(self) -> EntityKeys:
+        """What the instance says of its patient, study and series."""
+        raw = tuple([self._values.get(tag, b"") for tag in _ENTITY_TAGS])
         with_keys = self._record_type not in ROOT_TYPES
-        return build(self._shape.entity_tags, raw, self.character_set, with_keys=with_keys)
+        if sum(map(len, raw)) > _LONGEST_REMEMBERED:
+            return _build_entities(raw, self._character_set, with_keys)
+        return _remembered_entities(raw, self._character_set, with_keys)
 
     def record(self) -> tuple[bytes, tuple[int, ...]]:
-        """Keys of the instance's own record, and which Type 1 keys it lacks."""
-        leaves, unusual = self._with_usual_elements()
-        if not unusual:
-            nested = bool(self._shape.sequence_tags)
-            blob = _with_character_set(leaves, b"", self.character_set, nested=nested)
-            return self._related() + blob, self._shape.missing
+        """The keys of the instance's own record, and the Type 1 keys that it lacks."""
+        if not self._record_type:
+            return b"", ()
+        values, character_set = self._values, self._character_set
+        has_groups = _SHARED_FUNCTIONAL_GROUPS in values
         elements = []
-        missing = list(self._shape.missing)
+        missing = []
         special = b""
-        nested = any(map(self._values.get, self._shape.sequence_tags))
-        character_set = self.character_set
-        for leaf in leaves:
-            if isinstance(leaf, bytes):
-                elements.append(leaf)
-                continue
-            tag, vr, kind, is_text, in_functional_groups = leaf
+        has_items = False
+        for tag, vr, key_type in _RECORD_KEYS[self._record_type]:
+            value = values.get(tag, b"")
             if vr == b"SQ":
-                content = self._sequence(tag)
-                if not content and in_functional_groups:
-                    content = self._from_functional_groups(tag)
-                nested = nested or not character_sets.is_plain(content)
+                content = self._sequence(tag) if value else b""
                 element = encode(tag, vr, content) if content else b""
-            elif tag == VERIFICATION_DATE_TIME:
-                element = self._verified()
-            else:
-                value = self._values.get(tag, b"")
-                element = _fit(tag, vr, value, character_set) if value else b""
-                if not element and in_functional_groups:
-                    value = self._from_functional_groups(tag)
-                    element = _fit(tag, vr, value, character_set) if value else b""
-                if is_text and not character_sets.is_plain(value):
+            elif tag == _VERIFICATION_DATE_TIME:
+                element = _element(tag, vr, self._latest_verification(), b"")
+            elif value:
+                element = _element(tag, vr, value, character_set)
+                if vr in _TEXT_VRS and not character_sets.is_plain(value):
                     special += value
+            else:
+                element = b""
+            if not element and has_groups and tag in _FUNCTIONAL_GROUPS:
+                element = self._element_from_functional_groups(tag, vr)
             if element:
+                has_items = has_items or vr == b"SQ"
                 elements.append(element)
-            elif kind == "2":
+            elif key_type == "2":
                 elements.append(encode(tag, vr, b""))
-            elif kind == "1":
+            elif key_type == "1":
                 missing.append(tag)
-        blob = _with_character_set(elements, special, character_set, nested=nested)
-        return self._related() + blob, tuple(sorted(missing))
-
-    def _with_usual_elements(self) -> tuple[Sequence[Any], bool]:
-        """The leaves, with elements in place of those whose values are short, plain and there.
-
-        Of these it is remembered what becomes of them, since many images have them alike. Also
-        whether there are others.
-        """
-        known = self._shape
-        raw = known.usual_values(self._values)
-        if raw and max(map(len, raw)) > _SHORT_VALUE:
-            return known.leaves, True
-        elements = tuple(
-            map(_plain_element, known.usual_tags, known.usual_vrs, raw, repeat(self.character_set))
-        )
-        leaves: list[Leaf | bytes] = list(known.leaves)
-        for place, element in zip(known.usual_places, elements, strict=True):
-            if element:
-                leaves[place] = element
-        return leaves, known.has_unusual or not all(elements)
-
-    def limited(self) -> bytes:
-        """What Application Profiles limit; images of a series have it alike."""
-        raw = self._shape.limited_values(self._values)
-        pack = _limited if _short(raw) else _limited.__wrapped__
-        explicit = self._found.is_explicit(limits.US_REGIONS)
-        return pack(self._shape.limited_tags, raw, explicit)
+        keys = _with_character_set(elements, special, character_set, has_items=has_items)
+        return self._related_general_sop_class() + keys, tuple(missing)
 
     def number(self, tag: int) -> int | None:
-        """An integer, None where there is none."""
+        """An integer (IS); None if it is absent or is not one."""
         return _number(fit(tag, b"IS", self._values.get(tag, b""), b""))
 
-    def _related(self) -> bytes:
-        """Related General SOP Class UID, which a record has under a tag of its own."""
+    def _related_general_sop_class(self) -> bytes:
+        """Related General SOP Class UID, which has another tag in a record than in an instance."""
         general = self._values.get(_RELATED_IN_INSTANCE)
         if not general:
             return b""
@@ -165,119 +147,105 @@ class RecordKeys:
         return encode(RELATED_GENERAL_SOP_CLASS_UID, b"UI", related)
 
     def _sequence(self, tag: int) -> bytes:
-        """The items of a sequence in Explicit VR, with undefined length where they had it."""
+        """The items of a sequence in Explicit VR; b"" if it is absent or empty."""
         value = self._values.get(tag)
         if not value:
             return b""
-        if not self._found.is_explicit(tag):
-            value = _explicit(value)
-        return _modifiers(value) if tag == CONTENT_SEQUENCE else value
+        if not self._header.is_explicit(tag):
+            value = _explicit_items(value)
+        return _concept_modifiers(value) if tag == _CONTENT_SEQUENCE else value
 
-    def _from_functional_groups(self, tag: int) -> bytes:
-        groups = self._sequence(SHARED_FUNCTIONAL_GROUPS)
-        inner = IN_FUNCTIONAL_GROUPS[tag]
-        for item in _elements_of_items(groups):
-            holder = item if not inner else next(_elements_of_items(item.get(inner, b"")), {})
-            return holder.get(tag, b"")
-        return b""
+    def _element_from_functional_groups(self, tag: int, vr: bytes) -> bytes:
+        group = _FUNCTIONAL_GROUPS[tag]
+        item = next(_values_of_items(self._sequence(_SHARED_FUNCTIONAL_GROUPS)), {})
+        values = next(_values_of_items(item.get(group, b"")), {}) if group else item
+        value = values.get(tag, b"")
+        if vr == b"SQ":
+            return encode(tag, vr, value) if value else b""
+        return _element(tag, vr, value, self._character_set)
 
-    def _verified(self) -> bytes:
-        """The latest Verification DateTime of the observers (PS3.3 F.5.25)."""
+    def _latest_verification(self) -> bytes:
+        """The latest Verification DateTime of the verifying observers (PS3.3 F.5.25)."""
         if self._values.get(_VERIFICATION_FLAG, b"").strip(b" \0") != b"VERIFIED":
             return b""
-        observers = _elements_of_items(self._sequence(_VERIFYING_OBSERVER))
         times = [
-            fit(VERIFICATION_DATE_TIME, b"DT", observer.get(VERIFICATION_DATE_TIME, b""), b"")
-            for observer in observers
+            fit(_VERIFICATION_DATE_TIME, b"DT", observer.get(_VERIFICATION_DATE_TIME, b""), b"")
+            for observer in _values_of_items(self._sequence(_VERIFYING_OBSERVER_SEQUENCE))
         ]
-        latest = max(times, default=b"")
-        return encode(VERIFICATION_DATE_TIME, b"DT", latest) if latest else b""
+        return max(times, default=b"")
 
 
-def _fit(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
-    """The element for a record, b"" where it would have no value."""
+def _build_entities(raw: tuple[bytes, ...], character_set: bytes, with_keys: bool) -> EntityKeys:
+    """`KeyBuilder.entities` of the values of `_ENTITY_TAGS`; `keys` is empty unless `with_keys`."""
+    values = dict(zip(_ENTITY_TAGS, raw, strict=True))
+    elements = {}
+    fitted = {}
+    special = b""
+    for tag, vr, _ in _ENTITY_KEYS:
+        value = fit(tag, vr, values[tag], character_set)
+        if value:
+            fitted[tag] = value
+            elements[tag] = encode(tag, vr, value)
+            if vr in _TEXT_VRS and not character_sets.is_plain(value):
+                special += value
+    if STUDY_DATE not in fitted:
+        elements = dict(sorted({**elements, **_substitute_date(values)}.items()))
+    keys = b""
+    if with_keys:
+        keys = _with_character_set(elements.values(), special, character_set, has_items=False)
+    return EntityKeys(
+        study_instance_uid=uid(values, STUDY_INSTANCE_UID),
+        series_instance_uid=uid(values, SERIES_INSTANCE_UID),
+        patient_id=character_sets.decode(values[PATIENT_ID], character_set),
+        issuer_of_patient_id=character_sets.decode(values[ISSUER_OF_PATIENT_ID], character_set),
+        patient_name=character_sets.decode(values[PATIENT_NAME], character_set),
+        study_date=fitted.get(STUDY_DATE, b"").decode("ascii"),
+        study_time=fitted.get(STUDY_TIME, b"").decode("ascii"),
+        modality=fitted.get(MODALITY, b"").decode("ascii"),
+        series_number=_number(fitted.get(SERIES_NUMBER, b"")),
+        keys=keys,
+    )
+
+
+#: The instances of a series agree on their entities. Building these anew for each instance takes
+#: 22 µs, 11 % of the CPU time of receiving an instance of 10 KB, 3 % with 525 KB.
+_remembered_entities = lru_cache(maxsize=64)(_build_entities)
+
+
+def _element(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
+    """The element for a record; b"" if the value cannot be used."""
+    if len(value) > _LONGEST_REMEMBERED:
+        return _build_element(tag, vr, value, character_set)
+    return _remembered_element(tag, vr, value, character_set)
+
+
+def _build_element(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
     fitted = fit(tag, vr, value, character_set)
     return encode(tag, vr, fitted) if fitted else b""
 
 
-@lru_cache(maxsize=1 << 12)
-def _plain_element(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
-    """As `_fit`; b"" also for text that does not go without a Specific Character Set."""
-    if not value or (vr in TEXTS and not character_sets.is_plain(value)):
-        return b""
-    return encode(tag, vr, value) if vr == b"SQ" else _fit(tag, vr, value, character_set)
+#: The images of a series agree on most elements of their records. Building these anew for each
+#: instance takes 11 µs, 6 % of the CPU time of receiving an instance of 10 KB, 2 % with 525 KB.
+_remembered_element = lru_cache(maxsize=4096)(_build_element)
 
 
-def _short(raw: tuple[bytes, ...]) -> bool:
-    return sum(map(len, raw)) < _MEMORABLE
-
-
-@lru_cache(maxsize=256)
-def _limited(tags: tuple[int, ...], raw: tuple[bytes, ...], regions_explicit: bool) -> bytes:
-    return limits.pack(dict(zip(tags, raw, strict=True)), regions_explicit=regions_explicit)
-
-
-@lru_cache(maxsize=256)
-def _entities(
-    tags: tuple[int, ...], raw: tuple[bytes, ...], character_set: bytes, *, with_keys: bool
-) -> Entities:
-    values = dict.fromkeys(ENTITY_TAGS, b"") | dict(zip(tags, raw, strict=True))
-    fitted = {
-        tag: value
-        for tag, vr, _ in ENTITY_KEYS
-        if (value := fit(tag, vr, values[tag], character_set))
-    }
-
-    def said(tag: int) -> str:
-        return character_sets.decode(values[tag], character_set)
-
-    def plain(tag: int) -> str:
-        return fitted.get(tag, b"").decode("ascii")
-
-    return Entities(
-        study_instance_uid=uid(values, 0x0020000D),
-        series_instance_uid=uid(values, 0x0020000E),
-        patient_id=said(0x00100020),
-        issuer_of_patient_id=said(ISSUER),
-        patient_name=said(0x00100010),
-        study_date=plain(_STUDY_DATE),
-        study_time=plain(0x00080030),
-        modality=plain(0x00080060),
-        series_number=_number(fitted.get(0x00200011, b"")),
-        keys=_entity_keys(values, fitted, character_set) if with_keys else b"",
-    )
-
-
-def _entity_keys(values: dict[int, bytes], fitted: dict[int, bytes], character_set: bytes) -> bytes:
-    """Keys of the PATIENT, STUDY and SERIES records that have a value.
-
-    Where there is no Study Date, the first other date of the instance follows with its time,
-    for the STUDY record to be given instead.
-    """
-    vrs = {tag: vr for tag, vr, _ in ENTITY_KEYS}
-    if _STUDY_DATE not in fitted:
-        for date, time in FALLBACKS:
-            value = fit(date, b"DA", values[date], b"")
-            if value:
-                vrs |= {date: b"DA", time: b"TM"}
-                fitted = {
-                    **fitted,
-                    date: value,
-                    time: fit(time, b"TM", values[time], b"") or b"000000",
-                }
-                break
-    special = b"".join(
-        v for t, v in fitted.items() if vrs[t] in TEXTS and not character_sets.is_plain(v)
-    )
-    elements = [encode(tag, vrs[tag], fitted[tag]) for tag in sorted(fitted)]
-    return _with_character_set(elements, special, character_set, nested=False)
+def _substitute_date(values: Mapping[int, bytes]) -> dict[int, bytes]:
+    for date_tag, time_tag in SUBSTITUTE_DATES:
+        date = fit(date_tag, b"DA", values.get(date_tag, b""), b"")
+        if date:
+            time = fit(time_tag, b"TM", values.get(time_tag, b""), b"") or b"000000"
+            return {
+                date_tag: encode(date_tag, b"DA", date),
+                time_tag: encode(time_tag, b"TM", time),
+            }
+    return {}
 
 
 def _with_character_set(
-    elements: Sequence[bytes], special: bytes, character_set: bytes, *, nested: bool
+    elements: Iterable[bytes], special: bytes, character_set: bytes, *, has_items: bool
 ) -> bytes:
-    """Elements, with Specific Character Set first where `special` texts or sequences need it."""
-    if special or (nested and character_set):
+    """Elements, preceded by Specific Character Set where `special` texts or items need it."""
+    if special or (has_items and character_set):
         if not character_set or (character_set == b"ISO_IR 6" and special):
             character_set = character_sets.guess(special)
         return encode(SPECIFIC_CHARACTER_SET, b"CS", character_set) + b"".join(elements)
@@ -288,16 +256,16 @@ def _number(value: bytes) -> int | None:
     return int(value) if value else None
 
 
-def _explicit(value: bytes) -> bytes:
+def _explicit_items(value: bytes) -> bytes:
     """Items in Implicit VR as items in Explicit VR."""
-    # A sequence's value alone is not a data set: convert it as the one sequence of one.
-    whole = b"\x08\x00\x40\x11" + len(value).to_bytes(4, "little") + value
-    converted = b"".join(Converter(whole, 0, len(whole), _IMPLICIT).convert())
+    # The converter takes whole data sets: one with a single sequence.
+    data_set = b"\x08\x00\x40\x11" + len(value).to_bytes(4, "little") + value
+    converted = b"".join(Converter(data_set, 0, len(data_set), _IMPLICIT).convert())
     element = next(scan(converted, 0, len(converted), explicit=True))
     return converted[element.value : element.value + element.length]
 
 
-def _elements_of_items(value: bytes) -> Iterator[dict[int, bytes]]:
+def _values_of_items(value: bytes) -> Iterator[dict[int, bytes]]:
     """The values in each item of a sequence in Explicit VR, by tag."""
     for start, end in items(value, 0, len(value), explicit=True):
         yield {
@@ -308,17 +276,17 @@ def _elements_of_items(value: bytes) -> Iterator[dict[int, bytes]]:
 
 def _value(buffer: bytes, element: Element) -> bytes:
     value = buffer[element.value : element.value + element.length]
-    # Sequences are all that is asked for here of what UN may hide.
-    return _explicit(value) if element.vr == b"UN" and element.undefined else value
+    # An element of VR UN and undefined length is a sequence in Implicit VR (PS3.5 6.2.2).
+    return _explicit_items(value) if element.vr == b"UN" and element.undefined else value
 
 
-def _modifiers(value: bytes) -> bytes:
-    """Of a Content Sequence, the concept modifiers of its root (PS3.3 F.5.25, F.5.26)."""
-    kept = []
+def _concept_modifiers(value: bytes) -> bytes:
+    """The concept modifiers of the root among the items of a Content Sequence (PS3.3 F.5.25)."""
+    modifiers = []
     for start, end in items(value, 0, len(value), explicit=True):
         for element in scan(value, start, end, explicit=True, stop=_RELATIONSHIP_TYPE + 1):
             if element.tag == _RELATIONSHIP_TYPE:
                 relationship = value[element.value : element.value + element.length]
                 if relationship.strip(b" \0") == b"HAS CONCEPT MOD":
-                    kept.append(encode_item(value[start:end]))
-    return b"".join(kept)
+                    modifiers.append(encode_item(value[start:end]))
+    return b"".join(modifiers)

@@ -1,4 +1,4 @@
-"""Craft: what a SOP Instance says of itself, read once from its data set."""
+"""Craft: reads the header of a SOP Instance from its data set, once."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,21 +6,22 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from burnish.application_profiles import limits
 from burnish.dicom_elements import uid
-from burnish.dicomdir.keys import RecordKeys
+from burnish.dicomdir.keys import KeyBuilder
 from burnish.directory_records import record_type
 from burnish.errors import Unreadable
 from burnish.file_meta import locate
-from burnish.instance_header.scan import find
+from burnish.instance_header.scan import find_values
 from burnish.values import InstanceHeader
 
-#: The first bytes of a data set, of which most have all that is indexed.
+#: How many first bytes of a data set are passed as `head`: in most, all that is indexed.
 HEAD = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
-    """A DICOM file on disk: its header, and from where on it is the data set."""
+    """A DICOM file on disk: its header, its transfer syntax, and where its data set begins."""
 
     header: InstanceHeader
     transfer_syntax_uid: str
@@ -28,25 +29,20 @@ class IndexedFile:
 
 
 def index(
-    head: bytes | memoryview,
-    size: int,
-    transfer_syntax_uid: str,
-    reopen: Callable[[], BinaryIO],
-    kind: str = "",
+    head: bytes | memoryview, size: int, transfer_syntax_uid: str, reopen: Callable[[], BinaryIO]
 ) -> InstanceHeader:
     """The header of a data set of `size` bytes that begins with `head`.
 
-    `reopen` gives a file positioned at the data set's first byte, for what `head` does not
-    have. It is read faster where others of its `kind`, any string but "", had the same elements.
-    Raises Unreadable where the data set cannot be parsed or is not all there.
+    `reopen` returns a file positioned at the first byte of the data set; it is called if `head`
+    does not hold everything. Raises Unreadable if the data set cannot be parsed or is truncated.
     """
-    found = find(bytes(head), size, transfer_syntax_uid, reopen, kind)
-    values = found.values
+    header_values = find_values(bytes(head), size, transfer_syntax_uid, reopen)
+    values = header_values.values
     sop_class_uid = uid(values, 0x00080016)
-    record = record_type(sop_class_uid)
-    keys = RecordKeys(found, record)
+    directory_record_type = record_type(sop_class_uid)
+    keys = KeyBuilder(header_values, directory_record_type)
     entities = keys.entities()
-    own, missing = keys.record() if record else (b"", ())
+    record_keys, missing_keys = keys.record()
     return InstanceHeader(
         sop_class_uid=sop_class_uid,
         sop_instance_uid=uid(values, 0x00080018),
@@ -60,18 +56,20 @@ def index(
         modality=entities.modality,
         series_number=entities.series_number,
         instance_number=keys.number(0x00200013),
-        directory_record_type=record,
+        directory_record_type=directory_record_type,
         entity_keys=entities.keys,
-        record_keys=own,
-        missing_keys=missing,
-        limited_attributes=keys.limited(),
+        record_keys=record_keys,
+        missing_keys=missing_keys,
+        limited_attributes=limits.pack(
+            values, regions_explicit=header_values.is_explicit(limits.US_REGIONS)
+        ),
     )
 
 
 def index_file(path: Path) -> IndexedFile:
-    """The header of any DICOM file, also of one without File Meta Information or preamble.
+    """The header of any DICOM file, even one without File Meta Information or preamble.
 
-    Raises Unreadable for what is not a DICOM file, or a DICOMDIR.
+    Raises Unreadable for a file that is not a DICOM file or holds no SOP Instance (a DICOMDIR).
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -81,14 +79,13 @@ def index_file(path: Path) -> IndexedFile:
             raise Unreadable("the file has no data set")
         file.seek(offset)
         head = file.read(HEAD)
-    reopen = partial(_open, path, offset)
-    indexed = index(head, size - offset, transfer_syntax_uid, reopen)
-    if not (indexed.sop_class_uid or indexed.sop_instance_uid or indexed.study_instance_uid):
+    header = index(head, size - offset, transfer_syntax_uid, partial(_open_at, path, offset))
+    if not (header.sop_class_uid or header.sop_instance_uid or header.study_instance_uid):
         raise Unreadable("the file holds no SOP Instance")
-    return IndexedFile(indexed, transfer_syntax_uid, offset)
+    return IndexedFile(header, transfer_syntax_uid, offset)
 
 
-def _open(path: Path, offset: int) -> BinaryIO:
+def _open_at(path: Path, offset: int) -> BinaryIO:
     file = path.open("rb")
     file.seek(offset)
     return file

@@ -22,7 +22,8 @@ from burnish.explicit_little_endian import Converter, layout
 from burnish.file_meta import locate
 from burnish.hashing import digest_text, new_hasher
 from burnish.instance_header.header import HEAD
-from burnish.instance_header.scan import PIXEL_DATA, Inflated
+from burnish.instance_header.inflated import Inflated
+from burnish.instance_header.scan import PIXEL_DATA
 from burnish.transcode.frames import (
     BITS_ALLOCATED,
     BITS_STORED,
