@@ -103,8 +103,7 @@ class InstanceStore:
             header=header,
             kind=kind_of(header, indexed.transfer_syntax_uid),
             instance_id=instance_id,
-            size=copy.size,
-            spool_key=spool_key,
+            received=InstanceFile(indexed.transfer_syntax_uid, copy.size, spool_key),
             transcoded=self._transcoded.setdefault(instance_id, []),
         )
         first = self._by_uid.setdefault(header.sop_instance_uid, instance)
@@ -116,10 +115,11 @@ class InstanceStore:
     def _leave_out_duplicate(self, duplicate: SourceInstance, first: SourceInstance) -> None:
         path, first_path = (self._sources[each.instance_id] for each in (duplicate, first))
         same_content = (
-            self._files[duplicate.spool_key].digest == self._files[first.spool_key].digest
+            self._files[duplicate.received.spool_key].digest
+            == self._files[first.received.spool_key].digest
             and duplicate.kind.transfer_syntax_uid == first.kind.transfer_syntax_uid
         )
-        (self._scratch / duplicate.spool_key).unlink()
+        (self._scratch / duplicate.received.spool_key).unlink()
         if same_content:
             why = f"the same instance as {first_path}"
             self._left_out.skipped.append(LeftOut(path, why))
@@ -168,9 +168,9 @@ class InstanceStore:
             transcoded.append(
                 InstanceFile(
                     conversion.transfer_syntax_uid,
-                    len(transcoded),
                     file.size,
                     spool_key,
+                    len(transcoded),
                     file.derived_sop_instance_uid,
                     file.derived_record_keys,
                 )
@@ -180,7 +180,7 @@ class InstanceStore:
         """Icons of images by the id of the instance (see `media_plan.Icons`)."""
         for image in images:
             if image.instance_id not in self._icons:
-                item = icons.make(self._scratch / image.spool_key, pixels)
+                item = icons.make(self._scratch / image.received.spool_key, pixels)
                 self._icons[image.instance_id] = Icon(image.instance_id, item)
         return self._icons
 

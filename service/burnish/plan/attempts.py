@@ -72,7 +72,7 @@ def attempts(
     4. Where loss is allowed and splitting is not, images compressed with loss
        (PS3.4 S.3.2.1.1.9).
     """
-    total = sum(instance.size for instance in instances)
+    total = sum(instance.received.size for instance in instances)
     last = choices[-1]
     for choice in choices:
         if total <= choice.capacity or choice is last:
@@ -131,9 +131,7 @@ def lacking(
     if attempt.lossless and not missing:
         missing = list(_missing_compressed_files(pairs, attempt, failed))
         fatal = [
-            pair
-            for pair in missing
-            if (failure := failed.get(_key(*pair))) and failure.encoder_fault
+            pair for pair in missing if _key(*pair) in failed and failed[_key(*pair)].encoder_fault
         ]
     if fatal:
         return Lacking(failures={pair[0]: failed[_key(*pair)] for pair in fatal})
@@ -143,7 +141,7 @@ def lacking(
 def _missing_default_files(pairs: Pairs) -> Iterator[tuple[SourceInstance, str]]:
     for instance, profile in pairs:
         syntax = instance.media_syntaxes(profile).default
-        if syntax and not instance.has_file(syntax):
+        if syntax and instance.file(syntax) is None:
             yield instance, syntax
 
 
@@ -158,11 +156,11 @@ def _missing_compressed_files(
     for instance, profile in pairs:
         syntaxes = instance.media_syntaxes(profile)
         lossy = syntaxes.lossy if instance.instance_id in attempt.lossy else None
-        if lossy and not instance.has_file(lossy):
+        if lossy and instance.file(lossy) is None:
             yield instance, lossy
         lossy_failed = lossy is not None and _key(instance, lossy) in failed
         lossless = syntaxes.lossless if lossy is None or lossy_failed else None
-        if lossless and not instance.has_file(lossless):
+        if lossless and instance.file(lossless) is None:
             yield instance, lossless
 
 

@@ -41,7 +41,7 @@ class IconImages:
             return known
         self.unfinished = True
         batch = missing[:_MADE_AT_ONCE]
-        items = _make_icons([self._spool.path(image.spool_key) for image in batch], pixels)
+        items = _make_icons([self._spool.path(image.received.spool_key) for image in batch], pixels)
         with self._database.writing() as session:
             session.add_all(
                 IconImage(instance_id=image.instance_id, pixels=pixels, item=item)

@@ -74,8 +74,7 @@ def load_instances(session: Session, request_id: int) -> list[SourceInstance]:
                 header,
                 kind_of(header, transfer_syntax_uid),
                 instance_id,
-                size,
-                spool_key,
+                InstanceFile(transfer_syntax_uid, size, spool_key),
                 requested_profile,
                 calling_ae_title,
                 supplied_icon,
@@ -106,9 +105,9 @@ def _load_transcoded(
         files.setdefault(row.instance_id, []).append(
             InstanceFile(
                 row.transfer_syntax_uid,
-                row.id,
                 row.size,
                 row.spool_key,
+                row.id,
                 row.derived_sop_instance_uid,
                 row.derived_record_keys,
             )

@@ -34,16 +34,16 @@ class InstanceFile(NamedTuple):
     """
 
     transfer_syntax_uid: str
-    transcoded_instance_id: int | None
     size: int
     spool_key: str
+    transcoded_instance_id: int | None = None
     derived_sop_instance_uid: str = ""
     derived_record_keys: bytes = b""
 
 
 @dataclass(slots=True, eq=False)
 class SourceInstance:
-    """An instance to be put on media: as it was received, and the files made of it since.
+    """An instance to be put on media: the file that was received, and the files made of it since.
 
     `requested_profile` is the label of the Application Profile that the request names for it,
     "" where it names none.
@@ -52,26 +52,15 @@ class SourceInstance:
     header: InstanceHeader
     kind: InstanceKind
     instance_id: int
-    size: int
-    spool_key: str
+    received: InstanceFile
     requested_profile: str = ""
     calling_ae_title: str = ""
     supplied_icon: bytes | None = None
     transcoded: Sequence[InstanceFile] = ()
 
-    @property
-    def received(self) -> InstanceFile:
-        return InstanceFile(self.kind.transfer_syntax_uid, None, self.size, self.spool_key)
-
-    def has_file(self, transfer_syntax_uid: str) -> bool:
-        """Whether it was received in this transfer syntax, or brought into it."""
-        if transfer_syntax_uid == self.kind.transfer_syntax_uid:
-            return True
-        return any(file.transfer_syntax_uid == transfer_syntax_uid for file in self.transcoded)
-
     def file(self, transfer_syntax_uid: str | None) -> InstanceFile | None:
         """The file in this transfer syntax, if it was received or made."""
-        if transfer_syntax_uid == self.kind.transfer_syntax_uid:
+        if transfer_syntax_uid == self.received.transfer_syntax_uid:
             return self.received
         for file in self.transcoded:
             if file.transfer_syntax_uid == transfer_syntax_uid:

@@ -17,7 +17,7 @@ from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.planner import Planner
-from burnish.plan.source_instances import SourceInstance
+from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.scp import attributes
 from burnish.settings import DeviceSettings
 from burnish.verify import examine_volume
@@ -325,7 +325,7 @@ def test_a_peer_is_told_which_attributes_stand_against_it(
 
 
 def wanted(syntax: str) -> SourceInstance:
-    return SourceInstance(header(), kind_of(header(), syntax), 1, 1, "key")
+    return SourceInstance(header(), kind_of(header(), syntax), 1, InstanceFile(syntax, 1, "key"))
 
 
 @pytest.mark.parametrize(

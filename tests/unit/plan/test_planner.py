@@ -24,7 +24,7 @@ from burnish.plan.grouping import group
 from burnish.plan.media_plan import Plan, Terms, pack_candidates
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
-from burnish.plan.source_instances import SourceInstance
+from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.plan.volumes import lay_out
 from burnish.request import operations
 from burnish.settings import DeviceSettings, SecuritySettings
@@ -408,7 +408,8 @@ def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
 
 
 def wanted(number: int, said: Any, size: int) -> SourceInstance:
-    return SourceInstance(said, kind_of(said, EXPLICIT_VR_LITTLE_ENDIAN), number, size, "key")
+    received = InstanceFile(EXPLICIT_VR_LITTLE_ENDIAN, size, "key")
+    return SourceInstance(said, kind_of(said, EXPLICIT_VR_LITTLE_ENDIAN), number, received)
 
 
 @few
