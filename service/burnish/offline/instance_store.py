@@ -113,13 +113,14 @@ class InstanceStore:
             self._leave_out_duplicate(instance, first)
 
     def _leave_out_duplicate(self, duplicate: SourceInstance, first: SourceInstance) -> None:
-        path, first_path = (self._sources[each.instance_id] for each in (duplicate, first))
+        path = self._sources[duplicate.instance_id]
+        first_path = self._sources[first.instance_id]
+        file, first_file = duplicate.received, first.received
         same_content = (
-            self._files[duplicate.received.spool_key].digest
-            == self._files[first.received.spool_key].digest
-            and duplicate.kind.transfer_syntax_uid == first.kind.transfer_syntax_uid
+            self._files[file.spool_key].digest == self._files[first_file.spool_key].digest
+            and file.transfer_syntax_uid == first_file.transfer_syntax_uid
         )
-        (self._scratch / duplicate.received.spool_key).unlink()
+        (self._scratch / file.spool_key).unlink()
         if same_content:
             why = f"the same instance as {first_path}"
             self._left_out.skipped.append(LeftOut(path, why))
