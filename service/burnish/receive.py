@@ -1,7 +1,9 @@
 """Stage: receives one instance, durably or not at all.
 
-An `Incoming` takes the data set's bytes as they pass, undecoded. `Receiver.accept` returns only
-when its file and its row are safe; instances that arrive together are made safe together.
+The bytes of a data set are written and hashed as they arrive, undecoded; only the header index is
+read from them. `Receiver.accept` returns when the file and the row of the instance are safe.
+Instances that arrive at the same time are made safe together, since one sync of the disk costs as
+much as many.
 """
 
 import os
@@ -38,20 +40,20 @@ from burnish.values import InstanceHeader
 
 log = structlog.get_logger(__name__)
 
-#: Bytes of the data set that are kept for the header index; the rest only passes.
-_HEAD = 64 * 1024
-#: The rest is written and hashed in multiples of this, however it is fragmented. BLAKE3 hashes 16
-#: pieces of 1 KiB at once where they begin at a multiple of as much: fragments of 16 KiB, each by
-#: itself, take three times as long.
-_BLOCK = 32 * 1024
-#: After so many bytes of one instance it is looked whether there is still room.
-_LOOK = 64 * 1024 * 1024
-#: The largest group that is made durable at once.
-_GROUP = 256
+#: The first bytes of a data set are kept in memory for the header index.
+_HEAD_SIZE = 64 * 1024
+#: What follows is written and hashed in multiples of this, however the peer fragments it. BLAKE3
+#: hashes 16 chunks of 1 KiB at once, if they begin at a multiple of 16 KiB: fragments of 16 KiB, as
+#: they come, would take it three times as long.
+_BLOCK_SIZE = 32 * 1024
+#: While a large instance arrives, the room on the disk is checked after so many bytes.
+_ROOM_CHECK = 64 * 1024 * 1024
+#: The most instances that are made durable together.
+_LARGEST_GROUP = 256
 
 
 class Incoming:
-    """One instance that is arriving: a spool file, a running digest, and the first bytes."""
+    """An instance that is arriving: its spool file, running digest and first bytes."""
 
     def __init__(
         self,
@@ -68,123 +70,136 @@ class Incoming:
         self.transfer_syntax_uid = transfer_syntax_uid
         self.calling_ae_title = calling_ae_title
         self.called_ae_title = called_ae_title
+        #: The name of the spool file.
         self.key = spool.new_key()
+        #: Bytes of the data set so far.
         self.size = 0
         self._spool = spool
-        self._looked = 0
+        self._size_at_room_check = 0
         self._hasher = new_hasher()
         self._head = bytearray()
-        self._held = bytearray()
-        self._meta = file_meta.encode(
+        #: Bytes after the head that do not fill a block yet.
+        self._partial_block = bytearray()
+        self._file_meta = file_meta.encode(
             sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae_title
         )
-        self.data_set_offset = len(self._meta)
+        #: Where the data set begins in the file.
+        self.data_set_offset = len(self._file_meta)
         try:
             self._descriptor = spool.create(self.key)
         except OSError as error:
-            raise _unwritten(error) from None
+            raise _spool_error(error) from None
 
     def write(self, data: memoryview) -> None:
-        """Takes the next bytes of the data set; raises OutOfResources."""
+        """Take the next bytes of the data set; raises OutOfResources."""
         self.size += len(data)
-        if self.size - self._looked >= _LOOK:
-            self._looked = self.size
+        if self.size - self._size_at_room_check >= _ROOM_CHECK:
+            self._size_at_room_check = self.size
             self._spool.check_room()
-        if len(self._head) < _HEAD:
-            taken = _HEAD - len(self._head)
-            self._head += data[:taken]
-            if len(self._head) < _HEAD:
+        if len(self._head) < _HEAD_SIZE:
+            missing = _HEAD_SIZE - len(self._head)
+            self._head += data[:missing]
+            if len(self._head) < _HEAD_SIZE:
                 return
-            self._put(self._meta, self._head)
-            data = data[taken:]
-        if len(self._held) + len(data) < _BLOCK:
-            self._held += data
+            self._put(self._file_meta, self._head)
+            data = data[missing:]
+        if len(self._partial_block) + len(data) < _BLOCK_SIZE:
+            self._partial_block += data
             return
-        taken = -len(self._held) % _BLOCK
-        self._held += data[:taken]
-        whole = len(data) - (len(data) - taken) % _BLOCK
-        self._put(self._held, data[taken:whole])
-        self._held = bytearray(data[whole:])
-
-    def _put(self, *parts: bytes | bytearray | memoryview) -> None:
-        """Writes all parts, and hashes those of the data set; raises OutOfResources."""
-        left = sum(map(len, parts))
-        for part in parts:
-            if part is not self._meta:
-                self._hasher.update(part)
-        try:
-            left -= os.writev(self._descriptor, parts)
-            if left:
-                rest = memoryview(b"".join(parts))[-left:]
-                while rest:
-                    rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
-            raise _unwritten(error) from None
+        missing = -len(self._partial_block) % _BLOCK_SIZE
+        self._partial_block += data[:missing]
+        remainder = (len(data) - missing) % _BLOCK_SIZE
+        end_of_blocks = len(data) - remainder
+        self._put(self._partial_block, data[missing:end_of_blocks])
+        self._partial_block = bytearray(data[end_of_blocks:])
 
     def finish(self) -> tuple[InstanceHeader, str]:
-        """Its header and digest, when all bytes are here."""
-        if len(self._head) < _HEAD:
-            self._put(self._meta, self._head)
-        elif self._held:
-            self._put(self._held)
+        """The header and the digest, once all bytes are here.
+
+        Raises Unreadable if the data set cannot be parsed, and OutOfResources.
+        """
+        if len(self._head) < _HEAD_SIZE:
+            self._put(self._file_meta, self._head)
+        elif self._partial_block:
+            self._put(self._partial_block)
         try:
             self._close()
-            found = header.index(
-                bytes(self._head), self.size, self.transfer_syntax_uid, self._data_set
+            instance_header = header.index(
+                bytes(self._head),
+                self.size,
+                self.transfer_syntax_uid,
+                self._open_data_set,
             )
         except OSError as error:
             raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
-        return found, digest_text(self._hasher)
+        return instance_header, digest_text(self._hasher)
 
     def abandon(self) -> None:
-        """Leaves nothing behind; what a failing disk keeps, retain sweeps."""
+        """Remove the file. If a failing disk prevents that, the hourly sweep removes it later."""
         with suppress(OSError):
             self._close()
         with suppress(OSError):
             self._spool.remove(self.key)
+
+    def _put(self, *parts: bytes | bytearray | memoryview) -> None:
+        """Write all parts, and hash those of the data set; raises OutOfResources."""
+        left = sum(map(len, parts))
+        for part in parts:
+            if part is not self._file_meta:
+                self._hasher.update(part)
+        try:
+            left -= os.writev(self._descriptor, parts)
+            if left:
+                unwritten = memoryview(b"".join(parts))[-left:]
+                while unwritten:
+                    unwritten = unwritten[os.write(self._descriptor, unwritten) :]
+        except OSError as error:
+            raise _spool_error(error) from None
 
     def _close(self) -> None:
         if self._descriptor >= 0:
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
 
-    def _data_set(self) -> BinaryIO:
+    def _open_data_set(self) -> BinaryIO:
         file = self._spool.arriving(self.key).open("rb")
         file.seek(self.data_set_offset)
         return file
 
 
 @dataclass(eq=False, slots=True)
-class _Waiting:
-    """An instance that waits to be made durable, and what came of it."""
+class _Pending:
+    """An instance that waits to be made durable, and the outcome."""
 
     key: str
     row: dict[str, Any]
-    #: Held until its thread is to go on; an Event would cost ten times as much.
-    turn: "threading.Lock | None" = None
+    #: What the thread of the instance waits for, if it does not lead: held until the instance is
+    #: durable or the thread has to lead. An Event would cost ten times as much.
+    released: "threading.Lock | None" = None
     leads: bool = False
     error: BurnishError | None = None
 
 
 class Receiver:
-    """The receive path of one process.
+    """The receive path of one process, for all its associations.
 
-    Instances that wait at the same time are made durable together, by the thread of one of them:
-    the first to come leads its group, and hands the lead to the next when it is done.
+    Each association has a thread. The first thread that has an instance to make durable leads a
+    group of all that wait at that moment; the threads of the others sleep meanwhile. When the group
+    is durable, the leader hands the lead to the first instance that has come since.
     """
 
     def __init__(self, database: Database, spool: Spool) -> None:
         self._database = database
         self._spool = spool
         self._inserter = database.row_inserter(cast(Table, Instance.__table__))
-        self._waiting: list[_Waiting] = []
-        self._led = False
+        self._pending: list[_Pending] = []
+        self._has_leader = False
         self._lock = threading.Lock()
 
     def open(self, **identity: str) -> Incoming:
-        """Begins an instance; the keywords are those of Incoming.
+        """Begin an instance; the keywords are those of `Incoming`.
 
-        Raises InvalidUID (PS3.5 9.1) and OutOfResources (above high water, disk full).
+        Raises InvalidUID (PS3.5 9.1) and OutOfResources (disk full or above high water).
         """
         for keyword, name in (("sop_class_uid", "Class"), ("sop_instance_uid", "Instance")):
             if not is_tolerable_uid(identity[keyword]):
@@ -193,112 +208,126 @@ class Receiver:
         return Incoming(self._spool, **identity)
 
     def accept(self, incoming: Incoming) -> None:
-        """Returns when the instance is safe: its file and its row durable, in that order.
+        """Make an instance durable: when this returns, its file and its row are safe.
 
-        Raises Unreadable, Mismatch, OtherContent, OutOfResources; then nothing of it is left.
+        Raises Unreadable, Mismatch, OtherContent or OutOfResources; then nothing of it is kept.
         """
         try:
-            found, digest = incoming.finish()
-            _check_identity(incoming, found)
+            instance_header, digest = incoming.finish()
+            _check_identity(incoming, instance_header)
         except BurnishError:
             incoming.abandon()
             raise
-        waiting = _Waiting(incoming.key, _row(incoming, found, digest))
-        self._make_durable(waiting)
-        if waiting.error is not None:
-            raise waiting.error
+        pending = _Pending(incoming.key, _row(incoming, instance_header, digest))
+        self._make_durable(pending)
+        if pending.error is not None:
+            raise pending.error
 
-    def _make_durable(self, waiting: _Waiting) -> None:
+    def _make_durable(self, pending: _Pending) -> None:
+        """Wait until a leader has made the instance durable, or lead a group that has it."""
         with self._lock:
-            self._waiting.append(waiting)
-            waiting.leads = not self._led
-            if self._led:
-                waiting.turn = threading.Lock()
-                waiting.turn.acquire()
-            self._led = True
-        if waiting.turn:
-            waiting.turn.acquire()
-        if not waiting.leads:
+            self._pending.append(pending)
+            pending.leads = not self._has_leader
+            if self._has_leader:
+                pending.released = threading.Lock()
+                pending.released.acquire()
+            self._has_leader = True
+        if pending.released:
+            pending.released.acquire()
+        if not pending.leads:
             return
         with self._lock:
-            group = self._waiting[:_GROUP]
-            del self._waiting[:_GROUP]
+            group = self._pending[:_LARGEST_GROUP]
+            del self._pending[:_LARGEST_GROUP]
         try:
             self._commit(group)
         finally:
-            with self._lock:
-                self._led = bool(self._waiting)
-                if self._led:
-                    self._waiting[0].leads = True
-                    if self._waiting[0].turn:
-                        self._waiting[0].turn.release()
+            self._hand_over_lead()
 
-    def _commit(self, group: list[_Waiting]) -> None:
-        """Files first, then rows, then the answers: until then each instance counts as refused."""
-        for waiting in group:
-            waiting.error = OutOfResources("not stored")
-        unwanted = [waiting.key for waiting in group]
+    def _hand_over_lead(self) -> None:
+        with self._lock:
+            self._has_leader = bool(self._pending)
+            if self._has_leader:
+                next_leader = self._pending[0]
+                next_leader.leads = True
+                if next_leader.released:
+                    next_leader.released.release()
+
+    def _commit(self, group: list[_Pending]) -> None:
+        """Publish the files of a group, then commit the rows, then release the threads.
+
+        Until its row is committed, each instance counts as refused.
+        """
+        for pending in group:
+            pending.error = OutOfResources("not stored")
+        unneeded_files = [pending.key for pending in group]
         try:
-            self._spool.publish(unwanted)
-            # from here on the files stay where it is not known whether their rows are committed;
-            # retain removes what has no row
-            unwanted = []
-            unwanted = self._record(group)
+            self._spool.publish(unneeded_files)
+            # If it is not known whether a row was committed, its file has to stay. The hourly sweep
+            # removes files without a row.
+            unneeded_files = []
+            unneeded_files = self._record(group)
         except Unwritten as error:
-            unwanted = [waiting.key for waiting in group if waiting.error]
-            log.error("instances not stored", instances=len(unwanted), why=str(error))
+            unneeded_files = [pending.key for pending in group if pending.error]
+            log.error("instances not stored", instances=len(unneeded_files), why=str(error))
         except (OSError, SQLAlchemyError, OutOfResources) as error:
             log.error("instances not stored", instances=len(group), why=str(error))
         finally:
-            for waiting in group:
-                if waiting.turn:
-                    waiting.turn.release()
-        for key in unwanted:
+            for pending in group:
+                if pending.released:
+                    pending.released.release()
+        for key in unneeded_files:
             with suppress(OSError):
                 self._spool.remove(key)
 
-    def _record(self, group: Sequence[_Waiting]) -> list[str]:
-        """Commits the rows of a group; returns the keys of files that no row needs."""
-        refused, unwanted = dict[str, BurnishError](), list[str]()
+    def _record(self, group: Sequence[_Pending]) -> list[str]:
+        """Commit the rows of a group; returns the keys of files that no row needs."""
+        refused: dict[str, BurnishError] = {}
+        unneeded_files: list[str] = []
         try:
-            # the usual case: none of them was here before
-            if not self._inserter.insert([waiting.row for waiting in group]):
+            # in the usual case none of the instances has been here before
+            if not self._inserter.insert([pending.row for pending in group]):
                 with self._database.connection() as connection:
-                    refused, unwanted = self._insert(connection, group)
+                    refused, unneeded_files = self._insert_one_by_one(connection, group)
         except (ValueError, OverflowError, StatementError) as error:
             if isinstance(error, DBAPIError) and not isinstance(error, DataError):
                 raise
-            # one row has what the database cannot hold, and must not take the others with it
+            # one instance has a value that the database cannot hold: the others are to be stored
             if len(group) == 1:
                 group[0].error = Unreadable("a value of the data set cannot be stored")
                 return [group[0].key]
-            return [key for waiting in group for key in self._record([waiting])]
-        for waiting in group:
-            waiting.error = refused.get(waiting.key)
-        return unwanted
+            return [key for pending in group for key in self._record([pending])]
+        for pending in group:
+            pending.error = refused.get(pending.key)
+        return unneeded_files
 
-    def _insert(
-        self, connection: Connection, group: Sequence[_Waiting]
+    def _insert_one_by_one(
+        self, connection: Connection, group: Sequence[_Pending]
     ) -> tuple[dict[str, BurnishError], list[str]]:
-        """Inserts the rows; returns what is refused, and the keys of files that no row needs.
+        """Insert the rows of a group in which an instance has been here before.
 
-        The same content again is a success and no second row (its file replaces a lost one, and
-        it is kept as if it came now); other content under the same SOP Instance UID is refused.
+        Returns the instances that are refused, and the keys of files that no row needs. The same
+        content again is a success and no second row: it counts as received now, and its file
+        replaces one that was lost. Other content under the same SOP Instance UID is refused.
         """
-        known = self._known(connection, [waiting.row["sop_instance_uid"] for waiting in group])
-        rows, refused, unwanted = [], dict[str, BurnishError](), []
-        for waiting in group:
-            row, before = waiting.row, known.get(waiting.row["sop_instance_uid"])
+        uids = [pending.row["sop_instance_uid"] for pending in group]
+        known = self._known_instances(connection, uids)
+        new_rows: list[dict[str, Any]] = []
+        refused: dict[str, BurnishError] = {}
+        unneeded_files: list[str] = []
+        for pending in group:
+            row = pending.row
+            before = known.get(row["sop_instance_uid"])
             if before is None:
-                rows.append(row)
+                new_rows.append(row)
                 known[row["sop_instance_uid"]] = row
-            elif not _same_content(before, row):
-                unwanted.append(waiting.key)
-                refused[waiting.key] = OtherContent("SOP Instance UID is stored with other content")
+            elif not _has_same_content(before, row):
+                unneeded_files.append(pending.key)
+                refused[pending.key] = OtherContent("SOP Instance UID is stored with other content")
             else:
                 columns = {"received_at"}
-                if self._is_whole(before):
-                    unwanted.append(waiting.key)
+                if self._has_whole_file(before):
+                    unneeded_files.append(pending.key)
                 else:
                     columns |= {"spool_key", "size", "data_set_offset"}
                 connection.execute(
@@ -306,12 +335,13 @@ class Receiver:
                     .where(Instance.spool_key == before["spool_key"])
                     .values({name: row[name] for name in columns})
                 )
-        if rows:
-            connection.execute(insert(Instance), rows)
-        return refused, unwanted
+        if new_rows:
+            connection.execute(insert(Instance), new_rows)
+        return refused, unneeded_files
 
-    def _known(self, connection: Connection, uids: Sequence[str]) -> dict[str, Any]:
-        found = connection.execute(
+    def _known_instances(self, connection: Connection, uids: Sequence[str]) -> dict[str, Any]:
+        """What the rows of live instances say of their content, by SOP Instance UID."""
+        rows = connection.execute(
             select(
                 Instance.sop_instance_uid,
                 Instance.sop_class_uid,
@@ -321,47 +351,48 @@ class Receiver:
                 Instance.size,
             ).where(Instance.sop_instance_uid.in_(uids), Instance.released_at.is_(None))
         )
-        return {row.sop_instance_uid: row._mapping for row in found}
+        return {row.sop_instance_uid: row._mapping for row in rows}
 
-    def _is_whole(self, row: Any) -> bool:
+    def _has_whole_file(self, row: Any) -> bool:
         try:
             return bool(self._spool.path(row["spool_key"]).stat().st_size == row["size"])
         except FileNotFoundError:
             return False
 
 
-def _unwritten(error: OSError) -> OutOfResources:
+def _spool_error(error: OSError) -> OutOfResources:
     return OutOfResources(f"the spool cannot be written: {error.strerror}")
 
 
-def _same_content(before: Any, row: dict[str, Any]) -> bool:
+def _has_same_content(before: Any, row: dict[str, Any]) -> bool:
     return all(
         before[name] == row[name] for name in ("digest", "transfer_syntax_uid", "sop_class_uid")
     )
 
 
-def _check_identity(incoming: Incoming, found: InstanceHeader) -> None:
-    """PS3.4 B.2.3, A9xx: the data set is what the command says, and can be filed."""
-    if found.sop_class_uid != incoming.sop_class_uid:
+def _check_identity(incoming: Incoming, instance_header: InstanceHeader) -> None:
+    """Raise Mismatch if the data set is not what the command announced (PS3.4 B.2.3, A9xxH).
+
+    An instance of a patient also needs a study and a series.
+    """
+    if instance_header.sop_class_uid != incoming.sop_class_uid:
         raise Mismatch("SOP Class UID of the data set is not that of the command")
-    if found.sop_instance_uid != incoming.sop_instance_uid:
+    if instance_header.sop_instance_uid != incoming.sop_instance_uid:
         raise Mismatch("SOP Instance UID of the data set is not that of the command")
-    if found.study_instance_uid or found.series_instance_uid or not _is_root_level(found):
-        for name, uid in (
-            ("Study", found.study_instance_uid),
-            ("Series", found.series_instance_uid),
-        ):
-            if not is_tolerable_uid(uid):
-                raise Mismatch(f"{name} Instance UID of the data set is missing or not a UID")
+    study = instance_header.study_instance_uid
+    series = instance_header.series_instance_uid
+    if instance_header.directory_record_type in ROOT_TYPES and not study and not series:
+        return
+    if not is_tolerable_uid(study):
+        raise Mismatch("Study Instance UID of the data set is missing or not a UID")
+    if not is_tolerable_uid(series):
+        raise Mismatch("Series Instance UID of the data set is missing or not a UID")
 
 
-def _is_root_level(found: InstanceHeader) -> bool:
-    return found.directory_record_type in ROOT_TYPES
-
-
-def _row(incoming: Incoming, found: InstanceHeader, digest: str) -> dict[str, Any]:
+def _row(incoming: Incoming, instance_header: InstanceHeader, digest: str) -> dict[str, Any]:
+    """The values of the instance's row."""
     return {
-        **instance_rows.header_values(found),
+        **instance_rows.header_values(instance_header),
         "transfer_syntax_uid": incoming.transfer_syntax_uid,
         "spool_key": incoming.key,
         "size": incoming.data_set_offset + incoming.size,

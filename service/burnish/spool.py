@@ -11,18 +11,22 @@ from time import monotonic
 
 from burnish.errors import OutOfResources
 
-#: What a disk says that is full or fails: work waits for it, and goes on by itself.
+#: The errors of a disk that is full or fails. Work then waits, and resumes by itself.
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-_BUCKETS = 256
+#: Published files are spread over so many folders, by the first byte of their key.
+_FOLDERS = 256
+#: Seconds between two looks at how much of the disk is in use.
+_ROOM_CHECK_INTERVAL = 1.0
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 class Spool:
     """The spool below `root`: `incoming/` for what is arriving, `instances/` for what has arrived.
 
-    A file's key is random, never anything a peer sent. With `durable`, `publish` returns when the
-    files are on disk under their final names; without it, when they are in the page cache. What
-    comes is refused from `high_water` of the disk on, until no more than `low_water` is in use.
+    The name of a file is its key: random, never anything that a peer sent. With `durable`,
+    `publish` returns when the files are on disk under their final names; without, when they are
+    in the page cache. Once `high_water` of the disk is in use, `check_room` fails until no more
+    than `low_water` is; both are shares of 1.
     """
 
     def __init__(
@@ -31,79 +35,88 @@ class Spool:
         self._durable = durable
         self._high_water = high_water
         self._low_water = min(low_water, high_water)
-        self._looked = -60.0
-        self._full = False
+        self._room_checked_at = -60.0
+        self._is_full = False
         self.incoming = root / "incoming"
         self.instances = root / "instances"
-        # joined as text, since a Path costs as much as the system call it is made for
-        self._incoming, self._instances = f"{self.incoming}/", f"{self.instances}/"
-        new = not self.incoming.is_dir()
-        for number in range(_BUCKETS):
+        # joined as text: to make a Path costs as much as the system call that it is made for
+        self._incoming_prefix = f"{self.incoming}/"
+        self._instances_prefix = f"{self.instances}/"
+        is_new = not self.incoming.is_dir()
+        for number in range(_FOLDERS):
             (self.instances / f"{number:02x}").mkdir(parents=True, exist_ok=True)
-        if durable and new:
+        if durable and is_new:
             for folder in (self.instances, root, root.parent):
                 _sync(folder)
         self.incoming.mkdir(exist_ok=True)
-        # open before the first byte is written, and kept: what the disk did not take is said once
-        # to each descriptor, and not to one opened after another process was told
-        self._folder = os.open(self.instances, os.O_RDONLY)
-        weakref.finalize(self, os.close, self._folder)
+        # Open before the first byte is written, and for as long as the process lives: Linux reports
+        # a failed write once to each descriptor that was open then, and not to one opened later.
+        self._descriptor = os.open(self.instances, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
 
     def new_key(self) -> str:
+        """A key that no file has."""
         return os.urandom(12).hex()
 
     def arriving(self, key: str) -> Path:
-        """Where the bytes of `key` lie until they are published."""
-        return Path(self._incoming + key)
+        """Where the bytes of `key` are until they are published."""
+        return Path(self._incoming_prefix + key)
 
     def create(self, key: str) -> int:
-        """A descriptor to write the bytes of `key` to."""
+        """Create the arriving file of `key`; a descriptor to write its bytes to."""
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        return os.open(self._incoming + key, flags, 0o640)
+        return os.open(self._incoming_prefix + key, flags, 0o640)
 
     def path(self, key: str) -> Path:
-        """Where the published file of `key` lies."""
-        return Path(f"{self._instances}{key[:2]}/{key}")
+        """Where the published file of `key` is."""
+        return Path(self._published_name(key))
 
     def check_room(self) -> None:
-        """Raises OutOfResources above high water, and until low water; looks once a second."""
+        """Raise OutOfResources while the disk is too full."""
         now = monotonic()
-        if now - self._looked >= 1.0:
+        if now - self._room_checked_at >= _ROOM_CHECK_INTERVAL:
             try:
                 usage = shutil.disk_usage(self.incoming)
             except OSError as error:
                 raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
-            used = usage.used / usage.total
-            self._full = used > self._low_water if self._full else used >= self._high_water
-            self._looked = now
-        if self._full:
+            share = usage.used / usage.total
+            if self._is_full:
+                self._is_full = share > self._low_water
+            else:
+                self._is_full = share >= self._high_water
+            self._room_checked_at = now
+        if self._is_full:
             raise OutOfResources("the disk of the spool is above high water")
 
     def publish(self, keys: Sequence[str]) -> None:
-        """Makes a group of arrived files durable under their final names, with few syncs."""
+        """Make arrived files durable under their final names, all of a group by one sync."""
         for key in keys:
-            os.rename(self._incoming + key, f"{self._instances}{key[:2]}/{key}")
+            os.rename(self._incoming_prefix + key, self._published_name(key))
         if not self._durable:
             return
         if len(keys) == 1 or _SYNCFS is None:
             for key in keys:
                 _sync(self.path(key))
-            for bucket in {key[:2] for key in keys}:
-                _sync(self.instances / bucket)
+            for folder in {key[:2] for key in keys}:
+                _sync(self.instances / folder)
             return
-        if _SYNCFS(self._folder) != 0:
+        if _SYNCFS(self._descriptor) != 0:
             raise OSError(ctypes.get_errno(), "syncfs failed")
 
     def remove(self, key: str) -> None:
-        """Removes a file of the spool, arrived or arriving; nothing happens where there is none."""
+        """Remove the file of `key`, arriving or published, if there is one."""
         self.arriving(key).unlink(missing_ok=True)
         self.path(key).unlink(missing_ok=True)
 
     def published_keys(self) -> Iterator[str]:
         """The key of every published file."""
-        for bucket in sorted(self.instances.iterdir()):
-            with os.scandir(bucket) as files:
-                yield from (file.name for file in files)
+        for folder in sorted(self.instances.iterdir()):
+            with os.scandir(folder) as files:
+                for file in files:
+                    yield file.name
+
+    def _published_name(self, key: str) -> str:
+        return f"{self._instances_prefix}{key[:2]}/{key}"
 
 
 def _sync(path: Path) -> None:

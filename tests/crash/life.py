@@ -200,7 +200,7 @@ class Life:
         missing = [uid for uid in uids if not self.has("stored", uid)]
         opened = [(uid, self._opened(uid)) for uid in missing]
         receiver = self.receiver
-        receiver._led = True  # until all are here
+        receiver._has_leader = True  # until all wait
         answers: dict[str, int] = {}
 
         def accept(uid: str, incoming: Incoming) -> None:
@@ -210,17 +210,11 @@ class Life:
         threads = [threading.Thread(target=accept, args=one) for one in group]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads) and len(receiver._waiting) < sum(
+        while any(thread.is_alive() for thread in threads) and len(receiver._pending) < sum(
             thread.is_alive() for thread in threads
         ):
             threading.Event().wait(0.001)
-        with receiver._lock:
-            receiver._led = bool(receiver._waiting)
-            if receiver._waiting:
-                receiver._waiting[0].leads = True
-                turn = receiver._waiting[0].turn
-                assert turn
-                turn.release()
+        receiver._hand_over_lead()
         for thread in threads:
             thread.join()
         assert len(answers) == len(group), "an association ended by a defect"

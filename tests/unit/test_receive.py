@@ -142,7 +142,7 @@ def test_many_at_once_are_made_durable_in_groups(
     threads = [threading.Thread(target=send, args=(receiver, one)) for one in made]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(receiver._waiting) + sum(groups) == 20)
+    wait_until(lambda: len(receiver._pending) + sum(groups) == 20)
     assert rows(ground) == []
     gate.set()
     for thread in threads:
@@ -294,7 +294,7 @@ def test_a_damaged_data_set_is_stored_or_refused(
         send(receiver, Made(CT, "1.2.3.4", syntax, bytes(data)))
     except BurnishError:
         assert len(files(ground)) == before
-    assert not receiver._led
+    assert not receiver._has_leader
 
 
 # --- no room -------------------------------------------------------------------------------------
@@ -441,7 +441,7 @@ def test_one_row_that_the_database_cannot_hold(
         incoming = begin(receiver, made)
         incoming.write(memoryview(made.data_set))
         found, digest = incoming.finish()
-        waiting.append(receiving._Waiting(incoming.key, receiving._row(incoming, found, digest)))
+        waiting.append(receiving._Pending(incoming.key, receiving._row(incoming, found, digest)))
     receiver._commit(waiting)
     assert waiting[0].error is None
     assert isinstance(waiting[1].error, Unreadable)
@@ -475,11 +475,11 @@ def test_above_high_water_nothing_begins(
 def test_an_instance_without_end_stops_at_high_water(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receiving, "_LOOK", 1000)
+    monkeypatch.setattr(receiving, "_ROOM_CHECK", 1000)
     incoming = begin(receiver, instance())
     incoming.write(memoryview(bytes(1500)))
     monkeypatch.setattr(ground.spool, "_high_water", 0.0)
-    monkeypatch.setattr(ground.spool, "_looked", -60.0)
+    monkeypatch.setattr("burnish.spool._ROOM_CHECK_INTERVAL", 0.0)
     incoming.write(memoryview(bytes(900)))
     with pytest.raises(OutOfResources):
         incoming.write(memoryview(bytes(200)))
