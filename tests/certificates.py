@@ -1,4 +1,4 @@
-"""Keys and certificates that tests make secure media with, and OpenSSL that opens them."""
+"""Keys and certificates for secure media, and OpenSSL, which opens them."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,18 +12,28 @@ from cryptography.x509.oid import NameOID
 
 from oracles import run
 
-#: SignedData and DigestedData as object identifiers, and what makes a ContentInfo of either (BER).
+#: The object identifiers of SignedData and DigestedData, and the start of a ContentInfo (BER).
 SIGNED = bytes.fromhex("06092a864886f70d010702")
 DIGESTED = bytes.fromhex("06092a864886f70d010705")
-WRAP = b"\x30\x80%b\xa0\x80"
-
+CONTENT_INFO = b"\x30\x80%b\xa0\x80"
+KEY_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 _Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A key with its certificate, in files."""
+    """A private key and its certificate, in files."""
 
     certificate: Path
     key: Path
@@ -31,7 +41,7 @@ class Identity:
 
 @cache
 def _key(bits: int, number: int) -> rsa.RSAPrivateKey:
-    del number  # only so that there may be several
+    del number  # Only a key of the cache: each number has its own RSA key.
     return rsa.generate_private_key(public_exponent=65537, key_size=bits)
 
 
@@ -47,10 +57,11 @@ def identity(
     authority: bool = False,
     elliptic: bool = False,
 ) -> Identity:
-    """A certificate for `name` and its key, in PEM; `number` tells keys apart.
+    """A certificate for `name` and its key, in PEM.
 
-    Without an `issuer` it is signed by itself; an `authority` may issue others. An `elliptic` key
-    is made in no time, one of RSA takes seconds.
+    Identities with the same `number` and `bits` share an RSA key. Without an `issuer`, the
+    certificate is self-signed; an `authority` may issue others. An `elliptic` key is made at once,
+    an RSA key takes seconds.
     """
     key: _Key = ec.generate_private_key(ec.SECP256R1()) if elliptic else _key(bits, number)
     subject = x509.Name(
@@ -78,53 +89,34 @@ def identity(
     if authority:
         builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
     if usage:
-        names = (
-            *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
-            *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
-        )
-        usages = x509.KeyUsage(**{each: each == usage for each in names})
-        builder = builder.add_extension(usages, critical=True)
+        permitted = {name: name == usage for name in KEY_USAGES}
+        builder = builder.add_extension(x509.KeyUsage(**permitted), critical=True)
     certificate = builder.sign(signer, hashes.SHA256())
-    made = Identity(folder / f"{name}.crt.pem", folder / f"{name}.key.pem")
-    made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    made.key.write_bytes(
+    result = Identity(folder / f"{name}.crt.pem", folder / f"{name}.key.pem")
+    result.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    result.key.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
     )
-    return made
+    return result
 
 
 def open_with_openssl(
     sealed: Path, folder: Path, *, identity: Identity | None = None, password: str = ""
 ) -> bytes:
-    """The DICOM File in a Secure DICOM File, by nothing but OpenSSL, digest or signature proved."""
-    inner, plain = folder / "inner", folder / "plain"
-    how = ["-pwri_password", password]
+    """The DICOM File in a Secure DICOM File, decrypted and verified by OpenSSL alone."""
+    inner, content, plain = folder / "inner", folder / "content", folder / "plain"
+    key = ["-pwri_password", password]
     if identity:
-        how = ["-recip", str(identity.certificate), "-inkey", str(identity.key)]
-    run(
-        "openssl",
-        "cms",
-        "-decrypt",
-        "-inform",
-        "DER",
-        "-binary",
-        "-in",
-        sealed,
-        "-out",
-        inner,
-        *how,
-    )
-    content = inner.read_bytes()
-    signed = SIGNED in sealed.read_bytes()[:4096]
-    check = ["-verify", "-noverify"] if signed else ["-digest_verify"]
-    wrap = WRAP % (SIGNED if signed else DIGESTED)
-    (folder / "content").write_bytes(wrap + content + bytes(4))
-    run(
-        *("openssl", "cms", *check, "-inform", "DER", "-binary"),
-        *("-in", folder / "content", "-out", plain),
-    )
+        key = ["-recip", str(identity.certificate), "-inkey", str(identity.key)]
+    cms = ("openssl", "cms", "-inform", "DER", "-binary")
+    run(*cms, "-decrypt", "-in", sealed, "-out", inner, *key)
+    is_signed = SIGNED in sealed.read_bytes()[:4096]
+    start = CONTENT_INFO % (SIGNED if is_signed else DIGESTED)
+    content.write_bytes(start + inner.read_bytes() + bytes(4))
+    verify = ["-verify", "-noverify"] if is_signed else ["-digest_verify"]
+    run(*cms, *verify, "-in", content, "-out", plain)
     return plain.read_bytes()

@@ -1,4 +1,4 @@
-"""Secure media by the service: asked for over the network and by hand, opened by OpenSSL alone."""
+"""Secure media of the service, requested by a peer and by hand, opened by OpenSSL alone."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from flow.service import Service
 from waiting import wait_until
 
 PROFILE = "STD-GEN-SEC-CD"
-WORDS = "correct horse battery staple"
+PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def files(real_studies: material.RealStudies) -> tuple[Path, ...]:
 def burnish(
     start_shared: StartBurnish, files: tuple[Path, ...], keys: Path, alice: Identity
 ) -> Service:
-    """A service whose secure media are for Alice, and signed."""
+    """A service that signs its secure media and makes them for Alice."""
     signer = identity(keys, "signer", number=2)
     security = {
         "recipients": [str(alice.certificate)],
@@ -48,23 +48,23 @@ def burnish(
     return service
 
 
-def opened(
+def sop_instance_uids(
     image: Path, folder: Path, *, identity: Identity | None = None, password: str = ""
 ) -> set[str]:
-    """SOP Instance UIDs of the DICOM files of a secure image, decrypted by OpenSSL."""
+    """The SOP Instance UIDs in a secure image, decrypted by OpenSSL."""
     root, plain = oracles.extract(image, folder / "sealed"), folder / "opened"
     for path in sorted(root.rglob("*")):
         if path.is_file() and path.name != "README.TXT":
             target = plain / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
-            found = open_with_openssl(path, folder, identity=identity, password=password)
-            target.write_bytes(found)
+            dicom_file = open_with_openssl(path, folder, identity=identity, password=password)
+            target.write_bytes(dicom_file)
             oracles.dcmdump(target)
     oracles.dcdirdmp(plain)
     return set(oracles.file_set(plain))
 
 
-def test_what_is_asked_for_over_the_network(
+def test_a_peer_requests_secure_media(
     burnish: Service, files: tuple[Path, ...], tmp_path: Path, alice: Identity
 ) -> None:
     with MediaCreation(burnish.port) as scu:
@@ -76,38 +76,37 @@ def test_what_is_asked_for_over_the_network(
     name = burnish.cli("request", "show", uid)["short_id"]
     (image,) = (burnish.outbox / name).glob("*.iso")
     sent = {str(material.read(path).SOPInstanceUID) for path in files}
-    assert opened(image, tmp_path, identity=alice) == sent
-    done = burnish.run("disc", "verify", str(image), "--key", str(alice.key), "--profile", PROFILE)
-    assert done.returncode == 0, done.stdout
+    assert sop_instance_uids(image, tmp_path, identity=alice) == sent
+    command = ("disc", "verify", str(image), "--key", str(alice.key), "--profile", PROFILE)
+    result = burnish.run(*command)
+    assert result.returncode == 0, result.stdout
 
 
-def test_who_can_open_it_can_be_said_by_the_request(
+def test_a_request_names_its_own_password(
     burnish: Service, files: tuple[Path, ...], tmp_path: Path, alice: Identity
 ) -> None:
     path = tmp_path / "password"
-    path.write_text(WORDS)
+    path.write_text(PASSWORD)
     study = str(material.read(files[0]).StudyInstanceUID)
-    line = burnish.cli(
-        *("request", "create", "--study", study, "--profile", PROFILE, "--initiate"),
-        *("--password-file", str(path)),
-    )
-    assert burnish.run("request", "watch", line["short_id"]).returncode == 0
-    (image,) = (burnish.outbox / line["short_id"]).glob("*.iso")
-    assert opened(image, tmp_path, password=WORDS)
+    create = ("request", "create", "--study", study, "--profile", PROFILE, "--initiate")
+    request = burnish.cli(*create, "--password-file", str(path))
+    assert burnish.run("request", "watch", request["short_id"]).returncode == 0
+    (image,) = (burnish.outbox / request["short_id"]).glob("*.iso")
+    assert sop_instance_uids(image, tmp_path, password=PASSWORD)
     assert burnish.run("disc", "verify", str(image), "--key", str(alice.key)).returncode == 22
-    assert WORDS not in burnish.log.read_text()
-    assert WORDS.encode() not in (burnish.root / "burnish.db").read_bytes()
+    assert PASSWORD not in burnish.log.read_text()
+    assert PASSWORD.encode() not in (burnish.root / "burnish.db").read_bytes()
 
 
-def test_without_anybody_to_open_it_the_request_fails(
+def test_a_request_without_recipient_and_password_fails(
     start_burnish: StartBurnish, files: tuple[Path, ...]
 ) -> None:
     service = start_burnish()
     assert set(clients.send(service.port, files)) == {0}
     study = str(material.read(files[0]).StudyInstanceUID)
-    line = service.cli("request", "create", "--study", study, "--profile", PROFILE, "--initiate")
-    assert service.run("request", "watch", line["short_id"]).returncode == 20
-    shown = service.cli("request", "show", line["short_id"])
+    request = service.cli("request", "create", "--study", study, "--profile", PROFILE, "--initiate")
+    assert service.run("request", "watch", request["short_id"]).returncode == 20
+    shown = service.cli("request", "show", request["short_id"])
     assert shown["execution_status_info"] == "NOT_SUPPORTED"
     assert {failure["failure_reason"] for failure in shown["failures"]} == {"0204"}
     assert "[security]" in shown["remedy"]

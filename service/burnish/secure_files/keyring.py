@@ -20,7 +20,7 @@ class Keyring:
     def __init__(self, keys: tuple[RSAPrivateKey, ...] = (), password: bytes = b"") -> None:
         self._keys = keys
         self._password = password
-        # PBKDF2 is slow on purpose: 600,000 iterations take about 0.2 s. The files of a volume
+        # PBKDF2 is slow on purpose: 600,000 iterations take about 0.12 s. The files of a volume
         # share their salt.
         self._derived_key = cache(self._derive_key)
 

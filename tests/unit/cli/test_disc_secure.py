@@ -1,4 +1,4 @@
-"""`burnish disc` and secure media: what is made, who can open it, and what is said of it."""
+"""`burnish disc build` and `burnish disc verify` with secure media."""
 
 import hashlib
 import os
@@ -14,12 +14,12 @@ import oracles
 from certificates import SIGNED, Identity, identity, open_with_openssl
 from unit.cli.conftest import Run
 
-WORDS = "correct horse battery staple"
+PASSWORD = "correct horse battery staple"
 
 
 @pytest.fixture
 def folder(tmp_path: Path, real_studies: material.RealStudies) -> Path:
-    """Three patients' studies."""
+    """Studies of three patients."""
     folder = tmp_path / "export"
     folder.mkdir()
     for number, path in enumerate(real_studies.patients[:6]):
@@ -35,7 +35,7 @@ def alice(tmp_path_factory: pytest.TempPathFactory) -> Identity:
 @pytest.fixture
 def password_file(tmp_path: Path) -> Path:
     path = tmp_path / "password"
-    path.write_text(WORDS + "\n")
+    path.write_text(PASSWORD + "\n")
     return path
 
 
@@ -50,21 +50,21 @@ def plain(folder: Path, run: Run, tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def image(folder: Path, run: Run, tmp_path: Path, alice: Identity, password_file: Path) -> Path:
     options = ("--output", tmp_path / "out", "--profile", "STD-GEN-SEC-CD", "--json")
-    who = ("--recipient", alice.certificate, "--password-file", password_file)
-    done = run("disc", "build", folder, *options, *who)
+    protection = ("--recipient", alice.certificate, "--password-file", password_file)
+    done = run("disc", "build", folder, *options, *protection)
     assert done.code == 0, done.err
     (volume,) = done.json["volumes"]
     assert volume["good"]
     assert volume["unexamined"] == 0
     assert volume["instances"] == 6
-    made = Path(volume["image"])
-    assert volume["size"] == made.stat().st_size
-    assert volume["sha256"] == hashlib.sha256(made.read_bytes()).hexdigest()
-    assert WORDS not in done.out + done.err
-    return made
+    image = Path(volume["image"])
+    assert volume["size"] == image.stat().st_size
+    assert volume["sha256"] == hashlib.sha256(image.read_bytes()).hexdigest()
+    assert PASSWORD not in done.out + done.err
+    return image
 
 
-def test_each_file_is_one_that_openssl_opens(
+def test_openssl_opens_every_file(
     image: Path, alice: Identity, tmp_path: Path, plain: dict[str, Path]
 ) -> None:
     root = oracles.extract(image, tmp_path / "sealed")
@@ -75,15 +75,17 @@ def test_each_file_is_one_that_openssl_opens(
             target = opened / path.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(open_with_openssl(path, tmp_path, identity=alice))
-    assert_same(opened, plain)
+    assert_same_files(opened, plain)
 
 
-def test_openssl_checks_who_signed(folder: Path, run: Run, alice: Identity, tmp_path: Path) -> None:
+def test_openssl_verifies_the_signature(
+    folder: Path, run: Run, alice: Identity, tmp_path: Path
+) -> None:
     signer = identity(tmp_path, "signer", number=2, usage="digital_signature")
     options = ("--output", tmp_path / "out", "--profile", "STD-GEN-SEC-CD", "--json")
-    who = ("--recipient", alice.certificate, "--signer", signer.certificate)
-    assert run("disc", "build", folder, *options, *who).code == 2
-    done = run("disc", "build", folder, *options, *who, "--signer-key", signer.key)
+    protection = ("--recipient", alice.certificate, "--signer", signer.certificate)
+    assert run("disc", "build", folder, *options, *protection).code == 2
+    done = run("disc", "build", folder, *options, *protection, "--signer-key", signer.key)
     assert done.code == 0, done.err
     root = oracles.extract(Path(done.json["volumes"][0]["image"]), tmp_path / "sealed")
     sealed = (root / "DICOMDIR").read_bytes()
@@ -92,29 +94,29 @@ def test_openssl_checks_who_signed(folder: Path, run: Run, alice: Identity, tmp_
     assert plain[128:132] == b"DICM"
 
 
-def assert_same(opened: Path, plain: dict[str, Path]) -> None:
+def assert_same_files(opened: Path, plain: dict[str, Path]) -> None:
     oracles.dcmdump(opened / "DICOMDIR")
     oracles.dcdirdmp(opened)
-    found = oracles.file_set(opened)
-    assert found.keys() == plain.keys()
-    for uid, path in found.items():
+    opened_files = oracles.file_set(opened)
+    assert opened_files.keys() == plain.keys()
+    for uid, path in opened_files.items():
         oracles.dcmdump(path)
         assert path.read_bytes() == plain[uid].read_bytes()
 
 
-@pytest.mark.parametrize("who", ["key", "password"])
-def test_what_its_readme_says_opens_it(
-    who: str, image: Path, alice: Identity, tmp_path: Path, plain: dict[str, Path]
+@pytest.mark.parametrize("protection", ["key", "password"])
+def test_the_commands_in_its_readme_open_it(
+    protection: str, image: Path, alice: Identity, tmp_path: Path, plain: dict[str, Path]
 ) -> None:
     root = oracles.extract(image, tmp_path / "sealed")
     text = (root / "README.TXT").read_bytes().decode("ascii").replace("\r\n", "\n")
     script = "\n".join(re.findall(r"^  (.*)$", text, re.MULTILINE))
-    how, script = script.split("\n", 1)
-    assert how == "set -- -recip CERTIFICATE.PEM -inkey KEY.PEM"
-    how = f"set -- -recip {alice.certificate} -inkey {alice.key}"
-    if who == "password":
-        how = f"set -- -pwri_password '{WORDS}'"
-    (tmp_path / "open.sh").write_text(f"{how}\n{script}\n")
+    options, script = script.split("\n", 1)
+    assert options == "set -- -recip CERTIFICATE.PEM -inkey KEY.PEM"
+    options = f"set -- -recip {alice.certificate} -inkey {alice.key}"
+    if protection == "password":
+        options = f"set -- -pwri_password '{PASSWORD}'"
+    (tmp_path / "open.sh").write_text(f"{options}\n{script}\n")
     subprocess.run(
         ["sh", tmp_path / "open.sh"],
         cwd=root,
@@ -123,31 +125,33 @@ def test_what_its_readme_says_opens_it(
         timeout=300,
     )
     assert {path.name for path in (tmp_path / "opened").iterdir()} == {"DICOM", "DICOMDIR"}
-    assert_same(tmp_path / "opened", plain)
+    assert_same_files(tmp_path / "opened", plain)
 
 
-def test_it_is_judged_with_the_key_or_the_password(
+def test_it_is_verified_with_the_key_or_the_password(
     image: Path, run: Run, alice: Identity, password_file: Path
 ) -> None:
-    for how in (("--key", alice.key), ("--password-file", password_file)):
+    for option in (("--key", alice.key), ("--password-file", password_file)):
         for profile in ((), ("--profile", "STD-GEN-SEC-CD")):
-            done = run("disc", "verify", image, *how, *profile, "--json")
+            done = run("disc", "verify", image, *option, *profile, "--json")
             assert done.code == 0, done.out
-            assert (done.json["instances"], done.json["unexamined"]) == (6, 0)
+            assert done.json["instances"] == 6
+            assert done.json["unexamined"] == 0
     done = run("disc", "verify", image, "--key", alice.key, "--profile", "STD-GEN-CD", "--json")
     assert done.code == 22
     assert {fault["code"] for fault in done.json["faults"]} == {"FILE_SECURE"}
 
 
-def test_without_a_key_it_is_said_that_content_was_not_examined(image: Path, run: Run) -> None:
+def test_without_a_key_the_report_says_that_content_was_not_examined(image: Path, run: Run) -> None:
     done = run("disc", "verify", image, "--json")
     assert done.code == 0
-    assert (done.json["instances"], done.json["unexamined"]) == (0, 7)
-    said = run("disc", "verify", image)
-    assert "7 Secure DICOM Files, whose content was not examined" in said.out
+    assert done.json["instances"] == 0
+    assert done.json["unexamined"] == 7
+    report = run("disc", "verify", image)
+    assert "7 Secure DICOM Files, whose content was not examined" in report.out
 
 
-def test_what_was_changed_is_found(image: Path, run: Run, alice: Identity, tmp_path: Path) -> None:
+def test_a_changed_file_is_a_fault(image: Path, run: Run, alice: Identity, tmp_path: Path) -> None:
     broken = tmp_path / "broken.iso"
     data = bytearray(image.read_bytes())
     middle = next(e for e in oracles.extents(image) if e.size > 4096 and "DICOM/" in e.path)
@@ -158,13 +162,13 @@ def test_what_was_changed_is_found(image: Path, run: Run, alice: Identity, tmp_p
     (fault,) = done.json["faults"]
     assert fault["code"] == "SECURE_FILE_UNSOUND"
     assert fault["where"] == middle.path.removeprefix("/").replace("/", "\\")
-    # its form is as it was: without the key nothing can be told
+    # Without the key only the form of the files is checked, which is as it was.
     assert run("disc", "verify", broken).code == 0
 
 
-def test_a_key_that_opens_nothing(image: Path, run: Run, tmp_path: Path) -> None:
-    other = identity(tmp_path, "mallory", number=5)
-    done = run("disc", "verify", image, "--key", other.key, "--json")
+def test_another_key_opens_nothing(image: Path, run: Run, tmp_path: Path) -> None:
+    mallory = identity(tmp_path, "mallory", number=5)
+    done = run("disc", "verify", image, "--key", mallory.key, "--json")
     assert done.code == 22
     assert "DICOMDIR_UNREADABLE" in {fault["code"] for fault in done.json["faults"]}
 
@@ -176,13 +180,15 @@ def test_a_plain_file_on_secure_media_is_a_fault(
     oracles.run("chmod", "-R", "u+w", root)
     victim = next(path for path in root.rglob("IM*") if path.is_file())
     shutil.copy(next(iter(plain.values())), victim)
-    for how in ((), ("--key", alice.key)):
-        done = run("disc", "verify", root, *how, "--json")
+    for option in ((), ("--key", alice.key)):
+        done = run("disc", "verify", root, *option, "--json")
         assert done.code == 22
         assert "FILE_NOT_SECURE" in {fault["code"] for fault in done.json["faults"]}
 
 
-def test_plain_media_are_no_secure_media(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_plain_media_do_not_conform_to_a_secure_profile(
+    folder: Path, run: Run, tmp_path: Path
+) -> None:
     done = run("disc", "build", folder, "--output", tmp_path / "open", "--json")
     image = done.json["volumes"][0]["image"]
     done = run("disc", "verify", image, "--profile", "STD-GEN-SEC-CD", "--json")
@@ -190,7 +196,7 @@ def test_plain_media_are_no_secure_media(folder: Path, run: Run, tmp_path: Path)
     assert [fault["code"] for fault in done.json["faults"]] == ["FILE_NOT_SECURE"] * 7
 
 
-def test_secure_media_with_another_file_system(
+def test_secure_media_with_udf_are_verified(
     folder: Path, run: Run, tmp_path: Path, alice: Identity, plain: dict[str, Path]
 ) -> None:
     profile = ("--profile", "STD-GEN-SEC-DVD-JPEG")
@@ -205,7 +211,7 @@ def test_secure_media_with_another_file_system(
     assert opened in {path.read_bytes() for path in plain.values()}
 
 
-def test_secure_media_are_split_like_others(
+def test_secure_media_are_split_over_volumes(
     folder: Path, run: Run, tmp_path: Path, alice: Identity
 ) -> None:
     options = ("--profile", "STD-GEN-SEC-CD", "--recipient", alice.certificate, "--json")
@@ -215,7 +221,7 @@ def test_secure_media_are_split_like_others(
     assert all(volume["good"] and volume["size"] <= 90_000 for volume in volumes)
 
 
-def test_what_cannot_be_is_refused(
+def test_missing_or_unusable_protection_is_refused(
     folder: Path, run: Run, tmp_path: Path, alice: Identity, password_file: Path
 ) -> None:
     out = ("--output", tmp_path / "refused")

@@ -28,5 +28,5 @@ def signer(folder: Path) -> Identity:
 
 @pytest.fixture(scope="session")
 def dicom() -> bytes:
-    """A stand-in for a DICOM File; what it is does not matter to what it is wrapped in."""
+    """A stand-in for a DICOM File; its content does not matter to secure files."""
     return bytes(128) + b"DICM" + hashlib.shake_256(b"burnish").digest(70_001)

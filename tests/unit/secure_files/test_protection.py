@@ -1,4 +1,4 @@
-"""What can protect media, and what is refused."""
+"""Certificates, keys and passwords that protect media, and those that are refused."""
 
 from pathlib import Path
 
@@ -10,34 +10,35 @@ from burnish.secure_files.protection import load_protection, read_password, read
 from burnish.settings import SecuritySettings
 from certificates import Identity, identity
 
-WORDS = SecretStr("words")
+PASSWORD = SecretStr("words")
 
 
-def test_without_recipient_and_password_there_is_no_protection(alice: Identity) -> None:
+def test_protection_needs_a_recipient_or_a_password(alice: Identity) -> None:
     with pytest.raises(InvalidSettings, match="neither"):
         load_protection(SecuritySettings())
     assert len(load_protection(SecuritySettings(recipients=(alice.certificate,))).recipients) == 1
-    assert load_protection(SecuritySettings(password=WORDS)).password == b"words"
+    assert load_protection(SecuritySettings(password=PASSWORD)).password == b"words"
 
 
-def test_what_a_request_says_takes_the_place_of_the_settings(
+def test_a_request_replaces_recipients_and_password_of_the_settings(
     alice: Identity, bob: Identity, tmp_path: Path
 ) -> None:
     (tmp_path / "password").write_text("its own words\n")
-    security = SecuritySettings(recipients=(alice.certificate,), password=WORDS)
+    security = SecuritySettings(recipients=(alice.certificate,), password=PASSWORD)
     by_key = load_protection(security, recipients=read_recipients([bob.certificate]))
-    assert [one.key_length for one in by_key.recipients] == [384]
+    assert [recipient.key_length for recipient in by_key.recipients] == [384]
     assert not by_key.password
     by_password = load_protection(security, password_file=str(tmp_path / "password"))
-    assert (by_password.recipients, by_password.password) == ((), b"its own words")
+    assert by_password.recipients == ()
+    assert by_password.password == b"its own words"
 
 
 @pytest.mark.parametrize("content", ["", "\nwords", "caffè", "tab\tbed", "\x7f"])
-def test_a_password_has_characters_of_iso_ir_6(content: str, tmp_path: Path) -> None:
+def test_a_password_has_only_characters_of_iso_ir_6(content: str, tmp_path: Path) -> None:
     (tmp_path / "password").write_text(content, encoding="utf-8")
-    with pytest.raises(InvalidSettings) as refused:
+    with pytest.raises(InvalidSettings) as refusal:
         read_password(tmp_path / "password")
-    assert not content or content.strip() not in str(refused.value)
+    assert not content or content.strip() not in str(refusal.value)
 
 
 @pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\r\nmore\n"])
@@ -46,13 +47,13 @@ def test_a_password_is_the_first_line(ending: str, tmp_path: Path) -> None:
     assert read_password(tmp_path / "password") == b"two words"
 
 
-def test_the_password_is_never_shown() -> None:
-    security = SecuritySettings(password=WORDS)
+def test_the_password_is_not_in_representations() -> None:
+    security = SecuritySettings(password=PASSWORD)
     assert "words" not in f"{security!r} {load_protection(security)!r} {security.model_dump()}"
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "flaw",
     [
         {"bits": 1024, "number": 7},
         {"expired": True},
@@ -60,13 +61,15 @@ def test_the_password_is_never_shown() -> None:
     ],
     ids=["short", "expired", "usage"],
 )
-def test_a_certificate_that_is_not_fit_is_refused(wrong: dict[str, object], tmp_path: Path) -> None:
-    made = identity(tmp_path, "wrong", **wrong)  # type: ignore[arg-type]
+def test_a_certificate_that_cannot_be_used_is_refused(
+    flaw: dict[str, object], tmp_path: Path
+) -> None:
+    recipient = identity(tmp_path, "wrong", **flaw)  # type: ignore[arg-type]
     with pytest.raises(InvalidSettings, match="serial number"):
-        load_protection(SecuritySettings(recipients=(made.certificate,)))
+        load_protection(SecuritySettings(recipients=(recipient.certificate,)))
 
 
-def test_what_is_no_certificate_is_refused(alice: Identity, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_certificate_is_refused(alice: Identity, tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("no certificate")
     for path in (tmp_path / "no.pem", alice.key):
         with pytest.raises(InvalidSettings, match=f"{path.name}: .*PEM"):
@@ -76,11 +79,11 @@ def test_what_is_no_certificate_is_refused(alice: Identity, tmp_path: Path) -> N
 
 
 def test_a_signer_needs_the_key_of_its_certificate(alice: Identity, signer: Identity) -> None:
-    some = SecuritySettings(
-        password=WORDS, signer_certificate=signer.certificate, signer_key=signer.key
+    security = SecuritySettings(
+        password=PASSWORD, signer_certificate=signer.certificate, signer_key=signer.key
     )
-    assert load_protection(some).signer is not None
+    assert load_protection(security).signer is not None
     with pytest.raises(InvalidSettings, match="not that of"):
-        load_protection(some.model_copy(update={"signer_key": alice.key}))
+        load_protection(security.model_copy(update={"signer_key": alice.key}))
     with pytest.raises(InvalidSettings, match="PEM"):
-        load_protection(some.model_copy(update={"signer_key": signer.certificate}))
+        load_protection(security.model_copy(update={"signer_key": signer.certificate}))

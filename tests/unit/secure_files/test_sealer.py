@@ -1,4 +1,4 @@
-"""Secure DICOM Files are what OpenSSL can open, and exactly as large as was said beforehand."""
+"""OpenSSL opens Secure DICOM Files, and their size is known in advance."""
 
 import tracemalloc
 from collections.abc import Iterator
@@ -16,17 +16,20 @@ from burnish.settings import SecuritySettings
 from certificates import Identity, open_with_openssl
 from oracles import run
 
-WORDS = "correct horse battery staple"
+PASSWORD = "correct horse battery staple"
 
 
-def sealed(sealer: Sealer, plain: bytes, *, pieces: int = 1 << 12) -> bytes:
-    chunks = (plain[at : at + pieces] for at in range(0, len(plain), pieces))
+def seal(sealer: Sealer, plain: bytes, *, chunk_size: int = 1 << 12) -> bytes:
+    starts = range(0, len(plain), chunk_size)
+    chunks = (plain[start : start + chunk_size] for start in starts)
     return b"".join(sealer.seal(sealer.new_key(), len(plain), chunks))
 
 
 def protection(*recipients: Identity, **more: object) -> Protection:
-    own = tuple(one.certificate for one in recipients)
-    return load_protection(SecuritySettings(recipients=own, password_iterations=1000, **more))  # type: ignore[arg-type]
+    certificates = tuple(recipient.certificate for recipient in recipients)
+    return load_protection(
+        SecuritySettings(recipients=certificates, password_iterations=1000, **more)
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("cipher", ["AES-128", "AES-192", "AES-256"])
@@ -40,46 +43,44 @@ def test_openssl_opens_it_with_the_key_of_each_recipient(
     dicom: bytes,
     tmp_path: Path,
 ) -> None:
-    more = {"signer_certificate": signer.certificate, "signer_key": signer.key} if signs else {}
-    sealer = Sealer(protection(alice, bob, cipher=cipher, **more))
-    (tmp_path / "sealed").write_bytes(sealed(sealer, dicom))
-    for one in (alice, bob):
-        assert open_with_openssl(tmp_path / "sealed", tmp_path, identity=one) == dicom
+    signature = {"signer_certificate": signer.certificate, "signer_key": signer.key}
+    sealer = Sealer(protection(alice, bob, cipher=cipher, **(signature if signs else {})))
+    (tmp_path / "sealed").write_bytes(seal(sealer, dicom))
+    for recipient in (alice, bob):
+        assert open_with_openssl(tmp_path / "sealed", tmp_path, identity=recipient) == dicom
 
 
 @pytest.mark.parametrize("cipher", ["AES-128", "AES-192", "AES-256"])
 def test_openssl_opens_it_with_the_password(cipher: str, dicom: bytes, tmp_path: Path) -> None:
-    sealer = Sealer(protection(password=WORDS, cipher=cipher))
-    (tmp_path / "sealed").write_bytes(sealed(sealer, dicom))
-    assert open_with_openssl(tmp_path / "sealed", tmp_path, password=WORDS) == dicom
+    sealer = Sealer(protection(password=PASSWORD, cipher=cipher))
+    (tmp_path / "sealed").write_bytes(seal(sealer, dicom))
+    assert open_with_openssl(tmp_path / "sealed", tmp_path, password=PASSWORD) == dicom
 
 
 def test_key_and_password_open_the_same_file(alice: Identity, dicom: bytes, tmp_path: Path) -> None:
-    (tmp_path / "sealed").write_bytes(sealed(Sealer(protection(alice, password=WORDS)), dicom))
-    assert open_with_openssl(tmp_path / "sealed", tmp_path, password=WORDS) == dicom
+    (tmp_path / "sealed").write_bytes(seal(Sealer(protection(alice, password=PASSWORD)), dicom))
+    assert open_with_openssl(tmp_path / "sealed", tmp_path, password=PASSWORD) == dicom
     assert open_with_openssl(tmp_path / "sealed", tmp_path, identity=alice) == dicom
 
 
-def test_openssl_refuses_another_password(dicom: bytes, tmp_path: Path) -> None:
-    (tmp_path / "sealed").write_bytes(sealed(Sealer(protection(password=WORDS)), dicom))
+def test_openssl_does_not_open_it_with_another_password(dicom: bytes, tmp_path: Path) -> None:
+    (tmp_path / "sealed").write_bytes(seal(Sealer(protection(password=PASSWORD)), dicom))
     command = ("openssl", "cms", "-decrypt", "-inform", "DER", "-in", tmp_path / "sealed")
     run(*command, "-out", tmp_path / "out", "-pwri_password", "wrong", ok=(4,))
 
 
-def test_it_is_der_to_the_last_byte(alice: Identity, dicom: bytes, tmp_path: Path) -> None:
-    (tmp_path / "sealed").write_bytes(sealed(Sealer(protection(alice, password=WORDS)), dicom))
+def test_every_byte_is_der(alice: Identity, dicom: bytes, tmp_path: Path) -> None:
+    (tmp_path / "sealed").write_bytes(seal(Sealer(protection(alice, password=PASSWORD)), dicom))
     text = run("openssl", "asn1parse", "-inform", "DER", "-in", tmp_path / "sealed")
     assert "inf" not in [word for line in text.splitlines() for word in line.split()]
-    run(
-        *("openssl", "cms", "-cmsout", "-inform", "DER", "-outform", "DER"),
-        *("-in", tmp_path / "sealed", "-out", tmp_path / "again"),
-    )
-    assert (tmp_path / "again").read_bytes() == (tmp_path / "sealed").read_bytes()
+    command = ("openssl", "cms", "-cmsout", "-inform", "DER", "-outform", "DER")
+    run(*command, "-in", tmp_path / "sealed", "-out", tmp_path / "encoded anew")
+    assert (tmp_path / "encoded anew").read_bytes() == (tmp_path / "sealed").read_bytes()
 
 
-def test_no_two_files_have_a_key_or_a_cipher_text_in_common(alice: Identity, dicom: bytes) -> None:
+def test_two_files_differ_in_key_and_cipher_text(alice: Identity, dicom: bytes) -> None:
     sealer = Sealer(protection(alice))
-    first, second = sealed(sealer, dicom), sealed(sealer, dicom)
+    first, second = seal(sealer, dicom), seal(sealer, dicom)
     assert len(first) == len(second)
     assert first[-1000:] != second[-1000:]
     assert sealer.new_key() != sealer.new_key()
@@ -90,44 +91,51 @@ def sealers(alice: Identity, bob: Identity, signer: Identity) -> list[Sealer]:
     signed = {"signer_certificate": signer.certificate, "signer_key": signer.key}
     return [
         Sealer(protection(alice)),
-        Sealer(protection(alice, bob, password=WORDS, cipher="AES-192")),
-        Sealer(protection(password=WORDS, cipher="AES-128", **signed)),
+        Sealer(protection(alice, bob, password=PASSWORD, cipher="AES-192")),
+        Sealer(protection(password=PASSWORD, cipher="AES-128", **signed)),
     ]
 
 
-EDGES = [edge + more for edge in (0, 127, 255, 65535) for more in range(-90, 3) if edge + more >= 0]
+#: Sizes around those at which a length needs one more octet.
+EDGES = [
+    edge + offset for edge in (0, 127, 255, 65535) for offset in range(-90, 3) if edge + offset >= 0
+]
 
 
 @pytest.mark.parametrize("which", range(3))
-@given(size=st.one_of(st.integers(0, 300_000), st.sampled_from(EDGES)), pieces=st.integers(1, 9999))
+@given(
+    size=st.one_of(st.integers(0, 300_000), st.sampled_from(EDGES)),
+    chunk_size=st.integers(1, 9999),
+)
 @hypothesis_settings(deadline=None, max_examples=60)
-def test_its_size_is_known_beforehand(
-    sealers: list[Sealer], which: int, size: int, pieces: int
+def test_the_size_is_known_in_advance(
+    sealers: list[Sealer], which: int, size: int, chunk_size: int
 ) -> None:
     sealer = sealers[which]
-    made = sealed(sealer, b"\x5a" * size, pieces=max(pieces, size // 50))
-    assert len(made) == sealer.size(size)
+    sealed = seal(sealer, b"\x5a" * size, chunk_size=max(chunk_size, size // 50))
+    assert len(sealed) == sealer.size(size)
 
 
 @given(size=st.integers(0, 1 << 45))
-def test_a_larger_file_is_never_sealed_smaller(sealers: list[Sealer], size: int) -> None:
+def test_a_larger_file_is_never_smaller_when_sealed(sealers: list[Sealer], size: int) -> None:
     for sealer in sealers:
         assert size < sealer.size(size) <= sealer.size(size + 1)
 
 
-def test_a_file_that_is_not_as_long_as_was_said_is_a_conflict(alice: Identity) -> None:
+def test_a_file_of_another_size_than_announced_is_a_conflict(alice: Identity) -> None:
     sealer = Sealer(protection(alice))
     for chunks in ([b"x" * 99], [b"x" * 101]):
         with pytest.raises(Conflict):
             list(sealer.seal(sealer.new_key(), 100, chunks))
 
 
-def test_a_large_file_passes_through(alice: Identity) -> None:
-    sealer, piece, count = Sealer(protection(alice)), bytes(1 << 20), 64
+def test_a_large_file_is_not_held_in_memory(alice: Identity) -> None:
+    sealer = Sealer(protection(alice))
+    chunk, count = bytes(1 << 20), 64
 
     def chunks() -> Iterator[bytes]:
         for _ in range(count):
-            yield piece
+            yield chunk
 
     tracemalloc.start()
     total = sum(map(len, sealer.seal(sealer.new_key(), count << 20, chunks())))
