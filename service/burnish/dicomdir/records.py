@@ -1,34 +1,43 @@
-"""Craft: the content of directory records, with what their keys lack made up (PS3.3 F.5).
+"""Craft: encodes directory records, and supplies the keys that instances lack (PS3.3 F.5).
 
-The profiles foresee that a File-set Creator supplies keys that an instance lacks (PS3.11
-D.3.3.1, H.3.3.1). What is made up stands in the records alone, is the same every time, and is
-equally long for every ordinal, so that lengths can be added up before anything is encoded.
+The profiles expect a File-set Creator to supply such keys (PS3.11 D.3.3.1, H.3.3.1). Supplied
+values appear in the records alone, are the same every time, and have the same length for every
+ordinal, so that lengths can be added up before anything is encoded.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Container, Mapping
 
 from burnish.character_sets import is_plain
 from burnish.dicom_elements import encode, encode_item, scan
-from burnish.directory_records import Key, all_keys
+from burnish.dicomdir.keys import (
+    MODALITY,
+    PATIENT_ID,
+    SERIES_NUMBER,
+    SPECIFIC_CHARACTER_SET,
+    STUDY_DATE,
+    STUDY_TIME,
+    SUBSTITUTE_DATES,
+)
+from burnish.dicomdir.reader import (
+    RECORD_TYPE,
+    REFERENCED_FILE_ID,
+    REFERENCED_SOP_CLASS_UID,
+    REFERENCED_SOP_INSTANCE_UID,
+    REFERENCED_TRANSFER_SYNTAX_UID,
+)
+from burnish.directory_records import KEYS, Key, all_keys
 from burnish.errors import InvalidUID, InvalidValue
 from burnish.identifiers import is_tolerable_uid
 from burnish.values import DirectoryEntry, InstanceHeader
 
-SPECIFIC_CHARACTER_SET = 0x00080005
-STUDY_DATE, STUDY_TIME = 0x00080020, 0x00080030
-MODALITY = 0x00080060
-PATIENT_ID = 0x00100020
-STUDY_ID = 0x00200010
-SERIES_NUMBER = 0x00200011
-INSTANCE_NUMBER = 0x00200013
-STUDY_INSTANCE_UID = 0x0020000D
-SERIES_INSTANCE_UID = 0x0020000E
+#: The types of the records above that of an instance, by level from 0.
+ENTITY_TYPES = ("PATIENT", "STUDY", "SERIES")
 
-#: Dates that stand in for a missing Study Date, and their times.
-_OTHER_DATES = ((0x00080021, 0x00080031), (0x00080022, 0x00080032), (0x00080023, 0x00080033))
-_BINARY_VRS = frozenset((b"US", b"UL", b"SQ"))
+_STUDY_ID = 0x00200010
+_INSTANCE_NUMBER = 0x00200013
+_LARGEST_ORDINAL = 999_999
+_UNKNOWN_DATE, _UNKNOWN_TIME = b"19000101", b"000000"
 
 _UNKNOWN_CODE = encode_item(
     encode(0x00080100, b"SH", b"UNKNOWN")
@@ -40,8 +49,8 @@ _UNKNOWN_DEFINITION = encode_item(
     + encode(0x00081032, b"SQ", _UNKNOWN_CODE)
     + encode(0x0040100A, b"SQ", _UNKNOWN_CODE)
 )
-#: What stands in for a missing Type 1 key: where only some values are allowed, the least claim.
-_INVENTED_BY_TAG = {
+#: What is supplied for a missing Type 1 key: of the permitted values the one that claims least.
+_SUPPLIED_BY_TAG = {
     0x00080008: b"DERIVED\\SECONDARY",
     MODALITY: b"OT",
     0x00080403: b"STUDY",
@@ -52,26 +61,24 @@ _INVENTED_BY_TAG = {
     0x00720006: b"SITE",
     0x0072000C: _UNKNOWN_DEFINITION,
 }
-_INVENTED_BY_VR = {
-    b"DA": b"19000101",
-    b"TM": b"000000",
-    b"DT": b"19000101000000",
+_SUPPLIED_BY_VR = {
+    b"DA": _UNKNOWN_DATE,
+    b"TM": _UNKNOWN_TIME,
+    b"DT": _UNKNOWN_DATE + _UNKNOWN_TIME,
     b"IS": b"0",
     b"US": b"\0\0",
     b"UL": b"\0\0\0\0",
     b"SQ": _UNKNOWN_CODE,
 }
 
-
-def number(ordinal: int) -> bytes:
-    """An ordinal as a number of fixed width."""
-    if ordinal > 999_999:
-        raise InvalidValue("more than 999999 of a kind in one entity")
-    return b"%06d" % ordinal
+_KEYS = {record: all_keys(record) for record in KEYS}
+#: The tags of the values that each record above that of an instance is made from.
+_SOURCE_TAGS = {record: {key.tag for key in _KEYS[record]} for record in ENTITY_TYPES}
+_SOURCE_TAGS["STUDY"].update(tag for pair in SUBSTITUTE_DATES for tag in pair)
 
 
-def surrogate_patient_id(issuer: str, study_instance_uid: str, taken: Iterable[str]) -> str:
-    """A Patient ID for who has none: one for each study, and not one of those that are taken."""
+def surrogate_patient_id(issuer: str, study_instance_uid: str, taken: Container[str]) -> str:
+    """A Patient ID for a patient without one: one for each study, and none of those `taken`."""
     attempt = 0
     while True:
         seed = f"{issuer}\0{study_instance_uid}\0{attempt}"
@@ -81,44 +88,35 @@ def surrogate_patient_id(issuer: str, study_instance_uid: str, taken: Iterable[s
         attempt += 1
 
 
-@lru_cache(maxsize=64)
-def _keys(record: str) -> tuple[Key, ...]:
-    return all_keys(record)
-
-
-@lru_cache(maxsize=64)
-def _tags(record: str) -> frozenset[int]:
-    """The tags an entity's values are kept under."""
-    others = (tag for pair in _OTHER_DATES for tag in pair) if record == "STUDY" else ()
-    return frozenset((*(key.tag for key in _keys(record)), *others))
-
-
-@lru_cache(maxsize=1024)
-def read(entity_keys: bytes) -> tuple[bytes, Mapping[int, bytes]]:
-    """Specific Character Set and the values by tag of a blob of keys, without padding."""
+def parse_keys(keys: bytes) -> tuple[bytes, dict[int, bytes]]:
+    """Specific Character Set, and the values of encoded keys by tag without their padding."""
     values = {
-        element.tag: entity_keys[element.value : element.value + element.length].rstrip(b" \0")
-        for element in scan(entity_keys, 0, len(entity_keys), explicit=True)
+        element.tag: keys[element.value : element.value + element.length].rstrip(b" \0")
+        for element in scan(keys, 0, len(keys), explicit=True)
     }
     return values.pop(SPECIFIC_CHARACTER_SET, b""), values
 
 
-class Entity:
-    """A PATIENT, STUDY or SERIES as the instances in it describe it."""
+class EntityRecord:
+    """The record of a patient, study or series, made from what its instances say of it.
 
-    def __init__(self, record: str, ordinal: int) -> None:
-        self.record = record
+    `ordinal` counts from 1 among the entities below the same parent. `surrogate` is the Patient
+    ID of a PATIENT record whose instances have none.
+    """
+
+    def __init__(self, record_type: str, ordinal: int) -> None:
+        self.record_type = record_type
+        self.surrogate = b""
         self._ordinal = ordinal
         self._values: dict[int, bytes] = {}
         self._character_set = b""
 
-    def learn(self, entity_keys: bytes) -> None:
-        """Take the keys that no earlier instance had; one without value is wanted all the same.
+    def add(self, character_set: bytes, values: Mapping[int, bytes]) -> None:
+        """Takes the keys of an instance that no earlier instance had with a value.
 
-        One record has one character set: a text in another one is not taken.
+        A record has one character set: a text in another one is not taken.
         """
-        character_set, values = read(entity_keys)
-        for tag in _tags(self.record):
+        for tag in _SOURCE_TAGS[self.record_type]:
             value = values.get(tag)
             if value is None or self._values.get(tag):
                 continue
@@ -128,119 +126,128 @@ class Entity:
                 self._character_set = character_set
             self._values[tag] = value
 
-    def encode(self, *, patient_id: bytes = b"") -> bytes:
-        """The record from Directory Record Type on. `patient_id` is for who has none."""
-        values = {**self._invented(patient_id), **self._values}
+    def encode(self) -> bytes:
+        """The record from Directory Record Type (0004,1430) on."""
+        values = {**self._supplied(), **self._values}
         elements = []
-        special = False
-        for tag, vr, kind in _keys(self.record):
+        has_special_text = False
+        for tag, vr, key_type in _KEYS[self.record_type]:
             value = values.get(tag, b"")
-            if value or kind == "2" or tag in self._values:
+            if value or key_type == "2" or tag in self._values:
                 elements.append(encode(tag, vr, value))
-                special = special or not is_plain(value)
-        if special:
+                has_special_text = has_special_text or not is_plain(value)
+        if has_special_text:
             elements.insert(0, encode(SPECIFIC_CHARACTER_SET, b"CS", self._character_set))
-        record_type = encode(0x00041430, b"CS", self.record.encode("ascii"))
-        return record_type + b"".join(elements)
+        return encode(RECORD_TYPE, b"CS", self.record_type.encode("ascii")) + b"".join(elements)
 
-    def _invented(self, patient_id: bytes) -> dict[int, bytes]:
-        if self.record == "PATIENT":
-            return {PATIENT_ID: patient_id}
-        if self.record == "SERIES":
-            return {MODALITY: b"OT", SERIES_NUMBER: number(self._ordinal)}
-        date, time = b"19000101", b"000000"
-        for other_date, other_time in _OTHER_DATES:
-            if other_date in self._values:
-                date, time = self._values[other_date], self._values.get(other_time, time)
-                break
-        if STUDY_DATE in self._values:
-            time = b"000000"
-        return {STUDY_DATE: date, STUDY_TIME: time, STUDY_ID: number(self._ordinal)}
+    def _supplied(self) -> dict[int, bytes]:
+        if self.record_type == "PATIENT":
+            return {PATIENT_ID: self.surrogate}
+        if self.record_type == "SERIES":
+            return {MODALITY: b"OT", SERIES_NUMBER: _fixed_width(self._ordinal)}
+        date, time = _UNKNOWN_DATE, _UNKNOWN_TIME
+        if STUDY_DATE not in self._values:
+            for date_tag, time_tag in SUBSTITUTE_DATES:
+                if date_tag in self._values:
+                    date, time = self._values[date_tag], self._values.get(time_tag, time)
+                    break
+        return {STUDY_DATE: date, STUDY_TIME: time, _STUDY_ID: _fixed_width(self._ordinal)}
 
 
-@lru_cache(maxsize=1024)
-def _around(
-    record_type: str, sop_class: str, transfer_syntax: str, file_id: int, sop_instance: int
-) -> tuple[bytes, bytes, bytes]:
-    """What stands before, between and behind a File ID and a SOP Instance UID of these lengths."""
-    for value in (sop_class, transfer_syntax):
-        if not is_tolerable_uid(value):
-            raise InvalidUID(f"{value!r} is not a UID")
-    file_id_element = encode(0x00041500, b"CS", b" " * file_id)
-    sop_instance_element = encode(0x00041511, b"UI", bytes(sop_instance))
-    return (
-        encode(0x00041430, b"CS", record_type.encode("ascii")) + file_id_element[:8],
-        file_id_element[8 + file_id :]
-        + encode(0x00041510, b"UI", sop_class.encode("ascii"))
-        + sop_instance_element[:8],
-        sop_instance_element[8 + sop_instance :]
-        + encode(0x00041512, b"UI", transfer_syntax.encode("ascii")),
-    )
+def encode_instance_record(entry: DirectoryEntry, ordinal: int) -> bytes:
+    """The record of an instance from Directory Record Type (0004,1430) on (PS3.3 F.3.2.2, F.5).
 
-
-def encode_leaf(entry: DirectoryEntry, ordinal: int) -> bytes:
-    """The record of an instance from Directory Record Type on (PS3.3 F.3.2.2, F.5)."""
-    header, file_id = entry.header, entry.file_id
-    sop_instance = header.sop_instance_uid
-    before, between, behind = _around(
+    `ordinal` counts from 1 in the series. Raises InvalidUID.
+    """
+    header = entry.header
+    reference = _encode_reference(
         header.directory_record_type,
+        entry.file_id,
         header.sop_class_uid,
+        header.sop_instance_uid,
         entry.transfer_syntax_uid,
-        len(file_id),
-        len(sop_instance),
     )
-    keys = _complete(header, ordinal) if header.missing_keys else header.record_keys
-    return b"".join(
-        (before, file_id.encode("ascii"), between, sop_instance.encode("ascii"), behind, keys)
-    )
+    if header.missing_keys:
+        return reference + _with_missing_keys(header, ordinal)
+    return reference + header.record_keys
 
 
-@lru_cache(maxsize=1024)
-def length_around(
-    record_type: str, sop_class: str, transfer_syntax: str, file_id: int, sop_instance: int
+def reference_length(
+    record_type: str, file_id: int, sop_class_uid: str, sop_instance_uid: int, transfer_syntax: str
 ) -> int:
-    """The length of what `encode_leaf` gives without keys, for what it has and for two lengths."""
-    around = _around(record_type, sop_class, transfer_syntax, file_id, sop_instance)
-    return sum(map(len, around)) + file_id + sop_instance
+    """The length of what `encode_instance_record` returns, without its keys.
+
+    `file_id` and `sop_instance_uid` are lengths.
+    """
+    return len(
+        _encode_reference(
+            record_type, "X" * file_id, sop_class_uid, "1" * sop_instance_uid, transfer_syntax
+        )
+    )
 
 
 def keys_length(header: InstanceHeader) -> int:
-    """The length of the keys in what `encode_leaf` gives."""
-    length = len(header.record_keys)
-    if header.missing_keys:
-        length += sum(len(_invented(tag, vr, 1)) for tag, vr, _ in _missing(header))
-    return length
+    """The length of the keys in what `encode_instance_record` returns."""
+    supplied = (_supplied_element(key, 1) for key in _missing_keys(header))
+    return len(header.record_keys) + sum(map(len, supplied))
 
 
 def entity_lengths(entity_keys: bytes) -> tuple[int, int, int]:
-    """The lengths of the keys of a PATIENT, a STUDY and a SERIES record."""
-    surrogate = surrogate_patient_id("", "", ()).encode("ascii")
+    """The lengths of a PATIENT, a STUDY and a SERIES record with these keys."""
+    character_set, values = parse_keys(entity_keys)
     lengths = []
-    for record in ("PATIENT", "STUDY", "SERIES"):
-        entity = Entity(record, 1)
-        entity.learn(entity_keys)
-        lengths.append(len(entity.encode(patient_id=surrogate)))
+    for record_type in ENTITY_TYPES:
+        record = EntityRecord(record_type, 1)
+        record.surrogate = surrogate_patient_id("", "", ()).encode("ascii")
+        record.add(character_set, values)
+        lengths.append(len(record.encode()))
     return lengths[0], lengths[1], lengths[2]
 
 
-def _missing(header: InstanceHeader) -> list[Key]:
-    return [key for key in _keys(header.directory_record_type) if key.tag in header.missing_keys]
+def _encode_reference(
+    record_type: str, file_id: str, sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str
+) -> bytes:
+    """Directory Record Type, and what references the file (PS3.3 Table F.3-3)."""
+    for uid in (sop_class_uid, transfer_syntax):
+        if not is_tolerable_uid(uid):
+            raise InvalidUID(f"{uid!r} is not a UID")
+    return (
+        encode(RECORD_TYPE, b"CS", record_type.encode("ascii"))
+        + encode(REFERENCED_FILE_ID, b"CS", file_id.encode("ascii"))
+        + encode(REFERENCED_SOP_CLASS_UID, b"UI", sop_class_uid.encode("ascii"))
+        + encode(REFERENCED_SOP_INSTANCE_UID, b"UI", sop_instance_uid.encode("ascii"))
+        + encode(REFERENCED_TRANSFER_SYNTAX_UID, b"UI", transfer_syntax.encode("ascii"))
+    )
 
 
-def _complete(header: InstanceHeader, ordinal: int) -> bytes:
-    """The keys of an instance's record with those it lacks, ascending."""
+def _missing_keys(header: InstanceHeader) -> list[Key]:
+    if not header.missing_keys:
+        return []
+    return [key for key in _KEYS[header.directory_record_type] if key.tag in header.missing_keys]
+
+
+def _with_missing_keys(header: InstanceHeader, ordinal: int) -> bytes:
+    """The keys of an instance's record and the Type 1 keys that it lacks, ascending."""
     keys = header.record_keys
     elements = {
         element.tag: keys[element.start : element.end]
         for element in scan(keys, 0, len(keys), explicit=True)
     }
-    for tag, vr, _ in _missing(header):
-        elements[tag] = _invented(tag, vr, ordinal)
+    for key in _missing_keys(header):
+        elements[key.tag] = _supplied_element(key, ordinal)
     return b"".join(elements[tag] for tag in sorted(elements))
 
 
-def _invented(tag: int, vr: bytes, ordinal: int) -> bytes:
-    """An element in place of a missing Type 1 key."""
-    if tag == INSTANCE_NUMBER:
-        return encode(tag, vr, number(ordinal))
-    return encode(tag, vr, _INVENTED_BY_TAG.get(tag, _INVENTED_BY_VR.get(vr, b"UNKNOWN")))
+def _supplied_element(key: Key, ordinal: int) -> bytes:
+    """An element for a missing Type 1 key."""
+    if key.tag == _INSTANCE_NUMBER:
+        value = _fixed_width(ordinal)
+    else:
+        value = _SUPPLIED_BY_TAG.get(key.tag) or _SUPPLIED_BY_VR.get(key.vr, b"UNKNOWN")
+    return encode(key.tag, key.vr, value)
+
+
+def _fixed_width(ordinal: int) -> bytes:
+    if ordinal > _LARGEST_ORDINAL:
+        raise InvalidValue(f"more than {_LARGEST_ORDINAL} of a kind in one entity")
+    return b"%06d" % ordinal

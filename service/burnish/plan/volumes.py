@@ -75,7 +75,7 @@ class Volume:
                 DirectoryEntry(file_id, one.header, one.transfer_syntax_uid)
                 for file_id, one in self._different
             ],
-            leaves=sum([one.record_length for one in candidates]),
+            instances=sum([one.record_length for one in candidates]),
         )
 
     @cached_property
