@@ -141,8 +141,9 @@ def response(
 
 
 def _error_comment(text: str) -> bytes:
-    """Error Comment (0000,0902) is LO: at most 64 characters, no backslash."""
-    value = text.replace("\\", "/").encode("ascii", "replace")[:64]
+    """Error Comment (0000,0902) is LO: up to 64 characters, no backslash, no control character."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
+    value = printable.replace("\\", "/").encode("ascii", "replace")[:64]
     return value + b" " * (len(value) % 2)
 
 

@@ -1,4 +1,4 @@
-"""The application entity at its door: who may wait, how many come in, who comes too late."""
+"""The application entity: limits on connections and associations, and its shutdown."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from raw_dicom import A_ASSOCIATE_AC, IMPLICIT, Raw, associate_rq
 from waiting import wait_until
 
 
-class Door:
+class RunningEntity:
     """An application entity that serves in a thread."""
 
     def __init__(self, ground: Ground) -> None:
@@ -45,82 +45,88 @@ class Door:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Iterator[Door]:
+def running(tmp_path: Path) -> Iterator[RunningEntity]:
     dicom = DicomSettings(host="127.0.0.1", port=0, maximum_half_open=5, accept_unknown_peers=True)
     peer = PeerSettings(ae_title="CT1", maximum_associations=2)
     with Ground(tmp_path, dicom=dicom, peer=(peer,)) as ground:
-        opened = Door(ground)
-        yield opened
-        opened.close()
+        entity = RunningEntity(ground)
+        yield entity
+        entity.close()
 
 
-def is_welcome(door: Door, calling: bytes = b"ANY") -> bool:
-    with Raw(door.port, calling=calling.ljust(16)) as raw:
+def is_accepted(running: RunningEntity, calling: bytes = b"ANY") -> bool:
+    with Raw(running.port, calling=calling.ljust(16)) as raw:
         return raw.answer is not None and raw.answer.kind == A_ASSOCIATE_AC
 
 
 def was_closed(raw: Raw) -> bool:
-    """Perhaps after an A-ABORT."""
+    """Whether the service has closed the connection, perhaps after an A-ABORT."""
     return raw.receive() is None or raw.receive() is None
 
 
-def test_where_too_many_wait_the_oldest_of_the_busiest_address_goes(door: Door) -> None:
-    patient = Raw(door.port, silent=True)
-    many = [Raw(door.port, silent=True, source="127.0.0.2") for _ in range(4)]
-    assert is_welcome(door), "the one too many came from elsewhere"
+def test_the_oldest_half_open_connection_of_the_busiest_address_is_evicted(
+    running: RunningEntity,
+) -> None:
+    silent = Raw(running.port, silent=True)
+    many = [Raw(running.port, silent=True, source="127.0.0.2") for _ in range(4)]
+    assert is_accepted(running), "the address with most connections loses one"
     assert was_closed(many[0])
-    more = [Raw(door.port, silent=True, source="127.0.0.3") for _ in range(20)]
+    more = [Raw(running.port, silent=True, source="127.0.0.3") for _ in range(20)]
     assert was_closed(more[0])
-    assert is_welcome(door)
+    assert is_accepted(running)
     with structlog.testing.capture_logs() as lines:
-        more += [Raw(door.port, silent=True, source="127.0.0.4") for _ in range(9)]
+        more += [Raw(running.port, silent=True, source="127.0.0.4") for _ in range(9)]
         wait_until(lambda: len([x for x in lines if x.get("address") == "127.0.0.4"]) >= 3)
     why = {line["why"] for line in lines if line["event"] == "connection without an association"}
     assert why == {"too many connections without an association"}
-    for raw in (patient, *many, *more):
+    for raw in (silent, *many, *more):
         raw.__exit__(None, None, None)
 
 
-def test_associations_do_not_count_as_waiting(door: Door) -> None:
-    held = [Raw(door.port) for _ in range(12)]
+def test_associations_do_not_count_as_half_open(running: RunningEntity) -> None:
+    held = [Raw(running.port) for _ in range(12)]
     assert all(raw.answer and raw.answer.kind == A_ASSOCIATE_AC for raw in held)
-    assert door.association_limits.in_use == 12
+    assert running.association_limits.in_use == 12
     for raw in held:
         raw.release()
         raw.__exit__(None, None, None)
-    wait_until(lambda: door.association_limits.in_use == 0, what="associations released")
+    wait_until(lambda: running.association_limits.in_use == 0, what="associations released")
 
 
-def test_a_peer_has_its_own_limit_and_gets_its_seats_back(door: Door) -> None:
-    first, second = (Raw(door.port, calling=b"CT1".ljust(16)) for _ in range(2))
-    with Raw(door.port, calling=b"CT1".ljust(16)) as third:
+def test_a_peer_is_accepted_again_when_one_of_its_associations_has_ended(
+    running: RunningEntity,
+) -> None:
+    first, second = (Raw(running.port, calling=b"CT1".ljust(16)) for _ in range(2))
+    with Raw(running.port, calling=b"CT1".ljust(16)) as third:
         assert third.answer is not None
         assert third.answer.rejection == (2, 3, 2)
-    assert is_welcome(door, b"ANY")
-    first.__exit__(None, None, None)  # without a word
-    wait_until(lambda: is_welcome(door, b"CT1"), what="a seat of CT1")
+    assert is_accepted(running, b"ANY")
+    first.__exit__(None, None, None)  # without a release
+    wait_until(lambda: is_accepted(running, b"CT1"), what="an association of CT1")
     second.release()
     second.__exit__(None, None, None)
 
 
-def test_a_seat_is_free_when_the_release_is_answered(door: Door) -> None:
-    """Who asks for the next association before it closes the connection of the last is let in."""
-    first, second = (Raw(door.port, calling=b"CT1".ljust(16)) for _ in range(2))
+def test_a_limit_is_free_when_the_release_is_answered(running: RunningEntity) -> None:
+    """A peer may request its next association before it closes the connection of the last one."""
+    first, second = (Raw(running.port, calling=b"CT1".ljust(16)) for _ in range(2))
     for raw in (first, second):
         raw.release()
-    third, fourth = (Raw(door.port, calling=b"CT1".ljust(16)) for _ in range(2))
+    third, fourth = (Raw(running.port, calling=b"CT1".ljust(16)) for _ in range(2))
     for raw in (third, fourth):
         assert raw.answer is not None
         assert raw.answer.kind == A_ASSOCIATE_AC
     for raw in (first, second, third, fourth):
         raw.__exit__(None, None, None)
-    wait_until(lambda: door.association_limits.in_use == 0, what="associations released, each once")
+    wait_until(
+        lambda: running.association_limits.in_use == 0, what="associations released, each once"
+    )
 
 
-def test_who_comes_while_it_stops_is_told_to_come_again(door: Door) -> None:
-    waiting = Raw(door.port, silent=True)
-    assert is_welcome(door), "then the one before has been accepted too"
-    door.entity.stop_accepting()
+def test_an_association_during_shutdown_is_rejected_as_transient(running: RunningEntity) -> None:
+    waiting = Raw(running.port, silent=True)
+    assert is_accepted(running), "then the connection before has been accepted too"
+    running.entity.stop_accepting()
     verification = [("1.2.840.10008.1.1", [IMPLICIT])]
     waiting.send(associate_rq(verification, called=b"BURNISH".ljust(16), calling=b"ANY".ljust(16)))
     answer = waiting.receive()
@@ -129,10 +135,10 @@ def test_who_comes_while_it_stops_is_told_to_come_again(door: Door) -> None:
     waiting.__exit__(None, None, None)
 
 
-def test_who_says_nothing_does_not_keep_it_from_stopping(door: Door) -> None:
-    waiting = Raw(door.port, silent=True)
-    idle = Raw(door.port)
-    door.close()
-    assert door.association_limits.in_use == 0
+def test_silent_peers_do_not_delay_the_shutdown(running: RunningEntity) -> None:
+    waiting = Raw(running.port, silent=True)
+    idle = Raw(running.port)
+    running.close()
+    assert running.association_limits.in_use == 0
     for raw in (waiting, idle):
         raw.__exit__(None, None, None)

@@ -1,4 +1,4 @@
-"""The module between data sets and requests: every attribute, every character set, any bytes."""
+"""Attributes of Media Creation Management: each of them, each character set, any bytes."""
 
 import random
 import warnings
@@ -38,11 +38,11 @@ each_attribute = pytest.mark.parametrize("attribute", ATTRIBUTES, ids=lambda a: 
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
-def wish(**values: Any) -> Dataset:
+def n_create(**values: Any) -> Dataset:
     data_set = Dataset()
     item = Dataset()
     item.ReferencedSOPClassUID = CT
@@ -53,12 +53,12 @@ def wish(**values: Any) -> Dataset:
     return data_set
 
 
-def sent(data_set: Dataset, syntax: str = EXPLICIT) -> Dataset:
-    """A data set as it comes over the network."""
+def transferred(data_set: Dataset, syntax: str = EXPLICIT) -> Dataset:
+    """The data set as it arrives over the network."""
     return decode(encode(data_set, syntax), syntax)
 
 
-def value_of(attribute: attributes.Attribute) -> str:
+def valid_value(attribute: attributes.Attribute) -> str:
     if attribute.enumerated:
         return "NO"
     return "1.2.3.4" if dictionary_VR(attribute.keyword) == "UI" else "VALUE_1"
@@ -66,44 +66,48 @@ def value_of(attribute: attributes.Attribute) -> str:
 
 @each_attribute
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_each_attribute_comes_and_goes(attribute: attributes.Attribute, syntax: str) -> None:
-    value = value_of(attribute)
-    asked = new_request(sent(wish(**{attribute.keyword: value}), syntax), "1.2.9")
-    assert asked.attributes == {attribute.column: value}
-    assert asked.sop_instance_uid == "1.2.9"
+def test_each_attribute_is_read_and_is_supported_by_n_get(
+    attribute: attributes.Attribute, syntax: str
+) -> None:
+    value = valid_value(attribute)
+    request = new_request(transferred(n_create(**{attribute.keyword: value}), syntax), "1.2.9")
+    assert request.attributes == {attribute.column: value}
+    assert request.sop_instance_uid == "1.2.9"
     assert tag_for_keyword(attribute.keyword) in SUPPORTED_TAGS
     assert hasattr(MediaCreationRequest, attribute.column)
 
 
 @each_attribute
-def test_an_empty_attribute_is_as_if_it_were_not_there(attribute: attributes.Attribute) -> None:
+def test_an_empty_attribute_is_treated_as_absent(attribute: attributes.Attribute) -> None:
     for empty in ("", None):
-        assert new_request(sent(wish(**{attribute.keyword: empty})), "").attributes == {}
+        assert new_request(transferred(n_create(**{attribute.keyword: empty})), "").attributes == {}
 
 
 @each_attribute
-def test_values_that_may_not_be(attribute: attributes.Attribute) -> None:
-    limit = attributes._MAXIMUM_LENGTHS.get(dictionary_VR(attribute.keyword))
-    bad: list[Any] = (
-        [[value_of(attribute)] * 2] if dictionary_VR(attribute.keyword) not in ("LT", "UT") else []
+def test_invalid_values_are_rejected(attribute: attributes.Attribute) -> None:
+    maximum_length = attributes._MAXIMUM_LENGTHS.get(dictionary_VR(attribute.keyword))
+    invalid: list[Any] = (
+        [[valid_value(attribute)] * 2]
+        if dictionary_VR(attribute.keyword) not in ("LT", "UT")
+        else []
     )
     if attribute.enumerated:
-        bad += ["MAYBE", "yes"]
+        invalid += ["MAYBE", "yes"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if limit is not None and limit < 10_000:
-            bad.append("1" * (limit + 2))
-        for value in bad:
-            data_set = wish()
+        if maximum_length is not None and maximum_length < 10_000:
+            invalid.append("1" * (maximum_length + 2))
+        for value in invalid:
+            data_set = n_create()
             data_set.add_new(
                 tag_for_keyword(attribute.keyword), dictionary_VR(attribute.keyword), value
             )
             with pytest.raises(InvalidValue):
-                new_request(sent(data_set), "")
+                new_request(transferred(data_set), "")
 
 
-def test_the_references() -> None:
-    data_set = wish()
+def test_references_with_profile_and_icon_image() -> None:
+    data_set = n_create()
     icon = Dataset()
     icon.Rows = 64
     item = Dataset()
@@ -112,8 +116,10 @@ def test_the_references() -> None:
     item.RequestedMediaApplicationProfile = "STD-GEN-CD"
     item.IconImageSequence = [icon]
     data_set.ReferencedSOPSequence.append(item)
-    first, second = new_request(sent(data_set), "").references
-    assert (first.sop_class_uid, first.sop_instance_uid, first.profile) == (CT, "1.2.3", "")
+    first, second = new_request(transferred(data_set), "").references
+    assert first.sop_class_uid == CT
+    assert first.sop_instance_uid == "1.2.3"
+    assert first.profile == ""
     assert first.icon_image_sequence is None
     assert second.profile == "STD-GEN-CD"
     assert second.icon_image_sequence is not None
@@ -121,24 +127,24 @@ def test_the_references() -> None:
 
 
 @pytest.mark.parametrize("keyword", ["ReferencedSOPClassUID", "ReferencedSOPInstanceUID"])
-def test_an_item_that_lacks_something(keyword: str) -> None:
-    data_set = wish()
+def test_an_item_without_a_uid_is_rejected(keyword: str) -> None:
+    data_set = n_create()
     setattr(data_set.ReferencedSOPSequence[0], keyword, "")
     with pytest.raises(MissingValue):
-        new_request(sent(data_set), "")
+        new_request(transferred(data_set), "")
     delattr(data_set.ReferencedSOPSequence[0], keyword)
     with pytest.raises(MissingAttribute):
-        new_request(sent(data_set), "")
+        new_request(transferred(data_set), "")
 
 
-def test_no_references() -> None:
-    data_set = wish()
+def test_a_request_without_references_is_rejected() -> None:
+    data_set = n_create()
     data_set.ReferencedSOPSequence = []
     with pytest.raises(MissingValue):
-        new_request(sent(data_set), "")
+        new_request(transferred(data_set), "")
     del data_set.ReferencedSOPSequence
     with pytest.raises(MissingAttribute):
-        new_request(sent(data_set), "")
+        new_request(transferred(data_set), "")
 
 
 TEXTS = {
@@ -152,7 +158,7 @@ TEXTS = {
 }
 
 
-def created(ground: Ground, data_set: Dataset) -> MediaCreationRequest:
+def created_request(ground: Ground, data_set: Dataset) -> MediaCreationRequest:
     with ground.database.writing() as session:
         uid = operations.create(
             session, ground.settings.request, new_request(data_set, ""), origin="peer"
@@ -162,31 +168,33 @@ def created(ground: Ground, data_set: Dataset) -> MediaCreationRequest:
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
 @pytest.mark.parametrize("character_set", TEXTS)
-def test_text_goes_out_as_it_came_in(ground: Ground, character_set: str, syntax: str) -> None:
+def test_text_is_returned_as_it_was_sent(ground: Ground, character_set: str, syntax: str) -> None:
     text = TEXTS[character_set]
-    data_set = wish(LabelText=text, MediaDisposition=text)
+    data_set = n_create(LabelText=text, MediaDisposition=text)
     data_set.SpecificCharacterSet = character_set.split("\\")
-    request = created(ground, sent(data_set, syntax))
+    request = created_request(ground, transferred(data_set, syntax))
     assert request.label_text == text
-    out = sent(request_attributes(request), syntax)
-    assert (out.LabelText, out.MediaDisposition) == (text, text)
+    answer = transferred(request_attributes(request), syntax)
+    assert (answer.LabelText, answer.MediaDisposition) == (text, text)
 
 
-def test_text_without_a_character_set_goes_out_readable(ground: Ground) -> None:
+def test_text_without_a_character_set_is_returned_in_utf_8(ground: Ground) -> None:
     with ground.database.writing() as session:
         uid = add_request(session, label_text="Müller").sop_instance_uid
-    out = sent(request_attributes(ground.request(uid)))
-    assert out.SpecificCharacterSet == "ISO_IR 192"
-    assert out.LabelText == "Müller"
+    answer = transferred(request_attributes(ground.request(uid)))
+    assert answer.SpecificCharacterSet == "ISO_IR 192"
+    assert answer.LabelText == "Müller"
 
 
-def test_a_character_set_that_there_is_not(ground: Ground) -> None:
-    data_set = wish(LabelText="text")
+def test_an_unknown_character_set_does_no_harm(ground: Ground) -> None:
+    data_set = n_create(LabelText="text")
     data_set.SpecificCharacterSet = "ISO_IR 999"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            request = created(ground, decode(encode(wish(LabelText="text"), EXPLICIT), EXPLICIT))
+            request = created_request(
+                ground, decode(encode(n_create(LabelText="text"), EXPLICIT), EXPLICIT)
+            )
             request.specific_character_set = "ISO_IR 999"
             assert encode(request_attributes(request), EXPLICIT)
             new_request(data_set, "")
@@ -194,16 +202,16 @@ def test_a_character_set_that_there_is_not(ground: Ground) -> None:
             return
 
 
-def test_what_has_outgrown_its_character_set(ground: Ground) -> None:
-    """A barcode or a disposition from elsewhere than the SCU, in a set that lacks its letters."""
+def test_text_that_its_character_set_cannot_encode_is_returned_in_utf_8(ground: Ground) -> None:
+    """Such as a barcode or a media disposition that does not come from the SCU."""
     with ground.database.writing() as session:
         uid = add_request(
             session, specific_character_set="ISO_IR 100", label_text="王小东"
         ).sop_instance_uid
-    assert sent(request_attributes(ground.request(uid))).LabelText == "王小东"
+    assert transferred(request_attributes(ground.request(uid))).LabelText == "王小东"
 
 
-def test_an_answer_has_everything(ground: Ground) -> None:
+def test_n_get_returns_every_attribute(ground: Ground) -> None:
     with ground.database.writing() as session:
         request = add_request(
             session,
@@ -232,16 +240,16 @@ def test_an_answer_has_everything(ground: Ground) -> None:
         )
         uid = request.sop_instance_uid
     for syntax in SYNTAXES:
-        out = sent(request_attributes(ground.request(uid)), syntax)
-        assert {e.tag for e in out} <= SUPPORTED_TAGS
-        assert SUPPORTED_TAGS - {e.tag for e in out} == {tag_for_keyword("SpecificCharacterSet")}
-        assert (out.ExecutionStatus, out.ExecutionStatusInfo) == ("PENDING", "NORMAL")
-        assert out.TotalNumberOfPiecesOfMediaCreated == 2
-        assert [i.StorageMediaFileSetID for i in out.ReferencedStorageMediaSequence] == ["SET1"]
-        (failed,) = out.FailedSOPSequence
+        answer = transferred(request_attributes(ground.request(uid)), syntax)
+        assert {e.tag for e in answer} <= SUPPORTED_TAGS
+        assert SUPPORTED_TAGS - {e.tag for e in answer} == {tag_for_keyword("SpecificCharacterSet")}
+        assert (answer.ExecutionStatus, answer.ExecutionStatusInfo) == ("PENDING", "NORMAL")
+        assert answer.TotalNumberOfPiecesOfMediaCreated == 2
+        assert [i.StorageMediaFileSetID for i in answer.ReferencedStorageMediaSequence] == ["SET1"]
+        (failed,) = answer.FailedSOPSequence
         assert failed.FailureReason == 0x0120
         assert [int(tag) for tag in failed.FailureAttributes] == [0x00100010, 0x00100020]
-        assert (out.NumberOfCopies, out.RequestPriority) == (2, "MED")
+        assert (answer.NumberOfCopies, answer.RequestPriority) == (2, "MED")
 
 
 @pytest.mark.parametrize("tag", sorted(SUPPORTED_TAGS))
@@ -297,7 +305,7 @@ def test_an_attribute_that_is_not_supported_is_left_out(ground: Ground) -> None:
     assert are_supported([])
 
 
-BASE = wish(
+BASE = n_create(
     LabelText="text",
     AllowMediaSplitting="YES",
     StorageMediaFileSetUID="1.2.3",
@@ -314,7 +322,7 @@ fuzz = settings(
 )
 
 
-def tried(data: bytes, syntax: str) -> None:
+def assert_read_or_rejected(data: bytes, syntax: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -325,13 +333,13 @@ def tried(data: bytes, syntax: str) -> None:
 
 @fuzz
 @given(st.binary(max_size=200), st.sampled_from(SYNTAXES))
-def test_any_bytes(data: bytes, syntax: str) -> None:
-    tried(data, syntax)
+def test_any_bytes_are_read_or_rejected(data: bytes, syntax: str) -> None:
+    assert_read_or_rejected(data, syntax)
 
 
 @fuzz
 @given(st.integers(0, 1 << 32), st.sampled_from(SYNTAXES))
-def test_damaged_data_sets(seed: int, syntax: str) -> None:
+def test_damaged_data_sets_are_read_or_rejected(seed: int, syntax: str) -> None:
     chance = random.Random(seed)
     data = bytearray(encode(BASE, syntax))
     for _ in range(chance.randint(1, 6)):
@@ -340,4 +348,4 @@ def test_damaged_data_sets(seed: int, syntax: str) -> None:
         )
     if chance.random() < 0.3:
         del data[chance.randrange(len(data)) :]
-    tried(bytes(data), syntax)
+    assert_read_or_rejected(bytes(data), syntax)

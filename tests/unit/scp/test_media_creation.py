@@ -1,4 +1,4 @@
-"""N-CREATE, N-ACTION and N-GET as messages: every status there is."""
+"""N-CREATE, N-ACTION and N-GET of Media Creation Management, with every status."""
 
 import random
 import struct
@@ -29,11 +29,11 @@ CREATE, ACTION, GET = messages.N_CREATE_RQ, messages.N_ACTION_RQ, messages.N_GET
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
-def wish(**values: Any) -> Dataset:
+def n_create(**values: Any) -> Dataset:
     data_set = Dataset()
     item = Dataset()
     item.ReferencedSOPClassUID = CT
@@ -44,7 +44,7 @@ def wish(**values: Any) -> Dataset:
     return data_set
 
 
-def ask(
+def send(
     ground: Ground,
     field: int,
     data: Dataset | bytes = b"",
@@ -57,7 +57,7 @@ def ask(
     may: frozenset[str] = frozenset({"echo", "store", "media", "commit"}),
     maximum_length: int = 16384,
 ) -> tuple[int, Command, Dataset]:
-    """Status, command and data set of the answer."""
+    """Sends a request; returns the status, command set and data set of the response."""
     more: dict[int, bytes] = {}
     without = []
     if field != CREATE:
@@ -101,14 +101,14 @@ def ask(
     )
 
 
-def new(ground: Ground, **values: Any) -> str:
-    status, response, _ = ask(ground, CREATE, wish(**values))
+def create(ground: Ground, **values: Any) -> str:
+    status, response, _ = send(ground, CREATE, n_create(**values))
     assert status == 0
     return response.text(messages.AFFECTED_SOP_INSTANCE_UID)
 
 
 def get(ground: Ground, uid: str, *tags: int) -> Dataset:
-    status, _, data_set = ask(ground, GET, requested=uid, tags=list(tags))
+    status, _, data_set = send(ground, GET, requested=uid, tags=list(tags))
     assert status == 0
     return data_set
 
@@ -121,13 +121,13 @@ def arguments(**values: Any) -> Dataset:
 
 
 def test_create_initiate_get_cancel(ground: Ground) -> None:
-    uid = new(ground, LabelText="a label", AllowMediaSplitting="NO")
+    uid = create(ground, LabelText="a label", AllowMediaSplitting="NO")
     idle = get(ground, uid)
-    assert (idle.ExecutionStatus, idle.LabelText, idle.AllowMediaSplitting) == (
-        "IDLE", "a label", "NO",
-    )  # fmt: skip
+    assert idle.ExecutionStatus == "IDLE"
+    assert idle.LabelText == "a label"
+    assert idle.AllowMediaSplitting == "NO"
     assert "NumberOfCopies" not in idle
-    status, response, _ = ask(
+    status, response, _ = send(
         ground, ACTION, arguments(NumberOfCopies=3, RequestPriority="LOW"), requested=uid, action=1
     )
     assert status == 0
@@ -135,14 +135,15 @@ def test_create_initiate_get_cancel(ground: Ground) -> None:
     pending = get(ground, uid)
     assert (pending.ExecutionStatus, pending.ExecutionStatusInfo) == ("PENDING", "QUEUED")
     assert (pending.NumberOfCopies, pending.RequestPriority) == (3, "LOW")
-    assert ask(ground, ACTION, requested=uid, action=2)[0] == 0
-    assert ask(ground, GET, requested=uid)[0] == 0x0112
+    assert send(ground, ACTION, requested=uid, action=2)[0] == 0
+    assert send(ground, GET, requested=uid)[0] == 0x0112
 
 
-def test_the_scu_may_name_it(ground: Ground) -> None:
-    status, response, _ = ask(ground, CREATE, wish(), affected="1.2.77")
-    assert (status, response.text(messages.AFFECTED_SOP_INSTANCE_UID)) == (0, "1.2.77")
-    assert ask(ground, CREATE, wish(), affected="1.2.77")[0] == 0x0111
+def test_the_scu_may_choose_the_sop_instance_uid(ground: Ground) -> None:
+    status, response, _ = send(ground, CREATE, n_create(), affected="1.2.77")
+    assert status == 0
+    assert response.text(messages.AFFECTED_SOP_INSTANCE_UID) == "1.2.77"
+    assert send(ground, CREATE, n_create(), affected="1.2.77")[0] == 0x0111
 
 
 @pytest.mark.parametrize(
@@ -150,29 +151,29 @@ def test_the_scu_may_name_it(ground: Ground) -> None:
     [
         (Dataset(), 0x0120),
         (arguments(ReferencedSOPSequence=[]), 0x0121),
-        (wish(StorageMediaFileSetID="lower case"), 0x0106),
-        (wish(AllowMediaSplitting="MAYBE"), 0x0106),
+        (n_create(StorageMediaFileSetID="lower case"), 0x0106),
+        (n_create(AllowMediaSplitting="MAYBE"), 0x0106),
     ],
 )
-def test_a_create_that_is_refused(ground: Ground, data: Dataset, status: int) -> None:
-    assert ask(ground, CREATE, data)[0] == status
+def test_an_invalid_n_create_fails(ground: Ground, data: Dataset, status: int) -> None:
+    assert send(ground, CREATE, data)[0] == status
 
 
 @pytest.mark.parametrize(
     "data", [b"\x08\0\x99\x11SQ\0\0\x20\0\0\0", b"not a data set at all", b"x"]
 )
-def test_what_is_no_data_set(ground: Ground, data: bytes) -> None:
+def test_bytes_that_are_not_a_data_set_fail(ground: Ground, data: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        assert ask(ground, CREATE, data)[0] in (0x0106, 0x0120, 0x0121, 0x0212)
+        assert send(ground, CREATE, data)[0] in (0x0106, 0x0120, 0x0121, 0x0212)
 
 
-def test_a_uid_that_is_none(ground: Ground) -> None:
-    assert ask(ground, CREATE, wish(), affected="1.2.x")[0] == 0x0117
+def test_an_invalid_sop_instance_uid_fails_with_0117h(ground: Ground) -> None:
+    assert send(ground, CREATE, n_create(), affected="1.2.x")[0] == 0x0117
 
 
 @pytest.mark.parametrize(
-    "said",
+    "values",
     [
         {"NumberOfCopies": 0},
         {"NumberOfCopies": 100},
@@ -181,36 +182,40 @@ def test_a_uid_that_is_none(ground: Ground) -> None:
         {"RequestPriority": ["HIGH", "LOW"]},
     ],
 )
-def test_arguments_that_may_not_be(ground: Ground, said: dict[str, Any]) -> None:
-    uid = new(ground)
-    assert ask(ground, ACTION, arguments(**said), requested=uid, action=1)[0] == 0x0115
+def test_invalid_arguments_of_initiate_fail_with_0115h(
+    ground: Ground, values: dict[str, Any]
+) -> None:
+    uid = create(ground)
+    assert send(ground, ACTION, arguments(**values), requested=uid, action=1)[0] == 0x0115
     assert get(ground, uid).ExecutionStatus == "IDLE"
 
 
-def test_arguments_that_are_empty_are_as_if_they_were_not_there(ground: Ground) -> None:
-    uid = new(ground)
-    said = arguments(NumberOfCopies=None, RequestPriority="")
-    assert ask(ground, ACTION, said, requested=uid, action=1)[0] == 0
+def test_empty_arguments_of_initiate_are_treated_as_absent(ground: Ground) -> None:
+    uid = create(ground)
+    values = arguments(NumberOfCopies=None, RequestPriority="")
+    assert send(ground, ACTION, values, requested=uid, action=1)[0] == 0
     assert get(ground, uid).NumberOfCopies == 1
 
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
-def test_actions_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
+def test_initiate_and_cancel_in_each_execution_status(
+    ground: Ground, status: ExecutionStatus
+) -> None:
     with ground.database.writing() as session:
         uid = add_request(session, status=status).sop_instance_uid
-        other = add_request(session, status=status).sop_instance_uid
+        to_cancel = add_request(session, status=status).sop_instance_uid
     initiated = {ExecutionStatus.IDLE: 0, ExecutionStatus.DELETED: 0x0112}.get(status, 0xA510)
-    assert ask(ground, ACTION, requested=uid, action=1)[0] == initiated
+    assert send(ground, ACTION, requested=uid, action=1)[0] == initiated
     cancelled = {
         ExecutionStatus.DONE: 0xC201,
         ExecutionStatus.FAILURE: 0xC201,
         ExecutionStatus.DELETED: 0x0112,
     }.get(status, 0)
-    assert ask(ground, ACTION, requested=other, action=2)[0] == cancelled
+    assert send(ground, ACTION, requested=to_cancel, action=2)[0] == cancelled
 
 
 @pytest.mark.parametrize(
-    ("question", "status"),
+    ("request_options", "status"),
     [
         ({"field": ACTION, "requested": "1.2.99", "action": 1}, 0x0112),
         ({"field": ACTION, "requested": "1.2.99", "action": 2}, 0x0112),
@@ -224,44 +229,46 @@ def test_actions_in_each_state(ground: Ground, status: ExecutionStatus) -> None:
         ({"field": CREATE, "data": b"", "may": frozenset()}, 0x0124),
     ],
 )
-def test_what_is_refused(ground: Ground, question: dict[str, Any], status: int) -> None:
-    found, response, _ = ask(ground, **question)
-    assert found == status
+def test_a_request_that_fails_has_an_error_comment(
+    ground: Ground, request_options: dict[str, Any], status: int
+) -> None:
+    actual_status, response, _ = send(ground, **request_options)
+    assert actual_status == status
     assert response.text(messages.ERROR_COMMENT)
 
 
-def test_an_action_that_there_is_not(ground: Ground) -> None:
-    uid = new(ground)
-    assert ask(ground, ACTION, requested=uid, action=3)[0] == 0x0123
-    assert ask(ground, ACTION, requested=uid)[0] == 0x0212
+def test_an_unknown_or_missing_action_type_fails(ground: Ground) -> None:
+    uid = create(ground)
+    assert send(ground, ACTION, requested=uid, action=3)[0] == 0x0123
+    assert send(ground, ACTION, requested=uid)[0] == 0x0212
 
 
-def test_getting_some_attributes(ground: Ground) -> None:
-    uid = new(ground)
-    some = get(ground, uid, 0x21000020, 0x00081199)
-    assert [e.keyword for e in some] == ["ReferencedSOPSequence", "ExecutionStatus"]
-    status, _, data_set = ask(ground, GET, requested=uid, tags=[0x21000020, 0x00100010])
+def test_n_get_returns_the_attributes_of_the_list(ground: Ground) -> None:
+    uid = create(ground)
+    selected = get(ground, uid, 0x21000020, 0x00081199)
+    assert [e.keyword for e in selected] == ["ReferencedSOPSequence", "ExecutionStatus"]
+    status, _, data_set = send(ground, GET, requested=uid, tags=[0x21000020, 0x00100010])
     assert status == 0x0001
     assert [e.keyword for e in data_set] == ["ExecutionStatus"]
-    assert ask(ground, GET, requested=uid, tags=b"\0\x21\x20\0\0\0")[0] >= 0x0100
+    assert send(ground, GET, requested=uid, tags=b"\0\x21\x20\0\0\0")[0] >= 0x0100
 
 
-def test_a_long_answer_comes_in_fragments(ground: Ground) -> None:
-    data_set = wish()
+def test_a_long_response_is_sent_in_fragments(ground: Ground) -> None:
+    data_set = n_create()
     for n in range(500):
         item = Dataset()
         item.ReferencedSOPClassUID = CT
         item.ReferencedSOPInstanceUID = f"1.2.3.{n}"
         data_set.ReferencedSOPSequence.append(item)
-    status, response, _ = ask(ground, CREATE, data_set)
+    status, response, _ = send(ground, CREATE, data_set)
     assert status == 0
     uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
-    status, _, found = ask(ground, GET, requested=uid, maximum_length=64)
-    assert len(found.ReferencedSOPSequence) == 501
+    status, _, answer = send(ground, GET, requested=uid, maximum_length=64)
+    assert len(answer.ReferencedSOPSequence) == 501
 
 
-#: Values of each attribute that an N-CREATE may have, and some that it may not.
-MAY = {
+#: Values of each attribute that are valid in an N-CREATE, and some that are not.
+VALID = {
     "StorageMediaFileSetID": ["", "SET_1", "A" * 16],
     "StorageMediaFileSetUID": ["", "1.2.3.4"],
     "LabelUsingInformationExtractedFromInstances": ["", "YES", "NO"],
@@ -276,7 +283,7 @@ MAY = {
     "IncludeDisplayApplication": ["", "YES", "NO"],
     "PreserveCompositeInstancesAfterMediaCreation": ["", "YES", "NO"],
 }
-MAY_NOT = {
+INVALID = {
     "StorageMediaFileSetID": ["lower", "A" * 17, "Ä"],
     "LabelUsingInformationExtractedFromInstances": ["MAYBE"],
     "AllowMediaSplitting": ["yes"],
@@ -288,11 +295,11 @@ COPIES = {None: 0, 1: 0, 99: 0, 0: 0x0115, 100: 0x0115, -1: 0x0115}
 
 
 def _attributes() -> st.SearchStrategy[dict[str, str]]:
-    each = {
-        keyword: st.sampled_from(values * 4 + MAY_NOT.get(keyword, []))
-        for keyword, values in MAY.items()
+    strategies = {
+        keyword: st.sampled_from(values * 4 + INVALID.get(keyword, []))
+        for keyword, values in VALID.items()
     }
-    return st.fixed_dictionaries({}, optional=each)
+    return st.fixed_dictionaries({}, optional=strategies)
 
 
 @settings(
@@ -302,19 +309,25 @@ def _attributes() -> st.SearchStrategy[dict[str, str]]:
     phases=[Phase.explicit, Phase.generate],
 )
 @given(
-    said=_attributes(),
+    values=_attributes(),
     copies=st.sampled_from(list(COPIES)),
     priority=st.sampled_from([None, "HIGH", "MED", "LOW"]),
-    asked=st.lists(st.sampled_from([*MAY, "ExecutionStatus", "PatientID"]), max_size=4),
+    keywords=st.lists(st.sampled_from([*VALID, "ExecutionStatus", "PatientID"]), max_size=4),
 )
-def test_any_combination(
-    ground: Ground, said: dict[str, str], copies: int | None, priority: str | None, asked: list[str]
+def test_any_combination_of_attributes_is_kept_or_fails(
+    ground: Ground,
+    values: dict[str, str],
+    copies: int | None,
+    priority: str | None,
+    keywords: list[str],
 ) -> None:
-    """What may be asked for is kept as it was said, whatever goes with it; else all is refused."""
+    """Valid values are returned as they were sent; one invalid value fails the whole N-CREATE."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        status, response, _ = ask(ground, CREATE, wish(SpecificCharacterSet="ISO_IR 192", **said))
-    if any(value in MAY_NOT.get(keyword, ()) for keyword, value in said.items()):
+        status, response, _ = send(
+            ground, CREATE, n_create(SpecificCharacterSet="ISO_IR 192", **values)
+        )
+    if any(value in INVALID.get(keyword, ()) for keyword, value in values.items()):
         assert status == 0x0106
         return
     assert status == 0
@@ -322,34 +335,34 @@ def test_any_combination(
     kept = get(ground, uid)
     assert (kept.ExecutionStatus, kept.ExecutionStatusInfo) == ("IDLE", "NORMAL")
     assert "NumberOfCopies" not in kept
-    for keyword, value in said.items():
+    for keyword, value in values.items():
         if value:
             assert str(kept[keyword].value) == value
     information = arguments(
         **({} if copies is None else {"NumberOfCopies": copies}),
         **({} if priority is None else {"RequestPriority": priority}),
     )
-    assert ask(ground, ACTION, information, requested=uid, action=1)[0] == COPIES[copies]
-    status, _, some = ask(
-        ground, GET, requested=uid, tags=[int(tag_for_keyword(k) or 0) for k in asked]
+    assert send(ground, ACTION, information, requested=uid, action=1)[0] == COPIES[copies]
+    status, _, selected = send(
+        ground, GET, requested=uid, tags=[int(tag_for_keyword(k) or 0) for k in keywords]
     )
-    assert status == (0x0001 if "PatientID" in asked else 0)
+    assert status == (0x0001 if "PatientID" in keywords else 0)
     initiated = COPIES[copies] == 0
-    if "ExecutionStatus" in asked or not asked:
-        assert some.ExecutionStatus == ("PENDING" if initiated else "IDLE")
+    if "ExecutionStatus" in keywords or not keywords:
+        assert selected.ExecutionStatus == ("PENDING" if initiated else "IDLE")
     if initiated:
         assert get(ground, uid).NumberOfCopies == (copies or 1)
         assert get(ground, uid).RequestPriority == (priority or "MED")
-        assert ask(ground, ACTION, requested=uid, action=1)[0] == 0xA510
-    assert ask(ground, ACTION, requested=uid, action=2)[0] == 0
-    assert ask(ground, GET, requested=uid)[0] == 0x0112
+        assert send(ground, ACTION, requested=uid, action=1)[0] == 0xA510
+    assert send(ground, ACTION, requested=uid, action=2)[0] == 0
+    assert send(ground, GET, requested=uid)[0] == 0x0112
 
 
-def test_a_database_that_does_not_answer(ground: Ground) -> None:
+def test_requests_fail_with_0213h_if_the_database_does_not_answer(ground: Ground) -> None:
     with ground.database.writing() as session:
         session.execute(text("DROP TABLE media_creation_request"))
-    assert ask(ground, CREATE, wish())[0] == 0x0213
-    assert ask(ground, GET, requested="1.2.3")[0] == 0x0213
+    assert send(ground, CREATE, n_create())[0] == 0x0213
+    assert send(ground, GET, requested="1.2.3")[0] == 0x0213
 
 
 @settings(
@@ -360,12 +373,17 @@ def test_a_database_that_does_not_answer(ground: Ground) -> None:
 )
 @given(seed=st.integers(0, 1 << 32))
 def test_damaged_data_sets_are_answered(ground: Ground, seed: int) -> None:
-    """Whatever a peer sends, and whatever is kept of it, there is an answer, then and later."""
+    """There is a response to whatever a peer sends, and to an N-GET of what was kept of it."""
     chance = random.Random(seed)
-    base = wish(
-        LabelText="text", SpecificCharacterSet="ISO_IR 192", MediaDisposition="Ä", NumberOfCopies=1,
-        RequestPriority="LOW", StorageMediaFileSetID="A", BarcodeSymbology="X",
-    )  # fmt: skip
+    base = n_create(
+        LabelText="text",
+        SpecificCharacterSet="ISO_IR 192",
+        MediaDisposition="Ä",
+        NumberOfCopies=1,
+        RequestPriority="LOW",
+        StorageMediaFileSetID="A",
+        BarcodeSymbology="X",
+    )
     data = bytearray(attributes.encode(base, EXPLICIT))
     for _ in range(chance.randint(1, 4)):
         data[chance.randrange(len(data))] = chance.choice(
@@ -373,8 +391,8 @@ def test_damaged_data_sets_are_answered(ground: Ground, seed: int) -> None:
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        status, response, _ = ask(ground, CREATE, bytes(data))
+        status, response, _ = send(ground, CREATE, bytes(data))
         if status == 0:
             uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
-            assert ask(ground, GET, requested=uid)[0] == 0
-            ask(ground, ACTION, bytes(data), requested=uid, action=1)
+            assert send(ground, GET, requested=uid)[0] == 0
+            send(ground, ACTION, bytes(data), requested=uid, action=1)

@@ -1,4 +1,4 @@
-"""Command sets and P-DATA-TF PDUs: there and back, and nothing but Malformed for the rest."""
+"""Command sets and P-DATA-TF PDUs: encoding and decoding, and Malformed for invalid bytes."""
 
 import struct
 from io import BytesIO
@@ -23,16 +23,16 @@ REQUEST = {
 
 
 def fragments(data: bytes) -> list[tuple[int, int, bytes]]:
-    """(context, control, fragment) of P-DATA-TF PDUs, which must be whole."""
-    found = []
+    """(context id, control header, fragment) of each PDV item in complete P-DATA-TF PDUs."""
+    items = []
     while data:
         kind, _, length = struct.unpack_from(">BBI", data)
         assert kind == 4
         body, data = data[6 : 6 + length], data[6 + length :]
         size, context, control = struct.unpack_from(">IBB", body)
         assert size == len(body) - 4
-        found.append((context, control, body[6:]))
-    return found
+        items.append((context, control, body[6:]))
+    return items
 
 
 @quick
@@ -40,7 +40,7 @@ def fragments(data: bytes) -> list[tuple[int, int, bytes]]:
     st.dictionaries(st.integers(1, 0xFFFF), st.binary(max_size=40), max_size=12),
     st.integers(0, 0xFFFF),
 )
-def test_there_and_back(elements: dict[int, bytes], field: int) -> None:
+def test_a_command_set_decodes_to_what_was_encoded(elements: dict[int, bytes], field: int) -> None:
     elements[messages.COMMAND_FIELD] = field.to_bytes(2, "little")
     command = Command.decode(messages.encode(elements))
     assert set(command) == {0, *elements}
@@ -50,7 +50,7 @@ def test_there_and_back(elements: dict[int, bytes], field: int) -> None:
     assert int.from_bytes(command[0], "little") == len(messages.encode(elements)) - 12
 
 
-def test_pydicom_reads_what_is_written() -> None:
+def test_pydicom_reads_a_response() -> None:
     answer = messages.response(Command(REQUEST), 0xA700, comment="no room\\here")
     data_set = read_dataset(BytesIO(answer), True, True)
     assert data_set.CommandField == 0x8030
@@ -64,7 +64,7 @@ def test_pydicom_reads_what_is_written() -> None:
 
 @quick
 @given(st.binary(max_size=120))
-def test_any_bytes(data: bytes) -> None:
+def test_any_bytes_decode_or_are_malformed(data: bytes) -> None:
     try:
         command = Command.decode(data)
     except Malformed:
@@ -76,7 +76,7 @@ def test_any_bytes(data: bytes) -> None:
 
 @quick
 @given(st.integers(0, 60), st.integers(0, 255), st.integers(0, 80))
-def test_damaged_command_sets(at: int, value: int, length: int) -> None:
+def test_a_damaged_command_set_decodes_or_is_malformed(at: int, value: int, length: int) -> None:
     data = bytearray(messages.encode(REQUEST))
     data[at % len(data)] = value
     try:
@@ -96,12 +96,12 @@ def test_damaged_command_sets(at: int, value: int, length: int) -> None:
         struct.pack("<HHI", 0, 0x100, 0xFFFFFFFF) + b"\1\0",
     ],
 )
-def test_what_is_no_command_set(data: bytes) -> None:
+def test_bytes_that_are_not_a_command_set_are_malformed(data: bytes) -> None:
     with pytest.raises(Malformed):
         Command.decode(data)
 
 
-def test_what_is_not_there() -> None:
+def test_an_absent_element_is_empty_text_and_no_number() -> None:
     command = Command(REQUEST)
     assert command.text(messages.AFFECTED_SOP_INSTANCE_UID) == ""
     assert not command.has_data_set
@@ -109,17 +109,18 @@ def test_what_is_not_there() -> None:
         command.number(messages.ACTION_TYPE_ID)
 
 
-@pytest.mark.parametrize("comment", ["x" * 200, "Ä" * 70, "a\\b", "odd"])
-def test_a_comment_is_an_lo(comment: str) -> None:
+@pytest.mark.parametrize("comment", ["x" * 200, "Ä" * 70, "a\\b", "odd", "a\nb"])
+def test_an_error_comment_is_a_valid_lo(comment: str) -> None:
     value = Command.decode(messages.response(Command(REQUEST), 1, comment=comment))[
         messages.ERROR_COMMENT
     ]
     assert len(value) <= 64
     assert b"\\" not in value
     assert value.isascii()
+    assert value.decode().isprintable()
 
 
-def test_an_answer_names_what_it_answers() -> None:
+def test_a_response_names_the_sop_class_and_instance_of_its_request() -> None:
     request = Command(
         {
             messages.REQUESTED_SOP_CLASS_UID: b"1.2",
@@ -129,30 +130,32 @@ def test_an_answer_names_what_it_answers() -> None:
             messages.ACTION_TYPE_ID: b"\1\0",
         }
     )
-    good = Command.decode(messages.response(request, 0, has_data_set=True))
-    assert (good.text(2), good.text(0x1000)) == ("1.2", "1.3")
-    assert good.number(messages.ACTION_TYPE_ID) == 1
-    assert good.has_data_set
-    bad = Command.decode(messages.response(request, 0x0112, sop_instance="1.4"))
-    assert messages.ACTION_TYPE_ID not in bad
-    assert bad.text(0x1000) == "1.4"
+    success = Command.decode(messages.response(request, 0, has_data_set=True))
+    assert (success.text(2), success.text(0x1000)) == ("1.2", "1.3")
+    assert success.number(messages.ACTION_TYPE_ID) == 1
+    assert success.has_data_set
+    failure = Command.decode(messages.response(request, 0x0112, sop_instance="1.4"))
+    assert messages.ACTION_TYPE_ID not in failure
+    assert failure.text(0x1000) == "1.4"
 
 
 @quick
 @given(st.binary(min_size=1, max_size=500), st.binary(max_size=500), st.integers(0, 300))
-def test_p_data_is_within_what_the_peer_takes(command: bytes, data: bytes, limit: int) -> None:
+def test_p_data_stays_within_the_maximum_length_of_the_peer(
+    command: bytes, data: bytes, limit: int
+) -> None:
     limit = limit if limit == 0 or limit > 64 else 64
-    found = fragments(messages.p_data(9, command, data, limit))
-    assert {context for context, _, _ in found} == {9}
-    assert b"".join(part for _, control, part in found if control & 1) == command
-    assert b"".join(part for _, control, part in found if not control & 1) == data
+    items = fragments(messages.p_data(9, command, data, limit))
+    assert {context for context, _, _ in items} == {9}
+    assert b"".join(part for _, control, part in items if control & 1) == command
+    assert b"".join(part for _, control, part in items if not control & 1) == data
     for kind in (1, 0):
-        last = [bool(control & 2) for _, control, _ in found if control & 1 == kind]
+        last = [bool(control & 2) for _, control, _ in items if control & 1 == kind]
         assert last == [False] * (len(last) - 1) + [True] * bool(last)
     if limit:
-        assert all(len(part) + 6 <= limit for _, _, part in found)
+        assert all(len(part) + 6 <= limit for _, _, part in items)
 
 
-def test_without_a_limit_pdus_are_still_of_bounded_size() -> None:
-    found = fragments(messages.p_data(1, b"c", bytes(1_000_000), 0))
-    assert max(len(part) for _, _, part in found) <= 131072
+def test_pdus_have_a_bounded_size_for_a_peer_without_a_maximum_length() -> None:
+    items = fragments(messages.p_data(1, b"c", bytes(1_000_000), 0))
+    assert max(len(part) for _, _, part in items) <= 131072

@@ -1,4 +1,4 @@
-"""Which peers, which contexts, which transfer syntaxes; and what cannot be read."""
+"""Negotiation of associations: peers, contexts, transfer syntaxes, users, and invalid requests."""
 
 import random
 import warnings
@@ -38,25 +38,27 @@ from burnish.vocabulary import (
 from factories import CT
 from peer import EXPLICIT, IMPLICIT, associate_rq, context, item, role
 
-OPEN = Settings(dicom=DicomSettings(accept_unknown_peers=True))
-HERE = Caller("127.0.0.1")
+ANY_PEER = Settings(dicom=DicomSettings(accept_unknown_peers=True))
+CALLER = Caller("127.0.0.1")
 PRIVATE = "1.2.826.0.1.3680043.2.1396.999"
 
 
 def negotiate(
-    pdu: bytes, settings_: Settings = OPEN, caller: Caller = HERE
+    pdu: bytes, configuration: Settings = ANY_PEER, caller: Caller = CALLER
 ) -> Acceptance | Rejection:
-    return Negotiator(settings_).answer(pdu[6:], caller)
+    return Negotiator(configuration).answer(pdu[6:], caller)
 
 
-def accepted(pdu: bytes, settings_: Settings = OPEN, caller: Caller = HERE) -> Acceptance:
-    answer = negotiate(pdu, settings_, caller)
+def accepted(pdu: bytes, configuration: Settings = ANY_PEER, caller: Caller = CALLER) -> Acceptance:
+    answer = negotiate(pdu, configuration, caller)
     assert isinstance(answer, Acceptance)
     return answer
 
 
-def rejected(pdu: bytes, settings_: Settings = OPEN, caller: Caller = HERE) -> tuple[int, int, int]:
-    answer = negotiate(pdu, settings_, caller)
+def rejected(
+    pdu: bytes, configuration: Settings = ANY_PEER, caller: Caller = CALLER
+) -> tuple[int, int, int]:
+    answer = negotiate(pdu, configuration, caller)
     assert isinstance(answer, Rejection)
     assert answer.encode()[:2] == b"\x03\0"
     return answer.result, answer.source, answer.reason
@@ -83,7 +85,9 @@ def decoded(answer: Acceptance) -> A_ASSOCIATE_AC:
         (("1.2.840.10008.1.2.4.94",), None),
     ],
 )
-def test_transfer_syntaxes_of_storage(offered: tuple[str, ...], chosen: str | None) -> None:
+def test_the_transfer_syntax_of_a_storage_context(
+    offered: tuple[str, ...], chosen: str | None
+) -> None:
     answer = accepted(associate_rq(context(3, CT, *offered)))
     assert {n: c.transfer_syntax for n, c in answer.contexts.items()} == (
         {3: chosen} if chosen else {}
@@ -95,7 +99,7 @@ def test_transfer_syntaxes_of_storage(offered: tuple[str, ...], chosen: str | No
 
 
 @pytest.mark.parametrize("abstract", [VERIFICATION, MEDIA_CREATION_MANAGEMENT])
-def test_transfer_syntaxes_of_the_other_services(abstract: str) -> None:
+def test_the_transfer_syntax_of_a_context_of_another_service(abstract: str) -> None:
     pdu = associate_rq(
         context(1, abstract, IMPLICIT, EXPLICIT),
         context(3, abstract, JPEG_BASELINE),
@@ -111,7 +115,7 @@ def test_transfer_syntaxes_of_the_other_services(abstract: str) -> None:
     assert not any(c.storage for c in answer.contexts.values())
 
 
-def test_what_is_not_served_is_refused_context_by_context() -> None:
+def test_an_unknown_sop_class_is_not_accepted_and_the_other_contexts_are() -> None:
     answer = accepted(
         associate_rq(context(1, PRIVATE, IMPLICIT), context(3, VERIFICATION, IMPLICIT))
     )
@@ -120,7 +124,7 @@ def test_what_is_not_served_is_refused_context_by_context() -> None:
     assert set(answer.contexts) == {3}
 
 
-def test_what_the_log_is_told_of_contexts_that_were_not_accepted() -> None:
+def test_the_log_names_sop_classes_without_a_context_and_the_reason() -> None:
     strict = Settings(peer=(PeerSettings(ae_title="CT1", may=("echo", "store")),))
     contexts = (
         context(1, CT, "1.2.3"),
@@ -137,7 +141,7 @@ def test_what_the_log_is_told_of_contexts_that_were_not_accepted() -> None:
     )
 
 
-def test_images_of_retired_classes_are_stored() -> None:
+def test_retired_image_sop_classes_are_accepted() -> None:
     """Old ultrasound and nuclear medicine devices still send them."""
     for tail in ("3", "5", "6", "12.3"):
         assert accepted(
@@ -145,7 +149,7 @@ def test_images_of_retired_classes_are_stored() -> None:
         ).contexts
 
 
-def test_a_private_class_that_is_said_to_be_storage() -> None:
+def test_a_private_sop_class_that_is_announced_as_storage_is_accepted() -> None:
     announcement = item(
         0x57,
         len(PRIVATE).to_bytes(2, "big")
@@ -158,34 +162,35 @@ def test_a_private_class_that_is_said_to_be_storage() -> None:
     assert answer.contexts[1].storage
 
 
-def test_all_128_contexts() -> None:
+def test_128_contexts_are_accepted() -> None:
     pdu = associate_rq(*(context(n, CT, EXPLICIT) for n in range(1, 256, 2)))
     assert len(accepted(pdu).contexts) == 128
 
 
 @pytest.mark.parametrize(("scu", "scp"), [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_we_are_the_provider(scu: int, scp: int) -> None:
+def test_role_selection_makes_burnish_the_scp(scu: int, scp: int) -> None:
     answer = accepted(associate_rq(context(1, CT, EXPLICIT), more=role(CT, scu, scp)))
-    found = [i for i in decoded(answer).user_information.user_data if i.item_type == 0x54]
-    assert [(item.scu_role, item.scp_role) for item in found] == ([(1, 0)] if scu else [])
+    user_items = decoded(answer).user_information.user_data
+    roles = [(item.scu_role, item.scp_role) for item in user_items if item.item_type == 0x54]
+    assert roles == ([(1, 0)] if scu else [])
 
 
-def test_what_is_told_of_ourselves() -> None:
-    settings_ = Settings(dicom=DicomSettings(accept_unknown_peers=True, maximum_pdu_size=4096))
-    user = decoded(accepted(associate_rq(), settings_)).user_information
+def test_the_answer_has_the_maximum_length_and_implementation_of_burnish() -> None:
+    configuration = Settings(dicom=DicomSettings(accept_unknown_peers=True, maximum_pdu_size=4096))
+    user = decoded(accepted(associate_rq(), configuration)).user_information
     assert user.maximum_length == 4096
     assert user.implementation_class_uid.startswith("2.25.")
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"),
+    ("proposed", "honoured"),
     [(0, 0), (1, 64), (64, 64), (65, 65), (16384, 16384), (0xFFFFFFFF, 0xFFFFFFFF)],
 )
-def test_the_maximum_length_of_the_peer(said: int, kept: int) -> None:
-    assert accepted(associate_rq(maximum_length=said)).maximum_length == kept
+def test_the_maximum_length_of_the_peer(proposed: int, honoured: int) -> None:
+    assert accepted(associate_rq(maximum_length=proposed)).maximum_length == honoured
 
 
-def test_who_may_do_what() -> None:
+def test_peers_have_the_configured_permissions_and_others_are_rejected() -> None:
     strict = Settings(
         peer=(
             PeerSettings(ae_title="PACS"),
@@ -204,20 +209,23 @@ def test_who_may_do_what() -> None:
         assert rejected(associate_rq(calling=calling), strict) == (1, 1, 3)
 
 
-def test_whom_they_called() -> None:
+def test_the_called_ae_title_must_be_one_of_burnish() -> None:
     order = StandingOrderSettings(name="us", called_ae_titles=("BURN_US",))
-    both = Settings(dicom=DicomSettings(accept_unknown_peers=True), standing_order=(order,))
+    two_titles = Settings(dicom=DicomSettings(accept_unknown_peers=True), standing_order=(order,))
     for called in (b"BURNISH", b"BURN_US", b"BURN_US\0\0", b" BURNISH "):
-        assert accepted(associate_rq(called=called), both).called_ae_title in ("BURNISH", "BURN_US")
+        assert accepted(associate_rq(called=called), two_titles).called_ae_title in (
+            "BURNISH",
+            "BURN_US",
+        )
     for called in (b"OTHER", b"burnish", b"BURNISH2"):
-        assert rejected(associate_rq(called=called), both) == (1, 1, 7)
+        assert rejected(associate_rq(called=called), two_titles) == (1, 1, 7)
 
 
-def test_another_application_context() -> None:
+def test_another_application_context_is_rejected() -> None:
     assert rejected(associate_rq(application_context="1.2.3")) == (1, 1, 2)
 
 
-def test_a_called_ae_title_that_is_not_checked() -> None:
+def test_any_called_ae_title_is_accepted_if_it_is_not_checked() -> None:
     lenient = Settings(dicom=DicomSettings(accept_unknown_peers=True, check_called_ae_title=False))
     assert accepted(associate_rq(called=b"OTHER"), lenient).called_ae_title == "OTHER"
 
@@ -242,7 +250,7 @@ EVERYTHING = (
         (("commit",), [1, 1, 1, 3]),
     ],
 )
-def test_contexts_are_accepted_for_what_the_peer_may_do(
+def test_contexts_are_accepted_according_to_the_permissions(
     may: tuple[Operation, ...], results: list[int]
 ) -> None:
     strict = Settings(peer=(PeerSettings(ae_title="PEER", may=may),))
@@ -251,11 +259,11 @@ def test_contexts_are_accepted_for_what_the_peer_may_do(
     assert len(answer.contexts) == results.count(0)
 
 
-SHOWN = Certificate("AB" * 32, "C=IT,CN=ct1")
+CERTIFICATE = Certificate("AB" * 32, "C=IT,CN=ct1")
 
 
 @pytest.mark.parametrize(
-    ("peer", "caller", "welcome"),
+    ("peer", "caller", "is_accepted"),
     [
         ({"addresses": ["10.0.0.0/8", "192.0.2.7"]}, Caller("10.9.8.7"), True),
         ({"addresses": ["10.0.0.0/8", "192.0.2.7"]}, Caller("192.0.2.7"), True),
@@ -266,23 +274,27 @@ SHOWN = Certificate("AB" * 32, "C=IT,CN=ct1")
         ({"tls": True}, Caller("10.0.0.1"), False),
         ({"tls": True}, Caller("10.0.0.1", tls=True), True),
         ({"tls": True, "certificate": "ab" * 32}, Caller("10.0.0.1", tls=True), False),
-        ({"tls": True, "certificate": "ab" * 32}, Caller("10.0.0.1", True, SHOWN), True),
-        ({"tls": True, "certificate": "cd" * 32}, Caller("10.0.0.1", True, SHOWN), False),
-        ({"tls": True, "certificate": "C=IT, CN=ct1"}, Caller("10.0.0.1", True, SHOWN), True),
-        ({"tls": True, "certificate": "CN=ct1"}, Caller("10.0.0.1", True, SHOWN), False),
+        ({"tls": True, "certificate": "ab" * 32}, Caller("10.0.0.1", True, CERTIFICATE), True),
+        ({"tls": True, "certificate": "cd" * 32}, Caller("10.0.0.1", True, CERTIFICATE), False),
+        ({"tls": True, "certificate": "C=IT, CN=ct1"}, Caller("10.0.0.1", True, CERTIFICATE), True),
+        ({"tls": True, "certificate": "CN=ct1"}, Caller("10.0.0.1", True, CERTIFICATE), False),
     ],
 )
-def test_a_peer_is_who_it_says(peer: dict[str, Any], caller: Caller, welcome: bool) -> None:
-    known = PeerSettings.model_validate({"ae_title": "PEER", **peer})
-    # what [tls] has to have is not looked at here
-    strict = Settings().model_copy(update={"peer": (known,)})
-    if welcome:
+def test_a_peer_must_call_from_its_address_with_its_certificate(
+    peer: dict[str, Any], caller: Caller, is_accepted: bool
+) -> None:
+    configured = PeerSettings.model_validate({"ae_title": "PEER", **peer})
+    # model_copy does not check that [tls] is complete
+    strict = Settings().model_copy(update={"peer": (configured,)})
+    if is_accepted:
         accepted(associate_rq(), strict, caller)
     else:
         assert rejected(associate_rq(), strict, caller) == (1, 1, 3)
-        open_ = Settings(dicom=DicomSettings(accept_unknown_peers=True))
-        open_ = open_.model_copy(update={"peer": (known,)})
-        assert rejected(associate_rq(), open_, caller) == (1, 1, 3), "known ones are still checked"
+        any_peer = Settings(dicom=DicomSettings(accept_unknown_peers=True))
+        any_peer = any_peer.model_copy(update={"peer": (configured,)})
+        assert rejected(associate_rq(), any_peer, caller) == (1, 1, 3), (
+            "configured peers are still checked"
+        )
 
 
 # --- user identity (PS3.7 D.3.3.7) ----------------------------------------------------------------
@@ -292,7 +304,7 @@ USERS = (UserSettings(name="ct1", passcode=SecretStr("sesame")), UserSettings(na
 
 def identity(kind: int, primary: str, secondary: str = "", wants_response: int = 0) -> bytes:
     fields = b"".join(
-        len(each.encode()).to_bytes(2, "big") + each.encode() for each in (primary, secondary)
+        len(value.encode()).to_bytes(2, "big") + value.encode() for value in (primary, secondary)
     )
     return item(0x58, bytes((kind, wants_response)) + fields)
 
@@ -311,18 +323,20 @@ def with_users(
     ("kind", "name", "passcode"),
     [(2, "ct1", "sesame"), (1, "nobody", ""), (2, "nobody", "anything")],
 )
-def test_a_right_user_is_let_in(kind: int, name: str, passcode: str, wants_response: int) -> None:
+def test_a_user_with_the_right_passcode_is_accepted(
+    kind: int, name: str, passcode: str, wants_response: int
+) -> None:
     pdu = associate_rq(more=identity(kind, name, passcode, wants_response))
     answer = accepted(pdu, with_users("required"))
     assert answer.user == name
     assert "sesame" not in repr(answer)
     items = decoded(answer).user_information.user_data
-    responses = [each.server_response for each in items if each.item_type == 0x59]
+    responses = [item_.server_response for item_ in items if item_.item_type == 0x59]
     assert responses == [b""] * wants_response
 
 
 @pytest.mark.parametrize(
-    "given",
+    "user_identity",
     [
         identity(2, "ct1", "Sesame"),
         identity(2, "ct1", ""),
@@ -335,23 +349,23 @@ def test_a_right_user_is_let_in(kind: int, name: str, passcode: str, wants_respo
         identity(0, "nobody"),
     ],
 )
-def test_a_wrong_user_is_refused(given: bytes) -> None:
+def test_another_user_or_passcode_is_rejected(user_identity: bytes) -> None:
     for policy in ("optional", "required"):
-        assert rejected(associate_rq(more=given), with_users(policy)) == (1, 2, 1)
+        assert rejected(associate_rq(more=user_identity), with_users(policy)) == (1, 2, 1)
 
 
-def test_no_user_where_one_is_wanted() -> None:
+def test_a_peer_without_a_user_is_rejected_if_one_is_required() -> None:
     assert rejected(associate_rq(), with_users("required")) == (1, 2, 1)
     assert accepted(associate_rq(), with_users()).user == ""
 
 
-def test_a_service_without_users_takes_no_part() -> None:
+def test_user_identity_is_ignored_if_no_user_is_configured() -> None:
     answer = accepted(associate_rq(more=identity(2, "ct1", "sesame", 1)))
     assert answer.user == ""
-    assert 0x59 not in [each.item_type for each in decoded(answer).user_information.user_data]
+    assert 0x59 not in [item_.item_type for item_ in decoded(answer).user_information.user_data]
 
 
-def test_a_passcode_in_a_file(tmp_path: Path) -> None:
+def test_the_passcode_is_the_first_line_of_its_file(tmp_path: Path) -> None:
     file = tmp_path / "passcode"
     user = UserSettings(name="ct1", passcode_file=file)
     with pytest.raises(InvalidSettings, match="ct1"):
@@ -371,26 +385,28 @@ def extended(uid: str, information: bytes) -> bytes:
     return item(0x56, len(uid).to_bytes(2, "big") + uid.encode() + information)
 
 
-@pytest.mark.parametrize("asked", [b"", b"\0", bytes(6), b"\x03\0\x01\0\x02\0", bytes(20)])
-def test_storage_is_level_2_with_signatures_preserved_and_nothing_coerced(asked: bytes) -> None:
-    more = extended(CT, asked) + extended(VERIFICATION, asked) + extended(PRIVATE, asked)
+@pytest.mark.parametrize("proposed", [b"", b"\0", bytes(6), b"\x03\0\x01\0\x02\0", bytes(20)])
+def test_storage_is_level_2_with_signatures_preserved_and_nothing_coerced(proposed: bytes) -> None:
+    more = extended(CT, proposed) + extended(VERIFICATION, proposed) + extended(PRIVATE, proposed)
     answer = accepted(associate_rq(context(1, CT, IMPLICIT), more=more))
     items = decoded(answer).user_information.user_data
-    found = {
-        str(each.sop_class_uid): each.service_class_application_information
-        for each in items
-        if each.item_type == 0x56
+    answered = {
+        str(item_.sop_class_uid): item_.service_class_application_information
+        for item_ in items
+        if item_.item_type == 0x56
     }
-    assert found == {CT: b"\x02\0\x03\0\0\0"}, "PS3.4 B.3.1"
+    assert answered == {CT: b"\x02\0\x03\0\0\0"}, "PS3.4 B.3.1"
 
 
-def test_operations_are_not_asynchronous() -> None:
+def test_asynchronous_operations_are_not_negotiated() -> None:
     answer = accepted(associate_rq(more=item(0x53, b"\0\x08\0\x08")))
     items = decoded(answer).user_information.user_data
-    assert 0x53 not in [each.item_type for each in items], "PS3.7 D.3.3.3: then it is 1 and 1"
+    assert 0x53 not in [item_.item_type for item_ in items], (
+        "without an answer, one operation at a time (PS3.7 D.3.3.3)"
+    )
 
 
-def test_what_is_announced_as_another_service_is_not_storage() -> None:
+def test_a_sop_class_that_is_announced_as_another_service_is_not_storage() -> None:
     def announced(service: str) -> bytes:
         uids = (PRIVATE, service)
         fields = b"".join(len(u).to_bytes(2, "big") + u.encode() for u in uids)
@@ -399,11 +415,13 @@ def test_what_is_announced_as_another_service_is_not_storage() -> None:
     answer = accepted(associate_rq(EVERYTHING[3], more=announced("1.2.840.10008.4.2")))
     assert answer.contexts[7].storage
     items = decoded(answer).user_information.user_data
-    assert 0x57 not in [each.item_type for each in items], "PS3.7 D.3.3.6: not in an answer"
+    assert 0x57 not in [item_.item_type for item_ in items], (
+        "the acceptor does not answer it (PS3.7 D.3.3.6)"
+    )
     assert not accepted(associate_rq(EVERYTHING[3], more=announced("1.2.3"))).contexts
 
 
-WHOLE = associate_rq(
+COMPLETE_RQ = associate_rq(
     context(1, CT, EXPLICIT, JPEG_BASELINE),
     context(3, MEDIA_CREATION_MANAGEMENT, IMPLICIT),
     more=role(CT, 1, 1) + item(0x55, b"PEER_1"),
@@ -412,45 +430,45 @@ NEGOTIATOR = Negotiator(with_users())
 fuzz = settings(max_examples=400, deadline=None, phases=[Phase.explicit, Phase.generate])
 
 
-def answered(pdu: bytes) -> None:
-    """Of what pynetdicom finds invalid it warns, and goes on."""
+def assert_answered_or_malformed(pdu: bytes) -> None:
+    """pynetdicom warns about invalid values and goes on."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            NEGOTIATOR.answer(pdu[6:], HERE)
+            NEGOTIATOR.answer(pdu[6:], CALLER)
         except Malformed:
             return
 
 
 @fuzz
 @given(st.binary(min_size=68, max_size=300))
-def test_any_bytes_as_a_body(body: bytes) -> None:
-    answered(b"\x01\0" + len(body).to_bytes(4, "big") + body)
+def test_any_bytes_are_answered_or_malformed(body: bytes) -> None:
+    assert_answered_or_malformed(b"\x01\0" + len(body).to_bytes(4, "big") + body)
 
 
 @fuzz
 @given(st.integers(0, 1 << 32))
-def test_damaged_requests(seed: int) -> None:
+def test_a_damaged_request_is_answered_or_malformed(seed: int) -> None:
     chance = random.Random(seed)
-    data = bytearray(WHOLE)
+    data = bytearray(COMPLETE_RQ)
     for _ in range(chance.randint(1, 6)):
         data[chance.randrange(6, len(data))] = chance.choice((0, 0xFF, 0x7F, chance.randrange(256)))
     if chance.random() < 0.3:
         del data[chance.randrange(74, len(data)) :]
-    answered(bytes(data))
+    assert_answered_or_malformed(bytes(data))
 
 
-def test_every_byte_a_little_off() -> None:
-    wrong: dict[int, str] = {}
-    for at in range(74, len(WHOLE)):
+def test_a_request_with_any_byte_changed_is_answered_or_malformed() -> None:
+    errors: dict[int, str] = {}
+    for at in range(74, len(COMPLETE_RQ)):
         for delta in (1, 255, 128):
-            data = bytearray(WHOLE)
+            data = bytearray(COMPLETE_RQ)
             data[at] = (data[at] + delta) % 256
             try:
-                answered(bytes(data))
-            except Exception as error:  # noqa: BLE001  all of them are wanted in one list
-                wrong[at] = repr(error)
-    assert wrong == {}
+                assert_answered_or_malformed(bytes(data))
+            except Exception as error:  # noqa: BLE001  the test lists all of them
+                errors[at] = repr(error)
+    assert errors == {}
 
 
 @pytest.mark.parametrize(
@@ -473,5 +491,5 @@ def test_every_byte_a_little_off() -> None:
         associate_rq(more=item(0x58, b"\1\0\0\4user\0\4pass")),
     ],
 )
-def test_odd_requests(pdu: bytes) -> None:
-    answered(pdu)
+def test_an_unusual_request_is_answered_or_malformed(pdu: bytes) -> None:
+    assert_answered_or_malformed(pdu)

@@ -1,4 +1,4 @@
-"""References taken out of a data set are those that the general parser finds, or none."""
+"""References that are split off a data set are those that pydicom reads, or none."""
 
 import random
 import warnings
@@ -23,43 +23,43 @@ ICON.Rows = 2
 
 
 def item(uid: Any = "1.2.3", **values: Any) -> Dataset:
-    made = Dataset()
-    made.ReferencedSOPClassUID = CT
-    made.ReferencedSOPInstanceUID = uid
+    data_set = Dataset()
+    data_set.ReferencedSOPClassUID = CT
+    data_set.ReferencedSOPInstanceUID = uid
     for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
+        setattr(data_set, keyword, value)
+    return data_set
 
 
 def request(
     *items: Dataset, syntax: str = EXPLICIT, undefined: tuple[bool, bool] = (False, False)
 ) -> bytes:
-    """An N-CREATE; whether its sequence and the items of it have undefined length."""
+    """An N-CREATE. `undefined`: whether its sequence and its items have undefined length."""
     data_set = Dataset()
     data_set.SpecificCharacterSet = "ISO_IR 100"
     data_set.LabelText = "Müller"
     data_set.add_new(0x00091010, "UN", b"private ")
     data_set.ReferencedSOPSequence = Sequence(items)
     data_set["ReferencedSOPSequence"].is_undefined_length = undefined[0]
-    for each in items:
-        each.is_undefined_length_sequence_item = undefined[1]
+    for sequence_item in items:
+        sequence_item.is_undefined_length_sequence_item = undefined[1]
     return encode(data_set, syntax)
 
 
-def both(data: bytes, syntax: str) -> tuple[object, object]:
-    """What the request asks for, or why it cannot be read, by both ways."""
+def read_both_ways(data: bytes, syntax: str) -> tuple[object, object]:
+    """The request or the error, with the references split off and with pydicom alone."""
 
-    def answer(make: Any) -> object:
+    def result_or_error(read: Any) -> object:
         try:
-            return make()
+            return read()
         except BurnishError as error:
             return type(error), str(error)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return (
-            answer(lambda: attributes.decode_new_request(data, syntax, "1.2")),
-            answer(lambda: new_request(decode(data, syntax), "1.2")),
+            result_or_error(lambda: attributes.decode_new_request(data, syntax, "1.2")),
+            result_or_error(lambda: new_request(decode(data, syntax), "1.2")),
         )
 
 
@@ -67,30 +67,30 @@ def both(data: bytes, syntax: str) -> tuple[object, object]:
 @pytest.mark.parametrize(
     "undefined", [(False, False), (False, True), (True, False), (True, True)], ids=str
 )
-def test_usual_references_need_no_data_set_each(syntax: str, undefined: tuple[bool, bool]) -> None:
+def test_usual_references_are_split_off(syntax: str, undefined: tuple[bool, bool]) -> None:
     items = [
         item("1.22.333"),
         item("1.22.3334", RequestedMediaApplicationProfile="STD-GEN-CD"),
         item("2.25." + "9" * 59),
     ]
     data = request(*items, syntax=syntax, undefined=undefined)
-    taken = split_references(data, syntax)
-    assert taken is not None
-    assert taken[0] == (
+    split_data_set = split_references(data, syntax)
+    assert split_data_set is not None
+    assert split_data_set[0] == (
         Reference(CT, "1.22.333"),
         Reference(CT, "1.22.3334", "STD-GEN-CD"),
         Reference(CT, "2.25." + "9" * 59),
     )
-    rest = decode(taken[1], syntax)
+    rest = decode(split_data_set[1], syntax)
     assert "ReferencedSOPSequence" not in rest
     assert rest.LabelText == "Müller"
-    new, old = both(data, syntax)
-    assert new == old
+    split, by_pydicom = read_both_ways(data, syntax)
+    assert split == by_pydicom
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
 @pytest.mark.parametrize(
-    "odd",
+    "unusual",
     [
         {"uid": "1.2", "IconImageSequence": [ICON]},
         {"uid": "1.2", "PatientID": "1"},
@@ -104,26 +104,26 @@ def test_usual_references_need_no_data_set_each(syntax: str, undefined: tuple[bo
     ],
     ids=lambda values: str(list(values.items())[-1])[:40] if isinstance(values, dict) else values,
 )
-def test_what_is_unusual_is_left_to_the_general_parser(syntax: str, odd: dict[str, Any]) -> None:
+def test_an_unusual_item_is_left_to_pydicom(syntax: str, unusual: dict[str, Any]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        data = request(item(), item(**odd), syntax=syntax)
+        data = request(item(), item(**unusual), syntax=syntax)
     assert split_references(data, syntax) is None
-    new, old = both(data, syntax)
-    assert new == old
+    split, by_pydicom = read_both_ways(data, syntax)
+    assert split == by_pydicom
 
 
-def test_a_data_set_in_another_encoding_than_agreed_upon_is_read_as_before() -> None:
+def test_a_data_set_in_another_encoding_than_negotiated_is_left_to_pydicom() -> None:
     for agreed, sent in ((IMPLICIT, EXPLICIT), (EXPLICIT, IMPLICIT), (BIG, EXPLICIT)):
         data = request(item(), item("1.2.4"), syntax=sent)
         assert split_references(data, agreed) is None
-        new, old = both(data, agreed)
-        assert new == old
+        split, by_pydicom = read_both_ways(data, agreed)
+        assert split == by_pydicom
 
 
 @given(st.integers(0, 2**32), st.sampled_from([IMPLICIT, EXPLICIT]))
 @settings(max_examples=150, deadline=None)
-def test_damaged_data_sets_have_the_same_answer_by_both_ways(seed: int, syntax: str) -> None:
+def test_damaged_data_sets_have_the_same_result_both_ways(seed: int, syntax: str) -> None:
     chance = random.Random(seed)
     undefined = (chance.random() < 0.5, chance.random() < 0.5)
     items = [item(f"1.2.1{n}{'7' * chance.randrange(3)}") for n in range(chance.randrange(1, 4))]
@@ -141,5 +141,5 @@ def test_damaged_data_sets_have_the_same_answer_by_both_ways(seed: int, syntax: 
                 data[at:at] = data[at : at + chance.randrange(1, 40)]
         if not data:
             break
-    new, old = both(bytes(data), syntax)
-    assert new == old
+    split, by_pydicom = read_both_ways(bytes(data), syntax)
+    assert split == by_pydicom

@@ -1,4 +1,4 @@
-"""The table from errors to statuses."""
+"""Every error has a C-STORE status and a DIMSE-N status, which the standard defines."""
 
 import pytest
 from pynetdicom.status import (
@@ -23,18 +23,37 @@ def test_every_error_has_a_row(kind: type[errors.BurnishError]) -> None:
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
-def test_every_row_is_in_the_standard(kind: type[errors.BurnishError]) -> None:
+def test_every_status_is_a_failure_of_its_service_class(kind: type[errors.BurnishError]) -> None:
     row = statuses.STATUSES[kind]
     assert STORAGE_SERVICE_CLASS_STATUS[row.c_store][0] == "Failure"
     assert MEDIA_CREATION_MANAGEMENT_SERVICE_CLASS_STATUS[row.dimse_n][0] == "Failure"
 
 
-def test_an_error_without_a_row_is_called_as_the_one_above_it() -> None:
-    class Newer(errors.AlreadyInitiated):
+def test_an_error_class_without_a_row_has_the_statuses_of_its_base_class() -> None:
+    class WithoutRow(errors.AlreadyInitiated):
         pass
 
-    assert statuses.of(Newer("x")) == statuses.STATUSES[errors.AlreadyInitiated]
+    assert statuses.of(WithoutRow("x")) == statuses.STATUSES[errors.AlreadyInitiated]
 
 
-def test_no_row_is_of_an_error_that_there_is_not() -> None:
+def test_every_row_belongs_to_an_error_class() -> None:
     assert set(statuses.STATUSES) == set(ERRORS)
+
+
+@pytest.mark.parametrize(
+    ("status", "is_taken"),
+    [
+        (0x0000, True),
+        (0x0001, True),
+        (0x0107, True),
+        (0x0116, True),
+        (0xB000, True),
+        (0xBFFF, True),
+        (0x0110, False),
+        (0x0112, False),
+        (0xA700, False),
+        (0xC000, False),
+    ],
+)
+def test_success_and_warning_are_told_from_failure(status: int, is_taken: bool) -> None:
+    assert statuses.is_success_or_warning(status) is is_taken

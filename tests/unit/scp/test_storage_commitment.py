@@ -1,4 +1,4 @@
-"""Storage Commitment on the network: every status of N-ACTION, and reports by both ways."""
+"""Storage Commitment: every status of N-ACTION, and reports on the same and on new associations."""
 
 import ssl
 import struct
@@ -41,19 +41,19 @@ OLD = datetime(2024, 1, 2, tzinfo=UTC)
 def ground(tmp_path: Path) -> Iterator[Ground]:
     peers = (PeerSettings(ae_title="PACS", host="127.0.0.1", port=free_port()),)
     table = StorageCommitmentSettings(wait_for_instances=timedelta(0))
-    with Ground(tmp_path, storage_commitment=table, peer=peers) as made:
-        yield made
+    with Ground(tmp_path, storage_commitment=table, peer=peers) as ground:
+        yield ground
 
 
-def wish(*sop_instance_uids: str, uid: str | None = "1.2.3.4") -> Dataset:
+def n_action(*sop_instance_uids: str, uid: str | None = "1.2.3.4") -> Dataset:
     data_set = Dataset()
     if uid is not None:
         data_set.TransactionUID = uid
     data_set.ReferencedSOPSequence = []
-    for each in sop_instance_uids:
+    for sop_instance_uid in sop_instance_uids:
         item = Dataset()
         item.ReferencedSOPClassUID = CT
-        item.ReferencedSOPInstanceUID = each
+        item.ReferencedSOPInstanceUID = sop_instance_uid
         data_set.ReferencedSOPSequence.append(item)
     return data_set
 
@@ -68,7 +68,7 @@ def messages_in(pdus: bytes) -> tuple[Command, Dataset]:
     return Command.decode(parts[1]), data_set
 
 
-def ask(
+def send(
     ground: Ground,
     data: Dataset | bytes,
     *,
@@ -78,7 +78,7 @@ def ask(
     action: int | None = 1,
     may: frozenset[str] = EVERYTHING,
 ) -> tuple[int, PendingReport | None]:
-    """The status of the answer, and what follows it."""
+    """Sends a request; returns the status of the response and the report that follows it."""
     more = {
         messages.REQUESTED_SOP_CLASS_UID: sop_class.encode(),
         messages.REQUESTED_SOP_INSTANCE_UID: requested.encode(),
@@ -96,23 +96,26 @@ def ask(
     )
     response, _ = messages_in(answer)
     status = response.number(messages.STATUS)
-    assert bool(status) == bool(response.text(messages.ERROR_COMMENT)) == (report is None)
+    failed = status != 0
+    assert bool(response.text(messages.ERROR_COMMENT)) == failed
+    assert (report is None) == failed
     return status, report
 
 
-def answer_to(message_id: int, status: int) -> Command:
+def response_to(message_id: int, status: int) -> Command:
     more = {messages.STATUS: struct.pack("<H", status)}
     field = messages.N_EVENT_REPORT_RQ | messages.RESPONSE
     return Command.decode(command(field, PUSH, message_id=message_id, more=more))
 
 
-def line(ground: Ground) -> CommitmentLine:
+def newest(ground: Ground) -> CommitmentLine:
+    """The newest transaction as it is listed."""
     with ground.database.reading() as session:
         return commitment.listing(session)[0]
 
 
 @pytest.mark.parametrize(
-    ("question", "status"),
+    ("request_options", "status"),
     [
         ({"field": messages.N_GET_RQ}, 0x0211),
         ({"sop_class": CT}, 0x0118),
@@ -123,22 +126,24 @@ def line(ground: Ground) -> CommitmentLine:
         ({"action": None}, 0x0212),
         ({"data": b"\x08\x00\x95\x11UI\xff\x001.2"}, 0x0115),
         ({"data": b""}, 0x0115),
-        ({"data": wish("1.2.3", uid=None)}, 0x0115),
-        ({"data": wish("1.2.3", uid="")}, 0x0115),
-        ({"data": wish()}, 0x0115),
-        ({"data": wish("")}, 0x0115),
-        ({"data": wish("1.2.3", "1.2.3")}, 0x0115),
+        ({"data": n_action("1.2.3", uid=None)}, 0x0115),
+        ({"data": n_action("1.2.3", uid="")}, 0x0115),
+        ({"data": n_action()}, 0x0115),
+        ({"data": n_action("")}, 0x0115),
+        ({"data": n_action("1.2.3", "1.2.3")}, 0x0115),
     ],
 )
-def test_what_is_refused(ground: Ground, question: dict[str, Any], status: int) -> None:
-    assert ask(ground, **{"data": wish("1.2.3"), **question})[0] == status
+def test_an_invalid_request_fails_and_records_nothing(
+    ground: Ground, request_options: dict[str, Any], status: int
+) -> None:
+    assert send(ground, **{"data": n_action("1.2.3"), **request_options})[0] == status
     assert ground.count(CommitmentTransaction) == 0
 
 
-def test_a_report_on_the_same_association(ground: Ground) -> None:
-    made = instance()
-    ground.store(made)
-    status, report = ask(ground, wish(made.sop_instance_uid, "1.2.99"))
+def test_a_report_follows_on_the_same_association(ground: Ground) -> None:
+    stored = instance()
+    ground.store(stored)
+    status, report = send(ground, n_action(stored.sop_instance_uid, "1.2.99"))
     assert status == 0
     assert report
     reports = PendingReports()
@@ -151,27 +156,28 @@ def test_a_report_on_the_same_association(ground: Ground) -> None:
     assert request.text(messages.AFFECTED_SOP_INSTANCE_UID) == WELL_KNOWN
     assert data_set.TransactionUID == "1.2.3.4"
     (committed,), (failed,) = data_set.ReferencedSOPSequence, data_set.FailedSOPSequence
-    assert committed.ReferencedSOPInstanceUID == made.sop_instance_uid
-    assert (failed.ReferencedSOPInstanceUID, failed.FailureReason) == ("1.2.99", 0x0112)
-    assert not reports.may_send, "one request at a time"
-    assert reports.receive_response(answer_to(7, 0))
-    assert not reports.receive_response(answer_to(7, 0))
+    assert committed.ReferencedSOPInstanceUID == stored.sop_instance_uid
+    assert failed.ReferencedSOPInstanceUID == "1.2.99"
+    assert failed.FailureReason == 0x0112
+    assert not reports.may_send, "one report at a time"
+    assert reports.receive_response(response_to(7, 0))
+    assert not reports.receive_response(response_to(7, 0))
     reports.drop()
-    assert line(ground).state == "REPORTED"
+    assert newest(ground).state == "REPORTED"
 
 
-def test_success_has_no_failed_sequence(ground: Ground) -> None:
-    made = instance()
-    ground.store(made)
-    _, report = ask(ground, wish(made.sop_instance_uid))
+def test_a_report_of_success_has_no_failed_sop_sequence(ground: Ground) -> None:
+    stored = instance()
+    ground.store(stored)
+    _, report = send(ground, n_action(stored.sop_instance_uid))
     assert report
     request, data_set = messages_in(report.message(1) or b"")
     assert request.number(messages.EVENT_TYPE_ID) == 1
-    assert [e.keyword for e in data_set] == ["TransactionUID", "ReferencedSOPSequence"]
+    assert [element.keyword for element in data_set] == ["TransactionUID", "ReferencedSOPSequence"]
 
 
-def test_an_association_that_ends_without_an_answer(ground: Ground) -> None:
-    _, report = ask(ground, wish("1.2.99"))
+def test_a_report_is_due_again_if_the_association_ends_without_a_response(ground: Ground) -> None:
+    _, report = send(ground, n_action("1.2.99"))
     reports = PendingReports()
     assert report
     reports.add(report)
@@ -181,27 +187,28 @@ def test_an_association_that_ends_without_an_answer(ground: Ground) -> None:
         assert commitment.due(session) == {("PACS", "BURNISH"): [1]}
 
 
-def test_a_report_that_the_peer_refuses(ground: Ground) -> None:
-    _, report = ask(ground, wish("1.2.99"))
+def test_a_report_that_the_peer_answers_with_a_failure_stays_due(ground: Ground) -> None:
+    _, report = send(ground, n_action("1.2.99"))
     assert report
     assert report.message(1)
-    report.receive_response(answer_to(1, 0x0110))
-    assert (line(ground).state, line(ground).why) == ("TO REPORT", "the peer answered 0110H")
+    report.receive_response(response_to(1, 0x0110))
+    assert newest(ground).state == "TO REPORT"
+    assert newest(ground).why == "the peer answered 0110H"
 
 
-def test_what_is_not_known_yet_is_not_sent_yet(tmp_path: Path) -> None:
+def test_a_report_waits_for_instances_that_may_still_arrive(tmp_path: Path) -> None:
     with Ground(tmp_path) as ground:
-        made = instance()
-        _, report = ask(ground, wish(made.sop_instance_uid))
+        stored = instance()
+        _, report = send(ground, n_action(stored.sop_instance_uid))
         assert report
         assert report.message(1) == b""
-        ground.store(made)
+        ground.store(stored)
         with ground.database.writing() as session:
             assert commitment.judge(session, ground.settings, ground.spool, 1)
         assert report.message(1)
 
 
-# --- on associations of our own ------------------------------------------------------------------
+# --- on new associations -------------------------------------------------------------------------
 
 
 @contextmanager
@@ -210,43 +217,44 @@ def pacs(
     status: int = 0,
     tls: ssl.SSLContext | None = None,
     *,
-    cannot_stand: str = "",
+    aborts_over: str = "",
 ) -> Iterator[list[tuple[Any, ...]]]:
-    """A commitment SCU that takes reports: (calling, called, event type, data set) of each.
+    """A PACS that receives reports; yields (calling, called, event type, data set) of each.
 
-    Over the report of one Transaction UID it aborts the association.
+    `aborts_over` is the Transaction UID of the report over which it aborts the association.
     """
-    taken: list[tuple[Any, ...]] = []
+    received: list[tuple[Any, ...]] = []
 
-    def take(event: evt.Event) -> tuple[int, None]:
+    def receive(event: evt.Event) -> tuple[int, None]:
         requestor, acceptor = event.assoc.requestor, event.assoc.acceptor
-        ends = requestor.ae_title, requestor.primitive.called_ae_title
+        ae_titles = requestor.ae_title, requestor.primitive.called_ae_title
         assert event.assoc.accepted_contexts[0].as_scp is False, acceptor
-        taken.append((*ends, event.event_type, event.event_information))
-        if event.event_information.TransactionUID == cannot_stand:
+        received.append((*ae_titles, event.event_type, event.event_information))
+        if event.event_information.TransactionUID == aborts_over:
             event.assoc.abort()
         return status, None
 
     ae = AE("PACS")
     ae.add_supported_context(PUSH, scu_role=False, scp_role=True)
     address = ("127.0.0.1", ground.settings.peer[0].port)
-    handlers = [(evt.EVT_N_EVENT_REPORT, take)]
+    handlers = [(evt.EVT_N_EVENT_REPORT, receive)]
     server = ae.start_server(address, block=False, evt_handlers=handlers, ssl_context=tls)
     try:
-        yield taken
+        yield received
     finally:
         server.shutdown()
         server.server_close()
 
 
-def deliver(ground: Ground, *uids: str) -> None:
-    """Asks, each in a transaction of its own, and has all reported."""
+def request_and_report(ground: Ground, *uids: str) -> None:
+    """Requests commitment of each instance in its own transaction, and delivers all reports."""
     for number, uid in enumerate(uids, start=1):
-        assert ask(ground, wish(uid, uid=f"1.2.3.{number}"))[0] == 0
-    again(ground)
+        assert send(ground, n_action(uid, uid=f"1.2.3.{number}"))[0] == 0
+    report(ground)
 
 
-def again(ground: Ground) -> None:
+def report(ground: Ground) -> None:
+    """Makes all reports due and delivers them."""
     with ground.database.writing() as session:
         session.execute(update(CommitmentTransaction).values(not_before=OLD))
     reporter = Reporter(ground.settings, ground.database)
@@ -256,38 +264,41 @@ def again(ground: Ground) -> None:
     reporter.close()
 
 
-def test_reports_by_an_association_of_our_own(ground: Ground) -> None:
-    made = instance()
-    ground.store(made)
-    with pacs(ground) as taken:
-        deliver(ground, made.sop_instance_uid, "1.2.99")
-    assert [each[:3] for each in taken] == [("BURNISH", "PACS", 1), ("BURNISH", "PACS", 2)]
-    assert taken[0][3].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == made.sop_instance_uid
-    assert line(ground).state == "REPORTED"
+def test_reports_on_a_new_association(ground: Ground) -> None:
+    stored = instance()
+    ground.store(stored)
+    with pacs(ground) as received:
+        request_and_report(ground, stored.sop_instance_uid, "1.2.99")
+    assert [report[:3] for report in received] == [("BURNISH", "PACS", 1), ("BURNISH", "PACS", 2)]
+    assert (
+        received[0][3].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == stored.sop_instance_uid
+    )
+    assert newest(ground).state == "REPORTED"
 
 
-def test_a_peer_that_does_not_take_reports(ground: Ground) -> None:
-    deliver(ground, "1.2.99")
-    assert line(ground).why == "there is no connection with the peer"
+def test_reports_are_tried_again_until_the_peer_takes_them(ground: Ground) -> None:
+    request_and_report(ground, "1.2.99")
+    assert newest(ground).why == "there is no connection with the peer"
     with pacs(ground, status=0x0112):
-        again(ground)
-    assert line(ground).why == "the peer answered 0112H"
+        report(ground)
+    assert newest(ground).why == "the peer answered 0112H"
     ae = AE("PACS")
     ae.add_supported_context("1.2.840.10008.1.1")
     address = ("127.0.0.1", ground.settings.peer[0].port)
     server = ae.start_server(address, block=False)
-    again(ground)
-    assert line(ground).why == "the peer accepts none of the presentation contexts"
+    report(ground)
+    assert newest(ground).why == "the peer accepts none of the presentation contexts"
     ae.require_calling_aet = ["OTHER"]
-    again(ground)
+    report(ground)
     server.shutdown()
     server.server_close()
-    assert "rejects the association: Calling AE title not recog" in line(ground).why
-    assert line(ground).state == "TO REPORT"
-    with pacs(ground) as taken:
-        again(ground)
-    assert len(taken) == 1
-    assert (line(ground).state, line(ground).attempts) == ("REPORTED", 5)
+    assert "rejects the association: Calling AE title not recog" in newest(ground).why
+    assert newest(ground).state == "TO REPORT"
+    with pacs(ground) as received:
+        report(ground)
+    assert len(received) == 1
+    assert newest(ground).state == "REPORTED"
+    assert newest(ground).attempts == 5
 
 
 def attempts_after_delivering(ground: Ground) -> list[int]:
@@ -300,13 +311,13 @@ def attempts_after_delivering(ground: Ground) -> list[int]:
         return [line.attempts for line in commitment.listing(session)]
 
 
-def test_a_report_that_the_peer_cannot_stand_does_not_stop_the_others(ground: Ground) -> None:
+def test_a_report_over_which_the_peer_aborts_does_not_stop_the_others(ground: Ground) -> None:
     make_two_reports_due(ground)
-    with pacs(ground, cannot_stand="1.2.3.1") as taken:
+    with pacs(ground, aborts_over="1.2.3.1") as received:
         assert attempts_after_delivering(ground) == [0, 1], "the report not sent is not to blame"
         assert attempts_after_delivering(ground) == [1, 1]
-    assert [report[3].TransactionUID for report in taken] == ["1.2.3.1", "1.2.3.2"]
-    assert line(ground).state == "REPORTED"
+    assert [report[3].TransactionUID for report in received] == ["1.2.3.1", "1.2.3.2"]
+    assert newest(ground).state == "REPORTED"
 
 
 def test_a_report_without_an_answer_ends_the_association(
@@ -327,32 +338,36 @@ def test_a_report_without_an_answer_ends_the_association(
 
     monkeypatch.setattr(DULServiceProvider, "receive_pdu", receive_pdu_late)
     make_two_reports_due(ground)
-    with pacs(ground, cannot_stand="1.2.3.1") as taken:
+    with pacs(ground, aborts_over="1.2.3.1") as received:
         assert attempts_after_delivering(ground) == [0, 1]
-        assert [report[3].TransactionUID for report in taken] == ["1.2.3.1"]
+        assert [report[3].TransactionUID for report in received] == ["1.2.3.1"]
         may_go_on.set()
         assert attempts_after_delivering(ground) == [1, 1]
-    assert line(ground).state == "REPORTED"
+    assert newest(ground).state == "REPORTED"
 
 
 def make_two_reports_due(ground: Ground) -> None:
     """Those of the transactions 1.2.3.1 and 1.2.3.2."""
     for uid in ("1.2.3.1", "1.2.3.2"):
-        assert ask(ground, wish("1.2.99", uid=uid))[0] == 0
+        assert send(ground, n_action("1.2.99", uid=uid))[0] == 0
     with ground.database.writing() as session:
         session.execute(update(CommitmentTransaction).values(not_before=OLD))
 
 
-def test_a_peer_whose_address_is_not_known(tmp_path: Path) -> None:
+def test_a_report_to_a_peer_without_a_host_stays_due(tmp_path: Path) -> None:
     with Ground(
         tmp_path, storage_commitment=StorageCommitmentSettings(wait_for_instances=timedelta(0))
     ) as ground:
-        deliver(ground, "1.2.99")
-        assert "has no host" in line(ground).why
+        request_and_report(ground, "1.2.99")
+        assert "has no host" in newest(ground).why
 
 
-@pytest.mark.parametrize(("named", "state"), [("C=IT,CN=pacs", "REPORTED"), ("CN=x", "TO REPORT")])
-def test_reports_over_tls(tmp_path: Path, named: str, state: str) -> None:
+@pytest.mark.parametrize(
+    ("certificate", "state"), [("C=IT,CN=pacs", "REPORTED"), ("CN=x", "TO REPORT")]
+)
+def test_reports_over_tls_need_the_certificate_of_the_peer(
+    tmp_path: Path, certificate: str, state: str
+) -> None:
     ca = certificates.identity(tmp_path, "ca", authority=True, elliptic=True)
     ours = certificates.identity(tmp_path, "burnish", issuer=ca, elliptic=True)
     theirs = certificates.identity(tmp_path, "pacs", issuer=ca, elliptic=True)
@@ -360,7 +375,7 @@ def test_reports_over_tls(tmp_path: Path, named: str, state: str) -> None:
     context.load_cert_chain(theirs.certificate, theirs.key)
     context.verify_mode = ssl.CERT_REQUIRED
     peer = PeerSettings(
-        ae_title="PACS", host="127.0.0.1", port=free_port(), tls=True, certificate=named
+        ae_title="PACS", host="127.0.0.1", port=free_port(), tls=True, certificate=certificate
     )
     with Ground(
         tmp_path / "ground",
@@ -368,7 +383,7 @@ def test_reports_over_tls(tmp_path: Path, named: str, state: str) -> None:
         peer=(peer,),
         tls=TLSSettings(certificate=ours.certificate, key=ours.key, ca=ca.certificate),
     ) as ground:
-        with pacs(ground, tls=context) as taken:
-            deliver(ground, "1.2.99")
-        assert line(ground).state == state
-        assert bool(taken) == (state == "REPORTED")
+        with pacs(ground, tls=context) as received:
+            request_and_report(ground, "1.2.99")
+        assert newest(ground).state == state
+        assert bool(received) == (state == "REPORTED")

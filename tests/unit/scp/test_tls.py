@@ -1,4 +1,4 @@
-"""An association over TLS: the handshake, who is let in, the end; peers that are none."""
+"""Associations over TLS: profiles, certificates, the end, and peers that do not speak TLS."""
 
 import hashlib
 import socket
@@ -25,12 +25,12 @@ from burnish.vocabulary import VERIFICATION
 from factories import CT
 from peer import EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
 
-OPEN = Settings(dicom=DicomSettings(accept_unknown_peers=True))
-TWO = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
+ANY_PEER = Settings(dicom=DicomSettings(accept_unknown_peers=True))
+TWO_CONTEXTS = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
 
 
 class Identities:
-    """An authority, and what it has issued."""
+    """An authority and certificates that it has issued, and one of a stranger."""
 
     def __init__(self, folder: Path) -> None:
         self.ca = certificates.identity(folder, "ca", authority=True, elliptic=True)
@@ -41,9 +41,11 @@ class Identities:
         )
         self.stranger = certificates.identity(folder, "stranger", elliptic=True)
 
-    def tls(self, who: certificates.Identity | None, **more: Any) -> TLSSettings:
-        files = {"certificate": who.certificate, "key": who.key} if who else {}
-        return TLSSettings.model_validate({"ca": self.ca.certificate, **files, **more})
+    def tls(self, identity: certificates.Identity | None, **more: Any) -> TLSSettings:
+        values: dict[str, Any] = {"ca": self.ca.certificate}
+        if identity is not None:
+            values |= {"certificate": identity.certificate, "key": identity.key}
+        return TLSSettings.model_validate({**values, **more})
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def identities(tmp_path_factory: pytest.TempPathFactory) -> Identities:
 
 
 class Line:
-    """Both ends of a connection: ours serves in a thread, the peer's is in the test's hands."""
+    """Both ends of a connection: that of Burnish in a thread, that of the peer in the test."""
 
     def __init__(self, tls: TLSSettings, *, acse: float = 300) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -63,7 +65,7 @@ class Line:
         self.association = Association(
             ours,
             Caller("127.0.0.1", tls=True),
-            Negotiator(OPEN).answer,
+            Negotiator(ANY_PEER).answer,
             self._dispatch,
             acse_timeout=acse,
             idle_timeout=300,
@@ -73,13 +75,13 @@ class Line:
         self._thread.start()
 
     def _dispatch(
-        self, _association: Any, number: int, _context: Any, asked: Command
+        self, _association: Any, number: int, _context: Any, request: Command
     ) -> CollectedDataSet:
-        def answer(data: bytes) -> bytes:
+        def respond(data: bytes) -> bytes:
             self.data += data
-            return messages.p_data(number, messages.response(asked, 0), b"", 0)
+            return messages.p_data(number, messages.response(request, 0), b"", 0)
 
-        return CollectedDataSet(answer)
+        return CollectedDataSet(respond)
 
     def _serve(self) -> None:
         try:
@@ -90,11 +92,11 @@ class Line:
     def secure(self, context: ssl.SSLContext) -> None:
         self.socket = context.wrap_socket(self.socket)
 
-    def is_cut_off(self, context: ssl.SSLContext) -> None:
-        """No association comes of it; of TLS 1.3 the peer learns that at its first read."""
+    def assert_handshake_fails(self, context: ssl.SSLContext) -> None:
+        """With TLS 1.3 the peer learns only at its first read that the handshake has failed."""
         try:
             self.secure(context)
-            self.socket.sendall(TWO)
+            self.socket.sendall(TWO_CONTEXTS)
             data = self.socket.recv(1)
         except OSError:
             return
@@ -123,9 +125,9 @@ class Line:
 
 @pytest.fixture
 def lines() -> Iterator[list[Line]]:
-    made: list[Line] = []
-    yield made
-    for line in made:
+    opened: list[Line] = []
+    yield opened
+    for line in opened:
         line.socket.close()
         line.end()
 
@@ -139,7 +141,7 @@ def lines() -> Iterator[list[Line]]:
         ("BCP195-EXTENDED", ssl.TLSVersion.TLSv1_2),
     ],
 )
-def test_an_association(
+def test_an_association_with_each_profile_and_version(
     identities: Identities, lines: list[Line], profile: str, version: ssl.TLSVersion
 ) -> None:
     lines.append(line := Line(identities.tls(identities.ours, profile=profile)))
@@ -147,7 +149,7 @@ def test_an_association(
     theirs.maximum_version = theirs.minimum_version = version
     line.secure(theirs)
     data = bytes(range(256)) * 3000
-    line.socket.sendall(TWO)
+    line.socket.sendall(TWO_CONTEXTS)
     assert line.receive() == 2
     store = command(messages.C_STORE_RQ, CT, data_set=True)
     parts = [data[at : at + 50_000] for at in range(0, len(data), 50_000)]
@@ -158,16 +160,16 @@ def test_an_association(
     line.socket.sendall(RELEASE)
     assert line.receive() == 6
     assert isinstance(line.socket, ssl.SSLSocket)
-    line.socket = line.socket.unwrap()  # raises where the end of TLS is not said in return
+    line.socket = line.socket.unwrap()  # raises if the service does not end TLS as well
     assert line.end() == "released"
-    shown = line.association.caller.certificate
-    assert shown is not None
-    assert shown.matches("C=IT,CN=ct1")
+    certificate = line.association.caller.certificate
+    assert certificate is not None
+    assert certificate.matches("C=IT,CN=ct1")
     encoded = ssl.PEM_cert_to_DER_cert(identities.theirs.certificate.read_text())
-    assert shown.matches(hashlib.sha256(encoded).hexdigest().upper())
+    assert certificate.matches(hashlib.sha256(encoded).hexdigest().upper())
 
 
-def test_dhe_is_spoken_where_the_profile_has_it(identities: Identities, lines: list[Line]) -> None:
+def test_dhe_is_negotiated_if_the_profile_has_it(identities: Identities, lines: list[Line]) -> None:
     theirs = client_context(identities.tls(identities.theirs, profile="BCP195-ND"))
     theirs.maximum_version = ssl.TLSVersion.TLSv1_2
     theirs.set_ciphers("DHE-RSA-AES128-GCM-SHA256")
@@ -179,10 +181,13 @@ def test_dhe_is_spoken_where_the_profile_has_it(identities: Identities, lines: l
     assert "no shared cipher" in other.end()
 
 
-def test_an_old_version_of_tls_is_not_spoken(identities: Identities, lines: list[Line]) -> None:
+def test_versions_before_tls_1_2_are_not_negotiated(
+    identities: Identities, lines: list[Line]
+) -> None:
     lines.append(line := Line(identities.tls(identities.ours, profile="BCP195-ND")))
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    theirs.check_hostname, theirs.verify_mode = False, ssl.CERT_NONE
+    theirs.check_hostname = False
+    theirs.verify_mode = ssl.CERT_NONE
     theirs.set_ciphers("ALL:@SECLEVEL=0")
     theirs.options &= ~ssl.OP_NO_TLSv1_1
     with pytest.warns(DeprecationWarning, match="deprecated"):
@@ -195,44 +200,51 @@ def test_an_old_version_of_tls_is_not_spoken(identities: Identities, lines: list
 
 
 @pytest.mark.parametrize(
-    ("who", "why"),
+    ("identity", "why"),
     [
         ("expired", "certificate has expired"),
         ("stranger", "self-signed certificate"),
         (None, "peer did not return a certificate"),
     ],
 )
-def test_a_certificate_that_does_not_hold(
-    identities: Identities, lines: list[Line], who: str | None, why: str
+def test_an_invalid_or_missing_certificate_fails_the_handshake(
+    identities: Identities, lines: list[Line], identity: str | None, why: str
 ) -> None:
     lines.append(line := Line(identities.tls(identities.ours)))
-    line.is_cut_off(client_context(identities.tls(getattr(identities, who) if who else None)))
+    line.assert_handshake_fails(
+        client_context(identities.tls(getattr(identities, identity) if identity else None))
+    )
     assert line.end() == f"TLS handshake failed: {why}"
 
 
-def test_a_peer_may_come_without_a_certificate_where_that_is_allowed(
+def test_a_peer_may_present_no_certificate_if_it_is_optional(
     identities: Identities, lines: list[Line]
 ) -> None:
     settings = identities.tls(identities.ours, client_certificate="optional")
     lines.append(line := Line(settings))
     line.secure(client_context(identities.tls(None)))
-    line.socket.sendall(TWO)
+    line.socket.sendall(TWO_CONTEXTS)
     assert line.receive() == 2
     assert line.association.caller.certificate is None
     lines.append(other := Line(settings))
-    other.is_cut_off(client_context(identities.tls(identities.expired)))
+    other.assert_handshake_fails(client_context(identities.tls(identities.expired)))
 
 
 @pytest.mark.parametrize(
     ("sent", "why"),
     [
-        (TWO, "wrong version number: the peer seems to speak DICOM without TLS on tls.port"),
+        (
+            TWO_CONTEXTS,
+            "wrong version number: the peer seems to speak DICOM without TLS on tls.port",
+        ),
         (b"GET / HTTP/1.1\r\nHost: burnish\r\n\r\n", "http request"),
         (b"", "the peer was silent for too long"),
         (b"\x16\x03\x01\x02\x00\x01\x00", "the peer was silent for too long"),
     ],
 )
-def test_what_is_no_tls(identities: Identities, lines: list[Line], sent: bytes, why: str) -> None:
+def test_a_peer_that_does_not_speak_tls_fails_the_handshake(
+    identities: Identities, lines: list[Line], sent: bytes, why: str
+) -> None:
     lines.append(
         line := Line(identities.tls(identities.ours), acse=0.3 if "silent" in why else 300)
     )
@@ -240,31 +252,35 @@ def test_what_is_no_tls(identities: Identities, lines: list[Line], sent: bytes, 
     assert line.end() == f"TLS handshake failed: {why}"
 
 
-def test_silence_behind_the_handshake(identities: Identities, lines: list[Line]) -> None:
+def test_silence_after_the_handshake_ends_the_connection(
+    identities: Identities, lines: list[Line]
+) -> None:
     theirs = client_context(identities.tls(identities.theirs))
     lines.append(line := Line(identities.tls(identities.ours)))
     line.secure(theirs)
-    # the time runs out while the rest is awaited, however long the handshake took
+    # However long the handshake took, the time runs out while the rest of the PDU is awaited.
     line.association._stream.deadline = monotonic() + 0.5
-    line.socket.sendall(TWO[:50])
+    line.socket.sendall(TWO_CONTEXTS[:50])
     assert line.end() == "the peer was silent for too long"
 
 
 @pytest.mark.parametrize("established", [False, True])
-def test_ended_from_another_thread(
+def test_an_association_can_be_ended_from_another_thread(
     identities: Identities, lines: list[Line], established: bool
 ) -> None:
     lines.append(line := Line(identities.tls(identities.ours)))
     if established:
         line.secure(client_context(identities.tls(identities.theirs)))
-        line.socket.sendall(TWO)
+        line.socket.sendall(TWO_CONTEXTS)
         assert line.receive() == 2
     line.association.end("enough")
     assert line.end().removeprefix("TLS handshake failed: ") == "enough"
 
 
 @pytest.mark.parametrize("wrong", ["certificate", "key", "ca"])
-def test_files_that_cannot_be_used(identities: Identities, tmp_path: Path, wrong: str) -> None:
+def test_invalid_files_are_invalid_settings(
+    identities: Identities, tmp_path: Path, wrong: str
+) -> None:
     right = identities.tls(identities.ours)
     (tmp_path / "wrong.pem").write_text("not PEM")
     for path in (tmp_path / "wrong.pem", tmp_path / "nowhere.pem", identities.theirs.key):
@@ -272,7 +288,7 @@ def test_files_that_cannot_be_used(identities: Identities, tmp_path: Path, wrong
             server_context(right.model_copy(update={wrong: path}))
 
 
-def test_a_key_of_another_certificate(identities: Identities) -> None:
+def test_a_key_of_another_certificate_is_invalid_settings(identities: Identities) -> None:
     files = {"certificate": identities.ours.certificate, "key": identities.theirs.key}
     with pytest.raises(InvalidSettings, match="cannot be used"):
         server_context(identities.tls(None, **files))

@@ -23,13 +23,13 @@ from burnish.vocabulary import VERIFICATION
 from factories import CT
 from peer import ABORT, EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
 
-OPEN = Settings(dicom=DicomSettings(accept_unknown_peers=True))
-TWO = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
+ANY_PEER = Settings(dicom=DicomSettings(accept_unknown_peers=True))
+TWO_CONTEXTS = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
 UNRECOGNIZED, UNEXPECTED, INVALID = 1, 2, 6
 
 
 class Sink:
-    """Keeps what it is given."""
+    """Keeps the data set."""
 
     def __init__(self, request: Command) -> None:
         self.request = request
@@ -47,7 +47,7 @@ class Sink:
 
 
 class Line:
-    """Both ends of an association: ours in a thread, the peer's in the hands of the test."""
+    """Both ends of an association: that of Burnish in a thread, that of the peer in the test."""
 
     def __init__(self, *, acse: float = 300, idle: float = 300) -> None:
         ours, self.socket = socket.socketpair()
@@ -64,7 +64,7 @@ class Line:
         self.association = Association(
             ours,
             Caller("127.0.0.1"),
-            Negotiator(OPEN).answer,
+            Negotiator(ANY_PEER).answer,
             self._dispatch,
             acse_timeout=acse,
             idle_timeout=idle,
@@ -79,19 +79,19 @@ class Line:
     def _serve(self) -> None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # pynetdicom warns of invalid UIDs, and goes on
+                warnings.simplefilter("ignore")  # pynetdicom warns about invalid UIDs
                 self.outcome = self.association.serve()
         except NotEstablishedError as error:
             self.outcome = f"{error.event}: {error}"
-        except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
+        except BaseException as error:  # noqa: BLE001  `end` raises it in the test
             self.error = error
 
     def send(self, *data: bytes) -> None:
-        for each in data:
-            self.socket.sendall(each)
+        for part in data:
+            self.socket.sendall(part)
 
     def receive(self) -> tuple[int, bytes]:
-        """The next PDU's type and body; (0, b"") where the connection is closed."""
+        """The type and body of the next PDU; (0, b"") if the connection is closed."""
         head = self._exactly(6)
         if not head:
             return 0, b""
@@ -107,7 +107,7 @@ class Line:
             data += part
         return data
 
-    def establish(self, pdu: bytes = TWO) -> None:
+    def establish(self, pdu: bytes = TWO_CONTEXTS) -> None:
         self.send(pdu)
         assert self.receive()[0] == 2
 
@@ -117,7 +117,7 @@ class Line:
         return Command.decode(body[6:]).number(messages.STATUS)
 
     def aborted(self) -> int:
-        """The reason of the A-ABORT that must come next, and last."""
+        """The reason of the A-ABORT that must be the next PDU."""
         kind, body = self.receive()
         assert kind == 7
         assert body[2] == 2
@@ -162,24 +162,24 @@ def test_echo_and_release(line: Line) -> None:
     assert line.association.calling_ae_title == "PEER"
 
 
-def test_everything_in_one_segment(line: Line) -> None:
-    line.send(TWO + p_data(pdv(1, 3, command())) * 3 + RELEASE)
+def test_all_pdus_may_arrive_in_one_segment(line: Line) -> None:
+    line.send(TWO_CONTEXTS + p_data(pdv(1, 3, command())) * 3 + RELEASE)
     assert line.receive()[0] == 2
     assert [line.status() for _ in range(3)] == [0, 0, 0]
     assert line.receive()[0] == 6
 
 
-def test_byte_by_byte(line: Line) -> None:
-    whole = TWO + p_data(pdv(1, 3, command()))
-    line.send(*(whole[n : n + 1] for n in range(len(whole))))
+def test_pdus_may_arrive_byte_by_byte(line: Line) -> None:
+    data = TWO_CONTEXTS + p_data(pdv(1, 3, command()))
+    line.send(*(data[at : at + 1] for at in range(len(data))))
     assert line.receive()[0] == 2
     assert line.status() == 0
     line.send(RELEASE)
     assert line.receive()[0] == 6
 
 
-def test_a_release_is_answered_when_all_of_it_is_here(line: Line) -> None:
-    """Who answers and closes before the last bytes come resets the connection, answer and all."""
+def test_a_release_is_answered_only_when_all_of_it_has_arrived(line: Line) -> None:
+    """Closing a connection with unread bytes resets it, and the peer loses the response."""
     line.establish()
     line.send(RELEASE[:6])
     line._thread.join(0.3)
@@ -199,8 +199,8 @@ STORE = command(messages.C_STORE_RQ, CT, data_set=True)
     phases=[Phase.explicit, Phase.generate],
 )
 @given(seed=st.integers(0, 1 << 32))
-def test_messages_in_any_fragments(open_line: Callable[..., Line], seed: int) -> None:
-    """PDVs are cut anywhere, share PDUs or do not, and segments end anywhere."""
+def test_a_message_may_arrive_in_any_fragments(open_line: Callable[..., Line], seed: int) -> None:
+    """PDVs, PDUs and TCP segments end anywhere."""
     chance = random.Random(seed)
     data = random.Random(seed).randbytes(chance.choice((0, 1, 500, 300_000)))
 
@@ -265,7 +265,7 @@ def p_data_of_length(length: int, body: bytes) -> bytes:
         (p_data(*(pdv(1, 1, bytes(10_000)) for _ in range(8))), INVALID),
     ],
 )
-def test_what_breaks_the_protocol(line: Line, pdu: bytes, reason: int) -> None:
+def test_a_violation_of_the_protocol_is_aborted(line: Line, pdu: bytes, reason: int) -> None:
     line.establish()
     line.send(pdu)
     assert line.aborted() == reason
@@ -285,13 +285,15 @@ def test_what_breaks_the_protocol(line: Line, pdu: bytes, reason: int) -> None:
         (struct.pack(">BBI", 1, 0, 80) + bytes(80), INVALID),
     ],
 )
-def test_a_first_pdu_that_is_none(line: Line, first: bytes, reason: int) -> None:
+def test_a_first_pdu_other_than_a_associate_rq_is_aborted(
+    line: Line, first: bytes, reason: int
+) -> None:
     line.send(first)
     assert line.aborted() == reason
     assert line.end().startswith("aborted by the service: ")
 
 
-def test_a_rejection(line: Line) -> None:
+def test_a_rejection_names_what_was_called_and_what_would_be_right(line: Line) -> None:
     line.send(associate_rq(called=b"SOMEBODY"))
     assert line.receive() == (3, bytes((0, 1, 1, 7)))
     assert line.end() == (
@@ -300,32 +302,34 @@ def test_a_rejection(line: Line) -> None:
     )
 
 
-def test_an_abort_in_the_middle_of_a_data_set(line: Line) -> None:
+def test_an_abort_inside_a_data_set_abandons_it(line: Line) -> None:
     line.establish()
     line.send(p_data(pdv(3, 3, STORE), pdv(3, 0, b"half")), ABORT)
     assert line.end() == "aborted by the peer"
     assert line.sinks[0].abandoned
 
 
-@pytest.mark.parametrize("sent", [b"", TWO[:50], TWO, TWO + p_data(pdv(3, 3, STORE))[:-4]])
-def test_a_connection_that_is_closed(line: Line, sent: bytes) -> None:
+@pytest.mark.parametrize(
+    "sent", [b"", TWO_CONTEXTS[:50], TWO_CONTEXTS, TWO_CONTEXTS + p_data(pdv(3, 3, STORE))[:-4]]
+)
+def test_a_connection_that_the_peer_closes_ends_the_association(line: Line, sent: bytes) -> None:
     line.send(sent)
     line.socket.shutdown(socket.SHUT_WR)
     assert "connection closed" in line.end() or line.outcome.startswith("connection lost")
 
 
-def test_silence_before_the_association(open_line: Callable[..., Line]) -> None:
+def test_silence_before_the_association_ends_the_connection(open_line: Callable[..., Line]) -> None:
     line = open_line(acse=0.05)
     assert line.receive()[0] in (0, 7)
     assert line.end() == "the peer was silent for too long"
 
 
-def test_a_request_that_trickles_in_has_no_more_time(open_line: Callable[..., Line]) -> None:
+def test_a_request_that_arrives_slowly_has_no_more_time(open_line: Callable[..., Line]) -> None:
     line = open_line(acse=0.3)
     ticks = threading.Event()
-    for at in range(len(TWO)):
+    for at in range(len(TWO_CONTEXTS)):
         try:
-            line.send(TWO[at : at + 1])
+            line.send(TWO_CONTEXTS[at : at + 1])
         except OSError:
             break
         if ticks.wait(0.02) or not line._thread.is_alive():
@@ -333,21 +337,21 @@ def test_a_request_that_trickles_in_has_no_more_time(open_line: Callable[..., Li
     assert line.end() == "the peer was silent for too long"
 
 
-def test_silence_in_the_association(open_line: Callable[..., Line]) -> None:
+def test_silence_in_an_association_aborts_it(open_line: Callable[..., Line]) -> None:
     line = open_line(idle=0.05)
     line.establish()
     assert line.receive()[0] == 7
     assert line.end() == "the peer was silent for too long"
 
 
-def test_ended_from_another_thread(line: Line) -> None:
+def test_an_association_can_be_ended_from_another_thread(line: Line) -> None:
     line.establish()
     line.association.end()
     assert line.receive()[0] in (0, 7)
     line.end()
 
 
-def test_responses_and_cancels_are_passed_over(line: Line) -> None:
+def test_unexpected_responses_and_cancels_are_ignored(line: Line) -> None:
     line.establish()
     line.send(p_data(pdv(1, 3, command(0x8030))), p_data(pdv(1, 3, command(messages.C_CANCEL_RQ))))
     line.send(p_data(pdv(1, 3, command())))
@@ -355,13 +359,13 @@ def test_responses_and_cancels_are_passed_over(line: Line) -> None:
     assert len(line.sinks) == 1
 
 
-def test_an_empty_p_data_and_empty_fragments(line: Line) -> None:
+def test_empty_p_data_and_empty_fragments_are_allowed(line: Line) -> None:
     line.establish()
     line.send(p_data(), p_data(pdv(1, 1, b""), pdv(1, 3, command())))
     assert line.status() == 0
 
 
-def test_a_collected_data_set_has_a_limit() -> None:
+def test_a_collected_data_set_has_a_maximum_size() -> None:
     sink = upper_layer.CollectedDataSet(lambda data: data)
     for _ in range(64):
         sink.write(memoryview(bytes(1 << 20)))
@@ -376,12 +380,14 @@ def test_a_collected_data_set_has_a_limit() -> None:
     phases=[Phase.explicit, Phase.generate],
 )
 @given(seed=st.integers(0, 1 << 32))
-def test_damaged_streams_end_the_association_and_nothing_else(
+def test_damaged_pdus_end_the_association_and_do_no_other_harm(
     open_line: Callable[..., Line], seed: int
 ) -> None:
     chance = random.Random(seed)
     data = bytearray(
-        TWO + p_data(pdv(3, 1, STORE[:30]), pdv(3, 3, STORE[30:])) + p_data(pdv(3, 2, bytes(50)))
+        TWO_CONTEXTS
+        + p_data(pdv(3, 1, STORE[:30]), pdv(3, 3, STORE[30:]))
+        + p_data(pdv(3, 2, bytes(50)))
     )
     for _ in range(chance.randint(1, 5)):
         data[chance.randrange(len(data))] = chance.randrange(256)
@@ -390,5 +396,5 @@ def test_damaged_streams_end_the_association_and_nothing_else(
         line.send(bytes(data))
         line.socket.shutdown(socket.SHUT_WR)
     except OSError:
-        pass  # it was quicker
+        pass  # the service has already closed the connection
     assert line.end()
