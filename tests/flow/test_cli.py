@@ -1,4 +1,4 @@
-"""The command line beside a running service, and the roles as processes of their own."""
+"""The command line beside a running service, and roles that run as separate processes."""
 
 import signal
 import socket
@@ -44,7 +44,7 @@ def create(service: Service, study: str, *options: str) -> dict[str, Any]:
     return line
 
 
-def test_a_study_is_received_asked_for_and_made(
+def test_a_received_study_is_requested_and_made(
     burnish: Service, study: str, files: Sequence[Path], tmp_path: Path
 ) -> None:
     received = burnish.cli("instance", "list", "--study", study)
@@ -66,14 +66,14 @@ def test_a_study_is_received_asked_for_and_made(
         assert {str(oracles.read(root / i).SOPInstanceUID) for i in oracles.file_ids(root)} == sent
 
 
-def test_what_is_created_waits_until_it_is_initiated(burnish: Service, study: str) -> None:
+def test_a_created_request_waits_until_it_is_initiated(burnish: Service, study: str) -> None:
     name = create(burnish, study)["short_id"]
     assert burnish.cli("request", "show", name)["execution_status"] == "IDLE"
     burnish.cli("request", "initiate", name, "--priority", "HIGH")
     assert burnish.run("request", "watch", name).returncode == 0
 
 
-def test_a_cancelled_request_is_gone_from_the_network(burnish: Service, study: str) -> None:
+def test_a_cancelled_request_does_not_exist_on_the_network(burnish: Service, study: str) -> None:
     line = create(burnish, study)
     with MediaCreation(burnish.port) as scu:
         assert scu.get(line["sop_instance_uid"])[0] == 0x0000
@@ -82,7 +82,7 @@ def test_a_cancelled_request_is_gone_from_the_network(burnish: Service, study: s
     assert burnish.run("request", "watch", line["short_id"]).returncode == 21
 
 
-def test_a_failure_says_why_and_what_to_do(burnish: Service, files: Sequence[Path]) -> None:
+def test_a_failure_has_a_reason_and_a_remedy(burnish: Service, files: Sequence[Path]) -> None:
     uids = [str(material.read(path).SOPInstanceUID) for path in files[:-1]]
     named = [word for uid in uids for word in ("--instance", uid)]
     line = burnish.cli(
@@ -97,7 +97,7 @@ def test_a_failure_says_why_and_what_to_do(burnish: Service, files: Sequence[Pat
     assert shown["remedy"]
 
 
-def test_a_failed_request_is_made_after_a_retry(burnish: Service, files: Sequence[Path]) -> None:
+def test_a_retry_makes_a_failed_request(burnish: Service, files: Sequence[Path]) -> None:
     with MediaCreation(burnish.port) as scu:
         assert scu.create(clients.references(files[-2:]))[0] == 0
         uid = scu.sop_instance_uid
@@ -122,7 +122,7 @@ def test_a_second_service_on_the_same_storage_is_refused(burnish: Service) -> No
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_is_taken_is_told(burnish: Service, tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(burnish: Service, tmp_path: Path) -> None:
     config = tmp_path / "burnish.toml"
     config.write_text(
         f'[dicom]\nhost = "127.0.0.1"\nport = {burnish.port}\n'
@@ -135,7 +135,7 @@ def test_a_port_that_is_taken_is_told(burnish: Service, tmp_path: Path) -> None:
 
 @contextmanager
 def role(service: Service, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A role of the service in a process of its own; SIGTERM ends it with 0."""
+    """Runs one role in its own process; it must end with exit code 0 on SIGTERM."""
     with service.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "burnish", "serve", *arguments, "--config", str(service.config)],
@@ -151,7 +151,7 @@ def role(service: Service, *arguments: str) -> Iterator[subprocess.Popen[bytes]]
             process.wait()
 
 
-def test_roles_make_media_as_processes_of_their_own(
+def test_roles_make_media_as_separate_processes(
     tmp_path: Path, free_port: int, files: Sequence[Path], study: str
 ) -> None:
     service = Service(tmp_path / "roles", free_port, {})

@@ -1,4 +1,4 @@
-"""The settings: defaults, the file that shows them all, what is refused, the environment."""
+"""The settings: defaults, the example file, rejected values, the environment."""
 
 import os
 import re
@@ -25,7 +25,7 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "config" / "burnish.toml"
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _without_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("BURNISH_"):
             monkeypatch.delenv(name)
@@ -38,7 +38,7 @@ def settings_of(tmp_path: Path, text: str) -> Settings:
 
 
 def with_array_tables() -> dict[str, Any]:
-    """The example file with its commented-out arrays of tables taken in."""
+    """The example file, including its commented-out arrays of tables."""
     text = re.sub(r"(?m)^# (\[\[|[a-z_]+ = )", r"\1", EXAMPLE.read_text(encoding="utf-8"))
     return tomllib.loads(text)
 
@@ -58,8 +58,8 @@ def test_the_example_file_has_every_key_of_each_table(name: str) -> None:
     }
     model = tables.get(name) or type(getattr(read_settings(None), name))
     assert issubclass(model, BaseModel)
-    tables_there = table if isinstance(table, list) else [table]
-    assert {key for one in tables_there for key in one} == set(model.model_fields)
+    examples = table if isinstance(table, list) else [table]
+    assert {key for example in examples for key in example} == set(model.model_fields)
 
 
 def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> None:
@@ -127,24 +127,24 @@ def test_the_example_file_is_valid_with_its_array_tables_too(tmp_path: Path) -> 
         ('[log]\nlevel = "loud"', "log.level"),
     ],
 )
-def test_a_wrong_key_or_value_is_refused_by_its_name(tmp_path: Path, text: str, key: str) -> None:
-    with pytest.raises(InvalidSettings) as refusal:
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(InvalidSettings) as raised:
         settings_of(tmp_path, text)
-    assert key in str(refusal.value)
-    assert "config/burnish.toml" in refusal.value.hint
+    assert key in str(raised.value)
+    assert "config/burnish.toml" in raised.value.hint
 
 
-def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+def test_all_faults_are_named_together(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"dicom\.port.*; .*log\.level"):
         settings_of(tmp_path, '[dicom]\nport = -1\n[log]\nlevel = "loud"')
 
 
-def test_what_is_not_toml_is_refused_with_the_file_named(tmp_path: Path) -> None:
+def test_the_message_for_invalid_toml_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"burnish\.toml"):
         settings_of(tmp_path, "[dicom\nport = 104")
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidSettings, match=r"nowhere\.toml: no such configuration file"):
         read_settings(tmp_path / "nowhere.toml")
 
@@ -184,7 +184,7 @@ def test_the_environment_overrides_the_file_key_by_key(
     assert settings.retention.idle_requests == timedelta(days=2)
 
 
-def test_a_wrong_value_in_the_environment_is_refused_by_its_name(
+def test_a_wrong_value_in_the_environment_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("BURNISH_DICOM__PORT", "http")
@@ -196,15 +196,15 @@ def test_a_wrong_value_in_the_environment_is_refused_by_its_name(
 
 
 @pytest.mark.parametrize(
-    ("written", "kept"),
+    ("written", "normalized"),
     [
         (":".join(["ab"] * 32), "AB" * 32),
         ("ab" * 32, "AB" * 32),
         ("C = IT, O = Hospital,CN=ct1", "C=IT,O=Hospital,CN=ct1"),
     ],
 )
-def test_a_certificate_is_written_as_openssl_prints_it(written: str, kept: str) -> None:
-    assert PeerSettings(ae_title="A", tls=True, certificate=written).certificate == kept
+def test_a_certificate_can_be_written_as_openssl_prints_it(written: str, normalized: str) -> None:
+    assert PeerSettings(ae_title="A", tls=True, certificate=written).certificate == normalized
 
 
 def test_settings_are_frozen() -> None:
@@ -212,7 +212,7 @@ def test_settings_are_frozen() -> None:
         read_settings(None).dicom.port = 104
 
 
-def test_without_a_device_there_is_one_folder_in_the_storage_root(tmp_path: Path) -> None:
+def test_the_default_device_is_a_folder_in_the_storage_root(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, '[storage]\nroot = "/srv/burnish"')
     [device] = settings.devices
     assert device == DeviceSettings(name="outbox", directory=Path("/srv/burnish/outbox"))
@@ -220,7 +220,7 @@ def test_without_a_device_there_is_one_folder_in_the_storage_root(tmp_path: Path
     assert all(device.capacity_of(name) == medium.capacity for name, medium in MEDIA.items())
 
 
-def test_a_device_without_a_directory_gets_one_by_its_name(tmp_path: Path) -> None:
+def test_the_default_directory_of_a_device_has_its_name(tmp_path: Path) -> None:
     settings = settings_of(
         tmp_path, '[[device]]\nname = "a"\n[[device]]\nname = "b"\ndirectory = "/media/b"'
     )
@@ -230,7 +230,7 @@ def test_a_device_without_a_directory_gets_one_by_its_name(tmp_path: Path) -> No
     ]
 
 
-def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
+def test_each_kind_of_device_has_its_own_media_and_keys() -> None:
     drive = DeviceSettings(name="d", kind="optical", drive="/dev/sr0")
     assert drive.media == ("CD", "DVD", "DVD-DL", "BD", "BD-DL")
     options = {"drive": "/dev/sr0", "program": "xorriso", "speed": 0, "erase": False, "eject": True}
@@ -239,10 +239,10 @@ def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
     assert not DeviceSettings(**drive.model_dump() | {"finalise": False}).burner_options()[
         "finalise"
     ]
-    assert [one.directory for one in Settings(device=(drive,)).devices] == [None]
+    assert [device.directory for device in Settings(device=(drive,)).devices] == [None]
     robot = {"name": "r", "kind": "epson", "directory": "/jobs", "exchange": "/exchange"}
     assert "compares" not in DeviceSettings(**robot, compares=True).burner_options()
-    for refused, said in (
+    for arguments, message in (
         ({"name": "d", "kind": "teleprinter"}, "folder, mounted, optical"),
         ({"name": "d", "kind": "optical"}, "needs drive"),
         ({"name": "d", "kind": "optical", "drive": "/dev/sr0", "media": ["USB"]}, "USB"),
@@ -255,16 +255,16 @@ def test_each_kind_of_device_has_its_media_and_its_keys() -> None:
         ),
         ({"name": "d", "finalise": False}, "finalise: not for a device of kind folder"),
     ):
-        with pytest.raises(ValidationError, match=re.escape(said)):
-            DeviceSettings(**refused)
+        with pytest.raises(ValidationError, match=re.escape(message)):
+            DeviceSettings(**arguments)
 
 
-def test_the_capacity_of_a_device_is_never_more_than_the_medium_holds() -> None:
+def test_the_capacity_of_a_device_is_limited_by_the_medium() -> None:
     device = DeviceSettings(name="outbox", capacity=10**12)
     assert device.capacity_of("CD") == MEDIA["CD"].capacity
 
 
-def test_without_a_database_url_sqlite_lies_in_the_storage_root(tmp_path: Path) -> None:
+def test_the_default_database_is_in_the_storage_root(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, '[storage]\nroot = "/srv/burnish"')
     assert settings.database_url == "sqlite:////srv/burnish/burnish.db"
     settings = settings_of(tmp_path, '[database]\nurl = "postgresql+psycopg://db/burnish"')

@@ -1,4 +1,8 @@
-"""Surface: the command line. One file for each noun; `exits` is the one table of exit codes."""
+"""Surface: the command line: one module per noun, and one table of exit codes (`exits`).
+
+The commands parse arguments, call a stage or an offline function, and print the result. Libraries
+are imported inside the commands, so that `burnish --help` starts quickly.
+"""
 
 import sys
 from typing import Annotated
@@ -33,8 +37,8 @@ app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"burnish {__version__}")
         raise typer.Exit
 
@@ -42,19 +46,23 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def burnish(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
-    """Burnish, a DICOM media-creation service: instances come in, verified media go out."""
+    """Burnish receives DICOM instances and puts them on verified media."""
 
 
 def main() -> None:
-    """Runs the command line; an error is told in a line, with its exit code and no traceback."""
+    """Run the command line. An error is one line with a hint and an exit code, no traceback."""
     try:
         app()
     except BurnishError as error:
-        output.complain(str(error), error.hint)
-        sys.exit(exits.of(error))
+        output.print_error(str(error), error.hint)
+        sys.exit(exits.exit_code(error))
     except OSError as error:
-        output.complain(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+        parts = [str(part) for part in (error.filename, error.strerror) if part]
+        output.print_error(": ".join(parts))
         sys.exit(exits.EXITS[BurnishError])

@@ -1,4 +1,4 @@
-"""Surface: `burnish commitment …`, what peers were promised, and whether they know."""
+"""Surface: `burnish commitment …`, Storage Commitment transactions."""
 
 import typer
 
@@ -6,38 +6,43 @@ from burnish.cli import output
 from burnish.cli.installation import open_database
 from burnish.cli.options import Config, Json, Limit
 
-app = typer.Typer(no_args_is_help=True, help="Look at storage commitments.")
+app = typer.Typer(no_args_is_help=True, help="Show Storage Commitment transactions.")
 
 
 @app.callback()
 def commitment() -> None:
-    """Look at storage commitments."""
+    """Show Storage Commitment transactions."""
 
 
 @app.command("list")
 def list_commitments(limit: Limit = 100, json: Json = False, config: Config = None) -> None:
     """List the newest transactions, newest first.
 
-    WAITING: for instances; TO REPORT: known, the peer is to be told; REPORTED; GIVEN UP: the peer
-    could not be told.
+    WAITING: some instances may still arrive. TO REPORT: decided, but the report was not delivered
+    yet. REPORTED: the peer has received the report. GIVEN UP: the report could not be delivered.
     """
     with open_database(config) as (_, database):
         from burnish.commitment import listing
 
         with database.reading() as session:
-            rows = listing(session, limit=limit)
+            transactions = listing(session, limit=limit)
     if json:
-        output.document(rows)
+        output.print_json(transactions)
         return
-    output.table(
-        (
-            *("asked", "peer", "state", ">instances", ">failed", ">attempts", "promised until"),
-            *("next attempt", "why", "Transaction UID"),
-        ),
-        output.columns_of(
-            rows,
-            *("requested_at", "calling_ae_title", "state", "instances", "failed", "attempts"),
-            *("promised_until", "next_attempt", "why", "transaction_uid"),
-        ),
-        empty="no storage commitments",
+    columns = {
+        "requested": "requested_at",
+        "peer": "calling_ae_title",
+        "state": "state",
+        ">instances": "instances",
+        ">failed": "failed",
+        ">attempts": "attempts",
+        "promised until": "promised_until",
+        "next attempt": "next_attempt",
+        "why": "why",
+        "Transaction UID": "transaction_uid",
+    }
+    output.print_table(
+        list(columns),
+        output.table_rows(transactions, list(columns.values())),
+        empty="no Storage Commitment transactions",
     )

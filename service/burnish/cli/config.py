@@ -1,4 +1,4 @@
-"""Surface: `burnish config …`, the configuration in effect."""
+"""Surface: `burnish config …`, the configuration."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -15,42 +15,44 @@ from burnish.cli.options import Config, Json
 if TYPE_CHECKING:
     from burnish.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+app = typer.Typer(no_args_is_help=True, help="Check and show the configuration.")
 
-_PASSWORD = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 
 
 @app.command()
 def check(config: Config = None) -> None:
-    """Say what is wrong with the configuration, key by key."""
+    """Check the configuration and the files it names; report every mistake by its key."""
     settings = read_settings(config)
-    devices = ", ".join(device.name for device in settings.devices)
     if settings.security.model_fields_set:
         from burnish.secure_files import protection
 
         protection.load_protection(settings.security)
-    from burnish import roles as service
+    from burnish import roles
 
-    service.check_network(settings)
+    roles.check_network(settings)
     if settings.label.model_fields_set:
         from burnish.write.labels import printer
 
         printer(settings.label).check()
-    typer.echo(f"the configuration is valid: {settings.dicom.ae_title}, devices {devices}")
+    devices = ", ".join(device.name for device in settings.devices)
+    typer.echo(
+        f"the configuration is valid: AE title {settings.dicom.ae_title}, devices: {devices}"
+    )
 
 
 @app.command()
 def show(json: Json = False, config: Config = None) -> None:
-    """Show the settings in effect: the file, the environment, and the defaults for the rest."""
-    tables = effective(read_settings(config))
+    """Show the settings in effect, from the file, the environment and the defaults."""
+    tables = effective_tables(read_settings(config))
     if json:
-        output.document(tables)
+        output.print_json(tables)
         return
-    typer.echo("\n".join(_toml(tables)))
+    typer.echo("\n".join(_toml_lines(tables)))
 
 
-def effective(settings: "Settings") -> dict[str, Any]:
-    """Every table and key with its value; no password is shown."""
+def effective_tables(settings: "Settings") -> dict[str, Any]:
+    """Every table and key with its value. Passwords are left out, or empty if there is none."""
     tables = settings.model_dump(exclude_none=True)
     if settings.security.password:
         del tables["security"]["password"]
@@ -64,24 +66,32 @@ def effective(settings: "Settings") -> dict[str, Any]:
         else:
             user["passcode"] = ""
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
-    tables["database"]["url"] = _PASSWORD.sub(r"\1:***@", settings.database_url)
+    tables["database"]["url"] = _PASSWORD_IN_URL.sub(r"\1:***@", settings.database_url)
     return tables
 
 
-def _toml(tables: Mapping[str, Any]) -> Iterator[str]:
-    for name, table in tables.items():
-        one = isinstance(table, Mapping)
-        for row in [table] if one else table:
-            yield f"[{name}]" if one else f"[[{name}]]"
-            yield from (f"{key} = {_value(value)}" for key, value in row.items())
-            yield ""
+def _toml_lines(tables: Mapping[str, Any]) -> Iterator[str]:
+    for name, content in tables.items():
+        if isinstance(content, Mapping):
+            yield f"[{name}]"
+            yield from _key_lines(content)
+        else:
+            for table in content:
+                yield f"[[{name}]]"
+                yield from _key_lines(table)
 
 
-def _value(value: object) -> str:
+def _key_lines(table: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in table.items():
+        yield f"{key} = {_toml_value(value)}"
+    yield ""
+
+
+def _toml_value(value: object) -> str:
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(each) for each in value)}]"
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
     if isinstance(value, timedelta):
-        return dumps(output.duration(value))
+        return dumps(output.format_duration(value))
     if isinstance(value, bool | int | float):
         return dumps(value)
     return dumps(str(value), ensure_ascii=False)

@@ -1,5 +1,6 @@
-"""Surface: `burnish db …`, the database: its version, its backups, and its loss."""
+"""Surface: `burnish db …`, the database: version, backups, recovery."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,18 +10,22 @@ import typer
 
 from burnish.cli.installation import open_database, read_settings
 from burnish.cli.options import Config
+from burnish.errors import OperatorError
+from burnish.wording import quantity
 
 if TYPE_CHECKING:
     from burnish.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Bring the database up to date, check and save it.")
+app = typer.Typer(no_args_is_help=True, help="Upgrade, check, save and restore the database.")
 
-_Backup = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.", show_default=False)]
+_Backup = Annotated[
+    Path, typer.Argument(metavar="FILE", help="The backup file.", show_default=False)
+]
 
 
 @app.command()
 def upgrade(config: Config = None) -> None:
-    """Bring the database to this program's version; make it where it is not there."""
+    """Bring the database to this version; create it if it does not exist."""
     from burnish import roles
     from burnish.db import schema
 
@@ -38,11 +43,10 @@ def check(
     ] = False,
     config: Config = None,
 ) -> None:
-    """Say whether the database answers, is whole, and is of this program's version."""
+    """Check that the database answers, is undamaged, and has this version."""
     with open_database(config) as (settings, database):
         from burnish import roles
         from burnish.db import schema
-        from burnish.errors import OperatorError
 
         roles.check_database_file(settings)
         typer.echo(f"the database answers and is at revision {schema.revision(database)}")
@@ -50,73 +54,72 @@ def check(
             return
         from burnish import recovery
 
-        found = recovery.compare(database, roles.open_spool(settings))
-        typer.echo(f"{len(found.rowless)} files of the spool have no row")
-        lost = len(found.fileless) + len(found.unconverted)
-        if lost:
+        differences = recovery.compare(database, roles.open_spool(settings))
+        files = quantity(len(differences.rowless), "file")
+        typer.echo(f"the spool has {files} without a row")
+        incomplete = len(differences.fileless) + len(differences.unconverted)
+        if incomplete:
             raise OperatorError(
-                f"{lost} instances have not their whole file",
+                f"the file of {quantity(incomplete, 'instance')} is missing or incomplete",
                 hint="`burnish db recover` releases them, so that they can be sent again",
             )
-        typer.echo("every instance has its whole file")
+        typer.echo("every instance has its complete file")
 
 
 @app.command()
 def backup(file: _Backup, config: Config = None) -> None:
     """Save the database to FILE, also while the service runs. The spool is not part of it."""
     with open_database(config) as (settings, _):
-        from burnish.db import backup as copies
+        from burnish.db import backup as database_backup
 
-        copies.save(settings.database_url, file)
+        database_backup.save(settings.database_url, file)
     typer.echo(f"the database was saved to {file}")
 
 
 @app.command()
 def restore(file: _Backup, config: Config = None) -> None:
-    """Put a backup in the place of the database, then recover; the service must not run.
+    """Replace the database with a backup, then recover. The service must be stopped.
 
-    What was in its place is kept beside it.
+    The previous database is kept beside it.
     """
-    from burnish.db import backup as copies
+    from burnish.db import backup as database_backup
 
-    with _stopped(config) as settings:
-        kept = copies.restore(settings.database_url, file)
-        if kept is not None:
-            typer.echo(f"the database before was kept as {kept}")
+    with _stopped_service(config) as settings:
+        previous = database_backup.restore(settings.database_url, file)
+        if previous is not None:
+            typer.echo(f"the previous database was kept as {previous}")
         _recover(settings)
 
 
 @app.command("recover")
 def recover_rows(config: Config = None) -> None:
-    """Make database and spool agree; the service must not run.
+    """Make the database agree with the spool. The service must be stopped.
 
-    Instances in the spool that the database does not know get their rows again, in a new database
-    where there is none. Instances whose files are gone can then be sent again. Requests are in the
-    database alone: what was asked since its backup has to be asked again.
+    Instances in the spool that the database does not know get their rows again; the database is
+    created if it does not exist. Instances whose files are gone can be sent again. Requests made
+    since the last backup are lost and must be made again.
     """
     from burnish import roles
-    from burnish.db import backup as copies
+    from burnish.db import backup as database_backup
 
-    with _stopped(config) as settings:
-        if not copies.is_lost(settings.database_url):
+    with _stopped_service(config) as settings:
+        if not database_backup.is_lost(settings.database_url):
             roles.check_database_file(settings)
         _recover(settings)
 
 
 @contextmanager
-def _stopped(config: Path | None) -> "Iterator[Settings]":
-    """The settings of a service that does not run, and cannot be started meanwhile."""
-    import os
-
+def _stopped_service(config: Path | None) -> "Iterator[Settings]":
+    """The settings of a service that does not run and cannot be started meanwhile."""
     from burnish import roles
 
     settings = read_settings(config)
     roles.configure_logging(settings)
-    held = roles.lock(settings, "serve")
+    lock = roles.lock(settings, "serve")
     try:
         yield settings
     finally:
-        os.close(held)
+        os.close(lock)
 
 
 def _recover(settings: "Settings") -> None:
@@ -126,12 +129,14 @@ def _recover(settings: "Settings") -> None:
     schema.upgrade(settings.database_url)
     database = roles.open_database(settings)
     try:
-        done = recovery.recover(
+        outcome = recovery.recover(
             database, roles.open_spool(settings), called_ae_title=settings.dicom.ae_title
         )
     finally:
         database.close()
     typer.echo(
-        f"{done.recovered} instances recovered, {done.known} files of instances known already,"
-        f" {done.unreadable} files unreadable, {done.lost} instances lost"
+        f"{quantity(outcome.recovered, 'instance')} recovered,"
+        f" {quantity(outcome.known, 'file')} already known,"
+        f" {quantity(outcome.unreadable, 'file')} unreadable,"
+        f" {quantity(outcome.lost, 'instance')} lost"
     )

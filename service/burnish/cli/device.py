@@ -1,8 +1,8 @@
-"""Surface: `burnish device …`, what makes the media."""
+"""Surface: `burnish device …`, the devices that make media."""
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,92 +14,100 @@ from burnish.errors import OperatorError, Unknown
 if TYPE_CHECKING:
     from burnish.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="Look at the devices, pause and resume them.")
-Name = Annotated[str, typer.Argument(metavar="DEVICE", help="As `burnish device list` has it.")]
+app = typer.Typer(no_args_is_help=True, help="Show devices, pause and resume them.")
+
+DeviceName = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="The name in `burnish device list`.")
+]
 
 
 @app.callback()
 def device() -> None:
-    """Look at the devices, pause and resume them."""
+    """Show devices, pause and resume them."""
 
 
 @app.command("list")
 def list_devices(json: Json = False, config: Config = None) -> None:
-    """List the devices: how each stands, what it made and ruined, what its volumes hold."""
-    lines = _lines(config)
+    """List the devices: state, pieces made and spoiled, and the size of their volumes."""
+    devices = _device_facts(config)
     if json:
-        output.document(lines)
+        output.print_json(devices)
         return
-    output.table(
-        ("device", "kind", ">made", ">ruined", "state", "media", "at"),
-        [
-            [
-                *(line.get(fact) for fact in ("name", "kind", "made", "ruined", "state")),
-                ", ".join(f"{name} {output.megabytes(size)}" for name, size in _media(line)),
-                line["directory"] or line["drive"],
-            ]
-            for line in lines
-        ],
+    output.print_table(
+        ("device", "kind", ">made", ">spoiled", "state", "media", "at"),
+        [_table_row(facts) for facts in devices],
         empty="no devices",
     )
-    for line in lines:
-        if line.get("detail"):
-            output.complain(f"{line['name']}: {line['detail']}", str(line["remedy"]))
+    for facts in devices:
+        if facts.get("detail"):
+            output.print_error(f"{facts['name']}: {facts['detail']}", facts["remedy"])
 
 
-def _lines(config: Path | None) -> list[dict[str, object]]:
-    """What is known of each device; before the first start there is no more than its settings."""
-    devices = {one.name: one for one in read_settings(config).devices}
-    known: dict[str, dict[str, object]] = {}
+def _device_facts(config: Path | None) -> list[dict[str, Any]]:
+    """What is known of each device. Before the first start, only its settings are known."""
+    devices = read_settings(config).devices
+    states: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(OperatorError), open_database(config) as (_, database):
         from burnish.db.devices import standing, work
 
         with database.reading() as session:
-            for name in devices:
-                known[name] = {**work(session, name), **standing(session, name).facts()}
+            for device in devices:
+                states[device.name] = {
+                    **work(session, device.name),
+                    **standing(session, device.name).facts(),
+                }
     return [
         {
-            **one.model_dump(include={"name", "kind", "directory", "drive"}),
-            "media": {name: one.capacity_of(name) for name in one.media},
-            **known.get(one.name, {}),
+            **device.model_dump(include={"name", "kind", "directory", "drive"}),
+            "media": {medium: device.capacity_of(medium) for medium in device.media},
+            **states.get(device.name, {}),
         }
-        for one in devices.values()
+        for device in devices
     ]
 
 
-def _media(line: dict[str, object]) -> list[tuple[str, int]]:
-    media = line["media"]
-    return list(media.items()) if isinstance(media, dict) else []
+def _table_row(facts: dict[str, Any]) -> list[object]:
+    media = [f"{medium} {output.format_size(size)}" for medium, size in facts["media"].items()]
+    return [
+        facts["name"],
+        facts["kind"],
+        facts.get("made"),
+        facts.get("ruined"),
+        facts.get("state"),
+        ", ".join(media),
+        facts["directory"] or facts["drive"],
+    ]
 
 
 @app.command()
 def pause(
-    name: Name,
+    name: DeviceName,
     because: Annotated[
-        str, typer.Option(metavar="TEXT", show_default=False, help="Said to who waits for it.")
+        str,
+        typer.Option(metavar="TEXT", show_default=False, help="The reason, shown in listings."),
     ] = "",
     config: Config = None,
 ) -> None:
-    """Have a device finish what it has begun and take nothing new."""
+    """Let a device finish its current piece and take no more."""
     with open_database(config) as (settings, database):
         from burnish.db import devices
 
-        _check(settings, name)
+        _check_device(settings, name)
         with database.writing() as session:
             devices.pause(session, name, because)
 
 
 @app.command()
-def resume(name: Name, config: Config = None) -> None:
-    """Have a device take work again, at once, after a pause or when what held it up is mended."""
+def resume(name: DeviceName, config: Config = None) -> None:
+    """Let a device take work again, after a pause or once its problem is solved."""
     with open_database(config) as (settings, database):
         from burnish.db import devices
 
-        _check(settings, name)
+        _check_device(settings, name)
         with database.writing() as session:
             devices.resume(session, name)
 
 
-def _check(settings: "Settings", name: str) -> None:
-    if name not in [one.name for one in settings.devices]:
-        raise Unknown(f"no device {name}", hint="`burnish device list` shows them")
+def _check_device(settings: "Settings", name: str) -> None:
+    if name not in [device.name for device in settings.devices]:
+        raise Unknown(f"no device {name}", hint="`burnish device list` shows the devices")

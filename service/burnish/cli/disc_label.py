@@ -1,4 +1,4 @@
-"""Surface: `burnish disc label`, the label of a disc by hand, without service or database."""
+"""Surface: `burnish disc label`, the label of a disc by hand, without a service."""
 
 import re
 from dataclasses import replace
@@ -10,12 +10,11 @@ import typer
 
 from burnish.cli import output
 from burnish.cli.installation import read_settings
-from burnish.cli.options import Config, present
+from burnish.cli.options import Config, existing
 
 if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-    from burnish.label import LabelContent, Patient, Study
+    from burnish.label import LabelContent, LabelFile, Study
+    from burnish.settings import LabelSettings
 
 _VOLUME_OF = re.compile(r"([1-9]\d{0,3})/([1-9]\d{0,3})")
 
@@ -30,42 +29,41 @@ Source = Annotated[
     typer.Argument(
         metavar="[VOLUME]",
         show_default=False,
-        help="A volume image, a directory, or a drive: patients and studies of its DICOMDIR.",
+        help="A volume image, a directory or a drive whose DICOMDIR names patients and studies.",
     ),
 ]
 Target = Annotated[
     Path, typer.Option("--output", metavar="FILE", help="The label: .pdf, .png, .jpg or .bmp.")
 ]
-PatientName = Annotated[str, _option("As DICOM has it: Family^Given=...", "NAME")]
+PatientName = Annotated[str, _option("As in DICOM: Family^Given=...", "NAME")]
 PatientID = Annotated[str, _option("Patient ID.", "ID")]
 BirthDate = Annotated[str, _option("Patient's Birth Date.", "YYYYMMDD")]
 Sex = Annotated[str, _option("Patient's Sex.", "M|F|O")]
 Studies = Annotated[
-    list[str] | None, _option("A study; may be repeated.", "YYYYMMDD;MODALITIES;DESCRIPTION")
+    list[str] | None, _option("A study. May be repeated.", "YYYYMMDD;MODALITIES;DESCRIPTION")
 ]
 Institution = Annotated[str, _option("Institution Name.", "NAME")]
-LabelText = Annotated[str, _option("Label Text; \\n begins a line.", "TEXT")]
+LabelText = Annotated[str, _option("Label Text; \\n starts a new line.", "TEXT")]
 BarcodeValue = Annotated[str, _option("Barcode Value.", "VALUE")]
-Symbology = Annotated[
-    str, _option("CODE128 (if not given), CODE39, INTER_2_5 or HIBC.", "SYMBOLOGY")
-]
+Symbology = Annotated[str, _option("CODE128 (default), CODE39, INTER_2_5 or HIBC.", "SYMBOLOGY")]
 FileSetID = Annotated[str, _option("File-set ID.", "ID")]
 VolumeOf = Annotated[
-    str, typer.Option("--volume", metavar="N/M", help="Volume n of m; default: not said.")
+    str,
+    typer.Option("--volume", metavar="N/M", help="Volume n of m. Default: not on the label."),
 ]
-Created = Annotated[str, _option("Date of the disc; default: today.", "YYYYMMDD")]
+Created = Annotated[str, _option("Date of the disc. Default: today.", "YYYYMMDD")]
 ProfileName = Annotated[str, _option("Media Application Profile.", "PROFILE")]
-Style = Annotated[str, _option("STANDARD, LIST, TEXT, or one of the site.", "STYLE")]
-Address = Annotated[str, _option("An address label with this text instead.", "TEXT")]
+Style = Annotated[str, _option("STANDARD, LIST, TEXT or a style of your own.", "STYLE")]
+Address = Annotated[str, _option("Make an address label with this text instead.", "TEXT")]
 Outlines = Annotated[
-    bool, typer.Option("--outlines", help="Draw disc and hole as well, for a proof.")
+    bool, typer.Option("--outlines", help="Also draw the outlines of the disc, for a preview.")
 ]
 
 
 def label(
     source: Source = None,
     *,
-    to: Target,
+    target: Target,
     patient_name: PatientName = "",
     patient_id: PatientID = "",
     birth_date: BirthDate = "",
@@ -84,140 +82,88 @@ def label(
     outlines: Outlines = False,
     config: Config = None,
 ) -> None:
-    """Make the label of a disc, of what a volume holds or of what is said by hand.
+    """Make the label of a disc, from the content of a volume, from the options, or from both."""
+    from burnish.label import Patient
+    from burnish.write.labels import printer
 
-    Fonts, styles of the site and what of a disc can be printed are in [label] of the
-    configuration. What has no room or no font is named, and the label made all the same.
-    """
-    from burnish.label import LabelContent, Patient
-
-    form, (number, count) = _form(to), _volume_of(volume)
-    content = _of_volume(source) if source else LabelContent()
+    form = _form(target)
+    volume_number, volume_count = _parse_volume(volume)
+    content = _content_of(source)
+    patients = content.patients
     if patient_name or patient_id or study:
-        studies = tuple(_study(one) for one in study or [])
-        patient = Patient(patient_name, patient_id, birth_date, sex, studies)
-        content = replace(content, patients=(patient,))
+        patients = (Patient(patient_name, patient_id, birth_date, sex, _studies(study or [])),)
     content = replace(
         content,
+        patients=patients,
         file_set_id=file_set_id or content.file_set_id,
-        volume_number=number,
-        volume_count=count,
+        volume_number=volume_number,
+        volume_count=volume_count,
         created=created or datetime.now().astimezone().strftime("%Y%m%d"),
         media_application_profile=profile,
         institution=institution or content.institution,
-        label_text=_lines(text),
+        label_text=_with_line_breaks(text),
         barcode_value=barcode,
         barcode_symbology=symbology,
     )
-    _print(to, form, config, content, style=style, address=_lines(address), outlines=outlines)
+    settings = read_settings(config).label
+    if address:
+        _write(printer(settings).address(_with_line_breaks(address), form), target)
+    else:
+        _write(_disc_label(content, settings, style, form, outlines), target)
 
 
-def _form(to: Path) -> str:
+def _disc_label(
+    content: "LabelContent", settings: "LabelSettings", style: str, form: str, outlines: bool
+) -> "LabelFile":
+    from burnish.write.labels import printer
+
+    content = replace(content, institution=content.institution or settings.institution)
+    return printer(settings).disc(content, style or settings.style, form, outlines=outlines)
+
+
+def _form(target: Path) -> str:
     from burnish.label import LABEL_FORMATS
 
-    form = to.suffix.removeprefix(".").lower()
+    form = target.suffix.removeprefix(".").lower()
     if form not in LABEL_FORMATS:
         raise typer.BadParameter(f"--output ends in one of .{', .'.join(LABEL_FORMATS)}")
     return form
 
 
-def _volume_of(value: str) -> tuple[int, int]:
-    """Number and count; a count of 0, of which labels are silent, where nobody says them."""
+def _content_of(volume: Path | None) -> "LabelContent":
+    from burnish.label import LabelContent
+    from burnish.offline.disc_label import label_content
+
+    return LabelContent() if volume is None else label_content(existing(volume))
+
+
+def _write(label_file: "LabelFile", target: Path) -> None:
+    target.write_bytes(label_file.data)
+    for note in label_file.notes:
+        output.print_error(note)
+    typer.echo(f"{target}: {len(label_file.data)} bytes")
+
+
+def _parse_volume(value: str) -> tuple[int, int]:
+    """Volume number and count. A count of 0 keeps both off the label."""
     if not value:
         return 1, 0
-    found = _VOLUME_OF.fullmatch(value)
-    if not found or int(found[1]) > int(found[2]):
-        raise typer.BadParameter("--volume is as 1/3")
-    return int(found[1]), int(found[2])
+    match = _VOLUME_OF.fullmatch(value)
+    if not match or int(match[1]) > int(match[2]):
+        raise typer.BadParameter("--volume is written as 1/3")
+    return int(match[1]), int(match[2])
 
 
-def _lines(text: str) -> str:
+def _with_line_breaks(text: str) -> str:
     return text.replace("\\n", "\n")
 
 
-def _print(
-    to: Path,
-    form: str,
-    config: Path | None,
-    content: "LabelContent",
-    *,
-    style: str,
-    address: str,
-    outlines: bool,
-) -> None:
-    from burnish.write.labels import printer
-
-    settings = read_settings(config).label
-    labels = printer(settings)
-    if address:
-        made = labels.address(address, form)
-    else:
-        content = replace(content, institution=content.institution or settings.institution)
-        made = labels.disc(content, style or settings.style, form, outlines=outlines)
-    to.write_bytes(made.data)
-    for note in made.notes:
-        output.complain(note)
-    typer.echo(f"{to}: {len(made.data)} bytes")
-
-
-def _study(value: str) -> "Study":
+def _studies(values: list[str]) -> "tuple[Study, ...]":
+    """The studies of the options, each written as date;modalities;description."""
     from burnish.label import Study
 
-    date, modalities, description = [*value.split(";", 2), "", ""][:3]
-    return Study(date.strip(), description.strip(), tuple(modalities.split()))
-
-
-def _of_volume(path: Path) -> "LabelContent":
-    """What the DICOMDIR of a volume says; raises Unreadable."""
-    from io import BytesIO
-
-    import pydicom
-    from pydicom.errors import InvalidDicomError
-
-    from burnish.errors import Unreadable
-    from burnish.image.reader import open_volume
-    from burnish.label import LabelContent
-
-    with open_volume(present(path)) as volume:
-        content = volume.read("DICOMDIR") if "DICOMDIR" in volume.files() else b""
-        name = volume.volume_identifier
-    try:
-        directory = pydicom.dcmread(BytesIO(content))
-        patients, institutions = _patients(directory.get("DirectoryRecordSequence", []))
-    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
-        raise Unreadable(
-            f"{path} has no DICOMDIR that can be read",
-            hint="Of secure media, and of none at all, say by hand what the label is to say.",
-        ) from error
-    institution = institutions.pop() if len(institutions) == 1 else ""
-    file_set_id = str(directory.get("FileSetID", "") or name)
-    return LabelContent(file_set_id=file_set_id, institution=institution, patients=patients)
-
-
-def _patients(records: "list[Dataset]") -> "tuple[tuple[Patient, ...], set[str]]":
-    """Patients and studies in the order of the directory, and the institutions of their series."""
-    from burnish.label import Patient, Study
-
-    patients: list[Patient] = []
-    institutions: set[str] = set()
-    for record in records:
-        kind = record.get("DirectoryRecordType", "")
-        if kind == "PATIENT":
-            named = _said(record, "PatientName"), _said(record, "PatientID")
-            patients.append(
-                Patient(*named, _said(record, "PatientBirthDate"), _said(record, "PatientSex"))
-            )
-        elif kind == "STUDY" and patients:
-            study = Study(_said(record, "StudyDate"), _said(record, "StudyDescription"))
-            patients[-1] = replace(patients[-1], studies=(*patients[-1].studies, study))
-        elif kind == "SERIES" and patients and patients[-1].studies:
-            *before, study = patients[-1].studies
-            modalities = tuple(sorted({*study.modalities, _said(record, "Modality")} - {""}))
-            study = replace(study, modalities=modalities)
-            patients[-1] = replace(patients[-1], studies=(*before, study))
-            institutions.add(_said(record, "InstitutionName"))
-    return tuple(patients), institutions - {""}
-
-
-def _said(record: "Dataset", keyword: str) -> str:
-    return str(record.get(keyword, "") or "").strip()
+    studies = []
+    for value in values:
+        date, modalities, description = [*value.split(";", 2), "", ""][:3]
+        studies.append(Study(date.strip(), description.strip(), tuple(modalities.split())))
+    return tuple(studies)

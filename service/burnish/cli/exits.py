@@ -1,14 +1,16 @@
-"""Surface: the one table from errors and outcomes to exit codes."""
+"""Surface: the exit codes of all commands, in one table."""
 
 from burnish import errors
 
-#: What a command reports though nothing went wrong with it; usage is 2, as everywhere.
-GOOD = 0
+SUCCESS = 0
+#: The code that command lines commonly use for wrong usage.
 USAGE = 2
+#: Outcomes of the work that a command reports, as opposed to errors of the command itself.
 REQUEST_FAILED = 20
 REQUEST_CANCELLED = 21
 VOLUME_FAULTY = 22
 NOT_ALL_ON_MEDIA = 23
+#: 128 + SIGINT, as shells report it.
 INTERRUPTED = 130
 
 EXITS: dict[type[errors.BurnishError], int] = {
@@ -40,29 +42,29 @@ EXITS: dict[type[errors.BurnishError], int] = {
 }
 
 MEANINGS: dict[int, str] = {
-    GOOD: "done; a request is DONE; a volume has no fault",
-    1: "an error that has no code of its own",
-    USAGE: "the command line is wrong",
-    3: "a value or a file is not what the standard says",
-    4: "what was named is not here",
-    5: "it is there already, or contradicts what is there",
-    6: "too late or too early: the state of the request does not allow it",
+    SUCCESS: "success; a watched request is DONE; a volume has no faults",
+    1: "an error without a code of its own",
+    USAGE: "wrong command line",
+    3: "a value or file does not conform to the standard",
+    4: "not found",
+    5: "already exists, or contradicts what exists",
+    6: "not possible in the current state of the request",
     7: "not permitted",
-    8: "no room, or the database does not answer",
-    9: "somebody else did it at the same time: look, then try again",
-    10: "the installation needs a person",
-    11: "the configuration is wrong",
-    12: "the database is of another version",
+    8: "no space left, or the database does not answer",
+    9: "changed by somebody else at the same time; try again",
+    10: "an operator must act",
+    11: "wrong configuration",
+    12: "the database has another version",
     REQUEST_FAILED: "the request ended in FAILURE",
     REQUEST_CANCELLED: "the request was cancelled",
-    VOLUME_FAULTY: "the volume has faults",
-    NOT_ALL_ON_MEDIA: "not everything could be put on media",
+    VOLUME_FAULTY: "the volume has faults, or the disc is spoiled",
+    NOT_ALL_ON_MEDIA: "some instances could not be put on media",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 
 
-def of(error: errors.BurnishError) -> int:
-    """The exit code of an error, or of the nearest class above it that has a row."""
+def exit_code(error: errors.BurnishError) -> int:
+    """The exit code of an error: of its class, or of the nearest base class that has one."""
     return next(EXITS[kind] for kind in type(error).__mro__ if kind in EXITS)
 
 

@@ -1,4 +1,4 @@
-"""Surface: the installation that a command is about: its settings and its database."""
+"""Surface: the settings and the database of the installation that a command works on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +23,10 @@ def read_settings(config: Path | None) -> "Settings":
 
 @contextmanager
 def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
-    """The settings, and the database at this program's revision.
+    """The settings, and the database, which must have the schema of this version.
 
-    Raises InvalidSettings, SchemaMismatch, and OperatorError where there is no database: a
-    look must not make one.
+    Raises InvalidSettings, SchemaMismatch, and OperatorError if the database does not exist:
+    a command that only looks must not create it.
     """
     from burnish import roles
     from burnish.db import schema
@@ -38,7 +38,7 @@ def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]
         raise OperatorError(
             f"there is no database at {url.removeprefix(_SQLITE)}",
             hint="name the configuration with --config; `burnish serve` and `burnish db upgrade`"
-            " make the database",
+            " create the database",
         )
     database = roles.open_database(settings)
     try:

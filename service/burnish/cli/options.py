@@ -1,4 +1,4 @@
-"""Surface: the options that several commands have."""
+"""Surface: options that several commands share."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -17,7 +17,7 @@ Config = Annotated[
         envvar="BURNISH_CONFIG",
         metavar="FILE",
         show_default=False,
-        help="Configuration file; without one, the built-in defaults.",
+        help="Configuration file. Without it, defaults apply.",
     ),
 ]
 Recipients = Annotated[
@@ -25,7 +25,7 @@ Recipients = Annotated[
     typer.Option(
         "--recipient",
         metavar="FILE",
-        help="Certificate (PEM) of who can open secure media; may be repeated.",
+        help="Certificate (PEM) of a recipient of secure media. May be repeated.",
     ),
 ]
 PasswordFile = Annotated[
@@ -33,113 +33,123 @@ PasswordFile = Annotated[
     typer.Option(
         metavar="FILE",
         show_default=False,
-        help="File whose first line is the password that opens secure media.",
+        help="File whose first line is the password of secure media.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most so many.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of lines.")]
+RequestName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="R000012, its number, or its SOP Instance UID."),
+]
 
 
-def _profile(value: str, among: Collection[str] = OFFERED) -> str:
-    if value and value not in among:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(among)}")
+def _one_of(value: str, choices: Collection[str]) -> str:
+    if value and value not in choices:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}")
     return value
 
 
-def _any_profile(value: str) -> str:
-    return _profile(value, PROFILES)
+def _parse_written_profile(value: str) -> str:
+    return _one_of(value, OFFERED)
 
 
-_LISTED = "`burnish conformance` lists them"
+def _parse_any_profile(value: str) -> str:
+    return _one_of(value, PROFILES)
+
+
 Profile = Annotated[
     str,
     typer.Option(
         "--profile",
         metavar="PROFILE",
-        parser=_profile,
+        parser=_parse_written_profile,
         show_default=False,
-        help=f"Media Storage Application Profile, as STD-GEN-CD; {_LISTED}.",
+        help="Media Storage Application Profile, for example STD-GEN-CD."
+        " `burnish conformance` lists them.",
     ),
 ]
-#: Also one that Burnish does not write.
+#: Includes profiles that Burnish verifies but does not write.
 AnyProfile = Annotated[
     str,
     typer.Option(
         "--profile",
         metavar="PROFILE",
-        parser=_any_profile,
+        parser=_parse_any_profile,
         show_default=False,
-        help=f"Any Media Storage Application Profile of PS3.11; {_LISTED}.",
+        help="Any Media Storage Application Profile of PS3.11. `burnish conformance` lists them.",
     ),
 ]
 
-
-_WRITTEN = [one.name for one in MEDIA.values() if one.file_system in WRITTEN_FILE_SYSTEMS]
-
-
-def _medium(value: str) -> str:
-    if value and value not in _WRITTEN:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(_WRITTEN)}")
-    return value
+_WRITTEN_MEDIA = [
+    medium.name for medium in MEDIA.values() if medium.file_system in WRITTEN_FILE_SYSTEMS
+]
 
 
-Blank = Annotated[
+def _parse_medium(value: str) -> str:
+    return _one_of(value, _WRITTEN_MEDIA)
+
+
+MediumName = Annotated[
     str,
     typer.Option(
         "--medium",
         metavar="MEDIUM",
-        parser=_medium,
+        parser=_parse_medium,
         show_default=False,
-        help=f"One of {', '.join(_WRITTEN)}; default: the smallest of the profile.",
+        help=f"One of {', '.join(_WRITTEN_MEDIA)}. Default: the smallest of the profile.",
     ),
 ]
 
 
-def media_wanted(profile: str, medium: str) -> tuple[ApplicationProfile, Medium]:
-    """The Application Profile and the medium of a volume, where either may be left out.
+def choose_profile_and_medium(profile: str, medium: str) -> tuple[ApplicationProfile, Medium]:
+    """The Application Profile and the medium of a volume; either may be left out.
 
-    Without both it is a CD; a medium that no profile offered has gets the files of STD-GEN-CD.
+    Without both, the volume is a CD. A medium that belongs to no written profile gets the files of
+    STD-GEN-CD.
     """
-    if not profile:
-        fitting = (one.label for one in OFFERED.values() if medium in one.written_media)
-        profile = next(fitting, "STD-GEN-CD")
-        chosen = OFFERED[profile]
-        return chosen, MEDIA[medium or chosen.written_media[0]]
-    chosen = OFFERED[profile]
-    if medium and medium not in chosen.written_media:
-        media = ", ".join(chosen.written_media)
-        raise typer.BadParameter(f"{profile} is for {media}, not for {medium}")
-    return chosen, MEDIA[medium or chosen.written_media[0]]
+    if profile:
+        chosen_profile = OFFERED[profile]
+        if medium and medium not in chosen_profile.written_media:
+            media = ", ".join(chosen_profile.written_media)
+            raise typer.BadParameter(f"{profile} is for {media}, not for {medium}")
+    else:
+        chosen_profile = OFFERED["STD-GEN-CD"]
+        for candidate in OFFERED.values():
+            if medium in candidate.written_media:
+                chosen_profile = candidate
+                break
+    return chosen_profile, MEDIA[medium or chosen_profile.written_media[0]]
 
 
-def size(value: str | int) -> int:
-    """A number of bytes as the configuration file has it: 700MB, 4.7GB, 64MiB."""
+def parse_size(value: str | int) -> int:
+    """A number of bytes as it is written in the configuration file: 700MB, 4.7GB, 64MiB."""
     from pydantic import TypeAdapter, ValidationError
 
     from burnish.settings import Size
 
     try:
-        found: int = TypeAdapter(Size).validate_python(value)
+        size: int = TypeAdapter(Size).validate_python(value)
     except ValidationError as error:
-        raise typer.BadParameter(error.errors()[0]["msg"]) from None
-    if found <= 0:
-        raise typer.BadParameter("a size is more than nothing")
-    return found
+        raise typer.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    if size <= 0:
+        raise typer.BadParameter("a size must be greater than 0")
+    return size
 
 
 Capacity = Annotated[
     int | None,
     typer.Option(
         metavar="SIZE",
-        parser=size,
+        parser=parse_size,
         show_default=False,
-        help="At most so much per volume, as 700MB; default: what the medium holds.",
+        help="Maximum size of a volume, for example 700MB. Default: what the medium holds.",
     ),
 ]
 
 
-def present(path: Path) -> Path:
-    """A file, directory or drive that a command was given; raises Unknown where it is not there."""
+def existing(path: Path) -> Path:
+    """The path of a file, directory or drive given on the command line; raises Unknown."""
     if not path.exists():
-        raise Unknown(f"{path} is not there")
+        raise Unknown(f"{path} does not exist")
     return path

@@ -1,4 +1,4 @@
-"""Surface: how answers look: tables and progress for people, JSON for programs."""
+"""Surface: how commands print: tables and progress bars for people, JSON for programs."""
 
 import contextlib
 import dataclasses
@@ -17,64 +17,70 @@ from burnish.values import Progress
 if TYPE_CHECKING:
     from rich.console import Console
 
+#: Characters per line where the output is not a terminal: lines are not wrapped in practice.
+_UNLIMITED_WIDTH = 400
 
-#: Where nobody looks through a window, lines are as long as they need to be.
-_ENDLESS = 400
 
-
-def console(*, stderr: bool = False, width: int = _ENDLESS) -> "Console":
-    """A console that colours only a terminal, and wraps only there."""
+def console(*, stderr: bool = False, width: int = _UNLIMITED_WIDTH) -> "Console":
+    """A console that uses colours and the width of the terminal only if there is a terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    fixed = None if stream.isatty() or "COLUMNS" in os.environ else width
-    return Console(stderr=stderr, width=fixed, highlight=False, markup=False, emoji=False)
+    fixed_width = None if stream.isatty() or "COLUMNS" in os.environ else width
+    return Console(stderr=stderr, width=fixed_width, highlight=False, markup=False, emoji=False)
 
 
-def document(value: object) -> None:
-    """One JSON document on standard output."""
-    typer.echo(json.dumps(value, default=_plain, indent=2, ensure_ascii=False))
+def print_json(value: object) -> None:
+    """Print one JSON document on standard output."""
+    typer.echo(json.dumps(value, default=_to_json, indent=2, ensure_ascii=False))
 
 
-def _plain(value: object) -> object:
+def _to_json(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, timedelta):
-        return duration(value)
+        return format_duration(value)
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no JSON")
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-    """A table; columns that begin with `>` are numbers. `empty` is said where there are no rows."""
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+    """Print a table, or `empty` on standard error if there are no rows.
+
+    Columns whose name begins with `>` are aligned to the right.
+    """
     cells = [[_cell(value) for value in row] for row in rows]
     if not cells:
         typer.echo(empty, err=True)
         return
-    lines = _lines(columns, cells)
-    if max(map(len, lines)) > _width() or not all(map(_is_plain, lines)):
-        _wrapped_table(columns, cells)
+    lines = _table_lines(columns, cells)
+    # rich takes five milliseconds for each row, too long for 10,000 rows: it is used only where
+    # lines have to be wrapped or have wide characters
+    fits = max(len(line) for line in lines) <= _line_width()
+    if not fits or not all(_is_single_width(line) for line in lines):
+        print_wrapped_table(columns, cells)
         return
     typer.secho(lines[0], bold=True)
     typer.echo("\n".join(lines[1:]))
 
 
-def _lines(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    """A table as wide as it needs to be, where each letter is as wide as any other."""
+def _table_lines(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table without wrapping, for text of single-width characters."""
     names = [column.removeprefix(">") for column in columns]
-    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
-    line = "  ".join(
-        f"{{:{'>' if column.startswith('>') else '<'}{width}}}"
-        for column, width in zip(columns, widths, strict=True)
-    )
-    return [line.format(*row) for row in (names, *cells)]
+    formats = []
+    for column, values in zip(columns, zip(names, *cells, strict=True), strict=True):
+        alignment = ">" if column.startswith(">") else "<"
+        width = max(len(value) for value in values)
+        formats.append(f"{{:{alignment}{width}}}")
+    line_format = "  ".join(formats)
+    return [line_format.format(*row) for row in (names, *cells)]
 
 
-def _is_plain(line: str) -> bool:
-    """Whether each letter is one cell of a terminal wide."""
+def _is_single_width(line: str) -> bool:
+    """Whether every character takes one cell of a terminal."""
     if line.isascii():
         return line.isprintable()
     from rich.cells import cell_len
@@ -82,48 +88,47 @@ def _is_plain(line: str) -> bool:
     return line.isprintable() and cell_len(line) == len(line)
 
 
-def _width() -> int:
-    """How wide lines may be."""
+def _line_width() -> int:
     if sys.stdout.isatty() or "COLUMNS" in os.environ:
         return console().width
-    return _ENDLESS
+    return _UNLIMITED_WIDTH
 
 
-def _wrapped_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
-    """A table within the width there is, which takes five milliseconds for a line."""
+def print_wrapped_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Print a table whose cells are wrapped to the width of the terminal."""
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in columns:
-        right = column.startswith(">")
-        shown.add_column(column.removeprefix(">"), justify="right" if right else "left")
+        is_number = column.startswith(">")
+        table.add_column(column.removeprefix(">"), justify="right" if is_number else "left")
     for row in cells:
-        shown.add_row(*(Text(cell, overflow="fold") for cell in row))
-    console().print(shown)
+        table.add_row(*[Text(cell, overflow="fold") for cell in row])
+    console().print(table)
 
 
-def facts(pairs: Iterable[tuple[str, object]]) -> None:
-    """Names and values, one pair a line."""
-    lines = [(name, _cell(value)) for name, value in pairs]
-    width = max(len(name) for name, _ in lines)
-    for name, value in lines:
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Print names and values, one pair per line."""
+    pairs = [(name, _cell(value)) for name, value in fields]
+    width = max(len(name) for name, _ in pairs)
+    for name, value in pairs:
         typer.echo(f"{name:<{width}}  {value}".rstrip())
 
 
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return moment(value) if isinstance(value, datetime) else str(value)
+    return format_time(value) if isinstance(value, datetime) else str(value)
 
 
-def moment(value: datetime) -> str:
-    """A point in time, in UTC as the database has it."""
+def format_time(value: datetime) -> str:
+    """A point in time in UTC, as the database stores it."""
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def duration(value: timedelta) -> str:
-    """As the configuration file has it: 500ms, 90s, 24h."""
+def format_duration(value: timedelta) -> str:
+    """A duration as it is written in the configuration file: 500ms, 90s, 24h."""
     seconds = value.total_seconds()
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
         if seconds and seconds % length == 0:
@@ -131,39 +136,39 @@ def duration(value: timedelta) -> str:
     return f"{seconds * 1000:.15g}ms"
 
 
-def megabytes(size: int) -> str:
-    """Bytes for people: 0.52 MB, 700 MB, 4.7 GB."""
+def format_size(size: int) -> str:
+    """Bytes in three digits: 520 kB, 700 MB, 4.7 GB."""
     for unit, length in (("GB", 10**9), ("MB", 10**6)):
         if size >= length:
             return f"{size / length:.3g} {unit}"
     return f"{size / 1000:.3g} kB"
 
 
-def complain(message: str, hint: str = "") -> None:
-    """What went wrong and the remedy, on standard error."""
+def print_error(message: str, hint: str = "") -> None:
+    """Print an error and its remedy on standard error."""
     typer.echo(f"burnish: {message}", err=True)
     if hint:
         typer.echo(f"  {hint}", err=True)
 
 
-def columns_of(rows: Sequence[Any], *names: str) -> list[list[object]]:
-    """The named fields of each row."""
-    return [[getattr(row, name) for name in names] for row in rows]
+def table_rows(items: Sequence[Any], fields: Sequence[str]) -> list[list[object]]:
+    """The named fields of each item, as the rows of a table."""
+    return [[getattr(item, field) for field in fields] for item in items]
 
 
 @contextlib.contextmanager
-def progress() -> "Iterator[Progress]":
-    """A bar on standard error for (what, done, of how much); nothing where nobody looks."""
-    shown = console(stderr=True)
-    if not shown.is_terminal:
-        yield lambda what, done, total: None  # noqa: ARG005
+def progress_bar() -> Iterator[Progress]:
+    """A function that shows (task, done, total) as a bar, if standard error is a terminal."""
+    terminal = console(stderr=True)
+    if not terminal.is_terminal:
+        yield lambda task, done, total: None  # noqa: ARG005
         return
     from rich.progress import BarColumn, TaskProgressColumn, TextColumn
-    from rich.progress import Progress as Bars
+    from rich.progress import Progress as ProgressBars
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Bars(*columns, console=shown, transient=True) as bars:
-        task = bars.add_task("", total=None)
-        yield lambda what, done, total: bars.update(
-            task, description=what, completed=done, total=total
+    with ProgressBars(*columns, console=terminal, transient=True) as bars:
+        bar = bars.add_task("", total=None)
+        yield lambda task, done, total: bars.update(
+            bar, description=task, completed=done, total=total
         )

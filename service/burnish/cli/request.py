@@ -1,4 +1,4 @@
-"""Surface: `burnish request …`, what can be seen of media creation requests and asked of them."""
+"""Surface: `burnish request …`, Media Creation Requests."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,194 +8,244 @@ import typer
 from burnish.application_profiles import PROFILES
 from burnish.cli import exits, output
 from burnish.cli.installation import open_database
-from burnish.cli.options import Config, Json, Limit, PasswordFile, Profile, Recipients
-from burnish.cli.request_label import label
+from burnish.cli.options import (
+    Config,
+    Json,
+    Limit,
+    PasswordFile,
+    Profile,
+    Recipients,
+    RequestName,
+)
+from burnish.errors import NotNow
 from burnish.vocabulary import ExecutionStatus, RequestPriority
+from burnish.wording import quantity
 
 if TYPE_CHECKING:
     from burnish.request.listing import EventLine, FailureLine, PieceLine, RequestLine
-    from burnish.request.operations import NewRequest
+    from burnish.request.operations import Reference
     from burnish.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, help="See media creation requests, and ask of them.")
-app.command()(label)
+app = typer.Typer(no_args_is_help=True, help="Create, show and control media creation requests.")
 
-Name = Annotated[
-    str, typer.Argument(metavar="NAME", help="R000012, its number, or its SOP Instance UID.")
-]
 Copies = Annotated[
-    int | None, typer.Option("--copies", metavar="N", min=1, help="Sets of media to make.")
+    int | None,
+    typer.Option("--copies", metavar="N", min=1, help="Number of identical sets of media."),
 ]
 Priority = Annotated[
-    RequestPriority | None, typer.Option("--priority", help="Who is served first.")
+    RequestPriority | None,
+    typer.Option("--priority", help="Requests of higher priority are made first."),
 ]
-
 Studies = Annotated[
     list[str] | None,
-    typer.Option("--study", metavar="UID", help="All instances of this study; may be repeated."),
+    typer.Option("--study", metavar="UID", help="All instances of this study. May be repeated."),
 ]
 Instances = Annotated[
     list[str] | None,
-    typer.Option("--instance", metavar="UID", help="This instance; may be repeated."),
+    typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
 ]
-
-LabelText = Annotated[str, typer.Option("--label-text", metavar="T", help="Text for the label.")]
+LabelText = Annotated[
+    str, typer.Option("--label-text", metavar="TEXT", help="Additional text for the label.")
+]
 FileSetID = Annotated[
     str,
     typer.Option("--file-set-id", metavar="ID", help="Storage Media File-Set ID: A-Z, 0-9, _."),
 ]
-Device = Annotated[
-    str, typer.Option("--device", metavar="NAME", help="This device is to make the media.")
+DeviceName = Annotated[
+    str, typer.Option("--device", metavar="NAME", help="Only this device may make the media.")
 ]
-NoSplit = Annotated[bool, typer.Option("--no-split", help="Fail rather than take several volumes.")]
+NoSplit = Annotated[bool, typer.Option("--no-split", help="Fail if one volume is not enough.")]
 Lossy = Annotated[
     bool,
     typer.Option(
-        "--lossy", help="With --no-split: compress with loss where the set would not fit else."
+        "--lossy", help="With --no-split: compress with loss if nothing else makes it fit."
     ),
 ]
-AtOnce = Annotated[bool, typer.Option("--initiate", help="Have the media made at once.")]
+LabelDirectory = Annotated[
+    Path, typer.Option("--output", metavar="DIR", help="The directory for the labels.")
+]
+LabelForm = Annotated[str, typer.Option("--form", metavar="FORM", help="pdf, png, jpg or bmp.")]
+VolumeNumber = Annotated[
+    int | None, typer.Option("--volume", metavar="N", min=1, help="Only this volume.")
+]
+Initiate = Annotated[bool, typer.Option("--initiate", help="Start making the media at once.")]
 
 
 @app.command("list")
 def list_requests(
     status: Annotated[
-        ExecutionStatus | None, typer.Option(help="Only those of this Execution Status.")
+        ExecutionStatus | None, typer.Option(help="Only requests with this Execution Status.")
     ] = None,
     limit: Limit = 100,
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """List the newest requests, newest first; cancelled ones only with --status DELETED."""
+    """List the newest requests, newest first. Cancelled requests need --status DELETED."""
     with open_database(config) as (_, database):
         from burnish.request import listing
 
         with database.reading() as session:
-            rows = listing.requests(session, status=status, limit=limit)
+            requests = listing.requests(session, status=status, limit=limit)
     if json:
-        output.document([row._asdict() for row in rows])
+        output.print_json([request._asdict() for request in requests])
         return
-    output.table(
+    output.print_table(
         (
-            *("request", "status", "info", ">instances", ">copies", ">pieces"),
-            *("priority", "origin", "created", "remarks"),
+            "request",
+            "status",
+            "info",
+            ">instances",
+            ">copies",
+            ">pieces",
+            "priority",
+            "origin",
+            "created",
+            "remarks",
         ),
         [
-            [
-                *(row.short_id, row.execution_status, row.execution_status_info, row.instances),
-                *(row.number_of_copies, f"{row.pieces_created}/{row.pieces}"),
-                *(row.request_priority, row.origin, row.created_at, row.remarks),
-            ]
-            for row in rows
+            (
+                request.short_id,
+                request.execution_status,
+                request.execution_status_info,
+                request.instances,
+                request.number_of_copies,
+                f"{request.pieces_created}/{request.pieces}",
+                request.request_priority,
+                request.origin,
+                request.created_at,
+                request.remarks,
+            )
+            for request in requests
         ],
         empty="no requests",
     )
 
 
 @app.command()
-def show(name: Name, json: Json = False, config: Config = None) -> None:
-    """Show one request: its state, what it waits for, its pieces, failures and events."""
+def show(name: RequestName, json: Json = False, config: Config = None) -> None:
+    """Show one request: state, remedy, pieces of media, failures and events."""
     with open_database(config) as (_, database):
         from burnish.request import listing
 
         with database.reading() as session:
-            line = listing.find_request(session, name)
-            pieces = listing.pieces(session, line)
-            failures = listing.failures(session, line)
-            events = listing.events(session, line)
+            request = listing.find_request(session, name)
+            pieces = listing.pieces(session, request)
+            failures = listing.failures(session, request)
+            events = listing.events(session, request)
     if json:
-        output.document(
+        output.print_json(
             {
-                **line._asdict(),
+                **request._asdict(),
                 "pieces": pieces,
                 "failures": failures,
                 "events": events,
             }
         )
         return
-    _show(line, pieces, failures, events)
-
-
-def _show(
-    line: "RequestLine",
-    pieces: "list[PieceLine]",
-    failures: "list[FailureLine]",
-    events: "list[EventLine]",
-) -> None:
-    fields = [
-        ("request", line.short_id),
-        ("SOP Instance UID", line.sop_instance_uid),
-        ("Execution Status", f"{line.execution_status}  {line.execution_status_info}"),
-        ("remedy", line.remedy),
-        ("origin", line.origin),
-        ("instances", line.instances),
-        ("copies", line.number_of_copies),
-        ("pieces ruined", line.pieces_ruined or None),
-        ("priority", line.request_priority),
-        ("device", line.device),
-        ("held", line.held_at),
-        ("supplements", line.supplements),
-        ("supplemented by", ", ".join(line.supplemented_by)),
-        ("created", line.created_at),
-        ("initiated", line.initiated_at),
-        ("ended", line.ended_at),
-    ]
-    output.facts((name, value) for name, value in fields if value not in (None, ""))
+    _show_request(request)
     if pieces:
         _show_pieces(pieces)
     if failures:
-        typer.echo("\nFailed SOP Sequence")
-        output.table(
-            ("reason", "SOP Class UID", "SOP Instance UID"),
-            output.columns_of(
-                failures,
-                *("failure_reason", "referenced_sop_class_uid", "referenced_sop_instance_uid"),
-            ),
-            empty="",
-        )
-    typer.echo("\nevents")
-    output.table(
-        ("at", "piece", "event", "from", "to", "why"),
-        output.columns_of(events, "at", "piece_id", "event", "before", "after", "why"),
-        empty="no events",
-    )
+        _show_failures(failures)
+    _show_events(events)
+
+
+def _show_request(request: "RequestLine") -> None:
+    fields = [
+        ("request", request.short_id),
+        ("SOP Instance UID", request.sop_instance_uid),
+        ("Execution Status", f"{request.execution_status}  {request.execution_status_info}"),
+        ("remedy", request.remedy),
+        ("origin", request.origin),
+        ("instances", request.instances),
+        ("copies", request.number_of_copies),
+        ("pieces spoiled", request.pieces_ruined or None),
+        ("priority", request.request_priority),
+        ("device", request.device),
+        ("held since", request.held_at),
+        ("supplements", request.supplements),
+        ("supplemented by", ", ".join(request.supplemented_by)),
+        ("created", request.created_at),
+        ("initiated", request.initiated_at),
+        ("ended", request.ended_at),
+    ]
+    output.print_fields((name, value) for name, value in fields if value not in (None, ""))
 
 
 def _show_pieces(pieces: "list[PieceLine]") -> None:
     typer.echo("\npieces of media")
-    output.table(
+    output.print_table(
         (
-            *("piece", "volume", "copy", "state", "device", ">attempts", "File-set ID"),
-            *("profile", "medium", ">bytes", ">instances", "created"),
+            "piece",
+            "volume",
+            "copy",
+            "state",
+            "device",
+            ">attempts",
+            "File-set ID",
+            "profile",
+            "medium",
+            ">bytes",
+            ">instances",
+            "created",
         ),
         [
-            [
-                *(piece.id, f"{piece.volume_number}/{piece.volume_count}", piece.copy_number),
-                *(piece.state, piece.device, piece.attempts, piece.file_set_id),
-                *(piece.media_application_profile, piece.medium, piece.size),
-                *(piece.instances, piece.created_at),
-            ]
+            (
+                piece.id,
+                f"{piece.volume_number}/{piece.volume_count}",
+                piece.copy_number,
+                piece.state,
+                piece.device,
+                piece.attempts,
+                piece.file_set_id,
+                piece.media_application_profile,
+                piece.medium,
+                piece.size,
+                piece.instances,
+                piece.created_at,
+            )
             for piece in pieces
         ],
         empty="",
     )
 
 
+def _show_failures(failures: "list[FailureLine]") -> None:
+    typer.echo("\nFailed SOP Sequence")
+    output.print_table(
+        ("reason", "SOP Class UID", "SOP Instance UID"),
+        output.table_rows(
+            failures,
+            ("failure_reason", "referenced_sop_class_uid", "referenced_sop_instance_uid"),
+        ),
+        empty="",
+    )
+
+
+def _show_events(events: "list[EventLine]") -> None:
+    typer.echo("\nevents")
+    output.print_table(
+        ("at", "piece", "event", "from", "to", "why"),
+        output.table_rows(events, ("at", "piece_id", "event", "before", "after", "why")),
+        empty="no events",
+    )
+
+
 @app.command()
-def watch(name: Name, config: Config = None) -> None:
-    """Follow a request until it is DONE (exit code 0), in FAILURE (20) or cancelled (21)."""
+def watch(name: RequestName, config: Config = None) -> None:
+    """Follow a request until it is DONE (exit code 0), FAILURE (20) or cancelled (21)."""
     with open_database(config) as (_, database):
         from burnish.cli.watch import follow
 
-        line = follow(database, name)
-    if line.execution_status == ExecutionStatus.FAILURE:
-        output.complain(
-            f"{line.short_id} failed: {line.execution_status_info}",
-            line.remedy or f"burnish request show {line.short_id}",
+        request = follow(database, name)
+    if request.execution_status == ExecutionStatus.FAILURE:
+        output.print_error(
+            f"{request.short_id} failed: {request.execution_status_info}",
+            request.remedy or f"`burnish request show {request.short_id}` gives the reason",
         )
         raise typer.Exit(exits.REQUEST_FAILED)
-    if line.execution_status == ExecutionStatus.DELETED:
-        output.complain(f"{line.short_id} was cancelled")
+    if request.execution_status == ExecutionStatus.DELETED:
+        output.print_error(f"{request.short_id} was cancelled")
         raise typer.Exit(exits.REQUEST_CANCELLED)
 
 
@@ -211,156 +261,202 @@ def create(
     lossy: Lossy = False,
     recipient: Recipients = None,
     password_file: PasswordFile = None,
-    device: Device = "",
-    at_once: AtOnce = False,
+    device: DeviceName = "",
+    start: Initiate = False,
     copies: Copies = None,
     priority: Priority = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Ask for media of instances that were received; prints the name of the request.
+    """Request media for received instances; print the name of the new request.
 
-    Secure media (STD-GEN-SEC-...) are for those whom [security] names, unless --recipient or
-    --password-file does. The service reads that file when it makes the media."""
-    if (copies or priority) and not at_once:
-        raise typer.BadParameter("--copies and --priority go with --initiate")
-    if not (study or instance):
-        raise typer.BadParameter("name what goes on the media: --study UID or --instance UID")
+    Secure media (STD-GEN-SEC-...) are for the recipients in [security] of the configuration, unless
+    --recipient or --password-file is given. The password file is read when the media are made.
+    """
+    if (copies or priority) and not start:
+        raise typer.BadParameter("--copies and --priority need --initiate")
     attributes = {
         "label_text": label_text,
         "storage_media_file_set_id": file_set_id,
-        **_allowed(no_split=no_split, lossy=lossy),
-        **_openers(profile, recipient or [], password_file),
+        "allow_media_splitting": "NO" if no_split else "",
+        "allow_lossy_compression": "YES" if lossy else "",
+        **_security_attributes(profile, recipient or [], password_file),
     }
+    attributes = {column: value for column, value in attributes.items() if value}
     with open_database(config) as (settings, database):
         from burnish.request import listing, operations
 
         _check_device(settings, device)
         with database.writing() as session:
-            order = _order(_named(session, study or [], instance or []), profile, attributes)
-            made = operations.create(
-                session, settings.request, order, origin="administrator", device=device
-            )
-            uid = made.sop_instance_uid
-            if at_once:
-                operations.initiate(
-                    *(session, settings.request, uid),
-                    number_of_copies=copies,
-                    request_priority=priority,
-                )
-            line = listing.find_request(session, uid)
-    _tell(line, json=json)
+            references = _references(session, study or [], instance or [], profile)
+            new_request = operations.NewRequest(references, attributes)
+            uid = operations.create(
+                session, settings.request, new_request, origin="administrator", device=device
+            ).sop_instance_uid
+            if start:
+                _initiate(session, settings, uid, copies, priority)
+            request = listing.find_request(session, uid)
+    _print_name(request, json=json)
 
 
-def _named(session: Any, studies: list[str], instances: list[str]) -> list[tuple[str, str]]:
-    """SOP Class and Instance UIDs of what goes on the media; raises Unknown."""
+def _initiate(
+    session: Any,
+    settings: "Settings",
+    uid: str,
+    copies: int | None,
+    priority: RequestPriority | None,
+) -> None:
+    from burnish.request import operations
+
+    operations.initiate(
+        session, settings.request, uid, number_of_copies=copies, request_priority=priority
+    )
+
+
+def _references(
+    session: Any, studies: list[str], instances: list[str], profile: str
+) -> "list[Reference]":
+    """The instances that go on the media; raises Unknown for a UID that was not received."""
     from burnish.request import listing
+    from burnish.request.operations import Reference
 
-    named = [pair for uid in studies for pair in listing.references_of_study(session, uid)]
-    return named + (listing.references_of_instances(session, instances) if instances else [])
-
-
-def _check_device(settings: "Settings", device: str) -> None:
-    if device and device not in {each.name for each in settings.devices}:
-        raise typer.BadParameter(f"no device {device}: `burnish device list` shows them")
-
-
-def _allowed(*, no_split: bool, lossy: bool) -> dict[str, str]:
-    """What may be done to fit the set onto media; empty where the settings say it."""
-    return {
-        "allow_media_splitting": "NO" if no_split else "",
-        "allow_lossy_compression": "YES" if lossy else "",
-    }
+    if not (studies or instances):
+        raise typer.BadParameter("name what goes on the media: --study UID or --instance UID")
+    uid_pairs: list[tuple[str, str]] = []
+    for study_uid in studies:
+        uid_pairs += listing.references_of_study(session, study_uid)
+    if instances:
+        uid_pairs += listing.references_of_instances(session, instances)
+    return [Reference(sop_class, sop_instance, profile) for sop_class, sop_instance in uid_pairs]
 
 
-def _openers(profile: str, recipients: list[Path], password_file: Path | None) -> dict[str, str]:
-    """Who can open secure media, checked; the password stays where it is."""
+def _check_device(settings: "Settings", name: str) -> None:
+    if name and name not in [device.name for device in settings.devices]:
+        raise typer.BadParameter(f"no device {name}; `burnish device list` shows the devices")
+
+
+def _security_attributes(
+    profile: str, recipients: list[Path], password_file: Path | None
+) -> dict[str, str]:
+    """The recipients of secure media, checked. The password itself stays in its file."""
     if not recipients and password_file is None:
         return {}
     if not profile or not PROFILES[profile].secure:
-        raise typer.BadParameter("--recipient and --password-file go with a secure --profile")
+        raise typer.BadParameter("--recipient and --password-file need a secure --profile")
     from burnish.secure_files.protection import read_password, read_recipients
 
     if password_file is not None:
         read_password(password_file)
-    path = "" if password_file is None else str(password_file.absolute())
-    return {"recipients": read_recipients(recipients), "password_file": path}
+    password_path = "" if password_file is None else str(password_file.absolute())
+    return {"recipients": read_recipients(recipients), "password_file": password_path}
 
 
-def _order(named: list[tuple[str, str]], profile: str, attributes: dict[str, str]) -> "NewRequest":
-    from burnish.request.operations import NewRequest, Reference
-
-    return NewRequest(
-        [Reference(sop_class, sop_instance, profile) for sop_class, sop_instance in named],
-        {column: value for column, value in attributes.items() if value},
-    )
-
-
-def _tell(line: "RequestLine", *, json: bool) -> None:
-    """The name on standard output, for a shell to catch; the rest is for people."""
+def _print_name(request: "RequestLine", *, json: bool) -> None:
+    """Print the name on standard output, for scripts, and the status on standard error."""
     if json:
-        output.document(line._asdict())
+        output.print_json(request._asdict())
         return
-    typer.echo(line.short_id)
-    typer.echo(f"{line.execution_status}, {line.instances} instances", err=True)
+    typer.echo(request.short_id)
+    instances = quantity(request.instances, "instance")
+    typer.echo(f"{request.execution_status}, {instances}", err=True)
 
 
 @app.command()
 def initiate(
-    name: Name,
+    name: RequestName,
     copies: Copies = None,
     priority: Priority = None,
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Have the media of a request made that was only created."""
+    """Start a request that was only created."""
     with open_database(config) as (settings, database):
-        from burnish.request import listing, operations
+        from burnish.request import listing
 
         with database.writing() as session:
             uid = listing.find_request(session, name).sop_instance_uid
-            operations.initiate(
-                session,
-                settings.request,
-                uid,
-                number_of_copies=copies,
-                request_priority=priority,
-            )
-            line = listing.find_request(session, uid)
-    _tell(line, json=json)
+            _initiate(session, settings, uid, copies, priority)
+            request = listing.find_request(session, uid)
+    _print_name(request, json=json)
 
 
 @app.command()
-def cancel(name: Name, json: Json = False, config: Config = None) -> None:
-    """Cancel a request: nothing more is made. Media that are finished stay."""
-    _ask("cancel", name, json=json, config=config)
+def cancel(name: RequestName, json: Json = False, config: Config = None) -> None:
+    """Cancel a request: nothing more is made. Finished media are kept."""
+    _operate("cancel", name, json=json, config=config)
 
 
 @app.command()
-def retry(name: Name, json: Json = False, config: Config = None) -> None:
-    """Plan and make the media of a request that failed anew; try at once what waits."""
-    _ask("retry", name, json=json, config=config)
+def retry(name: RequestName, json: Json = False, config: Config = None) -> None:
+    """Plan and make a failed request again; try a waiting device at once."""
+    _operate("retry", name, json=json, config=config)
 
 
 @app.command()
-def hold(name: Name, json: Json = False, config: Config = None) -> None:
-    """Hold a request: nothing more of it is begun until it is released."""
-    _ask("hold", name, json=json, config=config)
+def hold(name: RequestName, json: Json = False, config: Config = None) -> None:
+    """Hold a request: nothing more of it is started until it is released."""
+    _operate("hold", name, json=json, config=config)
 
 
 @app.command()
-def release(name: Name, json: Json = False, config: Config = None) -> None:
-    """Let a request go on that was held."""
-    _ask("release", name, json=json, config=config)
+def release(name: RequestName, json: Json = False, config: Config = None) -> None:
+    """Release a request that was held."""
+    _operate("release", name, json=json, config=config)
 
 
-def _ask(operation: str, name: str, *, json: bool, config: Path | None) -> None:
-    """One of the operations that take nothing but the request."""
+def _operate(operation: str, name: str, *, json: bool, config: Path | None) -> None:
+    """Run one of the operations whose only argument is the request."""
     with open_database(config) as (_, database):
         from burnish.request import listing, operations
 
         with database.writing() as session:
             uid = listing.find_request(session, name).sop_instance_uid
             getattr(operations, operation)(session, uid)
-            line = listing.find_request(session, uid)
-    _tell(line, json=json)
+            request = listing.find_request(session, uid)
+    _print_name(request, json=json)
+
+
+@app.command()
+def label(
+    name: RequestName,
+    *,
+    target: LabelDirectory,
+    form: LabelForm = "pdf",
+    volume: VolumeNumber = None,
+    config: Config = None,
+) -> None:
+    """Write the labels of a request, one for each volume; all copies share it.
+
+    For discs from a drive and for sticks, which no device prints. A request with Media Disposition
+    also gets an address label.
+    """
+    from burnish.label import LABEL_FORMATS
+
+    if form not in LABEL_FORMATS:
+        raise typer.BadParameter(f"--form is one of {', '.join(LABEL_FORMATS)}")
+    with open_database(config) as (settings, database):
+        from burnish import roles
+        from burnish.request import listing
+        from burnish.write.job import volume_jobs as jobs_of_request
+        from burnish.write.labels import Labels
+
+        with database.reading() as session:
+            request = listing.find_request(session, name)
+            spool, images = roles.open_spool(settings), settings.storage.root / "images"
+            volume_jobs = jobs_of_request(session, request.sop_instance_uid, spool, images)
+    if volume is not None:
+        volume_jobs = [job for job in volume_jobs if job.job.volume_number == volume]
+    if not volume_jobs:
+        raise NotNow(
+            f"{request.short_id} has no such volume yet",
+            hint=f"once it is planned, `burnish request show {request.short_id}` lists its volumes",
+        )
+    target.mkdir(parents=True, exist_ok=True)
+    labels = Labels(settings.label, form)
+    for volume_job in volume_jobs:
+        for file_name, label_file in labels.of_volume(volume_job).items():
+            (target / file_name).write_bytes(label_file.data)
+            for note in label_file.notes:
+                output.print_error(f"{file_name}: {note}")
+            size = len(label_file.data)
+            typer.echo(f"{target / file_name}: {volume_job.job.file_set_id}, {size} bytes")

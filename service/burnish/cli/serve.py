@@ -1,4 +1,4 @@
-"""Surface: `burnish serve`, the service itself or one role of it."""
+"""Surface: `burnish serve`, the service or one of its roles."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -10,7 +10,7 @@ from burnish.cli.options import Config
 
 
 class Role(StrEnum):
-    """The parts of the service that can run by themselves."""
+    """The parts of the service that can run alone."""
 
     RECEIVER = "receiver"
     SCHEDULER = "scheduler"
@@ -18,19 +18,18 @@ class Role(StrEnum):
 
 
 def serve(
-    role: Annotated[Role | None, typer.Option(help="Run only this role.")] = None,
-    device: Annotated[
-        str, typer.Option(metavar="NAME", help="The device of the role writer.")
-    ] = "",
+    role: Annotated[Role | None, typer.Option(help="Run only this part of the service.")] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="The device of --role writer.")] = "",
     config: Config = None,
 ) -> None:
-    """Run the service: receive instances, plan, make and verify media.
+    """Run the service: receive instances; plan, make and verify media.
 
-    Without --role everything runs on this machine, and the database is brought up to date first;
-    a role only checks it. SIGTERM lets associations and media under way come to their end.
+    Without --role, all parts run on this machine, and the database is created or upgraded first.
+    With --role, the database must already have this version. On SIGTERM, associations and media
+    in progress are finished first.
     """
     if bool(device) != (role is Role.WRITER):
-        raise typer.BadParameter("--device goes with --role writer, which needs it")
+        raise typer.BadParameter("--role writer needs --device; other roles do not take it")
     from burnish import roles, supervisor
 
     settings = read_settings(config)

@@ -1,4 +1,4 @@
-"""Surface: follows one request while it is made."""
+"""Surface: shows the progress of one request."""
 
 import contextlib
 import threading
@@ -14,46 +14,49 @@ if TYPE_CHECKING:
     from burnish.db.session import Database
     from burnish.request.listing import EventLine, RequestLine
 
-_ENDED = (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED)
-_POLL = 0.4
-
-Show = Callable[["RequestLine"], None]
+_FINAL_STATUSES = (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED)
+#: Seconds between two looks at the database.
+_POLL_INTERVAL = 0.4
 
 
 def follow(database: "Database", name: str) -> "RequestLine":
-    """Prints what happens to a request until it has ended; returns how it ended."""
+    """Print the events of a request until it ends; return its last state."""
     from burnish.request import listing
 
     console = output.console()
     pause = threading.Event()
-    seen = 0
-    with _progress(console) as show:
+    last_event_id = 0
+    with _piece_bar(console) as update_bar:
         while True:
             with database.reading() as session:
-                line = listing.find_request(session, name)
-                events = listing.events(session, line, after=seen)
+                request = listing.find_request(session, name)
+                events = listing.events(session, request, after=last_event_id)
             for event in events:
-                console.print(told(event), soft_wrap=True)
-                seen = event.id
-            show(line)
-            if line.execution_status in _ENDED:
-                return line
-            pause.wait(_POLL)
+                console.print(format_event(event), soft_wrap=True)
+                last_event_id = event.id
+            update_bar(request)
+            if request.execution_status in _FINAL_STATUSES:
+                return request
+            pause.wait(_POLL_INTERVAL)
 
 
-def told(event: "EventLine") -> str:
-    """One event as a line."""
-    moved = f"{event.before} -> {event.after}" if event.after else ""
-    subject = f"piece {event.piece_id}" if event.piece_id else "request"
-    words = (output.moment(event.at), f"{subject:<9}", f"{event.event:<10}", moved, event.why)
-    return "  ".join(word for word in words if word)
+def format_event(event: "EventLine") -> str:
+    """One event as a line of text."""
+    columns = [
+        output.format_time(event.at),
+        f"{f'piece {event.piece_id}' if event.piece_id else 'request':<9}",
+        f"{event.event:<10}",
+        f"{event.before} -> {event.after}" if event.after else "",
+        event.why,
+    ]
+    return "  ".join(column for column in columns if column)
 
 
 @contextlib.contextmanager
-def _progress(console: "Console") -> Iterator[Show]:
-    """On a terminal a bar of the pieces that are created; elsewhere the events are enough."""
+def _piece_bar(console: "Console") -> Iterator[Callable[["RequestLine"], None]]:
+    """A function that shows the created pieces as a bar, if there is a terminal."""
     if not console.is_terminal:
-        yield lambda line: None  # noqa: ARG005
+        yield lambda request: None  # noqa: ARG005
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -65,14 +68,15 @@ def _progress(console: "Console") -> Iterator[Show]:
         TimeElapsedColumn(),
         console=console,
     ) as bars:
-        task = bars.add_task("", total=None)
+        bar = bars.add_task("", total=None)
 
-        def show(line: "RequestLine") -> None:
+        def update_bar(request: "RequestLine") -> None:
+            status = f"{request.execution_status} {request.execution_status_info}"
             bars.update(
-                task,
-                description=f"{line.short_id} {line.execution_status} {line.execution_status_info}",
-                total=line.pieces or None,
-                completed=line.pieces_created,
+                bar,
+                description=f"{request.short_id} {status}",
+                total=request.pieces or None,
+                completed=request.pieces_created,
             )
 
-        yield show
+        yield update_bar

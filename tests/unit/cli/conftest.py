@@ -1,4 +1,4 @@
-"""The command line in this process, on an installation without a service."""
+"""Runs the command line in this process, on an installation without a service."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from burnish.instance_header.header import index_file
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """How a command ended, and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -37,7 +37,7 @@ Run = Callable[..., Done]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """`run("request", "list")`: the command with the configuration of `installation`."""
+    """`run("request", "list")` runs a command in a directory of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.delenv("BURNISH_CONFIG", raising=False)
@@ -52,9 +52,9 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
             code = end.code or 0
         finally:
             structlog.reset_defaults()
-        said = capsys.readouterr()
+        captured = capsys.readouterr()
         assert isinstance(code, int)
-        return Done(code, said.out, said.err)
+        return Done(code, captured.out, captured.err)
 
     return command
 
@@ -79,10 +79,10 @@ class Installation:
 
 @pytest.fixture
 def installation(config: Path, real_studies: material.RealStudies) -> Installation:
-    read = settings.read_settings(config)
-    read.storage.root.mkdir()
-    schema.upgrade(read.database_url)
-    database = roles.open_database(read)
+    loaded = settings.read_settings(config)
+    loaded.storage.root.mkdir()
+    schema.upgrade(loaded.database_url)
+    database = roles.open_database(loaded)
     studies: dict[str, list[str]] = {}
     patients = set()
     with database.connection() as connection:

@@ -1,4 +1,4 @@
-"""`burnish config`: what is wrong, by key; what is in effect, as a file that says the same."""
+"""`burnish config`: mistakes are named by key; the settings in effect are a valid file."""
 
 import tomllib
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from burnish import settings
 from unit.cli.conftest import Run
 
-WHOLE = """
+CONFIGURATION = """
 [dicom]
 port = 104
 acse_timeout = "90s"
@@ -32,14 +32,14 @@ idle_requests = "36h"
 
 
 @pytest.fixture
-def whole(tmp_path: Path) -> Path:
-    path = tmp_path / "whole.toml"
-    path.write_text(WHOLE, encoding="utf-8")
+def configuration(tmp_path: Path) -> Path:
+    path = tmp_path / "configuration.toml"
+    path.write_text(CONFIGURATION, encoding="utf-8")
     return path
 
 
-def test_a_valid_configuration_is_called_valid(whole: Path, run: Run) -> None:
-    done = run("config", "check", "--config", whole)
+def test_a_valid_configuration_passes(configuration: Path, run: Run) -> None:
+    done = run("config", "check", "--config", configuration)
     assert done.code == 0
     assert "valid" in done.out
     assert "small" in done.out
@@ -49,7 +49,7 @@ def test_without_a_configuration_the_defaults_are_valid(run: Run) -> None:
     assert run("config", "check").code == 0
 
 
-def test_what_is_wrong_is_named_by_key(run: Run, tmp_path: Path) -> None:
+def test_mistakes_are_named_by_key(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "wrong.toml"
     path.write_text('[dicom]\nport = 99999\nprot = 1\n[[device]]\nname = "x"\nmedia = ["MO"]\n')
     done = run("config", "check", "--config", path)
@@ -59,40 +59,40 @@ def test_what_is_wrong_is_named_by_key(run: Run, tmp_path: Path) -> None:
         assert key in done.err
 
 
-def test_a_configuration_that_is_not_there_is_refused(run: Run, tmp_path: Path) -> None:
+def test_a_missing_configuration_file_is_rejected(run: Run, tmp_path: Path) -> None:
     done = run("config", "check", "--config", tmp_path / "none.toml")
     assert done.code == 11
     assert "none.toml" in done.err
 
 
-def test_what_is_shown_can_be_read_again_and_means_the_same(
-    whole: Path, run: Run, tmp_path: Path
+def test_the_printed_settings_can_be_read_again_with_the_same_meaning(
+    configuration: Path, run: Run, tmp_path: Path
 ) -> None:
     shown = tmp_path / "shown.toml"
-    shown.write_text(run("config", "show", "--config", whole).out, encoding="utf-8")
-    before, again = settings.read_settings(whole), settings.read_settings(shown)
+    shown.write_text(run("config", "show", "--config", configuration).out, encoding="utf-8")
+    before, again = settings.read_settings(configuration), settings.read_settings(shown)
     assert again.devices == before.devices
     assert again.database_url == before.database_url
     for name in ("dicom", "storage", "request", "peer", "standing_order", "retention", "log"):
         assert getattr(again, name) == getattr(before, name)
 
 
-def test_what_is_shown_has_every_key_of_the_commented_example(run: Run) -> None:
+def test_the_printed_settings_have_every_key_of_the_example(run: Run) -> None:
     example = Path(__file__).resolve().parents[3] / "config" / "burnish.toml"
-    every = tomllib.loads(example.read_text(encoding="utf-8"))
+    example_tables = tomllib.loads(example.read_text(encoding="utf-8"))
     shown = tomllib.loads(run("config", "show").out)
-    for table, keys in every.items():
+    for table, keys in example_tables.items():
         assert keys.keys() == shown[table].keys()
 
 
-def test_json_has_the_same_tables(whole: Path, run: Run) -> None:
-    shown = run("config", "show", "--config", whole, "--json").json
+def test_json_has_the_same_tables(configuration: Path, run: Run) -> None:
+    shown = run("config", "show", "--config", configuration, "--json").json
     assert shown["dicom"]["acse_timeout"] == "90s"
     assert shown["request"]["wait_for_instances"] == "500ms"
     assert shown["device"][0]["capacity"] == 650_000_000
 
 
-def test_the_environment_is_in_effect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_shown_in_effect(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURNISH_DICOM__PORT", "4242")
     assert run("config", "show", "--json").json["dicom"]["port"] == 4242
 
@@ -139,24 +139,24 @@ def test_a_passcode_is_not_shown_and_addresses_are(run: Run, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "named"),
+    ("text", "name"),
     [
         ('[tls]\ncertificate = "a.pem"\nkey = "b.pem"\nca = "absent.pem"', "absent.pem"),
         ('[tls]\nca = "absent.pem"', "absent.pem"),
         ('[[user]]\nname = "ct1"\npasscode_file = "absent"', "absent"),
     ],
 )
-def test_what_the_network_needs_is_looked_for_beforehand(
-    run: Run, tmp_path: Path, text: str, named: str
+def test_missing_files_of_the_network_are_reported(
+    run: Run, tmp_path: Path, text: str, name: str
 ) -> None:
     path = tmp_path / "burnish.toml"
     path.write_text(text)
     done = run("config", "check", "--config", path)
     assert done.code == 11
-    assert named in done.err
+    assert name in done.err
 
 
-def test_secure_media_that_cannot_be_made_are_told_beforehand(run: Run, tmp_path: Path) -> None:
+def test_missing_files_of_secure_media_are_reported(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "burnish.toml"
     path.write_text('[security]\nrecipients = ["absent.pem"]\n')
     done = run("config", "check", "--config", path)

@@ -1,4 +1,4 @@
-"""`burnish conformance`: the Conformance Statement says what the tables say."""
+"""`burnish conformance`: the document agrees with the tables in the code."""
 
 import re
 
@@ -10,7 +10,7 @@ from burnish.vocabulary import FailureReason
 from unit.cli.conftest import Run
 
 
-def test_it_names_all_there_is(run: Run) -> None:
+def test_it_lists_every_profile_medium_sop_class_and_transfer_syntax(run: Run) -> None:
     done = run("conformance")
     assert done.code == 0
     words = set(re.findall(r"[^|;,\s]+", done.out))
@@ -19,14 +19,14 @@ def test_it_names_all_there_is(run: Run) -> None:
     assert all(f"| {record} |" in done.out for record in KEYS)
 
 
-def test_what_is_written_and_what_is_not_are_told_apart(run: Run) -> None:
+def test_written_and_verified_only_profiles_have_their_own_tables(run: Run) -> None:
     text = run("conformance").out
     written = text[text.index("## Application Profiles that are written") :]
     written = written[: written.index("## Application Profiles that are verified only")]
     assert set(re.findall(r"^\| (STD-\S+)", written, re.MULTILINE)) == set(OFFERED)
 
 
-def test_it_is_one_table_after_another(run: Run) -> None:
+def test_every_table_is_valid_markdown(run: Run) -> None:
     text = run("conformance").out
     for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         rows = block.splitlines()

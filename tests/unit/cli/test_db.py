@@ -1,4 +1,4 @@
-"""`burnish db`: made by upgrade, never by a look."""
+"""`burnish db`: `upgrade` creates the database, other commands do not."""
 
 import sqlite3
 from contextlib import closing
@@ -7,15 +7,15 @@ from pathlib import Path
 from unit.cli.conftest import Run
 
 
-def test_upgrade_makes_the_database_and_check_finds_it_good(config: Path, run: Run) -> None:
-    made = run("db", "upgrade", "--config", config)
-    assert made.code == 0
-    assert "revision" in made.out
+def test_upgrade_creates_the_database_and_check_accepts_it(config: Path, run: Run) -> None:
+    upgrade = run("db", "upgrade", "--config", config)
+    assert upgrade.code == 0
+    assert "revision" in upgrade.out
     assert run("db", "upgrade", "--config", config).code == 0
     assert run("db", "check", "--config", config).code == 0
 
 
-def test_a_look_makes_no_database(config: Path, run: Run) -> None:
+def test_commands_that_only_look_create_no_database(config: Path, run: Run) -> None:
     for command in (("db", "check"), ("request", "list"), ("instance", "list")):
         done = run(*command, "--config", config)
         assert done.code == 10
@@ -23,7 +23,7 @@ def test_a_look_makes_no_database(config: Path, run: Run) -> None:
     assert not (config.parent / "storage").exists()
 
 
-def test_a_database_of_another_version_is_refused(config: Path, run: Run) -> None:
+def test_a_database_of_another_version_is_rejected(config: Path, run: Run) -> None:
     run("db", "upgrade", "--config", config)
     with closing(sqlite3.connect(config.parent / "storage" / "burnish.db")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")

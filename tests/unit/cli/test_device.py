@@ -1,4 +1,4 @@
-"""`burnish device`: how each stands, paused and resumed."""
+"""`burnish device`: listing, pausing and resuming devices."""
 
 from pathlib import Path
 
@@ -13,15 +13,17 @@ from unit.cli.conftest import Run
 
 @pytest.fixture
 def database(config: Path) -> Database:
-    read = settings.read_settings(config)
-    read.storage.root.mkdir()
-    schema.upgrade(read.database_url)
-    return Database(read.database_url, durable=False)
+    loaded = settings.read_settings(config)
+    loaded.storage.root.mkdir()
+    schema.upgrade(loaded.database_url)
+    return Database(loaded.database_url, durable=False)
 
 
-def test_what_holds_a_device_up_is_listed(run: Run, config: Path, database: Database) -> None:
+def test_the_list_shows_the_problem_of_a_device(run: Run, config: Path, database: Database) -> None:
     (line,) = run("device", "list", "--json", "--config", config).json
-    assert (line["state"], line["made"], line["ruined"]) == ("NORMAL", 0, 0)
+    assert line["state"] == "NORMAL"
+    assert line["made"] == 0
+    assert line["ruined"] == 0
     with database.writing() as session:
         info = ExecutionStatusInfo.OUT_OF_SUPPLIES
         devices.tell(session, "outbox", info, "the bins are empty", "Fill them.")
@@ -31,7 +33,7 @@ def test_what_holds_a_device_up_is_listed(run: Run, config: Path, database: Data
     assert "Fill them." in done.err
 
 
-def test_pausing_and_resuming(run: Run, config: Path, database: Database) -> None:
+def test_a_device_can_be_paused_and_resumed(run: Run, config: Path, database: Database) -> None:
     because = ("--because", "a new disk")
     assert run("device", "pause", "outbox", *because, "--config", config).code == 0
     done = run("device", "list", "--config", config)
@@ -44,7 +46,7 @@ def test_pausing_and_resuming(run: Run, config: Path, database: Database) -> Non
 
 
 @pytest.mark.usefixtures("database")
-def test_a_device_that_is_not_there(run: Run, config: Path) -> None:
+def test_an_unknown_device_is_reported(run: Run, config: Path) -> None:
     for command in ("pause", "resume"):
         done = run("device", command, "burner", "--config", config)
         assert done.code == 4

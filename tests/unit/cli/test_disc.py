@@ -1,4 +1,4 @@
-"""`burnish disc`: images of real files by hand, and the verdict on good and bad ones."""
+"""`burnish disc build` and `verify` on real files."""
 
 import shutil
 from pathlib import Path
@@ -31,35 +31,35 @@ def contents(image: Path, target: Path) -> dict[str, FileDataset]:
     return {str(data_set.SOPInstanceUID): data_set for data_set in data_sets}
 
 
-def test_a_folder_becomes_a_verified_volume(
+def test_build_makes_a_verified_volume_of_a_directory(
     folder: Path, run: Run, tmp_path: Path, real_studies: material.RealStudies
 ) -> None:
     done = run("disc", "build", folder, "--output", tmp_path / "out", "--json")
     assert done.code == 0, done.err
     (volume,) = done.json["volumes"]
     assert volume["good"]
-    assert [Path(left["path"]).name for left in done.json["skipped"]] == ["notes.txt"]
-    found = contents(Path(volume["image"]), tmp_path / "extracted")
+    assert [Path(file["path"]).name for file in done.json["skipped"]] == ["notes.txt"]
+    on_media = contents(Path(volume["image"]), tmp_path / "extracted")
     sent = {str(material.read(path).SOPInstanceUID): path for path in real_studies.patients}
-    assert found.keys() == sent.keys()
+    assert on_media.keys() == sent.keys()
     for uid, path in sent.items():
-        assert found[uid] == material.read(path)
+        assert on_media[uid] == material.read(path)
     assert list((tmp_path / "out").iterdir()) == [Path(volume["image"])]
 
 
-def test_what_the_profile_has_not_is_transcoded(
+def test_transfer_syntaxes_that_the_profile_does_not_permit_are_converted(
     run: Run, tmp_path: Path, real_studies: material.RealStudies
 ) -> None:
     source = real_studies.file("SC_rgb_jpeg_gdcm.dcm")
-    for profile, kept in (("STD-GEN-CD", False), ("STD-GEN-DVD-JPEG", True)):
+    for profile, is_permitted in (("STD-GEN-CD", False), ("STD-GEN-DVD-JPEG", True)):
         to = tmp_path / profile
         done = run("disc", "build", source, "--output", to, "--profile", profile, "--json")
         assert done.code == 0, done.err
         image = Path(done.json["volumes"][0]["image"])
         (data_set,) = contents(image, tmp_path / f"{profile}-extracted").values()
         syntax = data_set.file_meta.TransferSyntaxUID
-        assert (syntax == material.read(source).file_meta.TransferSyntaxUID) is kept
-        assert (syntax == ExplicitVRLittleEndian) is not kept
+        assert (syntax == material.read(source).file_meta.TransferSyntaxUID) is is_permitted
+        assert (syntax == ExplicitVRLittleEndian) is not is_permitted
         assert run("disc", "verify", image, "--profile", profile).code == 0
 
 
@@ -70,7 +70,7 @@ def test_what_the_profile_has_not_is_transcoded(
         *(("USB", "VOLUME01.img"), ("SD", "VOLUME01.img"), ("MAIL", "VOLUME01/DICOM.ZIP")),
     ],
 )
-def test_every_medium_is_built_and_verified(
+def test_every_medium_can_be_built_and_verified(
     medium: str, name: str, folder: Path, run: Run, tmp_path: Path
 ) -> None:
     done = run("disc", "build", folder, "--output", tmp_path / "out", "--medium", medium, "--json")
@@ -80,12 +80,13 @@ def test_every_medium_is_built_and_verified(
     assert volume["good"]
     assert image == tmp_path / "out" / name
     report = run("disc", "verify", image, "--json").json
-    assert (report["good"], report["instances"]) == (True, 31)
-    if medium != "MIME":  # which no archiver opens
+    assert report["good"] is True
+    assert report["instances"] == 31
+    if medium != "MIME":  # no archiver opens MIME messages
         assert contents(image, tmp_path / "extracted")
 
 
-def test_a_medium_that_the_profile_has_not_is_refused(
+def test_a_medium_that_the_profile_does_not_permit_is_rejected(
     folder: Path, run: Run, tmp_path: Path
 ) -> None:
     for options in (("--profile", "STD-GEN-CD", "--medium", "DVD"), ("--medium", "TAPE")):
@@ -104,10 +105,10 @@ def test_a_dvd_whose_file_systems_differ_is_faulty(folder: Path, run: Run, tmp_p
     assert "FILE_SYSTEM_CONTRADICTORY  UDF: its UDF structures cannot be read" in done.out
 
 
-def test_images_are_compressed_where_that_is_wished_for(
+def test_lossless_compresses_images_where_the_profile_permits_it(
     run: Run, tmp_path: Path, real_studies: material.RealStudies
 ) -> None:
-    """What is no image goes as it is, and so does all where the profile has no such form."""
+    """Other objects, and all objects of a profile without compression, stay as they are."""
     sources = [real_studies.file(name) for name in ("CT_small.dcm", "rtplan.dcm")]
     sizes = {}
     for profile in ("STD-GEN-CD", "STD-GEN-DVD-JPEG", "STD-GEN-DVD-J2K"):
@@ -116,8 +117,8 @@ def test_images_are_compressed_where_that_is_wished_for(
         assert done.code == 0, done.err
         image = Path(done.json["volumes"][0]["image"])
         assert run("disc", "verify", image, "--profile", profile).code == 0
-        found = contents(image, tmp_path / f"{profile}-extracted")
-        ct, plan = (found[str(material.read(path).SOPInstanceUID)] for path in sources)
+        on_media = contents(image, tmp_path / f"{profile}-extracted")
+        ct, plan = (on_media[str(material.read(path).SOPInstanceUID)] for path in sources)
         assert plan.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
         sizes[str(ct.file_meta.TransferSyntaxUID)] = len(ct.PixelData)
         assert (ct.pixel_array == material.read(sources[0]).pixel_array).all()
@@ -125,10 +126,10 @@ def test_images_are_compressed_where_that_is_wished_for(
     assert sizes.pop(str(ExplicitVRLittleEndian)) > max(sizes.values())
 
 
-def test_images_are_compressed_with_loss_where_that_is_wished_for(
+def test_lossy_derives_compressed_images(
     run: Run, tmp_path: Path, real_studies: material.RealStudies
 ) -> None:
-    """Not those of a study with a document; and the same image twice is still one."""
+    """Images of a study with a document are not compressed; a duplicate is skipped."""
     names = ("examples_rgb_color.dcm", "CT_small.dcm")
     image, other = (real_studies.file(name) for name in names)
     twin, document = tmp_path / "twin.dcm", tmp_path / "document.dcm"
@@ -139,18 +140,18 @@ def test_images_are_compressed_with_loss_where_that_is_wished_for(
     options = ("--output", tmp_path / "out", "--profile", "STD-GEN-DVD-JPEG", "--lossy", "--json")
     done = run("disc", "build", image, twin, other, document, *options)
     assert done.code == 0, done.err
-    assert [Path(left["path"]).name for left in done.json["skipped"]] == ["twin.dcm"]
-    found = contents(Path(done.json["volumes"][0]["image"]), tmp_path / "extracted")
-    assert material.read(other).SOPInstanceUID in found
-    (derived,) = [one for one in found.values() if "SourceImageSequence" in one]
+    assert [Path(file["path"]).name for file in done.json["skipped"]] == ["twin.dcm"]
+    on_media = contents(Path(done.json["volumes"][0]["image"]), tmp_path / "extracted")
+    assert material.read(other).SOPInstanceUID in on_media
+    (derived,) = [data_set for data_set in on_media.values() if "SourceImageSequence" in data_set]
     source = material.read(image).SOPInstanceUID
-    assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == source not in found
+    assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == source not in on_media
     assert derived.LossyImageCompression == "01"
     volume = tmp_path / "out" / "VOLUME01.iso"
     assert run("disc", "verify", volume, "--profile", "STD-GEN-DVD-JPEG").code == 0
 
 
-def test_what_does_not_fit_is_split(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_a_large_set_is_split_over_volumes(folder: Path, run: Run, tmp_path: Path) -> None:
     options = ("--output", tmp_path / "out", "--capacity", "160KB", "--file-set-id", "TEACHING")
     volumes = run("disc", "build", folder, *options, "--json").json["volumes"]
     assert len(volumes) > 1
@@ -161,45 +162,45 @@ def test_what_does_not_fit_is_split(folder: Path, run: Run, tmp_path: Path) -> N
     assert sum(volume["instances"] for volume in volumes) == 31
 
 
-def test_what_may_not_be_split_is_refused(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_no_split_fails_if_one_volume_is_not_enough(folder: Path, run: Run, tmp_path: Path) -> None:
     options = ("--output", tmp_path / "out", "--capacity", "160KB", "--no-split")
     done = run("disc", "build", folder, *options)
     assert done.code == 8
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_what_is_larger_than_a_volume_is_named_and_the_rest_is_made(
+def test_an_instance_larger_than_a_volume_is_reported_and_the_others_are_built(
     folder: Path, run: Run, tmp_path: Path, real_studies: material.RealStudies
 ) -> None:
     large = real_studies.file("examples_palette.dcm")
     options = ("--output", tmp_path / "out", "--capacity", "250KB", "--json")
     done = run("disc", "build", folder, large, *options)
     assert done.code == 23
-    assert [left["path"] for left in done.json["refused"]] == [str(large)]
+    assert [file["path"] for file in done.json["refused"]] == [str(large)]
     assert sum(volume["instances"] for volume in done.json["volumes"]) == 31
 
 
-def test_the_same_instance_is_put_on_once(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_a_duplicate_file_is_skipped(folder: Path, run: Run, tmp_path: Path) -> None:
     shutil.copy(folder / "image 0.dcm", folder / "once more.dcm")
     done = run("disc", "build", folder, "--output", tmp_path / "out", "--json")
     assert done.code == 0
-    assert {Path(left["path"]).name for left in done.json["skipped"]} == {
+    assert {Path(file["path"]).name for file in done.json["skipped"]} == {
         "notes.txt",
         "once more.dcm",
     }
     assert done.json["volumes"][0]["instances"] == 31
 
 
-def test_other_content_under_the_same_uid_is_named(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_other_content_with_the_same_uid_is_refused(folder: Path, run: Run, tmp_path: Path) -> None:
     other = material.read(folder / "image 0.dcm")
     other.ImageComments = "changed"
     other.save_as(folder / "other.dcm")
     done = run("disc", "build", folder, "--output", tmp_path / "out", "--json")
     assert done.code == 23
-    assert [Path(left["path"]).name for left in done.json["refused"]] == ["other.dcm"]
+    assert [Path(file["path"]).name for file in done.json["refused"]] == ["other.dcm"]
 
 
-def test_a_damaged_file_is_named_and_a_dicomdir_is_not_missed(
+def test_a_damaged_file_is_refused_and_a_dicomdir_is_skipped(
     folder: Path, run: Run, tmp_path: Path, real_studies: material.RealStudies
 ) -> None:
     shutil.copy(real_studies.file("MR_truncated.dcm"), folder / "damaged.dcm")
@@ -217,13 +218,13 @@ def test_an_image_is_never_overwritten(folder: Path, run: Run, tmp_path: Path) -
     assert (tmp_path / "out" / "VOLUME01.iso").read_bytes() == before
 
 
-def test_nothing_to_put_on_media_is_no_success(run: Run, tmp_path: Path) -> None:
+def test_a_build_without_instances_is_no_success(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert run("disc", "build", tmp_path / "empty", "--output", tmp_path / "out").code == 23
     assert run("disc", "build", tmp_path / "none", "--output", tmp_path / "out").code == 4
 
 
-def test_a_good_volume_is_called_good(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_verify_accepts_a_good_volume(folder: Path, run: Run, tmp_path: Path) -> None:
     run("disc", "build", folder, "--output", tmp_path / "out")
     image = tmp_path / "out" / "VOLUME01.iso"
     done = run("disc", "verify", image, "--profile", "STD-GEN-CD")
@@ -235,7 +236,7 @@ def test_a_good_volume_is_called_good(folder: Path, run: Run, tmp_path: Path) ->
     assert report["faults"] == []
 
 
-def test_faults_are_told_with_code_and_words(folder: Path, run: Run, tmp_path: Path) -> None:
+def test_verify_prints_code_and_words_of_a_fault(folder: Path, run: Run, tmp_path: Path) -> None:
     run("disc", "build", folder, "--output", tmp_path / "out")
     extracted = oracles.extract(tmp_path / "out" / "VOLUME01.iso", tmp_path / "extracted")
     lost = next(extracted.rglob("IM000001"))
@@ -249,7 +250,7 @@ def test_faults_are_told_with_code_and_words(folder: Path, run: Run, tmp_path: P
     assert [fault["code"] for fault in report.json["faults"]] == ["FILE_MISSING"]
 
 
-def test_what_is_no_volume_is_told(run: Run, tmp_path: Path) -> None:
+def test_verify_rejects_a_file_that_is_no_volume(run: Run, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("nothing")
     assert run("disc", "verify", tmp_path / "text").code == 3
     assert run("disc", "verify", tmp_path / "none").code == 4

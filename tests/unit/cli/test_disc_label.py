@@ -1,4 +1,4 @@
-"""`burnish disc label`: labels by hand, and of what a volume holds."""
+"""`burnish disc label`: labels from options, and from the content of a volume."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from unit.cli.conftest import Run
 from unit.write.test_labels import text
 
 
-def test_a_label_of_what_is_said(run: Run, tmp_path: Path) -> None:
+def test_a_label_has_the_text_of_the_options(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "label.pdf"
     patient = ("--patient-name", "Müller^Änne", "--patient-id", "7", "--birth-date", "19500102")
     done = run(
@@ -19,25 +19,27 @@ def test_a_label_of_what_is_said(run: Run, tmp_path: Path) -> None:
     )
     assert done.code == 0, done.err
     assert not done.err
-    said = text(target)
+    label_text = text(target)
     for words in ("Müller, Änne", "born 1950-01-02", "2024-01-02 · CT PR · Abdomen", "first\n"):
-        assert words in said
+        assert words in label_text
     for words in ("second", "A-1", "Volume 2 of 3", "SET_7", "made 2026-01-01"):
-        assert words in said
+        assert words in label_text
 
 
-def test_a_label_of_a_volume(run: Run, tmp_path: Path, real_studies: material.RealStudies) -> None:
+def test_a_label_names_the_patients_of_a_volume(
+    run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
     run("disc", "build", *real_studies.patients[:1], "--output", tmp_path, "--file-set-id", "MINE")
     done = run("disc", "label", tmp_path / "VOLUME01.iso", "--output", tmp_path / "label.pdf")
     assert done.code == 0, done.err
     name = material.read(real_studies.patients[0]).PatientName
-    said = text(tmp_path / "label.pdf")
-    assert str(name.family_name) in said
-    assert "MINE" in said
-    assert "Volume" not in said  # the volume does not say which of how many it is
+    label_text = text(tmp_path / "label.pdf")
+    assert str(name.family_name) in label_text
+    assert "MINE" in label_text
+    assert "Volume" not in label_text  # the volume does not say which of how many it is
 
 
-def test_what_cannot_be_printed_is_named_and_the_rest_made(run: Run, tmp_path: Path) -> None:
+def test_text_that_cannot_be_printed_is_reported(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "label.png"
     done = run("disc", "label", "--output", target, "--barcode", "x", "--symbology", "QR")
     assert done.code == 0
@@ -45,18 +47,18 @@ def test_what_cannot_be_printed_is_named_and_the_rest_made(run: Run, tmp_path: P
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_address_label(run: Run, tmp_path: Path) -> None:
+def test_an_address_label_has_the_address(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "address.pdf"
     assert run("disc", "label", "--output", target, "--address", "Dr. Who\\nGallifrey").code == 0
     assert text(target).split() == ["Dr.", "Who", "Gallifrey"]
 
 
 @pytest.mark.parametrize("wrong", [("--output", "a.gif"), ("--output", "a.pdf", "--volume", "3/2")])
-def test_a_wrong_command_line(wrong: tuple[str, ...], run: Run) -> None:
+def test_a_wrong_command_line_is_rejected(wrong: tuple[str, ...], run: Run) -> None:
     assert run("disc", "label", *wrong).code == 2
 
 
-def test_a_volume_without_a_directory(run: Run, tmp_path: Path) -> None:
+def test_a_volume_without_a_dicomdir_is_rejected(run: Run, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     done = run("disc", "label", tmp_path / "empty", "--output", tmp_path / "a.pdf")
     assert done.code == 3

@@ -148,7 +148,7 @@ def test_without_a_key_the_report_says_that_content_was_not_examined(image: Path
     assert done.json["instances"] == 0
     assert done.json["unexamined"] == 7
     report = run("disc", "verify", image)
-    assert "7 Secure DICOM Files, whose content was not examined" in report.out
+    assert "the content of 7 Secure DICOM Files was not examined" in report.out
 
 
 def test_a_changed_file_is_a_fault(image: Path, run: Run, alice: Identity, tmp_path: Path) -> None:

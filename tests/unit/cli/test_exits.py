@@ -1,4 +1,4 @@
-"""The exit codes against the tree of errors, and against what is told of them."""
+"""Exit codes: every error has one, and every code is documented."""
 
 from pathlib import Path
 
@@ -17,21 +17,22 @@ README = Path(__file__).resolve().parents[3] / "README.md"
 
 
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
-def test_every_error_has_a_row_with_a_meaning(kind: type[errors.BurnishError]) -> None:
+def test_every_error_has_an_exit_code_with_a_meaning(kind: type[errors.BurnishError]) -> None:
     assert exits.EXITS[kind] in exits.MEANINGS
-    assert exits.of(kind("")) == exits.EXITS[kind]
+    assert exits.exit_code(kind("")) == exits.EXITS[kind]
 
 
-def test_no_error_looks_like_success_or_wrong_usage() -> None:
-    assert not {exits.GOOD, exits.USAGE} & set(exits.EXITS.values())
+def test_no_error_has_the_code_of_success_or_wrong_usage() -> None:
+    assert not {exits.SUCCESS, exits.USAGE} & set(exits.EXITS.values())
 
 
-def test_codes_leave_room_for_signals() -> None:
+def test_codes_stay_below_those_of_signals() -> None:
     assert all(code < 128 for code in exits.MEANINGS if code != exits.INTERRUPTED)
 
 
-def test_every_code_is_in_the_help_and_in_the_readme(run: Run) -> None:
-    told, readme = run("--help").out, README.read_text(encoding="utf-8")
+def test_the_help_and_the_readme_list_every_code(run: Run) -> None:
+    help_text = run("--help").out
+    readme = README.read_text(encoding="utf-8")
     for code, meaning in exits.MEANINGS.items():
-        assert f"{code:>5}  {meaning}\n" in told
+        assert f"{code:>5}  {meaning}\n" in help_text
         assert f"| {code} | {meaning} |\n" in readme

@@ -1,4 +1,4 @@
-"""What holds for every command: help, version, errors, and quick starts."""
+"""Rules for every command: help, version, errors, and a quick start."""
 
 import re
 import subprocess
@@ -29,7 +29,7 @@ def commands() -> Iterator[tuple[str, ...]]:
 COMMANDS = list(commands())
 
 
-def test_the_version_is_told(run: Run) -> None:
+def test_version_prints_the_version(run: Run) -> None:
     assert run("--version").out == f"burnish {__version__}\n"
 
 
@@ -41,28 +41,26 @@ def test_every_command_has_help(command: tuple[str, ...], run: Run) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_is_in_the_readme(command: tuple[str, ...]) -> None:
+def test_the_readme_lists_every_command(command: tuple[str, ...]) -> None:
     assert f"`burnish {' '.join(command)}" in README.read_text(encoding="utf-8")
 
 
-def test_the_readme_has_no_command_that_there_is_not() -> None:
+def test_the_readme_names_only_commands_that_exist() -> None:
     named = re.findall(r"`burnish ([a-z]+)(?: ([a-z]+))?", README.read_text(encoding="utf-8"))
     nouns = {command[0] for command in COMMANDS if len(command) > 1}
     for first, second in named:
-        wanted = (first, second) if first in nouns and second else (first,)
-        assert any(command[: len(wanted)] == wanted for command in COMMANDS), wanted
+        words = (first, second) if first in nouns and second else (first,)
+        assert any(command[: len(words)] == words for command in COMMANDS), words
 
 
 @pytest.mark.parametrize("noun", sorted({c[0] for c in COMMANDS if len(c) > 1}))
-def test_a_noun_alone_tells_its_verbs(noun: str, run: Run) -> None:
+def test_a_noun_alone_lists_its_commands(noun: str, run: Run) -> None:
     done = run(noun)
     assert done.code == 2
     assert "Commands:" in done.out + done.err
 
 
-def test_an_error_is_told_in_lines_without_a_traceback(
-    installation: Installation, run: Run
-) -> None:
+def test_an_error_is_printed_without_a_traceback(installation: Installation, run: Run) -> None:
     done = run("request", "show", "R000099", "--config", installation.config)
     assert done.code == 4
     assert done.out == ""
@@ -72,7 +70,7 @@ def test_an_error_is_told_in_lines_without_a_traceback(
     ]
 
 
-def test_a_file_that_cannot_be_written_is_told_without_a_traceback(
+def test_a_file_that_cannot_be_written_is_named_without_a_traceback(
     run: Run, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -88,7 +86,7 @@ def test_the_configuration_may_come_from_the_environment(
     assert run("request", "list", "--json").json == []
 
 
-def test_help_needs_no_heavy_library() -> None:
+def test_help_imports_no_heavy_library() -> None:
     heavy = ["pydicom", "pynetdicom", "sqlalchemy", "numpy", "structlog", "pydantic", "rich"]
     program = (
         "import sys; sys.argv = ['burnish', '--help']\n"

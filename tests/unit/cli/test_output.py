@@ -1,4 +1,4 @@
-"""Sizes and durations for people."""
+"""Formats of sizes, durations and tables."""
 
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from burnish.cli import output
 
 
 @pytest.mark.parametrize(
-    ("duration", "told"),
+    ("duration", "text"),
     [
         (timedelta(), "0ms"),
         (timedelta(milliseconds=500), "500ms"),
@@ -18,16 +18,16 @@ from burnish.cli import output
         (timedelta(days=7), "7d"),
     ],
 )
-def test_a_duration_is_told_as_it_is_configured(duration: timedelta, told: str) -> None:
-    assert output.duration(duration) == told
+def test_a_duration_is_written_as_in_the_configuration(duration: timedelta, text: str) -> None:
+    assert output.format_duration(duration) == text
 
 
 @pytest.mark.parametrize(
-    ("size", "told"),
+    ("size", "text"),
     [(0, "0 kB"), (2048, "2.05 kB"), (735_232_000, "735 MB"), (4_700_372_992, "4.7 GB")],
 )
-def test_a_size_is_told_in_three_digits(size: int, told: str) -> None:
-    assert output.megabytes(size) == told
+def test_a_size_has_three_digits(size: int, text: str) -> None:
+    assert output.format_size(size) == text
 
 
 @pytest.mark.parametrize(
@@ -40,16 +40,18 @@ def test_a_size_is_told_in_three_digits(size: int, told: str) -> None:
     ],
     ids=["plain", "letters", "lines", "wide"],
 )
-def test_a_table_is_laid_out_as_it_would_be_where_it_wraps(
+def test_a_table_looks_the_same_whether_or_not_it_could_wrap(
     rows: list[list[object]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     columns = ("name", ">number", "remarks")
-    output.table(columns, rows, empty="nothing")
-    shown = capsys.readouterr().out
-    output._wrapped_table(columns, [[str(value) for value in row] for row in rows])
-    assert shown == capsys.readouterr().out
+    output.print_table(columns, rows, empty="nothing")
+    printed = capsys.readouterr().out
+    output.print_wrapped_table(columns, [[str(value) for value in row] for row in rows])
+    assert printed == capsys.readouterr().out
 
 
-def test_a_table_without_rows_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    output.table(("name",), [], empty="nothing")
+def test_a_table_without_rows_prints_a_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output.print_table(("name",), [], empty="nothing")
     assert capsys.readouterr() == ("", "nothing\n")

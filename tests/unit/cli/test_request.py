@@ -1,4 +1,4 @@
-"""`burnish request` and `burnish instance` on a database, without a service."""
+"""`burnish request` and `burnish instance` with a database and without a service."""
 
 from pathlib import Path
 
@@ -19,59 +19,59 @@ def study_of(installation: Installation) -> str:
     return max(installation.studies, key=lambda uid: len(installation.studies[uid]))
 
 
-def created(burnish: Run, installation: Installation, *options: object) -> dict[str, object]:
+def create_request(burnish: Run, installation: Installation, *options: object) -> dict[str, object]:
     done = burnish("request", "create", "--study", study_of(installation), *options, "--json")
     assert done.code == 0, done.err
     line: dict[str, object] = done.json
     return line
 
 
-def test_a_request_for_a_study_has_all_its_instances(
+def test_a_request_for_a_study_references_all_its_instances(
     burnish: Run, installation: Installation
 ) -> None:
-    line = created(burnish, installation)
+    line = create_request(burnish, installation)
     assert line["execution_status"] == "IDLE"
     assert line["origin"] == "administrator"
     assert line["instances"] == len(installation.studies[study_of(installation)])
 
 
-def test_the_name_of_a_new_request_is_all_of_standard_output(
+def test_create_prints_only_the_name_on_standard_output(
     burnish: Run, installation: Installation
 ) -> None:
     done = burnish("request", "create", "--study", study_of(installation))
     assert done.out == "R000001\n"
 
 
-def test_studies_and_instances_can_be_named_together(
-    burnish: Run, installation: Installation
-) -> None:
+def test_a_request_can_name_studies_and_instances(burnish: Run, installation: Installation) -> None:
     first, second, third, *_ = installation.studies
     uid = installation.studies[third][0]
     options = ("--study", first, "--study", second, "--instance", uid)
     line = burnish("request", "create", *options, "--json").json
-    wanted = len(installation.studies[first]) + len(installation.studies[second]) + 1
-    assert line["instances"] == wanted
+    expected = len(installation.studies[first]) + len(installation.studies[second]) + 1
+    assert line["instances"] == expected
 
 
-def test_initiate_takes_copies_and_priority(burnish: Run, installation: Installation) -> None:
+def test_initiate_accepts_copies_and_priority(burnish: Run, installation: Installation) -> None:
     options = ("--initiate", "--copies", 2, "--priority", "HIGH")
-    line = created(burnish, installation, *options)
+    line = create_request(burnish, installation, *options)
     assert line["execution_status"] == "PENDING"
     assert line["number_of_copies"] == 2
     assert line["request_priority"] == "HIGH"
 
 
 @pytest.mark.parametrize("name", ["R000001", "r1", "1", "{uid}"])
-def test_a_request_has_several_names(burnish: Run, installation: Installation, name: str) -> None:
-    uid = created(burnish, installation)["sop_instance_uid"]
+def test_a_request_can_be_named_in_several_ways(
+    burnish: Run, installation: Installation, name: str
+) -> None:
+    uid = create_request(burnish, installation)["sop_instance_uid"]
     shown = burnish("request", "show", name.format(uid=uid), "--json").json
     assert shown["sop_instance_uid"] == uid
     assert shown["pieces"] == shown["failures"] == []
     assert [event["event"] for event in shown["events"]] == ["CREATED"]
 
 
-def test_initiate_then_cancel_then_nothing_more(burnish: Run, installation: Installation) -> None:
-    created(burnish, installation)
+def test_a_cancelled_request_cannot_be_changed(burnish: Run, installation: Installation) -> None:
+    create_request(burnish, installation)
     assert burnish("request", "initiate", 1, "--json").json["execution_status"] == "PENDING"
     assert burnish("request", "initiate", 1).code == 6
     assert burnish("request", "cancel", 1, "--json").json["execution_status"] == "DELETED"
@@ -84,16 +84,14 @@ def test_initiate_then_cancel_then_nothing_more(burnish: Run, installation: Inst
     assert "PENDING -> DELETED" in done.out
 
 
-def test_only_a_failed_request_is_retried(burnish: Run, installation: Installation) -> None:
-    created(burnish, installation)
+def test_only_a_failed_request_can_be_retried(burnish: Run, installation: Installation) -> None:
+    create_request(burnish, installation)
     assert burnish("request", "retry", 1).code == 6
 
 
-def test_a_list_is_newest_first_and_as_long_as_asked(
-    burnish: Run, installation: Installation
-) -> None:
+def test_the_list_is_newest_first_and_limited(burnish: Run, installation: Installation) -> None:
     for _ in range(3):
-        created(burnish, installation)
+        create_request(burnish, installation)
     lines = burnish("request", "list", "--limit", 2, "--json").json
     assert [line["short_id"] for line in lines] == ["R000003", "R000002"]
     assert burnish("request", "list", "--status", "DONE", "--json").json == []
@@ -116,7 +114,7 @@ def test_a_list_is_newest_first_and_as_long_as_asked(
         (("list", "--status", "GONE"), 2),
     ],
 )
-def test_what_cannot_be_done_is_refused(
+def test_impossible_commands_print_an_error_and_an_exit_code(
     burnish: Run, arguments: tuple[str, ...], code: int
 ) -> None:
     done = burnish("request", *arguments)
@@ -125,9 +123,7 @@ def test_what_cannot_be_done_is_refused(
     assert done.err
 
 
-def test_a_value_that_the_standard_has_not_is_refused(
-    burnish: Run, installation: Installation
-) -> None:
+def test_values_against_the_standard_are_rejected(burnish: Run, installation: Installation) -> None:
     study = study_of(installation)
     done = burnish("request", "create", "--study", study, "--file-set-id", "not ok")
     assert done.code == 3
@@ -136,17 +132,15 @@ def test_a_value_that_the_standard_has_not_is_refused(
     assert burnish("request", "list", "--json").json == []
 
 
-def test_instances_are_listed_by_study(burnish: Run, installation: Installation) -> None:
+def test_instances_can_be_listed_by_study(burnish: Run, installation: Installation) -> None:
     study = study_of(installation)
     lines = burnish("instance", "list", "--study", study, "--json").json
     assert {line["sop_instance_uid"] for line in lines} == set(installation.studies[study])
     assert len(burnish("instance", "list", "--limit", 3, "--json").json) == 3
 
 
-def test_nothing_that_is_listed_tells_of_a_patient(
-    burnish: Run, installation: Installation
-) -> None:
-    created(burnish, installation, "--initiate")
+def test_listings_contain_no_patient_data(burnish: Run, installation: Installation) -> None:
+    create_request(burnish, installation, "--initiate")
     for command in (
         ("instance", "list"),
         ("instance", "list", "--json"),
@@ -162,7 +156,7 @@ def test_nothing_that_is_listed_tells_of_a_patient(
 
 
 def test_a_request_can_be_held_and_released(burnish: Run, installation: Installation) -> None:
-    created(burnish, installation, "--device", "outbox")
+    create_request(burnish, installation, "--device", "outbox")
     assert burnish("request", "hold", "R000001").out == "R000001\n"
     (line,) = burnish("request", "list", "--json").json
     assert line["held_at"]
@@ -173,20 +167,20 @@ def test_a_request_can_be_held_and_released(burnish: Run, installation: Installa
     assert burnish("request", "create", "--study", "1.2", "--device", "robot").code == 2
 
 
-def test_tables_are_for_people(burnish: Run, installation: Installation) -> None:
+def test_requests_are_printed_as_a_table(burnish: Run, installation: Installation) -> None:
     assert burnish("request", "list").err == "no requests\n"
-    created(burnish, installation)
+    create_request(burnish, installation)
     header, row = burnish("request", "list").out.splitlines()
     assert header.split()[:3] == ["request", "status", "info"]
     assert row.split()[:3] == ["R000001", "IDLE", "NORMAL"]
 
 
-def test_who_opens_secure_media_is_checked_and_the_password_stays_where_it_is(
+def test_recipients_of_secure_media_are_checked(
     burnish: Run, installation: Installation, tmp_path: Path
 ) -> None:
     (tmp_path / "words").write_text("correct horse\n")
     options = ("--password-file", tmp_path / "words")
-    assert created(burnish, installation, *options, "--profile", "STD-GEN-SEC-CD")
+    assert create_request(burnish, installation, *options, "--profile", "STD-GEN-SEC-CD")
     study = ("request", "create", "--study", study_of(installation))
     assert burnish(*study, *options).code == 2
     assert burnish(*study, *options, "--profile", "STD-GEN-CD").code == 2

@@ -1,4 +1,4 @@
-"""`burnish request label`: the labels of media that no robot prints."""
+"""`burnish request label`: labels for media that no device prints."""
 
 from pathlib import Path
 
@@ -34,23 +34,23 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_labels_of_the_very_pieces(run: Run, config: Path, tmp_path: Path) -> None:
+def test_every_volume_of_a_request_gets_its_label(run: Run, config: Path, tmp_path: Path) -> None:
     given = ("--output", tmp_path / "labels", "--config", config)
     done = run("request", "label", "R000001", *given)
     assert done.code == 0, done.err
-    found = sorted(path.name for path in (tmp_path / "labels").iterdir())
-    assert found == ["VOLUME01-ADDRESS.pdf", "VOLUME01.pdf", "VOLUME02.pdf"]
+    names = sorted(path.name for path in (tmp_path / "labels").iterdir())
+    assert names == ["VOLUME01-ADDRESS.pdf", "VOLUME01.pdf", "VOLUME02.pdf"]
     for number in (1, 2):
-        said = text(tmp_path / "labels" / f"VOLUME0{number}.pdf")
+        label_text = text(tmp_path / "labels" / f"VOLUME0{number}.pdf")
         for words in ("Doe, Jane", "second opinion", f"Volume {number} of 2", f"MINE_{number}"):
-            assert words in said
+            assert words in label_text
         assert f"VOLUME0{number}.pdf: MINE_{number}, " in done.out
     done = run("request", "label", "1", "--form", "png", "--volume", "2", *given)
     assert (tmp_path / "labels" / "VOLUME02.png").read_bytes().startswith(b"\x89PNG")
     assert done.out.count("\n") == 1
 
 
-def test_no_label_of_what_there_is_not(run: Run, config: Path, tmp_path: Path) -> None:
+def test_volumes_that_do_not_exist_get_no_label(run: Run, config: Path, tmp_path: Path) -> None:
     given = ("--output", tmp_path / "labels", "--config", config)
     done = run("request", "label", "R000003", *given)
     assert done.code == 6

@@ -1,4 +1,4 @@
-"""Surface: the media that the demo's requests made, read from the images themselves."""
+"""Surface: the volumes that the demo made, described from the images themselves."""
 
 import json
 from collections import Counter
@@ -15,11 +15,11 @@ from burnish.verify import examine_volume
 
 
 @dataclass(frozen=True, slots=True)
-class Medium:
-    """One volume image of a request, and what its DICOMDIR says."""
+class DemoVolume:
+    """One volume image of a request, with the content of its DICOMDIR."""
 
     path: Path
-    request: str
+    request_uid: str
     volume: str
     profile: str
     size: int
@@ -30,30 +30,30 @@ class Medium:
     report: VolumeReport
 
 
-def found(outbox: Path) -> list[Medium]:
-    """Every finished volume on the outbox: those that have their manifest."""
-    return [_medium(manifest) for manifest in sorted(outbox.glob("*/VOLUME*.json"))]
+def finished_volumes(outbox: Path) -> list[DemoVolume]:
+    """Every finished volume in the outbox: those that have a manifest."""
+    return [_volume(manifest) for manifest in sorted(outbox.glob("*/VOLUME*.json"))]
 
 
-def _medium(manifest: Path) -> Medium:
-    said = json.loads(manifest.read_text("utf-8"))
-    path = manifest.with_name(said["image"])
-    profile = said["media_application_profile"]
+def _volume(manifest_path: Path) -> DemoVolume:
+    manifest = json.loads(manifest_path.read_text("utf-8"))
+    path = manifest_path.with_name(manifest["image"])
+    profile = manifest["media_application_profile"]
     with open_volume(path, twice=True) as volume:
         directory = dcmread(BytesIO(volume.read("DICOMDIR")))
         report = examine_volume(volume, PROFILES.get(profile))
     records = directory.DirectoryRecordSequence
-    types = Counter(record.DirectoryRecordType for record in records)
+    record_types = Counter(record.DirectoryRecordType for record in records)
     modalities = {str(record.get("Modality", "")) for record in records} - {""}
-    return Medium(
+    return DemoVolume(
         path=path,
-        request=said["request"],
-        volume=f"{said['volume_number']}/{said['volume_count']}",
+        request_uid=manifest["request"],
+        volume=f"{manifest['volume_number']}/{manifest['volume_count']}",
         profile=profile,
         size=path.stat().st_size,
-        patients=types["PATIENT"],
-        studies=types["STUDY"],
-        series=types["SERIES"],
+        patients=record_types["PATIENT"],
+        studies=record_types["STUDY"],
+        series=record_types["SERIES"],
         modalities=tuple(sorted(modalities)),
         report=report,
     )

@@ -1,4 +1,4 @@
-"""Surface: the demo's other side: a modality that sends, and asks for media."""
+"""Surface: the modality of the demo: it sends instances and requests media."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,8 +21,8 @@ _SUCCESS = 0x0000
 _TIMEOUT = 60
 
 
-class Peer:
-    """An AE that is connected to the service on `port` of this machine."""
+class DemoPeer:
+    """An AE that connects to the service on `port` of this machine."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -36,14 +36,16 @@ class Peer:
             return False
 
     def store(self, instances: Sequence[FileDataset]) -> list[int | None]:
-        """C-STOREs instances as they are, over one association; the status of each."""
-        kinds = {(one.SOPClassUID, one.file_meta.TransferSyntaxUID) for one in instances}
-        with self._association(sorted(kinds)) as association, warnings.catch_warnings():
+        """Send instances with C-STORE over one association; return the status of each."""
+        contexts = {
+            (instance.SOPClassUID, instance.file_meta.TransferSyntaxUID) for instance in instances
+        }
+        with self._association(sorted(contexts)) as association, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return [association.send_c_store(one).get("Status") for one in instances]
+            return [association.send_c_store(instance).get("Status") for instance in instances]
 
-    def ask_for_media(self, references: Iterable[tuple[str, str]]) -> str:
-        """N-CREATE, then N-ACTION Initiate; the SOP Instance UID of the request."""
+    def request_media(self, references: Iterable[tuple[str, str]]) -> str:
+        """N-CREATE, then N-ACTION Initiate; return the SOP Instance UID of the request."""
         attributes = Dataset()
         attributes.ReferencedSOPSequence = [
             _reference(sop_class_uid, sop_instance_uid)
@@ -52,22 +54,22 @@ class Peer:
         uid = new_uid()
         with self._management() as association:
             created, _ = association.send_n_create(attributes, MEDIA_CREATION_MANAGEMENT, UID(uid))
-            _demand("N-CREATE", created)
+            _check_status("N-CREATE", created)
             initiated, _ = association.send_n_action(
                 None, _INITIATE, MEDIA_CREATION_MANAGEMENT, UID(uid)
             )
-            _demand("N-ACTION", initiated)
+            _check_status("N-ACTION", initiated)
         return uid
 
-    def look(self, uids: Iterable[str]) -> dict[str, Dataset]:
-        """N-GET: how each request stands."""
-        found = {}
+    def get_attributes(self, uids: Iterable[str]) -> dict[str, Dataset]:
+        """N-GET: the attributes of each request, by its SOP Instance UID."""
+        attributes_by_uid = {}
         with self._management() as association:
             for uid in uids:
                 status, attributes = association.send_n_get([], MEDIA_CREATION_MANAGEMENT, UID(uid))
-                _demand("N-GET", status)
-                found[uid] = attributes or Dataset()
-        return found
+                _check_status("N-GET", status)
+                attributes_by_uid[uid] = attributes or Dataset()
+        return attributes_by_uid
 
     @contextmanager
     def _management(self) -> Iterator[Association]:
@@ -75,18 +77,18 @@ class Peer:
             yield association
 
     @contextmanager
-    def _association(self, kinds: Iterable[tuple[str, str]]) -> Iterator[Association]:
+    def _association(self, contexts: Iterable[tuple[str, str]]) -> Iterator[Association]:
         ae = AE(_CALLING)
         ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = _TIMEOUT
         association = ae.associate(
             "127.0.0.1",
             self._port,
-            contexts=[build_context(abstract, syntax) for abstract, syntax in kinds],
+            contexts=[build_context(abstract, syntax) for abstract, syntax in contexts],
             ae_title=_CALLED,
             evt_handlers=[RELIABLE_CHECKPOINT],
         )
         if not association.is_established:
-            raise OperatorError("the demo's service accepts no association")
+            raise OperatorError("the service of the demo accepts no association")
         try:
             yield association
         finally:
@@ -101,8 +103,8 @@ def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
     return item
 
 
-def _demand(service: str, response: Dataset) -> None:
+def _check_status(service: str, response: Dataset) -> None:
     status = response.get("Status")
     if status != _SUCCESS:
         answer = "nothing" if status is None else f"{status:04X}H"
-        raise OperatorError(f"the demo's {service} was answered with {answer}")
+        raise OperatorError(f"the {service} of the demo was answered with {answer}")

@@ -1,4 +1,4 @@
-"""Surface: the demo's service: a directory of its own, a process of its own."""
+"""Surface: the service that the demo starts, with its own directory and process."""
 
 import os
 import shutil
@@ -10,12 +10,14 @@ from json import dumps
 from pathlib import Path
 from time import monotonic
 
-from burnish.cli.demo.peer import Peer
+from burnish.cli.demo.peer import DemoPeer
 from burnish.errors import Conflict, OperatorError
 
-_MARK = "# Made by `burnish demo`, which replaces what is in this directory when it runs again."
-_READY_WITHIN = 300.0
-_STOPPED_WITHIN = 180.0
+#: The first line of the configuration, by which the demo recognizes its own directory.
+_MARK = "# Made by `burnish demo`, which replaces the files in this directory when it runs again."
+#: Seconds; a loaded machine may be slow.
+_START_TIMEOUT = 300.0
+_STOP_TIMEOUT = 180.0
 _CONFIGURATION = """\
 {mark}
 
@@ -39,7 +41,7 @@ capacity = {capacity}
 """
 
 
-class Service:
+class DemoService:
     """`burnish serve` in `directory`, on a free port of this machine."""
 
     def __init__(self, directory: Path, volume_size: int) -> None:
@@ -53,7 +55,7 @@ class Service:
         self._process: subprocess.Popen[bytes] | None = None
 
     def prepare(self) -> None:
-        """Makes the directory, or empties that of an earlier demo; raises Conflict for another."""
+        """Create the directory, or empty that of an earlier demo; raises Conflict for any other."""
         self.directory.mkdir(parents=True, exist_ok=True)
         if any(self.directory.iterdir()):
             self._empty()
@@ -72,17 +74,17 @@ class Service:
 
         if not (self.config.is_file() and self.config.read_text("utf-8").startswith(_MARK)):
             raise Conflict(
-                f"{self.directory} is not empty and not from an earlier demo",
+                f"{self.directory} is not empty and was not made by an earlier demo",
                 hint="name another directory: burnish demo DIR",
             )
-        os.close(
-            roles.lock(settings.read_settings(self.config), "serve")
-        )  # none of its services runs
+        # raises OperatorError if the service of an earlier demo still runs
+        lock = roles.lock(settings.read_settings(self.config), "serve")
+        os.close(lock)
         shutil.rmtree(self.root, ignore_errors=True)
         self.log.unlink(missing_ok=True)
 
-    def start(self, peer: Peer) -> int:
-        """Starts the service and waits until it answers; its process id."""
+    def start(self, peer: DemoPeer) -> int:
+        """Start the service, wait until it answers, and return its process id."""
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("BURNISH_")
         }
@@ -94,12 +96,13 @@ class Service:
                 stderr=log,
                 env=environment | {"PYTHONUNBUFFERED": "1"},
             )
-        end, pause = monotonic() + _READY_WITHIN, threading.Event()
+        deadline = monotonic() + _START_TIMEOUT
+        pause = threading.Event()
         while not (self._listens() and peer.echo()):
             if self._process.poll() is not None:
                 raise OperatorError("the service ended before it was ready", hint=self.tail())
-            if monotonic() > end:
-                raise OperatorError("the service does not get ready", hint=self.tail())
+            if monotonic() > deadline:
+                raise OperatorError("the service does not start", hint=self.tail())
             pause.wait(0.1)
         return self._process.pid
 
@@ -108,23 +111,23 @@ class Service:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def wait(self) -> None:
-        """Waits for the service to end."""
+        """Wait for the service to end."""
         if self._process is not None:
             self._process.wait()
 
     def stop(self) -> int | None:
-        """SIGTERM; the exit code, None where it did not run."""
+        """Stop the service with SIGTERM and return its exit code; None if it was not started."""
         if self._process is None:
             return None
         self._process.terminate()
         try:
-            return self._process.wait(_STOPPED_WITHIN)
+            return self._process.wait(_STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
 
     def tail(self) -> str:
-        """The end of the log, for an error."""
+        """The last lines of the log, for an error message."""
         lines = self.log.read_text("utf-8", "replace").splitlines()[-5:]
         return "\n  ".join([f"the end of {self.log}:", *lines])
 

@@ -1,0 +1,72 @@
+"""Offline: what the label of an existing volume says, read from its DICOMDIR."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from burnish.errors import Unreadable
+from burnish.image.reader import open_volume
+from burnish.label import LabelContent, Patient, Study
+
+
+def label_content(path: Path) -> LabelContent:
+    """Patients, studies, institution and File-set ID of a volume; raises Unreadable.
+
+    The institution is left empty if the series name several.
+    """
+    with open_volume(path) as volume:
+        dicomdir = volume.read("DICOMDIR") if "DICOMDIR" in volume.files() else b""
+        volume_identifier = volume.volume_identifier
+    try:
+        directory = pydicom.dcmread(BytesIO(dicomdir))
+        records = directory.get("DirectoryRecordSequence", [])
+        patients, institutions = _patients_and_institutions(records)
+    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+        raise Unreadable(
+            f"{path} has no readable DICOMDIR",
+            hint="For secure media, or without a volume, give the content of the label by hand,"
+            " with the options of `burnish disc label`.",
+        ) from error
+    return LabelContent(
+        file_set_id=str(directory.get("FileSetID", "") or volume_identifier),
+        institution=institutions.pop() if len(institutions) == 1 else "",
+        patients=patients,
+    )
+
+
+def _patients_and_institutions(
+    records: Iterable[Dataset],
+) -> tuple[tuple[Patient, ...], set[str]]:
+    """Patients with their studies in the order of the DICOMDIR, and the institutions of series."""
+    patients: list[Patient] = []
+    institutions: set[str] = set()
+    for record in records:
+        record_type = record.get("DirectoryRecordType", "")
+        if record_type == "PATIENT":
+            patients.append(
+                Patient(
+                    _text(record, "PatientName"),
+                    _text(record, "PatientID"),
+                    _text(record, "PatientBirthDate"),
+                    _text(record, "PatientSex"),
+                )
+            )
+        elif record_type == "STUDY" and patients:
+            study = Study(_text(record, "StudyDate"), _text(record, "StudyDescription"))
+            patients[-1] = replace(patients[-1], studies=(*patients[-1].studies, study))
+        elif record_type == "SERIES" and patients and patients[-1].studies:
+            *earlier_studies, study = patients[-1].studies
+            modalities = {*study.modalities, _text(record, "Modality")} - {""}
+            study = replace(study, modalities=tuple(sorted(modalities)))
+            patients[-1] = replace(patients[-1], studies=(*earlier_studies, study))
+            institutions.add(_text(record, "InstitutionName"))
+    return tuple(patients), institutions - {""}
+
+
+def _text(record: Dataset, keyword: str) -> str:
+    return str(record.get(keyword, "") or "").strip()
