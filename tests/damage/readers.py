@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from burnish.dicomdir import encoder, icons
+from burnish.dicomdir import encoder
 from burnish.errors import BurnishError, Conflict
 from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
 from burnish.instance_header.header import index_file
 from burnish.media import FileSystem
-from burnish.transcode import convert, lossy
+from burnish.transcode import convert, icons, lossy
 from burnish.values import DirectoryEntry, VolumeFile
 from burnish.verify import examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
@@ -70,7 +70,7 @@ def _lose(path: Path) -> None:
 
 
 def _icon(path: Path) -> None:
-    icons.make(path, 64)
+    icons.make_icon(path, 64)
 
 
 def _examine(path: Path) -> None:
@@ -147,7 +147,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "compress": Reader(_compress, files, _CODECS, confined=True, seconds=300),
         "lossy": Reader(_lose, files, _CODECS, confined=True, seconds=300),
         "icon": Reader(
-            partial(icons.make, pixels=64), files, (OSError,), confined=True, seconds=300
+            partial(icons.make_icon, pixels=64), files, (OSError,), confined=True, seconds=300
         ),
         "directory": Reader(_examine_directory, directories),
         "instance": Reader(_examine_directory, files),

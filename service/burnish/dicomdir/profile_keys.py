@@ -1,45 +1,50 @@
-"""Craft: what the profiles of a File-set add to the directory records of an instance (PS3.11).
+"""Craft: adds to directory records what the profiles of a File-set require (PS3.11).
 
-An index takes every key that any profile may want, where the instance has a value. What is added
-here are keys that a profile wants also without a value, and icons.
+The header index takes every key of any profile for which the instance has a value. Added here are
+the keys that a profile requires even without a value (Type 2), and icons.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from burnish.application_profiles import PROFILES
-from burnish.application_profiles.icon import IconRule
+from burnish.application_profiles.icon import IconRule, acceptable
 from burnish.dicom_elements import encode, encode_item, scan
-from burnish.dicomdir import icons
+from burnish.dicomdir.records import ENTITY_TYPES
 from burnish.directory_records import Key
 from burnish.values import InstanceHeader
 
 _ICON_IMAGE_SEQUENCE = 0x00880200
-_ENTITIES = ("PATIENT", "STUDY", "SERIES")
 
 
-def _type_2(label: str, record: str) -> tuple[Key, ...]:
-    """Keys of Type 2 that the profiles of a label add to a record; labels are joined by `+`."""
-    found = {
+@lru_cache(maxsize=256)
+def _type_2_keys(label: str, record_type: str) -> tuple[Key, ...]:
+    """Keys of Type 2 that the profiles of `label` add to a record; `+` joins several labels."""
+    keys = {
         key.tag: key
         for name in label.split("+")
         if name in PROFILES
-        for key in PROFILES[name].keys.get(record, ())
+        for key in PROFILES[name].keys.get(record_type, ())
         if key.type == "2"
     }
-    return tuple(found.values())
+    return tuple(keys.values())
 
 
-@lru_cache(maxsize=256)
-def _added(label: str, record: str) -> tuple[tuple[Key, ...], tuple[Key, ...]]:
-    """The keys of Type 2 that are added to the record of an instance, and to those above it."""
-    return _type_2(label, record), tuple(key for name in _ENTITIES for key in _type_2(label, name))
-
-
-@lru_cache(maxsize=256)
 def icon_rule(label: str) -> IconRule | None:
-    """What the profiles of a label say of icons."""
-    rules = [PROFILES[name].icon for name in label.split("+") if name in PROFILES]
-    return next((rule for rule in rules if rule), None)
+    """What the profiles of `label` say of icons; None if nothing."""
+    for name in label.split("+"):
+        if name in PROFILES and PROFILES[name].icon:
+            return PROFILES[name].icon
+    return None
+
+
+def choose_icon(
+    record_type: str, supplied: bytes | None, made: bytes, rule: IconRule | None
+) -> bytes:
+    """The item for a record, b"" for none: that of the SCU if permitted (PS3.4 S.3.2.1.1.3)."""
+    if record_type != "IMAGE":
+        return b""
+    return supplied if supplied and acceptable(supplied, rule) else made
 
 
 def header_on_media(
@@ -66,23 +71,25 @@ def header_on_media(
         header = header._replace(
             sop_instance_uid=derived_sop_instance_uid, record_keys=derived_record_keys or b""
         )
-    record = header.directory_record_type
+    record_type = header.directory_record_type
     icon = b""
     if supplied_icon or made_icon:
-        icon = icons.choose(record, supplied_icon, made_icon, icon_rule(label))
-    own, entities = _added(label, record)
-    if not (own or entities or icon):
-        return header
-    return header._replace(
-        entity_keys=_with(header.entity_keys, entities) if header.entity_keys else b"",
-        record_keys=_with.__wrapped__(header.record_keys, own, icon),
-    )
+        icon = choose_icon(record_type, supplied_icon, made_icon, icon_rule(label))
+    record_keys = _type_2_keys(label, record_type)
+    entity_keys = [key for name in ENTITY_TYPES for key in _type_2_keys(label, name)]
+    if record_keys or icon:
+        header = header._replace(record_keys=_with_keys(header.record_keys, record_keys, icon))
+    if entity_keys and header.entity_keys:
+        header = header._replace(entity_keys=_with_keys(header.entity_keys, entity_keys))
+    return header
 
 
-@lru_cache(maxsize=1024)
-def _with(blob: bytes, keys: tuple[Key, ...], icon: bytes = b"") -> bytes:
-    """The blob with elements for keys that it lacks, and with an icon."""
-    elements = {e.tag: blob[e.start : e.end] for e in scan(blob, 0, len(blob), explicit=True)}
+def _with_keys(encoded: bytes, keys: Iterable[Key], icon: bytes = b"") -> bytes:
+    """The encoded keys with an element without value for each key they lack, and with an icon."""
+    elements = {
+        element.tag: encoded[element.start : element.end]
+        for element in scan(encoded, 0, len(encoded), explicit=True)
+    }
     for tag, vr, _ in keys:
         elements.setdefault(tag, encode(tag, vr, b""))
     if icon:

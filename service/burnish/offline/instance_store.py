@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from burnish import file_meta
 from burnish.dicom_elements import encode
-from burnish.dicomdir import icons
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
 from burnish.hashing import digest_text, new_hasher
@@ -20,6 +19,7 @@ from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.media_plan import Refusal
 from burnish.plan.source_instances import Icon, InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedFile
+from burnish.transcode import icons
 from burnish.transcode.convert import convert_file
 from burnish.transcode.uncompressed import TranscodedFile
 from burnish.values import InstanceHeader, Progress
@@ -181,7 +181,7 @@ class InstanceStore:
         """Icons of images by the id of the instance (see `media_plan.Icons`)."""
         for image in images:
             if image.instance_id not in self._icons:
-                item = icons.make(self._scratch / image.received.spool_key, pixels)
+                item = icons.make_icon(self._scratch / image.received.spool_key, pixels)
                 self._icons[image.instance_id] = Icon(image.instance_id, item)
         return self._icons
 

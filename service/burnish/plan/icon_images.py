@@ -11,10 +11,10 @@ from sqlalchemy import select
 
 from burnish.db.session import Database
 from burnish.db.tables import IconImage
-from burnish.dicomdir import icons
 from burnish.plan.conversion import confine_codec_process
 from burnish.plan.source_instances import Icon, SourceInstance
 from burnish.spool import Spool
+from burnish.transcode import icons
 
 #: Icons made in one call; between two calls the planner works on other requests.
 _MADE_AT_ONCE = 64
@@ -68,7 +68,7 @@ def _make_icons(paths: Sequence[Path], pixels: int) -> list[bytes]:
     """An icon of each file, made in other processes, since a decoder may crash on its input."""
     try:
         with _pool(min(len(paths), os.cpu_count() or 1)) as pool:
-            return list(pool.map(icons.make, paths, [pixels] * len(paths)))
+            return list(pool.map(icons.make_icon, paths, [pixels] * len(paths)))
     except BrokenProcessPool:
         return [_make_icon_alone(path, pixels) for path in paths]
 
@@ -76,7 +76,7 @@ def _make_icons(paths: Sequence[Path], pixels: int) -> list[bytes]:
 def _make_icon_alone(path: Path, pixels: int) -> bytes:
     try:
         with _pool(1) as pool:
-            return pool.submit(icons.make, path, pixels).result()
+            return pool.submit(icons.make_icon, path, pixels).result()
     except BrokenProcessPool:
         return b""
 

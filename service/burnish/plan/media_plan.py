@@ -11,7 +11,6 @@ from typing import Protocol
 
 from burnish.application_profiles.icon import acceptable
 from burnish.content.readme_txt import NOTHING, Says
-from burnish.dicomdir import icons
 from burnish.dicomdir.profile_keys import icon_rule
 from burnish.media import MEDIA
 from burnish.plan import attempts as ways
@@ -23,6 +22,7 @@ from burnish.plan.grouping import group
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import Icon, SourceInstance
 from burnish.plan.volumes import Volume, divide
+from burnish.transcode import icons
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
 

@@ -21,7 +21,7 @@ from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReas
 from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumePlan
 from factories import Ground, Made, instance
-from unit.dicomdir.test_icons import item
+from unit.transcode.test_icons import item
 
 XA = "1.2.840.10008.5.1.4.1.1.12.1"
 

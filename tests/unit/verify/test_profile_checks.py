@@ -9,7 +9,7 @@ from burnish.dicom_elements import encode, encode_item
 from burnish.media import FileSystem
 from burnish.verify import FaultCode, examine_volume
 from made_volume import Made, MemoryVolume
-from unit.dicomdir.test_icons import item
+from unit.transcode.test_icons import item
 
 IMAGE = (0, 0, 0, 0)
 

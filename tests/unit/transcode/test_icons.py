@@ -1,4 +1,4 @@
-"""Icons: which may stand in a record, and those made of images."""
+"""Icons: which are permitted in a record, and those made from images."""
 
 import struct
 from pathlib import Path
@@ -10,8 +10,8 @@ import material
 from burnish.application_profiles import PROFILES
 from burnish.application_profiles.icon import acceptable, read
 from burnish.dicom_elements import encode, items, scan
-from burnish.dicomdir import icons
-from burnish.dicomdir.profile_keys import header_on_media, icon_rule
+from burnish.dicomdir.profile_keys import choose_icon, header_on_media, icon_rule
+from burnish.transcode import icons
 from factories import header
 
 
@@ -48,34 +48,36 @@ def test_an_icon_has_one_plane_of_eight_bits() -> None:
         assert not acceptable(wrong, None)
 
 
-def test_a_profile_says_how_large() -> None:
+def test_a_profile_determines_the_size() -> None:
     rule = PROFILES["STD-XABC-CD"].icon
     assert not acceptable(item(64), rule)
     assert acceptable(item(128), rule)
     assert not acceptable(item(128, kind=b"PALETTE COLOR"), rule)
 
 
-def test_the_icon_of_the_scu_stands_first() -> None:
+def test_the_icon_of_the_scu_is_preferred() -> None:
     supplied, made = item(64), item(64, kind=b"MONOCHROME1")
-    assert icons.choose("IMAGE", supplied, made, None) == supplied
-    assert icons.choose("IMAGE", b"damaged", made, None) == made
-    assert icons.choose("IMAGE", None, b"", None) == b""
-    assert icons.choose("SR DOCUMENT", supplied, made, None) == b""
+    assert choose_icon("IMAGE", supplied, made, None) == supplied
+    assert choose_icon("IMAGE", b"damaged", made, None) == made
+    assert choose_icon("IMAGE", None, b"", None) == b""
+    assert choose_icon("SR DOCUMENT", supplied, made, None) == b""
 
 
-def test_a_dressed_header_has_the_icon_and_the_keys_without_value() -> None:
+def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
     plain = header()
     assert header_on_media(plain, "STD-GEN-CD") is plain
     icon = item(128)
-    worn = header_on_media(plain, "STD-XABC-CD", supplied_icon=icon)
-    found = {e.tag: e for e in scan(worn.record_keys, 0, len(worn.record_keys), explicit=True)}
+    on_media = header_on_media(plain, "STD-XABC-CD", supplied_icon=icon)
+    found = {
+        e.tag: e for e in scan(on_media.record_keys, 0, len(on_media.record_keys), explicit=True)
+    }
     assert list(found) == sorted(found)
     assert found[0x00500004].length == 0
     [(start, end)] = items(
-        worn.record_keys, found[0x00880200].value, found[0x00880200].end, explicit=True
+        on_media.record_keys, found[0x00880200].value, found[0x00880200].end, explicit=True
     )
-    assert worn.record_keys[start:end] == icon
-    tags = {e.tag for e in scan(worn.entity_keys, 0, len(worn.entity_keys), explicit=True)}
+    assert on_media.record_keys[start:end] == icon
+    tags = {e.tag for e in scan(on_media.entity_keys, 0, len(on_media.entity_keys), explicit=True)}
     assert {0x00100030, 0x00100040, 0x00080080, 0x00080081, 0x00081050} <= tags
     assert icon_rule("STD-GEN-CD+STD-XABC-CD") is PROFILES["STD-XABC-CD"].icon
 
@@ -89,7 +91,7 @@ def test_a_dressed_header_has_the_icon_and_the_keys_without_value() -> None:
     ],
 )
 def test_icons_of_real_images(name: str, pixels: int, real_studies: material.RealStudies) -> None:
-    made = icons.make(real_studies.file(name), pixels)
+    made = icons.make_icon(real_studies.file(name), pixels)
     assert acceptable(made, None)
     assert read(made)[:2] == (pixels, pixels)
     shown = np.frombuffer(made[-pixels * pixels :], np.uint8)
@@ -98,18 +100,18 @@ def test_icons_of_real_images(name: str, pixels: int, real_studies: material.Rea
 
 
 @pytest.mark.parametrize("name", ["test-SR.dcm", "MR_truncated.dcm", "waveform_ecg.dcm"])
-def test_of_what_is_no_image_there_is_no_icon(
+def test_a_file_that_is_not_an_image_has_no_icon(
     name: str, real_studies: material.RealStudies
 ) -> None:
-    assert icons.make(real_studies.file(name), 64) == b""
+    assert icons.make_icon(real_studies.file(name), 64) == b""
 
 
-def test_a_file_that_is_not_there_has_no_icon(tmp_path: Path) -> None:
-    assert icons.make(tmp_path / "gone", 64) == b""
+def test_a_missing_file_has_no_icon(tmp_path: Path) -> None:
+    assert icons.make_icon(tmp_path / "gone", 64) == b""
 
 
 @pytest.mark.parametrize("damage", ["inflating", "group length"])
-def test_of_a_damaged_file_there_is_none(
+def test_a_damaged_file_has_no_icon(
     tmp_path: Path, real_studies: material.RealStudies, damage: str
 ) -> None:
     name = "image_dfl.dcm" if damage == "inflating" else "CT_small.dcm"
@@ -120,4 +122,4 @@ def test_of_a_damaged_file_there_is_none(
         data[138] = 6  # the length of (0002,0000)
     path = tmp_path / "damaged"
     path.write_bytes(data)
-    assert icons.make(path, 64) == b""
+    assert icons.make_icon(path, 64) == b""
