@@ -10,7 +10,7 @@ from burnish.burn.optical import OpticalBurner
 from burnish.burn.primera import PrimeraBurner
 from burnish.errors import InvalidSettings
 
-#: The kinds of device; adding one is adding a row, and tests/contract holds it to the contract.
+#: The kinds of device. A new kind is a new row; tests/contract then runs on it.
 BURNERS: dict[str, Callable[..., Burner]] = {
     "folder": FolderBurner,
     "mounted": MountedBurner,
@@ -24,9 +24,12 @@ __all__ = ["BURNERS", "BurnJob", "BurnOutcome", "BurnResult", "Burner", "open_bu
 
 
 def open_burner(kind: str, name: str, **options: object) -> Burner:
-    """The device of this kind, under the name by which the installation knows it."""
+    """The device of this kind. `name` is its name in the configuration.
+
+    Raises InvalidSettings for an unknown kind.
+    """
     if kind not in BURNERS:
         raise InvalidSettings(
-            f"there is no device of kind {kind!r}", hint=f"Use one of: {', '.join(BURNERS)}."
+            f"no device is of kind {kind!r}", hint=f"Use one of: {', '.join(BURNERS)}."
         )
     return BURNERS[kind](name, **options)

@@ -1,4 +1,4 @@
-"""Craft: says what every device that makes media can be asked, and how it answers."""
+"""Craft: the interface that every device has that makes media, and the results it returns."""
 
 import errno
 import re
@@ -13,12 +13,12 @@ from burnish.lifecycle import Custody
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+_NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
 class BurnOutcome(StrEnum):
-    """How asking a device ended. Only RUINED costs a blank, and only GONE needs a new image."""
+    """The answer of a device. Only RUINED costs a blank, and only GONE needs a new image."""
 
     READY = "READY"
     WRITTEN = "WRITTEN"
@@ -33,10 +33,11 @@ class BurnOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What an SCU is told of an outcome (PS3.3 C.22.1.2, C.22.1.3).
+    """How an outcome is reported to an SCU (PS3.3 C.22.1.2, C.22.1.3).
 
-    `execution_status` is what the request comes to when its attempts are used up; None where the
-    outcome costs no attempt: then the Execution Status stays, and the request goes on or waits.
+    `execution_status` is that of the request once its attempts are used up. It is None for an
+    outcome that uses no attempt: the Execution Status then stays, and the request continues or
+    waits.
     """
 
     info: ExecutionStatusInfo
@@ -58,10 +59,10 @@ MEANINGS: dict[BurnOutcome, Meaning] = {
 
 @dataclass(frozen=True, slots=True)
 class BurnResult:
-    """An outcome, in words for the log, and what an operator can do about it.
+    """An outcome, with a `detail` for the log and a `remedy` for the operator.
 
-    `takes` goes with READY: the media that the blank in the device is good for, and how many
-    bytes it holds; None where the device takes every medium that it is configured for.
+    `takes` is set for READY: the media that can be made with the blank in the device, and the bytes
+    that the blank holds. It is None for a device that takes every medium it is configured for.
     """
 
     outcome: BurnOutcome
@@ -82,12 +83,12 @@ class BurnResult:
 class BurnJob:
     """One piece of media to be made: one copy of one volume.
 
-    `request_name` is short, has nothing of the patient and is the same each time the piece is
-    tried. `manifest` goes where people find it beside the medium, as JSON. `label` is the file with
-    the label to print, or to put beside the medium, `address` that with the address label of the
-    whole set; None where there is none. `device_job` names the job to a device that goes on by
-    itself: one for each blank, never used again. `files` opens the image and gives File IDs with
-    contents, for a device that wants files.
+    request_name: short, without patient data, and the same for every attempt at the piece.
+    manifest: what is published as JSON beside the medium.
+    label, address: the files with the label of the medium and with the address label of the set;
+        None if there is none.
+    device_job: the name of the job for a device that works on its own. Every blank has another.
+    files: opens the image; gives File IDs with their contents, for a device that wants files.
     """
 
     image: Path
@@ -106,54 +107,54 @@ class BurnJob:
     files: Callable[[], Iterable[tuple[str, Iterable[bytes | memoryview]]]] | None = None
 
     def checked_name(self) -> str:
-        """`request_name`, which becomes a file name; raises InvalidValue where it cannot."""
+        """`request_name`, which becomes a folder name; raises InvalidValue if it cannot."""
         if _NAME.fullmatch(self.request_name) is None:
-            raise InvalidValue(f"{self.request_name!r} is no name for a folder")
+            raise InvalidValue(f"a folder cannot have the name {self.request_name!r}")
         return self.request_name
 
     @property
     def stem(self) -> str:
-        """The piece among those of its request: VOLUME01, or VOLUME01-COPY02."""
+        """Distinguishes the pieces of a request: VOLUME01, or VOLUME01-COPY02."""
         copy = f"-COPY{self.copy_number:02d}" if self.copy_number > 1 else ""
         return f"VOLUME{self.volume_number:02d}{copy}"
 
 
-#: What every device answers that finds no image.
+#: The result of every device for a job whose image does not exist.
 IMAGE_GONE = BurnResult(
-    BurnOutcome.GONE, "the image to write is gone", "The image will be made anew."
+    BurnOutcome.GONE, "the image to write no longer exists", "The image is made again."
 )
-#: Told what holds up a device that goes on by itself; READY when nothing does.
+#: Called with what holds up a device that works on its own; READY if nothing does.
 Tell = Callable[[BurnResult], None]
 
 
-def of_error(name: str, directory: Path, error: OSError) -> BurnResult:
-    """What an error of the file system means to the one who has to mend it."""
+def error_result(name: str, directory: Path, error: OSError) -> BurnResult:
+    """The result of a job that ended with an error of the file system."""
     detail = f"device {name}: {error.strerror}"
     if error.errno in _NO_ROOM:
-        remedy = f"Free space in {directory}; writing then goes on by itself."
+        remedy = f"Free space in {directory}. Writing then continues by itself."
         return BurnResult(BurnOutcome.OUT_OF_SUPPLIES, detail, remedy)
-    if error.errno in _REFUSED:
-        remedy = f"Make {directory} a folder in which the service can write."
+    if error.errno in _NO_ACCESS:
+        remedy = f"Make sure that {directory} exists and that the service can write to it."
         return BurnResult(BurnOutcome.HOLD_OPERATOR, detail, remedy)
-    remedy = f"Have the storage behind {directory} looked at."
+    remedy = f"Have the storage of {directory} checked."
     return BurnResult(BurnOutcome.HOLD_SERVICE, detail, remedy)
 
 
 def operator_error(name: str, directory: Path, error: OSError) -> OperatorError:
-    """The same as something that only a person can mend."""
-    result = of_error(name, directory, error)
+    """The exception for an error of the file system that only a person can correct."""
+    result = error_result(name, directory, error)
     return OperatorError(result.detail, hint=result.remedy)
 
 
 class Burner(Protocol):
-    """One device. A job is written, read back by the caller, then published or discarded."""
+    """A device. The caller has a job written, reads it back, then publishes or discards it."""
 
     name: str
-    #: What becomes of a piece whose worker dies while it is written.
+    #: What happens to a piece whose worker dies while it is written.
     custody: Custody
 
     def state(self) -> BurnResult:
-        """Whether the device would take a job now: READY, or why not."""
+        """READY if the device can take a job now, or else why it cannot."""
         ...
 
     def write(
@@ -162,33 +163,34 @@ class Burner(Protocol):
         progress: Callable[[int], None] | None = None,
         tell: Tell | None = None,
     ) -> BurnResult:
-        """Writes the piece, not yet for people to find; WRITTEN, or why not.
+        """Writes the piece where people do not find it yet; WRITTEN, or why it is not.
 
-        Writing again is harmless. `progress` is told the bytes so far, and may raise to stop.
-        A device that goes on by itself is followed until it has ended, and `tell` is told what
-        holds it up meanwhile; writing again with the same `device_job` follows on.
+        Writing again does no harm. `progress` is called with the bytes written so far, and may
+        raise to stop. A device that works on its own is followed until it has finished, and `tell`
+        is called with what holds it up; writing again with the same `device_job` follows the job
+        further.
         """
         ...
 
     def written(self, job: BurnJob) -> Path:
         """Where the piece can be read back; raises Unknown if it has not been written.
 
-        Of a device that goes on by itself: the image that it had, with which it was told to
-        compare the medium.
+        For a device that works on its own, this is what it was given: the device compares the
+        medium with it.
         """
         ...
 
     def publish(self, job: BurnJob) -> Path:
-        """Makes the piece final, whole or not at all; returns where it is. Again is harmless.
+        """Publishes the piece in one step; returns where it is. Publishing again does no harm.
 
-        Raises Unknown if it has not been written, OperatorError if the device cannot.
+        Raises Unknown if it has not been written, OperatorError if the device cannot publish it.
         """
         ...
 
     def tidy(self) -> None:
-        """Removes what a dead worker left unfinished; called while no job is under way."""
+        """Removes what a dead worker left unfinished. Called only while no job is under way."""
         ...
 
     def discard(self, job: BurnJob) -> None:
-        """Removes what there is of the piece, published or not. Again is harmless."""
+        """Removes the piece, published or not. Discarding again does no harm."""
         ...

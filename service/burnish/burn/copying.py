@@ -1,54 +1,63 @@
-"""Craft: an image under another name, or its files in a folder."""
+"""Craft: copies an image, or the files of a volume into a folder."""
 
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+#: Bytes between two reports of progress.
 _STRETCH = 8 << 20
-_ELSEWHERE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
+#: What the system says if it cannot link, or copy in the kernel, between these file systems.
+_UNSUPPORTED = {
+    errno.EXDEV,
+    errno.EPERM,
+    errno.EMLINK,
+    errno.EOPNOTSUPP,
+    errno.ENOSYS,
+    errno.EINVAL,
+}
 
 
-def link(image: Path, part: Path) -> bool:
-    """Another name for the image, in another folder; False where that cannot be."""
+def link(image: Path, target: Path) -> bool:
+    """Gives the image a second name in another folder; False if that is not possible."""
     try:
-        os.link(image, part, follow_symlinks=True)
+        os.link(image, target, follow_symlinks=True)
     except OSError as error:
-        if error.errno not in _ELSEWHERE:
+        if error.errno not in _UNSUPPORTED:
             raise
         return False
     return True
 
 
 def copy(image: int, target: int, size: int, progress: Callable[[int], None] | None) -> None:
-    """Copies in the kernel, which shares the blocks where the file system can."""
-    sharing = True
+    """Copies in the kernel, which shares the blocks if the file system can."""
+    can_share = True
     done = 0
     while done < size:
         length = min(_STRETCH, size - done)
         try:
-            if sharing:
-                moved = os.copy_file_range(image, target, length, done)
+            if can_share:
+                count = os.copy_file_range(image, target, length, done)
             else:
-                moved = os.sendfile(target, image, done, length)
+                count = os.sendfile(target, image, done, length)
         except OSError as error:
-            if not sharing or error.errno not in _ELSEWHERE:
+            if not can_share or error.errno not in _UNSUPPORTED:
                 raise
-            sharing = False
+            can_share = False
             continue
-        if not moved:
-            raise OSError(errno.EIO, "the image ends before its end")
-        done += moved
+        if not count:
+            raise OSError(errno.EIO, "the image is shorter than it was")
+        done += count
         if progress:
             progress(done)
 
 
-def lay_out(
+def write_files(
     files: Iterable[tuple[str, Iterable[bytes | memoryview]]],
     folder: Path,
     progress: Callable[[int], None] | None,
 ) -> Iterator[Path]:
-    """Writes files, by File IDs, below a folder; gives the path of each when it is durable."""
+    """Writes files, given by File ID, below a folder; yields the path of each durable file."""
     done = 0
     for file_id, chunks in files:
         path = folder.joinpath(*file_id.split("\\"))

@@ -1,4 +1,4 @@
-"""Craft: the device that is a folder: pieces are image files, each with a manifest beside it."""
+"""Craft: the device `folder`: publishes image files in a folder, each with a manifest."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from burnish.burn.burner import (
     BurnOutcome,
     BurnResult,
     Tell,
-    of_error,
+    error_result,
     operator_error,
 )
 from burnish.burn.copying import copy, link
@@ -30,11 +30,13 @@ _LABELS = (".pdf", ".png", ".jpg", ".bmp")
 class FolderBurner:
     """Writes to `<directory>/.staging`, publishes as `<directory>/<request>/VOLUME01.iso`.
 
-    A piece is final when its manifest, `VOLUME01.json`, is there. The second copy of a volume
-    is `VOLUME01-COPY02`. The suffix is that of the image, as `.img` or `.zip`. Only the first
-    copy shares its bytes with the image it was made from. The label is `VOLUME01.pdf`, the
-    address label `VOLUME01-ADDRESS.pdf`. What is to be attached to a message is
-    `VOLUME01/DICOM.ZIP`, so that a mail program gives it the name it must have.
+    - `VOLUME01.json` is the manifest; the piece is complete once it exists.
+    - `VOLUME01-COPY02.iso` is the second copy. Only the first copy shares its bytes with the image
+      it was made from.
+    - The suffix is that of the image: `.iso`, `.img`, `.zip` or `.eml`.
+    - `VOLUME01.pdf` is the label, `VOLUME01-ADDRESS.pdf` the address label.
+    - `VOLUME01/DICOM.ZIP` is an image to be attached to a message, which must have this name
+      (PS3.11 L.3.2).
     """
 
     custody = Custody.AGAIN
@@ -54,7 +56,7 @@ class FolderBurner:
         self,
         job: BurnJob,
         progress: Callable[[int], None] | None = None,
-        tell: Tell | None = None,  # noqa: ARG002  it does not go on by itself
+        tell: Tell | None = None,  # noqa: ARG002  it does not work on its own
     ) -> BurnResult:
         staged = self._staged(job)
         try:
@@ -72,16 +74,16 @@ class FolderBurner:
         return BurnResult(BurnOutcome.WRITTEN, f"written as {staged.name}")
 
     def written(self, job: BurnJob) -> Path:
-        for path in (self._staged(job), _place(self._published(job))):
+        for path in (self._staged(job), _image_path(self._published(job))):
             if path.is_file():
                 return path
         raise Unknown(f"{job.stem} of {job.request_name} has not been written")
 
     def publish(self, job: BurnJob) -> Path:
         staged, published = self.written(job), self._published(job)
-        place = _place(published)
+        image = _image_path(published)
         manifest = {
-            "image": str(place.relative_to(published.parent)),
+            "image": str(image.relative_to(published.parent)),
             "size": staged.stat().st_size,
             "file_set_id": job.file_set_id,
             "file_set_uid": job.file_set_uid,
@@ -93,14 +95,14 @@ class FolderBurner:
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            self._check_not_anothers(published, job)
+            image.parent.mkdir(parents=True, exist_ok=True)
+            self._check_free(published, job)
             _sync_directory(self._directory)
-            staged.replace(place)
-            if staged != place:
-                # rename does nothing where both are names of one file, left so by a crash
+            staged.replace(image)
+            if staged != image:
+                # after a crash both may be names of one file, and then rename does nothing
                 staged.unlink(missing_ok=True)
-            for folder in {place.parent, published.parent}:
+            for folder in {image.parent, published.parent}:
                 _sync_directory(folder)
             for source, label in _labels(job, published):
                 with _new_file(label) as part:
@@ -109,31 +111,31 @@ class FolderBurner:
                 part.write_text(text, encoding="utf-8")
         except OSError as error:
             raise operator_error(self.name, self._directory, error) from error
-        return place
+        return image
 
     def discard(self, job: BurnJob) -> None:
         staged, published = self._staged(job), self._published(job)
-        manifest, place = published.with_suffix(".json"), _place(published)
+        manifest, image = published.with_suffix(".json"), _image_path(published)
         labels = [published.with_suffix(suffix) for suffix in _LABELS]
         labels.append(_address(published))
         try:
-            for path in (manifest, _part(manifest), *labels, place, staged, _part(staged)):
+            for path in (manifest, _part(manifest), *labels, image, staged, _part(staged)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise operator_error(self.name, self._directory, error) from error
         with contextlib.suppress(OSError):
-            if place != published:
-                place.parent.rmdir()
+            if image != published:
+                image.parent.rmdir()
             published.parent.rmdir()
 
     def tidy(self) -> None:
         staging = self._directory / _STAGING
         with contextlib.suppress(OSError):
-            for left in staging.iterdir():
-                left.unlink()
+            for path in staging.iterdir():
+                path.unlink()
 
-    def _check_not_anothers(self, published: Path, job: BurnJob) -> None:
-        """What another File-set left under this name is not ours to overwrite."""
+    def _check_free(self, published: Path, job: BurnJob) -> None:
+        """Raises OperatorError if another File-set has been published under this name."""
         manifest = published.with_suffix(".json")
         if not manifest.exists():
             return
@@ -142,7 +144,7 @@ class FolderBurner:
                 return
         raise OperatorError(
             f"device {self.name}: {published.parent.name} holds another File-set",
-            hint=f"Move {published.parent} elsewhere; writing then goes on by itself.",
+            hint=f"Move {published.parent} to another place. Writing then continues by itself.",
         )
 
     def _staged(self, job: BurnJob) -> Path:
@@ -152,11 +154,11 @@ class FolderBurner:
         return self._directory / job.checked_name() / f"{job.stem}{job.image.suffix}"
 
     def _result(self, error: OSError) -> BurnResult:
-        return of_error(self.name, self._directory, error)
+        return error_result(self.name, self._directory, error)
 
 
 def _labels(job: BurnJob, published: Path) -> Iterator[tuple[Path, Path]]:
-    """Where each label is that the job has, and where it is to be."""
+    """Each label of the job: its file, and where it is published."""
     if job.label:
         yield job.label, published.with_suffix(job.label.suffix)
     if job.address:
@@ -167,8 +169,8 @@ def _address(published: Path) -> Path:
     return published.with_name(f"{published.stem}-ADDRESS.pdf")
 
 
-def _place(published: Path) -> Path:
-    """Where the image itself lies; the manifest is where it would be by its number."""
+def _image_path(published: Path) -> Path:
+    """Where the image itself lies; the manifest always lies beside `published`."""
     if published.suffix == ".zip":
         return published.with_suffix("") / ATTACHMENT
     return published
@@ -180,7 +182,7 @@ def _part(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _new_file(path: Path) -> Iterator[Path]:
-    """A path to write to, which becomes `path`, durably, if all goes well."""
+    """A path to write to. Without an exception it is made durable and renamed to `path`."""
     part = _part(path)
     part.unlink(missing_ok=True)
     try:
@@ -205,7 +207,7 @@ def _sync_directory(path: Path) -> None:
 
 
 def _stage(job: BurnJob, image: int, part: Path, progress: Callable[[int], None] | None) -> None:
-    """The image under another name where that can be, else a copy of it."""
+    """Links the image, or copies it if it cannot be linked or is a further copy."""
     size = os.fstat(image).st_size
     if not (job.copy_number == 1 and link(job.image, part)):
         target = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o640)

@@ -1,7 +1,7 @@
-"""Craft: what robots have in common that take jobs as files put into a folder.
+"""Craft: what the robots have in common that take jobs from a hot folder.
 
-A job is prepared elsewhere and moved into the folder in one step; from then on the robot goes on
-by itself, and says how far it is by renaming the file and in status files.
+A job is prepared in another folder, and its file is then moved into the hot folder in one step.
+From then on the robot works on its own. It reports by renaming the file, and in status files.
 """
 
 import configparser
@@ -20,40 +20,47 @@ from burnish.burn.burner import (
     BurnOutcome,
     BurnResult,
     Tell,
-    of_error,
+    error_result,
     operator_error,
 )
 from burnish.errors import Unknown
 from burnish.lifecycle import Custody
 
-#: A robot whose status does not change for so long is not running, in seconds.
+#: Seconds after which a robot whose status does not change counts as not running.
 SILENCE = 90.0
-#: A job that is nowhere to be found at so many looks is forgotten.
-_MISSED = 3
-#: Marks of jobs that are done are kept for so long, in seconds, and what a robot may still read
-#: of one that was called off.
-_KEPT = 7 * 86400
-_LET_GO = 3600
-#: What renaming a file says that the robot has renamed already, or is just reading.
+#: A job that cannot be found this many times in a row counts as lost.
+_LOST_AFTER = 3
+#: Seconds for which the mark of a finished job is kept.
+_KEEP_FINISHED = 7 * 86400
+#: Seconds for which the files of a cancelled job are kept, which the robot may still read.
+_KEEP_CANCELLED = 3600
+#: Errors of renaming a file that the robot has already renamed, or is reading.
 _TAKEN = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY}
-Facts = Mapping[str, Mapping[str, str]]
+#: A status file: its sections, and the values of each by key.
+StatusFile = Mapping[str, Mapping[str, str]]
 
 
 class HotFolderBurner:
-    """A robot. `directory` is its folder of jobs.
+    """A robot.
 
-    In `exchange` lie, per job, what is to be burnt and the label; it is on the file system of
-    `directory`. `seen_as` is how the robot's computer calls it: a path, or \\\\server\\share. The
-    job has the name `device_job`, which the caller has stored before: what was sent under it is
-    followed, and never sent twice. The robot compares each disc with what it was given.
+    directory: its hot folder.
+    exchange: holds, for every job, what is to be burnt and the label. It is on the file system of
+        `directory`.
+    seen_as: the path of `exchange` on the robot's computer, as \\\\server\\share.
+    poll: seconds between two looks at a job.
+
+    A job has the name `device_job`, which the caller has stored before. A job that was sent under
+    this name is followed, and never sent twice. The robot compares each disc with what it was
+    given.
     """
 
     custody = Custody.FOLLOWED
-    #: Suffixes of a job's file: to be taken, and all that the robot gives it.
+    #: The suffix of a job's file when it is sent.
     suffix: str
+    #: The suffixes that the robot then gives it, in this order.
     later: tuple[str, ...]
     cancel_suffix: str
-    #: Whether a job's file may be taken out of the folder again before the robot has taken it.
+    #: Whether a job's file may be removed from the folder before the robot has taken it.
     withdraws = True
 
     def __init__(
@@ -64,14 +71,14 @@ class HotFolderBurner:
         self._seen_as = seen_as or str(exchange)
         self._poll = poll
         self._pause = threading.Event()
-        self._token, self._changed_at = "", monotonic()
+        self._last_status, self._changed_at = "", monotonic()
 
     def state(self) -> BurnResult:
         for folder in (self._directory, self._exchange):
             if not folder.is_dir():
-                remedy = f"Make {folder} reachable; work then goes on by itself."
-                return self._result(BurnOutcome.HOLD_SERVICE, f"there is no {folder}", remedy)
-        return self._standing() or BurnResult(BurnOutcome.READY)
+                remedy = f"Make {folder} reachable. Work then continues by itself."
+                return self._result(BurnOutcome.HOLD_SERVICE, f"{folder} does not exist", remedy)
+        return self._robot_problem() or BurnResult(BurnOutcome.READY)
 
     def write(
         self,
@@ -81,105 +88,108 @@ class HotFolderBurner:
     ) -> BurnResult:
         job.checked_name()
         try:
-            if not self._done(job).exists():
+            if not self._finished_mark(job).exists():
                 if not (self._was_sent(job) or self._is_known(job)):
                     if not job.image.exists():
                         return IMAGE_GONE
                     self._send(job, progress)
-                ended = self._follow(job, progress, tell)
-                if ended.outcome is not BurnOutcome.WRITTEN:
-                    return ended
-                self._done(job).touch()
+                result = self._follow(job, progress, tell)
+                if result.outcome is not BurnOutcome.WRITTEN:
+                    return result
+                self._finished_mark(job).touch()
         except OSError as error:
-            return of_error(self.name, self._directory, error)
+            return error_result(self.name, self._directory, error)
         if progress:
             progress(self._size(job))
-        return BurnResult(BurnOutcome.WRITTEN, f"made by {self.name}, which compared it")
+        return BurnResult(BurnOutcome.WRITTEN, f"made and compared by {self.name}")
 
     def written(self, job: BurnJob) -> Path:
-        if not (job.device_job and self._done(job).exists()):
+        if not (job.device_job and self._finished_mark(job).exists()):
             raise Unknown(f"{job.stem} of {job.request_name} has not been written")
-        return self._given(job)
+        return self._job_folder(job)
 
     def publish(self, job: BurnJob) -> Path:
         self.written(job)
-        shutil.rmtree(self._given(job), ignore_errors=True)
+        shutil.rmtree(self._job_folder(job), ignore_errors=True)
         return self._directory
 
     def tidy(self) -> None:
-        """What is under way goes on; of what was done or called off long ago, the rest goes."""
+        """Removes old marks, and the files of jobs cancelled long ago. Jobs under way continue."""
+        seconds = {".done": _KEEP_FINISHED, ".off": _KEEP_CANCELLED}
         for mark in self._exchange.glob("*.*"):
-            kept = {".done": _KEPT, ".off": _LET_GO}.get(mark.suffix)
+            keep = seconds.get(mark.suffix)
             with contextlib.suppress(OSError):
-                if kept is not None and time() - mark.stat().st_mtime > kept:
+                if keep is not None and time() - mark.stat().st_mtime > keep:
                     if mark.suffix == ".off":
                         shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
                     mark.unlink()
 
     def discard(self, job: BurnJob) -> None:
-        """Takes the job back, or where the robot has it, has the robot give it up.
+        """Withdraws the job, or cancels it if the robot has taken it.
 
-        What it has of such a job it may be reading: that is removed later.
+        The robot may still be reading the files of a cancelled job, so they are removed later.
         """
         if not job.device_job:
             return
         try:
-            if not self._withdrawn(job) and self._is_known(job) and self._ended(job) is None:
+            if not self._withdraw(job) and self._is_known(job) and self._final_result(job) is None:
                 self._move_in(job, self.cancel_suffix, self._cancel_text(job))
-                self._off(job).touch()
+                self._cancelled_mark(job).touch()
                 return
-            for path in (self._new(job), self._done(job)):
+            for path in (self._unsent_file(job), self._finished_mark(job)):
                 path.unlink(missing_ok=True)
-            shutil.rmtree(self._given(job), ignore_errors=True)
-            self._off(job).unlink(missing_ok=True)
+            shutil.rmtree(self._job_folder(job), ignore_errors=True)
+            self._cancelled_mark(job).unlink(missing_ok=True)
         except OSError as error:
             raise operator_error(self.name, self._directory, error) from error
 
-    # --- what each robot says ---------------------------------------------------------------------
+    # --- what differs between robots --------------------------------------------------------------
 
-    def _standing(self) -> BurnResult | None:
-        """What holds the robot up; None where nothing does."""
+    def _robot_problem(self) -> BurnResult | None:
+        """What holds the robot up; None if nothing does."""
         raise NotImplementedError
 
-    def _ended(self, job: BurnJob) -> BurnResult | None:
+    def _final_result(self, job: BurnJob) -> BurnResult | None:
         """How the job ended, WRITTEN or RUINED; None while the robot has it."""
         raise NotImplementedError
 
-    def _waits(self, job: BurnJob) -> BurnResult | None:
-        """What the job itself waits for; None where it does not."""
+    def _job_problem(self, job: BurnJob) -> BurnResult | None:
+        """What the job itself waits for; None if nothing."""
         raise NotImplementedError
 
     def _prepare(self, job: BurnJob, progress: Callable[[int], None] | None) -> list[str]:
-        """Puts what is to be burnt into the folder of the job; the lines of the job's file."""
+        """Fills the folder of the job; returns the lines of the job's file."""
         raise NotImplementedError
 
     def _cancel_text(self, job: BurnJob) -> str:
+        """The content of the file that cancels the job."""
         raise NotImplementedError
 
-    def _knows(self, job: BurnJob) -> bool:
+    def _status_names(self, job: BurnJob) -> bool:
         """Whether the robot's status names the job."""
         raise NotImplementedError
 
-    # --- the folder -------------------------------------------------------------------------------
+    # --- the folders ------------------------------------------------------------------------------
 
     def _send(self, job: BurnJob, progress: Callable[[int], None] | None) -> None:
-        """Hands the job over; the file `.new` is there just as long as that has not been done."""
+        """Sends the job. The file `.new` exists until the job has been sent."""
         self.tidy()
-        self._new(job).touch()
-        shutil.rmtree(self._given(job), ignore_errors=True)
-        self._given(job).mkdir()
+        self._unsent_file(job).touch()
+        shutil.rmtree(self._job_folder(job), ignore_errors=True)
+        self._job_folder(job).mkdir()
         lines = self._prepare(job, progress)
         self._move_in(job, self.suffix, "\r\n".join([*lines, ""]))
 
-    def _withdrawn(self, job: BurnJob) -> bool:
-        """Takes the job's file out of the folder; False where the robot has taken it, or has it.
+    def _withdraw(self, job: BurnJob) -> bool:
+        """Removes the job's file from the folder; False if the robot has taken it.
 
-        Both rename it, so that only one of them can; after this it is as before it was sent.
+        Service and robot both rename the file, so only one of them can succeed. A job that has been
+        withdrawn is as one that was never sent.
         """
         if not self.withdraws:
             return False
         try:
-            (self._directory / f"{job.device_job}{self.suffix}").rename(self._new(job))
+            (self._directory / f"{job.device_job}{self.suffix}").rename(self._unsent_file(job))
         except OSError as error:
             if error.errno in _TAKEN:
                 return False
@@ -187,85 +197,87 @@ class HotFolderBurner:
         return True
 
     def _was_sent(self, job: BurnJob) -> bool:
-        return self._given(job).exists() and not self._new(job).exists()
+        return self._job_folder(job).exists() and not self._unsent_file(job).exists()
 
     def _move_in(self, job: BurnJob, suffix: str, text: str) -> None:
-        """A file of the job in the robot's folder, whole at once."""
-        new = self._new(job)
-        with new.open("w", encoding="cp1252", newline="") as stream:
+        """Puts a file of the job into the robot's folder in one step."""
+        unsent = self._unsent_file(job)
+        with unsent.open("w", encoding="cp1252", newline="") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        new.replace(self._directory / f"{job.device_job}{suffix}")
+        unsent.replace(self._directory / f"{job.device_job}{suffix}")
 
     def _follow(
         self, job: BurnJob, progress: Callable[[int], None] | None, tell: Tell | None
     ) -> BurnResult:
-        sent, missed = self._size(job), 0
-        while missed < _MISSED:
-            ended = self._ended(job)
-            if ended is not None:
-                return ended
-            missed = 0 if self._is_known(job) else missed + 1
+        size = self._size(job)
+        times_missing = 0
+        while times_missing < _LOST_AFTER:
+            result = self._final_result(job)
+            if result is not None:
+                return result
+            times_missing = 0 if self._is_known(job) else times_missing + 1
             if tell:
-                tell(self._standing() or self._waits(job) or BurnResult(BurnOutcome.READY))
+                problem = self._robot_problem() or self._job_problem(job)
+                tell(problem or BurnResult(BurnOutcome.READY))
             if progress:
-                progress(sent)
+                progress(size)
             self._pause.wait(self._poll)
         return self._result(
             BurnOutcome.RUINED,
-            f"it no longer knows the job {job.device_job}",
-            "Look for a disc of this job and throw it away.",
+            f"the robot no longer knows the job {job.device_job}",
+            "If there is a disc of this job, throw it away.",
         )
 
     def _is_known(self, job: BurnJob) -> bool:
-        return self._suffix_of(job) is not None or self._knows(job)
+        return self._suffix_of(job) is not None or self._status_names(job)
 
     def _suffix_of(self, job: BurnJob) -> str | None:
-        """Under which suffix the job's file lies in the robot's folder, in capitals."""
+        """The suffix that the job's file has in the robot's folder, in capitals."""
         for suffix in (self.suffix, *self.later):  # in the order in which the robot renames it
-            for spelled in (suffix, suffix.lower()):
-                if (self._directory / f"{job.device_job}{spelled}").exists():
+            for spelling in (suffix, suffix.lower()):
+                if (self._directory / f"{job.device_job}{spelling}").exists():
                     return suffix
         return None
 
-    def _lives(self, token: str) -> BurnResult | None:
-        """HOLD_SERVICE where what the robot says has not changed for long."""
-        if token != self._token:
-            self._token, self._changed_at = token, monotonic()
+    def _silence(self, status: str) -> BurnResult | None:
+        """HOLD_SERVICE if the status has not changed for too long."""
+        if status != self._last_status:
+            self._last_status, self._changed_at = status, monotonic()
         if monotonic() - self._changed_at < SILENCE:
             return None
-        remedy = "See that the robot's computer is on and its software runs."
-        return self._result(BurnOutcome.HOLD_SERVICE, "it does not answer", remedy)
+        remedy = "Make sure that the robot's computer is on and its software is running."
+        return self._result(BurnOutcome.HOLD_SERVICE, "the robot does not answer", remedy)
 
     def _result(self, outcome: BurnOutcome, detail: str, remedy: str) -> BurnResult:
         return BurnResult(outcome, f"device {self.name}: {detail}", remedy)
 
-    def _given(self, job: BurnJob) -> Path:
-        """The folder with what the robot was given."""
+    def _job_folder(self, job: BurnJob) -> Path:
+        """What the robot is to burn and to print."""
         return self._exchange / job.device_job
 
-    def _new(self, job: BurnJob) -> Path:
+    def _unsent_file(self, job: BurnJob) -> Path:
         return self._exchange / f"{job.device_job}.new"
 
-    def _done(self, job: BurnJob) -> Path:
+    def _finished_mark(self, job: BurnJob) -> Path:
         return self._exchange / f"{job.device_job}.done"
 
-    def _off(self, job: BurnJob) -> Path:
+    def _cancelled_mark(self, job: BurnJob) -> Path:
         return self._exchange / f"{job.device_job}.off"
 
     def _size(self, job: BurnJob) -> int:
         return job.image.stat().st_size if job.image.exists() else 0
 
-    def _seen(self, job: BurnJob, *names: str) -> str:
-        """A path in the folder of the job as the robot's computer has it."""
+    def _robot_path(self, job: BurnJob, name: str) -> str:
+        """The path that a file in the folder of the job has on the robot's computer."""
         if "\\" in self._seen_as:
-            return str(PureWindowsPath(self._seen_as, job.device_job, *names))
-        return str(Path(self._seen_as, job.device_job, *names))
+            return str(PureWindowsPath(self._seen_as, job.device_job, name))
+        return str(Path(self._seen_as, job.device_job, name))
 
 
-def read_ini(path: Path) -> Facts:
-    """A status file; empty where there is none, or where it is just being written."""
+def read_status_file(path: Path) -> StatusFile:
+    """A status file; empty if it does not exist or is being written."""
     parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     try:
@@ -275,9 +287,14 @@ def read_ini(path: Path) -> Facts:
     return {name: {key: value or "" for key, value in parser[name].items()} for name in parser}
 
 
-def number(facts: Mapping[str, str], key: str) -> int:
-    """A number of a status file; 0 where it is not there."""
+def number(section: Mapping[str, str], key: str) -> int:
+    """A number in a section of a status file; 0 if there is none."""
     try:
-        return int(facts.get(key, "0").strip() or 0)
+        return int(section.get(key, "0").strip() or 0)
     except ValueError:
         return 0
+
+
+def queued(jobs: int) -> str:
+    """The detail of a job that waits for `jobs` others."""
+    return "1 job is before it" if jobs == 1 else f"{jobs} jobs are before it"

@@ -1,4 +1,4 @@
-"""Craft: the device that is a stick or card, mounted: the File-set is copied onto it as files."""
+"""Craft: the device `mounted`: copies File-sets as files to a mounted stick or card."""
 
 import contextlib
 import os
@@ -13,27 +13,27 @@ from burnish.burn.burner import (
     BurnOutcome,
     BurnResult,
     Tell,
-    of_error,
+    error_result,
     operator_error,
 )
-from burnish.burn.copying import lay_out
+from burnish.burn.copying import write_files
 from burnish.errors import Unknown
 from burnish.lifecycle import Custody
 
 _STICKS = ("USB", "CF", "MMC", "SD")
 _MOUNTS = Path("/proc/self/mountinfo")
 _FAT = ("vfat", "msdos")
-#: On the stick as long as it is being written: what it says may be removed again.
+#: This file is on the stick while it is being written, so that an unfinished piece is recognised.
 _UNDER_WAY = "BURNISH.TMP"
-#: What systems put on a stick unasked.
-_NOT_OURS = {"System Volume Information", ".Trashes", ".fseventsd", ".Spotlight-V100"}
+#: What operating systems put on a stick.
+_SYSTEM_FOLDERS = {"System Volume Information", ".Trashes", ".fseventsd", ".Spotlight-V100"}
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 
 
 class MountedBurner:
-    """Copies onto the FAT file system at `directory`, which must be empty.
+    """Copies to the FAT file system that is mounted at `directory`, which must be empty.
 
-    Somebody puts in an empty stick for each piece, and takes it out when the piece is created.
+    An operator puts in an empty stick for each piece, and takes it out when the piece is created.
     """
 
     custody = Custody.AGAIN
@@ -41,6 +41,7 @@ class MountedBurner:
     def __init__(self, name: str, *, directory: Path) -> None:
         self.name = name
         self._directory = directory
+        #: The piece that is complete on the stick.
         self._finished = ""
 
     def state(self) -> BurnResult:
@@ -48,22 +49,24 @@ class MountedBurner:
             detail = f"no stick with FAT16 or FAT32 is mounted at {self._directory}"
             return self._result(BurnOutcome.OUT_OF_SUPPLIES, detail, "Put in an empty stick.")
         try:
-            if self._foreign():
-                remedy = "Take it out and put in an empty one."
+            if self._foreign_files():
+                remedy = "Take the stick out and put in an empty one."
                 return self._result(BurnOutcome.HOLD_OPERATOR, "the stick is not empty", remedy)
             room = os.statvfs(self._directory)
         except OSError as error:
-            return of_error(self.name, self._directory, error)
+            return error_result(self.name, self._directory, error)
         free = room.f_bavail * room.f_frsize
         if (self._directory / _UNDER_WAY).exists():
-            free = room.f_blocks * room.f_frsize  # what lies there is removed
-        return BurnResult(BurnOutcome.READY, "a stick is in", takes=dict.fromkeys(_STICKS, free))
+            free = room.f_blocks * room.f_frsize  # the unfinished piece is removed
+        return BurnResult(
+            BurnOutcome.READY, "there is an empty stick", takes=dict.fromkeys(_STICKS, free)
+        )
 
     def write(
         self,
         job: BurnJob,
         progress: Callable[[int], None] | None = None,
-        tell: Tell | None = None,  # noqa: ARG002  it does not go on by itself
+        tell: Tell | None = None,  # noqa: ARG002  it does not work on its own
     ) -> BurnResult:
         key = self._key(job)
         if not job.image.exists() or job.files is None:
@@ -77,7 +80,7 @@ class MountedBurner:
                 self._clear()
                 self._copy(key, job.files(), progress)
             except OSError as error:
-                return of_error(self.name, self._directory, error)
+                return error_result(self.name, self._directory, error)
             self._finished = key
         if progress:
             progress(size)
@@ -98,10 +101,10 @@ class MountedBurner:
         return path
 
     def discard(self, job: BurnJob) -> None:
-        ours = (self._directory / _UNDER_WAY).exists() or self._finished == self._key(job)
+        is_ours = (self._directory / _UNDER_WAY).exists() or self._finished == self._key(job)
         self._finished = ""
         try:
-            if ours:
+            if is_ours:
                 self._clear()
         except OSError as error:
             raise operator_error(self.name, self._directory, error) from error
@@ -114,17 +117,20 @@ class MountedBurner:
     def _key(self, job: BurnJob) -> str:
         return f"{job.checked_name()} {job.stem} {job.file_set_uid}"
 
-    def _foreign(self) -> list[str]:
-        """What lies on the stick that is not of a piece left half written."""
+    def _foreign_files(self) -> list[str]:
+        """What is on the stick that does not belong to an unfinished piece."""
         if (self._directory / _UNDER_WAY).exists():
             return []
-        return [name for name in os.listdir(self._directory) if name not in _NOT_OURS]
+        return [name for name in os.listdir(self._directory) if name not in _SYSTEM_FOLDERS]
 
     def _clear(self) -> None:
         for path in self._directory.iterdir():
-            if path.name in (*_NOT_OURS, _UNDER_WAY):
+            if path.name in (*_SYSTEM_FOLDERS, _UNDER_WAY):
                 continue
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
         (self._directory / _UNDER_WAY).unlink(missing_ok=True)
 
     def _copy(
@@ -137,9 +143,9 @@ class MountedBurner:
         mark.write_text(key, encoding="ascii")
         _sync(mark, self._directory)
         folders = {self._directory}
-        for path in lay_out(files, self._directory, progress):
+        for path in write_files(files, self._directory, progress):
             folders.add(path.parent)
-            _forget(path)
+            _drop_cache(path)
         _sync(*folders)
 
     def _result(self, outcome: BurnOutcome, detail: str, remedy: str) -> BurnResult:
@@ -147,18 +153,18 @@ class MountedBurner:
 
 
 def _file_system_at(directory: Path) -> str:
-    """The kind of file system mounted there; "" where there is none."""
-    found = ""
+    """The type of the file system that is mounted at `directory`; "" if there is none."""
+    file_system = ""
     for line in _MOUNTS.read_text(encoding="utf-8").splitlines():
         before, _, after = line.partition(" - ")
         point = _ESCAPED.sub(lambda code: chr(int(code[1], 8)), before.split()[4])
         if Path(point) == directory:
-            found = after.split()[0]
-    return found
+            file_system = after.split()[0]  # the last one hides the others
+    return file_system
 
 
 def _sync(*paths: Path) -> None:
-    """On the medium."""
+    """Makes files and folders durable on the medium."""
     for path in paths:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -167,8 +173,8 @@ def _sync(*paths: Path) -> None:
             os.close(descriptor)
 
 
-def _forget(path: Path) -> None:
-    """Out of memory, so that reading back reads the medium."""
+def _drop_cache(path: Path) -> None:
+    """Drops what the system has cached of a file, so that reading back reads the medium."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

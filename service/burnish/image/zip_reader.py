@@ -1,6 +1,5 @@
 """Craft: reads the file table of a ZIP file (PS3.12 V), and its files, by Python's zipfile."""
 
-import io
 import os
 import struct
 import zipfile
@@ -29,7 +28,7 @@ def recognizes(source: Source) -> bool:
 def read_file_table(source: Source) -> FileTable:
     """All files of the archive. A ZIP file has no name, so its Volume Identifier is empty."""
     try:
-        archive = zipfile.ZipFile(io.BufferedReader(_SourceFile(source)))
+        archive = zipfile.ZipFile(_SourceFile(source))
     except _ERRORS as error:
         raise Unreadable(f"the ZIP file cannot be read: {error}") from error
     # not is_dir, which fails for an empty name
@@ -90,31 +89,28 @@ class _ZipContent(Source):
             raise Unreadable(f"{name} cannot be read: {error}") from error
 
 
-class _SourceFile(io.RawIOBase):
-    """A source as the binary file that zipfile reads."""
+class _SourceFile:
+    """A source with the methods of a file that zipfile calls."""
 
     def __init__(self, source: Source) -> None:
         self._source, self._offset = source, 0
-
-    def readable(self) -> bool:
-        return True
 
     def seekable(self) -> bool:
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset, os.SEEK_END: self._source.end}
-        self._offset = max(0, bases[whence] + offset)
+        self._offset = bases[whence] + offset
+        if self._offset < 0:
+            raise ValueError("an offset lies before the beginning of the file")
         return self._offset
 
     def tell(self) -> int:
         return self._offset
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        length = max(0, min(len(buffer), self._source.end - self._offset))
-        filled = 0
-        for chunk in self._source.chunks(self._offset, length):
-            buffer[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
-        self._offset += filled
-        return filled
+    def read(self, length: int = -1) -> bytes:
+        available = max(0, self._source.end - self._offset)
+        count = available if length < 0 else min(length, available)
+        data = b"".join(self._source.chunks(self._offset, count))
+        self._offset += count
+        return data

@@ -85,7 +85,7 @@ def write_image(
     with image_file.new_image(path, size) as archive:
         for file in files:
             name = file.file_id.replace("\\", "/").encode()
-            content_start = end = start + headers.local_length(name)
+            end = start + headers.local_length(name)
             crc = 0
             for piece in image_file.content(file):
                 archive.write_at(memoryview(piece), end)
@@ -93,7 +93,6 @@ def write_image(
                 end += len(piece)
                 if progress:
                     progress(end)
-            image_file.check_size(file, end - content_start)
             entry = _ArchivedFile(name, file.size, crc, start)
             archive.write_at(memoryview(headers.local(entry)), start)
             archived.append(entry)

@@ -66,7 +66,7 @@ def test_the_file_set_and_nothing_else(burner: MountedBurner, stick: Path, job: 
     assert on(stick) == FILES
     result = burner.state()
     assert result.outcome == BurnOutcome.HOLD_OPERATOR
-    assert result.remedy == "Take it out and put in an empty one."
+    assert result.remedy == "Take the stick out and put in an empty one."
 
 
 def test_nothing_is_mounted(burner: MountedBurner, stick: Path, job: BurnJob) -> None:

@@ -300,7 +300,7 @@ def test_called_off(bench: Bench, job: BurnJob, monkeypatch: pytest.MonkeyPatch)
     assert left.suffix == (".ERR" if isinstance(bench.robot, PrimeraRobot) else ".DON")
     bench.burner().tidy()
     assert given.is_dir()
-    monkeypatch.setattr(hot_folder, "_LET_GO", -1)
+    monkeypatch.setattr(hot_folder, "_KEEP_CANCELLED", -1)
     bench.burner().tidy()
     assert list(bench.robot.exchange.iterdir()) == []
 
@@ -327,8 +327,8 @@ def test_a_job_that_was_taken_back_is_as_one_that_was_never_sent(
         folder.mkdir()
     first, second = (Bench(robot, PrimeraBurner).burner() for _ in range(2))
     _send_only(first, job)
-    assert first._withdrawn(job)
-    assert not second._withdrawn(job)
+    assert first._withdraw(job)
+    assert not second._withdraw(job)
     robot.step()
     assert robot.jobs == {}
     assert second.write(job, lambda _: robot.step()).outcome == O.WRITTEN
@@ -349,7 +349,7 @@ def test_whoever_renames_first_has_the_job(tmp_path: Path, job: BurnJob) -> None
         _send_only(burner, each)
         thread = threading.Thread(target=robot.step)
         thread.start()
-        withdrawn = burner._withdrawn(each)
+        withdrawn = burner._withdraw(each)
         thread.join()
         assert withdrawn is (each.device_job not in robot.jobs)
         burner.discard(each)
@@ -396,8 +396,8 @@ def test_done_counts_with_a_disc_only(tmp_path: Path, job: BurnJob) -> None:
     (tmp_path / f"{job.device_job}.DON").touch()
     status = tmp_path / "TDBStatus.txt"
     status.write_text("[PUBLISHER1]\nSTACKER1=50\n")
-    assert burner._ended(job) is None
-    held = burner._waits(job)
+    assert burner._final_result(job) is None
+    held = burner._job_problem(job)
     assert held is not None
     assert (held.outcome, held.execution_status_info) == (O.HOLD_OPERATOR, I.CHECK_MCD_OP)
     assert "TDBStatus.txt" in held.remedy
@@ -405,7 +405,7 @@ def test_done_counts_with_a_disc_only(tmp_path: Path, job: BurnJob) -> None:
     outcomes = []
     for facts in said:
         status.write_text(f"[{job.device_job}]\n{facts}\n")
-        ended = burner._ended(job)
+        ended = burner._final_result(job)
         outcomes.append(ended and ended.outcome)
     assert outcomes == [None, O.WRITTEN, O.RUINED]
 

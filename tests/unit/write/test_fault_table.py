@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from burnish.burn import mounted
-from burnish.burn.burner import MEANINGS, Burner, BurnJob, BurnOutcome, BurnResult, of_error
+from burnish.burn.burner import MEANINGS, Burner, BurnJob, BurnOutcome, BurnResult, error_result
 from burnish.burn.epson import EpsonBurner
 from burnish.burn.folder import FolderBurner
 from burnish.burn.mounted import MountedBurner
@@ -120,7 +120,7 @@ def making(kind: type[Robot], *faults: str) -> Fault:
         simulated = kind(path, path, faults=list(faults))
         step = simulated.step
         burner = PrimeraBurner("outbox", directory=path, exchange=path, poll=0.01)
-        site.patch.setattr(burner, "_waits", lambda _: step())
+        site.patch.setattr(burner, "_job_problem", lambda _: step())
         return burner
 
     return fault
@@ -140,7 +140,7 @@ def behind(site: Site) -> Burner:
     def wait(job: BurnJob) -> BurnResult | None:
         (path / "Status").mkdir(exist_ok=True)
         (path / "Status" / "R.txt").write_text("[R1-1-0a]\nJobState=0\nJobsAhead=3\n")
-        return burner._waits(replace(job, device_job="R1-1-0a"))
+        return burner._job_problem(replace(job, device_job="R1-1-0a"))
 
     return Failing(site.path("out"), wait)
 
@@ -161,7 +161,9 @@ def stick(*, mounted_: bool, holds: tuple[str, ...] = ()) -> Fault:
 def disk(error: int) -> Fault:
     def fault(site: Site) -> Burner:
         path = site.path("disk")
-        return Failing(path, lambda _: of_error("outbox", path, OSError(error, os.strerror(error))))
+        return Failing(
+            path, lambda _: error_result("outbox", path, OSError(error, os.strerror(error)))
+        )
 
     return fault
 
@@ -230,7 +232,7 @@ WAITS: list[tuple[BurnOutcome, str, Fault, str]] = [
         pseudo("stdio:{path}/disc", program="/none"),
         "service may use it",
     ),
-    (O.HOLD_SERVICE, "the storage fails", disk(errno.EIO), "looked at"),
+    (O.HOLD_SERVICE, "the storage fails", disk(errno.EIO), "checked"),
     (O.HOLD_SERVICE, "the robot's software does not answer", silent, "computer is on"),
     (
         O.BUSY,
@@ -238,7 +240,7 @@ WAITS: list[tuple[BurnOutcome, str, Fault, str]] = [
         looked_at(BUSY_DRIVE, 5),
         "what else uses the drive",
     ),
-    (O.BUSY, "other jobs are before this one", behind, "when these are done"),
+    (O.BUSY, "other jobs are before this one", behind, "made after these"),
     (O.NO_ROOM, "the disk on which images are made is full", no_room_for_images, "Free space on"),
 ]
 RETRY = "burnish request retry"
