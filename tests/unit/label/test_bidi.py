@@ -1,4 +1,4 @@
-"""The order of text of two directions, compared with python-bidi."""
+"""The order of text of two directions, compared with the main function of python-bidi."""
 
 import unicodedata
 
@@ -42,6 +42,13 @@ def test_any_text_becomes_one_line_without_controls(text: str) -> None:
     assert line == " ".join(line.split())
     assert not any(unicodedata.category(character) == "Cc" for character in line)
     assert sum(run.end - run.start for run in bidi.directional_runs(line)) == len(line)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=24))
+def test_every_character_is_in_one_run(text: str) -> None:
+    indices = [index for run in bidi.directional_runs(text) for index in range(run.start, run.end)]
+    assert sorted(indices) == list(range(len(text)))
 
 
 def test_parts_keep_their_order_whatever_their_direction() -> None:

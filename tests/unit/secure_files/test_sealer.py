@@ -27,9 +27,8 @@ def seal(sealer: Sealer, plain: bytes, *, chunk_size: int = 1 << 12) -> bytes:
 
 def protection(*recipients: Identity, **more: object) -> Protection:
     certificates = tuple(recipient.certificate for recipient in recipients)
-    return load_protection(
-        SecuritySettings(recipients=certificates, password_iterations=1000, **more)
-    )  # type: ignore[arg-type]
+    settings = SecuritySettings(recipients=certificates, password_iterations=1000, **more)  # type: ignore[arg-type]
+    return load_protection(settings)
 
 
 @pytest.mark.parametrize("cipher", ["AES-128", "AES-192", "AES-256"])
