@@ -32,7 +32,7 @@ from burnish.secure_files.protection import load_protection
 from burnish.settings import SecuritySettings, Settings, value_types
 from burnish.transcode import frames, jpeg_dct, jpeg_lossless
 from burnish.verify import examine_volume
-from burnish.verify.directory import parse
+from burnish.verify.dicomdir_checks import check_dicomdir
 from burnish.verify.faults import Faults
 from burnish.verify.structure import check_structure
 from burnish.vocabulary import (
@@ -232,8 +232,8 @@ def _elements() -> list[bytes]:
 
 def _dicomdir(data: bytes) -> None:
     faults = Faults()
-    found = parse(data, faults)
-    check_structure(found, "X", faults)
+    dicomdir = check_dicomdir(data, faults)
+    check_structure(dicomdir, "X", faults)
 
 
 def _dicomdirs() -> list[bytes]:

@@ -1,4 +1,11 @@
-"""Craft: judges volumes, ours against what should be on them, any against the standard."""
+"""Craft: verifies volumes: a written one against its plan, any other against the standard.
+
+compare           every byte of a written volume against what was to be written
+examine           any volume against PS3.3 F, PS3.10, PS3.12 and an Application Profile
+encrypted_volume  a volume of Secure DICOM Files, without its keys
+snapshot          what a volume holds, so that changes to it are found later
+faults            the codes of all faults
+"""
 
 from burnish.verify.compare import compare_volume
 from burnish.verify.examine import examine_volume

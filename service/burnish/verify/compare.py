@@ -1,14 +1,21 @@
-"""Craft: reads a volume back and compares it with what was to be written on it."""
+"""Craft: compares a written volume with what was to be written on it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from burnish.errors import Unreadable
 from burnish.hashing import digest_of, digest_text, hasher_like
 from burnish.values import ExpectedInstance, SecureVolume, Volume, VolumeReport
-from burnish.verify import directory, encrypted_volume, file_meta_checks
-from burnish.verify.directory import Directory
-from burnish.verify.faults import FaultCode, Faults
+from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
+from burnish.verify.encrypted_volume import NOT_SECURE
+from burnish.verify.faults import FaultCode, Faults, shown
+from burnish.verify.file_meta_checks import (
+    PREAMBLE,
+    FileMeta,
+    check_file_meta,
+    is_dicom,
+    parse_file_meta,
+)
 from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
 
@@ -17,7 +24,7 @@ _DICOMDIR = "DICOMDIR"
 
 @runtime_checkable
 class VolumeWithDigest(Protocol):
-    """A volume that reads the rest of what it holds, and may tell the SHA-256 of all of it."""
+    """A volume that can read what was not read yet and return the SHA-256 of all its bytes."""
 
     def sha256(self) -> str: ...
 
@@ -31,11 +38,11 @@ def compare_volume(
     dicomdir: str | None,
     secure: bool = False,
 ) -> VolumeReport:
-    """Whether every byte that should be on a volume is, and no DICOM file besides.
+    """Checks that a volume has every expected byte and no other DICOM file.
 
-    Each file is read once, in the order they lie on the volume. `dicomdir` is the digest of the
-    DICOMDIR that should be there; without it, that on the volume is judged by itself. On a `secure`
-    one every DICOM File must be a Secure DICOM File.
+    Each file is read once, in the order in which the files lie on the volume. `dicomdir` is the
+    digest of the expected DICOMDIR; without it, the DICOMDIR is only checked by itself. On a
+    `secure` volume every DICOM file must be a Secure DICOM File.
     """
     instances = {instance.file_id: instance for instance in expected}
     comparison = _Comparison(volume, instances, secure=secure)
@@ -44,49 +51,153 @@ def compare_volume(
 
 class _Comparison:
     def __init__(
-        self, volume: Volume, expected: dict[str, ExpectedInstance], *, secure: bool
+        self, volume: Volume, expected: Mapping[str, ExpectedInstance], *, secure: bool
     ) -> None:
         self._volume = volume
+        self._files = volume.files()
         self._expected = expected
         self._secure = secure
         self._faults = Faults()
+        #: The first record that references each file.
         self._references: dict[str, Record] = {}
-        self._metas = file_meta_checks.Parser()
-        self._instances = self._read = 0
+        self._instances = 0
+        self._bytes_read = 0
 
-    def report(self, file_set_id: str, file_set_uid: str, dicomdir: str | None) -> VolumeReport:
-        files = self._volume.files()
-        if self._volume.volume_identifier not in ("", file_set_id):
-            message = f"the Volume Identifier is not the File-set ID {file_set_id}"
-            self._faults.add(FaultCode.VOLUME_IDENTIFIER_WRONG, "volume", message)
-        for where, message in self._volume.disagreements().items():
-            self._faults.add(FaultCode.FILE_SYSTEM_CONTRADICTORY, where, message)
-        found = self._directory(dicomdir)
-        if found.whole and found.file_set_id != file_set_id:
-            message = f"its File-set ID is not {file_set_id}"
-            self._faults.add(FaultCode.FILE_SET_ID_WRONG, _DICOMDIR, message)
-        if found.whole and found.file_set_uid != file_set_uid:
-            message = f"its File-set UID is not {file_set_uid}"
-            self._faults.add(FaultCode.FILE_SET_UID_WRONG, _DICOMDIR, message)
-        for name in files:
+    def report(self, file_set_id: str, file_set_uid: str, digest: str | None) -> VolumeReport:
+        self._check_volume(file_set_id)
+        dicomdir = self._check_dicomdir(digest)
+        if dicomdir.complete:
+            self._check_file_set(dicomdir, file_set_id, file_set_uid)
+        for name in self._files:
             if name != _DICOMDIR:
-                self._file(name)
-        for file_id in sorted(self._expected.keys() - files.keys()):
-            self._faults.add(FaultCode.FILE_MISSING, file_id, "it is not on the volume")
-        for file_id, record in self._references.items():
-            if file_id not in self._expected:
-                message = f"{record} references it, yet it was not to be on the volume"
-                self._faults.add(FaultCode.FILE_UNEXPECTED, file_id, message)
+                self._check_file(name)
+        self._check_all_present()
         sha256 = self._sha256()
         return VolumeReport(
             volume_identifier=self._volume.volume_identifier,
-            file_set_uid=found.file_set_uid,
+            file_set_uid=dicomdir.file_set_uid,
             instances=self._instances,
-            files=len(files),
-            bytes_read=self._read,
+            files=len(self._files),
+            bytes_read=self._bytes_read,
             faults=self._faults.all(),
             sha256=sha256,
         )
+
+    def _check_volume(self, file_set_id: str) -> None:
+        if self._volume.volume_identifier not in ("", file_set_id):
+            message = f"its Volume Identifier is not the File-set ID {file_set_id}"
+            self._faults.add(FaultCode.VOLUME_IDENTIFIER_WRONG, "volume", message)
+        for where, message in self._volume.disagreements().items():
+            self._faults.add(FaultCode.FILE_SYSTEM_CONTRADICTORY, where, message)
+
+    def _check_dicomdir(self, digest: str | None) -> CheckedDicomdir:
+        if _DICOMDIR not in self._files:
+            message = "there is no DICOMDIR in the root of the volume"
+            self._faults.add(FaultCode.DICOMDIR_ABSENT, _DICOMDIR, message)
+            return CheckedDicomdir()
+        try:
+            data = b"".join(self._volume.chunks(_DICOMDIR))
+            self._check_secure(_DICOMDIR)
+        except Unreadable as error:
+            message = f"it cannot be read: {error}"
+            self._faults.add(FaultCode.DICOMDIR_UNREADABLE, _DICOMDIR, message)
+            return CheckedDicomdir()
+        self._bytes_read += len(data)
+        if digest is not None and digest_of(data) != digest:
+            message = "its bytes are not those that were to be written: its digest differs"
+            self._faults.add(FaultCode.DICOMDIR_DIFFERS, _DICOMDIR, message)
+        dicomdir = check_dicomdir(data, self._faults)
+        check_structure(dicomdir, self._volume.volume_identifier, self._faults)
+        for record in dicomdir.records:
+            if record.file_id:
+                self._references.setdefault(record.file_id, record)
+        return dicomdir
+
+    def _check_file_set(
+        self, dicomdir: CheckedDicomdir, file_set_id: str, file_set_uid: str
+    ) -> None:
+        if dicomdir.file_set_id != file_set_id:
+            message = f"its File-set ID (0004,1130) is not {file_set_id}"
+            self._faults.add(FaultCode.FILE_SET_ID_WRONG, _DICOMDIR, message)
+        if dicomdir.file_set_uid != file_set_uid:
+            message = f"its File-set UID is {shown(dicomdir.file_set_uid)}, not {file_set_uid}"
+            self._faults.add(FaultCode.FILE_SET_UID_WRONG, _DICOMDIR, message)
+
+    def _check_secure(self, name: str) -> None:
+        volume = self._volume
+        if self._secure and not (isinstance(volume, SecureVolume) and volume.is_secure(name)):
+            self._faults.add(FaultCode.FILE_NOT_SECURE, name, NOT_SECURE)
+
+    def _check_file(self, name: str) -> None:
+        expected = self._expected.get(name)
+        try:
+            if expected is None:
+                if is_dicom(self._volume.read(name, 0, PREAMBLE)):
+                    message = "it is a DICOM file that was not to be on the volume"
+                    self._faults.add(FaultCode.FILE_UNEXPECTED, name, message)
+                return
+            self._check_secure(name)
+            size = self._files[name]
+            if size == expected.size:
+                self._check_instance(name, expected)
+            else:
+                message = f"it has {size} bytes, where {expected.size} were written"
+                self._faults.add(FaultCode.FILE_SIZE_WRONG, name, message)
+        except Unreadable as error:
+            self._faults.add(FaultCode.FILE_UNREADABLE, name, f"it cannot be read: {error}")
+
+    def _check_instance(self, name: str, expected: ExpectedInstance) -> None:
+        """Compares the digest of the data set, and the File Meta Information before it."""
+        hasher = hasher_like(expected.digest)
+        before_data_set = b""
+        for chunk in self._volume.chunks(name):
+            self._bytes_read += len(chunk)
+            missing = expected.data_set_offset - len(before_data_set)
+            if missing > 0:
+                before_data_set += chunk[:missing]
+                hasher.update(memoryview(chunk)[missing:])
+            else:
+                hasher.update(chunk)
+        if digest_text(hasher) != expected.digest:
+            message = "its data set is not the one that was written: its digest differs"
+            self._faults.add(FaultCode.DATA_SET_DIFFERS, name, message)
+        self._instances += 1
+        if not is_dicom(before_data_set):
+            self._faults.add(FaultCode.FILE_NOT_DICOM, name, "it has no DICOM prefix")
+            return
+        meta = parse_file_meta(before_data_set, data_set_follows=False)
+        self._check_file_meta(name, meta, expected)
+        record = self._references.get(name)
+        if record is None:
+            message = "no directory record references it"
+            self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
+        else:
+            check_reference(record, name, meta, self._faults)
+
+    def _check_file_meta(self, name: str, meta: FileMeta, expected: ExpectedInstance) -> None:
+        check_file_meta(meta, name, self._faults)
+        for attribute_name, value, expected_value in (
+            ("Media Storage SOP Class UID", meta.sop_class_uid, expected.sop_class_uid),
+            ("Media Storage SOP Instance UID", meta.sop_instance_uid, expected.sop_instance_uid),
+            ("Transfer Syntax UID", meta.transfer_syntax_uid, expected.transfer_syntax_uid),
+        ):
+            if value != expected_value:
+                message = f"its {attribute_name} is {shown(value)}, not {expected_value}"
+                self._faults.add(FaultCode.FILE_META_WRONG, name, message)
+        if meta.data_set_offset != expected.data_set_offset:
+            message = (
+                f"its data set begins at byte {meta.data_set_offset}, "
+                f"not at byte {expected.data_set_offset}"
+            )
+            self._faults.add(FaultCode.FILE_META_WRONG, name, message)
+
+    def _check_all_present(self) -> None:
+        for file_id in sorted(self._expected.keys() - self._files.keys()):
+            self._faults.add(FaultCode.FILE_MISSING, file_id, "it is not on the volume")
+        for file_id, record in self._references.items():
+            if file_id not in self._expected:
+                message = f"{record} references it, but it was not to be on the volume"
+                self._faults.add(FaultCode.FILE_UNEXPECTED, file_id, message)
 
     def _sha256(self) -> str:
         if not isinstance(self._volume, VolumeWithDigest):
@@ -97,94 +208,3 @@ class _Comparison:
             message = f"it cannot be read to its end: {error}"
             self._faults.add(FaultCode.FILE_UNREADABLE, "volume", message)
             return ""
-
-    def _directory(self, dicomdir: str | None) -> Directory:
-        if _DICOMDIR not in self._volume.files():
-            message = "there is no DICOMDIR in the root of the volume"
-            self._faults.add(FaultCode.DICOMDIR_ABSENT, _DICOMDIR, message)
-            return Directory()
-        try:
-            data = b"".join(self._volume.chunks(_DICOMDIR))
-            self._check_secure(_DICOMDIR)
-        except Unreadable as error:
-            message = f"it cannot be read: {error}"
-            self._faults.add(FaultCode.DICOMDIR_UNREADABLE, _DICOMDIR, message)
-            return Directory()
-        self._read += len(data)
-        if dicomdir is not None and digest_of(data) != dicomdir:
-            message = "it is not, byte for byte, what was to be written"
-            self._faults.add(FaultCode.DICOMDIR_DIFFERS, _DICOMDIR, message)
-        found = directory.parse(data, self._faults)
-        check_structure(found, self._volume.volume_identifier, self._faults)
-        for record in found.records:
-            if record.file_id:
-                self._references.setdefault(record.file_id, record)
-        return found
-
-    def _check_secure(self, name: str) -> None:
-        volume = self._volume
-        if self._secure and not (isinstance(volume, SecureVolume) and volume.is_secure(name)):
-            self._faults.add(FaultCode.FILE_NOT_SECURE, name, encrypted_volume.NOT_SECURE)
-
-    def _file(self, name: str) -> None:
-        expected = self._expected.get(name)
-        try:
-            size = self._volume.files()[name]
-            if expected is not None:
-                self._check_secure(name)
-            if expected is None:
-                if file_meta_checks.is_dicom(self._volume.read(name, 0, file_meta_checks.PREAMBLE)):
-                    message = "it is a DICOM file that was not to be on the volume"
-                    self._faults.add(FaultCode.FILE_UNEXPECTED, name, message)
-            elif size != expected.size:
-                message = f"it has {size} bytes where {expected.size} were written"
-                self._faults.add(FaultCode.FILE_SIZE_WRONG, name, message)
-            else:
-                self._instance(name, expected)
-        except Unreadable as error:
-            self._faults.add(FaultCode.FILE_UNREADABLE, name, f"it cannot be read: {error}")
-
-    def _instance(self, name: str, expected: ExpectedInstance) -> None:
-        hasher, head = hasher_like(expected.digest), b""
-        for chunk in self._volume.chunks(name):
-            self._read += len(chunk)
-            missing = expected.data_set_offset - len(head)
-            if missing > 0:
-                head += chunk[:missing]
-                hasher.update(memoryview(chunk)[missing:])
-            else:
-                hasher.update(chunk)
-        if digest_text(hasher) != expected.digest:
-            message = "its data set is not that which was written: its digest differs"
-            self._faults.add(FaultCode.DATA_SET_DIFFERS, name, message)
-        self._instances += 1
-        self._meta(name, head, expected)
-
-    def _meta(self, name: str, head: bytes, expected: ExpectedInstance) -> None:
-        if not file_meta_checks.is_dicom(head):
-            self._faults.add(FaultCode.FILE_NOT_DICOM, name, "it has no DICOM prefix")
-            return
-        # two bytes of no group stand for the data set, which `head` ends before
-        meta = self._metas.parse(head + b"\0\0")
-        if meta != (*expected[1:4], expected.data_set_offset, ()):
-            self._meta_differs(name, meta, expected)
-        record = self._references.get(name)
-        if record is None:
-            message = "no directory record references it"
-            self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
-        else:
-            check_reference(record, name, meta, self._faults)
-
-    def _meta_differs(
-        self, name: str, meta: file_meta_checks.FileMeta, expected: ExpectedInstance
-    ) -> None:
-        file_meta_checks.check(meta, name, self._faults)
-        for keyword, found, wanted in (
-            ("Media Storage SOP Class UID", meta.sop_class_uid, expected.sop_class_uid),
-            ("Media Storage SOP Instance UID", meta.sop_instance_uid, expected.sop_instance_uid),
-            ("Transfer Syntax UID", meta.transfer_syntax_uid, expected.transfer_syntax_uid),
-            ("length", str(meta.data_set_offset), str(expected.data_set_offset)),
-        ):
-            if found != wanted:
-                message = f"the {keyword} in its File Meta Information is not {wanted}"
-                self._faults.add(FaultCode.FILE_META_WRONG, name, message)

@@ -1,16 +1,20 @@
-"""Craft: names what can be wrong with a volume, and gathers what is."""
+"""Craft: the codes of the faults that a volume can have, and the list of those found."""
 
 from collections import Counter
 from enum import StrEnum, auto
 
+from burnish.dicom_elements import describe
+from burnish.identifiers import is_tolerable_uid
 from burnish.values import Fault
 
-#: Of one code so many faults are told one by one, of the others only the number.
+#: The most faults of one code that are listed; of the others only the number is reported.
 MAXIMUM_OF_A_CODE = 50
+#: The most characters of a damaged volume's text that say where a fault is.
+_LONGEST_PLACE = 200
 
 
 class FaultCode(StrEnum):
-    """The stable codes of faults; the message of each fault says what it means."""
+    """The stable codes of faults; each fault has a message in words as well."""
 
     @staticmethod
     def _generate_next_value_(name: str, *_: object) -> str:
@@ -80,23 +84,40 @@ class FaultCode(StrEnum):
 
 
 class Faults:
-    """What was found wrong, in order, bounded however much that is."""
+    """The faults found so far, in order; bounded, however damaged the volume is."""
 
     def __init__(self) -> None:
-        self._found: list[Fault] = []
+        self._listed: list[Fault] = []
         self._counts: Counter[FaultCode] = Counter()
-        self.count = 0
 
     def add(self, code: FaultCode, where: str, message: str) -> None:
-        self.count += 1
+        """Adds a fault; `where` names a file, a directory record or "volume"."""
         self._counts[code] += 1
         if self._counts[code] <= MAXIMUM_OF_A_CODE:
-            self._found.append(Fault(code, where[:200], message))
+            self._listed.append(Fault(code, where[:_LONGEST_PLACE], message))
 
     def all(self) -> tuple[Fault, ...]:
+        """The listed faults; then one for each code that has more, with their number."""
         more = [
             Fault(code, "", f"and {count - MAXIMUM_OF_A_CODE} more of this kind")
             for code, count in self._counts.items()
             if count > MAXIMUM_OF_A_CODE
         ]
-        return (*self._found, *more)
+        return (*self._listed, *more)
+
+
+def attribute(tag: int) -> str:
+    """The name and the tag of an attribute, as messages give them: Patient ID (0010,0020)."""
+    from pydicom.datadict import dictionary_description
+
+    try:
+        return f"{dictionary_description(tag)} {describe(tag)}"
+    except KeyError:
+        return describe(tag)
+
+
+def shown(uid: str) -> str:
+    """A UID as messages give it; what is not a UID may be text of any kind and length."""
+    if not uid:
+        return "missing"
+    return uid if is_tolerable_uid(uid) else "not a UID"

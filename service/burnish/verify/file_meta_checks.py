@@ -1,31 +1,37 @@
-"""Craft: reads the File Meta Information of a DICOM file on a volume (PS3.10 7.1)."""
+"""Craft: reads and checks the File Meta Information of a DICOM file on a volume (PS3.10 7.1)."""
 
 from typing import NamedTuple
 
 from burnish import dicom_elements
 from burnish.dicom_elements import NeedMore
 from burnish.values import Volume
-from burnish.verify.faults import FaultCode, Faults
+from burnish.verify.faults import FaultCode, Faults, attribute
 
+#: Bytes of the preamble and the prefix "DICM".
 PREAMBLE = 132
-_GROUP_LENGTH, _SOP_CLASS, _SOP_INSTANCE = 0x00020000, 0x00020002, 0x00020003
-_TRANSFER_SYNTAX, _IMPLEMENTATION_CLASS = 0x00020010, 0x00020012
+_GROUP_LENGTH = 0x00020000
+_VERSION = 0x00020001
+_SOP_CLASS_UID = 0x00020002
+_SOP_INSTANCE_UID = 0x00020003
+_TRANSFER_SYNTAX_UID = 0x00020010
+_IMPLEMENTATION_CLASS_UID = 0x00020012
+#: The Type 1 elements (PS3.10 Table 7.1-1).
 _REQUIRED = (
     _GROUP_LENGTH,
-    0x00020001,
-    _SOP_CLASS,
-    _SOP_INSTANCE,
-    _TRANSFER_SYNTAX,
-    _IMPLEMENTATION_CLASS,
+    _VERSION,
+    _SOP_CLASS_UID,
+    _SOP_INSTANCE_UID,
+    _TRANSFER_SYNTAX_UID,
+    _IMPLEMENTATION_CLASS_UID,
 )
-_UIDS = (_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX)
-#: A value longer than this is no UID, and not kept.
+#: A longer value is not a UID and is not kept.
 _LONGEST_UID = 64
-_STEPS = (1 << 10, 1 << 16, 1 << 20)
+#: Bytes of a file to read for its File Meta Information; the next number if it is longer.
+_READ_SIZES = (1 << 10, 1 << 16, 1 << 20)
 
 
 class FileMeta(NamedTuple):
-    """What the File Meta Information says, and where the data set begins."""
+    """The File Meta Information of a file, and the offset of its data set."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -34,86 +40,60 @@ class FileMeta(NamedTuple):
     missing: tuple[int, ...] = ()
 
 
-def is_dicom(head: bytes) -> bool:
-    """Whether a file that begins so has the DICOM prefix (PS3.10 7.1)."""
-    return head[128:PREAMBLE] == b"DICM"
+def is_dicom(start: bytes) -> bool:
+    """Whether a file that starts with these bytes has the DICOM prefix (PS3.10 7.1)."""
+    return start[128:PREAMBLE] == b"DICM"
 
 
-def parse(data: bytes) -> FileMeta:
-    """Raises Unreadable for what is no File Meta Information, NeedMore if it is cut off."""
-    return _parse(data)[0]
+def parse_file_meta(data: bytes, *, data_set_follows: bool = True) -> FileMeta:
+    """Parses the start of a DICOM file; raises Unreadable, and NeedMore if `data` is too short.
 
-
-class Parser:
-    """Parses the File Meta Information of many files: those of a kind differ in a UID alone."""
-
-    def __init__(self) -> None:
-        self._length, self._before, self._behind = -1, b"", b""
-        self._meta = FileMeta("", "", "", 0)
-
-    def parse(self, data: bytes) -> FileMeta:
-        """As `parse`: what is alike but for the value of its SOP Instance UID is found alike."""
-        before, behind = self._before, self._behind
-        if len(data) == self._length and data.startswith(before) and data.endswith(behind):
-            uid = data[len(before) : len(data) - len(behind)]
-            return self._meta._replace(sop_instance_uid=_uid(uid))
-        meta, start, end = _parse(data)
-        if 0 < end - start <= _LONGEST_UID:
-            self._length, self._before, self._behind = len(data), data[:start], data[end:]
-            self._meta = meta
-        return meta
-
-
-def _parse(data: bytes) -> tuple[FileMeta, int, int]:
-    """With where the value of the SOP Instance UID starts and ends."""
-    values: dict[int, tuple[int, int]] = {}
-    at = PREAMBLE
-    while data[at : at + 2] == b"\2\0":
-        tag, _, start, length = dicom_elements.header(data, at, len(data), explicit=True)
-        at = start + length
-        if at > len(data):
+    The File Meta Information ends with the first element of another group. If not even that
+    `data_set_follows` in `data`, it ends with `data`.
+    """
+    values: dict[int, bytes] = {}
+    offset = PREAMBLE
+    while data[offset : offset + 2] == b"\2\0":
+        tag, _, start, length = dicom_elements.header(data, offset, len(data), explicit=True)
+        offset = start + length
+        if offset > len(data):
             raise NeedMore("the File Meta Information is truncated")
-        values[tag] = start, at
-    if at >= len(data):
+        values[tag] = data[start:offset]
+    if data_set_follows and offset >= len(data):
         raise NeedMore("the file ends with its File Meta Information")
-    sop_class, sop_instance, transfer_syntax = (values.get(tag, (0, 0)) for tag in _UIDS)
-    meta = FileMeta(
-        sop_class_uid=_uid(data[slice(*sop_class)]),
-        sop_instance_uid=_uid(data[slice(*sop_instance)]),
-        transfer_syntax_uid=_uid(data[slice(*transfer_syntax)]),
-        data_set_offset=at,
-        missing=tuple(tag for tag in _REQUIRED if tag not in values),
+    return FileMeta(
+        sop_class_uid=_uid(values.get(_SOP_CLASS_UID, b"")),
+        sop_instance_uid=_uid(values.get(_SOP_INSTANCE_UID, b"")),
+        transfer_syntax_uid=_uid(values.get(_TRANSFER_SYNTAX_UID, b"")),
+        data_set_offset=offset,
+        missing=tuple([tag for tag in _REQUIRED if tag not in values]),
     )
-    return meta, *sop_instance
 
 
 def _uid(value: bytes) -> str:
     return value.rstrip(b"\0 ").decode("latin-1") if len(value) <= _LONGEST_UID else "?"
 
 
-def read(volume: Volume, name: str) -> FileMeta | None:
-    """The File Meta Information of a file; None if it is no DICOM file.
+def read_file_meta(volume: Volume, name: str) -> FileMeta | None:
+    """The File Meta Information of a file; None if it is not a DICOM file.
 
-    Raises Unreadable as `parse` does, and where the volume cannot be read.
+    Raises Unreadable as `parse_file_meta` does, and if the volume cannot be read.
     """
-    head = volume.read(name, 0, _STEPS[0])
-    if not is_dicom(head):
+    start = volume.read(name, 0, _READ_SIZES[0])
+    if not is_dicom(start):
         return None
-    for step in _STEPS[1:]:
+    for next_size in _READ_SIZES[1:]:
         try:
-            return parse(head)
+            return parse_file_meta(start)
         except NeedMore:
-            if len(head) == volume.files()[name]:
+            if len(start) == volume.files()[name]:
                 raise
-        head = volume.read(name, 0, step)
-    return parse(head)
+        start = volume.read(name, 0, next_size)
+    return parse_file_meta(start)
 
 
-def check(meta: FileMeta, name: str, faults: Faults) -> None:
-    """PS3.10 Table 7.1-1: Type 1 elements."""
+def check_file_meta(meta: FileMeta, name: str, faults: Faults) -> None:
+    """Adds a fault for each Type 1 element that is missing (PS3.10 Table 7.1-1)."""
     for tag in meta.missing:
-        faults.add(
-            FaultCode.FILE_META_INCOMPLETE,
-            name,
-            f"its File Meta Information lacks {dicom_elements.describe(tag)}",
-        )
+        message = f"its File Meta Information has no {attribute(tag)}"
+        faults.add(FaultCode.FILE_META_INCOMPLETE, name, message)

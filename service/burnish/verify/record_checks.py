@@ -15,15 +15,30 @@ from burnish.dicomdir.reader import (
     REFERENCED_SOP_CLASS_UID,
     REFERENCED_SOP_INSTANCE_UID,
     REFERENCED_TRANSFER_SYNTAX_UID,
+    SPECIFIC_CHARACTER_SET,
     Elements,
     StoredRecord,
 )
-from burnish.verify import key_checks
-from burnish.verify.faults import FaultCode, Faults
+from burnish.directory_records import KEYS
+from burnish.verify.faults import FaultCode, Faults, attribute
 
-#: What every directory record has, whatever its type (PS3.3 Table F.3-3).
+#: The attributes of every directory record, whatever its type (PS3.3 Table F.3-3).
 _REQUIRED = (NEXT_RECORD_OFFSET, RECORD_IN_USE_FLAG, LOWER_LEVEL_OFFSET, RECORD_TYPE)
+#: The keys of Type 1 and 2 of each record type (PS3.3 F.5).
+_REQUIRED_KEYS = {
+    record_type: [key for key in keys if key.type in ("1", "2")]
+    for record_type, keys in KEYS.items()
+}
+#: The attributes of a record that references a file: Type 1C (PS3.3 Table F.3-3).
+_REFERENCE = (
+    REFERENCED_SOP_CLASS_UID,
+    REFERENCED_SOP_INSTANCE_UID,
+    REFERENCED_TRANSFER_SYNTAX_UID,
+)
+#: The VRs whose characters depend on the Specific Character Set (PS3.5 6.1.2.3).
+_CODED_VRS = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
 _IN_USE = 0xFFFF
+_PRIVATE_RECORD_UID = 0x00041432
 _ICON_IMAGE_SEQUENCE = 0x00880200
 #: The most characters of a Directory Record Type (PS3.5 6.2, CS).
 _LONGEST_TYPE = 16
@@ -33,8 +48,8 @@ _LONGEST_TYPE = 16
 class Record:
     """One directory record; offsets count from the first byte of the file (PS3.3 F.3.2.2).
 
-    `identity` is what no other record of its type may have; `tags` are the elements it has
-    with a value, `empty_tags` those without. `parent` and `reached` are found by walking the tree.
+    `identity` is the value of the key that no other record of its type has. `tags` are the
+    elements with a value, `empty_tags` those without. `structure` sets `parent` and `reached`.
     """
 
     number: int
@@ -58,18 +73,20 @@ class Record:
 
 
 class RecordChecks:
-    """Checks the records of one DICOMDIR; what is wrong with them goes to `faults`."""
+    """Checks the records of one DICOMDIR; their faults are added to `faults`."""
 
     def __init__(self, faults: Faults, *, explicit: bool) -> None:
         self._faults, self._explicit = faults, explicit
-        #: Most records have the same tags as others: each set of tags is held once.
+        #: Records share their sets of tags: a set takes 2 KB, and there may be 60,000 records.
         self._tag_sets: dict[frozenset[int], frozenset[int]] = {}
 
     def check(self, stored: StoredRecord, number: int) -> Record:
-        """The record, after its own faults were added; `number` counts from 1."""
+        """Checks one record and returns it; `number` counts from 1."""
         elements = stored.elements
         by_tag = elements.by_tag
         record_type = elements.code(RECORD_TYPE)[:_LONGEST_TYPE]
+        identity_key = IDENTITY_KEYS.get(record_type)
+        identity = elements.value(identity_key) if identity_key else b""
         tags = frozenset([tag for tag, element in by_tag.items() if element.length])
         record = Record(
             number=number,
@@ -81,42 +98,76 @@ class RecordChecks:
             sop_class_uid=elements.code(REFERENCED_SOP_CLASS_UID),
             sop_instance_uid=elements.code(REFERENCED_SOP_INSTANCE_UID),
             transfer_syntax_uid=elements.code(REFERENCED_TRANSFER_SYNTAX_UID),
-            identity=elements.value(IDENTITY_KEYS.get(record_type, 0)).strip(b"\0 "),
+            identity=identity.strip(b"\0 "),
             tags=self._tag_sets.setdefault(tags, tags),
         )
         if len(tags) < len(by_tag):
             empty_tags = frozenset(by_tag) - tags
             record.empty_tags = self._tag_sets.setdefault(empty_tags, empty_tags)
+        self._check_required(record, elements)
         if _ICON_IMAGE_SEQUENCE in elements:
-            record.icon = _icon(elements, self._explicit)
-        _check(record, elements, self._faults)
+            self._check_icon(record, elements)
+        self._check_type(record, elements)
+        self._check_keys(record, elements)
+        self._check_reference(record, elements)
         return record
 
+    def _check_required(self, record: Record, elements: Elements) -> None:
+        for tag in _REQUIRED:
+            if tag not in elements:
+                self._missing(record, tag)
+        if RECORD_IN_USE_FLAG in elements and elements.number(RECORD_IN_USE_FLAG) != _IN_USE:
+            message = f"its {attribute(RECORD_IN_USE_FLAG)} is not FFFFH: readers skip it"
+            self._faults.add(FaultCode.RECORD_IN_USE_FLAG, str(record), message)
 
-def _icon(elements: Elements, explicit: bool) -> Icon:
-    """The icon of a record: the one item of its sequence (PS3.3 F.7)."""
-    data, sequence = elements.data, elements.by_tag[_ICON_IMAGE_SEQUENCE]
-    end = sequence.value + sequence.length
-    bounds = list(dicom_elements.items(data, sequence.value, end, explicit=explicit))
-    if len(bounds) != 1:
-        return Icon(0, 0, 0, "", False)
-    [(begin, stop)] = bounds
-    return icon.read(data[begin:stop], explicit=explicit)
+    def _check_icon(self, record: Record, elements: Elements) -> None:
+        """Its sequence has one item, which is an icon (PS3.3 F.7)."""
+        data, sequence = elements.data, elements.by_tag[_ICON_IMAGE_SEQUENCE]
+        end = sequence.value + sequence.length
+        items = list(dicom_elements.items(data, sequence.value, end, explicit=self._explicit))
+        record.icon = Icon(0, 0, 0, "", False)
+        if len(items) == 1:
+            start, stop = items[0]
+            record.icon = icon.read(data[start:stop], explicit=self._explicit)
+        if not record.icon.sound:
+            message = f"its {attribute(_ICON_IMAGE_SEQUENCE)} is not one icon as PS3.3 F.7 has it"
+            self._faults.add(FaultCode.ICON_INVALID, str(record), message)
 
+    def _check_type(self, record: Record, elements: Elements) -> None:
+        if record.type == "PRIVATE":
+            if _PRIVATE_RECORD_UID not in elements:
+                self._missing(record, _PRIVATE_RECORD_UID)
+        elif record.type not in KEYS:
+            message = f"its {attribute(RECORD_TYPE)} is not one of PS3.3 F.4"
+            self._faults.add(FaultCode.RECORD_TYPE_UNKNOWN, str(record), message)
 
-def _check(record: Record, elements: Elements, faults: Faults) -> None:
-    for tag in _REQUIRED:
-        if tag not in elements:
-            faults.add(
-                FaultCode.KEY_MISSING, str(record), f"it lacks {dicom_elements.describe(tag)}"
-            )
-    if RECORD_IN_USE_FLAG in elements and elements.number(RECORD_IN_USE_FLAG) != _IN_USE:
-        faults.add(
-            FaultCode.RECORD_IN_USE_FLAG,
-            str(record),
-            "Record In-use Flag (0004,1410) is not FFFFH: readers pass it over",
-        )
-    if record.icon and not record.icon.sound:
-        message = "its Icon Image Sequence (0088,0200) does not hold one icon of PS3.3 F.7"
-        faults.add(FaultCode.ICON_INVALID, str(record), message)
-    key_checks.check_keys(elements.data, elements.by_tag, record.type, str(record), faults)
+    def _check_keys(self, record: Record, elements: Elements) -> None:
+        """It has the keys of its type, and a Specific Character Set if one needs it."""
+        is_coded = False
+        for key in _REQUIRED_KEYS.get(record.type, ()):
+            if key.tag not in elements:
+                self._missing(record, key.tag)
+                continue
+            value = elements.value(key.tag)
+            if key.vr in dicom_elements.TEXT_VRS:
+                value = value.strip(b"\0 ")
+            if key.type == "1" and not value:
+                message = f"its {attribute(key.tag)} has no value"
+                self._faults.add(FaultCode.KEY_EMPTY, str(record), message)
+            if key.vr in _CODED_VRS and not value.isascii():
+                is_coded = True
+        if is_coded and SPECIFIC_CHARACTER_SET not in elements:
+            message = f"it has characters beyond ASCII but no {attribute(SPECIFIC_CHARACTER_SET)}"
+            self._faults.add(FaultCode.CHARACTER_SET_MISSING, str(record), message)
+
+    def _check_reference(self, record: Record, elements: Elements) -> None:
+        if REFERENCED_FILE_ID not in elements:
+            return
+        for tag in _REFERENCE:
+            if tag not in record.tags:
+                code = FaultCode.KEY_EMPTY if tag in elements else FaultCode.KEY_MISSING
+                message = f"it references a file but has no {attribute(tag)}"
+                self._faults.add(code, str(record), message)
+
+    def _missing(self, record: Record, tag: int) -> None:
+        self._faults.add(FaultCode.KEY_MISSING, str(record), f"it has no {attribute(tag)}")

@@ -1,47 +1,53 @@
-"""Craft: takes down what a volume holds, so that it can be found there unchanged later on."""
+"""Craft: what a volume holds, so that changes to it are found later."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from burnish.hashing import digest_text, new_hasher
 from burnish.values import ExpectedInstance, Fault, Volume
-from burnish.verify import file_meta_checks
 from burnish.verify.faults import FaultCode
+from burnish.verify.file_meta_checks import read_file_meta
 
 
 @dataclass(slots=True)
 class VolumeSnapshot:
-    """The DICOM files of a volume but its DICOMDIR, and the digest of every file by name."""
+    """The DICOM files of a volume except its DICOMDIR, and the digest of every file by name."""
 
     instances: list[ExpectedInstance] = field(default_factory=list)
     digests: dict[str, str] = field(default_factory=dict)
 
 
 def take_snapshot(volume: Volume) -> VolumeSnapshot:
-    """Reads all of a volume once; raises Unreadable where that cannot be done."""
-    holdings = VolumeSnapshot()
+    """Reads a whole volume once; raises Unreadable if a file cannot be read."""
+    snapshot = VolumeSnapshot()
     for name, size in volume.files().items():
-        meta = None if name == "DICOMDIR" else file_meta_checks.read(volume, name)
-        whole, data_set = new_hasher(), new_hasher()
-        at = 0
+        meta = None if name == "DICOMDIR" else read_file_meta(volume, name)
+        file_hasher, data_set_hasher = new_hasher(), new_hasher()
+        offset = 0
         for chunk in volume.chunks(name):
-            whole.update(chunk)
+            file_hasher.update(chunk)
             if meta:
-                data_set.update(memoryview(chunk)[max(0, meta.data_set_offset - at) :])
-            at += len(chunk)
-        holdings.digests[name] = digest_text(whole)
+                data_set_start = max(0, meta.data_set_offset - offset)
+                data_set_hasher.update(memoryview(chunk)[data_set_start:])
+            offset += len(chunk)
+        snapshot.digests[name] = digest_text(file_hasher)
         if meta:
-            holdings.instances.append(
+            snapshot.instances.append(
                 ExpectedInstance(
-                    *(name, meta.sop_class_uid, meta.sop_instance_uid, meta.transfer_syntax_uid),
-                    *(size, meta.data_set_offset, digest_text(data_set)),
+                    file_id=name,
+                    sop_class_uid=meta.sop_class_uid,
+                    sop_instance_uid=meta.sop_instance_uid,
+                    transfer_syntax_uid=meta.transfer_syntax_uid,
+                    size=size,
+                    data_set_offset=meta.data_set_offset,
+                    digest=digest_text(data_set_hasher),
                 )
             )
-    return holdings
+    return snapshot
 
 
 class DigestingVolume:
-    """A volume that takes the digest of every file that is read to its end."""
+    """A volume that computes the digest of every file that is read to its end."""
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
@@ -65,16 +71,17 @@ class DigestingVolume:
         self._digests[name] = digest_text(hasher)
 
     def changed(self, digests: Mapping[str, str]) -> list[Fault]:
-        """Which of these files are no longer there as they were; those not yet read are read."""
+        """Faults for the files that are gone or have another digest; reads those not read yet."""
         faults = []
         for name, digest in digests.items():
             if name not in self.files():
-                faults.append(Fault(FaultCode.FILE_MISSING, name, "it was there, and is no more"))
+                message = "it was on the volume before and is no longer"
+                faults.append(Fault(FaultCode.FILE_MISSING, name, message))
                 continue
             if name not in self._digests:
                 for _ in self.chunks(name):
                     pass
             if self._digests[name] != digest:
-                message = "it is not what it was: its digest differs"
+                message = "its content has changed: its digest differs"
                 faults.append(Fault(FaultCode.FILE_CHANGED, name, message))
         return faults

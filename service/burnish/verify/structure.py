@@ -1,7 +1,16 @@
-"""Craft: checks how the records of a DICOMDIR hang together (PS3.3 F.3.2.2, F.4, F.5)."""
+"""Craft: checks how the records of a DICOMDIR are connected (PS3.3 F.3.2.2, F.4, F.5)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
+from burnish.dicomdir.reader import (
+    FIRST_RECORD_OFFSET,
+    IDENTITY_KEYS,
+    LAST_RECORD_OFFSET,
+    REFERENCED_FILE_ID,
+    REFERENCED_SOP_CLASS_UID,
+    REFERENCED_SOP_INSTANCE_UID,
+    REFERENCED_TRANSFER_SYNTAX_UID,
+)
 from burnish.directory_records import KEYS, ROOT_TYPES, record_type
 from burnish.identifiers import (
     MAXIMUM_FILE_ID_COMPONENT_LENGTH,
@@ -10,195 +19,188 @@ from burnish.identifiers import (
     is_file_id,
     is_file_set_id,
 )
-from burnish.verify.directory import Directory
-from burnish.verify.faults import FaultCode, Faults
+from burnish.verify.dicomdir_checks import CheckedDicomdir
+from burnish.verify.faults import FaultCode, Faults, attribute, shown
 from burnish.verify.file_meta_checks import FileMeta
 from burnish.verify.record_checks import Record
 
+#: The type of the record above each type, "" for the root; SERIES for every type that is not
+#: listed (PS3.3 Table F.4-1).
 _PARENTS = {"PATIENT": "", "STUDY": "PATIENT", "SERIES": "STUDY"} | dict.fromkeys(ROOT_TYPES, "")
-_DUPLICATES = {
-    "PATIENT": (FaultCode.DUPLICATE_PATIENT_ID, "Patient ID"),
-    "STUDY": (FaultCode.DUPLICATE_STUDY, "Study Instance UID"),
-    "SERIES": (FaultCode.DUPLICATE_SERIES, "Series Instance UID"),
+#: The types that have records below them and reference no file.
+_DUPLICATE_ENTITY = {
+    "PATIENT": FaultCode.DUPLICATE_PATIENT_ID,
+    "STUDY": FaultCode.DUPLICATE_STUDY,
+    "SERIES": FaultCode.DUPLICATE_SERIES,
 }
 
 
-def check_structure(directory: Directory, volume_identifier: str, faults: Faults) -> None:
-    """Everything about a directory that can be told without the files."""
-    if not is_file_set_id(directory.file_set_id):
+def check_structure(dicomdir: CheckedDicomdir, volume_identifier: str, faults: Faults) -> None:
+    """Adds the faults of a DICOMDIR that show without the files it references."""
+    if not is_file_set_id(dicomdir.file_set_id):
         faults.add(
             FaultCode.FILE_SET_ID_INVALID,
             "DICOMDIR",
-            "File-set ID (0004,1130) is not at most 16 of A-Z, 0-9 and underscore",
+            "its File-set ID (0004,1130) is not at most 16 characters of A-Z, 0-9 and underscore",
         )
-    if volume_identifier not in ("", directory.file_set_id):
+    if volume_identifier not in ("", dicomdir.file_set_id):
         faults.add(
             FaultCode.VOLUME_IDENTIFIER_WRONG,
             "volume",
-            "the Volume Identifier is not the File-set ID (PS3.12 F.1.1)",
+            "its Volume Identifier is not the File-set ID of its DICOMDIR (PS3.12 F.1.1)",
         )
-    for record in directory.records:
+    for record in dicomdir.records:
         _check_file_id(record, faults)
-    if directory.whole:
-        _walk(directory, faults)
-        _check_duplicates(directory, faults)
+    if dicomdir.complete:
+        _follow_offsets(dicomdir, faults)
+        _check_duplicates(dicomdir, faults)
 
 
-def _walk(directory: Directory, faults: Faults) -> None:
-    """Follows the offsets from the root (PS3.3 F.3.2.2); each record is come to once."""
-    at = {record.offset: record for record in directory.records}
-    if not directory.first:
-        faults.add(FaultCode.DICOMDIR_EMPTY, "DICOMDIR", "its root has no directory record")
-    elif directory.first not in at:
-        faults.add(
-            FaultCode.FIRST_RECORD_OFFSET_WRONG,
-            "DICOMDIR",
-            "the offset of the first record (0004,1200) leads to no record",
-        )
-    entities: list[tuple[int, Record | None]] = [(directory.first, None)]
+def _follow_offsets(dicomdir: CheckedDicomdir, faults: Faults) -> None:
+    """Follows the offsets from the root (PS3.3 F.3.2.2) and marks the records it reaches."""
+    by_offset = {record.offset: record for record in dicomdir.records}
+    if not dicomdir.first_record_offset:
+        faults.add(FaultCode.DICOMDIR_EMPTY, "DICOMDIR", "it has no directory record in its root")
+    elif dicomdir.first_record_offset not in by_offset:
+        message = f"its {attribute(FIRST_RECORD_OFFSET)} is not that of a record"
+        faults.add(FaultCode.FIRST_RECORD_OFFSET_WRONG, "DICOMDIR", message)
+    entities: list[tuple[int, Record | None]] = [(dicomdir.first_record_offset, None)]
     while entities:
         offset, parent = entities.pop()
-        last = _follow(offset, parent, at, entities, faults)
-        if parent is None and directory.last != last:
-            faults.add(
-                FaultCode.LAST_RECORD_OFFSET_WRONG,
-                "DICOMDIR",
-                "the offset of the last record (0004,1202) is not that of the last in the root",
-            )
-    for record in directory.records:
+        last_offset = _follow_entity(offset, parent, by_offset, entities, faults)
+        if parent is None and dicomdir.last_record_offset != last_offset:
+            message = f"its {attribute(LAST_RECORD_OFFSET)} is not that of the last root record"
+            faults.add(FaultCode.LAST_RECORD_OFFSET_WRONG, "DICOMDIR", message)
+    for record in dicomdir.records:
         if not record.reached:
-            faults.add(
-                FaultCode.RECORD_ORPHANED, str(record), "no offset leads to it from the root"
-            )
+            message = "no offset leads to it from the root"
+            faults.add(FaultCode.RECORD_ORPHANED, str(record), message)
 
 
-def _follow(
+def _follow_entity(
     offset: int,
     parent: Record | None,
-    at: Mapping[int, Record],
+    by_offset: Mapping[int, Record],
     entities: list[tuple[int, Record | None]],
     faults: Faults,
 ) -> int:
-    """Follows one Directory Entity from its first record; returns the offset of its last."""
-    source, last = parent, 0
+    """Follows a Directory Entity from its first record; returns the offset of its last.
+
+    The entities below are added to `entities`.
+    """
+    previous, last_offset = parent, 0
     while offset:
-        record = at.get(offset)
+        record = by_offset.get(offset)
         if record is None:
-            if source is not None:
-                message = "its offset of the next or lower record leads to no record"
-                faults.add(FaultCode.RECORD_OFFSET_WRONG, str(source), message)
+            if previous is not None:
+                message = "its offset of the next or lower record is not that of a record"
+                faults.add(FaultCode.RECORD_OFFSET_WRONG, str(previous), message)
             break
         if record.reached:
-            message = "offsets lead to it a second time: the records form a loop"
+            message = "offsets lead to it twice: the records form a loop"
             faults.add(FaultCode.RECORD_LOOP, str(record), message)
             break
         record.reached, record.parent = True, parent
         _check_place(record, faults)
         if record.lower:
             entities.append((record.lower, record))
-        elif record.type in _DUPLICATES:
-            message = "it has no record below"
+        elif record.type in _DUPLICATE_ENTITY:
+            message = "it has no record below it"
             faults.add(FaultCode.RECORD_CHILDLESS, str(record), message)
-        source, last, offset = record, record.offset, record.next
-    return last
+        previous, last_offset, offset = record, record.offset, record.next
+    return last_offset
 
 
 def _check_place(record: Record, faults: Faults) -> None:
-    """PS3.3 Table F.4-1."""
-    above = record.parent.type if record.parent else ""
-    if record.type in KEYS and above != _PARENTS.get(record.type, "SERIES"):
-        faults.add(
-            FaultCode.RECORD_MISPLACED,
-            str(record),
-            f"it stands {f'below {record.parent}' if above else 'in the root'}, "
-            "where its type may not",
+    """Its type is allowed below that of its parent (PS3.3 Table F.4-1)."""
+    if record.type not in KEYS:
+        return
+    required_parent = _PARENTS.get(record.type, "SERIES")
+    if (record.parent.type if record.parent else "") != required_parent:
+        place = f"below {record.parent}" if record.parent else "in the root"
+        required_place = (
+            f"below a record of type {required_parent}" if required_parent else ("in the root")
         )
-    if record.type in KEYS and not record.file_id and record.type not in _DUPLICATES:
-        faults.add(FaultCode.RECORD_WITHOUT_FILE, str(record), "it references no file")
+        message = f"it is {place}, where PS3.3 F.4 requires it {required_place}"
+        faults.add(FaultCode.RECORD_MISPLACED, str(record), message)
+    if not record.file_id and record.type not in _DUPLICATE_ENTITY:
+        message = f"it references no file: it has no {attribute(REFERENCED_FILE_ID)}"
+        faults.add(FaultCode.RECORD_WITHOUT_FILE, str(record), message)
 
 
 def _check_file_id(record: Record, faults: Faults) -> None:
-    """PS3.10 8.2, 8.5."""
+    """Its Referenced File ID is a File ID (PS3.10 8.2, 8.5)."""
     if not record.file_id or is_file_id(record.file_id):
         return
     components = record.file_id.split("\\")
+    name = attribute(REFERENCED_FILE_ID)
     if len(components) > MAXIMUM_FILE_ID_COMPONENTS:
-        message = "its Referenced File ID has more than 8 components"
+        message = f"its {name} has more than {MAXIMUM_FILE_ID_COMPONENTS} components"
         faults.add(FaultCode.FILE_ID_COMPONENTS, str(record), message)
     if max(map(len, components)) > MAXIMUM_FILE_ID_COMPONENT_LENGTH:
-        message = "its Referenced File ID has a component of more than 8 characters"
+        message = (
+            f"its {name} has a component of more than {MAXIMUM_FILE_ID_COMPONENT_LENGTH} characters"
+        )
         faults.add(FaultCode.FILE_ID_COMPONENT_LENGTH, str(record), message)
     if not all(map(has_file_id_characters, components)):
-        message = "its Referenced File ID has other characters than A-Z, 0-9 and underscore"
+        message = f"its {name} has characters other than A-Z, 0-9 and underscore"
         faults.add(FaultCode.FILE_ID_CHARACTERS, str(record), message)
 
 
-def _check_duplicates(directory: Directory, faults: Faults) -> None:
-    """PS3.3 F.3.2.2, F.5.1 to F.5.3: what may come but once in a DICOMDIR."""
-    if not _has_duplicates(directory.records):
-        return
-    seen: dict[tuple[FaultCode, bytes | str], Record] = {}
-    for record in directory.records:
-        once: list[tuple[FaultCode, bytes | str, str]] = []
-        if record.type in _DUPLICATES and record.identity:
-            code, name = _DUPLICATES[record.type]
-            once.append((code, record.identity, name))
-        if record.sop_instance_uid:
-            name = "Referenced SOP Instance UID"
-            once.append((FaultCode.DUPLICATE_INSTANCE, record.sop_instance_uid, name))
-        if record.file_id:
-            name = "Referenced File ID"
-            once.append((FaultCode.DUPLICATE_FILE_REFERENCE, record.file_id, name))
-        for code, value, name in once:
-            first = seen.setdefault((code, value), record)
+def _check_duplicates(dicomdir: CheckedDicomdir, faults: Faults) -> None:
+    """Patients, studies, series, instances and files appear once (PS3.3 F.3.2.2, F.5)."""
+    first_records: dict[tuple[FaultCode, bytes | str], Record] = {}
+    for record in dicomdir.records:
+        for code, tag, value in _unique_values(record):
+            first = first_records.setdefault((code, value), record)
             if first is not record:
-                faults.add(code, str(record), f"its {name} is also that of {first}")
+                message = f"its {attribute(tag)} is also that of {first}"
+                faults.add(code, str(record), message)
 
 
-def _has_duplicates(records: Sequence[Record]) -> bool:
-    """Whether anything comes twice that may come but once."""
-    instances = [one.sop_instance_uid for one in records if one.sop_instance_uid]
-    files = [one.file_id for one in records if one.file_id]
-    entities = [
-        (one.type, one.identity) for one in records if one.identity and one.type in _DUPLICATES
-    ]
-    return any(len({*values}) < len(values) for values in (instances, files, entities))
+def _unique_values(record: Record) -> Iterator[tuple[FaultCode, int, bytes | str]]:
+    """The values that only this record may have, with their tags and the fault if another does."""
+    if record.identity:
+        yield _DUPLICATE_ENTITY[record.type], IDENTITY_KEYS[record.type], record.identity
+    if record.sop_instance_uid:
+        code = FaultCode.DUPLICATE_INSTANCE
+        yield code, REFERENCED_SOP_INSTANCE_UID, record.sop_instance_uid
+    if record.file_id:
+        yield FaultCode.DUPLICATE_FILE_REFERENCE, REFERENCED_FILE_ID, record.file_id
 
 
 def check_reference(record: Record, name: str, meta: FileMeta, faults: Faults) -> None:
-    """A record against the File Meta Information of the file that it references."""
-    said = record.sop_class_uid, record.sop_instance_uid, record.transfer_syntax_uid
-    if said != meta[: len(said)]:
-        _reference_differs(record, name, meta, faults)
-    proper = record_type(meta.sop_class_uid)
-    if proper and record.type in KEYS and record.type != proper:
-        faults.add(
-            FaultCode.RECORD_TYPE_WRONG,
-            str(record),
-            f"a file of its SOP Class takes a record of type {proper} (PS3.3 F.4)",
-        )
-
-
-def _reference_differs(record: Record, name: str, meta: FileMeta, faults: Faults) -> None:
-    for code, keyword, said, found in (
+    """Compares a record with the File Meta Information of the file that it references."""
+    for code, tag, value, file_value in (
         (
             FaultCode.REFERENCED_SOP_CLASS_WRONG,
-            "Referenced SOP Class UID",
+            REFERENCED_SOP_CLASS_UID,
             record.sop_class_uid,
             meta.sop_class_uid,
         ),
         (
             FaultCode.REFERENCED_SOP_INSTANCE_WRONG,
-            "Referenced SOP Instance UID",
+            REFERENCED_SOP_INSTANCE_UID,
             record.sop_instance_uid,
             meta.sop_instance_uid,
         ),
         (
             FaultCode.REFERENCED_TRANSFER_SYNTAX_WRONG,
-            "Referenced Transfer Syntax UID",
+            REFERENCED_TRANSFER_SYNTAX_UID,
             record.transfer_syntax_uid,
             meta.transfer_syntax_uid,
         ),
     ):
-        if said and said != found:
-            faults.add(code, str(record), f"its {keyword} is not that of the file {name}")
+        if value and value != file_value:
+            message = (
+                f"its {attribute(tag)} is {shown(value)}; "
+                f"that of the file {name} is {shown(file_value)}"
+            )
+            faults.add(code, str(record), message)
+    required_type = record_type(meta.sop_class_uid)
+    if required_type and record.type in KEYS and record.type != required_type:
+        faults.add(
+            FaultCode.RECORD_TYPE_WRONG,
+            str(record),
+            f"a file of its SOP Class requires a record of type {required_type} (PS3.3 F.4)",
+        )

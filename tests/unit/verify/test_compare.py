@@ -1,4 +1,4 @@
-"""Reading back: nothing but what was written is good."""
+"""A written volume is compared with what was to be written on it."""
 
 import hashlib
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from burnish.verify import FaultCode, compare_volume
 from digesting import digest_of
 from made_volume import FILE_SET_UID, Made, MemoryVolume, instance
 
-MADE = Made()
+WRITTEN = Made()
 
 
 def _compare(volume: MemoryVolume, dicomdir: bytes | None = None) -> VolumeReport:
@@ -22,13 +22,13 @@ def _compare(volume: MemoryVolume, dicomdir: bytes | None = None) -> VolumeRepor
         volume,
         file_set_id="TEST",
         file_set_uid=FILE_SET_UID,
-        expected=MADE.expected(),
-        dicomdir=digest_of(dicomdir or MADE.dicomdir()),
+        expected=WRITTEN.expected(),
+        dicomdir=digest_of(dicomdir or WRITTEN.dicomdir()),
     )
 
 
-def test_what_was_written_is_there() -> None:
-    volume = MADE.volume()
+def test_a_volume_with_all_that_was_written_has_no_fault() -> None:
+    volume = WRITTEN.volume()
     volume.contents["README.TXT"] = b"read me"
     report = _compare(volume)
     assert report.faults == ()
@@ -45,10 +45,10 @@ def _replace(name: str, change: Callable[[bytes], bytes]) -> Callable[[MemoryVol
     return apply
 
 
-def _flip(at: int) -> Callable[[bytes], bytes]:
+def _flip(position: int) -> Callable[[bytes], bytes]:
     def change(data: bytes) -> bytes:
         flipped = bytearray(data)
-        flipped[at] ^= 1
+        flipped[position] ^= 1
         return bytes(flipped)
 
     return change
@@ -56,27 +56,27 @@ def _flip(at: int) -> Callable[[bytes], bytes]:
 
 DAMAGE: dict[str, tuple[Callable[[MemoryVolume], object], set[FaultCode]]] = {
     "pixel": (_replace("DICOM\\I1", _flip(-1)), {FaultCode.DATA_SET_DIFFERS}),
-    "uid in the meta": (
+    "UID in the File Meta Information": (
         _replace("DICOM\\I1", lambda data: data.replace(b"1.2.9.1", b"1.2.9.2", 1)),
         {FaultCode.FILE_META_WRONG, FaultCode.REFERENCED_SOP_INSTANCE_WRONG},
     ),
     "prefix": (_replace("DICOM\\I1", _flip(130)), {FaultCode.FILE_NOT_DICOM}),
-    "short": (_replace("DICOM\\I1", lambda data: data[:-2]), {FaultCode.FILE_SIZE_WRONG}),
-    "long": (_replace("DICOM\\I1", lambda data: data + b"\0"), {FaultCode.FILE_SIZE_WRONG}),
-    "gone": (lambda volume: volume.contents.pop("DICOM\\I1"), {FaultCode.FILE_MISSING}),
-    "one more": (
+    "file short": (_replace("DICOM\\I1", lambda data: data[:-2]), {FaultCode.FILE_SIZE_WRONG}),
+    "file long": (_replace("DICOM\\I1", lambda data: data + b"\0"), {FaultCode.FILE_SIZE_WRONG}),
+    "file gone": (lambda volume: volume.contents.pop("DICOM\\I1"), {FaultCode.FILE_MISSING}),
+    "one DICOM file more": (
         lambda volume: volume.contents.update({"DICOM\\I9": instance("1.2.9.9")}),
         {FaultCode.FILE_UNEXPECTED},
     ),
-    "label": (
+    "Volume Identifier": (
         lambda volume: setattr(volume, "volume_identifier", "OTHER"),
         {FaultCode.VOLUME_IDENTIFIER_WRONG},
     ),
-    "no dicomdir": (
+    "no DICOMDIR": (
         lambda volume: volume.contents.pop("DICOMDIR"),
         {FaultCode.DICOMDIR_ABSENT, FaultCode.FILE_UNREFERENCED},
     ),
-    "no sense in the dicomdir": (
+    "DICOMDIR cut": (
         _replace("DICOMDIR", lambda data: data[:100]),
         {
             FaultCode.DICOMDIR_DIFFERS,
@@ -85,7 +85,7 @@ DAMAGE: dict[str, tuple[Callable[[MemoryVolume], object], set[FaultCode]]] = {
             FaultCode.VOLUME_IDENTIFIER_WRONG,
         },
     ),
-    "name in the dicomdir": (
+    "name in the DICOMDIR": (
         _replace("DICOMDIR", lambda data: data.replace(b"Doe^J", b"Doe^K")),
         {FaultCode.DICOMDIR_DIFFERS},
     ),
@@ -93,21 +93,21 @@ DAMAGE: dict[str, tuple[Callable[[MemoryVolume], object], set[FaultCode]]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_damage_is_found(damage: str) -> None:
+def test_each_kind_of_damage_has_its_faults(damage: str) -> None:
     change, codes = DAMAGE[damage]
-    volume = MADE.volume()
+    volume = WRITTEN.volume()
     change(volume)
     report = _compare(volume)
     assert {fault.code for fault in report.faults} == codes
     assert not report.good
 
 
-def test_another_file_set() -> None:
+def test_a_volume_of_another_file_set_has_faults() -> None:
     report = compare_volume(
-        MADE.volume(),
+        WRITTEN.volume(),
         file_set_id="OTHER",
         file_set_uid="1.2.3.5",
-        expected=MADE.expected(),
+        expected=WRITTEN.expected(),
         dicomdir=None,
     )
     assert {fault.code for fault in report.faults} == {
@@ -117,14 +117,14 @@ def test_another_file_set() -> None:
     }
 
 
-def test_structure_is_examined_too() -> None:
+def test_the_structure_of_the_dicomdir_is_checked() -> None:
     made = Made()
     made.header[0x00041212] = (b"US", b"\xff\xff")
     report = _compare(made.volume(), made.dicomdir())
     assert [fault.code for fault in report.faults] == [FaultCode.CONSISTENCY_FLAG]
 
 
-def test_a_record_for_what_should_not_be_there() -> None:
+def test_a_record_that_references_an_unexpected_file_is_a_fault() -> None:
     made = Made()
     made.at(0, 0, 0, 0).set(0x00041500, b"CS", "DICOM\\I8")
     report = _compare(made.volume(), made.dicomdir())
@@ -137,7 +137,7 @@ def test_a_record_for_what_should_not_be_there() -> None:
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "image.iso"
-    contents = {"DICOMDIR": MADE.dicomdir(), **MADE.files, "README.TXT": b"x" * 5000}
+    contents = {"DICOMDIR": WRITTEN.dicomdir(), **WRITTEN.files, "README.TXT": b"x" * 5000}
     files = [VolumeFile(name, len(data), data) for name, data in contents.items()]
     iso9660_writer.write_image(
         path, volume_identifier="TEST", files=files, created=datetime.now(UTC)
@@ -145,23 +145,23 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_image_is_hashed_as_it_is_read(image: Path) -> None:
+def test_the_sha256_of_an_image_is_computed_while_it_is_read(image: Path) -> None:
     with open_volume(image, fresh=True, digest=True) as volume:
         report = _compare(volume)
     assert report.good
     assert report.sha256 == hashlib.sha256(image.read_bytes()).hexdigest()
 
 
-def test_an_image_that_was_cut(image: Path) -> None:
+def test_a_truncated_image_has_unreadable_files(image: Path) -> None:
     image.write_bytes(image.read_bytes()[:-8192])
     with open_volume(image, digest=True) as volume:
         report = _compare(volume)
     assert FaultCode.FILE_UNREADABLE in {fault.code for fault in report.faults}
 
 
-def test_every_byte_of_a_data_set_counts() -> None:
-    expected = MADE.expected()[0]
-    for at in range(expected.data_set_offset, expected.size):
-        volume = MADE.volume()
-        _replace("DICOM\\I0", _flip(at))(volume)
+def test_a_change_of_any_byte_of_a_data_set_is_a_fault() -> None:
+    expected = WRITTEN.expected()[0]
+    for position in range(expected.data_set_offset, expected.size):
+        volume = WRITTEN.volume()
+        _replace("DICOM\\I0", _flip(position))(volume)
         assert [fault.code for fault in _compare(volume).faults] == [FaultCode.DATA_SET_DIFFERS]

@@ -1,4 +1,4 @@
-"""Volumes judged by a profile: each kind of fault, in words."""
+"""Volumes are checked against a profile: each kind of fault, and its message."""
 
 import struct
 
@@ -14,28 +14,28 @@ from unit.transcode.test_icons import item
 IMAGE = (0, 0, 0, 0)
 
 
-class OnMedium(MemoryVolume):
-    """A volume of a known file system."""
+class VolumeOnStick(MemoryVolume):
+    """A volume that knows its file system: FAT16, as on a USB stick."""
 
     file_system = FileSystem.FAT16
 
 
-def found(made: Made, profile: str, size: int | None = None) -> dict[str, list[str]]:
-    codes: dict[str, list[str]] = {}
+def messages_by_code(made: Made, profile: str, size: int | None = None) -> dict[str, list[str]]:
+    messages: dict[str, list[str]] = {}
     for fault in examine_volume(made.volume(), PROFILES[profile], size=size).faults:
-        codes.setdefault(fault.code, []).append(f"{fault.where}: {fault.message}")
-    return codes
+        messages.setdefault(fault.code, []).append(f"{fault.where}: {fault.message}")
+    return messages
 
 
-def test_a_sop_class_that_the_profile_does_not_take() -> None:
-    faults = found(Made(), "STD-US-ID-SF-CDR")
+def test_a_sop_class_that_the_profile_does_not_permit_is_a_fault() -> None:
+    faults = messages_by_code(Made(), "STD-US-ID-SF-CDR")
     assert set(faults) == {FaultCode.SOP_CLASS_NOT_IN_PROFILE}
     assert len(faults[FaultCode.SOP_CLASS_NOT_IN_PROFILE]) == 4
     assert "1.2.840.10008.5.1.4.1.1.7" in faults[FaultCode.SOP_CLASS_NOT_IN_PROFILE][0]
 
 
 def test_a_private_sop_class_is_in_no_standard_profile() -> None:
-    """PS3.4 I.4; without a profile it is no fault."""
+    """PS3.4 I.4; without a profile it is not a fault."""
     standard, private = b"1.2.840.10008.5.1.4.1.1.7", b"1.3.840.10008.5.1.4.1.1.7"
     contents = Made().volume().contents
     volume = MemoryVolume(
@@ -46,36 +46,36 @@ def test_a_private_sop_class_is_in_no_standard_profile() -> None:
     assert codes == [FaultCode.SOP_CLASS_NOT_IN_PROFILE] * 4
 
 
-def test_an_attribute_beyond_the_limits() -> None:
-    faults = found(Made(), "STD-CTMR-CD")
-    [first, *_] = faults[FaultCode.ATTRIBUTE_NOT_IN_PROFILE]
+def test_an_attribute_beyond_the_limits_of_the_profile_is_a_fault() -> None:
+    faults = messages_by_code(Made(), "STD-CTMR-CD")
+    first, *_ = faults[FaultCode.ATTRIBUTE_NOT_IN_PROFILE]
     assert first.startswith("DICOM\\I0: STD-CTMR-CD wants Photometric Interpretation")
     assert "no Photometric Interpretation" in first
     assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE not in faults
 
 
-def test_keys_of_type_2_may_be_empty_but_must_be_there() -> None:
+def test_keys_of_type_2_may_be_empty_but_not_missing() -> None:
     made = Made()
     assert any(
         "(0010,0030)" in fault
-        for fault in found(made, "STD-XABC-CD")[FaultCode.PROFILE_KEY_MISSING]
+        for fault in messages_by_code(made, "STD-XABC-CD")[FaultCode.PROFILE_KEY_MISSING]
     )
     for tag, vr in ((0x00100030, b"DA"), (0x00100040, b"CS")):
         made.at(0).set(tag, vr, b"")
         made.at(1).set(tag, vr, b"")
-    faults = found(made, "STD-XABC-CD")[FaultCode.PROFILE_KEY_MISSING]
+    faults = messages_by_code(made, "STD-XABC-CD")[FaultCode.PROFILE_KEY_MISSING]
     assert not any("PATIENT" in fault for fault in faults)
     assert any("SERIES" in fault for fault in faults)
 
 
-def test_icons() -> None:
+def test_the_profile_requires_icons_and_their_size() -> None:
     made = Made()
-    assert len(found(made, "STD-XABC-CD")[FaultCode.ICON_MISSING]) == 4
+    assert len(messages_by_code(made, "STD-XABC-CD")[FaultCode.ICON_MISSING]) == 4
     made.at(*IMAGE).set(0x00880200, b"SQ", encode_item(item(128)))
-    faults = found(made, "STD-XABC-CD")
+    faults = messages_by_code(made, "STD-XABC-CD")
     assert len(faults[FaultCode.ICON_MISSING]) == 3
     assert FaultCode.ICON_INVALID not in faults
-    assert FaultCode.ICON_INVALID in found(made, "STD-CTMR-CD")  # which has 64 x 64
+    assert FaultCode.ICON_INVALID in messages_by_code(made, "STD-CTMR-CD")  # which has 64 x 64
     assert examine_volume(made.volume()).good
 
 
@@ -87,7 +87,7 @@ def test_icons() -> None:
         encode_item(encode(0x00280010, b"US", struct.pack("<H", 64))),
     ],
 )
-def test_a_wrong_icon_is_a_fault_by_any_profile(wrong: bytes) -> None:
+def test_a_wrong_icon_is_a_fault_without_a_profile(wrong: bytes) -> None:
     made = Made()
     made.at(*IMAGE).set(0x00880200, b"SQ", wrong)
     assert [fault.code for fault in examine_volume(made.volume()).faults] == [
@@ -95,26 +95,26 @@ def test_a_wrong_icon_is_a_fault_by_any_profile(wrong: bytes) -> None:
     ]
 
 
-def test_more_than_the_medium_holds() -> None:
-    faults = found(Made(), "STD-GEN-CD", size=800_000_000)
+def test_a_volume_larger_than_the_medium_is_a_fault() -> None:
+    faults = messages_by_code(Made(), "STD-GEN-CD", size=800_000_000)
     assert set(faults) == {FaultCode.VOLUME_TOO_LARGE}
     assert "CD" in faults[FaultCode.VOLUME_TOO_LARGE][0]
-    assert not found(Made(), "STD-GEN-CD", size=700_000_000)
+    assert not messages_by_code(Made(), "STD-GEN-CD", size=700_000_000)
 
 
-def test_the_file_system_of_the_medium() -> None:
-    volume = OnMedium(Made().volume().contents)
+def test_a_file_system_that_the_profile_does_not_permit_is_a_fault() -> None:
+    volume = VolumeOnStick(Made().volume().contents)
     codes = {fault.code for fault in examine_volume(volume, PROFILES["STD-GEN-CD"]).faults}
     assert codes == {FaultCode.FILE_SYSTEM_NOT_IN_PROFILE}
     codes = {fault.code for fault in examine_volume(volume, PROFILES["STD-GEN-USB-J2K"]).faults}
     assert FaultCode.FILE_SYSTEM_NOT_IN_PROFILE not in codes
 
 
-def test_files_that_should_be_secure() -> None:
-    assert set(found(Made(), "STD-GEN-SEC-CD")) == {FaultCode.FILE_NOT_SECURE}
+def test_a_profile_may_require_secure_dicom_files() -> None:
+    assert set(messages_by_code(Made(), "STD-GEN-SEC-CD")) == {FaultCode.FILE_NOT_SECURE}
 
 
-def test_a_dicomdir_may_be_left_away_by_mail() -> None:
+def test_the_profile_for_mail_does_not_require_a_dicomdir() -> None:
     contents = dict(Made().volume().contents)
     del contents["DICOMDIR"]
     assert examine_volume(MemoryVolume(contents), PROFILES["STD-GEN-MIME"]).good
