@@ -1,4 +1,4 @@
-"""Craft: what the instances of a volume say of their patients and studies, for who reads it."""
+"""Craft: what the instances of a volume say of their patients and studies, for people to read."""
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, replace
@@ -8,100 +8,142 @@ from burnish.dicom_elements import scan
 from burnish.directory_records import group_by_study
 from burnish.values import InstanceHeader, Patient, Study
 
-_CHARACTER_SET = 0x00080005
+_SPECIFIC_CHARACTER_SET = 0x00080005
 _BIRTH_DATE, _SEX = 0x00100030, 0x00100040
 _STUDY_DESCRIPTION, _ACCESSION_NUMBER, _INSTITUTION = 0x00081030, 0x00080050, 0x00080080
-_KEYS = frozenset({_BIRTH_DATE, _SEX, _STUDY_DESCRIPTION, _ACCESSION_NUMBER, _INSTITUTION})
+_TEXTS = frozenset({_BIRTH_DATE, _SEX, _STUDY_DESCRIPTION, _ACCESSION_NUMBER, _INSTITUTION})
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PatientSummary:
     """The patients with their studies, and the institutions, in the order of the instances."""
 
     patients: tuple[Patient, ...] = ()
     institutions: tuple[str, ...] = ()
 
 
-def said_of(headers: Iterable[InstanceHeader]) -> Said:
-    """What headers say; those of a series are alike but for what is of one instance."""
+def summarize_patients(headers: Iterable[InstanceHeader]) -> PatientSummary:
+    """What the headers of all instances of a volume say of patients, studies and institutions."""
+    # The instances of a series agree on all that is summarized: one of them is sufficient.
     distinct = {
-        (one.patient_name, one.patient_id, one.entity_keys, one.study_instance_uid): one
-        for one in headers
-        if one.entity_keys
+        (
+            header.patient_name,
+            header.patient_id,
+            header.entity_keys,
+            header.study_instance_uid,
+        ): header
+        for header in headers
+        if header.entity_keys
     }
     ordered = list(distinct.values())
-    persons = group_by_study(
-        (one.patient_id, one.issuer_of_patient_id, one.patient_name, one.study_instance_uid)
-        for one in ordered
+    patient_keys = group_by_study(
+        (
+            header.patient_id,
+            header.issuer_of_patient_id,
+            header.patient_name,
+            header.study_instance_uid,
+        )
+        for header in ordered
     )
     patients: dict[Hashable, Patient] = {}
-    studies: dict[tuple[Hashable, str], Study] = {}
+    studies: dict[Hashable, dict[str, Study]] = {}
     institutions: dict[str, None] = {}
-    for person, one in zip(persons, ordered, strict=True):
-        keys = _texts(one.entity_keys)
-        institutions[keys.get(_INSTITUTION, "")] = None
-        known = patients.get(person, Patient())
-        patients[person] = Patient(
-            max(known.patient_name, one.patient_name, key=len),
-            known.patient_id or one.patient_id,
-            known.birth_date or keys.get(_BIRTH_DATE, ""),
-            known.sex or keys.get(_SEX, ""),
-        )
-        study = studies.get((person, one.study_instance_uid), Study())
-        studies[person, one.study_instance_uid] = Study(
-            study.study_date or one.study_date,
-            study.study_description or keys.get(_STUDY_DESCRIPTION, ""),
-            (*study.modalities, *({one.modality} - {*study.modalities, ""})),
-            study.accession_number or keys.get(_ACCESSION_NUMBER, ""),
-        )
-    found = tuple(
-        replace(patient, studies=tuple(s for (of, _), s in studies.items() if of == person))
-        for person, patient in patients.items()
+    for key, header in zip(patient_keys, ordered, strict=True):
+        texts = _texts(header.entity_keys)
+        institutions[texts.get(_INSTITUTION, "")] = None
+        patients[key] = _merged_patient(patients.get(key, Patient()), header, texts)
+        of_patient = studies.setdefault(key, {})
+        study = of_patient.get(header.study_instance_uid, Study())
+        of_patient[header.study_instance_uid] = _merged_study(study, header, texts)
+    return PatientSummary(
+        patients=tuple(
+            replace(patient, studies=tuple(studies[key].values()))
+            for key, patient in patients.items()
+        ),
+        institutions=tuple(name for name in institutions if name),
     )
-    return Said(found, tuple(name for name in institutions if name))
 
 
-def _texts(blob: bytes) -> dict[int, str]:
-    """The keys that are said, from those of an instance's records."""
-    elements = list(scan(blob, 0, len(blob), explicit=True))
-    raw = {e.tag: bytes(blob[e.value : e.value + e.length]) for e in elements}
-    character_set = raw.get(_CHARACTER_SET, b"")
+def _merged_patient(patient: Patient, header: InstanceHeader, texts: dict[int, str]) -> Patient:
+    return Patient(
+        patient_name=max(patient.patient_name, header.patient_name, key=len),
+        patient_id=patient.patient_id or header.patient_id,
+        birth_date=patient.birth_date or texts.get(_BIRTH_DATE, ""),
+        sex=patient.sex or texts.get(_SEX, ""),
+    )
+
+
+def _merged_study(study: Study, header: InstanceHeader, texts: dict[int, str]) -> Study:
+    modalities = study.modalities
+    if header.modality and header.modality not in modalities:
+        modalities = (*modalities, header.modality)
+    return Study(
+        study_date=study.study_date or header.study_date,
+        study_description=study.study_description or texts.get(_STUDY_DESCRIPTION, ""),
+        modalities=modalities,
+        accession_number=study.accession_number or texts.get(_ACCESSION_NUMBER, ""),
+    )
+
+
+def _texts(entity_keys: bytes) -> dict[int, str]:
+    """The decoded values of the keys that a summary shows."""
+    values = {
+        element.tag: entity_keys[element.value : element.value + element.length]
+        for element in scan(entity_keys, 0, len(entity_keys), explicit=True)
+    }
+    character_set = values.get(_SPECIFIC_CHARACTER_SET, b"")
     return {
         tag: character_sets.decode(value, character_set)
-        for tag, value in raw.items()
-        if tag in _KEYS
+        for tag, value in values.items()
+        if tag in _TEXTS
     }
 
 
-def lines(said: Said) -> list[str]:
-    """The same in full as lines of plain text; "" between patients."""
-    found = [f"Institution:       {name}" for name in said.institutions]
-    for patient in said.patients:
-        found += [""] if found else []
-        rows = (
+def summary_lines(summary: PatientSummary) -> list[str]:
+    """The summary as lines of plain text, in full; an empty line separates patients."""
+    lines = [_line("Institution:", name) for name in summary.institutions]
+    for patient in summary.patients:
+        if lines:
+            lines.append("")
+        birth_date_and_sex = _joined(" ", _date(patient.birth_date), patient.sex)
+        rows = [
             ("Patient:", _name(patient.patient_name)),
             ("Patient ID:", patient.patient_id),
-            ("Birth date, sex:", " ".join(filter(None, (_date(patient.birth_date), patient.sex)))),
-        )
-        found += [f"{title:<19}{value}" for title, value in rows if value]
-        for study in patient.studies:
-            parts = (_date(study.study_date), " ".join(study.modalities), study.study_description)
-            number = f"Accession Number {study.accession_number}" if study.accession_number else ""
-            said_of_it = ", ".join(filter(None, (*parts, number)))
-            found += [f"Study:             {said_of_it}"] if said_of_it else []
-    return found
+            ("Birth date, sex:", birth_date_and_sex),
+            *(("Study:", _study_text(study)) for study in patient.studies),
+        ]
+        lines += [_line(title, text) for title, text in rows if text]
+    return lines
+
+
+def _line(title: str, text: str) -> str:
+    return f"{title:<19}{text}"
+
+
+def _study_text(study: Study) -> str:
+    accession = f"Accession Number {study.accession_number}" if study.accession_number else ""
+    return _joined(
+        ", ",
+        _date(study.study_date),
+        " ".join(study.modalities),
+        study.study_description,
+        accession,
+    )
 
 
 def _name(value: str) -> str:
-    """A Patient's Name (PS3.5 6.2.1) in all its groups: `Yamada, Tarou = 山田 太郎`."""
+    """A Patient's Name (PS3.5 6.2.1) with all its groups: `Yamada, Tarou = 山田 太郎`."""
     groups = [[part.strip() for part in group.split("^")] for group in value.split("=")]
-    joined = (
-        (", " if number == 0 else " ").join(filter(None, group))
-        for number, group in enumerate(groups)
-    )
-    return " = ".join(filter(None, joined))
+    alphabetic, *others = groups
+    return _joined(" = ", _joined(", ", *alphabetic), *(_joined(" ", *group) for group in others))
 
 
 def _date(value: str) -> str:
+    """A date (PS3.5 6.2, DA) as `2024-01-31`; another value unchanged."""
     value = value.strip()
     return f"{value[:4]}-{value[4:6]}-{value[6:]}" if len(value) == 8 and value.isdigit() else value
+
+
+def _joined(separator: str, *parts: str) -> str:
+    """The parts that are not empty, joined."""
+    return separator.join(filter(None, parts))

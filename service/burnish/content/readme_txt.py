@@ -1,15 +1,15 @@
-"""Craft: the README of a medium, for who opens it without a DICOM viewer (PS3.10 8.3, PS3.12)."""
+"""Craft: README.TXT, for people who open a medium without a DICOM viewer (PS3.10 8.3, PS3.12)."""
 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from burnish import __version__
-from burnish.content import patients_and_studies
+from burnish.content.patients_and_studies import summarize_patients, summary_lines
 from burnish.values import InstanceHeader
 
-#: Its name on the volume: not a File ID, which has no extension, so no DICOMDIR can name it as
-#: File-set Descriptor File ID (0004,1141); that one is left out, as it may be (PS3.3 F.3.2.1).
+#: Its name on the volume. A File ID has no extension, so the DICOMDIR cannot reference it as
+#: File-set Descriptor File ID (0004,1141); that element is optional (PS3.3 F.3.2.1).
 NAME = "README.TXT"
 
 _TEXT = """\
@@ -17,11 +17,11 @@ This medium holds medical images and documents: a DICOM File-set.
 
 File-set ID:       {file_set_id:<16}
 DICOM instances:   {instances:<10}
-{label}
+{details}
 HOW TO OPEN IT
-{opening}
-Use a DICOM viewer, and let it open the file DICOMDIR. The other files
-have no names that mean anything; DICOMDIR says what they are.
+{decryption}
+Use a DICOM viewer, and let it open the file DICOMDIR. The names of the
+other files have no meaning; DICOMDIR tells what each of them is.
 
 HOW IT IS ORGANISED
 
@@ -32,19 +32,19 @@ README.TXT         this file, which is not a DICOM file
 The medium follows the DICOM standard: PS3.10 (Media Storage and File
 Format), PS3.11 (Media Storage Application Profiles) and PS3.12 (Media
 Formats and Physical Media). It contains personal health information:
-keep it, hand it on and destroy it with the care the law asks for.
+store it, pass it on and destroy it as the law requires.
 
 Made by Burnish {version}.
 """
 
-
-#: The object identifiers in it are those of DigestedData (1.2.840.113549.1.7.5) and SignedData
-#: (1.2.840.113549.1.7.2): OpenSSL decrypts a file, but wants that named to check what was in it.
-_SECURE = r"""
-DICOMDIR and all DICOM files are encrypted: Secure DICOM Files by the
-Basic DICOM Media Security Profile (PS3.15 D.1). They are for those who
-have the password, or the private key to one of the certificates that
-were chosen. A viewer that knows this profile asks for it.
+#: The object identifiers in the script are those of DigestedData (1.2.840.113549.1.7.5) and
+#: SignedData (1.2.840.113549.1.7.2). OpenSSL decrypts a file to its content alone, but checks a
+#: digest or signature only where the content is wrapped in a ContentInfo with one of these.
+_DECRYPTION = r"""
+DICOMDIR and all DICOM files are encrypted: they are Secure DICOM Files
+by the Basic DICOM Media Security Profile (PS3.15 D.1). To open them,
+you need the password, or the private key to one of the certificates
+that were chosen. A viewer that supports this profile asks for it.
 
 For any other viewer, decrypt the files first. OpenSSL does that, in a
 Unix shell with the medium as the working directory:
@@ -61,63 +61,75 @@ Unix shell with the medium as the working directory:
     openssl cms -decrypt -inform DER -binary "$@" \
       -in "$F" -out "$TO/inner" || break
     wrap 005 | openssl cms -digest_verify -inform DER -binary \
-      -out "$TO/$F" 2>"$TO/said" ||
+      -out "$TO/$F" 2>"$TO/log" ||
     wrap 002 | openssl cms -verify -noverify -inform DER -binary \
-      -out "$TO/$F" 2>"$TO/said" || { echo "CHANGED: $F"; rm "$TO/$F"; }
+      -out "$TO/$F" 2>"$TO/log" || { echo "CHANGED: $F"; rm "$TO/$F"; }
   done
-  rm "$TO/inner" "$TO/said"
+  rm "$TO/inner" "$TO/log"
 
-Then, with what is in the directory "opened":
+Then continue with the files in the directory "opened":
 """
 
-
-#: The line of a README that tells how many instances there are, with the room it has for them.
-_COUNT = re.compile(rb"^(DICOM instances: +)(\d[\d ]*)", re.MULTILINE)
-
-_LABEL = """
+_DETAILS = """
 WHAT IS ON THE LABEL, IN FULL
 
-{text}
+{details}
 """
+
+#: The line with the number of instances, which is padded to a fixed width.
+_INSTANCE_COUNT = re.compile(rb"^(DICOM instances: +)(\d[\d ]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Says:
-    """What README.TXT is to give in full, since a label has not always room for it: the Label
-    Text (2200,0002) of a request and, with `patients`, what its instances say of them."""
+class ReadmeDetails:
+    """What README.TXT gives in full, since a label may have no room for all of it.
+
+    `label_text` is Label Text (2200,0002) of the request. `patients`: also what the instances
+    say of their patients and studies.
+    """
 
     label_text: str = ""
     patients: bool = False
 
     def text(self, headers: Iterable[InstanceHeader]) -> str:
-        """All of it, for a volume with instances of these headers."""
-        found = self.label_text.strip().splitlines()
+        """The details for a volume with instances of these headers; "" if there are none."""
+        lines = self.label_text.strip().splitlines()
         if self.patients:
-            of_patients = patients_and_studies.lines(patients_and_studies.said_of(headers))
-            found += ["", *of_patients] if found and of_patients else of_patients
-        return "\n".join("".join(filter(str.isprintable, line)).rstrip() for line in found)
+            patient_lines = summary_lines(summarize_patients(headers))
+            if lines and patient_lines:
+                lines.append("")
+            lines += patient_lines
+        return "\n".join("".join(filter(str.isprintable, line)).rstrip() for line in lines)
 
 
-#: Nothing but what every README has.
-NOTHING = Says()
+NO_DETAILS = ReadmeDetails()
 
 
-def readme(file_set_id: str, instances: int, *, secure: bool = False, says: str = "") -> bytes:
-    """The text of README.TXT with what it `says` of its label; of a secure File-set it does not.
+def build_readme(
+    file_set_id: str, instances: int, *, secure: bool = False, details: str = ""
+) -> bytes:
+    """README.TXT with the text of `ReadmeDetails`, which a secure File-set does not give.
 
-    Equally long for every File-set that is secure, and for every one that is not and says the
-    same. In ASCII, or else in UTF-8 with its mark.
+    Its length depends on `secure` and `details` alone, so that planning knows it. It is in ASCII,
+    or else in UTF-8 with a byte order mark.
     """
     text = _TEXT.format(
         file_set_id=file_set_id,
         instances=instances,
-        label="" if secure or not says else _LABEL.format(text=says),
-        opening=_SECURE if secure else "",
+        details=_DETAILS.format(details=details) if details and not secure else "",
+        decryption=_DECRYPTION if secure else "",
         version=__version__,
     )
     return text.replace("\n", "\r\n").encode("ascii" if text.isascii() else "utf-8-sig")
 
 
-def renewed(earlier: bytes, instances: int) -> bytes:
-    """A README that `readme` made, when there are so many instances; any other stays as it is."""
-    return _COUNT.sub(lambda line: line[1] + b"%-*d" % (len(line[2]), instances), earlier, count=1)
+def with_instance_count(readme: bytes, instances: int) -> bytes:
+    """A README.TXT of any version of Burnish with another number of instances.
+
+    A file without the line of that number is returned unchanged.
+    """
+
+    def count(line: re.Match[bytes]) -> bytes:
+        return line[1] + b"%-*d" % (len(line[2]), instances)
+
+    return _INSTANCE_COUNT.sub(count, readme, count=1)

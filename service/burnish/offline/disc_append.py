@@ -226,7 +226,7 @@ def _plan_session(
     expected = [*earlier.snapshot.instances, *(instance.expected() for instance in added)]
     files = [VolumeFile(_DICOMDIR, len(dicomdir), dicomdir)]
     if earlier.readme is not None:
-        readme = readme_txt.renewed(earlier.readme, len(expected))
+        readme = readme_txt.with_instance_count(earlier.readme, len(expected))
         files.append(VolumeFile(readme_txt.NAME, len(readme), readme))
     rewritten = {file.file_id for file in files}
     files += [VolumeFile(instance.file_id, instance.size, instance.path) for instance in added]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from burnish.application_profiles.icon import acceptable
-from burnish.content.readme_txt import NOTHING, Says
+from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.dicomdir.profile_keys import icon_rule
 from burnish.media import MEDIA
 from burnish.plan import attempts as ways
@@ -34,13 +34,13 @@ class Terms:
     """What is asked of all the media.
 
     `sealed_size` gives the bytes of a Secure DICOM File from those of its content; None for media
-    that are not secure. `says` is what README.TXT says besides. `icons_always`: icons also where
+    that are not secure. `readme_details` are added to README.TXT. `icons_always`: icons also where
     the profile does not require them.
     """
 
     lossy_allowed: bool = False
     sealed_size: Callable[[int], int] | None = None
-    says: Says = NOTHING
+    readme_details: ReadmeDetails = NO_DETAILS
     icons_always: bool = False
 
 
@@ -222,7 +222,7 @@ def pack_candidates(
         choice.capacity,
         MEDIA[choice.medium].file_system,
         terms.sealed_size,
-        terms.says,
+        terms.readme_details,
     )
     if oversized:
         failure = InstanceFailure(

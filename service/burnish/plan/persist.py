@@ -183,7 +183,7 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
             predicted_size=0,
             instances=len(volume.files),
             planned_at=planned_at,
-            readme_patients=volume.says.patients,
+            readme_patients=volume.readme_details.patients,
         )
         file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
         if file_set.predicted_size > plan.choice.capacity:

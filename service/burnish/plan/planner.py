@@ -7,7 +7,7 @@ from threading import Event
 import structlog
 from sqlalchemy import exists, select
 
-from burnish.content.readme_txt import Says
+from burnish.content.readme_txt import ReadmeDetails
 from burnish.db.history import inform
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
@@ -45,7 +45,7 @@ class _RequestedMedia:
     recipients: str
     password_file: str
     device: str
-    says: Says
+    readme_details: ReadmeDetails
 
 
 def _requested_media(request: MediaCreationRequest) -> _RequestedMedia:
@@ -55,7 +55,7 @@ def _requested_media(request: MediaCreationRequest) -> _RequestedMedia:
         recipients=request.recipients,
         password_file=request.password_file,
         device=request.device,
-        says=Says(
+        readme_details=ReadmeDetails(
             request.label_text,
             request.label_using_information_extracted_from_instances == YesNo.YES,
         ),
@@ -187,7 +187,7 @@ class Planner:
             Terms(
                 lossy_allowed=requested_media.lossy_allowed,
                 sealed_size=sealed_size,
-                says=requested_media.says,
+                readme_details=requested_media.readme_details,
                 icons_always=self._settings.request.icons == "always",
             ),
             self._conversions,

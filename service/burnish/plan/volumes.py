@@ -7,7 +7,7 @@ from itertools import groupby, repeat
 from typing import NamedTuple
 
 from burnish.content import readme_txt
-from burnish.content.readme_txt import NOTHING, Says
+from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.dicomdir import encoder, file_ids
 from burnish.identifiers import MAXIMUM_UID_LENGTH
 from burnish.image import formats as image
@@ -40,13 +40,15 @@ class Volume:
     files: tuple[PlannedFile, ...]
     file_system: FileSystem
     sealed: Callable[[int], int] | None = None
-    says: Says = NOTHING
+    readme_details: ReadmeDetails = NO_DETAILS
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
         directory = encoder.base_length(file_set_id, file_set_uid) + self._records_length
         secure = self.sealed is not None
-        readme = readme_txt.readme(file_set_id, len(self.files), secure=secure, says=self._says)
+        readme = readme_txt.build_readme(
+            file_set_id, len(self.files), secure=secure, details=self._details
+        )
         if self.sealed:
             directory = self.sealed(directory)
         return volume_size.filled_image_size(
@@ -85,8 +87,8 @@ class Volume:
         return [next(files) for _, files in alike]
 
     @cached_property
-    def _says(self) -> str:
-        return self.says.text(one.header for _, one in self._different)
+    def _details(self) -> str:
+        return self.readme_details.text(one.header for _, one in self._different)
 
     def largest_size(self) -> int:
         """Its bytes with the longest File-set ID and UID there can be."""
@@ -97,11 +99,11 @@ def fixed_part(
     capacity: int,
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
-    says: str = "",
+    details: str = "",
 ) -> Fixed:
     """What every volume has, at its longest."""
     secure = sealed is not None
-    readme = readme_txt.readme(_FILE_SET_ID, 999_999, secure=secure, says=says)
+    readme = readme_txt.build_readme(_FILE_SET_ID, 999_999, secure=secure, details=details)
     return Fixed(
         capacity,
         image.FORMATS[file_system].sizing,
@@ -134,14 +136,14 @@ def lay_out(
     series: Sequence[Series],
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
-    says: Says = NOTHING,
+    readme_details: ReadmeDetails = NO_DETAILS,
 ) -> Volume:
     """Gives every instance of a volume its File ID, in directory order."""
     return Volume(
         name_files(series),
         file_system,
         sealed,
-        says,
+        readme_details,
     )
 
 
@@ -150,7 +152,7 @@ def divide(
     capacity: int,
     file_system: FileSystem,
     sealed: Callable[[int], int] | None = None,
-    says: Says = NOTHING,
+    readme_details: ReadmeDetails = NO_DETAILS,
 ) -> tuple[list[Volume], list[Candidate]]:
     """The volumes that hold all of `series`, or none, and the instances too large for any.
 
@@ -162,14 +164,14 @@ def divide(
     come out a few bytes longer where its instances have different keys. What then is larger
     than its medium is packed again with a sector to spare.
     """
-    of_all = says.text(one.header for part in series for one in part.candidates)
+    of_all = readme_details.text(one.header for part in series for one in part.candidates)
     fixed = fixed_part(capacity, file_system, sealed, of_all)
     while True:
         try:
             packed = packing.pack(series, fixed)
         except ValueError:
             return [], packing.oversized(series, fixed)
-        volumes = [lay_out(one, file_system, sealed, says) for one in packed]
+        volumes = [lay_out(one, file_system, sealed, readme_details) for one in packed]
         if all(volume.largest_size() <= capacity for volume in volumes):
             return volumes, []
         fixed = replace(fixed, capacity=fixed.capacity - SECTOR)

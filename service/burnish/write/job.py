@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from burnish.application_profiles import PROFILES
 from burnish.burn import BurnJob
-from burnish.content.readme_txt import Says
+from burnish.content.readme_txt import ReadmeDetails
 from burnish.db import instance_rows
 from burnish.db.queue import Claim
 from burnish.db.tables import (
@@ -94,7 +94,7 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
         _instances(session, file_set, spool),
-        says=Says(request.label_text, file_set.readme_patients),
+        readme_details=ReadmeDetails(request.label_text, file_set.readme_patients),
     )
     job = BurnJob(
         image=image_path(images, file_set, piece.device),

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from burnish.burn import BurnJob
-from burnish.content.patients_and_studies import said_of
+from burnish.content.patients_and_studies import summarize_patients
 from burnish.errors import BurnishError
 from burnish.label import (
     LABEL_FORMATS,
@@ -136,7 +136,7 @@ class Labels:
         patients: tuple[Patient, ...] = ()
         institution = ""
         if order.from_instances:
-            said = said_of(one.header for one in plan.instances)
+            said = summarize_patients(one.header for one in plan.instances)
             patients = said.patients
             institution = said.institutions[0] if len(said.institutions) == 1 else ""
         return LabelContent(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from burnish.content import readme_txt
-from burnish.content.readme_txt import NOTHING, Says
+from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.dicomdir import encoder
 from burnish.errors import Conflict
 from burnish.hashing import digest_of
@@ -59,7 +59,7 @@ class VolumeInstance(NamedTuple):
 class VolumePlan:
     """One volume as it was planned; `created` is the date of everything on it.
 
-    Its README has what it `says`.
+    `readme_details` are added to its README.TXT.
     With `sealer`, every DICOM File on it is a Secure DICOM File (PS3.15 D.1).
     """
 
@@ -70,7 +70,7 @@ class VolumePlan:
     file_system: FileSystem
     instances: tuple[VolumeInstance, ...]
     sealer: Sealer | None = None
-    says: Says = NOTHING
+    readme_details: ReadmeDetails = NO_DETAILS
 
     def dicomdir(self) -> bytes:
         return encoder.encode(
@@ -108,8 +108,10 @@ def build_image(
     """
     directory = plan.dicomdir()
     secure = plan.sealer is not None
-    says = plan.says.text(one.header for one in plan.instances)
-    readme = readme_txt.readme(plan.file_set_id, len(plan.instances), secure=secure, says=says)
+    details = plan.readme_details.text(one.header for one in plan.instances)
+    readme = readme_txt.build_readme(
+        plan.file_set_id, len(plan.instances), secure=secure, details=details
+    )
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
         *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),

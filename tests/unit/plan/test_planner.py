@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from burnish.application_profiles import PROFILES
-from burnish.content.readme_txt import Says
+from burnish.content.readme_txt import ReadmeDetails
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, MediaCreationRequest, TranscodedInstance
 from burnish.dicom_elements import scan
@@ -436,7 +436,10 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     alone = max(lay_out(group([one]), MEDIA["CD"].file_system).largest_size() for one in candidates)
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
     plan = pack_candidates(
-        rows, candidates, Attempt(choice, split=True), Terms(says=Says(patients=True))
+        rows,
+        candidates,
+        Attempt(choice, split=True),
+        Terms(readme_details=ReadmeDetails(patients=True)),
     )
     assert isinstance(plan, Plan)
     assert all(volume.largest_size() <= choice.capacity for volume in plan.volumes)

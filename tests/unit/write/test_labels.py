@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from burnish.content.patients_and_studies import said_of
+from burnish.content.patients_and_studies import summarize_patients
 from burnish.db.tables import Event
 from burnish.dicom_elements import encode
 from burnish.image.reader import open_volume
@@ -159,7 +159,7 @@ def test_what_headers_say() -> None:
     )
     three = header(patient_id="2", name="Doe^Jane", study="1.2", date="20200101")
     root = header(record_type="HANGING PROTOCOL")
-    said = said_of([one, one._replace(sop_instance_uid="9"), two, three, root])
+    said = summarize_patients([one, one._replace(sop_instance_uid="9"), two, three, root])
     assert said.institutions == ("Больница",)
     assert said.patients == (
         Patient("Люк^Сем", "1", "19500101", "", (Study("20240102", "Мозг", ("CT", "PR"), ""),)),
