@@ -19,13 +19,7 @@ class Text:
 
     @property
     def ink(self) -> Extent:
-        ink = self.line.ink
-        return Extent(
-            self.x + ink.left * self.size,
-            self.y + ink.bottom * self.size,
-            self.x + ink.right * self.size,
-            self.y + ink.top * self.size,
-        )
+        return self.line.ink.placed(self.x, self.y, self.size)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,12 @@ class Extent(NamedTuple):
     right: float
     top: float
 
+    def placed(self, x: float, y: float, size: float = 1.0) -> "Extent":
+        """The extent after scaling by `size` and moving by (x, y)."""
+        return Extent(
+            x + self.left * size, y + self.bottom * size, x + self.right * size, y + self.top * size
+        )
+
 
 class ShapedGlyph(NamedTuple):
     """A glyph of a shaped run, in em; `cluster` is the index of its first character."""

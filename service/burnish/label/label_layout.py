@@ -1,6 +1,5 @@
 """Craft: the layout of a label: rows of text and bars in the areas of a template."""
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
@@ -42,17 +41,27 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class _RowContent:
-    """A row of a template with its text, or its bars.
+    """A row of a template with its text, or its bars and their text.
 
-    Rows that repeat one row of the template have the same `group`; other rows have None. `count`
-    is the number of patients or studies that the row stands for.
+    A row that is repeated has a text for each patient or study.
     """
 
     row: Row
-    text: str = ""
+    texts: tuple[str, ...]
     bars: Barcode | None = None
-    group: int | None = None
-    count: int = 1
+
+    def limited(self, limit: int) -> "_RowContent":
+        """The row with at most `limit` texts, of which the last says how many more there are."""
+        if len(self.texts) <= limit:
+            return self
+        texts = self.texts[: limit - 1]
+        more = self.row.more.replace("{more}", str(len(self.texts) - len(texts)))
+        return replace(self, texts=(*texts, more))
+
+    def with_lines(self, most_lines: int) -> "_RowContent":
+        """The row with texts of at most `most_lines` lines."""
+        lines = min(self.row.lines, most_lines)
+        return replace(self, row=self.row.model_copy(update={"lines": lines}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +161,20 @@ def _rows_with_content(
 ) -> Iterator[_RowContent]:
     """The rows of an area that are not empty; `notes` receives what is wrong with the bar code."""
     fields = label_fields(content)
-    for number, row in enumerate(area.rows):
+    for row in area.rows:
         if row.barcode:
             if content.barcode_value:
                 yield _barcode_row(row, content, fields["barcode_value"], notes)
-        elif row.each:
-            repeated = patient_fields(content) if row.each == "patient" else study_fields(content)
-            for own_fields in repeated:
-                text = row.text({**fields, **own_fields})
-                if text:
-                    yield _RowContent(row, text, group=number)
+            continue
+        if row.each == "patient":
+            repetitions = patient_fields(content)
+        elif row.each == "study":
+            repetitions = study_fields(content)
         else:
-            text = row.text(fields)
-            if text:
-                yield _RowContent(row, text)
+            repetitions = [{}]
+        texts = [row.text({**fields, **own_fields}) for own_fields in repetitions]
+        if any(texts):
+            yield _RowContent(row, tuple(text for text in texts if text))
 
 
 def _barcode_row(row: Row, content: LabelContent, text: str, notes: list[str]) -> _RowContent:
@@ -173,8 +182,8 @@ def _barcode_row(row: Row, content: LabelContent, text: str, notes: list[str]) -
         bars = encode_barcode(content.barcode_value, content.barcode_symbology)
     except InvalidValue as error:
         notes.append(str(error))
-        return _RowContent(row, text)
-    return _RowContent(row, bars.text, bars)
+        return _RowContent(row, (text,))
+    return _RowContent(row, (bars.text,), bars)
 
 
 class _AreaSetter:
@@ -185,18 +194,18 @@ class _AreaSetter:
 
     def lay_out(self, rows: Sequence[_RowContent], region: _Region, anchor: str) -> _AreaLayout:
         """The rows in the largest type in which they fit; if they do not fit, fewer of them."""
-        some_rows = list(_limited(rows, _MOST_REPEATED))
+        some_rows = [content.limited(_MOST_REPEATED) for content in rows]
         largest_shortened = None
         for scale in _SCALES:
             layout = self._anchored(some_rows, region, anchor, scale)
             if not region.contains(layout):
                 continue
             if not layout.shortened:
-                return replace(layout, shortened=len(some_rows) < len(rows))
+                return replace(layout, shortened=some_rows != list(rows))
             largest_shortened = largest_shortened or layout
         if largest_shortened:
             return largest_shortened
-        for fewer_rows in _reductions(some_rows):
+        for fewer_rows in _reductions(rows):
             layout = self._anchored(fewer_rows, region, anchor, _SCALES[-1])
             if region.contains(layout):
                 return replace(layout, shortened=True)
@@ -223,13 +232,13 @@ class _AreaSetter:
     def _flow(
         self, rows: Sequence[_RowContent], region: _Region, top: float, scale: float
     ) -> _AreaLayout:
-        """The rows from `top` downwards; all rows of a group have the size of the smallest."""
-        group_sizes: dict[int, float] = {}
+        """The rows from `top` downwards; all texts of a row have the size of the smallest."""
+        sizes: dict[int, float] = {}
         while True:
-            layout, needed_sizes = self._flow_once(rows, region, top, scale, group_sizes)
-            if needed_sizes == group_sizes:
+            layout, needed_sizes = self._flow_once(rows, region, top, scale, sizes)
+            if needed_sizes == sizes:
                 return layout
-            group_sizes = needed_sizes
+            sizes = needed_sizes
 
     def _flow_once(
         self,
@@ -237,64 +246,59 @@ class _AreaSetter:
         region: _Region,
         top: float,
         scale: float,
-        group_sizes: dict[int, float],
+        sizes: dict[int, float],
     ) -> tuple[_AreaLayout, dict[int, float]]:
-        """The rows with groups no larger than `group_sizes`, and the size that each group needs."""
-        needed_sizes = dict(group_sizes)
+        """The rows, with repeated ones no larger than `sizes`, and the sizes that those need.
+
+        Sizes are given by the number of the row.
+        """
+        needed_sizes = dict(sizes)
         texts: list[Text] = []
         boxes: list[Box] = []
         shortened = False
         y = top
-        for content in rows:
+        for number, content in enumerate(rows):
             row = content.row
-            if texts or boxes:
-                y -= row.space * scale
-            if content.bars:
-                bars = self._bars(content.bars, row, region, y)
-                if bars:
-                    boxes += bars
-                    y -= row.height + _BARCODE_MARGIN
-                else:
-                    shortened = True
-            largest = row.size * scale * _POINT
-            if content.group is not None:
-                largest = min(largest, group_sizes.get(content.group, largest))
-            lines, size = self._row_lines(content, region, y, largest)
-            if lines and content.group is not None:
-                needed_sizes[content.group] = min(needed_sizes.get(content.group, size), size)
-            for line in lines:
-                y -= max(_ASCENT, line.ink.top + _INK_MARGIN) * size
-                room = region.room(y + line.ink.bottom * size, y + line.ink.top * size)
-                x = region.aligned(line.ink_width * size, room) - line.ink.left * size
-                texts.append(Text(line, x, y, size, row.colour))
-                y -= max(_DESCENT, _INK_MARGIN - line.ink.bottom) * size
-            shortened = shortened or not _is_complete(lines)
+            largest = min(row.size * scale * _POINT, sizes.get(number, row.size * _POINT))
+            for text in content.texts:
+                if texts or boxes:
+                    y -= row.space * scale
+                if content.bars:
+                    bars = self._bars(content.bars, row, region, y)
+                    if bars:
+                        boxes += bars
+                        y -= row.height + _BARCODE_MARGIN
+                    else:
+                        shortened = True
+                lines, size = self._row_lines(row, text, region, y, largest)
+                if lines and len(content.texts) > 1:
+                    needed_sizes[number] = min(needed_sizes.get(number, size), size)
+                placed, y = _placed_below(lines, size, row.colour, region, y)
+                texts += placed
+                shortened = shortened or not _is_complete(lines)
         return _AreaLayout(tuple(texts), tuple(boxes), y, shortened), needed_sizes
 
     def _row_lines(
-        self, content: _RowContent, region: _Region, top: float, largest: float
+        self, row: Row, text: str, region: _Region, top: float, largest: float
     ) -> tuple[list[Line], float]:
-        """The lines of a row that begins at `top`, and their size in mm, at most `largest`."""
-        smallest = min(content.row.minimum, content.row.size) * _POINT
+        """The lines of a text that begins at `top`, and their size in mm, at most `largest`."""
+        smallest = min(row.minimum, row.size) * _POINT
         size = max(largest, smallest)
-        lines = self._wrapped(content, region, top, size)
+        lines = self._wrapped(row, text, region, top, size)
         if _is_complete(lines):
             return lines, size
-        smallest_lines = self._wrapped(content, region, top, smallest)
+        smallest_lines = self._wrapped(row, text, region, top, smallest)
         if not _is_complete(smallest_lines):
             return smallest_lines, smallest
         while not _is_complete(lines):
             size = max(smallest, size * _SIZE_STEP)
-            lines = self._wrapped(content, region, top, size)
+            lines = self._wrapped(row, text, region, top, size)
         return lines, size
 
-    def _wrapped(
-        self, content: _RowContent, region: _Region, top: float, size: float
-    ) -> list[Line]:
-        """The lines of a row in a certain size, as far as the region has room for them."""
-        bold = content.row.bold
+    def _wrapped(self, row: Row, text: str, region: _Region, top: float, size: float) -> list[Line]:
+        """The lines of a text in a certain size, as far as the region has room for them."""
         # The whole text as one line: its highest letters decide how far the lines are apart.
-        probe = self._typesetter.line(content.text[:200].replace("\n", " "), bold=bold)
+        probe = self._typesetter.line(text[:200].replace("\n", " "), bold=row.bold)
         line_height = size * (
             max(_ASCENT, probe.ink.top + _INK_MARGIN)
             + max(_DESCENT, _INK_MARGIN - probe.ink.bottom)
@@ -305,7 +309,7 @@ class _AreaSetter:
             left, right = region.room(line_top - line_height, line_top)
             return max(0.0, right - left) / size
 
-        lines = self._typesetter.wrapped(content.text, room, content.row.lines, bold=bold)
+        lines = self._typesetter.wrapped(text, room, row.lines, bold=row.bold)
         fitting = [
             line for number, line in enumerate(lines) if line.ink_width <= room(number) + _TOLERANCE
         ]
@@ -337,44 +341,31 @@ def _is_complete(lines: Sequence[Line]) -> bool:
     return len(lines) > 0 and not _is_shortened(lines)
 
 
+def _placed_below(
+    lines: Sequence[Line], size: float, colour: str, region: _Region, top: float
+) -> tuple[list[Text], float]:
+    """The lines at their places below `top`, and the height at which they end."""
+    texts = []
+    y = top
+    for line in lines:
+        y -= max(_ASCENT, line.ink.top + _INK_MARGIN) * size
+        room = region.room(y + line.ink.bottom * size, y + line.ink.top * size)
+        x = region.aligned(line.ink_width * size, room) - line.ink.left * size
+        texts.append(Text(line, x, y, size, colour))
+        y -= max(_DESCENT, _INK_MARGIN - line.ink.bottom) * size
+    return texts, y
+
+
 def _reductions(rows: Sequence[_RowContent]) -> Iterator[list[_RowContent]]:
-    """Fewer and fewer rows: first of the repeated ones, then lines of long ones, then the last."""
-    sizes: dict[int, int] = defaultdict(int)
-    for content in rows:
-        if content.group is not None:
-            sizes[content.group] += 1
+    """Less and less of the rows: fewer repetitions, then fewer lines, then fewer rows."""
     fewer = list(rows)
-    for limit in range(min(max(sizes.values(), default=0) - 1, _MOST_REPEATED_IN_SMALL), 0, -1):
-        fewer = list(_limited(rows, limit))
+    most_texts = max((len(content.texts) for content in rows), default=0)
+    for limit in range(min(most_texts - 1, _MOST_REPEATED_IN_SMALL), 0, -1):
+        fewer = [content.limited(limit) for content in rows]
         yield fewer
     for most_lines in (3, 2, 1):
-        fewer = [_with_fewer_lines(content, most_lines) for content in fewer]
+        fewer = [content.with_lines(most_lines) for content in fewer]
         yield fewer
     while fewer:
         fewer = fewer[:-1]
         yield fewer
-
-
-def _with_fewer_lines(content: _RowContent, most_lines: int) -> _RowContent:
-    lines = min(content.row.lines, most_lines)
-    return replace(content, row=content.row.model_copy(update={"lines": lines}))
-
-
-def _limited(rows: Sequence[_RowContent], limit: int) -> Iterator[_RowContent]:
-    """At most `limit` rows of each group; the last of them says how many more there are."""
-    groups: dict[int, list[_RowContent]] = defaultdict(list)
-    for content in rows:
-        if content.group is not None:
-            groups[content.group].append(content)
-    positions: dict[int, int] = defaultdict(int)
-    for content in rows:
-        if content.group is None or len(groups[content.group]) <= limit:
-            yield content
-            continue
-        positions[content.group] += 1
-        if positions[content.group] < limit:
-            yield content
-        elif positions[content.group] == limit:
-            count = sum(omitted.count for omitted in groups[content.group][limit - 1 :])
-            text = content.row.more.replace("{more}", str(count))
-            yield replace(content, text=text, count=count)

@@ -12,6 +12,7 @@ from burnish.label.fonts import Extent, Face, Fonts
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 #: Size of the box that stands for a character that no font has, in em.
 BOX_WIDTH, BOX_HEIGHT, BOX_STROKE = 0.62, 0.72, 0.06
+_BOX_INK = Extent(0.0, 0.0, BOX_WIDTH, BOX_HEIGHT)
 #: Text beyond this number of characters is ignored: no label has room for it.
 _MAXIMUM_LENGTH = 1000
 #: Hardly any character is narrower than this, in em.
@@ -253,22 +254,8 @@ def _ink(glyphs: list[Glyph], width: float) -> Extent:
     """The extent of the glyphs, and at least the base line."""
     extents = [Extent(0.0, 0.0, width, 0.0)]
     for glyph in glyphs:
-        if glyph.face is None:
-            ink: Extent | None = Extent(0.0, 0.0, BOX_WIDTH, BOX_HEIGHT)
-        else:
-            ink = glyph.face.ink(glyph.number)
+        ink = glyph.face.ink(glyph.number) if glyph.face else _BOX_INK
         if ink is not None:
-            extents.append(
-                Extent(
-                    glyph.x + ink.left,
-                    glyph.y + ink.bottom,
-                    glyph.x + ink.right,
-                    glyph.y + ink.top,
-                )
-            )
-    return Extent(
-        min(extent.left for extent in extents),
-        min(extent.bottom for extent in extents),
-        max(extent.right for extent in extents),
-        max(extent.top for extent in extents),
-    )
+            extents.append(ink.placed(glyph.x, glyph.y))
+    lefts, bottoms, rights, tops = zip(*extents, strict=True)
+    return Extent(min(lefts), min(bottoms), max(rights), max(tops))
