@@ -1,4 +1,4 @@
-"""Craft: what libburn's program, xorriso, does with a drive, and says of the disc in it."""
+"""Craft: runs xorriso, the program of libburn, to examine and burn the disc in a drive."""
 
 import fcntl
 import os
@@ -20,22 +20,26 @@ Progress = Callable[[int], None]
 
 _CDROM_DRIVE_STATUS = 0x5326
 _CDSL_CURRENT = 0x7FFFFFFF
-#: How long looking at a disc may take, and the program to end when told to, in seconds.
-LOOK = 180
-_ENDS_WITHIN = 60
-_LOOKS_EVERY = 1.0
-_FACT = re.compile(r"^(Media current|Media status|Media blocks|Media nwa) *: *(.*)$", re.MULTILINE)
+#: Seconds within which a disc must have been examined.
+EXAMINE_WITHIN = 180
+#: Seconds within which the program must end when it is told to.
+_END_WITHIN = 60
+#: Seconds between two looks at a disc that has to become readable.
+_LOOK_EVERY = 1.0
+_DISC_LINE = re.compile(
+    r"^(Media current|Media status|Media blocks|Media nwa) *: *(.*)$", re.MULTILINE
+)
 _SESSION = re.compile(r"^(?:ISO|Other) session *: *\d+ *, *(\d+) *,", re.MULTILINE)
 _WRITABLE = re.compile(r"(\d+) writable")
-_UPDATE = re.compile(r"(\d+) of +\d+ MB written")
-_BEGINNING = "Beginning to write data track"
-#: Bytes put behind the image of a session that is written by itself, track at once: the last
-#: two sectors of such a track cannot be read, and systems trip over them when they read ahead.
+_PROGRESS = re.compile(r"(\d+) of +\d+ MB written")
+_BEGINS_TO_WRITE = "Beginning to write data track"
+#: Bytes written behind the image of a session that is left open or added (track at once). The last
+#: two sectors of such a track cannot be read, and systems fail on them when they read ahead.
 PADDING = 150 * SECTOR
 
 
 class Tray(IntEnum):
-    """What Linux says of a drive that has no disc to read (CDROM_DRIVE_STATUS)."""
+    """Why a drive has no disc to read, as Linux reports it (CDROM_DRIVE_STATUS)."""
 
     NO_DISC = 1
     OPEN = 2
@@ -43,32 +47,34 @@ class Tray(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """How the program ended, and what it said."""
+class ProgramRun:
+    """The exit code and the output of the program."""
 
     code: int
-    said: str
+    output: str
 
     @property
-    def begun(self) -> bool:
-        """Whether it began to write."""
-        return _BEGINNING in self.said
+    def began_to_write(self) -> bool:
+        return _BEGINS_TO_WRITE in self.output
 
-    def saying(self) -> str:
-        """The line that says what went wrong."""
-        lines = [line for line in self.said.splitlines() if re.search("FAILURE|SORRY|FATAL", line)]
-        return (lines[0] if lines else f"it ended with {self.code}").strip()
+    def problem(self) -> str:
+        """The line of the output that tells what went wrong."""
+        for line in self.output.splitlines():
+            if re.search("FAILURE|SORRY|FATAL", line):
+                return line.strip()
+        return f"the program ended with exit code {self.code}"
 
 
 @dataclass(frozen=True, slots=True)
 class Disc:
-    """What a program that `ran` said of the disc in a drive, `medium` and `status` in its words.
+    """The disc in a drive, as a `run` of the program reports it.
 
-    `free` are the bytes that can be written, from sector `next` on; `session` is the first sector
-    of the last session, 0 where there is one or none.
+    `medium` and `status` are words of the program. `free` is the number of bytes that can be
+    written from sector `next` on. `session` is the first sector of the last session, 0 if there is
+    only one or none.
     """
 
-    ran: Ran
+    run: ProgramRun
     medium: str = ""
     status: str = ""
     free: int = 0
@@ -77,8 +83,9 @@ class Disc:
 
     @property
     def present(self) -> bool:
-        unknown = "not recogni" in self.medium + self.status
-        return bool(self.medium) and not unknown and "is not present" not in self.status
+        if not self.medium or "is not present" in self.status:
+            return False
+        return "not recogni" not in self.medium + self.status
 
     @property
     def blank(self) -> bool:
@@ -86,7 +93,7 @@ class Disc:
 
     @property
     def overwriteable(self) -> bool:
-        """Whether it has no sessions, since any sector can be written again."""
+        """Whether any sector can be written again. Such a disc has no sessions."""
         return "overwriteable" in self.medium
 
     @property
@@ -95,9 +102,9 @@ class Disc:
 
 
 class Drive:
-    """A drive: `name` is a device file, as /dev/sr0, or a pseudo-drive, as stdio:/path.
+    """A drive. `name` is a device file, as /dev/sr0, or a pseudo-drive, as stdio:/path.
 
-    `program` is xorriso or what behaves as it does.
+    `program` is xorriso, or a program that behaves as it does.
     """
 
     def __init__(self, name: str, program: str = "xorriso") -> None:
@@ -105,18 +112,19 @@ class Drive:
         self.path = Path(name.removeprefix("stdio:"))
         self._program = program
 
-    def look(self) -> Disc:
-        """What there is in the drive, of which `ran` may say that it could not be seen."""
-        ran = self._run("-outdev", self.name, "-toc")
-        facts = {name: value.strip() for name, value in _FACT.findall(ran.said)}
+    def examine_disc(self) -> Disc:
+        """The disc in the drive. If it cannot be examined, its `run` tells why."""
+        run = self._run("-outdev", self.name, "-toc")
+        facts = {name: value.strip() for name, value in _DISC_LINE.findall(run.output)}
         writable = _WRITABLE.search(facts.get("Media blocks", ""))
+        next_writable = re.match(r"\d+", facts.get("Media nwa", ""))
         return Disc(
-            ran,
-            facts.get("Media current", ""),
-            facts.get("Media status", ""),
-            int(writable[1]) * SECTOR if writable else 0,
-            max(map(int, _SESSION.findall(ran.said)), default=0),
-            int(re.sub(r"\D.*", "", facts.get("Media nwa", "")) or 0),
+            run,
+            medium=facts.get("Media current", ""),
+            status=facts.get("Media status", ""),
+            free=int(writable[1]) * SECTOR if writable else 0,
+            session=max(map(int, _SESSION.findall(run.output)), default=0),
+            next=int(next_writable[0]) if next_writable else 0,
         )
 
     def burn(
@@ -128,11 +136,11 @@ class Drive:
         session: bool = False,
         leave_open: bool = False,
         progress: Progress | None = None,
-    ) -> Ran:
-        """Writes an image: on a blank all of it at once, or as one more `session`.
+    ) -> ProgramRun:
+        """Burns an image, on a blank at once, or as one more `session`.
 
-        With `leave_open` another session can follow. On what can be overwritten anywhere, where
-        there are no sessions, libburn then makes the volume that is there longer.
+        With `leave_open` another session can follow. On a medium without sessions libburn extends
+        the volume that is there.
         """
         arguments = ["-as", "cdrecord", "-v", f"dev={self.name}"]
         if session or leave_open:
@@ -148,10 +156,10 @@ class Drive:
         size = image.stat().st_size
         return self._run(*arguments, str(image), progress=progress, size=size)
 
-    def shows(self, size: int) -> bool:
-        """Whether the system sees `size` bytes of the disc: it may keep what it saw before.
+    def is_readable(self, size: int) -> bool:
+        """Whether the system sees `size` bytes of the disc. It may keep the size it saw before.
 
-        True where there is no drive any more, in which to look for them.
+        True if the drive no longer exists: nobody need wait for it.
         """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -160,37 +168,40 @@ class Drive:
         except OSError:
             return False
         try:
-            return not self._is_drive(descriptor) or os.lseek(descriptor, 0, os.SEEK_END) >= size
+            return not _has_size(descriptor) or os.lseek(descriptor, 0, os.SEEK_END) >= size
         finally:
             os.close(descriptor)
 
-    def bring_into_view(self, size: int, waiting: Callable[[bool], None]) -> bool:
-        """Whether the system sees `size` bytes; where not, the tray first goes out and in.
+    def make_readable(self, size: int, on_wait: Callable[[bool], None]) -> bool:
+        """Opens and closes the tray if the system does not see `size` bytes; whether it then does.
 
-        `waiting` is told every second whether the tray is open: some drives cannot pull it in, and
-        then somebody has to. It may raise to stop.
+        `on_wait` is called every second with whether the tray is open: some drives cannot close it,
+        so that a person has to. It may raise to stop.
         """
-        if self.shows(size):
+        if self.is_readable(size):
             return True
         self.open_tray()
-        self._run("-outdev", self.name, "-toc")  # libburn loads a tray before it looks
-        until = monotonic() + LOOK
-        while not self.shows(size):
-            opened = self.tray() is Tray.OPEN
-            if opened:
-                until = monotonic() + LOOK
-            elif monotonic() > until:
+        self._run("-outdev", self.name, "-toc")  # libburn closes the tray before it looks
+        deadline = monotonic() + EXAMINE_WITHIN
+        while not self.is_readable(size):
+            is_open = self.tray() is Tray.OPEN
+            if is_open:
+                deadline = monotonic() + EXAMINE_WITHIN
+            elif monotonic() > deadline:
                 return False
-            waiting(opened)
-            Event().wait(_LOOKS_EVERY)
+            on_wait(is_open)
+            Event().wait(_LOOK_EVERY)
         return True
 
     def tray(self) -> Tray | None:
-        """What the drive lacks, asked of the system: the program would close an open tray."""
+        """Why the drive has no disc to read; None if it has one, or if this cannot be told.
+
+        This asks the system, because the program would close an open tray.
+        """
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            return None  # the program says it better
+            return None  # the program reports why
         try:
             if not stat.S_ISBLK(os.fstat(descriptor).st_mode):
                 return None
@@ -199,22 +210,17 @@ class Drive:
             return None
         finally:
             os.close(descriptor)
-        return next((lack for lack in Tray if lack == status), None)
+        return Tray(status) if status in set(Tray) else None
 
     def open_tray(self) -> None:
-        """Opens it, if there is one."""
+        """Opens the tray, if the drive has one."""
         if not self.name.startswith("stdio:"):
             self._run("-outdev", self.name, "-eject", "all")
 
-    def _is_drive(self, descriptor: int) -> bool:
-        """Whether what the path leads to has a size that says what is on the disc."""
-        mode = os.fstat(descriptor).st_mode
-        return stat.S_ISBLK(mode) or stat.S_ISREG(mode)
+    def _run(self, *arguments: str, progress: Progress | None = None, size: int = 0) -> ProgramRun:
+        """Runs the program to its end; stops it if `progress` raises.
 
-    def _run(self, *arguments: str, progress: Progress | None = None, size: int = 0) -> Ran:
-        """Runs the program to its end; stops it where `progress` raises.
-
-        Without a `size` to burn it has to come to its end soon.
+        Without a `size` to burn, it must end within EXAMINE_WITHIN.
         """
         try:
             process = subprocess.Popen(
@@ -223,54 +229,67 @@ class Drive:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, "LC_ALL": "C"},
-                start_new_session=True,  # what stops the service does not stop a disc half way
+                start_new_session=True,  # a signal to the service does not stop burning
             )
         except OSError as error:
-            said = f"FATAL : not found: program {self._program}: {error.strerror}"
-            return Ran(127, said)
+            output = f"FATAL : not found: program {self._program}: {error.strerror}"
+            return ProgramRun(127, output)
+        deadline = None if size else monotonic() + EXAMINE_WITHIN
         try:
-            said = _listen(process, progress, size, None if size else monotonic() + LOOK)
+            output = _read_output(process, progress, size, deadline)
         except TimeoutError:
             _stop(process)
-            return Ran(1, f"FATAL : no answer from the drive for {LOOK} s")
+            return ProgramRun(1, f"FATAL : no answer from the drive for {EXAMINE_WITHIN} s")
         except BaseException:
             _stop(process)
             raise
-        return Ran(process.wait(), said)
+        return ProgramRun(process.wait(), output)
 
 
-def _listen(
+def _has_size(descriptor: int) -> bool:
+    """Whether the size of the file is that of what is on the disc."""
+    mode = os.fstat(descriptor).st_mode
+    return stat.S_ISBLK(mode) or stat.S_ISREG(mode)
+
+
+def _read_output(
     process: "subprocess.Popen[bytes]",
     progress: Progress | None,
     size: int,
-    until: float | None,
+    deadline: float | None,
 ) -> str:
-    """All that a program says, while `progress` is told how far it is."""
+    """All output of a program. `progress` is called every second with the bytes it has written.
+
+    Raises TimeoutError if the program has not ended by the deadline.
+    """
     assert process.stdout is not None  # noqa: S101
-    said, done, line = bytearray(), 0, b""
+    output = bytearray()
+    done = 0
+    unfinished_line = b""
     with process.stdout as stream:
         while True:
             ready, _, _ = select.select([stream], [], [], 1.0)
             if ready:
-                part = os.read(stream.fileno(), 1 << 16)
-                if not part:
-                    return said.decode(errors="replace")
-                said += part
-                *lines, line = (line + part).replace(b"\r", b"\n").split(b"\n")
-                for found in map(_UPDATE.search, (one.decode(errors="replace") for one in lines)):
-                    if found:
-                        done = max(done, min(size, int(found[1]) << 20))
+                data = os.read(stream.fileno(), 1 << 16)
+                if not data:
+                    return output.decode(errors="replace")
+                output += data
+                *lines, unfinished_line = re.split(rb"[\r\n]", unfinished_line + data)
+                for line in lines:
+                    match = _PROGRESS.search(line.decode(errors="replace"))
+                    if match:
+                        done = max(done, min(size, int(match[1]) << 20))
             if progress:
                 progress(done)
-            if until is not None and monotonic() > until:
+            if deadline is not None and monotonic() > deadline:
                 raise TimeoutError
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Ends the program, so that it can let go of the drive, or else by force."""
+    """Ends the program: first so that it can release the drive, then by force."""
     process.send_signal(signal.SIGTERM)
     try:
-        process.wait(_ENDS_WITHIN)
+        process.wait(_END_WITHIN)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

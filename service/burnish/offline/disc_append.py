@@ -146,9 +146,9 @@ def _candidates(store: InstanceStore, profile: ApplicationProfile) -> list[Candi
 def _examine_disc(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _EarlierDisc:
     """The disc in the drive; raises OperatorError or Conflict where nothing can be added to it."""
     progress("reading the disc", 0, 0)
-    disc = drive.look()
-    if disc.ran.code or not disc.present or drive.tray() is not None:
-        why = disc.ran.saying() if disc.ran.code else "there is no disc in it"
+    disc = drive.examine_disc()
+    if disc.run.code or not disc.present or drive.tray() is not None:
+        why = disc.run.problem() if disc.run.code else "there is no disc in it"
         raise OperatorError(f"{drive.name}: {why}", hint="insert the disc, then try again")
     if disc.blank:
         raise Conflict("the disc is blank", hint="`burnish disc build` makes an image for it")
@@ -269,16 +269,16 @@ def _write_session(
 
 def _burn(drive: Drive, image: Path, options: AppendOptions, progress: Progress) -> None:
     size = image.stat().st_size
-    ran = drive.burn(
+    run = drive.burn(
         image,
         speed=options.speed,
         session=True,
         leave_open=not options.finalise,
         progress=lambda done: progress("burning", done, size),
     )
-    if ran.code:
-        hint = "the disc may be ruined" if ran.begun else _NOTHING_WRITTEN
-        raise OperatorError(f"{drive.name}: {ran.saying()}", hint=hint)
+    if run.code:
+        hint = "the disc may be ruined" if run.began_to_write else _NOTHING_WRITTEN
+        raise OperatorError(f"{drive.name}: {run.problem()}", hint=hint)
 
 
 def _bring_into_view(drive: Drive, end: int, ask: Callable[[str], None]) -> None:
@@ -291,15 +291,15 @@ def _bring_into_view(drive: Drive, end: int, ask: Callable[[str], None]) -> None
             asked = True
             ask("push the tray in, so that the disc can be read back")
 
-    drive.bring_into_view(end, waiting)
+    drive.make_readable(end, waiting)
 
 
 def _read_back(drive: Drive, session: _Session, earlier: _EarlierDisc) -> VolumeReport:
     """Compare the whole disc, as its last session describes it, with what should be on it."""
-    disc = drive.look()
-    if disc.ran.code:
+    disc = drive.examine_disc()
+    if disc.run.code:
         hint = "the session is burnt but was not read back: run `burnish disc verify`"
-        raise OperatorError(f"{drive.name}: {disc.ran.saying()}", hint=hint)
+        raise OperatorError(f"{drive.name}: {disc.run.problem()}", hint=hint)
     with open_volume(drive.path, fresh=True, session=disc.session) as opened:
         volume = DigestingVolume(opened)
         report = compare_volume(

@@ -229,7 +229,7 @@ def test_what_a_drive_does_not_take(
     ("look", "why"),
     [
         (disc_of("DVD+R"), "DVD+R"),
-        (disc_of("CD-R", blocks=300), f"holds {300 * SECTOR} bytes of {len(CONTENT)}"),
+        (disc_of("CD-R", blocks=300), f"holds {300 * SECTOR} of the {len(CONTENT)} bytes"),
     ],
 )
 def test_a_blank_of_another_kind_or_too_small_is_left_alone(
@@ -316,7 +316,7 @@ def test_a_tray_that_the_drive_cannot_pull_in_is_pushed_in(
 ) -> None:
     ejected = tmp_path / "ejected"
     (tmp_path / "stuck").touch()
-    monkeypatch.setattr(libburn, "_LOOKS_EVERY", 0.0)
+    monkeypatch.setattr(libburn, "_LOOK_EVERY", 0.0)
     monkeypatch.setattr(Drive, "tray", lambda _: Tray.OPEN if ejected.exists() else None)
     told: list[BurnResult] = []
 
@@ -335,8 +335,8 @@ def test_a_disc_that_is_never_seen_is_left_to_reading_back(
     late: OpticalBurner, job: BurnJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "stuck").touch()
-    monkeypatch.setattr(libburn, "_LOOKS_EVERY", 0.1)
-    monkeypatch.setattr(libburn, "LOOK", 3)  # the program too must answer within this
+    monkeypatch.setattr(libburn, "_LOOK_EVERY", 0.1)
+    monkeypatch.setattr(libburn, "EXAMINE_WITHIN", 3)  # the program too must answer within this
     assert late.write(job).outcome == BurnOutcome.WRITTEN
     assert not late.written(job).read_bytes()
 

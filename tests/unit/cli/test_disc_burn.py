@@ -63,7 +63,7 @@ def site(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         burner._poll = 0.01
         robot.step()
 
-    monkeypatch.setattr(PrimeraBurner, "_standing", standing)
+    monkeypatch.setattr(PrimeraBurner, "_robot_problem", standing)
     with Ground(root, device=(drive,)) as ground:
         yield Site(tmp_path, run, ground, robot)
 
