@@ -141,7 +141,7 @@ class VolumeReport:
         return not self.faults
 
 
-class Volume(Protocol):
+class ReadableVolume(Protocol):
     """A readable volume: a directory, or a volume image. Names are File IDs with backslashes."""
 
     volume_identifier: str
@@ -164,7 +164,7 @@ class Volume(Protocol):
 
 
 @runtime_checkable
-class SecureVolume(Volume, Protocol):
+class SecureVolume(ReadableVolume, Protocol):
     """A volume whose DICOMDIR is a Secure DICOM File (PS3.10 7.4).
 
     `opened`: what it gives are the DICOM Files themselves, there being keys to them.
@@ -184,7 +184,7 @@ class SecureVolume(Volume, Protocol):
 class OpenVolume(Protocol):
     """Opens the volume at a path."""
 
-    def __call__(self, path: Path) -> AbstractContextManager[Volume]: ...
+    def __call__(self, path: Path) -> AbstractContextManager[ReadableVolume]: ...
 
 
 @dataclass(slots=True)

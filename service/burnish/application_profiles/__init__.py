@@ -5,10 +5,10 @@ verification and the Conformance Statement read these tables.
 """
 
 from burnish.application_profiles.general import GENERAL
-from burnish.application_profiles.profile import ApplicationProfile, Permission
+from burnish.application_profiles.profile import ApplicationProfile, ProfilePermission
 from burnish.application_profiles.specific import SPECIFIC
 
-__all__ = ["OFFERED", "PROFILES", "ApplicationProfile", "Permission"]
+__all__ = ["OFFERED", "PROFILES", "ApplicationProfile", "ProfilePermission"]
 
 PROFILES: dict[str, ApplicationProfile] = {
     profile.label: profile for profile in (*GENERAL, *SPECIFIC)

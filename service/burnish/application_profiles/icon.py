@@ -15,7 +15,7 @@ _PIXEL_DATA = 0x7FE00010
 _KINDS = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 
 
-class Icon(NamedTuple):
+class IconAttributes(NamedTuple):
     """What the item of an Icon Image Sequence says; `sound` tells whether it is as F.7 has it."""
 
     rows: int
@@ -33,7 +33,7 @@ class IconRule:
     size: int
     photometric_interpretations: frozenset[str]
 
-    def accepts(self, icon: Icon) -> bool:
+    def accepts(self, icon: IconAttributes) -> bool:
         return (
             icon.sound
             and icon.bits == 8
@@ -46,7 +46,7 @@ class IconRule:
         return f"{self.size} x {self.size}, 8 bits, {kinds}"
 
 
-def read(item: bytes, *, explicit: bool = True) -> Icon:
+def read(item: bytes, *, explicit: bool = True) -> IconAttributes:
     """What the content of an item says."""
     try:
         values = {
@@ -54,7 +54,7 @@ def read(item: bytes, *, explicit: bool = True) -> Icon:
             for element in scan(item, 0, len(item), explicit=explicit)
         }
     except Unreadable:
-        return Icon(0, 0, 0, "", False)
+        return IconAttributes(0, 0, 0, "", False)
 
     def number(tag: int) -> int:
         return int.from_bytes(values.get(tag, b"")[:2], "little")
@@ -70,7 +70,7 @@ def read(item: bytes, *, explicit: bool = True) -> Icon:
         and _PLANAR_CONFIGURATION not in values
         and len(values.get(_PIXEL_DATA, b"")) == length + length % 2 > 0
     )
-    return Icon(rows, columns, bits, kind, sound)
+    return IconAttributes(rows, columns, bits, kind, sound)
 
 
 def acceptable(item: bytes, rule: IconRule | None) -> bool:

@@ -45,7 +45,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class ProfilePermission:
     """What a profile says of one instance.
 
     It may be written in `transfer_syntaxes`: none where it may not be written at all, `why` in
@@ -117,19 +117,21 @@ class ApplicationProfile:
         """Whether it takes any SOP Class."""
         return any(not rule.sop_classes for rule in self.rules)
 
-    def permission(self, sop_class_uid: str, limited_attributes: bytes) -> Permission:
+    def permission(self, sop_class_uid: str, limited_attributes: bytes) -> ProfilePermission:
         """What it says of an instance with these limited attributes (`limits.pack`)."""
         return _permission(self, sop_class_uid, limited_attributes)
 
-    def permission_of_class(self, sop_class_uid: str) -> Permission:
+    def permission_of_class(self, sop_class_uid: str) -> ProfilePermission:
         """What it says of an instance of which only the SOP Class is known."""
         rules = [rule for rule in self.rules if rule.covers(sop_class_uid)]
         why = "" if rules else f"{self.label} does not take its SOP Class"
-        return Permission(frozenset[str]().union(*(rule.transfer_syntaxes for rule in rules)), why)
+        return ProfilePermission(
+            frozenset[str]().union(*(rule.transfer_syntaxes for rule in rules)), why
+        )
 
 
 @lru_cache(maxsize=4096)
-def _permission(profile: ApplicationProfile, sop_class_uid: str, blob: bytes) -> Permission:
+def _permission(profile: ApplicationProfile, sop_class_uid: str, blob: bytes) -> ProfilePermission:
     rules = [rule for rule in profile.rules if rule.covers(sop_class_uid)]
     if not rules:
         return profile.permission_of_class(sop_class_uid)
@@ -137,12 +139,14 @@ def _permission(profile: ApplicationProfile, sop_class_uid: str, blob: bytes) ->
     broken = [[limit for limit in rule.limits if limit.broken(values)] for rule in rules]
     kept = [rule for rule, limits in zip(rules, broken, strict=True) if not limits]
     if kept:
-        return Permission(frozenset[str]().union(*(rule.transfer_syntaxes for rule in kept)))
+        return ProfilePermission(frozenset[str]().union(*(rule.transfer_syntaxes for rule in kept)))
     nearest = min(broken, key=len)
     tags = {tag: None for limit in nearest for tag in limit.broken(values)}
     found = ", ".join(_said(tag, values.get(tag)) for tag in tags)
     wanted = "; ".join(map(str, nearest))
-    return Permission(frozenset(), f"{profile.label} wants {wanted}; it has {found}", tuple(tags))
+    return ProfilePermission(
+        frozenset(), f"{profile.label} wants {wanted}; it has {found}", tuple(tags)
+    )
 
 
 def _said(tag: int, value: int | str | None) -> str:

@@ -15,7 +15,7 @@ from burnish.image.file_extents import FileTable, Section, check_bounds
 from burnish.image.formats import READERS
 from burnish.image.image_source import SequentialSource, Source, read_chunks, read_exactly
 from burnish.media import FileSystem
-from burnish.values import Volume
+from burnish.values import ReadableVolume
 
 
 @contextlib.contextmanager
@@ -28,7 +28,7 @@ def open_volume(
     twice: bool = False,
     length: int | None = None,
     session: int | None = None,
-) -> Iterator[Volume]:
+) -> Iterator[ReadableVolume]:
     """The volume at `path`: a directory, an image, a block device, a ZIP file, or a message.
 
     An image may be of ISO 9660, UDF, both, or FAT. Raises Unreadable if `path` is none of these.

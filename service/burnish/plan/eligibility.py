@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from burnish.application_profiles import ApplicationProfile, Permission
+from burnish.application_profiles import ApplicationProfile, ProfilePermission
 from burnish.application_profiles.limits import unpack
 from burnish.transcode import transfer_syntaxes
 from burnish.transcode.transfer_syntaxes import MediaSyntaxes
@@ -29,7 +29,7 @@ class InstanceKind(NamedTuple):
     limited_attributes: bytes
     transfer_syntax_uid: str
 
-    def permission(self, profile: ApplicationProfile) -> Permission:
+    def permission(self, profile: ApplicationProfile) -> ProfilePermission:
         return profile.permission(self.sop_class_uid, self.limited_attributes)
 
 

@@ -17,7 +17,7 @@ from burnish.secure_files.encapsulated_content import (
 )
 from burnish.secure_files.envelope import Envelope, Read, is_enveloped, read_envelope
 from burnish.secure_files.keyring import Keyring
-from burnish.values import Volume
+from burnish.values import ReadableVolume
 
 #: The content keys of a volume by File ID. Only the writer of the volume has them, in memory.
 ContentKeys = dict[str, bytes]
@@ -30,7 +30,7 @@ _CACHED_FILES = 16
 _Chunks = Callable[[], Iterator[bytes | memoryview]]
 
 
-def open_secure(volume: Volume, keys: Mapping[str, bytes] | Keyring) -> Volume:
+def open_secure(volume: ReadableVolume, keys: Mapping[str, bytes] | Keyring) -> ReadableVolume:
     """A SecureVolume of the DICOM Files in a Secure File-set; any other volume as it is.
 
     A volume is a Secure File-set if its DICOMDIR is in an envelope. Without any key, files in an
@@ -140,7 +140,7 @@ class EnvelopedVolume:
     `files` may raise Unreadable, as reading does.
     """
 
-    def __init__(self, volume: Volume, keys: Mapping[str, bytes] | Keyring) -> None:
+    def __init__(self, volume: ReadableVolume, keys: Mapping[str, bytes] | Keyring) -> None:
         self._volume = volume
         self._keys = keys
         self._sizes = _LazySizes(self, volume.files())

@@ -5,7 +5,7 @@ from typing import Protocol, runtime_checkable
 
 from burnish.errors import Unreadable
 from burnish.hashing import digest_of, digest_text, hasher_like
-from burnish.values import ExpectedInstance, SecureVolume, Volume, VolumeReport
+from burnish.values import ExpectedInstance, ReadableVolume, SecureVolume, VolumeReport
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE
 from burnish.verify.faults import FaultCode, Faults, shown
@@ -30,7 +30,7 @@ class VolumeWithDigest(Protocol):
 
 
 def compare_volume(
-    volume: Volume,
+    volume: ReadableVolume,
     *,
     file_set_id: str,
     file_set_uid: str,
@@ -51,7 +51,7 @@ def compare_volume(
 
 class _Comparison:
     def __init__(
-        self, volume: Volume, expected: Mapping[str, ExpectedInstance], *, secure: bool
+        self, volume: ReadableVolume, expected: Mapping[str, ExpectedInstance], *, secure: bool
     ) -> None:
         self._volume = volume
         self._files = volume.files()

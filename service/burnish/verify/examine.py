@@ -10,7 +10,7 @@ from burnish.dicom_elements import NeedMore
 from burnish.errors import Unreadable
 from burnish.identifiers import is_file_name
 from burnish.media import FileSystem
-from burnish.values import SecureVolume, Volume, VolumeReport
+from burnish.values import ReadableVolume, SecureVolume, VolumeReport
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
 from burnish.verify.faults import FaultCode, Faults, shown
@@ -48,7 +48,7 @@ class VolumeWithFileSystem(Protocol):
 
 
 def examine_volume(
-    volume: Volume, profile: ApplicationProfile | None = None, *, size: int | None = None
+    volume: ReadableVolume, profile: ApplicationProfile | None = None, *, size: int | None = None
 ) -> VolumeReport:
     """Checks a volume against PS3.3 F, PS3.10 and PS3.12, and against `profile` if given.
 
@@ -64,7 +64,7 @@ def examine_volume(
 class _FileBuffer:
     """A file of a volume as a buffer for `dicom_elements.scan`; one block is in memory."""
 
-    def __init__(self, volume: Volume, name: str) -> None:
+    def __init__(self, volume: ReadableVolume, name: str) -> None:
         self._volume, self._name = volume, name
         self._start, self._block = 0, b""
         self.bytes_read = 0
@@ -80,7 +80,7 @@ class _FileBuffer:
 
 
 class _Examination:
-    def __init__(self, volume: Volume, profile: ApplicationProfile | None) -> None:
+    def __init__(self, volume: ReadableVolume, profile: ApplicationProfile | None) -> None:
         self._volume = volume
         self._profile = profile
         self._faults = Faults()

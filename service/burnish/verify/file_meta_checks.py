@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from burnish import dicom_elements
 from burnish.dicom_elements import NeedMore
-from burnish.values import Volume
+from burnish.values import ReadableVolume
 from burnish.verify.faults import FaultCode, Faults, attribute
 
 #: Bytes of the preamble and the prefix "DICM".
@@ -74,7 +74,7 @@ def _uid(value: bytes) -> str:
     return value.rstrip(b"\0 ").decode("latin-1") if len(value) <= _LONGEST_UID else "?"
 
 
-def read_file_meta(volume: Volume, name: str) -> FileMeta | None:
+def read_file_meta(volume: ReadableVolume, name: str) -> FileMeta | None:
     """The File Meta Information of a file; None if it is not a DICOM file.
 
     Raises Unreadable as `parse_file_meta` does, and if the volume cannot be read.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from burnish import dicom_elements
 from burnish.application_profiles import icon
-from burnish.application_profiles.icon import Icon
+from burnish.application_profiles.icon import IconAttributes
 from burnish.dicomdir.reader import (
     IDENTITY_KEYS,
     LOWER_LEVEL_OFFSET,
@@ -64,7 +64,7 @@ class Record:
     identity: bytes
     tags: frozenset[int]
     empty_tags: frozenset[int] = frozenset()
-    icon: Icon | None = None
+    icon: IconAttributes | None = None
     parent: "Record | None" = None
     reached: bool = False
 
@@ -125,7 +125,7 @@ class RecordChecks:
         data, sequence = elements.data, elements.by_tag[_ICON_IMAGE_SEQUENCE]
         end = sequence.value + sequence.length
         items = list(dicom_elements.items(data, sequence.value, end, explicit=self._explicit))
-        record.icon = Icon(0, 0, 0, "", False)
+        record.icon = IconAttributes(0, 0, 0, "", False)
         if len(items) == 1:
             start, stop = items[0]
             record.icon = icon.read(data[start:stop], explicit=self._explicit)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from burnish.hashing import digest_text, new_hasher
-from burnish.values import ExpectedInstance, Fault, Volume
+from burnish.values import ExpectedInstance, Fault, ReadableVolume
 from burnish.verify.faults import FaultCode
 from burnish.verify.file_meta_checks import read_file_meta
 
@@ -17,7 +17,7 @@ class VolumeSnapshot:
     digests: dict[str, str] = field(default_factory=dict)
 
 
-def take_snapshot(volume: Volume) -> VolumeSnapshot:
+def take_snapshot(volume: ReadableVolume) -> VolumeSnapshot:
     """Reads a whole volume once; raises Unreadable if a file cannot be read."""
     snapshot = VolumeSnapshot()
     for name, size in volume.files().items():
@@ -49,7 +49,7 @@ def take_snapshot(volume: Volume) -> VolumeSnapshot:
 class DigestingVolume:
     """A volume that computes the digest of every file that is read to its end."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: ReadableVolume) -> None:
         self._volume = volume
         self._digests: dict[str, str] = {}
         self.volume_identifier = volume.volume_identifier

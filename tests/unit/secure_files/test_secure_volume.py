@@ -17,7 +17,7 @@ from burnish.secure_files import Keyring, Sealer, der, open_secure
 from burnish.secure_files.keyring import read_private_key
 from burnish.secure_files.protection import load_protection
 from burnish.settings import SecuritySettings
-from burnish.values import SecureVolume, Volume
+from burnish.values import ReadableVolume, SecureVolume
 from certificates import DIGESTED, SIGNED, Identity
 from oracles import run
 
@@ -58,7 +58,7 @@ def put(tmp_path: Path) -> Callable[[bytes], Path]:
     return write
 
 
-def read_dicomdir(volume: Volume) -> bytes:
+def read_dicomdir(volume: ReadableVolume) -> bytes:
     return b"".join(volume.chunks("DICOMDIR"))
 
 
