@@ -13,7 +13,8 @@ from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
 from burnish.instance_header.header import index_file
 from burnish.media import FileSystem
-from burnish.transcode import convert, icons, lossy
+from burnish.transcode import convert, icons
+from burnish.transcode.transfer_syntaxes import LOSSY
 from burnish.values import DirectoryEntry, VolumeFile
 from burnish.verify import examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
@@ -60,7 +61,7 @@ def _compress(path: Path) -> None:
 def _lose(path: Path) -> None:
     """With loss, in every way there is."""
     errors = list[Exception]()
-    for number, syntax in enumerate(lossy.METHODS):
+    for number, syntax in enumerate(sorted(LOSSY)):
         try:
             convert.convert_file(syntax, path, path.with_suffix(f".{number}"))
         except _CODECS as error:

@@ -21,11 +21,11 @@ from burnish.media import MEDIA, SECTOR
 from burnish.offline.instance_store import InstanceStore, LeftOut, LeftOutFiles, files_below
 from burnish.plan.attempts import Attempt
 from burnish.plan.candidates import Candidate
-from burnish.plan.grouping import group
+from burnish.plan.grouping import group_into_series
 from burnish.plan.media_plan import Refusal, Terms, list_candidates
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import SourceInstance
-from burnish.plan.volumes import name_files
+from burnish.plan.volumes import assign_file_ids
 from burnish.secure_files import open_secure
 from burnish.values import DirectoryEntry, ExpectedInstance, Progress, VolumeFile, VolumeReport
 from burnish.verify import compare_volume, examine_volume
@@ -207,7 +207,7 @@ def _plan_session(
     options: AppendOptions,
 ) -> _Session:
     """The new files, under File IDs that are not yet used, and the DICOMDIR of all files."""
-    planned = name_files(group(candidates), earlier.extents)
+    planned = assign_file_ids(group_into_series(candidates), earlier.extents)
     added = [store.volume_instance(file) for file in planned]
     dicomdir = appending.append_entries(
         earlier.directory,

@@ -18,7 +18,7 @@ from burnish.plan.attempts import Attempt, compressible_with_loss
 from burnish.plan.media_plan import Plan, Refusal, Terms, plan_media
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import SourceInstance
-from burnish.plan.volumes import Volume, numbered_file_set_id
+from burnish.plan.volumes import PlannedVolume, numbered_file_set_id
 from burnish.secure_files import Protection, Sealer
 from burnish.values import Progress, VolumeReport
 from burnish.write import pipeline
@@ -136,7 +136,7 @@ def _image_paths(output: Path, count: int, options: BuildOptions) -> list[Path]:
 
 
 def _volume_plans(
-    volumes: Sequence[Volume], store: InstanceStore, options: BuildOptions
+    volumes: Sequence[PlannedVolume], store: InstanceStore, options: BuildOptions
 ) -> list[VolumePlan]:
     created = datetime.now(UTC)
     plans = []

@@ -18,10 +18,10 @@ from burnish.plan import eligibility
 from burnish.plan.attempts import Attempt, Conversion, FailedConversions
 from burnish.plan.candidates import Candidate
 from burnish.plan.eligibility import InstanceFailure
-from burnish.plan.grouping import group
+from burnish.plan.grouping import group_into_series
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import Icon, SourceInstance
-from burnish.plan.volumes import Volume, divide
+from burnish.plan.volumes import PlannedVolume, divide_into_volumes
 from burnish.transcode import icons
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
@@ -49,7 +49,7 @@ class Plan:
     """The volumes, and the medium and profiles they are planned for."""
 
     choice: Choice
-    volumes: list[Volume]
+    volumes: list[PlannedVolume]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +217,8 @@ def pack_candidates(
 ) -> Plan | Refusal:
     """The volumes that hold all candidates of an attempt."""
     choice = attempt.choice
-    volumes, oversized = divide(
-        group(candidates),
+    volumes, oversized = divide_into_volumes(
+        group_into_series(candidates),
         choice.capacity,
         MEDIA[choice.medium].file_system,
         terms.sealed_size,

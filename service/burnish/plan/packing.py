@@ -1,4 +1,4 @@
-"""Stage: packs series onto the fewest volumes, together where they can be, always the same way."""
+"""Stage: packs series onto the fewest volumes, together where possible, always alike (pure)."""
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -6,11 +6,14 @@ from itertools import groupby
 
 from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import Series
-from burnish.plan.size_estimate import Fixed, Footprint
+from burnish.plan.size_estimate import FixedPart, VolumeEstimate
 
 #: Series that should stay together, in directory order.
 Unit = tuple[Series, ...]
-_Key = Callable[[Series], Hashable]
+
+
+class TooLarge(Exception):
+    """An instance does not fit on a volume of its own."""
 
 
 def _patient(series: Series) -> Hashable:
@@ -21,104 +24,109 @@ def _study(series: Series) -> Hashable:
     return series.patient, series.study
 
 
-def _one(series: Series) -> Hashable:
+def _series(series: Series) -> Hashable:
     return series.patient, series.study, series.series
 
 
-#: What is kept together, most first.
-_LEVELS: tuple[_Key, ...] = (_patient, _study, _one)
+#: What is kept together: whole patients, else whole studies, else whole series.
+_LEVELS: tuple[Callable[[Series], Hashable], ...] = (_patient, _study, _series)
 
 
 @dataclass(slots=True)
-class _Volume:
-    footprint: Footprint
+class _OpenVolume:
+    """A volume that is being filled."""
+
+    estimate: VolumeEstimate
     series: list[Series] = field(default_factory=list)
 
     def room(self) -> int:
-        """Bytes that more files could have at the most."""
-        return self.footprint.fixed.capacity - self.footprint.bytes
+        """The most bytes that further files could have."""
+        return self.estimate.fixed.capacity - self.estimate.bytes
 
-    def take(self, unit: Unit) -> bool:
-        """Adds a unit if it fits; whether it did."""
-        growth = self.footprint.growth(unit)
-        if growth is None or not self.footprint.fits(growth):
+    def add_if_it_fits(self, unit: Unit) -> bool:
+        """Add a unit if it fits; whether it did."""
+        addition = self.estimate.addition(unit)
+        if addition is None or not self.estimate.fits(addition):
             return False
-        self.footprint.add(growth)
+        self.estimate.add(addition)
         self.series.extend(unit)
         return True
 
 
-def oversized(series: Iterable[Series], fixed: Fixed) -> list[Candidate]:
-    """The instances that do not even fit on a volume of their own (PS3.3 C.22.1.4, 0205H)."""
-    found = []
-    empty = Footprint(fixed)
+def oversized_instances(series: Iterable[Series], fixed: FixedPart) -> list[Candidate]:
+    """The instances that do not fit even on a volume of their own (PS3.3 C.22.1.4, 0205H)."""
+    empty = VolumeEstimate(fixed)
 
-    def fits(one: Series, candidate: Candidate) -> bool:
-        growth = empty.growth([replace(one, candidates=(candidate,))])
-        return growth is not None and empty.fits(growth)
+    def fits(of_series: Series, candidate: Candidate) -> bool:
+        addition = empty.addition([replace(of_series, candidates=(candidate,))])
+        return addition is not None and empty.fits(addition)
 
-    for one in series:
-        if not fits(one, _largest(one.candidates)):
-            found += [candidate for candidate in one.candidates if not fits(one, candidate)]
-    return found
+    oversized = []
+    for one_series in series:
+        # most series have no such instance, which one look at the largest sizes tells
+        if not fits(one_series, _largest(one_series.candidates)):
+            oversized += [
+                candidate for candidate in one_series.candidates if not fits(one_series, candidate)
+            ]
+    return oversized
 
 
 def _largest(candidates: Sequence[Candidate]) -> Candidate:
-    """An instance that is in nothing smaller than any of them."""
-    first = candidates[0]
-    return first._replace(
-        size=max(c.size for c in candidates),
-        patient_length=max(c.patient_length for c in candidates),
-        study_length=max(c.study_length for c in candidates),
-        series_length=max(c.series_length for c in candidates),
-        record_length=max(c.record_length for c in candidates),
+    """A made-up instance that takes as much of everything as any of these."""
+    return candidates[0]._replace(
+        size=max(candidate.size for candidate in candidates),
+        patient_length=max(candidate.patient_length for candidate in candidates),
+        study_length=max(candidate.study_length for candidate in candidates),
+        series_length=max(candidate.series_length for candidate in candidates),
+        record_length=max(candidate.record_length for candidate in candidates),
     )
 
 
-def single(series: Sequence[Series], fixed: Fixed) -> bool:
+def fits_one_volume(series: Sequence[Series], fixed: FixedPart) -> bool:
     """Whether one volume can hold all of it."""
-    return _Volume(Footprint(fixed)).take(tuple(series))
+    return _OpenVolume(VolumeEstimate(fixed)).add_if_it_fits(tuple(series))
 
 
-def pack(series: Sequence[Series], fixed: Fixed) -> list[list[Series]]:
-    """The volumes, each the series (or parts of them) on it in directory order.
+def pack_series(series: Sequence[Series], fixed: FixedPart) -> list[list[Series]]:
+    """The volumes, each with the series (or parts of them) on it in directory order.
 
-    A series that fits on a volume is never torn; a study or patient only where that saves a
-    volume, or does not fit. Of the ways to the fewest volumes the one that keeps most together is
-    taken, and of those the one that keeps the order. No instance may be oversized.
+    A series that fits on a volume is never split; a study or patient only where that saves a
+    volume, or where it does not fit. Of the ways to the fewest volumes, the one that keeps most
+    together is taken, and of those the one that keeps the order. Raises TooLarge where an
+    instance does not fit on a volume of its own.
     """
-    if single(series, fixed):
-        return [list(_joined(series))]
-    best: list[_Volume] | None = None
-    before: list[Unit] = []
+    if fits_one_volume(series, fixed):
+        return [list(_rejoined(series))]
+    best: list[_OpenVolume] | None = None
+    previous_units: list[Unit] = []
     for level in range(len(_LEVELS)):
         units = list(_units(series, level, fixed))
-        if units == before:
+        if units == previous_units:
             continue
-        before = units
+        previous_units = units
         for fill in (_next_fit, _first_fit_decreasing):
             volumes = fill(units, fixed)
             if best is None or len(volumes) < len(best):
                 best = volumes
-    place = {id(candidate): n for n, candidate in enumerate(_candidates(series))}
+    positions = {id(candidate): n for n, candidate in enumerate(_all_candidates(series))}
 
-    def first(one: Series) -> int:
-        return place[id(one.candidates[0])]
+    def position(one_series: Series) -> int:
+        return positions[id(one_series.candidates[0])]
 
-    packed = [sorted(volume.series, key=first) for volume in best or ()]
-    return sorted((list(_joined(volume)) for volume in packed), key=lambda v: first(v[0]))
-
-
-def _candidates(series: Iterable[Series]) -> Iterator[Candidate]:
-    for one in series:
-        yield from one.candidates
+    packed = [list(_rejoined(sorted(volume.series, key=position))) for volume in best or ()]
+    return sorted(packed, key=lambda volume: position(volume[0]))
 
 
-def _units(series: Iterable[Series], level: int, fixed: Fixed) -> Iterator[Unit]:
-    """What is to be kept together at `level`; what is too large for a volume is taken apart."""
+def _all_candidates(series: Iterable[Series]) -> Iterator[Candidate]:
+    for one_series in series:
+        yield from one_series.candidates
+
+
+def _units(series: Iterable[Series], level: int, fixed: FixedPart) -> Iterator[Unit]:
+    """What is kept together at a level; a unit too large for a volume is taken apart."""
     for _, members in groupby(series, _LEVELS[level]):
         unit = tuple(members)
-        if _Volume(Footprint(fixed)).take(unit):
+        if fits_one_volume(unit, fixed):
             yield unit
         elif level + 1 < len(_LEVELS):
             yield from _units(unit, level + 1, fixed)
@@ -126,54 +134,61 @@ def _units(series: Iterable[Series], level: int, fixed: Fixed) -> Iterator[Unit]
             yield from _parts(unit[0], fixed)
 
 
-def _parts(series: Series, fixed: Fixed) -> Iterator[Unit]:
-    """A series too large for a volume, cut where each volume is full."""
-    start = 0
+def _parts(series: Series, fixed: FixedPart) -> Iterator[Unit]:
+    """A series that is too large for a volume, cut wherever a volume is full."""
     candidates = series.candidates
+    start = 0
     while start < len(candidates):
-        footprint = Footprint(fixed)
+        estimate = VolumeEstimate(fixed)
         end = start
         while end < len(candidates):
-            growth = footprint.growth([replace(series, candidates=(candidates[end],))])
-            if growth is None or not footprint.fits(growth):
+            addition = estimate.addition([replace(series, candidates=(candidates[end],))])
+            if addition is None or not estimate.fits(addition):
                 break
-            footprint.add(growth)
+            estimate.add(addition)
             end += 1
         if end == start:
-            raise ValueError("an instance is larger than the medium")
+            raise TooLarge("an instance is larger than the medium")
         yield (replace(series, candidates=candidates[start:end]),)
         start = end
 
 
-def _next_fit(units: Iterable[Unit], fixed: Fixed) -> list[_Volume]:
-    volumes: list[_Volume] = []
+def _next_fit(units: Iterable[Unit], fixed: FixedPart) -> list[_OpenVolume]:
+    volumes: list[_OpenVolume] = []
     for unit in units:
-        if not volumes or not volumes[-1].take(unit):
-            volumes.append(_only(unit, fixed))
+        if not volumes or not volumes[-1].add_if_it_fits(unit):
+            volumes.append(_new_volume(unit, fixed))
     return volumes
 
 
-def _first_fit_decreasing(units: Iterable[Unit], fixed: Fixed) -> list[_Volume]:
-    volumes: list[_Volume] = []
-    for size, unit in sorted(((_bytes(u), u) for u in units), key=lambda p: p[0], reverse=True):
-        if not any(size <= volume.room() and volume.take(unit) for volume in volumes):
-            volumes.append(_only(unit, fixed))
+def _first_fit_decreasing(units: Iterable[Unit], fixed: FixedPart) -> list[_OpenVolume]:
+    volumes: list[_OpenVolume] = []
+    for unit in sorted(units, key=_size, reverse=True):
+        size = _size(unit)
+        for volume in volumes:
+            if size <= volume.room() and volume.add_if_it_fits(unit):
+                break
+        else:
+            volumes.append(_new_volume(unit, fixed))
     return volumes
 
 
-def _only(unit: Unit, fixed: Fixed) -> _Volume:
-    volume = _Volume(Footprint(fixed))
-    if not volume.take(unit):
-        raise ValueError("a unit is larger than the medium")
+def _new_volume(unit: Unit, fixed: FixedPart) -> _OpenVolume:
+    volume = _OpenVolume(VolumeEstimate(fixed))
+    if not volume.add_if_it_fits(unit):
+        raise TooLarge("a unit is larger than the medium")
     return volume
 
 
-def _bytes(unit: Unit) -> int:
-    return sum(candidate.size for one in unit for candidate in one.candidates)
+def _size(unit: Unit) -> int:
+    return sum(candidate.size for candidate in _all_candidates(unit))
 
 
-def _joined(series: Iterable[Series]) -> Iterator[Series]:
-    """Parts of one series that came onto the same volume, as one."""
-    for _, members in groupby(series, _one):
-        first, *others = members
-        yield replace(first, candidates=tuple(_candidates((first, *others)))) if others else first
+def _rejoined(series: Iterable[Series]) -> Iterator[Series]:
+    """Parts of a series that came onto the same volume, as one series again."""
+    for _, members in groupby(series, _series):
+        parts = list(members)
+        if len(parts) == 1:
+            yield parts[0]
+        else:
+            yield replace(parts[0], candidates=tuple(_all_candidates(parts)))

@@ -26,7 +26,7 @@ from burnish.plan.conversion import Converted
 from burnish.plan.eligibility import kind_of
 from burnish.plan.media_plan import Plan, Refusal
 from burnish.plan.source_instances import InstanceFile, SourceInstance
-from burnish.plan.volumes import Volume, numbered_file_set_id
+from burnish.plan.volumes import PlannedVolume, numbered_file_set_id
 from burnish.vocabulary import PieceState
 from burnish.wording import quantity
 
@@ -209,7 +209,7 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
     )
 
 
-def _record_entries(session: Session, file_set_id: int, volume: Volume) -> None:
+def _record_entries(session: Session, file_set_id: int, volume: PlannedVolume) -> None:
     entries = [
         {
             "file_set_id": file_set_id,

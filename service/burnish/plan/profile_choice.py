@@ -8,14 +8,14 @@ from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
 from burnish.media import MEDIA
 from burnish.settings import DeviceSettings
 
-#: DESIGN: where nobody asked for a profile, the first of these that holds the set on one volume;
-#: the last one also if it takes several.
-_DEFAULTS = ("STD-GEN-CD", "STD-GEN-DVD-JPEG")
+#: For a request without a profile: the first of these that holds the set on one volume, else the
+#: last one on several volumes.
+_DEFAULT_PROFILES = ("STD-GEN-CD", "STD-GEN-DVD-JPEG")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A way to make the media: a medium and its bytes, and a profile for each reference."""
+    """A medium, its capacity in bytes, and the Application Profile of each instance."""
 
     medium: str
     capacity: int
@@ -27,7 +27,7 @@ class Choice:
 
     @cached_property
     def label(self) -> str:
-        """The profiles of the File-set, most of them first only in name."""
+        """The labels of all profiles of the File-set, joined by `+`."""
         return "+".join(sorted({profile.label for profile in self.profiles}))
 
 
@@ -42,9 +42,10 @@ def unsupported(requested: Sequence[str], devices: Iterable[DeviceSettings]) -> 
 
 
 def choices(requested: Sequence[str], devices: Sequence[DeviceSettings]) -> list[Choice]:
-    """What may be tried, best first; none where the profiles exclude one another (0201H).
+    """The media and profiles that may be tried, the best first.
 
-    A reference without a profile takes that of the others; where none has one, the defaults.
+    A reference without a profile gets that of the others; where none has one, the defaults are
+    tried. Empty where the profiles exclude one another (PS3.3 C.22.1.4, 0201H).
     """
     labels = sorted({label for label in requested if label})
     if labels:
@@ -53,7 +54,7 @@ def choices(requested: Sequence[str], devices: Sequence[DeviceSettings]) -> list
         return _on_media(profiles, devices)
     return [
         choice
-        for label in _DEFAULTS
+        for label in _DEFAULT_PROFILES
         for choice in _on_media((PROFILES[label],) * len(requested), devices)
     ]
 
@@ -61,16 +62,16 @@ def choices(requested: Sequence[str], devices: Sequence[DeviceSettings]) -> list
 def _on_media(
     profiles: tuple[ApplicationProfile, ...], devices: Sequence[DeviceSettings]
 ) -> list[Choice]:
-    """The smallest first, of the media that all the profiles have and a device can write.
+    """The media that all profiles have and a device can write, the smallest first.
 
-    None where some profiles want Secure DICOM Files and others forbid them (PS3.11 X.3.5).
+    None where some profiles require Secure DICOM Files and others forbid them (PS3.11 X.3.5).
     """
     if len({profile.secure for profile in profiles}) > 1:
         return []
     common = set.intersection(*(set(profile.written_media) for profile in set(profiles)))
-    found = []
+    on_media = []
     for name in sorted(common, key=lambda name: MEDIA[name].capacity):
         capacities = [device.capacity_of(name) for device in devices if name in device.media]
         if capacities:
-            found.append(Choice(name, max(capacities), profiles))
-    return found
+            on_media.append(Choice(name, max(capacities), profiles))
+    return on_media

@@ -1,4 +1,4 @@
-"""Stage: the exact size of a volume, kept up to date while series are added to it."""
+"""Stage: the exact size of a volume, kept up to date while series are added to it (pure)."""
 
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
@@ -9,45 +9,55 @@ from burnish.plan.grouping import Series
 #: A directory on a volume: below DICOM, by the keys of its patient, study and series.
 _Path = tuple[Hashable, ...]
 _DICOM: _Path = ()
-#: The names of directories, by the depth of their parent, and of files (see `file_ids.assign`).
+#: Names as `file_ids.assign` gives them: directories by the depth of their parent, and files.
 _DIRECTORIES = ("PA000001", "ST000001", "SE000001")
 _FILE, _ROOT_FILE = "IM000001", "RO000001"
-_FILE_PATH = len("\\".join(("DICOM", *_DIRECTORIES, _FILE)))
-_ROOT_FILE_PATH = len("\\".join(("DICOM", _ROOT_FILE)))
+_FILE_PATH_LENGTH = len("\\".join(("DICOM", *_DIRECTORIES, _FILE)))
+_ROOT_FILE_PATH_LENGTH = len("\\".join(("DICOM", _ROOT_FILE)))
 
 
 @dataclass(frozen=True, slots=True)
-class Fixed:
-    """What every volume of a request has: its capacity in bytes, the arithmetic of its file
-    system, the bytes of a DICOMDIR without patients, and its other files in the root by name and
-    size. Where the volume is secure, `sealed` tells the bytes of a Secure DICOM File from those
-    of what is in it."""
+class FixedPart:
+    """What every volume of a request has.
+
+    `capacity` is that of the medium in bytes, `sizing` the arithmetic of its file system.
+    `directory_length` are the bytes of a DICOMDIR without patients; `root_files` the other files
+    in the root directory, by name and size. On a secure volume, `sealed_size` gives the bytes of a
+    Secure DICOM File from those of its content.
+    """
 
     capacity: int
     sizing: Sizing
     directory_length: int
     root_files: tuple[tuple[str, int], ...] = ()
-    sealed: Callable[[int], int] | None = None
+    sealed_size: Callable[[int], int] | None = None
 
 
 @dataclass(slots=True)
-class Growth:
-    """What adding some series would add; directories by path, and how many children they get."""
+class Addition:
+    """What some series would add to a volume.
+
+    `directories` and `files` are the numbers of children that each directory gets.
+    """
 
     directories: dict[_Path, int] = field(default_factory=dict)
     files: dict[_Path, int] = field(default_factory=dict)
     owners: dict[Hashable, Hashable] = field(default_factory=dict)
     content: int = 0
     bytes: int = 0
-    largest: int = 0
+    largest_file: int = 0
     directory_length: int = 0
 
 
 @dataclass(slots=True)
-class Footprint:
-    """One volume being filled. Sums only, so that a look costs what is added, not what is there."""
+class VolumeEstimate:
+    """The size of one volume while it is being filled.
 
-    fixed: Fixed
+    It keeps sums only, so that the work for an addition depends on the addition and not on what
+    the volume has already.
+    """
+
+    fixed: FixedPart
     directories: dict[_Path, int] = field(default_factory=lambda: {_DICOM: 0})
     files: dict[_Path, int] = field(default_factory=dict)
     owners: dict[Hashable, Hashable] = field(default_factory=dict)
@@ -65,81 +75,85 @@ class Footprint:
             content=sum(sizing.content(len(name), size) for name, size in self.fixed.root_files),
         )
 
-    def growth(self, series: Iterable[Series]) -> Growth | None:
-        """What adding `series` would add; None where a File-set may not hold them together."""
-        growth = Growth()
-        for one in series:
-            for claim, owner in one.claims:
-                if self.owners.get(claim, growth.owners.setdefault(claim, owner)) != owner:
+    def addition(self, series: Iterable[Series]) -> Addition | None:
+        """What `series` would add; None where a File-set may not hold them together."""
+        addition = Addition()
+        for one_series in series:
+            for claim, owner in one_series.claims:
+                known_owner = addition.owners.setdefault(claim, owner)
+                if known_owner != owner or self.owners.get(claim, owner) != owner:
                     return None
-                if growth.owners[claim] != owner:
-                    return None
-            self._grow(growth, one)
-        return growth
+            self._include(one_series, addition)
+        return addition
 
-    def _grow(self, growth: Growth, series: Series) -> None:
-        parent, length = _DICOM, _ROOT_FILE_PATH
+    def _include(self, series: Series, addition: Addition) -> None:
+        parent, path_length = _DICOM, _ROOT_FILE_PATH_LENGTH
         if series.patient is not None:
-            length = _FILE_PATH
-            lengths = {
-                (c.patient_length, c.study_length, c.series_length) for c in series.candidates
+            path_length = _FILE_PATH_LENGTH
+            record_lengths = {
+                (candidate.patient_length, candidate.study_length, candidate.series_length)
+                for candidate in series.candidates
             }
             for depth, key in enumerate((series.patient, series.study, series.series)):
                 path = (*parent, key)
-                if path not in self.directories and path not in growth.directories:
-                    growth.directories[parent] = growth.directories.get(parent, 0) + 1
-                    growth.directories[path] = 0
-                    growth.directory_length += max(length[depth] for length in lengths)
+                if path not in self.directories and path not in addition.directories:
+                    addition.directories[parent] = addition.directories.get(parent, 0) + 1
+                    addition.directories[path] = 0
+                    addition.directory_length += max(lengths[depth] for lengths in record_lengths)
                 parent = path
         content = self.fixed.sizing.content
-        growth.files[parent] = growth.files.get(parent, 0) + len(series.candidates)
-        sizes = [c.size for c in series.candidates]
-        growth.content += sum([content(length, size) for size in sizes])
-        growth.bytes += sum(sizes)
-        growth.largest = max(growth.largest, *sizes)
-        growth.directory_length += sum([c.record_length for c in series.candidates])
+        sizes = [candidate.size for candidate in series.candidates]
+        addition.files[parent] = addition.files.get(parent, 0) + len(sizes)
+        addition.content += sum([content(path_length, size) for size in sizes])
+        addition.bytes += sum(sizes)
+        addition.largest_file = max(addition.largest_file, *sizes)
+        addition.directory_length += sum(
+            [candidate.record_length for candidate in series.candidates]
+        )
 
-    def fits(self, growth: Growth) -> bool:
-        if growth.largest > self.fixed.sizing.largest_file:
+    def fits(self, addition: Addition) -> bool:
+        """Whether the volume still fits on the medium with the addition."""
+        if addition.largest_file > self.fixed.sizing.largest_file:
             return False
-        return self.size(growth) <= self.fixed.capacity
+        return self.size(addition) <= self.fixed.capacity
 
-    def size(self, growth: Growth | None = None) -> int:
-        """Bytes of the volume's image, DICOMDIR and structure included, with `growth` added."""
+    def size(self, addition: Addition | None = None) -> int:
+        """Bytes of the volume's image, with its DICOMDIR and structure, and with the addition."""
         sizing = self.fixed.sizing
         directory_length = self.fixed.directory_length + self.directory_length
         sums = self.sums
-        if growth is not None:
-            directory_length += growth.directory_length
-            sums += self._added(growth)
-        if self.fixed.sealed:
-            directory_length = self.fixed.sealed(directory_length)
+        if addition is not None:
+            directory_length += addition.directory_length
+            sums += self._added_sums(addition)
+        if self.fixed.sealed_size:
+            directory_length = self.fixed.sealed_size(directory_length)
         return sizing.size(sums + Sums(content=sizing.content(len("DICOMDIR"), directory_length)))
 
-    def _added(self, growth: Growth) -> Sums:
-        added = structure = 0
-        for path in growth.directories | growth.files:
+    def _added_sums(self, addition: Addition) -> Sums:
+        new_directories = structure = 0
+        for path in addition.directories | addition.files:
             directories, files = self.directories.get(path), self.files.get(path, 0)
             if directories is None:
-                added += 1
+                new_directories += 1
+                directories = 0
             else:
                 structure -= self._structure(path, directories, files)
             structure += self._structure(
                 path,
-                (directories or 0) + growth.directories.get(path, 0),
-                files + growth.files.get(path, 0),
+                directories + addition.directories.get(path, 0),
+                files + addition.files.get(path, 0),
             )
-        one = directory_sums(_DIRECTORIES[0])
+        one_directory = directory_sums(_DIRECTORIES[0])
         return Sums(
-            files=sum(growth.files.values()),
-            directories=added * one.directories,
-            names=added * one.names,
+            files=sum(addition.files.values()),
+            directories=new_directories * one_directory.directories,
+            names=new_directories * one_directory.names,
             structure=structure,
-            content=growth.content,
+            content=addition.content,
         )
 
     def _structure(self, path: _Path, directories: int, files: int) -> int:
-        """What a directory takes by the numbers of its children."""
+        """What a directory takes that has so many directories and files."""
         runs = []
         if directories:
             runs.append(NameRun(directories, _DIRECTORIES[len(path)], directory=True))
@@ -147,15 +161,13 @@ class Footprint:
             runs.append(NameRun(files, _FILE if path else _ROOT_FILE))
         return self.fixed.sizing.structure(runs)
 
-    def add(self, growth: Growth) -> None:
-        """Adds what `growth` says, which must be of this volume as it is now."""
-        self.sums += self._added(growth)
-        for children, more in (
-            (self.directories, growth.directories),
-            (self.files, growth.files),
-        ):
-            for path, number in more.items():
-                children[path] = children.get(path, 0) + number
-        self.owners.update(growth.owners)
-        self.bytes += growth.bytes
-        self.directory_length += growth.directory_length
+    def add(self, addition: Addition) -> None:
+        """Add what `addition` says, which must have been made for the volume as it is now."""
+        self.sums += self._added_sums(addition)
+        for path, count in addition.directories.items():
+            self.directories[path] = self.directories.get(path, 0) + count
+        for path, count in addition.files.items():
+            self.files[path] = self.files.get(path, 0) + count
+        self.owners.update(addition.owners)
+        self.bytes += addition.bytes
+        self.directory_length += addition.directory_length

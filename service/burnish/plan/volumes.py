@@ -1,4 +1,7 @@
-"""Stage: lays one volume out: a File ID for each instance, and the volume's size to the byte."""
+"""Stage: volumes laid out: a File ID for each instance, and each volume's size to the byte (pure).
+
+How many bytes a volume takes is estimated in `size_estimate` while it is packed.
+"""
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
@@ -10,19 +13,22 @@ from burnish.content import readme_txt
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.dicomdir import encoder, file_ids
 from burnish.identifiers import MAXIMUM_UID_LENGTH
-from burnish.image import formats as image
 from burnish.image import volume_size
+from burnish.image.formats import FORMATS
 from burnish.image.volume_size import Sums
 from burnish.media import SECTOR, FileSystem
 from burnish.plan import packing
 from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import Series
-from burnish.plan.size_estimate import Fixed
+from burnish.plan.size_estimate import FixedPart
 from burnish.values import DirectoryEntry
 
-#: A File-set ID has 16 characters at most (PS3.10 8.1); ours have as many.
-_FILE_SET_ID = "0" * 16
-_FILE_SET_UID = "1." + "1" * (MAXIMUM_UID_LENGTH - 2)
+#: The most characters of a File-set ID (PS3.10 8.1).
+_MAXIMUM_FILE_SET_ID_LENGTH = 16
+_LONGEST_FILE_SET_ID = "0" * _MAXIMUM_FILE_SET_ID_LENGTH
+_LONGEST_FILE_SET_UID = "1." + "1" * (MAXIMUM_UID_LENGTH - 2)
+#: More instances than any volume has: what README.TXT then says is as long as it gets.
+_MOST_INSTANCES = 999_999
 
 
 class PlannedFile(NamedTuple):
@@ -33,145 +39,155 @@ class PlannedFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Volume:
-    """One volume's instances in directory order, the file system of its medium, `sealed` as in
-    Fixed, and what its README gives in full."""
+class PlannedVolume:
+    """The instances of one volume in directory order, and the file system of its medium.
+
+    `sealed_size` is as in FixedPart; README.TXT has `readme_details`.
+    """
 
     files: tuple[PlannedFile, ...]
     file_system: FileSystem
-    sealed: Callable[[int], int] | None = None
+    sealed_size: Callable[[int], int] | None = None
     readme_details: ReadmeDetails = NO_DETAILS
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
         """The bytes of the volume's image."""
         directory = encoder.base_length(file_set_id, file_set_uid) + self._records_length
-        secure = self.sealed is not None
         readme = readme_txt.build_readme(
-            file_set_id, len(self.files), secure=secure, details=self._details
+            file_set_id,
+            len(self.files),
+            secure=self.sealed_size is not None,
+            details=self._readme_text,
         )
-        if self.sealed:
-            directory = self.sealed(directory)
+        if self.sealed_size:
+            directory = self.sealed_size(directory)
         return volume_size.filled_image_size(
-            image.FORMATS[self.file_system].sizing,
+            FORMATS[self.file_system].sizing,
             self._sums,
             [("DICOMDIR", directory), (readme_txt.NAME, len(readme))],
         )
 
+    def largest_size(self) -> int:
+        """The bytes of the image with the longest File-set ID and UID."""
+        return self.size(_LONGEST_FILE_SET_ID, _LONGEST_FILE_SET_UID)
+
+    # These do not depend on the names of the File-set, and `size` is asked for with several.
+
     @cached_property
     def _sums(self) -> Sums:
-        """Those of all files, DICOMDIR and README having no bytes yet."""
-        return volume_size.volume_sums(
-            image.FORMATS[self.file_system].sizing,
-            [
-                *(("DICOMDIR", 0), (readme_txt.NAME, 0)),
-                *((file.file_id, file.candidate.size) for file in self.files),
-            ],
-        )
+        """The sums of all files; DICOMDIR and README count with no bytes yet."""
+        files = [("DICOMDIR", 0), (readme_txt.NAME, 0)]
+        files += ((file.file_id, file.candidate.size) for file in self.files)
+        return volume_size.volume_sums(FORMATS[self.file_system].sizing, files)
 
     @cached_property
     def _records_length(self) -> int:
         candidates = [file.candidate for file in self.files]
-        encoder.check_instances([one.header.sop_instance_uid for one in candidates])
+        encoder.check_instances([candidate.header.sop_instance_uid for candidate in candidates])
         return encoder.records_length(
             [
-                DirectoryEntry(file_id, one.header, one.transfer_syntax_uid)
-                for file_id, one in self._different
+                DirectoryEntry(file_id, candidate.header, candidate.transfer_syntax_uid)
+                for file_id, candidate in self._firsts
             ],
-            instances=sum([one.record_length for one in candidates]),
+            instances=sum([candidate.record_length for candidate in candidates]),
         )
 
     @cached_property
-    def _different(self) -> list[PlannedFile]:
-        """The first of all those that follow one another and have the same but for their own."""
-        alike = groupby(self.files, key=lambda file: file.candidate.header.shared)
-        return [next(files) for _, files in alike]
+    def _readme_text(self) -> str:
+        return self.readme_details.text(candidate.header for _, candidate in self._firsts)
 
     @cached_property
-    def _details(self) -> str:
-        return self.readme_details.text(one.header for _, one in self._different)
-
-    def largest_size(self) -> int:
-        """Its bytes with the longest File-set ID and UID there can be."""
-        return self.size(_FILE_SET_ID, _FILE_SET_UID)
+    def _firsts(self) -> list[PlannedFile]:
+        """The first file of each run whose headers differ only in what each instance has alone."""
+        runs = groupby(self.files, key=lambda file: file.candidate.header.shared)
+        return [next(files) for _, files in runs]
 
 
 def fixed_part(
     capacity: int,
     file_system: FileSystem,
-    sealed: Callable[[int], int] | None = None,
-    details: str = "",
-) -> Fixed:
+    sealed_size: Callable[[int], int] | None = None,
+    readme_text: str = "",
+) -> FixedPart:
     """What every volume has, at its longest."""
-    secure = sealed is not None
-    readme = readme_txt.build_readme(_FILE_SET_ID, 999_999, secure=secure, details=details)
-    return Fixed(
+    readme = readme_txt.build_readme(
+        _LONGEST_FILE_SET_ID, _MOST_INSTANCES, secure=sealed_size is not None, details=readme_text
+    )
+    return FixedPart(
         capacity,
-        image.FORMATS[file_system].sizing,
-        encoder.base_length(_FILE_SET_ID, _FILE_SET_UID),
+        FORMATS[file_system].sizing,
+        encoder.base_length(_LONGEST_FILE_SET_ID, _LONGEST_FILE_SET_UID),
         ((readme_txt.NAME, len(readme)),),
-        sealed,
+        sealed_size,
     )
 
 
 def numbered_file_set_id(file_set_id: str, number: int, count: int) -> str:
-    """The File-set ID of a volume: of several, each gets its number (PS3.4 S.3.2.1.1.1)."""
+    """The File-set ID of volume `number` of `count`; several are numbered (PS3.4 S.3.2.1.1.1)."""
     suffix = f"_{number}" if count > 1 else ""
-    return file_set_id[: 16 - len(suffix)] + suffix
+    return file_set_id[: _MAXIMUM_FILE_SET_ID_LENGTH - len(suffix)] + suffix
 
 
-def name_files(series: Sequence[Series], taken: Collection[str] = ()) -> tuple[PlannedFile, ...]:
-    """The instances in directory order, each with a File ID that is not among those `taken`."""
-    places = (place for one in series for place in repeat(_place(one), len(one.candidates)))
-    candidates = (candidate for one in series for candidate in one.candidates)
-    return tuple(map(PlannedFile, file_ids.assign(places, taken), candidates))
+def assign_file_ids(
+    series: Sequence[Series], used: Collection[str] = ()
+) -> tuple[PlannedFile, ...]:
+    """The instances in directory order, each with a File ID that is not among those `used`."""
+    places = (
+        place
+        for one_series in series
+        for place in repeat(_place(one_series), len(one_series.candidates))
+    )
+    candidates = (candidate for one_series in series for candidate in one_series.candidates)
+    return tuple(map(PlannedFile, file_ids.assign(places, used), candidates))
 
 
-def _place(one: Series) -> tuple[Hashable, Hashable, Hashable]:
-    if one.patient is None:
+def _place(series: Series) -> tuple[Hashable, Hashable, Hashable]:
+    """The directories of patient, study and series that the instances are in."""
+    if series.patient is None:
         return None, None, None
-    return one.patient, (one.patient, one.study), (one.patient, one.study, one.series)
-
-
-def lay_out(
-    series: Sequence[Series],
-    file_system: FileSystem,
-    sealed: Callable[[int], int] | None = None,
-    readme_details: ReadmeDetails = NO_DETAILS,
-) -> Volume:
-    """Gives every instance of a volume its File ID, in directory order."""
-    return Volume(
-        name_files(series),
-        file_system,
-        sealed,
-        readme_details,
+    return (
+        series.patient,
+        (series.patient, series.study),
+        (series.patient, series.study, series.series),
     )
 
 
-def divide(
+def lay_out_volume(
+    series: Sequence[Series],
+    file_system: FileSystem,
+    sealed_size: Callable[[int], int] | None = None,
+    readme_details: ReadmeDetails = NO_DETAILS,
+) -> PlannedVolume:
+    """A volume with all of these series."""
+    return PlannedVolume(assign_file_ids(series), file_system, sealed_size, readme_details)
+
+
+def divide_into_volumes(
     series: Sequence[Series],
     capacity: int,
     file_system: FileSystem,
-    sealed: Callable[[int], int] | None = None,
+    sealed_size: Callable[[int], int] | None = None,
     readme_details: ReadmeDetails = NO_DETAILS,
-) -> tuple[list[Volume], list[Candidate]]:
-    """The volumes that hold all of `series`, or none, and the instances too large for any.
+) -> tuple[list[PlannedVolume], list[Candidate]]:
+    """The volumes that hold all of `series`; or none, and the instances too large for any.
 
-    Where the volumes are secure, `sealed` tells the bytes of a file from those of what is in it;
-    the sizes of the instances are already those of their files.
+    For secure volumes, the sizes of the candidates are those of their sealed files already.
 
-    Each volume is packed as if its README said what that of all of them together would. Packing
-    adds up what each instance brings along; a patient's, study's or series' record can
-    come out a few bytes longer where its instances have different keys. What then is larger
-    than its medium is packed again with a sector to spare.
+    Each volume is packed as if its README.TXT had the text for all instances. Packing adds up the
+    record lengths of each instance, but the record of a patient, study or series can become a few
+    bytes longer where its instances have different keys. Where a volume is then larger than its
+    medium, everything is packed again with a sector less.
     """
-    of_all = readme_details.text(one.header for part in series for one in part.candidates)
-    fixed = fixed_part(capacity, file_system, sealed, of_all)
+    readme_text = readme_details.text(
+        candidate.header for one_series in series for candidate in one_series.candidates
+    )
+    fixed = fixed_part(capacity, file_system, sealed_size, readme_text)
     while True:
         try:
-            packed = packing.pack(series, fixed)
-        except ValueError:
-            return [], packing.oversized(series, fixed)
-        volumes = [lay_out(one, file_system, sealed, readme_details) for one in packed]
+            packed = packing.pack_series(series, fixed)
+        except packing.TooLarge:
+            return [], packing.oversized_instances(series, fixed)
+        volumes = [lay_out_volume(group, file_system, sealed_size, readme_details) for group in packed]
         if all(volume.largest_size() <= capacity for volume in volumes):
             return volumes, []
         fixed = replace(fixed, capacity=fixed.capacity - SECTOR)

@@ -1,7 +1,7 @@
 """Craft: the frames of encapsulated Pixel Data, decoded one by one (PS3.5 8.2, A.4).
 
-Samples come out as the codec has them: no colour transformation is applied, and what the result
-is, is said along with it.
+Samples stay in the colour space in which the codec returns them, and each frame comes with the
+description of that: an ImagePixel.
 """
 
 import struct
@@ -41,22 +41,34 @@ _SEQUENTIAL = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
 _RLE = "1.2.840.10008.1.2.5"
 ENCAPSULATED = _JPEG | _JPEG_2000 | {_RLE, DEFLATED_IMAGE_FRAME}
 
-#: A frame larger than this is not decoded: the codecs hold several copies.
+#: Bytes of the largest frame that is decoded; the codecs hold several copies of it.
 _LARGEST_FRAME = 1 << 29
 #: What pydicom and the codecs raise for damaged or unusual pixel data.
 CODEC_ERRORS = (
-    *(ArithmeticError, AttributeError, BufferError, EOFError, LookupError, MemoryError),
-    *(NotImplementedError, RuntimeError, TypeError, ValueError, struct.error, zlib.error),
+    ArithmeticError,
+    AttributeError,
+    BufferError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
 )
-#: JPEG markers without a length, and the frame headers, that have the size (ISO/IEC 10918-1 B).
+#: JPEG markers without a length (ISO/IEC 10918-1 B).
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
+#: JPEG markers of frame headers, which have the size of the image (ISO/IEC 10918-1 B).
 _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 
 
 class NotTranscodable(BurnishError):
     """Pixel Data that cannot be brought into another transfer syntax.
 
-    `attributes` are the tags of those that stand against it (2200,000E).
+    `attributes` are the tags of the attributes that prevent it, for Failure Attributes
+    (2200,000E).
     """
 
     def __init__(self, message: str, *, attributes: Iterable[int] = (PIXEL_DATA,)) -> None:
@@ -65,11 +77,11 @@ class NotTranscodable(BurnishError):
 
 
 class AttributesMissing(NotTranscodable):
-    """Without `attributes` nobody can tell what the Pixel Data are."""
+    """The data set lacks `attributes`, without which the Pixel Data have no meaning."""
 
 
 class ValuesMissing(NotTranscodable):
-    """`attributes` are there, but empty."""
+    """The data set has `attributes` without a value, which the Pixel Data need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +109,8 @@ class ImagePixel:
         return (self.frame_bits * self.number_of_frames + 7) // 8
 
     def check(self) -> None:
-        """Raise NotTranscodable where this cannot be, or is more than is decoded."""
-        sound = {
+        """Raise NotTranscodable for impossible values, and for an image too large to decode."""
+        valid = {
             ROWS: self.rows > 0,
             COLUMNS: self.columns > 0,
             SAMPLES_PER_PIXEL: self.samples_per_pixel in (1, 2, 3, 4),
@@ -106,8 +118,8 @@ class ImagePixel:
             BITS_STORED: 0 < self.bits_stored <= self.bits_allocated,
             NUMBER_OF_FRAMES: self.number_of_frames > 0,
         }
-        if not all(sound.values()):
-            wrong = [tag for tag, good in sound.items() if not good]
+        wrong = [tag for tag, is_valid in valid.items() if not is_valid]
+        if wrong:
             raise NotTranscodable("the Image Pixel attributes are wrong", attributes=wrong)
         if self.frame_bits > 8 * _LARGEST_FRAME:
             raise NotTranscodable(
@@ -124,11 +136,12 @@ def decode(
 ) -> Iterator[tuple[bytes, ImagePixel]]:
     """Native frames of the encapsulated Pixel Data whose value starts at `offset`.
 
-    With each comes what it is: colour by pixel, in the colour space the codec left it in.
+    With each frame comes its description: colour by pixel, in the colour space of the codec.
+    Raises NotTranscodable.
     """
     image.check()
     count = 0
-    for frame in islice(_encoded(file, offset, image), image.number_of_frames):
+    for frame in islice(_encoded_frames(file, offset, image), image.number_of_frames):
         try:
             if transfer_syntax_uid == DEFLATED_IMAGE_FRAME:
                 yield _inflate(frame, image), image
@@ -137,19 +150,19 @@ def decode(
             else:
                 _refuse_other_size(frame, transfer_syntax_uid, image)
                 sequential = transfer_syntax_uid in _SEQUENTIAL
-                whole = _with_whole_spectrum(frame) if sequential else frame
-                yield decode_frame(whole, transfer_syntax_uid, image)
+                repaired = _with_all_coefficients(frame) if sequential else frame
+                yield decode_frame(repaired, transfer_syntax_uid, image)
         except CODEC_ERRORS as error:
             raise NotTranscodable(f"frame {count + 1} is damaged or unusual") from error
         count += 1
     if count != image.number_of_frames:
         raise NotTranscodable(
-            f"there are {count} of {image.number_of_frames} frames",
+            f"the Pixel Data has {count} of {image.number_of_frames} frames",
             attributes=(NUMBER_OF_FRAMES, PIXEL_DATA),
         )
 
 
-def _encoded(file: BinaryIO, offset: int, image: ImagePixel) -> Iterator[bytes]:
+def _encoded_frames(file: BinaryIO, offset: int, image: ImagePixel) -> Iterator[bytes]:
     from pydicom.encaps import generate_frames
 
     file.seek(offset)
@@ -162,7 +175,7 @@ def _encoded(file: BinaryIO, offset: int, image: ImagePixel) -> Iterator[bytes]:
 def decode_frame(
     encoded: bytes, transfer_syntax_uid: str, image: ImagePixel
 ) -> tuple[bytes, ImagePixel]:
-    """One frame in native format, colour by pixel, and what it is. Raises CODEC_ERRORS."""
+    """One frame in native format, colour by pixel, and its description. Raises CODEC_ERRORS."""
     from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
     from pydicom.uid import UID
@@ -185,9 +198,9 @@ def decode_frame(
         number_of_frames=1,
         pixel_keyword="PixelData",
     )
-    array, said = next(frames)
-    photometric = str(said["photometric_interpretation"])
-    # A codec that subsamples gives all samples back.
+    array, description = next(frames)
+    photometric = str(description["photometric_interpretation"])
+    # the codecs undo subsampling and the colour transformations of JPEG 2000
     photometric = {"YBR_FULL_422": "YBR_FULL", "YBR_ICT": "RGB", "YBR_RCT": "RGB"}.get(
         photometric, photometric
     )
@@ -196,7 +209,7 @@ def decode_frame(
 
 
 def _decode_packed(encoded: bytes, image: ImagePixel) -> bytes:
-    """A frame of single bits in RLE, which has them packed: one row of bytes to the codec."""
+    """A frame of single bits in RLE, decoded as one row of the bytes that hold the bits."""
     octets = (image.frame_bits + 7) // 8
     row = replace(
         image,
@@ -211,11 +224,12 @@ def _decode_packed(encoded: bytes, image: ImagePixel) -> bytes:
 
 
 def _native(array: "numpy.ndarray", image: ImagePixel) -> bytes:
-    """Samples in cells of Bits Allocated, little endian; of one bit, one byte for each."""
+    """Samples in cells of Bits Allocated, little endian; a byte for each sample of one bit."""
     width = max(1, image.bits_allocated // 8)
     if array.dtype.itemsize > width:
         raise NotTranscodable(
-            "the codec has more bits than Bits Allocated", attributes=(BITS_ALLOCATED, PIXEL_DATA)
+            "the codec returns more bits than Bits Allocated",
+            attributes=(BITS_ALLOCATED, PIXEL_DATA),
         )
     kind = "i" if image.pixel_representation and array.dtype.kind == "i" else "u"
     return array.astype(f"<{kind}{width}", copy=False).tobytes()
@@ -236,7 +250,7 @@ def _inflate(encoded: bytes, image: ImagePixel) -> bytes:
 
 
 def _unpack_bits(packed: bytes, count: int) -> bytes:
-    """A byte for each of the bits (PS3.5 8.1.1)."""
+    """A byte for each of `count` bits (PS3.5 8.1.1)."""
     import numpy as np
 
     cells = np.frombuffer(packed, np.uint8)
@@ -247,19 +261,19 @@ def pack_bits(frames: Iterator[bytes]) -> Iterator[bytes]:
     """Frames with a byte for each bit, packed without a gap between them (PS3.5 8.1.1)."""
     import numpy as np
 
-    rest = b""
+    left_over = b""
     for frame in frames:
-        bits = rest + frame
-        whole = len(bits) // 8 * 8
-        cells = np.frombuffer(bits[:whole], np.uint8)
+        bits = left_over + frame
+        end = len(bits) // 8 * 8
+        cells = np.frombuffer(bits[:end], np.uint8)
         yield np.packbits(cells, bitorder="little").tobytes()
-        rest = bits[whole:]
-    if rest:
-        yield np.packbits(np.frombuffer(rest, np.uint8), bitorder="little").tobytes()
+        left_over = bits[end:]
+    if left_over:
+        yield np.packbits(np.frombuffer(left_over, np.uint8), bitorder="little").tobytes()
 
 
 def _refuse_other_size(encoded: bytes, transfer_syntax_uid: str, image: ImagePixel) -> None:
-    """Refuse a codestream that says it is larger than the image: the codec would believe it."""
+    """Refuse a codestream of another size than the image: the codec would decode that size."""
     if transfer_syntax_uid in _JPEG:
         size = _jpeg_size(encoded)
     elif transfer_syntax_uid in _JPEG_2000:
@@ -273,20 +287,21 @@ def _refuse_other_size(encoded: bytes, transfer_syntax_uid: str, image: ImagePix
         )
 
 
-def _with_whole_spectrum(encoded: bytes) -> bytes:
-    """Scans of a sequential JPEG that say that they end with coefficient 0, as some encoders do.
+def _with_all_coefficients(encoded: bytes) -> bytes:
+    """A sequential JPEG whose scan headers say that they end with coefficient 63.
 
-    They have all 64 (ISO/IEC 10918-1 B.2.3), and the codec insists on it.
+    Some encoders write 0 there. The scans have all 64 coefficients (ISO/IEC 10918-1 B.2.3), and
+    the codec refuses a header that says otherwise.
     """
-    mended = bytearray(encoded)
+    repaired = bytearray(encoded)
     start = encoded.find(b"\xff\xda")
     while start >= 0:
         length = int.from_bytes(encoded[start + 2 : start + 4], "big")
         end = start + length
         if encoded[end - 1 : end + 2] == b"\0\0\0" and length == 6 + 2 * encoded[start + 4]:
-            mended[end] = 63
+            repaired[end] = 63
         start = encoded.find(b"\xff\xda", start + 2)
-    return bytes(mended)
+    return bytes(repaired)
 
 
 def _jpeg_size(encoded: bytes) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Craft: images compressed without loss, each frame decoded again and compared (PS3.4 S.3.2.1.1.6).
+"""Craft: images compressed without loss, each frame decoded and compared (PS3.4 S.3.2.1.1.6).
 
 Frames are read, encoded and compared one by one, so that an image of any size takes the memory of
 a few frames.
@@ -35,7 +35,7 @@ from burnish.transcode.uncompressed import (
     copied,
     image_pixel,
     in_explicit_vr_little_endian,
-    or_nothing,
+    removed_on_failure,
     write,
 )
 from burnish.vocabulary import (
@@ -47,7 +47,7 @@ from burnish.vocabulary import (
 if TYPE_CHECKING:
     import numpy as np
 
-#: What a codestream may hold as it is (PS3.5 8.2.1, 8.2.4).
+#: Photometric Interpretations that can be encoded, by Samples per Pixel (PS3.5 8.2.1, 8.2.4).
 _PHOTOMETRIC = {
     1: frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"}),
     3: frozenset({"RGB", "YBR_FULL"}),
@@ -58,16 +58,16 @@ _SEQUENCE_END = _ITEM.pack(0xFFFE, 0xE0DD, 0)
 
 
 class NotCompressible(NotTranscodable):
-    """What a lossless transfer syntax cannot hold; it is as good as before."""
+    """An image that cannot be compressed; it can still go on media uncompressed."""
 
 
 class NotIdentical(BurnishError):
-    """A codec did not give back what it was given."""
+    """An encoder's output decodes to other pixel values: the encoder is at fault."""
 
 
 @dataclass(frozen=True, slots=True)
-class Native:
-    """A data set in Explicit VR Little Endian: what comes before the Pixel Data, they, the rest."""
+class NativeImage:
+    """A data set in Explicit VR Little Endian: Pixel Data, and the elements before and behind."""
 
     window: Window
     before: list[Element]
@@ -87,21 +87,24 @@ def compress(
 ) -> TranscodedFile:
     """Write the image `source` to `target` in one of LOSSLESS, durably.
 
-    Every pixel value is proved to be what it was. Noise gets a little larger. Raises
-    NotCompressible for what is no such image, NotIdentical where the proof fails, and what
-    to_explicit_vr_little_endian raises; then there is no `target`.
+    Every frame is decoded again and compared. An image that is mostly noise gets a little larger.
+    Raises NotCompressible for an image that the transfer syntax cannot hold, NotIdentical where
+    pixel values differ, and what to_explicit_vr_little_endian raises; then there is no `target`.
     """
-    with opened(source, target) as native, TemporaryFile(dir=target.parent) as encoded:
+    with open_native(source, target) as native, TemporaryFile(dir=target.parent) as encoded:
         lengths = list(_encode_all(native, transfer_syntax_uid, encoded))
         image = _encoded(native.image, transfer_syntax_uid)
         pieces = encapsulated(native, image, encoded, lengths)
-        with or_nothing(target):
+        with removed_on_failure(target):
             return write(target, pieces, transfer_syntax_uid, source_ae_title)
 
 
 @contextmanager
-def opened(source: Path, target: Path) -> Iterator[Native]:
-    """The image `source`, decoded beside `target` where it must be. Raises as `compress` does."""
+def open_native(source: Path, target: Path) -> Iterator[NativeImage]:
+    """The image `source` in native format; it is decoded into a file beside `target` if necessary.
+
+    Raises as `compress` does.
+    """
     with (
         source.open("rb") as file,
         source.open("rb") as fragments,
@@ -117,19 +120,19 @@ def opened(source: Path, target: Path) -> Iterator[Native]:
         yield _native(window)
 
 
-def _native(window: Window) -> Native:
+def _native(window: Window) -> NativeImage:
     before = list(scan(window, 0, window.size, explicit=True, stop=PIXEL_GROUP))
     position = before[-1].end if before else 0
     group = list(scan(window, position, window.size, explicit=True))
     pixels = next((element for element in group if element.tag == PIXEL_DATA), None)
     if pixels is None or pixels.undefined:
-        raise NotCompressible("there is no Pixel Data")
+        raise NotCompressible("the data set has no Pixel Data")
     image = image_pixel(window, before)
     _refuse_unusual(image)
     if not 0 <= pixels.length - image.length <= 1:
-        raise NotCompressible("the Pixel Data is not as long as Rows and Columns say")
+        raise NotCompressible("the length of the Pixel Data does not match Rows and Columns")
     behind = [element for element in group if element.start > pixels.start]
-    return Native(window, before, pixels, behind, image)
+    return NativeImage(window, before, pixels, behind, image)
 
 
 def _refuse_unusual(image: ImagePixel) -> None:
@@ -138,21 +141,21 @@ def _refuse_unusual(image: ImagePixel) -> None:
         raise NotCompressible("neither 8 nor 16 bits are allocated", attributes=(BITS_ALLOCATED,))
     if image.photometric_interpretation not in _PHOTOMETRIC.get(image.samples_per_pixel, ()):
         raise NotCompressible(
-            "the codecs do not have this colour space",
+            "the encoders do not support this colour space",
             attributes=(SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION),
         )
 
 
-def _encode_all(native: Native, transfer_syntax_uid: str, out: BinaryIO) -> Iterator[int]:
-    """Writes all the fragments, one for each frame, as items; the length of each item."""
+def _encode_all(native: NativeImage, transfer_syntax_uid: str, out: BinaryIO) -> Iterator[int]:
+    """Encode each frame and write it to `out` as an item; the length of each item."""
     for samples in native.frames():
         fragment = _encode(samples, native.image, transfer_syntax_uid)
-        _prove(fragment, samples, native.image, transfer_syntax_uid)
+        _compare(fragment, samples, native.image, transfer_syntax_uid)
         yield out.write(as_item(fragment))
 
 
 def as_item(fragment: bytes) -> bytes:
-    """A frame in one fragment (PS3.5 A.4)."""
+    """The item that holds a frame in one fragment (PS3.5 A.4)."""
     fragment += b"\0" * (len(fragment) & 1)
     return _ITEM.pack(0xFFFE, 0xE000, len(fragment)) + fragment
 
@@ -170,13 +173,13 @@ def _samples(frame: bytes, image: ImagePixel) -> "np.ndarray":
 
 def _encode(samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str) -> bytes:
     if transfer_syntax_uid == JPEG_LOSSLESS_SV1:
-        # Whole cells: sign extension and what else is in unused bits stays, too.
+        # all bits of the cells are encoded, also unused ones and sign extension
         return jpeg_lossless.encode(samples, image.bits_allocated)
     if transfer_syntax_uid != JPEG_2000_LOSSLESS:
-        raise NotCompressible(f"no encoder for transfer syntax {transfer_syntax_uid}")
+        raise NotCompressible(f"Burnish has no encoder for transfer syntax {transfer_syntax_uid}")
     from openjpeg.utils import encode_array
 
-    samples = values_of(samples, image)
+    samples = pixel_values(samples, image)
     colour = 1 if image.photometric_interpretation == "RGB" else 0
     try:
         return bytes(
@@ -188,11 +191,11 @@ def _encode(samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str) 
             )
         )
     except CODEC_ERRORS as error:
-        raise NotCompressible("the JPEG 2000 encoder does not take this image") from error
+        raise NotCompressible("the JPEG 2000 encoder does not accept this image") from error
 
 
-def values_of(samples: "np.ndarray", image: ImagePixel) -> "np.ndarray":
-    """Pixel values, signed where they are; raises NotCompressible where unused bits say more."""
+def pixel_values(samples: "np.ndarray", image: ImagePixel) -> "np.ndarray":
+    """Pixel values, signed or unsigned; raises NotCompressible where unused bits have content."""
     import numpy as np
 
     unused = image.bits_allocated - image.bits_stored
@@ -200,29 +203,31 @@ def values_of(samples: "np.ndarray", image: ImagePixel) -> "np.ndarray":
     values = signed << unused >> unused if image.pixel_representation else samples
     clear = samples << unused >> unused
     if not (np.array_equal(samples, clear) or np.array_equal(signed, values)):
-        raise NotCompressible("unused bits are in use", attributes=(BITS_STORED, PIXEL_DATA))
+        raise NotCompressible(
+            "bits beyond Bits Stored are in use", attributes=(BITS_STORED, PIXEL_DATA)
+        )
     return values
 
 
-def _prove(
+def _compare(
     fragment: bytes, samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str
 ) -> None:
-    """Raise NotIdentical unless the fragment decodes to the samples."""
+    """Raise NotIdentical unless the fragment decodes to these samples."""
     import numpy as np
 
     try:
         frame, _ = decode_frame(fragment, transfer_syntax_uid, _encoded(image, transfer_syntax_uid))
     except (NotTranscodable, *CODEC_ERRORS) as error:
-        raise NotIdentical("what was encoded cannot be decoded") from error
-    whole = transfer_syntax_uid == JPEG_LOSSLESS_SV1
-    mask = (1 << (image.bits_allocated if whole else image.bits_stored)) - 1
+        raise NotIdentical("the encoded frame cannot be decoded") from error
+    all_bits = transfer_syntax_uid == JPEG_LOSSLESS_SV1
+    mask = (1 << (image.bits_allocated if all_bits else image.bits_stored)) - 1
     decoded = np.frombuffer(frame, samples.dtype)
     if decoded.size != samples.size or ((decoded ^ samples.reshape(-1)) & mask).any():
-        raise NotIdentical("what was encoded decodes to other pixel values")
+        raise NotIdentical("the encoded frame decodes to other pixel values")
 
 
 def _encoded(image: ImagePixel, transfer_syntax_uid: str) -> ImagePixel:
-    """What the image is when it is compressed."""
+    """The description of the image once it is compressed."""
     photometric = image.photometric_interpretation
     if transfer_syntax_uid == JPEG_2000_LOSSLESS and photometric == "RGB":
         photometric = "YBR_RCT"
@@ -230,15 +235,16 @@ def _encoded(image: ImagePixel, transfer_syntax_uid: str) -> ImagePixel:
 
 
 def encapsulated(
-    native: Native,
+    native: NativeImage,
     image: ImagePixel,
     encoded: BinaryIO,
     lengths: list[int],
     changes: Mapping[int, bytes] | None = None,
 ) -> Iterator[bytes]:
-    """The data set with its Pixel Data encapsulated (PS3.5 A.4), which are now as `image` says.
+    """The data set with encapsulated Pixel Data (PS3.5 A.4), described by `image`.
 
-    `encoded` has the items of all frames, of these lengths. `changes` are as in `before_pixels`.
+    `encoded` has the items of all frames, `lengths` their lengths. `changes` are as in
+    `before_pixels`.
     """
     window = native.window
     yield from before_pixels(window, native.before, image, changes)
@@ -252,7 +258,7 @@ def encapsulated(
 
 
 def _basic_offset_table(lengths: list[int]) -> bytes:
-    """Where each frame begins; empty where that takes more than 32 bits (PS3.5 A.4)."""
+    """The offset of each frame; empty where an offset takes more than 32 bits (PS3.5 A.4)."""
     offsets, offset = [], 0
     for length in lengths:
         offsets.append(offset)

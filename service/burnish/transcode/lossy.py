@@ -1,8 +1,8 @@
 """Craft: images compressed with loss, which makes them other SOP Instances (PS3.3 C.7.6.1.1.5).
 
-What is compressed says so: it has a SOP Instance UID of its own, is DERIVED, and names its source,
-the method and the ratio. The UID comes from the source's and from what was encoded, so that the
-same compression of the same image is the same instance wherever it is done.
+A compressed image has a new SOP Instance UID, is DERIVED, and names its source, the method and the
+ratio. The UID is a hash of the source's UID and the encoded frames: if the same image is compressed
+again with the same result, it is the same instance.
 """
 
 import uuid
@@ -22,9 +22,15 @@ from burnish.transcode.frames import (
     ImagePixel,
     decode_frame,
 )
-from burnish.transcode.lossless import Native, NotCompressible, as_item, encapsulated, opened
-from burnish.transcode.lossless import values_of as values_of_samples
-from burnish.transcode.uncompressed import TranscodedFile, or_nothing, write
+from burnish.transcode.lossless import (
+    NativeImage,
+    NotCompressible,
+    as_item,
+    encapsulated,
+    open_native,
+    pixel_values,
+)
+from burnish.transcode.uncompressed import TranscodedFile, removed_on_failure, write
 from burnish.vocabulary import (
     JPEG_2000,
     JPEG_BASELINE,
@@ -34,16 +40,17 @@ from burnish.vocabulary import (
 if TYPE_CHECKING:
     import numpy as np
 
-#: The transfer syntaxes that images are compressed into with loss, and the Defined Terms of their
-#: methods (PS3.3 C.7.6.1.1.5.1).
-METHODS = {
+#: The Defined Terms of the methods of compression (PS3.3 C.7.6.1.1.5.1).
+_METHODS = {
     JPEG_BASELINE: b"ISO_10918_1",
     JPEG_EXTENDED: b"ISO_10918_1",
     JPEG_2000: b"ISO_15444_1",
 }
-#: How near to a frame what JPEG 2000 makes of it is to come out, and how near anything has to, in
-#: dB of the range of its values to the error.
-_FIDELITY, _LEAST_FIDELITY = 45.0, 36.0
+#: The peak signal-to-noise ratio that JPEG 2000 is to reach, in dB; the peak is the range of the
+#: pixel values.
+_JPEG_2000_FIDELITY = 45.0
+#: The least peak signal-to-noise ratio with which a compressed image is used, in dB.
+_LEAST_FIDELITY = 36.0
 
 _IMAGE_TYPE, _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080008, 0x00080016, 0x00080018
 _DERIVATION_DESCRIPTION, _SOURCE_IMAGE_SEQUENCE = 0x00082111, 0x00082112
@@ -51,11 +58,19 @@ _DERIVATION_CODE_SEQUENCE = 0x00089215
 _LOSSY, _LOSSY_RATIO, _LOSSY_METHOD = 0x00282110, 0x00282112, 0x00282114
 _PIXEL_PADDING_VALUE = 0x00280120
 _SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229
-#: What would no longer be true: who made the instance and when, the least and the greatest pixel
-#: value, and signatures (PS3.3 C.12.1, C.7.6.3, C.12.1.1.3).
+#: Attributes that are not true of the compressed image: who created the instance and when, the
+#: smallest and largest pixel values, and MAC parameters of signatures (PS3.3 C.12.1, C.7.6.3,
+#: C.12.1.1.3).
 _NO_LONGER_TRUE = (
-    *(0x00080012, 0x00080013, 0x00080014),
-    *(0x00280106, 0x00280107, 0x00280108, 0x00280109, 0x00280110, 0x00280111),
+    0x00080012,
+    0x00080013,
+    0x00080014,
+    0x00280106,
+    0x00280107,
+    0x00280108,
+    0x00280109,
+    0x00280110,
+    0x00280111,
     0x4FFE0001,
 )
 _DIGITAL_SIGNATURES_SEQUENCE = 0xFFFAFFFA
@@ -65,87 +80,92 @@ _LONGEST_DESCRIPTION = 1024
 def compress(
     source: Path, target: Path, transfer_syntax_uid: str, *, source_ae_title: str = ""
 ) -> TranscodedFile:
-    """Write the image `source` to `target` in one of METHODS, durably, as another SOP Instance.
+    """Write the image `source` to `target` in one of LOSSY, durably, as another SOP Instance.
 
-    Raises NotCompressible for an image that cannot be compressed into that transfer syntax, one
-    that has been compressed with loss, one in which that would do harm, and one that would not
-    stay as it looks; then there is no `target`.
+    Raises NotCompressible for an image that the transfer syntax cannot hold, that was compressed
+    with loss before, whose content loss would damage, or that would differ too much; then there is
+    no `target`.
     """
-    with opened(source, target) as native, TemporaryFile(dir=target.parent) as encoded:
+    with open_native(source, target) as native, TemporaryFile(dir=target.parent) as encoded:
         values = _small_values(native)
-        _refuse(native, values)
-        made = new_hasher()
-        made.update(values.get(_SOP_INSTANCE_UID, b""))
-        lengths = list(_encode_all(native, transfer_syntax_uid, encoded, made))
+        _check_compressible(native, values)
+        hasher = new_hasher()
+        hasher.update(values.get(_SOP_INSTANCE_UID, b""))
+        lengths = list(_encode_all(native, transfer_syntax_uid, encoded, hasher))
         ratio = native.image.length / max(1, sum(lengths) - 8 * len(lengths))
-        changes = _changes(native, values, transfer_syntax_uid, ratio, made)
-        behind = [one for one in native.behind if one.tag != _DIGITAL_SIGNATURES_SEQUENCE]
+        changes = _changes(native, values, transfer_syntax_uid, ratio, hasher)
+        behind = [
+            element for element in native.behind if element.tag != _DIGITAL_SIGNATURES_SEQUENCE
+        ]
         image = _encoded(native.image, transfer_syntax_uid)
         unsigned = replace(native, behind=behind)
         pieces = encapsulated(unsigned, image, encoded, lengths, changes)
-        with or_nothing(target):
-            done = write(target, pieces, transfer_syntax_uid, source_ae_title)
+        with removed_on_failure(target):
+            file = write(target, pieces, transfer_syntax_uid, source_ae_title)
             derived = index_file(target).header
             return replace(
-                done,
+                file,
                 derived_sop_instance_uid=derived.sop_instance_uid,
                 derived_record_keys=derived.record_keys,
             )
 
 
-def _small_values(native: Native) -> dict[int, bytes]:
-    """The values of what is not large, by tag, without padding."""
+def _small_values(native: NativeImage) -> dict[int, bytes]:
+    """The values of elements that are not large, by tag, without padding."""
     return {
-        one.tag: native.window[one.value : one.value + one.length].rstrip(b" \0")
-        for one in native.before
-        if one.length <= _LONGEST_DESCRIPTION
+        element.tag: native.window[element.value : element.value + element.length].rstrip(b" \0")
+        for element in native.before
+        if element.length <= _LONGEST_DESCRIPTION
     }
 
 
-def _refuse(native: Native, values: Mapping[int, bytes]) -> None:
+def _check_compressible(native: NativeImage, values: Mapping[int, bytes]) -> None:
     if values.get(_LOSSY) == b"01" or values.get(_LOSSY_RATIO) or values.get(_LOSSY_METHOD):
-        raise NotCompressible("it has been compressed with loss before", attributes=(_LOSSY,))
+        raise NotCompressible("the image was compressed with loss before", attributes=(_LOSSY,))
     if _PIXEL_PADDING_VALUE in values:
-        # Loss would make pixels of padding, and padding of pixels (PS3.3 C.7.5.1.1.2).
-        raise NotCompressible("it has padding", attributes=(_PIXEL_PADDING_VALUE,))
-    for one in native.before:
-        if one.tag == _SHARED_FUNCTIONAL_GROUPS_SEQUENCE:
-            # What a frame is derived from stands in there, and is kept in step with much else.
-            raise NotCompressible("it has functional groups", attributes=(one.tag,))
-        appended = one.tag in (_SOURCE_IMAGE_SEQUENCE, _DERIVATION_CODE_SEQUENCE)
-        if appended and one.vr != b"SQ":
-            raise NotCompressible("a sequence is of unknown VR", attributes=(one.tag,))
+        # loss could turn pixels into padding and padding into pixels (PS3.3 C.7.5.1.1.2)
+        raise NotCompressible("the image has pixel padding", attributes=(_PIXEL_PADDING_VALUE,))
+    for element in native.before:
+        if element.tag == _SHARED_FUNCTIONAL_GROUPS_SEQUENCE:
+            # functional groups say of each frame what it is derived from
+            raise NotCompressible(
+                "the image has functional groups, which would need to be changed",
+                attributes=(element.tag,),
+            )
+        appended = element.tag in (_SOURCE_IMAGE_SEQUENCE, _DERIVATION_CODE_SEQUENCE)
+        if appended and element.vr != b"SQ":
+            raise NotCompressible("a sequence has an unknown VR", attributes=(element.tag,))
 
 
 def _encode_all(
-    native: Native, transfer_syntax_uid: str, out: BinaryIO, made: Hasher
+    native: NativeImage, transfer_syntax_uid: str, out: BinaryIO, hasher: Hasher
 ) -> Iterator[int]:
     """Writes all the fragments, one for each frame, as items; the length of each item."""
     for samples in native.frames():
         fragment = _encode(samples, native.image, transfer_syntax_uid)
-        made.update(fragment)
+        hasher.update(fragment)
         yield out.write(as_item(fragment))
 
 
 def _encode(samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str) -> bytes:
-    values = values_of_samples(samples, image)
+    values = pixel_values(samples, image)
     if image.photometric_interpretation == "PALETTE COLOR":
         raise NotCompressible(
-            "its pixel values are not intensities", attributes=(PHOTOMETRIC_INTERPRETATION,)
+            "the pixel values are indices into a palette", attributes=(PHOTOMETRIC_INTERPRETATION,)
         )
     try:
         if transfer_syntax_uid == JPEG_2000:
             fragment = _encode_jpeg_2000(values, image)
         elif image.pixel_representation or image.bits_stored not in (8, 12):
-            raise NotCompressible("JPEG has unsigned samples of 8 or 12 bits")
+            raise NotCompressible("JPEG with loss holds only unsigned samples of 8 or 12 bits")
         else:
             if image.photometric_interpretation == "RGB":
                 values = _in_ybr_full(values)
             fragment = jpeg_dct.encode(values, image.bits_stored)
         frame, _ = decode_frame(fragment, transfer_syntax_uid, _encoded(image, transfer_syntax_uid))
     except CODEC_ERRORS as error:
-        raise NotCompressible("no codec takes this image") from error
-    _prove(frame, values)
+        raise NotCompressible("no encoder accepts this image") from error
+    _check_fidelity(frame, values)
     return fragment
 
 
@@ -153,7 +173,7 @@ def _encode_jpeg_2000(values: "np.ndarray", image: ImagePixel) -> bytes:
     import numpy as np
     from openjpeg.utils import encode_array
 
-    # The encoder counts from all the values that there could be.
+    # the encoder takes the range of Bits Stored as the peak, the fidelity that of the pixel values
     unused = 20 * np.log10(((1 << image.bits_stored) - 1) / max(1, int(np.ptp(values))))
     colour = image.photometric_interpretation == "RGB"
     return bytes(
@@ -162,7 +182,7 @@ def _encode_jpeg_2000(values: "np.ndarray", image: ImagePixel) -> bytes:
             bits_stored=image.bits_stored,
             photometric_interpretation=int(colour),
             use_mct=colour,
-            signal_noise_ratios=[float(_FIDELITY + unused)],
+            signal_noise_ratios=[float(_JPEG_2000_FIDELITY + unused)],
         )
     )
 
@@ -180,22 +200,22 @@ def _in_ybr_full(values: "np.ndarray") -> "np.ndarray":
     return rounded
 
 
-def _prove(frame: bytes, values: "np.ndarray") -> None:
-    """Raise NotCompressible unless the decoded frame is close to what was encoded."""
+def _check_fidelity(frame: bytes, values: "np.ndarray") -> None:
+    """Raise NotCompressible unless the decoded frame is close to the original values."""
     import numpy as np
 
     decoded = np.frombuffer(frame, values.dtype)
     if decoded.size != values.size:
-        raise NotCompressible("what was encoded decodes to another size")
+        raise NotCompressible("the encoded frame decodes to another size")
     apart = decoded.reshape(values.shape).astype(np.float32) - values
     error = float(np.mean(apart * apart))
     peak = max(1, int(np.ptp(values)))
     if error and 10 * np.log10(peak * peak / error) < _LEAST_FIDELITY:
-        raise NotCompressible("it would not stay as it looks")
+        raise NotCompressible("the compressed image would differ too much")
 
 
 def _encoded(image: ImagePixel, transfer_syntax_uid: str) -> ImagePixel:
-    """What the image is when it is compressed (PS3.5 8.2.1, 8.2.4)."""
+    """The description of the image once it is compressed (PS3.5 8.2.1, 8.2.4)."""
     photometric = image.photometric_interpretation
     if photometric in ("RGB", "YBR_FULL"):
         photometric = "YBR_ICT" if transfer_syntax_uid == JPEG_2000 else "YBR_FULL_422"
@@ -203,16 +223,18 @@ def _encoded(image: ImagePixel, transfer_syntax_uid: str) -> ImagePixel:
 
 
 def _changes(
-    native: Native,
+    native: NativeImage,
     values: Mapping[int, bytes],
     transfer_syntax_uid: str,
     ratio: float,
-    made: Hasher,
+    hasher: Hasher,
 ) -> dict[int, bytes]:
-    """The elements that tell of the compression (PS3.3 C.7.6.1, C.7.6.1.1.5, C.12.4)."""
-    _, *others = values.get(_IMAGE_TYPE, b"").split(b"\\")
-    image_type = b"\\".join((b"DERIVED", *(others or (b"PRIMARY",))))
-    method, figure = METHODS[transfer_syntax_uid], f"{ratio:.2f}"[:16].encode("ascii")
+    """The elements that describe the compression (PS3.3 C.7.6.1, C.7.6.1.1.5, C.12.4)."""
+    image_type = [b"DERIVED", *values.get(_IMAGE_TYPE, b"").split(b"\\")[1:]]
+    if len(image_type) == 1:
+        image_type.append(b"PRIMARY")
+    method = _METHODS[transfer_syntax_uid]
+    ratio_text = f"{ratio:.2f}"[:16].encode("ascii")
     source = b"".join(
         (
             encode(0x00081150, b"UI", values.get(_SOP_CLASS_UID, b"")),
@@ -221,20 +243,22 @@ def _changes(
             encode(0x0040A170, b"SQ", _code(b"121320", b"Uncompressed predecessor")),
         )
     )
-    # A UUID of our own making, of version 8 (RFC 9562), as the last component (PS3.5 B.2).
-    number = bytearray.fromhex(made.hexdigest()[:32])
+    # a UUID of version 8, whose bits are free (RFC 9562), as the last component (PS3.5 B.2)
+    number = bytearray.fromhex(hasher.hexdigest()[:32])
     number[6], number[8] = number[6] & 0x0F | 0x80, number[8] & 0x3F | 0x80
     uid = f"2.25.{uuid.UUID(bytes=bytes(number)).int}"
-    description = _described(values.get(_DERIVATION_DESCRIPTION, b""), method, figure)
+    description = _derivation_description(
+        values.get(_DERIVATION_DESCRIPTION, b""), method, ratio_text
+    )
     code = _code(b"113040", b"Lossy Compression")
     changes = {
         **dict.fromkeys(_NO_LONGER_TRUE, b""),
-        _IMAGE_TYPE: encode(_IMAGE_TYPE, b"CS", image_type),
+        _IMAGE_TYPE: encode(_IMAGE_TYPE, b"CS", b"\\".join(image_type)),
         _SOP_INSTANCE_UID: encode(_SOP_INSTANCE_UID, b"UI", uid.encode("ascii")),
         _SOURCE_IMAGE_SEQUENCE: _appended(native, _SOURCE_IMAGE_SEQUENCE, encode_item(source)),
         _DERIVATION_CODE_SEQUENCE: _appended(native, _DERIVATION_CODE_SEQUENCE, code),
         _LOSSY: encode(_LOSSY, b"CS", b"01"),
-        _LOSSY_RATIO: encode(_LOSSY_RATIO, b"DS", figure),
+        _LOSSY_RATIO: encode(_LOSSY_RATIO, b"DS", ratio_text),
         _LOSSY_METHOD: encode(_LOSSY_METHOD, b"CS", method),
     }
     if description:
@@ -243,7 +267,7 @@ def _changes(
 
 
 def _code(value: bytes, meaning: bytes) -> bytes:
-    """The item of a code of DICOM's own (PS3.16 D)."""
+    """An item with a code of the DICOM Controlled Terminology (PS3.16 D)."""
     return encode_item(
         encode(0x00080100, b"SH", value)
         + encode(0x00080102, b"SH", b"DCM")
@@ -251,19 +275,24 @@ def _code(value: bytes, meaning: bytes) -> bytes:
     )
 
 
-def _described(before: bytes, method: bytes, figure: bytes) -> bytes:
-    """What was said of an earlier derivation, and this one; b"" to leave the former alone."""
-    own = b"Lossy compression " + method + b", " + figure + b":1"
-    if not before:
-        return own
-    longer = before + b"; " + own
-    # After characters of another set it takes escapes to get back (PS3.5 6.1.2.5).
-    fits = len(longer) <= _LONGEST_DESCRIPTION and before.isascii() and b"\x1b" not in before
-    return longer if fits else b""
+def _derivation_description(earlier: bytes, method: bytes, ratio_text: bytes) -> bytes:
+    """The description of the compression, behind an earlier one; b"" to keep that unchanged."""
+    description = b"Lossy compression " + method + b", " + ratio_text + b":1"
+    if not earlier:
+        return description
+    description = earlier + b"; " + description
+    if len(description) > _LONGEST_DESCRIPTION:
+        return b""
+    # behind text of another character set, ASCII would need escape sequences (PS3.5 6.1.2.5)
+    if not earlier.isascii() or b"\x1b" in earlier:
+        return b""
+    return description
 
 
-def _appended(native: Native, tag: int, item: bytes) -> bytes:
-    """The sequence as it was, with one item more."""
-    found = next((one for one in native.before if one.tag == tag), None)
-    items = native.window[found.value : found.value + found.length] if found else b""
+def _appended(native: NativeImage, tag: int, item: bytes) -> bytes:
+    """A sequence of the image with one more item."""
+    items = b""
+    for element in native.before:
+        if element.tag == tag:
+            items = native.window[element.value : element.value + element.length]
     return encode(tag, b"SQ", items + item)

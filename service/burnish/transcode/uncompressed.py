@@ -1,4 +1,4 @@
-"""Craft: DICOM files brought into Explicit VR Little Endian, which every profile has (PS3.11)."""
+"""Craft: DICOM files converted to Explicit VR Little Endian, and writing of converted files."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -53,7 +53,7 @@ _ICON_IMAGE_SEQUENCE = 0x00880200
 PIXEL_GROUP = 0x7FE00000
 _ENCAPSULATED_WITHIN = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
 _PIECE = 1 << 20
-#: Inflating stops here: no element, and so no data set worth the name, is longer.
+#: Inflating stops at this many bytes: no element is longer, so no data set needs to be.
 _LONGEST_DATA_SET = 1 << 32
 
 
@@ -77,21 +77,21 @@ def to_explicit_vr_little_endian(
 ) -> TranscodedFile:
     """Write `source` to `target` in Explicit VR Little Endian, durably.
 
-    Attributes stay as they are but for those that decoding changes: Photometric Interpretation
-    and Planar Configuration. Raises NotTranscodable where Pixel Data cannot be decoded, and
+    Only attributes that decoding changes are changed: Photometric Interpretation and Planar
+    Configuration. Raises NotTranscodable where Pixel Data cannot be decoded, and
     Unreadable where the data set cannot be parsed; then there is no `target`.
     """
     with source.open("rb") as file:
         offset, transfer_syntax_uid = locate(file.read(HEAD))
         with source.open("rb") as fragments:
             pieces = in_explicit_vr_little_endian(file, fragments, offset, transfer_syntax_uid)
-            with or_nothing(target):
+            with removed_on_failure(target):
                 return write(target, pieces, EXPLICIT_VR_LITTLE_ENDIAN, source_ae_title)
 
 
 @contextmanager
-def or_nothing(target: Path) -> Iterator[None]:
-    """What writes `target` either comes to its end or leaves no such file."""
+def removed_on_failure(target: Path) -> Iterator[None]:
+    """Remove `target` where the block that writes it fails."""
     try:
         yield
     except BaseException:
@@ -124,8 +124,11 @@ def in_explicit_vr_little_endian(
 def write(
     target: Path, pieces: Iterator[bytes], transfer_syntax_uid: str, source_ae_title: str
 ) -> TranscodedFile:
-    """Write a data set to `target` durably, with File Meta Information of our own."""
-    # The UIDs stand at the beginning, and File Meta Information before them.
+    """Write a data set to `target` durably, with new File Meta Information.
+
+    Raises Unreadable where the data set has no SOP Class UID or no SOP Instance UID.
+    """
+    # File Meta Information has both UIDs, which are at the beginning of the data set
     beginning = b""
     while len(beginning) < HEAD and (piece := next(pieces, b"")):
         beginning += piece
@@ -139,7 +142,7 @@ def write(
         for tag in (_SOP_CLASS_UID, _SOP_INSTANCE_UID)
     )
     if not (sop_class.isascii() and sop_instance.isascii() and sop_class and sop_instance):
-        raise Unreadable("the data set has no SOP Class or no SOP Instance UID")
+        raise Unreadable("the data set has no SOP Class UID or no SOP Instance UID")
     meta = file_meta.encode(sop_class, sop_instance, transfer_syntax_uid, source_ae_title)
     hasher = new_hasher()
     size = len(meta)
@@ -167,22 +170,22 @@ def copied(window: Window, start: int, end: int) -> Iterator[bytes]:
 def _converted(converter: Converter) -> Iterator[bytes]:
     yield from converter.convert(stop=PIXEL_DATA)
     if converter.big_endian and converter.numbers.get(BITS_ALLOCATED, 0) > 16:
-        _refuse_two_readings(converter)
+        _refuse_ambiguous_byte_order(converter)
     yield from converter.convert()
 
 
-def _refuse_two_readings(converter: Converter) -> None:
+def _refuse_ambiguous_byte_order(converter: Converter) -> None:
     """Refuse Pixel Data of more than 16 bits in Big Endian, unless their VR says how to swap.
 
-    PS3.5 7.3 swaps OW by 16-bit words; half of the world swaps whole pixels. Nothing in the file
-    tells which was done, and a dose turned to noise would look like one. Float Pixel Data, of VR
-    OF or OD, have one reading.
+    PS3.5 7.3 swaps OW by 16-bit words, but many implementations swap whole pixels. Nothing in the
+    file tells which was done, and an RT Dose read the wrong way would still look like a dose.
+    Float Pixel Data, of VR OF or OD, are not affected.
     """
     if converter.position < converter.end:
         tag, vr, *_ = converter.header()
         if tag == PIXEL_DATA and vr in (b"OW", b"OB"):
             raise NotTranscodable(
-                "Pixel Data of more than 16 bits in Big Endian has two readings",
+                "the byte order of Pixel Data of more than 16 bits in Big Endian is ambiguous",
                 attributes=(BITS_ALLOCATED, PIXEL_DATA),
             )
 
@@ -193,7 +196,7 @@ def _inflated(file: BinaryIO, offset: int, size: int) -> Iterator[bytes]:
     while piece := inflated.read(_PIECE):
         yield piece
         if inflated.position > _LONGEST_DATA_SET:
-            raise NotTranscodable("the deflated data set is larger than a data set may be")
+            raise NotTranscodable("the deflated data set is too large")
 
 
 def _decoded(
@@ -208,7 +211,7 @@ def _decoded(
         raise NotTranscodable("the Pixel Data is damaged") from error
     pixels = next((element for element in behind if element.tag == PIXEL_DATA), None)
     if pixels is None:
-        # Nothing is encapsulated: the encoding of all else is the same.
+        # without encapsulated Pixel Data, the data set already is in Explicit VR Little Endian
         yield from copied(window, 0, window.size)
         return
     if not pixels.undefined:
@@ -224,7 +227,7 @@ def _decoded(
 
 
 def _pixel_group(window: Window, position: int) -> Iterator[Element]:
-    """Pixel Data and what follows; the fragments are stepped over when there is more behind."""
+    """Pixel Data and what follows; fragments are scanned only where more elements follow them."""
     while position < window.size:
         tag, vr, value, length = header(window, position, window.size, explicit=True)
         if tag == PIXEL_DATA and length == UNDEFINED_LENGTH:
@@ -243,9 +246,9 @@ def before_pixels(
     image: ImagePixel,
     changes: Mapping[int, bytes] | None = None,
 ) -> Iterator[bytes]:
-    """All `elements` before the Pixel Data, telling of the image as `image` says that it now is.
+    """All `elements` before the Pixel Data, changed to describe the image as `image` does.
 
-    `changes` are elements that stand in place of others or besides them; b"" for what goes.
+    `changes` are encoded elements to be put in, by tag; b"" removes the element.
     """
     changed = dict(changes or {})
     if image.samples_per_pixel > 1:
@@ -261,21 +264,21 @@ def before_pixels(
                 yield piece
         if replaced:
             continue
-        # Group lengths are retired and may be wrong now (PS3.5 7.2).
+        # group lengths are retired and may be wrong now (PS3.5 7.2)
         if element.tag & 0xFFFF and not _has_encapsulated_icon(window, element):
             yield from copied(window, element.start, element.end)
     yield from (changed[tag] for tag in sorted(changed) if changed[tag])
 
 
 def _has_encapsulated_icon(window: Window, element: Element) -> bool:
-    """Whether to leave an icon out: it may be compressed like the image, and need not be there."""
+    """Whether the element is an icon that is compressed like the image: it is left out."""
     if element.tag != _ICON_IMAGE_SEQUENCE:
         return False
     return _ENCAPSULATED_WITHIN in window[element.start : element.end]
 
 
 def _pixel_data(
-    first: bytes, rest: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel
+    first: bytes, others: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel
 ) -> Iterator[bytes]:
     length = image.length
     if image.photometric_interpretation == "YBR_FULL_422":
@@ -284,7 +287,7 @@ def _pixel_data(
     padded = length + (length & 1)
     yield encode(PIXEL_DATA, vr, b"")[:8] + padded.to_bytes(4, "little")
     written = 0
-    frames = chain((first,), _alike(rest, image))
+    frames = chain((first,), _of_one_kind(others, image))
     for frame in pack_bits(frames) if image.bits_allocated == 1 else frames:
         written += len(frame)
         yield frame
@@ -294,17 +297,17 @@ def _pixel_data(
         yield b"\0"
 
 
-def _alike(frames: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel) -> Iterator[bytes]:
-    for frame, said in frames:
-        if said != image:
+def _of_one_kind(frames: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel) -> Iterator[bytes]:
+    for frame, description in frames:
+        if description != image:
             raise NotTranscodable("the frames differ in their colour space")
         yield frame
 
 
 def image_pixel(window: Window, elements: list[Element]) -> ImagePixel:
-    """What the data set says of its image.
+    """The Image Pixel attributes of a data set.
 
-    Raises AttributesMissing or ValuesMissing where it does not say how large a frame is.
+    Raises AttributesMissing or ValuesMissing where the size of a frame is unknown.
     """
     values = {
         element.tag: window[element.value : element.value + element.length]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.plan.candidates import Candidate
-from burnish.plan.grouping import group
+from burnish.plan.grouping import group_into_series
 from factories import candidate, header
 from trees import few, instances, shuffled
 
@@ -19,7 +19,7 @@ def uids(found: list[Candidate]) -> list[str]:
 @few
 @given(instances())
 def test_nothing_is_lost_and_nothing_is_there_twice(candidates: list[Candidate]) -> None:
-    grouped = [c for series in group(candidates) for c in series.candidates]
+    grouped = [c for series in group_into_series(candidates) for c in series.candidates]
     assert sorted(uids(grouped)) == sorted(uids(candidates))
 
 
@@ -29,7 +29,7 @@ def test_the_order_of_the_input_does_not_matter(
     candidates: list[Candidate], random_: random.Random
 ) -> None:
     def order(found: list[Candidate]) -> list[list[str]]:
-        return [uids(list(series.candidates)) for series in group(found)]
+        return [uids(list(series.candidates)) for series in group_into_series(found)]
 
     assert order(shuffled(candidates, random_)) == order(candidates)
 
@@ -37,7 +37,7 @@ def test_the_order_of_the_input_does_not_matter(
 @few
 @given(instances())
 def test_what_belongs_together_stands_together(candidates: list[Candidate]) -> None:
-    series = group(candidates)
+    series = group_into_series(candidates)
     for key in (
         lambda one: one.patient,
         lambda one: (one.patient, one.study),
@@ -74,7 +74,7 @@ def test_patients_by_id_then_name_studies_by_date_series_and_instances_by_number
         )
         for n, (patient, study, date, series, series_number, number) in enumerate(rows)
     ]
-    order = [c.instance_id for series in group(made) for c in series.candidates]
+    order = [c.instance_id for series in group_into_series(made) for c in series.candidates]
     assert order == [4, 3, 5, 2, 6, 1, 0]
 
 
@@ -83,7 +83,7 @@ def test_what_belongs_to_no_patient_comes_last() -> None:
         candidate(1, header(record_type="HANGING PROTOCOL", uid="1.1"), 100),
         candidate(2, header(uid="1.2"), 100),
     ]
-    first, last = group(made)
+    first, last = group_into_series(made)
     assert (first.patient is None, last.patient is None) == (False, True)
     assert uids(list(last.candidates)) == ["1.1"]
 
@@ -107,7 +107,7 @@ def test_who_is_one_patient(one: dict[str, str], other: dict[str, str], together
         candidate(n, header(**{"series": f"1.5.{n}", "uid": f"1.6.{n}", **said}), 100)  # type: ignore[arg-type]
         for n, said in enumerate((one, other))
     ]
-    first, second = group(made)
+    first, second = group_into_series(made)
     assert (first.patient == second.patient) == together
 
 
@@ -115,11 +115,11 @@ def test_one_series_uid_in_two_studies_is_two_series() -> None:
     made = [
         candidate(n, header(study=f"1.2.{n}", series="1.5", uid=f"1.6.{n}"), 100) for n in (1, 2)
     ]
-    assert len(group(made)) == 2
+    assert len(group_into_series(made)) == 2
 
 
 def test_nothing_makes_nothing() -> None:
-    assert group([]) == []
+    assert group_into_series([]) == []
 
 
 def test_patients_that_differ_in_their_issuer_alone_are_not_mixed_up() -> None:
@@ -132,7 +132,7 @@ def test_patients_that_differ_in_their_issuer_alone_are_not_mixed_up() -> None:
         )
         for n, (issuer, name, study, series) in enumerate(rows)
     ]
-    patients = [series.patient for series in group(made)]
+    patients = [series.patient for series in group_into_series(made)]
     assert patients in (
         [*patients[:1], patients[1], patients[1]],
         [patients[0], patients[0], patients[2]],

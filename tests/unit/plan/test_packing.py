@@ -13,9 +13,9 @@ from burnish.directory_records import group_patients
 from burnish.media import FileSystem
 from burnish.plan import packing
 from burnish.plan.candidates import Candidate
-from burnish.plan.grouping import Series, group
-from burnish.plan.size_estimate import Fixed, Footprint
-from burnish.plan.volumes import fixed_part, lay_out
+from burnish.plan.grouping import Series, group_into_series
+from burnish.plan.size_estimate import FixedPart, VolumeEstimate
+from burnish.plan.volumes import fixed_part, lay_out_volume
 from factories import candidate, header
 from trees import few, instances, shuffled
 
@@ -23,16 +23,16 @@ CD = FileSystem.ISO_9660_LEVEL_1
 Volumes = list[list[Series]]
 
 
-def alone(series: Series, fixed: Fixed) -> bool:
+def alone(series: Series, fixed: FixedPart) -> bool:
     """Whether a series fits on a volume of its own."""
-    footprint = Footprint(fixed)
-    growth = footprint.growth([series])
-    return growth is not None and footprint.fits(growth)
+    estimate = VolumeEstimate(fixed)
+    addition = estimate.addition([series])
+    return addition is not None and estimate.fits(addition)
 
 
 def least(candidates: Sequence[Candidate]) -> int:
     """The capacity that holds the largest of them alone."""
-    return max(lay_out(group([one]), CD).largest_size() for one in candidates)
+    return max(lay_out_volume(group_into_series([one]), CD).largest_size() for one in candidates)
 
 
 def ids(volume: Sequence[Series]) -> list[int]:
@@ -40,17 +40,19 @@ def ids(volume: Sequence[Series]) -> list[int]:
 
 
 @st.composite
-def packed(draw: st.DrawFn, *, agreeing: bool = False) -> tuple[list[Candidate], Fixed, Volumes]:
+def packed(
+    draw: st.DrawFn, *, agreeing: bool = False
+) -> tuple[list[Candidate], FixedPart, Volumes]:
     candidates = draw(instances(minimum=1, agreeing=agreeing))
     smallest = least(candidates)
     fixed = fixed_part(smallest + 2048 * draw(st.integers(0, 600)), CD)
-    return candidates, fixed, packing.pack(group(candidates), fixed)
+    return candidates, fixed, packing.pack_series(group_into_series(candidates), fixed)
 
 
 @few
 @given(packed())
-def test_nothing_is_lost_and_nothing_is_there_twice(
-    case: tuple[list[Candidate], Fixed, Volumes],
+def test_every_instance_is_on_one_volume(
+    case: tuple[list[Candidate], FixedPart, Volumes],
 ) -> None:
     candidates, _, volumes = case
     assert Counter(i for volume in volumes for i in ids(volume)) == Counter(
@@ -62,19 +64,21 @@ def test_nothing_is_lost_and_nothing_is_there_twice(
 @few
 @given(packed(agreeing=True))
 def test_every_volume_fits_by_its_real_size(
-    case: tuple[list[Candidate], Fixed, Volumes],
+    case: tuple[list[Candidate], FixedPart, Volumes],
 ) -> None:
     _, fixed, volumes = case
     for volume in volumes:
-        assert lay_out(volume, CD).largest_size() <= fixed.capacity
+        assert lay_out_volume(volume, CD).largest_size() <= fixed.capacity
 
 
 @few
 @given(packed())
-def test_a_series_that_fits_is_not_torn(case: tuple[list[Candidate], Fixed, Volumes]) -> None:
+def test_a_series_that_fits_a_volume_is_not_split(
+    case: tuple[list[Candidate], FixedPart, Volumes],
+) -> None:
     candidates, fixed, volumes = case
     place = {i: number for number, volume in enumerate(volumes) for i in ids(volume)}
-    for series in group(candidates):
+    for series in group_into_series(candidates):
         if alone(series, fixed):
             assert len({place[c.instance_id] for c in series.candidates}) == 1
 
@@ -82,23 +86,23 @@ def test_a_series_that_fits_is_not_torn(case: tuple[list[Candidate], Fixed, Volu
 @few
 @given(packed())
 def test_no_more_volumes_than_series_in_their_order_would_take(
-    case: tuple[list[Candidate], Fixed, Volumes],
+    case: tuple[list[Candidate], FixedPart, Volumes],
 ) -> None:
     candidates, fixed, volumes = case
-    footprint: Footprint | None = None
+    estimate: VolumeEstimate | None = None
     naive = 0
-    for series in group(candidates):
+    for series in group_into_series(candidates):
         for part in [series] if alone(series, fixed) else _parts(series, fixed):
-            growth = footprint.growth([part]) if footprint else None
-            if footprint is None or growth is None or not footprint.fits(growth):
-                naive, footprint = naive + 1, Footprint(fixed)
-                growth = footprint.growth([part])
-            assert growth is not None
-            footprint.add(growth)
+            addition = estimate.addition([part]) if estimate else None
+            if estimate is None or addition is None or not estimate.fits(addition):
+                naive, estimate = naive + 1, VolumeEstimate(fixed)
+                addition = estimate.addition([part])
+            assert addition is not None
+            estimate.add(addition)
     assert len(volumes) <= naive
 
 
-def _parts(series: Series, fixed: Fixed) -> list[Series]:
+def _parts(series: Series, fixed: FixedPart) -> list[Series]:
     parts: list[Series] = []
     for one in series.candidates:
         if parts:
@@ -118,7 +122,7 @@ def test_the_order_of_the_input_does_not_matter(
     fixed = fixed_part(least(candidates) + 2048 * more, CD)
 
     def volumes(found: list[Candidate]) -> list[list[int]]:
-        return [ids(volume) for volume in packing.pack(group(found), fixed)]
+        return [ids(volume) for volume in packing.pack_series(group_into_series(found), fixed)]
 
     assert volumes(shuffled(candidates, random_)) == volumes(candidates)
 
@@ -126,19 +130,21 @@ def test_the_order_of_the_input_does_not_matter(
 @few
 @given(packed())
 def test_a_volume_is_in_directory_order_and_can_be_written(
-    case: tuple[list[Candidate], Fixed, Volumes],
+    case: tuple[list[Candidate], FixedPart, Volumes],
 ) -> None:
     candidates, _, volumes = case
-    place = {c.instance_id: n for n, c in enumerate(_all(group(candidates)))}
+    place = {c.instance_id: n for n, c in enumerate(_all(group_into_series(candidates)))}
     for volume in volumes:
         order = [place[i] for i in ids(volume)]
         assert order == sorted(order)
-        lay_out(volume, CD).largest_size()  # dicomdir refuses a File-set that cannot be
+        lay_out_volume(volume, CD).largest_size()  # dicomdir refuses a File-set that cannot be
 
 
 @few
 @given(packed())
-def test_persons_are_never_mixed(case: tuple[list[Candidate], Fixed, Volumes]) -> None:
+def test_two_patients_of_one_id_are_never_on_one_volume(
+    case: tuple[list[Candidate], FixedPart, Volumes],
+) -> None:
     _, _, volumes = case
     for volume in volumes:
         headers = [c.header for c in _all(volume) if c.header.study_instance_uid]
@@ -165,27 +171,31 @@ def _all(volume: Sequence[Series]) -> list[Candidate]:
 @few
 @given(instances(minimum=1))
 def test_what_one_volume_holds_is_one_volume(candidates: list[Candidate]) -> None:
-    series = group(candidates)
+    series = group_into_series(candidates)
     fixed = fixed_part(10**9, CD)
-    if packing.single(series, fixed):
-        assert [ids(volume) for volume in packing.pack(series, fixed)] == [ids(series)]
+    if packing.fits_one_volume(series, fixed):
+        assert [ids(volume) for volume in packing.pack_series(series, fixed)] == [ids(series)]
 
 
 @few
 @given(instances(minimum=1, agreeing=True), st.integers(-3, 3))
-def test_oversized_is_what_no_volume_of_its_own_holds(
+def test_oversized_instances_fit_no_volume_of_their_own(
     candidates: list[Candidate], sectors: int
 ) -> None:
     capacity = least(candidates) + 2048 * sectors
-    found = packing.oversized(group(candidates), fixed_part(capacity, CD))
+    found = packing.oversized_instances(group_into_series(candidates), fixed_part(capacity, CD))
     assert {one.instance_id for one in found} == {
-        one.instance_id for one in candidates if lay_out(group([one]), CD).largest_size() > capacity
+        one.instance_id
+        for one in candidates
+        if lay_out_volume(group_into_series([one]), CD).largest_size() > capacity
     }
 
 
 def test_an_instance_that_is_too_large_is_refused() -> None:
-    with pytest.raises(ValueError, match="larger than the medium"):
-        packing.pack(group([candidate(1, header(), 10**6)]), fixed_part(10**6, CD))
+    with pytest.raises(packing.TooLarge, match="larger than the medium"):
+        packing.pack_series(
+            group_into_series([candidate(1, header(), 10**6)]), fixed_part(10**6, CD)
+        )
 
 
 def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
@@ -198,7 +208,7 @@ def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
         )
         for n, size in enumerate((3, 5, 3, 5))
     ]
-    volumes = packing.pack(group(made), fixed_part(8_200_000, CD))
+    volumes = packing.pack_series(group_into_series(made), fixed_part(8_200_000, CD))
     assert [ids(volume) for volume in volumes] == [[0, 1], [2, 3]]
 
 
@@ -211,13 +221,13 @@ def test_a_study_is_torn_where_that_saves_a_volume() -> None:
         )
         for n, size in enumerate((4, 1, 4, 1, 4, 1))
     ]
-    volumes = packing.pack(group(made), fixed_part(8_200_000, CD))
+    volumes = packing.pack_series(group_into_series(made), fixed_part(8_200_000, CD))
     assert len(volumes) == 2
 
 
 def test_parts_of_a_series_on_one_volume_are_one_series() -> None:
     made = [candidate(n, header(uid=f"1.4.{n}", instance_number=n), 10**6) for n in range(20)]
-    volumes = packing.pack(group(made), fixed_part(5_100_000, CD))
+    volumes = packing.pack_series(group_into_series(made), fixed_part(5_100_000, CD))
     assert [len(volume) for volume in volumes] == [1] * len(volumes)
     assert [i for volume in volumes for i in ids(volume)] == list(range(20))
 
@@ -238,6 +248,6 @@ def test_many_instances_can_be_packed() -> None:
         )
         for n in range(3000)
     ]
-    volumes = packing.pack(group(made), fixed_part(359_000 * 2048, CD))
+    volumes = packing.pack_series(group_into_series(made), fixed_part(359_000 * 2048, CD))
     assert sum(len(ids(volume)) for volume in volumes) == len(made)
     assert len(volumes) <= 3

@@ -20,12 +20,12 @@ from burnish.media import MEDIA, SECTOR
 from burnish.plan import persist, volumes
 from burnish.plan.attempts import Attempt
 from burnish.plan.eligibility import kind_of
-from burnish.plan.grouping import group
+from burnish.plan.grouping import group_into_series
 from burnish.plan.media_plan import Plan, Terms, pack_candidates
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import InstanceFile, SourceInstance
-from burnish.plan.volumes import lay_out
+from burnish.plan.volumes import lay_out_volume
 from burnish.request import operations
 from burnish.settings import DeviceSettings, SecuritySettings
 from burnish.vocabulary import (
@@ -385,14 +385,14 @@ def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
     bad, good = instance(patient_id="BAD"), instance(patient_id="GOOD")
     ground.store(bad, good)
     first, second = ground.admit([bad]), ground.admit([good])
-    real = volumes.lay_out
+    real = volumes.lay_out_volume
 
     def trip(series: Any, *more: Any) -> Any:
         if series[0].candidates[0].header.patient_id == "BAD":
             raise Conflict("the DICOMDIR would be longer than its offsets reach")
         return real(series, *more)
 
-    monkeypatch.setattr(volumes, "lay_out", trip)
+    monkeypatch.setattr(volumes, "lay_out_volume", trip)
     tick(ground)
     assert len(ground.request(second).file_sets) == 1
     assert ground.request(first).execution_status is ExecutionStatus.FAILURE
@@ -433,7 +433,10 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
     ]
     profile = PROFILES["STD-GEN-CD"]
     candidates = [one.candidate(profile) for one in rows]
-    alone = max(lay_out(group([one]), MEDIA["CD"].file_system).largest_size() for one in candidates)
+    alone = max(
+        lay_out_volume(group_into_series([one]), MEDIA["CD"].file_system).largest_size()
+        for one in candidates
+    )
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
     plan = pack_candidates(
         rows,

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from burnish.media import FileSystem
 from burnish.plan import packing
 from burnish.plan.candidates import Candidate
-from burnish.plan.grouping import group
-from burnish.plan.volumes import fixed_part, lay_out
+from burnish.plan.grouping import group_into_series
+from burnish.plan.volumes import fixed_part, lay_out_volume
 from factories import candidate, header
 from trees import few, instances
 
@@ -26,7 +26,7 @@ def test_file_ids_number_patients_studies_series_and_instances() -> None:
         for n in range(6)
     ]
     made.append(candidate(6, header(record_type="HANGING PROTOCOL", uid="1.5"), 10))
-    volume = lay_out(group(made), CD)
+    volume = lay_out_volume(group_into_series(made), CD)
     assert [file.file_id for file in volume.files] == [
         r"DICOM\PA000001\ST000001\SE000001\IM000001",
         r"DICOM\PA000001\ST000001\SE000002\IM000001",
@@ -47,15 +47,15 @@ def test_file_ids_number_patients_studies_series_and_instances() -> None:
 def test_no_name_makes_it_larger_than_its_largest_size(
     candidates: list[Candidate], file_set_id: str, number: int
 ) -> None:
-    for group_ in packing.pack(group(candidates), fixed_part(10**9, CD)):
-        volume = lay_out(group_, CD)
+    for group_ in packing.pack_series(group_into_series(candidates), fixed_part(10**9, CD)):
+        volume = lay_out_volume(group_, CD)
         assert volume.size(file_set_id, f"2.25.{number}"[:64]) <= volume.largest_size()
 
 
 @few
 @given(instances(minimum=1))
 def test_every_instance_has_a_file_id_of_its_own(candidates: list[Candidate]) -> None:
-    volume = lay_out(group(candidates), CD)
+    volume = lay_out_volume(group_into_series(candidates), CD)
     assert len({file.file_id for file in volume.files}) == len(candidates)
     assert {file.candidate.instance_id for file in volume.files} == {
         one.instance_id for one in candidates
