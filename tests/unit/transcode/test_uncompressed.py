@@ -223,7 +223,7 @@ def test_bombs_are_refused_before_they_are_decoded(rows: int, frames: int) -> No
 def test_what_has_two_readings_is_refused(
     real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
-    with pytest.raises(NotTranscodable, match="two readings"):
+    with pytest.raises(NotTranscodable, match="ambiguous"):
         to_explicit_vr_little_endian(real_studies.file("rtdose_expb.dcm"), tmp_path / "target")
 
 
@@ -267,7 +267,7 @@ def test_a_data_set_that_does_not_stop_inflating_is_refused(
     syntax = DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
     meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax)
     (tmp_path / "source").write_bytes(meta + bomb)
-    with pytest.raises(NotTranscodable, match="larger than a data set may be"):
+    with pytest.raises(NotTranscodable, match="data set is too large"):
         to_explicit_vr_little_endian(tmp_path / "source", tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
