@@ -187,7 +187,9 @@ def divide_into_volumes(
             packed = packing.pack_series(series, fixed)
         except packing.TooLarge:
             return [], packing.oversized_instances(series, fixed)
-        volumes = [lay_out_volume(group, file_system, sealed_size, readme_details) for group in packed]
+        volumes = [
+            lay_out_volume(group, file_system, sealed_size, readme_details) for group in packed
+        ]
         if all(volume.largest_size() <= capacity for volume in volumes):
             return volumes, []
         fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
