@@ -1,5 +1,8 @@
-"""Stage: Storage Commitment: records what peers ask, promises what is here, and keeps what is
-yet to be told them (PS3.4 Annex J)."""
+"""Stage: Storage Commitment (PS3.4 Annex J), from the request of a peer to its delivered report.
+
+A transaction is requested, then judged (is each instance in the spool, whole?), then reported: by
+the association that asked, or later by an association of our own.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,18 +26,23 @@ from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import CommitmentFailure, PieceState
 
-#: After a transaction is judged, the association that asked for it comes first for so long.
-_OWN_ASSOCIATION_FIRST = timedelta(seconds=2)
-#: Who has claimed a report has so long to deliver it; then it is tried again.
+#: For so long after a transaction is judged, only the association that asked for it reports it.
+_ASKING_ASSOCIATION_FIRST = timedelta(seconds=2)
+#: For so long nobody else sends a report that is claimed; then it is tried again.
 CLAIM = timedelta(minutes=2)
+#: The longest time between two attempts to deliver a report.
 _LONGEST_PAUSE = timedelta(hours=1)
 
+#: SOP Class UID and SOP Instance UID.
 Reference = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item of a report; `failure_reason` 0: committed."""
+    """One instance of a report; committed if `failure_reason` is 0.
+
+    `file_set_id` and `file_set_uid` name the medium that it is on, if it is on one.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -45,7 +53,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a peer is to be told of one transaction."""
+    """What a peer is told of one transaction."""
 
     commitment_id: int
     transaction_uid: str
@@ -62,7 +70,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class CommitmentLine:
-    """One transaction in a list."""
+    """One transaction in a list. `next_attempt` is when its report is tried again."""
 
     transaction_uid: str
     state: str
@@ -85,13 +93,14 @@ def request(
     calling_ae_title: str,
     called_ae_title: str,
 ) -> int:
-    """Records a request for commitment (PS3.4 J.3.2); its id.
+    """Record a request for commitment (PS3.4 J.3.2); returns the id of its transaction.
 
-    The same request again, before it was reported, is the same transaction. Another one under a
-    Transaction UID that is in use fails as a whole with 0131H. Raises InvalidArgument.
+    A peer that repeats a request before it has got the report gets the same transaction. If it
+    asks for other instances under a Transaction UID that is in use, all of them fail with 0131H.
+    Raises InvalidArgument.
     """
-    _check(transaction_uid, references)
-    open_one = session.scalars(
+    _check_request(transaction_uid, references)
+    open_transaction = session.scalars(
         select(CommitmentTransaction).where(
             CommitmentTransaction.transaction_uid == transaction_uid,
             CommitmentTransaction.calling_ae_title == calling_ae_title,
@@ -99,44 +108,49 @@ def request(
             CommitmentTransaction.given_up_at.is_(None),
         )
     ).first()
-    reason, judged_at = 0, None
     now = datetime.now(UTC)
-    if open_one is not None:
-        known = {
-            (one.referenced_sop_class_uid, one.referenced_sop_instance_uid)
-            for one in open_one.instances
+    failure_reason = 0
+    judged_at = None
+    if open_transaction is not None:
+        requested = {
+            (instance.referenced_sop_class_uid, instance.referenced_sop_instance_uid)
+            for instance in open_transaction.instances
         }
-        if known == set(references):
-            return open_one.id
-        reason, judged_at = CommitmentFailure.DUPLICATE_TRANSACTION_UID, now
-    made = CommitmentTransaction(
+        if requested == set(references):
+            return open_transaction.id
+        failure_reason = CommitmentFailure.DUPLICATE_TRANSACTION_UID
+        judged_at = now
+    transaction = CommitmentTransaction(
         transaction_uid=transaction_uid,
         calling_ae_title=calling_ae_title,
         called_ae_title=called_ae_title,
         requested_at=now,
         judged_at=judged_at,
-        not_before=now + _OWN_ASSOCIATION_FIRST,
+        not_before=now + _ASKING_ASSOCIATION_FIRST,
         attempts=0,
     )
-    session.add(made)
+    session.add(transaction)
     session.flush()
-    session.execute(insert(CommittedInstance), list(_rows(made.id, references, reason)))
-    return made.id
+    session.execute(
+        insert(CommittedInstance),
+        list(_instance_rows(transaction.id, references, failure_reason)),
+    )
+    return transaction.id
 
 
-def _check(transaction_uid: str, references: Sequence[Reference]) -> None:
+def _check_request(transaction_uid: str, references: Sequence[Reference]) -> None:
     if not is_tolerable_uid(transaction_uid):
         raise InvalidArgument("Transaction UID is not a UID")
     if not references:
         raise InvalidArgument("Referenced SOP Sequence has no item")
     if not all(is_tolerable_uid(uid) for reference in references for uid in reference):
-        raise InvalidArgument("a UID of the Referenced SOP Sequence is not one")
+        raise InvalidArgument("Referenced SOP Sequence has a value that is not a UID")
     if len({instance for _, instance in references}) < len(references):
-        raise InvalidArgument("an instance is referenced twice")
+        raise InvalidArgument("Referenced SOP Sequence names an instance twice")
 
 
-def _rows(
-    commitment_id: int, references: Sequence[Reference], reason: int
+def _instance_rows(
+    commitment_id: int, references: Sequence[Reference], failure_reason: int
 ) -> Iterator[dict[str, Any]]:
     for ordinal, (sop_class, sop_instance) in enumerate(references):
         yield {
@@ -144,7 +158,7 @@ def _rows(
             "ordinal": ordinal,
             "referenced_sop_class_uid": sop_class,
             "referenced_sop_instance_uid": sop_instance,
-            "failure_reason": reason,
+            "failure_reason": failure_reason,
             "storage_media_file_set_id": "",
             "storage_media_file_set_uid": "",
         }
@@ -165,36 +179,42 @@ def unjudged(session: Session) -> Sequence[int]:
 
 
 def judge(session: Session, settings: Settings, spool: Spool, commitment_id: int) -> bool:
-    """Says of each instance whether it is committed; False while some may still arrive.
+    """Decide which instances are committed; False while a missing one may still arrive.
 
-    Committed is what is in the spool, whole: it stays there for `retention.committed_instances`.
-    Failure Reasons are those of PS3.3 C.14.1.1.
+    An instance is committed if it is in the spool, whole: it then stays there for
+    `retention.committed_instances`. Failure Reasons are those of PS3.3 C.14.1.1.
     """
     row = session.get_one(CommitmentTransaction, commitment_id)
     if row.judged_at is not None:
         return True
-    stored = {found.sop_instance_uid: found for found in session.execute(_stored(commitment_id))}
+    stored = {live.sop_instance_uid: live for live in session.execute(_stored(commitment_id))}
     now = datetime.now(UTC)
-    waits = row.requested_at + settings.storage_commitment.wait_for_instances
-    missing = any(one.referenced_sop_instance_uid not in stored for one in row.instances)
-    if missing and now < waits:
+    wait_until = row.requested_at + settings.storage_commitment.wait_for_instances
+    is_incomplete = any(
+        instance.referenced_sop_instance_uid not in stored for instance in row.instances
+    )
+    if is_incomplete and now < wait_until:
         return False
-    absent = _absent(spool)
-    for one in row.instances:
-        found = stored.get(one.referenced_sop_instance_uid)
-        one.failure_reason = (
-            absent if found is None else _failure(spool, found, one.referenced_sop_class_uid)
-        )
+    reason_if_missing = _reason_if_missing(spool)
+    for instance in row.instances:
+        live = stored.get(instance.referenced_sop_instance_uid)
+        if live is None:
+            instance.failure_reason = reason_if_missing
+        else:
+            instance.failure_reason = _failure_reason(
+                spool, live, instance.referenced_sop_class_uid
+            )
     if settings.storage_commitment.report_media:
-        _name_media(session, row, {uid: found.id for uid, found in stored.items()})
+        _name_media(session, row, {uid: live.id for uid, live in stored.items()})
     row.judged_at = now
-    row.not_before = now + _OWN_ASSOCIATION_FIRST
-    if any(not one.failure_reason for one in row.instances):
+    row.not_before = now + _ASKING_ASSOCIATION_FIRST
+    if any(not instance.failure_reason for instance in row.instances):
         row.promised_until = now + settings.retention.committed_instances
     return True
 
 
 def _stored(commitment_id: int) -> Any:
+    """Selects the live instances of a transaction, locked so that they stay until it is judged."""
     return (
         select(
             Instance.id,
@@ -215,8 +235,8 @@ def _stored(commitment_id: int) -> Any:
     )
 
 
-def _absent(spool: Spool) -> CommitmentFailure:
-    """Why an instance is not here: where the spool takes no more, it may have been for that."""
+def _reason_if_missing(spool: Spool) -> CommitmentFailure:
+    """Why an instance is not here: if the spool is too full, that may be the reason."""
     try:
         spool.check_room()
     except OutOfResources:
@@ -224,19 +244,20 @@ def _absent(spool: Spool) -> CommitmentFailure:
     return CommitmentFailure.NO_SUCH_OBJECT_INSTANCE
 
 
-def _failure(spool: Spool, found: Any, sop_class_uid: str) -> int:
-    if found.sop_class_uid != sop_class_uid:
+def _failure_reason(spool: Spool, live: Any, sop_class_uid: str) -> int:
+    """Why an instance that is here is not committed; 0 if it is."""
+    if live.sop_class_uid != sop_class_uid:
         return CommitmentFailure.CLASS_INSTANCE_CONFLICT
     try:
-        whole = spool.path(found.spool_key).stat().st_size == found.size
+        whole = spool.path(live.spool_key).stat().st_size == live.size
     except OSError:
         whole = False
     return 0 if whole else CommitmentFailure.PROCESSING_FAILURE
 
 
 def _name_media(session: Session, row: CommitmentTransaction, ids: dict[str, int]) -> None:
-    """Says on which verified volume each committed instance is, where there is one."""
-    found = session.execute(
+    """Name the verified medium that each committed instance is on, if it is on one."""
+    rows = session.execute(
         select(FileSetEntry.instance_id, FileSet.file_set_id, FileSet.file_set_uid)
         .join(FileSet, FileSetEntry.file_set_id == FileSet.id)
         .join(Piece, Piece.file_set_id == FileSet.id)
@@ -248,15 +269,17 @@ def _name_media(session: Session, row: CommitmentTransaction, ids: dict[str, int
         .where(CommittedInstance.storage_commitment_id == row.id, Piece.state == PieceState.CREATED)
         .order_by(FileSet.id)
     )
-    media = {instance_id: (name, uid) for instance_id, name, uid in found}
-    for one in row.instances:
-        on = media.get(ids.get(one.referenced_sop_instance_uid, 0))
-        if on is not None and not one.failure_reason:
-            one.storage_media_file_set_id, one.storage_media_file_set_uid = on
+    media = {
+        instance_id: (file_set_id, file_set_uid) for instance_id, file_set_id, file_set_uid in rows
+    }
+    for instance in row.instances:
+        medium = media.get(ids.get(instance.referenced_sop_instance_uid, 0))
+        if medium is not None and not instance.failure_reason:
+            instance.storage_media_file_set_id, instance.storage_media_file_set_uid = medium
 
 
 def due(session: Session) -> dict[tuple[str, str], list[int]]:
-    """The transactions to be reported now, by (peer, our AE title that it called)."""
+    """The transactions whose reports are due, by (peer, AE title of ours that it called)."""
     rows = session.execute(
         select(
             CommitmentTransaction.calling_ae_title,
@@ -266,13 +289,14 @@ def due(session: Session) -> dict[tuple[str, str], list[int]]:
         .where(*_reportable(), CommitmentTransaction.not_before <= datetime.now(UTC))
         .order_by(CommitmentTransaction.id)
     )
-    found: dict[tuple[str, str], list[int]] = {}
+    by_peer: dict[tuple[str, str], list[int]] = {}
     for calling, called, commitment_id in rows:
-        found.setdefault((calling, called), []).append(commitment_id)
-    return found
+        by_peer.setdefault((calling, called), []).append(commitment_id)
+    return by_peer
 
 
 def _reportable() -> tuple[Any, ...]:
+    """The conditions of a transaction that is judged and still open."""
     return (
         CommitmentTransaction.judged_at.is_not(None),
         CommitmentTransaction.reported_at.is_(None),
@@ -281,18 +305,18 @@ def _reportable() -> tuple[Any, ...]:
 
 
 def claim(session: Session, commitment_id: int, *, early: bool = False) -> Report | None:
-    """Takes a report for oneself, for `CLAIM`; None where it is not due, or somebody else's.
+    """Claim a report for `CLAIM`; None if it is not due, or somebody else has claimed it.
 
-    `early` is for the association that asked: it need not wait for its turn the first time.
+    `early`: the association that asked claims it, which may do so at once the first time.
     """
     now = datetime.now(UTC)
-    turn = CommitmentTransaction.not_before <= now
+    is_due = CommitmentTransaction.not_before <= now
     result = session.execute(
         update(CommitmentTransaction)
         .where(
             CommitmentTransaction.id == commitment_id,
             *_reportable(),
-            or_(turn, CommitmentTransaction.attempts == 0) if early else turn,
+            or_(is_due, CommitmentTransaction.attempts == 0) if early else is_due,
         )
         .values(not_before=now + CLAIM, attempts=CommitmentTransaction.attempts + 1),
         execution_options={"synchronize_session": False},
@@ -303,24 +327,25 @@ def claim(session: Session, commitment_id: int, *, early: bool = False) -> Repor
     row = session.get_one(CommitmentTransaction, commitment_id)
     items = tuple(
         Item(
-            one.referenced_sop_class_uid,
-            one.referenced_sop_instance_uid,
-            one.failure_reason,
-            one.storage_media_file_set_id,
-            one.storage_media_file_set_uid,
+            instance.referenced_sop_class_uid,
+            instance.referenced_sop_instance_uid,
+            instance.failure_reason,
+            instance.storage_media_file_set_id,
+            instance.storage_media_file_set_uid,
         )
-        for one in row.instances
+        for instance in row.instances
     )
     return Report(row.id, row.transaction_uid, items)
 
 
 def is_judged(session: Session, commitment_id: int) -> bool:
+    """Whether a transaction is judged, or is not there any more."""
     row = session.get(CommitmentTransaction, commitment_id)
     return row is None or row.judged_at is not None
 
 
 def delivered(session: Session, commitment_id: int) -> None:
-    """The peer has acknowledged the report: the transaction is over."""
+    """Note that the peer has acknowledged the report: the transaction is over."""
     row = session.get_one(CommitmentTransaction, commitment_id)
     row.reported_at = datetime.now(UTC)
     row.not_before = None
@@ -328,20 +353,25 @@ def delivered(session: Session, commitment_id: int) -> None:
 
 
 def not_delivered(session: Session, settings: Settings, commitment_id: int, why: str) -> bool:
-    """The report did not reach the peer: it is tried again, ever later; False: given up."""
+    """Note why a report was not delivered: whether it is tried again, or given up.
+
+    The pause before the next attempt doubles each time, up to an hour.
+    """
     row = session.get_one(CommitmentTransaction, commitment_id)
     now = datetime.now(UTC)
     row.why = why
-    table = settings.storage_commitment
-    if now >= (row.judged_at or now) + table.give_up_after:
-        row.given_up_at, row.not_before = now, None
+    limits = settings.storage_commitment
+    if now >= (row.judged_at or now) + limits.give_up_after:
+        row.given_up_at = now
+        row.not_before = None
         return False
-    row.not_before = now + min(table.retry_after * 2 ** min(row.attempts - 1, 16), _LONGEST_PAUSE)
+    pause = limits.retry_after * 2 ** min(row.attempts - 1, 16)
+    row.not_before = now + min(pause, _LONGEST_PAUSE)
     return True
 
 
 def hand_back(session: Session, commitment_id: int) -> None:
-    """The association that asked has ended without an answer to the report: a new one at once."""
+    """Make a report due at once: the association that asked has ended without an answer to it."""
     row = session.get(CommitmentTransaction, commitment_id)
     if row is not None and row.judged_at and not (row.reported_at or row.given_up_at):
         row.not_before = datetime.now(UTC)
@@ -358,7 +388,7 @@ def listing(session: Session, *, limit: int = 100) -> list[CommitmentLine]:
             state=_state(row),
             calling_ae_title=row.calling_ae_title,
             instances=len(row.instances),
-            failed=sum(bool(one.failure_reason) for one in row.instances),
+            failed=sum(bool(instance.failure_reason) for instance in row.instances),
             requested_at=row.requested_at,
             promised_until=row.promised_until,
             reported_at=row.reported_at,

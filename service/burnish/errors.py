@@ -1,30 +1,30 @@
-"""Ground: what can go wrong, sorted by what the one who asked can do about it.
+"""Ground: what can go wrong, sorted by what the person or program that asked can do about it.
 
 BurnishError
-├── Malformed            the message is not what the standard says: mend it and send again
-│   ├── InvalidValue        an attribute has a value it may not have
+├── Malformed               the message breaks the standard: correct it and send it again
+│   ├── InvalidValue        an attribute has a value that it may not have
 │   ├── MissingAttribute    a required attribute is absent
 │   ├── MissingValue        a required attribute is empty
-│   ├── NoSuchAttribute     an attribute that the service does not have
+│   ├── NoSuchAttribute     the service does not have this attribute
 │   ├── InvalidUID          a UID breaks PS3.5 9.1
-│   ├── InvalidArgument     an action's argument has a value it may not have
-│   ├── Unreadable          a data set cannot be parsed, or ends before its end
+│   ├── InvalidArgument     an argument of an action has a value that it may not have
+│   ├── Unreadable          a data set cannot be parsed, or is cut short
 │   └── Mismatch            a data set contradicts the message that carries it
-├── Unknown              what was named is not here
-├── Conflict             what is here contradicts what was asked
-│   ├── AlreadyExists       a SOP Instance of that UID exists
-│   ├── OtherContent        the SOP Instance UID is taken by other content
-│   ├── AlreadyInitiated    Initiate came a second time
-│   ├── AlreadyCompleted    Cancel came too late: the request has ended
-│   └── NotInterruptible    Cancel came too late: the medium is being written
-├── NotNow               the state machine has no such cell
-├── NotAuthorized        the peer may not do that
-├── OutOfResources       no room: free some, then send again
-│   └── Unwritten           and nothing of it is in the database, for certain
-├── StaleLease           the work has been given to another worker
-└── OperatorError        the installation needs a person
-    ├── InvalidSettings     a configuration key or value
-    └── SchemaMismatch      the database is of another version
+├── Unknown                 nothing here has the given name or UID
+├── Conflict                the request contradicts what is here
+│   ├── AlreadyExists       a SOP Instance with this UID exists
+│   ├── OtherContent        an instance with this SOP Instance UID is stored with other content
+│   ├── AlreadyInitiated    the request was initiated before
+│   ├── AlreadyCompleted    too late to cancel: the request has ended
+│   └── NotInterruptible    too late to cancel: the medium is being written
+├── NotNow                  not possible in the present state
+├── NotAuthorized           the peer is not permitted to do this
+├── OutOfResources          no room, or no answer from the database or a disk: send again later
+│   └── Unwritten           the same, and it is certain that the database has kept nothing
+├── StaleLease              the work has been given to another worker
+└── OperatorError           an operator has to act on the installation
+    ├── InvalidSettings     a configuration key or value is wrong
+    └── SchemaMismatch      the database has the schema of another version
 """
 
 
@@ -40,11 +40,11 @@ class BurnishError(Exception):
 
 
 class Malformed(BurnishError):
-    """The message is not what the standard says."""
+    """The message breaks the standard."""
 
 
 class InvalidValue(Malformed):
-    """An attribute has a value it may not have."""
+    """An attribute has a value that it may not have."""
 
 
 class MissingAttribute(Malformed):
@@ -56,7 +56,7 @@ class MissingValue(Malformed):
 
 
 class NoSuchAttribute(Malformed):
-    """An attribute that the service does not have."""
+    """The service does not have this attribute."""
 
 
 class InvalidUID(Malformed):
@@ -64,11 +64,11 @@ class InvalidUID(Malformed):
 
 
 class InvalidArgument(Malformed):
-    """An action's argument has a value it may not have."""
+    """An argument of an action has a value that it may not have."""
 
 
 class Unreadable(Malformed):
-    """A data set cannot be parsed, or ends before its end."""
+    """A data set cannot be parsed, or is cut short."""
 
 
 class Mismatch(Malformed):
@@ -76,47 +76,47 @@ class Mismatch(Malformed):
 
 
 class Unknown(BurnishError):
-    """What was named is not here."""
+    """Nothing here has the given name or UID."""
 
 
 class Conflict(BurnishError):
-    """What is here contradicts what was asked."""
+    """The request contradicts what is here."""
 
 
 class AlreadyExists(Conflict):
-    """A SOP Instance of that UID exists."""
+    """A SOP Instance with this UID exists."""
 
 
 class OtherContent(Conflict):
-    """The SOP Instance UID is taken by other content."""
+    """An instance with this SOP Instance UID is stored with other content."""
 
 
 class AlreadyInitiated(Conflict):
-    """Initiate came a second time."""
+    """The request was initiated before."""
 
 
 class AlreadyCompleted(Conflict):
-    """Cancel came too late: the request has ended."""
+    """Too late to cancel: the request has ended."""
 
 
 class NotInterruptible(Conflict):
-    """Cancel came too late: the medium is being written."""
+    """Too late to cancel: the medium is being written."""
 
 
 class NotNow(BurnishError):
-    """The state machine has no such cell."""
+    """Not possible in the present state."""
 
 
 class NotAuthorized(BurnishError):
-    """The peer may not do that."""
+    """The peer is not permitted to do this."""
 
 
 class OutOfResources(BurnishError):
-    """No room."""
+    """There is no room, or the database or a disk does not answer."""
 
 
 class Unwritten(OutOfResources):
-    """The database did not answer, and nothing of what it was to keep is in it."""
+    """The database does not answer, and it is certain that it has kept nothing."""
 
 
 class StaleLease(BurnishError):
@@ -124,7 +124,7 @@ class StaleLease(BurnishError):
 
 
 class OperatorError(BurnishError):
-    """The installation needs a person."""
+    """An operator has to act on the installation."""
 
 
 class InvalidSettings(OperatorError):
@@ -132,4 +132,4 @@ class InvalidSettings(OperatorError):
 
 
 class SchemaMismatch(OperatorError):
-    """The database is of another version than this program."""
+    """The database has the schema of another version of Burnish."""
