@@ -1,4 +1,4 @@
-"""Stage: rebuilds the rows of instances from the spool, where the database was lost or is older."""
+"""Stage: rebuilds the rows of instances from the spool after the database was lost or restored."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,26 +22,31 @@ from burnish.spool import Spool
 
 log = structlog.get_logger(__name__)
 
+#: Instances that are dealt with in one transaction.
 _BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class Differences:
     """How the spool and the database differ.
 
-    `rowless` are the keys of files that no row names, oldest file first; `fileless` the ids of
-    live instances, and `unconverted` of their conversions, whose files are not there whole.
+    `rowless_files`: keys of files that no row names, oldest first. `fileless_instances`: ids of
+    live instances whose files are missing or cut short. `fileless_transcodings`: ids of transcoded
+    instances of which the same is true.
     """
 
-    rowless: Sequence[str]
-    fileless: Sequence[int]
-    unconverted: Sequence[int]
+    rowless_files: Sequence[str]
+    fileless_instances: Sequence[int]
+    fileless_transcodings: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What was done: instances that have rows again, that are known in another file already,
-    files that cannot be read, and instances whose files are gone and that are here no more.
+    """How many instances and files were dealt with in which way.
+
+    `recovered`: instances that have a row again. `known`: files of instances that have a row with
+    another file. `unreadable`: files that are no instances. `lost`: instances that were released
+    because their files are gone.
     """
 
     recovered: int
@@ -50,120 +55,126 @@ class Recovery:
     lost: int
 
 
-def compare(database: Database, spool: Spool) -> Agreement:
-    """Looks at every file and every row, while nothing arrives."""
-    made, live = TranscodedInstance, Instance.released_at.is_(None)
+def compare(database: Database, spool: Spool) -> Differences:
+    """Compare every file with every row; nothing may arrive meanwhile."""
+    transcoded = TranscodedInstance
+    is_live = Instance.released_at.is_(None)
     with database.reading() as session:
         rows = session.execute(
-            select(Instance.id, Instance.spool_key, Instance.size).where(live)
+            select(Instance.id, Instance.spool_key, Instance.size).where(is_live)
         ).all()
-        conversions = session.execute(
-            select(made.id, made.spool_key, made.size)
-            .join(Instance, made.instance_id == Instance.id)
-            .where(live)
+        transcoded_rows = session.execute(
+            select(transcoded.id, transcoded.spool_key, transcoded.size)
+            .join(Instance, transcoded.instance_id == Instance.id)
+            .where(is_live)
         ).all()
-    sizes = {key: spool.path(key).stat() for key in spool.published_keys()}
-    named = {row.spool_key for row in (*rows, *conversions)}
+    files = {key: spool.path(key).stat() for key in spool.published_keys()}
+    named_keys = {row.spool_key for row in (*rows, *transcoded_rows)}
 
-    def not_whole(found: Sequence[Any]) -> list[int]:
+    def without_whole_file(compared_rows: Sequence[Any]) -> list[int]:
         return [
             row.id
-            for row in found
-            if row.spool_key not in sizes or sizes[row.spool_key].st_size != row.size
+            for row in compared_rows
+            if row.spool_key not in files or files[row.spool_key].st_size != row.size
         ]
 
-    rowless = sorted(sizes.keys() - named, key=lambda key: sizes[key].st_mtime_ns)
-    return Agreement(rowless, not_whole(rows), not_whole(conversions))
+    return Differences(
+        rowless_files=sorted(files.keys() - named_keys, key=lambda key: files[key].st_mtime_ns),
+        fileless_instances=without_whole_file(rows),
+        fileless_transcodings=without_whole_file(transcoded_rows),
+    )
 
 
 def recover(database: Database, spool: Spool, *, called_ae_title: str) -> Recovery:
-    """Makes spool and database agree; nothing may arrive meanwhile.
+    """Make spool and database agree; nothing may arrive meanwhile.
 
-    Files without a row get one, the oldest file of each SOP Instance; a later one is its
-    conversion. Whom the sender called is in no file, so it is given. Instances without their file
-    are released, so that they can be sent again.
+    Of the files of one SOP Instance that have no row, the oldest gets one: later ones are
+    transcodings of it. No file tells which AE title the sender called: `called_ae_title` is put
+    into each row. Instances without a whole file are released, so that they can be sent again.
     """
-    found = compare(database, spool)
-    _release(database, found)
+    differences = compare(database, spool)
+    _release_fileless(database, differences)
     recovered = known = unreadable = 0
-    for keys in in_batches(found.rowless, _BATCH):
+    for keys in in_batches(differences.rowless_files, _BATCH):
         rows = []
         for key in keys:
             try:
                 rows.append(_row(spool.path(key), key, called_ae_title))
             except (Unreadable, OSError) as error:
-                log.warning("a file of the spool is no instance", key=key, why=str(error))
+                log.warning("spool file is not an instance", key=key, why=str(error))
                 unreadable += 1
-        new = _insert(database, rows)
-        recovered += new
-        known += len(rows) - new
-    return Recovery(recovered, known, unreadable, len(found.fileless))
+        inserted = _insert_new(database, rows)
+        recovered += inserted
+        known += len(rows) - inserted
+    return Recovery(recovered, known, unreadable, lost=len(differences.fileless_instances))
 
 
-def _insert(database: Database, rows: Sequence[dict[str, Any]]) -> int:
-    """Inserts the rows of instances that have none; how many."""
+def _insert_new(database: Database, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert the rows of instances that have none; how many they were."""
     by_uid: dict[str, dict[str, Any]] = {}
     for row in rows:
         by_uid.setdefault(row["sop_instance_uid"], row)
     with database.writing() as session:
-        known = session.scalars(
-            select(Instance.sop_instance_uid).where(
-                Instance.sop_instance_uid.in_(by_uid), Instance.released_at.is_(None)
+        known_uids = set(
+            session.scalars(
+                select(Instance.sop_instance_uid).where(
+                    Instance.sop_instance_uid.in_(by_uid), Instance.released_at.is_(None)
+                )
             )
-        ).all()
-        new = [row for uid, row in by_uid.items() if uid not in set(known)]
-        if new:
-            session.execute(insert(Instance), new)
-    return len(new)
+        )
+        new_rows = [row for uid, row in by_uid.items() if uid not in known_uids]
+        if new_rows:
+            session.execute(insert(Instance), new_rows)
+    return len(new_rows)
 
 
-def _release(database: Database, found: Agreement) -> None:
-    """What is not here any more is not said to be."""
-    made = TranscodedInstance
-    on_media = exists().where(FileSetEntry.transcoded_instance_id == made.id)
+def _release_fileless(database: Database, differences: Differences) -> None:
+    """Release instances, and delete transcodings, whose files are missing or cut short."""
+    transcoded = TranscodedInstance
+    is_on_media = exists().where(FileSetEntry.transcoded_instance_id == transcoded.id)
     with database.writing() as session:
-        for ids in in_batches(found.fileless, _BATCH):
+        for ids in in_batches(differences.fileless_instances, _BATCH):
             session.execute(
                 update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
             )
-        for ids in in_batches(found.unconverted, _BATCH):
+        for ids in in_batches(differences.fileless_transcodings, _BATCH):
             session.execute(
-                delete(made)
-                .where(made.id.in_(ids), ~on_media)
+                delete(transcoded)
+                .where(transcoded.id.in_(ids), ~is_on_media)
                 .execution_options(synchronize_session=False)
             )
 
 
 def _row(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
-    """The row that `receive` made of this file; raises Unreadable."""
-    found = index_file(path)
-    header = found.header
-    rooted = header.directory_record_type in ROOT_TYPES
+    """The row that `receive` made for this file; raises Unreadable."""
+    indexed = index_file(path)
+    header = indexed.header
     uids = [header.sop_class_uid, header.sop_instance_uid]
-    if not rooted or header.study_instance_uid or header.series_instance_uid:
+    is_of_patient = header.directory_record_type not in ROOT_TYPES
+    if is_of_patient or header.study_instance_uid or header.series_instance_uid:
         uids += [header.study_instance_uid, header.series_instance_uid]
     if not all(map(is_tolerable_uid, uids)):
         raise Unreadable("a UID is missing")
+    sender = str(read_file_meta_info(path).get("SourceApplicationEntityTitle", ""))
     return {
         **instance_rows.header_values(header),
-        "transfer_syntax_uid": found.transfer_syntax_uid,
+        "transfer_syntax_uid": indexed.transfer_syntax_uid,
         "spool_key": key,
         "size": path.stat().st_size,
-        "data_set_offset": found.data_set_offset,
-        "digest": _digest(path, found),
-        "calling_ae_title": str(read_file_meta_info(path).get("SourceApplicationEntityTitle", ""))[
-            :16
-        ],
+        "data_set_offset": indexed.data_set_offset,
+        "digest": _digest(path, indexed),
+        "calling_ae_title": sender[:16],
         "called_ae_title": called_ae_title,
         "received_at": datetime.fromtimestamp(path.stat().st_mtime, UTC),
         "released_at": None,
     }
 
 
-def _digest(path: Path, found: IndexedFile) -> str:
+def _digest(path: Path, indexed: IndexedFile) -> str:
+    """The digest of the data set in this file."""
     hasher = new_hasher()
     with path.open("rb") as file:
-        file.seek(found.data_set_offset)
-        while piece := file.read(1 << 20):
-            hasher.update(piece)
+        file.seek(indexed.data_set_offset)
+        while block := file.read(1 << 20):
+            hasher.update(block)
     return digest_text(hasher)

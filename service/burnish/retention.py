@@ -1,4 +1,4 @@
-"""Stage: releases what nobody needs any more, and returns the work of dead workers."""
+"""Stage: releases what nobody needs any more, and returns the pieces of dead workers."""
 
 import os
 import time
@@ -33,66 +33,71 @@ from burnish.vocabulary import ExecutionStatus, PieceState, YesNo
 log = structlog.get_logger(__name__)
 
 _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
-#: So many instances are released in one transaction, for which those that arrive have to wait,
+#: Instances that are released in one transaction: those that arrive have to wait for it.
 _BATCH = 100
-#: and so many in one go, for which planning has to wait.
-_AT_ONCE = 5_000
-#: A file that no row names may belong to a group that is being committed, for so many seconds.
+#: The most instances that one call of `release` releases: planning has to wait for it.
+_MOST_RELEASED = 5_000
+#: Seconds for which a file without a row is kept: its row may be about to be committed.
 _ORPHAN_AGE = 3600
-#: In so many seconds whoever is alive renews its lease, once the database answers again.
-_RENEWING = 10.0
+#: Seconds in which every live worker renews its lease once the database answers again.
+_LEASE_RENEWAL = 10.0
 
 
 def return_dead_work(database: Database) -> int:
-    """Gives back the pieces whose lease has run out; how many.
+    """Return the pieces whose lease has run out to the queue; how many they were.
 
-    Where the database has not answered, nobody could renew a lease: then they get the time to.
+    While the database does not answer, no worker can renew its lease: afterwards, nothing is
+    returned until each has had the time to.
     """
     with database.reading() as session:
         if not queue.anything_held(session):
             return 0
     with database.writing() as session:
-        session.connection()  # which begins, and may have to wait
-        return 0 if database.hindered(_RENEWING) else queue.reap(session)
+        session.connection()  # begins the transaction, which may have to wait
+        if database.hindered(_LEASE_RENEWAL):
+            return 0
+        return queue.reap(session)
 
 
 def release(database: Database, spool: Spool, retention: RetentionSettings) -> None:
-    """Removes old requests, then the instances that nobody references, then their files.
+    """Delete old requests, then the instances that nobody needs, then their files.
 
-    By reference, never by age alone: an instance that an open request references stays, and one
-    that Storage Commitment was promised for stays until the promise ends. Where there is much to
-    release, it is released by and by: a part each time.
+    Age alone never decides: an instance stays while an open request references it, or while a
+    promise of Storage Commitment holds. If there is much to release, each call releases a part.
     """
     with database.writing() as session:
         _delete_requests(session, retention)
         _delete_commitments(session, retention)
-    # looking through a million instances takes seconds, in which others want to write
+    # to go through a million instances takes seconds, in which others want to write
     with database.reading() as session:
-        due = session.scalars(_releasable(retention).limit(_AT_ONCE)).all()
-        unnamed = session.scalars(
+        due = session.scalars(_releasable(retention).limit(_MOST_RELEASED)).all()
+        released = session.scalars(
             select(Instance.id)
             .where(Instance.released_at.is_not(None), ~_on_media())
-            .limit(_AT_ONCE)
+            .limit(_MOST_RELEASED)
         ).all()
     for batch in in_batches(due, _BATCH):
         with database.writing() as session:
             keys = _release_instances(session, retention, batch)
         for key in keys:
             spool.remove(key)
-    for batch in in_batches(unnamed, _BATCH):
+    for batch in in_batches(released, _BATCH):
         with database.writing() as session:
-            _forget_instances(session, batch)
+            _delete_released(session, batch)
 
 
 def sweep(
     database: Database, spool: Spool, settings: Settings, *, orphan_age: float = _ORPHAN_AGE
 ) -> int:
-    """Removes files that no row names, left by a crash, older than so many seconds; how many."""
-    before = time.time() - orphan_age
-    unknown = {key for key in spool.published_keys() if _is_older(spool.path(key), before)}
-    unknown.difference_update(_needed_keys(database))
-    orphans = [spool.path(key) for key in unknown]
-    orphans += [path for path in spool.incoming.iterdir() if _is_older(path, before)]
+    """Remove files that a crash left without a row, if they are old enough; how many they were.
+
+    `orphan_age` is in seconds.
+    """
+    oldest_kept = time.time() - orphan_age
+    keys = {key for key in spool.published_keys() if _is_older(spool.path(key), oldest_kept)}
+    keys.difference_update(_needed_keys(database))
+    orphans = [spool.path(key) for key in keys]
+    orphans += [path for path in spool.incoming.iterdir() if _is_older(path, oldest_kept)]
     orphans += _unneeded_images(database, settings.storage.root / "images")
     for path in orphans:
         path.unlink(missing_ok=True)
@@ -109,35 +114,38 @@ def _is_older(path: Path, than: float) -> bool:
 
 
 def _needed_keys(database: Database) -> Iterator[str]:
-    """The keys of all files that live instances have; one pass, since keys have no index."""
+    """The keys of all files of live instances, in one pass, since keys have no index."""
     live = Instance.released_at.is_(None)
     received = select(Instance.spool_key).where(live)
-    made = select(TranscodedInstance.spool_key).join(Instance).where(live)
+    transcoded = select(TranscodedInstance.spool_key).join(Instance).where(live)
     with database.reading() as session:
-        for keys in (received, made):
+        for keys in (received, transcoded):
             yield from session.scalars(keys.execution_options(yield_per=10_000))
 
 
 def _unneeded_images(database: Database, images: Path) -> list[Path]:
+    """The images of File-sets that no piece is to be made from any more."""
     finished = (PieceState.CREATED, PieceState.SPOILED, PieceState.DROPPED)
-    found = list(images.iterdir()) if images.is_dir() else []
+    # listed before the query, so that old rows do not decide about an image that is begun between
+    paths = list(images.iterdir()) if images.is_dir() else []
     with database.reading() as session:
-        needed = set(
+        needed_file_sets = set(
             session.scalars(
                 select(FileSet.id)
                 .join(Piece, Piece.file_set_id == FileSet.id)
                 .where(Piece.state.not_in(finished))
             )
         )
-    return [path for path in found if path.name.partition("-")[0] not in map(str, needed)]
+    needed_prefixes = {str(file_set_id) for file_set_id in needed_file_sets}
+    return [path for path in paths if path.name.partition("-")[0] not in needed_prefixes]
 
 
 def _delete_requests(session: Session, retention: RetentionSettings) -> None:
-    """Forgets requests whose time is over, but for two kinds.
+    """Delete requests whose retention is over, except two kinds.
 
-    While an instance is here, it is known that it was asked for: no standing order asks again. And
-    the newest request stays: SQLite would give its number to the next one, which would then have
-    the names of its folder, its jobs and its File-sets (R000042).
+    A request stays while one of its instances is here, so that no standing order asks for it again.
+    The newest request stays, because SQLite would give its id to the next one, which would then
+    have the same names for its folder, jobs and File-sets (R000042).
     """
     now = datetime.now(UTC)
     request = MediaCreationRequest
@@ -161,7 +169,7 @@ def _delete_requests(session: Session, retention: RetentionSettings) -> None:
 
 
 def _delete_commitments(session: Session, retention: RetentionSettings) -> None:
-    """Forgets transactions of which the peer was told, or could not be, and whose promise ended."""
+    """Delete transactions that are reported or given up, once their promise has ended."""
     now = datetime.now(UTC)
     row = CommitmentTransaction
     before = now - retention.finished_requests
@@ -178,24 +186,24 @@ def _delete_commitments(session: Session, retention: RetentionSettings) -> None:
 def _release_instances(
     session: Session, retention: RetentionSettings, batch: Sequence[int]
 ) -> Sequence[str]:
-    """Releases those of a batch that are due now as they were before; the keys of their files."""
-    # all that is due would be gone through again, were the batch not taken first
-    taken = select(Instance).where(Instance.id.in_(batch)).limit(len(batch)).subquery()
-    doomed = session.scalars(_releasable(retention, aliased(Instance, taken))).all()
+    """Release the instances of a batch that are still due; the keys of their files."""
+    # the subquery has SQLite take the batch first: else it would go through all that is due again
+    candidates = select(Instance).where(Instance.id.in_(batch)).limit(len(batch)).subquery()
+    ids = session.scalars(_releasable(retention, aliased(Instance, candidates))).all()
     session.execute(
-        update(Instance).where(Instance.id.in_(doomed)).values(released_at=datetime.now(UTC))
+        update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
     )
-    made = TranscodedInstance
+    transcoded = TranscodedInstance
     keys = [
-        *session.scalars(select(Instance.spool_key).where(Instance.id.in_(doomed))),
-        *session.scalars(select(made.spool_key).where(made.instance_id.in_(doomed))),
+        *session.scalars(select(Instance.spool_key).where(Instance.id.in_(ids))),
+        *session.scalars(select(transcoded.spool_key).where(transcoded.instance_id.in_(ids))),
     ]
-    _forget_instances(session, doomed)
+    _delete_released(session, ids)
     return keys
 
 
-def _forget_instances(session: Session, ids: Sequence[int]) -> None:
-    """Forgets those that are released and that no File-set names."""
+def _delete_released(session: Session, ids: Sequence[int]) -> None:
+    """Delete the rows of released instances that no File-set names."""
     session.execute(
         delete(Instance)
         .where(Instance.id.in_(ids), Instance.released_at.is_not(None), ~_on_media())
@@ -208,7 +216,7 @@ def _on_media() -> ColumnElement[bool]:
 
 
 def _releasable(retention: RetentionSettings, among: type[Instance] = Instance) -> Select[Any]:
-    """Those instances whose requests have all ended long ago, or for which nobody ever asked."""
+    """Selects instances whose requests have all ended long ago, or that nobody ever asked for."""
     now = datetime.now(UTC)
     after_media = now - retention.instances_after_media
     unrequested = now - retention.unrequested_instances
@@ -242,7 +250,7 @@ def _releasable(retention: RetentionSettings, among: type[Instance] = Instance) 
         among.released_at.is_(None),
         ~needed,
         ~promised,
-        # two bounds joined by OR would be looked up one by one, each for all instances there are
+        # not two bounds joined by OR: SQLite would go through all instances for each
         among.received_at < latest,
         among.received_at < case((referenced(), latest), else_=unrequested),
     )

@@ -133,7 +133,7 @@ def test_what_is_much_is_released_by_and_by(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "_BATCH", 3)
-    monkeypatch.setattr(retention, "_AT_ONCE", 7)
+    monkeypatch.setattr(retention, "_MOST_RELEASED", 7)
     ground.store(*(instance(instance_number=n) for n in range(10)), received_at=ago(15 * DAY))
     release(ground)
     assert ground.count(Instance) == len(list(ground.spool.published_keys())) == 3

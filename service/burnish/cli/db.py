@@ -55,9 +55,9 @@ def check(
         from burnish import recovery
 
         differences = recovery.compare(database, roles.open_spool(settings))
-        files = quantity(len(differences.rowless), "file")
+        files = quantity(len(differences.rowless_files), "file")
         typer.echo(f"the spool has {files} without a row")
-        incomplete = len(differences.fileless) + len(differences.unconverted)
+        incomplete = len(differences.fileless_instances) + len(differences.fileless_transcodings)
         if incomplete:
             raise OperatorError(
                 f"the file of {quantity(incomplete, 'instance')} is missing or incomplete",
