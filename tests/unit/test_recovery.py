@@ -184,7 +184,7 @@ def test_lost_and_restored_by_hand(ground: Ground, tmp_path: Path) -> None:
     path.write_bytes(b"damaged" * 1000)
     done = burnish(ground, "db", "restore", saved)
     assert done.exit_code == 0, done.output
-    assert "1 instances recovered" in done.output
+    assert "1 instance recovered" in done.output
     assert rows(ground) == before
     [kept] = path.parent.glob("burnish.db.before-*")
     assert kept.read_bytes() == b"damaged" * 1000

@@ -383,7 +383,7 @@ def test_who_could_not_renew_a_lease_gets_the_time_to(
     assert retention.return_dead_work(database) == 0
     with ground.database.writing() as session:
         assert queue.heartbeat(session, claim)
-    monkeypatch.setattr(retention, "_RENEWING", 0.0)
+    monkeypatch.setattr(retention, "_LEASE_RENEWAL", 0.0)
     assert retention.return_dead_work(database) == 0
     with ground.database.writing() as session:
         session.execute(update(Piece).values(lease_until=ago(HOUR)))
