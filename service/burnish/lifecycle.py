@@ -1,4 +1,4 @@
-"""Ground: the two state machines as tables. What is not in a table is refused."""
+"""Ground: the state machines of requests and of pieces, as tables of permitted changes."""
 
 from enum import StrEnum
 from typing import TypeVar
@@ -32,10 +32,10 @@ class PieceEvent(StrEnum):
 
 
 class Custody(StrEnum):
-    """What becomes of a piece whose worker dies while it is written.
+    """What happens to a piece if its worker dies while the device is writing it.
 
-    AGAIN: nothing is lost, it is written again. RUINED: its blank is, and another is written.
-    FOLLOWED: the device goes on by itself, and is followed again by the name of its job.
+    AGAIN: nothing is lost, and it is written again. RUINED: its medium is lost, and another one is
+    written. FOLLOWED: the device goes on by itself, and a new worker follows its job by name.
     """
 
     AGAIN = "AGAIN"
@@ -43,7 +43,8 @@ class Custody(StrEnum):
     FOLLOWED = "FOLLOWED"
 
 
-#: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3; only an administrator can retry, DIMSE has no such thing.
+#: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3. RETRIED is not in the standard: an administrator may do
+#: it, a peer may not.
 REQUEST: dict[tuple[R, RequestEvent], R] = {
     (R.IDLE, RequestEvent.INITIATED): R.PENDING,
     (R.IDLE, RequestEvent.FAILED): R.FAILURE,
@@ -79,7 +80,7 @@ Event = TypeVar("Event", RequestEvent, PieceEvent)
 
 
 def advance(machine: dict[tuple[State, Event], State], state: State, event: Event) -> State:
-    """The state after `event`; raises NotNow where the table has no such cell."""
+    """The state after `event`; raises NotNow if the table does not permit it."""
     try:
         return machine[state, event]
     except KeyError:

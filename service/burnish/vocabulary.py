@@ -1,4 +1,4 @@
-"""Ground: the standard's words and UIDs that Burnish uses, spelled as the standard spells them."""
+"""Ground: terms and UIDs of the standard that Burnish uses, spelled as the standard spells them."""
 
 from enum import IntEnum, StrEnum
 
@@ -32,7 +32,7 @@ RLE_LOSSLESS = "1.2.840.10008.1.2.5"
 class ExecutionStatus(StrEnum):
     """Execution Status (2100,0020) of Media Creation Management (PS3.3 C.22.1.2).
 
-    `DELETED` is ours: a cancelled request, which no N-GET can see (PS3.4 S.3.2.3.3).
+    `DELETED` is not in the standard: a cancelled request, which no N-GET returns (PS3.4 S.3.2.3.3).
     """
 
     IDLE = "IDLE"
@@ -65,7 +65,7 @@ class ExecutionStatusInfo(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
-#: What a request is told that waits for a device.
+#: The Execution Status Info of a request that waits for a device.
 DEVICE_HOLDS = (
     ExecutionStatusInfo.CHECK_MCD_OP,
     ExecutionStatusInfo.CHECK_MCD_SRV,
@@ -127,7 +127,7 @@ class IncludeNonDICOMObjects(StrEnum):
 
 
 class PieceState(StrEnum):
-    """Where one piece of media (one copy of one volume) stands."""
+    """The state of one piece of media: one copy of one volume."""
 
     QUEUED = "QUEUED"
     IMAGING = "IMAGING"

@@ -1,4 +1,4 @@
-"""Ground: the SQLite database as a file: copied while in use, looked through, put back."""
+"""Ground: backups of the SQLite database: copy it while it is in use, check it, restore it."""
 
 import os
 import sqlite3
@@ -10,44 +10,45 @@ from sqlalchemy.engine import make_url
 
 from burnish.errors import AlreadyExists, OperatorError
 
-_BESIDE = ("", "-wal", "-shm")
-REMEDY = (
-    "put a backup in its place with `burnish db restore FILE`; or move it elsewhere, and have"
-    " `burnish db recover` make a new one of the instances in the spool"
+#: The database file, its write-ahead log and the index of the log.
+_SUFFIXES = ("", "-wal", "-shm")
+_REMEDY = (
+    "restore a backup with `burnish db restore FILE`; or move the file elsewhere and rebuild the"
+    " database from the instances in the spool with `burnish db recover`"
 )
 
 
 def file_of(url: str) -> Path | None:
-    """The file of an SQLite database; None of another one."""
+    """The file of an SQLite database; None for another database."""
     path = make_url(url).database if url.startswith("sqlite") else None
     return Path(path) if path else None
 
 
 def is_lost(url: str) -> bool:
-    """Whether there is no database file, or an empty one."""
+    """Whether the file of an SQLite database is missing or empty."""
     path = file_of(url)
     return path is not None and (not path.is_file() or path.stat().st_size == 0)
 
 
 def check_pages(path: Path) -> None:
-    """Looks at every page of a database; raises OperatorError where it is damaged."""
+    """Read every page of a database; raises OperatorError if it is damaged."""
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            ((found,),) = database.execute("PRAGMA quick_check(1)")
+            ((outcome,),) = database.execute("PRAGMA quick_check(1)")
     except sqlite3.Error as error:
-        found = str(error)
-    if found != "ok":
-        raise OperatorError(f"the database {path} is damaged: {found}", hint=REMEDY)
+        outcome = str(error)
+    if outcome != "ok":
+        raise OperatorError(f"the database {path} is damaged: {outcome}", hint=_REMEDY)
 
 
 def save(url: str, target: Path) -> None:
-    """Copies the database as it is at one moment, also while it is in use; durably or not at all.
+    """Copy the database as it is at one moment, durably or not at all; it may be in use.
 
-    Raises AlreadyExists where `target` is there, OperatorError where the copy cannot be made.
+    Raises AlreadyExists if `target` exists, and OperatorError if the copy cannot be made.
     """
     path = _sqlite_file(url)
     if target.exists():
-        raise AlreadyExists(f"{target} is there already")
+        raise AlreadyExists(f"{target} exists already")
     part = target.with_name(f"{target.name}.part")
     part.unlink(missing_ok=True)
     try:
@@ -68,9 +69,10 @@ def save(url: str, target: Path) -> None:
 
 
 def restore(url: str, source: Path) -> Path | None:
-    """Puts a backup in the place of the database, which nobody may have open.
+    """Replace the database, which no process may have open, by a backup.
 
-    What was there is kept beside it under the name that is returned. Raises OperatorError.
+    Returns the name under which the previous database is kept, None if there was none. Raises
+    OperatorError if the backup is damaged.
     """
     path = _sqlite_file(url)
     check_pages(source)
@@ -78,10 +80,10 @@ def restore(url: str, source: Path) -> Path | None:
     part.write_bytes(source.read_bytes())
     _sync(part)
     kept = None
-    if any(path.with_name(path.name + suffix).exists() for suffix in _BESIDE):
+    if any(path.with_name(path.name + suffix).exists() for suffix in _SUFFIXES):
         kept = path.with_name(f"{path.name}.before-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}")
-        # the log of what is not in the file yet goes with it, and never to the backup
-        for suffix in reversed(_BESIDE):
+        # the log has commits that are not in the old file yet: it must not be applied to the backup
+        for suffix in reversed(_SUFFIXES):
             old = path.with_name(path.name + suffix)
             if old.exists():
                 old.rename(kept.with_name(kept.name + suffix))

@@ -1,4 +1,4 @@
-"""Ground: what each device said last of itself, and whether it is paused."""
+"""Ground: what each device last reported, and whether it is paused."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from burnish.vocabulary import ExecutionStatusInfo, PieceState
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a device stands: what holds it up, in words, and what to do about it."""
+    """The state of a device: why it does not work, in words, and what to do about it."""
 
     info: ExecutionStatusInfo = ExecutionStatusInfo.NORMAL
     detail: str = ""
@@ -25,7 +25,7 @@ class Standing:
         return self.info is ExecutionStatusInfo.NORMAL and self.paused_at is None
 
     def facts(self) -> dict[str, object]:
-        """By name, for who lists devices."""
+        """The state by name, for listings."""
         state = "paused" if self.paused_at else str(self.info)
         return {
             "state": state,
@@ -36,7 +36,7 @@ class Standing:
 
 
 def work(session: Session, name: str) -> dict[str, int]:
-    """How many pieces the device has made and ruined, of the requests that are kept."""
+    """How many pieces the device has made and ruined, of the requests that are still kept."""
     rows = session.execute(
         select(Piece.state, func.count()).where(Piece.device == name).group_by(Piece.state)
     )
@@ -48,7 +48,7 @@ def work(session: Session, name: str) -> dict[str, int]:
 
 
 def at_work(session: Session, name: str) -> bool:
-    """Whether a worker holds a piece for the device, under a lease that has not run out."""
+    """Whether a live worker holds a piece for the device."""
     held = Piece.state.in_((PieceState.IMAGING, PieceState.WRITING, PieceState.VERIFYING))
     leased = Piece.lease_until > datetime.now(UTC)
     query = select(Piece.id).where(Piece.device == name, held, leased)
@@ -56,7 +56,7 @@ def at_work(session: Session, name: str) -> bool:
 
 
 def standing(session: Session, name: str) -> Standing:
-    """How the device stands; one of which nothing is known stands well."""
+    """The state of the device; a device that never reported anything works."""
     row = session.get(DeviceState, name)
     if row is None:
         return Standing()
@@ -66,7 +66,7 @@ def standing(session: Session, name: str) -> Standing:
     return Standing(
         ExecutionStatusInfo.CHECK_MCD_OP,
         f"device {name} is paused{because}",
-        f"When it may go on: burnish device resume {name}",
+        f"To resume: burnish device resume {name}",
         row.paused_at,
         row.paused_at,
     )
@@ -79,7 +79,7 @@ def tell(
     detail: str = "",
     remedy: str = "",
 ) -> None:
-    """Keeps what a device says of itself."""
+    """Record what a device reports."""
     row = _row(session, name)
     if (row.execution_status_info, row.detail, row.remedy) != (info, detail, remedy):
         row.execution_status_info, row.detail, row.remedy = info, detail, remedy
@@ -87,14 +87,14 @@ def tell(
 
 
 def pause(session: Session, name: str, because: str = "") -> None:
-    """The device finishes what it has begun and takes nothing new, until it is resumed."""
+    """Pause a device: it finishes what it has begun and takes nothing new until it is resumed."""
     row = _row(session, name)
     row.paused_at = row.paused_at or datetime.now(UTC)
     row.paused_because = because
 
 
 def resume(session: Session, name: str) -> None:
-    """The device takes work again, at once also what it was to leave alone for a while."""
+    """Resume a device. It may also take, at once, pieces that it was to leave alone for a while."""
     row = _row(session, name)
     row.paused_at, row.paused_because = None, ""
     session.execute(

@@ -1,4 +1,4 @@
-"""Ground: `move`, the one place where a state is assigned; it writes the history with it."""
+"""Ground: changes the states of requests and pieces, and writes each change to their history."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,12 +11,12 @@ from burnish.errors import StaleLease
 from burnish.lifecycle import PIECE, REQUEST, PieceEvent, RequestEvent, advance
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 
-#: Execution Status Info where an event does not say: PS3.3 C.22.1.2.
-_USUAL_INFO = {
+#: Execution Status Info (PS3.3 C.22.1.3) of a status unless the event has another.
+_DEFAULT_INFO = {
     ExecutionStatus.PENDING: ExecutionStatusInfo.QUEUED,
     ExecutionStatus.FAILURE: ExecutionStatusInfo.UNKNOWN,
 }
-#: The states of a piece that is in a worker's hands.
+#: The states of a piece that a worker holds.
 HELD = (PieceState.IMAGING, PieceState.WRITING, PieceState.VERIFYING)
 _ENDED = frozenset({ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED})
 
@@ -30,9 +30,10 @@ def move(
     why: str = "",
     remedy: str = "",
 ) -> None:
-    """Moves a request by `event`; raises NotNow where its state does not allow it.
+    """Change the status of a request by `event`; raises NotNow if the status does not allow it.
 
-    The old state is compared again by the database, so of two who move at once one gets StaleLease.
+    The database compares the old status again: of two processes that change it at the same time,
+    one gets StaleLease.
     """
     before = request.execution_status
     after = advance(REQUEST, before, event)
@@ -45,7 +46,7 @@ def move(
         )
         .values(
             execution_status=after,
-            execution_status_info=info or _USUAL_INFO.get(after, ExecutionStatusInfo.NORMAL),
+            execution_status_info=info or _DEFAULT_INFO.get(after, ExecutionStatusInfo.NORMAL),
             remedy=remedy,
             ended_at=now if after in _ENDED else None,
         ),
@@ -67,10 +68,10 @@ def move_piece(
     why: str = "",
     **facts: object,
 ) -> None:
-    """Moves a piece by `event` and sets `facts` with it.
+    """Change the state of a piece by `event`, and set the columns `facts`.
 
-    With `held_epoch`, only while that lease is the latest: StaleLease where the work has been
-    given to another worker since.
+    `held_epoch`: the lease of the caller; raises StaleLease if another worker has got the piece
+    since.
     """
     before = piece.state
     after = advance(PIECE, before, event)
@@ -95,7 +96,7 @@ def move_piece(
 
 
 def drop_pieces(session: Session, request: MediaCreationRequest, *, why: str) -> None:
-    """Takes every unfinished piece of a request out of the queue, or from its worker's hands."""
+    """Cancel every unfinished piece of a request, queued or held by a worker."""
     for file_set in request.file_sets:
         for piece in file_set.pieces:
             if piece.state is PieceState.QUEUED or piece.state in HELD:
@@ -118,7 +119,7 @@ def fail(
     failures: Sequence[FailedInstance] = (),
     remedy: str = "",
 ) -> None:
-    """Ends a request in FAILURE with its reason and its Failed SOP Sequence."""
+    """End a request in FAILURE, with the reason and its Failed SOP Sequence."""
     drop_pieces(session, request, why="the request failed")
     request.failures = list(failures)
     move(session, request, RequestEvent.FAILED, info=info, why=why, remedy=remedy)
@@ -127,7 +128,7 @@ def fail(
 def note(
     session: Session, request_id: int, event: str, why: str, *, piece_id: int | None = None
 ) -> None:
-    """Records a fact that moves no state."""
+    """Record a fact that changes no state."""
     session.add(
         Event(request_id=request_id, piece_id=piece_id, at=datetime.now(UTC), event=event, why=why)
     )
@@ -141,7 +142,7 @@ def inform(
     why: str = "",
     remedy: str = "",
 ) -> None:
-    """Says why a request waits: its state stays, its Execution Status Info changes."""
+    """Record why a request waits: its Execution Status Info changes, its status does not."""
     if request.execution_status_info == info and request.remedy == remedy:
         return
     request.execution_status_info = info
@@ -156,4 +157,4 @@ def _compare_and_set(session: Session, statement: object) -> None:
     )
     assert isinstance(result, CursorResult)  # noqa: S101
     if result.rowcount != 1:
-        raise StaleLease("the state was moved by somebody else at the same time")
+        raise StaleLease("another process changed the state at the same time")

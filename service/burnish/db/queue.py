@@ -1,4 +1,4 @@
-"""Ground: the queue of pieces: claim, keep, give back."""
+"""Ground: the queue of pieces: a worker claims one, renews its lease, or loses it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.lifecycle import Custody, PieceEvent
 from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
 
-#: How long a lease holds without a heartbeat.
+#: How long a lease is valid after it was granted or renewed.
 LEASE = timedelta(seconds=60)
-#: A request that has waited so long is served like those of the next higher priority.
+#: A request that has waited so long is served like a request of the next higher priority.
 AGEING = timedelta(hours=4)
 
 
 def by_priority() -> tuple[Any, ...]:
-    """The order in which requests are served: priority, then who came first.
+    """The order in which requests are served: by priority, then by time of initiation.
 
-    LOW is as MED after `AGEING`, and as HIGH after twice that, so that nobody waits for ever.
+    LOW counts as MED after `AGEING`, and as HIGH after twice that, so that no request waits for
+    ever.
     """
     request, now = MediaCreationRequest, datetime.now(UTC)
     low = request.request_priority == RequestPriority.LOW
@@ -42,7 +43,7 @@ def by_priority() -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A piece in the hands of one worker."""
+    """A piece that a worker holds, by its lease `lease_epoch`."""
 
     piece_id: int
     file_set_id: int
@@ -58,11 +59,11 @@ def claim(
     owner: str,
     followed: bool = False,
 ) -> Claim | None:
-    """Takes the next piece for `device`, which can put so much on each medium, in bytes.
+    """Claim the next piece for `device`; None if there is none.
 
-    By priority, then who came first. Copy 1 of all volumes comes before copy 2 of any, so that
-    sets come out whole (1, 2, 3, 1, 2, 3). With `followed`, only a piece on which the device goes
-    on by itself.
+    `capacity`: how many bytes the device can write to each medium. Copy 1 of all volumes comes
+    before copy 2 of any, so that complete sets come out first (1, 2, 3, 1, 2, 3). `followed`: only
+    a piece that the device is making by itself.
     """
     row = _next(session, device, capacity, followed=followed)
     if row is None:
@@ -87,24 +88,24 @@ def claim(
 def next_piece(
     session: Session, device: str, capacity: Mapping[str, int]
 ) -> tuple[int, FileSet] | None:
-    """The request and the volume of the piece that would be claimed next, if there is one."""
+    """The request id and the volume of the piece that would be claimed next, if there is one."""
     row = _next(session, device, capacity)
     return None if row is None else (int(row[1]), session.get_one(FileSet, row[0].file_set_id))
 
 
 def anything_due(session: Session, device: str, media: Iterable[str]) -> bool:
-    """Whether a look for the next piece may find one; it takes no lock."""
-    found = session.scalar(
+    """Whether `claim` may find a piece; takes no lock."""
+    piece_id = session.scalar(
         select(Piece.id)
         .join(FileSet, Piece.file_set_id == FileSet.id)
         .where(_due(device), FileSet.medium.in_(tuple(media)))
         .limit(1)
     )
-    return found is not None
+    return piece_id is not None
 
 
 def _due(device: str) -> ColumnElement[bool]:
-    """Pieces whose time has come; what one device is to leave alone another may have."""
+    """Queued pieces whose time has come. `not_before` binds the piece's last device, not others."""
     return and_(
         Piece.state == PieceState.QUEUED,
         or_(
@@ -118,7 +119,7 @@ def _due(device: str) -> ColumnElement[bool]:
 def _next(
     session: Session, device: str, capacity: Mapping[str, int], *, followed: bool = False
 ) -> Any:
-    """The next piece, locked, with the id of its request."""
+    """The next piece, locked, and the id of its request."""
     fits = or_(
         false(),
         *(
@@ -161,7 +162,7 @@ def anything_held(session: Session) -> bool:
 
 
 def heartbeat(session: Session, claimed: Claim) -> bool:
-    """Extends the lease; False where the piece is no longer this worker's."""
+    """Renew the lease; False if the worker has lost the piece."""
     result = session.execute(
         update(Piece)
         .where(
@@ -176,11 +177,12 @@ def heartbeat(session: Session, claimed: Claim) -> bool:
 
 
 def reap(session: Session, *, device: str | None = None, owner: str = "") -> int:
-    """Gives back what dead workers held; how many pieces.
+    """Return the pieces of dead workers to the queue; how many they were.
 
-    What one of them was burning is ruined, and another piece is queued for it. What a device does
-    by itself is followed on, which is no attempt. Dead is whose lease has run out; with `device`,
-    also every other owner on that device, for a worker that has just taken the device for itself.
+    A worker is dead if its lease has run out. With `device`, also if it is not `owner` but holds a
+    piece on that device, which `owner` has just taken over. A medium that a dead worker was burning
+    is ruined, and another piece is queued for it. A piece that the device is making by itself is
+    claimed again later, and that does not count as an attempt.
     """
     dead = Piece.lease_until < datetime.now(UTC)
     if device is not None:
@@ -198,7 +200,7 @@ def reap(session: Session, *, device: str | None = None, owner: str = "") -> int
             PieceEvent.RUINED if ruined else PieceEvent.RETURNED,
             request_id=request_id,
             held_epoch=piece.lease_epoch,
-            why="its worker ended in the middle",
+            why="its worker ended while it was being made",
             lease_until=None,
             lease_owner="",
             attempts=piece.attempts - bool(piece.device_job),
@@ -209,7 +211,7 @@ def reap(session: Session, *, device: str | None = None, owner: str = "") -> int
 
 
 def replace(session: Session, ruined: Piece, *, not_before: datetime | None = None) -> None:
-    """Queues a piece in place of a ruined one; its device may have it at `not_before`."""
+    """Queue a piece to replace a ruined one; its device leaves it alone until `not_before`."""
     session.add(
         Piece(
             file_set_id=ruined.file_set_id,

@@ -1,4 +1,4 @@
-"""Ground: the schema's version: bring a database to ours, or say how it differs."""
+"""Ground: the version of the schema: upgrade a database to it, or check that it has it."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from burnish.errors import OperatorError, OutOfResources, SchemaMismatch
 
 
 def migrations() -> Path:
-    """The folder of the migrations: in the package where installed, else in the checkout."""
+    """The folder of the migrations: inside the installed package, or in the checkout."""
     packaged = Path(__file__).with_name("migrations")
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "migrations"
 
@@ -27,47 +27,47 @@ def _config(url: str) -> Config:
 
 
 def newest() -> str:
-    """The revision that this program works with."""
+    """The revision that this version of Burnish works with."""
     head = ScriptDirectory.from_config(_config("")).get_current_head()
     assert head is not None  # noqa: S101  there is at least one migration
     return head
 
 
 def revision(database: Database) -> str | None:
-    """The revision the database is at; None where it is empty."""
+    """The revision of the database; None if it is empty."""
     with database.reading() as session:
         return MigrationContext.configure(session.connection()).get_current_revision()
 
 
 def upgrade(url: str) -> str:
-    """Brings the database to this program's revision, creating it where it is not there."""
+    """Upgrade the database to the newest revision, or create it; returns that revision."""
     try:
         command.upgrade(_config(url), "head")
     except CommandError as error:
         raise SchemaMismatch(
             f"the database cannot be upgraded: {error}",
-            hint="it was made by a newer Burnish; install that version, or restore a backup",
+            hint="a newer version of Burnish made it: install that version, or restore a backup",
         ) from None
     except (DatabaseError, OutOfResources) as error:
         raise OperatorError(
             f"the database cannot be opened: {error}",
-            hint="check database.url, the file's permissions, and that nobody holds it locked;"
-            " or restore a backup",
+            hint="check database.url, the permissions of the file, and that no other program has"
+            " locked it; or restore a backup",
         ) from None
     return newest()
 
 
 def check(database: Database) -> None:
-    """Raises SchemaMismatch where the database is not at this program's revision."""
+    """Raise SchemaMismatch if the database is not at the newest revision."""
     try:
-        found = revision(database)
+        present = revision(database)
     except (DatabaseError, OutOfResources) as error:
         raise OperatorError(
             f"the database cannot be opened: {error}",
             hint="check database.url, then run `burnish db upgrade`",
         ) from None
-    if found != newest():
+    if present != newest():
         raise SchemaMismatch(
-            f"the database is at revision {found}, this program works with {newest()}",
+            f"the database is at revision {present}, this version of Burnish needs {newest()}",
             hint="run `burnish db upgrade`",
         )

@@ -1,8 +1,6 @@
 """Ground: the tables, which are the domain records and the queue."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -28,7 +26,7 @@ from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState,
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """A point in time, always aware and in UTC, also where the database has no such type."""
+    """A point in time, always aware and in UTC, even if the database has no such type."""
 
     impl = DateTime
     cache_ok = True
@@ -38,30 +36,6 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return None if value is None else value.replace(tzinfo=UTC)
-
-    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], Any] | None:
-        """As TypeDecorator has it; for SQLite the same text in a tenth of the time."""
-        if dialect.name != "sqlite":
-            return super().bind_processor(dialect)
-
-        def as_text(value: datetime | None) -> str | None:
-            in_utc = self.process_bind_param(value, dialect)
-            return None if in_utc is None else in_utc.isoformat(" ", "microseconds")
-
-        return as_text
-
-    def result_processor(
-        self, dialect: Dialect, coltype: object
-    ) -> Callable[[Any], datetime | None] | None:
-        """As TypeDecorator has it, with one call for each value in place of three."""
-        made: Callable[[Any], Any] | None = self.impl_instance.result_processor(dialect, coltype)
-        if made is None:
-            return super().result_processor(dialect, coltype)
-
-        def in_utc(value: Any) -> datetime | None:
-            return None if value is None else made(value).replace(tzinfo=UTC)
-
-        return in_utc
 
 
 #: 64 bits on PostgreSQL; SQLite wants plain INTEGER for its row ids, which has 64 bits too.
@@ -74,7 +48,7 @@ def _enum(kind: type) -> Enum:
 
 
 class Table(DeclarativeBase):
-    """The base of every table; constraint names are fixed so that migrations can name them."""
+    """The base of every table. Constraints have fixed names, so that migrations can name them."""
 
     metadata = MetaData(
         naming_convention={
@@ -88,10 +62,11 @@ class Table(DeclarativeBase):
 
 
 class Instance(Table):
-    """One received SOP Instance: identity, directory keys, and where it lies in the spool.
+    """One received SOP Instance: its identity, its directory keys, and its file in the spool.
 
-    `digest` is of the data set as received, `size` of the whole file, which has `data_set_offset`
-    bytes of File Meta before the data set. Live until `released_at`.
+    `digest` is that of the data set as received. `size` is that of the file, in which
+    `data_set_offset` bytes of File Meta Information precede the data set. The instance is live
+    until `released_at`.
     """
 
     __tablename__ = "instance"
@@ -139,8 +114,8 @@ class Instance(Table):
 class TranscodedInstance(Table):
     """One instance in another transfer syntax, made once for all copies, volumes and retries.
 
-    Compressed with loss it is another SOP Instance, which `derived_sop_instance_uid` names, and
-    `derived_record_keys` are those of its directory record; else both are empty.
+    If it was compressed with loss it is another SOP Instance: `derived_sop_instance_uid` is its
+    UID, `derived_record_keys` are the keys of its directory record. Otherwise both are empty.
     """
 
     __tablename__ = "transcoded_instance"
@@ -158,9 +133,9 @@ class TranscodedInstance(Table):
 
 
 class IconImage(Table):
-    """An icon made of one instance, once: the item of its Icon Image Sequence (PS3.3 F.7).
+    """The icon of one instance: the item of its Icon Image Sequence (PS3.3 F.7).
 
-    It is `pixels` wide and high; `item` is in Explicit VR Little Endian, empty where none can be
+    It is `pixels` wide and high. `item` is in Explicit VR Little Endian; empty if no icon can be
     made.
     """
 
@@ -176,9 +151,10 @@ class IconImage(Table):
 class MediaCreationRequest(Table):
     """One SOP Instance of Media Creation Management (PS3.4 Annex S), whoever asked for it.
 
-    `recipients` (certificates in PEM) and `password_file` (a path) say who can open secure media;
-    both empty: the settings do. Passwords and keys are in no row. `device` names the one that makes
-    the media, "" any. `supplements_id` is the request that came too early for these instances.
+    `recipients` (certificates in PEM) and `password_file` (a path) tell who can open secure media;
+    if both are empty, the settings do. No row holds a password or a key. `device` is the name of
+    the device that makes the media, or "" for any. `supplements_id` is the earlier request that
+    these instances were too late for.
     """
 
     __tablename__ = "media_creation_request"
@@ -246,7 +222,7 @@ class ReferencedInstance(Table):
 
     __tablename__ = "referenced_instance"
     __table_args__ = (
-        # both, or SQLite would rather read all references of the request for each instance
+        # with the UID alone, SQLite would read all references of a request for each instance
         Index("ix_referenced_instance_uid", "referenced_sop_instance_uid", "request_id"),
     )
 
@@ -277,9 +253,9 @@ class FailedInstance(Table):
 
 
 class FileSet(Table):
-    """One planned volume: its File-set, and how large its image will be, to the byte.
+    """One planned volume: its File-set, and the exact size of its image.
 
-    `readme_patients`: whether its README.TXT says what its instances say of their patients.
+    `readme_patients`: whether its README.TXT names the patients.
     """
 
     __tablename__ = "file_set"
@@ -309,10 +285,12 @@ class FileSet(Table):
     )
 
 
-def _index_where_given(column: str) -> Index:
-    """For who deletes what `column` of an entry names; most entries name nothing."""
-    given = text(f"{column} IS NOT NULL")
-    return Index(f"ix_file_set_entry_{column}", column, sqlite_where=given, postgresql_where=given)
+def _partial_index(column: str) -> Index:
+    """An index of the few entries whose `column` is set, for the deletion of what it names."""
+    is_set = text(f"{column} IS NOT NULL")
+    return Index(
+        f"ix_file_set_entry_{column}", column, sqlite_where=is_set, postgresql_where=is_set
+    )
 
 
 class FileSetEntry(Table):
@@ -322,8 +300,8 @@ class FileSetEntry(Table):
     __table_args__ = (
         UniqueConstraint("file_set_id", "instance_id"),
         Index("ix_file_set_entry_instance_id", "instance_id"),
-        _index_where_given("transcoded_instance_id"),
-        _index_where_given("icon_image_id"),
+        _partial_index("transcoded_instance_id"),
+        _partial_index("icon_image_id"),
     )
 
     file_set_id: Mapped[int] = mapped_column(
@@ -337,10 +315,11 @@ class FileSetEntry(Table):
 
 
 class Piece(Table):
-    """One copy of one volume, held by a worker under a lease; effects carry the lease epoch.
+    """One copy of one volume. A worker holds it under a lease; `lease_epoch` numbers the leases.
 
-    `not_before` is for its `device`; another may have it sooner. `device_job` names the job of a
-    device that goes on by itself; it is stored before the device is told.
+    Its `device` leaves it alone until `not_before`; another device may take it sooner. `device_job`
+    is the name of the job of a device that goes on by itself; it is stored before the device gets
+    the job.
     """
 
     __tablename__ = "piece"
@@ -375,7 +354,7 @@ class Piece(Table):
 
 
 class DeviceState(Table):
-    """What a device said last of itself, and whether it is paused."""
+    """What a device last reported, and whether it is paused."""
 
     __tablename__ = "device_state"
 
@@ -409,10 +388,10 @@ class Event(Table):
 
 
 class CommitmentTransaction(Table):
-    """One Storage Commitment transaction (PS3.4 J.3): asked for, judged, then reported.
+    """One Storage Commitment transaction (PS3.4 J.3): requested, judged, then reported.
 
-    Open until `reported_at` or `given_up_at`; `not_before` is when its report is next tried, and
-    whoever moves it on has the report for himself until then.
+    It is open until `reported_at` or `given_up_at`. `not_before` is when its report is sent next: a
+    process that sets it to a later time has claimed the report until then.
     """
 
     __tablename__ = "storage_commitment"
@@ -439,7 +418,7 @@ class CommitmentTransaction(Table):
 
 
 class CommittedInstance(Table):
-    """One item of a transaction: committed where `failure_reason` is 0 once it is judged."""
+    """One item of a transaction: committed if `failure_reason` is 0 once it is judged."""
 
     __tablename__ = "committed_instance"
     __table_args__ = (Index("ix_committed_instance_uid", "referenced_sop_instance_uid"),)

@@ -176,7 +176,7 @@ def test_a_paused_device_takes_nothing_until_it_is_resumed(alone: Ground) -> Non
     with alone.database.writing() as session:
         devices.pause(session, "outbox", "the disk is being changed")
     assert not worker.make_next()
-    remedy = "When it may go on: burnish device resume outbox"
+    remedy = "To resume: burnish device resume outbox"
     assert stands(alone, uid) == (R.PENDING, I.CHECK_MCD_OP, remedy)
     with alone.database.writing() as session:
         devices.resume(session, "outbox")
