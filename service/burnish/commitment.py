@@ -100,14 +100,7 @@ def request(
     Raises InvalidArgument.
     """
     _check_request(transaction_uid, references)
-    open_transaction = session.scalars(
-        select(CommitmentTransaction).where(
-            CommitmentTransaction.transaction_uid == transaction_uid,
-            CommitmentTransaction.calling_ae_title == calling_ae_title,
-            CommitmentTransaction.reported_at.is_(None),
-            CommitmentTransaction.given_up_at.is_(None),
-        )
-    ).first()
+    open_transaction = _open_transaction(session, transaction_uid, calling_ae_title)
     now = datetime.now(UTC)
     failure_reason = 0
     judged_at = None
@@ -136,6 +129,19 @@ def request(
         list(_instance_rows(transaction.id, references, failure_reason)),
     )
     return transaction.id
+
+
+def _open_transaction(
+    session: Session, transaction_uid: str, calling_ae_title: str
+) -> CommitmentTransaction | None:
+    return session.scalars(
+        select(CommitmentTransaction).where(
+            CommitmentTransaction.transaction_uid == transaction_uid,
+            CommitmentTransaction.calling_ae_title == calling_ae_title,
+            CommitmentTransaction.reported_at.is_(None),
+            CommitmentTransaction.given_up_at.is_(None),
+        )
+    ).first()
 
 
 def _check_request(transaction_uid: str, references: Sequence[Reference]) -> None:

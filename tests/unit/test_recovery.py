@@ -190,7 +190,7 @@ def test_lost_and_restored_by_hand(ground: Ground, tmp_path: Path) -> None:
     assert kept.read_bytes() == b"damaged" * 1000
     done = burnish(ground, "db", "check", "--spool")
     assert done.exit_code == 0, done.output
-    assert "every instance has its whole file" in done.output
+    assert "every instance has its complete file" in done.output
 
 
 def test_nothing_is_touched_while_the_service_runs(ground: Ground, tmp_path: Path) -> None:
