@@ -1,28 +1,28 @@
-# What a newcomer needs: `make run`. What a change needs: `make check` and `make test`.
-# Another interpreter: `make run PYTHON=python3.12`.
+# To try Burnish: `make run`. After a change: `make check` and `make test`.
+# With another interpreter: `make run PYTHON=python3.12`.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# without compiled modules every process of the service starts anew from source
+# Without cached bytecode, every process of the service would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check fuzz bench crash soak fuzz-files fuzz-coverage clean
 
 help:
-	@echo 'make run    install Burnish into $(VENV) and show it at work (burnish demo)'
-	@echo 'make test   install what the tests need, then make check, then every test'
-	@echo 'make check  lint, formatting, types and architecture'
-	@echo 'make fuzz   attack a service for SECONDS=60, with a well-behaved client beside it'
-	@echo 'make bench  install the peers, measure everything: at most 30 minutes'
-	@echo 'make crash  kill, fail and power off at every step (CRASH="kill power --every 5" for some)'
-	@echo 'make soak   a busy day of the service in SOAK_MINUTES=15'
-	@echo 'make fuzz-files  FUZZ_COUNT=2000 damaged files through each reader'
-	@echo 'make fuzz-coverage  each parser for SECONDS=60, led by what it does (needs atheris)'
-	@echo 'make clean  remove $(VENV), installed test peers and caches'
+	@echo 'make run            install Burnish into $(VENV), then run its demo'
+	@echo 'make test           install what the tests need, then run all checks and all tests'
+	@echo 'make check          lint, formatting, types and layers'
+	@echo 'make bench          install the peers and run all benchmarks, 30 minutes at most'
+	@echo 'make crash          kill, fail and power off at every step (CRASH="kill power --every 5": some)'
+	@echo 'make soak           a busy day of the service in SOAK_MINUTES=15'
+	@echo 'make fuzz           attack a service for SECONDS=60, beside a well-behaved client'
+	@echo 'make fuzz-files     FUZZ_COUNT=2000 damaged files for each reader'
+	@echo 'make fuzz-coverage  coverage-guided fuzzing of each parser for SECONDS=60 (needs atheris)'
+	@echo 'make clean          remove $(VENV), installed test peers and caches'
 
 run: $(VENV)/.installed
 	$(BIN)/burnish demo
@@ -84,8 +84,8 @@ $(VENV)/.installed-fuzz: $(VENV)/.created pyproject.toml
 
 $(VENV)/.created:
 	@command -v $(PYTHON) >/dev/null || \
-	  { echo 'Burnish needs Python 3.11 or later; there is no $(PYTHON) here.' >&2; \
-	    echo 'Install one, or name it: make run PYTHON=/path/to/python3.' >&2; exit 1; }
+	  { echo 'Burnish needs Python 3.11 or later; $(PYTHON) was not found.' >&2; \
+	    echo 'Install it, or name another one: make run PYTHON=/path/to/python3.' >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Burnish needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 	    echo 'Name another one: make run PYTHON=python3.12.' >&2; exit 1; }

@@ -42,8 +42,8 @@ class StandingOrderSettings(SettingsTable):
     called_ae_titles: tuple[AETitle, ...] = ()
     #: The senders the order applies to. Empty: any sender.
     calling_ae_titles: tuple[AETitle, ...] = ()
-    #: Senders that belong together, such as a scanner and its workstation. Each group, and all
-    #: other senders together, gets requests of its own.
+    #: Senders that belong together, such as a scanner and its workstation. If there are groups,
+    #: each group and each other sender gets requests of its own.
     ae_groups: tuple[tuple[AETitle, ...], ...] = ()
     #: Time since the last instance of the study or patient.
     quiet_period: Duration = timedelta(minutes=5)
