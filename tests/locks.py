@@ -1,4 +1,4 @@
-"""Another program that holds the write lock of an SQLite database."""
+"""Holds the write lock of an SQLite database, as another program would."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @contextmanager
 def locked(path: Path | str) -> Iterator[sqlite3.Connection]:
-    """Nobody else can write until the end, or until what is yielded is rolled back."""
+    """No other connection can write until the end, or until the yielded one is rolled back."""
     name = str(path).removeprefix("sqlite:///")
     with closing(
         sqlite3.connect(name, isolation_level=None, timeout=120, check_same_thread=False)

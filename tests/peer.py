@@ -1,4 +1,4 @@
-"""An association requestor made of bytes: PDUs of PS3.8 9.3, right ones and wrong ones."""
+"""The PDUs of an association requestor as bytes (PS3.8 9.3), valid and invalid."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,15 @@ RELEASE = struct.pack(">BBII", 5, 0, 4, 0)
 ABORT = struct.pack(">BBIBBBB", 7, 0, 4, 0, 0, 0, 0)
 
 
-def item(kind: int, content: bytes) -> bytes:
-    return struct.pack(">BBH", kind, 0, len(content)) + content
+def item(item_type: int, value: bytes) -> bytes:
+    return struct.pack(">BBH", item_type, 0, len(value)) + value
 
 
-def context(number: int, abstract: str, *transfer: str) -> bytes:
-    syntaxes = b"".join(item(0x40, uid.encode()) for uid in transfer)
-    return item(0x20, bytes((number, 0, 0, 0)) + item(0x30, abstract.encode()) + syntaxes)
+def context(context_id: int, abstract_syntax: str, *transfer_syntaxes: str) -> bytes:
+    """A proposed presentation context."""
+    abstract_item = item(0x30, abstract_syntax.encode())
+    transfer_items = b"".join(item(0x40, uid.encode()) for uid in transfer_syntaxes)
+    return item(0x20, bytes((context_id, 0, 0, 0)) + abstract_item + transfer_items)
 
 
 def associate_rq(
@@ -28,6 +30,7 @@ def associate_rq(
     maximum_length: int = 16384,
     more: bytes = b"",
 ) -> bytes:
+    """An A-ASSOCIATE-RQ; `more` are further sub-items of its user information."""
     user = item(0x51, struct.pack(">I", maximum_length)) + item(0x52, b"1.2.3") + more
     body = (
         struct.pack(">HH", 1, 0)
@@ -41,12 +44,15 @@ def associate_rq(
     return struct.pack(">BBI", 1, 0, len(body)) + body
 
 
-def role(uid: str, scu: int, scp: int) -> bytes:
-    return item(0x54, struct.pack(">H", len(uid)) + uid.encode() + bytes((scu, scp)))
+def role(sop_class_uid: str, scu: int, scp: int) -> bytes:
+    """A sub-item of SCP/SCU role selection."""
+    length = struct.pack(">H", len(sop_class_uid))
+    return item(0x54, length + sop_class_uid.encode() + bytes((scu, scp)))
 
 
-def pdv(number: int, control: int, data: bytes) -> bytes:
-    return struct.pack(">IBB", len(data) + 2, number, control) + data
+def pdv(context_id: int, control: int, data: bytes) -> bytes:
+    """A PDV item; bit 0 of `control` is a command set, bit 1 the last fragment."""
+    return struct.pack(">IBB", len(data) + 2, context_id, control) + data
 
 
 def p_data(*pdvs: bytes) -> bytes:
@@ -63,6 +69,7 @@ def command(
     more: Mapping[int, bytes] | None = None,
     without: Sequence[int] = (),
 ) -> bytes:
+    """A command set; `more` are further or other elements, `without` are elements left out."""
     elements = {
         messages.AFFECTED_SOP_CLASS_UID: sop_class.encode(),
         messages.COMMAND_FIELD: struct.pack("<H", field),
@@ -70,4 +77,6 @@ def command(
         messages.COMMAND_DATA_SET_TYPE: b"\0\0" if data_set else b"\x01\x01",
         **(more or {}),
     }
-    return messages.encode({e: v for e, v in elements.items() if e not in without})
+    for element in without:
+        elements.pop(element, None)
+    return messages.encode(elements)

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from pynetdicom.presentation import PresentationContext, build_context
 import material
 from burnish.access.outgoing_associations import RELIABLE_CHECKPOINT
 
-#: Its log costs time, and stumbles over an Attribute Identifier List of one tag.
+# The log of pynetdicom takes time, and fails on an Attribute Identifier List of one tag.
 _config.LOG_HANDLER_LEVEL = "none"
 
 HOST = "127.0.0.1"
@@ -33,11 +34,11 @@ _MAXIMUM_CONTEXTS = 128
 
 
 def program(name: str) -> str:
-    """The path of a program that the tests need; fails where it is not installed."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin")
-    if found is None:
+    """The path of a program that the tests need; fails the test if it is not installed."""
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin")
+    if path is None:
         pytest.fail(f"{name} is not installed: run tests/install")
-    return found
+    return path
 
 
 # --- DCMTK ---------------------------------------------------------------------------------------
@@ -45,7 +46,7 @@ def program(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What dcmsend reports of one file; `status` is None where it was not sent."""
+    """What dcmsend reports about one file; `status` is None if it was not sent."""
 
     path: Path
     sop_class_uid: str
@@ -56,7 +57,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class SendReport:
-    """What dcmsend reports, file by file, and all it printed."""
+    """What dcmsend reports about each file, and its whole output."""
 
     files: tuple[Sent, ...]
     exit_code: int
@@ -64,9 +65,8 @@ class SendReport:
 
     @property
     def statuses(self) -> dict[int | None, int]:
-        """How many files got which status."""
-        found = [sent.status for sent in self.files]
-        return {status: found.count(status) for status in dict.fromkeys(found)}
+        """The number of files by status."""
+        return dict(Counter(sent.status for sent in self.files))
 
 
 def dcmsend(
@@ -77,14 +77,30 @@ def dcmsend(
     options: Sequence[str] = (),
     timeout: float = 900,
 ) -> SendReport:
-    """Sends files and whole directories with DCMTK, as they are, whatever becomes of each."""
+    """Sends files and directories with DCMTK, without transcoding, and goes on after failures."""
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "report.txt"
         done = subprocess.run(
             [
-                *(program("dcmsend"), "-v", "+sd", "+r", "-nh", "-nuc", "-dn", "-ta", "300"),
-                *("-aet", calling, "-aec", called, "+crf", str(report), *options),
-                *(HOST, str(port), *map(str, paths)),
+                program("dcmsend"),
+                "--verbose",
+                "--scan-directories",
+                "--recurse",
+                "--no-halt",
+                "--no-uid-checks",
+                "--decompress-never",
+                "--acse-timeout",
+                "300",
+                "--aetitle",
+                calling,
+                "--call",
+                called,
+                "--create-report-file",
+                str(report),
+                *options,
+                HOST,
+                str(port),
+                *map(str, paths),
             ],
             capture_output=True,
             text=True,
@@ -119,11 +135,23 @@ def storescu(
     options: Sequence[str] = (),
     timeout: float = 900,
 ) -> subprocess.CompletedProcess[str]:
-    """DCMTK's storescu with any of its options: `--abort`, `--repeat N`, `-pdu N`, `-xs` …"""
+    """Runs storescu of DCMTK with any of its options: `--abort`, `--repeat N`, `-pdu N`, `-xs`."""
     return subprocess.run(
         [
-            *(program("storescu"), "-v", "+sd", "+r", "-aet", calling, "-aec", called),
-            *("-ta", "300", *options, HOST, str(port), *map(str, paths)),
+            program("storescu"),
+            "--verbose",
+            "--scan-directories",
+            "--recurse",
+            "--acse-timeout",
+            "300",
+            "--aetitle",
+            calling,
+            "--call",
+            called,
+            *options,
+            HOST,
+            str(port),
+            *map(str, paths),
         ],
         capture_output=True,
         text=True,
@@ -148,15 +176,24 @@ def mcm_client(
     """What tests/peers/mcm_client.js prints; `attributes` is the Attribute List of `create`.
 
     {"status": int, "errorComment"?, "sopInstanceUid"?, "attributes"?}, for several operations
-    {"responses": [such]}, or {"error": str} where the association failed.
+    {"responses": [...]} of the same, or {"error": str} if the association failed.
     """
     if not (_PEERS / "node_modules" / "dcmjs-dimse").is_dir():
         pytest.fail("dcmjs-dimse is not installed: run tests/install")
     done = subprocess.run(
         [
-            *(program("node"), str(_PEERS / "mcm_client.js")),
-            *("--called", called, "--calling", calling, "--timeout", str(int(timeout * 500))),
-            *(HOST, str(port), command, *arguments),
+            program("node"),
+            str(_PEERS / "mcm_client.js"),
+            "--called",
+            called,
+            "--calling",
+            calling,
+            "--timeout",
+            str(int(timeout * 500)),
+            HOST,
+            str(port),
+            command,
+            *arguments,
         ],
         input=json.dumps(attributes) if attributes is not None else "",
         capture_output=True,
@@ -183,7 +220,7 @@ def associate(
     calling: str = "PYNETDICOM",
     handlers: Sequence[Any] = (),
 ) -> Association:
-    """An association that the caller releases; fails where it is not established."""
+    """An association that the caller releases; fails the test if it is not established."""
     ae = AE(calling)
     ae.acse_timeout = ae.connection_timeout = 120
     ae.dimse_timeout = ae.network_timeout = 300
@@ -200,7 +237,7 @@ def associate(
 
 
 def echo(port: int, *, called: str = CALLED, calling: str = "PYNETDICOM") -> int | None:
-    """The status of a C-ECHO, None where there was no association or no answer."""
+    """The status of a C-ECHO, None if there was no association or no response."""
     ae = AE(calling)
     ae.acse_timeout = ae.connection_timeout = ae.dimse_timeout = 60
     ae.add_requested_context(VERIFICATION)
@@ -219,33 +256,38 @@ def send(
     called: str = CALLED,
     calling: str = "PYNETDICOM",
 ) -> list[int | None]:
-    """The status of each C-STORE in order, None where there was no answer or no such context.
+    """The status of each C-STORE in order, None if there was no response or no such context.
 
-    Each SOP class and transfer syntax is proposed in a presentation context of its own, so each
-    instance goes out as it is.
+    Each SOP class and transfer syntax is proposed in its own presentation context, so that no
+    instance is transcoded.
     """
-    data_sets = [material.read(each) if isinstance(each, Path) else each for each in instances]
-    kinds = list(dict.fromkeys(_kind(each) for each in data_sets))
+    data_sets = [
+        material.read(instance) if isinstance(instance, Path) else instance
+        for instance in instances
+    ]
+    syntaxes = list(dict.fromkeys(_syntaxes(data_set) for data_set in data_sets))
     statuses: dict[int, int | None] = {}
-    for start in range(0, len(kinds), _MAXIMUM_CONTEXTS):
-        batch = kinds[start : start + _MAXIMUM_CONTEXTS]
+    for start in range(0, len(syntaxes), _MAXIMUM_CONTEXTS):
+        batch = syntaxes[start : start + _MAXIMUM_CONTEXTS]
         association = associate(
-            port, [build_context(*kind) for kind in batch], called=called, calling=calling
+            port, [build_context(*pair) for pair in batch], called=called, calling=calling
         )
         accepted = {
             (context.abstract_syntax, context.transfer_syntax[0])
             for context in association.accepted_contexts
         }
         for index, data_set in enumerate(data_sets):
-            if _kind(data_set) in batch:
-                able = _kind(data_set) in accepted and association.is_established
-                response = association.send_c_store(data_set) if able else Dataset()
-                statuses[index] = response.get("Status")
+            if _syntaxes(data_set) in batch:
+                statuses[index] = None
+                if _syntaxes(data_set) in accepted and association.is_established:
+                    response = association.send_c_store(data_set)
+                    statuses[index] = response.get("Status")
         association.release()
     return [statuses[index] for index in range(len(data_sets))]
 
 
-def _kind(data_set: FileDataset) -> tuple[UID, UID]:
+def _syntaxes(data_set: FileDataset) -> tuple[UID, UID]:
+    """The abstract and the transfer syntax of an instance."""
     return data_set.SOPClassUID, data_set.file_meta.TransferSyntaxUID
 
 
@@ -257,8 +299,10 @@ def references(
     """The Attribute List of an N-CREATE that asks for `instances` (PS3.4 S.3.2.1.1)."""
     request = Dataset()
     request.ReferencedSOPSequence = []
-    for each in instances:
-        instance = material.read(each) if isinstance(each, Path) else each
+    for path_or_data_set in instances:
+        instance = path_or_data_set
+        if isinstance(path_or_data_set, Path):
+            instance = material.read(path_or_data_set)
         item = Dataset()
         item.ReferencedSOPClassUID = instance.SOPClassUID
         item.ReferencedSOPInstanceUID = instance.SOPInstanceUID
@@ -271,11 +315,11 @@ def references(
 
 
 class MediaCreation:
-    """A Media Creation Management SCU: all its operations go over one association.
+    """A Media Creation Management SCU with one association.
 
-    Each returns (status, data set); the status is None where no answer came, the data set is
-    empty where the answer has none. `sop_instance_uid` and `error_comment` are those of the last
-    response.
+    Each operation returns (status, data set). The status is None if there was no response, the
+    data set is empty if the response has none. `sop_instance_uid` and `error_comment` are those of
+    the last response.
     """
 
     def __init__(self, port: int, *, called: str = CALLED, calling: str = "PYNETDICOM") -> None:
@@ -303,7 +347,7 @@ class MediaCreation:
     def create(
         self, attributes: Dataset | None, sop_instance_uid: str | None = None
     ) -> tuple[int | None, Dataset]:
-        """N-CREATE; without `sop_instance_uid` the service makes one (`self.sop_instance_uid`)."""
+        """N-CREATE; without `sop_instance_uid`, `self.sop_instance_uid` is that of the service."""
         return self._answer(
             self.association.send_n_create(attributes, MEDIA_CREATION_MANAGEMENT, sop_instance_uid)
         )
@@ -311,7 +355,7 @@ class MediaCreation:
     def initiate(
         self, sop_instance_uid: str, *, copies: int | None = None, priority: str | None = None
     ) -> tuple[int | None, Dataset]:
-        """N-ACTION 1; without `copies` and `priority` it has no Action Information at all."""
+        """N-ACTION Initiate; without `copies` and `priority` it has no Action Information."""
         information = Dataset()
         if copies is not None:
             information.NumberOfCopies = copies
@@ -320,13 +364,13 @@ class MediaCreation:
         return self.action(1, sop_instance_uid, information if len(information) else None)
 
     def cancel(self, sop_instance_uid: str) -> tuple[int | None, Dataset]:
-        """N-ACTION 2."""
+        """N-ACTION Cancel."""
         return self.action(2, sop_instance_uid, None)
 
     def action(
         self, action_type: int, sop_instance_uid: str, information: Dataset | None
     ) -> tuple[int | None, Dataset]:
-        """N-ACTION of any type, those that do not exist too."""
+        """N-ACTION of any Action Type ID, also one that does not exist."""
         return self._answer(
             self.association.send_n_action(
                 information, action_type, MEDIA_CREATION_MANAGEMENT, sop_instance_uid
@@ -334,7 +378,7 @@ class MediaCreation:
         )
 
     def get(self, sop_instance_uid: str, *keywords: str) -> tuple[int | None, Dataset]:
-        """N-GET of the attributes named, of all where none is."""
+        """N-GET of the named attributes, or of all of them."""
         return self._answer(
             self.association.send_n_get(list(keywords), MEDIA_CREATION_MANAGEMENT, sop_instance_uid)
         )

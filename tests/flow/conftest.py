@@ -1,4 +1,4 @@
-"""Fixtures of the flow tests: a running service, and its log beside every failure."""
+"""Fixtures of the flow tests: running services. Their logs are part of every failure report."""
 
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -16,10 +16,10 @@ StartBurnish = Callable[..., Service]
 
 @pytest.fixture
 def start_burnish(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StartBurnish]:
-    """Starts services, each on a port and a storage root of its own.
+    """Starts services, each with its own port and storage root.
 
     `start_burnish(request={"attempts": 1}, device=[{"name": "outbox"}])`: keywords are tables of
-    the configuration, laid over the usual ones key by key; arrays of tables replace theirs.
+    the configuration. They override the usual ones key by key; arrays of tables replace them.
     """
     yield from _starting(request.node, tmp_path)
 
@@ -28,7 +28,7 @@ def start_burnish(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[St
 def start_shared(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StartBurnish]:
-    """As start_burnish, for services that all tests of a module share."""
+    """Like start_burnish, for services that all tests of a module share."""
     yield from _starting(request.node, tmp_path_factory.mktemp("shared"))
 
 
@@ -74,6 +74,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        for service in (s for node in item.listchain() for s in node.stash.get(_SERVICES, [])):
-            report.sections.append((f"log of the service on port {service.port}", service.tail()))
+        for node in item.listchain():
+            for service in node.stash.get(_SERVICES, []):
+                title = f"log of the service on port {service.port}"
+                report.sections.append((title, service.tail()))
     return report

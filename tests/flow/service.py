@@ -1,4 +1,4 @@
-"""A running `burnish serve` with a storage root of its own."""
+"""A running `burnish serve` with its own storage root."""
 
 import json
 import os
@@ -24,10 +24,10 @@ Tables = Mapping[str, Any]
 
 
 class Service:
-    """One `burnish serve`: started, killed, restarted and asked by a test.
+    """One `burnish serve` that a test starts, kills, restarts and asks.
 
-    `port` it listens on, `root` is its storage root, `outbox` its folder device, `config` its
-    configuration file, `log` its standard error, one JSON object per line.
+    It listens on `port`. `root` is its storage root, `outbox` its folder device, `config` its
+    configuration file, `log` its standard error with one JSON object per line.
     """
 
     def __init__(self, directory: Path, port: int, tables: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Service:
         self.configure(tables)
 
     def configure(self, tables: Mapping[str, Any]) -> None:
-        """Writes the configuration: what the tests need, and `tables` over it table by table."""
+        """Writes the configuration: what tests usually need, overridden by `tables` key by key."""
         usual: dict[str, Any] = {
             "dicom": {
                 "ae_title": AE_TITLE,
@@ -56,11 +56,14 @@ class Service:
             "log": {"format": "json"},
         }
         for name, table in tables.items():
-            usual[name] = {**usual.get(name, {}), **table} if isinstance(table, Mapping) else table
+            if isinstance(table, Mapping):
+                usual[name] = {**usual.get(name, {}), **table}
+            else:
+                usual[name] = table
         self.config.write_text(toml(usual), encoding="utf-8")
 
     def start(self, *, deadline: float = 300) -> None:
-        """Starts the service and waits until it says that it is ready and answers a C-ECHO."""
+        """Starts the service and waits until it logs that it is ready and answers a C-ECHO."""
         assert self._process is None, "the service runs already"
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log, self.output.open("ab") as output:
@@ -74,7 +77,7 @@ class Service:
                 start_new_session=True,
             )
 
-        def says_ready() -> bool:
+        def is_ready() -> bool:
             self._fail_if_ended("before it was ready")
             with self.log.open("rb") as log:
                 log.seek(before)
@@ -88,14 +91,14 @@ class Service:
             return clients.echo(self.port) == 0
 
         try:
-            wait_until(says_ready, deadline=deadline, what=f"{_READY!r} in {self.log}")
+            wait_until(is_ready, deadline=deadline, what=f"{_READY!r} in {self.log}")
             wait_until(accepts, deadline=deadline, what="a C-ECHO that succeeds")
         except pytest.fail.Exception as failure:
             self.kill()
             pytest.fail(f"{failure}\n{self.tail()}")
 
     def stop(self, *, deadline: float = 300) -> None:
-        """SIGTERM to the supervisor alone: it takes its children with it, and exits with 0."""
+        """Sends SIGTERM to the supervisor, which must end its children and exit with 0."""
         assert self._process is not None, "the service does not run"
         tree = self.processes()
         self._process.send_signal(signal.SIGTERM)
@@ -112,7 +115,7 @@ class Service:
         assert not left, f"the service left processes behind: {left}\n{self.tail()}"
 
     def kill(self) -> None:
-        """SIGKILL to every process of the service, all at once as far as that is possible."""
+        """Sends SIGKILL to every process of the service, as far as possible at once."""
         assert self._process is not None, "the service does not run"
         tree = self.processes()
         if self._process.poll() is None:
@@ -126,7 +129,7 @@ class Service:
         self._process = None
 
     def restart(self) -> None:
-        """Stops the service, where it runs, and starts it on the same storage and port."""
+        """Stops the service if it runs, and starts it with the same storage and port."""
         if self._process is not None:
             self.stop()
         self.start()
@@ -137,12 +140,12 @@ class Service:
 
     @property
     def ended(self) -> bool:
-        """Whether the test ended it: by `stop` or `kill`."""
+        """Whether the test has ended it by `stop` or `kill`."""
         return self._process is None
 
     @property
     def pid(self) -> int:
-        """The supervisor's process id."""
+        """The process id of the supervisor."""
         assert self._process is not None, "the service does not run"
         return self._process.pid
 
@@ -155,7 +158,7 @@ class Service:
             return []
 
     def roles(self) -> list[psutil.Process]:
-        """The scheduler, the writers, the receivers, in this order, until one is started again."""
+        """The scheduler, the writers and the receivers, in this order until one is restarted."""
         children = psutil.Process(self.pid).children()
         return sorted(children, key=lambda process: (process.create_time(), process.pid))
 
@@ -173,16 +176,16 @@ class Service:
         )
 
     def cli(self, *arguments: str, json: bool = True) -> Any:
-        """What `burnish ARGUMENTS --json` says, parsed (json=False: its text); it must succeed."""
+        """The parsed JSON that `burnish ARGUMENTS --json` prints; it must succeed."""
         done = self.run(*arguments, *(["--json"] if json else []))
         command = f"burnish {' '.join(arguments)}"
         assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stderr}"
         return _parsed(command, done.stdout) if json else done.stdout
 
     def lines(self) -> list[str]:
-        """The log's lines, but for one that is only half written yet."""
-        whole, _, _ = self.log.read_text(encoding="utf-8", errors="replace").rpartition("\n")
-        return whole.splitlines()
+        """The lines of the log, without a last one that is not complete yet."""
+        complete, _, _ = self.log.read_text(encoding="utf-8", errors="replace").rpartition("\n")
+        return complete.splitlines()
 
     def tail(self, lines: int = _TAIL) -> str:
         """The end of the log."""
@@ -192,8 +195,10 @@ class Service:
         return f"--- end of {self.log} ---\n" + "\n".join(text.splitlines()[-lines:])
 
     def _environment(self) -> dict[str, str]:
-        mine = {name: value for name, value in os.environ.items() if name[:8] != "BURNISH_"}
-        return mine | {"BURNISH_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("BURNISH_")
+        }
+        return inherited | {"BURNISH_CONFIG": str(self.config), "PYTHONUNBUFFERED": "1"}
 
     def _fail_if_ended(self, when: str) -> None:
         assert self._process is not None
@@ -213,18 +218,18 @@ def toml(tables: Mapping[str, Any]) -> str:
     """TOML of tables of plain values, and of arrays of such tables."""
     lines: list[str] = []
     for name, table in tables.items():
-        for header, row in (
-            [(f"[{name}]", table)]
-            if isinstance(table, Mapping)
-            else [(f"[[{name}]]", row) for row in table]
-        ):
-            lines += [header, *(f"{key} = {_value(value)}" for key, value in row.items()), ""]
+        is_array = not isinstance(table, Mapping)
+        header = f"[[{name}]]" if is_array else f"[{name}]"
+        for row in table if is_array else [table]:
+            lines.append(header)
+            lines += [f"{key} = {_value(value)}" for key, value in row.items()]
+            lines.append("")
     return "\n".join(lines)
 
 
 def _value(value: object) -> str:
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(each) for each in value)}]"
+        return f"[{', '.join(_value(element) for element in value)}]"
     if isinstance(value, bool | int | float | str):
         return json.dumps(value)
     return json.dumps(str(value))

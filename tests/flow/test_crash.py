@@ -1,4 +1,4 @@
-"""SIGKILL to the whole service at the worst moments: nothing that was acknowledged is lost."""
+"""SIGKILL of the whole service at any moment loses nothing that was acknowledged."""
 
 import os
 import signal
@@ -28,8 +28,8 @@ def ct(real_studies: material.RealStudies) -> bytes:
     return oracles.data_set_bytes(real_studies.file("CT_small.dcm"))[1]
 
 
-def renamed(data: bytes, uid: str) -> bytes:
-    """The CT image under a SOP Instance UID of as many characters as its own."""
+def with_uid(data: bytes, uid: str) -> bytes:
+    """The CT image with another SOP Instance UID of the same length."""
     old = b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322"
     assert data.count(old) == 1
     assert len(uid) == len(old)
@@ -40,10 +40,10 @@ def uid_of(number: int) -> str:
     return f"1.2.826.0.1.3680043.10.999.3.{number:018d}"
 
 
-def test_what_was_acknowledged_is_there_after_a_kill(
+def test_acknowledged_instances_are_stored_after_a_kill(
     start_burnish: StartBurnish, ct: bytes
 ) -> None:
-    """Four senders at full speed, SIGKILL in the middle, three times over."""
+    """SIGKILL while four senders store at full speed, three times."""
     service = start_burnish()
     acknowledged: dict[str, bytes] = {}
     base = 10**17
@@ -56,12 +56,12 @@ def test_what_was_acknowledged_is_there_after_a_kill(
                 with Raw(service.port, [(CT, [EXPLICIT])]) as raw:
                     while not stop.is_set():
                         uid = uid_of(number)
-                        data = renamed(ct, uid)
+                        data = with_uid(ct, uid)
                         if raw.store(CT, uid, data)[0] == 0:
                             acknowledged[uid] = data
                         number += 1
             except (OSError, AssertionError):
-                return  # the service is gone, as it should be
+                return  # the service was killed
 
         before = len(acknowledged)
         threads = [
@@ -82,10 +82,12 @@ def test_what_was_acknowledged_is_there_after_a_kill(
             assert oracles.spooled(service, stored[uid]) == data
         for row in stored.values():
             size = oracles.spool_file(service, row).stat().st_size
-            assert size == row["size"], "a row without its whole file"
+            assert size == row["size"], "each row has its complete file"
 
 
-def test_half_an_instance_is_gone_after_a_kill(start_burnish: StartBurnish, ct: bytes) -> None:
+def test_an_incomplete_instance_is_removed_after_a_kill(
+    start_burnish: StartBurnish, ct: bytes
+) -> None:
     service = start_burnish()
     uid = str(generate_uid())
     with Raw(service.port, [(CT, [EXPLICIT])]) as raw:
@@ -109,45 +111,46 @@ def request(service: Service, files: tuple[Path, ...], copies: int, profile: str
 
 
 def assert_done(service: Service, uid: str, copies: int, *, others: int = 0) -> list[Path]:
-    """The request reaches DONE; every volume and copy once, whole, and `others` beside them."""
+    """The request reaches DONE, with every copy of every volume once and complete.
+
+    `others` is the number of images of other requests.
+    """
 
     def ended() -> Any:
         with MediaCreation(service.port) as scu:
-            status, found = scu.get(uid)
+            status, attributes = scu.get(uid)
         assert status == 0
-        return found if found.ExecutionStatus in ("DONE", "FAILURE") else None
+        return attributes if attributes.ExecutionStatus in ("DONE", "FAILURE") else None
 
-    found = wait_until(ended, what="the end of the request")
-    assert found.ExecutionStatus == "DONE", (found.ExecutionStatusInfo, service.tail())
+    attributes = wait_until(ended, what="the end of the request")
+    assert attributes.ExecutionStatus == "DONE", (attributes.ExecutionStatusInfo, service.tail())
     volumes = oracles.rows(
         service,
         "SELECT f.*, r.id AS number FROM file_set f JOIN media_creation_request r"
         " ON f.request_id = r.id WHERE r.sop_instance_uid = ?",
         uid,
     )
-    assert found.TotalNumberOfPiecesOfMediaCreated == copies * len(volumes)
+    assert attributes.TotalNumberOfPiecesOfMediaCreated == copies * len(volumes)
     created = [row for row in pieces(service) if row["state"] == "CREATED"]
     assert len({(row["file_set_id"], row["copy_number"]) for row in created}) == len(created)
     images = sorted(service.outbox.glob(f"R{volumes[0]['number']:06d}/*.iso"))
     assert len(images) == copies * len(volumes)
-    everything = len(images) + others
+    expected_images = len(images) + others
     wait_until(
-        lambda: len(list(service.outbox.glob("R*/*.iso"))) == everything, what="no other image"
+        lambda: len(list(service.outbox.glob("R*/*.iso"))) == expected_images, what="no other image"
     )
     for image in images:
         assert image.with_suffix(".json").is_file()
         [row] = [row for row in volumes if row["file_set_id"] == oracles.volume_identifier(image)]
         assert image.stat().st_size == row["predicted_size"]
         assert "Everything is Ok" in oracles.run("7z", "t", image)
-    wait_until(
-        lambda: not list((service.root / "images").iterdir()), what="no image that nobody needs"
-    )
+    wait_until(lambda: not list((service.root / "images").iterdir()), what="an empty images/")
     assert not list((service.outbox / ".staging").glob("*"))
     return images
 
 
-def published_is_whole(service: Service) -> None:
-    """Whatever has its manifest is whole, also while the service is dead."""
+def assert_published_images_are_complete(service: Service) -> None:
+    """An image that has its manifest is complete, also while the service does not run."""
     for manifest in service.outbox.rglob("*.json"):
         image = manifest.with_suffix(".iso")
         assert image.is_file()
@@ -165,10 +168,10 @@ MOMENTS: dict[str, Callable[[Service], bool]] = {
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_media_are_made_in_spite_of_a_kill(
+def test_media_are_created_after_a_kill_at_any_moment(
     start_burnish: StartBurnish, real_studies: material.RealStudies, moment: str
 ) -> None:
-    """A state may pass unseen: then the kill comes after it, and all must hold just the same."""
+    """A state may pass unnoticed. Then the kill comes later, and the same must hold."""
     service = start_burnish(device=[{"name": "outbox", "media": ["CD"], "capacity": "150KB"}])
     files = real_studies.patients
     assert clients.dcmsend(service.port, *files).exit_code == 0
@@ -182,7 +185,7 @@ def test_media_are_made_in_spite_of_a_kill(
 
     wait_until(reached, what=moment)
     service.kill()
-    published_is_whole(service)
+    assert_published_images_are_complete(service)
     service.start()
     images = assert_done(service, uid, copies=2)
     uids: dict[str, int] = {}
@@ -193,7 +196,7 @@ def test_media_are_made_in_spite_of_a_kill(
     assert uids == {str(material.read(path).SOPInstanceUID): 2 for path in files}
 
 
-def test_a_kill_amid_conversions(
+def test_a_request_is_completed_after_a_kill_during_conversions(
     start_burnish: StartBurnish, real_studies: material.RealStudies
 ) -> None:
     service = start_burnish()
@@ -213,27 +216,29 @@ def test_a_kill_amid_conversions(
 
 
 @pytest.mark.parametrize("role", ["scheduler", "writer", "receiver"])
-def test_a_process_that_dies_is_started_again(
+def test_a_process_that_dies_is_restarted(
     start_burnish: StartBurnish, real_studies: material.RealStudies, role: str
 ) -> None:
     service = start_burnish()
     files = real_studies.patients[:4]
     assert clients.dcmsend(service.port, *files).exit_code == 0
     victim = service.roles()[["scheduler", "writer", "receiver"].index(role)]
-    below = victim.children(recursive=True)
+    descendants = victim.children(recursive=True)
     os.kill(victim.pid, signal.SIGKILL)
-    wait_until(lambda: "ended by itself" in service.log.read_text(), what="the supervisor's word")
+    wait_until(
+        lambda: "ended by itself" in service.log.read_text(), what="the log line of the supervisor"
+    )
     wait_until(lambda: clients.echo(service.port) == 0, what="an echo")
     uid = request(service, files, copies=1)
     assert_done(service, uid, copies=1)
-    _, alive = psutil.wait_procs(below, timeout=300)
-    assert not alive, "it left processes behind"
+    _, alive = psutil.wait_procs(descendants, timeout=300)
+    assert not alive, "its child processes have ended"
 
 
 def test_no_child_outlives_the_supervisor(
     start_burnish: StartBurnish, real_studies: material.RealStudies
 ) -> None:
-    """SIGKILL to the supervisor alone: its children end by themselves."""
+    """After SIGKILL of the supervisor alone, its children end by themselves."""
     service = start_burnish()
     files = (real_studies.file("JPEG2000.dcm"), *real_studies.patients[:2])
     assert clients.dcmsend(service.port, *files).exit_code == 0

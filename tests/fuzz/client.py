@@ -1,4 +1,4 @@
-"""The well-behaved client: stores instances and asks for media, and tells how long that took."""
+"""The well-behaved client: stores instances, requests media, and measures the time of both."""
 
 import struct
 import threading
@@ -20,14 +20,14 @@ from flow import clients
 from raw_dicom import EXPLICIT, Raw
 
 AE_TITLE = "FRIEND"
-#: Seconds from one media request to the next.
-_BETWEEN_MEDIA = 15.0
-_MEDIA_WITHIN = 600.0
+#: Seconds from one media request to the next, and until its media must be created.
+_MEDIA_INTERVAL = 15.0
+_MEDIA_DEADLINE = 600.0
 
 
 @dataclass
-class Told:
-    """What the client has seen: when each thing began (monotonic clock), and how long it took."""
+class Observations:
+    """The start (monotonic clock) and duration of each operation in seconds, and all faults."""
 
     stores: list[tuple[float, float]] = field(default_factory=list)
     media: list[tuple[float, float]] = field(default_factory=list)
@@ -35,67 +35,68 @@ class Told:
 
 
 def run(
-    port: int, stopping: Event, rounds: "Synchronized[int]", result: "Connection[Told, Any]"
+    port: int, stopping: Event, rounds: "Synchronized[int]", result: "Connection[Observations, Any]"
 ) -> None:
-    """Stores and asks until told to stop, in a process of its own; sends what it saw.
+    """Stores and requests until `stopping`, in its own process; sends its observations.
 
-    `rounds` is how often it has begun to.
+    `rounds` counts how many rounds it has started.
     """
-    told = Told()
+    observed = Observations()
     data = oracles.data_set_bytes(material.real_studies().file("CT_small.dcm"))[1]
-    last = -_BETWEEN_MEDIA
+    last_request = -_MEDIA_INTERVAL
     while True:
         rounds.value += 1
         uids = [str(generate_uid()) for _ in range(3)]
         try:
-            told.stores += [_store(port, data, uid) for uid in uids]
-            if time.monotonic() - last > _BETWEEN_MEDIA:
-                last = time.monotonic()
-                told.media.append(_media(port, uids))
+            observed.stores += [_store(port, data, uid) for uid in uids]
+            if time.monotonic() - last_request > _MEDIA_INTERVAL:
+                last_request = time.monotonic()
+                observed.media.append(_media(port, uids))
         except (OSError, AssertionError, pytest.fail.Exception) as error:
-            told.faults.append(f"{type(error).__name__}: {error}")
+            observed.faults.append(f"{type(error).__name__}: {error}")
         if stopping.wait(0.05):
             break
-    result.send(told)
+    result.send(observed)
 
 
 def _store(port: int, data: bytes, uid: str) -> tuple[float, float]:
     started = time.monotonic()
     with Raw(port, [(CT, [EXPLICIT])], calling=AE_TITLE.encode().ljust(16)) as raw:
-        status = raw.store(CT, uid, _named(data, uid), fragment=16000)
+        status = raw.store(CT, uid, _with_uid(data, uid), fragment=16000)
         assert status == (0, ""), status
         raw.release()
     return started, time.monotonic() - started
 
 
 def _media(port: int, uids: list[str]) -> tuple[float, float]:
-    """From N-CREATE until the media are made."""
+    """Requests media and waits until they are created."""
     started = time.monotonic()
     references = Dataset()
     references.ReferencedSOPSequence = []
     for uid in uids:
         item = Dataset()
-        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CT, uid
+        item.ReferencedSOPClassUID = CT
+        item.ReferencedSOPInstanceUID = uid
         references.ReferencedSOPSequence.append(item)
-    with clients.MediaCreation(port, calling=AE_TITLE) as asking:
-        status, _ = asking.create(references)
+    with clients.MediaCreation(port, calling=AE_TITLE) as scu:
+        status, _ = scu.create(references)
         assert status == 0, status
-        request = asking.sop_instance_uid
-        assert asking.initiate(request)[0] == 0
+        request = scu.sop_instance_uid
+        assert scu.initiate(request)[0] == 0
     pause = threading.Event()
     while True:
-        with clients.MediaCreation(port, calling=AE_TITLE) as asking:
-            status, found = asking.get(request)
+        with clients.MediaCreation(port, calling=AE_TITLE) as scu:
+            status, attributes = scu.get(request)
         assert status == 0, status
-        if found.ExecutionStatus == "DONE":
+        if attributes.ExecutionStatus == "DONE":
             return started, time.monotonic() - started
-        assert found.ExecutionStatus != "FAILURE", found.ExecutionStatusInfo
-        assert time.monotonic() - started < _MEDIA_WITHIN, "the media are not made"
+        assert attributes.ExecutionStatus != "FAILURE", attributes.ExecutionStatusInfo
+        assert time.monotonic() - started < _MEDIA_DEADLINE, "the media are created in time"
         pause.wait(0.5)
 
 
-def _named(data: bytes, uid: str) -> bytes:
-    """The image under another SOP Instance UID."""
+def _with_uid(data: bytes, uid: str) -> bytes:
+    """The image with another SOP Instance UID."""
     old = b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322\0"
     new = uid.encode() + b"\0" * (len(uid) % 2)
     header = b"\x08\x00\x18\x00UI"

@@ -1,4 +1,4 @@
-"""What a peer may say, right: whole conversations, PDU by PDU. Wrong ones are made from them."""
+"""Valid associations, PDU by PDU, from which the attackers make invalid ones."""
 
 import ssl
 import struct
@@ -25,7 +25,7 @@ from peer import (
     role,
 )
 
-#: The AE title of who is up to no good: known, so that it comes further than to the door.
+#: The AE title of the attackers. It is configured, so that their associations are accepted.
 HOSTILE = b"HOSTILE"
 
 _CONTEXTS = (
@@ -40,19 +40,20 @@ def associate(*contexts: bytes, **options: object) -> bytes:
     return associate_rq(*(contexts or _CONTEXTS), calling=HOSTILE, **options)  # type: ignore[arg-type]
 
 
-def _encoded(**attributes: object) -> bytes:
+def _encode(**attributes: object) -> bytes:
     data_set = Dataset()
     for keyword, value in attributes.items():
         setattr(data_set, keyword, value)
     buffer = DicomBytesIO()
-    buffer.is_implicit_VR, buffer.is_little_endian = False, True
+    buffer.is_implicit_VR = False
+    buffer.is_little_endian = True
     write_dataset(buffer, data_set)
     return bytes(buffer.getvalue())
 
 
 def _image(size: int) -> bytes:
     return (
-        _encoded(
+        _encode(
             SOPClassUID=CT,
             SOPInstanceUID="1.2.3.4.5",
             PatientName="Fuzz^Peer",
@@ -67,35 +68,36 @@ def _image(size: int) -> bytes:
     )
 
 
-def _asked_for() -> bytes:
+def _n_create() -> bytes:
     reference = Dataset()
-    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = CT, "1.2.3.4.5"
-    return _encoded(ReferencedSOPSequence=[reference], LabelText="none", AllowMediaSplitting="YES")
+    reference.ReferencedSOPClassUID = CT
+    reference.ReferencedSOPInstanceUID = "1.2.3.4.5"
+    return _encode(ReferencedSOPSequence=[reference], LabelText="none", AllowMediaSplitting="YES")
 
 
 def _nested(depth: int) -> bytes:
-    """Sequences in sequences, of undefined length."""
+    """Nested sequences of undefined length."""
     header = struct.pack("<HH2sHI", 0x0008, 0x1199, b"SQ", 0, 0xFFFFFFFF)
     return (header + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)) * depth
 
 
 def _message(
-    number: int, field: int, sop_class: str, data: bytes = b"", cut: int = 0
+    context_id: int, field: int, sop_class: str, data: bytes = b"", fragment_size: int = 0
 ) -> list[bytes]:
-    asked = command(field, sop_class, data_set=bool(data), more=_UID)
+    command_set = command(field, sop_class, data_set=bool(data), more=_UID)
     if not data:
-        return [p_data(pdv(number, 3, asked))]
-    size = cut or len(data)
+        return [p_data(pdv(context_id, 3, command_set))]
+    size = fragment_size or len(data)
     parts = [data[at : at + size] for at in range(0, len(data), size)]
     last = len(parts) - 1
     return [
-        p_data(pdv(number, 1, asked[:30]), pdv(number, 3, asked[30:])),
-        *(p_data(pdv(number, 2 if at == last else 0, part)) for at, part in enumerate(parts)),
+        p_data(pdv(context_id, 1, command_set[:30]), pdv(context_id, 3, command_set[30:])),
+        *(p_data(pdv(context_id, 2 if at == last else 0, part)) for at, part in enumerate(parts)),
     ]
 
 
 def conversations() -> dict[str, list[bytes]]:
-    """Name → PDUs, the first of which asks for an association."""
+    """The PDUs of each conversation by its name. The first PDU is an A-ASSOCIATE-RQ."""
     store, create = messages.C_STORE_RQ, messages.N_CREATE_RQ
     get, action = messages.N_GET_RQ, messages.N_ACTION_RQ
     echo = p_data(pdv(1, 3, command()))
@@ -114,10 +116,10 @@ def conversations() -> dict[str, list[bytes]]:
             RELEASE,
         ],
         "store, then abort": [associate(), *_message(3, store, CT, _image(3000), 500)[:-2], ABORT],
-        "create": [associate(), *_message(5, create, media, _asked_for()), RELEASE],
+        "create": [associate(), *_message(5, create, media, _n_create()), RELEASE],
         "create and act": [
             associate(),
-            *_message(5, create, media, _asked_for(), 17),
+            *_message(5, create, media, _n_create(), 17),
             *_message(5, action, media),
             *_message(5, get, media),
             RELEASE,
@@ -131,7 +133,7 @@ def conversations() -> dict[str, list[bytes]]:
 
 
 def client_hello() -> bytes:
-    """What TLS begins with."""
+    """The first message of a TLS handshake."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     context_ = ssl.create_default_context()
     context_.check_hostname = False

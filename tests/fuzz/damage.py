@@ -1,4 +1,4 @@
-"""Ways to spoil a conversation: each takes its PDUs and returns bytes that may be anything."""
+"""Ways to damage a conversation: each takes its PDUs and returns the bytes to send."""
 
 import random
 import struct
@@ -10,7 +10,7 @@ _LENGTHS = (0, 1, 2, 3, 5, 0x7F, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFF
 
 
 def none(_chance: random.Random, pdus: list[bytes]) -> bytes:
-    """It is sent as it is, in whatever pieces."""
+    """No damage."""
     return b"".join(pdus)
 
 
@@ -22,7 +22,7 @@ def flipped(chance: random.Random, pdus: list[bytes]) -> bytes:
     return bytes(data)
 
 
-def flipped_behind_the_first(chance: random.Random, pdus: list[bytes]) -> bytes:
+def flipped_after_the_first(chance: random.Random, pdus: list[bytes]) -> bytes:
     return pdus[0] + flipped(chance, pdus[1:])
 
 
@@ -38,7 +38,7 @@ def wrong_pdu_length(chance: random.Random, pdus: list[bytes]) -> bytes:
 
 
 def wrong_inner_length(chance: random.Random, pdus: list[bytes]) -> bytes:
-    """Of a PDV, an item, an element: four bytes anywhere behind a PDU's header."""
+    """A wrong length of a PDV, an item or an element, anywhere after the header of a PDU."""
     at = chance.randrange(len(pdus))
     data = bytearray(pdus[at])
     if len(data) > 12:
@@ -61,11 +61,11 @@ def inserted(chance: random.Random, pdus: list[bytes]) -> bytes:
     return data[:at] + chance.randbytes(chance.choice((1, 2, 6, 100, 5000))) + data[at:]
 
 
-def other_kind(chance: random.Random, pdus: list[bytes]) -> bytes:
-    """A PDU says that it is another."""
+def wrong_pdu_type(chance: random.Random, pdus: list[bytes]) -> bytes:
+    """A PDU with another type."""
     at = chance.randrange(len(pdus))
-    kind = bytes((chance.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 0x16, 0x47, 255)),))
-    return b"".join((*pdus[:at], kind + pdus[at][1:], *pdus[at + 1 :]))
+    pdu_type = bytes((chance.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 0x16, 0x47, 255)),))
+    return b"".join((*pdus[:at], pdu_type + pdus[at][1:], *pdus[at + 1 :]))
 
 
 def noise(chance: random.Random, _pdus: list[bytes]) -> bytes:
@@ -75,12 +75,12 @@ def noise(chance: random.Random, _pdus: list[bytes]) -> bytes:
 DAMAGES: tuple[Damage, ...] = (
     none,
     flipped,
-    flipped_behind_the_first,
+    flipped_after_the_first,
     truncated,
     wrong_pdu_length,
     wrong_inner_length,
     shuffled,
     inserted,
-    other_kind,
+    wrong_pdu_type,
     noise,
 )

@@ -1,9 +1,9 @@
-"""The fuzz run: hostile peers at a real service, and a well-behaved client beside them.
+"""The fuzz run: hostile peers attack a running service while a well-behaved client uses it.
 
     make fuzz SECONDS=600
 
-Whatever the hostile ones do, no process ends, nothing hangs, threads, files and memory come back
-to what they were, and the well-behaved client gets what it asks for.
+Whatever the attackers do, no process ends and nothing hangs. Threads, files and memory return to
+what they were, and every request of the well-behaved client succeeds.
 """
 
 import argparse
@@ -27,28 +27,28 @@ from flow import clients
 from flow.service import Service
 from fuzz import client, corpus
 from fuzz.attacks import Attacker
-from fuzz.client import Told
+from fuzz.client import Observations
 from ports import free_port
 from waiting import wait_until
 
-#: For the well-behaved client on a busy machine; the others do not stay so long.
+#: In seconds. Long enough for the well-behaved client on a busy machine.
 _ACSE_TIMEOUT, _IDLE_TIMEOUT = 20, 15
 _SAMPLES = 10
-#: A process opens its database, in several files, when it first needs it, and keeps as many
-#: connections to it as it once needed together, up to five.
-_FILES = 15
-#: The scheduler has, beside two others, as many threads as ticks once overlapped, up to ten.
-_TICKS = 10
-#: Seconds until what an attack has cost must have come back.
-_COMES_BACK = 300
-#: What the memory of a process may grow by in the second half of a run, in bytes. In the first it
-#: fills what is kept by number: arenas of the allocator, answers to associations, statements.
-_GROWTH = 20_000_000
+#: Files that a process may open after the start: those of its database, for each of up to five
+#: connections that it keeps.
+_MORE_FILES = 15
+#: Threads of the scheduler besides two others: as many as ticks have overlapped, up to ten.
+_TICK_THREADS = 10
+#: Seconds within which threads, files and memory must return to what they were.
+_RECOVERY_TIME = 300
+#: Bytes by which the memory of a process may grow in the second half of a run. In the first half
+#: it fills pools and caches of limited size, such as the arenas of the allocator.
+_MEMORY_GROWTH = 20_000_000
 
 
 @dataclass
-class Use:
-    """What the processes of a service have: threads and files of each, memory of each."""
+class Resources:
+    """Threads, open files and memory of the processes of a service, by process id."""
 
     threads: dict[int, int]
     files: dict[int, int]
@@ -57,27 +57,31 @@ class Use:
 
 @dataclass
 class Report:
-    """What a run has found."""
+    """The result of a run."""
 
     seconds: float = 0
     attacked_at: float = 0
-    tried: Counter[str] = field(default_factory=Counter)
-    told: Told = field(default_factory=Told)
+    attacks: Counter[str] = field(default_factory=Counter)
+    observed: Observations = field(default_factory=Observations)
     memory: list[dict[int, int]] = field(default_factory=list)
     log_lines: Counter[str] = field(default_factory=Counter)
     most_threads: int = 0
     faults: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
-        """The numbers, for people."""
-        yield f"seconds: {self.seconds:.0f}; attacks: {self.tried.total()}"
-        yield from (f"  {count:7} {name}" for name, count in self.tried.most_common())
-        for name, found, under_attack in (
-            ("store, nobody else there", self.told.stores, False),
-            ("store, under attack", self.told.stores, True),
-            ("media, under attack", self.told.media, True),
+        """The figures and faults as text."""
+        yield f"seconds: {self.seconds:.0f}; attacks: {self.attacks.total()}"
+        yield from (f"  {count:7} {name}" for name, count in self.attacks.most_common())
+        for name, measurements, under_attack in (
+            ("store, before the attack", self.observed.stores, False),
+            ("store, under attack", self.observed.stores, True),
+            ("media, under attack", self.observed.media, True),
         ):
-            ordered = sorted(s for at, s in found if (at > self.attacked_at) is under_attack)
+            ordered = sorted(
+                seconds
+                for started, seconds in measurements
+                if (started > self.attacked_at) is under_attack
+            )
             if ordered:
                 yield (
                     f"{name}: {len(ordered)} times, median {median(ordered) * 1000:.0f} ms, "
@@ -86,28 +90,31 @@ class Report:
                 )
         yield f"most threads of a process: {self.most_threads}"
         for pid in self.memory[0]:
-            found = [f"{each.get(pid, 0) / 1e6:.0f}" for each in self.memory]
-            yield f"memory of a process over time, MB: {' '.join(found)}"
+            samples = [f"{sample.get(pid, 0) / 1e6:.0f}" for sample in self.memory]
+            yield f"memory of a process over time, MB: {' '.join(samples)}"
         yield f"log: {dict(self.log_lines.most_common())}"
-        yield from (f"FAULT: {fault}" for fault in (*self.faults, *self.told.faults))
+        yield from (f"FAULT: {fault}" for fault in (*self.faults, *self.observed.faults))
 
     @property
     def is_clean(self) -> bool:
-        return not self.faults and not self.told.faults
+        return not self.faults and not self.observed.faults
 
 
 def run(
     directory: Path, seconds: float, *, seed: int, attackers: int = 4, attacks: int = 0
 ) -> Report:
-    """Starts a service below `directory`, attacks it for so long, and looks what became of it.
+    """Starts a service below `directory`, attacks it, and reports what has come of it.
 
-    On a slow machine it is longer: until there were so many attacks, and the well-behaved client
-    has stored under attack.
+    The attack lasts `seconds`, and longer on a slow machine: until there were more than `attacks`
+    and the well-behaved client has stored under attack.
     """
     report = Report()
-    with _service(directory) as (service, tls_port), _friend(service.port, report.told) as friend:
+    with (
+        _service(directory) as (service, tls_port),
+        _friend(service.port, report.observed) as friend,
+    ):
         wait_until(lambda: _has_media(service), what="media before the attack")
-        before = _use(service)
+        before = _resources(service)
         hostile = [
             Attacker(
                 f"127.0.0.{number + 2}",
@@ -119,18 +126,18 @@ def run(
             for number in range(attackers)
         ]
         report.attacked_at = monotonic()
-        begun = friend.rounds
+        rounds_before = friend.rounds
 
-        def enough() -> bool:
-            tried = sum(attacker.tried.total() for attacker in hostile)
-            # the first round since then may have begun before
-            return tried > attacks and friend.rounds > begun + 1
+        def is_enough() -> bool:
+            total = sum(attacker.attacks.total() for attacker in hostile)
+            # The first round that is counted after this may have started before the attack.
+            return total > attacks and friend.rounds > rounds_before + 1
 
-        report.seconds = _attack(service, hostile, seconds, report, enough)
+        report.seconds = _attack(service, hostile, seconds, report, is_enough)
         friend.stop()
         for attacker in hostile:
-            report.tried += attacker.tried
-        _look(service, before, report)
+            report.attacks += attacker.attacks
+        _check(service, before, report)
     return report
 
 
@@ -139,20 +146,21 @@ def _attack(
     hostile: list[Attacker],
     seconds: float,
     report: Report,
-    enough: Callable[[], bool],
+    is_enough: Callable[[], bool],
 ) -> float:
     threads = [threading.Thread(target=attacker.run) for attacker in hostile]
     started = monotonic()
     for thread in threads:
         thread.start()
     tick = threading.Event()
-    while (elapsed := monotonic() - started) < seconds or not (
-        enough() or elapsed > seconds + _COMES_BACK
-    ):
-        use = _use(service)
-        report.most_threads = max(report.most_threads, *use.threads.values())
+    while True:
+        elapsed = monotonic() - started
+        if elapsed >= seconds and (is_enough() or elapsed > seconds + _RECOVERY_TIME):
+            break
+        resources = _resources(service)
+        report.most_threads = max(report.most_threads, *resources.threads.values())
         if elapsed >= seconds * len(report.memory) / _SAMPLES:
-            report.memory.append(use.memory)
+            report.memory.append(resources.memory)
         tick.wait(min(2.0, seconds / _SAMPLES / 2))
     for attacker in hostile:
         attacker.stopping.set()
@@ -165,46 +173,51 @@ def _attack(
     return monotonic() - started
 
 
-def _look(service: Service, before: Use, report: Report) -> None:
-    """Whether everything is as it was."""
+def _check(service: Service, before: Resources, report: Report) -> None:
+    """Adds to the report what is not as it was before the attack."""
     faults = report.faults
-    half = report.memory[len(report.memory) // 2]
+    memory_at_half_time = report.memory[len(report.memory) // 2]
     scheduler = service.roles()[0].pid
 
-    def left(now: Use) -> list[str]:
+    def differences(now: Resources) -> list[str]:
         if now.threads.keys() != before.threads.keys():
             return ["a process has ended"]
-        threads = {**before.threads, scheduler: max(before.threads[scheduler], _TICKS + 2)}
+        threads = {**before.threads, scheduler: max(before.threads[scheduler], _TICK_THREADS + 2)}
         if any(
-            now.threads[pid] > threads[pid] or now.files[pid] > before.files[pid] + _FILES
+            now.threads[pid] > threads[pid] or now.files[pid] > before.files[pid] + _MORE_FILES
             for pid in before.threads
         ):
             return [f"threads or files are left: {asdict(before)}, then {asdict(now)}"]
         return [
-            f"memory has grown: {half[pid]} to {now.memory[pid]} bytes"
-            for pid in half.keys() & now.memory.keys()
-            if now.memory[pid] - half[pid] > _GROWTH
+            f"memory has grown: {memory_at_half_time[pid]} to {now.memory[pid]} bytes"
+            for pid in memory_at_half_time.keys() & now.memory.keys()
+            if now.memory[pid] - memory_at_half_time[pid] > _MEMORY_GROWTH
         ]
 
-    deadline = monotonic() + _COMES_BACK
+    deadline = monotonic() + _RECOVERY_TIME
     pause = threading.Event()
-    while left(now := _use(service)) and monotonic() < deadline:
+    now = _resources(service)
+    while differences(now) and monotonic() < deadline:
         pause.wait(0.5)
-    faults += left(now)
+        now = _resources(service)
+    faults += differences(now)
     report.memory.append(now.memory)
-    if half_files := list((service.root / "spool" / "incoming").iterdir()):
-        faults.append(f"{len(half_files)} files are left in incoming")
+    incoming = list((service.root / "spool" / "incoming").iterdir())
+    if incoming:
+        faults.append(f"{len(incoming)} files are left in incoming")
     if clients.echo(service.port, calling="PYNETDICOM") != 0:
-        faults.append("C-ECHO fails in the end")
+        faults.append("C-ECHO fails after the attack")
     for line in service.lines():
-        told = json.loads(line) if line.startswith("{") else {"event": f"not a log line: {line}"}
-        report.log_lines[told["event"]] += 1
-        if told.get("calling_ae_title") == client.AE_TITLE and told.get("how") != "released":
-            faults.append(f"of the well-behaved client: {line}")
-    for bad in ("a process ended by itself", "association ended by a defect"):
-        if report.log_lines[bad]:
-            faults.append(f"in the log: {bad}")
-    faults += [line for line in report.log_lines if line.startswith("not a log line")]
+        if not line.startswith("{"):
+            faults.append(f"not a log line: {line}")
+            continue
+        entry = json.loads(line)
+        report.log_lines[entry["event"]] += 1
+        if entry.get("calling_ae_title") == client.AE_TITLE and entry.get("how") != "released":
+            faults.append(f"about the well-behaved client: {line}")
+    for event in ("a process ended by itself", "association ended by a defect"):
+        if report.log_lines[event]:
+            faults.append(f"in the log: {event}")
 
 
 @contextmanager
@@ -244,10 +257,10 @@ def _service(directory: Path) -> Iterator[tuple[Service, int]]:
 
 
 class _Friend:
-    """The well-behaved client in its own process, until it is told to stop."""
+    """The well-behaved client in its own process, which runs until `stop`."""
 
-    def __init__(self, port: int, told: Told) -> None:
-        self._told = told
+    def __init__(self, port: int, observed: Observations) -> None:
+        self._observed = observed
         context = multiprocessing.get_context("spawn")
         self._stopping, self._rounds = context.Event(), context.Value("i", 0)
         self._receiving, sending = context.Pipe(duplex=False)
@@ -258,21 +271,21 @@ class _Friend:
 
     @property
     def rounds(self) -> int:
-        """How often it has begun to store."""
+        """How many rounds of C-STORE it has started."""
         return int(self._rounds.value)
 
     def stop(self) -> None:
         self._stopping.set()
         if self._receiving.poll(900):
-            self._told.__dict__.update(self._receiving.recv().__dict__)
+            self._observed.__dict__.update(self._receiving.recv().__dict__)
         else:
-            self._told.faults.append("the well-behaved client hangs")
+            self._observed.faults.append("the well-behaved client hangs")
         self.process.join(60)
 
 
 @contextmanager
-def _friend(port: int, told: Told) -> Iterator[_Friend]:
-    friend = _Friend(port, told)
+def _friend(port: int, observed: Observations) -> Iterator[_Friend]:
+    friend = _Friend(port, observed)
     try:
         yield friend
     finally:
@@ -284,9 +297,9 @@ def _has_media(service: Service) -> bool:
     return service.outbox.is_dir() and any(service.outbox.iterdir())
 
 
-def _use(service: Service) -> Use:
+def _resources(service: Service) -> Resources:
     processes = service.processes()
-    return Use(
+    return Resources(
         {process.pid: process.num_threads() for process in processes},
         {process.pid: process.num_fds() for process in processes},
         {process.pid: process.memory_info().rss for process in processes},
@@ -294,15 +307,17 @@ def _use(service: Service) -> Use:
 
 
 def main() -> int:
-    """Exit code 1 where anything at all was wrong."""
+    """Exit code 1 if there was any fault."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--attackers", type=int, default=4)
-    said = parser.parse_args()
-    print(f"seed {said.seed}")
+    arguments = parser.parse_args()
+    print(f"seed {arguments.seed}")
     with tempfile.TemporaryDirectory() as directory:
-        report = run(Path(directory), said.seconds, seed=said.seed, attackers=said.attackers)
+        report = run(
+            Path(directory), arguments.seconds, seed=arguments.seed, attackers=arguments.attackers
+        )
     print("\n".join(report.lines()))
     return 0 if report.is_clean else 1
 

@@ -1,4 +1,4 @@
-"""Log lines of the stages go nowhere: a traceback of a defect takes seconds to be drawn."""
+"""Captures the log of the tests: formatting the traceback of a defect takes seconds."""
 
 from collections.abc import Iterator
 
