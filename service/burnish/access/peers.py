@@ -20,7 +20,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Permission:
+class PeerPermission:
     """The operations that a peer is permitted; `denial` says why it may not even associate."""
 
     may: frozenset[str] = frozenset()
@@ -34,15 +34,15 @@ class PeerAccess:
         self._peers = {peer.ae_title: peer for peer in settings.peer}
         self._accept_unknown_peers = settings.dicom.accept_unknown_peers
 
-    def permission(self, calling_ae_title: str, caller: Caller) -> Permission:
+    def permission(self, calling_ae_title: str, caller: Caller) -> PeerPermission:
         """What the calling AE is permitted to do. Peers that are not configured are rejected."""
         peer = self._peers.get(calling_ae_title)
         if peer is None:
             if self._accept_unknown_peers:
-                return Permission(_UNKNOWN_PEERS_MAY)
-            return Permission(denial=f"no [[peer]] has the AE title {calling_ae_title!r}")
+                return PeerPermission(_UNKNOWN_PEERS_MAY)
+            return PeerPermission(denial=f"no [[peer]] has the AE title {calling_ae_title!r}")
         denial = _denial(peer, caller)
-        return Permission(denial=denial) if denial else Permission(frozenset(peer.may))
+        return PeerPermission(denial=denial) if denial else PeerPermission(frozenset(peer.may))
 
 
 def _denial(peer: PeerSettings, caller: Caller) -> str:

@@ -11,7 +11,7 @@ from burnish.settings import TLSSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class TLSProfile:
     """A Secure Transport Connection Profile of PS3.15: TLS 1.2 with these suites, and TLS 1.3."""
 
     section: str
@@ -20,12 +20,12 @@ class Profile:
 
 #: Suites as OpenSSL names them. Security level 2 requires RSA keys of at least 2048 bits, curves of
 #: at least 224 bits, and signatures better than SHA-1.
-PROFILES = {
-    "BCP195": Profile("B.12, BCP 195 by RFC 8996 and 9325", "ECDHE+AESGCM:@SECLEVEL=2"),
-    "BCP195-ND": Profile(
+TLS_PROFILES = {
+    "BCP195": TLSProfile("B.12, BCP 195 by RFC 8996 and 9325", "ECDHE+AESGCM:@SECLEVEL=2"),
+    "BCP195-ND": TLSProfile(
         "B.10, BCP 195 without downgrading", "ECDHE+AESGCM:DHE+aRSA+AESGCM:@SECLEVEL=2"
     ),
-    "BCP195-EXTENDED": Profile(
+    "BCP195-EXTENDED": TLSProfile(
         "B.11, extended BCP 195, but for Camellia and CCM",
         "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+aRSA+AESGCM:DHE+aRSA+CHACHA20:@SECLEVEL=2",
     ),
@@ -64,7 +64,7 @@ def server_context(settings: TLSSettings) -> ssl.SSLContext:
     is_required = settings.client_certificate == "required"
     context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
     context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
-    if "DHE+aRSA" in PROFILES[settings.profile].suites:
+    if "DHE+aRSA" in TLS_PROFILES[settings.profile].suites:
         context.load_dh_params(str(_DH_GROUP))
     _configure(context, settings)
     return context
@@ -83,7 +83,7 @@ def client_context(settings: TLSSettings) -> ssl.SSLContext:
 
 def _configure(context: ssl.SSLContext, settings: TLSSettings) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(PROFILES[settings.profile].suites)
+    context.set_ciphers(TLS_PROFILES[settings.profile].suites)
     try:
         if settings.certificate and settings.key:
             context.load_cert_chain(settings.certificate, settings.key, password=_no_password)

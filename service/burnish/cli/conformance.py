@@ -142,7 +142,7 @@ def _association_rejection() -> Iterator[str]:
 
 
 def _tls_profiles() -> Iterator[str]:
-    from burnish.access.tls import PROFILES as TLS_PROFILES
+    from burnish.access.tls import TLS_PROFILES
 
     yield from heading(
         "Secure Transport Connection Profiles (PS3.15 B)",
