@@ -14,7 +14,7 @@ from flow import clients
 from flow.clients import MediaCreation
 from flow.conftest import StartBurnish
 from flow.service import Service
-from flow.test_crash import CT, assert_done, pieces, renamed, request, uid_of
+from flow.test_crash import CT, assert_done, pieces, request, uid_of, with_uid
 from locks import locked
 from raw_dicom import EXPLICIT, Raw
 from waiting import wait_until
@@ -45,7 +45,7 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
         uid, before = idle.sop_instance_uid, oracles.spool_keys(service)
 
         def store(number: int) -> int:
-            return raw.store(CT, uid_of(number), renamed(ct, uid_of(number)))[0]
+            return raw.store(CT, uid_of(number), with_uid(ct, uid_of(number)))[0]
 
         def refuses() -> None:
             assert [store(1), store(2)] == [0xA700] * 2
