@@ -75,7 +75,8 @@ class Stream:
         try:
             if self.expects_more and _QUICK_ACK is not None:
                 # A peer that uses Nagle's algorithm waits for an acknowledgement before it sends
-                # the next segment. If it sends nothing more, the response acknowledges.
+                # the last segment: 40 ms for each instance without this option. If the peer has
+                # nothing more to send, the response acknowledges.
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
             received = self._socket.recv_into(self.view[self.end :])
         except OSError as error:
