@@ -1,4 +1,7 @@
-"""What import-linter and ruff cannot see of the house rules (`make check` runs those two)."""
+"""The house rules that import-linter and ruff cannot check (`make check` runs those two).
+
+docs/architecture.md explains the packages and their kinds.
+"""
 
 import ast
 import re
@@ -7,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "service" / "burnish"
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "service" / "burnish"
 MODULES = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 
-#: Where any error at all is caught, once each: work is set aside there, never dropped.
+#: The modules that may catch every exception, once each: they set work aside and never drop it.
 CATCHES_ALL = {"schedule.py", "scp/ae.py", "write/worker.py"}
-#: A module's docstring says first which kind of room it is in.
+#: The kind of each package; the docstring of each of its modules begins with it.
 KINDS = {
     "cli": "Surface",
     "scp": "Surface",
@@ -41,9 +45,34 @@ KINDS = {
 }
 #: The one module that sleeps, for all that wait; it wakes often enough to see a shutdown.
 SLEEPS = {"db/wakeup.py"}
-#: Files that belong to no room.
+#: Modules that belong to no kind.
 OUTSIDE = {"__main__.py", "supervisor.py", "roles.py"}
 MAXIMUM_FUNCTION = 50
+
+#: Names of variables and parameters that do not say what they hold.
+VAGUE_NAMES = {"one", "found", "made", "said"}
+#: Modules that still have such names.
+MODULES_WITH_VAGUE_NAMES = {
+    "application_profiles/limits.py",
+    "application_profiles/profile.py",
+    "dicomdir/file_ids.py",
+    "dicomdir/profile_keys.py",
+    "directory_records.py",
+    "hashing.py",
+    "offline/instance_store.py",
+    "plan/media_plan.py",
+    "transcode/jpeg_dct.py",
+    "transcode/jpeg_huffman.py",
+    "transcode/jpeg_lossless.py",
+    "write/job.py",
+    "write/labels.py",
+    "write/piece_state.py",
+    "write/pipeline.py",
+    "write/worker.py",
+}
+#: Classes whose name still is that of another class.
+AMBIGUOUS_CLASSES = {"_Child", "Extent", "Conversions"}
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 
 each_module = pytest.mark.parametrize("module", list(MODULES))
 
@@ -54,17 +83,17 @@ def nodes(module: str) -> Iterator[ast.AST]:
 
 @each_module
 def test_functions_are_short(module: str) -> None:
-    long = {
+    long_functions = {
         node.name: length
         for node in nodes(module)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or 0) - node.lineno + 1) > MAXIMUM_FUNCTION
     }
-    assert not long
+    assert not long_functions
 
 
 @each_module
-def test_a_module_says_first_what_it_is(module: str) -> None:
+def test_the_docstring_of_a_module_begins_with_its_kind(module: str) -> None:
     if module in OUTSIDE or module.endswith("__init__.py"):
         return
     kind = KINDS.get(module.removesuffix(".py").split("/", maxsplit=1)[0], "Ground")
@@ -72,25 +101,48 @@ def test_a_module_says_first_what_it_is(module: str) -> None:
 
 
 @each_module
-def test_a_module_is_named_for_what_it_holds(module: str) -> None:
-    empty = {"utils", "util", "helpers", "helper", "common", "misc", "core", "base", "manager"}
-    assert not empty & set(module.removesuffix(".py").split("/"))
+def test_the_name_of_a_module_says_what_it_holds(module: str) -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "misc", "core", "base", "manager"}
+    assert not vague & set(module.removesuffix(".py").split("/"))
 
 
 @each_module
-def test_a_class_is_named_for_what_it_is(module: str) -> None:
+def test_the_name_of_a_class_says_what_it_is(module: str) -> None:
     names = [node.name for node in nodes(module) if isinstance(node, ast.ClassDef)]
     assert not [name for name in names if re.search(r"(Manager|Helper|Utils?|Impl|Base)$", name)]
 
 
+def test_the_name_of_a_class_is_used_once() -> None:
+    modules_by_class: dict[str, list[str]] = {}
+    for module in MODULES:
+        for node in nodes(module):
+            if isinstance(node, ast.ClassDef):
+                modules_by_class.setdefault(node.name, []).append(module)
+    ambiguous = {name: modules for name, modules in modules_by_class.items() if len(modules) > 1}
+    assert not ambiguous.keys() - AMBIGUOUS_CLASSES
+
+
 @each_module
-def test_only_history_moves_a_state(module: str) -> None:
+def test_the_name_of_a_variable_says_what_it_holds(module: str) -> None:
+    if module in MODULES_WITH_VAGUE_NAMES:
+        return
+    vague = [
+        f"line {node.lineno}: {name}"
+        for node in nodes(module)
+        if isinstance(node, ast.Name | ast.arg)
+        and (name := node.arg if isinstance(node, ast.arg) else node.id) in VAGUE_NAMES
+    ]
+    assert not vague
+
+
+@each_module
+def test_only_history_changes_a_state(module: str) -> None:
     if module == "db/history.py":
         return
-    assert not list(moved_states(module))
+    assert not list(state_changes(module))
 
 
-def moved_states(module: str) -> Iterator[str]:
+def state_changes(module: str) -> Iterator[str]:
     """Lines that set the state of a row: an assignment, a setattr, an UPDATE."""
     states = {"state", "execution_status"}
     for node in nodes(module):
@@ -115,19 +167,19 @@ def moved_states(module: str) -> Iterator[str]:
 
 
 @each_module
-def test_only_the_listed_places_catch_everything(module: str) -> None:
+def test_only_the_listed_modules_catch_every_exception(module: str) -> None:
     broad = [
         node.lineno
         for node in nodes(module)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or {"Exception", "BaseException"} & names_in(node.type))
-        and not passes_on(node)
+        and not raises_again(node)
     ]
     assert len(broad) <= (module in CATCHES_ALL), f"lines {broad}"
 
 
-def passes_on(handler: ast.ExceptHandler) -> bool:
-    """Whether a handler ends by raising again what it caught: it tidies up, it does not catch."""
+def raises_again(handler: ast.ExceptHandler) -> bool:
+    """Whether a handler ends by raising the exception again: it only tidies up."""
     last = handler.body[-1]
     return isinstance(last, ast.Raise) and last.exc is None
 
@@ -140,18 +192,18 @@ def names_in(expression: ast.expr) -> set[str]:
 def test_only_the_command_line_prints(module: str) -> None:
     if module.startswith("cli/"):
         return
-    printed = [
+    prints = [
         node.lineno
         for node in nodes(module)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id == "print"
     ]
-    assert not printed
+    assert not prints
 
 
 @each_module
-def test_nothing_waits_for_time_to_pass(module: str) -> None:
+def test_nothing_sleeps(module: str) -> None:
     if module in SLEEPS:
         return
     sleeps = [
@@ -159,4 +211,22 @@ def test_nothing_waits_for_time_to_pass(module: str) -> None:
         for node in nodes(module)
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "time.sleep"
     ]
-    assert not sleeps, "wait for an event with a time-out, so that a shutdown can cut it short"
+    assert not sleeps, "wait for an event with a time-out, so that a shutdown can end the wait"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_only_files_that_exist(document: Path) -> None:
+    """Links, and code spans that look like the path of a module or directory of the package."""
+    text = document.read_text(encoding="utf-8")
+    missing = [
+        link
+        for link in re.findall(r"\]\(([^)#\s]+)\)", text)
+        if "://" not in link and not (document.parent / link).exists()
+    ]
+    if document.name != "CHANGELOG.md":
+        for path in re.findall(r"`([a-z_]+(?:/[a-z_0-9]+)*(?:/|\.py))`", text):
+            places = (PACKAGE, ROOT, document.parent, ROOT / "tests/unit", ROOT / "benchmarks")
+            made_by_demo = path.startswith("demo/")
+            if not made_by_demo and not any((place / path).exists() for place in places):
+                missing.append(path)
+    assert not missing
