@@ -85,7 +85,9 @@ def _files(root: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("label", OPTIONS)
-def test_what_dcmmkdir_takes_and_refuses(label: str, sample: dict[Path, IndexedFile]) -> None:
+def test_burnish_and_dcmmkdir_judge_files_alike(
+    label: str, sample: dict[Path, IndexedFile]
+) -> None:
     """What is fit as it is, a creator that does not transcode takes too, and nothing else."""
     profile, unexplained = PROFILES[label], []
     for path, indexed in sample.items():
@@ -114,7 +116,7 @@ def test_what_dcmmkdir_takes_and_refuses(label: str, sample: dict[Path, IndexedF
     "label",
     ["STD-GEN-CD", "STD-GEN-DVD-JPEG", "STD-CTMR-CD", "STD-US-ID-MF-CDR"],
 )
-def test_volumes_of_all_that_is_fit(
+def test_every_instance_that_the_profile_permits_is_on_the_volumes(
     label: str, sample: dict[Path, IndexedFile], tmp_path: Path
 ) -> None:
     """Whatever can be put on media of a profile is; each reader finds nothing wrong."""

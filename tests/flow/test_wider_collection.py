@@ -116,7 +116,7 @@ def collection(burnish: Service, wider_collection: material.WiderCollection) -> 
     return sent
 
 
-def test_everything_is_taken_and_kept_byte_for_byte(
+def test_every_file_is_received_and_kept_byte_for_byte(
     burnish: Service, collection: Collection
 ) -> None:
     first = set(collection.sources.values())
@@ -157,7 +157,7 @@ def ask(service: Service, references: list[tuple[str, str]]) -> tuple[str, Datas
         return uid, scu.get(uid)[1]
 
 
-def test_all_that_the_profile_permits_comes_out_once(
+def test_every_instance_that_the_profile_permits_is_on_the_media_once(
     burnish: Service, collection: Collection, tmp_path: Path
 ) -> None:
     if not collection.sources:
@@ -212,7 +212,7 @@ def test_all_that_the_profile_permits_comes_out_once(
     assert seen == Counter(set(wanted) - set(named))
 
 
-def test_dcmsend_brings_everything_too(
+def test_dcmsend_sends_every_file(
     start_burnish: StartBurnish, wider_collection: material.WiderCollection
 ) -> None:
     if not wider_collection:
@@ -233,7 +233,7 @@ def test_dcmsend_brings_everything_too(
     assert {one.sop_instance_uid for one in sent} <= stored
 
 
-def test_what_is_malformed_gets_its_status_and_harms_nothing(
+def test_malformed_files_get_a_status_and_do_no_harm(
     burnish: Service, wider_collection: material.WiderCollection
 ) -> None:
     """As far as a file can be told apart from its File Meta; the rest is sent as some class."""
@@ -274,7 +274,7 @@ def test_what_is_malformed_gets_its_status_and_harms_nothing(
     wait_until(lambda: not oracles.incoming(burnish), what="an empty incoming/")
 
 
-def test_what_was_taken_of_the_malformed_ends_on_media_or_with_a_reason(
+def test_malformed_files_that_were_received_are_on_media_or_refused_with_a_reason(
     burnish: Service, wider_collection: material.WiderCollection
 ) -> None:
     if not wider_collection:

@@ -119,7 +119,7 @@ def check_tree(root: Path, expected: dict[str, bytes]) -> None:
     assert len(oracles.file_set(root)) == len(instances)
 
 
-def test_sessions_of_a_cd(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
+def test_instances_are_added_to_a_cd_as_sessions(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
     """Earlier files stay where they are, and the last session describes all of the disc."""
     first, before = contents(cd.path), cd.path.read_bytes()
     put("more", study=HOME[0], series=HOME[1], instance_number=4)
@@ -163,7 +163,9 @@ def test_sessions_of_a_cd(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
     assert (refused.code, "finalised" in refused.err) == (5, True)
 
 
-def test_a_disc_that_grows(grown: OpenDisc, put: Put, tmp_path: Path) -> None:
+def test_instances_are_added_to_an_image_that_grows(
+    grown: OpenDisc, put: Put, tmp_path: Path
+) -> None:
     """libburn overwrites its first 32 sectors, in which earlier files may lie."""
     first = contents(grown.path)
     with open_volume(grown.path) as volume:
@@ -185,7 +187,7 @@ def test_a_disc_that_grows(grown: OpenDisc, put: Put, tmp_path: Path) -> None:
     assert grown.append("more4", "--profile", "STD-GEN-DVD-JPEG").code == 2
 
 
-def test_what_is_refused_leaves_the_disc_as_it_is(grown: OpenDisc, put: Put) -> None:
+def test_nothing_is_written_where_an_instance_is_refused(grown: OpenDisc, put: Put) -> None:
     before = grown.path.read_bytes()
     there = next((grown.path.parent / "first").iterdir())
     other = put("other", sop_instance_uid=there.stem, study=HOME[0], series=HOME[1], size=2)
@@ -205,7 +207,7 @@ def test_what_is_refused_leaves_the_disc_as_it_is(grown: OpenDisc, put: Put) -> 
     assert grown.path.read_bytes() == before
 
 
-def test_there_must_be_room(cd: OpenDisc, put: Put) -> None:
+def test_nothing_is_written_where_the_disc_has_no_room(cd: OpenDisc, put: Put) -> None:
     beside = cd.path.with_name("cd.json")
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {"free": 200}))
     before = cd.path.read_bytes()
@@ -234,7 +236,7 @@ def test_an_image_grows_no_larger_than_a_cd(
         ({"medium": "is not recognizable"}, 10, "no disc"),
     ],
 )
-def test_discs_to_which_nothing_is_added(
+def test_a_disc_that_cannot_be_added_to_is_refused(
     run: Run, put: Put, tmp_path: Path, facts: dict[str, object], code: int, why: str
 ) -> None:
     disc = tmp_path / "cd"
@@ -253,7 +255,7 @@ def test_discs_to_which_nothing_is_added(
         (("-udf",), "not ISO 9660 alone"),
     ],
 )
-def test_what_others_wrote(
+def test_a_disc_that_cannot_be_continued_is_refused(
     image: Path, run: Run, put: Put, tmp_path: Path, options: tuple[str, ...], why: str
 ) -> None:
     """A File-set of another creator is continued if all of it can be kept."""
@@ -268,7 +270,7 @@ def test_what_others_wrote(
     assert disc.read_bytes() == before
 
 
-def test_another_creators_file_set(run: Run, put: Put, tmp_path: Path) -> None:
+def test_a_file_set_of_another_creator_is_continued(run: Run, put: Put, tmp_path: Path) -> None:
     """Made by dcmmkdir and genisoimage: its records stay as they are."""
     root = tmp_path / "root"
     root.mkdir()
@@ -288,7 +290,7 @@ def test_another_creators_file_set(run: Run, put: Put, tmp_path: Path) -> None:
     check_tree(oracles.extract(disc, tmp_path / "extracted"), found)
 
 
-def test_a_session_that_spoils_what_was_there_is_found_out(
+def test_a_session_that_damages_earlier_files_is_detected(
     grown: OpenDisc, put: Put, tmp_path: Path
 ) -> None:
     program = tmp_path / "program"
@@ -305,7 +307,7 @@ def test_a_session_that_spoils_what_was_there_is_found_out(
     assert [fault["code"] for fault in done.json["volume"]["faults"]] == ["FILE_CHANGED"]
 
 
-def test_secure_media_are_not_continued(run: Run, put: Put, tmp_path: Path) -> None:
+def test_secure_media_are_refused(run: Run, put: Put, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("words that nobody guesses\n")
     put("first", study=HOME[0], series=HOME[1])
     secure = ("--profile", "STD-GEN-SEC-CD", "--password-file", tmp_path / "password")
@@ -315,7 +317,7 @@ def test_secure_media_are_not_continued(run: Run, put: Put, tmp_path: Path) -> N
     assert (done.code, "Secure DICOM Files" in done.err) == (5, True), done.err
 
 
-def test_a_drive_that_fails_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
+def test_a_failing_drive_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
     more = put("more", study=HOME[0], series=HOME[1])
     program = tmp_path / "recorder"
     working, before = program.read_text(), contents(cd.path)

@@ -32,7 +32,7 @@ def sample(wider_collection: material.WiderCollection) -> list[Path]:
         ("STD-XA1K-DVD", {}),
     ],
 )
-def test_all_that_the_profile_takes_is_there(
+def test_every_instance_that_the_profile_permits_is_on_the_volumes(
     sample: list[Path], tmp_path: Path, label: str, wished: dict[str, bool]
 ) -> None:
     profile = PROFILES[label]

@@ -42,8 +42,8 @@ ROWS, COLUMNS, PIXEL_DATA = 0x00280010, 0x00280011, 0x7FE00010
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=CAPACITY),)) as made:
-        yield made
+    with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=CAPACITY),)) as ground:
+        yield ground
 
 
 def tick(ground: Ground, failed: dict[tuple[int, str], InstanceFailure] | None = None) -> None:
@@ -55,18 +55,18 @@ def tick(ground: Ground, failed: dict[tuple[int, str], InstanceFailure] | None =
         planner.close()
 
 
-def planned(ground: Ground, made: list[Made], **request: Any) -> MediaCreationRequest:
-    uid = ground.admit(made, **request)
+def planned(ground: Ground, instances: list[Made], **request: Any) -> MediaCreationRequest:
+    uid = ground.admit(instances, **request)
     tick(ground)
     return ground.request(uid)
 
 
-def images(count: int = 4) -> list[Made]:
+def compressible_images(count: int = 4) -> list[Made]:
     """Images of 60,000 bytes that get much smaller."""
     return [instance(instance_number=n, size=60_000) for n in range(1, count + 1)]
 
 
-def noise(count: int = 4) -> list[Made]:
+def incompressible_images(count: int = 4) -> list[Made]:
     """Images of 60,000 bytes that do not."""
     rng = np.random.default_rng(1)
     pixels = [encode(PIXEL_DATA, b"OW", rng.bytes(60_000)) for _ in range(count)]
@@ -82,23 +82,27 @@ def transcoded(ground: Ground) -> dict[int, TranscodedInstance]:
     ("profile", "syntax"),
     [("STD-GEN-DVD-JPEG", JPEG_LOSSLESS_SV1), ("STD-GEN-DVD-J2K", JPEG_2000_LOSSLESS)],
 )
-def test_a_set_that_may_not_be_split_is_compressed(
+def test_a_set_too_large_for_one_volume_is_compressed_where_splitting_is_not_allowed(
     ground: Ground, profile: str, syntax: str
 ) -> None:
     # JPEG 2000 needs more than one row to get smaller
-    made = [_square(one) for one in images()] if syntax == JPEG_2000_LOSSLESS else images()
-    ground.store(*made)
-    request = planned(ground, made, profiles=profile, allow_media_splitting="NO")
+    instances = (
+        [_with_240_rows(one) for one in compressible_images()]
+        if syntax == JPEG_2000_LOSSLESS
+        else compressible_images()
+    )
+    ground.store(*instances)
+    request = planned(ground, instances, profiles=profile, allow_media_splitting="NO")
     (file_set,) = request.file_sets
     rows = transcoded(ground)
     assert {row.transfer_syntax_uid for row in rows.values()} == {syntax}
     assert {entry.transcoded_instance_id for entry in file_set.entries} == set(rows)
-    again = planned(ground, made, profiles=profile, allow_media_splitting="NO")
+    again = planned(ground, instances, profiles=profile, allow_media_splitting="NO")
     assert set(transcoded(ground)) == set(rows), "compressed a second time"
     assert again.file_sets[0].predicted_size == file_set.predicted_size
 
 
-def _square(one: Made) -> Made:
+def _with_240_rows(one: Made) -> Made:
     """The same image with 240 rows of 250."""
     data = one.data_set.replace(encode(ROWS, b"US", b"\1\0"), encode(ROWS, b"US", b"\xf0\0"))
     wide = (60_000).to_bytes(2, "little")
@@ -108,10 +112,12 @@ def _square(one: Made) -> Made:
     )
 
 
-def test_the_image_is_as_large_as_planned(ground: Ground, tmp_path: Path) -> None:
-    made = images()
-    ground.store(*made)
-    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+def test_the_image_of_compressed_instances_has_the_planned_size(
+    ground: Ground, tmp_path: Path
+) -> None:
+    instances = compressible_images()
+    ground.store(*instances)
+    request = planned(ground, instances, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
     (file_set,) = request.file_sets
     with ground.database.reading() as session:
         instances = job._instances(session, file_set, ground.spool)
@@ -129,45 +135,51 @@ def test_the_image_is_as_large_as_planned(ground: Ground, tmp_path: Path) -> Non
     assert report.good, report.faults
 
 
-def grainy(count: int = 4) -> list[Made]:
+def images_compressible_with_loss_only(count: int = 4) -> list[Made]:
     """Square images of 60,000 bytes that get much smaller only with loss."""
     rng = np.random.default_rng(1)
     slope = np.linspace(0, 200, 250)[None, :] + np.zeros((240, 250))
-    made = []
+    instances = []
     for number in range(1, count + 1):
         cells = (slope + rng.normal(20, 5, slope.shape)).clip(0, 255).astype(np.uint8)
         pixels = encode(PIXEL_DATA, b"OB", cells.tobytes())
-        made.append(_square(instance(instance_number=number, size=60_000, pixels=pixels)))
-    return made
+        instances.append(
+            _with_240_rows(instance(instance_number=number, size=60_000, pixels=pixels))
+        )
+    return instances
 
 
 @pytest.mark.parametrize(
     ("profile", "syntax"),
     [("STD-GEN-DVD-JPEG", JPEG_BASELINE), ("STD-GEN-DVD-J2K", JPEG_2000)],
 )
-def test_a_set_that_may_neither_be_split_nor_kept(
+def test_a_set_is_compressed_with_loss_where_nothing_else_makes_it_fit(
     ground: Ground, profile: str, syntax: str, tmp_path: Path
 ) -> None:
     """PS3.4 S.3.2.1.1.9; the volume has the new instances, and its DICOMDIR names them."""
-    made = grainy()
-    ground.store(*made)
-    may = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
-    request = planned(ground, made, profiles=profile, **may)
+    instances = images_compressible_with_loss_only()
+    ground.store(*instances)
+    request_attributes = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
+    request = planned(ground, instances, profiles=profile, **request_attributes)
     (file_set,) = request.file_sets
     with ground.database.reading() as session:
-        said = session.scalars(select(Event.why).where(Event.event == "PLANNED")).all()
-    assert [why.rpartition(", ")[2] for why in said] == ["4 instances compressed with loss"]
+        reasons = session.scalars(select(Event.why).where(Event.event == "PLANNED")).all()
+    assert [why.rpartition(", ")[2] for why in reasons] == ["4 instances compressed with loss"]
     rows = transcoded(ground)
     used = [rows[entry.transcoded_instance_id or 0] for entry in file_set.entries]
     assert {row.transfer_syntax_uid for row in used} == {syntax}
     with ground.database.reading() as session:
-        instances = job._instances(session, file_set, ground.spool)
-    uids = {one.header.sop_instance_uid for one in instances}
+        on_volume = job._instances(session, file_set, ground.spool)
+    uids = {one.header.sop_instance_uid for one in on_volume}
     assert uids == {row.derived_sop_instance_uid for row in used}
-    assert not uids & {one.sop_instance_uid for one in made}
+    assert not uids & {one.sop_instance_uid for one in instances}
     plan = VolumePlan(
-        *(file_set.file_set_id, file_set.file_set_uid, file_set.planned_at),
-        *(file_set.predicted_size, MEDIA[file_set.medium].file_system, instances),
+        file_set.file_set_id,
+        file_set.file_set_uid,
+        file_set.planned_at,
+        file_set.predicted_size,
+        MEDIA[file_set.medium].file_system,
+        on_volume,
     )
     image = tmp_path / "volume.iso"
     pipeline.build_image(plan, image)
@@ -175,43 +187,49 @@ def test_a_set_that_may_neither_be_split_nor_kept(
     with open_volume(image) as volume:
         report = examine_volume(volume, PROFILES[profile], size=image.stat().st_size)
     assert report.good, report.faults
-    again = planned(ground, made, profiles=profile, **may)
+    again = planned(ground, instances, profiles=profile, **request_attributes)
     assert set(transcoded(ground)) == set(rows), "compressed a second time"
     assert again.file_sets[0].predicted_size == file_set.predicted_size
 
 
 @pytest.mark.parametrize(
-    ("profile", "may"),
+    ("profile", "request_attributes"),
     [
         ("STD-GEN-DVD-JPEG", {"allow_lossy_compression": "NO"}),
         ("STD-GEN-CD", {"allow_lossy_compression": "YES"}),
     ],
 )
-def test_where_there_may_be_no_loss(tmp_path: Path, profile: str, may: dict[str, str]) -> None:
-    made = grainy()
+def test_a_set_is_not_compressed_with_loss_where_that_is_not_allowed_or_not_in_the_profile(
+    tmp_path: Path, profile: str, request_attributes: dict[str, str]
+) -> None:
+    instances = images_compressible_with_loss_only()
     room = {"STD-GEN-CD": 220_000}.get(profile, CAPACITY)
     with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=room),)) as ground:
-        ground.store(*made)
-        request = planned(ground, made, profiles=profile, allow_media_splitting="NO", **may)
+        ground.store(*instances)
+        request = planned(
+            ground, instances, profiles=profile, allow_media_splitting="NO", **request_attributes
+        )
     assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
 
 
-def test_what_may_be_split_is_not_compressed_with_loss(ground: Ground) -> None:
-    made = grainy()
-    ground.store(*made)
-    may = {"allow_media_splitting": "YES", "allow_lossy_compression": "YES"}
-    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG", **may)
+def test_a_set_that_may_be_split_is_not_compressed_with_loss(ground: Ground) -> None:
+    instances = images_compressible_with_loss_only()
+    ground.store(*instances)
+    request_attributes = {"allow_media_splitting": "YES", "allow_lossy_compression": "YES"}
+    request = planned(ground, instances, profiles="STD-GEN-DVD-JPEG", **request_attributes)
     assert len(request.file_sets) > 1
     assert transcoded(ground) == {}
 
 
-def test_what_documents_refer_to_stays_what_it_is(ground: Ground) -> None:
-    """A document of the same study may name the images: these keep their UIDs."""
-    made = grainy()
+def test_images_of_a_study_with_documents_are_not_compressed_with_loss(ground: Ground) -> None:
+    """A document of the same study may refer to the images: these keep their UIDs."""
+    instances = images_compressible_with_loss_only()
     report = instance(sop_class_uid="1.2.840.10008.5.1.4.1.1.88.11", instance_number=9)
-    ground.store(*made, report)
-    may = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
-    request = planned(ground, [*made, report], profiles="STD-GEN-DVD-JPEG", **may)
+    ground.store(*instances, report)
+    request_attributes = {"allow_media_splitting": "NO", "allow_lossy_compression": "YES"}
+    request = planned(
+        ground, [*instances, report], profiles="STD-GEN-DVD-JPEG", **request_attributes
+    )
     assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
     assert {row.derived_sop_instance_uid for row in transcoded(ground).values()} == {""}
 
@@ -223,7 +241,9 @@ def test_what_documents_refer_to_stays_what_it_is(ground: Ground) -> None:
         ("YES", FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT),
     ],
 )
-def test_a_profile_that_has_only_video(ground: Ground, allowed: str, reason: FailureReason) -> None:
+def test_an_image_is_refused_by_a_profile_that_has_only_video(
+    ground: Ground, allowed: str, reason: FailureReason
+) -> None:
     one = instance()
     frames = encode(0x00280008, b"IS", b"2")
     at = one.data_set.index(encode(ROWS, b"US", b"\1\0"))
@@ -233,38 +253,45 @@ def test_a_profile_that_has_only_video(ground: Ground, allowed: str, reason: Fai
     assert [failure.failure_reason for failure in request.failures] == [reason]
 
 
-def test_what_may_be_split_is_not_compressed(ground: Ground) -> None:
-    made = images()
-    ground.store(*made)
-    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="YES")
+def test_a_set_that_may_be_split_is_not_compressed(ground: Ground) -> None:
+    instances = compressible_images()
+    ground.store(*instances)
+    request = planned(ground, instances, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="YES")
     assert len(request.file_sets) > 1
     assert transcoded(ground) == {}
 
 
-def test_what_fits_is_not_compressed_though_it_was_once(ground: Ground) -> None:
-    made = images()
-    ground.store(*made)
-    planned(ground, made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
-    request = planned(ground, made[:1], profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+def test_the_received_file_is_used_where_it_fits_though_a_compressed_one_exists(
+    ground: Ground,
+) -> None:
+    instances = compressible_images()
+    ground.store(*instances)
+    planned(ground, instances, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+    request = planned(
+        ground, instances[:1], profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO"
+    )
     (entry,) = request.file_sets[0].entries
     assert entry.transcoded_instance_id is None
 
 
-def test_what_does_not_get_smaller_stays_as_it_is(ground: Ground) -> None:
+def test_an_image_that_does_not_get_smaller_goes_uncompressed(ground: Ground) -> None:
     """Then the set still does not fit; unless others of it make room."""
-    profile, unfit, rest = "STD-GEN-DVD-JPEG", noise(4), images(4)
-    ground.store(*unfit, *rest)
-    request = planned(ground, unfit, profiles=profile, allow_media_splitting="NO")
+    profile = "STD-GEN-DVD-JPEG"
+    incompressible, compressible = incompressible_images(4), compressible_images(4)
+    ground.store(*incompressible, *compressible)
+    request = planned(ground, incompressible, profiles=profile, allow_media_splitting="NO")
     assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
     assert request.failures == []
-    request = planned(ground, [unfit[0], *rest], profiles=profile, allow_media_splitting="NO")
+    request = planned(
+        ground, [incompressible[0], *compressible], profiles=profile, allow_media_splitting="NO"
+    )
     (file_set,) = request.file_sets
     kept = [entry.transcoded_instance_id is None for entry in file_set.entries]
     assert kept.count(True) == 1
 
 
 def test_an_image_too_large_for_any_volume_is_compressed(tmp_path: Path) -> None:
-    (one,), (other,) = images(1), noise(1)
+    (one,), (other,) = compressible_images(1), incompressible_images(1)
     with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=640_000),)) as ground:
         ground.store(one, other)
         request = planned(ground, [one], profiles="STD-GEN-DVD-JPEG")
@@ -273,10 +300,10 @@ def test_an_image_too_large_for_any_volume_is_compressed(tmp_path: Path) -> None
         assert request.execution_status_info is ExecutionStatusInfo.INST_OVERSIZED
 
 
-def test_an_encoder_that_errs_fails_the_instance(ground: Ground) -> None:
-    made = images()
-    numbers = ground.store(*made)
-    uid = ground.admit(made, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
+def test_an_encoder_fault_fails_the_instance(ground: Ground) -> None:
+    instances = compressible_images()
+    numbers = ground.store(*instances)
+    uid = ground.admit(instances, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
     tick(
         ground,
         {
@@ -288,7 +315,7 @@ def test_an_encoder_that_errs_fails_the_instance(ground: Ground) -> None:
     request = ground.request(uid)
     assert request.execution_status_info is ExecutionStatusInfo.PROC_FAILURE
     assert [(f.referenced_sop_instance_uid, f.failure_reason) for f in request.failures] == [
-        (made[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+        (instances[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
     ]
 
 
@@ -301,7 +328,7 @@ def test_an_encoder_that_errs_fails_the_instance(ground: Ground) -> None:
         ((0, b""), b"", FailureReason.PROCESSING_FAILURE, [ROWS, COLUMNS, PIXEL_DATA]),
     ],
 )
-def test_a_peer_is_told_which_attributes_stand_against_it(
+def test_failure_attributes_name_what_prevents_the_conversion(
     ground: Ground,
     old: tuple[int, bytes],
     new: bytes | None,
@@ -316,12 +343,17 @@ def test_a_peer_is_told_which_attributes_stand_against_it(
     ground.store(one)
     request = planned(ground, [one], profiles="STD-GEN-CD")
     assert request.execution_status is ExecutionStatus.FAILURE
-    said = attributes.present(request)
-    (item,) = said.FailedSOPSequence
+    data_set = attributes.present(request)
+    (item,) = data_set.FailedSOPSequence
     assert item.FailureReason == reason
-    told = item["FailureAttributes"]
-    assert [int(tag) for tag in (told.value if told.VM > 1 else [told.value])] == tags
-    assert attributes.encode(said, EXPLICIT_VR_LITTLE_ENDIAN)
+    failure_attributes = item["FailureAttributes"]
+    assert [
+        int(tag)
+        for tag in (
+            failure_attributes.value if failure_attributes.VM > 1 else [failure_attributes.value]
+        )
+    ] == tags
+    assert attributes.encode(data_set, EXPLICIT_VR_LITTLE_ENDIAN)
 
 
 def wanted(syntax: str) -> SourceInstance:
@@ -345,7 +377,7 @@ def wanted(syntax: str) -> SourceInstance:
         ),
     ],
 )
-def test_which_form_a_profile_asks_for(
+def test_the_default_and_the_lossless_transfer_syntax_of_a_profile(
     syntax: str, permitted: set[str], form: str | None, compressed: str | None
 ) -> None:
     rules = (Rule(frozenset(permitted)),)

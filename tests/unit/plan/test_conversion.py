@@ -12,7 +12,7 @@ import pytest
 
 import conversions
 from burnish.errors import OutOfResources
-from burnish.plan import conversion as module
+from burnish.plan import conversion
 from burnish.plan.attempts import Conversion
 from burnish.plan.conversion import Conversions, Converted
 from burnish.plan.eligibility import InstanceFailure
@@ -27,51 +27,55 @@ def spool(tmp_path: Path) -> Spool:
 
 @pytest.fixture
 def running(spool: Spool) -> Iterator[Conversions]:
-    made = Conversions(spool)
-    yield made
-    made.close()
+    conversions_ = Conversions(spool)
+    yield conversions_
+    conversions_.close()
 
 
-def put(spool: Spool, instance_id: int, content: bytes) -> Conversion:
+def stored(spool: Spool, instance_id: int, content: bytes) -> Conversion:
     key = spool.new_key()
     spool.path(key).write_bytes(content)
     return Conversion(instance_id, EXPLICIT_VR_LITTLE_ENDIAN, key, "AE")
 
 
-def finish(running: Conversions, wanted: list[Conversion]) -> list[Converted]:
-    """Starts and collects until nothing is left that is not done or failed."""
-    rows: list[Converted] = []
+def run_all(running: Conversions, conversions_to_run: list[Conversion]) -> list[Converted]:
+    """Run conversions until each has succeeded or failed."""
+    converted: list[Converted] = []
     for _ in range(20):
-        done = {row.conversion.instance_id for row in rows}
-        running.start([one for one in wanted if one.instance_id not in done])
+        done = set(instance_ids(converted))
+        running.start([one for one in conversions_to_run if one.instance_id not in done])
         if not running.running:
             break
         running.wait(300)
-        rows += running.collect()
-    return rows
+        converted += running.collect()
+    return converted
+
+
+def instance_ids(converted: list[Converted]) -> list[int]:
+    return [one_converted.conversion.instance_id for one_converted in converted]
 
 
 @pytest.fixture(autouse=True)
-def _convert_by_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each file says what becomes of it."""
-    monkeypatch.setattr(module, "_convert", conversions.convert)
+def _convert_as_the_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The content of a file says what happens when it is converted."""
+    monkeypatch.setattr(conversion, "_convert", conversions.convert)
 
 
-def test_what_is_converted_is_published(spool: Spool, running: Conversions) -> None:
-    rows = finish(running, [put(spool, n, b"copy") for n in range(3)])
-    assert sorted(row.conversion.instance_id for row in rows) == [0, 1, 2]
-    for row in rows:
-        assert row.conversion.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
-        assert spool.path(row.spool_key).read_bytes() == b"copy"
+def test_converted_files_are_published(spool: Spool, running: Conversions) -> None:
+    converted = run_all(running, [stored(spool, n, b"copy") for n in range(3)])
+    assert sorted(instance_ids(converted)) == [0, 1, 2]
+    for one_converted in converted:
+        assert one_converted.conversion.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
+        assert spool.path(one_converted.spool_key).read_bytes() == b"copy"
     assert os.listdir(spool.incoming) == []
 
 
 @pytest.mark.parametrize("how", ["unreadable", "os", "memory"])
-def test_what_fails_is_remembered_until_it_is_forgotten(
+def test_a_failed_conversion_is_not_started_again_until_it_is_forgotten(
     spool: Spool, running: Conversions, how: str
 ) -> None:
-    rows = finish(running, [bad := put(spool, 1, how.encode()), put(spool, 2, b"copy")])
-    assert [row.conversion.instance_id for row in rows] == [2]
+    converted = run_all(running, [bad := stored(spool, 1, how.encode()), stored(spool, 2, b"copy")])
+    assert instance_ids(converted) == [2]
     assert list(running.failed) == [bad.key]
     running.start([bad])
     assert running.running == frozenset()
@@ -82,24 +86,36 @@ def test_what_fails_is_remembered_until_it_is_forgotten(
     assert os.listdir(spool.incoming) == []
 
 
-def test_a_decoder_that_crashes_takes_nobody_with_it(spool: Spool, running: Conversions) -> None:
-    wanted = [put(spool, 1, b"crash"), *(put(spool, n, b"copy") for n in range(2, 6))]
-    rows = finish(running, wanted)
-    assert sorted(row.conversion.instance_id for row in rows) == [2, 3, 4, 5]
+def test_a_crashing_decoder_does_not_fail_other_conversions(
+    spool: Spool, running: Conversions
+) -> None:
+    conversions_to_run = [
+        stored(spool, 1, b"crash"),
+        *(stored(spool, n, b"copy") for n in range(2, 6)),
+    ]
+    converted = run_all(running, conversions_to_run)
+    assert sorted(instance_ids(converted)) == [
+        2,
+        3,
+        4,
+        5,
+    ]
     assert running.failed == {
-        wanted[0].key: InstanceFailure(
+        conversions_to_run[0].key: InstanceFailure(
             FailureReason.PROCESSING_FAILURE, "the codec crashed or did not end"
         )
     }
 
 
-def test_after_a_crash_work_goes_on_in_parallel(spool: Spool, running: Conversions) -> None:
-    """A suspect that then fails in the ordinary way is a suspect no longer."""
-    crash = put(spool, 1, b"crash once")
-    rows = finish(running, [crash])
-    assert rows == []
+def test_conversions_run_in_parallel_again_after_a_crash(
+    spool: Spool, running: Conversions
+) -> None:
+    """A conversion that then fails without a crash is no longer tried alone."""
+    crash = stored(spool, 1, b"crash once")
+    converted = run_all(running, [crash])
+    assert converted == []
     assert list(running.failed) == [crash.key]
-    running.start([put(spool, n, b"copy") for n in range(2, 5)])
+    running.start([stored(spool, n, b"copy") for n in range(2, 5)])
     assert len(running.running) > 1
 
 
@@ -112,7 +128,7 @@ def test_after_a_crash_work_goes_on_in_parallel(spool: Spool, running: Conversio
         ("other", FailureReason.PROCESSING_FAILURE, (), True),
     ],
 )
-def test_why_it_failed_is_told_in_the_words_of_the_standard(
+def test_a_failed_conversion_has_the_failure_reason_of_the_standard(
     spool: Spool,
     running: Conversions,
     how: str,
@@ -120,8 +136,8 @@ def test_why_it_failed_is_told_in_the_words_of_the_standard(
     attributes: tuple[int, ...],
     encoder_fault: bool,
 ) -> None:
-    """The worker's error comes with its attributes through the pipe between the processes."""
-    finish(running, [put(spool, 1, how.encode())])
+    """The attributes of the worker's error reach this process."""
+    run_all(running, [stored(spool, 1, how.encode())])
     (failure,) = running.failed.values()
     assert failure.reason == reason
     assert failure.attributes == attributes
@@ -136,30 +152,30 @@ def alone(code: str) -> int:
     ).returncode
 
 
-def test_a_codec_that_does_not_end_is_ended(tmp_path: Path) -> None:
+def test_a_codec_in_an_endless_loop_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"")
     spin = "c.convert.convert_file = lambda *_, **__: [0 for _ in iter(int, 1)]; "
     call = f"c._TIME_LIMIT = 0.2; c._convert('', Path({str(tmp_path / 'source')!r}), Path(), '')"
     assert alone(spin + call) == -signal.SIGPROF
 
 
-def test_the_time_for_one_is_not_that_of_the_next(tmp_path: Path) -> None:
+def test_the_time_limit_of_a_conversion_ends_with_it(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"")
     call = f"c._convert('', Path({str(tmp_path / 'source')!r}), Path(), '')"
     quick = "c.convert.convert_file = lambda *_, **__: None; c._TIME_LIMIT = 0.2; "
     assert alone(quick + call + "; sum(range(20_000_000))") == 0
 
 
-def test_a_codec_that_asks_for_all_memory_does_not_get_it() -> None:
+def test_the_memory_of_a_codec_process_is_limited() -> None:
     assert alone("c.confine_codec_process(1 << 40); bytearray(100_000_000)") == 0
     assert alone("c.confine_codec_process(1 << 40); bytearray(1_000_000_000)") == 1
 
 
-def test_a_full_disk_is_no_fault_of_the_instance(
+def test_a_conversion_is_tried_again_after_the_disk_was_full(
     spool: Spool, running: Conversions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = put(spool, 1, b"full")
-    running.start([wanted])
+    full_disk_conversion = stored(spool, 1, b"full")
+    running.start([full_disk_conversion])
     running.wait(300)
     with pytest.raises(OutOfResources):
         running.collect()
@@ -168,12 +184,12 @@ def test_a_full_disk_is_no_fault_of_the_instance(
     def fail(_keys: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    spool.path(wanted.spool_key).write_bytes(b"copy")
+    spool.path(full_disk_conversion.spool_key).write_bytes(b"copy")
     with monkeypatch.context() as patch:
         patch.setattr(spool, "publish", fail)
-        running.start([wanted])
+        running.start([full_disk_conversion])
         running.wait(300)
         with pytest.raises(OutOfResources):
             running.collect()
     assert os.listdir(spool.incoming) == []
-    assert [row.conversion.instance_id for row in finish(running, [wanted])] == [1]
+    assert instance_ids(run_all(running, [full_disk_conversion])) == [1]

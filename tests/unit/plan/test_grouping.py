@@ -18,7 +18,7 @@ def uids(found: list[Candidate]) -> list[str]:
 
 @few
 @given(instances())
-def test_nothing_is_lost_and_nothing_is_there_twice(candidates: list[Candidate]) -> None:
+def test_every_instance_is_in_one_series(candidates: list[Candidate]) -> None:
     grouped = [c for series in group_into_series(candidates) for c in series.candidates]
     assert sorted(uids(grouped)) == sorted(uids(candidates))
 
@@ -36,7 +36,7 @@ def test_the_order_of_the_input_does_not_matter(
 
 @few
 @given(instances())
-def test_what_belongs_together_stands_together(candidates: list[Candidate]) -> None:
+def test_instances_of_a_patient_and_study_stand_together(candidates: list[Candidate]) -> None:
     series = group_into_series(candidates)
     for key in (
         lambda one: one.patient,
@@ -48,7 +48,9 @@ def test_what_belongs_together_stands_together(candidates: list[Candidate]) -> N
         assert len(begun) == len(set(begun))
 
 
-def test_patients_by_id_then_name_studies_by_date_series_and_instances_by_number() -> None:
+def test_patients_are_ordered_by_id_and_name_studies_by_date_series_and_instances_by_number() -> (
+    None
+):
     rows = [
         ("B", "1.2", "20240101", "1.2.1", 1, 1),
         ("A", "1.4", "20240301", "1.4.1", 1, 1),
@@ -78,7 +80,7 @@ def test_patients_by_id_then_name_studies_by_date_series_and_instances_by_number
     assert order == [4, 3, 5, 2, 6, 1, 0]
 
 
-def test_what_belongs_to_no_patient_comes_last() -> None:
+def test_instances_without_a_patient_come_last() -> None:
     made = [
         candidate(1, header(record_type="HANGING PROTOCOL", uid="1.1"), 100),
         candidate(2, header(uid="1.2"), 100),
@@ -102,7 +104,9 @@ def test_what_belongs_to_no_patient_comes_last() -> None:
         ({"patient_id": "", "study": "1.2"}, {"patient_id": "", "study": "1.3"}, False),
     ],
 )
-def test_who_is_one_patient(one: dict[str, str], other: dict[str, str], together: bool) -> None:
+def test_instances_of_one_patient_are_grouped_together(
+    one: dict[str, str], other: dict[str, str], together: bool
+) -> None:
     made = [
         candidate(n, header(**{"series": f"1.5.{n}", "uid": f"1.6.{n}", **said}), 100)  # type: ignore[arg-type]
         for n, said in enumerate((one, other))
@@ -118,11 +122,11 @@ def test_one_series_uid_in_two_studies_is_two_series() -> None:
     assert len(group_into_series(made)) == 2
 
 
-def test_nothing_makes_nothing() -> None:
+def test_no_instances_make_no_series() -> None:
     assert group_into_series([]) == []
 
 
-def test_patients_that_differ_in_their_issuer_alone_are_not_mixed_up() -> None:
+def test_patients_that_differ_only_in_issuer_are_kept_apart() -> None:
     rows = [("A", "", "1.2", "1.3"), ("B", "Doe", "1.4", "1.5"), ("B", "", "1.2", "1.6")]
     made = [
         candidate(

@@ -1,4 +1,4 @@
-"""Icons from the request or of our own, on media: planned, written, judged."""
+"""Icons from the request or of our own, on media: planned, written, and examined."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +28,8 @@ XA = "1.2.840.10008.5.1.4.1.1.12.1"
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path / "ground") as made:
-        yield made
+    with Ground(tmp_path / "ground") as ground:
+        yield ground
 
 
 def angiogram(folder: Path, number: int, *, pixels: int = 96) -> Made:
@@ -86,7 +86,7 @@ def built(ground: Ground, uid: str, target: Path) -> Path:
     return target
 
 
-def judged(image: Path, profile: str) -> list[str]:
+def faults_in(image: Path, profile: str) -> list[str]:
     with open_volume(image) as volume:
         report = examine_volume(volume, PROFILES[profile], size=image.stat().st_size)
     return [f"{fault.code} {fault.where} {fault.message}" for fault in report.faults]
@@ -105,32 +105,34 @@ def icons_in(image: Path, target: Path) -> list[tuple[int, int]]:
     ]
 
 
-def test_a_profile_that_demands_icons_gets_them(ground: Ground, tmp_path: Path) -> None:
-    made = [angiogram(tmp_path, number) for number in range(3)]
-    ground.store(*made)
-    uid = ground.admit(made, profiles="STD-XABC-CD")
+def test_icons_are_made_for_a_profile_that_requires_them(ground: Ground, tmp_path: Path) -> None:
+    instances = [angiogram(tmp_path, number) for number in range(3)]
+    ground.store(*instances)
+    uid = ground.admit(instances, profiles="STD-XABC-CD")
     planned(ground, uid)
     image = built(ground, uid, tmp_path / "image.iso")
-    assert judged(image, "STD-XABC-CD") == []
+    assert faults_in(image, "STD-XABC-CD") == []
     assert icons_in(image, tmp_path / "tree") == [(128, 128)] * 3
     assert ground.count(IconImage) == 3
-    again = ground.admit(made, profiles="STD-XABC-CD")
+    again = ground.admit(instances, profiles="STD-XABC-CD")
     planned(ground, again)
     assert ground.count(IconImage) == 3
 
 
-def test_an_icon_of_the_scu_is_taken_where_it_fits(ground: Ground, tmp_path: Path) -> None:
-    made = [angiogram(tmp_path, number) for number in range(3)]
-    ground.store(*made)
+def test_an_icon_of_the_scu_is_used_where_the_profile_permits_it(
+    ground: Ground, tmp_path: Path
+) -> None:
+    instances = [angiogram(tmp_path, number) for number in range(3)]
+    ground.store(*instances)
     icons = [item(128), item(64), None]
     references = [
         operations.Reference(one.sop_class_uid, one.sop_instance_uid, "STD-XABC-CD", icon)
-        for one, icon in zip(made, icons, strict=True)
+        for one, icon in zip(instances, icons, strict=True)
     ]
     uid = admitted(ground, references)
     planned(ground, uid)
     image = built(ground, uid, tmp_path / "image.iso")
-    assert judged(image, "STD-XABC-CD") == []
+    assert faults_in(image, "STD-XABC-CD") == []
     assert icons_in(image, tmp_path / "tree") == [(128, 128)] * 3
     assert ground.count(IconImage) == 2
 
@@ -145,10 +147,10 @@ def admitted(ground: Ground, references: list[operations.Reference]) -> str:
         return request.sop_instance_uid
 
 
-def test_any_profile_takes_the_icon_of_the_scu(ground: Ground, tmp_path: Path) -> None:
-    made = [instance(instance_number=n, size=400) for n in (1, 2)]
-    ground.store(*made)
-    first, second = made
+def test_a_general_profile_takes_the_icon_of_the_scu(ground: Ground, tmp_path: Path) -> None:
+    instances = [instance(instance_number=n, size=400) for n in (1, 2)]
+    ground.store(*instances)
+    first, second = instances
     references = [
         operations.Reference(first.sop_class_uid, first.sop_instance_uid, "", item(48)),
         operations.Reference(second.sop_class_uid, second.sop_instance_uid, "", b"damaged"),
@@ -157,20 +159,20 @@ def test_any_profile_takes_the_icon_of_the_scu(ground: Ground, tmp_path: Path) -
     planned(ground, uid)
     image = built(ground, uid, tmp_path / "image.iso")
     assert icons_in(image, tmp_path / "tree") == [(48, 48)]
-    assert judged(image, "STD-GEN-CD") == []
+    assert faults_in(image, "STD-GEN-CD") == []
 
 
-def test_a_site_may_want_icons_always(tmp_path: Path) -> None:
+def test_icons_are_always_made_where_the_settings_say_so(tmp_path: Path) -> None:
     with Ground(tmp_path / "ground", request=RequestSettings(icons="always")) as ground:
-        made = [instance(instance_number=n, size=400) for n in range(70)]
-        ground.store(*made)
-        uid = ground.admit(made)
+        instances = [instance(instance_number=n, size=400) for n in range(70)]
+        ground.store(*instances)
+        uid = ground.admit(instances)
         planned(ground, uid)
         image = built(ground, uid, tmp_path / "image.iso")
         assert icons_in(image, tmp_path / "tree") == [(64, 64)] * 70
 
 
-def test_where_no_icon_can_be_made_the_profile_cannot_be_kept(
+def test_an_image_without_an_icon_is_refused_where_the_profile_requires_one(
     ground: Ground, tmp_path: Path
 ) -> None:
     good = angiogram(tmp_path, 1)
@@ -194,17 +196,17 @@ def test_where_no_icon_can_be_made_the_profile_cannot_be_kept(
     assert failure.failure_reason == FailureReason.PROCESSING_FAILURE
 
 
-def test_what_is_not_of_the_profile_is_refused_with_its_reason(
+def test_instances_that_the_profile_does_not_permit_are_refused(
     ground: Ground, tmp_path: Path
 ) -> None:
-    made = [angiogram(tmp_path, 1), angiogram(tmp_path, 2, pixels=600), instance(size=400)]
-    ground.store(*made)
-    uid = ground.admit(made, profiles="STD-XABC-CD")
+    instances = [angiogram(tmp_path, 1), angiogram(tmp_path, 2, pixels=600), instance(size=400)]
+    ground.store(*instances)
+    uid = ground.admit(instances, profiles="STD-XABC-CD")
     planner = Planner(ground.settings, ground.database, ground.spool)
     planner.tick()
     request = ground.request(uid)
     assert request.execution_status_info is ExecutionStatusInfo.INST_AP_CONFLICT
     assert {f.referenced_sop_instance_uid: f.failure_reason for f in request.failures} == {
         one.sop_instance_uid: FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
-        for one in made[1:]
+        for one in instances[1:]
     }

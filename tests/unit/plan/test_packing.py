@@ -85,7 +85,7 @@ def test_a_series_that_fits_a_volume_is_not_split(
 
 @few
 @given(packed())
-def test_no_more_volumes_than_series_in_their_order_would_take(
+def test_packing_takes_no_more_volumes_than_filling_them_in_order(
     case: tuple[list[Candidate], FixedPart, Volumes],
 ) -> None:
     candidates, fixed, volumes = case
@@ -170,7 +170,7 @@ def _all(volume: Sequence[Series]) -> list[Candidate]:
 
 @few
 @given(instances(minimum=1))
-def test_what_one_volume_holds_is_one_volume(candidates: list[Candidate]) -> None:
+def test_a_set_that_fits_one_volume_is_put_on_one(candidates: list[Candidate]) -> None:
     series = group_into_series(candidates)
     fixed = fixed_part(10**9, CD)
     if packing.fits_one_volume(series, fixed):
@@ -191,7 +191,7 @@ def test_oversized_instances_fit_no_volume_of_their_own(
     }
 
 
-def test_an_instance_that_is_too_large_is_refused() -> None:
+def test_an_instance_larger_than_the_medium_cannot_be_packed() -> None:
     with pytest.raises(packing.TooLarge, match="larger than the medium"):
         packing.pack_series(
             group_into_series([candidate(1, header(), 10**6)]), fixed_part(10**6, CD)
@@ -212,7 +212,7 @@ def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
     assert [ids(volume) for volume in volumes] == [[0, 1], [2, 3]]
 
 
-def test_a_study_is_torn_where_that_saves_a_volume() -> None:
+def test_a_study_is_split_where_that_saves_a_volume() -> None:
     made = [
         candidate(
             n,

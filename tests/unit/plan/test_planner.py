@@ -50,11 +50,11 @@ BROKEN = encapsulated(b"no image at all!")
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
-def tick(ground: Ground, planner: Planner | None = None) -> None:
+def plan_all(ground: Ground, planner: Planner | None = None) -> None:
     own = planner or Planner(ground.settings, ground.database, ground.spool)
     try:
         own.tick()
@@ -62,14 +62,14 @@ def tick(ground: Ground, planner: Planner | None = None) -> None:
         own.close()
 
 
-def some(count: int = 3, **values: Any) -> list[Made]:
+def several_instances(count: int = 3, **values: Any) -> list[Made]:
     return [instance(instance_number=n, **values) for n in range(1, count + 1)]
 
 
-def planned(ground: Ground, made: Sequence[Made], **request: Any) -> MediaCreationRequest:
-    ground.store(*made)
-    uid = ground.admit(made, **request)
-    tick(ground)
+def planned(ground: Ground, instances: Sequence[Made], **request: Any) -> MediaCreationRequest:
+    ground.store(*instances)
+    uid = ground.admit(instances, **request)
+    plan_all(ground)
     return ground.request(uid)
 
 
@@ -93,7 +93,7 @@ def small(capacity: int) -> dict[str, Any]:
 
 
 def test_a_request_becomes_one_file_set_and_a_piece_for_each_copy(ground: Ground) -> None:
-    request = planned(ground, made := some(), copies=3)
+    request = planned(ground, instances := several_instances(), copies=3)
     assert request.execution_status is ExecutionStatus.PENDING
     (file_set,) = request.file_sets
     assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-CD", "CD")
@@ -101,23 +101,25 @@ def test_a_request_becomes_one_file_set_and_a_piece_for_each_copy(ground: Ground
     assert [p.copy_number for p in file_set.pieces] == [1, 2, 3]
     assert {p.state for p in file_set.pieces} == {PieceState.QUEUED}
     assert [e.referenced_file_id[-8:] for e in file_set.entries] == [
-        f"IM{n:06d}" for n in range(1, len(made) + 1)
+        f"IM{n:06d}" for n in range(1, len(instances) + 1)
     ]
     assert ground.events(request.sop_instance_uid)[-1][0] == "PLANNED"
 
 
-def test_planning_twice_plans_once(ground: Ground) -> None:
-    request = planned(ground, some())
-    tick(ground)
+def test_a_planned_request_is_not_planned_again(ground: Ground) -> None:
+    request = planned(ground, several_instances())
+    plan_all(ground)
     assert len(ground.request(request.sop_instance_uid).file_sets) == 1
 
 
-def test_a_set_of_several_volumes(tmp_path: Path) -> None:
+def test_volumes_of_a_split_set_are_numbered_and_fit_the_medium(tmp_path: Path) -> None:
     with Ground(tmp_path, **small(200_000)) as ground:
-        made = [instance(size=60_000, series=f"1.2.3.1.{n}", series_number=n) for n in range(6)]
+        instances = [
+            instance(size=60_000, series=f"1.2.3.1.{n}", series_number=n) for n in range(6)
+        ]
         request = planned(
             ground,
-            made,
+            instances,
             profiles="STD-GEN-CD",
             storage_media_file_set_id="MYSETOFDISCS",
             storage_media_file_set_uid="1.9",
@@ -159,48 +161,50 @@ def test_file_set_ids(given: str, count: int, expected: str) -> None:
     [(1000, ("STD-GEN-CD", "CD")), (800_000_000, ("STD-GEN-DVD-JPEG", "DVD")),
      (4_800_000_000, ("STD-GEN-DVD-JPEG", "DVD-DL"))],
 )  # fmt: skip
-def test_without_a_wish_the_smallest_medium_that_does(
+def test_a_request_without_a_profile_gets_the_smallest_medium_that_holds_it(
     ground: Ground, size: int, expected: tuple[str, str]
 ) -> None:
-    made = [instance(instance_number=n) for n in (1, 2)]
-    ground.store(*made, size=size // 2)
-    uid = ground.admit(made)
-    tick(ground)
+    instances = [instance(instance_number=n) for n in (1, 2)]
+    ground.store(*instances, size=size // 2)
+    uid = ground.admit(instances)
+    plan_all(ground)
     (file_set,) = ground.request(uid).file_sets
     assert (file_set.media_application_profile, file_set.medium) == expected
 
 
-def test_what_fits_no_single_volume_goes_onto_several_dvds(ground: Ground) -> None:
-    made = [instance(series=f"1.2.3.1.{n}", series_number=n) for n in range(4)]
-    ground.store(*made, size=4_000_000_000)
-    uid = ground.admit(made)
-    tick(ground)
+def test_a_set_that_fits_no_single_volume_is_split_over_dvds(ground: Ground) -> None:
+    instances = [instance(series=f"1.2.3.1.{n}", series_number=n) for n in range(4)]
+    ground.store(*instances, size=4_000_000_000)
+    uid = ground.admit(instances)
+    plan_all(ground)
     assert {s.medium for s in ground.request(uid).file_sets} == {"DVD"}
     assert len(ground.request(uid).file_sets) == 4
 
 
-def test_a_profile_that_is_wished_for_is_given(ground: Ground) -> None:
-    request = planned(ground, some(), profiles="STD-GEN-DVD-J2K")
+def test_the_requested_profile_is_used(ground: Ground) -> None:
+    request = planned(ground, several_instances(), profiles="STD-GEN-DVD-J2K")
     (file_set,) = request.file_sets
     assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-DVD-J2K", "DVD")
 
 
-def in_implicit_vr(made: Made) -> Made:
+def in_implicit_vr(instances: Made) -> Made:
     data_set = b"".join(
         (e.tag >> 16).to_bytes(2, "little")
         + (e.tag & 0xFFFF).to_bytes(2, "little")
         + e.length.to_bytes(4, "little")
-        + made.data_set[e.value : e.value + e.length]
-        for e in scan(made.data_set, 0, len(made.data_set), explicit=True)
+        + instances.data_set[e.value : e.value + e.length]
+        for e in scan(instances.data_set, 0, len(instances.data_set), explicit=True)
     )
-    return Made(made.sop_class_uid, made.sop_instance_uid, IMPLICIT_VR_LITTLE_ENDIAN, data_set)
+    return Made(
+        instances.sop_class_uid, instances.sop_instance_uid, IMPLICIT_VR_LITTLE_ENDIAN, data_set
+    )
 
 
-def test_what_the_profile_does_not_have_is_converted_once(ground: Ground) -> None:
-    received = in_implicit_vr(some(1)[0])
+def test_an_instance_is_converted_once_for_several_requests(ground: Ground) -> None:
+    received = in_implicit_vr(several_instances(1)[0])
     ground.store(received)
     requests = [ground.admit([received]) for _ in range(2)]
-    tick(ground)
+    plan_all(ground)
     assert ground.count(TranscodedInstance) == 1
     with ground.database.reading() as session:
         made_row = session.scalars(select(TranscodedInstance)).one()
@@ -211,9 +215,11 @@ def test_what_the_profile_does_not_have_is_converted_once(ground: Ground) -> Non
         assert entry.transcoded_instance_id == made_row.id
 
 
-def test_compressed_images_stay_as_they_are_on_dvd(ground: Ground) -> None:
-    made = [instance(transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)]
-    request = planned(ground, made, profiles="STD-GEN-DVD-JPEG")
+def test_compressed_images_are_not_converted_for_a_profile_that_permits_them(
+    ground: Ground,
+) -> None:
+    instances = [instance(transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)]
+    request = planned(ground, instances, profiles="STD-GEN-DVD-JPEG")
     assert request.file_sets[0].entries[0].transcoded_instance_id is None
     assert ground.count(TranscodedInstance) == 0
 
@@ -221,62 +227,64 @@ def test_compressed_images_stay_as_they_are_on_dvd(ground: Ground) -> None:
 # --- what is refused -----------------------------------------------------------------------------
 
 
-def test_a_profile_that_there_is_not(ground: Ground) -> None:
-    made = some(2)
-    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-SEC-ZIP-MAIL"])
+def test_an_unknown_profile_is_refused(ground: Ground) -> None:
+    instances = several_instances(2)
+    request = planned(ground, instances, profiles=["STD-GEN-CD", "STD-GEN-SEC-ZIP-MAIL"])
     assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
-        (made[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
+        (instances[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
     ]
 
 
-def test_a_profile_for_which_there_is_no_device(tmp_path: Path) -> None:
+def test_a_profile_that_no_device_can_write_is_refused(tmp_path: Path) -> None:
     with Ground(tmp_path, device=(DeviceSettings(name="cd", media=("CD",)),)) as ground:
-        made = some(1)
-        request = planned(ground, made, profiles="STD-GEN-DVD-JPEG")
+        instances = several_instances(1)
+        request = planned(ground, instances, profiles="STD-GEN-DVD-JPEG")
         assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
-            (made[0].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
+            (instances[0].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
         ]
 
 
-def test_profiles_that_exclude_one_another(ground: Ground) -> None:
-    made = some(2)
-    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-DVD-JPEG"])
+def test_profiles_without_a_common_medium_are_refused(ground: Ground) -> None:
+    instances = several_instances(2)
+    request = planned(ground, instances, profiles=["STD-GEN-CD", "STD-GEN-DVD-JPEG"])
     assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
-        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT) for one in made
+        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT)
+        for one in instances
     ]
 
 
-def test_secure_and_other_profiles_exclude_one_another(ground: Ground) -> None:
-    made = some(2)
-    request = planned(ground, made, profiles=["STD-GEN-CD", "STD-GEN-SEC-CD"])
+def test_secure_and_other_profiles_are_refused_together(ground: Ground) -> None:
+    instances = several_instances(2)
+    request = planned(ground, instances, profiles=["STD-GEN-CD", "STD-GEN-SEC-CD"])
     assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
-        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT) for one in made
+        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT)
+        for one in instances
     ]
 
 
-def test_secure_media_for_nobody(ground: Ground) -> None:
-    made = some(2)
-    request = planned(ground, made, profiles="STD-GEN-SEC-CD")
+def test_secure_media_without_recipients_are_refused(ground: Ground) -> None:
+    instances = several_instances(2)
+    request = planned(ground, instances, profiles="STD-GEN-SEC-CD")
     assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
         (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
-        for one in made
+        for one in instances
     ]
     assert "[security]" in request.remedy
 
 
-def test_secure_media_for_a_certificate_that_is_not_valid(tmp_path: Path) -> None:
+def test_secure_media_for_an_expired_certificate_are_refused(tmp_path: Path) -> None:
     expired = identity(tmp_path, "expired", expired=True)
     security = SecuritySettings(recipients=(expired.certificate,))
     with Ground(tmp_path, security=security) as ground:
-        request = planned(ground, some(1), profiles="STD-GEN-SEC-CD")
+        request = planned(ground, several_instances(1), profiles="STD-GEN-SEC-CD")
         assert len(refused(request, ExecutionStatusInfo.NOT_SUPPORTED)) == 1
 
 
-def test_an_instance_that_a_profile_cannot_hold(ground: Ground) -> None:
-    made = [*some(1), instance(transfer_syntax_uid=MPEG2, pixels=BROKEN)]
-    request = planned(ground, made)
+def test_an_instance_in_a_transfer_syntax_outside_the_profile_is_refused(ground: Ground) -> None:
+    instances = [*several_instances(1), instance(transfer_syntax_uid=MPEG2, pixels=BROKEN)]
+    request = planned(ground, instances)
     assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
-        (made[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT)
+        (instances[1].sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT)
     ]
     with ground.database.reading() as session:
         why = session.scalars(select(Event.why).order_by(Event.id.desc())).first()
@@ -284,43 +292,45 @@ def test_an_instance_that_a_profile_cannot_hold(ground: Ground) -> None:
     assert f"STD-GEN-DVD-JPEG does not permit its Transfer Syntax {MPEG2}" in why
 
 
-def test_a_sop_class_without_a_directory_record(ground: Ground) -> None:
-    made = [*some(1), instance(sop_class_uid=STANDALONE_CURVE)]
-    request = planned(ground, made)
+def test_a_sop_class_without_a_directory_record_is_refused(ground: Ground) -> None:
+    instances = [*several_instances(1), instance(sop_class_uid=STANDALONE_CURVE)]
+    request = planned(ground, instances)
     assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
-        (made[1].sop_instance_uid, FailureReason.SOP_CLASS_NOT_SUPPORTED)
+        (instances[1].sop_instance_uid, FailureReason.SOP_CLASS_NOT_SUPPORTED)
     ]
 
 
-def test_a_set_that_may_not_be_split(tmp_path: Path) -> None:
+def test_a_set_that_does_not_fit_is_refused_where_splitting_is_not_allowed(tmp_path: Path) -> None:
     with Ground(tmp_path, **small(200_000)) as ground:
-        made = some(4, size=60_000)
-        request = planned(ground, made, profiles="STD-GEN-CD", allow_media_splitting="NO")
+        instances = several_instances(4, size=60_000)
+        request = planned(ground, instances, profiles="STD-GEN-CD", allow_media_splitting="NO")
         assert refused(request, ExecutionStatusInfo.SET_OVERSIZED) == []
         assert request.remedy
 
 
-def test_an_instance_larger_than_the_medium(tmp_path: Path) -> None:
+def test_an_instance_larger_than_the_medium_is_refused(tmp_path: Path) -> None:
     with Ground(tmp_path, **small(200_000)) as ground:
-        made = [*some(2, size=1000), instance(size=300_000)]
+        instances = [*several_instances(2, size=1000), instance(size=300_000)]
         for split in ("YES", "NO"):
             if split == "YES":
-                ground.store(*made)
-            uid = ground.admit(made, profiles="STD-GEN-CD", allow_media_splitting=split)
-            tick(ground)
+                ground.store(*instances)
+            uid = ground.admit(instances, profiles="STD-GEN-CD", allow_media_splitting=split)
+            plan_all(ground)
             request = ground.request(uid)
             assert refused(request, ExecutionStatusInfo.INST_OVERSIZED) == [
-                (made[2].sop_instance_uid, FailureReason.INSTANCE_SIZE_EXCEEDED)
+                (instances[2].sop_instance_uid, FailureReason.INSTANCE_SIZE_EXCEEDED)
             ]
 
 
 @pytest.mark.parametrize("profile", ["STD-GEN-CD", ""])
 @pytest.mark.parametrize("syntax", [JPEG_BASELINE, JPEG_2000_LOSSLESS])
-def test_pixel_data_that_cannot_be_decoded(ground: Ground, profile: str, syntax: str) -> None:
+def test_pixel_data_that_cannot_be_decoded_is_refused_where_it_must_be_decoded(
+    ground: Ground, profile: str, syntax: str
+) -> None:
     """On CD it must be decoded; of the DVD profiles the default one keeps JPEG but not J2K."""
-    made = [*some(1), instance(transfer_syntax_uid=syntax, pixels=BROKEN)]
-    ground.store(*made)
-    uid = ground.admit(made, profiles=profile)
+    instances = [*several_instances(1), instance(transfer_syntax_uid=syntax, pixels=BROKEN)]
+    ground.store(*instances)
+    uid = ground.admit(instances, profiles=profile)
     planner = Planner(ground.settings, ground.database, ground.spool)
     waits = iter(range(40))
     wait = planner._conversions.wait
@@ -331,14 +341,14 @@ def test_pixel_data_that_cannot_be_decoded(ground: Ground, profile: str, syntax:
         return wait(20 * seconds)
 
     planner._conversions.wait = counted  # type: ignore[method-assign]
-    tick(ground, planner)
+    plan_all(ground, planner)
     assert not planner.stopping.is_set(), "what cannot be decoded is tried again without end"
     request = ground.request(uid)
     if syntax == JPEG_BASELINE and not profile:
         assert [s.media_application_profile for s in request.file_sets] == ["STD-GEN-DVD-JPEG"]
         return
     assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
-        (made[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+        (instances[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
     ]
 
 
@@ -347,22 +357,22 @@ def test_pixel_data_that_cannot_be_decoded(ground: Ground, profile: str, syntax:
 
 @pytest.mark.parametrize("status", [None, ExecutionStatus.IDLE, ExecutionStatus.CREATING])
 def test_only_admitted_requests_are_planned(ground: Ground, status: ExecutionStatus | None) -> None:
-    made = some(1)
-    ground.store(*made)
-    uid = ground.admit(made)
+    instances = several_instances(1)
+    ground.store(*instances)
+    uid = ground.admit(instances)
     with ground.database.writing() as session:
         columns = {"admitted_at": None} if status is None else {"execution_status": status}
         session.execute(update(MediaCreationRequest).values(columns))
-    tick(ground)
+    plan_all(ground)
     assert ground.request(uid).file_sets == []
 
 
-def test_what_is_cancelled_meanwhile_is_not_planned(
+def test_a_request_cancelled_while_it_is_planned_is_not_planned(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = some(1)
-    ground.store(*made)
-    uid = ground.admit(made)
+    instances = several_instances(1)
+    ground.store(*instances)
+    uid = ground.admit(instances)
     planner = Planner(ground.settings, ground.database, ground.spool)
     decide = planner._decide
 
@@ -373,12 +383,12 @@ def test_what_is_cancelled_meanwhile_is_not_planned(
         return decision
 
     monkeypatch.setattr(planner, "_decide", decide_late)
-    tick(ground, planner)
+    plan_all(ground, planner)
     assert ground.request(uid).execution_status is ExecutionStatus.DELETED
     assert ground.count(FileSet) == 0
 
 
-def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
+def test_a_request_whose_planning_fails_does_not_stop_the_others(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a plan trips over, the request fails by itself and the next one has its turn."""
@@ -393,32 +403,34 @@ def test_one_request_that_cannot_be_planned_does_not_stop_the_others(
         return real(series, *more)
 
     monkeypatch.setattr(volumes, "lay_out_volume", trip)
-    tick(ground)
+    plan_all(ground)
     assert len(ground.request(second).file_sets) == 1
     assert ground.request(first).execution_status is ExecutionStatus.FAILURE
 
 
-def test_priority_decides_who_is_planned_first(ground: Ground) -> None:
-    made = some(1)
-    ground.store(*made)
-    uids = [ground.admit(made, priority=p) for p in ("LOW", "MED", "HIGH")]
-    tick(ground)
+def test_requests_are_planned_by_priority(ground: Ground) -> None:
+    instances = several_instances(1)
+    ground.store(*instances)
+    uids = [ground.admit(instances, priority=p) for p in ("LOW", "MED", "HIGH")]
+    plan_all(ground)
     ids = [ground.request(uid).file_sets[0].id for uid in uids]
     assert ids == sorted(ids, reverse=True)
 
 
-def wanted(number: int, said: Any, size: int) -> SourceInstance:
+def source_instance(number: int, said: Any, size: int) -> SourceInstance:
     received = InstanceFile(EXPLICIT_VR_LITTLE_ENDIAN, size, "key")
     return SourceInstance(said, kind_of(said, EXPLICIT_VR_LITTLE_ENDIAN), number, received)
 
 
 @few
 @given(st.integers(0, 1 << 32), st.integers(2, 8), st.integers(0, 5))
-def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) -> None:
+def test_volumes_fit_where_instances_of_a_series_have_different_keys(
+    seed: int, count: int, room: int
+) -> None:
     """Capacities that are exact to the sector, and records longer than was added up."""
     chance = random.Random(seed)
     rows = [
-        wanted(
+        source_instance(
             n,
             header(
                 name=chance.choice(("", "Doe^Jane^With^Many^Names" * 2)),
@@ -453,15 +465,15 @@ def test_a_volume_fits_also_where_keys_differ(seed: int, count: int, room: int) 
 
 @settings(few, max_examples=12)
 @given(st.integers(0, 1 << 32), st.integers(1, 12))
-def test_the_predicted_size_is_that_of_the_image(
+def test_the_image_has_the_predicted_size(
     tmp_path_factory: pytest.TempPathFactory, seed: int, count: int
 ) -> None:
     chance = random.Random(seed)
     root = tmp_path_factory.mktemp("ground")
-    made = []
+    instances = []
     for n in range(count):
         study, series = chance.randint(1, 2), chance.randint(1, 2)
-        made.append(
+        instances.append(
             instance(
                 patient_id=(patient := chance.choice(("P1", "P2", ""))),
                 patient_name=chance.choice(("Doe^Jane", "DOE^JANE", "")),
@@ -474,7 +486,7 @@ def test_the_predicted_size_is_that_of_the_image(
         )
     capacity, profile = chance.choice(((120_000, "STD-GEN-CD"), (10**6, "")))
     with Ground(root, **small(capacity)) as ground:
-        request = planned(ground, made, profiles=profile)
+        request = planned(ground, instances, profiles=profile)
         assert request.file_sets
         built = 0
         for file_set in request.file_sets:
@@ -500,10 +512,10 @@ def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
     )
 
 
-def test_a_conversion_that_cannot_be_recorded_is_not_made_again(ground: Ground) -> None:
-    made = [in_implicit_vr(one) for one in some(2)]
-    ground.store(*made)
-    uid = ground.admit(made)
+def test_a_conversion_is_not_repeated_when_recording_it_failed(ground: Ground) -> None:
+    instances = [in_implicit_vr(one) for one in several_instances(2)]
+    ground.store(*instances)
+    uid = ground.admit(instances)
     ground.database.close()
     ground.database = Database(ground.url, durable=False, wait=0.1)
     planner = Planner(ground.settings, ground.database, ground.spool)
@@ -511,7 +523,7 @@ def test_a_conversion_that_cannot_be_recorded_is_not_made_again(ground: Ground) 
         planner.tick()
     waiting = {row.spool_key for row in planner._unrecorded}
     assert waiting
-    tick(ground, planner)
+    plan_all(ground, planner)
     assert ground.request(uid).file_sets
     with ground.database.reading() as session:
         kept = set(session.scalars(select(TranscodedInstance.spool_key)))

@@ -95,7 +95,7 @@ def test_a_directory_of_many_files_grows_by_sectors() -> None:
             )
 
 
-def test_a_file_larger_than_the_file_system_has_does_not_fit() -> None:
+def test_a_file_larger_than_the_file_system_permits_does_not_fit() -> None:
     large = group_into_series([candidate(1, header(), 5 * 10**9)])
     for file_system, fits in (
         (FileSystem.ISO_9660_UDF_BRIDGE, False),

@@ -44,7 +44,7 @@ def test_file_ids_number_patients_studies_series_and_instances() -> None:
     st.text("ABCXYZ019_", max_size=16),
     st.integers(0, 10**60),
 )
-def test_no_name_makes_it_larger_than_its_largest_size(
+def test_no_file_set_id_or_uid_makes_a_volume_larger_than_its_largest_size(
     candidates: list[Candidate], file_set_id: str, number: int
 ) -> None:
     for group_ in packing.pack_series(group_into_series(candidates), fixed_part(10**9, CD)):

@@ -42,7 +42,7 @@ def image(kind: str, shape: tuple[int, int, int], precision: int, seed: int) -> 
     st.sampled_from(((1, 8), (3, 8), (1, 12))),
     st.integers(0, 1 << 16),
 )
-def test_any_image_comes_back_nearly(
+def test_a_decoded_image_is_close_to_the_original(
     kind: str, rows: int, columns: int, form: tuple[int, int], seed: int
 ) -> None:
     components, precision = form
@@ -56,7 +56,7 @@ def test_any_image_comes_back_nearly(
     assert apart.mean() <= max(1, used / 64)
 
 
-def test_a_decoder_of_everyday_images_takes_it() -> None:
+def test_pillow_decodes_the_stream() -> None:
     samples = image("slope", (301, 203, 3), 8, 1)
     samples[:, :, 1:] = 128
     with Image.open(io.BytesIO(encode(samples, 8))) as found:
@@ -74,6 +74,8 @@ def test_smooth_images_get_small() -> None:
     ("shape", "precision"),
     [((1, 1, 1), 16), ((1, 1, 2), 8), ((0, 1, 1), 8), ((1, 65536, 1), 8)],
 )
-def test_what_jpeg_cannot_hold(shape: tuple[int, int, int], precision: int) -> None:
+def test_images_outside_the_limits_of_jpeg_are_refused(
+    shape: tuple[int, int, int], precision: int
+) -> None:
     with pytest.raises(ValueError, match="no image"):
         encode(np.zeros(shape, np.uint16), precision)

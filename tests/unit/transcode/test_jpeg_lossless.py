@@ -38,7 +38,7 @@ def same(samples: np.ndarray, stream: bytes) -> bool:
     st.integers(2, 16),
     st.integers(0, 1 << 16),
 )
-def test_any_image_comes_back(
+def test_a_decoded_image_is_the_original(
     kind: str, rows: int, columns: int, components: int, precision: int, seed: int
 ) -> None:
     samples = image(kind, (rows, columns, components), precision, seed)
@@ -72,6 +72,8 @@ def test_codes_are_16_bits_at_most() -> None:
 @pytest.mark.parametrize(
     ("shape", "precision"), [((1, 1, 1), 1), ((1, 1, 1), 17), ((0, 1, 1), 8), ((1, 65536, 1), 8)]
 )
-def test_what_jpeg_cannot_hold(shape: tuple[int, int, int], precision: int) -> None:
+def test_images_outside_the_limits_of_jpeg_are_refused(
+    shape: tuple[int, int, int], precision: int
+) -> None:
     with pytest.raises(ValueError, match="no image"):
         encode(np.zeros(shape, np.uint16), precision)

@@ -50,7 +50,7 @@ def decoded(tool: list[str], path: Path, tmp_path: Path) -> np.ndarray:
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
 @pytest.mark.parametrize("name", NAMES)
-def test_pixels_and_attributes_stay(
+def test_pixel_values_and_attributes_are_kept(
     real_studies: material.RealStudies, name: str, syntax: str, tmp_path: Path
 ) -> None:
     path, target = real_studies.file(name), tmp_path / "t"
@@ -68,7 +68,7 @@ def test_pixels_and_attributes_stay(
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
-def test_offsets_lead_to_the_frames(
+def test_the_basic_offset_table_leads_to_the_frames(
     real_studies: material.RealStudies, syntax: str, tmp_path: Path
 ) -> None:
     """Every frame is one fragment, and an interchange format of its own (PS3.11 H.3.4.2)."""
@@ -110,7 +110,7 @@ def test_dicom3tools_finds_no_new_fault(
     st.booleans(),
     st.integers(0, 1 << 16),
 )
-def test_any_image_comes_back(
+def test_a_decoded_image_is_the_original(
     tmp_path: Path,
     syntax: str,
     shape: tuple[int, int, int, int],
@@ -135,7 +135,7 @@ def test_colour_by_plane(tmp_path: Path, syntax: str) -> None:
     assert np.array_equal(pixel_array(result, raw=True), cells)
 
 
-def test_unused_bits_stay_or_stand_in_the_way(tmp_path: Path) -> None:
+def test_content_of_unused_bits_is_kept_or_prevents_compression(tmp_path: Path) -> None:
     """An overlay may lie in them (PS3.5 8.1.2): JPEG keeps whole cells, JPEG 2000 does not."""
     cells = smooth((1, 40, 70, 1), 12, signed=False, seed=1)
     cells[0, 5:9] |= 0x8000
@@ -159,7 +159,7 @@ NOISE = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 1)).astype(np.uint
         (NOISE, 8, {"NumberOfFrames": 2}, "length of the Pixel Data"),
     ],
 )
-def test_what_stays_as_it_is(
+def test_images_that_cannot_be_compressed_are_refused(
     tmp_path: Path, cells: np.ndarray, bits: int, attributes: dict[str, object], why: str
 ) -> None:
     source = written(tmp_path / "source", cells, bits, **attributes)
@@ -169,7 +169,7 @@ def test_what_stays_as_it_is(
 
 
 @pytest.mark.parametrize("syntax", LOSSLESS)
-def test_noise_comes_back_though_it_is_larger(tmp_path: Path, syntax: str) -> None:
+def test_noise_is_compressed_though_it_gets_larger(tmp_path: Path, syntax: str) -> None:
     """A profile may have nothing but a compressed form (PS3.11 A.3)."""
     source = written(tmp_path / "source", NOISE, 8)
     compressed(source, tmp_path / "t", syntax)
@@ -177,14 +177,14 @@ def test_noise_comes_back_though_it_is_larger(tmp_path: Path, syntax: str) -> No
     assert np.array_equal(pixel_array(material.read(tmp_path / "t")), NOISE[0, :, :, 0])
 
 
-def test_what_is_no_image_stays_as_it_is(
+def test_an_instance_without_pixel_data_is_refused(
     real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
     with pytest.raises(NotCompressible, match="no Pixel Data"):
         compress(real_studies.file("rtplan.dcm"), tmp_path / "t", JPEG_LOSSLESS_SV1)
 
 
-def test_an_encoder_that_errs_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_fault_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = written(tmp_path / "source", smooth((1, 40, 70, 1), 16, signed=False, seed=1), 16)
     right = module.jpeg_lossless.encode
 
@@ -200,7 +200,9 @@ def test_an_encoder_that_errs_is_found_out(tmp_path: Path, monkeypatch: pytest.M
         assert not (tmp_path / "t").exists()
 
 
-def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_path: Path) -> None:
+def test_gdcm_decodes_the_wider_collection_to_the_same_pixels(
+    wider_collection: material.WiderCollection, tmp_path: Path
+) -> None:
     """Whatever is compressed decodes to the same with GDCM, too."""
     if not wider_collection:
         pytest.skip("no wider collection beside the checkout")

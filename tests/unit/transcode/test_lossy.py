@@ -43,7 +43,7 @@ def decoded(tool: str, path: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("name", "permitted", "syntax", "photometric", "tool"), CASES)
-def test_a_real_image(
+def test_a_real_image_becomes_a_derived_instance(
     real_studies: material.RealStudies,
     tmp_path: Path,
     name: str,
@@ -106,7 +106,7 @@ def says_whose_it_is(source: FileDataset, result: FileDataset, syntax: str) -> N
 CELLS = smooth((1, 64, 64, 1), 8, signed=False, seed=1)
 
 
-def test_what_was_derived_before_keeps_its_history(tmp_path: Path) -> None:
+def test_an_earlier_derivation_is_kept(tmp_path: Path) -> None:
     earlier = Dataset()
     earlier.ReferencedSOPClassUID, earlier.ReferencedSOPInstanceUID = "1.2.3", "1.2.4"
     signature = Dataset()
@@ -144,14 +144,16 @@ def test_what_was_derived_before_keeps_its_history(tmp_path: Path) -> None:
         ({"PixelRepresentation": 1}, "unsigned"),
     ],
 )
-def test_what_is_not_compressed(tmp_path: Path, attributes: dict[str, object], why: str) -> None:
+def test_images_that_loss_would_damage_are_refused(
+    tmp_path: Path, attributes: dict[str, object], why: str
+) -> None:
     source = written(tmp_path / "source", CELLS, 8, **attributes)
     with pytest.raises(NotCompressible, match=why):
         lossy.compress(source, tmp_path / "t", JPEG_BASELINE)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
-def test_what_would_not_look_the_same(tmp_path: Path) -> None:
+def test_an_image_that_would_differ_too_much_is_refused(tmp_path: Path) -> None:
     """Colours that change from column to column."""
     noise = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
     source = written(tmp_path / "source", noise, 8)

@@ -14,7 +14,7 @@ JPEG = frozenset({JPEG_BASELINE, JPEG_EXTENDED})
 J2K = frozenset({JPEG_2000})
 
 
-def test_what_cannot_be_decoded_is_told_cheaply() -> None:
+def test_which_transfer_syntaxes_can_be_decoded() -> None:
     assert decodable("1.2.840.10008.1.2.4.50")
     assert not decodable("1.2.840.10008.1.2.4.102")
     assert not decodable("")
@@ -34,7 +34,7 @@ def test_what_cannot_be_decoded_is_told_cheaply() -> None:
         (JPEG_2000, (8, 8), 0, "MONOCHROME2", JPEG | J2K, None),
     ],
 )
-def test_an_image_may_be_compressed_with_loss_into(
+def test_the_transfer_syntax_for_compression_with_loss(
     syntax: str,
     bits: tuple[int, int],
     signed: int,

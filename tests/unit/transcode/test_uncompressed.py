@@ -63,7 +63,7 @@ def brought(source: Path, tmp_path: Path) -> tuple[TranscodedFile, Path]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pixels_and_attributes_stay(
+def test_pixel_values_and_attributes_are_kept(
     real_studies: material.RealStudies, name: str, tmp_path: Path
 ) -> None:
     path = real_studies.file(name)
@@ -196,7 +196,7 @@ def test_damaged_pixels_are_refused(
         (b"\x28\0\x10\0US\2\0\x40\0", b"\x28\0\x10\0US\2\0\0\0"),
     ],
 )
-def test_contradictions_are_refused(
+def test_contradictory_attributes_are_refused(
     real_studies: material.RealStudies, tmp_path: Path, old: bytes, new: bytes
 ) -> None:
     for name in ("MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"):
@@ -214,20 +214,20 @@ def test_a_truncated_file_is_refused(real_studies: material.RealStudies, tmp_pat
 
 
 @pytest.mark.parametrize(("rows", "frames"), [(65535, 1), (1000, 100_000), (0, 1), (1, 0)])
-def test_bombs_are_refused_before_they_are_decoded(rows: int, frames: int) -> None:
+def test_oversized_images_are_refused_before_they_are_decoded(rows: int, frames: int) -> None:
     image = ImagePixel(rows, 65535, 1, 16, 16, 0, "MONOCHROME2", 0, frames)
     with pytest.raises(NotTranscodable):
         image.check()
 
 
-def test_what_has_two_readings_is_refused(
+def test_pixel_data_with_an_ambiguous_byte_order_is_refused(
     real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
     with pytest.raises(NotTranscodable, match="ambiguous"):
         to_explicit_vr_little_endian(real_studies.file("rtdose_expb.dcm"), tmp_path / "target")
 
 
-def test_a_scan_that_says_it_has_no_spectrum_is_decoded(
+def test_a_scan_header_without_coefficients_is_repaired(
     real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
     path = real_studies.file("JPEG-lossy.dcm")
@@ -256,7 +256,7 @@ def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_pa
             assert np.array_equal(pixel_array(one), pixel_array(two)), path.name
 
 
-def test_a_data_set_that_does_not_stop_inflating_is_refused(
+def test_a_data_set_that_inflates_without_end_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its memory is that of one piece, whatever it says; its disk space has an end."""
@@ -272,7 +272,7 @@ def test_a_data_set_that_does_not_stop_inflating_is_refused(
     assert not (tmp_path / "target").exists()
 
 
-def test_float_pixel_data_in_big_endian_have_one_reading(tmp_path: Path) -> None:
+def test_float_pixel_data_in_big_endian_are_converted(tmp_path: Path) -> None:
     """Their VR says how to swap them, though 32 bits are allocated (PS3.5 7.3)."""
     floats = np.array([1.5, -2.25, 3e30, 0.0], ">f4")
     dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.30", PatientID="1")
