@@ -1,11 +1,10 @@
-"""Ground: text in the Specific Character Sets of PS3.3 C.12.1.1.2, decoded without fail.
+"""Ground: decodes text in the Specific Character Sets of PS3.3 C.12.1.1.2.
 
-What a damaged value holds decodes to replacement characters: an index must not refuse an
-instance for its typography.
+Decoding never fails: damaged bytes become replacement characters, since an instance must not be
+rejected for its text.
 """
 
 import re
-from functools import lru_cache
 
 #: Python's codec for each Defined Term, with and without Code Extensions.
 _CODECS = {
@@ -31,7 +30,7 @@ _CODECS = {
     "ISO_IR 149": "euc_kr",
     "ISO_IR 159": "iso2022_jp_2",
 }
-#: Codec that follows each escape sequence (PS3.3 Tables C.12-3 and C.12-4).
+#: The codec of the text after each escape sequence (PS3.3 Tables C.12-3 and C.12-4).
 _ESCAPES = {
     b"\x1b(B": "ascii",
     b"\x1b(J": "shift_jis",
@@ -52,12 +51,11 @@ _ESCAPES = {
     b"\x1b$)A": "gb2312",
     b"\x1b$)C": "euc_kr",
 }
-#: Sets of two bytes without the high bit: the codec wants to see the escape sequence itself.
+#: Two-byte sets without the high bit: their codec needs the escape sequence itself.
 _WIDE = frozenset({b"\x1b$B", b"\x1b$(D"})
 _ESCAPE = re.compile(rb"(\x1b(?:\$?[()\-]|\$)[A-Za-z])")
 
 
-@lru_cache(maxsize=256)
 def codecs(specific_character_set: bytes) -> tuple[str, ...]:
     """The codec of each value of Specific Character Set (0008,0005); () if any is unknown."""
     terms = specific_character_set.decode("latin-1").strip(" \0").split("\\")
@@ -73,7 +71,7 @@ def is_plain(value: bytes) -> bool:
 
 
 def guess(value: bytes) -> bytes:
-    """The Specific Character Set of text that has none which is known: UTF-8, or else Latin-1."""
+    """The probable Specific Character Set of a text without a known one: UTF-8 or Latin-1."""
     try:
         value.decode("utf-8")
     except UnicodeDecodeError:
@@ -85,19 +83,19 @@ def decode(value: bytes, specific_character_set: bytes) -> str:
     """Text without its padding. An unknown or absent character set is guessed."""
     if is_plain(value):
         return value.decode("ascii").strip(" \0")
-    known = codecs(specific_character_set)
-    if not known or (known == ("ascii",) and 0x1B not in value):
-        known = codecs(guess(value))
+    declared = codecs(specific_character_set)
+    if not declared or (declared == ("ascii",) and 0x1B not in value):
+        declared = codecs(guess(value))
     if 0x1B not in value:
-        return value.decode(known[0], "replace").strip(" \0")
-    return "".join(_pieces(value, known[0])).strip(" \0")
+        return value.decode(declared[0], "replace").strip(" \0")
+    return "".join(_pieces(value, declared[0])).strip(" \0")
 
 
 def _pieces(value: bytes, first: str) -> list[str]:
     """The text between escape sequences (PS3.5 6.1.2.5).
 
-    A delimiter brings back the first set (6.1.2.5.3), but then nothing of the others follows
-    without an escape sequence of its own, so delimiters need no care.
+    A delimiter also restores the first set (6.1.2.5.3), but text in another set must then start
+    with its own escape sequence again, so delimiters need no special treatment.
     """
     texts = []
     wide, upper = b"", first

@@ -1,10 +1,10 @@
-"""Ground: Data Elements as bytes, as PS3.5 7 lays them out.
+"""Ground: reads and writes encoded Data Elements (PS3.5 7).
 
-`scan` walks the top level of a little-endian data set and skips values without looking at them;
-`items` walks the items of one sequence; `encode` writes one element. The buffer is anything that
-gives bytes for a slice: bytes, a memoryview, or a `Window` on a file too large to hold.
+`scan` walks the top level of a little-endian data set and skips the values; `items` walks the
+items of one sequence; `encode` writes one element. A buffer is anything that returns bytes for a
+slice: bytes, a memoryview, or a `Window` on a file that is too large for memory.
 
-Nothing here recurses: nesting is bounded by MAXIMUM_DEPTH, work by the bytes there are.
+Nothing here is recursive: nesting is limited by MAXIMUM_DEPTH, work by the length of the buffer.
 """
 
 import struct
@@ -19,7 +19,7 @@ SEQUENCE_DELIMITATION_ITEM = 0xFFFEE0DD
 UNDEFINED_LENGTH = 0xFFFFFFFF
 #: The longest value of defined length: lengths are even (PS3.5 7.1.1).
 MAXIMUM_LENGTH = 0xFFFFFFFE
-#: Sequences nested deeper than this are taken for damage; the deepest IODs have about ten levels.
+#: Deeper nesting is treated as damage; the deepest IODs have about ten levels.
 MAXIMUM_DEPTH = 64
 
 #: VRs with a 16-bit length, and those with two reserved bytes and a 32-bit one (PS3.5 7.1.2).
@@ -37,21 +37,21 @@ _IMPLICIT = struct.Struct("<HHL")
 
 
 class NeedMore(Unreadable):
-    """The buffer ended before the element did: a longer buffer may hold it whole."""
+    """The buffer ended within an element: a longer buffer may hold all of it."""
 
 
 class Buffer(Protocol):
-    """What gives the bytes of a slice, fewer where it ends."""
+    """Anything that returns the bytes of a slice, fewer at its end."""
 
     def __getitem__(self, index: slice, /) -> bytes | memoryview: ...
 
 
 class Element(NamedTuple):
-    """Where one Data Element lies in a buffer.
+    """The position of one Data Element in a buffer.
 
-    `start` is the offset of the tag, `value` that of the value. `length` is the value's; where
-    it was undefined, that of all items without the Sequence Delimitation Item, which takes 8
-    bytes more. `vr` is b"" in Implicit VR.
+    `start` is the offset of the tag, `value` the offset of the value, `length` the length of the
+    value. If that was undefined, `length` counts all items without the Sequence Delimitation Item
+    of 8 bytes. `vr` is b"" in Implicit VR.
     """
 
     tag: int
@@ -63,12 +63,12 @@ class Element(NamedTuple):
 
     @property
     def end(self) -> int:
-        """The offset behind the element, its delimiter included."""
+        """The offset after the element and its delimiter."""
         return self.value + self.length + 8 * self.undefined
 
 
 class Window:
-    """A file as a Buffer: `origin` is offset 0, `size` the bytes there are, one block is held."""
+    """The `size` bytes of a file from `origin` on as a Buffer, of which one block is in memory."""
 
     def __init__(self, file: BinaryIO, origin: int, size: int, block: int = 1 << 16) -> None:
         self._file = file
@@ -84,8 +84,8 @@ class Window:
         if skip >= 0 and stop - self._start <= len(self._held):
             return self._held[skip : skip + stop - start]
         self._file.seek(self._origin + start)
-        wanted = min(max(stop - start, self._block), self.size - start)
-        self._held, self._start = self._file.read(wanted), start
+        length = min(max(stop - start, self._block), self.size - start)
+        self._held, self._start = self._file.read(length), start
         return self._held[: max(0, stop - start)]
 
 
@@ -117,10 +117,10 @@ def describe(tag: int) -> str:
 def scan(
     buffer: Buffer, start: int, end: int, *, explicit: bool, stop: int | None = None
 ) -> Iterator[Element]:
-    """The elements between `start` and `end`, up to but not including the first at `stop` or above.
+    """The elements between `start` and `end`, but none from the first tag at `stop` or above on.
 
-    `end` is where the data set ends if all of it is there, else where the buffer does: an
-    element that runs past it raises NeedMore, which says "truncated" of a whole data set.
+    `end` is the end of the data set or, if only part of it is in the buffer, of the buffer. An
+    element that extends beyond it raises NeedMore.
     """
     position = start
     unpack, new = _SHORT.unpack, tuple.__new__
@@ -130,21 +130,21 @@ def scan(
             group, number, vr, length = fields
             tag, value = group << 16 | number, position + 8
         else:
-            # What stands behind the end that is asked for may be encoded otherwise.
+            # Elements at `stop` and above may be encoded in another way.
             if stop is not None and len(raw) >= 4 and _tag(raw) >= stop:
                 return
             tag, vr, value, length = header(buffer, position, end, explicit=explicit)
         if stop is not None and tag >= stop:
             return
-        behind = value + length
+        after = value + length
         if length == UNDEFINED_LENGTH:
-            behind = close(buffer, value, end, explicit=explicit and vr != b"UN")
-            yield Element(tag, vr, position, value, behind - 8 - value, True)
-        elif behind <= end:
+            after = close(buffer, value, end, explicit=explicit and vr != b"UN")
+            yield Element(tag, vr, position, value, after - 8 - value, True)
+        elif after <= end:
             yield new(Element, (tag, vr, position, value, length, False))
         else:
             raise NeedMore(f"{describe(tag)} is truncated")
-        position = behind
+        position = after
 
 
 def header(
@@ -156,14 +156,14 @@ def header(
         raise NeedMore("an element is truncated")
     if not explicit:
         group, number, length = _IMPLICIT.unpack(raw)
-        _refuse_delimiter(group, number)
+        _reject_delimiter(group, number)
         return group << 16 | number, b"", position + 8, length
     group, number, vr, length = _SHORT.unpack(raw)
     if vr in SHORT_VRS:
         return group << 16 | number, vr, position + 8, length
-    _refuse_delimiter(group, number)
+    _reject_delimiter(group, number)
     tag = group << 16 | number
-    # A VR younger than this program has the long form (PS3.5 7.1.2).
+    # A VR that is not known yet has the long form (PS3.5 7.1.2).
     if vr not in LONG_VRS and not (length == 0 and vr.isalpha() and vr.isupper()):
         raise Unreadable(f"{describe(tag)} has no Value Representation")
     raw = buffer[position + 8 : min(position + 12, end)]
@@ -174,10 +174,10 @@ def header(
 
 
 def close(buffer: Buffer, position: int, end: int, *, explicit: bool) -> int:
-    """The offset behind the Sequence Delimitation Item that ends what starts at `position`.
+    """The offset after the Sequence Delimitation Item of the sequence whose value is at `position`.
 
-    The stack holds what has undefined length and is still open: sequences at even depths,
-    items at odd ones; for each, whether it is in Explicit VR (PS3.5 6.2.2 note 4, 7.5).
+    The stack has an entry for each open sequence (even depths) and item (odd depths) of undefined
+    length: whether it is in Explicit VR (PS3.5 6.2.2 note 4, 7.5).
     """
     stack = [explicit]
     while stack:
@@ -190,7 +190,7 @@ def close(buffer: Buffer, position: int, end: int, *, explicit: bool) -> int:
         if group == 0xFFFE:
             position = _delimiter(stack, number, length, position + 8)
         elif len(stack) & 1:
-            raise Unreadable("a sequence has something between its items")
+            raise Unreadable("a sequence has data between its items")
         else:
             _, vr, position, length = header(buffer, position, end, explicit=stack[-1])
             if length == UNDEFINED_LENGTH:
@@ -203,7 +203,7 @@ def close(buffer: Buffer, position: int, end: int, *, explicit: bool) -> int:
 
 
 def _delimiter(stack: list[bool], number: int, length: int, position: int) -> int:
-    """Open or close what an item tag at the top of the stack opens or closes."""
+    """Opens or closes the item or sequence at the top of the stack; the offset after the tag."""
     in_sequence = bool(len(stack) & 1)
     if number == 0xE000 and in_sequence:
         if length != UNDEFINED_LENGTH:
@@ -217,9 +217,9 @@ def _delimiter(stack: list[bool], number: int, length: int, position: int) -> in
 
 
 def items(buffer: Buffer, start: int, end: int, *, explicit: bool) -> Iterator[tuple[int, int]]:
-    """Where the content of each item of a sequence starts and ends (PS3.5 7.5).
+    """The start and end of the content of each item of a sequence (PS3.5 7.5).
 
-    `start` and `end` bound the sequence's value without its Sequence Delimitation Item.
+    `start` and `end` are those of the sequence's value without its Sequence Delimitation Item.
     """
     position = start
     while position < end:
@@ -231,11 +231,11 @@ def items(buffer: Buffer, start: int, end: int, *, explicit: bool) -> Iterator[t
         if group << 16 | number == SEQUENCE_DELIMITATION_ITEM:
             return
         if group << 16 | number != ITEM:
-            raise Unreadable("a sequence has something between its items")
+            raise Unreadable("a sequence has data between its items")
         if length == UNDEFINED_LENGTH:
-            behind = _close_item(buffer, position, end, explicit=explicit)
-            yield position, behind - 8
-            position = behind
+            after = _close_item(buffer, position, end, explicit=explicit)
+            yield position, after - 8
+            position = after
         elif position + length > end:
             raise NeedMore("an item is truncated")
         else:
@@ -244,7 +244,7 @@ def items(buffer: Buffer, start: int, end: int, *, explicit: bool) -> Iterator[t
 
 
 def _close_item(buffer: Buffer, position: int, end: int, *, explicit: bool) -> int:
-    """The offset behind the Item Delimitation Item of the item whose content starts here."""
+    """The offset after the Item Delimitation Item of the item whose content is at `position`."""
     while True:
         raw = buffer[position : min(position + 4, end)]
         if len(raw) < 4:
@@ -267,11 +267,11 @@ def _tag(raw: bytes | memoryview) -> int:
     return int(group << 16 | number)
 
 
-def _refuse_delimiter(group: int, number: int) -> None:
+def _reject_delimiter(group: int, number: int) -> None:
     if group == 0xFFFE:
-        raise Unreadable(f"{describe(group << 16 | number)} stands where an element should")
+        raise Unreadable(f"{describe(group << 16 | number)} is not permitted here")
 
 
 def uid(values: Mapping[int, bytes], tag: int) -> str:
-    """A UID as text without its padding, "" where there is none."""
+    """A UID as text without its padding; "" if it is absent."""
     return values.get(tag, b"").rstrip(b"\0 ").decode("latin-1").lstrip(" ")

@@ -1,6 +1,7 @@
-"""Ground: directory records as data: their types, keys and places (PS3.3 F, PS3.11).
+"""Ground: the types of directory records and their keys as data (PS3.3 F, PS3.11).
 
-Adding a record type is adding its rows here. Keys stand in ascending order of their tags.
+To add a record type, add its rows here. Keys are in ascending order of their tags. The module also
+decides which patients are the same.
 """
 
 import re
@@ -18,15 +19,15 @@ class Key(NamedTuple):
     type: str
 
 
-#: Types of record that stand in the Root Directory Entity (PS3.3 F.4).
+#: Types of record that are in the Root Directory Entity without a patient (PS3.3 F.4).
 ROOT_TYPES = frozenset(
     {"HANGING PROTOCOL", "PALETTE", "IMPLANT", "IMPLANT ASSY", "IMPLANT GROUP", "INVENTORY"}
 )
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 
-#: Record type by SOP Class UID below 1.2.840.10008.5.1.4.1.1, where it is not IMAGE; "" where no
-#: record type exists: protocols, retired standalone objects, and what is not for media.
+#: Record type by SOP Class UID below 1.2.840.10008.5.1.4.1.1, unless it is IMAGE; "" if there is
+#: none: for protocols, retired standalone objects, and classes that are not for media.
 _EXCEPTIONS = tuple(
     (re.compile(pattern), record_type)
     for pattern, record_type in (
@@ -72,7 +73,7 @@ _ELSEWHERE = {
 def record_type(sop_class_uid: str) -> str:
     """Directory Record Type (0004,1430) of an instance, "" if there is none (PS3.3 F.4, PS3.4 I.4).
 
-    A Storage class that Burnish does not know by name is an image: most are.
+    An unknown Storage SOP Class is taken for an image, as most are.
     """
     if not sop_class_uid.startswith(_STORAGE):
         return _ELSEWHERE.get(sop_class_uid, "")
@@ -86,19 +87,19 @@ def record_type(sop_class_uid: str) -> str:
 
 
 def _keys(rows: str) -> tuple[Key, ...]:
-    """Keys from rows of tag, VR and Type."""
+    """Keys from rows of tag, VR and Type, separated by semicolons."""
     fields = (row.split() for row in rows.split(";"))
     keys = (Key(int(tag, 16), vr.encode(), type_) for tag, vr, type_ in fields)
     return tuple(sorted(keys))
 
 
 _CONTENT_DATE_TIME = "00080023 DA 1; 00080033 TM 1"
-#: Content Creator's Name is Type 2 up to 2025 and gone in 2026: written, it is right in both.
+#: Content Creator's Name is Type 2 up to 2025 and removed in 2026: to write it is right in both.
 _CONTENT_IDENTIFICATION = "00200013 IS 1; 00700080 CS 1; 00700081 LO 2; 00700084 PN 2"
 _IDENTIFIED = f"{_CONTENT_DATE_TIME}; {_CONTENT_IDENTIFICATION}"
 _PRESENTED = f"00700082 DA 1; 00700083 TM 1; {_CONTENT_IDENTIFICATION}; 00081115 SQ 1C"
 
-#: The keys of each current record type but Specific Character Set (PS3.3 F.5).
+#: The keys of each record type that is not retired, except Specific Character Set (PS3.3 F.5).
 KEYS: dict[str, tuple[Key, ...]] = {
     "PATIENT": _keys("00100010 PN 2; 00100020 LO 1"),
     "STUDY": _keys(
@@ -160,7 +161,7 @@ _H_IMAGE = (
     f"{_D_IMAGE}; 0008002A DT 1C; 00181800 CS 1C; 00200032 DS 1C; 00200037 DS 1C; 00200052 UI 1C;"
     "00200200 UI 1C; 00280008 IS 1C; 00280010 US 1; 00280011 US 1; 00280030 DS 1C"
 )
-#: Where pixels lie in space: position, orientation, Frame of Reference, spacing.
+#: Attributes for the place of pixels in space: position, orientation, Frame of Reference, spacing.
 _IN_SPACE = frozenset({0x00200032, 0x00200037, 0x00200052, 0x00280030})
 #: Keys that the STD-GEN-CD, -DVD-RAM and -BD profiles add (PS3.11 Table D.3-2).
 CD_KEYS: dict[str, tuple[Key, ...]] = {"IMAGE": _keys(_D_IMAGE)}
@@ -171,20 +172,20 @@ DVD_KEYS: dict[str, tuple[Key, ...]] = {
     "IMAGE": _keys(f"{_H_IMAGE}; 00500004 CS 1C; 00282112 DS 1C"),
     "SPECTROSCOPY": _keys(_H_IMAGE),
 }
-#: Keys that the MPEG-2 profile on DVD adds: those of Table H.3-2 but where pixels lie in space
-#: (PS3.11 Table I.3-2).
+#: Keys that the MPEG-2 profile on DVD adds: those of Table H.3-2 without the place of pixels in
+#: space (PS3.11 Table I.3-2).
 MPEG2_KEYS: dict[str, tuple[Key, ...]] = {
     record: tuple(key for key in keys if key.tag not in _IN_SPACE)
     for record, keys in DVD_KEYS.items()
 }
 _A_IMAGE = "00080008 CS 1; 00081140 SQ 1C; 00500004 CS 2"
-#: Keys that the X-ray angiography profiles add besides an icon (PS3.11 Tables A.3-2, B.3-2).
+#: Keys that the X-ray angiography profiles add, apart from an icon (PS3.11 Tables A.3-2, B.3-2).
 ANGIOGRAPHY_KEYS: dict[str, tuple[Key, ...]] = {
     "PATIENT": _keys("00100030 DA 2; 00100040 CS 2"),
     "SERIES": _keys("00080080 LO 2; 00080081 ST 2; 00081050 PN 2"),
     "IMAGE": _keys(_A_IMAGE),
 }
-#: As before, where JPEG with loss is permitted (PS3.11 Table B.3-2).
+#: The same where lossy JPEG is permitted (PS3.11 Table B.3-2).
 ANGIOGRAPHY_LOSSY_KEYS: dict[str, tuple[Key, ...]] = {
     **ANGIOGRAPHY_KEYS,
     "IMAGE": _keys(f"{_A_IMAGE}; 00282112 DS 1C"),
@@ -199,9 +200,9 @@ CT_MR_KEYS: dict[str, tuple[Key, ...]] = {
 
 
 def all_keys(record: str) -> tuple[Key, ...]:
-    """The keys of a record type and those that either table of profiles adds, each once.
+    """The keys of a record type with those that CD_KEYS and DVD_KEYS add, each once.
 
-    Where the tables differ in Type, that of the record type holds.
+    Where they differ in Type, that of the record type applies.
     """
     merged: dict[int, Key] = {}
     for table in (KEYS, CD_KEYS, DVD_KEYS):
@@ -210,12 +211,11 @@ def all_keys(record: str) -> tuple[Key, ...]:
     return tuple(merged[tag] for tag in sorted(merged))
 
 
-@lru_cache(maxsize=4096)
 def spoken_names(name: str) -> tuple[str, ...]:
     """The component groups of a Person Name as they sound: alphabetic, ideographic, phonetic.
 
-    They are without case, accents, width, padding and the difference between one separator and
-    another (PS3.5 6.2.1); "" for a group that is not given.
+    Case, accents, width, padding and the kind of separator are removed (PS3.5 6.2.1); an absent
+    group is "".
     """
     groups = []
     for group in name.split("=")[:3]:
@@ -227,11 +227,10 @@ def spoken_names(name: str) -> tuple[str, ...]:
     return tuple(groups)
 
 
-@lru_cache(maxsize=4096)
 def patient_key(patient_id: str, issuer: str, name: str) -> tuple[str, str, str]:
-    """What tells one patient from another: Patient ID, its issuer, and the name as it sounds.
+    """What distinguishes patients: Patient ID, its issuer, and the name as it sounds.
 
-    Of the name the first component group that is given counts, mostly the alphabetic one.
+    Of the name, the first component group that is present counts, usually the alphabetic one.
     """
     spoken = next((group for group in spoken_names(name) if group), "")
     return patient_id.strip(), issuer.strip(), spoken
@@ -240,24 +239,28 @@ def patient_key(patient_id: str, issuer: str, name: str) -> tuple[str, str, str]
 def group_patients(patients: Iterable[tuple[str, str, str]]) -> list[int]:
     """For each (Patient ID, Issuer of Patient ID, Patient's Name) the number of its patient.
 
-    Numbers count from 0 in order of first appearance. Where an issuer or a name is not given,
-    it is the one other that goes with that ID, if there is exactly one. A name without its
-    alphabetic group is that of who has the same ideographic or phonetic group besides one.
-    Without Patient ID, only a name makes two the same: see `group_by_study`.
+    Numbers count from 0 in order of first appearance. An absent issuer or name is taken to be
+    the other one that occurs with that Patient ID, if there is exactly one. A name without
+    alphabetic group is that of the patient with the same ideographic or phonetic group, if there
+    is exactly one. Without Patient ID, equal names make one patient: see `group_by_study`.
     """
-    said = list(patients)
-    keys = [patient_key(*patient) for patient in said]
+    patients = list(patients)
+    keys = [patient_key(*patient) for patient in patients]
     issuers: dict[str, set[str]] = {}
     for patient_id, issuer, _ in keys:
         issuers.setdefault(patient_id, set()).add(issuer)
-    known = [(i, _only(issuers[i]) if i and not issuer else issuer, n) for i, issuer, n in keys]
-    known = _one_name_each(known, [name for _, _, name in said])
+    completed = []
+    for patient_id, issuer, name in keys:
+        if patient_id and not issuer:
+            issuer = _only(issuers[patient_id])  # noqa: PLW2901
+        completed.append((patient_id, issuer, name))
+    completed = _one_spelling_each(completed, [name for _, _, name in patients])
     names: dict[tuple[str, str], set[str]] = {}
-    for patient_id, issuer, name in known:
+    for patient_id, issuer, name in completed:
         names.setdefault((patient_id, issuer), set()).add(name)
     numbers: dict[tuple[str, str, str], int] = {}
     groups = []
-    for patient_id, issuer, name in known:
+    for patient_id, issuer, name in completed:
         chosen = name or (_only(names[patient_id, issuer]) if patient_id else "")
         groups.append(numbers.setdefault((patient_id, issuer, chosen), len(numbers)))
     return groups
@@ -266,33 +269,36 @@ def group_patients(patients: Iterable[tuple[str, str, str]]) -> list[int]:
 def group_by_study(patients: Iterable[tuple[str, str, str, str]]) -> list[Hashable]:
     """For each (Patient ID, Issuer, Patient's Name, Study Instance UID) the key of its patient.
 
-    As `group_patients`, but who has no Patient ID is one patient in each study: people of the
-    same name, or without one, are not taken for one another.
+    As `group_patients`, but without Patient ID each study has a patient of its own: people who
+    have the same name, or none, are not taken for one another.
     """
-    said = list(patients)
-    numbers = group_patients((identifier, issuer, name) for identifier, issuer, name, _ in said)
+    patients = list(patients)
+    numbers = group_patients((identifier, issuer, name) for identifier, issuer, name, _ in patients)
     return [
         number if identifier else (number, study)
-        for number, (identifier, _, _, study) in zip(numbers, said, strict=True)
+        for number, (identifier, _, _, study) in zip(numbers, patients, strict=True)
     ]
 
 
-def _one_name_each(
+def _one_spelling_each(
     keys: list[tuple[str, str, str]], names: list[str]
 ) -> list[tuple[str, str, str]]:
-    """The keys, with one spelling of the name where two share a component group that is not the
-    first: `Yamada^Tarou=...` and `=...`."""
+    """The keys with one spelling of each name: `Yamada^Tarou=...` and `=...` are one name if they
+    agree in a component group other than the first."""
     if not any("=" in name for name in names):
         return keys
-    firsts: dict[tuple[str, str, str], set[str]] = {}
-    for (patient_id, issuer, first), name in zip(keys, names, strict=True):
+    spellings: dict[tuple[str, str, str], set[str]] = {}
+    for (patient_id, issuer, spelling), name in zip(keys, names, strict=True):
         for group in spoken_names(name):
-            if group and group != first:
-                firsts.setdefault((patient_id, issuer, group), set()).add(first)
-    return [(i, issuer, _only(firsts.get((i, issuer, n), set())) or n) for i, issuer, n in keys]
+            if group and group != spelling:
+                spellings.setdefault((patient_id, issuer, group), set()).add(spelling)
+    return [
+        (patient_id, issuer, _only(spellings.get((patient_id, issuer, name), set())) or name)
+        for patient_id, issuer, name in keys
+    ]
 
 
 def _only(values: set[str]) -> str:
-    """The one value that is not empty, "" where there is none or more than one."""
-    given = values - {""}
-    return given.pop() if len(given) == 1 else ""
+    """The single value that is not empty; "" if there is none or more than one."""
+    present = values - {""}
+    return present.pop() if len(present) == 1 else ""

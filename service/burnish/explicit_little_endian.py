@@ -1,8 +1,8 @@
-"""Ground: data sets of any byte order and VR encoding brought into Explicit VR Little Endian.
+"""Ground: converts data sets of any byte order and VR encoding to Explicit VR Little Endian.
 
-Values stay as they are but for their byte order (PS3.5 7.3); where the source has no VRs they
-come from the data dictionary (PS3.5 A.1, PS3.6). Sequences come out with undefined length, so
-that nothing needs to be held.
+Only the byte order of values changes (PS3.5 7.3). Where the source has no VRs, they are taken from
+the data dictionary (PS3.5 A.1, PS3.6). Sequences get undefined length, so that none needs to be
+held in memory.
 """
 
 import struct
@@ -41,18 +41,18 @@ def layout(transfer_syntax_uid: str) -> Layout:
     return Layout(explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN, big_endian=False)
 
 
-#: Bytes per number by VR, where byte order matters (PS3.5 7.3).
+#: Bytes per number of the VRs for which byte order matters (PS3.5 7.3).
 _WIDTHS = {
     **dict.fromkeys((b"US", b"SS", b"OW", b"AT"), 2),
     **dict.fromkeys((b"UL", b"SL", b"FL", b"OF", b"OL"), 4),
     **dict.fromkeys((b"FD", b"OD", b"OV", b"SV", b"UV"), 8),
 }
-#: Long values pass in pieces of this size, a multiple of every width.
+#: Long values are converted in pieces of this size, a multiple of every width.
 _PIECE = 1 << 20
 _PIXEL_REPRESENTATION = 0x00280103
 BITS_ALLOCATED = 0x00280100
 _WAVEFORM_BITS_ALLOCATED = 0x54001004
-#: Numbers by which the VRs of other elements go, or their meaning.
+#: Numbers on which the VRs of other elements depend.
 _REMEMBERED = frozenset({BITS_ALLOCATED, _PIXEL_REPRESENTATION, _WAVEFORM_BITS_ALLOCATED})
 
 _SEQUENCE_END = struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
@@ -62,7 +62,7 @@ _ITEM_START = struct.pack("<HHL", 0xFFFE, 0xE000, UNDEFINED_LENGTH)
 
 @lru_cache(maxsize=4096)
 def dictionary_vr(tag: int) -> bytes:
-    """The VR of a standard attribute, several joined by " or "; UN where there is none."""
+    """The VR of a standard attribute, several joined by " or "; UN if it is unknown."""
     from pydicom.datadict import dictionary_VR
 
     try:
@@ -76,7 +76,7 @@ def dictionary_vr(tag: int) -> bytes:
 
 
 class _Open:
-    """A data set, sequence or item that has begun and not ended."""
+    """A data set, sequence or item that has begun and not ended yet."""
 
     __slots__ = ("end", "is_sequence", "numbers")
 
@@ -89,8 +89,8 @@ class _Open:
 class Converter:
     """Converts one data set.
 
-    `position` is where in the source the conversion stands, `end` where the data set ends.
-    `numbers` are some of the US values met at top level, by tag.
+    `position` is the offset in the source up to which it was converted, `end` that of its end.
+    `numbers` are the US values at top level on which VRs depend, by tag.
     """
 
     def __init__(self, source: Buffer, start: int, end: int, encoding: Layout) -> None:
@@ -109,8 +109,8 @@ class Converter:
     def convert(self, *, stop: int | None = None, longest: int | None = None) -> Iterator[bytes]:
         """The data set in Explicit VR Little Endian, piece by piece.
 
-        Ends before the first element at top level that is at `stop` or above. Elements longer
-        than `longest` are left out.
+        It ends before the first element at top level with a tag of `stop` or above. Elements
+        longer than `longest` are omitted.
         """
         stack = [_Open(self.end, is_sequence=False, numbers=self.numbers)]
         while stack:
@@ -119,7 +119,7 @@ class Converter:
             top = stack[-1]
             if top.end is not None and self.position >= top.end:
                 if self.position > top.end:
-                    raise Unreadable("an element runs past the end of its item")
+                    raise Unreadable("an element extends beyond the end of its item")
                 stack.pop()
                 if stack:
                     yield _SEQUENCE_END if top.is_sequence else _ITEM_END
@@ -138,12 +138,12 @@ class Converter:
                     yield from self._element(tag, stack, longest)
 
     def header(self) -> tuple[int, bytes, int, int]:
-        """Tag, VR as the source has it, offset of the value, and length, of the next element."""
+        """Tag, VR in the source, offset of the value, and length of the next element."""
         raw = self._read(self.position, 8)
         group, number, length = self._plain_header.unpack(raw)
         tag = group << 16 | number
         if group == 0xFFFE:
-            raise Unreadable(f"{describe(tag)} stands where an element should")
+            raise Unreadable(f"{describe(tag)} is not permitted here")
         if not self._explicit:
             return tag, b"", self.position + 8, length
         _, _, vr, length = self._explicit_header.unpack(raw)
@@ -160,7 +160,7 @@ class Converter:
         if position + length > self.end:
             raise NeedMore("a value is truncated")
         if length % width:
-            raise Unreadable("a value is not a whole number of numbers")
+            raise Unreadable("the length of a value is not a multiple of the length of its numbers")
         for start in range(position, position + length, _PIECE):
             piece = self._read(start, min(_PIECE, position + length - start))
             yield swap(piece, width) if width > 1 else piece
@@ -179,7 +179,7 @@ class Converter:
             stack.pop()
             return _SEQUENCE_END
         if tag != ITEM:
-            raise Unreadable("a sequence has something between its items")
+            raise Unreadable("a sequence has data between its items")
         numbers = dict(stack[-1].numbers)
         end = None if length == UNDEFINED_LENGTH else self.position + length
         stack.append(_Open(end, is_sequence=False, numbers=numbers))
@@ -197,14 +197,14 @@ class Converter:
             yield _long_header(tag, b"SQ", UNDEFINED_LENGTH)
             return
         if length == UNDEFINED_LENGTH:
-            # Unknown items are in Implicit VR Little Endian in every syntax (PS3.5 6.2.2 note 4).
+            # Items of VR UN are in Implicit VR Little Endian in every syntax (PS3.5 6.2.2 note 4).
             self.position = close(self._source, position, self.end, explicit=False)
             yield _long_header(tag, vr, length)
             for start in range(position, self.position, _PIECE):
                 yield self._read(start, min(_PIECE, self.position - start))
             return
         self.position = position + length
-        # Group lengths are retired and would be wrong now (PS3.5 7.2).
+        # Group lengths are retired, and would be wrong after the conversion (PS3.5 7.2).
         if tag & 0xFFFF == 0 or (longest is not None and length > longest):
             return
         if vr in SHORT_VRS and length > 0xFFFE:

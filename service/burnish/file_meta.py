@@ -1,6 +1,4 @@
-"""Ground: File Meta Information: written, and where it ends in a file (PS3.10 7.1)."""
-
-from functools import lru_cache
+"""Ground: writes File Meta Information, and finds the data set of a file (PS3.10 7.1)."""
 
 from burnish.dicom_elements import NeedMore, header
 from burnish.dicom_elements import encode as element
@@ -13,10 +11,13 @@ from burnish.vocabulary import (
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
 
-#: The preamble is not used, so it is zeros (PS3.10 7.1, 7.5).
+#: The length of the preamble; it is not used, so it is zeros (PS3.10 7.1, 7.5).
 _PREAMBLE = 128
 _TRANSFER_SYNTAX_UID = 0x00020010
 _START = bytes(_PREAMBLE) + b"DICM"
+_IMPLEMENTATION = element(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")) + element(
+    0x00020013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")
+)
 
 
 def encode(
@@ -26,37 +27,24 @@ def encode(
     source_ae_title: str = "",
 ) -> bytes:
     """Preamble, prefix and group 2: all that precedes the data set in a DICOM File (PS3.10 7.1)."""
-    behind = _behind(transfer_syntax_uid, source_ae_title)
-    start = _before(sop_class_uid, len(sop_instance_uid), len(behind))
-    return start + element(0x00020003, b"UI", sop_instance_uid.encode("ascii")) + behind
-
-
-@lru_cache(maxsize=1024)
-def _before(sop_class_uid: str, length_of_uid: int, length_behind: int) -> bytes:
-    """All before the SOP Instance UID, of which it needs to know the length."""
-    version = element(0x00020001, b"OB", b"\0\1")
-    version += element(0x00020002, b"UI", sop_class_uid.encode("ascii"))
-    length = len(version) + len(element(0x00020003, b"UI", bytes(length_of_uid))) + length_behind
-    return _START + element(0x00020000, b"UL", length.to_bytes(4, "little")) + version
-
-
-@lru_cache(maxsize=256)
-def _behind(transfer_syntax_uid: str, source_ae_title: str) -> bytes:
     elements = [
-        element(0x00020010, b"UI", transfer_syntax_uid.encode("ascii")),
-        element(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
-        element(0x00020013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+        element(0x00020001, b"OB", b"\0\1"),
+        element(0x00020002, b"UI", sop_class_uid.encode("ascii")),
+        element(0x00020003, b"UI", sop_instance_uid.encode("ascii")),
+        element(_TRANSFER_SYNTAX_UID, b"UI", transfer_syntax_uid.encode("ascii")),
+        _IMPLEMENTATION,
     ]
     if source_ae_title:
         elements.append(element(0x00020016, b"AE", source_ae_title.encode("ascii")))
-    return b"".join(elements)
+    group = b"".join(elements)
+    return _START + element(0x00020000, b"UL", len(group).to_bytes(4, "little")) + group
 
 
 def locate(start: bytes) -> tuple[int, str]:
-    """Where the data set of a file that begins with `start` begins, and its transfer syntax.
+    """The offset of the data set in a file that begins with `start`, and its transfer syntax.
 
     Without File Meta Information, or without a transfer syntax in it, the first bytes of the
-    data set tell (PS3.10 7.1, PS3.5 10).
+    data set decide. Raises Unreadable for what is not a DICOM file, NeedMore for a truncated one.
     """
     if start[_PREAMBLE : _PREAMBLE + 4] == b"DICM":
         position = _PREAMBLE + 4
@@ -77,7 +65,7 @@ def locate(start: bytes) -> tuple[int, str]:
 
 
 def _guess(first: bytes) -> str:
-    """The transfer syntax that the first element of a data set looks like."""
+    """The transfer syntax in which the first element of a data set seems to be encoded."""
     explicit = first[4:6].isalpha() and first[4:6].isupper()
     if not explicit and not first[2:4] == b"\0\0" and first[1:2] != b"\0":
         raise Unreadable("the file is not a DICOM file")

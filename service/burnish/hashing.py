@@ -1,8 +1,8 @@
-"""Ground: digests, which tell whether bytes are still those that were received.
+"""Ground: digests, which show whether bytes are still those that were received.
 
-A digest is kept as text with the name of its algorithm, `blake3:` and 64 hexadecimal digits, so
-that what was received under one algorithm can be examined after another has taken its place.
-BLAKE3 is as hard to deceive as SHA-256 and takes a fifth of its time.
+A digest is stored as text with the name of its algorithm: `blake3:` and 64 hexadecimal digits. So
+instances that were received under an earlier algorithm can still be verified. BLAKE3 is as hard to
+deceive as SHA-256 and takes a fifth of its time.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from blake3 import blake3
 
 
 class Hasher(Protocol):
-    """A digest that is being made."""
+    """A digest that is being computed."""
 
     @property
     def name(self) -> str: ...
@@ -23,20 +23,20 @@ class Hasher(Protocol):
 
 
 def new_hasher() -> Hasher:
-    """A digest of nothing yet, by the algorithm of what is received today."""
+    """A new digest by the algorithm for instances that arrive now."""
     return blake3()
 
 
 def hasher_like(digest: str) -> Hasher:
-    """A digest of nothing yet, to be compared with `digest` at the end."""
+    """A new digest by the algorithm of the stored `digest`, to be compared with it."""
     return hashlib.sha256() if digest.startswith("sha256:") else blake3()
 
 
 def digest_of(data: bytes | memoryview) -> str:
-    """The digest of data that is all there, by the algorithm of today, as it is kept."""
+    """The digest of `data` by the present algorithm, as it is stored."""
     return digest_text(blake3(data))
 
 
-def digest_text(made: Hasher) -> str:
-    """The digest as it is kept."""
-    return f"{made.name}:{made.hexdigest()}"
+def digest_text(hasher: Hasher) -> str:
+    """The digest as it is stored."""
+    return f"{hasher.name}:{hasher.hexdigest()}"

@@ -1,6 +1,7 @@
-"""Ground: the frozen values that stages and crafts hand to one another.
+"""Ground: the frozen values that stages and crafts pass to one another.
 
-Those of which there is one for each instance are tuples, which are made ten times as fast.
+Values of which every instance has one are named tuples: they are made ten times as fast as frozen
+dataclasses.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -9,21 +10,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
-#: Reports progress: what is being done, how much is done, and how much there is (0: unknown).
+#: Reports progress: the present step, the amount done, and the total amount (0: unknown).
 Progress = Callable[[str, int, int], None]
 
 
 class InstanceHeader(NamedTuple):
-    """What a SOP Instance says of itself, read once when it arrives.
+    """The header index of a SOP Instance: what planning and the DICOMDIR need, read on arrival.
 
-    Text is decoded by its Specific Character Set and stripped of padding; absent or empty values
-    are "" (numbers: None). `entity_keys` and `record_keys` are Data Elements encoded in Explicit
-    VR Little Endian in ascending order, values as the instance has them, with Specific
-    Character Set (0008,0005) first where any of them needs it: the former the keys of its
-    PATIENT, STUDY and SERIES records, the latter those of its own record. `missing_keys` are the
-    Type 1 keys of its own record that the instance lacks. `limited_attributes` are those that
-    Application Profiles limit, as `application_profiles.limits` packs them. First comes what each
-    instance has for itself; the others of a series have the rest alike.
+    Text is decoded by Specific Character Set and has no padding; an absent or empty value is ""
+    (a number: None).
+
+    `entity_keys` are the keys of its PATIENT, STUDY and SERIES records, `record_keys` those of
+    its own record: Data Elements in Explicit VR Little Endian, in ascending order, preceded by
+    Specific Character Set (0008,0005) if one of them needs it. `missing_keys` are the Type 1 keys
+    of its own record that the instance lacks. `limited_attributes` are the attributes that
+    Application Profiles limit, encoded by `application_profiles.limits.pack`.
+
+    The first three fields differ from instance to instance; on the others (`shared`) the instances
+    of a series usually agree.
     """
 
     sop_instance_uid: str
@@ -46,17 +50,17 @@ class InstanceHeader(NamedTuple):
 
     @property
     def shared(self) -> tuple[object, ...]:
-        """What the others of a series have alike."""
+        """The fields on which the instances of a series usually agree."""
         return self[OWN_FIELDS:]
 
 
-#: How many fields of a header each instance has for itself.
+#: The number of fields that differ from instance to instance.
 OWN_FIELDS = InstanceHeader._fields.index("sop_class_uid")
 
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """One study, as labels and README.TXT say it; dates as DICOM has them (PS3.5 6.2, DA)."""
+    """One study, for labels and README.TXT. `study_date` is a DA value (PS3.5 6.2)."""
 
     study_date: str = ""
     study_description: str = ""
@@ -66,7 +70,10 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """One patient and the studies of theirs; the name as DICOM has it (PS3.5 6.2, PN)."""
+    """One patient with their studies, for labels and README.TXT.
+
+    `patient_name` is a PN value, `birth_date` a DA value (PS3.5 6.2).
+    """
 
     patient_name: str = ""
     patient_id: str = ""
@@ -76,9 +83,9 @@ class Patient:
 
 
 class DirectoryEntry(NamedTuple):
-    """One file of a File-set as its DICOMDIR names it.
+    """One file of a File-set, for its DICOMDIR.
 
-    `file_id` has its components separated by backslashes, as Referenced File ID (0004,1500) has.
+    The components of `file_id` are separated by backslashes, as in Referenced File ID (0004,1500).
     `transfer_syntax_uid` is that of the file on the medium.
     """
 
@@ -88,9 +95,10 @@ class DirectoryEntry(NamedTuple):
 
 
 class VolumeFile(NamedTuple):
-    """One file of a volume image: its File ID (backslashes), and its bytes or where they lie.
+    """One file of a volume image: its File ID (with backslashes), its size, and its content.
 
-    A source that is neither makes the bytes as they are written, in pieces of bounded size.
+    `source` is the path of a file, the bytes themselves, or a function that yields the bytes in
+    pieces of bounded size while they are written.
     """
 
     file_id: str
@@ -99,7 +107,7 @@ class VolumeFile(NamedTuple):
 
 
 class ExpectedInstance(NamedTuple):
-    """What must be found on a volume under one File ID. `digest` is of the data set alone."""
+    """What a volume must have under one File ID. `digest` is that of the data set alone."""
 
     file_id: str
     sop_class_uid: str
@@ -112,7 +120,7 @@ class ExpectedInstance(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a volume: a stable code, where, and what it means in words."""
+    """One fault of a volume: a stable code, the file or record, and a message for people."""
 
     code: str
     where: str
@@ -121,10 +129,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class VolumeReport:
-    """What verifying one volume found. `sha256` is of the image read, "" for a directory.
+    """The result of verifying one volume. `sha256` is that of the image; "" for a directory.
 
-    `unexamined` Secure DICOM Files had no key at hand: only what is around their content was
-    examined.
+    `unexamined` is the number of Secure DICOM Files without a key: of these, everything but the
+    encrypted content was examined.
     """
 
     volume_identifier: str
@@ -142,12 +150,15 @@ class VolumeReport:
 
 
 class ReadableVolume(Protocol):
-    """A readable volume: a directory, or a volume image. Names are File IDs with backslashes."""
+    """A volume that can be read: a directory or a volume image.
+
+    Names of files are File IDs with backslashes.
+    """
 
     volume_identifier: str
 
     def files(self) -> Mapping[str, int]:
-        """Every file by name, in the order they lie on the volume, and its size in bytes."""
+        """The size in bytes of every file by name, in the order of the files on the volume."""
         ...
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -155,11 +166,11 @@ class ReadableVolume(Protocol):
         ...
 
     def disagreements(self) -> Mapping[str, str]:
-        """Where its file system says one thing twice and not alike, and how, in words."""
+        """Contradictions within its file system: a message for people by file or structure."""
         ...
 
     def chunks(self, name: str) -> Iterator[memoryview | bytes]:
-        """All the bytes of one file, in pieces of bounded size."""
+        """The bytes of one file in pieces of bounded size."""
         ...
 
 
@@ -167,17 +178,17 @@ class ReadableVolume(Protocol):
 class SecureVolume(ReadableVolume, Protocol):
     """A volume whose DICOMDIR is a Secure DICOM File (PS3.10 7.4).
 
-    `opened`: what it gives are the DICOM Files themselves, there being keys to them.
+    `opened`: keys are available, and the volume returns the decrypted DICOM Files.
     """
 
     opened: bool
 
     def is_secure(self, name: str) -> bool:
-        """Whether a file is a Secure DICOM File; raises Unreadable for one that is not sound."""
+        """Whether a file is a Secure DICOM File; raises Unreadable for a damaged one."""
         ...
 
     def check(self, name: str) -> None:
-        """Raises Unreadable unless a Secure DICOM File is sound as far as can be seen."""
+        """Raises Unreadable if a Secure DICOM File is damaged, as far as can be told."""
         ...
 
 
@@ -189,9 +200,9 @@ class OpenVolume(Protocol):
 
 @dataclass(slots=True)
 class HeaderValues:
-    """Values of an instance's header, by tag.
+    """Encoded values of an instance's header by tag, as `instance_header.scan` finds them.
 
-    The items of sequences are in Explicit VR, except those of the tags in `implicit`.
+    The items of sequences are in Explicit VR if `explicit`, except those of the tags in `implicit`.
     """
 
     values: dict[int, bytes] = field(default_factory=dict)
@@ -199,5 +210,5 @@ class HeaderValues:
     implicit: set[int] = field(default_factory=set)
 
     def is_explicit(self, tag: int) -> bool:
-        """Whether the items of this sequence are in Explicit VR."""
+        """Whether the items of the sequence with this tag are in Explicit VR."""
         return self.explicit and tag not in self.implicit

@@ -38,7 +38,7 @@ DIFFERENCES = {
     r"no file meta information|missing in file meta": "Burnish writes its own",
     r"attribute (Rows|Columns|Modality).* missing": "supplied in the records (PS3.11 H.3.3.1)",
     r"wants Image Type: present": "dcmmkdir invents it with +I; Burnish does not for these",
-    r"STD-CTMR-CD wants Bits Allocated.*it has Bits Allocated 16, Bits Stored 12": (
+    r"STD-CTMR-CD requires Bits Allocated.*the instance has Bits Allocated 16, Bits Stored 12": (
         "a Secondary Capture that does not use all of its bits, which dcmmkdir lets pass"
     ),
 }

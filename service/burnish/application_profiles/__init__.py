@@ -1,6 +1,6 @@
 """Ground: the Media Storage Application Profiles of PS3.11 as data.
 
-Adding a profile is adding a row in `general` or `specific`: checks, planning, directory keys,
+To add a profile, add a row to `general` or `specific`: checks, planning, directory keys,
 verification and the Conformance Statement read these tables.
 """
 
@@ -10,10 +10,11 @@ from burnish.application_profiles.specific import SPECIFIC
 
 __all__ = ["OFFERED", "PROFILES", "ApplicationProfile", "ProfilePermission"]
 
+#: All profiles by label.
 PROFILES: dict[str, ApplicationProfile] = {
     profile.label: profile for profile in (*GENERAL, *SPECIFIC)
 }
-#: Those that Burnish can write, by label.
+#: The profiles that Burnish can write, by label.
 OFFERED: dict[str, ApplicationProfile] = {
     label: profile for label, profile in PROFILES.items() if profile.can_be_written
 }

@@ -28,7 +28,7 @@ _VIDEO = (
     ("MPEG4-HPLV42-3D", "1.2.840.10008.1.2.4.105", False),
     ("MPEG4-SHPLV42", "1.2.840.10008.1.2.4.106", False),
 )
-#: What the Conformance Statement names for mail besides video, since the profiles leave it open.
+#: Transfer syntaxes for mail, besides video: the profiles leave them to the Conformance Statement.
 _BY_STATEMENT = _JPEG | _J2K
 _DVD, _BD = ("DVD", "DVD-DL"), ("BD", "BD-DL")
 _MULTI_FRAME = (Present(NUMBER_OF_FRAMES),)

@@ -1,4 +1,4 @@
-"""Ground: what an icon is, and what profiles say of icons (PS3.3 F.7, PS3.11)."""
+"""Ground: icons of directory records, and what profiles require of them (PS3.3 F.7, PS3.11)."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 from burnish.dicom_elements import scan
 from burnish.errors import Unreadable
 
-#: The most rows and columns an icon may have for Burnish; every reader shows 64 (PS3.3 F.7).
+#: The most rows and columns that Burnish accepts; every reader shows 64 (PS3.3 F.7).
 LARGEST = 256
 _SAMPLES, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 0x00280002, 0x00280004, 0x00280006
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
@@ -16,7 +16,7 @@ _KINDS = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 
 
 class IconAttributes(NamedTuple):
-    """What the item of an Icon Image Sequence says; `sound` tells whether it is as F.7 has it."""
+    """The attributes in an item of Icon Image Sequence; `sound`: the item conforms to F.7."""
 
     rows: int
     columns: int
@@ -27,7 +27,7 @@ class IconAttributes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IconRule:
-    """What a profile says of Icon Image Sequence (0088,0200): pixels each way, and kinds of it."""
+    """What a profile requires of Icon Image Sequence (0088,0200): `size` is rows and columns."""
 
     required: bool
     size: int
@@ -47,7 +47,7 @@ class IconRule:
 
 
 def read(item: bytes, *, explicit: bool = True) -> IconAttributes:
-    """What the content of an item says."""
+    """The attributes in the content of an item."""
     try:
         values = {
             element.tag: item[element.value : element.value + element.length]
@@ -74,7 +74,7 @@ def read(item: bytes, *, explicit: bool = True) -> IconAttributes:
 
 
 def acceptable(item: bytes, rule: IconRule | None) -> bool:
-    """Whether the item of an icon in Explicit VR may stand in a record where `rule` holds."""
+    """Whether a record may have the icon `item` (in Explicit VR) by the `rule` of its profile."""
     icon = read(item)
     if rule:
         return rule.accepts(icon)

@@ -1,7 +1,8 @@
 """Ground: the attributes that Application Profiles limit, and the limits as data (PS3.11).
 
-An instance's limited attributes are kept as a blob of Data Elements in Explicit VR Little Endian,
-ascending. Of a sequence, and of what may hold names, only that it is there is kept.
+The limited attributes of an instance are stored as Data Elements in Explicit VR Little Endian, in
+ascending order. Of a sequence, and of an attribute that may contain names, only its presence is
+stored.
 """
 
 from collections.abc import Mapping
@@ -35,7 +36,7 @@ OVERLAYS = tuple(0x60000010 + (group << 17) for group in range(16))
 
 
 class Limited(NamedTuple):
-    """A limited attribute: its name, and its VR where its value counts; else only its presence."""
+    """A limited attribute: its name, and its VR if its value is limited, not just its presence."""
 
     name: str
     vr: bytes = b""
@@ -63,7 +64,7 @@ LIMITED: dict[int, Limited] = {
     **{tag: Limited("Overlay Rows") for tag in OVERLAYS},
 }
 _VRS = {tag: limited.vr for tag, limited in LIMITED.items()}
-#: Attributes that an index must look for; the Pixel Component Organization stands in a sequence.
+#: Attributes that the header index looks for: Pixel Component Organization is inside a sequence.
 LIMITED_ON_ARRIVAL = frozenset(LIMITED.keys() - {PIXEL_COMPONENT_ORGANIZATION})
 #: A longer value is not kept: no profile permits one.
 _LONGEST_VALUE = 64
@@ -73,23 +74,23 @@ Values = Mapping[int, Value]
 
 
 class Limit(Protocol):
-    """One thing that a profile demands of the attributes of an instance; in words by `str`."""
+    """One requirement of a profile on the attributes of an instance; `str` gives it in words."""
 
     def broken(self, values: Values) -> tuple[int, ...]:
-        """The tags of the attributes that are not as they should be; none where all are."""
+        """The tags of the attributes that break the limit; none if it is met."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """The attributes together have one of some combinations of values."""
+    """The attributes have one of the permitted combinations of values."""
 
     tags: tuple[int, ...]
     combinations: tuple[tuple[Value, ...], ...]
 
     def broken(self, values: Values) -> tuple[int, ...]:
-        found = tuple(values.get(tag, "") for tag in self.tags)
-        return () if found in self.combinations else self.tags
+        present = tuple(values.get(tag, "") for tag in self.tags)
+        return () if present in self.combinations else self.tags
 
     def __str__(self) -> str:
         names = ", ".join(LIMITED[tag].name for tag in self.tags)
@@ -99,7 +100,7 @@ class OneOf:
 
 @dataclass(frozen=True, slots=True)
 class AtMost:
-    """The attribute has a value, and none above `maximum`."""
+    """The attribute has a value of at most `maximum`."""
 
     tag: int
     maximum: int
@@ -114,7 +115,7 @@ class AtMost:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The attribute is there."""
+    """The attribute is present."""
 
     tag: int
 
@@ -127,7 +128,7 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Absent:
-    """None of the attributes is there."""
+    """None of the attributes is present."""
 
     tags: tuple[int, ...]
 
@@ -139,12 +140,12 @@ class Absent:
 
 
 def values_in(tag: int, allowed: tuple[Value, ...]) -> OneOf:
-    """The limit of one attribute to some values."""
+    """Limits one attribute to the values `allowed`."""
     return OneOf((tag,), tuple((value,) for value in allowed))
 
 
 def pack(raw: Mapping[int, bytes], *, regions_explicit: bool = True) -> bytes:
-    """The blob of what is limited among the raw little-endian values of an instance.
+    """Encodes the limited attributes among the little-endian values of an instance.
 
     `regions_explicit` tells whether the Sequence of Ultrasound Regions is in Explicit VR.
     """
@@ -164,7 +165,7 @@ def pack(raw: Mapping[int, bytes], *, regions_explicit: bool = True) -> bytes:
 
 
 def _has_components(regions: bytes, *, explicit: bool) -> bool:
-    """Whether every region says how its pixels are made up (PS3.3 C.8.5.5)."""
+    """Whether every region has Pixel Component Organization (PS3.3 C.8.5.5)."""
     try:
         found = [
             any(
@@ -180,13 +181,14 @@ def _has_components(regions: bytes, *, explicit: bool) -> bool:
 
 @lru_cache(maxsize=1024)
 def unpack(blob: bytes) -> Values:
-    """The values of a blob: numbers, codes, and "" for what is merely there."""
+    """The values that `pack` encoded: numbers, codes, and "" for a mere presence."""
     values: dict[int, Value] = {}
     for element in scan(blob, 0, len(blob), explicit=True):
         value = blob[element.value : element.value + element.length]
         if element.vr == b"US":
             values[element.tag] = int.from_bytes(value[:2], "little")
         else:
-            said = value.decode("latin-1").strip()
-            values[element.tag] = int(said) if element.vr == b"IS" and said.isdecimal() else said
+            text = value.decode("latin-1").strip()
+            is_number = element.vr == b"IS" and text.isdecimal()
+            values[element.tag] = int(text) if is_number else text
     return values

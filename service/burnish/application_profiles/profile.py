@@ -1,4 +1,4 @@
-"""Ground: what an Application Profile is, and what it says of an instance (PS3.11)."""
+"""Ground: an Application Profile, and what it permits of an instance (PS3.11)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,29 +11,29 @@ from burnish.directory_records import Key
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS, FileSystem
 from burnish.vocabulary import JPEG_BASELINE, JPEG_EXTENDED
 
-#: An MPEG-2, MPEG-4 or HEVC stream, and JPEG with loss: a profile that has but these needs loss.
+#: Transfer syntaxes with loss: JPEG, and streams of MPEG-2, MPEG-4 and HEVC.
 _LOSSY = frozenset(
     {JPEG_BASELINE, JPEG_EXTENDED, *(f"1.2.840.10008.1.2.4.{n}" for n in range(100, 109))}
 )
 
 
 class Security(StrEnum):
-    """What a profile wants to be kept from others, and how."""
+    """How a profile protects its files."""
 
     NONE = ""
     FILES = "every file is a Secure DICOM File (PS3.15 D.1)"
     TRANSPORT = "the message is secure (PS3.15, Secure Use of E-mail Transport)"
 
 
-#: What Burnish can do of it: a profile is offered where that is enough.
+#: The kinds of protection that Burnish can write.
 WRITTEN_SECURITY: frozenset[Security] = frozenset({Security.NONE, Security.FILES})
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Instances that a profile takes: of which SOP Classes, in what, and within which limits.
+    """Instances that a profile permits: SOP Classes, transfer syntaxes and limits.
 
-    Without `sop_classes` it is any Composite SOP Class of Media Storage (PS3.4 I.4).
+    Without `sop_classes`, every Composite SOP Class of Media Storage is permitted (PS3.4 I.4).
     """
 
     transfer_syntaxes: frozenset[str]
@@ -46,11 +46,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ProfilePermission:
-    """What a profile says of one instance.
+    """What a profile permits of one instance.
 
-    It may be written in `transfer_syntaxes`: none where it may not be written at all, `why` in
-    words. `attributes` are the tags of those that are not within the limits; none where it is
-    the SOP Class that the profile does not take.
+    It may be written in any of `transfer_syntaxes`. If there are none, it must not be written:
+    `why` tells the reason, and `attributes` are the tags of the attributes beyond the limits (none
+    if the profile does not permit the SOP Class).
     """
 
     transfer_syntaxes: frozenset[str]
@@ -67,9 +67,9 @@ class ProfilePermission:
 class ApplicationProfile:
     """One Media Storage Application Profile (PS3.11).
 
-    `media` are names in burnish.media.MEDIA, smallest first; a medium without a row there is one
-    that Burnish knows by name only. `keys` are those that the directory records have besides
-    those of PS3.3 F.5.
+    `media` are names in burnish.media.MEDIA, smallest first; of a medium without a row there,
+    Burnish knows only the name. `keys` are the keys of directory records in addition to those of
+    PS3.3 F.5.
     """
 
     label: str
@@ -83,17 +83,17 @@ class ApplicationProfile:
 
     @property
     def transfer_syntaxes(self) -> frozenset[str]:
-        """Those of any instance; which one may have, `permission` says."""
+        """The transfer syntaxes of any instance; `permission` tells those of one instance."""
         return frozenset[str]().union(*(rule.transfer_syntaxes for rule in self.rules))
 
     @property
     def file_systems(self) -> frozenset[FileSystem]:
-        """Those that Burnish writes or would write on its media."""
+        """The file systems of its media."""
         return frozenset(MEDIA[name].file_system for name in self.media if name in MEDIA)
 
     @property
     def written_media(self) -> tuple[str, ...]:
-        """Its media whose file system Burnish writes; none where the security is beyond it."""
+        """Its media that Burnish can write; none if it cannot write the protection."""
         if self.security not in WRITTEN_SECURITY:
             return ()
         return tuple(
@@ -104,27 +104,27 @@ class ApplicationProfile:
 
     @property
     def can_be_written(self) -> bool:
-        """Whether Burnish offers it. Any profile can be verified against."""
+        """Whether Burnish can write it. Volumes can be verified against any profile."""
         return bool(self.written_media)
 
     @property
     def secure(self) -> bool:
-        """Whether every DICOM File of it is a Secure DICOM File; in another profile none is."""
+        """Whether all its DICOM Files are Secure DICOM Files; in other profiles, none are."""
         return self.security is Security.FILES
 
     @property
     def general(self) -> bool:
-        """Whether it takes any SOP Class."""
+        """Whether it permits every SOP Class."""
         return any(not rule.sop_classes for rule in self.rules)
 
     def permission(self, sop_class_uid: str, limited_attributes: bytes) -> ProfilePermission:
-        """What it says of an instance with these limited attributes (`limits.pack`)."""
+        """What it permits of an instance with these limited attributes (`limits.pack`)."""
         return _permission(self, sop_class_uid, limited_attributes)
 
     def permission_of_class(self, sop_class_uid: str) -> ProfilePermission:
-        """What it says of an instance of which only the SOP Class is known."""
+        """What it permits of an instance of which only the SOP Class is known."""
         rules = [rule for rule in self.rules if rule.covers(sop_class_uid)]
-        why = "" if rules else f"{self.label} does not take its SOP Class"
+        why = "" if rules else f"{self.label} does not permit SOP Class {sop_class_uid}"
         return ProfilePermission(
             frozenset[str]().union(*(rule.transfer_syntaxes for rule in rules)), why
         )
@@ -136,19 +136,20 @@ def _permission(profile: ApplicationProfile, sop_class_uid: str, blob: bytes) ->
     if not rules:
         return profile.permission_of_class(sop_class_uid)
     values = unpack(blob)
-    broken = [[limit for limit in rule.limits if limit.broken(values)] for rule in rules]
-    kept = [rule for rule, limits in zip(rules, broken, strict=True) if not limits]
-    if kept:
-        return ProfilePermission(frozenset[str]().union(*(rule.transfer_syntaxes for rule in kept)))
-    nearest = min(broken, key=len)
+    exceeded = [[limit for limit in rule.limits if limit.broken(values)] for rule in rules]
+    met = [rule for rule, limits in zip(rules, exceeded, strict=True) if not limits]
+    if met:
+        return ProfilePermission(frozenset[str]().union(*(rule.transfer_syntaxes for rule in met)))
+    # The message names the limits of the rule that the instance comes nearest to.
+    nearest = min(exceeded, key=len)
     tags = {tag: None for limit in nearest for tag in limit.broken(values)}
-    found = ", ".join(_said(tag, values.get(tag)) for tag in tags)
-    wanted = "; ".join(map(str, nearest))
+    required = "; ".join(map(str, nearest))
+    present = ", ".join(_described(tag, values.get(tag)) for tag in tags)
     return ProfilePermission(
-        frozenset(), f"{profile.label} wants {wanted}; it has {found}", tuple(tags)
+        frozenset(), f"{profile.label} requires {required}; the instance has {present}", tuple(tags)
     )
 
 
-def _said(tag: int, value: int | str | None) -> str:
+def _described(tag: int, value: int | str | None) -> str:
     name = LIMITED[tag].name
     return f"no {name}" if value is None else f"{name} {value}".rstrip()

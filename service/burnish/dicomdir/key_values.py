@@ -1,7 +1,7 @@
-"""Craft: values fit for a directory record, made from values as instances have them (PS3.5 6.2).
+"""Craft: makes values of instances conform to their VR, for directory records (PS3.5 6.2).
 
-A record must conform though the instance may not: what can be mended without inventing is mended,
-what cannot counts as empty.
+A directory record must conform even if the instance does not. A value is corrected if that needs
+no invention; otherwise it counts as empty.
 """
 
 import re
@@ -25,18 +25,18 @@ _DECIMALS = re.compile(rb"%s(?:\\%s)*" % (_DECIMAL_PATTERN, _DECIMAL_PATTERN))
 _CONTROL = re.compile(rb"[\x00-\x1a\x1c-\x1f\x7f]")
 _LINE_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 
-#: Characters a text may have (PS3.5 Table 6.2-1); of a Person Name, each component group.
+#: The most characters of a text, and of each component group of a PN (PS3.5 Table 6.2-1).
 _LIMITS = {b"SH": 16, b"LO": 64, b"PN": 64, b"ST": 1024, b"LT": 10240}
 #: The number of values of each attribute that has several decimals.
 _DECIMAL_COUNTS = {0x00200032: 3, 0x00200037: 6, 0x00280030: 2}
-#: Attributes of codes that may have several.
+#: Attributes (CS) that may have several values.
 _SEVERAL_CODES = frozenset({0x00080008})
-#: How many bytes binary numbers have.
+#: The bytes of binary numbers.
 _WIDTHS = {b"US": 2, b"UL": 4}
 
 
 def fit(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
-    """The value as its record shall have it, without trailing padding; b"" if there is none."""
+    """The conforming value without trailing padding; b"" if there is none."""
     if vr in _WIDTHS:
         return value if len(value) == _WIDTHS[vr] else b""
     stripped = value.rstrip(b" \0")
@@ -116,7 +116,7 @@ _CHECKS: dict[bytes, Callable[[int, bytes], bytes]] = {
 
 
 def _text(vr: bytes, value: bytes, character_set: bytes) -> bytes:
-    """Text without control characters, of one value, and not too long (PS3.5 6.2)."""
+    """Text of one value without control characters, shortened if too long (PS3.5 6.2)."""
     limit = _LIMITS[vr]
     controls = _LINE_CONTROL if vr in (b"ST", b"LT") else _CONTROL
     if controls.search(value):
@@ -133,8 +133,8 @@ def _text(vr: bytes, value: bytes, character_set: bytes) -> bytes:
     groups = decoded.split("=") if vr == b"PN" else [decoded]
     if all(len(group) <= limit for group in groups):
         return value
-    known = character_sets.codecs(character_set)
-    if len(known) != 1 or 0x1B in value:
+    codecs = character_sets.codecs(character_set)
+    if len(codecs) != 1 or 0x1B in value:
         return b""
     shorter = "=".join(group[:limit] for group in groups[:3])
-    return shorter.encode(known[0], "replace")
+    return shorter.encode(codecs[0], "replace")

@@ -90,8 +90,7 @@ class ProfileChecks:
         elif permission.attributes:
             self._faults.add(FaultCode.ATTRIBUTE_NOT_IN_PROFILE, name, permission.why)
         elif permission.why:
-            message = f"{permission.why} {meta.sop_class_uid}"
-            self._faults.add(FaultCode.SOP_CLASS_NOT_IN_PROFILE, name, message)
+            self._faults.add(FaultCode.SOP_CLASS_NOT_IN_PROFILE, name, permission.why)
         syntaxes = permission.transfer_syntaxes or profile.transfer_syntaxes
         if meta.transfer_syntax_uid not in syntaxes:
             message = (

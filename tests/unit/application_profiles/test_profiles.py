@@ -178,7 +178,7 @@ def test_what_a_profile_permits(
 def test_a_refusal_names_the_attribute_and_what_it_has() -> None:
     permission = PROFILES["STD-XABC-CD"].permission(XA, packed(ROWS=600))
     assert permission.attributes == (of.ROWS,)
-    assert permission.why == "STD-XABC-CD wants Rows: at most 512; it has Rows 600"
+    assert permission.why == "STD-XABC-CD requires Rows: at most 512; the instance has Rows 600"
 
 
 def test_overlays_and_regions_count_by_their_presence() -> None:

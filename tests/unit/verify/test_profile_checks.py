@@ -49,7 +49,7 @@ def test_a_private_sop_class_is_in_no_standard_profile() -> None:
 def test_an_attribute_beyond_the_limits_of_the_profile_is_a_fault() -> None:
     faults = messages_by_code(Made(), "STD-CTMR-CD")
     first, *_ = faults[FaultCode.ATTRIBUTE_NOT_IN_PROFILE]
-    assert first.startswith("DICOM\\I0: STD-CTMR-CD wants Photometric Interpretation")
+    assert first.startswith("DICOM\\I0: STD-CTMR-CD requires Photometric Interpretation")
     assert "no Photometric Interpretation" in first
     assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE not in faults
 
