@@ -1,7 +1,7 @@
 """The whole flow in one process: what the roles of the service do, one after the other.
 
-The stages and their files are the real ones; what is left out are the network, the clock and the
-pool of conversion processes, so that every step of a life is taken in the same order each time.
+The stages and their files are the real ones. The network, the clock and the pool of conversion
+processes are left out, so that the steps of a life come in the same order each time.
 """
 
 import json
@@ -76,7 +76,7 @@ def settings_of(root: Path) -> Settings:
 
 
 class Diary:
-    """What the client knows: facts, written down where no fault or crash reaches them."""
+    """What the client knows: facts, written where no fault or crash reaches them."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -113,14 +113,14 @@ class _Inline:
 
 @contextmanager
 def in_one_process() -> Iterator[None]:
-    """Conversions are made without processes of their own."""
+    """Have conversions run in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "ProcessPoolExecutor", _Inline)
         patch.setattr(conversion, "ensure_running", lambda: None)
-        # a fault stays until the client gives up, who is in this process too
+        # a fault stays until the client, which is in this process too, gives up
         patch.setattr(piece_state, "PATIENCE", 0.0)
-        # and whoever held a lease is known to be dead
-        patch.setattr(retention, "_RENEWING", 0.0)
+        # a worker that held a lease is known to be dead
+        patch.setattr(retention, "_LEASE_RENEWAL", 0.0)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
         yield
         structlog.reset_defaults()
@@ -128,19 +128,19 @@ def in_one_process() -> Iterator[None]:
 
 @dataclass
 class Life:
-    """One life of the service on `root`, and its client who keeps the diary."""
+    """One life of the service on `root`, and its client, which keeps the diary."""
 
     root: Path
     diary: Diary
     settings: Settings = field(init=False)
     deaths: list[str] = field(default_factory=list)
-    failed_ticks: list[str] = field(default_factory=list)
+    failed_tasks: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.settings = settings_of(self.root)
 
     def begin(self) -> None:
-        """What the service does before it is ready."""
+        """Do what the service does before it is ready."""
         self.database = Database(self.settings.database_url, durable=True)
         self.spool = Spool(self.root / "spool", durable=True)
         for leftover in self.spool.incoming.iterdir():
@@ -164,7 +164,7 @@ class Life:
     # --- the client ------------------------------------------------------------------------------
 
     def flow(self) -> None:
-        """All that a client wants; again, what of it was not answered with success."""
+        """Do all that the client wants and that was not answered with success before."""
         uids = list(material())
         for uid in uids[:2]:
             self.store(uid)
@@ -175,8 +175,8 @@ class Life:
         self.request(CANCELLED, [uids[2]])
         self.request(HOPELESS, [uids[0], "1.2.3"])
         self.request(IDLE, [uids[1]], initiate=False)
-        self.tick("admit")
-        self.tick("plan")
+        self.run_task("admit")
+        self.run_task("plan")
         self.cancel(CANCELLED)
         self.make()
 
@@ -241,7 +241,7 @@ class Life:
                 operations.initiate(session, self.settings.request, uid, number_of_copies=copies)
 
         if not all(self.has("stored", one) for one in instances if one in by_uid):
-            return  # the client asks for what it has been told is here
+            return  # the client requests only instances that were acknowledged
         if not self.has("created", uid):
             if self._answer(create, 0x0111) not in (0, 0x0111):
                 return
@@ -299,15 +299,15 @@ class Life:
 
     # --- the service -----------------------------------------------------------------------------
 
-    def tick(self, name: str) -> None:
-        """A tick of the clock; one that fails is noted, as the service logs it."""
+    def run_task(self, name: str) -> None:
+        """Run a task of the schedule; a failure is noted, as the service would log it."""
         try:
             getattr(self.schedule, name)()
         except Exception as error:  # noqa: BLE001  as the schedule does
-            self.failed_ticks.append(f"{name}: {type(error).__name__}: {error}")
+            self.failed_tasks.append(f"{name}: {type(error).__name__}: {error}")
 
     def make(self) -> None:
-        """The worker makes what there is; where it ends by an error, another takes its place."""
+        """Have the worker make all pieces; if it ends by an error, another takes its place."""
         try:
             self.worker.make_all()
         except (BurnishError, OSError) as error:
@@ -319,7 +319,7 @@ class Life:
                 self.deaths.append(f"{type(again).__name__}: {again}")
 
     def go_on(self, rounds: int = 4) -> None:
-        """The clock goes on until everything that can be done is done."""
+        """Run the tasks until everything that can be done is done."""
         past = datetime(2020, 1, 1, tzinfo=UTC)
         for _ in range(rounds):
             with self.database.writing() as session:
@@ -327,11 +327,11 @@ class Life:
                 held = update(Piece).where(Piece.lease_until.is_not(None))
                 session.execute(held.values(lease_until=past))
             for name in ("return_dead_work", "admit", "plan"):
-                self.tick(name)
+                self.run_task(name)
             self.make()
 
     def clean(self) -> None:
-        """Retention with no patience at all, and a sweep that spares nothing."""
+        """Release and sweep whatever may be released and swept, however young."""
         self.diary.write("cleaning")
         retention.release(self.database, self.spool, NOTHING_KEPT)
         retention.sweep(self.database, self.spool, self.settings, orphan_age=0)

@@ -66,7 +66,7 @@ class Sweep:
             life.end()
 
     def count(self, *, reads: bool = False) -> int:
-        """How many steps a life has that nothing happens to; it must be without fault."""
+        """The number of steps of an undisturbed life, which must be without fault."""
         counted = self.root.with_name(f"{self._template.name}.steps{'-reads' if reads else ''}")
         if counted.exists():
             return int(counted.read_text())
@@ -81,7 +81,7 @@ class Sweep:
         return steps
 
     def kill_at(self, step: int, *, half: bool = False) -> bool:
-        """Whether a life got as far as this step, where it was killed; then all must hold."""
+        """Kill a life at this step and check the root; whether it got as far as that."""
         self.fresh()
         self._steps.watch(self.root)
         self._steps.kill_at(step, half=half)
@@ -92,10 +92,10 @@ class Sweep:
         return code != 0
 
     def fail_at(self, step: int, error: int, *, once: bool, reads: bool = False) -> int:
-        """A disk that fails once at this step, or from there until the client gives up.
+        """Have the disk fail once at this step, or from there until the client gives up.
 
-        The same life goes on, and the client asks again for what was refused; then all must hold.
-        How many steps failed.
+        The same life then goes on, and the client repeats what was refused; afterwards the root is
+        checked. Returns how many steps failed.
         """
         self.fresh()
         self._steps.watch(self.root, reads=reads)
@@ -127,7 +127,7 @@ class Sweep:
             life.end()
 
     def _begins(self, life: Life) -> bool:
-        """Whether it could begin; a service that cannot says so and is started again."""
+        """Whether the service could begin; one that cannot reports it and is started again."""
         try:
             life.begin()
         except (BurnishError, OSError):
@@ -135,7 +135,7 @@ class Sweep:
         return True
 
     def losses(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        """Each moment at which the power may fail, and what may then be found."""
+        """Each moment at which the power may fail, and each state of the disk that may follow."""
         self.fresh()
         disk = Disk(self.root)
         self._steps.watch(self.root, log=True)
@@ -162,7 +162,7 @@ class Sweep:
         self.examine()
 
     def examine(self) -> None:
-        """What holds at once, after another life has gone on, and after it has cleaned."""
+        """Check the root as it is, after another life has gone on, and after that has cleaned up."""
         code, said = in_child(self._examine)
         assert code == 0, said
 
@@ -172,14 +172,14 @@ class Sweep:
             life = Life(self.root, self.diary)
             life.begin()
             life.go_on()
-            assert not life.deaths + life.failed_ticks, life.deaths + life.failed_ticks
+            assert not life.deaths + life.failed_tasks, life.deaths + life.failed_tasks
             self.settled()
             life.clean()
             life.end()
         holds(Root(self.root).faults(self._stored()), Root(self.root).orphans())
 
     def settled(self) -> None:
-        """Nothing is under way: every request has ended as it must, or nobody began it."""
+        """Check that nothing is under way: each request has ended as it must, or was not begun."""
         root = Root(self.root)
         holds(root.faults(self._stored()), root.unsettled())
         status = {
@@ -201,7 +201,7 @@ class Sweep:
             assert status[CANCELLED][0] == "DELETED"
 
     def _stored(self) -> dict[str, bytes]:
-        """What was acknowledged; once retention has run, of that what somebody still needs."""
+        """The acknowledged instances; after retention has run, only those that are still needed."""
         facts = self.diary.facts()
         stored = {uid for fact, uid in facts if fact == "stored"}
         if ("cleaning", "") in facts:

@@ -69,7 +69,7 @@ def live(ground: Ground) -> list[str]:
         )
 
 
-def test_what_is_here_is_committed(ground: Ground) -> None:
+def test_instances_in_the_spool_are_committed(ground: Ground) -> None:
     made = [instance(instance_number=n) for n in (1, 2)]
     ground.store(*made)
     found = report(ground, ask(ground, *of(*made)))
@@ -99,7 +99,7 @@ def test_each_failure_has_its_reason(ground: Ground) -> None:
     ]
 
 
-def test_what_a_full_spool_did_not_take(tmp_path: Path) -> None:
+def test_a_missing_instance_fails_for_lack_of_room_if_the_spool_is_full(tmp_path: Path) -> None:
     storage = StorageSettings(root=tmp_path, durability="os", high_water=1e-9)
     with Ground(tmp_path, storage_commitment=NOW_OR_NEVER, storage=storage) as ground:
         ground.spool._high_water = 0.0
@@ -107,7 +107,7 @@ def test_what_a_full_spool_did_not_take(tmp_path: Path) -> None:
         assert found.failed[0].failure_reason == CommitmentFailure.RESOURCE_LIMITATION
 
 
-def test_what_may_still_arrive_is_waited_for(tmp_path: Path) -> None:
+def test_judging_waits_for_instances_that_may_still_arrive(tmp_path: Path) -> None:
     with Ground(tmp_path) as ground:
         made = instance()
         asked = ask(ground, *of(made), judge=False)
@@ -132,13 +132,15 @@ def test_what_may_still_arrive_is_waited_for(tmp_path: Path) -> None:
         ("1.2.3", [(CT, "1.2.3"), (MR, "1.2.3")]),
     ],
 )
-def test_what_cannot_be_asked(ground: Ground, uid: str, references: list[tuple[str, str]]) -> None:
+def test_an_invalid_request_is_refused(
+    ground: Ground, uid: str, references: list[tuple[str, str]]
+) -> None:
     with pytest.raises(InvalidArgument):
         ask(ground, *references, uid=uid)
     assert ground.count(CommitmentTransaction) == 0
 
 
-def test_the_same_transaction_again(ground: Ground) -> None:
+def test_a_repeated_request_is_the_same_transaction(ground: Ground) -> None:
     made = instance()
     ground.store(made)
     asked = ask(ground, *of(made))
@@ -149,7 +151,7 @@ def test_the_same_transaction_again(ground: Ground) -> None:
     assert report(ground, ask(ground, *of(made))).committed, "a transaction UID that is spent"
 
 
-def test_a_promise_is_kept(ground: Ground) -> None:
+def test_a_committed_instance_stays_until_its_promise_ends(ground: Ground) -> None:
     promised, other = instance(), instance()
     ground.store(promised, other, received_at=OLD)
     ask(ground, *of(promised))
@@ -164,7 +166,7 @@ def test_a_promise_is_kept(ground: Ground) -> None:
     assert ground.count(CommitmentTransaction) == ground.count(CommittedInstance) == 0
 
 
-def test_nothing_is_released_while_a_promise_is_being_made(ground: Ground) -> None:
+def test_no_instance_is_released_before_its_transaction_is_judged(ground: Ground) -> None:
     made = instance()
     ground.store(made, received_at=OLD)
     ask(ground, *of(made), judge=False)
@@ -173,7 +175,7 @@ def test_nothing_is_released_while_a_promise_is_being_made(ground: Ground) -> No
 
 
 @pytest.mark.parametrize("report_media", [True, False])
-def test_the_media_an_instance_is_on(tmp_path: Path, report_media: bool) -> None:
+def test_a_report_names_the_media_of_its_instances(tmp_path: Path, report_media: bool) -> None:
     table = NOW_OR_NEVER.model_copy(update={"report_media": report_media})
     with Ground(tmp_path, storage_commitment=table) as ground:
         made = [instance(instance_number=n) for n in (1, 2)]
@@ -192,7 +194,7 @@ def test_the_media_an_instance_is_on(tmp_path: Path, report_media: bool) -> None
         assert [(i.file_set_id, i.file_set_uid) for i in after.items] == [named, ("", "")]
 
 
-def test_a_report_is_one_s_own_until_it_is_due_again(ground: Ground) -> None:
+def test_a_claimed_report_is_not_claimed_again_until_it_is_due(ground: Ground) -> None:
     asked = ask(ground, (CT, "1.2.99"))
     with ground.database.writing() as session:
         assert commitment.due(session) == {}, "the association that asked comes first"
@@ -210,7 +212,7 @@ def test_a_report_is_one_s_own_until_it_is_due_again(ground: Ground) -> None:
     assert line(ground).state == "REPORTED"
 
 
-def test_a_report_is_tried_again_ever_later_and_given_up_in_the_end(ground: Ground) -> None:
+def test_a_report_is_retried_at_growing_intervals_and_then_given_up(ground: Ground) -> None:
     asked = ask(ground, (CT, "1.2.99"))
     pauses = []
     for _ in range(10):

@@ -41,7 +41,9 @@ def cells(text: str) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize(("state", "event"), [*product(ExecutionStatus, RequestEvent)])
-def test_each_cell_of_the_request(state: ExecutionStatus, event: RequestEvent) -> None:
+def test_each_change_of_a_request_is_permitted_or_refused(
+    state: ExecutionStatus, event: RequestEvent
+) -> None:
     expected = cells(REQUEST_CELLS)[state, event]
     if expected == ".":
         with pytest.raises(NotNow, match=f"{event} is not possible while {state}"):
@@ -51,7 +53,9 @@ def test_each_cell_of_the_request(state: ExecutionStatus, event: RequestEvent) -
 
 
 @pytest.mark.parametrize(("state", "event"), [*product(PieceState, PieceEvent)])
-def test_each_cell_of_the_piece(state: PieceState, event: PieceEvent) -> None:
+def test_each_change_of_a_piece_is_permitted_or_refused(
+    state: PieceState, event: PieceEvent
+) -> None:
     expected = cells(PIECE_CELLS)[state, event]
     if expected == ".":
         with pytest.raises(NotNow, match=f"{event} is not possible while {state}"):

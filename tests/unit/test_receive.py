@@ -74,7 +74,7 @@ def files(ground: Ground) -> list[str]:
     return sorted([*ground.spool.published_keys(), *os.listdir(ground.spool.incoming)])
 
 
-def test_when_it_returns_the_file_and_the_row_are_there(ground: Ground, receiver: Receiver) -> None:
+def test_an_accepted_instance_has_its_file_and_its_row(ground: Ground, receiver: Receiver) -> None:
     made = instance(size=200_000)
     send(receiver, made)
     (row,) = rows(ground)
@@ -90,9 +90,7 @@ def test_when_it_returns_the_file_and_the_row_are_there(ground: Ground, receiver
 
 
 @pytest.mark.parametrize("size", [400, 65_534, 65_536, 98_302, 98_304, 98_306])
-def test_how_it_is_fragmented_makes_no_difference(
-    ground: Ground, receiver: Receiver, size: int
-) -> None:
+def test_fragmentation_makes_no_difference(ground: Ground, receiver: Receiver, size: int) -> None:
     chance = random.Random(size)
     rest = len(instance(sop_instance_uid="1.2.3", pixels=encode(0x7FE00010, b"OB", b"")).data_set)
     pixels = encode(0x7FE00010, b"OB", chance.randbytes(size - rest))
@@ -152,7 +150,9 @@ def test_many_at_once_are_made_durable_in_groups(
     assert len(files(ground)) == 20
 
 
-def test_the_same_again_is_a_success_and_no_second_row(ground: Ground, receiver: Receiver) -> None:
+def test_the_same_instance_again_is_a_success_and_no_second_row(
+    ground: Ground, receiver: Receiver
+) -> None:
     made = instance()
     for _ in range(3):
         send(receiver, made)
@@ -161,7 +161,7 @@ def test_the_same_again_is_a_success_and_no_second_row(ground: Ground, receiver:
 
 
 @pytest.mark.parametrize("changed", ["content", "transfer syntax"])
-def test_other_content_under_its_uid_is_refused(
+def test_other_content_under_a_stored_uid_is_refused(
     ground: Ground, receiver: Receiver, changed: str
 ) -> None:
     made = instance()
@@ -194,7 +194,7 @@ def test_a_file_that_was_lost_is_replaced_by_a_second_send(
     assert len(file) == row.size
 
 
-def test_what_was_released_may_come_again(ground: Ground, receiver: Receiver) -> None:
+def test_a_released_instance_may_be_sent_again(ground: Ground, receiver: Receiver) -> None:
     from datetime import UTC, datetime
 
     made = instance()
@@ -203,7 +203,7 @@ def test_what_was_released_may_come_again(ground: Ground, receiver: Receiver) ->
     assert len(rows(ground)) == 2
 
 
-def test_duplicates_in_one_group(ground: Ground, receiver: Receiver) -> None:
+def test_duplicates_in_one_group_are_stored_once(ground: Ground, receiver: Receiver) -> None:
     made = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 1, 2)]
     outcomes: list[type | None] = []
 
@@ -229,7 +229,9 @@ def test_duplicates_in_one_group(ground: Ground, receiver: Receiver) -> None:
 
 @pytest.mark.parametrize("uid", ["", "1.2.x", "1" * 65, "../../etc/passwd", "1..2"])
 @pytest.mark.parametrize("keyword", ["sop_class_uid", "sop_instance_uid"])
-def test_what_is_no_uid(ground: Ground, receiver: Receiver, keyword: str, uid: str) -> None:
+def test_an_invalid_uid_is_refused(
+    ground: Ground, receiver: Receiver, keyword: str, uid: str
+) -> None:
     with pytest.raises(InvalidUID):
         begin(receiver, instance(), **{keyword: uid})
     assert files(ground) == []
@@ -239,7 +241,7 @@ def test_what_is_no_uid(ground: Ground, receiver: Receiver, keyword: str, uid: s
     "identity",
     [{"sop_instance_uid": "1.2.3.99"}, {"sop_class_uid": HANGING_PROTOCOL}],
 )
-def test_what_is_not_what_the_command_says(
+def test_a_data_set_that_contradicts_the_command_is_refused(
     ground: Ground, receiver: Receiver, identity: dict[str, str]
 ) -> None:
     with pytest.raises(Mismatch):
@@ -248,18 +250,20 @@ def test_what_is_not_what_the_command_says(
 
 
 @pytest.mark.parametrize("values", [{"study": ""}, {"series": ""}, {"study": "1.2.x"}])
-def test_what_cannot_be_filed(ground: Ground, receiver: Receiver, values: dict[str, str]) -> None:
+def test_an_instance_without_study_or_series_is_refused(
+    ground: Ground, receiver: Receiver, values: dict[str, str]
+) -> None:
     with pytest.raises(Mismatch):
         send(receiver, instance(**values))  # type: ignore[arg-type]
     assert files(ground) == rows(ground) == []
 
 
-def test_what_belongs_to_no_patient_needs_no_study(ground: Ground, receiver: Receiver) -> None:
+def test_an_instance_of_no_patient_needs_no_study(ground: Ground, receiver: Receiver) -> None:
     send(receiver, instance(sop_class_uid=HANGING_PROTOCOL, study="", series="", patient_id=""))
     assert rows(ground)[0].directory_record_type == "HANGING PROTOCOL"
 
 
-def test_a_data_set_that_ends_before_its_end(ground: Ground, receiver: Receiver) -> None:
+def test_a_data_set_that_is_cut_short_is_refused(ground: Ground, receiver: Receiver) -> None:
     made = instance(size=5000)
     short = Made(
         made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set[:-9]
@@ -310,7 +314,7 @@ def descriptors(ground: Ground) -> int:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
-def test_a_disk_that_is_full_at_the_start(
+def test_a_disk_that_is_full_at_the_start_leaves_nothing_open(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(*_: object) -> int:
@@ -327,7 +331,7 @@ def test_a_disk_that_is_full_at_the_start(
     send(receiver, instance())
 
 
-def test_a_disk_that_gets_full_in_the_middle(
+def test_a_disk_that_fills_up_while_an_instance_arrives_keeps_nothing(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, left = os.write, [70_000]
@@ -376,7 +380,7 @@ def test_files_that_cannot_be_made_durable_are_not_acknowledged(
     assert len(rows(ground)) == 1
 
 
-def test_what_was_not_published_takes_no_room(
+def test_a_file_that_could_not_be_published_is_removed(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a row to come, a refused file only keeps the full disk full until the sweep."""
@@ -407,7 +411,7 @@ def test_rows_that_cannot_be_written_are_not_acknowledged(
     assert len(rows(ground)) == 1
 
 
-def test_a_defect_takes_nobody_else_with_it(
+def test_a_defect_in_one_group_does_not_stop_the_next(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error that nobody thought of may cost a group its answer, never the others theirs."""
@@ -424,7 +428,7 @@ def test_a_defect_takes_nobody_else_with_it(
     assert len(rows(ground)) == 1
 
 
-def test_one_row_that_the_database_cannot_hold(
+def test_a_value_that_the_database_cannot_hold_fails_its_instance_alone(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = instance(), instance(patient_id="BAD")
@@ -463,7 +467,7 @@ def test_a_damaged_database_is_not_the_fault_of_the_data_set(
         send(receiver, instance())
 
 
-def test_above_high_water_nothing_begins(
+def test_above_high_water_no_instance_is_begun(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ground.spool, "_high_water", 0.0)
@@ -487,7 +491,7 @@ def test_an_instance_without_end_stops_at_high_water(
     assert files(ground) == []
 
 
-def test_abandoning_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
+def test_an_abandoned_instance_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
     before = descriptors(ground)
     incoming = begin(receiver, instance())
     incoming.write(memoryview(b"the first bytes"))
@@ -497,7 +501,9 @@ def test_abandoning_leaves_nothing(ground: Ground, receiver: Receiver) -> None:
     assert descriptors(ground) == before
 
 
-def test_what_comes_again_is_as_young_as_what_comes_now(ground: Ground, receiver: Receiver) -> None:
+def test_an_instance_that_is_sent_again_counts_as_received_now(
+    ground: Ground, receiver: Receiver
+) -> None:
     made = instance()
     send(receiver, made)
     with ground.database.writing() as session:
@@ -509,7 +515,7 @@ def test_what_comes_again_is_as_young_as_what_comes_now(ground: Ground, receiver
 
 
 @pytest.mark.parametrize("how", ["write", "close", "read"])
-def test_a_disk_that_fails_altogether_gets_an_answer(
+def test_a_disk_that_fails_completely_is_a_lack_of_resources(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Also where not even what was begun can be removed again."""
@@ -535,7 +541,7 @@ def test_a_disk_that_fails_altogether_gets_an_answer(
     assert rows(ground) == []
 
 
-def test_what_the_locked_database_does_not_take_leaves_no_file(ground: Ground) -> None:
+def test_an_instance_that_a_locked_database_refuses_leaves_no_file(ground: Ground) -> None:
     """A sender that tries again and again must not fill the spool meanwhile."""
     ground.database.close()
     ground.database = Database(ground.url, durable=False, wait=0.1)

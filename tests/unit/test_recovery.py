@@ -64,7 +64,7 @@ def forget_all(ground: Ground) -> None:
         session.execute(delete(Instance))
 
 
-def test_the_rows_come_back_as_they_were(ground: Ground) -> None:
+def test_recovered_rows_equal_the_lost_ones(ground: Ground) -> None:
     made = [instance(instance_number=n, size=70_000 * n) for n in (1, 2)]
     received(ground, *made, instance(sop_class_uid=HANGING_PROTOCOL))
     before = rows(ground)
@@ -75,7 +75,7 @@ def test_the_rows_come_back_as_they_were(ground: Ground) -> None:
     assert do(ground) == recovery.Recovery(0, 0, 0, 0)
 
 
-def test_a_conversion_is_not_taken_for_what_was_received(ground: Ground) -> None:
+def test_a_transcoded_file_is_not_taken_for_the_received_one(ground: Ground) -> None:
     received(ground, instance(sop_instance_uid="1.2.3"))
     [row] = before = rows(ground)
     path = ground.spool.path(row["spool_key"])
@@ -87,7 +87,7 @@ def test_a_conversion_is_not_taken_for_what_was_received(ground: Ground) -> None
     assert rows(ground) == before
 
 
-def test_what_is_no_whole_instance_gets_no_row(ground: Ground) -> None:
+def test_a_file_that_is_no_complete_instance_gets_no_row(ground: Ground) -> None:
     received(ground, instance(size=4000))
     path = ground.spool.path(rows(ground)[0]["spool_key"])
     forget_all(ground)
@@ -97,7 +97,7 @@ def test_what_is_no_whole_instance_gets_no_row(ground: Ground) -> None:
     assert do(ground) == recovery.Recovery(1, 0, 3, 0)
 
 
-def test_what_is_gone_can_be_sent_again(ground: Ground) -> None:
+def test_an_instance_whose_file_is_gone_can_be_sent_again(ground: Ground) -> None:
     made = instance()
     received(ground, made, instance())
     row = next(row for row in rows(ground) if row["sop_instance_uid"] == made.sop_instance_uid)
@@ -111,7 +111,7 @@ def test_what_is_gone_can_be_sent_again(ground: Ground) -> None:
 # --- the file ------------------------------------------------------------------------------------
 
 
-def test_a_backup_while_somebody_writes(ground: Ground, tmp_path: Path) -> None:
+def test_a_backup_is_consistent_while_others_write(ground: Ground, tmp_path: Path) -> None:
     received(ground, instance())
     target = tmp_path / "saved.db"
     with ground.database.writing() as session:
@@ -125,7 +125,7 @@ def test_a_backup_while_somebody_writes(ground: Ground, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if "saved" in path.name] == ["saved.db"]
 
 
-def test_no_database_but_a_spool_is_refused(ground: Ground) -> None:
+def test_a_missing_database_beside_a_full_spool_is_refused(ground: Ground) -> None:
     received(ground, instance())
     ground.database.close()
     path = backup.file_of(ground.url)
@@ -138,7 +138,7 @@ def test_no_database_but_a_spool_is_refused(ground: Ground) -> None:
         assert backup.is_lost(ground.url)
 
 
-def test_a_fresh_root_is_made(tmp_path: Path) -> None:
+def test_an_empty_root_gets_a_new_database(tmp_path: Path) -> None:
     settings = Settings(storage=StorageSettings(root=tmp_path / "new", durability="os"))
     roles.prepare(settings)
     roles.prepare(settings)
@@ -170,7 +170,7 @@ def burnish(ground: Ground, *arguments: str) -> Any:
     return done
 
 
-def test_lost_and_restored_by_hand(ground: Ground, tmp_path: Path) -> None:
+def test_a_lost_database_is_restored_by_the_command_line(ground: Ground, tmp_path: Path) -> None:
     """A backup, an instance after it, the loss, the restore: both instances are here."""
     made = [instance(), instance()]
     received(ground, made[0])
@@ -193,7 +193,7 @@ def test_lost_and_restored_by_hand(ground: Ground, tmp_path: Path) -> None:
     assert "every instance has its complete file" in done.output
 
 
-def test_nothing_is_touched_while_the_service_runs(ground: Ground, tmp_path: Path) -> None:
+def test_a_database_is_not_replaced_while_the_service_runs(ground: Ground, tmp_path: Path) -> None:
     received(ground, instance())
     saved = str(tmp_path / "saved.db")
     assert burnish(ground, "db", "backup", saved).exit_code == 0

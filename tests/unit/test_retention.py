@@ -77,7 +77,7 @@ def live(ground: Ground) -> set[str]:
         )
 
 
-def test_who_is_released(ground: Ground) -> None:
+def test_instances_are_released_when_their_requests_have_long_ended(ground: Ground) -> None:
     """Every state × age of the request × preserve flag; the instances are a year old."""
     expected = {}
     for status, age, preserve in product(ExecutionStatus, (HOUR, 2 * DAY, 20 * DAY), ("NO", "YES")):
@@ -102,7 +102,9 @@ def test_who_is_released(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize(("age", "stays"), [(13 * DAY, True), (15 * DAY, False)])
-def test_for_what_nobody_asked(ground: Ground, age: timedelta, stays: bool) -> None:
+def test_instances_that_nobody_requested_are_released_later(
+    ground: Ground, age: timedelta, stays: bool
+) -> None:
     made = instance()
     ground.store(made, received_at=ago(age))
     release(ground)
@@ -129,7 +131,7 @@ def test_many_are_released_in_batches(ground: Ground, monkeypatch: pytest.Monkey
     assert list(ground.spool.published_keys()) == []
 
 
-def test_what_is_much_is_released_by_and_by(
+def test_each_call_releases_a_limited_number(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "_BATCH", 3)
@@ -141,7 +143,7 @@ def test_what_is_much_is_released_by_and_by(
     assert ground.count(Instance) == len(list(ground.spool.published_keys())) == 0
 
 
-def test_what_is_asked_for_while_others_are_released_stays(
+def test_an_instance_that_is_requested_during_a_release_stays(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "_BATCH", 1)
@@ -160,7 +162,7 @@ def test_what_is_asked_for_while_others_are_released_stays(
     assert len(list(ground.spool.published_keys())) == 1
 
 
-def test_others_write_while_it_looks_for_what_is_due(
+def test_others_can_write_during_the_search_for_what_is_due(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ground.store(instance(), received_at=ago(15 * DAY))
@@ -191,7 +193,9 @@ def test_others_write_while_it_looks_for_what_is_due(
         (ExecutionStatus.DELETED, 31 * DAY, False),
     ],
 )
-def test_old_requests(ground: Ground, status: ExecutionStatus, age: timedelta, stays: bool) -> None:
+def test_old_requests_are_deleted(
+    ground: Ground, status: ExecutionStatus, age: timedelta, stays: bool
+) -> None:
     ask(ground, instance(), status, age)
     newest = ask(ground, instance(), ExecutionStatus.PENDING, HOUR)
     release(ground)
@@ -202,9 +206,7 @@ def test_old_requests(ground: Ground, status: ExecutionStatus, age: timedelta, s
 
 
 @pytest.mark.parametrize("status", [ExecutionStatus.IDLE, ExecutionStatus.DONE])
-def test_the_number_of_a_request_is_never_given_again(
-    ground: Ground, status: ExecutionStatus
-) -> None:
+def test_the_id_of_a_request_is_never_used_again(ground: Ground, status: ExecutionStatus) -> None:
     """Folders, jobs and File-sets are named for it: they would be those of another request."""
     made = instance()
     ground.store(made, received_at=ago(365 * DAY))
@@ -220,7 +222,7 @@ def test_the_number_of_a_request_is_never_given_again(
     assert ask(ground, instance(), ExecutionStatus.IDLE, HOUR) == max(old) + 1
 
 
-def test_what_was_asked_for_is_not_asked_for_again(ground: Ground) -> None:
+def test_a_request_stays_while_its_instances_are_here(ground: Ground) -> None:
     """An instance that is kept for longer than its request would be: by commitment, for one."""
     made = instance()
     ground.store(made, received_at=ago(HOUR))
@@ -234,7 +236,7 @@ def test_what_was_asked_for_is_not_asked_for_again(ground: Ground) -> None:
         assert standing_orders.groups_due(session, order) == []
 
 
-def test_a_request_goes_with_all_that_belongs_to_it(ground: Ground) -> None:
+def test_a_request_is_deleted_with_all_its_rows(ground: Ground) -> None:
     made = instance()
     ids = ground.store(made, received_at=ago(365 * DAY))
     uid = ground.admit([made])
@@ -312,7 +314,7 @@ def test_the_sweep_removes_orphans_only(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("state", list(PieceState))
-def test_images_that_no_piece_needs_any_more(ground: Ground, state: PieceState) -> None:
+def test_images_that_no_piece_needs_are_removed(ground: Ground, state: PieceState) -> None:
     with ground.database.writing() as session:
         request = add_request(session)
         name = f"{request.file_sets[0].id}-outbox.iso"
@@ -326,7 +328,7 @@ def test_images_that_no_piece_needs_any_more(ground: Ground, state: PieceState) 
     assert sorted(os.listdir(images)) == ([name, f"{name}.0a1b2c3d.part"] if needed else [])
 
 
-def test_dead_work_is_given_back(ground: Ground) -> None:
+def test_the_pieces_of_dead_workers_are_returned(ground: Ground) -> None:
     with ground.database.writing() as session:
         add_request(session)
         queue.claim(session, device="d", capacity={"CD": 10**9}, owner="w")
@@ -359,7 +361,7 @@ def test_a_file_whose_release_was_cut_short_is_an_orphan(
     assert list(ground.spool.published_keys()) == []
 
 
-def test_what_came_again_is_kept_as_if_it_came_now(ground: Ground) -> None:
+def test_an_instance_that_was_sent_again_is_kept_as_if_received_now(ground: Ground) -> None:
     """Whoever sends an instance again after its media were made wants media again."""
     made = instance()
     ground.store(made, received_at=ago(HOUR))
@@ -368,7 +370,7 @@ def test_what_came_again_is_kept_as_if_it_came_now(ground: Ground) -> None:
     assert live(ground) == {made.sop_instance_uid}
 
 
-def test_who_could_not_renew_a_lease_gets_the_time_to(
+def test_after_the_database_was_locked_workers_get_time_to_renew_their_leases(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the database was locked no heartbeat came through: nobody is dead for that."""

@@ -37,21 +37,23 @@ def test_preparing_makes_the_root_and_the_database(settings: Settings, times: in
     assert roles.open_spool(settings).incoming.is_dir()
 
 
-def test_a_root_that_cannot_be(tmp_path: Path) -> None:
+def test_a_root_that_cannot_be_made_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OperatorError) as refused:
         roles.prepare(Settings(storage=StorageSettings(root=tmp_path / "file" / "root")))
     assert refused.value.hint
 
 
-def test_a_database_that_cannot_be(settings: Settings, tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_made_is_reported_with_a_remedy(
+    settings: Settings, tmp_path: Path
+) -> None:
     elsewhere = DatabaseSettings(url=f"sqlite:///{tmp_path}/nowhere/x.db")
     with pytest.raises(OperatorError) as refused:
         roles.prepare(settings.model_copy(update={"database": elsewhere}))
     assert refused.value.hint
 
 
-def test_a_lock_is_held_once(settings: Settings) -> None:
+def test_a_lock_has_one_holder(settings: Settings) -> None:
     held = roles.lock(settings, "serve")
     other = roles.lock(settings, "writer-outbox")
     with pytest.raises(OperatorError) as refused:
@@ -62,14 +64,14 @@ def test_a_lock_is_held_once(settings: Settings) -> None:
     os.close(other)
 
 
-def test_a_device_that_there_is_not(settings: Settings) -> None:
+def test_a_writer_for_an_unknown_device_is_refused(settings: Settings) -> None:
     with pytest.raises(OperatorError) as refused:
         roles.run_writer(settings, "teleprinter")
     assert "outbox" in refused.value.hint
 
 
 @pytest.mark.usefixtures("_log_as_before")
-def test_the_log_is_one_object_a_line(
+def test_each_line_of_the_log_is_one_json_object(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     roles.configure_logging(
@@ -90,7 +92,7 @@ def test_the_log_is_one_object_a_line(
 
 
 @pytest.mark.usefixtures("_log_as_before")
-def test_a_traceback_tells_nothing_of_the_patient(
+def test_a_traceback_has_no_patient_data(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Values of variables have no place in a log: rich tracebacks would show them."""

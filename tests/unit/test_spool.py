@@ -21,9 +21,7 @@ def arrived(spool: Spool, count: int) -> list[str]:
 
 @pytest.mark.parametrize("durable", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 2, 50])
-def test_what_is_published_is_there_and_nowhere_else(
-    tmp_path: Path, durable: bool, count: int
-) -> None:
+def test_a_published_file_is_in_one_place(tmp_path: Path, durable: bool, count: int) -> None:
     spool = Spool(tmp_path, durable=durable)
     keys = arrived(spool, count)
     spool.publish(keys)
@@ -46,12 +44,12 @@ def test_without_syncfs_each_file_is_synced(
     assert sorted(spool.published_keys()) == sorted(keys)
 
 
-def test_keys_are_never_twice(tmp_path: Path) -> None:
+def test_keys_are_unique(tmp_path: Path) -> None:
     spool = Spool(tmp_path, durable=False)
     assert len({spool.new_key() for _ in range(1000)}) == 1000
 
 
-def test_a_file_that_did_not_arrive_is_an_error(tmp_path: Path) -> None:
+def test_publishing_a_missing_file_is_an_error(tmp_path: Path) -> None:
     spool = Spool(tmp_path, durable=True)
     for keys in ([spool.new_key()], [spool.new_key() for _ in range(3)]):
         with pytest.raises(FileNotFoundError):
@@ -72,7 +70,7 @@ def test_a_sync_that_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.Monke
         spool.publish(arrived(spool, 1))
 
 
-def test_a_disk_that_failed_says_so_to_each_process(
+def test_each_process_hears_of_a_failed_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel tells each open descriptor of a failure once, and none that is opened later."""
@@ -99,7 +97,7 @@ def test_removing_again_is_harmless(tmp_path: Path) -> None:
 Usage = namedtuple("Usage", "total used free")
 
 
-def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_from_high_water_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now, used, looks = [100.0], [94], [0]
 
     def disk_usage(_: Path) -> Usage:
@@ -123,7 +121,7 @@ def test_high_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert looks == [3]
 
 
-def test_low_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_room_until_low_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once refused, what comes is taken again when there is room to speak of."""
     now, refused = 100.0, []
     spool = Spool(tmp_path, durable=False, high_water=0.95, low_water=0.9)
@@ -140,7 +138,7 @@ def test_low_water(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert refused == [False, False, True, True, True, False, False, False, True, False]
 
 
-def test_a_spool_is_opened_again(tmp_path: Path) -> None:
+def test_a_spool_can_be_opened_again(tmp_path: Path) -> None:
     keys = arrived(first := Spool(tmp_path, durable=False), 3)
     first.publish(keys)
     assert sorted(Spool(tmp_path, durable=False).published_keys()) == sorted(keys)

@@ -34,7 +34,7 @@ def events(session: Session, request_id: int) -> list[tuple[str, str, str]]:
     return [(row.event, row.before, row.after) for row in rows]
 
 
-def test_each_cell_of_the_request(ground: Ground) -> None:
+def test_each_change_of_a_request_is_permitted_or_refused(ground: Ground) -> None:
     with ground.database.writing() as session:
         for status, event in product(ExecutionStatus, RequestEvent):
             request = add_request(session, status=status, remedy="as before", volumes=0)
@@ -53,7 +53,7 @@ def test_each_cell_of_the_request(ground: Ground) -> None:
             assert request.remedy == ""
 
 
-def test_each_cell_of_the_piece(ground: Ground) -> None:
+def test_each_change_of_a_piece_is_permitted_or_refused(ground: Ground) -> None:
     with ground.database.writing() as session:
         for state, event in product(PieceState, PieceEvent):
             request = add_request(session)
@@ -82,7 +82,7 @@ def test_each_cell_of_the_piece(ground: Ground) -> None:
         (RequestEvent.RETRIED, ExecutionStatus.FAILURE, ExecutionStatusInfo.QUEUED),
     ],
 )
-def test_the_usual_info(
+def test_each_status_has_a_default_info(
     ground: Ground, event: RequestEvent, status: ExecutionStatus, info: ExecutionStatusInfo
 ) -> None:
     uid = added(ground, status=status)
@@ -91,7 +91,7 @@ def test_the_usual_info(
     assert ground.request(uid).execution_status_info is info
 
 
-def test_the_event_says_why_and_when(ground: Ground) -> None:
+def test_the_event_records_why_and_when(ground: Ground) -> None:
     uid = added(ground)
     with ground.database.writing() as session:
         request = session.merge(ground.request(uid))
@@ -112,7 +112,7 @@ def test_the_event_says_why_and_when(ground: Ground) -> None:
         assert event.at == found.ended_at
 
 
-def test_of_two_who_move_a_request_one_is_stale(ground: Ground) -> None:
+def test_of_two_processes_that_change_a_request_one_is_stale(ground: Ground) -> None:
     uid = added(ground)
     with ground.database.reading() as session:
         seen = session.scalars(select(MediaCreationRequest)).one()
@@ -125,7 +125,7 @@ def test_of_two_who_move_a_request_one_is_stale(ground: Ground) -> None:
     assert [event for event, _, _ in ground.events(uid)] == [RequestEvent.STARTED]
 
 
-def test_of_two_who_move_a_piece_one_is_stale(ground: Ground) -> None:
+def test_of_two_processes_that_change_a_piece_one_is_stale(ground: Ground) -> None:
     uid = added(ground)
     request = ground.request(uid)
     seen = request.file_sets[0].pieces[0]
@@ -142,7 +142,7 @@ def test_of_two_who_move_a_piece_one_is_stale(ground: Ground) -> None:
     assert len(ground.events(uid)) == 1
 
 
-def test_a_lease_that_is_not_the_latest_moves_nothing(ground: Ground) -> None:
+def test_a_lease_that_is_not_the_latest_changes_nothing(ground: Ground) -> None:
     uid = added(ground)
     request = ground.request(uid)
     with pytest.raises(StaleLease), ground.database.writing() as session:  # noqa: PT012
@@ -151,7 +151,7 @@ def test_a_lease_that_is_not_the_latest_moves_nothing(ground: Ground) -> None:
     assert ground.events(uid) == []
 
 
-def test_a_move_and_its_event_go_together(ground: Ground) -> None:
+def test_a_change_and_its_event_are_one_transaction(ground: Ground) -> None:
     uid = added(ground)
     with pytest.raises(ZeroDivisionError), ground.database.writing() as session:  # noqa: PT012
         history.move(session, session.merge(ground.request(uid)), RequestEvent.STARTED)
@@ -160,7 +160,7 @@ def test_a_move_and_its_event_go_together(ground: Ground) -> None:
     assert ground.events(uid) == []
 
 
-def test_dropping_takes_what_is_unfinished_and_gives_its_lease_away(ground: Ground) -> None:
+def test_dropping_cancels_unfinished_pieces_and_ends_their_leases(ground: Ground) -> None:
     uid = added(ground, copies=len(PieceState))
     with ground.database.writing() as session:
         for piece, state in zip(
@@ -213,7 +213,7 @@ def test_failing_drops_the_pieces_and_names_the_instances(ground: Ground) -> Non
             history.move(session, session.merge(found), RequestEvent.RETRIED)
 
 
-def test_a_note_moves_nothing(ground: Ground) -> None:
+def test_a_note_changes_no_state(ground: Ground) -> None:
     uid = added(ground)
     with ground.database.writing() as session:
         history.note(session, ground.request(uid).id, "PLANNED", "on 2 x CD")

@@ -71,7 +71,7 @@ def test_an_empty_queue(ground: Ground) -> None:
     assert claim(ground) is None
 
 
-def test_a_claim_takes_the_piece_into_its_hands(ground: Ground) -> None:
+def test_a_claim_gives_the_piece_to_the_worker(ground: Ground) -> None:
     request_id = added(ground)
     before = datetime.now(UTC)
     got = claimed(ground)
@@ -84,7 +84,7 @@ def test_a_claim_takes_the_piece_into_its_hands(ground: Ground) -> None:
     assert claim(ground) is None
 
 
-def test_priority_then_age_then_number(ground: Ground) -> None:
+def test_pieces_are_claimed_by_priority_then_age_then_number(ground: Ground) -> None:
     late = datetime.now(UTC)
     early = late - timedelta(hours=1)
     requests = [
@@ -97,7 +97,7 @@ def test_priority_then_age_then_number(ground: Ground) -> None:
     assert [request for request, _, _ in order(ground)] == expected
 
 
-def test_who_waits_long_is_served_like_the_next_higher_priority(ground: Ground) -> None:
+def test_a_request_that_has_waited_long_gets_the_next_higher_priority(ground: Ground) -> None:
     now = datetime.now(UTC)
     waited = {
         (priority, times): added(
@@ -116,7 +116,7 @@ def test_who_waits_long_is_served_like_the_next_higher_priority(ground: Ground) 
     assert [request for request, _, _ in order(ground)] == [*as_high, low[1], med[2], low[2]]
 
 
-def test_what_one_device_is_to_leave_alone_another_may_have(ground: Ground) -> None:
+def test_a_piece_that_one_device_leaves_alone_may_be_claimed_by_another(ground: Ground) -> None:
     added(ground)
     set_piece(ground, 1, device="d", not_before=datetime.now(UTC) + timedelta(hours=1))
     assert claim(ground) is None
@@ -159,7 +159,7 @@ def test_copies_are_collated(ground: Ground) -> None:
     assert order(ground) == [(request, volume, copy) for copy in (1, 2) for volume in (1, 2, 3)]
 
 
-def test_what_was_asked_for_first_is_made_whole_first(ground: Ground) -> None:
+def test_the_first_request_is_completed_first(ground: Ground) -> None:
     one = added(ground, volumes=2, copies=2, initiated_at=NOW)
     other = added(ground, volumes=2, initiated_at=NOW + timedelta(seconds=1))
     assert [request for request, _, _ in order(ground)] == [one] * 4 + [other] * 2
@@ -174,14 +174,14 @@ def test_what_was_asked_for_first_is_made_whole_first(ground: Ground) -> None:
         ({"DVD": 10**9, "CD": 1000}, True),
     ],
 )
-def test_a_device_gets_what_it_can_make(
+def test_a_device_gets_only_pieces_that_it_can_make(
     ground: Ground, capacity: dict[str, int], fits: bool
 ) -> None:
     added(ground, medium="CD", size=1000)
     assert (claim(ground, capacity) is not None) == fits
 
 
-def test_what_one_device_cannot_make_does_not_stop_the_others(ground: Ground) -> None:
+def test_a_piece_that_one_device_cannot_make_does_not_hold_up_the_others(ground: Ground) -> None:
     added(ground, medium="DVD", request_priority=RequestPriority.HIGH)
     small = added(ground, medium="CD")
     got = claim(ground)
@@ -197,13 +197,13 @@ def test_only_requests_under_way_are_served(ground: Ground, status: ExecutionSta
 
 
 @pytest.mark.parametrize("state", list(PieceState))
-def test_only_queued_pieces_are_given_out(ground: Ground, state: PieceState) -> None:
+def test_only_queued_pieces_are_claimed(ground: Ground, state: PieceState) -> None:
     added(ground)
     set_piece(ground, 1, state=state)
     assert (claim(ground) is not None) == (state is PieceState.QUEUED)
 
 
-def test_a_piece_may_have_to_wait(ground: Ground) -> None:
+def test_a_piece_is_not_claimed_before_its_time(ground: Ground) -> None:
     added(ground)
     set_piece(ground, 1, not_before=datetime.now(UTC) + timedelta(hours=1))
     assert claim(ground) is None
@@ -224,7 +224,7 @@ def test_there_is_one_live_piece_of_each_copy(ground: Ground) -> None:
         session.add(Piece(file_set_id=1, copy_number=1, state=PieceState.QUEUED))
 
 
-def test_a_worker_whose_lease_was_given_away_moves_nothing(ground: Ground) -> None:
+def test_a_worker_that_has_lost_its_lease_changes_nothing(ground: Ground) -> None:
     added(ground)
     first = claimed(ground)
     set_piece(ground, first.piece_id, lease_until=NOW)
@@ -268,7 +268,7 @@ def test_a_held_request_waits_and_a_device_takes_its_own(ground: Ground) -> None
     assert (held, others) != (mine, mine)
 
 
-def test_a_heartbeat_extends_the_lease(ground: Ground) -> None:
+def test_a_heartbeat_renews_the_lease(ground: Ground) -> None:
     added(ground)
     got = claimed(ground)
     set_piece(ground, got.piece_id, lease_until=NOW)
@@ -281,7 +281,7 @@ def test_a_heartbeat_extends_the_lease(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in PieceState if state not in HELD])
-def test_what_is_not_held_has_no_heartbeat(ground: Ground, state: PieceState) -> None:
+def test_a_piece_that_is_not_held_has_no_heartbeat(ground: Ground, state: PieceState) -> None:
     added(ground)
     got = claimed(ground)
     set_piece(ground, got.piece_id, state=state)
@@ -290,7 +290,7 @@ def test_what_is_not_held_has_no_heartbeat(ground: Ground, state: PieceState) ->
 
 
 @pytest.mark.parametrize("state", list(PieceState))
-def test_reaping_gives_back_what_the_dead_held(ground: Ground, state: PieceState) -> None:
+def test_reaping_returns_the_pieces_of_dead_workers(ground: Ground, state: PieceState) -> None:
     request_id = added(ground)
     set_piece(ground, 1, state=state, lease_until=NOW, lease_owner="w", lease_epoch=4, attempts=2)
     with ground.database.writing() as session:
@@ -305,14 +305,14 @@ def test_reaping_gives_back_what_the_dead_held(ground: Ground, state: PieceState
         assert row.state is state
 
 
-def test_reaping_leaves_the_living(ground: Ground) -> None:
+def test_reaping_leaves_the_pieces_of_live_workers(ground: Ground) -> None:
     added(ground)
     claim(ground)
     with ground.database.writing() as session:
         assert queue.reap(session) == 0
 
 
-def test_who_takes_a_device_takes_over_what_lies_in_it(ground: Ground) -> None:
+def test_a_worker_that_takes_over_a_device_returns_the_pieces_held_on_it(ground: Ground) -> None:
     added(ground, copies=3)
     for device, owner in (("d", "old"), ("d", "new"), ("other", "old")):
         assert claim(ground, device=device, owner=owner)

@@ -24,7 +24,7 @@ def url(path: Path) -> str:
     return f"sqlite:///{path / 'burnish.db'}"
 
 
-def test_what_the_migrations_make_is_what_the_tables_say(tmp_path: Path) -> None:
+def test_the_migrations_make_the_schema_of_the_tables(tmp_path: Path) -> None:
     schema.upgrade(url(tmp_path))
     database = Database(url(tmp_path))
     with database.connection() as connection:
@@ -43,7 +43,7 @@ def test_partial_indexes_are_there(tmp_path: Path) -> None:
     assert "WHERE state NOT IN" in indexes["uq_piece_live"]
 
 
-def test_what_was_received_under_sha_256_keeps_its_digest(tmp_path: Path) -> None:
+def test_digests_of_sha_256_are_kept(tmp_path: Path) -> None:
     command.upgrade(schema._config(url(tmp_path)), "0001")
     digest = hashlib.sha256(b"data set").digest()
     filled = {"id": 1, "sha256": digest, "size": 8, "received_at": "2026-01-02 03:04:05.000000"}
@@ -80,7 +80,7 @@ def test_upgrading_again_changes_nothing(tmp_path: Path) -> None:
     database.close()
 
 
-def test_an_empty_database_is_told(tmp_path: Path) -> None:
+def test_an_empty_database_is_reported(tmp_path: Path) -> None:
     database = Database(url(tmp_path))
     with pytest.raises(SchemaMismatch) as refused:
         schema.check(database)
@@ -88,7 +88,7 @@ def test_an_empty_database_is_told(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_database_of_a_newer_burnish_is_told(tmp_path: Path) -> None:
+def test_a_database_of_a_newer_burnish_is_reported(tmp_path: Path) -> None:
     schema.upgrade(url(tmp_path))
     database = Database(url(tmp_path))
     with database.connection() as connection:
@@ -101,7 +101,7 @@ def test_a_database_of_a_newer_burnish_is_told(tmp_path: Path) -> None:
     database.close()
 
 
-def test_what_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "burnish.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(OperatorError):
         schema.upgrade(url(tmp_path))
@@ -111,12 +111,12 @@ def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     database.close()
 
 
-def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(OperatorError):
         schema.upgrade(url(tmp_path / "nowhere"))
 
 
-def test_a_url_with_a_percent_sign(tmp_path: Path) -> None:
+def test_a_url_may_have_a_percent_sign(tmp_path: Path) -> None:
     folder = tmp_path / "100%s"
     folder.mkdir()
     assert schema.upgrade(url(folder)) == schema.newest()

@@ -26,20 +26,20 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def test_what_is_written_is_kept(ground: Ground) -> None:
+def test_a_write_transaction_is_kept(ground: Ground) -> None:
     with ground.database.writing() as session:
         add_request(session)
     assert ground.count(MediaCreationRequest) == 1
 
 
-def test_an_error_undoes_everything(ground: Ground) -> None:
+def test_an_error_rolls_back_the_whole_transaction(ground: Ground) -> None:
     with pytest.raises(ValueError, match="no"), ground.database.writing() as session:  # noqa: PT012
         add_request(session)
         raise ValueError("no")
     assert ground.count(MediaCreationRequest) == 0
 
 
-def test_what_a_reader_does_is_not_kept(ground: Ground) -> None:
+def test_changes_of_a_reader_are_not_kept(ground: Ground) -> None:
     with ground.database.reading() as session:
         add_request(session)
     assert ground.count(MediaCreationRequest) == 0
@@ -102,7 +102,7 @@ def test_a_point_in_time_comes_back_in_utc(ground: Ground) -> None:
 
 
 @pytest.mark.parametrize("durable", [False, True])
-def test_how_durable_a_commit_is(tmp_path: Path, durable: bool) -> None:
+def test_a_commit_is_as_durable_as_configured(tmp_path: Path, durable: bool) -> None:
     database = Database(f"sqlite:///{tmp_path}/x.db", durable=durable)
     with database.connection() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == (2 if durable else 1)
@@ -170,7 +170,7 @@ def impatient(ground: Ground, wait: float) -> Database:
     return ground.database
 
 
-def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
+def test_all_writers_that_wait_behind_a_lock_fail_in_time(ground: Ground) -> None:
     """Each within its own time-out, not one after the other; who reads reads on."""
     database = impatient(ground, 1.0)
     inserter = database.row_inserter(cast(Table, Event.__table__))
@@ -210,7 +210,7 @@ def test_all_who_wait_behind_a_lock_are_refused_in_time(ground: Ground) -> None:
     assert ground.count(MediaCreationRequest) == 1
 
 
-def test_who_waits_for_a_slow_database_gets_its_turn(ground: Ground) -> None:
+def test_a_writer_that_waits_for_a_slow_database_can_write_in_the_end(ground: Ground) -> None:
     """The lock is held again and again, never for as long as anybody waits."""
     database = impatient(ground, 20.0)
     done = threading.Event()
