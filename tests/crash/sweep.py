@@ -162,7 +162,7 @@ class Sweep:
         self.examine()
 
     def examine(self) -> None:
-        """Check the root as it is, after another life has gone on, and after that has cleaned up."""
+        """Check the root as it is, after another life, and after that life has cleaned up."""
         code, said = in_child(self._examine)
         assert code == 0, said
 
