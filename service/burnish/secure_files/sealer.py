@@ -44,7 +44,10 @@ class _Layer(NamedTuple):
 
 
 def _layered_start(layers: Sequence[_Layer], length: int) -> bytes:
-    """Everything before the innermost contents, which have `length` bytes; from inside out."""
+    """The bytes before the innermost contents, which have `length` bytes.
+
+    The layers are listed from the inside out.
+    """
     start = b""
     for layer in layers:
         start = layer.before + start
@@ -54,7 +57,7 @@ def _layered_start(layers: Sequence[_Layer], length: int) -> bytes:
 
 
 def _layered_length(layers: Sequence[_Layer], length: int) -> int:
-    """The length of the outermost value."""
+    """The length of the outermost value around `length` bytes of innermost contents."""
     for layer in layers:
         length = der.encoded_length(len(layer.before) + length + layer.after)
     return length
@@ -70,8 +73,8 @@ class Sealer:
         self._salt = secrets.token_bytes(_SALT_LENGTH)
         # PBKDF2 is slow on purpose, so all files of the File-set share the key that it derives.
         self._key_encryption_key = b""
-        self._content_layers = self._content_layers_of(
-            end_length=len(self._content_end(bytes(_DIGEST_LENGTH), blank=True))
+        self._content_layers = self._signed_or_digested_layers(
+            len(self._content_end(bytes(_DIGEST_LENGTH), blank=True))
         )
         self._blank_envelope_layers = self._envelope_layers(
             self._recipient_infos(b""), bytes(self._cipher.block_size)
@@ -125,7 +128,7 @@ class Sealer:
             _Layer(SEQUENCE, der.oid(algorithms.ENVELOPED_DATA)),
         ]
 
-    def _content_layers_of(self, end_length: int) -> list[_Layer]:
+    def _signed_or_digested_layers(self, end_length: int) -> list[_Layer]:
         """SignedData or DigestedData around the DICOM File (RFC 5652 5.1, 7)."""
         digest = algorithm_identifier(SHA256)
         if self._signer:
