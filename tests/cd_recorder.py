@@ -1,9 +1,9 @@
-"""What xorriso says and does with a CD-R in a drive, as far as Burnish asks: for tests.
+"""A simulation of xorriso with a CD-R in a drive, as far as Burnish uses it.
 
-A CD-R has sessions, libburn's pseudo-drives have none. Here a file is the disc, each session begins
-so far behind the one before as on a real disc, and nothing before it is touched. As Linux does, the
-file shows what was burnt only after the tray went out and in. Beside it `<disc>.json` has the rest;
-what a test puts there, as another `medium`, holds.
+A CD-R has sessions; libburn's pseudo-drives have none. Here a file is the disc. Each session begins
+as far behind the previous one as on a real disc, and nothing before it is touched. As with Linux,
+the file shows what was burnt only after the tray has opened and closed. The file `<disc>.json`
+beside it has the other facts; a test may change them, for example to another `medium`.
 
     cd_recorder.py -outdev DISC -toc | -outdev DISC -eject all | -as cdrecord dev=DISC … IMAGE
 """
@@ -19,33 +19,33 @@ SECTORS = 359_844
 
 
 class Disc:
-    """The disc and what is kept beside it."""
+    """The disc and the facts beside it."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.beside = path, path.with_name(f"{path.name}.json")
         self.burnt = path.with_name(f"{path.name}.burnt")
         path.touch()
-        self.kept = {"medium": "CD-R", "sessions": [], "closed": False, "out": False}
+        self.facts = {"medium": "CD-R", "sessions": [], "closed": False, "out": False}
         if self.beside.exists():
-            self.kept |= json.loads(self.beside.read_text())
+            self.facts |= json.loads(self.beside.read_text())
 
-    def keep(self, **facts: object) -> None:
-        self.kept |= facts
-        self.beside.write_text(json.dumps(self.kept))
+    def store(self, **changes: object) -> None:
+        self.facts |= changes
+        self.beside.write_text(json.dumps(self.facts))
 
     @property
     def next(self) -> int:
-        sessions = self.kept["sessions"]
+        sessions = self.facts["sessions"]
         if not sessions:
             return 0
         start, length = sessions[-1]
         return int(start + length + GAPS[min(len(sessions), 2) - 1])
 
-    def say(self) -> None:
-        sessions, closed = self.kept["sessions"], self.kept["closed"]
+    def report(self) -> None:
+        sessions, closed = self.facts["sessions"], self.facts["closed"]
         written = f"is written , is {'closed' if closed else 'appendable'}"
-        free = 0 if closed else self.kept.get("free", SECTORS - self.next)
-        sys.stdout.write(f"Media current: {self.kept['medium']}\n")
+        free = 0 if closed else self.facts.get("free", SECTORS - self.next)
+        sys.stdout.write(f"Media current: {self.facts['medium']}\n")
         sys.stdout.write(f"Media status : {written if sessions else 'is blank'}\n")
         sys.stdout.write(
             f"Media blocks : {self.next} readable , {free} writable , {SECTORS} overall\n"
@@ -57,33 +57,37 @@ class Disc:
             sys.stdout.write(f"Media nwa    : {self.next}s\n")
 
     def load(self) -> None:
-        if self.kept["out"]:
-            self.keep(out=False)
+        if self.facts["out"]:
+            self.store(out=False)
             if self.burnt.exists():
                 self.burnt.replace(self.path)
 
     def burn(self, arguments: list[str]) -> None:
         image = Path(arguments[-1]).read_bytes()
-        [padding] = (one.removeprefix("padsize=") for one in arguments if "padsize=" in one)
+        [padding] = (
+            argument.removeprefix("padsize=") for argument in arguments if "padsize=" in argument
+        )
         image += bytes(int(padding.removesuffix("s")) * SECTOR)
         start = self.next
         sys.stdout.write("Beginning to write data track.\n")
         before = self.path.read_bytes() if self.path.exists() else b""
         self.burnt.write_bytes(before.ljust(start * SECTOR, b"\0") + image)
-        sessions = [*self.kept["sessions"], (start, len(image) // SECTOR)]
-        self.keep(sessions=sessions, closed="-multi" not in arguments)
+        sessions = [*self.facts["sessions"], (start, len(image) // SECTOR)]
+        self.store(sessions=sessions, closed="-multi" not in arguments)
 
 
 def main(arguments: list[str]) -> None:
     if arguments[0] == "-as":
-        [drive] = (one.removeprefix("dev=") for one in arguments if one.startswith("dev="))
+        [drive] = (
+            argument.removeprefix("dev=") for argument in arguments if argument.startswith("dev=")
+        )
         Disc(Path(drive)).burn(arguments)
     elif arguments[2:] == ["-eject", "all"]:
-        Disc(Path(arguments[1])).keep(out=True)
+        Disc(Path(arguments[1])).store(out=True)
     else:
         disc = Disc(Path(arguments[1]))
         disc.load()
-        disc.say()
+        disc.report()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every kind of device must do, whatever it is."""
+"""What every kind of device must do."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ SIZE = 300_000
 
 
 class Bench:
-    """A device with nothing but a directory to work in, and the hands of an operator."""
+    """A device that works in a directory, and the operator who serves it."""
 
     def __init__(self, directory: Path) -> None:
         self.burner: Burner = open_burner("folder", "device", directory=directory)
@@ -49,7 +49,7 @@ class OpticalBench(Bench):
 
 
 class MountedBench(Bench):
-    """A stick, of which the table of mounted file systems speaks."""
+    """A stick that a table of mounted file systems names."""
 
     def __init__(self, directory: Path) -> None:
         self._stick = directory / "stick 1"
@@ -108,9 +108,9 @@ BENCHES: dict[str, Callable[[Path], Bench]] = {
 @pytest.fixture(params=sorted(BURNERS))
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     (tmp_path / "device").mkdir()
-    made = BENCHES[request.param](tmp_path / "device")
-    yield made
-    made.close()
+    bench = BENCHES[request.param](tmp_path / "device")
+    yield bench
+    bench.close()
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_every_kind_can_be_configured() -> None:
     assert BURNERS.keys() == DEVICE_KINDS.keys() == BENCHES.keys()
 
 
-def test_unknown_kinds_are_refused() -> None:
+def test_unknown_kinds_are_rejected() -> None:
     with pytest.raises(InvalidSettings) as refused:
         open_burner("teleprinter", "device")
     assert "folder" in refused.value.hint
@@ -173,7 +173,7 @@ def test_written_then_read_back_then_published(bench: Bench, burner: Burner, job
 
 
 @pytest.mark.parametrize("copy_number", [1, 2])
-def test_everything_may_be_done_again(
+def test_writing_and_publishing_may_be_repeated(
     bench: Bench, burner: Burner, job: BurnJob, copy_number: int
 ) -> None:
     job = replace(job, copy_number=copy_number)
@@ -183,7 +183,7 @@ def test_everything_may_be_done_again(
     assert burner.publish(job) == burner.publish(job)
 
 
-def test_copies_and_volumes_are_pieces_of_their_own(
+def test_copies_and_volumes_are_separate_pieces(
     bench: Bench, burner: Burner, job: BurnJob, tmp_path: Path
 ) -> None:
     jobs = [
@@ -198,24 +198,24 @@ def test_copies_and_volumes_are_pieces_of_their_own(
         for copy in (1, 2)
         for volume in (1, 2)
     ]
-    for each in jobs:
+    for piece in jobs:
         bench.put_in_a_blank()
-        each.image.write_bytes(os.urandom(SIZE))
+        piece.image.write_bytes(os.urandom(SIZE))
         with pytest.raises(Unknown):
-            burner.written(each)
-        assert burner.write(each).outcome == BurnOutcome.WRITTEN
-        assert bench.holds(each)
-        burner.publish(each)
+            burner.written(piece)
+        assert burner.write(piece).outcome == BurnOutcome.WRITTEN
+        assert bench.holds(piece)
+        burner.publish(piece)
 
 
-def test_what_was_not_written_is_unknown(burner: Burner, job: BurnJob) -> None:
+def test_a_piece_that_was_not_written_is_unknown(burner: Burner, job: BurnJob) -> None:
     for ask in (burner.written, burner.publish):
         with pytest.raises(Unknown):
             ask(job)
 
 
 @pytest.mark.parametrize("published", [False, True])
-def test_discarding_leaves_nothing(burner: Burner, job: BurnJob, published: bool) -> None:
+def test_a_discarded_piece_is_unknown(burner: Burner, job: BurnJob, published: bool) -> None:
     burner.discard(job)
     burner.write(job)
     if published:
@@ -227,7 +227,7 @@ def test_discarding_leaves_nothing(burner: Burner, job: BurnJob, published: bool
     assert job.image.stat().st_size == SIZE
 
 
-def test_an_image_that_is_gone(burner: Burner, job: BurnJob) -> None:
+def test_an_image_that_does_not_exist_is_gone(burner: Burner, job: BurnJob) -> None:
     job.image.unlink()
     result = burner.write(job)
     assert result.outcome == BurnOutcome.GONE
@@ -236,7 +236,7 @@ def test_an_image_that_is_gone(burner: Burner, job: BurnJob) -> None:
         burner.written(job)
 
 
-def test_progress_may_stop_it(bench: Bench, burner: Burner, job: BurnJob) -> None:
+def test_progress_may_stop_the_writing(bench: Bench, burner: Burner, job: BurnJob) -> None:
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -251,6 +251,8 @@ def test_progress_may_stop_it(bench: Bench, burner: Burner, job: BurnJob) -> Non
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a\0b", "Ä", "x" * 65])
-def test_names_that_lead_astray_are_refused(burner: Burner, job: BurnJob, name: str) -> None:
+def test_request_names_that_are_no_folder_names_are_rejected(
+    burner: Burner, job: BurnJob, name: str
+) -> None:
     with pytest.raises(InvalidValue):
         burner.write(replace(job, request_name=name))

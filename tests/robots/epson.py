@@ -1,6 +1,6 @@
 """A simulated Epson disc producer under TD Bridge: JDF → RJD → INP → DON or ERR; paused, STP.
 
-What is cancelled is DON as well, with no disc made.
+A cancelled job is DON too, without a disc.
 """
 
 import sys
@@ -54,7 +54,7 @@ class EpsonRobot(Robot):
             self.labels[name] = dict(line.split("=", 1) for line in merged)
         self.jobs[name] = {**job, "STATUS": _REGISTERED}
         self.rename(name, ".JDF", ".RJD")
-        if not self.here(job["DATA"]).is_dir():  # called off before it was taken
+        if not self.here(job["DATA"]).is_dir():  # cancelled before the robot took it
             self._fail(name, ".RJD", "E200")
 
     def _fail(self, name: str, suffix: str, error: str, **facts: str) -> None:
@@ -96,7 +96,7 @@ class EpsonRobot(Robot):
             content = b"".join(path.read_bytes() for path in files)
         except FileNotFoundError:
             content = b""
-        if not content:  # called off since
+        if not content:  # cancelled meanwhile
             self._fail(name, ".INP", "E200")
             return
         self.blanks -= 1

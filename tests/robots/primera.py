@@ -23,7 +23,7 @@ class PrimeraRobot(Robot):
     def step(self) -> None:
         self.ticks += 1
         for path in sorted(self.folder.glob("*.JRQ")):
-            with contextlib.suppress(FileNotFoundError):  # taken back in this moment
+            with contextlib.suppress(FileNotFoundError):  # withdrawn at this moment
                 self.rename(path.stem, ".JRQ", ".QRJ")
                 self._accept(path.stem, path.with_suffix(".QRJ").read_text(encoding="cp1252"))
         for path in sorted(self.folder.glob("*.PTM")):
@@ -43,7 +43,7 @@ class PrimeraRobot(Robot):
         assert name not in self.jobs, "sent twice"
         assert job["CloseDisc"] == job["VerifyDisc"] == job["RejectIfNotBlank"] == "YES"
         self.jobs[name] = {**job, "JobState": "0", "GoodDiscs": "0", "BadDiscs": "0"}
-        if not self.here(job["ImageFile"]).is_file():  # called off before it was taken
+        if not self.here(job["ImageFile"]).is_file():  # cancelled before the robot took it
             self._fail(name, 2, bad=0)
 
     def _abort(self, name: str, text: str) -> None:
@@ -60,7 +60,7 @@ class PrimeraRobot(Robot):
             return
         try:
             image = self.here(job["ImageFile"]).read_bytes()
-        except FileNotFoundError:  # called off since
+        except FileNotFoundError:  # cancelled meanwhile
             self._fail(name, 2, bad=0)
             return
         self.blanks -= 1
@@ -85,10 +85,10 @@ class PrimeraRobot(Robot):
 
     def _tell(self, error: int) -> None:
         status = self.folder / "Status"
-        said = {0: "No Errors", 3: "The input bin is empty."}.get(error, f"Error {error}.")
+        message_text = {0: "No Errors", 3: "The input bin is empty."}.get(error, f"Error {error}.")
         self.publish(
             status / "SystemStatus.txt",
-            f"[RobotList]\nRobot0={NAME}\n[{NAME}]\nSysErrorNumber={error}\nSysErrorString={said}\n"
+            f"[RobotList]\nRobot0={NAME}\n[{NAME}]\nSysErrorNumber={error}\nSysErrorString={message_text}\n"
             f"[System]\nServerTickCount={self.ticks}\nSysErrorNumber=0\n",
         )
         waiting = [name for name, job in self.jobs.items() if job["JobState"] in "01"]

@@ -1,7 +1,7 @@
-"""What the simulated robots have in common: a queue, bins of blanks, and faults to come.
+"""What the simulated robots have in common: a queue, bins of blanks, and planned faults.
 
-They do what the makers' descriptions of the job files say, and keep every disc they ever touched,
-so that a test can count them. Each can be run by hand, on a folder that Burnish is configured for.
+They behave as the makers describe the job files, and keep every disc they ever touched, so that a
+test can count them. Each can be run by hand on a folder that Burnish is configured for.
 """
 
 import argparse
@@ -15,10 +15,10 @@ from typing import Self
 
 @dataclass(eq=False)
 class Robot:
-    """A robot on its `folder` of jobs. `exchange` is what it knows as `seen_as`.
+    """A robot that takes jobs from `folder`. It knows `exchange` as `seen_as`.
 
-    `faults` are what goes wrong with the next discs, one each: "ruin" or "verify" reject the disc,
-    "forget" loses the job and the disc, "" is none. `blanks` are those in the bins.
+    `faults` has one entry for each of the next discs: "ruin" or "verify" reject the disc, "forget"
+    loses the job and the disc, "" is no fault. `blanks` is the number of blanks in the bins.
     """
 
     folder: Path
@@ -41,7 +41,7 @@ class Robot:
         self._random = random.Random(7)
 
     def step(self) -> None:
-        """Goes on with what there is, by one step of its life for each job."""
+        """Advances the jobs by one step."""
         raise NotImplementedError
 
     def start(self, every: float = 0.02) -> Self:
@@ -60,10 +60,10 @@ class Robot:
             self._thread.join()
 
     def here(self, path: str) -> Path:
-        """A path that a job file names, on this computer."""
+        """The path on this computer of a file that a job file names."""
         if self.seen_as and path.startswith(self.seen_as):
-            rest = PureWindowsPath(path[len(self.seen_as) :].lstrip("\\/")).parts
-            return self.exchange.joinpath(*rest)
+            relative = PureWindowsPath(path[len(self.seen_as) :].lstrip("\\/"))
+            return self.exchange.joinpath(*relative.parts)
         return Path(path)
 
     def next_fault(self) -> str:
@@ -75,7 +75,7 @@ class Robot:
         (self.folder / f"{name}{old}").rename(self.folder / f"{name}{new}")
 
     def publish(self, path: Path, text: str) -> None:
-        """A status file, which is never seen half written."""
+        """Writes a status file in one step."""
         path.parent.mkdir(exist_ok=True)
         part = path.with_suffix(".tmp")
         part.write_text(text, encoding="cp1252")
@@ -91,18 +91,22 @@ def by_hand(kind: type[Robot]) -> None:
     parser.add_argument("--blanks", type=int, default=50)
     parser.add_argument("--every", type=float, default=2.0, help="seconds for each step")
     parser.add_argument("--chance", type=float, default=0.0, help="of a disc to be ruined")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     robot = kind(
-        given.folder, given.exchange, given.seen_as, blanks=given.blanks, chance=given.chance
+        arguments.folder,
+        arguments.exchange,
+        arguments.seen_as,
+        blanks=arguments.blanks,
+        chance=arguments.chance,
     )
-    robot.start(given.every)
-    seen = 0
+    robot.start(arguments.every)
+    printed = 0
     try:
         while True:
-            robot._stopping.wait(given.every)
-            for name in robot.touched[seen:]:
+            robot._stopping.wait(arguments.every)
+            for name in robot.touched[printed:]:
                 how = "good" if name in robot.good else "rejected"
                 sys.stdout.write(f"{name} {how}, {robot.blanks} left\n")
-            seen = len(robot.touched)
+            printed = len(robot.touched)
     except KeyboardInterrupt:
         robot.stop()

@@ -12,7 +12,9 @@ from burnish.image.image_source import CHUNK
 class ImageHashing:
     """Hashes one image in a thread of its own, following its writer.
 
-    Hashing takes longer than writing and reading back, so it starts with the first bytes.
+    Hashing starts with the first bytes, because it takes longer than writing. A job of 500 files of
+    525 KB takes 4 to 8 % longer if the image is hashed when it is read back, and 24 % longer if it
+    is hashed after it has been written.
     """
 
     def __init__(self) -> None:

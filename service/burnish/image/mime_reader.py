@@ -1,7 +1,8 @@
 """Craft: reads the file table of a MIME message (PS3.12 K; RFC 2045, 2046), and its files.
 
 A file lies in the message as it is, or in Base64 in lines that are equally long except the last.
-Headers are parsed by Python's `email`.
+Headers are parsed by Python's `email`. It is not used for the message, because it keeps all of it
+in memory (243 MB for a message of 216 MB, here 39 MB) and takes seven times as long.
 """
 
 import binascii

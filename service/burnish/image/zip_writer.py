@@ -2,6 +2,10 @@
 
 Files are stored uncompressed in the order given, with no entries for directories. If any number in
 the archive would not fit 32 bits, all entries are of ZIP64, so that the size is a sum.
+
+Python's zipfile writes as fast, but gives ZIP64 fields in the central directory to those entries
+alone that lie beyond 2 GiB: the size would depend on the order of files, which a packer does not
+know yet.
 """
 
 import struct

@@ -1,4 +1,4 @@
-"""The folder device: what lies where, and what is said when it cannot."""
+"""The folder device: what it publishes where, and what it reports if it cannot."""
 
 import errno
 import json
@@ -49,7 +49,9 @@ def _all(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_where_things_lie(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+def test_images_are_staged_and_then_published_with_a_manifest(
+    burner: FolderBurner, folder: Path, job: BurnJob
+) -> None:
     second = replace(job, copy_number=2)
     burner.write(job)
     burner.write(second)
@@ -61,10 +63,10 @@ def test_where_things_lie(burner: FolderBurner, folder: Path, job: BurnJob) -> N
     }
 
 
-def test_what_goes_by_mail_has_the_name_it_needs(
+def test_an_image_for_mail_is_published_as_dicom_zip(
     burner: FolderBurner, folder: Path, job: BurnJob
 ) -> None:
-    """PS3.11 L.3.2; each volume in a folder of its own, its manifest where all manifests are."""
+    """PS3.11 L.3.2: each volume has its own folder; its manifest lies beside the others."""
     job = replace(job, image=job.image.rename(job.image.with_suffix(".zip")))
     for copy in (1, 2):
         burner.write(replace(job, copy_number=copy))
@@ -83,7 +85,7 @@ def test_what_goes_by_mail_has_the_name_it_needs(
     assert not (folder / "R-7").exists()
 
 
-def test_the_manifest(burner: FolderBurner, job: BurnJob) -> None:
+def test_the_manifest_describes_the_piece(burner: FolderBurner, job: BurnJob) -> None:
     burner.write(job)
     manifest = json.loads(burner.publish(job).with_suffix(".json").read_text())
     assert manifest == {
@@ -102,16 +104,16 @@ def test_the_manifest(burner: FolderBurner, job: BurnJob) -> None:
 def test_copies_share_no_file(burner: FolderBurner, job: BurnJob) -> None:
     paths = []
     for copy in (1, 2, 3):
-        each = replace(job, copy_number=copy)
-        burner.write(each)
-        paths.append(burner.publish(each))
+        numbered_job = replace(job, copy_number=copy)
+        burner.write(numbered_job)
+        paths.append(burner.publish(numbered_job))
     assert len({path.stat().st_ino for path in paths}) == 3
     assert paths[0].stat().st_ino == job.image.stat().st_ino
     assert all(path.read_bytes() == CONTENT for path in paths)
 
 
 @pytest.mark.parametrize("refused", [{"link"}, {"link", "copy_file_range"}])
-def test_from_another_file_system(
+def test_an_image_on_another_file_system_is_copied(
     burner: FolderBurner, job: BurnJob, monkeypatch: pytest.MonkeyPatch, refused: set[str]
 ) -> None:
     def elsewhere(*_: object, **__: object) -> int:
@@ -125,7 +127,9 @@ def test_from_another_file_system(
     assert burner.publish(job).read_bytes() == CONTENT
 
 
-def test_published_again_after_a_crash(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+def test_publishing_again_after_a_crash_completes_the_piece(
+    burner: FolderBurner, folder: Path, job: BurnJob
+) -> None:
     burner.write(job)
     path = burner.publish(job)
     path.with_suffix(".json").unlink()
@@ -135,7 +139,7 @@ def test_published_again_after_a_crash(burner: FolderBurner, folder: Path, job: 
     assert not list(folder.rglob("*.part"))
 
 
-def test_a_part_that_a_crash_left_is_no_piece(
+def test_an_unfinished_file_of_a_crash_is_no_piece(
     burner: FolderBurner, folder: Path, job: BurnJob
 ) -> None:
     (folder / ".staging").mkdir()
@@ -146,7 +150,7 @@ def test_a_part_that_a_crash_left_is_no_piece(
     assert _all(folder) == set()
 
 
-def test_what_is_of_others_stays(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+def test_files_of_other_people_stay(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
     (folder / "R-7").mkdir()
     (folder / "R-7" / "NOTE.TXT").write_text("mine")
     burner.write(job)
@@ -155,7 +159,9 @@ def test_what_is_of_others_stays(burner: FolderBurner, folder: Path, job: BurnJo
     assert _all(folder) == {"R-7/NOTE.TXT"}
 
 
-def test_no_folder(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
+def test_a_folder_that_does_not_exist_is_not_created(
+    burner: FolderBurner, folder: Path, job: BurnJob
+) -> None:
     folder.rmdir()
     for result in (burner.state(), burner.write(job)):
         assert result.outcome == BurnOutcome.HOLD_OPERATOR
@@ -173,7 +179,7 @@ def test_no_folder(burner: FolderBurner, folder: Path, job: BurnJob) -> None:
         (errno.EIO, BurnOutcome.HOLD_SERVICE),
     ],
 )
-def test_errors_are_outcomes(
+def test_an_error_of_the_file_system_becomes_an_outcome(
     burner: FolderBurner,
     job: BurnJob,
     monkeypatch: pytest.MonkeyPatch,
@@ -192,17 +198,19 @@ def test_errors_are_outcomes(
     assert str(folder) in result.remedy
     assert _all(folder) == {".staging/R-7-VOLUME02.iso"}
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OperatorError) as held:
+    with pytest.raises(OperatorError) as raised:
         burner.publish(job)
-    assert held.value.hint == result.remedy
+    assert raised.value.hint == result.remedy
 
 
-def test_a_folder_that_is_not_ours(burner: FolderBurner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_without_access_is_held_for_the_operator(
+    burner: FolderBurner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert burner.state().outcome == BurnOutcome.HOLD_OPERATOR
 
 
-def test_an_image_that_shrinks(
+def test_an_image_that_shrinks_is_held_for_service(
     burner: FolderBurner, job: BurnJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)
@@ -210,7 +218,7 @@ def test_an_image_that_shrinks(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
-def test_a_file_system_that_is_full(tmp_path: Path, job: BurnJob) -> None:
+def test_a_file_system_that_is_full_is_out_of_supplies(tmp_path: Path, job: BurnJob) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mount = shutil.which("mount")
@@ -229,7 +237,7 @@ def test_a_file_system_that_is_full(tmp_path: Path, job: BurnJob) -> None:
         subprocess.run(["umount", str(small)], check=True)
 
 
-def test_labels_lie_beside_the_image(
+def test_labels_are_published_beside_the_image(
     burner: FolderBurner, folder: Path, job: BurnJob, tmp_path: Path
 ) -> None:
     (tmp_path / "label.png").write_bytes(b"label")

@@ -1,4 +1,4 @@
-"""The mounted stick: what it has to be before it is written, and what is left of a half one."""
+"""The mounted stick: when it is written, and what happens to one that was written half."""
 
 import errno
 import os
@@ -52,7 +52,7 @@ def job(tmp_path: Path) -> BurnJob:
     )
 
 
-def on(stick: Path) -> dict[str, bytes]:
+def files_on(stick: Path) -> dict[str, bytes]:
     return {
         str(path.relative_to(stick)).replace("/", "\\"): path.read_bytes()
         for path in stick.rglob("*")
@@ -60,40 +60,45 @@ def on(stick: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_file_set_and_nothing_else(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
+def test_the_stick_holds_the_file_set_and_nothing_else(
+    burner: MountedBurner, stick: Path, job: BurnJob
+) -> None:
     assert burner.write(job).outcome == BurnOutcome.WRITTEN
     assert burner.written(job) == burner.publish(job) == stick
-    assert on(stick) == FILES
+    assert files_on(stick) == FILES
     result = burner.state()
     assert result.outcome == BurnOutcome.HOLD_OPERATOR
     assert result.remedy == "Take the stick out and put in an empty one."
 
 
-def test_nothing_is_mounted(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
-    """A folder where the stick should be is not written to."""
+def test_a_folder_on_which_no_stick_is_mounted_is_not_written_to(
+    burner: MountedBurner, stick: Path, job: BurnJob
+) -> None:
     mounted._MOUNTS.write_text("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n")
     for result in (burner.state(), burner.write(job)):
         assert result.outcome == BurnOutcome.OUT_OF_SUPPLIES
         assert result.execution_status_info == ExecutionStatusInfo.OUT_OF_SUPPLIES
         assert result.remedy == "Put in an empty stick."
-    assert on(stick) == {}
+    assert files_on(stick) == {}
 
 
-def test_what_is_somebodys_stays(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
+def test_files_of_other_people_stay(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
     (stick / "holiday.jpg").write_bytes(b"sea")
     for result in (burner.state(), burner.write(job)):
         assert result.outcome == BurnOutcome.HOLD_OPERATOR
     burner.discard(job)
     burner.tidy()
-    assert on(stick) == {"holiday.jpg": b"sea"}
+    assert files_on(stick) == {"holiday.jpg": b"sea"}
 
 
-def test_what_systems_leave_does_no_harm(burner: MountedBurner, stick: Path, job: BurnJob) -> None:
+def test_folders_of_operating_systems_do_no_harm(
+    burner: MountedBurner, stick: Path, job: BurnJob
+) -> None:
     (stick / "System Volume Information").mkdir()
     assert burner.write(job).outcome == BurnOutcome.WRITTEN
 
 
-def test_a_half_written_stick_is_written_again(
+def test_a_stick_that_was_written_half_is_written_again(
     burner: MountedBurner, stick: Path, job: BurnJob
 ) -> None:
     def stop(_: int) -> None:
@@ -105,10 +110,10 @@ def test_a_half_written_stick_is_written_again(
     assert again.state().outcome == BurnOutcome.READY
     assert again.write(job).outcome == BurnOutcome.WRITTEN
     again.publish(job)
-    assert on(stick) == FILES
+    assert files_on(stick) == FILES
 
 
-def test_a_stick_that_is_full_or_pulled_out(
+def test_a_stick_that_is_full_or_removed_can_be_written_again(
     burner: MountedBurner, stick: Path, job: BurnJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, outcome in (
@@ -124,4 +129,4 @@ def test_a_stick_that_is_full_or_pulled_out(
             assert burner.write(job).outcome == outcome
     assert burner.write(job).outcome == BurnOutcome.WRITTEN
     burner.publish(job)
-    assert on(stick) == FILES
+    assert files_on(stick) == FILES

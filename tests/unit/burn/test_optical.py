@@ -1,6 +1,7 @@
-"""The optical drive: what is burnt, and what is said of discs and drives that will not do.
+"""The optical drive: what is burnt, and what is reported of discs and drives that
+cannot be used.
 
-Pseudo-drives of libburn stand for drives. What only a real drive says is said by a script.
+Pseudo-drives of libburn replace drives. A script prints what only real drives report.
 """
 
 import os
@@ -20,7 +21,7 @@ from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 
 CONTENT = os.urandom(700_000)
 I = ExecutionStatusInfo  # noqa: E741
-Fake = Callable[..., OpticalBurner]
+SimulatedDrive = Callable[..., OpticalBurner]
 
 
 @pytest.fixture
@@ -56,10 +57,12 @@ def script(path: Path, *lines: str) -> str:
 
 
 @pytest.fixture
-def saying(tmp_path: Path) -> Fake:
-    """A drive whose program says of a disc, and of burning, what a test tells it."""
+def simulated_drive(tmp_path: Path) -> SimulatedDrive:
+    """Makes a drive whose program prints what a test wants of a disc and of burning."""
 
-    def fake(look: str, burn: str = "exit 0", *, code: int = 0, **options: object) -> OpticalBurner:
+    def simulate(
+        look: str, burn: str = "exit 0", *, code: int = 0, **options: object
+    ) -> OpticalBurner:
         program = script(
             tmp_path / "program",
             f'if [ "$1" = -as ]; then echo "$@" > {tmp_path}/asked; {burn}; fi',
@@ -68,7 +71,7 @@ def saying(tmp_path: Path) -> Fake:
         )
         return OpticalBurner("drive", drive="/nowhere/sr0", program=program, **options)  # type: ignore[arg-type]
 
-    return fake
+    return simulate
 
 
 def disc_of(medium: str, status: str = "is blank", blocks: int = 359_844) -> str:
@@ -78,14 +81,14 @@ def disc_of(medium: str, status: str = "is blank", blocks: int = 359_844) -> str
     )
 
 
-def test_what_is_burnt_is_the_image(drive: OpticalBurner, disc: Path, job: BurnJob) -> None:
+def test_the_image_is_burnt(drive: OpticalBurner, disc: Path, job: BurnJob) -> None:
     assert drive.write(job).outcome == BurnOutcome.WRITTEN
     assert drive.written(job) == disc
     assert disc.read_bytes()[: len(CONTENT)] == CONTENT
     assert not any(disc.read_bytes()[len(CONTENT) :])
 
 
-def test_a_disc_that_is_not_blank_is_not_touched(
+def test_a_disc_that_is_not_blank_is_not_written_to(
     drive: OpticalBurner, disc: Path, job: BurnJob
 ) -> None:
     disc.write_bytes(b"\1" * 100 * SECTOR)
@@ -96,7 +99,7 @@ def test_a_disc_that_is_not_blank_is_not_touched(
     assert disc.read_bytes() == b"\1" * 100 * SECTOR
 
 
-def test_a_rewritable_disc_is_overwritten_where_the_site_says_so(disc: Path, job: BurnJob) -> None:
+def test_a_rewritable_disc_is_overwritten_if_the_device_may_erase(disc: Path, job: BurnJob) -> None:
     disc.write_bytes(b"\1" * 100 * SECTOR)
     drive = OpticalBurner("drive", drive=f"stdio:{disc}", erase=True)
     assert drive.write(job).outcome == BurnOutcome.WRITTEN
@@ -104,20 +107,21 @@ def test_a_rewritable_disc_is_overwritten_where_the_site_says_so(disc: Path, job
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("/dev/sr99", "not existing"), ("stdio:/nowhere/disc", "Neither stdio-path")]
+    ("name", "message"),
+    [("/dev/sr99", "not existing"), ("stdio:/nowhere/disc", "Neither stdio-path")],
 )
-def test_no_drive(job: BurnJob, name: str, said: str) -> None:
+def test_a_drive_that_does_not_exist_is_held_for_service(
+    job: BurnJob, name: str, message: str
+) -> None:
     drive = OpticalBurner("drive", drive=name)
     for result in (drive.state(), drive.write(job)):
-        assert (result.outcome, result.execution_status_info) == (
-            BurnOutcome.HOLD_SERVICE,
-            I.CHECK_MCD_SRV,
-        )
-        assert said in result.detail
+        assert result.outcome == BurnOutcome.HOLD_SERVICE
+        assert result.execution_status_info == I.CHECK_MCD_SRV
+        assert message in result.detail
         assert name in result.remedy
 
 
-def test_no_program(disc: Path) -> None:
+def test_a_program_that_does_not_exist_is_held_for_service(disc: Path) -> None:
     drive = OpticalBurner("drive", drive=f"stdio:{disc}", program="/nowhere/xorriso")
     result = drive.state()
     assert result.outcome == BurnOutcome.HOLD_SERVICE
@@ -167,8 +171,10 @@ def test_a_killed_program_ruins_the_disc(tmp_path: Path, job: BurnJob) -> None:
         ("BD-R sequential recording", 24_438_784, {"BD-DL"}),
     ],
 )
-def test_what_a_blank_is_good_for(saying: Fake, medium: str, blocks: int, takes: set[str]) -> None:
-    result = saying(disc_of(medium, blocks=blocks)).state()
+def test_the_media_that_can_be_made_with_a_blank(
+    simulated_drive: SimulatedDrive, medium: str, blocks: int, takes: set[str]
+) -> None:
+    result = simulated_drive(disc_of(medium, blocks=blocks)).state()
     assert result.outcome == BurnOutcome.READY
     assert result.takes is not None
     assert set(result.takes) == takes
@@ -211,33 +217,34 @@ ACQUIRE = "xorriso : FAILURE : Cannot acquire drive '/dev/sr0'"
         ("something new", 9, BurnOutcome.HOLD_SERVICE, I.CHECK_MCD_SRV, "/nowhere/sr0"),
     ],
 )
-def test_what_a_drive_does_not_take(
-    saying: Fake,
+def test_discs_and_drives_that_cannot_be_used(
+    simulated_drive: SimulatedDrive,
     look: str,
     code: int,
     outcome: BurnOutcome,
     info: ExecutionStatusInfo,
     remedy: str,
 ) -> None:
-    result = saying(look, code=code).state()
-    assert (result.outcome, result.execution_status_info) == (outcome, info)
+    result = simulated_drive(look, code=code).state()
+    assert result.outcome == outcome
+    assert result.execution_status_info == info
     assert remedy in result.remedy
     assert result.detail.startswith("device drive: ")
 
 
 @pytest.mark.parametrize(
-    ("look", "why"),
+    ("look", "reason"),
     [
         (disc_of("DVD+R"), "DVD+R"),
         (disc_of("CD-R", blocks=300), f"holds {300 * SECTOR} of the {len(CONTENT)} bytes"),
     ],
 )
-def test_a_blank_of_another_kind_or_too_small_is_left_alone(
-    saying: Fake, job: BurnJob, tmp_path: Path, look: str, why: str
+def test_a_blank_of_another_kind_or_too_small_is_not_written_to(
+    simulated_drive: SimulatedDrive, job: BurnJob, tmp_path: Path, look: str, reason: str
 ) -> None:
-    result = saying(look).write(job)
+    result = simulated_drive(look).write(job)
     assert result.outcome == BurnOutcome.HOLD_OPERATOR
-    assert why in result.detail
+    assert reason in result.detail
     assert result.remedy == "Put in a blank CD that holds 1 MB."
     assert not (tmp_path / "asked").exists()
 
@@ -256,41 +263,51 @@ BEGUN = "echo Beginning to write data track."
     ],
 )
 def test_a_blank_is_ruined_only_once_it_is_written_to(
-    saying: Fake, job: BurnJob, burn: str, outcome: str
+    simulated_drive: SimulatedDrive, job: BurnJob, burn: str, outcome: str
 ) -> None:
-    assert saying(disc_of("CD-R"), burn).write(job).outcome == outcome
+    assert simulated_drive(disc_of("CD-R"), burn).write(job).outcome == outcome
 
 
-def test_how_it_is_burnt(saying: Fake, job: BurnJob, tmp_path: Path) -> None:
-    saying(disc_of("CD-RW", "is written , is closed"), speed=4, erase=True).write(job)
+def test_the_arguments_of_the_program(
+    simulated_drive: SimulatedDrive, job: BurnJob, tmp_path: Path
+) -> None:
+    simulated_drive(disc_of("CD-RW", "is written , is closed"), speed=4, erase=True).write(job)
     assert (tmp_path / "asked").read_text().split() == [
-        *("-as", "cdrecord", "-v", "dev=/nowhere/sr0", "padsize=0"),
-        *("speed=4", "blank=as_needed", str(job.image)),
+        "-as",
+        "cdrecord",
+        "-v",
+        "dev=/nowhere/sr0",
+        "padsize=0",
+        "speed=4",
+        "blank=as_needed",
+        str(job.image),
     ]
 
 
-def test_a_disc_stays_open_where_the_site_says_so_and_the_medium_can(
-    saying: Fake, job: BurnJob, tmp_path: Path
+def test_a_cd_stays_open_and_a_dvd_is_finalised_without_finalise(
+    simulated_drive: SimulatedDrive, job: BurnJob, tmp_path: Path
 ) -> None:
     """Without -multi, the session is closed and the disc finalised (PS3.11 D.2.1.1, H.2.1.1)."""
     for disc, medium, open_ in (("CD-R", "CD", True), ("DVD+R", "DVD", False)):
-        drive = saying(disc_of(disc), finalise=False)
+        drive = simulated_drive(disc_of(disc), finalise=False)
         drive.write(replace(job, medium=medium))
         how = ["--grow_overwriteable_iso", "padsize=150s", "-multi"] if open_ else ["padsize=0"]
         assert (tmp_path / "asked").read_text().split()[4:] == [*how, str(job.image)]
 
 
-def test_a_disc_that_stays_open_needs_room_for_the_padding(saying: Fake, job: BurnJob) -> None:
+def test_a_disc_that_stays_open_needs_room_for_the_padding(
+    simulated_drive: SimulatedDrive, job: BurnJob
+) -> None:
     blocks = -(-len(CONTENT) // SECTOR)
-    drive = saying(disc_of("CD-R", blocks=blocks + 149), finalise=False)
+    drive = simulated_drive(disc_of("CD-R", blocks=blocks + 149), finalise=False)
     assert drive.write(job).outcome == BurnOutcome.HOLD_OPERATOR
-    drive = saying(disc_of("CD-R", blocks=blocks + 150), finalise=False)
+    drive = simulated_drive(disc_of("CD-R", blocks=blocks + 150), finalise=False)
     assert drive.write(job).outcome == BurnOutcome.WRITTEN
 
 
 @pytest.fixture
 def late(job: BurnJob, tmp_path: Path) -> OpticalBurner:
-    """A drive whose disc the system sees only when the tray went out and in."""
+    """A drive whose disc the system sees only after the tray has opened and closed."""
     device, ejected = tmp_path / "sr0", tmp_path / "ejected"
     device.touch()
     program = script(
@@ -303,35 +320,36 @@ def late(job: BurnJob, tmp_path: Path) -> OpticalBurner:
     return OpticalBurner("drive", drive=str(device), program=program, eject=False)
 
 
-def test_a_disc_is_read_back_when_the_system_sees_it(late: OpticalBurner, job: BurnJob) -> None:
+def test_a_disc_is_read_back_once_the_system_sees_it(late: OpticalBurner, job: BurnJob) -> None:
     """Linux may keep the size that a drive had before: here none at all."""
-    told: list[BurnResult] = []
-    assert late.write(job, tell=told.append).outcome == BurnOutcome.WRITTEN
+    results: list[BurnResult] = []
+    assert late.write(job, tell=results.append).outcome == BurnOutcome.WRITTEN
     assert late.written(job).read_bytes() == CONTENT
-    assert [result.outcome for result in told] == [BurnOutcome.READY]
+    assert [result.outcome for result in results] == [BurnOutcome.READY]
 
 
-def test_a_tray_that_the_drive_cannot_pull_in_is_pushed_in(
+def test_the_operator_closes_a_tray_that_the_drive_cannot_close(
     late: OpticalBurner, job: BurnJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ejected = tmp_path / "ejected"
     (tmp_path / "stuck").touch()
     monkeypatch.setattr(libburn, "_LOOK_EVERY", 0.0)
     monkeypatch.setattr(Drive, "tray", lambda _: Tray.OPEN if ejected.exists() else None)
-    told: list[BurnResult] = []
+    results: list[BurnResult] = []
 
     def push(result: BurnResult) -> None:
-        told.append(result)
+        results.append(result)
         (tmp_path / "sr0").write_bytes(CONTENT)
 
     assert late.write(job, tell=push).outcome == BurnOutcome.WRITTEN
-    held, going_on = told
-    assert (held.outcome, held.execution_status_info) == (BurnOutcome.HOLD_OPERATOR, I.CHECK_MCD_OP)
+    held, going_on = results
+    assert held.outcome == BurnOutcome.HOLD_OPERATOR
+    assert held.execution_status_info == I.CHECK_MCD_OP
     assert held.remedy == "Push the tray in, with the disc that was just burnt."
     assert going_on.outcome == BurnOutcome.READY
 
 
-def test_a_disc_that_is_never_seen_is_left_to_reading_back(
+def test_reading_back_reports_a_disc_that_the_system_never_sees(
     late: OpticalBurner, job: BurnJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "stuck").touch()
@@ -341,10 +359,14 @@ def test_a_disc_that_is_never_seen_is_left_to_reading_back(
     assert not late.written(job).read_bytes()
 
 
-def test_the_tray_opens_only_where_it_may(saying: Fake, job: BurnJob, tmp_path: Path) -> None:
+def test_the_tray_opens_only_if_the_device_may_eject(
+    simulated_drive: SimulatedDrive, job: BurnJob, tmp_path: Path
+) -> None:
     ejected = tmp_path / "ejected"
     for eject in (False, True):
-        drive = saying(f"{disc_of('CD-R')}\nEND\n[ $3 = -eject ] && touch {ejected}\ncat <<'END'")
+        drive = simulated_drive(
+            f"{disc_of('CD-R')}\nEND\n[ $3 = -eject ] && touch {ejected}\ncat <<'END'"
+        )
         drive._eject = eject
         drive.write(job)
         assert not ejected.exists()

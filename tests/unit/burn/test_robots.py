@@ -1,4 +1,4 @@
-"""Robots by hot folder, against simulations of them: never sent twice, followed, called off."""
+"""Robots by hot folder, against simulations: jobs are never sent twice, followed, cancelled."""
 
 import os
 import threading
@@ -26,7 +26,7 @@ SHARE = "\\\\server\\burnish"
 
 
 @dataclass
-class Bench:
+class RobotBench:
     robot: Robot
     burner_kind: type[HotFolderBurner]
 
@@ -42,13 +42,13 @@ class Bench:
 
 
 @pytest.fixture(params=["primera", "epson"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RobotBench]:
     kind = {"primera": PrimeraRobot, "epson": EpsonRobot}[request.param]
     for name in ("jobs", "exchange"):
         (tmp_path / name).mkdir()
     robot = kind(tmp_path / "jobs", tmp_path / "exchange", SHARE)
     burner = {"primera": PrimeraBurner, "epson": EpsonBurner}[request.param]
-    yield Bench(robot, burner)
+    yield RobotBench(robot, burner)
     robot.stop()
 
 
@@ -71,7 +71,7 @@ def job(tmp_path: Path) -> BurnJob:
     )
 
 
-def test_what_is_asked_of_primera(tmp_path: Path, job: BurnJob) -> None:
+def test_the_job_file_for_primera(tmp_path: Path, job: BurnJob) -> None:
     label = tmp_path / "label.prn"
     label.write_bytes(b"label")
     burner = PrimeraBurner(
@@ -84,14 +84,20 @@ def test_what_is_asked_of_primera(tmp_path: Path, job: BurnJob) -> None:
         f"JobID = {job.device_job}",
         "ClientID = Burnish",
         f"ImageFile = {folder}\\image.iso",
-        *("ImageType = MODE_1_2048", "DiscType = CDR", "Copies = 1", "CloseDisc = YES"),
-        *("VerifyDisc = YES", "RejectIfNotBlank = YES", "BurnSpeed = 8", "RobotName = XRP"),
+        "ImageType = MODE_1_2048",
+        "DiscType = CDR",
+        "Copies = 1",
+        "CloseDisc = YES",
+        "VerifyDisc = YES",
+        "RejectIfNotBlank = YES",
+        "BurnSpeed = 8",
+        "RobotName = XRP",
         f"PrintLabel = {folder}\\label.prn",
         "",
     ]
 
 
-def test_what_is_asked_of_epson(tmp_path: Path, job: BurnJob) -> None:
+def test_the_job_file_for_epson(tmp_path: Path, job: BurnJob) -> None:
     lines = ("CLOSE_DISC=YES",)
     burner = EpsonBurner(
         "e",
@@ -105,16 +111,23 @@ def test_what_is_asked_of_epson(tmp_path: Path, job: BurnJob) -> None:
     text = (tmp_path / f"{job.device_job}.JDF").read_bytes().decode("cp1252")
     assert text.split("\r\n") == [
         f"JOB_ID={job.device_job}",
-        *("PUBLISHER=Publisher 0", "COPIES=1", "DISC_TYPE=CD", "FORMAT=ISO9660L2"),
+        "PUBLISHER=Publisher 0",
+        "COPIES=1",
+        "DISC_TYPE=CD",
+        "FORMAT=ISO9660L2",
         f"DATA={SHARE}\\{job.device_job}\\DISC",
-        *("VOLUME_LABEL=SET_1", "CLOSE_DISC=YES", ""),
+        "VOLUME_LABEL=SET_1",
+        "CLOSE_DISC=YES",
+        "",
     ]
     disc = tmp_path / job.device_job / "DISC"
     assert (disc / "DICOMDIR").read_bytes() == CONTENT[:10]
     assert (disc / "DICOM" / "A" / "B").read_bytes() == CONTENT[10:]
 
 
-def test_epson_prints_its_own_template_with_our_fields(tmp_path: Path, job: BurnJob) -> None:
+def test_epson_prints_its_template_with_the_fields_of_the_label(
+    tmp_path: Path, job: BurnJob
+) -> None:
     content = LabelContent(
         file_set_id="SET_1",
         volume_number=2,
@@ -123,9 +136,9 @@ def test_epson_prints_its_own_template_with_our_fields(tmp_path: Path, job: Burn
         patients=(Patient("Müller^Änne=山田", "7"),),
     )
     label = tmp_path / "label.dat"
-    made = merge_fields(content)
-    label.write_bytes(made.data)
-    assert made.notes == ("the robot's software cannot print 2 characters",)
+    merged = merge_fields(content)
+    label.write_bytes(merged.data)
+    assert merged.notes == ("the robot's software cannot print 2 characters",)
     robot = EpsonRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
     for folder in (robot.folder, robot.exchange):
         folder.mkdir()
@@ -140,10 +153,14 @@ def test_epson_prints_its_own_template_with_our_fields(tmp_path: Path, job: Burn
     written = burner.write(replace(job, label=label), lambda _: robot.step())
     assert written.outcome == O.WRITTEN
     assert robot.jobs[job.device_job]["LABEL"] == "C:\\labels\\burnish.tdd"
-    said = robot.labels[job.device_job]
-    assert said.items() >= {
-        *(("file_set_id", "SET_1"), ("volume_number", "2"), ("volume_count", "3")),
-        *(("patient_name", "Müller, Änne"), ("patient_id", "7"), ("label_text", "second opinion")),
+    fields = robot.labels[job.device_job]
+    assert fields.items() >= {
+        ("file_set_id", "SET_1"),
+        ("volume_number", "2"),
+        ("volume_count", "3"),
+        ("patient_name", "Müller, Änne"),
+        ("patient_id", "7"),
+        ("label_text", "second opinion"),
         ("ideographic_name", "??"),
     }
     assert len(robot.discs[job.device_job]) == len(CONTENT)
@@ -161,16 +178,17 @@ def _send_only(burner: HotFolderBurner, job: BurnJob) -> None:
         burner.write(job, tell=stop)
 
 
-@pytest.mark.parametrize(("fault", "said"), [("ruin", ""), ("verify", ""), ("forget", "knows")])
-def test_a_disc_that_the_robot_rejects_or_loses(
-    bench: Bench, job: BurnJob, fault: str, said: str
+@pytest.mark.parametrize(("fault", "words"), [("ruin", ""), ("verify", ""), ("forget", "knows")])
+def test_a_disc_that_the_robot_rejects_or_loses_is_ruined(
+    bench: RobotBench, job: BurnJob, fault: str, words: str
 ) -> None:
     bench.robot.faults = [fault]
     bench.robot.start()
     burner = bench.burner()
     result = burner.write(job)
-    assert (result.outcome, result.execution_status_info) == (O.RUINED, I.MCD_FAILURE)
-    assert said in result.detail
+    assert result.outcome == O.RUINED
+    assert result.execution_status_info == I.MCD_FAILURE
+    assert words in result.detail
     assert "hrow" in result.remedy
     with pytest.raises(Unknown):
         burner.written(job)
@@ -178,64 +196,64 @@ def test_a_disc_that_the_robot_rejects_or_loses(
     assert list(bench.robot.exchange.iterdir()) == []
 
 
-def test_no_blanks_until_somebody_puts_some_in(bench: Bench, job: BurnJob) -> None:
+def test_a_job_waits_until_there_are_blanks(bench: RobotBench, job: BurnJob) -> None:
     bench.robot.blanks = 0
     bench.robot.start()
-    told: list[BurnResult] = []
+    results: list[BurnResult] = []
 
     def tell(result: BurnResult) -> None:
-        told.append(result)
+        results.append(result)
         if result.outcome is O.OUT_OF_SUPPLIES:
             bench.robot.blanks = 3
 
     assert bench.burner().write(job, tell=tell).outcome == O.WRITTEN
-    (held,) = {result.remedy for result in told if result.outcome is O.OUT_OF_SUPPLIES}
+    (held,) = {result.remedy for result in results if result.outcome is O.OUT_OF_SUPPLIES}
     assert "blanks" in held
     assert bench.robot.good == [job.device_job]
 
 
-def test_other_jobs_come_first(bench: Bench, job: BurnJob) -> None:
+def test_a_job_waits_for_the_jobs_before_it(bench: RobotBench, job: BurnJob) -> None:
     bench.robot.start()
     first, second = bench.burner(), bench.burner()
     bench.robot.paused = True
-    told: list[str] = []
+    results: list[str] = []
 
     def tell(result: BurnResult) -> None:
-        told.append(result.outcome)
+        results.append(result.outcome)
         if result.outcome is O.BUSY:
             bench.robot.paused = False
 
-    other = replace(job, device_job="R000006-9-ffffffff")
-    thread = threading.Thread(target=first.write, args=(other,))
+    earlier_job = replace(job, device_job="R000006-9-ffffffff")
+    thread = threading.Thread(target=first.write, args=(earlier_job,))
     thread.start()
     while not any(bench.robot.jobs):
         thread.join(0.01)
     assert second.write(job, tell=tell).outcome == O.WRITTEN
     thread.join()
-    assert O.BUSY in told
-    assert bench.robot.good == [other.device_job, job.device_job]
+    assert O.BUSY in results
+    assert bench.robot.good == [earlier_job.device_job, job.device_job]
 
 
-def test_a_robot_that_does_not_answer(
-    bench: Bench, job: BurnJob, monkeypatch: pytest.MonkeyPatch
+def test_a_robot_that_does_not_answer_is_held_for_service(
+    bench: RobotBench, job: BurnJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hot_folder, "SILENCE", 0.2)
     bench.robot.step()
     bench.robot.running = False
     bench.robot.start()
-    told: list[BurnResult] = []
+    results: list[BurnResult] = []
 
     def tell(result: BurnResult) -> None:
-        told.append(result)
+        results.append(result)
         if result.outcome is O.HOLD_SERVICE:
             bench.robot.running = True
 
     assert bench.burner().write(job, tell=tell).outcome == O.WRITTEN
-    (held,) = {r.remedy for r in told if r.outcome is O.HOLD_SERVICE}
+    (held,) = {r.remedy for r in results if r.outcome is O.HOLD_SERVICE}
     assert "computer is on" in held
 
 
-def test_a_folder_that_is_not_there(bench: Bench, job: BurnJob) -> None:
+def test_a_folder_that_does_not_exist_is_held(bench: RobotBench, job: BurnJob) -> None:
     bench.robot.exchange.rename(bench.robot.exchange.with_name("away"))
     burner = bench.burner()
     assert burner.state().outcome == O.HOLD_SERVICE
@@ -246,9 +264,9 @@ def test_a_folder_that_is_not_there(bench: Bench, job: BurnJob) -> None:
 
 @pytest.mark.parametrize("when", range(8))
 def test_after_a_crash_the_job_is_followed_and_not_sent_again(
-    bench: Bench, job: BurnJob, when: int
+    bench: RobotBench, job: BurnJob, when: int
 ) -> None:
-    """Whoever comes after knows only the name of the job, and what lies in the folders."""
+    """The next process knows only the name of the job and what is in the folders."""
     calls = 0
 
     def crash(_: object) -> None:
@@ -267,7 +285,7 @@ def test_after_a_crash_the_job_is_followed_and_not_sent_again(
     assert bench.robot.touched == bench.robot.good == [job.device_job]
 
 
-def test_after_a_crash_before_it_was_sent(bench: Bench, job: BurnJob) -> None:
+def test_a_job_that_was_not_sent_before_a_crash_is_sent(bench: RobotBench, job: BurnJob) -> None:
     half = bench.robot.exchange / job.device_job
     half.mkdir()
     (half / "half").touch()
@@ -277,35 +295,37 @@ def test_after_a_crash_before_it_was_sent(bench: Bench, job: BurnJob) -> None:
     assert not (half / "half").exists()
 
 
-def test_what_was_sent_and_is_forgotten_is_not_sent_again(bench: Bench, job: BurnJob) -> None:
+def test_a_sent_job_that_the_robot_lost_is_not_sent_again(bench: RobotBench, job: BurnJob) -> None:
     (bench.robot.exchange / job.device_job).mkdir()
     bench.robot.start()
     assert bench.burner().write(job).outcome == O.RUINED
     assert bench.robot.touched == []
 
 
-def test_called_off(bench: Bench, job: BurnJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the robot has, it gives up itself; meanwhile it may read what it was given."""
+def test_a_job_that_the_robot_has_is_cancelled_by_the_robot(
+    bench: RobotBench, job: BurnJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The robot may still read the files of the job, so they are removed later."""
     bench.robot.paused = True
     _send_only(bench.burner(), job)
     bench.robot.step()
     bench.burner().discard(job)
-    given = bench.robot.exchange / job.device_job
-    assert given.is_dir()
+    job_folder = bench.robot.exchange / job.device_job
+    assert job_folder.is_dir()
     bench.robot.paused = False
     for _ in range(3):
         bench.robot.step()
     assert bench.robot.touched == []
-    (left,) = bench.robot.folder.glob(f"{job.device_job}.[DE]*")
-    assert left.suffix == (".ERR" if isinstance(bench.robot, PrimeraRobot) else ".DON")
+    (job_file,) = bench.robot.folder.glob(f"{job.device_job}.[DE]*")
+    assert job_file.suffix == (".ERR" if isinstance(bench.robot, PrimeraRobot) else ".DON")
     bench.burner().tidy()
-    assert given.is_dir()
+    assert job_folder.is_dir()
     monkeypatch.setattr(hot_folder, "_KEEP_CANCELLED", -1)
     bench.burner().tidy()
     assert list(bench.robot.exchange.iterdir()) == []
 
 
-def test_called_off_before_the_robot_took_it(bench: Bench, job: BurnJob) -> None:
+def test_a_job_that_the_robot_has_not_taken_is_withdrawn(bench: RobotBench, job: BurnJob) -> None:
     """Primera's robot never hears of it; Epson's must be told to cancel it."""
     _send_only(bench.burner(), job)
     bench.burner().discard(job)
@@ -318,14 +338,12 @@ def test_called_off_before_the_robot_took_it(bench: Bench, job: BurnJob) -> None
     assert set(bench.robot.jobs) == (set() if bench.burner_kind.withdraws else {job.device_job})
 
 
-def test_a_job_that_was_taken_back_is_as_one_that_was_never_sent(
-    tmp_path: Path, job: BurnJob
-) -> None:
-    """A crash after it was: called off again after the restart, or else sent, once."""
+def test_a_withdrawn_job_is_as_one_that_was_never_sent(tmp_path: Path, job: BurnJob) -> None:
+    """After a crash it is withdrawn again after the restart, or else sent once."""
     robot = PrimeraRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
     for folder in (robot.folder, robot.exchange):
         folder.mkdir()
-    first, second = (Bench(robot, PrimeraBurner).burner() for _ in range(2))
+    first, second = (RobotBench(robot, PrimeraBurner).burner() for _ in range(2))
     _send_only(first, job)
     assert first._withdraw(job)
     assert not second._withdraw(job)
@@ -337,28 +355,30 @@ def test_a_job_that_was_taken_back_is_as_one_that_was_never_sent(
     assert list(robot.exchange.iterdir()) == []
 
 
-def test_whoever_renames_first_has_the_job(tmp_path: Path, job: BurnJob) -> None:
-    """Robot and service reach for the same file; either it is made and aborted, or never known."""
+def test_either_the_robot_takes_a_job_or_the_service_withdraws_it(
+    tmp_path: Path, job: BurnJob
+) -> None:
+    """Both rename the same file, and only one of them can."""
     robot = PrimeraRobot(tmp_path / "jobs", tmp_path / "exchange", SHARE)
     for folder in (robot.folder, robot.exchange):
         folder.mkdir()
     robot.paused = True
-    burner = Bench(robot, PrimeraBurner).burner()
+    burner = RobotBench(robot, PrimeraBurner).burner()
     for number in range(15):
-        each = replace(job, device_job=f"R000007-{number}-0a1b2c3d")
-        _send_only(burner, each)
+        numbered_job = replace(job, device_job=f"R000007-{number}-0a1b2c3d")
+        _send_only(burner, numbered_job)
         thread = threading.Thread(target=robot.step)
         thread.start()
-        withdrawn = burner._withdraw(each)
+        withdrawn = burner._withdraw(numbered_job)
         thread.join()
-        assert withdrawn is (each.device_job not in robot.jobs)
-        burner.discard(each)
+        assert withdrawn is (numbered_job.device_job not in robot.jobs)
+        burner.discard(numbered_job)
         robot.step()
-        assert robot.jobs.get(each.device_job, {}).get("JobState", "3") == "3"
+        assert robot.jobs.get(numbered_job.device_job, {}).get("JobState", "3") == "3"
 
 
-def test_what_somebody_cancels_at_the_robot_is_no_disc(bench: Bench, job: BurnJob) -> None:
-    """TD Bridge calls such a job completed; PTBurn calls it an error."""
+def test_a_job_cancelled_at_the_robot_is_ruined(bench: RobotBench, job: BurnJob) -> None:
+    """TD Bridge reports such a job as completed, PTBurn as an error."""
     bench.robot.paused = True
     bench.robot.step()
     burner = bench.burner()
@@ -369,29 +389,30 @@ def test_what_somebody_cancels_at_the_robot_is_no_disc(bench: Bench, job: BurnJo
             burner._move_in(job, burner.cancel_suffix, burner._cancel_text(job))
 
     result = burner.write(job, tell=cancel)
-    assert (result.outcome, result.execution_status_info) == (O.RUINED, I.MCD_FAILURE)
+    assert result.outcome == O.RUINED
+    assert result.execution_status_info == I.MCD_FAILURE
     assert "at the robot" in result.detail
     assert bench.robot.touched == []
 
 
-def test_a_paused_job_of_epson_is_waited_for(tmp_path: Path, job: BurnJob) -> None:
+def test_a_paused_job_of_epson_is_followed(tmp_path: Path, job: BurnJob) -> None:
     robot = EpsonRobot(tmp_path, tmp_path, SHARE)
     burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
-    seen: list[tuple[str, BurnOutcome]] = []
+    reports: list[tuple[str, BurnOutcome]] = []
 
     def tell(result: BurnResult) -> None:
-        (lies,) = (path.suffix for path in tmp_path.glob(f"{job.device_job}.[A-Z]*"))
-        seen.append((lies, result.outcome))
-        robot.paused = lies == ".INP" and (".STP", O.HOLD_OPERATOR) not in seen
+        (suffix,) = (path.suffix for path in tmp_path.glob(f"{job.device_job}.[A-Z]*"))
+        reports.append((suffix, result.outcome))
+        robot.paused = suffix == ".INP" and (".STP", O.HOLD_OPERATOR) not in reports
         robot.step()
 
     assert burner.write(job, tell=tell).outcome == O.WRITTEN
-    assert (".STP", O.HOLD_OPERATOR) in seen
+    assert (".STP", O.HOLD_OPERATOR) in reports
     assert robot.touched == robot.good == [job.device_job]
 
 
-def test_done_counts_with_a_disc_only(tmp_path: Path, job: BurnJob) -> None:
-    """A file that says DON is followed until the status file says that a disc came of it."""
+def test_a_finished_job_of_epson_counts_only_with_a_disc(tmp_path: Path, job: BurnJob) -> None:
+    """A job whose file is DON is followed until the status file reports a disc."""
     burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
     (tmp_path / f"{job.device_job}.DON").touch()
     status = tmp_path / "TDBStatus.txt"
@@ -399,14 +420,15 @@ def test_done_counts_with_a_disc_only(tmp_path: Path, job: BurnJob) -> None:
     assert burner._final_result(job) is None
     held = burner._job_problem(job)
     assert held is not None
-    assert (held.outcome, held.execution_status_info) == (O.HOLD_OPERATOR, I.CHECK_MCD_OP)
+    assert held.outcome == O.HOLD_OPERATOR
+    assert held.execution_status_info == I.CHECK_MCD_OP
     assert "TDBStatus.txt" in held.remedy
-    said = "STATUS=2\nCOMPLETION_NUMBER=0", "STATUS=4\nCOMPLETION_NUMBER=1", "STATUS=4"
+    sections = ["STATUS=2\nCOMPLETION_NUMBER=0", "STATUS=4\nCOMPLETION_NUMBER=1", "STATUS=4"]
     outcomes = []
-    for facts in said:
-        status.write_text(f"[{job.device_job}]\n{facts}\n")
-        ended = burner._final_result(job)
-        outcomes.append(ended and ended.outcome)
+    for section in sections:
+        status.write_text(f"[{job.device_job}]\n{section}\n")
+        result = burner._final_result(job)
+        outcomes.append(result and result.outcome)
     assert outcomes == [None, O.WRITTEN, O.RUINED]
 
 
@@ -417,7 +439,7 @@ def test_done_counts_with_a_disc_only(tmp_path: Path, job: BurnJob) -> None:
         (lambda robot: setattr(robot, "error", 22), O.HOLD_OPERATOR, "what the robot shows"),
     ],
 )
-def test_what_holds_primera_up(
+def test_problems_of_a_primera_robot_are_reported(
     tmp_path: Path, set_: Callable[[Robot], None], outcome: BurnOutcome, remedy: str
 ) -> None:
     robot = PrimeraRobot(tmp_path, tmp_path)
@@ -428,7 +450,7 @@ def test_what_holds_primera_up(
     assert remedy in result.remedy
 
 
-def test_what_holds_epson_up(tmp_path: Path, job: BurnJob) -> None:
+def test_problems_of_an_epson_robot_are_reported(tmp_path: Path, job: BurnJob) -> None:
     robot = EpsonRobot(tmp_path, tmp_path, SHARE)
     burner = EpsonBurner("e", directory=tmp_path, exchange=tmp_path, seen_as=SHARE, poll=0.01)
     robot.ink = 0
@@ -436,12 +458,12 @@ def test_what_holds_epson_up(tmp_path: Path, job: BurnJob) -> None:
     assert burner.state().outcome == O.OUT_OF_SUPPLIES
     assert "INK_C" in burner.state().detail
     robot.ink, robot.paused = 50, True
-    told: list[BurnResult] = []
+    results: list[BurnResult] = []
 
     def tell(result: BurnResult) -> None:
-        told.append(result)
+        results.append(result)
         robot.paused = result.outcome is not O.HOLD_OPERATOR
         robot.step()
 
     assert burner.write(job, tell=tell).outcome == O.WRITTEN
-    assert any("E123" in result.detail for result in told)
+    assert any("E123" in result.detail for result in results)

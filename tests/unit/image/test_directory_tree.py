@@ -11,7 +11,7 @@ from burnish.image import directory_tree
     "file_id",
     ["DICOMDIR", "A", "A\\B\\C\\D\\E\\F\\G\\H", "DICOM\\S0000001\\I_000001", "12345678"],
 )
-def test_file_ids(file_id: str) -> None:
+def test_file_ids_are_accepted(file_id: str) -> None:
     assert is_file_id(file_id)
 
 
@@ -34,22 +34,22 @@ def test_file_ids(file_id: str) -> None:
         "..",
     ],
 )
-def test_no_file_ids(file_id: str) -> None:
+def test_other_texts_are_no_file_ids(file_id: str) -> None:
     assert not is_file_id(file_id)
 
 
 @pytest.mark.parametrize("name", ["README.TXT", "IHE_PDI\\INDEX.HTM", "A.B"])
-def test_names_of_other_files(name: str) -> None:
+def test_a_file_name_may_have_an_extension(name: str) -> None:
     directory_tree.check_file_name(name)
 
 
 @pytest.mark.parametrize("name", ["README.TEXT", "A.B\\C", ".TXT", "A.", "A.B.C", "a.txt"])
-def test_no_names_of_other_files(name: str) -> None:
+def test_wrong_file_names_are_rejected(name: str) -> None:
     with pytest.raises(InvalidValue):
         directory_tree.check_file_name(name)
 
 
-def test_directories_come_before_what_is_in_them() -> None:
+def test_a_directory_comes_before_its_children() -> None:
     grown = directory_tree.build_tree(["Z\\Y\\X", "B", "A\\B", "Z\\A\\A", "A\\A"])
     assert [directory.path for directory in grown] == ["", "A", "Z", "Z\\A", "Z\\Y"]
     root, first = grown[:2]

@@ -1,4 +1,4 @@
-"""What holds for the images of every file system, and what other programs find on each."""
+"""Images of every file system: what holds for all, and what other programs read from each."""
 
 import ctypes
 import email
@@ -28,12 +28,16 @@ from burnish.values import VolumeFile
 CREATED = datetime(2024, 5, 6, 7, 8, 10, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))
 SAME_FAULTS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 
-each = pytest.mark.parametrize("file_system", list(FORMATS), ids=lambda one: one.name)
-# 134 MB at the least: too slow to be made often
-quick = pytest.mark.parametrize(
-    "file_system", [one for one in FORMATS if one is not FileSystem.FAT16], ids=lambda one: one.name
+each_file_system = pytest.mark.parametrize(
+    "file_system", list(FORMATS), ids=lambda file_system: file_system.name
 )
-named = {"ISO_9660_UDF_BRIDGE", "UDF_2_60", "ISO_9660_LEVEL_1"}
+# an image of FAT16 has at least 134 MB, too many to be written often
+each_quick_file_system = pytest.mark.parametrize(
+    "file_system",
+    [name for name in FORMATS if name is not FileSystem.FAT16],
+    ids=lambda file_system: file_system.name,
+)
+NAMED = {"ISO_9660_UDF_BRIDGE", "UDF_2_60", "ISO_9660_LEVEL_1"}
 
 _component = st.text("ABYZ019_", min_size=1, max_size=8)
 _name = st.builds(str.__add__, _component, st.sampled_from(["", "", "", ".TXT", ".A"]))
@@ -77,13 +81,18 @@ def run(*arguments: object, ok: tuple[int, ...] = (0,)) -> str:
     return done.stdout
 
 
-def same_tree(root: Path, tree: dict[str, int]) -> None:
-    found = {
+def udfinfo(image: Path) -> dict[str, str]:
+    """The facts on the volume that udfinfo prints before its list of blocks."""
+    return dict(line.split("=", 1) for line in run("udfinfo", image).splitlines()[:26])
+
+
+def check_tree(root: Path, tree: dict[str, int]) -> None:
+    files = {
         path.relative_to(root).as_posix().replace("/", "\\"): path.read_bytes()
         for path in root.rglob("*")
         if path.is_file()
     }
-    assert found == {name: content(name, length) for name, length in tree.items()}
+    assert files == {name: content(name, length) for name, length in tree.items()}
 
 
 SMALL = {
@@ -95,11 +104,11 @@ SMALL = {
 }
 
 
-def test_what_is_said_to_be_written_is() -> None:
+def test_every_written_file_system_has_a_format() -> None:
     assert set(FORMATS) == WRITTEN_FILE_SYSTEMS
 
 
-@quick
+@each_quick_file_system
 @settings(max_examples=25, deadline=None, suppress_health_check=SAME_FAULTS)
 @given(tree=trees)
 def test_predicted_size_and_read_back(file_system: FileSystem, tree: dict[str, int]) -> None:
@@ -109,13 +118,14 @@ def test_predicted_size_and_read_back(file_system: FileSystem, tree: dict[str, i
         predicted = image_size(FORMATS[file_system].sizing, tree.items())
         assert written == predicted == path.stat().st_size
         with open_volume(path, digest=True) as volume:
-            assert volume.volume_identifier == ("VOLUME_1" if file_system.name in named else "")
+            assert volume.volume_identifier == ("VOLUME_1" if file_system.name in NAMED else "")
             assert volume.disagreements() == {}
-            found = volume.file_system  # type: ignore[attr-defined]
-            assert found is (FileSystem.FAT16 if file_system is FileSystem.FAT else file_system)
+            small_fat = file_system is FileSystem.FAT
+            expected = FileSystem.FAT16 if small_fat else file_system
+            assert volume.file_system is expected  # type: ignore[attr-defined]
             assert dict(volume.files()) == tree
-            lying = [name for name in volume.files() if tree[name]]
-            assert lying == [name for name in tree if tree[name]]
+            in_order_of_place = [name for name in volume.files() if tree[name]]
+            assert in_order_of_place == [name for name in tree if tree[name]]
             for name, length in tree.items():
                 assert volume.read(name) == content(name, length)
                 assert volume.read(name, 5, 7) == content(name, length)[5:12]
@@ -126,12 +136,12 @@ def test_predicted_size_and_read_back(file_system: FileSystem, tree: dict[str, i
 
 @pytest.mark.parametrize(
     "file_system",
-    [one for one in FORMATS if one not in {FileSystem.FAT16, FileSystem.MIME}],
-    ids=lambda one: one.name,
+    [name for name in FORMATS if name not in {FileSystem.FAT16, FileSystem.MIME}],
+    ids=lambda file_system: file_system.name,
 )
 @settings(max_examples=3, deadline=None, suppress_health_check=SAME_FAULTS)
 @given(tree=trees)
-def test_7_zip_finds_the_same(file_system: FileSystem, tree: dict[str, int]) -> None:
+def test_7_zip_reads_the_same_files(file_system: FileSystem, tree: dict[str, int]) -> None:
     # 7-Zip wants the content of a file, as every File-set has, at the end of what it takes for UDF
     tree = {**tree, "DICOMDIR": 3000}
     kinds = ["udf", "iso"] if file_system is FileSystem.ISO_9660_UDF_BRIDGE else [""]
@@ -140,15 +150,13 @@ def test_7_zip_finds_the_same(file_system: FileSystem, tree: dict[str, int]) -> 
             image = Path(directory) / f"image{FORMATS[file_system].suffix}"
             write(file_system, image, files_of(tree))
             out = Path(directory) / "out"
-            told = run("7z", "x", *([f"-t{kind}"] if kind else []), f"-o{out}", "-y", image)
-            assert "Everything is Ok" in told
-            same_tree(out, tree)
+            type_option = [f"-t{kind}"] if kind else []
+            assert "Everything is Ok" in run("7z", "x", *type_option, f"-o{out}", "-y", image)
+            check_tree(out, tree)
 
 
-@each
-def test_sources_are_moved_and_the_same_bytes_come_again(
-    file_system: FileSystem, tmp_path: Path
-) -> None:
+@each_file_system
+def test_the_same_files_give_the_same_bytes(file_system: FileSystem, tmp_path: Path) -> None:
     files = []
     for name, length in {**SMALL, "LARGE": 9_000_001}.items():
         source = tmp_path / f"{len(files)}.source"
@@ -167,8 +175,10 @@ def test_sources_are_moved_and_the_same_bytes_come_again(
             assert b"".join(volume.chunks(file.file_id)) == content(file.file_id, file.size)
 
 
-@each
-def test_what_no_volume_can_hold_is_refused(file_system: FileSystem, tmp_path: Path) -> None:
+@each_file_system
+def test_files_that_no_volume_can_hold_are_rejected(
+    file_system: FileSystem, tmp_path: Path
+) -> None:
     path = tmp_path / "image"
     largest = FORMATS[file_system].sizing.largest_file
     for files, error in (
@@ -188,10 +198,10 @@ def test_what_no_volume_can_hold_is_refused(file_system: FileSystem, tmp_path: P
         )
 
 
-@quick
+@each_quick_file_system
 @settings(max_examples=60, deadline=None, suppress_health_check=SAME_FAULTS)
 @given(data=st.data())
-def test_no_byte_brings_the_reader_down(
+def test_a_damaged_image_is_unreadable_at_worst(
     file_system: FileSystem, tmp_path: Path, data: st.DataObject
 ) -> None:
     path = tmp_path / "image"
@@ -227,14 +237,14 @@ def _places(image: bytes, _known: dict[bytes, list[int]] = {}) -> list[int]:  # 
 # --- ISO 9660 and UDF 1.02 -----------------------------------------------------------------------
 
 
-def test_a_bridge_is_both(tmp_path: Path) -> None:
+def test_a_bridge_is_a_valid_volume_of_iso9660_and_of_udf(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     written = write(FileSystem.ISO_9660_UDF_BRIDGE, image, files_of(SMALL))
     assert written % (16 * 2048) == 0
     assert "No errors found" in run("isovfy", "-i", image)
-    told = dict(line.split("=", 1) for line in run("udfinfo", image).splitlines()[:26])
-    assert (told["udfrev"], told["lvid"], told["vid"]) == ("1.02", "VOLUME_1", "VOLUME_1")
-    assert (told["integrity"], told["numfiles"]) == ("closed", str(len(SMALL)))
+    facts = udfinfo(image)
+    assert (facts["udfrev"], facts["lvid"], facts["vid"]) == ("1.02", "VOLUME_1", "VOLUME_1")
+    assert (facts["integrity"], facts["numfiles"]) == ("closed", str(len(SMALL)))
     listing = run("isoinfo", "-d", "-i", image)
     assert "Volume id: VOLUME_1\n" in listing
     assert f"Volume size is: {written // 2048}\n" in listing
@@ -245,15 +255,15 @@ def test_everybody_may_read_write_and_delete(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     write(FileSystem.ISO_9660_UDF_BRIDGE, image, files_of(SMALL))
     data = image.read_bytes()
-    found = {4: set[int](), 5: set[int]()}
+    by_file_type = {4: set[int](), 5: set[int]()}
     for at in range(257 * 2048, len(data), 2048):
         if data[at : at + 2] == b"\x05\x01" and data[at + 16 : at + 20] == bytes(4):
             permissions = int.from_bytes(data[at + 44 : at + 48], "little")
-            found[data[at + 27]].add(permissions)
-    assert found == {4: {0b10111_10111_10111}, 5: {0b10110_10110_10110}}
+            by_file_type[data[at + 27]].add(permissions)
+    assert by_file_type == {4: {0b10111_10111_10111}, 5: {0b10110_10110_10110}}
 
 
-def test_a_bridge_whose_trees_differ_says_so(tmp_path: Path) -> None:
+def test_a_bridge_whose_file_systems_differ_has_disagreements(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     write(FileSystem.ISO_9660_UDF_BRIDGE, image, files_of(SMALL))
     data = bytearray(image.read_bytes())
@@ -270,7 +280,7 @@ def test_a_bridge_whose_trees_differ_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [["-udf"], ["-udf", "-J", "-r"]])
-def test_bridges_of_other_writers(tmp_path: Path, options: list[str]) -> None:
+def test_bridges_of_other_writers_are_read(tmp_path: Path, options: list[str]) -> None:
     for name, length in SMALL.items():
         path = tmp_path / "in" / name.replace("\\", "/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -287,17 +297,17 @@ def test_bridges_of_other_writers(tmp_path: Path, options: list[str]) -> None:
 # --- UDF 2.60 ------------------------------------------------------------------------------------
 
 
-def test_blu_ray(tmp_path: Path) -> None:
+def test_an_image_for_blu_ray_is_closed_udf_260(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     written = write(FileSystem.UDF_2_60, image, files_of(SMALL))
     assert written % (32 * 2048) == 0
-    told = dict(line.split("=", 1) for line in run("udfinfo", image).splitlines()[:26])
-    assert (told["udfwriterev"], told["integrity"]) == ("2.60", "closed")
-    assert (told["lvid"], told["numfiles"]) == ("VOLUME_1", str(len(SMALL)))
+    facts = udfinfo(image)
+    assert (facts["udfwriterev"], facts["integrity"]) == ("2.60", "closed")
+    assert (facts["lvid"], facts["numfiles"]) == ("VOLUME_1", str(len(SMALL)))
     assert "Version = 2.60" in run("7z", "l", image)
 
 
-class _Entry(ctypes.Structure):
+class _UdfreadEntry(ctypes.Structure):
     """`struct udfread_dirent` of libudfread."""
 
     _fields_ = (("kind", ctypes.c_uint), ("name", ctypes.c_char_p))
@@ -313,10 +323,10 @@ def udfread(image: Path) -> dict[str, bytes]:
     library.udfread_file_read.restype = ctypes.c_ssize_t
     disc = ctypes.c_void_p(library.udfread_init())
     assert library.udfread_open(disc, str(image).encode()) == 0
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
 
     def walk(folder: ctypes.c_void_p, path: str) -> None:
-        entry = _Entry()
+        entry = _UdfreadEntry()
         while library.udfread_readdir(folder, ctypes.byref(entry)):
             name = entry.name.decode()
             if name in {".", ".."}:
@@ -329,23 +339,23 @@ def udfread(image: Path) -> dict[str, bytes]:
             size = library.udfread_file_size(file)
             buffer = ctypes.create_string_buffer(max(1, size))
             assert library.udfread_file_read(file, buffer, ctypes.c_size_t(size)) == size
-            found[path + name] = buffer.raw[:size]
+            contents[path + name] = buffer.raw[:size]
             library.udfread_file_close(file)
         library.udfread_closedir(folder)
 
     walk(ctypes.c_void_p(library.udfread_opendir(disc, b"/")), "")
     library.udfread_close(disc)
-    return found
+    return contents
 
 
-def test_the_reader_of_players_finds_the_same(tmp_path: Path) -> None:
+def test_libudfread_reads_the_same_files(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     tree = {**SMALL, "LARGE": 3_000_001, "DICOM\\DEEP\\A\\B\\C\\D\\E": 2049}
     write(FileSystem.UDF_2_60, image, files_of(tree))
     assert udfread(image) == {name: content(name, length) for name, length in tree.items()}
 
 
-def test_files_of_several_extents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_several_extents_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(udf_structures, "LARGEST_EXTENT", 64 * 2048)
     image = tmp_path / "image.iso"
     tree = {"DICOMDIR": 150 * 2048 + 5, "B": 128 * 2048, "C": 1}
@@ -354,11 +364,11 @@ def test_files_of_several_extents(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         for name, length in tree.items():
             assert volume.read(name) == content(name, length)
     run("7z", "x", f"-o{tmp_path / 'out'}", "-y", image)
-    same_tree(tmp_path / "out", tree)
+    check_tree(tmp_path / "out", tree)
 
 
 @pytest.mark.parametrize("which", ["first", "last"])
-def test_either_copy_of_the_metadata_will_do(tmp_path: Path, which: str) -> None:
+def test_a_volume_is_read_by_either_copy_of_its_metadata(tmp_path: Path, which: str) -> None:
     image = tmp_path / "image.iso"
     write(FileSystem.UDF_2_60, image, files_of(SMALL))
     data = bytearray(image.read_bytes())
@@ -382,7 +392,9 @@ def test_either_copy_of_the_metadata_will_do(tmp_path: Path, which: str) -> None
         (fat_writer.SIZING_16, 5000, 16),
     ],
 )
-def test_fat(tmp_path: Path, sizing: fat_writer.FatSizing, length: int, bits: int) -> None:
+def test_other_programs_read_a_fat(
+    tmp_path: Path, sizing: fat_writer.FatSizing, length: int, bits: int
+) -> None:
     image, partition, source = (tmp_path / name for name in ("image.img", "part", "source"))
     with source.open("wb") as sparse:
         sparse.truncate(length)
@@ -393,16 +405,16 @@ def test_fat(tmp_path: Path, sizing: fat_writer.FatSizing, length: int, bits: in
         image, volume_identifier="V", files=files, created=CREATED, sizing=sizing
     )
     assert written == image_size(sizing, [(file.file_id, file.size) for file in files])
-    with image.open("rb") as whole, partition.open("wb") as part:
-        whole.seek(1 << 20)
-        while piece := whole.read(1 << 20):
+    with image.open("rb") as disk, partition.open("wb") as part:
+        disk.seek(1 << 20)
+        while piece := disk.read(1 << 20):
             part.seek(len(piece), 1) if not any(piece) else part.write(piece)
         part.truncate(written - (1 << 20))
     assert f"2 FATs, {bits} bit entries" in run("fsck.vfat", "-n", "-v", partition)
     (tmp_path / "out").mkdir()
     run("mcopy", "-s", "-i", partition, "::/", tmp_path / "out")
     (tmp_path / "out" / "LARGE").unlink()
-    same_tree(tmp_path / "out", SMALL)
+    check_tree(tmp_path / "out", SMALL)
     with open_volume(image) as volume:
         assert volume.disagreements() == {}
         assert volume.read("LARGE", length - 5) == b"12345"
@@ -422,16 +434,16 @@ def test_the_two_tables_of_a_fat_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("used", [0, 1, 4101, 65508, 65509, 65541, 65542, 10**6])
-def test_the_number_of_clusters_tells_the_kind(used: int) -> None:
-    shape = fat_writer.SIZING.geometry(used)
-    assert shape.clusters >= used
-    assert shape.is_fat32 == (shape.clusters > 65524)
-    assert shape.clusters >= 4085
-    assert shape.first_cluster % 8 == 0
-    assert shape.table_sectors * 512 >= (shape.clusters + 2) * (4 if shape.is_fat32 else 2)
+def test_the_number_of_clusters_decides_between_fat16_and_fat32(used: int) -> None:
+    geometry = fat_writer.SIZING.geometry(used)
+    assert geometry.clusters >= used
+    assert geometry.is_fat32 == (geometry.clusters > 65524)
+    assert geometry.clusters >= 4085
+    assert geometry.first_cluster % 8 == 0
+    assert geometry.table_sectors * 512 >= (geometry.clusters + 2) * (4 if geometry.is_fat32 else 2)
 
 
-def test_a_card_of_fat16_has_its_bounds(tmp_path: Path) -> None:
+def test_files_for_which_a_fat16_has_no_room_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(OutOfResources, match="no room"):
         write(FileSystem.FAT16, tmp_path / "i", [VolumeFile("A", 65_509 * 32768, tmp_path / "no")])
     many = [VolumeFile(f"A{number}", 0, b"") for number in range(512)]
@@ -443,20 +455,22 @@ def test_a_card_of_fat16_has_its_bounds(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+def test_other_programs_read_a_zip_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
     if large:
         monkeypatch.setattr(zip_writer, "needs_zip64", lambda *_: True)
     image = tmp_path / "image.zip"
     written = write(FileSystem.ZIP, image, files_of(SMALL))
     assert written == image_size(FORMATS[FileSystem.ZIP].sizing, SMALL.items())
     run("unzip", "-q", image, "-d", tmp_path / "out")
-    same_tree(tmp_path / "out", SMALL)
+    check_tree(tmp_path / "out", SMALL)
     run("7z", "t", image)
     with open_volume(image) as volume:
         assert list(volume.files()) == list(SMALL)
 
 
-def test_the_crc_of_a_zip_is_checked(tmp_path: Path) -> None:
+def test_the_crc_of_a_file_in_a_zip_file_is_checked(tmp_path: Path) -> None:
     image = tmp_path / "image.zip"
     write(FileSystem.ZIP, image, files_of(SMALL))
     data = bytearray(image.read_bytes())
@@ -525,7 +539,7 @@ def test_other_programs_read_a_message(tmp_path: Path) -> None:
     assert set(unpacked) >= set(parts.values())
 
 
-def test_messages_of_other_programs(tmp_path: Path) -> None:
+def test_messages_of_other_programs_are_read(tmp_path: Path) -> None:
     """With text before, other line ends, and files as they are."""
     message = email.message.EmailMessage()
     message["Subject"] = "images"
@@ -544,6 +558,6 @@ def test_messages_of_other_programs(tmp_path: Path) -> None:
             assert volume.read("B.dcm") == b"B" * 77
 
 
-def test_dates_before_fat_are_its_first() -> None:
+def test_a_date_before_1980_becomes_1980() -> None:
     time, date = zip_writer.dos_date(datetime(1970, 2, 3, 4, 5, 6, tzinfo=UTC))
     assert (time, date) == (4 << 11 | 5 << 5 | 3, 2 << 5 | 3)

@@ -11,19 +11,19 @@ from burnish.errors import Unreadable
 from burnish.image.image_digest import ImageHashing
 
 
-@pytest.mark.parametrize("told", [(), (1,), (1 << 20, (5 << 20) + 7), (0, 3 << 20)])
-def test_it_is_that_of_all_bytes(tmp_path: Path, told: tuple[int, ...]) -> None:
-    """However it was told of them, and though they change behind what it was told."""
+@pytest.mark.parametrize("reported", [(), (1,), (1 << 20, (5 << 20) + 7), (0, 3 << 20)])
+def test_the_digest_is_that_of_all_bytes(tmp_path: Path, reported: tuple[int, ...]) -> None:
+    """Whatever progress was reported, and although later bytes still changed then."""
     path = tmp_path / "image"
     data = os.urandom((5 << 20) + 7)
     path.write_bytes(bytes(len(data)))
     hashing = ImageHashing()
     with path.open("r+b") as image:
         at = 0
-        for end in (*told, len(data)):
+        for end in (*reported, len(data)):
             image.write(data[at:end])
             image.flush()
-            if end in told:
+            if end in reported:
                 hashing.follow(path, end)
             at = end
     hashing.complete(path, len(data))
@@ -32,7 +32,7 @@ def test_it_is_that_of_all_bytes(tmp_path: Path, told: tuple[int, ...]) -> None:
     assert hashing.sha256() == hashlib.sha256(data).hexdigest()
 
 
-def test_nothing_is_left_of_what_is_abandoned(tmp_path: Path) -> None:
+def test_hashing_ends_when_the_image_is_abandoned(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(bytes(1 << 20))
     ImageHashing().abandon()
@@ -44,7 +44,7 @@ def test_nothing_is_left_of_what_is_abandoned(tmp_path: Path) -> None:
     assert hashing._thread not in threading.enumerate()
 
 
-def test_an_image_that_is_cut_short_has_none(tmp_path: Path) -> None:
+def test_an_image_that_is_cut_short_is_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(bytes(1 << 20))
     hashing = ImageHashing()

@@ -20,10 +20,12 @@ def test_file_identifier(name: str, identifier: str) -> None:
         st.tuples(st.integers(2, 400), st.integers(1, 8), st.booleans()), min_size=1, max_size=3
     )
 )
-def test_the_closed_form_is_the_sum(made: list[tuple[int, int, bool]]) -> None:
+def test_runs_of_names_take_as_many_sectors_as_the_names(
+    shapes: list[tuple[int, int, bool]],
+) -> None:
     runs = [
         NameRun(count, chr(ord("A") + n) * length, directory)
-        for n, (count, length, directory) in enumerate(made)
+        for n, (count, length, directory) in enumerate(shapes)
     ]
     lengths = [len(run.name) if run.directory else len(run.name) + 3 for run in runs]
     counted = iso9660_writer.directory_sectors(

@@ -1,4 +1,4 @@
-"""Images against independent readers: isoinfo, xorriso, 7-Zip and ours."""
+"""ISO 9660 images, as isoinfo, xorriso, 7-Zip and Burnish read them."""
 
 import hashlib
 import os
@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import Conflict, InvalidValue, OutOfResources
-from burnish.image import directory_tree as trees
-from burnish.image import iso9660_writer, volume_size
+from burnish.image import directory_tree, iso9660_writer, volume_size
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile
 
@@ -71,8 +70,8 @@ def test_predicted_size_and_read_back(tree: dict[str, int]) -> None:
         with open_volume(path) as volume:
             assert volume.volume_identifier == "VOLUME_1"
             assert dict(volume.files()) == tree
-            lying = [name for name in volume.files() if tree[name]]
-            assert lying == [name for name in tree if tree[name]]
+            in_order_of_place = [name for name in volume.files() if tree[name]]
+            assert in_order_of_place == [name for name in tree if tree[name]]
             for name, length in tree.items():
                 assert volume.read(name) == _content(name, length)
                 assert b"".join(volume.chunks(name)) == _content(name, length)
@@ -80,29 +79,32 @@ def test_predicted_size_and_read_back(tree: dict[str, int]) -> None:
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_tree)
-def test_other_readers_find_the_same(tree: dict[str, int]) -> None:
+def test_7_zip_and_xorriso_read_the_same_files(tree: dict[str, int]) -> None:
     with TemporaryDirectory() as directory:
-        image, out, other = (Path(directory) / name for name in ("image.iso", "7z", "xorriso"))
+        image = Path(directory) / "image.iso"
+        by_7zip, by_xorriso = Path(directory) / "7z", Path(directory) / "xorriso"
         _write(image, _files(tree))
-        _run("7z", "x", f"-o{out}", "-y", image)
-        _run("xorriso", "-osirrox", "on", "-indev", image, "-extract", "/", other)
+        _run("7z", "x", f"-o{by_7zip}", "-y", image)
+        _run("xorriso", "-osirrox", "on", "-indev", image, "-extract", "/", by_xorriso)
         for name, size in tree.items():
-            for root in (out, other):
+            for root in (by_7zip, by_xorriso):
                 assert (root / name.replace("\\", "/")).read_bytes() == _content(name, size)
 
 
-def test_isoinfo_sees_the_extents(tmp_path: Path) -> None:
+def test_isoinfo_finds_files_in_the_order_given(tmp_path: Path) -> None:
     tree = {"DICOMDIR": 5000, "README.TXT": 10, "B\\FILE0002": 2048, "A\\FILE0001": 4097}
     _write(tmp_path / "image.iso", _files(tree))
     listing = _run("isoinfo", "-l", "-i", tmp_path / "image.iso")
-    found = {
+    extents = {
         name: (int(extent), int(size))
         for size, extent, name in re.findall(
             r"(\d+) [A-Z]\w\w +\d+ \d+ \[ *(\d+) 00\] +(\S+;1)", listing
         )
     }
-    first = iso9660_writer.FIXED_SECTORS + iso9660_writer.structure_sectors(trees.build_tree(tree))
-    assert found == {
+    first = iso9660_writer.FIXED_SECTORS + iso9660_writer.structure_sectors(
+        directory_tree.build_tree(tree)
+    )
+    assert extents == {
         "DICOMDIR.;1": (first, 5000),
         "README.TXT;1": (first + 3, 10),
         "FILE0002.;1": (first + 4, 2048),
@@ -110,14 +112,14 @@ def test_isoinfo_sees_the_extents(tmp_path: Path) -> None:
     }
 
 
-def test_descriptor(tmp_path: Path) -> None:
+def test_the_descriptor_has_no_other_names_besides(tmp_path: Path) -> None:
     _write(tmp_path / "image.iso", _files({"DICOMDIR": 1}))
-    told = _run("isoinfo", "-d", "-i", tmp_path / "image.iso")
-    assert "System id: \n" in told
-    assert "Volume id: VOLUME_1\n" in told
-    assert "Application id: BURNISH_0_1\n" in told
-    assert "Joliet" not in told.replace("NO Joliet present", "")
-    assert "Rock Ridge" not in told.replace("NO Rock Ridge present", "")
+    listing = _run("isoinfo", "-d", "-i", tmp_path / "image.iso")
+    assert "System id: \n" in listing
+    assert "Volume id: VOLUME_1\n" in listing
+    assert "Application id: BURNISH_0_1\n" in listing
+    assert "Joliet" not in listing.replace("NO Joliet present", "")
+    assert "Rock Ridge" not in listing.replace("NO Rock Ridge present", "")
     assert "No errors found" in _run("isovfy", "-i", tmp_path / "image.iso")
 
 
@@ -137,12 +139,12 @@ def test_same_arguments_give_the_same_bytes(tmp_path: Path) -> None:
     assert today not in pvd[156:190]
 
 
-def test_a_date_needs_its_zone(tmp_path: Path) -> None:
+def test_a_date_without_a_time_zone_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(InvalidValue, match="zone"):
         _write(tmp_path / "image", _files({"A": 1}), CREATED.replace(tzinfo=None))
 
 
-def test_sources_are_moved(tmp_path: Path) -> None:
+def test_files_are_copied_from_their_sources(tmp_path: Path) -> None:
     files, contents = [], {}
     for number, size in enumerate((0, 1, 2048, 70_001, 20_000_001)):
         name = f"DICOM\\{number:08d}"
@@ -182,7 +184,7 @@ def test_a_lack_of_room_shows_before_anything_is_written(
 
 
 @pytest.mark.parametrize("stated", [99, 101])
-def test_a_source_of_another_size_is_refused(tmp_path: Path, stated: int) -> None:
+def test_a_source_of_another_size_is_rejected(tmp_path: Path, stated: int) -> None:
     (tmp_path / "source").write_bytes(bytes(100))
     for source in (tmp_path / "source", bytes(100)):
         with pytest.raises(Conflict, match="A has 100 bytes"):
@@ -190,14 +192,14 @@ def test_a_source_of_another_size_is_refused(tmp_path: Path, stated: int) -> Non
         assert not (tmp_path / "image").exists()
 
 
-def test_a_source_that_shrinks_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_shrinks_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "source").write_bytes(bytes(100))
     monkeypatch.setattr(os, "read", lambda *_: b"")
     with pytest.raises(Conflict, match="A has 0 bytes"):
         _write(tmp_path / "image", [VolumeFile("A", 100, tmp_path / "source")])
 
 
-def test_a_source_that_is_gone_is_refused(tmp_path: Path) -> None:
+def test_a_source_that_does_not_exist_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="source of A no longer exists"):
         _write(tmp_path / "image", [VolumeFile("A", 100, tmp_path / "source")])
 
@@ -205,14 +207,16 @@ def test_a_source_that_is_gone_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["a", "A.TXTT", "A\\B.C\\D", "123456789", "1\\2\\3\\4\\5\\6\\7\\8\\9"]
 )
-def test_names_that_level_1_lacks_are_refused(tmp_path: Path, name: str) -> None:
+def test_names_that_level_1_does_not_permit_are_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(InvalidValue):
         _write(tmp_path / "image", [VolumeFile(name, 0, b"")])
     assert not (tmp_path / "image").exists()
 
 
 @pytest.mark.parametrize("identifier", ["lower", "A B", "A" * 17, "A-B"])
-def test_volume_identifiers_are_file_set_ids(tmp_path: Path, identifier: str) -> None:
+def test_a_volume_identifier_that_is_no_file_set_id_is_rejected(
+    tmp_path: Path, identifier: str
+) -> None:
     with pytest.raises(InvalidValue, match="File-set ID"):
         iso9660_writer.write_image(
             tmp_path / "i", volume_identifier=identifier, files=[], created=CREATED
@@ -220,17 +224,19 @@ def test_volume_identifiers_are_file_set_ids(tmp_path: Path, identifier: str) ->
 
 
 @pytest.mark.parametrize("names", [["A", "A"], ["A", "A\\B"], ["A\\B\\C", "A"]])
-def test_names_that_collide_are_refused(tmp_path: Path, names: list[str]) -> None:
+def test_names_that_collide_are_rejected(tmp_path: Path, names: list[str]) -> None:
     with pytest.raises(Conflict):
         _write(tmp_path / "image", [VolumeFile(name, 1, b"1") for name in names])
 
 
-def test_too_large_a_file_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(OutOfResources):
         _write(tmp_path / "image", [VolumeFile("A", 1 << 32, tmp_path / "source")])
 
 
-def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_becomes_full_stops_the_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> int:
         raise OSError(28, "No space left on device")
 
@@ -240,7 +246,7 @@ def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not (tmp_path / "image").exists()
 
 
-def test_progress_may_stop_it(tmp_path: Path) -> None:
+def test_progress_may_stop_the_writing(tmp_path: Path) -> None:
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 
@@ -255,7 +261,7 @@ def test_progress_may_stop_it(tmp_path: Path) -> None:
     assert not (tmp_path / "image").exists()
 
 
-def test_many_files_in_one_directory(tmp_path: Path) -> None:
+def test_a_directory_may_have_many_files(tmp_path: Path) -> None:
     tree = {f"D\\{number:08d}": 1 for number in reversed(range(3000))}
     size = _write(tmp_path / "image", _files(tree))
     assert size == volume_size.image_size(iso9660_writer.SIZING, tree.items())

@@ -1,4 +1,4 @@
-"""Volumes that another reader finds otherwise, and those that both find alike."""
+"""The second reader: volumes on which pycdlib and Burnish agree or disagree."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ FILES = [
 
 
 @pytest.mark.parametrize("write", [iso9660_writer.write_image, udf_bridge_writer.write_image])
-def test_both_find_the_same(tmp_path: Path, write: object) -> None:
+def test_both_readers_find_the_same_files(tmp_path: Path, write: object) -> None:
     image = tmp_path / "image.iso"
     write(image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC))  # type: ignore[operator]
     with open_volume(image, twice=True) as volume:
@@ -25,7 +25,7 @@ def test_both_find_the_same(tmp_path: Path, write: object) -> None:
         assert volume.disagreements() == {}
 
 
-def test_what_the_other_finds_elsewhere_is_told(tmp_path: Path) -> None:
+def test_a_file_that_pycdlib_finds_elsewhere_is_a_disagreement(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     iso9660_writer.write_image(
         image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC)
@@ -37,7 +37,7 @@ def test_what_the_other_finds_elsewhere_is_told(tmp_path: Path) -> None:
         assert list(volume.disagreements()) == ["DICOMDIR"]
 
 
-def test_what_the_other_cannot_read_is_no_fault(tmp_path: Path) -> None:
+def test_a_volume_that_pycdlib_cannot_read_has_no_disagreements(tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     iso9660_writer.write_image(
         image, volume_identifier="TEST", files=FILES, created=datetime.now(UTC)

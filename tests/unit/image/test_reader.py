@@ -1,4 +1,4 @@
-"""Volumes of all kinds, and images made to mislead."""
+"""Volumes of all kinds, and images made to mislead the reader."""
 
 import errno
 import hashlib
@@ -58,13 +58,13 @@ def test_an_image_and_a_directory_read_alike(image: Path, directory: Path) -> No
 
 
 @pytest.mark.parametrize(("several", "first"), [(1, 5000), (0, 0)])
-def test_of_several_sessions_the_drive_names_the_last(
+def test_the_last_session_is_the_one_that_the_drive_reports(
     image: Path, monkeypatch: pytest.MonkeyPatch, several: int, first: int
 ) -> None:
     """By CDROMMULTISESSION of Linux, here in place of a drive."""
 
-    def answer(_descriptor: int, request: int, asked: bytes) -> bytes:
-        assert (request, len(asked), asked[5]) == (0x5310, 8, 1)
+    def answer(_descriptor: int, request: int, argument: bytes) -> bytes:
+        assert (request, len(argument), argument[5]) == (0x5310, 8, 1)
         return struct.pack("iBBxx", 5000, several, 1)
 
     with image.open("rb") as disc:
@@ -84,7 +84,7 @@ def test_reading_stops_at_the_end_of_the_file(image: Path, directory: Path, leng
             assert volume.read("DICOMDIR", 8, length) == b"89"
 
 
-def test_no_such_file(image: Path, directory: Path) -> None:
+def test_a_file_that_does_not_exist_is_unreadable(image: Path, directory: Path) -> None:
     for path in (image, directory):
         with open_volume(path) as volume, pytest.raises(Unreadable, match="no file X"):
             volume.read("X")
@@ -100,7 +100,9 @@ def test_symbolic_links_are_not_followed(directory: Path) -> None:
         assert dict(volume.files()) == {name: len(data) for name, data in FILES.items()}
 
 
-def test_images_of_other_writers(directory: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_images_of_other_writers_are_read(
+    directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     path = tmp_path_factory.mktemp("other") / "image.iso"
     for command in (
         ["genisoimage", "-quiet", "-V", "OTHER", "-J", "-r", "-o", str(path), str(directory)],
@@ -113,13 +115,13 @@ def test_images_of_other_writers(directory: Path, tmp_path_factory: pytest.TempP
         assert found == FILES
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_is_unreadable(tmp_path: Path) -> None:
     with pytest.raises(Unreadable, match="opened"), open_volume(tmp_path / "none"):
         pass
 
 
 @pytest.mark.parametrize("size", [0, 100, 40_000, 100_000])
-def test_no_image(tmp_path: Path, size: int) -> None:
+def test_a_file_that_is_no_image_is_unreadable(tmp_path: Path, size: int) -> None:
     (tmp_path / "file").write_bytes(bytes(size))
     with (
         pytest.raises(Unreadable, match="neither ISO 9660, UDF, FAT, ZIP nor MIME"),
@@ -144,7 +146,7 @@ def _both(number: int) -> bytes:
     return number.to_bytes(4, "little") + number.to_bytes(4, "big")
 
 
-def test_a_directory_that_holds_itself(image: Path, tmp_path: Path) -> None:
+def test_a_directory_that_contains_itself_is_rejected(image: Path, tmp_path: Path) -> None:
     data = image.read_bytes()
     root = data[16 * 2048 + 158 : 16 * 2048 + 166]
     at = data.index(b"\1A", 23 * 2048) - 32
@@ -154,13 +156,13 @@ def test_a_directory_that_holds_itself(image: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [1 << 20, 0xFFFFFFFF])
-def test_a_directory_beyond_the_end(image: Path, tmp_path: Path, size: int) -> None:
+def test_a_directory_beyond_the_end_is_rejected(image: Path, tmp_path: Path, size: int) -> None:
     path = _mutant(image, tmp_path, 16 * 2048 + 166, _both(size))
     with pytest.raises(Unreadable, match="root goes beyond"), open_volume(path):
         pass
 
 
-def test_a_file_beyond_the_end_is_listed_yet_not_read(image: Path, tmp_path: Path) -> None:
+def test_a_file_beyond_the_end_is_listed_but_unreadable(image: Path, tmp_path: Path) -> None:
     path = _mutant(image, tmp_path, _record(image, b"DICOMDIR.;1") + 10, _both(0xFFFFFFFF))
     with open_volume(path) as volume:
         assert volume.files()["DICOMDIR"] == 0xFFFFFFFF
@@ -171,27 +173,31 @@ def test_a_file_beyond_the_end_is_listed_yet_not_read(image: Path, tmp_path: Pat
         assert volume.read("README.TXT") == b"x"
 
 
-def test_a_truncated_image(image: Path, tmp_path: Path) -> None:
+def test_a_file_that_a_truncated_image_lacks_is_unreadable(image: Path, tmp_path: Path) -> None:
     path = tmp_path / "short.iso"
     path.write_bytes(image.read_bytes()[:-2048])
     with open_volume(path) as volume, pytest.raises(Unreadable, match=r"README\.TXT goes beyond"):
         volume.read("README.TXT")
 
 
-def test_interleaved_files_are_refused(image: Path, tmp_path: Path) -> None:
+def test_interleaved_files_are_rejected(image: Path, tmp_path: Path) -> None:
     path = _mutant(image, tmp_path, _record(image, b"DICOMDIR.;1") + 26, b"\1\1")
     with pytest.raises(Unreadable, match="interleaved"), open_volume(path):
         pass
 
 
-def test_too_many_files(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_volume_with_too_many_files_is_rejected(
+    image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(file_extents, "MAXIMUM_ENTRIES", 3)
     for path in (image, directory):
         with pytest.raises(Unreadable, match="more than 3 files"), open_volume(path):
             pass
 
 
-def test_too_many_levels(image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_volume_with_too_many_levels_is_rejected(
+    image: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(file_extents, "MAXIMUM_LEVELS", 2)
     for path in (image, directory):
         with pytest.raises(Unreadable, match="more than 2 directory levels"), open_volume(path):
@@ -200,7 +206,7 @@ def test_too_many_levels(image: Path, directory: Path, monkeypatch: pytest.Monke
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_no_byte_brings_it_down(image: Path, data: st.DataObject) -> None:
+def test_a_damaged_image_is_unreadable_at_worst(image: Path, data: st.DataObject) -> None:
     content = bytearray(image.read_bytes())
     for _ in range(data.draw(st.integers(1, 8))):
         at = data.draw(st.integers(16 * 2048, len(content) - 1))
@@ -235,7 +241,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     st.lists(st.sampled_from(sorted(MANY)), max_size=8),
     st.sampled_from([2048, 5000, 70_000, 1 << 20]),
 )
-def test_files_are_read_in_any_order_and_beside_one_another(
+def test_files_may_be_read_in_any_order_and_at_the_same_time(
     many: Path, names: list[str], chunk: int
 ) -> None:
     with (
@@ -253,7 +259,7 @@ def test_files_are_read_in_any_order_and_beside_one_another(
         assert volume.sha256() == hashlib.sha256(many.read_bytes()).hexdigest()
 
 
-def test_a_place_that_cannot_be_read_costs_the_file_that_lies_there(
+def test_a_bad_sector_affects_only_the_file_that_lies_there(
     many: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = many.read_bytes().index(MANY["F20"][:2048])

@@ -386,7 +386,7 @@ def test_a_robot_that_lacks_something_says_so_in_the_request(
 
     worker._ledger.tell = fill  # type: ignore[method-assign]
     assert worker.make_next()
-    remedy = "Fill the bins with blanks; the robot then goes on by itself."
+    remedy = "Fill the bins with blanks. The robot then continues by itself."
     assert (R.CREATING, I.OUT_OF_SUPPLIES, remedy) in seen
     assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
 

@@ -1,4 +1,4 @@
-"""Files whose bytes are made as they are written, on every file system."""
+"""Files whose bytes are generated while they are written, on every file system."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,21 +23,23 @@ def image(path: Path, file_system: FileSystem, file: VolumeFile) -> bytes:
 
 
 @pytest.mark.parametrize("file_system", list(FORMATS))
-def test_they_come_to_the_same_as_bytes(file_system: FileSystem, tmp_path: Path) -> None:
-    made = VolumeFile("DICOM\\A", SIZE, lambda: iter(PIECES))
-    given = VolumeFile("DICOM\\A", SIZE, b"".join(PIECES))
-    one = image(tmp_path / "made", file_system, made)
-    assert one == image(tmp_path / "given", file_system, given)
+def test_a_generated_file_gives_the_same_image_as_its_bytes(
+    file_system: FileSystem, tmp_path: Path
+) -> None:
+    generated = VolumeFile("DICOM\\A", SIZE, lambda: iter(PIECES))
+    in_memory = VolumeFile("DICOM\\A", SIZE, b"".join(PIECES))
+    expected = image(tmp_path / "in_memory", file_system, in_memory)
+    assert image(tmp_path / "generated", file_system, generated) == expected
 
 
 @pytest.mark.parametrize("file_system", list(FORMATS))
 @pytest.mark.parametrize("off", [-1, 1])
-def test_what_comes_out_of_another_size_is_refused(
+def test_a_generated_file_of_another_size_is_rejected(
     file_system: FileSystem, off: int, tmp_path: Path
 ) -> None:
     def pieces() -> Iterator[bytes]:
         yield from PIECES
 
     with pytest.raises(Conflict):
-        image(tmp_path / "made", file_system, VolumeFile("DICOM\\A", SIZE + off, pieces))
-    assert not (tmp_path / "made").exists()
+        image(tmp_path / "generated", file_system, VolumeFile("DICOM\\A", SIZE + off, pieces))
+    assert not (tmp_path / "generated").exists()
