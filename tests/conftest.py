@@ -1,4 +1,4 @@
-"""Fixtures for every test: real files, and a port nobody uses."""
+"""Fixtures for all tests: real files and a free port."""
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, settings
 import material
 import ports
 
-# how long an example takes says more of the machine than of what is tested; and the same examples
-# each time, or others each time by --hypothesis-profile=search
+# No deadline: the time of an example depends on the machine. The examples are the same in every
+# run; --hypothesis-profile=search tries other ones.
 settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("tests", settings.get_profile("search"), derandomize=True)
 settings.load_profile("tests")
@@ -21,11 +21,11 @@ def real_studies() -> material.RealStudies:
 
 @pytest.fixture(scope="session")
 def wider_collection() -> material.WiderCollection:
-    """A wider collection of real files; empty where there is none."""
+    """A wider collection of real files; empty if it is not installed."""
     return material.wider_collection()
 
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody else uses."""
+    """A free TCP port of the loopback address."""
     return ports.free_port()
