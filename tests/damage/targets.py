@@ -30,7 +30,7 @@ from burnish.secure_files import Sealer, ber, encapsulated_content, envelope
 from burnish.secure_files.der import DerReader
 from burnish.secure_files.protection import load_protection
 from burnish.settings import SecuritySettings, Settings, value_types
-from burnish.transcode import frames, jpeg_dct, jpeg_lossless
+from burnish.transcode import frames, jpeg_lossless, jpeg_lossy
 from burnish.verify import examine_volume
 from burnish.verify.dicomdir_checks import check_dicomdir
 from burnish.verify.faults import Faults
@@ -391,7 +391,7 @@ def _frame(data: bytes) -> None:
 def _jpegs() -> list[bytes]:
     ramp = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
     siz = b"\xff\x4f\xff\x51" + struct.pack(">HHLLLL", 47, 0, 3, 2, 0, 0) + bytes(40)
-    return [jpeg_dct.encode(ramp, 8), jpeg_lossless.encode(ramp, 8), siz, b"\x4b\x04\x00"]
+    return [jpeg_lossy.encode(ramp, 8), jpeg_lossless.encode(ramp, 8), siz, b"\x4b\x04\x00"]
 
 
 def _coding(data: bytes) -> None:
@@ -422,7 +422,7 @@ def _coding(data: bytes) -> None:
     native, _ = frames.decode_frame(made, "1.2.840.10008.1.2.4.70", image)
     assert native == samples.astype(f"<u{cell // 8}").tobytes()
     if precision in (8, 12):
-        assert frames._jpeg_size(jpeg_dct.encode(samples, precision)) == (rows, columns)
+        assert frames._jpeg_size(jpeg_lossy.encode(samples, precision)) == (rows, columns)
 
 
 # --- settings ------------------------------------------------------------------------------------

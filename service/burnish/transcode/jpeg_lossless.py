@@ -1,7 +1,7 @@
 """Craft: JPEG Lossless, Process 14, Selection Value 1, encoded (ISO/IEC 10918-1 H, PS3.5 A.4.1).
 
-Each sample is predicted from the one to its left, and the difference is Huffman coded. Every
-image gets the best code for its own differences, so frames carry their tables (PS3.11 H.3.4.2).
+Each sample is predicted from the one to its left, and the difference is Huffman coded. Each image
+gets the optimal code for its own differences, so each frame has its tables (PS3.11 H.3.4.2).
 """
 
 import struct
@@ -14,14 +14,14 @@ from burnish.transcode.jpeg_huffman import CATEGORIES
 if TYPE_CHECKING:
     import numpy as np
 
-#: Samples coded at a time: what they take while being coded stays within a processor's cache.
+#: Samples coded at a time: few enough for the cache of a processor.
 _BLOCK = 1 << 16
-#: An APP14 segment: the samples are as the data set calls them, no colour transform was applied.
+#: An APP14 segment which tells decoders that no colour transformation was applied.
 _NO_TRANSFORM = b"\xff\xee\x00\x0eAdobe\x00\x65\x00\x00\x00\x00\x00"
 
 
 class _Code(NamedTuple):
-    """For each difference, modulo 65536: the bits that say it, and how many there are."""
+    """The code of each difference modulo 65536, with its additional bits, and its length."""
 
     bits: "np.ndarray"
     lengths: "np.ndarray"
@@ -44,8 +44,10 @@ def encode(samples: "np.ndarray", precision: int) -> bytes:
         frequencies += np.bincount(categories[differences], minlength=CATEGORIES)
     lengths = jpeg_huffman.code_lengths(frequencies.tolist())
     code = _code(lengths)
-    found = _differences(samples, precision)
-    coded = jpeg_huffman.coded((code.bits[block], code.lengths[block]) for block in found)
+    coded = jpeg_huffman.coded(
+        (code.bits[differences], code.lengths[differences])
+        for differences in _differences(samples, precision)
+    )
     return b"".join((_head(samples.shape, precision, lengths), *coded, jpeg_huffman.EOI))
 
 
@@ -70,7 +72,7 @@ def _differences(samples: "np.ndarray", precision: int) -> Iterator["np.ndarray"
 
 
 def _code(lengths: Mapping[int, int]) -> _Code:
-    """The code of each difference: that of its category, then its extra bits."""
+    """The code of each difference: that of its category, then its additional bits."""
     import numpy as np
 
     categories, extra = jpeg_huffman.categories()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from burnish.dicom_elements import encode, encode_item
 from burnish.hashing import Hasher, new_hasher
 from burnish.instance_header.header import index_file
-from burnish.transcode import jpeg_dct
+from burnish.transcode import jpeg_lossy
 from burnish.transcode.frames import (
     CODEC_ERRORS,
     PHOTOMETRIC_INTERPRETATION,
@@ -161,7 +161,7 @@ def _encode(samples: "np.ndarray", image: ImagePixel, transfer_syntax_uid: str) 
         else:
             if image.photometric_interpretation == "RGB":
                 values = _in_ybr_full(values)
-            fragment = jpeg_dct.encode(values, image.bits_stored)
+            fragment = jpeg_lossy.encode(values, image.bits_stored)
         frame, _ = decode_frame(fragment, transfer_syntax_uid, _encoded(image, transfer_syntax_uid))
     except CODEC_ERRORS as error:
         raise NotCompressible("no encoder accepts this image") from error

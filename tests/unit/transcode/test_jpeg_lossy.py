@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from burnish.transcode.jpeg_dct import encode
+from burnish.transcode.jpeg_lossy import encode
 
 KINDS = ("slope", "flat", "extremes", "spots")
 

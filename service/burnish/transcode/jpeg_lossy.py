@@ -1,8 +1,8 @@
 """Craft: JPEG with loss, Baseline and Extended, encoded (ISO/IEC 10918-1 F; PS3.5 8.2.1, A.4.1).
 
-The steps that coefficients are rounded to are those of Annex K, a sixth of them for an image that
-uses 8 bits and as much finer as it uses less of its range. Every image gets the best codes for its
-own coefficients, so frames carry their tables (PS3.11 H.3.4.2).
+Coefficients are rounded to multiples of steps: a sixth of those of Annex K for an image whose pixel
+values cover the range of 8 bits, and finer ones where they cover less. Each image gets the optimal
+codes for its own coefficients, so each frame has its tables (PS3.11 H.3.4.2).
 """
 
 import struct
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 #: Blocks of 8 x 8 samples coded at a time.
 _AT_ONCE = 1 << 11
-#: In zigzag order, the steps for grey and brightness, and those for colour (Tables K.1, K.2).
-_STEPS = (
-    (
-        *(16, 11, 12, 14, 12, 10, 16, 14, 13, 14, 18, 17, 16, 19, 24, 40),
-        *(26, 24, 22, 22, 24, 49, 35, 37, 29, 40, 58, 51, 61, 60, 57, 51),
-        *(56, 55, 64, 72, 92, 78, 64, 68, 87, 69, 55, 56, 80, 109, 81, 87),
-        *(95, 98, 103, 104, 103, 62, 77, 113, 121, 112, 100, 120, 92, 101, 103, 99),
-    ),
-    (17, 18, 18, 24, 21, 24, 47, 26, 26, 47, 99, 66, 56, 66, *(99,) * 50),
+_LUMINANCE_STEPS = """
+    16 11 12 14 12 10 16 14 13 14 18 17 16 19 24 40 26 24 22 22 24 49 35 37 29 40 58 51 61 60 57 51
+    56 55 64 72 92 78 64 68 87 69 55 56 80 109 81 87 95 98 103 104 103 62 77 113 121 112 100 120 92
+    101 103 99
+"""
+_CHROMINANCE_STEPS = "17 18 18 24 21 24 47 26 26 47 99 66 56 66" + 50 * " 99"
+#: The steps in zigzag order: for grey and luminance, and for chrominance (Tables K.1, K.2).
+_STEPS = tuple(
+    tuple(int(step) for step in steps.split()) for steps in (_LUMINANCE_STEPS, _CHROMINANCE_STEPS)
 )
-#: Of those steps, for each value that an image has between its least and its greatest.
+#: The share of those steps that is used, for each value in the range of an image's pixel values.
 _SHARE = 1 / 1536
 #: The marker of the frame header, by precision.
 _FRAME = {8: 0xC0, 12: 0xC1}
-#: End of block, and sixteen zeros (F.1.2.2.1).
+#: The symbols for end of block and for sixteen zeros (F.1.2.2.1).
 _END, _ZEROS = 0x00, 0xF0
-#: Symbols of the four tables lie side by side: those of colour, and those of AC, further up.
+#: The symbols of the four tables have numbers of their own: these are added for AC and for colour.
 _AC, _COLOUR, _SYMBOLS = 256, 512, 1024
 
 
 class _Symbols(NamedTuple):
-    """What is coded, in order: the symbols, and the bits that follow each, and how many."""
+    """What is coded, in order: symbols, the additional bits behind each, and their number."""
 
     symbols: "np.ndarray"
     bits: "np.ndarray"
@@ -61,8 +61,8 @@ def encode(samples: "np.ndarray", precision: int) -> bytes:
     steps = _steps(int(np.ptp(samples)) + 1)[: 1 if components == 1 else 2]
     units = _coefficients(samples, precision, steps)
     frequencies = np.zeros(_SYMBOLS, np.int64)
-    for found in _symbols(units, components):
-        frequencies += np.bincount(found.symbols, minlength=_SYMBOLS)
+    for part in _symbols(units, components):
+        frequencies += np.bincount(part.symbols, minlength=_SYMBOLS)
     tables = [
         jpeg_huffman.code_lengths(frequencies[start : start + _AC].tolist())
         for start in range(0, _COLOUR * (2 if components == 3 else 1), _AC)
@@ -70,23 +70,23 @@ def encode(samples: "np.ndarray", precision: int) -> bytes:
     codes, widths = np.zeros(_SYMBOLS, np.uint64), np.zeros(_SYMBOLS, np.uint64)
     for number, lengths in enumerate(tables):
         for symbol, code in jpeg_huffman.codes(lengths).items():
-            at = number * _AC + symbol
-            codes[at], widths[at] = code, lengths[symbol]
+            position = number * _AC + symbol
+            codes[position], widths[position] = code, lengths[symbol]
     coded = jpeg_huffman.coded(
         (
-            codes[found.symbols] << found.lengths | found.bits,
-            (widths[found.symbols] + found.lengths).astype(np.uint8),
+            codes[part.symbols] << part.lengths | part.bits,
+            (widths[part.symbols] + part.lengths).astype(np.uint8),
         )
-        for found in _symbols(units, components)
+        for part in _symbols(units, components)
     )
     head = _head(samples.shape, precision, steps, tables)
     return b"".join((head, *coded, jpeg_huffman.EOI))
 
 
 def _steps(values: int) -> tuple[tuple[int, ...], ...]:
-    """The steps for an image that has so many values, each of 8 bits."""
+    """The steps, of 8 bits each, for an image whose pixel values have a range of so many values."""
     share = values * _SHARE
-    return tuple(tuple(min(255, max(1, round(step * share))) for step in some) for some in _STEPS)
+    return tuple(tuple(min(255, max(1, round(step * share))) for step in steps) for steps in _STEPS)
 
 
 def _coefficients(
@@ -103,18 +103,18 @@ def _coefficients(
     units = []
     for number, plane in enumerate(planes):
         across = 2 if components == 3 and number == 0 else 1
-        own = np.array(steps[min(number, 1)], np.float32)
+        step_of = np.array(steps[min(number, 1)], np.float32)
         blocks = _blocks(plane, across)
         rounded = np.empty((len(blocks), 64), np.int16)
         for start in range(0, len(blocks), _AT_ONCE):
             some = blocks[start : start + _AT_ONCE].astype(np.float32) - middle
-            rounded[start : start + _AT_ONCE] = np.rint(_transformed(some) / own)
+            rounded[start : start + _AT_ONCE] = np.rint(_transformed(some) / step_of)
         units.append(rounded.reshape(-1, across, 64))
     return np.concatenate(units, axis=1)
 
 
 def _halved(plane: "np.ndarray") -> "np.ndarray":
-    """Every two columns as one, their mean."""
+    """A plane with half the columns: the mean of every two."""
     import numpy as np
 
     even = np.pad(plane, ((0, 0), (0, plane.shape[1] & 1)), mode="edge").astype(np.float32)
@@ -123,14 +123,14 @@ def _halved(plane: "np.ndarray") -> "np.ndarray":
 
 
 def _blocks(plane: "np.ndarray", across: int) -> "np.ndarray":
-    """A plane as blocks of 8 x 8, filled up at its edges to whole units of `across` blocks."""
+    """A plane as blocks of 8 x 8 samples, padded to whole units of `across` blocks."""
     import numpy as np
 
     rows, columns = plane.shape
     padding = ((0, -rows % 8), (0, -columns % (8 * across)))
-    whole = np.pad(plane, padding, mode="edge")
-    down, right = whole.shape[0] // 8, whole.shape[1] // 8
-    return whole.reshape(down, 8, right, 8).transpose(0, 2, 1, 3).reshape(-1, 8, 8)
+    padded = np.pad(plane, padding, mode="edge")
+    down, right = padded.shape[0] // 8, padded.shape[1] // 8
+    return padded.reshape(down, 8, right, 8).transpose(0, 2, 1, 3).reshape(-1, 8, 8)
 
 
 def _transformed(blocks: "np.ndarray") -> "np.ndarray":
@@ -142,19 +142,24 @@ def _transformed(blocks: "np.ndarray") -> "np.ndarray":
 
 @cache
 def _cosines() -> tuple["np.ndarray", "np.ndarray"]:
-    """The basis of the transform, and where in a block each coefficient in zigzag order lies."""
+    """The basis of the transform, and the position in a block of each zigzag coefficient."""
     import numpy as np
 
     index = np.arange(8)
     basis = np.cos((2 * index + 1) * index[:, None] * np.pi / 16) / 2
     basis[0] /= np.sqrt(2)
-    # Diagonals in turn from the top left, every other one upwards.
-    order = sorted(range(64), key=lambda at: (d := at // 8 + at % 8, at // 8 if d % 2 else at % 8))
-    return basis.astype(np.float32), np.array(order)
+
+    def zigzag(position: int) -> tuple[int, int]:
+        """Diagonals from the top left, every other one upwards."""
+        row, column = divmod(position, 8)
+        diagonal = row + column
+        return diagonal, row if diagonal % 2 else column
+
+    return basis.astype(np.float32), np.array(sorted(range(64), key=zigzag))
 
 
 def _symbols(units: "np.ndarray", components: int) -> Iterator[_Symbols]:
-    """All that is coded, in order, some units at a time (F.1.2)."""
+    """Everything that is coded, in order, some units at a time (F.1.2)."""
     import numpy as np
 
     per_unit = units.shape[1]
@@ -174,7 +179,7 @@ def _symbols(units: "np.ndarray", components: int) -> Iterator[_Symbols]:
 
 
 def _of_blocks(blocks: "np.ndarray", differences: "np.ndarray", table: "np.ndarray") -> _Symbols:
-    """What is coded of blocks; `table` is where the symbols of each begin."""
+    """What is coded of blocks; `table` is what to add to the symbols of each block."""
     import numpy as np
 
     categories, extra = jpeg_huffman.categories()
@@ -189,7 +194,7 @@ def _of_blocks(blocks: "np.ndarray", differences: "np.ndarray", table: "np.ndarr
     ended[block[place == 62]] = True
     filled = np.repeat(np.arange(len(block)), zeros)
     open_blocks = np.flatnonzero(~ended)
-    # Where each stands: its block, then its coefficient, of which there are 64.
+    # the order of everything coded: by block, then by coefficient
     keys = np.concatenate(
         (
             np.arange(count) * 256,
@@ -221,7 +226,7 @@ def _head(
     steps: Sequence[Sequence[int]],
     tables: Sequence[dict[int, int]],
 ) -> bytes:
-    """All that precedes the entropy-coded segment (ISO/IEC 10918-1 B.2)."""
+    """Everything before the entropy-coded segment (ISO/IEC 10918-1 B.2)."""
     rows, columns, components = shape
     sampling = (0x11,) if components == 1 else (0x21, 0x11, 0x11)
     frame = struct.pack(">BHHB", precision, rows, columns, components)
@@ -231,7 +236,7 @@ def _head(
         frame += bytes((number + 1, factors, colour))
         scan += bytes((number + 1, colour << 4 | colour))
     quantization = b"".join(bytes((number, *some)) for number, some in enumerate(steps))
-    # Tables are numbered by what they are for, and of which components they are.
+    # a table is numbered by its class (DC or AC) and its destination (grey or colour)
     huffman = (
         jpeg_huffman.table(number % 2 << 4 | number // 2, lengths)
         for number, lengths in enumerate(tables)
