@@ -22,14 +22,14 @@ _SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, "1.2.840.10008.1.2", "1.2.840.10008.1.2.
 
 @dataclass(frozen=True, slots=True)
 class SetUp:
-    """Per association: CPU of the server, and time until the A-ASSOCIATE-AC, in seconds."""
+    """Seconds per association: CPU of the server, and the time until the A-ASSOCIATE-AC."""
 
     cpu: float
     seconds: float
 
 
-def measure(kind: Kind, storage: Path, count: int, *, known: bool) -> SetUp:
-    """`known`: the same peer asks each time; else each time another, so nothing is remembered."""
+def measure(kind: Kind, storage: Path, count: int, *, same_peer: bool) -> SetUp:
+    """With `same_peer`, every association is requested by the same AE title."""
     from pynetdicom.presentation import AllStoragePresentationContexts
 
     classes = [str(context.abstract_syntax) for context in AllStoragePresentationContexts]
@@ -38,7 +38,7 @@ def measure(kind: Kind, storage: Path, count: int, *, known: bool) -> SetUp:
     with running(kind, storage) as server:
         before = server.cpu()
         for number in range(count):
-            calling = "BENCHMARK" if known else f"BENCH{number}"
+            calling = "BENCHMARK" if same_peer else f"BENCH{number}"
             request = associate_rq(contexts, calling)
             started = time.monotonic()
             connection = Connection.open(server.port, request)
@@ -50,21 +50,21 @@ def measure(kind: Kind, storage: Path, count: int, *, known: bool) -> SetUp:
 
 def compare(kinds: Sequence[Kind], storage: Path, count: int) -> dict[tuple[str, bool], SetUp]:
     return {
-        (kind.name, known): measure(kind, storage, count, known=known)
-        for known in (False, True)
+        (kind.name, same_peer): measure(kind, storage, count, same_peer=same_peer)
+        for same_peer in (False, True)
         for kind in kinds
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("servers", help=f"of {', '.join(KINDS)}")
+    parser.add_argument("servers", help=f"any of {', '.join(KINDS)}")
     parser.add_argument("--count", type=int, default=100)
     arguments = parser.parse_args()
     kinds = [KINDS[name] for name in arguments.servers.split(",")]
-    for (name, known), one in compare(kinds, cache_directory(), arguments.count).items():
-        who = "same peer" if known else "other peers"
-        print(f"{name:18}{who:12}{one.cpu * 1e3:7.2f} ms CPU {one.seconds * 1e3:7.2f} ms")
+    for (name, same_peer), set_up in compare(kinds, cache_directory(), arguments.count).items():
+        peers = "same peer" if same_peer else "other peers"
+        print(f"{name:18}{peers:12}{set_up.cpu * 1e3:7.2f} ms CPU {set_up.seconds * 1e3:7.2f} ms")
 
 
 if __name__ == "__main__":

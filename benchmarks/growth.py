@@ -1,4 +1,4 @@
-"""Growth: what an instance costs when there are many already.
+"""Growth: the cost of an instance when many exist already.
 
 python benchmarks/growth.py --instances 5000 --steps 500,2000,5000 --rows 1000000
 """
@@ -19,7 +19,7 @@ from workloads import WORKLOADS, cache_directory
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What receiving costs with so many instances in the database."""
+    """The cost of receiving with `before` instances in the database."""
 
     before: int
     rate: float
@@ -29,7 +29,7 @@ class Cost:
 def steps(
     ends: Sequence[int], storage: Path, *, inserted: int = 0, sample: int = 1000
 ) -> list[Cost]:
-    """Sends W2 up to each end; what the last `sample` before it cost."""
+    """Send W2 up to each of `ends` instances; the cost of the last `sample` before it."""
     workload, costs = WORKLOADS["W2"], []
     with running(KINDS["burnish"], storage) as server:
         if inserted:

@@ -1,4 +1,4 @@
-"""Idle cost: CPU of a server that holds associations on which nothing happens.
+"""Idle cost: CPU and memory of a server with idle associations.
 
 python benchmarks/idle.py burnish,orthanc 0,50,500 --seconds 20
 """
@@ -14,26 +14,26 @@ from sender import Connection, PeerError, associate_rq
 from servers import KINDS, Kind, running
 from workloads import CT_IMAGE_STORAGE, EXPLICIT_VR_LITTLE_ENDIAN, cache_directory
 
-#: After the associations are there, so long nothing is measured.
+#: Seconds to wait after the associations are established.
 _SETTLE = 5.0
 
 
 def measure(kind: Kind, storage: Path, associations: int, seconds: float) -> tuple[float, int]:
-    """The share of one core that is used, and the memory of the whole tree in bytes."""
+    """The share of one core in use, and the memory of the process tree in bytes."""
     request = associate_rq([(CT_IMAGE_STORAGE, [EXPLICIT_VR_LITTLE_ENDIAN])])
     with running(kind, storage) as server:
-        held = []
+        connections = []
         try:
             for _ in range(associations):
-                held.append(Connection.open(server.port, request))
+                connections.append(Connection.open(server.port, request))
         except (OSError, PeerError) as error:
-            print(f"  {kind.name}: only {len(held)} associations: {error}")
+            print(f"  {kind.name}: only {len(connections)} associations: {error}")
         time.sleep(_SETTLE)
         before, started = server.cpu(), time.monotonic()
         time.sleep(seconds)
         share = (server.cpu() - before) / (time.monotonic() - started)
         memory = server.memory()
-        for connection in held:
+        for connection in connections:
             connection.socket.close()
     return share, memory
 
@@ -50,7 +50,7 @@ def compare(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("servers", help=f"of {', '.join(KINDS)}")
+    parser.add_argument("servers", help=f"any of {', '.join(KINDS)}")
     parser.add_argument("associations", metavar="N,…")
     parser.add_argument("--seconds", type=float, default=20)
     arguments = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Receiving: instances per second of each server, workload and number of associations.
+"""Reception: instances per second of each server, workload and number of associations.
 
 python benchmarks/receive.py burnish,storescp-b,orthanc W1:400,W2:4000 1,4 --rounds 3
 """
@@ -18,13 +18,13 @@ from sender import send
 from servers import KINDS, Kind, running
 from workloads import WORKLOADS, Workload, cache_directory
 
-#: Each run gets UIDs of its own.
+#: Numbers of runs; each run has its own UIDs.
 _RUNS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What is measured: one server under one load."""
+    """One server under one load."""
 
     server: str
     workload: str
@@ -34,7 +34,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What one run measured."""
+    """The figures of one run."""
 
     rate: float
     megabytes: float
@@ -54,26 +54,28 @@ def measure(
     nagle: bool = False,
     memory: bool = False,
 ) -> Figures:
-    """One run against a server of its own, warmed up with a few instances."""
+    """One run against a new server, warmed up with a few instances."""
     with running(kind, storage) as server:
         run = next(_RUNS)
-        how = {"nagle": nagle, "plain": kind.plain, "tls": kind.tls, "run": run}
+        options = {"nagle": nagle, "plain": kind.plain, "tls": kind.tls, "run": run}
         warm = 0 if workload.pixel_bytes > 1 << 24 else 2 * associations
         if warm:
-            send(server.port, workload, warm, associations=associations, **how)
+            send(server.port, workload, warm, associations=associations, **options)
         else:
-            # every process has served an association before its memory is compared
-            other = {**how, "run": next(_RUNS)}
-            send(server.port, WORKLOADS["W2"], 16, associations=8, **other)
+            # so that every process has served an association before its memory is measured
+            warm_up_options = {**options, "run": next(_RUNS)}
+            send(server.port, WORKLOADS["W2"], 16, associations=8, **warm_up_options)
         before, idle = server.cpu(), server.memory() if memory else 0
         if memory:
             with server.watching_memory() as highest:
                 sent = send(
-                    server.port, workload, count, associations=associations, first=warm, **how
+                    server.port, workload, count, associations=associations, first=warm, **options
                 )
             peak = highest() - idle
         else:
-            sent = send(server.port, workload, count, associations=associations, first=warm, **how)
+            sent = send(
+                server.port, workload, count, associations=associations, first=warm, **options
+            )
             peak = 0
         if sent.error:
             print(f"  {kind.name}: {sent.failed} failed: {sent.error}", flush=True)
@@ -98,37 +100,43 @@ def matrix(
     memory: bool = False,
     until: float = math.inf,
 ) -> dict[Cell, list[Figures]]:
-    """Every server in turn, round by round (A B C, A B C), so that drift hits all alike.
+    """Every server in turn, round by round (A B C, A B C), so that drift affects all of them.
 
-    After `until`, on the clock of `time.monotonic`, no further round begins.
+    No further round starts after `until`, on the clock of `time.monotonic`.
     """
     results: dict[Cell, list[Figures]] = {}
     for number in range(rounds):
         if number and time.monotonic() > until:
             break
-        for (workload, count), several in itertools.product(loads, associations):
+        for (workload, count), number_of_associations in itertools.product(loads, associations):
             for kind in kinds:
-                cell = Cell(kind.name, workload.name, several, nagle)
+                cell = Cell(kind.name, workload.name, number_of_associations, nagle)
                 figures = measure(
-                    kind, workload, count, several, storage, nagle=nagle, memory=memory
+                    kind,
+                    workload,
+                    count,
+                    number_of_associations,
+                    storage,
+                    nagle=nagle,
+                    memory=memory,
                 )
                 results.setdefault(cell, []).append(figures)
     return results
 
 
 def median(figures: Iterable[Figures], name: str = "rate") -> float:
-    return statistics.median(getattr(one, name) for one in figures)
+    return statistics.median(getattr(figure, name) for figure in figures)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("servers", help=f"of {', '.join(KINDS)}")
+    parser.add_argument("servers", help=f"any of {', '.join(KINDS)}")
     parser.add_argument("loads", metavar="WORKLOAD:COUNT,…")
     parser.add_argument("associations", metavar="N,…")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--nagle", action="store_true", help="senders with Nagle's algorithm on")
-    parser.add_argument("--memory", action="store_true", help="watch the peak of memory")
-    parser.add_argument("--storage", type=Path, help="where servers store; default: the cache")
+    parser.add_argument("--nagle", action="store_true", help="leave Nagle's algorithm on")
+    parser.add_argument("--memory", action="store_true", help="measure the peak memory")
+    parser.add_argument("--storage", type=Path, help="directory of the servers; default: cache")
     arguments = parser.parse_args()
     kinds = [KINDS[name] for name in arguments.servers.split(",")]
     loads = [load.split(":") for load in arguments.loads.split(",")]
@@ -142,7 +150,7 @@ def main() -> None:
         memory=arguments.memory,
     )
     for cell, figures in results.items():
-        rates = " ".join(f"{one.rate:.0f}" for one in figures)
+        rates = " ".join(f"{figure.rate:.0f}" for figure in figures)
         print(
             f"{cell.server:18}{cell.workload} x{cell.associations}"
             f"  {median(figures):7.0f}/s  {median(figures, 'megabytes'):6.0f} MB/s"

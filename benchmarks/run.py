@@ -1,7 +1,7 @@
-"""Everything, interleaved, in at most half an hour: a table, a plot and the figures themselves.
+"""All benchmarks, interleaved, in half an hour at most: tables, a plot and all figures.
 
 python benchmarks/run.py            # about 25 minutes on two cores
-python benchmarks/run.py --quick    # a few minutes, to see that all of it works
+python benchmarks/run.py --quick    # a few minutes, to see that everything works
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _OUT_OF_THE_BOX = ("burnish", "storescp-default", "orthanc-default")
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How much of everything is done; what does not begin within `minutes` is left out."""
+    """The size of each part; parts that do not start within `minutes` are skipped."""
 
     minutes: float
     rounds: int
@@ -97,7 +97,7 @@ QUICK = Scale(
 
 
 def within(minutes: float) -> Scale:
-    """As FULL, with less of everything in less time."""
+    """Like FULL, scaled down to less time."""
     share = min(1.0, minutes / FULL.minutes)
 
     def less(counts: dict[str, int]) -> dict[str, int]:
@@ -117,7 +117,7 @@ def within(minutes: float) -> Scale:
 
 
 class Report:
-    """What was found, as it will be read."""
+    """The results as Markdown and as figures."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -172,7 +172,7 @@ def _receiving(
             return "-"
         rate = receive.median(figures)
         cpu = 1e3 * receive.median(figures, "cpu_per_instance")
-        failed = " (failures)" if any(one.failed for one in figures) else ""
+        failed = " (failures)" if any(figure.failed for figure in figures) else ""
         if memory:
             peak = receive.median(figures, "memory") / 1e6
             return f"{receive.median(figures, 'megabytes'):.0f} MB/s ({peak:.1f} MB){failed}"
@@ -184,7 +184,7 @@ def _receiving(
         [[kind.what, *(cell(kind, *column) for column in columns)] for kind in kinds],
     )
     report.figures[title] = {
-        f"{cell.server} {cell.workload} x{cell.associations}": [one.rate for one in figures]
+        f"{cell.server} {cell.workload} x{cell.associations}": [figure.rate for figure in figures]
         for cell, figures in results.items()
     }
 
@@ -264,12 +264,12 @@ def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> 
         results |= media.compare([(WORKLOADS[name], count)], storage, rounds=rounds)
 
     def cell(tool: str, material: str) -> str:
-        made = results.get((tool, material))
-        if not made:
+        runs = results.get((tool, material))
+        if not runs:
             return "-"
-        if made[0].failed:
+        if runs[0].failed:
             return "failed"
-        return f"{statistics.median(one.seconds for one in made):.2f}"
+        return f"{statistics.median(run.seconds for run in runs):.2f}"
 
     report.table(
         "Media: seconds (Burnish from N-ACTION to DONE, read back and verified)",
@@ -280,11 +280,13 @@ def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> 
         ],
     )
     report.figures["media"] = {
-        f"{tool} {material}": [one.seconds for one in made]
-        for (tool, material), made in results.items()
+        f"{tool} {material}": [run.seconds for run in runs]
+        for (tool, material), runs in results.items()
     }
-    if left := [f"{name} {count}" for name, count in scale.media if f"{name} {count}" not in done]:
-        report.say(f"Out of time for {', '.join(left)}.")
+    if skipped := [
+        f"{name} {count}" for name, count in scale.media if f"{name} {count}" not in done
+    ]:
+        report.say(f"Out of time for {', '.join(skipped)}.")
 
 
 def plan(report: Report, scale: Scale, storage: Path) -> None:
@@ -292,7 +294,7 @@ def plan(report: Report, scale: Scale, storage: Path) -> None:
     report.table(
         "Planning: seconds of CPU",
         ["Instances", "admitting", "planning"],
-        [[str(n), f"{admit:.3f}", f"{made:.3f}"] for n, (admit, made) in planned.items()],
+        [[str(n), f"{admit:.3f}", f"{plan:.3f}"] for n, (admit, plan) in planned.items()],
     )
     listed = planning.listing(scale.requests, storage)
     load = planning.n_get(storage, scale.under_load)
@@ -301,12 +303,12 @@ def plan(report: Report, scale: Scale, storage: Path) -> None:
         f"{load.received_per_second:.0f} instances/s: p50 {load.p50 * 1e3:.1f} ms, "
         f"p99 {load.p99 * 1e3:.1f} ms of {load.gets}."
     )
-    report.figures["planning"] = {str(n): made for n, (_, made) in planned.items()}
+    report.figures["planning"] = {str(n): plan for n, (_, plan) in planned.items()}
 
 
 def stay_idle(report: Report, scale: Scale, storage: Path) -> None:
     kinds = _available(("burnish", "orthanc"))
-    found = idle.compare(kinds, scale.idle, storage, scale.idle_seconds)
+    results = idle.compare(kinds, scale.idle, storage, scale.idle_seconds)
     report.table(
         "Idle associations: share of one core (memory)",
         ["Server", *(str(count) for count in scale.idle)],
@@ -314,7 +316,7 @@ def stay_idle(report: Report, scale: Scale, storage: Path) -> None:
             [
                 kind.what,
                 *(
-                    f"{found[kind.name, n][0]:.1%} ({found[kind.name, n][1] / 1e6:.0f} MB)"
+                    f"{results[kind.name, n][0]:.1%} ({results[kind.name, n][1] / 1e6:.0f} MB)"
                     for n in scale.idle
                 ),
             ]
@@ -325,7 +327,7 @@ def stay_idle(report: Report, scale: Scale, storage: Path) -> None:
 
 def set_up(report: Report, scale: Scale, storage: Path) -> None:
     kinds = _available(("burnish", "storescp-b", "orthanc"))
-    found = associate.compare(kinds, storage, scale.set_up)
+    results = associate.compare(kinds, storage, scale.set_up)
     report.table(
         "Association set-up for 120 proposed contexts: ms of CPU (ms until accepted)",
         ["Server", "peers that differ", "the same peer"],
@@ -333,9 +335,9 @@ def set_up(report: Report, scale: Scale, storage: Path) -> None:
             [
                 kind.what,
                 *(
-                    f"{found[kind.name, known].cpu * 1e3:.2f} "
-                    f"({found[kind.name, known].seconds * 1e3:.2f})"
-                    for known in (False, True)
+                    f"{results[kind.name, same_peer].cpu * 1e3:.2f} "
+                    f"({results[kind.name, same_peer].seconds * 1e3:.2f})"
+                    for same_peer in (False, True)
                 ),
             ]
             for kind in kinds
@@ -360,7 +362,7 @@ def grow(report: Report, scale: Scale, storage: Path) -> None:
 
 
 def machine() -> str:
-    """What it was measured on."""
+    """The machine and the versions of all programs."""
 
     def first_line(*command: str) -> str:
         try:
@@ -390,7 +392,7 @@ def machine() -> str:
 
 
 def plot(report: Report, target: Path) -> bool:
-    """Bars of the receive rates, if matplotlib is there."""
+    """Bars of the reception rates, if matplotlib is installed."""
     try:
         import matplotlib as mpl
     except ImportError:
@@ -424,7 +426,7 @@ def run(scale: Scale, storage: Path, disk: Path) -> Report:
     started = time.monotonic()
     end = started + scale.minutes * 60
     minute = scale.minutes * 60 / FULL.minutes
-    # what takes little time comes first; what may take much is told when its share is used up
+    # short parts come first; long ones get a time limit
     parts: list[tuple[str, Callable[[], None]]] = [
         ("nagle", lambda: receive_nagle(report, scale, storage)),
         ("tls", lambda: receive_tls(report, scale, storage)),
@@ -453,10 +455,15 @@ def run(scale: Scale, storage: Path, disk: Path) -> Report:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--quick", action="store_true", help="little of everything")
-    parser.add_argument("--minutes", type=float, default=FULL.minutes, help="less in less time")
-    parser.add_argument("--storage", type=Path, help="default: memory, else the temporary folder")
-    parser.add_argument("--disk", type=Path, help="a folder on a disk, for what is to be durable")
+    parser.add_argument("--quick", action="store_true", help="a little of everything")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=FULL.minutes,
+        help="time limit",
+    )
+    parser.add_argument("--storage", type=Path, help="default: memory, or the temporary directory")
+    parser.add_argument("--disk", type=Path, help="a directory on a disk, for durable runs")
     parser.add_argument("--results", type=Path, default=_RESULTS)
     arguments = parser.parse_args()
     storage = cache_directory(arguments.storage)

@@ -1,4 +1,4 @@
-"""A C-STORE SCU that costs next to no CPU, so that what is measured is the SCP.
+"""A C-STORE SCU that needs very little CPU, so that the SCP is measured.
 
 The PDUs of a few instances are laid out once; each further instance is one of them with some
 bytes patched in the command set and in the data set. One process per association.
@@ -31,7 +31,7 @@ _UNLIMITED = 131072
 
 
 class PeerError(Exception):
-    """The peer refused or ended the association."""
+    """The peer rejected or ended the association."""
 
 
 # --- upper layer (PS3.8 9.3) ---------------------------------------------------------------------
@@ -99,14 +99,14 @@ class Connection:
         return cls(connection, *_accepted(body))
 
     def status(self) -> int:
-        """The Status of the next message, which has no data set, as a C-STORE-RSP."""
+        """The Status of the next message without a data set, such as a C-STORE-RSP."""
         kind, body = _read_pdu(self.socket)
         if kind != 4:
             raise PeerError(f"PDU {kind} instead of an answer")
         return _status(command_set(body[6:]))
 
     def message(self) -> tuple[int, bytes]:
-        """The Status and the data set of the next message, however it is fragmented."""
+        """The Status and the data set of the next message, in any number of fragments."""
         parts = {0: b"", 1: b""}
         while True:
             kind, body = _read_pdu(self.socket)
@@ -129,7 +129,7 @@ class Connection:
 
 
 def _trusting() -> ssl.SSLContext:
-    """TLS with whoever answers: what is measured is not who it is."""
+    """TLS without checking the certificate of the server."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -186,7 +186,7 @@ def p_data(context_id: int, control: int, length: int) -> bytes:
 
 @dataclass(slots=True)
 class Message:
-    """The C-STORE-RQ of one instance, as buffers to send; `become` patches it in place."""
+    """The C-STORE-RQ of one instance as buffers to send; `become` patches them in place."""
 
     instance: Instance
     buffers: list[bytes | bytearray | memoryview]
@@ -196,7 +196,7 @@ class Message:
 
     @classmethod
     def of(cls, instance: Instance, maximum: int) -> Message:
-        """Fragments obey the peer's `maximum` length (PS3.8 D.1)."""
+        """The fragments respect the peer's `maximum` length (PS3.8 D.1)."""
         limit = (maximum or _UNLIMITED) - 6
         own = instance.become(0, 0).encode()
         encoded = bytearray(
@@ -212,11 +212,11 @@ class Message:
             )
         )
         buffers: list[bytes | bytearray | memoryview] = [p_data(1, 3, len(encoded)), encoded]
-        left, at = instance.size, 0
-        while left:
-            length = min(left, limit)
-            left -= length
-            buffers.append(p_data(1, 0 if left else 2, length))
+        remaining, at = instance.size, 0
+        while remaining:
+            length = min(remaining, limit)
+            remaining -= length
+            buffers.append(p_data(1, 0 if remaining else 2, length))
             buffers += _slices(instance, at, at + length)
             at += length
         message_id = encoded.index(b"\x10\x01\x02\0\0\0\xff\xff") + 6
@@ -224,7 +224,7 @@ class Message:
 
     @classmethod
     def plain(cls, instance: Instance) -> Message:
-        """For the receiver in C: eight bytes of length, then the bytes."""
+        """For receiver.c: eight bytes of length, then the bytes."""
         length = bytearray(struct.pack(">Q", instance.size))
         return cls(instance, [length, *_slices(instance, 0, instance.size)], bytearray(32), 0, 0)
 
@@ -234,7 +234,7 @@ class Message:
         self._command[self._uid : self._uid + len(own)] = own
 
     def send(self, connection: socket.socket, *, nagle: bool) -> None:
-        """With Nagle, header and body of each PDU are written one by one, as DCMTK does."""
+        """With Nagle, header and body of each PDU are written separately, as DCMTK does."""
         if isinstance(connection, ssl.SSLSocket):
             for buffer in self.buffers:
                 connection.sendall(buffer)
@@ -250,14 +250,14 @@ class Message:
 
 
 def _slices(instance: Instance, start: int, end: int) -> list[memoryview]:
-    """Those bytes of the data set, without a copy."""
+    """A range of bytes of the data set, without a copy."""
     border = len(instance.header)
-    found = []
+    parts = []
     if start < border:
-        found.append(memoryview(instance.header)[start : min(end, border)])
+        parts.append(memoryview(instance.header)[start : min(end, border)])
     if end > border:
-        found.append(instance.pixels[max(0, start - border) : end - border])
-    return found
+        parts.append(instance.pixels[max(0, start - border) : end - border])
+    return parts
 
 
 # --- the run -------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def _slices(instance: Instance, start: int, end: int) -> list[memoryview]:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What came of a run, over all its associations."""
+    """The results of a run, over all its associations."""
 
     sent: int
     failed: int
@@ -299,7 +299,7 @@ def send(
     tls: bool = False,
     longest_pdu: int = _UNLIMITED,
 ) -> Sent:
-    """Sends instances `first` to `first + count` of `run`, spread over the associations."""
+    """Send instances `first` to `first + count` of `run`, spread over the associations."""
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(associations)
     results: multiprocessing.Queue[tuple[float, float, int, int, float, list[float], str]]
@@ -400,9 +400,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("peer", metavar="[HOST:]PORT")
     parser.add_argument("workload", choices=WORKLOADS)
-    parser.add_argument("--count", type=int, help="default: that of the workload")
+    parser.add_argument("--count", type=int, help="default: the number of the workload")
     parser.add_argument("--associations", type=int, default=1)
-    parser.add_argument("--run", type=int, help="another run has other UIDs; default: any")
+    parser.add_argument("--run", type=int, help="part of the UIDs; default: random")
     parser.add_argument("--nagle", action="store_true", help="leave Nagle's algorithm on")
     parser.add_argument("--pdu", type=int, default=_UNLIMITED, help="largest PDU to send")
     arguments = parser.parse_args()

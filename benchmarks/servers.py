@@ -1,6 +1,6 @@
-"""The servers that are compared, each started afresh on a free port with storage of its own.
+"""The servers that are compared; each is started anew on a free port with empty storage.
 
-python benchmarks/servers.py            # which there are, and which can run here
+python benchmarks/servers.py            # lists them, and whether each can run here
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STOP_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How a server is started: told its port and a new directory for all that it stores."""
+    """Starts a server on a port, with a new directory for everything that it stores."""
 
     arguments: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One server in one configuration. `plain` speaks length and bytes, not DICOM.
+    """One server in one configuration. A `plain` one receives lengths and bytes, not DICOM.
 
     `tls` speaks DICOM over TLS, and asks nobody for a certificate.
     """
@@ -62,7 +62,7 @@ class Kind:
 def burnish(
     durability: str = "os", receivers: int = 0, source: Path | None = None, **tables: Any
 ) -> Callable[[int, Path], Start]:
-    """`burnish serve`; `source` is a directory with another package `burnish` to compare."""
+    """`burnish serve`; `source` is the directory of another version to compare with."""
 
     def start(port: int, directory: Path) -> Start:
         settings: dict[str, Any] = {
@@ -91,7 +91,7 @@ def burnish(
 
 
 def burnish_tls(port: int, directory: Path) -> Start:
-    """As `burnish("os")`, over TLS only."""
+    """Like `burnish("os")`, over TLS only."""
     certificate, key = _certificate()
     tls = {"port": port, "only": True, "client_certificate": "optional"}
     tls |= {"certificate": str(certificate), "key": str(key)}
@@ -99,34 +99,44 @@ def burnish_tls(port: int, directory: Path) -> Start:
 
 
 def _certificate() -> tuple[Path, Path]:
-    """A certificate that nobody vouches for, and its key; made once."""
+    """A self-signed certificate and its key; made once."""
     certificate, key = (cache_directory() / f"tls.{kind}.pem" for kind in ("crt", "key"))
     if not certificate.exists():
-        made = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=benchmark"]
+        options = [
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "3650",
+            "-subj",
+            "/CN=benchmark",
+        ]
         files = ["-keyout", str(key), "-out", str(certificate)]
-        subprocess.run(["openssl", "req", *made, *files], check=True, capture_output=True)
+        subprocess.run(["openssl", "req", *options, *files], check=True, capture_output=True)
     return certificate, key
 
 
 def _toml(tables: Mapping[str, object]) -> str:
-    """Tables, and lists of them, of plain values."""
+    """TOML of tables, and lists of tables, of plain values."""
     lines = []
     for name, table in tables.items():
         several = table if isinstance(table, list) else [table]
         title = f"[[{name}]]" if isinstance(table, list) else f"[{name}]"
-        for one in several:
-            lines += [title, *(f"{key} = {json.dumps(value)}" for key, value in one.items())]
+        for content in several:
+            lines.append(title)
+            lines += [f"{key} = {json.dumps(value)}" for key, value in content.items()]
     return "\n".join(lines) + "\n"
 
 
 # --- peers ---------------------------------------------------------------------------------------
 
-#: DCMTK, which Orthanc is built on too, turns Nagle's algorithm off only where this is set.
+#: DCMTK, which Orthanc also uses, turns Nagle's algorithm off only if this is set.
 _NODELAY = {"TCP_NODELAY": "1"}
 
 
 def storescp(*options: str, nodelay: bool = True) -> Callable[[int, Path], Start]:
-    """DCMTK's storescp; with `nodelay` also with its largest PDU, which is its best."""
+    """DCMTK's storescp; `nodelay`, with its largest PDU, is its best case."""
 
     def start(port: int, directory: Path) -> Start:
         best = ("-pdu", "131072") if nodelay else ()
@@ -139,7 +149,7 @@ def storescp(*options: str, nodelay: bool = True) -> Callable[[int, Path], Start
 
 
 def storescp_tls(port: int, directory: Path) -> Start:
-    """As `storescp("+B")`, over TLS."""
+    """Like `storescp("+B")`, over TLS."""
     certificate, key = _certificate()
     return storescp("+B", "+tls", str(key), str(certificate), "-ic")(port, directory)
 
@@ -192,7 +202,7 @@ def c_receiver(durability: str) -> Callable[[int, Path], Start]:
 
 
 def python_receiver(what: str) -> Callable[[int, Path], Start]:
-    """receiver.py, which parses nothing either."""
+    """receiver.py, which does not parse either."""
 
     def start(port: int, directory: Path) -> Start:
         return Start([sys.executable, str(_HERE / "receiver.py"), str(port), str(directory), what])
@@ -244,14 +254,14 @@ KINDS = {
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on."""
+    """A free TCP port of the loopback address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class Server:
-    """A running server: its port, its directory, and what it has used."""
+    """A running server: its port, its directory, its CPU time and memory."""
 
     def __init__(self, kind: Kind, port: int, directory: Path, process: psutil.Popen) -> None:
         self.kind = kind
@@ -265,7 +275,7 @@ class Server:
         return []
 
     def cpu(self) -> float:
-        """Seconds of CPU so far, of the whole tree and of what it has waited for."""
+        """Seconds of CPU so far, of the process tree and of its children that have ended."""
         used = 0.0
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -274,7 +284,7 @@ class Server:
         return used
 
     def memory(self) -> int:
-        """Bytes of memory of the whole tree; what processes share counts once (PSS)."""
+        """Bytes of memory of the process tree; shared pages count once (PSS)."""
         used = 0
         for process in self.processes():
             with contextlib.suppress(psutil.Error, FileNotFoundError):
@@ -283,7 +293,7 @@ class Server:
 
     @contextlib.contextmanager
     def watching_memory(self, every: float = 0.05) -> Iterator[Callable[[], int]]:
-        """Looks at the memory again and again; the function gives the highest seen."""
+        """Samples the memory; the function returns the maximum so far."""
         done = threading.Event()
         highest = [self.memory()]
 
@@ -302,7 +312,7 @@ class Server:
 
 @contextlib.contextmanager
 def running(kind: Kind, storage: Path) -> Iterator[Server]:
-    """A server with a new directory below `storage`, which is removed with all in it."""
+    """A server with a new directory below `storage`, which is removed afterwards."""
     storage.mkdir(parents=True, exist_ok=True)
     directory = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=storage))
     port = free_port()
@@ -345,7 +355,7 @@ def _wait_until_ready(server: Server, log: Path) -> None:
 
 
 def _settle(server: Server) -> None:
-    """Waits until processes that are still starting have started, or for ten seconds."""
+    """Wait until all processes have started, or for ten seconds."""
     for _ in range(20):
         before = server.cpu()
         time.sleep(0.5)

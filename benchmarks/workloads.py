@@ -1,4 +1,4 @@
-"""Synthetic instances: CT slices of 525 KB (W1), of 10 KB (W2), multi-frame of 128 MB (W3).
+"""Synthetic instances: CT slices of 525 KB (W1) and 10 KB (W2), multi-frame of 128 MB (W3).
 
 An instance is a data set with *places*: positions of fixed length that hold its number, so that
 any count of different instances is made from a few by patching bytes. Pixels are random, so
@@ -26,7 +26,7 @@ MULTI_FRAME_TRUE_COLOR = "1.2.840.10008.5.1.4.1.1.7.4"
 MULTI_FRAME_WORD = "1.2.840.10008.5.1.4.1.1.7.3"
 EXPLICIT_VR_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
-#: Every UID of the workloads is this, a digit for its kind, nine for the run, nine for the number.
+#: A UID is this prefix, one digit for its kind, nine for the run and nine for the number.
 _ROOT = "2.25."
 _KINDS = {"instance": 1, "study": 2, "series": 3, "frame": 4}
 _UNIT = 10**9
@@ -34,7 +34,7 @@ _UNIT = 10**9
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One kind of instance. `count` is that of the published figures."""
+    """One kind of instance. `count` is the number in the published figures."""
 
     name: str
     count: int
@@ -66,7 +66,7 @@ def uid(kind: str, run: int, number: int) -> str:
 
 
 def cache_directory(chosen: Path | None = None) -> Path:
-    """Where files of the benchmarks lie: in memory where there is such a file system."""
+    """The directory for files of the benchmarks: in memory if there is such a file system."""
     if chosen is None:
         shared = Path("/dev/shm")  # noqa: S108
         base = shared if os.access(shared, os.W_OK) else Path(tempfile.gettempdir())
@@ -77,7 +77,7 @@ def cache_directory(chosen: Path | None = None) -> Path:
 
 @dataclass(slots=True)
 class Instance:
-    """A data set in two parts, the first of which is patched to make further instances."""
+    """A data set in two parts; patching the first one makes further instances."""
 
     workload: Workload
     header: bytearray
@@ -95,7 +95,7 @@ class Instance:
         return len(self.header) + len(self.pixels)
 
     def become(self, run: int, number: int) -> str:
-        """Turns this into instance `number` of `run`; its SOP Instance UID."""
+        """Turn this into instance `number` of `run`; return its SOP Instance UID."""
         series = number // self.workload.per_series
         study = series // self.workload.series_per_study
         own = uid("instance", run, number)
@@ -120,9 +120,9 @@ def _all_of(data: bytearray, wanted: bytes, skip: int = 0) -> list[int]:
 
 
 def instances(workload: Workload, count: int, seed: int = 1) -> list[Instance]:
-    """So many instances with pixels of their own; they are made others by `become`."""
+    """Instances with different pixels; `become` turns them into further instances."""
     header = _header(workload)
-    # Windows into one random buffer differ as much as buffers of their own and are made faster.
+    # windows into one random buffer differ as much as separate buffers and are made faster
     spare = 4096 * count
     pixels = memoryview(random.Random(seed).randbytes(min(workload.pixel_bytes, 1 << 22) + spare))
     if workload.pixel_bytes > 1 << 22:
@@ -134,7 +134,7 @@ def instances(workload: Workload, count: int, seed: int = 1) -> list[Instance]:
 
 
 def _header(workload: Workload) -> bytes:
-    """The data set up to the Pixel Data's value, every UID that of run 0, number 0."""
+    """The data set up to the value of Pixel Data; its UIDs are those of run 0, number 0."""
     from pydicom.dataset import Dataset
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_dataset
@@ -221,7 +221,7 @@ def file_meta(sop_class_uid: str, sop_instance_uid: str) -> bytes:
 
 
 def write_files(workload: Workload, count: int, run: int, directory: Path) -> list[Path]:
-    """The files of a File-set, `DICOM/ST00000/SE00000/IM00000`, written once and then kept."""
+    """The files of a File-set, `DICOM/ST00000/SE00000/IM00000`; written once and kept."""
     done = directory / "complete.json"
     if not (done.exists() and json.loads(done.read_text()) == [workload.name, count, run]):
         shutil.rmtree(directory, ignore_errors=True)
