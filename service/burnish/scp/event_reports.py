@@ -14,7 +14,7 @@ from burnish.commitment import Report
 from burnish.db.session import Database
 from burnish.errors import OutOfResources
 from burnish.scp import statuses
-from burnish.scp.storage_commitment import event_information, event_type
+from burnish.scp.storage_commitment import event_information, event_type, log_failed_report
 from burnish.settings import Settings
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -159,9 +159,12 @@ class Reporter:
             is_tried_again = commitment.not_delivered(
                 session, self._settings, report.commitment_id, reason
             )
-        event = "storage commitment report " + ("postponed" if is_tried_again else "abandoned")
-        log_line = log.warning if is_tried_again else log.error
-        log_line(event, why=reason, transaction_uid=report.transaction_uid, peer=peer_title)
+        log_failed_report(
+            reason,
+            is_tried_again=is_tried_again,
+            transaction_uid=report.transaction_uid,
+            peer=peer_title,
+        )
 
 
 def _send(association: Association, report: Report, message_id: int) -> str:

@@ -167,6 +167,14 @@ def _report_items(items: Sequence[Item]) -> Iterator[Dataset]:
         yield data_set
 
 
+def log_failed_report(reason: str, *, is_tried_again: bool, **details: str) -> None:
+    """Logs that a report was not delivered, and whether it is tried again later."""
+    if is_tried_again:
+        log.warning("storage commitment report postponed", why=reason, **details)
+    else:
+        log.error("storage commitment report abandoned", why=reason, **details)
+
+
 class SameAssociationReport:
     """The report of one transaction on the association that requested it.
 
@@ -218,13 +226,17 @@ class SameAssociationReport:
     def receive_response(self, response: Command) -> None:
         """Records how the peer has answered the report."""
         status = response.number(messages.STATUS)
-        with self._database.writing() as session:
-            if statuses.is_success_or_warning(status):
+        if statuses.is_success_or_warning(status):
+            with self._database.writing() as session:
                 commitment.delivered(session, self._commitment_id)
-            else:
-                reason = f"the peer answered {status:04X}H"
-                commitment.not_delivered(session, self._settings, self._commitment_id, reason)
-        log.info("storage commitment reported", status=f"{status:04X}", association="same")
+            log.info("storage commitment reported", status=f"{status:04X}", association="same")
+            return
+        reason = f"the peer answered {status:04X}H"
+        with self._database.writing() as session:
+            is_tried_again = commitment.not_delivered(
+                session, self._settings, self._commitment_id, reason
+            )
+        log_failed_report(reason, is_tried_again=is_tried_again, association="same")
 
     def drop(self) -> None:
         """The association has ended without a response: a new one may report at once."""
