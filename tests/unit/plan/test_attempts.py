@@ -343,7 +343,7 @@ def test_failure_attributes_name_what_prevents_the_conversion(
     ground.store(one)
     request = planned(ground, [one], profiles="STD-GEN-CD")
     assert request.execution_status is ExecutionStatus.FAILURE
-    data_set = attributes.present(request)
+    data_set = attributes.request_attributes(request)
     (item,) = data_set.FailedSOPSequence
     assert item.FailureReason == reason
     failure_attributes = item["FailureAttributes"]
