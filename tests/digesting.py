@@ -1,4 +1,4 @@
-"""What the digest of bytes must be, told without the service's own code."""
+"""The expected digest of bytes, computed without the code of the service."""
 
 from blake3 import blake3
 

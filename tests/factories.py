@@ -1,4 +1,4 @@
-"""Small things made for a test: instances, candidates for media, and a database with a spool."""
+"""Makes what tests need: instances, candidates for media, and a database with a spool."""
 
 import io
 import struct

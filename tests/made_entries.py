@@ -1,4 +1,4 @@
-"""Directory entries made of real files, and of instances made up for a test."""
+"""Directory entries of real files and of invented instances."""
 
 import io
 from collections.abc import Iterable
@@ -35,7 +35,7 @@ def indexed(
 
 
 def headers(paths: Iterable[Path]) -> list[InstanceHeader]:
-    """Headers of what can go on one medium: each SOP Instance once, no damaged identity."""
+    """Headers of instances that can be on one medium: each SOP Instance once, with sound UIDs."""
     found: dict[str, InstanceHeader] = {}
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""Real DICOM files: those in the pydicom wheel, and a wider collection where there is one."""
+"""Real DICOM files: those of the pydicom wheel, and a wider collection if it is present."""
 
 import warnings
 from dataclasses import dataclass
@@ -44,8 +44,8 @@ class RealStudies:
     `patients` are 3 patients' CR, CT and MR studies, 31 images (a File-set of PS3.10 without its
     DICOMDIR); `tiny` is one series of 50 images; `charsets` have a Specific Character Set each;
     `others` have many modalities and transfer syntaxes; `transfer_syntaxes` has one file for each
-    Transfer Syntax UID but RLE Lossless, which the wheel has only under SOP Instance UIDs of its
-    other files: `file("MR_small_RLE.dcm")`.
+    Transfer Syntax UID except RLE Lossless, which the wheel has only under SOP Instance UIDs of
+    its other files: `file("MR_small_RLE.dcm")`.
     """
 
     patients: tuple[Path, ...]
@@ -56,11 +56,11 @@ class RealStudies:
 
     @property
     def all(self) -> tuple[Path, ...]:
-        """Every file but those of `transfer_syntaxes`: no SOP Instance UID twice."""
+        """Every file except those of `transfer_syntaxes`: no SOP Instance UID occurs twice."""
         return self.patients + self.tiny + self.charsets + self.others
 
     def file(self, name: str) -> Path:
-        """One file of the wheel by its name, irregular ones too: `MR_truncated.dcm`."""
+        """One file of the wheel by its name, also an irregular one such as `MR_truncated.dcm`."""
         for folder in (_FILES, _WHEEL / "charset_files", _WHEEL / "palettes"):
             if (folder / name).is_file():
                 return folder / name
@@ -68,7 +68,7 @@ class RealStudies:
 
 
 def real_studies() -> RealStudies:
-    """The files that come with pydicom, none of which needs a download."""
+    """The files that are part of the pydicom wheel; none needs a download."""
     return RealStudies(
         patients=_files(*(_TREE / name for name in ("77654033", "98892001", "98892003"))),
         tiny=_files(_TREE / "TINY_ALPHA" / "PT000000"),
@@ -80,7 +80,7 @@ def real_studies() -> RealStudies:
 
 @dataclass(frozen=True, slots=True)
 class WiderCollection:
-    """A wider collection of real files, where it lies beside the checkout; else empty and false."""
+    """A wider collection of real files beside the checkout; without one, empty and false."""
 
     root: Path
 
@@ -97,7 +97,7 @@ def wider_collection() -> WiderCollection:
 
 
 def read(path: Path) -> FileDataset:
-    """A file as pydicom reads it, without its warnings: real files are seldom perfect."""
+    """A file read by pydicom without warnings: real files are seldom perfect."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pydicom.dcmread(path, force=True)

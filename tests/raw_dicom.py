@@ -1,4 +1,4 @@
-"""A DICOM client made of bytes: every PDU can be right or wrong, whole or in pieces (PS3.8 9.3)."""
+"""A DICOM client that sends bytes: valid or invalid PDUs, whole or in pieces (PS3.8 9.3)."""
 
 import socket
 import ssl
@@ -21,14 +21,14 @@ Context = tuple[str, Sequence[str]]
 
 @dataclass(frozen=True, slots=True)
 class Pdu:
-    """A PDU as it came: its type, and what follows its length."""
+    """A PDU that was received: its type, and the bytes after its length."""
 
     kind: int
     body: bytes
 
     @property
     def source_and_reason(self) -> tuple[int, int]:
-        """Of an A-ABORT."""
+        """Source and reason of an A-ABORT."""
         assert self.kind == A_ABORT, self
         return self.body[2], self.body[3]
 
@@ -60,7 +60,7 @@ def associate_rq(
     maximum_length: int = 16384,
     user_items: bytes = b"",
 ) -> bytes:
-    """An A-ASSOCIATE-RQ; AE titles go in as they are, whatever their padding."""
+    """An A-ASSOCIATE-RQ; AE titles are taken without padding them."""
     body = struct.pack(">HH", 1, 0) + called + calling + bytes(32)
     body += item(0x10, APPLICATION_CONTEXT.encode())
     for number, (abstract, transfers) in enumerate(contexts):
@@ -119,7 +119,7 @@ def c_echo_rq() -> bytes:
 
 
 class Raw:
-    """A connection that proposes an association; `answer` is what came back for it."""
+    """A connection that proposes an association; `answer` is the PDU received for it."""
 
     def __init__(
         self,

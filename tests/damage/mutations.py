@@ -1,4 +1,4 @@
-"""Damage to files: what bad disks, bad programs and bad people do to DICOM files and volumes."""
+"""Damages DICOM files and volumes as bad disks, faulty programs and attackers do."""
 
 import random
 import struct
@@ -18,7 +18,7 @@ Mutation = Callable[[bytearray, random.Random], None]
 
 
 def _place(data: bytearray, chance: random.Random) -> int:
-    """Anywhere; half of the time near the beginning, where the headers are."""
+    """A random offset; half of the time near the beginning, where the headers are."""
     end = len(data)
     return chance.randrange(max(1, min(end, _HEAD) if chance.random() < 0.5 else end))
 

@@ -1,4 +1,4 @@
-"""The readers that see bytes from elsewhere, and what each may answer."""
+"""The readers of files from elsewhere, with the errors that each may raise."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,28 +26,29 @@ _LARGEST = 300_000
 
 @dataclass(frozen=True)
 class Reader:
-    """What is done with a file at a path; what its errors may be; whether it runs confined.
+    """A function that reads the file at a path, and the errors that it may raise.
 
-    A confined one runs in a process of its own in the service too, so that it may die there of
-    what it is given, or of memory.
+    A `confined` reader runs in a process of its own in the service too, so it may crash that
+    process or exhaust its memory.
     """
 
     read: Callable[[Path], object]
     seeds: Callable[[], Seeds]
     errors: tuple[type[Exception], ...] = (BurnishError,)
     confined: bool = False
-    seconds: float = 60.0  # of a processor
+    #: The limit of its CPU time.
+    seconds: float = 60.0
 
 
 def index(path: Path) -> None:
-    """The header, and what a DICOMDIR then has of it, as long as was said before."""
-    found = index_file(path)
-    if not found.header.directory_record_type:
+    """Indexes the header, and encodes a DICOMDIR of it, which must have its predicted size."""
+    file = index_file(path)
+    if not file.header.directory_record_type:
         return
-    entries = [DirectoryEntry("DICOM\\A", found.header, found.transfer_syntax_uid)]
+    entries = [DirectoryEntry("DICOM\\A", file.header, file.transfer_syntax_uid)]
     with suppress(Conflict):
-        made = encoder.encode(entries, file_set_id="X", file_set_uid="1.2")
-        assert len(made) == encoder.size(entries, file_set_id="X", file_set_uid="1.2")
+        dicomdir = encoder.encode(entries, file_set_id="X", file_set_uid="1.2")
+        assert len(dicomdir) == encoder.size(entries, file_set_id="X", file_set_uid="1.2")
 
 
 def _convert(path: Path) -> None:
@@ -98,17 +99,17 @@ def files() -> Seeds:
 
 
 def directories() -> Seeds:
-    found = [index_file(path) for path in real_studies().patients]
+    files = [index_file(path) for path in real_studies().patients]
     entries = [
-        DirectoryEntry(f"DICOM\\F{number}", one.header, one.transfer_syntax_uid)
-        for number, one in enumerate(found)
+        DirectoryEntry(f"DICOM\\F{number}", file.header, file.transfer_syntax_uid)
+        for number, file in enumerate(files)
     ]
-    made = []
+    seeds = []
     for count in (1, 5, len(entries)):
         with suppress(Conflict):
             data = encoder.encode(entries[:count], file_set_id="X", file_set_uid="1.2")
-            made.append((f"DICOMDIR of {count}", data))
-    return made
+            seeds.append((f"DICOMDIR of {count}", data))
+    return seeds
 
 
 def volumes(folder: Path) -> Seeds:

@@ -20,8 +20,8 @@ def test_damaged_files_get_the_right_answer(tmp_path: Path, name: str, count: in
     assert attempt(reader, tried, tmp_path) == []
 
 
-def test_a_wrong_answer_is_found(tmp_path: Path) -> None:
-    """An error of another kind, and a death, each of its own input."""
+def test_an_unexpected_error_and_a_crash_are_reported(tmp_path: Path) -> None:
+    """An error of another class and a crash of the process are each reported with their input."""
 
     def read(path: Path) -> None:
         what = path.read_bytes()

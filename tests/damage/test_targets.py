@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing in short: its seeds, and everything that it ever found."""
+"""The seeds of coverage-guided fuzzing, and every input with which it found a defect."""
 
 import warnings
 

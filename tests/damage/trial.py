@@ -1,4 +1,4 @@
-"""Gives damaged files to a reader, in a process with little memory, each with little time."""
+"""Runs a reader on damaged files, in a process with limited memory and CPU time per file."""
 
 import os
 import resource
@@ -11,34 +11,34 @@ from pathlib import Path
 
 from damage.readers import Reader
 
-#: What a process may take beyond what it has, in bytes: of that a codec gets all, a reader half.
+#: The bytes of memory that a process may allocate: all for a confined codec, half for others.
 _MEMORY = 1 << 30
 _BATCH = 200
 
 Inputs = Sequence[tuple[str, bytes]]
 
 
-class _Late(BaseException):
+class _TimeOut(BaseException):
     """An input took too long."""
 
 
-def _late(_number: int, _frame: types.FrameType | None) -> None:
-    raise _Late
+def _raise_time_out(_number: int, _frame: types.FrameType | None) -> None:
+    raise _TimeOut
 
 
 def attempt(reader: Reader, inputs: Inputs, folder: Path) -> list[str]:
-    """What went wrong: an error that is none of the reader's, too much time or memory, a crash."""
+    """The faults: errors that the reader must not raise, exceeded time or memory, crashes."""
     faults: list[str] = []
     at = 0
     while at < len(inputs):
-        done, said = _in_child(reader, inputs[at : at + _BATCH], folder)
-        faults += said
-        at += done
+        tried, batch_faults = _in_child(reader, inputs[at : at + _BATCH], folder)
+        faults += batch_faults
+        at += tried
     return faults
 
 
 def _in_child(reader: Reader, inputs: Inputs, folder: Path) -> tuple[int, list[str]]:
-    """How many were tried, and what went wrong."""
+    """The number of inputs that were tried, and the faults."""
     receiver, sender = os.pipe()
     child = os.fork()
     if child == 0:
@@ -55,9 +55,9 @@ def _in_child(reader: Reader, inputs: Inputs, folder: Path) -> tuple[int, list[s
             os._exit(0)
     os.close(sender)
     with os.fdopen(receiver, "rb") as pipe:
-        said = pipe.read()
+        output = pipe.read()
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    reports = list(_reports(said))
+    reports = list(_reports(output))
     faults = [text for _, text in reports if text]
     last = reports[-1][0] if reports else 0
     if status != 0 and not reader.confined:
@@ -65,11 +65,11 @@ def _in_child(reader: Reader, inputs: Inputs, folder: Path) -> tuple[int, list[s
     return last + 1, faults
 
 
-def _reports(said: bytes) -> Iterator[tuple[int, str]]:
+def _reports(output: bytes) -> Iterator[tuple[int, str]]:
     at = 0
-    while at < len(said):
-        number, length = struct.unpack_from("<II", said, at)
-        yield number, said[at + 8 : at + 8 + length].decode(errors="replace")
+    while at < len(output):
+        number, length = struct.unpack_from("<II", output, at)
+        yield number, output[at + 8 : at + 8 + length].decode(errors="replace")
         at += 8 + length
 
 
@@ -86,7 +86,7 @@ def _confine(reader: Reader) -> None:
     limit = data + (_MEMORY if reader.confined else _MEMORY // 2)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGPROF, _late)
+    signal.signal(signal.SIGPROF, _raise_time_out)
 
 
 def _try(reader: Reader, data: bytes, path: Path) -> str:
@@ -96,9 +96,9 @@ def _try(reader: Reader, data: bytes, path: Path) -> str:
         reader.read(path)
     except reader.errors:
         return ""
-    except _Late:
-        return f"not done in {reader.seconds} s of a processor\n{traceback.format_exc()[-1500:]}"
-    except BaseException:  # noqa: BLE001  that is what is looked for
+    except _TimeOut:
+        return f"not finished in {reader.seconds} s of CPU time\n{traceback.format_exc()[-1500:]}"
+    except BaseException:  # noqa: BLE001  the trial looks for any unexpected error
         return traceback.format_exc()[-1500:]
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)

@@ -1,4 +1,4 @@
-"""Data Elements as bytes: written, walked, and refused where they cannot be."""
+"""Encoding, scanning and rejecting Data Elements."""
 
 import io
 import struct
@@ -20,13 +20,13 @@ ITEM = struct.pack("<HHL", 0xFFFE, 0xE000, 0xFFFFFFFF)
 SEQUENCE = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
 
 
-def test_text_is_padded_with_a_space_and_the_rest_with_nul() -> None:
+def test_text_is_padded_with_a_space_and_other_values_with_nul() -> None:
     assert encode(0x00100020, b"LO", b"ABC") == b"\x10\x00\x20\x00LO\x04\x00ABC "
     assert encode(0x00080018, b"UI", b"1.2") == b"\x08\x00\x18\x00UI\x04\x001.2\0"
     assert encode(0x7FE00010, b"OB", b"\1") == b"\xe0\x7f\x10\x00OB\0\0\x02\0\0\0\1\0"
 
 
-def test_a_short_vr_takes_no_long_value() -> None:
+def test_a_value_too_long_for_a_short_vr_is_rejected() -> None:
     with pytest.raises(Unreadable):
         encode(0x00100020, b"LO", bytes(1 << 16))
 
@@ -39,7 +39,7 @@ def test_a_short_vr_takes_no_long_value() -> None:
         max_size=9,
     )
 )
-def test_what_is_encoded_is_scanned(values: list[tuple[bytes, bytes]]) -> None:
+def test_scanning_finds_what_was_encoded(values: list[tuple[bytes, bytes]]) -> None:
     data = b"".join(encode(0x00090000 + n, vr, value) for n, (vr, value) in enumerate(values))
     found = list(scan(data, 0, len(data), explicit=True))
     assert [element.vr for element in found] == [vr for vr, _ in values]
@@ -49,7 +49,7 @@ def test_what_is_encoded_is_scanned(values: list[tuple[bytes, bytes]]) -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_any_bytes_are_scanned_or_refused(data: bytes, explicit: bool) -> None:
+def test_any_bytes_are_scanned_or_unreadable(data: bytes, explicit: bool) -> None:
     try:
         for element in scan(data, 0, len(data), explicit=explicit):
             assert element.end <= len(data)
@@ -58,7 +58,7 @@ def test_any_bytes_are_scanned_or_refused(data: bytes, explicit: bool) -> None:
 
 
 @pytest.mark.parametrize("inner_explicit", [True, False])
-def test_undefined_lengths_are_stepped_over(inner_explicit: bool) -> None:
+def test_elements_of_undefined_length_are_skipped(inner_explicit: bool) -> None:
     inner = (
         encode(0x00081150, b"UI", b"1.2")
         if inner_explicit
@@ -74,13 +74,13 @@ def test_undefined_lengths_are_stepped_over(inner_explicit: bool) -> None:
     assert data[start:end] == inner
 
 
-def test_defined_items_are_found() -> None:
+def test_items_of_defined_length_are_found() -> None:
     one, two = encode(0x00081150, b"UI", b"1.2"), encode(0x00081150, b"UI", b"1.3")
     value = encode_item(one) + encode_item(two)
     assert [value[a:b] for a, b in items(value, 0, len(value), explicit=True)] == [one, two]
 
 
-def test_nesting_is_bounded() -> None:
+def test_nesting_is_limited() -> None:
     data = (SEQUENCE + ITEM) * 100_000
     with pytest.raises(Unreadable, match="deeply"):
         list(scan(data, 0, len(data), explicit=True))
@@ -95,7 +95,7 @@ def test_nesting_is_bounded() -> None:
         SEQUENCE + ITEM + ITEM_DELIMITER,
     ],
 )
-def test_a_cut_element_asks_for_more(data: bytes) -> None:
+def test_a_truncated_element_needs_more(data: bytes) -> None:
     with pytest.raises(NeedMore):
         list(scan(data, 0, len(data), explicit=True))
 
@@ -103,24 +103,24 @@ def test_a_cut_element_asks_for_more(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data", [b"\x08\x00\x18\x00??\x04\x001.2\0", SEQUENCE + ITEM + DELIMITER, ITEM + DELIMITER]
 )
-def test_nonsense_is_refused(data: bytes) -> None:
+def test_invalid_elements_are_unreadable(data: bytes) -> None:
     with pytest.raises(Unreadable):
         list(scan(data, 0, len(data), explicit=True))
 
 
-def test_scanning_stops_before_what_is_encoded_otherwise() -> None:
+def test_scanning_stops_before_elements_in_another_encoding() -> None:
     data = encode(0x00020010, b"UI", b"1.2.840.10008.1.2") + struct.pack("<HHL", 8, 0x16, 0)
     assert len(list(scan(data, 0, len(data), explicit=True, stop=0x00030000))) == 1
 
 
-def test_a_window_gives_what_the_file_has() -> None:
+def test_a_window_returns_the_bytes_of_the_file() -> None:
     data = bytes(range(256)) * 40
     window = Window(io.BytesIO(b"xx" + data), 2, len(data), 64)
     for start, stop in ((0, 8), (5, 300), (10_000, 10_240), (10_230, 99_999), (3, 4), (9, 9)):
         assert window[start:stop] == data[start:stop]
 
 
-def test_real_files_have_the_elements_that_pydicom_finds(
+def test_elements_of_real_files_agree_with_pydicom(
     real_studies: material.RealStudies,
 ) -> None:
     for path in (*real_studies.patients, *real_studies.charsets):

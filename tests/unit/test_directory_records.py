@@ -1,4 +1,4 @@
-"""Directory records as data, held against the dictionaries of pydicom."""
+"""Directory records as data, compared with the dictionaries of pydicom."""
 
 from collections.abc import Callable
 
@@ -77,7 +77,7 @@ def test_record_types(tail: str, expected: str) -> None:
     assert record_type(f"1.2.840.10008.5.1.4.{tail}") == expected
 
 
-def test_what_is_no_storage_class_has_no_record_type() -> None:
+def test_other_sop_classes_have_no_record_type() -> None:
     for uid in ("", "1.2.3", "1.2.840.10008.1.1", "1.2.840.10008.5.1.4.1.1.x"):
         assert record_type(uid) == ""
 
@@ -107,7 +107,7 @@ def test_patients_are_grouped() -> None:
     assert group_patients([]) == []
 
 
-def test_without_patient_id_a_patient_is_one_in_each_study() -> None:
+def test_without_patient_id_each_study_has_a_patient_of_its_own() -> None:
     said = [("1", "", "X", "1.1"), ("1", "", "X", "1.2")]
     said += [("", "", "Y", "1.1"), ("", "", "Y", "1.2"), ("", "", "Y", "1.1")]
     keys = group_by_study(said)
@@ -116,7 +116,7 @@ def test_without_patient_id_a_patient_is_one_in_each_study() -> None:
     assert len({*keys}) == 3
 
 
-def test_component_groups_do_not_split_a_person_nor_merge_two() -> None:
+def test_component_groups_neither_split_one_person_nor_merge_two() -> None:
     whole, ideographic = "Yamada^Tarou=山田^太郎=やまだ^たろう", "=山田^太郎"
     assert group_patients([("1", "", whole), ("1", "", ideographic)]) == [0, 0]
     assert group_patients(
@@ -145,7 +145,7 @@ def test_spelling_does_not_split_a_person(
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(["Doe^J", "Roe^K", "=山", "Doe^J=山", "Roe^K=川", ""]), max_size=6))
-def test_two_persons_with_one_id_never_merge(names: list[str]) -> None:
+def test_two_persons_with_one_patient_id_are_never_merged(names: list[str]) -> None:
     groups = group_patients([("1", "", name) for name in names])
     for one, other in ((a, b) for a in range(len(names)) for b in range(len(names))):
         first, second = patient_key("1", "", names[one])[2], patient_key("1", "", names[other])[2]

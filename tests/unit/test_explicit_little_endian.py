@@ -1,4 +1,4 @@
-"""Data sets of other encodings in Explicit VR Little Endian, held against pydicom."""
+"""Data sets of other encodings in Explicit VR Little Endian, compared with pydicom."""
 
 import io
 
@@ -37,7 +37,7 @@ def with_lengths(dataset: Dataset) -> Dataset:
     "name", ["rtplan.dcm", "test-SR.dcm", "waveform_ecg.dcm", "nested_priv_SQ.dcm"]
 )
 @pytest.mark.filterwarnings("ignore::UserWarning:pydicom.*")
-def test_it_is_the_same_data_set(
+def test_the_converted_data_set_is_the_same(
     real_studies: material.RealStudies, name: str, syntax: str
 ) -> None:
     source = with_lengths(material.read(real_studies.file(name)))
@@ -79,7 +79,7 @@ def test_the_vr_follows_pixel_representation(representation: int) -> None:
     assert ("SS" if representation else "US") == found["SmallestImagePixelValue"].VR
 
 
-def test_private_elements_are_of_unknown_vr_but_for_their_creator() -> None:
+def test_private_elements_have_vr_un_except_private_creators() -> None:
     assert dictionary_vr(0x00090010) == b"LO"
     assert dictionary_vr(0x00091001) == b"UN"
     assert dictionary_vr(0x00100010) == b"PN"
@@ -87,7 +87,7 @@ def test_private_elements_are_of_unknown_vr_but_for_their_creator() -> None:
 
 @pytest.mark.parametrize("syntax", OTHERS)
 @given(st.binary(max_size=300))
-def test_any_bytes_are_converted_or_refused(syntax: str, data: bytes) -> None:
+def test_any_bytes_are_converted_or_unreadable(syntax: str, data: bytes) -> None:
     try:
         for _ in Converter(data, 0, len(data), layout(syntax)).convert():
             pass
@@ -96,12 +96,12 @@ def test_any_bytes_are_converted_or_refused(syntax: str, data: bytes) -> None:
 
 
 @given(st.lists(st.integers(0, 255)), st.sampled_from([1, 2, 4, 8]))
-def test_swapping_twice_is_nothing(values: list[int], width: int) -> None:
+def test_swapping_twice_restores_the_value(values: list[int], width: int) -> None:
     value = bytes(values[: len(values) // width * width])
     assert swap(swap(value, width), width) == value
 
 
-def test_nesting_is_bounded() -> None:
+def test_nesting_is_limited() -> None:
     data = (b"\x08\0\x40\x11\xff\xff\xff\xff" + b"\xfe\xff\0\xe0\xff\xff\xff\xff") * 10_000
     with pytest.raises(Unreadable, match="deeply"):
         list(Converter(data, 0, len(data), layout(IMPLICIT_VR_LITTLE_ENDIAN)).convert())

@@ -22,7 +22,7 @@ def test_pydicom_reads_what_was_written() -> None:
     assert meta.SourceApplicationEntityTitle == "AE"
 
 
-def test_without_application_entity_there_is_no_element_for_it() -> None:
+def test_without_source_ae_title_its_element_is_absent() -> None:
     encoded = file_meta.encode("1.2", "1.3", "1.4")
     assert b"\x02\0\x16\0AE" not in encoded
     assert encoded == file_meta.encode("1.2", "1.3", "1.4")

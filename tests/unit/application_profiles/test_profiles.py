@@ -1,4 +1,4 @@
-"""The Application Profiles of PS3.11 as rows, and what they say of instances."""
+"""The Application Profiles of PS3.11 as rows, and what they permit of instances."""
 
 import struct
 
@@ -64,14 +64,14 @@ LABELS = {
 }
 
 
-def test_every_profile_of_the_standard_is_there() -> None:
+def test_every_profile_of_the_standard_has_a_row() -> None:
     assert {label: p.section for label, p in PROFILES.items()} == {
         label: f"PS3.11 {annex}" for annex, labels in LABELS.items() for label in labels
     }
     assert len(PROFILES) == 82
 
 
-def test_what_is_offered_follows_from_what_is_written() -> None:
+def test_profiles_are_offered_if_media_and_protection_can_be_written() -> None:
     for label, profile in PROFILES.items():
         secure = "-SEC-" in label
         assert (profile.security is not Security.NONE) == secure
@@ -175,13 +175,13 @@ def test_what_a_profile_permits(
         assert label in permission.why
 
 
-def test_a_refusal_names_the_attribute_and_what_it_has() -> None:
+def test_the_reason_names_the_limit_and_the_value() -> None:
     permission = PROFILES["STD-XABC-CD"].permission(XA, packed(ROWS=600))
     assert permission.attributes == (of.ROWS,)
     assert permission.why == "STD-XABC-CD requires Rows: at most 512; the instance has Rows 600"
 
 
-def test_overlays_and_regions_count_by_their_presence() -> None:
+def test_only_the_presence_of_overlays_and_regions_counts() -> None:
     plain = dict.fromkeys((1610743824,), b"")
     assert of.unpack(of.pack(plain)) == {0x60020010: ""}
     region = b"\x18\0\x44\x60US\2\0\1\0"
@@ -219,7 +219,7 @@ VALUES = st.fixed_dictionaries(
     st.sampled_from(SYNTAXES),
     VALUES,
 )
-def test_an_instance_is_taken_or_refused_with_the_right_reason(
+def test_an_instance_is_permitted_or_rejected_with_the_right_reason(
     profile: object, sop_class: str, syntax: str, values: dict[str, object]
 ) -> None:
     """Taken means: in a transfer syntax of the profile, as it is or without loss."""

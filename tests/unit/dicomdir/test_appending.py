@@ -1,4 +1,4 @@
-"""DICOMDIRs to which instances are added."""
+"""Appending instances to a DICOMDIR."""
 
 import contextlib
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from unit.dicomdir.test_encoder import _header, encode, errors, walked
 
 
 def entries(headers: Iterable[InstanceHeader], taken: Iterable[str] = ()) -> list[DirectoryEntry]:
-    """Entries in directory order, with File IDs behind those taken."""
+    """Entries in directory order, with File IDs after those taken."""
     ordered = [entry.header for entry in made_entries.entries(headers)]
     names = file_ids.assign(map(made_entries.place, ordered), taken)
     return [
@@ -33,7 +33,7 @@ def entries(headers: Iterable[InstanceHeader], taken: Iterable[str] = ()) -> lis
 def in_two_steps(
     first: Iterable[InstanceHeader], then: Iterable[InstanceHeader]
 ) -> tuple[bytes, bytes]:
-    """The DICOMDIR of the first, and that of all."""
+    """The DICOMDIR of the first instances, and that of all."""
     before = entries(first)
     data = encode(before)
     more = entries(then, [entry.file_id for entry in before])
@@ -64,7 +64,7 @@ def test_real_files_in_two_steps(real_studies: material.RealStudies, tmp_path: P
     st.sampled_from(["Doe^Jane", "Dœ^Jané", ""]),
     st.dictionaries(st.sampled_from(sorted(ROOT_TYPES)), st.booleans()),
 )
-def test_each_entity_comes_once(
+def test_each_entity_has_one_record(
     places: dict[tuple[int, int, int, int], bool], name: str, roots: dict[str, bool]
 ) -> None:
     steps: tuple[list[InstanceHeader], list[InstanceHeader]] = ([], [])
@@ -82,7 +82,7 @@ def test_each_entity_comes_once(
     assert [body for body in bodies(data) if body in set(bodies(first))] == bodies(first)
 
 
-def test_one_step_or_two_are_the_same_where_nothing_comes_between() -> None:
+def test_appending_gives_the_dicomdir_of_one_step_if_the_order_is_the_same() -> None:
     headers = [_header(1, 1, 1, number, "Doe^Jane", numbered=True) for number in (1, 2)]
     whole = encode(made_entries.entries(headers))
     half = appending.read_earlier(encode(made_entries.entries(headers[:1])))
@@ -101,7 +101,9 @@ def test_one_step_or_two_are_the_same_where_nothing_comes_between() -> None:
         ({"patient_id": "P2"}, "its STUDY .* is elsewhere"),
     ],
 )
-def test_what_is_there_stays_in_its_place(more: dict[str, Any], why: str) -> None:
+def test_entries_that_conflict_with_earlier_records_are_rejected(
+    more: dict[str, Any], why: str
+) -> None:
     first = [factories.instance(sop_instance_uid="1.2.9").header]
     then = [factories.instance(**more).header]
     if not why:
@@ -118,6 +120,6 @@ DATA = encode(
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(132, len(DATA) - 1), st.binary(min_size=1, max_size=4))
-def test_no_damage_brings_it_down(at: int, damage: bytes) -> None:
+def test_a_damaged_dicomdir_raises_only_own_errors(at: int, damage: bytes) -> None:
     with contextlib.suppress(BurnishError):
         appending.read_earlier(DATA[:at] + damage + DATA[at + len(damage) :])

@@ -1,4 +1,4 @@
-"""DICOMDIRs of real and made-up entries, before every oracle there is."""
+"""DICOMDIRs of real and invented entries, checked by independent tools."""
 
 import io
 import re
@@ -41,7 +41,7 @@ def encode(entries: Sequence[DirectoryEntry]) -> bytes:
 
 
 def errors(path: Path, *, allowed: re.Pattern[str] | None = None) -> list[str]:
-    """What dciodvfy and dcdirdmp hold against a DICOMDIR."""
+    """The errors that dciodvfy and dcdirdmp find in a DICOMDIR."""
     for tool in ("dciodvfy", "dcdirdmp"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
@@ -54,7 +54,7 @@ def errors(path: Path, *, allowed: re.Pattern[str] | None = None) -> list[str]:
 
 
 def walked(data: bytes) -> list[tuple[str, pydicom.Dataset]]:
-    """Type and content of the records in the order their offsets lead to, each once."""
+    """Type and content of the records in the order of their offsets, each once."""
     dataset = pydicom.dcmread(io.BytesIO(data))
     by_offset = {item.seq_item_tell: item for item in dataset.DirectoryRecordSequence}
     found: list[tuple[str, pydicom.Dataset]] = []
@@ -76,7 +76,9 @@ def walked(data: bytes) -> list[tuple[str, pydicom.Dataset]]:
     return found
 
 
-def test_every_file_of_the_wheel(real_studies: material.RealStudies, tmp_path: Path) -> None:
+def test_the_dicomdir_of_all_files_of_pydicom_is_valid(
+    real_studies: material.RealStudies, tmp_path: Path
+) -> None:
     entries = made_entries.entries(made_entries.headers(real_studies.all))
     data = encode(entries)
     path = tmp_path / "DICOMDIR"
@@ -88,7 +90,9 @@ def test_every_file_of_the_wheel(real_studies: material.RealStudies, tmp_path: P
     ]
 
 
-def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_path: Path) -> None:
+def test_the_dicomdir_of_the_wider_collection_is_valid(
+    wider_collection: material.WiderCollection, tmp_path: Path
+) -> None:
     if not wider_collection:
         pytest.skip("no wider collection beside the checkout")
     folders = sorted(p.name for p in wider_collection.root.iterdir() if p.is_dir())
@@ -107,7 +111,7 @@ def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_pa
         walked(data)
 
 
-def test_pydicom_loads_it(real_studies: material.RealStudies, tmp_path: Path) -> None:
+def test_pydicom_loads_the_file_set(real_studies: material.RealStudies, tmp_path: Path) -> None:
     found = made_entries.headers(real_studies.patients)
     sources = {material.read(path).SOPInstanceUID: path for path in real_studies.patients}
     entries = made_entries.entries(found)
@@ -124,7 +128,7 @@ def test_pydicom_loads_it(real_studies: material.RealStudies, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("record", LEAVES)
-def test_each_record_type_with_all_its_keys_made_up(record: str, tmp_path: Path) -> None:
+def test_missing_keys_of_each_record_type_are_supplied(record: str, tmp_path: Path) -> None:
     header = empty(record)
     data = encode(made_entries.entries([header]))
     kind, item = walked(data)[-1]
@@ -138,7 +142,7 @@ def test_each_record_type_with_all_its_keys_made_up(record: str, tmp_path: Path)
     assert errors(path, allowed=gaps) == []
 
 
-def test_nothing_at_all(tmp_path: Path) -> None:
+def test_a_dicomdir_without_entries(tmp_path: Path) -> None:
     data = encode([])
     assert len(data) == encoder.base_length("TEST", UID)
     path = tmp_path / "DICOMDIR"
@@ -146,7 +150,7 @@ def test_nothing_at_all(tmp_path: Path) -> None:
     assert walked(data) == []
 
 
-def test_lengths_add_up(real_studies: material.RealStudies) -> None:
+def test_the_lengths_of_records_add_up_to_the_size(real_studies: material.RealStudies) -> None:
     entries = made_entries.entries(made_entries.headers(real_studies.tiny))
     total = encoder.base_length("TEST", UID)
     for number, entry in enumerate(entries):
@@ -182,7 +186,7 @@ def _header(
     st.booleans(),
     st.sets(st.sampled_from(sorted(ROOT_TYPES))),
 )
-def test_any_tree_is_walked_whole(
+def test_the_offsets_of_any_tree_lead_to_every_record(
     places: set[tuple[int, int, int, int]], name: str, numbered: bool, roots: set[str]
 ) -> None:
     found = [_header(*place, name, numbered=numbered) for place in places]
@@ -216,7 +220,7 @@ def test_any_tree_is_walked_whole(
     assert total == len(data)
 
 
-def test_an_entity_learns_from_all_its_instances() -> None:
+def test_an_entity_takes_keys_from_all_its_instances() -> None:
     first = _header(1, 1, 1, 1, "", numbered=True)
     second = _header(1, 1, 1, 2, "Jané", numbered=True)
     records = walked(encode(made_entries.entries([first, second])))
@@ -225,13 +229,13 @@ def test_an_entity_learns_from_all_its_instances() -> None:
     assert "SpecificCharacterSet" not in records[1][1]
 
 
-def test_other_dates_stand_in_for_the_study_date() -> None:
+def test_another_date_replaces_a_missing_study_date() -> None:
     dataset = instance(CT, PatientID="1", AcquisitionDate="20200102", AcquisitionTime="0304")
     study = walked(encode(made_entries.entries([made_entries.indexed(dataset)])))[1][1]
     assert (study.StudyDate, study.StudyTime) == ("20200102", "0304")
 
 
-def test_a_surrogate_is_no_real_patient_id() -> None:
+def test_a_surrogate_differs_from_every_real_patient_id() -> None:
     anonymous = _header(0, 1, 1, 1, "A", numbered=True)
     made_up = walked(encode(made_entries.entries([anonymous])))[0][1].PatientID
     real = _header(1, 1, 1, 1, "B", numbered=True)
@@ -265,7 +269,7 @@ def _two(**changes: str) -> list[DirectoryEntry]:
         ({"directory_record_type": ""}, Conflict),
     ],
 )
-def test_what_makes_no_directory_is_refused(
+def test_entries_that_form_no_directory_are_rejected(
     changes: dict[str, str], error: type[BurnishError]
 ) -> None:
     for make in (encoder.encode, encoder.size):
@@ -278,18 +282,18 @@ def test_what_makes_no_directory_is_refused(
     "wrong",
     [{"file_set_id": "lower"}, {"file_set_id": "A" * 17}, {"descriptor_file_id": "README.TXT"}],
 )
-def test_wrong_names_are_refused(wrong: dict[str, str]) -> None:
+def test_invalid_file_set_ids_and_descriptors_are_rejected(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidValue):
         encoder.encode([], **{"file_set_id": "A", "file_set_uid": UID, **wrong})
 
 
-def test_file_ids_are_checked() -> None:
+def test_invalid_file_ids_are_rejected() -> None:
     header = _header(1, 1, 1, 1, "A", numbered=True)
     for file_id in ("lower", "A.B", "NINECHARS", "", "\\".join("ABCDEFGHI")):
         with pytest.raises(InvalidValue):
             encode([DirectoryEntry(file_id, header, "1.2.840.10008.1.2.1")])
 
 
-def test_a_descriptor_is_named() -> None:
+def test_the_descriptor_file_is_referenced() -> None:
     data = encoder.encode([], file_set_id="A", file_set_uid=UID, descriptor_file_id="README")
     assert pydicom.dcmread(io.BytesIO(data)).FileSetDescriptorFileID == "README"

@@ -8,7 +8,7 @@ from burnish.dicomdir import file_ids
 from burnish.errors import Conflict
 
 
-def test_numbers_start_anew_in_each_parent() -> None:
+def test_numbers_start_from_1_in_each_directory() -> None:
     paths = [("a", "b", "c"), ("a", "b", "c"), ("a", "b", "d"), ("a", "e", "f"), ("g", "b", "c")]
     assert list(file_ids.assign([*paths, (None, None, None)])) == [
         r"DICOM\PA000001\ST000001\SE000001\IM000001",
@@ -20,7 +20,7 @@ def test_numbers_start_anew_in_each_parent() -> None:
     ]
 
 
-def test_a_directory_holds_no_more_than_its_names_can_count(
+def test_more_files_than_six_digits_can_number_are_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert file_ids._MAXIMUM == 999_999
@@ -31,7 +31,7 @@ def test_a_directory_holds_no_more_than_its_names_can_count(
             pass
 
 
-def test_numbers_follow_those_that_are_taken() -> None:
+def test_numbers_continue_after_those_taken() -> None:
     taken = [
         "DICOMDIR",
         r"DICOM\PA000007\ST000001\SE000001\IM000001",

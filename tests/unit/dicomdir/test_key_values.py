@@ -1,4 +1,4 @@
-"""Values made fit for a record."""
+"""Values of instances that are made to conform for directory records."""
 
 import pytest
 from hypothesis import given
@@ -41,7 +41,7 @@ from burnish.dicomdir.key_values import fit
         (0x00100020, b"LO", b"   ", b""),
     ],
 )
-def test_values(tag: int, vr: bytes, value: bytes, expected: bytes) -> None:
+def test_values_are_made_to_conform(tag: int, vr: bytes, value: bytes, expected: bytes) -> None:
     assert fit(tag, vr, value, b"ISO_IR 192") == expected
 
 
@@ -49,6 +49,6 @@ def test_values(tag: int, vr: bytes, value: bytes, expected: bytes) -> None:
     st.sampled_from([b"DA", b"TM", b"DT", b"IS", b"DS", b"CS", b"UI", b"LO", b"PN", b"ST", b"US"]),
     st.binary(max_size=100),
 )
-def test_what_is_fit_stays_fit(vr: bytes, value: bytes) -> None:
+def test_a_conforming_value_is_not_changed_again(vr: bytes, value: bytes) -> None:
     fitted = fit(0x00080008, vr, value, b"ISO_IR 100")
     assert fit(0x00080008, vr, fitted, b"ISO_IR 100") == fitted

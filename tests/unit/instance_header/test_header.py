@@ -1,4 +1,4 @@
-"""What is read from instances, whole and damaged, in every transfer syntax."""
+"""The header index of sound and damaged instances in every transfer syntax."""
 
 import io
 import random
@@ -39,7 +39,7 @@ def elements(blob: bytes) -> dict[int, bytes]:
     }
 
 
-def test_real_files_say_what_pydicom_reads(real_studies: material.RealStudies) -> None:
+def test_headers_of_real_files_agree_with_pydicom(real_studies: material.RealStudies) -> None:
     for path in real_studies.all:
         header = index_file(path).header
         dataset = material.read(path)
@@ -56,7 +56,7 @@ def test_real_files_say_what_pydicom_reads(real_studies: material.RealStudies) -
         assert wanted - set(tags) == set(header.missing_keys)
 
 
-def test_the_head_may_end_anywhere(real_studies: material.RealStudies) -> None:
+def test_a_head_of_any_length_gives_the_same_header(real_studies: material.RealStudies) -> None:
     chance = random.Random(1)
     for path in (*real_studies.others, *real_studies.transfer_syntaxes.values()):
         found = index_file(path)
@@ -98,7 +98,7 @@ def test_earlier_instances_do_not_change_the_header_of_a_later_one(
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_a_series_may_vary(syntax: str) -> None:
+def test_instances_of_a_series_may_differ_in_elements_and_lengths(syntax: str) -> None:
     """Values of other lengths, none at all, and elements that only some have."""
     data_sets, headers = [], []
     for number in range(60):
@@ -122,7 +122,7 @@ def test_a_series_may_vary(syntax: str) -> None:
         assert _header_or_error(data_sets[number], syntax) == headers[number], number
 
 
-def test_every_encoding_says_the_same(real_studies: material.RealStudies) -> None:
+def test_the_header_does_not_depend_on_the_encoding(real_studies: material.RealStudies) -> None:
     dataset = material.read(real_studies.file("test-SR.dcm"))
     one, two, three = (made_entries.indexed(dataset, syntax) for syntax in SYNTAXES)
     assert one.entity_keys == two.entity_keys == three.entity_keys
@@ -134,7 +134,7 @@ def test_every_encoding_says_the_same(real_studies: material.RealStudies) -> Non
             assert elements(two.record_keys)[tag] == value
 
 
-def test_a_cut_data_set_is_refused(real_studies: material.RealStudies) -> None:
+def test_a_truncated_data_set_is_unreadable(real_studies: material.RealStudies) -> None:
     chance = random.Random(2)
     for path in (*real_studies.others, *real_studies.transfer_syntaxes.values()):
         found = index_file(path)
@@ -166,13 +166,13 @@ def _ends_between_elements(data: bytes, length: int, transfer_syntax_uid: str) -
     return any(element.end == length for element in found)
 
 
-def test_truncated_files_are_refused(real_studies: material.RealStudies) -> None:
+def test_truncated_files_are_unreadable(real_studies: material.RealStudies) -> None:
     for name in ("MR_truncated.dcm", "rtplan_truncated.dcm"):
         with pytest.raises(Unreadable, match="truncated"):
             index_file(real_studies.file(name))
 
 
-def test_files_without_meta_are_indexed(tmp_path: Path) -> None:
+def test_files_without_file_meta_information_are_indexed(tmp_path: Path) -> None:
     dataset = instance("1.2.840.10008.5.1.4.1.1.2", Modality="CT", PatientID="X")
     for syntax in SYNTAXES:
         path = tmp_path / syntax
@@ -183,7 +183,7 @@ def test_files_without_meta_are_indexed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4 is no DICOM", bytes(200), b"\xff" * 300])
-def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
+def test_files_that_are_not_dicom_are_unreadable(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
     with pytest.raises(Unreadable):
@@ -197,7 +197,7 @@ def _bytes(name: str) -> bytes:
 
 @settings(max_examples=100, deadline=None)
 @given(st.randoms(use_true_random=False), st.sampled_from([0, 1, 2]))
-def test_damage_is_refused_or_survived(chance: random.Random, which: int) -> None:
+def test_a_damaged_file_is_indexed_or_unreadable(chance: random.Random, which: int) -> None:
     names = ("MR_small.dcm", "test-SR.dcm", "rtplan.dcm")
     data = bytearray(_bytes(names[which]))
     for _ in range(chance.randrange(1, 20)):
@@ -215,7 +215,7 @@ def test_damage_is_refused_or_survived(chance: random.Random, which: int) -> Non
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
-def test_of_a_report_only_modifiers_are_kept(syntax: str) -> None:
+def test_only_the_concept_modifiers_of_a_report_are_kept(syntax: str) -> None:
     code = item(CodeValue="1", CodingSchemeDesignator="DCM", CodeMeaning="x")
     modifier = item(
         RelationshipType="HAS CONCEPT MOD", ValueType="CODE", ConceptCodeSequence=Sequence([code])
@@ -270,7 +270,7 @@ def test_geometry_is_found_in_shared_functional_groups(syntax: str) -> None:
         ("ISO_IR 192", "Jerome", None),
     ],
 )
-def test_the_character_set_goes_along_where_it_is_needed(
+def test_keys_have_a_character_set_if_they_need_one(
     character_set: str, name: str, expected: bytes | None
 ) -> None:
     header = made_entries.indexed(
@@ -301,13 +301,13 @@ def test_bad_values_count_as_missing() -> None:
     assert elements(header.entity_keys) == {0x00080021: b"20200102", 0x00080031: b"0304"}
 
 
-def test_the_general_class_is_told_first() -> None:
+def test_related_general_sop_class_precedes_the_keys() -> None:
     dataset = instance(SR, RelatedGeneralSOPClassUID="1.2.840.10008.5.1.4.1.1.88.33")
     blob = made_entries.indexed(dataset).record_keys
     assert next(iter(elements(blob))) == 0x0004151A
 
 
-def test_a_document_is_stepped_over(tmp_path: Path) -> None:
+def test_an_encapsulated_document_is_skipped(tmp_path: Path) -> None:
     path = tmp_path / "document"
     before = encode(0x00080016, b"UI", b"1.2.840.10008.5.1.4.1.1.104.1")
     before += encode(0x00080018, b"UI", b"1.2.3")
@@ -322,7 +322,7 @@ def test_a_document_is_stepped_over(tmp_path: Path) -> None:
     assert elements(header.record_keys)[0x00420012].strip() == b"application/pdf"
 
 
-def test_a_deflated_bomb_is_refused() -> None:
+def test_a_deflate_bomb_is_unreadable() -> None:
     deflate = zlib.compressobj(1, wbits=-15)
     huge = struct.pack("<HH2sHL", 0x0009, 0x1001, b"OB", 0, 1 << 30)
     data = deflate.compress(encode(0x00080016, b"UI", b"1.2") + huge)
@@ -333,14 +333,14 @@ def test_a_deflated_bomb_is_refused() -> None:
 
 
 @pytest.mark.parametrize("record", sorted(KEYS.keys() - {"PATIENT", "STUDY", "SERIES"}))
-def test_an_empty_instance_of_every_kind_lacks_its_keys(record: str) -> None:
+def test_an_empty_instance_of_each_record_type_lacks_its_keys(record: str) -> None:
     header = empty(record)
     assert header.directory_record_type == record
     assert set(header.missing_keys) == {key.tag for key in all_keys(record) if key.type == "1"}
     assert bool(header.entity_keys) != (record in ROOT_TYPES)
 
 
-def test_the_wider_collection_is_indexed_or_refused(
+def test_the_wider_collection_is_indexed_or_unreadable(
     wider_collection: material.WiderCollection,
 ) -> None:
     if not wider_collection:
