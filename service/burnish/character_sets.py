@@ -5,6 +5,7 @@ rejected for its text.
 """
 
 import re
+from functools import lru_cache
 
 #: Python's codec for each Defined Term, with and without Code Extensions.
 _CODECS = {
@@ -56,6 +57,7 @@ _WIDE = frozenset({b"\x1b$B", b"\x1b$(D"})
 _ESCAPE = re.compile(rb"(\x1b(?:\$?[()\-]|\$)[A-Za-z])")
 
 
+@lru_cache(maxsize=256)
 def codecs(specific_character_set: bytes) -> tuple[str, ...]:
     """The codec of each value of Specific Character Set (0008,0005); () if any is unknown."""
     terms = specific_character_set.decode("latin-1").strip(" \0").split("\\")

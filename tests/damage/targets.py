@@ -104,7 +104,7 @@ def _associates() -> list[bytes]:
 
 
 class _Answering:
-    """The sink of a request: reads its data set, and answers."""
+    """The sink of a request: decodes its data set, and responds."""
 
     def __init__(self, context_id: int, syntax: str, command: messages.Command) -> None:
         self._context_id, self._syntax, self._command = context_id, syntax, command
@@ -116,7 +116,7 @@ class _Answering:
     def finish(self) -> bytes:
         status = 0
         try:
-            attributes.order(attributes.decode(bytes(self._data), self._syntax), "")
+            attributes.new_request(attributes.decode(bytes(self._data), self._syntax), "")
         except BurnishError:
             status = 0x0110
         answer = messages.response(self._command, status, comment="as it is")
@@ -127,7 +127,7 @@ class _Answering:
 
 
 def _association(data: bytes) -> None:
-    """All that a peer says once it has its association, which it then closes."""
+    """All bytes that a peer sends on its association before it closes it."""
     peer, own = socket.socketpair()
     with peer, own:
         peer.settimeout(5)
@@ -185,13 +185,13 @@ def _commands() -> list[bytes]:
 
 
 def _attributes(data: bytes) -> None:
-    """The data set of a DIMSE-N request, in a syntax that its first byte tells."""
+    """The data set of a DIMSE-N request, in the syntax that the first byte selects."""
     syntax = SYNTAXES[data[0] % 3] if data else SYNTAXES[0]
-    attributes.order(attributes.decode(data[1:], syntax), "1.2.3")
+    attributes.new_request(attributes.decode(data[1:], syntax), "1.2.3")
 
 
 def _data_sets() -> list[bytes]:
-    return [b"\0" + corpus._asked_for(), b"\0" + corpus._nested(20)]
+    return [b"\0" + corpus._n_create(), b"\0" + corpus._nested(20)]
 
 
 # --- files ---------------------------------------------------------------------------------------
@@ -378,12 +378,12 @@ _IMAGE = frames.ImagePixel(
 
 
 def _frame(data: bytes) -> None:
-    """What is looked at of a frame before a codec sees it."""
+    """The checks of a frame before it is passed to a codec."""
     for syntax in ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.90"):
         with suppress(BurnishError, LookupError, struct.error):
             frames._refuse_other_size(data, syntax, _IMAGE)
     with suppress(LookupError):
-        assert len(frames._with_whole_spectrum(data)) == len(data)
+        assert len(frames._with_all_coefficients(data)) == len(data)
     with suppress(*frames.CODEC_ERRORS, BurnishError):
         assert len(frames._inflate(data, _IMAGE)) == 6
 

@@ -64,6 +64,8 @@ LIMITED: dict[int, Limited] = {
     **{tag: Limited("Overlay Rows") for tag in OVERLAYS},
 }
 _VRS = {tag: limited.vr for tag, limited in LIMITED.items()}
+#: The elements of attributes of which only the presence is stored.
+_PRESENT = {tag: encode(tag, b"UN", b"") for tag, vr in _VRS.items() if not vr}
 #: Attributes that the header index looks for: Pixel Component Organization is inside a sequence.
 LIMITED_ON_ARRIVAL = frozenset(LIMITED.keys() - {PIXEL_COMPONENT_ORGANIZATION})
 #: A longer value is not kept: no profile permits one.
@@ -153,9 +155,9 @@ def pack(raw: Mapping[int, bytes], *, regions_explicit: bool = True) -> bytes:
     for tag in sorted(LIMITED_ON_ARRIVAL.intersection(raw)):
         value, vr = raw[tag], _VRS[tag]
         if not vr:
-            elements.append(encode(tag, b"UN", b""))
+            elements.append(_PRESENT[tag])
             if tag == US_REGIONS and _has_components(value, explicit=regions_explicit):
-                elements.append(encode(PIXEL_COMPONENT_ORGANIZATION, b"UN", b""))
+                elements.append(_PRESENT[PIXEL_COMPONENT_ORGANIZATION])
             continue
         if vr != b"US":
             value = value.strip(b" \0")

@@ -84,7 +84,7 @@ class _DirectoryTree:
         entries = 0
         while directories:
             parent, block, size, level = directories.pop()
-            continued_file = ""
+            continued_file: str | None = None
             for record in self._records(parent, block, size):
                 entries += 1
                 check_bounds(entries, level)
@@ -102,7 +102,7 @@ class _DirectoryTree:
                 else:
                     # of several versions the highest comes first (9.3)
                     self.sections.setdefault(path, [section])
-                continued_file = path if record.flags & _CONTINUED else ""
+                continued_file = path if record.flags & _CONTINUED else None
 
     def _records(self, parent: str, block: int, size: int) -> Iterator[_Record]:
         """The children of a directory."""
