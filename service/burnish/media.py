@@ -1,6 +1,6 @@
 """Ground: physical media as data (PS3.12).
 
-Adding a medium is adding a row here: checks, capacity, planning, verification and the Conformance
+A new medium is a new row here: checks, capacity, planning, verification and the Conformance
 Statement all read this table. The profiles are in `application_profiles`.
 """
 
@@ -12,7 +12,7 @@ SECTOR = 2048
 
 
 class FileSystem(StrEnum):
-    """How a File-set lies on a medium (PS3.12)."""
+    """The file system of a medium (PS3.12)."""
 
     ISO_9660_LEVEL_1 = "ISO 9660 Level 1"
     ISO_9660_UDF_BRIDGE = "ISO 9660 and UDF 1.02"
@@ -25,10 +25,11 @@ class FileSystem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """One kind of blank. `capacity` is what any blank of the kind holds, in bytes.
+    """A kind of blank.
 
-    Where blanks of the kind differ, as sticks and mailboxes do, a site may say that its own hold
-    more, up to `largest`.
+    capacity: bytes that every blank of this kind holds.
+    largest: bytes that a site may configure for its blanks, for a kind that comes in several sizes,
+        as sticks and mailboxes do; 0 for a kind that does not.
     """
 
     name: str
@@ -37,16 +38,18 @@ class Medium:
     largest: int = 0
 
     def holding(self, capacity: int | None) -> int:
-        """Bytes on one blank where the site says `capacity`; None where it does not say."""
+        """Bytes that a blank holds if the site has configured `capacity` (None: it has not)."""
         return self.capacity if capacity is None else min(capacity, self.largest or self.capacity)
 
 
-#: The sectors a CD-R of 80 minutes surely has are 359,000 (nominally 360,000), a DVD+R 2,295,104,
-#: a DVD-R of two layers 4,171,712; of BD those of 25 and 50 GB with the default spare areas.
-#: Sticks and cards come in all sizes: 4 GB of a stick, 2 GB of a card, less 5 % that makers count
-#: otherwise. FAT16 has no more than 2 GiB. What a mailbox takes in one message is the site's to
-#: say; 25 MB are common, of which 18 MB are left when the ZIP file is encoded in Base64. What is a
-#: message as it is may have all of them.
+#: Capacities:
+#: - CD: 359,000 of the nominal 360,000 sectors of a CD-R of 80 minutes.
+#: - DVD, DVD-DL: the sectors of the smallest kind, a DVD+R and a DVD-R of two layers.
+#: - BD, BD-DL: discs of 25 and 50 GB with the default spare areas.
+#: - USB, CF, MMC, SD: a stick of 4 GB and a card of 2 GB, less 5 % because makers count differently.
+#:   A FAT16 has 2 GiB at most.
+#: - MAIL, MIME: mailboxes commonly take messages of 25 MB. Base64 leaves 18 MB of them for a ZIP
+#:   file; a MIME message is already encoded.
 MEDIA: dict[str, Medium] = {
     medium.name: medium
     for medium in (
@@ -64,17 +67,18 @@ MEDIA: dict[str, Medium] = {
     )
 }
 
-#: Those that can be left open for a later session: PS3.12 F wants the last one to describe
-#: everything, as ISO 9660 lets it. That of the others has UDF as well, or nothing else, of which
-#: every session would need another kind (PS3.12 P, X); DVD and BD are finalised.
+#: Media that can be left open for a later session. PS3.12 F requires that the last session describes
+#: the whole disc, which ISO 9660 permits. DVD and BD have UDF (PS3.12 P, X), in which a further
+#: session would need other structures, so they are always finalised.
 OPEN_MEDIA = ("CD",)
 
-#: The name that a ZIP file has when it is attached to a message (PS3.11 L.3.2).
+#: The name that a ZIP file must have when it is attached to a message (PS3.11 L.3.2).
 ATTACHMENT = "DICOM.ZIP"
 
-#: Those that Burnish writes and reads back: a profile is offered where it has a medium with one.
+#: The file systems that Burnish writes and reads back. A profile is offered if one of its media has
+#: such a file system.
 WRITTEN_FILE_SYSTEMS: frozenset[FileSystem] = frozenset(FileSystem)
-#: What PS3.12 permits on a medium on which Burnish writes something else.
+#: File systems that PS3.12 permits instead of the one that Burnish writes.
 PERMITTED_INSTEAD: dict[FileSystem, tuple[FileSystem, ...]] = {
     FileSystem.ISO_9660_UDF_BRIDGE: (FileSystem.ISO_9660_LEVEL_1,),
     FileSystem.FAT: (FileSystem.FAT16,),
