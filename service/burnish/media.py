@@ -46,8 +46,8 @@ class Medium:
 #: - CD: 359,000 of the nominal 360,000 sectors of a CD-R of 80 minutes.
 #: - DVD, DVD-DL: the sectors of the smallest kind, a DVD+R and a DVD-R of two layers.
 #: - BD, BD-DL: discs of 25 and 50 GB with the default spare areas.
-#: - USB, CF, MMC, SD: a stick of 4 GB and a card of 2 GB, less 5 % because makers count differently.
-#:   A FAT16 has 2 GiB at most.
+#: - USB, CF, MMC, SD: a stick of 4 GB and a card of 2 GB, less 5 % because makers count
+#:   differently. A FAT16 has 2 GiB at most.
 #: - MAIL, MIME: mailboxes commonly take messages of 25 MB. Base64 leaves 18 MB of them for a ZIP
 #:   file; a MIME message is already encoded.
 MEDIA: dict[str, Medium] = {
@@ -67,9 +67,9 @@ MEDIA: dict[str, Medium] = {
     )
 }
 
-#: Media that can be left open for a later session. PS3.12 F requires that the last session describes
-#: the whole disc, which ISO 9660 permits. DVD and BD have UDF (PS3.12 P, X), in which a further
-#: session would need other structures, so they are always finalised.
+#: Media that can be left open for a later session. PS3.12 F requires that the last session
+#: describes the whole disc, which ISO 9660 permits. DVD and BD have UDF (PS3.12 P, X), in which a
+#: further session would need other structures, so they are always finalised.
 OPEN_MEDIA = ("CD",)
 
 #: The name that a ZIP file must have when it is attached to a message (PS3.11 L.3.2).

@@ -1,1 +1,1 @@
-"""Craft: writes and reads volume images; `formats` registers every file system."""
+"""Craft: volume images; `formats` registers what writes them, `reader` what reads them."""

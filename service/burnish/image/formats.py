@@ -1,6 +1,7 @@
-"""Craft: the file systems that Burnish writes and reads (PS3.12).
+"""Craft: the file systems that Burnish writes (PS3.12).
 
-A file system is one module that writes it and one that reads it. Both are registered here.
+A file system is one module that writes it, registered here, and one that reads it, registered in
+`reader`.
 """
 
 from collections.abc import Sequence
@@ -10,21 +11,14 @@ from pathlib import Path
 from typing import Protocol
 
 from burnish.image import (
-    fat_reader,
     fat_writer,
-    iso9660_reader,
     iso9660_writer,
-    mime_reader,
     mime_writer,
     udf_bridge_writer,
-    udf_reader,
     udf_writer,
-    zip_reader,
     zip_writer,
 )
-from burnish.image.file_extents import FileTable
 from burnish.image.image_file import Progress
-from burnish.image.image_source import Source
 from burnish.image.volume_size import Sizing
 from burnish.media import FileSystem
 from burnish.values import VolumeFile
@@ -53,18 +47,6 @@ class ImageWriter(Protocol):
     ) -> int: ...
 
 
-class ImageReader(Protocol):
-    """A module that reads one file system."""
-
-    def recognizes(self, source: Source) -> bool:
-        """Whether the source begins as this file system does."""
-        ...
-
-    def read_file_table(self, source: Source) -> FileTable:
-        """Where all files lie; raises Unreadable if the file system is damaged."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class Format:
     """How images of one file system are made.
@@ -90,12 +72,3 @@ FORMATS: dict[FileSystem, Format] = {
     FileSystem.ZIP: Format(".zip", zip_writer.SIZING, zip_writer.write_image, in_order=False),
     FileSystem.MIME: Format(".eml", mime_writer.SIZING, mime_writer.write_image, in_order=False),
 }
-
-#: Tried in this order. An image with ISO 9660 may have UDF besides; `reader` compares them.
-READERS: tuple[ImageReader, ...] = (
-    iso9660_reader,
-    udf_reader,
-    fat_reader,
-    zip_reader,
-    mime_reader,
-)

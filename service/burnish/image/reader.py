@@ -8,14 +8,43 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 from burnish.errors import Unreadable
-from burnish.image import pycdlib_reader, udf_reader
+from burnish.image import (
+    fat_reader,
+    iso9660_reader,
+    mime_reader,
+    pycdlib_reader,
+    udf_reader,
+    zip_reader,
+)
 from burnish.image.file_extents import FileTable, Section, check_bounds
-from burnish.image.formats import READERS
 from burnish.image.image_source import SequentialSource, Source, read_chunks, read_exactly
 from burnish.media import FileSystem
 from burnish.values import ReadableVolume
+
+
+class ImageReader(Protocol):
+    """A module that reads one file system."""
+
+    def recognizes(self, source: Source) -> bool:
+        """Whether the source begins as this file system does."""
+        ...
+
+    def read_file_table(self, source: Source) -> FileTable:
+        """Where all files lie; raises Unreadable if the file system is damaged."""
+        ...
+
+
+#: Tried in this order. An image with ISO 9660 may have UDF besides.
+READERS: tuple[ImageReader, ...] = (
+    iso9660_reader,
+    udf_reader,
+    fat_reader,
+    zip_reader,
+    mime_reader,
+)
 
 
 @contextlib.contextmanager
