@@ -35,22 +35,24 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
 
     results = {}
     directory = Path(tempfile.mkdtemp(prefix="planning-", dir=storage))
-    chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
-    roles.configure_logging(chosen)
-    roles.prepare(chosen)
+    configuration = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
+    roles.configure_logging(configuration)
+    roles.prepare(configuration)
     collect_rarely()
-    rows.insert(rows.database(chosen.storage.root), WORKLOADS["W2"], max(counts), directory / "w")
-    database, spool = roles.open_database(chosen), roles.open_spool(chosen)
-    planner = Planner(chosen, database, spool)
+    rows.insert(
+        rows.database(configuration.storage.root), WORKLOADS["W2"], max(counts), directory / "w"
+    )
+    database, spool = roles.open_database(configuration), roles.open_spool(configuration)
+    planner = Planner(configuration, database, spool)
     for number, count in enumerate((min(counts), *counts)):
         request_uid = uid(_REQUEST_KIND, rows.RUN, 500_000_000 + number)
         references = [
-            Reference(CT_IMAGE_STORAGE, uid("instance", rows.RUN, one)) for one in range(count)
+            Reference(CT_IMAGE_STORAGE, uid("instance", rows.RUN, index)) for index in range(count)
         ]
         with database.writing() as session:
             order = NewRequest(references, sop_instance_uid=request_uid)
-            request = operations.create(session, chosen.request, order, origin="benchmark")
-            operations.initiate(session, chosen.request, request_uid)
+            request = operations.create(session, configuration.request, order, origin="benchmark")
+            operations.initiate(session, configuration.request, request_uid)
             request_id = request.id
         started = time.process_time()
         with database.writing() as session:
@@ -72,21 +74,21 @@ def listing(count: int, storage: Path) -> float:
     from burnish.request.operations import NewRequest, Reference
 
     directory = Path(tempfile.mkdtemp(prefix="listing-", dir=storage))
-    chosen = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
-    roles.configure_logging(chosen)
-    roles.prepare(chosen)
-    database = roles.open_database(chosen)
+    configuration = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
+    roles.configure_logging(configuration)
+    roles.prepare(configuration)
+    database = roles.open_database(configuration)
     with database.writing() as session:
         for number in range(count):
             order = NewRequest([Reference(CT_IMAGE_STORAGE, uid("instance", 1, number))])
-            operations.create(session, chosen.request, order, origin="benchmark")
+            operations.create(session, configuration.request, order, origin="benchmark")
     times = []
     for _ in range(3):
         with database.reading() as session:
             started = time.process_time()
-            found = stage.requests(session, limit=count)
+            lines = stage.requests(session, limit=count)
             times.append(time.process_time() - started)
-            assert len(found) == count
+            assert len(lines) == count
     database.close()
     shutil.rmtree(directory)
     return statistics.median(times)

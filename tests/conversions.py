@@ -1,4 +1,4 @@
-"""Conversions that do what the file says, in the worker process: for tests of `plan.conversion`."""
+"""Conversions that do, in the worker process, what the content of their source file says."""
 
 import os
 import shutil
@@ -11,27 +11,27 @@ from burnish.transcode.uncompressed import TranscodedFile
 
 
 def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> TranscodedFile:  # noqa: ARG001
-    order = source.read_bytes()
-    if order == b"crash":
+    outcome = source.read_bytes()
+    if outcome == b"crash":
         os._exit(9)
-    if order == b"crash once":
+    if outcome == b"crash once":
         source.write_bytes(b"unreadable")
         os._exit(9)
-    if order == b"unreadable":
+    if outcome == b"unreadable":
         raise Unreadable("no data set")
-    if order == b"missing":
+    if outcome == b"missing":
         raise AttributesMissing("no Rows", attributes=(0x00280010,))
-    if order == b"empty":
+    if outcome == b"empty":
         raise ValuesMissing("no Rows", attributes=(0x00280010, 0x00280011))
-    if order == b"too large":
+    if outcome == b"too large":
         raise NotCompressible("would not get smaller")
-    if order == b"other":
+    if outcome == b"other":
         raise NotIdentical("other pixel values")
-    if order == b"os":
+    if outcome == b"os":
         raise FileNotFoundError(2, "No such file or directory")
-    if order == b"full":
+    if outcome == b"full":
         raise OSError(28, "No space left on device")
-    if order == b"memory":
+    if outcome == b"memory":
         raise MemoryError
     shutil.copyfile(source, target)
-    return TranscodedFile(len(order), 0, b"\0" * 32)
+    return TranscodedFile(len(outcome), 0, b"\0" * 32)
