@@ -54,16 +54,9 @@ VAGUE_NAMES = {"one", "found", "made", "said"}
 #: Modules that still have such names.
 MODULES_WITH_VAGUE_NAMES = {
     "application_profiles/limits.py",
-    "application_profiles/profile.py",
-    "dicomdir/file_ids.py",
     "dicomdir/profile_keys.py",
-    "directory_records.py",
-    "hashing.py",
     "offline/instance_store.py",
     "plan/media_plan.py",
-    "transcode/jpeg_dct.py",
-    "transcode/jpeg_huffman.py",
-    "transcode/jpeg_lossless.py",
     "write/job.py",
     "write/labels.py",
     "write/piece_state.py",

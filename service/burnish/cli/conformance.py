@@ -30,7 +30,10 @@ _AS_SCU = (STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET)
 
 
 def conformance() -> None:
-    """Print the tables of the DICOM Conformance Statement (PS3.2) as Markdown."""
+    """Print the DICOM Conformance Statement's tables.
+
+    The tables follow PS3.2 and are written in Markdown.
+    """
     for line in statement():
         typer.echo(line)
 

@@ -22,7 +22,7 @@ def serve(
     device: Annotated[str, typer.Option(metavar="NAME", help="The device of --role writer.")] = "",
     config: Config = None,
 ) -> None:
-    """Run the service: receive instances; plan, make and verify media.
+    """Run the service, or one part of it.
 
     Without --role, all parts run on this machine, and the database is created or upgraded first.
     With --role, the database must already have this version. On SIGTERM, associations and media

@@ -24,9 +24,10 @@ def demo(
         ),
     ] = 2_000_000,
 ) -> None:
-    """Show the whole service at work on this machine; nothing else needs to be installed.
+    """Show the whole service at work on this machine.
 
     Starts the service in DIR, sends it real studies, requests media and verifies every image.
+    Nothing else needs to be installed.
     """
     from burnish.cli.demo.run import run
 
