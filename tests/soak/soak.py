@@ -1,4 +1,4 @@
-"""Many requests over two simulated robots with faults: every one ends, and the counts are right.
+"""Many requests over two simulated robots with faults: each request ends, and all counts agree.
 
 By hand: `python tests/soak/soak.py --requests 100 --seed 1`, which prints the figures as JSON.
 """
@@ -41,7 +41,7 @@ _FAULTS = ["ruin"] * 6 + ["verify"] * 3 + ["forget"]
 
 @dataclass
 class Site:
-    """A device, its robot, and whoever writes for it now."""
+    """A device, its simulated robot, and its present worker."""
 
     device: DeviceSettings
     robot: Robot
@@ -66,8 +66,11 @@ class Site:
 
 @dataclass
 class Soak:
-    """One run; `chance` is that of a disc to be ruined, `cancels` of a request to be cancelled in a
-    tenth of a second."""
+    """One run.
+
+    `chance`: the probability that a disc is ruined. `cancels`: the probability, in each tenth of a
+    second, that a request is cancelled. `longest`: seconds after which the run fails.
+    """
 
     root: Path
     requests: int
@@ -78,7 +81,7 @@ class Soak:
     sites: list[Site] = field(default_factory=list)
 
     def run(self) -> dict[str, Any]:
-        """Raises AssertionError where anything is not as it should be; else the figures."""
+        """Run all requests and return the figures; raises AssertionError if anything is wrong."""
         self._random = random.Random(self.seed)
         hot_folder.SILENCE = 1.0
         working._NOT_READY = 0.05
@@ -89,14 +92,14 @@ class Soak:
         began = monotonic()
         with Ground(self.root / "root", request=RequestSettings(attempts=3), **tables) as ground:
             for _ in range(self.requests):
-                self._ask(ground)
+                self._add_request(ground)
             for site in self.sites:
                 site.robot.start(0.01)
                 site.start(ground)
             try:
                 while self._open(ground):
-                    assert monotonic() - began < self.longest, "it does not come to an end"
-                    self._something_happens(ground)
+                    assert monotonic() - began < self.longest, "the run does not end"
+                    self._disturb(ground)
             finally:
                 for site in self.sites:
                     site.stop()
@@ -123,7 +126,7 @@ class Soak:
         )
         return Site(device, robot)
 
-    def _ask(self, ground: Ground) -> None:
+    def _add_request(self, ground: Ground) -> None:
         made = [instance(instance_number=n, size=2000) for n in (1, 2)]
         ground.store(*made)
         ground.admit(
@@ -138,9 +141,8 @@ class Soak:
             open_ = MediaCreationRequest.execution_status.not_in(_ENDED)
             return session.scalar(select(MediaCreationRequest.id).where(open_).limit(1)) is not None
 
-    def _something_happens(self, ground: Ground) -> None:
-        """Bins run empty and are filled, robots fall silent, services are started anew, requests
-        are cancelled."""
+    def _disturb(self, ground: Ground) -> None:
+        """Refill a bin, silence a robot, restart a worker or cancel a request, by chance."""
         site = self._random.choice(self.sites)
         threading.Event().wait(0.1)
         if site.robot.blanks == 0:
@@ -161,26 +163,26 @@ class Soak:
             site.restarts += 1
 
     def _cancel(self, ground: Ground) -> None:
-        """One of those that have not ended, whatever is being made of it."""
+        """Cancel a request that has not ended, in whatever state its pieces are."""
         with ground.database.writing() as session:
             open_ = MediaCreationRequest.execution_status.not_in(_ENDED)
-            found = session.scalars(
-                select(MediaCreationRequest.sop_instance_uid).where(open_)
-            ).all()
-            if found:
-                operations.cancel(session, self._random.choice(found))
+            uids = session.scalars(select(MediaCreationRequest.sop_instance_uid).where(open_)).all()
+            if uids:
+                operations.cancel(session, self._random.choice(uids))
 
     def _check(self, ground: Ground) -> dict[str, Any]:
         with ground.database.reading() as session:
             requests = session.scalars(select(MediaCreationRequest)).all()
             pieces = session.scalars(select(Piece)).all()
             for request in requests:
-                made = [p.state for f in request.file_sets for p in f.pieces]
+                states_of_request = [
+                    piece.state for file_set in request.file_sets for piece in file_set.pieces
+                ]
                 if request.execution_status is ExecutionStatus.DONE:
-                    assert made.count(PieceState.CREATED) == request.number_of_copies
+                    assert states_of_request.count(PieceState.CREATED) == request.number_of_copies
                 elif request.execution_status is ExecutionStatus.FAILURE:
                     assert request.remedy
-                    assert made.count(PieceState.SPOILED) >= 3
+                    assert states_of_request.count(PieceState.SPOILED) >= 3
         created = {piece.device_job for piece in pieces if piece.state is PieceState.CREATED}
         touched = [name for site in self.sites for name in site.robot.touched]
         good = {name for site in self.sites for name in site.robot.good}
@@ -208,10 +210,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--chance", type=float, default=0.15)
     parser.add_argument("--cancels", type=float, default=0.005)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     with tempfile.TemporaryDirectory() as root:
-        soak = Soak(Path(root), given.requests, given.seed, given.chance, given.cancels)
+        soak = Soak(
+            Path(root), arguments.requests, arguments.seed, arguments.chance, arguments.cancels
+        )
         sys.stdout.write(json.dumps(soak.run(), indent=2) + "\n")
 
 
