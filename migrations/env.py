@@ -8,8 +8,8 @@ from burnish.db.tables import Table
 
 url = context.config.get_main_option("sqlalchemy.url")
 assert url
-# SQLite rebuilds a table to alter it: what refers to it must neither be deleted by cascade when the
-# old one is dropped, nor be counted as broken for ever, and is looked at when all is done
+# SQLite rebuilds a table in order to alter it. Foreign keys are not enforced meanwhile: rows that
+# refer to the old table would be deleted with it. They are checked when all is done.
 database = Database(url, references=False)
 with database.connection() as connection:
     context.configure(
