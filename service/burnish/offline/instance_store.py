@@ -150,10 +150,12 @@ class InstanceStore:
         for instance, failure in refusal.failures.items():
             path = self._sources[instance.instance_id]
             self._left_out.refused.append(LeftOut(path, failure.why))
-        self.instances = [one for one in self.instances if one not in refusal.failures]
+        self.instances = [
+            instance for instance in self.instances if instance not in refusal.failures
+        ]
 
     def start(self, conversions: Iterable[Conversion]) -> None:
-        """Convert instances, one after another (see `media_plan.Conversions`)."""
+        """Convert instances, one after another (see `media_plan.ConversionRunner`)."""
         conversions = list(conversions)
         for number, conversion in enumerate(conversions):
             self._progress("converting", number, len(conversions))
@@ -178,7 +180,7 @@ class InstanceStore:
             )
 
     def icons(self, images: Sequence[SourceInstance], pixels: int) -> dict[int, Icon]:
-        """Icons of images by the id of the instance (see `media_plan.Icons`)."""
+        """Icons of images by the id of the instance (see `media_plan.IconMaker`)."""
         for image in images:
             if image.instance_id not in self._icons:
                 item = icons.make_icon(self._scratch / image.received.spool_key, pixels)

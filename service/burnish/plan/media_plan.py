@@ -62,7 +62,7 @@ class Refusal:
     remedy: str = ""
 
 
-class Conversions(Protocol):
+class ConversionRunner(Protocol):
     """Converts instances. `failed` has the conversions that failed, and why."""
 
     @property
@@ -72,7 +72,7 @@ class Conversions(Protocol):
         """Start conversions. The instances, read again later, have the files."""
 
 
-class Icons(Protocol):
+class IconMaker(Protocol):
     """Makes icons of images."""
 
     def icons(self, images: Sequence[SourceInstance], pixels: int) -> dict[int, Icon] | None:
@@ -83,8 +83,8 @@ def plan_media(
     instances: Sequence[SourceInstance],
     attempts: Iterable[Attempt],
     terms: Terms,
-    conversions: Conversions,
-    icon_maker: Icons,
+    conversions: ConversionRunner,
+    icon_maker: IconMaker,
 ) -> Plan | Refusal | None:
     """The plan of the first attempt that succeeds, or the refusal of the last one.
 
@@ -102,8 +102,8 @@ def _plan_attempt(
     instances: Sequence[SourceInstance],
     attempt: Attempt,
     terms: Terms,
-    conversions: Conversions,
-    icon_maker: Icons,
+    conversions: ConversionRunner,
+    icon_maker: IconMaker,
 ) -> Plan | Refusal | None:
     candidates = list_candidates(instances, attempt, terms, conversions, icon_maker)
     if not isinstance(candidates, list):
@@ -115,8 +115,8 @@ def list_candidates(
     instances: Sequence[SourceInstance],
     attempt: Attempt,
     terms: Terms,
-    conversions: Conversions,
-    icon_maker: Icons,
+    conversions: ConversionRunner,
+    icon_maker: IconMaker,
 ) -> list[Candidate] | Refusal | None:
     """Each instance as it will be on the media of an attempt. None as in `plan_media`."""
     choice = attempt.choice
@@ -179,7 +179,7 @@ def _conflict_status(conflicts: Failures) -> ExecutionStatusInfo:
 
 
 def _icons(
-    instances: Sequence[SourceInstance], choice: Choice, terms: Terms, icon_maker: Icons
+    instances: Sequence[SourceInstance], choice: Choice, terms: Terms, icon_maker: IconMaker
 ) -> dict[int, Icon] | Refusal | None:
     """The icons that the profiles require or the site wants; None while they are being made."""
     rule = icon_rule(choice.label)
