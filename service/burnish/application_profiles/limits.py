@@ -169,7 +169,7 @@ def pack(raw: Mapping[int, bytes], *, regions_explicit: bool = True) -> bytes:
 def _has_components(regions: bytes, *, explicit: bool) -> bool:
     """Whether every region has Pixel Component Organization (PS3.3 C.8.5.5)."""
     try:
-        found = [
+        has_organization = [
             any(
                 element.tag == PIXEL_COMPONENT_ORGANIZATION
                 for element in scan(regions, start, end, explicit=explicit)
@@ -178,7 +178,7 @@ def _has_components(regions: bytes, *, explicit: bool) -> bool:
         ]
     except Unreadable:
         return False
-    return bool(found) and all(found)
+    return bool(has_organization) and all(has_organization)
 
 
 @lru_cache(maxsize=1024)
