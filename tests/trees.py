@@ -20,7 +20,7 @@ few = settings(
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )
 
-#: What a patient may be called in one Patient ID: alike, otherwise, not at all.
+#: Names that a patient may have under one Patient ID: alike, different, or none.
 _NAMES = ("Doe^Jane", "DOE^JANE", "Roe^Richard", "")
 _ISSUERS = ("", "", "A", "B")
 
@@ -40,7 +40,7 @@ def instances(
     """
     count = draw(st.integers(minimum, maximum))
     root_level = draw(st.integers(0, 2)) if minimum == 0 else 0
-    # one draw for all: what matters is how they collide, not each value
+    # one draw for all values, because only their collisions matter
     chance = random.Random(draw(st.integers(0, 1 << 32)))
     rows = [
         (
@@ -54,9 +54,9 @@ def instances(
         )
         for _ in range(count)
     ]
-    made = []
+    candidates = []
     for number, (patient, name, issuer, study, series, size, numbered) in enumerate(rows):
-        said = header(
+        instance_header = header(
             patient_id=patient,
             name="Doe^Jane" if agreeing else _NAMES[name],
             issuer="" if agreeing else _ISSUERS[issuer],
@@ -71,11 +71,11 @@ def instances(
             series_number=series if agreeing or numbered else None,
             instance_number=number if numbered else None,
         )
-        made.append(candidate(number, said, size))
+        candidates.append(candidate(number, instance_header, size))
     for number in range(root_level):
-        said = header(record_type="HANGING PROTOCOL", uid=f"1.5.{number}")
-        made.append(candidate(1000 + number, said, 500 + number))
-    return made
+        instance_header = header(record_type="HANGING PROTOCOL", uid=f"1.5.{number}")
+        candidates.append(candidate(1000 + number, instance_header, 500 + number))
+    return candidates
 
 
 def shuffled(values: Sequence[T], random_: random.Random) -> list[T]:
