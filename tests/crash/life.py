@@ -118,7 +118,7 @@ def in_one_process() -> Iterator[None]:
         patch.setattr(conversion, "ProcessPoolExecutor", _Inline)
         patch.setattr(conversion, "ensure_running", lambda: None)
         # a fault stays until the client, which is in this process too, gives up
-        patch.setattr(piece_state, "PATIENCE", 0.0)
+        patch.setattr(piece_state, "MAXIMUM_DATABASE_WAIT", 0.0)
         # a worker that held a lease is known to be dead
         patch.setattr(retention, "_LEASE_RENEWAL", 0.0)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))

@@ -85,7 +85,7 @@ class Soak:
         self._random = random.Random(self.seed)
         hot_folder.SILENCE = 1.0
         working._NOT_READY = 0.05
-        piece_state.HOLD = type(piece_state.HOLD)(milliseconds=200)
+        piece_state.HOLD_TIME = type(piece_state.HOLD_TIME)(milliseconds=200)
         for name, kind in (("bravo", PrimeraRobot), ("producer", EpsonRobot)):
             self.sites.append(self._site(name, kind))
         tables = {"device": tuple(site.device for site in self.sites)}

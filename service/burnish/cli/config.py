@@ -32,9 +32,9 @@ def check(config: Config = None) -> None:
 
     roles.check_network(settings)
     if settings.label.model_fields_set:
-        from burnish.write.labels import printer
+        from burnish.write.labels import label_maker
 
-        printer(settings.label).check()
+        label_maker(settings.label).check()
     devices = ", ".join(device.name for device in settings.devices)
     typer.echo(
         f"the configuration is valid: AE title {settings.dicom.ae_title}, devices: {devices}"

@@ -84,7 +84,7 @@ def label(
 ) -> None:
     """Make the label of a disc, from the content of a volume, from the options, or from both."""
     from burnish.label import Patient
-    from burnish.write.labels import printer
+    from burnish.write.labels import label_maker
 
     form = _form(target)
     volume_number, volume_count = _parse_volume(volume)
@@ -107,7 +107,7 @@ def label(
     )
     settings = read_settings(config).label
     if address:
-        _write(printer(settings).address(_with_line_breaks(address), form), target)
+        _write(label_maker(settings).address(_with_line_breaks(address), form), target)
     else:
         _write(_disc_label(content, settings, style, form, outlines), target)
 
@@ -115,10 +115,10 @@ def label(
 def _disc_label(
     content: "LabelContent", settings: "LabelSettings", style: str, form: str, outlines: bool
 ) -> "LabelFile":
-    from burnish.write.labels import printer
+    from burnish.write.labels import label_maker
 
     content = replace(content, institution=content.institution or settings.institution)
-    return printer(settings).disc(content, style or settings.style, form, outlines=outlines)
+    return label_maker(settings).disc(content, style or settings.style, form, outlines=outlines)
 
 
 def _form(target: Path) -> str:

@@ -438,25 +438,25 @@ def label(
         from burnish import roles
         from burnish.request import listing
         from burnish.write.job import volume_jobs as jobs_of_request
-        from burnish.write.labels import Labels
+        from burnish.write.labels import PieceLabels
 
         with database.reading() as session:
             request = listing.find_request(session, name)
             spool, images = roles.open_spool(settings), settings.storage.root / "images"
             volume_jobs = jobs_of_request(session, request.sop_instance_uid, spool, images)
     if volume is not None:
-        volume_jobs = [job for job in volume_jobs if job.job.volume_number == volume]
+        volume_jobs = [job for job in volume_jobs if job.burn_job.volume_number == volume]
     if not volume_jobs:
         raise NotNow(
             f"{request.short_id} has no such volume yet",
             hint=f"once it is planned, `burnish request show {request.short_id}` lists its volumes",
         )
     target.mkdir(parents=True, exist_ok=True)
-    labels = Labels(settings.label, form)
+    labels = PieceLabels(settings.label, form)
     for volume_job in volume_jobs:
         for file_name, label_file in labels.of_volume(volume_job).items():
             (target / file_name).write_bytes(label_file.data)
             for note in label_file.notes:
                 output.print_error(f"{file_name}: {note}")
             size = len(label_file.data)
-            typer.echo(f"{target / file_name}: {volume_job.job.file_set_id}, {size} bytes")
+            typer.echo(f"{target / file_name}: {volume_job.burn_job.file_set_id}, {size} bytes")

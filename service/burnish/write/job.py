@@ -33,17 +33,18 @@ from burnish.write.pipeline import VolumeInstance, VolumePlan
 
 @dataclass(frozen=True, slots=True)
 class PieceJob:
-    """A claimed piece: the volume, its medium, and the job for the device.
+    """All that a writer must know to make one piece: its volume, and the job for its device.
 
-    Of a `secure` volume also who can open it, as the request says. `ruined` is how many pieces
-    of this copy have been ruined before.
+    `attempts` is how often the piece was begun, this time included; `ruined_before` is how many
+    pieces of the same copy were ruined. `recipients` and `password_file` tell who can open a
+    `secure` volume.
     """
 
     claim: Claim
     plan: VolumePlan
-    job: BurnJob
+    burn_job: BurnJob
     attempts: int
-    ruined: int
+    ruined_before: int
     secure: bool
     recipients: str
     password_file: str
@@ -52,7 +53,7 @@ class PieceJob:
 
 @dataclass(frozen=True, slots=True)
 class LabelInstructions:
-    """What a request says of its label (PS3.4 S.3.2.1.1.4) and of its disposition."""
+    """What a request says about its labels and its disposition (PS3.4 S.3.2.1.1.4)."""
 
     from_instances: bool
     text: str
@@ -63,16 +64,17 @@ class LabelInstructions:
 
 
 def image_path(images: Path, file_set: FileSet, device: str) -> Path:
-    """Where a device's image of a volume lies while it is needed.
+    """The path of the image that a device writes of a volume.
 
-    The row's id tells two File-sets of one UID apart, the UID two that had one id in turn.
+    File-sets of different requests may have one UID, and one id if the first was deleted, but
+    not both.
     """
     suffix = FORMATS[MEDIA[file_set.medium].file_system].suffix
     return images / f"{file_set.id}-{file_set.file_set_uid}-{device}{suffix}"
 
 
 def unfinished_images(images: Path, device: str) -> list[Path]:
-    """What a worker of this device that died while it imaged left in the folder `images`."""
+    """The images in the folder `images` that a dead worker of this device did not complete."""
     return [
         path
         for path in images.glob("*-*-*.*.*.part")
@@ -81,22 +83,25 @@ def unfinished_images(images: Path, device: str) -> list[Path]:
 
 
 def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceJob:
-    """The order of a claim; images lie in the folder `images`."""
+    """Reads what a claimed piece is; its image lies in the folder `images`.
+
+    Raises StaleLease if the piece is not planned any more.
+    """
     file_set = session.get(FileSet, claim.file_set_id)
     request = session.get(MediaCreationRequest, claim.request_id)
     piece = session.get(Piece, claim.piece_id)
     if file_set is None or request is None or piece is None:
-        raise StaleLease("the piece is planned no more")
+        raise StaleLease("the piece is not planned any more")
     plan = VolumePlan(
-        file_set.file_set_id,
-        file_set.file_set_uid,
-        file_set.planned_at,
-        file_set.predicted_size,
-        MEDIA[file_set.medium].file_system,
-        _instances(session, file_set, spool),
+        file_set_id=file_set.file_set_id,
+        file_set_uid=file_set.file_set_uid,
+        created=file_set.planned_at,
+        predicted_size=file_set.predicted_size,
+        file_system=MEDIA[file_set.medium].file_system,
+        instances=volume_instances(session, file_set, spool),
         readme_details=ReadmeDetails(request.label_text, file_set.readme_patients),
     )
-    job = BurnJob(
+    burn_job = BurnJob(
         image=image_path(images, file_set, piece.device),
         volume_number=file_set.volume_number,
         volume_count=file_set.volume_count,
@@ -115,25 +120,33 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
         device_job=piece.device_job,
     )
     profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
+    ruined = [
+        earlier
+        for earlier in file_set.pieces
+        if earlier.state is PieceState.SPOILED and earlier.copy_number == piece.copy_number
+    ]
     return PieceJob(
-        *(claim, plan, job, piece.attempts),
-        ruined=sum(
-            other.state is PieceState.SPOILED and other.copy_number == piece.copy_number
-            for other in file_set.pieces
-        ),
+        claim=claim,
+        plan=plan,
+        burn_job=burn_job,
+        attempts=piece.attempts,
+        ruined_before=len(ruined),
         secure=profile is not None and profile.secure,
         recipients=request.recipients,
         password_file=request.password_file,
         label=LabelInstructions(
-            request.label_using_information_extracted_from_instances == YesNo.YES,
-            *(request.label_text, request.label_style_selection),
-            *(request.barcode_value, request.barcode_symbology, request.media_disposition),
+            from_instances=request.label_using_information_extracted_from_instances == YesNo.YES,
+            text=request.label_text,
+            style=request.label_style_selection,
+            barcode_value=request.barcode_value,
+            barcode_symbology=request.barcode_symbology,
+            media_disposition=request.media_disposition,
         ),
     )
 
 
 def pieces_called_off(session: Session, device: str) -> list[Claim]:
-    """The pieces, no longer wanted, on which this device may still be at work."""
+    """The spoiled and dropped pieces on which this device may still be working."""
     rows = session.execute(
         select(Piece, FileSet.request_id)
         .join(FileSet, Piece.file_set_id == FileSet.id)
@@ -152,7 +165,7 @@ def pieces_called_off(session: Session, device: str) -> list[Claim]:
 def volume_jobs(
     session: Session, sop_instance_uid: str, spool: Spool, images: Path
 ) -> list[PieceJob]:
-    """An order of each volume of a request, by number, whatever has become of its pieces."""
+    """A job for each volume of a request, in order, whatever the states of its pieces are."""
     rows = session.execute(
         select(Piece, FileSet.request_id)
         .join(FileSet, Piece.file_set_id == FileSet.id)
@@ -160,32 +173,35 @@ def volume_jobs(
         .where(MediaCreationRequest.sop_instance_uid == sop_instance_uid)
         .order_by(FileSet.volume_number, Piece.copy_number, Piece.id)
     )
-    first: dict[int, Claim] = {}
+    claims: dict[int, Claim] = {}
     for piece, request_id in rows:
         claim = Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
-        first.setdefault(piece.file_set_id, claim)
-    return [read_piece_job(session, claim, spool, images) for claim in first.values()]
+        claims.setdefault(piece.file_set_id, claim)
+    return [read_piece_job(session, claim, spool, images) for claim in claims.values()]
 
 
-def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[VolumeInstance, ...]:
-    made, label = TranscodedInstance, file_set.media_application_profile
+def volume_instances(
+    session: Session, file_set: FileSet, spool: Spool
+) -> tuple[VolumeInstance, ...]:
+    """The instances of a volume in the order of its DICOMDIR; transcoded where that was planned."""
+    transcoded = TranscodedInstance
     header_of = instance_rows.HeaderReader().header
     rows = session.connection().execute(
         select(
             *instance_rows.HEADER_COLUMNS,
-            made.derived_sop_instance_uid,
-            made.derived_record_keys,
+            transcoded.derived_sop_instance_uid,
+            transcoded.derived_record_keys,
             ReferencedInstance.icon_image_sequence,
             func.coalesce(IconImage.item, b""),
             FileSetEntry.referenced_file_id,
-            func.coalesce(made.transfer_syntax_uid, Instance.transfer_syntax_uid),
-            func.coalesce(made.spool_key, Instance.spool_key),
-            func.coalesce(made.size, Instance.size),
-            func.coalesce(made.data_set_offset, Instance.data_set_offset),
-            func.coalesce(made.digest, Instance.digest),
+            func.coalesce(transcoded.transfer_syntax_uid, Instance.transfer_syntax_uid),
+            func.coalesce(transcoded.spool_key, Instance.spool_key),
+            func.coalesce(transcoded.size, Instance.size),
+            func.coalesce(transcoded.data_set_offset, Instance.data_set_offset),
+            func.coalesce(transcoded.digest, Instance.digest),
         )
         .join(Instance, FileSetEntry.instance_id == Instance.id)
-        .outerjoin(made, FileSetEntry.transcoded_instance_id == made.id)
+        .outerjoin(transcoded, FileSetEntry.transcoded_instance_id == transcoded.id)
         .outerjoin(IconImage, FileSetEntry.icon_image_id == IconImage.id)
         .outerjoin(
             ReferencedInstance,
@@ -197,16 +213,35 @@ def _instances(session: Session, file_set: FileSet, spool: Spool) -> tuple[Volum
     )
     instances = []
     for row in instance_rows.in_chunks(rows):
-        uid, keys, supplied, icon, file_id, syntax, key, *file = row[
-            len(instance_rows.HEADER_COLUMNS) :
-        ]
+        (
+            derived_uid,
+            derived_keys,
+            supplied_icon,
+            made_icon,
+            file_id,
+            transfer_syntax_uid,
+            spool_key,
+            size,
+            data_set_offset,
+            digest,
+        ) = row[len(instance_rows.HEADER_COLUMNS) :]
         header = header_on_media(
             header_of(row),
-            label,
-            derived_sop_instance_uid=uid,
-            derived_record_keys=keys,
-            supplied_icon=supplied,
-            made_icon=icon,
+            file_set.media_application_profile,
+            derived_sop_instance_uid=derived_uid,
+            derived_record_keys=derived_keys,
+            supplied_icon=supplied_icon,
+            made_icon=made_icon,
         )
-        instances.append(VolumeInstance(file_id, header, syntax, spool.path(key), *file))
+        instances.append(
+            VolumeInstance(
+                file_id=file_id,
+                header=header,
+                transfer_syntax_uid=transfer_syntax_uid,
+                path=spool.path(spool_key),
+                size=size,
+                data_set_offset=data_set_offset,
+                digest=digest,
+            )
+        )
     return tuple(instances)

@@ -1,8 +1,9 @@
-"""Stage: the labels of a piece: what they say comes from its volume and its request; no database.
+"""Stage: the labels of a piece, made from its volume and its request; no database.
 
-That a label cannot be made is no reason not to make the piece.
+A piece is made even if its labels cannot be made.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,19 +26,27 @@ from burnish.settings import LabelSettings
 from burnish.write.job import LabelInstructions, PieceJob
 from burnish.write.pipeline import VolumePlan
 
-#: The file systems of what is 120 mm in diameter.
-_DISCS = frozenset(
+#: The file systems of media that have the shape of a disc.
+_DISC_FILE_SYSTEMS = frozenset(
     {FileSystem.ISO_9660_LEVEL_1, FileSystem.ISO_9660_UDF_BRIDGE, FileSystem.UDF_2_60}
 )
-#: What fonts, templates and values can do to one who draws them.
-_MISHAPS = (
-    *(BurnishError, OSError, ValueError, TypeError, LookupError, ArithmeticError),
-    *(AttributeError, RuntimeError, AssertionError, MemoryError),
+#: What may be raised when damaged fonts or templates and unusual values are drawn.
+_DRAWING_ERRORS = (
+    BurnishError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    AttributeError,
+    RuntimeError,
+    AssertionError,
+    MemoryError,
 )
 
 
-def printer(settings: LabelSettings) -> LabelMaker:
-    """A printer of labels as the settings want them."""
+def label_maker(settings: LabelSettings) -> LabelMaker:
+    """A maker of labels as the settings describe them."""
     return LabelMaker(
         ring=Ring(settings.inner_diameter, settings.outer_diameter),
         templates=settings.templates,
@@ -47,55 +56,62 @@ def printer(settings: LabelSettings) -> LabelMaker:
     )
 
 
-class Labels:
-    """Makes the labels of pieces, as files beside their images, in the form a device takes."""
+class PieceLabels:
+    """Makes the labels of pieces in the format that a device takes, as files beside the images."""
 
-    def __init__(self, settings: LabelSettings, form: str) -> None:
+    def __init__(self, settings: LabelSettings, label_format: str) -> None:
         self._settings = settings
-        self._form = form
-        self._printer = printer(settings)
+        self._format = label_format
+        self._maker = label_maker(settings)
 
     def load(self) -> None:
-        """Spares the first label what can be done before it; what cannot, it will tell itself."""
-        if self._form in LABEL_FORMATS:
-            with suppress(*_MISHAPS):
-                self._printer.load()
+        """Loads fonts and templates, so that the first label is made as fast as the others.
+
+        Errors are left to the first label, which reports them.
+        """
+        if self._format in LABEL_FORMATS:
+            with suppress(*_DRAWING_ERRORS):
+                self._maker.load()
 
     def attach(
-        self, job: BurnJob, plan: VolumePlan, order: LabelInstructions
+        self, burn_job: BurnJob, plan: VolumePlan, instructions: LabelInstructions
     ) -> tuple[BurnJob, list[str]]:
-        """The job with its labels, and what is not on them as it should be.
+        """Makes the labels; returns the job with them, and notes on what is wrong with them.
 
-        There is none where the device takes none, and only discs are labelled themselves. Notes
-        have no patient data.
+        A disc has a label if the device takes one; the first volume has an address label if the
+        request names a disposition. Notes have no patient data.
         """
-        medium = str(job.manifest.get("medium", ""))
+        if self._format not in (*LABEL_FORMATS, MERGE_FORMAT):
+            return burn_job, []
+        image = burn_job.image
         notes: list[str] = []
-        if self._form not in (*LABEL_FORMATS, MERGE_FORMAT):
-            return job, notes
         label = address = None
-        if medium in MEDIA and MEDIA[medium].file_system in _DISCS:
-            label = self._write(
-                job.image.with_suffix(f".label.{self._form}"), notes, job, plan, order
+        medium = str(burn_job.manifest.get("medium", ""))
+        if medium in MEDIA and MEDIA[medium].file_system in _DISC_FILE_SYSTEMS:
+            label = self._write_unless_written(
+                image.with_suffix(f".label.{self._format}"),
+                lambda: self._disc_label(burn_job, plan, instructions),
+                notes,
             )
-        if order.media_disposition and job.volume_number == 1:
-            address = self._write(job.image.with_suffix(".address.pdf"), notes, job, plan, order)
-        return replace(job, label=label, address=address), notes
+        if instructions.media_disposition and burn_job.volume_number == 1:
+            address = self._write_unless_written(
+                image.with_suffix(".address.pdf"),
+                lambda: self._maker.address(instructions.media_disposition),
+                notes,
+            )
+        return replace(burn_job, label=label, address=address), notes
 
-    def of_volume(self, order: PieceJob) -> dict[str, LabelFile]:
-        """The labels of a volume by the names of their files, of whatever medium it is.
-
-        Raises BurnishError where one cannot be made.
-        """
-        job, label = order.job, order.label
-        stem = f"VOLUME{job.volume_number:02d}"
-        style = label.style or self._settings.style
-        content = self._content(job, order.plan, label)
-        made = {f"{stem}.{self._form}": self._printer.disc(content, style, self._form)}
-        if label.media_disposition and job.volume_number == 1:
-            address = self._printer.address(label.media_disposition, self._form)
-            made[f"{stem}-ADDRESS.{self._form}"] = address
-        return made
+    def of_volume(self, piece_job: PieceJob) -> dict[str, LabelFile]:
+        """The labels of a volume on any medium, by file name; raises BurnishError."""
+        burn_job, instructions = piece_job.burn_job, piece_job.label
+        stem = f"VOLUME{burn_job.volume_number:02d}"
+        style = instructions.style or self._settings.style
+        content = self._content(burn_job, piece_job.plan, instructions)
+        labels = {f"{stem}.{self._format}": self._maker.disc(content, style, self._format)}
+        if instructions.media_disposition and burn_job.volume_number == 1:
+            address = self._maker.address(instructions.media_disposition, self._format)
+            labels[f"{stem}-ADDRESS.{self._format}"] = address
+        return labels
 
     def discard(self, image: Path) -> None:
         """Removes the labels that were made beside an image."""
@@ -103,53 +119,54 @@ class Labels:
             if {".label", ".address"} & {*path.suffixes}:
                 path.unlink(missing_ok=True)
 
-    def _write(
-        self, path: Path, notes: list[str], job: BurnJob, plan: VolumePlan, order: LabelInstructions
+    def _write_unless_written(
+        self, path: Path, make: Callable[[], LabelFile], notes: list[str]
     ) -> Path | None:
-        """Makes a label unless another copy has; None where it cannot be made."""
+        """Writes a label unless that was done for another copy; None if it cannot be made."""
         if path.is_file():
             return path
         part = path.with_name(f"{path.name}.part")
         try:
-            made = self._made(path, job, plan, order)
-            part.write_bytes(made.data)
+            label = make()
+            part.write_bytes(label.data)
             part.replace(path)
-        except _MISHAPS as error:
+        except _DRAWING_ERRORS as error:
             part.unlink(missing_ok=True)
             why = str(error) if isinstance(error, BurnishError) else type(error).__name__
             notes.append(f"the label cannot be made: {why}")
             return None
-        notes += made.notes
+        notes += label.notes
         return path
 
-    def _made(
-        self, path: Path, job: BurnJob, plan: VolumePlan, order: LabelInstructions
+    def _disc_label(
+        self, burn_job: BurnJob, plan: VolumePlan, instructions: LabelInstructions
     ) -> LabelFile:
-        if ".address" in path.suffixes:
-            return self._printer.address(order.media_disposition)
-        content = self._content(job, plan, order)
-        if self._form == MERGE_FORMAT:
+        content = self._content(burn_job, plan, instructions)
+        if self._format == MERGE_FORMAT:
             return merge_fields(content)
-        return self._printer.disc(content, order.style or self._settings.style, self._form)
+        return self._maker.disc(content, instructions.style or self._settings.style, self._format)
 
-    def _content(self, job: BurnJob, plan: VolumePlan, order: LabelInstructions) -> LabelContent:
+    def _content(
+        self, burn_job: BurnJob, plan: VolumePlan, instructions: LabelInstructions
+    ) -> LabelContent:
         patients: tuple[Patient, ...] = ()
-        institution = ""
-        if order.from_instances:
-            said = summarize_patients(one.header for one in plan.instances)
-            patients = said.patients
-            institution = said.institutions[0] if len(said.institutions) == 1 else ""
+        institution = self._settings.institution
+        if instructions.from_instances:
+            summary = summarize_patients(instance.header for instance in plan.instances)
+            patients = summary.patients
+            if not institution and len(summary.institutions) == 1:
+                institution = summary.institutions[0]
         return LabelContent(
-            file_set_id=job.file_set_id,
-            volume_number=job.volume_number,
-            volume_count=job.volume_count,
+            file_set_id=burn_job.file_set_id,
+            volume_number=burn_job.volume_number,
+            volume_count=burn_job.volume_count,
             created=plan.created.astimezone().strftime("%Y%m%d"),
-            media_application_profile=str(job.manifest.get("media_application_profile", "")),
-            medium=str(job.manifest.get("medium", "")),
+            media_application_profile=str(burn_job.manifest.get("media_application_profile", "")),
+            medium=str(burn_job.manifest.get("medium", "")),
             instances=len(plan.instances),
-            institution=self._settings.institution or institution,
-            label_text=order.text,
-            barcode_value=order.barcode_value,
-            barcode_symbology=order.barcode_symbology,
+            institution=institution,
+            label_text=instructions.text,
+            barcode_value=instructions.barcode_value,
+            barcode_symbology=instructions.barcode_symbology,
             patients=patients,
         )

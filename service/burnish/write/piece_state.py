@@ -1,4 +1,4 @@
-"""Stage: writes down what becomes of a piece: goes on, created, held, ruined."""
+"""Stage: writes to the database what becomes of a piece: it goes on, is created, held, ruined."""
 
 import math
 import threading
@@ -29,71 +29,83 @@ from burnish.write.job import PieceJob
 
 log = structlog.get_logger(__name__)
 
-#: How long a device leaves a piece alone that it held up or ruined.
-HOLD = timedelta(seconds=15)
-#: A device that ruins so many pieces one after the other is paused, whosever they are.
+#: How long a device leaves a piece alone that it could not make now, or that it ruined.
+HOLD_TIME = timedelta(seconds=15)
+#: A device that ruins this many pieces in a row is paused, whatever requests they are of.
 RUINED_IN_A_ROW = 6
-_NO_LONGER = (PieceState.SPOILED, PieceState.DROPPED)
-#: How long what a device has done waits for a database that does not answer, and how often it is
-#: asked, in seconds. Meanwhile nobody else can be given the piece.
-PATIENCE, _AGAIN = math.inf, 2.0
+_GIVEN_UP = (PieceState.SPOILED, PieceState.DROPPED)
+#: The maximum time to wait for a database that does not answer, and the time between attempts, in
+#: seconds. Meanwhile the lease of the piece cannot expire: that takes the database, too.
+MAXIMUM_DATABASE_WAIT = math.inf
+_DATABASE_RETRY = 2.0
 
 Method = TypeVar("Method", bound=Callable[..., None])
 
 
-def _patient(method: Method) -> Method:
-    """Waits for the database until the service stops: a disc is not spoiled for want of a row."""
+def _wait_for_database(method: Method) -> Method:
+    """Repeats a method until the database answers or the service stops.
+
+    A finished disc is not given up because a row cannot be written.
+    """
 
     @wraps(method)
-    def patient(ledger: "PieceRecorder", *arguments: object, **facts: object) -> None:
-        begun, said = monotonic(), False
+    def repeated(recorder: "PieceRecorder", *arguments: object, **columns: object) -> None:
+        began_at = monotonic()
+        is_logged = False
         while True:
             try:
-                method(ledger, *arguments, **facts)
+                method(recorder, *arguments, **columns)
                 return
             except OutOfResources as error:
-                if monotonic() - begun >= PATIENCE or pause(ledger.stopping, _AGAIN):
+                is_over = monotonic() - began_at >= MAXIMUM_DATABASE_WAIT
+                if is_over or pause(recorder.stopping, _DATABASE_RETRY):
                     raise
-                if not said:
+                if not is_logged:
                     log.error("waiting for the database", to=method.__name__, why=str(error))
-                said = True
+                    is_logged = True
 
-    return cast(Method, patient)
+    return cast(Method, repeated)
 
 
 @dataclass
 class PieceRecorder:
-    """The rows of one device's work. All raise StaleLease where the piece is its no more."""
+    """Records the work of one device. Every method that takes a piece raises StaleLease if this
+    worker does not hold it any more.
+
+    `reported` is the last outcome that a device reported while it wrote.
+    """
 
     database: Database
     settings: Settings
     device: DeviceSettings
     stopping: threading.Event
     ruined_in_a_row: int = 0
-    told: tuple[BurnOutcome, str] | None = None
+    reported: tuple[BurnOutcome, str] | None = None
 
-    @_patient
-    def advance(self, claim: Claim, event: PieceEvent, **facts: object) -> None:
-        """Moves a piece that goes on as it should."""
+    # --- a piece that goes on ---
+
+    @_wait_for_database
+    def advance(self, claim: Claim, event: PieceEvent, **columns: object) -> None:
+        """Moves a piece to its next state, and sets columns of its row."""
         with self.database.writing() as session:
-            self._move(session, claim, event, why="", **facts)
+            self._move(session, claim, event, why="", **columns)
 
-    @_patient
-    def check(self, claim: Claim) -> None:
-        """Nothing but that the piece is still this worker's."""
+    @_wait_for_database
+    def check_claim(self, claim: Claim) -> None:
+        """Only checks that this worker still holds the piece."""
         with self.database.reading() as session:
             held(session, claim)
 
-    @_patient
-    def created(self, made: PieceJob) -> None:
-        """The piece is on its medium and was read back: CREATED, and DONE with the last one."""
-        claim = made.claim
+    @_wait_for_database
+    def created(self, piece_job: PieceJob) -> None:
+        """The piece is on its medium and was read back; the request is DONE with its last piece."""
+        claim = piece_job.claim
         with self.database.writing() as session:
             self._move(
                 session,
                 claim,
                 PieceEvent.VERIFIED,
-                why="read back and found right",
+                why="read back without a fault",
                 created_at=datetime.now(UTC),
                 lease_until=None,
             )
@@ -103,60 +115,73 @@ class PieceRecorder:
             else:
                 inform(session, request, ExecutionStatusInfo.NORMAL)
         self.ruined_in_a_row = 0
-        log.info("piece created", piece=claim.piece_id, request=made.job.request_name)
+        log.info("piece created", piece=claim.piece_id, request=piece_job.burn_job.request_name)
 
-    @_patient
-    def hold(self, made: PieceJob, result: BurnResult, *, by_device: bool = True) -> None:
-        """Waits: the state of the request stays, its info says why, and no attempt is lost.
+    # --- a piece that does not go on ---
 
-        What only this device cannot do now, another may do at once.
+    @_wait_for_database
+    def hold(
+        self, piece_job: PieceJob, result: BurnResult, *, reported_by_device: bool = True
+    ) -> None:
+        """The piece waits, and its request says why; no attempt is lost.
+
+        If only this device cannot make it now, another device may at once.
         """
+        claim, burn_job = piece_job.claim, piece_job.burn_job
         with self.database.writing() as session:
-            request = session.get_one(MediaCreationRequest, made.claim.request_id)
-            elsewhere = False
-            if by_device:
-                self._tell(session, result)
-                elsewhere = not made.job.device_job and self._another_works(
-                    session, made.claim.request_id, made.job.medium
+            request = session.get_one(MediaCreationRequest, claim.request_id)
+            is_at_device = bool(burn_job.device_job)
+            another_can = False
+            if reported_by_device:
+                self._set_device_state(session, result)
+                another_can = not is_at_device and self._another_device_can(
+                    session, claim.request_id, burn_job.medium
                 )
-            not_before = datetime.now(UTC) + HOLD
-            own = elsewhere or bool(made.job.device_job)
-            self._return(session, made.claim, result.detail, own=own, not_before=not_before)
-            if not elsewhere:
+            self._return(
+                session,
+                claim,
+                result.detail,
+                of_this_device=another_can or is_at_device,
+                not_before=datetime.now(UTC) + HOLD_TIME,
+            )
+            if not another_can:
                 explain(session, request, result)
         log.warning("device holds", device=self.device.name, why=result.detail)
 
-    @_patient
-    def tell(self, made: PieceJob, result: BurnResult) -> None:
-        """What holds up a device that goes on by itself, and that it is over."""
-        told = (result.outcome, result.detail)
-        if told == (self.told or (BurnOutcome.READY, "")):
+    @_wait_for_database
+    def report(self, piece_job: PieceJob, result: BurnResult) -> None:
+        """The device reports, while it writes, that it is held up or that it goes on."""
+        report = (result.outcome, result.detail)
+        if report == (self.reported or (BurnOutcome.READY, "")):
             return
-        self.told = told
+        self.reported = report
+        claim = piece_job.claim
         with self.database.writing() as session:
-            held(session, made.claim)
-            self._tell(session, result)
-            explain(session, session.get_one(MediaCreationRequest, made.claim.request_id), result)
+            held(session, claim)
+            self._set_device_state(session, result)
+            explain(session, session.get_one(MediaCreationRequest, claim.request_id), result)
 
-    @_patient
-    def leave(self, made: PieceJob) -> None:
-        """Gives a piece back on which its device goes on by itself."""
+    @_wait_for_database
+    def leave(self, piece_job: PieceJob) -> None:
+        """The service stops, and the device makes the piece without it."""
+        why = "the service stops, its device goes on"
         with self.database.writing() as session:
-            self._return(session, made.claim, "the service stops, its device goes on", own=True)
+            self._return(session, piece_job.claim, why, of_this_device=True)
 
-    @_patient
-    def ruined(self, made: PieceJob, info: ExecutionStatusInfo, why: str) -> None:
-        """The piece is spoiled; another is made while attempts allow, else the request fails."""
-        claim = made.claim
+    @_wait_for_database
+    def ruined(self, piece_job: PieceJob, info: ExecutionStatusInfo, why: str) -> None:
+        """The piece is spoiled: another one replaces it, or the request fails without attempts."""
+        claim = piece_job.claim
         with self.database.writing() as session:
             piece = self._move(session, claim, PieceEvent.RUINED, why=why, lease_until=None)
             request = session.get_one(MediaCreationRequest, claim.request_id)
-            if made.attempts >= self.settings.request.attempts:
+            if piece_job.attempts >= self.settings.request.attempts:
                 remedy = "look at the events of the request, then `burnish request retry`"
                 fail(session, request, info, why=why, remedy=remedy)
             else:
-                elsewhere = self._another_works(session, made.claim.request_id, made.job.medium)
-                not_before = datetime.now(UTC) + HOLD if elsewhere else None
+                medium = piece_job.burn_job.medium
+                another_can = self._another_device_can(session, claim.request_id, medium)
+                not_before = datetime.now(UTC) + HOLD_TIME if another_can else None
                 queue.replace(session, piece, not_before=not_before)
                 note(session, request.id, "RETRY", why, piece_id=piece.id)
             if info is ExecutionStatusInfo.MCD_FAILURE:
@@ -165,31 +190,34 @@ class PieceRecorder:
     def _count_ruined(self, session: Session, why: str) -> None:
         self.ruined_in_a_row += 1
         if self.ruined_in_a_row >= RUINED_IN_A_ROW:
-            because = (
-                f"it ruined {self.ruined_in_a_row} pieces one after the other, the last: {why}"
-            )
-            devices.pause(session, self.device.name, because)
-            log.error("device paused", device=self.device.name, why=because)
+            reason = f"it ruined {self.ruined_in_a_row} pieces in a row, the last: {why}"
+            devices.pause(session, self.device.name, reason)
+            log.error("device paused", device=self.device.name, why=reason)
             self.ruined_in_a_row = 0
 
-    def not_ready(self, result: BurnResult) -> None:
-        """The device takes no job: the next request says why it waits, if no other device can."""
+    # --- the device ---
+
+    def device_state(self) -> Standing:
+        """The state of the device as it was last recorded."""
+        with self.database.reading() as session:
+            return devices.standing(session, self.device.name)
+
+    def device_not_ready(self, result: BurnResult) -> None:
+        """The device takes no job; the next request says why it waits, if no other device can."""
         with self.database.writing() as session:
-            self._tell(session, result)
-            found = queue.next_piece(session, self.device.name, self.media)
-            if found is None:
+            self._set_device_state(session, result)
+            next_piece = queue.next_piece(session, self.device.name, self.capacities)
+            if next_piece is None:
                 return
-            request_id, file_set = found
-            if not self._another_works(session, request_id, file_set.medium):
+            request_id, file_set = next_piece
+            if not self._another_device_can(session, request_id, file_set.medium):
                 request = session.get_one(MediaCreationRequest, request_id)
                 explain(session, request, result)
 
-    def ready(self) -> None:
-        """The device takes jobs again: who waited for it is told so."""
+    def device_ready(self) -> None:
+        """The device takes jobs again; the requests that waited for a device are queued."""
         name = self.device.name
-        with self.database.reading() as session:
-            before = devices.standing(session, name)
-        if before.info is ExecutionStatusInfo.NORMAL:
+        if self.device_state().info is ExecutionStatusInfo.NORMAL:
             return
         with self.database.writing() as session:
             devices.tell(session, name)
@@ -202,50 +230,49 @@ class PieceRecorder:
             for request in waiting:
                 inform(session, request, ExecutionStatusInfo.QUEUED, why=f"device {name} is ready")
 
-    def standing(self) -> Standing:
-        with self.database.reading() as session:
-            return devices.standing(session, self.device.name)
-
-    def done_with(self, claim: Claim) -> FileSet | None:
-        """The volume, if no piece of it needs its image any more."""
-        done = (*_NO_LONGER, PieceState.CREATED)
-        with self.database.reading() as session:
-            file_set = session.get(FileSet, claim.file_set_id)
-            needed = file_set is None or any(p.state not in done for p in file_set.pieces)
-        return None if needed else file_set
-
-    @_patient
-    def forget_job(self, claim: Claim) -> None:
-        """The device is at work on that piece no more."""
+    def ask_for_another_blank(self, ready: BurnResult) -> None:
+        """Asks for the blank that the next piece needs; the one in the device does not fit."""
         with self.database.writing() as session:
-            statement = update(Piece).where(Piece.id == claim.piece_id).values(device_job="")
-            session.execute(statement)
+            next_piece = queue.next_piece(session, self.device.name, self.capacities)
+        if next_piece is not None:
+            _, file_set = next_piece
+            megabytes = file_set.predicted_size / 1e6
+            remedy = f"Put in a blank {file_set.medium} that holds {megabytes:.0f} MB."
+            self.device_not_ready(BurnResult(BurnOutcome.HOLD_OPERATOR, ready.detail, remedy))
 
-    def wants_another_blank(self, ready: BurnResult) -> None:
-        """Asks for the blank that the next piece is for, where another one is in the device."""
+    @_wait_for_database
+    def clear_device_job(self, claim: Claim) -> None:
+        """The device does not work on the piece any more."""
         with self.database.writing() as session:
-            found = queue.next_piece(session, self.device.name, self.media)
-        if found is not None:
-            medium, size = found[1].medium, found[1].predicted_size
-            remedy = f"Put in a blank {medium} that holds {size / 1e6:.0f} MB."
-            self.not_ready(BurnResult(BurnOutcome.HOLD_OPERATOR, ready.detail, remedy))
+            session.execute(update(Piece).where(Piece.id == claim.piece_id).values(device_job=""))
 
     @property
-    def media(self) -> dict[str, int]:
-        """What the device can put on one blank of each medium, in bytes."""
+    def capacities(self) -> dict[str, int]:
+        """The media that the device writes, and the bytes that it can put on one of each."""
         return {name: self.device.capacity_of(name) for name in self.device.media}
 
-    def _another_works(self, session: Session, request_id: int, medium: str) -> bool:
+    def file_set_without_work(self, claim: Claim) -> FileSet | None:
+        """The volume of a piece, if no piece of it needs the image any more."""
+        with self.database.reading() as session:
+            file_set = session.get(FileSet, claim.file_set_id)
+            if file_set is None:
+                return None
+            ended = (*_GIVEN_UP, PieceState.CREATED)
+            return file_set if all(piece.state in ended for piece in file_set.pieces) else None
+
+    # --- steps ---
+
+    def _another_device_can(self, session: Session, request_id: int, medium: str) -> bool:
         """Whether another device can write the medium and is not known to be held up."""
         if session.get_one(MediaCreationRequest, request_id).device:
-            return False  # it is to be made by this one
+            return False  # the request names this device
         return any(
             medium in device.media and devices.standing(session, device.name).works
             for device in self.settings.devices
             if device.name != self.device.name
         )
 
-    def _tell(self, session: Session, result: BurnResult) -> None:
+    def _set_device_state(self, session: Session, result: BurnResult) -> None:
         if devices.standing(session, self.device.name).paused_at is None:
             info = result.execution_status_info
             devices.tell(session, self.device.name, info, result.detail, result.remedy)
@@ -256,9 +283,13 @@ class PieceRecorder:
         claim: Claim,
         why: str,
         *,
-        own: bool,
+        of_this_device: bool,
         not_before: datetime | None = None,
     ) -> None:
+        """Returns a piece to the queue; no attempt is lost.
+
+        `not_before` then concerns all devices, or only this one if the piece is `of_this_device`.
+        """
         piece = held(session, claim)
         self._move(
             session,
@@ -268,11 +299,11 @@ class PieceRecorder:
             lease_until=None,
             attempts=piece.attempts - 1,
             not_before=not_before,
-            device=self.device.name if own else "",
+            device=self.device.name if of_this_device else "",
         )
 
     def _move(
-        self, session: Session, claim: Claim, event: PieceEvent, *, why: str, **facts: object
+        self, session: Session, claim: Claim, event: PieceEvent, *, why: str, **columns: object
     ) -> Piece:
         piece = held(session, claim)
         move_piece(
@@ -282,19 +313,19 @@ class PieceRecorder:
             request_id=claim.request_id,
             held_epoch=claim.lease_epoch,
             why=why,
-            **facts,
+            **columns,
         )
         return piece
 
 
 def explain(session: Session, request: MediaCreationRequest, result: BurnResult) -> None:
-    """Says in a request why it waits."""
+    """Has a request say why it waits."""
     info = result.execution_status_info
     inform(session, request, info, why=result.detail, remedy=result.remedy)
 
 
 def held(session: Session, claim: Claim) -> Piece:
-    """The claimed piece; raises StaleLease where it is this worker's no more."""
+    """The claimed piece; raises StaleLease if this worker does not hold it any more."""
     piece = session.get(Piece, claim.piece_id)
     if piece is None or piece.lease_epoch != claim.lease_epoch or piece.state not in HELD:
         raise StaleLease("the piece was given to another worker, or cancelled")
@@ -306,6 +337,6 @@ def _all_created(session: Session, request_id: int) -> bool:
     states = session.scalars(
         select(Piece.state)
         .join(FileSet, Piece.file_set_id == FileSet.id)
-        .where(FileSet.request_id == request_id, Piece.state.not_in(_NO_LONGER))
+        .where(FileSet.request_id == request_id, Piece.state.not_in(_GIVEN_UP))
     ).all()
     return all(state is PieceState.CREATED for state in states)

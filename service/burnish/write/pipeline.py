@@ -32,7 +32,7 @@ Progress = Callable[[int], None]
 
 
 class VolumeInstance(NamedTuple):
-    """One instance of a volume, and where its file lies now."""
+    """One instance of a volume; its file lies at `path` until it is written."""
 
     file_id: str
     header: InstanceHeader
@@ -43,24 +43,24 @@ class VolumeInstance(NamedTuple):
     digest: str
 
     def expected(self) -> ExpectedInstance:
-        """What must be found of it on the volume."""
+        """What reading the volume back must find of it."""
         return ExpectedInstance(
-            self.file_id,
-            self.header.sop_class_uid,
-            self.header.sop_instance_uid,
-            self.transfer_syntax_uid,
-            self.size,
-            self.data_set_offset,
-            self.digest,
+            file_id=self.file_id,
+            sop_class_uid=self.header.sop_class_uid,
+            sop_instance_uid=self.header.sop_instance_uid,
+            transfer_syntax_uid=self.transfer_syntax_uid,
+            size=self.size,
+            data_set_offset=self.data_set_offset,
+            digest=self.digest,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class VolumePlan:
-    """One volume as it was planned; `created` is the date of everything on it.
+    """One volume as it was planned; `created` is the date of every file on it.
 
-    `readme_details` are added to its README.TXT.
-    With `sealer`, every DICOM File on it is a Secure DICOM File (PS3.15 D.1).
+    README.TXT has the `readme_details`. With a `sealer`, every DICOM file on the volume is a
+    Secure DICOM File (PS3.15 D.1).
     """
 
     file_set_id: str
@@ -73,10 +73,11 @@ class VolumePlan:
     readme_details: ReadmeDetails = NO_DETAILS
 
     def dicomdir(self) -> bytes:
+        """The bytes of the DICOMDIR."""
         return encoder.encode(
             [
-                DirectoryEntry(one.file_id, one.header, one.transfer_syntax_uid)
-                for one in self.instances
+                DirectoryEntry(instance.file_id, instance.header, instance.transfer_syntax_uid)
+                for instance in self.instances
             ],
             file_set_id=self.file_set_id,
             file_set_uid=self.file_set_uid,
@@ -84,10 +85,10 @@ class VolumePlan:
 
 
 class BuiltImage(NamedTuple):
-    """What is known of an image besides its bytes, and is nowhere else.
+    """What is known about an image that was just built.
 
-    `keys` are the content keys of a secure volume, `dicomdir` is the digest of the DICOMDIR before
-    it is sealed; with `hashing`, the SHA-256 of the image.
+    `keys` are the content keys of a secure volume, which are stored nowhere; `dicomdir` is the
+    digest of the DICOMDIR before it is sealed; `hashing` computes the SHA-256 of the image.
     """
 
     keys: ContentKeys
@@ -101,21 +102,22 @@ def build_image(
     progress: Progress | None = None,
     hashing: ImageHashing | None = None,
 ) -> BuiltImage:
-    """Writes the volume's image: DICOMDIR first, then the text, then files in directory order.
+    """Writes the image of a volume: DICOMDIR, README.TXT, then the files in directory order.
 
-    `hashing` begins with it and may end later. Returns what `read_back` needs to know. Raises
-    Conflict where the image is not as large as was planned, or a file is not what it was.
+    `hashing` hashes the image while it is written, and may end later. The result is for
+    `read_back`. Raises Conflict if the image has not the planned size, or a file has changed.
     """
     directory = plan.dicomdir()
     secure = plan.sealer is not None
-    details = plan.readme_details.text(one.header for one in plan.instances)
+    details = plan.readme_details.text(instance.header for instance in plan.instances)
     readme = readme_txt.build_readme(
         plan.file_set_id, len(plan.instances), secure=secure, details=details
     )
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
-        *(VolumeFile(one.file_id, one.size, one.path) for one in plan.instances),
     ]
+    for instance in plan.instances:
+        files.append(VolumeFile(instance.file_id, instance.size, instance.path))
     keys: ContentKeys = {}
     if plan.sealer:
         keys = {file.file_id: plan.sealer.new_key() for file in files}
@@ -128,10 +130,10 @@ def build_image(
             volume_identifier=plan.file_set_id,
             files=files,
             created=plan.created,
-            progress=_followed(part, plan, progress, hashing),
+            progress=_hashing_along(part, plan, progress, hashing),
         )
         if size != plan.predicted_size:
-            raise Conflict(f"the image has {size} bytes where {plan.predicted_size} were planned")
+            raise Conflict(f"the image has {size} bytes, but {plan.predicted_size} were planned")
         if hashing:
             hashing.complete(part, size)
         part.replace(target)
@@ -140,29 +142,29 @@ def build_image(
             hashing.abandon()
         raise
     finally:
-        # what is not whole must not fill the disk; a disk that fails keeps it for the next start
+        # an incomplete image must not fill the disk; if the disk fails, the next start removes it
         with suppress(OSError):
             part.unlink(missing_ok=True)
     return BuiltImage(keys, digest_of(directory), hashing)
 
 
-def _followed(
+def _hashing_along(
     part: Path, plan: VolumePlan, progress: Progress | None, hashing: ImageHashing | None
 ) -> Progress | None:
-    """Tells of progress, and lets `hashing` begin where an image is written in order."""
+    """Progress that has `hashing` follow an image that is written from start to end."""
     if hashing is None or not image.FORMATS[plan.file_system].in_order:
         return progress
 
-    def told(written: int) -> None:
+    def follow(written: int) -> None:
         hashing.follow(part, written)
         if progress:
             progress(written)
 
-    return told
+    return follow
 
 
 def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
-    """A file as it lies on a secure volume; it is sealed while it is written."""
+    """A file of a secure volume; it is sealed while it is written."""
     return VolumeFile(
         file.file_id,
         sealer.size(file.size),
@@ -171,7 +173,7 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
 
 
 def image_files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
-    """Every file of an image by its File ID, with its bytes."""
+    """The File ID and the content of every file of an image."""
     with open_volume(image_path) as volume:
         for name in volume.files():
             yield name, volume.chunks(name)
@@ -182,9 +184,9 @@ def read_back(
 ) -> VolumeReport:
     """Reads a written volume and compares every byte of it with the plan.
 
-    `built` is what `build_image` returned, without which a secure volume cannot be opened. The
-    SHA-256 is that of the image as it was made, by its `hashing`, or else that of what is read.
-    With `fresh`, the bytes come from the medium and not from the page cache.
+    `built` is what `build_image` returned; a secure volume cannot be opened without it. The SHA-256
+    in the report is that of the built image, or without `hashing` that of the bytes that are read.
+    With `fresh`, bytes are read from the medium and not from the page cache.
     """
     built = built or BuiltImage({}, digest_of(plan.dicomdir()))
     with open_volume(
@@ -198,7 +200,7 @@ def read_back(
             open_secure(volume, built.keys) if plan.sealer else volume,
             file_set_id=plan.file_set_id,
             file_set_uid=plan.file_set_uid,
-            expected=[one.expected() for one in plan.instances],
+            expected=[instance.expected() for instance in plan.instances],
             dicomdir=built.dicomdir,
             secure=plan.sealer is not None,
         )

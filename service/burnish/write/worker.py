@@ -1,11 +1,11 @@
 """Stage: makes pieces of media on one device: claim, image, write, read back, publish."""
 
-import contextlib
 import os
 import secrets
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,26 +26,33 @@ from burnish.secure_files import Sealer, protection
 from burnish.settings import DeviceSettings, Settings
 from burnish.spool import DISK_FAILS, Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
+from burnish.wording import quantity
 from burnish.write import job, pipeline
 from burnish.write.job import PieceJob
-from burnish.write.labels import Labels
+from burnish.write.labels import PieceLabels
 from burnish.write.piece_state import PieceRecorder
 from burnish.write.pipeline import BuiltImage, VolumePlan
 
 log = structlog.get_logger(__name__)
 
-#: How long a device that is not ready is left alone, in seconds.
+#: Seconds until a device that is not ready is asked again.
 _NOT_READY = 2.0
-#: A piece whose worker dies so often takes the worker down with it.
-_DEATHS = 10
+#: A piece whose workers died this often is given up: it may be what makes them die.
+_MAXIMUM_DEATHS = 10
+#: Seconds between two extensions of the lease of the piece that is being made.
+_HEARTBEAT = min(2.0, LEASE.total_seconds() / 4)
 
 
-class _Leaving(Exception):
-    """The service stops while a device goes on by itself."""
+class _ServiceStops(Exception):
+    """The service stops, and the device makes its piece without it."""
 
 
 class Worker:
-    """The writer of one device; there is one at a time."""
+    """The writer of one device; a device has one at a time.
+
+    `run` makes pieces one after the other: it claims a piece, builds the image of its volume, has
+    the device write it, reads it back and publishes it.
+    """
 
     def __init__(
         self, settings: Settings, device: DeviceSettings, database: Database, spool: Spool
@@ -61,314 +68,354 @@ class Worker:
         self._burner: Burner = open_burner(device.kind, device.name, **device.burner_options())
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.stopping = threading.Event()
-        self._ledger = PieceRecorder(database, settings, device, self.stopping)
-        self._labels = Labels(settings.label, device.label_form)
+        self.recorder = PieceRecorder(database, settings, device, self.stopping)
+        self._labels = PieceLabels(settings.label, device.label_form)
         self._built: dict[Path, BuiltImage] = {}
-        self._waits = ""
+        self.database_problem = ""
+
+    @property
+    def _device_goes_on_alone(self) -> bool:
+        """Whether the device, once it has a job, goes on without the service."""
+        return self._burner.custody is Custody.FOLLOWED
+
+    # --- all pieces ---
 
     def run(self) -> None:
-        """Make pieces until told to stop. Takes over what a dead worker of this device held."""
+        """Makes pieces until told to stop; takes over what a dead worker of this device held."""
         while not self._take_over():
             pass
-        for left in job.unfinished_images(self._images, self._device.name):
-            left.unlink(missing_ok=True)
+        for image in job.unfinished_images(self._images, self._device.name):
+            image.unlink(missing_ok=True)
         self._burner.tidy()
         self._labels.load()
         with self._database.wakeup(self.stopping) as wakeup:
             while wakeup.wait():
                 self.make_all()
-                if self._waits:
+                if self.database_problem:
                     pause(self.stopping, _NOT_READY)
 
     def _take_over(self) -> bool:
-        """Gives back what a dead worker of this device held, as soon as the database answers."""
+        """Returns the pieces of a dead worker to the queue; False if the database is away."""
         try:
             with self._database.writing() as session:
                 queue.reap(session, device=self._device.name, owner=self._owner)
         except OutOfResources as error:
-            self._wait_for_database(error)
+            self._log_database_problem(error)
             if pause(self.stopping, _NOT_READY):
                 raise
             return False
         return True
 
-    def _wait_for_database(self, error: OutOfResources) -> None:
-        """Says once what is waited for."""
-        if not self._waits:
-            self._waits = str(error)
-            log.error("waiting for the database", why=self._waits)
+    def _log_database_problem(self, error: OutOfResources) -> None:
+        if not self.database_problem:
+            self.database_problem = str(error)
+            log.error("waiting for the database", why=self.database_problem)
 
     def make_all(self) -> None:
-        """Make pieces as long as there are any."""
+        """Makes pieces as long as there are any."""
         try:
             self.call_off()
             while not self.stopping.is_set() and self.make_next():
                 release_memory()
-            self._waits = ""
+            self.database_problem = ""
         except OutOfResources as error:
-            self._wait_for_database(error)
+            self._log_database_problem(error)
         except StaleLease as error:
             log.info("piece given up", why=str(error))
 
     def call_off(self) -> None:
-        """Has a device that goes on by itself give up what is not wanted any more."""
-        if self._burner.custody is not Custody.FOLLOWED:
+        """Has a device that goes on alone stop working on pieces that are not needed any more."""
+        if not self._device_goes_on_alone:
             return
         with self._database.reading() as session:
-            unwanted = [
+            called_off = [
                 job.read_piece_job(session, claim, self._spool, self._images)
                 for claim in job.pieces_called_off(session, self._device.name)
             ]
-        for made in unwanted:
-            with contextlib.suppress(OperatorError):
-                self._burner.discard(made.job)
-                self._ledger.forget_job(made.claim)
+        for piece_job in called_off:
+            with suppress(OperatorError):
+                self._burner.discard(piece_job.burn_job)
+                self.recorder.clear_device_job(piece_job.claim)
 
     def make_next(self) -> bool:
-        """Makes the next piece there is for this device; whether there was one."""
+        """Makes the next piece for this device; returns False if there is none."""
         claim = self._claim_next()
         if claim is None:
             return False
-        made = self._read_order(claim)
-        with self._heartbeat(claim) as lost:
+        piece_job = self.read_piece_job(claim)
+        with self._heartbeat(claim) as lease_lost:
 
             def progress(_bytes: int) -> None:
-                if lost.is_set():
+                if lease_lost.is_set():
                     raise StaleLease("the piece was given to another worker, or cancelled")
-                if self.stopping.is_set() and self._burner.custody is Custody.FOLLOWED:
-                    raise _Leaving
+                if self.stopping.is_set() and self._device_goes_on_alone:
+                    raise _ServiceStops
 
-            try:
-                self._make(made, progress)
-            except _Leaving:
-                self._ledger.leave(made)
-            except StaleLease as error:
-                log.info("piece given up", piece=claim.piece_id, why=str(error))
-                self._discard(made)
-                self._remove_image(claim)
-            except OperatorError as error:
-                hold = BurnResult(BurnOutcome.HOLD_OPERATOR, str(error), error.hint)
-                self._ledger.hold(made, hold, by_device=False)
-            except OutOfResources as error:
-                self._wait_for_disk(made, error, BurnOutcome.NO_ROOM, "Free space on")
-            except (BurnishError, OSError) as error:
-                if isinstance(error, OSError) and error.errno in DISK_FAILS:
-                    self._wait_for_disk(made, error, BurnOutcome.HOLD_SERVICE, "Mend")
-                    return True
-                log.error("piece not made", piece=claim.piece_id, why=str(error))
-                self._give_up(made, ExecutionStatusInfo.PROC_FAILURE, str(error))
-            except Exception as error:
-                log.exception("piece not made, by a defect", piece=claim.piece_id)
-                self._give_up(made, ExecutionStatusInfo.PROC_FAILURE, type(error).__name__)
+            self._make_or_give_up(piece_job, progress)
         return True
 
+    def _make_or_give_up(self, piece_job: PieceJob, progress: pipeline.Progress) -> None:
+        """Makes a piece; whatever fails is recorded, so that the next piece can be made."""
+        piece_id = piece_job.claim.piece_id
+        try:
+            self._make(piece_job, progress)
+        except _ServiceStops:
+            self.recorder.leave(piece_job)
+        except StaleLease as error:
+            log.info("piece given up", piece=piece_id, why=str(error))
+            self._discard(piece_job)
+            self._remove_image(piece_job.claim)
+        except OperatorError as error:
+            result = BurnResult(BurnOutcome.HOLD_OPERATOR, str(error), error.hint)
+            self.recorder.hold(piece_job, result, reported_by_device=False)
+        except OutOfResources as error:
+            self._hold_for_disk(piece_job, error, BurnOutcome.NO_ROOM, "Free space on")
+        except (BurnishError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in DISK_FAILS:
+                self._hold_for_disk(piece_job, error, BurnOutcome.HOLD_SERVICE, "Repair")
+                return
+            log.error("piece not made", piece=piece_id, why=str(error))
+            self._spoil(piece_job, ExecutionStatusInfo.PROC_FAILURE, str(error))
+        except Exception as error:
+            log.exception("piece not made, by a defect", piece=piece_id)
+            self._spoil(piece_job, ExecutionStatusInfo.PROC_FAILURE, type(error).__name__)
+
+    # --- claiming a piece ---
+
     def _claim_next(self) -> Claim | None:
-        """The next piece that the device can make now: first what it already works on."""
+        """Claims the next piece that the device can make now; first what it already works on."""
         with self._database.reading() as session:
             if not queue.anything_due(session, self._device.name, self._device.media):
                 return None
-        if self._burner.custody is Custody.FOLLOWED:
-            claim = self._claim(self._ledger.media, followed=True)
+        if self._device_goes_on_alone:
+            claim = self.claim_piece(self.recorder.capacities, at_device=True)
             if claim is not None:
                 return claim
-        ready = self._state()
+        ready = self._device_state()
         if ready.outcome is not BurnOutcome.READY:
-            self._ledger.not_ready(ready)
+            self.recorder.device_not_ready(ready)
             pause(self.stopping, _NOT_READY)
             return None
-        takes = self._ledger.media
+        capacities = self.recorder.capacities
         if ready.takes is not None:
-            takes = {name: min(takes.get(name, 0), size) for name, size in ready.takes.items()}
-        claim = self._claim(takes)
+            capacities = {
+                medium: min(capacities.get(medium, 0), size) for medium, size in ready.takes.items()
+            }
+        claim = self.claim_piece(capacities)
         if claim is None and ready.takes is not None:
-            self._ledger.wants_another_blank(ready)
+            self.recorder.ask_for_another_blank(ready)
             pause(self.stopping, _NOT_READY)
         return claim
 
-    def _state(self) -> BurnResult:
-        """How the device stands: READY, paused by somebody, or what it says itself."""
-        standing = self._ledger.standing()
-        if standing.paused_at is not None:
-            return BurnResult(BurnOutcome.HOLD_OPERATOR, standing.detail, standing.remedy)
+    def _device_state(self) -> BurnResult:
+        """READY, paused by an administrator, or what the device reports."""
+        recorded = self.recorder.device_state()
+        if recorded.paused_at is not None:
+            return BurnResult(BurnOutcome.HOLD_OPERATOR, recorded.detail, recorded.remedy)
         ready = self._burner.state()
-        if ready.outcome is BurnOutcome.READY and not standing.works:
-            self._ledger.ready()
+        if ready.outcome is BurnOutcome.READY and not recorded.works:
+            self.recorder.device_ready()
         return ready
 
-    def _claim(self, takes: Mapping[str, int], *, followed: bool = False) -> Claim | None:
+    def claim_piece(
+        self, capacities: Mapping[str, int], *, at_device: bool = False
+    ) -> Claim | None:
+        """Claims a piece for media with these capacities in bytes, or one that is `at_device`."""
         with self._database.writing() as session:
-            if not followed and devices.standing(session, self._device.name).paused_at is not None:
-                return None  # since it was asked how it stands
+            if not at_device and devices.standing(session, self._device.name).paused_at is not None:
+                return None  # it was paused after its state was read
             claim = queue.claim(
                 session,
                 device=self._device.name,
-                capacity=takes,
+                capacity=capacities,
                 owner=self._owner,
-                followed=followed,
+                followed=at_device,
             )
             if claim is None:
                 return None
             request = session.get_one(MediaCreationRequest, claim.request_id)
             if request.execution_status is ExecutionStatus.PENDING:
                 move(session, request, RequestEvent.STARTED)
-            elif not followed:
+            elif not at_device:
                 inform(session, request, ExecutionStatusInfo.NORMAL)
         return claim
 
-    def _read_order(self, claim: Claim) -> PieceJob:
+    def read_piece_job(self, claim: Claim) -> PieceJob:
+        """What the claimed piece is; raises StaleLease if it is not planned any more."""
         with self._database.reading() as session:
             return job.read_piece_job(session, claim, self._spool, self._images)
 
-    @contextlib.contextmanager
+    @contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[threading.Event]:
-        """Keeps the lease while the piece is made; the event tells when it is lost."""
-        done, lost = threading.Event(), threading.Event()
+        """Extends the lease while the piece is made; the event is set when the lease is lost."""
+        done, lease_lost = threading.Event(), threading.Event()
 
         def beat() -> None:
-            while not done.wait(min(2.0, LEASE.total_seconds() / 4)):
-                with contextlib.suppress(OutOfResources), self._database.writing() as session:
+            while not done.wait(_HEARTBEAT):
+                with suppress(OutOfResources), self._database.writing() as session:
                     if not queue.heartbeat(session, claim):
-                        lost.set()
+                        lease_lost.set()
                         return
 
         thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
         try:
-            yield lost
+            yield lease_lost
         finally:
             done.set()
             thread.join()
 
-    def _make(self, made: PieceJob, progress: pipeline.Progress) -> None:
-        if made.job.device_job:
-            self._write(self._labelled(made), progress, None)
-            return
-        allowed = self._settings.request.attempts
-        if made.attempts > (allowed if made.ruined else max(_DEATHS, allowed)):
-            why = "its worker died again and again"
-            self._ledger.ruined(made, ExecutionStatusInfo.PROC_FAILURE, why)
-            return
-        plan = self._plan(made)
-        image = self._image(plan, made.job.image, progress)
-        made = self._labelled(replace(made, plan=plan))
-        if self._burner.custody is Custody.FOLLOWED:
-            _, wrong = self._read_back(made, made.job.image, image)
-            if wrong:
-                made.job.image.unlink(missing_ok=True)
-                self._ledger.ruined(made, ExecutionStatusInfo.PROC_FAILURE, wrong)
-                return
-            name = f"{made.job.request_name}-{made.claim.piece_id}-{secrets.token_hex(4)}"
-            made = replace(made, job=replace(made.job, device_job=name))
-        self._write(made, progress, image)
+    # --- making a piece ---
 
-    def _write(self, made: PieceJob, progress: pipeline.Progress, image: BuiltImage | None) -> None:
-        """Onto the medium, and read back; what the device did by itself it has read back too."""
-        job, custody = made.job, self._burner.custody
-        self._ledger.advance(
-            made.claim, PieceEvent.IMAGED, custody=custody, device_job=job.device_job
+    def _make(self, piece_job: PieceJob, progress: pipeline.Progress) -> None:
+        """Image, labels, medium; a piece that the device already works on is only followed."""
+        if piece_job.burn_job.device_job:
+            self._write(self._with_labels(piece_job), progress, None)
+            return
+        if self._died_too_often(piece_job):
+            why = "its worker died again and again"
+            self.recorder.ruined(piece_job, ExecutionStatusInfo.PROC_FAILURE, why)
+            return
+        piece_job = replace(piece_job, plan=self._plan(piece_job))
+        image = piece_job.burn_job.image
+        built = self._build_image(piece_job.plan, image, progress)
+        piece_job = self._with_labels(piece_job)
+        if self._device_goes_on_alone:
+            # what it writes is not read back, so the image is
+            _, problem = self._read_back(piece_job, image, built)
+            if problem:
+                image.unlink(missing_ok=True)
+                self.recorder.ruined(piece_job, ExecutionStatusInfo.PROC_FAILURE, problem)
+                return
+            name = f"{piece_job.burn_job.request_name}-{piece_job.claim.piece_id}"
+            device_job = f"{name}-{secrets.token_hex(4)}"
+            piece_job = replace(
+                piece_job, burn_job=replace(piece_job.burn_job, device_job=device_job)
+            )
+        self._write(piece_job, progress, built)
+
+    def _died_too_often(self, piece_job: PieceJob) -> bool:
+        """Whether the piece was begun so often that it may be what its workers died of."""
+        allowed = self._settings.request.attempts
+        if not piece_job.ruined_before:
+            allowed = max(_MAXIMUM_DEATHS, allowed)
+        return piece_job.attempts > allowed
+
+    def _plan(self, piece_job: PieceJob) -> VolumePlan:
+        """The volume, with a sealer if it is secure; raises OperatorError if keys are missing."""
+        if not piece_job.secure:
+            return piece_job.plan
+        loaded = protection.load_protection(
+            self._settings.security,
+            recipients=piece_job.recipients,
+            password_file=piece_job.password_file,
         )
-        self._ledger.told = None
+        return replace(piece_job.plan, sealer=Sealer(loaded))
+
+    def _build_image(
+        self, plan: VolumePlan, image: Path, progress: pipeline.Progress
+    ) -> BuiltImage | None:
+        """Builds the image unless another copy has; None if an earlier worker built it.
+
+        The content keys of a secure image are only in memory: without them it is built again.
+        """
+        built = self._built.get(image)
+        if image.is_file() and (built is not None or plan.sealer is None):
+            return built
+        built = pipeline.build_image(plan, image, progress, ImageHashing())
+        self._built[image] = built
+        return built
+
+    def _with_labels(self, piece_job: PieceJob) -> PieceJob:
+        """The piece with its labels; an event of the request tells what is wrong with them."""
+        burn_job, notes = self._labels.attach(piece_job.burn_job, piece_job.plan, piece_job.label)
+        if notes:
+            claim, why = piece_job.claim, "; ".join(notes)
+            log.warning("label incomplete", piece=claim.piece_id, why=why)
+            with self._database.writing() as session:
+                note(session, claim.request_id, "LABEL", why, piece_id=claim.piece_id)
+        return replace(piece_job, burn_job=burn_job)
+
+    def _write(
+        self, piece_job: PieceJob, progress: pipeline.Progress, built: BuiltImage | None
+    ) -> None:
+        """Has the device write the image, reads the medium back, and publishes the piece."""
+        claim, burn_job = piece_job.claim, piece_job.burn_job
+        self.recorder.advance(
+            claim,
+            PieceEvent.IMAGED,
+            custody=self._burner.custody,
+            device_job=burn_job.device_job,
+        )
+        self.recorder.reported = None
         written = self._burner.write(
-            replace(job, files=lambda: pipeline.image_files(job.image)),
+            replace(burn_job, files=lambda: pipeline.image_files(burn_job.image)),
             progress,
-            lambda result: self._ledger.tell(made, result),
+            lambda result: self.recorder.report(piece_job, result),
         )
         if written.outcome is not BurnOutcome.WRITTEN:
-            self._not_written(made, written)
+            self._not_written(piece_job, written)
             return
-        self._ledger.advance(made.claim, PieceEvent.WRITTEN)
-        if custody is not Custody.FOLLOWED:
-            sha256, wrong = self._read_back(made, self._burner.written(job), image)
-            if wrong:
-                job.image.unlink(missing_ok=True)
-                self._give_up(made, ExecutionStatusInfo.MCD_FAILURE, wrong)
+        self.recorder.advance(claim, PieceEvent.WRITTEN)
+        if not self._device_goes_on_alone:
+            sha256, problem = self._read_back(piece_job, self._burner.written(burn_job), built)
+            if problem:
+                burn_job.image.unlink(missing_ok=True)
+                self._spoil(piece_job, ExecutionStatusInfo.MCD_FAILURE, problem)
                 return
-            job = replace(job, manifest={**job.manifest, "sha256": sha256})
+            burn_job = replace(burn_job, manifest={**burn_job.manifest, "sha256": sha256})
         progress(0)
-        self._ledger.check(made.claim)
-        self._burner.publish(job)
-        self._ledger.created(made)
-        self._remove_image(made.claim)
+        self.recorder.check_claim(claim)
+        self._burner.publish(burn_job)
+        self.recorder.created(piece_job)
+        self._remove_image(claim)
 
     def _read_back(
-        self, made: PieceJob, written: Path, image: BuiltImage | None
+        self, piece_job: PieceJob, written: Path, built: BuiltImage | None
     ) -> tuple[str, str]:
-        """The SHA-256 of the image, and what is wrong with what was written, if anything is."""
+        """The SHA-256 of the image, and the problem with what was written, "" if there is none."""
         fresh = self._settings.storage.durability == "full"
         try:
-            report = pipeline.read_back(made.plan, written, image, fresh=fresh)
+            report = pipeline.read_back(piece_job.plan, written, built, fresh=fresh)
         except Unreadable as error:
             return "", f"it cannot be read back: {error}"
         if report.good:
             return report.sha256, ""
-        fault = report.faults[0]
-        wrong = f"read back wrong: {fault.code} {fault.where} (of {len(report.faults)} faults)"
-        return "", wrong
+        first = report.faults[0]
+        count = quantity(len(report.faults), "fault")
+        return "", f"read back with {count}, the first: {first.code} {first.where}"
 
-    def _labelled(self, made: PieceJob) -> PieceJob:
-        """The piece with its labels; an event tells what is wrong with them, and it goes on."""
-        job, notes = self._labels.attach(made.job, made.plan, made.label)
-        if notes:
-            why = "; ".join(notes)
-            log.warning("label", piece=made.claim.piece_id, why=why)
-            with self._database.writing() as session:
-                note(session, made.claim.request_id, "LABEL", why, piece_id=made.claim.piece_id)
-        return replace(made, job=job)
+    # --- a piece that cannot be made ---
 
-    def _plan(self, made: PieceJob) -> VolumePlan:
-        """The volume, with what makes it secure; raises OperatorError where that is not usable."""
-        if not made.secure:
-            return made.plan
-        given = protection.load_protection(
-            self._settings.security,
-            recipients=made.recipients,
-            password_file=made.password_file,
-        )
-        return replace(made.plan, sealer=Sealer(given))
-
-    def _image(
-        self, plan: VolumePlan, image: Path, progress: pipeline.Progress
-    ) -> BuiltImage | None:
-        """Makes the image unless it is there.
-
-        Content keys are in memory only: without them a secure image is made anew.
-        """
-        made = self._built.get(image)
-        if made is None or not image.is_file():
-            if plan.sealer is None and image.is_file():
-                return None
-            made = self._built[image] = pipeline.build_image(plan, image, progress, ImageHashing())
-        return made
-
-    def _not_written(self, made: PieceJob, result: BurnResult) -> None:
+    def _not_written(self, piece_job: PieceJob, result: BurnResult) -> None:
         if result.meaning.execution_status is None:
-            self._ledger.hold(made, result)
+            self.recorder.hold(piece_job, result)
         else:
-            self._give_up(made, result.execution_status_info, result.detail)
+            self._spoil(piece_job, result.execution_status_info, result.detail)
 
-    def _wait_for_disk(
-        self, made: PieceJob, error: Exception, outcome: BurnOutcome, mending: str
+    def _hold_for_disk(
+        self, piece_job: PieceJob, error: Exception, outcome: BurnOutcome, repair: str
     ) -> None:
-        """The disk of the images is full or fails: the piece waits as for a device that does."""
-        remedy = f"{mending} the disk of {self._images}; work then goes on by itself."
+        """The disk of the images is full or fails: the piece waits as for a device."""
+        remedy = f"{repair} the disk of {self._images}; work then goes on by itself."
         result = BurnResult(outcome, f"no image can be made: {error}", remedy)
-        self._ledger.hold(made, result, by_device=False)
+        self.recorder.hold(piece_job, result, reported_by_device=False)
 
-    def _give_up(self, made: PieceJob, info: ExecutionStatusInfo, why: str) -> None:
-        """The piece is spoiled, and the device gets rid of it."""
-        self._discard(made)
-        self._ledger.ruined(made, info, why)
+    def _spoil(self, piece_job: PieceJob, info: ExecutionStatusInfo, why: str) -> None:
+        """The device gets rid of the piece, and it is recorded as ruined."""
+        self._discard(piece_job)
+        self.recorder.ruined(piece_job, info, why)
 
-    def _discard(self, made: PieceJob) -> None:
-        with contextlib.suppress(OperatorError):
-            self._burner.discard(made.job)
+    def _discard(self, piece_job: PieceJob) -> None:
+        with suppress(OperatorError):
+            self._burner.discard(piece_job.burn_job)
 
     def _remove_image(self, claim: Claim) -> None:
-        """The image goes when no piece needs it any more."""
-        file_set = self._ledger.done_with(claim)
+        """Removes the image and its labels once no piece needs them any more."""
+        file_set = self.recorder.file_set_without_work(claim)
         if file_set is not None:
             image = job.image_path(self._images, file_set, self._device.name)
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 image.unlink(missing_ok=True)
                 self._labels.discard(image)
             self._built.pop(image, None)

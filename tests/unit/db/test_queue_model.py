@@ -59,8 +59,8 @@ class Held:
 
     @property
     def made(self) -> Any:
-        job = SimpleNamespace(request_name="R000001", medium="CD", device_job="")
-        return SimpleNamespace(claim=self.claim, attempts=self.attempts, job=job)
+        burn_job = SimpleNamespace(request_name="R000001", medium="CD", device_job="")
+        return SimpleNamespace(claim=self.claim, attempts=self.attempts, burn_job=burn_job)
 
 
 class Life(RuleBasedStateMachine):
@@ -133,7 +133,7 @@ class Life(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1))
     def claim(self, number: int) -> None:
         worker = self.workers[number]
-        got = worker._claim(worker._ledger.media)
+        got = worker.claim_piece(worker.recorder.capacities)
         queued = {
             id_
             for id_, piece in self.pieces.items()
@@ -164,31 +164,31 @@ class Life(RuleBasedStateMachine):
             getattr(self, f"_{what.replace(' ', '_')}")(one, piece)
         else:
             effects: dict[str, Callable[[], None]] = {
-                "go on": lambda: one.worker._ledger.created(one.made),
-                "hold": lambda: one.worker._ledger.hold(one.made, BurnResult(BurnOutcome.BUSY)),
-                "ruin": lambda: one.worker._ledger.ruined(one.made, I.MCD_FAILURE, "bad"),
+                "go on": lambda: one.worker.recorder.created(one.made),
+                "hold": lambda: one.worker.recorder.hold(one.made, BurnResult(BurnOutcome.BUSY)),
+                "ruin": lambda: one.worker.recorder.ruined(one.made, I.MCD_FAILURE, "bad"),
             }
             self._refused(effects[what], StaleLease)
             self._refused(
-                lambda: one.worker._ledger.advance(one.claim, PieceEvent.IMAGED), StaleLease
+                lambda: one.worker.recorder.advance(one.claim, PieceEvent.IMAGED), StaleLease
             )
 
     def _go_on(self, one: Held, piece: ModelPiece) -> None:
         if piece.state is P.IMAGING:
-            one.worker._ledger.advance(one.claim, PieceEvent.IMAGED)
+            one.worker.recorder.advance(one.claim, PieceEvent.IMAGED)
             piece.state = P.WRITING
         elif piece.state is P.WRITING:
-            one.worker._ledger.advance(one.claim, PieceEvent.WRITTEN)
+            one.worker.recorder.advance(one.claim, PieceEvent.WRITTEN)
             piece.state = P.VERIFYING
         else:
-            one.worker._ledger.created(one.made)
+            one.worker.recorder.created(one.made)
             piece.state = P.CREATED
             rest = [p for p in self.pieces.values() if p.request == piece.request]
             if all(p.state in (P.CREATED, P.SPOILED, P.DROPPED) for p in rest):
                 self.requests[piece.request] = R.DONE
 
     def _hold(self, one: Held, piece: ModelPiece) -> None:
-        one.worker._ledger.hold(one.made, BurnResult(BurnOutcome.HOLD_OPERATOR, "tray open"))
+        one.worker.recorder.hold(one.made, BurnResult(BurnOutcome.HOLD_OPERATOR, "tray open"))
         piece.state, piece.attempts = P.QUEUED, piece.attempts - 1
         self._all_are_due()
 
@@ -198,7 +198,7 @@ class Life(RuleBasedStateMachine):
             session.execute(update(Piece).values(not_before=None))
 
     def _ruin(self, one: Held, piece: ModelPiece) -> None:
-        one.worker._ledger.ruined(one.made, I.MCD_FAILURE, "bad")
+        one.worker.recorder.ruined(one.made, I.MCD_FAILURE, "bad")
         piece.state = P.SPOILED
         if one.attempts >= ATTEMPTS:
             self.requests[piece.request] = R.FAILURE

@@ -120,7 +120,7 @@ def test_the_image_of_compressed_instances_has_the_planned_size(
     request = planned(ground, instances, profiles="STD-GEN-DVD-JPEG", allow_media_splitting="NO")
     (file_set,) = request.file_sets
     with ground.database.reading() as session:
-        instances = job._instances(session, file_set, ground.spool)
+        instances = job.volume_instances(session, file_set, ground.spool)
     plan = VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,
@@ -169,7 +169,7 @@ def test_a_set_is_compressed_with_loss_where_nothing_else_makes_it_fit(
     used = [rows[entry.transcoded_instance_id or 0] for entry in file_set.entries]
     assert {row.transfer_syntax_uid for row in used} == {syntax}
     with ground.database.reading() as session:
-        on_volume = job._instances(session, file_set, ground.spool)
+        on_volume = job.volume_instances(session, file_set, ground.spool)
     uids = {one.header.sop_instance_uid for one in on_volume}
     assert uids == {row.derived_sop_instance_uid for row in used}
     assert not uids & {one.sop_instance_uid for one in instances}

@@ -72,7 +72,9 @@ def built(ground: Ground, uid: str, target: Path) -> Path:
     """The image of a planned request's one volume, of the size that was predicted."""
     (file_set,) = ground.request(uid).file_sets
     with ground.database.reading() as session:
-        instances = job._instances(session, session.get_one(FileSet, file_set.id), ground.spool)
+        instances = job.volume_instances(
+            session, session.get_one(FileSet, file_set.id), ground.spool
+        )
     plan = VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,

@@ -501,7 +501,9 @@ def test_the_image_has_the_predicted_size(
 
 def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
     with ground.database.reading() as session:
-        instances: tuple[VolumeInstance, ...] = job._instances(session, file_set, ground.spool)
+        instances: tuple[VolumeInstance, ...] = job.volume_instances(
+            session, file_set, ground.spool
+        )
     return VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,

@@ -55,7 +55,7 @@ class ToldBurner(FolderBurner):
 def _not_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
     monkeypatch.setattr(working, "_NOT_READY", 0)
-    monkeypatch.setattr(piece_state, "HOLD", timedelta(hours=1))
+    monkeypatch.setattr(piece_state, "HOLD_TIME", timedelta(hours=1))
 
 
 @pytest.fixture
@@ -355,7 +355,7 @@ def test_a_robot_is_followed_again_after_a_restart(robotic: tuple[Ground, Primer
     robot.blanks = 0
     robot.start()
     worker = follower(ground)
-    worker._ledger.tell = lambda *_: worker.stopping.set()  # type: ignore[method-assign]
+    worker.recorder.report = lambda *_: worker.stopping.set()  # type: ignore[method-assign]
     assert worker.make_next()
     assert pieces(ground) == [("QUEUED", "robot")]
     (sent,) = jobs(ground)
@@ -376,15 +376,15 @@ def test_a_robot_that_lacks_something_says_so_in_the_request(
     robot.start()
     worker = follower(ground)
     seen = []
-    tell = worker._ledger.tell
+    report = worker.recorder.report
 
-    def fill(made: Any, result: BurnResult) -> None:
-        tell(made, result)
+    def fill(piece_job: Any, result: BurnResult) -> None:
+        report(piece_job, result)
         seen.append(stands(ground, uid))
         if result.outcome is BurnOutcome.OUT_OF_SUPPLIES:
             robot.blanks = 2
 
-    worker._ledger.tell = fill  # type: ignore[method-assign]
+    worker.recorder.report = fill  # type: ignore[method-assign]
     assert worker.make_next()
     remedy = "Fill the bins with blanks. The robot then continues by itself."
     assert (R.CREATING, I.OUT_OF_SUPPLIES, remedy) in seen
@@ -399,7 +399,7 @@ def test_what_is_cancelled_is_called_off_at_the_robot(
     robot.blanks = 0
     robot.start()
     worker = follower(ground)
-    worker._ledger.tell = lambda *_: worker.stopping.set()  # type: ignore[method-assign]
+    worker.recorder.report = lambda *_: worker.stopping.set()  # type: ignore[method-assign]
     assert worker.make_next()
     with ground.database.writing() as session:
         operations.cancel(session, uid)

@@ -263,7 +263,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 @pytest.fixture
 def site(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     monkeypatch.setattr(working, "_NOT_READY", 0)
-    monkeypatch.setattr(piece_state, "HOLD", timedelta(0))
+    monkeypatch.setattr(piece_state, "HOLD_TIME", timedelta(0))
     worker = Worker(ground.settings, ground.device, ground.database, ground.spool)
     return Site(ground, tmp_path, monkeypatch, worker, worker._burner)
 

@@ -31,7 +31,7 @@ def plan(ground: Ground) -> VolumePlan:
     planner.tick()
     (file_set,) = ground.request(uid).file_sets
     with ground.database.reading() as session:
-        instances = job._instances(session, file_set, ground.spool)
+        instances = job.volume_instances(session, file_set, ground.spool)
     return VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,

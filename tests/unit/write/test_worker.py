@@ -24,7 +24,7 @@ from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import DeviceSettings, RequestSettings, SecuritySettings
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
-from burnish.write import piece_state as ledgers
+from burnish.write import piece_state
 from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
@@ -69,7 +69,7 @@ class ToldBurner(FolderBurner):
 @pytest.fixture(autouse=True)
 def _held_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slow machine is not done with a test before a piece is tried again."""
-    monkeypatch.setattr(ledgers, "HOLD", timedelta(hours=1))
+    monkeypatch.setattr(piece_state, "HOLD_TIME", timedelta(hours=1))
 
 
 @pytest.fixture
@@ -649,7 +649,7 @@ def test_nothing_is_published_without_the_lease(
 
 @pytest.fixture
 def impatient(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    monkeypatch.setattr(ledgers, "_AGAIN", 0.02)
+    monkeypatch.setattr(piece_state, "_DATABASE_RETRY", 0.02)
     monkeypatch.setattr(working, "_NOT_READY", 0.02)
     ground.database.close()
     ground.database = Database(ground.url, durable=False, wait=0.1)
@@ -688,7 +688,7 @@ def test_a_worker_begins_once_the_database_answers(impatient: Ground) -> None:
     thread = threading.Thread(target=worker.run)
     with locked(impatient.url):
         thread.start()
-        wait_until(lambda: "locked" in worker._waits, what="the worker to wait")
+        wait_until(lambda: "locked" in worker.database_problem, what="the worker to wait")
     wait_until(lambda: stands(impatient.request(uid))[0] is R.DONE, what="the end of the request")
     worker.stopping.set()
     thread.join()
