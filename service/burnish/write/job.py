@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -27,6 +28,7 @@ from burnish.errors import StaleLease
 from burnish.image.formats import FORMATS
 from burnish.media import MEDIA
 from burnish.spool import Spool
+from burnish.values import InstanceHeader
 from burnish.vocabulary import PieceState, YesNo
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 
@@ -101,7 +103,36 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
         instances=volume_instances(session, file_set, spool),
         readme_details=ReadmeDetails(request.label_text, file_set.readme_patients),
     )
-    burn_job = BurnJob(
+    profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
+    ruined = [
+        earlier
+        for earlier in file_set.pieces
+        if earlier.state is PieceState.SPOILED and earlier.copy_number == piece.copy_number
+    ]
+    return PieceJob(
+        claim=claim,
+        plan=plan,
+        burn_job=_burn_job(request, file_set, piece, images),
+        attempts=piece.attempts,
+        ruined_before=len(ruined),
+        secure=profile is not None and profile.secure,
+        recipients=request.recipients,
+        password_file=request.password_file,
+        label=LabelInstructions(
+            from_instances=request.label_using_information_extracted_from_instances == YesNo.YES,
+            text=request.label_text,
+            style=request.label_style_selection,
+            barcode_value=request.barcode_value,
+            barcode_symbology=request.barcode_symbology,
+            media_disposition=request.media_disposition,
+        ),
+    )
+
+
+def _burn_job(
+    request: MediaCreationRequest, file_set: FileSet, piece: Piece, images: Path
+) -> BurnJob:
+    return BurnJob(
         image=image_path(images, file_set, piece.device),
         volume_number=file_set.volume_number,
         volume_count=file_set.volume_count,
@@ -118,30 +149,6 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
         },
         medium=file_set.medium,
         device_job=piece.device_job,
-    )
-    profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
-    ruined = [
-        earlier
-        for earlier in file_set.pieces
-        if earlier.state is PieceState.SPOILED and earlier.copy_number == piece.copy_number
-    ]
-    return PieceJob(
-        claim=claim,
-        plan=plan,
-        burn_job=burn_job,
-        attempts=piece.attempts,
-        ruined_before=len(ruined),
-        secure=profile is not None and profile.secure,
-        recipients=request.recipients,
-        password_file=request.password_file,
-        label=LabelInstructions(
-            from_instances=request.label_using_information_extracted_from_instances == YesNo.YES,
-            text=request.label_text,
-            style=request.label_style_selection,
-            barcode_value=request.barcode_value,
-            barcode_symbology=request.barcode_symbology,
-            media_disposition=request.media_disposition,
-        ),
     )
 
 
@@ -211,37 +218,42 @@ def volume_instances(
         .where(FileSetEntry.file_set_id == file_set.id)
         .order_by(FileSetEntry.ordinal)
     )
-    instances = []
-    for row in instance_rows.in_chunks(rows):
-        (
-            derived_uid,
-            derived_keys,
-            supplied_icon,
-            made_icon,
-            file_id,
-            transfer_syntax_uid,
-            spool_key,
-            size,
-            data_set_offset,
-            digest,
-        ) = row[len(instance_rows.HEADER_COLUMNS) :]
-        header = header_on_media(
-            header_of(row),
-            file_set.media_application_profile,
+    return tuple(
+        [
+            _volume_instance(row, header_of(row), file_set.media_application_profile, spool)
+            for row in instance_rows.in_chunks(rows)
+        ]
+    )
+
+
+def _volume_instance(
+    row: Any, header: InstanceHeader, profile: str, spool: Spool
+) -> VolumeInstance:
+    (
+        derived_uid,
+        derived_keys,
+        supplied_icon,
+        made_icon,
+        file_id,
+        transfer_syntax_uid,
+        spool_key,
+        size,
+        data_set_offset,
+        digest,
+    ) = row[len(instance_rows.HEADER_COLUMNS) :]
+    return VolumeInstance(
+        file_id=file_id,
+        header=header_on_media(
+            header,
+            profile,
             derived_sop_instance_uid=derived_uid,
             derived_record_keys=derived_keys,
             supplied_icon=supplied_icon,
             made_icon=made_icon,
-        )
-        instances.append(
-            VolumeInstance(
-                file_id=file_id,
-                header=header,
-                transfer_syntax_uid=transfer_syntax_uid,
-                path=spool.path(spool_key),
-                size=size,
-                data_set_offset=data_set_offset,
-                digest=digest,
-            )
-        )
-    return tuple(instances)
+        ),
+        transfer_syntax_uid=transfer_syntax_uid,
+        path=spool.path(spool_key),
+        size=size,
+        data_set_offset=data_set_offset,
+        digest=digest,
+    )
