@@ -55,7 +55,6 @@ VAGUE_NAMES = {"one", "found", "made", "said"}
 MODULES_WITH_VAGUE_NAMES = {
     "application_profiles/limits.py",
     "dicomdir/profile_keys.py",
-    "offline/instance_store.py",
     "plan/media_plan.py",
     "write/job.py",
     "write/labels.py",
@@ -64,7 +63,7 @@ MODULES_WITH_VAGUE_NAMES = {
     "write/worker.py",
 }
 #: Classes whose name still is that of another class.
-AMBIGUOUS_CLASSES = {"_Child", "Extent", "Conversions"}
+AMBIGUOUS_CLASSES = {"_Child", "Extent"}
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 
 each_module = pytest.mark.parametrize("module", list(MODULES))
