@@ -134,7 +134,7 @@ def test_reports_come_by_either_way_and_across_restarts(
     assert states == ["REPORTED", "REPORTED"]
 
 
-def test_orthanc_is_told_of_commitment(
+def test_orthanc_receives_the_commitment_report(
     burnish: Service, orthanc: Orthanc, real_studies: material.RealStudies
 ) -> None:
     """Orthanc stores, asks on a second association, and takes the report on one of ours."""
@@ -155,7 +155,7 @@ def test_orthanc_is_told_of_commitment(
     wait_until(lambda: reported(burnish, uid), what="the report in our own record")
 
 
-def test_what_is_missing_comes_from_where_it_is(
+def test_missing_instances_are_retrieved_from_archives(
     burnish: Service,
     orthanc: Orthanc,
     real_studies: material.RealStudies,

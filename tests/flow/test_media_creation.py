@@ -125,7 +125,7 @@ def as_json(attributes: Dataset) -> dict[str, Any]:
 # --- N-CREATE ------------------------------------------------------------------------------------
 
 
-def test_a_request_can_be_small(burnish: Service) -> None:
+def test_a_request_may_have_only_the_required_attributes(burnish: Service) -> None:
     with MediaCreation(burnish.port) as scu:
         uid = str(generate_uid())
         status, returned = scu.create(plain(), uid)
@@ -143,7 +143,7 @@ def test_a_request_can_be_small(burnish: Service) -> None:
         assert returned == found, "a returned Attribute List is the complete one"
 
 
-def test_a_request_can_say_everything(burnish: Service) -> None:
+def test_a_request_may_have_every_attribute(burnish: Service) -> None:
     values = {
         "SpecificCharacterSet": "ISO_IR 100",
         "StorageMediaFileSetID": "ALL_ATTRIBUTES",
@@ -221,7 +221,7 @@ def test_the_other_client_creates_and_reads(burnish: Service) -> None:
     assert answer["attributes"]["AllowMediaSplitting"] == "NO"
 
 
-def test_without_a_uid_the_service_makes_one(burnish: Service) -> None:
+def test_the_service_assigns_a_uid_if_the_scu_gives_none(burnish: Service) -> None:
     answer = clients.mcm_client(burnish.port, "create", attributes=as_json(plain()))
     assert answer["status"] == 0, answer
     uid = answer["sopInstanceUid"]
@@ -265,7 +265,7 @@ def _wrong(name: str) -> Dataset | None:
         ("empty instance", 0x0121),
     ],
 )
-def test_what_is_missing(burnish: Service, name: str, status: int) -> None:
+def test_a_missing_attribute_is_rejected(burnish: Service, name: str, status: int) -> None:
     uid = str(generate_uid())
     with MediaCreation(burnish.port) as scu:
         assert scu.create(_wrong(name), uid)[0] == status
@@ -288,7 +288,7 @@ def test_what_is_missing(burnish: Service, name: str, status: int) -> None:
     ],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_a_bad_value(burnish: Service, keyword: str, value: object) -> None:
+def test_a_bad_value_is_rejected(burnish: Service, keyword: str, value: object) -> None:
     with MediaCreation(burnish.port) as scu:
         assert scu.create(plain(**{keyword: value}))[0] == 0x0106
         assert scu.error_comment
@@ -296,7 +296,7 @@ def test_a_bad_value(burnish: Service, keyword: str, value: object) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("keyword", ["ReferencedSOPClassUID", "ReferencedSOPInstanceUID"])
-def test_a_reference_that_is_no_uid(burnish: Service, keyword: str) -> None:
+def test_a_reference_that_is_not_a_uid_is_rejected(burnish: Service, keyword: str) -> None:
     request = plain()
     setattr(request.ReferencedSOPSequence[0], keyword, "1.2.zebra")
     with MediaCreation(burnish.port) as scu:
@@ -358,7 +358,7 @@ def _encoded(data_set: Dataset) -> bytes:
 
 
 @pytest.mark.parametrize("uid", ["1.2.zebra", "1" + ".2" * 40, "hello"])
-def test_a_bad_uid(burnish: Service, uid: str) -> None:
+def test_a_bad_uid_is_rejected(burnish: Service, uid: str) -> None:
     command = _n_create_rq(str(MEDIA_CREATION_MANAGEMENT), uid)
     assert _raw_status(burnish, command, _encoded(plain())) == 0x0117
 
@@ -375,7 +375,7 @@ def test_a_bad_uid(burnish: Service, uid: str) -> None:
     ids=["text", "endless item", "long", "character set", "nested 5000 deep"],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_an_n_create_of_garbage(burnish: Service, data: bytes) -> None:
+def test_a_damaged_n_create_is_rejected(burnish: Service, data: bytes) -> None:
     command = _n_create_rq(str(MEDIA_CREATION_MANAGEMENT), str(generate_uid()))
     status = _raw_status(burnish, command, data)
     assert status in range(0x0100, 0x0300), f"{status:04X}"
@@ -389,7 +389,7 @@ def test_another_sop_class_over_the_context(burnish: Service) -> None:
 
 
 @pytest.mark.parametrize("field", [0x0150, 0x0120, 0x0100, 0x0020])
-def test_an_operation_that_it_does_not_have(burnish: Service, field: int) -> None:
+def test_an_operation_that_is_not_supported_is_rejected(burnish: Service, field: int) -> None:
     """N-DELETE, N-SET, N-EVENT-REPORT, C-FIND."""
     command = raw_dicom.command(
         {
@@ -441,7 +441,7 @@ def test_number_of_copies_and_priority_must_be_possible(patient: Service) -> Non
         assert (found.NumberOfCopies, found.RequestPriority) == (99, "LOW")
 
 
-def test_a_second_initiate_is_refused(patient: Service) -> None:
+def test_a_second_initiate_is_rejected(patient: Service) -> None:
     with MediaCreation(patient.port) as scu:
         scu.create(plain())
         uid = scu.sop_instance_uid
@@ -453,14 +453,14 @@ def test_a_second_initiate_is_refused(patient: Service) -> None:
         assert found.RequestPriority == "MED"
 
 
-def test_an_action_that_does_not_exist(patient: Service) -> None:
+def test_an_unknown_action_is_rejected(patient: Service) -> None:
     with MediaCreation(patient.port) as scu:
         scu.create(plain())
         for number in (0, 3, 99):
             assert scu.action(number, scu.sop_instance_uid, None)[0] == 0x0123
 
 
-def test_a_request_that_does_not_exist(burnish: Service) -> None:
+def test_an_unknown_request_is_rejected(burnish: Service) -> None:
     with MediaCreation(burnish.port) as scu:
         assert scu.initiate("1.2.3.4")[0] == 0x0112
         assert scu.cancel("1.2.3.4")[0] == 0x0112
@@ -485,7 +485,9 @@ def test_cancel_before_anything_is_made(patient: Service, state: str, client: st
         assert scu.cancel(uid)[0] == 0x0112
 
 
-def test_cancel_of_what_has_ended(burnish: Service, files: tuple[Path, ...]) -> None:
+def test_a_request_that_has_ended_cannot_be_cancelled(
+    burnish: Service, files: tuple[Path, ...]
+) -> None:
     with MediaCreation(burnish.port) as scu:
         scu.create(clients.references(files[:1]))
         done = scu.sop_instance_uid
@@ -686,7 +688,9 @@ def test_each_profile_for_each_instance(burnish: Service, files: tuple[Path, ...
 # --- ways to fail --------------------------------------------------------------------------------
 
 
-def test_instances_that_are_not_here(burnish: Service, files: tuple[Path, ...]) -> None:
+def test_instances_that_have_not_been_received_fail_the_request(
+    burnish: Service, files: tuple[Path, ...]
+) -> None:
     request = clients.references(files[:2])
     for number in (1, 2):
         item = Dataset()
@@ -715,7 +719,7 @@ def test_an_instance_that_is_referenced_twice(burnish: Service, files: tuple[Pat
     assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "DUPL_REF_INST")
 
 
-def test_a_profile_that_nobody_knows(burnish: Service, files: tuple[Path, ...]) -> None:
+def test_an_unknown_profile_fails_the_request(burnish: Service, files: tuple[Path, ...]) -> None:
     found = ask(burnish, clients.references(files[:2], "STD-GEN-WAX-CYLINDER"))
     assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "NOT_SUPPORTED")
     assert failed(found) == dict.fromkeys(uids(files[:2]), 0x0204)
@@ -747,7 +751,7 @@ def _video(source: Path) -> pydicom.FileDataset:
 
 
 @pytest.mark.parametrize("profile", ["STD-GEN-CD", "STD-GEN-DVD-JPEG", ""])
-def test_video_has_no_place_in_the_profile(
+def test_video_is_not_permitted_by_the_profile(
     burnish: Service, files: tuple[Path, ...], profile: str
 ) -> None:
     video = _video(files[0])
@@ -790,7 +794,9 @@ def test_an_instance_larger_than_the_medium(
     assert failed(found) == {uids((large,))[0]: 0x0205}
 
 
-def test_a_set_that_may_not_be_split(small: Service, files: tuple[Path, ...]) -> None:
+def test_a_set_that_must_not_be_split_fails_the_request(
+    small: Service, files: tuple[Path, ...]
+) -> None:
     found = ask(small, clients.references(files, "STD-GEN-CD", AllowMediaSplitting="NO"))
     assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "SET_OVERSIZED")
     assert found.TotalNumberOfPiecesOfMediaCreated == 0
@@ -865,7 +871,9 @@ def test_an_association_of_media_creation_alone(burnish: Service) -> None:
         assert status.Status == 0, syntax
 
 
-def test_no_process_died(burnish: Service, patient: Service, small: Service) -> None:
+def test_no_process_of_the_service_has_died(
+    burnish: Service, patient: Service, small: Service
+) -> None:
     for service in (burnish, patient, small):
         log = service.log.read_text(encoding="utf-8")
         assert "a process ended by itself" not in log

@@ -105,7 +105,7 @@ def test_another_device_takes_what_one_cannot_make_now(ground: Ground) -> None:
     assert pieces(ground) == [("CREATED", "b")]
 
 
-def test_a_request_is_told_what_it_waits_for_when_no_device_can_make_it(ground: Ground) -> None:
+def test_a_request_says_what_it_waits_for_if_no_device_can_make_it(ground: Ground) -> None:
     uid = asked(ground)
     (a, told_a), (b, told_b) = worker_of(ground, 0), worker_of(ground, 1)
     told_a.ready = HOLD
@@ -126,7 +126,7 @@ def test_a_request_is_told_what_it_waits_for_when_no_device_can_make_it(ground: 
     assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
 
 
-def test_who_waits_is_told_when_the_device_is_ready_again(ground: Ground) -> None:
+def test_waiting_requests_are_queued_when_the_device_is_ready_again(ground: Ground) -> None:
     first, second = asked(ground), asked(ground)
     (a, told_a), (b, told_b) = worker_of(ground, 0), worker_of(ground, 1)
     told_a.ready = told_b.ready = HOLD
@@ -231,7 +231,7 @@ def drive_of(ground: Ground) -> Worker:
     return Worker(ground.settings, ground.device, ground.database, ground.spool)
 
 
-def test_discs_are_burnt_one_after_the_other(burning: tuple[Ground, Path]) -> None:
+def test_a_drive_burns_one_disc_after_the_other(burning: tuple[Ground, Path]) -> None:
     ground, disc = burning
     uid = asked(ground, copies=2)
     worker = drive_of(ground)
@@ -274,7 +274,7 @@ def test_a_disc_that_cannot_be_read_back_is_ruined(burning: tuple[Ground, Path])
     assert stands(ground, uid)[:2] == (R.CREATING, I.NORMAL)
 
 
-def test_the_blank_that_is_wanted_is_named(burning: tuple[Ground, Path]) -> None:
+def test_the_remedy_names_the_blank_that_is_needed(burning: tuple[Ground, Path]) -> None:
     ground, _ = burning
     uid = asked(ground)
     worker = drive_of(ground)
@@ -284,7 +284,7 @@ def test_the_blank_that_is_wanted_is_named(burning: tuple[Ground, Path]) -> None
     assert stands(ground, uid) == (R.PENDING, I.CHECK_MCD_OP, "Put in a blank CD that holds 0 MB.")
 
 
-def test_a_disc_whose_burner_was_killed_is_never_claimed(burning: tuple[Ground, Path]) -> None:
+def test_a_disc_whose_burner_was_killed_is_ruined(burning: tuple[Ground, Path]) -> None:
     ground, disc = burning
     uid = asked(ground)
     with ground.database.writing() as session:
@@ -334,7 +334,7 @@ def jobs(ground: Ground) -> list[str]:
         return list(session.scalars(select(Piece.device_job).order_by(Piece.id)))
 
 
-def test_a_robot_makes_a_set(robotic: tuple[Ground, PrimeraRobot]) -> None:
+def test_a_robot_makes_all_volumes_of_a_set(robotic: tuple[Ground, PrimeraRobot]) -> None:
     ground, robot = robotic
     uid = asked(ground, copies=2)
     robot.faults = ["verify"]
@@ -367,7 +367,7 @@ def test_a_robot_is_followed_again_after_a_restart(robotic: tuple[Ground, Primer
     assert robot.touched == [sent]
 
 
-def test_a_robot_that_lacks_something_says_so_in_the_request(
+def test_a_request_says_what_its_robot_needs(
     robotic: tuple[Ground, PrimeraRobot],
 ) -> None:
     ground, robot = robotic
@@ -391,7 +391,7 @@ def test_a_robot_that_lacks_something_says_so_in_the_request(
     assert stands(ground, uid) == (R.DONE, I.NORMAL, "")
 
 
-def test_what_is_cancelled_is_called_off_at_the_robot(
+def test_the_robot_stops_a_cancelled_piece(
     robotic: tuple[Ground, PrimeraRobot],
 ) -> None:
     ground, robot = robotic

@@ -278,7 +278,7 @@ def read(site: Site, uid: str) -> tuple[ExecutionStatus, ExecutionStatusInfo, st
 @pytest.mark.parametrize(
     ("outcome", "fault", "words"), [(o, f, w) for o, _, f, w in WAITS], ids=[w[1] for w in WAITS]
 )
-def test_it_waits_and_goes_on_by_itself(
+def test_the_piece_waits_and_is_then_made_without_help(
     site: Site, outcome: BurnOutcome, fault: Fault, words: str
 ) -> None:
     uid = site.ask()
@@ -303,7 +303,7 @@ def test_it_waits_and_goes_on_by_itself(
 @pytest.mark.parametrize(
     ("outcome", "fault", "words"), [(o, f, w) for o, _, f, w in LOSES], ids=[w[1] for w in LOSES]
 )
-def test_it_fails_when_its_attempts_are_used_up(
+def test_the_request_fails_when_its_attempts_are_used_up(
     site: Site, outcome: BurnOutcome, fault: Fault, words: str
 ) -> None:
     uid = site.ask()
@@ -317,7 +317,7 @@ def test_it_fails_when_its_attempts_are_used_up(
         assert listing.find_request(session, uid).pieces_ruined == 1
 
 
-def test_the_table_says_so_and_every_example_is_here() -> None:
+def test_every_row_of_the_table_has_its_example() -> None:
     rows = [
         [cell.strip() for cell in line.split("|")[1:-1]]
         for line in DOCS.read_text(encoding="utf-8").splitlines()

@@ -15,11 +15,11 @@ from factories import Ground, instance
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
-def test_each_instance_is_found_by_index(ground: Ground) -> None:
+def test_each_instance_of_a_volume_is_read_by_index(ground: Ground) -> None:
     made = [instance(instance_number=1)]
     ground.store(*made)
     ground.admit(made)

@@ -73,7 +73,7 @@ def test_each_copy_has_its_label_beside_it(ground: Ground) -> None:
         assert words in readme
 
 
-def test_nothing_of_the_instances_where_the_request_says_so(ground: Ground) -> None:
+def test_a_label_has_nothing_of_the_instances_if_the_request_says_so(ground: Ground) -> None:
     make(ground, label_using_information_extracted_from_instances="NO", label_text="Lecture 4")
     said = text(outbox(ground)["VOLUME01.pdf"])
     with open_volume(outbox(ground)["VOLUME01.iso"]) as volume:
@@ -132,7 +132,7 @@ def test_only_discs_have_labels(ground: Ground) -> None:
     assert set(outbox(ground)) == {"VOLUME01.img", "VOLUME01-ADDRESS.pdf"}
 
 
-def test_a_piece_is_made_though_its_label_cannot_be(tmp_path: Path) -> None:
+def test_a_piece_is_made_even_if_its_label_cannot_be(tmp_path: Path) -> None:
     with Ground(tmp_path, label=LabelSettings(templates=tmp_path / "none")) as ground:
         make(ground)
         assert set(outbox(ground)) == {"VOLUME01.iso"}

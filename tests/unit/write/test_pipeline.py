@@ -18,8 +18,8 @@ from factories import Ground, instance
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def plan(ground: Ground) -> VolumePlan:
     )
 
 
-def test_what_is_built_is_what_was_planned(plan: VolumePlan, tmp_path: Path) -> None:
+def test_an_image_is_built_as_it_was_planned(plan: VolumePlan, tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     reports: list[int] = []
     pipeline.build_image(plan, image, reports.append)
@@ -63,13 +63,15 @@ def test_building_again_gives_the_same_bytes(plan: VolumePlan, tmp_path: Path) -
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_what_a_dead_worker_left_does_not_matter(plan: VolumePlan, tmp_path: Path) -> None:
+def test_an_unfinished_image_does_not_stop_a_new_one(plan: VolumePlan, tmp_path: Path) -> None:
     (tmp_path / "image.part").write_bytes(b"half an image")
     pipeline.build_image(plan, tmp_path / "image.iso")
     assert pipeline.read_back(plan, tmp_path / "image.iso", fresh=False).good
 
 
-def test_another_size_than_planned_is_refused(plan: VolumePlan, tmp_path: Path) -> None:
+def test_an_image_of_another_size_than_planned_is_rejected(
+    plan: VolumePlan, tmp_path: Path
+) -> None:
     image = tmp_path / "image.iso"
     with pytest.raises(Conflict, match="planned"):
         pipeline.build_image(replace(plan, predicted_size=plan.predicted_size - 2048), image)
@@ -78,7 +80,9 @@ def test_another_size_than_planned_is_refused(plan: VolumePlan, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("what", ["gone", "shorter", "longer"])
-def test_a_file_that_is_not_what_it_was(plan: VolumePlan, tmp_path: Path, what: str) -> None:
+def test_a_file_that_has_changed_stops_the_image(
+    plan: VolumePlan, tmp_path: Path, what: str
+) -> None:
     path = plan.instances[1].path
     if what == "gone":
         path.unlink()
@@ -90,7 +94,7 @@ def test_a_file_that_is_not_what_it_was(plan: VolumePlan, tmp_path: Path, what: 
     assert not (tmp_path / "image.iso").exists()
 
 
-def test_progress_may_stop_it(plan: VolumePlan, tmp_path: Path) -> None:
+def test_the_progress_callback_can_stop_the_image(plan: VolumePlan, tmp_path: Path) -> None:
     def stop(_: int) -> None:
         raise KeyboardInterrupt
 

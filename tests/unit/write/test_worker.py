@@ -183,7 +183,7 @@ def test_secure_media_wait_for_a_password_file_that_is_gone(
 # --- all goes well -------------------------------------------------------------------------------
 
 
-def test_nothing_to_do(worker: Worker) -> None:
+def test_without_work_no_piece_is_made(worker: Worker) -> None:
     assert not worker.make_next()
 
 
@@ -233,7 +233,7 @@ LOSSES = {
 
 
 @pytest.mark.parametrize(("outcome", "info"), HOLDS.items())
-def test_a_device_that_stops_in_the_middle(
+def test_a_device_that_stops_while_it_writes_holds_the_piece(
     ground: Ground,
     worker: Worker,
     burner: ToldBurner,
@@ -260,7 +260,7 @@ def test_a_device_that_stops_in_the_middle(
 
 
 @pytest.mark.parametrize(("outcome", "info"), HOLDS.items())
-def test_a_device_that_does_not_take_a_job(
+def test_a_device_that_takes_no_job_holds_the_piece(
     ground: Ground,
     worker: Worker,
     burner: ToldBurner,
@@ -285,14 +285,14 @@ def test_a_device_that_does_not_take_a_job(
     assert ground.request(uid).remedy == ""
 
 
-def test_a_device_that_is_not_ready_is_nobodys_concern_without_work(
+def test_without_work_a_device_that_is_not_ready_is_not_reported(
     worker: Worker, burner: ToldBurner
 ) -> None:
     burner.ready = BurnResult(BurnOutcome.HOLD_OPERATOR, "open", "close the tray")
     assert not worker.make_next()
 
 
-def test_what_was_mended_is_no_longer_said(
+def test_a_request_does_not_name_a_problem_that_is_over(
     ground: Ground, worker: Worker, burner: ToldBurner
 ) -> None:
     uid = asked(ground, copies=2)
@@ -305,7 +305,7 @@ def test_what_was_mended_is_no_longer_said(
     assert request.remedy == ""
 
 
-def test_a_device_that_cannot_publish_waits_for_somebody(
+def test_a_device_that_cannot_publish_waits_for_an_operator(
     ground: Ground, worker: Worker, burner: ToldBurner
 ) -> None:
     uid = asked(ground)
@@ -321,7 +321,7 @@ def test_a_device_that_cannot_publish_waits_for_somebody(
 
 
 @pytest.mark.parametrize(("outcome", "info"), LOSSES.items())
-def test_a_piece_that_is_lost_is_made_again_while_attempts_allow(
+def test_a_ruined_piece_is_replaced_while_attempts_allow(
     ground: Ground,
     worker: Worker,
     burner: ToldBurner,
@@ -344,7 +344,7 @@ def test_a_piece_that_is_lost_is_made_again_while_attempts_allow(
     assert discs(ground) == []
 
 
-def test_one_loss_is_made_good(ground: Ground, worker: Worker, burner: ToldBurner) -> None:
+def test_one_ruined_piece_is_replaced(ground: Ground, worker: Worker, burner: ToldBurner) -> None:
     uid = asked(ground)
     burner.results = [BurnResult(BurnOutcome.RUINED, "the laser is tired")]
     assert worker.make_next()
@@ -353,7 +353,7 @@ def test_one_loss_is_made_good(ground: Ground, worker: Worker, burner: ToldBurne
     assert ("RETRY", "", "") in ground.events(uid)
 
 
-def test_a_medium_that_reads_back_wrong_is_not_handed_out(
+def test_a_medium_that_reads_back_with_faults_is_not_published(
     ground: Ground, worker: Worker, burner: ToldBurner
 ) -> None:
     uid = asked(ground)
@@ -373,7 +373,9 @@ def test_a_medium_that_reads_back_wrong_is_not_handed_out(
     assert discs(ground) == []
 
 
-def test_an_instance_that_is_gone_from_the_spool(ground: Ground, worker: Worker) -> None:
+def test_an_instance_that_is_gone_from_the_spool_fails_the_request(
+    ground: Ground, worker: Worker
+) -> None:
     uid = asked(ground)
     for key in list(ground.spool.published_keys()):
         ground.spool.remove(key)
@@ -383,7 +385,7 @@ def test_an_instance_that_is_gone_from_the_spool(ground: Ground, worker: Worker)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), MemoryError(), ValueError("bad")])
-def test_a_defect_is_set_aside_and_bounded(
+def test_a_defect_uses_up_the_attempts_of_its_piece(
     ground: Ground, worker: Worker, burner: ToldBurner, error: Exception
 ) -> None:
     """Poison work ends in a state with a reason; it takes neither the worker nor the device."""
@@ -399,7 +401,7 @@ def test_a_defect_is_set_aside_and_bounded(
     assert P.QUEUED not in states(ground.request(uid))
 
 
-def test_a_piece_that_kills_its_worker_each_time_is_set_aside(
+def test_a_piece_that_kills_its_worker_each_time_is_given_up(
     ground: Ground, worker: Worker
 ) -> None:
     """As after an out-of-memory kill: claimed, and taken over by the next worker."""
@@ -466,7 +468,7 @@ def test_cancelled_in_the_middle(
     assert not worker.make_next()
 
 
-def test_what_is_finished_stays_where_it_is(ground: Ground, worker: Worker) -> None:
+def test_finished_pieces_of_a_cancelled_request_stay(ground: Ground, worker: Worker) -> None:
     uid = asked(ground, copies=2)
     worker.make_next()
     cancel(ground, uid)
@@ -588,7 +590,7 @@ def test_it_takes_over_what_a_dead_worker_held_and_stops_when_told(
         (errno.EROFS, I.CHECK_MCD_SRV),
     ],
 )
-def test_a_disk_of_images_that_fails_costs_no_attempt(
+def test_a_failing_disk_of_images_uses_up_no_attempt(
     ground: Ground, worker: Worker, monkeypatch: pytest.MonkeyPatch, error: int, info: I
 ) -> None:
     from burnish.image import image_file
@@ -657,7 +659,7 @@ def impatient(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
 
 
 @pytest.mark.parametrize("when", ["before_write", "after_write", "before_publish"])
-def test_a_locked_database_spoils_no_disc(impatient: Ground, when: str) -> None:
+def test_a_locked_database_ruins_no_disc(impatient: Ground, when: str) -> None:
     """What a device has done waits to be written down, for as long as it takes."""
     uid = asked(impatient)
     worker = worker_of(impatient)
