@@ -53,14 +53,8 @@ MAXIMUM_FUNCTION = 50
 VAGUE_NAMES = {"one", "found", "made", "said"}
 #: Modules that still have such names.
 MODULES_WITH_VAGUE_NAMES = {
-    "application_profiles/limits.py",
     "dicomdir/profile_keys.py",
     "plan/media_plan.py",
-    "write/job.py",
-    "write/labels.py",
-    "write/piece_state.py",
-    "write/pipeline.py",
-    "write/worker.py",
 }
 #: Classes whose name still is that of another class.
 AMBIGUOUS_CLASSES = {"_Child", "Extent"}
