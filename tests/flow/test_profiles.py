@@ -18,7 +18,7 @@ from burnish.offline.disc_build import BuildOptions, build
 from burnish.plan.eligibility import conflict, kind_of, media_syntaxes
 from burnish.verify import examine_volume
 
-#: dcmmkdir's option for a profile; it has but one for profiles that differ in their medium alone.
+#: dcmmkdir's option for each profile; profiles that differ only in their medium share one option.
 OPTIONS = {
     "STD-GEN-CD": "-Pgp",
     "STD-GEN-DVD-JPEG": "-Pdv",
@@ -33,11 +33,14 @@ OPTIONS = {
     "STD-US-SC-SF-CDR": "--ultrasound-sc-sf",
     "STD-US-CC-MF-CDR": "--ultrasound-cc-mf",
 }
-#: Where dcmmkdir judges otherwise, and why; matched against our reason and its own.
+#: Accepted differences from dcmmkdir and their reasons; the patterns are searched in the reason of
+#: Burnish followed by that of dcmmkdir.
 DIFFERENCES = {
     r"no file meta information|missing in file meta": "Burnish writes its own",
     r"attribute (Rows|Columns|Modality).* missing": "supplied in the records (PS3.11 H.3.3.1)",
-    r"wants Image Type: present": "dcmmkdir invents it with +I; Burnish does not for these",
+    r"requires Image Type: present; the instance has no Image Type": (
+        "dcmmkdir with +I invents the value; Burnish does not"
+    ),
     r"STD-CTMR-CD requires Bits Allocated.*the instance has Bits Allocated 16, Bits Stored 12": (
         "a Secondary Capture that does not use all of its bits, which dcmmkdir lets pass"
     ),
@@ -50,7 +53,7 @@ def sample(
 ) -> dict[Path, IndexedFile]:
     """One file of each kind, in one folder under names that are File IDs."""
     folder = tmp_path_factory.mktemp("sample")
-    found: dict[object, IndexedFile] = {}
+    first_of_kind: dict[object, IndexedFile] = {}
     files: dict[Path, IndexedFile] = {}
     wider = material.wider_collection()
     for path in (*real_studies.all, *_files(wider.root)):
@@ -63,7 +66,7 @@ def sample(
             indexed.transfer_syntax_uid,
             indexed.header.limited_attributes,
         )
-        if found.setdefault(kind, indexed) is indexed:
+        if first_of_kind.setdefault(kind, indexed) is indexed:
             copy = folder / f"F{len(files):06d}"
             shutil.copy(path, copy)
             files[copy] = indexed
@@ -71,7 +74,7 @@ def sample(
 
 
 def _files(root: Path) -> list[Path]:
-    """Damaged files are left to other tests."""
+    """The instances below `root`, without the damaged ones, which other tests use."""
     if not root.is_dir():
         return []
     return [
@@ -88,27 +91,36 @@ def _files(root: Path) -> list[Path]:
 def test_burnish_and_dcmmkdir_judge_files_alike(
     label: str, sample: dict[Path, IndexedFile]
 ) -> None:
-    """What is fit as it is, a creator that does not transcode takes too, and nothing else."""
-    profile, unexplained = PROFILES[label], []
+    """dcmmkdir, which does not transcode, takes the files that Burnish takes without conversion."""
+    profile = PROFILES[label]
+    unexplained = []
     for path, indexed in sample.items():
-        header, syntax = indexed.header, indexed.transfer_syntax_uid
-        kind = kind_of(header, syntax)
-        why = conflict(kind, profile)
-        fit = why is None and media_syntaxes(kind, profile).default == syntax
-        done = subprocess.run(
+        syntax = indexed.transfer_syntax_uid
+        kind = kind_of(indexed.header, syntax)
+        refusal = conflict(kind, profile)
+        fit = refusal is None and media_syntaxes(kind, profile).default == syntax
+        dcmmkdir = subprocess.run(
             [
-                *("dcmmkdir", "-a", "-w", "+I", OPTIONS[label]),
-                *("+D", path.with_name("NONE"), "+id", path.parent, path.name),
+                "dcmmkdir",
+                "-a",
+                "-w",
+                "+I",
+                OPTIONS[label],
+                "+D",
+                path.with_name("NONE"),
+                "+id",
+                path.parent,
+                path.name,
             ],
             capture_output=True,
             text=True,
             errors="replace",
             check=False,
         )
-        if fit != (done.returncode == 0):
-            told = f"{why.why if why else ''} / {done.stderr[-500:]}"
-            if not any(re.search(pattern, told) for pattern in DIFFERENCES):
-                unexplained.append((path.name, fit, told))
+        if fit != (dcmmkdir.returncode == 0):
+            reasons = f"{refusal.why if refusal else ''} / {dcmmkdir.stderr[-500:]}"
+            if not any(re.search(pattern, reasons) for pattern in DIFFERENCES):
+                unexplained.append((path.name, fit, reasons))
     assert not unexplained
 
 
@@ -119,18 +131,18 @@ def test_burnish_and_dcmmkdir_judge_files_alike(
 def test_every_instance_that_the_profile_permits_is_on_the_volumes(
     label: str, sample: dict[Path, IndexedFile], tmp_path: Path
 ) -> None:
-    """Whatever can be put on media of a profile is; each reader finds nothing wrong."""
+    """Everything that the profile permits is on its media, and no reader finds a fault."""
     profile = OFFERED[label]
-    wish = BuildOptions(profile, MEDIA[profile.media[0]], None, "SAMPLE", split=True)
-    outcome = build(list(sample), tmp_path / "out", wish, lambda *_: None)
+    options = BuildOptions(profile, MEDIA[profile.media[0]], None, "SAMPLE", split=True)
+    outcome = build(list(sample), tmp_path / "out", options, lambda *_: None)
     assert outcome.built
-    fit = {path for path, one in sample.items() if _is_fit(one, label)}
-    refused = {left.path for left in outcome.refused}
-    left = refused | {left.path for left in outcome.skipped}
-    assert {path for path in sample if path not in left} <= fit
-    for path in fit & left:
-        why = next(one.why for one in (*outcome.refused, *outcome.skipped) if one.path == path)
-        assert re.search(r"same instance|other content|UID|decod|Pixel Data|frame", why), why
+    fit = {path for path, indexed in sample.items() if _is_fit(indexed, label)}
+    reasons = {file.path: file.why for file in (*outcome.skipped, *outcome.refused)}
+    assert sample.keys() - reasons.keys() <= fit
+    for path in fit & reasons.keys():
+        assert re.search(
+            r"same instance|other content|UID|decod|Pixel Data|frame", reasons[path]
+        ), reasons[path]
     for volume in outcome.built:
         assert volume.report.good
         with open_volume(volume.image) as opened:
@@ -138,13 +150,14 @@ def test_every_instance_that_the_profile_permits_is_on_the_volumes(
         assert report.faults == ()
         root = oracles.extract(volume.image, tmp_path / f"{volume.image.stem}-tree")
         gaps = re.compile("|".join(KNOWN_GAPS))
-        assert not [e for e in oracles.dciodvfy_errors(root / "DICOMDIR") if not gaps.search(e)]
+        errors = oracles.dciodvfy_errors(root / "DICOMDIR")
+        assert not [error for error in errors if not gaps.search(error)]
         oracles.dcdirdmp(root / "DICOMDIR")
         oracles.dcmdump(root / "DICOMDIR")
         assert len(oracles.file_set(root)) == report.instances
 
 
-#: What dciodvfy of 2022 reports of a right DICOMDIR.
+#: Errors that dciodvfy of 2022 reports of a correct DICOMDIR.
 KNOWN_GAPS = (
     r"Unrecognized enumerated value <(PLAN|SURFACE SCAN|TRACT|ASSESSMENT|ANNOTATION|INVENTORY"
     r"|WF PRESENTATION)>",
@@ -155,5 +168,6 @@ KNOWN_GAPS = (
 )
 
 
-def _is_fit(one: IndexedFile, label: str) -> bool:
-    return conflict(kind_of(one.header, one.transfer_syntax_uid), PROFILES[label]) is None
+def _is_fit(indexed: IndexedFile, label: str) -> bool:
+    kind = kind_of(indexed.header, indexed.transfer_syntax_uid)
+    return conflict(kind, PROFILES[label]) is None
