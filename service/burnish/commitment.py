@@ -95,11 +95,12 @@ def request(
 ) -> int:
     """Record a request for commitment (PS3.4 J.3.2); returns the id of its transaction.
 
-    A peer that repeats a request before it has got the report gets the same transaction. If it
-    asks for other instances under a Transaction UID that is in use, all of them fail with 0131H.
-    Raises InvalidArgument.
+    A reference that is given twice is answered once. A peer that repeats a request before it has
+    got the report gets the same transaction. If it asks for other instances under a Transaction
+    UID that is in use, all of them fail with 0131H. Raises InvalidArgument.
     """
     _check_request(transaction_uid, references)
+    references = list(dict.fromkeys(references))
     open_transaction = _open_transaction(session, transaction_uid, calling_ae_title)
     now = datetime.now(UTC)
     failure_reason = 0
@@ -151,8 +152,6 @@ def _check_request(transaction_uid: str, references: Sequence[Reference]) -> Non
         raise InvalidArgument("Referenced SOP Sequence has no item")
     if not all(is_tolerable_uid(uid) for reference in references for uid in reference):
         raise InvalidArgument("Referenced SOP Sequence has a value that is not a UID")
-    if len({instance for _, instance in references}) < len(references):
-        raise InvalidArgument("Referenced SOP Sequence names an instance twice")
 
 
 def _instance_rows(

@@ -86,7 +86,14 @@ def test_a_failure_has_a_reason_and_a_remedy(burnish: Service, files: Sequence[P
     uids = [str(material.read(path).SOPInstanceUID) for path in files[:-1]]
     named = [word for uid in uids for word in ("--instance", uid)]
     line = burnish.cli(
-        "request", "create", *named, "--no-split", "--profile", "STD-GEN-CD", "--initiate"
+        "request",
+        "create",
+        *named,
+        "--several-patients",
+        "--no-split",
+        "--profile",
+        "STD-GEN-CD",
+        "--initiate",
     )
     watched = burnish.run("request", "watch", line["short_id"])
     assert watched.returncode == 20

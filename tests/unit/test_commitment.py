@@ -129,7 +129,6 @@ def test_judging_waits_for_instances_that_may_still_arrive(tmp_path: Path) -> No
         ("1.2.3", []),
         ("1.2.3", [(CT, "")]),
         ("1.2.3", [("", "1.2.3")]),
-        ("1.2.3", [(CT, "1.2.3"), (MR, "1.2.3")]),
     ],
 )
 def test_an_invalid_request_is_refused(
@@ -138,6 +137,19 @@ def test_an_invalid_request_is_refused(
     with pytest.raises(InvalidArgument):
         ask(ground, *references, uid=uid)
     assert ground.count(CommitmentTransaction) == 0
+
+
+def test_a_reference_that_is_given_twice_is_answered_once(ground: Ground) -> None:
+    made = instance()
+    ground.store(made)
+    wrong_class = (MR, made.sop_instance_uid)
+    asked = ask(ground, *of(made), wrong_class, *of(made), wrong_class)
+    answer = report(ground, asked)
+    assert [(i.sop_class_uid, i.sop_instance_uid) for i in answer.committed] == of(made)
+    assert [(i.sop_class_uid, i.sop_instance_uid) for i in answer.failed] == [wrong_class]
+    assert answer.failed[0].failure_reason == CommitmentFailure.CLASS_INSTANCE_CONFLICT
+    assert line(ground).instances == 2
+    assert ask(ground, *of(made), wrong_class) == asked, "the same request, each named once"
 
 
 def test_a_repeated_request_is_the_same_transaction(ground: Ground) -> None:

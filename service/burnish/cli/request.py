@@ -1,5 +1,6 @@
 """Surface: `burnish request …`, Media Creation Requests."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -67,6 +68,12 @@ LabelDirectory = Annotated[
 LabelForm = Annotated[str, typer.Option("--form", metavar="FORM", help="pdf, png, jpg or bmp.")]
 VolumeNumber = Annotated[
     int | None, typer.Option("--volume", metavar="N", min=1, help="Only this volume.")
+]
+SeveralPatients = Annotated[
+    bool,
+    typer.Option(
+        "--several-patients", help="The media may have instances of more than one patient."
+    ),
 ]
 Initiate = Annotated[bool, typer.Option("--initiate", help="Start making the media at once.")]
 
@@ -262,6 +269,7 @@ def create(
     recipient: Recipients = None,
     password_file: PasswordFile = None,
     device: DeviceName = "",
+    several_patients: SeveralPatients = False,
     start: Initiate = False,
     copies: Copies = None,
     priority: Priority = None,
@@ -269,6 +277,9 @@ def create(
     config: Config = None,
 ) -> None:
     """Request media for received instances; print the name of the new request.
+
+    Instances of several patients go on the same media only with --several-patients, or if you
+    confirm it: a disc with another patient's images may get into wrong hands.
 
     Secure media (STD-GEN-SEC-...) are for the recipients in [security] of the configuration, unless
     --recipient or --password-file is given. The password file is read when the media are made.
@@ -289,6 +300,7 @@ def create(
         _check_device(settings, device)
         with database.writing() as session:
             references = _references(session, study or [], instance or [], profile)
+            _check_patients(session, references, several_patients=several_patients)
             new_request = operations.NewRequest(references, attributes)
             uid = operations.create(
                 session, settings.request, new_request, origin="administrator", device=device
@@ -328,6 +340,26 @@ def _references(
     if instances:
         uid_pairs += listing.references_of_instances(session, instances)
     return [Reference(sop_class, sop_instance, profile) for sop_class, sop_instance in uid_pairs]
+
+
+def _check_patients(session: Any, references: "list[Reference]", *, several_patients: bool) -> None:
+    """Ask before several patients share media; tell of contradictions between the instances."""
+    from burnish.contradictions import count_patients, find_contradictions
+    from burnish.request import listing
+
+    uids = [reference.sop_instance_uid for reference in references]
+    headers = listing.distinct_headers(session, uids)
+    patients = count_patients(headers)
+    if patients > 1 and not several_patients:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(
+                f"the instances are of {patients} patients; "
+                "add --several-patients if they may share media"
+            )
+        question = f"The instances are of {patients} patients. Put them on the same media?"
+        typer.confirm(question, abort=True, err=True)
+    for contradiction in find_contradictions(headers):
+        output.print_error(f"warning: {contradiction.text}")
 
 
 def _check_device(settings: "Settings", name: str) -> None:

@@ -18,6 +18,7 @@ from burnish.db.tables import (
     short_id,
 )
 from burnish.errors import Conflict, Unknown
+from burnish.values import OWN_FIELDS, InstanceHeader
 from burnish.vocabulary import ExecutionStatus, PieceState
 from burnish.wording import quantity
 
@@ -279,6 +280,20 @@ def references_of_instances(
     if len(set(sop_instance_uids)) < len(sop_instance_uids):
         raise Conflict("an instance is named twice")
     return [(classes[uid], uid) for uid in sop_instance_uids]
+
+
+def distinct_headers(session: Session, sop_instance_uids: Sequence[str]) -> list[InstanceHeader]:
+    """One header for each difference in what instances say of patient, study and series."""
+    names = InstanceHeader._fields[OWN_FIELDS : InstanceHeader._fields.index("entity_keys") + 1]
+    columns = [getattr(Instance, name) for name in names]
+    rows: dict[tuple[Any, ...], None] = {}
+    for start in range(0, len(sop_instance_uids), _BATCH):
+        query = select(*columns).where(
+            Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _BATCH]),
+            Instance.released_at.is_(None),
+        )
+        rows.update((tuple(row), None) for row in session.execute(query.distinct()))
+    return [InstanceHeader("", None, b"", *row) for row in rows]
 
 
 def _lines(session: Session, query: Select[Any]) -> list[RequestLine]:

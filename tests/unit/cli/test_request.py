@@ -1,5 +1,6 @@
 """`burnish request` and `burnish instance` with a database and without a service."""
 
+import io
 from pathlib import Path
 
 import pytest
@@ -45,10 +46,42 @@ def test_create_prints_only_the_name_on_standard_output(
 def test_a_request_can_name_studies_and_instances(burnish: Run, installation: Installation) -> None:
     first, second, third, *_ = installation.studies
     uid = installation.studies[third][0]
-    options = ("--study", first, "--study", second, "--instance", uid)
+    options = ("--study", first, "--study", second, "--instance", uid, "--several-patients")
     line = burnish("request", "create", *options, "--json").json
     expected = len(installation.studies[first]) + len(installation.studies[second]) + 1
     assert line["instances"] == expected
+
+
+def two_patients(installation: Installation) -> tuple[str, ...]:
+    """Options that name all studies; they are of two patients."""
+    return tuple(word for uid in installation.studies for word in ("--study", uid))
+
+
+def test_media_of_several_patients_need_an_option(burnish: Run, installation: Installation) -> None:
+    study = two_patients(installation)
+    refused = burnish("request", "create", *study, "--initiate")
+    assert refused.code == 2
+    assert "2 patients" in refused.err
+    assert "--several-patients" in refused.err
+    assert burnish("request", "list", "--json").json == []
+    assert burnish("request", "create", *study, "--several-patients").code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 1), ("\n", 1)])
+def test_a_person_is_asked_before_several_patients_share_media(
+    burnish: Run,
+    installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    code: int,
+) -> None:
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    done = burnish("request", "create", *two_patients(installation))
+    assert "2 patients" in done.err
+    assert done.code == code
+    assert len(burnish("request", "list", "--json").json) == (code == 0)
 
 
 def test_initiate_accepts_copies_and_priority(burnish: Run, installation: Installation) -> None:

@@ -130,7 +130,6 @@ def newest(ground: Ground) -> CommitmentLine:
         ({"data": n_action("1.2.3", uid="")}, 0x0115),
         ({"data": n_action()}, 0x0115),
         ({"data": n_action("")}, 0x0115),
-        ({"data": n_action("1.2.3", "1.2.3")}, 0x0115),
     ],
 )
 def test_an_invalid_request_fails_and_records_nothing(
@@ -164,6 +163,18 @@ def test_a_report_follows_on_the_same_association(ground: Ground) -> None:
     assert not reports.receive_response(response_to(7, 0))
     reports.drop()
     assert newest(ground).state == "REPORTED"
+
+
+def test_an_instance_that_is_listed_twice_is_answered_once(ground: Ground) -> None:
+    stored = instance()
+    ground.store(stored)
+    uid = stored.sop_instance_uid
+    status, report = send(ground, n_action(uid, "1.2.99", uid, "1.2.99"))
+    assert status == 0
+    assert report
+    _, data_set = messages_in(report.message(1) or b"")
+    assert [item.ReferencedSOPInstanceUID for item in data_set.ReferencedSOPSequence] == [uid]
+    assert [item.ReferencedSOPInstanceUID for item in data_set.FailedSOPSequence] == ["1.2.99"]
 
 
 def test_a_report_of_success_has_no_failed_sop_sequence(ground: Ground) -> None:
