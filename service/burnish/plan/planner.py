@@ -215,7 +215,8 @@ class Planner:
                     FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED,
                 ),
             )
-        choices = profile_choice.choices(requested_profiles, devices)
+        kinds = [instance.kind for instance in instances]
+        choices = profile_choice.choices(requested_profiles, devices, kinds)
         if choices:
             return choices
         return Refusal(

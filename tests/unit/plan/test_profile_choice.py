@@ -3,9 +3,12 @@
 import pytest
 
 from burnish.application_profiles import OFFERED, PROFILES
+from burnish.application_profiles.limits import NUMBER_OF_FRAMES, pack
 from burnish.media import MEDIA
-from burnish.plan.profile_choice import choices, unsupported
+from burnish.plan.eligibility import InstanceKind, conflict
+from burnish.plan.profile_choice import choices, remedy, unsupported
 from burnish.settings import DeviceSettings
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 ALL = (DeviceSettings(name="all"),)
 CD = (DeviceSettings(name="cd", media=("CD",)),)
@@ -60,6 +63,70 @@ def test_the_capacity_is_that_of_the_device_that_holds_most() -> None:
     assert described_choices(["STD-GEN-CD"], devices) == [
         ("STD-GEN-CD", "CD", MEDIA["CD"].capacity)
     ]
+
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+ENDOSCOPY = "1.2.840.10008.5.1.4.1.1.77.1.1.1"
+STILL = InstanceKind(CT, "IMAGE", pack({}), EXPLICIT_VR_LITTLE_ENDIAN)
+DVDS = (DeviceSettings(name="dvd", media=("CD", "DVD")),)
+
+
+def video(syntax: int) -> InstanceKind:
+    frames = pack({NUMBER_OF_FRAMES: b"25"})
+    return InstanceKind(ENDOSCOPY, "IMAGE", frames, f"1.2.840.10008.1.2.4.{syntax}")
+
+
+def media_of(kinds: list[InstanceKind], devices: tuple[DeviceSettings, ...] = ALL) -> list[str]:
+    return [
+        f"{choice.label} {choice.medium}" for choice in choices([""] * len(kinds), devices, kinds)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "label"),
+    [
+        (100, "STD-GEN-BD-MPEG2-MPML"),
+        (101, "STD-GEN-BD-MPEG2-MPHL"),
+        (102, "STD-GEN-BD-MPEG4-HPLV41"),
+        (103, "STD-GEN-BD-MPEG4-HPLV41BD"),
+        (104, "STD-GEN-BD-JPEG+STD-GEN-BD-MPEG4-HPLV42-2D"),
+        (105, "STD-GEN-BD-JPEG+STD-GEN-BD-MPEG4-HPLV42-3D"),
+        (106, "STD-GEN-BD-JPEG+STD-GEN-BD-MPEG4-SHPLV42"),
+    ],
+)
+def test_video_and_images_without_a_profile_get_one_that_permits_both(
+    syntax: int, label: str
+) -> None:
+    assert f"{label} BD" in media_of([STILL, video(syntax), STILL])
+
+
+def test_each_instance_gets_a_profile_that_permits_it() -> None:
+    kinds = [STILL, video(104), video(102), STILL]
+    for choice in choices([""] * len(kinds), ALL, kinds):
+        for kind, profile in zip(kinds, choice.profiles, strict=True):
+            assert conflict(kind, profile) is None
+
+
+def test_video_alone_goes_on_the_smallest_medium() -> None:
+    assert media_of([video(100)])[0] == "STD-DVD-MPEG2-MPML DVD"
+    assert media_of([video(104)]) == [
+        "STD-GEN-BD-MPEG4-HPLV42-2D BD",
+        "STD-GEN-BD-MPEG4-HPLV42-2D BD-DL",
+    ]
+
+
+def test_video_needs_a_device_that_makes_its_medium() -> None:
+    assert media_of([video(102), STILL], DVDS) == ["STD-GEN-CD CD", "STD-GEN-DVD-JPEG DVD"]
+    assert media_of([video(100), STILL], DVDS) == ["STD-DVD-MPEG2-MPML+STD-GEN-DVD-JPEG DVD"]
+    assert "STD-GEN-BD-MPEG4-HPLV41" in remedy([video(102), STILL], DVDS)
+    assert remedy([video(102), STILL], DVDS).startswith("no device makes")
+    assert remedy([video(102), STILL], ALL).startswith("ask for a profile")
+
+
+def test_requested_profiles_are_not_replaced_because_of_video() -> None:
+    kinds = [video(102), STILL]
+    (choice,) = choices(["STD-GEN-CD", ""], ALL, kinds)
+    assert choice.label == "STD-GEN-CD"
 
 
 def test_a_default_profile_without_a_device_is_skipped() -> None:
