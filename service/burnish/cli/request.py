@@ -278,11 +278,9 @@ def create(
 ) -> None:
     """Request media for received instances; print the name of the new request.
 
-    Instances of several patients go on the same media only with --several-patients, or if you
-    confirm it: a disc with another patient's images may get into wrong hands.
-
-    Secure media (STD-GEN-SEC-...) are for the recipients in [security] of the configuration, unless
-    --recipient or --password-file is given. The password file is read when the media are made.
+    Several patients share media only with --several-patients, or if you confirm it. Secure media
+    (STD-GEN-SEC-...) are for the recipients in [security] of the configuration, unless --recipient
+    or --password-file is given. The password file is read when the media are made.
     """
     if (copies or priority) and not start:
         raise typer.BadParameter("--copies and --priority need --initiate")
@@ -293,15 +291,16 @@ def create(
         "allow_lossy_compression": "YES" if lossy else "",
         **_security_attributes(profile, recipient or [], password_file),
     }
-    attributes = {column: value for column, value in attributes.items() if value}
     with open_database(config) as (settings, database):
         from burnish.request import listing, operations
 
         _check_device(settings, device)
-        with database.writing() as session:
+        with database.reading() as session:
             references = _references(session, study or [], instance or [], profile)
             _check_patients(session, references, several_patients=several_patients)
-            new_request = operations.NewRequest(references, attributes)
+        with database.writing() as session:
+            given = {column: value for column, value in attributes.items() if value}
+            new_request = operations.NewRequest(references, given)
             uid = operations.create(
                 session, settings.request, new_request, origin="administrator", device=device
             ).sop_instance_uid
