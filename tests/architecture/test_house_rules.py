@@ -37,6 +37,7 @@ KINDS = {
     "dicomdir": "Craft",
     "transcode": "Craft",
     "content": "Craft",
+    "contradictions": "Craft",
     "image": "Craft",
     "label": "Craft",
     "burn": "Craft",

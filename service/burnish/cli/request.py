@@ -284,13 +284,8 @@ def create(
     """
     if (copies or priority) and not start:
         raise typer.BadParameter("--copies and --priority need --initiate")
-    attributes = {
-        "label_text": label_text,
-        "storage_media_file_set_id": file_set_id,
-        "allow_media_splitting": "NO" if no_split else "",
-        "allow_lossy_compression": "YES" if lossy else "",
-        **_security_attributes(profile, recipient or [], password_file),
-    }
+    attributes = _media_attributes(label_text, file_set_id, no_split=no_split, lossy=lossy)
+    attributes |= _security_attributes(profile, recipient or [], password_file)
     with open_database(config) as (settings, database):
         from burnish.request import listing, operations
 
@@ -299,8 +294,7 @@ def create(
             references = _references(session, study or [], instance or [], profile)
             _check_patients(session, references, several_patients=several_patients)
         with database.writing() as session:
-            given = {column: value for column, value in attributes.items() if value}
-            new_request = operations.NewRequest(references, given)
+            new_request = operations.NewRequest(references, attributes)
             uid = operations.create(
                 session, settings.request, new_request, origin="administrator", device=device
             ).sop_instance_uid
@@ -308,6 +302,19 @@ def create(
                 _initiate(session, settings, uid, copies, priority)
             request = listing.find_request(session, uid)
     _print_name(request, json=json)
+
+
+def _media_attributes(
+    label_text: str, file_set_id: str, *, no_split: bool, lossy: bool
+) -> dict[str, str]:
+    """The attributes that the options give, by column; the defaults apply to the others."""
+    attributes = {
+        "label_text": label_text,
+        "storage_media_file_set_id": file_set_id,
+        "allow_media_splitting": "NO" if no_split else "",
+        "allow_lossy_compression": "YES" if lossy else "",
+    }
+    return {column: value for column, value in attributes.items() if value}
 
 
 def _initiate(
