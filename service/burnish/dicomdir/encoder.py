@@ -33,7 +33,7 @@ from burnish.dicomdir.records import (
 )
 from burnish.directory_records import ROOT_TYPES, group_patients
 from burnish.errors import Conflict, InvalidUID, InvalidValue, MissingValue
-from burnish.identifiers import is_file_id, is_file_set_id, is_tolerable_uid
+from burnish.identifiers import is_file_id, is_file_set_id, is_tolerable_uid, is_uid
 from burnish.values import DirectoryEntry, InstanceHeader
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, MEDIA_STORAGE_DIRECTORY_STORAGE
 
@@ -317,7 +317,7 @@ def _front(
     file_set_uid: str, identification: bytes, *, first: int, last: int, length: int
 ) -> bytes:
     """All that precedes the first record (PS3.3 F.3.2.1, F.3.2.2)."""
-    if not is_tolerable_uid(file_set_uid):
+    if not is_uid(file_set_uid):
         raise InvalidUID(f"{file_set_uid!r} is not a UID")
     meta = file_meta.encode(
         MEDIA_STORAGE_DIRECTORY_STORAGE, file_set_uid, EXPLICIT_VR_LITTLE_ENDIAN

@@ -20,7 +20,7 @@ from burnish.errors import (
     NotNow,
     Unknown,
 )
-from burnish.identifiers import is_file_set_id, is_tolerable_uid, new_uid
+from burnish.identifiers import is_file_set_id, is_tolerable_uid, is_uid, new_uid
 from burnish.lifecycle import RequestEvent
 from burnish.settings import RequestSettings
 from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, RequestPriority
@@ -153,7 +153,7 @@ def _check(new_request: NewRequest) -> None:
             "Storage Media File-Set ID is not at most 16 characters of A-Z, 0-9 and underscore"
         )
     file_set_uid = new_request.attributes.get("storage_media_file_set_uid", "")
-    if file_set_uid and not is_tolerable_uid(file_set_uid):
+    if file_set_uid and not is_uid(file_set_uid):
         raise InvalidValue("Storage Media File-Set UID is not a UID")
 
 

@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 
 #: How long a device leaves a piece alone that it could not make now, or that it ruined.
 HOLD_TIME = timedelta(seconds=15)
-#: A device that ruins this many pieces in a row is paused, whatever requests they are of.
+#: A device that ruins this many pieces in a row is paused, whatever requests they are of. Pieces
+#: that fail because of their request or its content do not count.
 RUINED_IN_A_ROW = 6
 _GIVEN_UP = (PieceState.SPOILED, PieceState.DROPPED)
 #: The maximum time to wait for a database that does not answer, and the time between attempts, in
@@ -186,6 +187,16 @@ class PieceRecorder:
                 note(session, request.id, "RETRY", why, piece_id=piece.id)
             if info is ExecutionStatusInfo.MCD_FAILURE:
                 self._count_ruined(session, why)
+
+    @_wait_for_database
+    def unreadable(self, claim: Claim, why: str) -> None:
+        """The plan of the piece cannot be read: its request fails."""
+        with self.database.writing() as session:
+            self._move(session, claim, PieceEvent.RUINED, why=why, lease_until=None)
+            request = session.get_one(MediaCreationRequest, claim.request_id)
+            remedy = "look at the log, then `burnish request retry`"
+            info = ExecutionStatusInfo.PROC_FAILURE
+            fail(session, request, info, why=why, remedy=remedy)
 
     def _count_ruined(self, session: Session, why: str) -> None:
         self.ruined_in_a_row += 1

@@ -39,6 +39,8 @@ log = structlog.get_logger(__name__)
 _NOT_READY = 2.0
 #: A piece whose workers died this often is given up: it may be what makes them die.
 _MAXIMUM_DEATHS = 10
+#: What reading rows raises whose values make no sense.
+_SENSELESS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 #: Seconds between two extensions of the lease of the piece that is being made.
 _HEARTBEAT = min(2.0, LEASE.total_seconds() / 4)
 
@@ -128,21 +130,24 @@ class Worker:
         if not self._device_goes_on_alone:
             return
         with self._database.reading() as session:
-            called_off = [
-                job.read_piece_job(session, claim, self._spool, self._images)
-                for claim in job.pieces_called_off(session, self._device.name)
-            ]
-        for piece_job in called_off:
+            claims = job.pieces_called_off(session, self._device.name)
+        for claim in claims:
+            piece_job = self._read_or_give_up(claim)
+            if piece_job is None:
+                self.recorder.clear_device_job(claim)
+                continue
             with suppress(OperatorError):
                 self._burner.discard(piece_job.burn_job)
-                self.recorder.clear_device_job(piece_job.claim)
+                self.recorder.clear_device_job(claim)
 
     def make_next(self) -> bool:
         """Makes the next piece for this device; returns False if there is none."""
         claim = self._claim_next()
         if claim is None:
             return False
-        piece_job = self.read_piece_job(claim)
+        piece_job = self._read_or_give_up(claim)
+        if piece_job is None:
+            return True
         with self._heartbeat(claim) as lease_lost:
 
             def progress(_bytes: int) -> None:
@@ -245,6 +250,21 @@ class Worker:
         with self._database.reading() as session:
             return job.read_piece_job(session, claim, self._spool, self._images)
 
+    def _read_or_give_up(self, claim: Claim) -> PieceJob | None:
+        """What the piece is; None if its rows make no sense: its request then fails.
+
+        Otherwise the writer would end, and end again with the same piece after each restart.
+        """
+        try:
+            return self.read_piece_job(claim)
+        except (StaleLease, OutOfResources):
+            raise
+        except (BurnishError, *_SENSELESS) as error:
+            log.exception("piece not readable", piece=claim.piece_id, request=claim.request_id)
+            with suppress(StaleLease):
+                self.recorder.unreadable(claim, f"its plan cannot be read: {type(error).__name__}")
+            return None
+
     @contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[threading.Event]:
         """Extends the lease while the piece is made; the event is set when the lease is lost."""
@@ -280,13 +300,15 @@ class Worker:
         image = piece_job.burn_job.image
         built = self._build_image(piece_job.plan, image, progress)
         piece_job = self._with_labels(piece_job)
-        if self._device_goes_on_alone:
-            # what it writes is not read back, so the image is
-            _, problem = self._read_back(piece_job, image, built)
+        if self._device_goes_on_alone or piece_job.ruined_before:
+            # What such a device writes is not read back, and a piece that was ruined before may
+            # have been ruined by its content. So no further blank is given to a faulty image.
+            problem = self._image_problem(piece_job, built)
             if problem:
                 image.unlink(missing_ok=True)
                 self.recorder.ruined(piece_job, ExecutionStatusInfo.PROC_FAILURE, problem)
                 return
+        if self._device_goes_on_alone:
             name = f"{piece_job.burn_job.request_name}-{piece_job.claim.piece_id}"
             device_job = f"{name}-{secrets.token_hex(4)}"
             piece_job = replace(
@@ -360,8 +382,12 @@ class Worker:
         if not self._device_goes_on_alone:
             sha256, problem = self._read_back(piece_job, self._burner.written(burn_job), built)
             if problem:
+                info = ExecutionStatusInfo.MCD_FAILURE
+                image_problem = self._image_problem(piece_job, built)
+                if image_problem:  # then the device is not at fault: it wrote what it was given
+                    info, problem = ExecutionStatusInfo.PROC_FAILURE, image_problem
                 burn_job.image.unlink(missing_ok=True)
-                self._spoil(piece_job, ExecutionStatusInfo.MCD_FAILURE, problem)
+                self._spoil(piece_job, info, problem)
                 return
             burn_job = replace(burn_job, manifest={**burn_job.manifest, "sha256": sha256})
         progress(0)
@@ -384,6 +410,15 @@ class Worker:
         first = report.faults[0]
         count = quantity(len(report.faults), "fault")
         return "", f"read back with {count}, the first: {first.code} {first.where}"
+
+    def _image_problem(self, piece_job: PieceJob, built: BuiltImage | None) -> str:
+        """The problem with the image itself, whatever device writes it; "" if there is none."""
+        image = piece_job.burn_job.image
+        try:
+            _, problem = self._read_back(piece_job, image, built)
+        except OSError as error:
+            problem = f"it cannot be read back: {error.strerror}"
+        return f"the image is faulty: {problem}" if problem else ""
 
     # --- a piece that cannot be made ---
 

@@ -16,9 +16,9 @@ from sqlalchemy import update
 import burnish.burn
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.burn.folder import FolderBurner
-from burnish.db import queue
+from burnish.db import devices, queue
 from burnish.db.session import Database
-from burnish.db.tables import MediaCreationRequest, Piece
+from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.errors import OperatorError, OutOfResources
 from burnish.plan.planner import Planner
 from burnish.request import operations
@@ -414,6 +414,124 @@ def test_a_piece_that_kills_its_worker_each_time_is_given_up(
     assert worker.make_next()
     assert stands(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
     assert states(ground.request(uid)) == [P.SPOILED]
+
+
+# --- a request that cannot be made, and a device that can ----------------------------------------
+
+
+def flip_a_pixel(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-3000] ^= 1
+    path.write_bytes(data)
+
+
+def is_paused(ground: Ground) -> bool:
+    with ground.database.reading() as session:
+        return devices.standing(session, "outbox").paused_at is not None
+
+
+def test_a_faulty_image_fails_its_request_and_does_not_pause_the_device(
+    ground: Ground, worker: Worker, burner: ToldBurner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(piece_state, "RUINED_IN_A_ROW", 3)
+    uids = [asked(ground) for _ in range(4)]
+    built: list[Path] = []
+    written: list[BurnJob] = []
+    build = working.pipeline.build_image
+
+    def build_badly(plan: Any, image: Path, *args: Any) -> Any:
+        result = build(plan, image, *args)
+        flip_a_pixel(image)
+        built.append(image)
+        return result
+
+    with monkeypatch.context() as patch:
+        patch.setattr(working.pipeline, "build_image", build_badly)
+        burner.before_write = written.append
+        while worker.make_next():
+            wait_no_longer(ground)
+    assert [stands(ground.request(uid)) for uid in uids] == [(R.FAILURE, I.PROC_FAILURE)] * 4
+    assert len(built) == 8  # each request has two attempts
+    assert len(written) == 4  # a second medium was given to none of them
+    assert not is_paused(ground)
+    assert images(ground) == discs(ground) == []
+    uid = asked(ground)
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+
+
+def test_an_image_that_was_damaged_before_it_was_written_is_built_again(
+    ground: Ground, worker: Worker
+) -> None:
+    uid = asked(ground, copies=2)
+    assert worker.make_next()
+    (image,) = (ground.settings.storage.root / "images").glob("*.iso")
+    damaged = image.read_bytes()
+    image.unlink()
+    image.write_bytes(damaged)
+    flip_a_pixel(image)
+    assert worker.make_next()
+    assert worker.recorder.ruined_in_a_row == 0
+    assert worker.make_next()
+    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+
+
+def test_a_device_that_writes_a_good_image_badly_is_paused(
+    ground: Ground, worker: Worker, burner: ToldBurner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(piece_state, "RUINED_IN_A_ROW", 3)
+    uids = [asked(ground) for _ in range(2)]
+
+    def write_badly(written: Path) -> None:
+        data = written.read_bytes()
+        written.unlink()
+        written.write_bytes(data)
+        flip_a_pixel(written)
+
+    burner.after_write = write_badly
+    while worker.make_next():
+        wait_no_longer(ground)
+    assert stands(ground.request(uids[0])) == (R.FAILURE, I.MCD_FAILURE)
+    assert is_paused(ground)
+
+
+@pytest.mark.parametrize("file_set_uid", ["1.2.03", "1.2..3", "12", "1.2.3 "])
+def test_a_file_set_uid_that_verification_refuses_costs_no_medium(
+    ground: Ground, worker: Worker, burner: ToldBurner, file_set_uid: str
+) -> None:
+    """Such a UID may be in rows that an earlier version accepted."""
+    uid = asked(ground)
+    with ground.database.writing() as session:
+        session.execute(update(FileSet).values(file_set_uid=file_set_uid))
+    written: list[BurnJob] = []
+    burner.before_write = written.append
+    while worker.make_next():
+        wait_no_longer(ground)
+    assert stands(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
+    assert written == []
+    assert worker.recorder.ruined_in_a_row == 0
+
+
+def test_a_piece_whose_rows_make_no_sense_fails_its_request_alone(
+    ground: Ground, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer does not end, and makes the next piece."""
+    bad, good = asked(ground, copies=2), asked(ground)
+    read = working.job.volume_instances
+
+    def read_or_fail(session: Any, file_set: FileSet, spool: Any) -> Any:
+        if file_set.id == 1:
+            raise LookupError("no such header")
+        return read(session, file_set, spool)
+
+    monkeypatch.setattr(working.job, "volume_instances", read_or_fail)
+    while worker.make_next():
+        pass
+    assert stands(ground.request(bad)) == (R.FAILURE, I.PROC_FAILURE)
+    assert "retry" in ground.request(bad).remedy
+    assert sorted(states(ground.request(bad))) == [P.DROPPED, P.SPOILED]
+    assert stands(ground.request(good)) == (R.DONE, I.NORMAL)
+    assert not is_paused(ground)
 
 
 # --- cancelled, and retried ----------------------------------------------------------------------
