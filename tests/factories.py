@@ -23,6 +23,7 @@ from burnish.dicomdir import encoder
 from burnish.identifiers import new_uid
 from burnish.instance_header.header import index
 from burnish.plan.candidates import Candidate
+from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import DeviceSettings, RequestSettings, Settings, StorageSettings
 from burnish.spool import Spool
@@ -300,6 +301,14 @@ class Ground(AbstractContextManager["Ground"]):
             )
             request.admitted_at = datetime.now(UTC)
         return uid
+
+    def plan(self) -> None:
+        """Plans the admitted requests."""
+        planner = Planner(self.settings, self.database, self.spool)
+        try:
+            planner.tick()
+        finally:
+            planner.close()
 
     def request(self, uid: str) -> MediaCreationRequest:
         """A request with all that belongs to it, as it is now; detached."""

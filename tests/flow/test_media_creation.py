@@ -750,7 +750,7 @@ def _video(source: Path) -> pydicom.FileDataset:
     return data
 
 
-@pytest.mark.parametrize("profile", ["STD-GEN-CD", "STD-GEN-DVD-JPEG", ""])
+@pytest.mark.parametrize("profile", ["STD-GEN-CD", "STD-GEN-DVD-JPEG"])
 def test_video_is_not_permitted_by_the_profile(
     burnish: Service, files: tuple[Path, ...], profile: str
 ) -> None:
@@ -759,6 +759,20 @@ def test_video_is_not_permitted_by_the_profile(
     found = ask(burnish, clients.references([files[0], video], profile))
     assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "INST_AP_CONFLICT")
     assert failed(found) == {str(video.SOPInstanceUID): 0x0202}
+
+
+def test_video_without_a_profile_gets_one_that_permits_it(
+    burnish: Service, files: tuple[Path, ...]
+) -> None:
+    video = _video(files[0])
+    assert clients.send(burnish.port, [video]) == [0]
+    found = ask(burnish, clients.references([files[0], video]))
+    assert found.ExecutionStatus == "DONE"
+    (piece,) = found.ReferencedStorageMediaSequence
+    (request,) = burnish.cli("request", "list", "--limit", "1")
+    (made,) = burnish.cli("request", "show", request["short_id"])["pieces"]
+    assert made["file_set_uid"] == piece.StorageMediaFileSetUID
+    assert (made["media_application_profile"], made["medium"]) == ("STD-GEN-BD-MPEG2-MPML", "BD")
 
 
 def test_a_class_without_a_record_type(burnish: Service, files: tuple[Path, ...]) -> None:

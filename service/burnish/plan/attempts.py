@@ -123,7 +123,8 @@ def lacking(
 
     First come conversions into the default transfer syntax, and when those are made, compression.
     An instance whose compression failed goes on the media uncompressed, unless its encoder is at
-    fault (PS3.4 S.3.2.1.1.6).
+    fault (PS3.4 S.3.2.1.1.6). All conversions are tried before one that failed counts, so that all
+    instances that rule the attempt out are known together.
     """
     pairs = list(zip(instances, attempt.choice.profiles, strict=True))
     missing = list(_missing_default_files(pairs))
@@ -133,9 +134,10 @@ def lacking(
         fatal = [
             pair for pair in missing if _key(*pair) in failed and failed[_key(*pair)].encoder_fault
         ]
-    if fatal:
+    untried = [_conversion(*pair) for pair in missing if _key(*pair) not in failed]
+    if fatal and not untried:
         return Lacking(failures={pair[0]: failed[_key(*pair)] for pair in fatal})
-    return Lacking([_conversion(*pair) for pair in missing if _key(*pair) not in failed])
+    return Lacking(untried)
 
 
 def _missing_default_files(pairs: Pairs) -> Iterator[tuple[SourceInstance, str]]:

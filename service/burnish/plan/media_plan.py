@@ -6,7 +6,8 @@ not there yet, there is no plan yet.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from burnish.application_profiles.icon import acceptable
@@ -86,16 +87,63 @@ def plan_media(
     conversions: ConversionRunner,
     icon_maker: IconMaker,
 ) -> Plan | Refusal | None:
-    """The plan of the first attempt that succeeds, or the refusal of the last one.
+    """The plan of the first attempt that succeeds, or all that rules out the last one.
 
     None where conversions were started or icons are being made: plan again when they are there.
     """
-    outcome: Plan | Refusal | None = None
+    plan_attempt = partial(
+        _plan_attempt, terms=terms, conversions=conversions, icon_maker=icon_maker
+    )
+    refused: tuple[Refusal, Attempt] | None = None
     for attempt in attempts:
-        outcome = _plan_attempt(instances, attempt, terms, conversions, icon_maker)
+        outcome = plan_attempt(instances, attempt)
         if not isinstance(outcome, Refusal):
             return outcome
-    return outcome
+        refused = outcome, attempt
+    return _complete_refusal(*refused, instances, plan_attempt) if refused else None
+
+
+def _complete_refusal(
+    refusal: Refusal,
+    attempt: Attempt,
+    instances: Sequence[SourceInstance],
+    plan_attempt: Callable[[Sequence[SourceInstance], Attempt], Plan | Refusal | None],
+) -> Refusal | None:
+    """The refusal of an attempt with all else that stands against it. None as in `plan_media`.
+
+    What is refused for the first reason is left out, and the others are tried without it.
+    """
+    refusals = [refusal]
+    while refusals[-1].failures:
+        ruled_out = merge_refusals(refusals).failures
+        kept = [position for position, one in enumerate(instances) if one not in ruled_out]
+        if not kept:
+            break
+        choice = attempt.choice
+        profiles = tuple(choice.profiles[position] for position in kept)
+        # whether images can be compressed does not matter any more
+        rest = Attempt(replace(choice, profiles=profiles), split=attempt.split)
+        outcome = plan_attempt([instances[position] for position in kept], rest)
+        if outcome is None:
+            return None
+        if isinstance(outcome, Plan):
+            break
+        refusals.append(outcome)
+    return merge_refusals(refusals)
+
+
+def merge_refusals(refusals: Sequence[Refusal]) -> Refusal:
+    """All refusals as one; the first gives the Execution Status Info."""
+    failures: dict[SourceInstance, InstanceFailure] = {}
+    for refusal in refusals:
+        for instance, failure in refusal.failures.items():
+            failures.setdefault(instance, failure)
+    return Refusal(
+        refusals[0].info,
+        "; ".join(refusal.why for refusal in refusals),
+        failures,
+        "; ".join(dict.fromkeys(refusal.remedy for refusal in refusals if refusal.remedy)),
+    )
 
 
 def _plan_attempt(
@@ -130,10 +178,10 @@ def list_candidates(
         )
     lacking = ways.lacking(instances, attempt, conversions.failed)
     if lacking.failures:
-        first = next(iter(lacking.failures.values()))
+        reasons = eligibility.in_words(lacking.failures.values())
         return Refusal(
             ExecutionStatusInfo.PROC_FAILURE,
-            f"instances that cannot be converted for the profile: {first.why}",
+            f"instances that cannot be converted for the profile: {reasons}",
             lacking.failures,
         )
     if lacking.conversions:

@@ -1,10 +1,11 @@
 """Stage: what planning reads from the rows of a request, and what it writes to them."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlalchemy.orm import Session
 
 from burnish.db import instance_rows
@@ -24,10 +25,10 @@ from burnish.identifiers import new_uid
 from burnish.plan.attempts import number_compressed_with_loss
 from burnish.plan.conversion import Converted
 from burnish.plan.eligibility import kind_of
-from burnish.plan.media_plan import Plan, Refusal
+from burnish.plan.media_plan import Plan, Refusal, merge_refusals
 from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedVolume, numbered_file_set_id
-from burnish.vocabulary import PieceState
+from burnish.vocabulary import ExecutionStatusInfo, FailureReason, PieceState
 from burnish.wording import quantity
 
 log = structlog.get_logger(__name__)
@@ -115,6 +116,32 @@ def _load_transcoded(
     return files
 
 
+def load_unmet(session: Session, request: MediaCreationRequest) -> Refusal | None:
+    """What admission found against a request, without the instances; None if nothing."""
+    uid = ReferencedInstance.referenced_sop_instance_uid
+    references, different = session.execute(
+        select(func.count(), func.count(uid.distinct())).where(
+            ReferencedInstance.request_id == request.id
+        )
+    ).one()
+    reasons = Counter(failure.failure_reason for failure in request.failures)
+    missing = reasons[FailureReason.NO_SUCH_OBJECT_INSTANCE]
+    conflicting = reasons[FailureReason.CLASS_INSTANCE_CONFLICT]
+    refusals = []
+    if references > different:
+        why = f"{quantity(references - different, 'reference')} given more than once"
+        refusals.append(Refusal(ExecutionStatusInfo.DUPL_REF_INST, why))
+    if missing:
+        why = f"{quantity(missing, 'instance')} not received"
+        remedy = "send the missing instances, then request again or `burnish request retry`"
+        refusals.append(Refusal(ExecutionStatusInfo.NO_INSTANCE, why, remedy=remedy))
+    if conflicting:
+        why = f"{quantity(conflicting, 'instance')} of another SOP Class"
+        remedy = "request again with the SOP Classes that the instances have"
+        refusals.append(Refusal(ExecutionStatusInfo.INST_AP_CONFLICT, why, remedy=remedy))
+    return merge_refusals(refusals) if refusals else None
+
+
 def record_conversions(session: Session, conversions: Iterable[Converted]) -> None:
     """Record converted files, for all copies, volumes and later requests."""
     session.execute(
@@ -136,7 +163,11 @@ def record_conversions(session: Session, conversions: Iterable[Converted]) -> No
 
 
 def record_refusal(session: Session, request: MediaCreationRequest, refusal: Refusal) -> None:
-    """The request fails, with the instances that rule it out as its Failed SOP Sequence."""
+    """The request fails, with the instances that rule it out as its Failed SOP Sequence.
+
+    Those that admission found come first.
+    """
+    unmet = list(request.failures)
     log.info("planning failed", request_id=request.id, info=refusal.info, why=refusal.why)
     fail(
         session,
@@ -145,15 +176,18 @@ def record_refusal(session: Session, request: MediaCreationRequest, refusal: Ref
         why=refusal.why,
         remedy=refusal.remedy,
         failures=[
-            FailedInstance(
-                ordinal=ordinal,
-                referenced_sop_class_uid=instance.header.sop_class_uid,
-                referenced_sop_instance_uid=instance.header.sop_instance_uid,
-                requested_media_application_profile=instance.requested_profile,
-                failure_reason=failure.reason,
-                failure_attributes=_hexadecimal(failure.attributes),
-            )
-            for ordinal, (instance, failure) in enumerate(refusal.failures.items())
+            *unmet,
+            *(
+                FailedInstance(
+                    ordinal=ordinal,
+                    referenced_sop_class_uid=instance.header.sop_class_uid,
+                    referenced_sop_instance_uid=instance.header.sop_instance_uid,
+                    requested_media_application_profile=instance.requested_profile,
+                    failure_reason=failure.reason,
+                    failure_attributes=_hexadecimal(failure.attributes),
+                )
+                for ordinal, (instance, failure) in enumerate(refusal.failures.items(), len(unmet))
+            ),
         ],
     )
 

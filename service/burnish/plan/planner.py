@@ -1,7 +1,7 @@
 """Stage: turns a PENDING request into File-sets that each fit one volume, and their pieces."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 
 import structlog
@@ -18,11 +18,10 @@ from burnish.plan.attempts import attempts
 from burnish.plan.conversion import Conversions, Converted
 from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.icon_images import IconImages
-from burnish.plan.media_plan import Plan, Refusal, Terms, plan_media
-from burnish.plan.profile_choice import Choice
+from burnish.plan.media_plan import Plan, Refusal, Terms, merge_refusals, plan_media
 from burnish.plan.source_instances import SourceInstance
 from burnish.secure_files import Sealer, protection
-from burnish.settings import Settings
+from burnish.settings import DeviceSettings, Settings
 from burnish.spool import Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason, YesNo
 
@@ -131,11 +130,14 @@ class Planner:
             request = session.get(MediaCreationRequest, request_id)
             if request is None:
                 return
+            unmet = persist.load_unmet(session, request)
             instances = persist.load_instances(session, request_id)
+            if unmet:
+                instances = _without_unmet(instances, request)
             admitted_at = request.admitted_at
             requested_media = _requested_media(request)
         try:
-            decision = self._decide(instances, requested_media)
+            decision = self._decide(instances, requested_media) if instances else unmet
         except OutOfResources:
             raise
         except BurnishError as error:
@@ -143,6 +145,9 @@ class Planner:
             decision = Refusal(ExecutionStatusInfo.DIR_PROC_ERR, str(error))
         if decision is None:
             return
+        if unmet and decision is not unmet:
+            others = [decision] if isinstance(decision, Refusal) else []
+            decision = merge_refusals([unmet, *others])
         if self._conversions.failed:
             self._conversions.forget(instance.instance_id for instance in instances)
         with self._database.writing() as session:
@@ -162,9 +167,36 @@ class Planner:
         self, instances: Sequence[SourceInstance], requested_media: _RequestedMedia
     ) -> Plan | Refusal | None:
         """The plan, or why there is none; None while conversions or icons are being made."""
-        choices = self._choices(instances, requested_media)
-        if isinstance(choices, Refusal):
-            return choices
+        devices = [
+            device
+            for device in self._settings.devices
+            if requested_media.device in ("", device.name)
+        ]
+        refusals, instances = _unsupported(instances, devices)
+        outcome = self._decide_supported(instances, requested_media, devices) if instances else None
+        if outcome is None and instances:
+            return None
+        if isinstance(outcome, Refusal):
+            refusals.append(outcome)
+        return merge_refusals(refusals) if refusals else outcome
+
+    def _decide_supported(
+        self,
+        instances: Sequence[SourceInstance],
+        requested_media: _RequestedMedia,
+        devices: Sequence[DeviceSettings],
+    ) -> Plan | Refusal | None:
+        """As `_decide`, for instances whose requested profiles can be made."""
+        kinds = [instance.kind for instance in instances]
+        choices = profile_choice.choices(
+            [instance.requested_profile for instance in instances], devices, kinds
+        )
+        if not choices:
+            return Refusal(
+                ExecutionStatusInfo.INST_AP_CONFLICT,
+                "the requested profiles have no medium in common",
+                _failures(instances, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT),
+            )
         sealed_size = None
         if choices[0].secure:
             try:
@@ -176,7 +208,7 @@ class Planner:
                     _failures(instances, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED),
                     error.hint,
                 )
-        return plan_media(
+        outcome = plan_media(
             instances,
             attempts(
                 instances,
@@ -193,37 +225,10 @@ class Planner:
             self._conversions,
             self._icons,
         )
-
-    def _choices(
-        self, instances: Sequence[SourceInstance], requested_media: _RequestedMedia
-    ) -> list[Choice] | Refusal:
-        """The media and profiles that may be tried."""
-        requested_profiles = [instance.requested_profile for instance in instances]
-        devices = [
-            device
-            for device in self._settings.devices
-            if requested_media.device in ("", device.name)
-        ]
-        unsupported = profile_choice.unsupported(requested_profiles, devices)
-        if unsupported:
-            labels = sorted({requested_profiles[position] for position in unsupported})
-            return Refusal(
-                ExecutionStatusInfo.NOT_SUPPORTED,
-                f"neither the service nor a device supports {', '.join(labels)}",
-                _failures(
-                    [instances[position] for position in unsupported],
-                    FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED,
-                ),
-            )
-        kinds = [instance.kind for instance in instances]
-        choices = profile_choice.choices(requested_profiles, devices, kinds)
-        if choices:
-            return choices
-        return Refusal(
-            ExecutionStatusInfo.INST_AP_CONFLICT,
-            "the requested profiles have no medium in common",
-            _failures(instances, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT),
-        )
+        profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
+        if isinstance(outcome, Refusal) and outcome.info in profile_conflict and not outcome.remedy:
+            return replace(outcome, remedy=profile_choice.remedy(kinds, devices))
+        return outcome
 
     def _sealed_size(self, requested_media: _RequestedMedia) -> Callable[[int], int]:
         """The bytes of a Secure DICOM File from those of its content."""
@@ -233,6 +238,38 @@ class Planner:
             password_file=requested_media.password_file,
         )
         return Sealer(protected_for).size
+
+
+def _without_unmet(
+    instances: Sequence[SourceInstance], request: MediaCreationRequest
+) -> list[SourceInstance]:
+    """The instances that can be planned, each once, where admission found something amiss."""
+    failed = {failure.referenced_sop_instance_uid for failure in request.failures}
+    by_uid = {instance.header.sop_instance_uid: instance for instance in instances}
+    return [instance for uid, instance in by_uid.items() if uid not in failed]
+
+
+def _unsupported(
+    instances: Sequence[SourceInstance], devices: Sequence[DeviceSettings]
+) -> tuple[list[Refusal], Sequence[SourceInstance]]:
+    """The refusal of instances whose profile nothing here can make, and the other instances."""
+    requested_profiles = [instance.requested_profile for instance in instances]
+    unsupported = set(profile_choice.unsupported(requested_profiles, devices))
+    if not unsupported:
+        return [], instances
+    labels = sorted({requested_profiles[position] for position in unsupported})
+    refusal = Refusal(
+        ExecutionStatusInfo.NOT_SUPPORTED,
+        f"neither the service nor a device supports {', '.join(labels)}",
+        _failures(
+            [instances[position] for position in sorted(unsupported)],
+            FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED,
+        ),
+    )
+    supported = [
+        instance for position, instance in enumerate(instances) if position not in unsupported
+    ]
+    return [refusal], supported
 
 
 def _failures(

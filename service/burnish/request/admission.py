@@ -1,4 +1,4 @@
-"""Stage: admits an initiated request once its instances have been received, or fails it."""
+"""Stage: admits an initiated request once its instances have been received, or will not be."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from burnish.db.history import fail, note
+from burnish.db.history import note
 from burnish.db.tables import FailedInstance, Instance, MediaCreationRequest, ReferencedInstance
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
+from burnish.vocabulary import ExecutionStatus, FailureReason
 from burnish.wording import quantity
 
 
@@ -38,41 +38,35 @@ def admit(
     wait_for_instances: timedelta,
     retrieve_for: timedelta = timedelta(0),
 ) -> bool:
-    """Admits or fails a waiting request; returns False if it goes on waiting.
+    """Admits a waiting request; returns False if it goes on waiting.
 
     A request waits `wait_for_instances` for peers to send what is missing; after that, archives
-    have `retrieve_for` to send it. A request fails with DUPL_REF_INST if it references an instance
-    twice, with INST_AP_CONFLICT (failure reason 0119H) if an instance is of another SOP Class, and
-    with NO_INSTANCE (0112H) if an instance is still missing.
+    have `retrieve_for` to send it. A request with an instance that is still missing (failure reason
+    0112H) or of another SOP Class (0119H) gets these failures. The planner then fails it together
+    with all else that stands against it.
     """
     request = session.get_one(MediaCreationRequest, request_id)
     if request.execution_status is not ExecutionStatus.PENDING or request.admitted_at:
-        return True
-    references, instances = _count_references(session, request_id)
-    if references > instances:
-        why = f"{quantity(references - instances, 'reference')} given more than once"
-        fail(session, request, ExecutionStatusInfo.DUPL_REF_INST, why=why)
         return True
     unmet = _unmet_references(session, request_id)
     missing = [reference for reference in unmet if reference.sop_class_uid is None]
     if missing and _may_still_arrive(session, request, wait_for_instances, retrieve_for):
         return False
-    if unmet:
-        _fail(session, request, unmet)
-    else:
-        request.admitted_at = datetime.now(UTC)
-        why = f"{quantity(instances, 'instance')} received"
-        note(session, request.id, "ADMITTED", why)
+    request.failures = _failures(unmet)
+    request.admitted_at = datetime.now(UTC)
+    if not unmet:
+        instances = _count_instances(session, request_id)
+        note(session, request.id, "ADMITTED", f"{quantity(instances, 'instance')} received")
     return True
 
 
-def _fail(session: Session, request: MediaCreationRequest, unmet: Sequence[Any]) -> None:
-    """Fails a request; the missing instances come first in its Failed SOP Sequence."""
+def _failures(unmet: Sequence[Any]) -> list[FailedInstance]:
+    """A Failed SOP Sequence in which the missing instances come first."""
     missing = [reference for reference in unmet if reference.sop_class_uid is None]
     conflicting = [reference for reference in unmet if reference.sop_class_uid is not None]
     reasons = [FailureReason.NO_SUCH_OBJECT_INSTANCE] * len(missing)
     reasons += [FailureReason.CLASS_INSTANCE_CONFLICT] * len(conflicting)
-    failures = [
+    return [
         FailedInstance(
             ordinal=ordinal,
             referenced_sop_class_uid=reference.referenced_sop_class_uid,
@@ -84,19 +78,6 @@ def _fail(session: Session, request: MediaCreationRequest, unmet: Sequence[Any])
             zip([*missing, *conflicting], reasons, strict=True)
         )
     ]
-    why = []
-    if missing:
-        why.append(f"{quantity(len(missing), 'instance')} not received")
-    if conflicting:
-        why.append(f"{quantity(len(conflicting), 'instance')} of another SOP Class")
-    fail(
-        session,
-        request,
-        ExecutionStatusInfo.NO_INSTANCE if missing else ExecutionStatusInfo.INST_AP_CONFLICT,
-        why=", ".join(why),
-        failures=failures,
-        remedy="send the missing instances, then request again or `burnish request retry`",
-    )
 
 
 def _may_still_arrive(
@@ -123,15 +104,11 @@ def _may_still_arrive(
     return now < request.retrieval_began_at + retrieve_for
 
 
-def _count_references(session: Session, request_id: int) -> tuple[int, int]:
-    """The number of a request's references, and of the instances they reference."""
+def _count_instances(session: Session, request_id: int) -> int:
+    """The number of different instances that a request references."""
     uid = ReferencedInstance.referenced_sop_instance_uid
-    references, instances = session.execute(
-        select(func.count(), func.count(uid.distinct())).where(
-            ReferencedInstance.request_id == request_id
-        )
-    ).one()
-    return references, instances
+    query = select(func.count(uid.distinct())).where(ReferencedInstance.request_id == request_id)
+    return session.scalar(query) or 0
 
 
 def _unmet_references(session: Session, request_id: int) -> Sequence[Any]:

@@ -8,9 +8,14 @@ import pytest
 from sqlalchemy import update
 
 from burnish.db.tables import MediaCreationRequest
-from burnish.request import admission, operations
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
-from factories import MR, Ground, Made, instance
+from burnish.request import admission, listing, operations
+from burnish.vocabulary import (
+    JPEG_2000_LOSSLESS,
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    FailureReason,
+)
+from factories import MR, STANDALONE_CURVE, Ground, Made, encapsulated, instance
 
 WAIT, NO_WAIT = timedelta(hours=1), timedelta(0)
 
@@ -31,6 +36,18 @@ def initiated_request(ground: Ground, instances: list[Made]) -> str:
 def admit(ground: Ground, uid: str, wait: timedelta = NO_WAIT) -> bool:
     with ground.database.writing() as session:
         return admission.admit(session, ground.request(uid).id, wait)
+
+
+def admit_and_plan(ground: Ground, uid: str, wait: timedelta = NO_WAIT) -> None:
+    """The planner fails a request together with what admission found against it."""
+    assert admit(ground, uid, wait)
+    ground.plan()
+
+
+def why_failed(ground: Ground, uid: str) -> str:
+    with ground.database.reading() as session:
+        request = listing.find_request(session, uid)
+        return listing.events(session, request)[-1].why
 
 
 def waiting(ground: Ground) -> list[int]:
@@ -75,7 +92,7 @@ def test_instances_that_are_never_received_are_in_the_failed_sop_sequence(ground
     instances = [instance(instance_number=n) for n in range(3)]
     ground.store(instances[1])
     uid = initiated_request(ground, instances)
-    assert admit(ground, uid)
+    admit_and_plan(ground, uid)
     request = ground.request(uid)
     assert request.execution_status is ExecutionStatus.FAILURE
     assert request.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
@@ -89,7 +106,7 @@ def test_a_released_instance_is_missing(ground: Ground) -> None:
     stored = instance()
     ground.store(stored, released_at=datetime.now(UTC))
     uid = initiated_request(ground, [stored])
-    assert admit(ground, uid)
+    admit_and_plan(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.NO_INSTANCE
 
 
@@ -98,7 +115,7 @@ def test_an_instance_of_another_sop_class_fails_the_request(ground: Ground) -> N
     ground.store(*instances)
     wrong = Made(MR, instances[1].sop_instance_uid, instances[1].transfer_syntax_uid, b"")
     uid = initiated_request(ground, [instances[0], wrong])
-    assert admit(ground, uid)
+    admit_and_plan(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.INST_AP_CONFLICT
     assert failures(ground, uid) == [
         (wrong.sop_instance_uid, FailureReason.CLASS_INSTANCE_CONFLICT)
@@ -110,7 +127,7 @@ def test_a_missing_instance_and_one_of_another_sop_class(ground: Ground) -> None
     ground.store(instances[0])
     wrong = Made(MR, instances[0].sop_instance_uid, "", b"")
     uid = initiated_request(ground, [wrong, instances[1]])
-    assert admit(ground, uid)
+    admit_and_plan(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.NO_INSTANCE
     assert sorted(reason for _, reason in failures(ground, uid)) == [0x0112, 0x0119]
 
@@ -119,10 +136,58 @@ def test_an_instance_that_is_referenced_twice_fails_the_request(ground: Ground) 
     stored = instance()
     ground.store(stored)
     uid = initiated_request(ground, [stored, stored])
-    assert admit(ground, uid, WAIT)
+    admit_and_plan(ground, uid, WAIT)
     request = ground.request(uid)
     assert request.execution_status is ExecutionStatus.FAILURE
     assert request.execution_status_info is ExecutionStatusInfo.DUPL_REF_INST
+
+
+def test_what_stands_against_a_request_is_told_at_once(ground: Ground) -> None:
+    """What is missing, of another SOP Class, outside the profile, and damaged."""
+    sound, outside, other_class = (
+        instance(instance_number=1),
+        instance(sop_class_uid=STANDALONE_CURVE),
+        instance(instance_number=3),
+    )
+    damaged = [
+        instance(transfer_syntax_uid=JPEG_2000_LOSSLESS, pixels=encapsulated(b"\0\1" * n))
+        for n in (4, 5)
+    ]
+    missing = instance(instance_number=6)
+    ground.store(sound, outside, other_class, *damaged)
+    wrong = Made(MR, other_class.sop_instance_uid, "", b"")
+    uid = initiated_request(ground, [sound, *damaged, wrong, missing, outside, sound])
+    admit_and_plan(ground, uid)
+    assert failures(ground, uid) == [
+        (missing.sop_instance_uid, FailureReason.NO_SUCH_OBJECT_INSTANCE),
+        (wrong.sop_instance_uid, FailureReason.CLASS_INSTANCE_CONFLICT),
+        (outside.sop_instance_uid, FailureReason.SOP_CLASS_NOT_SUPPORTED),
+        *((made.sop_instance_uid, FailureReason.PROCESSING_FAILURE) for made in damaged),
+    ]
+    why = why_failed(ground, uid)
+    for reason in (
+        "1 reference given more than once",
+        "1 instance not received",
+        "1 instance of another SOP Class",
+        "no place in a DICOMDIR (1 instance)",
+        "cannot be converted for the profile",
+    ):
+        assert reason in why
+    assert "burnish request retry" in ground.request(uid).remedy
+
+
+def test_a_request_that_lacked_an_instance_is_made_when_it_is_there(ground: Ground) -> None:
+    instances = [instance(instance_number=n) for n in range(2)]
+    ground.store(instances[0])
+    uid = initiated_request(ground, instances)
+    admit_and_plan(ground, uid)
+    ground.store(instances[1])
+    with ground.database.writing() as session:
+        operations.retry(session, uid)
+    admit_and_plan(ground, uid)
+    request = ground.request(uid)
+    assert request.failures == []
+    assert [len(file_set.entries) for file_set in request.file_sets] == [2]
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,7 @@ def test_a_request_fails_at_once_if_no_archive_has_an_instance(tmp_path: Path) -
         fetch(ground)
         assert results(ground, uid) == ["1 of 2 missing instances from ARCHIVE"]
         assert admit(ground)
+        ground.plan()
         request = ground.request(uid)
         assert request.execution_status is ExecutionStatus.FAILURE
         assert request.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
@@ -280,6 +281,7 @@ def test_a_request_fails_when_archives_take_too_long(tmp_path: Path) -> None:
         with ground.database.writing() as session:
             session.execute(update(MediaCreationRequest).values(retrieval_began_at=LONG_AGO))
         assert admit(ground)
+        ground.plan()
         assert ground.request(uid).execution_status is ExecutionStatus.FAILURE
 
 
