@@ -32,6 +32,7 @@ def insert(path: Path, workload: Workload, count: int, scratch: Path) -> None:
         "called_ae_title": "BURNISH",
         "received_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
         "released_at": None,
+        "replaced_at": None,
     }
     fixed = [name for name in row if name not in _VARYING]
     names = [*fixed, *_VARYING]

@@ -234,7 +234,7 @@ def _stored(commitment_id: int) -> Any:
         )
         .where(
             CommittedInstance.storage_commitment_id == commitment_id,
-            Instance.released_at.is_(None),
+            Instance.is_newest(),
         )
         .with_for_update(read=True, of=Instance)
     )

@@ -4,6 +4,9 @@ The bytes of a data set are written and hashed as they arrive, undecoded; only t
 read from them. `Receiver.accept` returns when the file and the row of the instance are safe.
 Instances that arrive at the same time are made safe together, since one sync of the disk costs as
 much as many.
+
+A SOP Instance UID may be received again. The same content again is a success and nothing new. Other
+content is newer content, which replaces the older one (`storage.same_uid`).
 """
 
 import os
@@ -12,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import structlog
 from sqlalchemy import Connection, Table, insert, select, update
@@ -35,6 +38,7 @@ from burnish.errors import (
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.instance_header import header
+from burnish.instance_header.equality import are_equal_as_data
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
 
@@ -178,6 +182,8 @@ class _Pending:
     released: "threading.Lock | None" = None
     leads: bool = False
     error: BurnishError | None = None
+    #: The spool file of the first content, if the instance is refused because of it.
+    first_key: str = ""
 
 
 class Receiver:
@@ -186,11 +192,16 @@ class Receiver:
     Each association has a thread. The first thread that has an instance to make durable leads a
     group of all that wait at that moment; the threads of the others sleep meanwhile. When the group
     is durable, the leader hands the lead to the first instance that has come since.
+
+    `same_uid` says which content of a SOP Instance UID counts: the "newest" or the "first".
     """
 
-    def __init__(self, database: Database, spool: Spool) -> None:
+    def __init__(
+        self, database: Database, spool: Spool, *, same_uid: Literal["newest", "first"] = "newest"
+    ) -> None:
         self._database = database
         self._spool = spool
+        self._newest_counts = same_uid == "newest"
         self._inserter = database.row_inserter(cast(Table, Instance.__table__))
         self._pending: list[_Pending] = []
         self._has_leader = False
@@ -220,8 +231,33 @@ class Receiver:
             raise
         pending = _Pending(incoming.key, _row(incoming, instance_header, digest))
         self._make_durable(pending)
+        if pending.first_key:
+            self._compare_with_first(pending)
         if pending.error is not None:
             raise pending.error
+
+    def _compare_with_first(self, pending: _Pending) -> None:
+        """Forgive an instance whose data equal those of the first content, encoded otherwise."""
+        try:
+            paths = self._spool.path(pending.first_key), self._spool.path(pending.key)
+            if not are_equal_as_data(*paths):
+                return
+            with self._database.connection() as connection:
+                connection.execute(
+                    update(Instance)
+                    .where(
+                        Instance.sop_instance_uid == pending.row["sop_instance_uid"],
+                        Instance.is_newest(),
+                    )
+                    .values(received_at=pending.row["received_at"])
+                )
+            pending.error = None
+        except (SQLAlchemyError, OutOfResources) as error:
+            pending.error = OutOfResources("not stored")
+            log.error("instances not stored", instances=1, why=str(error))
+        finally:
+            with suppress(OSError):
+                self._spool.remove(pending.key)
 
     def _make_durable(self, pending: _Pending) -> None:
         """Wait until a leader has made the instance durable, or lead a group that has it."""
@@ -282,13 +318,16 @@ class Receiver:
 
     def _record(self, group: Sequence[_Pending]) -> list[str]:
         """Commit the rows of a group; returns the keys of files that no row needs."""
-        refused: dict[str, BurnishError] = {}
         unneeded_files: list[str] = []
+        replacements: list[tuple[Any, dict[str, Any]]] = []
+        refused: dict[str, BurnishError] = {}
         try:
             # in the usual case none of the instances has been here before
             if not self._inserter.insert([pending.row for pending in group]):
                 with self._database.connection() as connection:
-                    refused, unneeded_files = self._insert_one_by_one(connection, group)
+                    unneeded_files = self._insert_one_by_one(
+                        connection, group, replacements, refused
+                    )
         except (ValueError, OverflowError, StatementError) as error:
             if isinstance(error, DBAPIError) and not isinstance(error, DataError):
                 raise
@@ -299,57 +338,77 @@ class Receiver:
             return [key for pending in group for key in self._record([pending])]
         for pending in group:
             pending.error = refused.get(pending.key)
+        for before, row in replacements:
+            _log_replacement(before, row)
         return unneeded_files
 
     def _insert_one_by_one(
-        self, connection: Connection, group: Sequence[_Pending]
-    ) -> tuple[dict[str, BurnishError], list[str]]:
+        self,
+        connection: Connection,
+        group: Sequence[_Pending],
+        replacements: list[tuple[Any, dict[str, Any]]],
+        refused: dict[str, BurnishError],
+    ) -> list[str]:
         """Insert the rows of a group in which an instance has been here before.
 
-        Returns the instances that are refused, and the keys of files that no row needs. The same
-        content again is a success and no second row: it counts as received now, and its file
-        replaces one that was lost. Other content under the same SOP Instance UID is refused.
+        Returns the keys of files that no row needs. The same content again is a success and no
+        second row: it counts as received now, and its file replaces one that was lost. Other
+        content goes to `replacements`, with the row of the content that it replaces, or is
+        `refused`.
         """
         uids = [pending.row["sop_instance_uid"] for pending in group]
-        known = self._known_instances(connection, uids)
+        newest = self._newest_contents(connection, uids)
         new_rows: list[dict[str, Any]] = []
-        refused: dict[str, BurnishError] = {}
         unneeded_files: list[str] = []
         for pending in group:
             row = pending.row
-            before = known.get(row["sop_instance_uid"])
-            if before is None:
-                new_rows.append(row)
-                known[row["sop_instance_uid"]] = row
-            elif not _has_same_content(before, row):
-                unneeded_files.append(pending.key)
-                refused[pending.key] = OtherContent("SOP Instance UID is stored with other content")
-            else:
-                columns = {"received_at"}
-                if self._has_whole_file(before):
+            before = newest.get(row["sop_instance_uid"])
+            if before is not None and instance_rows.has_same_content(before, row):
+                if self._keep_file_of(connection, before, row):
                     unneeded_files.append(pending.key)
-                else:
-                    columns |= {"spool_key", "size", "data_set_offset"}
-                connection.execute(
-                    update(Instance)
-                    .where(Instance.spool_key == before["spool_key"])
-                    .values({name: row[name] for name in columns})
-                )
+                continue
+            if before is not None and not self._newest_counts:
+                pending.first_key = before["spool_key"]
+                refused[pending.key] = OtherContent("SOP Instance UID is stored with other content")
+                continue
+            if before is not None:
+                _mark_as_replaced(connection, before)
+                replacements.append((before, row))
+            new_rows.append(row)
+            newest[row["sop_instance_uid"]] = row
         if new_rows:
             connection.execute(insert(Instance), new_rows)
-        return refused, unneeded_files
+        return unneeded_files
 
-    def _known_instances(self, connection: Connection, uids: Sequence[str]) -> dict[str, Any]:
-        """What the rows of live instances say of their content, by SOP Instance UID."""
+    def _keep_file_of(self, connection: Connection, before: Any, row: dict[str, Any]) -> bool:
+        """The row `before` counts as received now; whether its file is kept, because it is whole.
+
+        If the file was lost, the row gets the one that has arrived now.
+        """
+        columns = {"received_at"}
+        is_whole = self._has_whole_file(before)
+        if not is_whole:
+            columns |= {"spool_key", "size", "data_set_offset"}
+        if "id" in before:  # else it arrived in the same group, and has no row yet
+            connection.execute(
+                update(Instance)
+                .where(Instance.id == before["id"])
+                .values({name: row[name] for name in columns})
+            )
+        return is_whole
+
+    def _newest_contents(self, connection: Connection, uids: Sequence[str]) -> dict[str, Any]:
+        """What the rows of instances say of their newest content, by SOP Instance UID."""
         rows = connection.execute(
             select(
-                Instance.sop_instance_uid,
-                Instance.sop_class_uid,
-                Instance.transfer_syntax_uid,
+                Instance.id,
                 Instance.digest,
                 Instance.spool_key,
                 Instance.size,
-            ).where(Instance.sop_instance_uid.in_(uids), Instance.released_at.is_(None))
+                Instance.calling_ae_title,
+                Instance.received_at,
+                *instance_rows.COMPARED_COLUMNS,
+            ).where(Instance.sop_instance_uid.in_(uids), Instance.is_newest())
         )
         return {row.sop_instance_uid: row._mapping for row in rows}
 
@@ -364,9 +423,25 @@ def _spool_error(error: OSError) -> OutOfResources:
     return OutOfResources(f"the spool cannot be written: {error.strerror}")
 
 
-def _has_same_content(before: Any, row: dict[str, Any]) -> bool:
-    return all(
-        before[name] == row[name] for name in ("digest", "transfer_syntax_uid", "sop_class_uid")
+def _mark_as_replaced(connection: Connection, before: Any) -> None:
+    """The content of the row `before` is no longer the newest; its file stays until released."""
+    now = datetime.now(UTC)
+    if "id" in before:
+        connection.execute(
+            update(Instance).where(Instance.id == before["id"]).values(replaced_at=now)
+        )
+    else:  # it arrived in the same group, and its row is about to be inserted
+        before["replaced_at"] = now
+
+
+def _log_replacement(before: Any, row: dict[str, Any]) -> None:
+    log.info(
+        "instance replaced",
+        sop_instance_uid=row["sop_instance_uid"],
+        calling_ae_title=row["calling_ae_title"],
+        changed=instance_rows.differences(before, row),
+        older_calling_ae_title=before["calling_ae_title"],
+        older_received_at=before["received_at"].isoformat(),
     )
 
 
@@ -402,4 +477,5 @@ def _row(incoming: Incoming, instance_header: InstanceHeader, digest: str) -> di
         "called_ae_title": incoming.called_ae_title,
         "received_at": datetime.now(UTC),
         "released_at": None,
+        "replaced_at": None,
     }

@@ -1,14 +1,15 @@
 """Stage: rebuilds the rows of instances from the spool after the database was lost or restored."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import structlog
 from pydicom.filereader import read_file_meta_info
 from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy.orm import Session
 
 from burnish.db import instance_rows
 from burnish.db.session import Database, in_batches
@@ -18,7 +19,7 @@ from burnish.errors import Unreadable
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.instance_header.header import IndexedFile, index_file
-from burnish.spool import Spool
+from burnish.spool import Spool, is_converted
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +45,9 @@ class Differences:
 class Recovery:
     """How many instances and files were dealt with in which way.
 
-    `recovered`: instances that have a row again. `known`: files of instances that have a row with
-    another file. `unreadable`: files that are no instances. `lost`: instances that were released
-    because their files are gone.
+    `recovered`: contents of instances that have a row again. `known`: conversions, and files of
+    instances that have a row with another file. `unreadable`: files that are no instances. `lost`:
+    instances that were released because their files are gone.
     """
 
     recovered: int
@@ -85,12 +86,18 @@ def compare(database: Database, spool: Spool) -> Differences:
     )
 
 
-def recover(database: Database, spool: Spool, *, called_ae_title: str) -> Recovery:
+def recover(
+    database: Database,
+    spool: Spool,
+    *,
+    called_ae_title: str,
+    same_uid: Literal["newest", "first"] = "newest",
+) -> Recovery:
     """Make spool and database agree; nothing may arrive meanwhile.
 
-    Of the files of one SOP Instance that have no row, the oldest gets one: later ones are
-    transcodings of it. No file tells which AE title the sender called: `called_ae_title` is put
-    into each row. Instances without a whole file are released, so that they can be sent again.
+    Conversions get no row: they are made again. `same_uid` says which content of a SOP Instance UID
+    counts, as in `receive`. No file tells which AE title the sender called: `called_ae_title` is
+    put into each row. Instances without a whole file are released, so that they can be sent again.
     """
     differences = compare(database, spool)
     _release_fileless(database, differences)
@@ -98,34 +105,69 @@ def recover(database: Database, spool: Spool, *, called_ae_title: str) -> Recove
     for keys in in_batches(differences.rowless_files, _BATCH):
         rows = []
         for key in keys:
+            if is_converted(key):
+                known += 1
+                continue
             try:
                 rows.append(_row(spool.path(key), key, called_ae_title))
             except (Unreadable, OSError) as error:
                 log.warning("spool file is not an instance", key=key, why=str(error))
                 unreadable += 1
-        inserted = _insert_new(database, rows)
+        inserted = _insert_new(database, rows, newest_counts=same_uid == "newest")
         recovered += inserted
         known += len(rows) - inserted
     return Recovery(recovered, known, unreadable, lost=len(differences.fileless_instances))
 
 
-def _insert_new(database: Database, rows: Sequence[dict[str, Any]]) -> int:
-    """Insert the rows of instances that have none; how many they were."""
-    by_uid: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        by_uid.setdefault(row["sop_instance_uid"], row)
+def _insert_new(database: Database, rows: Sequence[dict[str, Any]], *, newest_counts: bool) -> int:
+    """Insert the rows of contents that have none; how many they were.
+
+    The rows are in the order in which the files arrived: of two contents of a SOP Instance UID the
+    later one replaces the earlier one, or is left out if the first one counts.
+    """
+    new_rows: list[dict[str, Any]] = []
     with database.writing() as session:
-        known_uids = set(
-            session.scalars(
-                select(Instance.sop_instance_uid).where(
-                    Instance.sop_instance_uid.in_(by_uid), Instance.released_at.is_(None)
-                )
-            )
-        )
-        new_rows = [row for uid, row in by_uid.items() if uid not in known_uids]
+        newest = _newest_contents(session, {row["sop_instance_uid"] for row in rows})
+        for row in rows:
+            uid = row["sop_instance_uid"]
+            before = newest.get(uid)
+            if before is not None and (
+                not newest_counts or instance_rows.has_same_content(before, row)
+            ):
+                continue
+            new_rows.append(row)
+            if before is None:
+                newest[uid] = row
+            elif row["received_at"] < before["received_at"]:
+                row["replaced_at"] = before["received_at"]
+            else:
+                _mark_as_replaced(session, before, row["received_at"])
+                newest[uid] = row
         if new_rows:
             session.execute(insert(Instance), new_rows)
     return len(new_rows)
+
+
+def _newest_contents(session: Session, uids: Collection[str]) -> dict[str, Any]:
+    """The newest content that has a row, by SOP Instance UID."""
+    rows = session.execute(
+        select(
+            Instance.id,
+            Instance.sop_instance_uid,
+            Instance.received_at,
+            *instance_rows.CONTENT_COLUMNS,
+        ).where(Instance.sop_instance_uid.in_(uids), Instance.is_newest())
+    )
+    return {row.sop_instance_uid: row._mapping for row in rows}
+
+
+def _mark_as_replaced(session: Session, before: Any, replaced_at: datetime) -> None:
+    if "id" in before:
+        session.execute(
+            update(Instance).where(Instance.id == before["id"]).values(replaced_at=replaced_at)
+        )
+    else:  # its row is about to be inserted
+        before["replaced_at"] = replaced_at
 
 
 def _release_fileless(database: Database, differences: Differences) -> None:
@@ -167,6 +209,7 @@ def _row(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
         "called_ae_title": called_ae_title,
         "received_at": datetime.fromtimestamp(path.stat().st_mtime, UTC),
         "released_at": None,
+        "replaced_at": None,
     }
 
 

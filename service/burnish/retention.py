@@ -11,14 +11,13 @@ import structlog
 from sqlalchemy import ColumnElement, Select, case, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from burnish.db import queue
+from burnish.db import instance_rows, queue
 from burnish.db.history import move
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
     CommitmentTransaction,
     CommittedInstance,
     FileSet,
-    FileSetEntry,
     Instance,
     MediaCreationRequest,
     Piece,
@@ -72,9 +71,7 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
     with database.reading() as session:
         due = session.scalars(_releasable(retention).limit(_MOST_RELEASED)).all()
         released = session.scalars(
-            select(Instance.id)
-            .where(Instance.released_at.is_not(None), ~_on_media())
-            .limit(_MOST_RELEASED)
+            select(Instance.id).where(*instance_rows.is_deletable()).limit(_MOST_RELEASED)
         ).all()
     for batch in in_batches(due, _BATCH):
         with database.writing() as session:
@@ -203,16 +200,12 @@ def _release_instances(
 
 
 def _delete_released(session: Session, ids: Sequence[int]) -> None:
-    """Delete the rows of released instances that no File-set names."""
+    """Delete those of the rows that nothing needs any more."""
     session.execute(
         delete(Instance)
-        .where(Instance.id.in_(ids), Instance.released_at.is_not(None), ~_on_media())
+        .where(Instance.id.in_(ids), *instance_rows.is_deletable())
         .execution_options(synchronize_session=False)
     )
-
-
-def _on_media() -> ColumnElement[bool]:
-    return exists().where(FileSetEntry.instance_id == Instance.id)
 
 
 def _releasable(retention: RetentionSettings, among: type[Instance] = Instance) -> Select[Any]:

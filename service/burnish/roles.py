@@ -158,7 +158,7 @@ def run_receiver(
     database = open_database(settings)
     schema.check(database)
     spool = open_spool(settings)
-    receiver = Receiver(database, spool)
+    receiver = Receiver(database, spool, same_uid=settings.storage.same_uid)
     association_limits = association_limits or AssociationLimits(settings)
     association_limits.begin(number)
     listeners = listeners or listen(settings)

@@ -23,7 +23,7 @@ from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.memory import release_memory
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
-from burnish.request import admission, fetch_missing, standing_orders
+from burnish.request import admission, fetch_missing, replacements, standing_orders
 from burnish.request.query_retrieve import RetrievedInstance
 from burnish.settings import Settings
 from burnish.spool import Spool
@@ -46,7 +46,7 @@ class Schedule:
         self._spool = spool
         self._send_reports = send_reports
         self._planner = Planner(settings, database, spool)
-        self._receiver = Receiver(database, spool)
+        self._receiver = Receiver(database, spool, same_uid=settings.storage.same_uid)
         self._retriever = fetch_missing.Retriever(settings, database, self._keep)
         self._retrieve_for = timedelta(0)
         if fetch_missing.archives(settings):
@@ -106,6 +106,7 @@ class Schedule:
         yield 1, self.report_commitments
         yield 5, self.return_dead_work
         yield 60, _limited(self.release)
+        yield 5, _limited(self.note_replacements)
         yield 5, release_memory
         yield 3600, self.sweep
         if self._settings.standing_order:
@@ -161,6 +162,14 @@ class Schedule:
                 with self._database.writing() as session:
                     standing_orders.join_late_instances(session, order)
                     standing_orders.issue_requests(session, self._settings.request, order)
+
+    def note_replacements(self) -> None:
+        """Tell requests that instances on their media have newer content."""
+        with self._database.reading() as session:
+            is_due = bool(replacements.requests_to_note(session))
+        if is_due:
+            with self._database.writing() as session:
+                replacements.note_replacements(session)
 
     def judge_commitments(self) -> None:
         """Decide, for each open Storage Commitment transaction, what is committed."""

@@ -15,6 +15,8 @@ from burnish.errors import OutOfResources
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 #: Published files are spread over so many folders, by the first byte of their key.
 _FOLDERS = 256
+#: The keys of conversions end with this. Other keys are hexadecimal digits.
+_CONVERTED = "-c"
 #: Seconds between two looks at how much of the disk is in use.
 _ROOM_CHECK_INTERVAL = 1.0
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -55,8 +57,12 @@ class Spool:
         weakref.finalize(self, os.close, self._descriptor)
 
     def new_key(self) -> str:
-        """A key that no file has."""
+        """A key that no file has, for an instance that is received."""
         return os.urandom(12).hex()
+
+    def new_converted_key(self) -> str:
+        """A key for a conversion, which can be told from the keys of received instances."""
+        return self.new_key() + _CONVERTED
 
     def arriving(self, key: str) -> Path:
         """Where the bytes of `key` are until they are published."""
@@ -117,6 +123,11 @@ class Spool:
 
     def _published_name(self, key: str) -> str:
         return f"{self._instances_prefix}{key[:2]}/{key}"
+
+
+def is_converted(key: str) -> bool:
+    """Whether a file is a conversion, so not what a peer sent."""
+    return key.endswith(_CONVERTED)
 
 
 def _sync(path: Path) -> None:

@@ -130,7 +130,10 @@ def _recover(settings: "Settings") -> None:
     database = roles.open_database(settings)
     try:
         outcome = recovery.recover(
-            database, roles.open_spool(settings), called_ae_title=settings.dicom.ae_title
+            database,
+            roles.open_spool(settings),
+            called_ae_title=settings.dicom.ae_title,
+            same_uid=settings.storage.same_uid,
         )
     finally:
         database.close()

@@ -1,19 +1,24 @@
 """Surface: `burnish instance …`, received instances."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from burnish.cli import output
 from burnish.cli.installation import open_database
 from burnish.cli.options import Config, Json, Limit
+from burnish.wording import quantity
 
-app = typer.Typer(no_args_is_help=True, help="Show received instances.")
+if TYPE_CHECKING:
+    from burnish.removal import Removal
+    from burnish.request.listing import InstanceLine, MediumLine
+
+app = typer.Typer(no_args_is_help=True, help="Show and remove received instances.")
 
 
 @app.callback()
 def instance() -> None:
-    """Show received instances."""
+    """Show and remove received instances."""
 
 
 @app.command("list")
@@ -43,8 +48,134 @@ def list_instances(
         "Study Instance UID": "study_instance_uid",
         "SOP Instance UID": "sop_instance_uid",
     }
+    if any(line.replaces for line in instances):
+        columns["replaced content from"] = "replaced"
     output.print_table(
         list(columns),
         output.table_rows(instances, list(columns.values())),
         empty="no instances",
     )
+
+
+@app.command()
+def show(
+    uid: Annotated[str, typer.Argument(metavar="UID", help="Its SOP Instance UID.")],
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show one instance: its newest content, what that replaced, and the media it is on."""
+    with open_database(config) as (_, database):
+        from burnish.request import listing
+
+        with database.reading() as session:
+            line = listing.find_instance(session, uid)
+            media = listing.media_of_instance(session, uid)
+    if json:
+        output.print_json({"instance": line, "media": media})
+        return
+    output.print_fields(
+        (
+            ("SOP Instance UID", line.sop_instance_uid),
+            ("SOP Class UID", line.sop_class_uid),
+            ("Study Instance UID", line.study_instance_uid),
+            ("modality", line.modality),
+        )
+    )
+    _show_contents(line)
+    if media:
+        _show_media(media)
+
+
+def _show_contents(line: "InstanceLine") -> None:
+    typer.echo("\ncontents, newest first")
+    newest = (line.received_at, line.calling_ae_title, line.size, line.transfer_syntax_uid)
+    output.print_table(
+        ("received", "from", ">bytes", "transfer syntax", "replaced", "by", "changed", "file"),
+        [
+            (*newest, "", "", "", "kept"),
+            *[
+                (
+                    content.received_at,
+                    content.calling_ae_title,
+                    content.size,
+                    content.transfer_syntax_uid,
+                    content.replaced_at,
+                    content.replaced_by,
+                    content.changed,
+                    "kept" if content.is_kept else "released",
+                )
+                for content in line.replaces
+            ],
+        ],
+        empty="",
+    )
+
+
+def _show_media(media: "list[MediumLine]") -> None:
+    typer.echo("\nmedia, with the content that was received at this time")
+    output.print_table(
+        ("request", "File-set ID", "medium", ">pieces created", "content received"),
+        output.table_rows(
+            media, ("request", "file_set_id", "medium", "pieces_created", "received_at")
+        ),
+        empty="",
+    )
+
+
+@app.command()
+def remove(
+    *,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", metavar="UID", help="This series. May be repeated."),
+    ] = None,
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", metavar="UID", help="This study. May be repeated."),
+    ] = None,
+    patient: Annotated[
+        list[str] | None,
+        typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    even_if_needed: Annotated[
+        bool,
+        typer.Option(
+            "--even-if-needed",
+            help="Also instances that an open request needs, or that a peer was promised.",
+        ),
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Remove instances from the spool, with all their contents. Media are not touched."""
+    if not (instances or series or study or patient):
+        raise typer.BadParameter("name what to remove: --instance, --series, --study or --patient")
+    with open_database(config) as (settings, database):
+        from burnish import removal, roles
+
+        selection = removal.Selection(instances or (), series or (), study or (), patient or ())
+        if not yes:
+            with database.reading() as session:
+                planned = removal.describe(session, selection)
+            typer.confirm(f"Remove {_describe(planned)}?", abort=True, err=True)
+        done = removal.remove(
+            database, roles.open_spool(settings), selection, even_if_needed=even_if_needed
+        )
+    typer.echo(f"removed {_describe(done)}")
+
+
+def _describe(removal: "Removal") -> str:
+    parts = [
+        quantity(removal.instances, "instance"),
+        "of 1 study" if removal.studies == 1 else f"of {removal.studies} studies",
+        f"and {quantity(removal.patients, 'patient')}, {output.format_size(removal.size)}",
+    ]
+    if removal.needed_by:
+        parts.append(f"(needed by {', '.join(removal.needed_by)})")
+    if removal.promised:
+        parts.append(f"({removal.promised} promised to a peer)")
+    return " ".join(parts)

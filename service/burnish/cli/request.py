@@ -25,7 +25,11 @@ from burnish.wording import quantity
 if TYPE_CHECKING:
     from burnish.request.listing import EventLine, FailureLine, PieceLine, RequestLine
     from burnish.request.operations import Reference
+    from burnish.request.replacements import Replacement
     from burnish.settings import Settings
+
+#: Replaced instances that `request show` names.
+_REPLACED_SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, help="Create, show and control media creation requests.")
 
@@ -132,13 +136,14 @@ def list_requests(
 def show(name: RequestName, json: Json = False, config: Config = None) -> None:
     """Show one request: state, remedy, pieces of media, failures and events."""
     with open_database(config) as (_, database):
-        from burnish.request import listing
+        from burnish.request import listing, replacements
 
         with database.reading() as session:
             request = listing.find_request(session, name)
             pieces = listing.pieces(session, request)
             failures = listing.failures(session, request)
             events = listing.events(session, request)
+            replaced = replacements.replacements(session, request.sop_instance_uid)
     if json:
         output.print_json(
             {
@@ -146,12 +151,15 @@ def show(name: RequestName, json: Json = False, config: Config = None) -> None:
                 "pieces": pieces,
                 "failures": failures,
                 "events": events,
+                "replaced": replaced,
             }
         )
         return
     _show_request(request)
     if pieces:
         _show_pieces(pieces)
+    if replaced:
+        _show_replaced(replaced)
     if failures:
         _show_failures(failures)
     _show_events(events)
@@ -227,6 +235,21 @@ def _show_failures(failures: "list[FailureLine]") -> None:
         ),
         empty="",
     )
+
+
+def _show_replaced(replaced: "list[Replacement]") -> None:
+    typer.echo("\nreceived again with newer content; these media have the older content")
+    output.print_table(
+        ("replaced", "by", "changed", "SOP Instance UID"),
+        output.table_rows(
+            replaced[:_REPLACED_SHOWN],
+            ("replaced_at", "calling_ae_title", "changed", "sop_instance_uid"),
+        ),
+        empty="",
+    )
+    if len(replaced) > _REPLACED_SHOWN:
+        typer.echo(f"… and {len(replaced) - _REPLACED_SHOWN} more: --json shows all")
+    typer.echo("a new request puts the newer content on media")
 
 
 def _show_events(events: "list[EventLine]") -> None:

@@ -4,14 +4,39 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Result, Row
+from sqlalchemy import ColumnElement, Result, Row, exists, select
+from sqlalchemy.orm import Session, aliased
 
-from burnish.db.tables import Instance
+from burnish.db.session import in_batches
+from burnish.db.tables import FileSetEntry, Instance
 from burnish.values import OWN_FIELDS, InstanceHeader
 
 #: The columns of `instance` that hold a header, for a SELECT that begins with them.
 HEADER_COLUMNS = tuple(getattr(Instance, name) for name in InstanceHeader._fields)
-#: Rows that are fetched from the database at a time.
+#: What is compared to tell people how two contents of a SOP Instance UID differ, with the name.
+_COMPARED = {
+    "patient_name": "Patient's Name",
+    "patient_id": "Patient ID",
+    "issuer_of_patient_id": "Issuer of Patient ID",
+    "study_instance_uid": "Study Instance UID",
+    "series_instance_uid": "Series Instance UID",
+    "sop_class_uid": "SOP Class UID",
+    "study_date": "Study Date",
+    "study_time": "Study Time",
+    "modality": "Modality",
+    "series_number": "Series Number",
+    "instance_number": "Instance Number",
+    "transfer_syntax_uid": "transfer syntax",
+    "entity_keys": "keys of patient, study or series",
+    "record_keys": "keys of the instance",
+}
+#: The columns that `differences` compares.
+COMPARED_COLUMNS = (Instance.sop_instance_uid, *(getattr(Instance, name) for name in _COMPARED))
+#: The columns that `has_same_content` compares.
+CONTENT_COLUMNS = (Instance.digest, Instance.transfer_syntax_uid, Instance.sop_class_uid)
+#: Columns whose values are those of several attributes, some of which are compared by themselves.
+_SUMMARIES = {"entity_keys", "record_keys"}
+#: Rows that are fetched from the database at a time, and values in one IN condition.
 _CHUNK = 500
 
 
@@ -20,6 +45,22 @@ def header_values(header: InstanceHeader) -> dict[str, Any]:
     values = header._asdict()
     values["missing_keys"] = " ".join(f"{tag:08X}" for tag in header.missing_keys)
     return values
+
+
+def has_same_content(older: Any, newer: Any) -> bool:
+    """Whether two rows of a SOP Instance UID have the same bytes in the same encoding."""
+    return all(older[column.name] == newer[column.name] for column in CONTENT_COLUMNS)
+
+
+def differences(older: Any, newer: Any) -> str:
+    """The names of the attributes in which two contents of an instance differ, without values.
+
+    Both have a value for each of `COMPARED_COLUMNS`.
+    """
+    differing = [name for name in _COMPARED if older[name] != newer[name]]
+    attributes = [name for name in differing if name not in _SUMMARIES]
+    named = [_COMPARED[name] for name in attributes or differing]
+    return ", ".join(named) or "other attributes, or pixel data"
 
 
 class HeaderReader:
@@ -38,6 +79,45 @@ class HeaderReader:
             shared = (*others, tuple(int(tag, 16) for tag in missing_keys.split()))
             self._shared = self._known.setdefault(values, shared)
         return InstanceHeader._make((*row[:OWN_FIELDS], *self._shared))
+
+
+def newest_contents(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, Instance]:
+    """The rows of the newest contents of instances, by SOP Instance UID."""
+    newest: dict[str, Instance] = {}
+    for uids in in_batches(list(dict.fromkeys(sop_instance_uids)), _CHUNK):
+        rows = session.scalars(
+            select(Instance).where(Instance.sop_instance_uid.in_(uids), Instance.is_newest())
+        )
+        newest.update({row.sop_instance_uid: row for row in rows})
+    return newest
+
+
+def older_contents(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, list[Instance]]:
+    """The rows of the replaced contents of instances, by SOP Instance UID, latest first."""
+    older: dict[str, list[Instance]] = {}
+    for uids in in_batches(list(dict.fromkeys(sop_instance_uids)), _CHUNK):
+        rows = session.scalars(
+            select(Instance)
+            .where(Instance.sop_instance_uid.in_(uids), Instance.replaced_at.is_not(None))
+            .order_by(Instance.replaced_at.desc(), Instance.id.desc())
+        )
+        for row in rows:
+            older.setdefault(row.sop_instance_uid, []).append(row)
+    return older
+
+
+def is_deletable() -> list[ColumnElement[bool]]:
+    """Conditions for rows of released instances that are not needed for their history.
+
+    A row stays while a File-set names it, and the rows of older contents stay as long as the newest
+    content of the same SOP Instance UID is here.
+    """
+    newest = aliased(Instance)
+    is_on_media = exists().where(FileSetEntry.instance_id == Instance.id)
+    is_history = Instance.replaced_at.is_not(None) & exists().where(
+        newest.sop_instance_uid == Instance.sop_instance_uid, newest.is_newest()
+    )
+    return [Instance.released_at.is_not(None), ~is_on_media, ~is_history]
 
 
 def in_chunks(rows: Result[Any]) -> Iterator[Row[Any]]:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     DateTime,
     Dialect,
     Enum,
@@ -65,8 +66,13 @@ class Instance(Table):
     """One received SOP Instance: its identity, its directory keys, and its file in the spool.
 
     `digest` is that of the data set as received. `size` is that of the file, in which
-    `data_set_offset` bytes of File Meta Information precede the data set. The instance is live
+    `data_set_offset` bytes of File Meta Information precede the data set. The file is in the spool
     until `released_at`.
+
+    A SOP Instance UID can be received again with other content, for example with a corrected name:
+    that gets a row of its own, and the older row has `replaced_at`. Only the newest content goes
+    onto media that are planned from then on (`is_newest`). The rows of older contents are the
+    history of the instance; they are deleted after it.
     """
 
     __tablename__ = "instance"
@@ -75,8 +81,15 @@ class Instance(Table):
             "uq_instance_live",
             "sop_instance_uid",
             unique=True,
-            sqlite_where=text("released_at IS NULL"),
-            postgresql_where=text("released_at IS NULL"),
+            sqlite_where=text("released_at IS NULL AND replaced_at IS NULL"),
+            postgresql_where=text("released_at IS NULL AND replaced_at IS NULL"),
+        ),
+        Index(
+            "ix_instance_replaced",
+            "sop_instance_uid",
+            "replaced_at",
+            sqlite_where=text("replaced_at IS NOT NULL"),
+            postgresql_where=text("replaced_at IS NOT NULL"),
         ),
         Index("ix_instance_released_at", "released_at", "received_at"),
         Index("ix_instance_study", "study_instance_uid"),
@@ -109,6 +122,12 @@ class Instance(Table):
     called_ae_title: Mapped[str] = mapped_column(String(16))
     received_at: Mapped[datetime]
     released_at: Mapped[datetime | None]
+    replaced_at: Mapped[datetime | None]
+
+    @classmethod
+    def is_newest(cls) -> ColumnElement[bool]:
+        """The condition for the newest content of each instance that is in the spool."""
+        return cls.released_at.is_(None) & cls.replaced_at.is_(None)
 
 
 class TranscodedInstance(Table):

@@ -88,7 +88,7 @@ class Conversions:
                 initializer=confine_codec_process,
                 initargs=(self._workers,),
             )
-        key = self._spool.new_key()
+        key = self._spool.new_converted_key()
         try:
             future = self._pool.submit(
                 _convert,

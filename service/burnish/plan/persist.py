@@ -39,7 +39,7 @@ def load_instances(session: Session, request_id: int) -> list[SourceInstance]:
     of_request = (
         (ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid)
         & (ReferencedInstance.request_id == request_id)
-        & Instance.released_at.is_(None)
+        & Instance.is_newest()
     )
     connection = session.connection()
     transcoded = _load_transcoded(connection, of_request)

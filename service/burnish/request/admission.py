@@ -126,7 +126,7 @@ def _unmet_references(session: Session, request_id: int) -> Sequence[Any]:
         .outerjoin(
             Instance,
             (Instance.sop_instance_uid == ReferencedInstance.referenced_sop_instance_uid)
-            & Instance.released_at.is_(None),
+            & Instance.is_newest(),
         )
         .where(
             ReferencedInstance.request_id == request_id,

@@ -53,7 +53,7 @@ def missing_instances(session: Session, request_id: int) -> dict[str, str]:
     """The instances of a request that have not been received: SOP Instance UID → SOP Class UID."""
     received = exists().where(
         Instance.sop_instance_uid == ReferencedInstance.referenced_sop_instance_uid,
-        Instance.released_at.is_(None),
+        Instance.is_newest(),
     )
     rows = session.execute(
         select(

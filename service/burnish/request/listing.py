@@ -1,16 +1,18 @@
 """Stage: requests, pieces, events and instances as people see them, in frozen values."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, union_all
 from sqlalchemy.orm import Session
 
+from burnish.db import instance_rows
 from burnish.db.tables import (
     Event,
     FileSet,
+    FileSetEntry,
     Instance,
     MediaCreationRequest,
     Piece,
@@ -128,8 +130,38 @@ class EventLine:
 
 
 @dataclass(frozen=True, slots=True)
+class OlderContent:
+    """An older content of an instance: what was received, and when and by what it was replaced.
+
+    `changed` names the attributes in which the next content differs, without values. `is_kept`:
+    whether the file is still in the spool.
+    """
+
+    received_at: datetime
+    calling_ae_title: str
+    transfer_syntax_uid: str
+    size: int
+    replaced_at: datetime
+    replaced_by: str
+    changed: str
+    is_kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediumLine:
+    """A volume that one content of an instance is planned for, or was written to."""
+
+    request: str
+    file_set_id: str
+    file_set_uid: str
+    medium: str
+    pieces_created: int
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceLine:
-    """One instance in a list; no patient data."""
+    """One instance in a list; no patient data. `replaces` are its older contents, latest first."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -140,6 +172,15 @@ class InstanceLine:
     calling_ae_title: str
     called_ae_title: str
     received_at: datetime
+    replaces: tuple[OlderContent, ...] = ()
+
+    @property
+    def replaced(self) -> str:
+        """When it replaced the content before, where that came from, and what differs; in words."""
+        if not self.replaces:
+            return ""
+        latest = self.replaces[0]
+        return f"{latest.replaced_at:%Y-%m-%d %H:%M}Z {latest.calling_ae_title}: {latest.changed}"
 
 
 def requests(
@@ -232,21 +273,87 @@ def instances(
     session: Session, *, study_instance_uid: str = "", limit: int = 100
 ) -> list[InstanceLine]:
     """The newest instances in the spool, newest first."""
-    query = select(Instance).where(Instance.released_at.is_(None))
+    query = select(Instance).where(Instance.is_newest())
     if study_instance_uid:
         query = query.where(Instance.study_instance_uid == study_instance_uid)
-    columns = InstanceLine.__slots__
+    rows = session.scalars(query.order_by(Instance.id.desc()).limit(limit)).all()
+    older = instance_rows.older_contents(session, [row.sop_instance_uid for row in rows])
+    return [_instance_line(row, older.get(row.sop_instance_uid, ())) for row in rows]
+
+
+def find_instance(session: Session, sop_instance_uid: str) -> InstanceLine:
+    """The newest content of an instance; raises Unknown if the instance is not in the spool."""
+    row = instance_rows.newest_contents(session, [sop_instance_uid]).get(sop_instance_uid)
+    if row is None:
+        raise Unknown(
+            f"no instance {sop_instance_uid}", hint="`burnish instance list` shows instances"
+        )
+    return _instance_line(
+        row, instance_rows.older_contents(session, [sop_instance_uid]).get(sop_instance_uid, ())
+    )
+
+
+def media_of_instance(session: Session, sop_instance_uid: str) -> list[MediumLine]:
+    """The volumes that an instance is planned for or is on, with the content each has."""
+    is_created = Piece.state == PieceState.CREATED
+    of_instance = Instance.sop_instance_uid == sop_instance_uid
+    # two queries, since each has an index of its own
+    contents = union_all(
+        select(Instance.id).where(of_instance, Instance.is_newest()),
+        select(Instance.id).where(of_instance, Instance.replaced_at.is_not(None)),
+    )
+    rows = session.execute(
+        select(FileSet, Instance.received_at, func.count().filter(is_created))
+        .join(FileSetEntry, FileSetEntry.file_set_id == FileSet.id)
+        .join(Instance, FileSetEntry.instance_id == Instance.id)
+        .outerjoin(Piece, Piece.file_set_id == FileSet.id)
+        .where(Instance.id.in_(contents))
+        .group_by(FileSet.id, Instance.received_at)
+        .order_by(FileSet.id)
+    )
     return [
-        InstanceLine(**{name: getattr(row, name) for name in columns})
-        for row in session.scalars(query.order_by(Instance.id.desc()).limit(limit))
+        MediumLine(
+            short_id(file_set.request_id),
+            file_set.file_set_id,
+            file_set.file_set_uid,
+            file_set.medium,
+            created,
+            received_at,
+        )
+        for file_set, received_at, created in rows
     ]
+
+
+def _instance_line(row: Instance, older: Sequence[Instance]) -> InstanceLine:
+    columns = [field.name for field in fields(InstanceLine) if field.name != "replaces"]
+    return InstanceLine(
+        **{name: getattr(row, name) for name in columns},
+        replaces=tuple(
+            _older_content(content, newer)
+            for content, newer in zip(older, [row, *older], strict=False)
+        ),
+    )
+
+
+def _older_content(older: Instance, newer: Instance) -> OlderContent:
+    assert older.replaced_at is not None  # noqa: S101
+    return OlderContent(
+        received_at=older.received_at,
+        calling_ae_title=older.calling_ae_title,
+        transfer_syntax_uid=older.transfer_syntax_uid,
+        size=older.size,
+        replaced_at=older.replaced_at,
+        replaced_by=newer.calling_ae_title,
+        changed=instance_rows.differences(vars(older), vars(newer)),
+        is_kept=older.released_at is None,
+    )
 
 
 def references_of_study(session: Session, study_instance_uid: str) -> list[tuple[str, str]]:
     """SOP Class and Instance UIDs of the instances of a study; raises Unknown if there are none."""
     rows = session.execute(
         select(Instance.sop_class_uid, Instance.sop_instance_uid)
-        .where(Instance.study_instance_uid == study_instance_uid, Instance.released_at.is_(None))
+        .where(Instance.study_instance_uid == study_instance_uid, Instance.is_newest())
         .order_by(Instance.id)
     ).all()
     if not rows:
@@ -266,7 +373,7 @@ def references_of_instances(
         rows = session.execute(
             select(Instance.sop_instance_uid, Instance.sop_class_uid).where(
                 Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _BATCH]),
-                Instance.released_at.is_(None),
+                Instance.is_newest(),
             )
         )
         classes.update({row.sop_instance_uid: row.sop_class_uid for row in rows})

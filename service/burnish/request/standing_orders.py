@@ -167,7 +167,7 @@ def _group_of_request(session: Session, order: StandingOrderSettings, request_id
             ReferencedInstance,
             ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
         )
-        .where(ReferencedInstance.request_id == request_id, Instance.released_at.is_(None))
+        .where(ReferencedInstance.request_id == request_id, Instance.is_newest())
         .limit(1)
     ).first()
 
@@ -209,7 +209,7 @@ def _is_in_group(order: StandingOrderSettings, group: Sequence[Any]) -> list[Col
 def _unrequested(order: StandingOrderSettings) -> list[ColumnElement[bool]]:
     """Conditions for the instances that the order concerns and that no request references."""
     conditions: list[ColumnElement[bool]] = [
-        Instance.released_at.is_(None),
+        Instance.is_newest(),
         ~exists().where(
             ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid
         ),

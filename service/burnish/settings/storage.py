@@ -20,3 +20,6 @@ class StorageSettings(SettingsTable):
     high_water: float = Field(default=0.95, gt=0, le=1)
     #: Once the share in use has fallen to this, instances are accepted again.
     low_water: float = Field(default=0.93, gt=0, le=1)
+    #: Which content of a SOP Instance UID that is received more than once goes onto media: that of
+    #: the "newest" or of the "first". With "first", other content is refused (C111).
+    same_uid: Literal["newest", "first"] = "newest"
