@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
 from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
@@ -28,8 +27,6 @@ from burnish.errors import Conflict, Unknown
 from burnish.spool import Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
-
-log = structlog.get_logger(__name__)
 
 _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 #: Values in one IN condition.
@@ -132,12 +129,6 @@ def remove(
             )
     for key in keys:
         spool.remove(key)
-    log.info(
-        "instances removed",
-        instances=removal.instances,
-        studies=removal.studies,
-        needed_by=", ".join(removal.needed_by),
-    )
     return removal
 
 

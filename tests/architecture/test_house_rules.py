@@ -31,6 +31,7 @@ KINDS = {
     "write": "Stage",
     "commitment": "Stage",
     "retention": "Stage",
+    "removal": "Stage",
     "recovery": "Stage",
     "offline": "Offline",
     "instance_header": "Craft",

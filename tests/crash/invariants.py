@@ -64,12 +64,19 @@ class Root:
                 or digest_of(data[row["data_set_offset"] :]) != (row["digest"])
             ):
                 yield f"instance {row['id']}: its file is not what its row says"
-        by_uid = {row["sop_instance_uid"]: row for row in live}
+        by_uid: dict[str, list[sqlite3.Row]] = defaultdict(list)
+        for row in live:
+            by_uid[row["sop_instance_uid"]].append(row)
+        for uid, rows in by_uid.items():
+            if sum(row["replaced_at"] is None for row in rows) > 1:
+                yield f"{uid} has several newest contents"
         for uid, data in stored.items():
             if uid not in by_uid:
                 yield f"{uid} was acknowledged and is not here"
-            elif by_uid[uid]["digest"] != digest_of(data):
+            elif digest_of(data) not in [row["digest"] for row in by_uid[uid]]:
                 yield f"{uid} is not what was acknowledged"
+            elif all(row["replaced_at"] for row in by_uid[uid]):
+                yield f"{uid} has no newest content"
 
     def _histories(self) -> Iterator[str]:
         """Each state follows from the one before, and a piece is claimed by one at a time."""

@@ -95,6 +95,11 @@ class Diary:
         return [(fact, subject) for fact, subject in map(json.loads, text.splitlines())]
 
 
+def newer_content(uid: str) -> Made:
+    """What is sent as newer content of an instance."""
+    return instance(sop_instance_uid=uid, instance_number=9, size=30_000)
+
+
 class _Inline:
     """Runs at once, in this process, what a pool would run in another."""
 
@@ -169,7 +174,7 @@ class Life:
         for uid in uids[:2]:
             self.store(uid)
         self.store_together(uids[2:])
-        self.store_other(uids[0])
+        self.store_newer(uids[0])
         self.store(uids[1], again=True)
         self.request(MEDIA, [uids[0], uids[1], uids[3]], copies=2)
         self.request(CANCELLED, [uids[2]])
@@ -188,12 +193,12 @@ class Life:
         if wanted and not self._answer(lambda: self.receiver.accept(self._sent(material()[uid]))):
             self.diary.write("stored", uid)
 
-    def store_other(self, uid: str) -> None:
-        """Other content under a UID that is taken."""
-        other = instance(sop_instance_uid=uid, patient_id="OTHER", size=2000)
-        if self.has("stored", uid):
-            status = self._answer(lambda: self.receiver.accept(self._sent(other)))
-            assert status in (0xC111, 0xA700), f"{status:04X}"
+    def store_newer(self, uid: str) -> None:
+        """Newer content of an instance that was stored."""
+        if self.has("stored", uid) and not self.has("newer", uid):
+            newer = newer_content(uid)
+            if not self._answer(lambda: self.receiver.accept(self._sent(newer))):
+                self.diary.write("newer", uid)
 
     def store_together(self, uids: Sequence[str]) -> None:
         """Instances of several associations, made durable as one group."""

@@ -11,9 +11,20 @@ from pathlib import Path
 
 from burnish.errors import BurnishError
 from crash.invariants import Root, open_references
-from crash.life import CANCELLED, HOPELESS, IDLE, MEDIA, Diary, Life, in_one_process, material
+from crash.life import (
+    CANCELLED,
+    HOPELESS,
+    IDLE,
+    MEDIA,
+    Diary,
+    Life,
+    in_one_process,
+    material,
+    newer_content,
+)
 from crash.power import Disk, Tree, lay_out, moments
 from crash.steps import Op, Steps
+from digesting import digest_of
 
 
 def in_child(work: Callable[[], None]) -> tuple[int, str]:
@@ -197,6 +208,15 @@ class Sweep:
             assert uid in status or ("created", uid) not in facts, f"{uid} is gone"
             if ("initiated", uid) in facts or uid == IDLE:
                 assert status.get(uid, ("IDLE", "NORMAL")) in expected, (uid, status.get(uid))
+        newest = {
+            row["sop_instance_uid"]: row["digest"]
+            for row in root.rows(
+                "SELECT * FROM instance WHERE released_at IS NULL AND replaced_at IS NULL"
+            )
+        }
+        for fact, uid in facts:
+            if fact == "newer" and uid in newest:
+                assert newest[uid] == digest_of(newer_content(uid).data_set)
         if ("cancelled", CANCELLED) in facts:
             assert status[CANCELLED][0] == "DELETED"
 

@@ -71,7 +71,7 @@ def agrees(path: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def burnish(start_shared: StartBurnish) -> Service:
-    return start_shared(request={"attempts": 1})
+    return start_shared(request={"attempts": 1}, storage={"same_uid": "first"})
 
 
 @pytest.fixture(scope="module")
@@ -226,9 +226,7 @@ def test_dcmsend_sends_every_file(
     # dcmsend 3.6.7 itself misreads the UIDs of this one, and announces others
     sent = [one for one in sent if one.path.name != "rtdose_rle.dcm"]
     assert sent
-    assert {one.status for one in sent} <= {0, 0xC111}, [
-        one for one in sent if one.status == 0xA900
-    ]
+    assert not [one for one in sent if one.status]
     stored = {row["sop_instance_uid"] for row in oracles.live_instances(service)}
     assert {one.sop_instance_uid for one in sent} <= stored
 

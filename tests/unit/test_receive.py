@@ -1,18 +1,22 @@
 """Receiving: durable before it is answered, once for each instance, and nothing by halves."""
 
 import errno
+import io
 import os
 import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from pydicom import dcmread
 from sqlalchemy import select, update
 
 from burnish import receive as receiving
@@ -27,6 +31,7 @@ from burnish.errors import (
     OutOfResources,
     Unreadable,
 )
+from burnish.identifiers import new_uid
 from burnish.instance_header import header
 from burnish.receive import Incoming, Receiver
 from digesting import digest_of
@@ -160,20 +165,136 @@ def test_the_same_instance_again_is_a_success_and_no_second_row(
     assert files(ground) == [rows(ground)[0].spool_key]
 
 
+@pytest.fixture
+def strict(ground: Ground) -> Receiver:
+    """A receiver for which the first content of a SOP Instance UID counts."""
+    return Receiver(ground.database, ground.spool, same_uid="first")
+
+
 @pytest.mark.parametrize("changed", ["content", "transfer syntax"])
-def test_other_content_under_a_stored_uid_is_refused(
-    ground: Ground, receiver: Receiver, changed: str
+def test_if_the_first_content_counts_other_content_is_refused(
+    ground: Ground, strict: Receiver, changed: str
 ) -> None:
     made = instance()
-    send(receiver, made)
+    send(strict, made)
     before = rows(ground)[0].digest
     other, identity = made, {"transfer_syntax_uid": "1.2.840.10008.1.2.4.50"}
     if changed == "content":
         other, identity = instance(sop_instance_uid=made.sop_instance_uid, patient_id="P2"), {}
     with pytest.raises(OtherContent):
-        send(receiver, other, **identity)
+        send(strict, other, **identity)
     assert [row.digest for row in rows(ground)] == [before]
     assert len(files(ground)) == 1
+
+
+def test_if_the_first_content_counts_the_same_data_in_another_encoding_are_a_success(
+    ground: Ground, strict: Receiver
+) -> None:
+    made = instance()
+    send(strict, made)
+    with ground.database.writing() as session:
+        session.execute(update(Instance).values(received_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    implicit = in_implicit_vr(made)
+    send(strict, implicit, transfer_syntax_uid=implicit.transfer_syntax_uid)
+    (row,) = rows(ground)
+    assert row.digest == digest_of(made.data_set)
+    assert row.received_at.year > 2020
+    assert files(ground) == [row.spool_key]
+
+
+def in_implicit_vr(made: Made) -> Made:
+    data_set = dcmread(io.BytesIO(made.data_set), force=True)
+    target = io.BytesIO()
+    data_set.save_as(target, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    return Made(made.sop_class_uid, made.sop_instance_uid, "1.2.840.10008.1.2", target.getvalue())
+
+
+def test_newer_content_replaces_the_older_one_which_stays_beside_it(
+    ground: Ground, receiver: Receiver
+) -> None:
+    wrong = instance(patient_name="WRONG^NAME", patient_id="W1")
+    right = instance(
+        sop_instance_uid=wrong.sop_instance_uid, patient_name="RIGHT^NAME", patient_id="R1"
+    )
+    send(receiver, wrong)
+    with structlog.testing.capture_logs() as logs:
+        send(receiver, right, calling_ae_title="ARCHIVE")
+    older, newer = rows(ground)
+    assert older.replaced_at is not None
+    assert older.replaced_at >= older.received_at
+    assert newer.replaced_at is None
+    assert (older.released_at, newer.released_at) == (None, None)
+    assert (older.patient_id, newer.patient_id) == ("W1", "R1")
+    for row, made in ((older, wrong), (newer, right)):
+        assert ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :] == made.data_set
+    (event,) = [event for event in logs if event["event"] == "instance replaced"]
+    assert event["calling_ae_title"] == "ARCHIVE"
+    assert event["older_calling_ae_title"] == "MODALITY"
+    assert event["sop_instance_uid"] == wrong.sop_instance_uid
+    assert event["changed"] == "Patient's Name, Patient ID"
+    assert "RIGHT" not in str(event)
+
+
+def test_the_same_image_in_another_encoding_is_newer_content(
+    ground: Ground, receiver: Receiver
+) -> None:
+    made = instance()
+    send(receiver, made)
+    implicit = in_implicit_vr(made)
+    send(receiver, implicit, transfer_syntax_uid=implicit.transfer_syntax_uid)
+    older, newer = rows(ground)
+    assert older.replaced_at is not None
+    assert newer.transfer_syntax_uid == "1.2.840.10008.1.2"
+
+
+def test_the_newest_content_again_is_a_success_and_no_further_row(
+    ground: Ground, receiver: Receiver
+) -> None:
+    contents = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 2)]
+    for made in (*contents, contents[1]):
+        send(receiver, made)
+    assert [row.replaced_at is None for row in rows(ground)] == [False, True]
+    assert len(files(ground)) == 2
+
+
+def test_content_that_was_replaced_may_become_the_newest_again(
+    ground: Ground, receiver: Receiver
+) -> None:
+    contents = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 2)]
+    for made in (*contents, contents[0]):
+        send(receiver, made)
+    assert [row.patient_id for row in rows(ground)] == ["P1", "P2", "P1"]
+    assert [row.replaced_at is None for row in rows(ground)] == [False, False, True]
+
+
+@given(order=st.lists(st.integers(0, 3), min_size=1, max_size=12), group=st.integers(1, 5))
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_the_content_that_was_received_last_is_the_newest(
+    ground: Ground, receiver: Receiver, order: list[int], group: int
+) -> None:
+    """Alone or in one group with others: in the end one content is the newest, and it is right."""
+    uid = new_uid()
+    contents = [instance(sop_instance_uid=uid, patient_id=f"P{n}") for n in range(4)]
+    for start in range(0, len(order), group):
+        pending = []
+        for number in order[start : start + group]:
+            incoming = begin(receiver, contents[number])
+            incoming.write(memoryview(contents[number].data_set))
+            header, digest = incoming.finish()
+            pending.append(
+                receiving._Pending(incoming.key, receiving._row(incoming, header, digest))
+            )
+        receiver._commit(pending)
+        assert [one.error for one in pending] == [None] * len(pending)
+    mine = [row for row in rows(ground) if row.sop_instance_uid == uid]
+    newest = [row for row in mine if row.replaced_at is None]
+    assert [row.digest for row in newest] == [digest_of(contents[order[-1]].data_set)]
+    distinct = [number for number, _ in groupby(order)]
+    assert len(mine) == len(distinct)
+    assert all(ground.spool.path(row.spool_key).is_file() for row in mine)
+    assert len(files(ground)) == len(rows(ground))
 
 
 @pytest.mark.parametrize("harm", ["lost", "short"])
@@ -203,13 +324,13 @@ def test_a_released_instance_may_be_sent_again(ground: Ground, receiver: Receive
     assert len(rows(ground)) == 2
 
 
-def test_duplicates_in_one_group_are_stored_once(ground: Ground, receiver: Receiver) -> None:
+def test_duplicates_in_one_group_are_stored_once(ground: Ground, strict: Receiver) -> None:
     made = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 1, 2)]
     outcomes: list[type | None] = []
 
     def one(which: Made) -> None:
         try:
-            send(receiver, which)
+            send(strict, which)
             outcomes.append(None)
         except BurnishError as error:
             outcomes.append(type(error))

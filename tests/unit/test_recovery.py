@@ -4,12 +4,13 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from typer.testing import CliRunner
 
 from burnish import recovery, roles
@@ -75,16 +76,66 @@ def test_recovered_rows_equal_the_lost_ones(ground: Ground) -> None:
     assert do(ground) == recovery.Recovery(0, 0, 0, 0)
 
 
-def test_a_transcoded_file_is_not_taken_for_the_received_one(ground: Ground) -> None:
+def test_a_conversion_is_not_taken_for_a_received_file(ground: Ground) -> None:
     received(ground, instance(sop_instance_uid="1.2.3"))
     [row] = before = rows(ground)
     path = ground.spool.path(row["spool_key"])
-    later = ground.spool.path("00" * 12)
-    later.write_bytes(path.read_bytes()[:-1] + b"\x07")
-    os.utime(path, (1000, 1000))
+    conversion = ground.spool.path(ground.spool.new_converted_key())
+    conversion.write_bytes(path.read_bytes()[:-1] + b"\x07")
     forget_all(ground)
     assert do(ground) == recovery.Recovery(1, 1, 0, 0)
     assert rows(ground) == before
+
+
+def received_twice(ground: Ground) -> list[dict[str, Any]]:
+    """An instance, and newer content of it; their rows, oldest first."""
+    received(
+        ground,
+        instance(sop_instance_uid="1.2.3", patient_id="WRONG"),
+        instance(sop_instance_uid="1.2.3", patient_id="RIGHT"),
+    )
+    before = sorted(rows(ground), key=lambda row: row["replaced_at"] is None)
+    assert [row["patient_id"] for row in before] == ["WRONG", "RIGHT"]
+    for row, seconds in zip(before, (1000, 2000), strict=True):
+        os.utime(ground.spool.path(row["spool_key"]), (seconds, seconds))
+    return before
+
+
+def newest_patient(ground: Ground) -> str:
+    (patient_id,) = [row["patient_id"] for row in rows(ground) if row["replaced_at"] is None]
+    return str(patient_id)
+
+
+def test_the_newest_content_is_the_newest_again_after_recovery(ground: Ground) -> None:
+    received_twice(ground)
+    forget_all(ground)
+    assert do(ground) == recovery.Recovery(2, 0, 0, 0)
+    assert len(rows(ground)) == 2
+    assert newest_patient(ground) == "RIGHT"
+
+
+@pytest.mark.parametrize("kept", ["WRONG", "RIGHT"])
+def test_a_content_without_a_row_takes_its_place_by_its_age(ground: Ground, kept: str) -> None:
+    """A backup from before the correction, or one that lacks the older content."""
+    received_twice(ground)
+    with ground.database.writing() as session:
+        session.execute(delete(Instance).where(Instance.patient_id != kept))
+        at = 1000 if kept == "WRONG" else 2000
+        session.execute(
+            update(Instance).values(replaced_at=None, received_at=datetime.fromtimestamp(at, UTC))
+        )
+    assert do(ground) == recovery.Recovery(1, 0, 0, 0)
+    assert newest_patient(ground) == "RIGHT"
+
+
+def test_if_the_first_content_counts_only_that_is_recovered(ground: Ground) -> None:
+    received_twice(ground)
+    forget_all(ground)
+    outcome = recovery.recover(
+        ground.database, ground.spool, called_ae_title="BURNISH", same_uid="first"
+    )
+    assert outcome == recovery.Recovery(1, 1, 0, 0)
+    assert newest_patient(ground) == "WRONG"
 
 
 def test_a_file_that_is_no_complete_instance_gets_no_row(ground: Ground) -> None:

@@ -391,3 +391,46 @@ def test_after_the_database_was_locked_workers_get_time_to_renew_their_leases(
         session.execute(update(Piece).values(lease_until=ago(HOUR)))
     assert retention.return_dead_work(database) == 1
     database.close()
+
+
+# --- newer content -------------------------------------------------------------------------------
+
+
+def contents(ground: Ground) -> list[tuple[str, bool, bool]]:
+    """Patient ID, whether it was released, whether it was replaced, of each row."""
+    with ground.database.reading() as session:
+        return [
+            (row.patient_id, row.released_at is not None, row.replaced_at is not None)
+            for row in session.scalars(select(Instance).order_by(Instance.id))
+        ]
+
+
+def test_older_content_is_released_by_its_age_and_its_row_stays_as_history(ground: Ground) -> None:
+    older, newer = (instance(sop_instance_uid="1.2.3", patient_id=name) for name in ("OLD", "NEW"))
+    ground.store(older, received_at=ago(20 * DAY), replaced_at=ago(HOUR))
+    ground.store(newer, received_at=ago(HOUR))
+    release(ground)
+    assert contents(ground) == [("OLD", True, True), ("NEW", False, False)]
+    assert len(list(ground.spool.published_keys())) == 1
+    release(ground)
+    assert len(contents(ground)) == 2
+    with ground.database.writing() as session:
+        session.execute(update(Instance).values(received_at=ago(20 * DAY)))
+    release(ground)
+    release(ground)
+    assert contents(ground) == []
+    assert list(ground.spool.published_keys()) == []
+
+
+def test_older_content_stays_while_an_open_request_may_have_it_planned(ground: Ground) -> None:
+    older, newer = (instance(sop_instance_uid="1.2.3", patient_id=name) for name in ("OLD", "NEW"))
+    ground.store(older, received_at=ago(20 * DAY), replaced_at=ago(HOUR))
+    ground.store(newer, received_at=ago(HOUR))
+    ask(ground, newer, ExecutionStatus.PENDING, HOUR)
+    release(ground)
+    assert contents(ground) == [("OLD", False, True), ("NEW", False, False)]
+    assert sweep_nothing(ground)
+
+
+def sweep_nothing(ground: Ground) -> bool:
+    return retention.sweep(ground.database, ground.spool, ground.settings, orphan_age=-1) == 0

@@ -9,7 +9,7 @@ import pytest
 
 from burnish import spool as module
 from burnish.errors import OutOfResources
-from burnish.spool import Spool
+from burnish.spool import Spool, is_converted
 
 
 def arrived(spool: Spool, count: int) -> list[str]:
@@ -47,6 +47,12 @@ def test_without_syncfs_each_file_is_synced(
 def test_keys_are_unique(tmp_path: Path) -> None:
     spool = Spool(tmp_path, durable=False)
     assert len({spool.new_key() for _ in range(1000)}) == 1000
+
+
+def test_the_key_of_a_conversion_can_be_told(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, durable=False)
+    assert is_converted(spool.new_converted_key())
+    assert not is_converted(spool.new_key())
 
 
 def test_publishing_a_missing_file_is_an_error(tmp_path: Path) -> None:

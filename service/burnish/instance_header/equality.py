@@ -1,15 +1,34 @@
 """Craft: whether two files hold equal data, however the data sets are encoded."""
 
+import struct
+import zlib
 from pathlib import Path
 from typing import cast
 
 from pydicom import DataElement, Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag
 
 #: Both data sets are read into memory: larger files count as different.
 _LARGEST = 512 << 20
+#: What pydicom raises for files that are damaged, or no DICOM files.
+_UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    InvalidDicomError,
+    struct.error,
+    zlib.error,
+)
 #: Says nothing about the content (PS3.10 7.2).
 _DATA_SET_TRAILING_PADDING = 0xFFFCFFFC
 
@@ -29,7 +48,7 @@ def are_equal_as_data(first: Path, second: Path) -> bool:
         if len(syntaxes) > 1 and any(syntax.is_encapsulated for syntax in syntaxes):
             return False
         return _are_equal(*data_sets)
-    except Exception:  # noqa: BLE001  pydicom raises many kinds of errors for damaged data
+    except _UNREADABLE:
         return False
 
 

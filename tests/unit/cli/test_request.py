@@ -4,7 +4,10 @@ import io
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, select, update
 
+from burnish import roles, settings
+from burnish.db.tables import Instance
 from unit.cli.conftest import Done, Installation, Run
 
 
@@ -172,8 +175,74 @@ def test_instances_can_be_listed_by_study(burnish: Run, installation: Installati
     assert len(burnish("instance", "list", "--limit", 3, "--json").json) == 3
 
 
+def replace_content(installation: Installation, uid: str) -> None:
+    """A corrected name for an instance, received from ARCHIVE."""
+    loaded = settings.read_settings(installation.config)
+    database = roles.open_database(loaded)
+    with database.connection() as connection:
+        of_instance = Instance.sop_instance_uid == uid
+        row = dict(connection.execute(select(Instance.__table__).where(of_instance)).one()._mapping)
+        connection.execute(
+            update(Instance).where(of_instance).values(replaced_at=row["received_at"])
+        )
+        del row["id"]
+        row |= {"spool_key": "newer", "calling_ae_title": "ARCHIVE", "patient_name": "Right^Name"}
+        connection.execute(insert(Instance).values(row))
+    database.close()
+
+
+def test_an_instance_is_shown_with_what_it_replaced(
+    burnish: Run, installation: Installation
+) -> None:
+    uid = installation.studies[study_of(installation)][0]
+    assert "replaced content from" not in burnish("instance", "list").out
+    replace_content(installation, uid)
+    shown = burnish("instance", "show", uid)
+    assert "ARCHIVE  Patient's Name" in shown.out
+    (content,) = burnish("instance", "show", uid, "--json").json["instance"]["replaces"]
+    assert (content["calling_ae_title"], content["replaced_by"]) == ("MODALITY", "ARCHIVE")
+    assert "MODALITY: Patient's Name" in burnish("instance", "list").out
+    assert burnish("instance", "show", "1.2.3").code == 4
+
+
+def test_remove_asks_first(
+    burnish: Run, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = study_of(installation)
+    count = len(installation.studies[study])
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    asked = burnish("instance", "remove", "--study", study)
+    assert asked.code == 1
+    assert f"Remove {count} instances of 1 study and 1 patient" in asked.err
+    assert len(burnish("instance", "list", "--study", study, "--json").json) == count
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    done = burnish("instance", "remove", "--study", study)
+    assert done.code == 0
+    assert f"removed {count} instances" in done.out
+    assert burnish("instance", "list", "--study", study, "--json").json == []
+    assert burnish("instance", "remove", "--study", study, "--yes").code == 4
+
+
+def test_remove_refuses_what_an_open_request_needs(
+    burnish: Run, installation: Installation
+) -> None:
+    create_request(burnish, installation)
+    study = study_of(installation)
+    refused = burnish("instance", "remove", "--study", study, "--yes")
+    assert refused.code == 5
+    assert "R000001" in refused.err
+    assert "--even-if-needed" in refused.err
+    assert burnish("instance", "remove", "--study", study, "--yes", "--even-if-needed").code == 0
+
+
+def test_remove_needs_to_be_told_what(burnish: Run) -> None:
+    assert burnish("instance", "remove", "--yes").code == 2
+
+
 def test_listings_contain_no_patient_data(burnish: Run, installation: Installation) -> None:
     create_request(burnish, installation, "--initiate")
+    uid = installation.studies[study_of(installation)][0]
+    replace_content(installation, uid)
     for command in (
         ("instance", "list"),
         ("instance", "list", "--json"),
@@ -181,6 +250,8 @@ def test_listings_contain_no_patient_data(burnish: Run, installation: Installati
         ("request", "list", "--json"),
         ("request", "show", "1"),
         ("request", "show", "1", "--json"),
+        ("instance", "show", uid),
+        ("instance", "show", uid, "--json"),
     ):
         done = burnish(*command)
         assert done.code == 0

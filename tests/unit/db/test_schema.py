@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -152,3 +153,20 @@ def test_down_and_up_again_with_rows_in_it(tmp_path: Path) -> None:
     assert rows() == before
     schema.upgrade(url(tmp_path))
     assert rows() == before
+
+
+def test_a_database_with_replaced_contents_can_be_downgraded(tmp_path: Path) -> None:
+    """The older version knows one content for each SOP Instance UID: the newest."""
+    now = datetime.now(UTC)
+    with Ground(tmp_path) as ground:
+        for patient_id, replaced_at in (("OLD", now), ("NEW", None)):
+            made = instance(sop_instance_uid="1.2.3", patient_id=patient_id)
+            ground.store(made, replaced_at=replaced_at)
+    command.downgrade(schema._config(url(tmp_path)), "0009")
+    with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
+        live = "SELECT patient_id FROM instance WHERE released_at IS NULL"
+        assert connection.execute(live).fetchall() == [("NEW",)]
+    schema.upgrade(url(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
+        newest = f"{live} AND replaced_at IS NULL"
+        assert connection.execute(newest).fetchall() == [("NEW",)]
