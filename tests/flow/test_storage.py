@@ -261,7 +261,7 @@ def test_if_the_first_content_counts_other_content_fails_with_c111h(
     service = start_burnish(storage={"same_uid": "first"})
     uid = new_uid()
     data = with_uid(ct, uid)
-    other = data[:-2] + bytes([data[-2] ^ 1, data[-1]])
+    other = data[:-1000] + bytes([data[-1000] ^ 1]) + data[-999:]  # a pixel
     with ct_association(service) as raw:
         assert raw.store(CT, uid, data) == (0, "")
         status, comment = raw.store(CT, uid, other)
