@@ -4,7 +4,7 @@ The header index takes every key of any profile for which the instance has a val
 the keys that a profile requires even without a value (Type 2), and icons.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from burnish.application_profiles import PROFILES
@@ -18,16 +18,19 @@ _ICON_IMAGE_SEQUENCE = 0x00880200
 
 
 @lru_cache(maxsize=256)
-def _type_2_keys(label: str, record_type: str) -> tuple[Key, ...]:
-    """Keys of Type 2 that the profiles of `label` add to a record; `+` joins several labels."""
-    keys = {
-        key.tag: key
-        for name in label.split("+")
-        if name in PROFILES
-        for key in PROFILES[name].keys.get(record_type, ())
-        if key.type == "2"
-    }
-    return tuple(keys.values())
+def _type_2_keys(label: str) -> Mapping[str, Mapping[int, Key]]:
+    """Keys of Type 2 that the profiles of `label` add, by record type and then by tag.
+
+    `+` joins several labels. Most profiles add none.
+    """
+    by_record_type: dict[str, dict[int, Key]] = {}
+    for name in label.split("+"):
+        profile_keys = PROFILES[name].keys if name in PROFILES else {}
+        for record_type, keys in profile_keys.items():
+            for key in keys:
+                if key.type == "2":
+                    by_record_type.setdefault(record_type, {})[key.tag] = key
+    return by_record_type
 
 
 def icon_rule(label: str) -> IconRule | None:
@@ -75,8 +78,11 @@ def header_on_media(
     icon = b""
     if supplied_icon or made_icon:
         icon = choose_icon(record_type, supplied_icon, made_icon, icon_rule(label))
-    record_keys = _type_2_keys(label, record_type)
-    entity_keys = [key for name in ENTITY_TYPES for key in _type_2_keys(label, name)]
+    added_keys = _type_2_keys(label)
+    if not added_keys and not icon:
+        return header
+    record_keys = added_keys.get(record_type, {}).values()
+    entity_keys = [key for name in ENTITY_TYPES for key in added_keys.get(name, {}).values()]
     if record_keys or icon:
         header = header._replace(record_keys=_with_keys(header.record_keys, record_keys, icon))
     if entity_keys and header.entity_keys:

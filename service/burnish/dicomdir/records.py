@@ -188,8 +188,10 @@ def reference_length(
 
 def keys_length(header: InstanceHeader) -> int:
     """The length of the keys in what `encode_instance_record` returns."""
-    supplied = (_supplied_element(key, 1) for key in _missing_keys(header))
-    return len(header.record_keys) + sum(map(len, supplied))
+    length = len(header.record_keys)
+    if header.missing_keys:
+        length += sum(len(_supplied_element(key, 1)) for key in _missing_keys(header))
+    return length
 
 
 def entity_lengths(entity_keys: bytes) -> tuple[int, int, int]:
@@ -221,8 +223,6 @@ def _encode_reference(
 
 
 def _missing_keys(header: InstanceHeader) -> list[Key]:
-    if not header.missing_keys:
-        return []
     return [key for key in _KEYS[header.directory_record_type] if key.tag in header.missing_keys]
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlalchemy.orm import Session
 
 from burnish.db import instance_rows
+from burnish.db.bulk import insert_rows
 from burnish.db.history import fail, note
 from burnish.db.tables import (
     FailedInstance,
@@ -245,17 +246,17 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
 
 def _record_entries(session: Session, file_set_id: int, volume: PlannedVolume) -> None:
     entries = [
-        {
-            "file_set_id": file_set_id,
-            "ordinal": ordinal,
-            "instance_id": candidate.instance_id,
-            "transcoded_instance_id": candidate.transcoded_instance_id,
-            "referenced_file_id": file_id,
-            "icon_image_id": candidate.icon_image_id,
-        }
+        (
+            file_set_id,
+            ordinal,
+            candidate.instance_id,
+            candidate.transcoded_instance_id,
+            file_id,
+            candidate.icon_image_id,
+        )
         for ordinal, (file_id, candidate) in enumerate(volume.files)
     ]
-    session.connection().execute(insert(FileSetEntry), entries)
+    insert_rows(session, FileSetEntry, entries)
 
 
 def _file_set_id(prefix: str, request: MediaCreationRequest, number: int, count: int) -> str:
