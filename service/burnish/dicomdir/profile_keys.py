@@ -42,12 +42,12 @@ def icon_rule(label: str) -> IconRule | None:
 
 
 def choose_icon(
-    record_type: str, supplied: bytes | None, made: bytes, rule: IconRule | None
+    record_type: str, supplied: bytes | None, computed: bytes, rule: IconRule | None
 ) -> bytes:
     """The item for a record, b"" for none: that of the SCU if permitted (PS3.4 S.3.2.1.1.3)."""
     if record_type != "IMAGE":
         return b""
-    return supplied if supplied and acceptable(supplied, rule) else made
+    return supplied if supplied and acceptable(supplied, rule) else computed
 
 
 def header_on_media(

@@ -72,7 +72,7 @@ def _is_boot_sector(sector: bytes) -> bool:
     )
 
 
-class _Child(NamedTuple):
+class _DirectoryEntry(NamedTuple):
     """A file or directory in a directory."""
 
     name: str
@@ -182,7 +182,7 @@ class _FatVolume:
                 directories.append((f"{path}\\", child_sections, level + 1))
         return sections
 
-    def _children(self, path: str, sections: list[Section]) -> Iterator[_Child]:
+    def _children(self, path: str, sections: list[Section]) -> Iterator[_DirectoryEntry]:
         if sum(length for _, length in sections) > LARGEST_DIRECTORY:
             raise Unreadable(f"directory {path or 'root'} is too large")
         for start, length in sections:
@@ -198,7 +198,7 @@ class _FatVolume:
             cluster = cluster_low
             if self.is_fat32:
                 cluster |= cluster_high << 16
-            yield _Child(_decode_name(name), attributes, cluster, size)
+            yield _DirectoryEntry(_decode_name(name), attributes, cluster, size)
 
 
 def _decode_name(name: bytes) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from burnish.label.fonts import Extent
+from burnish.label.fonts import Bounds
 from burnish.label.typesetting import Line
 
 
@@ -18,7 +18,7 @@ class Text:
     colour: str
 
     @property
-    def ink(self) -> Extent:
+    def ink(self) -> Bounds:
         return self.line.ink.placed(self.x, self.y, self.size)
 
 
@@ -33,8 +33,8 @@ class Box:
     colour: str
 
     @property
-    def ink(self) -> Extent:
-        return Extent(self.x, self.y, self.x + self.width, self.y + self.height)
+    def ink(self) -> Bounds:
+        return Bounds(self.x, self.y, self.x + self.width, self.y + self.height)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Drawing:
         """The number of characters that no font has."""
         return sum(text.line.missing for text in self.texts)
 
-    def inks(self) -> Iterator[Extent]:
-        """The extent of everything that is drawn."""
+    def inks(self) -> Iterator[Bounds]:
+        """The bounds of everything that is drawn."""
         for text in self.texts:
             yield text.ink
         for box in self.boxes:

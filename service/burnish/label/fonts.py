@@ -31,17 +31,17 @@ _SYSTEM_FONTS = (
 _SUFFIXES = frozenset({".ttf", ".otf", ".ttc", ".otc"})
 
 
-class Extent(NamedTuple):
-    """The rectangle that something covers."""
+class Bounds(NamedTuple):
+    """The rectangle that a glyph, a text or a figure covers."""
 
     left: float
     bottom: float
     right: float
     top: float
 
-    def placed(self, x: float, y: float, size: float = 1.0) -> "Extent":
-        """The extent after scaling by `size` and moving by (x, y)."""
-        return Extent(
+    def placed(self, x: float, y: float, size: float = 1.0) -> "Bounds":
+        """The bounds after scaling by `size` and moving by (x, y)."""
+        return Bounds(
             x + self.left * size, y + self.bottom * size, x + self.right * size, y + self.top * size
         )
 
@@ -87,13 +87,13 @@ class Face:
             yield ShapedGlyph(info.codepoint, info.cluster, x, y, advance)
             pen += advance
 
-    def ink(self, number: int) -> Extent | None:
-        """The extent of a glyph in em, from its origin; None if it is blank."""
+    def ink(self, number: int) -> Bounds | None:
+        """The bounds of a glyph in em, from its origin; None if it is blank."""
         extents = self._font.get_glyph_extents(number)
         if extents is None or not extents.width:
             return None
         # HarfBuzz measures the height downwards, so it is negative.
-        return Extent(
+        return Bounds(
             left=extents.x_bearing / self.units_per_em,
             bottom=(extents.y_bearing + extents.height) / self.units_per_em,
             right=(extents.x_bearing + extents.width) / self.units_per_em,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from burnish.label.drawing import Drawing, Text
-from burnish.label.fonts import Extent, Face
+from burnish.label.fonts import Bounds, Face
 from burnish.label.typesetting import BOX_HEIGHT, BOX_STROKE, BOX_WIDTH, Glyph
 
 _POINTS_PER_MM = 72 / 25.4
@@ -115,7 +115,7 @@ def _glyph_procedure(face: Face | None, number: int) -> tuple[int, bytes]:
 
 
 def _outline_operators(face: Face, number: int) -> str:
-    ink = face.ink(number) or Extent(0.0, 0.0, 0.0, 0.0)
+    ink = face.ink(number) or Bounds(0.0, 0.0, 0.0, 0.0)
     # The bounding box may be too large, never too small.
     left, bottom = (round(value * face.units_per_em - 1) for value in (ink.left, ink.bottom))
     right, top = (round(value * face.units_per_em + 1) for value in (ink.right, ink.top))

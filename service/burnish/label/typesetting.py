@@ -7,12 +7,12 @@ from itertools import groupby
 from typing import NamedTuple
 
 from burnish.label import bidi
-from burnish.label.fonts import Extent, Face, Fonts
+from burnish.label.fonts import Bounds, Face, Fonts
 
 ELLIPSIS = "\N{HORIZONTAL ELLIPSIS}"
 #: Size of the box that stands for a character that no font has, in em.
 BOX_WIDTH, BOX_HEIGHT, BOX_STROKE = 0.62, 0.72, 0.06
-_BOX_INK = Extent(0.0, 0.0, BOX_WIDTH, BOX_HEIGHT)
+_BOX_INK = Bounds(0.0, 0.0, BOX_WIDTH, BOX_HEIGHT)
 #: Text beyond this number of characters is ignored: no label has room for it.
 _MAXIMUM_LENGTH = 1000
 #: Hardly any character is narrower than this, in em.
@@ -44,7 +44,7 @@ class Line:
 
     text: str
     glyphs: tuple[Glyph, ...]
-    ink: Extent
+    ink: Bounds
     missing: int
     shortened: bool = False
 
@@ -251,12 +251,12 @@ def _shaped(
     return glyphs, sum(shaped.advance for shaped in shaped_glyphs)
 
 
-def _ink(glyphs: list[Glyph], width: float) -> Extent:
-    """The extent of the glyphs, and at least the base line."""
-    extents = [Extent(0.0, 0.0, width, 0.0)]
+def _ink(glyphs: list[Glyph], width: float) -> Bounds:
+    """The bounds of the glyphs, and at least of the base line."""
+    bounds = [Bounds(0.0, 0.0, width, 0.0)]
     for glyph in glyphs:
         ink = glyph.face.ink(glyph.number) if glyph.face else _BOX_INK
         if ink is not None:
-            extents.append(ink.placed(glyph.x, glyph.y))
-    lefts, bottoms, rights, tops = zip(*extents, strict=True)
-    return Extent(min(lefts), min(bottoms), max(rights), max(tops))
+            bounds.append(ink.placed(glyph.x, glyph.y))
+    lefts, bottoms, rights, tops = zip(*bounds, strict=True)
+    return Bounds(min(lefts), min(bottoms), max(rights), max(tops))

@@ -240,12 +240,12 @@ def _icons(
         if instance.header.directory_record_type == "IMAGE"
         and not (instance.supplied_icon and acceptable(instance.supplied_icon, rule))
     ]
-    made = icon_maker.icons(images, rule.size if rule else icons.PIXELS)
-    if made is None or not required:
-        return made
-    without_icon = [image for image in images if not made[image.instance_id].item]
+    icon_images = icon_maker.icons(images, rule.size if rule else icons.PIXELS)
+    if icon_images is None or not required:
+        return icon_images
+    without_icon = [image for image in images if not icon_images[image.instance_id].item]
     if not without_icon:
-        return made
+        return icon_images
     failure = InstanceFailure(
         FailureReason.PROCESSING_FAILURE,
         f"{choice.label} requires an icon, and none can be made of the image",
