@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from flow.service import DEFECT_EVENTS
+
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "service" / "burnish"
 MODULES = {
@@ -192,6 +194,28 @@ def test_nothing_sleeps(module: str) -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node) == "time.sleep"
     ]
     assert not sleeps, "wait for an event with a time-out, so that a shutdown can end the wait"
+
+
+def test_the_flow_tests_know_each_log_event_of_a_defect() -> None:
+    """A test that asserts the absence of an event must use the words of the package."""
+    events = {
+        node.args[0].value
+        for module in MODULES
+        for node in nodes(module)
+        if isinstance(node, ast.Call) and logs_a_defect(node)
+        if isinstance(node.args[0], ast.Constant)
+    }
+    assert {*events, "a process ended by itself"} == set(DEFECT_EVENTS)
+    supervisor = ast.walk(MODULES["supervisor.py"])
+    texts = {node.value for node in supervisor if isinstance(node, ast.Constant)}
+    assert "a process ended by itself" in texts
+
+
+def logs_a_defect(call: ast.Call) -> bool:
+    """Whether a call logs an event with the traceback of an exception."""
+    function = ast.unparse(call.func)
+    keywords = {keyword.arg for keyword in call.keywords}
+    return function == "log.exception" or (function == "log.error" and "exc_info" in keywords)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

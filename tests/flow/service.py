@@ -20,6 +20,16 @@ AE_TITLE = "BURNISH"
 _READY = "ready"
 _TAIL = 60
 
+#: The log events that only a defect causes. An architecture test compares them with the package.
+DEFECT_EVENTS = (
+    "a process ended by itself",
+    "association ended by a defect",
+    "piece not made, by a defect",
+    "reports ended by a defect",
+    "retrieval failed by a defect",
+    "task failed",
+)
+
 Tables = Mapping[str, Any]
 
 
@@ -186,6 +196,10 @@ class Service:
         """The lines of the log, without a last one that is not complete yet."""
         complete, _, _ = self.log.read_text(encoding="utf-8", errors="replace").rpartition("\n")
         return complete.splitlines()
+
+    def defects(self) -> list[str]:
+        """The lines of the log that report a defect."""
+        return [line for line in self.lines() if any(event in line for event in DEFECT_EVENTS)]
 
     def tail(self, lines: int = _TAIL) -> str:
         """The end of the log."""

@@ -226,7 +226,8 @@ def test_a_process_that_dies_is_restarted(
     descendants = victim.children(recursive=True)
     os.kill(victim.pid, signal.SIGKILL)
     wait_until(
-        lambda: "ended by itself" in service.log.read_text(), what="the log line of the supervisor"
+        lambda: "a process ended by itself" in service.log.read_text(),
+        what="the log line of the supervisor",
     )
     wait_until(lambda: clients.echo(service.port) == 0, what="an echo")
     uid = request(service, files, copies=1)

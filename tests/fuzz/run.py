@@ -24,7 +24,7 @@ from typing import Any
 
 import certificates
 from flow import clients
-from flow.service import Service
+from flow.service import DEFECT_EVENTS, Service
 from fuzz import client, corpus
 from fuzz.attacks import Attacker
 from fuzz.client import Observations
@@ -215,7 +215,7 @@ def _check(service: Service, before: Resources, report: Report) -> None:
         report.log_lines[entry["event"]] += 1
         if entry.get("calling_ae_title") == client.AE_TITLE and entry.get("how") != "released":
             faults.append(f"about the well-behaved client: {line}")
-    for event in ("a process ended by itself", "association ended by a defect"):
+    for event in DEFECT_EVENTS:
         if report.log_lines[event]:
             faults.append(f"in the log: {event}")
 
