@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from time import monotonic
 from typing import cast
 
 import pytest
@@ -171,7 +170,7 @@ def impatient(ground: Ground, wait: float) -> Database:
 
 
 def test_all_writers_that_wait_behind_a_lock_fail_in_time(ground: Ground) -> None:
-    """Each within its own time-out, not one after the other; who reads reads on."""
+    """Each within its own time-out, not one after the other; readers go on reading."""
     database = impatient(ground, 1.0)
     inserter = database.row_inserter(cast(Table, Event.__table__))
     errors: list[BaseException] = []
@@ -188,21 +187,20 @@ def test_all_writers_that_wait_behind_a_lock_fail_in_time(ground: Ground) -> Non
             errors.append(error)
 
     with locked(ground.url):
-        since = monotonic()
         threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
         for thread in threads:
             thread.start()
         assert ground.count(MediaCreationRequest) == 0
         for thread in threads:
             thread.join()
-        took = monotonic() - since
         row = dict.fromkeys(Event.__table__.columns.keys())
         for rows in ([], [row], [row, row]):
             with pytest.raises(Unwritten, match="locked"):
                 inserter.insert(rows)
     assert len(errors) == 20
-    assert took < 15, "one after the other it would be 20 s"
-    assert any("locked" in str(error) for error in errors)
+    waited_for_sqlite = [error for error in errors if "locked" in str(error)]
+    assert waited_for_sqlite
+    assert len(waited_for_sqlite) < 15, "the others used up their time before their turn"
     assert any("others have been writing for 1 s" in str(error) for error in errors)
     assert database.hindered(300)
     with database.writing() as session:
