@@ -1,4 +1,4 @@
-"""Media Creation Management by two clients: every operation, status, and way a request can end."""
+"""Media Creation Management with two clients: all operations, statuses and ends of a request."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -44,13 +44,13 @@ def burnish(start_shared: StartBurnish, real_studies: material.RealStudies) -> S
 
 
 @pytest.fixture(scope="module")
-def patient(start_shared: StartBurnish) -> Service:
-    """A service that waits long for instances, and has none."""
+def waiting_service(start_shared: StartBurnish) -> Service:
+    """A service that has no instances and waits an hour for those of a request."""
     return start_shared(request={"wait_for_instances": "1h"})
 
 
 @pytest.fixture(scope="module")
-def small(start_shared: StartBurnish, files: tuple[Path, ...]) -> Service:
+def small_media(start_shared: StartBurnish, files: tuple[Path, ...]) -> Service:
     """A service whose blanks hold 120 KB."""
     service = start_shared(device=[{"name": "outbox", "media": ["CD"], "capacity": "120KB"}])
     assert clients.dcmsend(service.port, *files).exit_code == 0
@@ -58,33 +58,33 @@ def small(start_shared: StartBurnish, files: tuple[Path, ...]) -> Service:
 
 
 def outcome(scu: MediaCreation, uid: str, deadline: float = 300) -> Dataset:
-    """All of a request's attributes once it has ended."""
+    """All attributes of a request once it has ended."""
 
-    def ended() -> Dataset | None:
-        status, found = scu.get(uid, "ExecutionStatus")
+    def ended() -> bool:
+        status, attributes = scu.get(uid, "ExecutionStatus")
         assert status == 0
-        return found if found.ExecutionStatus in ENDED else None
+        return attributes.ExecutionStatus in ENDED
 
     wait_until(ended, deadline=deadline, what=f"the end of request {uid}")
-    status, found = scu.get(uid)
+    status, attributes = scu.get(uid)
     assert status == 0
-    return found
+    return attributes
 
 
-def ask(service: Service, attributes: Dataset, **how: Any) -> Dataset:
-    """Creates and initiates a request; its attributes at its end."""
+def create_and_initiate(service: Service, request: Dataset, **action: Any) -> Dataset:
+    """Creates and initiates a request; all its attributes at its end."""
     with MediaCreation(service.port) as scu:
-        assert scu.create(attributes)[0] == 0, scu.error_comment
+        assert scu.create(request)[0] == 0, scu.error_comment
         uid = scu.sop_instance_uid
-        assert scu.initiate(uid, **how)[0] == 0, scu.error_comment
+        assert scu.initiate(uid, **action)[0] == 0, scu.error_comment
         return outcome(scu, uid)
 
 
-def failed(found: Dataset) -> dict[str, int]:
-    """SOP Instance UID → Failure Reason."""
+def failure_reasons(attributes: Dataset) -> dict[str, int]:
+    """The Failure Reason of each failed instance, by SOP Instance UID."""
     return {
         str(item.ReferencedSOPInstanceUID): int(item.FailureReason)
-        for item in found.FailedSOPSequence
+        for item in attributes.FailedSOPSequence
     }
 
 
@@ -100,22 +100,20 @@ def images(service: Service, uid: str) -> list[Path]:
     return sorted((service.outbox / f"R{row['id']:06d}").glob("*.iso"))
 
 
-def plain(**attributes: object) -> Dataset:
-    """An N-CREATE of one instance that nobody has."""
-    found = clients.references([])
+def minimal_request(**attributes: object) -> Dataset:
+    """The Attribute List of an N-CREATE for one instance that the service does not have."""
+    request = clients.references([], **attributes)
     item = Dataset()
     item.ReferencedSOPClassUID = CT
     item.ReferencedSOPInstanceUID = "1.2.3.4.5"
-    found.ReferencedSOPSequence.append(item)
-    for keyword, value in attributes.items():
-        setattr(found, keyword, value)
-    return found
+    request.ReferencedSOPSequence.append(item)
+    return request
 
 
 def as_json(attributes: Dataset) -> dict[str, Any]:
-    """The same for the client on dcmjs."""
+    """The Attribute List as the client on dcmjs takes it."""
     return {
-        element.keyword: [as_json(each) for each in element.value]
+        element.keyword: [as_json(item) for item in element.value]
         if element.VR == "SQ"
         else (str(element.value) if element.VM == 1 else list(element.value))
         for element in attributes
@@ -128,19 +126,20 @@ def as_json(attributes: Dataset) -> dict[str, Any]:
 def test_a_request_may_have_only_the_required_attributes(burnish: Service) -> None:
     with MediaCreation(burnish.port) as scu:
         uid = str(generate_uid())
-        status, returned = scu.create(plain(), uid)
+        status, returned = scu.create(minimal_request(), uid)
         assert status == 0
         assert scu.sop_instance_uid == uid
-        status, found = scu.get(uid)
+        status, attributes = scu.get(uid)
     assert status == 0
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("IDLE", "NORMAL")
-    assert found.TotalNumberOfPiecesOfMediaCreated == 0
-    assert list(found.FailedSOPSequence) == []
-    assert list(found.ReferencedStorageMediaSequence) == []
-    assert found.AllowMediaSplitting == "YES"
-    assert found.AllowLossyCompression == "NO"
+    assert attributes.ExecutionStatus == "IDLE"
+    assert attributes.ExecutionStatusInfo == "NORMAL"
+    assert attributes.TotalNumberOfPiecesOfMediaCreated == 0
+    assert list(attributes.FailedSOPSequence) == []
+    assert list(attributes.ReferencedStorageMediaSequence) == []
+    assert attributes.AllowMediaSplitting == "YES"
+    assert attributes.AllowLossyCompression == "NO"
     if len(returned):
-        assert returned == found, "a returned Attribute List is the complete one"
+        assert returned == attributes, "a returned Attribute List is the complete one"
 
 
 def test_a_request_may_have_every_attribute(burnish: Service) -> None:
@@ -160,7 +159,7 @@ def test_a_request_may_have_every_attribute(burnish: Service) -> None:
         "IncludeDisplayApplication": "YES",
         "PreserveCompositeInstancesAfterMediaCreation": "YES",
     }
-    request = plain(**values)
+    request = minimal_request(**values)
     item = request.ReferencedSOPSequence[0]
     item.RequestedMediaApplicationProfile = "STD-GEN-DVD-JPEG"
     icon = Dataset()
@@ -175,14 +174,15 @@ def test_a_request_may_have_every_attribute(burnish: Service) -> None:
     item.IconImageSequence = [icon]
     with MediaCreation(burnish.port) as scu:
         assert scu.create(request)[0] == 0, scu.error_comment
-        status, found = scu.get(scu.sop_instance_uid)
+        status, attributes = scu.get(scu.sop_instance_uid)
     assert status == 0
     for keyword, value in values.items():
-        assert found.get(keyword) == value, keyword
-    [item] = found.ReferencedSOPSequence
+        assert attributes.get(keyword) == value, keyword
+    [item] = attributes.ReferencedSOPSequence
     assert item.RequestedMediaApplicationProfile == "STD-GEN-DVD-JPEG"
     [icon] = item.IconImageSequence
-    assert (icon.Rows, bytes(icon.PixelData)) == (2, b"\1\2\3\4")
+    assert icon.Rows == 2
+    assert bytes(icon.PixelData) == b"\1\2\3\4"
 
 
 @pytest.mark.parametrize(
@@ -197,20 +197,20 @@ def test_a_request_may_have_every_attribute(burnish: Service) -> None:
     ],
 )
 def test_text_comes_back_as_it_went_in(burnish: Service, terms: Any, text: str) -> None:
-    request = plain(SpecificCharacterSet=terms, LabelText=text, MediaDisposition=text)
+    request = minimal_request(SpecificCharacterSet=terms, LabelText=text, MediaDisposition=text)
     with MediaCreation(burnish.port) as scu:
         assert scu.create(request)[0] == 0, scu.error_comment
-        status, found = scu.get(scu.sop_instance_uid)
+        status, attributes = scu.get(scu.sop_instance_uid)
         assert status == 0
         _, part = scu.get(scu.sop_instance_uid, "LabelText")
-    assert found.LabelText == text
-    assert found.MediaDisposition == text
+    assert attributes.LabelText == text
+    assert attributes.MediaDisposition == text
     assert part.LabelText == text, "the character set goes with the text"
 
 
 def test_the_other_client_creates_and_reads(burnish: Service) -> None:
     uid = str(generate_uid())
-    request = plain(LabelText="LABEL", AllowMediaSplitting="NO")
+    request = minimal_request(LabelText="LABEL", AllowMediaSplitting="NO")
     answer = clients.mcm_client(burnish.port, "create", "--uid", uid, attributes=as_json(request))
     assert answer["status"] == 0, answer
     assert answer["sopInstanceUid"] == uid
@@ -222,17 +222,17 @@ def test_the_other_client_creates_and_reads(burnish: Service) -> None:
 
 
 def test_the_service_assigns_a_uid_if_the_scu_gives_none(burnish: Service) -> None:
-    answer = clients.mcm_client(burnish.port, "create", attributes=as_json(plain()))
+    answer = clients.mcm_client(burnish.port, "create", attributes=as_json(minimal_request()))
     assert answer["status"] == 0, answer
     uid = answer["sopInstanceUid"]
     assert clients.mcm_client(burnish.port, "get", uid)["status"] == 0
     with MediaCreation(burnish.port) as scu:
-        scu.create(plain())
+        scu.create(minimal_request())
         assert scu.sop_instance_uid not in ("", uid)
 
 
 def _wrong(name: str) -> Dataset | None:
-    request = plain()
+    request = minimal_request()
     item = request.ReferencedSOPSequence[0]
     match name:
         case "no data set":
@@ -290,14 +290,14 @@ def test_a_missing_attribute_is_rejected(burnish: Service, name: str, status: in
 @pytest.mark.filterwarnings("ignore")
 def test_a_bad_value_is_rejected(burnish: Service, keyword: str, value: object) -> None:
     with MediaCreation(burnish.port) as scu:
-        assert scu.create(plain(**{keyword: value}))[0] == 0x0106
+        assert scu.create(minimal_request(**{keyword: value}))[0] == 0x0106
         assert scu.error_comment
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("keyword", ["ReferencedSOPClassUID", "ReferencedSOPInstanceUID"])
 def test_a_reference_that_is_not_a_uid_is_rejected(burnish: Service, keyword: str) -> None:
-    request = plain()
+    request = minimal_request()
     setattr(request.ReferencedSOPSequence[0], keyword, "1.2.zebra")
     with MediaCreation(burnish.port) as scu:
         assert scu.create(request)[0] in (0x0106, 0x0117)
@@ -305,28 +305,32 @@ def test_a_reference_that_is_not_a_uid_is_rejected(burnish: Service, keyword: st
 
 def test_defined_terms_can_be_extended(burnish: Service) -> None:
     with MediaCreation(burnish.port) as scu:
-        status, _ = scu.create(plain(IncludeNonDICOMObjects="FOR_LAWYERS", BarcodeSymbology="QR"))
+        status, _ = scu.create(
+            minimal_request(IncludeNonDICOMObjects="FOR_LAWYERS", BarcodeSymbology="QR")
+        )
         assert status == 0
 
 
 def test_an_attribute_that_is_not_in_the_table_brings_no_warning(burnish: Service) -> None:
     """Warnings shall not be returned (PS3.4 S.3.2.1.3)."""
-    request = plain(PatientName="Nobody^Special", RequestPriority="HIGH", NumberOfCopies="3")
+    request = minimal_request(
+        PatientName="Nobody^Special", RequestPriority="HIGH", NumberOfCopies="3"
+    )
     block = request.private_block(0x2201, "SOMEBODY ELSE", create=True)
     block.add_new(1, "LO", "what is this")
     with MediaCreation(burnish.port) as scu:
         assert scu.create(request)[0] == 0, scu.error_comment
 
 
-def test_a_uid_that_is_taken(burnish: Service) -> None:
+def test_a_sop_instance_uid_that_is_in_use_is_rejected(burnish: Service) -> None:
     uid = str(generate_uid())
     with MediaCreation(burnish.port) as scu:
-        assert scu.create(plain(), uid)[0] == 0
-        assert scu.create(plain(), uid)[0] == 0x0111
+        assert scu.create(minimal_request(), uid)[0] == 0
+        assert scu.create(minimal_request(), uid)[0] == 0x0111
         assert scu.get(uid)[0] == 0
         assert scu.cancel(uid)[0] == 0
         assert scu.get(uid)[0] == 0x0112
-        assert scu.create(plain(), uid)[0] == 0
+        assert scu.create(minimal_request(), uid)[0] == 0
 
 
 def _n_create_rq(sop_class: str, uid: str) -> bytes:
@@ -360,7 +364,7 @@ def _encoded(data_set: Dataset) -> bytes:
 @pytest.mark.parametrize("uid", ["1.2.zebra", "1" + ".2" * 40, "hello"])
 def test_a_bad_uid_is_rejected(burnish: Service, uid: str) -> None:
     command = _n_create_rq(str(MEDIA_CREATION_MANAGEMENT), uid)
-    assert _raw_status(burnish, command, _encoded(plain())) == 0x0117
+    assert _raw_status(burnish, command, _encoded(minimal_request())) == 0x0117
 
 
 @pytest.mark.parametrize(
@@ -383,9 +387,12 @@ def test_a_damaged_n_create_is_rejected(burnish: Service, data: bytes) -> None:
     assert clients.echo(burnish.port) == 0
 
 
-def test_another_sop_class_over_the_context(burnish: Service) -> None:
+def test_an_n_create_of_another_sop_class_is_rejected(burnish: Service) -> None:
     film_session = "1.2.840.10008.5.1.1.1"
-    assert _raw_status(burnish, _n_create_rq(film_session, "1.2.3"), _encoded(plain())) == 0x0118
+    assert (
+        _raw_status(burnish, _n_create_rq(film_session, "1.2.3"), _encoded(minimal_request()))
+        == 0x0118
+    )
 
 
 @pytest.mark.parametrize("field", [0x0150, 0x0120, 0x0100, 0x0020])
@@ -414,48 +421,52 @@ def test_a_request_of_five_thousand_instances(burnish: Service) -> None:
     with MediaCreation(burnish.port) as scu:
         assert scu.create(request)[0] == 0
         uid = scu.sop_instance_uid
-        status, found = scu.get(uid, "ReferencedSOPSequence")
-        assert (status, len(found.ReferencedSOPSequence)) == (0, 5000)
+        status, attributes = scu.get(uid, "ReferencedSOPSequence")
+        assert status == 0
+        assert len(attributes.ReferencedSOPSequence) == 5000
         assert scu.initiate(uid)[0] == 0
-        found = outcome(scu, uid)
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "NO_INSTANCE")
-    assert len(found.FailedSOPSequence) == 5000
+        attributes = outcome(scu, uid)
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "NO_INSTANCE"
+    assert len(attributes.FailedSOPSequence) == 5000
 
 
 # --- N-ACTION ------------------------------------------------------------------------------------
 
 
-def test_number_of_copies_and_priority_must_be_possible(patient: Service) -> None:
-    with MediaCreation(patient.port) as scu:
-        scu.create(plain())
+def test_number_of_copies_and_priority_must_be_possible(waiting_service: Service) -> None:
+    with MediaCreation(waiting_service.port) as scu:
+        scu.create(minimal_request())
         uid = scu.sop_instance_uid
         for copies in (0, -1, 100, 2_000_000_000):
             assert scu.initiate(uid, copies=copies)[0] == 0x0115, copies
             assert scu.error_comment
         assert scu.initiate(uid, priority="URGENT")[0] == 0x0115
-        _, found = scu.get(uid)
-        assert found.ExecutionStatus == "IDLE", "what was refused has changed nothing"
+        _, attributes = scu.get(uid)
+        assert attributes.ExecutionStatus == "IDLE", "a rejected action changes nothing"
         assert scu.initiate(uid, copies=99, priority="LOW")[0] == 0
-        _, found = scu.get(uid)
-        assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("PENDING", "QUEUED")
-        assert (found.NumberOfCopies, found.RequestPriority) == (99, "LOW")
+        _, attributes = scu.get(uid)
+        assert attributes.ExecutionStatus == "PENDING"
+        assert attributes.ExecutionStatusInfo == "QUEUED"
+        assert attributes.NumberOfCopies == 99
+        assert attributes.RequestPriority == "LOW"
 
 
-def test_a_second_initiate_is_rejected(patient: Service) -> None:
-    with MediaCreation(patient.port) as scu:
-        scu.create(plain())
+def test_a_second_initiate_is_rejected(waiting_service: Service) -> None:
+    with MediaCreation(waiting_service.port) as scu:
+        scu.create(minimal_request())
         uid = scu.sop_instance_uid
         assert scu.initiate(uid, copies=2)[0] == 0
         assert scu.initiate(uid)[0] == 0xA510
         assert scu.initiate(uid, copies=5, priority="HIGH")[0] == 0xA510
-        _, found = scu.get(uid)
-        assert found.NumberOfCopies == 2, "what was refused has changed nothing"
-        assert found.RequestPriority == "MED"
+        _, attributes = scu.get(uid)
+        assert attributes.NumberOfCopies == 2, "a rejected action changes nothing"
+        assert attributes.RequestPriority == "MED"
 
 
-def test_an_unknown_action_is_rejected(patient: Service) -> None:
-    with MediaCreation(patient.port) as scu:
-        scu.create(plain())
+def test_an_unknown_action_is_rejected(waiting_service: Service) -> None:
+    with MediaCreation(waiting_service.port) as scu:
+        scu.create(minimal_request())
         for number in (0, 3, 99):
             assert scu.action(number, scu.sop_instance_uid, None)[0] == 0x0123
 
@@ -470,16 +481,18 @@ def test_an_unknown_request_is_rejected(burnish: Service) -> None:
 
 @pytest.mark.parametrize("state", ["IDLE", "PENDING"])
 @pytest.mark.parametrize("client", ["pynetdicom", "dcmjs-dimse"])
-def test_cancel_before_anything_is_made(patient: Service, state: str, client: str) -> None:
-    with MediaCreation(patient.port) as scu:
-        scu.create(plain())
+def test_a_request_cancelled_before_it_is_made_is_removed(
+    waiting_service: Service, state: str, client: str
+) -> None:
+    with MediaCreation(waiting_service.port) as scu:
+        scu.create(minimal_request())
         uid = scu.sop_instance_uid
         if state == "PENDING":
             assert scu.initiate(uid)[0] == 0
         if client == "pynetdicom":
             assert scu.cancel(uid)[0] == 0
         else:
-            assert clients.mcm_client(patient.port, "cancel", uid)["status"] == 0
+            assert clients.mcm_client(waiting_service.port, "cancel", uid)["status"] == 0
         assert scu.get(uid)[0] == 0x0112
         assert scu.initiate(uid)[0] == 0x0112
         assert scu.cancel(uid)[0] == 0x0112
@@ -492,7 +505,7 @@ def test_a_request_that_has_ended_cannot_be_cancelled(
         scu.create(clients.references(files[:1]))
         done = scu.sop_instance_uid
         scu.initiate(done)
-        scu.create(plain())
+        scu.create(minimal_request())
         gone = scu.sop_instance_uid
         scu.initiate(gone)
         for uid, status in ((done, "DONE"), (gone, "FAILURE")):
@@ -505,7 +518,7 @@ def test_a_request_that_has_ended_cannot_be_cancelled(
 def test_cancel_at_any_moment_leaves_no_half_piece(
     burnish: Service, files: tuple[Path, ...]
 ) -> None:
-    """Whatever the race between cancel and the writer, it ends in one of the two ways."""
+    """Either the request is cancelled or it ends as DONE, whatever the writer does meanwhile."""
     for _ in range(6):
         with MediaCreation(burnish.port) as scu:
             scu.create(clients.references(files))
@@ -528,7 +541,7 @@ def test_cancel_at_any_moment_leaves_no_half_piece(
                 uid,
             )
 
-        wait_until(settled, what="no piece in anybody's hands")
+        wait_until(settled, what="no piece that is queued or being written")
         created = oracles.rows(
             burnish,
             "SELECT p.id FROM piece p JOIN file_set f ON p.file_set_id = f.id"
@@ -548,66 +561,70 @@ def test_cancel_at_any_moment_leaves_no_half_piece(
 
 def test_an_attribute_list_is_honoured(burnish: Service) -> None:
     with MediaCreation(burnish.port) as scu:
-        scu.create(plain(LabelText="LABEL"))
+        scu.create(minimal_request(LabelText="LABEL"))
         uid = scu.sop_instance_uid
-        status, found = scu.get(uid, "ExecutionStatus", "LabelText")
+        status, attributes = scu.get(uid, "ExecutionStatus", "LabelText")
         assert status == 0
-        assert [element.keyword for element in found] == ["ExecutionStatus", "LabelText"]
-        status, found = scu.get(uid, "LabelText", "ReferencedSOPSequence", "ExecutionStatus")
+        assert [element.keyword for element in attributes] == ["ExecutionStatus", "LabelText"]
+        status, attributes = scu.get(uid, "LabelText", "ReferencedSOPSequence", "ExecutionStatus")
         assert status == 0
-        assert found.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4.5"
+        assert attributes.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == "1.2.3.4.5"
 
 
 @pytest.mark.parametrize("keyword", ["PatientName", "PixelData"])
-def test_an_attribute_that_is_not_supported(burnish: Service, keyword: str) -> None:
+def test_an_attribute_that_is_not_supported_is_answered_with_a_warning(
+    burnish: Service, keyword: str
+) -> None:
     with MediaCreation(burnish.port) as scu:
-        scu.create(plain())
+        scu.create(minimal_request())
         uid = scu.sop_instance_uid
-        status, found = scu.get(uid, keyword, "ExecutionStatus")
+        status, attributes = scu.get(uid, keyword, "ExecutionStatus")
         assert status == 0x0001
-        assert found.ExecutionStatus == "IDLE"
-        assert keyword not in found
+        assert attributes.ExecutionStatus == "IDLE"
+        assert keyword not in attributes
         assert scu.get(uid, keyword)[0] == 0x0001
     answer = clients.mcm_client(burnish.port, "get", uid, "PatientName", "ExecutionStatus")
     assert answer["status"] == 1
     assert answer["attributes"]["ExecutionStatus"] == "IDLE"
 
 
-def test_an_attribute_that_has_no_value_here(burnish: Service) -> None:
+def test_a_supported_attribute_without_a_value_is_not_in_the_answer(burnish: Service) -> None:
     """Supported, but not maintained for this request: no data element, and no warning."""
     with MediaCreation(burnish.port) as scu:
-        scu.create(plain())
-        status, found = scu.get(scu.sop_instance_uid, "LabelText", "ExecutionStatus")
+        scu.create(minimal_request())
+        status, attributes = scu.get(scu.sop_instance_uid, "LabelText", "ExecutionStatus")
     assert status in (0, 1)
-    assert found.ExecutionStatus == "IDLE"
+    assert attributes.ExecutionStatus == "IDLE"
 
 
 # --- from beginning to end -----------------------------------------------------------------------
 
 
 def test_from_idle_to_done_and_never_backwards(burnish: Service, files: tuple[Path, ...]) -> None:
-    seen: list[tuple[str, int]] = []
+    observed: list[tuple[str, int]] = []
     with MediaCreation(burnish.port) as scu:
         scu.create(clients.references(files))
         uid = scu.sop_instance_uid
 
-        def step() -> bool:
-            status, found = scu.get(uid)
+        def observe() -> bool:
+            """Notes the status and the number of pieces; whether the request has ended."""
+            status, attributes = scu.get(uid)
             assert status == 0
-            now = found.ExecutionStatus, int(found.TotalNumberOfPiecesOfMediaCreated)
-            if not seen or seen[-1] != now:
-                seen.append(now)
+            now = attributes.ExecutionStatus, int(attributes.TotalNumberOfPiecesOfMediaCreated)
+            if not observed or observed[-1] != now:
+                observed.append(now)
             return now[0] in ENDED
 
-        step()
+        observe()
         scu.initiate(uid, copies=2)
-        wait_until(step, what="the end")
-        _, found = scu.get(uid)
-    assert seen[0][0] == "IDLE"
-    assert seen[-1] == ("DONE", 2), seen
-    assert seen == sorted(seen, key=lambda one: (ORDER.index(one[0]), one[1])), seen
-    assert found.ExecutionStatusInfo == "NORMAL"
-    [volume] = found.ReferencedStorageMediaSequence
+        wait_until(observe, what="the end")
+        _, attributes = scu.get(uid)
+    assert observed[0][0] == "IDLE"
+    assert observed[-1] == ("DONE", 2), observed
+    in_order = sorted(observed, key=lambda state: (ORDER.index(state[0]), state[1]))
+    assert observed == in_order
+    assert attributes.ExecutionStatusInfo == "NORMAL"
+    [volume] = attributes.ReferencedStorageMediaSequence
     assert len(images(burnish, uid)) == 2
     first, second = images(burnish, uid)
     assert first.read_bytes() == second.read_bytes(), "copies carry the same ID and UID"
@@ -631,12 +648,12 @@ def test_the_other_client_from_create_to_done(burnish: Service, files: tuple[Pat
     assert clients.mcm_client(port, "initiate", uid)["status"] == 0xA510
 
     def ended() -> dict[str, Any] | None:
-        found: dict[str, Any] = clients.mcm_client(port, "get", uid)["attributes"]
-        return found if found["ExecutionStatus"] in ENDED else None
+        attributes: dict[str, Any] = clients.mcm_client(port, "get", uid)["attributes"]
+        return attributes if attributes["ExecutionStatus"] in ENDED else None
 
-    found = wait_until(ended, what="the end")
-    assert found["ExecutionStatus"] == "DONE", found
-    assert int(found["TotalNumberOfPiecesOfMediaCreated"]) == 2
+    attributes = wait_until(ended, what="the end")
+    assert attributes["ExecutionStatus"] == "DONE", attributes
+    assert int(attributes["TotalNumberOfPiecesOfMediaCreated"]) == 2
     assert clients.mcm_client(port, "cancel", uid)["status"] == 0xC201
 
 
@@ -651,9 +668,10 @@ def test_the_scus_file_set_id_and_uid_are_used(
         scu.create(request)
         name = scu.sop_instance_uid
         scu.initiate(name)
-        found = outcome(scu, name)
-    [volume] = found.ReferencedStorageMediaSequence
-    assert (volume.StorageMediaFileSetID, volume.StorageMediaFileSetUID) == ("MINE_123", uid)
+        attributes = outcome(scu, name)
+    [volume] = attributes.ReferencedStorageMediaSequence
+    assert volume.StorageMediaFileSetID == "MINE_123"
+    assert volume.StorageMediaFileSetUID == uid
     [image] = images(burnish, name)
     assert oracles.volume_identifier(image) == "MINE_123"
     directory = oracles.read(oracles.extract(image, tmp_path / "disc") / "DICOMDIR")
@@ -661,28 +679,30 @@ def test_the_scus_file_set_id_and_uid_are_used(
     assert directory.file_meta.MediaStorageSOPInstanceUID == uid
 
 
-def test_a_split_set_has_a_uid_for_each_volume(small: Service, files: tuple[Path, ...]) -> None:
+def test_a_split_set_has_a_uid_for_each_volume(
+    small_media: Service, files: tuple[Path, ...]
+) -> None:
     uid = str(generate_uid())
     request = clients.references(
         files, StorageMediaFileSetID="A_LONG_ID_OF_16C", StorageMediaFileSetUID=uid
     )
-    found = ask(small, request, copies=2)
-    assert found.ExecutionStatus == "DONE", found
-    volumes = found.ReferencedStorageMediaSequence
+    attributes = create_and_initiate(small_media, request, copies=2)
+    assert attributes.ExecutionStatus == "DONE", attributes
+    volumes = attributes.ReferencedStorageMediaSequence
     assert len(volumes) > 1
-    assert found.TotalNumberOfPiecesOfMediaCreated == 2 * len(volumes)
-    names = {volume.StorageMediaFileSetUID for volume in volumes}
-    assert len(names) == len(volumes)
+    assert attributes.TotalNumberOfPiecesOfMediaCreated == 2 * len(volumes)
+    file_set_uids = {volume.StorageMediaFileSetUID for volume in volumes}
+    assert len(file_set_uids) == len(volumes)
     assert len({volume.StorageMediaFileSetID for volume in volumes}) == len(volumes)
     assert all(len(volume.StorageMediaFileSetID) <= 16 for volume in volumes)
-    assert uid in names
+    assert uid in file_set_uids
 
 
-def test_each_profile_for_each_instance(burnish: Service, files: tuple[Path, ...]) -> None:
+def test_each_instance_may_name_its_own_profile(burnish: Service, files: tuple[Path, ...]) -> None:
     request = clients.references(files[:2], "STD-GEN-DVD-JPEG")
     request.ReferencedSOPSequence[1].RequestedMediaApplicationProfile = "STD-GEN-DVD-J2K"
-    found = ask(burnish, request)
-    assert found.ExecutionStatus == "DONE", found
+    attributes = create_and_initiate(burnish, request)
+    assert attributes.ExecutionStatus == "DONE", attributes
 
 
 # --- ways to fail --------------------------------------------------------------------------------
@@ -697,42 +717,54 @@ def test_instances_that_have_not_been_received_fail_the_request(
         item.ReferencedSOPClassUID = CT
         item.ReferencedSOPInstanceUID = f"1.2.3.4.{number}"
         request.ReferencedSOPSequence.append(item)
-    found = ask(burnish, request)
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "NO_INSTANCE")
-    assert failed(found) == {"1.2.3.4.1": 0x0112, "1.2.3.4.2": 0x0112}
-    assert found.TotalNumberOfPiecesOfMediaCreated == 0
-    assert list(found.ReferencedStorageMediaSequence) == []
+    attributes = create_and_initiate(burnish, request)
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "NO_INSTANCE"
+    assert failure_reasons(attributes) == {"1.2.3.4.1": 0x0112, "1.2.3.4.2": 0x0112}
+    assert attributes.TotalNumberOfPiecesOfMediaCreated == 0
+    assert list(attributes.ReferencedStorageMediaSequence) == []
 
 
-def test_an_instance_of_another_class(burnish: Service, files: tuple[Path, ...]) -> None:
+def test_a_reference_with_the_wrong_sop_class_fails_the_request(
+    burnish: Service, files: tuple[Path, ...]
+) -> None:
     request = clients.references(files[:2])
     item = request.ReferencedSOPSequence[0]
     item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.128"
-    found = ask(burnish, request)
-    assert found.ExecutionStatus == "FAILURE"
-    assert found.ExecutionStatusInfo == "INST_AP_CONFLICT"
-    assert failed(found) == {item.ReferencedSOPInstanceUID: 0x0119}
+    attributes = create_and_initiate(burnish, request)
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "INST_AP_CONFLICT"
+    assert failure_reasons(attributes) == {item.ReferencedSOPInstanceUID: 0x0119}
 
 
-def test_an_instance_that_is_referenced_twice(burnish: Service, files: tuple[Path, ...]) -> None:
-    found = ask(burnish, clients.references([files[0], files[1], files[0]]))
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "DUPL_REF_INST")
+def test_an_instance_that_is_referenced_twice_fails_the_request(
+    burnish: Service, files: tuple[Path, ...]
+) -> None:
+    attributes = create_and_initiate(burnish, clients.references([files[0], files[1], files[0]]))
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "DUPL_REF_INST"
 
 
 def test_an_unknown_profile_fails_the_request(burnish: Service, files: tuple[Path, ...]) -> None:
-    found = ask(burnish, clients.references(files[:2], "STD-GEN-WAX-CYLINDER"))
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "NOT_SUPPORTED")
-    assert failed(found) == dict.fromkeys(uids(files[:2]), 0x0204)
-    assert found.FailedSOPSequence[0].RequestedMediaApplicationProfile == "STD-GEN-WAX-CYLINDER"
+    attributes = create_and_initiate(burnish, clients.references(files[:2], "STD-GEN-WAX-CYLINDER"))
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "NOT_SUPPORTED"
+    assert failure_reasons(attributes) == dict.fromkeys(uids(files[:2]), 0x0204)
+    assert (
+        attributes.FailedSOPSequence[0].RequestedMediaApplicationProfile == "STD-GEN-WAX-CYLINDER"
+    )
 
 
-def test_profiles_that_exclude_one_another(burnish: Service, files: tuple[Path, ...]) -> None:
+def test_two_profiles_in_one_request_that_exclude_one_another_fail_it(
+    burnish: Service, files: tuple[Path, ...]
+) -> None:
     request = clients.references(files[:2], "STD-GEN-CD")
     request.ReferencedSOPSequence[1].RequestedMediaApplicationProfile = "STD-GEN-DVD-JPEG"
-    found = ask(burnish, request)
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "INST_AP_CONFLICT")
-    assert set(failed(found)) == set(uids(files[:2]))
-    assert set(failed(found).values()) == {0x0201}
+    attributes = create_and_initiate(burnish, request)
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "INST_AP_CONFLICT"
+    assert set(failure_reasons(attributes)) == set(uids(files[:2]))
+    assert set(failure_reasons(attributes).values()) == {0x0201}
 
 
 def _video(source: Path) -> pydicom.FileDataset:
@@ -756,9 +788,10 @@ def test_video_is_not_permitted_by_the_profile(
 ) -> None:
     video = _video(files[0])
     assert clients.send(burnish.port, [video]) == [0]
-    found = ask(burnish, clients.references([files[0], video], profile))
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "INST_AP_CONFLICT")
-    assert failed(found) == {str(video.SOPInstanceUID): 0x0202}
+    attributes = create_and_initiate(burnish, clients.references([files[0], video], profile))
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "INST_AP_CONFLICT"
+    assert failure_reasons(attributes) == {str(video.SOPInstanceUID): 0x0202}
 
 
 def test_video_without_a_profile_gets_one_that_permits_it(
@@ -766,16 +799,19 @@ def test_video_without_a_profile_gets_one_that_permits_it(
 ) -> None:
     video = _video(files[0])
     assert clients.send(burnish.port, [video]) == [0]
-    found = ask(burnish, clients.references([files[0], video]))
-    assert found.ExecutionStatus == "DONE"
-    (piece,) = found.ReferencedStorageMediaSequence
+    attributes = create_and_initiate(burnish, clients.references([files[0], video]))
+    assert attributes.ExecutionStatus == "DONE"
+    (medium,) = attributes.ReferencedStorageMediaSequence
     (request,) = burnish.cli("request", "list", "--limit", "1")
-    (made,) = burnish.cli("request", "show", request["short_id"])["pieces"]
-    assert made["file_set_uid"] == piece.StorageMediaFileSetUID
-    assert (made["media_application_profile"], made["medium"]) == ("STD-GEN-BD-MPEG2-MPML", "BD")
+    (piece,) = burnish.cli("request", "show", request["short_id"])["pieces"]
+    assert piece["file_set_uid"] == medium.StorageMediaFileSetUID
+    assert piece["media_application_profile"] == "STD-GEN-BD-MPEG2-MPML"
+    assert piece["medium"] == "BD"
 
 
-def test_a_class_without_a_record_type(burnish: Service, files: tuple[Path, ...]) -> None:
+def test_a_sop_class_without_a_record_type_fails_the_request(
+    burnish: Service, files: tuple[Path, ...]
+) -> None:
     private = "1.2.826.0.1.3680043.10.999.7"
     data = material.read(files[0])
     data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.UID(private)
@@ -786,9 +822,10 @@ def test_a_class_without_a_record_type(burnish: Service, files: tuple[Path, ...]
     ) as raw:
         assert raw.store(private, str(data.SOPInstanceUID), encoded) == (0, "")
         raw.release()
-    found = ask(burnish, clients.references([files[1], data]))
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "NOT_SUPPORTED")
-    assert failed(found) == {str(data.SOPInstanceUID): 0x0122}
+    attributes = create_and_initiate(burnish, clients.references([files[1], data]))
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "NOT_SUPPORTED"
+    assert failure_reasons(attributes) == {str(data.SOPInstanceUID): 0x0122}
 
 
 def _explicit(data_set: Dataset) -> bytes:
@@ -797,38 +834,44 @@ def _explicit(data_set: Dataset) -> bytes:
     return encode(plain_set, is_implicit_vr=False, is_little_endian=True) or b""
 
 
-def test_an_instance_larger_than_the_medium(
-    small: Service, real_studies: material.RealStudies, files: tuple[Path, ...]
+def test_an_instance_larger_than_the_medium_fails_the_request(
+    small_media: Service, real_studies: material.RealStudies, files: tuple[Path, ...]
 ) -> None:
     large = max(real_studies.others, key=lambda path: path.stat().st_size)
     assert large.stat().st_size > 200_000
-    assert clients.dcmsend(small.port, large).statuses == {0: 1}
-    found = ask(small, clients.references([*files[:2], large], "STD-GEN-CD"))
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "INST_OVERSIZED")
-    assert failed(found) == {uids((large,))[0]: 0x0205}
+    assert clients.dcmsend(small_media.port, large).statuses == {0: 1}
+    attributes = create_and_initiate(
+        small_media, clients.references([*files[:2], large], "STD-GEN-CD")
+    )
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "INST_OVERSIZED"
+    assert failure_reasons(attributes) == {uids((large,))[0]: 0x0205}
 
 
 def test_a_set_that_must_not_be_split_fails_the_request(
-    small: Service, files: tuple[Path, ...]
+    small_media: Service, files: tuple[Path, ...]
 ) -> None:
-    found = ask(small, clients.references(files, "STD-GEN-CD", AllowMediaSplitting="NO"))
-    assert (found.ExecutionStatus, found.ExecutionStatusInfo) == ("FAILURE", "SET_OVERSIZED")
-    assert found.TotalNumberOfPiecesOfMediaCreated == 0
+    attributes = create_and_initiate(
+        small_media, clients.references(files, "STD-GEN-CD", AllowMediaSplitting="NO")
+    )
+    assert attributes.ExecutionStatus == "FAILURE"
+    assert attributes.ExecutionStatusInfo == "SET_OVERSIZED"
+    assert attributes.TotalNumberOfPiecesOfMediaCreated == 0
 
 
 # --- instances that come later, and restarts -----------------------------------------------------
 
 
 def test_a_request_waits_for_instances_that_are_on_their_way(
-    patient: Service, files: tuple[Path, ...]
+    waiting_service: Service, files: tuple[Path, ...]
 ) -> None:
-    with MediaCreation(patient.port) as scu:
+    with MediaCreation(waiting_service.port) as scu:
         scu.create(clients.references(files[:3]))
         uid = scu.sop_instance_uid
         assert scu.initiate(uid)[0] == 0
-        assert clients.dcmsend(patient.port, *files[:2]).exit_code == 0
+        assert clients.dcmsend(waiting_service.port, *files[:2]).exit_code == 0
         assert scu.get(uid)[1].ExecutionStatus == "PENDING"
-        assert clients.dcmsend(patient.port, files[2]).exit_code == 0
+        assert clients.dcmsend(waiting_service.port, files[2]).exit_code == 0
         assert outcome(scu, uid).ExecutionStatus == "DONE"
 
 
@@ -844,12 +887,12 @@ def test_requests_and_results_survive_restart_and_kill(
         done = scu.sop_instance_uid
         scu.initiate(done)
         outcome(scu, done)
-        scu.create(plain())
+        scu.create(minimal_request())
         waiting = scu.sop_instance_uid
         scu.initiate(waiting)
         scu.create(clients.references(files[1:3]))
         idle = scu.sop_instance_uid
-        scu.create(plain())
+        scu.create(minimal_request())
         cancelled = scu.sop_instance_uid
         scu.cancel(cancelled)
         before = {uid: scu.get(uid)[1] for uid in (done, waiting, idle)}
@@ -857,9 +900,10 @@ def test_requests_and_results_survive_restart_and_kill(
         end()
         service.start()
         with MediaCreation(service.port) as scu:
-            for uid, was in before.items():
-                status, found = scu.get(uid)
-                assert (status, found) == (0, was)
+            for uid, attributes_before in before.items():
+                status, attributes = scu.get(uid)
+                assert status == 0
+                assert attributes == attributes_before
             assert scu.get(cancelled)[0] == 0x0112
             assert scu.initiate(done)[0] == 0xA510
     with MediaCreation(service.port) as scu:
@@ -868,7 +912,7 @@ def test_requests_and_results_survive_restart_and_kill(
         assert scu.cancel(waiting)[0] == 0
 
 
-def test_an_association_of_media_creation_alone(burnish: Service) -> None:
+def test_media_creation_is_served_in_each_transfer_syntax(burnish: Service) -> None:
     """Explicit, implicit and big endian contexts are all served."""
     for syntax in (IMPLICIT, EXPLICIT, "1.2.840.10008.1.2.2"):
         ae = AE("SYNTAX")
@@ -879,17 +923,14 @@ def test_an_association_of_media_creation_alone(burnish: Service) -> None:
         )
         assert association.is_established
         status, _ = association.send_n_create(
-            plain(LabelText="SYNTAX"), MEDIA_CREATION_MANAGEMENT, None
+            minimal_request(LabelText="SYNTAX"), MEDIA_CREATION_MANAGEMENT, None
         )
         association.release()
         assert status.Status == 0, syntax
 
 
 def test_no_process_of_the_service_has_died(
-    burnish: Service, patient: Service, small: Service
+    burnish: Service, waiting_service: Service, small_media: Service
 ) -> None:
-    for service in (burnish, patient, small):
-        log = service.log.read_text(encoding="utf-8")
-        assert "a process ended by itself" not in log
-        assert "task failed" not in log
-        assert "association ended by a defect" not in log
+    for service in (burnish, waiting_service, small_media):
+        assert service.defects() == []
