@@ -53,7 +53,7 @@ class Site:
 
     def start(self, ground: Ground) -> None:
         self.worker = Worker(ground.settings, self.device, ground.database, ground.spool)
-        self.worker._burner._poll = 0.02  # type: ignore[attr-defined]
+        self.worker.burner._poll = 0.02  # type: ignore[attr-defined]
         self.thread = threading.Thread(target=self.worker.run)
         self.thread.start()
 

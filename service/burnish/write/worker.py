@@ -67,7 +67,7 @@ class Worker:
         self._images.mkdir(parents=True, exist_ok=True)
         if device.directory and device.directory.is_relative_to(settings.storage.root):
             device.directory.mkdir(parents=True, exist_ok=True)
-        self._burner: Burner = open_burner(device.kind, device.name, **device.burner_options())
+        self.burner: Burner = open_burner(device.kind, device.name, **device.burner_options())
         self._owner = f"{socket.gethostname()[:32]}:{os.getpid()}:{secrets.token_hex(4)}"
         self.stopping = threading.Event()
         self.recorder = PieceRecorder(database, settings, device, self.stopping)
@@ -78,7 +78,7 @@ class Worker:
     @property
     def _device_goes_on_alone(self) -> bool:
         """Whether the device, once it has a job, goes on without the service."""
-        return self._burner.custody is Custody.FOLLOWED
+        return self.burner.custody is Custody.FOLLOWED
 
     # --- all pieces ---
 
@@ -88,7 +88,7 @@ class Worker:
             pass
         for image in job.unfinished_images(self._images, self._device.name):
             image.unlink(missing_ok=True)
-        self._burner.tidy()
+        self.burner.tidy()
         self._labels.load()
         with self._database.wakeup(self.stopping) as wakeup:
             while wakeup.wait():
@@ -137,7 +137,7 @@ class Worker:
                 self.recorder.clear_device_job(claim)
                 continue
             with suppress(OperatorError):
-                self._burner.discard(piece_job.burn_job)
+                self.burner.discard(piece_job.burn_job)
                 self.recorder.clear_device_job(claim)
 
     def make_next(self) -> bool:
@@ -217,7 +217,7 @@ class Worker:
         recorded = self.recorder.device_state()
         if recorded.paused_at is not None:
             return BurnResult(BurnOutcome.HOLD_OPERATOR, recorded.detail, recorded.remedy)
-        ready = self._burner.state()
+        ready = self.burner.state()
         if ready.outcome is BurnOutcome.READY and not recorded.works:
             self.recorder.device_ready()
         return ready
@@ -366,11 +366,11 @@ class Worker:
         self.recorder.advance(
             claim,
             PieceEvent.IMAGED,
-            custody=self._burner.custody,
+            custody=self.burner.custody,
             device_job=burn_job.device_job,
         )
         self.recorder.reported = None
-        written = self._burner.write(
+        written = self.burner.write(
             replace(burn_job, files=lambda: pipeline.image_files(burn_job.image)),
             progress,
             lambda result: self.recorder.report(piece_job, result),
@@ -380,7 +380,7 @@ class Worker:
             return
         self.recorder.advance(claim, PieceEvent.WRITTEN)
         if not self._device_goes_on_alone:
-            sha256, problem = self._read_back(piece_job, self._burner.written(burn_job), built)
+            sha256, problem = self._read_back(piece_job, self.burner.written(burn_job), built)
             if problem:
                 info = ExecutionStatusInfo.MCD_FAILURE
                 image_problem = self._image_problem(piece_job, built)
@@ -392,7 +392,7 @@ class Worker:
             burn_job = replace(burn_job, manifest={**burn_job.manifest, "sha256": sha256})
         progress(0)
         self.recorder.check_claim(claim)
-        self._burner.publish(burn_job)
+        self.burner.publish(burn_job)
         self.recorder.created(piece_job)
         self._remove_image(claim)
 
@@ -443,7 +443,7 @@ class Worker:
 
     def _discard(self, piece_job: PieceJob) -> None:
         with suppress(OperatorError):
-            self._burner.discard(piece_job.burn_job)
+            self.burner.discard(piece_job.burn_job)
 
     def _remove_image(self, claim: Claim) -> None:
         """Removes the image and its labels once no piece needs them any more."""

@@ -8,6 +8,7 @@ import pytest
 from pydicom.data import get_testdata_file
 from sqlalchemy import update
 
+from burnish.burn.burner import BurnResult
 from burnish.burn.primera import PrimeraBurner
 from burnish.db import devices, queue
 from burnish.db.tables import Piece
@@ -95,10 +96,14 @@ def test_the_service_and_the_command_never_use_the_drive_together(site: Site) ->
     ground.admit(made)
     Planner(ground.settings, ground.database, ground.spool).tick()
     worker = Worker(ground.settings, ground.device, ground.database, ground.spool)
-    ready = worker._burner.state()
-    with ground.database.writing() as session:
-        devices.pause(session, "drive", "it is being cleaned")
-    worker._state = lambda: ready  # type: ignore[method-assign]  # asked before it was paused
+    state = worker.burner.state
+
+    def paused_meanwhile() -> BurnResult:
+        with ground.database.writing() as session:
+            devices.pause(session, "drive", "it is being cleaned")
+        return state()
+
+    worker.burner.state = paused_meanwhile  # type: ignore[method-assign]
     assert not worker.make_next()
     done = site.burn("drive")
     assert done.code == 0, done.err

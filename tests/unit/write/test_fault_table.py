@@ -1,4 +1,4 @@
-"""The table of docs/devices.md: of each thing that goes wrong, what an SCU and an operator read."""
+"""The table of faults in docs/devices.md: what an SCU and an operator read for each fault."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ DOCS = Path(__file__).parents[3] / "docs" / "devices.md"
 
 @dataclass
 class Site:
-    """A service with one device, which is whatever a fault makes of it."""
+    """A service with one device, which a fault replaces."""
 
     ground: Ground
     root: Path
@@ -54,15 +54,15 @@ class Site:
         return path
 
     def ask(self) -> str:
-        made = [instance(size=3000)]
-        self.ground.store(*made)
-        uid = self.ground.admit(made)
+        instances = [instance(size=3000)]
+        self.ground.store(*instances)
+        uid = self.ground.admit(instances)
         Planner(self.ground.settings, self.ground.database, self.ground.spool).tick()
         return uid
 
 
 class Failing(FolderBurner):
-    """A folder whose device answers what it is told."""
+    """A folder device whose writes return what `answer` returns, and succeed if that is None."""
 
     def __init__(self, directory: Path, answer: Callable[[BurnJob], BurnResult | None]) -> None:
         super().__init__("outbox", directory=directory)
@@ -72,23 +72,25 @@ class Failing(FolderBurner):
         return self._answer(job) or super().write(job, progress, tell)
 
 
-# --- what goes wrong, by the words of the table ---------------------------------------------------
+# --- the faults of the table ---------------------------------------------------------------------
 
 Fault = Callable[[Site], Burner]
 
 
-def looked_at(look: str, code: int = 0) -> Fault:
-    """A drive of whose disc the program says this."""
+def drive_reporting(text: str, code: int = 0) -> Fault:
+    """A drive whose program prints `text` and exits with `code`."""
 
     def fault(site: Site) -> Burner:
-        lines = (f"cat <<'END'\n{look}\nEND", f"exit {code}")
+        lines = (f"cat <<'END'\n{text}\nEND", f"exit {code}")
         program = script(site.path("program") / "xorriso", *lines)
         return OpticalBurner("outbox", drive="/nowhere/sr0", program=program)
 
     return fault
 
 
-def pseudo(drive: str, **options: Any) -> Fault:
+def pseudo_drive(drive: str, **options: Any) -> Fault:
+    """A drive that is a file; `{path}` is a folder with a disc that is not blank."""
+
     def fault(site: Site) -> Burner:
         path = site.path("drive")
         (path / "disc").write_bytes(b"a film" * 9000)
@@ -98,7 +100,7 @@ def pseudo(drive: str, **options: Any) -> Fault:
 
 
 def robot(kind: type[Robot], **state: Any) -> Fault:
-    """A robot in this state, of which it has told."""
+    """A robot in this state, which it has reported."""
 
     def fault(site: Site) -> Burner:
         path = site.path("robot")
@@ -112,8 +114,8 @@ def robot(kind: type[Robot], **state: Any) -> Fault:
     return fault
 
 
-def making(kind: type[Robot], *faults: str) -> Fault:
-    """A robot that makes discs, with these faults."""
+def robot_with_faulty_discs(kind: type[Robot], *faults: str) -> Fault:
+    """A robot that makes discs, with these faults; it works whenever its folder is looked at."""
 
     def fault(site: Site) -> Burner:
         path = site.path("robot")
@@ -126,14 +128,14 @@ def making(kind: type[Robot], *faults: str) -> Fault:
     return fault
 
 
-def silent(site: Site) -> Burner:
+def silent_robot(site: Site) -> Burner:
     burner = robot(EpsonRobot)(site)
     site.patch.setattr("burnish.burn.hot_folder.SILENCE", -1)
     return burner
 
 
-def behind(site: Site) -> Burner:
-    """A robot that has other jobs before ours."""
+def robot_with_earlier_jobs(site: Site) -> Burner:
+    """A robot that has other jobs before this one."""
     path = site.path("robot")
     burner = PrimeraBurner("outbox", directory=path, exchange=path)
 
@@ -187,10 +189,10 @@ def image_removed(site: Site) -> Burner:
 
 
 def killed(site: Site) -> Burner:
-    said = "Beginning to write data track"
-    look = f'if [ "$1" = -as ]; then echo "{said}"; kill -9 $$; fi'
-    tell = f"cat <<'END'\n{disc_of('CD-R')}\nEND"
-    program = script(site.path("program") / "xorriso", look, tell)
+    progress = "Beginning to write data track"
+    killed_while_burning = f'if [ "$1" = -as ]; then echo "{progress}"; kill -9 $$; fi'
+    disc_information = f"cat <<'END'\n{disc_of('CD-R')}\nEND"
+    program = script(site.path("program") / "xorriso", killed_while_burning, disc_information)
     return OpticalBurner("outbox", drive="/nowhere/sr0", program=program)
 
 
@@ -209,55 +211,70 @@ def reads_back_wrong(site: Site) -> Burner:
 
 BUSY_DRIVE = "libburn : SORRY : Cannot open busy device '/dev/sr0'"
 
-#: Outcome, example as the table has it, the fault, and what an operator reads of it.
+#: Outcome, example as in the table, the fault, and words of the remedy that an operator reads.
 WAITS: list[tuple[BurnOutcome, str, Fault, str]] = [
-    (O.OUT_OF_SUPPLIES, "no disc in the drive", looked_at(disc_of("", "is not present")), "blank"),
+    (
+        O.OUT_OF_SUPPLIES,
+        "no disc in the drive",
+        drive_reporting(disc_of("", "is not present")),
+        "blank",
+    ),
     (O.OUT_OF_SUPPLIES, "bins or stackers empty", robot(PrimeraRobot, error=3), "Fill the bins"),
     (O.OUT_OF_SUPPLIES, "bins or stackers empty", robot(EpsonRobot, blanks=0), "into the stackers"),
     (O.OUT_OF_SUPPLIES, "no ink", robot(PrimeraRobot, error=6), "new ink cartridge"),
     (O.OUT_OF_SUPPLIES, "no ink", robot(EpsonRobot, ink=0), "new ink cartridge"),
     (O.OUT_OF_SUPPLIES, "no stick", stick(mounted_=False), "stick"),
     (O.OUT_OF_SUPPLIES, "no room", disk(errno.ENOSPC), "Free space in"),
-    (O.HOLD_OPERATOR, "the disc is not blank", pseudo("stdio:{path}/disc"), "blank disc"),
-    (O.HOLD_OPERATOR, "too small", looked_at(disc_of("CD-R", blocks=9)), "CD that holds"),
-    (O.HOLD_OPERATOR, "of another kind", looked_at(disc_of("DVD+R")), "Put in a blank CD"),
+    (O.HOLD_OPERATOR, "the disc is not blank", pseudo_drive("stdio:{path}/disc"), "blank disc"),
+    (O.HOLD_OPERATOR, "too small", drive_reporting(disc_of("CD-R", blocks=9)), "CD that holds"),
+    (O.HOLD_OPERATOR, "of another kind", drive_reporting(disc_of("DVD+R")), "Put in a blank CD"),
     (O.HOLD_OPERATOR, "the stick is not empty", stick(mounted_=True, holds=("thesis",)), "mpty"),
     (O.HOLD_OPERATOR, "a folder is not writable", disk(errno.EACCES), "can write"),
     (O.HOLD_OPERATOR, "the device is paused", paused, "burnish device resume outbox"),
     (O.HOLD_OPERATOR, "the robot shows an error", robot(PrimeraRobot, error=22), "what the robot"),
-    (O.HOLD_SERVICE, "no drive", pseudo("stdio:{path}/none/disc"), "is connected"),
+    (O.HOLD_SERVICE, "no drive", pseudo_drive("stdio:{path}/none/disc"), "is connected"),
     (
         O.HOLD_SERVICE,
         "no program to burn with",
-        pseudo("stdio:{path}/disc", program="/none"),
+        pseudo_drive("stdio:{path}/disc", program="/none"),
         "service may use it",
     ),
     (O.HOLD_SERVICE, "the storage fails", disk(errno.EIO), "checked"),
-    (O.HOLD_SERVICE, "the robot's software does not answer", silent, "computer is on"),
+    (O.HOLD_SERVICE, "the robot's software does not answer", silent_robot, "computer is on"),
     (
         O.BUSY,
         "another program uses the drive",
-        looked_at(BUSY_DRIVE, 5),
+        drive_reporting(BUSY_DRIVE, 5),
         "what else uses the drive",
     ),
-    (O.BUSY, "other jobs are before this one", behind, "made after these"),
+    (O.BUSY, "other jobs are before this one", robot_with_earlier_jobs, "made after these"),
     (O.NO_ROOM, "the disk on which images are made is full", no_room_for_images, "Free space on"),
 ]
 RETRY = "burnish request retry"
 LOSES: list[tuple[BurnOutcome, str, Fault, str]] = [
-    (O.RUINED, "a write error", pseudo("stdio:/dev/full"), RETRY),
+    (O.RUINED, "a write error", pseudo_drive("stdio:/dev/full"), RETRY),
     (O.RUINED, "the program was killed", killed, RETRY),
     (O.RUINED, "the disc reads back wrong", reads_back_wrong, RETRY),
-    (O.RUINED, "the robot rejects it or loses the job", making(PrimeraRobot, "verify"), RETRY),
-    (O.RUINED, "the robot rejects it or loses the job", making(PrimeraRobot, "forget"), RETRY),
+    (
+        O.RUINED,
+        "the robot rejects it or loses the job",
+        robot_with_faulty_discs(PrimeraRobot, "verify"),
+        RETRY,
+    ),
+    (
+        O.RUINED,
+        "the robot rejects it or loses the job",
+        robot_with_faulty_discs(PrimeraRobot, "forget"),
+        RETRY,
+    ),
     (O.GONE, "the image was removed", image_removed, RETRY),
 ]
 
 
 @pytest.fixture(scope="module")
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
-    with Ground(tmp_path_factory.mktemp("table"), request=RequestSettings(attempts=1)) as made:
-        yield made
+    with Ground(tmp_path_factory.mktemp("table"), request=RequestSettings(attempts=1)) as ground:
+        yield ground
 
 
 @pytest.fixture
@@ -265,11 +282,11 @@ def site(ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sit
     monkeypatch.setattr(working, "_NOT_READY", 0)
     monkeypatch.setattr(piece_state, "HOLD_TIME", timedelta(0))
     worker = Worker(ground.settings, ground.device, ground.database, ground.spool)
-    return Site(ground, tmp_path, monkeypatch, worker, worker._burner)
+    return Site(ground, tmp_path, monkeypatch, worker, worker.burner)
 
 
-def read(site: Site, uid: str) -> tuple[ExecutionStatus, ExecutionStatusInfo, str]:
-    """What an SCU reads, and what an operator does in `burnish request show`."""
+def read_request(site: Site, uid: str) -> tuple[ExecutionStatus, ExecutionStatusInfo, str]:
+    """The status that an SCU reads, and the remedy of `burnish request show`."""
     with site.ground.database.reading() as session:
         line = listing.find_request(session, uid)
         return line.execution_status, line.execution_status_info, line.remedy
@@ -283,9 +300,9 @@ def test_the_piece_waits_and_is_then_made_without_help(
 ) -> None:
     uid = site.ask()
     with site.patch.context() as broken:
-        site.worker._burner = fault(replace(site, patch=broken))
+        site.worker.burner = fault(replace(site, patch=broken))
         site.worker.make_next()
-        status, info, remedy = read(site, uid)
+        status, info, remedy = read_request(site, uid)
         assert status in (R.PENDING, R.CREATING)
         assert info == MEANINGS[outcome].info
         assert words in remedy
@@ -295,9 +312,9 @@ def test_the_piece_waits_and_is_then_made_without_help(
         assert facts["remedy"] == remedy or outcome is O.NO_ROOM
     with site.ground.database.writing() as session:
         devices.resume(session, "outbox")
-    site.worker._burner = site.good
+    site.worker.burner = site.good
     assert site.worker.make_next()
-    assert read(site, uid) == (R.DONE, I.NORMAL, "")
+    assert read_request(site, uid) == (R.DONE, I.NORMAL, "")
 
 
 @pytest.mark.parametrize(
@@ -307,11 +324,12 @@ def test_the_request_fails_when_its_attempts_are_used_up(
     site: Site, outcome: BurnOutcome, fault: Fault, words: str
 ) -> None:
     uid = site.ask()
-    site.worker._burner = fault(site)
+    site.worker.burner = fault(site)
     while site.worker.make_next():
         pass
-    status, info, remedy = read(site, uid)
-    assert (status, info) == (R.FAILURE, MEANINGS[outcome].info)
+    status, info, remedy = read_request(site, uid)
+    assert status == R.FAILURE
+    assert info == MEANINGS[outcome].info
     assert words in remedy
     with site.ground.database.reading() as session:
         assert listing.find_request(session, uid).pieces_ruined == 1
@@ -330,6 +348,10 @@ def test_every_row_of_the_table_has_its_example() -> None:
         assert info == meaning.info
         assert status.startswith("goes on") == (outcome in ("READY", "WRITTEN", "RUINED", "GONE"))
         assert status.endswith("FAILURE") == (meaning.execution_status is R.FAILURE)
-        given = {example for o, example, *_ in (*WAITS, *LOSES) if o == outcome}
-        said = set(examples.replace(", or ", "; ").replace(", ", "; ").split("; "))
-        assert given == said - {""}, outcome
+        tested_examples = {
+            example
+            for outcome_of_case, example, *_ in (*WAITS, *LOSES)
+            if outcome_of_case == outcome
+        }
+        documented_examples = set(examples.replace(", or ", "; ").replace(", ", "; ").split("; "))
+        assert tested_examples == documented_examples - {""}, outcome

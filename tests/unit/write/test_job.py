@@ -1,4 +1,4 @@
-"""The order of a volume is read in a time that grows with the volume."""
+"""Reading a piece job takes a time that grows with its volume, not with the database."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,24 +20,25 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 
 def test_each_instance_of_a_volume_is_read_by_index(ground: Ground) -> None:
-    made = [instance(instance_number=1)]
-    ground.store(*made)
-    ground.admit(made)
+    instances = [instance(instance_number=1)]
+    ground.store(*instances)
+    ground.admit(instances)
     planner = Planner(ground.settings, ground.database, ground.spool)
     planner.tick()
     planner.close()
     with ground.database.writing() as session:
         claim = queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner="o")
         assert claim is not None
-    asked: list[tuple[str, Any]] = []
+    statements: list[tuple[str, Any]] = []
 
     def remember(_connection: object, _cursor: object, sql: str, values: Any, *_: object) -> None:
-        asked.append((sql, values))
+        statements.append((sql, values))
 
     with ground.database.reading() as session:
         event.listen(session.connection(), "before_cursor_execute", remember)
         job.read_piece_job(session, claim, ground.spool, ground.settings.storage.root)
-        for sql, values in [one for one in asked if "file_set_entry" in one[0]]:
+        queries = [statement for statement in statements if "file_set_entry" in statement[0]]
+        for sql, values in queries:
             rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
             steps = [row.detail for row in rows]
             assert not [step for step in steps if step.startswith("SCAN")]

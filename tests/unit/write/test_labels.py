@@ -1,4 +1,4 @@
-"""The labels of a piece: beside its image when it is published, and never in its way."""
+"""The labels of a piece: published beside its image; a label that fails does not stop the piece."""
 
 import re
 import subprocess
@@ -19,21 +19,21 @@ from burnish.vocabulary import ExecutionStatus
 from burnish.write.worker import Worker
 from factories import Ground, header, instance
 
-#: Long enough for README.TXT to take more sectors than without.
+#: Long enough for README.TXT to need more sectors than without it.
 TEXT = "Für Frau Dr. Świętosława\n" + "zweite Meinung erbeten, " * 40
 
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
-def make(ground: Ground, device: DeviceSettings | None = None, **attributes: object) -> str:
-    """A request all of whose pieces are made; its UID."""
-    made = [instance(patient_name="Doe^Jane", size=3000)]
-    ground.store(*made)
-    uid = ground.admit(made, **attributes)  # type: ignore[arg-type]
+def make_media(ground: Ground, device: DeviceSettings | None = None, **attributes: object) -> str:
+    """Makes all pieces of a request; its SOP Instance UID."""
+    instances = [instance(patient_name="Doe^Jane", size=3000)]
+    ground.store(*instances)
+    uid = ground.admit(instances, **attributes)  # type: ignore[arg-type]
     Planner(ground.settings, ground.database, ground.spool).tick()
     worker = Worker(ground.settings, device or ground.device, ground.database, ground.spool)
     while worker.make_next():
@@ -44,8 +44,8 @@ def make(ground: Ground, device: DeviceSettings | None = None, **attributes: obj
 
 
 def outbox(ground: Ground) -> dict[str, Path]:
-    found = (ground.settings.storage.root / "outbox").glob("R*/*")
-    return {path.name: path for path in found if path.suffix != ".json"}
+    paths = (ground.settings.storage.root / "outbox").glob("R*/*")
+    return {path.name: path for path in paths if path.suffix != ".json"}
 
 
 def text(path: Path) -> str:
@@ -55,42 +55,48 @@ def text(path: Path) -> str:
 
 
 def test_each_copy_has_its_label_beside_it(ground: Ground) -> None:
-    make(ground, copies=2, label_text=TEXT, media_disposition="To Dr. Who\nGallifrey")
-    found = outbox(ground)
-    assert sorted(found) == [
-        *("VOLUME01-ADDRESS.pdf", "VOLUME01-COPY02-ADDRESS.pdf", "VOLUME01-COPY02.iso"),
-        *("VOLUME01-COPY02.pdf", "VOLUME01.iso", "VOLUME01.pdf"),
+    make_media(ground, copies=2, label_text=TEXT, media_disposition="To Dr. Who\nGallifrey")
+    files = outbox(ground)
+    assert sorted(files) == [
+        "VOLUME01-ADDRESS.pdf",
+        "VOLUME01-COPY02-ADDRESS.pdf",
+        "VOLUME01-COPY02.iso",
+        "VOLUME01-COPY02.pdf",
+        "VOLUME01.iso",
+        "VOLUME01.pdf",
     ]
-    assert found["VOLUME01.pdf"].read_bytes() == found["VOLUME01-COPY02.pdf"].read_bytes()
-    said = text(found["VOLUME01.pdf"])
+    assert files["VOLUME01.pdf"].read_bytes() == files["VOLUME01-COPY02.pdf"].read_bytes()
+    label = text(files["VOLUME01.pdf"])
     for words in ("Doe, Jane", "Volume 1 of 1", "2024-01-02", "Für Frau Dr. Świętosława", "…"):
-        assert words in said
-    assert "Gallifrey" in text(found["VOLUME01-ADDRESS.pdf"])
-    with open_volume(found["VOLUME01.iso"]) as volume:
+        assert words in label
+    assert "Gallifrey" in text(files["VOLUME01-ADDRESS.pdf"])
+    with open_volume(files["VOLUME01.iso"]) as volume:
         readme = volume.read("README.TXT").decode("utf-8-sig")
     assert TEXT.strip() in readme.replace("\r\n", "\n")
     for words in ("Patient:           Doe, Jane", "2024-01-02, CT"):
         assert words in readme
 
 
-def test_a_label_has_nothing_of_the_instances_if_the_request_says_so(ground: Ground) -> None:
-    make(ground, label_using_information_extracted_from_instances="NO", label_text="Lecture 4")
-    said = text(outbox(ground)["VOLUME01.pdf"])
+def test_a_label_without_extracted_information_names_no_patient(ground: Ground) -> None:
+    make_media(
+        ground, label_using_information_extracted_from_instances="NO", label_text="Lecture 4"
+    )
+    label = text(outbox(ground)["VOLUME01.pdf"])
     with open_volume(outbox(ground)["VOLUME01.iso"]) as volume:
         readme = volume.read("README.TXT").decode()
-    for each in (said, readme):
-        assert "Lecture 4" in each
-        assert "Doe" not in each
+    for content in (label, readme):
+        assert "Lecture 4" in content
+        assert "Doe" not in content
 
 
 def test_many_patients_are_in_the_readme_of_their_own_volume(tmp_path: Path) -> None:
-    """The README takes sectors of its own: a piece is made only if they were all planned."""
+    """README.TXT takes sectors; a piece can be made only if all of them were planned."""
     device = DeviceSettings(
         name="outbox", media=("CD",), capacity=300_000, directory=tmp_path / "out"
     )
     (tmp_path / "out").mkdir()
     with Ground(tmp_path / "root", device=(device,)) as ground:
-        made = [
+        instances = [
             instance(
                 patient_id=f"P{number:02d}",
                 patient_name=f"Longname{number:02d}^{'Given' * 10}",
@@ -99,8 +105,8 @@ def test_many_patients_are_in_the_readme_of_their_own_volume(tmp_path: Path) -> 
             )
             for number in range(40)
         ]
-        ground.store(*made)
-        uid = ground.admit(made)
+        ground.store(*instances)
+        uid = ground.admit(instances)
         Planner(ground.settings, ground.database, ground.spool).tick()
         worker = Worker(ground.settings, device, ground.database, ground.spool)
         while worker.make_next():
@@ -108,33 +114,35 @@ def test_many_patients_are_in_the_readme_of_their_own_volume(tmp_path: Path) -> 
         request = ground.request(uid)
         assert request.execution_status is ExecutionStatus.DONE
         assert len(request.file_sets) > 1
-        named: list[str] = []
+        all_names: list[str] = []
         for path in sorted((tmp_path / "out").glob("R*/*.iso")):
             assert path.stat().st_size <= 300_000
             with open_volume(path) as volume:
                 readme = volume.read("README.TXT").decode()
-            found = re.findall(r"Patient: +Longname(\d\d), (?:Given){10}\r\n", readme)
-            assert len(readme) > 100 * len(found)
-            named += found
-        assert sorted(named) == [f"{number:02d}" for number in range(40)]
+            names = re.findall(r"Patient: +Longname(\d\d), (?:Given){10}\r\n", readme)
+            assert len(readme) > 100 * len(names)
+            all_names += names
+        assert sorted(all_names) == [f"{number:02d}" for number in range(40)]
 
 
 @pytest.mark.parametrize("form", ["png", "none"])
-def test_a_device_gets_labels_in_its_form(form: str, ground: Ground) -> None:
-    make(ground, ground.device.model_copy(update={"label": form}))
+def test_each_device_gets_labels_in_its_format(form: str, ground: Ground) -> None:
+    make_media(ground, ground.device.model_copy(update={"label": form}))
     labels = {name for name in outbox(ground) if not name.endswith(".iso")}
     assert labels == ({"VOLUME01.png"} if form == "png" else set())
 
 
 def test_only_discs_have_labels(ground: Ground) -> None:
     profile = "STD-GEN-USB-JPEG"
-    make(ground, profiles=profile, label_text="stick", media_disposition="To whom it concerns")
+    make_media(
+        ground, profiles=profile, label_text="stick", media_disposition="To whom it concerns"
+    )
     assert set(outbox(ground)) == {"VOLUME01.img", "VOLUME01-ADDRESS.pdf"}
 
 
-def test_a_piece_is_made_even_if_its_label_cannot_be(tmp_path: Path) -> None:
+def test_a_piece_is_made_even_if_its_label_cannot_be_made(tmp_path: Path) -> None:
     with Ground(tmp_path, label=LabelSettings(templates=tmp_path / "none")) as ground:
-        make(ground)
+        make_media(ground)
         assert set(outbox(ground)) == {"VOLUME01.iso"}
         with ground.database.reading() as session:
             [event] = session.scalars(select(Event).where(Event.event == "LABEL"))
@@ -142,26 +150,30 @@ def test_a_piece_is_made_even_if_its_label_cannot_be(tmp_path: Path) -> None:
         assert "Doe" not in event.why
 
 
-def keyed(**keys: str) -> bytes:
-    """Keys of records by tag: `x00080080` is Institution Name."""
+def entity_keys(**keys: str) -> bytes:
+    """Keys of records by tag, encoded in ISO_IR 144: `x00080080` is Institution Name."""
     tags = sorted((int(name[1:], 16), value) for name, value in keys.items())
     return b"".join(encode(tag, b"LO", value.encode("iso8859-5")) for tag, value in tags)
 
 
-def test_what_headers_say() -> None:
+def test_the_summary_of_headers_names_patients_studies_and_institutions() -> None:
     russian = "ISO_IR 144"
-    one = header(patient_id="1", name="Люк^Сем", study="1.1", series="1.1.1")._replace(
-        entity_keys=keyed(x00080005=russian, x00080080="Больница", x00081030="Мозг")
+    ct = header(patient_id="1", name="Люк^Сем", study="1.1", series="1.1.1")._replace(
+        entity_keys=entity_keys(x00080005=russian, x00080080="Больница", x00081030="Мозг")
     )
-    two = header(patient_id="1", name="Люк^Сем", study="1.1", series="1.1.2")._replace(
+    presentation_state = header(
+        patient_id="1", name="Люк^Сем", study="1.1", series="1.1.2"
+    )._replace(
         modality="PR",
-        entity_keys=keyed(x00080005=russian, x00080080="Больница", x00100030="19500101"),
+        entity_keys=entity_keys(x00080005=russian, x00080080="Больница", x00100030="19500101"),
     )
-    three = header(patient_id="2", name="Doe^Jane", study="1.2", date="20200101")
-    root = header(record_type="HANGING PROTOCOL")
-    said = summarize_patients([one, one._replace(sop_instance_uid="9"), two, three, root])
-    assert said.institutions == ("Больница",)
-    assert said.patients == (
+    other_patient = header(patient_id="2", name="Doe^Jane", study="1.2", date="20200101")
+    hanging_protocol = header(record_type="HANGING PROTOCOL")
+    summary = summarize_patients(
+        [ct, ct._replace(sop_instance_uid="9"), presentation_state, other_patient, hanging_protocol]
+    )
+    assert summary.institutions == ("Больница",)
+    assert summary.patients == (
         Patient("Люк^Сем", "1", "19500101", "", (Study("20240102", "Мозг", ("CT", "PR"), ""),)),
         Patient("Doe^Jane", "2", "", "", (Study("20200101", "", ("CT",), ""),)),
     )

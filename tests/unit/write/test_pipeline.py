@@ -24,9 +24,9 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 @pytest.fixture
 def plan(ground: Ground) -> VolumePlan:
-    made = [instance(instance_number=n, size=400_000) for n in (1, 2, 3)]
-    ground.store(*made)
-    uid = ground.admit(made)
+    instances_to_store = [instance(instance_number=n, size=400_000) for n in (1, 2, 3)]
+    ground.store(*instances_to_store)
+    uid = ground.admit(instances_to_store)
     planner = Planner(ground.settings, ground.database, ground.spool)
     planner.tick()
     (file_set,) = ground.request(uid).file_sets
@@ -52,15 +52,16 @@ def test_an_image_is_built_as_it_was_planned(plan: VolumePlan, tmp_path: Path) -
     for fresh in (False, True):
         report = pipeline.read_back(plan, image, fresh=fresh)
         assert report.good
-        assert (report.instances, report.file_set_uid) == (3, plan.file_set_uid)
+        assert report.instances == 3
+        assert report.file_set_uid == plan.file_set_uid
     assert not list(tmp_path.glob("*.part"))
 
 
 def test_building_again_gives_the_same_bytes(plan: VolumePlan, tmp_path: Path) -> None:
-    one, other = tmp_path / "1.iso", tmp_path / "2.iso"
-    pipeline.build_image(plan, one)
-    pipeline.build_image(plan, other)
-    assert one.read_bytes() == other.read_bytes()
+    first, second = tmp_path / "1.iso", tmp_path / "2.iso"
+    pipeline.build_image(plan, first)
+    pipeline.build_image(plan, second)
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_an_unfinished_image_does_not_stop_a_new_one(plan: VolumePlan, tmp_path: Path) -> None:

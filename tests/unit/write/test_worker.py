@@ -1,10 +1,10 @@
-"""The writer of one device, with a device that does as a test tells it."""
+"""The writer of one device, with a device that does what a test tells it."""
 
 import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from sqlalchemy import update
 
 import burnish.burn
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
-from burnish.burn.folder import FolderBurner
 from burnish.db import devices, queue
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
@@ -29,54 +28,23 @@ from burnish.write import worker as working
 from burnish.write.worker import Worker
 from factories import Ground, instance
 from locks import locked
+from scripted_burner import ScriptedBurner
 from waiting import wait_until
 
 R, P, I = ExecutionStatus, PieceState, ExecutionStatusInfo  # noqa: E741
 
 
-class ToldBurner(FolderBurner):
-    """A folder device whose results a test sets, and that calls back when it is asked."""
-
-    ready = BurnResult(BurnOutcome.READY)
-    #: What writing comes to, one after the other; then all goes well.
-    results: list[BurnResult]
-    before_write: Callable[[BurnJob], None]
-    after_write: Callable[[Path], None]
-    before_publish: Callable[[BurnJob], None]
-
-    def __init__(self, name: str, *, directory: Path) -> None:
-        super().__init__(name, directory=directory)
-        self.results = []
-        self.before_write = self.before_publish = lambda _: None
-        self.after_write = lambda _: None
-
-    def state(self) -> BurnResult:
-        return self.ready
-
-    def write(self, job: BurnJob, progress: Any = None, tell: Any = None) -> BurnResult:
-        self.before_write(job)
-        if self.results:
-            return self.results.pop(0)
-        result = super().write(job, progress, tell)
-        self.after_write(self.written(job))
-        return result
-
-    def publish(self, job: BurnJob) -> Path:
-        self.before_publish(job)
-        return super().publish(job)
-
-
 @pytest.fixture(autouse=True)
 def _held_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slow machine is not done with a test before a piece is tried again."""
+    """A held piece is not tried again during a test, however slow the machine is."""
     monkeypatch.setattr(piece_state, "HOLD_TIME", timedelta(hours=1))
 
 
 @pytest.fixture
 def ground(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
-    with Ground(tmp_path, request=RequestSettings(attempts=2)) as made:
-        yield made
+    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ScriptedBurner)
+    with Ground(tmp_path, request=RequestSettings(attempts=2)) as ground:
+        yield ground
 
 
 def worker_of(ground: Ground, device: DeviceSettings | None = None) -> Worker:
@@ -89,16 +57,16 @@ def worker(ground: Ground) -> Worker:
 
 
 @pytest.fixture
-def burner(worker: Worker) -> ToldBurner:
-    assert isinstance(worker._burner, ToldBurner)
-    return worker._burner
+def burner(worker: Worker) -> ScriptedBurner:
+    assert isinstance(worker.burner, ScriptedBurner)
+    return worker.burner
 
 
-def asked(ground: Ground, *, copies: int = 1, **attributes: Any) -> str:
+def planned_request(ground: Ground, *, copies: int = 1, **attributes: Any) -> str:
     """A request that has been planned."""
-    made = [instance(instance_number=n, size=3000) for n in (1, 2)]
-    ground.store(*made)
-    uid = ground.admit(made, copies=copies, **attributes)
+    instances = [instance(instance_number=n, size=3000) for n in (1, 2)]
+    ground.store(*instances)
+    uid = ground.admit(instances, copies=copies, **attributes)
     plan(ground)
     return uid
 
@@ -117,8 +85,8 @@ def images(ground: Ground) -> list[str]:
 
 def discs(ground: Ground) -> list[str]:
     root = ground.settings.storage.root / "outbox"
-    found = root.glob("R*/*")
-    return sorted(str(path.relative_to(root)) for path in found if path.suffix != ".pdf")
+    paths = root.glob("R*/*")
+    return sorted(str(path.relative_to(root)) for path in paths if path.suffix != ".pdf")
 
 
 def wait_no_longer(ground: Ground) -> None:
@@ -126,7 +94,7 @@ def wait_no_longer(ground: Ground) -> None:
         session.execute(update(Piece).values(not_before=None))
 
 
-def stands(request: MediaCreationRequest) -> tuple[ExecutionStatus, ExecutionStatusInfo]:
+def status_of(request: MediaCreationRequest) -> tuple[ExecutionStatus, ExecutionStatusInfo]:
     return request.execution_status, request.execution_status_info
 
 
@@ -137,29 +105,29 @@ SECURE = SecuritySettings(password=SecretStr("correct horse"), password_iteratio
 
 @pytest.fixture
 def secured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ground]:
-    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ToldBurner)
-    with Ground(tmp_path, request=RequestSettings(attempts=2), security=SECURE) as made:
-        yield made
+    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ScriptedBurner)
+    with Ground(tmp_path, request=RequestSettings(attempts=2), security=SECURE) as ground:
+        yield ground
 
 
 def test_secure_media_of_two_copies_share_an_image(secured: Ground) -> None:
-    uid = asked(secured, copies=2, profiles="STD-GEN-SEC-CD")
+    uid = planned_request(secured, copies=2, profiles="STD-GEN-SEC-CD")
     worker = worker_of(secured)
     assert worker.make_next()
     assert worker.make_next()
-    assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(secured.request(uid)) == (R.DONE, I.NORMAL)
     root = secured.settings.storage.root / "outbox" / "R000001"
     assert (root / "VOLUME01.iso").read_bytes() == (root / "VOLUME01-COPY02.iso").read_bytes()
     assert worker._built == {}
 
 
 def test_a_secure_image_without_its_keys_is_made_anew(secured: Ground) -> None:
-    uid = asked(secured, copies=2, profiles="STD-GEN-SEC-CD")
+    uid = planned_request(secured, copies=2, profiles="STD-GEN-SEC-CD")
     assert worker_of(secured).make_next()
     assert len(images(secured)) == 1
     # another process does not have the keys of the image that is there
     assert worker_of(secured).make_next()
-    assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(secured.request(uid)) == (R.DONE, I.NORMAL)
     root = secured.settings.storage.root / "outbox" / "R000001"
     assert (root / "VOLUME01.iso").read_bytes() != (root / "VOLUME01-COPY02.iso").read_bytes()
 
@@ -169,7 +137,7 @@ def test_secure_media_wait_for_a_password_file_that_is_gone(
 ) -> None:
     path = tmp_path / "password"
     path.write_text("its own words")
-    uid = asked(secured, profiles="STD-GEN-SEC-CD", password_file=str(path))
+    uid = planned_request(secured, profiles="STD-GEN-SEC-CD", password_file=str(path))
     path.rename(tmp_path / "away")
     worker = worker_of(secured)
     assert worker.make_next()
@@ -177,10 +145,10 @@ def test_secure_media_wait_for_a_password_file_that_is_gone(
     (tmp_path / "away").rename(path)
     wait_no_longer(secured)
     assert worker.make_next()
-    assert stands(secured.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(secured.request(uid)) == (R.DONE, I.NORMAL)
 
 
-# --- all goes well -------------------------------------------------------------------------------
+# --- pieces that are made ------------------------------------------------------------------------
 
 
 def test_without_work_no_piece_is_made(worker: Worker) -> None:
@@ -188,14 +156,14 @@ def test_without_work_no_piece_is_made(worker: Worker) -> None:
 
 
 def test_a_request_of_two_copies_is_made(ground: Ground, worker: Worker) -> None:
-    uid = asked(ground, copies=2)
+    uid = planned_request(ground, copies=2)
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.CREATING, I.NORMAL)
+    assert status_of(ground.request(uid)) == (R.CREATING, I.NORMAL)
     assert states(ground.request(uid)) == [P.CREATED, P.QUEUED]
     assert len(images(ground)) == 1
     assert worker.make_next()
     request = ground.request(uid)
-    assert stands(request) == (R.DONE, I.NORMAL)
+    assert status_of(request) == (R.DONE, I.NORMAL)
     assert states(request) == [P.CREATED, P.CREATED]
     assert request.ended_at is not None
     assert all(piece.created_at for piece in request.file_sets[0].pieces)
@@ -218,7 +186,7 @@ def test_a_request_of_two_copies_is_made(ground: Ground, worker: Worker) -> None
     ]
 
 
-# --- a device that does not ----------------------------------------------------------------------
+# --- a device that cannot make a piece -----------------------------------------------------------
 
 HOLDS = {
     BurnOutcome.HOLD_OPERATOR: I.CHECK_MCD_OP,
@@ -236,26 +204,28 @@ LOSSES = {
 def test_a_device_that_stops_while_it_writes_holds_the_piece(
     ground: Ground,
     worker: Worker,
-    burner: ToldBurner,
+    burner: ScriptedBurner,
     outcome: BurnOutcome,
     info: ExecutionStatusInfo,
 ) -> None:
-    uid = asked(ground)
+    uid = planned_request(ground)
     for _ in range(4):  # more often than there are attempts
         burner.results = [BurnResult(outcome, "something is the matter", "do something")]
         assert worker.make_next()
         request = ground.request(uid)
-        assert stands(request) == (R.CREATING, info)
+        assert status_of(request) == (R.CREATING, info)
         assert request.remedy == "do something"
         (piece,) = request.file_sets[0].pieces
-        assert (piece.state, piece.attempts, piece.lease_until) == (P.QUEUED, 0, None)
+        assert piece.state == P.QUEUED
+        assert piece.attempts == 0
+        assert piece.lease_until is None
         assert piece.not_before is not None
         assert piece.not_before > datetime.now(UTC)
         assert not worker.make_next()
         wait_no_longer(ground)
     assert worker.make_next()
     request = ground.request(uid)
-    assert stands(request) == (R.DONE, I.NORMAL)
+    assert status_of(request) == (R.DONE, I.NORMAL)
     assert request.remedy == ""
 
 
@@ -263,59 +233,59 @@ def test_a_device_that_stops_while_it_writes_holds_the_piece(
 def test_a_device_that_takes_no_job_holds_the_piece(
     ground: Ground,
     worker: Worker,
-    burner: ToldBurner,
+    burner: ScriptedBurner,
     monkeypatch: pytest.MonkeyPatch,
     outcome: BurnOutcome,
     info: ExecutionStatusInfo,
 ) -> None:
     monkeypatch.setattr(working, "_NOT_READY", 0)
-    uid, behind = asked(ground), asked(ground)
+    uid, behind = planned_request(ground), planned_request(ground)
     burner.ready = BurnResult(outcome, "something is the matter", "do something")
     for _ in range(4):
         assert not worker.make_next()
         request = ground.request(uid)
-        assert stands(request) == (R.PENDING, info)
+        assert status_of(request) == (R.PENDING, info)
         assert request.remedy == "do something"
         assert states(request) == [P.QUEUED]
-    assert stands(ground.request(behind)) == (R.PENDING, I.QUEUED)
+    assert status_of(ground.request(behind)) == (R.PENDING, I.QUEUED)
     assert [event for event, _, _ in ground.events(uid)].count(info) == 1
     burner.ready = BurnResult(BurnOutcome.READY)
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
     assert ground.request(uid).remedy == ""
 
 
 def test_without_work_a_device_that_is_not_ready_is_not_reported(
-    worker: Worker, burner: ToldBurner
+    worker: Worker, burner: ScriptedBurner
 ) -> None:
     burner.ready = BurnResult(BurnOutcome.HOLD_OPERATOR, "open", "close the tray")
     assert not worker.make_next()
 
 
 def test_a_request_does_not_name_a_problem_that_is_over(
-    ground: Ground, worker: Worker, burner: ToldBurner
+    ground: Ground, worker: Worker, burner: ScriptedBurner
 ) -> None:
-    uid = asked(ground, copies=2)
+    uid = planned_request(ground, copies=2)
     burner.results = [BurnResult(BurnOutcome.OUT_OF_SUPPLIES, "empty", "put in blanks")]
     worker.make_next()
     wait_no_longer(ground)
     worker.make_next()
     request = ground.request(uid)
-    assert stands(request) == (R.CREATING, I.NORMAL)
+    assert status_of(request) == (R.CREATING, I.NORMAL)
     assert request.remedy == ""
 
 
 def test_a_device_that_cannot_publish_waits_for_an_operator(
-    ground: Ground, worker: Worker, burner: ToldBurner
+    ground: Ground, worker: Worker, burner: ScriptedBurner
 ) -> None:
-    uid = asked(ground)
+    uid = planned_request(ground)
 
     def refuse(_: BurnJob) -> None:
         raise OperatorError("the folder is read-only", hint="make it writable")
 
     burner.before_publish = refuse
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.CREATING, I.CHECK_MCD_OP)
+    assert status_of(ground.request(uid)) == (R.CREATING, I.CHECK_MCD_OP)
     assert ground.request(uid).remedy == "make it writable"
     assert states(ground.request(uid)) == [P.QUEUED]
 
@@ -324,11 +294,11 @@ def test_a_device_that_cannot_publish_waits_for_an_operator(
 def test_a_ruined_piece_is_replaced_while_attempts_allow(
     ground: Ground,
     worker: Worker,
-    burner: ToldBurner,
+    burner: ScriptedBurner,
     outcome: BurnOutcome,
     info: ExecutionStatusInfo,
 ) -> None:
-    uid = asked(ground, copies=2)
+    uid = planned_request(ground, copies=2)
     burner.results = [BurnResult(outcome, "the laser is tired")] * 2
     assert worker.make_next()
     request = ground.request(uid)
@@ -336,7 +306,7 @@ def test_a_ruined_piece_is_replaced_while_attempts_allow(
     assert sorted(states(request)) == [P.QUEUED, P.QUEUED, P.SPOILED]
     assert worker.make_next()
     request = ground.request(uid)
-    assert stands(request) == (R.FAILURE, info)
+    assert status_of(request) == (R.FAILURE, info)
     assert "retry" in request.remedy
     assert sorted(states(request)) == [P.DROPPED, P.SPOILED, P.SPOILED]
     assert max(p.attempts for p in request.file_sets[0].pieces) == 2
@@ -344,19 +314,21 @@ def test_a_ruined_piece_is_replaced_while_attempts_allow(
     assert discs(ground) == []
 
 
-def test_one_ruined_piece_is_replaced(ground: Ground, worker: Worker, burner: ToldBurner) -> None:
-    uid = asked(ground)
+def test_one_ruined_piece_is_replaced(
+    ground: Ground, worker: Worker, burner: ScriptedBurner
+) -> None:
+    uid = planned_request(ground)
     burner.results = [BurnResult(BurnOutcome.RUINED, "the laser is tired")]
     assert worker.make_next()
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
     assert ("RETRY", "", "") in ground.events(uid)
 
 
 def test_a_medium_that_reads_back_with_faults_is_not_published(
-    ground: Ground, worker: Worker, burner: ToldBurner
+    ground: Ground, worker: Worker, burner: ScriptedBurner
 ) -> None:
-    uid = asked(ground)
+    uid = planned_request(ground)
 
     def flip(written: Path) -> None:
         data = bytearray(written.read_bytes())
@@ -369,27 +341,27 @@ def test_a_medium_that_reads_back_with_faults_is_not_published(
     assert sorted(states(ground.request(uid))) == [P.QUEUED, P.SPOILED]
     assert images(ground) == discs(ground) == []
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.FAILURE, I.MCD_FAILURE)
+    assert status_of(ground.request(uid)) == (R.FAILURE, I.MCD_FAILURE)
     assert discs(ground) == []
 
 
 def test_an_instance_that_is_gone_from_the_spool_fails_the_request(
     ground: Ground, worker: Worker
 ) -> None:
-    uid = asked(ground)
+    uid = planned_request(ground)
     for key in list(ground.spool.published_keys()):
         ground.spool.remove(key)
     while worker.make_next():
         pass
-    assert stands(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
+    assert status_of(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), MemoryError(), ValueError("bad")])
 def test_a_defect_uses_up_the_attempts_of_its_piece(
-    ground: Ground, worker: Worker, burner: ToldBurner, error: Exception
+    ground: Ground, worker: Worker, burner: ScriptedBurner, error: Exception
 ) -> None:
-    """Poison work ends in a state with a reason; it takes neither the worker nor the device."""
-    uid = asked(ground)
+    """The request fails with a reason; the worker goes on, and the device is not paused."""
+    uid = planned_request(ground)
 
     def fail(_: BurnJob) -> None:
         raise error
@@ -404,15 +376,15 @@ def test_a_defect_uses_up_the_attempts_of_its_piece(
 def test_a_piece_that_kills_its_worker_each_time_is_given_up(
     ground: Ground, worker: Worker
 ) -> None:
-    """As after an out-of-memory kill: claimed, and taken over by the next worker."""
-    uid = asked(ground)
+    """As after an out-of-memory kill: each worker claims the piece that the last one left."""
+    uid = planned_request(ground)
     for n in range(10):
         with ground.database.writing() as session:
             assert queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner=f"w{n}")
         with ground.database.writing() as session:
             queue.reap(session, device="outbox", owner="another")
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
+    assert status_of(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
     assert states(ground.request(uid)) == [P.SPOILED]
 
 
@@ -431,10 +403,10 @@ def is_paused(ground: Ground) -> bool:
 
 
 def test_a_faulty_image_fails_its_request_and_does_not_pause_the_device(
-    ground: Ground, worker: Worker, burner: ToldBurner, monkeypatch: pytest.MonkeyPatch
+    ground: Ground, worker: Worker, burner: ScriptedBurner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(piece_state, "RUINED_IN_A_ROW", 3)
-    uids = [asked(ground) for _ in range(4)]
+    uids = [planned_request(ground) for _ in range(4)]
     built: list[Path] = []
     written: list[BurnJob] = []
     build = working.pipeline.build_image
@@ -450,20 +422,20 @@ def test_a_faulty_image_fails_its_request_and_does_not_pause_the_device(
         burner.before_write = written.append
         while worker.make_next():
             wait_no_longer(ground)
-    assert [stands(ground.request(uid)) for uid in uids] == [(R.FAILURE, I.PROC_FAILURE)] * 4
+    assert [status_of(ground.request(uid)) for uid in uids] == [(R.FAILURE, I.PROC_FAILURE)] * 4
     assert len(built) == 8  # each request has two attempts
     assert len(written) == 4  # a second medium was given to none of them
     assert not is_paused(ground)
     assert images(ground) == discs(ground) == []
-    uid = asked(ground)
+    uid = planned_request(ground)
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
 
 
 def test_an_image_that_was_damaged_before_it_was_written_is_built_again(
     ground: Ground, worker: Worker
 ) -> None:
-    uid = asked(ground, copies=2)
+    uid = planned_request(ground, copies=2)
     assert worker.make_next()
     (image,) = (ground.settings.storage.root / "images").glob("*.iso")
     damaged = image.read_bytes()
@@ -473,14 +445,14 @@ def test_an_image_that_was_damaged_before_it_was_written_is_built_again(
     assert worker.make_next()
     assert worker.recorder.ruined_in_a_row == 0
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
 
 
 def test_a_device_that_writes_a_good_image_badly_is_paused(
-    ground: Ground, worker: Worker, burner: ToldBurner, monkeypatch: pytest.MonkeyPatch
+    ground: Ground, worker: Worker, burner: ScriptedBurner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(piece_state, "RUINED_IN_A_ROW", 3)
-    uids = [asked(ground) for _ in range(2)]
+    uids = [planned_request(ground) for _ in range(2)]
 
     def write_badly(written: Path) -> None:
         data = written.read_bytes()
@@ -491,23 +463,23 @@ def test_a_device_that_writes_a_good_image_badly_is_paused(
     burner.after_write = write_badly
     while worker.make_next():
         wait_no_longer(ground)
-    assert stands(ground.request(uids[0])) == (R.FAILURE, I.MCD_FAILURE)
+    assert status_of(ground.request(uids[0])) == (R.FAILURE, I.MCD_FAILURE)
     assert is_paused(ground)
 
 
 @pytest.mark.parametrize("file_set_uid", ["1.2.03", "1.2..3", "12", "1.2.3 "])
 def test_a_file_set_uid_that_verification_refuses_costs_no_medium(
-    ground: Ground, worker: Worker, burner: ToldBurner, file_set_uid: str
+    ground: Ground, worker: Worker, burner: ScriptedBurner, file_set_uid: str
 ) -> None:
     """Such a UID may be in rows that an earlier version accepted."""
-    uid = asked(ground)
+    uid = planned_request(ground)
     with ground.database.writing() as session:
         session.execute(update(FileSet).values(file_set_uid=file_set_uid))
     written: list[BurnJob] = []
     burner.before_write = written.append
     while worker.make_next():
         wait_no_longer(ground)
-    assert stands(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
+    assert status_of(ground.request(uid)) == (R.FAILURE, I.PROC_FAILURE)
     assert written == []
     assert worker.recorder.ruined_in_a_row == 0
 
@@ -516,7 +488,7 @@ def test_a_piece_whose_rows_make_no_sense_fails_its_request_alone(
     ground: Ground, worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The writer does not end, and makes the next piece."""
-    bad, good = asked(ground, copies=2), asked(ground)
+    bad, good = planned_request(ground, copies=2), planned_request(ground)
     read = working.job.volume_instances
 
     def read_or_fail(session: Any, file_set: FileSet, spool: Any) -> Any:
@@ -527,10 +499,10 @@ def test_a_piece_whose_rows_make_no_sense_fails_its_request_alone(
     monkeypatch.setattr(working.job, "volume_instances", read_or_fail)
     while worker.make_next():
         pass
-    assert stands(ground.request(bad)) == (R.FAILURE, I.PROC_FAILURE)
+    assert status_of(ground.request(bad)) == (R.FAILURE, I.PROC_FAILURE)
     assert "retry" in ground.request(bad).remedy
     assert sorted(states(ground.request(bad))) == [P.DROPPED, P.SPOILED]
-    assert stands(ground.request(good)) == (R.DONE, I.NORMAL)
+    assert status_of(ground.request(good)) == (R.DONE, I.NORMAL)
     assert not is_paused(ground)
 
 
@@ -542,8 +514,8 @@ def cancel(ground: Ground, uid: str) -> None:
         operations.cancel(session, uid)
 
 
-def test_cancelled_before_it_begins(ground: Ground, worker: Worker) -> None:
-    uid = asked(ground)
+def test_a_queued_piece_of_a_cancelled_request_is_dropped(ground: Ground, worker: Worker) -> None:
+    uid = planned_request(ground)
     cancel(ground, uid)
     assert not worker.make_next()
     assert ground.request(uid).execution_status is R.DELETED
@@ -551,34 +523,34 @@ def test_cancelled_before_it_begins(ground: Ground, worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("when", ["imaging", "writing", "verifying", "publishing"])
-def test_cancelled_in_the_middle(
+def test_a_request_cancelled_at_any_step_publishes_nothing(
     ground: Ground,
     worker: Worker,
-    burner: ToldBurner,
+    burner: ScriptedBurner,
     monkeypatch: pytest.MonkeyPatch,
     when: str,
 ) -> None:
     from burnish.write import pipeline
 
-    uid = asked(ground)
-    seen: list[PieceState] = []
+    uid = planned_request(ground)
+    states_at_cancel: list[PieceState] = []
 
-    def do(*_: object) -> None:
-        seen.extend(states(ground.request(uid)))
+    def cancel_now(*_: object) -> None:
+        states_at_cancel.extend(states(ground.request(uid)))
         cancel(ground, uid)
 
     build = pipeline.build_image
     if when == "imaging":
-        monkeypatch.setattr(pipeline, "build_image", lambda *args: (do(), build(*args)))
+        monkeypatch.setattr(pipeline, "build_image", lambda *args: (cancel_now(), build(*args)))
     elif when == "writing":
-        burner.before_write = do
+        burner.before_write = cancel_now
     elif when == "verifying":
-        burner.after_write = do
+        burner.after_write = cancel_now
     else:
-        burner.before_publish = do
+        burner.before_publish = cancel_now
     assert worker.make_next()
     before = {"imaging": P.IMAGING, "publishing": P.VERIFYING}.get(when, P.WRITING)
-    assert seen == [before]
+    assert states_at_cancel == [before]
     after = P.DROPPED if when == "imaging" else P.SPOILED
     assert states(ground.request(uid)) == [after]
     assert ground.request(uid).execution_status is R.DELETED
@@ -587,15 +559,17 @@ def test_cancelled_in_the_middle(
 
 
 def test_finished_pieces_of_a_cancelled_request_stay(ground: Ground, worker: Worker) -> None:
-    uid = asked(ground, copies=2)
+    uid = planned_request(ground, copies=2)
     worker.make_next()
     cancel(ground, uid)
     assert states(ground.request(uid)) == [P.CREATED, P.DROPPED]
     assert len(discs(ground)) == 2
 
 
-def test_retried_after_a_failure(ground: Ground, worker: Worker, burner: ToldBurner) -> None:
-    uid = asked(ground, copies=2)
+def test_a_failed_request_that_is_retried_is_made(
+    ground: Ground, worker: Worker, burner: ScriptedBurner
+) -> None:
+    uid = planned_request(ground, copies=2)
     burner.results = [BurnResult(BurnOutcome.RUINED)] * 2
     while worker.make_next():
         pass
@@ -603,21 +577,21 @@ def test_retried_after_a_failure(ground: Ground, worker: Worker, burner: ToldBur
     with ground.database.writing() as session:
         operations.retry(session, uid)
         operations.get_request(session, uid).admitted_at = datetime.now(UTC)
-    assert stands(ground.request(uid)) == (R.PENDING, I.QUEUED)
+    assert status_of(ground.request(uid)) == (R.PENDING, I.QUEUED)
     plan(ground)
     while worker.make_next():
         pass
     request = ground.request(uid)
-    assert stands(request) == (R.DONE, I.NORMAL)
+    assert status_of(request) == (R.DONE, I.NORMAL)
     assert request.remedy == ""
     assert states(request) == [P.CREATED, P.CREATED]
 
 
-def test_failed_and_retried_while_another_device_is_still_writing(
-    ground: Ground, worker: Worker, burner: ToldBurner
+def test_a_request_retried_while_another_device_still_writes_is_made(
+    ground: Ground, worker: Worker, burner: ScriptedBurner
 ) -> None:
-    """The rows that this worker holds are gone when it looks again."""
-    uid = asked(ground)
+    """The rows of the piece that this worker makes are gone when it reads them again."""
+    uid = planned_request(ground)
 
     def fail_and_retry(_: BurnJob) -> None:
         from burnish.db.history import fail
@@ -635,13 +609,13 @@ def test_failed_and_retried_while_another_device_is_still_writing(
     plan(ground)
     while worker.make_next():
         pass
-    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
 
 
 def test_a_worker_whose_lease_was_given_away_changes_nothing(
-    ground: Ground, worker: Worker, burner: ToldBurner
+    ground: Ground, worker: Worker, burner: ScriptedBurner
 ) -> None:
-    uid = asked(ground)
+    uid = planned_request(ground)
 
     def give_away(_: BurnJob) -> None:
         with ground.database.writing() as session:
@@ -652,14 +626,20 @@ def test_a_worker_whose_lease_was_given_away_changes_nothing(
     burner.before_write = give_away
     assert worker.make_next()
     (piece,) = ground.request(uid).file_sets[0].pieces
-    assert (piece.state, piece.device, piece.lease_epoch) == (P.IMAGING, "other", 2)
+    assert piece.state == P.IMAGING
+    assert piece.device == "other"
+    assert piece.lease_epoch == 2
     assert discs(ground) == []
 
 
-def test_two_requests_of_one_file_set_uid(ground: Ground, worker: Worker) -> None:
+def test_two_requests_with_the_same_file_set_uid_get_their_own_content(
+    ground: Ground, worker: Worker
+) -> None:
     """An SCU may give the same Storage Media File-set UID twice; each gets its own content."""
-    first = asked(ground, copies=2, storage_media_file_set_uid="1.2.3")
-    second = asked(ground, storage_media_file_set_uid="1.2.3", storage_media_file_set_id="OTHER")
+    first = planned_request(ground, copies=2, storage_media_file_set_uid="1.2.3")
+    second = planned_request(
+        ground, storage_media_file_set_uid="1.2.3", storage_media_file_set_id="OTHER"
+    )
     with ground.database.writing() as session:
         operations.get_request(session, second).request_priority = "HIGH"  # type: ignore[assignment]
         session.execute(
@@ -667,36 +647,36 @@ def test_two_requests_of_one_file_set_uid(ground: Ground, worker: Worker) -> Non
             .where(Piece.file_set_id == 2)
             .values(not_before=datetime.max.replace(tzinfo=UTC))
         )
-    worker.make_next()  # the first copy of the first; its image stays for the second copy
+    worker.make_next()  # first copy of the first request; its image is kept for the second copy
     wait_no_longer(ground)
     while worker.make_next():
         pass
     for uid in (first, second):
         request = ground.request(uid)
-        assert stands(request) == (R.DONE, I.NORMAL)
+        assert status_of(request) == (R.DONE, I.NORMAL)
         assert P.SPOILED not in states(request)
 
 
-# --- its loop ------------------------------------------------------------------------------------
+# --- the loop of the worker ----------------------------------------------------------------------
 
 
-def test_it_takes_over_what_a_dead_worker_held_and_stops_when_told(
-    ground: Ground, worker: Worker, burner: ToldBurner
+def test_a_worker_takes_over_the_piece_of_a_dead_worker_and_stops_when_asked(
+    ground: Ground, worker: Worker, burner: ScriptedBurner
 ) -> None:
-    uid = asked(ground)
+    uid = planned_request(ground)
     with ground.database.writing() as session:
         assert queue.claim(session, device="outbox", capacity={"CD": 10**9}, owner="dead")
     images = ground.settings.storage.root / "images"
     (images / "1-1.2.3-outbox.iso.0a1b2c3d.part").touch()
-    anothers = images / "1-1.2.3-my-outbox.iso.0a1b2c3d.part"
-    anothers.touch()
+    image_of_other_device = images / "1-1.2.3-my-outbox.iso.0a1b2c3d.part"
+    image_of_other_device.touch()
     burner.before_publish = lambda _: worker.stopping.set()
     thread = threading.Thread(target=worker.run)
     thread.start()
     thread.join(300)
     assert not thread.is_alive()
     assert states(ground.request(uid)) == [P.CREATED]
-    assert list(images.iterdir()) == [anothers]
+    assert list(images.iterdir()) == [image_of_other_device]
 
 
 @pytest.mark.parametrize(
@@ -713,7 +693,7 @@ def test_a_failing_disk_of_images_uses_up_no_attempt(
 ) -> None:
     from burnish.image import image_file
 
-    uid = asked(ground)
+    uid = planned_request(ground)
 
     def fail(*_: object) -> None:
         raise OSError(error, os.strerror(error))
@@ -723,7 +703,7 @@ def test_a_failing_disk_of_images_uses_up_no_attempt(
             patch.setattr(image_file.NewImage, "finish", fail)
             assert worker.make_next()
         request = ground.request(uid)
-        assert stands(request) == (R.CREATING, info)
+        assert status_of(request) == (R.CREATING, info)
         assert request.remedy
         assert [(piece.state, piece.attempts) for piece in request.file_sets[0].pieces] == [
             (P.QUEUED, 0)
@@ -731,15 +711,19 @@ def test_a_failing_disk_of_images_uses_up_no_attempt(
         assert images(ground) == []
         wait_no_longer(ground)
     assert worker.make_next()
-    assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "returned"])
 def test_nothing_is_published_without_the_lease(
-    ground: Ground, worker: Worker, burner: ToldBurner, monkeypatch: pytest.MonkeyPatch, how: str
+    ground: Ground,
+    worker: Worker,
+    burner: ScriptedBurner,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
 ) -> None:
-    """Also where the heartbeat has not yet told that it is gone."""
-    uid = asked(ground)
+    """Even if the heartbeat has not yet noticed that the lease is lost."""
+    uid = planned_request(ground)
     published: list[BurnJob] = []
     burner.before_publish = published.append
     read_back = working.pipeline.read_back
@@ -761,7 +745,7 @@ def test_nothing_is_published_without_the_lease(
     assert discs(ground) == []
     if how == "returned":
         assert worker.make_next()
-        assert stands(ground.request(uid)) == (R.DONE, I.NORMAL)
+        assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
 
 
 # --- a database that does not answer -------------------------------------------------------------
@@ -778,8 +762,8 @@ def impatient(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> Ground:
 
 @pytest.mark.parametrize("when", ["before_write", "after_write", "before_publish"])
 def test_a_locked_database_ruins_no_disc(impatient: Ground, when: str) -> None:
-    """What a device has done waits to be written down, for as long as it takes."""
-    uid = asked(impatient)
+    """The writer waits until it can record what the device has done."""
+    uid = planned_request(impatient)
     worker = worker_of(impatient)
     lock = sqlite3.connect(
         impatient.settings.storage.root / "burnish.db",
@@ -792,24 +776,26 @@ def test_a_locked_database_ruins_no_disc(impatient: Ground, when: str) -> None:
         lock.execute("BEGIN IMMEDIATE")
         timer.start()
 
-    setattr(worker._burner, when, hold)
+    setattr(worker.burner, when, hold)
     assert worker.make_next()
     timer.join()
     lock.close()
     request = impatient.request(uid)
-    assert stands(request) == (R.DONE, I.NORMAL)
+    assert status_of(request) == (R.DONE, I.NORMAL)
     assert states(request) == [P.CREATED]
-    assert [piece.attempts for each in request.file_sets for piece in each.pieces] == [1]
+    assert [piece.attempts for file_set in request.file_sets for piece in file_set.pieces] == [1]
 
 
 def test_a_worker_begins_once_the_database_answers(impatient: Ground) -> None:
-    uid = asked(impatient)
+    uid = planned_request(impatient)
     worker = worker_of(impatient)
     thread = threading.Thread(target=worker.run)
     with locked(impatient.url):
         thread.start()
         wait_until(lambda: "locked" in worker.database_problem, what="the worker to wait")
-    wait_until(lambda: stands(impatient.request(uid))[0] is R.DONE, what="the end of the request")
+    wait_until(
+        lambda: status_of(impatient.request(uid))[0] is R.DONE, what="the end of the request"
+    )
     worker.stopping.set()
     thread.join()
 
