@@ -1,4 +1,4 @@
-"""Makes what tests need: instances, candidates for media, and a database with a spool."""
+"""Instances, candidates for media, and a database with a spool, for tests."""
 
 import io
 import struct
@@ -48,8 +48,8 @@ MPEG2 = "1.2.840.10008.1.2.4.100"
 
 
 @dataclass(frozen=True)
-class Made:
-    """An instance made for a test; `data_set` is without File Meta Information."""
+class SampleInstance:
+    """An instance for a test; `data_set` is without File Meta Information."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -76,7 +76,7 @@ def instance(
     instance_number: int | None = 1,
     pixels: bytes = b"",
     size: int = 64,
-) -> Made:
+) -> SampleInstance:
     """A CT image of 8 bits, one row, `size` columns; `pixels` replaces its whole Pixel Data."""
     uid = sop_instance_uid or new_uid()
     size += size % 2
@@ -110,7 +110,7 @@ def instance(
     pixels = pixels or encode(
         0x7FE00010, b"OW", bytes(range(256)) * (size // 256) + bytes(size % 256)
     )
-    return Made(sop_class_uid, uid, transfer_syntax_uid, data + pixels)
+    return SampleInstance(sop_class_uid, uid, transfer_syntax_uid, data + pixels)
 
 
 def encapsulated(*fragments: bytes) -> bytes:
@@ -187,13 +187,16 @@ def header(
 
 
 def candidate(
-    instance_id: int, said: InstanceHeader, size: int, syntax: str = EXPLICIT_VR_LITTLE_ENDIAN
+    instance_id: int,
+    instance_header: InstanceHeader,
+    size: int,
+    syntax: str = EXPLICIT_VR_LITTLE_ENDIAN,
 ) -> Candidate:
-    lengths = encoder.record_lengths(said, syntax)
+    lengths = encoder.record_lengths(instance_header, syntax)
     return Candidate(
         instance_id,
         None,
-        said,
+        instance_header,
         syntax,
         size,
         lengths.patient,
@@ -246,26 +249,29 @@ class Ground(AbstractContextManager["Ground"]):
     def device(self) -> DeviceSettings:
         return self.settings.devices[0]
 
-    def store(self, *made: Made, **columns: Any) -> list[int]:
-        """Puts instances where `receive` puts them; `columns` are set to other values."""
-        rows = [self._row(each, columns) for each in made]
+    def store(self, *instances: SampleInstance, **columns: Any) -> list[int]:
+        """Stores instances as `receive` does; `columns` replace values of their rows."""
+        rows = [self._row(instance, columns) for instance in instances]
         with self.database.writing() as session:
             session.add_all(rows)
         return [row.id for row in rows]
 
-    def _row(self, made: Made, columns: dict[str, Any]) -> Instance:
+    def _row(self, instance: SampleInstance, columns: dict[str, Any]) -> Instance:
         meta = file_meta.encode(
-            made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid, "MODALITY"
+            instance.sop_class_uid,
+            instance.sop_instance_uid,
+            instance.transfer_syntax_uid,
+            "MODALITY",
         )
         key = self.spool.new_key()
-        self.spool.path(key).write_bytes(meta + made.data_set)
+        self.spool.path(key).write_bytes(meta + instance.data_set)
         values = {
-            **instance_rows.header_values(made.header),
-            "transfer_syntax_uid": made.transfer_syntax_uid,
+            **instance_rows.header_values(instance.header),
+            "transfer_syntax_uid": instance.transfer_syntax_uid,
             "spool_key": key,
-            "size": len(meta) + len(made.data_set),
+            "size": len(meta) + len(instance.data_set),
             "data_set_offset": len(meta),
-            "digest": digest_of(made.data_set),
+            "digest": digest_of(instance.data_set),
             "calling_ae_title": "MODALITY",
             "called_ae_title": "BURNISH",
             "received_at": datetime.now(UTC),
@@ -274,13 +280,17 @@ class Ground(AbstractContextManager["Ground"]):
         return Instance(**{**values, **columns})
 
     def create(
-        self, made: Sequence[Made], *, profiles: Sequence[str] | str = "", **attributes: str
+        self,
+        instances: Sequence[SampleInstance],
+        *,
+        profiles: Sequence[str] | str = "",
+        **attributes: str,
     ) -> str:
         """An IDLE request for instances; its SOP Instance UID."""
-        labels = [profiles] * len(made) if isinstance(profiles, str) else profiles
+        labels = [profiles] * len(instances) if isinstance(profiles, str) else profiles
         references = [
-            operations.Reference(each.sop_class_uid, each.sop_instance_uid, label)
-            for each, label in zip(made, labels, strict=True)
+            operations.Reference(instance.sop_class_uid, instance.sop_instance_uid, label)
+            for instance, label in zip(instances, labels, strict=True)
         ]
         with self.database.writing() as session:
             return operations.create(
@@ -291,10 +301,15 @@ class Ground(AbstractContextManager["Ground"]):
             ).sop_instance_uid
 
     def admit(
-        self, made: Sequence[Made], *, copies: int = 1, priority: Any = None, **attributes: Any
+        self,
+        instances: Sequence[SampleInstance],
+        *,
+        copies: int = 1,
+        priority: Any = None,
+        **attributes: Any,
     ) -> str:
         """A request that waits for the planner; its SOP Instance UID."""
-        uid = self.create(made, **attributes)
+        uid = self.create(instances, **attributes)
         with self.database.writing() as session:
             request = operations.initiate(
                 session, RequestSettings(), uid, number_of_copies=copies, request_priority=priority
@@ -311,7 +326,7 @@ class Ground(AbstractContextManager["Ground"]):
             planner.close()
 
     def request(self, uid: str) -> MediaCreationRequest:
-        """A request with all that belongs to it, as it is now; detached."""
+        """A request with its references, failures, File-sets and pieces, as they are now."""
         with self.database.reading() as session:
             row = session.scalars(
                 select(MediaCreationRequest).where(MediaCreationRequest.sop_instance_uid == uid)
@@ -322,7 +337,7 @@ class Ground(AbstractContextManager["Ground"]):
             return row
 
     def events(self, uid: str, *, pieces: bool | None = None) -> list[tuple[str, str, str]]:
-        """(event, before, after) of a request; of its pieces alone, or without them."""
+        """(event, before, after) of a request; `pieces` selects only those of pieces, or none."""
         with self.database.reading() as session:
             query = (
                 select(Event)
@@ -354,7 +369,7 @@ def add_request(
     size: int = 1000,
     **columns: Any,
 ) -> MediaCreationRequest:
-    """A planned request: so many volumes, a piece for each copy of each, all QUEUED."""
+    """A planned request with so many volumes, and a QUEUED piece for each copy of each volume."""
     now = datetime.now(UTC)
     flags = (
         "label_using_information_extracted_from_instances",

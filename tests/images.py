@@ -1,4 +1,4 @@
-"""Images made for a test, and files of them."""
+"""Pixels for tests, and files with them."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 
 def written(path: Path, cells: np.ndarray, bits: int, **attributes: object) -> Path:
-    """A file of these frames, rows, columns and samples."""
+    """A file with these pixels, an array of frames, rows, columns and samples."""
     dataset = made_entries.instance("1.2.840.10008.5.1.4.1.1.7", PatientID="1")
     dataset.NumberOfFrames, dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = cells.shape
     dataset.PhotometricInterpretation = "RGB" if cells.shape[3] == 3 else "MONOCHROME2"
@@ -27,7 +27,7 @@ def written(path: Path, cells: np.ndarray, bits: int, **attributes: object) -> P
 
 
 def smooth(shape: tuple[int, int, int, int], bits: int, *, signed: bool, seed: int) -> np.ndarray:
-    """What gets smaller: noise of a few bits on a slope, over the whole range of values."""
+    """Pixels that can be compressed: noise of a few bits on a slope over all values."""
     rng = np.random.default_rng(seed)
     slope = np.linspace(0, (1 << bits) - 1, shape[2]).reshape(1, 1, -1, 1)
     values = slope.astype(np.int64) + rng.integers(0, 1 << (bits // 4), shape)

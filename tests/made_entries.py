@@ -36,7 +36,7 @@ def indexed(
 
 def headers(paths: Iterable[Path]) -> list[InstanceHeader]:
     """Headers of instances that can be on one medium: each SOP Instance once, with sound UIDs."""
-    found: dict[str, InstanceHeader] = {}
+    headers_by_uid: dict[str, InstanceHeader] = {}
     for path in paths:
         try:
             header = index_file(path).header
@@ -44,8 +44,8 @@ def headers(paths: Iterable[Path]) -> list[InstanceHeader]:
             continue
         usable = header.series_instance_uid and header.study_instance_uid
         if usable or header.directory_record_type in ROOT_TYPES:
-            found.setdefault(header.sop_instance_uid, header)
-    return list(found.values())
+            headers_by_uid.setdefault(header.sop_instance_uid, header)
+    return list(headers_by_uid.values())
 
 
 def place(header: InstanceHeader) -> tuple[str | None, str | None, str | None]:
@@ -55,9 +55,12 @@ def place(header: InstanceHeader) -> tuple[str | None, str | None, str | None]:
     return patient, header.study_instance_uid, header.series_instance_uid
 
 
-def entries(found: Iterable[InstanceHeader]) -> list[DirectoryEntry]:
+def entries(instance_headers: Iterable[InstanceHeader]) -> list[DirectoryEntry]:
     """Entries in directory order."""
-    ordered = sorted(found, key=lambda h: (*(name or "" for name in place(h)), h.sop_instance_uid))
+    ordered = sorted(
+        instance_headers,
+        key=lambda header: (*(name or "" for name in place(header)), header.sop_instance_uid),
+    )
     names = file_ids.assign(place(header) for header in ordered)
     return [
         DirectoryEntry(name, header, EXPLICIT_VR_LITTLE_ENDIAN)
@@ -67,9 +70,31 @@ def entries(found: Iterable[InstanceHeader]) -> list[DirectoryEntry]:
 
 #: One SOP Class of each record type, below 1.2.840.10008.5.1.4.1.1.
 TAILS = [
-    *("2", "9.1.1", "9.100.1", "11.1", "66", "66.1", "66.2", "66.5", "66.6", "67", "68.1"),
-    *("77.1.5.3", "78.1", "88.11", "88.59", "90.1", "91.1", "104.1", "4.2", "201.1"),
-    *("481.2", "481.3", "481.5", "481.4", "481.10"),
+    "2",
+    "9.1.1",
+    "9.100.1",
+    "11.1",
+    "66",
+    "66.1",
+    "66.2",
+    "66.5",
+    "66.6",
+    "67",
+    "68.1",
+    "77.1.5.3",
+    "78.1",
+    "88.11",
+    "88.59",
+    "90.1",
+    "91.1",
+    "104.1",
+    "4.2",
+    "201.1",
+    "481.2",
+    "481.3",
+    "481.5",
+    "481.4",
+    "481.10",
 ]
 
 
@@ -92,7 +117,7 @@ def item(**attributes: object) -> Dataset:
 
 
 def empty(record: str) -> InstanceHeader:
-    """The header of an instance of a record type that has nothing but its identity."""
+    """The header of an instance of a record type that has no attributes but its UIDs."""
     candidates = [f"1.2.840.10008.5.1.4.1.1.{tail}" for tail in TAILS] + [
         f"1.2.840.10008.5.1.4.{tail}" for tail in ("34.7", "38.1", "39.1", "43.1", "44.1", "45.1")
     ]

@@ -1,4 +1,4 @@
-"""Volumes made element by element, so that a test can make any of them wrong."""
+"""Volumes that are encoded element by element, so that a test can damage any of them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ class Node:
 
 
 class MemoryVolume:
-    """A volume that lies in memory."""
+    """A volume in memory."""
 
     def __init__(self, files: dict[str, bytes], volume_identifier: str = "TEST") -> None:
         self.volume_identifier = volume_identifier
@@ -63,7 +63,7 @@ def file_meta(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
 
 
 def instance(uid: str, transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, **more: bytes) -> bytes:
-    """A small Secondary Capture image; `more` are values of Image Type and the like."""
+    """A small Secondary Capture image; `more` may have the value of `image_type`."""
     data_set = [
         encode(0x00080008, b"CS", more["image_type"]) if "image_type" in more else b"",
         encode(0x00080016, b"UI", SECONDARY_CAPTURE.encode()),
@@ -122,8 +122,8 @@ def patient(number: int, *below: Node) -> Node:
 
 
 @dataclass
-class Made:
-    """A whole File-set: two patients, four images, all as they should be."""
+class SampleVolume:
+    """A File-set without faults: two patients, four images."""
 
     root: list[Node] = field(default_factory=list)
     header: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
@@ -164,7 +164,7 @@ class Made:
         return head + self._encode_data_set(len(head))
 
     def _encode_data_set(self, start: int) -> bytes:
-        """Encodes all; the second time every record knows its offset."""
+        """Encodes the data set and sets the offset of each record; a second call uses these."""
         header = {
             0x00041130: (b"CS", b"TEST"),
             0x00041200: (b"UL", self.root[0].offset.to_bytes(4, "little")),

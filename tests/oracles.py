@@ -1,4 +1,4 @@
-"""What others see: the service's rows through sqlite3, its images through programs not ours."""
+"""Results as others read them: rows with sqlite3, files and images with other programs."""
 
 import hashlib
 import io
@@ -20,11 +20,11 @@ from pydicom.fileset import FileSet
 
 from flow.service import Service
 
-# --- the service's own records -------------------------------------------------------------------
+# --- database and spool --------------------------------------------------------------------------
 
 
 def rows(service: Service, query: str, *parameters: object) -> list[Any]:
-    """Rows of the service's database, read beside it."""
+    """Rows of the database of a running service."""
     path = service.root / "burnish.db"
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=120)) as connection:
         connection.row_factory = sqlite3.Row
@@ -48,12 +48,12 @@ def spool_file(service: Service, row: Any) -> Path:
 
 
 def spooled(service: Service, row: Any) -> bytes:
-    """The data set of a stored instance as it lies in the spool."""
+    """The data set of a stored instance in the spool."""
     return spool_file(service, row).read_bytes()[row["data_set_offset"] :]
 
 
 def incoming(service: Service) -> list[str]:
-    """What is arriving, or was left behind."""
+    """The files of instances that are being received, or that were left there."""
     return [path.name for path in (service.root / "spool" / "incoming").iterdir()]
 
 
@@ -72,7 +72,7 @@ def data_set_bytes(path: Path) -> tuple[str, bytes]:
 
 
 def split(data: bytes) -> tuple[str, bytes]:
-    """As data_set_bytes, of a file's bytes."""
+    """Transfer Syntax UID and bytes of the data set, of the bytes of a DICOM file."""
     stream = io.BytesIO(data)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -85,11 +85,11 @@ def split(data: bytes) -> tuple[str, bytes]:
 
 
 def run(*command: str | Path, cwd: Path | None = None, ok: Sequence[int] = (0,)) -> str:
-    """What a program prints; fails where it is not installed or ends with another code."""
+    """The output of a program, which must be installed and exit with a code of `ok`."""
     name = str(command[0])
     if shutil.which(name) is None:
         pytest.fail(f"{name} is not installed: run tests/install")
-    done = subprocess.run(
+    process = subprocess.run(
         [str(part) for part in command],
         capture_output=True,
         text=True,
@@ -98,22 +98,22 @@ def run(*command: str | Path, cwd: Path | None = None, ok: Sequence[int] = (0,))
         timeout=900,
         check=False,
     )
-    assert done.returncode in ok, (
-        f"{name}: exit {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+    assert process.returncode in ok, (
+        f"{name}: exit {process.returncode}\n{process.stdout[-3000:]}{process.stderr[-3000:]}"
     )
-    return done.stdout + done.stderr
+    return process.stdout + process.stderr
 
 
 def volume_identifier(image: Path) -> str:
-    """By isoinfo."""
-    found = re.search(r"^Volume id: ?(.*)$", run("isoinfo", "-d", "-i", image), re.MULTILINE)
-    assert found, "isoinfo -d names no volume id"
-    return found[1].strip()
+    """The volume identifier that isoinfo prints."""
+    match = re.search(r"^Volume id: ?(.*)$", run("isoinfo", "-d", "-i", image), re.MULTILINE)
+    assert match, "isoinfo -d names no volume id"
+    return match[1].strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A file as isoinfo lists it."""
+    """A file as isoinfo lists it: its path, first sector and size."""
 
     path: str
     extent: int
@@ -121,20 +121,21 @@ class Extent:
 
 
 def extents(image: Path) -> list[Extent]:
-    """Every file of an image by isoinfo -l: its path with slashes, first sector and size."""
-    found, folder = [], ""
+    """Every file that isoinfo -l lists; the path has slashes."""
+    files = []
+    folder = ""
     for line in run("isoinfo", "-l", "-i", image).splitlines():
         if line.startswith("Directory listing of "):
             folder = line.removeprefix("Directory listing of ").strip()
         match = re.match(r"^[-l]\S*\s+\d+\s+\d+\s+\d+\s+(\d+)\s.*\[\s*(\d+)\s+\d+\]\s+(\S+)", line)
         if match:
             path = f"{folder}{match[3]}".removesuffix(";1").removesuffix(".")
-            found.append(Extent(path, int(match[2]), int(match[1])))
-    return found
+            files.append(Extent(path, int(match[2]), int(match[1])))
+    return files
 
 
 def extract(image: Path, target: Path) -> Path:
-    """An image's tree by 7-Zip, which tests it first."""
+    """The files of an image as 7-Zip extracts them, after it has tested the image."""
     assert "Everything is Ok" in run("7z", "t", image)
     run("7z", "x", "-y", f"-o{target}", image)
     return target
@@ -143,15 +144,23 @@ def extract(image: Path, target: Path) -> Path:
 def extract_with_xorriso(image: Path, target: Path) -> Path:
     target.mkdir(parents=True)
     run(
-        *("xorriso", "-osirrox", "on", "-report_about", "FAILURE", "-indev", image),
-        *("-extract", "/", target),
+        "xorriso",
+        "-osirrox",
+        "on",
+        "-report_about",
+        "FAILURE",
+        "-indev",
+        image,
+        "-extract",
+        "/",
+        target,
     )
     run("chmod", "-R", "u+rwX", target)
     return target
 
 
 def tree(root: Path) -> dict[str, str]:
-    """Relative path → SHA-256 of every file below a directory."""
+    """The SHA-256 of every file below a directory, by relative path."""
     return {
         path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(root.rglob("*"))
@@ -160,7 +169,7 @@ def tree(root: Path) -> dict[str, str]:
 
 
 def dciodvfy_errors(path: Path) -> list[str]:
-    """The errors dciodvfy reports of a file."""
+    """The errors that dciodvfy reports of a file."""
     text = run("dciodvfy", path, ok=(0, 1))
     return [line for line in text.splitlines() if line.startswith("Error")]
 
@@ -192,12 +201,12 @@ def read(path: Path) -> pydicom.FileDataset:
 
 
 def file_set(root: Path) -> dict[str, Path]:
-    """SOP Instance UID → file, of every instance that pydicom's FileSet finds by the DICOMDIR."""
+    """The file of each instance that pydicom finds by the DICOMDIR, by SOP Instance UID."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = FileSet(root / "DICOMDIR")
-        pairs = [(str(one.SOPInstanceUID), Path(str(one.path))) for one in found]
-        found._stage["t"].cleanup()  # its temporary directory
+        directory = FileSet(root / "DICOMDIR")
+        pairs = [(str(record.SOPInstanceUID), Path(str(record.path))) for record in directory]
+        directory._stage["t"].cleanup()  # its temporary directory
     files = dict(pairs)
     assert len(files) == len(pairs), "an instance is in the DICOMDIR twice"
     return files

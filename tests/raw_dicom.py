@@ -171,7 +171,7 @@ class Raw:
         self._socket.shutdown(socket.SHUT_WR)
 
     def receive(self) -> Pdu | None:
-        """The next PDU, None where the connection was closed."""
+        """The next PDU; None if the connection was closed."""
         header = self._read(6)
         if header is None:
             return None
@@ -182,15 +182,15 @@ class Raw:
 
     @property
     def items(self) -> list[tuple[int, bytes]]:
-        """The items of the A-ASSOCIATE-AC, those of the user information after their own."""
+        """The items of the A-ASSOCIATE-AC, followed by the sub-items of the user information."""
         assert self.answer is not None
         assert self.answer.kind == A_ASSOCIATE_AC, self.answer
-        found = list(_items(self.answer.body[68:]))
-        return found + [sub for kind, body in found if kind == 0x50 for sub in _items(body)]
+        items = list(_items(self.answer.body[68:]))
+        return items + [sub for kind, body in items if kind == 0x50 for sub in _items(body)]
 
     @property
     def accepted(self) -> dict[int, str]:
-        """Presentation context ID → transfer syntax, of those that were accepted."""
+        """The transfer syntax of each accepted presentation context, by its ID."""
         return {
             body[0]: dict(_items(body[4:]))[0x40].decode()
             for kind, body in self.items
@@ -199,7 +199,7 @@ class Raw:
 
     @property
     def results(self) -> dict[int, int]:
-        """Presentation context ID → result (PS3.8 Table 9-18)."""
+        """The result of each presentation context (PS3.8 Table 9-18), by its ID."""
         return {body[0]: body[2] for kind, body in self.items if kind == 0x21}
 
     @property
@@ -213,7 +213,7 @@ class Raw:
         assert answer.kind == A_RELEASE_RP, answer
 
     def send_values(self, values: Iterable[bytes]) -> None:
-        """PDVs, each in a P-DATA-TF of its own."""
+        """Sends each PDV in a separate P-DATA-TF."""
         self.send(b"".join(pdu(P_DATA_TF, value) for value in values))
 
     def response(self) -> dict[int, bytes]:
@@ -266,7 +266,7 @@ class Raw:
 
 
 def admitted(port: int, **options: Any) -> Raw:
-    """An association, as soon as there is room: a seat is given back after the release's answer."""
+    """An association, as soon as it is accepted: a release frees its place after the answer."""
 
     def opened() -> Raw | None:
         raw = Raw(port, **options)
@@ -275,7 +275,7 @@ def admitted(port: int, **options: Any) -> Raw:
         raw.__exit__(None, None, None)
         return None
 
-    return wait_until(opened, what="room for an association")
+    return wait_until(opened, what="an accepted association")
 
 
 def fragments(context_id: int, data: bytes, size: int) -> list[bytes]:

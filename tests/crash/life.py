@@ -40,7 +40,7 @@ from burnish.settings import (
 from burnish.spool import Spool
 from burnish.write import piece_state
 from burnish.write.worker import Worker
-from factories import CT, Made, instance, new_database
+from factories import CT, SampleInstance, instance, new_database
 from oracles import split
 
 NOTHING_KEPT = RetentionSettings(
@@ -51,7 +51,7 @@ MEDIA, CANCELLED, HOPELESS, IDLE = (f"1.2.826.0.1.3680043.10.999.9.{n}" for n in
 
 
 @cache
-def material() -> dict[str, Made]:
+def material() -> dict[str, SampleInstance]:
     """What the client stores: three CT images, and a plan that CD wants in another syntax."""
     made = [
         instance(
@@ -63,7 +63,7 @@ def material() -> dict[str, Made]:
     ]
     syntax, data = split(Path(get_testdata_file("rtplan.dcm")).read_bytes())
     plan = "1.2.840.10008.5.1.4.1.1.481.5", "1.2.777.777.77.7.7777.7777.20030903150023"
-    made.append(Made(*plan, syntax, data))
+    made.append(SampleInstance(*plan, syntax, data))
     return {one.sop_instance_uid: one for one in made}
 
 
@@ -266,7 +266,7 @@ class Life:
             if self._answer(cancel, 0x0112, 0xC201) in (0, 0x0112):
                 self.diary.write("cancelled", uid)
 
-    def _sent(self, made: Made) -> Incoming:
+    def _sent(self, made: SampleInstance) -> Incoming:
         incoming = self.receiver.open(
             sop_class_uid=made.sop_class_uid,
             sop_instance_uid=made.sop_instance_uid,

@@ -1,4 +1,4 @@
-"""Archives that we did not write: Orthanc, and dcmqrscp of DCMTK."""
+"""Archives of others: Orthanc, and dcmqrscp of DCMTK."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ HOST = "127.0.0.1"
 
 
 class Orthanc:
-    """An Orthanc of its own in `directory`, which knows one modality: BURNISH at `burnish_port`."""
+    """An Orthanc in `directory` that knows one modality: BURNISH at `burnish_port`."""
 
     ae_title = "ORTHANC"
 
@@ -70,8 +70,8 @@ class Orthanc:
         with urllib.request.urlopen(request, timeout=300) as answer:  # noqa: S310
             return json.load(answer)
 
-    def take(self, paths: Iterable[Path]) -> list[str]:
-        """Puts instances into it; its own identifiers of them."""
+    def store(self, paths: Iterable[Path]) -> list[str]:
+        """Stores instances; their identifiers in Orthanc."""
         return [str(self.post("/instances", path.read_bytes())["ID"]) for path in paths]
 
     def end(self) -> None:

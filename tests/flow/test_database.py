@@ -1,4 +1,4 @@
-"""A database that is locked, or whose disk is full: an answer by the standard, and nothing lost."""
+"""A database that is locked or full: the service answers as the standard says and loses nothing."""
 
 import errno
 import json
@@ -19,7 +19,7 @@ from locks import locked
 from raw_dicom import EXPLICIT, Raw
 from waiting import wait_until
 
-#: What a writer says that cannot write down what it has done.
+#: The log event of a writer that cannot record what it has done.
 WAITS = "waiting for the database"
 
 
@@ -35,7 +35,7 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
     service = start_burnish(database={"wait": "2s"})
     files = real_studies.patients[:2]
     ct = oracles.data_set_bytes(real_studies.file("CT_small.dcm"))[1]
-    # of what a busy machine may refuse meanwhile, a sender tries again
+    # a busy machine may refuse some instances, which are then sent again
     wait_until(lambda: set(clients.dcmsend(service.port, *files).statuses) == {0})
     processes = {process.pid for process in service.roles()}
     with ExitStack() as open_:
@@ -49,11 +49,11 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
 
         def refuses() -> None:
             assert [store(1), store(2)] == [0xA700] * 2
-            assert oracles.spool_keys(service) == before, "what is refused takes no room"
+            assert oracles.spool_keys(service) == before, "a refused instance leaves no file"
             assert scu.create(clients.references(files))[0] == 0x0213
             assert idle.initiate(uid)[0] == 0x0213
-            status, found = scu.get(uid)
-            assert (status, found.ExecutionStatus) == (0, "IDLE")
+            status, attributes = scu.get(uid)
+            assert (status, attributes.ExecutionStatus) == (0, "IDLE")
 
         steps.watch(service.root, only="burnish.db")
         steps.fail(errno.ENOSPC, first=1)
@@ -64,10 +64,10 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
         with locked(service.root / "burnish.db"):
             assert store(1) == 0xA700
             assert idle.initiate(uid)[0] == 0x0213
-            wait_until(lambda: said(service, "task has to wait"), what="the scheduler")
+            wait_until(lambda: was_logged(service, "task has to wait"), what="the scheduler")
         wait_until(lambda: store(1) == 0)
         wait_until(lambda: idle.initiate(uid, copies=3)[0] == 0)
-    # while media are made; a writer that has made all of them before the lock is asked for more
+    # while media are made; if the writer was done before the lock, it gets another request
     uids = [uid]
     while not writer_meets_lock(service, pieces_of=uids):
         uids.append(request(service, files, copies=3))
@@ -79,17 +79,20 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
 
 
 def writer_meets_lock(service: Service, *, pieces_of: list[str]) -> bool:
-    """Locks the database under the writer; False where it had nothing to write down any more."""
+    """Locks the database while the writer works; False if it had nothing left to record."""
 
     def idle() -> bool:
         return {piece["state"] for piece in pieces(service)} == {"CREATED"}
 
     wait_until(lambda: len(pieces(service)) == 3 * len(pieces_of), what="their pieces")
     with locked(service.root / "burnish.db"):
-        wait_until(lambda: said(service, WAITS) or idle(), what="a writer that waits, or is done")
-    return said(service, WAITS)
+        wait_until(
+            lambda: was_logged(service, WAITS) or idle(), what="a writer that waits, or is done"
+        )
+    return was_logged(service, WAITS)
 
 
-def said(service: Service, event: str) -> bool:
+def was_logged(service: Service, event: str) -> bool:
+    """Whether an event has been logged whose reason is that the database does not answer."""
     lines = [json.loads(line) for line in service.lines() if line[:1] == "{"]
     return any(line["event"] == event and "does not answer" in line["why"] for line in lines)

@@ -1,4 +1,4 @@
-"""Media for modalities that cannot ask: after a quiet period the request comes by itself."""
+"""Media for modalities that send no requests: the service makes one after a quiet period."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,43 +11,42 @@ from flow.conftest import StartBurnish
 from flow.service import Service
 from waiting import wait_until
 
-DONE = (
-    "SELECT r.id, r.sop_instance_uid, r.origin, r.number_of_copies, r.request_priority"
-    " FROM media_creation_request r WHERE r.execution_status = 'DONE'"
-)
-
 
 def requests(service: Service) -> list[Any]:
     return oracles.rows(service, "SELECT * FROM media_creation_request")
 
 
 def all_done(service: Service, instances: int) -> list[Any]:
-    """The requests, once so many instances are asked for and every request is DONE."""
+    """The requests, once they reference so many instances and all of them are DONE."""
 
     def ready() -> bool:
-        asked = oracles.rows(service, "SELECT COUNT(*) FROM referenced_instance")[0][0]
+        referenced_instances = oracles.rows(service, "SELECT COUNT(*) FROM referenced_instance")[0][
+            0
+        ]
         states = [row["execution_status"] for row in requests(service)]
         assert "FAILURE" not in states, service.tail()
-        return asked == instances and all(state == "DONE" for state in states)
+        return referenced_instances == instances and all(state == "DONE" for state in states)
 
     wait_until(ready, what="standing orders that are DONE")
     return requests(service)
 
 
-def groups(files: Iterable[Path], *keywords: str) -> dict[tuple[str, ...], set[str]]:
-    found: dict[tuple[str, ...], set[str]] = {}
+def uids_grouped_by(files: Iterable[Path], *keywords: str) -> dict[tuple[str, ...], set[str]]:
+    """SOP Instance UIDs by the values of these attributes."""
+    uids_by_key: dict[tuple[str, ...], set[str]] = {}
     for path in files:
         data = material.read(path)
         key = tuple(str(data.get(keyword, "")) for keyword in keywords)
-        found.setdefault(key, set()).add(str(data.SOPInstanceUID))
-    return found
+        uids_by_key.setdefault(key, set()).add(str(data.SOPInstanceUID))
+    return uids_by_key
 
 
-def referenced(service: Service) -> list[set[str]]:
-    found: dict[int, set[str]] = {}
+def referenced_uids(service: Service) -> list[set[str]]:
+    """The SOP Instance UIDs of each request."""
+    uids_by_request: dict[int, set[str]] = {}
     for row in oracles.rows(service, "SELECT * FROM referenced_instance"):
-        found.setdefault(row["request_id"], set()).add(row["referenced_sop_instance_uid"])
-    return list(found.values())
+        uids_by_request.setdefault(row["request_id"], set()).add(row["referenced_sop_instance_uid"])
+    return list(uids_by_request.values())
 
 
 def test_a_called_ae_title_makes_a_request_for_each_study(
@@ -67,16 +66,17 @@ def test_a_called_ae_title_makes_a_request_for_each_study(
         ]
     )
     files = real_studies.patients
-    # what comes under the service's own title is asked for by nobody
+    # no standing order applies to what was sent to the service's own AE title
     assert clients.dcmsend(service.port, real_studies.tiny[0]).exit_code == 0
     assert clients.dcmsend(service.port, *files, called="BURN_US").exit_code == 0
-    found = all_done(service, len(files))
+    rows = all_done(service, len(files))
 
-    studies = groups(files, "PatientID", "StudyInstanceUID")
-    assert sorted(map(sorted, referenced(service))) == sorted(map(sorted, studies.values()))
-    for row in found:
+    studies = uids_grouped_by(files, "PatientID", "StudyInstanceUID")
+    assert sorted(map(sorted, referenced_uids(service))) == sorted(map(sorted, studies.values()))
+    for row in rows:
         assert row["origin"] == "standing order ultrasound"
-        assert (row["number_of_copies"], row["request_priority"]) == (2, "HIGH")
+        assert row["number_of_copies"] == 2
+        assert row["request_priority"] == "HIGH"
         assert len(list((service.outbox / f"R{row['id']:06d}").glob("*.iso"))) == 2
         status = clients.mcm_client(service.port, "get", row["sop_instance_uid"])
         assert status["attributes"]["ExecutionStatus"] == "DONE"
@@ -98,21 +98,21 @@ def test_a_calling_ae_title_makes_a_request_for_each_patient(
     files = real_studies.patients + real_studies.tiny[:3]
     assert clients.dcmsend(service.port, *files, calling="CT2").exit_code == 0
     assert clients.dcmsend(service.port, *real_studies.charsets, calling="CT3").exit_code == 0
-    found = all_done(service, len(files))
+    rows = all_done(service, len(files))
 
-    patients = groups(files, "PatientID", "PatientName")
-    assert sorted(map(sorted, referenced(service))) == sorted(map(sorted, patients.values()))
-    for row in found:
+    patients = uids_grouped_by(files, "PatientID", "PatientName")
+    assert sorted(map(sorted, referenced_uids(service))) == sorted(map(sorted, patients.values()))
+    for row in rows:
         [image] = (service.outbox / f"R{row['id']:06d}").glob("*.iso")
         root = oracles.extract(image, tmp_path / str(row["id"]))
-        kinds = [
+        record_types = [
             record.DirectoryRecordType
             for record in oracles.read(root / "DICOMDIR").DirectoryRecordSequence
         ]
-        assert kinds.count("PATIENT") == 1
+        assert record_types.count("PATIENT") == 1
 
-    # later instances of the same patient make a request of their own, for them alone
+    # later instances of the same patient make another request, for those instances only
     later = real_studies.tiny[3:5]
     assert clients.dcmsend(service.port, *later, calling="CT2").exit_code == 0
     all_done(service, len(files) + len(later))
-    assert len(requests(service)) == len(found) + 1
+    assert len(requests(service)) == len(rows) + 1

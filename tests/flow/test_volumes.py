@@ -1,4 +1,4 @@
-"""Every image we make, read by programs that are not ours."""
+"""Images that Burnish makes, read by programs of others."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from flow.service import Service
 from waiting import wait_until
 
 EXPLICIT = "1.2.840.10008.1.2.1"
-#: Transfer syntaxes that the profile takes as they are (PS3.11 D and H).
+#: Transfer syntaxes that each profile permits, so that the instance stays as it is (PS3.11 D, H).
 AS_THEY_ARE = {
     "STD-GEN-CD": {EXPLICIT},
     "STD-GEN-DVD-JPEG": {
@@ -33,7 +33,7 @@ AS_THEY_ARE = {
     "STD-GEN-DVD-J2K": {EXPLICIT, "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.91"},
 }
 
-#: What dciodvfy (2022) reports of a right DICOMDIR, and why it is wrong to do so.
+#: Errors that dciodvfy (2022) reports of a correct DICOMDIR, and why they are none.
 ORACLE_GAPS = {
     r"Unrecognized enumerated value <(PLAN|SURFACE SCAN|TRACT|ASSESSMENT|ANNOTATION|INVENTORY"
     r"|WF PRESENTATION)>": "record types newer than the program (PS3.3 F.5)",
@@ -52,17 +52,17 @@ def burnish(start_shared: StartBurnish, real_studies: material.RealStudies) -> S
 
 
 @pytest.fixture(scope="module")
-def small(start_shared: StartBurnish, real_studies: material.RealStudies) -> Service:
+def small_media(start_shared: StartBurnish, real_studies: material.RealStudies) -> Service:
     """A device whose blanks hold 160 KB."""
     service = start_shared(device=[{"name": "outbox", "media": ["CD"], "capacity": "160KB"}])
     assert clients.dcmsend(service.port, *real_studies.patients, *real_studies.tiny).exit_code == 0
     return service
 
 
-def make(
+def make_media(
     service: Service, files: tuple[Path, ...], profile: str, **attributes: object
 ) -> tuple[str, list[Path]]:
-    """Asks for media and waits until it is made: the request's UID and its images."""
+    """Requests media and waits until it is made: the UID of the request and the images."""
     with MediaCreation(service.port) as scu:
         status, _ = scu.create(clients.references(files, profile, **attributes))
         assert status == 0, scu.error_comment
@@ -70,11 +70,11 @@ def make(
         assert scu.initiate(uid)[0] == 0
 
         def ended() -> Any:
-            found = scu.get(uid)[1]
-            return found if found.ExecutionStatus in ("DONE", "FAILURE") else None
+            request = scu.get(uid)[1]
+            return request if request.ExecutionStatus in ("DONE", "FAILURE") else None
 
-        found = wait_until(ended, what="the end of the request")
-    assert found.ExecutionStatus == "DONE", (found.ExecutionStatusInfo, found.FailedSOPSequence)
+        outcome = wait_until(ended, what="the end of the request")
+    assert outcome.ExecutionStatus == "DONE", outcome
     [row] = oracles.rows(
         service, "SELECT id FROM media_creation_request WHERE sop_instance_uid = ?", uid
     )
@@ -88,11 +88,11 @@ def everything(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, tuple[str, Path, Path]]:
     """All real instances on one volume by each profile: request, image, and its tree."""
-    made = {}
+    volumes = {}
     for profile in AS_THEY_ARE:
-        uid, [image] = make(burnish, real_studies.all, profile)
-        made[profile] = uid, image, oracles.extract(image, tmp_path_factory.mktemp("disc"))
-    return made
+        uid, [image] = make_media(burnish, real_studies.all, profile)
+        volumes[profile] = uid, image, oracles.extract(image, tmp_path_factory.mktemp("disc"))
+    return volumes
 
 
 @pytest.fixture(params=sorted(AS_THEY_ARE))
@@ -110,7 +110,8 @@ def test_the_volume_id_is_the_file_set_id(volume: Volume, burnish: Service) -> N
     name = oracles.volume_identifier(image)
     assert name == oracles.read(root / "DICOMDIR").FileSetID
     [row] = file_sets(burnish, uid)
-    assert (row["file_set_id"], row["instances"]) == (name, len(oracles.file_ids(root)))
+    assert row["file_set_id"] == name
+    assert row["instances"] == len(oracles.file_ids(root))
     assert row["predicted_size"] == image.stat().st_size
     assert row["file_set_uid"] == oracles.read(root / "DICOMDIR").file_meta.get(
         "MediaStorageSOPInstanceUID"
@@ -126,18 +127,23 @@ def file_sets(service: Service, uid: str) -> list[Any]:
     )
 
 
-def test_the_dicomdir_lies_first_and_the_files_in_its_order(volume: Volume) -> None:
+def test_the_dicomdir_is_first_and_the_files_follow_in_its_order(volume: Volume) -> None:
     _, _, image, root = volume
-    found = sorted((one for one in oracles.extents(image) if one.size), key=lambda one: one.extent)
-    assert found[0].path == "/DICOMDIR"
-    instances = [one.path[1:] for one in found if one.path.startswith("/") and "." not in one.path]
+    extents = [extent for extent in oracles.extents(image) if extent.size]
+    extents.sort(key=lambda extent: extent.extent)
+    assert extents[0].path == "/DICOMDIR"
+    instances = [
+        extent.path[1:]
+        for extent in extents
+        if extent.path.startswith("/") and "." not in extent.path
+    ]
     ids = oracles.file_ids(root)
     assert [path for path in instances if path in set(ids)] == ids
     text = oracles.run("xorriso", "-indev", image, "-find", "/", "-type", "f")
     assert set(re.findall(r"^'/(.*)'$", text, re.MULTILINE)) >= {"DICOMDIR", *ids}
 
 
-def test_names_are_iso_level_1_and_say_nothing(
+def test_file_names_are_iso_9660_level_1_and_have_no_patient_id(
     volume: Volume, real_studies: material.RealStudies
 ) -> None:
     _, _, _, root = volume
@@ -152,23 +158,23 @@ def test_three_readers_see_the_same_tree(volume: Volume, tmp_path: Path) -> None
     _, _, image, root = volume
     tree = oracles.tree(root)
     assert oracles.tree(oracles.extract_with_xorriso(image, tmp_path / "x")) == tree
-    listed = {one.path[1:]: one.size for one in oracles.extents(image)}
+    listed = {extent.path[1:]: extent.size for extent in oracles.extents(image)}
     assert listed == {name: (root / name).stat().st_size for name in tree}
 
 
-def test_every_instance_once_and_byte_for_byte(
+def test_every_instance_is_on_the_volume_once_byte_for_byte(
     volume: Volume, real_studies: material.RealStudies, burnish: Service
 ) -> None:
-    """As received where the profile takes the transfer syntax; received is what the spool has."""
+    """The bytes of the spool, if the profile permits the transfer syntax of the instance."""
     profile, _, _, root = volume
-    found = oracles.file_set(root)
+    paths = oracles.file_set(root)
     sources = {str(material.read(path).SOPInstanceUID): path for path in real_studies.all}
-    assert set(found) == set(sources)
+    assert set(paths) == set(sources)
     ids = oracles.file_ids(root)
     assert Counter(ids).most_common(1)[0][1] == 1
-    assert {path.relative_to(root).as_posix() for path in found.values()} == set(ids)
+    assert {path.relative_to(root).as_posix() for path in paths.values()} == set(ids)
     stored = {row["sop_instance_uid"]: row for row in oracles.live_instances(burnish)}
-    for uid, path in found.items():
+    for uid, path in paths.items():
         syntax, data = oracles.data_set_bytes(path)
         row = stored[uid]
         if row["transfer_syntax_uid"] in AS_THEY_ARE[profile]:
@@ -179,14 +185,14 @@ def test_every_instance_once_and_byte_for_byte(
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_what_was_transcoded_says_the_same(
+def test_transcoded_instances_have_the_same_pixels_and_values(
     everything: dict[str, tuple[str, Path, Path]],
     real_studies: material.RealStudies,
     tmp_path: Path,
 ) -> None:
-    """Pixels by DCMTK's decoders where it has one, values by pydicom."""
+    """Pixels are compared with those of DCMTK's decoders where they exist, values with pydicom."""
     _, _, root = everything["STD-GEN-CD"]
-    found = oracles.file_set(root)
+    paths = oracles.file_set(root)
     decoders = {
         "1.2.840.10008.1.2.4.50": ("dcmdjpeg", "+cn"),
         "1.2.840.10008.1.2.4.51": ("dcmdjpeg", "+cn"),
@@ -200,7 +206,7 @@ def test_what_was_transcoded_says_the_same(
         syntax = before.file_meta.TransferSyntaxUID
         if syntax == EXPLICIT:
             continue
-        after = oracles.read(found[str(before.SOPInstanceUID)])
+        after = oracles.read(paths[str(before.SOPInstanceUID)])
         differing = {
             element.keyword or str(element.tag)
             for element in before
@@ -230,13 +236,13 @@ def test_what_was_transcoded_says_the_same(
         ours, theirs = after.pixel_array, reference.pixel_array
         assert ours.shape == theirs.shape, source
         lossy = syntax in ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51")
-        apart = np.abs(ours.astype(np.int64) - theirs.astype(np.int64)).max()
-        assert apart <= (3 if lossy else 0), (source, apart)
+        difference = np.abs(ours.astype(np.int64) - theirs.astype(np.int64)).max()
+        assert difference <= (3 if lossy else 0), (source, difference)
         compared += 1
     assert compared >= 5
 
 
-def test_file_meta_is_ours(volume: Volume) -> None:
+def test_file_meta_is_written_by_burnish(volume: Volume) -> None:
     _, _, _, root = volume
     for name in oracles.file_ids(root):
         file = oracles.read(root / name)
@@ -256,27 +262,29 @@ def test_dcmtk_and_dicom3tools_read_the_directory(volume: Volume) -> None:
         oracles.dcmdump(root / name)
 
 
-def test_dciodvfy_finds_no_error_that_the_instances_have_not(
+def test_dciodvfy_finds_no_error_that_is_not_in_the_instances(
     volume: Volume, real_studies: material.RealStudies
 ) -> None:
     _, _, _, root = volume
-    found = {
+    errors = {
         line
         for line in oracles.dciodvfy_errors(root / "DICOMDIR")
         if not any(re.search(gap, line) for gap in ORACLE_GAPS)
     }
-    if found:
-        found -= {line for path in real_studies.all for line in oracles.dciodvfy_errors(path)}
-    assert not found, "\n".join(sorted(found))
+    if errors:
+        errors -= {line for path in real_studies.all for line in oracles.dciodvfy_errors(path)}
+    assert not errors, "\n".join(sorted(errors))
 
 
-def test_each_patient_alone(burnish: Service, real_studies: material.RealStudies) -> None:
+def test_media_of_each_patient_have_the_predicted_size(
+    burnish: Service, real_studies: material.RealStudies
+) -> None:
     patients: dict[str, list[Path]] = {}
     for path in real_studies.patients:
         patients.setdefault(str(material.read(path).PatientID), []).append(path)
-    assert len(patients) == 2 or len(patients) == 3
+    assert len(patients) in (2, 3)
     for files in patients.values():
-        uid, [image] = make(burnish, tuple(files), "")
+        uid, [image] = make_media(burnish, tuple(files), "")
         [row] = file_sets(burnish, uid)
         assert row["media_application_profile"] == "STD-GEN-CD"
         assert row["instances"] == len(files)
@@ -284,30 +292,32 @@ def test_each_patient_alone(burnish: Service, real_studies: material.RealStudies
 
 
 def test_a_set_split_over_volumes_is_complete(
-    small: Service, real_studies: material.RealStudies, tmp_path: Path
+    small_media: Service, real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
     files = real_studies.patients + real_studies.tiny
-    uid, images = make(small, files, "STD-GEN-CD")
-    sets = file_sets(small, uid)
+    uid, images = make_media(small_media, files, "STD-GEN-CD")
+    sets = file_sets(small_media, uid)
     assert len(images) == len(sets) > 1
     assert [row["volume_number"] for row in sets] == list(range(1, len(sets) + 1))
-    seen: list[str] = []
-    names = set()
+    all_instances: list[str] = []
+    file_set_uids = set()
     for number, (image, row) in enumerate(zip(images, sets, strict=True)):
         assert image.stat().st_size == row["predicted_size"] <= 160_000
         root = oracles.extract(image, tmp_path / str(number))
         directory = oracles.read(root / "DICOMDIR")
         assert oracles.volume_identifier(image) == directory.FileSetID == row["file_set_id"]
-        names.add(str(directory.file_meta.MediaStorageSOPInstanceUID))
-        found = oracles.file_set(root)
-        seen += found
-        assert len(found) == row["instances"]
+        file_set_uids.add(str(directory.file_meta.MediaStorageSOPInstanceUID))
+        file_set = oracles.file_set(root)
+        all_instances += file_set
+        assert len(file_set) == row["instances"]
         oracles.dcdirdmp(root / "DICOMDIR")
-    assert len(names) == len(sets)
-    assert Counter(seen) == Counter(str(material.read(path).SOPInstanceUID) for path in files)
+    assert len(file_set_uids) == len(sets)
+    assert Counter(all_instances) == Counter(
+        str(material.read(path).SOPInstanceUID) for path in files
+    )
 
 
-def test_the_manifest_says_what_is_there(
+def test_the_manifest_describes_the_image(
     everything: dict[str, tuple[str, Path, Path]],
 ) -> None:
     for uid, image, root in everything.values():
@@ -318,7 +328,7 @@ def test_the_manifest_says_what_is_there(
         assert manifest["request"] == uid
 
 
-def test_nobody_else_may_read_what_the_service_keeps(
+def test_database_and_images_are_not_readable_by_others(
     everything: dict[str, tuple[str, Path, Path]], burnish: Service
 ) -> None:
     assert everything
@@ -327,7 +337,7 @@ def test_nobody_else_may_read_what_the_service_keeps(
 
 
 def _other_patient(source: Path, name: str) -> pydicom.FileDataset:
-    """A study of its own of another person under the same Patient ID."""
+    """The instance in a new study of another person under the same Patient ID."""
     data = material.read(source)
     data.PatientName = name
     data.StudyInstanceUID, data.SeriesInstanceUID = generate_uid(), generate_uid()
@@ -340,7 +350,7 @@ def test_two_patients_of_one_patient_id_share_no_volume(
 ) -> None:
     people = [_other_patient(real_studies.patients[0], name) for name in ("Doe^John", "Roe^Jane")]
     assert clients.send(burnish.port, people) == [0, 0]
-    _, images = make(burnish, tuple(people), "STD-GEN-CD")  # type: ignore[arg-type]
+    _, images = make_media(burnish, tuple(people), "STD-GEN-CD")  # type: ignore[arg-type]
     assert len(images) == 2
     for number, image in enumerate(images):
         root = oracles.extract(image, tmp_path / str(number))
@@ -357,7 +367,7 @@ def test_the_same_request_twice_makes_the_same_files(
 ) -> None:
     trees = []
     for number in range(2):
-        _, [image] = make(burnish, real_studies.tiny, "STD-GEN-DVD-JPEG")
+        _, [image] = make_media(burnish, real_studies.tiny, "STD-GEN-DVD-JPEG")
         tree = oracles.tree(oracles.extract(image, tmp_path / str(number)))
         trees.append({name: digest for name, digest in tree.items() if "/" in name})
     assert trees[0] == trees[1]

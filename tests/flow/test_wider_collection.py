@@ -1,9 +1,8 @@
-"""Everything of a wider collection goes in; all that is valid comes out on media."""
+"""Every file of a wider collection is received; every valid instance is put on media."""
 
 import csv
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -21,7 +20,7 @@ from flow.service import Service
 from raw_dicom import Raw
 from waiting import wait_until
 
-#: One class and one context each; pynetdicom never proposes more at once.
+#: Presentation contexts of an association, each with one SOP class and one transfer syntax.
 _AT_ONCE = 100
 _PROFILE = "STD-GEN-DVD-JPEG"
 _EXPLICIT = "1.2.840.10008.1.2.1"
@@ -36,7 +35,7 @@ _NOT_PERMITTED = {0x0122, 0x0202}
 
 
 class Collection:
-    """What was sent: the first file of each SOP Instance UID, and how it was answered."""
+    """The files that were sent: the first one of each SOP Instance UID, and the status of each."""
 
     def __init__(self) -> None:
         self.sources: dict[str, Path] = {}
@@ -44,7 +43,7 @@ class Collection:
 
 
 def send_bytes(service: Service, path: Path) -> tuple[str, int]:
-    """C-STORE of a file's data set as its bytes are: SOP Instance UID and status."""
+    """C-STORE of the data set of a file, byte for byte: its SOP Instance UID and the status."""
     data_set = material.read(path)
     syntax, data = oracles.data_set_bytes(path)
     syntax = syntax or raw_dicom.IMPLICIT
@@ -59,7 +58,7 @@ def send_bytes(service: Service, path: Path) -> tuple[str, int]:
 
 
 def agrees(path: Path) -> bool:
-    """Whether a file's File Meta names what is in its data set: senders take the UIDs from it."""
+    """Whether the UIDs in File Meta are those of the data set; senders take them from there."""
     data_set = material.read(path)
     meta = data_set.file_meta
     return (
@@ -76,7 +75,7 @@ def burnish(start_shared: StartBurnish) -> Service:
 
 @pytest.fixture(scope="module")
 def collection(burnish: Service, wider_collection: material.WiderCollection) -> Collection:
-    """Everything but what is malformed on purpose, sent once."""
+    """All files, without those that are malformed on purpose, sent once."""
     sent = Collection()
     if not wider_collection:
         return sent
@@ -93,7 +92,7 @@ def collection(burnish: Service, wider_collection: material.WiderCollection) -> 
         if "SOPInstanceUID" not in data_set:
             continue  # a DICOMDIR, or a piece of a data set
         if not (data_set.get("StudyInstanceUID") or path.parent.name == "palettes"):
-            # a Type 1 attribute is missing by which it would have to be filed
+            # the Type 1 attribute Study Instance UID is missing
             assert send_bytes(burnish, path)[1] == 0xA900
             continue
         sent.sources.setdefault(str(data_set.SOPInstanceUID), path)
@@ -135,7 +134,8 @@ def test_every_file_is_received_and_kept_byte_for_byte(
         assert oracles.spooled(burnish, stored[uid]) == data, path
 
 
-def ask(service: Service, references: list[tuple[str, str]]) -> tuple[str, Dataset]:
+def request_media(service: Service, references: list[tuple[str, str]]) -> tuple[str, Dataset]:
+    """Requests media of these SOP Class and Instance UIDs: the request's UID and end."""
     request = Dataset()
     request.ReferencedSOPSequence = []
     for sop_class, sop_instance in references:
@@ -149,9 +149,9 @@ def ask(service: Service, references: list[tuple[str, str]]) -> tuple[str, Datas
         uid = scu.sop_instance_uid
         assert scu.initiate(uid)[0] == 0
 
-        def ended() -> Any:
-            found = scu.get(uid, "ExecutionStatus")[1]
-            return found.ExecutionStatus in ("DONE", "FAILURE")
+        def ended() -> bool:
+            attributes = scu.get(uid, "ExecutionStatus")[1]
+            return attributes.ExecutionStatus in ("DONE", "FAILURE")
 
         wait_until(ended, what="the end of the request")
         return uid, scu.get(uid)[1]
@@ -163,45 +163,49 @@ def test_every_instance_that_the_profile_permits_is_on_the_media_once(
     if not collection.sources:
         return
     rows = {row["sop_instance_uid"]: row for row in oracles.live_instances(burnish)}
-    wanted = {uid: rows[uid]["sop_class_uid"] for uid in collection.sources if uid in rows}
-    named: dict[str, int] = {}
+    sop_classes = {uid: rows[uid]["sop_class_uid"] for uid in collection.sources if uid in rows}
+    failure_reasons: dict[str, int] = {}
     for _ in range(4):
-        uid, found = ask(burnish, [(wanted[name], name) for name in wanted if name not in named])
-        if found.ExecutionStatus == "DONE":
+        references = [
+            (sop_class, sop_instance)
+            for sop_instance, sop_class in sop_classes.items()
+            if sop_instance not in failure_reasons
+        ]
+        uid, attributes = request_media(burnish, references)
+        if attributes.ExecutionStatus == "DONE":
             break
         failures = {
             str(item.ReferencedSOPInstanceUID): int(item.FailureReason)
-            for item in found.FailedSOPSequence
+            for item in attributes.FailedSOPSequence
         }
-        assert failures, (found.ExecutionStatusInfo, burnish.tail())
-        named |= failures
-    assert found.ExecutionStatus == "DONE", (found.ExecutionStatusInfo, named)
+        assert failures, (attributes.ExecutionStatusInfo, burnish.tail())
+        failure_reasons |= failures
+    assert attributes.ExecutionStatus == "DONE", (attributes.ExecutionStatusInfo, failure_reasons)
 
-    reasons = Counter(named.values())
-    for name, reason in named.items():
+    reasons = Counter(failure_reasons.values())
+    undecodable = []
+    for name, reason in failure_reasons.items():
         row, path = rows[name], collection.sources[name]
         assert reason in _NOT_PERMITTED | {0x0110}, (path, f"{reason:04X}")
         if reason == 0x0122:
             assert not row["directory_record_type"], path
-    # video, and what no decoder here reads; nothing else may stay behind
-    video = {
-        n for n in named if rows[n]["transfer_syntax_uid"].startswith("1.2.840.10008.1.2.4.10")
-    }
-    assert all(named[name] == 0x0202 for name in video)
-    broken = [collection.sources[name].name for name in named if named[name] == 0x0110]
-    assert len(named) <= 20, (reasons, broken)
+        if reason == 0x0110:
+            undecodable.append(path.name)
+        if row["transfer_syntax_uid"].startswith("1.2.840.10008.1.2.4.10"):
+            assert reason == 0x0202, "video is not permitted by the profile"
+    assert len(failure_reasons) <= 20, (reasons, undecodable)
 
     [request] = oracles.rows(
         burnish, "SELECT id FROM media_creation_request WHERE sop_instance_uid = ?", uid
     )
-    seen: Counter[str] = Counter()
+    instances_on_media: Counter[str] = Counter()
     for number, image in enumerate(
         sorted((burnish.outbox / f"R{request['id']:06d}").glob("*.iso"))
     ):
         root = oracles.extract(image, tmp_path / str(number))
         oracles.dcdirdmp(root / "DICOMDIR")
         on_disc = oracles.file_set(root)
-        seen.update(on_disc.keys())
+        instances_on_media.update(on_disc.keys())
         for name, path in on_disc.items():
             syntax, data = oracles.data_set_bytes(path)
             if rows[name]["transfer_syntax_uid"] in _AS_THEY_ARE:
@@ -209,7 +213,7 @@ def test_every_instance_that_the_profile_permits_is_on_the_media_once(
                 assert data == oracles.spooled(burnish, rows[name]), collection.sources[name]
             else:
                 assert syntax == _EXPLICIT
-    assert seen == Counter(set(wanted) - set(named))
+    assert instances_on_media == Counter(set(sop_classes) - set(failure_reasons))
 
 
 def test_dcmsend_sends_every_file(
@@ -221,14 +225,14 @@ def test_dcmsend_sends_every_file(
     folders = ("ct-phantom-2studies", "fileset-pcir", "sr", "us-color", "transfer-syntaxes", "rt")
     files = wider_collection.files(*folders)
     report = clients.dcmsend(service.port, *files)
-    sent = [one for one in report.files if one.status is not None and agrees(one.path)]
-    sent = [one for one in sent if material.read(one.path).get("StudyInstanceUID")]
-    # dcmsend 3.6.7 itself misreads the UIDs of this one, and announces others
-    sent = [one for one in sent if one.path.name != "rtdose_rle.dcm"]
+    sent = [file for file in report.files if file.status is not None and agrees(file.path)]
+    sent = [file for file in sent if material.read(file.path).get("StudyInstanceUID")]
+    # dcmsend 3.6.7 misreads the UIDs of this file and announces others
+    sent = [file for file in sent if file.path.name != "rtdose_rle.dcm"]
     assert sent
-    assert not [one for one in sent if one.status]
+    assert not [file for file in sent if file.status]
     stored = {row["sop_instance_uid"] for row in oracles.live_instances(service)}
-    assert {one.sop_instance_uid for one in sent} <= stored
+    assert {file.sop_instance_uid for file in sent} <= stored
 
 
 def test_malformed_files_get_a_status_and_do_no_harm(
@@ -276,17 +280,17 @@ def test_malformed_files_that_were_received_are_on_media_or_refused_with_a_reaso
 ) -> None:
     if not wider_collection:
         return
-    names = set()
+    uids = set()
     for path in wider_collection.files("nasty"):
         try:
-            names.add(str(material.read(path).get("SOPInstanceUID", "")))
+            uids.add(str(material.read(path).get("SOPInstanceUID", "")))
         except Exception:  # noqa: BLE001, S112  pydicom cannot read it
             continue
-    rows = [row for row in oracles.live_instances(burnish) if row["sop_instance_uid"] in names]
+    rows = [row for row in oracles.live_instances(burnish) if row["sop_instance_uid"] in uids]
     for row in rows:
-        _, found = ask(burnish, [(row["sop_class_uid"], row["sop_instance_uid"])])
-        if found.ExecutionStatus == "FAILURE":
-            [failure] = found.FailedSOPSequence
+        _, attributes = request_media(burnish, [(row["sop_class_uid"], row["sop_instance_uid"])])
+        if attributes.ExecutionStatus == "FAILURE":
+            [failure] = attributes.FailedSOPSequence
             assert failure.ReferencedSOPInstanceUID == row["sop_instance_uid"]
     assert burnish.defects() == []
 
@@ -294,7 +298,7 @@ def test_malformed_files_that_were_received_are_on_media_or_refused_with_a_reaso
 def test_the_manifest_and_the_collection_agree(
     wider_collection: material.WiderCollection,
 ) -> None:
-    """Only a hint, and only whether the collection is whole where there is one."""
+    """The collection has every file that its manifest lists."""
     if not wider_collection:
         return
     with (wider_collection.root / "MANIFEST.csv").open(encoding="utf-8", newline="") as file:

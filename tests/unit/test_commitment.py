@@ -15,7 +15,7 @@ from burnish.errors import InvalidArgument
 from burnish.plan.planner import Planner
 from burnish.settings import RetentionSettings, StorageCommitmentSettings, StorageSettings
 from burnish.vocabulary import CommitmentFailure, PieceState
-from factories import CT, MR, Ground, Made, instance
+from factories import CT, MR, Ground, SampleInstance, instance
 
 OLD = datetime(2024, 1, 2, tzinfo=UTC)
 NOW_OR_NEVER = StorageCommitmentSettings(
@@ -41,7 +41,7 @@ def ask(
     return asked
 
 
-def of(*made: Made) -> list[tuple[str, str]]:
+def of(*made: SampleInstance) -> list[tuple[str, str]]:
     return [(each.sop_class_uid, each.sop_instance_uid) for each in made]
 
 

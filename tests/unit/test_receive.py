@@ -35,7 +35,7 @@ from burnish.identifiers import new_uid
 from burnish.instance_header import header
 from burnish.receive import Incoming, Receiver
 from digesting import digest_of
-from factories import CT, HANGING_PROTOCOL, Ground, Made, instance
+from factories import CT, HANGING_PROTOCOL, Ground, SampleInstance, instance
 from locks import locked
 from waiting import wait_until
 
@@ -51,7 +51,7 @@ def receiver(ground: Ground) -> Receiver:
     return Receiver(ground.database, ground.spool)
 
 
-def begin(receiver: Receiver, made: Made, **identity: str) -> Incoming:
+def begin(receiver: Receiver, made: SampleInstance, **identity: str) -> Incoming:
     values = {
         "sop_class_uid": made.sop_class_uid,
         "sop_instance_uid": made.sop_instance_uid,
@@ -62,7 +62,7 @@ def begin(receiver: Receiver, made: Made, **identity: str) -> Incoming:
     return receiver.open(**{**values, **identity})
 
 
-def send(receiver: Receiver, made: Made, **identity: str) -> None:
+def send(receiver: Receiver, made: SampleInstance, **identity: str) -> None:
     incoming = begin(receiver, made, **identity)
     data = made.data_set
     for start in range(0, len(data), 1000):
@@ -328,7 +328,7 @@ def test_duplicates_in_one_group_are_stored_once(ground: Ground, strict: Receive
     made = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 1, 2)]
     outcomes: list[type | None] = []
 
-    def one(which: Made) -> None:
+    def one(which: SampleInstance) -> None:
         try:
             send(strict, which)
             outcomes.append(None)
@@ -386,7 +386,7 @@ def test_an_instance_of_no_patient_needs_no_study(ground: Ground, receiver: Rece
 
 def test_a_data_set_that_is_cut_short_is_refused(ground: Ground, receiver: Receiver) -> None:
     made = instance(size=5000)
-    short = Made(
+    short = SampleInstance(
         made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set[:-9]
     )
     with pytest.raises(Unreadable):
@@ -416,7 +416,7 @@ def test_a_damaged_data_set_is_stored_or_refused(
     )  # fmt: skip
     before = len(files(ground))
     try:
-        send(receiver, Made(CT, "1.2.3.4", syntax, bytes(data)))
+        send(receiver, SampleInstance(CT, "1.2.3.4", syntax, bytes(data)))
     except BurnishError:
         assert len(files(ground)) == before
     assert not receiver._has_leader

@@ -20,7 +20,7 @@ from burnish.db.tables import Instance
 from burnish.errors import AlreadyExists, OperatorError
 from burnish.receive import Receiver
 from burnish.settings import Settings, StorageSettings
-from factories import HANGING_PROTOCOL, Ground, Made, instance
+from factories import HANGING_PROTOCOL, Ground, SampleInstance, instance
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield made
 
 
-def received(ground: Ground, *made: Made) -> None:
+def received(ground: Ground, *made: SampleInstance) -> None:
     """By the receive stage itself, since what it writes is what can be recovered."""
     receiver = Receiver(ground.database, ground.spool)
     for one in made:

@@ -27,7 +27,7 @@ from burnish.plan.planner import Planner
 from burnish.request import standing_orders
 from burnish.settings import StandingOrderSettings
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatus, PieceState
-from factories import Ground, Made, add_request, instance
+from factories import Ground, SampleInstance, add_request, instance
 from locks import locked
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -48,7 +48,9 @@ def release(ground: Ground) -> None:
     retention.release(ground.database, ground.spool, ground.settings.retention)
 
 
-def ask(ground: Ground, made: Made, status: ExecutionStatus, age: timedelta, **more: Any) -> int:
+def ask(
+    ground: Ground, made: SampleInstance, status: ExecutionStatus, age: timedelta, **more: Any
+) -> int:
     """A request for an instance that came into its state so long ago."""
     with ground.database.writing() as session:
         request = add_request(

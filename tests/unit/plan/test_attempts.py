@@ -33,7 +33,7 @@ from burnish.vocabulary import (
 )
 from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumePlan
-from factories import MPEG2, Ground, Made, encapsulated, header, instance
+from factories import MPEG2, Ground, SampleInstance, encapsulated, header, instance
 
 #: What a DVD takes for itself, and room for two images.
 CAPACITY = 735_000
@@ -55,18 +55,20 @@ def tick(ground: Ground, failed: dict[tuple[int, str], InstanceFailure] | None =
         planner.close()
 
 
-def planned(ground: Ground, instances: list[Made], **request: Any) -> MediaCreationRequest:
+def planned(
+    ground: Ground, instances: list[SampleInstance], **request: Any
+) -> MediaCreationRequest:
     uid = ground.admit(instances, **request)
     tick(ground)
     return ground.request(uid)
 
 
-def compressible_images(count: int = 4) -> list[Made]:
+def compressible_images(count: int = 4) -> list[SampleInstance]:
     """Images of 60,000 bytes that get much smaller."""
     return [instance(instance_number=n, size=60_000) for n in range(1, count + 1)]
 
 
-def incompressible_images(count: int = 4) -> list[Made]:
+def incompressible_images(count: int = 4) -> list[SampleInstance]:
     """Images of 60,000 bytes that do not."""
     rng = np.random.default_rng(1)
     pixels = [encode(PIXEL_DATA, b"OW", rng.bytes(60_000)) for _ in range(count)]
@@ -102,7 +104,7 @@ def test_a_set_too_large_for_one_volume_is_compressed_where_splitting_is_not_all
     assert again.file_sets[0].predicted_size == file_set.predicted_size
 
 
-def _with_240_rows(one: Made) -> Made:
+def _with_240_rows(one: SampleInstance) -> SampleInstance:
     """The same image with 240 rows of 250."""
     data = one.data_set.replace(encode(ROWS, b"US", b"\1\0"), encode(ROWS, b"US", b"\xf0\0"))
     wide = (60_000).to_bytes(2, "little")
@@ -135,7 +137,7 @@ def test_the_image_of_compressed_instances_has_the_planned_size(
     assert report.good, report.faults
 
 
-def images_compressible_with_loss_only(count: int = 4) -> list[Made]:
+def images_compressible_with_loss_only(count: int = 4) -> list[SampleInstance]:
     """Square images of 60,000 bytes that get much smaller only with loss."""
     rng = np.random.default_rng(1)
     slope = np.linspace(0, 200, 250)[None, :] + np.zeros((240, 250))

@@ -20,7 +20,7 @@ from burnish.verify import examine_volume
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumePlan
-from factories import Ground, Made, instance
+from factories import Ground, SampleInstance, instance
 from unit.transcode.test_icons import item
 
 XA = "1.2.840.10008.5.1.4.1.1.12.1"
@@ -32,7 +32,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield ground
 
 
-def angiogram(folder: Path, number: int, *, pixels: int = 96) -> Made:
+def angiogram(folder: Path, number: int, *, pixels: int = 96) -> SampleInstance:
     """An X-ray angiography image in JPEG Lossless, compressed by DCMTK."""
     data_set = Dataset()
     data_set.SOPClassUID, data_set.SOPInstanceUID = XA, generate_uid()
@@ -55,7 +55,7 @@ def angiogram(folder: Path, number: int, *, pixels: int = 96) -> Made:
     oracles.run("dcmcjpeg", "+e1", plain, compressed)
     syntax, data = oracles.data_set_bytes(compressed)
     uid = str(oracles.read(compressed).SOPInstanceUID)
-    return Made(XA, uid, syntax, data)
+    return SampleInstance(XA, uid, syntax, data)
 
 
 def planned(ground: Ground, uid: str) -> None:
@@ -180,7 +180,7 @@ def test_an_image_without_an_icon_is_refused_where_the_profile_requires_one(
     good = angiogram(tmp_path, 1)
     bad = angiogram(tmp_path, 2)
     at = bad.data_set.rindex(b"\xff\xd8\xff")
-    bad = Made(
+    bad = SampleInstance(
         bad.sop_class_uid,
         bad.sop_instance_uid,
         bad.transfer_syntax_uid,

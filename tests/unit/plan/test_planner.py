@@ -41,7 +41,15 @@ from burnish.vocabulary import (
 from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumeInstance, VolumePlan
 from certificates import identity
-from factories import MPEG2, STANDALONE_CURVE, Ground, Made, encapsulated, header, instance
+from factories import (
+    MPEG2,
+    STANDALONE_CURVE,
+    Ground,
+    SampleInstance,
+    encapsulated,
+    header,
+    instance,
+)
 from locks import locked
 from trees import few
 
@@ -62,11 +70,13 @@ def plan_all(ground: Ground, planner: Planner | None = None) -> None:
         own.close()
 
 
-def several_instances(count: int = 3, **values: Any) -> list[Made]:
+def several_instances(count: int = 3, **values: Any) -> list[SampleInstance]:
     return [instance(instance_number=n, **values) for n in range(1, count + 1)]
 
 
-def planned(ground: Ground, instances: Sequence[Made], **request: Any) -> MediaCreationRequest:
+def planned(
+    ground: Ground, instances: Sequence[SampleInstance], **request: Any
+) -> MediaCreationRequest:
     ground.store(*instances)
     uid = ground.admit(instances, **request)
     plan_all(ground)
@@ -187,7 +197,7 @@ def test_the_requested_profile_is_used(ground: Ground) -> None:
     assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-DVD-J2K", "DVD")
 
 
-def in_implicit_vr(instances: Made) -> Made:
+def in_implicit_vr(instances: SampleInstance) -> SampleInstance:
     data_set = b"".join(
         (e.tag >> 16).to_bytes(2, "little")
         + (e.tag & 0xFFFF).to_bytes(2, "little")
@@ -195,7 +205,7 @@ def in_implicit_vr(instances: Made) -> Made:
         + instances.data_set[e.value : e.value + e.length]
         for e in scan(instances.data_set, 0, len(instances.data_set), explicit=True)
     )
-    return Made(
+    return SampleInstance(
         instances.sop_class_uid, instances.sop_instance_uid, IMPLICIT_VR_LITTLE_ENDIAN, data_set
     )
 

@@ -15,7 +15,7 @@ from burnish.vocabulary import (
     ExecutionStatusInfo,
     FailureReason,
 )
-from factories import MR, STANDALONE_CURVE, Ground, Made, encapsulated, instance
+from factories import MR, STANDALONE_CURVE, Ground, SampleInstance, encapsulated, instance
 
 WAIT, NO_WAIT = timedelta(hours=1), timedelta(0)
 
@@ -26,7 +26,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield ground
 
 
-def initiated_request(ground: Ground, instances: list[Made]) -> str:
+def initiated_request(ground: Ground, instances: list[SampleInstance]) -> str:
     uid = ground.create(instances)
     with ground.database.writing() as session:
         operations.initiate(session, ground.settings.request, uid)
@@ -113,7 +113,7 @@ def test_a_released_instance_is_missing(ground: Ground) -> None:
 def test_an_instance_of_another_sop_class_fails_the_request(ground: Ground) -> None:
     instances = [instance(instance_number=n) for n in range(2)]
     ground.store(*instances)
-    wrong = Made(MR, instances[1].sop_instance_uid, instances[1].transfer_syntax_uid, b"")
+    wrong = SampleInstance(MR, instances[1].sop_instance_uid, instances[1].transfer_syntax_uid, b"")
     uid = initiated_request(ground, [instances[0], wrong])
     admit_and_plan(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.INST_AP_CONFLICT
@@ -125,7 +125,7 @@ def test_an_instance_of_another_sop_class_fails_the_request(ground: Ground) -> N
 def test_a_missing_instance_and_one_of_another_sop_class(ground: Ground) -> None:
     instances = [instance(instance_number=n) for n in range(2)]
     ground.store(instances[0])
-    wrong = Made(MR, instances[0].sop_instance_uid, "", b"")
+    wrong = SampleInstance(MR, instances[0].sop_instance_uid, "", b"")
     uid = initiated_request(ground, [wrong, instances[1]])
     admit_and_plan(ground, uid)
     assert ground.request(uid).execution_status_info is ExecutionStatusInfo.NO_INSTANCE

@@ -26,7 +26,7 @@ from burnish.vocabulary import (
     ExecutionStatusInfo,
     FailureReason,
 )
-from factories import CT, Ground, Made, instance
+from factories import CT, Ground, SampleInstance, instance
 from ports import free_port
 
 GET = RetrievalSettings(method="C-GET", retry_after=timedelta(0))
@@ -50,7 +50,11 @@ class Archive:
     """An archive: its instances, and the queries that it answers."""
 
     def __init__(
-        self, instances: Iterable[Made], *, relational: bool = True, negotiates: bool = True
+        self,
+        instances: Iterable[SampleInstance],
+        *,
+        relational: bool = True,
+        negotiates: bool = True,
     ):
         self.data_sets = [
             read_dataset(BytesIO(stored.data_set), False, True) for stored in instances
@@ -118,7 +122,7 @@ class Archive:
             yield 0xFF00, data_set
 
 
-def new_request(ground: Ground, *instances: Made) -> str:
+def new_request(ground: Ground, *instances: SampleInstance) -> str:
     """A request that has waited long enough for peers to send its instances."""
     uid = ground.create(instances)
     with ground.database.writing() as session:

@@ -12,9 +12,9 @@ from burnish.image.reader import open_volume
 from burnish.values import VolumeFile, VolumeReport
 from burnish.verify import FaultCode, compare_volume
 from digesting import digest_of
-from made_volume import FILE_SET_UID, Made, MemoryVolume, instance
+from made_volume import FILE_SET_UID, MemoryVolume, SampleVolume, instance
 
-WRITTEN = Made()
+WRITTEN = SampleVolume()
 
 
 def _compare(volume: MemoryVolume, dicomdir: bytes | None = None) -> VolumeReport:
@@ -118,16 +118,16 @@ def test_a_volume_of_another_file_set_has_faults() -> None:
 
 
 def test_the_structure_of_the_dicomdir_is_checked() -> None:
-    made = Made()
-    made.header[0x00041212] = (b"US", b"\xff\xff")
-    report = _compare(made.volume(), made.dicomdir())
+    sample = SampleVolume()
+    sample.header[0x00041212] = (b"US", b"\xff\xff")
+    report = _compare(sample.volume(), sample.dicomdir())
     assert [fault.code for fault in report.faults] == [FaultCode.CONSISTENCY_FLAG]
 
 
 def test_a_record_that_references_an_unexpected_file_is_a_fault() -> None:
-    made = Made()
-    made.at(0, 0, 0, 0).set(0x00041500, b"CS", "DICOM\\I8")
-    report = _compare(made.volume(), made.dicomdir())
+    sample = SampleVolume()
+    sample.at(0, 0, 0, 0).set(0x00041500, b"CS", "DICOM\\I8")
+    report = _compare(sample.volume(), sample.dicomdir())
     assert {fault.code for fault in report.faults} == {
         FaultCode.FILE_UNEXPECTED,
         FaultCode.FILE_UNREFERENCED,

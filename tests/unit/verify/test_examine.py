@@ -24,9 +24,9 @@ from burnish.vocabulary import (
 from made_volume import (
     FILE_SET_UID,
     SECONDARY_CAPTURE,
-    Made,
     MemoryVolume,
     Node,
+    SampleVolume,
     file_meta,
     instance,
     leaf,
@@ -39,7 +39,7 @@ NOWHERE = (7).to_bytes(4, "little")
 
 
 def test_a_volume_without_defects_has_no_fault() -> None:
-    report = examine_volume(Made().volume(), PROFILES["STD-GEN-CD"])
+    report = examine_volume(SampleVolume().volume(), PROFILES["STD-GEN-CD"])
     assert report.faults == ()
     assert report.good
     assert (report.instances, report.files) == (4, 5)
@@ -49,7 +49,7 @@ def test_a_volume_without_defects_has_no_fault() -> None:
 
 
 def test_other_tools_accept_the_volume_without_defects(tmp_path: Path) -> None:
-    for name, data in Made().volume().contents.items():
+    for name, data in SampleVolume().volume().contents.items():
         path = tmp_path / name.replace("\\", "/")
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
@@ -59,59 +59,59 @@ def test_other_tools_accept_the_volume_without_defects(tmp_path: Path) -> None:
         assert b"Error" not in done.stderr
 
 
-def _set(tag: int, vr: bytes, value: bytes | str, *path: int) -> Callable[[Made], None]:
-    return lambda made: made.at(*path).set(tag, vr, value)
+def _set(tag: int, vr: bytes, value: bytes | str, *path: int) -> Callable[[SampleVolume], None]:
+    return lambda sample: sample.at(*path).set(tag, vr, value)
 
 
-def _delete(tag: int, *path: int) -> Callable[[Made], None]:
-    return lambda made: made.at(*path).elements.pop(tag) and None
+def _delete(tag: int, *path: int) -> Callable[[SampleVolume], None]:
+    return lambda sample: sample.at(*path).elements.pop(tag) and None
 
 
-def _header(tag: int, vr: bytes, value: bytes) -> Callable[[Made], None]:
-    return lambda made: made.header.update({tag: (vr, value)})
+def _header(tag: int, vr: bytes, value: bytes) -> Callable[[SampleVolume], None]:
+    return lambda sample: sample.header.update({tag: (vr, value)})
 
 
-def _file(name: str, data: bytes | None) -> Callable[[Made], None]:
-    def change(made: Made) -> None:
+def _file(name: str, data: bytes | None) -> Callable[[SampleVolume], None]:
+    def change(sample: SampleVolume) -> None:
         if data is None:
-            del made.files[name]
+            del sample.files[name]
         else:
-            made.files[name] = data
+            sample.files[name] = data
 
     return change
 
 
-def _cut(name: str, length: int) -> Callable[[Made], None]:
-    return lambda made: made.files.update({name: made.files[name][:length]})
+def _cut(name: str, length: int) -> Callable[[SampleVolume], None]:
+    return lambda sample: sample.files.update({name: sample.files[name][:length]})
 
 
-def _loop(made: Made) -> None:
-    made.dicomdir()
-    made.at(1).set(0x00041400, b"UL", made.at(0).offset.to_bytes(4, "little"))
+def _loop(sample: SampleVolume) -> None:
+    sample.dicomdir()
+    sample.at(1).set(0x00041400, b"UL", sample.at(0).offset.to_bytes(4, "little"))
 
 
-def _loop_downwards(made: Made) -> None:
-    made.dicomdir()
-    made.at(0, 0, 0, 0).set(0x00041420, b"UL", made.at(0).offset.to_bytes(4, "little"))
+def _loop_downwards(sample: SampleVolume) -> None:
+    sample.dicomdir()
+    sample.at(0, 0, 0, 0).set(0x00041420, b"UL", sample.at(0).offset.to_bytes(4, "little"))
 
 
-def _implicit(made: Made) -> None:
-    made.explicit, made.transfer_syntax = False, IMPLICIT_VR_LITTLE_ENDIAN
+def _implicit(sample: SampleVolume) -> None:
+    sample.explicit, sample.transfer_syntax = False, IMPLICIT_VR_LITTLE_ENDIAN
 
 
-def _move_patient_below_series(made: Made) -> None:
-    made.at(0, 0, 0).below.append(made.root.pop())
+def _move_patient_below_series(sample: SampleVolume) -> None:
+    sample.at(0, 0, 0).below.append(sample.root.pop())
 
 
-def _duplicate_instance(made: Made) -> None:
-    made.at(1, 0, 0, 0).set(0x00041511, b"UI", "1.2.9.0")
-    made.files["DICOM\\I3"] = made.files["DICOM\\I0"]
+def _duplicate_instance(sample: SampleVolume) -> None:
+    sample.at(1, 0, 0, 0).set(0x00041511, b"UI", "1.2.9.0")
+    sample.files["DICOM\\I3"] = sample.files["DICOM\\I0"]
 
 
-def _retarget(file_id: str) -> Callable[[Made], None]:
-    def change(made: Made) -> None:
-        made.at(0, 0, 0, 0).set(0x00041500, b"CS", file_id)
-        made.files[file_id] = made.files.pop("DICOM\\I0")
+def _retarget(file_id: str) -> Callable[[SampleVolume], None]:
+    def change(sample: SampleVolume) -> None:
+        sample.at(0, 0, 0, 0).set(0x00041500, b"CS", file_id)
+        sample.files[file_id] = sample.files.pop("DICOM\\I0")
 
     return change
 
@@ -119,7 +119,7 @@ def _retarget(file_id: str) -> Callable[[Made], None]:
 IMAGE = (0, 0, 0, 0)
 
 #: The change to a good volume, and the codes of exactly the faults that it causes.
-DEFECTS: dict[str, tuple[Callable[[Made], None], set[FaultCode]]] = {
+DEFECTS: dict[str, tuple[Callable[[SampleVolume], None], set[FaultCode]]] = {
     "type 1 key missing, patient": (_delete(0x00100020, 0), {FaultCode.KEY_MISSING}),
     "type 1 key empty, patient": (_set(0x00100020, b"LO", "", 0), {FaultCode.KEY_EMPTY}),
     "type 1 key blank, patient": (_set(0x00100020, b"LO", "  ", 0), {FaultCode.KEY_EMPTY}),
@@ -212,7 +212,7 @@ DEFECTS: dict[str, tuple[Callable[[Made], None], set[FaultCode]]] = {
         {FaultCode.FILE_SET_ID_INVALID, FaultCode.VOLUME_IDENTIFIER_WRONG},
     ),
     "volume identifier": (
-        lambda made: setattr(made, "volume_identifier", "OTHER"),
+        lambda sample: setattr(sample, "volume_identifier", "OTHER"),
         {FaultCode.VOLUME_IDENTIFIER_WRONG},
     ),
     "record type unknown": (
@@ -229,7 +229,7 @@ DEFECTS: dict[str, tuple[Callable[[Made], None], set[FaultCode]]] = {
     ),
     "patient below series": (_move_patient_below_series, {FaultCode.RECORD_MISPLACED}),
     "image in the root": (
-        lambda made: made.root.append(made.at(0, 0, 1).below.pop()),
+        lambda sample: sample.root.append(sample.at(0, 0, 1).below.pop()),
         {FaultCode.RECORD_MISPLACED, FaultCode.RECORD_CHILDLESS},
     ),
     "image without file": (
@@ -244,18 +244,18 @@ DEFECTS: dict[str, tuple[Callable[[Made], None], set[FaultCode]]] = {
     ),
     "duplicate instance": (_duplicate_instance, {FaultCode.DUPLICATE_INSTANCE}),
     "duplicate file reference": (
-        lambda made: made.at(0, 0, 0).below.append(
+        lambda sample: sample.at(0, 0, 0).below.append(
             Node({**leaf(0, "DICOM\\I0").elements, 0x00041511: (b"UI", b"1.2.9.8")})
         ),
         {FaultCode.DUPLICATE_FILE_REFERENCE},
     ),
     "implicit vr dicomdir": (_implicit, {FaultCode.DICOMDIR_TRANSFER_SYNTAX}),
     "implicit vr dicomdir, said to be explicit": (
-        lambda made: setattr(made, "explicit", False),
+        lambda sample: setattr(sample, "explicit", False),
         {FaultCode.DICOMDIR_TRANSFER_SYNTAX},
     ),
     "big endian dicomdir": (
-        lambda made: setattr(made, "transfer_syntax", EXPLICIT_VR_BIG_ENDIAN),
+        lambda sample: setattr(sample, "transfer_syntax", EXPLICIT_VR_BIG_ENDIAN),
         {
             FaultCode.DICOMDIR_TRANSFER_SYNTAX,
             FaultCode.DICOMDIR_UNREADABLE,
@@ -296,11 +296,11 @@ DEFECTS: dict[str, tuple[Callable[[Made], None], set[FaultCode]]] = {
         {FaultCode.FILE_NAME_INVALID},
     ),
     "second dicomdir": (
-        _file("DICOM\\DICOMDIR", Made().dicomdir()),
+        _file("DICOM\\DICOMDIR", SampleVolume().dicomdir()),
         {FaultCode.DICOMDIR_MISPLACED},
     ),
     "private record without uid": (
-        lambda made: made.at(0, 0, 0).below.append(Node({0x00041430: (b"CS", b"PRIVATE")})),
+        lambda sample: sample.at(0, 0, 0).below.append(Node({0x00041430: (b"CS", b"PRIVATE")})),
         {FaultCode.KEY_MISSING},
     ),
 }
@@ -309,22 +309,22 @@ DEFECTS: dict[str, tuple[Callable[[Made], None], set[FaultCode]]] = {
 @pytest.mark.parametrize("defect", DEFECTS)
 def test_each_defect_has_its_faults(defect: str) -> None:
     change, codes = DEFECTS[defect]
-    made = Made()
-    change(made)
-    report = examine_volume(made.volume())
+    sample = SampleVolume()
+    change(sample)
+    report = examine_volume(sample.volume())
     assert {fault.code for fault in report.faults} == codes
     assert all(fault.message for fault in report.faults)
     assert not any("Doe" in fault.message + fault.where for fault in report.faults)
 
 
 def test_a_volume_without_a_dicomdir_has_faults() -> None:
-    report = examine_volume(MemoryVolume(Made().files))
+    report = examine_volume(MemoryVolume(SampleVolume().files))
     assert report.faults[0].code == FaultCode.DICOMDIR_ABSENT
     assert {fault.code for fault in report.faults[1:]} == {FaultCode.FILE_UNREFERENCED}
 
 
 def test_files_in_lower_case_are_read_but_are_a_fault() -> None:
-    volume = Made().volume()
+    volume = SampleVolume().volume()
     volume.contents = {name.lower(): data for name, data in volume.contents.items()}
     assert {fault.code for fault in examine_volume(volume).faults} == {FaultCode.FILE_NAME_INVALID}
 
@@ -336,7 +336,7 @@ def test_a_dicomdir_that_is_not_dicom_is_unreadable(content: bytes) -> None:
 
 
 def test_a_dicomdir_truncated_anywhere_is_unreadable() -> None:
-    volume = Made().volume()
+    volume = SampleVolume().volume()
     dicomdir = volume.contents["DICOMDIR"]
     for length in range(0, len(dicomdir), 37):
         volume.contents["DICOMDIR"] = dicomdir[:length]
@@ -345,43 +345,43 @@ def test_a_dicomdir_truncated_anywhere_is_unreadable() -> None:
 
 
 def test_a_dicomdir_of_another_sop_class_is_a_fault() -> None:
-    made = Made()
-    dicomdir = made.dicomdir().replace(
+    sample = SampleVolume()
+    dicomdir = sample.dicomdir().replace(
         MEDIA_STORAGE_DIRECTORY_STORAGE.encode(), b"1.2.840.10008.1.3.99"
     )
-    faults = examine_volume(MemoryVolume({"DICOMDIR": dicomdir, **made.files})).faults
+    faults = examine_volume(MemoryVolume({"DICOMDIR": dicomdir, **sample.files})).faults
     assert [fault.code for fault in faults] == [FaultCode.DICOMDIR_SOP_CLASS]
 
 
 def test_incomplete_file_meta_information_is_a_fault() -> None:
-    made = Made()
-    data = made.files["DICOM\\I0"]
-    made.files["DICOM\\I0"] = data.replace(b"\x02\0\x12\0UI\x06\x001.2.3\0", b"")
-    report = examine_volume(made.volume())
+    sample = SampleVolume()
+    data = sample.files["DICOM\\I0"]
+    sample.files["DICOM\\I0"] = data.replace(b"\x02\0\x12\0UI\x06\x001.2.3\0", b"")
+    report = examine_volume(sample.volume())
     assert [fault.code for fault in report.faults] == [FaultCode.FILE_META_INCOMPLETE]
     assert "(0002,0012)" in report.faults[0].message
 
 
 def test_a_transfer_syntax_that_the_profile_does_not_permit_is_a_fault() -> None:
-    made = Made()
-    made.files["DICOM\\I0"] = instance("1.2.9.0", JPEG_2000)
-    made.at(*IMAGE).set(0x00041512, b"UI", JPEG_2000)
-    assert examine_volume(made.volume()).good
+    sample = SampleVolume()
+    sample.files["DICOM\\I0"] = instance("1.2.9.0", JPEG_2000)
+    sample.at(*IMAGE).set(0x00041512, b"UI", JPEG_2000)
+    assert examine_volume(sample.volume()).good
     for profile in ("STD-GEN-CD", "STD-GEN-DVD-JPEG"):
-        codes = {fault.code for fault in examine_volume(made.volume(), PROFILES[profile]).faults}
+        codes = {fault.code for fault in examine_volume(sample.volume(), PROFILES[profile]).faults}
         assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE in codes
-    report = examine_volume(made.volume(), PROFILES["STD-GEN-DVD-J2K"])
+    report = examine_volume(sample.volume(), PROFILES["STD-GEN-DVD-J2K"])
     assert FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE not in {fault.code for fault in report.faults}
 
 
 def test_a_missing_key_that_the_profile_requires_is_a_fault() -> None:
-    made = Made()
-    made.files["DICOM\\I0"] = instance("1.2.9.0", image_type=b"DERIVED\\SECONDARY")
-    assert examine_volume(made.volume()).good
-    faults = examine_volume(made.volume(), PROFILES["STD-GEN-CD"]).faults
+    sample = SampleVolume()
+    sample.files["DICOM\\I0"] = instance("1.2.9.0", image_type=b"DERIVED\\SECONDARY")
+    assert examine_volume(sample.volume()).good
+    faults = examine_volume(sample.volume(), PROFILES["STD-GEN-CD"]).faults
     assert [fault.code for fault in faults] == [FaultCode.PROFILE_KEY_MISSING]
     assert "(0008,0008)" in faults[0].message
-    faults = examine_volume(made.volume(), PROFILES["STD-GEN-DVD-JPEG"]).faults
+    faults = examine_volume(sample.volume(), PROFILES["STD-GEN-DVD-JPEG"]).faults
     assert {fault.code for fault in faults} == {FaultCode.PROFILE_KEY_MISSING}
     assert len(faults) == 1 + 4 * len(("Rows", "Columns"))
 
@@ -390,17 +390,17 @@ def test_a_missing_key_that_the_profile_requires_is_a_fault() -> None:
     "transfer_syntax", [DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN]
 )
 def test_deflated_and_big_endian_data_sets_are_not_read(transfer_syntax: str) -> None:
-    made = Made()
-    made.files["DICOM\\I0"] = file_meta(SECONDARY_CAPTURE, "1.2.9.0", transfer_syntax)
-    made.files["DICOM\\I0"] += bytes(100)
-    made.at(*IMAGE).set(0x00041512, b"UI", transfer_syntax)
-    assert examine_volume(made.volume()).good
+    sample = SampleVolume()
+    sample.files["DICOM\\I0"] = file_meta(SECONDARY_CAPTURE, "1.2.9.0", transfer_syntax)
+    sample.files["DICOM\\I0"] += bytes(100)
+    sample.at(*IMAGE).set(0x00041512, b"UI", transfer_syntax)
+    assert examine_volume(sample.volume()).good
 
 
 def test_the_faults_of_one_code_are_limited() -> None:
-    made = Made()
-    made.at(0, 0, 0).below.extend(leaf(number, "GONE") for number in range(10, 300))
-    faults = examine_volume(made.volume()).faults
+    sample = SampleVolume()
+    sample.at(0, 0, 0).below.extend(leaf(number, "GONE") for number in range(10, 300))
+    faults = examine_volume(sample.volume()).faults
     duplicates = [fault for fault in faults if fault.code == FaultCode.DUPLICATE_FILE_REFERENCE]
     assert len(duplicates) == 51
     assert duplicates[-1].message == "and 239 more of this kind"
@@ -424,13 +424,13 @@ def test_the_work_grows_with_the_number_of_records() -> None:
 
 def _calls_to_examine(count: int) -> int:
     """How many functions an examination of a DICOMDIR of `count` images calls."""
-    made = Made()
-    made.root[0].below[0].below = [
+    sample = SampleVolume()
+    sample.root[0].below[0].below = [
         series(number, *(leaf(number * 1000 + i, f"S{number}\\I{i}") for i in range(count // 20)))
         for number in range(11, 31)
     ]
-    made.files.clear()
-    volume = made.volume()
+    sample.files.clear()
+    volume = sample.volume()
     calls = 0
 
     def count_call(_frame: object, event: str, _argument: object) -> None:
@@ -447,19 +447,19 @@ def _calls_to_examine(count: int) -> int:
 
 
 def test_records_may_be_nested_3000_levels_deep() -> None:
-    made = Made()
-    node = made.at(0, 0, 0)
+    sample = SampleVolume()
+    node = sample.at(0, 0, 0)
     for number in range(10, 3000):
         node.below.insert(0, leaf(number, f"I{number}"))
         node = node.below[0]
-    codes = {fault.code for fault in examine_volume(made.volume()).faults}
+    codes = {fault.code for fault in examine_volume(sample.volume()).faults}
     assert FaultCode.RECORD_MISPLACED in codes
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_damage_makes_the_examination_fail(data: st.DataObject) -> None:
-    volume = Made().volume()
+    volume = SampleVolume().volume()
     name = data.draw(st.sampled_from(["DICOMDIR", "DICOM\\I0"]))
     content = bytearray(volume.contents[name])
     for _ in range(data.draw(st.integers(1, 6))):
@@ -469,11 +469,11 @@ def test_no_damage_makes_the_examination_fail(data: st.DataObject) -> None:
 
 
 def test_a_wrong_length_does_not_make_it_use_memory() -> None:
-    made = Made()
+    sample = SampleVolume()
     meta = file_meta(SECONDARY_CAPTURE, "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN)
-    made.files["DICOM\\I0"] = meta + b"\x08\0\x16\0UN\0\0\xfe\xff\xff\xff"
+    sample.files["DICOM\\I0"] = meta + b"\x08\0\x16\0UN\0\0\xfe\xff\xff\xff"
     tracemalloc.start()
-    codes = {fault.code for fault in examine_volume(made.volume()).faults}
+    codes = {fault.code for fault in examine_volume(sample.volume()).faults}
     assert tracemalloc.get_traced_memory()[1] < 10_000_000
     tracemalloc.stop()
     assert codes == {FaultCode.FILE_TRUNCATED}

@@ -10,7 +10,7 @@ from burnish.verify.faults import FaultCode, Faults
 from burnish.verify.file_meta_checks import PREAMBLE, FileMeta, parse_file_meta
 from burnish.verify.record_checks import RecordChecks
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
-from made_volume import SECONDARY_CAPTURE, Made, leaf
+from made_volume import SECONDARY_CAPTURE, SampleVolume, leaf
 from made_volume import file_meta as made_meta
 
 _CHANGES = st.lists(
@@ -42,9 +42,9 @@ def _changed(data: bytes, changes: list[tuple[int, int]], low: int, high: int) -
 def test_a_fault_in_one_of_many_similar_records_is_found(
     old: bytes, new: bytes, code: FaultCode
 ) -> None:
-    made = Made()
-    made.at(0, 0, 0).below = [leaf(number, f"DICOM\\I{number}") for number in range(10, 20)]
-    data = made.dicomdir()
+    sample = SampleVolume()
+    sample.at(0, 0, 0).below = [leaf(number, f"DICOM\\I{number}") for number in range(10, 20)]
+    data = sample.dicomdir()
     position = data.rindex(old)
     damaged = data[:position] + new + data[position + len(old) :]
     reader = DicomdirReader(damaged, parse_file_meta(damaged).data_set_offset)
