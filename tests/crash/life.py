@@ -95,7 +95,7 @@ class Diary:
         return [(fact, subject) for fact, subject in map(json.loads, text.splitlines())]
 
 
-def newer_content(uid: str) -> Made:
+def newer_content(uid: str) -> SampleInstance:
     """What is sent as newer content of an instance."""
     return instance(sop_instance_uid=uid, instance_number=9, size=30_000)
 

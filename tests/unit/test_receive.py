@@ -202,11 +202,13 @@ def test_if_the_first_content_counts_the_same_data_in_another_encoding_are_a_suc
     assert files(ground) == [row.spool_key]
 
 
-def in_implicit_vr(made: Made) -> Made:
+def in_implicit_vr(made: SampleInstance) -> SampleInstance:
     data_set = dcmread(io.BytesIO(made.data_set), force=True)
     target = io.BytesIO()
     data_set.save_as(target, implicit_vr=True, little_endian=True, enforce_file_format=False)
-    return Made(made.sop_class_uid, made.sop_instance_uid, "1.2.840.10008.1.2", target.getvalue())
+    return SampleInstance(
+        made.sop_class_uid, made.sop_instance_uid, "1.2.840.10008.1.2", target.getvalue()
+    )
 
 
 def test_newer_content_replaces_the_older_one_which_stays_beside_it(

@@ -19,7 +19,7 @@ from burnish.errors import Conflict, Unknown
 from burnish.plan.planner import Planner
 from burnish.removal import Selection
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
-from factories import Ground, Made, instance
+from factories import Ground, SampleInstance, instance
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ def test_what_an_open_request_needs_is_refused_unless_told(ground: Ground, state
     assert bool(pieces) == (state == "planned")
 
 
-def _request(ground: Ground, made: list[Made], state: str) -> str:
+def _request(ground: Ground, made: list[SampleInstance], state: str) -> str:
     if state == "created":
         return ground.create(made)
     uid = ground.admit(made)

@@ -155,7 +155,7 @@ def test_what_stands_against_a_request_is_told_at_once(ground: Ground) -> None:
     ]
     missing = instance(instance_number=6)
     ground.store(sound, outside, other_class, *damaged)
-    wrong = Made(MR, other_class.sop_instance_uid, "", b"")
+    wrong = SampleInstance(MR, other_class.sop_instance_uid, "", b"")
     uid = initiated_request(ground, [sound, *damaged, wrong, missing, outside, sound])
     admit_and_plan(ground, uid)
     assert failures(ground, uid) == [

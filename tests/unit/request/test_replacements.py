@@ -13,7 +13,7 @@ from burnish.receive import Receiver
 from burnish.request import admission, listing, replacements
 from burnish.vocabulary import ExecutionStatus
 from burnish.write import job
-from factories import MR, Ground, Made, instance
+from factories import MR, Ground, SampleInstance, instance
 
 UID = "1.2.3.4"
 
@@ -24,7 +24,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield ground
 
 
-def receive(ground: Ground, made: Made, calling_ae_title: str = "MODALITY") -> None:
+def receive(ground: Ground, made: SampleInstance, calling_ae_title: str = "MODALITY") -> None:
     receiver = Receiver(ground.database, ground.spool)
     incoming = receiver.open(
         sop_class_uid=made.sop_class_uid,
@@ -37,7 +37,7 @@ def receive(ground: Ground, made: Made, calling_ae_title: str = "MODALITY") -> N
     receiver.accept(incoming)
 
 
-def plan(ground: Ground, made: Made) -> str:
+def plan(ground: Ground, made: SampleInstance) -> str:
     """Plan a request for an instance; its SOP Instance UID."""
     uid = ground.admit([made])
     planner = Planner(ground.settings, ground.database, ground.spool)
