@@ -116,7 +116,9 @@ def _complete_refusal(
     refusals = [refusal]
     while refusals[-1].failures:
         ruled_out = merge_refusals(refusals).failures
-        kept = [position for position, one in enumerate(instances) if one not in ruled_out]
+        kept = [
+            position for position, instance in enumerate(instances) if instance not in ruled_out
+        ]
         if not kept:
             break
         choice = attempt.choice
