@@ -23,6 +23,7 @@ BurnishError
 │   └── Unwritten           the same, and it is certain that the database has kept nothing
 ├── StaleLease              the work has been given to another worker
 └── OperatorError           an operator has to act on the installation
+    ├── AccessDenied        the user of this process may not use a file or directory
     ├── InvalidSettings     a configuration key or value is wrong
     └── SchemaMismatch      the database has the schema of another version
 """
@@ -125,6 +126,10 @@ class StaleLease(BurnishError):
 
 class OperatorError(BurnishError):
     """An operator has to act on the installation."""
+
+
+class AccessDenied(OperatorError):
+    """The user of this process may not use a file or directory, which may well be whole."""
 
 
 class InvalidSettings(OperatorError):

@@ -8,22 +8,32 @@ from typing import Any, Literal
 
 import structlog
 from pydicom.filereader import read_file_meta_info
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import delete, exists, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
+from burnish import permissions
+from burnish.db import identity as database_identity
 from burnish.db import instance_rows
+from burnish.db.history import note
 from burnish.db.session import Database, in_batches
-from burnish.db.tables import FileSetEntry, Instance, TranscodedInstance
+from burnish.db.tables import (
+    FileSetEntry,
+    Instance,
+    MediaCreationRequest,
+    TranscodedInstance,
+    short_id,
+)
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import Unreadable
 from burnish.hashing import digest_text, new_hasher
-from burnish.identifiers import is_tolerable_uid
+from burnish.identifiers import is_tolerable_uid, new_uid
 from burnish.instance_header.header import IndexedFile, index_file
 from burnish.spool import Spool, is_converted
+from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, RequestPriority, YesNo
 
 log = structlog.get_logger(__name__)
 
-#: Instances that are dealt with in one transaction.
+#: Instances that are looked up in one statement.
 _BATCH = 500
 
 
@@ -92,59 +102,105 @@ def recover(
     *,
     called_ae_title: str,
     same_uid: Literal["newest", "first"] = "newest",
+    identity: str = "",
 ) -> Recovery:
     """Make spool and database agree; nothing may arrive meanwhile.
 
-    Conversions get no row: they are made again. `same_uid` says which content of a SOP Instance UID
-    counts, as in `receive`. No file tells which AE title the sender called: `called_ae_title` is
-    put into each row. Instances without a whole file are released, so that they can be sent again.
+    All of it is one transaction. Conversions get no row: they are made again. `same_uid` says which
+    content of a SOP Instance UID counts, as in `receive`. No file tells which AE title the sender
+    called: `called_ae_title` is put into each row. Instances without a whole file are released, so
+    that they can be sent again. The database gets `identity`, or else one of its own if it has
+    none.
+
+    Raises AccessDenied for a file that this user may not read: it may well be an instance.
     """
     differences = compare(database, spool)
-    _release_fileless(database, differences)
     recovered = known = unreadable = 0
-    for keys in in_batches(differences.rowless_files, _BATCH):
-        rows = []
-        for key in keys:
-            if is_converted(key):
-                known += 1
-                continue
-            try:
-                rows.append(_row(spool.path(key), key, called_ae_title))
-            except (Unreadable, OSError) as error:
-                log.warning("spool file is not an instance", key=key, why=str(error))
-                unreadable += 1
-        inserted = _insert_new(database, rows, newest_counts=same_uid == "newest")
-        recovered += inserted
-        known += len(rows) - inserted
+    with database.writing() as session:
+        _release_fileless(session, differences)
+        for keys in in_batches(differences.rowless_files, _BATCH):
+            rows = []
+            for key in keys:
+                if is_converted(key):
+                    known += 1
+                    continue
+                try:
+                    rows.append(_row(spool.path(key), key, called_ae_title))
+                except (Unreadable, OSError) as error:
+                    log.warning("spool file is not an instance", key=key, why=str(error))
+                    unreadable += 1
+            inserted = _insert_new(session, rows, newest_counts=same_uid == "newest")
+            recovered += inserted
+            known += len(rows) - inserted
+        if identity or not database_identity.identity(session):
+            database_identity.set_identity(session, identity)
     return Recovery(recovered, known, unreadable, lost=len(differences.fileless_instances))
 
 
-def _insert_new(database: Database, rows: Sequence[dict[str, Any]], *, newest_counts: bool) -> int:
+def continue_request_numbers(database: Database, last: int) -> None:
+    """Let the next request have a number above `last`, since media have the numbers up to that.
+
+    The number `last` itself is taken by a cancelled request without instances. It stays until there
+    is a newer request (see `retention.release`).
+    """
+    with database.reading() as session:
+        if (session.scalar(select(func.max(MediaCreationRequest.id))) or 0) >= last:
+            return
+    now = datetime.now(UTC)
+    with database.writing() as session:
+        session.add(
+            MediaCreationRequest(
+                id=last,
+                sop_instance_uid=new_uid(),
+                origin="recovery",
+                execution_status=ExecutionStatus.DELETED,
+                execution_status_info=ExecutionStatusInfo.NORMAL,
+                label_using_information_extracted_from_instances=YesNo.NO,
+                allow_media_splitting=YesNo.NO,
+                allow_lossy_compression=YesNo.NO,
+                include_non_dicom_objects=YesNo.NO,
+                include_display_application=YesNo.NO,
+                preserve_composite_instances_after_media_creation=YesNo.NO,
+                request_priority=RequestPriority.LOW,
+                created_at=now,
+                ended_at=now,
+            )
+        )
+        session.flush()
+        note(session, last, "RECOVERED", "media have the request numbers up to this one")
+        if session.connection().dialect.name == "postgresql":
+            session.execute(
+                text("SELECT setval(pg_get_serial_sequence(:table, 'id'), :last)"),
+                {"table": MediaCreationRequest.__tablename__, "last": last},
+            )
+    log.warning("request numbers continue", after=short_id(last), why="media have the numbers")
+
+
+def _insert_new(session: Session, rows: Sequence[dict[str, Any]], *, newest_counts: bool) -> int:
     """Insert the rows of contents that have none; how many they were.
 
     The rows are in the order in which the files arrived: of two contents of a SOP Instance UID the
     later one replaces the earlier one, or is left out if the first one counts.
     """
     new_rows: list[dict[str, Any]] = []
-    with database.writing() as session:
-        newest = _newest_contents(session, {row["sop_instance_uid"] for row in rows})
-        for row in rows:
-            uid = row["sop_instance_uid"]
-            before = newest.get(uid)
-            if before is not None and (
-                not newest_counts or instance_rows.has_same_content(before, row)
-            ):
-                continue
-            new_rows.append(row)
-            if before is None:
-                newest[uid] = row
-            elif row["received_at"] < before["received_at"]:
-                row["replaced_at"] = before["received_at"]
-            else:
-                _mark_as_replaced(session, before, row["received_at"])
-                newest[uid] = row
-        if new_rows:
-            session.execute(insert(Instance), new_rows)
+    newest = _newest_contents(session, {row["sop_instance_uid"] for row in rows})
+    for row in rows:
+        uid = row["sop_instance_uid"]
+        before = newest.get(uid)
+        if before is not None and (
+            not newest_counts or instance_rows.has_same_content(before, row)
+        ):
+            continue
+        new_rows.append(row)
+        if before is None:
+            newest[uid] = row
+        elif row["received_at"] < before["received_at"]:
+            row["replaced_at"] = before["received_at"]
+        else:
+            _mark_as_replaced(session, before, row["received_at"])
+            newest[uid] = row
+    if new_rows:
+        session.execute(insert(Instance), new_rows)
     return len(new_rows)
 
 
@@ -170,25 +226,25 @@ def _mark_as_replaced(session: Session, before: Any, replaced_at: datetime) -> N
         before["replaced_at"] = replaced_at
 
 
-def _release_fileless(database: Database, differences: Differences) -> None:
+def _release_fileless(session: Session, differences: Differences) -> None:
     """Release instances, and delete transcodings, whose files are missing or cut short."""
     transcoded = TranscodedInstance
     is_on_media = exists().where(FileSetEntry.transcoded_instance_id == transcoded.id)
-    with database.writing() as session:
-        for ids in in_batches(differences.fileless_instances, _BATCH):
-            session.execute(
-                update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
-            )
-        for ids in in_batches(differences.fileless_transcodings, _BATCH):
-            session.execute(
-                delete(transcoded)
-                .where(transcoded.id.in_(ids), ~is_on_media)
-                .execution_options(synchronize_session=False)
-            )
+    for ids in in_batches(differences.fileless_instances, _BATCH):
+        session.execute(
+            update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
+        )
+    for ids in in_batches(differences.fileless_transcodings, _BATCH):
+        session.execute(
+            delete(transcoded)
+            .where(transcoded.id.in_(ids), ~is_on_media)
+            .execution_options(synchronize_session=False)
+        )
 
 
 def _row(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
-    """The row that `receive` made for this file; raises Unreadable."""
+    """The row that `receive` made for this file; raises Unreadable, AccessDenied."""
+    permissions.check(path)
     indexed = index_file(path)
     header = indexed.header
     uids = [header.sop_class_uid, header.sop_instance_uid]

@@ -91,9 +91,10 @@ def sweep(
     `orphan_age` is in seconds.
     """
     oldest_kept = time.time() - orphan_age
-    keys = {key for key in spool.published_keys() if _is_older(spool.path(key), oldest_kept)}
+    # listed before the query, so that the row of each listed file is there, or will never be
+    keys = set(spool.published_keys())
     keys.difference_update(_needed_keys(database))
-    orphans = [spool.path(key) for key in keys]
+    orphans = [path for path in map(spool.path, keys) if _is_older(path, oldest_kept)]
     orphans += [path for path in spool.incoming.iterdir() if _is_older(path, oldest_kept)]
     orphans += _unneeded_images(database, settings.storage.root / "images")
     for path in orphans:

@@ -2,24 +2,30 @@
 
 import fcntl
 import logging
+import math
 import multiprocessing
 import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import structlog
 
+from burnish import permissions, recovery, register, retention
 from burnish.access.association_limits import AssociationLimits
 from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
-from burnish.db import backup, schema
+from burnish.burn.burner import BurnResult
+from burnish.burn.presence import missing
+from burnish.db import backup, identity, schema
 from burnish.db.session import Database
-from burnish.errors import OperatorError
-from burnish.settings import Settings
+from burnish.errors import BurnishError, OperatorError
+from burnish.secure_files.protection import load_protection
+from burnish.settings import DeviceSettings, Settings
 from burnish.spool import Spool
 
 if TYPE_CHECKING:
@@ -67,27 +73,71 @@ def restrict_file_permissions() -> None:
 def prepare(settings: Settings) -> None:
     """Make the storage root and bring the database up to date; raises OperatorError.
 
-    A damaged database is not replaced, nor is a missing one while the spool has instances: an
-    operator has to decide what to do.
+    A damaged database is not replaced, nor is a missing or new one accepted while the spool has
+    instances: an operator has to decide what to do.
     """
+    root = settings.storage.root
+    make_storage_root(settings)
+    permissions.check(root, os.R_OK | os.W_OK | os.X_OK)
+    check_database_file(settings)
+    schema.upgrade(settings.database_url)
+    database = open_database(settings)
+    try:
+        check_database_belongs_to_spool(settings, database)
+        _continue_request_numbers(settings, database)
+    finally:
+        database.close()
+
+
+def remove_leftovers(settings: Settings) -> None:
+    """Remove files without a row, which a kill has left. No other process may use the spool."""
+    spool = open_spool(settings)
+    for unfinished in spool.incoming.iterdir():
+        unfinished.unlink()
+    database = open_database(settings)
+    try:
+        retention.sweep(database, spool, settings, orphan_age=-math.inf)
+    finally:
+        database.close()
+
+
+def check_runs_as_owner(settings: Settings) -> None:
+    """Raise OperatorError if root runs the service on the database of another user.
+
+    The service could not use the files of root when it is started as usual again.
+    """
+    path = backup.file_of(settings.database_url)
+    if os.geteuid() == 0 and path is not None and path.exists():
+        user, _ = permissions.owner_of(path)
+        if user != 0:
+            raise OperatorError(
+                f"{path} belongs to {permissions.user_name(user)}, and the service runs as root",
+                hint=f"start the service as {permissions.user_name(user)}",
+            )
+
+
+def make_storage_root(settings: Settings) -> None:
+    """Make the directory `storage.root`; raises OperatorError."""
     try:
         settings.storage.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OperatorError(
-            f"storage.root {settings.storage.root}: {error.strerror}",
+            f"storage.root {permissions.explain(error, settings.storage.root)}",
             hint="give the service a directory that it can write to",
         ) from None
-    check_database_file(settings)
-    schema.upgrade(settings.database_url)
 
 
 def check_database_file(settings: Settings) -> None:
-    """Raise OperatorError if the database is damaged, or missing while the spool has instances."""
+    """Raise OperatorError if the database is damaged, or missing while the spool has instances.
+
+    Raises AccessDenied if this user may not use it.
+    """
     url = settings.database_url
     path = backup.file_of(url)
     if path is None:
         return
     if not backup.is_lost(url):
+        backup.check_access(path)
         backup.check_pages(path)
     elif next(open_spool(settings).published_keys(), None) is not None:
         raise OperatorError(
@@ -95,10 +145,115 @@ def check_database_file(settings: Settings) -> None:
         )
 
 
-def open_database(settings: Settings) -> Database:
-    """The database as the settings describe it."""
+def check_database_belongs_to_spool(settings: Settings, database: Database) -> None:
+    """Raise OperatorError if the database is another than that of the spool, as an empty one is.
+
+    The sweep would remove every file of the spool that such a database does not know. A database
+    that is seen with its spool for the first time gets an identity, which the register keeps.
+    """
+    root = settings.storage.root
+    registered = register.read(root).database_identity
+    with database.reading() as session:
+        present = identity.identity(session)
+        is_empty = identity.is_empty(session)
+    if present and present == registered:
+        return
+    has_instances = next(open_spool(settings).published_keys(), None) is not None
+    if has_instances and (is_empty or registered):
+        what = "is new or empty" if is_empty else "is not the one that was used with this spool"
+        raise OperatorError(
+            f"the spool has instances, but the database {_database_name(settings)} {what}",
+            hint=_DATABASE_LOST,
+        )
+    if not present:
+        with database.writing() as session:
+            present = identity.set_identity(session)
+    register.set_database_identity(root, present)
+
+
+def rebuild_database(
+    settings: Settings, source: Path | None
+) -> tuple[recovery.Recovery, Path | None]:
+    """Make the database agree with the spool; the service must be stopped.
+
+    It becomes the backup `source` first, or a new one if there is none. Whenever this is killed,
+    the database is as before, or complete, or missing. Returns what was done, and the name under
+    which the previous database is kept. Raises OperatorError.
+    """
+    url = settings.database_url
+    if source is None and not backup.is_lost(url):
+        check_database_file(settings)
+        schema.upgrade(url)
+        outcome, kept = _recover(settings, url), None
+    else:
+        part = backup.begin_replacement(url, source)
+        try:
+            part_url = f"sqlite:///{part.absolute()}"
+            schema.upgrade(part_url)
+            outcome = _recover(settings, part_url)
+            kept = backup.complete_replacement(url, part, owner=settings.storage.root)
+        finally:
+            backup.abandon_replacement(part)
+    _register_database(settings)
+    return outcome, kept
+
+
+def give_storage_to_owner(settings: Settings) -> None:
+    """Give what root has created to the owner of the storage root: the service has to use it."""
+    root = settings.storage.root
+    paths = [root / register.NAME, _lock_path(settings, "serve")]
+    paths += backup.files_of(settings.database_url)
+    if (root / "spool").is_dir():
+        paths += open_spool(settings).folders()
+    permissions.give_to_owner(root, *paths)
+
+
+def _recover(settings: Settings, url: str) -> recovery.Recovery:
+    database = open_database(settings, url)
+    try:
+        outcome = recovery.recover(
+            database,
+            open_spool(settings),
+            called_ae_title=settings.dicom.ae_title,
+            same_uid=settings.storage.same_uid,
+            identity=register.read(settings.storage.root).database_identity,
+        )
+        _continue_request_numbers(settings, database)
+    finally:
+        database.close()
+    return outcome
+
+
+def _register_database(settings: Settings) -> None:
+    """Note in the register that the present database is the one of the spool."""
+    database = open_database(settings)
+    try:
+        with database.reading() as session:
+            register.set_database_identity(settings.storage.root, identity.identity(session))
+    finally:
+        database.close()
+
+
+def _continue_request_numbers(settings: Settings, database: Database) -> None:
+    """Let no request get a number again that media in an outbox or the register have."""
+    directories = [path for device in settings.devices for path in device.directories]
+    recovery.continue_request_numbers(
+        database,
+        max(
+            register.read(settings.storage.root).last_request,
+            register.last_request_in(directories),
+        ),
+    )
+
+
+def _database_name(settings: Settings) -> str:
+    return str(backup.file_of(settings.database_url) or "of database.url")
+
+
+def open_database(settings: Settings, url: str = "") -> Database:
+    """The database as the settings describe it; another one if `url` is given."""
     return Database(
-        settings.database_url,
+        url or settings.database_url,
         durable=settings.storage.durability == "full",
         wait=settings.database.wait.total_seconds(),
     )
@@ -123,16 +278,88 @@ def check_network(settings: Settings) -> None:
         client_context(settings.tls)
 
 
-def lock(settings: Settings, name: str) -> int:
+def check_storage(settings: Settings) -> None:
+    """Raise OperatorError if this user could not run the service on its storage and database.
+
+    Nothing is created.
+    """
+    root = settings.storage.root.absolute()
+    existing = next(place for place in (root, *root.parents) if place.exists())
+    permissions.check(existing, os.R_OK | os.W_OK | os.X_OK)
+    for folder in (root / "spool" / "incoming", root / "spool" / "instances", root / "images"):
+        permissions.check(folder, os.R_OK | os.W_OK | os.X_OK)
+    for file in (root / register.NAME, _lock_path(settings, "serve")):
+        permissions.check(file, os.R_OK | os.W_OK)
+    path = backup.file_of(settings.database_url)
+    if path is not None:
+        backup.check_access(path)
+        return
+    database = open_database(settings)
+    try:
+        schema.revision(database)
+    finally:
+        database.close()
+
+
+def check_security(settings: Settings) -> None:
+    """Raise InvalidSettings if a certificate, key or password of secure media cannot be used."""
+    if settings.security.model_fields_set:
+        load_protection(settings.security)
+
+
+def check_labels(settings: Settings) -> None:
+    """Raise InvalidSettings if the fonts or templates of labels cannot be used."""
+    if settings.label.model_fields_set:
+        from burnish.write.labels import label_maker
+
+        label_maker(settings.label).check()
+
+
+def check_device(settings: Settings, device: DeviceSettings) -> None:
+    """Raise OperatorError if a folder or the drive of a device is missing, or may not be used."""
+    problem = device_problem(settings, device)
+    if problem is not None:
+        raise OperatorError(problem.detail, hint=problem.remedy)
+
+
+def device_problem(settings: Settings, device: DeviceSettings) -> BurnResult | None:
+    """What is missing of a device; the writer itself makes folders in the storage root."""
+    directories = [
+        path
+        for path in device.directories
+        if path.exists() or not path.is_relative_to(settings.storage.root)
+    ]
+    return missing(device.name, directories=directories, drive=device.drive)
+
+
+def problems(
+    settings: Settings, checks: Iterable[Callable[[Settings], None]]
+) -> Iterator[BurnishError]:
+    """Everything that these checks find, in their order."""
+    for check in checks:
+        try:
+            check(settings)
+        except BurnishError as error:
+            yield error
+
+
+def lock(settings: Settings, name: str, *, shared: bool = False) -> int:
     """Lock `.NAME.lock` in the storage root for as long as the returned descriptor is open.
 
-    Raises OperatorError if another process holds the lock.
+    Several processes may hold it `shared`. Raises OperatorError if another process holds the lock.
     """
-    settings.storage.root.mkdir(parents=True, exist_ok=True)
-    path = settings.storage.root / f".{name}.lock"
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+    make_storage_root(settings)
+    path = _lock_path(settings, name)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise OperatorError(
+            f"the lock cannot be taken: {permissions.explain(error, path)}",
+            hint=permissions.remedy(path),
+        ) from None
+    permissions.give_to_owner(settings.storage.root, path)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         raise OperatorError(
@@ -140,6 +367,10 @@ def lock(settings: Settings, name: str) -> int:
             hint="stop it first, or use another storage.root",
         ) from None
     return descriptor
+
+
+def _lock_path(settings: Settings, name: str) -> Path:
+    return settings.storage.root / f".{name}.lock"
 
 
 def run_receiver(
@@ -155,8 +386,7 @@ def run_receiver(
     from burnish.receive import Receiver
     from burnish.scp.ae import ApplicationEntity, listen
 
-    database = open_database(settings)
-    schema.check(database)
+    database = _open_checked_database(settings)
     spool = open_spool(settings)
     receiver = Receiver(database, spool, same_uid=settings.storage.same_uid)
     association_limits = association_limits or AssociationLimits(settings)
@@ -179,8 +409,7 @@ def run_scheduler(settings: Settings) -> None:
     from burnish.schedule import Schedule
     from burnish.scp.event_reports import Reporter
 
-    database = open_database(settings)
-    schema.check(database)
+    database = _open_checked_database(settings)
     reporter = Reporter(settings, database)
     schedule = Schedule(settings, database, open_spool(settings), reporter.tick)
     _on_stop(schedule.stopping.set)
@@ -199,13 +428,20 @@ def run_writer(settings: Settings, device_name: str) -> None:
             f"no device {device_name!r}", hint=f"configured are {', '.join(devices)}"
         )
     lock_descriptor = lock(settings, f"writer-{device_name}")
-    database = open_database(settings)
-    schema.check(database)
+    database = _open_checked_database(settings)
     worker = Worker(settings, devices[device_name], database, open_spool(settings))
     _on_stop(worker.stopping.set)
     worker.run()
     database.close()
     os.close(lock_descriptor)
+
+
+def _open_checked_database(settings: Settings) -> Database:
+    """The database, of this version and of this spool; raises OperatorError."""
+    database = open_database(settings)
+    schema.check(database)
+    check_database_belongs_to_spool(settings, database)
+    return database
 
 
 def _on_stop(stop: Callable[[], None]) -> None:

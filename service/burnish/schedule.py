@@ -17,7 +17,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, retention
+from burnish import commitment, register, retention
 from burnish.db.session import Database
 from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.memory import release_memory
@@ -51,6 +51,7 @@ class Schedule:
         self._retrieve_for = timedelta(0)
         if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after
+        self._last_request = 0
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -118,6 +119,10 @@ class Schedule:
         """Admit requests whose instances are here; fail those that have waited long enough."""
         with self._database.reading() as session:
             waiting = admission.waiting_requests(session)
+        if waiting and max(waiting) > self._last_request:
+            # before anything is planned: numbers that media may have are not given away again
+            register.raise_last_request(self._settings.storage.root, max(waiting))
+            self._last_request = max(waiting)
         for request_id in waiting:
             with self._database.writing() as session:
                 admission.admit(

@@ -121,6 +121,10 @@ class Spool:
                 for file in files:
                     yield file.name
 
+    def folders(self) -> list[Path]:
+        """Every folder of the spool."""
+        return [self.instances.parent, self.incoming, self.instances, *self.instances.iterdir()]
+
     def _published_name(self, key: str) -> str:
         return f"{self._instances_prefix}{key[:2]}/{key}"
 

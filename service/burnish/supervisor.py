@@ -73,9 +73,13 @@ class Supervisor:
         from burnish.scp.ae import listen
 
         lock_descriptor = roles.lock(self._settings, "serve")
-        for unfinished in roles.open_spool(self._settings).incoming.iterdir():
-            unfinished.unlink()
+        roles.prepare(self._settings)
+        roles.remove_leftovers(self._settings)
         roles.check_network(self._settings)
+        # what only some media need is no reason to receive nothing
+        optional = (roles.check_security, roles.check_labels)
+        for problem in roles.problems(self._settings, optional):
+            log.error("check failed", why=str(problem), remedy=problem.hint)
         listeners = listen(self._settings)
         children = self._children(listeners)
         self._handle_signals(children)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from crash import migration, service
+from crash import migration, rebuilding, service
 from crash.life import new_root
 from crash.steps import FAILURES, Steps
 from crash.sweep import Sweep
@@ -50,5 +50,6 @@ CAMPAIGNS: dict[str, Callable[[Path, Steps], Points]] = {
     "fault": fault,
     "read": partial(fault, reads=True),
     "migration": migration.points,
+    "rebuilding": rebuilding.points,
     "service": service.points,
 }

@@ -13,7 +13,7 @@ RUN = Path(__file__).with_name("run.py")
 
 
 def test_a_point_of_each_campaign(tmp_path: Path) -> None:
-    campaigns = ("half", "power", "fault")
+    campaigns = ("half", "power", "fault", "rebuilding")
     done = subprocess.run(
         [sys.executable, str(RUN), *campaigns, "--points", "1", "--folder", str(tmp_path)],
         capture_output=True,

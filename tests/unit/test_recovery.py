@@ -1,10 +1,12 @@
 """The rows of instances made anew from the spool, and what the database was before."""
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ import structlog
 from sqlalchemy import delete, select, update
 from typer.testing import CliRunner
 
-from burnish import recovery, roles
+from burnish import recovery, register, roles
 from burnish.cli import app as cli
-from burnish.db import backup
+from burnish.db import backup, schema
 from burnish.db.tables import Instance
 from burnish.errors import AlreadyExists, OperatorError
 from burnish.receive import Receiver
+from burnish.request import operations
+from burnish.schedule import Schedule
 from burnish.settings import Settings, StorageSettings
 from factories import HANGING_PROTOCOL, Ground, SampleInstance, instance
 
@@ -189,10 +193,233 @@ def test_a_missing_database_beside_a_full_spool_is_refused(ground: Ground) -> No
         assert backup.is_lost(ground.url)
 
 
+def _empty_database(ground: Ground) -> None:
+    ground.database.close()
+    path = backup.file_of(ground.url)
+    assert path
+    for file in backup.files_of(ground.url):
+        file.unlink(missing_ok=True)
+    schema.upgrade(ground.url)
+
+
+@pytest.mark.parametrize("registered", [True, False])
+def test_an_empty_database_above_a_spool_with_instances_is_refused(
+    ground: Ground, registered: bool
+) -> None:
+    """Whether or not the service has ever seen the database that belongs to the spool."""
+    received(ground, instance())
+    if registered:
+        roles.prepare(ground.settings)
+    keys = set(ground.spool.published_keys())
+    _empty_database(ground)
+    starts = [partial(roles.prepare, ground.settings)]
+    starts += [partial(role, ground.settings) for role in (roles.run_receiver, roles.run_scheduler)]
+    starts.append(partial(roles.run_writer, ground.settings, "outbox"))
+    for start in starts:
+        with pytest.raises(OperatorError) as refused:
+            start()
+        assert "new or empty" in str(refused.value)
+        assert "burnish db recover" in refused.value.hint
+    assert set(ground.spool.published_keys()) == keys
+    assert burnish(ground, "db", "check").exit_code != 0
+    assert burnish(ground, "db", "recover").exit_code == 0
+    roles.prepare(ground.settings)
+    assert len(rows(ground)) == 1
+
+
+def test_the_database_of_another_spool_is_refused(ground: Ground, tmp_path: Path) -> None:
+    received(ground, instance())
+    roles.prepare(ground.settings)
+    with Ground(tmp_path / "other") as other:
+        received(other, instance())
+        roles.prepare(other.settings)
+        backup.save(other.url, tmp_path / "other.db")
+    _empty_database(ground)
+    (tmp_path / "other.db").replace(tmp_path / "root" / "burnish.db")
+    with pytest.raises(OperatorError, match="not the one that was used with this spool"):
+        roles.prepare(ground.settings)
+    assert burnish(ground, "db", "recover").exit_code == 0
+    roles.prepare(ground.settings)
+
+
+def test_an_instance_of_which_no_row_was_committed_is_no_reason_to_refuse(ground: Ground) -> None:
+    """A kill during the very first C-STORE leaves its file; the sender has got no success."""
+    roles.prepare(ground.settings)
+    ground.spool.path("00" * 12).write_bytes(b"not acknowledged")
+    roles.prepare(ground.settings)
+    roles.remove_leftovers(ground.settings)
+    assert list(ground.spool.published_keys()) == []
+
+
+def test_files_without_a_row_are_gone_at_the_next_start_and_others_stay(ground: Ground) -> None:
+    received(ground, instance())
+    [row] = rows(ground)
+    roles.prepare(ground.settings)
+    ground.spool.path("00" * 12).write_bytes(b"not acknowledged")
+    ground.spool.arriving("01" * 12).write_bytes(b"cut off")
+    roles.remove_leftovers(ground.settings)
+    assert list(ground.spool.published_keys()) == [row["spool_key"]]
+    assert list(ground.spool.incoming.iterdir()) == []
+
+
+def test_a_recovery_that_fails_changes_nothing(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails at the second of three files: the first is not kept either."""
+    received(ground, *(instance(instance_number=number) for number in range(3)))
+    forget_all(ground)
+    read_row = recovery._row
+    calls: list[str] = []
+
+    def fail_at_second(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
+        calls.append(key)
+        if len(calls) == 2:
+            raise MemoryError
+        return read_row(path, key, called_ae_title)
+
+    monkeypatch.setattr(recovery, "_BATCH", 1)
+    monkeypatch.setattr(recovery, "_row", fail_at_second)
+    with pytest.raises(MemoryError):
+        do(ground)
+    assert rows(ground) == []
+    with pytest.raises(OperatorError):
+        roles.prepare(ground.settings)
+    monkeypatch.undo()
+    assert do(ground).recovered == 3
+
+
+@pytest.mark.parametrize("known_by", ["outbox", "register"])
+def test_request_numbers_go_on_above_those_of_media(ground: Ground, known_by: str) -> None:
+    if known_by == "outbox":
+        (ground.settings.storage.root / "outbox" / "R000041").mkdir(parents=True)
+    else:
+        register.raise_last_request(ground.settings.storage.root, 41)
+    for _ in range(2):
+        roles.prepare(ground.settings)
+    ground.admit([instance()])
+    lines = burnish(ground, "request", "list", "--json")
+    assert [line["short_id"] for line in json.loads(lines.output)] == ["R000042"]
+
+
+def test_the_number_of_an_admitted_request_is_in_the_register(ground: Ground) -> None:
+    for _ in range(2):
+        with ground.database.writing() as session:
+            reference = operations.Reference("1.2.840.10008.5.1.4.1.1.2", "1.2.3")
+            new = operations.NewRequest([reference])
+            request = operations.create(session, ground.settings.request, new, origin="test")
+            operations.initiate(session, ground.settings.request, request.sop_instance_uid)
+    schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
+    schedule.admit()
+    assert register.read(ground.settings.storage.root).last_request == 2
+
+
+def test_a_restored_database_does_not_get_the_log_of_the_one_before(
+    ground: Ground, tmp_path: Path
+) -> None:
+    """The log of the previous database still has transactions, since that one was killed."""
+    received(ground, instance())
+    saved = tmp_path / "saved.db"
+    backup.save(ground.url, saved)
+    received(ground, *(instance(instance_number=number) for number in range(20)))
+    path = backup.file_of(ground.url)
+    assert path
+    log = path.with_name("burnish.db-wal")
+    killed = log.read_bytes()
+    assert killed
+    ground.database.close()
+    log.write_bytes(killed)
+    assert burnish(ground, "db", "restore", str(saved)).exit_code == 0
+    assert len(rows(ground)) == 21
+    [kept] = path.parent.glob("burnish.db.before-*-wal")
+    assert kept.read_bytes() == killed
+
+
+def test_a_backup_has_the_transactions_of_its_log(ground: Ground, tmp_path: Path) -> None:
+    """A copy of a database in use, made by other means, has its newest rows in its log only."""
+    received(ground, *(instance(instance_number=number) for number in range(3)))
+    path = backup.file_of(ground.url)
+    assert path
+    copied = tmp_path / "copied.db"
+    for suffix in ("", "-wal"):
+        copied.with_name(copied.name + suffix).write_bytes(
+            path.with_name(path.name + suffix).read_bytes()
+        )
+    ground.database.close()
+    for key in list(ground.spool.published_keys()):
+        ground.spool.path(key).rename(tmp_path / key)
+    done = burnish(ground, "db", "restore", str(copied))
+    assert "3 instances lost" in done.output
+
+
+def test_a_backup_is_examined_and_synced_before_it_has_its_name(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received(ground, instance())
+    target = tmp_path / "saved.db"
+    seen: list[str] = []
+    sync, check_pages = backup._sync, backup.check_pages
+
+    def spy(name: str, do: Callable[[Path], None], path: Path) -> None:
+        seen.append(f"{name} {path.name}{' exists' if target.exists() else ''}")
+        do(path)
+
+    monkeypatch.setattr(backup, "_sync", partial(spy, "sync", sync))
+    monkeypatch.setattr(backup, "check_pages", partial(spy, "check", check_pages))
+    backup.save(ground.url, target)
+    part = "saved.db.part"
+    assert seen == [f"check {part}", f"sync {part}", f"sync {tmp_path.name} exists"]
+
+
+def test_a_backup_that_is_damaged_on_the_way_is_not_kept(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received(ground, *(instance(instance_number=number) for number in range(30)))
+    check_pages = backup.check_pages
+
+    def damage(path: Path) -> None:
+        data = bytearray(path.read_bytes())
+        data[4096 * 3 : 4096 * 4] = os.urandom(4096)
+        path.write_bytes(data)
+        check_pages(path)
+
+    monkeypatch.setattr(backup, "check_pages", damage)
+    with pytest.raises(OperatorError, match="damaged"):
+        backup.save(ground.url, tmp_path / "saved.db")
+    assert [path for path in tmp_path.iterdir() if "saved" in path.name] == []
+
+
+def test_a_backup_is_for_its_user_alone(ground: Ground, tmp_path: Path) -> None:
+    received(ground, instance())
+    before = os.umask(0o000)
+    try:
+        backup.save(ground.url, tmp_path / "saved.db")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "saved.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_restored_database_has_the_mode_of_the_one_before(ground: Ground, tmp_path: Path) -> None:
+    received(ground, instance())
+    backup.save(ground.url, tmp_path / "saved.db")
+    ground.database.close()
+    path = backup.file_of(ground.url)
+    assert path
+    path.chmod(0o660)
+    assert burnish(ground, "db", "restore", str(tmp_path / "saved.db")).exit_code == 0
+    assert path.stat().st_mode & 0o777 == 0o660
+    for file in backup.files_of(ground.url):
+        file.unlink(missing_ok=True)
+    assert burnish(ground, "db", "recover").exit_code == 0
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_an_empty_root_gets_a_new_database(tmp_path: Path) -> None:
     settings = Settings(storage=StorageSettings(root=tmp_path / "new", durability="os"))
     roles.prepare(settings)
     roles.prepare(settings)
+    database = roles.open_database(settings)
+    schema.check(database)
+    database.close()
 
 
 @pytest.mark.parametrize("how", ["page", "header", "short"])

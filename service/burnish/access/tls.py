@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from burnish.errors import InvalidSettings
+from burnish.permissions import denial
 from burnish.settings import TLSSettings
 
 
@@ -84,6 +85,12 @@ def client_context(settings: TLSSettings) -> ssl.SSLContext:
 def _configure(context: ssl.SSLContext, settings: TLSSettings) -> None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(TLS_PROFILES[settings.profile].suites)
+    for path in (settings.certificate, settings.key, settings.ca):
+        denied = denial(path) if path else ""
+        if denied:
+            raise InvalidSettings(
+                f"[tls]: {denied}", hint="the user of the service must be able to read the file"
+            )
     try:
         if settings.certificate and settings.key:
             context.load_cert_chain(settings.certificate, settings.key, password=_no_password)

@@ -3,6 +3,7 @@
 import hmac
 
 from burnish.errors import InvalidSettings
+from burnish.permissions import explain
 from burnish.settings import Settings, UserSettings
 
 
@@ -32,7 +33,7 @@ def _read_passcode(user: UserSettings) -> bytes:
         first_line = user.passcode_file.read_bytes().partition(b"\n")[0].rstrip(b"\r")
     except OSError as error:
         raise InvalidSettings(
-            f"[[user]] {user.name}: passcode_file {user.passcode_file}: {error.strerror}",
+            f"[[user]] {user.name}: passcode_file {explain(error, user.passcode_file)}",
             hint="the service must be able to read the file",
         ) from None
     if not first_line:

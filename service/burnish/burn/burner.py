@@ -1,6 +1,7 @@
 """Craft: the interface that every device has that makes media, and the results it returns."""
 
 import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Protocol
 
 from burnish.errors import InvalidValue, OperatorError
 from burnish.lifecycle import Custody
+from burnish.permissions import DENIED, denial, explain
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
@@ -129,7 +131,7 @@ Tell = Callable[[BurnResult], None]
 
 def error_result(name: str, directory: Path, error: OSError) -> BurnResult:
     """The result of a job that ended with an error of the file system."""
-    detail = f"device {name}: {error.strerror}"
+    detail = f"device {name}: {_reason(directory, error)}"
     if error.errno in _NO_ROOM:
         remedy = f"Free space in {directory}. Writing then continues by itself."
         return BurnResult(BurnOutcome.OUT_OF_SUPPLIES, detail, remedy)
@@ -138,6 +140,13 @@ def error_result(name: str, directory: Path, error: OSError) -> BurnResult:
         return BurnResult(BurnOutcome.HOLD_OPERATOR, detail, remedy)
     remedy = f"Have the storage of {directory} checked."
     return BurnResult(BurnOutcome.HOLD_SERVICE, detail, remedy)
+
+
+def _reason(directory: Path, error: OSError) -> str:
+    """What went wrong; a denial is told with owner, mode and user."""
+    if error.errno in DENIED:
+        return denial(directory, os.R_OK | os.W_OK | os.X_OK) or explain(error)
+    return error.strerror or str(error)
 
 
 def operator_error(name: str, directory: Path, error: OSError) -> OperatorError:

@@ -14,7 +14,7 @@ from burnish.cli import commitment, config, db, device, disc, exits, instance, o
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
 from burnish.cli.serve import serve
-from burnish.errors import BurnishError
+from burnish.errors import AccessDenied, BurnishError
 
 app = typer.Typer(
     name="burnish",
@@ -63,6 +63,12 @@ def main() -> None:
         output.print_error(str(error), error.hint)
         sys.exit(exits.exit_code(error))
     except OSError as error:
-        parts = [str(part) for part in (error.filename, error.strerror) if part]
-        output.print_error(": ".join(parts))
-        sys.exit(exits.EXITS[BurnishError])
+        from burnish import permissions
+
+        path = permissions.path_of(error)
+        is_denied = error.errno in permissions.DENIED and path is not None
+        output.print_error(
+            permissions.explain(error), permissions.remedy(path) if is_denied and path else ""
+        )
+        kind = AccessDenied if is_denied else BurnishError
+        sys.exit(exits.EXITS[kind])

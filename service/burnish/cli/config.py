@@ -1,14 +1,15 @@
 """Surface: `burnish config …`, the configuration."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from json import dumps
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from burnish.cli import output
+from burnish.cli import exits, output
 from burnish.cli.installation import read_settings
 from burnish.cli.options import Config, Json
 
@@ -22,22 +23,32 @@ _PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 
 @app.command()
 def check(config: Config = None) -> None:
-    """Check the configuration and the files it names; report every mistake by its key."""
+    """Check the configuration, and that this user may use what the service needs.
+
+    That is: password files, certificates, fonts and templates, the storage, the database, and the
+    folders and drives of devices. Every mistake is reported by its key or file. Run the command as
+    the user of the service.
+    """
     settings = read_settings(config)
-    if settings.security.model_fields_set:
-        from burnish.secure_files import protection
+    from burnish import permissions, roles
 
-        protection.load_protection(settings.security)
-    from burnish import roles
-
-    roles.check_network(settings)
-    if settings.label.model_fields_set:
-        from burnish.write.labels import label_maker
-
-        label_maker(settings.label).check()
+    checks: list[Callable[[Any], None]] = [
+        roles.check_storage,
+        roles.check_network,
+        roles.check_security,
+        roles.check_labels,
+        *(partial(roles.check_device, device=device) for device in settings.devices),
+    ]
+    found = list(roles.problems(settings, checks))
+    for problem in found:
+        output.print_error(str(problem), problem.hint)
+    if found:
+        # mistakes in the configuration have the highest code
+        raise typer.Exit(max(exits.exit_code(problem) for problem in found))
     devices = ", ".join(device.name for device in settings.devices)
     typer.echo(
-        f"the configuration is valid: AE title {settings.dicom.ae_title}, devices: {devices}"
+        f"the configuration is valid: AE title {settings.dicom.ae_title}, devices: {devices};"
+        f" checked as user {permissions.current_user()}"
     )
 
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Upgrade, check, save and restore the database.")
 
 _Backup = Annotated[
-    Path, typer.Argument(metavar="FILE", help="The backup file.", show_default=False)
+    Path,
+    # the command itself tells who may read the file, and who may not
+    typer.Argument(metavar="FILE", help="The backup file.", show_default=False, readable=False),
 ]
 
 
@@ -31,8 +33,8 @@ def upgrade(config: Config = None) -> None:
 
     settings = read_settings(config)
     roles.configure_logging(settings)
-    roles.restrict_file_permissions()
-    roles.prepare(settings)
+    with _files_of_owner(settings):
+        roles.prepare(settings)
     typer.echo(f"the database is at revision {schema.newest()}")
 
 
@@ -49,6 +51,7 @@ def check(
         from burnish.db import schema
 
         roles.check_database_file(settings)
+        roles.check_database_belongs_to_spool(settings, database)
         typer.echo(f"the database answers and is at revision {schema.revision(database)}")
         if not spool:
             return
@@ -80,15 +83,10 @@ def backup(file: _Backup, config: Config = None) -> None:
 def restore(file: _Backup, config: Config = None) -> None:
     """Replace the database with a backup, then recover. The service must be stopped.
 
-    The previous database is kept beside it.
+    The previous database is kept beside it. If the command is interrupted, repeat it.
     """
-    from burnish.db import backup as database_backup
-
     with _stopped_service(config) as settings:
-        previous = database_backup.restore(settings.database_url, file)
-        if previous is not None:
-            typer.echo(f"the previous database was kept as {previous}")
-        _recover(settings)
+        _rebuild(settings, file)
 
 
 @app.command("recover")
@@ -97,15 +95,11 @@ def recover_rows(config: Config = None) -> None:
 
     Instances in the spool that the database does not know get their rows again; the database is
     created if it does not exist. Instances whose files are gone can be sent again. Requests made
-    since the last backup are lost and must be made again.
+    since the last backup are lost and must be made again. If the command is interrupted, nothing
+    has changed: repeat it.
     """
-    from burnish import roles
-    from burnish.db import backup as database_backup
-
     with _stopped_service(config) as settings:
-        if not database_backup.is_lost(settings.database_url):
-            roles.check_database_file(settings)
-        _recover(settings)
+        _rebuild(settings, None)
 
 
 @contextmanager
@@ -115,28 +109,34 @@ def _stopped_service(config: Path | None) -> "Iterator[Settings]":
 
     settings = read_settings(config)
     roles.configure_logging(settings)
-    lock = roles.lock(settings, "serve")
+    with _files_of_owner(settings):
+        lock = roles.lock(settings, "serve")
+        try:
+            yield settings
+        finally:
+            os.close(lock)
+
+
+@contextmanager
+def _files_of_owner(settings: "Settings") -> "Iterator[None]":
+    """Files that are created belong to the owner of the storage root; raises OperatorError."""
+    from burnish import permissions, roles
+
+    permissions.check_acts_as_owner(settings.storage.root)
+    roles.restrict_file_permissions()
+    roles.make_storage_root(settings)
     try:
-        yield settings
+        yield
     finally:
-        os.close(lock)
+        roles.give_storage_to_owner(settings)
 
 
-def _recover(settings: "Settings") -> None:
-    from burnish import recovery, roles
-    from burnish.db import schema
+def _rebuild(settings: "Settings", source: Path | None) -> None:
+    from burnish import roles
 
-    schema.upgrade(settings.database_url)
-    database = roles.open_database(settings)
-    try:
-        outcome = recovery.recover(
-            database,
-            roles.open_spool(settings),
-            called_ae_title=settings.dicom.ae_title,
-            same_uid=settings.storage.same_uid,
-        )
-    finally:
-        database.close()
+    outcome, previous = roles.rebuild_database(settings, source)
+    if previous is not None:
+        typer.echo(f"the previous database was kept as {previous}")
     typer.echo(
         f"{quantity(outcome.recovered, 'instance')} recovered,"
         f" {quantity(outcome.known, 'file')} already known,"

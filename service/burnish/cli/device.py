@@ -1,6 +1,5 @@
 """Surface: `burnish device …`, the devices that make media."""
 
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 from burnish.cli import output
 from burnish.cli.installation import open_database, read_settings
 from burnish.cli.options import Config, Json
-from burnish.errors import OperatorError, Unknown
+from burnish.errors import AccessDenied, OperatorError, Unknown
 
 if TYPE_CHECKING:
     from burnish.settings import Settings
@@ -47,15 +46,20 @@ def _device_facts(config: Path | None) -> list[dict[str, Any]]:
     """What is known of each device. Before the first start, only its settings are known."""
     devices = read_settings(config).devices
     states: dict[str, dict[str, Any]] = {}
-    with contextlib.suppress(OperatorError), open_database(config) as (_, database):
-        from burnish.db.devices import standing, work
+    try:
+        with open_database(config) as (_, database):
+            from burnish.db.devices import standing, work
 
-        with database.reading() as session:
-            for device in devices:
-                states[device.name] = {
-                    **work(session, device.name),
-                    **standing(session, device.name).facts(),
-                }
+            with database.reading() as session:
+                for device in devices:
+                    states[device.name] = {
+                        **work(session, device.name),
+                        **standing(session, device.name).facts(),
+                    }
+    except AccessDenied:
+        raise
+    except OperatorError:
+        pass  # there is no database yet
     return [
         {
             **device.model_dump(include={"name", "kind", "directory", "drive"}),

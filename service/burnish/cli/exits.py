@@ -37,6 +37,7 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.Unwritten: 8,
     errors.StaleLease: 9,
     errors.OperatorError: 10,
+    errors.AccessDenied: 10,
     errors.InvalidSettings: 11,
     errors.SchemaMismatch: 12,
 }

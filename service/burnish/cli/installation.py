@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from burnish.db.session import Database
     from burnish.settings import Settings
 
-_SQLITE = "sqlite:///"
-
 
 def read_settings(config: Path | None) -> "Settings":
     """The settings of the file that `--config` names; raises InvalidSettings."""
@@ -29,17 +27,19 @@ def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]
     a command that only looks must not create it.
     """
     from burnish import roles
-    from burnish.db import schema
+    from burnish.db import backup, schema
 
     settings = read_settings(config)
     roles.configure_logging(settings)
-    url = settings.database_url
-    if url.startswith(_SQLITE) and not Path(url.removeprefix(_SQLITE)).is_file():
-        raise OperatorError(
-            f"there is no database at {url.removeprefix(_SQLITE)}",
-            hint="name the configuration with --config; `burnish serve` and `burnish db upgrade`"
-            " create the database",
-        )
+    path = backup.file_of(settings.database_url)
+    if path is not None:
+        if backup.is_lost(settings.database_url) and not path.exists():
+            raise OperatorError(
+                f"there is no database at {path}",
+                hint="name the configuration with --config; `burnish serve` and `burnish db"
+                " upgrade` create the database",
+            )
+        backup.check_access(path)
     database = roles.open_database(settings)
     try:
         schema.check(database)

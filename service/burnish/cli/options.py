@@ -17,6 +17,7 @@ Config = Annotated[
         envvar="BURNISH_CONFIG",
         metavar="FILE",
         show_default=False,
+        readable=False,  # `read_settings` tells why the file cannot be read
         help="Configuration file. Without it, defaults apply.",
     ),
 ]

@@ -1,5 +1,6 @@
 """Surface: `burnish serve`, the service or one of its roles."""
 
+import os
 from enum import StrEnum
 from typing import Annotated
 
@@ -36,13 +37,17 @@ def serve(
     roles.configure_logging(settings)
     roles.hide_library_warnings()
     roles.restrict_file_permissions()
+    roles.check_runs_as_owner(settings)
+    if role is None:
+        supervisor.Supervisor(settings).run()
+        return
+    # while a part runs, no other service and no recovery can begin on this storage root
+    lock = roles.lock(settings, "serve", shared=True)
     match role:
-        case None:
-            roles.prepare(settings)
-            supervisor.Supervisor(settings).run()
         case Role.RECEIVER:
             roles.run_receiver(settings)
         case Role.SCHEDULER:
             roles.run_scheduler(settings)
         case Role.WRITER:
             roles.run_writer(settings, device)
+    os.close(lock)

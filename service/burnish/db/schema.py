@@ -51,8 +51,7 @@ def upgrade(url: str) -> str:
     except (DatabaseError, OutOfResources) as error:
         raise OperatorError(
             f"the database cannot be opened: {error}",
-            hint="check database.url, the permissions of the file, and that no other program has"
-            " locked it; or restore a backup",
+            hint="check database.url, and that no other program has locked the database",
         ) from None
     return newest()
 

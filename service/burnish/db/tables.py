@@ -388,6 +388,15 @@ class DeviceState(Table):
     paused_because: Mapped[str] = mapped_column(Text, default="")
 
 
+class DatabaseIdentity(Table):
+    """What the register of the storage root knows this database by: one row, or none yet."""
+
+    __tablename__ = "database_identity"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    identity: Mapped[str] = mapped_column(String(64))
+
+
 class Event(Table):
     """One transition or fact of a request or a piece, written in the transaction of the change."""
 

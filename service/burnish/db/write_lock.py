@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
 
 from sqlalchemy.engine import make_url
@@ -14,7 +15,10 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from burnish.errors import OutOfResources
+from burnish.permissions import give_to_owner
 
+#: What the name of the lock file adds to that of the database.
+_SUFFIX = "-turn"
 #: A writer that has waited for so many seconds could not have renewed a lease in time.
 _LONG_WAIT = 15.0
 #: Errors of the database itself, by their exact type: subclasses tell of a faulty statement. While
@@ -56,7 +60,7 @@ class WriteLock:
 
     def __init__(self, url: str, wait: float) -> None:
         path = make_url(url).database if url.startswith("sqlite") else None
-        self._path = f"{path}-turn" if path else ""
+        self._path = f"{path}{_SUFFIX}" if path else ""
         self._descriptor = -1
         self._thread_lock = threading.Lock()
         self._waiting_since = 0.0
@@ -104,6 +108,8 @@ class WriteLock:
             if self._descriptor < 0:
                 flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC
                 self._descriptor = os.open(self._path, flags, 0o640)
+                # as SQLite does with its own files: what root creates, the service can use
+                give_to_owner(Path(self._path.removesuffix(_SUFFIX)), Path(self._path))
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         except OSError as error:
             self._thread_lock.release()

@@ -51,6 +51,7 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.Unwritten: Statuses(0xA700, 0x0213),
     errors.StaleLease: Statuses(0xC000, 0x0110),
     errors.OperatorError: Statuses(0xA700, 0x0110),
+    errors.AccessDenied: Statuses(0xA700, 0x0110),
     errors.InvalidSettings: Statuses(0xA700, 0x0110),
     errors.SchemaMismatch: Statuses(0xA700, 0x0110),
 }

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from burnish.errors import InvalidSettings
+from burnish.permissions import explain
 from burnish.secure_files import der
 from burnish.secure_files.der import INTEGER, SEQUENCE, DerReader
 from burnish.settings import SecuritySettings
@@ -158,7 +159,9 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise InvalidSettings(f"{path}: {error.strerror}") from None
+        raise InvalidSettings(
+            explain(error, path), hint="the user of the service must be able to read the file"
+        ) from None
 
 
 def _holder(certificate: x509.Certificate, usage: str) -> CertificateHolder:

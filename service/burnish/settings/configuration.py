@@ -12,6 +12,7 @@ from pydantic_settings import (
 )
 
 from burnish.errors import InvalidSettings
+from burnish.permissions import check
 from burnish.settings.database import DatabaseSettings
 from burnish.settings.device import DeviceSettings
 from burnish.settings.dicom import DicomSettings
@@ -140,10 +141,12 @@ class Settings(BaseSettings):
 def read_settings(path: Path | None = None) -> Settings:
     """Read the TOML file at `path` (None: defaults); environment variables override its keys.
 
-    Raises InvalidSettings, which names each wrong key.
+    Raises InvalidSettings, which names each wrong key, and AccessDenied.
     """
-    if path is not None and not path.is_file():
-        raise InvalidSettings(f"{path}: no such configuration file")
+    if path is not None:
+        check(path)
+        if not path.is_file():
+            raise InvalidSettings(f"{path}: no such configuration file")
     _check_environment()
 
     class SettingsOfFile(Settings):

@@ -164,6 +164,11 @@ class DeviceSettings(SettingsTable):
             return "dat"
         return DEVICE_KINDS[self.kind].label_form
 
+    @property
+    def directories(self) -> list[Path]:
+        """The directories that the device needs."""
+        return [path for path in (self.directory, self.exchange) if path is not None]
+
     def capacity_of(self, medium: str) -> int:
         """Bytes that this device can write on one blank of `medium`."""
         return MEDIA[medium].holding(self.capacity)
