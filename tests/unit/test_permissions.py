@@ -28,7 +28,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be anot
 def place(tmp_path: Path) -> Path:
     """A directory that other users can enter."""
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == "root" and folder.name.startswith(("pytest", "test_")):
+        if folder.owner() == "root" and folder.name.startswith(("pytest", "popen", "test_")):
             folder.chmod(0o755)
     return tmp_path
 

@@ -3,6 +3,8 @@
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -439,6 +441,28 @@ def test_a_damaged_database_is_refused(ground: Ground, how: str) -> None:
         roles.prepare(ground.settings)
     assert "burnish db restore" in refused.value.hint
     assert path.read_bytes() == data
+
+
+def test_a_database_killed_during_a_change_is_not_damaged(ground: Ground) -> None:
+    """Its rollback journal is still there, as after a kill while SQLite changes to a log."""
+    received(ground, instance())
+    ground.database.close()
+    path = backup.file_of(ground.url)
+    assert path
+    script = (
+        "import os, sqlite3, sys\n"
+        "database = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "database.execute('PRAGMA journal_mode=DELETE')\n"
+        "database.execute('PRAGMA cache_size=1')\n"
+        "database.execute('BEGIN')\n"
+        "database.execute('CREATE TABLE large (content BLOB)')\n"
+        "for _ in range(50): database.execute('INSERT INTO large VALUES (randomblob(9000))')\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=True)
+    assert path.with_name("burnish.db-journal").stat().st_size
+    roles.prepare(ground.settings)
+    assert len(rows(ground)) == 1
 
 
 def burnish(ground: Ground, *arguments: str) -> Any:

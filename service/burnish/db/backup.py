@@ -84,7 +84,7 @@ def check_pages(path: Path) -> None:
     """
     permissions.check(path)
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with closing(_open_unchanged(path)) as database:
             ((outcome,),) = database.execute("PRAGMA quick_check(1)")
     except sqlite3.Error as error:
         if _is_no_damage(error):
@@ -179,7 +179,7 @@ def _copy_checked(source: Path, target: Path) -> None:
     permissions.check(source)
     try:
         with (
-            closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as database,
+            closing(_open_unchanged(source)) as database,
             closing(sqlite3.connect(target)) as copy,
         ):
             database.backup(copy)
@@ -190,6 +190,13 @@ def _copy_checked(source: Path, target: Path) -> None:
         raise OperatorError(f"the database cannot be copied: {error}") from None
     check_pages(target)
     _sync(target)
+
+
+def _open_unchanged(path: Path) -> sqlite3.Connection:
+    """A connection that only reads, except that it undoes a change which a kill has cut off."""
+    is_cut_off = path.with_name(f"{path.name}-journal").exists()
+    mode = "rw" if is_cut_off else "ro"
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)
 
 
 def _is_no_damage(error: sqlite3.Error) -> bool:
