@@ -39,12 +39,12 @@ def check(config: Config = None) -> None:
         roles.check_labels,
         *(partial(roles.check_device, device=device) for device in settings.devices),
     ]
-    found = list(roles.problems(settings, checks))
-    for problem in found:
+    failures = list(roles.problems(settings, checks))
+    for problem in failures:
         output.print_error(str(problem), problem.hint)
-    if found:
+    if failures:
         # mistakes in the configuration have the highest code
-        raise typer.Exit(max(exits.exit_code(problem) for problem in found))
+        raise typer.Exit(max(exits.exit_code(problem) for problem in failures))
     devices = ", ".join(device.name for device in settings.devices)
     typer.echo(
         f"the configuration is valid: AE title {settings.dicom.ae_title}, devices: {devices};"
