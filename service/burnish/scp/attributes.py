@@ -1,5 +1,6 @@
 """Surface: reads and writes the attributes of Media Creation Management (PS3.3 C.22.1)."""
 
+import re
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from enum import StrEnum
 from io import BytesIO
 
 from pydicom.charset import convert_encodings
-from pydicom.datadict import tag_for_keyword
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
@@ -16,10 +17,12 @@ from pydicom.filewriter import write_dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as ItemSequence
 
+from burnish import character_sets
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.errors import InvalidValue, MissingAttribute, MissingValue, Unreadable
 from burnish.request.operations import NewRequest, Reference
 from burnish.scp import references
+from burnish.scp.data_set_structure import check_structure
 from burnish.vocabulary import (
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -65,6 +68,9 @@ ATTRIBUTES = (
         YesNo,
     ),
 )
+#: The letters of a code string, and the control characters of text with several lines (PS3.5 6.2).
+_CODE_STRING = re.compile(r"[A-Z0-9_ ]*")
+_CONTROL_CHARACTERS = {"LT": "\t\n\f\r", "UT": "\t\n\f\r"}
 _MAXIMUM_LENGTHS = {"CS": 16, "SH": 16, "LO": 64, "LT": 10240, "UI": 64}
 
 #: What pydicom raises on bytes that are not a data set, or on a value that its VR does not allow.
@@ -84,9 +90,10 @@ PARSER_ERRORS = (
 
 
 def decode(data: bytes, transfer_syntax_uid: str) -> Dataset:
-    """The data set of a DIMSE-N message; raises Unreadable."""
+    """The data set of a DIMSE-N message; raises Unreadable, also if it is cut."""
     if not data:
         return Dataset()
+    check_structure(data, transfer_syntax_uid)
     implicit = transfer_syntax_uid == IMPLICIT_VR_LITTLE_ENDIAN
     little = transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN
     try:
@@ -137,6 +144,9 @@ def new_request(
 
 
 def _column_values(data_set: Dataset) -> Iterator[tuple[str, str]]:
+    character_set = specific_character_set(data_set)
+    if character_set:
+        yield "specific_character_set", character_set
     for attribute in ATTRIBUTES:
         value = _text(data_set, attribute.keyword)
         if not value:
@@ -145,14 +155,27 @@ def _column_values(data_set: Dataset) -> Iterator[tuple[str, str]]:
             allowed = ", ".join(attribute.enumerated)
             raise InvalidValue(f"{attribute.keyword}: not one of {allowed}")
         yield attribute.column, value
-    character_set = data_set.get("SpecificCharacterSet")
-    if character_set:
-        terms = [character_set] if isinstance(character_set, str) else list(character_set)
-        yield "specific_character_set", "\\".join(terms)
+
+
+def specific_character_set(data_set: Dataset) -> str:
+    """Specific Character Set (0008,0005), "" if it is absent or empty.
+
+    Raises InvalidValue unless it has Defined Terms (PS3.3 C.12.1.1.2).
+    """
+    value = data_set.get("SpecificCharacterSet")
+    if not value:
+        return ""
+    terms = "\\".join([value] if isinstance(value, str) else value)
+    if not terms.isascii() or not character_sets.codecs(terms.encode()):
+        raise InvalidValue("Specific Character Set is not known")
+    return terms
 
 
 def _text(data_set: Dataset, keyword: str) -> str:
-    """The single value of an attribute without its padding, "" if it is absent or empty."""
+    """The single value of an attribute without its padding, "" if it is absent or empty.
+
+    Raises InvalidValue if its VR does not allow the value (PS3.5 6.2).
+    """
     if keyword not in data_set:
         return ""
     element = data_set[keyword]
@@ -160,10 +183,20 @@ def _text(data_set: Dataset, keyword: str) -> str:
         return ""
     if isinstance(element.value, MultiValue):
         raise InvalidValue(f"{keyword} has more than one value")
+    if not isinstance(element.value, str):
+        raise InvalidValue(f"{keyword} is not text")
     value = str(element.value).strip("\0 ")
-    maximum_length = _MAXIMUM_LENGTHS.get(element.VR)
+    vr = dictionary_VR(keyword)
+    maximum_length = _MAXIMUM_LENGTHS.get(vr)
     if maximum_length is not None and len(value) > maximum_length:
         raise InvalidValue(f"{keyword} is longer than {maximum_length} characters")
+    if vr == "CS" and _CODE_STRING.fullmatch(value) is None:
+        raise InvalidValue(f"{keyword} is not a code string")
+    permitted = _CONTROL_CHARACTERS.get(vr, "")
+    if any(ord(letter) < ord(" ") and letter not in permitted for letter in value):
+        raise InvalidValue(f"{keyword} has a control character")
+    if "\ufffd" in value:
+        raise InvalidValue(f"{keyword} is not text in its Specific Character Set")
     return value
 
 

@@ -1,12 +1,13 @@
 """Surface: Media Creation Management: N-CREATE, N-ACTION and N-GET (PS3.4 S.3.2)."""
 
+import re
 import struct
 
 import structlog
 from pydicom.dataset import Dataset
 
 from burnish.db.session import Database
-from burnish.errors import InvalidArgument, MissingAttribute, NotAuthorized, Unknown
+from burnish.errors import InvalidArgument, InvalidValue, MissingAttribute, NotAuthorized, Unknown
 from burnish.request import operations
 from burnish.scp import attributes, dimse_n, messages, statuses
 from burnish.scp.dimse_n import Response
@@ -19,6 +20,9 @@ log = structlog.get_logger(__name__)
 
 #: Action Type IDs (PS3.4 S.3.2.2 and S.3.2.3).
 _INITIATE_MEDIA_CREATION, _CANCEL_MEDIA_CREATION = 1, 2
+
+#: An Integer String (PS3.5 6.2).
+_INTEGER_STRING = re.compile(rb"[+-]?[0-9]{1,12}")
 
 
 class MediaCreationSCP:
@@ -78,6 +82,7 @@ class MediaCreationSCP:
         self, _association: Acceptance, context: Context, command: Command, data: bytes
     ) -> Response:
         data_set = attributes.decode(data, context.transfer_syntax)
+        _check_character_set(data_set)
         uid = _requested_sop_instance_uid(command)
         action_type = dimse_n.action_type(command)
         with self._database.writing() as session:
@@ -124,14 +129,30 @@ def _requested_sop_instance_uid(command: Command) -> str:
     return uid
 
 
-def _number_of_copies(data_set: Dataset) -> int | None:
+def _check_character_set(data_set: Dataset) -> None:
+    """Raises InvalidArgument if the Specific Character Set of an action is not known."""
     try:
-        value = data_set.get("NumberOfCopies")
-        if value is None or value == "":
-            return None
-        return int(value)
-    except attributes.PARSER_ERRORS:
-        raise InvalidArgument("Number of Copies is not a number") from None
+        attributes.specific_character_set(data_set)
+    except InvalidValue as error:
+        raise InvalidArgument(str(error)) from None
+
+
+def _number_of_copies(data_set: Dataset) -> int | None:
+    """Number of Copies (2000,0010), None if it is absent or empty; raises InvalidArgument.
+
+    The value is read as it was sent: pydicom takes 1.0 and 1e1 for an Integer String, too.
+    """
+    if "NumberOfCopies" not in data_set:
+        return None
+    element = data_set.get_item("NumberOfCopies")
+    if element.VR not in ("IS", "UN", None) or not isinstance(element.value, bytes | None):
+        raise InvalidArgument("Number of Copies is not an Integer String")
+    value = (element.value or b"").strip(b" ").rstrip(b"\0 ")
+    if not value:
+        return None
+    if _INTEGER_STRING.fullmatch(value) is None:
+        raise InvalidArgument("Number of Copies is not an Integer String")
+    return int(value)
 
 
 def _request_priority(data_set: Dataset) -> RequestPriority | None:

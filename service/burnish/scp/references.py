@@ -30,6 +30,7 @@ _USUAL_ITEMS = (
         _REQUESTED_MEDIA_APPLICATION_PROFILE,
     ),
 )
+_DELIMITER_LENGTH = 8
 _UID_CHARACTERS = b"0123456789."
 _PROFILE_CHARACTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_- "
 
@@ -50,17 +51,20 @@ def split_references(
     explicit = transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
     try:
         sequence = _find_sequence(data, explicit=explicit)
-        references = tuple(
-            _read_item(data, start, end, explicit=explicit)
-            for start, end in dicom_elements.items(
-                data, sequence.value, sequence.value + sequence.length, explicit=explicit
-            )
-        )
+        sequence_end = sequence.value + sequence.length
+        references = []
+        item_end = sequence.value
+        for start, item_end in dicom_elements.items(
+            data, sequence.value, sequence_end, explicit=explicit
+        ):
+            references.append(_read_item(data, start, item_end, explicit=explicit))
+        if sequence_end - item_end not in (0, _DELIMITER_LENGTH):
+            raise _UnusualError
     except (Unreadable, _UnusualError):
         return None
     if not references:
         return None
-    return references, data[: sequence.start] + data[sequence.end :]
+    return tuple(references), data[: sequence.start] + data[sequence.end :]
 
 
 def _find_sequence(data: bytes, *, explicit: bool) -> dicom_elements.Element:

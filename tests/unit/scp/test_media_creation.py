@@ -14,6 +14,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from sqlalchemy import text
 
+from burnish.errors import Unreadable
 from burnish.scp import attributes, messages
 from burnish.scp.media_creation import MediaCreationSCP
 from burnish.scp.messages import Command
@@ -157,6 +158,176 @@ def test_the_scu_may_choose_the_sop_instance_uid(ground: Ground) -> None:
 )
 def test_an_invalid_n_create_fails(ground: Ground, data: Dataset, status: int) -> None:
     assert send(ground, CREATE, data)[0] == status
+
+
+def create_five(syntax: str = EXPLICIT, *, undefined: bool = False) -> bytes:
+    """The data set of an N-CREATE with five references, the last one being 1.2.3.17."""
+    items = [n_create().ReferencedSOPSequence[0] for _ in range(5)]
+    for number, item in enumerate(items, start=13):
+        item.ReferencedSOPInstanceUID = f"1.2.3.{number}"
+        item.is_undefined_length_sequence_item = undefined
+    data_set = n_create(ReferencedSOPSequence=items)
+    data_set["ReferencedSOPSequence"].is_undefined_length = undefined
+    return attributes.encode(data_set, syntax)
+
+
+SYNTAXES = ("1.2.840.10008.1.2", EXPLICIT, "1.2.840.10008.1.2.2")
+encoded = pytest.mark.parametrize("undefined", [False, True], ids=["defined", "undefined"])
+in_each_syntax = pytest.mark.parametrize("syntax", SYNTAXES)
+
+
+@encoded
+@in_each_syntax
+@pytest.mark.parametrize("icon", [False, True], ids=["usual", "with icon"])
+def test_an_n_create_that_is_cut_anywhere_is_refused(
+    syntax: str, undefined: bool, icon: bool
+) -> None:
+    whole = create_five(syntax, undefined=undefined)
+    if icon:  # references with icons are read in another way
+        data_set = attributes.decode(whole, syntax)
+        data_set.ReferencedSOPSequence[0].IconImageSequence = [arguments(Rows=2)]
+        whole = attributes.encode(data_set, syntax)
+    assert len(attributes.decode_new_request(whole, syntax, "").references) == 5
+    for length in range(1, len(whole)):
+        with pytest.raises(Unreadable):
+            attributes.decode_new_request(whole[:length], syntax, "")
+
+
+@encoded
+@in_each_syntax
+@pytest.mark.parametrize(
+    "more",
+    [b"\0", b"\0\0", bytes(8), bytes(64), b"17", b"\x08\0", b"\xfe\xff\xdd\xe0\0\0\0\0", b"x" * 20],
+    ids=repr,
+)
+def test_an_n_create_with_bytes_behind_its_end_is_refused(
+    syntax: str, undefined: bool, more: bytes
+) -> None:
+    with pytest.raises(Unreadable):
+        attributes.decode_new_request(create_five(syntax, undefined=undefined) + more, syntax, "")
+
+
+@pytest.mark.parametrize(
+    "tag", [b"\0\0\0\0", b"\x02\0\x10\0", b"\x04\0\0\x14", b"\xfe\xff\x0d\xe0"]
+)
+def test_an_element_that_no_data_set_can_have_is_refused(ground: Ground, tag: bytes) -> None:
+    element = tag + b"UI\x02\x001\0"
+    assert send(ground, CREATE, element + create_five())[0] == 0x0212
+    assert send(ground, CREATE, create_five() + element)[0] == 0x0212
+
+
+def test_an_element_that_is_there_twice_is_refused(ground: Ground) -> None:
+    assert send(ground, CREATE, create_five() * 2)[0] == 0x0212
+
+
+def test_data_behind_the_items_of_a_sequence_are_refused(ground: Ground) -> None:
+    """The sequence says that it is longer than its items and their delimiter are."""
+    data = bytearray(create_five())
+    delimiter = b"\xfe\xff\xdd\xe0\0\0\0\0"
+    data += delimiter * 2
+    data[8:12] = struct.pack("<L", len(data) - 12)
+    assert send(ground, CREATE, bytes(data))[0] == 0x0212
+    assert send(ground, CREATE, create_five())[0] == 0
+
+
+def test_an_n_create_or_n_action_that_is_cut_fails_with_0212h(ground: Ground) -> None:
+    assert send(ground, CREATE, create_five()[:-1])[0] == 0x0212
+    uid = create(ground)
+    data = attributes.encode(arguments(NumberOfCopies=12), EXPLICIT)
+    for cut in (data[:-1], data[:-2], data + b"\0", data + bytes(8)):
+        assert send(ground, ACTION, cut, requested=uid, action=1)[0] == 0x0212
+        assert send(ground, ACTION, cut, requested=uid, action=2)[0] == 0x0212
+    assert get(ground, uid).ExecutionStatus == "IDLE"
+
+
+def integer_string(value: bytes, vr: bytes = b"IS") -> bytes:
+    """Number of Copies as an element with any bytes."""
+    value += b" " * (len(value) % 2)
+    return b"\0\x20\x10\0" + vr + struct.pack("<H", len(value)) + value
+
+
+@pytest.mark.parametrize(
+    ("value", "copies"),
+    [
+        (b"2", 2),
+        (b" 2 ", 2),
+        (b"+2", 2),
+        (b"002", 2),
+        (b"2\0", 2),
+        (b"", 1),
+        (b"  ", 1),
+        (b"1.5", None),
+        (b"1.0", None),
+        (b"1e1", None),
+        (b"1E0", None),
+        (b"0x1", None),
+        (b"1_0", None),
+        (b"1 0", None),
+        (b"1\\2", None),
+        (b"\xd9\xa1", None),
+        (b"two", None),
+        (b"0", None),
+        (b"-1", None),
+        (b"99999999999999999999", None),
+    ],
+    ids=repr,
+)
+def test_number_of_copies_is_an_integer_string(
+    ground: Ground, value: bytes, copies: int | None
+) -> None:
+    uid = create(ground)
+    status = send(ground, ACTION, integer_string(value), requested=uid, action=1)[0]
+    assert status == (0x0115 if copies is None else 0)
+    if copies is not None:
+        assert get(ground, uid).NumberOfCopies == copies
+
+
+@pytest.mark.parametrize("vr", [b"DS", b"LO", b"US", b"SL"])
+def test_number_of_copies_of_another_vr_is_refused(ground: Ground, vr: bytes) -> None:
+    uid = create(ground)
+    data = integer_string(b"0002", vr)
+    assert send(ground, ACTION, data, requested=uid, action=1)[0] == 0x0115
+
+
+@pytest.mark.parametrize(
+    "character_set", ["ISO_IR 999", "ISO-IR 100", "LATIN1", "utf-8", "ISO_IR 100\\NO", "Ä"]
+)
+def test_an_unknown_specific_character_set_fails(ground: Ground, character_set: str) -> None:
+    value = character_set.encode("latin-1")
+    value += b" " * (len(value) % 2)
+    element = b"\x08\0\x05\0CS" + struct.pack("<H", len(value)) + value
+    uid = create(ground)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert send(ground, CREATE, element + create_five())[0] == 0x0106
+        assert send(ground, ACTION, element, requested=uid, action=1)[0] == 0x0115
+    assert get(ground, uid).ExecutionStatus == "IDLE"
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "value"),
+    [
+        ("BarcodeSymbology", b"CS", b"code128 "),
+        ("MediaDisposition", b"UT", b"to the\x07ward"),
+        ("LabelText", b"UT", b"\xff\xfe"),
+        ("LabelText", b"UT", b"\x1b]0;a\x07 "),
+        ("LabelText", b"OB", b"text"),
+        ("StorageMediaFileSetUID", b"UI", b"1.2.03"),
+    ],
+)
+def test_a_value_that_its_vr_does_not_allow_fails(
+    ground: Ground, keyword: str, vr: bytes, value: bytes
+) -> None:
+    tag = int(tag_for_keyword(keyword) or 0)
+    data = attributes.encode(n_create(SpecificCharacterSet="ISO_IR 192"), EXPLICIT)
+    element = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr
+    if vr in (b"UT", b"OB"):
+        element += b"\0\0" + struct.pack("<L", len(value)) + value
+    else:
+        element += struct.pack("<H", len(value)) + value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert send(ground, CREATE, data + element)[0] == 0x0106
 
 
 @pytest.mark.parametrize(
