@@ -73,7 +73,7 @@ class Schedule:
         planning: Future[None] | None = None
         with (
             ThreadPoolExecutor(1, thread_name_prefix="plan") as planning_thread,
-            self._database.wakeup(self.stopping) as wakeup,
+            self._database.wakeup(self.stopping, admission.unplanned_requests()) as wakeup,
         ):
             while wakeup.wait():
                 admit()

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
@@ -73,9 +73,9 @@ class Database:
         """A fast way to insert rows into `table`, for the receive path."""
         return RowInserter(self._engine, self._write_lock, table)
 
-    def wakeup(self, stopping: Event) -> Wakeup:
-        """Wakes the calling thread after commits, until `stopping` is set."""
-        return Wakeup(self._engine, stopping)
+    def wakeup(self, stopping: Event, work: Select[Any]) -> Wakeup:
+        """Wakes the calling thread after commits while `work` finds a row, until `stopping`."""
+        return Wakeup(self._engine, stopping, work)
 
     def hindered(self, seconds: float) -> bool:
         """Whether, in the last `seconds`, a writer of this process waited long or in vain."""

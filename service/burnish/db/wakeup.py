@@ -1,8 +1,9 @@
 """Ground: how a process sleeps until there may be work for it.
 
 Work is a row in the database, whoever committed it. A process that waits for work asks the database
-one cheap question many times a second: has anything been committed? It looks for work only after
-a commit, and every two seconds in any case, because some work becomes due by the clock alone.
+one cheap question many times a second: has anything been committed? Only after a commit does it ask
+the second: is there a row of work now? It also asks that every two seconds, because some work
+becomes due by the clock alone. It looks for work only if the answer is yes.
 """
 
 import time
@@ -10,40 +11,56 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, Select
 from sqlalchemy.exc import SQLAlchemyError
 
-#: Seconds between two questions. A process that does nothing else uses 0.15 ms of CPU for each
-#: question, 0.3 % of a core: a third of it to wake up, the rest while the caches are cold.
-POLL = 0.05
-#: Seconds after which a process looks for work though nothing has been committed.
+#: Seconds between two questions while others commit: the steps of a request follow each other.
+POLL = 0.025
+#: Seconds between two questions while nothing happens. Each takes 0.12 ms of CPU, half of it to
+#: wake up: at 0.05 s, an idle service would use 0.2 % of a core more than at 0.1 s.
+IDLE_POLL = 0.1
+#: Seconds from the last commit until nothing happens.
+IDLE_AFTER = 1.0
+#: Seconds after which a process asks whether there is work though nothing has been committed.
 LOOK_ANYWAY = 2.0
+#: To look for work takes a fiftieth of a core at most, even if others commit all the time while
+#: the work waits for something else: so many times as long as it took, a process does not look.
+_REST = 50
+#: But so many seconds after it woke up, it may look again in any case.
+_LONGEST_REST = 0.25
 #: Seconds until a process that sleeps in `pause` notices that it has to stop.
 _NOTICE = 0.2
 #: What changes whenever a transaction that wrote something ends.
-_QUESTIONS = {
-    # "data version" counts the commits of all other connections, in this process or another
+_DATA_VERSION = {
+    # it counts the commits of all other connections, in this process or another
     "sqlite": "PRAGMA data_version",
     "postgresql": "SELECT pg_current_snapshot()::text",
 }
 
 
 class Wakeup:
-    """Wakes one thread after commits of others.
+    """Wakes one thread after commits of others, while `work` finds a row.
 
     It asks on a connection that it uses for nothing else, and never touches SQLite's files itself:
     to close any descriptor of them would drop the locks that this process holds
     (https://www.sqlite.org/howtocorrupt.html, 2.2). Make it in the process that waits: an SQLite
     connection must not be carried over a fork.
+
+    Both questions go to the driver as text: while instances are received, they are asked at each
+    poll, and SQLAlchemy takes 1.3 ms where the driver takes 0.2 ms.
     """
 
-    def __init__(self, engine: Engine, stopping: Event) -> None:
+    def __init__(self, engine: Engine, stopping: Event, work: Select[Any]) -> None:
         self._engine = engine
-        self._question = _QUESTIONS[engine.dialect.name]
+        self._data_version = _DATA_VERSION[engine.dialect.name]
+        text = work.limit(1).compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
+        self._work = str(text)
         self._stopping = stopping
         self._connection: Any = None
-        self._answer: object = None
-        self._asked_at = self._woke_at = -LOOK_ANYWAY
+        self._version: object = None
+        self._asked_at = self._changed_at = self._looked_at = -LOOK_ANYWAY
+        self._rested_at = 0.0
+        self._work_began: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -62,32 +79,48 @@ class Wakeup:
         The first call returns at once. A commit that happens while the caller works is not missed:
         the next call returns as soon as it asks.
         """
+        if self._work_began is not None:
+            rest = _REST * (time.thread_time() - self._work_began)
+            self._rested_at = self._asked_at + min(rest, _LONGEST_REST)
         while not self._stopping.is_set():
+            is_idle = self._asked_at - self._changed_at >= IDLE_AFTER
+            ask_at = self._asked_at + (IDLE_POLL if is_idle else POLL)
             # not `stopping.wait`: see `pause`
-            time.sleep(max(0.0, self._asked_at + POLL - time.monotonic()))
+            time.sleep(max(0.0, max(ask_at, self._rested_at) - time.monotonic()))
             self._asked_at = time.monotonic()
-            if self._is_changed() or self._asked_at - self._woke_at >= LOOK_ANYWAY:
-                self._woke_at = self._asked_at
+            if self._may_be_work():
+                self._work_began = time.thread_time()
                 return not self._stopping.is_set()
         return False
 
-    def _is_changed(self) -> bool:
-        """Whether another connection has committed since the last question."""
-        try:
-            answer = self._ask()
-        except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error):
-            # the caller soon looks for work all the same, and then reports what is wrong
-            self._disconnect()
-            return False
-        before, self._answer = self._answer, answer
-        return answer != before
+    def _may_be_work(self) -> bool:
+        """Whether there is work now; False, without asking, if there was none and no commit since.
 
-    def _ask(self) -> object:
+        A caller that looks for work reports it if the database does not answer. So this is also
+        True now and then while it does not, and once when it answers again.
+        """
+        look_anyway = self._asked_at - self._looked_at >= LOOK_ANYWAY
+        try:
+            before, self._version = self._version, self._first(self._data_version)
+            if self._version == before and not look_anyway:
+                return False
+            if self._version != before:
+                self._changed_at = self._asked_at
+            self._looked_at = self._asked_at
+            return before is None or self._first(self._work) is not None
+        except (SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error):
+            self._disconnect()
+            if look_anyway:
+                self._looked_at = self._asked_at
+            return look_anyway
+
+    def _first(self, question: str) -> object:
+        """The first row of the answer."""
         if self._connection is None:
             self._connection = self._engine.raw_connection()
         cursor = self._connection.cursor()
         try:
-            cursor.execute(self._question)
+            cursor.execute(question)
             return cursor.fetchone()
         finally:
             cursor.close()
@@ -97,6 +130,7 @@ class Wakeup:
         if self._connection is not None:
             self._connection.invalidate()
             self._connection = None
+        self._version = None
 
 
 def pause(stopping: Event, seconds: float) -> bool:

@@ -4,30 +4,35 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from burnish.db.history import note
-from burnish.db.tables import FailedInstance, Instance, MediaCreationRequest, ReferencedInstance
+from burnish.db.tables import (
+    FailedInstance,
+    FileSet,
+    Instance,
+    MediaCreationRequest,
+    ReferencedInstance,
+)
 from burnish.vocabulary import ExecutionStatus, FailureReason
 from burnish.wording import quantity
 
 
-def pending_requests() -> Select[Any]:
-    """The requests that wait for their instances, for a plan, or for a device."""
+def unplanned_requests() -> Select[Any]:
+    """The requests that wait for their instances or for a plan, and are not held."""
     return select(MediaCreationRequest.id).where(
-        MediaCreationRequest.execution_status == ExecutionStatus.PENDING
+        MediaCreationRequest.execution_status == ExecutionStatus.PENDING,
+        MediaCreationRequest.held_at.is_(None),
+        ~exists().where(FileSet.request_id == MediaCreationRequest.id),
     )
 
 
 def waiting_requests(session: Session) -> Sequence[int]:
     """The requests that wait for admission and are not held, oldest first."""
     return session.scalars(
-        pending_requests()
-        .where(
-            MediaCreationRequest.admitted_at.is_(None),
-            MediaCreationRequest.held_at.is_(None),
-        )
+        unplanned_requests()
+        .where(MediaCreationRequest.admitted_at.is_(None))
         .order_by(MediaCreationRequest.initiated_at)
     ).all()
 

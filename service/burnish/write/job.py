@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from burnish.application_profiles import PROFILES
@@ -149,6 +149,19 @@ def _burn_job(
         },
         medium=file_set.medium,
         device_job=piece.device_job,
+    )
+
+
+def pieces_with_work(device: str) -> Select[Any]:
+    """The pieces with which this device may have something to do, now or later."""
+    called_off = (Piece.device == device) & (Piece.device_job != "")
+    return select(Piece.id).where(
+        or_(
+            Piece.state == PieceState.QUEUED,
+            # two conditions, not `state IN`: SQLite uses its index on `state` for each
+            (Piece.state == PieceState.SPOILED) & called_off,
+            (Piece.state == PieceState.DROPPED) & called_off,
+        )
     )
 
 

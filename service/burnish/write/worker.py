@@ -90,7 +90,8 @@ class Worker:
             image.unlink(missing_ok=True)
         self.burner.tidy()
         self._labels.load()
-        with self._database.wakeup(self.stopping) as wakeup:
+        work = job.pieces_with_work(self._device.name)
+        with self._database.wakeup(self.stopping, work) as wakeup:
             while wakeup.wait():
                 self.make_all()
                 if self.database_problem:

@@ -6,10 +6,12 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from burnish.db import wakeup as module
 from burnish.db.session import Database
@@ -19,11 +21,16 @@ from factories import Ground, add_request
 
 #: Longer than any test takes.
 NEVER = 1e9
+#: What counts as work in these tests: a request that is not held.
+REQUESTS = select(MediaCreationRequest.id).where(MediaCreationRequest.held_at.is_(None))
 
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
+    """A service with work: one request."""
     with Ground(tmp_path) as made:
+        with made.database.writing() as session:
+            add_request(session)
         yield made
 
 
@@ -58,7 +65,7 @@ class Waiter:
 
     def stays_asleep(self, polls: int = 5) -> bool:
         """Whether it does not wake up for the time of several questions."""
-        return not self.awake.acquire(timeout=polls * module.POLL)
+        return not self.awake.acquire(timeout=polls * module.IDLE_POLL)
 
     def join(self) -> None:
         self._thread.join()
@@ -66,7 +73,7 @@ class Waiter:
 
 @pytest.fixture
 def waiter(ground: Ground, stopping: threading.Event, _only_commits: None) -> Iterator[Waiter]:
-    with ground.database.wakeup(stopping) as wakeup:
+    with ground.database.wakeup(stopping, REQUESTS) as wakeup:
         waiter = Waiter(wakeup)
         assert waiter.woke(), "at first there may be work"
         yield waiter
@@ -91,8 +98,17 @@ def test_a_commit_of_another_program_wakes_up_a_thread(ground: Ground, waiter: W
 
 def test_a_reader_wakes_up_nobody(ground: Ground, waiter: Waiter) -> None:
     with ground.database.reading() as session:
-        assert session.get(MediaCreationRequest, 1) is None
+        assert session.get(MediaCreationRequest, 1) is not None
     assert waiter.stays_asleep()
+
+
+def test_a_commit_wakes_up_nobody_while_there_is_no_work(ground: Ground, waiter: Waiter) -> None:
+    with ground.database.writing() as session:
+        session.get_one(MediaCreationRequest, 1).held_at = datetime.now(UTC)
+    assert waiter.stays_asleep()
+    with ground.database.writing() as session:
+        session.get_one(MediaCreationRequest, 1).held_at = None
+    assert waiter.woke()
 
 
 def test_a_rollback_wakes_up_nobody(ground: Ground, waiter: Waiter) -> None:
@@ -117,7 +133,7 @@ def test_commits_are_seen_after_the_write_ahead_log_begins_anew(
 def test_a_commit_while_the_caller_works_is_not_missed(
     ground: Ground, stopping: threading.Event
 ) -> None:
-    with ground.database.wakeup(stopping) as wakeup:
+    with ground.database.wakeup(stopping, REQUESTS) as wakeup:
         assert wakeup.wait()
         with ground.database.writing() as session:
             add_request(session)
@@ -130,8 +146,8 @@ def test_a_commit_while_the_caller_works_is_not_missed(
 def test_without_a_commit_a_thread_wakes_up_by_the_clock(
     ground: Ground, stopping: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_ANYWAY", 2 * module.POLL)
-    with ground.database.wakeup(stopping) as wakeup:
+    monkeypatch.setattr(module, "LOOK_ANYWAY", 2 * module.IDLE_POLL)
+    with ground.database.wakeup(stopping, REQUESTS) as wakeup:
         waiter = Waiter(wakeup)
         for _ in range(3):
             assert waiter.woke()
@@ -142,7 +158,7 @@ def test_without_a_commit_a_thread_wakes_up_by_the_clock(
 def test_a_wait_ends_when_the_process_has_to_stop(
     ground: Ground, stopping: threading.Event
 ) -> None:
-    with ground.database.wakeup(stopping) as wakeup:
+    with ground.database.wakeup(stopping, REQUESTS) as wakeup:
         waiter = Waiter(wakeup)
         assert waiter.woke()
         stopping.set()
@@ -153,7 +169,7 @@ def test_a_wait_ends_when_the_process_has_to_stop(
 def test_a_database_that_does_not_exist_yet(tmp_path: Path, stopping: threading.Event) -> None:
     """The caller looks for work all the same, and reports what is wrong."""
     database = Database(f"sqlite:///{tmp_path}/none/burnish.db")
-    with database.wakeup(stopping) as wakeup:
+    with database.wakeup(stopping, REQUESTS) as wakeup:
         assert wakeup.wait()
         assert wakeup.wait()
         (tmp_path / "none").mkdir()
@@ -166,7 +182,7 @@ def test_a_database_that_does_not_exist_yet(tmp_path: Path, stopping: threading.
 def test_a_file_that_is_no_database(tmp_path: Path, stopping: threading.Event) -> None:
     (tmp_path / "file.db").write_bytes(b"this is no database" * 1000)
     database = Database(f"sqlite:///{tmp_path}/file.db")
-    with database.wakeup(stopping) as wakeup:
+    with database.wakeup(stopping, REQUESTS) as wakeup:
         assert wakeup.wait()
         assert wakeup.wait()
     database.close()
@@ -203,7 +219,7 @@ def test_the_locks_of_a_process_survive_its_waiting(
     path = ground.url.removeprefix("sqlite:///")
     with ground.database.writing() as session:
         add_request(session)
-        with ground.database.wakeup(stopping) as wakeup:
+        with ground.database.wakeup(stopping, REQUESTS) as wakeup:
             assert wakeup.wait()
             assert wakeup.wait()
             assert not asked_by_another_process(path)
@@ -228,3 +244,4 @@ def test_a_signal_handler_ends_a_pause(stopping: threading.Event) -> None:
 
 def test_a_user_does_not_wait_long_for_a_question() -> None:
     assert module.POLL <= 0.05
+    assert module.IDLE_POLL <= 0.1
