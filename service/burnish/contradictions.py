@@ -43,6 +43,14 @@ class Contradiction:
     def apart(self) -> bool:
         return self.file_sets > 1
 
+    @property
+    def remark(self) -> str:
+        """What README.TXT and the history of a request say of it."""
+        sentence = self.text[0].upper() + self.text[1:]
+        if self.apart:
+            sentence += ". One medium cannot hold both, so they are on separate media"
+        return f"{sentence}. Check which is right."
+
     def concerns(self, header: InstanceHeader) -> bool:
         """Whether an instance is one of those that contradict each other."""
         return self.apart and getattr(header, self.subject.value) == self.value

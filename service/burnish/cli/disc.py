@@ -299,11 +299,18 @@ def _build_fields(result: "BuildResult") -> dict[str, object]:
         }
         for volume in result.built
     ]
-    return {"volumes": volumes, "skipped": result.skipped, "refused": result.refused}
+    return {
+        "volumes": volumes,
+        "skipped": result.skipped,
+        "refused": result.refused,
+        "contradictions": result.contradictions,
+    }
 
 
 def _print_build(result: "BuildResult") -> None:
     _print_left_out(result)
+    for contradiction in result.contradictions:
+        output.print_error(f"warning: {contradiction}")
     for volume in result.built:
         for fault in volume.report.faults:
             typer.echo(f"{volume.image}: {fault.code} {fault.where} {fault.message}", err=True)

@@ -1,7 +1,8 @@
 """Craft: README.TXT, for people who open a medium without a DICOM viewer (PS3.10 8.3, PS3.12)."""
 
 import re
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from burnish import __version__
@@ -17,7 +18,7 @@ This medium holds medical images and documents: a DICOM File-set.
 
 File-set ID:       {file_set_id:<16}
 DICOM instances:   {instances:<10}
-{details}
+{details}{remarks}
 HOW TO OPEN IT
 {decryption}
 Use a DICOM viewer, and let it open the file DICOMDIR. The names of the
@@ -36,6 +37,14 @@ store it, pass it on and destroy it as the law requires.
 
 Made by Burnish {version}.
 """
+
+_REMARKS = """
+PLEASE NOTE
+
+{remarks}
+"""
+#: The width of the text in columns; a UID is not broken.
+_WIDTH = 72
 
 #: The object identifiers in the script are those of DigestedData (1.2.840.113549.1.7.5) and
 #: SignedData (1.2.840.113549.1.7.2). OpenSSL decrypts a file to its content alone, but checks a
@@ -85,11 +94,12 @@ class ReadmeDetails:
     """What README.TXT gives in full, since a label may have no room for all of it.
 
     `label_text` is Label Text (2200,0002) of the request. `patients`: also what the instances
-    say of their patients and studies.
+    say of their patients and studies. `remarks` are warnings for all who use the medium.
     """
 
     label_text: str = ""
     patients: bool = False
+    remarks: tuple[str, ...] = ()
 
     def text(self, headers: Iterable[InstanceHeader]) -> str:
         """The details for a volume with instances of these headers; "" if there are none."""
@@ -106,21 +116,35 @@ NO_DETAILS = ReadmeDetails()
 
 
 def build_readme(
-    file_set_id: str, instances: int, *, secure: bool = False, details: str = ""
+    file_set_id: str,
+    instances: int,
+    *,
+    secure: bool = False,
+    details: str = "",
+    remarks: Sequence[str] = (),
 ) -> bytes:
-    """README.TXT with the text of `ReadmeDetails`, which a secure File-set does not give.
+    """README.TXT with text and remarks of `ReadmeDetails`, which a secure File-set does not give.
 
-    Its length depends on `secure` and `details` alone, so that planning knows it. It is in ASCII,
-    or else in UTF-8 with a byte order mark.
+    Its length depends on `secure`, `details` and `remarks` alone, so that planning knows it. It is
+    in ASCII, or else in UTF-8 with a byte order mark.
     """
     text = _TEXT.format(
         file_set_id=file_set_id,
         instances=instances,
         details=_DETAILS.format(details=details) if details and not secure else "",
+        remarks=_remarks_section(remarks) if remarks and not secure else "",
         decryption=_DECRYPTION if secure else "",
         version=__version__,
     )
     return text.replace("\n", "\r\n").encode("ascii" if text.isascii() else "utf-8-sig")
+
+
+def _remarks_section(remarks: Sequence[str]) -> str:
+    wrapped = (
+        textwrap.fill(remark, _WIDTH, break_long_words=False, break_on_hyphens=False)
+        for remark in remarks
+    )
+    return _REMARKS.format(remarks="\n\n".join(wrapped))
 
 
 def with_instance_count(readme: bytes, instances: int) -> bytes:

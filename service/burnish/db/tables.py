@@ -274,7 +274,8 @@ class FailedInstance(Table):
 class FileSet(Table):
     """One planned volume: its File-set, and the exact size of its image.
 
-    `readme_patients`: whether its README.TXT names the patients.
+    `readme_patients`: whether its README.TXT names the patients. `readme_remarks` are warnings in
+    its README.TXT, one on each line.
     """
 
     __tablename__ = "file_set"
@@ -295,6 +296,7 @@ class FileSet(Table):
     instances: Mapped[int]
     planned_at: Mapped[datetime]
     readme_patients: Mapped[bool] = mapped_column(default=False)
+    readme_remarks: Mapped[str] = mapped_column(Text, default="")
 
     entries: Mapped[list["FileSetEntry"]] = relationship(
         order_by="FileSetEntry.ordinal", cascade="all, delete-orphan"

@@ -3,12 +3,12 @@
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from burnish.application_profiles import ApplicationProfile
-from burnish.errors import AlreadyExists, OutOfResources
+from burnish.errors import AlreadyExists, Conflict, OutOfResources
 from burnish.identifiers import new_uid
 from burnish.image.formats import FORMATS
 from burnish.image.image_digest import ImageHashing
@@ -62,9 +62,13 @@ class BuiltVolume:
 
 @dataclass(slots=True)
 class BuildResult(LeftOutFiles):
-    """The volumes that were built, and the files that are on none of them."""
+    """The volumes that were built, and the files that are on none of them.
+
+    `contradictions` are those between the instances on the volumes, in words.
+    """
 
     built: list[BuiltVolume] = field(default_factory=list)
+    contradictions: list[str] = field(default_factory=list)
 
 
 def build(
@@ -84,7 +88,15 @@ def build(
         store.add_files(paths)
         plan = store.plan(_planning(store, options))
         volumes = plan.volumes if plan else []
+        contradictions = store.contradictions()
+        result.contradictions += [contradiction.remark for contradiction in contradictions]
         if len(volumes) > 1 and not options.split:
+            reasons = [one.text for one in contradictions if one.apart]
+            if reasons:
+                raise Conflict(
+                    f"one DICOMDIR cannot list the files: {', '.join(reasons)}",
+                    hint="leave out --no-split, or correct the files that are wrong",
+                )
             raise OutOfResources(
                 f"the files take {len(volumes)} volumes of {options.bytes_per_volume()} bytes",
                 hint="leave out --no-split, add --lossless, or choose a profile of a larger medium",
@@ -114,7 +126,8 @@ def _planning(
     def plan(instances: Sequence[SourceInstance]) -> Plan | Refusal | None:
         choice = options.choice(len(instances))
         attempt = Attempt(choice, split=True, lossless=lossless, lossy=lossy)
-        return plan_media(instances, [attempt], terms, store, store)
+        present = replace(terms, contradictions=store.contradictions())
+        return plan_media(instances, [attempt], present, store, store)
 
     return plan
 
@@ -152,6 +165,7 @@ def _volume_plans(
                 volume.file_system,
                 tuple(store.volume_instance(file) for file in volume.files),
                 Sealer(options.protection) if options.protection else None,
+                volume.readme_details,
             )
         )
     return plans

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from burnish import file_meta
+from burnish.contradictions import Contradiction, find_contradictions
 from burnish.dicom_elements import encode
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
@@ -127,6 +128,10 @@ class InstanceStore:
         else:
             why = f"its SOP Instance UID is that of {first_path}, which has other content"
             self._left_out.refused.append(LeftOut(path, why))
+
+    def contradictions(self) -> list[Contradiction]:
+        """The contradictions between the instances."""
+        return find_contradictions(instance.header for instance in self.instances)
 
     def plan(
         self, step: Callable[[Sequence[SourceInstance]], _Planned | Refusal | None]

@@ -63,10 +63,11 @@ def attempts(
     *,
     split_allowed: bool,
     lossy_allowed: bool = False,
+    file_sets: int = 1,
 ) -> Iterator[Attempt]:
-    """What to try in turn.
+    """What to try in turn, for instances that need so many `file_sets` however large the media are.
 
-    1. One volume, of the smallest medium that may hold the set.
+    1. One volume for each File-set, of the smallest medium that may hold the set.
     2. Several volumes of the last profile, again of the smallest medium first.
     3. Images compressed without loss (PS3.4 S.3.2.1.1.6).
     4. Where loss is allowed and splitting is not, images compressed with loss
@@ -75,7 +76,7 @@ def attempts(
     total = sum(instance.received.size for instance in instances)
     last = choices[-1]
     for choice in choices:
-        if total <= choice.capacity or choice is last:
+        if total <= choice.capacity * file_sets or choice is last:
             yield Attempt(choice)
     if split_allowed:
         for choice in choices:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from burnish.application_profiles.icon import acceptable
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
+from burnish.contradictions import Contradiction
 from burnish.dicomdir.profile_keys import icon_rule
 from burnish.media import MEDIA
 from burnish.plan import attempts as ways
@@ -22,7 +23,7 @@ from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.grouping import group_into_series
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import Icon, SourceInstance
-from burnish.plan.volumes import PlannedVolume, divide_into_volumes
+from burnish.plan.volumes import PlannedVolume, divide_into_volumes, fewest_volumes
 from burnish.transcode import icons
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
@@ -36,21 +37,39 @@ class Terms:
 
     `sealed_size` gives the bytes of a Secure DICOM File from those of its content; None for media
     that are not secure. `readme_details` are added to README.TXT. `icons_always`: icons also where
-    the profile does not require them.
+    the profile does not require them. `contradictions` are those between the instances; some keep
+    instances off one volume, so that without `split_allowed` there is no plan.
     """
 
     lossy_allowed: bool = False
     sealed_size: Callable[[int], int] | None = None
     readme_details: ReadmeDetails = NO_DETAILS
     icons_always: bool = False
+    contradictions: Sequence[Contradiction] = ()
+    split_allowed: bool = True
+
+    @property
+    def why_apart(self) -> str:
+        """The contradictions that keep instances off one volume, "" for none."""
+        return ", ".join(one.text for one in self.contradictions if one.apart)
+
+    def with_remarks(self) -> "Terms":
+        """The same, with the contradictions as remarks in README.TXT."""
+        remarks = tuple(contradiction.remark for contradiction in self.contradictions)
+        details = replace(self.readme_details, remarks=remarks)
+        return replace(self, readme_details=details)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The volumes, and the medium and profiles they are planned for."""
+    """The volumes, and the medium and profiles they are planned for.
+
+    `why_apart` tells which contradictions keep instances off one volume.
+    """
 
     choice: Choice
     volumes: list[PlannedVolume]
+    why_apart: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +110,40 @@ def plan_media(
 
     None where conversions were started or icons are being made: plan again when they are there.
     """
+    if terms.contradictions:
+        terms = terms.with_remarks()
     plan_attempt = partial(
         _plan_attempt, terms=terms, conversions=conversions, icon_maker=icon_maker
     )
-    refused: tuple[Refusal, Attempt] | None = None
+    outcome: Plan | Refusal | None = None
     for attempt in attempts:
         outcome = plan_attempt(instances, attempt)
         if not isinstance(outcome, Refusal):
-            return outcome
-        refused = outcome, attempt
-    return _complete_refusal(*refused, instances, plan_attempt) if refused else None
+            break
+        last_attempt = attempt
+    if isinstance(outcome, Refusal):
+        outcome = _complete_refusal(outcome, last_attempt, instances, plan_attempt)
+    if outcome is None or terms.split_allowed or not terms.why_apart:
+        return outcome
+    others = [outcome] if isinstance(outcome, Refusal) else []
+    return merge_refusals([_contradiction_refusal(instances, terms), *others])
+
+
+def _contradiction_refusal(instances: Sequence[SourceInstance], terms: Terms) -> Refusal:
+    """The refusal of instances that may not share a File-set, where splitting is not allowed."""
+    failures: dict[SourceInstance, InstanceFailure] = {}
+    for contradiction in terms.contradictions:
+        failure = InstanceFailure(FailureReason.PROCESSING_FAILURE, contradiction.text)
+        for instance in instances:
+            if contradiction.concerns(instance.header):
+                failures.setdefault(instance, failure)
+    return Refusal(
+        ExecutionStatusInfo.DIR_PROC_ERR,
+        f"one DICOMDIR cannot list the instances: {terms.why_apart}",
+        failures,
+        "send the corrected instances, or correct them with `burnish instance correct`, then"
+        " `burnish request retry`; or allow splitting",
+    )
 
 
 def _complete_refusal(
@@ -267,8 +310,9 @@ def pack_candidates(
 ) -> Plan | Refusal:
     """The volumes that hold all candidates of an attempt."""
     choice = attempt.choice
+    series = group_into_series(candidates)
     volumes, oversized = divide_into_volumes(
-        group_into_series(candidates),
+        series,
         choice.capacity,
         MEDIA[choice.medium].file_system,
         terms.sealed_size,
@@ -285,10 +329,13 @@ def pack_candidates(
             {by_id[candidate.instance_id]: failure for candidate in oversized},
             "ask for a profile of a larger medium",
         )
-    if len(volumes) > 1 and not attempt.split:
+    fewest = 1
+    if len(volumes) > 1 and terms.why_apart:
+        fewest = fewest_volumes(series, MEDIA[choice.medium].file_system)
+    if len(volumes) > fewest and not attempt.split:
         return Refusal(
             ExecutionStatusInfo.SET_OVERSIZED,
             f"the set does not fit on one {choice.medium}, and splitting it is not allowed",
             remedy="allow splitting, or ask for a profile of a larger medium",
         )
-    return Plan(choice, volumes)
+    return Plan(choice, volumes, terms.why_apart if fewest > 1 else "")

@@ -8,10 +8,12 @@ import structlog
 from sqlalchemy import ColumnElement, Connection, func, insert, select
 from sqlalchemy.orm import Session
 
+from burnish.contradictions import Contradiction
 from burnish.db import instance_rows
 from burnish.db.bulk import insert_rows
 from burnish.db.history import fail, note
 from burnish.db.tables import (
+    Event,
     FailedInstance,
     FileSet,
     FileSetEntry,
@@ -20,6 +22,7 @@ from burnish.db.tables import (
     Piece,
     ReferencedInstance,
     TranscodedInstance,
+    short_id,
 )
 from burnish.errors import Conflict
 from burnish.identifiers import new_uid
@@ -33,6 +36,8 @@ from burnish.vocabulary import ExecutionStatusInfo, FailureReason, PieceState
 from burnish.wording import quantity
 
 log = structlog.get_logger(__name__)
+
+_CONTRADICTION_EVENT = "CONTRADICTION"
 
 
 def load_instances(session: Session, request_id: int) -> list[SourceInstance]:
@@ -163,6 +168,38 @@ def record_conversions(session: Session, conversions: Iterable[Converted]) -> No
     )
 
 
+def untold(
+    session: Session, request_id: int, contradictions: Sequence[Contradiction]
+) -> list[Contradiction]:
+    """The contradictions that the history of the request does not have yet."""
+    told = set(
+        session.scalars(
+            select(Event.why).where(
+                Event.request_id == request_id, Event.event == _CONTRADICTION_EVENT
+            )
+        )
+    )
+    return [contradiction for contradiction in contradictions if contradiction.text not in told]
+
+
+def record_contradictions(
+    session: Session,
+    request: MediaCreationRequest,
+    contradictions: Sequence[Contradiction],
+    *,
+    hold: bool,
+) -> None:
+    """Tell of contradictions in log and history; with `hold`, a person must release the request."""
+    for contradiction in untold(session, request.id, contradictions):
+        log.warning(
+            "instances contradict each other", request=short_id(request.id), why=contradiction.text
+        )
+        note(session, request.id, _CONTRADICTION_EVENT, contradiction.text)
+    if hold and request.held_at is None:
+        request.held_at = datetime.now(UTC)
+        note(session, request.id, "HELD", "instances contradict each other: see [request]")
+
+
 def record_refusal(session: Session, request: MediaCreationRequest, refusal: Refusal) -> None:
     """The request fails, with the instances that rule it out as its Failed SOP Sequence.
 
@@ -219,6 +256,7 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
             instances=len(volume.files),
             planned_at=planned_at,
             readme_patients=volume.readme_details.patients,
+            readme_remarks="\n".join(volume.readme_details.remarks),
         )
         file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
         if file_set.predicted_size > plan.choice.capacity:
@@ -240,7 +278,8 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
         request.id,
         "PLANNED",
         f"{plan.choice.label} on {count} x {plan.choice.medium}, copies: {copies}"
-        + (f", {quantity(lossy, 'instance')} compressed with loss" if lossy else ""),
+        + (f", {quantity(lossy, 'instance')} compressed with loss" if lossy else "")
+        + (f"; on separate media because {plan.why_apart}" if plan.why_apart else ""),
     )
 
 

@@ -8,6 +8,7 @@ import structlog
 from sqlalchemy import exists, select
 
 from burnish.content.readme_txt import ReadmeDetails
+from burnish.contradictions import Contradiction, find_contradictions
 from burnish.db.history import inform
 from burnish.db.queue import by_priority
 from burnish.db.session import Database
@@ -36,7 +37,8 @@ class _RequestedMedia:
     """What a request says of all its media.
 
     `recipients` and `password_file` say who can open secure media; empty where the settings say
-    it. `device` is the only one that is to make the media, "" for any.
+    it. `device` is the only one that is to make the media, "" for any. `contradictions` are those
+    between the instances.
     """
 
     split_allowed: bool
@@ -45,9 +47,12 @@ class _RequestedMedia:
     password_file: str
     device: str
     readme_details: ReadmeDetails
+    contradictions: tuple[Contradiction, ...]
 
 
-def _requested_media(request: MediaCreationRequest) -> _RequestedMedia:
+def _requested_media(
+    request: MediaCreationRequest, instances: Sequence[SourceInstance]
+) -> _RequestedMedia:
     return _RequestedMedia(
         split_allowed=request.allow_media_splitting == YesNo.YES,
         lossy_allowed=request.allow_lossy_compression == YesNo.YES,
@@ -58,6 +63,7 @@ def _requested_media(request: MediaCreationRequest) -> _RequestedMedia:
             request.label_text,
             request.label_using_information_extracted_from_instances == YesNo.YES,
         ),
+        contradictions=tuple(find_contradictions(instance.header for instance in instances)),
     )
 
 
@@ -135,7 +141,9 @@ class Planner:
             if unmet:
                 instances = _without_unmet(instances, request)
             admitted_at = request.admitted_at
-            requested_media = _requested_media(request)
+            requested_media = _requested_media(request, instances)
+        if self._holds_contradictions(request_id, requested_media.contradictions):
+            return
         try:
             decision = self._decide(instances, requested_media) if instances else unmet
         except OutOfResources:
@@ -162,6 +170,23 @@ class Planner:
             else:
                 prefix = self._settings.request.file_set_id_prefix
                 persist.record_plan(session, prefix, request, decision)
+
+    def _holds_contradictions(
+        self, request_id: int, contradictions: Sequence[Contradiction]
+    ) -> bool:
+        """Tell once of new contradictions; whether the request is held for a person to decide."""
+        if not contradictions:
+            return False
+        with self._database.reading() as session:
+            if not persist.untold(session, request_id, contradictions):
+                return False
+        hold = self._settings.request.contradictions == "hold"
+        with self._database.writing() as session:
+            request = session.get(MediaCreationRequest, request_id)
+            if request is None or request.execution_status is not ExecutionStatus.PENDING:
+                return True
+            persist.record_contradictions(session, request, contradictions, hold=hold)
+        return hold
 
     def _decide(
         self, instances: Sequence[SourceInstance], requested_media: _RequestedMedia
@@ -208,23 +233,22 @@ class Planner:
                     _failures(instances, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED),
                     error.hint,
                 )
-        outcome = plan_media(
-            instances,
-            attempts(
-                instances,
-                choices,
-                split_allowed=requested_media.split_allowed,
-                lossy_allowed=requested_media.lossy_allowed,
-            ),
-            Terms(
-                lossy_allowed=requested_media.lossy_allowed,
-                sealed_size=sealed_size,
-                readme_details=requested_media.readme_details,
-                icons_always=self._settings.request.icons == "always",
-            ),
-            self._conversions,
-            self._icons,
+        terms = Terms(
+            lossy_allowed=requested_media.lossy_allowed,
+            sealed_size=sealed_size,
+            readme_details=requested_media.readme_details,
+            icons_always=self._settings.request.icons == "always",
+            contradictions=requested_media.contradictions,
+            split_allowed=requested_media.split_allowed,
         )
+        ways = attempts(
+            instances,
+            choices,
+            split_allowed=terms.split_allowed,
+            lossy_allowed=terms.lossy_allowed,
+            file_sets=max((one.file_sets for one in terms.contradictions), default=1),
+        )
+        outcome = plan_media(instances, ways, terms, self._conversions, self._icons)
         profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
         if isinstance(outcome, Refusal) and outcome.info in profile_conflict and not outcome.remedy:
             return replace(outcome, remedy=profile_choice.remedy(kinds, devices))

@@ -27,6 +27,8 @@ from burnish.values import DirectoryEntry
 _MAXIMUM_FILE_SET_ID_LENGTH = 16
 _LONGEST_FILE_SET_ID = "0" * _MAXIMUM_FILE_SET_ID_LENGTH
 _LONGEST_FILE_SET_UID = "1." + "1" * (MAXIMUM_UID_LENGTH - 2)
+#: More bytes than any medium has.
+_UNLIMITED = 1 << 60
 #: More instances than any volume has: what README.TXT then says is as long as it gets.
 _MOST_INSTANCES = 999_999
 
@@ -58,6 +60,7 @@ class PlannedVolume:
             len(self.files),
             secure=self.sealed_size is not None,
             details=self._readme_text,
+            remarks=self.readme_details.remarks,
         )
         if self.sealed_size:
             directory = self.sealed_size(directory)
@@ -108,10 +111,15 @@ def fixed_part(
     file_system: FileSystem,
     sealed_size: Callable[[int], int] | None = None,
     readme_text: str = "",
+    remarks: Sequence[str] = (),
 ) -> FixedPart:
     """What every volume has, at its longest."""
     readme = readme_txt.build_readme(
-        _LONGEST_FILE_SET_ID, _MOST_INSTANCES, secure=sealed_size is not None, details=readme_text
+        _LONGEST_FILE_SET_ID,
+        _MOST_INSTANCES,
+        secure=sealed_size is not None,
+        details=readme_text,
+        remarks=remarks,
     )
     return FixedPart(
         capacity,
@@ -181,7 +189,7 @@ def divide_into_volumes(
     readme_text = readme_details.text(
         candidate.header for one_series in series for candidate in one_series.candidates
     )
-    fixed = fixed_part(capacity, file_system, sealed_size, readme_text)
+    fixed = fixed_part(capacity, file_system, sealed_size, readme_text, readme_details.remarks)
     while True:
         try:
             packed = packing.pack_series(series, fixed)
@@ -193,3 +201,8 @@ def divide_into_volumes(
         if all(volume.largest_size() <= capacity for volume in volumes):
             return volumes, []
         fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
+
+
+def fewest_volumes(series: Sequence[Series], file_system: FileSystem) -> int:
+    """The volumes that are needed however large they are: some series may not share a File-set."""
+    return len(packing.pack_series(series, fixed_part(_UNLIMITED, file_system)))

@@ -29,6 +29,9 @@ class RequestSettings(SettingsTable):
     requested_media_application_profile: ProfileLabel = ""
     #: "required": icons are made where the profile requires them; "always": for every image.
     icons: Literal["required", "always"] = "required"
+    #: "tell": media are made of instances that contradict each other, with a warning; "hold": the
+    #: request first waits for `burnish request release`.
+    contradictions: Literal["tell", "hold"] = "tell"
     #: A File-set ID is this prefix, "_" and 8 digits, at most 16 characters (PS3.3 F.3.2.1).
     file_set_id_prefix: str = Field(default="BURNISH", pattern=r"^[A-Z0-9_]{1,7}$")
     #: How long instances that are missing at Initiate may still arrive.

@@ -101,7 +101,11 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
         predicted_size=file_set.predicted_size,
         file_system=MEDIA[file_set.medium].file_system,
         instances=volume_instances(session, file_set, spool),
-        readme_details=ReadmeDetails(request.label_text, file_set.readme_patients),
+        readme_details=ReadmeDetails(
+            request.label_text,
+            file_set.readme_patients,
+            tuple(file_set.readme_remarks.splitlines()),
+        ),
     )
     profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
     ruined = [
@@ -146,6 +150,7 @@ def _burn_job(
             "medium": file_set.medium,
             "instances": file_set.instances,
             "request": request.sop_instance_uid,
+            "remarks": file_set.readme_remarks.splitlines(),
         },
         medium=file_set.medium,
         device_job=piece.device_job,

@@ -111,7 +111,11 @@ def build_image(
     secure = plan.sealer is not None
     details = plan.readme_details.text(instance.header for instance in plan.instances)
     readme = readme_txt.build_readme(
-        plan.file_set_id, len(plan.instances), secure=secure, details=details
+        plan.file_set_id,
+        len(plan.instances),
+        secure=secure,
+        details=details,
+        remarks=plan.readme_details.remarks,
     )
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
