@@ -141,8 +141,7 @@ def _contradiction_refusal(instances: Sequence[SourceInstance], terms: Terms) ->
         ExecutionStatusInfo.DIR_PROC_ERR,
         f"one DICOMDIR cannot list the instances: {terms.why_apart}",
         failures,
-        "send the corrected instances, or correct them with `burnish instance correct`, then"
-        " `burnish request retry`; or allow splitting",
+        "send the corrected instances, then `burnish request retry`; or allow splitting",
     )
 
 

@@ -397,7 +397,7 @@ def distinct_headers(session: Session, sop_instance_uids: Sequence[str]) -> list
     for start in range(0, len(sop_instance_uids), _BATCH):
         query = select(*columns).where(
             Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _BATCH]),
-            Instance.released_at.is_(None),
+            Instance.is_newest(),
         )
         rows.update((tuple(row), None) for row in session.execute(query.distinct()))
     return [InstanceHeader("", None, b"", *row) for row in rows]

@@ -1,15 +1,19 @@
 """Volumes built of files without a service: which file of an instance goes on them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from burnish import file_meta
 from burnish.application_profiles import PROFILES
+from burnish.errors import Conflict
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.offline.disc_build import BuildOptions, build
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_LOSSLESS_SV1
+from factories import instance
 from images import smooth, written
 
 OPTIONS = BuildOptions(
@@ -35,6 +39,24 @@ def test_an_image_is_compressed_where_that_makes_it_smaller(
     with open_volume(built.image) as volume:
         (name,) = [name for name in volume.files() if name.startswith("DICOM\\")]
         assert transfer_syntax_uid.encode() in volume.read(name, 0, 512)
+
+
+def test_files_that_contradict_each_other_are_on_separate_volumes(tmp_path: Path) -> None:
+    paths = []
+    for number, patient_id in enumerate(("OLD", "NEW")):
+        made = instance(patient_id=patient_id, instance_number=number)
+        meta = file_meta.encode(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid)
+        paths.append(tmp_path / patient_id)
+        paths[-1].write_bytes(meta + made.data_set)
+    result = build(paths, tmp_path / "output", OPTIONS, lambda *_: None)
+    assert [built.report.faults for built in result.built] == [(), ()]
+    (contradiction,) = result.contradictions
+    assert "belongs to 2 Patient IDs" in contradiction
+    for built in result.built:
+        with open_volume(built.image) as volume:
+            assert b"belongs to 2" in volume.read("README.TXT")
+    with pytest.raises(Conflict, match="belongs to 2 Patient IDs"):
+        build(paths, tmp_path / "one", replace(OPTIONS, split=False), lambda *_: None)
 
 
 def test_an_instance_that_is_given_twice_is_put_on_the_volume_once(tmp_path: Path) -> None:
