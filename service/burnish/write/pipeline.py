@@ -83,6 +83,17 @@ class VolumePlan:
             file_set_uid=self.file_set_uid,
         )
 
+    def readme(self) -> bytes:
+        """The bytes of README.TXT."""
+        details = self.readme_details
+        return readme_txt.build_readme(
+            self.file_set_id,
+            len(self.instances),
+            secure=self.sealer is not None,
+            details=details.text(instance.header for instance in self.instances),
+            remarks=details.remarks,
+        )
+
 
 class BuiltImage(NamedTuple):
     """What is known about an image that was just built.
@@ -108,15 +119,7 @@ def build_image(
     `read_back`. Raises Conflict if the image has not the planned size, or a file has changed.
     """
     directory = plan.dicomdir()
-    secure = plan.sealer is not None
-    details = plan.readme_details.text(instance.header for instance in plan.instances)
-    readme = readme_txt.build_readme(
-        plan.file_set_id,
-        len(plan.instances),
-        secure=secure,
-        details=details,
-        remarks=plan.readme_details.remarks,
-    )
+    readme = plan.readme()
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
     ]
