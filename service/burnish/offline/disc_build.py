@@ -91,7 +91,9 @@ def build(
         contradictions = store.contradictions()
         result.contradictions += [contradiction.remark for contradiction in contradictions]
         if len(volumes) > 1 and not options.split:
-            reasons = [one.text for one in contradictions if one.apart]
+            reasons = [
+                contradiction.text for contradiction in contradictions if contradiction.apart
+            ]
             if reasons:
                 raise Conflict(
                     f"one DICOMDIR cannot list the files: {', '.join(reasons)}",
