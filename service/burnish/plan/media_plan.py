@@ -49,9 +49,16 @@ class Terms:
     split_allowed: bool = True
 
     @property
+    def file_sets(self) -> int:
+        """The File-sets that the instances need at least."""
+        return max((contradiction.file_sets for contradiction in self.contradictions), default=1)
+
+    @property
     def why_apart(self) -> str:
         """The contradictions that keep instances off one volume, "" for none."""
-        return ", ".join(one.text for one in self.contradictions if one.apart)
+        return ", ".join(
+            contradiction.text for contradiction in self.contradictions if contradiction.apart
+        )
 
     def with_remarks(self) -> "Terms":
         """The same, with the contradictions as remarks in README.TXT."""

@@ -246,7 +246,7 @@ class Planner:
             choices,
             split_allowed=terms.split_allowed,
             lossy_allowed=terms.lossy_allowed,
-            file_sets=max((one.file_sets for one in terms.contradictions), default=1),
+            file_sets=terms.file_sets,
         )
         outcome = plan_media(instances, ways, terms, self._conversions, self._icons)
         profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
