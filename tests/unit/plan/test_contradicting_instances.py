@@ -17,7 +17,7 @@ from burnish.settings import DeviceSettings, RequestSettings
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 from burnish.write import pipeline
 from burnish.write.job import volume_jobs
-from factories import Ground, , instance
+from factories import Ground, SampleInstance, instance
 
 MERGED = [
     instance(patient_id="OLD", instance_number=1),
@@ -44,7 +44,9 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield ground
 
 
-def planned(ground: Ground, instances: Sequence[], **request: Any) -> MediaCreationRequest:
+def planned(
+    ground: Ground, instances: Sequence[SampleInstance], **request: Any
+) -> MediaCreationRequest:
     ground.store(*instances)
     uid = ground.admit(instances, **request)
     ground.plan()
@@ -79,7 +81,7 @@ def readmes(ground: Ground, request: MediaCreationRequest, folder: Path) -> list
     ids=["merged", "moved", "namesakes"],
 )
 def test_instances_that_no_directory_can_list_together_are_on_volumes_of_the_same_medium(
-    ground: Ground, tmp_path: Path, instances: list[], reason: str
+    ground: Ground, tmp_path: Path, instances: list[SampleInstance], reason: str
 ) -> None:
     with structlog.testing.capture_logs() as log:
         request = planned(ground, instances)
@@ -98,7 +100,7 @@ def test_instances_that_no_directory_can_list_together_are_on_volumes_of_the_sam
 
 @pytest.mark.parametrize("instances", [MERGED, MOVED, NAMESAKES])
 def test_they_are_refused_with_the_true_reason_if_splitting_is_not_allowed(
-    ground: Ground, instances: list[]
+    ground: Ground, instances: list[SampleInstance]
 ) -> None:
     other = instance(patient_id="P9", study="1.2.9", series="1.2.9.1")
     request = planned(ground, [*instances, other], allow_media_splitting="NO")
@@ -138,7 +140,7 @@ def test_a_corrected_request_is_planned_on_one_volume(ground: Ground) -> None:
     [(TWO_BIRTH_DATES, "2 birth dates"), (TWO_SEXES, "2 values of Patient's Sex")],
 )
 def test_one_patient_with_different_details_is_told(
-    ground: Ground, tmp_path: Path, instances: list[], reason: str
+    ground: Ground, tmp_path: Path, instances: list[SampleInstance], reason: str
 ) -> None:
     with structlog.testing.capture_logs() as log:
         request = planned(ground, instances, allow_media_splitting="NO")
