@@ -24,6 +24,7 @@ from burnish.memory import release_memory
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
 from burnish.request import admission, fetch_missing, replacements, standing_orders
+from burnish.request.event_log import EventLog
 from burnish.request.query_retrieve import RetrievedInstance
 from burnish.settings import Settings
 from burnish.spool import Spool
@@ -69,6 +70,7 @@ class Schedule:
         Planning has a thread of its own, since it takes as long as conversions do. What is admitted
         while it runs is planned in the end: to admit is a commit too.
         """
+        log_events = _logged(EventLog(self._database).tick)
         admit, plan = _logged(self.admit), _logged(self.plan)
         planning: Future[None] | None = None
         with (
@@ -76,10 +78,12 @@ class Schedule:
             self._database.wakeup(self.stopping, admission.unplanned_requests()) as wakeup,
         ):
             while wakeup.wait():
+                log_events()
                 admit()
                 if planning is None or planning.done():
                     planning = planning_thread.submit(plan)
             self._planner.stopping.set()
+        log_events()
 
     def _clock(self) -> BackgroundScheduler:
         # it warns of each task that takes longer than its interval, as some are expected to

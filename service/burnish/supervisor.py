@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -20,8 +21,10 @@ import structlog
 
 from burnish import roles
 from burnish.access.association_limits import AssociationLimits
+from burnish.burn import BURNERS
 from burnish.db.wakeup import pause
 from burnish.errors import OperatorError
+from burnish.lifecycle import Custody
 from burnish.memory import collect_rarely
 from burnish.settings import Settings
 
@@ -36,17 +39,26 @@ _CHECK = 0.2
 _RESTART_PAUSE = 1.0
 #: Seconds that children may take to stop, beyond the time that associations have to drain.
 _STOP_MARGIN = 60.0
+#: Seconds that a writer may take to stop while it burns a disc, which its end would spoil. The
+#: slowest BD of two layers takes three hours, and is then read back. The systemd unit and the
+#: compose file wait longer than that.
+_LONGEST_PIECE = 6 * 3600.0
 #: From <linux/prctl.h>: the signal that a process gets when its parent ends.
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(eq=False, slots=True)
 class _Child:
-    """A role in a process of its own. Only receivers read certificates again on SIGHUP."""
+    """A role in a process of its own.
+
+    Only receivers read certificates again on SIGHUP (`takes_reload`). A writer of a device that
+    `burns` must not be killed: the disc would be spoiled.
+    """
 
     name: str
     run: Callable[[], None]
     takes_reload: bool = False
+    burns: bool = False
     process: BaseProcess | None = None
     started_at: float = 0.0
 
@@ -108,7 +120,8 @@ class Supervisor:
         children = [_Child("scheduler", partial(roles.run_scheduler, settings))]
         for device in settings.devices:
             run = partial(roles.run_writer, settings, device.name)
-            children.append(_Child(f"writer {device.name}", run))
+            burns = BURNERS[device.kind].custody is Custody.RUINED
+            children.append(_Child(f"writer {device.name}", run, burns=burns))
         for number in range(receivers):
             run = partial(roles.run_receiver, settings, listeners, association_limits, number)
             children.append(_Child(f"receiver {number + 1}", run, takes_reload=True))
@@ -149,20 +162,23 @@ class Supervisor:
         self._start(child)
 
     def _stop(self, children: list[_Child]) -> None:
-        """Tell all children at once to stop, wait for them, and kill those that do not stop."""
+        """Tell all children at once to stop, wait for them, and kill those that do not stop.
+
+        A writer that burns a disc may take as long as its device needs.
+        """
         for child in children:
             if child.process is not None and child.process.is_alive():
                 child.process.terminate()
-        drain = self._settings.dicom.drain_timeout.total_seconds()
-        deadline = time.monotonic() + drain + _STOP_MARGIN
-        for child in children:
-            if child.process is None:
-                continue
-            child.process.join(max(0.0, deadline - time.monotonic()))
-            if child.process.is_alive():
-                log.error("process killed because it does not stop", role=child.name)
-                child.process.kill()
-                child.process.join()
+        began_at = time.monotonic()
+        longest = self._settings.dicom.drain_timeout.total_seconds() + _STOP_MARGIN
+        while living := [child for child in children if child.process and child.process.is_alive()]:
+            waited = time.monotonic() - began_at
+            for child in living:
+                if child.process and waited >= (_LONGEST_PIECE if child.burns else longest):
+                    log.error("process killed because it does not stop", role=child.name)
+                    child.process.kill()
+                    child.process.join()
+            wait([child.process.sentinel for child in living if child.process], _CHECK)
 
 
 def _become(child: _Child) -> None:

@@ -1,6 +1,6 @@
 """Craft: puts volume images on media, each kind of device in a module of its own."""
 
-from collections.abc import Callable
+from typing import Any
 
 from burnish.burn.burner import Burner, BurnJob, BurnOutcome, BurnResult
 from burnish.burn.epson import EpsonBurner
@@ -11,7 +11,7 @@ from burnish.burn.primera import PrimeraBurner
 from burnish.errors import InvalidSettings
 
 #: The kinds of device. A new kind is a new row; tests/contract then runs on it.
-BURNERS: dict[str, Callable[..., Burner]] = {
+BURNERS: dict[str, type[Any]] = {
     "folder": FolderBurner,
     "mounted": MountedBurner,
     "optical": OpticalBurner,
@@ -32,4 +32,5 @@ def open_burner(kind: str, name: str, **options: object) -> Burner:
         raise InvalidSettings(
             f"no device is of kind {kind!r}", hint=f"Use one of: {', '.join(BURNERS)}."
         )
-    return BURNERS[kind](name, **options)
+    burner: Burner = BURNERS[kind](name, **options)
+    return burner

@@ -16,6 +16,7 @@ from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}
 _NO_ACCESS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
@@ -146,7 +147,8 @@ def _reason(directory: Path, error: OSError) -> str:
     """What went wrong; a denial is told with owner, mode and user."""
     if error.errno in DENIED:
         return denial(directory, os.R_OK | os.W_OK | os.X_OK) or explain(error)
-    return error.strerror or str(error)
+    reason = error.strerror or str(error)
+    return f"{directory}: {reason}" if error.errno in _NOT_THERE else reason
 
 
 def operator_error(name: str, directory: Path, error: OSError) -> OperatorError:

@@ -11,7 +11,7 @@ from burnish.cli.options import Config, Json
 from burnish.errors import AccessDenied, OperatorError, Unknown
 
 if TYPE_CHECKING:
-    from burnish.settings import Settings
+    from burnish.settings import DeviceSettings, Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show devices, pause and resume them.")
 
@@ -27,7 +27,10 @@ def device() -> None:
 
 @app.command("list")
 def list_devices(json: Json = False, config: Config = None) -> None:
-    """List the devices: state, pieces made and spoiled, and the size of their volumes."""
+    """List the devices: state, pieces made and spoiled, and the size of their volumes.
+
+    Each device that is not at work is asked for its state.
+    """
     devices = _device_facts(config)
     if json:
         output.print_json(devices)
@@ -44,11 +47,13 @@ def list_devices(json: Json = False, config: Config = None) -> None:
 
 def _device_facts(config: Path | None) -> list[dict[str, Any]]:
     """What is known of each device. Before the first start, only its settings are known."""
-    devices = read_settings(config).devices
-    states: dict[str, dict[str, Any]] = {}
+    settings = read_settings(config)
+    devices = settings.devices
+    states: dict[str, dict[str, Any]] = {device.name: {} for device in devices}
+    busy_devices: set[str] = set()
     try:
         with open_database(config) as (_, database):
-            from burnish.db.devices import standing, work
+            from burnish.db.devices import at_work, standing, work
 
             with database.reading() as session:
                 for device in devices:
@@ -56,18 +61,43 @@ def _device_facts(config: Path | None) -> list[dict[str, Any]]:
                         **work(session, device.name),
                         **standing(session, device.name).facts(),
                     }
+                    if at_work(session, device.name):
+                        busy_devices.add(device.name)
     except AccessDenied:
         raise
     except OperatorError:
         pass  # there is no database yet
+    for device in devices:
+        if states[device.name].get("state") != "paused":
+            states[device.name] |= _answer(settings, device, device.name in busy_devices)
     return [
         {
             **device.model_dump(include={"name", "kind", "directory", "drive"}),
             "media": {medium: device.capacity_of(medium) for medium in device.media},
-            **states.get(device.name, {}),
+            **states[device.name],
         }
         for device in devices
     ]
+
+
+def _answer(settings: "Settings", device: "DeviceSettings", is_busy: bool) -> dict[str, Any]:
+    """What the device itself answers now; a device at work is not disturbed."""
+    from burnish import roles
+    from burnish.burn import BurnOutcome, open_burner
+
+    result = roles.device_problem(settings, device)
+    is_made_by_writer = any(not path.exists() for path in device.directories)
+    if result is None and not is_busy and not is_made_by_writer:
+        result = open_burner(device.kind, device.name, **device.burner_options()).state()
+    if result is None:
+        return {}
+    if result.outcome is BurnOutcome.READY:
+        return {"state": "NORMAL", "detail": "", "remedy": ""}
+    return {
+        "state": str(result.execution_status_info),
+        "detail": result.detail,
+        "remedy": result.remedy,
+    }
 
 
 def _table_row(facts: dict[str, Any]) -> list[object]:

@@ -116,7 +116,6 @@ class PieceRecorder:
             else:
                 inform(session, request, ExecutionStatusInfo.NORMAL)
         self.ruined_in_a_row = 0
-        log.info("piece created", piece=claim.piece_id, request=piece_job.burn_job.request_name)
 
     # --- a piece that does not go on ---
 
@@ -147,7 +146,6 @@ class PieceRecorder:
             )
             if not another_can:
                 explain(session, request, result)
-        log.warning("device holds", device=self.device.name, why=result.detail)
 
     @_wait_for_database
     def report(self, piece_job: PieceJob, result: BurnResult) -> None:
@@ -203,10 +201,16 @@ class PieceRecorder:
         if self.ruined_in_a_row >= RUINED_IN_A_ROW:
             reason = f"it ruined {self.ruined_in_a_row} pieces in a row, the last: {why}"
             devices.pause(session, self.device.name, reason)
-            log.error("device paused", device=self.device.name, why=reason)
             self.ruined_in_a_row = 0
 
     # --- the device ---
+
+    def device_missing(self, result: BurnResult) -> None:
+        """The device is not there or may not be used, while no piece waits for it."""
+        recorded = self.device_state()
+        if recorded.paused_at is None and recorded.detail != result.detail:
+            with self.database.writing() as session:
+                self._set_device_state(session, result)
 
     def device_state(self) -> Standing:
         """The state of the device as it was last recorded."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
+from burnish.burn.presence import missing
 from burnish.db import devices, queue
 from burnish.db.history import inform, move, note
 from burnish.db.queue import LEASE, Claim
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds until a device that is not ready is asked again.
 _NOT_READY = 2.0
+#: What a device reports that is not there, or may not be used.
+_MISSING = (BurnOutcome.HOLD_OPERATOR, BurnOutcome.HOLD_SERVICE)
 #: A piece whose workers died this often is given up: it may be what makes them die.
 _MAXIMUM_DEATHS = 10
 #: What reading rows raises whose values make no sense.
@@ -74,6 +77,7 @@ class Worker:
         self._labels = PieceLabels(settings.label, device.label_form)
         self._built: dict[Path, BuiltImage] = {}
         self.database_problem = ""
+        self._is_device_missing = False
 
     @property
     def _device_goes_on_alone(self) -> bool:
@@ -191,8 +195,10 @@ class Worker:
     def _claim_next(self) -> Claim | None:
         """Claims the next piece that the device can make now; first what it already works on."""
         with self._database.reading() as session:
-            if not queue.anything_due(session, self._device.name, self._device.media):
-                return None
+            is_due = queue.anything_due(session, self._device.name, self._device.media)
+        if not is_due:
+            self._look_for_device()
+            return None
         if self._device_goes_on_alone:
             claim = self.claim_piece(self.recorder.capacities, at_device=True)
             if claim is not None:
@@ -212,6 +218,23 @@ class Worker:
             self.recorder.ask_for_another_blank(ready)
             pause(self.stopping, _NOT_READY)
         return claim
+
+    def _look_for_device(self) -> None:
+        """Records whether the device is there, while there is nothing to make.
+
+        That a drive or a mount point has no blank is no fault before a piece needs one.
+        """
+        device = self._device
+        if device.kind in ("optical", "mounted"):
+            result = missing(device.name, directories=device.directories, drive=device.drive)
+        else:
+            result = self.burner.state()
+        if result is not None and result.outcome in _MISSING:
+            self.recorder.device_missing(result)
+            self._is_device_missing = True
+        elif self._is_device_missing or (result and result.outcome is BurnOutcome.READY):
+            self.recorder.device_ready()
+            self._is_device_missing = False
 
     def _device_state(self) -> BurnResult:
         """READY, paused by an administrator, or what the device reports."""

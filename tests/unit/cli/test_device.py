@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from burnish import settings
+from burnish.burn import BurnOutcome, BurnResult
+from burnish.burn.optical import OpticalBurner
 from burnish.db import devices, schema
 from burnish.db.session import Database
 from burnish.vocabulary import ExecutionStatusInfo
@@ -51,3 +53,52 @@ def test_an_unknown_device_is_reported(run: Run, config: Path) -> None:
         done = run("device", command, "burner", "--config", config)
         assert done.code == 4
         assert "burnish device list" in done.err
+
+
+@pytest.mark.parametrize("key", ["directory", "drive"])
+def test_the_list_asks_devices_and_says_what_is_not_there(
+    run: Run, config: Path, tmp_path: Path, database: Database, key: str
+) -> None:
+    """At once, whether or not a service runs or anything waits."""
+    kind = "optical" if key == "drive" else "folder"
+    gone = tmp_path / "not" / "there"
+    text = f'[[device]]\nname = "burner"\nkind = "{kind}"\n{key} = "{gone}"\n'
+    config.write_text(config.read_text() + text)
+    for is_made in (True, False):
+        (line,) = run("device", "list", "--json", "--config", config).json
+        assert line["state"] == "CHECK_MCD_OP"
+        assert str(gone) in line["detail"]
+        assert str(gone) in line["remedy"]
+        if is_made:
+            database.close()
+            (tmp_path / "storage" / "burnish.db").unlink()
+    if key == "directory":
+        gone.mkdir(parents=True)
+        (line,) = run("device", "list", "--json", "--config", config).json
+        assert (line["state"], line["detail"]) == ("NORMAL", "")
+
+
+def test_a_device_at_work_is_not_disturbed_by_the_list(
+    run: Run, config: Path, tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive = tmp_path / "drive"
+    drive.write_bytes(b"")
+    text = f'[[device]]\nname = "burner"\nkind = "optical"\ndrive = "{drive}"\n'
+    config.write_text(config.read_text() + text)
+    asked: list[str] = []
+
+    def state(burner: OpticalBurner) -> BurnResult:
+        asked.append(burner.name)
+        return BurnResult(BurnOutcome.OUT_OF_SUPPLIES, "there is no disc", "Put in a blank.")
+
+    monkeypatch.setattr(OpticalBurner, "state", state)
+    monkeypatch.setattr(devices, "at_work", lambda _session, _name: True)
+    (line,) = run("device", "list", "--json", "--config", config).json
+    assert asked == []
+    assert line["state"] == "NORMAL"
+    monkeypatch.undo()
+    monkeypatch.setattr(OpticalBurner, "state", state)
+    done = run("device", "list", "--json", "--config", config)
+    assert asked == ["burner"]
+    assert done.json[0]["state"] == "OUT_OF_SUPPLIES"
+    database.close()
