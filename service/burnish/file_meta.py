@@ -1,5 +1,7 @@
 """Ground: writes File Meta Information, and finds the data set of a file (PS3.10 7.1)."""
 
+from functools import lru_cache
+
 from burnish.dicom_elements import NeedMore, header
 from burnish.dicom_elements import encode as element
 from burnish.errors import Unreadable
@@ -27,17 +29,26 @@ def encode(
     source_ae_title: str = "",
 ) -> bytes:
     """Preamble, prefix and group 2: all that precedes the data set in a DICOM File (PS3.10 7.1)."""
-    elements = [
-        element(0x00020001, b"OB", b"\0\1"),
-        element(0x00020002, b"UI", sop_class_uid.encode("ascii")),
-        element(0x00020003, b"UI", sop_instance_uid.encode("ascii")),
-        element(_TRANSFER_SYNTAX_UID, b"UI", transfer_syntax_uid.encode("ascii")),
-        _IMPLEMENTATION,
-    ]
-    if source_ae_title:
-        elements.append(element(0x00020016, b"AE", source_ae_title.encode("ascii")))
-    group = b"".join(elements)
+    before, after = _shared_elements(sop_class_uid, transfer_syntax_uid, source_ae_title)
+    group = before + element(0x00020003, b"UI", sop_instance_uid.encode("ascii")) + after
     return _START + element(0x00020000, b"UL", len(group).to_bytes(4, "little")) + group
+
+
+#: A peer sends few kinds of instances. Encoding these anew takes 1 µs of the 150 µs for an instance
+#: of 10 KB.
+@lru_cache(maxsize=256)
+def _shared_elements(
+    sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str
+) -> tuple[bytes, bytes]:
+    """What precedes and what follows the SOP Instance UID."""
+    before = element(0x00020001, b"OB", b"\0\1") + element(
+        0x00020002, b"UI", sop_class_uid.encode("ascii")
+    )
+    after = element(_TRANSFER_SYNTAX_UID, b"UI", transfer_syntax_uid.encode("ascii"))
+    after += _IMPLEMENTATION
+    if source_ae_title:
+        after += element(0x00020016, b"AE", source_ae_title.encode("ascii"))
+    return before, after
 
 
 def locate(start: bytes) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import NoReturn
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -36,15 +37,20 @@ def database_errors() -> Iterator[None]:
     """Raise OutOfResources where the database is full, locked, damaged or not there."""
     try:
         yield
-    except PoolTimeoutError as error:
+    except (PoolTimeoutError, DatabaseError, sqlite3.DatabaseError) as error:
+        _raise_out_of_resources(error)
+
+
+def _raise_out_of_resources(error: Exception) -> NoReturn:
+    """Raise OutOfResources if `error` tells that the database does not answer, else `error`."""
+    if isinstance(error, PoolTimeoutError):
         raise OutOfResources(
             "the database does not answer: too many connections are in use"
         ) from error
-    except (DatabaseError, sqlite3.DatabaseError) as error:
-        if type(error) not in _NO_ANSWER:
-            raise
-        why = error.orig if isinstance(error, DatabaseError) else error
-        raise OutOfResources(f"the database does not answer: {why}") from error
+    if type(error) not in _NO_ANSWER:
+        raise error
+    why = error.orig if isinstance(error, DatabaseError) else error
+    raise OutOfResources(f"the database does not answer: {why}") from error
 
 
 class WriteLock:
@@ -74,8 +80,9 @@ class WriteLock:
         try:
             self._acquire()
             try:
-                with database_errors():
-                    yield
+                yield
+            except (PoolTimeoutError, DatabaseError, sqlite3.DatabaseError) as error:
+                _raise_out_of_resources(error)
             finally:
                 self._release()
         except OutOfResources:

@@ -92,7 +92,7 @@ class KeyBuilder:
         """What the instance says of its patient, study and series."""
         raw = tuple([self._values.get(tag, b"") for tag in _ENTITY_TAGS])
         with_keys = self._record_type not in ROOT_TYPES
-        if sum(map(len, raw)) > _LONGEST_REMEMBERED:
+        if len(b"".join(raw)) > _LONGEST_REMEMBERED:
             return _build_entities(raw, self._character_set, with_keys)
         return _remembered_entities(raw, self._character_set, with_keys)
 

@@ -105,7 +105,7 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> int:
         while position < end:
             key, vr, length = unpack(head, position)
             if vr in short_vrs:
-                start = position + 8
+                after = position + 8 + length
             elif vr in long_vrs:
                 start = position + 12
                 (length,) = _LENGTH.unpack_from(head, position + 8)
@@ -117,13 +117,13 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> int:
                         values[indexed[key]] = head[start : after - 8]
                     position = after
                     continue
+                after = start + length
             else:
                 return position
-            after = start + length
             if key in indexed:
                 if after > end:
                     return position
-                values[indexed[key]] = head[start:after]
+                values[indexed[key]] = head[after - length : after]
             position = after
     except (struct.error, Unreadable):
         return position
