@@ -44,7 +44,7 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class RunTimes:
     """How long one medium took, and how much CPU of whom."""
 
     seconds: float
@@ -98,7 +98,7 @@ PIPELINES: dict[str, tuple[Steps, ...]] = {
 }
 
 
-def run_pipeline(steps: Sequence[Steps], material: Material, storage: Path) -> Made:
+def run_pipeline(steps: Sequence[Steps], material: Material, storage: Path) -> RunTimes:
     work = storage / "pipeline"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -120,13 +120,13 @@ def run_pipeline(steps: Sequence[Steps], material: Material, storage: Path) -> M
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     shutil.rmtree(work, ignore_errors=True)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Made(seconds, used, failed)
+    return RunTimes(seconds, used, failed)
 
 
 # --- servers -------------------------------------------------------------------------------------
 
 
-def make_with_burnish(server: Server, material: Material, run: int) -> Made:
+def make_with_burnish(server: Server, material: Material, run: int) -> RunTimes:
     """N-ACTION to DONE, for instances that the server has."""
     request = uid("frame", run, 999_999_999)
     references = [uid("instance", run, number) for number in range(material.count)]
@@ -135,16 +135,16 @@ def make_with_burnish(server: Server, material: Material, run: int) -> Made:
     before, started = server.cpu(), time.monotonic()
     scu.initiate(request)
     status = scu.wait(request, LONGEST)
-    made = Made(
+    run_times = RunTimes(
         time.monotonic() - started, server.cpu() - before, "" if status == "DONE" else status
     )
     scu.release()
     shutil.rmtree(server.directory / "storage" / "outbox", ignore_errors=True)
     (server.directory / "storage" / "outbox").mkdir()
-    return made
+    return run_times
 
 
-def make_with_orthanc(server: Server, _material: Material, _run: int) -> Made:
+def make_with_orthanc(server: Server, _material: Material, _run: int) -> RunTimes:
     """Its create-media, which answers with a ZIP of files and DICOMDIR."""
     configuration = json.loads((server.directory / "orthanc.json").read_text())
     base = f"http://127.0.0.1:{configuration['HttpPort']}"
@@ -160,10 +160,10 @@ def make_with_orthanc(server: Server, _material: Material, _run: int) -> Made:
                 pass
     except OSError as error:
         failed = str(error)
-    return Made(time.monotonic() - started, server.cpu() - before, failed)
+    return RunTimes(time.monotonic() - started, server.cpu() - before, failed)
 
 
-SERVERS: dict[str, tuple[Kind, Callable[[Server, Material, int], Made]]] = {
+SERVERS: dict[str, tuple[Kind, Callable[[Server, Material, int], RunTimes]]] = {
     "burnish": (
         Kind("burnish", "", burnish("os", device=[{"name": "outbox", "media": ["DVD-DL"]}])),
         make_with_burnish,
@@ -172,17 +172,17 @@ SERVERS: dict[str, tuple[Kind, Callable[[Server, Material, int], Made]]] = {
 }
 
 
-def run_server(name: str, material: Material, storage: Path, rounds: int) -> list[Made]:
+def run_server(name: str, material: Material, storage: Path, rounds: int) -> list[RunTimes]:
     kind, make = SERVERS[name]
-    made = []
+    runs = []
     with running(kind, storage) as server:
         run = next(_RUNS)
         sent = send(server.port, material.workload, material.count, associations=2, run=run)
         if sent.failed:
-            return [Made(0.0, 0.0, f"{sent.failed} instances not stored: {sent.error}")]
+            return [RunTimes(0.0, 0.0, f"{sent.failed} instances not stored: {sent.error}")]
         for _ in range(rounds):
-            made.append(make(server, material, run))
-    return made
+            runs.append(make(server, material, run))
+    return runs
 
 
 def compare(
@@ -192,10 +192,10 @@ def compare(
     rounds: int = 3,
     tools: Sequence[str] | None = None,
     cache: Path | None = None,
-) -> dict[tuple[str, str], list[Made]]:
+) -> dict[tuple[str, str], list[RunTimes]]:
     """(tool, material) → what each round took. Servers and pipelines take turns."""
     wanted = tools or (*SERVERS, *PIPELINES)
-    results: dict[tuple[str, str], list[Made]] = {}
+    results: dict[tuple[str, str], list[RunTimes]] = {}
     given_up: set[tuple[str, str]] = set()
     for workload, count in loads:
         directory = cache_directory(cache) / f"{workload.name}-{count}"
@@ -207,11 +207,11 @@ def compare(
                 if key in given_up:
                     continue
                 if tool in SERVERS:
-                    made = run_server(tool, material, storage, 1)[0]
+                    runs = run_server(tool, material, storage, 1)[0]
                 else:
-                    made = run_pipeline(PIPELINES[tool], material, storage)
-                results.setdefault((tool, material.name), []).append(made)
-                if made.failed or made.seconds > LONGEST / 6:
+                    runs = run_pipeline(PIPELINES[tool], material, storage)
+                results.setdefault((tool, material.name), []).append(runs)
+                if runs.failed or runs.seconds > LONGEST / 6:
                     given_up.add(key)
         shutil.rmtree(directory, ignore_errors=True)
     return results
@@ -231,10 +231,10 @@ def main() -> None:
         rounds=arguments.rounds,
         tools=arguments.tools.split(",") if arguments.tools else None,
     )
-    for (tool, material), made in results.items():
-        seconds = statistics.median(one.seconds for one in made)
-        cpu = statistics.median(one.cpu for one in made)
-        print(f"{tool:24}{material:10}{seconds:8.2f} s {cpu:8.2f} s CPU  {made[0].failed}")
+    for (tool, material), runs in results.items():
+        seconds = statistics.median(run.seconds for run in runs)
+        cpu = statistics.median(run.cpu for run in runs)
+        print(f"{tool:24}{material:10}{seconds:8.2f} s {cpu:8.2f} s CPU  {runs[0].failed}")
 
 
 if __name__ == "__main__":

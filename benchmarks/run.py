@@ -254,7 +254,7 @@ def receive_tls(report: Report, scale: Scale, storage: Path) -> None:
 
 
 def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> None:
-    results: dict[tuple[str, str], list[media.Made]] = {}
+    results: dict[tuple[str, str], list[media.RunTimes]] = {}
     done = []
     for name, count in scale.media:
         if time.monotonic() > deadline:

@@ -111,12 +111,12 @@ class Instance:
         return own
 
 
-def _all_of(data: bytearray, wanted: bytes, skip: int = 0) -> list[int]:
-    found, at = [], data.find(wanted)
+def _all_of(data: bytearray, pattern: bytes, skip: int = 0) -> list[int]:
+    positions, at = [], data.find(pattern)
     while at >= 0:
-        found.append(at + skip)
-        at = data.find(wanted, at + 1)
-    return found
+        positions.append(at + skip)
+        at = data.find(pattern, at + 1)
+    return positions
 
 
 def instances(workload: Workload, count: int, seed: int = 1) -> list[Instance]:

@@ -49,11 +49,11 @@ class Root:
 
     def _instances(self, stored: Mapping[str, bytes]) -> Iterator[str]:
         live = self.rows("SELECT * FROM instance WHERE released_at IS NULL")
-        made = self.rows(
+        published = self.rows(
             "SELECT t.* FROM transcoded_instance t JOIN instance i ON t.instance_id = i.id"
             " WHERE i.released_at IS NULL"
         )
-        for row in [*live, *made]:
+        for row in [*live, *published]:
             path = self.spooled(row["spool_key"])
             if not path.is_file():
                 yield f"instance {row['id']}: a row without its file"
@@ -114,28 +114,31 @@ class Root:
             if status == "FAILURE" and info in ("NORMAL", "UNKNOWN", "QUEUED"):
                 yield f"request {row['id']}: FAILURE for no reason"
             if status == "DONE" and not all(
-                (one["id"], copy) in created for one in sets[row["id"]] for copy in copies
+                (file_set["id"], copy) in created for file_set in sets[row["id"]] for copy in copies
             ):
                 yield f"request {row['id']}: DONE with a piece missing"
 
     def _media(self) -> Iterator[str]:
         """Whatever has its manifest is whole, and whatever is CREATED has it."""
-        whole: set[tuple[str, int]] = set()
+        intact: set[tuple[str, int]] = set()
         for manifest in self.outbox.glob("R*/*.json"):
-            said = json.loads(manifest.read_text())
-            image = manifest.with_name(said["image"])
+            description = json.loads(manifest.read_text())
+            image = manifest.with_name(description["image"])
             if not image.is_file():
                 yield f"{manifest.name} without its image"
                 continue
             data = image.read_bytes()
-            if len(data) != said["size"] or hashlib.sha256(data).hexdigest() != said["sha256"]:
+            if (
+                len(data) != description["size"]
+                or hashlib.sha256(data).hexdigest() != description["sha256"]
+            ):
                 yield f"{image.name} is not what its manifest says"
-            whole.add((said["file_set_uid"], said["copy_number"]))
+            intact.add((description["file_set_uid"], description["copy_number"]))
         for row in self.rows(
             "SELECT f.file_set_uid, p.copy_number FROM piece p"
             " JOIN file_set f ON p.file_set_id = f.id WHERE p.state = 'CREATED'"
         ):
-            if tuple(row) not in whole:
+            if tuple(row) not in intact:
                 yield f"a piece that was CREATED is not there: {tuple(row)}"
 
     # --- what holds when nothing is under way ----------------------------------------------------

@@ -53,7 +53,7 @@ MEDIA, CANCELLED, HOPELESS, IDLE = (f"1.2.826.0.1.3680043.10.999.9.{n}" for n in
 @cache
 def material() -> dict[str, SampleInstance]:
     """What the client stores: three CT images, and a plan that CD wants in another syntax."""
-    made = [
+    samples = [
         instance(
             sop_instance_uid=f"1.2.826.0.1.3680043.10.999.8.{number}",
             instance_number=number,
@@ -63,8 +63,8 @@ def material() -> dict[str, SampleInstance]:
     ]
     syntax, data = split(Path(get_testdata_file("rtplan.dcm")).read_bytes())
     plan = "1.2.840.10008.5.1.4.1.1.481.5", "1.2.777.777.77.7.7777.7777.20030903150023"
-    made.append(SampleInstance(*plan, syntax, data))
-    return {one.sop_instance_uid: one for one in made}
+    samples.append(SampleInstance(*plan, syntax, data))
+    return {sample.sop_instance_uid: sample for sample in samples}
 
 
 def settings_of(root: Path) -> Settings:
@@ -212,7 +212,7 @@ class Life:
             answers[uid] = self._answer(lambda: receiver.accept(incoming))
 
         group = [(uid, incoming) for uid, incoming in opened if incoming is not None]
-        threads = [threading.Thread(target=accept, args=one) for one in group]
+        threads = [threading.Thread(target=accept, args=arguments) for arguments in group]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads) and len(receiver._pending) < sum(
@@ -232,8 +232,10 @@ class Life:
     ) -> None:
         by_uid = material()
         references = [
-            operations.Reference(by_uid[one].sop_class_uid if one in by_uid else CT, one)
-            for one in instances
+            operations.Reference(
+                by_uid[instance_uid].sop_class_uid if instance_uid in by_uid else CT, instance_uid
+            )
+            for instance_uid in instances
         ]
 
         def create() -> None:
@@ -245,7 +247,7 @@ class Life:
             with self.database.writing() as session:
                 operations.initiate(session, self.settings.request, uid, number_of_copies=copies)
 
-        if not all(self.has("stored", one) for one in instances if one in by_uid):
+        if not all(self.has("stored", needed) for needed in instances if needed in by_uid):
             return  # the client requests only instances that were acknowledged
         if not self.has("created", uid):
             if self._answer(create, 0x0111) not in (0, 0x0111):
@@ -266,17 +268,17 @@ class Life:
             if self._answer(cancel, 0x0112, 0xC201) in (0, 0x0112):
                 self.diary.write("cancelled", uid)
 
-    def _sent(self, made: SampleInstance) -> Incoming:
+    def _sent(self, sample: SampleInstance) -> Incoming:
         incoming = self.receiver.open(
-            sop_class_uid=made.sop_class_uid,
-            sop_instance_uid=made.sop_instance_uid,
-            transfer_syntax_uid=made.transfer_syntax_uid,
+            sop_class_uid=sample.sop_class_uid,
+            sop_instance_uid=sample.sop_instance_uid,
+            transfer_syntax_uid=sample.transfer_syntax_uid,
             calling_ae_title="MODALITY",
             called_ae_title="BURNISH",
         )
         try:
-            for start in range(0, len(made.data_set), 16_000):
-                incoming.write(memoryview(made.data_set)[start : start + 16_000])
+            for start in range(0, len(sample.data_set), 16_000):
+                incoming.write(memoryview(sample.data_set)[start : start + 16_000])
         except BurnishError:
             incoming.abandon()
             raise
@@ -295,10 +297,10 @@ class Life:
         try:
             operation()
         except BurnishError as error:
-            found = statuses.of(error)
-            known = {found.c_store, found.dimse_n} & {0xA700, 0x0213, 0xC111, *expected}
-            if known:
-                return known.pop()
+            responses = statuses.of(error)
+            allowed = {responses.c_store, responses.dimse_n} & {0xA700, 0x0213, 0xC111, *expected}
+            if allowed:
+                return allowed.pop()
             raise
         return 0
 

@@ -50,13 +50,13 @@ def _attempt(folder: Path, steps: Steps, step: int) -> int:
     if step:
         steps.kill_at(step)
     path = root / "burnish.db"
-    code, said = in_child(partial(_upgrade, path))
+    code, output = in_child(partial(_upgrade, path))
     taken = steps.count
     steps.forget()
-    assert code in (0, -signal.SIGKILL), said
+    assert code in (0, -signal.SIGKILL), output
     backup.check_pages(path)
-    code, said = in_child(partial(_upgrade, path))
-    assert code == 0, said
+    code, output = in_child(partial(_upgrade, path))
+    assert code == 0, output
     backup.check_pages(path)
     with closing(sqlite3.connect(path)) as connection:
         ((count,),) = connection.execute("SELECT count(*) FROM instance WHERE digest <> ''")

@@ -41,18 +41,18 @@ class Modality:
             self.port, [(CT, [EXPLICIT])], called=(called or "BURNISH").encode().ljust(16)
         ) as raw:
             for number in range(count):
-                made = instance(
+                sample = instance(
                     patient_id=study[-12:],
                     study=study,
                     series=series,
                     instance_number=number,
                     size=size,
                 )
-                status, _ = raw.store(CT, made.sop_instance_uid, made.data_set, fragment=16_000)
+                status, _ = raw.store(CT, sample.sop_instance_uid, sample.data_set, fragment=16_000)
                 if status == 0:
-                    done.append(made.sop_instance_uid)
+                    done.append(sample.sop_instance_uid)
                     with self._lock:
-                        self.stored[made.sop_instance_uid] = made.data_set
+                        self.stored[sample.sop_instance_uid] = sample.data_set
                 else:
                     self.refused += 1
             raw.release()
@@ -80,9 +80,9 @@ class Modality:
 
     def status(self, uid: str) -> tuple[str, str]:
         with MediaCreation(self.port) as scu:
-            status, found = scu.get(uid, "ExecutionStatus", "ExecutionStatusInfo")
+            status, attributes = scu.get(uid, "ExecutionStatus", "ExecutionStatusInfo")
         assert status == 0, status
-        return str(found.ExecutionStatus), str(found.ExecutionStatusInfo)
+        return str(attributes.ExecutionStatus), str(attributes.ExecutionStatusInfo)
 
     def insist(self, call: Callable[[], T], times: int = 400) -> T:
         """Again and again while the service is gone."""

@@ -145,19 +145,19 @@ def _rename(names: dict[str, Node], change: Change) -> None:
 
 def _reachable(names: dict[str, Node], content: Callable[[File], bytes]) -> Tree:
     contents: dict[int, bytes] = {}
-    found: Tree = {}
+    tree: Tree = {}
     for name in sorted(names):
         parent = name.rpartition("/")[0]
         node = names[name]
-        if (parent and found.get(parent, b"") is not None) or name.endswith("-shm"):
+        if (parent and tree.get(parent, b"") is not None) or name.endswith("-shm"):
             continue  # its directory is not there; or it is shared memory, and not a file
         if node is None:
-            found[name] = None
+            tree[name] = None
             continue
         if id(node) not in contents:
             contents[id(node)] = content(node)
-        found[name] = contents[id(node)]
-    return found
+        tree[name] = contents[id(node)]
+    return tree
 
 
 def lay_out(tree: Tree, root: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from crash.invariants import Root
 from crash.modality import GONE, Modality
 from crash.steps import Steps
-from crash.sweep import holds
+from crash.sweep import assert_no_faults
 from flow.service import Service
 from ports import free_port
 from waiting import wait_until
@@ -54,7 +54,7 @@ def _run(folder: Path, steps: Steps, step: int, *, group: bool) -> int:
         service.kill()
         assert not failures, failures
         root = Root(service.root)
-        holds(root.faults(modality.stored), root.unsettled())
+        assert_no_faults(root.faults(modality.stored), root.unsettled())
     finally:
         steps.forget()
         if service.running:

@@ -46,8 +46,8 @@ def in_child(work: Callable[[], None]) -> tuple[int, str]:
         finally:
             os._exit(code)
     os.close(writer)
-    with os.fdopen(reader, "rb") as said:
-        text = said.read().decode()
+    with os.fdopen(reader, "rb") as pipe:
+        text = pipe.read().decode()
     status = os.waitpid(child, 0)[1]
     return os.waitstatus_to_exitcode(status), text
 
@@ -83,8 +83,8 @@ class Sweep:
             return int(counted.read_text())
         self.fresh()
         self._steps.watch(self.root, reads=reads)
-        code, said = in_child(self.one_life)
-        assert code == 0, said
+        code, output = in_child(self.one_life)
+        assert code == 0, output
         steps = self._steps.count
         counted.write_text(str(steps))
         self._steps.watch(self.root)
@@ -96,9 +96,9 @@ class Sweep:
         self.fresh()
         self._steps.watch(self.root)
         self._steps.kill_at(step, half=half)
-        code, said = in_child(self.one_life)
+        code, output = in_child(self.one_life)
         self._steps.watch(self.root)
-        assert code in (0, -signal.SIGKILL), said
+        assert code in (0, -signal.SIGKILL), output
         self.examine()
         return code != 0
 
@@ -111,10 +111,10 @@ class Sweep:
         self.fresh()
         self._steps.watch(self.root, reads=reads)
         self._steps.fail(error, first=step, last=step if once else 1 << 62)
-        code, said = in_child(self._failing_life)
+        code, output = in_child(self._failing_life)
         failed = self._steps.failed
         self._steps.watch(self.root)
-        assert code == 0, said
+        assert code == 0, output
         self.examine()
         return failed
 
@@ -125,7 +125,7 @@ class Sweep:
                 self._steps.heal()
             life.flow()
             self._steps.heal()  # who looks reads as well
-            holds(Root(self.root).faults(self._stored()))
+            assert_no_faults(Root(self.root).faults(self._stored()))
             life.flow()
             life.go_on()
             self.settled()
@@ -151,8 +151,8 @@ class Sweep:
         disk = Disk(self.root)
         self._steps.watch(self.root, log=True)
         self.diary.also = self._steps.note
-        code, said = in_child(self.one_life)
-        assert code == 0, said
+        code, output = in_child(self.one_life)
+        assert code == 0, output
         self.diary.also = None
         self._steps.watch(self.root)
         records = self._steps.log()
@@ -161,24 +161,24 @@ class Sweep:
             for record in records[done:moment]:
                 disk.do(record)
             done = moment
-            facts = [one.path for one in records[:moment] if one.op is Op.NOTE]
+            facts = [record.path for record in records[:moment] if record.op is Op.NOTE]
             name = f"record {moment}"
             yield f"{name}, least", partial(self._lose, facts, disk.least)
             yield f"{name}, hollow", partial(self._lose, facts, disk.hollow)
             yield f"{name}, by chance", partial(self._lose, facts, partial(disk.by_chance, moment))
 
-    def _lose(self, facts: Sequence[str], found: Callable[[], Tree]) -> None:
-        lay_out(found(), self.root)
+    def _lose(self, facts: Sequence[str], tree: Callable[[], Tree]) -> None:
+        lay_out(tree(), self.root)
         self.diary.path.write_text("".join(f"{fact}\n" for fact in facts))
         self.examine()
 
     def examine(self) -> None:
         """Check the root as it is, after another life, and after that life has cleaned up."""
-        code, said = in_child(self._examine)
-        assert code == 0, said
+        code, output = in_child(self._examine)
+        assert code == 0, output
 
     def _examine(self) -> None:
-        holds(Root(self.root).faults(self._stored()))
+        assert_no_faults(Root(self.root).faults(self._stored()))
         with in_one_process():
             life = Life(self.root, self.diary)
             life.begin()
@@ -187,12 +187,12 @@ class Sweep:
             self.settled()
             life.clean()
             life.end()
-        holds(Root(self.root).faults(self._stored()), Root(self.root).orphans())
+        assert_no_faults(Root(self.root).faults(self._stored()), Root(self.root).orphans())
 
     def settled(self) -> None:
         """Check that nothing is under way: each request has ended as it must, or was not begun."""
         root = Root(self.root)
-        holds(root.faults(self._stored()), root.unsettled())
+        assert_no_faults(root.faults(self._stored()), root.unsettled())
         status = {
             row["sop_instance_uid"]: (row["execution_status"], row["execution_status_info"])
             for row in root.rows("SELECT * FROM media_creation_request")
@@ -229,6 +229,6 @@ class Sweep:
         return {uid: material()[uid].data_set for uid in stored}
 
 
-def holds(*faults: Iterator[str]) -> None:
-    found = [fault for one in faults for fault in one]
-    assert not found, found
+def assert_no_faults(*checks: Iterator[str]) -> None:
+    faults = [fault for check in checks for fault in check]
+    assert not faults, faults

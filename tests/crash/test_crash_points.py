@@ -37,14 +37,14 @@ def step(op: Op, path: str, other: str = "", *, inode: int = 0, data: bytes = b"
 def disk(tmp_path: Path) -> Disk:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    made = Disk(tmp_path)
+    new_disk = Disk(tmp_path)
     for record in (
         step(Op.CREATE, "a/file", inode=-1),
         step(Op.WRITE, "a/file", inode=-1, data=b"bytes"),
         step(Op.RENAME, "a/file", "b/file"),
     ):
-        made.do(record)
-    return made
+        new_disk.do(record)
+    return new_disk
 
 
 def test_without_a_sync_nothing_is_promised(disk: Disk) -> None:
@@ -67,9 +67,11 @@ def test_a_name_is_where_its_directory_was_synced(disk: Disk) -> None:
 
 
 def test_by_chance_it_is_old_or_new_or_torn(disk: Disk, tmp_path: Path) -> None:
-    found = [disk.by_chance(seed) for seed in range(100)]
-    contents = {one.get("b/file") for one in found} | {one.get("a/file") for one in found}
+    trees = [disk.by_chance(seed) for seed in range(100)]
+    contents = {tree.get("b/file") for tree in trees} | {tree.get("a/file") for tree in trees}
     assert {None, b"", b"bytes"} < contents
-    assert any(one and b"bytes".startswith(one) and len(one) < 5 for one in contents)
-    lay_out(found[0], tmp_path / "laid")
+    assert any(
+        content and b"bytes".startswith(content) and len(content) < 5 for content in contents
+    )
+    lay_out(trees[0], tmp_path / "laid")
     assert {path.name for path in (tmp_path / "laid").iterdir()} == {"a", "b"}

@@ -1,8 +1,9 @@
-"""`make fuzz-coverage`: atheris makes bytes that reach ever more of each parser (Linux, libFuzzer).
+"""`make fuzz-coverage`: atheris makes bytes that reach new code of each parser (Linux, libFuzzer).
 
 Run as `python tests/damage/cover.py [header|image|...] [--seconds N] [--keep FOLDER]`; without
-names, all targets, each for so many seconds. What was wrong is written to `tests/damage/findings`,
-one file each, which `test_targets.py` replays ever after. Ends with 1 where there was any.
+names, all targets, each for N seconds. Each input with a fault is written to a file below
+`tests/damage/findings`, which `test_targets.py` tries again from then on. Exits with 1 if there was
+a fault.
 """
 
 import argparse
@@ -22,58 +23,62 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 say = partial(print, flush=True)
 FINDINGS = Path(__file__).with_name("findings")
-#: What one input may take: seconds, and the process with it, in MiB.
-_SECONDS, _MEMORY = 10, 1500
+#: Maximum time of one input, in seconds.
+_SECONDS = 10
+#: Maximum memory of the process, in MiB.
+_MEMORY = 1500
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", default=[])
+    parser.add_argument("targets", nargs="*", default=[])
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
-    parser.add_argument("--keep", type=Path, help="where the inputs that reached more are kept")
+    parser.add_argument("--keep", type=Path, help="folder to keep inputs that reach new code")
     parser.add_argument("--child", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.child:
-        _fuzz(given.child, given.what)
-    # only now: the process that fuzzes has to import it by atheris
+    arguments = parser.parse_args()
+    if arguments.child:
+        _fuzz(arguments.child, arguments.targets)
+    # not at the top: the process that fuzzes imports it with atheris
     from damage.targets import TARGETS
 
-    found = 0
+    fault_count = 0
     with tempfile.TemporaryDirectory(prefix="burnish-cover-") as name:
-        for what in given.what or TARGETS:
-            corpus = (given.keep or Path(name)) / what
+        for target_name in arguments.targets or TARGETS:
+            corpus = (arguments.keep or Path(name)) / target_name
             corpus.mkdir(parents=True, exist_ok=True)
-            for seed in TARGETS[what].seeds():
+            for seed in TARGETS[target_name].seeds():
                 (corpus / hashlib.sha1(seed).hexdigest()).write_bytes(seed)  # noqa: S324
-            found += _watch(what, corpus, given.seconds)
-    sys.exit(bool(found))
+            fault_count += _watch(target_name, corpus, arguments.seconds)
+    sys.exit(bool(fault_count))
 
 
-def _watch(what: str, corpus: Path, seconds: int) -> int:
-    """Runs one target to the end of its time, beyond what it finds; how much that was."""
-    end, tried, faults = time.monotonic() + seconds, 0, dict[str, bytes]()
-    while (left := end - time.monotonic()) > 1:
-        ended, inputs, why, data = _run(what, corpus, int(left))
+def _watch(target_name: str, corpus: Path, seconds: int) -> int:
+    """Runs a target until its time is over, again after each fault; the number of faults."""
+    deadline = time.monotonic() + seconds
+    tried = 0
+    faults: dict[str, bytes] = {}
+    while (seconds_left := deadline - time.monotonic()) > 1:
+        has_fault, inputs, fault, data = _run(target_name, corpus, int(seconds_left))
         tried += inputs
-        if not ended:
+        if not has_fault:
             break
-        if why in faults:
+        if fault in faults:
             continue
-        faults[why] = data
-        folder = FINDINGS / what
+        faults[fault] = data
+        folder = FINDINGS / target_name
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / hashlib.sha1(data).hexdigest()[:12]  # noqa: S324
         path.write_bytes(data)
-        say(f"{what}: {why}: {path}")
+        say(f"{target_name}: {fault}: {path}")
     reached = sum(1 for _ in corpus.iterdir())
-    say(f"{what}: {tried} inputs, {reached} that reached more, {len(faults)} faults")
+    say(f"{target_name}: {tried} inputs, {reached} of them reach new code, {len(faults)} faults")
     return len(faults)
 
 
-def _run(what: str, corpus: Path, seconds: int) -> tuple[bool, int, str, bytes]:
-    """One run: whether it ended by a fault, how many inputs it took, which fault, by which."""
+def _run(target_name: str, corpus: Path, seconds: int) -> tuple[bool, int, str, bytes]:
+    """One run: whether it ended by a fault, the number of inputs, the fault and its input."""
     with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, __file__, "--child", what, "--"]
+        command = [sys.executable, __file__, "--child", target_name, "--"]
         options = [
             f"-max_total_time={seconds}",
             f"-timeout={_SECONDS}",
@@ -82,7 +87,7 @@ def _run(what: str, corpus: Path, seconds: int) -> tuple[bool, int, str, bytes]:
             "-print_final_stats=1",
             str(corpus),
         ]
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, *options],
             check=False,
             capture_output=True,
@@ -90,24 +95,26 @@ def _run(what: str, corpus: Path, seconds: int) -> tuple[bool, int, str, bytes]:
             errors="replace",
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
         )
-        said = done.stdout + done.stderr
-        counts = re.findall(r"^#(\d+)\s", said, re.MULTILINE)
+        output = process.stdout + process.stderr
+        counts = re.findall(r"^#(\d+)\s", output, re.MULTILINE)
         artifacts = sorted(Path(name).iterdir())
         data = artifacts[0].read_bytes() if artifacts else b""
-        return bool(done.returncode), int(counts[-1]) if counts else 0, _why(said), data
+        return bool(process.returncode), int(counts[-1]) if counts else 0, _describe(output), data
 
 
-def _why(said: str) -> str:
-    """The last place in Burnish, and the error, or what libFuzzer says."""
-    places = re.findall(r'File ".*?/(burnish/[^"]+|damage/targets.py)", line (\d+)', said)
-    errors = re.findall(r"^(\w+(?:\.\w+)*(?:Error|Exception|Violation\w*).*)$", said, re.MULTILINE)
-    summary = re.findall(r"^SUMMARY: .*$", said, re.MULTILINE)
+def _describe(output: str) -> str:
+    """The last place in Burnish and the error, or the summary of libFuzzer."""
+    places = re.findall(r'File ".*?/(burnish/[^"]+|damage/targets.py)", line (\d+)', output)
+    errors = re.findall(
+        r"^(\w+(?:\.\w+)*(?:Error|Exception|Violation\w*).*)$", output, re.MULTILINE
+    )
+    summary = re.findall(r"^SUMMARY: .*$", output, re.MULTILINE)
     place = ":".join(places[-1]) if places else "nowhere"
-    return f"{place}: {(errors or summary or [said[-300:]])[-1][:150]}"
+    return f"{place}: {(errors or summary or [output[-300:]])[-1][:150]}"
 
 
-def _fuzz(what: str, options: list[str]) -> None:
-    """The process that libFuzzer drives; it never comes back."""
+def _fuzz(target_name: str, options: list[str]) -> None:
+    """Runs in the process that libFuzzer drives; does not return."""
     import atheris
     import structlog
 
@@ -116,17 +123,19 @@ def _fuzz(what: str, options: list[str]) -> None:
     warnings.simplefilter("ignore")
     logging.disable()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    target = TARGETS[what]
-    folder = next(o.partition("=")[2] for o in options if o.startswith("-artifact_prefix="))
+    target = TARGETS[target_name]
+    folder = next(
+        option.partition("=")[2] for option in options if option.startswith("-artifact_prefix=")
+    )
 
-    def one(data: bytes) -> None:
+    def feed(data: bytes) -> None:
         try:
             attempt(target, data)
         except Exception:
             (Path(folder) / "0").write_bytes(data)
             raise
 
-    atheris.Setup([sys.argv[0], f"-max_len={target.longest}", *options], one)
+    atheris.Setup([sys.argv[0], f"-max_len={target.longest}", *options], feed)
     atheris.Fuzz()
 
 

@@ -120,7 +120,8 @@ def _image(rows: int, columns: int, frames: int = 1) -> list[bytes]:
 
 def _encapsulated(*fragments: bytes) -> bytes:
     items = b"".join(
-        struct.pack("<HHI", 0xFFFE, 0xE000, len(one)) + one for one in (b"", *fragments)
+        struct.pack("<HHI", 0xFFFE, 0xE000, len(fragment)) + fragment
+        for fragment in (b"", *fragments)
     )
     end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     return struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF) + items + end

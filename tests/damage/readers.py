@@ -81,7 +81,7 @@ def _examine(path: Path) -> None:
 
 
 def _examine_directory(path: Path) -> None:
-    """The file as the DICOMDIR of a directory, and as the one instance on it."""
+    """The file as the DICOMDIR of a directory, and as the only instance on it."""
     root = path.with_suffix(".root")
     root.mkdir(exist_ok=True)
     (root / "DICOMDIR").write_bytes(path.read_bytes())
@@ -92,7 +92,9 @@ def _examine_directory(path: Path) -> None:
 def files() -> Seeds:
     """Real DICOM files that are small enough to be damaged by the thousand."""
     studies, wider = real_studies(), wider_collection()
-    folders = [one.name for one in sorted(wider.root.iterdir()) if one.is_dir()] if wider else []
+    folders = (
+        [folder.name for folder in sorted(wider.root.iterdir()) if folder.is_dir()] if wider else []
+    )
     paths = [*studies.all, *studies.transfer_syntaxes.values(), *wider.files(*folders)]
     small = [path for path in paths if path.stat().st_size <= _LARGEST]
     return [(path.name, path.read_bytes()) for path in small]
@@ -116,7 +118,7 @@ def volumes(folder: Path) -> Seeds:
     """A small volume of each file system."""
     _, directory = directories()[0]
     file = real_studies().patients[0]
-    made = []
+    images = []
     for file_system in FileSystem:
         if file_system not in FORMATS:
             continue
@@ -134,8 +136,8 @@ def volumes(folder: Path) -> Seeds:
         data = path.read_bytes()
         path.unlink()
         if len(data) <= 4 << 20:
-            made.append((file_system.name, data))
-    return made
+            images.append((file_system.name, data))
+    return images
 
 
 _CODECS = (BurnishError, OSError, MemoryError)

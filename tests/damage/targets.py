@@ -1,7 +1,7 @@
-"""What coverage-guided fuzzing aims at: each parser of bytes from elsewhere, alone and in memory.
+"""The targets of coverage-guided fuzzing: each parser of foreign bytes, alone and in memory.
 
-A target takes bytes, whatever they are, and may raise what its parser may raise, nothing else.
-`tests/damage/cover.py` lets atheris make the bytes; `test_targets.py` gives it what was found.
+A target takes any bytes, and may raise only the errors that its parser may raise. The bytes come
+from atheris (`tests/damage/cover.py`) or from earlier findings (`test_targets.py`).
 """
 
 import os
@@ -53,13 +53,13 @@ SYNTAXES = (
 )
 _SMALL = 16_000
 _SECTOR = 2048
-#: Of an image, what is patched is its blocks that have anything in them.
+#: Bytes of a block of an image; only blocks that are not empty are patched.
 _BLOCK = 512
 
 
 @dataclass(frozen=True)
 class Target:
-    """A parser, what it may raise, what is known to be right for it, and the longest input."""
+    """A parser, valid inputs (seeds), the errors that it may raise, and the longest input."""
 
     parse: Callable[[bytes], object]
     seeds: Callable[[], list[bytes]]
@@ -68,7 +68,7 @@ class Target:
 
 
 def attempt(target: Target, data: bytes) -> None:
-    """Gives it to the parser; whatever comes out that may not come out is raised."""
+    """Parses the bytes; raises any error that the parser must not raise."""
     with suppress(*target.errors):
         target.parse(data)
 
@@ -104,7 +104,7 @@ def _associates() -> list[bytes]:
 
 
 class _Answering:
-    """The sink of a request: decodes its data set, and responds."""
+    """The sink of a request: decodes its data set and answers."""
 
     def __init__(self, context_id: int, syntax: str, command: messages.Command) -> None:
         self._context_id, self._syntax, self._command = context_id, syntax, command
@@ -127,14 +127,14 @@ class _Answering:
 
 
 def _association(data: bytes) -> None:
-    """All bytes that a peer sends on its association before it closes it."""
-    peer, own = socket.socketpair()
-    with peer, own:
+    """The bytes are all that a peer sends on its association before it closes it."""
+    peer, own_end = socket.socketpair()
+    with peer, own_end:
         peer.settimeout(5)
         peer.sendall(corpus.associate() + data)
         peer.shutdown(socket.SHUT_WR)
         upper_layer.Association(
-            _Plain(own),
+            _Plain(own_end),
             _CALLER,
             _negotiator().answer,
             lambda _who, number, where, command: _Answering(number, where.transfer_syntax, command),
@@ -144,19 +144,19 @@ def _association(data: bytes) -> None:
 
 
 class _Plain(socket.socket):
-    """One end of a pair, which takes the options of TCP and has none."""
+    """One end of a socket pair; ignores options of TCP, which a pair does not have."""
 
-    def __init__(self, own: socket.socket) -> None:
-        super().__init__(fileno=own.detach())
+    def __init__(self, end: socket.socket) -> None:
+        super().__init__(fileno=end.detach())
 
-    def setsockopt(self, level: int, *rest: object) -> None:
+    def setsockopt(self, level: int, *arguments: object) -> None:
         if level == socket.SOL_SOCKET:
-            super().setsockopt(level, *rest)  # type: ignore[arg-type]
+            super().setsockopt(level, *arguments)  # type: ignore[arg-type]
 
 
 def _conversations() -> list[bytes]:
-    made = [b"".join(pdus[1:]) for pdus in corpus.conversations().values()]
-    return [data for data in made if len(data) <= _SMALL]
+    conversations = [b"".join(pdus[1:]) for pdus in corpus.conversations().values()]
+    return [data for data in conversations if len(data) <= _SMALL]
 
 
 def _command(data: bytes) -> None:
@@ -169,7 +169,7 @@ def _command(data: bytes) -> None:
 
 
 def _commands() -> list[bytes]:
-    found = (1, 0x30, 0x110, 0x120, 0x130, 0x140, 0x8100)
+    command_fields = (1, 0x30, 0x110, 0x120, 0x130, 0x140, 0x8100)
     return [
         messages.encode(
             {
@@ -180,7 +180,7 @@ def _commands() -> list[bytes]:
                 messages.ATTRIBUTE_IDENTIFIER_LIST: b"\0\x22\x20\0",
             }
         )
-        for field in found
+        for field in command_fields
     ]
 
 
@@ -198,13 +198,13 @@ def _data_sets() -> list[bytes]:
 
 
 def _header(data: bytes) -> None:
-    """The header, and what a DICOMDIR then has of it, as long as was said before."""
+    """The header of a file, and the lengths of its directory records."""
     with as_file(data) as path:
         index(path)
 
 
 def _data_set(data: bytes) -> None:
-    """The elements of a data set, with those of the sequences at its top."""
+    """The elements of a data set, and those of the items of its sequences."""
     explicit = bool(data[:1] != b"\1")
     body = data[1:]
     for element in scan(body, 0, len(body), explicit=explicit):
@@ -216,8 +216,8 @@ def _data_set(data: bytes) -> None:
 
 
 def _small_files() -> list[bytes]:
-    found = [data for _, data in files() if len(data) <= _SMALL]
-    return [*found[:60], *(data for _, data in bombs(1 << 12) if len(data) <= _SMALL)]
+    contents = [data for _, data in files() if len(data) <= _SMALL]
+    return [*contents[:60], *(data for _, data in bombs(1 << 12) if len(data) <= _SMALL)]
 
 
 def _elements() -> list[bytes]:
@@ -251,14 +251,14 @@ def _images() -> list[bytes]:
 
 @cache
 def _blocks(number: int) -> list[int]:
-    """Where an image has blocks with anything in them, but for those of its larger files."""
+    """The offsets of blocks that are not empty: the first 256 and the last 64."""
     image = _images()[number]
-    found = [at for at in range(0, len(image), _BLOCK) if any(image[at : at + _BLOCK])]
-    return found[:256] + found[-64:]
+    starts = [at for at in range(0, len(image), _BLOCK) if any(image[at : at + _BLOCK])]
+    return starts[:256] + starts[-64:]
 
 
 def _image(data: bytes) -> None:
-    """An image that its first byte tells, with patches: two bytes of place, one of length."""
+    """An image that the first byte selects, with patches: two bytes of place, one of length."""
     if not data:
         return
     number = data[0] % len(_images())
@@ -275,11 +275,11 @@ def _image(data: bytes) -> None:
 
 
 def _seal(image: bytearray, before: bytes) -> None:
-    """Has the tags of UDF right checksums again, so that what is behind them is looked at."""
+    """Corrects the checksums of UDF tags, so that a reader also parses what follows them."""
     for at in range(0, len(before) - _SECTOR + 1, _SECTOR):
         tag = image[at : at + 16]
-        own = before[at : at + 16]
-        if not any(own) or (sum(own) - own[4]) & 0xFF != own[4]:
+        old_tag = before[at : at + 16]
+        if not any(old_tag) or (sum(old_tag) - old_tag[4]) & 0xFF != old_tag[4]:
             continue
         if image[at : at + _SECTOR] == before[at : at + _SECTOR]:
             continue
@@ -295,17 +295,17 @@ def _volume(data: bytes) -> None:
 
 
 def _patches() -> list[bytes]:
-    """Each block as it is, so that what is in it is known to be worth a change."""
-    made = [bytes((number,)) for number in range(len(_images()))]
+    """Patches that change nothing, so that the fuzzer starts from the contents of the blocks."""
+    patches = [bytes((number,)) for number in range(len(_images()))]
     for number, image in enumerate(_images()):
         for place, start in enumerate(_blocks(number)[:40]):
             patch = image[start : start + 200]
-            made.append(struct.pack("<BHB", number, place * _BLOCK, len(patch)) + patch)
-    return made
+            patches.append(struct.pack("<BHB", number, place * _BLOCK, len(patch)) + patch)
+    return patches
 
 
 def _streams() -> list[bytes]:
-    """Volumes that are no image: a message and an archive, of one small file."""
+    """Volumes that are not images: a MIME message and a ZIP archive of small files."""
     message = (
         b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n--b\r\n'
         b"Content-Type: application/dicom; id=DICOMDIR\r\nContent-Transfer-Encoding: base64\r\n"
@@ -316,9 +316,9 @@ def _streams() -> list[bytes]:
     import zipfile
 
     archive = BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as made:
-        made.writestr("DICOMDIR", b"x" * 20)
-        made.writestr("DICOM/A", b"y" * 20, zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as zip_file:
+        zip_file.writestr("DICOMDIR", b"x" * 20)
+        zip_file.writestr("DICOM/A", b"y" * 20, zipfile.ZIP_DEFLATED)
     return [message, archive.getvalue()]
 
 
@@ -356,13 +356,13 @@ def _envelopes() -> list[bytes]:
     security = SecuritySettings(password="correct horse battery", password_iterations=1000)  # type: ignore[arg-type]  # noqa: S106
     sealer = Sealer(load_protection(security))
     plain = bytes(200)
-    whole = b"".join(sealer.seal(sealer.new_key(), len(plain), [plain]))
+    sealed_file = b"".join(sealer.seal(sealer.new_key(), len(plain), [plain]))
     inner = sealer._content_start(len(plain)) + plain + sealer._content_end(bytes(32))
     indefinite = b"\x30\x80\x24\x80\x04\x02ab\x04\x01c\0\0\xa0\x80\x02\x01\x01\0\0\0\0"
-    return [whole, inner, indefinite, indefinite + b"\0"]
+    return [sealed_file, inner, indefinite, indefinite + b"\0"]
 
 
-# --- pictures ------------------------------------------------------------------------------------
+# --- pixels --------------------------------------------------------------------------------------
 
 _IMAGE = frames.ImagePixel(
     rows=2,
@@ -395,7 +395,7 @@ def _jpegs() -> list[bytes]:
 
 
 def _coding(data: bytes) -> None:
-    """Samples as JPEG Lossless, which gives them back, and by the DCT, which has their size."""
+    """Encoding: JPEG Lossless decodes to the same samples, and lossy JPEG has the same size."""
     if len(data) < 4:
         return
     precision, columns = 2 + data[0] % 15, 1 + data[1] % 40
@@ -406,7 +406,7 @@ def _coding(data: bytes) -> None:
         return
     samples = cells[: rows * columns * components].reshape(rows, columns, components)
     samples = samples & ((1 << precision) - 1)
-    made = jpeg_lossless.encode(samples, precision)
+    encoded = jpeg_lossless.encode(samples, precision)
     cell = 8 if precision <= 8 else 16
     image = frames.ImagePixel(
         rows=rows,
@@ -419,7 +419,7 @@ def _coding(data: bytes) -> None:
         planar_configuration=0,
         number_of_frames=1,
     )
-    native, _ = frames.decode_frame(made, "1.2.840.10008.1.2.4.70", image)
+    native, _ = frames.decode_frame(encoded, "1.2.840.10008.1.2.4.70", image)
     assert native == samples.astype(f"<u{cell // 8}").tobytes()
     if precision in (8, 12):
         assert frames._jpeg_size(jpeg_lossy.encode(samples, precision)) == (rows, columns)

@@ -1,8 +1,8 @@
-"""`make soak`: a day of a service in minutes, with everything that happens on a day.
+"""`make soak`: a day of a service in minutes.
 
-Several modalities store and ask for media, with copies; some cancel; a standing order asks by
-itself; now and then the service is restarted, or killed and started again. At the end every
-invariant is checked, and that memory, threads and descriptors of no process have grown.
+Several modalities store instances and request media, with copies; some cancel; a standing order
+makes requests; now and then the service is restarted, or killed and started again. At the end
+every invariant is checked, and that memory, threads and descriptors of the processes do not grow.
 Run as `python tests/soak/run.py [--minutes N] [--seed N]`.
 """
 
@@ -22,7 +22,7 @@ import psutil
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
 say = partial(print, flush=True)
-#: What a process may take at the end over what it took after its first quarter, in bytes.
+#: Bytes by which the memory of a process may grow from the first quarter of its time to the end.
 _GROWTH = 48 << 20
 _TABLES = {
     "device": [{"name": "outbox", "media": ["CD"], "capacity": "2MB"}],
@@ -34,7 +34,7 @@ _TABLES = {
 
 
 class Soak:
-    """One service and those who use it."""
+    """One service and the modalities that use it."""
 
     def __init__(self, folder: Path, seconds: float, seed: int) -> None:
         from crash.modality import Modality
@@ -51,7 +51,7 @@ class Soak:
         self.samples: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
 
     def run(self) -> list[str]:
-        """What did not hold."""
+        """Run the service and its modalities; the invariants that did not hold."""
         self.service.start()
         threads = [
             threading.Thread(target=self._use, args=(number,))
@@ -87,14 +87,14 @@ class Soak:
                 self.done.wait(0.5)
 
     def _day(self) -> None:
-        """Time passes; three times something happens to the service itself."""
+        """Wait while the modalities work; the service is restarted or killed three times."""
         chance = random.Random(self.seed)
         for tenth in range(1, 11):
             until = time.monotonic() + self.seconds / 10
-            while (left := until - time.monotonic()) > 0:
+            while (seconds_left := until - time.monotonic()) > 0:
                 self._sample()
-                self.done.wait(min(2.0, left))
-            # early, so that what grows has the rest of the day to do so
+                self.done.wait(min(2.0, seconds_left))
+            # early, so that the last processes have most of the day to grow
             if tenth in (2, 3, 4):
                 if chance.random() < 0.5:
                     self.service.restart()
@@ -108,54 +108,63 @@ class Soak:
     def _sample(self) -> None:
         for number, process in enumerate(self.service.processes()):
             try:
-                taken = (
+                sample = (
                     process.memory_info().rss - process.memory_info().shared,
                     process.num_threads(),
                     process.num_fds(),
                 )
             except psutil.Error:
                 continue
-            self.samples[f"{number}: {process.pid}"].append(taken)
+            self.samples[f"{number}: {process.pid}"].append(sample)
 
     def _settle(self) -> list[str]:
-        """All that was asked for comes to its end."""
+        """Wait until every request has ended; those that have not after ten minutes."""
         from crash.invariants import Root
 
         root, deadline = Root(self.service.root), time.monotonic() + 600
         while time.monotonic() < deadline:
-            if not (left := list(root.unsettled())):
+            if not (unsettled := list(root.unsettled())):
                 return []
             threading.Event().wait(1.0)
-        return left
+        return unsettled
 
     def _check(self) -> list[str]:
         from crash.invariants import Root, open_references
 
         root = Root(self.service.root)
-        stored = {uid: data for one in self.modalities for uid, data in one.stored.items()}
-        kept = {
+        stored: dict[str, bytes] = {}
+        for modality in self.modalities:
+            stored |= modality.stored
+        kept_uids = {
             row["sop_instance_uid"]
             for row in root.rows("SELECT * FROM instance WHERE released_at IS NULL")
         }
-        asked = root._column("SELECT referenced_sop_instance_uid FROM referenced_instance")
-        # those for which media were made may have been released since; nothing else may
-        must = {uid: stored[uid] for uid in stored if uid in kept or uid not in asked}
-        must |= {uid: stored[uid] for uid in open_references(root) if uid in stored}
-        faults = list(root.faults(must))
-        status = {
+        referenced_uids = {
+            row["referenced_sop_instance_uid"]
+            for row in root.rows("SELECT * FROM referenced_instance")
+        }
+        # an instance may only have been released after media of it were made
+        required = {
+            uid: data
+            for uid, data in stored.items()
+            if uid in kept_uids or uid not in referenced_uids
+        }
+        required |= {uid: stored[uid] for uid in open_references(root) if uid in stored}
+        faults = list(root.faults(required))
+        requests = {
             row["sop_instance_uid"]: row
             for row in root.rows("SELECT * FROM media_creation_request")
         }
         for modality in self.modalities:
             for uid in modality.asked:
-                found = status[uid]["execution_status"] if uid in status else "gone"
+                status = requests[uid]["execution_status"] if uid in requests else "gone"
                 expected = ("DELETED",) if uid in modality.cancelled else ("DONE", "DELETED")
-                if found not in expected:
-                    faults.append(f"{uid}: {found}")
+                if status not in expected:
+                    faults.append(f"{uid}: {status}")
         return faults + self._growth()
 
     def _growth(self) -> list[str]:
-        """Each process after a quarter of its time, and at its end."""
+        """Compare each process after a quarter of its time with its end."""
         faults = []
         for name, samples in self.samples.items():
             if len(samples) < 8:
@@ -175,9 +184,9 @@ class Soak:
         root = Root(self.service.root)
         ((requests,),) = map(tuple, root.rows("SELECT count(*) FROM media_creation_request"))
         ((pieces,),) = map(tuple, root.rows("SELECT count(*) FROM piece WHERE state = 'CREATED'"))
-        stored = sum(len(one.stored) for one in self.modalities)
-        cancelled = sum(len(one.cancelled) for one in self.modalities)
-        refused = sum(one.refused for one in self.modalities)
+        stored = sum(len(modality.stored) for modality in self.modalities)
+        cancelled = sum(len(modality.cancelled) for modality in self.modalities)
+        refused = sum(modality.refused for modality in self.modalities)
         return (
             f"{stored} instances, {refused} refused, {requests} requests, {cancelled} of them"
             f" cancelled, {pieces} pieces, {self.restarts} restarts, {self.kills} kills"
@@ -189,9 +198,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="burnish-soak-", dir=given.folder) as folder:
-        soak = Soak(Path(folder), given.minutes * 60, given.seed)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="burnish-soak-", dir=arguments.folder) as folder:
+        soak = Soak(Path(folder), arguments.minutes * 60, arguments.seed)
         faults = soak.run()
         for fault in faults:
             say(f"soak: {fault}")

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import structlog
 from sqlalchemy import select
 
-from burnish.burn import hot_folder
+from burnish.burn import hot_folder, open_burner
 from burnish.db import devices
 from burnish.db.tables import MediaCreationRequest, Piece
 from burnish.plan.planner import Planner
@@ -53,7 +53,9 @@ class Site:
 
     def start(self, ground: Ground) -> None:
         self.worker = Worker(ground.settings, self.device, ground.database, ground.spool)
-        self.worker.burner._poll = 0.02  # type: ignore[attr-defined]
+        self.worker.burner = open_burner(
+            self.device.kind, self.device.name, **self.device.burner_options(), poll=0.02
+        )
         self.thread = threading.Thread(target=self.worker.run)
         self.thread.start()
 
@@ -127,10 +129,10 @@ class Soak:
         return Site(device, robot)
 
     def _add_request(self, ground: Ground) -> None:
-        made = [instance(instance_number=n, size=2000) for n in (1, 2)]
-        ground.store(*made)
+        instances = [instance(instance_number=n, size=2000) for n in (1, 2)]
+        ground.store(*instances)
         ground.admit(
-            made,
+            instances,
             copies=self._random.choice((1, 1, 2)),
             priority=self._random.choice(("HIGH", "MED", "LOW")),
         )
@@ -192,8 +194,8 @@ class Soak:
         assert states["CREATED"] == len(created)
         assert not {"QUEUED", "IMAGING", "WRITING", "VERIFYING"} & states.keys()
         return {
-            "requests": dict(Counter(str(r.execution_status) for r in requests)),
-            "why": dict(Counter(str(r.execution_status_info) for r in requests)),
+            "requests": dict(Counter(str(request.execution_status) for request in requests)),
+            "why": dict(Counter(str(request.execution_status_info) for request in requests)),
             "pieces": dict(states),
             "discs burnt": len(touched),
             "discs good": len(good),

@@ -1,4 +1,4 @@
-"""Our words and numbers against the standard's: a table of its terms, pydicom's dictionaries."""
+"""The vocabulary of Burnish agrees with a table of the terms of the standard, and with pydicom."""
 
 import re
 import tomllib
@@ -16,11 +16,13 @@ TABLE = tomllib.loads(Path(__file__).with_name("defined_terms.toml").read_text(e
 
 
 @pytest.mark.parametrize("element", TABLE["element"], ids=lambda element: element["keyword"])
-def test_our_terms_are_those_of_the_element(element: dict[str, Any]) -> None:
-    ours = getattr(vocabulary, element["name"])
-    assert {term.value for term in ours} == {*element["terms"], *element.get("ours", [])}
-    assert all(term.name == term.value for term in ours)
-    assert all(re.fullmatch(r"[A-Z0-9_ ]{1,16}", term.value) for term in ours), "a CS (PS3.5 6.2)"
+def test_the_terms_of_an_element_are_those_of_the_standard(element: dict[str, Any]) -> None:
+    burnish_terms = getattr(vocabulary, element["name"])
+    assert {term.value for term in burnish_terms} == {*element["terms"], *element.get("ours", [])}
+    assert all(term.name == term.value for term in burnish_terms)
+    assert all(re.fullmatch(r"[A-Z0-9_ ]{1,16}", term.value) for term in burnish_terms), (
+        "a CS (PS3.5 6.2)"
+    )
 
 
 @pytest.mark.parametrize("element", TABLE["element"], ids=lambda element: element["keyword"])
@@ -30,21 +32,21 @@ def test_the_element_is_in_the_data_dictionary(element: dict[str, Any]) -> None:
 
 
 def test_failure_reasons_are_those_of_media_creation_management() -> None:
-    ours = {reason.name: reason.value for reason in vocabulary.FailureReason}
-    assert ours == TABLE["failure_reasons"]
+    burnish_terms = {reason.name: reason.value for reason in vocabulary.FailureReason}
+    assert burnish_terms == TABLE["failure_reasons"]
 
 
 def test_failure_reasons_of_storage_commitment_are_the_enumerated_ones() -> None:
-    ours = {reason.name: reason.value for reason in vocabulary.CommitmentFailure}
-    assert ours == TABLE["commitment_failures"]
+    burnish_terms = {reason.name: reason.value for reason in vocabulary.CommitmentFailure}
+    assert burnish_terms == TABLE["commitment_failures"]
 
 
 @pytest.mark.parametrize("name", list(TABLE["uids"]))
-def test_a_uid_is_the_one_of_its_name(name: str) -> None:
+def test_each_uid_has_the_name_of_the_standard(name: str) -> None:
     assert UID(getattr(vocabulary, name)).keyword == TABLE["uids"][name]
 
 
-def test_every_uid_of_ours_is_in_the_table() -> None:
+def test_every_uid_of_the_vocabulary_is_in_the_table() -> None:
     registered = {
         name
         for name, value in vars(vocabulary).items()
@@ -95,7 +97,9 @@ def test_new_uids_are_valid_and_differ() -> None:
         ("1.٢", False, False),
     ],
 )
-def test_uids_follow_the_rule(value: str, good: bool, tolerable: bool) -> None:
+def test_is_uid_and_is_tolerable_uid_follow_their_rules(
+    value: str, good: bool, tolerable: bool
+) -> None:
     assert identifiers.is_uid(value) is good
     assert identifiers.is_tolerable_uid(value) is tolerable
 

@@ -25,8 +25,8 @@ NOW_OR_NEVER = StorageCommitmentSettings(
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path, storage_commitment=NOW_OR_NEVER) as made:
-        yield made
+    with Ground(tmp_path, storage_commitment=NOW_OR_NEVER) as ground:
+        yield ground
 
 
 def ask(
@@ -41,15 +41,15 @@ def ask(
     return asked
 
 
-def of(*made: SampleInstance) -> list[tuple[str, str]]:
-    return [(each.sop_class_uid, each.sop_instance_uid) for each in made]
+def of(*instances: SampleInstance) -> list[tuple[str, str]]:
+    return [(instance.sop_class_uid, instance.sop_instance_uid) for instance in instances]
 
 
 def report(ground: Ground, asked: int) -> Report:
     with ground.database.writing() as session:
-        found = commitment.claim(session, asked, early=True)
-    assert found is not None
-    return found
+        report_to_send = commitment.claim(session, asked, early=True)
+    assert report_to_send is not None
+    return report_to_send
 
 
 def line(ground: Ground) -> CommitmentLine:
@@ -70,12 +70,12 @@ def live(ground: Ground) -> list[str]:
 
 
 def test_instances_in_the_spool_are_committed(ground: Ground) -> None:
-    made = [instance(instance_number=n) for n in (1, 2)]
-    ground.store(*made)
-    found = report(ground, ask(ground, *of(*made)))
-    assert [(i.sop_class_uid, i.sop_instance_uid) for i in found.committed] == of(*made)
-    assert not found.failed
-    assert found.transaction_uid == "1.2.3.4"
+    samples = [instance(instance_number=n) for n in (1, 2)]
+    ground.store(*samples)
+    answer = report(ground, ask(ground, *of(*samples)))
+    assert [(i.sop_class_uid, i.sop_instance_uid) for i in answer.committed] == of(*samples)
+    assert not answer.failed
+    assert answer.transaction_uid == "1.2.3.4"
 
 
 def test_each_failure_has_its_reason(ground: Ground) -> None:
@@ -89,9 +89,9 @@ def test_each_failure_has_its_reason(ground: Ground) -> None:
     assert key
     ground.spool.path(key).write_bytes(b"half")
     asked = ask(ground, *of(whole), (MR, other.sop_instance_uid), *of(broken, gone), (CT, "1.2.99"))
-    found = report(ground, asked)
-    assert [i.sop_instance_uid for i in found.committed] == [whole.sop_instance_uid]
-    assert [CommitmentFailure(i.failure_reason) for i in found.failed] == [
+    answer = report(ground, asked)
+    assert [i.sop_instance_uid for i in answer.committed] == [whole.sop_instance_uid]
+    assert [CommitmentFailure(i.failure_reason) for i in answer.failed] == [
         CommitmentFailure.CLASS_INSTANCE_CONFLICT,
         CommitmentFailure.PROCESSING_FAILURE,
         CommitmentFailure.NO_SUCH_OBJECT_INSTANCE,
@@ -103,19 +103,19 @@ def test_a_missing_instance_fails_for_lack_of_room_if_the_spool_is_full(tmp_path
     storage = StorageSettings(root=tmp_path, durability="os", high_water=1e-9)
     with Ground(tmp_path, storage_commitment=NOW_OR_NEVER, storage=storage) as ground:
         ground.spool._high_water = 0.0
-        found = report(ground, ask(ground, (CT, "1.2.99")))
-        assert found.failed[0].failure_reason == CommitmentFailure.RESOURCE_LIMITATION
+        answer = report(ground, ask(ground, (CT, "1.2.99")))
+        assert answer.failed[0].failure_reason == CommitmentFailure.RESOURCE_LIMITATION
 
 
 def test_judging_waits_for_instances_that_may_still_arrive(tmp_path: Path) -> None:
     with Ground(tmp_path) as ground:
-        made = instance()
-        asked = ask(ground, *of(made), judge=False)
+        sample = instance()
+        asked = ask(ground, *of(sample), judge=False)
         with ground.database.writing() as session:
             assert not commitment.judge(session, ground.settings, ground.spool, asked)
             assert commitment.unjudged(session) == [asked]
         assert line(ground).state == "WAITING"
-        ground.store(made)
+        ground.store(sample)
         with ground.database.writing() as session:
             assert commitment.judge(session, ground.settings, ground.spool, asked)
         assert report(ground, asked).committed
@@ -140,27 +140,27 @@ def test_an_invalid_request_is_refused(
 
 
 def test_a_reference_that_is_given_twice_is_answered_once(ground: Ground) -> None:
-    made = instance()
-    ground.store(made)
-    wrong_class = (MR, made.sop_instance_uid)
-    asked = ask(ground, *of(made), wrong_class, *of(made), wrong_class)
+    sample = instance()
+    ground.store(sample)
+    wrong_class = (MR, sample.sop_instance_uid)
+    asked = ask(ground, *of(sample), wrong_class, *of(sample), wrong_class)
     answer = report(ground, asked)
-    assert [(i.sop_class_uid, i.sop_instance_uid) for i in answer.committed] == of(made)
+    assert [(i.sop_class_uid, i.sop_instance_uid) for i in answer.committed] == of(sample)
     assert [(i.sop_class_uid, i.sop_instance_uid) for i in answer.failed] == [wrong_class]
     assert answer.failed[0].failure_reason == CommitmentFailure.CLASS_INSTANCE_CONFLICT
     assert line(ground).instances == 2
-    assert ask(ground, *of(made), wrong_class) == asked, "the same request, each named once"
+    assert ask(ground, *of(sample), wrong_class) == asked, "the same request, each named once"
 
 
 def test_a_repeated_request_is_the_same_transaction(ground: Ground) -> None:
-    made = instance()
-    ground.store(made)
-    asked = ask(ground, *of(made))
-    assert ask(ground, *of(made)) == asked, "asked again before it was reported"
+    sample = instance()
+    ground.store(sample)
+    asked = ask(ground, *of(sample))
+    assert ask(ground, *of(sample)) == asked, "asked again before it was reported"
     other = report(ground, ask(ground, (CT, "1.2.99")))
     assert [i.failure_reason for i in other.failed] == [CommitmentFailure.DUPLICATE_TRANSACTION_UID]
     change(ground, reported_at=OLD)
-    assert report(ground, ask(ground, *of(made))).committed, "a transaction UID that is spent"
+    assert report(ground, ask(ground, *of(sample))).committed, "a transaction UID that is spent"
 
 
 def test_a_committed_instance_stays_until_its_promise_ends(ground: Ground) -> None:
@@ -179,30 +179,30 @@ def test_a_committed_instance_stays_until_its_promise_ends(ground: Ground) -> No
 
 
 def test_no_instance_is_released_before_its_transaction_is_judged(ground: Ground) -> None:
-    made = instance()
-    ground.store(made, received_at=OLD)
-    ask(ground, *of(made), judge=False)
+    sample = instance()
+    ground.store(sample, received_at=OLD)
+    ask(ground, *of(sample), judge=False)
     retention.release(ground.database, ground.spool, RetentionSettings())
-    assert live(ground) == [made.sop_instance_uid]
+    assert live(ground) == [sample.sop_instance_uid]
 
 
 @pytest.mark.parametrize("report_media", [True, False])
 def test_a_report_names_the_media_of_its_instances(tmp_path: Path, report_media: bool) -> None:
     table = NOW_OR_NEVER.model_copy(update={"report_media": report_media})
     with Ground(tmp_path, storage_commitment=table) as ground:
-        made = [instance(instance_number=n) for n in (1, 2)]
-        ground.store(*made)
-        uid = ground.admit(made[:1])
+        samples = [instance(instance_number=n) for n in (1, 2)]
+        ground.store(*samples)
+        uid = ground.admit(samples[:1])
         planner = Planner(ground.settings, ground.database, ground.spool)
         planner.tick()
         planner.close()
-        before = report(ground, ask(ground, *of(*made), uid="1.2.1"))
+        before = report(ground, ask(ground, *of(*samples), uid="1.2.1"))
         assert {i.file_set_uid for i in before.items} == {""}, "not verified yet"
         with ground.database.writing() as session:
             session.execute(update(Piece).values({Piece.state: PieceState.CREATED}))
         (file_set,) = ground.request(uid).file_sets
         named = (file_set.file_set_id, file_set.file_set_uid) if report_media else ("", "")
-        after = report(ground, ask(ground, *of(*made), uid="1.2.2"))
+        after = report(ground, ask(ground, *of(*samples), uid="1.2.2"))
         assert [(i.file_set_id, i.file_set_uid) for i in after.items] == [named, ("", "")]
 
 
@@ -232,12 +232,12 @@ def test_a_report_is_retried_at_growing_intervals_and_then_given_up(ground: Grou
         with ground.database.writing() as session:
             assert commitment.claim(session, asked)
             assert commitment.not_delivered(session, ground.settings, asked, "nobody there")
-        found = line(ground)
-        assert found.next_attempt
-        pauses.append((found.next_attempt - datetime.now(UTC)).total_seconds())
+        transaction = line(ground)
+        assert transaction.next_attempt
+        pauses.append((transaction.next_attempt - datetime.now(UTC)).total_seconds())
     assert [round(pause) for pause in pauses[:4]] == [30, 60, 120, 240]
     assert round(pauses[-1]) == 3600
-    assert (found.state, found.why) == ("TO REPORT", "nobody there")
+    assert (transaction.state, transaction.why) == ("TO REPORT", "nobody there")
     change(ground, judged_at=OLD)
     with ground.database.writing() as session:
         assert not commitment.not_delivered(session, ground.settings, asked, "nobody there")

@@ -8,13 +8,13 @@ from burnish.values import InstanceHeader
 from factories import header
 
 
-def details(one: InstanceHeader, birth_date: str = "", sex: str = "") -> InstanceHeader:
+def details(instance_header: InstanceHeader, birth_date: str = "", sex: str = "") -> InstanceHeader:
     keys = b"".join(
         encode(tag, vr, value.encode())
         for tag, vr, value in ((0x00100030, b"DA", birth_date), (0x00100040, b"CS", sex))
         if value
     )
-    return one._replace(entity_keys=one.entity_keys + keys)
+    return instance_header._replace(entity_keys=instance_header.entity_keys + keys)
 
 
 def only(*headers: InstanceHeader) -> Contradiction:
@@ -28,7 +28,11 @@ def test_a_study_under_two_patient_ids() -> None:
     contradiction = only(old, new, other)
     assert contradiction.text == "Study Instance UID 1.2.1 belongs to 2 Patient IDs"
     assert contradiction.file_sets == 2
-    assert [contradiction.concerns(one) for one in (old, new, other)] == [True, True, False]
+    assert [contradiction.concerns(instance_header) for instance_header in (old, new, other)] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_study_of_which_some_instances_have_no_patient_id() -> None:
@@ -52,7 +56,10 @@ def test_one_patient_id_of_two_patients() -> None:
 
 
 def test_a_study_of_two_patients_with_one_patient_id() -> None:
-    texts = [one.text for one in find_contradictions([header(), header(name="Roe^Richard")])]
+    texts = [
+        contradiction.text
+        for contradiction in find_contradictions([header(), header(name="Roe^Richard")])
+    ]
     assert texts == [
         "Study Instance UID 1.2.1 belongs to 2 patients with one Patient ID",
         "one Patient ID belongs to 2 patients",

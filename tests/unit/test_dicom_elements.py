@@ -41,11 +41,11 @@ def test_a_value_too_long_for_a_short_vr_is_rejected() -> None:
 )
 def test_scanning_finds_what_was_encoded(values: list[tuple[bytes, bytes]]) -> None:
     data = b"".join(encode(0x00090000 + n, vr, value) for n, (vr, value) in enumerate(values))
-    found = list(scan(data, 0, len(data), explicit=True))
-    assert [element.vr for element in found] == [vr for vr, _ in values]
-    for element, (_, value) in zip(found, values, strict=True):
+    elements = list(scan(data, 0, len(data), explicit=True))
+    assert [element.vr for element in elements] == [vr for vr, _ in values]
+    for element, (_, value) in zip(elements, values, strict=True):
         assert data[element.value : element.value + len(value)] == value
-    assert (found[-1].end if found else 0) == len(data)
+    assert (elements[-1].end if elements else 0) == len(data)
 
 
 @given(st.binary(max_size=200), st.booleans())
@@ -75,9 +75,9 @@ def test_elements_of_undefined_length_are_skipped(inner_explicit: bool) -> None:
 
 
 def test_items_of_defined_length_are_found() -> None:
-    one, two = encode(0x00081150, b"UI", b"1.2"), encode(0x00081150, b"UI", b"1.3")
-    value = encode_item(one) + encode_item(two)
-    assert [value[a:b] for a, b in items(value, 0, len(value), explicit=True)] == [one, two]
+    first, second = encode(0x00081150, b"UI", b"1.2"), encode(0x00081150, b"UI", b"1.3")
+    value = encode_item(first) + encode_item(second)
+    assert [value[a:b] for a, b in items(value, 0, len(value), explicit=True)] == [first, second]
 
 
 def test_nesting_is_limited() -> None:
@@ -126,5 +126,5 @@ def test_elements_of_real_files_agree_with_pydicom(
     for path in (*real_studies.patients, *real_studies.charsets):
         dataset = pydicom.dcmread(path)
         data = made_entries.encoded(dataset)
-        found = [element.tag for element in scan(data, 0, len(data), explicit=True)]
-        assert found == [element.tag for element in dataset if element.tag.element]
+        tags = [element.tag for element in scan(data, 0, len(data), explicit=True)]
+        assert tags == [element.tag for element in dataset if element.tag.element]

@@ -108,9 +108,9 @@ def test_patients_are_grouped() -> None:
 
 
 def test_without_patient_id_each_study_has_a_patient_of_its_own() -> None:
-    said = [("1", "", "X", "1.1"), ("1", "", "X", "1.2")]
-    said += [("", "", "Y", "1.1"), ("", "", "Y", "1.2"), ("", "", "Y", "1.1")]
-    keys = group_by_study(said)
+    identities = [("1", "", "X", "1.1"), ("1", "", "X", "1.2")]
+    identities += [("", "", "Y", "1.1"), ("", "", "Y", "1.2"), ("", "", "Y", "1.1")]
+    keys = group_by_study(identities)
     assert keys[0] == keys[1]
     assert keys[2] == keys[4] != keys[3]
     assert len({*keys}) == 3
@@ -147,7 +147,8 @@ def test_spelling_does_not_split_a_person(
 @given(st.lists(st.sampled_from(["Doe^J", "Roe^K", "=山", "Doe^J=山", "Roe^K=川", ""]), max_size=6))
 def test_two_persons_with_one_patient_id_are_never_merged(names: list[str]) -> None:
     groups = group_patients([("1", "", name) for name in names])
-    for one, other in ((a, b) for a in range(len(names)) for b in range(len(names))):
-        first, second = patient_key("1", "", names[one])[2], patient_key("1", "", names[other])[2]
-        if {first, second} == {"doe j", "roe k"}:
-            assert groups[one] != groups[other]
+    people = [patient_key("1", "", name)[2] for name in names]
+    for group, person in zip(groups, people, strict=True):
+        for other_group, other_person in zip(groups, people, strict=True):
+            if {person, other_person} == {"doe j", "roe k"}:
+                assert group != other_group

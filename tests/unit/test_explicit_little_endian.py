@@ -75,8 +75,8 @@ def test_the_vr_follows_pixel_representation(representation: int) -> None:
     dataset.add_new(0x00280103, "US", representation)
     dataset.add_new(0x00280106, "SS" if representation else "US", 5)
     data = made_entries.encoded(dataset, IMPLICIT_VR_LITTLE_ENDIAN)
-    found = converted(data, IMPLICIT_VR_LITTLE_ENDIAN)
-    assert ("SS" if representation else "US") == found["SmallestImagePixelValue"].VR
+    result = converted(data, IMPLICIT_VR_LITTLE_ENDIAN)
+    assert ("SS" if representation else "US") == result["SmallestImagePixelValue"].VR
 
 
 def test_private_elements_have_vr_un_except_private_creators() -> None:

@@ -42,8 +42,8 @@ from waiting import wait_until
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 @pytest.fixture
@@ -51,20 +51,20 @@ def receiver(ground: Ground) -> Receiver:
     return Receiver(ground.database, ground.spool)
 
 
-def begin(receiver: Receiver, made: SampleInstance, **identity: str) -> Incoming:
+def begin(receiver: Receiver, sample: SampleInstance, **identity: str) -> Incoming:
     values = {
-        "sop_class_uid": made.sop_class_uid,
-        "sop_instance_uid": made.sop_instance_uid,
-        "transfer_syntax_uid": made.transfer_syntax_uid,
+        "sop_class_uid": sample.sop_class_uid,
+        "sop_instance_uid": sample.sop_instance_uid,
+        "transfer_syntax_uid": sample.transfer_syntax_uid,
         "calling_ae_title": "MODALITY",
         "called_ae_title": "BURNISH",
     }
     return receiver.open(**{**values, **identity})
 
 
-def send(receiver: Receiver, made: SampleInstance, **identity: str) -> None:
-    incoming = begin(receiver, made, **identity)
-    data = made.data_set
+def send(receiver: Receiver, sample: SampleInstance, **identity: str) -> None:
+    incoming = begin(receiver, sample, **identity)
+    data = sample.data_set
     for start in range(0, len(data), 1000):
         incoming.write(memoryview(data)[start : start + 1000])
     receiver.accept(incoming)
@@ -80,16 +80,16 @@ def files(ground: Ground) -> list[str]:
 
 
 def test_an_accepted_instance_has_its_file_and_its_row(ground: Ground, receiver: Receiver) -> None:
-    made = instance(size=200_000)
-    send(receiver, made)
+    sample = instance(size=200_000)
+    send(receiver, sample)
     (row,) = rows(ground)
-    assert (row.sop_instance_uid, row.sop_class_uid) == (made.sop_instance_uid, CT)
+    assert (row.sop_instance_uid, row.sop_class_uid) == (sample.sop_instance_uid, CT)
     assert (row.calling_ae_title, row.called_ae_title) == ("MODALITY", "BURNISH")
     assert (row.patient_id, row.study_instance_uid) == ("P1", "1.2.3.1")
     assert row.released_at is None
     file = ground.spool.path(row.spool_key).read_bytes()
     assert len(file) == row.size
-    assert file[row.data_set_offset :] == made.data_set
+    assert file[row.data_set_offset :] == sample.data_set
     assert file[128:132] == b"DICM"
     assert os.listdir(ground.spool.incoming) == []
 
@@ -99,18 +99,18 @@ def test_fragmentation_makes_no_difference(ground: Ground, receiver: Receiver, s
     chance = random.Random(size)
     rest = len(instance(sop_instance_uid="1.2.3", pixels=encode(0x7FE00010, b"OB", b"")).data_set)
     pixels = encode(0x7FE00010, b"OB", chance.randbytes(size - rest))
-    made = instance(sop_instance_uid="1.2.3", pixels=pixels)
-    assert len(made.data_set) == size
+    sample = instance(sop_instance_uid="1.2.3", pixels=pixels)
+    assert len(sample.data_set) == size
     for most in (1, 999, 16_372, 32_768, 70_000, 131_066):
-        incoming = begin(receiver, made)
-        left = memoryview(made.data_set)
-        while left:
+        incoming = begin(receiver, sample)
+        rest_of_data = memoryview(sample.data_set)
+        while rest_of_data:
             count = chance.randint(most // 2, most)
-            incoming.write(left[:count])
-            left = left[count:]
-        assert incoming.finish()[1] == digest_of(made.data_set)
+            incoming.write(rest_of_data[:count])
+            rest_of_data = rest_of_data[count:]
+        assert incoming.finish()[1] == digest_of(sample.data_set)
         file = ground.spool.arriving(incoming.key).read_bytes()
-        assert file[incoming.data_set_offset :] == made.data_set
+        assert file[incoming.data_set_offset :] == sample.data_set
 
 
 def test_files_come_before_rows_and_rows_before_the_answer(
@@ -141,8 +141,8 @@ def test_many_at_once_are_made_durable_in_groups(
         publish(keys)
 
     monkeypatch.setattr(ground.spool, "publish", slow)
-    made = [instance(instance_number=n) for n in range(20)]
-    threads = [threading.Thread(target=send, args=(receiver, one)) for one in made]
+    samples = [instance(instance_number=n) for n in range(20)]
+    threads = [threading.Thread(target=send, args=(receiver, sample)) for sample in samples]
     for thread in threads:
         thread.start()
     wait_until(lambda: len(receiver._pending) + sum(groups) == 20)
@@ -151,16 +151,18 @@ def test_many_at_once_are_made_durable_in_groups(
     for thread in threads:
         thread.join()
     assert len(groups) <= 3
-    assert {row.sop_instance_uid for row in rows(ground)} == {m.sop_instance_uid for m in made}
+    assert {row.sop_instance_uid for row in rows(ground)} == {
+        sample.sop_instance_uid for sample in samples
+    }
     assert len(files(ground)) == 20
 
 
 def test_the_same_instance_again_is_a_success_and_no_second_row(
     ground: Ground, receiver: Receiver
 ) -> None:
-    made = instance()
+    sample = instance()
     for _ in range(3):
-        send(receiver, made)
+        send(receiver, sample)
     assert len(rows(ground)) == 1
     assert files(ground) == [rows(ground)[0].spool_key]
 
@@ -175,12 +177,12 @@ def strict(ground: Ground) -> Receiver:
 def test_if_the_first_content_counts_other_content_is_refused(
     ground: Ground, strict: Receiver, changed: str
 ) -> None:
-    made = instance()
-    send(strict, made)
+    sample = instance()
+    send(strict, sample)
     before = rows(ground)[0].digest
-    other, identity = made, {"transfer_syntax_uid": "1.2.840.10008.1.2.4.50"}
+    other, identity = sample, {"transfer_syntax_uid": "1.2.840.10008.1.2.4.50"}
     if changed == "content":
-        other, identity = instance(sop_instance_uid=made.sop_instance_uid, patient_id="P2"), {}
+        other, identity = instance(sop_instance_uid=sample.sop_instance_uid, patient_id="P2"), {}
     with pytest.raises(OtherContent):
         send(strict, other, **identity)
     assert [row.digest for row in rows(ground)] == [before]
@@ -190,24 +192,24 @@ def test_if_the_first_content_counts_other_content_is_refused(
 def test_if_the_first_content_counts_the_same_data_in_another_encoding_are_a_success(
     ground: Ground, strict: Receiver
 ) -> None:
-    made = instance()
-    send(strict, made)
+    sample = instance()
+    send(strict, sample)
     with ground.database.writing() as session:
         session.execute(update(Instance).values(received_at=datetime(2020, 1, 1, tzinfo=UTC)))
-    implicit = in_implicit_vr(made)
+    implicit = in_implicit_vr(sample)
     send(strict, implicit, transfer_syntax_uid=implicit.transfer_syntax_uid)
     (row,) = rows(ground)
-    assert row.digest == digest_of(made.data_set)
+    assert row.digest == digest_of(sample.data_set)
     assert row.received_at.year > 2020
     assert files(ground) == [row.spool_key]
 
 
-def in_implicit_vr(made: SampleInstance) -> SampleInstance:
-    data_set = dcmread(io.BytesIO(made.data_set), force=True)
+def in_implicit_vr(sample: SampleInstance) -> SampleInstance:
+    data_set = dcmread(io.BytesIO(sample.data_set), force=True)
     target = io.BytesIO()
     data_set.save_as(target, implicit_vr=True, little_endian=True, enforce_file_format=False)
     return SampleInstance(
-        made.sop_class_uid, made.sop_instance_uid, "1.2.840.10008.1.2", target.getvalue()
+        sample.sop_class_uid, sample.sop_instance_uid, "1.2.840.10008.1.2", target.getvalue()
     )
 
 
@@ -227,8 +229,10 @@ def test_newer_content_replaces_the_older_one_which_stays_beside_it(
     assert newer.replaced_at is None
     assert (older.released_at, newer.released_at) == (None, None)
     assert (older.patient_id, newer.patient_id) == ("W1", "R1")
-    for row, made in ((older, wrong), (newer, right)):
-        assert ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :] == made.data_set
+    for row, sample in ((older, wrong), (newer, right)):
+        assert (
+            ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :] == sample.data_set
+        )
     (event,) = [event for event in logs if event["event"] == "instance replaced"]
     assert event["calling_ae_title"] == "ARCHIVE"
     assert event["older_calling_ae_title"] == "MODALITY"
@@ -240,9 +244,9 @@ def test_newer_content_replaces_the_older_one_which_stays_beside_it(
 def test_the_same_image_in_another_encoding_is_newer_content(
     ground: Ground, receiver: Receiver
 ) -> None:
-    made = instance()
-    send(receiver, made)
-    implicit = in_implicit_vr(made)
+    sample = instance()
+    send(receiver, sample)
+    implicit = in_implicit_vr(sample)
     send(receiver, implicit, transfer_syntax_uid=implicit.transfer_syntax_uid)
     older, newer = rows(ground)
     assert older.replaced_at is not None
@@ -253,8 +257,8 @@ def test_the_newest_content_again_is_a_success_and_no_further_row(
     ground: Ground, receiver: Receiver
 ) -> None:
     contents = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 2)]
-    for made in (*contents, contents[1]):
-        send(receiver, made)
+    for sample in (*contents, contents[1]):
+        send(receiver, sample)
     assert [row.replaced_at is None for row in rows(ground)] == [False, True]
     assert len(files(ground)) == 2
 
@@ -263,8 +267,8 @@ def test_content_that_was_replaced_may_become_the_newest_again(
     ground: Ground, receiver: Receiver
 ) -> None:
     contents = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 2)]
-    for made in (*contents, contents[0]):
-        send(receiver, made)
+    for sample in (*contents, contents[0]):
+        send(receiver, sample)
     assert [row.patient_id for row in rows(ground)] == ["P1", "P2", "P1"]
     assert [row.replaced_at is None for row in rows(ground)] == [False, False, True]
 
@@ -289,7 +293,7 @@ def test_the_content_that_was_received_last_is_the_newest(
                 receiving._Pending(incoming.key, receiving._row(incoming, header, digest))
             )
         receiver._commit(pending)
-        assert [one.error for one in pending] == [None] * len(pending)
+        assert [arrival.error for arrival in pending] == [None] * len(pending)
     mine = [row for row in rows(ground) if row.sop_instance_uid == uid]
     newest = [row for row in mine if row.replaced_at is None]
     assert [row.digest for row in newest] == [digest_of(contents[order[-1]].data_set)]
@@ -303,41 +307,41 @@ def test_the_content_that_was_received_last_is_the_newest(
 def test_a_file_that_was_lost_is_replaced_by_a_second_send(
     ground: Ground, receiver: Receiver, harm: str
 ) -> None:
-    made = instance()
-    send(receiver, made)
+    sample = instance()
+    send(receiver, sample)
     path = ground.spool.path(rows(ground)[0].spool_key)
     if harm == "lost":
         path.unlink()
     else:
         path.write_bytes(b"short")
-    send(receiver, made, calling_ae_title="OTHER_AE")
+    send(receiver, sample, calling_ae_title="OTHER_AE")
     (row,) = rows(ground)
     file = ground.spool.path(row.spool_key).read_bytes()
-    assert file[row.data_set_offset :] == made.data_set
+    assert file[row.data_set_offset :] == sample.data_set
     assert len(file) == row.size
 
 
 def test_a_released_instance_may_be_sent_again(ground: Ground, receiver: Receiver) -> None:
     from datetime import UTC, datetime
 
-    made = instance()
-    ground.store(made, released_at=datetime.now(UTC))
-    send(receiver, made)
+    sample = instance()
+    ground.store(sample, released_at=datetime.now(UTC))
+    send(receiver, sample)
     assert len(rows(ground)) == 2
 
 
 def test_duplicates_in_one_group_are_stored_once(ground: Ground, strict: Receiver) -> None:
-    made = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 1, 2)]
+    samples = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in (1, 1, 2)]
     outcomes: list[type | None] = []
 
-    def one(which: SampleInstance) -> None:
+    def send_sample(sample: SampleInstance) -> None:
         try:
-            send(strict, which)
+            send(strict, sample)
             outcomes.append(None)
         except BurnishError as error:
             outcomes.append(type(error))
 
-    threads = [threading.Thread(target=one, args=(each,)) for each in made]
+    threads = [threading.Thread(target=send_sample, args=(sample,)) for sample in samples]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -387,9 +391,12 @@ def test_an_instance_of_no_patient_needs_no_study(ground: Ground, receiver: Rece
 
 
 def test_a_data_set_that_is_cut_short_is_refused(ground: Ground, receiver: Receiver) -> None:
-    made = instance(size=5000)
+    sample = instance(size=5000)
     short = SampleInstance(
-        made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set[:-9]
+        sample.sop_class_uid,
+        sample.sop_instance_uid,
+        sample.transfer_syntax_uid,
+        sample.data_set[:-9],
     )
     with pytest.raises(Unreadable):
         send(receiver, short)
@@ -429,11 +436,11 @@ def test_a_damaged_data_set_is_stored_or_refused(
 
 def descriptors(ground: Ground) -> int:
     """How many lead into the spool; those of other threads of this process do not count."""
-    found = 0
+    count = 0
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
-            found += os.readlink(f"/proc/self/fd/{name}").startswith(str(ground.spool.incoming))
-    return found
+            count += os.readlink(f"/proc/self/fd/{name}").startswith(str(ground.spool.incoming))
+    return count
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT])
@@ -564,11 +571,13 @@ def test_a_value_that_the_database_cannot_hold_fails_its_instance_alone(
 
     monkeypatch.setattr(receiver._inserter, "insert", append)
     waiting = []
-    for made in (good, bad):
-        incoming = begin(receiver, made)
-        incoming.write(memoryview(made.data_set))
-        found, digest = incoming.finish()
-        waiting.append(receiving._Pending(incoming.key, receiving._row(incoming, found, digest)))
+    for sample in (good, bad):
+        incoming = begin(receiver, sample)
+        incoming.write(memoryview(sample.data_set))
+        indexed_header, digest = incoming.finish()
+        waiting.append(
+            receiving._Pending(incoming.key, receiving._row(incoming, indexed_header, digest))
+        )
     receiver._commit(waiting)
     assert waiting[0].error is None
     assert isinstance(waiting[1].error, Unreadable)
@@ -627,12 +636,12 @@ def test_an_abandoned_instance_leaves_nothing(ground: Ground, receiver: Receiver
 def test_an_instance_that_is_sent_again_counts_as_received_now(
     ground: Ground, receiver: Receiver
 ) -> None:
-    made = instance()
-    send(receiver, made)
+    sample = instance()
+    send(receiver, sample)
     with ground.database.writing() as session:
         session.execute(update(Instance).values(received_at=datetime(2020, 1, 1, tzinfo=UTC)))
     before = files(ground)
-    send(receiver, made)
+    send(receiver, sample)
     assert rows(ground)[0].received_at > datetime.now(UTC) - timedelta(hours=1)
     assert files(ground) == before
 
@@ -642,17 +651,17 @@ def test_a_disk_that_fails_completely_is_a_lack_of_resources(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """Also where not even what was begun can be removed again."""
-    made = instance(size=200_000)
+    sample = instance(size=200_000)
 
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    incoming = begin(receiver, made)
+    incoming = begin(receiver, sample)
     monkeypatch.setattr(ground.spool, "remove", fail)
     if how == "write":
         monkeypatch.setattr(os, "writev", fail)
     with pytest.raises(OutOfResources) as refused:  # noqa: PT012  one of them
-        incoming.write(memoryview(made.data_set))
+        incoming.write(memoryview(sample.data_set))
         if how == "close":
             monkeypatch.setattr(os, "close", fail)
         elif how == "read":
@@ -668,12 +677,12 @@ def test_an_instance_that_a_locked_database_refuses_leaves_no_file(ground: Groun
     """A sender that tries again and again must not fill the spool meanwhile."""
     ground.database.close()
     ground.database = Database(ground.url, durable=False, wait=0.1)
-    receiver, made = Receiver(ground.database, ground.spool), instance()
+    receiver, sample = Receiver(ground.database, ground.spool), instance()
     with locked(ground.url):
         for _ in range(3):
             with pytest.raises(OutOfResources):
-                send(receiver, made)
+                send(receiver, sample)
     assert list(ground.spool.published_keys()) == []
     assert list(ground.spool.incoming.iterdir()) == []
-    send(receiver, made)
+    send(receiver, sample)
     assert len(list(ground.spool.published_keys())) == ground.count(Instance) == 1

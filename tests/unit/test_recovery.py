@@ -31,35 +31,35 @@ from factories import HANGING_PROTOCOL, Ground, SampleInstance, instance
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path / "root") as made:
-        yield made
+    with Ground(tmp_path / "root") as ground:
+        yield ground
 
 
-def received(ground: Ground, *made: SampleInstance) -> None:
+def received(ground: Ground, *samples: SampleInstance) -> None:
     """By the receive stage itself, since what it writes is what can be recovered."""
     receiver = Receiver(ground.database, ground.spool)
-    for one in made:
+    for sample in samples:
         incoming = receiver.open(
-            sop_class_uid=one.sop_class_uid,
-            sop_instance_uid=one.sop_instance_uid,
-            transfer_syntax_uid=one.transfer_syntax_uid,
+            sop_class_uid=sample.sop_class_uid,
+            sop_instance_uid=sample.sop_instance_uid,
+            transfer_syntax_uid=sample.transfer_syntax_uid,
             calling_ae_title="MODALITY",
             called_ae_title="BURNISH",
         )
-        incoming.write(memoryview(one.data_set))
+        incoming.write(memoryview(sample.data_set))
         receiver.accept(incoming)
 
 
 def rows(ground: Ground) -> list[dict[str, Any]]:
     """Every column of every live instance but its number and the moment it came."""
     with ground.database.reading() as session:
-        found = session.scalars(
+        instances = session.scalars(
             select(Instance)
             .where(Instance.released_at.is_(None))
             .order_by(Instance.sop_instance_uid)
         ).all()
         names = [c.name for c in Instance.__table__.columns if c.name not in ("id", "received_at")]
-        return [{name: getattr(row, name) for name in names} for row in found]
+        return [{name: getattr(row, name) for name in names} for row in instances]
 
 
 def do(ground: Ground) -> recovery.Recovery:
@@ -72,8 +72,8 @@ def forget_all(ground: Ground) -> None:
 
 
 def test_recovered_rows_equal_the_lost_ones(ground: Ground) -> None:
-    made = [instance(instance_number=n, size=70_000 * n) for n in (1, 2)]
-    received(ground, *made, instance(sop_class_uid=HANGING_PROTOCOL))
+    samples = [instance(instance_number=n, size=70_000 * n) for n in (1, 2)]
+    received(ground, *samples, instance(sop_class_uid=HANGING_PROTOCOL))
     before = rows(ground)
     assert len(before) == 3
     forget_all(ground)
@@ -155,13 +155,13 @@ def test_a_file_that_is_no_complete_instance_gets_no_row(ground: Ground) -> None
 
 
 def test_an_instance_whose_file_is_gone_can_be_sent_again(ground: Ground) -> None:
-    made = instance()
-    received(ground, made, instance())
-    row = next(row for row in rows(ground) if row["sop_instance_uid"] == made.sop_instance_uid)
+    sample = instance()
+    received(ground, sample, instance())
+    row = next(row for row in rows(ground) if row["sop_instance_uid"] == sample.sop_instance_uid)
     ground.spool.path(row["spool_key"]).unlink()
     assert do(ground) == recovery.Recovery(0, 0, 0, 1)
     assert len(rows(ground)) == 1
-    received(ground, made)
+    received(ground, sample)
     assert len(rows(ground)) == 2
 
 
@@ -474,11 +474,11 @@ def burnish(ground: Ground, *arguments: str) -> Any:
 
 def test_a_lost_database_is_restored_by_the_command_line(ground: Ground, tmp_path: Path) -> None:
     """A backup, an instance after it, the loss, the restore: both instances are here."""
-    made = [instance(), instance()]
-    received(ground, made[0])
+    samples = [instance(), instance()]
+    received(ground, samples[0])
     saved = str(tmp_path / "saved.db")
     assert burnish(ground, "db", "backup", saved).exit_code == 0
-    received(ground, made[1])
+    received(ground, samples[1])
     before = rows(ground)
     ground.database.close()
     path = backup.file_of(ground.url)

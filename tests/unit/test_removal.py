@@ -79,8 +79,8 @@ def test_nothing_that_matches_is_an_error(ground: Ground) -> None:
 def test_older_contents_go_with_the_instance(ground: Ground) -> None:
     """Nothing of the patient stays under the name that was corrected."""
     for patient, replaced_at in (("WRONG", datetime.now(UTC)), ("RIGHT", None)):
-        made = instance(sop_instance_uid="1.1", patient_id=patient)
-        ground.store(made, replaced_at=replaced_at)
+        sample = instance(sop_instance_uid="1.1", patient_id=patient)
+        ground.store(sample, replaced_at=replaced_at)
     done = remove(ground, patient_ids=["RIGHT"])
     assert (done.instances, done.patients) == (1, 2)
     assert kept(ground) == set()
@@ -89,21 +89,21 @@ def test_older_contents_go_with_the_instance(ground: Ground) -> None:
 
 def test_older_content_can_be_removed_by_its_patient_alone(ground: Ground) -> None:
     for patient, replaced_at in (("WRONG", datetime.now(UTC)), ("RIGHT", None)):
-        made = instance(sop_instance_uid="1.1", patient_id=patient)
-        ground.store(made, replaced_at=replaced_at)
+        sample = instance(sop_instance_uid="1.1", patient_id=patient)
+        ground.store(sample, replaced_at=replaced_at)
     remove(ground, patient_ids=["WRONG"])
     assert kept(ground) == {"1.1"}
 
 
 @pytest.mark.parametrize("state", ["created", "admitted", "planned"])
 def test_what_an_open_request_needs_is_refused_unless_told(ground: Ground, state: str) -> None:
-    made, other = instance(), instance(instance_number=2)
-    ground.store(made, other)
-    request = _request(ground, [made, other], state)
+    sample, other = instance(), instance(instance_number=2)
+    ground.store(sample, other)
+    request = _request(ground, [sample, other], state)
     with pytest.raises(Conflict, match="R000001"):
-        remove(ground, sop_instance_uids=[made.sop_instance_uid])
+        remove(ground, sop_instance_uids=[sample.sop_instance_uid])
     assert len(kept(ground)) == 2
-    done = remove(ground, even_if_needed=True, sop_instance_uids=[made.sop_instance_uid])
+    done = remove(ground, even_if_needed=True, sop_instance_uids=[sample.sop_instance_uid])
     assert done.needed_by == ("R000001",)
     assert kept(ground) == {other.sop_instance_uid}
     row = ground.request(request)
@@ -113,17 +113,17 @@ def test_what_an_open_request_needs_is_refused_unless_told(ground: Ground, state
     assert row.execution_status is ExecutionStatus.FAILURE
     assert row.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
     assert [(f.referenced_sop_instance_uid, f.failure_reason) for f in row.failures] == [
-        (made.sop_instance_uid, 0x0112)
+        (sample.sop_instance_uid, 0x0112)
     ]
     pieces = [piece for file_set in row.file_sets for piece in file_set.pieces]
     assert {piece.state for piece in pieces} <= {PieceState.DROPPED}
     assert bool(pieces) == (state == "planned")
 
 
-def _request(ground: Ground, made: list[SampleInstance], state: str) -> str:
+def _request(ground: Ground, samples: list[SampleInstance], state: str) -> str:
     if state == "created":
-        return ground.create(made)
-    uid = ground.admit(made)
+        return ground.create(samples)
+    uid = ground.admit(samples)
     if state == "planned":
         planner = Planner(ground.settings, ground.database, ground.spool)
         planner.tick()
@@ -133,12 +133,12 @@ def _request(ground: Ground, made: list[SampleInstance], state: str) -> str:
 
 
 def test_a_request_that_has_ended_needs_nothing_and_its_history_stays(ground: Ground) -> None:
-    made = instance()
-    ground.store(made)
-    uid = _request(ground, [made], "planned")
+    sample = instance()
+    ground.store(sample)
+    uid = _request(ground, [sample], "planned")
     with ground.database.writing() as session:
         session.query(MediaCreationRequest).update({"execution_status": ExecutionStatus.DONE})
-    remove(ground, sop_instance_uids=[made.sop_instance_uid])
+    remove(ground, sop_instance_uids=[sample.sop_instance_uid])
     assert kept(ground) == set()
     (file_set,) = ground.request(uid).file_sets
     assert len(file_set.entries) == 1
@@ -148,8 +148,8 @@ def test_a_request_that_has_ended_needs_nothing_and_its_history_stays(ground: Gr
 def test_what_a_peer_was_promised_is_refused_unless_told(
     ground: Ground, hours: int, refused: bool
 ) -> None:
-    made = instance()
-    ground.store(made)
+    sample = instance()
+    ground.store(sample)
     now = datetime.now(UTC)
     with ground.database.writing() as session:
         transaction = CommitmentTransaction(
@@ -162,13 +162,13 @@ def test_what_a_peer_was_promised_is_refused_unless_told(
         transaction.instances = [
             CommittedInstance(
                 ordinal=0,
-                referenced_sop_class_uid=made.sop_class_uid,
-                referenced_sop_instance_uid=made.sop_instance_uid,
+                referenced_sop_class_uid=sample.sop_class_uid,
+                referenced_sop_instance_uid=sample.sop_instance_uid,
             )
         ]
         session.add(transaction)
     if refused:
         with pytest.raises(Conflict, match="promised"):
-            remove(ground, sop_instance_uids=[made.sop_instance_uid])
-    remove(ground, even_if_needed=refused, sop_instance_uids=[made.sop_instance_uid])
+            remove(ground, sop_instance_uids=[sample.sop_instance_uid])
+    remove(ground, even_if_needed=refused, sop_instance_uids=[sample.sop_instance_uid])
     assert kept(ground) == set()

@@ -36,8 +36,8 @@ OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 def ago(age: timedelta) -> datetime:
@@ -49,7 +49,7 @@ def release(ground: Ground) -> None:
 
 
 def ask(
-    ground: Ground, made: SampleInstance, status: ExecutionStatus, age: timedelta, **more: Any
+    ground: Ground, sample: SampleInstance, status: ExecutionStatus, age: timedelta, **more: Any
 ) -> int:
     """A request for an instance that came into its state so long ago."""
     with ground.database.writing() as session:
@@ -65,8 +65,8 @@ def ask(
             ReferencedInstance(
                 request_id=request.id,
                 ordinal=0,
-                referenced_sop_class_uid=made.sop_class_uid,
-                referenced_sop_instance_uid=made.sop_instance_uid,
+                referenced_sop_class_uid=sample.sop_class_uid,
+                referenced_sop_instance_uid=sample.sop_instance_uid,
             )
         )
         return request.id
@@ -83,10 +83,10 @@ def test_instances_are_released_when_their_requests_have_long_ended(ground: Grou
     """Every state × age of the request × preserve flag; the instances are a year old."""
     expected = {}
     for status, age, preserve in product(ExecutionStatus, (HOUR, 2 * DAY, 20 * DAY), ("NO", "YES")):
-        made = instance()
-        ground.store(made, received_at=ago(365 * DAY))
+        sample = instance()
+        ground.store(sample, received_at=ago(365 * DAY))
         ask(
-            ground, made, status, age,
+            ground, sample, status, age,
             preserve_composite_instances_after_media_creation=preserve,
         )  # fmt: skip
         if status is ExecutionStatus.IDLE:
@@ -95,34 +95,34 @@ def test_instances_are_released_when_their_requests_have_long_ended(ground: Grou
             stays = True
         else:
             stays = age < (14 * DAY if preserve == "YES" else DAY)
-        expected[made.sop_instance_uid] = (stays, status, age, preserve)
+        expected[sample.sop_instance_uid] = (stays, status, age, preserve)
     release(ground)
-    found = live(ground)
-    wrong = {uid: why for uid, why in expected.items() if (uid in found) != why[0]}
+    live_uids = live(ground)
+    wrong = {uid: reason for uid, reason in expected.items() if (uid in live_uids) != reason[0]}
     assert wrong == {}
-    assert len(list(ground.spool.published_keys())) == len(found)
+    assert len(list(ground.spool.published_keys())) == len(live_uids)
 
 
 @pytest.mark.parametrize(("age", "stays"), [(13 * DAY, True), (15 * DAY, False)])
 def test_instances_that_nobody_requested_are_released_later(
     ground: Ground, age: timedelta, stays: bool
 ) -> None:
-    made = instance()
-    ground.store(made, received_at=ago(age))
+    sample = instance()
+    ground.store(sample, received_at=ago(age))
     release(ground)
-    assert live(ground) == ({made.sop_instance_uid} if stays else set())
+    assert live(ground) == ({sample.sop_instance_uid} if stays else set())
     assert len(list(ground.spool.published_keys())) == stays
 
 
 @pytest.mark.parametrize("status", OPEN)
 def test_one_open_request_is_enough_to_keep_it(ground: Ground, status: ExecutionStatus) -> None:
-    made = instance()
-    ground.store(made, received_at=ago(365 * DAY))
+    sample = instance()
+    ground.store(sample, received_at=ago(365 * DAY))
     for other in (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED):
-        ask(ground, made, other, 20 * DAY)
-    ask(ground, made, status, HOUR)
+        ask(ground, sample, other, 20 * DAY)
+    ask(ground, sample, status, HOUR)
     release(ground)
-    assert live(ground) == {made.sop_instance_uid}
+    assert live(ground) == {sample.sop_instance_uid}
 
 
 def test_many_are_released_in_batches(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,18 +149,18 @@ def test_an_instance_that_is_requested_during_a_release_stays(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "_BATCH", 1)
-    made = [instance(instance_number=n) for n in range(3)]
-    ground.store(*made, received_at=ago(15 * DAY))
+    samples = [instance(instance_number=n) for n in range(3)]
+    ground.store(*samples, received_at=ago(15 * DAY))
     remove = ground.spool.remove
 
     def ask_for_the_last(key: str) -> None:
         remove(key)
         monkeypatch.setattr(ground.spool, "remove", remove)
-        ask(ground, made[-1], ExecutionStatus.PENDING, timedelta(0))
+        ask(ground, samples[-1], ExecutionStatus.PENDING, timedelta(0))
 
     monkeypatch.setattr(ground.spool, "remove", ask_for_the_last)
     release(ground)
-    assert live(ground) == {made[-1].sop_instance_uid}
+    assert live(ground) == {samples[-1].sop_instance_uid}
     assert len(list(ground.spool.published_keys())) == 1
 
 
@@ -210,12 +210,12 @@ def test_old_requests_are_deleted(
 @pytest.mark.parametrize("status", [ExecutionStatus.IDLE, ExecutionStatus.DONE])
 def test_the_id_of_a_request_is_never_used_again(ground: Ground, status: ExecutionStatus) -> None:
     """Folders, jobs and File-sets are named for it: they would be those of another request."""
-    made = instance()
-    ground.store(made, received_at=ago(365 * DAY))
-    old = [ask(ground, made, status, 40 * DAY) for _ in range(2)]
+    sample = instance()
+    ground.store(sample, received_at=ago(365 * DAY))
+    old = [ask(ground, sample, status, 40 * DAY) for _ in range(2)]
     for _ in range(2):  # the instance goes first
         release(ground)
-    assert live(ground) == (set() if status is ExecutionStatus.DONE else {made.sop_instance_uid})
+    assert live(ground) == (set() if status is ExecutionStatus.DONE else {sample.sop_instance_uid})
     with ground.database.reading() as session:
         (left,) = session.scalars(select(MediaCreationRequest))
         assert left.id == max(old)
@@ -226,9 +226,9 @@ def test_the_id_of_a_request_is_never_used_again(ground: Ground, status: Executi
 
 def test_a_request_stays_while_its_instances_are_here(ground: Ground) -> None:
     """An instance that is kept for longer than its request would be: by commitment, for one."""
-    made = instance()
-    ground.store(made, received_at=ago(HOUR))
-    ask(ground, made, ExecutionStatus.DONE, 40 * DAY)
+    sample = instance()
+    ground.store(sample, received_at=ago(HOUR))
+    ask(ground, sample, ExecutionStatus.DONE, 40 * DAY)
     ask(ground, instance(), ExecutionStatus.PENDING, HOUR)
     order = StandingOrderSettings(
         name="all", called_ae_titles=("BURNISH",), quiet_period=timedelta(0)
@@ -239,9 +239,9 @@ def test_a_request_stays_while_its_instances_are_here(ground: Ground) -> None:
 
 
 def test_a_request_is_deleted_with_all_its_rows(ground: Ground) -> None:
-    made = instance()
-    ids = ground.store(made, received_at=ago(365 * DAY))
-    uid = ground.admit([made])
+    sample = instance()
+    ids = ground.store(sample, received_at=ago(365 * DAY))
+    uid = ground.admit([sample])
     Planner(ground.settings, ground.database, ground.spool).tick()
     key = ground.spool.new_key()
     ground.spool.path(key).write_bytes(b"transcoded")
@@ -344,9 +344,9 @@ def test_a_file_whose_release_was_cut_short_is_an_orphan(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The row of what was on media stays with its request; the file goes all the same."""
-    made = instance()
-    ground.store(made, received_at=ago(365 * DAY))
-    ground.admit([made])
+    sample = instance()
+    ground.store(sample, received_at=ago(365 * DAY))
+    ground.admit([sample])
     Planner(ground.settings, ground.database, ground.spool).tick()
     with ground.database.writing() as session:
         session.execute(
@@ -365,11 +365,11 @@ def test_a_file_whose_release_was_cut_short_is_an_orphan(
 
 def test_an_instance_that_was_sent_again_is_kept_as_if_received_now(ground: Ground) -> None:
     """Whoever sends an instance again after its media were made wants media again."""
-    made = instance()
-    ground.store(made, received_at=ago(HOUR))
-    ask(ground, made, ExecutionStatus.DONE, 2 * DAY)
+    sample = instance()
+    ground.store(sample, received_at=ago(HOUR))
+    ask(ground, sample, ExecutionStatus.DONE, 2 * DAY)
     release(ground)
-    assert live(ground) == {made.sop_instance_uid}
+    assert live(ground) == {sample.sop_instance_uid}
 
 
 def test_after_the_database_was_locked_workers_get_time_to_renew_their_leases(

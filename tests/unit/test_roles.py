@@ -105,9 +105,9 @@ def test_a_traceback_has_no_patient_data(
         fail("".join(("Sec", "ret")))
     except ValueError:
         structlog.get_logger("test").exception("a defect")
-    said = capsys.readouterr().err
-    assert "ValueError" in said
-    assert "Secret" not in said
+    log = capsys.readouterr().err
+    assert "ValueError" in log
+    assert "Secret" not in log
 
 
 def test_a_signal_stops_a_role() -> None:

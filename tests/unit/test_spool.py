@@ -92,11 +92,11 @@ def test_each_process_hears_of_a_failed_write(
 
 def test_removing_again_is_harmless(tmp_path: Path) -> None:
     spool = Spool(tmp_path, durable=False)
-    one, other = arrived(spool, 2)
-    spool.publish([one])
+    first, second = arrived(spool, 2)
+    spool.publish([first])
     for _ in range(2):
-        spool.remove(one)
-        spool.remove(other)
+        spool.remove(first)
+        spool.remove(second)
     assert list(spool.published_keys()) == os.listdir(spool.incoming) == []
 
 

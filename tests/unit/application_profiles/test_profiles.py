@@ -93,7 +93,7 @@ def test_the_index_takes_every_key_of_a_profile(profile: object) -> None:
 
 def packed(**values: object) -> bytes:
     """The limited attributes of an image: an 8-bit MONOCHROME2 one but for `values`."""
-    said: dict[str, object] = {
+    attributes: dict[str, object] = {
         "MODALITY": "XA",
         "IMAGE_TYPE": "ORIGINAL",
         "SAMPLES_PER_PIXEL": 1,
@@ -110,7 +110,7 @@ def packed(**values: object) -> bytes:
         getattr(of, name): struct.pack("<H", value)
         if isinstance(value, int)
         else str(value).encode()
-        for name, value in said.items()
+        for name, value in attributes.items()
         if value is not None
     }
     return of.pack(raw)
@@ -224,26 +224,26 @@ def test_an_instance_is_permitted_or_rejected_with_the_right_reason(
 ) -> None:
     """Taken means: in a transfer syntax of the profile, as it is or without loss."""
     row = PROFILES[profile.label]  # type: ignore[attr-defined]
-    said = header(record_type="" if sop_class == PROTOCOL else "IMAGE")._replace(
+    instance_header = header(record_type="" if sop_class == PROTOCOL else "IMAGE")._replace(
         sop_class_uid=sop_class,
         limited_attributes=packed(**values),
     )
-    kind = kind_of(said, syntax)
-    found = conflict(kind, row)
-    permission = row.permission(sop_class, said.limited_attributes)
-    if found is None:
+    kind = kind_of(instance_header, syntax)
+    refusal = conflict(kind, row)
+    permission = row.permission(sop_class, instance_header.limited_attributes)
+    if refusal is None:
         form = media_syntaxes(kind, row).default
         assert form in permission.transfer_syntaxes & {E, syntax, *LOSSLESS}
         assert (form == syntax) == (syntax in permission.transfer_syntaxes)
         assert syntax in permission.transfer_syntaxes or syntax not in {MPEG2, H264, HEVC}
         return
-    assert found.why
+    assert refusal.why
     if sop_class == PROTOCOL:
-        assert found.reason is FailureReason.SOP_CLASS_NOT_SUPPORTED
+        assert refusal.reason is FailureReason.SOP_CLASS_NOT_SUPPORTED
     elif not permission.transfer_syntaxes:
-        assert found.reason is FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
+        assert refusal.reason is FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
         covered = any(rule.covers(sop_class) for rule in row.rules)
-        assert bool(found.attributes) == covered
+        assert bool(refusal.attributes) == covered
     elif permission.transfer_syntaxes <= {
         JB,
         JE,
@@ -251,7 +251,7 @@ def test_an_instance_is_permitted_or_rejected_with_the_right_reason(
         H264,
         *(f"1.2.840.10008.1.2.4.{n}" for n in range(100, 107)),
     }:
-        assert found.reason is FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT
+        assert refusal.reason is FailureReason.MEDIA_APPLICATION_PROFILE_COMPRESSION_CONFLICT
     else:
-        assert found.reason is FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
+        assert refusal.reason is FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
         assert E not in permission.transfer_syntaxes or syntax in {MPEG2, H264, HEVC}

@@ -33,11 +33,11 @@ def put(tmp_path: Path) -> Put:
     """`put("folder", …)`: an instance in a file of a folder."""
 
     def write(folder: str, **values: object) -> Path:
-        made = factories.instance(**values)  # type: ignore[arg-type]
-        uids = made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid
-        path = tmp_path / folder / f"{made.sop_instance_uid}.dcm"
+        instance = factories.instance(**values)  # type: ignore[arg-type]
+        uids = instance.sop_class_uid, instance.sop_instance_uid, instance.transfer_syntax_uid
+        path = tmp_path / folder / f"{instance.sop_instance_uid}.dcm"
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(file_meta.encode(*uids) + made.data_set)
+        path.write_bytes(file_meta.encode(*uids) + instance.data_set)
         return path
 
     return write
@@ -110,8 +110,8 @@ def bodies(directory: appending.EarlierDirectory) -> list[bytes]:
 
 def check_tree(root: Path, expected: dict[str, bytes]) -> None:
     """What others extracted has all the files, and a DICOMDIR that leads to every instance."""
-    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
-    assert {name.replace("/", "\\"): path.read_bytes() for name, path in found.items()} == expected
+    files = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    assert {name.replace("/", "\\"): path.read_bytes() for name, path in files.items()} == expected
     assert oracles.dciodvfy_errors(root / "DICOMDIR") == []
     oracles.dcdirdmp(root / "DICOMDIR")
     instances = [name for name in expected if name not in ("DICOMDIR", "README.TXT")]
@@ -174,10 +174,10 @@ def test_instances_are_added_to_an_image_that_grows(
         put(f"more{number}", study=HOME[0], series=HOME[1], instance_number=number)
         done = grown.append(f"more{number}")
         assert (done.code, done.json["volume"]["good"]) == (0, True), done.err
-    found = contents(grown.path)
+    files = contents(grown.path)
     kept = [name for name in first if name not in ("DICOMDIR", "README.TXT")]
-    assert {name: found[name] for name in kept} == {name: first[name] for name in kept}
-    check_tree(oracles.extract(grown.path, tmp_path / "by 7z"), found)
+    assert {name: files[name] for name in kept} == {name: first[name] for name in kept}
+    check_tree(oracles.extract(grown.path, tmp_path / "by 7z"), files)
     assert oracles.volume_identifier(grown.path) == "OPEN"
     with open_volume(grown.path, twice=True) as volume:
         assert volume.disagreements() == {}
@@ -282,12 +282,12 @@ def test_a_file_set_of_another_creator_is_continued(run: Run, put: Put, tmp_path
     more = put("more", study=HOME[0], series=HOME[1], instance_number=2)
     done = OpenDisc(disc, (f"stdio:{disc}",), run).append(more)
     assert done.code == 0, done.err
-    found = contents(disc)
-    assert found["ONE"] == before["ONE"]
-    assert sorted(found) == ["DICOMDIR", "DICOM\\PA000001\\ST000001\\SE000001\\IM000001", "ONE"]
+    files = contents(disc)
+    assert files["ONE"] == before["ONE"]
+    assert sorted(files) == ["DICOMDIR", "DICOM\\PA000001\\ST000001\\SE000001\\IM000001", "ONE"]
     old = bodies(directory(before))
-    assert [body for body in bodies(directory(found)) if body in old] == old
-    check_tree(oracles.extract(disc, tmp_path / "extracted"), found)
+    assert [body for body in bodies(directory(files)) if body in old] == old
+    check_tree(oracles.extract(disc, tmp_path / "extracted"), files)
 
 
 def test_a_session_that_damages_earlier_files_is_detected(
@@ -321,8 +321,10 @@ def test_a_failing_drive_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> Non
     more = put("more", study=HOME[0], series=HOME[1])
     program = tmp_path / "recorder"
     working, before = program.read_text(), contents(cd.path)
-    for said, hint in (("Beginning to write data track", "ruined"), ("no such luck", "nothing")):
-        failing = f'#!/bin/sh\n[ "$1" = -as ] && {{ echo {said}; echo FAILURE : cold; exit 5; }}\n'
+    for message, hint in (("Beginning to write data track", "ruined"), ("no such luck", "nothing")):
+        failing = (
+            f'#!/bin/sh\n[ "$1" = -as ] && {{ echo {message}; echo FAILURE : cold; exit 5; }}\n'
+        )
         program.write_text(failing + working)
         done = cd.append(more)
         assert (done.code, "FAILURE : cold" in done.err, hint in done.err) == (10, True, True)

@@ -91,9 +91,9 @@ def test_an_image_is_burnt_and_read_back(site: Site) -> None:
 
 def test_the_service_and_the_command_never_use_the_drive_together(site: Site) -> None:
     ground = site.ground
-    made = [instance(size=3000)]
-    ground.store(*made)
-    ground.admit(made)
+    instances = [instance(size=3000)]
+    ground.store(*instances)
+    ground.admit(instances)
     Planner(ground.settings, ground.database, ground.spool).tick()
     worker = Worker(ground.settings, ground.device, ground.database, ground.spool)
     state = worker.burner.state
@@ -127,9 +127,9 @@ def test_the_service_and_the_command_never_use_the_drive_together(site: Site) ->
 
 
 def test_a_blu_ray_image_is_not_burnt_on_a_cd(site: Site, run: Run) -> None:
-    source, made = get_testdata_file("CT_small.dcm"), site.folder / "bd"
-    run("disc", "build", source, "--profile", "STD-GEN-BD", "--output", made)
-    site.image = made / "VOLUME01.iso"
+    source, folder = get_testdata_file("CT_small.dcm"), site.folder / "bd"
+    run("disc", "build", source, "--profile", "STD-GEN-BD", "--output", folder)
+    site.image = folder / "VOLUME01.iso"
     done = site.burn("drive")
     assert done.code == 10
     assert "file system" in done.err

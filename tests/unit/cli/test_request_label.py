@@ -21,13 +21,13 @@ def config(tmp_path: Path) -> Path:
         name="drive", kind="optical", media=("CD",), drive="stdio:/none", capacity=500_000
     )
     with Ground(root, device=(drive,)) as ground:
-        made = [instance(instance_number=n, size=200_000) for n in (1, 2, 3)]
-        ground.store(*made)
-        asked = {"label_text": "second opinion", "media_disposition": "Dr. Who\nGallifrey"}
-        ground.admit(made, storage_media_file_set_id="MINE", **asked)
-        ground.admit([*made[:1]])
+        instances = [instance(instance_number=n, size=200_000) for n in (1, 2, 3)]
+        ground.store(*instances)
+        attributes = {"label_text": "second opinion", "media_disposition": "Dr. Who\nGallifrey"}
+        ground.admit(instances, storage_media_file_set_id="MINE", **attributes)
+        ground.admit([*instances[:1]])
         Planner(ground.settings, ground.database, ground.spool).tick()
-        ground.create(made)
+        ground.create(instances)
         with ground.database.reading() as session:
             assert session.scalars(select(FileSet.volume_count)).all() == [2, 2, 1]
     path.write_text(f'[storage]\nroot = "{root}"\n')

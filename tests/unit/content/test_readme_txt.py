@@ -34,13 +34,17 @@ def test_readme_has_the_complete_label_text() -> None:
 def test_readme_lists_institutions_patients_and_studies() -> None:
     keys = encode(0x00080050, b"SH", b"A77") + encode(0x00080080, b"LO", b"St. Elsewhere")
     keys += encode(0x00081030, b"LO", b"Abdomen") + encode(0x00100030, b"DA", b"19500102")
-    one = header(patient_id="7", name="Yamada^Tarou=山田^太郎=やまだ^たろう")._replace(
+    japanese = header(patient_id="7", name="Yamada^Tarou=山田^太郎=やまだ^たろう")._replace(
         entity_keys=keys
     )
-    two = header(patient_id="8", name="Adams^John Robert^^Rev.\x1b[1m", study="1.9", date="")
+    other_patient = header(
+        patient_id="8", name="Adams^John Robert^^Rev.\x1b[1m", study="1.9", date=""
+    )
     series = encode(0x0020000E, b"UI", b"1.2")
-    other = one._replace(modality="PR", entity_keys=keys + series)
-    text = ReadmeDetails("Lecture 4", patients=True).text([one, other, two])
+    presentation_state = japanese._replace(modality="PR", entity_keys=keys + series)
+    text = ReadmeDetails("Lecture 4", patients=True).text(
+        [japanese, presentation_state, other_patient]
+    )
     assert text.split("\n") == [
         *("Lecture 4", "", "Institution:       St. Elsewhere", ""),
         *("Patient:           Yamada, Tarou = 山田 太郎 = やまだ たろう", "Patient ID:        7"),
@@ -49,18 +53,18 @@ def test_readme_lists_institutions_patients_and_studies() -> None:
         *("Patient:           Adams, John Robert, Rev.[1m", "Patient ID:        8"),
         "Study:             CT",
     ]
-    assert ReadmeDetails(patients=True).text([two]).startswith("Patient:")
-    assert ReadmeDetails().text([one]) == ""
+    assert ReadmeDetails(patients=True).text([other_patient]).startswith("Patient:")
+    assert ReadmeDetails().text([japanese]) == ""
 
 
 def test_without_patient_id_each_study_has_a_patient_of_its_own() -> None:
     """As in the DICOMDIR: no patient gets the birth date or the studies of another."""
     born = encode(0x00100030, b"DA", b"19500102")
-    one = header(patient_id="", name="Doe^Jane", study="1.8")._replace(entity_keys=born)
-    two = header(patient_id="", name="Doe^Jane", study="1.9")._replace(
+    first = header(patient_id="", name="Doe^Jane", study="1.8")._replace(entity_keys=born)
+    second = header(patient_id="", name="Doe^Jane", study="1.9")._replace(
         entity_keys=encode(0x00081030, b"LO", b"Knee")
     )
-    text = ReadmeDetails(patients=True).text([one, two])
+    text = ReadmeDetails(patients=True).text([first, second])
     assert text.split("\n") == [
         *("Patient:           Doe, Jane", "Birth date, sex:   1950-01-02"),
         *("Study:             2024-01-02, CT", "", "Patient:           Doe, Jane"),

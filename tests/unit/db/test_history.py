@@ -20,8 +20,8 @@ ENDED = {ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED}
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 def added(ground: Ground, **columns: object) -> str:
@@ -103,13 +103,13 @@ def test_the_event_records_why_and_when(ground: Ground) -> None:
             why="too large",
             remedy="a larger medium",
         )
-    found = ground.request(uid)
-    assert found.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
-    assert found.remedy == "a larger medium"
+    request = ground.request(uid)
+    assert request.execution_status_info is ExecutionStatusInfo.SET_OVERSIZED
+    assert request.remedy == "a larger medium"
     with ground.database.reading() as session:
         event = session.scalars(select(Event)).one()
         assert (event.why, event.at.utcoffset() is not None) == ("too large", True)
-        assert event.at == found.ended_at
+        assert event.at == request.ended_at
 
 
 def test_of_two_processes_that_change_a_request_one_is_stale(ground: Ground) -> None:
@@ -204,13 +204,15 @@ def test_failing_drops_the_pieces_and_names_the_instances(ground: Ground) -> Non
                     for n in range(2)
                 ],
             )
-        found = ground.request(uid)
-        assert found.execution_status is ExecutionStatus.FAILURE
-        assert found.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
-        assert [failure.failure_reason for failure in found.failures] == [reason] * 2
-        assert {p.state for s in found.file_sets for p in s.pieces} == {PieceState.DROPPED}
+        request = ground.request(uid)
+        assert request.execution_status is ExecutionStatus.FAILURE
+        assert request.execution_status_info is ExecutionStatusInfo.NO_INSTANCE
+        assert [failure.failure_reason for failure in request.failures] == [reason] * 2
+        assert {piece.state for file_set in request.file_sets for piece in file_set.pieces} == {
+            PieceState.DROPPED
+        }
         with ground.database.writing() as session:
-            history.move(session, session.merge(found), RequestEvent.RETRIED)
+            history.move(session, session.merge(request), RequestEvent.RETRIED)
 
 
 def test_a_note_changes_no_state(ground: Ground) -> None:
@@ -228,8 +230,8 @@ def test_informing_is_recorded_once(ground: Ground) -> None:
             history.inform(
                 session, request, ExecutionStatusInfo.OUT_OF_SUPPLIES, remedy="put in blanks"
             )
-    found = ground.request(uid)
-    assert found.execution_status is ExecutionStatus.PENDING
-    assert found.execution_status_info is ExecutionStatusInfo.OUT_OF_SUPPLIES
-    assert found.remedy == "put in blanks"
+    request = ground.request(uid)
+    assert request.execution_status is ExecutionStatus.PENDING
+    assert request.execution_status_info is ExecutionStatusInfo.OUT_OF_SUPPLIES
+    assert request.remedy == "put in blanks"
     assert ground.events(uid) == [("OUT_OF_SUPPLIES", "", "")]

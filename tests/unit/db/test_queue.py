@@ -25,8 +25,8 @@ NOW = datetime(2024, 1, 2, tzinfo=UTC)
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 def added(ground: Ground, **columns: Any) -> int:
@@ -59,12 +59,12 @@ def set_piece(ground: Ground, piece_id: int, **columns: Any) -> None:
 
 def order(ground: Ground) -> list[tuple[int, int, int]]:
     """(request, volume, copy) in the order in which they are claimed."""
-    found = []
-    while (got := claim(ground)) is not None:
+    pieces = []
+    while (claimed := claim(ground)) is not None:
         with ground.database.reading() as session:
-            volume = session.get_one(FileSet, got.file_set_id).volume_number
-        found.append((got.request_id, volume, piece(ground, got.piece_id).copy_number))
-    return found
+            volume = session.get_one(FileSet, claimed.file_set_id).volume_number
+        pieces.append((claimed.request_id, volume, piece(ground, claimed.piece_id).copy_number))
+    return pieces
 
 
 def test_an_empty_queue(ground: Ground) -> None:
@@ -133,9 +133,9 @@ def test_a_device_that_goes_on_by_itself_keeps_its_piece(ground: Ground) -> None
     assert got is not None
     assert got.piece_id == 2
     set_piece(ground, 2, state=PieceState.QUEUED)
-    one = claim(ground, device="other")
-    assert one is not None
-    assert one.piece_id == 1
+    claimed = claim(ground, device="other")
+    assert claimed is not None
+    assert claimed.piece_id == 1
     assert claim(ground, device="other") is None
 
 
@@ -160,9 +160,9 @@ def test_copies_are_collated(ground: Ground) -> None:
 
 
 def test_the_first_request_is_completed_first(ground: Ground) -> None:
-    one = added(ground, volumes=2, copies=2, initiated_at=NOW)
-    other = added(ground, volumes=2, initiated_at=NOW + timedelta(seconds=1))
-    assert [request for request, _, _ in order(ground)] == [one] * 4 + [other] * 2
+    first = added(ground, volumes=2, copies=2, initiated_at=NOW)
+    second = added(ground, volumes=2, initiated_at=NOW + timedelta(seconds=1))
+    assert [request for request, _, _ in order(ground)] == [first] * 4 + [second] * 2
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,7 @@ def test_a_worker_that_takes_over_a_device_returns_the_pieces_held_on_it(ground:
 
 def test_many_claimers_never_get_the_same_piece(ground: Ground) -> None:
     added(ground, volumes=5, copies=5)
-    got: list[Claim] = []
+    claims: list[Claim] = []
     start = threading.Barrier(5)
 
     def work() -> None:
@@ -337,10 +337,10 @@ def test_many_claimers_never_get_the_same_piece(ground: Ground) -> None:
         start.wait()
         while True:
             with database.writing() as session:
-                one = queue.claim(session, device="d", capacity=CD, owner="w")
-            if one is None:
+                claimed = queue.claim(session, device="d", capacity=CD, owner="w")
+            if claimed is None:
                 break
-            got.append(one)
+            claims.append(claimed)
         database.close()
 
     workers = [threading.Thread(target=work) for _ in range(5)]
@@ -348,7 +348,7 @@ def test_many_claimers_never_get_the_same_piece(ground: Ground) -> None:
         worker.start()
     for worker in workers:
         worker.join()
-    assert len(got) == 25
-    assert len({one.piece_id for one in got}) == 25
+    assert len(claims) == 25
+    assert len({claimed.piece_id for claimed in claims}) == 25
     with ground.database.reading() as session:
         assert {p.lease_epoch for p in session.scalars(select(Piece))} == {1}

@@ -154,41 +154,45 @@ class Life(RuleBasedStateMachine):
         """Any claim that was ever given: those whose lease is gone have no effect at all."""
         if not self.held:
             return
-        one = self.held[number % len(self.held)]
-        piece = self.pieces.get(one.claim.piece_id)
-        valid = piece is not None and piece.state in HELD and piece.epoch == one.claim.lease_epoch
+        held = self.held[number % len(self.held)]
+        piece = self.pieces.get(held.claim.piece_id)
+        valid = piece is not None and piece.state in HELD and piece.epoch == held.claim.lease_epoch
         if what == "beat":
             with self.ground.database.writing() as session:
-                assert queue.heartbeat(session, one.claim) == valid
+                assert queue.heartbeat(session, held.claim) == valid
         elif valid and piece:
-            getattr(self, f"_{what.replace(' ', '_')}")(one, piece)
+            getattr(self, f"_{what.replace(' ', '_')}")(held, piece)
         else:
             effects: dict[str, Callable[[], None]] = {
-                "go on": lambda: one.worker.recorder.created(one.made),
-                "hold": lambda: one.worker.recorder.hold(one.made, BurnResult(BurnOutcome.BUSY)),
-                "ruin": lambda: one.worker.recorder.ruined(one.made, I.MCD_FAILURE, "bad"),
+                "go on": lambda: held.worker.recorder.created(held.piece_job),
+                "hold": lambda: held.worker.recorder.hold(
+                    held.piece_job, BurnResult(BurnOutcome.BUSY)
+                ),
+                "ruin": lambda: held.worker.recorder.ruined(held.piece_job, I.MCD_FAILURE, "bad"),
             }
             self._refused(effects[what], StaleLease)
             self._refused(
-                lambda: one.worker.recorder.advance(one.claim, PieceEvent.IMAGED), StaleLease
+                lambda: held.worker.recorder.advance(held.claim, PieceEvent.IMAGED), StaleLease
             )
 
-    def _go_on(self, one: Held, piece: ModelPiece) -> None:
+    def _go_on(self, held: Held, piece: ModelPiece) -> None:
         if piece.state is P.IMAGING:
-            one.worker.recorder.advance(one.claim, PieceEvent.IMAGED)
+            held.worker.recorder.advance(held.claim, PieceEvent.IMAGED)
             piece.state = P.WRITING
         elif piece.state is P.WRITING:
-            one.worker.recorder.advance(one.claim, PieceEvent.WRITTEN)
+            held.worker.recorder.advance(held.claim, PieceEvent.WRITTEN)
             piece.state = P.VERIFYING
         else:
-            one.worker.recorder.created(one.made)
+            held.worker.recorder.created(held.piece_job)
             piece.state = P.CREATED
             rest = [p for p in self.pieces.values() if p.request == piece.request]
             if all(p.state in (P.CREATED, P.SPOILED, P.DROPPED) for p in rest):
                 self.requests[piece.request] = R.DONE
 
-    def _hold(self, one: Held, piece: ModelPiece) -> None:
-        one.worker.recorder.hold(one.made, BurnResult(BurnOutcome.HOLD_OPERATOR, "tray open"))
+    def _hold(self, held: Held, piece: ModelPiece) -> None:
+        held.worker.recorder.hold(
+            held.piece_job, BurnResult(BurnOutcome.HOLD_OPERATOR, "tray open")
+        )
         piece.state, piece.attempts = P.QUEUED, piece.attempts - 1
         self._all_are_due()
 
@@ -197,10 +201,10 @@ class Life(RuleBasedStateMachine):
         with self.ground.database.writing() as session:
             session.execute(update(Piece).values(not_before=None))
 
-    def _ruin(self, one: Held, piece: ModelPiece) -> None:
-        one.worker.recorder.ruined(one.made, I.MCD_FAILURE, "bad")
+    def _ruin(self, held: Held, piece: ModelPiece) -> None:
+        held.worker.recorder.ruined(held.piece_job, I.MCD_FAILURE, "bad")
         piece.state = P.SPOILED
-        if one.attempts >= ATTEMPTS:
+        if held.attempts >= ATTEMPTS:
             self.requests[piece.request] = R.FAILURE
             self._drop(piece.request)
             return
@@ -227,9 +231,9 @@ class Life(RuleBasedStateMachine):
             session.execute(
                 update(Piece).where(Piece.lease_until.is_not(None)).values(lease_until=until)
             )
-        found = retention.return_dead_work(self.ground.database)
+        returned = retention.return_dead_work(self.ground.database)
         dead = [p for p in self.pieces.values() if p.state in HELD] if hours > 0 else []
-        assert found == len(dead)
+        assert returned == len(dead)
         for piece in dead:
             piece.state = P.QUEUED
 

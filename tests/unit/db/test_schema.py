@@ -143,9 +143,9 @@ def test_down_and_up_again_with_rows_in_it(tmp_path: Path) -> None:
             }
 
     with Ground(tmp_path) as ground:
-        made = [instance(instance_number=number) for number in range(3)]
-        ground.store(*made)
-        ground.admit(made, copies=2)
+        instances = [instance(instance_number=number) for number in range(3)]
+        ground.store(*instances)
+        ground.admit(instances, copies=2)
         Planner(ground.settings, ground.database, ground.spool).tick()
     before = rows()
     assert all(before.values())
@@ -160,8 +160,8 @@ def test_a_database_with_replaced_contents_can_be_downgraded(tmp_path: Path) -> 
     now = datetime.now(UTC)
     with Ground(tmp_path) as ground:
         for patient_id, replaced_at in (("OLD", now), ("NEW", None)):
-            made = instance(sop_instance_uid="1.2.3", patient_id=patient_id)
-            ground.store(made, replaced_at=replaced_at)
+            stored_instance = instance(sop_instance_uid="1.2.3", patient_id=patient_id)
+            ground.store(stored_instance, replaced_at=replaced_at)
     command.downgrade(schema._config(url(tmp_path)), "0009")
     with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
         live = "SELECT patient_id FROM instance WHERE released_at IS NULL"

@@ -21,8 +21,8 @@ from locks import locked
 
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
-    with Ground(tmp_path) as made:
-        yield made
+    with Ground(tmp_path) as ground:
+        yield ground
 
 
 def test_a_write_transaction_is_kept(ground: Ground) -> None:
@@ -94,10 +94,10 @@ def test_a_point_in_time_comes_back_in_utc(ground: Ground) -> None:
     with ground.database.writing() as session:
         add_request(session, created_at=at, initiated_at=None)
     with ground.database.reading() as session:
-        found = session.scalars(select(MediaCreationRequest)).one()
-    assert found.created_at == at
-    assert found.created_at.utcoffset() == timedelta(0)
-    assert found.initiated_at is None
+        request = session.scalars(select(MediaCreationRequest)).one()
+    assert request.created_at == at
+    assert request.created_at.utcoffset() == timedelta(0)
+    assert request.initiated_at is None
 
 
 @pytest.mark.parametrize("durable", [False, True])

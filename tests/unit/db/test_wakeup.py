@@ -28,10 +28,10 @@ REQUESTS = select(MediaCreationRequest.id).where(MediaCreationRequest.held_at.is
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Ground]:
     """A service with work: one request."""
-    with Ground(tmp_path) as made:
-        with made.database.writing() as session:
+    with Ground(tmp_path) as ground:
+        with ground.database.writing() as session:
             add_request(session)
-        yield made
+        yield ground
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_real_files_in_two_steps(real_studies: material.RealStudies, tmp_path: P
     first, data = in_two_steps(headers[::2], headers[1::2])
     (tmp_path / "DICOMDIR").write_bytes(data)
     assert errors(tmp_path / "DICOMDIR") == []
-    leaves = [one.get("ReferencedSOPInstanceUIDInFile") for _, one in walked(data)]
+    leaves = [record.get("ReferencedSOPInstanceUIDInFile") for _, record in walked(data)]
     assert sorted(filter(None, leaves)) == sorted(header.sop_instance_uid for header in headers)
     assert [body for body in bodies(data) if body in set(bodies(first))] == bodies(first)
 

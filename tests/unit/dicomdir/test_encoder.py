@@ -45,25 +45,25 @@ def errors(path: Path, *, allowed: re.Pattern[str] | None = None) -> list[str]:
     for tool in ("dciodvfy", "dcdirdmp"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
-    said = subprocess.run(["dciodvfy", path], capture_output=True, check=False)
-    lines = (said.stdout + said.stderr).decode("latin-1").splitlines()
-    found = [line for line in lines if line.startswith("Error")]
-    found = [line for line in found if allowed is None or not allowed.search(line)]
+    dciodvfy = subprocess.run(["dciodvfy", path], capture_output=True, check=False)
+    lines = (dciodvfy.stdout + dciodvfy.stderr).decode("latin-1").splitlines()
+    errors = [line for line in lines if line.startswith("Error")]
+    errors = [line for line in errors if allowed is None or not allowed.search(line)]
     dumped = subprocess.run(["dcdirdmp", path], capture_output=True, check=False)
-    return found + ([dumped.stderr.decode("latin-1")] if dumped.returncode else [])
+    return errors + ([dumped.stderr.decode("latin-1")] if dumped.returncode else [])
 
 
 def walked(data: bytes) -> list[tuple[str, pydicom.Dataset]]:
     """Type and content of the records in the order of their offsets, each once."""
     dataset = pydicom.dcmread(io.BytesIO(data))
     by_offset = {item.seq_item_tell: item for item in dataset.DirectoryRecordSequence}
-    found: list[tuple[str, pydicom.Dataset]] = []
+    records: list[tuple[str, pydicom.Dataset]] = []
 
     def follow(offset: int) -> int:
         last = 0
         while offset:
             item = by_offset.pop(offset)
-            found.append((item.DirectoryRecordType, item))
+            records.append((item.DirectoryRecordType, item))
             assert item.RecordInUseFlag == 0xFFFF
             follow(item.OffsetOfReferencedLowerLevelDirectoryEntity)
             last, offset = offset, item.OffsetOfTheNextDirectoryRecord
@@ -73,7 +73,7 @@ def walked(data: bytes) -> list[tuple[str, pydicom.Dataset]]:
     assert last == dataset.OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity
     assert not by_offset
     assert dataset.FileSetConsistencyFlag == 0
-    return found
+    return records
 
 
 def test_the_dicomdir_of_all_files_of_pydicom_is_valid(
@@ -97,9 +97,9 @@ def test_the_dicomdir_of_the_wider_collection_is_valid(
         pytest.skip("no wider collection beside the checkout")
     folders = sorted(p.name for p in wider_collection.root.iterdir() if p.is_dir())
     for folder in folders:
-        found = made_entries.headers(wider_collection.files(folder))
-        found = [header for header in found if header.directory_record_type]
-        entries = made_entries.entries(found)
+        headers = made_entries.headers(wider_collection.files(folder))
+        headers = [header for header in headers if header.directory_record_type]
+        entries = made_entries.entries(headers)
         try:
             data = encode(entries)
         except (Conflict, InvalidUID):
@@ -112,9 +112,9 @@ def test_the_dicomdir_of_the_wider_collection_is_valid(
 
 
 def test_pydicom_loads_the_file_set(real_studies: material.RealStudies, tmp_path: Path) -> None:
-    found = made_entries.headers(real_studies.patients)
+    headers = made_entries.headers(real_studies.patients)
     sources = {material.read(path).SOPInstanceUID: path for path in real_studies.patients}
-    entries = made_entries.entries(found)
+    entries = made_entries.entries(headers)
     for entry in entries:
         target = tmp_path.joinpath(*entry.file_id.split("\\"))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -189,12 +189,12 @@ def _header(
 def test_the_offsets_of_any_tree_lead_to_every_record(
     places: set[tuple[int, int, int, int]], name: str, numbered: bool, roots: set[str]
 ) -> None:
-    found = [_header(*place, name, numbered=numbered) for place in places]
-    found += [
+    headers = [_header(*place, name, numbered=numbered) for place in places]
+    headers += [
         empty(record)._replace(sop_instance_uid=f"1.3.{n}")
         for n, record in enumerate(sorted(roots))
     ]
-    entries = made_entries.entries(found)
+    entries = made_entries.entries(headers)
     data = encode(entries)
     records = walked(data)
     kinds = [kind for kind, _ in records]
@@ -250,10 +250,10 @@ def test_a_surrogate_differs_from_every_real_patient_id() -> None:
 
 
 def _two(**changes: str) -> list[DirectoryEntry]:
-    one = _header(1, 1, 1, 1, "A", numbered=True)
+    header = _header(1, 1, 1, 1, "A", numbered=True)
     two = _header(1, 1, 1, 2, "A", numbered=True)._replace(**changes)  # type: ignore[arg-type]
     other = DirectoryEntry(r"DICOM\OTHER", two, "1.2.840.10008.1.2.1")
-    return [*made_entries.entries([one]), other]
+    return [*made_entries.entries([header]), other]
 
 
 @pytest.mark.parametrize(

@@ -111,8 +111,8 @@ def test_images_of_other_writers_are_read(
         subprocess.run(command, check=True, capture_output=True)
         with open_volume(path) as volume:
             assert volume.volume_identifier == "OTHER"
-            found = {name: volume.read(name) for name in volume.files()}
-        assert found == FILES
+            contents = {name: volume.read(name) for name in volume.files()}
+        assert contents == FILES
 
 
 def test_a_path_that_does_not_exist_is_unreadable(tmp_path: Path) -> None:

@@ -59,16 +59,16 @@ def test_headers_of_real_files_agree_with_pydicom(real_studies: material.RealStu
 def test_a_head_of_any_length_gives_the_same_header(real_studies: material.RealStudies) -> None:
     chance = random.Random(1)
     for path in (*real_studies.others, *real_studies.transfer_syntaxes.values()):
-        found = index_file(path)
-        data = path.read_bytes()[found.data_set_offset :]
+        indexed = index_file(path)
+        data = path.read_bytes()[indexed.data_set_offset :]
         for length in (0, 1, 9, *(chance.randrange(min(len(data), 20_000)) for _ in range(8))):
             again = index(
                 memoryview(data)[:length],
                 len(data),
-                found.transfer_syntax_uid,
+                indexed.transfer_syntax_uid,
                 lambda data=data: io.BytesIO(data),  # type: ignore[misc]
             )
-            assert again == found.header, (path.name, length)
+            assert again == indexed.header, (path.name, length)
 
 
 def _header_or_error(data: bytes, syntax: str) -> object:
@@ -124,34 +124,34 @@ def test_instances_of_a_series_may_differ_in_elements_and_lengths(syntax: str) -
 
 def test_the_header_does_not_depend_on_the_encoding(real_studies: material.RealStudies) -> None:
     dataset = material.read(real_studies.file("test-SR.dcm"))
-    one, two, three = (made_entries.indexed(dataset, syntax) for syntax in SYNTAXES)
-    assert one.entity_keys == two.entity_keys == three.entity_keys
-    assert len(two.record_keys) == len(three.record_keys)
-    assert set(elements(one.record_keys)) == set(elements(two.record_keys))
+    explicit, implicit, big_endian = (made_entries.indexed(dataset, syntax) for syntax in SYNTAXES)
+    assert explicit.entity_keys == implicit.entity_keys == big_endian.entity_keys
+    assert len(implicit.record_keys) == len(big_endian.record_keys)
+    assert set(elements(explicit.record_keys)) == set(elements(implicit.record_keys))
     modifiers = (0x0040A730, 0x0040A043)
-    for tag, value in elements(one.record_keys).items():
+    for tag, value in elements(explicit.record_keys).items():
         if tag not in modifiers:
-            assert elements(two.record_keys)[tag] == value
+            assert elements(implicit.record_keys)[tag] == value
 
 
 def test_a_truncated_data_set_is_unreadable(real_studies: material.RealStudies) -> None:
     chance = random.Random(2)
     for path in (*real_studies.others, *real_studies.transfer_syntaxes.values()):
-        found = index_file(path)
-        data = path.read_bytes()[found.data_set_offset :]
+        indexed = index_file(path)
+        data = path.read_bytes()[indexed.data_set_offset :]
         for cut in (1, 2, 9, len(data) // 2, chance.randrange(1, len(data))):
             short = data[: len(data) - cut]
             try:
                 header = index(
                     short[: 1 << 16],
                     len(short),
-                    found.transfer_syntax_uid,
+                    indexed.transfer_syntax_uid,
                     lambda short=short: io.BytesIO(short),  # type: ignore[misc]
                 )
             except Unreadable:
                 continue
             # Cut between two elements, nothing shows that there was more.
-            between = _ends_between_elements(data, len(short), found.transfer_syntax_uid)
+            between = _ends_between_elements(data, len(short), indexed.transfer_syntax_uid)
             assert between, path.name
             assert header
 
@@ -162,8 +162,8 @@ def _ends_between_elements(data: bytes, length: int, transfer_syntax_uid: str) -
         inflater.decompress(data[:length])
         return inflater.eof
     explicit = transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
-    found = scan(data, 0, len(data), explicit=explicit)
-    return any(element.end == length for element in found)
+    top_level_elements = scan(data, 0, len(data), explicit=explicit)
+    return any(element.end == length for element in top_level_elements)
 
 
 def test_truncated_files_are_unreadable(real_studies: material.RealStudies) -> None:
@@ -177,9 +177,9 @@ def test_files_without_file_meta_information_are_indexed(tmp_path: Path) -> None
     for syntax in SYNTAXES:
         path = tmp_path / syntax
         path.write_bytes(made_entries.encoded(dataset, syntax))
-        found = index_file(path)
-        assert (found.transfer_syntax_uid, found.data_set_offset) == (syntax, 0)
-        assert found.header.patient_id == "X"
+        indexed = index_file(path)
+        assert (indexed.transfer_syntax_uid, indexed.data_set_offset) == (syntax, 0)
+        assert indexed.header.patient_id == "X"
 
 
 @pytest.mark.parametrize("content", [b"", b"%PDF-1.4 is no DICOM", bytes(200), b"\xff" * 300])
@@ -236,11 +236,11 @@ def test_only_the_concept_modifiers_of_a_report_are_kept(syntax: str) -> None:
         ),
     )
     header = made_entries.indexed(dataset, syntax)
-    found = elements(header.record_keys)
+    keys = elements(header.record_keys)
     assert header.missing_keys == ()
     assert b"secret" not in header.record_keys
-    assert found[0x0040A730].count(b"HAS CONCEPT MOD") == 1
-    assert found[0x0040A030].strip() == b"20240301"
+    assert keys[0x0040A730].count(b"HAS CONCEPT MOD") == 1
+    assert keys[0x0040A030].strip() == b"20240301"
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
@@ -255,11 +255,11 @@ def test_geometry_is_found_in_shared_functional_groups(syntax: str) -> None:
     header = made_entries.indexed(
         instance(ENHANCED_MR, SharedFunctionalGroupsSequence=Sequence([groups])), syntax
     )
-    found = elements(header.record_keys)
-    assert found[0x00200032].strip() == b"1\\2\\3"
-    assert found[0x00200037].strip() == b"1\\0\\0\\0\\1\\0"
-    assert found[0x00280030].strip() == b"0.5\\0.5"
-    assert b"1.9.9" in found[0x00081140]
+    keys = elements(header.record_keys)
+    assert keys[0x00200032].strip() == b"1\\2\\3"
+    assert keys[0x00200037].strip() == b"1\\0\\0\\0\\1\\0"
+    assert keys[0x00280030].strip() == b"0.5\\0.5"
+    assert b"1.9.9" in keys[0x00081140]
 
 
 @pytest.mark.parametrize(

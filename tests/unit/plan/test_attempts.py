@@ -89,7 +89,7 @@ def test_a_set_too_large_for_one_volume_is_compressed_where_splitting_is_not_all
 ) -> None:
     # JPEG 2000 needs more than one row to get smaller
     instances = (
-        [_with_240_rows(one) for one in compressible_images()]
+        [_with_240_rows(image) for image in compressible_images()]
         if syntax == JPEG_2000_LOSSLESS
         else compressible_images()
     )
@@ -104,12 +104,12 @@ def test_a_set_too_large_for_one_volume_is_compressed_where_splitting_is_not_all
     assert again.file_sets[0].predicted_size == file_set.predicted_size
 
 
-def _with_240_rows(one: SampleInstance) -> SampleInstance:
+def _with_240_rows(image: SampleInstance) -> SampleInstance:
     """The same image with 240 rows of 250."""
-    data = one.data_set.replace(encode(ROWS, b"US", b"\1\0"), encode(ROWS, b"US", b"\xf0\0"))
+    data = image.data_set.replace(encode(ROWS, b"US", b"\1\0"), encode(ROWS, b"US", b"\xf0\0"))
     wide = (60_000).to_bytes(2, "little")
     return replace(
-        one,
+        image,
         data_set=data.replace(encode(COLUMNS, b"US", wide), encode(COLUMNS, b"US", b"\xfa\0")),
     )
 
@@ -172,9 +172,9 @@ def test_a_set_is_compressed_with_loss_where_nothing_else_makes_it_fit(
     assert {row.transfer_syntax_uid for row in used} == {syntax}
     with ground.database.reading() as session:
         on_volume = job.volume_instances(session, file_set, ground.spool)
-    uids = {one.header.sop_instance_uid for one in on_volume}
+    uids = {sample.header.sop_instance_uid for sample in on_volume}
     assert uids == {row.derived_sop_instance_uid for row in used}
-    assert not uids & {one.sop_instance_uid for one in instances}
+    assert not uids & {sample.sop_instance_uid for sample in instances}
     plan = VolumePlan(
         file_set.file_set_id,
         file_set.file_set_uid,
@@ -246,12 +246,14 @@ def test_images_of_a_study_with_documents_are_not_compressed_with_loss(ground: G
 def test_an_image_is_refused_by_a_profile_that_has_only_video(
     ground: Ground, allowed: str, reason: FailureReason
 ) -> None:
-    one = instance()
+    image = instance()
     frames = encode(0x00280008, b"IS", b"2")
-    at = one.data_set.index(encode(ROWS, b"US", b"\1\0"))
-    one = replace(one, data_set=one.data_set[:at] + frames + one.data_set[at:])
-    ground.store(one)
-    request = planned(ground, [one], profiles="STD-DVD-MPEG2-MPML", allow_lossy_compression=allowed)
+    at = image.data_set.index(encode(ROWS, b"US", b"\1\0"))
+    image = replace(image, data_set=image.data_set[:at] + frames + image.data_set[at:])
+    ground.store(image)
+    request = planned(
+        ground, [image], profiles="STD-DVD-MPEG2-MPML", allow_lossy_compression=allowed
+    )
     assert [failure.failure_reason for failure in request.failures] == [reason]
 
 
@@ -293,12 +295,12 @@ def test_an_image_that_does_not_get_smaller_goes_uncompressed(ground: Ground) ->
 
 
 def test_an_image_too_large_for_any_volume_is_compressed(tmp_path: Path) -> None:
-    (one,), (other,) = compressible_images(1), incompressible_images(1)
+    (compressible,), (incompressible,) = compressible_images(1), incompressible_images(1)
     with Ground(tmp_path, device=(DeviceSettings(name="outbox", capacity=640_000),)) as ground:
-        ground.store(one, other)
-        request = planned(ground, [one], profiles="STD-GEN-DVD-JPEG")
+        ground.store(compressible, incompressible)
+        request = planned(ground, [compressible], profiles="STD-GEN-DVD-JPEG")
         assert len(transcoded(ground)) == len(request.file_sets) == 1
-        request = planned(ground, [other], profiles="STD-GEN-DVD-JPEG")
+        request = planned(ground, [incompressible], profiles="STD-GEN-DVD-JPEG")
         assert request.execution_status_info is ExecutionStatusInfo.INST_OVERSIZED
 
 
@@ -337,13 +339,13 @@ def test_failure_attributes_name_what_prevents_the_conversion(
     reason: FailureReason,
     tags: list[int],
 ) -> None:
-    one = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(b"no image at all!"))
+    image = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(b"no image at all!"))
     tag, value = old
     if tag:
         changed = b"" if new is None else encode(tag, b"US", new)
-        one = replace(one, data_set=one.data_set.replace(encode(tag, b"US", value), changed))
-    ground.store(one)
-    request = planned(ground, [one], profiles="STD-GEN-CD")
+        image = replace(image, data_set=image.data_set.replace(encode(tag, b"US", value), changed))
+    ground.store(image)
+    request = planned(ground, [image], profiles="STD-GEN-CD")
     assert request.execution_status is ExecutionStatus.FAILURE
     data_set = attributes.request_attributes(request)
     (item,) = data_set.FailedSOPSequence
@@ -384,6 +386,6 @@ def test_the_default_and_the_lossless_transfer_syntax_of_a_profile(
 ) -> None:
     rules = (Rule(frozenset(permitted)),)
     profile: ApplicationProfile = replace(PROFILES["STD-GEN-CD"], rules=rules)
-    one = wanted(syntax)
-    assert one.media_syntaxes(profile).default == form
-    assert one.media_syntaxes(profile).lossless == compressed
+    instance_kind = wanted(syntax)
+    assert instance_kind.media_syntaxes(profile).default == form
+    assert instance_kind.media_syntaxes(profile).lossless == compressed

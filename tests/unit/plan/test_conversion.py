@@ -43,7 +43,13 @@ def run_all(running: Conversions, conversions_to_run: list[Conversion]) -> list[
     converted: list[Converted] = []
     for _ in range(20):
         done = set(instance_ids(converted))
-        running.start([one for one in conversions_to_run if one.instance_id not in done])
+        running.start(
+            [
+                conversion_to_run
+                for conversion_to_run in conversions_to_run
+                if conversion_to_run.instance_id not in done
+            ]
+        )
         if not running.running:
             break
         running.wait(300)

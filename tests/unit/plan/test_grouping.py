@@ -12,8 +12,8 @@ from factories import candidate, header
 from trees import few, instances, shuffled
 
 
-def uids(found: list[Candidate]) -> list[str]:
-    return [one.header.sop_instance_uid for one in found]
+def uids(candidates: list[Candidate]) -> list[str]:
+    return [member.header.sop_instance_uid for member in candidates]
 
 
 @few
@@ -28,8 +28,8 @@ def test_every_instance_is_in_one_series(candidates: list[Candidate]) -> None:
 def test_the_order_of_the_input_does_not_matter(
     candidates: list[Candidate], random_: random.Random
 ) -> None:
-    def order(found: list[Candidate]) -> list[list[str]]:
-        return [uids(list(series.candidates)) for series in group_into_series(found)]
+    def order(candidates: list[Candidate]) -> list[list[str]]:
+        return [uids(list(series.candidates)) for series in group_into_series(candidates)]
 
     assert order(shuffled(candidates, random_)) == order(candidates)
 
@@ -39,12 +39,12 @@ def test_the_order_of_the_input_does_not_matter(
 def test_instances_of_a_patient_and_study_stand_together(candidates: list[Candidate]) -> None:
     series = group_into_series(candidates)
     for key in (
-        lambda one: one.patient,
-        lambda one: (one.patient, one.study),
-        lambda one: (one.patient, one.study, one.series),
+        lambda group: group.patient,
+        lambda group: (group.patient, group.study),
+        lambda group: (group.patient, group.study, group.series),
     ):
-        seen = [key(one) for one in series]
-        begun = [key_ for n, key_ in enumerate(seen) if n == 0 or key_ != seen[n - 1]]
+        keys = [key(group) for group in series]
+        begun = [key_ for n, key_ in enumerate(keys) if n == 0 or key_ != keys[n - 1]]
         assert len(begun) == len(set(begun))
 
 
@@ -60,7 +60,7 @@ def test_patients_are_ordered_by_id_and_name_studies_by_date_series_and_instance
         ("A", "1.3", "20240201", "1.3.9", 1, None),
         ("A", "1.3", "20240201", "1.3.8", None, 1),
     ]
-    made = [
+    candidates = [
         candidate(
             n,
             header(
@@ -76,22 +76,22 @@ def test_patients_are_ordered_by_id_and_name_studies_by_date_series_and_instance
         )
         for n, (patient, study, date, series, series_number, number) in enumerate(rows)
     ]
-    order = [c.instance_id for series in group_into_series(made) for c in series.candidates]
+    order = [c.instance_id for series in group_into_series(candidates) for c in series.candidates]
     assert order == [4, 3, 5, 2, 6, 1, 0]
 
 
 def test_instances_without_a_patient_come_last() -> None:
-    made = [
+    candidates = [
         candidate(1, header(record_type="HANGING PROTOCOL", uid="1.1"), 100),
         candidate(2, header(uid="1.2"), 100),
     ]
-    first, last = group_into_series(made)
+    first, last = group_into_series(candidates)
     assert (first.patient is None, last.patient is None) == (False, True)
     assert uids(list(last.candidates)) == ["1.1"]
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "together"),
+    ("first_header", "second_header", "together"),
     [
         ({"name": "Doe^Jane"}, {"name": "DOE^JANE"}, True),
         ({"name": "Müller^Ä"}, {"name": "muller a"}, True),
@@ -105,21 +105,21 @@ def test_instances_without_a_patient_come_last() -> None:
     ],
 )
 def test_instances_of_one_patient_are_grouped_together(
-    one: dict[str, str], other: dict[str, str], together: bool
+    first_header: dict[str, str], second_header: dict[str, str], together: bool
 ) -> None:
-    made = [
-        candidate(n, header(**{"series": f"1.5.{n}", "uid": f"1.6.{n}", **said}), 100)  # type: ignore[arg-type]
-        for n, said in enumerate((one, other))
+    candidates = [
+        candidate(n, header(**{"series": f"1.5.{n}", "uid": f"1.6.{n}", **values}), 100)  # type: ignore[arg-type]
+        for n, values in enumerate((first_header, second_header))
     ]
-    first, second = group_into_series(made)
+    first, second = group_into_series(candidates)
     assert (first.patient == second.patient) == together
 
 
 def test_one_series_uid_in_two_studies_is_two_series() -> None:
-    made = [
+    candidates = [
         candidate(n, header(study=f"1.2.{n}", series="1.5", uid=f"1.6.{n}"), 100) for n in (1, 2)
     ]
-    assert len(group_into_series(made)) == 2
+    assert len(group_into_series(candidates)) == 2
 
 
 def test_no_instances_make_no_series() -> None:
@@ -128,7 +128,7 @@ def test_no_instances_make_no_series() -> None:
 
 def test_patients_that_differ_only_in_issuer_are_kept_apart() -> None:
     rows = [("A", "", "1.2", "1.3"), ("B", "Doe", "1.4", "1.5"), ("B", "", "1.2", "1.6")]
-    made = [
+    candidates = [
         candidate(
             n,
             header(issuer=issuer, name=name, study=study, series=series, uid=f"1.9.{n}"),
@@ -136,7 +136,7 @@ def test_patients_that_differ_only_in_issuer_are_kept_apart() -> None:
         )
         for n, (issuer, name, study, series) in enumerate(rows)
     ]
-    patients = [series.patient for series in group_into_series(made)]
+    patients = [series.patient for series in group_into_series(candidates)]
     assert patients in (
         [*patients[:1], patients[1], patients[1]],
         [patients[0], patients[0], patients[2]],

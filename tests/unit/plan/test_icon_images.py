@@ -128,8 +128,8 @@ def test_an_icon_of_the_scu_is_used_where_the_profile_permits_it(
     ground.store(*instances)
     icons = [item(128), item(64), None]
     references = [
-        operations.Reference(one.sop_class_uid, one.sop_instance_uid, "STD-XABC-CD", icon)
-        for one, icon in zip(instances, icons, strict=True)
+        operations.Reference(sample.sop_class_uid, sample.sop_instance_uid, "STD-XABC-CD", icon)
+        for sample, icon in zip(instances, icons, strict=True)
     ]
     uid = admitted(ground, references)
     planned(ground, uid)
@@ -209,6 +209,6 @@ def test_instances_that_the_profile_does_not_permit_are_refused(
     request = ground.request(uid)
     assert request.execution_status_info is ExecutionStatusInfo.INST_AP_CONFLICT
     assert {f.referenced_sop_instance_uid: f.failure_reason for f in request.failures} == {
-        one.sop_instance_uid: FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
-        for one in instances[1:]
+        sample.sop_instance_uid: FailureReason.MEDIA_APPLICATION_PROFILE_INSTANCE_CONFLICT
+        for sample in instances[1:]
     }

@@ -32,7 +32,9 @@ def alone(series: Series, fixed: FixedPart) -> bool:
 
 def least(candidates: Sequence[Candidate]) -> int:
     """The capacity that holds the largest of them alone."""
-    return max(lay_out_volume(group_into_series([one]), CD).largest_size() for one in candidates)
+    return max(
+        lay_out_volume(group_into_series([single]), CD).largest_size() for single in candidates
+    )
 
 
 def ids(volume: Sequence[Series]) -> list[int]:
@@ -56,7 +58,7 @@ def test_every_instance_is_on_one_volume(
 ) -> None:
     candidates, _, volumes = case
     assert Counter(i for volume in volumes for i in ids(volume)) == Counter(
-        one.instance_id for one in candidates
+        item.instance_id for item in candidates
     )
     assert all(volumes)
 
@@ -104,13 +106,13 @@ def test_packing_takes_no_more_volumes_than_filling_them_in_order(
 
 def _parts(series: Series, fixed: FixedPart) -> list[Series]:
     parts: list[Series] = []
-    for one in series.candidates:
+    for item in series.candidates:
         if parts:
-            longer = replace(parts[-1], candidates=(*parts[-1].candidates, one))
+            longer = replace(parts[-1], candidates=(*parts[-1].candidates, item))
             if alone(longer, fixed):
                 parts[-1] = longer
                 continue
-        parts.append(replace(series, candidates=(one,)))
+        parts.append(replace(series, candidates=(item,)))
     return parts
 
 
@@ -121,8 +123,8 @@ def test_the_order_of_the_input_does_not_matter(
 ) -> None:
     fixed = fixed_part(least(candidates) + 2048 * more, CD)
 
-    def volumes(found: list[Candidate]) -> list[list[int]]:
-        return [ids(volume) for volume in packing.pack_series(group_into_series(found), fixed)]
+    def volumes(candidates: list[Candidate]) -> list[list[int]]:
+        return [ids(volume) for volume in packing.pack_series(group_into_series(candidates), fixed)]
 
     assert volumes(shuffled(candidates, random_)) == volumes(candidates)
 
@@ -152,14 +154,14 @@ def test_two_patients_of_one_id_are_never_on_one_volume(
             (h.patient_id, h.issuer_of_patient_id, h.patient_name) for h in headers
         )
         owners: dict[tuple[str, str], set[object]] = {}
-        for said, person in zip(headers, persons, strict=True):
-            if said.patient_id:
-                owners.setdefault(("Patient ID", said.patient_id), set()).add(person)
-            owners.setdefault(("study", said.study_instance_uid), set()).add(
-                (said.patient_id, person)
+        for instance_header, person in zip(headers, persons, strict=True):
+            if instance_header.patient_id:
+                owners.setdefault(("Patient ID", instance_header.patient_id), set()).add(person)
+            owners.setdefault(("study", instance_header.study_instance_uid), set()).add(
+                (instance_header.patient_id, person)
             )
-            owners.setdefault(("series", said.series_instance_uid), set()).add(
-                said.study_instance_uid
+            owners.setdefault(("series", instance_header.series_instance_uid), set()).add(
+                instance_header.study_instance_uid
             )
         assert all(len(who) == 1 for who in owners.values())
 
@@ -183,11 +185,11 @@ def test_oversized_instances_fit_no_volume_of_their_own(
     candidates: list[Candidate], sectors: int
 ) -> None:
     capacity = least(candidates) + 2048 * sectors
-    found = packing.oversized_instances(group_into_series(candidates), fixed_part(capacity, CD))
-    assert {one.instance_id for one in found} == {
-        one.instance_id
-        for one in candidates
-        if lay_out_volume(group_into_series([one]), CD).largest_size() > capacity
+    oversized = packing.oversized_instances(group_into_series(candidates), fixed_part(capacity, CD))
+    assert {item.instance_id for item in oversized} == {
+        item.instance_id
+        for item in candidates
+        if lay_out_volume(group_into_series([item]), CD).largest_size() > capacity
     }
 
 
@@ -200,7 +202,7 @@ def test_an_instance_larger_than_the_medium_cannot_be_packed() -> None:
 
 def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
     # 3 + 5 + 3 + 5 of 8: in order 3+5 and 3+5, and so are the studies
-    made = [
+    candidates = [
         candidate(
             n,
             header(study=f"1.2.{n // 2}", series=f"1.3.{n}", uid=f"1.4.{n}", series_number=n),
@@ -208,12 +210,12 @@ def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
         )
         for n, size in enumerate((3, 5, 3, 5))
     ]
-    volumes = packing.pack_series(group_into_series(made), fixed_part(8_200_000, CD))
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(8_200_000, CD))
     assert [ids(volume) for volume in volumes] == [[0, 1], [2, 3]]
 
 
 def test_a_study_is_split_where_that_saves_a_volume() -> None:
-    made = [
+    candidates = [
         candidate(
             n,
             header(study=f"1.2.{n // 2}", series=f"1.3.{n}", uid=f"1.4.{n}", series_number=n),
@@ -221,19 +223,19 @@ def test_a_study_is_split_where_that_saves_a_volume() -> None:
         )
         for n, size in enumerate((4, 1, 4, 1, 4, 1))
     ]
-    volumes = packing.pack_series(group_into_series(made), fixed_part(8_200_000, CD))
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(8_200_000, CD))
     assert len(volumes) == 2
 
 
 def test_parts_of_a_series_on_one_volume_are_one_series() -> None:
-    made = [candidate(n, header(uid=f"1.4.{n}", instance_number=n), 10**6) for n in range(20)]
-    volumes = packing.pack_series(group_into_series(made), fixed_part(5_100_000, CD))
+    candidates = [candidate(n, header(uid=f"1.4.{n}", instance_number=n), 10**6) for n in range(20)]
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(5_100_000, CD))
     assert [len(volume) for volume in volumes] == [1] * len(volumes)
     assert [i for volume in volumes for i in ids(volume)] == list(range(20))
 
 
 def test_many_instances_can_be_packed() -> None:
-    made = [
+    candidates = [
         candidate(
             n,
             header(
@@ -248,6 +250,6 @@ def test_many_instances_can_be_packed() -> None:
         )
         for n in range(3000)
     ]
-    volumes = packing.pack_series(group_into_series(made), fixed_part(359_000 * 2048, CD))
-    assert sum(len(ids(volume)) for volume in volumes) == len(made)
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(359_000 * 2048, CD))
+    assert sum(len(ids(volume)) for volume in volumes) == len(candidates)
     assert len(volumes) <= 3

@@ -163,7 +163,7 @@ def test_file_set_ids(given: str, count: int, expected: str) -> None:
     ids = [persist._file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
     assert ids[0] == expected
     assert len(set(ids)) == count
-    assert all(len(one) <= 16 for one in ids)
+    assert all(len(file_set_id) <= 16 for file_set_id in ids)
 
 
 @pytest.mark.parametrize(
@@ -258,8 +258,8 @@ def test_profiles_without_a_common_medium_are_refused(ground: Ground) -> None:
     instances = several_instances(2)
     request = planned(ground, instances, profiles=["STD-GEN-CD", "STD-GEN-DVD-JPEG"])
     assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
-        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT)
-        for one in instances
+        (sample.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT)
+        for sample in instances
     ]
 
 
@@ -267,8 +267,8 @@ def test_secure_and_other_profiles_are_refused_together(ground: Ground) -> None:
     instances = several_instances(2)
     request = planned(ground, instances, profiles=["STD-GEN-CD", "STD-GEN-SEC-CD"])
     assert refused(request, ExecutionStatusInfo.INST_AP_CONFLICT) == [
-        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT)
-        for one in instances
+        (sample.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILES_CONFLICT)
+        for sample in instances
     ]
 
 
@@ -276,8 +276,8 @@ def test_secure_media_without_recipients_are_refused(ground: Ground) -> None:
     instances = several_instances(2)
     request = planned(ground, instances, profiles="STD-GEN-SEC-CD")
     assert refused(request, ExecutionStatusInfo.NOT_SUPPORTED) == [
-        (one.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
-        for one in instances
+        (sample.sop_instance_uid, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED)
+        for sample in instances
     ]
     assert "[security]" in request.remedy
 
@@ -427,9 +427,11 @@ def test_requests_are_planned_by_priority(ground: Ground) -> None:
     assert ids == sorted(ids, reverse=True)
 
 
-def source_instance(number: int, said: Any, size: int) -> SourceInstance:
+def source_instance(number: int, instance_header: Any, size: int) -> SourceInstance:
     received = InstanceFile(EXPLICIT_VR_LITTLE_ENDIAN, size, "key")
-    return SourceInstance(said, kind_of(said, EXPLICIT_VR_LITTLE_ENDIAN), number, received)
+    return SourceInstance(
+        instance_header, kind_of(instance_header, EXPLICIT_VR_LITTLE_ENDIAN), number, received
+    )
 
 
 @few
@@ -454,10 +456,10 @@ def test_volumes_fit_where_instances_of_a_series_have_different_keys(
         for n in range(count)
     ]
     profile = PROFILES["STD-GEN-CD"]
-    candidates = [one.candidate(profile) for one in rows]
+    candidates = [row.candidate(profile) for row in rows]
     alone = max(
-        lay_out_volume(group_into_series([one]), MEDIA["CD"].file_system).largest_size()
-        for one in candidates
+        lay_out_volume(group_into_series([row]), MEDIA["CD"].file_system).largest_size()
+        for row in candidates
     )
     choice = Choice("CD", alone + room * SECTOR, (profile,) * count)
     plan = pack_candidates(
@@ -525,7 +527,7 @@ def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
 
 
 def test_a_conversion_is_not_repeated_when_recording_it_failed(ground: Ground) -> None:
-    instances = [in_implicit_vr(one) for one in several_instances(2)]
+    instances = [in_implicit_vr(sample) for sample in several_instances(2)]
     ground.store(*instances)
     uid = ground.admit(instances)
     ground.database.close()

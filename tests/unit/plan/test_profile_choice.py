@@ -17,7 +17,9 @@ CD = (DeviceSettings(name="cd", media=("CD",)),)
 def described_choices(
     requested: list[str], devices: tuple[DeviceSettings, ...] = ALL
 ) -> list[tuple[str, str, int]]:
-    return [(one.label, one.medium, one.capacity) for one in choices(requested, devices)]
+    return [
+        (choice.label, choice.medium, choice.capacity) for choice in choices(requested, devices)
+    ]
 
 
 def test_without_a_profile_cd_is_tried_before_dvd() -> None:

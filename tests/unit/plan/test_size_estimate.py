@@ -22,7 +22,7 @@ def sealed(size: int) -> int:
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "secure"])
-@pytest.mark.parametrize("file_system", list(FORMATS), ids=lambda one: one.name)
+@pytest.mark.parametrize("file_system", list(FORMATS), ids=lambda file_system: file_system.name)
 @few
 @given(candidates=instances(minimum=1, agreeing=True))
 def test_the_estimate_is_the_size_of_the_volume(
@@ -31,12 +31,12 @@ def test_the_estimate_is_the_size_of_the_volume(
     fixed = fixed_part(10**9, file_system, sealed if secure else None)
     estimate = VolumeEstimate(fixed)
     added = []
-    for one in group_into_series(candidates):
-        addition = estimate.addition([one])
+    for series in group_into_series(candidates):
+        addition = estimate.addition([series])
         if addition is not None:
             predicted = estimate.size(addition)
             estimate.add(addition)
-            added.append(one)
+            added.append(series)
             assert estimate.size() == predicted
             assert lay_out_volume(added, file_system, fixed.sealed_size).largest_size() == predicted
 
@@ -50,8 +50,8 @@ def test_adding_all_series_at_once_gives_the_same_size(candidates: list[Candidat
     if addition is None:
         return
     together.add(addition)
-    for one in series:
-        step = one_by_one.addition([one])
+    for single_series in series:
+        step = one_by_one.addition([single_series])
         assert step is not None
         one_by_one.add(step)
     assert together.size() == one_by_one.size()
@@ -84,8 +84,8 @@ def test_a_directory_of_many_files_grows_by_sectors() -> None:
         for n in range(1, 400)
     ]
     estimate = VolumeEstimate(FIXED)
-    for n, one in enumerate(candidates, start=1):
-        addition = estimate.addition(group_into_series([one]))
+    for n, item in enumerate(candidates, start=1):
+        addition = estimate.addition(group_into_series([item]))
         assert addition is not None
         estimate.add(addition)
         if n % 37 == 0:

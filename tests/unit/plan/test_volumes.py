@@ -15,7 +15,7 @@ CD = FileSystem.ISO_9660_LEVEL_1
 
 
 def test_file_ids_number_patients_studies_series_and_instances() -> None:
-    made = [
+    candidates = [
         candidate(
             n,
             header(
@@ -25,8 +25,8 @@ def test_file_ids_number_patients_studies_series_and_instances() -> None:
         )
         for n in range(6)
     ]
-    made.append(candidate(6, header(record_type="HANGING PROTOCOL", uid="1.5"), 10))
-    volume = lay_out_volume(group_into_series(made), CD)
+    candidates.append(candidate(6, header(record_type="HANGING PROTOCOL", uid="1.5"), 10))
+    volume = lay_out_volume(group_into_series(candidates), CD)
     assert [file.file_id for file in volume.files] == [
         r"DICOM\PA000001\ST000001\SE000001\IM000001",
         r"DICOM\PA000001\ST000001\SE000002\IM000001",
@@ -58,5 +58,5 @@ def test_every_instance_has_a_file_id_of_its_own(candidates: list[Candidate]) ->
     volume = lay_out_volume(group_into_series(candidates), CD)
     assert len({file.file_id for file in volume.files}) == len(candidates)
     assert {file.candidate.instance_id for file in volume.files} == {
-        one.instance_id for one in candidates
+        item.instance_id for item in candidates
     }

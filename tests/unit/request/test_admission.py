@@ -162,7 +162,7 @@ def test_what_stands_against_a_request_is_told_at_once(ground: Ground) -> None:
         (missing.sop_instance_uid, FailureReason.NO_SUCH_OBJECT_INSTANCE),
         (wrong.sop_instance_uid, FailureReason.CLASS_INSTANCE_CONFLICT),
         (outside.sop_instance_uid, FailureReason.SOP_CLASS_NOT_SUPPORTED),
-        *((made.sop_instance_uid, FailureReason.PROCESSING_FAILURE) for made in damaged),
+        *((sample.sop_instance_uid, FailureReason.PROCESSING_FAILURE) for sample in damaged),
     ]
     why = why_failed(ground, uid)
     for reason in (

@@ -24,22 +24,22 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
         yield ground
 
 
-def receive(ground: Ground, made: SampleInstance, calling_ae_title: str = "MODALITY") -> None:
+def receive(ground: Ground, sample: SampleInstance, calling_ae_title: str = "MODALITY") -> None:
     receiver = Receiver(ground.database, ground.spool)
     incoming = receiver.open(
-        sop_class_uid=made.sop_class_uid,
-        sop_instance_uid=made.sop_instance_uid,
-        transfer_syntax_uid=made.transfer_syntax_uid,
+        sop_class_uid=sample.sop_class_uid,
+        sop_instance_uid=sample.sop_instance_uid,
+        transfer_syntax_uid=sample.transfer_syntax_uid,
         calling_ae_title=calling_ae_title,
         called_ae_title="BURNISH",
     )
-    incoming.write(memoryview(made.data_set))
+    incoming.write(memoryview(sample.data_set))
     receiver.accept(incoming)
 
 
-def plan(ground: Ground, made: SampleInstance) -> str:
+def plan(ground: Ground, sample: SampleInstance) -> str:
     """Plan a request for an instance; its SOP Instance UID."""
-    uid = ground.admit([made])
+    uid = ground.admit([sample])
     planner = Planner(ground.settings, ground.database, ground.spool)
     planner.tick()
     planner.close()

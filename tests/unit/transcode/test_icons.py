@@ -56,11 +56,11 @@ def test_a_profile_determines_the_size() -> None:
 
 
 def test_the_icon_of_the_scu_is_preferred() -> None:
-    supplied, made = item(64), item(64, kind=b"MONOCHROME1")
-    assert choose_icon("IMAGE", supplied, made, None) == supplied
-    assert choose_icon("IMAGE", b"damaged", made, None) == made
+    supplied, computed = item(64), item(64, kind=b"MONOCHROME1")
+    assert choose_icon("IMAGE", supplied, computed, None) == supplied
+    assert choose_icon("IMAGE", b"damaged", computed, None) == computed
     assert choose_icon("IMAGE", None, b"", None) == b""
-    assert choose_icon("SR DOCUMENT", supplied, made, None) == b""
+    assert choose_icon("SR DOCUMENT", supplied, computed, None) == b""
 
 
 def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
@@ -68,13 +68,13 @@ def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
     assert header_on_media(plain, "STD-GEN-CD") is plain
     icon = item(128)
     on_media = header_on_media(plain, "STD-XABC-CD", supplied_icon=icon)
-    found = {
+    elements = {
         e.tag: e for e in scan(on_media.record_keys, 0, len(on_media.record_keys), explicit=True)
     }
-    assert list(found) == sorted(found)
-    assert found[0x00500004].length == 0
+    assert list(elements) == sorted(elements)
+    assert elements[0x00500004].length == 0
     [(start, end)] = items(
-        on_media.record_keys, found[0x00880200].value, found[0x00880200].end, explicit=True
+        on_media.record_keys, elements[0x00880200].value, elements[0x00880200].end, explicit=True
     )
     assert on_media.record_keys[start:end] == icon
     tags = {e.tag for e in scan(on_media.entity_keys, 0, len(on_media.entity_keys), explicit=True)}
@@ -91,10 +91,10 @@ def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
     ],
 )
 def test_icons_of_real_images(name: str, pixels: int, real_studies: material.RealStudies) -> None:
-    made = icons.make_icon(real_studies.file(name), pixels)
-    assert acceptable(made, None)
-    assert read(made)[:2] == (pixels, pixels)
-    shown = np.frombuffer(made[-pixels * pixels :], np.uint8)
+    icon = icons.make_icon(real_studies.file(name), pixels)
+    assert acceptable(icon, None)
+    assert read(icon)[:2] == (pixels, pixels)
+    shown = np.frombuffer(icon[-pixels * pixels :], np.uint8)
     assert shown.min() < 64
     assert shown.max() > 128
 

@@ -14,14 +14,14 @@ KINDS = ("noise", "flat", "ramp", "extremes", "rare")
 def image(kind: str, shape: tuple[int, int, int], precision: int, seed: int) -> np.ndarray:
     """Images that use a code in different ways: all of it, one symbol, two, one very seldom."""
     rng, top = np.random.default_rng(seed), (1 << precision) - 1
-    made = {
+    pixels = {
         "noise": lambda: rng.integers(0, top + 1, shape),
         "flat": lambda: np.full(shape, rng.integers(0, top + 1)),
         "ramp": lambda: np.arange(np.prod(shape)).reshape(shape) & top,
         "extremes": lambda: rng.choice([0, top], shape),
         "rare": lambda: np.where(rng.random(shape) < 0.001, top, 1 << (precision - 1)),
     }[kind]()
-    return np.asarray(made).astype(np.uint8 if precision <= 8 else np.uint16)
+    return np.asarray(pixels).astype(np.uint8 if precision <= 8 else np.uint16)
 
 
 def same(samples: np.ndarray, stream: bytes) -> bool:

@@ -19,7 +19,7 @@ def image(kind: str, shape: tuple[int, int, int], precision: int, seed: int) -> 
     rng, top = np.random.default_rng(seed), (1 << precision) - 1
     rows, columns, components = shape
     slope = np.add.outer(np.arange(rows), np.arange(columns)) / (rows + columns)
-    made = {
+    pixels = {
         "slope": lambda: np.repeat(slope[:, :, None], components, 2) * top,
         "flat": lambda: np.full(shape, rng.integers(0, top + 1)),
         "extremes": lambda: (
@@ -31,7 +31,7 @@ def image(kind: str, shape: tuple[int, int, int], precision: int, seed: int) -> 
             np.where(rng.random((rows, columns, 1)) < 0.01, top, top // 3) + np.zeros(shape)
         ),
     }[kind]()
-    return np.asarray(made).astype(np.uint8 if precision == 8 else np.uint16)
+    return np.asarray(pixels).astype(np.uint8 if precision == 8 else np.uint16)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,9 +59,9 @@ def test_a_decoded_image_is_close_to_the_original(
 def test_pillow_decodes_the_stream() -> None:
     samples = image("slope", (301, 203, 3), 8, 1)
     samples[:, :, 1:] = 128
-    with Image.open(io.BytesIO(encode(samples, 8))) as found:
-        assert found.size == (203, 301)
-        grey = np.asarray(found.convert("L")).astype(int)
+    with Image.open(io.BytesIO(encode(samples, 8))) as decoded:
+        assert decoded.size == (203, 301)
+        grey = np.asarray(decoded.convert("L")).astype(int)
     assert np.abs(grey - samples[:, :, 0]).max() <= 4
 
 

@@ -37,8 +37,8 @@ def compressed(source: Path, target: Path, syntax: str) -> None:
     data = target.read_bytes()
     assert done.size == len(data)
     assert done.digest == digest_of(data[done.data_set_offset :])
-    found = index_file(target)
-    assert (found.transfer_syntax_uid, found.data_set_offset) == (syntax, done.data_set_offset)
+    indexed = index_file(target)
+    assert (indexed.transfer_syntax_uid, indexed.data_set_offset) == (syntax, done.data_set_offset)
     assert sorted(path.name for path in target.parent.iterdir() if path.name[0] == "t") == ["t"]
 
 
@@ -91,8 +91,8 @@ def test_dicom3tools_finds_no_new_fault(
     path = real_studies.file(name)
     compressed(path, tmp_path / "t", syntax)
     before, after = (
-        {line for line in said.splitlines() if "Error" in line}
-        for said in (
+        {line for line in report.splitlines() if "Error" in line}
+        for report in (
             subprocess.run(["dciodvfy", p], capture_output=True, text=True, check=False).stderr
             for p in (path, tmp_path / "t")
         )
@@ -216,7 +216,8 @@ def test_gdcm_decodes_the_wider_collection_to_the_same_pixels(
             except (NotTranscodable, Malformed):
                 continue
             count += 1
-            one, two = (pixel_array(material.read(p), raw=True) for p in (path, tmp_path / "t"))
-            assert np.array_equal(one, two), path.name
-            assert np.array_equal(decoded(["gdcmconv", "-w"], tmp_path / "t", tmp_path), two)
+            expected = pixel_array(material.read(path), raw=True)
+            pixels = pixel_array(material.read(tmp_path / "t"), raw=True)
+            assert np.array_equal(expected, pixels), path.name
+            assert np.array_equal(decoded(["gdcmconv", "-w"], tmp_path / "t", tmp_path), pixels)
     assert count

@@ -31,8 +31,8 @@ CASES = [
 
 
 def errors(path: Path) -> set[str]:
-    said = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
-    return {line for line in said.splitlines() if "Error" in line}
+    report = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False).stderr
+    return {line for line in report.splitlines() if "Error" in line}
 
 
 def decoded(tool: str, path: Path) -> np.ndarray:
@@ -53,9 +53,9 @@ def test_a_real_image_becomes_a_derived_instance(
     tool: str,
 ) -> None:
     path, target = real_studies.file(name), tmp_path / "t"
-    found = index_file(path)
-    values = unpack(found.header.limited_attributes)
-    syntaxes = media_syntaxes(found.transfer_syntax_uid, permitted, values, is_image=True)
+    indexed = index_file(path)
+    values = unpack(indexed.header.limited_attributes)
+    syntaxes = media_syntaxes(indexed.transfer_syntax_uid, permitted, values, is_image=True)
     assert syntaxes.lossy == syntax
     done = lossy.compress(path, target, syntax, source_ae_title="BURNISH")
     source, result = material.read(path), material.read(target)
@@ -124,7 +124,7 @@ def test_an_earlier_derivation_is_kept(tmp_path: Path) -> None:
     )
     lossy.compress(source, tmp_path / "t", JPEG_BASELINE)
     result = material.read(tmp_path / "t")
-    assert [one.ReferencedSOPInstanceUID for one in result.SourceImageSequence] == [
+    assert [item.ReferencedSOPInstanceUID for item in result.SourceImageSequence] == [
         "1.2.4",
         material.read(source).SOPInstanceUID,
     ]

@@ -56,9 +56,9 @@ def brought(source: Path, tmp_path: Path) -> tuple[TranscodedFile, Path]:
     data = target.read_bytes()
     assert done.size == len(data)
     assert done.digest == digest_of(data[done.data_set_offset :])
-    found = index_file(target)
-    assert found.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
-    assert found.data_set_offset == done.data_set_offset
+    indexed = index_file(target)
+    assert indexed.transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN
+    assert indexed.data_set_offset == done.data_set_offset
     return done, target
 
 
@@ -113,8 +113,8 @@ def test_dcmtk_and_dicom3tools_can_read_it(
     if shutil.which("dcmdump") is None:
         pytest.skip("dcmdump is not installed")
     _, target = brought(real_studies.file(name), tmp_path)
-    said = subprocess.run(["dcmdump", "-q", target], capture_output=True, check=False)
-    assert (said.returncode, said.stderr) == (0, b"")
+    dcmdump = subprocess.run(["dcmdump", "-q", target], capture_output=True, check=False)
+    assert (dcmdump.returncode, dcmdump.stderr) == (0, b"")
 
 
 def _image(bits: int, frames: list[np.ndarray], syntax: str, path: Path) -> np.ndarray:
@@ -235,8 +235,10 @@ def test_a_scan_header_without_coefficients_is_repaired(
     if shutil.which("dcmdjpeg") is None:
         pytest.skip("dcmdjpeg is not installed")
     subprocess.run(["dcmdjpeg", path, tmp_path / "theirs"], check=True, capture_output=True)
-    one, two = (pixel_array(material.read(p)).astype(int) for p in (tmp_path / "theirs", target))
-    assert np.abs(one - two).max() <= 1
+    theirs, ours = (
+        pixel_array(material.read(p)).astype(int) for p in (tmp_path / "theirs", target)
+    )
+    assert np.abs(theirs - ours).max() <= 1
 
 
 def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_path: Path) -> None:
@@ -244,16 +246,16 @@ def test_the_wider_collection(wider_collection: material.WiderCollection, tmp_pa
         pytest.skip("no wider collection beside the checkout")
     for path in wider_collection.files("transfer-syntaxes/pydicom-data", "seg-pm", "op"):
         try:
-            found = index_file(path)
+            indexed = index_file(path)
         except BurnishError:
             continue
-        if found.header.directory_record_type == "RT DOSE":
+        if indexed.header.directory_record_type == "RT DOSE":
             continue
         _, target = brought(path, tmp_path)
-        one, two = material.read(path), material.read(target)
-        odd = found.transfer_syntax_uid == DEFLATED_IMAGE_FRAME or one.BitsAllocated == 1
+        source, converted = material.read(path), material.read(target)
+        odd = indexed.transfer_syntax_uid == DEFLATED_IMAGE_FRAME or source.BitsAllocated == 1
         if not odd:
-            assert np.array_equal(pixel_array(one), pixel_array(two)), path.name
+            assert np.array_equal(pixel_array(source), pixel_array(converted)), path.name
 
 
 def test_a_data_set_that_inflates_without_end_is_refused(
