@@ -18,6 +18,12 @@ MODULES = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for path in sorted(PACKAGE.rglob("*.py"))
 }
+#: The package, the tests and the benchmarks.
+SOURCES = [
+    path
+    for folder in (PACKAGE, ROOT / "tests", ROOT / "benchmarks")
+    for path in folder.rglob("*.py")
+]
 
 #: The modules that may catch every exception, once each: they set work aside and never drop it.
 CATCHES_ALL = {"schedule.py", "scp/ae.py", "write/worker.py"}
@@ -106,11 +112,11 @@ def test_the_name_of_a_class_is_used_once() -> None:
     assert not ambiguous
 
 
-@each_module
-def test_the_name_of_a_variable_says_what_it_holds(module: str) -> None:
+def test_the_name_of_a_variable_says_what_it_holds() -> None:
     vague = [
-        f"line {node.lineno}: {name}"
-        for node in nodes(module)
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Name | ast.arg)
         and (name := node.arg if isinstance(node, ast.arg) else node.id) in VAGUE_NAMES
     ]
