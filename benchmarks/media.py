@@ -26,7 +26,7 @@ from servers import Kind, Server, burnish, orthanc, running
 from workloads import CT_IMAGE_STORAGE, WORKLOADS, Workload, cache_directory, uid, write_files
 
 _RUNS = itertools.count(500_000_000)
-#: A pipeline that takes longer than this is not asked for more.
+#: Maximum time of a run, in seconds.
 LONGEST = 300.0
 
 
@@ -45,7 +45,7 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class RunTimes:
-    """How long one medium took, and how much CPU of whom."""
+    """The time of one medium, and the CPU time of the server or of the programs, in seconds."""
 
     seconds: float
     cpu: float
@@ -82,10 +82,10 @@ def _xorriso(material: Material, work: Path) -> list[list[str]]:
 
 
 def _cat(material: Material, work: Path) -> list[list[str]]:
-    """The floor: every byte written once and read once."""
+    """The least work possible: every byte is written once and read once."""
     image = work / "image.iso"
-    every = f"find {material.directory / 'DICOM'} -type f -print0 | sort -z | xargs -0 cat"
-    return [["sh", "-c", f"{every} > {image}"], ["sh", "-c", f"cat {image} > /dev/null"]]
+    all_files = f"find {material.directory / 'DICOM'} -type f -print0 | sort -z | xargs -0 cat"
+    return [["sh", "-c", f"{all_files} > {image}"], ["sh", "-c", f"cat {image} > /dev/null"]]
 
 
 Steps = Callable[[Material, Path], list[list[str]]]
@@ -145,7 +145,7 @@ def make_with_burnish(server: Server, material: Material, run: int) -> RunTimes:
 
 
 def make_with_orthanc(server: Server, _material: Material, _run: int) -> RunTimes:
-    """Its create-media, which answers with a ZIP of files and DICOMDIR."""
+    """The create-media call of Orthanc, which answers with a ZIP of files and DICOMDIR."""
     configuration = json.loads((server.directory / "orthanc.json").read_text())
     base = f"http://127.0.0.1:{configuration['HttpPort']}"
     with urllib.request.urlopen(f"{base}/studies", timeout=60) as answer:  # noqa: S310
@@ -154,8 +154,8 @@ def make_with_orthanc(server: Server, _material: Material, _run: int) -> RunTime
     before, started = server.cpu(), time.monotonic()
     failed = ""
     try:
-        asked = urllib.request.Request(f"{base}/tools/create-media", body)  # noqa: S310
-        with urllib.request.urlopen(asked, timeout=LONGEST) as answer:  # noqa: S310
+        request = urllib.request.Request(f"{base}/tools/create-media", body)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=LONGEST) as answer:  # noqa: S310
             while answer.read(1 << 20):
                 pass
     except OSError as error:
@@ -193,8 +193,8 @@ def compare(
     tools: Sequence[str] | None = None,
     cache: Path | None = None,
 ) -> dict[tuple[str, str], list[RunTimes]]:
-    """(tool, material) → what each round took. Servers and pipelines take turns."""
-    wanted = tools or (*SERVERS, *PIPELINES)
+    """The times of each round by tool and material. Servers and pipelines take turns."""
+    chosen_tools = tools or (*SERVERS, *PIPELINES)
     results: dict[tuple[str, str], list[RunTimes]] = {}
     given_up: set[tuple[str, str]] = set()
     for workload, count in loads:
@@ -202,16 +202,16 @@ def compare(
         write_files(workload, count, 1, directory)
         material = Material(workload, count, directory)
         for _ in range(rounds):
-            for tool in wanted:
+            for tool in chosen_tools:
                 key = (tool, workload.name)
                 if key in given_up:
                     continue
                 if tool in SERVERS:
-                    runs = run_server(tool, material, storage, 1)[0]
+                    run_times = run_server(tool, material, storage, 1)[0]
                 else:
-                    runs = run_pipeline(PIPELINES[tool], material, storage)
-                results.setdefault((tool, material.name), []).append(runs)
-                if runs.failed or runs.seconds > LONGEST / 6:
+                    run_times = run_pipeline(PIPELINES[tool], material, storage)
+                results.setdefault((tool, material.name), []).append(run_times)
+                if run_times.failed or run_times.seconds > LONGEST / 6:
                     given_up.add(key)
         shutil.rmtree(directory, ignore_errors=True)
     return results

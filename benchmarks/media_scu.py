@@ -31,22 +31,22 @@ class MediaCreation:
             items.append(struct.pack("<HHL", 0xFFFE, 0xE000, len(item)) + item)
         value = b"".join(items)
         sequence = struct.pack("<HH2sHL", 0x0008, 0x1199, b"SQ", 0, len(value)) + value
-        self._ask(0x0140, uid, sequence)
+        self._request(0x0140, uid, sequence)
 
     def initiate(self, uid: str) -> None:
         """N-ACTION, Initiate Media Creation."""
-        self._ask(0x0130, uid, b"", action=1)
+        self._request(0x0130, uid, b"", action=1)
 
     def execution_status(self, uid: str) -> str:
         """N-GET of Execution Status (2100,0020)."""
-        wanted = struct.pack("<HH", 0x2100, 0x0020)
-        answer = self._ask(0x0110, uid, b"", attributes=wanted)
+        attribute_list = struct.pack("<HH", 0x2100, 0x0020)
+        answer = self._request(0x0110, uid, b"", attributes=attribute_list)
         at = answer.index(_EXECUTION_STATUS) + 6
         length = int.from_bytes(answer[at : at + 2], "little")
         return answer[at + 2 : at + 2 + length].decode().strip()
 
     def wait(self, uid: str, timeout: float = 600) -> str:
-        """Asks until the request has ended; its last Execution Status."""
+        """Wait until the request has ended; its last Execution Status, or "TIMEOUT"."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             status = self.execution_status(uid)
@@ -58,7 +58,7 @@ class MediaCreation:
     def release(self) -> None:
         self._connection.release()
 
-    def _ask(
+    def _request(
         self, field: int, uid: str, data: bytes, *, action: int = 0, attributes: bytes = b""
     ) -> bytes:
         self._message_id = (self._message_id + 1) & 0xFFFF
@@ -83,7 +83,7 @@ class MediaCreation:
         return self._exchange(b"".join(pdus))
 
     def _exchange(self, pdus: bytes) -> bytes:
-        """The data set of the answer; raises PeerError where its status is not a success."""
+        """The data set of the answer; raises PeerError if its status is not a success."""
         self._connection.socket.sendall(pdus)
         status, data = self._connection.message()
         if status:

@@ -1,4 +1,4 @@
-"""Instance rows by the hundred thousand, inserted directly: no files belong to them."""
+"""Inserts instance rows directly, hundreds of thousands of them, without files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workloads import EXPLICIT_VR_LITTLE_ENDIAN, Workload, uid, write_files
 
-#: Study, series and number of each row are those that `Instance.become` gives.
+#: The number of the run; study, series and number of each row are those of `Instance.become`.
 RUN = 900_000_000
 
 
@@ -46,14 +46,14 @@ def insert(path: Path, workload: Workload, count: int, scratch: Path) -> None:
         for number in range(count):
             series = number // workload.per_series
             study = series // workload.series_per_study
-            own_study, own_series = uid("study", RUN, study), uid("series", RUN, series)
-            keys = entity_keys.replace(first_study, own_study.encode())
-            keys = keys.replace(first_series, own_series.encode())
+            study_uid, series_uid = uid("study", RUN, study), uid("series", RUN, series)
+            keys = entity_keys.replace(first_study, study_uid.encode())
+            keys = keys.replace(first_series, series_uid.encode())
             yield (
                 *values,
                 uid("instance", RUN, number),
-                own_study,
-                own_series,
+                study_uid,
+                series_uid,
                 number % workload.per_series + 1,
                 f"{number:024x}",
                 f"blake3:{number:064x}",

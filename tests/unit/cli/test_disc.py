@@ -15,7 +15,7 @@ from unit.cli.conftest import Run
 
 @pytest.fixture
 def folder(tmp_path: Path, real_studies: material.RealStudies) -> Path:
-    """Three patients' studies in one folder, with a text file among them."""
+    """A folder with studies of three patients and a text file."""
     folder = tmp_path / "export"
     folder.mkdir()
     for number, path in enumerate(real_studies.patients):
@@ -25,7 +25,7 @@ def folder(tmp_path: Path, real_studies: material.RealStudies) -> Path:
 
 
 def contents(image: Path, target: Path) -> dict[str, FileDataset]:
-    """SOP Instance UID → data set of every instance on an image, read by other programs."""
+    """Every instance on an image, read by other programs, by SOP Instance UID."""
     root = oracles.extract(image, target)
     data_sets = [oracles.read(root / name) for name in oracles.file_ids(root)]
     return {str(data_set.SOPInstanceUID): data_set for data_set in data_sets}
@@ -66,8 +66,12 @@ def test_transfer_syntaxes_that_the_profile_does_not_permit_are_converted(
 @pytest.mark.parametrize(
     ("medium", "name"),
     [
-        *(("DVD", "VOLUME01.iso"), ("BD", "VOLUME01.iso"), ("MIME", "VOLUME01.eml")),
-        *(("USB", "VOLUME01.img"), ("SD", "VOLUME01.img"), ("MAIL", "VOLUME01/DICOM.ZIP")),
+        ("DVD", "VOLUME01.iso"),
+        ("BD", "VOLUME01.iso"),
+        ("MIME", "VOLUME01.eml"),
+        ("USB", "VOLUME01.img"),
+        ("SD", "VOLUME01.img"),
+        ("MAIL", "VOLUME01/DICOM.ZIP"),
     ],
 )
 def test_every_medium_can_be_built_and_verified(

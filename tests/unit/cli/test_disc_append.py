@@ -1,4 +1,4 @@
-"""`burnish disc append`: sessions on discs that were left open, before readers that are not ours.
+"""`burnish disc append`: sessions on discs that were left open, read by other programs.
 
 A disc with sessions is one of tests/cd_recorder.py, one that grows a pseudo-drive of libburn.
 """
@@ -45,7 +45,7 @@ def put(tmp_path: Path) -> Put:
 
 @dataclass
 class OpenDisc:
-    """A disc that was left open, the drive it is in as the command line has it, and the command."""
+    """A disc that was left open, and the arguments that name its drive on the command line."""
 
     path: Path
     drive: tuple[str, ...]
@@ -126,7 +126,8 @@ def test_instances_are_added_to_a_cd_as_sessions(cd: OpenDisc, put: Put, tmp_pat
     put("more", study=HOME[0], series="1.2.3.1.2", series_number=2)
     put("more", study="1.2.3.2", series="1.2.3.2.1")
     done = cd.append("more")
-    assert (done.code, done.json["added"]) == (0, 3), done.err
+    assert done.code == 0, done.err
+    assert done.json["added"] == 3
     start = done.json["first_sector"]
     assert start == len(before) // SECTOR + cd_recorder.GAPS[0]
     assert cd.path.read_bytes().startswith(before)
@@ -136,7 +137,8 @@ def test_instances_are_added_to_a_cd_as_sessions(cd: OpenDisc, put: Put, tmp_pat
     assert {name: second[name] for name in kept} == {name: first[name] for name in kept}
     assert b"DICOM instances:   6  " in second["README.TXT"]
     old, new = directory(first), directory(second)
-    assert (new.file_set_uid, new.identification) == (old.file_set_uid, old.identification)
+    assert new.file_set_uid == old.file_set_uid
+    assert new.identification == old.identification
     assert [body for body in bodies(new) if body in bodies(old)] == bodies(old)
     assert contents(cd.path) == first
     earlier, later = (iso9660_session.read_extents(cd.path, at) for at in (0, start))
@@ -156,11 +158,13 @@ def test_instances_are_added_to_a_cd_as_sessions(cd: OpenDisc, put: Put, tmp_pat
     put("last", patient_id="P2", patient_name="Roe^Richard", study="1.9", series="1.9.1")
     assert cd.append("last").code == 5
     done = cd.append("last", "--other-patient", "--finalise")
-    assert (done.code, done.json["volume"]["instances"]) == (0, 7), done.err
+    assert done.code == 0, done.err
+    assert done.json["volume"]["instances"] == 7, done.err
     third = contents(cd.path, done.json["first_sector"])
     assert {name: third[name] for name in kept} == {name: first[name] for name in kept}
     refused = cd.append("last")
-    assert (refused.code, "finalised" in refused.err) == (5, True)
+    assert refused.code == 5
+    assert "finalised" in refused.err
 
 
 def test_instances_are_added_to_an_image_that_grows(
@@ -173,7 +177,8 @@ def test_instances_are_added_to_an_image_that_grows(
     for number in (4, 5):
         put(f"more{number}", study=HOME[0], series=HOME[1], instance_number=number)
         done = grown.append(f"more{number}")
-        assert (done.code, done.json["volume"]["good"]) == (0, True), done.err
+        assert done.code == 0, done.err
+        assert done.json["volume"]["good"] is True, done.err
     files = contents(grown.path)
     kept = [name for name in first if name not in ("DICOMDIR", "README.TXT")]
     assert {name: files[name] for name in kept} == {name: first[name] for name in kept}
@@ -183,27 +188,34 @@ def test_instances_are_added_to_an_image_that_grows(
         assert volume.disagreements() == {}
 
     again = grown.append("more4", "more5")
-    assert (again.code, again.json["added"], len(again.json["skipped"])) == (0, 0, 2)
+    assert again.code == 0
+    assert again.json["added"] == 0
+    assert len(again.json["skipped"]) == 2
     assert grown.append("more4", "--profile", "STD-GEN-DVD-JPEG").code == 2
 
 
 def test_nothing_is_written_where_an_instance_is_refused(grown: OpenDisc, put: Put) -> None:
     before = grown.path.read_bytes()
-    there = next((grown.path.parent / "first").iterdir())
-    other = put("other", sop_instance_uid=there.stem, study=HOME[0], series=HOME[1], size=2)
-    for done, why in (
-        (grown.append(other), "has other content"),
+    file_on_disc = next((grown.path.parent / "first").iterdir())
+    other_content = put(
+        "other", sop_instance_uid=file_on_disc.stem, study=HOME[0], series=HOME[1], size=2
+    )
+    for done, reason in (
+        (grown.append(other_content), "has other content"),
         (grown.append(put("bad", sop_class_uid=factories.STANDALONE_CURVE)), "no place in a DIC"),
     ):
-        assert (done.code, done.json["added"], done.json["volume"]) == (23, 0, None)
-        assert why in done.json["refused"][0]["why"]
-    for values, why in (
+        assert done.code == 23
+        assert done.json["added"] == 0
+        assert done.json["volume"] is None
+        assert reason in done.json["refused"][0]["why"]
+    for values, reason in (
         ({"patient_name": "Roe^Richard", "study": "1.8", "series": "1.8.1"}, "two persons"),
         ({"study": "1.8", "series": HOME[1]}, "elsewhere"),
         ({"patient_id": "P2", "study": "1.8", "series": "1.8.1"}, "of 1 patient not on the disc"),
     ):
-        done = grown.append(put(f"no {why}", **values))
-        assert (done.code, why in done.err) == (5, True), done.err
+        done = grown.append(put(f"no {reason}", **values))
+        assert done.code == 5, done.err
+        assert reason in done.err, done.err
     assert grown.path.read_bytes() == before
 
 
@@ -212,7 +224,8 @@ def test_nothing_is_written_where_the_disc_has_no_room(cd: OpenDisc, put: Put) -
     beside.write_text(json.dumps(json.loads(beside.read_text()) | {"free": 200}))
     before = cd.path.read_bytes()
     done = cd.append(put("more", study=HOME[0], series=HOME[1], size=60_000))
-    assert (done.code, cd.path.read_bytes() == before) == (8, True)
+    assert done.code == 8
+    assert cd.path.read_bytes() == before
     assert f"the disc has {200 * SECTOR} free; nothing was written" in done.err
 
 
@@ -223,12 +236,13 @@ def test_an_image_grows_no_larger_than_a_cd(
     sectors = len(before) // SECTOR  # the image and its padding
     monkeypatch.setitem(MEDIA, "CD", replace(MEDIA["CD"], capacity=sectors * SECTOR))
     done = grown.append(put("more", study=HOME[0], series=HOME[1]))
-    assert (done.code, "nothing was written" in done.err) == (8, True), done.err
+    assert done.code == 8, done.err
+    assert "nothing was written" in done.err, done.err
     assert grown.path.read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("facts", "code", "why"),
+    ("facts", "code", "reason"),
     [
         ({"medium": "DVD+R"}, 5, "to a CD only"),
         ({"sessions": []}, 5, "blank"),
@@ -237,17 +251,18 @@ def test_an_image_grows_no_larger_than_a_cd(
     ],
 )
 def test_a_disc_that_cannot_be_added_to_is_refused(
-    run: Run, put: Put, tmp_path: Path, facts: dict[str, object], code: int, why: str
+    run: Run, put: Put, tmp_path: Path, facts: dict[str, object], code: int, reason: str
 ) -> None:
     disc = tmp_path / "cd"
     disc.with_name("cd.json").write_text(json.dumps({"sessions": [(0, 9)], **facts}))
     cd = OpenDisc(disc, (str(disc), "--program", str(recorder(tmp_path))), run)
     done = cd.append(put("more"))
-    assert (done.code, why in done.err) == (code, True), done.err
+    assert done.code == code, done.err
+    assert reason in done.err, done.err
 
 
 @pytest.mark.parametrize(
-    ("options", "why"),
+    ("options", "reason"),
     [
         (("-sysid", ""), "no sound File-set"),
         (("-J",), "Joliet"),
@@ -256,17 +271,18 @@ def test_a_disc_that_cannot_be_added_to_is_refused(
     ],
 )
 def test_a_disc_that_cannot_be_continued_is_refused(
-    image: Path, run: Run, put: Put, tmp_path: Path, options: tuple[str, ...], why: str
+    image: Path, run: Run, put: Put, tmp_path: Path, options: tuple[str, ...], reason: str
 ) -> None:
     """A File-set of another creator is continued if all of it can be kept."""
     root = oracles.extract(image, tmp_path / "tree")
-    if why == "no sound File-set":
+    if reason == "no sound File-set":
         next((root / "DICOM").rglob("IM*")).unlink()
     disc = tmp_path / "disc"
     oracles.run("genisoimage", "-quiet", "-V", "OPEN", *options, "-o", disc, root)
     before = disc.read_bytes()
     done = OpenDisc(disc, (f"stdio:{disc}",), run).append(put("more"))
-    assert (done.code, why in done.err) == (5, True), done.err
+    assert done.code == 5, done.err
+    assert reason in done.err, done.err
     assert disc.read_bytes() == before
 
 
@@ -314,7 +330,8 @@ def test_secure_media_are_refused(run: Run, put: Put, tmp_path: Path) -> None:
     assert run("disc", "build", "first", "--output", tmp_path, *secure).code == 0
     disc = OpenDisc(tmp_path / "VOLUME01.iso", (f"stdio:{tmp_path / 'VOLUME01.iso'}",), run)
     done = disc.append(put("more"))
-    assert (done.code, "Secure DICOM Files" in done.err) == (5, True), done.err
+    assert done.code == 5, done.err
+    assert "Secure DICOM Files" in done.err, done.err
 
 
 def test_a_failing_drive_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> None:
@@ -327,5 +344,7 @@ def test_a_failing_drive_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> Non
         )
         program.write_text(failing + working)
         done = cd.append(more)
-        assert (done.code, "FAILURE : cold" in done.err, hint in done.err) == (10, True, True)
+        assert done.code == 10
+        assert "FAILURE : cold" in done.err
+        assert hint in done.err
     assert contents(cd.path) == before

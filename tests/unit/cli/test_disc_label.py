@@ -11,11 +11,31 @@ from unit.write.test_labels import text
 
 def test_a_label_has_the_text_of_the_options(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "label.pdf"
-    patient = ("--patient-name", "Müller^Änne", "--patient-id", "7", "--birth-date", "19500102")
     done = run(
-        *("disc", "label", "--output", target, *patient, "--study", "20240102;CT PR;Abdomen"),
-        *("--text", "first\\nsecond", "--barcode", "A-1", "--symbology", "CODE39"),
-        *("--volume", "2/3", "--file-set-id", "SET_7", "--created", "20260101"),
+        "disc",
+        "label",
+        "--output",
+        target,
+        "--patient-name",
+        "Müller^Änne",
+        "--patient-id",
+        "7",
+        "--birth-date",
+        "19500102",
+        "--study",
+        "20240102;CT PR;Abdomen",
+        "--text",
+        "first\\nsecond",
+        "--barcode",
+        "A-1",
+        "--symbology",
+        "CODE39",
+        "--volume",
+        "2/3",
+        "--file-set-id",
+        "SET_7",
+        "--created",
+        "20260101",
     )
     assert done.code == 0, done.err
     assert not done.err

@@ -18,13 +18,13 @@ DAMAGED = ("truncated", "UID", "SOP Instance", "no record type", "no place in a 
 
 @pytest.fixture(scope="module")
 def sample(wider_collection: material.WiderCollection) -> list[Path]:
-    """One of every so many, of those that are quickly decoded."""
+    """Every 25th file, of those that are quickly decoded."""
     files = wider_collection.files("") if wider_collection else ()
     return [path for path in files if path.stat().st_size < 300_000][::25]
 
 
 @pytest.mark.parametrize(
-    ("label", "wished"),
+    ("label", "compression"),
     [
         ("STD-GEN-DVD-JPEG", {"lossy": True}),
         ("STD-GEN-BD-J2K", {"lossless": True}),
@@ -33,11 +33,11 @@ def sample(wider_collection: material.WiderCollection) -> list[Path]:
     ],
 )
 def test_every_instance_that_the_profile_permits_is_on_the_volumes(
-    sample: list[Path], tmp_path: Path, label: str, wished: dict[str, bool]
+    sample: list[Path], tmp_path: Path, label: str, compression: dict[str, bool]
 ) -> None:
     profile = PROFILES[label]
-    wish = BuildOptions(profile, MEDIA[profile.media[0]], None, "WIDER", True, **wished)
-    outcome = build(sample, tmp_path, wish, lambda *_: None)
+    options = BuildOptions(profile, MEDIA[profile.media[0]], None, "WIDER", True, **compression)
+    outcome = build(sample, tmp_path, options, lambda *_: None)
     placed = 0
     for built in outcome.built:
         assert built.report.good, built.report.faults
@@ -47,5 +47,5 @@ def test_every_instance_that_the_profile_permits_is_on_the_volumes(
         placed += report.instances
     assert placed + len(outcome.skipped) + len(outcome.refused) == len(sample)
     if profile.general:
-        for left in outcome.refused:
-            assert any(reason in left.why for reason in DAMAGED), left
+        for refused in outcome.refused:
+            assert any(reason in refused.why for reason in DAMAGED), refused

@@ -15,7 +15,7 @@ from unit.write.test_labels import text
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Of an installation with an optical drive and a request for two volumes."""
+    """The configuration of an installation with an optical drive and a request for two volumes."""
     root, path = tmp_path / "root", tmp_path / "burnish.toml"
     drive = DeviceSettings(
         name="drive", kind="optical", media=("CD",), drive="stdio:/none", capacity=500_000
@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Path:
         ground.store(*instances)
         attributes = {"label_text": "second opinion", "media_disposition": "Dr. Who\nGallifrey"}
         ground.admit(instances, storage_media_file_set_id="MINE", **attributes)
-        ground.admit([*instances[:1]])
+        ground.admit(instances[:1])
         Planner(ground.settings, ground.database, ground.spool).tick()
         ground.create(instances)
         with ground.database.reading() as session:
@@ -35,8 +35,8 @@ def config(tmp_path: Path) -> Path:
 
 
 def test_every_volume_of_a_request_gets_its_label(run: Run, config: Path, tmp_path: Path) -> None:
-    given = ("--output", tmp_path / "labels", "--config", config)
-    done = run("request", "label", "R000001", *given)
+    options = ("--output", tmp_path / "labels", "--config", config)
+    done = run("request", "label", "R000001", *options)
     assert done.code == 0, done.err
     names = sorted(path.name for path in (tmp_path / "labels").iterdir())
     assert names == ["VOLUME01-ADDRESS.pdf", "VOLUME01.pdf", "VOLUME02.pdf"]
@@ -45,16 +45,16 @@ def test_every_volume_of_a_request_gets_its_label(run: Run, config: Path, tmp_pa
         for words in ("Doe, Jane", "second opinion", f"Volume {number} of 2", f"MINE_{number}"):
             assert words in label_text
         assert f"VOLUME0{number}.pdf: MINE_{number}, " in done.out
-    done = run("request", "label", "1", "--form", "png", "--volume", "2", *given)
+    done = run("request", "label", "1", "--form", "png", "--volume", "2", *options)
     assert (tmp_path / "labels" / "VOLUME02.png").read_bytes().startswith(b"\x89PNG")
     assert done.out.count("\n") == 1
 
 
 def test_volumes_that_do_not_exist_get_no_label(run: Run, config: Path, tmp_path: Path) -> None:
-    given = ("--output", tmp_path / "labels", "--config", config)
-    done = run("request", "label", "R000003", *given)
+    options = ("--output", tmp_path / "labels", "--config", config)
+    done = run("request", "label", "R000003", *options)
     assert done.code == 6
     assert "burnish request show R000003" in done.err
-    assert run("request", "label", "R000002", "--volume", "2", *given).code == 6
-    assert run("request", "label", "R000001", "--form", "gif", *given).code == 2
+    assert run("request", "label", "R000002", "--volume", "2", *options).code == 6
+    assert run("request", "label", "R000001", "--form", "gif", *options).code == 2
     assert not (tmp_path / "labels").exists()
