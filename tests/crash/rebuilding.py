@@ -74,15 +74,15 @@ def _fill(root: Path) -> None:
 def _receive(settings: Settings, instances: list[Made]) -> None:
     database = roles.open_database(settings)
     receiver = Receiver(database, roles.open_spool(settings))
-    for made in instances:
+    for sample in instances:
         incoming = receiver.open(
-            sop_class_uid=made.sop_class_uid,
-            sop_instance_uid=made.sop_instance_uid,
-            transfer_syntax_uid=made.transfer_syntax_uid,
+            sop_class_uid=sample.sop_class_uid,
+            sop_instance_uid=sample.sop_instance_uid,
+            transfer_syntax_uid=sample.transfer_syntax_uid,
             calling_ae_title="MODALITY",
             called_ae_title="BURNISH",
         )
-        incoming.write(memoryview(made.data_set))
+        incoming.write(memoryview(sample.data_set))
         receiver.accept(incoming)
     database.close()
 

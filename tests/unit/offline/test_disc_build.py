@@ -44,10 +44,12 @@ def test_an_image_is_compressed_where_that_makes_it_smaller(
 def test_files_that_contradict_each_other_are_on_separate_volumes(tmp_path: Path) -> None:
     paths = []
     for number, patient_id in enumerate(("OLD", "NEW")):
-        made = instance(patient_id=patient_id, instance_number=number)
-        meta = file_meta.encode(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid)
+        sample = instance(patient_id=patient_id, instance_number=number)
+        meta = file_meta.encode(
+            sample.sop_class_uid, sample.sop_instance_uid, sample.transfer_syntax_uid
+        )
         paths.append(tmp_path / patient_id)
-        paths[-1].write_bytes(meta + made.data_set)
+        paths[-1].write_bytes(meta + sample.data_set)
     result = build(paths, tmp_path / "output", OPTIONS, lambda *_: None)
     assert [built.report.faults for built in result.built] == [(), ()]
     (contradiction,) = result.contradictions

@@ -106,9 +106,12 @@ def test_they_are_refused_with_the_true_reason_if_splitting_is_not_allowed(
     request = planned(ground, [*instances, other], allow_media_splitting="NO")
     assert request.execution_status is ExecutionStatus.FAILURE
     assert request.execution_status_info is ExecutionStatusInfo.DIR_PROC_ERR
-    failed = [(one.referenced_sop_instance_uid, one.failure_reason) for one in request.failures]
+    failed = [
+        (failure.referenced_sop_instance_uid, failure.failure_reason)
+        for failure in request.failures
+    ]
     assert failed == [
-        (made.sop_instance_uid, FailureReason.PROCESSING_FAILURE) for made in instances
+        (sample.sop_instance_uid, FailureReason.PROCESSING_FAILURE) for sample in instances
     ]
     (why,) = reasons(ground, "FAILED")
     assert "belongs to 2" in why

@@ -39,11 +39,11 @@ def logged(events: EventLog) -> Lines:
 
 def make(ground: Ground, *, is_received: bool = True) -> str:
     """A request of a peer that has been admitted; its SOP Instance UID."""
-    made = instance()
+    sample = instance()
     if is_received:
-        ground.store(made)
+        ground.store(sample)
     with ground.database.writing() as session:
-        reference = operations.Reference(made.sop_class_uid, made.sop_instance_uid)
+        reference = operations.Reference(sample.sop_class_uid, sample.sop_instance_uid)
         request = operations.create(
             session,
             ground.settings.request,
