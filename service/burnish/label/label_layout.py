@@ -138,15 +138,21 @@ def lay_out_disc(content: LabelContent, template: Template, ring: Ring, fonts: F
 def lay_out_address(text: str, width: float, height: float, fonts: Fonts) -> Drawing:
     """Media Disposition (2200,0004) as a label for an envelope, `width` by `height` mm."""
     typesetter = Typesetter(fonts)
-    points = _ADDRESS_SIZE
-    while True:
-        size = points * _POINT
-        room = (width - 2 * _ADDRESS_MARGIN) / size
-        most_lines = max(1, int((height - 2 * _ADDRESS_MARGIN) / (size * _LINE_HEIGHT)))
-        lines = typesetter.wrapped(text, lambda _, room=room: room, most_lines)  # type: ignore[misc]
-        if not _is_shortened(lines) or points <= _ADDRESS_MINIMUM:
-            break
-        points -= _ADDRESS_STEP
+
+    def wrapped(points: float) -> list[Line]:
+        room = (width - 2 * _ADDRESS_MARGIN) / (points * _POINT)
+        line_height = points * _POINT * _LINE_HEIGHT
+        most_lines = max(1, int((height - 2 * _ADDRESS_MARGIN) / line_height))
+        return typesetter.wrapped(text, lambda _: room, most_lines)
+
+    steps = int((_ADDRESS_SIZE - _ADDRESS_MINIMUM) / _ADDRESS_STEP)
+    sizes = [_ADDRESS_SIZE - number * _ADDRESS_STEP for number in range(steps + 1)]
+    points = next((points for points in sizes if _is_unbroken(wrapped(points))), None)
+    if points is None:
+        complete = (points for points in sizes if not _is_shortened(wrapped(points)))
+        points = next(complete, sizes[-1])
+    lines = wrapped(points)
+    size = points * _POINT
     top = len(lines) * size * _LINE_HEIGHT / 2
     texts = []
     for number, line in enumerate(lines):
@@ -285,12 +291,14 @@ class _AreaSetter:
         smallest = min(row.minimum, row.size) * _POINT
         size = max(largest, smallest)
         lines = self._wrapped(row, text, region, top, size)
-        if _is_complete(lines):
+        if _is_unbroken(lines):
             return lines, size
         smallest_lines = self._wrapped(row, text, region, top, smallest)
         if not _is_complete(smallest_lines):
             return smallest_lines, smallest
-        while not _is_complete(lines):
+        # smaller type is better than a broken word, if it avoids that
+        is_good = _is_unbroken if _is_unbroken(smallest_lines) else _is_complete
+        while not is_good(lines):
             size = max(smallest, size * _SIZE_STEP)
             lines = self._wrapped(row, text, region, top, size)
         return lines, size
@@ -339,6 +347,11 @@ def _is_shortened(lines: Sequence[Line]) -> bool:
 def _is_complete(lines: Sequence[Line]) -> bool:
     """Whether a row has all of its text; without any room it has no lines."""
     return len(lines) > 0 and not _is_shortened(lines)
+
+
+def _is_unbroken(lines: Sequence[Line]) -> bool:
+    """Whether a row has all of its text, and no word of it goes over two lines."""
+    return _is_complete(lines) and not any(line.breaks_word for line in lines)
 
 
 def _placed_below(

@@ -17,6 +17,8 @@ _BOX_INK = Bounds(0.0, 0.0, BOX_WIDTH, BOX_HEIGHT)
 _MAXIMUM_LENGTH = 1000
 #: Hardly any character is narrower than this, in em.
 _NARROWEST_CHARACTER = 0.15
+#: Characters after which a line may end.
+_WORD_ENDS = " -/^=\N{HYPHEN}"
 #: Shares of the room that are tried, in this order, to make the lines of a text equally long.
 _EVEN_SHARES = (0.9, 0.8, 0.7, 0.6)
 
@@ -39,7 +41,7 @@ class Line:
     """A line of text as glyphs, measured in em from the start of its base line.
 
     `missing` counts the characters that no font has. `shortened` is true if an ellipsis or the end
-    of the room took the place of text.
+    of the room took the place of text. `breaks_word` is true if the line ends within a word.
     """
 
     text: str
@@ -47,6 +49,7 @@ class Line:
     ink: Bounds
     missing: int
     shortened: bool = False
+    breaks_word: bool = False
 
     @property
     def ink_width(self) -> float:
@@ -100,8 +103,9 @@ class Typesetter:
     ) -> list[Line]:
         """The text in at most `most_lines` lines; `room` gives the width in em of each by number.
 
-        Lines end at the line ends of the text, at spaces, and within words that are too long for a
-        line. They are made about equally long where this takes no more lines.
+        Lines end at the line ends of the text, at spaces, hyphens and carets, and within words that
+        are too long for a line. They are made about equally long where this takes no more lines and
+        breaks no word.
         """
         lines = self._wrapped_to_full_width(text, room, most_lines, bold=bold)
         if len(lines) < 2 or lines[-1].shortened:
@@ -112,7 +116,7 @@ class Typesetter:
                 return room(number) * share
 
             even = self._wrapped_to_full_width(text, part_of_room, len(lines), bold=bold)
-            if any(line.shortened for line in even):
+            if any(line.shortened or line.breaks_word for line in even):
                 break
             lines = even
         return lines
@@ -133,7 +137,9 @@ class Typesetter:
                 break
             paragraph = remaining[0]
             end = self._line_end(paragraph, width, bold=bold)
-            lines.append(self.line(paragraph[:end].rstrip(), bold=bold))
+            line = self.line(paragraph[:end].rstrip(), bold=bold)
+            is_end = end == len(paragraph) or _may_break(paragraph, end)
+            lines.append(line if is_end else replace(line, breaks_word=True))
             paragraph = paragraph[end:].lstrip()
             if paragraph:
                 remaining[0] = paragraph
@@ -215,8 +221,11 @@ def _with_ellipsis(text: str, length: int) -> str:
 
 
 def _may_break(text: str, index: int) -> bool:
-    """Whether a line may end before the character at `index`: at spaces, and between ideographs."""
-    if text[index : index + 1] == " " or text[index - 1] in " -/":
+    """Whether a line may end before the character at `index`.
+
+    It may at spaces, between ideographs, and after what separates the parts of a name (PS3.5 6.2).
+    """
+    if text[index] == " " or text[index - 1] in _WORD_ENDS:
         return True
     return _is_wide(text[index]) and _is_wide(text[index - 1])
 

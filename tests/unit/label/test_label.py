@@ -16,9 +16,11 @@ from PIL import Image
 from burnish.errors import InvalidSettings
 from burnish.label import LABEL_FORMATS, LabelContent, LabelMaker, Patient, Ring, Study
 from burnish.label.drawing import Drawing
+from burnish.label.fields import label_fields
 from burnish.label.fonts import Fonts
 from burnish.label.label_layout import lay_out_address, lay_out_disc
 from burnish.label.template import INCLUDED, choose_template, read_templates
+from burnish.label.typesetting import Typesetter
 
 #: Fonts for Chinese and Japanese, and for Korean: tests/packages installs them.
 CJK = (
@@ -44,6 +46,7 @@ ONE = LabelContent(
 MANY = replace(
     ONE, patients=tuple(Patient(f"Family{n}^Given", f"P{n}", "1950", "O") for n in range(60))
 )
+INCLUDED_STYLES = sorted(read_templates(None))
 SAMPLES = "Aé Ωώ Жщ شرمو שרון 山田 홍 ใจ ễ\N{COMBINING RING ABOVE}"
 
 
@@ -108,6 +111,80 @@ def test_patients_that_have_no_room_are_counted(fonts: Fonts) -> None:
         assert f"… and {number - named} more" in texts
         assert named > 5
         assert drawing.shortened
+
+
+@pytest.mark.parametrize("patients", [2, 3, 12])
+@pytest.mark.parametrize("style", ["", *INCLUDED_STYLES])
+def test_several_patients_are_never_labelled_as_one(
+    patients: int, style: str, fonts: Fonts
+) -> None:
+    """Where the label has no room for all names it counts them; the first is never alone."""
+    content = replace(MANY, patients=MANY.patients[:patients])
+    fields = label_fields(content)
+    assert not {"patient_name", "patient_id", "birth_date", "sex"} & {
+        name for name, value in fields.items() if value
+    }
+    texts = lines(lay_out(content, fonts, style))
+    named = sum("Family" in text for text in texts)
+    assert named != 1
+    assert named == patients or f"{patients} patients" in texts or named == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "expected"),
+    [
+        ("Compressed Samples", 8, ["Compressed", "Samples"]),
+        ("Compressed-Samples", 8, ["Compressed-", "Samples"]),
+        ("Compressed\N{HYPHEN}Samples", 8, ["Compressed\N{HYPHEN}", "Samples"]),
+        ("Compressed^Samples", 8, ["Compressed^", "Samples"]),
+        ("Compressed=Samples", 8, ["Compressed=", "Samples"]),
+    ],
+)
+def test_a_line_ends_at_spaces_hyphens_and_carets(
+    text: str, room: float, expected: list[str], fonts: Fonts
+) -> None:
+    wrapped = Typesetter(fonts).wrapped(text, lambda _: room, 3)
+    assert [line.text for line in wrapped] == expected
+    assert not any(line.breaks_word for line in wrapped)
+
+
+def test_a_line_says_that_it_ends_within_a_word(fonts: Fonts) -> None:
+    wrapped = Typesetter(fonts).wrapped("CompressedSamples", lambda _: 6, 3)
+    assert [line.breaks_word for line in wrapped] == [True, False]
+
+
+def test_type_gets_smaller_before_a_word_is_broken(fonts: Fonts) -> None:
+    """A name of the WG-04 samples, next to the hole, was printed CompressedSa and mples."""
+    patient = Patient("CompressedSamples^CT1", "CT1", "19700101", "O", STUDIES)
+    for style in INCLUDED_STYLES:
+        drawing = lay_out(replace(ONE, patients=(patient,)), fonts, style)
+        assert not any(text.line.breaks_word for text in drawing.texts)
+        name = [text for text in lines(drawing) if "Compressed" in text]
+        assert all("CompressedSamples" in text for text in name)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.text(st.sampled_from("aeimnorstWM"), min_size=3, max_size=16), min_size=1, max_size=4
+    ),
+    st.sampled_from([" ", "-", "^"]),
+)
+def test_no_word_of_a_name_is_broken_that_a_line_has_room_for(
+    words: list[str], separator: str
+) -> None:
+    fonts = Fonts(CJK, system_folders=())
+    patient = Patient(separator.join(words), "P1", "19700101", "O", STUDIES)
+    drawing = lay_out(replace(ONE, patients=(patient,)), fonts)
+    if not drawing.shortened:
+        assert not any(text.line.breaks_word for text in drawing.texts)
+
+
+def test_the_words_of_an_address_stay_whole_where_smaller_type_helps(fonts: Fonts) -> None:
+    word = "Donaudampfschifffahrtsgesellschaftskapitaen"
+    drawing = lay_out_address(f"{word}\nVienna", 100, 50, fonts)
+    assert [text.line.text for text in drawing.texts] == [word, "Vienna"]
+    assert not drawing.shortened
 
 
 def test_a_text_that_is_too_long_ends_with_an_ellipsis(fonts: Fonts) -> None:
