@@ -224,6 +224,21 @@ def logs_a_defect(call: ast.Call) -> bool:
     return function == "log.exception" or (function == "log.error" and "exc_info" in keywords)
 
 
+def test_each_migration_follows_the_one_before() -> None:
+    """Two migrations with the same number would leave the database with two heads."""
+    revisions = []
+    for path in sorted((ROOT / "migrations" / "versions").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        revision = re.search(r'^revision\b.*= "(\d+)"$', text, re.MULTILINE)
+        previous = re.search(r'^down_revision\b.*= (?:"(\d+)"|None)$', text, re.MULTILINE)
+        assert revision is not None, path.name
+        assert previous is not None, path.name
+        assert path.name.startswith(f"{revision[1]}_"), path.name
+        revisions.append((revision[1], previous[1]))
+    numbers = [f"{number:04d}" for number in range(1, len(revisions) + 1)]
+    assert revisions == list(zip(numbers, [None, *numbers[:-1]], strict=True))
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_documents_name_only_files_that_exist(document: Path) -> None:
     """Links, and code spans that look like the path of a module or directory of the package."""
