@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import CursorResult, insert, or_, select, update
+from sqlalchemy import CursorResult, Select, insert, or_, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import (
@@ -167,6 +167,13 @@ def _instance_rows(
             "storage_media_file_set_id": "",
             "storage_media_file_set_uid": "",
         }
+
+
+def open_transactions() -> Select[Any]:
+    """The transactions that are still to be judged or to be reported."""
+    return select(CommitmentTransaction.id).where(
+        CommitmentTransaction.reported_at.is_(None), CommitmentTransaction.given_up_at.is_(None)
+    )
 
 
 def unjudged(session: Session) -> Sequence[int]:

@@ -46,6 +46,7 @@ class Schedule:
         self._database = database
         self._spool = spool
         self._send_reports = send_reports
+        self._open_commitments = database.question(commitment.open_transactions())
         self._planner = Planner(settings, database, spool)
         self._receiver = Receiver(database, spool, same_uid=settings.storage.same_uid)
         self._retriever = fetch_missing.Retriever(settings, database, self._keep)
@@ -182,6 +183,8 @@ class Schedule:
 
     def judge_commitments(self) -> None:
         """Decide, for each open Storage Commitment transaction, what is committed."""
+        if not self._open_commitments.is_true():
+            return
         with self._database.reading() as session:
             unjudged = commitment.unjudged(session)
         for commitment_id in unjudged:
@@ -190,7 +193,8 @@ class Schedule:
 
     def report_commitments(self) -> None:
         """Begin to send the Storage Commitment reports that are due."""
-        self._send_reports()
+        if self._open_commitments.is_true():
+            self._send_reports()
 
     def return_dead_work(self) -> None:
         """Return pieces whose worker has died to the queue."""

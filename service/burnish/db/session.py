@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
 from burnish.db.row_inserter import RowInserter
-from burnish.db.wakeup import Wakeup
+from burnish.db.wakeup import Question, Wakeup
 from burnish.db.write_lock import WriteLock, database_errors
 from burnish.errors import OperatorError
 
@@ -76,6 +76,10 @@ class Database:
     def wakeup(self, stopping: Event, work: Select[Any]) -> Wakeup:
         """Wakes the calling thread after commits while `work` finds a row, until `stopping`."""
         return Wakeup(self._engine, stopping, work)
+
+    def question(self, statement: Select[Any]) -> Question:
+        """A cheap way to ask again and again whether `statement` finds a row."""
+        return Question(self._engine, statement)
 
     def hindered(self, seconds: float) -> bool:
         """Whether, in the last `seconds`, a writer of this process waited long or in vain."""

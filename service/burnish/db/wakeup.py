@@ -12,7 +12,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from sqlalchemy import Engine, Select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from burnish.db.write_lock import database_errors
 
 #: Seconds between two questions while others commit: the steps of a request follow each other.
 POLL = 0.025
@@ -38,6 +40,32 @@ _DATA_VERSION = {
 }
 
 
+class Question:
+    """Whether a statement finds a row; for what is asked every second and is nearly always no.
+
+    It goes to the driver as text: SQLAlchemy takes 1.3 ms of CPU for it in a process that has
+    slept, the driver 0.2 ms. Two such questions a second were a quarter of an idle service's CPU.
+    """
+
+    def __init__(self, engine: Engine, statement: Select[Any]) -> None:
+        self._engine = engine
+        self._text = _text(engine, statement)
+
+    def is_true(self) -> bool:
+        """Ask it; raises OutOfResources."""
+        driver_error = self._engine.dialect.loaded_dbapi.Error
+        with database_errors():
+            connection = self._engine.raw_connection()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(self._text)
+                return cursor.fetchone() is not None
+            except driver_error as error:
+                raise DBAPIError.instance(self._text, None, error, driver_error) from error
+            finally:
+                connection.close()
+
+
 class Wakeup:
     """Wakes one thread after commits of others, while `work` finds a row.
 
@@ -53,8 +81,7 @@ class Wakeup:
     def __init__(self, engine: Engine, stopping: Event, work: Select[Any]) -> None:
         self._engine = engine
         self._data_version = _DATA_VERSION[engine.dialect.name]
-        text = work.limit(1).compile(dialect=engine.dialect, compile_kwargs={"literal_binds": True})
-        self._work = str(text)
+        self._work = _text(engine, work)
         self._stopping = stopping
         self._connection: Any = None
         self._version: object = None
@@ -131,6 +158,12 @@ class Wakeup:
             self._connection.invalidate()
             self._connection = None
         self._version = None
+
+
+def _text(engine: Engine, statement: Select[Any]) -> str:
+    """A statement for the first row, with its parameters in it."""
+    literal = {"literal_binds": True}
+    return str(statement.limit(1).compile(dialect=engine.dialect, compile_kwargs=literal))
 
 
 def pause(stopping: Event, seconds: float) -> bool:
