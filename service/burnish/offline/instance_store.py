@@ -12,7 +12,9 @@ from burnish.directory_records import ROOT_TYPES
 from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
+from burnish.image.reader import open_volume
 from burnish.instance_header.header import IndexedFile, index_file
+from burnish.permissions import explain
 from burnish.plan.attempts import Conversion
 from burnish.plan.candidates import Candidate
 from burnish.plan.conversion import conversion_failure
@@ -89,7 +91,8 @@ class InstanceStore:
                 # a file with the prefix of PS3.10 7.1 says that it is DICOM: it is missing then
                 says_dicom = beginning[128:132] == b"DICM"
                 left_out = self._left_out.refused if says_dicom else self._left_out.skipped
-                left_out.append(LeftOut(path, str(error)))
+                why = explain(error, path) if isinstance(error, OSError) else str(error)
+                left_out.append(LeftOut(path, (not says_dicom and _image_advice(path)) or why))
 
     def _add(self, path: Path) -> None:
         indexed = index_file(path)
@@ -237,18 +240,41 @@ def files_below(sources: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
+def _image_advice(path: Path) -> str:
+    """What to do with the image of a volume that is given as a source; "" for any other file."""
+    try:
+        with open_volume(path) as volume:
+            if "DICOMDIR" not in volume.files():
+                return ""
+            return (
+                "the image of a volume, not a DICOM file: mount it and name the directory, or"
+                " check it with `burnish disc verify`"
+            )
+    except (BurnishError, OSError):
+        return ""
+
+
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_BEGINNING)
 
 
 def _check_uids(header: InstanceHeader) -> None:
-    """Raise Unreadable for an instance that no DICOMDIR can name."""
-    uids = [header.sop_class_uid, header.sop_instance_uid]
+    """Raise Unreadable for an instance that no DICOMDIR can name; it says which UID is wrong."""
+    uids = {
+        "SOP Class UID (0008,0016)": header.sop_class_uid,
+        "SOP Instance UID (0008,0018)": header.sop_instance_uid,
+    }
     if header.directory_record_type not in ROOT_TYPES:
-        uids += [header.study_instance_uid, header.series_instance_uid]
-    if not all(map(is_tolerable_uid, uids)):
-        raise Unreadable("a UID that names it, its series or its study is missing or wrong")
+        uids["Study Instance UID (0020,000D)"] = header.study_instance_uid
+        uids["Series Instance UID (0020,000E)"] = header.series_instance_uid
+    wrong = [
+        f"{name} is {'not a UID' if uid else 'missing or empty'}"
+        for name, uid in uids.items()
+        if not is_tolerable_uid(uid)
+    ]
+    if wrong:
+        raise Unreadable("; ".join(wrong))
 
 
 def _copy(path: Path, indexed: IndexedFile, target: Path) -> TranscodedFile:

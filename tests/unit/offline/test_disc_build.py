@@ -74,3 +74,46 @@ def test_an_instance_that_is_given_twice_is_put_on_the_volume_once(tmp_path: Pat
     assert [left.path for left in result.refused] == [changed]
     assert "which has other content" in result.refused[0].why
     assert [built.report.instances for built in result.built] == [1]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "reason"),
+    [
+        ("study", "", "Study Instance UID (0020,000D) is missing or empty"),
+        ("series", "", "Series Instance UID (0020,000E) is missing or empty"),
+        ("series", "1.2.x", "Series Instance UID (0020,000E) is not a UID"),
+        ("sop_instance_uid", "1..2", "SOP Instance UID (0008,0018) is not a UID"),
+    ],
+)
+def test_the_uid_that_is_missing_or_wrong_is_named(
+    tmp_path: Path, keyword: str, value: str, reason: str
+) -> None:
+    sample = instance(**{keyword: value})  # type: ignore[arg-type]
+    meta = file_meta.encode(sample.sop_class_uid, "1.2.3", sample.transfer_syntax_uid)
+    path = tmp_path / "file"
+    path.write_bytes(meta + sample.data_set)
+    result = build([path], tmp_path / "output", OPTIONS, lambda *_: None)
+    assert [left.why for left in result.refused] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("profile", "medium"),
+    [
+        ("STD-GEN-CD", "CD"),
+        ("STD-GEN-DVD-JPEG", "DVD"),
+        ("STD-GEN-BD", "BD"),
+        ("STD-GEN-USB-JPEG", "USB"),
+        ("STD-GEN-MIME", "MIME"),
+    ],
+)
+def test_the_image_of_a_volume_is_no_source_and_it_is_said_what_to_do(
+    tmp_path: Path, profile: str, medium: str
+) -> None:
+    options = BuildOptions(PROFILES[profile], MEDIA[medium], None, "BUILD", split=True)
+    source = written(tmp_path / "source", NOISE, 8)
+    (built,) = build([source], tmp_path / "output", options, lambda *_: None).built
+    result = build([built.image], tmp_path / "again", options, lambda *_: None)
+    (left,) = result.skipped
+    assert "the image of a volume, not a DICOM file" in left.why
+    assert "burnish disc verify" in left.why
+    assert result.refused == result.built == []
