@@ -98,12 +98,14 @@ class VolumeFile(NamedTuple):
     """One file of a volume image: its File ID (with backslashes), its size, and its content.
 
     `source` is the path of a file, the bytes themselves, or a function that yields the bytes in
-    pieces of bounded size while they are written.
+    pieces of bounded size while they are written. The bytes from `digest_from` on have a digest of
+    their own, by which they are compared when they are read back; None if they have none.
     """
 
     file_id: str
     size: int
     source: Path | bytes | Callable[[], Iterator[bytes]]
+    digest_from: int | None = None
 
 
 class ExpectedInstance(NamedTuple):
@@ -127,10 +129,24 @@ class Fault:
     message: str
 
 
+class FileDigest(NamedTuple):
+    """Digests of a file as it lies on a volume.
+
+    `digest` is that of the bytes from `offset` on, `head` that of the bytes before, "" for none. So
+    the digest of a data set, which is known from its receipt, is not computed twice.
+    """
+
+    size: int
+    digest: str
+    offset: int = 0
+    head: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeReport:
     """The result of verifying one volume. `sha256` is that of the image; "" for a directory.
 
+    `digests` are those of its files by File ID, if the volume was compared with what was written.
     `unexamined` is the number of Secure DICOM Files without a key: of these, everything but the
     encrypted content was examined.
     """
@@ -143,6 +159,7 @@ class VolumeReport:
     faults: tuple[Fault, ...]
     sha256: str = ""
     unexamined: int = 0
+    digests: Mapping[str, FileDigest] = field(default_factory=dict)
 
     @property
     def good(self) -> bool:

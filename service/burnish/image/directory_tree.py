@@ -56,7 +56,7 @@ def check_volume(volume_identifier: str, files: Sequence[VolumeFile], largest_fi
         )
     names: set[str] = set()
     directories: set[str] = set()
-    for file_id, size, _ in files:
+    for file_id, size, *_ in files:
         check_file_name(file_id)
         if size > largest_file:
             raise OutOfResources(

@@ -20,6 +20,7 @@ from burnish.errors import OutOfResources
 from burnish.image import image_file, volume_size
 from burnish.image.directory_tree import Directory
 from burnish.image.image_file import Progress
+from burnish.image.image_layout import ImageLayout
 from burnish.image.volume_size import NameRun, Sums
 from burnish.image.zip_writer import dos_date
 from burnish.values import VolumeFile
@@ -273,6 +274,7 @@ def write_image(
     files: Sequence[VolumeFile],
     created: datetime,
     progress: Progress | None = None,
+    layout: ImageLayout | None = None,
     sizing: FatSizing = SIZING,
 ) -> int:
     """Writes a FAT image (see `formats.ImageWriter`).
@@ -303,7 +305,7 @@ def write_image(
     placed_files = [
         (structure.cluster_start(structure.chains[file.file_id].first), file) for file in files
     ]
-    return image_file.write_layout(path, size, structure.parts(), placed_files, progress)
+    return image_file.write_layout(path, size, structure.parts(), placed_files, progress, layout)
 
 
 def _lay_out(clusters: Mapping[str, int]) -> dict[str, _Chain]:

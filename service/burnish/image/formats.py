@@ -19,6 +19,7 @@ from burnish.image import (
     zip_writer,
 )
 from burnish.image.image_file import Progress
+from burnish.image.image_layout import ImageLayout
 from burnish.image.volume_size import Sizing
 from burnish.media import FileSystem
 from burnish.values import VolumeFile
@@ -30,6 +31,7 @@ class ImageWriter(Protocol):
     `volume_identifier` is the File-set ID (PS3.12 F.1.1). `created`, with its time zone, is every
     date in the image, so that the same arguments give the same bytes. `progress` is called with the
     bytes written so far, and may raise to stop. An image that cannot be finished is removed.
+    `layout` records what is written, so that reading back can compare every byte.
 
     Raises InvalidValue for a name that a File-set may not have, Conflict for two files of one name
     and for a source that is missing or has not the stated size, OutOfResources for a file that is
@@ -44,6 +46,7 @@ class ImageWriter(Protocol):
         files: Sequence[VolumeFile],
         created: datetime,
         progress: Progress | None = None,
+        layout: ImageLayout | None = None,
     ) -> int: ...
 
 

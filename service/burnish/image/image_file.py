@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from burnish.errors import Conflict, OutOfResources
+from burnish.image.image_layout import ImageLayout
 from burnish.values import VolumeFile
 
 Progress = Callable[[int], None]
@@ -22,29 +23,32 @@ _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def write_layout(
+def write_layout(  # noqa: PLR0917
     path: Path,
     size: int,
     structure: Iterable[tuple[int, bytes | bytearray]],
     files: Sequence[tuple[int, VolumeFile]],
     progress: Progress | None = None,
+    layout: ImageLayout | None = None,
 ) -> int:
     """Writes an image of `size` bytes: structure and files, each with its first byte in the image.
 
     All other bytes are zero. Files must be in the order in which they lie, with no structure
     between them. `progress` is called with the number of bytes from the start that no longer
     change; it may raise to stop the writing. An image that cannot be finished is removed.
+    What is written is recorded in `layout`.
 
     Raises Conflict for a source that is missing or has not the stated size, OutOfResources if the
     file system has no room.
     """
-    with new_image(path, size) as image:
+    with new_image(path, size, layout) as image:
         for start, data in structure:
             image.write_at(memoryview(data), start)
         reported = 0
         for start, file in files:
             written = start
             for piece in content(file):
+                image.record_content(file, memoryview(piece), start, written - start)
                 image.write_file_piece(memoryview(piece), written)
                 written += len(piece)
                 if progress and written - reported >= _REPORT_EVERY:
@@ -58,14 +62,14 @@ def write_layout(
 
 
 @contextlib.contextmanager
-def new_image(path: Path, size: int) -> Iterator["NewImage"]:
-    """A new file of `size` bytes; an exception removes it.
+def new_image(path: Path, size: int, layout: ImageLayout | None = None) -> Iterator["NewImage"]:
+    """A new file of `size` bytes; an exception removes it. What is written is put in `layout`.
 
     Raises OutOfResources if the file system has no room.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
     try:
-        yield NewImage(descriptor, size)
+        yield NewImage(descriptor, size, layout)
     except BaseException as error:
         path.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
@@ -85,8 +89,11 @@ class NewImage:
     525 KB takes 76 ms in place of 97.
     """
 
-    def __init__(self, descriptor: int, size: int) -> None:
+    def __init__(self, descriptor: int, size: int, layout: ImageLayout | None) -> None:
         self._descriptor, self._size = descriptor, size
+        self._layout = layout
+        if layout:
+            layout.set_size(size)
         os.ftruncate(descriptor, size)
         room = os.fstatvfs(descriptor)
         # a file system that does not tell its size has 0 blocks
@@ -113,7 +120,7 @@ class NewImage:
             self._buffer_start, first, end = start, 0, len(data)
         if len(data) >= _SMALL:
             self.flush()
-            self.write_at(data, start)
+            self._write(data, start)
             return
         self._buffer[self._buffered : first] = bytes(first - self._buffered)
         self._buffer[first:end] = data
@@ -121,11 +128,30 @@ class NewImage:
 
     def flush(self) -> None:
         """Writes what was gathered."""
-        self.write_at(self._buffer[: self._buffered], self._buffer_start)
+        self._write(self._buffer[: self._buffered], self._buffer_start)
         self._buffered = 0
 
     def write_at(self, data: memoryview, start: int) -> None:
         """Writes all of `data` from byte `start` on."""
+        if self._layout:
+            self._layout.add(start, data)
+        self._write(data, start)
+
+    def write_content(self, file: VolumeFile, piece: memoryview, start: int, offset: int) -> None:
+        """Writes the bytes of a file from `offset` on; the file begins at byte `start`."""
+        self.record_content(file, piece, start, offset)
+        self._write(piece, start + offset)
+
+    def record_content(self, file: VolumeFile, piece: memoryview, start: int, offset: int) -> None:
+        """Records bytes of a file in the layout, as `write_content` does."""
+        first = start + offset
+        if self._layout:
+            without_digest = len(piece) if file.digest_from is None else file.digest_from - offset
+            head = piece[: max(0, without_digest)]
+            self._layout.add(first, head, file.file_id)
+            self._layout.add_content(first + len(head), len(piece) - len(head), file.file_id)
+
+    def _write(self, data: memoryview, start: int) -> None:
         while data:
             written = os.pwrite(self._descriptor, data[:_PIECE], start)
             data = data[written:]

@@ -56,7 +56,7 @@ class SequentialSource(Source):
     """
 
     def __init__(
-        self, descriptor: int, length: int | None, consume: Callable[[bytes], None] | None
+        self, descriptor: int, length: int | None, consume: Callable[[bytes], None]
     ) -> None:
         super().__init__(descriptor, length)
         self._consume = consume
@@ -92,8 +92,7 @@ class SequentialSource(Source):
             self._error = error
             return False
         self._chunk_start, self._chunk = start, memoryview(data)
-        if self._consume:
-            self._consume(data)
+        self._consume(data)
         return True
 
 

@@ -20,6 +20,7 @@ from burnish.errors import InvalidValue
 from burnish.image import image_file, volume_size
 from burnish.image.directory_tree import Directory
 from burnish.image.image_file import Progress
+from burnish.image.image_layout import ImageLayout
 from burnish.image.volume_size import NameRun, Sums
 from burnish.media import SECTOR
 from burnish.values import VolumeFile
@@ -168,6 +169,7 @@ def write_image(
     files: Sequence[VolumeFile],
     created: datetime,
     progress: Progress | None = None,
+    layout: ImageLayout | None = None,
 ) -> int:
     """Writes an ISO 9660 image (see `formats.ImageWriter`)."""
     directories, size = volume_size.plan_volume(SIZING, volume_identifier, files)
@@ -179,7 +181,7 @@ def write_image(
         (FIXED_SECTORS * SECTOR, tables.encode()),
     ]
     placed_files = [(extents[file.file_id].sector * SECTOR, file) for file in files]
-    return image_file.write_layout(path, size, structure, placed_files, progress)
+    return image_file.write_layout(path, size, structure, placed_files, progress, layout)
 
 
 def lay_out_files(files: Iterable[VolumeFile], first: int) -> dict[str, Extent]:

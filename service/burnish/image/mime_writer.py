@@ -14,6 +14,7 @@ from pathlib import Path
 from burnish.errors import InvalidValue
 from burnish.image import image_file, volume_size
 from burnish.image.image_file import Progress
+from burnish.image.image_layout import ImageLayout
 from burnish.image.volume_size import NameRun, Sums
 from burnish.values import VolumeFile
 
@@ -109,13 +110,14 @@ def write_image(
     files: Sequence[VolumeFile],
     created: datetime,
     progress: Progress | None = None,
+    layout: ImageLayout | None = None,
 ) -> int:
     """Writes a message (see `formats.ImageWriter`). The File-set ID is not in it."""
     _, size = volume_size.plan_volume(SIZING, volume_identifier, files)
     if created.utcoffset() is None:
         raise InvalidValue("the date of an image needs its time zone")
     written = 0
-    with image_file.new_image(path, size) as message:
+    with image_file.new_image(path, size, layout) as message:
         for piece in _message(files, created):
             message.write_at(memoryview(piece), written)
             written += len(piece)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from burnish.image import image_file, iso9660_writer, udf_structures, volume_size
 from burnish.image.image_file import Progress
+from burnish.image.image_layout import ImageLayout
 from burnish.image.udf_structures import ANCHOR, EntryBlocks, Partition, Totals, UdfEncoder
 from burnish.image.volume_size import NameRun, Sums
 from burnish.media import SECTOR
@@ -58,6 +59,7 @@ def write_image(
     files: Sequence[VolumeFile],
     created: datetime,
     progress: Progress | None = None,
+    layout: ImageLayout | None = None,
 ) -> int:
     """Writes an image of both file systems (see `formats.ImageWriter`)."""
     directories, size = volume_size.plan_volume(SIZING, volume_identifier, files)
@@ -98,7 +100,7 @@ def write_image(
     ]
     structure = [(sector * SECTOR, data) for sector, data in sectors]
     placed_files = [(extents[file.file_id].sector * SECTOR, file) for file in files]
-    return image_file.write_layout(path, size, structure, placed_files, progress)
+    return image_file.write_layout(path, size, structure, placed_files, progress, layout)
 
 
 def _partition(last_sector: int) -> Partition:

@@ -18,6 +18,7 @@ from pathlib import Path
 from burnish.errors import InvalidValue
 from burnish.image import image_file, volume_size
 from burnish.image.image_file import Progress
+from burnish.image.image_layout import ImageLayout
 from burnish.image.volume_size import NameRun, Sums
 from burnish.values import VolumeFile
 
@@ -79,20 +80,21 @@ def write_image(
     files: Sequence[VolumeFile],
     created: datetime,
     progress: Progress | None = None,
+    layout: ImageLayout | None = None,
 ) -> int:
     """Writes a ZIP file (see `formats.ImageWriter`). The File-set ID is not in it."""
     _, size = volume_size.plan_volume(SIZING, volume_identifier, files)
-    content = sum(SIZING.content(len(file.file_id), file.size) for file in files)
-    headers = _Headers(needs_zip64(len(files), _END.size + content), dos_date(created))
+    length = sum(SIZING.content(len(file.file_id), file.size) for file in files)
+    headers = _Headers(needs_zip64(len(files), _END.size + length), dos_date(created))
     archived = []
     start = 0
-    with image_file.new_image(path, size) as archive:
+    with image_file.new_image(path, size, layout) as archive:
         for file in files:
             name = file.file_id.replace("\\", "/").encode()
-            end = start + headers.local_length(name)
+            content = end = start + headers.local_length(name)
             crc = 0
             for piece in image_file.content(file):
-                archive.write_at(memoryview(piece), end)
+                archive.write_content(file, memoryview(piece), content, end - content)
                 crc = zlib.crc32(piece, crc)
                 end += len(piece)
                 if progress:

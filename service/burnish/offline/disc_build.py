@@ -11,7 +11,6 @@ from burnish.application_profiles import ApplicationProfile
 from burnish.errors import AlreadyExists, Conflict, OutOfResources
 from burnish.identifiers import new_uid
 from burnish.image.formats import FORMATS
-from burnish.image.image_digest import ImageHashing
 from burnish.media import ATTACHMENT, Medium
 from burnish.offline.instance_store import InstanceStore, LeftOutFiles, files_below
 from burnish.plan.attempts import Attempt, compressible_with_loss
@@ -177,7 +176,7 @@ def _build_volume(plan: VolumePlan, image: Path, progress: Progress) -> BuiltVol
     def written(size: int) -> None:
         progress(f"writing {image.name}", size, plan.predicted_size)
 
-    built_image = pipeline.build_image(plan, image, written, ImageHashing())
+    built_image = pipeline.build_image(plan, image, written)
     progress(f"reading back {image.name}", 0, 0)
     report = pipeline.read_back(plan, image, built_image, fresh=False)
     return BuiltVolume(image, plan.file_set_id, os.stat(image).st_size, report)

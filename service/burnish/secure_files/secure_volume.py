@@ -126,6 +126,10 @@ class _LazySizes(Mapping[str, int]):
             raise KeyError(name)
         return self._volume.size(name)
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is the file; unlike its size, this can be told of a damaged one."""
+        return name in self._names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

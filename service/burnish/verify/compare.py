@@ -5,7 +5,13 @@ from typing import Protocol, runtime_checkable
 
 from burnish.errors import Unreadable
 from burnish.hashing import digest_of, digest_text, hasher_like
-from burnish.values import ExpectedInstance, ReadableVolume, SecureVolume, VolumeReport
+from burnish.values import (
+    ExpectedInstance,
+    FileDigest,
+    ReadableVolume,
+    SecureVolume,
+    VolumeReport,
+)
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE
 from burnish.verify.faults import FaultCode, Faults, shown
@@ -60,6 +66,7 @@ class _Comparison:
         self._faults = Faults()
         #: The first record that references each file.
         self._references: dict[str, Record] = {}
+        self._digests: dict[str, FileDigest] = {}
         self._instances = 0
         self._bytes_read = 0
 
@@ -81,6 +88,7 @@ class _Comparison:
             bytes_read=self._bytes_read,
             faults=self._faults.all(),
             sha256=sha256,
+            digests=self._digests,
         )
 
     def _check_volume(self, file_set_id: str) -> None:
@@ -103,7 +111,8 @@ class _Comparison:
             self._faults.add(FaultCode.DICOMDIR_UNREADABLE, _DICOMDIR, message)
             return CheckedDicomdir()
         self._bytes_read += len(data)
-        if digest is not None and digest_of(data) != digest:
+        self._digests[_DICOMDIR] = FileDigest(len(data), digest_of(data))
+        if digest not in (None, self._digests[_DICOMDIR].digest):
             message = "its bytes are not those that were to be written: its digest differs"
             self._faults.add(FaultCode.DICOMDIR_DIFFERS, _DICOMDIR, message)
         dicomdir = check_dicomdir(data, self._faults)
@@ -158,7 +167,10 @@ class _Comparison:
                 hasher.update(memoryview(chunk)[missing:])
             else:
                 hasher.update(chunk)
-        if digest_text(hasher) != expected.digest:
+        digest = digest_text(hasher)
+        offset = expected.data_set_offset
+        self._digests[name] = FileDigest(expected.size, digest, offset, digest_of(before_data_set))
+        if digest != expected.digest:
             message = "its data set is not the one that was written: its digest differs"
             self._faults.add(FaultCode.DATA_SET_DIFFERS, name, message)
         self._instances += 1

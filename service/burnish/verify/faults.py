@@ -81,6 +81,7 @@ class FaultCode(StrEnum):
     ICON_INVALID = auto()
     FILE_SYSTEM_NOT_IN_PROFILE = auto()
     VOLUME_TOO_LARGE = auto()
+    VOLUME_DIFFERS = auto()
 
 
 class Faults:

@@ -1,10 +1,12 @@
 """Craft: what a volume holds, so that changes to it are found later."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from burnish.errors import Unreadable
 from burnish.hashing import digest_text, new_hasher
-from burnish.values import ExpectedInstance, Fault, ReadableVolume
+from burnish.values import ExpectedInstance, Fault, FileDigest, ReadableVolume
 from burnish.verify.faults import FaultCode
 from burnish.verify.file_meta_checks import read_file_meta
 
@@ -70,8 +72,21 @@ class DigestingVolume:
             yield chunk
         self._digests[name] = digest_text(hasher)
 
+    def digests(self) -> dict[str, FileDigest]:
+        """The digest of every file; reads those not read yet, and leaves out unreadable ones."""
+        for name in self.files():
+            if name not in self._digests:
+                with suppress(Unreadable):
+                    for _ in self.chunks(name):
+                        pass
+        sizes = self.files()
+        return {name: FileDigest(sizes[name], digest) for name, digest in self._digests.items()}
+
     def changed(self, digests: Mapping[str, str]) -> list[Fault]:
-        """Faults for the files that are gone or have another digest; reads those not read yet."""
+        """Faults for the files that are gone or have another digest; reads those not read yet.
+
+        Raises Unreadable for one that cannot be read.
+        """
         faults = []
         for name, digest in digests.items():
             if name not in self.files():

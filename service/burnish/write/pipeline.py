@@ -1,32 +1,38 @@
 """Stage: one volume from its plan to a verified image; no database."""
 
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from burnish.content import readme_txt
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.dicomdir import encoder
-from burnish.errors import Conflict
-from burnish.hashing import digest_of
+from burnish.errors import Conflict, Unreadable
+from burnish.hashing import digest_of, digest_text, new_hasher
 from burnish.image import formats as image
 from burnish.image import image_file
 from burnish.image.image_digest import ImageHashing
+from burnish.image.image_layout import Difference, ImageLayout
+from burnish.image.image_source import CHUNK
 from burnish.image.reader import open_volume
 from burnish.media import FileSystem
 from burnish.secure_files import ContentKeys, Sealer, open_secure
 from burnish.values import (
     DirectoryEntry,
     ExpectedInstance,
+    Fault,
+    FileDigest,
     InstanceHeader,
+    ReadableVolume,
     VolumeFile,
     VolumeReport,
 )
-from burnish.verify import compare_volume
+from burnish.verify import FaultCode, compare_volume
+from burnish.verify.snapshot import DigestingVolume
 
 Progress = Callable[[int], None]
 
@@ -96,27 +102,35 @@ class VolumePlan:
 
 
 class BuiltImage(NamedTuple):
-    """What is known about an image that was just built.
+    """What is known about an image that was just built, and is stored nowhere.
 
-    `keys` are the content keys of a secure volume, which are stored nowhere; `dicomdir` is the
-    digest of the DICOMDIR before it is sealed; `hashing` computes the SHA-256 of the image.
+    `keys` are the content keys of a secure volume; `dicomdir` is the digest of the DICOMDIR before
+    it is sealed; `layout` is what every byte of the image must be; `hashing` computes digests of
+    it, and may end later. `files` are the digests of the files that the service made itself:
+    README.TXT, the DICOMDIR, and all files that are sealed.
     """
 
     keys: ContentKeys
     dicomdir: str
-    hashing: ImageHashing | None = None
+    layout: ImageLayout
+    hashing: ImageHashing
+    files: dict[str, str]
 
 
-def build_image(
-    plan: VolumePlan,
-    target: Path,
-    progress: Progress | None = None,
-    hashing: ImageHashing | None = None,
-) -> BuiltImage:
+@runtime_checkable
+class WholeImage(Protocol):
+    """An image that is compared with its layout while it is read and hashed."""
+
+    def chunk_digests(self) -> list[bytes]: ...
+
+    def differences(self) -> Sequence[Difference]: ...
+
+
+def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None) -> BuiltImage:
     """Writes the image of a volume: DICOMDIR, README.TXT, then the files in directory order.
 
-    `hashing` hashes the image while it is written, and may end later. The result is for
-    `read_back`. Raises Conflict if the image has not the planned size, or a file has changed.
+    The result is for `read_back`. Raises Conflict if the image has not the planned size, or a file
+    has changed.
     """
     directory = plan.dicomdir()
     readme = plan.readme()
@@ -124,12 +138,16 @@ def build_image(
         VolumeFile("DICOMDIR", len(directory), directory),
     ]
     for instance in plan.instances:
-        files.append(VolumeFile(instance.file_id, instance.size, instance.path))
+        files.append(
+            VolumeFile(instance.file_id, instance.size, instance.path, instance.data_set_offset)
+        )
+    digests = {"DICOMDIR": digest_of(directory), readme_txt.NAME: digest_of(readme)}
     keys: ContentKeys = {}
     if plan.sealer:
         keys = {file.file_id: plan.sealer.new_key() for file in files}
-        files = [_sealed(file, plan.sealer, keys[file.file_id]) for file in files]
+        files = [_sealed(file, plan.sealer, keys[file.file_id], digests) for file in files]
     files.insert(1, VolumeFile(readme_txt.NAME, len(readme), readme))
+    layout, hashing = ImageLayout(), ImageHashing()
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
         size = image.FORMATS[plan.file_system].write(
@@ -138,28 +156,27 @@ def build_image(
             files=files,
             created=plan.created,
             progress=_hashing_along(part, plan, progress, hashing),
+            layout=layout,
         )
         if size != plan.predicted_size:
             raise Conflict(f"the image has {size} bytes, but {plan.predicted_size} were planned")
-        if hashing:
-            hashing.complete(part, size)
+        hashing.complete(part, size)
         part.replace(target)
     except BaseException:
-        if hashing:
-            hashing.abandon()
+        hashing.abandon()
         raise
     finally:
         # an incomplete image must not fill the disk; if the disk fails, the next start removes it
         with suppress(OSError):
             part.unlink(missing_ok=True)
-    return BuiltImage(keys, digest_of(directory), hashing)
+    return BuiltImage(keys, digest_of(directory), layout, hashing, digests)
 
 
 def _hashing_along(
-    part: Path, plan: VolumePlan, progress: Progress | None, hashing: ImageHashing | None
+    part: Path, plan: VolumePlan, progress: Progress | None, hashing: ImageHashing
 ) -> Progress | None:
     """Progress that has `hashing` follow an image that is written from start to end."""
-    if hashing is None or not image.FORMATS[plan.file_system].in_order:
+    if not image.FORMATS[plan.file_system].in_order:
         return progress
 
     def follow(written: int) -> None:
@@ -170,13 +187,17 @@ def _hashing_along(
     return follow
 
 
-def _sealed(file: VolumeFile, sealer: Sealer, key: bytes) -> VolumeFile:
-    """A file of a secure volume; it is sealed while it is written."""
-    return VolumeFile(
-        file.file_id,
-        sealer.size(file.size),
-        lambda: sealer.seal(key, file.size, image_file.content(file)),
-    )
+def _sealed(file: VolumeFile, sealer: Sealer, key: bytes, digests: dict[str, str]) -> VolumeFile:
+    """A file of a secure volume, sealed while it is written; its digest is put in `digests`."""
+
+    def seal() -> Iterator[bytes]:
+        hasher = new_hasher()
+        for piece in sealer.seal(key, file.size, image_file.content(file)):
+            hasher.update(piece)
+            yield piece
+        digests[file.file_id] = digest_text(hasher)
+
+    return VolumeFile(file.file_id, sealer.size(file.size), seal)
 
 
 def image_files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
@@ -186,31 +207,97 @@ def image_files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memory
             yield name, volume.chunks(name)
 
 
-def read_back(
-    plan: VolumePlan, written: Path, built: BuiltImage | None = None, *, fresh: bool
-) -> VolumeReport:
-    """Reads a written volume and compares every byte of it with the plan.
+def read_back(plan: VolumePlan, written: Path, built: BuiltImage, *, fresh: bool) -> VolumeReport:
+    """Reads a written volume and compares every byte of it with what was written.
 
-    `built` is what `build_image` returned; a secure volume cannot be opened without it. The SHA-256
-    in the report is that of the built image, or without `hashing` that of the bytes that are read.
-    With `fresh`, bytes are read from the medium and not from the page cache.
+    `built` is what `build_image` returned. Data sets are compared by their digests of the time when
+    they were received, all other bytes by digests of what was to be written; of a directory, all
+    files are compared. The SHA-256 and the digests in the report are those of the bytes that were
+    read. With `fresh`, bytes are read from the medium and not from the page cache.
     """
-    built = built or BuiltImage({}, digest_of(plan.dicomdir()))
     with open_volume(
-        written,
-        fresh=fresh,
-        digest=built.hashing is None,
-        whole=True,
-        length=plan.predicted_size,
-    ) as volume:
+        written, fresh=fresh, layout=built.layout, length=plan.predicted_size
+    ) as opened:
+        volume: ReadableVolume = opened
+        sealed = None
+        if plan.sealer:
+            sealed = DigestingVolume(opened)
+            volume = open_secure(sealed, built.keys)
         report = compare_volume(
-            open_secure(volume, built.keys) if plan.sealer else volume,
+            volume,
             file_set_id=plan.file_set_id,
             file_set_uid=plan.file_set_uid,
             expected=[instance.expected() for instance in plan.instances],
             dicomdir=built.dicomdir,
             secure=plan.sealer is not None,
         )
-    if built.hashing and report.good:
-        return replace(report, sha256=built.hashing.sha256())
-    return report
+        digests = {**report.digests}
+        if sealed:
+            digests = sealed.digests()
+        elif readme_txt.NAME in opened.files():
+            data = opened.read(readme_txt.NAME)
+            digests[readme_txt.NAME] = FileDigest(len(data), digest_of(data))
+        faults = [*report.faults, *_changed_files(report, digests, built.files)]
+        is_image = isinstance(opened, WholeImage)
+        if isinstance(opened, WholeImage):
+            faults += _changed_bytes(opened, built.hashing)
+        elif not plan.sealer:
+            faults += _changed_heads(plan, opened)
+    sha256 = built.hashing.sha256() if is_image and not faults else ""
+    return replace(report, faults=tuple(faults), sha256=sha256, digests=digests)
+
+
+def manifest_digests(report: VolumeReport) -> dict[str, object]:
+    """What a manifest says of the bytes that were read back."""
+    files = {}
+    for name, digest in sorted(report.digests.items()):
+        files[name] = {"size": digest.size, "digest": digest.digest}
+        if digest.offset:
+            files[name] |= {"offset": digest.offset, "head": digest.head}
+    return {"sha256": report.sha256, "files": files}
+
+
+def _changed_files(
+    report: VolumeReport, digests: Mapping[str, FileDigest], expected: Mapping[str, str]
+) -> Iterator[Fault]:
+    """Files that the service made itself and that have another content, unless reported already."""
+    reported = {fault.where for fault in report.faults}
+    for name, digest in expected.items():
+        if name in reported:
+            continue
+        if name not in digests:
+            yield Fault(FaultCode.FILE_MISSING, name, "it is not on the volume")
+        elif digests[name].digest != digest:
+            message = "its content is not what was written: its digest differs"
+            yield Fault(FaultCode.FILE_CHANGED, name, message)
+
+
+def _changed_bytes(volume: WholeImage, hashing: ImageHashing) -> Iterator[Fault]:
+    """Bytes that are not what was to be written, or not those of which the SHA-256 is known."""
+    try:
+        differences, digests = volume.differences(), volume.chunk_digests()
+        hashed = hashing.chunk_digests()
+    except Unreadable as error:
+        message = f"it cannot be read to its end: {error}"
+        yield Fault(FaultCode.FILE_UNREADABLE, "volume", message)
+        return
+    for start, end, name in differences:
+        message = f"bytes {start} to {end - 1} of the image are not what was written"
+        yield Fault(FaultCode.VOLUME_DIFFERS, name or "volume", message)
+    for number in range(max(len(hashed), len(digests))):
+        if hashed[number : number + 1] != digests[number : number + 1]:
+            message = f"bytes from {number * CHUNK} on are not those of the image that was built"
+            yield Fault(FaultCode.VOLUME_DIFFERS, "volume", message)
+            return
+
+
+def _changed_heads(plan: VolumePlan, volume: ReadableVolume) -> Iterator[Fault]:
+    """Files in a directory whose preamble or File Meta Information is not that of its source."""
+    for instance in plan.instances:
+        length = instance.data_set_offset
+        with instance.path.open("rb") as source:
+            expected = source.read(length)
+        with suppress(Unreadable):  # then a fault has been reported already
+            if volume.read(instance.file_id, 0, length) != expected:
+                message = "its preamble or File Meta Information is not what was written"
+                yield Fault(FaultCode.FILE_CHANGED, instance.file_id, message)

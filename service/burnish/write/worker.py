@@ -20,7 +20,6 @@ from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest
 from burnish.db.wakeup import pause
 from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
-from burnish.image.image_digest import ImageHashing
 from burnish.lifecycle import Custody, PieceEvent, RequestEvent
 from burnish.memory import release_memory
 from burnish.secure_files import Sealer, protection
@@ -360,15 +359,16 @@ class Worker:
 
     def _build_image(
         self, plan: VolumePlan, image: Path, progress: pipeline.Progress
-    ) -> BuiltImage | None:
-        """Builds the image unless another copy has; None if an earlier worker built it.
+    ) -> BuiltImage:
+        """Builds the image unless another copy has.
 
-        The content keys of a secure image are only in memory: without them it is built again.
+        An image of an earlier worker is built again: what every byte of it must be, and the content
+        keys of a secure one, are only in memory.
         """
         built = self._built.get(image)
-        if image.is_file() and (built is not None or plan.sealer is None):
+        if built is not None and image.is_file():
             return built
-        built = pipeline.build_image(plan, image, progress, ImageHashing())
+        built = pipeline.build_image(plan, image, progress)
         self._built[image] = built
         return built
 
@@ -403,8 +403,8 @@ class Worker:
             self._not_written(piece_job, written)
             return
         self.recorder.advance(claim, PieceEvent.WRITTEN)
-        if not self._device_goes_on_alone:
-            sha256, problem = self._read_back(piece_job, self.burner.written(burn_job), built)
+        if built is not None and not self._device_goes_on_alone:
+            digests, problem = self._read_back(piece_job, self.burner.written(burn_job), built)
             if problem:
                 info = ExecutionStatusInfo.MCD_FAILURE
                 image_problem = self._image_problem(piece_job, built)
@@ -413,7 +413,7 @@ class Worker:
                 burn_job.image.unlink(missing_ok=True)
                 self._spoil(piece_job, info, problem)
                 return
-            burn_job = replace(burn_job, manifest={**burn_job.manifest, "sha256": sha256})
+            burn_job = replace(burn_job, manifest={**burn_job.manifest, **digests})
         progress(0)
         self.recorder.check_claim(claim)
         self.burner.publish(burn_job)
@@ -421,21 +421,21 @@ class Worker:
         self._remove_image(claim)
 
     def _read_back(
-        self, piece_job: PieceJob, written: Path, built: BuiltImage | None
-    ) -> tuple[str, str]:
-        """The SHA-256 of the image, and the problem with what was written, "" if there is none."""
+        self, piece_job: PieceJob, written: Path, built: BuiltImage
+    ) -> tuple[dict[str, object], str]:
+        """The digests for the manifest, and the problem with what was written, "" for none."""
         fresh = self._settings.storage.durability == "full"
         try:
             report = pipeline.read_back(piece_job.plan, written, built, fresh=fresh)
         except Unreadable as error:
-            return "", f"it cannot be read back: {error}"
+            return {}, f"it cannot be read back: {error}"
         if report.good:
-            return report.sha256, ""
+            return pipeline.manifest_digests(report), ""
         first = report.faults[0]
         count = quantity(len(report.faults), "fault")
-        return "", f"read back with {count}, the first: {first.code} {first.where}"
+        return {}, f"read back with {count}, the first: {first.code} {first.where}"
 
-    def _image_problem(self, piece_job: PieceJob, built: BuiltImage | None) -> str:
+    def _image_problem(self, piece_job: PieceJob, built: BuiltImage) -> str:
         """The problem with the image itself, whatever device writes it; "" if there is none."""
         image = piece_job.burn_job.image
         try:

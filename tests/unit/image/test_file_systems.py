@@ -486,7 +486,7 @@ def test_a_zip_file_compressed_by_deflate_is_read(tmp_path: Path, whole: bool) -
         archive.mkdir("DICOM")
         for name, length in SMALL.items():
             archive.writestr(name.replace("\\", "/"), content(name, length))
-    with open_volume(tmp_path / "i.zip", whole=whole) as volume:
+    with open_volume(tmp_path / "i.zip", digest=whole) as volume:
         assert dict(volume.files()) == SMALL
         for name, length in SMALL.items():
             assert volume.read(name, 5, 7) == content(name, length)[5:12]

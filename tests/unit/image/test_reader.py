@@ -271,7 +271,7 @@ def test_a_bad_sector_affects_only_the_file_that_lies_there(
         return pread(descriptor, length, offset)
 
     monkeypatch.setattr(os, "pread", failing)
-    with open_volume(many, whole=True) as volume:
+    with open_volume(many, digest=True) as volume:
         for name, data in MANY.items():
             if name == "F20":
                 with pytest.raises(Unreadable, match="cannot be read"):

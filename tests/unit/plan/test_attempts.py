@@ -131,9 +131,9 @@ def test_the_image_of_compressed_instances_has_the_planned_size(
         MEDIA[file_set.medium].file_system,
         instances,
     )
-    pipeline.build_image(plan, tmp_path / "volume.iso", lambda _: None)
+    built = pipeline.build_image(plan, tmp_path / "volume.iso", lambda _: None)
     assert (tmp_path / "volume.iso").stat().st_size == file_set.predicted_size <= CAPACITY
-    report = pipeline.read_back(plan, tmp_path / "volume.iso", fresh=False)
+    report = pipeline.read_back(plan, tmp_path / "volume.iso", built, fresh=False)
     assert report.good, report.faults
 
 
@@ -184,8 +184,8 @@ def test_a_set_is_compressed_with_loss_where_nothing_else_makes_it_fit(
         on_volume,
     )
     image = tmp_path / "volume.iso"
-    pipeline.build_image(plan, image)
-    assert pipeline.read_back(plan, image, fresh=False).good
+    built = pipeline.build_image(plan, image)
+    assert pipeline.read_back(plan, image, built, fresh=False).good
     with open_volume(image) as volume:
         report = examine_volume(volume, PROFILES[profile], size=image.stat().st_size)
     assert report.good, report.faults

@@ -83,8 +83,8 @@ def built(ground: Ground, uid: str, target: Path) -> Path:
         MEDIA[file_set.medium].file_system,
         instances,
     )
-    pipeline.build_image(plan, target)  # refuses an image of another size
-    assert pipeline.read_back(plan, target, fresh=False).faults == ()
+    image = pipeline.build_image(plan, target)  # refuses an image of another size
+    assert pipeline.read_back(plan, target, image, fresh=False).faults == ()
     return target
 
 

@@ -45,12 +45,12 @@ def plan(ground: Ground) -> VolumePlan:
 def test_an_image_is_built_as_it_was_planned(plan: VolumePlan, tmp_path: Path) -> None:
     image = tmp_path / "image.iso"
     reports: list[int] = []
-    pipeline.build_image(plan, image, reports.append)
+    built = pipeline.build_image(plan, image, reports.append)
     assert image.stat().st_size == plan.predicted_size
     assert reports
     assert reports == sorted(reports)
     for fresh in (False, True):
-        report = pipeline.read_back(plan, image, fresh=fresh)
+        report = pipeline.read_back(plan, image, built, fresh=fresh)
         assert report.good
         assert report.instances == 3
         assert report.file_set_uid == plan.file_set_uid
@@ -66,8 +66,8 @@ def test_building_again_gives_the_same_bytes(plan: VolumePlan, tmp_path: Path) -
 
 def test_an_unfinished_image_does_not_stop_a_new_one(plan: VolumePlan, tmp_path: Path) -> None:
     (tmp_path / "image.part").write_bytes(b"half an image")
-    pipeline.build_image(plan, tmp_path / "image.iso")
-    assert pipeline.read_back(plan, tmp_path / "image.iso", fresh=False).good
+    built = pipeline.build_image(plan, tmp_path / "image.iso")
+    assert pipeline.read_back(plan, tmp_path / "image.iso", built, fresh=False).good
 
 
 def test_an_image_of_another_size_than_planned_is_rejected(
@@ -107,12 +107,12 @@ def test_the_progress_callback_can_stop_the_image(plan: VolumePlan, tmp_path: Pa
 @pytest.mark.parametrize("share", [0.001, 0.3, 0.5, 0.7, 0.999])
 def test_any_byte_that_differs_is_found(plan: VolumePlan, tmp_path: Path, share: float) -> None:
     image = tmp_path / "image.iso"
-    pipeline.build_image(plan, image)
+    built = pipeline.build_image(plan, image)
     data = bytearray(image.read_bytes())
     first = data.index(b"DICM") - 128
     data[first + int((len(data) - first) * share)] ^= 1
     image.write_bytes(data)
-    assert not pipeline.read_back(plan, image, fresh=False).good
+    assert not pipeline.read_back(plan, image, built, fresh=False).good
 
 
 def test_two_devices_may_build_one_volume_at_once(plan: VolumePlan, tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ def test_two_devices_may_build_one_volume_at_once(plan: VolumePlan, tmp_path: Pa
                     meet.wait()
 
         try:
-            pipeline.build_image(plan, image, progress)
-            if not pipeline.read_back(plan, image, fresh=False).good:
+            built = pipeline.build_image(plan, image, progress)
+            if not pipeline.read_back(plan, image, built, fresh=False).good:
                 errors.append(AssertionError("the image is not whole"))
         except BaseException as error:  # noqa: BLE001  what a thread raises, its test must see
             errors.append(error)
