@@ -47,20 +47,22 @@ class Volume:
 def build(folder: Path, file_system: FileSystem, sealer: Sealer | None = None) -> Volume:
     instances = []
     for number in range(3):
-        made = instance(instance_number=number + 1, size=3000 + 777 * number)
-        meta = file_meta.encode(made.sop_class_uid, made.sop_instance_uid, made.transfer_syntax_uid)
+        sample = instance(instance_number=number + 1, size=3000 + 777 * number)
+        meta = file_meta.encode(
+            sample.sop_class_uid, sample.sop_instance_uid, sample.transfer_syntax_uid
+        )
         path = folder / f"instance{number}"
-        path.write_bytes(meta + made.data_set)
-        size = len(meta) + len(made.data_set)
+        path.write_bytes(meta + sample.data_set)
+        size = len(meta) + len(sample.data_set)
         instances.append(
             VolumeInstance(
                 f"DICOM\\PA000001\\IM{number:06}",
-                made.header,
-                made.transfer_syntax_uid,
+                sample.header,
+                sample.transfer_syntax_uid,
                 path,
                 size,
                 len(meta),
-                digest_of(made.data_set),
+                digest_of(sample.data_set),
             )
         )
     target = folder / f"volume{FORMATS[file_system].suffix}"
@@ -119,7 +121,7 @@ def test_a_byte_that_is_changed_in_any_region_is_found(volume: Volume) -> None:
                 (byte,) = image.read(1)
                 image.seek(position)
                 image.write(bytes([byte ^ 1 << chosen.randrange(8)]))
-                faults = found(volume)
+                faults = faults_of(volume)
                 assert faults, f"byte {position} in {name} was changed and nobody noticed"
                 if name != "between files":
                     assert name in {where for _, where in faults}, (position, name, faults)
@@ -128,7 +130,7 @@ def test_a_byte_that_is_changed_in_any_region_is_found(volume: Volume) -> None:
     assert volume.faults() == []
 
 
-def found(volume: Volume) -> list[tuple[str, str]]:
+def faults_of(volume: Volume) -> list[tuple[str, str]]:
     """The faults; a file system that cannot be opened any more is one."""
     try:
         return volume.faults()
@@ -145,7 +147,7 @@ def test_a_change_of_any_byte_that_is_not_zero_is_found(volume: Volume) -> None:
         for position in chosen:
             image.seek(position)
             image.write(bytes([data[position] ^ 0x20]))
-            assert found(volume), f"byte {position} was changed and nobody noticed"
+            assert faults_of(volume), f"byte {position} was changed and nobody noticed"
             image.seek(position)
             image.write(data[position : position + 1])
 
@@ -155,7 +157,7 @@ def test_an_image_that_is_too_short_is_a_fault(volume: Volume, change: str) -> N
     size = volume.image.stat().st_size
     cut = {"shorter": size - 1, "much shorter": size // 2, "empty": 0}[change]
     os.truncate(volume.image, cut)
-    assert found(volume)
+    assert faults_of(volume)
 
 
 def test_the_digests_are_those_of_what_was_read_back(volume: Volume) -> None:
@@ -204,16 +206,16 @@ def check_every_file(volume: Volume, stick: Path) -> None:
             changed = bytearray(data)
             changed[position] ^= 1
             path.write_bytes(changed)
-            assert name in {where for _, where in found_in(volume, stick)}, (name, position)
+            assert name in {where for _, where in faults_of_stick(volume, stick)}, (name, position)
         path.write_bytes(data + b"\0")
-        assert name in {where for _, where in found_in(volume, stick)}
+        assert name in {where for _, where in faults_of_stick(volume, stick)}
         path.unlink()
-        assert name in {where for _, where in found_in(volume, stick)}
+        assert name in {where for _, where in faults_of_stick(volume, stick)}
         path.write_bytes(data)
     assert volume.faults(stick) == []
 
 
-def found_in(volume: Volume, stick: Path) -> list[tuple[str, str]]:
+def faults_of_stick(volume: Volume, stick: Path) -> list[tuple[str, str]]:
     return volume.faults(stick)
 
 
@@ -244,7 +246,7 @@ def test_every_byte_of_a_secure_volume_is_compared(tmp_path: Path, sealer: Seale
             (byte,) = image.read(1)
             image.seek(position)
             image.write(bytes([byte ^ 1]))
-            assert found(volume)
+            assert faults_of(volume)
             image.seek(position)
             image.write(bytes([byte]))
 
