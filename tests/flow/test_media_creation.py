@@ -1,5 +1,6 @@
 """Media Creation Management with two clients: all operations, statuses and ends of a request."""
 
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -927,6 +928,56 @@ def test_media_creation_is_served_in_each_transfer_syntax(burnish: Service) -> N
         )
         association.release()
         assert status.Status == 0, syntax
+
+
+def test_large_answers_that_peers_do_not_read_take_no_memory(waiting_service: Service) -> None:
+    """Twenty peers ask for a request of 20,000 references and read nothing of the answer."""
+    uid = str(generate_uid())
+    items = []
+    for number in range(20_000):
+        item = Dataset()
+        item.ReferencedSOPClassUID = CT
+        item.ReferencedSOPInstanceUID = f"1.2.826.0.1.3680043.10.999.3.{number}"
+        items.append(item)
+    request = Dataset()
+    request.ReferencedSOPSequence = items
+    command = _n_create_rq(MEDIA_CREATION_MANAGEMENT, uid)
+    assert _raw_status(waiting_service, command, _encoded(request)) == 0
+    contexts = [(str(MEDIA_CREATION_MANAGEMENT), [IMPLICIT])]
+    n_get = raw_dicom.command(
+        {
+            0x0003: str(MEDIA_CREATION_MANAGEMENT).encode(),
+            0x0100: b"\x10\x01",
+            0x0110: b"\x01\x00",
+            0x0800: b"\x01\x01",
+            0x1001: uid.encode(),
+        }
+    )
+
+    def memory() -> int:
+        infos = [process.memory_info() for process in waiting_service.processes()]
+        return sum(info.rss - info.shared for info in infos)
+
+    before = memory()
+    with ExitStack() as stack:
+        for _ in range(20):
+            raw = stack.enter_context(Raw(waiting_service.port, contexts))
+            raw.send_values([pdv(1, 3, n_get)])
+            answer = raw.receive()
+            assert answer is not None
+            assert answer.kind == raw_dicom.P_DATA_TF
+        with MediaCreation(waiting_service.port) as scu:
+            for _ in range(20):
+                status, attributes = scu.get(uid, "ExecutionStatus")
+                assert (status, attributes.ExecutionStatus) == (0, "IDLE")
+            status, attributes = scu.get(uid)
+        assert memory() - before < 200e6
+    assert status == 0
+    assert [item.ReferencedSOPInstanceUID for item in attributes.ReferencedSOPSequence] == [
+        item.ReferencedSOPInstanceUID for item in items
+    ]
+    with MediaCreation(waiting_service.port) as scu:
+        assert scu.cancel(uid)[0] == 0
 
 
 def test_no_process_of_the_service_has_died(

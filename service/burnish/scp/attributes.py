@@ -1,24 +1,21 @@
-"""Surface: reads and writes the attributes of Media Creation Management (PS3.3 C.22.1)."""
+"""Surface: reads the attributes of Media Creation Management in an N-CREATE (PS3.3 C.22.1)."""
 
 import re
 import struct
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from io import BytesIO
 
-from pydicom.charset import convert_encodings
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.multival import MultiValue
-from pydicom.sequence import Sequence as ItemSequence
 
 from burnish import character_sets
-from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.errors import InvalidValue, MissingAttribute, MissingValue, Unreadable
 from burnish.request.operations import NewRequest, Reference
 from burnish.scp import references
@@ -26,7 +23,6 @@ from burnish.scp.data_set_structure import check_structure
 from burnish.vocabulary import (
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
-    PieceState,
     YesNo,
 )
 
@@ -223,126 +219,3 @@ def _required_text(item: Dataset, keyword: str) -> str:
     if not value:
         raise MissingValue(f"{keyword} is empty in an item")
     return value
-
-
-# --- N-GET ---
-
-
-def are_supported(tags: Iterable[int]) -> bool:
-    """Whether Burnish supports all attributes of an Attribute Identifier List."""
-    return SUPPORTED_TAGS.issuperset(tags)
-
-
-def request_attributes(request: MediaCreationRequest, tags: Collection[int] = ()) -> Dataset:
-    """The attributes of a request for N-GET (PS3.4 Table S.3.2.4.1-1): those of `tags`, or all.
-
-    A sequence is returned whole (PS3.4 S.3.2.4). Only what `tags` name is read from the database:
-    a PACS asks for the Execution Status a hundred times for each disc.
-    """
-    data_set = Dataset()
-    if request.specific_character_set:
-        data_set.SpecificCharacterSet = request.specific_character_set.split("\\")
-    for keyword, read_value in _READERS.items():
-        if tags and _TAGS[keyword] not in tags:
-            continue
-        value = read_value(request)
-        if value is not None:
-            setattr(data_set, keyword, value)
-    _widen_character_set(data_set)
-    return data_set
-
-
-def _created_pieces(file_set: FileSet) -> list[Piece]:
-    return [piece for piece in file_set.pieces if piece.state is PieceState.CREATED]
-
-
-def _pieces_created(request: MediaCreationRequest) -> int:
-    return sum(len(_created_pieces(file_set)) for file_set in request.file_sets)
-
-
-def _referenced_storage_media(request: MediaCreationRequest) -> Iterator[Dataset]:
-    for file_set in request.file_sets:
-        if _created_pieces(file_set):
-            item = Dataset()
-            item.StorageMediaFileSetID = file_set.file_set_id
-            item.StorageMediaFileSetUID = file_set.file_set_uid
-            yield item
-
-
-def _failed_sops(request: MediaCreationRequest) -> Iterator[Dataset]:
-    for failure in request.failures:
-        item = Dataset()
-        item.ReferencedSOPClassUID = failure.referenced_sop_class_uid
-        item.ReferencedSOPInstanceUID = failure.referenced_sop_instance_uid
-        if failure.requested_media_application_profile:
-            item.RequestedMediaApplicationProfile = failure.requested_media_application_profile
-        item.FailureReason = failure.failure_reason
-        if failure.failure_attributes:
-            item.FailureAttributes = [int(tag, 16) for tag in failure.failure_attributes.split()]
-        yield item
-
-
-def _referenced_sops(request: MediaCreationRequest) -> Iterator[Dataset]:
-    for reference in request.references:
-        item = Dataset()
-        item.ReferencedSOPClassUID = reference.referenced_sop_class_uid
-        item.ReferencedSOPInstanceUID = reference.referenced_sop_instance_uid
-        if reference.requested_media_application_profile:
-            item.RequestedMediaApplicationProfile = reference.requested_media_application_profile
-        if reference.icon_image_sequence:
-            item.IconImageSequence = [decode(reference.icon_image_sequence, "")]
-        yield item
-
-
-def _number_of_copies(request: MediaCreationRequest) -> int | None:
-    return request.number_of_copies if request.initiated_at is not None else None
-
-
-def _request_priority(request: MediaCreationRequest) -> str | None:
-    return str(request.request_priority) if request.initiated_at is not None else None
-
-
-def _read_column(attribute: Attribute) -> Callable[[MediaCreationRequest], object]:
-    return lambda request: getattr(request, attribute.column) or None
-
-
-def _widen_character_set(data_set: Dataset) -> None:
-    """Text keeps the character set of the N-CREATE, or goes out as UTF-8 if that lacks a letter."""
-    texts = [str(data_set.get(attribute.keyword, "")) for attribute in ATTRIBUTES]
-    letters = {letter for text in texts for letter in text if not letter.isascii()}
-    if not letters:
-        return
-    terms = data_set.get("SpecificCharacterSet")
-    codecs = convert_encodings(terms) if terms else []
-    if not all(any(_can_encode(codec, letter) for codec in codecs) for letter in letters):
-        data_set.SpecificCharacterSet = "ISO_IR 192"
-
-
-def _can_encode(codec: str, letter: str) -> bool:
-    try:
-        letter.encode(codec)
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-#: Reads an attribute of a request, by keyword; None if the request does not have it. Number of
-#: Copies and Request Priority are arguments of N-ACTION Initiate.
-_READERS: dict[str, Callable[[MediaCreationRequest], object]] = {
-    "ExecutionStatus": lambda request: str(request.execution_status),
-    "ExecutionStatusInfo": lambda request: str(request.execution_status_info),
-    "TotalNumberOfPiecesOfMediaCreated": _pieces_created,
-    "FailedSOPSequence": lambda request: ItemSequence(_failed_sops(request)),
-    "ReferencedStorageMediaSequence": lambda request: ItemSequence(
-        _referenced_storage_media(request)
-    ),
-    "ReferencedSOPSequence": lambda request: ItemSequence(_referenced_sops(request)),
-    "NumberOfCopies": _number_of_copies,
-    "RequestPriority": _request_priority,
-    **{attribute.keyword: _read_column(attribute) for attribute in ATTRIBUTES},
-}
-_TAGS = {
-    keyword: int(tag_for_keyword(keyword) or 0) for keyword in ("SpecificCharacterSet", *_READERS)
-}
-#: Every attribute that N-GET supports. Another one is answered with the warning 0001H.
-SUPPORTED_TAGS = frozenset(_TAGS.values())

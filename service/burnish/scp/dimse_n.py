@@ -1,12 +1,11 @@
 """Surface: what all DIMSE-N services share: the response to a request as a message (PS3.7 10)."""
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 
 import structlog
-from pydicom.dataset import Dataset
 
 from burnish.errors import BurnishError, Malformed
-from burnish.scp import attributes, messages, statuses
+from burnish.scp import messages, statuses
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 
@@ -16,19 +15,21 @@ log = structlog.get_logger(__name__)
 class Response:
     """The status of a response, its data set if any, and its Error Comment.
 
-    `sop_instance` is the Affected SOP Instance UID if the request does not have it.
+    `pieces` are those of the encoded data set, which are taken while they are sent; without any
+    there is no data set. `sop_instance` is the Affected SOP Instance UID if the request does not
+    have it.
     """
 
     def __init__(
         self,
         status: int,
-        data_set: Dataset | None = None,
+        pieces: Iterable[bytes] = (),
         *,
         comment: str = "",
         sop_instance: str = "",
     ) -> None:
         self.status = status
-        self.data_set = data_set
+        self.pieces = pieces
         self.comment = comment
         self.sop_instance = sop_instance
 
@@ -46,32 +47,31 @@ def respond(
     command: Command,
     *,
     data: bytes,
-) -> bytes:
-    """Carries out a request; returns the response message as P-DATA-TF PDUs."""
+) -> Iterable[bytes]:
+    """Carries out a request; returns the response message as P-DATA-TF PDUs, some at a time."""
     try:
         response = operation(association, context, command, data)
     except BurnishError as error:
         response = Response(statuses.of(error).dimse_n, comment=str(error))
-    if response.status != statuses.SUCCESS:
-        is_warning = statuses.is_success_or_warning(response.status)
+    if not statuses.is_success_or_warning(response.status):
         log.warning(
-            "DIMSE-N warning" if is_warning else "DIMSE-N failed",
+            "DIMSE-N failed",
             status=f"{response.status:04X}",
             why=response.comment,
             command=f"{command.number(messages.COMMAND_FIELD):04X}",
             calling_ae_title=association.calling_ae_title,
         )
-    body = b""
-    if response.data_set is not None:
-        body = attributes.encode(response.data_set, context.transfer_syntax)
     command_set = messages.response(
         command,
         response.status,
         comment=response.comment,
-        has_data_set=bool(body),
+        has_data_set=bool(response.pieces),
         sop_instance=response.sop_instance,
     )
-    return messages.p_data(context_id, command_set, body, association.maximum_length)
+    maximum_length = association.maximum_length
+    if not response.pieces:
+        return (messages.p_data(context_id, command_set, b"", maximum_length),)
+    return messages.p_data_of_pieces(context_id, command_set, response.pieces, maximum_length)
 
 
 def check_operation(

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from collections.abc import Iterable
 
 import structlog
 from pydicom.dataset import Dataset
@@ -9,10 +10,11 @@ from pydicom.dataset import Dataset
 from burnish.db.session import Database
 from burnish.errors import InvalidArgument, InvalidValue, MissingAttribute, NotAuthorized, Unknown
 from burnish.request import operations
-from burnish.scp import attributes, dimse_n, messages, statuses
+from burnish.scp import attributes, dimse_n, messages, request_attributes, statuses
 from burnish.scp.dimse_n import Response
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
+from burnish.scp.request_attributes import RequestAttributes
 from burnish.settings import Settings
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, RequestPriority
 
@@ -31,6 +33,7 @@ class MediaCreationSCP:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._defaults = settings.request
         self._database = database
+        self._request_attributes = RequestAttributes(database)
         self._operations: dict[int, dimse_n.Operation] = {
             messages.N_CREATE_RQ: self._create,
             messages.N_ACTION_RQ: self._action,
@@ -44,8 +47,8 @@ class MediaCreationSCP:
         context: Context,
         command: Command,
         data: bytes,
-    ) -> bytes:
-        """The response message to one request, as P-DATA-TF PDUs."""
+    ) -> Iterable[bytes]:
+        """The response message to one request, as P-DATA-TF PDUs, some at a time."""
         return dimse_n.respond(self._serve, association, context_id, context, command, data=data)
 
     def _serve(
@@ -110,14 +113,12 @@ class MediaCreationSCP:
         attributes.decode(data, context.transfer_syntax)
         uid = _requested_sop_instance_uid(command)
         tags = _attribute_identifiers(command)
-        with self._database.reading() as session:
-            request = operations.get_request(session, uid)
-            data_set = attributes.request_attributes(request, tags)
-        if attributes.are_supported(tags):
-            return Response(statuses.SUCCESS, data_set)
+        pieces = self._request_attributes.encoded(uid, context.transfer_syntax, tags)
+        if request_attributes.are_supported(tags):
+            return Response(statuses.SUCCESS, pieces)
         return Response(
             statuses.ATTRIBUTE_LIST_UNSUPPORTED,
-            data_set,
+            pieces,
             comment="an attribute of the list is not supported",
         )
 

@@ -1,7 +1,7 @@
 """Surface: DIMSE messages as bytes: command sets and fragments (PS3.7 6.3, PS3.8 9.3.5)."""
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from burnish.errors import Malformed
 
@@ -36,6 +36,8 @@ NO_DATA_SET = 0x0101
 _DATA_SET = 0x0001
 #: The maximum length of a P-DATA-TF for a peer that sets no limit, in bytes.
 _DEFAULT_MAXIMUM_LENGTH = 131072
+#: Bytes of a data set in pieces that are sent at a time.
+_SENT_AT_A_TIME = 1 << 16
 #: The header of a PDV item (length, context id, control header) counts as part of the maximum.
 _PDV_HEADER_LENGTH = 6
 
@@ -159,6 +161,29 @@ def event_report(sop_class: str, sop_instance: str, message_id: int, event_type:
     )
 
 
+def p_data_of_pieces(
+    context_id: int, command: bytes, pieces: Iterable[bytes], maximum_length: int
+) -> Iterator[bytes]:
+    """The same as `p_data` for a data set that comes in pieces: some PDUs at a time.
+
+    The pieces must not all be empty.
+    """
+    maximum_fragment = (maximum_length or _DEFAULT_MAXIMUM_LENGTH) - _PDV_HEADER_LENGTH
+    sent = b"".join(_fragments(context_id, command, _IS_COMMAND, maximum_fragment))
+    data = bytearray()
+    for piece in pieces:
+        data += piece
+        # the last fragment is marked, so something is left for it
+        while len(data) > max(maximum_fragment, _SENT_AT_A_TIME):
+            count = max(1, _SENT_AT_A_TIME // maximum_fragment) * maximum_fragment
+            head, data = bytes(data[:count]), data[count:]
+            yield sent + b"".join(
+                _fragments(context_id, head, 0, maximum_fragment, ends_message=False)
+            )
+            sent = b""
+    yield sent + b"".join(_fragments(context_id, bytes(data), 0, maximum_fragment))
+
+
 def p_data(context_id: int, command: bytes, data_set: bytes, maximum_length: int) -> bytes:
     """The P-DATA-TF PDUs of one message, each within the maximum length of the peer.
 
@@ -173,11 +198,16 @@ def p_data(context_id: int, command: bytes, data_set: bytes, maximum_length: int
 
 
 def _fragments(
-    context_id: int, data: bytes, message_type: int, maximum_fragment: int
+    context_id: int,
+    data: bytes,
+    message_type: int,
+    maximum_fragment: int,
+    *,
+    ends_message: bool = True,
 ) -> Iterator[bytes]:
     for start in range(0, len(data), maximum_fragment):
         fragment = data[start : start + maximum_fragment]
-        is_last = start + maximum_fragment >= len(data)
+        is_last = ends_message and start + maximum_fragment >= len(data)
         control = message_type | (_IS_LAST if is_last else 0)
         length = len(fragment)
         header = _P_DATA_HEADER.pack(_P_DATA_TF, 0, length + 6, length + 2, context_id, control)

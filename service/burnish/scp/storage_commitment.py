@@ -59,7 +59,8 @@ class StorageCommitmentSCP:
             commitment_id = self._record(association, context, data)
             return Response(statuses.SUCCESS)
 
-        response = dimse_n.respond(serve, association, context_id, context, command, data=data)
+        pdus = dimse_n.respond(serve, association, context_id, context, command, data=data)
+        response = b"".join(pdus)
         if not commitment_id:
             return response, None
         report = SameAssociationReport(

@@ -7,14 +7,14 @@ stage. The thread sleeps in the kernel whenever the peer is silent.
 import socket
 import ssl
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
 from burnish.access.peers import Caller
 from burnish.access.tls import peer_certificate
-from burnish.errors import Malformed
+from burnish.errors import BurnishError, Malformed
 from burnish.scp import messages
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Rejection
@@ -44,6 +44,10 @@ class ProtocolViolationError(Exception):
         self.reason = reason
 
 
+class ResponseFailedError(Exception):
+    """A response was begun and cannot be completed; the peer gets an A-ABORT."""
+
+
 class NotEstablishedError(Exception):
     """There is no association, for the reason that the message gives; `event` is its log event."""
 
@@ -58,8 +62,11 @@ class DataSetSink(Protocol):
     def write(self, fragment: memoryview) -> None:
         """Takes the next bytes of the data set."""
 
-    def finish(self) -> bytes:
-        """The response as P-DATA-TF PDUs, after the last byte of the data set."""
+    def finish(self) -> bytes | Iterable[bytes]:
+        """The response as P-DATA-TF PDUs, after the last byte of the data set.
+
+        A long response comes some PDUs at a time. It raises BurnishError if it cannot be completed.
+        """
 
     def abandon(self) -> None:
         """The association has ended before the data set."""
@@ -127,6 +134,10 @@ class Association:
             self._stream.send_last(_abort_pdu(violation.reason))
             self._stream.linger()
             return f"aborted by the service: {violation}"
+        except ResponseFailedError as error:
+            self._stream.send_last(_abort_pdu(REASON_NOT_SPECIFIED))
+            self._stream.linger()
+            return f"aborted by the service: {error}"
         except PeerEndedError as end:
             self._stream.send_last(_abort_pdu(REASON_NOT_SPECIFIED))
             return self._why_ended_here or str(end)
@@ -309,8 +320,13 @@ class Association:
         assert sink is not None  # noqa: S101
         self._sink = None
         response = sink.finish()
-        if response:
-            self._stream.send(response)
+        if isinstance(response, bytes):
+            response = (response,) if response else ()
+        try:
+            for pdus in response:
+                self._stream.send(pdus)
+        except BurnishError as error:
+            raise ResponseFailedError(str(error)) from error
         if isinstance(sink, CollectedDataSet) and sink.pending_report is not None:
             self._pending_reports.add(sink.pending_report)
 
@@ -335,7 +351,7 @@ class CollectedDataSet:
     `pending_report` may be set by `respond`: a report that follows the response.
     """
 
-    def __init__(self, respond: Callable[[bytes], bytes]) -> None:
+    def __init__(self, respond: Callable[[bytes], bytes | Iterable[bytes]]) -> None:
         self.pending_report: PendingReport | None = None
         self._respond = respond
         self._data = bytearray()
@@ -345,7 +361,7 @@ class CollectedDataSet:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, "data set is too long")
         self._data += fragment
 
-    def finish(self) -> bytes:
+    def finish(self) -> bytes | Iterable[bytes]:
         return self._respond(bytes(self._data))
 
     def abandon(self) -> None:

@@ -19,6 +19,7 @@ from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.planner import Planner
 from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.scp import attributes
+from burnish.scp.request_attributes import RequestAttributes
 from burnish.settings import DeviceSettings
 from burnish.verify import examine_volume
 from burnish.vocabulary import (
@@ -347,7 +348,10 @@ def test_failure_attributes_name_what_prevents_the_conversion(
     ground.store(image)
     request = planned(ground, [image], profiles="STD-GEN-CD")
     assert request.execution_status is ExecutionStatus.FAILURE
-    data_set = attributes.request_attributes(request)
+    pieces = RequestAttributes(ground.database).encoded(
+        request.sop_instance_uid, EXPLICIT_VR_LITTLE_ENDIAN
+    )
+    data_set = attributes.decode(b"".join(pieces), EXPLICIT_VR_LITTLE_ENDIAN)
     (item,) = data_set.FailedSOPSequence
     assert item.FailureReason == reason
     failure_attributes = item["FailureAttributes"]
@@ -357,7 +361,6 @@ def test_failure_attributes_name_what_prevents_the_conversion(
             failure_attributes.value if failure_attributes.VM > 1 else [failure_attributes.value]
         )
     ] == tags
-    assert attributes.encode(data_set, EXPLICIT_VR_LITTLE_ENDIAN)
 
 
 def wanted(syntax: str) -> SourceInstance:

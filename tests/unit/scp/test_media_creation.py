@@ -80,13 +80,14 @@ def send(
     request = Command.decode(
         command(field, sop_class, data_set=bool(body), more=more, without=without)
     )
-    answer = MediaCreationSCP(ground.settings, ground.database).answer(
+    pdus = MediaCreationSCP(ground.settings, ground.database).answer(
         Acceptance("PACS", "BURNISH", maximum_length, {}, may, b""),
         1,
         Context(MCM, EXPLICIT, storage=False),
         request,
         body,
     )
+    answer = b"".join(pdus)
     parts = {0: b"", 1: b""}
     while answer:
         length = struct.unpack_from(">I", answer, 2)[0]

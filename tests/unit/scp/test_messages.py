@@ -159,3 +159,21 @@ def test_p_data_stays_within_the_maximum_length_of_the_peer(
 def test_pdus_have_a_bounded_size_for_a_peer_without_a_maximum_length() -> None:
     items = fragments(messages.p_data(1, b"c", bytes(1_000_000), 0))
     assert max(len(part) for _, _, part in items) <= 131072
+
+
+@quick
+@given(
+    st.lists(st.binary(max_size=40).map(lambda piece: piece * 37), min_size=1, max_size=8),
+    st.sampled_from([0, 64, 65, 4096, 16384, 65542, 1 << 20]),
+    st.integers(1, 300),
+)
+def test_a_data_set_in_pieces_becomes_the_same_pdus(
+    pieces: list[bytes], maximum_length: int, at_a_time: int
+) -> None:
+    command = messages.encode(REQUEST)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messages, "_SENT_AT_A_TIME", at_a_time)
+        pdus = list(messages.p_data_of_pieces(3, command, pieces, maximum_length))
+    assert b"".join(pdus) == messages.p_data(3, command, b"".join(pieces), maximum_length)
+    longest = max(map(len, pieces)) + at_a_time + (maximum_length or 131072) + len(command)
+    assert max(map(len, pdus)) <= 3 * longest

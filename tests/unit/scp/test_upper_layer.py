@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from burnish.access.peers import Caller
+from burnish.errors import OutOfResources
 from burnish.scp import messages, upper_layer
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Negotiator
@@ -22,6 +23,7 @@ from burnish.settings import DicomSettings, Settings
 from burnish.vocabulary import VERIFICATION
 from factories import CT
 from peer import ABORT, EXPLICIT, IMPLICIT, RELEASE, associate_rq, command, context, p_data, pdv
+from waiting import wait_until
 
 ANY_PEER = Settings(dicom=DicomSettings(accept_unknown_peers=True))
 TWO_CONTEXTS = associate_rq(context(1, VERIFICATION, IMPLICIT), context(3, CT, EXPLICIT))
@@ -398,3 +400,58 @@ def test_damaged_pdus_end_the_association_and_do_no_other_harm(
     except OSError:
         pass  # the service has already closed the connection
     assert line.end()
+
+
+# --- responses in pieces -------------------------------------------------------------------------
+
+
+class SinkInPieces(Sink):
+    """Responds with PDUs of 64 KB, of which it counts those that were taken."""
+
+    def __init__(self, request: Command, count: int, *, fails: bool = False) -> None:
+        super().__init__(request)
+        self.taken = 0
+        self._count = count
+        self._fails = fails
+
+    def finish(self) -> Iterator[bytes]:  # type: ignore[override]
+        for _ in range(self._count):
+            self.taken += 1
+            yield p_data(pdv(1, 0, bytes(1 << 16)))
+        if self._fails:
+            raise OutOfResources("the database does not answer")
+        yield p_data(pdv(1, 2, b"end"))
+
+
+def respond_in_pieces(line: Line, sink: Callable[[Command], Sink]) -> SinkInPieces:
+    """Has a C-ECHO answered by a sink."""
+    sinks: list[Any] = []
+
+    def dispatch(_association: Any, _id: int, _context: Any, request: Command) -> Sink:
+        sinks.append(sink(request))
+        return sinks[0]
+
+    line.association._dispatch = dispatch
+    line.establish()
+    line.send(p_data(pdv(1, 3, command())))
+    wait_until(lambda: sinks, what="the message")
+    return sinks[0]
+
+
+def test_a_response_in_pieces_arrives_whole(line: Line) -> None:
+    respond_in_pieces(line, lambda request: SinkInPieces(request, 3))
+    assert [len(line.receive()[1]) for _ in range(4)] == [(1 << 16) + 6] * 3 + [9]
+
+
+def test_a_response_that_cannot_be_completed_ends_in_an_abort(line: Line) -> None:
+    respond_in_pieces(line, lambda request: SinkInPieces(request, 1, fails=True))
+    assert line.receive()[0] == 4
+    assert line.aborted() == 0
+    assert "the database does not answer" in line.end()
+
+
+def test_a_response_ends_when_its_peer_has_gone(line: Line) -> None:
+    sink = respond_in_pieces(line, lambda request: SinkInPieces(request, 100_000))
+    line.receive()
+    line.end()
+    assert sink.taken < 10_000
