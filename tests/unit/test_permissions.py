@@ -158,6 +158,27 @@ def test_no_command_takes_a_file_it_may_not_read_for_damaged_or_lost(
 
 
 @needs_root
+@pytest.mark.parametrize("command", ["verify", "label", "build"])
+def test_a_volume_that_may_not_be_read_is_no_faulty_volume(place: Path, command: str) -> None:
+    image = place / "VOLUME01.iso"
+    image.write_bytes(b"x" * 4096)
+    image.chmod(0o640)
+    output = place / "output"
+    output.mkdir()
+    os.chown(output, STRANGER, STRANGER)
+    (place / "burnish.toml").write_text("")
+    (place / "burnish.toml").chmod(0o644)
+    options = {
+        "label": ("--output", output / "label.pdf"),
+        "build": ("--output", output),
+    }
+    code, text = burnish_as(STRANGER, place, "disc", command, image, *options.get(command, ()))
+    assert code == 10, text
+    assert f"{image}: user {STRANGER} may not read it (owner root (0)" in text
+    assert "fault" not in text
+
+
+@needs_root
 def test_a_backup_that_may_not_be_read_is_not_damaged(filled_root: Path) -> None:
     place = filled_root.parent
     for path in (filled_root, *filled_root.rglob("*")):

@@ -47,10 +47,13 @@ Lossy = Annotated[
 ]
 Sources = Annotated[
     list[Path],
-    typer.Argument(metavar="SOURCE...", help="Directories and files to put on media."),
+    typer.Argument(
+        readable=False, metavar="SOURCE...", help="Directories and files to put on media."
+    ),
 ]
 Output = Annotated[
-    Path, typer.Option("--output", metavar="DIR", help="The directory for the images.")
+    Path,
+    typer.Option("--output", readable=False, metavar="DIR", help="The directory for the images."),
 ]
 FileSetID = Annotated[
     str, typer.Option(metavar="ID", help="File-set ID: A-Z, 0-9, _; at most 16 characters.")
@@ -58,12 +61,17 @@ FileSetID = Annotated[
 NoSplit = Annotated[bool, typer.Option("--no-split", help="Fail if one volume is not enough.")]
 Signer = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", show_default=False, help="Certificate (PEM) of the signer."),
+    typer.Option(
+        readable=False, metavar="FILE", show_default=False, help="Certificate (PEM) of the signer."
+    ),
 ]
 SignerKey = Annotated[
     Path | None,
     typer.Option(
-        metavar="FILE", show_default=False, help="RSA private key of the signer (PEM, unencrypted)."
+        readable=False,
+        metavar="FILE",
+        show_default=False,
+        help="RSA private key of the signer (PEM, unencrypted).",
     ),
 ]
 
@@ -71,12 +79,16 @@ SignerKey = Annotated[
 @app.command()
 def verify(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A volume image, a directory, or a drive.")
+        Path,
+        typer.Argument(
+            readable=False, metavar="PATH", help="A volume image, a directory, or a drive."
+        ),
     ],
     profile: AnyProfile = "",
     key: Annotated[
         Path | None,
         typer.Option(
+            readable=False,
             metavar="FILE",
             show_default=False,
             help="RSA private key (PEM, unencrypted) that opens secure media.",

@@ -20,7 +20,8 @@ _KINDS = ("optical", "primera", "epson")
 _PAUSE_REASON = "burnish disc burn uses it"
 
 Image = Annotated[
-    Path, typer.Argument(metavar="IMAGE", help="An image made by `burnish disc build`.")
+    Path,
+    typer.Argument(readable=False, metavar="IMAGE", help="An image made by `burnish disc build`."),
 ]
 DeviceName = Annotated[
     str, typer.Argument(metavar="DEVICE", help="A drive or robot in `burnish device list`.")

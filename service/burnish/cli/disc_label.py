@@ -27,13 +27,17 @@ def _option(help_: str, metavar: str) -> typer.models.OptionInfo:
 Source = Annotated[
     Path | None,
     typer.Argument(
+        readable=False,
         metavar="[VOLUME]",
         show_default=False,
         help="A volume image, a directory or a drive whose DICOMDIR names patients and studies.",
     ),
 ]
 Target = Annotated[
-    Path, typer.Option("--output", metavar="FILE", help="The label: .pdf, .png, .jpg or .bmp.")
+    Path,
+    typer.Option(
+        "--output", readable=False, metavar="FILE", help="The label: .pdf, .png, .jpg or .bmp."
+    ),
 ]
 PatientName = Annotated[str, _option("As in DICOM: Family^Given=...", "NAME")]
 PatientID = Annotated[str, _option("Patient ID.", "ID")]

@@ -9,6 +9,7 @@ import typer
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
 from burnish.errors import Unknown
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS, Medium
+from burnish.permissions import check
 
 Config = Annotated[
     Path | None,
@@ -25,6 +26,7 @@ Recipients = Annotated[
     list[Path] | None,
     typer.Option(
         "--recipient",
+        readable=False,
         metavar="FILE",
         help="Certificate (PEM) of a recipient of secure media. May be repeated.",
     ),
@@ -32,6 +34,7 @@ Recipients = Annotated[
 PasswordFile = Annotated[
     Path | None,
     typer.Option(
+        readable=False,
         metavar="FILE",
         show_default=False,
         help="File whose first line is the password of secure media.",
@@ -150,7 +153,11 @@ Capacity = Annotated[
 
 
 def existing(path: Path) -> Path:
-    """The path of a file, directory or drive given on the command line; raises Unknown."""
+    """The path of a file, directory or drive given on the command line.
+
+    Raises Unknown, and AccessDenied if this user may not read it.
+    """
+    check(path)
     if not path.exists():
         raise Unknown(f"{path} does not exist")
     return path

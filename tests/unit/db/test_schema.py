@@ -70,6 +70,23 @@ def test_digests_of_sha_256_are_kept(tmp_path: Path) -> None:
     connection.close()
 
 
+def test_volumes_planned_before_an_upgrade_are_made_as_they_were_planned(tmp_path: Path) -> None:
+    """The size of their README.TXT is planned: it must not get patients, remarks or labels."""
+    command.upgrade(schema._config(url(tmp_path)), "0008")
+    with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
+        for table in ("media_creation_request", "file_set"):
+            columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
+            row = {name: "1" for _, name, _, required, *_ in columns if required}
+            connection.execute(
+                f"INSERT INTO {table} ({','.join(row)}) VALUES ({','.join('?' * len(row))})",  # noqa: S608
+                list(row.values()),
+            )
+        connection.commit()
+    command.upgrade(schema._config(url(tmp_path)), "0009")
+    with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
+        assert connection.execute("SELECT readme_patients FROM file_set").fetchall() == [(0,)]
+
+
 def test_upgrading_again_changes_nothing(tmp_path: Path) -> None:
     assert schema.upgrade(url(tmp_path)) == schema.newest()
     before = (tmp_path / "burnish.db").read_bytes()
