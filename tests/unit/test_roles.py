@@ -87,7 +87,8 @@ def test_each_line_of_the_log_is_one_json_object(
         log.exception("a defect")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["this", "a defect"]
-    assert (lines[0]["level"], lines[0]["port"]) == ("info", 104)
+    assert lines[0]["level"] == "info"
+    assert lines[0]["port"] == 104
     assert "ValueError: 8" in lines[1]["exception"]
 
 

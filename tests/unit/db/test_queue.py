@@ -76,9 +76,13 @@ def test_a_claim_gives_the_piece_to_the_worker(ground: Ground) -> None:
     before = datetime.now(UTC)
     got = claimed(ground)
     row = piece(ground, got.piece_id)
-    assert (got.request_id, got.lease_epoch) == (request_id, 1)
-    assert (row.state, row.device, row.lease_owner) == (PieceState.IMAGING, "d", "w")
-    assert (row.lease_epoch, row.attempts) == (1, 1)
+    assert got.request_id == request_id
+    assert got.lease_epoch == 1
+    assert row.state == PieceState.IMAGING
+    assert row.device == "d"
+    assert row.lease_owner == "w"
+    assert row.lease_epoch == 1
+    assert row.attempts == 1
     assert row.lease_until is not None
     assert row.lease_until >= before + LEASE
     assert claim(ground) is None
@@ -231,7 +235,8 @@ def test_a_worker_that_has_lost_its_lease_changes_nothing(ground: Ground) -> Non
     with ground.database.writing() as session:
         assert queue.reap(session) == 1
     second = claimed(ground)
-    assert (second.piece_id, second.lease_epoch) == (first.piece_id, 2)
+    assert second.piece_id == first.piece_id
+    assert second.lease_epoch == 2
     with ground.database.writing() as session:
         assert not queue.heartbeat(session, first)
         assert queue.heartbeat(session, second)
@@ -297,7 +302,9 @@ def test_reaping_returns_the_pieces_of_dead_workers(ground: Ground, state: Piece
         assert queue.reap(session) == (state in HELD)
     row = piece(ground, 1)
     if state in HELD:
-        assert (row.state, row.lease_owner, row.lease_until) == (PieceState.QUEUED, "", None)
+        assert row.state == PieceState.QUEUED
+        assert row.lease_owner == ""
+        assert row.lease_until is None
         with ground.database.reading() as session:
             uid = session.get_one(MediaCreationRequest, request_id).sop_instance_uid
         assert ground.events(uid) == [(PieceEvent.RETURNED, state, PieceState.QUEUED)]

@@ -63,7 +63,8 @@ def test_a_quiet_study_gets_a_request(ground: Ground) -> None:
     (request,) = issue(ground, order(profile="STD-GEN-CD", copies=2, priority=RequestPriority.HIGH))
     assert referenced_uids(request) == uids
     assert request.execution_status is ExecutionStatus.PENDING
-    assert (request.number_of_copies, request.request_priority) == (2, RequestPriority.HIGH)
+    assert request.number_of_copies == 2
+    assert request.request_priority == RequestPriority.HIGH
     assert request.origin == "standing order us"
     assert {r.requested_media_application_profile for r in request.references} == {"STD-GEN-CD"}
     assert len(issue(ground, order())) == 1, "nothing is requested twice"
@@ -186,7 +187,8 @@ def test_a_request_has_the_attributes_of_its_standing_order(tmp_path: Path) -> N
         store(ground)
         (request,) = issue(ground, order(device="folder2", hold=True, **attributes))
         assert {name: getattr(request, name) for name in attributes} == attributes
-        assert (request.device, request.standing_order) == ("folder2", "us")
+        assert request.device == "folder2"
+        assert request.standing_order == "us"
         assert request.held_at
         store(ground, study="1.9")
         (_, request) = issue(ground, order())
