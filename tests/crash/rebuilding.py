@@ -19,7 +19,7 @@ from burnish.settings import Settings
 from crash.life import settings_of
 from crash.steps import Steps
 from crash.sweep import in_child
-from factories import Made, instance, new_database
+from factories import SampleInstance, instance, new_database
 
 _INSTANCES = 5
 _LAST_REQUEST = 41
@@ -71,7 +71,7 @@ def _fill(root: Path) -> None:
     register.raise_last_request(root, _LAST_REQUEST)
 
 
-def _receive(settings: Settings, instances: list[Made]) -> None:
+def _receive(settings: Settings, instances: list[SampleInstance]) -> None:
     database = roles.open_database(settings)
     receiver = Receiver(database, roles.open_spool(settings))
     for sample in instances:
