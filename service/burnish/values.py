@@ -147,6 +147,8 @@ class VolumeReport:
     """The result of verifying one volume. `sha256` is that of the image; "" for a directory.
 
     `digests` are those of its files by File ID, if the volume was compared with what was written.
+    `notes` tell what is odd but no fault.
+
     `unexamined` is the number of Secure DICOM Files without a key: of these, everything but the
     encrypted content was examined.
     """
@@ -159,6 +161,7 @@ class VolumeReport:
     faults: tuple[Fault, ...]
     sha256: str = ""
     unexamined: int = 0
+    notes: tuple[Fault, ...] = ()
     digests: Mapping[str, FileDigest] = field(default_factory=dict)
 
     @property

@@ -127,6 +127,7 @@ def report_fields(report: "VolumeReport") -> dict[str, object]:
         "files": report.files,
         "bytes_read": report.bytes_read,
         "faults": report.faults,
+        "notes": report.notes,
         "unexamined": report.unexamined,
     }
 
@@ -135,6 +136,8 @@ def _print_report(path: Path, report: "VolumeReport") -> None:
     for fault in report.faults:
         where = f"{fault.where}: " if fault.where else ""
         typer.echo(f"{fault.code}  {where}{fault.message}")
+    for note in report.notes:
+        typer.echo(f"note: {note.where}: {note.message}")
     verdict = "no fault" if report.good else quantity(len(report.faults), "fault")
     typer.echo(
         f"{path}: {verdict}; {quantity(report.instances, 'instance')},"

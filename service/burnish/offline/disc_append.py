@@ -165,7 +165,7 @@ def _examine_disc(drive: Drive, profile: ApplicationProfile, progress: Progress)
             fault = report.faults[0]
             raise Conflict(
                 f"the disc has no sound File-set of {profile.label}: {fault.code} {fault.where}"
-                f" {fault.message} ({quantity(len(report.faults), 'fault')} in all)",
+                f" ({quantity(len(report.faults), 'fault')} in all)",
                 hint="`burnish disc verify` lists all faults; --profile names the disc's profile",
             )
         directory = appending.read_earlier(volume.read(_DICOMDIR))

@@ -9,17 +9,30 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from burnish.errors import Unreadable
+from burnish.errors import Conflict, Unreadable
 from burnish.image.reader import open_volume
 from burnish.label import LabelContent, Patient, Study
+from burnish.secure_files import open_secure
+from burnish.values import ReadableVolume
+from burnish.verify import FaultCode, examine_volume
+from burnish.wording import quantity
+
+#: Faults by which a label could name somebody else than the files do.
+_WRONG_RECORDS = {
+    FaultCode.KEY_DIFFERS,
+    FaultCode.REFERENCED_SOP_CLASS_WRONG,
+    FaultCode.REFERENCED_SOP_INSTANCE_WRONG,
+}
 
 
 def label_content(path: Path) -> LabelContent:
     """Patients, studies, institution and File-set ID of a volume; raises Unreadable.
 
-    The institution is left empty if the series name several.
+    The institution is left empty if the series name several. Raises Conflict if the DICOMDIR and
+    the files of the volume disagree.
     """
     with open_volume(path) as volume:
+        _check_records(path, volume)
         dicomdir = volume.read("DICOMDIR") if "DICOMDIR" in volume.files() else b""
         volume_identifier = volume.volume_identifier
     try:
@@ -37,6 +50,17 @@ def label_content(path: Path) -> LabelContent:
         institution=institutions.pop() if len(institutions) == 1 else "",
         patients=patients,
     )
+
+
+def _check_records(path: Path, volume: ReadableVolume) -> None:
+    """Raises Conflict if the DICOMDIR does not say whose files these are."""
+    report = examine_volume(open_secure(volume, {}))
+    wrong = sum(fault.code in _WRONG_RECORDS for fault in report.faults)
+    if wrong:
+        raise Conflict(
+            f"the DICOMDIR of {path} and its files disagree in {quantity(wrong, 'place')}",
+            hint=f"`burnish disc verify {path}` lists them. No label is made of such a volume.",
+        )
 
 
 def _patients_and_institutions(

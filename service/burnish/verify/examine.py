@@ -15,6 +15,7 @@ from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
 from burnish.verify.faults import FaultCode, Faults, shown
 from burnish.verify.file_meta_checks import FileMeta, check_file_meta, read_file_meta
+from burnish.verify.key_checks import COMPARED_TAGS, KeyChecks
 from burnish.verify.profile_checks import ProfileChecks
 from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
@@ -38,6 +39,8 @@ _UNREAD = {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
 #: Bytes of a value that a profile's limits and conditions need; sequences of regions are longer.
 _LONGEST_VALUE = 64
 _LONGEST_REGIONS = 1 << 16
+#: Bytes of the longest value that is compared with a key of a directory record.
+_LONGEST_KEY = 1 << 12
 
 
 @runtime_checkable
@@ -84,6 +87,8 @@ class _Examination:
         self._volume = volume
         self._profile = profile
         self._faults = Faults()
+        self._notes = Faults()
+        self._key_checks = KeyChecks(self._faults, self._notes)
         self._profile_checks = ProfileChecks(profile, self._faults) if profile else None
         #: A profile may leave out the DICOMDIR (PS3.11 G.3).
         self._without_dicomdir = bool(
@@ -121,6 +126,7 @@ class _Examination:
             files=len(names),
             bytes_read=self._bytes_read,
             faults=self._faults.all(),
+            notes=self._notes.all(),
         )
 
     # --- the volume ---
@@ -231,6 +237,8 @@ class _Examination:
         values = None
         if meta.transfer_syntax_uid not in _UNREAD:
             values = self._check_data_set(name, meta, explicit=explicit)
+            if record:
+                self._key_checks.check(name, record, values)
         if self._profile_checks:
             self._profile_checks.check_instance(name, meta, values, record, explicit=explicit)
 
@@ -244,7 +252,9 @@ class _Examination:
         for element in dicom_elements.scan(buffer, meta.data_set_offset, size, explicit=explicit):
             if element.tag in uids and element.length <= _LONGEST_UID:
                 uids[element.tag] = buffer[element.value : element.value + element.length]
-            if element.tag in LIMITED or element.tag in conditions:
+            if element.tag in COMPARED_TAGS and element.length <= _LONGEST_KEY:
+                values[element.tag] = bytes(buffer[element.value : element.value + element.length])
+            elif element.tag in LIMITED or element.tag in conditions:
                 longest = _LONGEST_REGIONS if element.tag == US_REGIONS else _LONGEST_VALUE
                 end = element.value + min(element.length, longest)
                 values[element.tag] = bytes(buffer[element.value : end])

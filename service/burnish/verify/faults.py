@@ -46,6 +46,7 @@ class FaultCode(StrEnum):
     RECORD_WITHOUT_FILE = auto()
     KEY_MISSING = auto()
     KEY_EMPTY = auto()
+    KEY_DIFFERS = auto()
     PROFILE_KEY_MISSING = auto()
     CHARACTER_SET_MISSING = auto()
     DUPLICATE_PATIENT_ID = auto()

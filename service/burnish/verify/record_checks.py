@@ -1,6 +1,7 @@
 """Craft: checks each directory record by itself (PS3.3 F.3.2.2, F.5)."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from burnish import dicom_elements
 from burnish.application_profiles import icon
@@ -29,6 +30,11 @@ _REQUIRED_KEYS = {
     record_type: [key for key in keys if key.type in ("1", "2")]
     for record_type, keys in KEYS.items()
 }
+#: The keys whose values are kept, to be compared with those of files.
+_KEPT_KEYS = {
+    record_type: (SPECIFIC_CHARACTER_SET, *(key.tag for key in keys if key.vr != b"SQ"))
+    for record_type, keys in KEYS.items()
+}
 #: The attributes of a record that references a file: Type 1C (PS3.3 Table F.3-3).
 _REFERENCE = (
     REFERENCED_SOP_CLASS_UID,
@@ -49,7 +55,9 @@ class Record:
     """One directory record; offsets count from the first byte of the file (PS3.3 F.3.2.2).
 
     `identity` is the value of the key that no other record of its type has. `tags` are the
-    elements with a value, `empty_tags` those without. `structure` sets `parent` and `reached`.
+    elements with a value, `empty_tags` those without. `keys` are the encoded values of the keys of
+    its type, except sequences, and its Specific Character Set. `structure` sets `parent` and
+    `reached`.
     """
 
     number: int
@@ -64,6 +72,7 @@ class Record:
     identity: bytes
     tags: frozenset[int]
     empty_tags: frozenset[int] = frozenset()
+    keys: Mapping[int, bytes] = field(default_factory=dict)
     icon: IconAttributes | None = None
     parent: "Record | None" = None
     reached: bool = False
@@ -100,6 +109,9 @@ class RecordChecks:
             transfer_syntax_uid=elements.code(REFERENCED_TRANSFER_SYNTAX_UID),
             identity=identity.strip(b"\0 "),
             tags=self._tag_sets.setdefault(tags, tags),
+            keys={
+                tag: elements.value(tag) for tag in _KEPT_KEYS.get(record_type, ()) if tag in tags
+            },
         )
         if len(tags) < len(by_tag):
             empty_tags = frozenset(by_tag) - tags
