@@ -128,12 +128,14 @@ class Incoming:
             self._put(self._partial_block)
         try:
             self._close()
-            instance_header = header.index(
+            instance_header, repair = header.index_data_set(
                 bytes(self._head),
                 self.size,
                 self.transfer_syntax_uid,
                 self._open_data_set,
             )
+            if repair is not None:
+                self._repair(repair)
         except OSError as error:
             raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
         return instance_header, digest_text(self._hasher)
@@ -144,6 +146,29 @@ class Incoming:
             self._close()
         with suppress(OSError):
             self._spool.remove(self.key)
+
+    def _repair(self, repair: header.Repair) -> None:
+        """Repair the data set in its file."""
+        self.size -= repair.padding
+        with self._spool.arriving(self.key).open("r+b") as file:
+            file.truncate(self.data_set_offset + self.size)
+            if repair.odd_length is not None:
+                offset, even_length = repair.odd_length
+                file.seek(self.data_set_offset + offset)
+                file.write(even_length)
+                file.seek(0, os.SEEK_END)
+                file.write(b"\0")
+                self.size += 1
+            file.seek(self.data_set_offset)
+            self._hasher = new_hasher()
+            while block := file.read(1 << 20):
+                self._hasher.update(block)
+        log.warning(
+            "data set repaired",
+            sop_instance_uid=self.sop_instance_uid,
+            calling_ae_title=self.calling_ae_title,
+            why=str(repair),
+        )
 
     def _put(self, *parts: bytes | bytearray | memoryview) -> None:
         """Write all parts, and hash those of the data set; raises OutOfResources."""
@@ -340,6 +365,9 @@ class Receiver:
             pending.error = refused.get(pending.key)
         for before, row in replacements:
             _log_replacement(before, row)
+        for pending in group:
+            if pending.row["pixel_fault"] and not pending.error:
+                _log_pixel_fault(pending.row)
         return unneeded_files
 
     def _insert_one_by_one(
@@ -442,6 +470,16 @@ def _log_replacement(before: Any, row: dict[str, Any]) -> None:
         changed=instance_rows.differences(before, row),
         older_calling_ae_title=before["calling_ae_title"],
         older_received_at=before["received_at"].isoformat(),
+    )
+
+
+def _log_pixel_fault(row: dict[str, Any]) -> None:
+    log.warning(
+        "image cannot be shown",
+        sop_instance_uid=row["sop_instance_uid"],
+        calling_ae_title=row["calling_ae_title"],
+        why=row["pixel_fault"],
+        hint="correct the image and send it again",
     )
 
 

@@ -24,7 +24,8 @@ class InstanceHeader(NamedTuple):
     its own record: Data Elements in Explicit VR Little Endian, in ascending order, preceded by
     Specific Character Set (0008,0005) if one of them needs it. `missing_keys` are the Type 1 keys
     of its own record that the instance lacks. `limited_attributes` are the attributes that
-    Application Profiles limit, encoded by `application_profiles.limits.pack`.
+    Application Profiles limit, encoded by `application_profiles.limits.pack`. `pixel_fault` says
+    why no viewer can show the image, as far as its header tells; "" if nothing is wrong.
 
     The first three fields differ from instance to instance; on the others (`shared`) the instances
     of a series usually agree.
@@ -46,6 +47,7 @@ class InstanceHeader(NamedTuple):
     directory_record_type: str
     entity_keys: bytes
     limited_attributes: bytes = b""
+    pixel_fault: str = ""
     missing_keys: tuple[int, ...] = ()
 
     @property
@@ -223,11 +225,17 @@ class HeaderValues:
     """Encoded values of an instance's header by tag, as `instance_header.scan` finds them.
 
     The items of sequences are in Explicit VR if `explicit`, except those of the tags in `implicit`.
+    `pixel_data_length` is that of Pixel Data (7FE0,0010), 0xFFFFFFFF if it is encapsulated; None if
+    there is none. `padding` is the number of zeros behind the data set. `odd_length` is the offset
+    of the length of the last element, if that is odd, and the even length to be stored there.
     """
 
     values: dict[int, bytes] = field(default_factory=dict)
     explicit: bool = True
     implicit: set[int] = field(default_factory=set)
+    pixel_data_length: int | None = None
+    padding: int = 0
+    odd_length: tuple[int, bytes] | None = None
 
     def is_explicit(self, tag: int) -> bool:
         """Whether the items of the sequence with this tag are in Explicit VR."""

@@ -351,6 +351,48 @@ def test_duplicates_in_one_group_are_stored_once(ground: Ground, strict: Receive
     assert outcomes.count(OtherContent) == refused
 
 
+def test_a_padded_data_set_is_stored_without_its_padding(
+    ground: Ground, receiver: Receiver
+) -> None:
+    made = instance(size=70_000)
+    padded = Made(CT, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set + bytes(2048))
+    with structlog.testing.capture_logs() as logs:
+        send(receiver, padded)
+    (row,) = rows(ground)
+    file = ground.spool.path(row.spool_key).read_bytes()
+    assert file[row.data_set_offset :] == made.data_set
+    assert (row.size, row.digest) == (len(file), digest_of(made.data_set))
+    assert [event["why"] for event in logs if event["event"] == "data set repaired"] == [
+        "2048 zero bytes behind the data set removed"
+    ]
+    send(receiver, made)
+    assert len(rows(ground)) == 1
+
+
+def test_an_odd_last_length_is_stored_as_an_even_one(ground: Ground, receiver: Receiver) -> None:
+    made = instance(size=70_143)
+    head = made.data_set[: -70_144 - 4]
+    odd = head + (70_143).to_bytes(4, "little") + bytes(70_143)
+    send(receiver, Made(CT, made.sop_instance_uid, made.transfer_syntax_uid, odd))
+    (row,) = rows(ground)
+    file = ground.spool.path(row.spool_key).read_bytes()
+    even = head + (70_144).to_bytes(4, "little") + bytes(70_144)
+    assert file[row.data_set_offset :] == even
+    assert row.digest == digest_of(even)
+
+
+def test_an_image_that_cannot_be_shown_is_stored_and_told(
+    ground: Ground, receiver: Receiver
+) -> None:
+    made = instance(pixels=encode(0x7FE00010, b"OW", bytes(50)))
+    with structlog.testing.capture_logs() as logs:
+        send(receiver, made)
+    (row,) = rows(ground)
+    assert row.pixel_fault == "its Pixel Data (7FE0,0010) has 50 of 64 bytes"
+    (event,) = [event for event in logs if event["event"] == "image cannot be shown"]
+    assert event["why"] == row.pixel_fault
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 
@@ -665,7 +707,7 @@ def test_a_disk_that_fails_completely_is_a_lack_of_resources(
         if how == "close":
             monkeypatch.setattr(os, "close", fail)
         elif how == "read":
-            monkeypatch.setattr(header, "index", fail)
+            monkeypatch.setattr(header, "index_data_set", fail)
         receiver.accept(incoming)
     monkeypatch.undo()
     assert "Read-only" in str(refused.value)

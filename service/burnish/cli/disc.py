@@ -348,5 +348,7 @@ def _print_build(result: "BuildResult") -> None:
 def _print_left_out(left_out: "LeftOutFiles") -> None:
     for file in left_out.skipped:
         typer.echo(f"left out: {file.path}: {file.why}", err=True)
+    for file in left_out.doubtful:
+        typer.echo(f"warning: {file.path}: {file.why}", err=True)
     for file in left_out.refused:
         typer.echo(f"NOT ON MEDIA: {file.path}: {file.why}", err=True)

@@ -1,10 +1,10 @@
 """Craft: reads the header of a SOP Instance from its data set, once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from burnish.application_profiles import limits
 from burnish.dicom_elements import uid
@@ -12,11 +12,39 @@ from burnish.dicomdir.keys import KeyBuilder
 from burnish.directory_records import record_type
 from burnish.errors import Unreadable
 from burnish.file_meta import locate
+from burnish.instance_header.pixel_data import pixel_fault
 from burnish.instance_header.scan import find_values
 from burnish.values import InstanceHeader
+from burnish.wording import quantity
 
 #: How many first bytes of a data set are passed as `head`: in most, all that is indexed.
 HEAD = 1 << 16
+
+
+class Repair(NamedTuple):
+    """How a data set is to be repaired, where the standard leaves no doubt.
+
+    `padding` zeros behind it are no part of it. `odd_length` is the offset of the odd length of its
+    last element, and the even length that replaces it: the element gets one zero more.
+    """
+
+    padding: int = 0
+    odd_length: tuple[int, bytes] | None = None
+
+    def __str__(self) -> str:
+        repairs = []
+        if self.padding:
+            repairs.append(f"{quantity(self.padding, 'zero byte')} behind the data set removed")
+        if self.odd_length is not None:
+            repairs.append("the odd length of the last element made even by a zero byte")
+        return "; ".join(repairs)
+
+
+class IndexedDataSet(NamedTuple):
+    """The header of a data set, and how to repair the data set; None for not at all."""
+
+    header: InstanceHeader
+    repair: Repair | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +54,19 @@ class IndexedFile:
     header: InstanceHeader
     transfer_syntax_uid: str
     data_set_offset: int
+    repair: Repair | None = None
 
 
 def index(
     head: bytes | memoryview, size: int, transfer_syntax_uid: str, reopen: Callable[[], BinaryIO]
 ) -> InstanceHeader:
+    """The header alone, as `index_data_set` gives it."""
+    return index_data_set(head, size, transfer_syntax_uid, reopen).header
+
+
+def index_data_set(
+    head: bytes | memoryview, size: int, transfer_syntax_uid: str, reopen: Callable[[], BinaryIO]
+) -> IndexedDataSet:
     """The header of a data set of `size` bytes that begins with `head`.
 
     `reopen` returns a file positioned at the first byte of the data set; it is called if `head`
@@ -43,7 +79,18 @@ def index(
     keys = KeyBuilder(header_values, directory_record_type)
     entities = keys.entities()
     record_keys, missing_keys = keys.record()
-    return InstanceHeader(
+    limited_attributes = limits.pack(
+        values, regions_explicit=header_values.is_explicit(limits.US_REGIONS)
+    )
+    fault = ""
+    if directory_record_type == "IMAGE":
+        fault = pixel_fault(
+            header_values.pixel_data_length, limited_attributes, transfer_syntax_uid, sop_class_uid
+        )
+    repair = None
+    if header_values.padding or header_values.odd_length is not None:
+        repair = Repair(header_values.padding, header_values.odd_length)
+    instance_header = InstanceHeader(
         sop_class_uid=sop_class_uid,
         sop_instance_uid=uid(values, 0x00080018),
         study_instance_uid=entities.study_instance_uid,
@@ -60,10 +107,10 @@ def index(
         entity_keys=entities.keys,
         record_keys=record_keys,
         missing_keys=missing_keys,
-        limited_attributes=limits.pack(
-            values, regions_explicit=header_values.is_explicit(limits.US_REGIONS)
-        ),
+        limited_attributes=limited_attributes,
+        pixel_fault=fault,
     )
+    return IndexedDataSet(instance_header, repair)
 
 
 def index_file(path: Path) -> IndexedFile:
@@ -79,13 +126,42 @@ def index_file(path: Path) -> IndexedFile:
             raise Unreadable("the file has no data set")
         file.seek(offset)
         head = file.read(HEAD)
-    header = index(head, size - offset, transfer_syntax_uid, partial(_open_at, path, offset))
+    header, repair = index_data_set(
+        head, size - offset, transfer_syntax_uid, partial(_open_at, path, offset)
+    )
     if not (header.sop_class_uid or header.sop_instance_uid or header.study_instance_uid):
         raise Unreadable("the file holds no SOP Instance")
-    return IndexedFile(header, transfer_syntax_uid, offset)
+    return IndexedFile(header, transfer_syntax_uid, offset, repair)
 
 
 def _open_at(path: Path, offset: int) -> BinaryIO:
     file = path.open("rb")
     file.seek(offset)
     return file
+
+
+def repaired(chunks: Iterator[bytes], size: int, repair: Repair | None) -> Iterator[bytes]:
+    """The bytes of a data set of `size` bytes, which come in `chunks`, after its repair."""
+    if repair is None:
+        yield from chunks
+        return
+    left = size - repair.padding
+    position = 0
+    for chunk in chunks:
+        part = chunk[: left - position]
+        if repair.odd_length is not None:
+            part = _with_even_length(part, position, *repair.odd_length)
+        position += len(part)
+        yield part
+    if repair.odd_length is not None:
+        yield b"\0"
+
+
+def _with_even_length(chunk: bytes, position: int, offset: int, even: bytes) -> bytes:
+    """A chunk that begins at `position`, with the part of the bytes `even` that belongs into it."""
+    start = max(offset, position)
+    end = min(offset + len(even), position + len(chunk))
+    if start >= end:
+        return chunk
+    part = even[start - offset : end - offset]
+    return chunk[: start - position] + part + chunk[end - position :]

@@ -41,8 +41,10 @@ _LONGEST_HEADER = 1 << 26
 _LONGEST_TAIL = 1 << 24
 #: Longer elements before the Pixel Data of a data set in big endian are not indexed.
 _LONGEST_SWAPPED_VALUE = 1 << 20
-#: The most zeros after the Pixel Data with which a copy is filled up to a sector.
+#: The most zeros behind a data set with which a copy is filled up to a sector.
 _LONGEST_PADDING = 1 << 16
+#: Groups of messages and of File Meta Information, which no data set has (PS3.5 7.1).
+_FOREIGN_GROUPS = frozenset({0x0000, 0x0002})
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 
 _IDENTITY = {0x00080005, 0x00080016, 0x00080018, 0x0008001A, 0x00100021}
@@ -56,6 +58,7 @@ INDEXED = frozenset(_IDENTITY | _DATES | _SOURCES | _KEYS | LIMITED_ON_ARRIVAL)
 
 #: The same by the number that the four bytes of a tag make in little endian: element above group.
 _INDEXED_BY_BYTES = {(tag & 0xFFFF) << 16 | tag >> 16: tag for tag in INDEXED}
+_PIXEL_DATA_BY_BYTES = 0x00107FE0
 _SHORT = frozenset(int.from_bytes(vr, "little") for vr in SHORT_VRS)
 _LONG = frozenset(int.from_bytes(vr, "little") for vr in LONG_VRS)
 _UN = int.from_bytes(b"UN", "little")
@@ -77,29 +80,55 @@ def find_values(
     if transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN:
         return _find_in_big_endian(size, reopen)
     result = HeaderValues(explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN)
-    position = (_scan_explicit if result.explicit else _scan_implicit)(head, result)
-    if position == size:
-        return result
+    _refuse_foreign_group(head, result)
+    position, last = (_scan_explicit if result.explicit else _scan_implicit)(head, result)
     if position > size:
         raise NeedMore("the data set is truncated")
-    if len(head) >= size:
-        _walk(head, position, size, result)
-    else:
-        with reopen() as file:
-            _walk(Window(file, file.tell(), size, 1 << 13), position, size, result)
+    if head[last : last + 4] == bytes(4):
+        position = 0  # zeros behind the data set, which look like elements in Implicit VR
+    if position < size:
+        if len(head) >= size:
+            last = _walk(head, position, size, result, last)
+        else:
+            with reopen() as file:
+                window = Window(file, file.tell(), size, 1 << 13)
+                last = _walk(window, position, size, result, last)
+    if (size - result.padding) & 1 and last < len(head):
+        _note_odd_length(head, last, size - result.padding, result)
     return result
 
 
-def _scan_explicit(head: bytes, result: HeaderValues) -> int:
+def _refuse_foreign_group(head: bytes, result: HeaderValues) -> None:
+    """Raise Unreadable if the data set begins with elements of messages or of files.
+
+    A file that has them would be read with another transfer syntax than its own (PS3.5 7.1).
+    """
+    # in big endian the first byte is that of the group's hundreds: such groups are not below 8
+    group = int.from_bytes(head[:2], "little")
+    if len(head) >= 12 and group in _FOREIGN_GROUPS and head[:4] != bytes(4):
+        tag, _, _, _ = header(head, 0, len(head), explicit=result.explicit)
+        raise Unreadable(f"the data set begins with {describe(tag)}, which is not of a data set")
+
+
+def _note_odd_length(head: bytes, last: int, end: int, result: HeaderValues) -> None:
+    """Take where the length of the last element is stored, if that is odd."""
+    _, vr, start, length = header(head, last, end, explicit=result.explicit)
+    field_size = 2 if vr in SHORT_VRS else 4
+    if length & 1 and start + length == end and length + 1 < 1 << 8 * field_size:
+        result.odd_length = start - field_size, (length + 1).to_bytes(field_size, "little")
+
+
+def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:
     """Takes the values in `head`; returns where the first element starts that it could not take.
 
     That element is either not all in `head` or not one of Explicit VR. The result is beyond
-    `head` if the last element is skipped and ends there.
+    `head` if the last element is skipped and ends there. Also returns where the element before
+    that starts.
     """
     # One loop without calls: on the receive path it takes 12 µs for sixty elements, half of
     # what `dicom_elements.scan` takes.
-    position, end = 0, len(head)
-    values, indexed = result.values, _INDEXED_BY_BYTES
+    position, last, end = 0, 0, len(head)
+    values, indexed, pixel_data = result.values, _INDEXED_BY_BYTES, _PIXEL_DATA_BY_BYTES
     short_vrs, long_vrs, unpack = _SHORT, _LONG, _EXPLICIT_HEADER.unpack_from
     try:
         while position < end:
@@ -109,37 +138,42 @@ def _scan_explicit(head: bytes, result: HeaderValues) -> int:
             elif vr in long_vrs:
                 start = position + 12
                 (length,) = _LENGTH.unpack_from(head, position + 8)
+                if key == pixel_data:
+                    result.pixel_data_length = length
                 if vr == _UN and key in indexed:
                     result.implicit.add(indexed[key])
                 if length == UNDEFINED_LENGTH:
                     after = close(head, start, end, explicit=vr != _UN)
                     if key in indexed:
                         values[indexed[key]] = head[start : after - 8]
-                    position = after
+                    last, position = position, after
                     continue
                 after = start + length
             else:
-                return position
+                return position, last
             if key in indexed:
                 if after > end:
-                    return position
+                    return position, last
                 values[indexed[key]] = head[after - length : after]
-            position = after
+            last, position = position, after
     except (struct.error, Unreadable):
-        return position
-    return position
+        return position, last
+    return position, last
 
 
-def _scan_implicit(head: bytes, result: HeaderValues) -> int:
+def _scan_implicit(head: bytes, result: HeaderValues) -> tuple[int, int]:
     """As `_scan_explicit`, for Implicit VR."""
-    position, end = 0, len(head)
-    values, indexed, unpack = result.values, _INDEXED_BY_BYTES, _IMPLICIT_HEADER.unpack_from
+    position, last, end = 0, 0, len(head)
+    values, indexed, pixel_data = result.values, _INDEXED_BY_BYTES, _PIXEL_DATA_BY_BYTES
+    unpack = _IMPLICIT_HEADER.unpack_from
     try:
         while position < end:
             key, length = unpack(head, position)
             if key & 0xFFFF == 0xFFFE:
-                return position
+                return position, last
             start = position + 8
+            if key == pixel_data:
+                result.pixel_data_length = length
             if length == UNDEFINED_LENGTH:
                 after = close(head, start, end, explicit=False)
                 length = after - 8 - start
@@ -147,22 +181,27 @@ def _scan_implicit(head: bytes, result: HeaderValues) -> int:
                 after = start + length
             if key in indexed:
                 if after > end:
-                    return position
+                    return position, last
                 values[indexed[key]] = head[start : start + length]
-            position = after
+            last, position = position, after
     except (struct.error, Unreadable):
-        return position
-    return position
+        return position, last
+    return position, last
 
 
-def _walk(buffer: Buffer, position: int, size: int, result: HeaderValues) -> None:
-    """Takes the remaining values, from the element at `position` to the end of the data set."""
-    after_pixels = False
+def _walk(buffer: Buffer, position: int, size: int, result: HeaderValues, last: int = 0) -> int:
+    """Takes the remaining values, from the element at `position` to the end of the data set.
+
+    Returns where the last element starts; `last` is where the one before `position` does.
+    """
     while position < size:
-        if after_pixels and _is_padding(buffer, position, size):
-            return
+        if _is_padding(buffer, position, size):
+            result.padding = size - position
+            return last
+        last = position
         tag, vr, start, length = header(buffer, position, size, explicit=result.explicit)
-        after_pixels = after_pixels or tag >= _PIXEL_GROUP
+        if tag == PIXEL_DATA:
+            result.pixel_data_length = length
         if length == UNDEFINED_LENGTH:
             explicit = result.explicit and vr != b"UN"
             after = _end_of_undefined_length(buffer, tag, start, size, explicit=explicit)
@@ -178,6 +217,7 @@ def _walk(buffer: Buffer, position: int, size: int, result: HeaderValues) -> Non
             if vr == b"UN":
                 result.implicit.add(tag)
         position = after
+    return last
 
 
 def _end_of_undefined_length(
@@ -200,12 +240,15 @@ def _find_in_big_endian(size: int, reopen: Callable[[], BinaryIO]) -> HeaderValu
         source = Window(file, file.tell(), size)
         converter = Converter(source, 0, size, layout(EXPLICIT_VR_BIG_ENDIAN))
         converted = bytearray()
+        pixel_data_length = None
         for piece in converter.convert(stop=_PIXEL_GROUP, longest=_LONGEST_SWAPPED_VALUE):
             converted += piece
             if len(converted) > _LONGEST_HEADER:
                 raise Unreadable("the data set has too much before its Pixel Data")
         while converter.position < size:
             tag, _, start, length = converter.header()
+            if tag == PIXEL_DATA:
+                pixel_data_length = length
             if length == UNDEFINED_LENGTH:
                 raise Unreadable(f"{describe(tag)} is encapsulated in Big Endian")
             if start + length > size:
@@ -213,6 +256,7 @@ def _find_in_big_endian(size: int, reopen: Callable[[], BinaryIO]) -> HeaderValu
             converter.position = start + length
     result = HeaderValues()
     _walk(bytes(converted), 0, len(converted), result)
+    result.pixel_data_length = pixel_data_length
     return result
 
 
@@ -223,7 +267,7 @@ def _find_in_deflated(size: int, reopen: Callable[[], BinaryIO]) -> HeaderValues
         while True:
             head += inflated.read(max(1 << 18, 3 * len(head)))
             result = HeaderValues()
-            position = _scan_explicit(bytes(head), result)
+            position, _ = _scan_explicit(bytes(head), result)
             if inflated.ended or position > len(head):
                 break
             if len(head) > _LONGEST_HEADER:

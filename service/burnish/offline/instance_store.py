@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +14,8 @@ from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.image.reader import open_volume
-from burnish.instance_header.header import IndexedFile, index_file
+from burnish.instance_header.header import IndexedFile, index_file, repaired
+from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 from burnish.permissions import explain
 from burnish.plan.attempts import Conversion
 from burnish.plan.candidates import Candidate
@@ -48,10 +50,14 @@ class LeftOut:
 
 @dataclass(slots=True)
 class LeftOutFiles:
-    """The files left out: `skipped` do not belong on media, `refused` cannot be put there."""
+    """The files left out: `skipped` do not belong on media, `refused` cannot be put there.
+
+    `doubtful` are put there, but people must know of them.
+    """
 
     skipped: list[LeftOut] = field(default_factory=list)
     refused: list[LeftOut] = field(default_factory=list)
+    doubtful: list[LeftOut] = field(default_factory=list)
 
 
 class InstanceStore:
@@ -113,6 +119,10 @@ class InstanceStore:
         first = self._by_uid.setdefault(header.sop_instance_uid, instance)
         if first is instance:
             self.instances.append(instance)
+            if header.pixel_fault == NO_PIXEL_DATA:
+                self._left_out.doubtful.append(LeftOut(path, header.pixel_fault))
+            if indexed.repair:
+                self._left_out.doubtful.append(LeftOut(path, str(indexed.repair)))
         else:
             self._leave_out_duplicate(instance, first)
 
@@ -278,7 +288,7 @@ def _check_uids(header: InstanceHeader) -> None:
 
 
 def _copy(path: Path, indexed: IndexedFile, target: Path) -> TranscodedFile:
-    """Copy a data set as it is, with File Meta Information of our own."""
+    """Copy a data set, repaired where it must be, with File Meta Information of our own."""
     header = indexed.header
     meta = file_meta.encode(
         header.sop_class_uid, header.sop_instance_uid, indexed.transfer_syntax_uid
@@ -287,7 +297,8 @@ def _copy(path: Path, indexed: IndexedFile, target: Path) -> TranscodedFile:
     with path.open("rb") as file, target.open("wb") as out:
         file.seek(indexed.data_set_offset)
         out.write(meta)
-        while chunk := file.read(_CHUNK):
+        size = path.stat().st_size - indexed.data_set_offset
+        for chunk in repaired(iter(partial(file.read, _CHUNK), b""), size, indexed.repair):
             hasher.update(chunk)
             out.write(chunk)
         return TranscodedFile(out.tell(), len(meta), digest_text(hasher))

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from burnish.application_profiles import ApplicationProfile, ProfilePermission
 from burnish.application_profiles.limits import unpack
+from burnish.instance_header.pixel_data import absent_sizes
+from burnish.instance_header.scan import PIXEL_DATA
 from burnish.transcode import transfer_syntaxes
 from burnish.transcode.transfer_syntaxes import MediaSyntaxes
 from burnish.values import InstanceHeader
@@ -109,6 +111,19 @@ def conflict(
             " and Burnish cannot convert it to one that the profile permits",
         )
     return None
+
+
+def damage(header: InstanceHeader) -> InstanceFailure:
+    """Why an image with a `pixel_fault` cannot go on media: no viewer can show it."""
+    absent = absent_sizes(header.limited_attributes)
+    if absent.missing:
+        reason, attributes = FailureReason.MISSING_ATTRIBUTE, absent.missing
+    elif absent.empty:
+        reason, attributes = FailureReason.MISSING_ATTRIBUTE_VALUE, absent.empty
+    else:
+        reason = FailureReason.PROCESSING_FAILURE
+        attributes = absent.zero or (PIXEL_DATA,)
+    return InstanceFailure(reason, header.pixel_fault, attributes)
 
 
 def in_words(failures: Iterable[InstanceFailure]) -> str:

@@ -14,6 +14,7 @@ from burnish.application_profiles.icon import acceptable
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.contradictions import Contradiction
 from burnish.dicomdir.profile_keys import icon_rule
+from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 from burnish.media import MEDIA
 from burnish.plan import attempts as ways
 from burnish.plan import eligibility
@@ -27,6 +28,12 @@ from burnish.plan.volumes import PlannedVolume, divide_into_volumes, fewest_volu
 from burnish.transcode import icons
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
+
+_REMEDY_OF_DAMAGE = "correct the images and send them again, or request the others without them"
+_REMEDY_OF_CONVERSION = (
+    "if the images are damaged, send them again or request the others without them;"
+    " if they are not, request a profile that permits their transfer syntax"
+)
 
 Failures = Mapping[SourceInstance, InstanceFailure]
 
@@ -88,6 +95,12 @@ class Refusal:
     failures: Failures = field(default_factory=dict)
     remedy: str = ""
 
+    @property
+    def has_damage(self) -> bool:
+        """Whether an image that cannot be shown or decoded is among the instances."""
+        encoder_faults = any(failure.encoder_fault for failure in self.failures.values())
+        return self.info is ExecutionStatusInfo.PROC_FAILURE and not encoder_faults
+
 
 class ConversionRunner(Protocol):
     """Converts instances. `failed` has the conversions that failed, and why."""
@@ -128,6 +141,8 @@ def plan_media(
         if not isinstance(outcome, Refusal):
             break
         last_attempt = attempt
+        if outcome.has_damage:
+            break  # another profile would only put it on media without a word
     if isinstance(outcome, Refusal):
         outcome = _complete_refusal(outcome, last_attempt, instances, plan_attempt)
     if outcome is None or terms.split_allowed or not terms.why_apart:
@@ -219,14 +234,9 @@ def list_candidates(
 ) -> list[Candidate] | Refusal | None:
     """Each instance as it will be on the media of an attempt. None as in `plan_media`."""
     choice = attempt.choice
-    conflicts = _conflicts(instances, choice, lossy_allowed=terms.lossy_allowed)
-    if conflicts:
-        reasons = eligibility.in_words(conflicts.values())
-        return Refusal(
-            _conflict_status(conflicts),
-            f"instances that the profile does not permit: {reasons}",
-            conflicts,
-        )
+    refusal = _refusal(instances, choice, lossy_allowed=terms.lossy_allowed)
+    if refusal:
+        return refusal
     lacking = ways.lacking(instances, attempt, conversions.failed)
     if lacking.failures:
         reasons = eligibility.in_words(lacking.failures.values())
@@ -234,6 +244,7 @@ def list_candidates(
             ExecutionStatusInfo.PROC_FAILURE,
             f"instances that cannot be converted for the profile: {reasons}",
             lacking.failures,
+            _REMEDY_OF_CONVERSION,
         )
     if lacking.conversions:
         conversions.start(lacking.conversions)
@@ -255,6 +266,33 @@ def list_candidates(
     if sealed_size:
         return [candidate._replace(size=sealed_size(candidate.size)) for candidate in candidates]
     return candidates
+
+
+def _refusal(
+    instances: Sequence[SourceInstance], choice: Choice, *, lossy_allowed: bool
+) -> Refusal | None:
+    """What can be said without a look at the files: damaged images, conflicts with profiles."""
+    damaged = {
+        instance: eligibility.damage(instance.header)
+        for instance in instances
+        if instance.header.pixel_fault not in ("", NO_PIXEL_DATA)
+    }
+    if damaged:
+        return Refusal(
+            ExecutionStatusInfo.PROC_FAILURE,
+            f"images that no viewer can show: {eligibility.in_words(damaged.values())}",
+            damaged,
+            _REMEDY_OF_DAMAGE,
+        )
+    conflicts = _conflicts(instances, choice, lossy_allowed=lossy_allowed)
+    if conflicts:
+        reasons = eligibility.in_words(conflicts.values())
+        return Refusal(
+            _conflict_status(conflicts),
+            f"instances that the profile does not permit: {reasons}",
+            conflicts,
+        )
+    return None
 
 
 def _conflicts(

@@ -26,6 +26,7 @@ from burnish.db.tables import (
 )
 from burnish.errors import Conflict
 from burnish.identifiers import new_uid
+from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 from burnish.plan.attempts import number_compressed_with_loss
 from burnish.plan.conversion import Converted
 from burnish.plan.eligibility import kind_of
@@ -273,12 +274,18 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
         number_compressed_with_loss(file.candidate for file in volume.files)
         for volume in plan.volumes
     )
+    empty = sum(
+        file.candidate.header.pixel_fault == NO_PIXEL_DATA
+        for volume in plan.volumes
+        for file in volume.files
+    )
     note(
         session,
         request.id,
         "PLANNED",
         f"{plan.choice.label} on {count} x {plan.choice.medium}, copies: {copies}"
         + (f", {quantity(lossy, 'instance')} compressed with loss" if lossy else "")
+        + (f", {quantity(empty, 'image')} without Pixel Data" if empty else "")
         + (f"; on separate media because {plan.why_apart}" if plan.why_apart else ""),
     )
 

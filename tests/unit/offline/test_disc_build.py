@@ -8,6 +8,7 @@ import pytest
 
 from burnish import file_meta
 from burnish.application_profiles import PROFILES
+from burnish.dicom_elements import encode
 from burnish.errors import Conflict
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
@@ -117,3 +118,31 @@ def test_the_image_of_a_volume_is_no_source_and_it_is_said_what_to_do(
     assert "the image of a volume, not a DICOM file" in left.why
     assert "burnish disc verify" in left.why
     assert result.refused == result.built == []
+
+
+def test_a_damaged_image_is_left_out_and_a_repaired_one_is_told(tmp_path: Path) -> None:
+    made = {
+        "good": instance(),
+        "padded": instance(instance_number=2),
+        "short": instance(instance_number=3, pixels=encode(0x7FE00010, b"OW", bytes(50))),
+        "empty": instance(instance_number=4, pixels=encode(0xFFFCFFFC, b"OB", bytes(2))),
+    }
+    sources = []
+    for name, content in made.items():
+        tail = bytes(2048) if name == "padded" else b""
+        meta = file_meta.encode(
+            content.sop_class_uid, content.sop_instance_uid, content.transfer_syntax_uid
+        )
+        path = tmp_path / name
+        path.write_bytes(meta + content.data_set + tail)
+        sources.append(path)
+    result = build(sources, tmp_path / "output", OPTIONS, lambda *_: None)
+    (built,) = result.built
+    assert built.report.faults == ()
+    assert [(left.path.name, left.why) for left in result.refused] == [
+        ("short", "its Pixel Data (7FE0,0010) has 50 of 64 bytes")
+    ]
+    assert {left.path.name: left.why for left in result.doubtful} == {
+        "padded": "2048 zero bytes behind the data set removed",
+        "empty": "it has no Pixel Data (7FE0,0010)",
+    }

@@ -247,7 +247,7 @@ def test_images_of_a_study_with_documents_are_not_compressed_with_loss(ground: G
 def test_an_image_is_refused_by_a_profile_that_has_only_video(
     ground: Ground, allowed: str, reason: FailureReason
 ) -> None:
-    image = instance()
+    image = instance(pixels=encode(0x7FE00010, b"OW", bytes(128)))
     frames = encode(0x00280008, b"IS", b"2")
     at = image.data_set.index(encode(ROWS, b"US", b"\1\0"))
     image = replace(image, data_set=image.data_set[:at] + frames + image.data_set[at:])

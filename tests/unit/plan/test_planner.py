@@ -14,7 +14,7 @@ from burnish.application_profiles import PROFILES
 from burnish.content.readme_txt import ReadmeDetails
 from burnish.db.session import Database
 from burnish.db.tables import Event, FileSet, MediaCreationRequest, TranscodedInstance
-from burnish.dicom_elements import scan
+from burnish.dicom_elements import encode, scan
 from burnish.errors import Conflict, OutOfResources
 from burnish.media import MEDIA, SECTOR
 from burnish.plan import persist, volumes
@@ -337,7 +337,7 @@ def test_an_instance_larger_than_the_medium_is_refused(tmp_path: Path) -> None:
 def test_pixel_data_that_cannot_be_decoded_is_refused_where_it_must_be_decoded(
     ground: Ground, profile: str, syntax: str
 ) -> None:
-    """On CD it must be decoded; of the DVD profiles the default one keeps JPEG but not J2K."""
+    """On CD it must be decoded: nothing is put on a DVD instead, where it would stay as it is."""
     instances = [*several_instances(1), instance(transfer_syntax_uid=syntax, pixels=BROKEN)]
     ground.store(*instances)
     uid = ground.admit(instances, profiles=profile)
@@ -354,12 +354,39 @@ def test_pixel_data_that_cannot_be_decoded_is_refused_where_it_must_be_decoded(
     plan_all(ground, planner)
     assert not planner.stopping.is_set(), "what cannot be decoded is tried again without end"
     request = ground.request(uid)
-    if syntax == JPEG_BASELINE and not profile:
-        assert [s.media_application_profile for s in request.file_sets] == ["STD-GEN-DVD-JPEG"]
-        return
     assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
         (instances[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
     ]
+    assert "request a profile that permits their transfer syntax" in request.remedy
+
+
+@pytest.mark.parametrize("profile", ["STD-GEN-CD", "STD-GEN-DVD-JPEG", ""])
+def test_images_that_no_viewer_can_show_are_refused_for_any_medium(
+    ground: Ground, profile: str
+) -> None:
+    good = instance()
+    short = instance(instance_number=2, pixels=encode(0x7FE00010, b"OW", bytes(50)))
+    native = instance(instance_number=3, transfer_syntax_uid=JPEG_BASELINE)
+    instances = [good, short, native]
+    request = planned(ground, instances, profiles=profile)
+    assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
+        (short.sop_instance_uid, FailureReason.PROCESSING_FAILURE),
+        (native.sop_instance_uid, FailureReason.PROCESSING_FAILURE),
+    ]
+    with ground.database.reading() as session:
+        why = session.scalars(select(Event.why).where(Event.event == "FAILED")).one()
+    assert "has 50 of 64 bytes" in why
+    assert "is native, but its transfer syntax is encapsulated" in why
+
+
+def test_images_without_pixel_data_go_on_media_and_the_request_says_so(ground: Ground) -> None:
+    empty = instance(instance_number=2, pixels=encode(0xFFFCFFFC, b"OB", bytes(2)))
+    request = planned(ground, [instance(), empty])
+    (file_set,) = request.file_sets
+    assert file_set.instances == 2
+    with ground.database.reading() as session:
+        why = session.scalars(select(Event.why).where(Event.event == "PLANNED")).one()
+    assert why.endswith("1 image without Pixel Data")
 
 
 # --- what it must survive ------------------------------------------------------------------------
