@@ -355,7 +355,9 @@ def test_a_padded_data_set_is_stored_without_its_padding(
     ground: Ground, receiver: Receiver
 ) -> None:
     made = instance(size=70_000)
-    padded = Made(CT, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set + bytes(2048))
+    padded = SampleInstance(
+        CT, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set + bytes(2048)
+    )
     with structlog.testing.capture_logs() as logs:
         send(receiver, padded)
     (row,) = rows(ground)
@@ -373,7 +375,7 @@ def test_an_odd_last_length_is_stored_as_an_even_one(ground: Ground, receiver: R
     made = instance(size=70_143)
     head = made.data_set[: -70_144 - 4]
     odd = head + (70_143).to_bytes(4, "little") + bytes(70_143)
-    send(receiver, Made(CT, made.sop_instance_uid, made.transfer_syntax_uid, odd))
+    send(receiver, SampleInstance(CT, made.sop_instance_uid, made.transfer_syntax_uid, odd))
     (row,) = rows(ground)
     file = ground.spool.path(row.spool_key).read_bytes()
     even = head + (70_144).to_bytes(4, "little") + bytes(70_144)

@@ -67,6 +67,11 @@ class Terms:
             contradiction.text for contradiction in self.contradictions if contradiction.apart
         )
 
+    def with_remark(self, remark: str) -> "Terms":
+        """The same, with one more remark in README.TXT."""
+        remarks = (*self.readme_details.remarks, remark)
+        return replace(self, readme_details=replace(self.readme_details, remarks=remarks))
+
     def with_remarks(self) -> "Terms":
         """The same, with the contradictions as remarks in README.TXT."""
         remarks = tuple(contradiction.remark for contradiction in self.contradictions)
@@ -132,6 +137,11 @@ def plan_media(
     """
     if terms.contradictions:
         terms = terms.with_remarks()
+    empty = sum(instance.header.pixel_fault == NO_PIXEL_DATA for instance in instances)
+    if empty:
+        terms = terms.with_remark(
+            f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
+        )
     plan_attempt = partial(
         _plan_attempt, terms=terms, conversions=conversions, icon_maker=icon_maker
     )

@@ -387,6 +387,7 @@ def test_images_without_pixel_data_go_on_media_and_the_request_says_so(ground: G
     with ground.database.reading() as session:
         why = session.scalars(select(Event.why).where(Event.event == "PLANNED")).one()
     assert why.endswith("1 image without Pixel Data")
+    assert "1 image of this set without pixel data" in file_set.readme_remarks
 
 
 # --- what it must survive ------------------------------------------------------------------------
