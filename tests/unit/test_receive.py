@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -354,28 +355,28 @@ def test_duplicates_in_one_group_are_stored_once(ground: Ground, strict: Receive
 def test_a_padded_data_set_is_stored_without_its_padding(
     ground: Ground, receiver: Receiver
 ) -> None:
-    made = instance(size=70_000)
+    sample = instance(size=70_000)
     padded = SampleInstance(
-        CT, made.sop_instance_uid, made.transfer_syntax_uid, made.data_set + bytes(2048)
+        CT, sample.sop_instance_uid, sample.transfer_syntax_uid, sample.data_set + bytes(2048)
     )
     with structlog.testing.capture_logs() as logs:
         send(receiver, padded)
     (row,) = rows(ground)
     file = ground.spool.path(row.spool_key).read_bytes()
-    assert file[row.data_set_offset :] == made.data_set
-    assert (row.size, row.digest) == (len(file), digest_of(made.data_set))
+    assert file[row.data_set_offset :] == sample.data_set
+    assert (row.size, row.digest) == (len(file), digest_of(sample.data_set))
     assert [event["why"] for event in logs if event["event"] == "data set repaired"] == [
         "2048 zero bytes behind the data set removed"
     ]
-    send(receiver, made)
+    send(receiver, sample)
     assert len(rows(ground)) == 1
 
 
 def test_an_odd_last_length_is_stored_as_an_even_one(ground: Ground, receiver: Receiver) -> None:
-    made = instance(size=70_143)
-    head = made.data_set[: -70_144 - 4]
+    sample = instance(size=70_143)
+    head = sample.data_set[: -70_144 - 4]
     odd = head + (70_143).to_bytes(4, "little") + bytes(70_143)
-    send(receiver, SampleInstance(CT, made.sop_instance_uid, made.transfer_syntax_uid, odd))
+    send(receiver, replace(sample, data_set=odd))
     (row,) = rows(ground)
     file = ground.spool.path(row.spool_key).read_bytes()
     even = head + (70_144).to_bytes(4, "little") + bytes(70_144)
@@ -386,9 +387,9 @@ def test_an_odd_last_length_is_stored_as_an_even_one(ground: Ground, receiver: R
 def test_an_image_that_cannot_be_shown_is_stored_and_told(
     ground: Ground, receiver: Receiver
 ) -> None:
-    made = instance(pixels=encode(0x7FE00010, b"OW", bytes(50)))
+    sample = instance(pixels=encode(0x7FE00010, b"OW", bytes(50)))
     with structlog.testing.capture_logs() as logs:
-        send(receiver, made)
+        send(receiver, sample)
     (row,) = rows(ground)
     assert row.pixel_fault == "its Pixel Data (7FE0,0010) has 50 of 64 bytes"
     (event,) = [event for event in logs if event["event"] == "image cannot be shown"]

@@ -269,25 +269,23 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
             session.add(
                 Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)
             )
-    copies = request.number_of_copies
-    lossy = sum(
-        number_compressed_with_loss(file.candidate for file in volume.files)
-        for volume in plan.volumes
-    )
-    empty = sum(
-        file.candidate.header.pixel_fault == NO_PIXEL_DATA
-        for volume in plan.volumes
-        for file in volume.files
-    )
-    note(
-        session,
-        request.id,
-        "PLANNED",
-        f"{plan.choice.label} on {count} x {plan.choice.medium}, copies: {copies}"
-        + (f", {quantity(lossy, 'instance')} compressed with loss" if lossy else "")
-        + (f", {quantity(empty, 'image')} without Pixel Data" if empty else "")
-        + (f"; on separate media because {plan.why_apart}" if plan.why_apart else ""),
-    )
+    note(session, request.id, "PLANNED", _in_words(plan, request.number_of_copies))
+
+
+def _in_words(plan: Plan, copies: int) -> str:
+    """What is planned, and what people must know of it."""
+    count = len(plan.volumes)
+    files = [file for volume in plan.volumes for file in volume.files]
+    text = f"{plan.choice.label} on {count} x {plan.choice.medium}, copies: {copies}"
+    lossy = number_compressed_with_loss(file.candidate for file in files)
+    if lossy:
+        text += f", {quantity(lossy, 'instance')} compressed with loss"
+    empty = sum(file.candidate.header.pixel_fault == NO_PIXEL_DATA for file in files)
+    if empty:
+        text += f", {quantity(empty, 'image')} without Pixel Data"
+    if plan.why_apart:
+        text += f"; on separate media because {plan.why_apart}"
+    return text
 
 
 def _record_entries(session: Session, file_set_id: int, volume: PlannedVolume) -> None:
