@@ -64,15 +64,15 @@ PADDING = encode(0xFFFCFFFC, b"OB", bytes(8))
 def test_pixel_data_that_are_not_as_announced_are_a_fault(
     pixels: bytes, syntax: str, expected: str, head: int
 ) -> None:
-    made = instance(pixels=pixels)
-    found = index(made.data_set, syntax, head).header.pixel_fault
-    assert expected in found
-    assert bool(expected) == bool(found)
+    sample = instance(pixels=pixels)
+    outcome = index(sample.data_set, syntax, head).header.pixel_fault
+    assert expected in outcome
+    assert bool(expected) == bool(outcome)
 
 
 def test_an_image_without_pixel_data_has_a_fault_and_another_instance_has_not() -> None:
-    made = instance()
-    without = made.data_set[: made.data_set.index(struct.pack("<HH", 0x7FE0, 0x0010))]
+    sample = instance()
+    without = sample.data_set[: sample.data_set.index(struct.pack("<HH", 0x7FE0, 0x0010))]
     assert fault(without) == "it has no Pixel Data (7FE0,0010)"
     other = instance(sop_class_uid=HANGING_PROTOCOL)
     assert fault(other.data_set.replace(ow(64), b"")) == ""
@@ -80,9 +80,9 @@ def test_an_image_without_pixel_data_has_a_fault_and_another_instance_has_not() 
 
 @pytest.mark.parametrize("value", [None, b"", b"\0\0"])
 def test_an_image_without_rows_has_a_fault(value: bytes | None) -> None:
-    made = instance()
+    sample = instance()
     changed = b"" if value is None else encode(0x00280010, b"US", value)
-    data = made.data_set.replace(encode(0x00280010, b"US", b"\1\0"), changed)
+    data = sample.data_set.replace(encode(0x00280010, b"US", b"\1\0"), changed)
     assert fault(data) == "Rows (0028,0010) missing or 0"
 
 
@@ -128,10 +128,10 @@ def test_an_odd_last_length_is_made_even(zeros: int, syntax: str) -> None:
     assert even.endswith(bytes(64))
     length = even.rindex(struct.pack("<L", 64))
     odd = even[:length] + struct.pack("<L", 63) + even[length + 4 : -1] + bytes(zeros)
-    found = index(odd, syntax)
-    assert found.repair == Repair(zeros, (length, struct.pack("<L", 64)))
-    assert "63 of 64" in found.header.pixel_fault
-    content = b"".join(repaired(iter([odd]), len(odd), found.repair))
+    outcome = index(odd, syntax)
+    assert outcome.repair == Repair(zeros, (length, struct.pack("<L", 64)))
+    assert "63 of 64" in outcome.header.pixel_fault
+    content = b"".join(repaired(iter([odd]), len(odd), outcome.repair))
     assert content == even[:-1] + b"\0"
     assert index(content, syntax).repair is None
 
@@ -141,9 +141,9 @@ def test_an_odd_last_length_is_made_even(zeros: int, syntax: str) -> None:
 def test_any_odd_length_is_made_even_however_the_bytes_come(length: int, chunk: int) -> None:
     head = instance().data_set[: -64 - 12]
     odd = head + struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, length) + b"\1" * length
-    found = index(odd)
+    outcome = index(odd)
     chunks = (odd[start : start + chunk] for start in range(0, len(odd), chunk))
-    even = b"".join(repaired(chunks, len(odd), found.repair))
+    even = b"".join(repaired(chunks, len(odd), outcome.repair))
     assert even == head + encode(PIXEL_DATA, b"OW", b"\1" * length)
 
 

@@ -121,14 +121,14 @@ def test_the_image_of_a_volume_is_no_source_and_it_is_said_what_to_do(
 
 
 def test_a_damaged_image_is_left_out_and_a_repaired_one_is_told(tmp_path: Path) -> None:
-    made = {
+    samples = {
         "good": instance(),
         "padded": instance(instance_number=2),
         "short": instance(instance_number=3, pixels=encode(0x7FE00010, b"OW", bytes(50))),
         "empty": instance(instance_number=4, pixels=encode(0xFFFCFFFC, b"OB", bytes(2))),
     }
     sources = []
-    for name, content in made.items():
+    for name, content in samples.items():
         tail = bytes(2048) if name == "padded" else b""
         meta = file_meta.encode(
             content.sop_class_uid, content.sop_instance_uid, content.transfer_syntax_uid
