@@ -15,7 +15,9 @@ from pydicom.fileset import FileSet
 
 import made_entries
 import material
+from burnish.dicom_elements import scan
 from burnish.dicomdir import encoder
+from burnish.dicomdir.records import EntityRecord
 from burnish.directory_records import KEYS, ROOT_TYPES
 from burnish.errors import BurnishError, Conflict, InvalidUID, InvalidValue, MissingValue
 from burnish.values import DirectoryEntry, InstanceHeader
@@ -229,6 +231,24 @@ def test_an_entity_takes_keys_from_all_its_instances() -> None:
     assert str(records[0][1].PatientName) == "Jané"
     assert records[0][1].SpecificCharacterSet == "ISO_IR 192"
     assert "SpecificCharacterSet" not in records[1][1]
+
+
+def test_a_record_has_texts_of_one_character_set() -> None:
+    """Latin-1 in one instance and UTF-8 in another of the same study."""
+    study = EntityRecord("STUDY", 1)
+    description, accession_number = 0x00081030, 0x00080050
+    study.add(b"ISO_IR 100", {description: "Schädel".encode("latin-1")})
+    study.add(b"ISO_IR 192", {accession_number: "Größe".encode()})
+    encoded = study.encode()
+    values = {element.tag: element for element in scan(encoded, 0, len(encoded), explicit=True)}
+
+    def text(tag: int) -> bytes:
+        element = values[tag]
+        return encoded[element.value : element.value + element.length].rstrip()
+
+    assert text(0x00080005) == b"ISO_IR 100"
+    assert text(description).decode("latin-1") == "Schädel"
+    assert accession_number not in values or text(accession_number) == b""
 
 
 def test_another_date_replaces_a_missing_study_date() -> None:

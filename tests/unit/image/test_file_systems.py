@@ -422,6 +422,28 @@ def test_other_programs_read_a_fat(
         assert set(volume.files()) == {*SMALL, "LARGE"}
 
 
+@pytest.mark.parametrize("count", [61, 62, 63, 125, 126, 127, 253, 254, 255])
+def test_a_directory_of_a_fat_has_room_for_all_its_entries(tmp_path: Path, count: int) -> None:
+    """Its own two entries included: one entry more than a cluster holds takes another cluster."""
+    tree = {f"DICOM\\IM{number:06d}": 100 for number in range(count)}
+    image = tmp_path / "image"
+    written = fat_writer.write_image(
+        image,
+        volume_identifier="V",
+        files=files_of(tree),
+        created=CREATED,
+        sizing=fat_writer.SIZING,
+    )
+    assert written == image_size(fat_writer.SIZING, list(tree.items()))
+    with open_volume(image) as volume:
+        assert dict(volume.files()) == tree
+        assert all(volume.read(name) == content(name, 100) for name in tree)
+    with image.open("rb") as disk, (tmp_path / "part").open("wb") as part:
+        disk.seek(1 << 20)
+        part.write(disk.read())
+    run("fsck.vfat", "-n", tmp_path / "part")
+
+
 def test_the_two_tables_of_a_fat_are_compared(tmp_path: Path) -> None:
     image = tmp_path / "image.img"
     write(FileSystem.FAT, image, files_of(SMALL))

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.contradictions import find_contradictions
 from burnish.directory_records import group_patients
 from burnish.media import FileSystem
 from burnish.plan import packing
@@ -171,12 +172,59 @@ def _all(volume: Sequence[Series]) -> list[Candidate]:
 
 
 @few
-@given(instances(minimum=1))
-def test_a_set_that_fits_one_volume_is_put_on_one(candidates: list[Candidate]) -> None:
+@given(instances(minimum=1, agreeing=True), st.integers(0, 3))
+def test_a_set_that_fits_one_volume_is_put_on_one(candidates: list[Candidate], more: int) -> None:
+    """Judged by the size of the volume itself, and by the directory that can list them."""
     series = group_into_series(candidates)
-    fixed = fixed_part(10**9, CD)
-    if packing.fits_one_volume(series, fixed):
-        assert [ids(volume) for volume in packing.pack_series(series, fixed)] == [ids(series)]
+    if find_contradictions(candidate.header for candidate in candidates):
+        return
+    capacity = lay_out_volume(series, CD).largest_size() + 2048 * more
+    packed_series = packing.pack_series(series, fixed_part(capacity, CD))
+    assert [ids(volume) for volume in packed_series] == [ids(series)]
+
+
+def of_series(*sizes: int, series: int = 1) -> list[Candidate]:
+    """Instances of one series with these sizes in MB."""
+    return [
+        candidate(
+            100 * series + n,
+            header(
+                patient_id=f"P{series}",
+                study=f"1.2.{series}",
+                series=f"1.3.{series}",
+                uid=f"1.4.{series}.{n}",
+                instance_number=n,
+            ),
+            size * 10**6,
+        )
+        for n, size in enumerate(sizes)
+    ]
+
+
+def test_several_patients_that_fit_one_volume_are_put_on_one() -> None:
+    candidates = [one for number in range(1, 6) for one in of_series(1, 2, series=number)]
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(20_000_000, CD))
+    assert [sorted(ids(volume)) for volume in volumes] == [
+        sorted(one.instance_id for one in candidates)
+    ]
+
+
+def test_series_are_kept_whole_though_parts_of_them_would_fill_volumes_better() -> None:
+    """Each of three series takes 3 of 4 MB: cut into parts they would take no volume less."""
+    candidates = [one for number in (1, 2, 3) for one in of_series(1, 1, 1, series=number)]
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(4_300_000, CD))
+    assert [{i // 100 for i in ids(volume)} for volume in volumes] == [{1}, {2}, {3}]
+
+
+def test_namesakes_of_one_patient_id_are_on_separate_volumes() -> None:
+    """Judged by the names that are on each volume."""
+    candidates = [
+        candidate(n, header(name=name, study=f"1.2.{n}", series=f"1.3.{n}", uid=f"1.4.{n}"), 10_000)
+        for n, name in enumerate(("Doe^Jane", "Roe^Richard", "DOE^JANE", "Roe^Richard"))
+    ]
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(10**9, CD))
+    names = [{one.header.patient_name.casefold() for one in _all(volume)} for volume in volumes]
+    assert sorted(map(sorted, names)) == [["doe^jane"], ["roe^richard"]]
 
 
 @few

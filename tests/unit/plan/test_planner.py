@@ -24,10 +24,12 @@ from burnish.plan.grouping import group_into_series
 from burnish.plan.media_plan import Plan, Terms, pack_candidates
 from burnish.plan.planner import Planner
 from burnish.plan.profile_choice import Choice
+from burnish.plan.size_estimate import VolumeEstimate
 from burnish.plan.source_instances import InstanceFile, SourceInstance
-from burnish.plan.volumes import lay_out_volume
+from burnish.plan.volumes import PlannedVolume, divide_into_volumes, fixed_part, lay_out_volume
 from burnish.request import operations
 from burnish.settings import DeviceSettings, SecuritySettings
+from burnish.values import InstanceHeader
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -460,6 +462,63 @@ def source_instance(number: int, instance_header: Any, size: int) -> SourceInsta
     return SourceInstance(
         instance_header, kind_of(instance_header, EXPLICIT_VR_LITTLE_ENDIAN), number, received
     )
+
+
+def with_key(said: InstanceHeader, tag: int, vr: bytes, value: bytes) -> InstanceHeader:
+    """The header with one more key of its patient, study or series."""
+    keys = said.entity_keys
+    elements = {
+        element.tag: keys[element.start : element.end]
+        for element in scan(keys, 0, len(keys), explicit=True)
+    }
+    elements[tag] = encode(tag, vr, value)
+    return said._replace(entity_keys=b"".join(elements[tag] for tag in sorted(elements)))
+
+
+def test_a_record_longer_than_was_added_up_makes_no_volume_too_large() -> None:
+    """Each instance gives the study a key that the other lacks: the record is longer than either.
+
+    The capacity is exact: the estimate fits, and the real DICOMDIR takes one sector more.
+    """
+    cd = MEDIA["CD"].file_system
+    profile = PROFILES["STD-GEN-CD"]
+    for length in range(2, 2048, 2):
+        described = with_key(header(uid="1.4.1"), 0x00081030, b"LO", b"D" * 64)
+        numbered = with_key(header(uid="1.4.2"), 0x00080050, b"SH", b"1" * 16)
+        # what makes the DICOMDIR longer by so many bytes
+        longer = [
+            header(patient_id="P2", uid=f"1.6.{n}.{'1' * 40}", study="1.2.9", series="1.2.9.9")
+            for n in range(length // 40)
+        ]
+        longer.append(header(uid="1.5." + "1" * (1 + length % 40), study="1.2.8", series="1.2.8.1"))
+        rows = [
+            source_instance(n, one, SECTOR) for n, one in enumerate([described, numbered, *longer])
+        ]
+        candidates = [one.candidate(profile) for one in rows]
+        series = group_into_series(candidates)
+        estimate = VolumeEstimate(fixed_part(1 << 60, cd))
+        addition = estimate.addition(series)
+        assert addition is not None
+        estimate.add(addition)
+        capacity = estimate.size()
+        if capacity < lay_out_volume(series, cd).largest_size():
+            break
+    else:
+        pytest.fail("no case found in which the estimate is too small")
+    divided, oversized = divide_into_volumes(series, capacity, cd)
+    assert oversized == []
+    assert len(divided) == 2
+    assert all(volume.largest_size() <= capacity for volume in divided)
+
+
+def test_a_volume_larger_than_its_medium_is_never_recorded(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last guard, should the arithmetic of planning be wrong."""
+    monkeypatch.setattr(PlannedVolume, "size", lambda *_: 10**12)
+    request = planned(ground, several_instances(1), profiles="STD-GEN-CD")
+    assert request.execution_status is not ExecutionStatus.CREATING
+    assert request.file_sets == []
 
 
 @few

@@ -231,6 +231,19 @@ def test_two_patients_never_share_a_request(ground: Ground) -> None:
         assert len(issue(ground, order(scope=scope))) == 2
 
 
+def test_patients_of_two_issuers_never_share_a_request(ground: Ground) -> None:
+    """The same Patient ID and name, given out by two hospitals."""
+    for issuer in ("HERE", "THERE"):
+        stored = instance(patient_id="P1", patient_name="Doe^Jane", study="1.2.3.9")
+        ground.store(
+            stored, received_at=OLD, called_ae_title="BURN_US", issuer_of_patient_id=issuer
+        )
+    for scope in ("study", "patient"):
+        requests = issue(ground, order(scope=scope))
+        assert len(requests) == 2
+        assert [len(request.references) for request in requests] == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("titles", "count"),
     [

@@ -138,6 +138,8 @@ def test_an_earlier_derivation_is_kept(tmp_path: Path) -> None:
     ("attributes", "why"),
     [
         ({"LossyImageCompression": "01"}, "before"),
+        ({"LossyImageCompressionRatio": "10"}, "before"),
+        ({"LossyImageCompressionMethod": "ISO_10918_1"}, "before"),
         ({"PixelPaddingValue": 0}, "padding"),
         ({"SharedFunctionalGroupsSequence": [Dataset()]}, "functional groups"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "palette"),

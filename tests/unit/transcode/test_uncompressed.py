@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.pixels import pixel_array
@@ -203,6 +203,50 @@ def test_contradictory_attributes_are_refused(
         source = _changed(real_studies.file(name), tmp_path / "source", old, new)
         with pytest.raises(NotTranscodable):
             to_explicit_vr_little_endian(source, tmp_path / "target")
+
+
+def test_group_lengths_are_not_kept(real_studies: material.RealStudies, tmp_path: Path) -> None:
+    """They are retired (PS3.5 7.2), and may be wrong after a conversion."""
+    samples_per_pixel = b"\x28\0\2\0US\2\0"
+    group_length = b"\x28\0\0\0UL\4\0\x77\x66\0\0"
+    source = _changed(
+        real_studies.file("MR_small_RLE.dcm"),
+        tmp_path / "source",
+        samples_per_pixel,
+        group_length + samples_per_pixel,
+    )
+    _, target = brought(source, tmp_path)
+    data = target.read_bytes()
+    assert samples_per_pixel in data
+    assert group_length not in data
+    assert b"\x28\0\0\0UL" not in data
+
+
+def test_frames_of_different_colour_spaces_are_refused(
+    real_studies: material.RealStudies, tmp_path: Path
+) -> None:
+    """RGB and YCbCr cannot be in one Pixel Data: the second frame would have false colours."""
+    names = ("SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_dcmtk_+eb+cr.dcm")
+    datasets = [material.read(real_studies.file(name)) for name in names]
+    frames = [next(generate_frames(dataset.PixelData, number_of_frames=1)) for dataset in datasets]
+    results = []
+    for count, chosen in enumerate(([0, 0], [1, 1], [0, 1], [1, 0])):
+        dataset = datasets[0]
+        dataset.NumberOfFrames = 2
+        dataset.PixelData = encapsulate([frames[number] for number in chosen])
+        dataset["PixelData"].is_undefined_length = True
+        source = tmp_path / f"source{count}"
+        meta = file_meta.encode(
+            dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.file_meta.TransferSyntaxUID
+        )
+        source.write_bytes(meta + made_entries.encoded(dataset))
+        try:
+            to_explicit_vr_little_endian(source, tmp_path / "target")
+            results.append("")
+        except NotTranscodable as error:
+            results.append(str(error))
+    assert results[:2] == ["", ""]
+    assert all("colour space" in result for result in results[2:])
 
 
 def test_a_truncated_file_is_refused(real_studies: material.RealStudies, tmp_path: Path) -> None:
