@@ -96,6 +96,11 @@ def test_the_name_of_a_module_says_what_it_holds(module: str) -> None:
     assert not vague & set(module.removesuffix(".py").split("/"))
 
 
+def test_every_migration_has_a_number_of_its_own() -> None:
+    numbers = [path.name[:4] for path in sorted(ROOT.glob("migrations/versions/*.py"))]
+    assert numbers == [f"{number:04d}" for number in range(1, len(numbers) + 1)]
+
+
 @each_module
 def test_the_name_of_a_class_says_what_it_is(module: str) -> None:
     names = [node.name for node in nodes(module) if isinstance(node, ast.ClassDef)]

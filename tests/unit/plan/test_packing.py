@@ -262,6 +262,21 @@ def test_a_study_is_kept_together_where_that_costs_no_volume() -> None:
     assert [ids(volume) for volume in volumes] == [[0, 1], [2, 3]]
 
 
+def test_a_patient_is_kept_together_though_parts_would_fill_the_volumes_in_order() -> None:
+    """5, then 2 and 4 of one patient, then 2: in order, 5 + 2 would leave 4 + 2."""
+    candidates = [
+        *of_series(5, series=1),
+        *of_series(2, series=2),
+        *(
+            one._replace(header=one.header._replace(patient_id="P2", study_instance_uid="1.2.2"))
+            for one in of_series(4, series=3)
+        ),
+        *of_series(2, series=4),
+    ]
+    volumes = packing.pack_series(group_into_series(candidates), fixed_part(8_200_000, CD))
+    assert [{i // 100 for i in ids(volume)} for volume in volumes] == [{1}, {2, 3, 4}]
+
+
 def test_a_study_is_split_where_that_saves_a_volume() -> None:
     candidates = [
         candidate(

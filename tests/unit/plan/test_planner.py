@@ -515,10 +515,16 @@ def test_a_volume_larger_than_its_medium_is_never_recorded(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last guard, should the arithmetic of planning be wrong."""
-    monkeypatch.setattr(PlannedVolume, "size", lambda *_: 10**12)
-    request = planned(ground, several_instances(1), profiles="STD-GEN-CD")
-    assert request.execution_status is not ExecutionStatus.CREATING
-    assert request.file_sets == []
+    size = PlannedVolume.size
+
+    def wrong_in_the_end(volume: PlannedVolume, file_set_id: str, file_set_uid: str) -> int:
+        estimated = set(file_set_id) == {"0"}
+        return size(volume, file_set_id, file_set_uid) if estimated else 10**12
+
+    monkeypatch.setattr(PlannedVolume, "size", wrong_in_the_end)
+    with pytest.raises(Conflict, match="larger than its medium"):
+        planned(ground, several_instances(1), profiles="STD-GEN-CD")
+    assert ground.count(FileSet) == 0
 
 
 @few

@@ -29,6 +29,36 @@ def test_every_status_is_a_failure_of_its_service_class(kind: type[errors.Burnis
     assert MEDIA_CREATION_MANAGEMENT_SERVICE_CLASS_STATUS[row.dimse_n][0] == "Failure"
 
 
+@pytest.mark.parametrize(
+    ("kind", "c_store", "dimse_n"),
+    [
+        (errors.OutOfResources, 0xA700, 0x0213),
+        (errors.Unwritten, 0xA700, 0x0213),
+        (errors.SchemaMismatch, 0xA700, 0x0110),
+        (errors.Mismatch, 0xA900, 0x0119),
+        (errors.Unreadable, 0xC000, 0x0212),
+        (errors.OtherContent, 0xC111, 0x0111),
+        (errors.InvalidUID, 0x0117, 0x0117),
+        (errors.NotAuthorized, 0x0124, 0x0124),
+        (errors.InvalidValue, 0xC000, 0x0106),
+        (errors.InvalidArgument, 0xC000, 0x0115),
+        (errors.MissingAttribute, 0xC000, 0x0120),
+        (errors.MissingValue, 0xC000, 0x0121),
+        (errors.Unknown, 0xC000, 0x0112),
+        (errors.AlreadyExists, 0xC111, 0x0111),
+        (errors.AlreadyInitiated, 0xC000, 0xA510),
+        (errors.AlreadyCompleted, 0xC000, 0xC201),
+        (errors.NotInterruptible, 0xC000, 0xC202),
+        (errors.NotNow, 0xC000, 0xC203),
+    ],
+)
+def test_an_error_has_the_status_that_the_standard_has_for_it(
+    kind: type[errors.BurnishError], c_store: int, dimse_n: int
+) -> None:
+    """PS3.4 B.2.3 and S.3.2, PS3.7 annex C: a peer decides by these what it does next."""
+    assert statuses.of(kind("x")) == statuses.Statuses(c_store, dimse_n)
+
+
 def test_an_error_class_without_a_row_has_the_statuses_of_its_base_class() -> None:
     class WithoutRow(errors.AlreadyInitiated):
         pass
