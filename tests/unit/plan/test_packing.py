@@ -202,16 +202,16 @@ def of_series(*sizes: int, series: int = 1) -> list[Candidate]:
 
 
 def test_several_patients_that_fit_one_volume_are_put_on_one() -> None:
-    candidates = [one for number in range(1, 6) for one in of_series(1, 2, series=number)]
+    candidates = [sample for number in range(1, 6) for sample in of_series(1, 2, series=number)]
     volumes = packing.pack_series(group_into_series(candidates), fixed_part(20_000_000, CD))
     assert [sorted(ids(volume)) for volume in volumes] == [
-        sorted(one.instance_id for one in candidates)
+        sorted(sample.instance_id for sample in candidates)
     ]
 
 
 def test_series_are_kept_whole_though_parts_of_them_would_fill_volumes_better() -> None:
     """Each of three series takes 3 of 4 MB: cut into parts they would take no volume less."""
-    candidates = [one for number in (1, 2, 3) for one in of_series(1, 1, 1, series=number)]
+    candidates = [sample for number in (1, 2, 3) for sample in of_series(1, 1, 1, series=number)]
     volumes = packing.pack_series(group_into_series(candidates), fixed_part(4_300_000, CD))
     assert [{i // 100 for i in ids(volume)} for volume in volumes] == [{1}, {2}, {3}]
 
@@ -223,7 +223,9 @@ def test_namesakes_of_one_patient_id_are_on_separate_volumes() -> None:
         for n, name in enumerate(("Doe^Jane", "Roe^Richard", "DOE^JANE", "Roe^Richard"))
     ]
     volumes = packing.pack_series(group_into_series(candidates), fixed_part(10**9, CD))
-    names = [{one.header.patient_name.casefold() for one in _all(volume)} for volume in volumes]
+    names = [
+        {sample.header.patient_name.casefold() for sample in _all(volume)} for volume in volumes
+    ]
     assert sorted(map(sorted, names)) == [["doe^jane"], ["roe^richard"]]
 
 
@@ -268,8 +270,10 @@ def test_a_patient_is_kept_together_though_parts_would_fill_the_volumes_in_order
         *of_series(5, series=1),
         *of_series(2, series=2),
         *(
-            one._replace(header=one.header._replace(patient_id="P2", study_instance_uid="1.2.2"))
-            for one in of_series(4, series=3)
+            sample._replace(
+                header=sample.header._replace(patient_id="P2", study_instance_uid="1.2.2")
+            )
+            for sample in of_series(4, series=3)
         ),
         *of_series(2, series=4),
     ]

@@ -464,15 +464,19 @@ def source_instance(number: int, instance_header: Any, size: int) -> SourceInsta
     )
 
 
-def with_key(said: InstanceHeader, tag: int, vr: bytes, value: bytes) -> InstanceHeader:
+def with_key(
+    header_of_instance: InstanceHeader, tag: int, vr: bytes, value: bytes
+) -> InstanceHeader:
     """The header with one more key of its patient, study or series."""
-    keys = said.entity_keys
+    keys = header_of_instance.entity_keys
     elements = {
         element.tag: keys[element.start : element.end]
         for element in scan(keys, 0, len(keys), explicit=True)
     }
     elements[tag] = encode(tag, vr, value)
-    return said._replace(entity_keys=b"".join(elements[tag] for tag in sorted(elements)))
+    return header_of_instance._replace(
+        entity_keys=b"".join(elements[tag] for tag in sorted(elements))
+    )
 
 
 def test_a_record_longer_than_was_added_up_makes_no_volume_too_large() -> None:
@@ -492,9 +496,10 @@ def test_a_record_longer_than_was_added_up_makes_no_volume_too_large() -> None:
         ]
         longer.append(header(uid="1.5." + "1" * (1 + length % 40), study="1.2.8", series="1.2.8.1"))
         rows = [
-            source_instance(n, one, SECTOR) for n, one in enumerate([described, numbered, *longer])
+            source_instance(n, its_header, SECTOR)
+            for n, its_header in enumerate([described, numbered, *longer])
         ]
-        candidates = [one.candidate(profile) for one in rows]
+        candidates = [row.candidate(profile) for row in rows]
         series = group_into_series(candidates)
         estimate = VolumeEstimate(fixed_part(1 << 60, cd))
         addition = estimate.addition(series)
