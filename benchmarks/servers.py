@@ -72,6 +72,7 @@ def burnish(
                 "receivers": receivers,
                 "accept_unknown_peers": True,
                 "maximum_associations": 2000,
+                "maximum_unknown_associations": 2000,
             },
             "storage": {"root": str(directory / "storage"), "durability": durability},
             "request": {"wait_for_instances": "0s"},

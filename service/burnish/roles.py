@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -31,6 +31,8 @@ from burnish.spool import Spool
 if TYPE_CHECKING:
     from burnish.scp.ae import Listener
 
+#: Characters for which structlog's console renderer quotes a value.
+_QUOTED = frozenset(" \t=\r\n\"'")
 _DATABASE_LOST = (
     "check storage.root and database.url; or restore a backup with `burnish db restore FILE`;"
     " or rebuild the database from the instances in the spool with `burnish db recover`"
@@ -39,17 +41,17 @@ _DATABASE_LOST = (
 
 def configure_logging(settings: Settings) -> None:
     """Log to standard error, as text or as one JSON object for each line."""
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if settings.log.format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    )
+    if settings.log.format == "json":
+        renderers: list[structlog.typing.Processor] = [structlog.processors.JSONRenderer()]
+    else:
+        console = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderers = [_escape_control_characters, console]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            renderer,
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[settings.log.level.upper()]
@@ -57,6 +59,27 @@ def configure_logging(settings: Settings) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _escape_control_characters(
+    _logger: object, _method: str, line: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Escapes what could imitate another line of the log, or control the terminal that shows it.
+
+    A traceback, which has lines, stays as it is. The renderer quotes the values with a character of
+    `_QUOTED`, and then escapes them itself.
+    """
+    for key, value in line.items():
+        if not isinstance(value, str) or key == "exception":
+            continue
+        if key == "event" or not _QUOTED.intersection(value):
+            line[key] = "".join(
+                letter
+                if letter.isprintable()
+                else letter.encode("unicode_escape", "replace").decode()
+                for letter in value
+            )
+    return line
 
 
 def hide_library_warnings() -> None:

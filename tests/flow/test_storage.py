@@ -834,7 +834,9 @@ def test_both_receivers_accept_associations(burnish: Service) -> None:
 def test_an_association_above_the_limit_is_rejected_as_transient(
     start_burnish: StartBurnish,
 ) -> None:
-    service = start_burnish(dicom={"maximum_associations": 2, "receivers": 1})
+    service = start_burnish(
+        dicom={"maximum_associations": 2, "maximum_unknown_associations": 2, "receivers": 1}
+    )
     # The echo of `start` counts until its release is answered, so `admitted` tries again.
     with (
         raw_dicom.admitted(service.port) as first,

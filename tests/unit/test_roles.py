@@ -93,6 +93,31 @@ def test_each_line_of_the_log_is_one_json_object(
 
 
 @pytest.mark.usefixtures("_log_as_before")
+def test_control_characters_are_escaped_in_a_text_log(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roles.configure_logging(settings.model_copy(update={"log": LogSettings(format="text")}))
+    log = structlog.get_logger("test")
+    log.warning(
+        "rejected\r",
+        bell="A\x07",
+        why="\x1b[2Jgone\n2026-01-01 [info] ready",
+        ae="A\x9b\u202e\u2028Ä",
+    )
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        log.exception("a defect")
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.isprintable()
+    assert r"rejected\r" in first
+    assert r"bell=A\x07 " in first
+    assert r"\x1b[2Jgone\n2026-01-01 [info] ready" in first
+    assert r"A\x9b\u202e\u2028Ä" in first
+    assert others[1].startswith("Traceback")
+
+
+@pytest.mark.usefixtures("_log_as_before")
 def test_a_traceback_has_no_patient_data(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:

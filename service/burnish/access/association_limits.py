@@ -2,15 +2,21 @@
 
 import mmap
 import threading
+import zlib
+from ipaddress import IPv6Address, ip_address
 
 from burnish.settings import Settings
+
+#: Counters of the associations of unknown AEs. Addresses that share one share a limit.
+_ADDRESS_COLUMNS = 1024
 
 
 class AssociationLimits:
     """Counts the associations of all receiver processes that were forked after it was made.
 
     Each receiver has a row of counters in shared memory, which it alone writes: the first counts
-    all its associations, the others those of each peer. A receiver that is killed leaves its
+    all its associations, the next ones those of each peer, the others those of AEs that are not
+    configured, by address: such a peer can invent AE titles. A receiver that is killed leaves its
     counts behind until its successor sets them to zero. An association first adds itself, then
     looks at the sum over all receivers, and is rejected if that exceeds a limit. So a limit is
     never exceeded.
@@ -20,6 +26,8 @@ class AssociationLimits:
         self._limits = [settings.dicom.maximum_associations]
         self._limits += [peer.maximum_associations for peer in settings.peer]
         self._columns = {peer.ae_title: at for at, peer in enumerate(settings.peer, start=1)}
+        self._first_address_column = len(self._limits)
+        self._limits += [settings.dicom.unknown_associations] * _ADDRESS_COLUMNS
         self._width = len(self._limits)
         memory = mmap.mmap(-1, 4 * self._width * receivers)
         self._counts = memoryview(memory).cast("I")
@@ -32,9 +40,9 @@ class AssociationLimits:
         for column in range(self._width):
             self._counts[self._start + column] = 0
 
-    def acquire(self, calling_ae_title: str) -> str:
+    def acquire(self, calling_ae_title: str, address: str) -> str:
         """Counts a new association of a peer; returns "", or the limit that rejects it."""
-        columns = self._columns_of(calling_ae_title)
+        columns = self._columns_of(calling_ae_title, address)
         with self._lock:
             for column in columns:
                 self._counts[self._start + column] += 1
@@ -46,21 +54,29 @@ class AssociationLimits:
         limit = self._limits[exceeded[0]]
         if exceeded[0] == 0:
             return f"{limit} associations at once (dicom.maximum_associations)"
+        if exceeded[0] >= self._first_address_column:
+            return (
+                f"{limit} associations at once of AEs without a [[peer]] table at {address} "
+                "(dicom.maximum_unknown_associations)"
+            )
         return f"{limit} associations at once of AE {calling_ae_title} (peer.maximum_associations)"
 
-    def release(self, calling_ae_title: str) -> None:
+    def release(self, calling_ae_title: str, address: str) -> None:
         """Ends an association that `acquire` counted."""
         with self._lock:
-            self._subtract(self._columns_of(calling_ae_title))
+            self._subtract(self._columns_of(calling_ae_title, address))
 
     @property
     def in_use(self) -> int:
         """The associations of all receivers."""
         return self._sum(0)
 
-    def _columns_of(self, calling_ae_title: str) -> list[int]:
+    def _columns_of(self, calling_ae_title: str, address: str) -> list[int]:
         column = self._columns.get(calling_ae_title)
-        return [0] if column is None else [0, column]
+        if column is None:
+            number = zlib.crc32(_site(address).encode()) % _ADDRESS_COLUMNS
+            column = self._first_address_column + number
+        return [0, column]
 
     def _subtract(self, columns: list[int]) -> None:
         for column in columns:
@@ -68,3 +84,16 @@ class AssociationLimits:
 
     def _sum(self, column: int) -> int:
         return sum(self._counts[column :: self._width])
+
+
+def _site(address: str) -> str:
+    """What stands for one stranger: an IPv4 address, or the first half of an IPv6 address.
+
+    A network with IPv6 gives each of its links 2⁶⁴ addresses.
+    """
+    parsed = ip_address(address.partition("%")[0])
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return parsed.exploded[:19]

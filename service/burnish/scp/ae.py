@@ -226,7 +226,7 @@ class ApplicationEntity:
             return answer
         if self._draining.is_set():
             return Rejection.of_congestion("the service is stopping")
-        exceeded_limit = self._association_limits.acquire(answer.calling_ae_title)
+        exceeded_limit = self._association_limits.acquire(answer.calling_ae_title, caller.address)
         if exceeded_limit:
             return Rejection.of_limit(exceeded_limit)
         return answer
@@ -239,7 +239,9 @@ class ApplicationEntity:
             nonlocal is_counted
             if is_counted and association.accepted is not None:
                 is_counted = False
-                self._association_limits.release(association.accepted.calling_ae_title)
+                self._association_limits.release(
+                    association.accepted.calling_ae_title, association.caller.address
+                )
 
         association.before_release = release_limit
         outcome = "failed"

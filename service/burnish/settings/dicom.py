@@ -22,6 +22,8 @@ class DicomSettings(SettingsTable):
     receivers: int = Field(default=0, ge=0, le=64)
     #: Associations of all receivers together. Further ones are rejected as a transient condition.
     maximum_associations: int = Field(default=500, ge=1)
+    #: Of these, those of one address from AEs without a [[peer]] table. 0: a fifth of all.
+    maximum_unknown_associations: int = Field(default=0, ge=0)
     #: Connections per receiver that have not been accepted as an association yet.
     maximum_half_open: int = Field(default=100, ge=1)
     #: Bytes. The largest PDU that peers may send (PS3.8 D.1).
@@ -36,3 +38,8 @@ class DicomSettings(SettingsTable):
     idle_timeout: Duration = timedelta(minutes=10)
     #: At shutdown, how long associations may take to end by themselves.
     drain_timeout: Duration = timedelta(seconds=30)
+
+    @property
+    def unknown_associations(self) -> int:
+        """The associations of one address from AEs without a [[peer]] table."""
+        return self.maximum_unknown_associations or max(1, self.maximum_associations // 5)

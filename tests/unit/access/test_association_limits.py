@@ -8,7 +8,7 @@ from burnish.access.association_limits import AssociationLimits
 from burnish.settings import DicomSettings, PeerSettings, Settings
 
 SETTINGS = Settings(
-    dicom=DicomSettings(maximum_associations=4),
+    dicom=DicomSettings(maximum_associations=4, maximum_unknown_associations=4),
     peer=(PeerSettings(ae_title="CT1", maximum_associations=2), PeerSettings(ae_title="PACS")),
 )
 
@@ -18,19 +18,24 @@ def accepted_by_a_receiver(number: int, limits: AssociationLimits, *ae_titles: s
     child = os.fork()
     if not child:
         limits.begin(number)
-        os._exit(sum(not limits.acquire(ae_title) for ae_title in ae_titles))
+        os._exit(sum(not limits.acquire(ae_title, "10.0.0.1") for ae_title in ae_titles))
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def test_each_peer_and_all_peers_together_have_a_limit() -> None:
     limits = AssociationLimits(SETTINGS)
     limits.begin(0)
-    assert [bool(limits.acquire("CT1")) for _ in range(3)] == [False, False, True]
-    assert limits.acquire("CT1") == "2 associations at once of AE CT1 (peer.maximum_associations)"
-    assert [bool(limits.acquire("ANY")) for _ in range(3)] == [False, False, True]
-    assert limits.acquire("PACS") == "4 associations at once (dicom.maximum_associations)"
-    limits.release("CT1")
-    assert limits.acquire("CT1") == ""
+    assert [bool(limits.acquire("CT1", "10.0.0.1")) for _ in range(3)] == [False, False, True]
+    assert (
+        limits.acquire("CT1", "10.0.0.1")
+        == "2 associations at once of AE CT1 (peer.maximum_associations)"
+    )
+    assert [bool(limits.acquire("ANY", "10.0.0.2")) for _ in range(3)] == [False, False, True]
+    assert (
+        limits.acquire("PACS", "10.0.0.1") == "4 associations at once (dicom.maximum_associations)"
+    )
+    limits.release("CT1", "10.0.0.1")
+    assert limits.acquire("CT1", "10.0.0.1") == ""
     assert limits.in_use == 4
 
 
@@ -43,3 +48,58 @@ def test_limits_hold_over_all_receivers() -> None:
     assert accepted_by_a_receiver(1, limits) == 0, "a successor clears the counts of one killed"
     assert limits.in_use == 2
     assert accepted_by_a_receiver(2, limits, "PACS", "PACS", "PACS") == 2
+
+
+def limits_of(**dicom: int) -> AssociationLimits:
+    limits = AssociationLimits(
+        Settings(dicom=DicomSettings(**dicom), peer=(PeerSettings(ae_title="PACS"),)), receivers=2
+    )
+    limits.begin(0)
+    return limits
+
+
+@pytest.mark.parametrize(
+    ("dicom", "limit"),
+    [
+        ({"maximum_associations": 50}, 10),
+        ({"maximum_associations": 4}, 1),
+        ({"maximum_associations": 50, "maximum_unknown_associations": 7}, 7),
+    ],
+)
+def test_unknown_aes_of_one_address_share_a_limit(dicom: dict[str, int], limit: int) -> None:
+    limits = limits_of(**dicom)
+    for number in range(limit):
+        assert limits.acquire(f"STRANGER{number}", "10.0.0.1") == ""
+    refusal = limits.acquire("ANOTHER", "10.0.0.1")
+    assert refusal.startswith(f"{limit} associations at once of AEs without a [[peer]] table")
+    assert "10.0.0.1 (dicom.maximum_unknown_associations)" in refusal
+    assert limits.in_use == limit
+    assert limits.acquire("PACS", "10.0.0.1") == ""
+    assert limits.acquire("ANOTHER", "10.0.0.2") == ""
+    limits.release("STRANGER0", "10.0.0.1")
+    assert limits.acquire("ANOTHER", "10.0.0.1") == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_shared"),
+    [
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("2001:db8::1", "2001:db8::ffff:0:0:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("::ffff:10.0.0.1", "::ffff:10.0.0.2", False),
+    ],
+)
+def test_an_ipv6_address_counts_by_its_first_64_bits(
+    first: str, second: str, is_shared: bool
+) -> None:
+    limits = limits_of(maximum_associations=5)
+    assert limits.acquire("ANY", first) == ""
+    assert bool(limits.acquire("ANY", second)) == is_shared
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_limit_of_unknown_aes_holds_over_all_receivers() -> None:
+    limits = limits_of(maximum_associations=10)
+    assert accepted_by_a_receiver(0, limits, "ANY") == 1
+    assert accepted_by_a_receiver(1, limits, "ANY", "OTHER", "PACS") == 2

@@ -107,6 +107,27 @@ def test_a_peer_is_accepted_again_when_one_of_its_associations_has_ended(
     second.__exit__(None, None, None)
 
 
+def test_unknown_aes_at_one_address_cannot_take_all_associations(tmp_path: Path) -> None:
+    dicom = DicomSettings(
+        host="127.0.0.1", port=0, maximum_associations=20, accept_unknown_peers=True
+    )
+    with Ground(tmp_path, dicom=dicom, peer=(PeerSettings(ae_title="CT1"),)) as ground:
+        running = RunningEntity(ground)
+        held = [Raw(running.port, calling=f"ANY{n}".encode().ljust(16)) for n in range(4)]
+        with Raw(running.port, calling=b"ANY5".ljust(16)) as refused:
+            assert refused.answer is not None
+            assert refused.answer.rejection == (2, 3, 2)
+        assert is_accepted(running, b"CT1")
+        with Raw(running.port, calling=b"ANY6".ljust(16), source="127.0.0.2") as other:
+            assert other.answer is not None
+            assert other.answer.kind == A_ASSOCIATE_AC
+        held.pop().__exit__(None, None, None)
+        wait_until(lambda: is_accepted(running, b"ANY6"), what="an association that is free again")
+        for raw in held:
+            raw.__exit__(None, None, None)
+        running.close()
+
+
 def test_a_limit_is_free_when_the_release_is_answered(running: RunningEntity) -> None:
     """A peer may request its next association before it closes the connection of the last one."""
     first, second = (Raw(running.port, calling=b"CT1".ljust(16)) for _ in range(2))

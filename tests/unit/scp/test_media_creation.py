@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
@@ -423,6 +424,15 @@ def test_n_get_returns_the_attributes_of_the_list(ground: Ground) -> None:
     assert status == 0x0001
     assert [e.keyword for e in data_set] == ["ExecutionStatus"]
     assert send(ground, GET, requested=uid, tags=b"\0\x21\x20\0\0\0")[0] >= 0x0100
+
+
+def test_an_answer_with_a_warning_is_not_logged_as_a_refusal(ground: Ground) -> None:
+    uid = create(ground)
+    with structlog.testing.capture_logs() as lines:
+        assert send(ground, GET, requested=uid, tags=[0x21000020, 0x00100010])[0] == 0x0001
+        assert lines == []
+        assert send(ground, GET, requested="1.2.99")[0] == 0x0112
+    assert [line["event"] for line in lines] == ["DIMSE-N failed"]
 
 
 def test_a_long_response_is_sent_in_fragments(ground: Ground) -> None:
