@@ -171,19 +171,30 @@ def check_database_file(settings: Settings) -> None:
 def check_database_belongs_to_spool(settings: Settings, database: Database) -> None:
     """Raise OperatorError if the database is another than that of the spool, as an empty one is.
 
-    The sweep would remove every file of the spool that such a database does not know. A database
-    that is seen with its spool for the first time gets an identity, which the register keeps.
+    So is one that lacks requests which the register knows. The sweep would remove every file of the
+    spool that such a database does not know. A database that is seen with its spool for the first
+    time gets an identity, which the register keeps.
     """
     root = settings.storage.root
-    registered = register.read(root).database_identity
+    known = register.read(root)
+    registered = known.database_identity
     with database.reading() as session:
         present = identity.identity(session)
         is_empty = identity.is_empty(session)
-    if present and present == registered:
+        last_request = identity.last_request(session)
+    # with durability "os", a power failure may take requests that the register knows
+    is_durable = settings.storage.durability == "full"
+    is_older = is_durable and last_request < known.last_request
+    if present and present == registered and not is_older:
         return
     has_instances = next(open_spool(settings).published_keys(), None) is not None
     if has_instances and (is_empty or registered):
-        what = "is new or empty" if is_empty else "is not the one that was used with this spool"
+        if is_empty:
+            what = "is new or empty"
+        elif present == registered:
+            what = "is older than the spool, like a backup that was copied to its place"
+        else:
+            what = "is not the one that was used with this spool"
         raise OperatorError(
             f"the spool has instances, but the database {_database_name(settings)} {what}",
             hint=_DATABASE_LOST,

@@ -244,6 +244,29 @@ def test_the_database_of_another_spool_is_refused(ground: Ground, tmp_path: Path
     roles.prepare(ground.settings)
 
 
+def test_a_backup_that_was_copied_to_its_place_is_refused(tmp_path: Path) -> None:
+    """The sweep would remove every instance that was received after the backup."""
+    storage = StorageSettings(root=tmp_path / "root", durability="full")
+    with Ground(tmp_path / "root", storage=storage) as ground:
+        received(ground, instance())
+        roles.prepare(ground.settings)
+        backup.save(ground.url, tmp_path / "saved.db")
+        later = instance()
+        received(ground, later)
+        ground.admit([later])
+        register.raise_last_request(storage.root, 1)
+        roles.prepare(ground.settings)
+        ground.database.close()
+        for file in backup.files_of(ground.url):
+            file.unlink(missing_ok=True)
+        (tmp_path / "saved.db").replace(storage.root / "burnish.db")
+        with pytest.raises(OperatorError, match="is older than the spool"):
+            roles.prepare(ground.settings)
+        assert burnish(ground, "db", "recover").exit_code == 0
+        roles.prepare(ground.settings)
+        assert len(rows(ground)) == 2
+
+
 def test_an_instance_of_which_no_row_was_committed_is_no_reason_to_refuse(ground: Ground) -> None:
     """A kill during the very first C-STORE leaves its file; the sender has got no success."""
     roles.prepare(ground.settings)
@@ -467,7 +490,10 @@ def test_a_database_killed_during_a_change_is_not_damaged(ground: Ground) -> Non
 
 def burnish(ground: Ground, *arguments: str) -> Any:
     environment = {"BURNISH_STORAGE__ROOT": str(ground.settings.storage.root)}
-    done = CliRunner().invoke(cli, arguments, env=environment)
+    with pytest.MonkeyPatch.context() as patch:
+        # a logger keeps the output that it has written to first, which is closed afterwards
+        patch.setattr(recovery, "log", structlog.get_logger())
+        done = CliRunner().invoke(cli, arguments, env=environment)
     structlog.reset_defaults()
     return done
 

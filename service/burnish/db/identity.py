@@ -1,6 +1,6 @@
 """Ground: the identity of a database, by which it is known as the one of its spool."""
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import DatabaseIdentity, Instance, MediaCreationRequest
@@ -28,3 +28,8 @@ def is_empty(session: Session) -> bool:
     """Whether the database has neither an instance nor a request."""
     has_rows = exists(select(Instance.id)) | exists(select(MediaCreationRequest.id))
     return not session.scalar(select(has_rows))
+
+
+def last_request(session: Session) -> int:
+    """The highest number of a request, 0 if there is none. The newest request is never deleted."""
+    return session.scalar(select(func.max(MediaCreationRequest.id))) or 0
