@@ -143,6 +143,11 @@ def _print_report(path: Path, report: "VolumeReport") -> None:
         f"{path}: {verdict}; {quantity(report.instances, 'instance')},"
         f" {quantity(report.files, 'file')}, {report.bytes_read} bytes read"
     )
+    if not report.unexamined:
+        typer.echo(
+            f"{path}: examined: the DICOMDIR, its keys against the files, File Meta Information,"
+            " the elements of data sets, and the length of pixel data; not examined: the pixels"
+        )
     if report.unexamined:
         typer.echo(
             f"{path}: the content of {quantity(report.unexamined, 'Secure DICOM File')} was not"

@@ -11,6 +11,7 @@ from burnish.errors import Unreadable
 from burnish.identifiers import is_file_name
 from burnish.media import FileSystem
 from burnish.values import ReadableVolume, SecureVolume, VolumeReport
+from burnish.verify.data_set_checks import DataSetChecks
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
 from burnish.verify.faults import FaultCode, Faults, shown
@@ -249,7 +250,9 @@ class _Examination:
         size = self._volume.files()[name]
         values: dict[int, bytes] = {}
         uids = {_SOP_CLASS_UID: b"", _SOP_INSTANCE_UID: b""}
+        checks = DataSetChecks(name, meta, self._faults, self._notes)
         for element in dicom_elements.scan(buffer, meta.data_set_offset, size, explicit=explicit):
+            checks.check_element(element)
             if element.tag in uids and element.length <= _LONGEST_UID:
                 uids[element.tag] = buffer[element.value : element.value + element.length]
             if element.tag in COMPARED_TAGS and element.length <= _LONGEST_KEY:
@@ -258,6 +261,7 @@ class _Examination:
                 longest = _LONGEST_REGIONS if element.tag == US_REGIONS else _LONGEST_VALUE
                 end = element.value + min(element.length, longest)
                 values[element.tag] = bytes(buffer[element.value : end])
+        checks.finish(values)
         self._bytes_read += buffer.bytes_read
         for attribute_name, uid, meta_uid in (
             ("SOP Class UID (0008,0016)", uids[_SOP_CLASS_UID], meta.sop_class_uid),

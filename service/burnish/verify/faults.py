@@ -75,6 +75,8 @@ class FaultCode(StrEnum):
     FILE_META_INCOMPLETE = auto()
     FILE_META_WRONG = auto()
     DATA_SET_DIFFERS = auto()
+    DATA_SET_MALFORMED = auto()
+    PIXEL_DATA_WRONG = auto()
     SOP_CLASS_NOT_IN_PROFILE = auto()
     ATTRIBUTE_NOT_IN_PROFILE = auto()
     TRANSFER_SYNTAX_NOT_IN_PROFILE = auto()

@@ -31,13 +31,17 @@ _READ_SIZES = (1 << 10, 1 << 16, 1 << 20)
 
 
 class FileMeta(NamedTuple):
-    """The File Meta Information of a file, and the offset of its data set."""
+    """The File Meta Information of a file, and the offset of its data set.
+
+    `stated_end` is where it ends by its group length, 0 if it has none.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
     data_set_offset: int
     missing: tuple[int, ...] = ()
+    stated_end: int = 0
 
 
 def is_dicom(start: bytes) -> bool:
@@ -53,12 +57,15 @@ def parse_file_meta(data: bytes, *, data_set_follows: bool = True) -> FileMeta:
     """
     values: dict[int, bytes] = {}
     offset = PREAMBLE
+    stated_end = 0
     while data[offset : offset + 2] == b"\2\0":
         tag, _, start, length = dicom_elements.header(data, offset, len(data), explicit=True)
         offset = start + length
         if offset > len(data):
             raise NeedMore("the File Meta Information is truncated")
         values[tag] = data[start:offset]
+        if tag == _GROUP_LENGTH:
+            stated_end = offset + int.from_bytes(values[tag][:4], "little")
     if data_set_follows and offset >= len(data):
         raise NeedMore("the file ends with its File Meta Information")
     return FileMeta(
@@ -67,6 +74,7 @@ def parse_file_meta(data: bytes, *, data_set_follows: bool = True) -> FileMeta:
         transfer_syntax_uid=_uid(values.get(_TRANSFER_SYNTAX_UID, b"")),
         data_set_offset=offset,
         missing=tuple([tag for tag in _REQUIRED if tag not in values]),
+        stated_end=stated_end,
     )
 
 
@@ -93,7 +101,16 @@ def read_file_meta(volume: ReadableVolume, name: str) -> FileMeta | None:
 
 
 def check_file_meta(meta: FileMeta, name: str, faults: Faults) -> None:
-    """Adds a fault for each Type 1 element that is missing (PS3.10 Table 7.1-1)."""
+    """Adds a fault for each Type 1 element that is missing, and for a wrong group length.
+
+    Source: PS3.10 Table 7.1-1.
+    """
+    if meta.stated_end not in (0, meta.data_set_offset):
+        message = (
+            f"its {attribute(_GROUP_LENGTH)} says that the data set begins at byte "
+            f"{meta.stated_end}, but elements of group 0002 end at byte {meta.data_set_offset}"
+        )
+        faults.add(FaultCode.FILE_META_WRONG, name, message)
     for tag in meta.missing:
         message = f"its File Meta Information has no {attribute(tag)}"
         faults.add(FaultCode.FILE_META_INCOMPLETE, name, message)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from burnish.application_profiles import PROFILES
+from burnish.dicom_elements import encode
 from burnish.verify import FaultCode, examine_volume
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -21,6 +22,7 @@ from burnish.vocabulary import (
     JPEG_2000,
     MEDIA_STORAGE_DIRECTORY_STORAGE,
 )
+from factories import encapsulated
 from made_volume import (
     FILE_SET_UID,
     SECONDARY_CAPTURE,
@@ -361,13 +363,17 @@ def test_incomplete_file_meta_information_is_a_fault() -> None:
     data = sample.files["DICOM\\I0"]
     sample.files["DICOM\\I0"] = data.replace(b"\x02\0\x12\0UI\x06\x001.2.3\0", b"")
     report = examine_volume(sample.volume())
-    assert [fault.code for fault in report.faults] == [FaultCode.FILE_META_INCOMPLETE]
-    assert "(0002,0012)" in report.faults[0].message
+    group_length_fault, fault = report.faults
+    assert group_length_fault.code == FaultCode.FILE_META_WRONG
+    assert fault.code == FaultCode.FILE_META_INCOMPLETE
+    assert "(0002,0012)" in fault.message
 
 
 def test_a_transfer_syntax_that_the_profile_does_not_permit_is_a_fault() -> None:
     sample = SampleVolume()
-    sample.files["DICOM\\I0"] = instance("1.2.9.0", JPEG_2000)
+    native = encode(0x7FE00010, b"OW", bytes(range(256)))
+    compressed = instance("1.2.9.0", JPEG_2000).replace(native, encapsulated(bytes(8)))
+    sample.files["DICOM\\I0"] = compressed
     sample.at(*IMAGE).set(0x00041512, b"UI", JPEG_2000)
     assert examine_volume(sample.volume()).good
     for profile in ("STD-GEN-CD", "STD-GEN-DVD-JPEG"):

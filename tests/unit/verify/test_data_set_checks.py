@@ -1,0 +1,105 @@
+"""The data sets of files are checked: their elements, and the length of their pixel data."""
+
+import struct
+
+import pytest
+
+from burnish.dicom_elements import encode
+from burnish.values import VolumeReport
+from burnish.verify import FaultCode, examine_volume
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, JPEG_2000
+from factories import encapsulated
+from made_volume import SECONDARY_CAPTURE, SampleVolume, file_meta
+
+NAME = "DICOM\\I0"
+ELEMENTS = {
+    0x00080016: encode(0x00080016, b"UI", SECONDARY_CAPTURE.encode()),
+    0x00080018: encode(0x00080018, b"UI", b"1.2.9.0"),
+    0x00280002: encode(0x00280002, b"US", b"\1\0"),
+    0x00280004: encode(0x00280004, b"CS", b"MONOCHROME2"),
+    0x00280010: encode(0x00280010, b"US", b"\4\0"),
+    0x00280011: encode(0x00280011, b"US", b"\4\0"),
+    0x00280100: encode(0x00280100, b"US", b"\x10\0"),
+    0x7FE00010: encode(0x7FE00010, b"OW", bytes(32)),
+}
+WHOLE = b"".join(ELEMENTS.values())
+BEFORE_PIXELS = b"".join(list(ELEMENTS.values())[:-1])
+FRAMES = encode(0x00280008, b"IS", b"2")
+
+
+def examined(data_set: bytes, transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN) -> VolumeReport:
+    sample = SampleVolume()
+    sample.files[NAME] = file_meta(SECONDARY_CAPTURE, "1.2.9.0", transfer_syntax) + data_set
+    sample.at(0, 0, 0, 0).set(0x00041512, b"UI", transfer_syntax)
+    return examine_volume(sample.volume())
+
+
+def pixels(length: int) -> bytes:
+    """Pixel Data of a length that may be odd."""
+    return struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, length) + bytes(length)
+
+
+def implicit(tag: int, value: bytes) -> bytes:
+    return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+IMPLICIT = (
+    implicit(0x00080016, SECONDARY_CAPTURE.encode() + b"\0")
+    + implicit(0x00080018, b"1.2.9.0\0")
+    + implicit(0x00280010, b"\4\0")
+    + implicit(0x7FE00010, bytes(32))
+)
+
+MALFORMED, PIXELS = FaultCode.DATA_SET_MALFORMED, FaultCode.PIXEL_DATA_WRONG
+DAMAGE = {
+    "group 0002 in front": (
+        encode(0x00020010, b"UI", EXPLICIT_VR_LITTLE_ENDIAN.encode()) + WHOLE,
+        FaultCode.FILE_META_WRONG,
+        "(0002,0000)",
+    ),
+    "group 0002 behind": (WHOLE + encode(0x00020010, b"UI", b"1.2"), MALFORMED, "(0002,0010)"),
+    "element twice": (BEFORE_PIXELS + ELEMENTS[0x00280100] + pixels(32), MALFORMED, "twice"),
+    "order": (BEFORE_PIXELS + ELEMENTS[0x00280002] + pixels(32), MALFORMED, "(0028,0002)"),
+    "odd length": (BEFORE_PIXELS + pixels(33), MALFORMED, "33 bytes"),
+    "short pixels": (BEFORE_PIXELS + pixels(30), PIXELS, "30 bytes, where 32"),
+    "frames missing": (FRAMES.join((BEFORE_PIXELS, b"")) + pixels(32), PIXELS, "where 64"),
+    "encapsulated": (BEFORE_PIXELS + encapsulated(bytes(32)), PIXELS, "encapsulated"),
+}
+
+
+def test_a_whole_data_set_has_no_fault_and_no_note() -> None:
+    report = examined(WHOLE)
+    assert (report.faults, report.notes) == ((), ())
+    report = examined(BEFORE_PIXELS + encapsulated(bytes(32)), JPEG_2000)
+    assert (report.faults, report.notes) == ((), ())
+    report = examined(IMPLICIT, IMPLICIT_VR_LITTLE_ENDIAN)
+    assert (report.faults, report.notes) == ((), ())
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_each_damage_is_named(damage: str) -> None:
+    data_set, code, text = DAMAGE[damage]
+    matching = [fault for fault in examined(data_set).faults if fault.code == code]
+    assert [fault.where for fault in matching] == [NAME]
+    assert text in matching[0].message
+
+
+@pytest.mark.parametrize("length", [8, 64, 2048])
+def test_zeros_behind_a_data_set_are_a_fault(length: int) -> None:
+    in_implicit = examined(IMPLICIT + bytes(length), IMPLICIT_VR_LITTLE_ENDIAN)
+    assert {fault.code for fault in in_implicit.faults} == {MALFORMED}
+    assert not examined(WHOLE + bytes(length)).good
+
+
+def test_native_pixels_under_an_encapsulated_syntax_are_a_fault() -> None:
+    (fault,) = examined(WHOLE, JPEG_2000).faults
+    assert (fault.code, fault.where) == (PIXELS, NAME)
+    assert "native" in fault.message
+
+
+def test_an_image_without_pixel_data_is_noted() -> None:
+    """It is no fault of the volume: some archives keep headers alone."""
+    report = examined(BEFORE_PIXELS)
+    assert report.good
+    (note,) = report.notes
+    assert "Pixel Data (7FE0,0010)" in note.message
