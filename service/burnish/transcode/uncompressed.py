@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -53,6 +53,8 @@ _ICON_IMAGE_SEQUENCE = 0x00880200
 PIXEL_GROUP = 0x7FE00000
 _ENCAPSULATED_WITHIN = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
 _PIECE = 1 << 20
+#: Ultrasound Image and Ultrasound Multi-frame Image Storage, with their retired forms.
+_ULTRASOUND = frozenset(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("3", "3.1", "6", "6.1"))
 #: Inflating stops at this many bytes: no element is longer, so no data set needs to be.
 _LONGEST_DATA_SET = 1 << 32
 
@@ -218,12 +220,43 @@ def _decoded(
         raise NotTranscodable("the Pixel Data is not encapsulated, as its transfer syntax says")
     image = image_pixel(window, before)
     with_frames = decode(fragments, offset + pixels.value, transfer_syntax_uid, image)
+    if _sop_class_uid(window, before) in _ULTRASOUND:
+        with_frames = _colour_by_plane(with_frames)
     first, decoded = next(with_frames, (b"", image))
     yield from before_pixels(window, before, decoded)
     yield from _pixel_data(first, with_frames, decoded)
     for element in behind:
         if element.start > pixels.start:
             yield from copied(window, element.start, element.end)
+
+
+def _sop_class_uid(window: Window, elements: list[Element]) -> str:
+    for element in elements:
+        if element.tag == _SOP_CLASS_UID:
+            value = bytes(window[element.value : element.value + element.length])
+            return value.rstrip(b"\0 ").decode("latin-1")
+    return ""
+
+
+def _colour_by_plane(
+    frames: Iterator[tuple[bytes, ImagePixel]],
+) -> Iterator[tuple[bytes, ImagePixel]]:
+    """Frames of an ultrasound image: in YBR_FULL they are by plane (PS3.3 C.8.5.6.1)."""
+    for frame, image in frames:
+        is_by_pixel = image.samples_per_pixel == 3 and image.planar_configuration == 0
+        if is_by_pixel and image.photometric_interpretation == "YBR_FULL":
+            planes = b"".join(_every_third_sample(frame, start, image) for start in range(3))
+            yield planes, replace(image, planar_configuration=1)
+        else:
+            yield frame, image
+
+
+def _every_third_sample(frame: bytes, start: int, image: ImagePixel) -> bytes:
+    if image.bits_allocated == 8:
+        return frame[start::3]
+    import numpy as np
+
+    return np.frombuffer(frame, f"<u{image.bits_allocated // 8}")[start::3].tobytes()
 
 
 def _pixel_group(window: Window, position: int) -> Iterator[Element]:

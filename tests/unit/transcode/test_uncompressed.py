@@ -1,5 +1,6 @@
 """Files brought into Explicit VR Little Endian, held against independent decoders."""
 
+import io
 import shutil
 import struct
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
@@ -332,3 +335,39 @@ def test_float_pixel_data_in_big_endian_are_converted(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(meta + buffer.getvalue())
     _, target = brought(tmp_path / "source", tmp_path)
     assert material.read(target).FloatPixelData == floats.astype("<f4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("sop_class_uid", "planar_configuration"),
+    [("1.2.840.10008.5.1.4.1.1.6.1", 1), ("1.2.840.10008.5.1.4.1.1.7", 0)],
+)
+def test_ultrasound_in_ybr_full_is_decoded_by_plane(
+    tmp_path: Path, sop_class_uid: str, planar_configuration: int
+) -> None:
+    """PS3.3 C.8.5.6.1: other images keep the colour by pixel of the codec."""
+    shades = np.random.default_rng(1).integers(0, 256, (16, 16, 3)).astype(np.uint8)
+    jpeg = io.BytesIO()
+    Image.fromarray(shades).save(jpeg, "JPEG", subsampling=0)
+    frame = jpeg.getvalue() + bytes(len(jpeg.getvalue()) % 2)
+    data_set = Dataset()
+    data_set.SOPClassUID, data_set.SOPInstanceUID = sop_class_uid, "1.2.3"
+    data_set.SamplesPerPixel, data_set.PhotometricInterpretation = 3, "YBR_FULL"
+    data_set.PlanarConfiguration = 0
+    data_set.Rows, data_set.Columns = 16, 16
+    data_set.BitsAllocated, data_set.BitsStored, data_set.HighBit = 8, 8, 7
+    data_set.PixelRepresentation = 0
+    data_set.PixelData = encapsulate([frame])
+    data_set["PixelData"].VR = "OB"
+    data_set["PixelData"].is_undefined_length = True
+    data_set.ensure_file_meta()
+    data_set.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.50"
+    data_set.file_meta.MediaStorageSOPClassUID = sop_class_uid
+    data_set.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    source, target = tmp_path / "source", tmp_path / "target"
+    data_set.save_as(source, enforce_file_format=True)
+    to_explicit_vr_little_endian(source, target)
+    decoded = dcmread(target)
+    assert decoded.PhotometricInterpretation == "YBR_FULL"
+    assert decoded.PlanarConfiguration == planar_configuration
+    expected = pixel_array(source, raw=True)
+    assert np.array_equal(pixel_array(target, raw=True), expected)
