@@ -1,5 +1,6 @@
 """Surface: `burnish disc …`, volumes made and checked by hand, without a service."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -105,15 +106,20 @@ def verify(
     from burnish.image.reader import open_volume
     from burnish.secure_files import open_secure, read_keyring
     from burnish.verify import examine_volume
+    from burnish.verify.manifest_checks import compare_with_manifest, find_manifest
 
     keyring = read_keyring(key, password_file)
     with open_volume(existing(path), twice=True) as volume:
         size = path.stat().st_size if path.is_file() else sum(volume.files().values())
         report = examine_volume(open_secure(volume, keyring), PROFILES.get(profile), size=size)
+        manifest = find_manifest(path)
+        if manifest is not None and path.is_file():
+            changed = tuple(compare_with_manifest(path, volume, manifest))
+            report = replace(report, faults=(*report.faults, *changed))
     if json:
         output.print_json({"path": path, "good": report.good, **report_fields(report)})
     else:
-        _print_report(path, report)
+        _print_report(path, report, has_manifest=manifest is not None)
     if not report.good:
         raise typer.Exit(exits.VOLUME_FAULTY)
 
@@ -132,7 +138,7 @@ def report_fields(report: "VolumeReport") -> dict[str, object]:
     }
 
 
-def _print_report(path: Path, report: "VolumeReport") -> None:
+def _print_report(path: Path, report: "VolumeReport", *, has_manifest: bool = False) -> None:
     for fault in report.faults:
         where = f"{fault.where}: " if fault.where else ""
         typer.echo(f"{fault.code}  {where}{fault.message}")
@@ -144,9 +150,12 @@ def _print_report(path: Path, report: "VolumeReport") -> None:
         f" {quantity(report.files, 'file')}, {report.bytes_read} bytes read"
     )
     if not report.unexamined:
+        compared = "all bytes were compared with the manifest"
+        not_compared = "the pixels could not be compared, because there is no manifest beside it"
         typer.echo(
             f"{path}: examined: the DICOMDIR, its keys against the files, File Meta Information,"
-            " the elements of data sets, and the length of pixel data; not examined: the pixels"
+            " the elements of data sets, and the length of pixel data; "
+            + (compared if has_manifest else not_compared)
         )
     if report.unexamined:
         typer.echo(

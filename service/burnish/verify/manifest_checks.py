@@ -1,0 +1,65 @@
+"""Craft: compares a volume with the manifest that its folder has of it."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import Unreadable
+from burnish.hashing import digest_text, hasher_like
+from burnish.values import Fault, ReadableVolume
+from burnish.verify.faults import FaultCode
+
+
+def find_manifest(image: Path) -> dict[str, Any] | None:
+    """The manifest beside an image that names it; None if there is none."""
+    for path in (image.with_suffix(".json"), image.parent.with_suffix(".json")):
+        try:
+            manifest = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue
+        names_image = isinstance(manifest, dict) and isinstance(manifest.get("image"), str)
+        if names_image and path.parent / manifest["image"] == image:
+            return dict(manifest)
+    return None
+
+
+def compare_with_manifest(
+    image: Path, volume: ReadableVolume, manifest: dict[str, Any]
+) -> Iterator[Fault]:
+    """Size and SHA-256 of the image; if they differ, the files that are not what they were."""
+    size = image.stat().st_size
+    if size != manifest.get("size", size):
+        message = f"it has {size} bytes; its manifest says {manifest['size']}"
+        yield Fault(FaultCode.VOLUME_DIFFERS, "volume", message)
+    with image.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 == manifest.get("sha256", sha256):
+        return
+    message = f"its SHA-256 is {sha256}; its manifest says {manifest['sha256']}"
+    yield Fault(FaultCode.VOLUME_DIFFERS, "volume", message)
+    files = manifest.get("files")
+    for name, stated in files.items() if isinstance(files, dict) else ():
+        if name not in volume.files():
+            message = "its manifest has it, but it is not on the volume"
+            yield Fault(FaultCode.FILE_MISSING, name, message)
+        elif _differs(volume, name, stated):
+            message = "its digest is not that of its manifest: its content has changed"
+            yield Fault(FaultCode.FILE_CHANGED, name, message)
+
+
+def _differs(volume: ReadableVolume, name: str, stated: dict[str, Any]) -> bool:
+    offset = int(stated.get("offset", 0))
+    head, content = hasher_like(str(stated.get("head", ""))), hasher_like(str(stated["digest"]))
+    position = 0
+    try:
+        for chunk in volume.chunks(name):
+            in_head = max(0, offset - position)
+            head.update(memoryview(chunk)[:in_head])
+            content.update(memoryview(chunk)[in_head:])
+            position += len(chunk)
+    except Unreadable:
+        return True
+    is_same_head = not offset or digest_text(head) == stated.get("head")
+    return not is_same_head or digest_text(content) != stated["digest"]
