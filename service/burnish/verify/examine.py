@@ -95,6 +95,8 @@ class _Examination:
         self._without_dicomdir = bool(
             profile and profile.dicomdir_optional and "DICOMDIR" not in volume.files()
         )
+        is_directory = not isinstance(volume, VolumeWithFileSystem)
+        self._is_lowered = is_directory and all(name == name.lower() for name in volume.files())
         self._instances = 0
         self._bytes_read = 0
 
@@ -171,8 +173,9 @@ class _Examination:
     # --- any file ---
 
     def _check_name(self, name: str) -> None:
-        if not is_file_name(name):
-            message = "its name is not one of ISO 9660 Level 1 (ECMA-119 10.1)"
+        # Linux shows the names of a disc in small letters if all of them have capital letters
+        if not is_file_name(name.upper() if self._is_lowered else name):
+            message = "its name is not made of components of up to 8 of A-Z, 0-9 and underscore"
             self._faults.add(FaultCode.FILE_NAME_INVALID, name, message)
 
     def _check_envelope(self, name: str) -> bool:
