@@ -1,4 +1,4 @@
-"""What each role of the service runs, and what must be ready before it can run."""
+"""Process: the receiver, the scheduler and the writers: what each runs, after which checks."""
 
 import fcntl
 import logging

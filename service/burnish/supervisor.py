@@ -1,4 +1,4 @@
-"""The tree of processes: one supervisor, and a child process for each role."""
+"""Process: the tree of processes: one supervisor, and a child process for each role."""
 
 import ctypes
 import multiprocessing

@@ -41,6 +41,8 @@ KINDS = {
     "retention": "Stage",
     "removal": "Stage",
     "recovery": "Stage",
+    "supervisor": "Process",
+    "roles": "Process",
     "offline": "Offline",
     "instance_header": "Craft",
     "dicomdir": "Craft",
@@ -56,7 +58,7 @@ KINDS = {
 #: The one module that sleeps, for all that wait; it wakes often enough to see a shutdown.
 SLEEPS = {"db/wakeup.py"}
 #: Modules that belong to no kind.
-OUTSIDE = {"__main__.py", "supervisor.py", "roles.py"}
+OUTSIDE = {"__main__.py"}
 MAXIMUM_FUNCTION = 50
 
 #: Names of variables and parameters that do not say what they hold.

@@ -1,11 +1,14 @@
-"""Craft: where each file of a volume lies, which every reader of a file system answers."""
+"""Craft: where each file of a volume lies: laid out for writers, and found by readers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from burnish.errors import Unreadable
+from burnish.image import volume_size
 from burnish.image.image_source import Source
 from burnish.media import FileSystem
+from burnish.values import VolumeFile
 
 #: The most files and directories that a volume may have.
 MAXIMUM_ENTRIES = 1_000_000
@@ -36,6 +39,29 @@ class FileTable:
     disagreements: Mapping[str, str] = field(default_factory=dict)
     content: Source | None = None
     dates: Mapping[str, bytes] = field(default_factory=dict)
+
+
+class Extent(NamedTuple):
+    """Where a file or directory lies: its first sector and its length in bytes.
+
+    `date` is its Recording Date and Time (ECMA-119 9.1.5), if it has one of its own.
+    """
+
+    sector: int
+    size: int
+    date: bytes = b""
+
+
+def lay_out_files(files: Iterable[VolumeFile], first: int) -> dict[str, Extent]:
+    """Return where each file lies, by File ID: one after the other from sector `first`.
+
+    This is the order of ISO 9660 and UDF. An empty file has sector 0.
+    """
+    extents = {}
+    for file in files:
+        extents[file.file_id] = Extent(first if file.size else 0, file.size)
+        first += volume_size.sectors(file.size)
+    return extents
 
 
 def check_bounds(entries: int, level: int) -> None:

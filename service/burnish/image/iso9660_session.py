@@ -24,9 +24,9 @@ from burnish.image import (
     udf_reader,
     volume_size,
 )
+from burnish.image.file_extents import Extent, lay_out_files
 from burnish.image.image_file import Progress
 from burnish.image.image_source import Source
-from burnish.image.iso9660_writer import Extent
 from burnish.media import SECTOR
 from burnish.values import VolumeFile
 
@@ -115,7 +115,7 @@ def write_session(
     directories = directory_tree.build_tree([*earlier, *(file.file_id for file in files)])
     tables_sector = first + _HEAD
     first_file = tables_sector + iso9660_writer.structure_sectors(directories)
-    extents = iso9660_writer.lay_out_files(files, first_file)
+    extents = lay_out_files(files, first_file)
     size = session_size(earlier, files)
     tables = iso9660_writer.Tables(directories, {**earlier, **extents}, tables_sector, created)
     descriptor = iso9660_writer.primary_descriptor(

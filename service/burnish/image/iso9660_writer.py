@@ -14,11 +14,11 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 from burnish.errors import InvalidValue
 from burnish.image import image_file, volume_size
 from burnish.image.directory_tree import Directory
+from burnish.image.file_extents import Extent, lay_out_files
 from burnish.image.image_file import Progress
 from burnish.image.image_layout import ImageLayout
 from burnish.image.volume_size import NameRun, Sums
@@ -45,17 +45,6 @@ _SELF_AND_PARENT = 34 + 34
 #: The numbers in both byte orders are packed twice, the second time as bytes (9.1).
 _RECORD = struct.Struct("<BBL4sL4s7sBBB4sB")
 _NO_DATE = b"0" * 16 + b"\0"
-
-
-class Extent(NamedTuple):
-    """Where a file or directory lies: its first sector and its length in bytes.
-
-    `date` is its Recording Date and Time (9.1.5), if it has one of its own.
-    """
-
-    sector: int
-    size: int
-    date: bytes = b""
 
 
 # --- sizes ---------------------------------------------------------------------------------------
@@ -182,18 +171,6 @@ def write_image(
     ]
     placed_files = [(extents[file.file_id].sector * SECTOR, file) for file in files]
     return image_file.write_layout(path, size, structure, placed_files, progress, layout)
-
-
-def lay_out_files(files: Iterable[VolumeFile], first: int) -> dict[str, Extent]:
-    """Where each file lies: one after the other from sector `first`.
-
-    An empty file has sector 0.
-    """
-    extents = {}
-    for file in files:
-        extents[file.file_id] = Extent(first if file.size else 0, file.size)
-        first += volume_size.sectors(file.size)
-    return extents
 
 
 class Tables:

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from burnish.image import image_file, iso9660_writer, udf_structures, volume_size
+from burnish.image.file_extents import lay_out_files
 from burnish.image.image_file import Progress
 from burnish.image.image_layout import ImageLayout
 from burnish.image.udf_structures import ANCHOR, EntryBlocks, Partition, Totals, UdfEncoder
@@ -69,7 +70,7 @@ def write_image(
     last_sector = size // SECTOR - 1
     tables_sector = _PARTITION + entry_blocks.end
     first_file = tables_sector + iso9660_writer.structure_sectors(directories)
-    extents = iso9660_writer.lay_out_files(files, first_file)
+    extents = lay_out_files(files, first_file)
     tables = iso9660_writer.Tables(directories, extents, tables_sector, created)
 
     def addresses_of(file: VolumeFile) -> list[bytes]:

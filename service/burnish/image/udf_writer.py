@@ -1,16 +1,16 @@
 """Craft: writes UDF 2.60 volume images for Blu-ray discs (PS3.12 X.2.1).
 
-The partition holds, each from the beginning of an ECC block of the disc on:
+The partition holds, in this order; each starts at an ECC block:
 
 1. the entry of the metadata mirror file,
 2. its content: File Set Descriptor, directories, entries of files,
 3. the files,
 4. the same content again, as the metadata file,
 
-and in its last sector the entry of the metadata file. So damage hardly hits both copies
-(UDF 2.2.13). The mirror is the copy in front because programs such as 7-Zip take whatever follows
-the metadata file and the files as no part of the volume. There is neither a virtual allocation
-table nor a sparing table.
+and in its last sector the entry of the metadata file. One damaged spot is therefore unlikely to hit
+both copies (UDF 2.2.13). 7-Zip and others end the volume after the last of the files and the
+metadata file. So the metadata file comes last and the mirror first. There is neither a virtual
+allocation table nor a sparing table.
 """
 
 import struct
@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from burnish.image import image_file, iso9660_writer, udf_structures, volume_size
+from burnish.image import image_file, udf_structures, volume_size
+from burnish.image.file_extents import lay_out_files
 from burnish.image.image_file import Progress
 from burnish.image.image_layout import ImageLayout
 from burnish.image.udf_structures import (
@@ -87,14 +88,13 @@ def write_image(
     encoder = UdfEncoder(_REVISION, volume_identifier, created)
     entry_blocks = EntryBlocks(directories, files, _BEFORE_DIRECTORIES)
     metadata_sectors = _to_ecc_blocks(entry_blocks.end)
-
     # Sectors of the image are counted from its beginning, blocks from that of the partition.
     last_sector = size // SECTOR - 1
-    mirror_entry = 0
-    mirror = _ECC_BLOCK
-    extents = iso9660_writer.lay_out_files(files, mirror + metadata_sectors)
-    main_entry = last_sector - 1 - _PARTITION
-    main = main_entry - (_ECC_BLOCK - 2) - metadata_sectors
+    mirror_entry_block = 0
+    mirror_block = _ECC_BLOCK
+    extents = lay_out_files(files, mirror_block + metadata_sectors)
+    metadata_entry_block = last_sector - 1 - _PARTITION
+    metadata_block = metadata_entry_block - (_ECC_BLOCK - 2) - metadata_sectors
 
     def addresses_of(file: VolumeFile) -> list[bytes]:
         first = extents[file.file_id].sector
@@ -104,10 +104,11 @@ def write_image(
         ]
 
     metadata = _metadata(encoder, entry_blocks, addresses_of)
+    metadata_map = _metadata_map(encoder, metadata_entry_block, mirror_entry_block)
     partition = Partition(
         first=_PARTITION,
         sectors=last_sector - _PARTITION,
-        maps=(udf_structures.PHYSICAL_MAP, _metadata_map(encoder, main_entry, mirror_entry)),
+        maps=(udf_structures.PHYSICAL_MAP, metadata_map),
         sizes=(last_sector - _PARTITION, metadata_sectors),
         file_set=udf_structures.long_address(SECTOR, 0, _METADATA),
     )
@@ -116,8 +117,8 @@ def write_image(
         (16, udf_structures.RECOGNITION_UDF_2),
         *udf_structures.volume_sequences(encoder, partition, totals),
         (ANCHOR, udf_structures.anchor(encoder, ANCHOR)),
-        *_metadata_file(encoder, METADATA_MIRROR, mirror_entry, mirror, metadata),
-        *_metadata_file(encoder, METADATA, main_entry, main, metadata),
+        *_metadata_file(encoder, METADATA_MIRROR, mirror_entry_block, mirror_block, metadata),
+        *_metadata_file(encoder, METADATA, metadata_entry_block, metadata_block, metadata),
         (last_sector, udf_structures.anchor(encoder, last_sector)),
     ]
     structure = [(sector * SECTOR, data) for sector, data in sectors]
@@ -136,14 +137,14 @@ def _metadata(
     return file_set + udf_structures.encode_entries(encoder, entry_blocks, _METADATA, addresses_of)
 
 
-def _metadata_map(encoder: UdfEncoder, main_entry: int, mirror_entry: int) -> bytes:
+def _metadata_map(encoder: UdfEncoder, metadata_entry_block: int, mirror_entry_block: int) -> bytes:
     """The map of the partition that the metadata file forms (UDF 2.2.10)."""
     is_duplicated = 1
     return (
         struct.pack("<BBH", 2, 64, 0)
         + encoder.udf_entity("*UDF Metadata Partition")
         + struct.pack("<HH", 1, 0)
-        + struct.pack("<III", main_entry, mirror_entry, _NO_BITMAP)
+        + struct.pack("<III", metadata_entry_block, mirror_entry_block, _NO_BITMAP)
         + struct.pack("<IHB", _ECC_BLOCK, _ECC_BLOCK, is_duplicated)
         + bytes(5)
     )

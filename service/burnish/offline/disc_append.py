@@ -15,7 +15,7 @@ from burnish.dicomdir.appending import EarlierDirectory
 from burnish.errors import Conflict, OperatorError, OutOfResources
 from burnish.hashing import digest_of
 from burnish.image import iso9660_session
-from burnish.image.iso9660_writer import Extent
+from burnish.image.file_extents import Extent
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA, SECTOR
 from burnish.offline.instance_store import InstanceStore, LeftOut, LeftOutFiles, files_below
