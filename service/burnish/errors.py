@@ -25,7 +25,8 @@ BurnishError
 └── OperatorError           an operator has to act on the installation
     ├── AccessDenied        the user of this process may not use a file or directory
     ├── InvalidSettings     a configuration key or value is wrong
-    └── SchemaMismatch      the database has the schema of another version
+    ├── SchemaMismatch      the database has the schema of another version
+    └── WrongKey            a key or password does not open what it was given for
 """
 
 
@@ -138,3 +139,7 @@ class InvalidSettings(OperatorError):
 
 class SchemaMismatch(OperatorError):
     """The database has the schema of another version of Burnish."""
+
+
+class WrongKey(OperatorError):
+    """A private key or password does not open what it was given for."""

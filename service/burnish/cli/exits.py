@@ -40,6 +40,7 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.AccessDenied: 10,
     errors.InvalidSettings: 11,
     errors.SchemaMismatch: 12,
+    errors.WrongKey: 13,
 }
 
 MEANINGS: dict[int, str] = {
@@ -56,6 +57,7 @@ MEANINGS: dict[int, str] = {
     10: "an operator must act",
     11: "wrong configuration",
     12: "the database has another version",
+    13: "the key or password does not open the secure volume",
     REQUEST_FAILED: "the request ended in FAILURE",
     REQUEST_CANCELLED: "the request was cancelled",
     VOLUME_FAULTY: "the volume has faults, or the disc is spoiled",

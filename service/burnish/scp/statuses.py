@@ -54,6 +54,7 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.AccessDenied: Statuses(0xA700, 0x0110),
     errors.InvalidSettings: Statuses(0xA700, 0x0110),
     errors.SchemaMismatch: Statuses(0xA700, 0x0110),
+    errors.WrongKey: Statuses(0xA700, 0x0110),
 }
 
 

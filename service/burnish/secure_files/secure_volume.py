@@ -6,7 +6,7 @@ from functools import lru_cache, partial
 
 from cryptography.hazmat.primitives import hashes
 
-from burnish.errors import Unreadable
+from burnish.errors import Unreadable, WrongKey
 from burnish.secure_files.ber import DerView
 from burnish.secure_files.der import IndefiniteLength
 from burnish.secure_files.encapsulated_content import (
@@ -26,6 +26,8 @@ ContentKeys = dict[str, bytes]
 _HEAD_SIZE = 32
 #: Files whose envelope and key are remembered.
 _CACHED_FILES = 16
+#: Files with which a wrong key is told from a damaged file. A volume has one set of recipients.
+_KEY_TRIALS = 16
 
 _Chunks = Callable[[], Iterator[bytes | memoryview]]
 
@@ -34,11 +36,16 @@ def open_secure(volume: ReadableVolume, keys: Mapping[str, bytes] | Keyring) -> 
     """A SecureVolume of the DICOM Files in a Secure File-set; any other volume as it is.
 
     A volume is a Secure File-set if its DICOMDIR is in an envelope. Without any key, files in an
-    envelope stay encrypted.
+    envelope stay encrypted. Raises WrongKey if a keyring that is not empty opens no file.
     """
     for name in volume.files():
         if name.upper() == "DICOMDIR" and is_enveloped(volume.read(name, 0, _HEAD_SIZE)):
-            return EnvelopedVolume(volume, keys)
+            secure_volume = EnvelopedVolume(volume, keys)
+            if isinstance(keys, Keyring) and keys and secure_volume.is_locked():
+                raise WrongKey(
+                    "the key or password does not open this volume; its content was not examined"
+                )
+            return secure_volume
     return volume
 
 
@@ -187,6 +194,29 @@ class EnvelopedVolume:
                 pass
         else:
             self._secure_file(name)
+
+    def is_locked(self) -> bool:
+        """Whether the keyring opens no file, and not because the files are damaged.
+
+        Files that are damaged before or behind their keys do not show that the keyring is wrong.
+        """
+        trials = files_without_key = 0
+        for name in self._sizes:
+            try:
+                file = self._secure_file(name)
+            except Unreadable:
+                continue
+            if file is None or not isinstance(self._keys, Keyring):
+                continue
+            try:
+                self._opened_file(name)
+                return False
+            except Unreadable:
+                trials += 1
+                files_without_key += not any(self._keys.candidates(file.envelope))
+            if trials == _KEY_TRIALS:
+                break
+        return files_without_key > 0
 
     def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
         opened = self._opened_file(name)

@@ -166,11 +166,18 @@ def test_a_changed_file_is_a_fault(image: Path, run: Run, alice: Identity, tmp_p
     assert run("disc", "verify", broken).code == 0
 
 
-def test_another_key_opens_nothing(image: Path, run: Run, tmp_path: Path) -> None:
-    mallory = identity(tmp_path, "mallory", number=5)
-    done = run("disc", "verify", image, "--key", mallory.key, "--json")
-    assert done.code == 22
-    assert "DICOMDIR_UNREADABLE" in {fault["code"] for fault in done.json["faults"]}
+@pytest.mark.parametrize("option", ["--key", "--password-file"])
+def test_a_wrong_key_or_password_is_no_fault_of_the_volume(
+    image: Path, run: Run, tmp_path: Path, option: str
+) -> None:
+    path = tmp_path / "other"
+    path.write_text("other words\n")
+    if option == "--key":
+        path = identity(tmp_path, "mallory", number=5).key
+    done = run("disc", "verify", image, option, path)
+    assert done.code == 13
+    assert "does not open this volume" in done.err
+    assert "fault" not in done.out
 
 
 def test_a_plain_file_on_secure_media_is_a_fault(

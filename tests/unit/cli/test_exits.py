@@ -45,6 +45,7 @@ def test_every_error_has_an_exit_code_with_a_meaning(kind: type[errors.BurnishEr
         (errors.AccessDenied, 10),
         (errors.InvalidSettings, 11),
         (errors.SchemaMismatch, 12),
+        (errors.WrongKey, 13),
     ],
 )
 def test_scripts_can_rely_on_the_exit_code_of_an_error(

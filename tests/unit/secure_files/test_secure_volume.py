@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from burnish.errors import Unreadable
+from burnish.errors import Unreadable, WrongKey
 from burnish.image.reader import open_volume
 from burnish.secure_files import Keyring, Sealer, der, open_secure
 from burnish.secure_files.keyring import read_private_key
@@ -110,12 +110,24 @@ def test_another_key_or_password_does_not_open_it(
     put: Callable[[bytes], Path],
 ) -> None:
     keyring = wrong if isinstance(wrong, Keyring) else Keyring((read_private_key(signer.key),))
-    with open_volume(put(seal(sealers["signed"], dicom))) as encrypted:
-        volume = open_secure(encrypted, keyring)
-        with pytest.raises(Unreadable):
-            volume.read("DICOMDIR")
-        with pytest.raises(Unreadable):
-            volume.files()["DICOMDIR"]
+    path = put(seal(sealers["signed"], dicom))
+    for number in range(3):  # now and then, a wrong RSA key yields bytes as long as a key
+        (path / f"FILE{number}").write_bytes(seal(sealers["signed"], dicom))
+    with open_volume(path) as encrypted, pytest.raises(WrongKey):
+        open_secure(encrypted, keyring)
+
+
+def test_a_damaged_file_is_not_taken_for_a_wrong_password(
+    sealers: dict[str, Sealer], dicom: bytes, put: Callable[[bytes], Path]
+) -> None:
+    sealed = seal(sealers["digested"], dicom)
+    damaged = sealed[: -len(dicom)] + bytes(len(dicom))
+    for content in (damaged, sealed[:-16], sealed[:40] + bytes(400) + sealed[440:]):
+        with open_volume(put(content)) as encrypted:
+            volume = open_secure(encrypted, Keyring(password=PASSWORD))
+            assert isinstance(volume, SecureVolume)
+            with pytest.raises(Unreadable):
+                volume.check("DICOMDIR")
 
 
 def test_without_a_key_only_the_envelope_is_checked(
