@@ -53,7 +53,8 @@ def test_a_database_that_does_not_answer_is_an_answer_and_a_wait(
             assert scu.create(clients.references(files))[0] == 0x0213
             assert idle.initiate(uid)[0] == 0x0213
             status, attributes = scu.get(uid)
-            assert (status, attributes.ExecutionStatus) == (0, "IDLE")
+            assert status == 0
+            assert attributes.ExecutionStatus == "IDLE"
 
         steps.watch(service.root, only="burnish.db")
         steps.fail(errno.ENOSPC, first=1)

@@ -969,7 +969,8 @@ def test_large_answers_that_peers_do_not_read_take_no_memory(waiting_service: Se
         with MediaCreation(waiting_service.port) as scu:
             for _ in range(20):
                 status, attributes = scu.get(uid, "ExecutionStatus")
-                assert (status, attributes.ExecutionStatus) == (0, "IDLE")
+                assert status == 0
+                assert attributes.ExecutionStatus == "IDLE"
             status, attributes = scu.get(uid)
         assert memory() - before < 200e6
     assert status == 0

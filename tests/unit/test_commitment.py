@@ -237,7 +237,8 @@ def test_a_report_is_retried_at_growing_intervals_and_then_given_up(ground: Grou
         pauses.append((transaction.next_attempt - datetime.now(UTC)).total_seconds())
     assert [round(pause) for pause in pauses[:4]] == [30, 60, 120, 240]
     assert round(pauses[-1]) == 3600
-    assert (transaction.state, transaction.why) == ("TO REPORT", "nobody there")
+    assert transaction.state == "TO REPORT"
+    assert transaction.why == "nobody there"
     change(ground, judged_at=OLD)
     with ground.database.writing() as session:
         assert not commitment.not_delivered(session, ground.settings, asked, "nobody there")

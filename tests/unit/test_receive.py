@@ -84,9 +84,12 @@ def test_an_accepted_instance_has_its_file_and_its_row(ground: Ground, receiver:
     sample = instance(size=200_000)
     send(receiver, sample)
     (row,) = rows(ground)
-    assert (row.sop_instance_uid, row.sop_class_uid) == (sample.sop_instance_uid, CT)
-    assert (row.calling_ae_title, row.called_ae_title) == ("MODALITY", "BURNISH")
-    assert (row.patient_id, row.study_instance_uid) == ("P1", "1.2.3.1")
+    assert row.sop_instance_uid == sample.sop_instance_uid
+    assert row.sop_class_uid == CT
+    assert row.calling_ae_title == "MODALITY"
+    assert row.called_ae_title == "BURNISH"
+    assert row.patient_id == "P1"
+    assert row.study_instance_uid == "1.2.3.1"
     assert row.released_at is None
     file = ground.spool.path(row.spool_key).read_bytes()
     assert len(file) == row.size
@@ -228,8 +231,10 @@ def test_newer_content_replaces_the_older_one_which_stays_beside_it(
     assert older.replaced_at is not None
     assert older.replaced_at >= older.received_at
     assert newer.replaced_at is None
-    assert (older.released_at, newer.released_at) == (None, None)
-    assert (older.patient_id, newer.patient_id) == ("W1", "R1")
+    assert older.released_at is None
+    assert newer.released_at is None
+    assert older.patient_id == "W1"
+    assert newer.patient_id == "R1"
     for row, sample in ((older, wrong), (newer, right)):
         assert (
             ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :] == sample.data_set
@@ -364,7 +369,8 @@ def test_a_padded_data_set_is_stored_without_its_padding(
     (row,) = rows(ground)
     file = ground.spool.path(row.spool_key).read_bytes()
     assert file[row.data_set_offset :] == sample.data_set
-    assert (row.size, row.digest) == (len(file), digest_of(sample.data_set))
+    assert row.size == len(file)
+    assert row.digest == digest_of(sample.data_set)
     assert [event["why"] for event in logs if event["event"] == "data set repaired"] == [
         "2048 zero bytes behind the data set removed"
     ]

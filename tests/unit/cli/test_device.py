@@ -75,7 +75,8 @@ def test_the_list_asks_devices_and_says_what_is_not_there(
     if key == "directory":
         gone.mkdir(parents=True)
         (line,) = run("device", "list", "--json", "--config", config).json
-        assert (line["state"], line["detail"]) == ("NORMAL", "")
+        assert line["state"] == "NORMAL"
+        assert line["detail"] == ""
 
 
 def test_a_device_at_work_is_not_disturbed_by_the_list(

@@ -50,7 +50,8 @@ def test_a_reader_keeps_its_view_while_others_write(ground: Ground) -> None:
         with ground.database.writing() as session:
             add_request(session)
         after = len(reader.scalars(select(MediaCreationRequest.id)).all())
-    assert (before, after) == (0, 0)
+    assert before == 0
+    assert after == 0
     assert ground.count(MediaCreationRequest) == 1
 
 

@@ -170,4 +170,5 @@ def test_a_padded_file_is_indexed_like_a_whole_one(tmp_path: Path) -> None:
     (tmp_path / "2").write_bytes(data + bytes(2048))
     whole, padded = index_file(tmp_path / "1"), index_file(tmp_path / "2")
     assert whole.header == padded.header
-    assert (whole.repair, padded.repair) == (None, Repair(2048))
+    assert whole.repair is None
+    assert padded.repair == Repair(2048)

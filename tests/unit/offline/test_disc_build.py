@@ -34,7 +34,8 @@ def test_an_image_is_compressed_where_that_makes_it_smaller(
 ) -> None:
     source = written(tmp_path / "source", cells, 8)
     result = build([source], tmp_path / "output", OPTIONS, lambda *_: None)
-    assert (result.skipped, result.refused) == ([], [])
+    assert result.skipped == []
+    assert result.refused == []
     (built,) = result.built
     assert built.report.faults == ()
     with open_volume(built.image) as volume:

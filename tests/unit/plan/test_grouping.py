@@ -86,7 +86,8 @@ def test_instances_without_a_patient_come_last() -> None:
         candidate(2, header(uid="1.2"), 100),
     ]
     first, last = group_into_series(candidates)
-    assert (first.patient is None, last.patient is None) == (False, True)
+    assert first.patient is not None
+    assert last.patient is None
     assert uids(list(last.candidates)) == ["1.1"]
 
 

@@ -108,8 +108,11 @@ def test_a_request_becomes_one_file_set_and_a_piece_for_each_copy(ground: Ground
     request = planned(ground, instances := several_instances(), copies=3)
     assert request.execution_status is ExecutionStatus.PENDING
     (file_set,) = request.file_sets
-    assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-CD", "CD")
-    assert (file_set.volume_number, file_set.volume_count, file_set.instances) == (1, 1, 3)
+    assert file_set.media_application_profile == "STD-GEN-CD"
+    assert file_set.medium == "CD"
+    assert file_set.volume_number == 1
+    assert file_set.volume_count == 1
+    assert file_set.instances == 3
     assert [p.copy_number for p in file_set.pieces] == [1, 2, 3]
     assert {p.state for p in file_set.pieces} == {PieceState.QUEUED}
     assert [e.referenced_file_id[-8:] for e in file_set.entries] == [
@@ -169,19 +172,23 @@ def test_file_set_ids(given: str, count: int, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "expected"),
-    [(1000, ("STD-GEN-CD", "CD")), (800_000_000, ("STD-GEN-DVD-JPEG", "DVD")),
-     (4_800_000_000, ("STD-GEN-DVD-JPEG", "DVD-DL"))],
-)  # fmt: skip
+    ("size", "profile", "medium"),
+    [
+        (1000, "STD-GEN-CD", "CD"),
+        (800_000_000, "STD-GEN-DVD-JPEG", "DVD"),
+        (4_800_000_000, "STD-GEN-DVD-JPEG", "DVD-DL"),
+    ],
+)
 def test_a_request_without_a_profile_gets_the_smallest_medium_that_holds_it(
-    ground: Ground, size: int, expected: tuple[str, str]
+    ground: Ground, size: int, profile: str, medium: str
 ) -> None:
     instances = [instance(instance_number=n) for n in (1, 2)]
     ground.store(*instances, size=size // 2)
     uid = ground.admit(instances)
     plan_all(ground)
     (file_set,) = ground.request(uid).file_sets
-    assert (file_set.media_application_profile, file_set.medium) == expected
+    assert file_set.media_application_profile == profile
+    assert file_set.medium == medium
 
 
 def test_a_set_that_fits_no_single_volume_is_split_over_dvds(ground: Ground) -> None:
@@ -196,7 +203,8 @@ def test_a_set_that_fits_no_single_volume_is_split_over_dvds(ground: Ground) -> 
 def test_the_requested_profile_is_used(ground: Ground) -> None:
     request = planned(ground, several_instances(), profiles="STD-GEN-DVD-J2K")
     (file_set,) = request.file_sets
-    assert (file_set.media_application_profile, file_set.medium) == ("STD-GEN-DVD-J2K", "DVD")
+    assert file_set.media_application_profile == "STD-GEN-DVD-J2K"
+    assert file_set.medium == "DVD"
 
 
 def in_implicit_vr(instances: SampleInstance) -> SampleInstance:

@@ -93,7 +93,8 @@ def test_a_failure_is_an_error_with_its_reason_and_remedy(ground: Ground) -> Non
         fail(session, request, ExecutionStatusInfo.NO_INSTANCE, why="not received")
     [failed] = [line for line in logged(events) if line["event"] == "request failed"]
     assert failed["log_level"] == "error"
-    assert (failed["info"], failed["why"]) == ("NO_INSTANCE", "not received")
+    assert failed["info"] == "NO_INSTANCE"
+    assert failed["why"] == "not received"
     with ground.database.writing() as session:
         request = session.get_one(MediaCreationRequest, 1)
         operations.retry(session, request.sop_instance_uid)
@@ -126,7 +127,8 @@ def test_pausing_and_resuming_a_device_are_in_the_log(ground: Ground) -> None:
     with ground.database.writing() as session:
         devices.pause(session, "outbox", "a new disk")
     [paused] = logged(events)
-    assert (paused["event"], paused["why"]) == ("device paused", "a new disk")
+    assert paused["event"] == "device paused"
+    assert paused["why"] == "a new disk"
     assert paused["remedy"] == "burnish device resume outbox"
     with ground.database.writing() as session:
         devices.resume(session, "outbox")
@@ -152,7 +154,8 @@ def test_a_missing_folder_is_told_while_nothing_waits_and_again_once_it_is_there
         for _ in range(3):
             worker.make_all()
         [line] = logged(events)
-        assert (line["event"], line["device"]) == ("device not ready", "burner")
+        assert line["event"] == "device not ready"
+        assert line["device"] == "burner"
         assert str(gone) in line["why"]
         assert str(gone) in line["remedy"]
         gone.mkdir(parents=True)

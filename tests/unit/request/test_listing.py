@@ -34,7 +34,8 @@ def test_requests_are_listed_newest_first_without_cancelled_ones(ground: Ground)
         assert [line.execution_status for line in lines] == [
             "FAILURE", "DONE", "CREATING", "PENDING", "IDLE",
         ]  # fmt: skip
-        assert (lines[-1].pieces, lines[-1].pieces_created) == (3, 2)
+        assert lines[-1].pieces == 3
+        assert lines[-1].pieces_created == 2
         assert [line.short_id for line in listing.requests(session, limit=2)] == [
             "R000005",
             "R000004",
@@ -83,7 +84,8 @@ def test_pieces_failures_and_events_of_a_request(ground: Ground) -> None:
         events = listing.events(session, line)
         assert [event.event for event in events] == ["CANCELLED"] * 4 + ["FAILED"]
         assert listing.events(session, line, after=events[2].id) == events[3:]
-        assert (events[-1].before, events[-1].after) == ("PENDING", "FAILURE")
+        assert events[-1].before == "PENDING"
+        assert events[-1].after == "FAILURE"
 
 
 def test_instances_are_listed_newest_first_without_released_ones(ground: Ground) -> None:

@@ -58,7 +58,8 @@ def test_defaults_fill_in_what_a_new_request_leaves_out(ground: Ground) -> None:
     assert request.execution_status is ExecutionStatus.IDLE
     assert request.execution_status_info is ExecutionStatusInfo.NORMAL
     assert is_uid(request.sop_instance_uid)
-    assert (request.origin, request.calling_ae_title) == ("peer", "PACS")
+    assert request.origin == "peer"
+    assert request.calling_ae_title == "PACS"
     for name in (
         "label_using_information_extracted_from_instances",
         "allow_media_splitting",
@@ -68,7 +69,8 @@ def test_defaults_fill_in_what_a_new_request_leaves_out(ground: Ground) -> None:
         "preserve_composite_instances_after_media_creation",
     ):
         assert getattr(request, name) == getattr(DEFAULTS, name)
-    assert (request.number_of_copies, request.request_priority) == (1, RequestPriority.MED)
+    assert request.number_of_copies == 1
+    assert request.request_priority is RequestPriority.MED
     assert request.initiated_at is None
     assert ground.events(request.sop_instance_uid) == [("CREATED", "", "")]
 
@@ -89,7 +91,8 @@ def test_given_attributes_are_stored(ground: Ground) -> None:
     assert request.sop_instance_uid == "1.2.99"
     assert {name: getattr(request, name) for name in attributes} == attributes
     first, second = request.references
-    assert (first.ordinal, first.icon_image_sequence) == (0, b"icon")
+    assert first.ordinal == 0
+    assert first.icon_image_sequence == b"icon"
     assert first.requested_media_application_profile == "STD-GEN-CD"
     assert second.requested_media_application_profile == "STD-GEN-DVD-JPEG"
 
@@ -144,7 +147,8 @@ def test_initiating_sets_copies_and_priority(ground: Ground) -> None:
     request = initiate(ground, uid, number_of_copies=5, request_priority=RequestPriority.HIGH)
     assert request.execution_status is ExecutionStatus.PENDING
     assert request.execution_status_info is ExecutionStatusInfo.QUEUED
-    assert (request.number_of_copies, request.request_priority) == (5, RequestPriority.HIGH)
+    assert request.number_of_copies == 5
+    assert request.request_priority is RequestPriority.HIGH
     assert request.initiated_at is not None
 
 
@@ -167,7 +171,8 @@ def test_initiating_in_each_state(ground: Ground, status: ExecutionStatus) -> No
     with pytest.raises(error):
         initiate(ground, uid, number_of_copies=7, request_priority=RequestPriority.LOW)
     request = ground.request(uid)
-    assert (request.number_of_copies, request.execution_status) == (before, status)
+    assert request.number_of_copies == before
+    assert request.execution_status is status
 
 
 @pytest.mark.parametrize("status", list(ExecutionStatus))
@@ -213,7 +218,9 @@ def test_retrying_in_each_state(ground: Ground, status: ExecutionStatus) -> None
     retry()
     request = ground.request(uid)
     assert request.execution_status is ExecutionStatus.PENDING
-    assert (request.remedy, request.ended_at, request.admitted_at) == ("", None, None)
+    assert request.remedy == ""
+    assert request.ended_at is None
+    assert request.admitted_at is None
     assert request.failures == request.file_sets == []
     assert ground.count(FileSet) == 0
 

@@ -89,7 +89,8 @@ def test_what_is_planned_keeps_its_content_and_later_requests_get_the_newest(
     with ground.database.reading() as session:
         (replaced,) = replacements.replacements(session, first)
         assert replacements.replacements(session, second) == []
-    assert (replaced.sop_instance_uid, replaced.calling_ae_title) == (UID, "ARCHIVE")
+    assert replaced.sop_instance_uid == UID
+    assert replaced.calling_ae_title == "ARCHIVE"
     assert replaced.changed == "Patient ID"
 
 

@@ -181,7 +181,8 @@ def test_text_is_returned_as_it_was_sent(ground: Ground, character_set: str, syn
     request = created_request(ground, transferred(data_set, syntax))
     assert request.label_text == text
     answer = n_get(ground, request.sop_instance_uid, syntax=syntax)
-    assert (answer.LabelText, answer.MediaDisposition) == (text, text)
+    assert answer.LabelText == text
+    assert answer.MediaDisposition == text
 
 
 def test_text_without_a_character_set_is_returned_in_utf_8(ground: Ground) -> None:
@@ -251,13 +252,15 @@ def test_n_get_returns_every_attribute(ground: Ground) -> None:
         answer = n_get(ground, uid, syntax=syntax)
         assert {e.tag for e in answer} <= SUPPORTED_TAGS
         assert SUPPORTED_TAGS - {e.tag for e in answer} == {tag_for_keyword("SpecificCharacterSet")}
-        assert (answer.ExecutionStatus, answer.ExecutionStatusInfo) == ("PENDING", "NORMAL")
+        assert answer.ExecutionStatus == "PENDING"
+        assert answer.ExecutionStatusInfo == "NORMAL"
         assert answer.TotalNumberOfPiecesOfMediaCreated == 2
         assert [i.StorageMediaFileSetID for i in answer.ReferencedStorageMediaSequence] == ["SET1"]
         (failed,) = answer.FailedSOPSequence
         assert failed.FailureReason == 0x0120
         assert [int(tag) for tag in failed.FailureAttributes] == [0x00100010, 0x00100020]
-        assert (answer.NumberOfCopies, answer.RequestPriority) == (2, "MED")
+        assert answer.NumberOfCopies == 2
+        assert answer.RequestPriority == "MED"
 
 
 @pytest.mark.parametrize("tag", sorted(SUPPORTED_TAGS))

@@ -136,8 +136,10 @@ def test_create_initiate_get_cancel(ground: Ground) -> None:
     assert status == 0
     assert response.number(messages.ACTION_TYPE_ID) == 1
     pending = get(ground, uid)
-    assert (pending.ExecutionStatus, pending.ExecutionStatusInfo) == ("PENDING", "QUEUED")
-    assert (pending.NumberOfCopies, pending.RequestPriority) == (3, "LOW")
+    assert pending.ExecutionStatus == "PENDING"
+    assert pending.ExecutionStatusInfo == "QUEUED"
+    assert pending.NumberOfCopies == 3
+    assert pending.RequestPriority == "LOW"
     assert send(ground, ACTION, requested=uid, action=2)[0] == 0
     assert send(ground, GET, requested=uid)[0] == 0x0112
 
@@ -515,7 +517,8 @@ def test_any_combination_of_attributes_is_kept_or_fails(
     assert status == 0
     uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
     kept = get(ground, uid)
-    assert (kept.ExecutionStatus, kept.ExecutionStatusInfo) == ("IDLE", "NORMAL")
+    assert kept.ExecutionStatus == "IDLE"
+    assert kept.ExecutionStatusInfo == "NORMAL"
     assert "NumberOfCopies" not in kept
     for keyword, value in values.items():
         if value:

@@ -38,7 +38,8 @@ def compressed(source: Path, target: Path, syntax: str) -> None:
     assert done.size == len(data)
     assert done.digest == digest_of(data[done.data_set_offset :])
     indexed = index_file(target)
-    assert (indexed.transfer_syntax_uid, indexed.data_set_offset) == (syntax, done.data_set_offset)
+    assert indexed.transfer_syntax_uid == syntax
+    assert indexed.data_set_offset == done.data_set_offset
     assert sorted(path.name for path in target.parent.iterdir() if path.name[0] == "t") == ["t"]
 
 

@@ -117,7 +117,8 @@ def test_dcmtk_and_dicom3tools_can_read_it(
         pytest.skip("dcmdump is not installed")
     _, target = brought(real_studies.file(name), tmp_path)
     dcmdump = subprocess.run(["dcmdump", "-q", target], capture_output=True, check=False)
-    assert (dcmdump.returncode, dcmdump.stderr) == (0, b"")
+    assert dcmdump.returncode == 0
+    assert dcmdump.stderr == b""
 
 
 def _image(bits: int, frames: list[np.ndarray], syntax: str, path: Path) -> np.ndarray:
