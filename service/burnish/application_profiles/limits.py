@@ -66,8 +66,8 @@ LIMITED: dict[int, Limited] = {
 _VRS = {tag: limited.vr for tag, limited in LIMITED.items()}
 #: The elements of attributes of which only the presence is stored.
 _PRESENT = {tag: encode(tag, b"UN", b"") for tag, vr in _VRS.items() if not vr}
-#: What precedes a value of two bytes, by tag. To have it ready makes `pack` twice as fast: 2 µs of
-#: the 150 µs for an instance of 10 KB.
+#: What precedes a value of two bytes, by tag. To have it ready saves about 1.2 µs of the 150 µs for
+#: an instance of 10 KB.
 _NUMBER_HEADERS = {tag: encode(tag, vr, b"\0\0")[:-2] for tag, vr in _VRS.items() if vr == b"US"}
 #: Attributes that the header index looks for: Pixel Component Organization is inside a sequence.
 LIMITED_ON_ARRIVAL = frozenset(LIMITED.keys() - {PIXEL_COMPONENT_ORGANIZATION})
