@@ -26,9 +26,9 @@ from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import CommitmentFailure, PieceState
 
-#: For so long after a transaction is judged, only the association that asked for it reports it.
+#: How long, after judging, only the association that asked for a transaction may report it.
 _ASKING_ASSOCIATION_FIRST = timedelta(seconds=2)
-#: For so long nobody else sends a report that is claimed; then it is tried again.
+#: How long a claim lasts: meanwhile nobody else sends the report. Then it is tried again.
 CLAIM = timedelta(minutes=2)
 #: The longest time between two attempts to deliver a report.
 _LONGEST_PAUSE = timedelta(hours=1)
@@ -53,7 +53,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a peer is told of one transaction."""
+    """The report to a peer about one transaction."""
 
     commitment_id: int
     transaction_uid: str
@@ -319,7 +319,7 @@ def _reportable() -> tuple[Any, ...]:
 def claim(session: Session, commitment_id: int, *, early: bool = False) -> Report | None:
     """Claim a report for `CLAIM`; None if it is not due, or somebody else has claimed it.
 
-    `early`: the association that asked claims it, which may do so at once the first time.
+    `early`: for the association that asked. It may make the first attempt before the report is due.
     """
     now = datetime.now(UTC)
     is_due = CommitmentTransaction.not_before <= now
@@ -383,7 +383,11 @@ def not_delivered(session: Session, settings: Settings, commitment_id: int, why:
 
 
 def hand_back(session: Session, commitment_id: int) -> None:
-    """Make a report due at once: the association that asked has ended without an answer to it."""
+    """Make a report due at once.
+
+    For the case that the association that made the request has ended, and the peer has not answered
+    the report.
+    """
     row = session.get(CommitmentTransaction, commitment_id)
     if row is not None and row.judged_at and not (row.reported_at or row.given_up_at):
         row.not_before = datetime.now(UTC)

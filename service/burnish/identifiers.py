@@ -1,4 +1,4 @@
-"""Ground: the rules for UIDs, File-set IDs and File IDs (PS3.5 9.1, PS3.10 8.1, 8.2)."""
+"""Ground: makes and checks UIDs, File-set IDs and File IDs (PS3.5 9.1, PS3.10 8.1, 8.2)."""
 
 import re
 import uuid

@@ -1,4 +1,4 @@
-"""Ground: when to collect garbage and return memory to the operating system."""
+"""Ground: the memory of a process: when to collect garbage and return it to the system."""
 
 import ctypes
 import gc

@@ -1,4 +1,7 @@
-"""Ground: why the user of this process may not use a file or a directory, in words."""
+"""Ground: access to files: explains in words why the user of this process may not use a file.
+
+The rights of peers and users on the network are in `access/`.
+"""
 
 import errno
 import grp

@@ -2,11 +2,14 @@
 
 The bytes of a data set are written and hashed as they arrive, undecoded; only the header index is
 read from them. `Receiver.accept` returns when the file and the row of the instance are safe.
-Instances that arrive at the same time are made safe together, since one sync of the disk costs as
-much as many.
+Instances that arrive at the same time are made safe together, since one sync for many files costs
+no more than one sync for one file.
 
 A SOP Instance UID may be received again. The same content again is a success and nothing new. Other
 content is newer content, which replaces the older one (`storage.same_uid`).
+
+This stage knows no requests: `request/admission.py` and `request/standing_orders.py` find what it
+stored.
 """
 
 import os
@@ -50,7 +53,7 @@ _HEAD_SIZE = 64 * 1024
 #: hashes 16 chunks of 1 KiB at once, if they begin at a multiple of 16 KiB: fragments of 16 KiB, as
 #: they come, would take it three times as long.
 _BLOCK_SIZE = 32 * 1024
-#: While a large instance arrives, the room on the disk is checked after so many bytes.
+#: While a large instance arrives, the room on the disk is checked each time after this many bytes.
 _ROOM_CHECK = 64 * 1024 * 1024
 #: The most instances that are made durable together.
 _LARGEST_GROUP = 256
@@ -226,7 +229,7 @@ class Receiver:
     ) -> None:
         self._database = database
         self._spool = spool
-        self._newest_counts = same_uid == "newest"
+        self._newest_replaces = same_uid == "newest"
         self._inserter = database.row_inserter(cast(Table, Instance.__table__))
         self._pending: list[_Pending] = []
         self._has_leader = False
@@ -262,7 +265,10 @@ class Receiver:
             raise pending.error
 
     def _compare_with_first(self, pending: _Pending) -> None:
-        """Forgive an instance whose data equal those of the first content, encoded otherwise."""
+        """Accept a refused instance after all if its data are those of the first content.
+
+        The two may be encoded differently.
+        """
         try:
             paths = self._spool.path(pending.first_key), self._spool.path(pending.key)
             if not are_equal_as_data(*paths):
@@ -363,8 +369,8 @@ class Receiver:
             return [key for pending in group for key in self._record([pending])]
         for pending in group:
             pending.error = refused.get(pending.key)
-        for before, row in replacements:
-            _log_replacement(before, row)
+        for earlier_row, row in replacements:
+            _log_replacement(earlier_row, row)
         for pending in group:
             if pending.row["pixel_fault"] and not pending.error:
                 _log_pixel_fault(pending.row)
@@ -390,43 +396,43 @@ class Receiver:
         unneeded_files: list[str] = []
         for pending in group:
             row = pending.row
-            before = newest.get(row["sop_instance_uid"])
-            if before is not None and instance_rows.has_same_content(before, row):
-                if self._keep_file_of(connection, before, row):
+            earlier_row = newest.get(row["sop_instance_uid"])
+            if earlier_row is not None and instance_rows.has_same_content(earlier_row, row):
+                if self._keep_file_of(connection, earlier_row, row):
                     unneeded_files.append(pending.key)
                 continue
-            if before is not None and not self._newest_counts:
-                pending.first_key = before["spool_key"]
+            if earlier_row is not None and not self._newest_replaces:
+                pending.first_key = earlier_row["spool_key"]
                 refused[pending.key] = OtherContent("SOP Instance UID is stored with other content")
                 continue
-            if before is not None:
-                _mark_as_replaced(connection, before)
-                replacements.append((before, row))
+            if earlier_row is not None:
+                _mark_as_replaced(connection, earlier_row)
+                replacements.append((earlier_row, row))
             new_rows.append(row)
             newest[row["sop_instance_uid"]] = row
         if new_rows:
             connection.execute(insert(Instance), new_rows)
         return unneeded_files
 
-    def _keep_file_of(self, connection: Connection, before: Any, row: dict[str, Any]) -> bool:
-        """The row `before` counts as received now; whether its file is kept, because it is whole.
+    def _keep_file_of(self, connection: Connection, earlier_row: Any, row: dict[str, Any]) -> bool:
+        """Mark the earlier row as received now. Returns True if its file is complete and is kept.
 
-        If the file was lost, the row gets the one that has arrived now.
+        If that file was lost, the row gets the file that has arrived now.
         """
         columns = {"received_at"}
-        is_whole = self._has_whole_file(before)
+        is_whole = self._has_whole_file(earlier_row)
         if not is_whole:
             columns |= {"spool_key", "size", "data_set_offset"}
-        if "id" in before:  # else it arrived in the same group, and has no row yet
+        if "id" in earlier_row:  # else it arrived in the same group, and has no row yet
             connection.execute(
                 update(Instance)
-                .where(Instance.id == before["id"])
+                .where(Instance.id == earlier_row["id"])
                 .values({name: row[name] for name in columns})
             )
         return is_whole
 
     def _newest_contents(self, connection: Connection, uids: Sequence[str]) -> dict[str, Any]:
-        """What the rows of instances say of their newest content, by SOP Instance UID."""
+        """The columns of the newest content of each instance, by SOP Instance UID."""
         rows = connection.execute(
             select(
                 Instance.id,
@@ -451,25 +457,25 @@ def _spool_error(error: OSError) -> OutOfResources:
     return OutOfResources(f"the spool cannot be written: {error.strerror}")
 
 
-def _mark_as_replaced(connection: Connection, before: Any) -> None:
-    """The content of the row `before` is no longer the newest; its file stays until released."""
+def _mark_as_replaced(connection: Connection, earlier_row: Any) -> None:
+    """Mark the earlier row as no longer the newest content; its file stays until released."""
     now = datetime.now(UTC)
-    if "id" in before:
+    if "id" in earlier_row:
         connection.execute(
-            update(Instance).where(Instance.id == before["id"]).values(replaced_at=now)
+            update(Instance).where(Instance.id == earlier_row["id"]).values(replaced_at=now)
         )
     else:  # it arrived in the same group, and its row is about to be inserted
-        before["replaced_at"] = now
+        earlier_row["replaced_at"] = now
 
 
-def _log_replacement(before: Any, row: dict[str, Any]) -> None:
+def _log_replacement(earlier_row: Any, row: dict[str, Any]) -> None:
     log.info(
         "instance replaced",
         sop_instance_uid=row["sop_instance_uid"],
         calling_ae_title=row["calling_ae_title"],
-        changed=instance_rows.differences(before, row),
-        older_calling_ae_title=before["calling_ae_title"],
-        older_received_at=before["received_at"].isoformat(),
+        changed=instance_rows.differences(earlier_row, row),
+        older_calling_ae_title=earlier_row["calling_ae_title"],
+        older_received_at=earlier_row["received_at"].isoformat(),
     )
 
 

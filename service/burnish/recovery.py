@@ -1,4 +1,4 @@
-"""Stage: rebuilds the rows of instances from the spool after the database was lost or restored."""
+"""Stage: `burnish db recover` and `restore`: rebuilds the rows of instances from the spool."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -177,7 +177,7 @@ def continue_request_numbers(database: Database, last: int) -> None:
 
 
 def _insert_new(session: Session, rows: Sequence[dict[str, Any]], *, newest_counts: bool) -> int:
-    """Insert the rows of contents that have none; how many they were.
+    """Insert the rows of contents that have none, and return the number of them.
 
     The rows are in the order in which the files arrived: of two contents of a SOP Instance UID the
     later one replaces the earlier one, or is left out if the first one counts.

@@ -1,6 +1,6 @@
-"""Ground: what a storage root knows of itself without its database.
+"""Ground: `register.json`, the register of a storage root: a small file beside the database.
 
-The register is a small file beside the database. It outlives a database that is lost, replaced or
+It is no list of instances or requests. It outlives a database that is lost, replaced or
 restored, and tells which database belongs to the spool, and which request numbers may be on media.
 """
 

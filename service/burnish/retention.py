@@ -38,15 +38,16 @@ _BATCH = 100
 _MOST_RELEASED = 5_000
 #: Seconds for which a file without a row is kept: its row may be about to be committed.
 _ORPHAN_AGE = 3600
-#: Seconds in which every live worker renews its lease once the database answers again.
+#: After the database answers again, wait this many seconds, so that every live worker can renew
+#: its lease.
 _LEASE_RENEWAL = 10.0
 
 
 def return_dead_work(database: Database) -> int:
-    """Return the pieces whose lease has run out to the queue; how many they were.
+    """Return the pieces whose lease has run out to the queue, and the number of them.
 
-    While the database does not answer, no worker can renew its lease: afterwards, nothing is
-    returned until each has had the time to.
+    While the database does not answer, no worker can renew its lease. When it answers again, no
+    piece is returned until every worker has had time to renew.
     """
     with database.reading() as session:
         if not queue.anything_held(session):
@@ -67,7 +68,8 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
     with database.writing() as session:
         _delete_requests(session, retention)
         _delete_commitments(session, retention)
-    # to go through a million instances takes seconds, in which others want to write
+    # Scanning a million instances takes seconds, so it is done in a session that only reads: others
+    # can write meanwhile.
     with database.reading() as session:
         due = session.scalars(_releasable(retention).limit(_MOST_RELEASED)).all()
         released = session.scalars(
@@ -86,9 +88,9 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
 def sweep(
     database: Database, spool: Spool, settings: Settings, *, orphan_age: float = _ORPHAN_AGE
 ) -> int:
-    """Remove files that a crash left without a row, if they are old enough; how many they were.
+    """Remove files that a crash left without a row, and return the number of them.
 
-    `orphan_age` is in seconds.
+    Files younger than `orphan_age` seconds are kept.
     """
     oldest_kept = time.time() - orphan_age
     # listed before the query, so that the row of each listed file is there, or will never be
@@ -184,8 +186,9 @@ def _delete_commitments(session: Session, retention: RetentionSettings) -> None:
 def _release_instances(
     session: Session, retention: RetentionSettings, batch: Sequence[int]
 ) -> Sequence[str]:
-    """Release the instances of a batch that are still due; the keys of their files."""
-    # the subquery has SQLite take the batch first: else it would go through all that is due again
+    """Release the instances of a batch that are still due. Returns the keys of their files."""
+    # The subquery makes SQLite start from the batch. Otherwise it scans every releasable instance
+    # for each batch.
     candidates = select(Instance).where(Instance.id.in_(batch)).limit(len(batch)).subquery()
     ids = session.scalars(_releasable(retention, aliased(Instance, candidates))).all()
     session.execute(

@@ -169,11 +169,11 @@ def check_database_file(settings: Settings) -> None:
 
 
 def check_database_belongs_to_spool(settings: Settings, database: Database) -> None:
-    """Raise OperatorError if the database is another than that of the spool, as an empty one is.
+    """Raise OperatorError if the database does not belong to the spool.
 
-    So is one that lacks requests which the register knows. The sweep would remove every file of the
-    spool that such a database does not know. A database that is seen with its spool for the first
-    time gets an identity, which the register keeps.
+    An empty database does not, nor one that lacks requests which the register knows. The sweep
+    would remove every file of the spool that such a database does not know. A database that is seen
+    with its spool for the first time gets an identity, which the register keeps.
     """
     root = settings.storage.root
     known = register.read(root)
@@ -210,9 +210,10 @@ def rebuild_database(
 ) -> tuple[recovery.Recovery, Path | None]:
     """Make the database agree with the spool; the service must be stopped.
 
-    It becomes the backup `source` first, or a new one if there is none. Whenever this is killed,
-    the database is as before, or complete, or missing. Returns what was done, and the name under
-    which the previous database is kept. Raises OperatorError.
+    The database is first replaced by the backup `source`, or by a new one if there is no source and
+    the database is lost. Whenever this is killed, the database is as before, or complete, or
+    missing. Returns what was done, and the name under which the previous database is kept. Raises
+    OperatorError.
     """
     url = settings.database_url
     if source is None and not backup.is_lost(url):
@@ -269,7 +270,7 @@ def _register_database(settings: Settings) -> None:
 
 
 def _continue_request_numbers(settings: Settings, database: Database) -> None:
-    """Let no request get a number again that media in an outbox or the register have."""
+    """Continue request numbers above those in the register and on media in outboxes."""
     directories = [path for device in settings.devices for path in device.directories]
     recovery.continue_request_numbers(
         database,
@@ -453,7 +454,10 @@ def run_scheduler(settings: Settings) -> None:
 
 
 def run_writer(settings: Settings, device_name: str) -> None:
-    """The writer role: make the media of one device; raises OperatorError if it has a writer."""
+    """The writer role: make the media of one device.
+
+    Raises OperatorError if another process is already the writer of that device.
+    """
     from burnish.write.worker import Worker
 
     devices = {device.name: device for device in settings.devices}

@@ -13,7 +13,7 @@ from burnish.errors import OutOfResources
 
 #: The errors of a disk that is full or fails. Work then waits, and resumes by itself.
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-#: Published files are spread over so many folders, by the first byte of their key.
+#: Number of folders over which published files are spread, by the first byte of their key.
 _FOLDERS = 256
 #: The keys of conversions end with this. Other keys are hexadecimal digits.
 _CONVERTED = "-c"

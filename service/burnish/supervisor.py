@@ -88,7 +88,8 @@ class Supervisor:
         roles.prepare(self._settings)
         roles.remove_leftovers(self._settings)
         roles.check_network(self._settings)
-        # what only some media need is no reason to receive nothing
+        # Security and label settings are needed only for some media. If they are wrong, the service
+        # still receives.
         optional = (roles.check_security, roles.check_labels)
         for problem in roles.problems(self._settings, optional):
             log.error("check failed", why=str(problem), remedy=problem.hint)

@@ -1,4 +1,4 @@
-"""Ground: the frozen values that stages and crafts pass to one another.
+"""Ground: the frozen data classes (instances, studies, files) that stages and crafts exchange.
 
 Values of which every instance has one are named tuples: they are made ten times as fast as frozen
 dataclasses.

@@ -173,7 +173,9 @@ class Drive:
             os.close(descriptor)
 
     def make_readable(self, size: int, on_wait: Callable[[bool], None]) -> bool:
-        """Opens and closes the tray if the system does not see `size` bytes; whether it then does.
+        """Opens and closes the tray if the system does not see `size` bytes.
+
+        Returns True if the system sees them afterwards.
 
         `on_wait` is called every second with whether the tray is open: some drives cannot close it,
         so that a person has to. It may raise to stop.

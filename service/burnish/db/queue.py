@@ -15,7 +15,7 @@ from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
 
 #: How long a lease is valid after it was granted or renewed.
 LEASE = timedelta(seconds=60)
-#: A request that has waited so long is served like a request of the next higher priority.
+#: A request that has waited this long is served like a request of the next higher priority.
 AGEING = timedelta(hours=4)
 
 
@@ -177,7 +177,7 @@ def heartbeat(session: Session, claimed: Claim) -> bool:
 
 
 def reap(session: Session, *, device: str | None = None, owner: str = "") -> int:
-    """Return the pieces of dead workers to the queue; how many they were.
+    """Return the pieces of dead workers to the queue, and the number of them.
 
     A worker is dead if its lease has run out. With `device`, also if it is not `owner` but holds a
     piece on that device, which `owner` has just taken over. A medium that a dead worker was burning

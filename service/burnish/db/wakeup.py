@@ -167,7 +167,7 @@ def _text(engine: Engine, statement: Select[Any]) -> str:
 
 
 def pause(stopping: Event, seconds: float) -> bool:
-    """Sleep for `seconds`, or until soon after `stopping` is set; whether it is set.
+    """Sleep for `seconds`, or until soon after `stopping` is set. Returns True if it is set.
 
     For the main thread, where signal handlers run. A handler that interrupts `stopping.wait()` at
     the wrong moment and sets `stopping` would wait for ever for the lock that `wait` holds.

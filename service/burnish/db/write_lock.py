@@ -20,7 +20,7 @@ from burnish.permissions import give_to_owner
 
 #: What the name of the lock file adds to that of the database.
 _SUFFIX = "-turn"
-#: A writer that has waited for so many seconds could not have renewed a lease in time.
+#: A writer that has waited this many seconds could not have renewed a lease in time.
 _LONG_WAIT = 15.0
 #: Errors of the database itself, by their exact type: subclasses tell of a faulty statement. While
 #: a connection is made, the driver's own types come. DatabaseError: the file is damaged.

@@ -98,7 +98,7 @@ class FatSizing:
         return (_PARTITION + self.geometry(sums.structure + sums.content).sectors) * _SECTOR
 
     def geometry(self, used_clusters: int) -> Geometry:
-        """The smallest volume that holds so many clusters in use."""
+        """The smallest volume that holds this many clusters in use."""
         is_fat32 = self.may_be_fat32 and used_clusters > _MOST_16
         least = _LEAST_32 if is_fat32 else _LEAST_16
         return Geometry(is_fat32, self.cluster // _SECTOR, max(used_clusters, least))

@@ -71,7 +71,7 @@ def open_volume(
     layout: the image is compared with it while it is read, in all bytes that have no digest of
         their own. The volume has the methods `chunk_digests` and `differences`.
     twice: a second, independent reader (pycdlib) must find the same files at the same places.
-    length: the image has no more than so many bytes, even if the drive reports more.
+    length: the image has at most this many bytes, even if the drive reports more.
     session: the first sector of the session that counts, on a disc that has several. By default
         the last session counts.
     """

@@ -56,7 +56,8 @@ _KEYS = {key.tag for table in (KEYS, CD_KEYS, DVD_KEYS) for keys in table.values
 #: The tags of the values that are indexed.
 INDEXED = frozenset(_IDENTITY | _DATES | _SOURCES | _KEYS | LIMITED_ON_ARRIVAL)
 
-#: The same by the number that the four bytes of a tag make in little endian: element above group.
+#: The same tags, by their 4 encoded bytes read as one little-endian integer (element in the high
+#: half, group in the low half).
 _INDEXED_BY_BYTES = {(tag & 0xFFFF) << 16 | tag >> 16: tag for tag in INDEXED}
 _PIXEL_DATA_BY_BYTES = 0x00107FE0
 _SHORT = frozenset(int.from_bytes(vr, "little") for vr in SHORT_VRS)
@@ -119,11 +120,12 @@ def _note_odd_length(head: bytes, last: int, end: int, result: HeaderValues) -> 
 
 
 def _scan_explicit(head: bytes, result: HeaderValues) -> tuple[int, int]:
-    """Takes the values in `head`; returns where the first element starts that it could not take.
+    """Takes the values in `head`.
 
-    That element is either not all in `head` or not one of Explicit VR. The result is beyond
-    `head` if the last element is skipped and ends there. Also returns where the element before
-    that starts.
+    Returns where it stopped, and where the last element before that starts.
+
+    It stops at an element that is cut off by the end of `head`, or not in Explicit VR. If the last
+    element is skipped and ends beyond `head`, the result lies beyond `head` too.
     """
     # One loop without calls: on the receive path it takes 12 µs for sixty elements, half of
     # what `dicom_elements.scan` takes.

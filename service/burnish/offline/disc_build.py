@@ -45,7 +45,7 @@ class BuildOptions:
         return self.medium.holding(self.capacity)
 
     def choice(self, instances: int) -> Choice:
-        """The medium, and the profile for each of so many instances."""
+        """The medium, and the profile for each of this many instances."""
         return Choice(self.medium.name, self.bytes_per_volume(), (self.profile,) * instances)
 
 

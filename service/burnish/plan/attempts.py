@@ -1,4 +1,4 @@
-"""Stage: the ways to make media of some instances, in the order they are tried (pure)."""
+"""Stage: attempts: the variants of a plan for some instances, in the order of trying (pure)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +11,8 @@ from burnish.plan.source_instances import SourceInstance
 from burnish.transcode.transfer_syntaxes import LOSSY
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
-#: A set that is so many times larger than its medium is not compressed to make it fit: no images
-#: become so much smaller.
+#: A set that is more than this many times larger than its medium is not compressed to make it fit:
+#: no images become that much smaller.
 _BEST_LOSSLESS_RATIO, _BEST_LOSSY_RATIO = 16, 64
 
 #: The instances of a request, each with the profile it is to meet.
@@ -23,7 +23,7 @@ FailedConversions = Mapping[tuple[int, str], InstanceFailure]
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One way to make the media: on one volume or several, with images compressed or not.
+    """One variant of a plan: on one volume or several, with images compressed or not.
 
     `lossless` allows images compressed without loss. `lossy` has the ids of the instances that
     are compressed with loss where that is possible.
@@ -50,14 +50,14 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class NeededConversions:
     """The conversions that an attempt still needs, or the instances that rule it out."""
 
     conversions: list[Conversion] = field(default_factory=list)
     failures: dict[SourceInstance, InstanceFailure] = field(default_factory=dict)
 
 
-def attempts(
+def possible_attempts(
     instances: Sequence[SourceInstance],
     choices: Sequence[Choice],
     *,
@@ -65,7 +65,9 @@ def attempts(
     lossy_allowed: bool = False,
     file_sets: int = 1,
 ) -> Iterator[Attempt]:
-    """What to try in turn, for instances that need so many `file_sets` however large the media are.
+    """Attempts in the order in which to try them.
+
+    The instances need at least `file_sets` File-sets, however large the media are.
 
     1. One volume for each File-set, of the smallest medium that may hold the set.
     2. Several volumes of the last profile, again of the smallest medium first.
@@ -117,9 +119,9 @@ def compressible_with_loss(instances: Sequence[SourceInstance], choice: Choice) 
     )
 
 
-def lacking(
+def needed_conversions(
     instances: Sequence[SourceInstance], attempt: Attempt, failed: FailedConversions
-) -> Lacking:
+) -> NeededConversions:
     """The conversions that must be made before the candidates of an attempt can be listed.
 
     First come conversions into the default transfer syntax, and when those are made, compression.
@@ -137,8 +139,8 @@ def lacking(
         ]
     untried = [_conversion(*pair) for pair in missing if _key(*pair) not in failed]
     if fatal and not untried:
-        return Lacking(failures={pair[0]: failed[_key(*pair)] for pair in fatal})
-    return Lacking(untried)
+        return NeededConversions(failures={pair[0]: failed[_key(*pair)] for pair in fatal})
+    return NeededConversions(untried)
 
 
 def _missing_default_files(pairs: Pairs) -> Iterator[tuple[SourceInstance, str]]:

@@ -103,7 +103,7 @@ class Conversions:
         self._running[future] = (conversion, key)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until a conversion has ended; whether one has."""
+        """Wait until a conversion has ended. Returns True if one has."""
         if not self._running:
             return False
         return bool(wait(self._running, timeout=seconds, return_when=FIRST_COMPLETED).done)

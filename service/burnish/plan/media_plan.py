@@ -16,9 +16,8 @@ from burnish.contradictions import Contradiction
 from burnish.dicomdir.profile_keys import icon_rule
 from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 from burnish.media import MEDIA
-from burnish.plan import attempts as ways
 from burnish.plan import eligibility
-from burnish.plan.attempts import Attempt, Conversion, FailedConversions
+from burnish.plan.attempts import Attempt, Conversion, FailedConversions, needed_conversions
 from burnish.plan.candidates import Candidate
 from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.grouping import group_into_series
@@ -40,7 +39,7 @@ Failures = Mapping[SourceInstance, InstanceFailure]
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is asked of all the media.
+    """The requirements that hold for all the media.
 
     `sealed_size` gives the bytes of a Secure DICOM File from those of its content; None for media
     that are not secure. `readme_details` are added to README.TXT. `icons_always`: icons also where
@@ -114,7 +113,10 @@ class ConversionRunner(Protocol):
     def failed(self) -> FailedConversions: ...
 
     def start(self, conversions: Iterable[Conversion]) -> None:
-        """Start conversions. The instances, read again later, have the files."""
+        """Start conversions.
+
+        When the instances are read again later, they include the converted files.
+        """
 
 
 class IconMaker(Protocol):
@@ -183,9 +185,9 @@ def _complete_refusal(
     instances: Sequence[SourceInstance],
     plan_attempt: Callable[[Sequence[SourceInstance], Attempt], Plan | Refusal | None],
 ) -> Refusal | None:
-    """The refusal of an attempt with all else that stands against it. None as in `plan_media`.
+    """The refusal of an attempt, with all further reasons. None as in `plan_media`.
 
-    What is refused for the first reason is left out, and the others are tried without it.
+    Instances already refused are left out, and the rest are tried again, to find further reasons.
     """
     refusals = [refusal]
     while refusals[-1].failures:
@@ -247,17 +249,17 @@ def list_candidates(
     refusal = _refusal(instances, choice, lossy_allowed=terms.lossy_allowed)
     if refusal:
         return refusal
-    lacking = ways.lacking(instances, attempt, conversions.failed)
-    if lacking.failures:
-        reasons = eligibility.in_words(lacking.failures.values())
+    needed = needed_conversions(instances, attempt, conversions.failed)
+    if needed.failures:
+        reasons = eligibility.in_words(needed.failures.values())
         return Refusal(
             ExecutionStatusInfo.PROC_FAILURE,
             f"instances that cannot be converted for the profile: {reasons}",
-            lacking.failures,
+            needed.failures,
             _REMEDY_OF_CONVERSION,
         )
-    if lacking.conversions:
-        conversions.start(lacking.conversions)
+    if needed.conversions:
+        conversions.start(needed.conversions)
         return None
     made_icons = _icons(instances, choice, terms, icon_maker)
     if not isinstance(made_icons, dict):
@@ -281,7 +283,7 @@ def list_candidates(
 def _refusal(
     instances: Sequence[SourceInstance], choice: Choice, *, lossy_allowed: bool
 ) -> Refusal | None:
-    """What can be said without a look at the files: damaged images, conflicts with profiles."""
+    """The refusal for damaged images or conflicts with profiles, which the headers show."""
     damaged = {
         instance: eligibility.damage(instance.header)
         for instance in instances

@@ -44,7 +44,7 @@ class _OpenVolume:
         return self.estimate.fixed.capacity - self.estimate.bytes
 
     def add_if_it_fits(self, unit: Unit) -> bool:
-        """Add a unit if it fits; whether it did."""
+        """Add a unit if it fits. Returns True if it did."""
         addition = self.estimate.addition(unit)
         if addition is None or not self.estimate.fits(addition):
             return False

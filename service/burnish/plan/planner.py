@@ -15,7 +15,7 @@ from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.plan import persist, profile_choice
-from burnish.plan.attempts import attempts
+from burnish.plan.attempts import possible_attempts
 from burnish.plan.conversion import Conversions, Converted
 from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.icon_images import IconImages
@@ -174,7 +174,7 @@ class Planner:
     def _holds_contradictions(
         self, request_id: int, contradictions: Sequence[Contradiction]
     ) -> bool:
-        """Tell once of new contradictions; whether the request is held for a person to decide."""
+        """Report new contradictions once. Returns True if the request is held for a decision."""
         if not contradictions:
             return False
         with self._database.reading() as session:
@@ -241,14 +241,14 @@ class Planner:
             contradictions=requested_media.contradictions,
             split_allowed=requested_media.split_allowed,
         )
-        ways = attempts(
+        attempts = possible_attempts(
             instances,
             choices,
             split_allowed=terms.split_allowed,
             lossy_allowed=terms.lossy_allowed,
             file_sets=terms.file_sets,
         )
-        outcome = plan_media(instances, ways, terms, self._conversions, self._icons)
+        outcome = plan_media(instances, attempts, terms, self._conversions, self._icons)
         profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
         if isinstance(outcome, Refusal) and outcome.info in profile_conflict and not outcome.remedy:
             return replace(outcome, remedy=profile_choice.remedy(kinds, devices))

@@ -153,7 +153,7 @@ class VolumeEstimate:
         )
 
     def _structure(self, path: _Path, directories: int, files: int) -> int:
-        """What a directory takes that has so many directories and files."""
+        """The bytes of a directory that holds this many directories and files."""
         runs = []
         if directories:
             runs.append(NameRun(directories, _DIRECTORIES[len(path)], directory=True))

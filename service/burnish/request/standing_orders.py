@@ -44,7 +44,7 @@ def issue_requests(
 ) -> int:
     """Issues a request for each group that is due; returns their number.
 
-    A request for a group that has an earlier one supplements it.
+    If the group already has a request, the new one is a supplement to the first.
     """
     groups = groups_due(session, order)
     for group in groups:
@@ -121,7 +121,8 @@ def join_late_instances(session: Session, order: StandingOrderSettings) -> int:
             default_profile=request.references[0].requested_media_application_profile,
             first_ordinal=len(request.references),
         )
-        # a plan that is being made lacks these instances: without admission it is discarded
+        # A plan being made now does not include these instances. Clearing `admitted_at` makes the
+        # planner discard it.
         request.admitted_at = None
         note(session, request_id, "JOINED", f"by {quantity(len(late), 'late instance')}")
         joined += len(late)

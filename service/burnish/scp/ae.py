@@ -35,7 +35,7 @@ from burnish.vocabulary import (
 log = structlog.get_logger(__name__)
 
 _BACKLOG = 1024
-#: At shutdown, an idle association is ended after so many seconds of silence.
+#: At shutdown, an idle association is ended after this many seconds of silence.
 _SILENCE_AT_SHUTDOWN = 1.0
 #: Seconds that associations have to end after the drain time-out has ended them.
 _AFTER_DRAIN_TIMEOUT = 5.0

@@ -121,9 +121,9 @@ _REASONS = {
     _ABSTRACT_SYNTAX_NOT_SUPPORTED: "SOP Class not supported",
     _TRANSFER_SYNTAXES_NOT_SUPPORTED: "transfer syntaxes not supported",
 }
-#: SOP Classes without a context that one log line names.
+#: How many SOP Classes without a context one log line names.
 _SOP_CLASSES_IN_LOG = 3
-#: The smallest maximum length that is honoured: a message is not cut into smaller fragments.
+#: A peer's maximum length below this is treated as this: no message is cut into smaller fragments.
 _LEAST_MAXIMUM_LENGTH = 64
 
 # Sources and reasons of A-ASSOCIATE-RJ (PS3.8 Table 9-21).
@@ -298,22 +298,22 @@ def _announced_storage_sop_classes(request: AssociateRequest) -> Iterator[str]:
 def _negotiate_context(
     proposed: ProposedContext, storage_sop_classes: frozenset[str], may: frozenset[str]
 ) -> tuple[int, str]:
-    """The result of a context and its transfer syntax, which means nothing if not accepted."""
+    """The result of a context and its transfer syntax, a placeholder if it is not accepted."""
     abstract_syntax = proposed.abstract_syntax
     offered = proposed.transfer_syntaxes
-    insignificant = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
+    placeholder = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
     operation = _OPERATIONS.get(abstract_syntax)
     supported = _DIMSE_N_TRANSFER_SYNTAXES
     if operation is None:
         if abstract_syntax not in storage_sop_classes:
-            return _ABSTRACT_SYNTAX_NOT_SUPPORTED, insignificant
+            return _ABSTRACT_SYNTAX_NOT_SUPPORTED, placeholder
         operation = "store"
         supported = STORAGE_TRANSFER_SYNTAXES
     if operation not in may:
-        return _USER_REJECTION, insignificant
+        return _USER_REJECTION, placeholder
     candidates = [uid for uid in offered if uid in supported]
     if not candidates:
-        return _TRANSFER_SYNTAXES_NOT_SUPPORTED, insignificant
+        return _TRANSFER_SYNTAXES_NOT_SUPPORTED, placeholder
     return _ACCEPTANCE, min(candidates, key=_preference)
 
 

@@ -95,7 +95,7 @@ class Stream:
             self.receive()
 
     def is_silent(self, seconds: float) -> bool:
-        """Whether nothing has arrived and nothing arrives for so many seconds."""
+        """Whether nothing has arrived, and nothing arrives within this many seconds."""
         if self.start < self.end:
             return False
         if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():

@@ -72,7 +72,7 @@ class DataSetSink(Protocol):
         """The association has ended before the data set."""
 
 
-#: Opens the sink for the data set of a request, or for its absence.
+#: Opens the sink for a request, whether or not it has a data set.
 Dispatch = Callable[[Acceptance, int, Context, Command], DataSetSink]
 #: Answers the body of an A-ASSOCIATE-RQ from a caller; raises Malformed.
 Negotiate = Callable[[bytes, Caller], Acceptance | Rejection]
@@ -81,9 +81,9 @@ Negotiate = Callable[[bytes, Caller], Acceptance | Rejection]
 class Association:
     """One association in which Burnish is the acceptor.
 
-    With `tls`, the connection begins with its handshake. Until the association is accepted, the
-    peer has `acse_timeout` seconds in all (ARTIM, PS3.8 9.1.5). After that, each silence may last
-    `idle_timeout` seconds. `accepted` is None until then.
+    If `tls` is given, the connection begins with a TLS handshake. Until the association is
+    accepted, the peer has `acse_timeout` seconds in all (ARTIM, PS3.8 9.1.5), and `accepted` is
+    None. After that, each silence may last `idle_timeout` seconds.
 
     `before_release` is called before the response to a release is sent, so that the peer can
     request its next association as soon as it has the response.
@@ -212,7 +212,7 @@ class Association:
         return pdu_type, length
 
     def _serve_pdu(self) -> bool:
-        """Serves one PDU; False after a release."""
+        """Serves one PDU. Returns False after a release."""
         is_inside_message = self._sink is not None or bool(self._command_set)
         self.busy = self._stream.expects_more = is_inside_message
         pdu_type, length = self._read_pdu_header()

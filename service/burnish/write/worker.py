@@ -37,11 +37,12 @@ log = structlog.get_logger(__name__)
 
 #: Seconds until a device that is not ready is asked again.
 _NOT_READY = 2.0
-#: What a device reports that is not there, or may not be used.
+#: The outcomes of a device that is missing, or that the service may not use.
 _MISSING = (BurnOutcome.HOLD_OPERATOR, BurnOutcome.HOLD_SERVICE)
-#: A piece whose workers died this often is given up: it may be what makes them die.
+#: A piece is given up after this many workers died while making it: the piece itself may be the
+#: cause.
 _MAXIMUM_DEATHS = 10
-#: What reading rows raises whose values make no sense.
+#: The exceptions raised when a row holds values that make no sense.
 _SENSELESS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 #: Seconds between two extensions of the lease of the piece that is being made.
 _HEARTBEAT = min(2.0, LEASE.total_seconds() / 4)
@@ -80,7 +81,7 @@ class Worker:
 
     @property
     def _device_goes_on_alone(self) -> bool:
-        """Whether the device, once it has a job, goes on without the service."""
+        """Whether the device, once it has a job, works without the service, as a robot does."""
         return self.burner.custody is Custody.FOLLOWED
 
     # --- all pieces ---
@@ -130,7 +131,10 @@ class Worker:
             log.info("piece given up", why=str(error))
 
     def call_off(self) -> None:
-        """Has a device that goes on alone stop working on pieces that are not needed any more."""
+        """Tells a device that works without the service to stop on pieces that nobody needs now.
+
+        Such a device is a robot.
+        """
         if not self._device_goes_on_alone:
             return
         with self._database.reading() as session:
@@ -164,7 +168,7 @@ class Worker:
         return True
 
     def _make_or_give_up(self, piece_job: PieceJob, progress: pipeline.Progress) -> None:
-        """Makes a piece; whatever fails is recorded, so that the next piece can be made."""
+        """Makes a piece. Every failure is recorded, so that the next piece can be made."""
         piece_id = piece_job.claim.piece_id
         try:
             self._make(piece_job, progress)
@@ -202,26 +206,26 @@ class Worker:
             claim = self.claim_piece(self.recorder.capacities, at_device=True)
             if claim is not None:
                 return claim
-        ready = self._device_state()
-        if ready.outcome is not BurnOutcome.READY:
-            self.recorder.device_not_ready(ready)
+        state = self._device_state()
+        if state.outcome is not BurnOutcome.READY:
+            self.recorder.device_not_ready(state)
             pause(self.stopping, _NOT_READY)
             return None
         capacities = self.recorder.capacities
-        if ready.takes is not None:
+        if state.takes is not None:
             capacities = {
-                medium: min(capacities.get(medium, 0), size) for medium, size in ready.takes.items()
+                medium: min(capacities.get(medium, 0), size) for medium, size in state.takes.items()
             }
         claim = self.claim_piece(capacities)
-        if claim is None and ready.takes is not None:
-            self.recorder.ask_for_another_blank(ready)
+        if claim is None and state.takes is not None:
+            self.recorder.ask_for_another_blank(state)
             pause(self.stopping, _NOT_READY)
         return claim
 
     def _look_for_device(self) -> None:
         """Records whether the device is there, while there is nothing to make.
 
-        That a drive or a mount point has no blank is no fault before a piece needs one.
+        While no piece needs a blank, an empty drive or mount point is not a fault.
         """
         device = self._device
         if device.kind in ("optical", "mounted"):
@@ -240,10 +244,10 @@ class Worker:
         recorded = self.recorder.device_state()
         if recorded.paused_at is not None:
             return BurnResult(BurnOutcome.HOLD_OPERATOR, recorded.detail, recorded.remedy)
-        ready = self.burner.state()
-        if ready.outcome is BurnOutcome.READY and not recorded.works:
+        state = self.burner.state()
+        if state.outcome is BurnOutcome.READY and not recorded.works:
             self.recorder.device_ready()
-        return ready
+        return state
 
     def claim_piece(
         self, capacities: Mapping[str, int], *, at_device: bool = False
@@ -269,12 +273,12 @@ class Worker:
         return claim
 
     def read_piece_job(self, claim: Claim) -> PieceJob:
-        """What the claimed piece is; raises StaleLease if it is not planned any more."""
+        """The job of the claimed piece; raises StaleLease if the piece is not planned any more."""
         with self._database.reading() as session:
             return job.read_piece_job(session, claim, self._spool, self._images)
 
     def _read_or_give_up(self, claim: Claim) -> PieceJob | None:
-        """What the piece is; None if its rows make no sense: its request then fails.
+        """The job of the piece, or None if its rows make no sense: its request then fails.
 
         Otherwise the writer would end, and end again with the same piece after each restart.
         """
@@ -340,7 +344,7 @@ class Worker:
         self._write(piece_job, progress, built)
 
     def _died_too_often(self, piece_job: PieceJob) -> bool:
-        """Whether the piece was begun so often that it may be what its workers died of."""
+        """Whether so many workers died while making the piece that it may be the cause."""
         allowed = self._settings.request.attempts
         if not piece_job.ruined_before:
             allowed = max(_MAXIMUM_DEATHS, allowed)
