@@ -18,9 +18,9 @@ from burnish.verify.faults import FaultCode, Faults, shown
 from burnish.verify.file_meta_checks import (
     PREAMBLE,
     FileMeta,
+    FileMetaParser,
     check_file_meta,
     is_dicom,
-    parse_file_meta,
 )
 from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
@@ -64,6 +64,7 @@ class _Comparison:
         self._expected = expected
         self._secure = secure
         self._faults = Faults()
+        self._file_metas = FileMetaParser()
         #: The first record that references each file.
         self._references: dict[str, Record] = {}
         self._digests: dict[str, FileDigest] = {}
@@ -177,7 +178,7 @@ class _Comparison:
         if not is_dicom(before_data_set):
             self._faults.add(FaultCode.FILE_NOT_DICOM, name, "it has no DICOM prefix")
             return
-        meta = parse_file_meta(before_data_set, data_set_follows=False)
+        meta = self._file_metas.parse(before_data_set)
         self._check_file_meta(name, meta, expected)
         record = self._references.get(name)
         if record is None:

@@ -55,7 +55,41 @@ def parse_file_meta(data: bytes, *, data_set_follows: bool = True) -> FileMeta:
     The File Meta Information ends with the first element of another group. If not even that
     `data_set_follows` in `data`, it ends with `data`.
     """
+    meta, _ = _parse(data, data_set_follows=data_set_follows)
+    return meta
+
+
+class FileMetaParser:
+    """Parses the File Meta Information of many files; each `data` ends where it ends.
+
+    Most files of a volume differ only in their SOP Instance UID. What is known of one is reused for
+    the next of the same length in which all other bytes are the same: 1 us instead of 5 us a file.
+    """
+
+    def __init__(self) -> None:
+        #: By length: the bytes before and after the SOP Instance UID, and what was parsed.
+        self._parsed: dict[int, tuple[bytes, bytes, FileMeta]] = {}
+
+    def parse(self, data: bytes) -> FileMeta:
+        """Parses the start of a DICOM file as `parse_file_meta` does."""
+        if parsed := self._parsed.get(len(data)):
+            before, after, meta = parsed
+            if data.startswith(before) and data.endswith(after):
+                uid = data[len(before) : len(data) - len(after)]
+                return meta._replace(sop_instance_uid=_uid(uid))
+        meta, (start, end) = _parse(data, data_set_follows=False)
+        if start:
+            self._parsed[len(data)] = data[:start], data[end:], meta
+        return meta
+
+
+def _parse(data: bytes, *, data_set_follows: bool) -> tuple[FileMeta, tuple[int, int]]:
+    """What `parse_file_meta` returns, and where the SOP Instance UID lies: (0, 0) if it is absent.
+
+    Raises as `parse_file_meta` does.
+    """
     values: dict[int, bytes] = {}
+    uid_range = (0, 0)
     offset = PREAMBLE
     stated_end = 0
     while data[offset : offset + 2] == b"\2\0":
@@ -66,9 +100,11 @@ def parse_file_meta(data: bytes, *, data_set_follows: bool = True) -> FileMeta:
         values[tag] = data[start:offset]
         if tag == _GROUP_LENGTH:
             stated_end = offset + int.from_bytes(values[tag][:4], "little")
+        elif tag == _SOP_INSTANCE_UID:
+            uid_range = (start, offset)
     if data_set_follows and offset >= len(data):
         raise NeedMore("the file ends with its File Meta Information")
-    return FileMeta(
+    meta = FileMeta(
         sop_class_uid=_uid(values.get(_SOP_CLASS_UID, b"")),
         sop_instance_uid=_uid(values.get(_SOP_INSTANCE_UID, b"")),
         transfer_syntax_uid=_uid(values.get(_TRANSFER_SYNTAX_UID, b"")),
@@ -76,6 +112,7 @@ def parse_file_meta(data: bytes, *, data_set_follows: bool = True) -> FileMeta:
         missing=tuple([tag for tag in _REQUIRED if tag not in values]),
         stated_end=stated_end,
     )
+    return meta, uid_range
 
 
 def _uid(value: bytes) -> str:
