@@ -45,7 +45,7 @@ class Contradiction:
 
     @property
     def remark(self) -> str:
-        """What README.TXT and the history of a request say of it."""
+        """The text for README.TXT and for the history of a request."""
         sentence = self.text[0].upper() + self.text[1:]
         if self.apart:
             sentence += ". One medium cannot hold both, so they are on separate media"

@@ -35,7 +35,7 @@ class PeerAccess:
         self._accept_unknown_peers = settings.dicom.accept_unknown_peers
 
     def permission(self, calling_ae_title: str, caller: Caller) -> PeerPermission:
-        """What the calling AE is permitted to do. Peers that are not configured are rejected."""
+        """The operations permitted to the calling AE. Unconfigured peers are rejected."""
         peer = self._peers.get(calling_ae_title)
         if peer is None:
             if self._accept_unknown_peers:

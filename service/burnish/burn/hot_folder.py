@@ -146,7 +146,7 @@ class HotFolderBurner:
     # --- what differs between robots --------------------------------------------------------------
 
     def _robot_problem(self) -> BurnResult | None:
-        """What holds the robot up; None if nothing does."""
+        """The result that tells why the robot cannot work, or None if it can."""
         raise NotImplementedError
 
     def _final_result(self, job: BurnJob) -> BurnResult | None:
@@ -154,7 +154,7 @@ class HotFolderBurner:
         raise NotImplementedError
 
     def _job_problem(self, job: BurnJob) -> BurnResult | None:
-        """What the job itself waits for; None if nothing."""
+        """The result that tells why the job waits, or None if it does not."""
         raise NotImplementedError
 
     def _prepare(self, job: BurnJob, progress: Callable[[int], None] | None) -> list[str]:

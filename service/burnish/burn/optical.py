@@ -213,7 +213,7 @@ class OpticalBurner:
             tell(BurnResult(BurnOutcome.READY))
 
     def _program_problem(self, run: ProgramRun) -> BurnResult:
-        """What a run of the program that failed before anything was written means."""
+        """The meaning of a run of the program that failed before it wrote anything."""
         for pattern, outcome, remedy in _MESSAGES:
             if re.search(pattern, run.output):
                 return self._result(outcome, run.problem(), remedy)

@@ -11,7 +11,7 @@ _FILE_DRIVE = "stdio:"
 
 
 def missing(name: str, *, directories: list[Path], drive: str = "") -> BurnResult | None:
-    """What is missing of the device `name`: a folder, a drive, or the right to use it."""
+    """The missing part of the device `name`: a folder, a drive, or the right to use it."""
     access = os.R_OK | os.W_OK
     for directory in directories:
         remedy = f"Make {directory} a folder in which the service can write."

@@ -25,10 +25,10 @@ IDLE_POLL = 0.1
 IDLE_AFTER = 1.0
 #: Seconds after which a process asks whether there is work though nothing has been committed.
 LOOK_ANYWAY = 2.0
-#: To look for work takes a fiftieth of a core at most, even if others commit all the time while
-#: the work waits for something else: so many times as long as it took, a process does not look.
+#: A look for work is followed by a rest of this many times its length. So looking takes a fiftieth
+#: of a core at most, even if others commit all the time while the work waits for something else.
 _REST = 50
-#: But so many seconds after it woke up, it may look again in any case.
+#: But this many seconds after it woke up, a process may look again in any case.
 _LONGEST_REST = 0.25
 #: Seconds until a process that sleeps in `pause` notices that it has to stop.
 _NOTICE = 0.2

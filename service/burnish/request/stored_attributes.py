@@ -68,7 +68,7 @@ def items(
 
 
 class StoredRequest:
-    """What can be counted of a request while its session is open."""
+    """The counts of a request, read while its session is open."""
 
     def __init__(self, session: Session, request: MediaCreationRequest) -> None:
         self._session = session

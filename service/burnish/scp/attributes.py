@@ -111,7 +111,7 @@ def encode(data_set: Dataset, transfer_syntax_uid: str) -> bytes:
 
 
 def decode_new_request(data: bytes, transfer_syntax_uid: str, sop_instance_uid: str) -> NewRequest:
-    """What the data set of an N-CREATE asks for.
+    """The request that the data set of an N-CREATE makes.
 
     Raises Unreadable, InvalidValue, MissingAttribute, MissingValue.
     """

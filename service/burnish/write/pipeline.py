@@ -248,7 +248,7 @@ def read_back(plan: VolumePlan, written: Path, built: BuiltImage, *, fresh: bool
 
 
 def manifest_digests(report: VolumeReport) -> dict[str, object]:
-    """What a manifest says of the bytes that were read back."""
+    """The part of a manifest about the bytes that were read back."""
     files = {}
     for name, digest in sorted(report.digests.items()):
         files[name] = {"size": digest.size, "digest": digest.digest}
