@@ -9,6 +9,7 @@ BurnishError
 │   ├── InvalidUID          a UID breaks PS3.5 9.1
 │   ├── InvalidArgument     an argument of an action has a value that it may not have
 │   ├── Unreadable          a data set cannot be parsed, or is cut short
+│   │   └── DamagedVolume   a volume is truncated, or its file system is damaged
 │   └── Mismatch            a data set contradicts the message that carries it
 ├── Unknown                 nothing here has the given name or UID
 ├── Conflict                the request contradicts what is here
@@ -71,6 +72,10 @@ class InvalidArgument(Malformed):
 
 class Unreadable(Malformed):
     """A data set cannot be parsed, or is cut short."""
+
+
+class DamagedVolume(Unreadable):
+    """A volume is truncated, or its file system is damaged."""
 
 
 class Mismatch(Malformed):

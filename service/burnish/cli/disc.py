@@ -21,6 +21,7 @@ from burnish.cli.options import (
     choose_profile_and_medium,
     existing,
 )
+from burnish.errors import DamagedVolume, Unreadable
 from burnish.media import OPEN_MEDIA
 from burnish.wording import quantity
 
@@ -105,17 +106,22 @@ def verify(
     """
     from burnish.image.reader import open_volume
     from burnish.secure_files import open_secure, read_keyring
-    from burnish.verify import examine_volume
+    from burnish.verify import examine_volume, unreadable_report
     from burnish.verify.manifest_checks import compare_with_manifest, find_manifest
 
     keyring = read_keyring(key, password_file)
-    with open_volume(existing(path), twice=True) as volume:
-        size = path.stat().st_size if path.is_file() else sum(volume.files().values())
-        report = examine_volume(open_secure(volume, keyring), PROFILES.get(profile), size=size)
-        manifest = find_manifest(path)
-        if manifest is not None and path.is_file():
-            changed = tuple(compare_with_manifest(path, volume, manifest))
-            report = replace(report, faults=(*report.faults, *changed))
+    manifest = find_manifest(existing(path))
+    try:
+        with open_volume(path, twice=True) as volume:
+            size = path.stat().st_size if path.is_file() else sum(volume.files().values())
+            report = examine_volume(open_secure(volume, keyring), PROFILES.get(profile), size=size)
+            if manifest is not None and path.is_file():
+                changed = tuple(compare_with_manifest(path, volume, manifest))
+                report = replace(report, faults=(*report.faults, *changed))
+    except Unreadable as error:
+        if manifest is None and not isinstance(error, DamagedVolume):
+            raise
+        report = unreadable_report(error)
     if json:
         output.print_json({"path": path, "good": report.good, **report_fields(report)})
     else:
@@ -149,7 +155,8 @@ def _print_report(path: Path, report: "VolumeReport", *, has_manifest: bool = Fa
         f"{path}: {verdict}; {quantity(report.instances, 'instance')},"
         f" {quantity(report.files, 'file')}, {report.bytes_read} bytes read"
     )
-    if not report.unexamined:
+    is_unreadable = any(fault.code == "VOLUME_UNREADABLE" for fault in report.faults)
+    if not report.unexamined and not is_unreadable:
         compared = "all bytes were compared with the manifest"
         not_compared = "the pixels could not be compared, because there is no manifest beside it"
         typer.echo(

@@ -23,6 +23,7 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.InvalidUID: 3,
     errors.InvalidArgument: 3,
     errors.Unreadable: 3,
+    errors.DamagedVolume: 3,
     errors.Mismatch: 3,
     errors.Unknown: 4,
     errors.Conflict: 5,

@@ -55,9 +55,9 @@ def _volume_start(source: Source) -> int | None:
     start = int.from_bytes(first_sector[454:458], "little") * 512
     if not first_sector.endswith(_SIGNATURE) or first_sector[450] not in _PARTITION_TYPES:
         return None
-    if source.has(start, 512) and _is_boot_sector(source.read(start, 512)):
-        return start
-    return None
+    if source.has(start, 512) and not _is_boot_sector(source.read(start, 512)):
+        return None
+    return start  # which a truncated image may not have
 
 
 def _is_boot_sector(sector: bytes) -> bool:

@@ -33,8 +33,17 @@ def read_file_table(source: Source) -> FileTable:
         raise Unreadable(f"logical blocks of {block_size} bytes are not ISO 9660")
     tree = _DirectoryTree(source, block_size)
     tree.read(primary[156:190])
+    disagreements = {}
+    stated = int.from_bytes(primary[80:84], "little") * block_size
+    if stated > source.end and not source.session:
+        message = f"it is truncated: it has {source.end} bytes, its descriptor states {stated}"
+        disagreements["volume"] = message
     return FileTable(
-        FileSystem.ISO_9660_LEVEL_1, volume_identifier, tree.sections, dates=tree.dates
+        FileSystem.ISO_9660_LEVEL_1,
+        volume_identifier,
+        tree.sections,
+        disagreements,
+        dates=tree.dates,
     )
 
 

@@ -10,12 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-from burnish.errors import Unreadable
+from burnish.errors import DamagedVolume, Unreadable
 from burnish.hashing import new_hasher
 from burnish.image import (
     fat_reader,
     iso9660_reader,
     mime_reader,
+    other_formats,
     pycdlib_reader,
     udf_reader,
     zip_reader,
@@ -48,6 +49,9 @@ READERS: tuple[ImageReader, ...] = (
     mime_reader,
 )
 
+#: Bytes in which every volume that is read here has something else than zeros.
+_LONGEST_BEGINNING = 1 << 16
+
 
 @contextlib.contextmanager
 def open_volume(
@@ -62,7 +66,8 @@ def open_volume(
 ) -> Iterator[ReadableVolume]:
     """The volume at `path`: a directory, an image, a block device, a ZIP file, or a message.
 
-    An image may be of ISO 9660, UDF, both, or FAT. Raises Unreadable if `path` is none of these.
+    An image may be of ISO 9660, UDF, both, or FAT. Raises Unreadable if `path` is none of these,
+    and DamagedVolume if it is one that cannot be read.
 
     fresh: drop what the operating system has cached of the image, or of each file in a directory,
         so that the medium itself is read.
@@ -214,15 +219,26 @@ def _start(sections: Sequence[Section]) -> int:
 
 
 def _read_file_table(source: Source) -> FileTable:
-    """The file table of the first file system that the source has."""
+    """The file table of the first file system that the source has.
+
+    Raises DamagedVolume if that cannot be read, and if the source is empty or only zeros, as the
+    beginning of an ISO 9660 image is; Unreadable if the source is something else.
+    """
     for reader in READERS:
         if reader.recognizes(source):
-            table = reader.read_file_table(source)
+            try:
+                table = reader.read_file_table(source)
+            except Unreadable as error:
+                raise DamagedVolume(str(error)) from error
             is_iso9660 = table.file_system is FileSystem.ISO_9660_LEVEL_1
             if is_iso9660 and not source.session and udf_reader.recognizes(source):
                 return udf_reader.compare_with(source, table)
             return table
-    raise Unreadable("there is no volume: it is neither ISO 9660, UDF, FAT, ZIP nor MIME")
+    message = "there is no volume: it is neither ISO 9660, UDF, FAT, ZIP nor MIME"
+    if not any(source.read(0, min(source.end, _LONGEST_BEGINNING))):
+        raise DamagedVolume(f"{message}, but {source.end} bytes with no more than zeros")
+    format_name = other_formats.name_format(source)
+    raise Unreadable(f"{message}, but {format_name}" if format_name else message)
 
 
 class _WholeImage(_Image):

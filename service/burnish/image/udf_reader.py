@@ -6,6 +6,7 @@ Numbers in brackets are parts and sections of ECMA-167; those of OSTA UDF are ma
 import struct
 from binascii import crc_hqx
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -75,8 +76,8 @@ def compare_with(source: Source, iso9660: FileTable) -> FileTable:
         udf = read_file_table(source)
     except Unreadable as error:
         problem = {"UDF": f"its UDF structures cannot be read: {error}"}
-        return replace(bridge, disagreements=problem)
-    disagreements = dict(udf.disagreements)
+        return replace(bridge, disagreements={**problem, **iso9660.disagreements})
+    disagreements = {**udf.disagreements, **iso9660.disagreements}
     if udf.volume_identifier != iso9660.volume_identifier:
         disagreements["volume"] = "its UDF Logical Volume Identifier is not its Volume Identifier"
     for name in udf.sections.keys() | iso9660.sections.keys():
@@ -151,8 +152,9 @@ class _UdfVolume:
             descriptor = self._read_descriptor(sector)
             identifier = int.from_bytes(descriptor[:2], "little")
             if identifier == _PARTITION:
-                number, first_sector = struct.unpack_from("<22xH164xI", descriptor)
+                number, first_sector, sectors = struct.unpack_from("<22xH164xII", descriptor)
                 self._partitions[number] = first_sector
+                self._check_end(first_sector + sectors)
             elif identifier == _LOGICAL_VOLUME:
                 logical_volume = descriptor
             elif identifier == _TERMINATING:
@@ -160,6 +162,24 @@ class _UdfVolume:
         if not logical_volume or not self._partitions:
             raise Unreadable("a Volume Descriptor Sequence lacks its volume or its partition")
         return logical_volume
+
+    def _check_end(self, partition_end: int) -> None:
+        """Adds a disagreement if the volume was cut off in its partition or behind it.
+
+        Two of the three possible anchors have to be there (UDF 2.2.3). Where there is room for one
+        behind the partition, an image may have been padded, which is no fault.
+        """
+        sectors = self._source.end // SECTOR
+        anchors = 0
+        for number in _ANCHORS:
+            with suppress(Unreadable):
+                self._read_descriptor(number if number >= 0 else sectors + number, _ANCHOR)
+                anchors += 1
+        if sectors < partition_end or (sectors == partition_end and anchors < 2):
+            self._disagreements["UDF"] = (
+                f"it is truncated: it has {self._source.end} bytes, its partition alone ends at"
+                f" {partition_end * SECTOR}"
+            )
 
     def _read_descriptor(self, sector: int, identifier: int | None = None) -> bytes:
         if not self._source.has(sector * SECTOR, SECTOR):

@@ -22,7 +22,7 @@ _ERRORS = (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError, struct
 
 def recognizes(source: Source) -> bool:
     """A ZIP file begins with a file, or, if it is empty, with the end of its directory."""
-    return source.has(0, 22) and source.read(0, 4) in (b"PK\3\4", b"PK\5\6")
+    return source.has(0, 4) and source.read(0, 4) in (b"PK\3\4", b"PK\5\6")
 
 
 def read_file_table(source: Source) -> FileTable:

@@ -39,7 +39,7 @@ def open_secure(volume: ReadableVolume, keys: Mapping[str, bytes] | Keyring) -> 
     envelope stay encrypted. Raises WrongKey if a keyring that is not empty opens no file.
     """
     for name in volume.files():
-        if name.upper() == "DICOMDIR" and is_enveloped(volume.read(name, 0, _HEAD_SIZE)):
+        if name.upper() == "DICOMDIR" and _begins_enveloped(volume, name):
             secure_volume = EnvelopedVolume(volume, keys)
             if isinstance(keys, Keyring) and keys and secure_volume.is_locked():
                 raise WrongKey(
@@ -47,6 +47,13 @@ def open_secure(volume: ReadableVolume, keys: Mapping[str, bytes] | Keyring) -> 
                 )
             return secure_volume
     return volume
+
+
+def _begins_enveloped(volume: ReadableVolume, name: str) -> bool:
+    try:
+        return is_enveloped(volume.read(name, 0, _HEAD_SIZE))
+    except Unreadable:
+        return False  # reading the file tells its fault
 
 
 @dataclass(frozen=True, slots=True)

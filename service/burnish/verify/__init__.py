@@ -8,7 +8,7 @@ faults            the codes of all faults
 """
 
 from burnish.verify.compare import compare_volume
-from burnish.verify.examine import examine_volume
+from burnish.verify.examine import examine_volume, unreadable_report
 from burnish.verify.faults import FaultCode
 
-__all__ = ["FaultCode", "compare_volume", "examine_volume"]
+__all__ = ["FaultCode", "compare_volume", "examine_volume", "unreadable_report"]

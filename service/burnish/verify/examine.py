@@ -10,7 +10,7 @@ from burnish.dicom_elements import NeedMore
 from burnish.errors import Unreadable
 from burnish.identifiers import is_file_name
 from burnish.media import FileSystem
-from burnish.values import ReadableVolume, SecureVolume, VolumeReport
+from burnish.values import Fault, ReadableVolume, SecureVolume, VolumeReport
 from burnish.verify.data_set_checks import DataSetChecks
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
@@ -63,6 +63,19 @@ def examine_volume(
     if isinstance(volume, SecureVolume) and not volume.opened:
         return examine_encrypted_volume(volume, profile)
     return _Examination(volume, profile).report(size)
+
+
+def unreadable_report(error: Unreadable) -> VolumeReport:
+    """The report on a volume of which no file can be read."""
+    fault = Fault(FaultCode.VOLUME_UNREADABLE, "volume", f"it cannot be read: {error}")
+    return VolumeReport(
+        volume_identifier="",
+        file_set_uid="",
+        instances=0,
+        files=0,
+        bytes_read=0,
+        faults=(fault,),
+    )
 
 
 class _FileBuffer:

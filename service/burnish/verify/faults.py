@@ -85,6 +85,7 @@ class FaultCode(StrEnum):
     FILE_SYSTEM_NOT_IN_PROFILE = auto()
     VOLUME_TOO_LARGE = auto()
     VOLUME_DIFFERS = auto()
+    VOLUME_UNREADABLE = auto()
 
 
 class Faults:

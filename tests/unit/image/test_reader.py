@@ -130,6 +130,46 @@ def test_a_file_that_is_no_image_is_unreadable(tmp_path: Path, size: int) -> Non
         pass
 
 
+@pytest.mark.parametrize(
+    ("offset", "magic", "name"),
+    [
+        (3, b"EXFAT   ", "exFAT"),
+        (3, b"NTFS    ", "NTFS"),
+        (0x438, b"\x53\xef", "ext2, ext3 or ext4"),
+        (1024, b"H+\0\4", "HFS"),
+        (32, b"NXSB", "APFS"),
+    ],
+)
+@pytest.mark.parametrize("table", ["none", "MBR", "GPT"])
+def test_a_file_system_that_is_not_read_is_named(
+    tmp_path: Path, table: str, offset: int, magic: bytes, name: str
+) -> None:
+    data = bytearray(200_000)
+    start = 0 if table == "none" else 64 * 512
+    data[start + offset : start + offset + len(magic)] = magic
+    if table != "none":
+        data[510:512] = b"\x55\xaa"
+        data[450] = 7
+        data[454:458] = (64 if table == "MBR" else 1).to_bytes(4, "little")
+    if table == "GPT":
+        data[512:520] = b"EFI PART"
+        data[1056:1064] = (64).to_bytes(8, "little")
+    (tmp_path / "image").write_bytes(data)
+    with (
+        pytest.raises(Unreadable, match=f"but the file system {name}"),
+        open_volume(tmp_path / "image"),
+    ):
+        pass
+
+
+def test_the_file_systems_of_other_programs_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(bytes(1 << 20))
+    subprocess.run(["mke2fs", "-q", "-F", path], check=True, capture_output=True)
+    with pytest.raises(Unreadable, match="but the file system ext2"), open_volume(path):
+        pass
+
+
 def _mutant(image: Path, tmp_path: Path, at: int, data: bytes) -> Path:
     content = bytearray(image.read_bytes())
     content[at : at + len(data)] = data
