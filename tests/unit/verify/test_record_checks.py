@@ -4,6 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from burnish.dicom_elements import Element, scan
 from burnish.dicomdir.reader import DicomdirReader
 from burnish.errors import Unreadable
 from burnish.verify.faults import FaultCode, Faults
@@ -53,6 +54,33 @@ def test_a_fault_in_one_of_many_similar_records_is_found(
     for number, stored in enumerate(reader.records(), start=1):
         checks.check(stored, number)
     assert [fault.code for fault in faults.all()] == [code]
+
+
+def test_a_record_like_others_has_the_elements_that_it_has_alone() -> None:
+    """Whatever byte of it is changed, also where the elements then lie in another way."""
+    sample = SampleVolume()
+    sample.at(0, 0, 0).below = [leaf(number, f"DICOM\\I{number}") for number in range(10, 20)]
+    data = sample.dicomdir()
+    offset = parse_file_meta(data).data_set_offset
+    start = list(DicomdirReader(data, offset).records())[-1].offset + 8
+    for position in range(start, len(data)):
+        for bit in (1, 2, 0x20, 0x80):
+            changed = data[:position] + bytes([data[position] ^ bit]) + data[position + 1 :]
+            assert _last_record(changed, offset) == _scanned(changed[start:]), (position, bit)
+
+
+def _last_record(data: bytes, offset: int) -> list[Element] | None:
+    try:
+        return list(list(DicomdirReader(data, offset).records())[-1].elements.by_tag.values())
+    except Unreadable:
+        return None
+
+
+def _scanned(record: bytes) -> list[Element] | None:
+    try:
+        return list({e.tag: e for e in scan(record, 0, len(record), explicit=True)}.values())
+    except Unreadable:
+        return None
 
 
 _UIDS = st.sampled_from(["1.2.3", "1.2.4", "1.2.345", "1" * 64, "1" * 66, ""])
