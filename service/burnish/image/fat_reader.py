@@ -24,6 +24,9 @@ _ENTRY = struct.Struct("<11sB8xH4xHI")
 _NO_MORE_ENTRIES, _FREE = 0, 0xE5
 #: A part of a long name has the attribute of a label too.
 _LABEL, _DIRECTORY = 0x08, 0x10
+_LONG_NAME_PART, _ATTRIBUTES = 0x0F, 0x3F
+#: Flag of the part that comes first and has the end of the name.
+_LAST_PART = 0x40
 
 
 def recognizes(source: Source) -> bool:
@@ -42,7 +45,8 @@ def read_file_table(source: Source) -> FileTable:
         raise Unreadable("there is no FAT file system")
     volume = _FatVolume(source, start)
     file_system = FileSystem.FAT if volume.is_fat32 else FileSystem.FAT16
-    return FileTable(file_system, "", volume.walk(), volume.disagreements)
+    sections = volume.walk()
+    return FileTable(file_system, "", sections, volume.disagreements, long_names=volume.long_names)
 
 
 def _volume_start(source: Source) -> int | None:
@@ -73,9 +77,10 @@ def _is_boot_sector(sector: bytes) -> bool:
 
 
 class _DirectoryEntry(NamedTuple):
-    """A file or directory in a directory."""
+    """A file or directory in a directory; `long_name` is its short name if it has no other."""
 
     name: str
+    long_name: str
     attributes: int
     cluster: int
     size: int
@@ -85,6 +90,8 @@ class _FatVolume:
     def __init__(self, source: Source, start: int) -> None:
         self._source = source
         self.disagreements: dict[str, str] = {}
+        #: By short path: the paths that consist of long names, where they are other ones.
+        self.long_names: dict[str, str] = {}
         boot = source.read(start, 512)
         (
             sector_size,
@@ -163,23 +170,25 @@ class _FatVolume:
         """The sections of every file by name."""
         sections: dict[str, list[Section]] = {}
         root = self._sections(self._root_cluster, "root") if self.is_fat32 else [self._root]
-        directories = [("", root, 1)]
+        directories = [("", "", root, 1)]
         reached = set()
         entries = 0
         while directories:
-            parent, parent_sections, level = directories.pop()
+            parent, long_parent, parent_sections, level = directories.pop()
             for child in self._children(parent, parent_sections):
                 entries += 1
                 check_bounds(entries, level)
-                path = parent + child.name
+                path, long_path = parent + child.name, long_parent + child.long_name
                 if not child.attributes & _DIRECTORY:
                     sections[path] = self._sections(child.cluster, path, child.size)
+                    if long_path.upper() != path.upper():
+                        self.long_names[path] = long_path
                     continue
                 if child.cluster in reached:
                     raise Unreadable(f"directory {path} is reached twice")
                 reached.add(child.cluster)
                 child_sections = self._sections(child.cluster, path)
-                directories.append((f"{path}\\", child_sections, level + 1))
+                directories.append((f"{path}\\", f"{long_path}\\", child_sections, level + 1))
         return sections
 
     def _children(self, path: str, sections: list[Section]) -> Iterator[_DirectoryEntry]:
@@ -189,19 +198,40 @@ class _FatVolume:
             if not self._source.has(start, length):
                 raise Unreadable(f"directory {path or 'root'} goes beyond the end of the volume")
         data = b"".join(self._source.read(start, length) for start, length in sections)
+        parts: list[bytes] = []
         for offset in range(0, len(data), _ENTRY.size):
             name, attributes, cluster_high, cluster_low, size = _ENTRY.unpack_from(data, offset)
             if name[0] == _NO_MORE_ENTRIES:
                 break
+            if attributes & _ATTRIBUTES == _LONG_NAME_PART and name[0] != _FREE:
+                if name[0] & _LAST_PART:
+                    parts = []
+                parts.append(data[offset : offset + _ENTRY.size])
+                continue
+            long_name = _join_long_name(parts, name)
+            parts = []
             if name[0] == _FREE or attributes & _LABEL or name.startswith(b"."):
                 continue
             cluster = cluster_low
             if self.is_fat32:
                 cluster |= cluster_high << 16
-            yield _DirectoryEntry(_decode_name(name), attributes, cluster, size)
+            short_name = _decode_name(name)
+            yield _DirectoryEntry(short_name, long_name or short_name, attributes, cluster, size)
 
 
 def _decode_name(name: bytes) -> str:
     stem = name[:8].decode("latin-1").rstrip()
     extension = name[8:].decode("latin-1").rstrip()
     return f"{stem}.{extension}" if extension else stem
+
+
+def _join_long_name(parts: list[bytes], short_name: bytes) -> str:
+    """The long name in the entries before that of the short name; "" if they belong to another."""
+    checksum = 0
+    for byte in short_name:
+        checksum = ((checksum >> 1) + ((checksum & 1) << 7) + byte) & 0xFF
+    if any(part[13] != checksum for part in parts):
+        return ""
+    text = b"".join(part[1:11] + part[14:26] + part[28:32] for part in reversed(parts))
+    name = text.decode("utf-16-le", "replace").partition("\0")[0]
+    return "".join(letter if letter.isprintable() else "?" for letter in name)

@@ -30,7 +30,8 @@ class FileTable:
     `file_system` is None for a file system that no medium of PS3.12 has here. `disagreements` maps
     a file name, or a part of the file system, to a sentence that tells in what two places of the
     volume contradict each other. `content` is what the sections lie in, where that is not the image
-    itself. `dates` are those of files in ISO 9660, encoded as ECMA-119 9.1.5.
+    itself. `dates` are those of files in ISO 9660, encoded as ECMA-119 9.1.5. `long_names` are
+    the names in FAT of files whose File ID is only an alias.
     """
 
     file_system: FileSystem | None
@@ -39,6 +40,7 @@ class FileTable:
     disagreements: Mapping[str, str] = field(default_factory=dict)
     content: Source | None = None
     dates: Mapping[str, bytes] = field(default_factory=dict)
+    long_names: Mapping[str, str] = field(default_factory=dict)
 
 
 class Extent(NamedTuple):

@@ -173,6 +173,7 @@ class _Image:
         self._content = self._table.content or source
         self.volume_identifier = self._table.volume_identifier
         self.file_system = self._table.file_system
+        self.long_names = self._table.long_names
         sections = self._table.sections
         by_place = sorted(sections, key=lambda name: _start(sections[name]))
         self._sizes = {name: sum(length for _, length in sections[name]) for name in by_place}

@@ -169,6 +169,8 @@ class EnvelopedVolume:
         self.volume_identifier = volume.volume_identifier
         if hasattr(volume, "file_system"):
             self.file_system = volume.file_system
+        if hasattr(volume, "long_names"):
+            self.long_names = volume.long_names
         self.opened = bool(keys)
 
     def files(self) -> Mapping[str, int]:

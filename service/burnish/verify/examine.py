@@ -1,6 +1,7 @@
 """Craft: examines any volume by itself, without knowing what should be on it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from burnish import dicom_elements
@@ -49,6 +50,13 @@ class VolumeWithFileSystem(Protocol):
     """A volume that knows its file system."""
 
     file_system: FileSystem | None
+
+
+@runtime_checkable
+class VolumeWithLongNames(Protocol):
+    """A volume that knows by which long names its files are called, where these are other ones."""
+
+    long_names: Mapping[str, str]
 
 
 def examine_volume(
@@ -141,9 +149,16 @@ class _Examination:
             instances=self._instances,
             files=len(names),
             bytes_read=self._bytes_read,
-            faults=self._faults.all(),
-            notes=self._notes.all(),
+            faults=self._by_long_names(self._faults.all()),
+            notes=self._by_long_names(self._notes.all()),
         )
+
+    def _by_long_names(self, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
+        """The faults, each with the name of its file that a user sees."""
+        if not isinstance(self._volume, VolumeWithLongNames):
+            return faults
+        names = self._volume.long_names
+        return tuple(replace(fault, where=names.get(fault.where, fault.where)) for fault in faults)
 
     # --- the volume ---
 

@@ -24,6 +24,7 @@ from burnish.image.reader import open_volume
 from burnish.image.volume_size import image_size
 from burnish.media import WRITTEN_FILE_SYSTEMS, FileSystem
 from burnish.values import VolumeFile
+from burnish.verify import examine_volume
 
 CREATED = datetime(2024, 5, 6, 7, 8, 10, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))
 SAME_FAULTS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -583,3 +584,35 @@ def test_messages_of_other_programs_are_read(tmp_path: Path) -> None:
 def test_a_date_before_1980_becomes_1980() -> None:
     time, date = zip_writer.dos_date(datetime(1970, 2, 3, 4, 5, 6, tzinfo=UTC))
     assert (time, date) == (4 << 11 | 5 << 5 | 3, 2 << 5 | 3)
+
+
+def test_faults_of_a_file_on_fat_give_its_long_name(tmp_path: Path) -> None:
+    """mtools writes the names; the File ID of the file is its alias."""
+    image = tmp_path / "stick.img"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    run("mkfs.vfat", "-F", "16", "-s", "1", image)
+    name = "Some very long file name, for more than two entries.html"
+    (tmp_path / name).write_bytes(b"hi")
+    (tmp_path / "ReadMe.txt").write_bytes(b"read me")
+    run("mmd", "-i", image, "::Long Folder Name")
+    run("mcopy", "-i", image, tmp_path / name, "::Long Folder Name/")
+    run("mcopy", "-i", image, tmp_path / "ReadMe.txt", "::")
+    with open_volume(image) as volume:
+        assert volume.read("LONGFO~1\\SOMEVE~1.HTM") == b"hi"
+        places = {fault.where: fault.message for fault in examine_volume(volume).faults}
+    assert places.keys() == {"DICOMDIR", f"Long Folder Name\\{name}"}
+    assert "ISO 9660" not in places[f"Long Folder Name\\{name}"]
+
+
+def test_a_long_name_of_another_file_is_not_used(tmp_path: Path) -> None:
+    image = tmp_path / "stick.img"
+    with image.open("wb") as file:
+        file.truncate(16 << 20)
+    run("mkfs.vfat", "-F", "16", "-s", "1", image)
+    (tmp_path / "a long name").write_bytes(b"hi")
+    run("mcopy", "-i", image, tmp_path / "a long name", "::")
+    image.write_bytes(image.read_bytes().replace(b"ALONGN~1", b"OTHER   "))
+    with open_volume(image) as volume:
+        assert volume.read("OTHER") == b"hi"
+        assert volume.long_names == {}  # type: ignore[attr-defined]
