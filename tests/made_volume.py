@@ -69,7 +69,13 @@ def instance(uid: str, transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, **more:
         encode(0x00080016, b"UI", SECONDARY_CAPTURE.encode()),
         encode(0x00080018, b"UI", uid.encode()),
         encode(0x00100010, b"PN", b"Doe^J"),
+        encode(0x00280002, b"US", b"\1\0"),
+        encode(0x00280004, b"CS", b"MONOCHROME2"),
         encode(0x00280010, b"US", b"\x10\0"),
+        encode(0x00280011, b"US", b"\x10\0"),
+        encode(0x00280100, b"US", b"\x08\0"),
+        encode(0x00280101, b"US", b"\x08\0"),
+        encode(0x00280102, b"US", b"\x07\0"),
         encode(0x7FE00010, b"OW", bytes(range(256))),
     ]
     return file_meta(SECONDARY_CAPTURE, uid, transfer_syntax) + b"".join(data_set)

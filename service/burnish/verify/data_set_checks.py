@@ -27,6 +27,15 @@ _SUBSAMPLED = {
     b"YBR_PARTIAL_422": (2, 3),
     b"YBR_PARTIAL_420": (1, 2),
 }
+_REQUIRED = (
+    limits.SAMPLES_PER_PIXEL,
+    limits.PHOTOMETRIC_INTERPRETATION,
+    limits.ROWS,
+    limits.COLUMNS,
+    limits.BITS_ALLOCATED,
+    limits.BITS_STORED,
+    limits.HIGH_BIT,
+)
 _COUNTS = (limits.ROWS, limits.COLUMNS, limits.SAMPLES_PER_PIXEL, limits.BITS_ALLOCATED)
 
 
@@ -72,7 +81,9 @@ class DataSetChecks:
         if element is None:
             message = f"it has no {name}: no viewer can show it"
             self._notes.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
-        elif element.undefined and syntax in _NATIVE:
+            return
+        self._check_description(values)
+        if element.undefined and syntax in _NATIVE:
             message = f"its {name} is encapsulated, where its transfer syntax requires native"
             self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
         elif not element.undefined and syntax not in _NATIVE:
@@ -83,6 +94,27 @@ class DataSetChecks:
             if element.length < expected:
                 message = f"its {name} has {element.length} bytes, where {expected} are required"
                 self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
+
+    def _check_description(self, values: Mapping[int, bytes]) -> None:
+        """What describes the pixels is there, and can be so (PS3.3 C.7.6.3.1, PS3.5 8.1.1)."""
+        for tag in _REQUIRED:
+            value = values.get(tag, b"")
+            is_text = tag == limits.PHOTOMETRIC_INTERPRETATION
+            is_zero = bool(value) and not is_text and tag != limits.HIGH_BIT and not any(value)
+            if is_zero or not (value.strip(b"\0 ") if is_text else value):
+                message = f"its {attribute(tag)} is {'0' if is_zero else 'missing or empty'}"
+                message += ", where Pixel Data requires a value"
+                self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
+        allocated, stored = (
+            int.from_bytes(values.get(tag, b"")[:2], "little")
+            for tag in (limits.BITS_ALLOCATED, limits.BITS_STORED)
+        )
+        if allocated and stored > allocated:
+            message = (
+                f"its {attribute(limits.BITS_STORED)} is {stored}, more than its"
+                f" {attribute(limits.BITS_ALLOCATED)} of {allocated}"
+            )
+            self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
 
     def _add(self, kind: str, message: str) -> None:
         """Adds a fault; of each kind the first one of a file is enough."""

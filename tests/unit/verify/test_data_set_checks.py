@@ -20,6 +20,8 @@ ELEMENTS = {
     0x00280010: encode(0x00280010, b"US", b"\4\0"),
     0x00280011: encode(0x00280011, b"US", b"\4\0"),
     0x00280100: encode(0x00280100, b"US", b"\x10\0"),
+    0x00280101: encode(0x00280101, b"US", b"\x0c\0"),
+    0x00280102: encode(0x00280102, b"US", b"\x0b\0"),
     0x7FE00010: encode(0x7FE00010, b"OW", bytes(32)),
 }
 WHOLE = b"".join(ELEMENTS.values())
@@ -46,7 +48,13 @@ def implicit(tag: int, value: bytes) -> bytes:
 IMPLICIT = (
     implicit(0x00080016, SECONDARY_CAPTURE.encode() + b"\0")
     + implicit(0x00080018, b"1.2.9.0\0")
-    + implicit(0x00280010, b"\4\0")
+    + implicit(0x00280002, b"\1\0")
+    + implicit(0x00280004, b"MONOCHROME2 ")
+    + implicit(0x00280010, b"\x20\0")
+    + implicit(0x00280011, b"\1\0")
+    + implicit(0x00280100, b"\x08\0")
+    + implicit(0x00280101, b"\x08\0")
+    + implicit(0x00280102, b"\0\0")
     + implicit(0x7FE00010, bytes(32))
 )
 
@@ -58,7 +66,7 @@ DAMAGE = {
         "(0002,0000)",
     ),
     "group 0002 behind": (WHOLE + encode(0x00020010, b"UI", b"1.2"), MALFORMED, "(0002,0010)"),
-    "element twice": (BEFORE_PIXELS + ELEMENTS[0x00280100] + pixels(32), MALFORMED, "twice"),
+    "element twice": (BEFORE_PIXELS + ELEMENTS[0x00280102] + pixels(32), MALFORMED, "twice"),
     "order": (BEFORE_PIXELS + ELEMENTS[0x00280002] + pixels(32), MALFORMED, "(0028,0002)"),
     "odd length": (BEFORE_PIXELS + pixels(33), MALFORMED, "33 bytes"),
     "short pixels": (BEFORE_PIXELS + pixels(30), PIXELS, "30 bytes, where 32"),
@@ -103,3 +111,23 @@ def test_an_image_without_pixel_data_is_noted() -> None:
     assert report.good
     (note,) = report.notes
     assert "Pixel Data (7FE0,0010)" in note.message
+
+
+@pytest.mark.parametrize("tag", [tag for tag in ELEMENTS if tag >> 16 == 0x0028])
+@pytest.mark.parametrize("value", [None, b"", b"\0\0"])
+def test_each_attribute_that_describes_pixels_is_required(tag: int, value: bytes | None) -> None:
+    is_text = tag == 0x00280004
+    element = b"" if value is None else encode(tag, b"CS" if is_text else b"US", value)
+    messages = [fault.message for fault in examined(WHOLE.replace(ELEMENTS[tag], element)).faults]
+    if tag == 0x00280102 and value:
+        assert messages == []  # High Bit may be 0
+    else:
+        name = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+        assert any(name in message and "requires a value" in message for message in messages)
+
+
+def test_more_bits_stored_than_allocated_are_a_fault() -> None:
+    data_set = WHOLE.replace(ELEMENTS[0x00280101], encode(0x00280101, b"US", b"\x11\0"))
+    (fault,) = examined(data_set).faults
+    assert "Bits Stored (0028,0101) is 17" in fault.message
+    assert "Bits Allocated (0028,0100) of 16" in fault.message

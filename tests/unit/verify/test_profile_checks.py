@@ -49,7 +49,10 @@ def test_a_private_sop_class_is_in_no_standard_profile() -> None:
 
 
 def test_an_attribute_beyond_the_limits_of_the_profile_is_a_fault() -> None:
-    faults = messages_by_code(SampleVolume(), "STD-CTMR-CD")
+    sample = SampleVolume()
+    interpretation = encode(0x00280004, b"CS", b"MONOCHROME2")
+    sample.files["DICOM\\I0"] = sample.files["DICOM\\I0"].replace(interpretation, b"")
+    faults = messages_by_code(sample, "STD-CTMR-CD")
     first, *_ = faults[FaultCode.ATTRIBUTE_NOT_IN_PROFILE]
     assert first.startswith("DICOM\\I0: STD-CTMR-CD requires Photometric Interpretation")
     assert "no Photometric Interpretation" in first
