@@ -18,7 +18,7 @@ _BIRTH_DATE, _SEX = 0x00100030, 0x00100040
 
 
 class Subject(Enum):
-    """What two groups of instances disagree on, by the field of the header that they share."""
+    """What contradicting instances share: a field of the header. DETAILS: birth date or sex."""
 
     STUDY = "study_instance_uid"
     SERIES = "series_instance_uid"
@@ -48,11 +48,11 @@ class Contradiction:
         """The text for README.TXT and for the history of a request."""
         sentence = self.text[0].upper() + self.text[1:]
         if self.apart:
-            sentence += ". One medium cannot hold both, so they are on separate media"
+            sentence += ". One medium cannot hold them together, so they are on separate media"
         return f"{sentence}. Check which is right."
 
     def concerns(self, header: InstanceHeader) -> bool:
-        """Whether an instance is one of those that contradict each other."""
+        """Whether an instance is among those that one File-set cannot hold together."""
         return self.apart and getattr(header, self.subject.value) == self.value
 
 
@@ -94,7 +94,7 @@ def count_patients(headers: Iterable[InstanceHeader]) -> int:
 
 
 def _groups(headers: Iterable[InstanceHeader]) -> list[_Group]:
-    """One group for each difference in what the instances say of patient, study and series."""
+    """One group for each distinct combination of patient, study and series of the instances."""
     distinct = {
         (
             header.patient_id,

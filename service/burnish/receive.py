@@ -1,12 +1,13 @@
 """Stage: receives one instance, durably or not at all.
 
 The bytes of a data set are written and hashed as they arrive, undecoded; only the header index is
-read from them. `Receiver.accept` returns when the file and the row of the instance are safe.
+read from them. Padding behind the data set and an odd last length are repaired afterwards.
+`Receiver.accept` returns when the file and the row of the instance are safe.
 Instances that arrive at the same time are made safe together, since one sync for many files costs
 no more than one sync for one file.
 
-A SOP Instance UID may be received again. The same content again is a success and nothing new. Other
-content is newer content, which replaces the older one (`storage.same_uid`).
+A SOP Instance UID may be received again. The same content again succeeds and adds
+nothing. Other content replaces the older content, or is refused (`storage.same_uid`).
 
 This stage knows no requests: `request/admission.py` and `request/standing_orders.py` find what it
 stored.

@@ -11,7 +11,7 @@ from pydicom.filereader import read_file_meta_info
 from sqlalchemy import delete, exists, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
-from burnish import permissions
+from burnish import file_access
 from burnish.db import identity as database_identity
 from burnish.db import instance_rows
 from burnish.db.history import note
@@ -244,7 +244,7 @@ def _release_fileless(session: Session, differences: Differences) -> None:
 
 def _row(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
     """The row that `receive` made for this file; raises Unreadable, AccessDenied."""
-    permissions.check(path)
+    file_access.check(path)
     indexed = index_file(path)
     header = indexed.header
     uids = [header.sop_class_uid, header.sop_instance_uid]

@@ -94,11 +94,11 @@ def describe(session: Session, selection: Selection) -> Removal:
 def remove(
     database: Database, spool: Spool, selection: Selection, *, even_if_needed: bool = False
 ) -> Removal:
-    """Remove instances with all their contents, and their files; what was removed.
+    """Remove instances, all contents of each, and their files; return what was removed.
 
     Raises Unknown if nothing matches, and Conflict if an open request needs one of the instances or
-    a peer was promised that it is kept. With `even_if_needed` the requests that were admitted fail;
-    a request that was not can wait for the instances to be sent again.
+    a peer was promised that it is kept. With `even_if_needed` they are removed all the same:
+    admitted requests fail, the others wait until the instances are sent again.
     """
     with database.writing() as session:
         removal = describe(session, selection)
@@ -135,7 +135,7 @@ def remove(
 def _contents(selection: Selection) -> Select[Any]:
     """Selects the contents to remove: those that match, and older ones of instances that match.
 
-    So nothing of a patient stays behind under the name that was corrected.
+    Otherwise older content would stay behind under the uncorrected name of its patient.
     """
     matches = or_(
         Instance.sop_instance_uid.in_(selection.sop_instance_uids),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from burnish import permissions, recovery, register, retention
+from burnish import file_access, recovery, retention, storage_register
 from burnish.access.association_limits import AssociationLimits
 from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
@@ -101,7 +101,7 @@ def prepare(settings: Settings) -> None:
     """
     root = settings.storage.root
     make_storage_root(settings)
-    permissions.check(root, os.R_OK | os.W_OK | os.X_OK)
+    file_access.check(root, os.R_OK | os.W_OK | os.X_OK)
     check_database_file(settings)
     schema.upgrade(settings.database_url)
     database = open_database(settings)
@@ -131,11 +131,11 @@ def check_runs_as_owner(settings: Settings) -> None:
     """
     path = backup.file_of(settings.database_url)
     if os.geteuid() == 0 and path is not None and path.exists():
-        user, _ = permissions.owner_of(path)
+        user, _ = file_access.owner_of(path)
         if user != 0:
             raise OperatorError(
-                f"{path} belongs to {permissions.user_name(user)}, and the service runs as root",
-                hint=f"start the service as {permissions.user_name(user)}",
+                f"{path} belongs to {file_access.user_name(user)}, and the service runs as root",
+                hint=f"start the service as {file_access.user_name(user)}",
             )
 
 
@@ -145,7 +145,7 @@ def make_storage_root(settings: Settings) -> None:
         settings.storage.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OperatorError(
-            f"storage.root {permissions.explain(error, settings.storage.root)}",
+            f"storage.root {file_access.explain(error, settings.storage.root)}",
             hint="give the service a directory that it can write to",
         ) from None
 
@@ -176,7 +176,7 @@ def check_database_belongs_to_spool(settings: Settings, database: Database) -> N
     with its spool for the first time gets an identity, which the register keeps.
     """
     root = settings.storage.root
-    known = register.read(root)
+    known = storage_register.read(root)
     registered = known.database_identity
     with database.reading() as session:
         present = identity.identity(session)
@@ -202,7 +202,7 @@ def check_database_belongs_to_spool(settings: Settings, database: Database) -> N
     if not present:
         with database.writing() as session:
             present = identity.set_identity(session)
-    register.set_database_identity(root, present)
+    storage_register.set_database_identity(root, present)
 
 
 def rebuild_database(
@@ -236,11 +236,11 @@ def rebuild_database(
 def give_storage_to_owner(settings: Settings) -> None:
     """Give what root has created to the owner of the storage root: the service has to use it."""
     root = settings.storage.root
-    paths = [root / register.NAME, _lock_path(settings, "serve")]
+    paths = [root / storage_register.NAME, _lock_path(settings, "serve")]
     paths += backup.files_of(settings.database_url)
     if (root / "spool").is_dir():
         paths += open_spool(settings).folders()
-    permissions.give_to_owner(root, *paths)
+    file_access.give_to_owner(root, *paths)
 
 
 def _recover(settings: Settings, url: str) -> recovery.Recovery:
@@ -251,7 +251,7 @@ def _recover(settings: Settings, url: str) -> recovery.Recovery:
             open_spool(settings),
             called_ae_title=settings.dicom.ae_title,
             same_uid=settings.storage.same_uid,
-            identity=register.read(settings.storage.root).database_identity,
+            identity=storage_register.read(settings.storage.root).database_identity,
         )
         _continue_request_numbers(settings, database)
     finally:
@@ -264,7 +264,9 @@ def _register_database(settings: Settings) -> None:
     database = open_database(settings)
     try:
         with database.reading() as session:
-            register.set_database_identity(settings.storage.root, identity.identity(session))
+            storage_register.set_database_identity(
+                settings.storage.root, identity.identity(session)
+            )
     finally:
         database.close()
 
@@ -275,8 +277,8 @@ def _continue_request_numbers(settings: Settings, database: Database) -> None:
     recovery.continue_request_numbers(
         database,
         max(
-            register.read(settings.storage.root).last_request,
-            register.last_request_in(directories),
+            storage_register.read(settings.storage.root).last_request,
+            storage_register.last_request_in(directories),
         ),
     )
 
@@ -320,11 +322,11 @@ def check_storage(settings: Settings) -> None:
     """
     root = settings.storage.root.absolute()
     existing = next(place for place in (root, *root.parents) if place.exists())
-    permissions.check(existing, os.R_OK | os.W_OK | os.X_OK)
+    file_access.check(existing, os.R_OK | os.W_OK | os.X_OK)
     for folder in (root / "spool" / "incoming", root / "spool" / "instances", root / "images"):
-        permissions.check(folder, os.R_OK | os.W_OK | os.X_OK)
-    for file in (root / register.NAME, _lock_path(settings, "serve")):
-        permissions.check(file, os.R_OK | os.W_OK)
+        file_access.check(folder, os.R_OK | os.W_OK | os.X_OK)
+    for file in (root / storage_register.NAME, _lock_path(settings, "serve")):
+        file_access.check(file, os.R_OK | os.W_OK)
     path = backup.file_of(settings.database_url)
     if path is not None:
         backup.check_access(path)
@@ -389,10 +391,10 @@ def lock(settings: Settings, name: str, *, shared: bool = False) -> int:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise OperatorError(
-            f"the lock cannot be taken: {permissions.explain(error, path)}",
-            hint=permissions.remedy(path),
+            f"the lock cannot be taken: {file_access.explain(error, path)}",
+            hint=file_access.remedy(path),
         ) from None
-    permissions.give_to_owner(settings.storage.root, path)
+    file_access.give_to_owner(settings.storage.root, path)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:

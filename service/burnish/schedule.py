@@ -17,7 +17,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, register, retention
+from burnish import commitment, retention, storage_register
 from burnish.db.session import Database
 from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.memory import release_memory
@@ -126,7 +126,7 @@ class Schedule:
             waiting = admission.waiting_requests(session)
         if waiting and max(waiting) > self._last_request:
             # before anything is planned: numbers that media may have are not given away again
-            register.raise_last_request(self._settings.storage.root, max(waiting))
+            storage_register.raise_last_request(self._settings.storage.root, max(waiting))
             self._last_request = max(waiting)
         for request_id in waiting:
             with self._database.writing() as session:

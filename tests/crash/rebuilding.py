@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy import delete, func, select
 
-from burnish import register, roles
+from burnish import roles, storage_register
 from burnish.db import backup
 from burnish.db.session import Database
 from burnish.db.tables import DatabaseIdentity, Instance, MediaCreationRequest
@@ -68,7 +68,7 @@ def _fill(root: Path) -> None:
     _receive(settings, [instance(instance_number=number) for number in range(3)])
     backup.save(settings.database_url, root / "backup")
     _receive(settings, [instance(instance_number=number) for number in range(3, _INSTANCES)])
-    register.raise_last_request(root, _LAST_REQUEST)
+    storage_register.raise_last_request(root, _LAST_REQUEST)
 
 
 def _receive(settings: Settings, instances: list[SampleInstance]) -> None:

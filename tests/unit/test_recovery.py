@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import delete, select, update
 from typer.testing import CliRunner
 
-from burnish import recovery, register, roles
+from burnish import recovery, roles, storage_register
 from burnish.cli import app as cli
 from burnish.db import backup, schema
 from burnish.db.tables import Instance
@@ -254,7 +254,7 @@ def test_a_backup_that_was_copied_to_its_place_is_refused(tmp_path: Path) -> Non
         later = instance()
         received(ground, later)
         ground.admit([later])
-        register.raise_last_request(storage.root, 1)
+        storage_register.raise_last_request(storage.root, 1)
         roles.prepare(ground.settings)
         ground.database.close()
         for file in backup.files_of(ground.url):
@@ -318,7 +318,7 @@ def test_request_numbers_go_on_above_those_of_media(ground: Ground, known_by: st
     if known_by == "outbox":
         (ground.settings.storage.root / "outbox" / "R000041").mkdir(parents=True)
     else:
-        register.raise_last_request(ground.settings.storage.root, 41)
+        storage_register.raise_last_request(ground.settings.storage.root, 41)
     for _ in range(2):
         roles.prepare(ground.settings)
     ground.admit([instance()])
@@ -335,7 +335,7 @@ def test_the_number_of_an_admitted_request_is_in_the_register(ground: Ground) ->
             operations.initiate(session, ground.settings.request, request.sop_instance_uid)
     schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
     schedule.admit()
-    assert register.read(ground.settings.storage.root).last_request == 2
+    assert storage_register.read(ground.settings.storage.root).last_request == 2
 
 
 def test_a_restored_database_does_not_get_the_log_of_the_one_before(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from burnish.errors import InvalidSettings
-from burnish.permissions import denial
+from burnish.file_access import denial
 from burnish.settings import TLSSettings
 
 

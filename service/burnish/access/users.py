@@ -3,7 +3,7 @@
 import hmac
 
 from burnish.errors import InvalidSettings
-from burnish.permissions import explain
+from burnish.file_access import explain
 from burnish.settings import Settings, UserSettings
 
 

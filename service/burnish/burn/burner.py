@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from burnish.errors import InvalidValue, OperatorError
+from burnish.file_access import DENIED, denial, explain
 from burnish.lifecycle import Custody
-from burnish.permissions import DENIED, denial, explain
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT}

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from burnish import permissions
+from burnish import file_access
 from burnish.burn.burner import BurnOutcome, BurnResult
 
 #: How libburn names a drive that is a file.
@@ -15,7 +15,7 @@ def missing(name: str, *, directories: list[Path], drive: str = "") -> BurnResul
     access = os.R_OK | os.W_OK
     for directory in directories:
         remedy = f"Make {directory} a folder in which the service can write."
-        reason = permissions.denial(directory, access | os.X_OK)
+        reason = file_access.denial(directory, access | os.X_OK)
         if reason:
             return _result(name, reason, remedy)
         if not directory.is_dir():
@@ -23,7 +23,7 @@ def missing(name: str, *, directories: list[Path], drive: str = "") -> BurnResul
     path = Path(drive.removeprefix(_FILE_DRIVE)) if drive else None
     if path is not None:
         remedy = f"Make sure that {path} is connected and that the service may use it."
-        reason = permissions.denial(path, access)
+        reason = file_access.denial(path, access)
         if reason:
             return _result(name, reason, remedy)
         if not path.exists() and not drive.startswith(_FILE_DRIVE):

@@ -63,12 +63,12 @@ def main() -> None:
         output.print_error(str(error), error.hint)
         sys.exit(exits.exit_code(error))
     except OSError as error:
-        from burnish import permissions
+        from burnish import file_access
 
-        path = permissions.path_of(error)
-        is_denied = error.errno in permissions.DENIED and path is not None
+        path = file_access.path_of(error)
+        is_denied = error.errno in file_access.DENIED and path is not None
         output.print_error(
-            permissions.explain(error), permissions.remedy(path) if is_denied and path else ""
+            file_access.explain(error), file_access.remedy(path) if is_denied and path else ""
         )
         kind = AccessDenied if is_denied else BurnishError
         sys.exit(exits.EXITS[kind])

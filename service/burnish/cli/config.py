@@ -30,7 +30,7 @@ def check(config: Config = None) -> None:
     the user of the service.
     """
     settings = read_settings(config)
-    from burnish import permissions, roles
+    from burnish import file_access, roles
 
     checks: list[Callable[[Any], None]] = [
         roles.check_storage,
@@ -48,7 +48,7 @@ def check(config: Config = None) -> None:
     devices = ", ".join(device.name for device in settings.devices)
     typer.echo(
         f"the configuration is valid: AE title {settings.dicom.ae_title}, devices: {devices};"
-        f" checked as user {permissions.current_user()}"
+        f" checked as user {file_access.current_user()}"
     )
 
 

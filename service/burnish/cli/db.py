@@ -120,9 +120,9 @@ def _stopped_service(config: Path | None) -> "Iterator[Settings]":
 @contextmanager
 def _files_of_owner(settings: "Settings") -> "Iterator[None]":
     """Files that are created belong to the owner of the storage root; raises OperatorError."""
-    from burnish import permissions, roles
+    from burnish import file_access, roles
 
-    permissions.check_acts_as_owner(settings.storage.root)
+    file_access.check_acts_as_owner(settings.storage.root)
     roles.restrict_file_permissions()
     roles.make_storage_root(settings)
     try:

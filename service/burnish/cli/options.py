@@ -8,8 +8,8 @@ import typer
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
 from burnish.errors import Unknown
+from burnish.file_access import check
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS, Medium
-from burnish.permissions import check
 
 Config = Annotated[
     Path | None,

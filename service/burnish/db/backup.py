@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from burnish import permissions
+from burnish import file_access
 from burnish.errors import AlreadyExists, OperatorError, OutOfResources
 
 #: The database file, its write-ahead log, the index of the log, and an unfinished change.
@@ -61,7 +61,7 @@ def is_lost(url: str) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return True
     except PermissionError:
-        permissions.check(path)
+        file_access.check(path)
         raise
 
 
@@ -70,10 +70,10 @@ def check_access(path: Path) -> None:
 
     SQLite writes to the folder of a database, too, and to the files beside it, even to read.
     """
-    permissions.check(path, os.R_OK | os.W_OK)
-    permissions.check(path.parent, os.R_OK | os.W_OK | os.X_OK)
+    file_access.check(path, os.R_OK | os.W_OK)
+    file_access.check(path.parent, os.R_OK | os.W_OK | os.X_OK)
     for suffix in (*_SUFFIXES[1:], _LOCK):
-        permissions.check(path.with_name(path.name + suffix), os.R_OK | os.W_OK)
+        file_access.check(path.with_name(path.name + suffix), os.R_OK | os.W_OK)
 
 
 def check_pages(path: Path) -> None:
@@ -82,7 +82,7 @@ def check_pages(path: Path) -> None:
     Raises OperatorError if it is damaged, AccessDenied if this user may not read it, and
     OutOfResources if it cannot be read at this moment.
     """
-    permissions.check(path)
+    file_access.check(path)
     try:
         with closing(_open_unchanged(path)) as database:
             ((outcome,),) = database.execute("PRAGMA quick_check(1)")
@@ -149,7 +149,7 @@ def complete_replacement(url: str, part: Path, *, owner: Path) -> Path | None:
         database.execute("PRAGMA journal_mode=DELETE")
     check_pages(part)
     os.chmod(part, path.stat().st_mode & 0o777 if path.exists() else 0o640)
-    permissions.give_to_owner(owner, part)
+    file_access.give_to_owner(owner, part)
     _sync(part)
     kept = _keep_previous(path)
     part.replace(path)
@@ -176,7 +176,7 @@ def _copy_checked(source: Path, target: Path) -> None:
     """Copy a database that may be in use; the copy is whole, durable, and has mode 0600."""
     target.unlink(missing_ok=True)
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    permissions.check(source)
+    file_access.check(source)
     try:
         with (
             closing(_open_unchanged(source)) as database,

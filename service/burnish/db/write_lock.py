@@ -16,7 +16,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from burnish.errors import OutOfResources
-from burnish.permissions import give_to_owner
+from burnish.file_access import give_to_owner
 
 #: What the name of the lock file adds to that of the database.
 _SUFFIX = "-turn"

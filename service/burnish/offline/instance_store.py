@@ -11,12 +11,12 @@ from burnish.contradictions import Contradiction, find_contradictions
 from burnish.dicom_elements import encode
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
+from burnish.file_access import explain
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.image.reader import open_volume
 from burnish.instance_header.header import IndexedFile, index_file, repaired
 from burnish.instance_header.pixel_data import NO_PIXEL_DATA
-from burnish.permissions import explain
 from burnish.plan.attempts import Conversion
 from burnish.plan.candidates import Candidate
 from burnish.plan.conversion import conversion_failure

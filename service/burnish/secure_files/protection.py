@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 from burnish.errors import InvalidSettings
-from burnish.permissions import explain
+from burnish.file_access import explain
 from burnish.secure_files import der
 from burnish.secure_files.der import INTEGER, SEQUENCE, DerReader
 from burnish.settings import SecuritySettings

@@ -12,7 +12,7 @@ from pydantic_settings import (
 )
 
 from burnish.errors import InvalidSettings
-from burnish.permissions import check
+from burnish.file_access import check
 from burnish.settings.database import DatabaseSettings
 from burnish.settings.device import DeviceSettings
 from burnish.settings.dicom import DicomSettings

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import burnish
-from burnish import cli, permissions, register, roles
+from burnish import cli, file_access, roles, storage_register
 from burnish.db import backup
 from burnish.errors import AccessDenied, OperatorError
 from burnish.settings import Settings, StorageSettings
@@ -105,18 +105,18 @@ def test_a_denial_names_the_first_obstacle_with_owner_mode_and_user(place: Path)
     (secret / "deep" / "file").chmod(0o640)
     secret.chmod(0o700)
     path = secret / "deep" / "file"
-    assert permissions.denial(path) == ""
-    _, text = as_user(STRANGER, lambda: sys.stdout.write(permissions.denial(path)))
+    assert file_access.denial(path) == ""
+    _, text = as_user(STRANGER, lambda: sys.stdout.write(file_access.denial(path)))
     assert text.startswith(f"{secret}: user {STRANGER} may not enter it")
     assert "owner root (0), group root (0), mode 0700" in text
     secret.chmod(0o755)
-    _, text = as_user(STRANGER, lambda: permissions.check(path))
+    _, text = as_user(STRANGER, lambda: file_access.check(path))
     assert text.startswith(f"AccessDenied: {path}: user {STRANGER} may not read it")
     assert "mode 0640" in text
 
 
 def test_what_does_not_exist_is_not_denied(tmp_path: Path) -> None:
-    assert permissions.denial(tmp_path / "none" / "file") == ""
+    assert file_access.denial(tmp_path / "none" / "file") == ""
 
 
 @needs_root
@@ -305,14 +305,14 @@ def test_config_check_names_folders_and_drives_that_are_not_there(tmp_path: Path
 
 
 def test_the_register_outlives_a_process_killed_while_it_is_written(tmp_path: Path) -> None:
-    register.raise_last_request(tmp_path, 7)
+    storage_register.raise_last_request(tmp_path, 7)
     (tmp_path / "register.json.part").write_bytes(b"{")
-    register.set_database_identity(tmp_path, "1.2.3")
-    register.raise_last_request(tmp_path, 5)
-    assert register.read(tmp_path) == register.Register("1.2.3", 7)
+    storage_register.set_database_identity(tmp_path, "1.2.3")
+    storage_register.raise_last_request(tmp_path, 5)
+    assert storage_register.read(tmp_path) == storage_register.Register("1.2.3", 7)
     (tmp_path / "register.json").write_bytes(b"{")
     with pytest.raises(OperatorError, match="damaged"):
-        register.read(tmp_path)
+        storage_register.read(tmp_path)
 
 
 def test_access_denied_is_for_an_operator() -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from burnish.errors import OperatorError, OutOfResources
-from burnish.permissions import DENIED, explain
+from burnish.file_access import DENIED, explain
 
 #: The name of the register in the storage root.
 NAME = "register.json"
