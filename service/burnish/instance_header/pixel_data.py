@@ -1,6 +1,7 @@
 """Craft: whether an image has the pixel data that its header announces, as far as that tells."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -25,8 +26,13 @@ _NATIVE = frozenset(
     }
 )
 #: Transfer syntaxes whose pixel data are elsewhere (PS3.5 8.4, PS3.22).
-_PIXELS_ELSEWHERE = ("1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204",
-                     "1.2.840.10008.1.2.4.205", "1.2.840.10008.1.2.7.")  # fmt: skip
+PIXELS_ELSEWHERE = (
+    "1.2.840.10008.1.2.4.94",
+    "1.2.840.10008.1.2.4.95",
+    "1.2.840.10008.1.2.4.204",
+    "1.2.840.10008.1.2.4.205",
+    "1.2.840.10008.1.2.7.",
+)
 #: Parametric maps may have Float Pixel Data (7FE0,0008) or (7FE0,0009) in its place.
 _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
 _SIZES = {limits.ROWS: "Rows (0028,0010)", limits.COLUMNS: "Columns (0028,0011)"}
@@ -48,7 +54,7 @@ def pixel_fault(
     `length` is that of Pixel Data (7FE0,0010), None if there is none. The frames of encapsulated
     Pixel Data are not looked at.
     """
-    if transfer_syntax_uid.startswith(_PIXELS_ELSEWHERE) or sop_class_uid == _PARAMETRIC_MAP:
+    if transfer_syntax_uid.startswith(PIXELS_ELSEWHERE) or sop_class_uid == _PARAMETRIC_MAP:
         return ""
     if length is None:
         return NO_PIXEL_DATA
@@ -99,10 +105,16 @@ def _expected_length(values: Mapping[int, int | str]) -> int:
         values.get(limits.BITS_ALLOCATED),
         values.get(limits.NUMBER_OF_FRAMES, 1),
     ]
-    bits = 1
-    for number in numbers:
-        if not isinstance(number, int):
-            return 0
-        bits *= number
-    stored, of = _SUBSAMPLED.get(str(values.get(limits.PHOTOMETRIC_INTERPRETATION)), (1, 1))
-    return (bits * stored // of + 7) // 8
+    counts = [number for number in numbers if isinstance(number, int)]
+    if len(counts) < len(numbers):
+        return 0
+    return native_length(counts, str(values.get(limits.PHOTOMETRIC_INTERPRETATION)))
+
+
+def native_length(counts: Iterable[int], photometric_interpretation: str) -> int:
+    """Bytes of all frames in native format (PS3.5 8.1.1).
+
+    `counts` are Rows, Columns, Samples per Pixel, Bits Allocated and Number of Frames.
+    """
+    stored, of = _SUBSAMPLED.get(photometric_interpretation, (1, 1))
+    return (math.prod(counts) * stored // of + 7) // 8

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from burnish.application_profiles import limits
 from burnish.dicom_elements import Element
 from burnish.directory_records import record_type
+from burnish.instance_header.pixel_data import PIXELS_ELSEWHERE, native_length
 from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.file_meta_checks import FileMeta
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
@@ -13,20 +14,6 @@ PIXEL_DATA = 0x7FE00010
 #: Float Pixel Data and Double Float Pixel Data.
 _OTHER_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009})
 _NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
-#: Transfer syntaxes whose pixel data are elsewhere, or are no items of Pixel Data (PS3.5 8.4).
-_PIXELS_ELSEWHERE = (
-    "1.2.840.10008.1.2.4.94",
-    "1.2.840.10008.1.2.4.95",
-    "1.2.840.10008.1.2.4.204",
-    "1.2.840.10008.1.2.4.205",
-    "1.2.840.10008.1.2.7.",
-)
-#: The share of samples that are stored, where chrominance is subsampled (PS3.3 C.7.6.3.1.2).
-_SUBSAMPLED = {
-    b"YBR_FULL_422": (2, 3),
-    b"YBR_PARTIAL_422": (2, 3),
-    b"YBR_PARTIAL_420": (1, 2),
-}
 _REQUIRED = (
     limits.SAMPLES_PER_PIXEL,
     limits.PHOTOMETRIC_INTERPRETATION,
@@ -72,7 +59,7 @@ class DataSetChecks:
         syntax = self._meta.transfer_syntax_uid
         if (
             record_type(self._meta.sop_class_uid) != "IMAGE"
-            or syntax.startswith(_PIXELS_ELSEWHERE)
+            or syntax.startswith(PIXELS_ELSEWHERE)
             or self._has_other_pixel_data
         ):
             return
@@ -125,12 +112,9 @@ class DataSetChecks:
 
 def _expected_length(values: Mapping[int, bytes]) -> int:
     """Bytes of all frames in native form (PS3.5 8.1.1); 0 if that cannot be told."""
-    bits = 1
-    for tag in _COUNTS:
-        bits *= int.from_bytes(values.get(tag, b"")[:2], "little")
+    counts = [int.from_bytes(values.get(tag, b"")[:2], "little") for tag in _COUNTS]
     frames = values.get(limits.NUMBER_OF_FRAMES, b"").strip(b"\0 ")
     if frames:
-        bits *= int(frames) if frames.isdigit() and len(frames) < 10 else 0
+        counts.append(int(frames) if frames.isdigit() and len(frames) < 10 else 0)
     interpretation = values.get(limits.PHOTOMETRIC_INTERPRETATION, b"").strip(b"\0 ")
-    stored, of = _SUBSAMPLED.get(interpretation, (1, 1))
-    return (bits * stored // of + 7) // 8
+    return native_length(counts, interpretation.decode("latin-1"))
