@@ -6,4 +6,9 @@ rendition             makes pictures and documents of one instance, once, as a f
 model                 what is shown of an instance, as values; `instance_reader` reads them from it
 render                frames as pictures; `frame_display` says how a frame is to be displayed
 volume_files          files of a volume that are not DICOM files, and the blobs they consist of
+pixel_packs           true pixel values as scripts that a browser loads from a disc
+viewer_description    what the viewer has to know of an image
+viewer_objects        presentation states, structure sets, segmentations, key objects for the viewer
+viewer_data           DATA.JS: what the viewer shows of a volume
+viewer                the viewer itself: VIEWER.HTM, VIEWER.CSS and VIEWER.JS
 """
