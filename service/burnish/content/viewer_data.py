@@ -3,8 +3,8 @@
 How it is made:
 
 1. For each instance, once: `InstanceRecorder(data_set, pixels)` gives the lines of blocks that go
-   into packs (`pixel_packs`): first `extra_lines()`, then `frame_line(frame)` for every decoded
-   frame (in order; colours as red, green and blue). `to_json()` is what must be kept with them.
+   into packs (`pixel_packs`): first `frame_line(frame)` for every decoded frame (in order, colours
+   as red, green and blue), then `extra_lines()`. `to_json()` is what must be kept with them.
 2. For each volume: `ViewedInstance` values in the order of `display_order`, in series, studies and
    patients; `pack_contents` divides the lines of a series into packs; `build_data` is DATA.JS.
 
@@ -26,8 +26,8 @@ Paths are relative to the root of the volume, with `/`. The packs of a series wi
 
     kind            image, presentation, structures or keys
     problem         why its pixels cannot be shown, as the key of a text
-    block, extras   number of its first block in the series, and of its extra blocks; frames follow
-    pixels          1 if each frame has a block
+    block, extras   number of its first block in the series, and of its extra blocks
+    pixels          1 if each frame has a block; these are before the extra blocks
     pictures        [a picture of each frame: n for IHE_PDI/S000000N/I000000n.JPG, or a path, or 0]
     rows, columns, frames, bits, signed, number, date, time, location, details, lossy (ratio or 0)
     photometric     MONOCHROME1, MONOCHROME2, RGB, or PALETTE (numbers that a palette makes colours)
@@ -60,6 +60,8 @@ from burnish.content.viewer_description import Description
 
 #: Values of the auto window leave out this share of the pixels at each end, in percent.
 _CLIPPED = 0.5
+#: Every so many pixels in both directions count for that.
+_STEP = 4
 #: Descriptions of an instance that refer to others by UID.
 _REFERENCES = "references"
 
@@ -131,27 +133,29 @@ class InstanceRecorder:
         return pixel_packs.script_line(pixel_packs.encode_values(frame, near=near))
 
     def _set_default_window(self, frame: Any) -> None:
-        """The window of an image that has none: 8 bits pass unchanged, others without extremes."""
+        """The window of an image that has none, as in its picture (`render`).
+
+        8 bits pass unchanged; of other images, the extreme values are left out.
+        """
         import numpy as np
 
         description = self._description
-        slope, intercept = description.get("slope", 1), description.get("intercept", 0)
         bits = description.get("bits", 16)
-        if frame.dtype.kind != "f" and bits <= 8 and not description.get("signed"):
+        if frame.dtype == np.uint8:
             low, high = 0.0, float((1 << bits) - 1)
         else:
-            low, high = (float(value) for value in np.percentile(frame, (_CLIPPED, 100 - _CLIPPED)))
-        low, high = sorted((low * slope + intercept, high * slope + intercept))
-        exact = description.get("function") == "LINEAR_EXACT"
-        unit = 0.0 if exact else abs(slope)
-        width = max(high - low, abs(slope))
-        if description.get("function") is None and (frame.dtype.kind == "f" or abs(slope) < 0.5):
-            # A step of 1 (PS3.3 C.11.2.1.2.1) means nothing between values that are this small.
-            description["function"], unit = "LINEAR_EXACT", 0.0
-        centre = (low + high) / 2
-        if unit:
-            centre, width = centre + 0.5, width + 1
-        description["default_window"] = [round(centre, 6), round(width, 6)]
+            sample = frame[::_STEP, ::_STEP]
+            sample = sample[np.isfinite(sample)] if frame.dtype.kind == "f" else sample
+            low, high = (
+                np.percentile(sample, (_CLIPPED, 100 - _CLIPPED)) if sample.size else (0.0, 1.0)
+            )
+            if low == high:
+                low, high = float(frame.min()), float(frame.max())
+        slope, intercept = description.get("slope", 1), description.get("intercept", 0)
+        low, high = sorted((float(low) * slope + intercept, float(high) * slope + intercept))
+        description["function"] = "LINEAR_EXACT"
+        width = max(high - low, 1e-6)
+        description["default_window"] = [_rounded((low + high) / 2), _rounded(width)]
 
     def to_json(self) -> dict[str, Any]:
         """What to keep beside the lines, after the last of them was made."""
@@ -451,6 +455,10 @@ def _common_values(instances: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         for key, value in first.items()
         if key != "block" and all(key in other and other[key] == value for other in others)
     }
+
+
+def _rounded(number: float) -> float:
+    return float(f"{number:.8g}")
 
 
 def _filled(**values: Any) -> dict[str, Any]:

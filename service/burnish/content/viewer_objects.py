@@ -73,24 +73,23 @@ def structure_set(data_set: Any, extras: list[Any]) -> Description:
                 "contours": contours.get(number, []),
             }
         )
-    frames = [
-        str(item.get("FrameOfReferenceUID") or "")
-        for item in [
-            *(data_set.get("ReferencedFrameOfReferenceSequence") or []),
-            *(data_set.get("StructureSetROISequence") or []),
-        ]
-    ]
-    frames += [
-        str(item.get("ReferencedFrameOfReferenceUID") or "")
-        for item in data_set.get("StructureSetROISequence") or []
-    ]
     extras.append(structures)
     return _filled(
         kind="structures",
         title=str(data_set.get("StructureSetLabel") or data_set.get("SeriesDescription") or ""),
-        frame_of_reference=next(filter(None, frames), ""),
+        frame_of_reference=_frame_of_reference(data_set),
         extra=[len(extras) - 1],
     )
+
+
+def _frame_of_reference(data_set: Any) -> str:
+    for item in data_set.get("ReferencedFrameOfReferenceSequence") or []:
+        if item.get("FrameOfReferenceUID"):
+            return str(item.FrameOfReferenceUID)
+    for item in data_set.get("StructureSetROISequence") or []:
+        if item.get("ReferencedFrameOfReferenceUID"):
+            return str(item.ReferencedFrameOfReferenceUID)
+    return ""
 
 
 def _contours(roi: Any) -> Iterator[list[Any]]:
@@ -161,19 +160,7 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
         flip=int(str(data_set.get("ImageHorizontalFlip") or "N") == "Y"),
         inverse=int(str(data_set.get("PresentationLUTShape") or "") == "INVERSE"),
     )
-    state["windows"], state["voi_luts"] = [], []
-    for item in data_set.get("SoftcopyVOILUTSequence") or []:
-        refs = _references(item, references)
-        windows = viewer_description.windows(item).get("windows", [])
-        state["windows"] += [[refs, *window[:2]] for window in windows[:1]]
-        for lut in (item.get("VOILUTSequence") or [])[:1]:
-            table = viewer_description.table(
-                lut.get("LUTDescriptor"), lut.get("LUTData"), signed=True
-            )
-            if table and not windows:
-                first, bits, values = table
-                extras.append(values)
-                state["voi_luts"].append([refs, len(extras) - 1, first, bits])
+    state["windows"], state["voi_luts"] = _softcopy_windows(data_set, references, extras)
     state["areas"] = [
         [_references(item, references), *_area(item)]
         for item in data_set.get("DisplayedAreaSelectionSequence") or []
@@ -187,14 +174,7 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
         )
         for item in data_set.get("GraphicLayerSequence") or []
     ]
-    state["graphics"], state["texts"] = [], []
-    for item in data_set.get("GraphicAnnotationSequence") or []:
-        refs = _references(item, references)
-        layer = str(item.get("GraphicLayer") or "")
-        state["graphics"] += [
-            {"references": refs, "layer": layer, **graphic} for graphic in _graphics(item)
-        ]
-        state["texts"] += [{"references": refs, "layer": layer, **text} for text in _texts(item)]
+    state["graphics"], state["texts"] = _annotations(data_set, references)
     shutter = _shutter(data_set)
     if shutter:
         state["shutter"] = shutter
@@ -215,6 +195,41 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
         extra=[len(extras) - 1],
         references=references.uids,
     )
+
+
+def _softcopy_windows(
+    data_set: Any, references: _References, extras: list[Any]
+) -> tuple[list[Any], list[Any]]:
+    """Windows, and VOI LUTs where there is no window (PS3.3 C.11.8)."""
+    windows: list[Any] = []
+    voi_luts: list[Any] = []
+    for item in data_set.get("SoftcopyVOILUTSequence") or []:
+        refs = _references(item, references)
+        pairs = viewer_description.windows(item).get("windows", [])
+        windows += [[refs, *window[:2]] for window in pairs[:1]]
+        for lut in (item.get("VOILUTSequence") or [])[:1]:
+            table = viewer_description.table(
+                lut.get("LUTDescriptor"), lut.get("LUTData"), signed=True
+            )
+            if table and not pairs:
+                first, bits, values = table
+                extras.append(values)
+                voi_luts.append([refs, len(extras) - 1, first, bits])
+    return windows, voi_luts
+
+
+def _annotations(data_set: Any, references: _References) -> tuple[list[Any], list[Any]]:
+    """Graphics and texts (PS3.3 C.10.5)."""
+    graphics: list[Any] = []
+    texts: list[Any] = []
+    for item in data_set.get("GraphicAnnotationSequence") or []:
+        place = {
+            "references": _references(item, references),
+            "layer": str(item.get("GraphicLayer") or ""),
+        }
+        graphics += [place | graphic for graphic in _graphics(item)]
+        texts += [place | text for text in _texts(item)]
+    return graphics, texts
 
 
 def _references(item: Any, references: _References) -> list[list[Any]]:
