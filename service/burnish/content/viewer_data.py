@@ -418,9 +418,9 @@ def _instance_value(
     if frame_of_reference:
         value["frame"] = frames.setdefault(frame_of_reference, len(frames) + 1)
     if _REFERENCES in value:
-        found = [places[uid] for uid in value[_REFERENCES] if uid in places]
-        missing = len(value[_REFERENCES]) - len(found)
-        value[_REFERENCES] = found
+        known = [places[uid] for uid in value[_REFERENCES] if uid in places]
+        missing = len(value[_REFERENCES]) - len(known)
+        value[_REFERENCES] = known
         if missing:
             value["missing"] = missing
     if instance.record.get("extras"):

@@ -166,14 +166,7 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
         for item in data_set.get("DisplayedAreaSelectionSequence") or []
         if len(_area(item)) == 4
     ]
-    state["layers"] = [
-        _filled(
-            name=str(item.get("GraphicLayer") or ""),
-            order=int(item.get("GraphicLayerOrder") or 0),
-            colour=_layer_colour(item),
-        )
-        for item in data_set.get("GraphicLayerSequence") or []
-    ]
+    state["layers"] = _layers(data_set)
     state["graphics"], state["texts"] = _annotations(data_set, references)
     shutter = _shutter(data_set)
     if shutter:
@@ -216,6 +209,17 @@ def _softcopy_windows(
                 extras.append(values)
                 voi_luts.append([refs, len(extras) - 1, first, bits])
     return windows, voi_luts
+
+
+def _layers(data_set: Any) -> list[Description]:
+    return [
+        _filled(
+            name=str(item.get("GraphicLayer") or ""),
+            order=int(item.get("GraphicLayerOrder") or 0),
+            colour=_layer_colour(item),
+        )
+        for item in data_set.get("GraphicLayerSequence") or []
+    ]
 
 
 def _annotations(data_set: Any, references: _References) -> tuple[list[Any], list[Any]]:
