@@ -11,7 +11,7 @@ from burnish.transcode.uncompressed import TranscodedFile
 
 
 def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> TranscodedFile:  # noqa: ARG001
-    outcome = source.read_bytes()
+    outcome = source.open().read()
     if outcome == b"crash":
         os._exit(9)
     if outcome == b"crash once":

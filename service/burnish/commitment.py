@@ -261,7 +261,7 @@ def _failure_reason(spool: Spool, live: Any, sop_class_uid: str) -> int:
     if live.sop_class_uid != sop_class_uid:
         return CommitmentFailure.CLASS_INSTANCE_CONFLICT
     try:
-        whole = spool.path(live.spool_key).stat().st_size == live.size
+        whole = spool.slice(live.spool_key, live.size).is_whole()
     except OSError:
         whole = False
     return 0 if whole else CommitmentFailure.PROCESSING_FAILURE

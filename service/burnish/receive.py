@@ -39,6 +39,7 @@ from burnish.errors import (
     Unreadable,
     Unwritten,
 )
+from burnish.file_slice import Slice
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.instance_header import header
@@ -211,8 +212,8 @@ class _Pending:
     released: "threading.Lock | None" = None
     leads: bool = False
     error: BurnishError | None = None
-    #: The spool file of the first content, if the instance is refused because of it.
-    first_key: str = ""
+    #: The file of the first content, if the instance is refused because of it.
+    first: Slice | None = None
 
 
 class Receiver:
@@ -260,7 +261,7 @@ class Receiver:
             raise
         pending = _Pending(incoming.key, _row(incoming, instance_header, digest))
         self._make_durable(pending)
-        if pending.first_key:
+        if pending.first is not None:
             self._compare_with_first(pending)
         if pending.error is not None:
             raise pending.error
@@ -271,8 +272,8 @@ class Receiver:
         The two may be encoded differently.
         """
         try:
-            paths = self._spool.path(pending.first_key), self._spool.path(pending.key)
-            if not are_equal_as_data(*paths):
+            arrived = self._spool.slice(pending.key, pending.row["size"])
+            if pending.first is None or not are_equal_as_data(pending.first, arrived):
                 return
             with self._database.connection() as connection:
                 connection.execute(
@@ -403,7 +404,7 @@ class Receiver:
                     unneeded_files.append(pending.key)
                 continue
             if earlier_row is not None and not self._newest_replaces:
-                pending.first_key = earlier_row["spool_key"]
+                pending.first = self._spool.slice(earlier_row["spool_key"], earlier_row["size"])
                 refused[pending.key] = OtherContent("SOP Instance UID is stored with other content")
                 continue
             if earlier_row is not None:
@@ -448,10 +449,7 @@ class Receiver:
         return {row.sop_instance_uid: row._mapping for row in rows}
 
     def _has_whole_file(self, row: Any) -> bool:
-        try:
-            return bool(self._spool.path(row["spool_key"]).stat().st_size == row["size"])
-        except FileNotFoundError:
-            return False
+        return self._spool.slice(row["spool_key"], row["size"]).is_whole()
 
 
 def _spool_error(error: OSError) -> OutOfResources:

@@ -80,19 +80,18 @@ def compare(database: Database, spool: Spool) -> Differences:
             .where(is_live)
         ).all()
     files = {key: spool.path(key).stat() for key in spool.published_keys()}
-    named_keys = {row.spool_key for row in (*rows, *transcoded_rows)}
 
-    def without_whole_file(compared_rows: Sequence[Any]) -> list[int]:
-        return [
-            row.id
-            for row in compared_rows
-            if row.spool_key not in files or files[row.spool_key].st_size != row.size
-        ]
+    def is_whole(row: Any) -> bool:
+        if row.spool_key in files:
+            return bool(files[row.spool_key].st_size == row.size)
+        return spool.slice(row.spool_key, row.size).is_whole()
+
+    named_keys = {row.spool_key for row in (*rows, *transcoded_rows)}
 
     return Differences(
         rowless_files=sorted(files.keys() - named_keys, key=lambda key: files[key].st_mtime_ns),
-        fileless_instances=without_whole_file(rows),
-        fileless_transcodings=without_whole_file(transcoded_rows),
+        fileless_instances=[row.id for row in rows if not is_whole(row)],
+        fileless_transcodings=[row.id for row in transcoded_rows if not is_whole(row)],
     )
 
 

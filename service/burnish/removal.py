@@ -108,16 +108,17 @@ def remove(
         for request_id in _requests_in_need(session, contents):
             _fail_request(session, session.get_one(MediaCreationRequest, request_id), contents)
         rows = session.execute(
-            select(Instance.id, Instance.spool_key).where(Instance.id.in_(contents))
+            select(Instance.id, Instance.spool_key, Instance.size).where(Instance.id.in_(contents))
         ).all()
         ids = [row.id for row in rows]
-        keys = [row.spool_key for row in rows]
+        files = [(row.spool_key, row.size) for row in rows]
         for batch in in_batches(ids, _BATCH):
-            keys += session.scalars(
-                select(TranscodedInstance.spool_key).where(
+            transcoded = session.execute(
+                select(TranscodedInstance.spool_key, TranscodedInstance.size).where(
                     TranscodedInstance.instance_id.in_(batch)
                 )
             )
+            files += [(key, size) for key, size in transcoded]
             session.execute(
                 update(Instance).where(Instance.id.in_(batch)).values(released_at=datetime.now(UTC))
             )
@@ -127,8 +128,8 @@ def remove(
                 .where(Instance.id.in_(batch), *instance_rows.is_deletable())
                 .execution_options(synchronize_session=False)
             )
-    for key in keys:
-        spool.remove(key)
+    for key, size in files:
+        spool.erase(key, size)
     return removal
 
 

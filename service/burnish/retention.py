@@ -77,9 +77,9 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
         ).all()
     for batch in in_batches(due, _BATCH):
         with database.writing() as session:
-            keys = _release_instances(session, retention, batch)
-        for key in keys:
-            spool.remove(key)
+            files = _release_instances(session, retention, batch)
+        for key, size in files:
+            spool.erase(key, size)
     for batch in in_batches(released, _BATCH):
         with database.writing() as session:
             _delete_released(session, batch)
@@ -185,8 +185,8 @@ def _delete_commitments(session: Session, retention: RetentionSettings) -> None:
 
 def _release_instances(
     session: Session, retention: RetentionSettings, batch: Sequence[int]
-) -> Sequence[str]:
-    """Release the instances of a batch that are still due. Returns the keys of their files."""
+) -> list[tuple[str, int]]:
+    """Release the instances of a batch that are still due. Returns key and size of their files."""
     # The subquery makes SQLite start from the batch. Otherwise it scans every releasable instance
     # for each batch.
     candidates = select(Instance).where(Instance.id.in_(batch)).limit(len(batch)).subquery()
@@ -195,12 +195,13 @@ def _release_instances(
         update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
     )
     transcoded = TranscodedInstance
-    keys = [
-        *session.scalars(select(Instance.spool_key).where(Instance.id.in_(ids))),
-        *session.scalars(select(transcoded.spool_key).where(transcoded.instance_id.in_(ids))),
-    ]
+    received = select(Instance.spool_key, Instance.size).where(Instance.id.in_(ids))
+    conversions = select(transcoded.spool_key, transcoded.size).where(
+        transcoded.instance_id.in_(ids)
+    )
+    files = [(key, size) for rows in (received, conversions) for key, size in session.execute(rows)]
     _delete_released(session, ids)
-    return keys
+    return files
 
 
 def _delete_released(session: Session, ids: Sequence[int]) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from burnish.file_slice import Slice
+
 #: Reports progress: the present step, the amount done, and the total amount (0: unknown).
 Progress = Callable[[str, int, int], None]
 
@@ -99,14 +101,14 @@ class DirectoryEntry(NamedTuple):
 class VolumeFile(NamedTuple):
     """One file of a volume image: its File ID (with backslashes), its size, and its content.
 
-    `source` is the path of a file, the bytes themselves, or a function that yields the bytes in
+    `source` is a file on storage, the bytes themselves, or a function that yields the bytes in
     pieces of bounded size while they are written. The bytes from `digest_from` on have a digest of
     their own, by which they are compared when they are read back; None if they have none.
     """
 
     file_id: str
     size: int
-    source: Path | bytes | Callable[[], Iterator[bytes]]
+    source: Slice | bytes | Callable[[], Iterator[bytes]]
     digest_from: int | None = None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from burnish.dicomdir import encoder
 from burnish.errors import BurnishError, Conflict
+from burnish.file_slice import Slice
 from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
 from burnish.instance_header.header import index_file
@@ -52,11 +53,11 @@ def index(path: Path) -> None:
 
 
 def _convert(path: Path) -> None:
-    convert.convert_file(EXPLICIT_VR_LITTLE_ENDIAN, path, path.with_suffix(".made"))
+    convert.convert_file(EXPLICIT_VR_LITTLE_ENDIAN, Slice.of_file(path), path.with_suffix(".made"))
 
 
 def _compress(path: Path) -> None:
-    convert.convert_file("1.2.840.10008.1.2.4.70", path, path.with_suffix(".made"))
+    convert.convert_file("1.2.840.10008.1.2.4.70", Slice.of_file(path), path.with_suffix(".made"))
 
 
 def _lose(path: Path) -> None:
@@ -64,7 +65,7 @@ def _lose(path: Path) -> None:
     errors = list[Exception]()
     for number, syntax in enumerate(sorted(LOSSY)):
         try:
-            convert.convert_file(syntax, path, path.with_suffix(f".{number}"))
+            convert.convert_file(syntax, Slice.of_file(path), path.with_suffix(f".{number}"))
         except _CODECS as error:
             errors.append(error)
     if errors:
@@ -72,7 +73,7 @@ def _lose(path: Path) -> None:
 
 
 def _icon(path: Path) -> None:
-    icons.make_icon(path, 64)
+    icons.make_icon(Slice.of_file(path), 64)
 
 
 def _examine(path: Path) -> None:
@@ -129,7 +130,7 @@ def volumes(folder: Path) -> Seeds:
             files=[
                 VolumeFile("DICOMDIR", len(directory), directory),
                 VolumeFile("README.TXT", 2, b"x\n"),
-                VolumeFile("DICOM\\F0", file.stat().st_size, file),
+                VolumeFile("DICOM\\F0", file.stat().st_size, Slice.of_file(file)),
             ],
             created=datetime(2024, 1, 2, tzinfo=UTC),
         )

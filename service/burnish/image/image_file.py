@@ -188,22 +188,11 @@ def _pieces(file: VolumeFile) -> Iterator[bytes]:
         _check_size(file, len(file.source))
         yield file.source
     else:
-        source = _open(file, file.source)
+        _check_size(file, file.source.size)
         try:
-            _check_size(file, os.fstat(source).st_size)
-            left = file.size
-            while left and (piece := os.read(source, min(_PIECE, left))):
-                left -= len(piece)
-                yield piece
-        finally:
-            os.close(source)
-
-
-def _open(file: VolumeFile, source: Path) -> int:
-    try:
-        return os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise Conflict(f"the source of {file.file_id} no longer exists") from None
+            yield from file.source.pieces()
+        except FileNotFoundError:
+            raise Conflict(f"the source of {file.file_id} no longer exists") from None
 
 
 def _check_size(file: VolumeFile, size: int) -> None:

@@ -2,7 +2,6 @@
 
 import struct
 import zlib
-from pathlib import Path
 from typing import cast
 
 from pydicom import DataElement, Dataset, dcmread
@@ -10,6 +9,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag
+
+from burnish.file_slice import Slice
 
 #: Both data sets are read into memory: larger files count as different.
 _LARGEST = 512 << 20
@@ -33,7 +34,7 @@ _UNREADABLE = (
 _DATA_SET_TRAILING_PADDING = 0xFFFCFFFC
 
 
-def are_equal_as_data(first: Path, second: Path) -> bool:
+def are_equal_as_data(first: Slice, second: Slice) -> bool:
     """Whether two files have the same elements with the same values.
 
     The transfer syntax may differ if neither data set is compressed, and sequences may have defined
@@ -41,9 +42,10 @@ def are_equal_as_data(first: Path, second: Path) -> bool:
     cannot be read, or are larger than 512 MB, count as different.
     """
     try:
-        if max(first.stat().st_size, second.stat().st_size) > _LARGEST:
+        if max(first.size, second.size) > _LARGEST:
             return False
-        data_sets = dcmread(first), dcmread(second)
+        with first.open() as first_file, second.open() as second_file:
+            data_sets = dcmread(first_file), dcmread(second_file)
         syntaxes = {data_set.file_meta.TransferSyntaxUID for data_set in data_sets}
         if len(syntaxes) > 1 and any(syntax.is_encapsulated for syntax in syntaxes):
             return False

@@ -12,6 +12,7 @@ from burnish.dicomdir.keys import KeyBuilder
 from burnish.directory_records import record_type
 from burnish.errors import Unreadable
 from burnish.file_meta import locate
+from burnish.file_slice import Slice
 from burnish.instance_header.pixel_data import pixel_fault
 from burnish.instance_header.scan import find_values
 from burnish.values import InstanceHeader
@@ -118,8 +119,13 @@ def index_file(path: Path) -> IndexedFile:
 
     Raises Unreadable for a file that is not a DICOM file or holds no SOP Instance (a DICOMDIR).
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
+    return index_slice(Slice.of_file(path))
+
+
+def index_slice(source: Slice) -> IndexedFile:
+    """The header of a DICOM file in the spool; raises as `index_file` does."""
+    size = source.size
+    with source.open() as file:
         start = file.read(HEAD)
         offset, transfer_syntax_uid = locate(start)
         if offset >= size:
@@ -127,15 +133,15 @@ def index_file(path: Path) -> IndexedFile:
         file.seek(offset)
         head = file.read(HEAD)
     header, repair = index_data_set(
-        head, size - offset, transfer_syntax_uid, partial(_open_at, path, offset)
+        head, size - offset, transfer_syntax_uid, partial(_open_at, source, offset)
     )
     if not (header.sop_class_uid or header.sop_instance_uid or header.study_instance_uid):
         raise Unreadable("the file holds no SOP Instance")
     return IndexedFile(header, transfer_syntax_uid, offset, repair)
 
 
-def _open_at(path: Path, offset: int) -> BinaryIO:
-    file = path.open("rb")
+def _open_at(source: Slice, offset: int) -> BinaryIO:
+    file = source.open()
     file.seek(offset)
     return file
 

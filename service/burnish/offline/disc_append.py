@@ -229,7 +229,9 @@ def _plan_session(
         readme = readme_txt.with_instance_count(earlier.readme, len(expected))
         files.append(VolumeFile(readme_txt.NAME, len(readme), readme))
     rewritten = {file.file_id for file in files}
-    files += [VolumeFile(instance.file_id, instance.size, instance.path) for instance in added]
+    files += [
+        VolumeFile(instance.file_id, instance.source.size, instance.source) for instance in added
+    ]
     kept = {name: extent for name, extent in earlier.extents.items() if name not in rewritten}
     kept_digests = {name: earlier.snapshot.digests[name] for name in kept}
     return _Session(files, kept, dicomdir, expected, kept_digests)

@@ -12,6 +12,7 @@ from burnish.dicom_elements import encode
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
 from burnish.file_access import explain
+from burnish.file_slice import Slice
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.image.reader import open_volume
@@ -179,9 +180,12 @@ class InstanceStore:
             self._progress("converting", number, len(conversions))
             transcoded = self._transcoded[conversion.instance_id]
             spool_key = f"{conversion.instance_id:08d}.{len(transcoded)}"
-            source, target = self._scratch / conversion.spool_key, self._scratch / spool_key
             try:
-                file = convert_file(conversion.transfer_syntax_uid, source, target)
+                file = convert_file(
+                    conversion.transfer_syntax_uid,
+                    self._slice(conversion.spool_key),
+                    self._scratch / spool_key,
+                )
             except (BurnishError, OSError) as error:
                 self.failed[conversion.key] = conversion_failure(error)
                 continue
@@ -201,7 +205,7 @@ class InstanceStore:
         """Icons of images by the id of the instance (see `media_plan.IconMaker`)."""
         for image in images:
             if image.instance_id not in self._icons:
-                item = icons.make_icon(self._scratch / image.received.spool_key, pixels)
+                item = icons.make_icon(self._slice(image.received.spool_key), pixels)
                 self._icons[image.instance_id] = Icon(image.instance_id, item)
         return self._icons
 
@@ -222,11 +226,13 @@ class InstanceStore:
             planned.file_id,
             candidate.header,
             candidate.transfer_syntax_uid,
-            self._scratch / spool_key,
-            file.size,
+            self._slice(spool_key),
             file.data_set_offset,
             file.digest,
         )
+
+    def _slice(self, spool_key: str) -> Slice:
+        return Slice.of_file(self._scratch / spool_key)
 
     def _spool_key(self, candidate: Candidate) -> str:
         if candidate.transcoded_instance_id is None:

@@ -37,11 +37,15 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """One instance to be brought into another transfer syntax, from the file under a spool key."""
+    """One instance to be brought into another transfer syntax, from the file under a spool key.
+
+    `size` is that of the file in bytes.
+    """
 
     instance_id: int
     transfer_syntax_uid: str
     spool_key: str
+    size: int
     source_ae_title: str
 
     @property
@@ -177,7 +181,11 @@ def _conversion(instance: SourceInstance, transfer_syntax_uid: str) -> Conversio
     """From the decoded file, where there is one, else from the file that was received."""
     source = instance.file(EXPLICIT_VR_LITTLE_ENDIAN) or instance.received
     return Conversion(
-        instance.instance_id, transfer_syntax_uid, source.spool_key, instance.calling_ae_title
+        instance.instance_id,
+        transfer_syntax_uid,
+        source.spool_key,
+        source.size,
+        instance.calling_ae_title,
     )
 
 

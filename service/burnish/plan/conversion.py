@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from burnish.errors import BurnishError, OutOfResources
+from burnish.file_slice import Slice
 from burnish.plan.attempts import Conversion
 from burnish.plan.eligibility import InstanceFailure
 from burnish.spool import DISK_FAILS, Spool
@@ -93,7 +94,7 @@ class Conversions:
             future = self._pool.submit(
                 _convert,
                 conversion.transfer_syntax_uid,
-                self._spool.path(conversion.spool_key),
+                self._spool.slice(conversion.spool_key, conversion.size),
                 self._spool.arriving(key),
                 conversion.source_ae_title,
             )
@@ -184,9 +185,9 @@ def confine_codec_process(workers: int) -> None:
 
 
 def _convert(
-    transfer_syntax_uid: str, source: Path, target: Path, source_ae_title: str
+    transfer_syntax_uid: str, source: Slice, target: Path, source_ae_title: str
 ) -> TranscodedFile:
-    seconds = _TIME_LIMIT + _TIME_LIMIT_PER_BYTE * source.stat().st_size
+    seconds = _TIME_LIMIT + _TIME_LIMIT_PER_BYTE * source.size
     # SIGPROF then ends the worker: nothing else stops a codec in an endless loop
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:

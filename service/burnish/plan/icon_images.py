@@ -5,12 +5,12 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
 
 from sqlalchemy import select
 
 from burnish.db.session import Database
 from burnish.db.tables import IconImage
+from burnish.file_slice import Slice
 from burnish.plan.conversion import confine_codec_process
 from burnish.plan.source_instances import Icon, SourceInstance
 from burnish.spool import Spool
@@ -41,7 +41,9 @@ class IconImages:
             return known
         self.unfinished = True
         batch = missing[:_MADE_AT_ONCE]
-        items = _make_icons([self._spool.path(image.received.spool_key) for image in batch], pixels)
+        files = [image.received for image in batch]
+        slices = [self._spool.slice(file.spool_key, file.size) for file in files]
+        items = _make_icons(slices, pixels)
         with self._database.writing() as session:
             session.add_all(
                 IconImage(instance_id=image.instance_id, pixels=pixels, item=item)
@@ -64,19 +66,19 @@ class IconImages:
         return known
 
 
-def _make_icons(paths: Sequence[Path], pixels: int) -> list[bytes]:
+def _make_icons(slices: Sequence[Slice], pixels: int) -> list[bytes]:
     """An icon of each file, made in other processes, since a decoder may crash on its input."""
     try:
-        with _pool(min(len(paths), os.cpu_count() or 1)) as pool:
-            return list(pool.map(icons.make_icon, paths, [pixels] * len(paths)))
+        with _pool(min(len(slices), os.cpu_count() or 1)) as pool:
+            return list(pool.map(icons.make_icon, slices, [pixels] * len(slices)))
     except BrokenProcessPool:
-        return [_make_icon_alone(path, pixels) for path in paths]
+        return [_make_icon_alone(source, pixels) for source in slices]
 
 
-def _make_icon_alone(path: Path, pixels: int) -> bytes:
+def _make_icon_alone(source: Slice, pixels: int) -> bytes:
     try:
         with _pool(1) as pool:
-            return pool.submit(icons.make_icon, path, pixels).result()
+            return pool.submit(icons.make_icon, source, pixels).result()
     except BrokenProcessPool:
         return b""
 

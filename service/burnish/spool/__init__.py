@@ -10,6 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 from burnish.errors import OutOfResources
+from burnish.file_slice import PREAMBLE, PREFIX, Slice
 
 #: The errors of a disk that is full or fails. Work then waits, and resumes by itself.
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -19,13 +20,26 @@ _FOLDERS = 256
 _CONVERTED = "-c"
 #: Seconds between two looks at how much of the disk is in use.
 _ROOM_CHECK_INTERVAL = 1.0
-_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_SYNCFS = getattr(_LIBC, "syncfs", None)
+#: fallocate(2), and its modes that make a hole without a change of the size of the file.
+_FALLOCATE = _LIBC.fallocate
+_FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_KEEP_SIZE = 0x01
+_PUNCH_HOLE = 0x02
+#: The names of segments end with this.
+_SEGMENT_SUFFIX = ".seg"
 
 
 class Spool:
     """The spool below `root`: `incoming/` for what is arriving, `instances/` for what has arrived.
 
-    The name of a file is its key: random, never anything that a peer sent. With `durable`,
+    An instance is known by its key. It has a file of its own, whose name is the key: random, never
+    anything that a peer sent. Or it is part of a segment, a file in `segments/`: then its key is
+    the name of the segment, `@`, and the offset of its first byte. Only this package knows how a
+    key is written.
+
+    With `durable`,
     `publish` returns when the files are on disk under their final names; without, when they are
     in the page cache. Once `high_water` of the disk is in use, `check_room` fails until no more
     than `low_water` is; both are shares of 1.
@@ -41,9 +55,11 @@ class Spool:
         self._is_full = False
         self.incoming = root / "incoming"
         self.instances = root / "instances"
+        self.segments = root / "segments"
         # joined as text: to make a Path costs as much as the system call that it is made for
         self._incoming_prefix = f"{self.incoming}/"
         self._instances_prefix = f"{self.instances}/"
+        self._segments_prefix = f"{self.segments}/"
         is_new = not self.incoming.is_dir()
         for number in range(_FOLDERS):
             (self.instances / f"{number:02x}").mkdir(parents=True, exist_ok=True)
@@ -76,6 +92,33 @@ class Spool:
     def path(self, key: str) -> Path:
         """Where the published file of `key` is."""
         return Path(self._published_name(key))
+
+    def slice(self, key: str, size: int) -> Slice:
+        """Where the `size` bytes of the published instance with this key are."""
+        segment, at, offset = key.partition("@")
+        if at:
+            return Slice(f"{self._segments_prefix}{segment}{_SEGMENT_SUFFIX}", int(offset), size)
+        return Slice(self._published_name(key), 0, size)
+
+    def erase(self, key: str, size: int) -> None:
+        """Give back the room of an instance that was released, if there is one.
+
+        A file of its own is removed. In a segment the instance is first marked as released, then
+        its range becomes a hole, where the file system can make one.
+        """
+        source = self.slice(key, size)
+        if not source.offset:
+            self.remove(key)
+            return
+        try:
+            descriptor = os.open(source.path, os.O_WRONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            os.pwrite(descriptor, bytes(len(PREFIX)), source.offset + PREAMBLE)
+            punch_hole(descriptor, source.offset, size)
+        finally:
+            os.close(descriptor)
 
     def check_room(self) -> None:
         """Raise OutOfResources while the disk is too full."""
@@ -127,6 +170,18 @@ class Spool:
 
     def _published_name(self, key: str) -> str:
         return f"{self._instances_prefix}{key[:2]}/{key}"
+
+
+def punch_hole(descriptor: int, offset: int, length: int) -> bool:
+    """Make a range of a file a hole, which reads as zeros; False where the file system cannot."""
+    mode = _PUNCH_HOLE | _KEEP_SIZE
+    while _FALLOCATE(descriptor, mode, offset, length) != 0:
+        error = ctypes.get_errno()
+        if error in (errno.EOPNOTSUPP, errno.ENOSYS):
+            return False
+        if error != errno.EINTR:
+            raise OSError(error, os.strerror(error))
+    return True
 
 
 def is_converted(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from burnish.file_slice import Slice
 from burnish.transcode import lossless, lossy, uncompressed
 from burnish.transcode.transfer_syntaxes import LOSSY
 from burnish.transcode.uncompressed import TranscodedFile
@@ -9,7 +10,7 @@ from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 
 
 def convert_file(
-    transfer_syntax_uid: str, source: Path, target: Path, *, source_ae_title: str = ""
+    transfer_syntax_uid: str, source: Slice, target: Path, *, source_ae_title: str = ""
 ) -> TranscodedFile:
     """Write `source` to `target` in Explicit VR Little Endian, or compressed without or with loss.
 

@@ -3,10 +3,10 @@
 import struct
 import warnings
 import zlib
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from burnish.dicom_elements import encode
+from burnish.file_slice import Slice
 
 #: Rows and columns where no profile says how many: every reader shows that size (PS3.3 F.7).
 PIXELS = 64
@@ -28,7 +28,7 @@ _CODEC_ERRORS = (
 )
 
 
-def make_icon(source: Path, pixels: int) -> bytes:
+def make_icon(source: Slice, pixels: int) -> bytes:
     """The encoded item of an icon of a DICOM image, `pixels` wide and high.
 
     It shows the middle frame in 8 bits of grey; an image that is not square is put on a black
@@ -39,22 +39,23 @@ def make_icon(source: Path, pixels: int) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            grey = _middle_frame(source)
+            with source.open() as file:
+                grey = _middle_frame(file)
         except (*_CODEC_ERRORS, BytesLengthException):
             return b""
     return _item(_on_square(grey, pixels), pixels)
 
 
-def _middle_frame(source: Path) -> Any:
+def _middle_frame(file: BinaryIO) -> Any:
     """The middle frame as an array of numbers from 0 (dark) to 255 (bright)."""
     import numpy as np
     from pydicom import dcmread
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.pixels.utils import pixel_array
 
-    header = dcmread(source, stop_before_pixels=True, force=True)
+    header = dcmread(file, stop_before_pixels=True, force=True)
     frames = int(header.get("NumberOfFrames") or 1)
-    frame = pixel_array(source, index=max(0, (frames - 1) // 2))
+    frame = pixel_array(file, index=max(0, (frames - 1) // 2))
     photometric_interpretation = header.get("PhotometricInterpretation", "")
     if photometric_interpretation == "PALETTE COLOR":
         frame = apply_color_lut(frame, header)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from burnish.dicom_elements import UNDEFINED_LENGTH, Element, Window, encode, scan
 from burnish.errors import BurnishError
 from burnish.file_meta import locate
+from burnish.file_slice import Slice
 from burnish.instance_header.header import HEAD
 from burnish.instance_header.scan import PIXEL_DATA
 from burnish.transcode import jpeg_lossless
@@ -83,7 +84,7 @@ class NativeImage:
 
 
 def compress(
-    source: Path, target: Path, transfer_syntax_uid: str, *, source_ae_title: str = ""
+    source: Slice, target: Path, transfer_syntax_uid: str, *, source_ae_title: str = ""
 ) -> TranscodedFile:
     """Write the image `source` to `target` in one of LOSSLESS, durably.
 
@@ -100,14 +101,14 @@ def compress(
 
 
 @contextmanager
-def open_native(source: Path, target: Path) -> Iterator[NativeImage]:
+def open_native(source: Slice, target: Path) -> Iterator[NativeImage]:
     """The image `source` in native format; it is decoded into a file beside `target` if necessary.
 
     Raises as `compress` does.
     """
     with (
-        source.open("rb") as file,
-        source.open("rb") as fragments,
+        source.open() as file,
+        source.open() as fragments,
         TemporaryFile(dir=target.parent) as scratch,
     ):
         offset, syntax = locate(file.read(HEAD))

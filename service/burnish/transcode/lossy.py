@@ -13,6 +13,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO
 
 from burnish.dicom_elements import encode, encode_item
+from burnish.file_slice import Slice
 from burnish.hashing import Hasher, new_hasher
 from burnish.instance_header.header import index_file
 from burnish.transcode import jpeg_lossy
@@ -78,7 +79,7 @@ _LONGEST_DESCRIPTION = 1024
 
 
 def compress(
-    source: Path, target: Path, transfer_syntax_uid: str, *, source_ae_title: str = ""
+    source: Slice, target: Path, transfer_syntax_uid: str, *, source_ae_title: str = ""
 ) -> TranscodedFile:
     """Write the image `source` to `target` in one of LOSSY, durably, as another SOP Instance.
 

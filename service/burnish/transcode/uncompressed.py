@@ -20,6 +20,7 @@ from burnish.dicom_elements import (
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Converter, layout
 from burnish.file_meta import locate
+from burnish.file_slice import Slice
 from burnish.hashing import digest_text, new_hasher
 from burnish.instance_header.header import HEAD
 from burnish.instance_header.inflated import Inflated
@@ -75,7 +76,7 @@ class TranscodedFile:
 
 
 def to_explicit_vr_little_endian(
-    source: Path, target: Path, *, source_ae_title: str = ""
+    source: Slice, target: Path, *, source_ae_title: str = ""
 ) -> TranscodedFile:
     """Write `source` to `target` in Explicit VR Little Endian, durably.
 
@@ -83,9 +84,9 @@ def to_explicit_vr_little_endian(
     Configuration. Raises NotTranscodable where Pixel Data cannot be decoded, and
     Unreadable where the data set cannot be parsed; then there is no `target`.
     """
-    with source.open("rb") as file:
+    with source.open() as file:
         offset, transfer_syntax_uid = locate(file.read(HEAD))
-        with source.open("rb") as fragments:
+        with source.open() as fragments:
             pieces = in_explicit_vr_little_endian(file, fragments, offset, transfer_syntax_uid)
             with removed_on_failure(target):
                 return write(target, pieces, EXPLICIT_VR_LITTLE_ENDIAN, source_ae_title)
@@ -112,7 +113,7 @@ def in_explicit_vr_little_endian(
         raise NotTranscodable(
             f"transfer syntax {transfer_syntax_uid} cannot be decoded", attributes=()
         )
-    size = os.fstat(file.fileno()).st_size - offset
+    size = file.seek(0, os.SEEK_END) - offset
     window = Window(file, offset, size)
     if transfer_syntax_uid in ENCAPSULATED:
         return _decoded(fragments, offset, window, transfer_syntax_uid)

@@ -270,8 +270,7 @@ def _volume_instance(
             made_icon=made_icon,
         ),
         transfer_syntax_uid=transfer_syntax_uid,
-        path=spool.path(spool_key),
-        size=size,
+        source=spool.slice(spool_key, size),
         data_set_offset=data_set_offset,
         digest=digest,
     )

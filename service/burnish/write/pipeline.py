@@ -12,6 +12,7 @@ from burnish.content import readme_txt
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.dicomdir import encoder
 from burnish.errors import Conflict, Unreadable
+from burnish.file_slice import Slice
 from burnish.hashing import digest_of, digest_text, new_hasher
 from burnish.image import formats as image
 from burnish.image import image_file
@@ -38,13 +39,12 @@ Progress = Callable[[int], None]
 
 
 class VolumeInstance(NamedTuple):
-    """One instance of a volume; its file lies at `path` until it is written."""
+    """One instance of a volume, whose file `source` is to be written."""
 
     file_id: str
     header: InstanceHeader
     transfer_syntax_uid: str
-    path: Path
-    size: int
+    source: Slice
     data_set_offset: int
     digest: str
 
@@ -55,7 +55,7 @@ class VolumeInstance(NamedTuple):
             sop_class_uid=self.header.sop_class_uid,
             sop_instance_uid=self.header.sop_instance_uid,
             transfer_syntax_uid=self.transfer_syntax_uid,
-            size=self.size,
+            size=self.source.size,
             data_set_offset=self.data_set_offset,
             digest=self.digest,
         )
@@ -139,7 +139,12 @@ def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None
     ]
     for instance in plan.instances:
         files.append(
-            VolumeFile(instance.file_id, instance.size, instance.path, instance.data_set_offset)
+            VolumeFile(
+                instance.file_id,
+                instance.source.size,
+                instance.source,
+                instance.data_set_offset,
+            )
         )
     digests = {"DICOMDIR": digest_of(directory), readme_txt.NAME: digest_of(readme)}
     keys: ContentKeys = {}
@@ -295,8 +300,7 @@ def _changed_heads(plan: VolumePlan, volume: ReadableVolume) -> Iterator[Fault]:
     """Files in a directory whose preamble or File Meta Information is not that of its source."""
     for instance in plan.instances:
         length = instance.data_set_offset
-        with instance.path.open("rb") as source:
-            expected = source.read(length)
+        expected = instance.source.read(0, length)
         with suppress(Unreadable):  # then a fault has been reported already
             if volume.read(instance.file_id, 0, length) != expected:
                 message = "its preamble or File Meta Information is not what was written"

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import Conflict, InvalidValue, OutOfResources, Unreadable
+from burnish.file_slice import Slice
 from burnish.image import fat_writer, udf_structures, zip_reader, zip_writer
 from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
@@ -162,7 +163,7 @@ def test_the_same_files_give_the_same_bytes(file_system: FileSystem, tmp_path: P
     for name, length in {**SMALL, "LARGE": 9_000_001}.items():
         source = tmp_path / f"{len(files)}.source"
         source.write_bytes(content(name, length))
-        files.append(VolumeFile(name, length, source))
+        files.append(VolumeFile(name, length, Slice.of_file(source)))
     reports: list[int] = []
     arguments = {"volume_identifier": "V", "files": files, "created": CREATED}
     write_image = FORMATS[file_system].write
@@ -187,7 +188,7 @@ def test_files_that_no_volume_can_hold_are_rejected(
         ([VolumeFile("A", 1, b"1"), VolumeFile("A\\B", 1, b"1")], Conflict),
         ([VolumeFile("A", 1, b"1"), VolumeFile("A", 1, b"1")], Conflict),
         ([VolumeFile("A", 2, b"1")], Conflict),
-        ([VolumeFile("A", 2, tmp_path / "gone")], Conflict),
+        ([VolumeFile("A", 2, Slice(str(tmp_path / "gone"), 0, 2))], Conflict),
         ([VolumeFile("A", largest + 1, b"1")], OutOfResources),
     ):
         with pytest.raises(error):
@@ -401,7 +402,7 @@ def test_other_programs_read_a_fat(
         sparse.truncate(length)
         sparse.seek(length - 5)
         sparse.write(b"12345")
-    files = [*files_of(SMALL), VolumeFile("LARGE", length, source)]
+    files = [*files_of(SMALL), VolumeFile("LARGE", length, Slice.of_file(source))]
     written = fat_writer.write_image(
         image, volume_identifier="V", files=files, created=CREATED, sizing=sizing
     )
@@ -468,7 +469,7 @@ def test_the_number_of_clusters_decides_between_fat16_and_fat32(used: int) -> No
 
 def test_files_for_which_a_fat16_has_no_room_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(OutOfResources, match="no room"):
-        write(FileSystem.FAT16, tmp_path / "i", [VolumeFile("A", 65_509 * 32768, tmp_path / "no")])
+        write(FileSystem.FAT16, tmp_path / "i", [VolumeFile("A", 65_509 * 32768, b"")])
     many = [VolumeFile(f"A{number}", 0, b"") for number in range(512)]
     with pytest.raises(OutOfResources, match="no room"):
         write(FileSystem.FAT, tmp_path / "i", many)

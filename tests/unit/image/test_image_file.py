@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from hypothesis import given
 from hypothesis import strategies as st
 
+from burnish.file_slice import Slice
 from burnish.image import image_file
 from burnish.values import VolumeFile
 
@@ -33,7 +34,7 @@ def _write_and_compare(sizes: list[int]) -> None:
             source = Path(directory, str(number))
             source.write_bytes(content)
             start = len(expected) if size else 0  # as a file system places an empty file
-            files.append((start, VolumeFile(f"F{number}", size, source)))
+            files.append((start, VolumeFile(f"F{number}", size, Slice.of_file(source))))
             expected += content + bytes(-size % _ALIGNMENT)
         image = Path(directory, "image")
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from burnish.errors import Conflict, InvalidValue, OutOfResources
+from burnish.file_slice import Slice
 from burnish.image import directory_tree, iso9660_writer, volume_size
 from burnish.image.reader import open_volume
 from burnish.values import VolumeFile
@@ -151,7 +152,7 @@ def test_files_are_copied_from_their_sources(tmp_path: Path) -> None:
         contents[name] = os.urandom(size)
         source = tmp_path / str(number)
         source.write_bytes(contents[name])
-        files.append(VolumeFile(name, size, source))
+        files.append(VolumeFile(name, size, Slice.of_file(source)))
     reports: list[int] = []
     size = iso9660_writer.write_image(
         tmp_path / "image",
@@ -179,14 +180,14 @@ def test_a_lack_of_room_shows_before_anything_is_written(
     few = os.statvfs_result((*room[:4], (64 << 20) // room.f_frsize, *room[5:]))
     monkeypatch.setattr(os, "fstatvfs", lambda _: few)
     with pytest.raises(OutOfResources, match="no room"):
-        _write(tmp_path / "image", [VolumeFile("A", 100 << 20, tmp_path / "none")])
+        _write(tmp_path / "image", [VolumeFile("A", 100 << 20, b"")])
     assert not (tmp_path / "image").exists()
 
 
 @pytest.mark.parametrize("stated", [99, 101])
 def test_a_source_of_another_size_is_rejected(tmp_path: Path, stated: int) -> None:
     (tmp_path / "source").write_bytes(bytes(100))
-    for source in (tmp_path / "source", bytes(100)):
+    for source in (Slice.of_file(tmp_path / "source"), bytes(100)):
         with pytest.raises(Conflict, match="A has 100 bytes"):
             _write(tmp_path / "image", [VolumeFile("A", stated, source)])
         assert not (tmp_path / "image").exists()
@@ -194,14 +195,15 @@ def test_a_source_of_another_size_is_rejected(tmp_path: Path, stated: int) -> No
 
 def test_a_source_that_shrinks_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "source").write_bytes(bytes(100))
-    monkeypatch.setattr(os, "read", lambda *_: b"")
+    source = Slice.of_file(tmp_path / "source")
+    monkeypatch.setattr(os, "pread", lambda *_: b"")
     with pytest.raises(Conflict, match="A has 0 bytes"):
-        _write(tmp_path / "image", [VolumeFile("A", 100, tmp_path / "source")])
+        _write(tmp_path / "image", [VolumeFile("A", 100, source)])
 
 
 def test_a_source_that_does_not_exist_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="source of A no longer exists"):
-        _write(tmp_path / "image", [VolumeFile("A", 100, tmp_path / "source")])
+        _write(tmp_path / "image", [VolumeFile("A", 100, Slice(str(tmp_path / "source"), 0, 100))])
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_names_that_collide_are_rejected(tmp_path: Path, names: list[str]) -> No
 
 def test_a_file_that_is_too_large_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(OutOfResources):
-        _write(tmp_path / "image", [VolumeFile("A", 1 << 32, tmp_path / "source")])
+        _write(tmp_path / "image", [VolumeFile("A", 1 << 32, b"")])
 
 
 def test_a_disk_that_becomes_full_stops_the_writing(

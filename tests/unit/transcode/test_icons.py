@@ -11,6 +11,7 @@ from burnish.application_profiles import PROFILES
 from burnish.application_profiles.icon import acceptable, read
 from burnish.dicom_elements import encode, items, scan
 from burnish.dicomdir.profile_keys import choose_icon, header_on_media, icon_rule
+from burnish.file_slice import Slice
 from burnish.transcode import icons
 from factories import header
 
@@ -91,7 +92,7 @@ def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
     ],
 )
 def test_icons_of_real_images(name: str, pixels: int, real_studies: material.RealStudies) -> None:
-    icon = icons.make_icon(real_studies.file(name), pixels)
+    icon = icons.make_icon(Slice.of_file(real_studies.file(name)), pixels)
     assert acceptable(icon, None)
     assert read(icon)[:2] == (pixels, pixels)
     shown = np.frombuffer(icon[-pixels * pixels :], np.uint8)
@@ -103,11 +104,11 @@ def test_icons_of_real_images(name: str, pixels: int, real_studies: material.Rea
 def test_a_file_that_is_not_an_image_has_no_icon(
     name: str, real_studies: material.RealStudies
 ) -> None:
-    assert icons.make_icon(real_studies.file(name), 64) == b""
+    assert icons.make_icon(Slice.of_file(real_studies.file(name)), 64) == b""
 
 
 def test_a_missing_file_has_no_icon(tmp_path: Path) -> None:
-    assert icons.make_icon(tmp_path / "gone", 64) == b""
+    assert icons.make_icon(Slice(str(tmp_path / "gone"), 0, 1000), 64) == b""
 
 
 @pytest.mark.parametrize("damage", ["inflating", "group length"])
@@ -122,4 +123,4 @@ def test_a_damaged_file_has_no_icon(
         data[138] = 6  # the length of (0002,0000)
     path = tmp_path / "damaged"
     path.write_bytes(data)
-    assert icons.make_icon(path, 64) == b""
+    assert icons.make_icon(Slice.of_file(path), 64) == b""

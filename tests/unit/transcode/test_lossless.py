@@ -12,6 +12,7 @@ from pydicom.pixels import pixel_array
 
 import material
 from burnish.errors import Malformed
+from burnish.file_slice import Slice
 from burnish.instance_header.header import index_file
 from burnish.transcode import lossless as module
 from burnish.transcode.frames import NotTranscodable
@@ -33,7 +34,7 @@ NAMES = [
 
 def compressed(source: Path, target: Path, syntax: str) -> None:
     """Compresses, and checks all that can be told without a decoder."""
-    done = compress(source, target, syntax, source_ae_title="BURNISH")
+    done = compress(Slice.of_file(source), target, syntax, source_ae_title="BURNISH")
     data = target.read_bytes()
     assert done.size == len(data)
     assert done.digest == digest_of(data[done.data_set_offset :])
@@ -145,7 +146,7 @@ def test_content_of_unused_bits_is_kept_or_prevents_compression(tmp_path: Path) 
     decoded(["dcmdjpeg"], tmp_path / "t", tmp_path)
     assert material.read(tmp_path / "theirs").PixelData == cells.tobytes()
     with pytest.raises(NotCompressible, match="beyond Bits Stored"):
-        compress(source, tmp_path / "other", JPEG_2000_LOSSLESS)
+        compress(Slice.of_file(source), tmp_path / "other", JPEG_2000_LOSSLESS)
 
 
 NOISE = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 1)).astype(np.uint8)
@@ -165,7 +166,7 @@ def test_images_that_cannot_be_compressed_are_refused(
 ) -> None:
     source = written(tmp_path / "source", cells, bits, **attributes)
     with pytest.raises(NotCompressible, match=why):
-        compress(source, tmp_path / "t", JPEG_LOSSLESS_SV1)
+        compress(Slice.of_file(source), tmp_path / "t", JPEG_LOSSLESS_SV1)
     assert not (tmp_path / "t").exists()
 
 
@@ -182,7 +183,7 @@ def test_an_instance_without_pixel_data_is_refused(
     real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
     with pytest.raises(NotCompressible, match="no Pixel Data"):
-        compress(real_studies.file("rtplan.dcm"), tmp_path / "t", JPEG_LOSSLESS_SV1)
+        compress(Slice.of_file(real_studies.file("rtplan.dcm")), tmp_path / "t", JPEG_LOSSLESS_SV1)
 
 
 def test_an_encoder_fault_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +198,7 @@ def test_an_encoder_fault_is_detected(tmp_path: Path, monkeypatch: pytest.Monkey
     for encoder in (wrong, lambda *_: b"\xff\xd8\xff\xd9"):
         monkeypatch.setattr(module.jpeg_lossless, "encode", encoder)
         with pytest.raises(NotIdentical):
-            compress(source, tmp_path / "t", JPEG_LOSSLESS_SV1)
+            compress(Slice.of_file(source), tmp_path / "t", JPEG_LOSSLESS_SV1)
         assert not (tmp_path / "t").exists()
 
 
@@ -213,7 +214,7 @@ def test_gdcm_decodes_the_wider_collection_to_the_same_pixels(
             continue
         for syntax in LOSSLESS:
             try:
-                compress(path, tmp_path / "t", syntax)
+                compress(Slice.of_file(path), tmp_path / "t", syntax)
             except (NotTranscodable, Malformed):
                 continue
             count += 1

@@ -10,6 +10,7 @@ from pydicom.pixels import pixel_array
 
 import material
 from burnish.application_profiles.limits import unpack
+from burnish.file_slice import Slice
 from burnish.identifiers import is_uid
 from burnish.instance_header.header import index_file
 from burnish.transcode import lossy
@@ -57,7 +58,7 @@ def test_a_real_image_becomes_a_derived_instance(
     values = unpack(indexed.header.limited_attributes)
     syntaxes = media_syntaxes(indexed.transfer_syntax_uid, permitted, values, is_image=True)
     assert syntaxes.lossy == syntax
-    done = lossy.compress(path, target, syntax, source_ae_title="BURNISH")
+    done = lossy.compress(Slice.of_file(path), target, syntax, source_ae_title="BURNISH")
     source, result = material.read(path), material.read(target)
     assert done.digest == digest_of(target.read_bytes()[done.data_set_offset :])
     assert done.size == target.stat().st_size < path.stat().st_size / 4
@@ -69,7 +70,7 @@ def test_a_real_image_becomes_a_derived_instance(
     apart = np.abs(decoded(tool, target).astype(float) - pixel_array(source))
     assert apart.mean() < np.ptp(pixel_array(source)) / 50
     again = tmp_path / "again"
-    lossy.compress(path, again, syntax, source_ae_title="BURNISH")
+    lossy.compress(Slice.of_file(path), again, syntax, source_ae_title="BURNISH")
     assert again.read_bytes() == target.read_bytes(), "the same image is another instance"
 
 
@@ -122,7 +123,7 @@ def test_an_earlier_derivation_is_kept(tmp_path: Path) -> None:
         InstanceCreationDate="20240101",
         DigitalSignaturesSequence=[signature],
     )
-    lossy.compress(source, tmp_path / "t", JPEG_BASELINE)
+    lossy.compress(Slice.of_file(source), tmp_path / "t", JPEG_BASELINE)
     result = material.read(tmp_path / "t")
     assert [item.ReferencedSOPInstanceUID for item in result.SourceImageSequence] == [
         "1.2.4",
@@ -151,7 +152,7 @@ def test_images_that_loss_would_damage_are_refused(
 ) -> None:
     source = written(tmp_path / "source", CELLS, 8, **attributes)
     with pytest.raises(NotCompressible, match=why):
-        lossy.compress(source, tmp_path / "t", JPEG_BASELINE)
+        lossy.compress(Slice.of_file(source), tmp_path / "t", JPEG_BASELINE)
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
@@ -160,4 +161,4 @@ def test_an_image_that_would_differ_too_much_is_refused(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 256, (1, 64, 64, 3)).astype(np.uint8)
     source = written(tmp_path / "source", noise, 8)
     with pytest.raises(NotCompressible, match="differ too much"):
-        lossy.compress(source, tmp_path / "t", JPEG_BASELINE)
+        lossy.compress(Slice.of_file(source), tmp_path / "t", JPEG_BASELINE)

@@ -20,6 +20,7 @@ import made_entries
 import material
 from burnish import file_meta
 from burnish.errors import BurnishError, Unreadable
+from burnish.file_slice import Slice
 from burnish.instance_header.header import index_file
 from burnish.transcode import uncompressed
 from burnish.transcode.frames import DEFLATED_IMAGE_FRAME, ImagePixel
@@ -55,7 +56,7 @@ TURNED = {"YBR_FULL_422": "YBR_FULL", "YBR_RCT": "RGB", "YBR_ICT": "RGB"}
 
 def brought(source: Path, tmp_path: Path) -> tuple[TranscodedFile, Path]:
     target = tmp_path / "target"
-    done = to_explicit_vr_little_endian(source, target, source_ae_title="BURNISH")
+    done = to_explicit_vr_little_endian(Slice.of_file(source), target, source_ae_title="BURNISH")
     data = target.read_bytes()
     assert done.size == len(data)
     assert done.digest == digest_of(data[done.data_set_offset :])
@@ -175,7 +176,7 @@ def test_video_is_refused(real_studies: material.RealStudies, tmp_path: Path) ->
         b"UI\x16\x001.2.840.10008.1.2.4.00",
     )
     with pytest.raises(NotTranscodable):
-        to_explicit_vr_little_endian(source, tmp_path / "target")
+        to_explicit_vr_little_endian(Slice.of_file(source), tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
@@ -188,7 +189,7 @@ def test_damaged_pixels_are_refused(
     source = tmp_path / "source"
     source.write_bytes(data[:start] + bytes(len(data) - start - 8) + data[-8:])
     with pytest.raises(NotTranscodable):
-        to_explicit_vr_little_endian(source, tmp_path / "target")
+        to_explicit_vr_little_endian(Slice.of_file(source), tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
@@ -206,7 +207,7 @@ def test_contradictory_attributes_are_refused(
     for name in ("MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"):
         source = _changed(real_studies.file(name), tmp_path / "source", old, new)
         with pytest.raises(NotTranscodable):
-            to_explicit_vr_little_endian(source, tmp_path / "target")
+            to_explicit_vr_little_endian(Slice.of_file(source), tmp_path / "target")
 
 
 def test_group_lengths_are_not_kept(real_studies: material.RealStudies, tmp_path: Path) -> None:
@@ -245,7 +246,7 @@ def test_frames_of_different_colour_spaces_are_refused(
         )
         source.write_bytes(meta + made_entries.encoded(dataset))
         try:
-            to_explicit_vr_little_endian(source, tmp_path / "target")
+            to_explicit_vr_little_endian(Slice.of_file(source), tmp_path / "target")
             results.append("")
         except NotTranscodable as error:
             results.append(str(error))
@@ -258,7 +259,7 @@ def test_a_truncated_file_is_refused(real_studies: material.RealStudies, tmp_pat
         data = real_studies.file(name).read_bytes()
         (tmp_path / "source").write_bytes(data[: len(data) - 20])
         with pytest.raises((Unreadable, NotTranscodable)):
-            to_explicit_vr_little_endian(tmp_path / "source", tmp_path / "target")
+            to_explicit_vr_little_endian(Slice.of_file(tmp_path / "source"), tmp_path / "target")
 
 
 @pytest.mark.parametrize(("rows", "frames"), [(65535, 1), (1000, 100_000), (0, 1), (1, 0)])
@@ -272,7 +273,9 @@ def test_pixel_data_with_an_ambiguous_byte_order_is_refused(
     real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
     with pytest.raises(NotTranscodable, match="ambiguous"):
-        to_explicit_vr_little_endian(real_studies.file("rtdose_expb.dcm"), tmp_path / "target")
+        to_explicit_vr_little_endian(
+            Slice.of_file(real_studies.file("rtdose_expb.dcm")), tmp_path / "target"
+        )
 
 
 def test_a_scan_header_without_coefficients_is_repaired(
@@ -318,7 +321,7 @@ def test_a_data_set_that_inflates_without_end_is_refused(
     meta = file_meta.encode(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax)
     (tmp_path / "source").write_bytes(meta + bomb)
     with pytest.raises(NotTranscodable, match="data set is too large"):
-        to_explicit_vr_little_endian(tmp_path / "source", tmp_path / "target")
+        to_explicit_vr_little_endian(Slice.of_file(tmp_path / "source"), tmp_path / "target")
     assert not (tmp_path / "target").exists()
 
 
@@ -366,7 +369,7 @@ def test_ultrasound_in_ybr_full_is_decoded_by_plane(
     data_set.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
     source, target = tmp_path / "source", tmp_path / "target"
     data_set.save_as(source, enforce_file_format=True)
-    to_explicit_vr_little_endian(source, target)
+    to_explicit_vr_little_endian(Slice.of_file(source), target)
     decoded = dcmread(target)
     assert decoded.PhotometricInterpretation == "YBR_FULL"
     assert decoded.PlanarConfiguration == planar_configuration

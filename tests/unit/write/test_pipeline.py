@@ -84,7 +84,7 @@ def test_an_image_of_another_size_than_planned_is_rejected(
 def test_a_file_that_has_changed_stops_the_image(
     plan: VolumePlan, tmp_path: Path, what: str
 ) -> None:
-    path = plan.instances[1].path
+    path = Path(plan.instances[1].source.path)
     if what == "gone":
         path.unlink()
     else:

@@ -13,6 +13,7 @@ import pytest
 
 from burnish import file_meta
 from burnish.errors import Unreadable
+from burnish.file_slice import Slice
 from burnish.identifiers import new_uid
 from burnish.image.formats import FORMATS
 from burnish.image.reader import open_volume
@@ -53,14 +54,12 @@ def build(folder: Path, file_system: FileSystem, sealer: Sealer | None = None) -
         )
         path = folder / f"instance{number}"
         path.write_bytes(meta + sample.data_set)
-        size = len(meta) + len(sample.data_set)
         instances.append(
             VolumeInstance(
                 f"DICOM\\PA000001\\IM{number:06}",
                 sample.header,
                 sample.transfer_syntax_uid,
-                path,
-                size,
+                Slice.of_file(path),
                 len(meta),
                 digest_of(sample.data_set),
             )
@@ -255,7 +254,7 @@ def test_a_plain_file_on_a_secure_volume_is_a_fault(tmp_path: Path, sealer: Seal
     volume = build(tmp_path, FileSystem.FAT, sealer)
     stick = copied(volume, tmp_path / "stick")
     plain = volume.plan.instances[0]
-    stick.joinpath(*plain.file_id.split("\\")).write_bytes(plain.path.read_bytes())
+    stick.joinpath(*plain.file_id.split("\\")).write_bytes(b"".join(plain.source.pieces()))
     codes = {code for code, where in volume.faults(stick) if where == plain.file_id}
     assert FaultCode.FILE_NOT_SECURE in codes
 
