@@ -5,17 +5,18 @@ import shutil
 from pathlib import Path
 
 from burnish.errors import Unreadable
+from burnish.file_slice import Slice
 from burnish.transcode.frames import AttributesMissing, ValuesMissing
 from burnish.transcode.lossless import NotCompressible, NotIdentical
 from burnish.transcode.uncompressed import TranscodedFile
 
 
-def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> TranscodedFile:  # noqa: ARG001
-    outcome = source.open().read()
+def convert(syntax: str, source: Slice, target: Path, source_ae_title: str) -> TranscodedFile:  # noqa: ARG001
+    outcome = b"".join(source.pieces())
     if outcome == b"crash":
         os._exit(9)
     if outcome == b"crash once":
-        source.write_bytes(b"unreadable")
+        Path(source.path).write_bytes(b"unreadable")
         os._exit(9)
     if outcome == b"unreadable":
         raise Unreadable("no data set")
@@ -33,5 +34,5 @@ def convert(syntax: str, source: Path, target: Path, source_ae_title: str) -> Tr
         raise OSError(28, "No space left on device")
     if outcome == b"memory":
         raise MemoryError
-    shutil.copyfile(source, target)
+    shutil.copyfile(source.path, target)
     return TranscodedFile(len(outcome), 0, b"\0" * 32)

@@ -6,11 +6,13 @@ import os
 import shutil
 import weakref
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
 from burnish.errors import OutOfResources
-from burnish.file_slice import PREAMBLE, PREFIX, Slice
+from burnish.file_slice import Slice
+from burnish.spool import release
 
 #: The errors of a disk that is full or fails. Work then waits, and resumes by itself.
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -20,13 +22,7 @@ _FOLDERS = 256
 _CONVERTED = "-c"
 #: Seconds between two looks at how much of the disk is in use.
 _ROOM_CHECK_INTERVAL = 1.0
-_LIBC = ctypes.CDLL(None, use_errno=True)
-_SYNCFS = getattr(_LIBC, "syncfs", None)
-#: fallocate(2), and its modes that make a hole without a change of the size of the file.
-_FALLOCATE = _LIBC.fallocate
-_FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
-_KEEP_SIZE = 0x01
-_PUNCH_HOLE = 0x02
+_SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 #: The names of segments end with this.
 _SEGMENT_SUFFIX = ".seg"
 
@@ -110,15 +106,8 @@ class Spool:
         if not source.offset:
             self.remove(key)
             return
-        try:
-            descriptor = os.open(source.path, os.O_WRONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        try:
-            os.pwrite(descriptor, bytes(len(PREFIX)), source.offset + PREAMBLE)
-            punch_hole(descriptor, source.offset, size)
-        finally:
-            os.close(descriptor)
+        with suppress(FileNotFoundError):
+            release.release(source)
 
     def check_room(self) -> None:
         """Raise OutOfResources while the disk is too full."""
@@ -170,18 +159,6 @@ class Spool:
 
     def _published_name(self, key: str) -> str:
         return f"{self._instances_prefix}{key[:2]}/{key}"
-
-
-def punch_hole(descriptor: int, offset: int, length: int) -> bool:
-    """Make a range of a file a hole, which reads as zeros; False where the file system cannot."""
-    mode = _PUNCH_HOLE | _KEEP_SIZE
-    while _FALLOCATE(descriptor, mode, offset, length) != 0:
-        error = ctypes.get_errno()
-        if error in (errno.EOPNOTSUPP, errno.ENOSYS):
-            return False
-        if error != errno.EINTR:
-            raise OSError(error, os.strerror(error))
-    return True
 
 
 def is_converted(key: str) -> bool:

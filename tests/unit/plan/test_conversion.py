@@ -152,7 +152,8 @@ def test_a_failed_conversion_has_the_failure_reason_of_the_standard(
 
 def alone(code: str) -> int:
     """The exit code of a process that runs `code`; negative for a signal."""
-    head = "from pathlib import Path; from burnish.file_slice import Slice; from burnish.plan import conversion as c; "
+    head = "from pathlib import Path; from burnish.file_slice import Slice; "
+    head += "from burnish.plan import conversion as c; "
     return subprocess.run(
         [sys.executable, "-c", head + code], capture_output=True, check=False, timeout=300
     ).returncode
@@ -160,12 +161,12 @@ def alone(code: str) -> int:
 
 def test_a_codec_in_an_endless_loop_is_stopped() -> None:
     spin = "c.convert.convert_file = lambda *_, **__: [0 for _ in iter(int, 1)]; "
-    call = f"c._TIME_LIMIT = 0.2; c._convert('', Slice('source', 0, 0), Path(), '')"
+    call = "c._TIME_LIMIT = 0.2; c._convert('', Slice('source', 0, 0), Path(), '')"
     assert alone(spin + call) == -signal.SIGPROF
 
 
 def test_the_time_limit_of_a_conversion_ends_with_it() -> None:
-    call = f"c._convert('', Slice('source', 0, 0), Path(), '')"
+    call = "c._convert('', Slice('source', 0, 0), Path(), '')"
     quick = "c.convert.convert_file = lambda *_, **__: None; c._TIME_LIMIT = 0.2; "
     assert alone(quick + call + "; sum(range(20_000_000))") == 0
 

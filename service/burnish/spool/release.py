@@ -1,0 +1,39 @@
+"""Ground: gives back the room that a released instance takes in a segment."""
+
+import ctypes
+import errno
+import os
+
+from burnish.file_slice import PREAMBLE, PREFIX, Slice
+
+_FALLOCATE = ctypes.CDLL(None, use_errno=True).fallocate
+_FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+#: The modes of fallocate(2) that make a hole in a file and keep its size.
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2
+#: The errors of a file system that cannot make holes.
+_NO_HOLES = (errno.EOPNOTSUPP, errno.ENOSYS)
+
+
+def release(instance: Slice) -> None:
+    """Mark an instance in a segment as released, and give back its room.
+
+    The mark comes first: a reader that finds no mark has read no hole. Raises FileNotFoundError if
+    there is no such segment.
+    """
+    descriptor = os.open(instance.path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, bytes(len(PREFIX)), instance.offset + PREAMBLE)
+        punch_hole(descriptor, instance.offset, instance.size)
+    finally:
+        os.close(descriptor)
+
+
+def punch_hole(descriptor: int, offset: int, length: int) -> bool:
+    """Make a range of a file a hole, which reads as zeros. False if the file system cannot."""
+    while _FALLOCATE(descriptor, _KEEP_SIZE | _PUNCH_HOLE, offset, length) != 0:
+        error = ctypes.get_errno()
+        if error in _NO_HOLES:
+            return False
+        if error != errno.EINTR:
+            raise OSError(error, os.strerror(error))
+    return True
