@@ -42,7 +42,7 @@ from burnish.errors import (
 from burnish.file_slice import Slice
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
-from burnish.instance_header import header
+from burnish.instance_header import header, instance_faults
 from burnish.instance_header.equality import are_equal_as_data
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
@@ -374,8 +374,8 @@ class Receiver:
         for earlier_row, row in replacements:
             _log_replacement(earlier_row, row)
         for pending in group:
-            if pending.row["pixel_fault"] and not pending.error:
-                _log_pixel_fault(pending.row)
+            if instance_faults.known(pending.row["fault"]) and not pending.error:
+                _log_fault(pending.row)
         return unneeded_files
 
     def _insert_one_by_one(
@@ -478,13 +478,13 @@ def _log_replacement(earlier_row: Any, row: dict[str, Any]) -> None:
     )
 
 
-def _log_pixel_fault(row: dict[str, Any]) -> None:
+def _log_fault(row: dict[str, Any]) -> None:
     log.warning(
-        "image cannot be shown",
+        "instance is damaged",
         sop_instance_uid=row["sop_instance_uid"],
         calling_ae_title=row["calling_ae_title"],
-        why=row["pixel_fault"],
-        hint="correct the image and send it again",
+        why=instance_faults.known(row["fault"]),
+        hint="correct the instance and send it again",
     )
 
 

@@ -26,8 +26,8 @@ class InstanceHeader(NamedTuple):
     its own record: Data Elements in Explicit VR Little Endian, in ascending order, preceded by
     Specific Character Set (0008,0005) if one of them needs it. `missing_keys` are the Type 1 keys
     of its own record that the instance lacks. `limited_attributes` are the attributes that
-    Application Profiles limit, encoded by `application_profiles.limits.pack`. `pixel_fault` says
-    why no viewer can show the image, as far as its header tells; "" if nothing is wrong.
+    Application Profiles limit, encoded by `application_profiles.limits.pack`. `fault` says
+    what is wrong with its elements, or why no viewer can show the image; "" if nothing is.
 
     The first three fields differ from instance to instance; on the others (`shared`) the instances
     of a series usually agree.
@@ -49,7 +49,7 @@ class InstanceHeader(NamedTuple):
     directory_record_type: str
     entity_keys: bytes
     limited_attributes: bytes = b""
-    pixel_fault: str = ""
+    fault: str = ""
     missing_keys: tuple[int, ...] = ()
 
     @property
@@ -230,6 +230,8 @@ class HeaderValues:
     `pixel_data_length` is that of Pixel Data (7FE0,0010), 0xFFFFFFFF if it is encapsulated; None if
     there is none. `padding` is the number of zeros behind the data set. `odd_length` is the offset
     of the length of the last element, if that is odd, and the even length to be stored there.
+    If elements are `irregular`, `fault` says what is wrong with them, `tolerable_fault` what is
+    wrong that readers pass over.
     """
 
     values: dict[int, bytes] = field(default_factory=dict)
@@ -238,6 +240,9 @@ class HeaderValues:
     pixel_data_length: int | None = None
     padding: int = 0
     odd_length: tuple[int, bytes] | None = None
+    irregular: bool = False
+    fault: str = ""
+    tolerable_fault: str = ""
 
     def is_explicit(self, tag: int) -> bool:
         """Whether the items of the sequence with this tag are in Explicit VR."""

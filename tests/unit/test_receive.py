@@ -397,9 +397,9 @@ def test_an_image_that_cannot_be_shown_is_stored_and_told(
     with structlog.testing.capture_logs() as logs:
         send(receiver, sample)
     (row,) = rows(ground)
-    assert row.pixel_fault == "its Pixel Data (7FE0,0010) has 50 of 64 bytes"
-    (event,) = [event for event in logs if event["event"] == "image cannot be shown"]
-    assert event["why"] == row.pixel_fault
+    assert row.fault == "its Pixel Data (7FE0,0010) has 50 bytes, where 64 are required"
+    (event,) = [event for event in logs if event["event"] == "instance is damaged"]
+    assert event["why"] == row.fault
 
 
 # --- what is refused -----------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def show(
             ("SOP Class UID", line.sop_class_uid),
             ("Study Instance UID", line.study_instance_uid),
             ("modality", line.modality),
-            ("fault", line.pixel_fault or "none known"),
+            ("fault", line.fault or "none"),
         )
     )
     _show_contents(line)

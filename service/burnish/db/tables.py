@@ -114,7 +114,7 @@ class Instance(Table):
     record_keys: Mapped[bytes]
     missing_keys: Mapped[str] = mapped_column(Text)
     limited_attributes: Mapped[bytes]
-    pixel_fault: Mapped[str] = mapped_column(Text, default="")
+    fault: Mapped[str] = mapped_column(Text, default="")
     spool_key: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
     data_set_offset: Mapped[int]

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from burnish.application_profiles import limits
-from burnish.dicom_elements import uid
+from burnish.dicom_elements import UNDEFINED_LENGTH, uid
 from burnish.dicomdir.keys import KeyBuilder
 from burnish.directory_records import record_type
 from burnish.errors import Unreadable
 from burnish.file_meta import locate
 from burnish.file_slice import Slice
-from burnish.instance_header.pixel_data import pixel_fault
+from burnish.instance_header.instance_faults import UNEXAMINED, in_words
+from burnish.instance_header.pixel_data import pixel_faults
 from burnish.instance_header.scan import find_values
 from burnish.values import InstanceHeader
 from burnish.wording import quantity
@@ -83,11 +84,15 @@ def index_data_set(
     limited_attributes = limits.pack(
         values, regions_explicit=header_values.is_explicit(limits.US_REGIONS)
     )
-    fault = ""
+    faults = [header_values.fault] if header_values.fault else []
+    length = header_values.pixel_data_length
     if directory_record_type == "IMAGE":
-        fault = pixel_fault(
-            header_values.pixel_data_length, limited_attributes, transfer_syntax_uid, sop_class_uid
-        )
+        faults += pixel_faults(length, limited_attributes, transfer_syntax_uid, sop_class_uid)
+    if length == UNDEFINED_LENGTH and not faults:
+        faults.append(UNEXAMINED)
+    fault = ""
+    if faults or header_values.tolerable_fault:
+        fault = in_words(header_values.tolerable_fault, faults)
     repair = None
     if header_values.padding or header_values.odd_length is not None:
         repair = Repair(header_values.padding, header_values.odd_length)
@@ -109,7 +114,7 @@ def index_data_set(
         record_keys=record_keys,
         missing_keys=missing_keys,
         limited_attributes=limited_attributes,
-        pixel_fault=fault,
+        fault=fault,
     )
     return IndexedDataSet(instance_header, repair)
 

@@ -51,3 +51,8 @@ class Inflated:
             if self.ended:
                 raise NeedMore("the deflated data set is truncated")
             self.read(min(1 << 20, position - self.position))
+
+    def remainder(self, most: int) -> bytes:
+        """What follows the deflated bytes once they have ended, at most so many bytes."""
+        behind = self._inflate.unused_data[:most]
+        return behind + self._file.read(min(most - len(behind), self._left))

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from burnish.application_profiles import limits
-from burnish.dicom_elements import UNDEFINED_LENGTH, scan
+from burnish.dicom_elements import UNDEFINED_LENGTH, attribute, scan
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -14,6 +14,7 @@ from burnish.vocabulary import (
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
 
+PIXEL_DATA = 0x7FE00010
 #: The fault of an image that is a header alone: there is nothing in it that could be damaged.
 NO_PIXEL_DATA = "it has no Pixel Data (7FE0,0010)"
 
@@ -35,7 +36,16 @@ PIXELS_ELSEWHERE = (
 )
 #: Parametric maps may have Float Pixel Data (7FE0,0008) or (7FE0,0009) in its place.
 _PARAMETRIC_MAP = "1.2.840.10008.5.1.4.1.1.30"
-_SIZES = {limits.ROWS: "Rows (0028,0010)", limits.COLUMNS: "Columns (0028,0011)"}
+#: The attributes without which pixels mean nothing (PS3.3 C.7.6.3.1).
+REQUIRED = (
+    limits.SAMPLES_PER_PIXEL,
+    limits.PHOTOMETRIC_INTERPRETATION,
+    limits.ROWS,
+    limits.COLUMNS,
+    limits.BITS_ALLOCATED,
+    limits.BITS_STORED,
+    limits.HIGH_BIT,
+)
 _FORMS = ("native", "encapsulated")
 #: The share of samples that are stored, where chrominance is subsampled (PS3.3 C.7.6.3.1.2).
 _SUBSAMPLED = {
@@ -46,34 +56,44 @@ _SUBSAMPLED = {
 
 
 @lru_cache(maxsize=1024)
-def pixel_fault(
+def pixel_faults(
     length: int | None, limited_attributes: bytes, transfer_syntax_uid: str, sop_class_uid: str
-) -> str:
-    """Why no viewer can show the image, in words; "" if the header announces nothing wrong.
+) -> tuple[str, ...]:
+    """Why viewers cannot show the image, in words; none if its header announces nothing wrong.
 
-    `length` is that of Pixel Data (7FE0,0010), None if there is none. The frames of encapsulated
-    Pixel Data are not looked at.
+    `length` is that of Pixel Data (7FE0,0010), None if there is none. `limited_attributes` are
+    encoded by `limits.pack`. The frames of encapsulated Pixel Data are not looked at.
     """
     if transfer_syntax_uid.startswith(PIXELS_ELSEWHERE) or sop_class_uid == _PARAMETRIC_MAP:
-        return ""
+        return ()
     if length is None:
-        return NO_PIXEL_DATA
-    absent = [tag for tags in absent_sizes(limited_attributes) for tag in tags]
-    if absent:
-        return f"{' and '.join(_SIZES[tag] for tag in absent)} missing or 0"
+        return (NO_PIXEL_DATA,)
+    absent = absent_attributes(limited_attributes)
+    faults = []
+    for tag in (*absent.missing, *absent.empty, *absent.zero):
+        state = "0" if tag in absent.zero else "missing or empty"
+        faults.append(f"its {attribute(tag)} is {state}, where Pixel Data requires a value")
+    values = limits.unpack(limited_attributes)
+    stored, allocated = values.get(limits.BITS_STORED), values.get(limits.BITS_ALLOCATED)
+    if isinstance(stored, int) and isinstance(allocated, int) and stored > allocated > 0:
+        faults.append(
+            f"its {attribute(limits.BITS_STORED)} is {stored}, more than its"
+            f" {attribute(limits.BITS_ALLOCATED)} of {allocated}"
+        )
     is_encapsulated = length == UNDEFINED_LENGTH
     is_native = transfer_syntax_uid in _NATIVE
+    name = attribute(PIXEL_DATA)
     if is_encapsulated is is_native:
-        form, syntax = _FORMS[is_encapsulated], _FORMS[not is_native]
-        return f"its Pixel Data (7FE0,0010) is {form}, but its transfer syntax is {syntax}"
-    expected = _expected_length(limits.unpack(limited_attributes)) if is_native else 0
+        form, required_form = _FORMS[is_encapsulated], _FORMS[not is_native]
+        faults.append(f"its {name} is {form}, where its transfer syntax requires {required_form}")
+    expected = _expected_length(values) if is_native else 0
     if length < expected:
-        return f"its Pixel Data (7FE0,0010) has {length} of {expected} bytes"
-    return ""
+        faults.append(f"its {name} has {length} bytes, where {expected} are required")
+    return tuple(faults)
 
 
-class AbsentSizes(NamedTuple):
-    """Which of Rows and Columns an image lacks, has without a value, or has with the value 0."""
+class AbsentAttributes(NamedTuple):
+    """The `REQUIRED` attributes that an image lacks, has without a value, or has with 0."""
 
     missing: tuple[int, ...]
     empty: tuple[int, ...]
@@ -81,18 +101,22 @@ class AbsentSizes(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def absent_sizes(limited_attributes: bytes) -> AbsentSizes:
-    """The sizes that an image needs and has not."""
+def absent_attributes(limited_attributes: bytes) -> AbsentAttributes:
+    """The attributes that an image needs and has not."""
     lengths = {
         element.tag: element.length
         for element in scan(limited_attributes, 0, len(limited_attributes), explicit=True)
-        if element.tag in _SIZES
+        if element.tag in REQUIRED
     }
     values = limits.unpack(limited_attributes)
-    return AbsentSizes(
-        tuple(tag for tag in _SIZES if tag not in lengths),
+    return AbsentAttributes(
+        tuple(tag for tag in REQUIRED if tag not in lengths),
         tuple(tag for tag, length in lengths.items() if not length),
-        tuple(tag for tag, length in lengths.items() if length and not values[tag]),
+        tuple(
+            tag
+            for tag, length in lengths.items()
+            if length and tag != limits.HIGH_BIT and values[tag] == 0
+        ),
     )
 
 

@@ -16,8 +16,9 @@ from burnish.file_slice import Slice
 from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.image.reader import open_volume
+from burnish.instance_header import instance_faults
+from burnish.instance_header.examination import examine_file
 from burnish.instance_header.header import IndexedFile, index_file, repaired
-from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 from burnish.plan.attempts import Conversion
 from burnish.plan.candidates import Candidate
 from burnish.plan.conversion import conversion_failure
@@ -105,6 +106,8 @@ class InstanceStore:
         indexed = index_file(path)
         header = indexed.header
         _check_uids(header)
+        if instance_faults.is_unexamined(header.fault):
+            header = header._replace(fault=examine_file(path))
         instance_id = len(self._sources)
         spool_key = f"{instance_id:08d}"
         copy = _copy(path, indexed, self._scratch / spool_key)
@@ -120,8 +123,8 @@ class InstanceStore:
         first = self._by_uid.setdefault(header.sop_instance_uid, instance)
         if first is instance:
             self.instances.append(instance)
-            if header.pixel_fault == NO_PIXEL_DATA:
-                self._left_out.doubtful.append(LeftOut(path, header.pixel_fault))
+            if header.fault and not instance_faults.prevents_media(header.fault):
+                self._left_out.doubtful.append(LeftOut(path, header.fault))
             if indexed.repair:
                 self._left_out.doubtful.append(LeftOut(path, str(indexed.repair)))
         else:

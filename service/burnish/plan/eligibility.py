@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from burnish.application_profiles import ApplicationProfile, ProfilePermission
 from burnish.application_profiles.limits import unpack
-from burnish.instance_header.pixel_data import absent_sizes
-from burnish.instance_header.scan import PIXEL_DATA
+from burnish.instance_header.pixel_data import PIXEL_DATA, absent_attributes
 from burnish.transcode import transfer_syntaxes
 from burnish.transcode.transfer_syntaxes import MediaSyntaxes
 from burnish.values import InstanceHeader
@@ -64,6 +63,15 @@ class InstanceFailure:
     attributes: tuple[int, ...] = ()
     encoder_fault: bool = False
 
+    @property
+    def is_damage(self) -> bool:
+        """Whether the instance itself is damaged, or cannot be decoded."""
+        return not self.encoder_fault and self.reason in (
+            FailureReason.PROCESSING_FAILURE,
+            FailureReason.MISSING_ATTRIBUTE,
+            FailureReason.MISSING_ATTRIBUTE_VALUE,
+        )
+
 
 @lru_cache(maxsize=1024)
 def media_syntaxes(kind: InstanceKind, profile: ApplicationProfile) -> MediaSyntaxes:
@@ -114,16 +122,17 @@ def conflict(
 
 
 def damage(header: InstanceHeader) -> InstanceFailure:
-    """Why an image with a `pixel_fault` cannot go on media: no viewer can show it."""
-    absent = absent_sizes(header.limited_attributes)
-    if absent.missing:
+    """Why an instance with a `fault` cannot go on media."""
+    absent = absent_attributes(header.limited_attributes)
+    is_image = header.directory_record_type == "IMAGE"
+    if is_image and absent.missing:
         reason, attributes = FailureReason.MISSING_ATTRIBUTE, absent.missing
-    elif absent.empty:
+    elif is_image and absent.empty:
         reason, attributes = FailureReason.MISSING_ATTRIBUTE_VALUE, absent.empty
     else:
         reason = FailureReason.PROCESSING_FAILURE
-        attributes = absent.zero or (PIXEL_DATA,)
-    return InstanceFailure(reason, header.pixel_fault, attributes)
+        attributes = absent.zero or ((PIXEL_DATA,) if is_image else ())
+    return InstanceFailure(reason, header.fault, attributes)
 
 
 def in_words(failures: Iterable[InstanceFailure]) -> str:

@@ -8,13 +8,13 @@ not there yet, there is no plan yet.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol
+from typing import Literal, Protocol
 
 from burnish.application_profiles.icon import acceptable
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.contradictions import Contradiction
 from burnish.dicomdir.profile_keys import icon_rule
-from burnish.instance_header.pixel_data import NO_PIXEL_DATA
+from burnish.instance_header import instance_faults
 from burnish.media import MEDIA
 from burnish.plan import eligibility
 from burnish.plan.attempts import Attempt, Conversion, FailedConversions, needed_conversions
@@ -28,12 +28,21 @@ from burnish.transcode import icons
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
 
-_REMEDY_OF_DAMAGE = "correct the images and send them again, or request the others without them"
+_REMEDY_OF_DAMAGE = (
+    "correct the images and send them again, then `burnish request retry`; or request the others"
+    " without them; damaged_images in the configuration lets them pass or leaves them out"
+)
 _REMEDY_OF_CONVERSION = (
     "if the images are damaged, send them again or request the others without them;"
     " if they are not, request a profile that permits their transfer syntax"
 )
 
+#: The most instances that a remark names.
+_MOST_NAMED = 20
+
+#: What becomes of damaged instances: the request fails, they are put on media as they are, or the
+#: media are made of the others.
+DamagedImages = Literal["refuse", "keep", "leave_out"]
 Failures = Mapping[SourceInstance, InstanceFailure]
 
 
@@ -44,7 +53,8 @@ class Terms:
     `sealed_size` gives the bytes of a Secure DICOM File from those of its content; None for media
     that are not secure. `readme_details` are added to README.TXT. `icons_always`: icons also where
     the profile does not require them. `contradictions` are those between the instances; some keep
-    instances off one volume, so that without `split_allowed` there is no plan.
+    instances off one volume, so that without `split_allowed` there is no plan. `left_out` are
+    damaged instances that the request names and the media do not have.
     """
 
     lossy_allowed: bool = False
@@ -53,6 +63,8 @@ class Terms:
     icons_always: bool = False
     contradictions: Sequence[Contradiction] = ()
     split_allowed: bool = True
+    damaged_images: DamagedImages = "refuse"
+    left_out: Failures = field(default_factory=dict)
 
     @property
     def file_sets(self) -> int:
@@ -66,15 +78,9 @@ class Terms:
             contradiction.text for contradiction in self.contradictions if contradiction.apart
         )
 
-    def with_remark(self, remark: str) -> "Terms":
-        """The same, with one more remark in README.TXT."""
-        remarks = (*self.readme_details.remarks, remark)
-        return replace(self, readme_details=replace(self.readme_details, remarks=remarks))
-
-    def with_remarks(self) -> "Terms":
-        """The same, with the contradictions as remarks in README.TXT."""
-        remarks = tuple(contradiction.remark for contradiction in self.contradictions)
-        details = replace(self.readme_details, remarks=remarks)
+    def with_remarks(self, remarks: Iterable[str]) -> "Terms":
+        """The same, with remarks in README.TXT."""
+        details = replace(self.readme_details, remarks=tuple(remarks))
         return replace(self, readme_details=details)
 
 
@@ -82,12 +88,15 @@ class Terms:
 class Plan:
     """The volumes, and the medium and profiles they are planned for.
 
-    `why_apart` tells which contradictions keep instances off one volume.
+    `why_apart` tells which contradictions keep instances off one volume. `damage` tells which
+    damaged instances are on the media, in words; `left_out` are those that are not.
     """
 
     choice: Choice
     volumes: list[PlannedVolume]
     why_apart: str = ""
+    damage: str = ""
+    left_out: Failures = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +113,15 @@ class Refusal:
         """Whether an image that cannot be shown or decoded is among the instances."""
         encoder_faults = any(failure.encoder_fault for failure in self.failures.values())
         return self.info is ExecutionStatusInfo.PROC_FAILURE and not encoder_faults
+
+    @property
+    def damaged(self) -> Failures:
+        """The damaged instances among those that rule the media out."""
+        if not self.has_damage:
+            return {}
+        return {
+            instance: failure for instance, failure in self.failures.items() if failure.is_damage
+        }
 
 
 class ConversionRunner(Protocol):
@@ -137,30 +155,79 @@ def plan_media(
 
     None where conversions were started or icons are being made: plan again when they are there.
     """
-    if terms.contradictions:
-        terms = terms.with_remarks()
-    empty = sum(instance.header.pixel_fault == NO_PIXEL_DATA for instance in instances)
-    if empty:
-        terms = terms.with_remark(
-            f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
-        )
-    plan_attempt = partial(
-        _plan_attempt, terms=terms, conversions=conversions, icon_maker=icon_maker
-    )
+    damaged = _damaged(instances) if terms.damaged_images == "keep" else {}
     outcome: Plan | Refusal | None = None
     for attempt in attempts:
+        plan_attempt = partial(
+            _plan_attempt,
+            terms=terms.with_remarks(_remarks(instances, terms, damaged)),
+            conversions=conversions,
+            icon_maker=icon_maker,
+        )
         outcome = plan_attempt(instances, attempt)
         if not isinstance(outcome, Refusal):
             break
         last_attempt = attempt
         if outcome.has_damage:
-            break  # another profile would only put it on media without a word
+            if terms.damaged_images != "keep":
+                break  # another profile would only put it on media without a word
+            damaged = {**outcome.failures, **damaged}
     if isinstance(outcome, Refusal):
         outcome = _complete_refusal(outcome, last_attempt, instances, plan_attempt)
+    if isinstance(outcome, Plan):
+        outcome = replace(outcome, damage=_damage_remark(damaged), left_out=terms.left_out)
     if outcome is None or terms.split_allowed or not terms.why_apart:
         return outcome
     others = [outcome] if isinstance(outcome, Refusal) else []
     return merge_refusals([_contradiction_refusal(instances, terms), *others])
+
+
+def _damaged(instances: Sequence[SourceInstance]) -> Failures:
+    """The instances that are damaged, as far as headers and codestreams tell."""
+    return {
+        instance: eligibility.damage(instance.header)
+        for instance in instances
+        if instance_faults.prevents_media(instance.header.fault)
+    }
+
+
+def _remarks(instances: Sequence[SourceInstance], terms: Terms, damaged: Failures) -> Iterable[str]:
+    """The remarks in README.TXT."""
+    for contradiction in terms.contradictions:
+        yield contradiction.remark
+    empty = sum(instance_faults.has_no_pixel_data(source.header.fault) for source in instances)
+    if empty:
+        yield f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
+    if damaged:
+        yield _damage_remark(damaged)
+    if terms.left_out:
+        yield left_out_remark(terms.left_out)
+
+
+def _damage_remark(damaged: Failures) -> str:
+    if not damaged:
+        return ""
+    return (
+        f"{quantity(len(damaged), 'image')} of this set damaged, and on the media as received."
+        f" A viewer may show nothing of it, or something wrong: {_named(damaged)}."
+    )
+
+
+def left_out_remark(left_out: Failures) -> str:
+    """Which damaged instances of the request are not on the media."""
+    number = quantity(len(left_out), "image")
+    return f"{number} of this set damaged and NOT on the media: {_named(left_out)}."
+
+
+def _named(failures: Failures) -> str:
+    """Each instance with its reason."""
+    named = [
+        f"{instance.header.sop_instance_uid} ({failure.why})"
+        for instance, failure in list(failures.items())[:_MOST_NAMED]
+    ]
+    if len(failures) > len(named):
+        named.append(f"and {len(failures) - len(named)} more")
+    return ", ".join(named)
 
 
 def _contradiction_refusal(instances: Sequence[SourceInstance], terms: Terms) -> Refusal:
@@ -246,7 +313,7 @@ def list_candidates(
 ) -> list[Candidate] | Refusal | None:
     """Each instance as it will be on the media of an attempt. None as in `plan_media`."""
     choice = attempt.choice
-    refusal = _refusal(instances, choice, lossy_allowed=terms.lossy_allowed)
+    refusal = _refusal(instances, choice, terms)
     if refusal:
         return refusal
     needed = needed_conversions(instances, attempt, conversions.failed)
@@ -280,15 +347,9 @@ def list_candidates(
     return candidates
 
 
-def _refusal(
-    instances: Sequence[SourceInstance], choice: Choice, *, lossy_allowed: bool
-) -> Refusal | None:
+def _refusal(instances: Sequence[SourceInstance], choice: Choice, terms: Terms) -> Refusal | None:
     """The refusal for damaged images or conflicts with profiles, which the headers show."""
-    damaged = {
-        instance: eligibility.damage(instance.header)
-        for instance in instances
-        if instance.header.pixel_fault not in ("", NO_PIXEL_DATA)
-    }
+    damaged = _damaged(instances) if terms.damaged_images != "keep" else {}
     if damaged:
         return Refusal(
             ExecutionStatusInfo.PROC_FAILURE,
@@ -296,7 +357,7 @@ def _refusal(
             damaged,
             _REMEDY_OF_DAMAGE,
         )
-    conflicts = _conflicts(instances, choice, lossy_allowed=lossy_allowed)
+    conflicts = _conflicts(instances, choice, lossy_allowed=terms.lossy_allowed)
     if conflicts:
         reasons = eligibility.in_words(conflicts.values())
         return Refusal(

@@ -1,11 +1,11 @@
 """Stage: what planning reads from the rows of a request, and what it writes to them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, func, insert, select
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from burnish.contradictions import Contradiction
@@ -26,11 +26,11 @@ from burnish.db.tables import (
 )
 from burnish.errors import Conflict
 from burnish.identifiers import new_uid
-from burnish.instance_header.pixel_data import NO_PIXEL_DATA
+from burnish.instance_header import instance_faults
 from burnish.plan.attempts import number_compressed_with_loss
 from burnish.plan.conversion import Converted
 from burnish.plan.eligibility import kind_of
-from burnish.plan.media_plan import Plan, Refusal, merge_refusals
+from burnish.plan.media_plan import Failures, Plan, Refusal, left_out_remark, merge_refusals
 from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedVolume, numbered_file_set_id
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason, PieceState
@@ -149,6 +149,22 @@ def load_unmet(session: Session, request: MediaCreationRequest) -> Refusal | Non
     return merge_refusals(refusals) if refusals else None
 
 
+def record_faults(session: Session, faults: Mapping[SourceInstance, str]) -> None:
+    """Record what the examination of instances has found, and log damage."""
+    for instance, fault in faults.items():
+        session.execute(
+            update(Instance).where(Instance.id == instance.instance_id).values(fault=fault)
+        )
+        if instance_faults.prevents_media(fault):
+            log.warning(
+                "instance is damaged",
+                sop_instance_uid=instance.header.sop_instance_uid,
+                calling_ae_title=instance.calling_ae_title,
+                why=fault,
+                hint="correct the instance and send it again",
+            )
+
+
 def record_conversions(session: Session, conversions: Iterable[Converted]) -> None:
     """Record converted files, for all copies, volumes and later requests."""
     session.execute(
@@ -216,19 +232,23 @@ def record_refusal(session: Session, request: MediaCreationRequest, refusal: Ref
         remedy=refusal.remedy,
         failures=[
             *unmet,
-            *(
-                FailedInstance(
-                    ordinal=ordinal,
-                    referenced_sop_class_uid=instance.header.sop_class_uid,
-                    referenced_sop_instance_uid=instance.header.sop_instance_uid,
-                    requested_media_application_profile=instance.requested_profile,
-                    failure_reason=failure.reason,
-                    failure_attributes=_hexadecimal(failure.attributes),
-                )
-                for ordinal, (instance, failure) in enumerate(refusal.failures.items(), len(unmet))
-            ),
+            *_failed_instances(refusal.failures, first_ordinal=len(unmet)),
         ],
     )
+
+
+def _failed_instances(failures: Failures, first_ordinal: int = 0) -> list[FailedInstance]:
+    return [
+        FailedInstance(
+            ordinal=ordinal,
+            referenced_sop_class_uid=instance.header.sop_class_uid,
+            referenced_sop_instance_uid=instance.header.sop_instance_uid,
+            requested_media_application_profile=instance.requested_profile,
+            failure_reason=failure.reason,
+            failure_attributes=_hexadecimal(failure.attributes),
+        )
+        for ordinal, (instance, failure) in enumerate(failures.items(), first_ordinal)
+    ]
 
 
 def _hexadecimal(tags: Sequence[int]) -> str:
@@ -270,6 +290,11 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
                 Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)
             )
     note(session, request.id, "PLANNED", _in_words(plan, request.number_of_copies))
+    if plan.damage:
+        note(session, request.id, "DAMAGED", plan.damage)
+    if plan.left_out:
+        request.failures = _failed_instances(plan.left_out)
+        note(session, request.id, "LEFT OUT", left_out_remark(plan.left_out))
 
 
 def _in_words(plan: Plan, copies: int) -> str:
@@ -280,9 +305,12 @@ def _in_words(plan: Plan, copies: int) -> str:
     lossy = number_compressed_with_loss(file.candidate for file in files)
     if lossy:
         text += f", {quantity(lossy, 'instance')} compressed with loss"
-    empty = sum(file.candidate.header.pixel_fault == NO_PIXEL_DATA for file in files)
+    faults = [file.candidate.header.fault for file in files if file.candidate.header.fault]
+    empty = sum(map(instance_faults.has_no_pixel_data, faults))
     if empty:
         text += f", {quantity(empty, 'image')} without Pixel Data"
+    for fault, count in Counter(filter(instance_faults.is_kept, faults)).most_common(3):
+        text += f", {quantity(count, 'instance')}: {fault}"
     if plan.why_apart:
         text += f"; on separate media because {plan.why_apart}"
     return text

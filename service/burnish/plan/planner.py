@@ -1,8 +1,10 @@
 """Stage: turns a PENDING request into File-sets that each fit one volume, and their pieces."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Event
+from types import MappingProxyType
 
 import structlog
 from sqlalchemy import exists, select
@@ -14,12 +16,22 @@ from burnish.db.queue import by_priority
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
+from burnish.instance_header import instance_faults
+from burnish.instance_header.examination import examine_file
 from burnish.plan import persist, profile_choice
 from burnish.plan.attempts import possible_attempts
 from burnish.plan.conversion import Conversions, Converted
 from burnish.plan.eligibility import InstanceFailure
 from burnish.plan.icon_images import IconImages
-from burnish.plan.media_plan import Plan, Refusal, Terms, merge_refusals, plan_media
+from burnish.plan.media_plan import (
+    DamagedImages,
+    Failures,
+    Plan,
+    Refusal,
+    Terms,
+    merge_refusals,
+    plan_media,
+)
 from burnish.plan.source_instances import SourceInstance
 from burnish.secure_files import Sealer, protection
 from burnish.settings import DeviceSettings, Settings
@@ -30,6 +42,7 @@ log = structlog.get_logger(__name__)
 
 #: Seconds to wait for a conversion before looking for other requests.
 _WAIT_FOR_CONVERSIONS = 0.25
+_NONE: Failures = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +61,13 @@ class _RequestedMedia:
     device: str
     readme_details: ReadmeDetails
     contradictions: tuple[Contradiction, ...]
+    damaged_images: DamagedImages
 
 
 def _requested_media(
-    request: MediaCreationRequest, instances: Sequence[SourceInstance]
+    request: MediaCreationRequest,
+    instances: Sequence[SourceInstance],
+    damaged_images: DamagedImages,
 ) -> _RequestedMedia:
     return _RequestedMedia(
         split_allowed=request.allow_media_splitting == YesNo.YES,
@@ -64,6 +80,7 @@ def _requested_media(
             request.label_using_information_extracted_from_instances == YesNo.YES,
         ),
         contradictions=tuple(find_contradictions(instance.header for instance in instances)),
+        damaged_images=damaged_images,
     )
 
 
@@ -73,6 +90,7 @@ class Planner:
     def __init__(self, settings: Settings, database: Database, spool: Spool) -> None:
         self._settings = settings
         self._database = database
+        self._spool = spool
         self._conversions = Conversions(spool)
         self._unrecorded: list[Converted] = []
         self._icons = IconImages(database, spool)
@@ -141,7 +159,9 @@ class Planner:
             if unmet:
                 instances = _without_unmet(instances, request)
             admitted_at = request.admitted_at
-            requested_media = _requested_media(request, instances)
+            damaged_images = self._damaged_images(request.standing_order)
+            requested_media = _requested_media(request, instances, damaged_images)
+        self._examine(instances)
         if self._holds_contradictions(request_id, requested_media.contradictions):
             return
         try:
@@ -170,6 +190,28 @@ class Planner:
             else:
                 prefix = self._settings.request.file_set_id_prefix
                 persist.record_plan(session, prefix, request, decision)
+
+    def _damaged_images(self, standing_order: str) -> DamagedImages:
+        """What becomes of damaged images; `standing_order` is "" if a person or a peer asked."""
+        for order in self._settings.standing_order:
+            if order.name == standing_order and order.damaged_images:
+                return order.damaged_images
+        return self._settings.request.damaged_images
+
+    def _examine(self, instances: Sequence[SourceInstance]) -> None:
+        """Examine the files of instances that were not examined completely when they arrived."""
+        faults: dict[SourceInstance, str] = {}
+        for instance in instances:
+            if not instance_faults.is_unexamined(instance.header.fault) or self.stopping.is_set():
+                continue
+            with suppress(OSError):  # the writer tells of a file that is not there
+                faults[instance] = examine_file(self._spool.path(instance.received.spool_key))
+        if not faults:
+            return
+        with self._database.writing() as session:
+            persist.record_faults(session, faults)
+        for instance, fault in faults.items():
+            instance.header = instance.header._replace(fault=fault)
 
     def _holds_contradictions(
         self, request_id: int, contradictions: Sequence[Contradiction]
@@ -210,8 +252,12 @@ class Planner:
         instances: Sequence[SourceInstance],
         requested_media: _RequestedMedia,
         devices: Sequence[DeviceSettings],
+        left_out: Failures = _NONE,
     ) -> Plan | Refusal | None:
-        """As `_decide`, for instances whose requested profiles can be made."""
+        """As `_decide`, for instances whose requested profiles can be made.
+
+        `left_out` are damaged instances that were among them.
+        """
         kinds = [instance.kind for instance in instances]
         choices = profile_choice.choices(
             [instance.requested_profile for instance in instances], devices, kinds
@@ -240,6 +286,8 @@ class Planner:
             icons_always=self._settings.request.icons == "always",
             contradictions=requested_media.contradictions,
             split_allowed=requested_media.split_allowed,
+            damaged_images=requested_media.damaged_images,
+            left_out=left_out,
         )
         attempts = possible_attempts(
             instances,
@@ -249,6 +297,12 @@ class Planner:
             file_sets=terms.file_sets,
         )
         outcome = plan_media(instances, attempts, terms, self._conversions, self._icons)
+        if isinstance(outcome, Refusal) and terms.damaged_images == "leave_out":
+            damaged = outcome.damaged
+            whole = [instance for instance in instances if instance not in damaged]
+            if damaged and whole:
+                left_out = {**left_out, **damaged}
+                return self._decide_supported(whole, requested_media, devices, left_out)
         profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
         if isinstance(outcome, Refusal) and outcome.info in profile_conflict and not outcome.remedy:
             return replace(outcome, remedy=profile_choice.remedy(kinds, devices))

@@ -172,7 +172,7 @@ class InstanceLine:
     calling_ae_title: str
     called_ae_title: str
     received_at: datetime
-    pixel_fault: str
+    fault: str
     replaces: tuple[OlderContent, ...] = ()
 
     @property

@@ -54,6 +54,8 @@ class StandingOrderSettings(SettingsTable):
     #: The device that makes the media. Empty: any device.
     device: str = ""
     profile: ProfileLabel = ""
+    #: As `damaged_images` of `[request]`. Empty: what that says.
+    damaged_images: Literal["", "refuse", "keep", "leave_out"] = ""
     copies: int = Field(default=1, ge=1)
     priority: RequestPriority = RequestPriority.MED
     label_using_information_extracted_from_instances: YesNo | None = None

@@ -141,7 +141,7 @@ def test_a_damaged_image_is_left_out_and_a_repaired_one_is_told(tmp_path: Path) 
     (built,) = result.built
     assert built.report.faults == ()
     assert [(left.path.name, left.why) for left in result.refused] == [
-        ("short", "its Pixel Data (7FE0,0010) has 50 of 64 bytes")
+        ("short", "its Pixel Data (7FE0,0010) has 50 bytes, where 64 are required")
     ]
     assert {left.path.name: left.why for left in result.doubtful} == {
         "padded": "2048 zero bytes behind the data set removed",

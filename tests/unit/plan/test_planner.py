@@ -13,9 +13,16 @@ from sqlalchemy import select, update
 from burnish.application_profiles import PROFILES
 from burnish.content.readme_txt import ReadmeDetails
 from burnish.db.session import Database
-from burnish.db.tables import Event, FileSet, MediaCreationRequest, TranscodedInstance
+from burnish.db.tables import (
+    Event,
+    FileSet,
+    Instance,
+    MediaCreationRequest,
+    TranscodedInstance,
+)
 from burnish.dicom_elements import encode, scan
 from burnish.errors import Conflict, OutOfResources
+from burnish.instance_header import instance_faults
 from burnish.media import MEDIA, SECTOR
 from burnish.plan import persist, volumes
 from burnish.plan.attempts import Attempt
@@ -28,7 +35,12 @@ from burnish.plan.size_estimate import VolumeEstimate
 from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedVolume, divide_into_volumes, fixed_part, lay_out_volume
 from burnish.request import operations
-from burnish.settings import DeviceSettings, SecuritySettings
+from burnish.settings import (
+    DeviceSettings,
+    RequestSettings,
+    SecuritySettings,
+    StandingOrderSettings,
+)
 from burnish.values import InstanceHeader
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -385,8 +397,141 @@ def test_images_that_no_viewer_can_show_are_refused_for_any_medium(
     ]
     with ground.database.reading() as session:
         why = session.scalars(select(Event.why).where(Event.event == "FAILED")).one()
-    assert "has 50 of 64 bytes" in why
-    assert "is native, but its transfer syntax is encapsulated" in why
+    assert "has 50 bytes, where 64 are required" in why
+    assert "is native, where its transfer syntax requires encapsulated" in why
+
+
+SHORT = encode(0x7FE00010, b"OW", bytes(50))
+
+
+def with_damaged_images(ground: Ground, choice: str) -> None:
+    table = {"damaged_images": choice}
+    request = RequestSettings.model_validate(ground.settings.request.model_dump() | table)
+    ground.settings = ground.settings.model_copy(update={"request": request})
+
+
+def events(ground: Ground, event: str) -> list[str]:
+    with ground.database.reading() as session:
+        return list(session.scalars(select(Event.why).where(Event.event == event)))
+
+
+def on_media(request: MediaCreationRequest) -> int:
+    return sum(file_set.instances for file_set in request.file_sets)
+
+
+@pytest.mark.parametrize("profile", ["STD-GEN-CD", ""])
+def test_a_site_may_put_damaged_images_on_media_and_all_say_so(
+    ground: Ground, profile: str
+) -> None:
+    with_damaged_images(ground, "keep")
+    short = instance(instance_number=2, pixels=SHORT)
+    request = planned(ground, [instance(), short], profiles=profile)
+    assert request.execution_status is ExecutionStatus.PENDING
+    assert request.file_sets[0].medium == "CD"
+    assert on_media(request) == 2
+    [why] = events(ground, "DAMAGED")
+    assert f"{short.sop_instance_uid} (its Pixel Data (7FE0,0010) has 50 bytes" in why
+    assert why in request.file_sets[0].readme_remarks.splitlines()
+
+
+def test_an_image_that_cannot_be_decoded_is_kept_on_a_dvd_and_all_say_so(ground: Ground) -> None:
+    with_damaged_images(ground, "keep")
+    broken = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)
+    request = planned(ground, [instance(instance_number=2), broken])
+    assert request.execution_status is ExecutionStatus.PENDING
+    assert request.file_sets[0].medium == "DVD"
+    assert on_media(request) == 2
+    [why] = events(ground, "DAMAGED")
+    assert broken.sop_instance_uid in why
+    assert why in request.file_sets[0].readme_remarks.splitlines()
+
+
+def test_a_kept_image_that_no_profile_permits_is_still_refused(ground: Ground) -> None:
+    with_damaged_images(ground, "keep")
+    broken = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)
+    request = planned(ground, [instance(instance_number=2), broken], profiles="STD-GEN-CD")
+    assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
+        (broken.sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+    ]
+
+
+@pytest.mark.parametrize("profile", ["STD-GEN-CD", "STD-GEN-DVD-JPEG", ""])
+def test_a_site_may_have_damaged_images_left_out_and_all_say_so(
+    ground: Ground, profile: str
+) -> None:
+    with_damaged_images(ground, "leave_out")
+    short = instance(instance_number=2, pixels=SHORT)
+    broken = instance(instance_number=3, transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)
+    request = planned(ground, [instance(), short, broken], profiles=profile)
+    assert request.execution_status is ExecutionStatus.PENDING
+    left_out = {failure.referenced_sop_instance_uid for failure in request.failures}
+    assert short.sop_instance_uid in left_out
+    [why] = events(ground, "LEFT OUT")
+    assert "NOT on the media" in why
+    assert why in request.file_sets[0].readme_remarks.splitlines()
+    assert on_media(request) + len(left_out) == 3
+    if profile != "STD-GEN-DVD-JPEG":
+        assert request.file_sets[0].medium == "CD"
+        assert left_out == {short.sop_instance_uid, broken.sop_instance_uid}
+
+
+def test_if_all_images_are_damaged_none_is_left_out(ground: Ground) -> None:
+    with_damaged_images(ground, "leave_out")
+    short = instance(pixels=SHORT)
+    request = planned(ground, [short])
+    assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
+        (short.sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+    ]
+
+
+def test_another_reason_than_damage_leaves_nothing_out(ground: Ground) -> None:
+    with_damaged_images(ground, "leave_out")
+    curve = instance(sop_class_uid=STANDALONE_CURVE, instance_number=2)
+    request = planned(ground, [instance(), curve, instance(instance_number=3, pixels=SHORT)])
+    assert request.execution_status is ExecutionStatus.FAILURE
+    assert request.file_sets == []
+
+
+def test_a_standing_order_may_decide_otherwise_on_damaged_images(ground: Ground) -> None:
+    order = StandingOrderSettings(
+        name="us", called_ae_titles=("BURN_US",), damaged_images="leave_out"
+    )
+    ground.settings = ground.settings.model_copy(update={"standing_order": (order,)})
+    instances = [instance(), instance(instance_number=2, pixels=SHORT)]
+    ground.store(*instances)
+    uid = ground.admit(instances)
+    with ground.database.writing() as session:
+        request = session.scalars(select(MediaCreationRequest)).one()
+        request.standing_order = "us"
+    plan_all(ground)
+    request = ground.request(uid)
+    assert request.execution_status is ExecutionStatus.PENDING
+    assert on_media(request) == 1
+
+
+def test_an_instance_of_an_earlier_version_is_examined_when_it_is_planned(ground: Ground) -> None:
+    instances = [instance(), instance(instance_number=2, pixels=SHORT)]
+    ground.store(*instances)
+    with ground.database.writing() as session:
+        session.execute(update(Instance).values(fault=instance_faults.UNEXAMINED))
+    uid = ground.admit(instances)
+    plan_all(ground)
+    assert refused(ground.request(uid), ExecutionStatusInfo.PROC_FAILURE) == [
+        (instances[1].sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+    ]
+    with ground.database.reading() as session:
+        faults = session.scalars(select(Instance.fault).order_by(Instance.id)).all()
+    assert faults == ["", "its Pixel Data (7FE0,0010) has 50 bytes, where 64 are required"]
+
+
+def test_instances_with_elements_out_of_order_go_on_media_and_the_request_says_so(
+    ground: Ground,
+) -> None:
+    late = instance(pixels=encode(0x7FE00010, b"OW", bytes(64)) + encode(0x00200010, b"SH", b"1"))
+    request = planned(ground, [late])
+    assert on_media(request) == 1
+    [why] = events(ground, "PLANNED")
+    assert "Study ID (0020,0010) comes behind an element of a higher tag (kept as it is)" in why
 
 
 def test_images_without_pixel_data_go_on_media_and_the_request_says_so(ground: Ground) -> None:

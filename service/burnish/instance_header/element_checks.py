@@ -1,0 +1,29 @@
+"""Craft: whether the elements of a data set follow each other as PS3.5 7.1 requires."""
+
+from collections.abc import Iterator
+
+from burnish.dicom_elements import UNDEFINED_LENGTH, attribute
+
+#: Groups of messages and of File Meta Information, which no data set has (PS3.5 7.1).
+FOREIGN_GROUPS = frozenset({0x0000, 0x0002})
+#: Kinds of faults that readers pass over.
+TOLERABLE = frozenset({"order", "length"})
+
+
+class ElementChecks:
+    """The checks of the elements at the top level of one data set, which are given in order."""
+
+    def __init__(self) -> None:
+        self._highest = -1
+
+    def faults(self, tag: int, length: int) -> Iterator[tuple[str, str]]:
+        """What is wrong with the next element: the kind of fault, and a sentence about "its"."""
+        if tag >> 16 in FOREIGN_GROUPS:
+            yield "group", f"its data set has {attribute(tag)}, which belongs outside of it"
+        elif tag == self._highest:
+            yield "twice", f"its data set has {attribute(tag)} twice"
+        elif tag < self._highest:
+            yield "order", f"its {attribute(tag)} comes behind an element of a higher tag"
+        if length % 2 and length != UNDEFINED_LENGTH:
+            yield "length", f"its {attribute(tag)} has {length} bytes, where lengths are even"
+        self._highest = max(self._highest, tag)
