@@ -17,7 +17,7 @@ from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.image.reader import open_volume
 from burnish.instance_header import instance_faults
-from burnish.instance_header.examination import examine_file
+from burnish.instance_header.examination import examine
 from burnish.instance_header.header import IndexedFile, index_file, repaired
 from burnish.plan.attempts import Conversion
 from burnish.plan.candidates import Candidate
@@ -107,7 +107,7 @@ class InstanceStore:
         header = indexed.header
         _check_uids(header)
         if instance_faults.is_unexamined(header.fault):
-            header = header._replace(fault=examine_file(path))
+            header = header._replace(fault=examine(Slice.of_file(path)))
         instance_id = len(self._sources)
         spool_key = f"{instance_id:08d}"
         copy = _copy(path, indexed, self._scratch / spool_key)

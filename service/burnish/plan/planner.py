@@ -17,7 +17,7 @@ from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest
 from burnish.errors import BurnishError, InvalidSettings, OutOfResources
 from burnish.instance_header import instance_faults
-from burnish.instance_header.examination import examine_file
+from burnish.instance_header.examination import examine
 from burnish.plan import persist, profile_choice
 from burnish.plan.attempts import possible_attempts
 from burnish.plan.conversion import Conversions, Converted
@@ -205,7 +205,8 @@ class Planner:
             if not instance_faults.is_unexamined(instance.header.fault) or self.stopping.is_set():
                 continue
             with suppress(OSError):  # the writer tells of a file that is not there
-                faults[instance] = examine_file(self._spool.path(instance.received.spool_key))
+                received = instance.received
+                faults[instance] = examine(self._spool.slice(received.spool_key, received.size))
         if not faults:
             return
         with self._database.writing() as session:
