@@ -114,16 +114,6 @@ def describe(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
-def attribute(tag: int) -> str:
-    """The name and the tag of an attribute, as messages give them: Patient ID (0010,0020)."""
-    from pydicom.datadict import dictionary_description
-
-    try:
-        return f"{dictionary_description(tag)} {describe(tag)}"
-    except KeyError:
-        return describe(tag)
-
-
 def scan(
     buffer: Buffer, start: int, end: int, *, explicit: bool, stop: int | None = None
 ) -> Iterator[Element]:

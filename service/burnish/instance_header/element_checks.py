@@ -2,12 +2,22 @@
 
 from collections.abc import Iterator
 
-from burnish.dicom_elements import UNDEFINED_LENGTH, attribute
+from burnish.dicom_elements import UNDEFINED_LENGTH, describe
 
 #: Groups of messages and of File Meta Information, which no data set has (PS3.5 7.1).
 FOREIGN_GROUPS = frozenset({0x0000, 0x0002})
 #: Kinds of faults that readers pass over.
 TOLERABLE = frozenset({"order", "length"})
+
+
+def attribute(tag: int) -> str:
+    """The name and the tag of an attribute, as messages give them: Patient ID (0010,0020)."""
+    from pydicom.datadict import dictionary_description
+
+    try:
+        return f"{dictionary_description(tag)} {describe(tag)}"
+    except KeyError:
+        return describe(tag)
 
 
 class ElementChecks:

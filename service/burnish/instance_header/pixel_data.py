@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from burnish.application_profiles import limits
-from burnish.dicom_elements import UNDEFINED_LENGTH, attribute, scan
+from burnish.dicom_elements import UNDEFINED_LENGTH, scan
+from burnish.instance_header.element_checks import attribute
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
