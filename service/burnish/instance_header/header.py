@@ -16,7 +16,7 @@ from burnish.file_slice import Slice
 from burnish.instance_header.instance_faults import UNEXAMINED, in_words
 from burnish.instance_header.pixel_data import pixel_faults
 from burnish.instance_header.scan import find_values
-from burnish.values import InstanceHeader
+from burnish.values import HeaderValues, InstanceHeader
 from burnish.wording import quantity
 
 #: How many first bytes of a data set are passed as `head`: in most, all that is indexed.
@@ -84,15 +84,9 @@ def index_data_set(
     limited_attributes = limits.pack(
         values, regions_explicit=header_values.is_explicit(limits.US_REGIONS)
     )
-    faults = [header_values.fault] if header_values.fault else []
-    length = header_values.pixel_data_length
-    if directory_record_type == "IMAGE":
-        faults += pixel_faults(length, limited_attributes, transfer_syntax_uid, sop_class_uid)
-    if length == UNDEFINED_LENGTH and not faults:
-        faults.append(UNEXAMINED)
-    fault = ""
-    if faults or header_values.tolerable_fault:
-        fault = in_words(header_values.tolerable_fault, faults)
+    fault = _fault(
+        header_values, directory_record_type, limited_attributes, transfer_syntax_uid, sop_class_uid
+    )
     repair = None
     if header_values.padding or header_values.odd_length is not None:
         repair = Repair(header_values.padding, header_values.odd_length)
@@ -117,6 +111,25 @@ def index_data_set(
         fault=fault,
     )
     return IndexedDataSet(instance_header, repair)
+
+
+def _fault(
+    header_values: HeaderValues,
+    directory_record_type: str,
+    limited_attributes: bytes,
+    transfer_syntax_uid: str,
+    sop_class_uid: str,
+) -> str:
+    """What is wrong with the instance, in words (see `instance_faults`)."""
+    faults = [header_values.fault] if header_values.fault else []
+    length = header_values.pixel_data_length
+    if directory_record_type == "IMAGE":
+        faults += pixel_faults(length, limited_attributes, transfer_syntax_uid, sop_class_uid)
+    if length == UNDEFINED_LENGTH and not faults:
+        faults.append(UNEXAMINED)
+    if faults or header_values.tolerable_fault:
+        return in_words(header_values.tolerable_fault, faults)
+    return ""
 
 
 def index_file(path: Path) -> IndexedFile:
