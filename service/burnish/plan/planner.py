@@ -241,7 +241,11 @@ class Planner:
             if requested_media.device in ("", device.name)
         ]
         refusals, instances = _unsupported(instances, devices)
-        outcome = self._decide_supported(instances, requested_media, devices) if instances else None
+        outcome = None
+        if instances and requested_media.damaged_images == "leave_out":
+            outcome = self._decide_without_damaged(instances, requested_media, devices)
+        elif instances:
+            outcome = self._decide_supported(instances, requested_media, devices)
         if outcome is None and instances:
             return None
         if isinstance(outcome, Refusal):
@@ -280,7 +284,27 @@ class Planner:
                     _failures(instances, FailureReason.MEDIA_APPLICATION_PROFILE_NOT_SUPPORTED),
                     error.hint,
                 )
-        terms = Terms(
+        terms = self._terms(requested_media, sealed_size, left_out)
+        attempts = possible_attempts(
+            instances,
+            choices,
+            split_allowed=terms.split_allowed,
+            lossy_allowed=terms.lossy_allowed,
+            file_sets=terms.file_sets,
+        )
+        outcome = plan_media(instances, attempts, terms, self._conversions, self._icons)
+        profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
+        if isinstance(outcome, Refusal) and outcome.info in profile_conflict and not outcome.remedy:
+            return replace(outcome, remedy=profile_choice.remedy(kinds, devices))
+        return outcome
+
+    def _terms(
+        self,
+        requested_media: _RequestedMedia,
+        sealed_size: Callable[[int], int] | None,
+        left_out: Failures,
+    ) -> Terms:
+        return Terms(
             lossy_allowed=requested_media.lossy_allowed,
             sealed_size=sealed_size,
             readme_details=requested_media.readme_details,
@@ -290,24 +314,23 @@ class Planner:
             damaged_images=requested_media.damaged_images,
             left_out=left_out,
         )
-        attempts = possible_attempts(
-            instances,
-            choices,
-            split_allowed=terms.split_allowed,
-            lossy_allowed=terms.lossy_allowed,
-            file_sets=terms.file_sets,
-        )
-        outcome = plan_media(instances, attempts, terms, self._conversions, self._icons)
-        if isinstance(outcome, Refusal) and terms.damaged_images == "leave_out":
-            damaged = outcome.damaged
+
+    def _decide_without_damaged(
+        self,
+        instances: Sequence[SourceInstance],
+        requested_media: _RequestedMedia,
+        devices: Sequence[DeviceSettings],
+    ) -> Plan | Refusal | None:
+        """As `_decide_supported`, but damaged images are left out while others are left."""
+        left_out: dict[SourceInstance, InstanceFailure] = {}
+        while True:
+            outcome = self._decide_supported(instances, requested_media, devices, left_out)
+            damaged = outcome.damaged if isinstance(outcome, Refusal) else {}
             whole = [instance for instance in instances if instance not in damaged]
-            if damaged and whole:
-                left_out = {**left_out, **damaged}
-                return self._decide_supported(whole, requested_media, devices, left_out)
-        profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
-        if isinstance(outcome, Refusal) and outcome.info in profile_conflict and not outcome.remedy:
-            return replace(outcome, remedy=profile_choice.remedy(kinds, devices))
-        return outcome
+            if not damaged or not whole:
+                return outcome
+            left_out.update(damaged)
+            instances = whole
 
     def _sealed_size(self, requested_media: _RequestedMedia) -> Callable[[int], int]:
         """The bytes of a Secure DICOM File from those of its content."""
