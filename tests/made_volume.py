@@ -76,6 +76,7 @@ def instance(uid: str, transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, **more:
         encode(0x00280100, b"US", b"\x08\0"),
         encode(0x00280101, b"US", b"\x08\0"),
         encode(0x00280102, b"US", b"\x07\0"),
+        encode(0x00280103, b"US", b"\0\0"),
         encode(0x7FE00010, b"OW", bytes(range(256))),
     ]
     return file_meta(SECONDARY_CAPTURE, uid, transfer_syntax) + b"".join(data_set)

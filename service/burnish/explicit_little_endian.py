@@ -233,6 +233,11 @@ class Converter:
         return vr if vr in SHORT_VRS or vr in LONG_VRS else b"UN"
 
 
+def little_endian(value: bytes, vr: bytes) -> bytes:
+    """A value of big endian byte order in little endian."""
+    return swap(value, _WIDTHS.get(vr, 1))
+
+
 def swap(value: bytes, width: int) -> bytes:
     """`value` with the bytes of each number of `width` bytes in reverse order."""
     swapped = bytearray(len(value))

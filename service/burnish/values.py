@@ -146,6 +146,18 @@ class FileDigest(NamedTuple):
     head: str = ""
 
 
+class DecodedFrames(NamedTuple):
+    """What decoding all frames of an image has shown.
+
+    `frames` were decoded; `fault` says why not all were. Unless the transfer syntax
+    `is_supported`, none was tried.
+    """
+
+    frames: int = 0
+    fault: str = ""
+    is_supported: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeReport:
     """The result of verifying one volume. `sha256` is that of the image; "" for a directory.
@@ -154,7 +166,8 @@ class VolumeReport:
     `notes` tell what is odd but no fault.
 
     `unexamined` is the number of Secure DICOM Files without a key: of these, everything but the
-    encrypted content was examined.
+    encrypted content was examined. `decoded_frames` is the number of frames that were decoded;
+    `not_examined` says what of the pixel data was not.
     """
 
     volume_identifier: str
@@ -166,6 +179,8 @@ class VolumeReport:
     sha256: str = ""
     unexamined: int = 0
     notes: tuple[Fault, ...] = ()
+    decoded_frames: int = 0
+    not_examined: tuple[str, ...] = ()
     digests: Mapping[str, FileDigest] = field(default_factory=dict)
 
     @property

@@ -86,6 +86,7 @@ def verify(
             readable=False, metavar="PATH", help="A volume image, a directory, or a drive."
         ),
     ],
+    *,
     profile: AnyProfile = "",
     key: Annotated[
         Path | None,
@@ -97,15 +98,21 @@ def verify(
         ),
     ] = None,
     password_file: PasswordFile = None,
+    pixels: Annotated[
+        bool,
+        typer.Option("--pixels", help="Decode every frame of compressed images, which takes long."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Check any volume against the standard, and against --profile; exit code 22 if it has faults.
 
-    Secure media need --key or --password-file. Without them, the content of their files is not
-    examined.
+    Faults are what makes viewers show no image, or a wrong one, and what breaks the volume; notes
+    are everything else. Secure media need --key or --password-file. Without them, the content of
+    their files is not examined.
     """
     from burnish.image.reader import open_volume
     from burnish.secure_files import open_secure, read_keyring
+    from burnish.transcode.decoding import decode_all
     from burnish.verify import examine_volume, unreadable_report
     from burnish.verify.manifest_checks import compare_with_manifest, find_manifest
 
@@ -114,7 +121,12 @@ def verify(
     try:
         with open_volume(path, twice=True) as volume:
             size = path.stat().st_size if path.is_file() else sum(volume.files().values())
-            report = examine_volume(open_secure(volume, keyring), PROFILES.get(profile), size=size)
+            report = examine_volume(
+                open_secure(volume, keyring),
+                PROFILES.get(profile),
+                size=size,
+                decoder=decode_all if pixels else None,
+            )
             if manifest is not None and path.is_file():
                 changed = tuple(compare_with_manifest(path, volume, manifest))
                 report = replace(report, faults=(*report.faults, *changed))
@@ -125,7 +137,7 @@ def verify(
     if json:
         output.print_json({"path": path, "good": report.good, **report_fields(report)})
     else:
-        _print_report(path, report, has_manifest=manifest is not None)
+        _print_report(path, report, has_manifest=manifest is not None, has_decoded=pixels)
     if not report.good:
         raise typer.Exit(exits.VOLUME_FAULTY)
 
@@ -141,34 +153,58 @@ def report_fields(report: "VolumeReport") -> dict[str, object]:
         "faults": report.faults,
         "notes": report.notes,
         "unexamined": report.unexamined,
+        "decoded_frames": report.decoded_frames,
+        "not_examined": report.not_examined,
     }
 
 
-def _print_report(path: Path, report: "VolumeReport", *, has_manifest: bool = False) -> None:
+def _print_report(
+    path: Path, report: "VolumeReport", *, has_manifest: bool = False, has_decoded: bool = False
+) -> None:
     for fault in report.faults:
         where = f"{fault.where}: " if fault.where else ""
         typer.echo(f"{fault.code}  {where}{fault.message}")
     for note in report.notes:
-        typer.echo(f"note: {note.where}: {note.message}")
+        where = f"{note.where}: " if note.where else ""
+        typer.echo(f"note: {where}{note.message}")
     verdict = "no fault" if report.good else quantity(len(report.faults), "fault")
     typer.echo(
         f"{path}: {verdict}; {quantity(report.instances, 'instance')},"
         f" {quantity(report.files, 'file')}, {report.bytes_read} bytes read"
     )
-    is_unreadable = any(fault.code == "VOLUME_UNREADABLE" for fault in report.faults)
-    if not report.unexamined and not is_unreadable:
-        compared = "all bytes were compared with the manifest"
-        not_compared = "the pixels could not be compared, because there is no manifest beside it"
-        typer.echo(
-            f"{path}: examined: the DICOMDIR, its keys against the files, File Meta Information,"
-            " the elements of data sets, and the length of pixel data; "
-            + (compared if has_manifest else not_compared)
-        )
     if report.unexamined:
         typer.echo(
             f"{path}: the content of {quantity(report.unexamined, 'Secure DICOM File')} was not"
             " examined: use --key or --password-file"
         )
+    elif all(fault.code != "VOLUME_UNREADABLE" for fault in report.faults):
+        _print_examined(path, report, has_manifest=has_manifest, has_decoded=has_decoded)
+
+
+def _print_examined(
+    path: Path, report: "VolumeReport", *, has_manifest: bool, has_decoded: bool
+) -> None:
+    """What was examined, and what was not."""
+    examined = (
+        "the DICOMDIR, its keys against the files, File Meta Information, the elements of data"
+        " sets, and of pixel data the description, the length, the number of frames, and the"
+        " headers and ends of compressed frames"
+    )
+    not_examined = list(report.not_examined)
+    if has_decoded:
+        examined += f"; {quantity(report.decoded_frames, 'compressed frame')} were decoded"
+    else:
+        not_examined.append("the content of compressed frames (use --pixels)")
+    if has_manifest:
+        examined += "; all bytes were compared with the manifest"
+    else:
+        not_examined.append(
+            "the pixels could not be compared, because there is no manifest beside it"
+        )
+    line = f"{path}: examined: {examined}"
+    if not_examined:
+        line += f". Not examined: {'; '.join(not_examined)}"
+    typer.echo(line)
 
 
 @app.command()

@@ -153,7 +153,7 @@ class KeyBuilder:
             return b""
         if not self._header.is_explicit(tag):
             value = _explicit_items(value)
-        return _concept_modifiers(value) if tag == _CONTENT_SEQUENCE else value
+        return concept_modifiers(value) if tag == _CONTENT_SEQUENCE else value
 
     def _element_from_functional_groups(self, tag: int, vr: bytes) -> bytes:
         group = _FUNCTIONAL_GROUPS[tag]
@@ -280,7 +280,7 @@ def _value(buffer: bytes, element: Element) -> bytes:
     return _explicit_items(value) if element.vr == b"UN" and element.undefined else value
 
 
-def _concept_modifiers(value: bytes) -> bytes:
+def concept_modifiers(value: bytes) -> bytes:
     """The concept modifiers of the root among the items of a Content Sequence (PS3.3 F.5.25)."""
     modifiers = []
     for start, end in items(value, 0, len(value), explicit=True):

@@ -1,19 +1,48 @@
-"""Craft: checks the data set of a DICOM file: its elements, and whether its pixels can be shown."""
+"""Craft: checks the data set of a DICOM file: its elements, and whether its pixels can be shown.
 
+What makes a viewer show no image or a wrong one is a fault, everything else a note.
+"""
+
+import struct
 from collections.abc import Mapping
 
 from burnish.application_profiles import limits
-from burnish.dicom_elements import Element
 from burnish.directory_records import record_type
-from burnish.instance_header.pixel_data import PIXELS_ELSEWHERE, native_length
+from burnish.instance_header import codestreams, pixel_data
+from burnish.instance_header.codestreams import EncapsulatedPixelData
+from burnish.instance_header.pixel_data import PIXELS_ELSEWHERE
+from burnish.instance_header.pixel_description import description_faults
+from burnish.verify.data_set_walk import PIXEL_DATA, DataSetWalk, Value
 from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.file_meta_checks import FileMeta
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from burnish.vocabulary import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 
-PIXEL_DATA = 0x7FE00010
-#: Float Pixel Data and Double Float Pixel Data.
-_OTHER_PIXEL_DATA = frozenset({0x7FE00008, 0x7FE00009})
-_NATIVE = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN})
+_NATIVE = frozenset(
+    {
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_BIG_ENDIAN,
+        DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    }
+)
+_PLANAR_CONFIGURATION = 0x00280006
+_EXTENDED_OFFSET_TABLE, _EXTENDED_OFFSET_TABLE_LENGTHS = 0x7FE00001, 0x7FE00002
+_FLOAT_PIXEL_DATA, _DOUBLE_PIXEL_DATA = 0x7FE00008, 0x7FE00009
+#: Bytes of the longest offset table that is read: two million frames.
+_LONGEST_TABLE = 1 << 24
+#: The values that the checks of pixels need, and the most bytes of each.
+PIXEL_VALUES: Mapping[int, int] = {
+    _PLANAR_CONFIGURATION: 2,
+    _EXTENDED_OFFSET_TABLE: _LONGEST_TABLE,
+    _EXTENDED_OFFSET_TABLE_LENGTHS: _LONGEST_TABLE,
+    _FLOAT_PIXEL_DATA: 0,
+    _DOUBLE_PIXEL_DATA: 0,
+}
 _REQUIRED = (
     limits.SAMPLES_PER_PIXEL,
     limits.PHOTOMETRIC_INTERPRETATION,
@@ -23,98 +52,131 @@ _REQUIRED = (
     limits.BITS_STORED,
     limits.HIGH_BIT,
 )
-_COUNTS = (limits.ROWS, limits.COLUMNS, limits.SAMPLES_PER_PIXEL, limits.BITS_ALLOCATED)
+#: Kinds of malformed elements that readers pass over; the service keeps them as they are.
+_TOLERABLE = frozenset({"order", "length"})
 
 
-class DataSetChecks:
-    """The checks of one data set, whose elements are handed over in order."""
+class ElementReport:
+    """Takes what is wrong with the elements of one file; of each kind the first is enough."""
 
-    def __init__(self, name: str, meta: FileMeta, faults: Faults, notes: Faults) -> None:
-        self._name, self._meta = name, meta
-        self._faults, self._notes = faults, notes
-        self._previous = -1
+    def __init__(self, name: str, faults: Faults, notes: Faults) -> None:
+        self._name, self._faults, self._notes = name, faults, notes
         self._reported: set[str] = set()
-        self._pixel_data: Element | None = None
-        self._has_other_pixel_data = False
 
-    def check_element(self, element: Element) -> None:
-        """Checks one element of the top level (PS3.5 7.1, 7.1.1; PS3.10 7.1)."""
-        tag = element.tag
-        if tag >> 16 in (0x0000, 0x0002):
-            self._add("group", f"its data set has {attribute(tag)}, which belongs outside of it")
-        elif tag == self._previous:
-            self._add("twice", f"its data set has {attribute(tag)} twice")
-        elif tag < self._previous:
-            self._add("order", f"its {attribute(tag)} comes behind an element of a higher tag")
-        if element.length % 2 and not element.undefined:
-            message = f"its {attribute(tag)} has {element.length} bytes, where lengths are even"
-            self._add("length", message)
-        self._previous = max(self._previous, tag)
-        if tag == PIXEL_DATA:
-            self._pixel_data = element
-        self._has_other_pixel_data |= tag in _OTHER_PIXEL_DATA
+    def __call__(self, kind: str, message: str) -> None:
+        if kind in self._reported:
+            return
+        self._reported.add(kind)
+        if kind in _TOLERABLE:
+            self._notes.add(FaultCode.DATA_SET_MALFORMED, self._name, f"{message} (kept as it is)")
+        else:
+            self._faults.add(FaultCode.DATA_SET_MALFORMED, self._name, message)
 
-    def finish(self, values: Mapping[int, bytes]) -> None:
-        """Checks the pixel data of an image by the `values` of its attributes (PS3.3 C.7.6.3)."""
-        syntax = self._meta.transfer_syntax_uid
-        if (
-            record_type(self._meta.sop_class_uid) != "IMAGE"
-            or syntax.startswith(PIXELS_ELSEWHERE)
-            or self._has_other_pixel_data
+
+class PixelChecks:
+    """The checks of the pixel data of files (PS3.3 C.7.6.3, PS3.5 8, A.4)."""
+
+    def __init__(self, faults: Faults, notes: Faults) -> None:
+        self._faults, self._notes = faults, notes
+
+    def check(
+        self, name: str, meta: FileMeta, walk: DataSetWalk, limited_attributes: bytes
+    ) -> None:
+        """Checks the file `name`, whose data set was walked.
+
+        `limited_attributes` are encoded by `limits.pack`.
+        """
+        syntax, pixels = meta.transfer_syntax_uid, walk.pixel_data
+        if syntax.startswith(PIXELS_ELSEWHERE) or not walk.values.keys().isdisjoint(
+            {_FLOAT_PIXEL_DATA, _DOUBLE_PIXEL_DATA}
         ):
             return
-        name = attribute(PIXEL_DATA)
-        element = self._pixel_data
-        if element is None:
-            message = f"it has no {name}: no viewer can show it"
-            self._notes.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
+        if pixels is None:
+            if record_type(meta.sop_class_uid) == "IMAGE":
+                message = f"it has no {attribute(PIXEL_DATA)}: no viewer can show it"
+                self._notes.add(FaultCode.PIXEL_DATA_ABSENT, name, message)
             return
-        self._check_description(values)
-        if element.undefined and syntax in _NATIVE:
-            message = f"its {name} is encapsulated, where its transfer syntax requires native"
-            self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
-        elif not element.undefined and syntax not in _NATIVE:
-            message = f"its {name} is native, where its transfer syntax requires encapsulated"
-            self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
-        elif not element.undefined:
-            expected = _expected_length(values)
-            if element.length < expected:
-                message = f"its {name} has {element.length} bytes, where {expected} are required"
-                self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
+        values = limits.unpack(limited_attributes)
+        self._check_required(name, walk.values, values)
+        is_native = syntax in _NATIVE
+        for fault in description_faults(
+            limited_attributes, syntax, meta.sop_class_uid, is_native=is_native
+        ):
+            self._add(name, fault.message, is_fault=fault.prevents_viewing)
+        samples = values.get(limits.SAMPLES_PER_PIXEL)
+        if isinstance(samples, int) and samples > 1 and not walk.values.get(_PLANAR_CONFIGURATION):
+            message = f"its {attribute(_PLANAR_CONFIGURATION)} is missing, which colour requires"
+            self._add(name, message, is_fault=False)
+        if pixels.undefined is is_native:
+            form, required = ("encapsulated", "native")[:: 1 if is_native else -1]
+            message = f"its {attribute(PIXEL_DATA)} is {form}, where its transfer syntax requires"
+            self._add(name, f"{message} {required}")
+        elif is_native:
+            self._check_length(name, pixels, values)
+        else:
+            self._check_frames(name, walk, values, syntax)
 
-    def _check_description(self, values: Mapping[int, bytes]) -> None:
-        """What describes the pixels is there, and can be so (PS3.3 C.7.6.3.1, PS3.5 8.1.1)."""
+    def _check_required(
+        self, name: str, encoded: Mapping[int, bytes], values: limits.Values
+    ) -> None:
         for tag in _REQUIRED:
-            value = values.get(tag, b"")
-            is_text = tag == limits.PHOTOMETRIC_INTERPRETATION
-            is_zero = bool(value) and not is_text and tag != limits.HIGH_BIT and not any(value)
-            if is_zero or not (value.strip(b"\0 ") if is_text else value):
+            is_empty = not encoded.get(tag) or values.get(tag) == ""
+            is_zero = not is_empty and values.get(tag) == 0 and tag != limits.HIGH_BIT
+            if is_empty or is_zero:
                 message = f"its {attribute(tag)} is {'0' if is_zero else 'missing or empty'}"
-                message += ", where Pixel Data requires a value"
-                self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
-        allocated, stored = (
-            int.from_bytes(values.get(tag, b"")[:2], "little")
-            for tag in (limits.BITS_ALLOCATED, limits.BITS_STORED)
-        )
-        if allocated and stored > allocated:
+                self._add(name, f"{message}, where Pixel Data requires a value")
+        allocated, stored = values.get(limits.BITS_ALLOCATED), values.get(limits.BITS_STORED)
+        if isinstance(allocated, int) and isinstance(stored, int) and stored > allocated > 0:
             message = (
                 f"its {attribute(limits.BITS_STORED)} is {stored}, more than its"
                 f" {attribute(limits.BITS_ALLOCATED)} of {allocated}"
             )
-            self._faults.add(FaultCode.PIXEL_DATA_WRONG, self._name, message)
+            self._add(name, message)
 
-    def _add(self, kind: str, message: str) -> None:
-        """Adds a fault; of each kind the first one of a file is enough."""
-        if kind not in self._reported:
-            self._reported.add(kind)
-            self._faults.add(FaultCode.DATA_SET_MALFORMED, self._name, message)
+    def _check_length(self, name: str, pixels: Value, values: limits.Values) -> None:
+        expected = _expected_length(values)
+        pixel_name = attribute(PIXEL_DATA)
+        if pixels.length < expected:
+            message = f"its {pixel_name} has {pixels.length} bytes, where {expected} are required"
+            self._add(name, message)
+        elif expected and pixels.length > expected + expected % 2:
+            message = f"its {pixel_name} has {pixels.length} bytes, {pixels.length - expected} more"
+            self._add(name, f"{message} than it needs", is_fault=False)
+
+    def _check_frames(
+        self, name: str, walk: DataSetWalk, values: limits.Values, syntax: str
+    ) -> None:
+        encapsulated = EncapsulatedPixelData(
+            walk.fragments,
+            _numbers(walk.offset_table, "L"),
+            _numbers(walk.values.get(_EXTENDED_OFFSET_TABLE, b""), "Q"),
+            _numbers(walk.values.get(_EXTENDED_OFFSET_TABLE_LENGTHS, b""), "Q"),
+        )
+        for fault in codestreams.frame_faults(walk.read, encapsulated, values, syntax):
+            self._add(name, fault.message, is_fault=fault.prevents_viewing)
+
+    def _add(self, name: str, message: str, *, is_fault: bool = True) -> None:
+        (self._faults if is_fault else self._notes).add(FaultCode.PIXEL_DATA_WRONG, name, message)
 
 
-def _expected_length(values: Mapping[int, bytes]) -> int:
-    """Bytes of all frames in native form (PS3.5 8.1.1); 0 if that cannot be told."""
-    counts = [int.from_bytes(values.get(tag, b"")[:2], "little") for tag in _COUNTS]
-    frames = values.get(limits.NUMBER_OF_FRAMES, b"").strip(b"\0 ")
-    if frames:
-        counts.append(int(frames) if frames.isdigit() and len(frames) < 10 else 0)
-    interpretation = values.get(limits.PHOTOMETRIC_INTERPRETATION, b"").strip(b"\0 ")
-    return native_length(counts, interpretation.decode("latin-1"))
+def _numbers(table: bytes, form: str) -> tuple[int, ...]:
+    """The numbers of an offset table; those that are cut off are left out."""
+    count = len(table) // struct.calcsize(form := f"<{form}")
+    return struct.unpack_from(f"<{count}{form[1]}", table)
+
+
+def _expected_length(values: limits.Values) -> int:
+    """Bytes of all frames in native format; 0 if that cannot be told."""
+    counts = [
+        values.get(tag, 1 if tag == limits.NUMBER_OF_FRAMES else 0)
+        for tag in (
+            limits.ROWS,
+            limits.COLUMNS,
+            limits.SAMPLES_PER_PIXEL,
+            limits.BITS_ALLOCATED,
+            limits.NUMBER_OF_FRAMES,
+        )
+    ]
+    numbers = [count if isinstance(count, int) else 0 for count in counts]
+    interpretation = str(values.get(limits.PHOTOMETRIC_INTERPRETATION, ""))
+    return pixel_data.native_length(numbers, interpretation)

@@ -1,48 +1,44 @@
 """Craft: examines any volume by itself, without knowing what should be on it."""
 
-from collections.abc import Mapping
+import io
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import BinaryIO, Protocol, runtime_checkable
 
-from burnish import dicom_elements
 from burnish.application_profiles import ApplicationProfile
-from burnish.application_profiles.limits import LIMITED, US_REGIONS
+from burnish.application_profiles.limits import LIMITED, US_REGIONS, Values, pack, unpack
 from burnish.dicom_elements import NeedMore
 from burnish.errors import Unreadable
+from burnish.explicit_little_endian import Layout, layout
 from burnish.identifiers import is_file_name
+from burnish.instance_header import codestreams
 from burnish.media import FileSystem
-from burnish.values import Fault, ReadableVolume, SecureVolume, VolumeReport
-from burnish.verify.data_set_checks import DataSetChecks
+from burnish.values import DecodedFrames, Fault, ReadableVolume, SecureVolume, VolumeReport
+from burnish.verify.data_set_checks import PIXEL_VALUES, ElementReport, PixelChecks
+from burnish.verify.data_set_walk import BLOCK, PIXEL_DATA, DataSetWalk
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
-from burnish.verify.faults import FaultCode, Faults, shown
+from burnish.verify.faults import FaultCode, Faults, attribute, shown
 from burnish.verify.file_meta_checks import FileMeta, check_file_meta, read_file_meta
-from burnish.verify.key_checks import COMPARED_TAGS, KeyChecks
+from burnish.verify.key_checks import COMPARED_TAGS, LONGEST_KEY, KeyChecks
 from burnish.verify.profile_checks import ProfileChecks
 from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
-from burnish.vocabulary import (
-    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
-    EXPLICIT_VR_BIG_ENDIAN,
-    IMPLICIT_VR_LITTLE_ENDIAN,
-    MEDIA_STORAGE_DIRECTORY_STORAGE,
-)
+from burnish.verify.volume_file import VolumeFile, inflated_file
+from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, MEDIA_STORAGE_DIRECTORY_STORAGE
+from burnish.wording import quantity
 
 #: A DICOMDIR larger than this is taken for damage: one of 60,000 instances has about 40 MB.
 LARGEST_DICOMDIR = 1 << 29
 
-_BLOCK = 1 << 15
 #: Places of disagreements that concern the whole volume and not one file.
 _WHOLE_VOLUME = {"UDF", "FAT", "volume"}
 _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
 _LONGEST_UID = 64
-#: Transfer Syntaxes whose data sets are not read.
-_UNREAD = {DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
-#: Bytes of a value that a profile's limits and conditions need; sequences of regions are longer.
+#: Bytes of a value that a profile's limits and conditions need.
 _LONGEST_VALUE = 64
-_LONGEST_REGIONS = 1 << 16
-#: Bytes of the longest value that is compared with a key of a directory record.
-_LONGEST_KEY = 1 << 12
 
 
 @runtime_checkable
@@ -59,18 +55,31 @@ class VolumeWithLongNames(Protocol):
     long_names: Mapping[str, str]
 
 
+class Decoder(Protocol):
+    """Decodes all frames of the Pixel Data whose value begins at `offset` of a file."""
+
+    def __call__(
+        self, file: BinaryIO, offset: int, transfer_syntax_uid: str, values: Values, /
+    ) -> DecodedFrames: ...
+
+
 def examine_volume(
-    volume: ReadableVolume, profile: ApplicationProfile | None = None, *, size: int | None = None
+    volume: ReadableVolume,
+    profile: ApplicationProfile | None = None,
+    *,
+    size: int | None = None,
+    decoder: Decoder | None = None,
 ) -> VolumeReport:
     """Checks a volume against PS3.3 F, PS3.10 and PS3.12, and against `profile` if given.
 
-    `size` is the size of the volume in bytes, by default that of its files together. Pixel data
-    is not checked. Of a SecureVolume that was not opened, only the envelopes of the files are
-    examined; of an opened one, every digest and signature is verified.
+    `size` is the size of the volume in bytes, by default that of its files together. The frames of
+    compressed pixel data are decoded by `decoder`; without one, only their headers are examined.
+    Of a SecureVolume that was not opened, only the envelopes of the files are examined; of an
+    opened one, every digest and signature is verified.
     """
     if isinstance(volume, SecureVolume) and not volume.opened:
         return examine_encrypted_volume(volume, profile)
-    return _Examination(volume, profile).report(size)
+    return _Examination(volume, profile, decoder).report(size)
 
 
 def unreadable_report(error: Unreadable) -> VolumeReport:
@@ -86,32 +95,34 @@ def unreadable_report(error: Unreadable) -> VolumeReport:
     )
 
 
-class _FileBuffer:
-    """A file of a volume as a buffer for `dicom_elements.scan`; one block is in memory."""
-
-    def __init__(self, volume: ReadableVolume, name: str) -> None:
-        self._volume, self._name = volume, name
-        self._start, self._block = 0, b""
-        self.bytes_read = 0
-
-    def __getitem__(self, index: slice) -> bytes:
-        start, stop = index.start or 0, index.stop
-        skip = start - self._start
-        if skip < 0 or stop - self._start > len(self._block):
-            self._block = self._volume.read(self._name, start, max(_BLOCK, stop - start))
-            self._start, skip = start, 0
-            self.bytes_read += len(self._block)
-        return self._block[skip : skip + stop - start]
-
-
 class _Examination:
-    def __init__(self, volume: ReadableVolume, profile: ApplicationProfile | None) -> None:
+    def __init__(
+        self,
+        volume: ReadableVolume,
+        profile: ApplicationProfile | None,
+        decoder: Decoder | None,
+    ) -> None:
         self._volume = volume
+        self._sizes = volume.files()
+        #: What isinstance finds by comparing all methods is asked once, not for every file.
+        self._secure_volume = volume if isinstance(volume, SecureVolume) else None
         self._profile = profile
+        self._decoder = decoder
         self._faults = Faults()
         self._notes = Faults()
         self._key_checks = KeyChecks(self._faults, self._notes)
+        self._pixel_checks = PixelChecks(self._faults, self._notes)
         self._profile_checks = ProfileChecks(profile, self._faults) if profile else None
+        conditions = self._profile_checks.conditions if self._profile_checks else frozenset()
+        #: The values that are kept of each data set, and the most bytes of each.
+        self._wanted = {
+            PIXEL_DATA: 0,
+            _SOP_CLASS_UID: _LONGEST_UID,
+            _SOP_INSTANCE_UID: _LONGEST_UID,
+            **dict.fromkeys([*LIMITED, *conditions], _LONGEST_VALUE),
+            **PIXEL_VALUES,
+            **dict.fromkeys(COMPARED_TAGS, LONGEST_KEY),
+        }
         #: A profile may leave out the DICOMDIR (PS3.11 G.3).
         self._without_dicomdir = bool(
             profile and profile.dicomdir_optional and "DICOMDIR" not in volume.files()
@@ -120,6 +131,9 @@ class _Examination:
         self._is_lowered = is_directory and all(name == name.lower() for name in volume.files())
         self._instances = 0
         self._bytes_read = 0
+        self._decoded_frames = 0
+        #: By what was not examined of pixel data, in words: the number of files.
+        self._not_examined: Counter[str] = Counter()
 
     def report(self, size: int | None) -> VolumeReport:
         # File IDs have capital letters; a mounted volume may show small ones
@@ -151,6 +165,11 @@ class _Examination:
             bytes_read=self._bytes_read,
             faults=self._by_long_names(self._faults.all()),
             notes=self._by_long_names(self._notes.all()),
+            decoded_frames=self._decoded_frames,
+            not_examined=tuple(
+                f"{what} of {quantity(count, 'file')}"
+                for what, count in sorted(self._not_examined.items())
+            ),
         )
 
     def _by_long_names(self, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
@@ -208,13 +227,13 @@ class _Examination:
 
     def _check_envelope(self, name: str) -> bool:
         """Verifies digest and signature of a Secure DICOM File; returns False if it is damaged."""
-        if not isinstance(self._volume, SecureVolume) or not self._is_secure(name):
+        if self._secure_volume is None or not self._is_secure(name):
             return True
         if self._profile and not self._profile.secure:
             message = f"it is a Secure DICOM File, which {self._profile.label} does not permit"
             self._faults.add(FaultCode.FILE_SECURE, name, message)
         try:
-            self._volume.check(name)
+            self._secure_volume.check(name)
         except Unreadable as error:
             message = f"its envelope is damaged: {error}"
             self._faults.add(FaultCode.SECURE_FILE_UNSOUND, name, message)
@@ -223,15 +242,13 @@ class _Examination:
 
     def _is_secure(self, name: str) -> bool:
         try:
-            return isinstance(self._volume, SecureVolume) and self._volume.is_secure(name)
+            return self._secure_volume is not None and self._secure_volume.is_secure(name)
         except Unreadable:
             return True
 
     def _check_secure(self, name: str) -> None:
         """A DICOM file is a Secure DICOM File if the volume or the profile requires that."""
-        is_required = isinstance(self._volume, SecureVolume) or (
-            self._profile and self._profile.secure
-        )
+        is_required = self._secure_volume or (self._profile and self._profile.secure)
         if is_required and not self._is_secure(name):
             self._faults.add(FaultCode.FILE_NOT_SECURE, name, NOT_SECURE)
 
@@ -239,7 +256,8 @@ class _Examination:
 
     def _check_file(self, name: str, record: Record | None) -> None:
         try:
-            meta = read_file_meta(self._volume, name)
+            beginning = self._volume.read(name, 0, min(self._sizes[name], BLOCK))
+            meta = read_file_meta(self._volume, name, beginning)
             if meta is None:
                 if record:
                     message = f"{record} references it, but it is not a DICOM file"
@@ -251,58 +269,93 @@ class _Examination:
                 return
             self._instances += 1
             self._check_secure(name)
-            self._check_instance(name, meta, record)
+            self._check_instance(name, meta, record, beginning)
         except NeedMore as error:
-            message = f"it is truncated: {error}"
-            self._faults.add(FaultCode.FILE_TRUNCATED, name, message)
+            self._faults.add(FaultCode.FILE_TRUNCATED, name, f"it is truncated: {error}")
         except Unreadable as error:
             self._faults.add(FaultCode.FILE_UNREADABLE, name, f"it cannot be read: {error}")
 
-    def _check_instance(self, name: str, meta: FileMeta, record: Record | None) -> None:
+    def _check_instance(
+        self, name: str, meta: FileMeta, record: Record | None, beginning: bytes
+    ) -> None:
         check_file_meta(meta, name, self._faults)
         if record:
             check_reference(record, name, meta, self._faults)
         elif not self._without_dicomdir:
             message = "it is a DICOM file that no directory record references"
             self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
-        explicit = meta.transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN
-        values = None
-        if meta.transfer_syntax_uid not in _UNREAD:
-            values = self._check_data_set(name, meta, explicit=explicit)
+        with self._opened_data_set(name, meta, beginning) as walk:
+            walk.run(self._wanted)
+            self._check_uids(name, meta, walk.values)
+            values = walk.values
+            if US_REGIONS in walk.sequences:
+                values[US_REGIONS] = walk.explicit_items(US_REGIONS)
+            limited_attributes = pack(values)
+            self._pixel_checks.check(name, meta, walk, limited_attributes)
             if record:
-                self._key_checks.check(name, record, values)
-        if self._profile_checks:
-            self._profile_checks.check_instance(name, meta, values, record, explicit=explicit)
+                self._key_checks.check(name, record, walk)
+            if self._profile_checks:
+                self._profile_checks.check_instance(name, meta, values, record, explicit=True)
+            if walk.pixel_data and walk.pixel_data.undefined:
+                self._check_frames(name, meta, walk, limited_attributes)
+            self._bytes_read += walk.bytes_read
 
-    def _check_data_set(self, name: str, meta: FileMeta, *, explicit: bool) -> dict[int, bytes]:
-        """Scans a data set to its end; returns the values that the profile's checks need."""
-        conditions = self._profile_checks.conditions if self._profile_checks else frozenset()
-        buffer = _FileBuffer(self._volume, name)
-        size = self._volume.files()[name]
-        values: dict[int, bytes] = {}
-        uids = {_SOP_CLASS_UID: b"", _SOP_INSTANCE_UID: b""}
-        checks = DataSetChecks(name, meta, self._faults, self._notes)
-        for element in dicom_elements.scan(buffer, meta.data_set_offset, size, explicit=explicit):
-            checks.check_element(element)
-            if element.tag in uids and element.length <= _LONGEST_UID:
-                uids[element.tag] = buffer[element.value : element.value + element.length]
-            if element.tag in COMPARED_TAGS and element.length <= _LONGEST_KEY:
-                values[element.tag] = bytes(buffer[element.value : element.value + element.length])
-            elif element.tag in LIMITED or element.tag in conditions:
-                longest = _LONGEST_REGIONS if element.tag == US_REGIONS else _LONGEST_VALUE
-                end = element.value + min(element.length, longest)
-                values[element.tag] = bytes(buffer[element.value : end])
-        checks.finish(values)
-        self._bytes_read += buffer.bytes_read
-        for attribute_name, uid, meta_uid in (
-            ("SOP Class UID (0008,0016)", uids[_SOP_CLASS_UID], meta.sop_class_uid),
-            ("SOP Instance UID (0008,0018)", uids[_SOP_INSTANCE_UID], meta.sop_instance_uid),
+    @contextmanager
+    def _opened_data_set(
+        self, name: str, meta: FileMeta, beginning: bytes
+    ) -> Iterator[DataSetWalk]:
+        """The data set of a file, to be walked; raises Unreadable if it cannot be inflated."""
+        report = ElementReport(name, self._faults, self._notes)
+        if meta.transfer_syntax_uid != DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+
+            def read(offset: int, length: int) -> bytes:
+                return self._volume.read(name, offset, length)
+
+            encoding = layout(meta.transfer_syntax_uid)
+            start, size = meta.data_set_offset, self._sizes[name]
+            yield DataSetWalk(read, start, size, encoding, report, block=beginning)
+            return
+        with inflated_file(self._volume, name, meta.data_set_offset) as (file, size):
+
+            def read_inflated(offset: int, length: int) -> bytes:
+                file.seek(offset)
+                return file.read(length)
+
+            encoding = Layout(explicit=True, big_endian=False)
+            yield DataSetWalk(read_inflated, 0, size, encoding, report)
+
+    def _check_uids(self, name: str, meta: FileMeta, values: Mapping[int, bytes]) -> None:
+        """The File Meta Information has the UIDs of the data set (PS3.10 7.1)."""
+        for attribute_name, tag, meta_uid in (
+            ("SOP Class UID (0008,0016)", _SOP_CLASS_UID, meta.sop_class_uid),
+            ("SOP Instance UID (0008,0018)", _SOP_INSTANCE_UID, meta.sop_instance_uid),
         ):
-            data_set_uid = uid.rstrip(b"\0 ").decode("latin-1")
+            data_set_uid = values.get(tag, b"").rstrip(b"\0 ").decode("latin-1")
             if data_set_uid != meta_uid:
                 message = (
                     f"its {attribute_name} is {shown(data_set_uid)}, "
                     f"in its File Meta Information {shown(meta_uid)}"
                 )
                 self._faults.add(FaultCode.FILE_META_WRONG, name, message)
-        return values
+
+    def _check_frames(
+        self, name: str, meta: FileMeta, walk: DataSetWalk, limited_attributes: bytes
+    ) -> None:
+        """Decodes the frames of compressed pixel data, and notes what is not examined."""
+        syntax = meta.transfer_syntax_uid
+        if codestreams.is_video(syntax):
+            self._not_examined["the video stream"] += 1
+            return
+        if not codestreams.is_examined(syntax):
+            self._not_examined[f"the codestreams in {shown(syntax)}"] += 1
+        if self._decoder is None or walk.pixel_data is None:
+            return
+        file = io.BufferedReader(VolumeFile(self._volume, name), BLOCK)
+        values = unpack(limited_attributes)
+        decoded = self._decoder(file, walk.pixel_data.start, syntax, values)
+        self._decoded_frames += decoded.frames
+        if not decoded.is_supported:
+            self._not_examined[f"the decoded frames in {shown(syntax)}"] += 1
+        elif decoded.fault:
+            message = f"its {attribute(PIXEL_DATA)} cannot be decoded: {decoded.fault}"
+            self._faults.add(FaultCode.PIXEL_DATA_WRONG, name, message)

@@ -76,6 +76,7 @@ class FaultCode(StrEnum):
     FILE_META_WRONG = auto()
     DATA_SET_DIFFERS = auto()
     DATA_SET_MALFORMED = auto()
+    PIXEL_DATA_ABSENT = auto()
     PIXEL_DATA_WRONG = auto()
     SOP_CLASS_NOT_IN_PROFILE = auto()
     ATTRIBUTE_NOT_IN_PROFILE = auto()

@@ -119,12 +119,15 @@ def _uid(value: bytes) -> str:
     return value.rstrip(b"\0 ").decode("latin-1") if len(value) <= _LONGEST_UID else "?"
 
 
-def read_file_meta(volume: ReadableVolume, name: str) -> FileMeta | None:
+def read_file_meta(
+    volume: ReadableVolume, name: str, beginning: bytes | None = None
+) -> FileMeta | None:
     """The File Meta Information of a file; None if it is not a DICOM file.
 
-    Raises Unreadable as `parse_file_meta` does, and if the volume cannot be read.
+    `beginning` are the first bytes of the file, if they are known. Raises Unreadable as
+    `parse_file_meta` does, and if the volume cannot be read.
     """
-    start = volume.read(name, 0, _READ_SIZES[0])
+    start = volume.read(name, 0, _READ_SIZES[0]) if beginning is None else beginning
     if not is_dicom(start):
         return None
     for next_size in _READ_SIZES[1:]:

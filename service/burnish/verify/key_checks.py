@@ -1,22 +1,28 @@
 """Craft: compares the keys of directory records with the files that they lead to (PS3.3 F.5)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import zip_longest
 
 from burnish import character_sets
 from burnish.dicomdir.key_values import fit
+from burnish.dicomdir.keys import concept_modifiers
 from burnish.dicomdir.reader import IDENTITY_KEYS, SPECIFIC_CHARACTER_SET
-from burnish.directory_records import KEYS, Key, spoken_names
+from burnish.directory_records import KEYS, Key, all_keys, spoken_names
+from burnish.errors import Unreadable
+from burnish.verify.data_set_walk import DataSetWalk
 from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.record_checks import Record
+from burnish.verify.sequence_comparison import difference
 
 _PATIENT_NAME = 0x00100010
 #: The keys that say whose files these are; a difference is a fault. That of other keys is a note.
 _IDENTIFYING = frozenset({*IDENTITY_KEYS.values(), _PATIENT_NAME})
-#: The keys that are compared: those with values, not those with sequences.
-COMPARED_KEYS = {
-    record_type: tuple(key for key in keys if key.vr != b"SQ") for record_type, keys in KEYS.items()
-}
+#: The keys that are compared: those of PS3.3 F.5, and those that profiles add (PS3.11).
+COMPARED_KEYS = {record_type: all_keys(record_type) for record_type in KEYS}
+#: Bytes of the longest value that is compared.
+LONGEST_KEY = 1 << 12
+_CONTENT_SEQUENCE = 0x0040A730
+_NUMBERS = frozenset({b"US", b"UL"})
 #: The tags of a file that are compared with its records.
 COMPARED_TAGS = frozenset(
     {key.tag for keys in COMPARED_KEYS.values() for key in keys} | {SPECIFIC_CHARACTER_SET}
@@ -35,25 +41,51 @@ class KeyChecks:
         #: Offset of the record and tag of the differences that were noted.
         self._noted: set[tuple[int, int]] = set()
 
-    def check(self, name: str, record: Record, values: Mapping[int, bytes]) -> None:
-        """Compares the `values` of a file with its record and with those above it."""
+    def check(self, name: str, record: Record, walk: DataSetWalk) -> None:
+        """Compares the values of a file with its record and with those above it."""
+        values = walk.values
         current: Record | None = record
         for _ in range(_LEVELS):
             if current is None:
                 return
+            in_record = current.keys
             for key in COMPARED_KEYS.get(current.type, ()):
-                is_missing = key.tag not in current.tags | current.empty_tags
-                if not is_missing and not _agree(key, current, values):
+                tag = key.tag
+                value = values.get(tag)
+                # Most values are equal byte for byte. A file without the value proves nothing:
+                # writers have to put something in its place.
+                if not value or value == in_record.get(tag):
+                    continue
+                if key.vr == b"SQ":
+                    self._check_sequence(name, current, key, walk)
+                elif _has(current, tag) and not _agree(key, current, values):
                     self._add(name, current, key, values)
             current = current.parent
 
+    def _check_sequence(self, name: str, record: Record, key: Key, walk: DataSetWalk) -> None:
+        """Compares the items of a sequence; that of a record may be absent."""
+        in_record = record.keys.get(key.tag, b"")
+        if not in_record or (record.offset, key.tag) in self._noted:
+            return
+        try:
+            in_file = walk.explicit_items(key.tag)
+            if key.tag == _CONTENT_SEQUENCE:
+                in_file = concept_modifiers(in_file)
+        except Unreadable:
+            return  # which is reported as a fault of the data set
+        if not in_file and key.tag != _CONTENT_SEQUENCE:
+            return
+        character_set = walk.values.get(SPECIFIC_CHARACTER_SET, b"")
+        record_set = record.keys.get(SPECIFIC_CHARACTER_SET, b"")
+        if text := difference(in_record, in_file, record_set, character_set):
+            self._noted.add((record.offset, key.tag))
+            message = f"its {attribute(key.tag)} is not that of the file {name}: {text}"
+            self._notes.add(FaultCode.KEY_DIFFERS, str(record), message)
+
     def _add(self, name: str, record: Record, key: Key, values: Mapping[int, bytes]) -> None:
-        in_record = _text(record.keys.get(key.tag, b""), record.keys)
-        in_file = _text(values[key.tag], values)
-        message = (
-            f"its {attribute(key.tag)} is {_shown(in_record)}; "
-            f"that of the file {name} is {_shown(in_file)}"
-        )
+        in_record = _shown(key, record.keys.get(key.tag, b""), record.keys)
+        in_file = _shown(key, values[key.tag], values)
+        message = f"its {attribute(key.tag)} is {in_record}; that of the file {name} is {in_file}"
         if key.tag in _IDENTIFYING:
             self._faults.add(FaultCode.KEY_DIFFERS, str(record), message)
         elif (record.offset, key.tag) not in self._noted:
@@ -61,22 +93,23 @@ class KeyChecks:
             self._notes.add(FaultCode.KEY_DIFFERS, str(record), message)
 
 
-def _agree(key: Key, record: Record, values: Mapping[int, bytes]) -> bool:
-    """Whether the key of a record is that of a file, as far as that can be told.
+def _has(record: Record, tag: int) -> bool:
+    return tag in record.tags or tag in record.empty_tags
 
-    A file without the value proves nothing: writers have to put something in its place.
-    """
-    in_file = values.get(key.tag, b"").strip(b"\0 ")
+
+def _agree(key: Key, record: Record, values: Mapping[int, bytes]) -> bool:
+    """Whether the key of a record is that of a file, as far as that can be told."""
+    if key.vr in _NUMBERS or len(values[key.tag]) >= LONGEST_KEY:
+        return key.vr not in _NUMBERS
+    in_file = values[key.tag].strip(b"\0 ")
     in_record = record.keys.get(key.tag, b"").strip(b"\0 ")
     if not in_file or in_file == in_record:
         return True
     file_set = values.get(SPECIFIC_CHARACTER_SET, b"")
     if fit(key.tag, key.vr, values[key.tag], file_set).strip(b"\0 ") in (in_record, b""):
         return True
-    if key.vr == b"IS":
-        return _number(in_file) == _number(in_record)
-    if key.vr == b"TM":
-        return _time(in_file) == _time(in_record)
+    if comparable := _COMPARABLE.get(key.vr):
+        return comparable(in_file) == comparable(in_record)
     record_text, file_text = _text(in_record, record.keys), _text(in_file, values)
     if key.vr == b"PN":
         return _same_name(record_text, file_text)
@@ -99,8 +132,24 @@ def _number(value: bytes) -> int | bytes:
         return value
 
 
+def _decimals(value: bytes) -> list[float] | bytes:
+    """Numbers to nine digits, as far as writers keep them."""
+    try:
+        return [float(f"{float(number):.8g}") for number in value.split(b"\\")]
+    except ValueError:
+        return value
+
+
 def _time(value: bytes) -> bytes:
     return value.replace(b":", b"").partition(b".")[0].ljust(6, b"0")
+
+
+#: What makes values of a VR comparable that are written in different ways.
+_COMPARABLE: dict[bytes, Callable[[bytes], object]] = {
+    b"IS": _number,
+    b"DS": _decimals,
+    b"TM": _time,
+}
 
 
 def _plain(text: str) -> str:
@@ -111,7 +160,8 @@ def _text(value: bytes, elements: Mapping[int, bytes]) -> str:
     return character_sets.decode(value, elements.get(SPECIFIC_CHARACTER_SET, b""))
 
 
-def _shown(text: str) -> str:
-    if not text:
-        return "empty"
-    return repr(text[:_LONGEST_SHOWN])
+def _shown(key: Key, value: bytes, elements: Mapping[int, bytes]) -> str:
+    if key.vr in _NUMBERS:
+        return str(int.from_bytes(value, "little"))
+    text = _text(value, elements)
+    return repr(text[:_LONGEST_SHOWN]) if text else "empty"

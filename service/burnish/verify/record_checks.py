@@ -20,7 +20,7 @@ from burnish.dicomdir.reader import (
     Elements,
     StoredRecord,
 )
-from burnish.directory_records import KEYS
+from burnish.directory_records import KEYS, all_keys
 from burnish.verify.faults import FaultCode, Faults, attribute
 
 #: The attributes of every directory record, whatever its type (PS3.3 Table F.3-3).
@@ -32,8 +32,8 @@ _REQUIRED_KEYS = {
 }
 #: The keys whose values are kept, to be compared with those of files.
 _KEPT_KEYS = {
-    record_type: (SPECIFIC_CHARACTER_SET, *(key.tag for key in keys if key.vr != b"SQ"))
-    for record_type, keys in KEYS.items()
+    record_type: (SPECIFIC_CHARACTER_SET, *(key.tag for key in all_keys(record_type)))
+    for record_type in KEYS
 }
 #: The attributes of a record that references a file: Type 1C (PS3.3 Table F.3-3).
 _REFERENCE = (
@@ -56,8 +56,8 @@ class Record:
 
     `identity` is the value of the key that no other record of its type has. `tags` are the
     elements with a value, `empty_tags` those without. `keys` are the encoded values of the keys of
-    its type, except sequences, and its Specific Character Set. `structure` sets `parent` and
-    `reached`.
+    its type, also of those that profiles add, and its Specific Character Set. `structure` sets
+    `parent` and `reached`.
     """
 
     number: int

@@ -1,8 +1,10 @@
 """Any volume is examined: every kind of defect, and the codes of its faults."""
 
+import struct
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from burnish.application_profiles import PROFILES
-from burnish.dicom_elements import encode
+from burnish.dicom_elements import encode, scan
 from burnish.verify import FaultCode, examine_volume
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
@@ -23,6 +25,7 @@ from burnish.vocabulary import (
     MEDIA_STORAGE_DIRECTORY_STORAGE,
 )
 from factories import encapsulated
+from made_codestreams import jpeg_2000
 from made_volume import (
     FILE_SET_UID,
     SECONDARY_CAPTURE,
@@ -381,7 +384,8 @@ def test_incomplete_file_meta_information_is_a_fault() -> None:
 def test_a_transfer_syntax_that_the_profile_does_not_permit_is_a_fault() -> None:
     sample = SampleVolume()
     native = encode(0x7FE00010, b"OW", bytes(range(256)))
-    compressed = instance("1.2.9.0", JPEG_2000).replace(native, encapsulated(bytes(8)))
+    frame = encapsulated(jpeg_2000(16, 16))
+    compressed = instance("1.2.9.0", JPEG_2000).replace(native, frame)
     sample.files["DICOM\\I0"] = compressed
     sample.at(*IMAGE).set(0x00041512, b"UI", JPEG_2000)
     assert examine_volume(sample.volume()).good
@@ -404,15 +408,49 @@ def test_a_missing_key_that_the_profile_requires_is_a_fault() -> None:
     assert len(faults) == 1 + 4 * len(("Rows", "Columns"))
 
 
-@pytest.mark.parametrize(
-    "transfer_syntax", [DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN]
-)
-def test_deflated_and_big_endian_data_sets_are_not_read(transfer_syntax: str) -> None:
+def deflated(data_set: bytes) -> bytes:
+    deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return deflater.compress(data_set) + deflater.flush()
+
+
+def big_endian(data_set: bytes) -> bytes:
+    """A data set of Explicit VR Little Endian in big endian."""
+    parts = []
+    for element in scan(data_set, 0, len(data_set), explicit=True):
+        head = struct.pack(">HH", element.tag >> 16, element.tag & 0xFFFF) + element.vr
+        is_long = element.value - element.start == 12
+        head += struct.pack(">HI" if is_long else ">H", *([0] * is_long), element.length)
+        value = data_set[element.value : element.end]
+        swapped = b"".join(value[at : at + 2][::-1] for at in range(0, len(value), 2))
+        parts.append(head + (swapped if element.vr in (b"US", b"OW") else value))
+    return b"".join(parts)
+
+
+ENCODINGS = {
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN: deflated,
+    EXPLICIT_VR_BIG_ENDIAN: big_endian,
+}
+
+
+@pytest.mark.parametrize("transfer_syntax", ENCODINGS)
+def test_deflated_and_big_endian_data_sets_are_examined(transfer_syntax: str) -> None:
     sample = SampleVolume()
-    sample.files["DICOM\\I0"] = file_meta(SECONDARY_CAPTURE, "1.2.9.0", transfer_syntax)
-    sample.files["DICOM\\I0"] += bytes(100)
+    meta = file_meta(SECONDARY_CAPTURE, "1.2.9.0", transfer_syntax)
+    data_set = instance("1.2.9.0")[META_LENGTH:]
+    encode_data_set = ENCODINGS[transfer_syntax]
+    sample.files["DICOM\\I0"] = meta + encode_data_set(data_set)
     sample.at(*IMAGE).set(0x00041512, b"UI", transfer_syntax)
-    assert examine_volume(sample.volume()).good
+    report = examine_volume(sample.volume())
+    assert (report.faults, report.notes) == ((), ())
+    with_more_rows = data_set.replace(
+        encode(0x00280010, b"US", b"\x10\0"), encode(0x00280010, b"US", b"\x11\0")
+    )
+    sample.files["DICOM\\I0"] = meta + encode_data_set(with_more_rows)
+    (fault,) = examine_volume(sample.volume()).faults
+    assert "has 256 bytes, where 272 are required" in fault.message
+    sample.files["DICOM\\I0"] = meta + encode_data_set(data_set)[:-10]
+    (fault,) = examine_volume(sample.volume()).faults
+    assert fault.code == FaultCode.FILE_TRUNCATED
 
 
 def test_the_faults_of_one_code_are_limited() -> None:

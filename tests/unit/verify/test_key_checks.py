@@ -55,7 +55,14 @@ def volume(
         0x00080016: (b"UI", SECONDARY_CAPTURE.encode()),
         0x00080018: (b"UI", b"1.2.9.0"),
         **{tag: (vr, values[tag]) for tag, (vr, _) in KEYS.items()},
-        0x00280010: (b"US", b"\x10\0"),
+        0x00280002: (b"US", b"\1\0"),
+        0x00280004: (b"CS", b"MONOCHROME2"),
+        0x00280010: (b"US", b"\4\0"),
+        0x00280011: (b"US", b"\4\0"),
+        0x00280100: (b"US", b"\x08\0"),
+        0x00280101: (b"US", b"\x08\0"),
+        0x00280102: (b"US", b"\7\0"),
+        0x00280103: (b"US", b"\0\0"),
         0x7FE00010: (b"OW", bytes(16)),
     }
     content = b"".join(encode(tag, *data_set[tag]) for tag in sorted(data_set))

@@ -1,0 +1,372 @@
+"""Craft: walks all elements of a data set, to any depth, and checks how they are encoded (PS3.5 7).
+
+Every transfer syntax is walked as it is stored, also big endian; a deflated data set is inflated
+before.
+"""
+
+import struct
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from burnish.dicom_elements import (
+    ITEM,
+    ITEM_DELIMITATION_ITEM,
+    LONG_VRS,
+    MAXIMUM_DEPTH,
+    SEQUENCE_DELIMITATION_ITEM,
+    SHORT_VRS,
+    UNDEFINED_LENGTH,
+    NeedMore,
+    close,
+    describe,
+    scan,
+)
+from burnish.errors import Unreadable
+from burnish.explicit_little_endian import Converter, Layout, dictionary_vr, little_endian
+from burnish.verify.faults import attribute
+
+PIXEL_DATA = 0x7FE00010
+#: Bytes that are read at once.
+BLOCK = 1 << 15
+#: Bytes before an item of Pixel Data that are read with it: there the frame before it ends.
+_BEFORE_ITEM = 1 << 9
+#: The shortest header of an element with the long form of its length.
+_LONGEST_HEADER = 12
+#: The most zeros behind a data set that are taken for padding.
+_LONGEST_PADDING = 1 << 16
+#: The longest sequence whose items are compared with a record.
+_LONGEST_SEQUENCE = 1 << 20
+_IMPLICIT = Layout(explicit=False, big_endian=False)
+_FOREIGN_GROUPS = frozenset({0x0000, 0x0002})
+_ITEM_GROUP = 0xFFFE
+_SEQUENCE_VRS = frozenset({b"SQ", b"UN", b""})
+
+#: Reads bytes of the data set at an offset, fewer where it ends.
+Read = Callable[[int, int], bytes]
+#: Called with what is wrong: its kind, and a sentence without its subject.
+Report = Callable[[str, str], None]
+
+
+class Value(NamedTuple):
+    """Where the value of a top-level element lies. `undefined`: its length is not stored."""
+
+    vr: bytes
+    start: int
+    length: int
+    undefined: bool
+
+
+class _Open:
+    """A sequence or an item that has begun: its end, or None if its length is undefined."""
+
+    __slots__ = ("end", "explicit", "is_sequence", "previous")
+
+    def __init__(self, end: int | None, *, explicit: bool, is_sequence: bool) -> None:
+        self.end, self.explicit, self.is_sequence = end, explicit, is_sequence
+        #: The highest tag of the item so far.
+        self.previous = -1
+
+
+class DataSetWalk:
+    """One data set, which lies between `start` and `end` of what `read` reads.
+
+    `wanted` says of which elements `run` keeps the values, and the most bytes of each. `block` are
+    bytes from offset 0 on that have been read already. `fragments` are those of Pixel Data,
+    without the Basic Offset Table, which is `offset_table`.
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        start: int,
+        end: int,
+        layout: Layout,
+        report: Report,
+        *,
+        block: bytes = b"",
+    ) -> None:
+        self._read, self._start, self._end = read, start, end
+        self._layout, self._report = layout, report
+        self._block_start, self._block = 0, block
+        order = ">" if layout.big_endian else "<"
+        self._explicit_header = struct.Struct(f"{order}HH2sH")
+        self._plain_header = struct.Struct(f"{order}HHL")
+        self._length = struct.Struct(f"{order}L")
+        self.bytes_read = len(block)
+        self.values: dict[int, bytes] = {}
+        self.fragments: list[tuple[int, int]] = []
+        self.offset_table = b""
+        self.pixel_data: Value | None = None
+        #: Where the sequences among the wanted elements lie.
+        self.sequences: dict[int, Value] = {}
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Bytes of the data set, fewer where it ends."""
+        length = min(length, self._end - offset)
+        skip = offset - self._block_start
+        if skip < 0 or skip + length > len(self._block):
+            self._load(offset, length)
+            skip = offset - self._block_start
+        return self._block[skip : skip + length]
+
+    def run(self, wanted: Mapping[int, int]) -> None:
+        """Walks to the end.
+
+        Raises NeedMore if the data set is truncated, Unreadable if it cannot be walked on.
+        """
+        # One loop with few calls: of a CT image with 120 elements it takes 40 us.
+        explicit, end = self._layout.explicit, self._end
+        unpack = (self._explicit_header if explicit else self._plain_header).unpack_from
+        short_vrs = SHORT_VRS
+        position, previous = self._start, -1
+        vr = b""
+        while position < end:
+            at = position - self._block_start
+            if at < 0 or at + _LONGEST_HEADER > len(self._block):
+                self._load_header(position)
+                at = 0
+            if explicit:
+                group, number, vr, length = unpack(self._block, at)
+                if vr in short_vrs:
+                    tag, start = group << 16 | number, position + 8
+                else:
+                    tag, vr, start, length = self._long_header(position, group, number, vr, length)
+            else:
+                group, number, length = unpack(self._block, at)
+                tag, start = group << 16 | number, position + 8
+            if tag <= previous or length & 1 or group <= 2 or group == _ITEM_GROUP:
+                if not tag and self._is_padding(position):
+                    self._report_padding(position)
+                    return
+                self._check_element("its", tag, length, previous)
+            after = start + length
+            if length == UNDEFINED_LENGTH:
+                after = self._undefined(tag, vr, start)
+                self._keep(tag, Value(vr, start, after - start - 8, True), wanted)
+            elif after > end:
+                raise _truncated(tag, after, end)
+            elif vr == b"SQ" or (not explicit and dictionary_vr(tag) == b"SQ"):
+                self._defined(tag, start, after)
+                self._keep(tag, Value(b"SQ", start, length, False), wanted)
+            elif tag in wanted:
+                self._keep(tag, Value(vr, start, length, False), wanted)
+            previous = max(previous, tag)
+            position = after
+
+    def _keep(self, tag: int, value: Value, wanted: Mapping[int, int]) -> None:
+        if tag == PIXEL_DATA:
+            self.pixel_data = value
+            return
+        if value.undefined or value.vr == b"SQ":
+            if tag not in wanted:
+                return
+            self.sequences[tag] = value
+        kept = self.read(value.start, min(value.length, wanted[tag]))
+        self.values[tag] = little_endian(kept, value.vr) if self._layout.big_endian else kept
+
+    def explicit_items(self, tag: int) -> bytes:
+        """The items of a sequence in Explicit VR Little Endian; b"" if it is absent or too long."""
+        value = self.sequences.get(tag)
+        if value is None or value.length > _LONGEST_SEQUENCE:
+            return b""
+        items = self.read(value.start, value.length)
+        encoding = self._layout if value.vr != b"UN" else _IMPLICIT
+        if encoding.explicit and not encoding.big_endian:
+            return items
+        # The converter takes whole data sets: one with a single sequence.
+        group, number = tag >> 16, tag & 0xFFFF
+        if encoding.explicit:
+            head = self._explicit_header.pack(group, number, b"SQ", 0)
+            head += self._length.pack(len(items))
+        else:
+            head = struct.pack("<HHL", group, number, len(items))
+        data_set = head + items
+        converted = b"".join(Converter(data_set, 0, len(data_set), encoding).convert())
+        element = next(scan(converted, 0, len(converted), explicit=True))
+        return converted[element.value : element.value + element.length]
+
+    # --- bytes ---
+
+    def _load(self, offset: int, length: int) -> None:
+        self._block = self._read(offset, min(max(length, BLOCK), self._end - offset))
+        self._block_start = offset
+        self.bytes_read += len(self._block)
+
+    def _load_header(self, position: int) -> None:
+        self._load(position, _LONGEST_HEADER)
+        if len(self._block) < 8:
+            raise NeedMore(f"its last element ends at byte {position}, the file at {self._end}")
+
+    def __getitem__(self, index: slice) -> bytes:
+        return self.read(index.start, index.stop - index.start)
+
+    def _long_header(
+        self, position: int, group: int, number: int, vr: bytes, length: int
+    ) -> tuple[int, bytes, int, int]:
+        """Tag, VR, offset of the value and length of an element with the long form (7.1.2)."""
+        tag = group << 16 | number
+        if group == _ITEM_GROUP:
+            raise Unreadable(f"{describe(tag)} is where an element should be, at byte {position}")
+        # A VR that is not known yet has the long form.
+        if vr not in LONG_VRS and not (length == 0 and vr.isalpha() and vr.isupper()):
+            if not tag and self._is_padding(position):
+                return tag, b"", position + 8, 1
+            raise Unreadable(f"{describe(tag)} has no Value Representation, at byte {position}")
+        raw = self.read(position + 8, 4)
+        if len(raw) < 4:
+            raise NeedMore(f"{attribute(tag)} is truncated")
+        return tag, vr, position + 12, self._length.unpack(raw)[0]
+
+    def _header(self, position: int, *, explicit: bool) -> tuple[int, bytes, int, int]:
+        """Tag, VR, offset of the value and length of any element or item."""
+        raw = self.read(position, 8)
+        if len(raw) < 8:
+            raise NeedMore("an element is truncated")
+        group, number, length = self._plain_header.unpack(raw)
+        if not explicit or group == _ITEM_GROUP:
+            return group << 16 | number, b"", position + 8, length
+        group, number, vr, length = self._explicit_header.unpack(raw)
+        if vr in SHORT_VRS:
+            return group << 16 | number, vr, position + 8, length
+        return self._long_header(position, group, number, vr, length)
+
+    # --- elements ---
+
+    def _check_element(self, place: str, tag: int, length: int, previous: int) -> None:
+        """What is wrong with an element as such (PS3.5 7.1, 7.1.1; PS3.10 7.1)."""
+        name = attribute(tag)
+        if tag >> 16 == _ITEM_GROUP:
+            raise Unreadable(f"{describe(tag)} is where an element should be")
+        if tag >> 16 in _FOREIGN_GROUPS:
+            self._report("group", f"{place} data set has {name}, which belongs outside of it")
+        elif tag == previous:
+            self._report("twice", f"{place} {name} is there twice")
+        elif tag < previous:
+            self._report("order", f"{place} {name} comes behind {attribute(previous)}")
+        if length & 1 and length != UNDEFINED_LENGTH:
+            self._report("length", f"{place} {name} has {length} bytes, where lengths are even")
+
+    def _is_padding(self, position: int) -> bool:
+        left = self._end - position
+        return left <= _LONGEST_PADDING and not any(self.read(position, left))
+
+    def _report_padding(self, position: int) -> None:
+        left = self._end - position
+        self._report("padding", f"it has {left} zero bytes behind its last element")
+
+    # --- sequences ---
+
+    def _undefined(self, tag: int, vr: bytes, start: int) -> int:
+        """The offset behind an element of undefined length and its delimiter."""
+        if vr not in _SEQUENCE_VRS or (not vr and tag == PIXEL_DATA):
+            return self._walk_fragments(tag, start)
+        if vr == b"UN" and self._layout.big_endian:
+            # Its items are in Implicit VR Little Endian (PS3.5 6.2.2 note 4).
+            return close(self, start, self._end, explicit=False)
+        explicit = self._layout.explicit and vr != b"UN"
+        return self._walk(tag, _Open(None, explicit=explicit, is_sequence=True), start)
+
+    def _defined(self, tag: int, start: int, end: int) -> None:
+        sequence = _Open(end, explicit=self._layout.explicit, is_sequence=True)
+        try:
+            self._walk(tag, sequence, start)
+        except Unreadable as error:
+            # The length of the whole sequence tells where the next element is.
+            self._report("sequence", f"its {attribute(tag)} is not a sequence of items: {error}")
+
+    def _walk_fragments(self, tag: int, start: int) -> int:
+        """Takes the fragments of Pixel Data; returns the offset behind their delimiter (A.4)."""
+        position = start
+        is_pixel_data = tag == PIXEL_DATA
+        is_first = True
+        while True:
+            if position - self._block_start + 8 > len(self._block):
+                self._load(max(self._start, position - _BEFORE_ITEM), 8 + _BEFORE_ITEM)
+            item, _, value, length = self._header(position, explicit=False)
+            if item == SEQUENCE_DELIMITATION_ITEM:
+                if length:
+                    self._report("delimiter", f"the delimiter of its {attribute(tag)} has a length")
+                return value
+            if item != ITEM or length == UNDEFINED_LENGTH:
+                name = describe(item)
+                raise Unreadable(f"its {attribute(tag)} has {name} where a fragment should begin")
+            if value + length > self._end:
+                message = f"a fragment of its {attribute(tag)} should end at byte {value + length}"
+                raise NeedMore(f"{message}, the file ends at byte {self._end}")
+            if length & 1:
+                message = f"a fragment of its {attribute(tag)} has {length} bytes"
+                self._report("length", f"{message}, where lengths are even")
+            if is_pixel_data and is_first:
+                self.offset_table = self.read(value, length)
+            elif is_pixel_data:
+                self.fragments.append((value, length))
+            is_first = False
+            position = value + length
+
+    def _walk(self, tag: int, sequence: _Open, position: int) -> int:
+        """Walks a sequence and all in it; returns the offset behind it (PS3.5 7.5)."""
+        stack = [sequence]
+        place = f"in its {attribute(tag)}, the"
+        while stack:
+            if len(stack) > 2 * MAXIMUM_DEPTH:
+                raise Unreadable("sequences are nested too deeply")
+            top = stack[-1]
+            if top.end is not None and position >= top.end:
+                if position > top.end:
+                    raise Unreadable(f"what is in it ends at byte {position}, not {top.end}")
+                stack.pop()
+                continue
+            limit = next((level.end for level in reversed(stack) if level.end), self._end)
+            inner, vr, start, length = self._header(
+                position, explicit=top.explicit and not top.is_sequence
+            )
+            position = start
+            if inner >> 16 == _ITEM_GROUP:
+                position = self._item_or_delimiter(stack, inner, length, start, limit)
+                continue
+            if top.is_sequence:
+                raise Unreadable(f"{describe(inner)} is between its items")
+            if inner <= top.previous or length & 1 or inner >> 16 <= 2:
+                self._check_element(place, inner, length, top.previous)
+            top.previous = max(top.previous, inner)
+            if length != UNDEFINED_LENGTH and start + length > limit:
+                raise self._cut_off(f"its {attribute(inner)}", start + length, limit)
+            if length == UNDEFINED_LENGTH and vr not in _SEQUENCE_VRS:
+                position = self._walk_fragments(inner, start)
+            elif length == UNDEFINED_LENGTH:
+                explicit = top.explicit and vr != b"UN"
+                stack.append(_Open(None, explicit=explicit, is_sequence=True))
+            elif vr == b"SQ" or (not vr and dictionary_vr(inner) == b"SQ"):
+                stack.append(_Open(start + length, explicit=top.explicit, is_sequence=True))
+            else:
+                position = start + length
+        return position
+
+    def _cut_off(self, name: str, stated: int, limit: int) -> Unreadable:
+        """The error for what should end behind the end of what it is in."""
+        what = "the file" if limit == self._end else "what it is in"
+        error = NeedMore if limit == self._end else Unreadable
+        return error(f"{name} should end at byte {stated}, {what} ends at byte {limit}")
+
+    def _item_or_delimiter(
+        self, stack: list[_Open], tag: int, length: int, start: int, limit: int
+    ) -> int:
+        """Opens an item, or closes the sequence or item on top; the offset behind the tag."""
+        top = stack[-1]
+        if tag == ITEM and top.is_sequence:
+            end = None if length == UNDEFINED_LENGTH else start + length
+            if end is not None and end > limit:
+                raise self._cut_off("an item", end, limit)
+            stack.append(_Open(end, explicit=top.explicit, is_sequence=False))
+            return start
+        expected = SEQUENCE_DELIMITATION_ITEM if top.is_sequence else ITEM_DELIMITATION_ITEM
+        if tag != expected or top.end is not None:
+            raise Unreadable(f"{describe(tag)} at byte {start - 8} does not match its items")
+        if length:
+            self._report("delimiter", f"its {describe(tag)} at byte {start - 8} has a length")
+        stack.pop()
+        return start
+
+
+def _truncated(tag: int, stated: int, end: int) -> NeedMore:
+    return NeedMore(f"its {attribute(tag)} should end at byte {stated}, it ends at byte {end}")
