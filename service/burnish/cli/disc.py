@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from burnish.offline.disc_append import AppendResult
     from burnish.offline.disc_build import BuildResult
     from burnish.offline.instance_store import LeftOutFiles
-    from burnish.secure_files import Protection
+    from burnish.secure_files import Keyring, Protection
     from burnish.values import VolumeReport
 
 app = typer.Typer(no_args_is_help=True, help="Make and check volumes without a service.")
@@ -110,21 +110,40 @@ def verify(
     are everything else. Secure media need --key or --password-file. Without them, the content of
     their files is not examined.
     """
-    from burnish.image.reader import open_volume
-    from burnish.secure_files import open_secure, read_keyring
-    from burnish.transcode.decoding import decode_all
-    from burnish.verify import examine_volume, unreadable_report
-    from burnish.verify.manifest_checks import compare_with_manifest, find_manifest
+    from burnish.secure_files import read_keyring
+    from burnish.verify.manifest_checks import find_manifest
 
     keyring = read_keyring(key, password_file)
     manifest = find_manifest(existing(path))
+    report = _examine(path, PROFILES.get(profile), keyring, manifest, pixels=pixels)
+    if json:
+        output.print_json({"path": path, "good": report.good, **report_fields(report)})
+    else:
+        _print_report(path, report, has_manifest=manifest is not None, has_decoded=pixels)
+    if not report.good:
+        raise typer.Exit(exits.VOLUME_FAULTY)
+
+
+def _examine(
+    path: Path,
+    profile: ApplicationProfile | None,
+    keyring: "Keyring",
+    manifest: dict[str, Any] | None,
+    *,
+    pixels: bool,
+) -> "VolumeReport":
+    from burnish.image.reader import open_volume
+    from burnish.secure_files import open_secure
+    from burnish.transcode.decoding import decode_all
+    from burnish.verify import examine_volume, unreadable_report
+    from burnish.verify.manifest_checks import compare_with_manifest
+
     try:
         with open_volume(path, twice=True) as volume:
-            size = path.stat().st_size if path.is_file() else sum(volume.files().values())
             report = examine_volume(
                 open_secure(volume, keyring),
-                PROFILES.get(profile),
-                size=size,
+                profile,
+                size=path.stat().st_size if path.is_file() else None,
                 decoder=decode_all if pixels else None,
             )
             if manifest is not None and path.is_file():
@@ -134,12 +153,7 @@ def verify(
         if manifest is None and not isinstance(error, DamagedVolume):
             raise
         report = unreadable_report(error)
-    if json:
-        output.print_json({"path": path, "good": report.good, **report_fields(report)})
-    else:
-        _print_report(path, report, has_manifest=manifest is not None, has_decoded=pixels)
-    if not report.good:
-        raise typer.Exit(exits.VOLUME_FAULTY)
+    return report
 
 
 def report_fields(report: "VolumeReport") -> dict[str, object]:

@@ -14,7 +14,9 @@ from burnish.verify.faults import FaultCode
 
 def find_manifest(image: Path) -> dict[str, Any] | None:
     """The manifest beside an image that names it; None if there is none."""
-    for path in (image.with_suffix(".json"), image.parent.with_suffix(".json")):
+    image = image.absolute()
+    folder = image.parent
+    for path in (folder / f"{image.stem}.json", folder.parent / f"{folder.stem}.json"):
         try:
             manifest = json.loads(path.read_bytes())
         except (OSError, ValueError):

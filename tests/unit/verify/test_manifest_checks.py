@@ -77,5 +77,14 @@ def test_another_size_is_a_fault(image: Path) -> None:
     assert {code for code, _ in faults(image)} == {FaultCode.VOLUME_DIFFERS}
 
 
+def test_the_manifest_is_found_from_the_folder_of_the_image(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(image.parent)
+    assert find_manifest(Path(image.name)) is not None
+    assert find_manifest(Path()) is None
+    assert find_manifest(Path("/")) is None
+
+
 def test_a_manifest_of_another_image_is_not_used(image: Path) -> None:
     assert find_manifest(image.rename(image.with_name("OTHER.iso"))) is None
