@@ -207,10 +207,10 @@ def _divide(
             faults.add("more frames", message, prevents_viewing=False)
         if len(starts) >= count:
             return _between(fragments, starts)
-        found = f"{len(starts)} frames" if starts else f"{len(fragments)} fragments"
+        actual = f"{len(starts)} frames" if starts else f"{len(fragments)} fragments"
     else:
-        found = f"{len(fragments)} fragments"
-    faults.add("frames", f"{_STATED} is {count}, but its Pixel Data (7FE0,0010) has {found}")
+        actual = f"{len(fragments)} fragments"
+    faults.add("frames", f"{_STATED} is {count}, but its Pixel Data (7FE0,0010) has {actual}")
     return iter([[fragment] for fragment in fragments])
 
 
@@ -249,9 +249,9 @@ def _check_extended_lengths(pixel_data: EncapsulatedPixelData, faults: _Faults) 
         expected = len(pixel_data.extended_offsets)
         faults.add("lengths", f"its {name} has {len(lengths)} lengths, where {expected} are needed")
         return
-    for frame, (length, (_, found)) in enumerate(zip(lengths, fragments, strict=False), start=1):
-        if found - length not in (0, 1):
-            message = f"its {name} says {length} bytes for frame {frame}, but it has {found}"
+    for frame, (length, (_, actual)) in enumerate(zip(lengths, fragments, strict=False), start=1):
+        if actual - length not in (0, 1):
+            message = f"its {name} says {length} bytes for frame {frame}, but it has {actual}"
             faults.add("lengths", message)
             return
 
@@ -327,7 +327,7 @@ def _jpeg_header(frame: _Frame) -> tuple[int, _Header, int | None] | None:
     Source: ISO/IEC 10918-1 B.2.2, B.2.3; 14495-1 C.2.2.
     """
     position = 2
-    found: tuple[int, _Header] | None = None
+    actual: tuple[int, _Header] | None = None
     while position < min(frame.length, _LONGEST_HEADER):
         segment = frame.bytes_at(position, 16)
         if len(segment) < 4 or segment[0] != 0xFF:
@@ -341,13 +341,13 @@ def _jpeg_header(frame: _Frame) -> tuple[int, _Header, int | None] | None:
         elif marker == _START_OF_SCAN:
             components = segment[4]
             predictor = frame.bytes_at(position + 5 + 2 * components, 1)
-            return (*found, predictor[0] if predictor else None) if found else None
+            return (*actual, predictor[0] if predictor else None) if actual else None
         else:
-            if marker in _FRAME_HEADERS and found is None and len(segment) >= 10:
+            if marker in _FRAME_HEADERS and actual is None and len(segment) >= 10:
                 bits, rows, columns, samples = struct.unpack_from(">BHHB", segment, 4)
-                found = marker, _Header(rows, columns, samples, bits)
+                actual = marker, _Header(rows, columns, samples, bits)
             position += 2 + max(2, length)
-    return (*found, None) if found else None
+    return (*actual, None) if actual else None
 
 
 def _check_jpeg_2000(frame: _Frame, values: limits.Values, faults: _Faults) -> None:
@@ -358,8 +358,8 @@ def _check_jpeg_2000(frame: _Frame, values: limits.Values, faults: _Faults) -> N
         start = max(0, frame.bytes_at(0, _TAIL).find(_JPEG_2000_START))
     beginning = frame.bytes_at(start, 42)
     if not beginning.startswith(_JPEG_2000_START) or len(beginning) < 42:
-        found = beginning[:4].hex().upper()
-        faults.add("start", f"begins with {found}H, where JPEG 2000 has FF4FFF51H (SOC, SIZ)")
+        actual = beginning[:4].hex().upper()
+        faults.add("start", f"begins with {actual}H, where JPEG 2000 has FF4FFF51H (SOC, SIZ)")
         return
     right, bottom, left, top = struct.unpack_from(">4L", beginning, 8)
     samples = int.from_bytes(beginning[40:42], "big")
@@ -371,16 +371,16 @@ def _check_jpeg_2000(frame: _Frame, values: limits.Values, faults: _Faults) -> N
 
 def _compare(kind: str, image: _Header, values: limits.Values, faults: _Faults) -> None:
     """Compares the header of a codestream with the attributes of the data set (PS3.5 8.2)."""
-    for tag, found, unit in (
+    for tag, actual, unit in (
         (limits.ROWS, image.rows, "rows"),
         (limits.COLUMNS, image.columns, "columns"),
         (limits.SAMPLES_PER_PIXEL, image.samples, "components"),
     ):
         stated = values.get(tag)
         # A JPEG may give its number of lines at its end, and 0 in its header.
-        is_told_later = kind.startswith("JPEG") and unit == "rows" and not found
-        if stated and found != stated and not is_told_later:
-            message = f"has {found} {unit} in its {kind} header, but {_named(tag)} is {stated}"
+        is_told_later = kind.startswith("JPEG") and unit == "rows" and not actual
+        if stated and actual != stated and not is_told_later:
+            message = f"has {actual} {unit} in its {kind} header, but {_named(tag)} is {stated}"
             faults.add(unit, message)
     allocated, stored = values.get(limits.BITS_ALLOCATED), values.get(limits.BITS_STORED)
     if isinstance(allocated, int) and allocated and image.bits > allocated:

@@ -56,7 +56,7 @@ class Value(NamedTuple):
     undefined: bool
 
 
-class _Open:
+class _OpenLevel:
     """A sequence or an item that has begun: its end, or None if its length is undefined."""
 
     __slots__ = ("end", "explicit", "is_sequence", "previous")
@@ -264,10 +264,10 @@ class DataSetWalk:
             # Its items are in Implicit VR Little Endian (PS3.5 6.2.2 note 4).
             return close(self, start, self._end, explicit=False)
         explicit = self._layout.explicit and vr != b"UN"
-        return self._walk(tag, _Open(None, explicit=explicit, is_sequence=True), start)
+        return self._walk(tag, _OpenLevel(None, explicit=explicit, is_sequence=True), start)
 
     def _defined(self, tag: int, start: int, end: int) -> None:
-        sequence = _Open(end, explicit=self._layout.explicit, is_sequence=True)
+        sequence = _OpenLevel(end, explicit=self._layout.explicit, is_sequence=True)
         try:
             self._walk(tag, sequence, start)
         except Unreadable as error:
@@ -303,7 +303,7 @@ class DataSetWalk:
             is_first = False
             position = value + length
 
-    def _walk(self, tag: int, sequence: _Open, position: int) -> int:
+    def _walk(self, tag: int, sequence: _OpenLevel, position: int) -> int:
         """Walks a sequence and all in it; returns the offset behind it (PS3.5 7.5)."""
         stack = [sequence]
         place = f"in its {attribute(tag)}, the"
@@ -335,9 +335,9 @@ class DataSetWalk:
                 position = self._walk_fragments(inner, start)
             elif length == UNDEFINED_LENGTH:
                 explicit = top.explicit and vr != b"UN"
-                stack.append(_Open(None, explicit=explicit, is_sequence=True))
+                stack.append(_OpenLevel(None, explicit=explicit, is_sequence=True))
             elif vr == b"SQ" or (not vr and dictionary_vr(inner) == b"SQ"):
-                stack.append(_Open(start + length, explicit=top.explicit, is_sequence=True))
+                stack.append(_OpenLevel(start + length, explicit=top.explicit, is_sequence=True))
             else:
                 position = start + length
         return position
@@ -349,7 +349,7 @@ class DataSetWalk:
         return error(f"{name} should end at byte {stated}, {what} ends at byte {limit}")
 
     def _item_or_delimiter(
-        self, stack: list[_Open], tag: int, length: int, start: int, limit: int
+        self, stack: list[_OpenLevel], tag: int, length: int, start: int, limit: int
     ) -> int:
         """Opens an item, or closes the sequence or item on top; the offset behind the tag."""
         top = stack[-1]
@@ -357,7 +357,7 @@ class DataSetWalk:
             end = None if length == UNDEFINED_LENGTH else start + length
             if end is not None and end > limit:
                 raise self._cut_off("an item", end, limit)
-            stack.append(_Open(end, explicit=top.explicit, is_sequence=False))
+            stack.append(_OpenLevel(end, explicit=top.explicit, is_sequence=False))
             return start
         expected = SEQUENCE_DELIMITATION_ITEM if top.is_sequence else ITEM_DELIMITATION_ITEM
         if tag != expected or top.end is not None:

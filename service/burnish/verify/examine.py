@@ -26,7 +26,7 @@ from burnish.verify.key_checks import COMPARED_TAGS, LONGEST_KEY, KeyChecks
 from burnish.verify.profile_checks import ProfileChecks
 from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
-from burnish.verify.volume_file import VolumeFile, inflated_file
+from burnish.verify.volume_file import FileOnVolume, inflated_file
 from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, MEDIA_STORAGE_DIRECTORY_STORAGE
 from burnish.wording import quantity
 
@@ -350,7 +350,7 @@ class _Examination:
             self._not_examined[f"the codestreams in {shown(syntax)}"] += 1
         if self._decoder is None or walk.pixel_data is None:
             return
-        file = io.BufferedReader(VolumeFile(self._volume, name), BLOCK)
+        file = io.BufferedReader(FileOnVolume(self._volume, name), BLOCK)
         values = unpack(limited_attributes)
         decoded = self._decoder(file, walk.pixel_data.start, syntax, values)
         self._decoded_frames += decoded.frames

@@ -15,7 +15,7 @@ LARGEST_INFLATED = 1 << 32
 _PIECE = 1 << 20
 
 
-class VolumeFile(io.RawIOBase):
+class FileOnVolume(io.RawIOBase):
     """A file of a volume, to be read and positioned."""
 
     def __init__(self, volume: ReadableVolume, name: str) -> None:
@@ -56,7 +56,7 @@ def inflated_file(
     Raises Unreadable, and NeedMore for a truncated one.
     """
     with tempfile.TemporaryFile() as target:
-        source = io.BufferedReader(VolumeFile(volume, name), _PIECE)
+        source = io.BufferedReader(FileOnVolume(volume, name), _PIECE)
         source.seek(offset)
         inflated = Inflated(source, volume.files()[name] - offset)
         while not inflated.ended:
