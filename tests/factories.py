@@ -229,13 +229,16 @@ def new_database(path: Path) -> str:
 
 
 class Ground(AbstractContextManager["Ground"]):
-    """A storage root with settings, database and spool; `tables` are tables of the settings."""
+    """A storage root with settings, database and spool; `tables` are tables of the settings.
+
+    The database is a new one, unless the settings name one.
+    """
 
     def __init__(self, root: Path, **tables: Any) -> None:
         root.mkdir(parents=True, exist_ok=True)
         tables.setdefault("storage", StorageSettings(root=root, durability="os"))
         self.settings = Settings(**tables)
-        self.url = new_database(root / "burnish.db")
+        self.url = self.settings.database.url or new_database(root / "burnish.db")
         self.database = Database(self.url, durable=False)
         self._root = root
 

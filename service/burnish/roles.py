@@ -37,6 +37,10 @@ _DATABASE_LOST = (
     "check storage.root and database.url; or restore a backup with `burnish db restore FILE`;"
     " or rebuild the database from the instances in the spool with `burnish db recover`"
 )
+_POSTGRESQL_LOST = (
+    "check storage.root and database.url; or restore the database with the tools of PostgreSQL if"
+    " there is a backup, then make it agree with the spool with `burnish db recover`"
+)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -197,7 +201,7 @@ def check_database_belongs_to_spool(settings: Settings, database: Database) -> N
             what = "is not the one that was used with this spool"
         raise OperatorError(
             f"the spool has instances, but the database {_database_name(settings)} {what}",
-            hint=_DATABASE_LOST,
+            hint=_DATABASE_LOST if backup.file_of(settings.database_url) else _POSTGRESQL_LOST,
         )
     if not present:
         with database.writing() as session:

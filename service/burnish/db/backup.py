@@ -209,7 +209,8 @@ def _sqlite_file(url: str) -> Path:
     if path is None:
         raise OperatorError(
             "database.url names no SQLite database",
-            hint="use the tools of that database, as pg_dump",
+            hint="save and restore it with pg_dump and pg_restore; after a restore, run"
+            " `burnish db recover`",
         )
     return path
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 
-from burnish.db.write_lock import WriteLock
+from burnish.db.write_lock import WriteLock, raw_connection
 from burnish.errors import OutOfResources, Unwritten
 
 #: The wait of a connection for SQLite's own lock is set in this many steps, not at each insert.
@@ -61,15 +61,21 @@ class RowInserter:
                 raise
             raise Unwritten(str(error)) from error
 
+    def close(self) -> None:
+        """Close the connection; the next insert makes another one."""
+        if self._connection is not None:
+            self._connection.invalidate()
+            self._connection = None
+
     def _insert_and_commit(self, parameters: Sequence[Any]) -> bool:
         with self._write_lock.hold():
             if self._connection is None:
-                self._connection = self._engine.raw_connection()
+                self._connection = raw_connection(self._engine)
                 self._wait_steps = 0
             try:
                 if self._engine.dialect.name == "sqlite":
                     return self._insert_into_sqlite(parameters)
-                return self._insert_elsewhere(parameters)
+                return self._insert_into_postgresql(parameters)
             except Exception as error:
                 self._connection.invalidate()
                 self._connection = None
@@ -112,9 +118,11 @@ class RowInserter:
             connection.execute(f"PRAGMA busy_timeout={milliseconds}").close()
             self._wait_steps = steps
 
-    def _insert_elsewhere(self, parameters: Sequence[Any]) -> bool:
+    def _insert_into_postgresql(self, parameters: Sequence[Any]) -> bool:
         cursor = self._connection.cursor()
         try:
+            cursor.execute(self._write_lock.postgresql_statement)
+            self._write_lock.begun()
             cursor.executemany(self._sql, parameters)
             complete = bool(cursor.rowcount == len(parameters))
             self._committing = complete

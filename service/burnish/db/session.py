@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from burnish.db.row_inserter import RowInserter
@@ -28,8 +29,8 @@ class Database:
     """The database at `url`.
 
     `durable`: a commit is on disk when it returns. `references`: SQLite enforces foreign keys.
-    `wait`: the most seconds that a write transaction waits for SQLite's write lock before it
-    raises OutOfResources. Not to be carried over a fork.
+    `wait`: the most seconds that a write transaction waits for the write lock before it raises
+    OutOfResources. Not to be carried over a fork. Raises OperatorError if the URL cannot be used.
     """
 
     def __init__(
@@ -37,24 +38,31 @@ class Database:
     ) -> None:
         self.url = url
         self._write_lock = WriteLock(url, wait)
+        self._inserters: list[RowInserter] = []
         if url.startswith("sqlite"):
             self._engine = _sqlite_engine(url, durable, references, self._write_lock)
+            self._reading_engine = self._engine
         else:
-            self._engine = create_engine(url, pool_pre_ping=True)
+            self._engine = _postgresql_engine(url, durable, self._write_lock)
+            # the view of a write transaction begins once it has the lock: READ COMMITTED
+            self._reading_engine = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._writing_engine = self._engine.execution_options(**{_WRITES: True})
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A session with one consistent view; nothing that it does is kept."""
-        with database_errors(), Session(self._engine, expire_on_commit=False) as session:
+        with (
+            database_errors(),
+            Session(self._reading_engine, expire_on_commit=False) as session,
+        ):
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
         """A session in a write transaction: committed at the end, rolled back after an error.
 
-        With SQLite the transaction takes the write lock when it begins, so that what it reads stays
-        true until it commits.
+        The transaction takes the write lock when it begins, so that what it reads stays true until
+        it commits.
         """
         with (
             self._write_lock.hold(),
@@ -71,7 +79,9 @@ class Database:
 
     def row_inserter(self, table: Table) -> RowInserter:
         """A fast way to insert rows into `table`, for the receive path."""
-        return RowInserter(self._engine, self._write_lock, table)
+        inserter = RowInserter(self._engine, self._write_lock, table)
+        self._inserters.append(inserter)
+        return inserter
 
     def wakeup(self, stopping: Event, work: Select[Any]) -> Wakeup:
         """Wakes the calling thread after commits while `work` finds a row, until `stopping`."""
@@ -87,6 +97,8 @@ class Database:
 
     def close(self) -> None:
         """Close all connections that nobody uses any more."""
+        for inserter in self._inserters:
+            inserter.close()
         self._engine.dispose()
         self._write_lock.close()
 
@@ -123,5 +135,40 @@ def _sqlite_engine(url: str, durable: bool, references: bool, write_lock: WriteL
         driver_connection.execute(f"PRAGMA busy_timeout={milliseconds}").close()
         driver_connection.execute("BEGIN IMMEDIATE")
         write_lock.begun()
+
+    return engine
+
+
+def _postgresql_engine(url: str, durable: bool, write_lock: WriteLock) -> Engine:
+    """An engine on which one transaction writes at a time, as with SQLite."""
+    try:
+        address = make_url(url)
+        if address.drivername == "postgresql":
+            address = address.set(drivername="postgresql+psycopg")
+        if address.drivername != "postgresql+psycopg":
+            raise OperatorError("database.url: Burnish works with SQLite and with PostgreSQL")
+        engine = create_engine(address, pool_pre_ping=True)
+    except ArgumentError:
+        raise OperatorError(
+            "database.url is not a URL of SQLAlchemy",
+            hint="an example: postgresql://burnish:PASSWORD@db.example.org/burnish",
+        ) from None
+    except ModuleNotFoundError as error:
+        raise OperatorError(
+            f"database.url: the Python package {error.name} is not installed",
+            hint="pip install 'burnish[postgresql]'",
+        ) from None
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        if not durable:
+            connection.execute("SET synchronous_commit = off")
+            connection.commit()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get(_WRITES, False):
+            connection.exec_driver_sql(write_lock.postgresql_statement)
+            write_lock.begun()
 
     return engine

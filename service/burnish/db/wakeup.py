@@ -14,7 +14,7 @@ from typing import Any, Self
 from sqlalchemy import Engine, Select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from burnish.db.write_lock import database_errors
+from burnish.db.write_lock import database_errors, raw_connection
 
 #: Seconds between two questions while others commit: the steps of a request follow each other.
 POLL = 0.025
@@ -55,7 +55,7 @@ class Question:
         """Ask it; raises OutOfResources."""
         driver_error = self._engine.dialect.loaded_dbapi.Error
         with database_errors():
-            connection = self._engine.raw_connection()
+            connection = raw_connection(self._engine)
             try:
                 cursor = connection.cursor()
                 cursor.execute(self._text)
@@ -144,7 +144,7 @@ class Wakeup:
     def _first(self, question: str) -> object:
         """The first row of the answer."""
         if self._connection is None:
-            self._connection = self._engine.raw_connection()
+            self._connection = raw_connection(self._engine)
         cursor = self._connection.cursor()
         try:
             cursor.execute(question)
