@@ -131,6 +131,23 @@ class Instance(Table):
         return cls.released_at.is_(None) & cls.replaced_at.is_(None)
 
 
+class Segment(Table):
+    """One segment of the spool: how much of it has rows, and how it was sealed.
+
+    Records before `indexed_offset` have their rows. A segment that has no row yet has no rows of
+    instances either. The segment is immutable from `sealed_at` on: it has `sealed_size` bytes, and
+    `digest` is that of its record headers, in order.
+    """
+
+    __tablename__ = "segment"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    indexed_offset: Mapped[int] = mapped_column(BigInteger)
+    sealed_at: Mapped[datetime | None]
+    sealed_size: Mapped[int | None] = mapped_column(BigInteger)
+    digest: Mapped[str] = mapped_column(String(80), default="")
+
+
 class TranscodedInstance(Table):
     """One instance in another transfer syntax, made once for all copies, volumes and retries.
 

@@ -1,0 +1,279 @@
+"""Ground: appends received instances to the segments of one process, all that wait at once.
+
+The first thread that has an instance to append leads a group of all that wait at that moment: it
+writes all of them by one call, makes the segment durable by one sync, and then wakes the threads of
+the others. Nothing else on the disk is synced.
+
+If a write or a sync fails, nothing of the group counts as appended. What the kernel then has of the
+segment is not known, so the segment is cut off behind the last group that was appended, and the
+next group begins a new one.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import structlog
+
+from burnish.errors import OutOfResources
+from burnish.hashing import digest_text, new_hasher
+from burnish.spool import segment
+
+log = structlog.get_logger(__name__)
+
+#: The bytes that are allocated for a segment when it is created. A segment is sealed once they are
+#: used up.
+SEGMENT_SIZE = 128 << 20
+#: The most instances, and about the most bytes, that are appended together.
+_LARGEST_GROUP = 128
+_LARGEST_WRITE = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SealedSegment:
+    """A segment to which nothing is appended any more; `digest` is that of its record headers.
+
+    Whoever has recorded this closes `descriptor`, which holds the lock of the segment: until then
+    nobody else takes it for one whose owner has died.
+    """
+
+    name: str
+    size: int
+    digest: str
+    descriptor: int
+
+
+@dataclass(eq=False, slots=True)
+class PendingRecord:
+    """What is appended for one instance, and where it was: at `payload` of the segment `name`.
+
+    `parts` are the bytes of the record; the first of them is its header. `context` is what the
+    caller wants to know of it later. `end` is where the next record begins.
+    """
+
+    parts: Sequence[Any]
+    size: int
+    context: Any = None
+    name: str = ""
+    payload: int = 0
+    end: int = 0
+    error: str = ""
+    leads: bool = False
+    #: What the thread waits for if it does not lead: held until the record is durable or the thread
+    #: has to lead. An Event would cost ten times as much.
+    released: "threading.Lock | None" = None
+
+
+#: What happened, in the order in which it happened.
+Notice = Callable[[Sequence[PendingRecord | SealedSegment]], None]
+
+
+class Appender:
+    """Appends to segments in `folder`, for all threads of a process; it owns one segment at a time.
+
+    With `durable`, what was appended is on disk. `notify` gets everything that was appended or
+    sealed, in order; it has to be quick and must not raise.
+    """
+
+    def __init__(self, folder: Path, notify: Notice, *, durable: bool) -> None:
+        self._folder = folder
+        self._notify = notify
+        self._durable = durable
+        self._pending: list[PendingRecord] = []
+        self._has_leader = False
+        self._lock = threading.Lock()
+        # of the leader alone
+        self._descriptor = -1
+        self._name = ""
+        self._end = 0
+        self._began_at = 0.0
+        self._headers_hasher = new_hasher()
+
+    def append(self, pending: PendingRecord) -> None:
+        """Returns when the record is appended; raises OutOfResources."""
+        with self._lock:
+            self._pending.append(pending)
+            pending.leads = not self._has_leader
+            if self._has_leader:
+                pending.released = threading.Lock()
+                pending.released.acquire()
+            self._has_leader = True
+        if pending.released:
+            pending.released.acquire()
+        if pending.leads:
+            self._lead()
+        if pending.error:
+            raise OutOfResources(pending.error)
+
+    def seal(self) -> None:
+        """Seal the present segment, if there is one: the next record begins another."""
+        self._wait_for_lead()
+        try:
+            self._seal()
+        finally:
+            self._hand_over_lead()
+
+    @property
+    def age(self) -> float:
+        """Seconds since the present segment was created; 0 if there is none."""
+        began_at = self._began_at
+        return monotonic() - began_at if began_at else 0.0
+
+    # --- the leader ---
+
+    def _wait_for_lead(self) -> None:
+        nothing = PendingRecord((), 0)
+        with self._lock:
+            if not self._has_leader:
+                self._has_leader = True
+                return
+            nothing.released = threading.Lock()
+            nothing.released.acquire()
+            self._pending.append(nothing)
+        nothing.released.acquire()
+        with self._lock:
+            self._pending.remove(nothing)
+
+    def _lead(self) -> None:
+        with self._lock:
+            group = self._take_group()
+        for pending in group:  # until all of it is done
+            pending.error = "the spool cannot be written"
+        try:
+            self._append_group(group)
+        except OSError as error:
+            why = f"the spool cannot be written: {error.strerror}"
+            log.error("instances not stored", instances=len(group), why=why)
+            for pending in group:
+                pending.error = why
+        finally:
+            self._hand_over_lead()
+            for pending in group:
+                if pending.released:
+                    pending.released.release()
+
+    def _take_group(self) -> list[PendingRecord]:
+        """What waits, up to a number and a size; `seal`, which waits for the lead, ends a group."""
+        size = count = 0
+        for pending in self._pending[:_LARGEST_GROUP]:
+            size += pending.size
+            if count and (size > _LARGEST_WRITE or not pending.parts):
+                break
+            count += 1
+        group = self._pending[:count]
+        del self._pending[:count]
+        return group
+
+    def _hand_over_lead(self) -> None:
+        with self._lock:
+            self._has_leader = bool(self._pending)
+            if self._has_leader:
+                next_leader = self._pending[0]
+                next_leader.leads = True
+                if next_leader.released:
+                    next_leader.released.release()
+
+    def _append_group(self, group: Sequence[PendingRecord]) -> None:
+        if self._descriptor < 0:
+            self._create()
+        parts: list[Any] = []
+        end = self._end
+        for pending in group:
+            header = pending.parts[0]
+            parts += pending.parts
+            pending.name = self._name
+            pending.payload = end + len(header)
+            end += pending.size
+            filler = segment.padding(end)
+            if filler:
+                parts.append(filler)
+                end += len(filler)
+            pending.end = end
+        try:
+            _write(self._descriptor, parts, self._end, end - self._end)
+            if self._durable:
+                os.fdatasync(self._descriptor)
+        except OSError:
+            self._seal()
+            raise
+        self._end = end
+        update = self._headers_hasher.update
+        for pending in group:
+            update(pending.parts[0])
+            pending.parts = ()
+            pending.error = ""
+        self._notify(group)
+        if end >= SEGMENT_SIZE:
+            self._seal()
+
+    def _create(self) -> None:
+        name = segment.new_name()
+        path = self._folder / f"{name}{segment.SUFFIX}"
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o640)
+        try:
+            segment.lock(descriptor)
+            _allocate(descriptor)
+            header = segment.encode_header(name)
+            _write(descriptor, [header], 0, len(header))
+            if self._durable:
+                os.fsync(descriptor)
+                _sync_folder(self._folder)
+        except OSError:
+            os.close(descriptor)
+            with suppress(OSError):
+                path.unlink()
+            raise
+        self._descriptor, self._name, self._end = descriptor, name, segment.HEADER_SIZE
+        self._began_at = monotonic()
+        self._headers_hasher = new_hasher()
+
+    def _seal(self) -> None:
+        """Cut the segment off behind the last group. If that fails, replay ends it there or later.
+
+        What follows was refused: then it is complete and known, or it is not there.
+        """
+        if self._descriptor < 0:
+            return
+        descriptor, self._descriptor = self._descriptor, -1
+        self._began_at = 0.0
+        with suppress(OSError):
+            os.ftruncate(descriptor, self._end)
+        if self._end == segment.HEADER_SIZE:
+            with suppress(OSError):
+                (self._folder / f"{self._name}{segment.SUFFIX}").unlink()
+            os.close(descriptor)
+            return
+        digest = digest_text(self._headers_hasher)
+        self._notify([SealedSegment(self._name, self._end, digest, descriptor)])
+
+
+def _allocate(descriptor: int) -> None:
+    """Allocate the room of a segment. Where there is not enough, single instances may still fit."""
+    try:
+        os.posix_fallocate(descriptor, 0, SEGMENT_SIZE)
+    except OSError:
+        os.ftruncate(descriptor, 0)  # a part may have been allocated
+
+
+def _write(descriptor: int, parts: Sequence[Any], offset: int, length: int) -> None:
+    """Write all parts; raises OSError."""
+    done = os.pwritev(descriptor, parts, offset)
+    if done < length:
+        remainder = memoryview(b"".join(parts))[done:]
+        while remainder:
+            count = os.pwrite(descriptor, remainder, offset + done)
+            done += count
+            remainder = remainder[count:]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,202 @@
+"""Ground: the format of a segment, a file to which received instances are appended.
+
+A segment begins with a header: magic, version, and the name of the segment. Records follow, each at
+a multiple of 8. A record is a fixed header; the row of the instance, which is opaque here (see
+`burnish.db.instance_records`); and the payload, the instance as a DICOM File (PS3.10 7.1). An
+instance that has a file of its own has a record without payload.
+
+All numbers are little-endian. The checksum of the fixed header covers the row as well, so a record
+header that is whole can be told from anything else. The digest is the BLAKE3 digest of the data
+set; together with the checksum of the File Meta Information it shows whether a payload is whole. A
+payload can only be torn behind the last position that was made durable, where the rest of a segment
+is zeros: records there were never acknowledged.
+
+An instance that was released leaves its record header. The prefix `DICM` of its payload is zeros.
+"""
+
+import fcntl
+import os
+import re
+import struct
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+from zlib import crc32
+
+from burnish.errors import Unreadable
+from burnish.hashing import new_hasher
+
+#: The names of segments end with this.
+SUFFIX = ".seg"
+#: Where the first record of a segment is.
+HEADER_SIZE = 64
+#: A record without payload: the instance has a file of its own.
+OWN_FILE = 1
+
+_VERSION = 1
+_MAGIC = b"BURNSEG\n"
+_RECORD_MAGIC = b"\xb5IN\n"
+_ALIGNMENT = 8
+_HEADER = struct.Struct("<8sHH52s")
+#: Magic, version, flags, length of the row, offset of the data set, length of the payload, checksum
+#: of the File Meta Information, digest of the data set. The checksum of all this and the row
+#: follows.
+_FIXED = struct.Struct("<4sHHIIQI32s")
+_CHECKSUM = struct.Struct("<I")
+_FIXED_SIZE = _FIXED.size + _CHECKSUM.size
+#: Bytes that are read at a time while the records of a segment are walked: a header and its row.
+_READ_AHEAD = 4096
+#: The longest row; a longer one is damage.
+_LONGEST_ROW = 1 << 26
+_PREFIX_OFFSET, _PREFIX = 128, b"DICM"
+_PADDING = tuple(bytes(length) for length in range(_ALIGNMENT))
+_NAME = re.compile(r"\d{14}-[0-9a-f]{16}")
+
+
+class Record(NamedTuple):
+    """The header of one record; `offset` is where it begins, `end` where the next one does."""
+
+    offset: int
+    payload: int
+    size: int
+    data_set_offset: int
+    row: bytes
+    digest: bytes
+    has_own_file: bool
+    end: int
+    #: The bytes of the header, with the row.
+    header: bytes
+    file_meta_checksum: int
+
+
+def new_name() -> str:
+    """A name that no other segment has, on any host; names sort by the time they were made."""
+    return f"{datetime.now(UTC):%Y%m%d%H%M%S}-{os.urandom(8).hex()}"
+
+
+def is_name(text: str) -> bool:
+    """Whether a text is the name of a segment."""
+    return _NAME.fullmatch(text) is not None
+
+
+def encode_header(name: str) -> bytes:
+    """The first bytes of the segment `name`."""
+    return _HEADER.pack(_MAGIC, _VERSION, HEADER_SIZE, name.encode("ascii"))
+
+
+def check_header(descriptor: int, name: str) -> bool:
+    """Whether an open file begins as the segment `name` does.
+
+    Raises Unreadable if a later version of Burnish has written it.
+    """
+    start = os.pread(descriptor, HEADER_SIZE, 0).ljust(HEADER_SIZE, b"\0")
+    magic, version, _, stored = _HEADER.unpack(start)
+    if magic != _MAGIC:
+        return False
+    if version != _VERSION:
+        raise Unreadable(f"segment {name} has the format {version}, which a later version has")
+    return bool(stored.rstrip(b"\0") == name.encode("ascii"))
+
+
+def encode_record_header(
+    row: bytes, file_meta: bytes, data_set_size: int, digest: bytes, *, has_own_file: bool = False
+) -> bytes:
+    """The header of a record, with the row; the payload follows if there is one."""
+    fixed = _FIXED.pack(
+        _RECORD_MAGIC,
+        _VERSION,
+        OWN_FILE if has_own_file else 0,
+        len(row),
+        len(file_meta),
+        len(file_meta) + data_set_size,
+        crc32(file_meta),
+        digest,
+    )
+    return fixed + _CHECKSUM.pack(crc32(row, crc32(fixed))) + row
+
+
+def padding(position: int) -> bytes:
+    """What brings `position` to the next place where a record may begin."""
+    return _PADDING[-position % _ALIGNMENT]
+
+
+def next_record(descriptor: int, offset: int) -> Record | None:
+    """The record at `offset`; None if there is none that has a whole header."""
+    start = os.pread(descriptor, _READ_AHEAD, offset)
+    if start[:4] != _RECORD_MAGIC or len(start) < _FIXED_SIZE:
+        return None
+    fixed = _FIXED.unpack_from(start)
+    _, version, flags, row_length, data_set_offset, payload_length, checksum, digest = fixed
+    row_end = _FIXED_SIZE + row_length
+    if version != _VERSION or row_length > _LONGEST_ROW:
+        return None
+    if row_end > len(start):
+        start += os.pread(descriptor, row_end - len(start), offset + len(start))
+    row = start[_FIXED_SIZE:row_end]
+    stored = _CHECKSUM.unpack_from(start, _FIXED.size)[0]
+    if len(row) < row_length or stored != crc32(row, crc32(start[: _FIXED.size])):
+        return None
+    has_own_file = bool(flags & OWN_FILE)
+    payload = offset + row_end
+    end = payload if has_own_file else payload + payload_length
+    return Record(
+        offset=offset,
+        payload=payload,
+        size=payload_length,
+        data_set_offset=data_set_offset,
+        row=row,
+        digest=digest,
+        has_own_file=has_own_file,
+        end=end + -end % _ALIGNMENT,
+        header=start[:row_end],
+        file_meta_checksum=checksum,
+    )
+
+
+def records(descriptor: int, start: int = HEADER_SIZE) -> Iterator[Record]:
+    """The records from `start` on, as far as their headers are whole.
+
+    Their payloads may be torn, or released.
+    """
+    while record := next_record(descriptor, start):
+        yield record
+        start = record.end
+
+
+def is_released(descriptor: int, record: Record) -> bool:
+    """Whether the payload of a record was released."""
+    if record.has_own_file:
+        return False
+    return os.pread(descriptor, len(_PREFIX), record.payload + _PREFIX_OFFSET) != _PREFIX
+
+
+def is_whole(descriptor: int, record: Record) -> bool:
+    """Whether the payload of a record is what was received. All of it is read."""
+    if record.has_own_file:
+        return True
+    payload = os.pread(descriptor, record.size, record.payload)
+    if len(payload) < record.size:
+        return False
+    view = memoryview(payload)
+    if crc32(view[: record.data_set_offset]) != record.file_meta_checksum:
+        return False
+    hasher = new_hasher()
+    hasher.update(view[record.data_set_offset :])
+    return hasher.digest() == record.digest
+
+
+def lock(descriptor: int) -> bool:
+    """Become the owner of an open segment, until it is closed; False if it has another owner."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def names(folder: Path) -> list[str]:
+    """The names of the segments in a folder, oldest first."""
+    with os.scandir(folder) as files:
+        stems = [file.name.removesuffix(SUFFIX) for file in files if file.name.endswith(SUFFIX)]
+    return sorted(stem for stem in stems if is_name(stem))
