@@ -1,0 +1,149 @@
+"""Ground: the row of a received instance as bytes, for its record in a segment.
+
+The encoding, version 1: a fixed part, then the texts in UTF-8 and the binary values, one after the
+other, in the order of `_VALUES`. All numbers are little-endian. The fixed part has the version of
+the encoding and that of the header index (16 bits each); the time of receipt in microseconds since
+1970 (UTC), the size of the instance's file, Series Number and Instance Number (64 bits each, the
+two numbers are `_NO_NUMBER` if there is none); the offset of the data set, and the length of each
+value (32 bits each).
+
+A record in which the version of the header index is another one has the header of an earlier or
+later Burnish: its header has to be read again from the instance.
+"""
+
+import struct
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from burnish.errors import Unreadable
+from burnish.values import InstanceHeader
+
+#: The version of the header index (`instance_header`, and the columns that it fills). To be raised
+#: if the same instance gets another header than before.
+HEADER_INDEX_VERSION = 1
+#: The columns of an instance's row, in the order in which `encode` takes their values; without
+#: `spool_key` and `digest`, which follow from where the record is and from its header.
+_TEXTS = (
+    "sop_instance_uid",
+    "sop_class_uid",
+    "study_instance_uid",
+    "series_instance_uid",
+    "patient_id",
+    "issuer_of_patient_id",
+    "patient_name",
+    "study_date",
+    "study_time",
+    "modality",
+    "directory_record_type",
+    "pixel_fault",
+    "missing_keys",
+    "transfer_syntax_uid",
+    "calling_ae_title",
+    "called_ae_title",
+    "own_file",
+)
+_BINARIES = ("record_keys", "entity_keys", "limited_attributes")
+_VALUES = (*_TEXTS, *_BINARIES)
+_VERSION = 1
+_FIXED = struct.Struct(f"<HHqQqqI{len(_VALUES)}I")
+_NO_NUMBER = -(1 << 63)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def encode(
+    header: InstanceHeader,
+    *,
+    missing_keys: str,
+    transfer_syntax_uid: str,
+    calling_ae_title: str,
+    called_ae_title: str,
+    own_file: str,
+    received_at: datetime,
+    size: int,
+    data_set_offset: int,
+) -> bytes:
+    """The encoded row; `own_file` is the spool key of an instance with a file of its own.
+
+    Raises ValueError for a text that has no UTF-8, and struct.error for a number that is too large
+    for the database.
+    """
+    values = (
+        *map(
+            str.encode,
+            (
+                header.sop_instance_uid,
+                header.sop_class_uid,
+                header.study_instance_uid,
+                header.series_instance_uid,
+                header.patient_id,
+                header.issuer_of_patient_id,
+                header.patient_name,
+                header.study_date,
+                header.study_time,
+                header.modality,
+                header.directory_record_type,
+                header.pixel_fault,
+                missing_keys,
+                transfer_syntax_uid,
+                calling_ae_title,
+                called_ae_title,
+                own_file,
+            ),
+        ),
+        header.record_keys,
+        header.entity_keys,
+        header.limited_attributes,
+    )
+    series_number, instance_number = header.series_number, header.instance_number
+    fixed = _FIXED.pack(
+        _VERSION,
+        HEADER_INDEX_VERSION,
+        (received_at - _EPOCH) // _MICROSECOND,
+        size,
+        _NO_NUMBER if series_number is None else series_number,
+        _NO_NUMBER if instance_number is None else instance_number,
+        data_set_offset,
+        *map(len, values),
+    )
+    return fixed + b"".join(values)
+
+
+def decode(row: bytes, spool_key: str, digest: str) -> dict[str, Any]:
+    """The values of the columns of the row that was encoded.
+
+    Of an instance with a file of its own, the spool key is that of the file. Raises Unreadable for
+    another encoding.
+    """
+    try:
+        fixed = _FIXED.unpack_from(row)
+    except struct.error as error:
+        raise Unreadable("a row in a segment is too short") from error
+    version, _, received_at, size, series_number, instance_number, data_set_offset, *lengths = fixed
+    if version != _VERSION:
+        raise Unreadable(f"a row in a segment has the format {version}, which is not known")
+    values: dict[str, Any] = {}
+    position = _FIXED.size
+    for name, length in zip(_VALUES, lengths, strict=True):
+        values[name] = row[position : position + length]
+        position += length
+    for name in _TEXTS:
+        values[name] = values[name].decode()
+    own_file = values.pop("own_file")
+    return {
+        **values,
+        "series_number": None if series_number == _NO_NUMBER else series_number,
+        "instance_number": None if instance_number == _NO_NUMBER else instance_number,
+        "spool_key": own_file or spool_key,
+        "size": size,
+        "data_set_offset": data_set_offset,
+        "digest": digest,
+        "received_at": _EPOCH + received_at * _MICROSECOND,
+        "released_at": None,
+        "replaced_at": None,
+    }
+
+
+def has_this_header_index(row: bytes) -> bool:
+    """Whether the header in an encoded row is as this version of Burnish reads it."""
+    return int.from_bytes(row[2:4], "little") == HEADER_INDEX_VERSION
