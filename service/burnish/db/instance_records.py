@@ -12,17 +12,17 @@ later Burnish: its header has to be read again from the instance.
 """
 
 import struct
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any
 
 from burnish.errors import Unreadable
-from burnish.values import InstanceHeader
 
 #: The version of the header index (`instance_header`, and the columns that it fills). To be raised
 #: if the same instance gets another header than before.
 HEADER_INDEX_VERSION = 1
-#: The columns of an instance's row, in the order in which `encode` takes their values; without
-#: `spool_key` and `digest`, which follow from where the record is and from its header.
+#: The columns with texts and those with binary values, in the order of the encoding.
 _TEXTS = (
     "sop_instance_uid",
     "sop_class_uid",
@@ -40,10 +40,12 @@ _TEXTS = (
     "transfer_syntax_uid",
     "calling_ae_title",
     "called_ae_title",
-    "own_file",
+    "spool_key",
 )
 _BINARIES = ("record_keys", "entity_keys", "limited_attributes")
 _VALUES = (*_TEXTS, *_BINARIES)
+_texts_of = itemgetter(*_TEXTS)
+_binaries_of = itemgetter(*_BINARIES)
 _VERSION = 1
 _FIXED = struct.Struct(f"<HHqQqqI{len(_VALUES)}I")
 _NO_NUMBER = -(1 << 63)
@@ -51,59 +53,23 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def encode(
-    header: InstanceHeader,
-    *,
-    missing_keys: str,
-    transfer_syntax_uid: str,
-    calling_ae_title: str,
-    called_ae_title: str,
-    own_file: str,
-    received_at: datetime,
-    size: int,
-    data_set_offset: int,
-) -> bytes:
-    """The encoded row; `own_file` is the spool key of an instance with a file of its own.
+def encode(row: Mapping[str, Any]) -> bytes:
+    """The encoded row.
 
-    Raises ValueError for a text that has no UTF-8, and struct.error for a number that is too large
-    for the database.
+    `spool_key` is "" unless the instance has a file of its own: it follows from where the record
+    is, and the digest from its header. Raises ValueError for a text that has no UTF-8, and
+    struct.error for a number that is too large for the database.
     """
-    values = (
-        *map(
-            str.encode,
-            (
-                header.sop_instance_uid,
-                header.sop_class_uid,
-                header.study_instance_uid,
-                header.series_instance_uid,
-                header.patient_id,
-                header.issuer_of_patient_id,
-                header.patient_name,
-                header.study_date,
-                header.study_time,
-                header.modality,
-                header.directory_record_type,
-                header.pixel_fault,
-                missing_keys,
-                transfer_syntax_uid,
-                calling_ae_title,
-                called_ae_title,
-                own_file,
-            ),
-        ),
-        header.record_keys,
-        header.entity_keys,
-        header.limited_attributes,
-    )
-    series_number, instance_number = header.series_number, header.instance_number
+    values = [*map(str.encode, _texts_of(row)), *_binaries_of(row)]
+    series_number, instance_number = row["series_number"], row["instance_number"]
     fixed = _FIXED.pack(
         _VERSION,
         HEADER_INDEX_VERSION,
-        (received_at - _EPOCH) // _MICROSECOND,
-        size,
+        (row["received_at"] - _EPOCH) // _MICROSECOND,
+        row["size"],
         _NO_NUMBER if series_number is None else series_number,
         _NO_NUMBER if instance_number is None else instance_number,
-        data_set_offset,
+        row["data_set_offset"],
         *map(len, values),
     )
     return fixed + b"".join(values)
@@ -129,12 +95,11 @@ def decode(row: bytes, spool_key: str, digest: str) -> dict[str, Any]:
         position += length
     for name in _TEXTS:
         values[name] = values[name].decode()
-    own_file = values.pop("own_file")
     return {
         **values,
         "series_number": None if series_number == _NO_NUMBER else series_number,
         "instance_number": None if instance_number == _NO_NUMBER else instance_number,
-        "spool_key": own_file or spool_key,
+        "spool_key": values["spool_key"] or spool_key,
         "size": size,
         "data_set_offset": data_set_offset,
         "digest": digest,

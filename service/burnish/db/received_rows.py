@@ -1,0 +1,289 @@
+"""Ground: brings the rows of received instances into the database, many at once.
+
+The receivers, which follow their segments, the replay of segments, and the recovery of a database
+all use this: so they agree about a SOP Instance UID that is there already.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any, Literal
+
+import structlog
+from sqlalchemy import Connection, Dialect, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
+
+from burnish.db import instance_rows
+from burnish.db.session import Database, in_batches
+from burnish.db.tables import Instance, Segment
+
+log = structlog.get_logger(__name__)
+
+#: Instances that are looked up by one statement.
+_BATCH = 500
+#: How often a group is tried again if another process inserts an instance of it at the same time.
+_ATTEMPTS = 10
+
+Row = dict[str, Any]
+#: Whether the file of an instance is complete, by its spool key and size.
+IsWhole = Callable[[str, int], bool]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of rows.
+
+    `unneeded`: spool key and size of contents that are here already, whose room can be given back.
+    `refused`: rows of other content where the first content counts, with the row of that.
+    `replacements`: earlier row and row that replaced it. `unstorable`: rows that the database
+    cannot hold.
+    """
+
+    inserted: int = 0
+    unneeded: list[tuple[str, int]] = field(default_factory=list)
+    refused: list[tuple[Row, Row]] = field(default_factory=list)
+    replacements: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
+    unstorable: list[Row] = field(default_factory=list)
+
+
+class RowRecorder:
+    """Inserts the rows of received instances into one database; for one thread at a time.
+
+    `same_uid` says which content of a SOP Instance UID counts: the "newest" or the "first".
+    """
+
+    def __init__(self, database: Database, same_uid: Literal["newest", "first"]) -> None:
+        self._database = database
+        self._newest_counts = same_uid == "newest"
+        self._insertion: _Insertion | None = None
+
+    def record(self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole) -> Outcome:
+        """Insert rows, in order, and note in the same transaction how far segments have rows.
+
+        `offsets` has the new `indexed_offset` of segments by their names. The same content again
+        counts as received now, and its file replaces one that was lost. Of two contents of a SOP
+        Instance UID, the one that was received later replaces the other, whichever comes first.
+        Raises OutOfResources.
+        """
+        for _ in range(_ATTEMPTS - 1):
+            try:
+                return self._record(rows, offsets, is_whole)
+            except IntegrityError:
+                continue  # another process has inserted a row with the same UID meanwhile
+        return self._record(rows, offsets, is_whole)
+
+    def _record(
+        self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole
+    ) -> Outcome:
+        try:
+            # in the usual case none of the instances has been here before
+            with self._database.connection() as connection:
+                if self._insertion is None:
+                    self._insertion = _Insertion(connection.dialect)
+                if self._insertion.insert(connection, rows) == len(rows):
+                    set_indexed_offsets(connection, offsets)
+                    return Outcome(inserted=len(rows))
+                connection.rollback()
+            with self._database.connection() as connection:
+                outcome = self.record_in(connection, rows, is_whole)
+                set_indexed_offsets(connection, offsets)
+                return outcome
+        except (ValueError, OverflowError, StatementError) as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, DataError):
+                raise
+        return self._record_each(rows, offsets, is_whole)
+
+    def _record_each(
+        self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole
+    ) -> Outcome:
+        """Record rows one by one, since the database cannot hold one of them."""
+        outcome = Outcome()
+        for row in rows:
+            try:
+                with self._database.connection() as connection:
+                    of_row = self.record_in(connection, [row], is_whole)
+            except (ValueError, OverflowError, StatementError) as error:
+                if isinstance(error, DBAPIError) and not isinstance(error, DataError):
+                    raise
+                outcome.unstorable.append(row)
+                continue
+            outcome.inserted += of_row.inserted
+            outcome.unneeded += of_row.unneeded
+            outcome.refused += of_row.refused
+            outcome.replacements += of_row.replacements
+        with self._database.connection() as connection:
+            set_indexed_offsets(connection, offsets)
+        return outcome
+
+    def record_in(self, connection: Connection, rows: Sequence[Row], is_whole: IsWhole) -> Outcome:
+        """Insert rows of which some may have been here before, in a transaction of the caller."""
+        outcome = Outcome()
+        uids = {row["sop_instance_uid"] for row in rows}
+        newest = _newest_contents(connection, uids)
+        known_keys = {earlier_row["spool_key"] for earlier_row in newest.values()}
+        known_keys |= _keys_of_replaced(connection, uids)
+        new_rows: list[Row] = []
+        for row in rows:
+            if row["spool_key"] in known_keys:
+                continue  # the database was restored from a backup, or recovered
+            earlier_row = newest.get(row["sop_instance_uid"])
+            if earlier_row is None:
+                newest[row["sop_instance_uid"]] = row
+                new_rows.append(row)
+            elif instance_rows.has_same_content(earlier_row, row):
+                if _keep_file_of(connection, earlier_row, row, is_whole):
+                    outcome.unneeded.append((row["spool_key"], row["size"]))
+            elif not self._newest_counts:
+                outcome.refused.append((row, earlier_row))
+            else:
+                new_rows.append(row)
+                if row["received_at"] < earlier_row["received_at"]:
+                    row["replaced_at"] = datetime.now(UTC)
+                    outcome.replacements.append((row, earlier_row))
+                else:
+                    _mark_as_replaced(connection, earlier_row)
+                    newest[row["sop_instance_uid"]] = row
+                    outcome.replacements.append((earlier_row, row))
+        if new_rows:
+            connection.execute(insert(Instance), new_rows)
+        outcome.inserted = len(new_rows)
+        return outcome
+
+
+class _Insertion:
+    """The insertion of rows by the driver, without those whose SOP Instance UID is here already.
+
+    SQLAlchemy would take MEASURE as long: it looks at each value of each row.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        table = Instance.__table__
+        names = [column.name for column in table.columns if not column.primary_key]
+        dialect_insert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+        statement = dialect_insert(Instance).on_conflict_do_nothing()
+        compiled = statement.compile(dialect=dialect, column_keys=names)
+        self._sql = str(compiled)
+        # a driver takes parameters by position (SQLite) or by name (psycopg)
+        self._positions = compiled.positiontup
+        self._values_of = itemgetter(*(self._positions or names))
+        self._names = names
+        self._bind_time = (
+            table.columns["received_at"].type.dialect_impl(dialect).bind_processor(dialect)
+        )
+
+    def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
+        """Insert rows; how many were inserted."""
+        if not rows:
+            return 0
+        parameters = [
+            self._values_of({**row, "received_at": self._bind_time(row["received_at"])})
+            for row in rows
+        ]
+        if not self._positions:
+            named = [dict(zip(self._names, values, strict=True)) for values in parameters]
+            return connection.exec_driver_sql(self._sql, named).rowcount
+        return connection.exec_driver_sql(self._sql, parameters).rowcount
+
+
+def log_replacement(earlier_row: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+    """Log that one content of an instance has replaced another."""
+    log.info(
+        "instance replaced",
+        sop_instance_uid=row["sop_instance_uid"],
+        calling_ae_title=row["calling_ae_title"],
+        changed=instance_rows.differences(earlier_row, row),
+        older_calling_ae_title=earlier_row["calling_ae_title"],
+        older_received_at=earlier_row["received_at"].isoformat(),
+    )
+
+
+def indexed_offsets(connection: Connection) -> dict[str, int]:
+    """How far the records of each segment have their rows, by its name."""
+    return dict(connection.execute(select(Segment.name, Segment.indexed_offset)).tuples().all())
+
+
+def set_indexed_offsets(connection: Connection, offsets: Mapping[str, int]) -> None:
+    """Note how far the records of segments have their rows."""
+    for name, offset in offsets.items():
+        values = {"indexed_offset": offset}
+        changed = connection.execute(update(Segment).where(Segment.name == name).values(values))
+        if not changed.rowcount:
+            connection.execute(insert(Segment).values(name=name, digest="", **values))
+
+
+def set_sealed(
+    connection: Connection, name: str, *, size: int, digest: str, sealed_at: datetime
+) -> None:
+    """Note that a segment, all of which has its rows, is sealed."""
+    set_indexed_offsets(connection, {name: size})
+    connection.execute(
+        update(Segment)
+        .where(Segment.name == name)
+        .values(sealed_at=sealed_at, sealed_size=size, digest=digest)
+    )
+
+
+def _newest_contents(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
+    """What is known of the newest content of each SOP Instance UID, with the id of its row."""
+    columns = {
+        column.name: column
+        for column in (
+            Instance.id,
+            Instance.spool_key,
+            Instance.size,
+            Instance.calling_ae_title,
+            Instance.received_at,
+            *instance_rows.CONTENT_COLUMNS,
+            *instance_rows.COMPARED_COLUMNS,
+        )
+    }
+    newest: dict[str, Any] = {}
+    for batch in in_batches(list(uids), _BATCH):
+        rows = connection.execute(
+            select(*columns.values())
+            .where(Instance.sop_instance_uid.in_(batch), Instance.is_newest())
+            .with_for_update(of=Instance)
+        )
+        newest.update({row.sop_instance_uid: dict(row._mapping) for row in rows})
+    return newest
+
+
+def _keys_of_replaced(connection: Connection, uids: Collection[str]) -> set[str]:
+    keys: set[str] = set()
+    for batch in in_batches(list(uids), _BATCH):
+        keys.update(
+            connection.scalars(
+                select(Instance.spool_key).where(
+                    Instance.sop_instance_uid.in_(batch), Instance.replaced_at.is_not(None)
+                )
+            )
+        )
+    return keys
+
+
+def _keep_file_of(connection: Connection, earlier_row: Row, row: Row, is_whole: IsWhole) -> bool:
+    """Mark the earlier row as received now; True if its file is complete and is kept.
+
+    Otherwise the earlier row gets the file of this one.
+    """
+    received_at = max(earlier_row["received_at"], row["received_at"])
+    values: Row = {"received_at": received_at}
+    keeps = "id" not in earlier_row or is_whole(earlier_row["spool_key"], earlier_row["size"])
+    if not keeps:
+        values |= {name: row[name] for name in ("spool_key", "size", "data_set_offset")}
+    earlier_row.update(values)
+    if "id" in earlier_row:
+        connection.execute(update(Instance).where(Instance.id == earlier_row["id"]).values(values))
+    return keeps
+
+
+def _mark_as_replaced(connection: Connection, earlier_row: Row) -> None:
+    """Mark a row as no longer the newest content; its file stays until it is released."""
+    now = datetime.now(UTC)
+    earlier_row["replaced_at"] = now
+    if "id" in earlier_row:  # otherwise it is about to be inserted
+        connection.execute(
+            update(Instance).where(Instance.id == earlier_row["id"]).values(replaced_at=now)
+        )
