@@ -152,6 +152,17 @@ class RowRecorder:
         return outcome
 
 
+def log_unstorable(row: Row) -> None:
+    """Log that an instance has no row, because the database cannot hold a value of it."""
+    log.error(
+        "instance without a row",
+        sop_instance_uid=row["sop_instance_uid"],
+        calling_ae_title=row["calling_ae_title"],
+        why="the database cannot hold a value of it",
+        remedy="it is in the spool: get it with `burnish spool export`, correct it, send it again",
+    )
+
+
 class _Insertion:
     """The insertion of rows by the driver, without those whose SOP Instance UID is here already.
 
@@ -169,17 +180,18 @@ class _Insertion:
         self._positions = compiled.positiontup
         self._values_of = itemgetter(*(self._positions or names))
         self._names = names
-        self._bind_time = (
-            table.columns["received_at"].type.dialect_impl(dialect).bind_processor(dialect)
-        )
+        time_type = table.columns["received_at"].type.dialect_impl(dialect)
+        self._bind_time = time_type.bind_processor(dialect)
 
     def insert(self, connection: Connection, rows: Sequence[Row]) -> int:
         """Insert rows; how many were inserted."""
         if not rows:
             return 0
+        bind = self._bind_time
+        times = [bind(row["received_at"]) if bind else row["received_at"] for row in rows]
         parameters = [
-            self._values_of({**row, "received_at": self._bind_time(row["received_at"])})
-            for row in rows
+            self._values_of({**row, "received_at": time})
+            for row, time in zip(rows, times, strict=True)
         ]
         if not self._positions:
             named = [dict(zip(self._names, values, strict=True)) for values in parameters]
