@@ -68,7 +68,7 @@ def prepared(data_set: bytes, row: bytes = b"row") -> PendingRecord:
     )
 
 
-def walked(path: Path) -> list[tuple[segment.Record, bytes]]:
+def walked(path: Path) -> list[tuple[segment.SegmentRecord, bytes]]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return [

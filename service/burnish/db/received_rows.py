@@ -32,7 +32,7 @@ IsWhole = Callable[[str, int], bool]
 
 
 @dataclass(slots=True)
-class Outcome:
+class RecordedRows:
     """What became of rows.
 
     `unneeded`: spool key and size of contents that are here already, whose room can be given back.
@@ -59,7 +59,7 @@ class RowRecorder:
         self._newest_counts = same_uid == "newest"
         self._insertion: _Insertion | None = None
 
-    def record(self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole) -> Outcome:
+    def record(self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole) -> RecordedRows:
         """Insert rows, in order, and note in the same transaction how far segments have rows.
 
         `offsets` has the new `indexed_offset` of segments by their names. The same content again
@@ -76,7 +76,7 @@ class RowRecorder:
 
     def _record(
         self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole
-    ) -> Outcome:
+    ) -> RecordedRows:
         try:
             # in the usual case none of the instances has been here before
             with self._database.connection() as connection:
@@ -84,7 +84,7 @@ class RowRecorder:
                     self._insertion = _Insertion(connection.dialect)
                 if self._insertion.insert(connection, rows) == len(rows):
                     set_indexed_offsets(connection, offsets)
-                    return Outcome(inserted=len(rows))
+                    return RecordedRows(inserted=len(rows))
                 connection.rollback()
             with self._database.connection() as connection:
                 outcome = self.record_in(connection, rows, is_whole)
@@ -97,9 +97,9 @@ class RowRecorder:
 
     def _record_each(
         self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole
-    ) -> Outcome:
+    ) -> RecordedRows:
         """Record rows one by one, since the database cannot hold one of them."""
-        outcome = Outcome()
+        outcome = RecordedRows()
         for row in rows:
             try:
                 with self._database.connection() as connection:
@@ -117,9 +117,9 @@ class RowRecorder:
             set_indexed_offsets(connection, offsets)
         return outcome
 
-    def record_in(self, connection: Connection, rows: Sequence[Row], is_whole: IsWhole) -> Outcome:
+    def record_in(self, connection: Connection, rows: Sequence[Row], is_whole: IsWhole) -> RecordedRows:
         """Insert rows of which some may have been here before, in a transaction of the caller."""
-        outcome = Outcome()
+        outcome = RecordedRows()
         uids = {row["sop_instance_uid"] for row in rows}
         newest = _newest_contents(connection, uids)
         known_keys = {earlier_row["spool_key"] for earlier_row in newest.values()}

@@ -54,7 +54,7 @@ _PADDING = tuple(bytes(length) for length in range(_ALIGNMENT))
 _NAME = re.compile(r"\d{14}-[0-9a-f]{16}")
 
 
-class Record(NamedTuple):
+class SegmentRecord(NamedTuple):
     """The header of one record; `offset` is where it begins, `end` where the next one does."""
 
     offset: int
@@ -121,7 +121,7 @@ def padding(position: int) -> bytes:
     return _PADDING[-position % _ALIGNMENT]
 
 
-def next_record(descriptor: int, offset: int) -> Record | None:
+def next_record(descriptor: int, offset: int) -> SegmentRecord | None:
     """The record at `offset`; None if there is none that has a whole header."""
     start = os.pread(descriptor, _READ_AHEAD, offset)
     if start[:4] != _RECORD_MAGIC or len(start) < _FIXED_SIZE:
@@ -140,7 +140,7 @@ def next_record(descriptor: int, offset: int) -> Record | None:
     has_own_file = bool(flags & OWN_FILE)
     payload = offset + row_end
     end = payload if has_own_file else payload + payload_length
-    return Record(
+    return SegmentRecord(
         offset=offset,
         payload=payload,
         size=payload_length,
@@ -154,7 +154,7 @@ def next_record(descriptor: int, offset: int) -> Record | None:
     )
 
 
-def records(descriptor: int, start: int = HEADER_SIZE) -> Iterator[Record]:
+def records(descriptor: int, start: int = HEADER_SIZE) -> Iterator[SegmentRecord]:
     """The records from `start` on, as far as their headers are whole.
 
     Their payloads may be torn, or released.
@@ -164,14 +164,14 @@ def records(descriptor: int, start: int = HEADER_SIZE) -> Iterator[Record]:
         start = record.end
 
 
-def is_released(descriptor: int, record: Record) -> bool:
+def is_released(descriptor: int, record: SegmentRecord) -> bool:
     """Whether the payload of a record was released."""
     if record.has_own_file:
         return False
     return os.pread(descriptor, len(_PREFIX), record.payload + _PREFIX_OFFSET) != _PREFIX
 
 
-def is_whole(descriptor: int, record: Record) -> bool:
+def is_whole(descriptor: int, record: SegmentRecord) -> bool:
     """Whether the payload of a record is what was received. All of it is read."""
     if record.has_own_file:
         return True
