@@ -53,14 +53,17 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def encode(row: Mapping[str, Any]) -> bytes:
+def encode(row: Mapping[str, Any], *, holds_nul: bool = True) -> bytes:
     """The encoded row.
 
     `spool_key` is "" unless the instance has a file of its own: it follows from where the record
-    is, and the digest from its header. Raises ValueError for a text that has no UTF-8, and
-    struct.error for a number that is too large for the database.
+    is, and the digest from its header. Raises ValueError for a text that the database cannot hold
+    (`holds_nul`: it may have the character NUL), and struct.error for such a number.
     """
-    values = [*map(str.encode, _texts_of(row)), *_binaries_of(row)]
+    texts = [text.encode() for text in _texts_of(row)]
+    if not holds_nul and b"\0" in b"".join(texts):
+        raise ValueError("a text has the character NUL")
+    values = [*texts, *_binaries_of(row)]
     series_number, instance_number = row["series_number"], row["instance_number"]
     fixed = _FIXED.pack(
         _VERSION,

@@ -59,7 +59,9 @@ class RowRecorder:
         self._newest_counts = same_uid == "newest"
         self._insertion: _Insertion | None = None
 
-    def record(self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole) -> RecordedRows:
+    def record(
+        self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole
+    ) -> RecordedRows:
         """Insert rows, in order, and note in the same transaction how far segments have rows.
 
         `offsets` has the new `indexed_offset` of segments by their names. The same content again
@@ -117,7 +119,9 @@ class RowRecorder:
             set_indexed_offsets(connection, offsets)
         return outcome
 
-    def record_in(self, connection: Connection, rows: Sequence[Row], is_whole: IsWhole) -> RecordedRows:
+    def record_in(
+        self, connection: Connection, rows: Sequence[Row], is_whole: IsWhole
+    ) -> RecordedRows:
         """Insert rows of which some may have been here before, in a transaction of the caller."""
         outcome = RecordedRows()
         uids = {row["sop_instance_uid"] for row in rows}

@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 #: The bytes that are allocated for a segment when it is created. A segment is sealed once they are
 #: used up.
-SEGMENT_SIZE = 128 << 20
+SEGMENT_SIZE = 64 << 20
 #: The most instances, and about the most bytes, that are appended together.
 _LARGEST_GROUP = 128
 _LARGEST_WRITE = 64 << 20
@@ -212,8 +212,9 @@ class Appender:
             self._seal()
 
     def _create(self) -> None:
+        """Create a segment; it gets its name once it is locked, or it could be taken for left."""
         name = segment.new_name()
-        path = self._folder / f"{name}{segment.SUFFIX}"
+        path = segment.unfinished_path(self._folder, name)
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o640)
         try:
             segment.lock(descriptor)
@@ -222,6 +223,9 @@ class Appender:
             _write(descriptor, [header], 0, len(header))
             if self._durable:
                 os.fsync(descriptor)
+            path.rename(segment.path(self._folder, name))
+            path = segment.path(self._folder, name)
+            if self._durable:
                 _sync_folder(self._folder)
         except OSError:
             os.close(descriptor)
@@ -245,7 +249,7 @@ class Appender:
             os.ftruncate(descriptor, self._end)
         if self._end == segment.HEADER_SIZE:
             with suppress(OSError):
-                (self._folder / f"{self._name}{segment.SUFFIX}").unlink()
+                segment.path(self._folder, self._name).unlink()
             os.close(descriptor)
             return
         digest = digest_text(self._headers_hasher)

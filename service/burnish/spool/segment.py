@@ -19,6 +19,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +30,7 @@ from burnish.hashing import new_hasher
 
 #: The names of segments end with this.
 SUFFIX = ".seg"
+_UNFINISHED = ".new"
 #: Where the first record of a segment is.
 HEADER_SIZE = 64
 #: A record without payload: the instance has a file of its own.
@@ -37,7 +39,8 @@ OWN_FILE = 1
 _VERSION = 1
 _MAGIC = b"BURNSEG\n"
 _RECORD_MAGIC = b"\xb5IN\n"
-_ALIGNMENT = 8
+#: Records begin at multiples of this.
+ALIGNMENT = 8
 _HEADER = struct.Struct("<8sHH52s")
 #: Magic, version, flags, length of the row, offset of the data set, length of the payload, checksum
 #: of the File Meta Information, digest of the data set. The checksum of all this and the row
@@ -50,7 +53,7 @@ _READ_AHEAD = 4096
 #: The longest row; a longer one is damage.
 _LONGEST_ROW = 1 << 26
 _PREFIX_OFFSET, _PREFIX = 128, b"DICM"
-_PADDING = tuple(bytes(length) for length in range(_ALIGNMENT))
+_PADDING = tuple(bytes(length) for length in range(ALIGNMENT))
 _NAME = re.compile(r"\d{14}-[0-9a-f]{16}")
 
 
@@ -118,7 +121,7 @@ def encode_record_header(
 
 def padding(position: int) -> bytes:
     """What brings `position` to the next place where a record may begin."""
-    return _PADDING[-position % _ALIGNMENT]
+    return _PADDING[-position % ALIGNMENT]
 
 
 def next_record(descriptor: int, offset: int) -> SegmentRecord | None:
@@ -148,7 +151,7 @@ def next_record(descriptor: int, offset: int) -> SegmentRecord | None:
         row=row,
         digest=digest,
         has_own_file=has_own_file,
-        end=end + -end % _ALIGNMENT,
+        end=end + -end % ALIGNMENT,
         header=start[:row_end],
         file_meta_checksum=checksum,
     )
@@ -193,6 +196,28 @@ def lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def path(folder: Path, name: str) -> Path:
+    """Where the segment `name` is."""
+    return folder / f"{name}{SUFFIX}"
+
+
+def unfinished_path(folder: Path, name: str) -> Path:
+    """Where the segment `name` is until it has its header and its owner."""
+    return folder / f"{name}{_UNFINISHED}"
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove segments of processes that have died before they could use them."""
+    for unfinished in folder.glob(f"*{_UNFINISHED}"):
+        with suppress(FileNotFoundError):
+            descriptor = os.open(unfinished, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                if lock(descriptor):
+                    unfinished.unlink()
+            finally:
+                os.close(descriptor)
 
 
 def names(folder: Path) -> list[str]:
