@@ -15,6 +15,7 @@ from burnish.image.image_source import Source
 from burnish.media import FileSystem
 
 _SIGNATURE = b"\x55\xaa"
+_FAT12 = b"FAT12   "
 _PARTITION_TYPES = {0x04, 0x06, 0x0B, 0x0C, 0x0E}
 _BOOT = struct.Struct("<11xHBHBHH1xH8xII")
 #: A FAT with fewer clusters is FAT12, or FAT16.
@@ -30,8 +31,12 @@ _LAST_PART = 0x40
 
 
 def recognizes(source: Source) -> bool:
-    """It begins with a boot sector of FAT, or its first partition does."""
-    return _volume_start(source) is not None
+    """It begins with a boot sector of FAT16 or FAT32, or its first partition does."""
+    start = _volume_start(source)
+    if start is None:
+        return False
+    # PS3.12 has no medium with FAT12; floppy disks had it.
+    return not (source.has(start, 512) and source.read(start + 54, 8) == _FAT12)
 
 
 def read_file_table(source: Source) -> FileTable:
@@ -112,7 +117,9 @@ class _FatVolume:
         end = start + (sectors_16 or sectors_32) * sector_size
         self._clusters = (end - self._first_cluster) // self._cluster_size
         if self._clusters < _LEAST_16:
-            raise Unreadable("it is FAT12, or no FAT at all")
+            raise Unreadable(
+                f"its boot sector states {self._clusters} clusters, fewer than FAT16 or FAT32 has"
+            )
         self.is_fat32 = self._clusters >= _LEAST_32
         self._root_cluster = int.from_bytes(boot[44:48], "little") if self.is_fat32 else 0
         if not source.has(self._first_cluster, self._clusters * self._cluster_size):

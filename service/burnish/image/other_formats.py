@@ -4,6 +4,7 @@ from burnish.image.image_source import Source
 
 #: Offset and bytes of what begins each file system or partition.
 _FILE_SYSTEMS = (
+    (54, b"FAT12   ", "FAT12"),
     (3, b"EXFAT   ", "exFAT"),
     (3, b"NTFS    ", "NTFS"),
     (3, b"-FVE-FS-", "BitLocker"),
@@ -29,7 +30,18 @@ _FILES = (
     (0, b"Rar!\x1a\x07", "a RAR archive"),
     (257, b"ustar", "a tar archive"),
 )
+#: Offset and first bytes of what a volume that is read here begins with, after zeros.
+_BEGINNINGS = (
+    (0x8000, b"\1CD001"),
+    (0x8000, b"\0BEA01"),
+    (0, b"PK\3\4"),
+    (0, b"MIME-Version:"),
+)
+#: Where the boot code of a stick ends; its first sector has the signature at its end.
+_BOOT_CODE = 440
 _SECTOR = 512
+#: More bytes than these behind its beginning would be recognized, if they were a volume.
+_LONGEST_CUT = 2 * 2048
 _MBR_SIGNATURE = b"\x55\xaa"
 
 
@@ -43,6 +55,19 @@ def name_format(source: Source) -> str:
         if _has(source, offset, magic):
             return name
     return ""
+
+
+def is_cut_beginning(source: Source) -> bool:
+    """Whether the source is the beginning of a volume, cut off before that can be recognized."""
+    if source.end < _SECTOR and not any(source.read(0, min(source.end, _BOOT_CODE))):
+        return True
+    for offset, expected in _BEGINNINGS:
+        count = min(len(expected), source.end - offset)
+        if count <= 0 or source.end > offset + _LONGEST_CUT:
+            continue
+        if source.read(offset, count) == expected[:count] and not any(source.read(0, offset)):
+            return True
+    return False
 
 
 def _first_partition(source: Source) -> int:

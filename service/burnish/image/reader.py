@@ -49,6 +49,9 @@ READERS: tuple[ImageReader, ...] = (
     mime_reader,
 )
 
+_NO_VOLUME = "there is no volume: it is neither ISO 9660, UDF, FAT, ZIP nor MIME"
+#: How files with images are called, in small letters.
+_IMAGE_SUFFIXES = frozenset({".iso", ".img", ".udf", ".zip", ".eml"})
 #: Bytes in which every volume that is read here has something else than zeros.
 _LONGEST_BEGINNING = 1 << 16
 
@@ -94,7 +97,9 @@ def open_volume(
         if digest or layout:
             yield _WholeImage(descriptor, length=length, layout=layout)
         else:
-            yield _Image(descriptor, Source(descriptor, length, session), twice=twice)
+            source = Source(descriptor, length, session)
+            is_named_image = path.suffix.lower() in _IMAGE_SUFFIXES
+            yield _Image(descriptor, source, twice=twice, is_named_image=is_named_image)
     finally:
         os.close(descriptor)
 
@@ -166,10 +171,17 @@ def _walk(root: Path) -> Iterator[tuple[str, int]]:
 class _Image:
     """An image, or a disc, as a volume."""
 
-    def __init__(self, descriptor: int, source: Source, *, twice: bool = False) -> None:
+    def __init__(
+        self,
+        descriptor: int,
+        source: Source,
+        *,
+        twice: bool = False,
+        is_named_image: bool = False,
+    ) -> None:
         self._descriptor = descriptor
         self._twice = twice and not source.session  # pycdlib knows the first session only
-        self._table = _read_file_table(source)
+        self._table = _read_file_table(source, is_named_image=is_named_image)
         self._content = self._table.content or source
         self.volume_identifier = self._table.volume_identifier
         self.file_system = self._table.file_system
@@ -219,11 +231,12 @@ def _start(sections: Sequence[Section]) -> int:
     return sections[0][0] if sections else 0
 
 
-def _read_file_table(source: Source) -> FileTable:
+def _read_file_table(source: Source, *, is_named_image: bool = False) -> FileTable:
     """The file table of the first file system that the source has.
 
-    Raises DamagedVolume if that cannot be read, and if the source is empty or only zeros, as the
-    beginning of an ISO 9660 image is; Unreadable if the source is something else.
+    Raises DamagedVolume if that cannot be read, and if the source has no more than the beginning of
+    a volume, or nothing that is known although it `is_named_image`: an image may be cut off
+    anywhere. Raises Unreadable if the source is something else.
     """
     for reader in READERS:
         if reader.recognizes(source):
@@ -235,11 +248,15 @@ def _read_file_table(source: Source) -> FileTable:
             if is_iso9660 and not source.session and udf_reader.recognizes(source):
                 return udf_reader.compare_with(source, table)
             return table
-    message = "there is no volume: it is neither ISO 9660, UDF, FAT, ZIP nor MIME"
-    if not any(source.read(0, min(source.end, _LONGEST_BEGINNING))):
-        raise DamagedVolume(f"{message}, but {source.end} bytes with no more than zeros")
     format_name = other_formats.name_format(source)
-    raise Unreadable(f"{message}, but {format_name}" if format_name else message)
+    if format_name:
+        raise Unreadable(f"{_NO_VOLUME}, but {format_name}")
+    if not any(source.read(0, min(source.end, _LONGEST_BEGINNING))):
+        raise DamagedVolume(f"{_NO_VOLUME}, but {source.end} bytes with no more than zeros")
+    if is_named_image or other_formats.is_cut_beginning(source):
+        message = f"{_NO_VOLUME}: its {source.end} bytes have no beginning of one, or are cut off"
+        raise DamagedVolume(f"{message} before it can be recognized")
+    raise Unreadable(_NO_VOLUME)
 
 
 class _WholeImage(_Image):

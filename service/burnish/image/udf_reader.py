@@ -20,6 +20,8 @@ _TAG = struct.Struct("<HHBBHHHI")
 #: Sectors where an anchor may lie; negative numbers count from the end (3/8.4.2.1).
 _ANCHORS = (256, -1, -257)
 _MAXIMUM_SEQUENCE = 64
+#: The most sectors behind the partition in which the last anchor of a padded image is looked for.
+_LONGEST_PADDING = 1 << 13
 #: Tag identifiers (3/7.2.1, 4/7.2.1).
 _ANCHOR, _PARTITION, _LOGICAL_VOLUME, _TERMINATING = 2, 5, 6, 8
 _FILE_SET, _FILE_IDENTIFIER, _ALLOCATION_EXTENT = 256, 257, 258
@@ -164,22 +166,32 @@ class _UdfVolume:
         return logical_volume
 
     def _check_end(self, partition_end: int) -> None:
-        """Adds a disagreement if the volume was cut off in its partition or behind it.
+        """Adds a disagreement if the volume was cut off, or if its last anchor is lost.
 
-        Two of the three possible anchors have to be there (UDF 2.2.3). Where there is room for one
-        behind the partition, an image may have been padded, which is no fault.
+        Two of the three possible anchors have to be there (UDF 2.2.3). If an image was padded, the
+        last one is not at its end any more, but somewhere behind the partition.
         """
         sectors = self._source.end // SECTOR
-        anchors = 0
-        for number in _ANCHORS:
-            with suppress(Unreadable):
-                self._read_descriptor(number if number >= 0 else sectors + number, _ANCHOR)
-                anchors += 1
-        if sectors < partition_end or (sectors == partition_end and anchors < 2):
+        if sectors < partition_end:
             self._disagreements["UDF"] = (
                 f"it is truncated: it has {self._source.end} bytes, its partition alone ends at"
                 f" {partition_end * SECTOR}"
             )
+            return
+        places = {number if number >= 0 else sectors + number for number in _ANCHORS}
+        anchors = sum(map(self._is_anchor, places))
+        behind = range(partition_end, min(sectors, partition_end + _LONGEST_PADDING))
+        if anchors < 2 and not any(self._is_anchor(sector) for sector in behind):
+            self._disagreements["UDF"] = (
+                f"it has {anchors} of at least two anchors: it is truncated behind its partition,"
+                " or an anchor is damaged"
+            )
+
+    def _is_anchor(self, sector: int) -> bool:
+        with suppress(Unreadable):
+            self._read_descriptor(sector, _ANCHOR)
+            return True
+        return False
 
     def _read_descriptor(self, sector: int, identifier: int | None = None) -> bytes:
         if not self._source.has(sector * SECTOR, SECTOR):

@@ -16,6 +16,8 @@ from unit.cli.conftest import Run
 
 #: Bytes cut off. A message without its last line break is complete (RFC 2046 5.1.1).
 CUT_OFF = [1, 100, 511, 512, 2047, 2048, 4096, 10_000]
+#: Bytes left before or within the first descriptor of a file system.
+LEFT = [0, 1, 3, 100, 446, 510, 511, 32_769, 32_774, 34_815]
 FRACTIONS = [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99]
 
 
@@ -47,9 +49,10 @@ def verdict(path: Path) -> str:
     ids=lambda file_system: file_system.name,
 )
 def test_an_image_cut_anywhere_has_a_fault(file_system: FileSystem, tmp_path: Path) -> None:
-    path = tmp_path / "image"
+    path = tmp_path / f"image{FORMATS[file_system].suffix}"
     size = written(file_system, path)
     lengths = {size - count for count in CUT_OFF} | {int(size * part) for part in FRACTIONS}
+    lengths |= {length for length in LEFT if length < size}
     if file_system is FileSystem.MIME:
         lengths.discard(size - 1)
     verdicts = {}
@@ -63,7 +66,7 @@ def test_an_image_cut_anywhere_has_a_fault(file_system: FileSystem, tmp_path: Pa
 def test_the_command_reports_it_as_a_fault_of_the_volume(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "image.iso"
     size = written(FileSystem.ISO_9660_LEVEL_1, path)
-    for length in (size - 1, 40_000, 20_000, 0):
+    for length in (size - 1, 40_000, 33_000, 20_000, 0):
         with path.open("r+b") as image:
             image.truncate(length)
         done = run("disc", "verify", path, "--json")
@@ -76,10 +79,30 @@ def test_the_command_reports_it_as_a_fault_of_the_volume(run: Run, tmp_path: Pat
 def test_a_truncated_image_with_a_manifest_is_never_taken_for_another_file(
     run: Run, tmp_path: Path
 ) -> None:
-    path = tmp_path / "image.iso"
+    path = tmp_path / "image"
     path.write_bytes(b"the beginning of an isohybrid")
     assert run("disc", "verify", path).code == 3
-    path.with_suffix(".json").write_text('{"image": "image.iso", "size": 100000}')
+    assert run("disc", "verify", path.rename(path.with_suffix(".iso"))).code == 22
+    path = path.with_suffix(".iso").rename(path)
+    path.with_suffix(".json").write_text('{"image": "image", "size": 100000}')
     done = run("disc", "verify", path)
     assert done.code == 22
     assert "VOLUME_UNREADABLE" in done.out
+
+
+@pytest.mark.parametrize("length", [2, 500, 32_770])
+def test_the_beginning_of_a_volume_is_known_without_its_name(length: int, tmp_path: Path) -> None:
+    file_system = {2: FileSystem.ZIP, 500: FileSystem.FAT}.get(length, FileSystem.ISO_9660_LEVEL_1)
+    path = tmp_path / "copy"
+    written(file_system, path)
+    with path.open("r+b") as image:
+        image.truncate(length)
+    assert verdict(path) == "fault"
+
+
+def test_another_file_is_no_volume_whatever_its_length(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("These are notes. " * 10)
+    done = run("disc", "verify", path)
+    assert done.code == 3
+    assert "there is no volume" in done.err

@@ -617,3 +617,22 @@ def test_a_long_name_of_another_file_is_not_used(tmp_path: Path) -> None:
     with open_volume(image) as volume:
         assert volume.read("OTHER") == b"hi"
         assert volume.long_names == {}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_the_last_anchor_of_a_padded_image_is_looked_for(is_lost: bool, tmp_path: Path) -> None:
+    path = tmp_path / "padded.iso"
+    files = [VolumeFile("README.TXT", 7, b"read me")]
+    FORMATS[FileSystem.ISO_9660_UDF_BRIDGE].write(
+        path, volume_identifier="TEST", files=files, created=datetime.now(UTC)
+    )
+    image = bytearray(path.read_bytes())
+    if is_lost:
+        image[-2048:] = bytes(2048)
+    path.write_bytes(image + bytes(100 * 2048))
+    with open_volume(path) as volume:
+        disagreements = volume.disagreements()
+    if is_lost:
+        assert "1 of at least two anchors" in disagreements["UDF"]
+    else:
+        assert disagreements == {}

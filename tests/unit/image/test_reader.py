@@ -133,6 +133,7 @@ def test_a_file_that_is_no_image_is_unreadable(tmp_path: Path, size: int) -> Non
 @pytest.mark.parametrize(
     ("offset", "magic", "name"),
     [
+        (54, b"FAT12   ", "FAT12"),
         (3, b"EXFAT   ", "exFAT"),
         (3, b"NTFS    ", "NTFS"),
         (0x438, b"\x53\xef", "ext2, ext3 or ext4"),
@@ -167,6 +168,14 @@ def test_the_file_systems_of_other_programs_are_named(tmp_path: Path) -> None:
     path.write_bytes(bytes(1 << 20))
     subprocess.run(["mke2fs", "-q", "-F", path], check=True, capture_output=True)
     with pytest.raises(Unreadable, match="but the file system ext2"), open_volume(path):
+        pass
+
+
+def test_a_floppy_disk_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "floppy.img"
+    path.write_bytes(bytes(1440 << 10))
+    subprocess.run(["mkfs.fat", path], check=True, capture_output=True)
+    with pytest.raises(Unreadable, match="but the file system FAT12"), open_volume(path):
         pass
 
 
