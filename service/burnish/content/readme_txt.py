@@ -43,6 +43,11 @@ PLEASE NOTE
 
 {remarks}
 """
+#: README.TXT is not encrypted, and remarks name UIDs and damage.
+_SECURE_REMARK = (
+    "There are remarks on what this medium holds, which are not given in this unencrypted file."
+    " Ask the institution that made it."
+)
 #: The width of the text in columns; a UID is not broken.
 _WIDTH = 72
 
@@ -123,7 +128,9 @@ def build_readme(
     details: str = "",
     remarks: Sequence[str] = (),
 ) -> bytes:
-    """README.TXT with text and remarks of `ReadmeDetails`, which a secure File-set does not give.
+    """README.TXT with text and remarks of `ReadmeDetails`.
+
+    Of a secure File-set it says only that there are remarks: everybody can read it.
 
     Its length depends on `secure`, `details` and `remarks` alone, so that planning knows it. It is
     in ASCII, or else in UTF-8 with a byte order mark.
@@ -132,7 +139,7 @@ def build_readme(
         file_set_id=file_set_id,
         instances=instances,
         details=_DETAILS.format(details=details) if details and not secure else "",
-        remarks=_remarks_section(remarks) if remarks and not secure else "",
+        remarks=_remarks_section([_SECURE_REMARK] if secure else remarks) if remarks else "",
         decryption=_DECRYPTION if secure else "",
         version=__version__,
     )

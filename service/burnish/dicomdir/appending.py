@@ -149,6 +149,15 @@ def _walk(
         yield from _walk(record.below, record.identity)
 
 
+#: What added files and a disc contradict each other in, by the type of the record.
+_CONTRADICTIONS = {
+    "PATIENT": "a patient of the files is elsewhere on the disc",
+    "STUDY": "Study Instance UID {} of the files belongs to another Patient ID on the disc",
+    "SERIES": "Series Instance UID {} of the files belongs to another study on the disc",
+}
+_HINT = "check which is right; what is on the disc cannot be changed, so make another disc"
+
+
 def _check_no_conflict(earlier: Sequence[RecordNode], added: Sequence[RecordNode]) -> None:
     """Raises Conflict where a study, series, instance or File ID would be in two places."""
     known, parents = set(), {}
@@ -158,11 +167,9 @@ def _check_no_conflict(earlier: Sequence[RecordNode], added: Sequence[RecordNode
             parents[record.type, record.identity] = parent_identity
     for record, parent_identity in _walk(added):
         if known & {record.file_id, record.sop_instance_uid}:
-            raise Conflict("an instance or a File ID is in the File-set already")
+            raise Conflict("an instance or a File ID is on the disc already")
         if parents.get((record.type, record.identity), parent_identity) != parent_identity:
-            raise Conflict(
-                f"its {record.type} {record.identity} is elsewhere in the File-set already"
-            )
+            raise Conflict(_CONTRADICTIONS[record.type].format(record.identity), hint=_HINT)
 
 
 def _merged(earlier: Sequence[RecordNode], added: Sequence[RecordNode]) -> list[RecordNode]:
@@ -177,6 +184,8 @@ def _merged(earlier: Sequence[RecordNode], added: Sequence[RecordNode]) -> list[
         if record.type == "PATIENT":
             persons = {(each.identity, "", each.patient_name) for each in (same, record)}
             if any(group_patients(sorted(persons))):
-                raise Conflict("a Patient ID of the File-set would stand for two persons")
+                raise Conflict(
+                    "the disc has one Patient ID of the files for another patient", hint=_HINT
+                )
         same.below = _merged(same.below, record.below)
     return merged

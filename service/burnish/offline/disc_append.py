@@ -119,6 +119,7 @@ def append(
         candidates = _not_on_disc(candidates, store, earlier.snapshot, result.left_out)
         if result.left_out.refused or not candidates:
             return result
+        _refuse_contradictions(store)
         session = _plan_session(candidates, store, earlier, options)
         image = Path(scratch) / "session.iso"
         result.size = _write_session(session, earlier, image, progress)
@@ -141,6 +142,18 @@ def _candidates(store: InstanceStore, profile: ApplicationProfile) -> list[Candi
         return list_candidates(instances, Attempt(choice), Terms(), store, store)
 
     return store.plan(list_all) or []
+
+
+def _refuse_contradictions(store: InstanceStore) -> None:
+    """Raise Conflict if one DICOMDIR cannot list the added files themselves."""
+    reasons = [
+        contradiction.text for contradiction in store.contradictions() if contradiction.apart
+    ]
+    if reasons:
+        raise Conflict(
+            f"one DICOMDIR cannot list the files: {', '.join(reasons)}; {_NOTHING_WRITTEN}",
+            hint="correct or leave out the files that are wrong",
+        )
 
 
 def _examine_disc(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _EarlierDisc:

@@ -17,6 +17,7 @@ from burnish.hashing import digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid
 from burnish.image.reader import open_volume
 from burnish.instance_header import instance_faults
+from burnish.instance_header.equality import are_equal_as_data
 from burnish.instance_header.examination import examine
 from burnish.instance_header.header import IndexedFile, index_file, repaired
 from burnish.plan.attempts import Conversion
@@ -77,6 +78,7 @@ class InstanceStore:
         self._progress = progress
         self._sources: list[Path] = []
         self._by_uid: dict[str, SourceInstance] = {}
+        self._contradictory: set[str] = set()
         self._files: dict[str, TranscodedFile] = {}
         self._transcoded: dict[int, list[InstanceFile]] = {}
         self._icons: dict[int, Icon] = {}
@@ -131,20 +133,32 @@ class InstanceStore:
             self._leave_out_duplicate(instance, first)
 
     def _leave_out_duplicate(self, duplicate: SourceInstance, first: SourceInstance) -> None:
+        """Leave out a file with the SOP Instance UID of another one.
+
+        If their contents differ, neither goes on the media: nothing in files tells which is newer.
+        """
         path = self._sources[duplicate.instance_id]
         first_path = self._sources[first.instance_id]
-        file, first_file = duplicate.received, first.received
-        same_content = (
-            self._files[file.spool_key].digest == self._files[first_file.spool_key].digest
-            and file.transfer_syntax_uid == first_file.transfer_syntax_uid
-        )
-        (self._scratch / file.spool_key).unlink()
-        if same_content:
-            why = f"the same instance as {first_path}"
-            self._left_out.skipped.append(LeftOut(path, why))
-        else:
-            why = f"its SOP Instance UID is that of {first_path}, which has other content"
-            self._left_out.refused.append(LeftOut(path, why))
+        uid = first.header.sop_instance_uid
+        are_equal = self._are_equal(duplicate.received, first.received)
+        (self._scratch / duplicate.received.spool_key).unlink()
+        if are_equal and uid not in self._contradictory:
+            self._left_out.skipped.append(LeftOut(path, f"the same instance as {first_path}"))
+            return
+        if uid not in self._contradictory:
+            self._contradictory.add(uid)
+            self.instances.remove(first)
+            self._left_out.refused.append(LeftOut(first_path, _other_content(path)))
+        self._left_out.refused.append(LeftOut(path, _other_content(first_path)))
+
+    def _are_equal(self, file: InstanceFile, first: InstanceFile) -> bool:
+        if (
+            self._files[file.spool_key].digest == self._files[first.spool_key].digest
+            and file.transfer_syntax_uid == first.transfer_syntax_uid
+        ):
+            return True
+        paths = self._scratch / file.spool_key, self._scratch / first.spool_key
+        return are_equal_as_data(*map(Slice.of_file, paths))
 
     def contradictions(self) -> list[Contradiction]:
         """The contradictions between the instances."""
@@ -257,6 +271,10 @@ def files_below(sources: Iterable[Path]) -> Iterator[Path]:
             if resolved not in known:
                 known.add(resolved)
                 yield path
+
+
+def _other_content(path: Path) -> str:
+    return f"its SOP Instance UID is that of {path}, which has other content: name the right one"
 
 
 def _image_advice(path: Path) -> str:

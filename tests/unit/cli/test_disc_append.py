@@ -209,9 +209,13 @@ def test_nothing_is_written_where_an_instance_is_refused(grown: OpenDisc, put: P
         assert done.json["volume"] is None
         assert reason in done.json["refused"][0]["why"]
     for values, reason in (
-        ({"patient_name": "Roe^Richard", "study": "1.8", "series": "1.8.1"}, "two persons"),
-        ({"study": "1.8", "series": HOME[1]}, "elsewhere"),
+        ({"patient_name": "Roe^Richard", "study": "1.8", "series": "1.8.1"}, "for another patient"),
+        ({"study": "1.8", "series": HOME[1]}, "belongs to another study on the disc"),
         ({"patient_id": "P2", "study": "1.8", "series": "1.8.1"}, "of 1 patient not on the disc"),
+        (
+            {"patient_id": "P2", "study": HOME[0], "series": "1.8.1"},
+            f"Study Instance UID {HOME[0]} of the files belongs to another Patient ID on the disc",
+        ),
     ):
         done = grown.append(put(f"no {reason}", **values))
         assert done.code == 5, done.err

@@ -81,3 +81,11 @@ def test_the_number_of_instances_is_updated(label_text: str) -> None:
         )
         assert new == readme_txt.build_readme("A", count, details=label_text)
     assert readme_txt.with_instance_count(b"something else\r\n", 4) == b"something else\r\n"
+
+
+def test_a_secure_medium_says_that_there_are_remarks_and_not_which() -> None:
+    remark = "Study Instance UID 1.2.3 belongs to 2 Patient IDs."
+    readme = readme_txt.build_readme("A", 1, secure=True, remarks=[remark])
+    assert b"There are remarks on what this medium holds" in readme
+    assert b"1.2.3" not in readme
+    assert readme == readme_txt.build_readme("A", 1, secure=True, remarks=["another", "one"])

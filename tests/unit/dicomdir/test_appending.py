@@ -94,11 +94,11 @@ def test_appending_gives_the_dicomdir_of_one_step_if_the_order_is_the_same() -> 
     ("more", "why"),
     [
         ({"sop_instance_uid": "1.2.9"}, "already"),
-        ({"patient_name": "Roe^Jane"}, "two persons"),
+        ({"patient_name": "Roe^Jane"}, "for another patient"),
         ({"study": "1.5", "series": "1.5.1", "patient_name": "DOE^JANE"}, ""),
         ({"patient_id": "P2", "study": "1.5", "series": "1.5.1"}, ""),
-        ({"study": "1.5"}, "its SERIES .* is elsewhere"),
-        ({"patient_id": "P2"}, "its STUDY .* is elsewhere"),
+        ({"study": "1.5"}, "Series Instance UID .* another study on the disc"),
+        ({"patient_id": "P2"}, "Study Instance UID .* another Patient ID on the disc"),
     ],
 )
 def test_entries_that_conflict_with_earlier_records_are_rejected(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import material
 from burnish import file_meta
 from burnish.application_profiles import PROFILES
 from burnish.dicom_elements import encode
@@ -13,7 +14,11 @@ from burnish.errors import Conflict
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.offline.disc_build import BuildOptions, build
-from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, JPEG_LOSSLESS_SV1
+from burnish.vocabulary import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_LOSSLESS_SV1,
+)
 from factories import instance
 from images import smooth, written
 
@@ -73,8 +78,24 @@ def test_an_instance_that_is_given_twice_is_put_on_the_volume_once(tmp_path: Pat
     assert [(left.path, left.why) for left in result.skipped] == [
         (second, f"the same instance as {first}")
     ]
-    assert [left.path for left in result.refused] == [changed]
-    assert "which has other content" in result.refused[0].why
+    assert [left.path for left in result.refused] == [first, changed]
+    assert f"that of {changed}, which has other content" in result.refused[0].why
+    assert f"that of {first}, which has other content" in result.refused[1].why
+    assert result.built == []
+
+
+def test_an_instance_that_is_given_in_two_encodings_is_put_on_the_volume_once(
+    tmp_path: Path,
+) -> None:
+    first = written(tmp_path / "first", NOISE, 8)
+    second = tmp_path / "second"
+    data_set = material.read(first)
+    data_set.file_meta.TransferSyntaxUID = IMPLICIT_VR_LITTLE_ENDIAN
+    data_set.save_as(second, implicit_vr=True, little_endian=True)
+    assert first.read_bytes() != second.read_bytes()
+    result = build([first, second], tmp_path / "output", OPTIONS, lambda *_: None)
+    assert [left.path for left in result.skipped] == [second]
+    assert result.refused == []
     assert [built.report.instances for built in result.built] == [1]
 
 
