@@ -3,35 +3,43 @@
 The header of an instance has its faults in words. Those that readers pass over come first.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from burnish.instance_header.codestreams import FrameFault
 from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 
 #: The end of a fault that readers pass over: the instance goes on media as it is.
-_KEPT = " (kept as it is)"
+KEPT = " (kept as it is)"
 #: Stands where the frames of an image have not been examined yet, or nothing of an instance that an
 #: earlier version of Burnish received.
 UNEXAMINED = "not examined yet"
 
 
 def in_words(tolerable: str, faults: Iterable[str]) -> str:
-    """All faults of an instance as one text, "" for none."""
-    return "; ".join([f"{tolerable}{_KEPT}"] * bool(tolerable) + [*faults])
+    """All faults of an instance as one text, "" for nframe_fault."""
+    return "; ".join([f"{tolerable}{KEPT}"] * bool(tolerable) + [*faults])
+
+
+def with_frame_faults(fault: str, faults: Sequence[FrameFault]) -> str:
+    """The fault of an instance that was unexamined, with what its frames show."""
+    serious = [found.message for found in faults if found.prevents_viewing]
+    minor = [f"{found.message}{KEPT}" for found in faults if not found.prevents_viewing]
+    return "; ".join([*filter(None, [known(fault)]), *minor[:1], *serious])
 
 
 def prevents_media(fault: str) -> bool:
     """Whether an instance with this fault is not put on media, unless the site wants that."""
-    return bool(fault) and not fault.endswith((_KEPT, NO_PIXEL_DATA, UNEXAMINED))
+    return bool(fault) and not fault.endswith((KEPT, NO_PIXEL_DATA, UNEXAMINED))
 
 
 def has_no_pixel_data(fault: str) -> bool:
-    """Whether the instance is an image that is a header alone."""
+    """Whether the instance is an image that is a header alframe_fault."""
     return fault.endswith(NO_PIXEL_DATA)
 
 
 def is_kept(fault: str) -> bool:
     """Whether the instance goes on media as it is, and people should know of the fault."""
-    return fault.endswith(_KEPT)
+    return fault.endswith(KEPT)
 
 
 def is_unexamined(fault: str) -> bool:
@@ -40,5 +48,5 @@ def is_unexamined(fault: str) -> bool:
 
 
 def known(fault: str) -> str:
-    """The faults that are known, "" for none."""
+    """The faults that are known, "" for nframe_fault."""
     return fault.removesuffix(UNEXAMINED).removesuffix("; ")

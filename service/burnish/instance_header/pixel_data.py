@@ -8,6 +8,7 @@ from typing import NamedTuple
 from burnish.application_profiles import limits
 from burnish.dicom_elements import UNDEFINED_LENGTH, scan
 from burnish.instance_header.element_checks import attribute
+from burnish.instance_header.pixel_description import description_faults
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -19,7 +20,8 @@ PIXEL_DATA = 0x7FE00010
 #: The fault of an image that is a header alone: there is nothing in it that could be damaged.
 NO_PIXEL_DATA = "it has no Pixel Data (7FE0,0010)"
 
-_NATIVE = frozenset(
+#: Transfer syntaxes with native Pixel Data.
+NATIVE = frozenset(
     {
         IMPLICIT_VR_LITTLE_ENDIAN,
         EXPLICIT_VR_LITTLE_ENDIAN,
@@ -82,12 +84,16 @@ def pixel_faults(
             f" {attribute(limits.BITS_ALLOCATED)} of {allocated}"
         )
     is_encapsulated = length == UNDEFINED_LENGTH
-    is_native = transfer_syntax_uid in _NATIVE
+    is_native = transfer_syntax_uid in NATIVE
+    described = description_faults(
+        limited_attributes, transfer_syntax_uid, sop_class_uid, is_native=is_native
+    )
+    faults += [fault.message for fault in described if fault.prevents_viewing]
     name = attribute(PIXEL_DATA)
     if is_encapsulated is is_native:
         form, required_form = _FORMS[is_encapsulated], _FORMS[not is_native]
         faults.append(f"its {name} is {form}, where its transfer syntax requires {required_form}")
-    expected = _expected_length(values) if is_native else 0
+    expected = expected_length(values) if is_native else 0
     if length < expected:
         faults.append(f"its {name} has {length} bytes, where {expected} are required")
     return tuple(faults)
@@ -121,7 +127,7 @@ def absent_attributes(limited_attributes: bytes) -> AbsentAttributes:
     )
 
 
-def _expected_length(values: Mapping[int, int | str]) -> int:
+def expected_length(values: Mapping[int, int | str]) -> int:
     """Bytes of all frames in native format (PS3.5 8.1.1); 0 if that cannot be told."""
     numbers = [
         values.get(limits.ROWS),
