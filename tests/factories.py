@@ -11,6 +11,7 @@ from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Self
 
+from PIL import Image
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -125,6 +126,23 @@ def encapsulated(*fragments: bytes) -> bytes:
     )
     head = struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OB", 0, 0xFFFFFFFF)
     return head + items + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+
+
+def jpeg_frame(columns: int = 64, rows: int = 1) -> bytes:
+    """A grey image in JPEG Baseline, such as `instance` describes."""
+    target = io.BytesIO()
+    Image.new("L", (columns, rows), 77).save(target, "JPEG")
+    return target.getvalue()
+
+
+def undecodable_frame(transfer_syntax_uid: str) -> bytes:
+    """A frame with the header of an image as `instance` describes, and nothing else."""
+    if transfer_syntax_uid.startswith("1.2.840.10008.1.2.4.9"):
+        size = struct.pack(">H8LH3B", 0, 64, 1, 0, 0, 64, 1, 0, 0, 1, 7, 1, 1)
+        return b"\xff\x4f\xff\x51" + struct.pack(">H", len(size) + 2) + size + b"\xff\xd9"
+    frame = jpeg_frame()
+    start = frame.index(b"\xff\xc4")  # without its Huffman tables
+    return frame[:start] + frame[frame.index(b"\xff\xda") :]
 
 
 def _text(value: str | bytes | None) -> bytes:

@@ -3,6 +3,7 @@
 The header of an instance has its faults in words. Those that readers pass over come first.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 
 from burnish.instance_header.codestreams import FrameFault
@@ -13,6 +14,7 @@ KEPT = " (kept as it is)"
 #: Stands where the frames of an image have not been examined yet, or nothing of an instance that an
 #: earlier version of Burnish received.
 UNEXAMINED = "not examined yet"
+_TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
 
 
 def in_words(tolerable: str, faults: Iterable[str]) -> str:
@@ -50,3 +52,10 @@ def is_unexamined(fault: str) -> bool:
 def known(fault: str) -> str:
     """The faults that are known, "" for nframe_fault."""
     return fault.removesuffix(UNEXAMINED).removesuffix("; ")
+
+
+def attributes(fault: str) -> tuple[int, ...]:
+    """The tags of the attributes that faults which prevent media name, each once."""
+    texts = [text for text in fault.split("; ") if prevents_media(text)]
+    numbers = _TAG.findall("; ".join(texts))
+    return tuple(dict.fromkeys(int(group + number, 16) for group, number in numbers))

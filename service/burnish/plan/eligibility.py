@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from burnish.application_profiles import ApplicationProfile, ProfilePermission
 from burnish.application_profiles.limits import unpack
+from burnish.instance_header import instance_faults
 from burnish.instance_header.pixel_data import PIXEL_DATA, absent_attributes
 from burnish.transcode import transfer_syntaxes
 from burnish.transcode.transfer_syntaxes import MediaSyntaxes
@@ -131,7 +132,7 @@ def damage(header: InstanceHeader) -> InstanceFailure:
         reason, attributes = FailureReason.MISSING_ATTRIBUTE_VALUE, absent.empty
     else:
         reason = FailureReason.PROCESSING_FAILURE
-        attributes = absent.zero or ((PIXEL_DATA,) if is_image else ())
+        attributes = instance_faults.attributes(header.fault) or (PIXEL_DATA,)
     return InstanceFailure(reason, header.fault, attributes)
 
 

@@ -201,7 +201,8 @@ def test_other_content_with_the_same_uid_is_refused(folder: Path, run: Run, tmp_
     other.save_as(folder / "other.dcm")
     done = run("disc", "build", folder, "--output", tmp_path / "out", "--json")
     assert done.code == 23
-    assert [Path(file["path"]).name for file in done.json["refused"]] == ["other.dcm"]
+    refused = [Path(file["path"]).name for file in done.json["refused"]]
+    assert refused == ["image 0.dcm", "other.dcm"]
 
 
 def test_a_damaged_file_is_refused_and_a_dicomdir_is_skipped(

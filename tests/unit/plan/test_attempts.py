@@ -34,7 +34,15 @@ from burnish.vocabulary import (
 )
 from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumePlan
-from factories import MPEG2, Ground, SampleInstance, encapsulated, header, instance
+from factories import (
+    MPEG2,
+    Ground,
+    SampleInstance,
+    encapsulated,
+    header,
+    instance,
+    jpeg_frame,
+)
 
 #: What a DVD takes for itself, and room for two images.
 CAPACITY = 735_000
@@ -330,7 +338,8 @@ def test_an_encoder_fault_fails_the_instance(ground: Ground) -> None:
         ((ROWS, b"\1\0"), None, FailureReason.MISSING_ATTRIBUTE, [ROWS]),
         ((ROWS, b"\1\0"), b"", FailureReason.MISSING_ATTRIBUTE_VALUE, [ROWS]),
         ((ROWS, b"\1\0"), b"\0\0", FailureReason.PROCESSING_FAILURE, [ROWS]),
-        ((0, b""), b"", FailureReason.PROCESSING_FAILURE, [ROWS, COLUMNS, PIXEL_DATA]),
+        ((0, b""), b"", FailureReason.PROCESSING_FAILURE, [PIXEL_DATA]),
+        ((ROWS, b"\1\0"), b"\2\0", FailureReason.PROCESSING_FAILURE, [ROWS]),
     ],
 )
 def test_failure_attributes_name_what_prevents_the_conversion(
@@ -340,8 +349,9 @@ def test_failure_attributes_name_what_prevents_the_conversion(
     reason: FailureReason,
     tags: list[int],
 ) -> None:
-    image = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(b"no image at all!"))
     tag, value = old
+    frame = jpeg_frame() if tag else b"no image at all!"
+    image = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(frame))
     if tag:
         changed = b"" if new is None else encode(tag, b"US", new)
         image = replace(image, data_set=image.data_set.replace(encode(tag, b"US", value), changed))

@@ -1,7 +1,9 @@
 """The planner against rows: what is planned, what is refused and why, and what it must survive."""
 
 import random
+import struct
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,8 @@ from factories import (
     encapsulated,
     header,
     instance,
+    jpeg_frame,
+    undecodable_frame,
 )
 from locks import locked
 from trees import few
@@ -250,7 +254,7 @@ def test_an_instance_is_converted_once_for_several_requests(ground: Ground) -> N
 def test_compressed_images_are_not_converted_for_a_profile_that_permits_them(
     ground: Ground,
 ) -> None:
-    instances = [instance(transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)]
+    instances = [instance(transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(jpeg_frame()))]
     request = planned(ground, instances, profiles="STD-GEN-DVD-JPEG")
     assert request.file_sets[0].entries[0].transcoded_instance_id is None
     assert ground.count(TranscodedInstance) == 0
@@ -360,7 +364,8 @@ def test_pixel_data_that_cannot_be_decoded_is_refused_where_it_must_be_decoded(
     ground: Ground, profile: str, syntax: str
 ) -> None:
     """On CD it must be decoded: nothing is put on a DVD instead, where it would stay as it is."""
-    instances = [*several_instances(1), instance(transfer_syntax_uid=syntax, pixels=BROKEN)]
+    broken = encapsulated(undecodable_frame(syntax))
+    instances = [*several_instances(1), instance(transfer_syntax_uid=syntax, pixels=broken)]
     ground.store(*instances)
     uid = ground.admit(instances, profiles=profile)
     planner = Planner(ground.settings, ground.database, ground.spool)
@@ -436,7 +441,8 @@ def test_a_site_may_put_damaged_images_on_media_and_all_say_so(
 
 def test_an_image_that_cannot_be_decoded_is_kept_on_a_dvd_and_all_say_so(ground: Ground) -> None:
     with_damaged_images(ground, "keep")
-    broken = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=BROKEN)
+    frame = encapsulated(undecodable_frame(JPEG_BASELINE))
+    broken = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=frame)
     request = planned(ground, [instance(instance_number=2), broken])
     assert request.execution_status is ExecutionStatus.PENDING
     assert request.file_sets[0].medium == "DVD"
@@ -470,9 +476,44 @@ def test_a_site_may_have_damaged_images_left_out_and_all_say_so(
     assert "NOT on the media" in why
     assert why in request.file_sets[0].readme_remarks.splitlines()
     assert on_media(request) + len(left_out) == 3
+    assert left_out == {short.sop_instance_uid, broken.sop_instance_uid}
     if profile != "STD-GEN-DVD-JPEG":
         assert request.file_sets[0].medium == "CD"
-        assert left_out == {short.sop_instance_uid, broken.sop_instance_uid}
+
+
+@pytest.mark.parametrize(
+    ("frames", "columns", "reason"),
+    [
+        ([jpeg_frame()[:100]], 64, "frame 1"),
+        ([b"\0\1garbage!" * 20], 64, "begins with 0001H"),
+        ([], 64, "has no fragment"),
+        ([jpeg_frame(columns=32)], 64, "has 32 columns in its JPEG header"),
+    ],
+)
+@pytest.mark.parametrize("profile", ["STD-GEN-CD", "STD-GEN-DVD-JPEG", ""])
+def test_damaged_frames_are_found_also_where_nothing_is_decoded(
+    ground: Ground, profile: str, frames: list[bytes], columns: int, reason: str
+) -> None:
+    damaged = instance(
+        transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(*frames), size=columns
+    )
+    request = planned(ground, [instance(instance_number=2), damaged], profiles=profile)
+    assert refused(request, ExecutionStatusInfo.PROC_FAILURE) == [
+        (damaged.sop_instance_uid, FailureReason.PROCESSING_FAILURE)
+    ]
+    [why] = events(ground, "FAILED")
+    assert reason in why
+
+
+def test_a_missing_frame_is_found_also_where_nothing_is_decoded(ground: Ground) -> None:
+    image = instance(transfer_syntax_uid=JPEG_BASELINE, pixels=encapsulated(*[jpeg_frame()] * 3))
+    frames = encode(0x00280008, b"IS", b"10")
+    position = image.data_set.index(struct.pack("<HH", 0x0028, 0x0010))
+    data_set = image.data_set[:position] + frames + image.data_set[position:]
+    request = planned(ground, [replace(image, data_set=data_set)], profiles="STD-GEN-DVD-JPEG")
+    assert request.execution_status is ExecutionStatus.FAILURE
+    [why] = events(ground, "FAILED")
+    assert "(0028,0008) is 10" in why
 
 
 def test_if_all_images_are_damaged_none_is_left_out(ground: Ground) -> None:
