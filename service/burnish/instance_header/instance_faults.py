@@ -22,11 +22,11 @@ def in_words(tolerable: str, faults: Iterable[str]) -> str:
     return "; ".join([f"{tolerable}{KEPT}"] * bool(tolerable) + [*faults])
 
 
-def with_frame_faults(fault: str, faults: Sequence[FrameFault]) -> str:
+def with_frame_faults(earlier: str, faults: Sequence[FrameFault]) -> str:
     """The fault of an instance that was unexamined, with what its frames show."""
-    serious = [found.message for found in faults if found.prevents_viewing]
-    minor = [f"{found.message}{KEPT}" for found in faults if not found.prevents_viewing]
-    return "; ".join([*filter(None, [known(fault)]), *minor[:1], *serious])
+    serious = [fault.message for fault in faults if fault.prevents_viewing]
+    minor = [f"{fault.message}{KEPT}" for fault in faults if not fault.prevents_viewing]
+    return "; ".join([*filter(None, [known(earlier)]), *minor[:1], *serious])
 
 
 def prevents_media(fault: str) -> bool:
