@@ -1,6 +1,7 @@
 """Instances, candidates for media, and a database with a spool, for tests."""
 
 import io
+import os
 import struct
 import tempfile
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from burnish.plan.candidates import Candidate
 from burnish.plan.planner import Planner
 from burnish.request import operations
 from burnish.settings import DeviceSettings, RequestSettings, Settings, StorageSettings
-from burnish.spool import Spool
+from burnish.spool import Spool, segment
 from burnish.values import InstanceHeader
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -280,6 +281,22 @@ class Ground(AbstractContextManager["Ground"]):
         with self.database.writing() as session:
             session.add_all(rows)
         return [row.id for row in rows]
+
+    def stored_file(self, row: Instance) -> bytes:
+        """A stored instance as a DICOM File."""
+        with self.spool.slice(row.spool_key, row.size).open() as file:
+            return file.read()
+
+    def stored_keys(self) -> list[str]:
+        """The keys of everything in the spool that was not released, arriving files included."""
+        keys = [*self.spool.published_keys(), *os.listdir(self.spool.incoming)]
+        for name in segment.names(self.spool.segments):
+            descriptor = os.open(segment.path(self.spool.segments, name), os.O_RDONLY)
+            for record in segment.records(descriptor):
+                if not record.has_own_file and not segment.is_released(descriptor, record):
+                    keys.append(self.spool.key_in_segment(name, record.payload))
+            os.close(descriptor)
+        return sorted(keys)
 
     def _row(self, instance: SampleInstance, columns: dict[str, Any]) -> Instance:
         meta = file_meta.encode(

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import re
 import shutil
 import sqlite3
@@ -18,7 +19,11 @@ import pytest
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.fileset import FileSet
 
+from burnish.db.session import Database
+from burnish.receive.following import rows_are_complete
+from burnish.spool import Spool, segment
 from flow.service import Service
+from waiting import wait_until
 
 # --- database and spool --------------------------------------------------------------------------
 
@@ -32,7 +37,8 @@ def rows(service: Service, query: str, *parameters: object) -> list[Any]:
 
 
 def live_instances(service: Service, sop_instance_uid: str = "") -> list[Any]:
-    """The rows of stored instances, of one SOP Instance UID or of all."""
+    """The rows of stored instances, of one SOP Instance UID or of all, once all have theirs."""
+    wait_for_rows(service)
     if sop_instance_uid:
         return rows(
             service,
@@ -42,14 +48,28 @@ def live_instances(service: Service, sop_instance_uid: str = "") -> list[Any]:
     return rows(service, "SELECT * FROM instance WHERE released_at IS NULL")
 
 
-def spool_file(service: Service, row: Any) -> Path:
-    key = row["spool_key"]
-    return service.root / "spool" / "instances" / key[:2] / key
+def wait_for_rows(service: Service) -> None:
+    """Wait until every instance that was acknowledged has its row."""
+    spool = _spool(service)
+    database = Database(f"sqlite:///{service.root / 'burnish.db'}", durable=False)
+    wait_until(lambda: rows_are_complete(database, spool), what="the rows of instances")
+    database.close()
+
+
+def spooled_file(service: Service, row: Any) -> bytes:
+    """A stored instance in the spool as a DICOM File."""
+    with _spool(service).slice(row["spool_key"], row["size"]).open() as file:
+        return file.read()
+
+
+def read_spooled(service: Service, row: Any) -> pydicom.FileDataset:
+    """A stored instance in the spool, read with pydicom."""
+    return pydicom.dcmread(io.BytesIO(spooled_file(service, row)))
 
 
 def spooled(service: Service, row: Any) -> bytes:
     """The data set of a stored instance in the spool."""
-    return spool_file(service, row).read_bytes()[row["data_set_offset"] :]
+    return spooled_file(service, row)[row["data_set_offset"] :]
 
 
 def incoming(service: Service) -> list[str]:
@@ -58,9 +78,20 @@ def incoming(service: Service) -> list[str]:
 
 
 def spool_keys(service: Service) -> set[str]:
-    """The published files of the spool."""
-    root = service.root / "spool" / "instances"
-    return {path.name for bucket in root.iterdir() for path in bucket.iterdir()}
+    """The keys of the instances in the spool, without released ones."""
+    spool = _spool(service)
+    keys = set(spool.published_keys())
+    for name in segment.names(spool.segments):
+        descriptor = os.open(segment.path(spool.segments, name), os.O_RDONLY)
+        for record in segment.records(descriptor):
+            if not record.has_own_file and not segment.is_released(descriptor, record):
+                keys.add(spool.key_in_segment(name, record.payload))
+        os.close(descriptor)
+    return keys
+
+
+def _spool(service: Service) -> Spool:
+    return Spool(service.root / "spool", durable=False)
 
 
 # --- DICOM files ---------------------------------------------------------------------------------

@@ -190,9 +190,17 @@ def unjudged(session: Session) -> Sequence[int]:
     ).all()
 
 
-def judge(session: Session, settings: Settings, spool: Spool, commitment_id: int) -> bool:
+def judge(
+    session: Session,
+    settings: Settings,
+    spool: Spool,
+    commitment_id: int,
+    *,
+    rows_complete: bool = True,
+) -> bool:
     """Decide which instances are committed; False while a missing one may still arrive.
 
+    As long as the rows of received instances are not complete, one without a row may be here.
     An instance is committed if it is in the spool, whole: it then stays there for
     `retention.committed_instances`. Failure Reasons are those of PS3.3 C.14.1.1.
     """
@@ -205,7 +213,7 @@ def judge(session: Session, settings: Settings, spool: Spool, commitment_id: int
     is_incomplete = any(
         instance.referenced_sop_instance_uid not in stored for instance in row.instances
     )
-    if is_incomplete and now < wait_until:
+    if is_incomplete and (not rows_complete or now < wait_until):
         return False
     reason_if_missing = _reason_if_missing(spool)
     for instance in row.instances:

@@ -21,7 +21,6 @@ BurnishError
 ├── NotNow                  not possible in the present state
 ├── NotAuthorized           the peer is not permitted to do this
 ├── OutOfResources          no room, or no answer from the database or a disk: send again later
-│   └── Unwritten           the same, and it is certain that the database has kept nothing
 ├── StaleLease              the work has been given to another worker
 └── OperatorError           an operator has to act on the installation
     ├── AccessDenied        the user of this process may not use a file or directory
@@ -120,10 +119,6 @@ class NotAuthorized(BurnishError):
 
 class OutOfResources(BurnishError):
     """There is no room, or the database or a disk does not answer."""
-
-
-class Unwritten(OutOfResources):
-    """The database does not answer, and it is certain that it has kept nothing."""
 
 
 class StaleLease(BurnishError):

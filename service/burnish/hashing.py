@@ -39,6 +39,11 @@ def digest_of(data: bytes | memoryview) -> str:
     return digest_text(blake3(data))
 
 
+def digest_as_text(digest: bytes) -> str:
+    """A digest by the present algorithm, as it is stored."""
+    return f"blake3:{digest.hex()}"
+
+
 def digest_text(hasher: Hasher) -> str:
     """The digest as it is stored."""
     return f"{hasher.name}:{hasher.hexdigest()}"

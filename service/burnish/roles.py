@@ -117,12 +117,18 @@ def prepare(settings: Settings) -> None:
 
 
 def remove_leftovers(settings: Settings) -> None:
-    """Remove files without a row, which a kill has left. No other process may use the spool."""
+    """Insert missing rows, and remove files without a row, both of which a kill has left.
+
+    No other process may use the spool.
+    """
+    from burnish.receive.replay import replay
+
     spool = open_spool(settings)
     for unfinished in spool.incoming.iterdir():
         unfinished.unlink()
     database = open_database(settings)
     try:
+        replay(database, spool, settings.storage.same_uid)
         retention.sweep(database, spool, settings, orphan_age=-math.inf)
     finally:
         database.close()
@@ -291,11 +297,14 @@ def _database_name(settings: Settings) -> str:
     return str(backup.file_of(settings.database_url) or "of database.url")
 
 
-def open_database(settings: Settings, url: str = "") -> Database:
-    """The database as the settings describe it; another one if `url` is given."""
+def open_database(settings: Settings, url: str = "", *, durable: bool = True) -> Database:
+    """The database as the settings describe it; another one if `url` is given.
+
+    Without `durable`, commits need not be on disk, whatever the settings say.
+    """
     return Database(
         url or settings.database_url,
-        durable=settings.storage.durability == "full",
+        durable=durable and settings.storage.durability == "full",
         wait=settings.database.wait.total_seconds(),
     )
 
@@ -428,8 +437,11 @@ def run_receiver(
     from burnish.scp.ae import ApplicationEntity, listen
 
     database = _open_checked_database(settings)
+    # rows of instances need not be durable: what a power failure takes is replayed from the spool
+    rows_database = open_database(settings, durable=False)
     spool = open_spool(settings)
-    receiver = Receiver(database, spool, same_uid=settings.storage.same_uid)
+    receiver = Receiver(rows_database, spool, same_uid=settings.storage.same_uid)
+    receiver.start()
     association_limits = association_limits or AssociationLimits(settings)
     association_limits.begin(number)
     listeners = listeners or listen(settings)
@@ -442,6 +454,8 @@ def run_receiver(
     for listener in listeners:
         listener.socket.close()
     entity.drain()
+    receiver.close()
+    rows_database.close()
     database.close()
 
 

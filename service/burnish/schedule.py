@@ -23,6 +23,8 @@ from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.memory import release_memory
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
+from burnish.receive.following import rows_are_complete
+from burnish.receive.replay import replay
 from burnish.request import admission, fetch_missing, replacements, standing_orders
 from burnish.request.event_log import EventLog
 from burnish.request.query_retrieve import RetrievedInstance
@@ -30,6 +32,9 @@ from burnish.settings import Settings
 from burnish.spool import Spool
 
 log = structlog.get_logger(__name__)
+
+#: Seconds that a task waits for the rows of instances that were just received.
+_WAIT_FOR_ROWS = 1.0
 
 
 class Schedule:
@@ -111,6 +116,7 @@ class Schedule:
         yield 1, self.judge_commitments
         yield 1, self.report_commitments
         yield 5, self.return_dead_work
+        yield 5, self.replay
         yield 60, _limited(self.release)
         yield 5, _limited(self.note_replacements)
         yield 5, release_memory
@@ -128,6 +134,9 @@ class Schedule:
             # before anything is planned: numbers that media may have are not given away again
             storage_register.raise_last_request(self._settings.storage.root, max(waiting))
             self._last_request = max(waiting)
+        if not waiting:
+            return
+        rows_complete = self._rows_are_complete()
         for request_id in waiting:
             with self._database.writing() as session:
                 admission.admit(
@@ -135,7 +144,12 @@ class Schedule:
                     request_id,
                     self._settings.request.wait_for_instances,
                     self._retrieve_for,
+                    rows_complete=rows_complete,
                 )
+
+    def _rows_are_complete(self) -> bool:
+        """Whether all that was acknowledged until now has its row, or gets it very soon."""
+        return rows_are_complete(self._database, self._spool, _WAIT_FOR_ROWS)
 
     def plan(self) -> None:
         """Plan what is admitted; returns when its conversions are done."""
@@ -160,6 +174,7 @@ class Schedule:
             incoming.abandon()
             raise
         self._receiver.accept(incoming)
+        self._receiver.index()
 
     def issue_standing_orders(self) -> None:
         """Issue the requests that standing orders ask for."""
@@ -187,9 +202,18 @@ class Schedule:
             return
         with self._database.reading() as session:
             unjudged = commitment.unjudged(session)
+        if not unjudged:
+            return
+        rows_complete = self._rows_are_complete()
         for commitment_id in unjudged:
             with self._database.writing() as session:
-                commitment.judge(session, self._settings, self._spool, commitment_id)
+                commitment.judge(
+                    session,
+                    self._settings,
+                    self._spool,
+                    commitment_id,
+                    rows_complete=rows_complete,
+                )
 
     def report_commitments(self) -> None:
         """Begin to send the Storage Commitment reports that are due."""
@@ -204,8 +228,14 @@ class Schedule:
         """Release what nobody needs any more."""
         retention.release(self._database, self._spool, self._settings.retention)
 
+    def replay(self) -> None:
+        """Insert the rows of what was received by processes that have died."""
+        replay(self._database, self._spool, self._settings.storage.same_uid)
+
     def sweep(self) -> None:
-        """Remove files that no row names."""
+        """Remove files that no row names, unless some may have no row yet."""
+        if not self._rows_are_complete():
+            return
         retention.sweep(self._database, self._spool, self._settings)
 
 

@@ -26,7 +26,7 @@ SOURCES = [
 ]
 
 #: The modules that may catch every exception, once each: they set work aside and never drop it.
-CATCHES_ALL = {"schedule.py", "scp/ae.py", "write/worker.py"}
+CATCHES_ALL = {"receive/indexer.py", "schedule.py", "scp/ae.py", "write/worker.py"}
 #: The kind of each package; the docstring of each of its modules begins with it.
 KINDS = {
     "cli": "Surface",

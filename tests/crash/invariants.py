@@ -10,6 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from burnish.db import instance_records
+from burnish.file_slice import Slice
+from burnish.spool import segment
 from digesting import digest_of
 
 Rows = list[sqlite3.Row]
@@ -27,15 +30,25 @@ class Root:
             connection.row_factory = sqlite3.Row
             return connection.execute(query).fetchall()
 
-    def spooled(self, key: str) -> Path:
-        return self.root / "spool" / "instances" / key[:2] / key
+    def spooled(self, key: str, size: int) -> Slice:
+        """Where an instance is; worked out without the service."""
+        segment_name, _, offset = key.partition("@")
+        if offset:
+            path = self.root / "spool" / "segments" / f"{segment_name}.seg"
+            return Slice(str(path), int(offset), size)
+        return Slice(str(self.root / "spool" / "instances" / key[:2] / key), 0, size)
 
     # --- what holds at every moment --------------------------------------------------------------
 
-    def faults(self, stored: Mapping[str, bytes] = {}) -> Iterator[str]:
-        """What is wrong at any moment at all; `stored` are the data sets that must be here."""
+    def faults(
+        self, stored: Mapping[str, bytes] = {}, *, rows_may_follow: bool = False
+    ) -> Iterator[str]:
+        """What is wrong at any moment at all; `stored` are the data sets that must be here.
+
+        `rows_may_follow`: some may have no row yet, but then they are in a segment.
+        """
         yield from self._database()
-        yield from self._instances(stored)
+        yield from self._instances(stored, self._appended() if rows_may_follow else set())
         yield from self._histories()
         yield from self._requests()
         yield from self._media()
@@ -47,18 +60,30 @@ class Root:
         for row in self.rows("PRAGMA foreign_key_check"):
             yield f"database: {tuple(row)} refers to what is not there"
 
-    def _instances(self, stored: Mapping[str, bytes]) -> Iterator[str]:
+    def _appended(self) -> set[str]:
+        """The digests of all instances that are in segments, or in files that these name."""
+        digests = set()
+        for path in (self.root / "spool" / "segments").glob("*.seg"):
+            with path.open("rb") as file:
+                for record in segment.records(file.fileno()):
+                    row = instance_records.decode(record.row, f"{path.stem}@{record.payload}", "")
+                    source = self.spooled(row["spool_key"], record.size)
+                    if source.is_whole():
+                        digests.add(digest_of(source.read(record.data_set_offset, record.size)))
+        return digests
+
+    def _instances(self, stored: Mapping[str, bytes], appended: set[str]) -> Iterator[str]:
         live = self.rows("SELECT * FROM instance WHERE released_at IS NULL")
         published = self.rows(
             "SELECT t.* FROM transcoded_instance t JOIN instance i ON t.instance_id = i.id"
             " WHERE i.released_at IS NULL"
         )
         for row in [*live, *published]:
-            path = self.spooled(row["spool_key"])
-            if not path.is_file():
+            source = self.spooled(row["spool_key"], row["size"])
+            if not source.is_whole():
                 yield f"instance {row['id']}: a row without its file"
                 continue
-            data = path.read_bytes()
+            data = source.read(0, source.size)
             if (
                 len(data) != row["size"]
                 or digest_of(data[row["data_set_offset"] :]) != (row["digest"])
@@ -71,6 +96,8 @@ class Root:
             if sum(row["replaced_at"] is None for row in rows) > 1:
                 yield f"{uid} has several newest contents"
         for uid, data in stored.items():
+            if digest_of(data) in appended:
+                continue
             if uid not in by_uid:
                 yield f"{uid} was acknowledged and is not here"
             elif digest_of(data) not in [row["digest"] for row in by_uid[uid]]:

@@ -26,7 +26,8 @@ from burnish.db.session import Database
 from burnish.db.tables import Piece
 from burnish.errors import BurnishError
 from burnish.plan import conversion
-from burnish.receive import Incoming, Receiver
+from burnish.receive import Incoming, Receiver, buffers
+from burnish.receive.replay import replay
 from burnish.request import operations
 from burnish.schedule import Schedule
 from burnish.scp import statuses
@@ -37,7 +38,7 @@ from burnish.settings import (
     Settings,
     StorageSettings,
 )
-from burnish.spool import Spool
+from burnish.spool import Spool, appender
 from burnish.write import piece_state
 from burnish.write.worker import Worker
 from factories import CT, SampleInstance, instance, new_database
@@ -52,14 +53,17 @@ MEDIA, CANCELLED, HOPELESS, IDLE = (f"1.2.826.0.1.3680043.10.999.9.{n}" for n in
 
 @cache
 def material() -> dict[str, SampleInstance]:
-    """What the client stores: three CT images, and a plan that CD wants in another syntax."""
+    """What the client stores: three CT images, and a plan that CD wants in another syntax.
+
+    The largest of the images gets a file of its own (see `in_one_process`).
+    """
     samples = [
         instance(
             sop_instance_uid=f"1.2.826.0.1.3680043.10.999.8.{number}",
             instance_number=number,
-            size=30_000,
+            size=size,
         )
-        for number in (1, 2, 3)
+        for number, size in enumerate((30_000, 30_000, 40_000), 1)
     ]
     syntax, data = split(Path(get_testdata_file("rtplan.dcm")).read_bytes())
     plan = "1.2.840.10008.5.1.4.1.1.481.5", "1.2.777.777.77.7.7777.7777.20030903150023"
@@ -122,6 +126,9 @@ def in_one_process() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "ProcessPoolExecutor", _Inline)
         patch.setattr(conversion, "ensure_running", lambda: None)
+        # one of the instances is large, and a life needs several segments
+        patch.setattr(buffers, "BUFFER_SIZE", 35_000)
+        patch.setattr(appender, "SEGMENT_SIZE", 70_000)
         # a fault stays until the client, which is in this process too, gives up
         patch.setattr(piece_state, "MAXIMUM_DATABASE_WAIT", 0.0)
         # a worker that held a lease is known to be dead
@@ -150,7 +157,9 @@ class Life:
         self.spool = Spool(self.root / "spool", durable=True)
         for leftover in self.spool.incoming.iterdir():
             leftover.unlink()
-        self.receiver = Receiver(self.database, self.spool)
+        self.rows_database = Database(self.settings.database_url, durable=False)
+        replay(self.database, self.spool, "newest")
+        self.receiver = Receiver(self.rows_database, self.spool)
         self.schedule = Schedule(
             self.settings, self.database, self.spool, send_reports=lambda: None
         )
@@ -164,6 +173,8 @@ class Life:
         self.worker.stopping.clear()
 
     def end(self) -> None:
+        self.receiver.close()
+        self.rows_database.close()
         self.database.close()
 
     # --- the client ------------------------------------------------------------------------------
@@ -180,6 +191,7 @@ class Life:
         self.request(CANCELLED, [uids[2]])
         self.request(HOPELESS, [uids[0], "1.2.3"])
         self.request(IDLE, [uids[1]], initiate=False)
+        self.run_task("index")
         self.run_task("admit")
         self.run_task("plan")
         self.cancel(CANCELLED)
@@ -205,7 +217,8 @@ class Life:
         missing = [uid for uid in uids if not self.has("stored", uid)]
         opened = [(uid, self._opened(uid)) for uid in missing]
         receiver = self.receiver
-        receiver._has_leader = True  # until all wait
+        appender = receiver._appender
+        appender._has_leader = True  # until all wait
         answers: dict[str, int] = {}
 
         def accept(uid: str, incoming: Incoming) -> None:
@@ -215,11 +228,11 @@ class Life:
         threads = [threading.Thread(target=accept, args=arguments) for arguments in group]
         for thread in threads:
             thread.start()
-        while any(thread.is_alive() for thread in threads) and len(receiver._pending) < sum(
+        while any(thread.is_alive() for thread in threads) and len(appender._pending) < sum(
             thread.is_alive() for thread in threads
         ):
             threading.Event().wait(0.001)
-        receiver._hand_over_lead()
+        appender._hand_over_lead()
         for thread in threads:
             thread.join()
         assert len(answers) == len(group), "an association ended by a defect"
@@ -308,8 +321,9 @@ class Life:
 
     def run_task(self, name: str) -> None:
         """Run a task of the schedule; a failure is noted, as the service would log it."""
+        task = self.receiver.index if name == "index" else getattr(self.schedule, name)
         try:
-            getattr(self.schedule, name)()
+            task()
         except Exception as error:  # noqa: BLE001  as the schedule does
             self.failed_tasks.append(f"{name}: {type(error).__name__}: {error}")
 
@@ -333,7 +347,7 @@ class Life:
                 session.execute(update(Piece).values(not_before=None))
                 held = update(Piece).where(Piece.lease_until.is_not(None))
                 session.execute(held.values(lease_until=past))
-            for name in ("return_dead_work", "admit", "plan"):
+            for name in ("replay", "index", "return_dead_work", "admit", "plan"):
                 self.run_task(name)
             self.make()
 

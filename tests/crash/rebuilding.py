@@ -84,6 +84,7 @@ def _receive(settings: Settings, instances: list[SampleInstance]) -> None:
         )
         incoming.write(memoryview(sample.data_set))
         receiver.accept(incoming)
+    receiver.close()
     database.close()
 
 

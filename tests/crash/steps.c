@@ -240,6 +240,20 @@ ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset)
            count);
 }
 
+ssize_t pwritev2(int fd, const struct iovec *parts, int count, off_t offset, int flags)
+{
+    REAL(pwritev2);
+    WRITES(real(fd, parts, count, offset, flags), parts[0].iov_base, parts[0].iov_len, offset,
+           parts, count);
+}
+
+ssize_t pwritev64v2(int fd, const struct iovec *parts, int count, off64_t offset, int flags)
+{
+    REAL(pwritev64v2);
+    WRITES(real(fd, parts, count, offset, flags), parts[0].iov_base, parts[0].iov_len, offset,
+           parts, count);
+}
+
 /* What the kernel copies is read again for the log. */
 static void record_copy(int fd, int64_t number, const char *path, int64_t where, ssize_t done)
 {

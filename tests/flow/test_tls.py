@@ -106,7 +106,7 @@ def test_storescu_stores_over_tls(site: Site, ct_file: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     [row] = oracles.live_instances(site.service)
     assert row["calling_ae_title"] == "CT1"
-    sent, stored = material.read(ct_file), material.read(oracles.spool_file(site.service, row))
+    sent, stored = material.read(ct_file), oracles.read_spooled(site.service, row)
     assert stored.PixelData == sent.PixelData
 
 

@@ -55,6 +55,7 @@ def receive(ground: Ground, sample: SampleInstance, data_set: bytes, **identity:
     )
     incoming.write(memoryview(data_set))
     receiver.accept(incoming)
+    receiver.index()
 
 
 def check(texts: str) -> None:

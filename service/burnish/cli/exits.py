@@ -35,7 +35,6 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.NotNow: 6,
     errors.NotAuthorized: 7,
     errors.OutOfResources: 8,
-    errors.Unwritten: 8,
     errors.StaleLease: 9,
     errors.OperatorError: 10,
     errors.AccessDenied: 10,

@@ -35,7 +35,7 @@ _TEXTS = (
     "study_time",
     "modality",
     "directory_record_type",
-    "pixel_fault",
+    "fault",
     "missing_keys",
     "transfer_syntax_uid",
     "calling_ae_title",

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, create_engine, event
+from sqlalchemy import Connection, Engine, Select, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from burnish.db.row_inserter import RowInserter
 from burnish.db.wakeup import Question, Wakeup
 from burnish.db.write_lock import WriteLock, database_errors
 from burnish.errors import OperatorError
@@ -38,7 +37,6 @@ class Database:
     ) -> None:
         self.url = url
         self._write_lock = WriteLock(url, wait)
-        self._inserters: list[RowInserter] = []
         if url.startswith("sqlite"):
             self._engine = _sqlite_engine(url, durable, references, self._write_lock)
             self._reading_engine = self._engine
@@ -77,11 +75,15 @@ class Database:
         with self._write_lock.hold(), self._writing_engine.begin() as connection:
             yield connection
 
-    def row_inserter(self, table: Table) -> RowInserter:
-        """A fast way to insert rows into `table`, for the receive path."""
-        inserter = RowInserter(self._engine, self._write_lock, table)
-        self._inserters.append(inserter)
-        return inserter
+    @property
+    def wait(self) -> float:
+        """The most seconds that a write transaction waits for others."""
+        return self._write_lock.wait
+
+    @property
+    def holds_nul(self) -> bool:
+        """Whether texts may have the character NUL."""
+        return self._engine.dialect.name == "sqlite"
 
     def wakeup(self, stopping: Event, work: Select[Any]) -> Wakeup:
         """Wakes the calling thread after commits while `work` finds a row, until `stopping`."""
@@ -97,8 +99,6 @@ class Database:
 
     def close(self) -> None:
         """Close all connections that nobody uses any more."""
-        for inserter in self._inserters:
-            inserter.close()
         self._engine.dispose()
         self._write_lock.close()
 

@@ -42,19 +42,24 @@ def admit(
     request_id: int,
     wait_for_instances: timedelta,
     retrieve_for: timedelta = timedelta(0),
+    *,
+    rows_complete: bool = True,
 ) -> bool:
     """Admits a waiting request; returns False if it goes on waiting.
 
     A request waits `wait_for_instances` for peers to send what is missing; after that, archives
-    have `retrieve_for` to send it. A request with an instance that is still missing (failure reason
-    0112H) or of another SOP Class (0119H) gets these failures. The planner then fails it together
-    with all else that stands against it.
+    have `retrieve_for` to send it. Until the rows of received instances are complete, none counts
+    as missing. A request with an instance that is still missing (failure reason 0112H) or of
+    another SOP Class (0119H) gets these failures. The planner then fails it together with all else
+    that stands against it.
     """
     request = session.get_one(MediaCreationRequest, request_id)
     if request.execution_status is not ExecutionStatus.PENDING or request.admitted_at:
         return True
     unmet = _unmet_references(session, request_id)
     missing = [reference for reference in unmet if reference.sop_class_uid is None]
+    if missing and not rows_complete:
+        return False
     if missing and _may_still_arrive(session, request, wait_for_instances, retrieve_for):
         return False
     request.failures = _failures(unmet)

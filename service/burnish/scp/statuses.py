@@ -49,7 +49,6 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.NotNow: Statuses(0xC000, 0xC203),
     errors.NotAuthorized: Statuses(0x0124, 0x0124),
     errors.OutOfResources: Statuses(0xA700, 0x0213),
-    errors.Unwritten: Statuses(0xA700, 0x0213),
     errors.StaleLease: Statuses(0xC000, 0x0110),
     errors.OperatorError: Statuses(0xA700, 0x0110),
     errors.AccessDenied: Statuses(0xA700, 0x0110),

@@ -10,6 +10,7 @@ from burnish import commitment
 from burnish.commitment import Item, Reference, Report
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidArgument, NotAuthorized, Unknown
+from burnish.receive.following import rows_are_complete
 from burnish.scp import attributes, dimse_n, messages, references, statuses
 from burnish.scp.dimse_n import Response
 from burnish.scp.messages import Command
@@ -28,6 +29,8 @@ _REQUEST_STORAGE_COMMITMENT = 1
 #: Event Type IDs (PS3.4 J.3.3.1): Storage Commitment Request Successful, and Storage Commitment
 #: Request Complete - Failures Exist.
 _SUCCESSFUL, _FAILURES_EXIST = 1, 2
+#: Seconds that a request waits for the rows of instances that were just received.
+_WAIT_FOR_ROWS = 0.5
 
 
 class StorageCommitmentSCP:
@@ -94,6 +97,7 @@ class StorageCommitmentSCP:
     def _record(self, association: Acceptance, context: Context, data: bytes) -> int:
         """Records the transaction of an N-ACTION durably; returns its id."""
         transaction_uid, requested = _decode_action(data, context.transfer_syntax)
+        rows_complete = rows_are_complete(self._database, self._spool, _WAIT_FOR_ROWS)
         with self._database.writing() as session:
             commitment_id = commitment.request(
                 session,
@@ -102,7 +106,13 @@ class StorageCommitmentSCP:
                 calling_ae_title=association.calling_ae_title,
                 called_ae_title=association.called_ae_title,
             )
-            commitment.judge(session, self._settings, self._spool, commitment_id)
+            commitment.judge(
+                session,
+                self._settings,
+                self._spool,
+                commitment_id,
+                rows_complete=rows_complete,
+            )
         log.info(
             "storage commitment requested",
             transaction_uid=transaction_uid,

@@ -13,6 +13,8 @@ from time import monotonic
 from burnish.errors import OutOfResources
 from burnish.file_slice import Slice
 from burnish.spool import release
+from burnish.spool.appender import Appender, Notice
+from burnish.spool.segment import SUFFIX
 
 #: The errors of a disk that is full or fails. Work then waits, and resumes by itself.
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -23,8 +25,6 @@ _CONVERTED = "-c"
 #: Seconds between two looks at how much of the disk is in use.
 _ROOM_CHECK_INTERVAL = 1.0
 _SYNCFS = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-#: The names of segments end with this.
-_SEGMENT_SUFFIX = ".seg"
 
 
 class Spool:
@@ -63,6 +63,10 @@ class Spool:
             for folder in (self.instances, root, root.parent):
                 _sync(folder)
         self.incoming.mkdir(exist_ok=True)
+        if not self.segments.is_dir():
+            self.segments.mkdir(exist_ok=True)
+            if durable:
+                _sync(root)
         # Open before the first byte is written, and for as long as the process lives: Linux reports
         # a failed write once to each descriptor that was open then, and not to one opened later.
         self._descriptor = os.open(self.instances, os.O_RDONLY)
@@ -93,8 +97,16 @@ class Spool:
         """Where the `size` bytes of the published instance with this key are."""
         segment, at, offset = key.partition("@")
         if at:
-            return Slice(f"{self._segments_prefix}{segment}{_SEGMENT_SUFFIX}", int(offset), size)
+            return Slice(f"{self._segments_prefix}{segment}{SUFFIX}", int(offset), size)
         return Slice(self._published_name(key), 0, size)
+
+    def key_in_segment(self, name: str, offset: int) -> str:
+        """The key of the instance whose first byte is at `offset` of the segment `name`."""
+        return f"{name}@{offset}"
+
+    def appender(self, notify: Notice) -> Appender:
+        """Appends instances to segments of this spool; see `Appender`."""
+        return Appender(self.segments, notify, durable=self._durable)
 
     def erase(self, key: str, size: int) -> None:
         """Give back the room of an instance that was released, if there is one.

@@ -39,7 +39,6 @@ def test_every_error_has_an_exit_code_with_a_meaning(kind: type[errors.BurnishEr
         (errors.NotNow, 6),
         (errors.NotAuthorized, 7),
         (errors.OutOfResources, 8),
-        (errors.Unwritten, 8),
         (errors.StaleLease, 9),
         (errors.OperatorError, 10),
         (errors.AccessDenied, 10),

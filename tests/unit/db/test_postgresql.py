@@ -11,13 +11,13 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Table, select, text
+from sqlalchemy import insert, select, text
 
 import postgresql
 from burnish.db import schema
 from burnish.db.session import Database
 from burnish.db.tables import Event, Instance, MediaCreationRequest
-from burnish.errors import OperatorError, OutOfResources, Unwritten
+from burnish.errors import OperatorError, OutOfResources
 from burnish.hashing import digest_text, hasher_like
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
@@ -168,16 +168,12 @@ ORIGINS = "SELECT origin FROM media_creation_request"
 
 def test_writers_that_wait_behind_a_lock_fail_in_time(ground: Ground) -> None:
     database = Database(ground.url, durable=False, wait=1.0)
-    inserter = database.row_inserter(cast(Table, Event.__table__))
-    row = dict.fromkeys(Event.__table__.columns.keys())
     with ground.database.writing() as writer:
         writer.scalars(REQUESTS).all()
         with pytest.raises(OutOfResources, match="does not answer"), database.writing() as session:
             add_request(session)
         with pytest.raises(OutOfResources, match="does not answer"), database.connection():
             pass
-        with pytest.raises(Unwritten, match="does not answer"):
-            inserter.insert([row])
         assert ground.count(MediaCreationRequest) == 0, "readers do not wait"
     assert database.hindered(300)
     with database.writing() as session:
@@ -213,20 +209,23 @@ def test_an_instance_is_stored_once_however_many_receive_it(ground: Ground) -> N
         except BaseException as error:  # noqa: BLE001  the test shows what a thread raises
             errors.append(error)
 
+    several = [Receiver(database, ground.spool) for database in receivers]
+    for receiver in several:
+        receiver.start()
     threads = [
-        threading.Thread(target=receive, args=(receiver,))
-        for receiver in [Receiver(database, ground.spool) for database in receivers]
-        for _ in range(4)
+        threading.Thread(target=receive, args=(receiver,)) for receiver in several for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for receiver in several:
+        receiver.close()
     for database in receivers:
         database.close()
     assert errors == []
     assert ground.count(Instance) == 1
-    assert len(list(ground.spool.published_keys())) == 1
+    assert len(ground.stored_keys()) == 1
 
 
 def test_a_commit_of_another_process_wakes_up_a_thread(
@@ -260,14 +259,21 @@ def test_a_server_that_goes_away_is_a_lack_of_resources(
         schema.upgrade(url)
         ground = stack.enter_context(Ground(tmp_path, database=DatabaseSettings(url=url)))
         database = ground.database
-        inserter = database.row_inserter(cast(Table, Event.__table__))
         question = database.question(REQUESTS)
         wakeup = stack.enter_context(database.wakeup(stopping, REQUESTS))
         with database.writing() as session:
             request_id = add_request(session).id
         event = {"request_id": request_id, "at": datetime.now(UTC), "event": "NOTE"}
-        row = dict.fromkeys(Event.__table__.columns.keys(), "") | {"piece_id": None} | event
-        assert inserter.insert([row])
+
+        def insert_event() -> bool:
+            try:
+                with database.connection() as connection:
+                    connection.execute(insert(Event), event)
+            except OutOfResources:
+                return False
+            return True
+
+        assert insert_event()
         assert question.is_true()
         assert wakeup.wait()
 
@@ -277,14 +283,13 @@ def test_a_server_that_goes_away_is_a_lack_of_resources(
         with pytest.raises(OutOfResources), database.writing() as session:
             add_request(session)
         for _ in range(2):
-            with pytest.raises(Unwritten):
-                inserter.insert([row])
+            assert not insert_event()
         with pytest.raises(OutOfResources):
             question.is_true()
         assert wakeup.wait(), "the caller looks for work, and reports what is wrong"
 
         server.start()
-        wait_until(lambda: inserter.insert([row]))
+        wait_until(insert_event)
         assert question.is_true()
         assert wakeup.wait()
         with database.writing() as session:

@@ -176,7 +176,7 @@ def test_a_relational_archive_is_asked_once(tmp_path: Path) -> None:
             ("ARCHIVE", "BURNISH")
         }
         for row in rows:
-            data_set = ground.spool.path(row.spool_key).read_bytes()[row.data_set_offset :]
+            data_set = ground.stored_file(row)[row.data_set_offset :]
             assert data_set in [stored.data_set for stored in instances], "byte for byte"
 
 

@@ -35,6 +35,7 @@ def receive(ground: Ground, sample: SampleInstance, calling_ae_title: str = "MOD
     )
     incoming.write(memoryview(sample.data_set))
     receiver.accept(incoming)
+    receiver.index()
 
 
 def plan(ground: Ground, sample: SampleInstance) -> str:

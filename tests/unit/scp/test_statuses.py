@@ -33,7 +33,6 @@ def test_every_status_is_a_failure_of_its_service_class(kind: type[errors.Burnis
     ("kind", "c_store", "dimse_n"),
     [
         (errors.OutOfResources, 0xA700, 0x0213),
-        (errors.Unwritten, 0xA700, 0x0213),
         (errors.SchemaMismatch, 0xA700, 0x0110),
         (errors.Mismatch, 0xA900, 0x0119),
         (errors.Unreadable, 0xC000, 0x0212),

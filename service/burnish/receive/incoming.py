@@ -1,0 +1,211 @@
+"""Stage: one instance while it arrives: in memory, or in a file of its own if it is large."""
+
+import io
+import mmap
+import os
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple
+
+import structlog
+
+from burnish import file_meta
+from burnish.errors import OutOfResources
+from burnish.hashing import new_hasher
+from burnish.instance_header import header
+from burnish.receive.buffers import Buffers
+from burnish.spool import Spool
+from burnish.values import InstanceHeader
+
+log = structlog.get_logger(__name__)
+
+#: While a large instance arrives, the room on the disk is checked each time after this many bytes.
+_ROOM_CHECK = 64 * 1024 * 1024
+
+
+class ReceivedDataSet(NamedTuple):
+    """What is known of a data set once all of it is here: its header and its BLAKE3 digest."""
+
+    header: InstanceHeader
+    digest: bytes
+
+
+class Incoming:
+    """An instance that is arriving.
+
+    Its data set is collected in a buffer. When the buffer is full, what is in it goes into a file
+    of the spool, and the buffer is filled again: so such an instance is written and hashed in large
+    pieces, however the peer fragments it.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        buffers: Buffers,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        calling_ae_title: str,
+        called_ae_title: str,
+    ) -> None:
+        self.sop_class_uid = sop_class_uid
+        self.sop_instance_uid = sop_instance_uid
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self.calling_ae_title = calling_ae_title
+        self.called_ae_title = called_ae_title
+        #: The key of the file of its own; "" as long as it has none.
+        self.key = ""
+        self.file_meta = file_meta.encode(
+            sop_class_uid, sop_instance_uid, transfer_syntax_uid, calling_ae_title
+        )
+        self._spool = spool
+        self._buffers = buffers
+        self._buffer: mmap.mmap | None = buffers.take()
+        #: Bytes in the buffer, and bytes of the data set before those.
+        self._filled = 0
+        self._written = 0
+        self._size_at_room_check = 0
+        #: The first bytes of the data set, once they are not in the buffer any more.
+        self._head = b""
+        self._hasher = new_hasher()
+        self._descriptor = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes of the data set so far."""
+        return self._written + self._filled
+
+    @property
+    def data_set(self) -> memoryview:
+        """The data set of an instance without a file of its own; valid until `release`."""
+        assert self._buffer is not None  # noqa: S101
+        return memoryview(self._buffer)[: self._filled]
+
+    def write(self, data: memoryview) -> None:
+        """Take the next bytes of the data set; raises OutOfResources."""
+        buffer = self._buffer
+        assert buffer is not None  # noqa: S101
+        end = self._filled + len(data)
+        while end > len(buffer):
+            count = len(buffer) - self._filled
+            buffer[self._filled :] = data[:count]
+            self._filled = len(buffer)
+            self._flush()
+            data = data[count:]
+            end = len(data)
+        buffer[self._filled : end] = data
+        self._filled = end
+
+    def finish(self) -> ReceivedDataSet:
+        """Header and digest, once all bytes are here, and the data set is repaired if necessary.
+
+        Raises Unreadable if the data set cannot be parsed, and OutOfResources.
+        """
+        try:
+            if self.key:
+                self._flush()
+                self._close()
+            size = self.size
+            head = self._head or bytes(self.data_set[: header.HEAD])
+            instance_header, repair = header.index_data_set(
+                head, size, self.transfer_syntax_uid, self._open_data_set
+            )
+            if repair is not None:
+                self._repair(repair)
+            elif not self.key:
+                self._hasher.update(self.data_set)
+        except OSError as error:
+            raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
+        return ReceivedDataSet(instance_header, self._hasher.digest())
+
+    def abandon(self) -> None:
+        """Remove what has arrived. If a failing disk keeps a file, the hourly sweep removes it."""
+        self.release()
+        if self.key:
+            with suppress(OSError):
+                self._close()
+            with suppress(OSError):
+                self._spool.remove(self.key)
+
+    def release(self) -> None:
+        """Give the buffer back."""
+        if self._buffer is not None:
+            self._buffers.give_back(self._buffer)
+            self._buffer = None
+
+    # --- a file of its own ---
+
+    def _flush(self) -> None:
+        """Hash what is in the buffer, and write it to the file; raises OutOfResources."""
+        content = self.data_set
+        try:
+            if not self.key:
+                self._head = bytes(content[: header.HEAD])
+                self.key = self._spool.new_key()
+                self._descriptor = self._spool.create(self.key)
+                _write(self._descriptor, memoryview(self.file_meta))
+            _write(self._descriptor, content)
+        except OSError as error:
+            raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
+        self._hasher.update(content)
+        self._written += self._filled
+        self._filled = 0
+        if self._written - self._size_at_room_check >= _ROOM_CHECK:
+            self._size_at_room_check = self._written
+            self._spool.check_room()
+
+    def _close(self) -> None:
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+
+    def _open_data_set(self) -> BinaryIO:
+        if not self.key:
+            return io.BytesIO(self.data_set)
+        file = self._spool.arriving(self.key).open("rb")
+        file.seek(len(self.file_meta))
+        return file
+
+    def _repair(self, repair: header.Repair) -> None:
+        if self.key:
+            self._repair_file(repair)
+        else:
+            size = self.size
+            content = bytes(self.data_set)
+            self._filled = 0
+            for piece in header.repaired(iter([content]), size, repair):
+                self.write(memoryview(piece))
+            if self.key:
+                self._flush()
+                self._close()
+            else:
+                self._hasher.update(self.data_set)
+        log.warning(
+            "data set repaired",
+            sop_instance_uid=self.sop_instance_uid,
+            calling_ae_title=self.calling_ae_title,
+            why=str(repair),
+        )
+
+    def _repair_file(self, repair: header.Repair) -> None:
+        """Repair the data set in its file, and hash it again."""
+        self._written -= repair.padding
+        offset = len(self.file_meta)
+        with self._spool.arriving(self.key).open("r+b") as file:
+            file.truncate(offset + self._written)
+            if repair.odd_length is not None:
+                place, even_length = repair.odd_length
+                file.seek(offset + place)
+                file.write(even_length)
+                file.seek(0, os.SEEK_END)
+                file.write(b"\0")
+                self._written += 1
+            file.seek(offset)
+            self._hasher = new_hasher()
+            while block := file.read(1 << 20):
+                self._hasher.update(block)
+
+
+def _write(descriptor: int, content: memoryview) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]

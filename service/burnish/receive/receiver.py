@@ -1,0 +1,262 @@
+"""Stage: the receive path of one process: an instance counts once it is in the spool.
+
+The bytes of a data set are kept as they arrive, undecoded; only the header index is read from them.
+Padding behind the data set and an odd last length are repaired. `Receiver.accept` returns when the
+instance is in a segment of the spool, durably if that is configured. Instances that wait at the
+same time are made durable together. Their rows follow (see `indexer`).
+
+A SOP Instance UID may be received again. The same content again succeeds and adds nothing. Other
+content replaces the older content, or is refused (`storage.same_uid`).
+
+This stage knows no requests: `request/admission.py` and `request/standing_orders.py` find what it
+stored.
+"""
+
+import struct
+import threading
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
+
+from burnish.db import instance_records, instance_rows
+from burnish.db.session import Database
+from burnish.db.tables import Instance
+from burnish.directory_records import ROOT_TYPES
+from burnish.errors import (
+    BurnishError,
+    InvalidUID,
+    Mismatch,
+    OtherContent,
+    OutOfResources,
+    Unreadable,
+)
+from burnish.hashing import digest_as_text
+from burnish.identifiers import is_tolerable_uid
+from burnish.instance_header import instance_faults
+from burnish.instance_header.equality import are_equal_as_data
+from burnish.receive.buffers import Buffers
+from burnish.receive.incoming import Incoming
+from burnish.receive.indexer import Arrival, Indexer
+from burnish.spool import Spool, segment
+from burnish.spool.appender import PendingRecord
+from burnish.values import InstanceHeader
+
+log = structlog.get_logger(__name__)
+
+#: A segment is sealed after this many seconds, even if it has room left.
+_LONGEST_OPEN = 3600.0
+#: Seconds that an instance waits for its row where the first content of a SOP Instance UID counts,
+#: beyond the time that a writer waits for the database.
+_VERDICT_MARGIN = 5.0
+
+
+class Receiver:
+    """The receive path of one process, for all its associations.
+
+    Each association has a thread. `same_uid` says which content of a SOP Instance UID counts: the
+    "newest" or the "first". Rows follow by themselves between `start` and `close`; without `start`,
+    call `index`.
+    """
+
+    def __init__(
+        self, database: Database, spool: Spool, *, same_uid: Literal["newest", "first"] = "newest"
+    ) -> None:
+        self._database = database
+        self._spool = spool
+        self._first_counts = same_uid == "first"
+        self._indexer = Indexer(database, spool, same_uid=same_uid)
+        self._appender = spool.appender(self._indexer.add)
+        self._buffers = Buffers()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._last_received_at = datetime(1970, 1, 1, tzinfo=UTC)
+
+    def start(self) -> None:
+        """Have the rows of instances follow from now on."""
+        self._indexer.runs = True
+        self._thread = threading.Thread(target=self._follow, name="rows of instances", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Insert the rows that are left, if the database answers, and seal the segment.
+
+        Otherwise `replay` does both later. Nothing may be received any more.
+        """
+        self._appender.seal()
+        if self._thread is None:
+            with suppress(OutOfResources):
+                self._indexer.index()
+            return
+        self._stopping.set()
+        self._indexer.wake()
+        self._thread.join()
+        self._thread = None
+
+    def index(self) -> None:
+        """Insert the rows of everything that was received until now; raises OutOfResources."""
+        self._indexer.index()
+
+    def open(self, **identity: str) -> Incoming:
+        """Begin an instance; the keywords are those of `Incoming`.
+
+        Raises InvalidUID (PS3.5 9.1) and OutOfResources (disk full or above high water, or too many
+        instances wait for their rows).
+        """
+        for keyword, name in (("sop_class_uid", "Class"), ("sop_instance_uid", "Instance")):
+            if not is_tolerable_uid(identity[keyword]):
+                raise InvalidUID(f"Affected SOP {name} UID is not a UID")
+        self._spool.check_room()
+        self._indexer.wait_for_room(self._database.wait)
+        return Incoming(self._spool, self._buffers, **identity)
+
+    def accept(self, incoming: Incoming) -> None:
+        """Make an instance durable: when this returns, it is in the spool, and its row will follow.
+
+        Raises Unreadable, Mismatch, OtherContent or OutOfResources. Then nothing of it is kept,
+        unless it is not known whether that has reached the disk.
+        """
+        try:
+            instance_header, digest = incoming.finish()
+            _check_identity(incoming, instance_header)
+            arrival = Arrival(self._row(incoming, instance_header, digest))
+            if self._first_counts:
+                arrival.indexed = threading.Event()
+            record = self._record(incoming, arrival, digest)
+            if incoming.key:
+                self._publish(incoming.key)
+            self._appender.append(record)
+        except BurnishError:
+            incoming.abandon()
+            raise
+        incoming.release()
+        if self._first_counts:
+            self._wait_for_verdict(arrival)
+        if instance_faults.known(arrival.row["fault"]):
+            _log_fault(arrival.row)
+
+    def _follow(self) -> None:
+        def seal_old_segment() -> None:
+            if self._appender.age > _LONGEST_OPEN:
+                self._appender.seal()
+
+        self._indexer.run(self._stopping, seal_old_segment)
+
+    def _row(
+        self, incoming: Incoming, instance_header: InstanceHeader, digest: bytes
+    ) -> dict[str, Any]:
+        """The values of the instance's row; `spool_key` is "" if it follows from the record."""
+        # what arrives later counts as the newer content, also if the clock is set back meanwhile
+        received_at = self._last_received_at = max(datetime.now(UTC), self._last_received_at)
+        return {
+            **instance_rows.header_values(instance_header),
+            "transfer_syntax_uid": incoming.transfer_syntax_uid,
+            "spool_key": incoming.key,
+            "size": len(incoming.file_meta) + incoming.size,
+            "data_set_offset": len(incoming.file_meta),
+            "digest": digest_as_text(digest),
+            "calling_ae_title": incoming.calling_ae_title,
+            "called_ae_title": incoming.called_ae_title,
+            "received_at": received_at,
+            "released_at": None,
+            "replaced_at": None,
+        }
+
+    def _record(self, incoming: Incoming, arrival: Arrival, digest: bytes) -> PendingRecord:
+        """The record to append; raises Unreadable if the database could not hold the row."""
+        try:
+            row = instance_records.encode(arrival.row, holds_nul=self._database.holds_nul)
+        except (ValueError, struct.error):
+            raise Unreadable("a value of the data set cannot be stored") from None
+        meta = incoming.file_meta
+        has_own_file = bool(incoming.key)
+        header = segment.encode_record_header(
+            row, meta, incoming.size, digest, has_own_file=has_own_file
+        )
+        if has_own_file:
+            return PendingRecord((header,), len(header), arrival)
+        size = len(header) + len(meta) + incoming.size
+        return PendingRecord((header, meta, incoming.data_set), size, arrival)
+
+    def _publish(self, key: str) -> None:
+        """Make the file of an instance durable under its final name; raises OutOfResources."""
+        try:
+            self._spool.publish([key])
+        except OSError as error:
+            why = f"the spool cannot be written: {error.strerror}"
+            log.error("instances not stored", instances=1, why=why)
+            raise OutOfResources(why) from None
+
+    # --- where the first content counts ---
+
+    def _wait_for_verdict(self, arrival: Arrival) -> None:
+        """Wait until the instance has its row; raises OtherContent if it is refused.
+
+        Raises OutOfResources if the database does not answer.
+        """
+        assert arrival.indexed is not None  # noqa: S101
+        if not self._indexer.runs:
+            self._indexer.index()
+        if not arrival.indexed.wait(self._database.wait + _VERDICT_MARGIN):
+            raise OutOfResources("the database does not answer: the instance has no row yet")
+        if arrival.is_unstorable:
+            raise Unreadable("a value of the data set cannot be stored")
+        if arrival.first_row is not None:
+            self._compare_with_first(arrival.row, arrival.first_row)
+
+    def _compare_with_first(self, row: dict[str, Any], first_row: dict[str, Any]) -> None:
+        """Accept a refused instance after all if its data are those of the first content.
+
+        The two may be encoded differently. Raises OtherContent, OutOfResources.
+        """
+        arrived = self._spool.slice(row["spool_key"], row["size"])
+        first = self._spool.slice(first_row["spool_key"], first_row["size"])
+        try:
+            if not are_equal_as_data(first, arrived):
+                raise OtherContent("SOP Instance UID is stored with other content")
+            with self._database.connection() as connection:
+                connection.execute(
+                    update(Instance)
+                    .where(
+                        Instance.sop_instance_uid == row["sop_instance_uid"], Instance.is_newest()
+                    )
+                    .values(received_at=row["received_at"])
+                )
+        except (SQLAlchemyError, OutOfResources) as error:
+            log.error("instances not stored", instances=1, why=str(error))
+            raise OutOfResources("not stored") from error
+        finally:
+            with suppress(OSError):
+                self._spool.erase(row["spool_key"], row["size"])
+
+
+def _log_fault(row: dict[str, Any]) -> None:
+    log.warning(
+        "instance is damaged",
+        sop_instance_uid=row["sop_instance_uid"],
+        calling_ae_title=row["calling_ae_title"],
+        why=instance_faults.known(row["fault"]),
+        hint="correct the instance and send it again",
+    )
+
+
+def _check_identity(incoming: Incoming, instance_header: InstanceHeader) -> None:
+    """Raise Mismatch if the data set is not what the command announced (PS3.4 B.2.3, A9xxH).
+
+    An instance of a patient also needs a study and a series.
+    """
+    if instance_header.sop_class_uid != incoming.sop_class_uid:
+        raise Mismatch("SOP Class UID of the data set is not that of the command")
+    if instance_header.sop_instance_uid != incoming.sop_instance_uid:
+        raise Mismatch("SOP Instance UID of the data set is not that of the command")
+    study = instance_header.study_instance_uid
+    series = instance_header.series_instance_uid
+    if instance_header.directory_record_type in ROOT_TYPES and not study and not series:
+        return
+    if not is_tolerable_uid(study):
+        raise Mismatch("Study Instance UID of the data set is missing or not a UID")
+    if not is_tolerable_uid(series):
+        raise Mismatch("Series Instance UID of the data set is missing or not a UID")
