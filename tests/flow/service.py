@@ -28,6 +28,7 @@ DEFECT_EVENTS = (
     "piece not readable",
     "reports ended by a defect",
     "retrieval failed by a defect",
+    "rows of instances not inserted",
     "task failed",
 )
 
