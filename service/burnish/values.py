@@ -98,6 +98,22 @@ class DirectoryEntry(NamedTuple):
     transfer_syntax_uid: str
 
 
+class ContentShare(NamedTuple):
+    """What an instance brings along for people on its volume, in bytes.
+
+    `sizes` are those of files of its own; `text` is in pages and data, and `packed` in packs, which
+    it shares with others.
+    """
+
+    sizes: tuple[int, ...] = ()
+    text: int = 0
+    packed: int = 0
+
+
+#: Nothing but the DICOM file.
+NO_SHARE = ContentShare()
+
+
 class VolumeFile(NamedTuple):
     """One file of a volume image: its File ID (with backslashes), its size, and its content.
 

@@ -13,6 +13,7 @@ from burnish.cli.disc_label import label
 from burnish.cli.options import (
     AnyProfile,
     Capacity,
+    Config,
     Json,
     MediumName,
     PasswordFile,
@@ -20,12 +21,17 @@ from burnish.cli.options import (
     Recipients,
     choose_profile_and_medium,
     existing,
+    parse_audience,
+    parse_language,
 )
+from burnish.content.languages import LANGUAGES
 from burnish.errors import DamagedVolume, Unreadable
 from burnish.media import OPEN_MEDIA
+from burnish.vocabulary import IncludeNonDICOMObjects
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
+    from burnish.content.content_terms import ContentTerms
     from burnish.offline.disc_append import AppendResult
     from burnish.offline.disc_build import BuildResult
     from burnish.offline.instance_store import LeftOutFiles
@@ -45,6 +51,30 @@ Lossy = Annotated[
     typer.Option(
         "--lossy",
         help="Compress images with loss where the profile permits it; they are marked as derived.",
+    ),
+]
+Content = Annotated[
+    str,
+    typer.Option(
+        "--content",
+        metavar="FOR",
+        parser=parse_audience,
+        show_default=False,
+        help="Whom the media are for: FOR_PATIENT, FOR_PHYSICIAN, FOR_TEACHING, FOR_RESEARCH, or NO"
+        " for DICOM files alone. Default: DICOM files and README.TXT.",
+    ),
+]
+WithViewer = Annotated[
+    bool, typer.Option("--viewer/--no-viewer", help="With --content, also the viewer.")
+]
+Language = Annotated[
+    str,
+    typer.Option(
+        "--language",
+        metavar="CODE",
+        parser=parse_language,
+        show_default=False,
+        help=f"The language of the pages: {', '.join(LANGUAGES)}.",
     ),
 ]
 Sources = Annotated[
@@ -237,13 +267,18 @@ def build(
     signer_key: SignerKey = None,
     lossless: Lossless = False,
     lossy: Lossy = False,
+    content: Content = "",
+    viewer: WithViewer = True,
+    language: Language = "",
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Make verified volume images from any DICOM files, without a service or a database.
 
     Files that are not DICOM are left out and listed. Exit code 23 if an instance could not be put
     on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file or both; --signer and
-    --signer-key sign their files.
+    --signer-key sign their files. With --content, the media hold pages and pictures for people, who
+    open INDEX.HTM in any browser; --config has the texts of the institution in its table [content].
     """
     from burnish.offline import disc_build
 
@@ -258,9 +293,14 @@ def build(
         protection=protection,
         lossless=lossless,
         lossy=lossy,
+        content=_content_terms(content, config, language, viewer=viewer),
     )
     with output.progress_bar() as progress:
         result = disc_build.build(source, target, build_options, progress)
+    _report_build(result, json=json)
+
+
+def _report_build(result: "BuildResult", *, json: bool) -> None:
     if json:
         output.print_json(_build_fields(result))
     else:
@@ -269,6 +309,21 @@ def build(
         raise typer.Exit(exits.VOLUME_FAULTY)
     if result.refused or not result.built:
         raise typer.Exit(exits.NOT_ALL_ON_MEDIA)
+
+
+def _content_terms(
+    audience: str, config: Path | None, language: str, *, viewer: bool
+) -> "ContentTerms | None":
+    """What the media hold for people; None for README.TXT in English alone."""
+    if not audience:
+        return None
+    from burnish.content.asked_for import content_terms
+    from burnish.settings import ContentSettings, read_settings
+
+    settings = read_settings(config).content if config else ContentSettings()
+    if language:
+        settings = settings.model_copy(update={"language": language})
+    return content_terms(settings, IncludeNonDICOMObjects(audience), display_application=viewer)
 
 
 def _protection(

@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.content.languages import LANGUAGES
 from burnish.errors import Unknown
 from burnish.file_access import check
 from burnish.media import MEDIA, WRITTEN_FILE_SYSTEMS, Medium
+from burnish.vocabulary import IncludeNonDICOMObjects
 
 Config = Annotated[
     Path | None,
@@ -56,6 +58,16 @@ def _one_of(value: str, choices: Collection[str]) -> str:
 
 def _parse_written_profile(value: str) -> str:
     return _one_of(value, OFFERED)
+
+
+def parse_audience(value: str) -> str:
+    """A value of Include Non-DICOM Objects (2200,0008)."""
+    return _one_of(value, [*IncludeNonDICOMObjects])
+
+
+def parse_language(value: str) -> str:
+    """A language that there are texts in."""
+    return _one_of(value, LANGUAGES)
 
 
 def _parse_any_profile(value: str) -> str:

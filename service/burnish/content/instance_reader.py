@@ -49,6 +49,7 @@ def describe(data_set: "Dataset") -> InstanceDescription:
         accession_number=_text(data_set, "AccessionNumber"),
         institution=_text(data_set, "InstitutionName"),
         referring_physician=_text(data_set, "ReferringPhysicianName"),
+        series_instance_uid=_text(data_set, "SeriesInstanceUID"),
         series_number=_integer(data_set, "SeriesNumber"),
         series_description=_text(data_set, "SeriesDescription") or _text(data_set, "ProtocolName"),
         series_date=_text(data_set, "SeriesDate"),

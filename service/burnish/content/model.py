@@ -4,7 +4,8 @@
 take these values. They are kept in the rendition of the instance (`rendition`).
 """
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ class InstanceDescription:
     accession_number: str = ""
     institution: str = ""
     referring_physician: str = ""
+    series_instance_uid: str = ""
     series_number: int | None = None
     series_description: str = ""
     series_date: str = ""
@@ -72,7 +74,7 @@ class InstanceDescription:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "InstanceDescription":
-        names = {field.name for field in fields(cls)}
+        names = {each.name for each in fields(cls)}
         known = {name: value for name, value in values.items() if name in names}
         known["kind"] = ContentKind(known["kind"])
         known["key_references"] = tuple(known.get("key_references", ()))
@@ -80,13 +82,17 @@ class InstanceDescription:
 
 
 class Picture(NamedTuple):
-    """One frame as a JPEG picture, with its thumbnail. `frame` counts from 1."""
+    """One frame as a JPEG picture, with its thumbnail. `frame` counts from 1.
+
+    `aspect` is the height of a pixel, where its width is 1.
+    """
 
     frame: int
     width: int
     height: int
     jpeg: Blob
     thumbnail: Blob
+    aspect: float = 1.0
 
 
 class DocumentFile(NamedTuple):
@@ -104,9 +110,9 @@ class DocumentFile(NamedTuple):
 class Rendition:
     """What was made of one instance for people to look at, once, and lies in the cache.
 
-    `fault` says why there is no picture or body where there should be one. `viewer` is what
-    `viewer_data` keeps for itself: any JSON value, and blobs in the order in which it made them.
-    `body` is the XHTML of a document, to stand within a page.
+    `fault` says why there is no picture or body where there should be one. `viewer` and
+    `viewer_blobs` are the record and the lines of `viewer_data.InstanceRecorder`. `body` is the
+    XHTML of a document, to stand within a page.
     """
 
     key: str
@@ -115,5 +121,5 @@ class Rendition:
     body: Blob | None = None
     documents: tuple[DocumentFile, ...] = ()
     fault: str = ""
-    viewer: Any = None
+    viewer: Mapping[str, Any] = field(default_factory=dict)
     viewer_blobs: tuple[Blob, ...] = ()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from burnish import __version__
+from burnish.content.content_terms import NO_CONTENT, ContentTerms
 from burnish.content.patients_and_studies import summarize_patients, summary_lines
 from burnish.values import InstanceHeader
 
@@ -14,28 +15,21 @@ from burnish.values import InstanceHeader
 NAME = "README.TXT"
 
 _TEXT = """\
-This medium holds medical images and documents: a DICOM File-set.
+{heading}
 
-File-set ID:       {file_set_id:<16}
-DICOM instances:   {instances:<10}
-{details}{remarks}
-HOW TO OPEN IT
+{file_set_id_title:<19}{file_set_id:<16}
+{instances_title:<19}{instances:<10}
+{made_by}{details}{remarks}
+{open_title}
 {decryption}
-Use a DICOM viewer, and let it open the file DICOMDIR. The names of the
-other files have no meaning; DICOMDIR tells what each of them is.
+{open}
 
-HOW IT IS ORGANISED
+{organised_title}
 
-DICOMDIR           the directory of all DICOM files on this medium
-DICOM              the DICOM files, by patient, study and series
-README.TXT         this file, which is not a DICOM file
+{files}
 
-The medium follows the DICOM standard: PS3.10 (Media Storage and File
-Format), PS3.11 (Media Storage Application Profiles) and PS3.12 (Media
-Formats and Physical Media). It contains personal health information:
-store it, pass it on and destroy it as the law requires.
-
-Made by Burnish {version}.
+{standard}
+{product}
 """
 
 _REMARKS = """
@@ -91,7 +85,7 @@ WHAT IS ON THE LABEL, IN FULL
 """
 
 #: The line with the number of instances, which is padded to a fixed width.
-_INSTANCE_COUNT = re.compile(rb"^(DICOM instances: +)(\d[\d ]*)", re.MULTILINE)
+_INSTANCE_COUNT = re.compile(rb"^([^\r\n:]*DICOM[^\r\n:]*: *)(\d[\d ]*)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +121,89 @@ def build_readme(
     secure: bool = False,
     details: str = "",
     remarks: Sequence[str] = (),
+    content: ContentTerms | None = None,
 ) -> bytes:
     """README.TXT with text and remarks of `ReadmeDetails`.
 
     Of a secure File-set it says only that there are remarks: everybody can read it.
 
-    Its length depends on `secure`, `details` and `remarks` alone, so that planning knows it. It is
-    in ASCII, or else in UTF-8 with a byte order mark.
+    `content` says what else the medium has, and in which language; None: nothing, in English. Its
+    length depends on all but the number of instances and the length of the File-set ID, so that
+    planning knows it. It is in ASCII, or else in UTF-8 with a byte order mark.
     """
+    terms = content or NO_CONTENT
+    texts = terms.texts
     text = _TEXT.format(
+        heading=_filled(texts.text("readme.heading")),
+        file_set_id_title=texts.text("readme.file_set_id"),
         file_set_id=file_set_id,
+        instances_title=texts.text("readme.instances"),
         instances=instances,
+        made_by="" if secure else _made_by(terms),
         details=_DETAILS.format(details=details) if details and not secure else "",
         remarks=_remarks_section([_SECURE_REMARK] if secure else remarks) if remarks else "",
+        open_title=texts.text("readme.open_title"),
         decryption=_DECRYPTION if secure else "",
-        version=__version__,
+        open="\n\n".join(_filled(paragraph) for paragraph in _ways_to_open(terms)),
+        organised_title=texts.text("readme.organised_title"),
+        files="\n".join(_file_lines(terms)),
+        standard="\n\n".join(_filled(paragraph) for paragraph in _statements(terms)),
+        product="\n" + _filled(texts.text("readme.product", version=__version__)),
     )
     return text.replace("\n", "\r\n").encode("ascii" if text.isascii() else "utf-8-sig")
+
+
+def _filled(paragraph: str) -> str:
+    return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _made_by(terms: ContentTerms) -> str:
+    """The institution and how to reach it, as the settings have them."""
+    texts = terms.texts
+    rows = []
+    for key, value in (("made_by", terms.site.institution), ("contact", terms.site.contact)):
+        title = texts.text(f"readme.{key}")
+        for line in value.strip().splitlines():
+            rows.append(f"{title:<19}{line.strip()}\n")
+            title = ""
+    return "".join(rows)
+
+
+def _ways_to_open(terms: ContentTerms) -> list[str]:
+    ways = []
+    if terms.pages:
+        ways.append("readme.open_viewer" if terms.viewer else "readme.open_pages")
+    ways.append("readme.open_dicom")
+    return [terms.texts.text(key) for key in ways]
+
+
+def _file_lines(terms: ContentTerms) -> list[str]:
+    """What the files and folders in the root are."""
+    names = [("DICOMDIR", "dicomdir"), ("DICOM", "dicom"), (NAME, "readme")]
+    if terms.pages:
+        names += [("INDEX.HTM", "index"), ("IHE_PDI", "ihe_pdi")]
+    if terms.viewer:
+        names.append(("VIEWER", "viewer"))
+    if terms.manifest:
+        names.append(("MANIFEST", "manifest"))
+    folders = sorted({name.partition("\\")[0] for name in terms.applications})
+    names += [(folder, "applications") for folder in folders]
+    return [f"{name:<19}{terms.texts.text('readme.' + key)}" for name, key in names]
+
+
+def _statements(terms: ContentTerms) -> list[str]:
+    texts = terms.texts
+    standard = texts.text("readme.standard")
+    if terms.pages:
+        standard = f"{standard} {texts.text('readme.standard_web')}"
+    statements = [f"{standard} {texts.text('readme.privacy')}"]
+    if terms.teaching:
+        statements.append(texts.text("readme.teaching"))
+    elif terms.pages:
+        statements.append(texts.text("readme.not_for_diagnosis"))
+    if terms.site.disclaimer:
+        statements += [line for line in terms.site.disclaimer.splitlines() if line.strip()]
+    return statements
 
 
 def _remarks_section(remarks: Sequence[str]) -> str:

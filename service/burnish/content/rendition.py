@@ -15,6 +15,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -27,8 +28,10 @@ from burnish.content.model import (
     Picture,
     Rendition,
 )
+from burnish.content.viewer_data import InstanceRecorder, PackedPixels
 from burnish.content.volume_files import Blob, rendition_path
 from burnish.errors import Unreadable
+from burnish.file_slice import Slice
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -86,33 +89,42 @@ class BlobWriter:
         return blob
 
 
-def make_rendition(source: BinaryIO, size: int, folder: Path, key: str, pixels: str) -> None:
-    """Makes the rendition of an instance of `size` bytes, unless the cache has it already.
+def make_rendition(source: Slice, folder: Path, key: str, options: RenditionOptions) -> None:
+    """Makes the rendition of an instance, unless the cache has it already.
 
     Nothing is wrong with an instance that cannot be shown: its rendition says why.
     """
-    target = rendition_path(folder, key)
-    if target.exists():
+    if rendition_path(folder, key).exists():
         return
-    options = options_of(key, pixels)
+    with _new_rendition(folder, key) as file, source.open() as opened, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        description = _make(opened, source.size, BlobWriter(key, file), options)
+        _write_end(file, description)
+
+
+def write_faulty(folder: Path, key: str) -> None:
+    """Writes the rendition of an instance on which a decoder crashes or does not end."""
+    with _new_rendition(folder, key) as file:
+        _write_end(file, {**_nothing(), "fault": "damaged"})
+
+
+@contextmanager
+def _new_rendition(folder: Path, key: str) -> Iterator[BinaryIO]:
+    """A file to write to, which becomes the rendition if nothing is raised."""
+    target = rendition_path(folder, key)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with part.open("wb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            blobs = BlobWriter(key, file)
-            description = _make(source, size, blobs, options)
-            encoded = json.dumps(description, ensure_ascii=False, separators=(",", ":")).encode()
-            file.write(encoded + _END.pack(len(encoded), _MARK))
+        with part.open("wb") as file:
+            yield file
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def options_of(key: str, pixels: str) -> RenditionOptions:
-    """The options that a key names."""
-    quality, _, thumbnail = key.rpartition("-")[2].partition("q")[2].partition("t")
-    return RenditionOptions(int(quality), int(thumbnail[:-1]), pixels)
+def _write_end(file: BinaryIO, description: dict[str, Any]) -> None:
+    encoded = json.dumps(description, ensure_ascii=False, separators=(",", ":")).encode()
+    file.write(encoded + _END.pack(len(encoded), _MARK))
 
 
 def read_rendition(folder: Path, key: str) -> Rendition:
@@ -135,8 +147,8 @@ def read_rendition(folder: Path, key: str) -> Rendition:
         key,
         InstanceDescription.from_json(values["instance"]),
         tuple(
-            Picture(frame, width, height, blob(jpeg), blob(thumbnail))
-            for frame, width, height, jpeg, thumbnail in values["pictures"]
+            Picture(frame, width, height, blob(jpeg), blob(thumbnail), aspect)
+            for frame, width, height, jpeg, thumbnail, aspect in values["pictures"]
         ),
         blob(values["body"]) if values["body"] else None,
         tuple(
@@ -155,39 +167,69 @@ def _make(
     """The description of a rendition whose blobs have been written."""
     from pydicom import dcmread
 
-    fault = ""
-    pictures: list[Picture] = []
-    instance = InstanceDescription(ContentKind.OTHER)
+    values = _nothing()
     try:
         is_large = size > _READ_WHOLE
         data_set = dcmread(source, force=True, stop_before_pixels=is_large)
-        instance = instance_reader.describe(data_set)
-        if instance.kind is ContentKind.IMAGE:
-            for picture in _pictures(source if is_large else data_set, data_set, blobs, options):
-                pictures.append(picture)
+        values["instance"] = instance_reader.describe(data_set).to_json()
+        _add_pictures(values, data_set, source if is_large else data_set, blobs, options)
     except CODEC_ERRORS as error:
-        fault = _reason(error)
+        values["fault"] = _reason(error)
+    return values
+
+
+def _nothing() -> dict[str, Any]:
+    """The description of a rendition without anything."""
     return {
-        "instance": instance.to_json(),
-        "pictures": [
-            (frame, width, height, jpeg[1:], thumbnail[1:])
-            for frame, width, height, jpeg, thumbnail in pictures
-        ],
+        "instance": InstanceDescription(ContentKind.OTHER).to_json(),
+        "pictures": [],
         "body": None,
         "documents": [],
-        "fault": fault,
-        "viewer": None,
+        "fault": "",
+        "viewer": {},
         "viewer_blobs": [],
     }
+
+
+def _add_pictures(
+    values: dict[str, Any],
+    data_set: "Dataset",
+    source: "BinaryIO | Dataset",
+    blobs: BlobWriter,
+    options: RenditionOptions,
+) -> None:
+    """Adds the pictures of an image, and what the viewer needs of any instance."""
+    recorder = InstanceRecorder(data_set, PackedPixels(options.pixels))
+    lines: list[Blob] = []
+    is_complete = True
+    try:
+        if values["instance"]["kind"] == ContentKind.IMAGE:
+            for picture, line in _pictures(source, data_set, recorder, blobs, options):
+                frame, width, height, jpeg, thumbnail, aspect = picture
+                values["pictures"].append((frame, width, height, jpeg[1:], thumbnail[1:], aspect))
+                if line.size:
+                    lines.append(line)
+    except CODEC_ERRORS as error:
+        values["fault"] = _reason(error)
+        is_complete = False
+    extras = [blobs.add(line) for line in recorder.extra_lines()]
+    record = recorder.to_json()
+    if not is_complete or len(lines) != record.get("frames", 0):
+        # the viewer has true values of all frames, or of none
+        record.pop("frames", None)
+        lines = []
+    values["viewer"] = record
+    values["viewer_blobs"] = [blob[1:] for blob in (*lines, *extras)]
 
 
 def _pictures(
     source: "BinaryIO | Dataset",
     data_set: "Dataset",
+    recorder: InstanceRecorder,
     blobs: BlobWriter,
     options: RenditionOptions,
-) -> Iterator[Picture]:
-    """The frames of an image as pictures, one after another."""
+) -> Iterator[tuple[Picture, Blob]]:
+    """The frames of an image as pictures, one after another, each with its line for the viewer."""
     from burnish.content import render
 
     overlays = instance_reader.overlays(data_set)
@@ -196,17 +238,22 @@ def _pictures(
     stored = int(data_set.get("BitsStored") or 16)
     for number, decoded in enumerate(_frames(source, keep_unused_bits=in_cells)):
         cells = decoded & ((1 << stored) - 1) if in_cells else decoded
+        line = blobs.add(recorder.frame_line(cells))
         display = instance_reader.frame_display(data_set, number)
         picture = render.render_frame(cells, display)
         if overlays:
             picture = render.draw_overlays(picture, overlays, number, decoded)
         height, width = picture.shape[:2]
-        yield Picture(
-            number + 1,
-            width,
-            height,
-            blobs.add(render.to_jpeg(picture, options.quality)),
-            blobs.add(render.to_thumbnail(picture, options.thumbnail, aspect)),
+        yield (
+            Picture(
+                number + 1,
+                width,
+                height,
+                blobs.add(render.to_jpeg(picture, options.quality)),
+                blobs.add(render.to_thumbnail(picture, options.thumbnail, aspect)),
+                round(aspect, 4),
+            ),
+            line,
         )
 
 

@@ -1,10 +1,12 @@
 """Craft: files of a volume that are not DICOM files: what they consist of, and their bytes."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from burnish.errors import Unreadable
+from burnish.file_slice import Slice
 from burnish.values import VolumeFile
 
 _PIECE = 1 << 20
@@ -18,15 +20,47 @@ class Blob(NamedTuple):
     size: int
 
 
+class LocalFile(NamedTuple):
+    """A file of this machine that goes on volumes as it is, and its size."""
+
+    path: str
+    size: int
+
+
+Part = bytes | Blob | LocalFile
+
+
 class ContentFile(NamedTuple):
     """A file of a volume: its name with backslashes, and the parts that make its bytes."""
 
     name: str
-    parts: tuple[bytes | Blob, ...]
+    parts: tuple[Part, ...]
 
     @property
     def size(self) -> int:
-        return sum(part.size if isinstance(part, Blob) else len(part) for part in self.parts)
+        return sum(len(part) if isinstance(part, bytes) else part.size for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeContent:
+    """The files of a volume that are not DICOM files.
+
+    `readme` is README.TXT, None for none; the blobs of `files` lie in the cache at `folder`. A
+    volume with `pages` needs names that browsers find on every system.
+    """
+
+    folder: Path
+    files: tuple[ContentFile, ...] = ()
+    readme: bytes | None = None
+    pages: bool = False
+
+    def volume_files(self) -> list[VolumeFile]:
+        """The files as they are handed to an image writer, in the order in which they shall lie."""
+        files = []
+        if self.readme is not None:
+            files.append(VolumeFile("README.TXT", len(self.readme), self.readme))
+        files += [to_volume_file(file, self.folder) for file in self.files]
+        return files
 
 
 def rendition_path(folder: Path, key: str) -> Path:
@@ -52,6 +86,9 @@ def to_volume_file(file: ContentFile, folder: Path) -> VolumeFile:
 
     def pieces() -> Iterator[bytes]:
         for part in file.parts:
+            if isinstance(part, LocalFile):
+                yield from Slice(part.path, 0, part.size).pieces()
+                continue
             data = read_blob(folder, part) if isinstance(part, Blob) else part
             for start in range(0, len(data), _PIECE):
                 yield data[start : start + _PIECE]

@@ -75,3 +75,16 @@ FORMATS: dict[FileSystem, Format] = {
     FileSystem.ZIP: Format(".zip", zip_writer.SIZING, zip_writer.write_image, in_order=False),
     FileSystem.MIME: Format(".eml", mime_writer.SIZING, mime_writer.write_image, in_order=False),
 }
+
+#: The formats of volumes with pages, where they differ: names with capital letters also on Linux.
+_WITH_PAGES = {
+    FileSystem.ISO_9660_LEVEL_1: Format(
+        ".iso", iso9660_writer.UNIX_SIZING, iso9660_writer.write_unix_image
+    ),
+}
+
+
+def format_of(file_system: FileSystem, *, pages: bool) -> Format:
+    """The format of a volume with pages for browsers, or without."""
+    plain = FORMATS[file_system]
+    return _WITH_PAGES.get(file_system, plain) if pages else plain

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from burnish.errors import InvalidValue
-from burnish.image import image_file, volume_size
+from burnish.image import image_file, rock_ridge, volume_size
 from burnish.image.directory_tree import Directory
 from burnish.image.file_extents import Extent, lay_out_files
 from burnish.image.image_file import Progress
@@ -55,9 +55,10 @@ def file_identifier(name: str) -> str:
     return f"{name};1" if "." in name else f"{name}.;1"
 
 
-def directory_record(identifier_length: int) -> int:
-    """Bytes of a Directory Record, whose length is even (9.1)."""
-    return 33 + identifier_length + (identifier_length + 1) % 2
+def directory_record(identifier_length: int, system_use_length: int = 0) -> int:
+    """Bytes of a Directory Record, whose length is even, as is the place of System Use (9.1)."""
+    length = 33 + identifier_length + (identifier_length + 1) % 2
+    return length + system_use_length + system_use_length % 2
 
 
 def directory_sectors(identifier_lengths: Iterable[int]) -> int:
@@ -66,9 +67,13 @@ def directory_sectors(identifier_lengths: Iterable[int]) -> int:
     The order matters because no Directory Record crosses the end of a sector (6.8.1.1). The
     identifier of a file NAME is `NAME.;1`; that of a directory is its name.
     """
-    sectors, used = 1, _SELF_AND_PARENT
-    for length in identifier_lengths:
-        record = directory_record(length)
+    return _record_sectors(map(directory_record, identifier_lengths), _SELF_AND_PARENT)
+
+
+def _record_sectors(record_lengths: Iterable[int], used: int) -> int:
+    """Sectors of a directory, of whose first sector the record of itself and its parent `used`."""
+    sectors = 1
+    for record in record_lengths:
         if used + record > SECTOR:
             sectors += 1
             used = 0
@@ -76,13 +81,15 @@ def directory_sectors(identifier_lengths: Iterable[int]) -> int:
     return sectors
 
 
-def run_sectors(runs: Sequence[NameRun]) -> int:
-    """What `directory_sectors` gives for the identifiers of `runs`."""
+def run_sectors(runs: Sequence[NameRun], *, unix_names: bool = False) -> int:
+    """What `directory_sectors` gives for the identifiers of `runs`; with Rock Ridge if so."""
+    used = _first_records(unix_names=unix_names)
+    ordered = sorted(runs, key=_identifier)
     if all(run.count == 1 for run in runs):
-        return directory_sectors(len(identifier) for identifier in sorted(map(_identifier, runs)))
-    sectors, used = 1, _SELF_AND_PARENT
-    for run in sorted(runs, key=_identifier):
-        record = directory_record(len(_identifier(run)))
+        return _record_sectors((_run_record(run, unix_names=unix_names) for run in ordered), used)
+    sectors = 1
+    for run in ordered:
+        record = _run_record(run, unix_names=unix_names)
         fit = min(run.count, (SECTOR - used) // record)
         used += fit * record
         overflow = run.count - fit
@@ -94,9 +101,20 @@ def run_sectors(runs: Sequence[NameRun]) -> int:
     return sectors
 
 
-def structure_sectors(directories: Sequence[Directory]) -> int:
+def _run_record(run: NameRun, *, unix_names: bool) -> int:
+    """Bytes of the Directory Record of each of the names."""
+    system_use_length = rock_ridge.child_length(len(run.name)) if unix_names else 0
+    return directory_record(len(_identifier(run)), system_use_length)
+
+
+def _first_records(*, unix_names: bool) -> int:
+    """Bytes of the records that a directory begins with."""
+    return _SELF_AND_PARENT + (rock_ridge.self_and_parent_length() if unix_names else 0)
+
+
+def structure_sectors(directories: Sequence[Directory], *, unix_names: bool = False) -> int:
     """Sectors of the path tables and of all directories, of which the first is the root."""
-    children = sum(_children_sectors(directory) for directory in directories)
+    children = sum(_children_sectors(directory, unix_names=unix_names) for directory in directories)
     return path_table_sectors(_path_table_length(directories)) + children
 
 
@@ -117,10 +135,10 @@ def _identifier(run: NameRun) -> str:
     return run.name if run.directory else file_identifier(run.name)
 
 
-def _children_sectors(directory: Directory) -> int:
-    identifiers = [child.name for child in directory.directories]
-    identifiers += [file_identifier(name) for name in directory.files]
-    return directory_sectors(len(identifier) for identifier in sorted(identifiers))
+def _children_sectors(directory: Directory, *, unix_names: bool) -> int:
+    runs = [NameRun(1, child.name, directory=True) for child in directory.directories]
+    runs += [NameRun(1, name) for name in directory.files]
+    return run_sectors(runs, unix_names=unix_names)
 
 
 def _path_table_length(directories: Sequence[Directory]) -> int:
@@ -134,11 +152,14 @@ class Iso9660Sizing:
 
     largest_file = LARGEST_FILE
 
+    def __init__(self, *, unix_names: bool = False) -> None:
+        self._unix_names = unix_names
+
     def content(self, path_length: int, size: int) -> int:  # noqa: ARG002
         return volume_size.sectors(size)
 
     def structure(self, runs: Sequence[NameRun]) -> int:
-        return run_sectors(runs)
+        return run_sectors(runs, unix_names=self._unix_names)
 
     def size(self, sums: Sums) -> int:
         path_table = path_table_sectors(PATH_TABLE_ROOT + 8 * sums.directories + sums.names)
@@ -146,6 +167,8 @@ class Iso9660Sizing:
 
 
 SIZING = Iso9660Sizing()
+#: The same with Rock Ridge names.
+UNIX_SIZING = Iso9660Sizing(unix_names=True)
 
 
 # --- the image -----------------------------------------------------------------------------------
@@ -161,9 +184,37 @@ def write_image(
     layout: ImageLayout | None = None,
 ) -> int:
     """Writes an ISO 9660 image (see `formats.ImageWriter`)."""
-    directories, size = volume_size.plan_volume(SIZING, volume_identifier, files)
-    extents = lay_out_files(files, FIXED_SECTORS + structure_sectors(directories))
-    tables = Tables(directories, extents, FIXED_SECTORS, created)
+    return _write(path, volume_identifier, files, created, progress, layout, unix_names=False)
+
+
+def write_unix_image(
+    path: Path,
+    *,
+    volume_identifier: str,
+    files: Sequence[VolumeFile],
+    created: datetime,
+    progress: Progress | None = None,
+    layout: ImageLayout | None = None,
+) -> int:
+    """Writes an ISO 9660 image with Rock Ridge names (see `formats.ImageWriter`)."""
+    return _write(path, volume_identifier, files, created, progress, layout, unix_names=True)
+
+
+def _write(  # noqa: PLR0917
+    path: Path,
+    volume_identifier: str,
+    files: Sequence[VolumeFile],
+    created: datetime,
+    progress: Progress | None,
+    layout: ImageLayout | None,
+    *,
+    unix_names: bool,
+) -> int:
+    sizing = UNIX_SIZING if unix_names else SIZING
+    directories, size = volume_size.plan_volume(sizing, volume_identifier, files)
+    structure_end = FIXED_SECTORS + structure_sectors(directories, unix_names=unix_names)
+    extents = lay_out_files(files, structure_end)
+    tables = Tables(directories, extents, FIXED_SECTORS, created, unix_names=unix_names)
     descriptor = primary_descriptor(volume_identifier, tables, size // SECTOR, created)
     structure = [
         (_FIRST_DESCRIPTOR * SECTOR, descriptor + TERMINATOR),
@@ -182,7 +233,10 @@ class Tables:
         files: Mapping[str, Extent],
         first: int,
         created: datetime,
+        *,
+        unix_names: bool = False,
     ) -> None:
+        self._unix_names = unix_names
         self._directories = directories
         self._files = files
         self._date = recording_date(created)
@@ -191,9 +245,11 @@ class Tables:
         self.type_l = first
         self.type_m = first + sectors // 2
         next_sector = first + sectors
+        #: The links of each directory: its name, its record of itself, and its directories.
+        self._links = {directory.path: 2 + len(directory.directories) for directory in directories}
         self._extents = {}
         for directory in directories:
-            length = _children_sectors(directory)
+            length = _children_sectors(directory, unix_names=unix_names)
             self._extents[directory.path] = Extent(next_sector, length * SECTOR)
             next_sector += length
 
@@ -225,20 +281,26 @@ class Tables:
     def _directory(self, directory: Directory) -> bytes:
         """Records in order of identifier; none crosses the end of a sector (6.8.1)."""
         children = [
-            (child.name, self._extents[child.path], _DIRECTORY_FLAG)
+            (child.name, self._extents[child.path], _DIRECTORY_FLAG, self._of_directory(child))
             for child in directory.directories
         ]
         children += [
-            (file_identifier(name), self._files[directory.path_of(name)], 0)
+            (file_identifier(name), self._files[directory.path_of(name)], 0, self._of_file(name))
             for name in directory.files
         ]
+        of_self = of_parent = b""
+        if self._unix_names:
+            links = self._links[directory.path]
+            of_self = rock_ridge.of_self(links, root=not directory.path)
+            of_parent = rock_ridge.of_parent(self._links[directory.parent])
+        own, parent = self._extents[directory.path], self._extents[directory.parent]
         records = [
-            _record(_SELF, self._extents[directory.path], self._date, _DIRECTORY_FLAG),
-            _record(_PARENT, self._extents[directory.parent], self._date, _DIRECTORY_FLAG),
+            _record(_SELF, own, self._date, _DIRECTORY_FLAG, of_self),
+            _record(_PARENT, parent, self._date, _DIRECTORY_FLAG, of_parent),
         ]
         records += [
-            _record(identifier.encode(), extent, extent.date or self._date, flags)
-            for identifier, extent, flags in sorted(children)
+            _record(identifier.encode(), extent, extent.date or self._date, flags, system_use)
+            for identifier, extent, flags, system_use in sorted(children)
         ]
         encoded = bytearray()
         for record in records:
@@ -247,11 +309,23 @@ class Tables:
             encoded += record
         return bytes(encoded) + bytes(-len(encoded) % SECTOR)
 
+    def _of_directory(self, child: Directory) -> bytes:
+        """The System Use field of a directory in the one above it."""
+        if not self._unix_names:
+            return b""
+        return rock_ridge.of_child(child.name, self._links[child.path], directory=True)
 
-def _record(identifier: bytes, extent: Extent, date: bytes, flags: int) -> bytes:
+    def _of_file(self, name: str) -> bytes:
+        return rock_ridge.of_child(name, 1, directory=False) if self._unix_names else b""
+
+
+def _record(
+    identifier: bytes, extent: Extent, date: bytes, flags: int, system_use: bytes = b""
+) -> bytes:
     """A Directory Record (9.1)."""
     sector, size, _ = extent
-    length = directory_record(len(identifier))
+    before_system_use = directory_record(len(identifier))
+    length = directory_record(len(identifier), len(system_use))
     fixed = _RECORD.pack(
         length,
         0,  # length of an Extended Attribute Record
@@ -266,7 +340,7 @@ def _record(identifier: bytes, extent: Extent, date: bytes, flags: int) -> bytes
         _VOLUME_SEQUENCE_NUMBER,
         len(identifier),
     )
-    return (fixed + identifier).ljust(length, b"\0")
+    return ((fixed + identifier).ljust(before_system_use, b"\0") + system_use).ljust(length, b"\0")
 
 
 def _both_orders(value: int) -> bytes:

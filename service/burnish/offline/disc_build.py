@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from burnish.application_profiles import ApplicationProfile
+from burnish.content.content_terms import ContentTerms
 from burnish.errors import AlreadyExists, Conflict, OutOfResources
 from burnish.identifiers import new_uid
 from burnish.image.formats import FORMATS
@@ -29,7 +30,8 @@ class BuildOptions:
     """How media are built; `capacity` in bytes, None for what the medium holds.
 
     Media of a secure profile need a `protection`. With `lossless`, images are compressed without
-    loss where the profile permits that and they get smaller; with `lossy`, with loss.
+    loss where the profile permits that and they get smaller; with `lossy`, with loss. `content`
+    says what the media hold for people.
     """
 
     profile: ApplicationProfile
@@ -40,6 +42,7 @@ class BuildOptions:
     protection: Protection | None = None
     lossless: bool = False
     lossy: bool = False
+    content: ContentTerms | None = None
 
     def bytes_per_volume(self) -> int:
         return self.medium.holding(self.capacity)
@@ -122,13 +125,14 @@ def _planning(
     terms = Terms(
         lossy_allowed=options.lossy,
         sealed_size=Sealer(options.protection).size if options.protection else None,
+        content=None if options.protection else options.content,
     )
 
     def plan(instances: Sequence[SourceInstance]) -> Plan | Refusal | None:
         choice = options.choice(len(instances))
         attempt = Attempt(choice, split=True, lossless=lossless, lossy=lossy)
         present = replace(terms, contradictions=store.contradictions())
-        return plan_media(instances, [attempt], present, store, store)
+        return plan_media(instances, [attempt], present, store, store, store)
 
     return plan
 
@@ -167,6 +171,7 @@ def _volume_plans(
                 tuple(store.volume_instance(file) for file in volume.files),
                 Sealer(options.protection) if options.protection else None,
                 volume.readme_details,
+                store.volume_content(volume, file_set_id),
             )
         )
     return plans

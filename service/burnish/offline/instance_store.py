@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from burnish import file_meta
+from burnish.content.model import Rendition
+from burnish.content.rendition import RenditionOptions, read_rendition
+from burnish.content.volume_files import VolumeContent
 from burnish.contradictions import Contradiction, find_contradictions
 from burnish.dicom_elements import encode
 from burnish.directory_records import ROOT_TYPES
@@ -25,8 +28,9 @@ from burnish.plan.candidates import Candidate
 from burnish.plan.conversion import conversion_failure
 from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.media_plan import Refusal
+from burnish.plan.rendition_pool import RenditionPool, RenditionTask
 from burnish.plan.source_instances import Icon, InstanceFile, SourceInstance
-from burnish.plan.volumes import PlannedFile
+from burnish.plan.volumes import PlannedFile, PlannedVolume
 from burnish.transcode import icons
 from burnish.transcode.convert import convert_file
 from burnish.transcode.uncompressed import TranscodedFile
@@ -82,6 +86,7 @@ class InstanceStore:
         self._files: dict[str, TranscodedFile] = {}
         self._transcoded: dict[int, list[InstanceFile]] = {}
         self._icons: dict[int, Icon] = {}
+        self._renditions = RenditionPool(scratch / "content")
 
     def add_files(self, paths: Sequence[Path]) -> None:
         """Copy each instance once.
@@ -121,6 +126,7 @@ class InstanceStore:
             instance_id=instance_id,
             received=InstanceFile(indexed.transfer_syntax_uid, copy.size, spool_key),
             transcoded=self._transcoded.setdefault(instance_id, []),
+            digest=copy.digest,
         )
         first = self._by_uid.setdefault(header.sop_instance_uid, instance)
         if first is instance:
@@ -225,6 +231,38 @@ class InstanceStore:
                 item = icons.make_icon(self._slice(image.received.spool_key), pixels)
                 self._icons[image.instance_id] = Icon(image.instance_id, item)
         return self._icons
+
+    def renditions(
+        self, instances: Sequence[SourceInstance], options: RenditionOptions
+    ) -> dict[int, Rendition]:
+        """Renditions by the id of the instance (see `media_plan.RenditionMaker`)."""
+        keys = {instance.instance_id: options.key(instance.digest) for instance in instances}
+        tasks = [
+            RenditionTask(keys[instance.instance_id], self._slice(instance.received.spool_key))
+            for instance in instances
+        ]
+        missing = self._renditions.missing(tasks)
+
+        def progress(number: int) -> None:
+            self._progress("making pictures", number, len(missing))
+
+        try:
+            self._renditions.make(missing, options, progress)
+        finally:
+            self._renditions.close()
+        folder = self._renditions.folder
+        return {instance_id: read_rendition(folder, key) for instance_id, key in keys.items()}
+
+    def volume_content(self, volume: PlannedVolume, file_set_id: str) -> VolumeContent | None:
+        """The files for people of a volume; None where nothing was asked for."""
+        if volume.content is None:
+            return None
+        return VolumeContent(
+            self._renditions.folder,
+            volume.content_files,
+            volume.readme(file_set_id),
+            volume.content.pages,
+        )
 
     def source(self, candidate: Candidate) -> Path:
         """The file that the instance was read from."""

@@ -5,13 +5,17 @@ the files it is given (`offline`). Conversions and icons are made by whoever cal
 not there yet, there is no plan yet.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Protocol
 
 from burnish.application_profiles.icon import acceptable
+from burnish.content.content_terms import ContentTerms
+from burnish.content.model import Rendition
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
+from burnish.content.rendition import RenditionOptions
 from burnish.contradictions import Contradiction
 from burnish.dicomdir.profile_keys import icon_rule
 from burnish.instance_header import instance_faults
@@ -20,8 +24,9 @@ from burnish.plan import eligibility
 from burnish.plan.attempts import Attempt, Conversion, FailedConversions, needed_conversions
 from burnish.plan.candidates import Candidate
 from burnish.plan.eligibility import InstanceFailure
-from burnish.plan.grouping import group_into_series
+from burnish.plan.grouping import Series, group_into_series
 from burnish.plan.profile_choice import Choice
+from burnish.plan.set_content import SetContent
 from burnish.plan.source_instances import Icon, SourceInstance
 from burnish.plan.volumes import PlannedVolume, divide_into_volumes, fewest_volumes
 from burnish.transcode import icons
@@ -54,7 +59,8 @@ class Terms:
     that are not secure. `readme_details` are added to README.TXT. `icons_always`: icons also where
     the profile does not require them. `contradictions` are those between the instances; some keep
     instances off one volume, so that without `split_allowed` there is no plan. `left_out` are
-    damaged instances that the request names and the media do not have.
+    damaged instances that the request names and the media do not have. `content` says what the
+    media hold for people; None: README.TXT in English alone.
     """
 
     lossy_allowed: bool = False
@@ -65,6 +71,7 @@ class Terms:
     split_allowed: bool = True
     damaged_images: DamagedImages = "refuse"
     left_out: Failures = field(default_factory=dict)
+    content: ContentTerms | None = None
 
     @property
     def file_sets(self) -> int:
@@ -144,12 +151,33 @@ class IconMaker(Protocol):
         """Icons `pixels` wide and high, by the id of the instance; None while some are missing."""
 
 
-def plan_media(
+class RenditionMaker(Protocol):
+    """Makes what people look at of instances (see `content.rendition`)."""
+
+    def renditions(
+        self, instances: Sequence[SourceInstance], options: RenditionOptions
+    ) -> dict[int, Rendition] | None:
+        """Renditions by the id of the instance; None while some are being made."""
+
+
+class NoRenditions:
+    """Makes none, for plans without content."""
+
+    def renditions(
+        self,
+        instances: Sequence[SourceInstance],  # noqa: ARG002
+        options: RenditionOptions,  # noqa: ARG002
+    ) -> dict[int, Rendition] | None:
+        return {}
+
+
+def plan_media(  # noqa: PLR0917
     instances: Sequence[SourceInstance],
     attempts: Iterable[Attempt],
     terms: Terms,
     conversions: ConversionRunner,
     icon_maker: IconMaker,
+    rendition_maker: RenditionMaker | None = None,
 ) -> Plan | Refusal | None:
     """The plan of the first attempt that succeeds, or all that rules out the last one.
 
@@ -163,6 +191,7 @@ def plan_media(
             terms=terms.with_remarks(_remarks(instances, terms, damaged)),
             conversions=conversions,
             icon_maker=icon_maker,
+            rendition_maker=rendition_maker or NoRenditions(),
         )
         outcome = plan_attempt(instances, attempt)
         if not isinstance(outcome, Refusal):
@@ -297,11 +326,39 @@ def _plan_attempt(
     terms: Terms,
     conversions: ConversionRunner,
     icon_maker: IconMaker,
+    *,
+    rendition_maker: RenditionMaker,
 ) -> Plan | Refusal | None:
     candidates = list_candidates(instances, attempt, terms, conversions, icon_maker)
     if not isinstance(candidates, list):
         return candidates
-    return pack_candidates(instances, candidates, attempt, terms)
+    plans: list[Plan | Refusal] = []
+    for variant in _variants(terms):
+        renditions: dict[int, Rendition] | None = {}
+        if variant.content and variant.content.pages:
+            renditions = rendition_maker.renditions(instances, variant.content.rendition)
+            if renditions is None:
+                return None
+        plans.append(pack_candidates(instances, candidates, attempt, variant, renditions))
+        if isinstance(plans[-1], Plan) and len(plans[-1].volumes) == 1:
+            break
+    return min(plans, key=_number_of_volumes)
+
+
+def _variants(terms: Terms) -> list[Terms]:
+    """The same terms with more and with less pixel values for the viewer, in order of choice."""
+    content = terms.content
+    if content is None or not content.viewer or not content.fewest_volumes:
+        return [terms]
+    return [
+        replace(terms, content=content.with_pixels(pixels))
+        for pixels in ("lossless", "near", "none")
+    ]
+
+
+def _number_of_volumes(plan: Plan | Refusal) -> int:
+    """Of several plans, the first with the least number is taken; a refusal is the last resort."""
+    return len(plan.volumes) if isinstance(plan, Plan) else sys.maxsize
 
 
 def list_candidates(
@@ -424,17 +481,12 @@ def pack_candidates(
     candidates: Sequence[Candidate],
     attempt: Attempt,
     terms: Terms,
+    renditions: Mapping[int, Rendition] | None = None,
 ) -> Plan | Refusal:
     """The volumes that hold all candidates of an attempt."""
     choice = attempt.choice
     series = group_into_series(candidates)
-    volumes, oversized = divide_into_volumes(
-        series,
-        choice.capacity,
-        MEDIA[choice.medium].file_system,
-        terms.sealed_size,
-        terms.readme_details,
-    )
+    volumes, oversized = _divide(series, choice, terms, renditions or {})
     if oversized:
         failure = InstanceFailure(
             FailureReason.INSTANCE_SIZE_EXCEEDED, f"larger than one volume {choice.medium}"
@@ -456,3 +508,26 @@ def pack_candidates(
             remedy="allow splitting, or ask for a profile of a larger medium",
         )
     return Plan(choice, volumes, terms.why_apart if fewest > 1 else "")
+
+
+def _divide(
+    series: Sequence[Series],
+    choice: Choice,
+    terms: Terms,
+    renditions: Mapping[int, Rendition],
+) -> tuple[list[PlannedVolume], list[Candidate]]:
+    """As `divide_into_volumes`. Pages and pictures never keep an instance off the media."""
+    divide = partial(
+        divide_into_volumes,
+        series,
+        choice.capacity,
+        MEDIA[choice.medium].file_system,
+        terms.sealed_size,
+        terms.readme_details,
+    )
+    if terms.content is None:
+        return divide()
+    volumes, oversized = divide(SetContent.of_series(terms.content, renditions, series))
+    if oversized and terms.content.pages:
+        volumes, oversized = divide(SetContent(terms.content.without_pages()))
+    return volumes, oversized

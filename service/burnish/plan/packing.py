@@ -7,6 +7,7 @@ from itertools import groupby
 from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import Series
 from burnish.plan.size_estimate import FixedPart, VolumeEstimate
+from burnish.values import ContentShare
 
 #: Series that should stay together, in directory order.
 Unit = tuple[Series, ...]
@@ -79,7 +80,12 @@ def _largest(candidates: Sequence[Candidate]) -> Candidate:
         study_length=max(candidate.study_length for candidate in candidates),
         series_length=max(candidate.series_length for candidate in candidates),
         record_length=max(candidate.record_length for candidate in candidates),
+        content=max((candidate.content for candidate in candidates), key=_bytes_of_content),
     )
+
+
+def _bytes_of_content(share: ContentShare) -> int:
+    return sum(share.sizes) + share.text + share.packed
 
 
 def fits_one_volume(series: Sequence[Series], fixed: FixedPart) -> bool:
@@ -181,7 +187,9 @@ def _new_volume(unit: Unit, fixed: FixedPart) -> _OpenVolume:
 
 
 def _size(unit: Unit) -> int:
-    return sum(candidate.size for candidate in _all_candidates(unit))
+    return sum(
+        candidate.size + _bytes_of_content(candidate.content) for candidate in _all_candidates(unit)
+    )
 
 
 def _rejoined(series: Iterable[Series]) -> Iterator[Series]:

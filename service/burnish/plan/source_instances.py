@@ -46,7 +46,7 @@ class SourceInstance:
     """An instance to be put on media: the file that was received, and the files made of it since.
 
     `requested_profile` is the label of the Application Profile that the request names for it,
-    "" where it names none.
+    "" where it names none. `digest` is that of the data set that was received.
     """
 
     header: InstanceHeader
@@ -57,6 +57,7 @@ class SourceInstance:
     calling_ae_title: str = ""
     supplied_icon: bytes | None = None
     transcoded: Sequence[InstanceFile] = ()
+    digest: str = ""
 
     def file(self, transfer_syntax_uid: str | None) -> InstanceFile | None:
         """The file in this transfer syntax, if it was received or made."""

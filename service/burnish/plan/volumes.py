@@ -5,21 +5,25 @@ How many bytes a volume takes is estimated in `size_estimate` while it is packed
 
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import groupby, repeat
 from typing import NamedTuple
 
 from burnish.content import readme_txt
+from burnish.content.content_terms import ContentTerms
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
+from burnish.content.volume_content import TEXT_OF_SERIES
+from burnish.content.volume_files import ContentFile
 from burnish.dicomdir import encoder, file_ids
 from burnish.identifiers import MAXIMUM_UID_LENGTH
 from burnish.image import volume_size
-from burnish.image.formats import FORMATS
-from burnish.image.volume_size import Sums
+from burnish.image.formats import format_of
+from burnish.image.volume_size import Sizing, Sums
 from burnish.media import SECTOR, FileSystem
 from burnish.plan import packing
 from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import Series
+from burnish.plan.set_content import SetContent
 from burnish.plan.size_estimate import FixedPart
 from burnish.values import DirectoryEntry
 
@@ -44,31 +48,40 @@ class PlannedFile(NamedTuple):
 class PlannedVolume:
     """The instances of one volume in directory order, and the file system of its medium.
 
-    `sealed_size` is as in FixedPart; README.TXT has `readme_details`.
+    `sealed_size` is as in FixedPart; README.TXT has `readme_details`. `content_files` are for
+    people; what they hold was asked for in `content`, which is None where nothing was asked for.
     """
 
     files: tuple[PlannedFile, ...]
     file_system: FileSystem
     sealed_size: Callable[[int], int] | None = None
     readme_details: ReadmeDetails = NO_DETAILS
+    content: ContentTerms | None = None
+    content_files: tuple[ContentFile, ...] = ()
 
-    def size(self, file_set_id: str, file_set_uid: str) -> int:
-        """The bytes of the volume's image."""
-        directory = encoder.base_length(file_set_id, file_set_uid) + self._records_length
-        readme = readme_txt.build_readme(
+    def readme(self, file_set_id: str) -> bytes | None:
+        """README.TXT of the volume; None where it is to have no such file."""
+        if self.content and not self.content.readme:
+            return None
+        return readme_txt.build_readme(
             file_set_id,
             len(self.files),
             secure=self.sealed_size is not None,
             details=self._readme_text,
             remarks=self.readme_details.remarks,
+            content=self.content,
         )
+
+    def size(self, file_set_id: str, file_set_uid: str) -> int:
+        """The bytes of the volume's image."""
+        directory = encoder.base_length(file_set_id, file_set_uid) + self._records_length
         if self.sealed_size:
             directory = self.sealed_size(directory)
-        return volume_size.filled_image_size(
-            FORMATS[self.file_system].sizing,
-            self._sums,
-            [("DICOMDIR", directory), (readme_txt.NAME, len(readme))],
-        )
+        filled = [("DICOMDIR", directory)]
+        readme = self.readme(file_set_id)
+        if readme is not None:
+            filled.append((readme_txt.NAME, len(readme)))
+        return volume_size.filled_image_size(self._sizing, self._sums, filled)
 
     def largest_size(self) -> int:
         """The bytes of the image with the longest File-set ID and UID."""
@@ -79,9 +92,17 @@ class PlannedVolume:
     @cached_property
     def _sums(self) -> Sums:
         """The sums of all files; DICOMDIR and README count with no bytes yet."""
-        files = [("DICOMDIR", 0), (readme_txt.NAME, 0)]
+        files = [("DICOMDIR", 0)]
+        if self.readme("") is not None:
+            files.append((readme_txt.NAME, 0))
+        files += ((file.name, file.size) for file in self.content_files)
         files += ((file.file_id, file.candidate.size) for file in self.files)
-        return volume_size.volume_sums(FORMATS[self.file_system].sizing, files)
+        return volume_size.volume_sums(self._sizing, files)
+
+    @property
+    def _sizing(self) -> Sizing:
+        pages = self.content is not None and self.content.pages
+        return format_of(self.file_system, pages=pages).sizing
 
     @cached_property
     def _records_length(self) -> int:
@@ -106,27 +127,34 @@ class PlannedVolume:
         return [next(files) for _, files in runs]
 
 
-def fixed_part(
+def fixed_part(  # noqa: PLR0917
     capacity: int,
     file_system: FileSystem,
     sealed_size: Callable[[int], int] | None = None,
     readme_text: str = "",
     remarks: Sequence[str] = (),
+    content: SetContent | None = None,
 ) -> FixedPart:
     """What every volume has, at its longest."""
-    readme = readme_txt.build_readme(
-        _LONGEST_FILE_SET_ID,
-        _MOST_INSTANCES,
-        secure=sealed_size is not None,
-        details=readme_text,
-        remarks=remarks,
-    )
+    terms = content.terms if content else None
+    files = content.fixed_files() if content else []
+    if terms is None or terms.readme:
+        readme = readme_txt.build_readme(
+            _LONGEST_FILE_SET_ID,
+            _MOST_INSTANCES,
+            secure=sealed_size is not None,
+            details=readme_text,
+            remarks=remarks,
+            content=terms,
+        )
+        files.append((readme_txt.NAME, len(readme)))
     return FixedPart(
         capacity,
-        FORMATS[file_system].sizing,
+        format_of(file_system, pages=terms is not None and terms.pages).sizing,
         encoder.base_length(_LONGEST_FILE_SET_ID, _LONGEST_FILE_SET_UID),
-        ((readme_txt.NAME, len(readme)),),
+        tuple(files),
         sealed_size,
+        TEXT_OF_SERIES if terms and terms.pages else 0,
     )
 
 
@@ -160,22 +188,45 @@ def _place(series: Series) -> tuple[Hashable, Hashable, Hashable]:
     )
 
 
+def lay_out_volumes(
+    groups: Sequence[Sequence[Series]],
+    file_system: FileSystem,
+    sealed_size: Callable[[int], int] | None = None,
+    readme_details: ReadmeDetails = NO_DETAILS,
+    content: SetContent | None = None,
+) -> list[PlannedVolume]:
+    """The volumes of a set, each with all of the series of its group."""
+    files = [assign_file_ids(series) for series in groups]
+    if content is None:
+        return [
+            PlannedVolume(of_volume, file_system, sealed_size, readme_details)
+            for of_volume in files
+        ]
+    return [
+        PlannedVolume(
+            of_volume, file_system, sealed_size, readme_details, content.terms, content_files
+        )
+        for of_volume, content_files in zip(files, content.files(files), strict=True)
+    ]
+
+
 def lay_out_volume(
     series: Sequence[Series],
     file_system: FileSystem,
     sealed_size: Callable[[int], int] | None = None,
     readme_details: ReadmeDetails = NO_DETAILS,
 ) -> PlannedVolume:
-    """A volume with all of these series."""
-    return PlannedVolume(assign_file_ids(series), file_system, sealed_size, readme_details)
+    """The only volume of a set, with all of these series and nothing for people but README.TXT."""
+    return lay_out_volumes([series], file_system, sealed_size, readme_details)[0]
 
 
-def divide_into_volumes(
+def divide_into_volumes(  # noqa: PLR0917
     series: Sequence[Series],
     capacity: int,
     file_system: FileSystem,
     sealed_size: Callable[[int], int] | None = None,
     readme_details: ReadmeDetails = NO_DETAILS,
+    content: SetContent | None = None,
 ) -> tuple[list[PlannedVolume], list[Candidate]]:
     """The volumes that hold all of `series`; or none, and the instances too large for any.
 
@@ -184,23 +235,38 @@ def divide_into_volumes(
     Each volume is packed as if its README.TXT had the text for all instances. Packing adds up the
     record lengths of each instance, but the record of a patient, study or series can become a few
     bytes longer where its instances have different keys. Where a volume is then larger than its
-    medium, everything is packed again with a sector less.
+    medium, everything is packed again with so much less; so it is with pages, of which packing
+    knows the most that each instance brings along.
     """
+    if content:
+        series = content.with_shares(series)
     readme_text = readme_details.text(
         candidate.header for one_series in series for candidate in one_series.candidates
     )
-    fixed = fixed_part(capacity, file_system, sealed_size, readme_text, readme_details.remarks)
+    fixed = fixed_part(
+        capacity, file_system, sealed_size, readme_text, readme_details.remarks, content
+    )
+    lay_out = partial(
+        lay_out_volumes,
+        file_system=file_system,
+        sealed_size=sealed_size,
+        readme_details=readme_details,
+        content=content,
+    )
+    if content and len(packing.pack_series(series, replace(fixed, capacity=_UNLIMITED))) == 1:
+        whole = lay_out([series])
+        if whole[0].largest_size() <= capacity:
+            return whole, []
     while True:
         try:
             packed = packing.pack_series(series, fixed)
         except packing.TooLarge:
             return [], packing.oversized_instances(series, fixed)
-        volumes = [
-            lay_out_volume(group, file_system, sealed_size, readme_details) for group in packed
-        ]
-        if all(volume.largest_size() <= capacity for volume in volumes):
+        volumes = lay_out(packed)
+        excess = max(volume.largest_size() for volume in volumes) - capacity
+        if excess <= 0:
             return volumes, []
-        fixed = replace(fixed, capacity=fixed.capacity - SECTOR)
+        fixed = replace(fixed, capacity=fixed.capacity - max(SECTOR, excess))
 
 
 def fewest_volumes(series: Sequence[Series], file_system: FileSystem) -> int:

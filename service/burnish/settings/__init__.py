@@ -6,6 +6,7 @@ administrator.
 """
 
 from burnish.settings.configuration import Settings, read_settings
+from burnish.settings.content import ContentSettings
 from burnish.settings.database import DatabaseSettings
 from burnish.settings.device import DEVICE_KINDS, DeviceKind, DeviceSettings
 from burnish.settings.dicom import DicomSettings
@@ -26,6 +27,7 @@ from burnish.settings.value_types import AETitle, Duration, Size
 __all__ = [
     "DEVICE_KINDS",
     "AETitle",
+    "ContentSettings",
     "DatabaseSettings",
     "DeviceKind",
     "DeviceSettings",

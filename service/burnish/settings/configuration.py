@@ -13,6 +13,7 @@ from pydantic_settings import (
 
 from burnish.errors import InvalidSettings
 from burnish.file_access import check
+from burnish.settings.content import ContentSettings
 from burnish.settings.database import DatabaseSettings
 from burnish.settings.device import DeviceSettings
 from burnish.settings.dicom import DicomSettings
@@ -64,6 +65,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     security: SecuritySettings = SecuritySettings()
     label: LabelSettings = LabelSettings()
+    content: ContentSettings = ContentSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

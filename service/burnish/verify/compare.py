@@ -1,10 +1,10 @@
 """Craft: compares a written volume with what was to be written on it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from burnish.errors import Unreadable
-from burnish.hashing import digest_of, digest_text, hasher_like
+from burnish.hashing import digest_of, digest_text, hasher_like, new_hasher
 from burnish.values import (
     ExpectedInstance,
     FileDigest,
@@ -43,22 +43,30 @@ def compare_volume(
     expected: Sequence[ExpectedInstance],
     dicomdir: str | None,
     secure: bool = False,
+    others: Collection[str] = (),
 ) -> VolumeReport:
     """Checks that a volume has every expected byte and no other DICOM file.
 
     Each file is read once, in the order in which the files lie on the volume. `dicomdir` is the
     digest of the expected DICOMDIR; without it, the DICOMDIR is only checked by itself. On a
-    `secure` volume every DICOM file must be a Secure DICOM File.
+    `secure` volume every DICOM file must be a Secure DICOM File. The report has the digests of the
+    `others` too, which are not DICOM files.
     """
     instances = {instance.file_id: instance for instance in expected}
-    comparison = _Comparison(volume, instances, secure=secure)
+    comparison = _Comparison(volume, instances, others, secure=secure)
     return comparison.report(file_set_id, file_set_uid, dicomdir)
 
 
 class _Comparison:
     def __init__(
-        self, volume: ReadableVolume, expected: Mapping[str, ExpectedInstance], *, secure: bool
+        self,
+        volume: ReadableVolume,
+        expected: Mapping[str, ExpectedInstance],
+        others: Collection[str],
+        *,
+        secure: bool,
     ) -> None:
+        self._others = others
         self._volume = volume
         self._files = volume.files()
         self._expected = expected
@@ -141,6 +149,9 @@ class _Comparison:
     def _check_file(self, name: str) -> None:
         expected = self._expected.get(name)
         try:
+            if expected is None and name in self._others:
+                self._digest_other_file(name)
+                return
             if expected is None:
                 if is_dicom(self._volume.read(name, 0, PREAMBLE)):
                     message = "it is a DICOM file that was not to be on the volume"
@@ -155,6 +166,12 @@ class _Comparison:
                 self._faults.add(FaultCode.FILE_SIZE_WRONG, name, message)
         except Unreadable as error:
             self._faults.add(FaultCode.FILE_UNREADABLE, name, f"it cannot be read: {error}")
+
+    def _digest_other_file(self, name: str) -> None:
+        hasher = new_hasher()
+        for chunk in self._volume.chunks(name):
+            hasher.update(chunk)
+        self._digests[name] = FileDigest(self._files[name], digest_text(hasher))
 
     def _check_instance(self, name: str, expected: ExpectedInstance) -> None:
         """Compares the digest of the data set, and the File Meta Information before it."""

@@ -10,12 +10,13 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from burnish.content import readme_txt
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
+from burnish.content.volume_files import VolumeContent
 from burnish.dicomdir import encoder
 from burnish.errors import Conflict, Unreadable
 from burnish.file_slice import Slice
 from burnish.hashing import digest_of, digest_text, new_hasher
-from burnish.image import formats as image
 from burnish.image import image_file
+from burnish.image.formats import Format, format_of
 from burnish.image.image_digest import ImageHashing
 from burnish.image.image_layout import Difference, ImageLayout
 from burnish.image.image_source import CHUNK
@@ -65,8 +66,8 @@ class VolumeInstance(NamedTuple):
 class VolumePlan:
     """One volume as it was planned; `created` is the date of every file on it.
 
-    README.TXT has the `readme_details`. With a `sealer`, every DICOM file on the volume is a
-    Secure DICOM File (PS3.15 D.1).
+    `content` are its other files; without it, README.TXT has the `readme_details`. With a `sealer`,
+    every DICOM file on the volume is a Secure DICOM File (PS3.15 D.1).
     """
 
     file_set_id: str
@@ -77,6 +78,7 @@ class VolumePlan:
     instances: tuple[VolumeInstance, ...]
     sealer: Sealer | None = None
     readme_details: ReadmeDetails = NO_DETAILS
+    content: VolumeContent | None = None
 
     def dicomdir(self) -> bytes:
         """The bytes of the DICOMDIR."""
@@ -88,6 +90,19 @@ class VolumePlan:
             file_set_id=self.file_set_id,
             file_set_uid=self.file_set_uid,
         )
+
+    def other_files(self) -> list[VolumeFile]:
+        """The files that are not DICOM files."""
+        if self.content is not None:
+            return self.content.volume_files()
+        readme = self.readme()
+        return [VolumeFile(readme_txt.NAME, len(readme), readme)]
+
+    @property
+    def format(self) -> Format:
+        """How its image is written."""
+        pages = self.content is not None and self.content.pages
+        return format_of(self.file_system, pages=pages)
 
     def readme(self) -> bytes:
         """The bytes of README.TXT."""
@@ -106,8 +121,8 @@ class BuiltImage(NamedTuple):
 
     `keys` are the content keys of a secure volume; `dicomdir` is the digest of the DICOMDIR before
     it is sealed; `layout` is what every byte of the image must be; `hashing` computes digests of
-    it, and may end later. `files` are the digests of the files that the service made itself:
-    README.TXT, the DICOMDIR, and all files that are sealed.
+    it, and may end later. `files` are the digests of the files that the service made itself: the
+    DICOMDIR, all files for people, and all files that are sealed.
     """
 
     keys: ContentKeys
@@ -127,13 +142,12 @@ class WholeImage(Protocol):
 
 
 def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None) -> BuiltImage:
-    """Writes the image of a volume: DICOMDIR, README.TXT, then the files in directory order.
+    """Writes the image of a volume: DICOMDIR, files for people, DICOM files in directory order.
 
     The result is for `read_back`. Raises Conflict if the image has not the planned size, or a file
     has changed.
     """
     directory = plan.dicomdir()
-    readme = plan.readme()
     files = [
         VolumeFile("DICOMDIR", len(directory), directory),
     ]
@@ -146,16 +160,16 @@ def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None
                 instance.data_set_offset,
             )
         )
-    digests = {"DICOMDIR": digest_of(directory), readme_txt.NAME: digest_of(readme)}
+    digests = {"DICOMDIR": digest_of(directory)}
     keys: ContentKeys = {}
     if plan.sealer:
         keys = {file.file_id: plan.sealer.new_key() for file in files}
         files = [_sealed(file, plan.sealer, keys[file.file_id], digests) for file in files]
-    files.insert(1, VolumeFile(readme_txt.NAME, len(readme), readme))
+    files[1:1] = [_digesting(file, digests) for file in plan.other_files()]
     layout, hashing = ImageLayout(), ImageHashing()
     part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
     try:
-        size = image.FORMATS[plan.file_system].write(
+        size = plan.format.write(
             part,
             volume_identifier=plan.file_set_id,
             files=files,
@@ -181,7 +195,7 @@ def _hashing_along(
     part: Path, plan: VolumePlan, progress: Progress | None, hashing: ImageHashing
 ) -> Progress | None:
     """Progress that has `hashing` follow an image that is written from start to end."""
-    if not image.FORMATS[plan.file_system].in_order:
+    if not plan.format.in_order:
         return progress
 
     def follow(written: int) -> None:
@@ -203,6 +217,19 @@ def _sealed(file: VolumeFile, sealer: Sealer, key: bytes, digests: dict[str, str
         digests[file.file_id] = digest_text(hasher)
 
     return VolumeFile(file.file_id, sealer.size(file.size), seal)
+
+
+def _digesting(file: VolumeFile, digests: dict[str, str]) -> VolumeFile:
+    """A file whose digest is put in `digests` while it is written."""
+
+    def pieces() -> Iterator[bytes]:
+        hasher = new_hasher()
+        for piece in image_file.content(file):
+            hasher.update(piece)
+            yield piece
+        digests[file.file_id] = digest_text(hasher)
+
+    return VolumeFile(file.file_id, file.size, pieces)
 
 
 def image_files(image_path: Path) -> Iterator[tuple[str, Iterable[bytes | memoryview]]]:
@@ -235,13 +262,9 @@ def read_back(plan: VolumePlan, written: Path, built: BuiltImage, *, fresh: bool
             expected=[instance.expected() for instance in plan.instances],
             dicomdir=built.dicomdir,
             secure=plan.sealer is not None,
+            others=built.files.keys(),
         )
-        digests = {**report.digests}
-        if sealed:
-            digests = sealed.digests()
-        elif readme_txt.NAME in opened.files():
-            data = opened.read(readme_txt.NAME)
-            digests[readme_txt.NAME] = FileDigest(len(data), digest_of(data))
+        digests = sealed.digests() if sealed else {**report.digests}
         faults = [*report.faults, *_changed_files(report, digests, built.files)]
         is_image = isinstance(opened, WholeImage)
         if isinstance(opened, WholeImage):

@@ -629,14 +629,14 @@ def test_a_request_whose_planning_fails_does_not_stop_the_others(
     bad, good = instance(patient_id="BAD"), instance(patient_id="GOOD")
     ground.store(bad, good)
     first, second = ground.admit([bad]), ground.admit([good])
-    real = volumes.lay_out_volume
+    real = volumes.lay_out_volumes
 
-    def trip(series: Any, *more: Any) -> Any:
-        if series[0].candidates[0].header.patient_id == "BAD":
+    def trip(groups: Any, **more: Any) -> Any:
+        if groups[0][0].candidates[0].header.patient_id == "BAD":
             raise Conflict("the DICOMDIR would be longer than its offsets reach")
-        return real(series, *more)
+        return real(groups, **more)
 
-    monkeypatch.setattr(volumes, "lay_out_volume", trip)
+    monkeypatch.setattr(volumes, "lay_out_volumes", trip)
     plan_all(ground)
     assert len(ground.request(second).file_sets) == 1
     assert ground.request(first).execution_status is ExecutionStatus.FAILURE
