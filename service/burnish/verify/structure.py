@@ -62,14 +62,16 @@ def _follow_offsets(dicomdir: CheckedDicomdir, faults: Faults) -> None:
     if not dicomdir.first_record_offset:
         faults.add(FaultCode.DICOMDIR_EMPTY, "DICOMDIR", "it has no directory record in its root")
     elif dicomdir.first_record_offset not in by_offset:
-        message = f"its {attribute(FIRST_RECORD_OFFSET)} is not that of a record"
+        name, stated = attribute(FIRST_RECORD_OFFSET), dicomdir.first_record_offset
+        message = f"its {name} is {stated}, which is not that of a record"
         faults.add(FaultCode.FIRST_RECORD_OFFSET_WRONG, "DICOMDIR", message)
     entities: list[tuple[int, Record | None]] = [(dicomdir.first_record_offset, None)]
     while entities:
         offset, parent = entities.pop()
         last_offset = _follow_entity(offset, parent, by_offset, entities, faults)
         if parent is None and dicomdir.last_record_offset != last_offset:
-            message = f"its {attribute(LAST_RECORD_OFFSET)} is not that of the last root record"
+            name, stated = attribute(LAST_RECORD_OFFSET), dicomdir.last_record_offset
+            message = f"its {name} is {stated}; that of the last root record is {last_offset}"
             faults.add(FaultCode.LAST_RECORD_OFFSET_WRONG, "DICOMDIR", message)
     for record in dicomdir.records:
         if not record.reached:
@@ -93,7 +95,7 @@ def _follow_entity(
         record = by_offset.get(offset)
         if record is None:
             if previous is not None:
-                message = "its offset of the next or lower record is not that of a record"
+                message = f"its offset of the next or lower record is {offset}, where none begins"
                 faults.add(FaultCode.RECORD_OFFSET_WRONG, str(previous), message)
             break
         if record.reached:

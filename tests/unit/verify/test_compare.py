@@ -102,6 +102,57 @@ def test_each_kind_of_damage_has_its_faults(damage: str) -> None:
     assert not report.good
 
 
+@pytest.mark.parametrize("place", ["UDF", "FAT", "volume", "DICOM\\I1"])
+def test_what_the_file_system_says_in_two_ways_is_a_fault(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """UDF against ISO 9660, one file allocation table against the other."""
+    volume = WRITTEN.volume()
+    monkeypatch.setattr(volume, "disagreements", lambda: {place: "its two tables differ"})
+    (fault,) = _compare(volume).faults
+    assert fault.code == FaultCode.FILE_SYSTEM_CONTRADICTORY
+    assert fault.where == place
+    assert fault.message == "its two tables differ"
+
+
+def _changed_meta(old: bytes, new: bytes) -> VolumeReport:
+    """The report on a file whose File Meta Information has other bytes of the same length."""
+    volume = WRITTEN.volume()
+    _replace("DICOM\\I1", lambda data: data.replace(old, new, 1))(volume)
+    return _compare(volume)
+
+
+def test_a_file_without_an_element_of_file_meta_information_has_a_fault() -> None:
+    (fault,) = _changed_meta(b"\2\0\x12\0UI", b"\2\0\x14\0UI").faults
+    assert (fault.code, fault.where) == (FaultCode.FILE_META_INCOMPLETE, "DICOM\\I1")
+    assert "Implementation Class UID (0002,0012)" in fault.message
+
+
+def test_a_wrong_length_of_file_meta_information_is_a_fault() -> None:
+    head = b"\2\0\0\0UL\4\0"
+    length = WRITTEN.files["DICOM\\I1"].split(head)[1][:4]
+    (fault,) = _changed_meta(head + length, head + b"\1\0\0\0").faults
+    assert (fault.code, fault.where) == (FaultCode.FILE_META_WRONG, "DICOM\\I1")
+    assert "(0002,0000)" in fault.message
+
+
+def test_a_data_set_that_begins_elsewhere_is_a_fault() -> None:
+    volume = WRITTEN.volume()
+    expected = [
+        instance._replace(data_set_offset=instance.data_set_offset - 2)
+        for instance in WRITTEN.expected()
+    ]
+    report = compare_volume(
+        volume,
+        file_set_id="TEST",
+        file_set_uid=FILE_SET_UID,
+        expected=expected,
+        dicomdir=digest_of(WRITTEN.dicomdir()),
+    )
+    codes = [fault.code for fault in report.faults if fault.where == "DICOM\\I1"]
+    assert codes == [FaultCode.DATA_SET_DIFFERS, FaultCode.FILE_UNREADABLE]
+
+
 def test_a_volume_of_another_file_set_has_faults() -> None:
     report = compare_volume(
         WRITTEN.volume(),
