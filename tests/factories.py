@@ -133,7 +133,7 @@ def jpeg_frame(columns: int = 64, rows: int = 1) -> bytes:
     """A grey image in JPEG Baseline, such as `instance` describes."""
     target = io.BytesIO()
     Image.new("L", (columns, rows), 77).save(target, "JPEG")
-    return target.getvalue()
+    return target.getvalue() + bytes(len(target.getvalue()) % 2)
 
 
 def undecodable_frame(transfer_syntax_uid: str) -> bytes:

@@ -40,6 +40,7 @@ KINDS = {
     "commitment": "Stage",
     "retention": "Stage",
     "removal": "Stage",
+    "correction": "Stage",
     "recovery": "Stage",
     "supervisor": "Process",
     "roles": "Process",

@@ -1,24 +1,29 @@
 """Surface: `burnish instance …`, received instances."""
 
+import getpass
+import platform
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from burnish.cli import output
+from burnish import __version__
+from burnish.cli import exits, output
 from burnish.cli.installation import open_database
 from burnish.cli.options import Config, Json, Limit
+from burnish.errors import Unreadable
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
+    from burnish.correction import Correction
     from burnish.removal import Removal
     from burnish.request.listing import InstanceLine, MediumLine
 
-app = typer.Typer(no_args_is_help=True, help="Show and remove received instances.")
+app = typer.Typer(no_args_is_help=True, help="Show, correct and remove received instances.")
 
 
 @app.callback()
 def instance() -> None:
-    """Show and remove received instances."""
+    """Show, correct and remove received instances."""
 
 
 @app.command("list")
@@ -167,6 +172,89 @@ def remove(
             database, roles.open_spool(settings), selection, even_if_needed=even_if_needed
         )
     typer.echo(f"removed {_describe(done)}")
+
+
+@app.command()
+def correct(
+    *,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", metavar="UID", help="This series. May be repeated."),
+    ] = None,
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", metavar="UID", help="This study. May be repeated."),
+    ] = None,
+    patient: Annotated[
+        list[str] | None,
+        typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
+    ] = None,
+    patient_id: Annotated[str, typer.Option(help="The right Patient ID.")] = "",
+    patient_name: Annotated[str, typer.Option(help="The right name: Family^Given.")] = "",
+    birth_date: Annotated[str, typer.Option(help="The right birth date: YYYYMMDD.")] = "",
+    sex: Annotated[str, typer.Option(help="The right sex: M, F or O.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: Config = None,
+) -> None:
+    """Say which Patient ID, name, birth date or sex is right; later media have the correction.
+
+    The corrected instances are newer content, as if an archive had sent them. The older content is
+    kept beside them, and media that are planned or made keep it.
+    """
+    values = {
+        "PatientID": patient_id,
+        "PatientName": patient_name,
+        "PatientBirthDate": birth_date,
+        "PatientSex": sex,
+    }
+    values = {keyword: value for keyword, value in values.items() if value}
+    if not (instances or series or study or patient):
+        raise typer.BadParameter("name what to correct: --instance, --series, --study or --patient")
+    if not values:
+        raise typer.BadParameter(
+            "name what is right: --patient-id, --patient-name, --birth-date or --sex"
+        )
+    with open_database(config) as (settings, database):
+        from burnish import correction, roles
+
+        spool = roles.open_spool(settings)
+        selection = correction.Selection(instances or (), series or (), study or (), patient or ())
+        planned = correction.describe(database, spool, selection, values)
+        _show_correction(planned)
+        if planned.instances:
+            if not yes:
+                typer.confirm("Correct them?", abort=True, err=True)
+            done = correction.correct(
+                database,
+                spool,
+                selection,
+                values,
+                keep=roles.keep_corrected(database, spool),
+                by=f"{getpass.getuser()}@{platform.node()}, Burnish {__version__}",
+            )
+            typer.echo(f"corrected {quantity(done.instances, 'instance')}")
+            planned = done
+    if planned.failed:
+        raise typer.Exit(exits.EXITS[Unreadable])
+
+
+def _show_correction(planned: "Correction") -> None:
+    from burnish.correction import NAMES
+
+    for change in planned.changes:
+        for present, count in change.present.items():
+            shown = present or "(none)"
+            typer.echo(
+                f"{NAMES[change.keyword]}: {shown} -> {change.new}, {quantity(count, 'instance')}"
+            )
+    if planned.unchanged:
+        typer.echo(f"{quantity(planned.unchanged, 'instance')} right already")
+    for uid, why in planned.failed.items():
+        output.print_error(f"cannot be corrected: {uid}: {why}")
 
 
 def _describe(removal: "Removal") -> str:
