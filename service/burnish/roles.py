@@ -9,6 +9,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -321,7 +322,10 @@ def open_spool(settings: Settings) -> Spool:
     )
 
 
-def keep_corrected(database: Database, spool: Spool) -> Callable[[CorrectedInstance], None]:
+@contextmanager
+def receiving_corrections(
+    database: Database, spool: Spool
+) -> Iterator[Callable[[CorrectedInstance], None]]:
     """Receives corrected instances, whatever `storage.same_uid` says of those that peers send."""
     receiver = Receiver(database, spool)
 
@@ -339,8 +343,12 @@ def keep_corrected(database: Database, spool: Spool) -> Callable[[CorrectedInsta
             incoming.abandon()
             raise
         receiver.accept(incoming)
+        receiver.index()
 
-    return keep
+    try:
+        yield keep
+    finally:
+        receiver.close()
 
 
 def check_network(settings: Settings) -> None:

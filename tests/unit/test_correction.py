@@ -36,23 +36,25 @@ def receive(ground: Ground, *samples: SampleInstance) -> None:
         )
         incoming.write(memoryview(sample.data_set))
         receiver.accept(incoming)
+    receiver.close()
 
 
 def correct(ground: Ground, values: dict[str, str], **selection: Any) -> Correction:
-    return correction.correct(
-        ground.database,
-        ground.spool,
-        Selection(**selection),
-        values,
-        keep=roles.keep_corrected(ground.database, ground.spool),
-        by=BY,
-    )
+    with roles.receiving_corrections(ground.database, ground.spool) as keep:
+        return correction.correct(
+            ground.database, ground.spool, Selection(**selection), values, keep=keep, by=BY
+        )
 
 
 def newest(ground: Ground) -> dict[str, tuple[Instance, Dataset]]:
     with ground.database.reading() as session:
         rows = session.query(Instance).filter(Instance.is_newest()).all()
-    return {row.sop_instance_uid: (row, dcmread(ground.spool.path(row.spool_key))) for row in rows}
+    return {row.sop_instance_uid: (row, content_of(ground, row)) for row in rows}
+
+
+def content_of(ground: Ground, row: Instance) -> Dataset:
+    with ground.spool.slice(row.spool_key, row.size).open() as file:
+        return dcmread(file)
 
 
 def two_patients() -> list[SampleInstance]:
@@ -162,7 +164,7 @@ def test_an_instance_that_cannot_be_corrected_is_named_and_the_others_are_correc
 ) -> None:
     receive(ground, *two_patients())
     row, _ = newest(ground)["1.2.3.0"]
-    ground.spool.path(row.spool_key).unlink()
+    ground.spool.erase(row.spool_key, row.size)
     done = correct(ground, {"PatientID": "X"}, study_instance_uids=["1.2.3.1"])
     assert done.instances == 1
     assert done.failed == {"1.2.3.0": "its file is not in the spool"}

@@ -228,16 +228,10 @@ def correct(
         if planned.instances:
             if not yes:
                 typer.confirm("Correct them?", abort=True, err=True)
-            done = correction.correct(
-                database,
-                spool,
-                selection,
-                values,
-                keep=roles.keep_corrected(database, spool),
-                by=f"{getpass.getuser()}@{platform.node()}, Burnish {__version__}",
-            )
-            typer.echo(f"corrected {quantity(done.instances, 'instance')}")
-            planned = done
+            by = f"{getpass.getuser()}@{platform.node()}, Burnish {__version__}"
+            with roles.receiving_corrections(database, spool) as keep:
+                planned = correction.correct(database, spool, selection, values, keep=keep, by=by)
+            typer.echo(f"corrected {quantity(planned.instances, 'instance')}")
     if planned.failed:
         raise typer.Exit(exits.EXITS[Unreadable])
 
