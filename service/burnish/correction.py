@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import structlog
 from pydicom import Dataset, dcmread, dcmwrite
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from burnish import file_meta
+from burnish.db.instance_rows import Selection
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import Instance
 from burnish.errors import BurnishError, InvalidValue, Unknown, Unreadable
@@ -54,16 +55,6 @@ class CorrectedInstance(NamedTuple):
     calling_ae_title: str
     called_ae_title: str
     data_set: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which instances: those that match any of the values."""
-
-    sop_instance_uids: Sequence[str] = ()
-    series_instance_uids: Sequence[str] = ()
-    study_instance_uids: Sequence[str] = ()
-    patient_ids: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -146,14 +137,8 @@ def _run(
 
 
 def _selected(session: Session, selection: Selection) -> Sequence[int]:
-    matches = or_(
-        Instance.sop_instance_uid.in_(selection.sop_instance_uids),
-        Instance.series_instance_uid.in_(selection.series_instance_uids),
-        Instance.study_instance_uid.in_(selection.study_instance_uids),
-        Instance.patient_id.in_(selection.patient_ids),
-    )
     ids = session.scalars(
-        select(Instance.id).where(matches, Instance.is_newest()).order_by(Instance.id)
+        select(Instance.id).where(selection.condition(), Instance.is_newest()).order_by(Instance.id)
     ).all()
     if not ids:
         raise Unknown("no instance matches", hint="`burnish instance list` shows instances")

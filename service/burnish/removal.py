@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db import instance_rows
 from burnish.db.history import fail
+from burnish.db.instance_rows import Selection
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
     CommitmentTransaction,
@@ -31,16 +32,6 @@ from burnish.wording import quantity
 _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 #: Values in one IN condition.
 _BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which instances: those that match any of the values."""
-
-    sop_instance_uids: Sequence[str] = ()
-    series_instance_uids: Sequence[str] = ()
-    study_instance_uids: Sequence[str] = ()
-    patient_ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,15 +129,13 @@ def _contents(selection: Selection) -> Select[Any]:
 
     Otherwise older content would stay behind under the uncorrected name of its patient.
     """
-    matches = or_(
-        Instance.sop_instance_uid.in_(selection.sop_instance_uids),
-        Instance.series_instance_uid.in_(selection.series_instance_uids),
-        Instance.study_instance_uid.in_(selection.study_instance_uids),
-        Instance.patient_id.in_(selection.patient_ids),
+    removed_instances = select(Instance.sop_instance_uid).where(
+        selection.condition(), Instance.is_newest()
     )
-    removed_instances = select(Instance.sop_instance_uid).where(matches, Instance.is_newest())
     is_older = Instance.replaced_at.is_not(None) & Instance.sop_instance_uid.in_(removed_instances)
-    return select(Instance.id).where(Instance.released_at.is_(None), matches | is_older)
+    return select(Instance.id).where(
+        Instance.released_at.is_(None), selection.condition() | is_older
+    )
 
 
 def _is_promised() -> ColumnElement[bool]:

@@ -8,7 +8,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from burnish import correction, roles
-from burnish.correction import Correction, Selection
+from burnish.correction import Correction
+from burnish.db.instance_rows import Selection
 from burnish.db.tables import Instance
 from burnish.errors import InvalidValue, Unknown
 from burnish.receive import Receiver

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from burnish import removal
+from burnish.db.instance_rows import Selection
 from burnish.db.tables import (
     CommitmentTransaction,
     CommittedInstance,
@@ -17,7 +18,6 @@ from burnish.db.tables import (
 )
 from burnish.errors import Conflict, Unknown
 from burnish.plan.planner import Planner
-from burnish.removal import Selection
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from factories import Ground, SampleInstance, instance
 

@@ -15,10 +15,31 @@ from burnish.wording import quantity
 
 if TYPE_CHECKING:
     from burnish.correction import Correction
+    from burnish.db.instance_rows import Selection
+    from burnish.db.session import Database
     from burnish.removal import Removal
     from burnish.request.listing import InstanceLine, MediumLine
+    from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show, correct and remove received instances.")
+
+Instances = Annotated[
+    list[str] | None,
+    typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
+]
+SeriesUIDs = Annotated[
+    list[str] | None,
+    typer.Option("--series", metavar="UID", help="This series. May be repeated."),
+]
+Studies = Annotated[
+    list[str] | None,
+    typer.Option("--study", metavar="UID", help="This study. May be repeated."),
+]
+Patients = Annotated[
+    list[str] | None,
+    typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 @app.callback()
@@ -131,23 +152,11 @@ def _show_media(media: "list[MediumLine]") -> None:
 @app.command()
 def remove(
     *,
-    instances: Annotated[
-        list[str] | None,
-        typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
-    ] = None,
-    series: Annotated[
-        list[str] | None,
-        typer.Option("--series", metavar="UID", help="This series. May be repeated."),
-    ] = None,
-    study: Annotated[
-        list[str] | None,
-        typer.Option("--study", metavar="UID", help="This study. May be repeated."),
-    ] = None,
-    patient: Annotated[
-        list[str] | None,
-        typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
-    ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    instances: Instances = None,
+    series: SeriesUIDs = None,
+    study: Studies = None,
+    patient: Patients = None,
+    yes: Yes = False,
     even_if_needed: Annotated[
         bool,
         typer.Option(
@@ -162,8 +171,9 @@ def remove(
         raise typer.BadParameter("name what to remove: --instance, --series, --study or --patient")
     with open_database(config) as (settings, database):
         from burnish import removal, roles
+        from burnish.db.instance_rows import Selection
 
-        selection = removal.Selection(instances or (), series or (), study or (), patient or ())
+        selection = Selection(instances or (), series or (), study or (), patient or ())
         if not yes:
             with database.reading() as session:
                 planned = removal.describe(session, selection)
@@ -177,27 +187,15 @@ def remove(
 @app.command()
 def correct(
     *,
-    instances: Annotated[
-        list[str] | None,
-        typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
-    ] = None,
-    series: Annotated[
-        list[str] | None,
-        typer.Option("--series", metavar="UID", help="This series. May be repeated."),
-    ] = None,
-    study: Annotated[
-        list[str] | None,
-        typer.Option("--study", metavar="UID", help="This study. May be repeated."),
-    ] = None,
-    patient: Annotated[
-        list[str] | None,
-        typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
-    ] = None,
+    instances: Instances = None,
+    series: SeriesUIDs = None,
+    study: Studies = None,
+    patient: Patients = None,
     patient_id: Annotated[str, typer.Option(help="The right Patient ID.")] = "",
     patient_name: Annotated[str, typer.Option(help="The right name: Family^Given.")] = "",
     birth_date: Annotated[str, typer.Option(help="The right birth date: YYYYMMDD.")] = "",
     sex: Annotated[str, typer.Option(help="The right sex: M, F or O.")] = "",
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     config: Config = None,
 ) -> None:
     """Say which Patient ID, name, birth date or sex is right; later media have the correction.
@@ -219,19 +217,33 @@ def correct(
             "name what is right: --patient-id, --patient-name, --birth-date or --sex"
         )
     with open_database(config) as (settings, database):
-        from burnish import correction, roles
+        from burnish.db.instance_rows import Selection
 
-        spool = roles.open_spool(settings)
-        selection = correction.Selection(instances or (), series or (), study or (), patient or ())
-        planned = correction.describe(database, spool, selection, values)
-        _show_correction(planned)
-        if planned.instances:
-            if not yes:
-                typer.confirm("Correct them?", abort=True, err=True)
-            by = f"{getpass.getuser()}@{platform.node()}, Burnish {__version__}"
-            with roles.receiving_corrections(database, spool) as keep:
-                planned = correction.correct(database, spool, selection, values, keep=keep, by=by)
-            typer.echo(f"corrected {quantity(planned.instances, 'instance')}")
+        selection = Selection(instances or (), series or (), study or (), patient or ())
+        _correct(settings, database, selection, values, yes=yes)
+
+
+def _correct(
+    settings: "Settings",
+    database: "Database",
+    selection: "Selection",
+    values: dict[str, str],
+    *,
+    yes: bool,
+) -> None:
+    """Show what is to be corrected, ask, and correct it."""
+    from burnish import correction, roles
+
+    spool = roles.open_spool(settings)
+    planned = correction.describe(database, spool, selection, values)
+    _show_correction(planned)
+    if planned.instances:
+        if not yes:
+            typer.confirm("Correct them?", abort=True, err=True)
+        by = f"{getpass.getuser()}@{platform.node()}, Burnish {__version__}"
+        with roles.receiving_corrections(database, spool) as keep:
+            planned = correction.correct(database, spool, selection, values, keep=keep, by=by)
+        typer.echo(f"corrected {quantity(planned.instances, 'instance')}")
     if planned.failed:
         raise typer.Exit(exits.EXITS[Unreadable])
 

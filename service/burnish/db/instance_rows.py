@@ -1,10 +1,11 @@
 """Ground: how the header of an instance goes into the columns of its row, and comes back."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Result, Row, exists, select
+from sqlalchemy import ColumnElement, Result, Row, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from burnish.db.session import in_batches
@@ -38,6 +39,25 @@ CONTENT_COLUMNS = (Instance.digest, Instance.transfer_syntax_uid, Instance.sop_c
 _SUMMARIES = {"entity_keys", "record_keys"}
 #: Rows that are fetched from the database at a time, and values in one IN condition.
 _CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which instances: those that match any of the values."""
+
+    sop_instance_uids: Sequence[str] = ()
+    series_instance_uids: Sequence[str] = ()
+    study_instance_uids: Sequence[str] = ()
+    patient_ids: Sequence[str] = ()
+
+    def condition(self) -> ColumnElement[bool]:
+        """The condition for the rows that match."""
+        return or_(
+            Instance.sop_instance_uid.in_(self.sop_instance_uids),
+            Instance.series_instance_uid.in_(self.series_instance_uids),
+            Instance.study_instance_uid.in_(self.study_instance_uids),
+            Instance.patient_id.in_(self.patient_ids),
+        )
 
 
 def header_values(header: InstanceHeader) -> dict[str, Any]:

@@ -29,6 +29,9 @@ _REQUEST_EVENTS = {
     RequestEvent.COMPLETED: "request done",
     RequestEvent.RETRIED: "request retried",
     "PLANNED": "request planned",
+    "DAMAGED": "damaged images on media",
+    "LEFT OUT": "damaged images left out",
+    "REPLACED": "instances on media replaced",
     "HELD": "request held",
     "RELEASED": "request released",
     ExecutionStatusInfo.NORMAL: "request resumed",
@@ -51,6 +54,9 @@ _LEVELS = {
     "piece spoiled": logging.ERROR,
     "request waiting": logging.WARNING,
     "label incomplete": logging.WARNING,
+    "damaged images on media": logging.WARNING,
+    "damaged images left out": logging.WARNING,
+    "instances on media replaced": logging.WARNING,
 }
 #: Execution Status Info of a request that does not wait.
 _GOES_ON = (ExecutionStatusInfo.NORMAL, ExecutionStatusInfo.QUEUED)

@@ -1,6 +1,7 @@
 """`burnish request` and `burnish instance` with a database and without a service."""
 
 import io
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from sqlalchemy import insert, select, update
 
 from burnish import roles, settings
 from burnish.db.tables import Instance
+from burnish.instance_header.header import index_file
 from unit.cli.conftest import Done, Installation, Run
 
 
@@ -291,3 +293,36 @@ def test_recipients_of_secure_media_are_checked(
     assert burnish(*study, *options, "--profile", "STD-GEN-CD").code == 2
     (tmp_path / "words").write_text("\n")
     assert burnish(*study, *options, "--profile", "STD-GEN-SEC-CD").code == 11
+
+
+def test_a_correction_is_shown_asked_and_made(burnish: Run, installation: Installation) -> None:
+    loaded = settings.read_settings(installation.config)
+    spool = roles.open_spool(loaded)
+    for path in installation.instances:
+        target = spool.path(index_file(path).header.sop_instance_uid)
+        target.parent.mkdir(exist_ok=True)
+        shutil.copy(path, target)
+    database = roles.open_database(loaded)
+    study = study_of(installation)
+    count = len(installation.studies[study])
+    options = ("instance", "correct", "--study", study, "--patient-id", "RIGHT-1")
+    assert burnish(*options).code == 1, "nobody answers the question"
+    with database.reading() as session:
+        assert "RIGHT-1" not in session.scalars(select(Instance.patient_id)).all()
+    database.close()
+    done = burnish(*options, "--yes")
+    assert done.code == 0, done.err
+    assert f"-> RIGHT-1, {count} instances" in done.out
+    assert f"corrected {count} instances" in done.out
+    again = burnish(*options, "--yes")
+    assert f"{count} instances right already" in again.out
+    shown = burnish("instance", "show", installation.studies[study][0])
+    assert "Patient ID" in shown.out
+
+
+def test_a_correction_needs_instances_and_values(burnish: Run, installation: Installation) -> None:
+    assert burnish("instance", "correct", "--patient-id", "A").code == 2
+    assert burnish("instance", "correct", "--study", study_of(installation)).code == 2
+    done = burnish("instance", "correct", "--study", study_of(installation), "--sex", "X", "--yes")
+    assert done.code == 3
+    assert "Patient's Sex (0010,0040)" in done.err
