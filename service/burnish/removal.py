@@ -21,10 +21,9 @@ from burnish.db.tables import (
     Instance,
     MediaCreationRequest,
     ReferencedInstance,
-    TranscodedInstance,
     short_id,
 )
-from burnish.errors import Conflict, Unknown
+from burnish.errors import Conflict, OutOfResources, Unknown
 from burnish.spool import Spool
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
@@ -98,29 +97,24 @@ def remove(
         contents = _contents(selection)
         for request_id in _requests_in_need(session, contents):
             _fail_request(session, session.get_one(MediaCreationRequest, request_id), contents)
-        rows = session.execute(
-            select(Instance.id, Instance.spool_key, Instance.size).where(Instance.id.in_(contents))
-        ).all()
-        ids = [row.id for row in rows]
-        files = [(row.spool_key, row.size) for row in rows]
+        ids = session.scalars(select(Instance.id).where(Instance.id.in_(contents))).all()
+        files = instance_rows.files_of(session, ids)
         for batch in in_batches(ids, _BATCH):
-            transcoded = session.execute(
-                select(TranscodedInstance.spool_key, TranscodedInstance.size).where(
-                    TranscodedInstance.instance_id.in_(batch)
-                )
-            )
-            files += [(key, size) for key, size in transcoded]
             session.execute(
                 update(Instance).where(Instance.id.in_(batch)).values(released_at=datetime.now(UTC))
             )
+    try:
+        spool.erase_durably(files)
+    except OSError as error:
+        # the service erases them, as soon as it can, and deletes their rows
+        raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
+    with database.writing() as session:
         for batch in in_batches(ids, _BATCH):
             session.execute(
                 delete(Instance)
                 .where(Instance.id.in_(batch), *instance_rows.is_deletable())
                 .execution_options(synchronize_session=False)
             )
-    for key, size in files:
-        spool.erase(key, size)
     return removal
 
 

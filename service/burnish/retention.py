@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from burnish.db.tables import (
     ReferencedInstance,
     TranscodedInstance,
 )
+from burnish.errors import OutOfResources
 from burnish.lifecycle import RequestEvent
 from burnish.settings import RetentionSettings, Settings
 from burnish.spool import Spool
@@ -38,6 +39,8 @@ _BATCH = 100
 _MOST_RELEASED = 5_000
 #: Seconds for which a file without a row is kept: its row may be about to be committed.
 _ORPHAN_AGE = 3600
+#: Instances that were released so long before the last one are certain to be erased.
+_ERASED_AGAIN = timedelta(hours=1)
 #: After the database answers again, wait this many seconds, so that every live worker can renew
 #: its lease.
 _LEASE_RENEWAL = 10.0
@@ -64,6 +67,9 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
 
     Age alone never decides: an instance stays while an open request references it, or while a
     promise of Storage Commitment holds. If there is much to release, each call releases a part.
+
+    The row of a released instance is deleted only when its room was given back durably: whatever a
+    crash prevents is done by the next call. Raises OutOfResources.
     """
     with database.writing() as session:
         _delete_requests(session, retention)
@@ -77,12 +83,10 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
         ).all()
     for batch in in_batches(due, _BATCH):
         with database.writing() as session:
-            files = _release_instances(session, retention, batch)
-        for key, size in files:
-            spool.erase(key, size)
+            ids = _release_instances(session, retention, batch)
+        _erase_and_delete(database, spool, ids)
     for batch in in_batches(released, _BATCH):
-        with database.writing() as session:
-            _delete_released(session, batch)
+        _erase_and_delete(database, spool, batch)
 
 
 def sweep(
@@ -90,8 +94,10 @@ def sweep(
 ) -> int:
     """Remove files that a crash left without a row, and return the number of them.
 
-    Files younger than `orphan_age` seconds are kept.
+    Files younger than `orphan_age` seconds are kept. Instances in segments that were released just
+    before a crash are erased again.
     """
+    _erase_again(database, spool)
     oldest_kept = time.time() - orphan_age
     # listed before the query, so that the row of each listed file is there, or will never be
     keys = set(spool.published_keys())
@@ -106,6 +112,20 @@ def sweep(
     return len(orphans)
 
 
+def _erase_again(database: Database, spool: Spool) -> None:
+    """Erase the instances in segments again that were released last, in case that was cut off."""
+    with database.reading() as session:
+        last = session.scalar(select(func.max(Instance.released_at)))
+        if last is None:
+            return
+        rows = session.execute(
+            select(Instance.spool_key, Instance.size).where(
+                Instance.released_at > last - _ERASED_AGAIN, Instance.spool_key.contains("@")
+            )
+        ).all()
+    spool.erase_durably((row.spool_key, row.size) for row in rows)
+
+
 def _is_older(path: Path, than: float) -> bool:
     try:
         return os.stat(path).st_mtime < than
@@ -114,9 +134,9 @@ def _is_older(path: Path, than: float) -> bool:
 
 
 def _needed_keys(database: Database) -> Iterator[str]:
-    """The keys of all files of live instances, in one pass, since keys have no index."""
+    """The keys of all files of their own of live instances, in one pass: keys have no index."""
     live = Instance.released_at.is_(None)
-    received = select(Instance.spool_key).where(live)
+    received = select(Instance.spool_key).where(live, ~Instance.spool_key.contains("@"))
     transcoded = select(TranscodedInstance.spool_key).join(Instance).where(live)
     with database.reading() as session:
         for keys in (received, transcoded):
@@ -185,8 +205,8 @@ def _delete_commitments(session: Session, retention: RetentionSettings) -> None:
 
 def _release_instances(
     session: Session, retention: RetentionSettings, batch: Sequence[int]
-) -> list[tuple[str, int]]:
-    """Release the instances of a batch that are still due. Returns key and size of their files."""
+) -> Sequence[int]:
+    """Release the instances of a batch that are still due. Returns their ids."""
     # The subquery makes SQLite start from the batch. Otherwise it scans every releasable instance
     # for each batch.
     candidates = select(Instance).where(Instance.id.in_(batch)).limit(len(batch)).subquery()
@@ -194,14 +214,19 @@ def _release_instances(
     session.execute(
         update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
     )
-    transcoded = TranscodedInstance
-    received = select(Instance.spool_key, Instance.size).where(Instance.id.in_(ids))
-    conversions = select(transcoded.spool_key, transcoded.size).where(
-        transcoded.instance_id.in_(ids)
-    )
-    files = [(key, size) for rows in (received, conversions) for key, size in session.execute(rows)]
-    _delete_released(session, ids)
-    return files
+    return ids
+
+
+def _erase_and_delete(database: Database, spool: Spool, ids: Sequence[int]) -> None:
+    """Give back the room of released instances, then delete their rows where nothing needs them."""
+    with database.reading() as session:
+        files = instance_rows.files_of(session, ids)
+    try:
+        spool.erase_durably(files)
+    except OSError as error:
+        raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
+    with database.writing() as session:
+        _delete_released(session, ids)
 
 
 def _delete_released(session: Session, ids: Sequence[int]) -> None:

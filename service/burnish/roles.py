@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from burnish import file_access, recovery, retention, storage_register
+from burnish import compaction, file_access, recovery, retention, storage_register
 from burnish.access.association_limits import AssociationLimits
 from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
@@ -133,6 +133,7 @@ def remove_leftovers(settings: Settings) -> None:
     try:
         replay(database, spool, settings.storage.same_uid)
         retention.sweep(database, spool, settings, orphan_age=-math.inf)
+        compaction.delete_unwanted(database, spool)
     finally:
         database.close()
 

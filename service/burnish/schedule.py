@@ -17,7 +17,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, retention, storage_register
+from burnish import commitment, compaction, retention, storage_register
 from burnish.db.session import Database
 from burnish.errors import BurnishError, OutOfResources, StaleLease
 from burnish.memory import release_memory
@@ -121,6 +121,7 @@ class Schedule:
         yield 5, _limited(self.note_replacements)
         yield 5, release_memory
         yield 3600, self.sweep
+        yield 3600, self.compact
         if self._settings.standing_order:
             yield 1, _limited(self.issue_standing_orders)
         if self._retrieve_for:
@@ -237,6 +238,10 @@ class Schedule:
         if not self._rows_are_complete():
             return
         retention.sweep(self._database, self._spool, self._settings)
+
+    def compact(self) -> None:
+        """Give back the room of segments in which little or nothing is wanted any more."""
+        compaction.compact(self._database, self._spool)
 
 
 def _limited(task: Callable[[], None]) -> Callable[[], None]:

@@ -39,6 +39,7 @@ KINDS = {
     "write": "Stage",
     "commitment": "Stage",
     "retention": "Stage",
+    "compaction": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

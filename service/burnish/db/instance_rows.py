@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Result, Row, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from burnish.db.session import in_batches
-from burnish.db.tables import FileSetEntry, Instance
+from burnish.db.tables import FileSetEntry, Instance, TranscodedInstance
 from burnish.values import OWN_FIELDS, InstanceHeader
 
 #: The columns of `instance` that hold a header, for a SELECT that begins with them.
@@ -124,6 +124,19 @@ def older_contents(session: Session, sop_instance_uids: Sequence[str]) -> dict[s
         for row in rows:
             older.setdefault(row.sop_instance_uid, []).append(row)
     return older
+
+
+def files_of(session: Session, ids: Sequence[int]) -> list[tuple[str, int]]:
+    """Spool key and size of what these instances have in the spool, with their conversions."""
+    transcoded = TranscodedInstance
+    files: list[tuple[str, int]] = []
+    for batch in in_batches(ids, _CHUNK):
+        for statement in (
+            select(Instance.spool_key, Instance.size).where(Instance.id.in_(batch)),
+            select(transcoded.spool_key, transcoded.size).where(transcoded.instance_id.in_(batch)),
+        ):
+            files += [(row.spool_key, row.size) for row in session.execute(statement)]
+    return files
 
 
 def is_deletable() -> list[ColumnElement[bool]]:

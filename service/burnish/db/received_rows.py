@@ -127,17 +127,25 @@ class RowRecorder:
         uids = {row["sop_instance_uid"] for row in rows}
         newest = _newest_contents(connection, uids)
         known_keys = {earlier_row["spool_key"] for earlier_row in newest.values()}
-        known_keys |= _keys_of_replaced(connection, uids)
+        replaced = _replaced_contents(connection, uids)
+        known_keys |= {
+            older_row["spool_key"] for rows_of_uid in replaced.values() for older_row in rows_of_uid
+        }
         new_rows: list[Row] = []
         for row in rows:
             if row["spool_key"] in known_keys:
                 continue  # the database was restored from a backup, or recovered
+            known_keys.add(row["spool_key"])
             earlier_row = newest.get(row["sop_instance_uid"])
+            copied_row = _copied(replaced.get(row["sop_instance_uid"], ()), row)
             if earlier_row is None:
                 newest[row["sop_instance_uid"]] = row
                 new_rows.append(row)
             elif instance_rows.has_same_content(earlier_row, row):
                 if _keep_file_of(connection, earlier_row, row, is_whole):
+                    outcome.unneeded.append((row["spool_key"], row["size"]))
+            elif copied_row is not None:
+                if _keep_file_of(connection, copied_row, row, is_whole):
                     outcome.unneeded.append((row["spool_key"], row["size"]))
             elif not self._newest_counts:
                 outcome.refused.append((row, earlier_row))
@@ -266,17 +274,36 @@ def _newest_contents(connection: Connection, uids: Collection[str]) -> dict[str,
     return newest
 
 
-def _keys_of_replaced(connection: Connection, uids: Collection[str]) -> set[str]:
-    keys: set[str] = set()
+def _replaced_contents(connection: Connection, uids: Collection[str]) -> dict[str, list[Row]]:
+    """What is known of the replaced contents of each SOP Instance UID, also of released ones."""
+    replaced: dict[str, list[Row]] = {}
     for batch in in_batches(list(uids), _BATCH):
-        keys.update(
-            connection.scalars(
-                select(Instance.spool_key).where(
-                    Instance.sop_instance_uid.in_(batch), Instance.replaced_at.is_not(None)
-                )
-            )
+        rows = connection.execute(
+            select(
+                Instance.id,
+                Instance.sop_instance_uid,
+                Instance.spool_key,
+                Instance.size,
+                Instance.received_at,
+                Instance.released_at,
+                *instance_rows.CONTENT_COLUMNS,
+            ).where(Instance.sop_instance_uid.in_(batch), Instance.replaced_at.is_not(None))
         )
-    return keys
+        for row in rows:
+            replaced.setdefault(row.sop_instance_uid, []).append(dict(row._mapping))
+    return replaced
+
+
+def _copied(replaced: Collection[Row], row: Row) -> Row | None:
+    """The replaced content of which this one is a copy, made when a segment was rewritten.
+
+    The same content that is received later, after another one, is no copy.
+    """
+    for older_row in replaced:
+        is_same = instance_rows.has_same_content(older_row, row)
+        if is_same and row["received_at"] <= older_row["received_at"]:
+            return older_row
+    return None
 
 
 def _keep_file_of(connection: Connection, earlier_row: Row, row: Row, is_whole: IsWhole) -> bool:
@@ -286,7 +313,11 @@ def _keep_file_of(connection: Connection, earlier_row: Row, row: Row, is_whole: 
     """
     received_at = max(earlier_row["received_at"], row["received_at"])
     values: Row = {"received_at": received_at}
-    keeps = "id" not in earlier_row or is_whole(earlier_row["spool_key"], earlier_row["size"])
+    keeps = (
+        "id" not in earlier_row
+        or earlier_row.get("released_at") is not None
+        or is_whole(earlier_row["spool_key"], earlier_row["size"])
+    )
     if not keeps:
         values |= {name: row[name] for name in ("spool_key", "size", "data_set_offset")}
     earlier_row.update(values)

@@ -5,7 +5,7 @@ import errno
 import os
 import shutil
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
@@ -35,16 +35,15 @@ class Spool:
     the name of the segment, `@`, and the offset of its first byte. Only this package knows how a
     key is written.
 
-    With `durable`,
-    `publish` returns when the files are on disk under their final names; without, when they are
-    in the page cache. Once `high_water` of the disk is in use, `check_room` fails until no more
+    With `durable`, what was published or appended is on disk; without, it is in the page cache.
+    Once `high_water` of the disk is in use, `check_room` fails until no more
     than `low_water` is; both are shares of 1.
     """
 
     def __init__(
         self, root: Path, *, durable: bool, high_water: float = 1.0, low_water: float = 1.0
     ) -> None:
-        self._durable = durable
+        self.durable = durable
         self._high_water = high_water
         self._low_water = min(low_water, high_water)
         self._room_checked_at = -60.0
@@ -104,9 +103,19 @@ class Spool:
         """The key of the instance whose first byte is at `offset` of the segment `name`."""
         return f"{name}@{offset}"
 
+    def place_in_segment(self, key: str) -> tuple[str, int]:
+        """The name of a segment and the offset in it, for the key of an instance that is there."""
+        name, _, offset = key.partition("@")
+        return name, int(offset)
+
+    def sync_segments(self) -> None:
+        """Make the names of segments durable: those that were added, and those that are gone."""
+        if self.durable:
+            _sync(self.segments)
+
     def appender(self, notify: Notice) -> Appender:
         """Appends instances to segments of this spool; see `Appender`."""
-        return Appender(self.segments, notify, durable=self._durable)
+        return Appender(self.segments, notify, durable=self.durable)
 
     def erase(self, key: str, size: int) -> None:
         """Give back the room of an instance that was released, if there is one.
@@ -118,8 +127,24 @@ class Spool:
         if not source.offset:
             self.remove(key)
             return
-        with suppress(FileNotFoundError):
-            release.release(source)
+        with suppress(FileNotFoundError), release.opened(source.path) as descriptor:
+            release.release(descriptor, source)
+
+    def erase_durably(self, files: Iterable[tuple[str, int]]) -> None:
+        """Erase instances, given by key and size, so that they do not come back after a crash."""
+        slices_by_segment: dict[str, list[Slice]] = {}
+        for key, size in files:
+            source = self.slice(key, size)
+            if source.offset:
+                slices_by_segment.setdefault(source.path, []).append(source)
+            else:
+                self.remove(key)
+        for path, slices in slices_by_segment.items():
+            with suppress(FileNotFoundError), release.opened(path) as descriptor:
+                for source in slices:
+                    release.release(descriptor, source)
+                if self.durable:
+                    os.fdatasync(descriptor)
 
     def check_room(self) -> None:
         """Raise OutOfResources while the disk is too full."""
@@ -142,7 +167,7 @@ class Spool:
         """Make arrived files durable under their final names, all of a group by one sync."""
         for key in keys:
             os.rename(self._incoming_prefix + key, self._published_name(key))
-        if not self._durable:
+        if not self.durable:
             return
         if len(keys) == 1 or _SYNCFS is None:
             for key in keys:
@@ -167,7 +192,13 @@ class Spool:
 
     def folders(self) -> list[Path]:
         """Every folder of the spool."""
-        return [self.instances.parent, self.incoming, self.instances, *self.instances.iterdir()]
+        return [
+            self.instances.parent,
+            self.incoming,
+            self.segments,
+            self.instances,
+            *self.instances.iterdir(),
+        ]
 
     def _published_name(self, key: str) -> str:
         return f"{self._instances_prefix}{key[:2]}/{key}"

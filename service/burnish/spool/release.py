@@ -3,6 +3,8 @@
 import ctypes
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from burnish.file_slice import PREAMBLE, PREFIX, Slice
 
@@ -14,18 +16,23 @@ _KEEP_SIZE, _PUNCH_HOLE = 1, 2
 _NO_HOLES = (errno.EOPNOTSUPP, errno.ENOSYS)
 
 
-def release(instance: Slice) -> None:
-    """Mark an instance in a segment as released, and give back its room.
-
-    The mark comes first: a reader that finds no mark has read no hole. Raises FileNotFoundError if
-    there is no such segment.
-    """
-    descriptor = os.open(instance.path, os.O_WRONLY | os.O_CLOEXEC)
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """A descriptor of a segment, for `release`; raises FileNotFoundError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.pwrite(descriptor, bytes(len(PREFIX)), instance.offset + PREAMBLE)
-        punch_hole(descriptor, instance.offset, instance.size)
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def release(descriptor: int, instance: Slice) -> None:
+    """Mark an instance in an open segment as released, and give back its room.
+
+    The mark comes first: a reader that finds no mark has read no hole.
+    """
+    os.pwrite(descriptor, bytes(len(PREFIX)), instance.offset + PREAMBLE)
+    punch_hole(descriptor, instance.offset, instance.size)
 
 
 def punch_hole(descriptor: int, offset: int, length: int) -> bool:

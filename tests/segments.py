@@ -1,0 +1,73 @@
+"""Instances in the segments of a spool, as the receive path puts them there."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy import select
+
+from burnish.db.tables import Instance
+from burnish.receive import Receiver
+from burnish.spool import Spool, segment
+from factories import Ground, SampleInstance
+
+
+def receive(ground: Ground, instances: Sequence[SampleInstance], *, close: bool = True) -> Receiver:
+    """Receives instances; with `close`, into segments that are then sealed and have their rows."""
+    receiver = Receiver(ground.database, ground.spool, same_uid=ground.settings.storage.same_uid)
+    for sample in instances:
+        incoming = receiver.open(
+            sop_class_uid=sample.sop_class_uid,
+            sop_instance_uid=sample.sop_instance_uid,
+            transfer_syntax_uid=sample.transfer_syntax_uid,
+            calling_ae_title="MODALITY",
+            called_ae_title="BURNISH",
+        )
+        incoming.write(memoryview(sample.data_set))
+        receiver.accept(incoming)
+    if close:
+        receiver.close()
+    return receiver
+
+
+def names(spool: Spool) -> list[str]:
+    """The names of the segments, oldest first."""
+    return segment.names(spool.segments)
+
+
+def allocated(spool: Spool) -> int:
+    """The bytes that segments take on disk."""
+    return sum(segment.path(spool.segments, name).stat().st_blocks * 512 for name in names(spool))
+
+
+def keys(ground: Ground) -> dict[str, str]:
+    """The spool keys of live instances, by SOP Instance UID."""
+    with ground.database.reading() as session:
+        rows = session.execute(
+            select(Instance.sop_instance_uid, Instance.spool_key).where(
+                Instance.released_at.is_(None), Instance.replaced_at.is_(None)
+            )
+        )
+        return {row.sop_instance_uid: row.spool_key for row in rows}
+
+
+def contents(ground: Ground) -> dict[str, bytes]:
+    """The data sets of live instances, by SOP Instance UID, as they are read from the spool."""
+    with ground.database.reading() as session:
+        rows = session.scalars(
+            select(Instance).where(Instance.released_at.is_(None), Instance.replaced_at.is_(None))
+        ).all()
+    return {
+        row.sop_instance_uid: b"".join(ground.spool.slice(row.spool_key, row.size).pieces())[
+            row.data_set_offset :
+        ]
+        for row in rows
+    }
+
+
+def age(ground: Ground, seconds: float) -> None:
+    """Makes all segments so much older than they are, as far as their files tell."""
+    for name in names(ground.spool):
+        path: Path = segment.path(ground.spool.segments, name)
+        status = path.stat()
+        os.utime(path, (status.st_atime - seconds, status.st_mtime - seconds))
