@@ -4,9 +4,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
-from burnish.db.tables import Instance
+from burnish.db.tables import Instance, Segment
 from burnish.receive import Receiver
 from burnish.spool import Spool, segment
 from factories import Ground, SampleInstance
@@ -71,3 +71,17 @@ def age(ground: Ground, seconds: float) -> None:
         path: Path = segment.path(ground.spool.segments, name)
         status = path.stat()
         os.utime(path, (status.st_atime - seconds, status.st_mtime - seconds))
+
+
+def give_files(ground: Ground) -> None:
+    """Gives each instance a file of its own without a record, as earlier versions did."""
+    with ground.database.writing() as session:
+        for row in session.scalars(select(Instance).where(Instance.spool_key.contains("@"))):
+            content = b"".join(ground.spool.slice(row.spool_key, row.size).pieces())
+            row.spool_key = ground.spool.new_key()
+            path = ground.spool.path(row.spool_key)
+            path.write_bytes(content)
+            os.utime(path, (row.received_at.timestamp(), row.received_at.timestamp()))
+        session.execute(delete(Segment))
+    for name in names(ground.spool):
+        segment.path(ground.spool.segments, name).unlink()

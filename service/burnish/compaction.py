@@ -10,7 +10,6 @@ was not finished is a duplicate, of which the replay of segments gives back the 
 
 import os
 import time
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ import structlog
 from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
-from burnish.db import instance_records, received_rows
+from burnish.db import instance_records, instance_rows, received_rows
+from burnish.db.instance_rows import RowsInSegment
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
     FileSet,
@@ -57,9 +57,8 @@ _BATCH = 500
 class SegmentUse:
     """What is known of one segment.
 
-    `allocated`: the bytes that it takes on disk. `live_size`: the bytes of its live instances.
-    `is_complete`: nothing is appended to it any more, and all its records have their rows. `ids`
-    and `offsets` are those of the rows of its live instances.
+    `allocated`: the bytes that it takes on disk. `is_complete`: nothing is appended to it any more,
+    and all its records have their rows.
     """
 
     name: str
@@ -67,14 +66,12 @@ class SegmentUse:
     allocated: int = 0
     modified_at: float = 0.0
     is_complete: bool = False
-    live_size: int = 0
-    ids: "array[int]" = field(default_factory=lambda: array("q"))
-    offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    rows: RowsInSegment = field(default_factory=RowsInSegment)
 
     @property
     def gain(self) -> int:
         """The bytes that would be given back if the live instances were elsewhere."""
-        return self.allocated - self.live_size
+        return self.allocated - self.rows.live_size
 
 
 class Compaction(NamedTuple):
@@ -101,18 +98,9 @@ def survey(database: Database, spool: Spool) -> list[SegmentUse]:
         for name in complete:
             if name in uses:
                 uses[name].is_complete = True
-        rows = session.execute(
-            select(Instance.id, Instance.spool_key, Instance.size)
-            .where(Instance.released_at.is_(None), Instance.spool_key.contains("@"))
-            .execution_options(yield_per=10_000)
-        )
-        for instance_id, key, size in rows:
-            name, offset = spool.place_in_segment(key)
-            use = uses.get(name)
-            if use is not None:
-                use.ids.append(instance_id)
-                use.offsets.append(offset)
-                use.live_size += size
+        for name, rows in instance_rows.rows_in_segments(session, spool.place_in_segment).items():
+            if name in uses:
+                uses[name].rows = rows
     for name, use in list(uses.items()):
         try:
             status = os.stat(use.path)
@@ -158,7 +146,7 @@ def _unwanted(uses: Iterable[SegmentUse], grace: float) -> list[SegmentUse]:
     return [
         use
         for use in uses
-        if use.is_complete and not use.ids and (grace <= 0 or use.modified_at < oldest_kept)
+        if use.is_complete and not use.rows.ids and (grace <= 0 or use.modified_at < oldest_kept)
     ]
 
 
@@ -193,7 +181,7 @@ def _keep_records_of_own_files(
     """
     copied: list[segment.SegmentRecord] = []
     for use in unwanted:
-        with _opened(use.path) as descriptor:
+        with segment.opened(spool.segments, use.name) as descriptor:
             for record in segment.records(descriptor):
                 if record.has_own_file:
                     row = instance_records.decode(record.row, "", "")
@@ -220,16 +208,16 @@ def _mostly_released(database: Database, uses: Iterable[SegmentUse]) -> list[Seg
     candidates = [
         use
         for use in uses
-        if use.is_complete and use.ids and use.gain >= max(use.live_size, _LEAST_GAIN)
+        if use.is_complete and use.rows.ids and use.gain >= max(use.rows.live_size, _LEAST_GAIN)
     ]
     chosen: list[SegmentUse] = []
     left = _MOST_MOVED
-    for use in sorted(candidates, key=lambda use: use.live_size):
-        left -= use.live_size
+    for use in sorted(candidates, key=lambda use: use.rows.live_size):
+        left -= use.rows.live_size
         if left < 0:
             break
         with database.reading() as session:
-            if not _needed(session, use.ids):
+            if not _needed(session, use.rows.ids):
                 chosen.append(use)
     return chosen
 
@@ -267,11 +255,11 @@ def _rewrite(database: Database, spool: Spool, uses: Sequence[SegmentUse]) -> in
     group: list[SegmentUse] = []
     size = 0
     for use in uses:
-        if group and size + use.live_size > _LARGEST_SEGMENT:
+        if group and size + use.rows.live_size > _LARGEST_SEGMENT:
             _move(database, spool, group)
             group, size = [], 0
         group.append(use)
-        size += use.live_size
+        size += use.rows.live_size
     if group:
         _move(database, spool, group)
     return len(uses)
@@ -306,8 +294,8 @@ def _move(database: Database, spool: Spool, uses: Sequence[SegmentUse]) -> None:
 
 def _copy_live(spool: Spool, use: SegmentUse, target: "_SegmentOfCopies") -> Iterator[_Copy]:
     """Copy the live instances of a segment; those that are damaged or released are left out."""
-    ids = dict(zip(use.offsets, use.ids, strict=True))
-    with _opened(use.path) as descriptor:
+    ids = dict(zip(use.rows.offsets, use.rows.ids, strict=True))
+    with segment.opened(spool.segments, use.name) as descriptor:
         for record in segment.records(descriptor):
             instance_id = ids.get(record.payload)
             if record.has_own_file or instance_id is None:
@@ -438,12 +426,3 @@ class _SegmentOfCopies:
             count = os.pwrite(self._descriptor, data, self._written)
             self._written += count
             data = data[count:]
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)

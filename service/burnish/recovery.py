@@ -1,52 +1,59 @@
 """Stage: `burnish db recover` and `restore`: rebuilds the rows of instances from the spool."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import structlog
 from pydicom.filereader import read_file_meta_info
-from sqlalchemy import delete, exists, func, insert, select, text, update
+from sqlalchemy import delete, exists, func, select, text, update
 from sqlalchemy.orm import Session
 
 from burnish import file_access
 from burnish.db import identity as database_identity
-from burnish.db import instance_rows
+from burnish.db import instance_records, instance_rows, received_rows
 from burnish.db.history import note
+from burnish.db.received_rows import RowRecorder
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
     FileSetEntry,
     Instance,
     MediaCreationRequest,
+    Segment,
     TranscodedInstance,
     short_id,
 )
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import Unreadable
-from burnish.hashing import digest_text, new_hasher
+from burnish.hashing import digest_as_text, digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid, new_uid
-from burnish.instance_header.header import IndexedFile, index_file
-from burnish.spool import Spool, is_converted
+from burnish.instance_header.header import IndexedFile, index_file, index_slice
+from burnish.spool import Spool, is_converted, segment
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, RequestPriority, YesNo
 
 log = structlog.get_logger(__name__)
 
 #: Instances that are looked up in one statement.
 _BATCH = 500
+#: Rows that are inserted at once.
+_ROWS_AT_ONCE = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Differences:
     """How the spool and the database differ.
 
-    `rowless_files`: keys of files that no row names, oldest first. `fileless_instances`: ids of
-    live instances whose files are missing or cut short. `fileless_transcodings`: ids of transcoded
-    instances of which the same is true.
+    `rowless_files`: keys of files of their own that no row names, oldest first.
+    `rowless_instances`: how many instances in segments no row names. `fileless_instances`: ids of
+    live instances that are not in the spool, or not whole. `fileless_transcodings`: ids of
+    transcoded instances of which the same is true.
     """
 
     rowless_files: Sequence[str]
+    rowless_instances: int
     fileless_instances: Sequence[int]
     fileless_transcodings: Sequence[int]
 
@@ -55,44 +62,137 @@ class Differences:
 class Recovery:
     """How many instances and files were dealt with in which way.
 
-    `recovered`: contents of instances that have a row again. `known`: conversions, and files of
-    instances that have a row with another file. `unreadable`: files that are no instances. `lost`:
-    instances that were released because their files are gone.
+    `recovered`: contents of instances that have a row again. `known`: conversions, and contents
+    that have a row which names another place in the spool. `unreadable`: what is no instance.
+    `lost`: instances that were released because they are not in the spool. `unneeded`: spool key
+    and size of what can be erased once the recovered database is in its place.
     """
 
     recovered: int
     known: int
     unreadable: int
     lost: int
+    unneeded: Sequence[tuple[str, int]] = field(default=(), compare=False)
 
 
 def compare(database: Database, spool: Spool) -> Differences:
-    """Compare every file with every row; nothing may arrive meanwhile."""
-    transcoded = TranscodedInstance
-    is_live = Instance.released_at.is_(None)
+    """Compare the spool with every row. Instances that arrive meanwhile are left out."""
     with database.reading() as session:
-        rows = session.execute(
-            select(Instance.id, Instance.spool_key, Instance.size).where(is_live)
-        ).all()
-        transcoded_rows = session.execute(
-            select(transcoded.id, transcoded.spool_key, transcoded.size)
-            .join(Instance, transcoded.instance_id == Instance.id)
-            .where(is_live)
-        ).all()
-    files = {key: spool.path(key).stat() for key in spool.published_keys()}
-
-    def is_whole(row: Any) -> bool:
-        if row.spool_key in files:
-            return bool(files[row.spool_key].st_size == row.size)
-        return spool.slice(row.spool_key, row.size).is_whole()
-
-    named_keys = {row.spool_key for row in (*rows, *transcoded_rows)}
-
+        complete_to = {
+            row.name: row.indexed_offset
+            for row in session.execute(select(Segment.name, Segment.indexed_offset))
+        }
+    comparison = _SpoolComparison(database, spool)
+    rowless_instances = 0
+    for name in segment.names(spool.segments):
+        for record in comparison.rowless_records(name):
+            if record.offset < complete_to.get(name, 0):
+                rowless_instances += 1
     return Differences(
-        rowless_files=sorted(files.keys() - named_keys, key=lambda key: files[key].st_mtime_ns),
-        fileless_instances=[row.id for row in rows if not is_whole(row)],
-        fileless_transcodings=[row.id for row in transcoded_rows if not is_whole(row)],
+        rowless_files=comparison.rowless_files(),
+        rowless_instances=rowless_instances,
+        fileless_instances=comparison.fileless_instances(),
+        fileless_transcodings=comparison.fileless_transcodings,
     )
+
+
+class _SpoolComparison:
+    """A comparison of the spool with the rows that the database has at this moment.
+
+    `rowless_records` has to be called for each segment before the other results are asked for.
+    """
+
+    def __init__(self, database: Database, spool: Spool) -> None:
+        self._database = database
+        self._spool = spool
+        # files before rows: the row of each listed file is there, or it arrives at this moment
+        self._files = {key: spool.path(key).stat() for key in spool.published_keys()}
+        transcoded = TranscodedInstance
+        is_live = Instance.released_at.is_(None)
+        is_in_segment = Instance.spool_key.contains("@")
+        with database.reading() as session:
+            self._rows = session.execute(
+                select(Instance.id, Instance.spool_key, Instance.size).where(
+                    is_live, ~is_in_segment
+                )
+            ).all()
+            transcoded_rows = session.execute(
+                select(transcoded.id, transcoded.spool_key, transcoded.size)
+                .join(Instance, transcoded.instance_id == Instance.id)
+                .where(is_live)
+            ).all()
+            self._in_segments = instance_rows.rows_in_segments(session, spool.place_in_segment)
+        self._named_keys = {row.spool_key for row in (*self._rows, *transcoded_rows)}
+        self._keys_in_records: set[str] = set()
+        self._fileless = [row.id for row in self._rows if not self._is_whole_file(row)]
+        self.fileless_transcodings = [
+            row.id for row in transcoded_rows if not self._is_whole_file(row)
+        ]
+        #: Released instances that a segment still has: a crash prevented that they were erased.
+        self.unerased: list[tuple[str, int]] = []
+
+    def _is_whole_file(self, row: Any) -> bool:
+        status = self._files.get(row.spool_key)
+        return status is not None and status.st_size == row.size
+
+    def rowless_records(self, name: str) -> Iterator[segment.SegmentRecord]:
+        """The records of instances that are in the segment `name`, but have no row."""
+        rows = self._in_segments.pop(name, None) or instance_rows.RowsInSegment()
+        ids = dict(zip(rows.offsets, rows.ids, strict=True))
+        released_offsets = set(rows.released_offsets)
+        with segment.opened(self._spool.segments, name) as descriptor:
+            for record in _all_records(descriptor):
+                if record.has_own_file:
+                    key = instance_records.decode(record.row, "", "")["spool_key"]
+                    self._keys_in_records.add(key)
+                    if key in self._files and key not in self._named_keys:
+                        yield record
+                    continue
+                is_released = segment.is_released(descriptor, record)
+                if record.payload in ids:
+                    if not is_released:
+                        del ids[record.payload]
+                elif record.payload in released_offsets:
+                    if not is_released:
+                        key = self._spool.key_in_segment(name, record.payload)
+                        self.unerased.append((key, record.size))
+                elif not is_released:
+                    yield record
+        self._fileless += self._not_whole(list(ids.values()))
+
+    def fileless_instances(self) -> list[int]:
+        """The ids of live instances that are not in the spool, or not whole."""
+        for name in list(self._in_segments):  # those have no file
+            self._fileless += self._in_segments.pop(name).ids
+        return self._fileless
+
+    def rowless_files(self) -> list[str]:
+        """The files that neither a row nor a record of a segment names, oldest first."""
+        keys = self._files.keys() - self._named_keys - self._keys_in_records
+        return sorted(keys, key=lambda key: self._files[key].st_mtime_ns)
+
+    def _not_whole(self, ids: Sequence[int]) -> list[int]:
+        """Those of the instances that are live and not whole, as their rows are now."""
+        fileless: list[int] = []
+        for batch in in_batches(ids, _BATCH):
+            with self._database.reading() as session:
+                rows = session.execute(
+                    select(Instance.id, Instance.spool_key, Instance.size).where(
+                        Instance.id.in_(batch), Instance.released_at.is_(None)
+                    )
+                ).all()
+            fileless += [
+                row.id for row in rows if not self._spool.slice(row.spool_key, row.size).is_whole()
+            ]
+        return fileless
+
+
+def _all_records(descriptor: int) -> Iterator[segment.SegmentRecord]:
+    """The records of a segment, also those behind a damaged record header."""
+    start = segment.HEADER_SIZE
+    while record := segment.find_record(descriptor, start):
+        yield record
+        start = record.end
 
 
 def recover(
@@ -105,35 +205,165 @@ def recover(
 ) -> Recovery:
     """Make spool and database agree; nothing may arrive meanwhile.
 
-    All of it is one transaction. Conversions get no row: they are made again. `same_uid` says which
-    content of a SOP Instance UID counts, as in `receive`. No file tells which AE title the sender
-    called: `called_ae_title` is put into each row. Instances without a whole file are released, so
-    that they can be sent again. The database gets `identity`, or else one of its own if it has
-    none.
+    All of it is one transaction. Rows come from the records of segments. Files of their own without
+    a record are indexed anew: no such file tells which AE title the sender called, so their rows
+    get `called_ae_title`. Conversions get no row: they are made again. `same_uid` says which
+    content of a SOP Instance UID counts, as in `receive`. Instances that are not whole are
+    released, so that they can be sent again. The database gets `identity`, or else one of its own
+    if it has none.
 
     Raises AccessDenied for a file that this user may not read: it may well be an instance.
     """
-    differences = compare(database, spool)
-    recovered = known = unreadable = 0
     with database.writing() as session:
-        _release_fileless(session, differences)
-        for keys in in_batches(differences.rowless_files, _BATCH):
+        run = _Run(database, spool, session, RowRecorder(database, same_uid))
+        run.recover_files(called_ae_title)
+        for name in segment.names(spool.segments):
+            run.recover_segment(name)
+        lost = run.release_fileless()
+        if identity or not database_identity.identity(session):
+            database_identity.set_identity(session, identity)
+    return Recovery(run.recovered, run.known, run.unreadable, lost, run.unneeded)
+
+
+class _Run:
+    """One recovery, in the transaction of `session`."""
+
+    def __init__(
+        self, database: Database, spool: Spool, session: Session, recorder: RowRecorder
+    ) -> None:
+        self._spool = spool
+        self._session = session
+        self._recorder = recorder
+        self._comparison = _SpoolComparison(database, spool)
+        self.recovered = self.known = self.unreadable = 0
+        self.unneeded: list[tuple[str, int]] = []
+
+    def recover_files(self, called_ae_title: str) -> None:
+        """Recover files of their own that have no record, as those of an earlier version."""
+        rowless = self._comparison.rowless_files()
+        if rowless:
+            in_records = self._keys_of_own_files()
+            rowless = [key for key in rowless if key not in in_records]
+        for keys in in_batches(rowless, _BATCH):
             rows = []
             for key in keys:
                 if is_converted(key):
-                    known += 1
+                    self.known += 1
                     continue
                 try:
-                    rows.append(_row(spool.path(key), key, called_ae_title))
+                    rows.append(_row_of_file(self._spool.path(key), key, called_ae_title))
                 except (Unreadable, OSError) as error:
                     log.warning("spool file is not an instance", key=key, why=str(error))
-                    unreadable += 1
-            inserted = _insert_new(session, rows, newest_counts=same_uid == "newest")
-            recovered += inserted
-            known += len(rows) - inserted
-        if identity or not database_identity.identity(session):
-            database_identity.set_identity(session, identity)
-    return Recovery(recovered, known, unreadable, lost=len(differences.fileless_instances))
+                    self.unreadable += 1
+            self._record(rows)
+
+    def _keys_of_own_files(self) -> set[str]:
+        keys: set[str] = set()
+        for name in segment.names(self._spool.segments):
+            with segment.opened(self._spool.segments, name) as descriptor:
+                keys.update(
+                    instance_records.decode(record.row, "", "")["spool_key"]
+                    for record in _all_records(descriptor)
+                    if record.has_own_file
+                )
+        return keys
+
+    def recover_segment(self, name: str) -> None:
+        """Recover the instances of a segment, and seal it.
+
+        The records of a segment that was sealed were acknowledged. Of another one, the last may be
+        torn: their payloads are compared with their digests.
+        """
+        with segment.opened(self._spool.segments, name) as descriptor:
+            end, digest = _end_of(descriptor)
+            is_sealed = end == os.fstat(descriptor).st_size
+            rows: list[dict[str, Any]] = []
+            for record in self._comparison.rowless_records(name):
+                if not is_sealed and not segment.is_whole(descriptor, record):
+                    log.warning("torn instance left out", segment=name, offset=record.offset)
+                    self.unreadable += 1
+                    continue
+                try:
+                    rows.append(self._row_of_record(name, record))
+                except (Unreadable, OSError) as error:
+                    log.warning(
+                        "record is not an instance",
+                        segment=name,
+                        offset=record.offset,
+                        why=str(error),
+                    )
+                    self.unreadable += 1
+                if len(rows) >= _ROWS_AT_ONCE:
+                    self._record(rows)
+                    rows = []
+            self._record(rows)
+            received_rows.set_sealed(
+                self._session.connection(),
+                name,
+                size=end,
+                digest=digest,
+                sealed_at=datetime.now(UTC),
+            )
+
+    def _row_of_record(self, name: str, record: segment.SegmentRecord) -> dict[str, Any]:
+        key = self._spool.key_in_segment(name, record.payload)
+        row = instance_records.decode(record.row, key, digest_as_text(record.digest))
+        if not instance_records.has_this_header_index(record.row):
+            source = self._spool.slice(row["spool_key"], row["size"])
+            row |= instance_rows.header_values(index_slice(source).header)
+        return row
+
+    def _record(self, rows: Sequence[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        outcome = self._recorder.record_within(self._session.connection(), rows, self._is_whole)
+        self.recovered += outcome.inserted
+        self.unreadable += len(outcome.unstorable)
+        self.known += len(rows) - outcome.inserted - len(outcome.unstorable)
+        for row in outcome.unstorable:
+            received_rows.log_unstorable(row)
+        self.unneeded += outcome.unneeded
+        self.unneeded += [(row["spool_key"], row["size"]) for row, _ in outcome.refused]
+
+    def _is_whole(self, spool_key: str, size: int) -> bool:
+        return self._spool.slice(spool_key, size).is_whole()
+
+    def release_fileless(self) -> int:
+        """Release instances that are not in the spool, and delete such transcodings.
+
+        Instances whose content was found elsewhere in the spool are not among them any more.
+        """
+        self.unneeded += self._comparison.unerased
+        session = self._session
+        lost: list[int] = []
+        for ids in in_batches(self._comparison.fileless_instances(), _BATCH):
+            rows = session.execute(
+                select(Instance.id, Instance.spool_key, Instance.size).where(Instance.id.in_(ids))
+            )
+            batch = [row.id for row in rows if not self._is_whole(row.spool_key, row.size)]
+            session.execute(
+                update(Instance).where(Instance.id.in_(batch)).values(released_at=datetime.now(UTC))
+            )
+            lost += batch
+        transcoded = TranscodedInstance
+        is_on_media = exists().where(FileSetEntry.transcoded_instance_id == transcoded.id)
+        for ids in in_batches(self._comparison.fileless_transcodings, _BATCH):
+            session.execute(
+                delete(transcoded)
+                .where(transcoded.id.in_(ids), ~is_on_media)
+                .execution_options(synchronize_session=False)
+            )
+        return len(lost)
+
+
+def _end_of(descriptor: int) -> tuple[int, str]:
+    """Where the records of a segment end, and the digest of their headers."""
+    end = segment.HEADER_SIZE
+    hasher = new_hasher()
+    for record in _all_records(descriptor):
+        hasher.update(record.header)
+        end = record.end
+    return end, digest_text(hasher)
 
 
 def continue_request_numbers(database: Database, last: int) -> None:
@@ -175,73 +405,7 @@ def continue_request_numbers(database: Database, last: int) -> None:
     log.warning("request numbers continue", after=short_id(last), why="media have the numbers")
 
 
-def _insert_new(session: Session, rows: Sequence[dict[str, Any]], *, newest_counts: bool) -> int:
-    """Insert the rows of contents that have none, and return the number of them.
-
-    The rows are in the order in which the files arrived: of two contents of a SOP Instance UID the
-    later one replaces the earlier one, or is left out if the first one counts.
-    """
-    new_rows: list[dict[str, Any]] = []
-    newest = _newest_contents(session, {row["sop_instance_uid"] for row in rows})
-    for row in rows:
-        uid = row["sop_instance_uid"]
-        before = newest.get(uid)
-        if before is not None and (
-            not newest_counts or instance_rows.has_same_content(before, row)
-        ):
-            continue
-        new_rows.append(row)
-        if before is None:
-            newest[uid] = row
-        elif row["received_at"] < before["received_at"]:
-            row["replaced_at"] = before["received_at"]
-        else:
-            _mark_as_replaced(session, before, row["received_at"])
-            newest[uid] = row
-    if new_rows:
-        session.execute(insert(Instance), new_rows)
-    return len(new_rows)
-
-
-def _newest_contents(session: Session, uids: Collection[str]) -> dict[str, Any]:
-    """The newest content that has a row, by SOP Instance UID."""
-    rows = session.execute(
-        select(
-            Instance.id,
-            Instance.sop_instance_uid,
-            Instance.received_at,
-            *instance_rows.CONTENT_COLUMNS,
-        ).where(Instance.sop_instance_uid.in_(uids), Instance.is_newest())
-    )
-    return {row.sop_instance_uid: row._mapping for row in rows}
-
-
-def _mark_as_replaced(session: Session, before: Any, replaced_at: datetime) -> None:
-    if "id" in before:
-        session.execute(
-            update(Instance).where(Instance.id == before["id"]).values(replaced_at=replaced_at)
-        )
-    else:  # its row is about to be inserted
-        before["replaced_at"] = replaced_at
-
-
-def _release_fileless(session: Session, differences: Differences) -> None:
-    """Release instances, and delete transcodings, whose files are missing or cut short."""
-    transcoded = TranscodedInstance
-    is_on_media = exists().where(FileSetEntry.transcoded_instance_id == transcoded.id)
-    for ids in in_batches(differences.fileless_instances, _BATCH):
-        session.execute(
-            update(Instance).where(Instance.id.in_(ids)).values(released_at=datetime.now(UTC))
-        )
-    for ids in in_batches(differences.fileless_transcodings, _BATCH):
-        session.execute(
-            delete(transcoded)
-            .where(transcoded.id.in_(ids), ~is_on_media)
-            .execution_options(synchronize_session=False)
-        )
-
-
-def _row(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
+def _row_of_file(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
     """The row that `receive` made for this file; raises Unreadable, AccessDenied."""
     file_access.check(path)
     indexed = index_file(path)

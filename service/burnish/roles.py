@@ -176,7 +176,7 @@ def check_database_file(settings: Settings) -> None:
     if not backup.is_lost(url):
         backup.check_access(path)
         backup.check_pages(path)
-    elif next(open_spool(settings).published_keys(), None) is not None:
+    elif open_spool(settings).has_instances():
         raise OperatorError(
             f"the spool has instances, but there is no database {path}", hint=_DATABASE_LOST
         )
@@ -201,7 +201,7 @@ def check_database_belongs_to_spool(settings: Settings, database: Database) -> N
     is_older = is_durable and last_request < known.last_request
     if present and present == registered and not is_older:
         return
-    has_instances = next(open_spool(settings).published_keys(), None) is not None
+    has_instances = open_spool(settings).has_instances()
     if has_instances and (is_empty or registered):
         if is_empty:
             what = "is new or empty"
@@ -244,6 +244,7 @@ def rebuild_database(
         finally:
             backup.abandon_replacement(part)
     _register_database(settings)
+    open_spool(settings).erase_durably(outcome.unneeded)
     return outcome, kept
 
 

@@ -66,10 +66,10 @@ def test_a_survey_tells_the_room_of_each_segment(ground: Ground) -> None:
     assert [use.name for use in uses] == segments.names(ground.spool)
     assert len(uses) == 2
     assert all(use.is_complete for use in uses)
-    assert sum(len(use.ids) for use in uses) == 30
+    assert sum(len(use.rows.ids) for use in uses) == 30
     for use in uses:
-        assert use.live_size < use.allocated < 1.1 * use.live_size + 10_000
-        assert 0 < use.gain < use.live_size
+        assert use.rows.live_size < use.allocated < 1.1 * use.rows.live_size + 10_000
+        assert 0 < use.gain < use.rows.live_size
 
 
 def test_a_segment_without_live_instances_is_deleted(ground: Ground) -> None:

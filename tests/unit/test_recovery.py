@@ -17,12 +17,12 @@ import structlog
 from sqlalchemy import delete, select, update
 from typer.testing import CliRunner
 
+import segments
 from burnish import recovery, roles, storage_register
 from burnish.cli import app as cli
 from burnish.db import backup, schema
 from burnish.db.tables import Instance
 from burnish.errors import AlreadyExists, OperatorError
-from burnish.receive import Receiver
 from burnish.request import operations
 from burnish.schedule import Schedule
 from burnish.settings import Settings, StorageSettings
@@ -37,17 +37,13 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 def received(ground: Ground, *samples: SampleInstance) -> None:
     """By the receive stage itself, since what it writes is what can be recovered."""
-    receiver = Receiver(ground.database, ground.spool)
-    for sample in samples:
-        incoming = receiver.open(
-            sop_class_uid=sample.sop_class_uid,
-            sop_instance_uid=sample.sop_instance_uid,
-            transfer_syntax_uid=sample.transfer_syntax_uid,
-            calling_ae_title="MODALITY",
-            called_ae_title="BURNISH",
-        )
-        incoming.write(memoryview(sample.data_set))
-        receiver.accept(incoming)
+    segments.receive(ground, samples)
+
+
+def received_in_files(ground: Ground, *samples: SampleInstance) -> None:
+    """As an earlier version did: each instance has a file of its own."""
+    received(ground, *samples)
+    segments.give_files(ground)
 
 
 def rows(ground: Ground) -> list[dict[str, Any]]:
@@ -83,7 +79,7 @@ def test_recovered_rows_equal_the_lost_ones(ground: Ground) -> None:
 
 
 def test_a_conversion_is_not_taken_for_a_received_file(ground: Ground) -> None:
-    received(ground, instance(sop_instance_uid="1.2.3"))
+    received_in_files(ground, instance(sop_instance_uid="1.2.3"))
     [row] = before = rows(ground)
     path = ground.spool.path(row["spool_key"])
     conversion = ground.spool.path(ground.spool.new_converted_key())
@@ -95,7 +91,7 @@ def test_a_conversion_is_not_taken_for_a_received_file(ground: Ground) -> None:
 
 def received_twice(ground: Ground) -> list[dict[str, Any]]:
     """An instance, and newer content of it; their rows, oldest first."""
-    received(
+    received_in_files(
         ground,
         instance(sop_instance_uid="1.2.3", patient_id="WRONG"),
         instance(sop_instance_uid="1.2.3", patient_id="RIGHT"),
@@ -145,7 +141,7 @@ def test_if_the_first_content_counts_only_that_is_recovered(ground: Ground) -> N
 
 
 def test_a_file_that_is_no_complete_instance_gets_no_row(ground: Ground) -> None:
-    received(ground, instance(size=4000))
+    received_in_files(ground, instance(size=4000))
     path = ground.spool.path(rows(ground)[0]["spool_key"])
     forget_all(ground)
     ground.spool.path("00" * 12).write_bytes(path.read_bytes()[:-100])
@@ -156,7 +152,7 @@ def test_a_file_that_is_no_complete_instance_gets_no_row(ground: Ground) -> None
 
 def test_an_instance_whose_file_is_gone_can_be_sent_again(ground: Ground) -> None:
     sample = instance()
-    received(ground, sample, instance())
+    received_in_files(ground, sample, instance())
     row = next(row for row in rows(ground) if row["sop_instance_uid"] == sample.sop_instance_uid)
     ground.spool.path(row["spool_key"]).unlink()
     assert do(ground) == recovery.Recovery(0, 0, 0, 1)
@@ -212,7 +208,7 @@ def test_an_empty_database_above_a_spool_with_instances_is_refused(
     received(ground, instance())
     if registered:
         roles.prepare(ground.settings)
-    keys = set(ground.spool.published_keys())
+    before = segments.names(ground.spool)
     _empty_database(ground)
     starts = [partial(roles.prepare, ground.settings)]
     starts += [partial(role, ground.settings) for role in (roles.run_receiver, roles.run_scheduler)]
@@ -222,7 +218,7 @@ def test_an_empty_database_above_a_spool_with_instances_is_refused(
             start()
         assert "new or empty" in str(refused.value)
         assert "burnish db recover" in refused.value.hint
-    assert set(ground.spool.published_keys()) == keys
+    assert segments.names(ground.spool) == before
     assert burnish(ground, "db", "check").exit_code != 0
     assert burnish(ground, "db", "recover").exit_code == 0
     roles.prepare(ground.settings)
@@ -277,7 +273,7 @@ def test_an_instance_of_which_no_row_was_committed_is_no_reason_to_refuse(ground
 
 
 def test_files_without_a_row_are_gone_at_the_next_start_and_others_stay(ground: Ground) -> None:
-    received(ground, instance())
+    received_in_files(ground, instance())
     [row] = rows(ground)
     roles.prepare(ground.settings)
     ground.spool.path("00" * 12).write_bytes(b"not acknowledged")
@@ -291,9 +287,9 @@ def test_a_recovery_that_fails_changes_nothing(
     ground: Ground, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It fails at the second of three files: the first is not kept either."""
-    received(ground, *(instance(instance_number=number) for number in range(3)))
+    received_in_files(ground, *(instance(instance_number=number) for number in range(3)))
     forget_all(ground)
-    read_row = recovery._row
+    read_row = recovery._row_of_file
     calls: list[str] = []
 
     def fail_at_second(path: Path, key: str, called_ae_title: str) -> dict[str, Any]:
@@ -303,7 +299,7 @@ def test_a_recovery_that_fails_changes_nothing(
         return read_row(path, key, called_ae_title)
 
     monkeypatch.setattr(recovery, "_BATCH", 1)
-    monkeypatch.setattr(recovery, "_row", fail_at_second)
+    monkeypatch.setattr(recovery, "_row_of_file", fail_at_second)
     with pytest.raises(MemoryError):
         do(ground)
     assert rows(ground) == []
@@ -361,7 +357,7 @@ def test_a_restored_database_does_not_get_the_log_of_the_one_before(
 
 def test_a_backup_has_the_transactions_of_its_log(ground: Ground, tmp_path: Path) -> None:
     """A copy of a database in use, made by other means, has its newest rows in its log only."""
-    received(ground, *(instance(instance_number=number) for number in range(3)))
+    received_in_files(ground, *(instance(instance_number=number) for number in range(3)))
     path = backup.file_of(ground.url)
     assert path
     copied = tmp_path / "copied.db"

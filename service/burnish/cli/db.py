@@ -58,8 +58,8 @@ def check(
         from burnish import recovery
 
         differences = recovery.compare(database, roles.open_spool(settings))
-        files = quantity(len(differences.rowless_files), "file")
-        typer.echo(f"the spool has {files} without a row")
+        rowless = len(differences.rowless_files) + differences.rowless_instances
+        typer.echo(f"the spool has {quantity(rowless, 'instance or file')} without a row")
         incomplete = len(differences.fileless_instances) + len(differences.fileless_transcodings)
         if incomplete:
             raise OperatorError(

@@ -1,7 +1,9 @@
 """Ground: how the header of an instance goes into the columns of its row, and comes back."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -137,6 +139,45 @@ def files_of(session: Session, ids: Sequence[int]) -> list[tuple[str, int]]:
         ):
             files += [(row.spool_key, row.size) for row in session.execute(statement)]
     return files
+
+
+@dataclass(slots=True)
+class RowsInSegment:
+    """The rows of the instances in one segment.
+
+    `ids` and `offsets` are those of live instances, `released_offsets` those of released ones.
+    Arrays take little memory: there may be millions of rows.
+    """
+
+    ids: "array[int]" = field(default_factory=lambda: array("q"))
+    offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    released_offsets: "array[int]" = field(default_factory=lambda: array("q"))
+    live_size: int = 0
+
+
+def rows_in_segments(
+    session: Session, place_of: Callable[[str], tuple[str, int]]
+) -> dict[str, RowsInSegment]:
+    """The rows of all instances in segments, by the name of the segment, in one pass.
+
+    `place_of` gives the name of the segment and the offset for a spool key.
+    """
+    segments: defaultdict[str, RowsInSegment] = defaultdict(RowsInSegment)
+    statement = select(
+        Instance.id, Instance.spool_key, Instance.size, Instance.released_at.is_(None)
+    ).where(Instance.spool_key.contains("@"))
+    for instance_id, key, size, is_live in session.execute(
+        statement.execution_options(yield_per=10_000)
+    ):
+        name, offset = place_of(key)
+        rows = segments[name]
+        if is_live:
+            rows.ids.append(instance_id)
+            rows.offsets.append(offset)
+            rows.live_size += size
+        else:
+            rows.released_offsets.append(offset)
+    return dict(segments)
 
 
 def is_deletable() -> list[ColumnElement[bool]]:

@@ -47,6 +47,14 @@ class RecordedRows:
     replacements: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = field(default_factory=list)
     unstorable: list[Row] = field(default_factory=list)
 
+    def add(self, other: "RecordedRows") -> None:
+        """Add what became of other rows."""
+        self.inserted += other.inserted
+        self.unneeded += other.unneeded
+        self.refused += other.refused
+        self.replacements += other.replacements
+        self.unstorable += other.unstorable
+
 
 class RowRecorder:
     """Inserts the rows of received instances into one database; for one thread at a time.
@@ -111,12 +119,36 @@ class RowRecorder:
                     raise
                 outcome.unstorable.append(row)
                 continue
-            outcome.inserted += of_row.inserted
-            outcome.unneeded += of_row.unneeded
-            outcome.refused += of_row.refused
-            outcome.replacements += of_row.replacements
+            outcome.add(of_row)
         with self._database.connection() as connection:
             set_indexed_offsets(connection, offsets)
+        return outcome
+
+    def record_within(
+        self, connection: Connection, rows: Sequence[Row], is_whole: IsWhole
+    ) -> RecordedRows:
+        """Insert rows as `record` does, but in a transaction of the caller."""
+        if self._insertion is None:
+            self._insertion = _Insertion(connection.dialect)
+        savepoint = connection.begin_nested()
+        try:
+            if self._insertion.insert(connection, rows) == len(rows):
+                savepoint.commit()
+                return RecordedRows(inserted=len(rows))
+            savepoint.rollback()
+            savepoint = connection.begin_nested()
+            outcome = self.record_in(connection, rows, is_whole)
+            savepoint.commit()
+            return outcome
+        except (ValueError, OverflowError, StatementError) as error:
+            if isinstance(error, DBAPIError) and not isinstance(error, DataError):
+                raise
+            savepoint.rollback()
+        if len(rows) == 1:
+            return RecordedRows(unstorable=list(rows))
+        outcome = RecordedRows()
+        for row in rows:
+            outcome.add(self.record_within(connection, [row], is_whole))
         return outcome
 
     def record_in(
@@ -153,9 +185,11 @@ class RowRecorder:
                 new_rows.append(row)
                 if row["received_at"] < earlier_row["received_at"]:
                     row["replaced_at"] = datetime.now(UTC)
+                    replaced.setdefault(row["sop_instance_uid"], []).append(row)
                     outcome.replacements.append((row, earlier_row))
                 else:
                     _mark_as_replaced(connection, earlier_row)
+                    replaced.setdefault(row["sop_instance_uid"], []).append(earlier_row)
                     newest[row["sop_instance_uid"]] = row
                     outcome.replacements.append((earlier_row, row))
         if new_rows:

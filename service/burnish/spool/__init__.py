@@ -12,9 +12,8 @@ from time import monotonic
 
 from burnish.errors import OutOfResources
 from burnish.file_slice import Slice
-from burnish.spool import release
+from burnish.spool import release, segment
 from burnish.spool.appender import Appender, Notice
-from burnish.spool.segment import SUFFIX
 
 #: The errors of a disk that is full or fails. Work then waits, and resumes by itself.
 DISK_FAILS = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -94,9 +93,9 @@ class Spool:
 
     def slice(self, key: str, size: int) -> Slice:
         """Where the `size` bytes of the published instance with this key are."""
-        segment, at, offset = key.partition("@")
+        name, at, offset = key.partition("@")
         if at:
-            return Slice(f"{self._segments_prefix}{segment}{SUFFIX}", int(offset), size)
+            return Slice(f"{self._segments_prefix}{name}{segment.SUFFIX}", int(offset), size)
         return Slice(self._published_name(key), 0, size)
 
     def key_in_segment(self, name: str, offset: int) -> str:
@@ -189,6 +188,20 @@ class Spool:
             with os.scandir(folder) as files:
                 for file in files:
                     yield file.name
+
+    def has_instances(self) -> bool:
+        """Whether anything that was received is here."""
+        if next(self.published_keys(), None) is not None:
+            return True
+        for name in segment.names(self.segments):
+            with (
+                suppress(FileNotFoundError),
+                segment.opened(self.segments, name) as descriptor,
+            ):
+                for record in segment.records(descriptor):
+                    if not record.has_own_file and not segment.is_released(descriptor, record):
+                        return True
+        return False
 
     def folders(self) -> list[Path]:
         """Every folder of the spool."""

@@ -19,7 +19,7 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +50,8 @@ _CHECKSUM = struct.Struct("<I")
 _FIXED_SIZE = _FIXED.size + _CHECKSUM.size
 #: Bytes that are read at a time while the records of a segment are walked: a header and its row.
 _READ_AHEAD = 4096
+#: Bytes that are read at a time in search of a record; a record header begins in one such block.
+_SEARCHED = 1 << 20
 #: The longest row; a longer one is damage.
 _LONGEST_ROW = 1 << 26
 _PREFIX_OFFSET, _PREFIX = 128, b"DICM"
@@ -167,6 +169,26 @@ def records(descriptor: int, start: int = HEADER_SIZE) -> Iterator[SegmentRecord
         start = record.end
 
 
+def find_record(descriptor: int, start: int) -> SegmentRecord | None:
+    """The first record at or behind `start`; None if there is none.
+
+    Behind a damaged record header, the records that follow are found in this way.
+    """
+    end = os.fstat(descriptor).st_size
+    position = start + -start % ALIGNMENT
+    while position < end:
+        block = os.pread(descriptor, _SEARCHED, position)
+        found_at = block.find(_RECORD_MAGIC)
+        while found_at >= 0:
+            if found_at % ALIGNMENT == 0:
+                record = next_record(descriptor, position + found_at)
+                if record is not None:
+                    return record
+            found_at = block.find(_RECORD_MAGIC, found_at + 1)
+        position += _SEARCHED
+    return None
+
+
 def is_released(descriptor: int, record: SegmentRecord) -> bool:
     """Whether the payload of a record was released."""
     if record.has_own_file:
@@ -187,6 +209,16 @@ def is_whole(descriptor: int, record: SegmentRecord) -> bool:
     hasher = new_hasher()
     hasher.update(view[record.data_set_offset :])
     return hasher.digest() == record.digest
+
+
+@contextmanager
+def opened(folder: Path, name: str) -> Iterator[int]:
+    """A descriptor from which the segment `name` is read; raises FileNotFoundError."""
+    descriptor = os.open(path(folder, name), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def lock(descriptor: int) -> bool:
