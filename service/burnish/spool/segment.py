@@ -174,6 +174,9 @@ def find_record(descriptor: int, start: int) -> SegmentRecord | None:
 
     Behind a damaged record header, the records that follow are found in this way.
     """
+    record = next_record(descriptor, start)
+    if record is not None:
+        return record
     end = os.fstat(descriptor).st_size
     position = start + -start % ALIGNMENT
     while position < end:

@@ -1,0 +1,362 @@
+"""Rows made anew from the records of segments, and segments compared with the rows."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select, update
+
+import segments
+from burnish import compaction, recovery, removal, roles
+from burnish.db import backup, instance_records
+from burnish.db.tables import Instance, Segment
+from burnish.receive import buffers
+from burnish.receive.replay import replay
+from burnish.spool import appender, release, segment
+from factories import Ground, SampleInstance, instance
+
+SIZE = 20_000
+
+
+@pytest.fixture(autouse=True)
+def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(appender, "SEGMENT_SIZE", 200_000)
+    monkeypatch.setattr(compaction, "_LEAST_GAIN", 0)
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path / "root") as opened:
+        yield opened
+
+
+def samples(count: int, size: int = SIZE) -> list[SampleInstance]:
+    return [instance(instance_number=number, size=size) for number in range(count)]
+
+
+def rows(ground: Ground) -> list[dict[str, Any]]:
+    """Every column of every live instance but its number and when it was replaced."""
+    names = [column.name for column in Instance.__table__.columns]
+    with ground.database.reading() as session:
+        instances = session.scalars(
+            select(Instance)
+            .where(Instance.released_at.is_(None))
+            .order_by(Instance.sop_instance_uid, Instance.received_at)
+        ).all()
+        return [
+            {name: getattr(row, name) for name in names if name not in ("id", "replaced_at")}
+            | {"is_newest": row.replaced_at is None}
+            for row in instances
+        ]
+
+
+def lose_database(ground: Ground) -> None:
+    with ground.database.writing() as session:
+        session.execute(delete(Instance))
+        session.execute(delete(Segment))
+
+
+def recover(ground: Ground, **options: Any) -> recovery.Recovery:
+    outcome = recovery.recover(ground.database, ground.spool, called_ae_title="NOBODY", **options)
+    ground.spool.erase_durably(outcome.unneeded)
+    return outcome
+
+
+def remove(ground: Ground, instances: list[SampleInstance]) -> None:
+    selection = removal.Selection([sample.sop_instance_uid for sample in instances])
+    removal.remove(ground.database, ground.spool, selection, even_if_needed=True)
+
+
+def contents_of(instances: list[SampleInstance]) -> dict[str, bytes]:
+    return {sample.sop_instance_uid: sample.data_set for sample in instances}
+
+
+def test_recovered_rows_equal_the_lost_ones(ground: Ground) -> None:
+    """Every column: also the AE title that was called, and when each instance arrived."""
+    segments.receive(ground, instances := samples(25))
+    assert len(segments.names(ground.spool)) > 2
+    before = rows(ground)
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(25, 0, 0, 0)
+    assert rows(ground) == before
+    assert segments.contents(ground) == contents_of(instances)
+    assert recover(ground) == recovery.Recovery(0, 0, 0, 0)
+    assert rows(ground) == before
+
+
+def test_recovered_segments_are_sealed(ground: Ground) -> None:
+    segments.receive(ground, samples(25))
+    with ground.database.reading() as session:
+        before = {
+            row.name: (row.indexed_offset, row.sealed_size, row.digest)
+            for row in session.scalars(select(Segment))
+        }
+    lose_database(ground)
+    recover(ground)
+    with ground.database.reading() as session:
+        after = {
+            row.name: (row.indexed_offset, row.sealed_size, row.digest)
+            for row in session.scalars(select(Segment).where(Segment.sealed_at.is_not(None)))
+        }
+    assert after == before
+    assert replay(ground.database, ground.spool, "newest") == 0
+
+
+def test_headers_alone_are_read_of_segments_that_were_sealed(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segments.receive(ground, samples(25, size=40_000))
+    lose_database(ground)
+    read: list[int] = []
+    pread = os.pread
+
+    def counted(descriptor: int, length: int, offset: int) -> bytes:
+        content = pread(descriptor, length, offset)
+        read.append(len(content))
+        return content
+
+    monkeypatch.setattr(os, "pread", counted)
+    assert recover(ground).recovered == 25
+    stored = sum(
+        segment.path(ground.spool.segments, name).stat().st_size
+        for name in segments.names(ground.spool)
+    )
+    assert sum(read) < stored / 2
+
+
+def test_of_two_contents_the_later_one_is_the_newest_again(ground: Ground) -> None:
+    older = instance(patient_id="WRONG")
+    newer = instance(sop_instance_uid=older.sop_instance_uid, patient_id="RIGHT")
+    segments.receive(ground, [older, newer, older])
+    before = rows(ground)
+    assert [row["is_newest"] for row in before] == [False, False, True]
+    lose_database(ground)
+    assert recover(ground).recovered == 3
+    assert rows(ground) == before
+
+
+def test_large_instances_are_recovered_from_their_records(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 100_000)
+    segments.receive(ground, instances := [*samples(3, size=300_000), *samples(3)])
+    assert len(list(ground.spool.published_keys())) == 3
+    before = rows(ground)
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(6, 0, 0, 0)
+    assert rows(ground) == before
+    assert segments.contents(ground) == contents_of(instances)
+
+
+def test_files_of_an_earlier_version_are_recovered_with_segments(ground: Ground) -> None:
+    segments.receive(ground, before := samples(3))
+    segments.give_files(ground)
+    corrected = instance(sop_instance_uid=before[0].sop_instance_uid, patient_id="RIGHT")
+    segments.receive(ground, [corrected, *(others := samples(3))])
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(7, 0, 0, 0)
+    assert segments.contents(ground) == contents_of([*before[1:], corrected, *others])
+    assert {row["called_ae_title"] for row in rows(ground)} == {"BURNISH", "NOBODY"}
+
+
+def test_released_instances_do_not_come_back(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(5))
+    remove(ground, instances[1:3])
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(3, 0, 0, 0)
+    assert segments.contents(ground) == contents_of([instances[0], *instances[3:]])
+
+
+def test_what_was_received_twice_is_recovered_once(ground: Ground) -> None:
+    """The duplicate was not erased: the process was killed before."""
+    (sample,) = samples(1)
+    receiver = segments.receive(ground, [sample, sample], close=False)
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(1, 1, 0, 0)
+    assert segments.contents(ground) == contents_of([sample])
+    assert recover(ground) == recovery.Recovery(0, 0, 0, 0)
+    receiver.index()
+
+
+def test_both_copies_of_a_moved_instance_are_recovered_once(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "punch_hole", lambda *_: False)
+    older = instance(patient_id="WRONG", size=SIZE)
+    newer = instance(sop_instance_uid=older.sop_instance_uid, patient_id="RIGHT", size=SIZE)
+    segments.receive(ground, [older, newer, *(others := samples(6))])
+    remove(ground, others)
+    assert compaction.compact(ground.database, ground.spool).rewritten == 1
+    before = rows(ground)
+    assert len(before) == 2
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(2, 2, 0, 0)
+    after = rows(ground)
+    for row in (*before, *after):
+        del row["spool_key"]
+    assert after == before
+    assert segments.contents(ground) == contents_of([newer])
+    # the other copies gave back their room, and their segment is deleted
+    for _ in range(2):
+        compaction.compact(ground.database, ground.spool, grace=0)
+    assert len(segments.names(ground.spool)) == 1
+
+
+def test_a_torn_instance_is_left_out(ground: Ground) -> None:
+    """The power failed before it was on disk, so it was not acknowledged."""
+    segments.receive(ground, instances := samples(5), close=False)
+    (name,) = segments.names(ground.spool)
+    with segment.opened(ground.spool.segments, name) as descriptor:
+        records = list(segment.records(descriptor))
+    with segment.path(ground.spool.segments, name).open("r+b") as file:
+        file.seek(records[-1].payload + 5000)
+        file.write(bytes(4096))
+    assert recover(ground) == recovery.Recovery(4, 0, 1, 0)
+    assert segments.contents(ground) == contents_of(instances[:4])
+
+
+def test_instances_behind_a_damaged_record_header_are_recovered(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(8))
+    (name, *_) = segments.names(ground.spool)
+    with segment.opened(ground.spool.segments, name) as descriptor:
+        records = list(segment.records(descriptor))
+    with segment.path(ground.spool.segments, name).open("r+b") as file:
+        file.seek(records[2].offset + 20)
+        file.write(b"damage")
+    assert recover(ground) == recovery.Recovery(0, 0, 0, 0)
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(7, 0, 0, 0)
+    assert segments.contents(ground) == contents_of([*instances[:2], *instances[3:]])
+
+
+def test_instances_whose_segment_is_gone_can_be_sent_again(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(15))
+    first, *_ = segments.names(ground.spool)
+    keys = segments.keys(ground)
+    gone = [sample for sample in instances if keys[sample.sop_instance_uid].startswith(first)]
+    segment.path(ground.spool.segments, first).unlink()
+    assert recover(ground) == recovery.Recovery(0, 0, 0, len(gone))
+    segments.receive(ground, gone)
+    assert segments.contents(ground) == contents_of(instances)
+
+
+def test_an_instance_that_was_moved_after_the_backup_keeps_its_row(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row in the backup names a segment that is not there any more."""
+    monkeypatch.setattr(release, "punch_hole", lambda *_: False)
+    older = instance(patient_id="WRONG", size=SIZE)
+    newer = instance(sop_instance_uid=older.sop_instance_uid, patient_id="RIGHT", size=SIZE)
+    segments.receive(ground, [older, newer, *(others := samples(6))])
+    ids = row_ids(ground, older.sop_instance_uid)
+    backup.save(ground.url, tmp_path / "saved.db")
+    remove(ground, others)
+    compaction.compact(ground.database, ground.spool)
+    compaction.compact(ground.database, ground.spool, grace=0)
+    ground.database.close()
+    outcome, _ = roles.rebuild_database(ground.settings, tmp_path / "saved.db")
+    assert outcome == recovery.Recovery(0, 2, 0, 6)
+    assert row_ids(ground, older.sop_instance_uid) == ids
+    assert segments.contents(ground) == contents_of([newer])
+    assert recovery.compare(ground.database, ground.spool).fileless_instances == []
+
+
+def row_ids(ground: Ground, sop_instance_uid: str) -> list[int]:
+    with ground.database.reading() as session:
+        return list(
+            session.scalars(
+                select(Instance.id)
+                .where(Instance.sop_instance_uid == sop_instance_uid)
+                .order_by(Instance.id)
+            )
+        )
+
+
+def test_what_came_after_the_backup_has_its_row_after_a_restore(
+    ground: Ground, tmp_path: Path
+) -> None:
+    """In the same segment, and in others."""
+    receiver = segments.receive(ground, before := samples(3), close=False)
+    receiver.index()
+    backup.save(ground.url, tmp_path / "saved.db")
+    segments.receive(ground, after := samples(12))
+    for sample in (more := samples(2)):
+        incoming = receiver.open(
+            sop_class_uid=sample.sop_class_uid,
+            sop_instance_uid=sample.sop_instance_uid,
+            transfer_syntax_uid=sample.transfer_syntax_uid,
+            calling_ae_title="MODALITY",
+            called_ae_title="BURNISH",
+        )
+        incoming.write(memoryview(sample.data_set))
+        receiver.accept(incoming)
+    receiver.close()
+    expected = rows(ground)
+    ground.database.close()
+    outcome, _ = roles.rebuild_database(ground.settings, tmp_path / "saved.db")
+    assert outcome == recovery.Recovery(14, 0, 0, 0)
+    assert rows(ground) == expected
+    assert segments.contents(ground) == contents_of([*before, *after, *more])
+
+
+def test_an_instance_whose_release_was_cut_off_is_erased(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(5))
+    with ground.database.writing() as session:
+        session.execute(
+            update(Instance)
+            .where(Instance.sop_instance_uid == instances[0].sop_instance_uid)
+            .values(released_at=func.now())
+        )
+    assert recover(ground) == recovery.Recovery(0, 0, 0, 0)
+    assert segments.contents(ground) == contents_of(instances[1:])
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(4, 0, 0, 0)
+
+
+def test_headers_of_another_version_are_read_anew(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(instance_records, "HEADER_INDEX_VERSION", 0)
+        segments.receive(ground, samples(3))
+    with ground.database.writing() as session:
+        session.execute(update(Instance).values(patient_name="as an earlier version read it"))
+    before = rows(ground)
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(3, 0, 0, 0)
+    after = rows(ground)
+    assert {row["patient_name"] for row in after} == {"Doe^Jane"}
+    for row in (*before, *after):
+        del row["patient_name"]
+    assert after == before
+
+
+# --- the comparison ------------------------------------------------------------------------------
+
+
+def test_instances_of_which_the_rows_follow_are_no_difference(ground: Ground) -> None:
+    receiver = segments.receive(ground, samples(4), close=False)
+    differences = recovery.compare(ground.database, ground.spool)
+    assert differences == recovery.Differences([], 0, [], [])
+    receiver.close()
+    assert recovery.compare(ground.database, ground.spool) == differences
+
+
+def test_an_instance_without_a_row_is_counted(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(4))
+    with ground.database.writing() as session:
+        session.execute(
+            delete(Instance).where(Instance.sop_instance_uid == instances[0].sop_instance_uid)
+        )
+    assert recovery.compare(ground.database, ground.spool).rowless_instances == 1
+
+
+def test_an_instance_that_was_erased_though_it_is_live_is_told(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(4))
+    key = segments.keys(ground)[instances[1].sop_instance_uid]
+    ground.spool.erase(key, len(instances[1].data_set))
+    differences = recovery.compare(ground.database, ground.spool)
+    assert differences.rowless_instances == 0
+    assert differences.fileless_instances == row_ids(ground, instances[1].sop_instance_uid)
