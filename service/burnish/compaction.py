@@ -9,6 +9,7 @@ was not finished is a duplicate, of which the replay of segments gives back the 
 """
 
 import os
+import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -109,6 +110,46 @@ def survey(database: Database, spool: Spool) -> list[SegmentUse]:
             continue
         use.allocated, use.modified_at = status.st_blocks * 512, status.st_mtime
     return list(uses.values())
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolRoom:
+    """What the spool takes on disk, in bytes.
+
+    `disk_used` is the share of the disk that is in use, by whatever. `segments_live` is what the
+    instances take that are wanted; the rest of `segments_allocated` is given back in time, except
+    what is allocated in advance.
+    """
+
+    disk_used: float
+    disk_free: int
+    segments: int
+    segments_allocated: int
+    segments_live: int
+    segment_instances: int
+    files: int
+    files_size: int
+
+
+def room(database: Database, spool: Spool) -> SpoolRoom:
+    """What the spool takes on disk at this moment."""
+    uses = survey(database, spool)
+    files = files_size = 0
+    for key in spool.published_keys():
+        with suppress(FileNotFoundError):
+            files_size += spool.path(key).stat().st_blocks * 512
+            files += 1
+    disk = shutil.disk_usage(spool.segments)
+    return SpoolRoom(
+        disk_used=disk.used / disk.total,
+        disk_free=disk.free,
+        segments=len(uses),
+        segments_allocated=sum(use.allocated for use in uses),
+        segments_live=sum(use.rows.live_size for use in uses),
+        segment_instances=sum(len(use.rows.ids) for use in uses),
+        files=files,
+        files_size=files_size,
+    )
 
 
 def compact(database: Database, spool: Spool, *, grace: float = GRACE) -> Compaction:

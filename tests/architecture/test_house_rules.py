@@ -40,6 +40,7 @@ KINDS = {
     "commitment": "Stage",
     "retention": "Stage",
     "compaction": "Stage",
+    "spool_export": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

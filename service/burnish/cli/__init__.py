@@ -10,7 +10,18 @@ from typing import Annotated
 import typer
 
 from burnish import __version__
-from burnish.cli import commitment, config, db, device, disc, exits, instance, output, request
+from burnish.cli import (
+    commitment,
+    config,
+    db,
+    device,
+    disc,
+    exits,
+    instance,
+    output,
+    request,
+    spool,
+)
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
 from burnish.cli.serve import serve
@@ -33,6 +44,7 @@ app.add_typer(instance.app, name="instance")
 app.add_typer(commitment.app, name="commitment")
 app.add_typer(disc.app, name="disc")
 app.add_typer(device.app, name="device")
+app.add_typer(spool.app, name="spool")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 

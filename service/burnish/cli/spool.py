@@ -1,0 +1,115 @@
+"""Surface: `burnish spool …`, the received instances on storage: their room, and single files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from burnish.cli import output
+from burnish.cli.installation import open_database
+from burnish.cli.options import Config, Json
+from burnish.errors import OperatorError
+from burnish.wording import quantity
+
+app = typer.Typer(no_args_is_help=True, help="Show the room of the spool; get single files.")
+
+
+@app.callback()
+def spool() -> None:
+    """Show the room of the spool; get single files."""
+
+
+@app.command()
+def show(json: Json = False, config: Config = None) -> None:
+    """Show what the spool takes on disk, and what of that is wanted."""
+    with open_database(config) as (settings, database):
+        from burnish import compaction, roles
+
+        room = compaction.room(database, roles.open_spool(settings))
+    if json:
+        output.print_json(room)
+        return
+    output.print_fields(
+        (
+            ("disk in use", f"{room.disk_used:.1%} (above {settings.storage.high_water:.0%} full)"),
+            ("free on the disk", output.format_size(room.disk_free)),
+            ("segments", room.segments),
+            ("room of segments", output.format_size(room.segments_allocated)),
+            ("  wanted of that", output.format_size(room.segments_live)),
+            ("instances in segments", room.segment_instances),
+            ("files of their own", room.files),
+            ("room of these files", output.format_size(room.files_size)),
+        )
+    )
+
+
+@app.command()
+def export(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIRECTORY",
+            help="Where to write the files.",
+            show_default=False,
+            readable=False,
+        ),
+    ],
+    *,
+    instances: Annotated[
+        list[str] | None,
+        typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
+    ] = None,
+    series: Annotated[
+        list[str] | None,
+        typer.Option("--series", metavar="UID", help="This series. May be repeated."),
+    ] = None,
+    study: Annotated[
+        list[str] | None,
+        typer.Option("--study", metavar="UID", help="This study. May be repeated."),
+    ] = None,
+    patient: Annotated[
+        list[str] | None,
+        typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All instances.")] = False,
+    without_row: Annotated[
+        bool,
+        typer.Option("--without-row", help="The instances that have no row in the database."),
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Write instances as single DICOM files, as they were received, also while the service runs.
+
+    Each file is DIRECTORY/STUDY/SERIES/INSTANCE.dcm, named by UIDs. The newest content of each
+    instance is written. Files that are there already are left alone, so that an export that was
+    interrupted can be repeated.
+    """
+    selects = bool(instances or series or study or patient)
+    if selects + everything + without_row != 1:
+        raise typer.BadParameter(
+            "name what to export: --instance, --series, --study, --patient; or --all; or"
+            " --without-row"
+        )
+    with open_database(config) as (settings, database):
+        from burnish import roles, spool_export
+
+        opened = roles.open_spool(settings)
+        directory.mkdir(parents=True, exist_ok=True)
+        if without_row:
+            outcome = spool_export.export_without_rows(database, opened, directory)
+        else:
+            outcome = spool_export.export(
+                database,
+                opened,
+                directory,
+                sop_instance_uids=instances or (),
+                series_instance_uids=series or (),
+                study_instance_uids=study or (),
+                patient_ids=patient or (),
+            )
+    present = f", {quantity(outcome.present, 'file')} there already" if outcome.present else ""
+    typer.echo(f"{quantity(outcome.written, 'instance')} written{present}")
+    for uid, why in outcome.failed.items():
+        output.print_error(f"instance {uid} was not written: {why}")
+    if outcome.failed:
+        raise OperatorError(f"{quantity(len(outcome.failed), 'instance')} could not be written")
