@@ -1,7 +1,7 @@
 """Surface: `burnish spool …`, the received instances on storage: their room, and single files."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from burnish.cli.installation import open_database
 from burnish.cli.options import Config, Json
 from burnish.errors import OperatorError
 from burnish.wording import quantity
+
+if TYPE_CHECKING:
+    from burnish.spool_export import Export
 
 app = typer.Typer(no_args_is_help=True, help="Show the room of the spool; get single files.")
 
@@ -43,39 +46,44 @@ def show(json: Json = False, config: Config = None) -> None:
     )
 
 
+_Directory = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIRECTORY", help="Where to write the files.", show_default=False, readable=False
+    ),
+]
+_Instances = Annotated[
+    list[str] | None,
+    typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
+]
+_Series = Annotated[
+    list[str] | None,
+    typer.Option("--series", metavar="UID", help="This series. May be repeated."),
+]
+_Studies = Annotated[
+    list[str] | None,
+    typer.Option("--study", metavar="UID", help="This study. May be repeated."),
+]
+_Patients = Annotated[
+    list[str] | None,
+    typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
+]
+_All = Annotated[bool, typer.Option("--all", help="All instances.")]
+_WithoutRow = Annotated[
+    bool, typer.Option("--without-row", help="The instances that have no row in the database.")
+]
+
+
 @app.command()
 def export(
-    directory: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DIRECTORY",
-            help="Where to write the files.",
-            show_default=False,
-            readable=False,
-        ),
-    ],
+    directory: _Directory,
     *,
-    instances: Annotated[
-        list[str] | None,
-        typer.Option("--instance", metavar="UID", help="This instance. May be repeated."),
-    ] = None,
-    series: Annotated[
-        list[str] | None,
-        typer.Option("--series", metavar="UID", help="This series. May be repeated."),
-    ] = None,
-    study: Annotated[
-        list[str] | None,
-        typer.Option("--study", metavar="UID", help="This study. May be repeated."),
-    ] = None,
-    patient: Annotated[
-        list[str] | None,
-        typer.Option("--patient", metavar="ID", help="This Patient ID. May be repeated."),
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All instances.")] = False,
-    without_row: Annotated[
-        bool,
-        typer.Option("--without-row", help="The instances that have no row in the database."),
-    ] = False,
+    instances: _Instances = None,
+    series: _Series = None,
+    study: _Studies = None,
+    patient: _Patients = None,
+    everything: _All = False,
+    without_row: _WithoutRow = False,
     config: Config = None,
 ) -> None:
     """Write instances as single DICOM files, as they were received, also while the service runs.
@@ -107,6 +115,10 @@ def export(
                 study_instance_uids=study or (),
                 patient_ids=patient or (),
             )
+    _print_outcome(outcome)
+
+
+def _print_outcome(outcome: "Export") -> None:
     present = f", {quantity(outcome.present, 'file')} there already" if outcome.present else ""
     typer.echo(f"{quantity(outcome.written, 'instance')} written{present}")
     for uid, why in outcome.failed.items():
