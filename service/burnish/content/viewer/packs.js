@@ -1,0 +1,288 @@
+// Pixel packs: scripts with the true values of frames, decoded by workers, kept as long as memory allows.
+
+const MEGABYTE = 1e6;
+const LITTLE_MEMORY = navigator.deviceMemory && navigator.deviceMemory <= 2;
+const VALUES_BUDGET = (LITTLE_MEMORY ? 96 : 300) * MEGABYTE;
+const PACKS_BUDGET = 40 * MEGABYTE;
+// Scripts that are loaded at the same time: a disc reads one after another anyway.
+const PACKS_AT_ONCE = 2;
+
+// What a worker does; it gets the bytes of a block and answers with its values. See pixel_packs for the format.
+function decoder() {
+  const table = new Int32Array(256);
+  for (let index = 0; index < 256; index++) {
+    let value = index;
+    for (let bit = 0; bit < 8; bit++) value = value & 1 ? value >>> 1 ^ 0xedb88320 : value >>> 1;
+    table[index] = value;
+  }
+  const checksum = (bytes, start) => {
+    let value = ~start;
+    for (let index = 0; index < bytes.length; index++) value = value >>> 8 ^ table[(value ^ bytes[index]) & 255];
+    return ~value;
+  };
+  async function inflate(bytes) {
+    const stream = new DecompressionStream('deflate-raw'), writer = stream.writable.getWriter();
+    writer.write(bytes).catch(() => {});
+    writer.close().catch(() => {});
+    return new Uint8Array(await new Response(stream.readable).arrayBuffer());
+  }
+  // Turns differences into numbers; `high` are the upper bytes, if there are any.
+  function unpredict(numbers, high, low, columns, rows) {
+    let index = 0;
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++, index++) {
+        const coded = high ? high[index] << 8 | low[index] : low[index];
+        const difference = coded >>> 1 ^ -(coded & 1);
+        let predicted;
+        if (row === 0) predicted = column ? numbers[index - 1] : 0;
+        else if (column === 0) predicted = numbers[index - columns];
+        else {
+          const left = numbers[index - 1], above = numbers[index - columns], corner = numbers[index - columns - 1];
+          const most = left > above ? left : above, least = left > above ? above : left;
+          predicted = corner >= most ? least : corner <= least ? most : left + above - corner;
+        }
+        numbers[index] = predicted + difference;
+      }
+    }
+    return numbers;
+  }
+  const join = planes => {
+    const count = planes.length / 4, bytes = new Uint8Array(planes.length);
+    for (let index = 0; index < count; index++) for (let plane = 0; plane < 4; plane++) bytes[4 * index + 3 - plane] = planes[plane * count + index];
+    return bytes;
+  };
+  async function decode(block) {
+    const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
+    if (block.length < 25 || block[0] !== 0x42) throw new Error('no block');
+    const kind = block[1], size = block[2], step = block[3];
+    const columns = view.getUint32(4, true), rows = view.getUint32(8, true), smallest = view.getFloat64(12, true);
+    const planes = await inflate(block.subarray(24)), count = columns * rows;
+    if (planes.length !== (kind === 2 ? 3 * count : kind === 4 ? columns : size * count)) throw new Error('wrong length');
+    let values, bytes;
+    if (kind === 4) {
+      bytes = planes;
+    } else if (kind === 3) {
+      bytes = join(planes);
+      values = new Float32Array(bytes.buffer);
+    } else if (kind === 2) {
+      bytes = new Uint8Array(3 * count);
+      const plane = number => unpredict(bytes.subarray(number * count, (number + 1) * count), null, planes.subarray(([1, 0, 2])[number] * count), columns, rows);
+      const [red, green, blue] = [0, 1, 2].map(plane);
+      for (let index = 0; index < count; index++) { red[index] += green[index]; blue[index] += green[index]; }
+      values = bytes;
+    } else if (size === 4) {
+      bytes = join(planes);
+      values = new Uint32Array(bytes.buffer);
+      for (let index = 0; index < count; index++) {
+        const difference = values[index] >>> 1 ^ -(values[index] & 1);
+        values[index] = (index % columns ? values[index - 1] : 0) + difference;
+      }
+    } else if (size === 2) {
+      values = unpredict(new Uint16Array(count), planes.subarray(0, count), planes.subarray(count), columns, rows);
+      bytes = new Uint8Array(values.buffer);
+    } else {
+      bytes = values = unpredict(new Uint8Array(count), null, planes, columns, rows);
+    }
+    if (checksum(bytes, checksum(block.subarray(0, 20), 0)) !== view.getInt32(20, true)) throw new Error('checksum');
+    if (kind === 4) return { json: JSON.parse(new TextDecoder().decode(bytes)) };
+    let highest = 0;
+    if (kind === 1) for (let index = 0; index < count; index++) if (values[index] > highest) highest = values[index];
+    return { columns, rows, step, smallest, values, highest, colour: kind === 2, floating: kind === 3 };
+  }
+  onmessage = async event => {
+    const { id, block } = event.data;
+    try {
+      const result = await decode(block);
+      postMessage({ id, result }, result.values ? [result.values.buffer] : []);
+    } catch (error) {
+      postMessage({ id, fault: String(error && error.message || error) });
+    }
+  };
+}
+
+const workers = [];
+const answers = new Map();
+let lastCall = 0;
+
+function startWorkers() {
+  if (typeof DecompressionStream === 'undefined') return;
+  try {
+    const source = URL.createObjectURL(new Blob([`(${decoder})()`], { type: 'text/javascript' }));
+    const count = Math.min(4, Math.max(2, (navigator.hardwareConcurrency || 2) - 1));
+    for (let number = 0; number < count; number++) {
+      const worker = new Worker(source);
+      worker.onmessage = event => { const done = answers.get(event.data.id); answers.delete(event.data.id); done(event.data); };
+      workers.push(worker);
+    }
+  } catch (refused) {
+    workers.length = 0;
+  }
+}
+
+function decodeBlock(block) {
+  return new Promise(done => {
+    const id = ++lastCall;
+    answers.set(id, done);
+    const copy = block.slice();
+    workers[id % workers.length].postMessage({ id, block: copy }, [copy.buffer]);
+  });
+}
+
+// --- packs
+
+const packs = new Map();      // name -> blocks, as strings until a block is used
+const packLoads = new Map();  // name -> promise
+let packsHeld = 0;
+
+const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.JS`;
+
+// A pack calls this: `bytes` has all 256 byte values, as the browser read them.
+window.BURNISH_PACK = (folder, pack, bytes, blocks) => {
+  const map = new Uint8Array(65536);
+  let usable = bytes.length === 256;
+  for (let value = 0; usable && value < 256; value++) map[bytes.charCodeAt(value)] = value;
+  for (let value = 0; usable && value < 256; value++) usable = map[bytes.charCodeAt(value)] === value;
+  const decoded = usable ? blocks.map(block => {
+    const result = new Uint8Array(block.length);
+    for (let index = 0; index < result.length; index++) result[index] = map[block.charCodeAt(index)];
+    return result;
+  }) : [];
+  const name = packName({ folder }, pack);
+  packs.set(name, decoded);
+  packsHeld += decoded.reduce((sum, block) => sum + block.length, 0);
+};
+
+// The blocks of a pack; null if it cannot be read.
+function loadPack(series, pack) {
+  const name = packName(series, pack);
+  const known = packs.get(name);
+  if (known) {
+    packs.delete(name);
+    packs.set(name, known);
+    return Promise.resolve(known);
+  }
+  if (!packLoads.has(name)) {
+    packLoads.set(name, new Promise(done => {
+      const finish = () => {
+        script.remove();
+        packLoads.delete(name);
+        for (const [other, blocks] of packs) {
+          if (packsHeld <= PACKS_BUDGET || other === name) break;
+          packs.delete(other);
+          packsHeld -= blocks.reduce((sum, block) => sum + block.length, 0);
+        }
+        done(packs.get(name) || null);
+      };
+      const script = element('script', { src: '../' + name, charset: 'windows-1252', onload: finish, onerror: finish });
+      document.head.append(script);
+    }));
+  }
+  return packLoads.get(name);
+}
+
+// The decoded block of a series: {values, ...} or {json}; {fault} if it cannot be read.
+async function readBlock(series, block) {
+  const { pack, index } = series.placeOfBlock(block);
+  let blocks = null;
+  for (let attempt = 0; attempt < 2 && !blocks; attempt++) blocks = await loadPack(series, pack);
+  if (!blocks || !blocks[index]) return { fault: 'pack' };
+  const answer = await decodeBlock(blocks[index]);
+  return answer.fault ? { fault: answer.fault } : answer.result;
+}
+
+const extras = new Map();
+
+// An extra block of an instance; null until it is there, or if it cannot be read. `ready` is called when it is there.
+function readExtra(instance, extra, ready) {
+  const key = instance.series.folder + ':' + extraBlock(instance, extra);
+  if (extras.has(key)) return extras.get(key);
+  if (!workers.length) return null;
+  extras.set(key, null);
+  readBlock(instance.series, extraBlock(instance, extra)).then(result => {
+    extras.set(key, result.fault ? null : result);
+    if (result.fault) instance.extraFault = true;
+    ready();
+  });
+  return null;
+}
+
+// --- the values of frames
+
+const pixels = {
+  held: new Map(),      // frame -> decoded block, the least recently used first
+  bytes: 0,
+  faults: new Map(),    // frame -> what is wrong
+  loading: new Set(),
+  listeners: new Set(),
+
+  get(frame) {
+    if (frame.computed) return frame.computed();
+    const block = this.held.get(frame);
+    if (block) {
+      this.held.delete(frame);
+      this.held.set(frame, block);
+    }
+    return block || null;
+  },
+
+  canLoad(frame) { return workers.length > 0 && frame.block >= 0 && !this.faults.has(frame); },
+
+  async load(frame) {
+    const held = this.get(frame);
+    if (held) return held;
+    if (!this.canLoad(frame)) return null;
+    this.loading.add(frame);
+    const block = await readBlock(frame.instance.series, frame.block);
+    this.loading.delete(frame);
+    if (block.fault || block.columns !== frame.columns || block.rows !== frame.rows) {
+      this.faults.set(frame, block.fault || 'size');
+      this.listeners.forEach(listener => listener(frame));
+      return null;
+    }
+    if (!this.held.has(frame)) {
+      this.held.set(frame, block);
+      this.bytes += block.values.byteLength;
+    }
+    for (const [other, old] of this.held) {
+      if (this.bytes <= VALUES_BUDGET || this.held.size <= 8) break;
+      if (other === frame) continue;
+      this.held.delete(other);
+      this.bytes -= old.values.byteLength;
+    }
+    this.listeners.forEach(listener => listener(frame));
+    return block;
+  },
+
+  // Loads what the viewports show, then what is near to it, until memory for values is used up.
+  pump() {
+    while (this.loading.size < workers.length * 2) {
+      const frame = this.nextFrame();
+      if (!frame) return;
+      this.load(frame).then(() => this.pump());
+    }
+  },
+
+  nextFrame() {
+    const places = viewports.filter(viewport => viewport.stack && viewport.stack.length);
+    let planned = 0;
+    const longest = Math.max(0, ...places.map(viewport => viewport.stack.length));
+    for (let distance = 0; distance < longest; distance++) {
+      for (const viewport of places) {
+        for (const index of distance ? [viewport.index + distance, viewport.index - distance] : [viewport.index]) {
+          const frame = index >= 0 && index < viewport.stack.length ? viewport.stack.frame(index) : null;
+          if (!frame || frame.computed || frame.block < 0) continue;
+          planned += frame.columns * frame.rows * (frame.photometric === 'RGB' ? 3 : (frame.bits || 16) > 8 ? 2 : 1);
+          if (planned > VALUES_BUDGET * 0.9 && distance > 0) return null;
+          if (!this.held.has(frame) && !this.loading.has(frame) && this.canLoad(frame) && this.packMayLoad(frame)) return frame;
+        }
+      }
+    }
+    return null;
+  },
+
+  // Frames of the same pack wait for one script; only a few scripts are loaded at once.
+  packMayLoad(frame) {
+    const series = frame.instance.series, name = packName(series, series.placeOfBlock(frame.block).pack);
+    return packs.has(name) || packLoads.has(name) || packLoads.size < PACKS_AT_ONCE;
+  },
+};
