@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,9 +121,10 @@ class DiscOfViewer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if recorder.has_pictures:
-                for frame in iter_pixels(data_set):
-                    lines.append(recorder.frame_line(frame))
-                    pictures.append(rough_picture(frame, data_set))
+                with contextlib.suppress(ValueError):  # damaged: no picture
+                    for frame in iter_pixels(data_set):
+                        lines.append(recorder.frame_line(frame))
+                        pictures.append(rough_picture(frame, data_set))
         lines += list(recorder.extra_lines())
         return recorder.to_json(), [line for line in lines if line], pictures
 
@@ -155,5 +157,7 @@ def texts() -> dict[str, viewer.ViewerTexts]:
     languages = {}
     for path in sorted(Path("/tmp/vt").glob("*.toml")):
         values = tomllib.loads(path.read_text())
-        languages[path.stem] = viewer.ViewerTexts(path.stem, "rtl" if path.stem == "ar" else "ltr", values)
+        languages[path.stem] = viewer.ViewerTexts(
+            path.stem, "rtl" if path.stem == "ar" else "ltr", values
+        )
     return languages

@@ -27,7 +27,7 @@ import ports
 
 CHROMIUM, FIREFOX = "chromium", "firefox"
 #: Time after which a browser that does not answer is given up.
-_PATIENCE = 20
+_PATIENCE = 8
 
 _FIREFOX_PREFERENCES = """\
 user_pref("remote.prefs.recommended", false);
@@ -65,6 +65,7 @@ class Browser:
         self.requests: list[str] = []
         self._folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
         self._number = 0
+        self._exits = contextlib.ExitStack()
         self._process, self._connection = self._start()
         self._command("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
         contexts = self._command("browsingContext.getTree")["contexts"]
@@ -77,7 +78,7 @@ class Browser:
         with contextlib.suppress(WebSocketException, OSError):
             self._command("browser.close")
         with contextlib.suppress(WebSocketException, OSError):
-            self._connection.close()
+            self._exits.close()
         for process in self._processes():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -105,7 +106,7 @@ class Browser:
     def _start(self) -> tuple[subprocess.Popen[bytes], ClientConnection]:
         port = ports.free_port()
         environment = {**os.environ, "HOME": str(self._folder), "MOZ_HEADLESS": "1"}
-        log = (self._folder / "log").open("wb")
+        log = self._exits.enter_context((self._folder / "log").open("wb"))
         if self.name == FIREFOX:
             (self._folder / "user.js").write_text(_FIREFOX_PREFERENCES)
             command = ["firefox-esr", "--headless", "--no-remote", "--profile", str(self._folder)]
@@ -152,7 +153,10 @@ class Browser:
         deadline = time.monotonic() + _PATIENCE
         while True:
             try:
-                return connect(address, max_size=None, open_timeout=_PATIENCE, ping_interval=None)
+                connection = connect(
+                    address, max_size=None, open_timeout=_PATIENCE, ping_interval=None
+                )
+                return self._exits.enter_context(connection)
             except (OSError, WebSocketException) as error:
                 assert process.poll() is None, self._log()
                 assert time.monotonic() < deadline, (error, self._log())
@@ -211,13 +215,12 @@ class Browser:
         value = result["result"]
         return json.loads(value["value"]) if value["type"] == "string" else None
 
-    def until(self, expression: str) -> Any:
-        """Waits until an expression is true in the page, and gives its value."""
+    def until(self, expression: str) -> None:
+        """Waits until an expression is true in the page."""
         deadline = time.monotonic() + _PATIENCE
         while True:
-            value = self.evaluate(expression)
-            if value:
-                return value
+            if self.evaluate(f"Boolean({expression})"):
+                return
             assert time.monotonic() < deadline, f"never true: {expression}; {self.errors}"
             time.sleep(0.02)
 
@@ -264,7 +267,9 @@ class Browser:
         kind = {"pointerType": pointer}
         self._perform({"type": "pointer", "id": pointer, "parameters": kind, "actions": actions})
 
-    def pinch(self, first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]) -> None:
+    def pinch(
+        self, first: Sequence[tuple[float, float]], second: Sequence[tuple[float, float]]
+    ) -> None:
         """Two fingers, each from its first point to its last one."""
         fingers = []
         for name, points in (("first", first), ("second", second)):
@@ -286,7 +291,9 @@ class Browser:
     def move(self, x: float, y: float) -> None:
         actions = [{"type": "pointerMove", "x": round(x), "y": round(y)}]
         parameters = {"pointerType": "mouse"}
-        self._perform({"type": "pointer", "id": "mouse", "parameters": parameters, "actions": actions})
+        self._perform(
+            {"type": "pointer", "id": "mouse", "parameters": parameters, "actions": actions}
+        )
 
     def wheel(self, x: float, y: float, *notches: int) -> None:
         """Turns the wheel: 1 is a notch downwards, towards the person."""
@@ -321,7 +328,7 @@ HOME, END, PAGE_DOWN, SHIFT, ESCAPE, TAB, ENTER = (
     "\ue008",
     "\ue00c",
     "\ue004",
-    "\ue007",
+    "\ue006",
 )
 
 

@@ -78,6 +78,7 @@ function activate(viewport) {
   }
   toolbarChanged();
   listChanged();
+  layersChanged();
 }
 
 // Another image or window is shown in a viewport.
@@ -86,7 +87,7 @@ function viewportChanged(viewport) {
     // the frame from which linked viewports follow
     setTimeout(() => { viewport.lastIndex = viewport.index; });
   }
-  if (viewport === activeViewport) toolbarChanged();
+  if (viewport === activeViewport) { toolbarChanged(); layersChanged(); }
 }
 
 function openStack(stack, index) {
@@ -110,7 +111,7 @@ function openPlanes() {
   }
   const viewport = activeViewport;
   if (!viewport.stack || !viewport.frame) return;
-  const stacks = multiPlanarStacks(viewport.stack);
+  const stacks = multiPlanarStacks(viewport.stack, viewport.frame);
   if (stacks.problem) { showNotice(text('planes_impossible'), text(stacks.problem)); return; }
   closeDocument();
   page.grid.classList.remove('single');
@@ -210,6 +211,7 @@ function updateTools() {
   press('link', settings.link);
   press('lines', settings.lines);
   press('corners', settings.corners);
+  press('layers', page.layers);
   for (const name of ['one', 'two', 'four']) press('arrange_' + name, arrangement === name);
   press('planes', arrangement === 'planes');
   press('toggle_list', listIsShown());
@@ -259,11 +261,12 @@ function toggleTheme() {
 
 // --- dialogs
 
-function openDialog(title, ...content) {
-  const dialog = element('dialog', { 'aria-label': title, onclose: () => dialog.remove(), onclick: event => { if (event.target === dialog) dialog.close(); } },
-    element('div', { class: 'dialog-head' }, element('h2', {}, title), button('close', 'close', () => dialog.close())), ...content);
+function openDialog(title, content, kind) {
+  const dialog = element('dialog', { 'aria-label': title, class: kind, onclose: () => dialog.remove(), onclick: event => { if (event.target === dialog) dialog.close(); } },
+    element('div', { class: 'dialog-head' }, element('h2', {}, title), button('close', 'close', () => dialog.close())), content);
   document.body.append(dialog);
-  dialog.showModal();
+  if (kind) dialog.show();
+  else dialog.showModal();
   return dialog;
 }
 
@@ -278,22 +281,27 @@ const HELP = [
 
 function openHelp() {
   const known = key => /^[a-z_]+$/.test(key) ? text(key) : key;
-  openDialog(text('help'), ...HELP.map(([title, rows]) => element('section', {}, element('h3', {}, text(title)),
+  openDialog(text('help'), element('div', {}, ...HELP.map(([title, rows]) => element('section', {}, element('h3', {}, text(title)),
     element('dl', {}, ...rows.flatMap(([what, does]) => [element('dt', {}, known(what)), element('dd', {}, text(does))])))),
-    element('p', { class: 'disclaimer' }, text('not_for_diagnosis'), ' ', text('sends_nothing')));
+    element('p', { class: 'disclaimer' }, text('not_for_diagnosis'), ' ', text('sends_nothing'))));
 }
 
-function layersChanged() { if (page.layers && page.layers.open) fillLayers(); }
+function layersChanged() { if (page.layers) fillLayers(); }
 
+// The panel stays open beside the image that it is about.
 function openLayers() {
+  if (page.layers) { page.layers.close(); return; }
   page.layersBody = element('div', { class: 'layers' });
-  page.layers = openDialog(text('layers'), page.layersBody);
+  page.layers = openDialog(text('layers'), page.layersBody, 'panel');
+  page.layers.addEventListener('close', () => { page.layers = null; toolbarChanged(); });
   fillLayers();
+  toolbarChanged();
 }
 
 // Presentation states, outlines, segments and overlays of the image in the active viewport.
 function fillLayers() {
   const viewport = activeViewport, frame = viewport.frame, parts = [];
+  if (!frame) { page.layersBody.replaceChildren(); return; }
   const check = (label, checked, action, colour) => {
     const swatch = colour ? element('span', { class: 'swatch' }) : '';
     if (swatch) swatch.style.background = colour;

@@ -85,7 +85,7 @@ function openStructures(instance) {
   const series = disc.series.find(item => item.frames.some(frame => frame.frame !== undefined && frame.frame === instance.frame && planeOf(frame)));
   if (!series) { showNotice(instance.title || text('structures'), text('structures_no_images')); return; }
   openStack(stackOf(series));
-  openLayers();
+  if (!page.layers) openLayers();
 }
 
 function listChanged() {

@@ -195,9 +195,16 @@ function drawMeasures(viewport, context, frame, matrix) {
     const [x, y] = measure.kind === 'angle' ? points[1] : points[points.length - 1];
     const lines = [label, note].filter(Boolean);
     const width = Math.max(0, ...lines.map(line => context.measureText(line).width));
-    const left = Math.max(4, Math.min(viewport.screen.clientWidth - width - 6, x + 10));
-    lines.forEach((line, index) => context.fillText(line, left, y + 16 + 17 * index));
+    const left = Math.max(10, Math.min(viewport.screen.clientWidth - width - 10, x + 12));
     context.shadowBlur = 0;
+    if (!lines.length) continue;
+    const top = Math.max(4, Math.min(viewport.screen.clientHeight - 18 * lines.length - 8, y + 8)), colour = context.fillStyle;
+    context.fillStyle = 'rgba(10, 14, 19, 0.78)';
+    context.beginPath();
+    context.roundRect(left - 6, top, width + 12, 18 * lines.length + 4, 6);
+    context.fill();
+    context.fillStyle = colour;
+    lines.forEach((line, index) => context.fillText(line, left, top + 11.5 + 18 * index));
   }
 }
 

@@ -2,16 +2,30 @@
 
 const VOLUME_BYTES = (LITTLE_MEMORY ? 64 : 280) * MEGABYTE;
 
+// Of several frames at each place, those that belong together with the current one: of the same group, or as far into their place.
+function framesOfOneTime(frames, current) {
+  const group = frames.filter(frame => frame.group === current.group);
+  const slices = group.length >= 4 ? group : frames, places = new Map();
+  for (const frame of slices) {
+    const place = dot(planeOf(frame).origin, planeOf(slices[0]).normal).toFixed(3);
+    if (!places.has(place)) places.set(place, []);
+    places.get(place).push(frame);
+  }
+  const lists = [...places.values()], count = lists[0].length;
+  if (count < 2 || lists.some(list => list.length !== count)) return slices;
+  const order = Math.max(0, ...lists.map(list => list.indexOf(current)));
+  return lists.map(list => list[order]);
+}
+
 // The frames of a stack that make a volume, in order; or {problem: key of the text that says why they do not}.
-function volumeFrames(stack) {
+function volumeFrames(stack, current) {
   const frames = stack.frames.filter(frame => planeOf(frame));
   if (frames.length < 4 || frames.length < stack.frames.length / 2) return { problem: 'planes_no_geometry' };
   if (isColour(frames[0])) return { problem: 'planes_colour' };
   if (frames.some(frame => frame.block < 0) || !workers.length) return { problem: 'planes_no_values' };
   const first = planeOf(frames[0]), { rows, columns } = frames[0];
-  // of several images at each place (echoes, phases) those of the group that is shown
-  const group = frames.filter(frame => frame.group === frames[0].group);
-  const slices = group.length >= 4 ? group : frames;
+  const slices = framesOfOneTime(frames, planeOf(current) ? current : frames[0]);
+  if (slices.length < 4) return { problem: 'planes_few' };
   const parallel = slices.every(frame => dot(planeOf(frame).normal, first.normal) > 0.999 && dot(planeOf(frame).row, first.row) > 0.999
     && frame.rows === rows && frame.columns === columns && Math.abs(planeOf(frame).dx - first.dx) < 1e-3);
   if (!parallel) return { problem: 'planes_not_parallel' };
@@ -183,11 +197,15 @@ class ReslicedStack {
 }
 
 // Axial, coronal and sagittal views of the volume of a stack; or {problem}.
-function multiPlanarStacks(stack) {
+function multiPlanarStacks(stack, current) {
   const base = stack.volume ? stack.volume.stack : stack;
-  const slices = volumeFrames(base);
+  const slices = volumeFrames(base, current);
   if (slices.problem) return slices;
-  const volume = base.ownVolume || (base.ownVolume = new Volume(base, slices.frames, slices.distance));
+  let volume = base.ownVolume;
+  if (!volume || volume.frames[0] !== slices.frames[0]) {
+    if (volume) volume.closed = true;
+    volume = base.ownVolume = new Volume(base, slices.frames, slices.distance);
+  }
   const left = volume.axisAlong(0), back = volume.axisAlong(1), head = volume.axisAlong(2);
   if (new Set([left, back, head]).size < 3) return { problem: 'planes_oblique' };
   const toLeft = { axis: left, direction: 0, sign: 1 }, toBack = { axis: back, direction: 1, sign: 1 }, toFeet = { axis: head, direction: 2, sign: -1 };

@@ -278,13 +278,14 @@ const toggleCine = viewport => viewport.cine ? stopCine(viewport) : startCine(vi
 // --- keys
 
 function onKey(event) {
-  if (event.target.closest('select, input:not([type=range]), textarea, dialog, iframe') || event.altKey || event.metaKey) return;
+  if (event.target.closest('select, input[type=number], dialog:not(.panel), iframe, video') || event.altKey || event.metaKey) return;
+  if (event.target.matches('input') && event.key === ' ') return;
   const viewport = activeViewport, key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const inRange = event.target.matches('input[type=range]');
   const scroll = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity }[event.key];
   const sideways = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
   if (inRange && (scroll || sideways)) return;
-  if (event.target.closest('nav, header') && (scroll || sideways || key === ' ' || key === 'Enter')) return;
+  if (event.target.closest('nav, header, dialog') && event.target.matches('button, a') && (key === ' ' || key === 'Enter')) return;
   const actions = {
     i: () => { viewport.inverted = !viewport.inverted; viewport.redraw(); toolbarChanged(); },
     r: () => viewport.rotate(event.shiftKey ? -1 : 1),

@@ -349,19 +349,25 @@ function cornerTexts(viewport, frame) {
   const lossy = frame.lossy === undefined ? '' : frame.lossy ? text('lossy_ratio', { ratio: formatNumber(frame.lossy, 1) }) : text('lossy');
   const near = viewport.block && viewport.block.step > 1 ? text('near_values') : '';
   const side = [frame.laterality || series.laterality, frame.view].filter(Boolean).join(' ');
+  const name = formatName(patient.name), position = `${text('image')} ${viewport.index + 1} / ${stack.length}`;
+  if (viewport.screen.clientWidth < 330 || viewport.screen.clientHeight < 250) {
+    // little room: whose image it is, which one, and how it is shown
+    return { 'top-left': [name, side], 'top-right': [formatDate(study.date)], 'bottom-left': [viewport.value, `${viewport.index + 1} / ${stack.length}`], 'bottom-right': [near, shown] };
+  }
+  const small = viewport.screen.clientWidth < 560 || viewport.screen.clientHeight < 400;
   return {
-    'top-left': [formatName(patient.name), person, side],
-    'top-right': [study.institution, [formatDate(study.date), formatTime(study.time)].filter(Boolean).join(' '), study.description],
+    'top-left': [name, person, side],
+    'top-right': [small ? '' : study.institution, [formatDate(study.date), formatTime(study.time)].filter(Boolean).join(' '), small ? '' : study.description],
     'bottom-left': [
       viewport.value,
       viewport.presentation ? text('presentation_applied') : '',
-      [series.modality, series.number && text('series_number', { number: series.number })].filter(Boolean).join('  '),
+      small ? '' : [series.modality, series.number && text('series_number', { number: series.number })].filter(Boolean).join('  '),
       stack.title,
-      `${text('image')} ${viewport.index + 1} / ${stack.length}`,
+      position,
       place === null || place === undefined ? '' : [`${text('location')} ${formatNumber(place, 1)} mm`, thickness].filter(Boolean).join('  '),
     ],
     'bottom-right': [
-      ...(frame.details || []).map(([key, value]) => `${text('detail_' + key)} ${value}`),
+      ...(small ? [] : frame.details || []).map(([key, value]) => `${text('detail_' + key)} ${value}`),
       lossy, near,
       `${text('zoom_short')} ${formatNumber(viewport.scale * 100, 0)} %`,
       shown,

@@ -1,0 +1,771 @@
+"""The viewer of a disc in real browsers, opened from its folder and used by real events."""
+
+import base64
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydicom.pixels import apply_modality_lut, apply_voi_lut
+
+import browsers
+import viewer_material as material
+from browser_discs import DiscOfViewer
+from browsers import Browser
+from burnish.content.viewer_data import PackedPixels
+
+AXE = Path(__file__).resolve().parents[1] / "peers" / "node_modules" / "axe-core" / "axe.min.js"
+FIRST = "document.querySelectorAll('.viewport')[0]"
+TRUE_VALUES = f"{FIRST}.dataset.pixels === 'true'"
+
+
+class Viewer:
+    """The viewer as a person sees it and works with it."""
+
+    def __init__(self, browser: Browser, page: Path) -> None:
+        self.browser = browser
+        self.folder = page.parent.parent
+        browser.open(page)
+        browser.evaluate("(localStorage.clear(), 1)")
+        browser.until("document.querySelector('.viewport .top-left').textContent")
+
+    def text(self, corner: str, number: int = 0) -> str:
+        return str(
+            self.browser.evaluate(f"{viewport(number)}.querySelector('.{corner}').textContent")
+        )
+
+    def message(self) -> str:
+        return str(self.browser.evaluate(f"{FIRST}.querySelector('.message').textContent"))
+
+    def until_shown(self, corner: str, wanted: str, number: int = 0) -> None:
+        wanted = json.dumps(wanted)
+        self.browser.until(
+            f"{viewport(number)}.querySelector('.{corner}').textContent.includes({wanted})"
+        )
+
+    def until_true_values(self) -> None:
+        self.browser.until(TRUE_VALUES)
+
+    def open(self, title: str) -> None:
+        """A click on the tile with this title."""
+        number = self.browser.evaluate(
+            "[...document.querySelectorAll('.tile')].findIndex("
+            f"tile => tile.querySelector('.tile-title').textContent === {json.dumps(title)})"
+        )
+        assert number >= 0, f"no tile {title}"
+        self.browser.click(".tile", number=number)
+
+    def position(self, number: int = 0) -> int:
+        """The number of the image that is shown."""
+        match = re.search(r"(\d+) / \d+", self.text("bottom-left", number))
+        assert match, self.text("bottom-left", number)
+        return int(match[1])
+
+    def window(self) -> tuple[float, float]:
+        match = re.search(r"C (-?[\d.]+)  W ([\d.]+)", self.text("bottom-right"))
+        assert match, self.text("bottom-right")
+        return float(match[1]), float(match[2])
+
+    def box(self, number: int = 0) -> tuple[float, float, float, float]:
+        left, top, width, height = self.browser.evaluate(
+            "(() => { const box = " + viewport(number) + ".querySelector('.screen')"
+            ".getBoundingClientRect(); return [box.left, box.top, box.width, box.height]; })()"
+        )
+        return left, top, width, height
+
+    def centre(self, number: int = 0) -> tuple[float, float]:
+        left, top, width, height = self.box(number)
+        return left + width / 2, top + height / 2
+
+    def draw_one_to_one(self) -> None:
+        """One pixel of the image for each of the screen, so that the values can be compared."""
+        self.browser.move(5, 5)
+        self.browser.press("=")
+        self.until_shown("bottom-right", "Zoom 100 %")
+
+    def canvas(
+        self, number: int = 0, kind: str = "values", area: tuple[int, int, int, int] | None = None
+    ) -> Any:
+        """The pixels of a canvas as rows, columns and red, green, blue, alpha.
+
+        `area`: left, top, width and height, of the whole canvas if there is none.
+        """
+        script = (
+            "(async () => { await new Promise(requestAnimationFrame);"
+            "await new Promise(requestAnimationFrame);"
+            f"const canvas = {viewport(number)}.querySelector('canvas.{kind}');"
+            f"const area = {json.dumps(area)} || [0, 0, canvas.width, canvas.height];"
+            "const data = canvas.getContext('2d').getImageData(...area).data;"
+            "let text = ''; for (let at = 0; at < data.length; at += 8192)"
+            " text += String.fromCharCode(...data.subarray(at, at + 8192));"
+            "return [area[2], area[3], btoa(text)]; })()"
+        )
+        width, height, encoded = self.browser.evaluate(script)
+        data = np.frombuffer(base64.b64decode(encoded), np.uint8)
+        return data.reshape(height, width, 4)
+
+    def place_of_image(self, rows: int, columns: int, number: int = 0) -> tuple[int, int]:
+        """The left and upper edge of an image on its canvas, drawn one to one."""
+        width, height = self.browser.evaluate(
+            f"(canvas => [canvas.width, canvas.height])({viewport(number)}.querySelector('canvas'))"
+        )
+        return math.floor((width - columns) / 2 + 0.5), math.floor((height - rows) / 2 + 0.5)
+
+    def area_of_image(
+        self, rows: int, columns: int, kind: str = "values", number: int = 0
+    ) -> tuple[Any, int, int]:
+        """What is visible of an image drawn one to one, and its first row and column."""
+        left, top = self.place_of_image(rows, columns, number)
+        width = columns + 2 * min(0, left)
+        height = rows + 2 * min(0, top)
+        area = (max(0, left), max(0, top), width, height)
+        return self.canvas(number, kind, area), max(0, -top), max(0, -left)
+
+    def assert_shows(self, expected: Any, *, tolerance: int = 1, number: int = 0) -> None:
+        """The canvas shows these grey values or colours."""
+        rows, columns = expected.shape[:2]
+        visible, row, column = self.area_of_image(rows, columns, number=number)
+        visible = visible[..., :3].astype(int)
+        part = expected[row : row + visible.shape[0], column : column + visible.shape[1]]
+        part = part[..., None] if part.ndim == 2 else part
+        assert visible.shape[0] * visible.shape[1] > 100
+        assert np.abs(visible - part.astype(int)).max() <= tolerance
+
+    def assert_at_ease(self) -> None:
+        """Nothing was complained about, and nothing came from outside of the folder."""
+        assert self.browser.errors == []
+        names = self.browser.evaluate(
+            "performance.getEntriesByType('resource').map(entry => entry.name)"
+        )
+        folder = self.folder.as_uri()
+        outside = [
+            name
+            for name in [*names, *self.browser.requests]
+            if not name.startswith((folder, f"blob:{folder}", "blob:null", "blob:file:"))
+        ]
+        assert outside == []
+
+
+def viewport(number: int) -> str:
+    return f"document.querySelectorAll('.viewport')[{number}]"
+
+
+View = Callable[..., Viewer]
+
+
+@pytest.fixture
+def view(browser: Browser, tmp_path: Path) -> Iterator[View]:
+    """Opens the viewer of a disc with these data sets; at the end all must have been well."""
+    opened: list[Viewer] = []
+
+    def open_disc(
+        *data_sets: Any, pixels: PackedPixels = PackedPixels.LOSSLESS, at_ease: bool = True
+    ) -> Viewer:
+        disc = DiscOfViewer(tmp_path / "disc", pixels)
+        disc.add(*data_sets)
+        viewer = Viewer(browser, disc.write())
+        if at_ease:
+            opened.append(viewer)
+        return viewer
+
+    browser.resize(1280, 800)
+    yield open_disc
+    for viewer in opened:
+        viewer.assert_at_ease()
+
+
+def windowed(data_set: Any, values: Any, centre: float, width: float) -> Any:
+    """Values after the Modality LUT in a linear window, by the formula of PS3.3 C.11.2.1.2.1."""
+    grey = ((apply_modality_lut(values, data_set) - (centre - 0.5)) / (width - 1) + 0.5) * 255
+    return np.clip(np.rint(grey), 0, 255)
+
+
+# --- scrolling
+
+
+def test_the_wheel_scrolls(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    assert viewer.position() == 21
+    viewer.browser.wheel(*viewer.centre(), 1, 1, 1)
+    viewer.until_shown("bottom-left", "Image 24 / 40")
+    viewer.browser.wheel(*viewer.centre(), -1)
+    viewer.until_shown("bottom-left", "Image 23 / 40")
+
+
+def test_keys_scroll(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.browser.press(browsers.HOME)
+    viewer.until_shown("bottom-left", "Image 1 / 40")
+    viewer.browser.press(browsers.DOWN, browsers.DOWN, browsers.RIGHT)
+    viewer.until_shown("bottom-left", "Image 4 / 40")
+    viewer.browser.press(browsers.PAGE_DOWN)
+    viewer.until_shown("bottom-left", "Image 14 / 40")
+    viewer.browser.press(browsers.UP)
+    viewer.until_shown("bottom-left", "Image 13 / 40")
+    viewer.browser.press(browsers.END)
+    viewer.until_shown("bottom-left", "Image 40 / 40")
+
+
+def test_a_finger_scrolls(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    x, y = viewer.centre()
+    viewer.browser.drag([(x, y), (x, y + 60), (x, y + 120)], pointer="touch")
+    viewer.browser.until(f"!/Image 21 /.test({FIRST}.querySelector('.bottom-left').textContent)")
+    assert viewer.position() > 24
+
+
+def test_dragging_scrolls_with_the_tool_for_it(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.browser.press("s")
+    x, y = viewer.centre()
+    viewer.browser.drag([(x, y), (x, y - 60), (x, y - 120)])
+    viewer.browser.until(f"!/Image 21 /.test({FIRST}.querySelector('.bottom-left').textContent)")
+    assert viewer.position() < 18
+
+
+def test_two_fingers_zoom(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    x, y = viewer.centre()
+    viewer.browser.pinch([(x - 50, y), (x - 120, y)], [(x + 50, y), (x + 120, y)])
+    viewer.browser.until(f"!{FIRST}.querySelector('.bottom-right').textContent.includes('Zoom 7')")
+    assert int(re.search(r"Zoom (\d+)", viewer.text("bottom-right"))[1]) > 1000  # type: ignore[index]
+    assert viewer.position() == 21
+
+
+# --- values and windows
+
+
+def test_a_drag_changes_the_window_and_shows_values_in_it(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume)
+    viewer.until_true_values()
+    viewer.browser.press("w")
+    x, y = viewer.centre()
+    viewer.browser.drag([(x, y), (x + 50, y + 20)])
+    viewer.browser.until(f"!{FIRST}.querySelector('.bottom-right').textContent.includes('W 800')")
+    centre, width = viewer.window()
+    assert width > 900
+    assert centre > 230
+    viewer.draw_one_to_one()
+    expected = windowed(volume[20], volume[20].pixel_array, centre, width)
+    viewer.assert_shows(expected, tolerance=2)
+
+
+def test_presets_are_chosen_by_keys_and_from_the_list(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume)
+    viewer.until_true_values()
+    labels = viewer.browser.evaluate(
+        "[...document.querySelectorAll('.presets option')].map(option => option.textContent)"
+    )
+    assert labels[:3] == ["As stored  [1]", "Abdomen  [2]", "Lung  [3]"]
+    viewer.browser.press("4")
+    viewer.until_shown("bottom-right", "C 480  W 2500")
+    viewer.draw_one_to_one()
+    viewer.assert_shows(windowed(volume[20], volume[20].pixel_array, 480, 2500))
+
+
+def test_the_value_under_the_pointer_is_that_of_the_image(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume)
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    x, y = viewer.centre()
+    viewer.browser.move(x + 10, y - 5)
+    viewer.until_shown("bottom-left", ": ")
+    match = re.match(r"(\d+), (\d+): (-?[\d.]+) HU", viewer.text("bottom-left"))
+    assert match, viewer.text("bottom-left")
+    column, row, value = int(match[1]) - 1, int(match[2]) - 1, float(match[3])
+    assert abs(column - 58) <= 1
+    assert abs(row - 43) <= 1
+    assert value == volume[20].pixel_array[row, column] - 1024
+
+
+def test_values_that_were_rounded_are_said_to_be(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume, pixels=PackedPixels.NEAR)
+    viewer.until_true_values()
+    viewer.until_shown("bottom-right", "Values rounded, at most ±2")
+    viewer.draw_one_to_one()
+    viewer.assert_shows(windowed(volume[20], volume[20].pixel_array, 200, 800), tolerance=2)
+
+
+def test_a_disc_without_true_values_shows_pictures_and_says_so(view: View) -> None:
+    viewer = view(*material.ct_volume(), pixels=PackedPixels.NONE)
+    viewer.browser.until(
+        f"{FIRST}.querySelector('.message').textContent.includes('256 grey levels')"
+    )
+    assert viewer.browser.evaluate(f"!{FIRST}.querySelector('.picture').hidden")
+
+
+# --- measures
+
+
+def test_a_distance_is_measured_in_mm(view: View) -> None:
+    volume = material.ct_volume(spacing=0.5)
+    viewer = view(*volume)
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    x, y = viewer.centre()
+    viewer.browser.press("d")
+    viewer.browser.drag([(x - 30, y - 20), (x, y), (x + 30, y + 20)])
+    viewer.browser.until("/ mm/.test(document.querySelector('.announcement').textContent)")
+    said = viewer.browser.evaluate("document.querySelector('.announcement').textContent")
+    assert said == f"{math.hypot(60, 40) * 0.5:.1f} mm"
+
+
+def test_pixels_that_are_not_square_are_measured_right(view: View) -> None:
+    images = [
+        material.image(
+            material.MR, "MR", "Oblong", material.noise(64, 96), PixelSpacing=[2.0, 1.0],
+            BitsStored=12, InstanceNumber=1,
+        )
+    ]  # fmt: skip
+    viewer = view(*images)
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    x, y = viewer.centre()
+    viewer.browser.press("d")
+    viewer.browser.drag([(x, y - 40), (x, y), (x, y + 40)])
+    viewer.browser.until("/ mm/.test(document.querySelector('.announcement').textContent)")
+    # 80 pixels of the screen downwards are 40 rows of 2 mm
+    assert viewer.browser.evaluate("document.querySelector('.announcement').textContent") == "80 mm"
+
+
+def test_an_angle_is_measured_with_three_clicks(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    x, y = viewer.centre()
+    viewer.browser.press("a")
+    for point in ((x - 100, y), (x, y), (x + 100, y - 100)):
+        viewer.browser.drag([point])
+    viewer.browser.until("document.querySelector('.announcement').textContent.includes('°')")
+    assert viewer.browser.evaluate("document.querySelector('.announcement').textContent") == "135°"
+
+
+@pytest.mark.parametrize(
+    ("spacing", "note"),
+    [
+        ({}, "no size is known for this image"),
+        ({"ImagerPixelSpacing": [0.2, 0.2]}, "at the detector, not in the body"),
+    ],
+)
+def test_what_a_distance_does_not_mean_is_said(
+    view: View, spacing: dict[str, Any], note: str
+) -> None:
+    pixels = material.noise(64, 64)
+    viewer = view(material.image(material.CR, "CR", "Chest", pixels, BitsStored=12, **spacing))
+    x, y = viewer.centre()
+    viewer.browser.press("d")
+    viewer.browser.drag([(x, y), (x + 60, y), (x + 100, y)])
+    viewer.browser.until(f"document.querySelector('.announcement').textContent.includes('{note}')")
+
+
+def test_ultrasound_is_measured_inside_its_regions(view: View) -> None:
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    region = Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 0, 0
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 299, 299
+    region.PhysicalUnitsXDirection = region.PhysicalUnitsYDirection = 3
+    region.PhysicalDeltaX = region.PhysicalDeltaY = 0.05
+    pixels = material.noise(300, 300, 3, high=256, dtype=np.uint8)
+    viewer = view(
+        material.image(
+            material.US, "US", "Liver", pixels, SequenceOfUltrasoundRegions=Sequence([region])
+        )
+    )
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    x, y = viewer.centre()
+    viewer.browser.press("d")
+    viewer.browser.drag([(x - 50, y), (x, y), (x + 50, y)])
+    viewer.browser.until("/ mm/.test(document.querySelector('.announcement').textContent)")
+    assert viewer.browser.evaluate("document.querySelector('.announcement').textContent") == "50 mm"
+
+
+def test_a_measure_is_moved_and_deleted(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    x, y = viewer.centre()
+    viewer.browser.press("d")
+    viewer.browser.drag([(x, y), (x + 20, y), (x + 40, y)])
+    viewer.browser.until("/ mm/.test(document.querySelector('.announcement').textContent)")
+    assert (viewer.canvas(kind="marks")[..., 0] > 200).any()
+    viewer.browser.click("[data-action=delete_measure]")
+    viewer.browser.until("document.querySelector('[data-action=delete_measure]').disabled")
+
+
+# --- several views
+
+
+def test_views_of_the_same_body_scroll_together(view: View) -> None:
+    viewer = view(*material.ct_volume(), *material.thick_slices())
+    viewer.browser.click("[data-action=arrange_two]")
+    viewer.until_shown("bottom-left", "/ 8", number=1)
+    viewer.browser.wheel(*viewer.centre(), *[1] * 10)
+    viewer.until_shown("bottom-left", "31 / 40")
+    # slice 31 lies at 30 mm, as the seventh of those with 5 mm between them
+    viewer.until_shown("bottom-left", "7 / 8", number=1)
+    viewer.browser.wheel(*viewer.centre(1), -1, -1)
+    viewer.until_shown("bottom-left", "5 / 8", number=1)
+    viewer.until_shown("bottom-left", "21 / 40")
+
+
+def test_views_scroll_alone_when_they_are_not_linked(view: View) -> None:
+    viewer = view(*material.ct_volume(), *material.thick_slices())
+    viewer.browser.click("[data-action=arrange_two]")
+    viewer.until_shown("bottom-left", "/ 8", number=1)
+    viewer.browser.click("[data-action=link]")
+    viewer.browser.wheel(*viewer.centre(), *[1] * 10)
+    viewer.until_shown("bottom-left", "31 / 40")
+    viewer.until_shown("bottom-left", "5 / 8", number=1)
+
+
+def test_planes_show_the_volume_from_three_sides(view: View) -> None:
+    volume = material.ct_volume()
+    values = material.volume_values()
+    viewer = view(*volume)
+    viewer.until_true_values()
+    viewer.browser.press("m")
+    viewer.until_shown("bottom-left", "Coronal – Volume", number=1)
+    viewer.until_shown("bottom-left", "Sagittal – Volume", number=2)
+    viewer.browser.until(f"!{viewport(1)}.querySelector('.message').textContent")
+    grey = np.clip(np.rint(((values - 199.5) / 799 + 0.5) * 255), 0, 255)
+    # the head is at the top: the last slice is the first row
+    for number, expected in ((1, grey[::-1, 48, :]), (2, grey[::-1, :, 48])):
+        viewer.browser.drag([viewer.centre(number)])
+        viewer.browser.press("=")
+        viewer.until_shown("bottom-right", "Zoom 100 %", number=number)
+        viewer.assert_shows(expected, number=number)
+    letters = viewer.browser.evaluate(
+        "[0, 1, 2].map(number => ['left', 'right', 'top', 'bottom'].map(side => document"
+        ".querySelectorAll('.viewport')[number].querySelector('.letters.' + side).textContent)"
+        ".join(''))"
+    )
+    assert letters == ["RLAP", "RLHF", "APHF"]
+
+
+def test_a_point_is_located_in_all_planes(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.until_true_values()
+    viewer.browser.press("m")
+    viewer.until_shown("bottom-left", "Coronal – Volume", number=1)
+    x, y = viewer.centre()
+    viewer.browser.press("=")
+    viewer.until_shown("bottom-right", "Zoom 100 %")
+    viewer.browser.drag([(x + 20, y + 10)])
+    # 96 pixels of 1 mm around the middle: column 68 and row 58
+    viewer.browser.until(
+        f"Math.abs(parseInt({viewport(1)}.querySelector('.position').value) - 58) <= 1"
+    )
+    viewer.browser.until(
+        f"Math.abs(parseInt({viewport(2)}.querySelector('.position').value) - 68) <= 1"
+    )
+
+
+def test_lines_show_where_the_other_views_lie(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.until_true_values()
+    viewer.browser.press("m")
+    viewer.until_shown("bottom-left", "Coronal – Volume", number=1)
+    blue = viewer.canvas(1, "marks")
+    rows = np.nonzero(((blue[..., 2] > 180) & (blue[..., 0] < 120)).sum(axis=1) > 50)[0]
+    assert rows.size
+
+
+def test_planes_of_uneven_slices_are_refused_with_the_reason(view: View) -> None:
+    volume = material.ct_volume()
+    del volume[12:17]
+    viewer = view(*volume)
+    viewer.browser.click("[data-action=planes]")
+    viewer.browser.until("document.querySelector('dialog').textContent.includes('distances')")
+
+
+# --- turning
+
+
+def test_letters_turn_with_the_image(view: View) -> None:
+    viewer = view(*material.ct_volume())
+
+    def letters() -> str:
+        return str(
+            viewer.browser.evaluate(
+                "['top', 'right', 'bottom', 'left'].map(side =>"
+                f" {FIRST}.querySelector('.letters.' + side).textContent).join('')"
+            )
+        )
+
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.top').textContent === 'A'")
+    assert letters() == "ALPR"
+    viewer.browser.press("r")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.top').textContent === 'R'")
+    assert letters() == "RALP"
+    viewer.browser.press("h")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.right').textContent === 'P'")
+    assert letters() == "RPLA"
+    viewer.browser.press("v")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.top').textContent === 'L'")
+    assert letters() == "LPRA"
+
+
+def test_an_image_is_turned_and_mirrored_as_its_letters_say(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume)
+    viewer.until_true_values()
+    expected = windowed(volume[20], volume[20].pixel_array, 200, 800)
+    viewer.draw_one_to_one()
+    viewer.browser.press("r")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.top').textContent === 'R'")
+    viewer.draw_one_to_one()
+    viewer.assert_shows(np.rot90(expected, -1))
+    viewer.browser.press("h")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.right').textContent === 'P'")
+    viewer.assert_shows(np.rot90(expected, -1)[:, ::-1])
+    viewer.browser.press("i")
+    viewer.assert_shows(255 - np.rot90(expected, -1)[:, ::-1])
+    viewer.browser.press("0")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.top').textContent === 'A'")
+
+
+# --- cine
+
+
+def test_cine_plays_and_stops(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.browser.press("c")
+    viewer.browser.until("document.querySelector('[data-action=cine]').ariaPressed === 'true'")
+    viewer.browser.until(f"parseInt({FIRST}.querySelector('.position').value) > 25")
+    # it begins again after the last image
+    viewer.browser.until(f"parseInt({FIRST}.querySelector('.position').value) < 15")
+    viewer.browser.press("c")
+    viewer.browser.until("document.querySelector('[data-action=cine]').ariaPressed === 'false'")
+    position = viewer.position()
+    viewer.canvas()
+    assert viewer.position() == position
+
+
+def test_the_rate_of_a_clip_is_its_own(view: View) -> None:
+    clip = material.image(
+        material.US, "US", "Clip", material.noise(6, 40, 50, high=256, dtype=np.uint8), FrameTime=40
+    )
+    viewer = view(clip)
+    viewer.browser.until("document.querySelector('.rate').value === '25'")
+
+
+# --- overlays, outlines, segments, presentation states, key objects
+
+
+def test_segments_and_outlines_lie_over_their_image(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume, material.segmentation(volume[20]), material.structure_set(20.0))
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+
+    def red_at(x: int, y: int) -> bool:
+        marks = viewer.area_of_image(96, 96, "marks")[0][y - 1 : y + 2, x - 1 : x + 2]
+        return bool(((marks[..., 0] > 150) & (marks[..., 3] > 60)).any())
+
+    viewer.browser.click("[data-action=layers]")
+    viewer.browser.until("document.querySelector('.layers').textContent.includes('Target')")
+    assert viewer.browser.evaluate(
+        "document.querySelector('.layers').textContent.includes('Lesion')"
+    )
+    # the outline from -28 mm (column 20.5) to 12 mm (column 60.5), the segment from 40 to 59
+    assert red_at(20, 40)
+    assert red_at(60, 25)
+    assert not red_at(30, 30)
+    assert red_at(50, 50)
+    viewer.browser.press(browsers.UP)
+    viewer.until_shown("bottom-left", "Image 20 / 40")
+    assert not red_at(50, 50)
+
+
+def test_overlay_planes_are_drawn_and_can_be_switched_off(view: View) -> None:
+    plane = np.zeros((64, 64), np.uint8)
+    plane[10:20, 30:40] = 1
+    data_set = material.image(material.CR, "CR", "Chest", material.noise(64, 64), BitsStored=12)
+    data_set.add_new(0x60000010, "US", 64)
+    data_set.add_new(0x60000011, "US", 64)
+    data_set.add_new(0x60000040, "CS", "G")
+    data_set.add_new(0x60000050, "SS", [1, 1])
+    data_set.add_new(0x60000100, "US", 1)
+    data_set.add_new(0x60000102, "US", 0)
+    data_set.add_new(0x60003000, "OB", np.packbits(plane.ravel(), bitorder="little").tobytes())
+    viewer = view(data_set)
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    viewer.browser.until(f"{FIRST}.dataset.pixels === 'true'")
+    marks = viewer.area_of_image(64, 64, "marks")[0]
+    assert ((marks[..., 3] > 128) == (plane == 1)).all()
+    viewer.browser.press("o")
+    assert not (viewer.area_of_image(64, 64, "marks")[0][..., 3] > 128).any()
+
+
+def test_a_presentation_state_is_applied_from_its_tile(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume, material.presentation_state(volume[5]))
+    viewer.open("Look here")
+    viewer.until_shown("bottom-left", "Presentation state applied")
+    viewer.until_shown("bottom-right", "C 100  W 300")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.top').textContent === 'R'")
+    viewer.draw_one_to_one()
+    viewer.assert_shows(np.rot90(windowed(volume[5], volume[5].pixel_array, 100, 300), -1))
+    assert (viewer.canvas(kind="marks")[..., 1] > 200).any()
+
+
+def test_key_objects_are_a_list_of_their_images(view: View) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume, material.key_objects(volume[3], volume[30]))
+    tile = viewer.browser.evaluate(
+        "[...document.querySelectorAll('.tile')].find(node => node.textContent.includes('Interest')).textContent"
+    )
+    assert "Images: 2" in tile
+    assert "not on this disc: 1" in tile
+    viewer.open("Of Interest")
+    viewer.until_shown("bottom-left", "Image 1 / 2")
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    viewer.assert_shows(windowed(volume[3], volume[3].pixel_array, 200, 800))
+
+
+# --- faults
+
+
+def test_a_damaged_pack_is_said_and_never_shown_as_values(view: View) -> None:
+    noise = [
+        material.image(
+            material.CT,
+            "CT",
+            "Noise",
+            material.noise(256, 256),
+            BitsStored=12,
+            InstanceNumber=number,
+        )
+        for number in (1, 2, 3)
+    ]
+    viewer = view(*noise, at_ease=False)
+    viewer.until_true_values()
+    pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.JS"
+    content = bytearray(pack.read_bytes())
+    lines = bytes(content).split(b'\n"')
+    place = len(lines[0]) + len(lines[1]) + 2 + len(lines[2]) // 2
+    content[place : place + 40] = b"A" * 40
+    pack.write_bytes(content)
+    viewer = Viewer(viewer.browser, viewer.folder / "VIEWER" / "VIEWER.HTM")
+    viewer.browser.until(f"{FIRST}.querySelector('.message').textContent.includes('damaged')")
+    assert viewer.browser.evaluate(f"{FIRST}.dataset.pixels") == "picture"
+    viewer.browser.press(browsers.DOWN)
+    viewer.until_true_values()
+    assert viewer.message() == ""
+
+
+def test_a_pack_that_is_missing_is_said(view: View) -> None:
+    viewer = view(*material.ct_volume(), at_ease=False)
+    (viewer.folder / "VIEWER" / "S0000001" / "P0000001.JS").unlink()
+    viewer = Viewer(viewer.browser, viewer.folder / "VIEWER" / "VIEWER.HTM")
+    viewer.browser.until(f"{FIRST}.querySelector('.message').textContent.includes('damaged')")
+    assert viewer.browser.evaluate(f"!{FIRST}.querySelector('.picture').hidden")
+
+
+def test_an_image_that_could_not_be_decoded_says_so(view: View) -> None:
+    damaged = material.image(material.CT, "CT", "Damaged", material.noise(32, 32), BitsStored=12)
+    damaged.PixelData = b"\0" * 10
+    viewer = view(damaged)
+    viewer.browser.until(
+        f"{FIRST}.querySelector('.message').textContent === 'This image is damaged and cannot be shown.'"
+    )
+
+
+def test_a_disc_without_its_data_says_so(view: View) -> None:
+    viewer = view(*material.thick_slices(), at_ease=False)
+    (viewer.folder / "VIEWER" / "DATA.JS").unlink()
+    viewer.browser.open(viewer.folder / "VIEWER" / "VIEWER.HTM")
+    viewer.browser.until("document.body.textContent.includes('DATA.JS')")
+
+
+# --- people
+
+
+def test_all_can_be_done_with_keys_alone(view: View) -> None:
+    viewer = view(*material.ct_volume(), *material.thick_slices())
+    reached = "document.activeElement.classList.contains('tile')"
+    for _ in range(60):
+        viewer.browser.press(browsers.TAB)
+        if viewer.browser.evaluate(reached):
+            break
+    assert viewer.browser.evaluate(reached)
+    viewer.browser.press(browsers.TAB)
+    viewer.browser.press(browsers.ENTER)
+    viewer.until_shown("bottom-left", "Thick slices")
+    assert "Thick slices" in viewer.browser.evaluate(
+        "document.querySelector('.announcement').textContent"
+    )
+    viewer.browser.press("?")
+    viewer.browser.until("document.querySelector('dialog[open]')")
+    viewer.browser.press(browsers.ESCAPE)
+    viewer.browser.until("!document.querySelector('dialog')")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("state", ["images", "help", "layers", "four"])
+def test_axe_finds_no_serious_fault(view: View, theme: str, state: str) -> None:
+    volume = material.ct_volume()
+    viewer = view(*volume, *material.thick_slices(), material.structure_set(20.0))
+    viewer.until_true_values()
+    if theme == "light":
+        viewer.browser.click("[data-action=theme]")
+    if state == "four":
+        viewer.browser.click("[data-action=arrange_four]")
+    elif state != "images":
+        viewer.browser.click(f"[data-action={state}]")
+        viewer.browser.until("document.querySelector('dialog[open]')")
+    viewer.browser.evaluate(f"(() => {{ {AXE.read_text()}\n; return 1; }})()")
+    faults = viewer.browser.evaluate(
+        "axe.run({resultTypes: ['violations'], preload: false}).then(result => result.violations.filter("
+        "fault => ['serious', 'critical'].includes(fault.impact)).map(fault =>"
+        " [fault.id, fault.nodes.map(node => node.html + ' ' + node.failureSummary)]))"
+    )
+    assert faults == []
+
+
+@pytest.mark.parametrize("width", [360, 760, 1280, 3840])
+def test_the_page_fits_every_width(view: View, width: int) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.browser.resize(width, max(640, width * 9 // 16))
+    viewer.until_true_values()
+    assert viewer.browser.evaluate(
+        "[document.documentElement.scrollWidth <= innerWidth,"
+        " document.documentElement.scrollHeight <= innerHeight]"
+    ) == [True, True]
+    _, _, screen_width, screen_height = viewer.box()
+    assert screen_width >= min(340, width)
+    assert screen_height >= 400
+
+
+def test_a_phone_shows_the_list_over_the_images(view: View) -> None:
+    viewer = view(*material.ct_volume(), *material.thick_slices())
+    viewer.browser.resize(360, 740)
+    hidden = "getComputedStyle(document.querySelector('.list')).visibility"
+    viewer.browser.until(f"{hidden} === 'hidden'")
+    viewer.browser.click("[data-action=toggle_list]")
+    viewer.browser.until(f"{hidden} === 'visible'")
+    viewer.open("Thick slices")
+    viewer.until_shown("bottom-left", "/ 8")
+    viewer.browser.until(f"{hidden} === 'hidden'")
+
+
+def test_nothing_but_the_disc_is_permitted(view: View) -> None:
+    viewer = view(*material.thick_slices())
+    policy = viewer.browser.evaluate(
+        "document.querySelector('meta[http-equiv=Content-Security-Policy]').content"
+    )
+    assert policy.startswith("default-src 'none'; ")
+    assert "connect-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
