@@ -1,7 +1,8 @@
 """Chromium and Firefox without a window, driven by real events (WebDriver BiDi).
 
 Firefox speaks BiDi itself; for Chromium, its chromedriver does. Firefox loosens its rules for files
-when it is driven; `remote.prefs.recommended` off keeps them as people have them.
+when it is driven; `remote.prefs.recommended` off keeps them as people have them. Its page has the
+focus (`focusmanager.testmode`), as that of a window in front.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ import ports
 
 CHROMIUM, FIREFOX = "chromium", "firefox"
 #: Time after which a browser that does not answer is given up.
-_PATIENCE = 8
+_PATIENCE = 60
 
 _FIREFOX_PREFERENCES = """\
 user_pref("remote.prefs.recommended", false);
+user_pref("focusmanager.testmode", true);
 user_pref("remote.active-protocols", 1);
 user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("browser.startup.homepage_override.mstone", "ignore");

@@ -108,20 +108,21 @@ class Viewer:
         data = np.frombuffer(base64.b64decode(encoded), np.uint8)
         return data.reshape(height, width, 4)
 
-    def place_of_image(self, rows: int, columns: int, number: int = 0) -> tuple[int, int]:
-        """The left and upper edge of an image on its canvas, drawn one to one."""
+    def canvas_size(self, number: int = 0) -> tuple[int, int]:
         width, height = self.browser.evaluate(
             f"(canvas => [canvas.width, canvas.height])({viewport(number)}.querySelector('canvas'))"
         )
-        return math.floor((width - columns) / 2 + 0.5), math.floor((height - rows) / 2 + 0.5)
+        return width, height
 
     def area_of_image(
         self, rows: int, columns: int, kind: str = "values", number: int = 0
     ) -> tuple[Any, int, int]:
         """What is visible of an image drawn one to one, and its first row and column."""
-        left, top = self.place_of_image(rows, columns, number)
-        width = columns + 2 * min(0, left)
-        height = rows + 2 * min(0, top)
+        canvas_width, canvas_height = self.canvas_size(number)
+        left = math.floor((canvas_width - columns) / 2 + 0.5)
+        top = math.floor((canvas_height - rows) / 2 + 0.5)
+        width = min(canvas_width, left + columns) - max(0, left)
+        height = min(canvas_height, top + rows) - max(0, top)
         area = (max(0, left), max(0, top), width, height)
         return self.canvas(number, kind, area), max(0, -top), max(0, -left)
 
@@ -132,7 +133,7 @@ class Viewer:
         visible = visible[..., :3].astype(int)
         part = expected[row : row + visible.shape[0], column : column + visible.shape[1]]
         part = part[..., None] if part.ndim == 2 else part
-        assert visible.shape[0] * visible.shape[1] > 100
+        assert visible.shape[0] * visible.shape[1] >= 100
         assert np.abs(visible - part.astype(int)).max() <= tolerance
 
     def assert_at_ease(self) -> None:

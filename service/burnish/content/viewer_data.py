@@ -140,19 +140,24 @@ class InstanceRecorder:
         import numpy as np
 
         description = self._description
-        bits = description.get("bits", 16)
-        if frame.dtype == np.uint8:
-            low, high = 0.0, float((1 << bits) - 1)
-        else:
-            sample = frame[::_STEP, ::_STEP]
-            sample = sample[np.isfinite(sample)] if frame.dtype.kind == "f" else sample
-            low, high = (
-                np.percentile(sample, (_CLIPPED, 100 - _CLIPPED)) if sample.size else (0.0, 1.0)
-            )
-            if low == high:
-                low, high = float(frame.min()), float(frame.max())
         slope, intercept = description.get("slope", 1), description.get("intercept", 0)
-        low, high = sorted((float(low) * slope + intercept, float(high) * slope + intercept))
+        is_plain = "modality_lut" not in description and (slope, intercept) == (1, 0)
+        if frame.dtype == np.uint8 and is_plain:
+            low, high = 0.0, float((1 << description.get("bits", 8)) - 1)
+        else:
+            sample = frame[::_STEP, ::_STEP].ravel()
+            if "modality_lut" in description:
+                extra, first = description["modality_lut"]
+                table = self._extras[extra][0]
+                sample = table[np.clip(sample.astype(np.int64) - first, 0, table.size - 1)]
+            sample = sample * float(slope) + float(intercept)
+            sample = sample[np.isfinite(sample)]
+            if not sample.size:
+                sample = np.array([0.0, 1.0])
+            low, high = np.percentile(sample, (_CLIPPED, 100 - _CLIPPED))
+            if low == high:
+                low, high = sample.min(), sample.max()
+        low, high = float(low), float(high)
         description["function"] = "LINEAR_EXACT"
         width = max(high - low, 1e-6)
         description["default_window"] = [_rounded((low + high) / 2), _rounded(width)]
