@@ -1,4 +1,4 @@
-"""Small discs for the tests of the viewer: its program, data, pictures and packs, from data sets."""
+"""Small discs for the tests of the viewer: its program, data, pictures and packs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from pydicom.pixels import iter_pixels
 
-from burnish.content import pixel_packs, viewer, viewer_data
+from burnish.content import pixel_packs, viewer_data, volume_content
 from burnish.content.viewer_data import PackedPixels
 
 
@@ -39,8 +39,8 @@ class DiscOfViewer:
 
     def write(self) -> Path:
         """Writes the files; the path of the page."""
-        for name, content in viewer.program_files(texts()).items():
-            self._put(name, content)
+        for file in volume_content.viewer_program():
+            self._put(file.name.replace("\\", "/"), b"".join(file.parts))
         folder = 0
         patients = []
         for studies in self.patients.values():
@@ -77,12 +77,12 @@ class DiscOfViewer:
     def _write_series(
         self, folder: int, uid: str, data_sets: Sequence[Any]
     ) -> viewer_data.ViewedSeries:
-        made = [self._record(data_set) for data_set in data_sets]
-        order = viewer_data.display_order([record for record, _, _ in made])
+        records = [self._record(data_set) for data_set in data_sets]
+        order = viewer_data.display_order([record for record, _, _ in records])
         instances, lines = [], []
         number = 0
         for index in order:
-            record, of_instance, pictures = made[index]
+            record, of_instance, pictures = records[index]
             lines += of_instance
             names = []
             for picture in pictures:
@@ -94,7 +94,7 @@ class DiscOfViewer:
         thumbnail = ""
         if number:
             thumbnail = f"IHE_PDI/S{folder:07d}/T0000001.JPG"
-            middle = made[order[len(order) // 2]][2]
+            middle = records[order[len(order) // 2]][2]
             self._put_picture(thumbnail, middle[len(middle) // 2] if middle else pictures[0], 160)
         counts = viewer_data.pack_contents([len(line) for line in lines])
         start = 0
@@ -149,15 +149,3 @@ def rough_picture(frame: Any, data_set: Any) -> Any:
     low, high = np.percentile(frame, (1, 99))
     grey = np.clip((frame - low) * (255 / max(high - low, 1e-6)), 0, 255).astype(np.uint8)
     return 255 - grey if data_set.PhotometricInterpretation == "MONOCHROME1" else grey
-
-
-def texts() -> dict[str, viewer.ViewerTexts]:
-    import tomllib
-
-    languages = {}
-    for path in sorted(Path("/tmp/vt").glob("*.toml")):
-        values = tomllib.loads(path.read_text())
-        languages[path.stem] = viewer.ViewerTexts(
-            path.stem, "rtl" if path.stem == "ar" else "ltr", values
-        )
-    return languages

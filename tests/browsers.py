@@ -1,8 +1,7 @@
 """Chromium and Firefox without a window, driven by real events (WebDriver BiDi).
 
 Firefox speaks BiDi itself; for Chromium, its chromedriver does. Firefox loosens its rules for files
-when it is driven; `remote.prefs.recommended` off keeps them as people have them. Its page has the
-focus (`focusmanager.testmode`), as that of a window in front.
+when it is driven; `remote.prefs.recommended` off keeps them as people have them.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ _PATIENCE = 60
 
 _FIREFOX_PREFERENCES = """\
 user_pref("remote.prefs.recommended", false);
-user_pref("focusmanager.testmode", true);
 user_pref("remote.active-protocols", 1);
 user_pref("browser.shell.checkDefaultBrowser", false);
 user_pref("browser.startup.homepage_override.mstone", "ignore");
@@ -59,7 +57,7 @@ _CHROMIUM_ARGUMENTS = [
 
 
 class Browser:
-    """A browser with one page. `errors` are its complaints, `requests` the addresses it asked for."""
+    """A browser with one page: `errors` are its complaints, `requests` what it asked for."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -124,7 +122,7 @@ class Browser:
         options = {"binary": shutil.which("chromium"), "args": _CHROMIUM_ARGUMENTS}
         capabilities = {"webSocketUrl": True, "goog:chromeOptions": options}
         body = json.dumps({"capabilities": {"alwaysMatch": capabilities}}).encode()
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"http://127.0.0.1:{port}/session", body, {"Content-Type": "application/json"}
         )
         address = self._until_answered(request, process)
@@ -160,9 +158,10 @@ class Browser:
                 )
                 return self._exits.enter_context(connection)
             except (OSError, WebSocketException) as error:
-                assert process.poll() is None, self._log()
-                assert time.monotonic() < deadline, (error, self._log())
-                time.sleep(0.05)
+                reason: Exception = error
+            assert process.poll() is None, self._log()
+            assert time.monotonic() < deadline, (reason, self._log())
+            time.sleep(0.05)
 
     def _log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-2000:]

@@ -72,7 +72,7 @@ KINDS: dict[str, Any] = {
     "8 bits without a window": lambda: material.image(
         material.SECONDARY_CAPTURE, "OT", "", material.noise(90, 70, high=256, dtype=np.uint8)
     ),
-    "16 bits without a window": lambda: ct_noise(),
+    "16 bits without a window": ct_noise,
     "YBR": lambda: from_pydicom("examples_ybr_color.dcm"),
     "YBR 422": lambda: from_pydicom("SC_ybr_full_422_uncompressed.dcm"),
     "JPEG": lambda: from_pydicom("SC_rgb_jpeg_dcmtk.dcm"),

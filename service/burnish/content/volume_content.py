@@ -7,9 +7,11 @@ instance brings along, for packing.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 
-from burnish.content import pixel_packs, viewer_data
+from burnish.content import pixel_packs, viewer, viewer_data
 from burnish.content.content_terms import ContentTerms
+from burnish.content.languages import LANGUAGES, catalogue
 from burnish.content.model import Rendition
 from burnish.content.outline import (
     ChosenPictures,
@@ -24,6 +26,7 @@ from burnish.content.outline import (
 from burnish.content.pages import album, front, xhtml
 from burnish.content.pages.album import FOLDER, document_file_name
 from burnish.content.pages.front import VolumeInSet
+from burnish.content.viewer import ViewerTexts
 from burnish.content.viewer_data import (
     ViewedDocument,
     ViewedInstance,
@@ -190,9 +193,15 @@ def _viewer_files(
     yield ContentFile(f"{VIEWER}\\DATA.JS", (viewer_data.build_data(data),))
 
 
-def viewer_program() -> list[ContentFile]:
+@cache
+def viewer_program() -> tuple[ContentFile, ...]:
     """The files of the viewer that do not depend on the instances."""
-    return []
+    texts = {}
+    for code in LANGUAGES:
+        language = catalogue(code)
+        texts[code] = ViewerTexts(language.native_name, language.direction, language.viewer)
+    files = viewer.program_files(texts)
+    return tuple(ContentFile(name.replace("/", "\\"), (data,)) for name, data in files.items())
 
 
 def _series_key(series: SeriesOutline) -> str:
