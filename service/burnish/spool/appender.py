@@ -32,6 +32,9 @@ SEGMENT_SIZE = 64 << 20
 #: The most instances, and about the most bytes, that are appended together.
 _LARGEST_GROUP = 128
 _LARGEST_WRITE = 64 << 20
+#: Behind groups of fewer bytes than this, these zeros are written in advance.
+_SMALL_GROUP = 256 << 10
+_ZEROS = bytes(1 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Appender:
         self._descriptor = -1
         self._name = ""
         self._end = 0
+        self._zeroed = 0
         self._began_at = 0.0
         self._headers_hasher = new_hasher()
 
@@ -197,6 +201,7 @@ class Appender:
         try:
             _write(self._descriptor, parts, self._end, end - self._end)
             if self._durable:
+                self._zero_ahead(end)
                 os.fdatasync(self._descriptor)
         except OSError:
             self._seal()
@@ -210,6 +215,16 @@ class Appender:
         self._notify(group)
         if end >= SEGMENT_SIZE:
             self._seal()
+
+    def _zero_ahead(self, end: int) -> None:
+        """Write zeros behind small groups, which the next of them replace.
+
+        To sync bytes that are written for the first time, even where room was allocated, the file
+        system has to write its journal as well.
+        """
+        if end > self._zeroed and end - self._end <= _SMALL_GROUP:
+            self._zeroed = end + len(_ZEROS)
+            _write(self._descriptor, [_ZEROS], end, len(_ZEROS))
 
     def _create(self) -> None:
         """Create a segment; it gets its name once it is locked, or it could be taken for left."""
@@ -233,6 +248,7 @@ class Appender:
                 path.unlink()
             raise
         self._descriptor, self._name, self._end = descriptor, name, segment.HEADER_SIZE
+        self._zeroed = 0
         self._began_at = monotonic()
         self._headers_hasher = new_hasher()
 
