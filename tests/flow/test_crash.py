@@ -92,6 +92,7 @@ def test_an_incomplete_instance_is_removed_after_a_kill(
     uid = str(generate_uid())
     with Raw(service.port, [(CT, [EXPLICIT])]) as raw:
         raw.send_values([pdv(1, 3, c_store_rq(CT, uid)), pdv(1, 0, ct[:10_000])])
+        raw.send_values([pdv(1, 0, bytes(8192))] * 300)  # too large for memory
         wait_until(lambda: oracles.incoming(service), what="a file in incoming/")
         service.kill()
     service.start()

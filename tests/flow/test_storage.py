@@ -624,6 +624,7 @@ def test_an_association_that_ends_inside_a_data_set_leaves_nothing(
     data = with_uid(ct, uid)
     with ct_association(burnish) as raw:
         raw.send_values([pdv(1, 3, c_store_rq(CT, uid)), pdv(1, 0, data[:20_000])])
+        raw.send_values([pdv(1, 0, bytes(8192))] * 300)  # too large for memory
         wait_until(lambda: oracles.incoming(burnish), what="a file in incoming/")
         if how == "half-closed":
             raw.half_close()
