@@ -181,13 +181,13 @@ class Schedule:
         """Issue the requests that standing orders ask for."""
         for order in self._settings.standing_order:
             with self._database.reading() as session:
-                is_due = standing_orders.requests_with_late_instances(
-                    session, order
-                ) or standing_orders.groups_due(session, order)
+                is_due = standing_orders.is_due(session, order)
             if is_due:
                 with self._database.writing() as session:
                     standing_orders.join_late_instances(session, order)
                     standing_orders.issue_requests(session, self._settings.request, order)
+                    standing_orders.make_again(session, self._settings.request, order)
+                    standing_orders.retry_corrected(session, order)
 
     def note_replacements(self) -> None:
         """Tell requests that instances on their media have newer content."""

@@ -249,7 +249,11 @@ def _show_replaced(replaced: "list[Replacement]") -> None:
     )
     if len(replaced) > _REPLACED_SHOWN:
         typer.echo(f"… and {len(replaced) - _REPLACED_SHOWN} more: --json shows all")
-    typer.echo("a new request puts the newer content on media")
+    studies = sorted({line.study_instance_uid for line in replaced} - {""})
+    if studies:
+        options = " ".join(f"--study {uid}" for uid in studies)
+        typer.echo("this puts the newer content on media:")
+        typer.echo(f"  burnish request create {options} --initiate")
 
 
 def _show_events(events: "list[EventLine]") -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
@@ -12,6 +13,7 @@ from burnish.contradictions import Contradiction
 from burnish.db import instance_rows
 from burnish.db.bulk import insert_rows
 from burnish.db.history import fail, note
+from burnish.db.session import in_batches
 from burnish.db.tables import (
     Event,
     FailedInstance,
@@ -33,11 +35,14 @@ from burnish.plan.eligibility import kind_of
 from burnish.plan.media_plan import Failures, Plan, Refusal, left_out_remark, merge_refusals
 from burnish.plan.source_instances import InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedVolume, numbered_file_set_id
+from burnish.values import OWN_FIELDS, InstanceHeader
 from burnish.vocabulary import ExecutionStatusInfo, FailureReason, PieceState
 from burnish.wording import quantity
 
 log = structlog.get_logger(__name__)
 
+#: Values in one IN condition.
+_BATCH = 500
 _CONTRADICTION_EVENT = "CONTRADICTION"
 
 
@@ -121,6 +126,23 @@ def _load_transcoded(
             )
         )
     return files
+
+
+def headers_of_studies(
+    session: Session, instances: Iterable[SourceInstance]
+) -> list[InstanceHeader]:
+    """One header for each difference in what all instances of the same studies say of these.
+
+    The instances may be on other media, or on none.
+    """
+    names = InstanceHeader._fields[OWN_FIELDS : InstanceHeader._fields.index("entity_keys") + 1]
+    columns = [getattr(Instance, name) for name in names]
+    studies = sorted({instance.header.study_instance_uid for instance in instances} - {""})
+    rows: dict[tuple[Any, ...], None] = {}
+    for batch in in_batches(studies, _BATCH):
+        query = select(*columns).where(Instance.study_instance_uid.in_(batch), Instance.is_newest())
+        rows.update((tuple(row), None) for row in session.execute(query.distinct()))
+    return [InstanceHeader("", None, b"", *row) for row in rows]
 
 
 def load_unmet(session: Session, request: MediaCreationRequest) -> Refusal | None:

@@ -36,6 +36,7 @@ from burnish.plan.source_instances import SourceInstance
 from burnish.secure_files import Sealer, protection
 from burnish.settings import DeviceSettings, Settings
 from burnish.spool import Spool
+from burnish.values import InstanceHeader
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason, YesNo
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class _RequestedMedia:
 def _requested_media(
     request: MediaCreationRequest,
     instances: Sequence[SourceInstance],
+    mates: Sequence[InstanceHeader],
     damaged_images: DamagedImages,
 ) -> _RequestedMedia:
     return _RequestedMedia(
@@ -79,9 +81,23 @@ def _requested_media(
             request.label_text,
             request.label_using_information_extracted_from_instances == YesNo.YES,
         ),
-        contradictions=tuple(find_contradictions(instance.header for instance in instances)),
+        contradictions=_contradictions(instances, mates),
         damaged_images=damaged_images,
     )
+
+
+def _contradictions(
+    instances: Sequence[SourceInstance], mates: Sequence[InstanceHeader]
+) -> tuple[Contradiction, ...]:
+    """The contradictions between instances, and those to `mates`, which are not on these media."""
+    headers = [instance.header for instance in instances]
+    contradictions = find_contradictions(headers)
+    known = {contradiction.text for contradiction in contradictions}
+    for contradiction in find_contradictions([*headers, *mates]) if mates else ():
+        if contradiction.text not in known:
+            text = f"{contradiction.text}; the others are not on these media"
+            contradictions.append(replace(contradiction, text=text, file_sets=1))
+    return tuple(contradictions)
 
 
 class Planner:
@@ -160,7 +176,9 @@ class Planner:
                 instances = _without_unmet(instances, request)
             admitted_at = request.admitted_at
             damaged_images = self._damaged_images(request.standing_order)
-            requested_media = _requested_media(request, instances, damaged_images)
+            # a standing order groups by patient: instances of another one are in another group
+            mates = persist.headers_of_studies(session, instances) if request.standing_order else ()
+            requested_media = _requested_media(request, instances, mates, damaged_images)
         self._examine(instances)
         if self._holds_contradictions(request_id, requested_media.contradictions):
             return

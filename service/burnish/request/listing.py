@@ -52,6 +52,16 @@ _LINE = select(
 )
 
 
+#: Events that a list of requests tells, in words.
+_TOLD = {
+    "CONTRADICTION": "contradictions",
+    "DAMAGED": "damaged images",
+    "LEFT OUT": "damaged images left out",
+    "MADE AGAIN": "made again",
+    "REPLACED": "has newer content",
+}
+
+
 class RequestLine(NamedTuple):
     """One request in a list; people and folder devices name it by its `short_id`."""
 
@@ -74,17 +84,18 @@ class RequestLine(NamedTuple):
     held_at: datetime | None
     supplements: str
     supplemented_by: tuple[str, ...]
+    told: tuple[str, ...] = ()
 
     @property
     def remarks(self) -> str:
-        """Whether it is held, what it supplements and what supplements it, in words."""
+        """Whether it is held, what it supplements, and what people should know, in words."""
         remarks = []
         if self.held_at:
             remarks.append("held")
         if self.supplements:
             remarks.append(f"supplements {self.supplements}")
         remarks += [f"supplemented by {request}" for request in self.supplemented_by]
-        return ", ".join(remarks)
+        return ", ".join([*remarks, *self.told])
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +420,7 @@ def _lines(session: Session, query: Select[Any]) -> list[RequestLine]:
     ids = [row.id for row in rows]
     pieces = _count_pieces(session, ids)
     supplements = _supplements(session, ids)
+    told = _told(session, ids)
     lines = []
     for row in rows:
         wanted, created, ruined = pieces.get(row.id, (0, 0, 0))
@@ -433,6 +445,7 @@ def _lines(session: Session, query: Select[Any]) -> list[RequestLine]:
                 held_at=row.held_at,
                 supplements="" if row.supplements_id is None else short_id(row.supplements_id),
                 supplemented_by=tuple(supplements.get(row.id, ())),
+                told=tuple(told.get(row.id, ())),
             )
         )
     return lines
@@ -450,6 +463,24 @@ def _supplements(session: Session, request_ids: Sequence[int]) -> dict[int, list
         for supplemented_id, request_id in rows:
             supplements.setdefault(supplemented_id or 0, []).append(short_id(request_id))
     return supplements
+
+
+def _told(session: Session, request_ids: Sequence[int]) -> dict[int, list[str]]:
+    """What the events of each request tell that people should know."""
+    told: dict[int, list[str]] = {}
+    for start in range(0, len(request_ids), _BATCH):
+        rows = session.execute(
+            select(Event.request_id, Event.event)
+            .where(
+                Event.request_id.in_(request_ids[start : start + _BATCH]),
+                Event.event.in_(_TOLD),
+            )
+            .distinct()
+            .order_by(Event.request_id, Event.event)
+        )
+        for request_id, event in rows:
+            told.setdefault(request_id, []).append(_TOLD[event])
+    return told
 
 
 def _count_pieces(session: Session, request_ids: Sequence[int]) -> dict[int, tuple[int, int, int]]:

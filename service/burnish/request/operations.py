@@ -220,8 +220,8 @@ def cancel(session: Session, sop_instance_uid: str) -> None:
     move(session, request, RequestEvent.CANCELLED)
 
 
-def retry(session: Session, sop_instance_uid: str) -> None:
-    """An administrator has a failed request planned again: FAILURE → PENDING.
+def retry(session: Session, sop_instance_uid: str, *, why: str = "by an administrator") -> None:
+    """Somebody has a failed request planned again: FAILURE → PENDING.
 
     A request that waits for a device is tried again at once. Raises Unknown, NotNow.
     """
@@ -243,7 +243,7 @@ def retry(session: Session, sop_instance_uid: str) -> None:
     request.initiated_at = request.initiated_at or datetime.now(UTC)
     session.flush()
     session.expire(request, ["file_sets", "failures"])
-    move(session, request, RequestEvent.RETRIED, why="by an administrator")
+    move(session, request, RequestEvent.RETRIED, why=why)
 
 
 def hold(session: Session, sop_instance_uid: str) -> None:

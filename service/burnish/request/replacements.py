@@ -32,6 +32,7 @@ class Replacement:
     replaced_at: datetime
     calling_ae_title: str
     changed: str
+    study_instance_uid: str = ""
 
 
 def requests_to_note(session: Session) -> Sequence[Any]:
@@ -96,6 +97,7 @@ def _replacement(older: Instance, newest: Instance | None) -> Replacement:
         older.replaced_at,
         newest.calling_ae_title if newest else "",
         instance_rows.differences(vars(older), vars(newest)) if newest else "",
+        newest.study_instance_uid if newest else "",
     )
 
 

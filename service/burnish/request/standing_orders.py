@@ -4,24 +4,54 @@ A standing order groups the instances that nobody has requested media for, by st
 Once a group has been quiet, `issue_requests` creates and initiates a request for it. A late image,
 one that is received after that, joins this request until it is planned (`join_late_instances`);
 after that it goes onto a supplement, a second request that refers to the first.
+
+A request that failed for damaged images is planned again once all of them were sent again. Media
+with instances that were corrected since are made again if the order says so.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, literal, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, case, exists, func, literal, or_, select
+from sqlalchemy.orm import Session, aliased
 
 from burnish.db.history import note
-from burnish.db.tables import FileSet, Instance, MediaCreationRequest, ReferencedInstance, short_id
+from burnish.db.tables import (
+    FailedInstance,
+    FileSet,
+    FileSetEntry,
+    Instance,
+    MediaCreationRequest,
+    ReferencedInstance,
+    short_id,
+)
 from burnish.request import operations
 from burnish.request.operations import NewRequest, Reference
 from burnish.settings import RequestSettings, StandingOrderSettings
-from burnish.vocabulary import ExecutionStatus
+from burnish.vocabulary import ExecutionStatus, FailureReason
 from burnish.wording import quantity
 
+#: Failure reasons of images that are damaged.
+_DAMAGE = (
+    FailureReason.PROCESSING_FAILURE,
+    FailureReason.MISSING_ATTRIBUTE,
+    FailureReason.MISSING_ATTRIBUTE_VALUE,
+)
 _NOT_BEGUN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING)
+
+
+def is_due(session: Session, order: StandingOrderSettings) -> bool:
+    """Whether there is anything to do for the order now."""
+    return any(
+        find(session, order)
+        for find in (
+            requests_with_late_instances,
+            groups_due,
+            requests_to_make_again,
+            requests_to_retry,
+        )
+    )
 
 
 def groups_due(session: Session, order: StandingOrderSettings) -> Sequence[Any]:
@@ -56,18 +86,28 @@ def _issue_request(
     session: Session, defaults: RequestSettings, order: StandingOrderSettings, group: Sequence[Any]
 ) -> None:
     supplemented_id = _first_request(session, order, group)
-    request = operations.create(
-        session,
-        defaults,
-        NewRequest(_unrequested_references(session, order, group), order.attributes),
-        origin=f"standing order {order.name}"[:40],
-    )
-    request.standing_order = order.name
-    request.device = order.device
+    references = _unrequested_references(session, order, group)
+    request = _create_and_initiate(session, defaults, order, references)
     if supplemented_id is not None:
         request.supplements_id = supplemented_id
         note(session, request.id, "SUPPLEMENTS", short_id(supplemented_id))
         note(session, supplemented_id, "SUPPLEMENTED", f"by {short_id(request.id)}")
+
+
+def _create_and_initiate(
+    session: Session,
+    defaults: RequestSettings,
+    order: StandingOrderSettings,
+    references: Sequence[Reference],
+) -> MediaCreationRequest:
+    request = operations.create(
+        session,
+        defaults,
+        NewRequest(references, order.attributes),
+        origin=f"standing order {order.name}"[:40],
+    )
+    request.standing_order = order.name
+    request.device = order.device
     operations.initiate(
         session,
         defaults,
@@ -78,6 +118,98 @@ def _issue_request(
     if order.hold:
         request.held_at = datetime.now(UTC)
         note(session, request.id, "HELD", "by its standing order")
+    return request
+
+
+def requests_to_make_again(session: Session, order: StandingOrderSettings) -> Sequence[int]:
+    """DONE requests of the order whose media have instances that were corrected since.
+
+    Another encoding of the same keys is no correction. A request that names the instances and is
+    newer has made, or will make, the correction known.
+    """
+    if order.corrected != "make_again":
+        return []
+    newest, later = aliased(Instance), aliased(ReferencedInstance)
+    is_correction = or_(
+        newest.transfer_syntax_uid == Instance.transfer_syntax_uid,
+        newest.entity_keys != Instance.entity_keys,
+        newest.record_keys != Instance.record_keys,
+    )
+    return session.scalars(
+        select(FileSet.request_id)
+        .join(FileSetEntry, FileSetEntry.file_set_id == FileSet.id)
+        .join(Instance, Instance.id == FileSetEntry.instance_id)
+        .join(newest, newest.sop_instance_uid == Instance.sop_instance_uid)
+        .join(MediaCreationRequest, MediaCreationRequest.id == FileSet.request_id)
+        .where(
+            MediaCreationRequest.standing_order == order.name,
+            MediaCreationRequest.execution_status == ExecutionStatus.DONE,
+            Instance.replaced_at.is_not(None),
+            newest.is_newest(),
+            is_correction,
+            ~exists().where(
+                later.referenced_sop_instance_uid == Instance.sop_instance_uid,
+                later.request_id > FileSet.request_id,
+            ),
+        )
+        .group_by(FileSet.request_id)
+        .having(func.max(newest.received_at) <= datetime.now(UTC) - order.quiet_period)
+        .order_by(FileSet.request_id)
+    ).all()
+
+
+def make_again(session: Session, defaults: RequestSettings, order: StandingOrderSettings) -> int:
+    """Issues a request for the instances of each request to be made again; returns their number."""
+    request_ids = requests_to_make_again(session, order)
+    for request_id in request_ids:
+        rows = session.execute(
+            select(Instance.sop_class_uid, Instance.sop_instance_uid)
+            .join(
+                ReferencedInstance,
+                ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
+            )
+            .where(ReferencedInstance.request_id == request_id, Instance.is_newest())
+            .order_by(ReferencedInstance.ordinal)
+        )
+        references = [
+            Reference(row.sop_class_uid, row.sop_instance_uid, order.profile) for row in rows
+        ]
+        request = _create_and_initiate(session, defaults, order, references)
+        why = "instances were corrected after the media were made"
+        note(session, request.id, "REPLACES", f"{short_id(request_id)}: {why}")
+        note(session, request_id, "MADE AGAIN", f"by {short_id(request.id)}: {why}")
+    return len(request_ids)
+
+
+def requests_to_retry(session: Session, order: StandingOrderSettings) -> Sequence[Any]:
+    """Requests of the order that failed for damaged images, all of which were corrected since."""
+    newest = aliased(Instance)
+    is_uncorrected = or_(
+        FailedInstance.failure_reason.not_in(_DAMAGE),
+        ~exists().where(
+            newest.sop_instance_uid == FailedInstance.referenced_sop_instance_uid,
+            newest.is_newest(),
+            newest.received_at > MediaCreationRequest.ended_at,
+            newest.received_at <= datetime.now(UTC) - order.quiet_period,
+        ),
+    )
+    of_request = FailedInstance.request_id == MediaCreationRequest.id
+    return session.scalars(
+        select(MediaCreationRequest.sop_instance_uid).where(
+            MediaCreationRequest.standing_order == order.name,
+            MediaCreationRequest.execution_status == ExecutionStatus.FAILURE,
+            exists().where(of_request),
+            ~exists().where(of_request, is_uncorrected),
+        )
+    ).all()
+
+
+def retry_corrected(session: Session, order: StandingOrderSettings) -> int:
+    """Plans requests anew whose damaged images were corrected; returns their number."""
+    uids = requests_to_retry(session, order)
+    for uid in uids:
+        operations.retry(session, uid, why="all damaged images were sent again")
+    return len(uids)
 
 
 def requests_with_late_instances(session: Session, order: StandingOrderSettings) -> Sequence[int]:

@@ -56,6 +56,9 @@ class StandingOrderSettings(SettingsTable):
     profile: ProfileLabel = ""
     #: As `damaged_images` of `[request]`. Empty: what that says.
     damaged_images: Literal["", "refuse", "keep", "leave_out"] = ""
+    #: What follows if instances are corrected after their media were made. "tell": the request says
+    #: so; "make_again": the order issues a new request for all instances of the media.
+    corrected: Literal["tell", "make_again"] = "tell"
     copies: int = Field(default=1, ge=1)
     priority: RequestPriority = RequestPriority.MED
     label_using_information_extracted_from_instances: YesNo | None = None

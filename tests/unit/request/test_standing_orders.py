@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from burnish.db.tables import MediaCreationRequest
+from burnish.db.tables import Instance, MediaCreationRequest
+from burnish.dicom_elements import encode
 from burnish.plan import persist
 from burnish.plan.planner import Planner
 from burnish.request import admission, listing, operations, standing_orders
@@ -275,3 +276,115 @@ def test_released_and_requested_instances_are_not_due(ground: Ground) -> None:
     ground.create([requested])
     with ground.database.reading() as session:
         assert standing_orders.groups_due(session, order()) == []
+
+
+def has_event(ground: Ground, request: MediaCreationRequest, event: str) -> bool:
+    return event in [name for name, _, _ in ground.events(request.sop_instance_uid)]
+
+
+def test_a_study_under_two_patient_ids_is_told_in_both_requests(ground: Ground) -> None:
+    store(ground, patient_id="OLD")
+    store(ground, patient_id="NEW", instance_number=2)
+    requests = issue(ground, order())
+    assert len(requests) == 2
+    plan_requests(ground)
+    for request in issue(ground, order()):
+        assert has_event(ground, request, "CONTRADICTION")
+        [file_set] = request.file_sets
+        assert "belongs to 2 Patient IDs" in file_set.readme_remarks
+        assert "the others are not on these media" in file_set.readme_remarks
+        assert "OLD" not in file_set.readme_remarks
+    with ground.database.reading() as session:
+        assert {line.remarks for line in listing.requests(session)} == {"contradictions"}
+
+
+def test_studies_of_one_patient_are_no_contradiction(ground: Ground) -> None:
+    store(ground)
+    store(ground, study="1.9", series="1.9.1")
+    store(ground, patient_id="P2", study="1.8", series="1.8.1")
+    issue(ground, order())
+    plan_requests(ground)
+    for request in issue(ground, order()):
+        assert not has_event(ground, request, "CONTRADICTION")
+
+
+def done(ground: Ground) -> None:
+    """All planned requests are DONE, as if their media had been made."""
+    with ground.database.writing() as session:
+        for request in session.scalars(select(MediaCreationRequest)):
+            request.execution_status = ExecutionStatus.DONE
+            request.ended_at = datetime.now(UTC)
+
+
+def replace_content(ground: Ground, uid: str, **values: Any) -> None:
+    """Newer content of an instance arrives, and has been there longer than a quiet period."""
+    with ground.database.writing() as session:
+        session.execute(
+            update(Instance)
+            .where(Instance.sop_instance_uid == uid, Instance.is_newest())
+            .values(replaced_at=datetime.now(UTC))
+        )
+    store(ground, sop_instance_uid=uid, **values)
+
+
+def make_again(ground: Ground, order: StandingOrderSettings) -> int:
+    with ground.database.writing() as session:
+        return standing_orders.make_again(session, RequestSettings(), order)
+
+
+AGAIN = {"corrected": "make_again", "quiet_period": timedelta(0)}
+
+
+def test_media_of_corrected_instances_are_made_again_if_the_order_says_so(ground: Ground) -> None:
+    uids = [store(ground, instance_number=number) for number in (1, 2)]
+    issue(ground, order())
+    plan_requests(ground)
+    done(ground)
+    replace_content(ground, uids[0], patient_name="Right^Name")
+    assert make_again(ground, order()) == 0
+    assert make_again(ground, order(**AGAIN)) == 1
+    assert make_again(ground, order(**AGAIN)) == 0, "once for each correction"
+    first, second = issue(ground, order(quiet_period=timedelta(days=9)))
+    assert referenced_uids(second) == uids
+    assert second.execution_status is ExecutionStatus.PENDING
+    assert has_event(ground, first, "MADE AGAIN")
+    assert has_event(ground, second, "REPLACES")
+
+
+def test_media_are_not_made_again_before_they_are_done_or_for_another_encoding(
+    ground: Ground,
+) -> None:
+    uid = store(ground)
+    issue(ground, order())
+    plan_requests(ground)
+    replace_content(ground, uid, patient_name="Right^Name")
+    assert make_again(ground, order(**AGAIN)) == 0, "not DONE yet"
+    done(ground)
+    with ground.database.writing() as session:
+        older = session.scalars(select(Instance).where(Instance.replaced_at.is_not(None))).one()
+        newest = session.scalars(select(Instance).where(Instance.is_newest())).one()
+        newest.entity_keys = older.entity_keys
+        newest.transfer_syntax_uid = "1.2.840.10008.1.2"
+    assert make_again(ground, order(**AGAIN)) == 0, "the same image in another encoding"
+
+
+def test_a_request_that_failed_for_damage_is_planned_again_once_all_is_corrected(
+    ground: Ground,
+) -> None:
+    short = encode(0x7FE00010, b"OW", bytes(10))
+    uids = [store(ground, instance_number=number, pixels=short) for number in (1, 2)]
+    issue(ground, order())
+    plan_requests(ground)
+    (request,) = issue(ground, order())
+    assert request.execution_status is ExecutionStatus.FAILURE
+    quick = order(quiet_period=timedelta(0))
+    replace_content(ground, uids[0], received_at=datetime.now(UTC))
+    with ground.database.writing() as session:
+        assert standing_orders.retry_corrected(session, quick) == 0
+    replace_content(ground, uids[1], received_at=datetime.now(UTC))
+    with ground.database.writing() as session:
+        assert standing_orders.retry_corrected(session, quick) == 1
+    plan_requests(ground)
+    (request,) = issue(ground, order())
+    assert request.execution_status is ExecutionStatus.PENDING
+    assert request.file_sets[0].instances == 2
