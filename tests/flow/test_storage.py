@@ -836,7 +836,7 @@ def test_an_association_above_the_limit_is_rejected_as_transient(
     start_burnish: StartBurnish,
 ) -> None:
     service = start_burnish(
-        dicom={"maximum_associations": 2, "maximum_unknown_associations": 2, "receivers": 1}
+        dicom={"maximum_associations": 2, "maximum_unknown_associations": 4, "receivers": 1}
     )
     # The echo of `start` counts until its release is answered, so `admitted` tries again.
     with (

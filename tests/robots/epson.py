@@ -13,7 +13,9 @@ from robots.robot import Robot, by_hand
 NAME = "Publisher 0"
 _KEYS = {"JOB_ID", "PUBLISHER", "COPIES", "DISC_TYPE", "FORMAT", "DATA", "VOLUME_LABEL"}
 _KEYS |= {"CLOSE_DISC", "LABEL", "REPLACE_FIELD"}
-_REGISTERED, _PROCESSED, _PAUSED, _COMPLETED, _BADLY = "1", "2", "3", "4", "5"
+_REGISTERED, _PROCESSED, _PAUSED, _COMPLETED, _BADLY, _REJECTED = "1", "2", "3", "4", "5", "6"
+#: Faults of a job that the robot does not accept.
+_REASONS = ("label", "large")
 
 
 class EpsonRobot(Robot):
@@ -40,7 +42,11 @@ class EpsonRobot(Robot):
         self._tell()
 
     def _active(self) -> list[str]:
-        return [n for n, job in self.jobs.items() if job["STATUS"] not in (_COMPLETED, _BADLY)]
+        return [
+            n
+            for n, job in self.jobs.items()
+            if job["STATUS"] not in (_COMPLETED, _BADLY, _REJECTED)
+        ]
 
     def _accept(self, name: str, text: str) -> None:
         job = dict(line.split("=", 1) for line in text.splitlines() if line)
@@ -99,9 +105,13 @@ class EpsonRobot(Robot):
         if not content:  # cancelled meanwhile
             self._fail(name, ".INP", "E200")
             return
+        fault = self.next_fault()
+        if fault in _REASONS:
+            self._fail(name, ".INP", "E201")
+            job["STATUS"] = _REJECTED
+            return
         self.blanks -= 1
         self.touched.append(name)
-        fault = self.next_fault()
         if fault == "forget":
             (self.folder / f"{name}.INP").unlink()
             del self.jobs[name]

@@ -12,7 +12,11 @@ NAME = "Disc Publisher SIM"
 _KEYS = {"JobID", "ClientID", "ImageFile", "ImageType", "DiscType", "Copies", "CloseDisc"}
 _KEYS |= {"VerifyDisc", "RejectIfNotBlank", "BurnSpeed", "RobotName", "PrintLabel"}
 _MESSAGES = {2: "The image is not there.", 16: "The job was aborted."}
+_MESSAGES |= {7: "The print file is invalid.", 11: "The media has insufficient space."}
 _MESSAGES |= {18: "Error recording the disc.", 19: "Error verifying."}
+
+#: Faults of a job that the robot does not accept.
+_REASONS = {"label": 7, "large": 11, "cancel": 16}
 
 
 class PrimeraRobot(Robot):
@@ -63,9 +67,12 @@ class PrimeraRobot(Robot):
         except FileNotFoundError:  # cancelled meanwhile
             self._fail(name, 2, bad=0)
             return
+        fault = self.next_fault()
+        if fault in _REASONS:
+            self._fail(name, _REASONS[fault], bad=0)
+            return
         self.blanks -= 1
         self.touched.append(name)
-        fault = self.next_fault()
         if fault == "forget":
             (self.folder / f"{name}.INP").unlink()
             del self.jobs[name]

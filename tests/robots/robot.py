@@ -17,8 +17,9 @@ from typing import Self
 class Robot:
     """A robot that takes jobs from `folder`. It knows `exchange` as `seen_as`.
 
-    `faults` has one entry for each of the next discs: "ruin" or "verify" reject the disc, "forget"
-    loses the job and the disc, "" is no fault. `blanks` is the number of blanks in the bins.
+    `faults` has one entry for each of the next discs: "ruin" or "verify" reject the disc, "label",
+    "large" or "cancel" the job, "forget" loses the job and the disc, "" is no fault. `blanks` is
+    the number of blanks in the bins.
     """
 
     folder: Path

@@ -15,19 +15,20 @@ class AssociationLimits:
     """Counts the associations of all receiver processes that were forked after it was made.
 
     Each receiver has a row of counters in shared memory, which it alone writes: the first counts
-    all its associations, the next ones those of each peer, the others those of AEs that are not
-    configured, by address: such a peer can invent AE titles. A receiver that is killed leaves its
-    counts behind until its successor sets them to zero. An association first adds itself, then
-    looks at the sum over all receivers, and is rejected if that exceeds a limit. So a limit is
-    never exceeded.
+    all its associations, the next ones those of each peer, one those of all AEs that are not
+    configured, and the others those of such AEs by address: they can invent AE titles. A receiver
+    that is killed leaves its counts behind until its successor sets them to zero. An association
+    first adds itself, then looks at the sum over all receivers, and is rejected if that exceeds a
+    limit. So a limit is never exceeded.
     """
 
     def __init__(self, settings: Settings, receivers: int = 1) -> None:
         self._limits = [settings.dicom.maximum_associations]
         self._limits += [peer.maximum_associations for peer in settings.peer]
         self._columns = {peer.ae_title: at for at, peer in enumerate(settings.peer, start=1)}
-        self._first_address_column = len(self._limits)
-        self._limits += [settings.dicom.unknown_associations] * _ADDRESS_COLUMNS
+        self._unknown_column = len(self._limits)
+        self._limits.append(settings.dicom.unknown_associations)
+        self._limits += [settings.dicom.unknown_associations_of_address] * _ADDRESS_COLUMNS
         self._width = len(self._limits)
         memory = mmap.mmap(-1, 4 * self._width * receivers)
         self._counts = memoryview(memory).cast("I")
@@ -54,10 +55,15 @@ class AssociationLimits:
         limit = self._limits[exceeded[0]]
         if exceeded[0] == 0:
             return f"{limit} associations at once (dicom.maximum_associations)"
-        if exceeded[0] >= self._first_address_column:
+        if exceeded[0] == self._unknown_column:
             return (
-                f"{limit} associations at once of AEs without a [[peer]] table at {address} "
-                "(dicom.maximum_unknown_associations)"
+                f"{limit} associations at once of all AEs without a [[peer]] table"
+                " (dicom.maximum_unknown_associations)"
+            )
+        if exceeded[0] > self._unknown_column:
+            return (
+                f"{limit} associations at once of AEs without a [[peer]] table at {address}"
+                " (half of dicom.maximum_unknown_associations)"
             )
         return f"{limit} associations at once of AE {calling_ae_title} (peer.maximum_associations)"
 
@@ -73,10 +79,10 @@ class AssociationLimits:
 
     def _columns_of(self, calling_ae_title: str, address: str) -> list[int]:
         column = self._columns.get(calling_ae_title)
-        if column is None:
-            number = zlib.crc32(_site(address).encode()) % _ADDRESS_COLUMNS
-            column = self._first_address_column + number
-        return [0, column]
+        if column is not None:
+            return [0, column]
+        number = zlib.crc32(_site(address).encode()) % _ADDRESS_COLUMNS
+        return [0, self._unknown_column, self._unknown_column + 1 + number]
 
     def _subtract(self, columns: list[int]) -> None:
         for column in columns:

@@ -21,11 +21,16 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 
 class BurnOutcome(StrEnum):
-    """The answer of a device. Only RUINED costs a blank, and only GONE needs a new image."""
+    """The answer of a device. Only RUINED costs a blank, and only GONE needs a new image.
+
+    REJECTED: the device does not accept the job because of its content, or a person has cancelled
+    it there. The device itself works.
+    """
 
     READY = "READY"
     WRITTEN = "WRITTEN"
     RUINED = "RUINED"
+    REJECTED = "REJECTED"
     HOLD_OPERATOR = "HOLD_OPERATOR"
     HOLD_SERVICE = "HOLD_SERVICE"
     OUT_OF_SUPPLIES = "OUT_OF_SUPPLIES"
@@ -51,6 +56,7 @@ MEANINGS: dict[BurnOutcome, Meaning] = {
     BurnOutcome.READY: Meaning(ExecutionStatusInfo.NORMAL),
     BurnOutcome.WRITTEN: Meaning(ExecutionStatusInfo.NORMAL),
     BurnOutcome.RUINED: Meaning(ExecutionStatusInfo.MCD_FAILURE, ExecutionStatus.FAILURE),
+    BurnOutcome.REJECTED: Meaning(ExecutionStatusInfo.PROC_FAILURE, ExecutionStatus.FAILURE),
     BurnOutcome.HOLD_OPERATOR: Meaning(ExecutionStatusInfo.CHECK_MCD_OP),
     BurnOutcome.HOLD_SERVICE: Meaning(ExecutionStatusInfo.CHECK_MCD_SRV),
     BurnOutcome.OUT_OF_SUPPLIES: Meaning(ExecutionStatusInfo.OUT_OF_SUPPLIES),

@@ -85,15 +85,13 @@ class EpsonBurner(HotFolderBurner):
 
     def _ruined(self, facts: Mapping[str, str]) -> BurnResult:
         code = facts.get("ERROR") or facts.get("DETAIL_STATUS") or "no code"
+        outcome, reason = BurnOutcome.RUINED, "failed"
         if number(facts, "DETAIL_STATUS") == _CANCELLED:
-            reason = "was cancelled at the robot"
+            outcome, reason = BurnOutcome.REJECTED, "was cancelled at the robot"
         elif number(facts, "STATUS") == _REJECTED:
-            reason = "was not accepted"
-        else:
-            reason = "failed"
-        detail = f"the job {reason} ({code})"
+            outcome, reason = BurnOutcome.REJECTED, "was not accepted"
         remedy = "If there is a rejected disc, throw it away."
-        return self._result(BurnOutcome.RUINED, detail, remedy)
+        return self._result(outcome, f"the job {reason} ({code})", remedy)
 
     def _job_problem(self, job: BurnJob) -> BurnResult | None:
         facts = self._job_facts(job)

@@ -150,7 +150,7 @@ class HotFolderBurner:
         raise NotImplementedError
 
     def _final_result(self, job: BurnJob) -> BurnResult | None:
-        """How the job ended, WRITTEN or RUINED; None while the robot has it."""
+        """How the job ended, WRITTEN, RUINED or REJECTED; None while the robot has it."""
         raise NotImplementedError
 
     def _job_problem(self, job: BurnJob) -> BurnResult | None:

@@ -15,6 +15,9 @@ _DISC_TYPES = {"CD": "CDR", "DVD": "DVDR", "DVD-DL": "DVDR_DL", "BD": "BDR", "BD
 _BINS_EMPTY, _INK = 3, (5, 6, 7)
 #: A value of JobErrorNumber, and one of JobState.
 _ABORTED, _COMPLETED = 16, 2
+#: Values of JobErrorNumber and DiscErrorNumber whose reason is the job and not the robot: files,
+#: label or job file are not valid; too many files, or none; too large; not a valid DVD.
+_FAULTS_OF_JOBS = {4, 5, 6, 7, 8, 11, 17}
 
 
 class PrimeraBurner(HotFolderBurner):
@@ -77,10 +80,16 @@ class PrimeraBurner(HotFolderBurner):
         return self._ruined(facts) if suffix == ".ERR" else None
 
     def _ruined(self, facts: Mapping[str, str]) -> BurnResult:
-        detail = facts.get("JobErrorString") or f"job error {number(facts, 'JobErrorNumber')}"
-        if number(facts, "JobErrorNumber") == _ABORTED:
-            detail = "the job was aborted at the robot"
+        error = number(facts, "JobErrorNumber")
+        disc_errors = {number(facts, key) for key in facts if key.startswith("DiscErrorNumber")}
+        disc_errors -= {0}
         remedy = "If there is a rejected disc, throw it away."
+        if error == _ABORTED:
+            detail = "the job was aborted at the robot"
+            return self._result(BurnOutcome.REJECTED, detail, remedy)
+        detail = facts.get("JobErrorString") or f"job error {error}"
+        if error in _FAULTS_OF_JOBS or (disc_errors and disc_errors <= _FAULTS_OF_JOBS):
+            return self._result(BurnOutcome.REJECTED, detail, remedy)
         return self._result(BurnOutcome.RUINED, detail, remedy)
 
     def _job_problem(self, job: BurnJob) -> BurnResult | None:

@@ -101,7 +101,7 @@ def burn_and_read_back(
     good = False
     try:
         result = burner.write(job, progress, report)
-        if result.outcome is BurnOutcome.RUINED:
+        if result.outcome in (BurnOutcome.RUINED, BurnOutcome.REJECTED):
             return result.detail
         if result.outcome is not BurnOutcome.WRITTEN:
             raise OperatorError(result.detail, hint=result.remedy)

@@ -129,6 +129,8 @@ def _log_event(event: Event, request: MediaCreationRequest, device: str) -> None
     if device or request.device:
         fields["device"] = device or request.device
     fields["calling_ae_title"] = request.calling_ae_title
+    if name == "request created":
+        fields["sop_instance_uid"] = request.sop_instance_uid
     if name in ("request failed", "request waiting"):
         fields["info"] = str(request.execution_status_info)
     if event.why:

@@ -4,7 +4,6 @@ import re
 import struct
 from collections.abc import Iterable
 
-import structlog
 from pydicom.dataset import Dataset
 
 from burnish.db.session import Database
@@ -17,8 +16,6 @@ from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.request_attributes import RequestAttributes
 from burnish.settings import Settings
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, RequestPriority
-
-log = structlog.get_logger(__name__)
 
 #: Action Type IDs (PS3.4 S.3.2.2 and S.3.2.3).
 _INITIATE_MEDIA_CREATION, _CANCEL_MEDIA_CREATION = 1, 2
@@ -78,7 +75,6 @@ class MediaCreationSCP:
                 calling_ae_title=association.calling_ae_title,
             )
             uid = request.sop_instance_uid
-        log.info("request created", sop_instance_uid=uid)
         return Response(statuses.SUCCESS, sop_instance=uid)
 
     def _action(
@@ -90,7 +86,6 @@ class MediaCreationSCP:
         action_type = dimse_n.action_type(command)
         with self._database.writing() as session:
             if action_type == _INITIATE_MEDIA_CREATION:
-                event = "request initiated"
                 operations.initiate(
                     session,
                     self._defaults,
@@ -99,12 +94,10 @@ class MediaCreationSCP:
                     request_priority=_request_priority(data_set),
                 )
             elif action_type == _CANCEL_MEDIA_CREATION:
-                event = "request cancelled"
                 operations.cancel(session, uid)
             else:
                 operations.get_request(session, uid)  # an unknown request is the first error
                 return Response(statuses.NO_SUCH_ACTION, comment=f"no action type {action_type}")
-        log.info(event, sop_instance_uid=uid)
         return Response(statuses.SUCCESS)
 
     def _get(

@@ -22,7 +22,8 @@ class DicomSettings(SettingsTable):
     receivers: int = Field(default=0, ge=0, le=64)
     #: Associations of all receivers together. Further ones are rejected as a transient condition.
     maximum_associations: int = Field(default=500, ge=1)
-    #: Of these, those of one address from AEs without a [[peer]] table. 0: a fifth of all.
+    #: Of these, those of all AEs without a [[peer]] table; each address may have half of them.
+    #: 0: a fifth of all.
     maximum_unknown_associations: int = Field(default=0, ge=0)
     #: Connections per receiver that have not been accepted as an association yet.
     maximum_half_open: int = Field(default=100, ge=1)
@@ -41,5 +42,10 @@ class DicomSettings(SettingsTable):
 
     @property
     def unknown_associations(self) -> int:
-        """The associations of one address from AEs without a [[peer]] table."""
+        """The associations of all AEs without a [[peer]] table together."""
         return self.maximum_unknown_associations or max(1, self.maximum_associations // 5)
+
+    @property
+    def unknown_associations_of_address(self) -> int:
+        """The associations of such AEs that come from one address."""
+        return max(1, self.unknown_associations // 2)

@@ -8,7 +8,7 @@ from burnish.access.association_limits import AssociationLimits
 from burnish.settings import DicomSettings, PeerSettings, Settings
 
 SETTINGS = Settings(
-    dicom=DicomSettings(maximum_associations=4, maximum_unknown_associations=4),
+    dicom=DicomSettings(maximum_associations=4, maximum_unknown_associations=8),
     peer=(PeerSettings(ae_title="CT1", maximum_associations=2), PeerSettings(ae_title="PACS")),
 )
 
@@ -61,9 +61,9 @@ def limits_of(**dicom: int) -> AssociationLimits:
 @pytest.mark.parametrize(
     ("dicom", "limit"),
     [
-        ({"maximum_associations": 50}, 10),
-        ({"maximum_associations": 4}, 1),
-        ({"maximum_associations": 50, "maximum_unknown_associations": 7}, 7),
+        ({"maximum_associations": 50}, 5),
+        ({"maximum_associations": 10}, 1),
+        ({"maximum_associations": 50, "maximum_unknown_associations": 7}, 3),
     ],
 )
 def test_unknown_aes_of_one_address_share_a_limit(dicom: dict[str, int], limit: int) -> None:
@@ -72,12 +72,34 @@ def test_unknown_aes_of_one_address_share_a_limit(dicom: dict[str, int], limit: 
         assert limits.acquire(f"STRANGER{number}", "10.0.0.1") == ""
     refusal = limits.acquire("ANOTHER", "10.0.0.1")
     assert refusal.startswith(f"{limit} associations at once of AEs without a [[peer]] table")
-    assert "10.0.0.1 (dicom.maximum_unknown_associations)" in refusal
+    assert "10.0.0.1 (half of dicom.maximum_unknown_associations)" in refusal
     assert limits.in_use == limit
     assert limits.acquire("PACS", "10.0.0.1") == ""
-    assert limits.acquire("ANOTHER", "10.0.0.2") == ""
     limits.release("STRANGER0", "10.0.0.1")
     assert limits.acquire("ANOTHER", "10.0.0.1") == ""
+
+
+@pytest.mark.parametrize(
+    ("dicom", "limit"),
+    [
+        ({"maximum_associations": 50}, 10),
+        ({"maximum_associations": 4}, 1),
+        ({"maximum_associations": 50, "maximum_unknown_associations": 7}, 7),
+    ],
+)
+def test_unknown_aes_of_many_addresses_share_a_limit(dicom: dict[str, int], limit: int) -> None:
+    limits = limits_of(**dicom)
+    for number in range(limit):
+        assert limits.acquire("ANY", f"10.0.0.{number}") == ""
+    refusal = limits.acquire("ANY", "10.0.1.1")
+    assert refusal == (
+        f"{limit} associations at once of all AEs without a [[peer]] table"
+        " (dicom.maximum_unknown_associations)"
+    )
+    assert limits.in_use == limit
+    assert limits.acquire("PACS", "10.0.1.1") == "", "a configured peer has a limit of its own"
+    limits.release("ANY", "10.0.0.0")
+    assert limits.acquire("ANY", "10.0.1.1") == ""
 
 
 @pytest.mark.parametrize(
@@ -93,13 +115,13 @@ def test_unknown_aes_of_one_address_share_a_limit(dicom: dict[str, int], limit: 
 def test_an_ipv6_address_counts_by_its_first_64_bits(
     first: str, second: str, is_shared: bool
 ) -> None:
-    limits = limits_of(maximum_associations=5)
+    limits = limits_of(maximum_associations=50, maximum_unknown_associations=3)
     assert limits.acquire("ANY", first) == ""
     assert bool(limits.acquire("ANY", second)) == is_shared
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_the_limit_of_unknown_aes_holds_over_all_receivers() -> None:
-    limits = limits_of(maximum_associations=10)
+    limits = limits_of(maximum_associations=10, maximum_unknown_associations=4)
     assert accepted_by_a_receiver(0, limits, "ANY") == 1
     assert accepted_by_a_receiver(1, limits, "ANY", "OTHER", "PACS") == 2

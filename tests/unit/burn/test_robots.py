@@ -196,6 +196,39 @@ def test_a_disc_that_the_robot_rejects_or_loses_is_ruined(
     assert list(bench.robot.exchange.iterdir()) == []
 
 
+@pytest.mark.parametrize("fault", ["label", "large"])
+def test_a_job_that_the_robot_does_not_accept_is_no_fault_of_the_robot(
+    bench: RobotBench, job: BurnJob, fault: str
+) -> None:
+    bench.robot.faults = [fault]
+    bench.robot.start()
+    result = bench.burner().write(job)
+    assert result.outcome == O.REJECTED
+    assert result.execution_status_info == I.PROC_FAILURE
+    assert result.detail
+    assert bench.robot.touched == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "outcome"),
+    [
+        ("JobErrorNumber=20\nDiscErrorNumber0=11\nDiscErrorNumber1=0", O.REJECTED),
+        ("JobErrorNumber=20\nDiscErrorNumber0=11\nDiscErrorNumber1=18", O.RUINED),
+        ("JobErrorNumber=20", O.RUINED),
+        ("JobErrorNumber=0\nDiscErrorNumber0=12", O.RUINED),
+    ],
+)
+def test_primera_tells_by_the_errors_of_discs_why_a_job_failed(
+    tmp_path: Path, job: BurnJob, facts: str, outcome: BurnOutcome
+) -> None:
+    (tmp_path / f"{job.device_job}.ERR").touch()
+    (tmp_path / "Status").mkdir()
+    (tmp_path / "Status" / "robot.txt").write_text(f"[{job.device_job}]\n{facts}\n")
+    (tmp_path / job.device_job).mkdir()
+    burner = PrimeraBurner("p", directory=tmp_path, exchange=tmp_path, poll=0.01)
+    assert burner.write(job).outcome == outcome
+
+
 def test_a_job_waits_until_there_are_blanks(bench: RobotBench, job: BurnJob) -> None:
     bench.robot.blanks = 0
     bench.robot.start()
@@ -377,7 +410,9 @@ def test_either_the_robot_takes_a_job_or_the_service_withdraws_it(
         assert robot.jobs.get(numbered_job.device_job, {}).get("JobState", "3") == "3"
 
 
-def test_a_job_cancelled_at_the_robot_is_ruined(bench: RobotBench, job: BurnJob) -> None:
+def test_a_job_cancelled_at_the_robot_is_no_fault_of_the_robot(
+    bench: RobotBench, job: BurnJob
+) -> None:
     """TD Bridge reports such a job as completed, PTBurn as an error."""
     bench.robot.paused = True
     bench.robot.step()
@@ -389,8 +424,8 @@ def test_a_job_cancelled_at_the_robot_is_ruined(bench: RobotBench, job: BurnJob)
             burner._move_in(job, burner.cancel_suffix, burner._cancel_text(job))
 
     result = burner.write(job, tell=cancel)
-    assert result.outcome == O.RUINED
-    assert result.execution_status_info == I.MCD_FAILURE
+    assert result.outcome == O.REJECTED
+    assert result.execution_status_info == I.PROC_FAILURE
     assert "at the robot" in result.detail
     assert bench.robot.touched == []
 

@@ -58,7 +58,7 @@ def make(ground: Ground, *, is_received: bool = True) -> str:
 
 def test_one_search_follows_a_request_from_its_creation_to_its_end(ground: Ground) -> None:
     events = EventLog(ground.database)
-    make(ground)
+    uid = make(ground)
     ground.plan()
     worker = Worker(ground.settings, ground.device, ground.database, ground.spool)
     worker.make_all()
@@ -75,6 +75,7 @@ def test_one_search_follows_a_request_from_its_creation_to_its_end(ground: Groun
         "piece created",
         "request done",
     ]
+    assert lines[0]["sop_instance_uid"] == uid
     for line in lines:
         assert line["request"] == "R000001"
         assert line["calling_ae_title"] == "PACS1"

@@ -113,7 +113,7 @@ def test_unknown_aes_at_one_address_cannot_take_all_associations(tmp_path: Path)
     )
     with Ground(tmp_path, dicom=dicom, peer=(PeerSettings(ae_title="CT1"),)) as ground:
         running = RunningEntity(ground)
-        held = [Raw(running.port, calling=f"ANY{n}".encode().ljust(16)) for n in range(4)]
+        held = [Raw(running.port, calling=f"ANY{n}".encode().ljust(16)) for n in range(2)]
         with Raw(running.port, calling=b"ANY5".ljust(16)) as refused:
             assert refused.answer is not None
             assert refused.answer.rejection == (2, 3, 2)

@@ -121,7 +121,8 @@ def robot_with_faulty_discs(kind: type[Robot], *faults: str) -> Fault:
         path = site.path("robot")
         simulated = kind(path, path, faults=list(faults))
         step = simulated.step
-        burner = PrimeraBurner("outbox", directory=path, exchange=path, poll=0.01)
+        kind_of_burner = PrimeraBurner if kind is PrimeraRobot else EpsonBurner
+        burner = kind_of_burner("outbox", directory=path, exchange=path, poll=0.01)
         site.patch.setattr(burner, "_job_problem", lambda _: step())
         return burner
 
@@ -257,14 +258,32 @@ LOSES: list[tuple[BurnOutcome, str, Fault, str]] = [
     (O.RUINED, "the disc reads back wrong", reads_back_wrong, RETRY),
     (
         O.RUINED,
-        "the robot rejects it or loses the job",
+        "the robot rejects the disc or loses the job",
         robot_with_faulty_discs(PrimeraRobot, "verify"),
         RETRY,
     ),
     (
         O.RUINED,
-        "the robot rejects it or loses the job",
+        "the robot rejects the disc or loses the job",
         robot_with_faulty_discs(PrimeraRobot, "forget"),
+        RETRY,
+    ),
+    (
+        O.REJECTED,
+        "the robot does not accept the job",
+        robot_with_faulty_discs(PrimeraRobot, "label"),
+        RETRY,
+    ),
+    (
+        O.REJECTED,
+        "the robot does not accept the job",
+        robot_with_faulty_discs(EpsonRobot, "label"),
+        RETRY,
+    ),
+    (
+        O.REJECTED,
+        "a person cancels the job at the robot",
+        robot_with_faulty_discs(PrimeraRobot, "cancel"),
         RETRY,
     ),
     (O.GONE, "the image was removed", image_removed, RETRY),
@@ -346,7 +365,9 @@ def test_every_row_of_the_table_has_its_example() -> None:
     for outcome, (_, status, info, examples, *_) in table.items():
         meaning = MEANINGS[BurnOutcome(outcome)]
         assert info == meaning.info
-        assert status.startswith("goes on") == (outcome in ("READY", "WRITTEN", "RUINED", "GONE"))
+        assert status.startswith("goes on") == (
+            outcome in ("READY", "WRITTEN", "RUINED", "REJECTED", "GONE")
+        )
         assert status.endswith("FAILURE") == (meaning.execution_status is R.FAILURE)
         tested_examples = {
             example

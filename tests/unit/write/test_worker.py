@@ -196,6 +196,7 @@ HOLDS = {
 }
 LOSSES = {
     BurnOutcome.RUINED: I.MCD_FAILURE,
+    BurnOutcome.REJECTED: I.PROC_FAILURE,
     BurnOutcome.GONE: I.PROC_FAILURE,
 }
 
@@ -465,6 +466,21 @@ def test_a_device_that_writes_a_good_image_badly_is_paused(
         wait_no_longer(ground)
     assert status_of(ground.request(uids[0])) == (R.FAILURE, I.MCD_FAILURE)
     assert is_paused(ground)
+
+
+def test_a_device_that_does_not_accept_a_job_is_not_paused(
+    ground: Ground, worker: Worker, burner: ScriptedBurner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason is the content of the job, so that the device may accept the next one."""
+    monkeypatch.setattr(piece_state, "RUINED_IN_A_ROW", 3)
+    uids = [planned_request(ground) for _ in range(2)]
+    burner.results = [BurnResult(BurnOutcome.REJECTED, "the label is not valid")] * 4
+    while burner.results:
+        assert worker.make_next()
+        wait_no_longer(ground)
+    assert [status_of(ground.request(uid)) for uid in uids] == [(R.FAILURE, I.PROC_FAILURE)] * 2
+    assert worker.recorder.ruined_in_a_row == 0
+    assert not is_paused(ground)
 
 
 @pytest.mark.parametrize("file_set_uid", ["1.2.03", "1.2..3", "12", "1.2.3 "])
