@@ -28,12 +28,20 @@ class ElementChecks:
 
     def faults(self, tag: int, length: int) -> Iterator[tuple[str, str]]:
         """What is wrong with the next element: the kind of fault, and a sentence about "its"."""
-        if tag >> 16 in FOREIGN_GROUPS:
-            yield "group", f"its data set has {attribute(tag)}, which belongs outside of it"
-        elif tag == self._highest:
-            yield "twice", f"its data set has {attribute(tag)} twice"
-        elif tag < self._highest:
-            yield "order", f"its {attribute(tag)} comes behind an element of a higher tag"
-        if length % 2 and length != UNDEFINED_LENGTH:
-            yield "length", f"its {attribute(tag)} has {length} bytes, where lengths are even"
+        yield from element_faults(tag, length, self._highest)
         self._highest = max(self._highest, tag)
+
+
+def element_faults(tag: int, length: int, highest: int) -> Iterator[tuple[str, str]]:
+    """What is wrong with an element behind others of which `highest` is the highest tag.
+
+    The kind of each fault, and a sentence about "its".
+    """
+    if tag >> 16 in FOREIGN_GROUPS:
+        yield "group", f"its data set has {attribute(tag)}, which belongs outside of it"
+    elif tag == highest:
+        yield "twice", f"its data set has {attribute(tag)} twice"
+    elif tag < highest:
+        yield "order", f"its {attribute(tag)} comes behind an element of a higher tag"
+    if length % 2 and length != UNDEFINED_LENGTH:
+        yield "length", f"its {attribute(tag)} has {length} bytes, where lengths are even"

@@ -23,7 +23,7 @@ from burnish.dicom_elements import (
 )
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Converter, Layout, dictionary_vr, little_endian
-from burnish.verify.faults import attribute
+from burnish.instance_header.element_checks import attribute, element_faults
 
 PIXEL_DATA = 0x7FE00010
 #: Bytes that are read at once.
@@ -37,7 +37,6 @@ _LONGEST_PADDING = 1 << 16
 #: The longest sequence whose items are compared with a record.
 _LONGEST_SEQUENCE = 1 << 20
 _IMPLICIT = Layout(explicit=False, big_endian=False)
-_FOREIGN_GROUPS = frozenset({0x0000, 0x0002})
 _ITEM_GROUP = 0xFFFE
 _SEQUENCE_VRS = frozenset({b"SQ", b"UN", b""})
 
@@ -138,7 +137,7 @@ class DataSetWalk:
                 if not tag and self._is_padding(position):
                     self._report_padding(position)
                     return
-                self._check_element("its", tag, length, previous)
+                self._check_element(tag, length, previous)
             after = start + length
             if length == UNDEFINED_LENGTH:
                 after = self._undefined(tag, vr, start)
@@ -232,19 +231,13 @@ class DataSetWalk:
 
     # --- elements ---
 
-    def _check_element(self, place: str, tag: int, length: int, previous: int) -> None:
-        """What is wrong with an element as such (PS3.5 7.1, 7.1.1; PS3.10 7.1)."""
-        name = attribute(tag)
+    def _check_element(self, tag: int, length: int, previous: int, sequence: int = 0) -> None:
+        """Reports what is wrong with an element as such; `sequence` is the one that it is in."""
         if tag >> 16 == _ITEM_GROUP:
             raise Unreadable(f"{describe(tag)} is where an element should be")
-        if tag >> 16 in _FOREIGN_GROUPS:
-            self._report("group", f"{place} data set has {name}, which belongs outside of it")
-        elif tag == previous:
-            self._report("twice", f"{place} {name} is there twice")
-        elif tag < previous:
-            self._report("order", f"{place} {name} comes behind {attribute(previous)}")
-        if length & 1 and length != UNDEFINED_LENGTH:
-            self._report("length", f"{place} {name} has {length} bytes, where lengths are even")
+        place = f"in its {attribute(sequence)}, " if sequence else ""
+        for kind, message in element_faults(tag, length, previous):
+            self._report(kind, f"{place}{message}")
 
     def _is_padding(self, position: int) -> bool:
         left = self._end - position
@@ -306,7 +299,6 @@ class DataSetWalk:
     def _walk(self, tag: int, sequence: _OpenLevel, position: int) -> int:
         """Walks a sequence and all in it; returns the offset behind it (PS3.5 7.5)."""
         stack = [sequence]
-        place = f"in its {attribute(tag)}, the"
         while stack:
             if len(stack) > 2 * MAXIMUM_DEPTH:
                 raise Unreadable("sequences are nested too deeply")
@@ -327,7 +319,7 @@ class DataSetWalk:
             if top.is_sequence:
                 raise Unreadable(f"{describe(inner)} is between its items")
             if inner <= top.previous or length & 1 or inner >> 16 <= 2:
-                self._check_element(place, inner, length, top.previous)
+                self._check_element(inner, length, top.previous, tag)
             top.previous = max(top.previous, inner)
             if length != UNDEFINED_LENGTH and start + length > limit:
                 raise self._cut_off(f"its {attribute(inner)}", start + length, limit)
