@@ -3,7 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+from burnish.dicom_elements import encode
 from burnish.errors import Unreadable
+from burnish.explicit_little_endian import layout
 from burnish.hashing import digest_of, digest_text, hasher_like, new_hasher
 from burnish.values import (
     ExpectedInstance,
@@ -12,6 +14,7 @@ from burnish.values import (
     SecureVolume,
     VolumeReport,
 )
+from burnish.verify.data_set_walk import DataSetWalk
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE
 from burnish.verify.faults import FaultCode, Faults, shown
@@ -22,10 +25,15 @@ from burnish.verify.file_meta_checks import (
     check_file_meta,
     is_dicom,
 )
+from burnish.verify.key_checks import COMPARED_TAGS, IDENTIFYING_KEYS, LONGEST_KEY, KeyChecks
 from burnish.verify.record_checks import Record
 from burnish.verify.structure import check_reference, check_structure
+from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
 _DICOMDIR = "DICOMDIR"
+#: Bytes at the beginning of a data set in which its identifying keys are looked for.
+_KEYS_WITHIN = 1 << 13
+_WANTED = dict.fromkeys(COMPARED_TAGS, LONGEST_KEY)
 
 
 @runtime_checkable
@@ -76,6 +84,9 @@ class _Comparison:
         #: The first record that references each file.
         self._references: dict[str, Record] = {}
         self._digests: dict[str, FileDigest] = {}
+        self._key_checks = KeyChecks(self._faults, Faults())
+        #: By series record and whether VRs are implicit: the encoded identifying keys above it.
+        self._encoded_keys: dict[tuple[int, bool], list[bytes]] = {}
         self._instances = 0
         self._bytes_read = 0
 
@@ -124,7 +135,7 @@ class _Comparison:
         if digest not in (None, self._digests[_DICOMDIR].digest):
             message = "its bytes are not those that were to be written: its digest differs"
             self._faults.add(FaultCode.DICOMDIR_DIFFERS, _DICOMDIR, message)
-        dicomdir = check_dicomdir(data, self._faults)
+        dicomdir = check_dicomdir(data, self._faults, keeps_all_keys=False)
         check_structure(dicomdir, self._volume.volume_identifier, self._faults)
         for record in dicomdir.records:
             if record.file_id:
@@ -176,12 +187,13 @@ class _Comparison:
     def _check_instance(self, name: str, expected: ExpectedInstance) -> None:
         """Compares the digest of the data set, and the File Meta Information before it."""
         hasher = hasher_like(expected.digest)
-        before_data_set = b""
+        before_data_set = beginning = b""
         for chunk in self._volume.chunks(name):
             self._bytes_read += len(chunk)
             missing = expected.data_set_offset - len(before_data_set)
             if missing > 0:
                 before_data_set += chunk[:missing]
+                beginning = bytes(chunk[missing : missing + _KEYS_WITHIN])
                 hasher.update(memoryview(chunk)[missing:])
             else:
                 hasher.update(chunk)
@@ -203,9 +215,45 @@ class _Comparison:
             self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
         else:
             check_reference(record, name, meta, self._faults)
+            if digest == expected.digest:
+                self._check_identity(name, record, meta, beginning)
+
+    def _check_identity(self, name: str, record: Record, meta: FileMeta, beginning: bytes) -> None:
+        """Compares the identifying keys of the records above an instance with those of its file.
+
+        Nearly always they are at the beginning of the data set byte for byte. To look for these
+        takes 4 us a file, to walk the data set ten times that.
+        """
+        syntax = meta.transfer_syntax_uid
+        implicit = syntax == IMPLICIT_VR_LITTLE_ENDIAN
+        series = record.parent.offset if record.parent else 0
+        encoded_keys = self._encoded_keys.get((series, implicit))
+        if encoded_keys is None:
+            encoded_keys = _encoded_keys(record, implicit=implicit)
+            self._encoded_keys[series, implicit] = encoded_keys
+        if all(key in beginning for key in encoded_keys):
+            return
+        if syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+            return
+
+        def read(offset: int, length: int) -> bytes:
+            return self._volume.read(name, offset, length)
+
+        size = self._files[name]
+        walk = DataSetWalk(read, meta.data_set_offset, size, layout(syntax), _ignore)
+        with suppress(Unreadable):  # the instance was kept although its data set is damaged
+            walk.run(_WANTED)
+        self._key_checks.check(name, record, walk)
 
     def _check_file_meta(self, name: str, meta: FileMeta, expected: ExpectedInstance) -> None:
         check_file_meta(meta, name, self._faults)
+        if (
+            meta.sop_class_uid == expected.sop_class_uid
+            and meta.sop_instance_uid == expected.sop_instance_uid
+            and meta.transfer_syntax_uid == expected.transfer_syntax_uid
+            and meta.data_set_offset == expected.data_set_offset
+        ):
+            return
         for attribute_name, value, expected_value in (
             ("Media Storage SOP Class UID", meta.sop_class_uid, expected.sop_class_uid),
             ("Media Storage SOP Instance UID", meta.sop_instance_uid, expected.sop_instance_uid),
@@ -238,3 +286,25 @@ class _Comparison:
             message = f"it cannot be read to its end: {error}"
             self._faults.add(FaultCode.FILE_UNREADABLE, "volume", message)
             return ""
+
+
+def _encoded_keys(record: Record, *, implicit: bool) -> list[bytes]:
+    """The elements with the identifying keys of the records above an instance, as files have them.
+
+    The first record of a volume is that of a patient, so none is at offset 0.
+    """
+    elements = []
+    parent = record.parent
+    while parent is not None:
+        for tag, vr in IDENTIFYING_KEYS.get(parent.type, ()):
+            element = encode(tag, vr, parent.keys.get(tag, b""))
+            length = len(element) - 8
+            if implicit:
+                element = element[:4] + length.to_bytes(4, "little") + element[8:]
+            elements.append(element)
+        parent = parent.parent
+    return elements
+
+
+def _ignore(_kind: str, _message: str) -> None:
+    """What the elements of an instance are like was told when it arrived."""

@@ -44,10 +44,11 @@ class CheckedDicomdir:
     complete: bool = False
 
 
-def check_dicomdir(data: bytes, faults: Faults) -> CheckedDicomdir:
+def check_dicomdir(data: bytes, faults: Faults, *, keeps_all_keys: bool = True) -> CheckedDicomdir:
     """Parses the bytes of a DICOMDIR, as far as that is possible, and adds its faults.
 
-    How the records are connected is left to `structure`.
+    How the records are connected is left to `structure`. Without `keeps_all_keys`, the records of
+    instances have no `keys`.
     """
     dicomdir = CheckedDicomdir()
     try:
@@ -58,7 +59,8 @@ def check_dicomdir(data: bytes, faults: Faults) -> CheckedDicomdir:
         dicomdir.file_set_uid = meta.sop_instance_uid
         explicit = _check_encoding(data, meta, faults)
         reader = DicomdirReader(data, meta.data_set_offset, explicit=explicit)
-        _check_data_set(reader, dicomdir, faults)
+        checks = RecordChecks(faults, explicit=explicit, keeps_all_keys=keeps_all_keys)
+        _check_data_set(reader, dicomdir, checks, faults)
         dicomdir.complete = True
     except Unreadable as error:
         faults.add(FaultCode.DICOMDIR_UNREADABLE, "DICOMDIR", f"it cannot be read: {error}")
@@ -90,7 +92,9 @@ def _check_encoding(data: bytes, meta: FileMeta, faults: Faults) -> bool:
     return explicit
 
 
-def _check_data_set(reader: DicomdirReader, dicomdir: CheckedDicomdir, faults: Faults) -> None:
+def _check_data_set(
+    reader: DicomdirReader, dicomdir: CheckedDicomdir, checks: RecordChecks, faults: Faults
+) -> None:
     elements = reader.elements
     for tag in _REQUIRED:
         if tag not in elements:
@@ -104,6 +108,5 @@ def _check_data_set(reader: DicomdirReader, dicomdir: CheckedDicomdir, faults: F
             "DICOMDIR",
             f"its {attribute(CONSISTENCY_FLAG)} is not 0000H: its writer found it inconsistent",
         )
-    checks = RecordChecks(faults, explicit=reader.explicit)
     for number, stored in enumerate(reader.records(), start=1):
         dicomdir.records.append(checks.check(stored, number))

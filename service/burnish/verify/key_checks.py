@@ -17,6 +17,11 @@ from burnish.verify.sequence_comparison import difference
 _PATIENT_NAME = 0x00100010
 #: The keys that say whose files these are; a difference is a fault. That of other keys is a note.
 _IDENTIFYING = frozenset({*IDENTITY_KEYS.values(), _PATIENT_NAME})
+#: The same by record type, with their VRs.
+IDENTIFYING_KEYS = {
+    record_type: tuple((key.tag, key.vr) for key in KEYS[record_type] if key.tag in _IDENTIFYING)
+    for record_type in IDENTITY_KEYS
+}
 #: The keys that are compared: those of PS3.3 F.5, and those that profiles add (PS3.11).
 COMPARED_KEYS = {record_type: all_keys(record_type) for record_type in KEYS}
 #: Bytes of the longest value that is compared.

@@ -35,6 +35,11 @@ _KEPT_KEYS = {
     record_type: (SPECIFIC_CHARACTER_SET, *(key.tag for key in all_keys(record_type)))
     for record_type in KEYS
 }
+#: Those alone that are compared while a written volume is read back.
+_KEPT_IDENTIFYING_KEYS = {
+    record_type: (SPECIFIC_CHARACTER_SET, *(key.tag for key in KEYS[record_type]))
+    for record_type in IDENTITY_KEYS
+}
 #: The attributes of a record that references a file: Type 1C (PS3.3 Table F.3-3).
 _REFERENCE = (
     REFERENCED_SOP_CLASS_UID,
@@ -82,10 +87,14 @@ class Record:
 
 
 class RecordChecks:
-    """Checks the records of one DICOMDIR; their faults are added to `faults`."""
+    """Checks the records of one DICOMDIR; their faults are added to `faults`.
 
-    def __init__(self, faults: Faults, *, explicit: bool) -> None:
+    Without `keeps_all_keys`, only PATIENT, STUDY and SERIES records have `keys`.
+    """
+
+    def __init__(self, faults: Faults, *, explicit: bool, keeps_all_keys: bool = True) -> None:
         self._faults, self._explicit = faults, explicit
+        self._kept_keys = _KEPT_KEYS if keeps_all_keys else _KEPT_IDENTIFYING_KEYS
         #: Records share their sets of tags: a set takes 2 KB, and there may be 60,000 records.
         self._tag_sets: dict[frozenset[int], frozenset[int]] = {}
 
@@ -110,7 +119,9 @@ class RecordChecks:
             identity=identity.strip(b"\0 "),
             tags=self._tag_sets.setdefault(tags, tags),
             keys={
-                tag: elements.value(tag) for tag in _KEPT_KEYS.get(record_type, ()) if tag in tags
+                tag: elements.value(tag)
+                for tag in self._kept_keys.get(record_type, ())
+                if tag in tags
             },
         )
         if len(tags) < len(by_tag):

@@ -173,6 +173,14 @@ def _unique_values(record: Record) -> Iterator[tuple[FaultCode, int, bytes | str
 
 def check_reference(record: Record, name: str, meta: FileMeta, faults: Faults) -> None:
     """Compares a record with the File Meta Information of the file that it references."""
+    # nearly always they agree
+    if (
+        record.sop_class_uid == meta.sop_class_uid
+        and record.sop_instance_uid == meta.sop_instance_uid
+        and record.transfer_syntax_uid == meta.transfer_syntax_uid
+        and record.type == record_type(meta.sop_class_uid)
+    ):
+        return
     for code, tag, value, file_value in (
         (
             FaultCode.REFERENCED_SOP_CLASS_WRONG,

@@ -1,6 +1,7 @@
 """A written volume is compared with what was to be written on it."""
 
 import hashlib
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,10 +10,18 @@ import pytest
 
 from burnish.image import iso9660_writer
 from burnish.image.reader import open_volume
-from burnish.values import VolumeFile, VolumeReport
+from burnish.values import ExpectedInstance, VolumeFile, VolumeReport
 from burnish.verify import FaultCode, compare_volume
+from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 from digesting import digest_of
-from made_volume import FILE_SET_UID, MemoryVolume, SampleVolume, instance
+from made_volume import (
+    FILE_SET_UID,
+    SECONDARY_CAPTURE,
+    MemoryVolume,
+    SampleVolume,
+    file_meta,
+    instance,
+)
 
 WRITTEN = SampleVolume()
 
@@ -87,7 +96,7 @@ DAMAGE: dict[str, tuple[Callable[[MemoryVolume], object], set[FaultCode]]] = {
     ),
     "name in the DICOMDIR": (
         _replace("DICOMDIR", lambda data: data.replace(b"Doe^J", b"Doe^K")),
-        {FaultCode.DICOMDIR_DIFFERS},
+        {FaultCode.DICOMDIR_DIFFERS, FaultCode.KEY_DIFFERS},
     ),
 }
 
@@ -139,8 +148,8 @@ def test_a_wrong_length_of_file_meta_information_is_a_fault() -> None:
 def test_a_data_set_that_begins_elsewhere_is_a_fault() -> None:
     volume = WRITTEN.volume()
     expected = [
-        instance._replace(data_set_offset=instance.data_set_offset - 2)
-        for instance in WRITTEN.expected()
+        original._replace(data_set_offset=original.data_set_offset - 2)
+        for original in WRITTEN.expected()
     ]
     report = compare_volume(
         volume,
@@ -173,6 +182,58 @@ def test_the_structure_of_the_dicomdir_is_checked() -> None:
     sample.header[0x00041212] = (b"US", b"\xff\xff")
     report = _compare(sample.volume(), sample.dicomdir())
     assert [fault.code for fault in report.faults] == [FaultCode.CONSISTENCY_FLAG]
+
+
+def _other_patient(
+    number: int, transfer_syntax: str
+) -> tuple[SampleVolume, list[ExpectedInstance]]:
+    """A volume with a DICOMDIR as it was to be written, in which patient `number` is another."""
+    sample = SampleVolume()
+    sample.at(number).set(0x00100010, b"PN", "Roe^J")
+    if transfer_syntax == IMPLICIT_VR_LITTLE_ENDIAN:
+        elements = (
+            (0x00080018, b"1.2.9.3\0"),
+            (0x00091010, bytes(20_000)),
+            (0x00100010, b"Doe^J "),
+        )
+        data_set = b"".join(
+            struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+            for tag, value in elements
+        )
+        sample.files["DICOM\\I3"] = (
+            file_meta(SECONDARY_CAPTURE, "1.2.9.3", transfer_syntax) + data_set
+        )
+        sample.at(1, 0, 0, 0).set(0x00041512, b"UI", transfer_syntax)
+    expected = []
+    for original in sample.expected():
+        data = sample.files[original.file_id]
+        syntax = EXPLICIT_VR_LITTLE_ENDIAN if original.file_id[-1] != "3" else transfer_syntax
+        offset = len(file_meta(SECONDARY_CAPTURE, "1.2.9.0", syntax))
+        expected.append(
+            original._replace(
+                transfer_syntax_uid=syntax,
+                data_set_offset=offset,
+                digest=digest_of(data[offset:]),
+            )
+        )
+    return sample, expected
+
+
+@pytest.mark.parametrize("transfer_syntax", [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN])
+def test_files_of_another_patient_than_their_records_say_are_a_fault(transfer_syntax: str) -> None:
+    sample, expected = _other_patient(1, transfer_syntax)
+    report = compare_volume(
+        sample.volume(),
+        file_set_id="TEST",
+        file_set_uid=FILE_SET_UID,
+        expected=expected,
+        dicomdir=digest_of(sample.dicomdir()),
+    )
+    (fault,) = report.faults
+    assert fault.code == FaultCode.KEY_DIFFERS
+    assert "DICOM\\I3" in fault.message
+    assert "'Roe^J'" in fault.message
+    assert "'Doe^J'" in fault.message
 
 
 def test_a_record_that_references_an_unexpected_file_is_a_fault() -> None:
