@@ -1,6 +1,7 @@
 """Craft: compares a written volume with what was to be written on it."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 from burnish.dicom_elements import encode
