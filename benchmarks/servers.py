@@ -245,6 +245,7 @@ KINDS = {
         Kind("orthanc-default", "Orthanc out of the box", orthanc(nodelay=False), "Orthanc"),
         Kind("c", "receiver.c", c_receiver("os"), "gcc", plain=True),
         Kind("c-full", "receiver.c, syncfs", c_receiver("full"), "gcc", plain=True),
+        Kind("c-log", "receiver.c, one segment", c_receiver("log"), "gcc", plain=True),
         Kind("python", "receiver.py", python_receiver("files"), plain=True),
         Kind("python-rows", "receiver.py, hash and row", python_receiver("rows"), plain=True),
     )
