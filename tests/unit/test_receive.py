@@ -565,7 +565,7 @@ def test_a_disk_that_fills_up_while_an_instance_arrives_keeps_nothing(
     assert ground.stored_keys() == rows(ground) == []
 
 
-@pytest.mark.parametrize("call", ["open", "pwritev", "posix_fallocate"])
+@pytest.mark.parametrize("call", ["open", "pwritev"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EROFS])
 def test_what_cannot_be_appended_is_not_acknowledged(
     ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, call: str, number: int

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any, Literal
 
 import structlog
@@ -27,8 +28,10 @@ log = structlog.get_logger(__name__)
 
 #: The most rows that are inserted by one transaction.
 _LARGEST_BATCH = 2000
-#: Seconds in which rows collect before they are inserted together.
-_COLLECT = 0.01
+#: Rows collect for this many times as long as it took to insert the ones before, and for this many
+#: seconds at most: a few milliseconds if little arrives.
+_COLLECT = 4
+_LONGEST_COLLECTION = 0.1
 #: Seconds until the indexer tries again if the database does not answer.
 _RETRY = 1.0
 #: So many instances may wait for their rows, some 50 MB. More are not received meanwhile.
@@ -115,6 +118,7 @@ class Indexer:
         """
         waits_for = ""
         while not stopping.is_set() or (self.waiting and not waits_for):
+            began_at = monotonic()
             try:
                 self.index()
                 tend()
@@ -131,7 +135,7 @@ class Indexer:
             if waits_for:
                 waits_for = ""
                 log.info("rows of instances resumed")
-            self._sleep(stopping)
+            self._sleep(stopping, min(_COLLECT * (monotonic() - began_at), _LONGEST_COLLECTION))
         with suppress(OutOfResources):
             self.index()
         self.runs = False
@@ -148,15 +152,15 @@ class Indexer:
         with self._has_room:
             self._has_room.notify_all()
 
-    def _sleep(self, stopping: threading.Event) -> None:
-        """Sleep until there is work, and a little longer, so that rows collect."""
+    def _sleep(self, stopping: threading.Event, seconds: float) -> None:
+        """Sleep until there is work, and `seconds` longer, so that rows collect."""
         self._is_asleep = True
         if not self._waiting and not stopping.is_set():
             self._has_work.wait(_LOOK_ANYWAY)
         self._is_asleep = False
         self._has_work.clear()
         if self._waiting:
-            stopping.wait(_COLLECT)
+            stopping.wait(seconds)
 
     def _index_batch(self) -> int:
         """Insert the rows of what has waited longest; how much that was."""

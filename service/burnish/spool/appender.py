@@ -26,8 +26,8 @@ from burnish.spool import segment
 
 log = structlog.get_logger(__name__)
 
-#: The bytes that are allocated for a segment when it is created. A segment is sealed once they are
-#: used up.
+#: A segment is sealed once it has this many bytes. They are allocated when it is created, so that a
+#: sync has no more to do than to write bytes.
 SEGMENT_SIZE = 64 << 20
 #: The most instances, and about the most bytes, that are appended together.
 _LARGEST_GROUP = 128
@@ -233,7 +233,8 @@ class Appender:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o640)
         try:
             segment.lock(descriptor)
-            _allocate(descriptor)
+            if self._durable:  # otherwise the file system has time to find room
+                _allocate(descriptor)
             header = segment.encode_header(name)
             _write(descriptor, [header], 0, len(header))
             if self._durable:
