@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from burnish.db.session import Database
     from burnish.settings import Settings
 
+#: Seconds that a command waits for the rows of instances that were just received.
+_WAIT_FOR_ROWS = 2.0
+
 
 def read_settings(config: Path | None) -> "Settings":
     """The settings of the file that `--config` names; raises InvalidSettings."""
@@ -46,3 +49,19 @@ def open_database(config: Path | None) -> Iterator[tuple["Settings", "Database"]
         yield settings, database
     finally:
         database.close()
+
+
+@contextmanager
+def open_instances(config: Path | None) -> Iterator[tuple["Settings", "Database"]]:
+    """As `open_database`, once the instances that were received until now have their rows.
+
+    For a moment at most: a receiver inserts them within milliseconds, unless the database does not
+    answer.
+    """
+    from burnish import roles
+    from burnish.receive.following import rows_are_complete
+
+    with open_database(config) as (settings, database):
+        if (settings.storage.root / "spool" / "segments").is_dir():
+            rows_are_complete(database, roles.open_spool(settings), _WAIT_FOR_ROWS)
+        yield settings, database

@@ -8,7 +8,7 @@ import typer
 
 from burnish import __version__
 from burnish.cli import exits, output
-from burnish.cli.installation import open_database
+from burnish.cli.installation import open_instances
 from burnish.cli.options import Config, Json, Limit
 from burnish.errors import Unreadable
 from burnish.wording import quantity
@@ -57,7 +57,7 @@ def list_instances(
     config: Config = None,
 ) -> None:
     """List the newest instances, newest first, without patient data."""
-    with open_database(config) as (_, database):
+    with open_instances(config) as (_, database):
         from burnish.request import listing
 
         with database.reading() as session:
@@ -90,7 +90,7 @@ def show(
     config: Config = None,
 ) -> None:
     """Show one instance: its newest content, what that replaced, and the media it is on."""
-    with open_database(config) as (_, database):
+    with open_instances(config) as (_, database):
         from burnish.request import listing
 
         with database.reading() as session:
@@ -169,7 +169,7 @@ def remove(
     """Remove instances from the spool, with all their contents. Media are not touched."""
     if not (instances or series or study or patient):
         raise typer.BadParameter("name what to remove: --instance, --series, --study or --patient")
-    with open_database(config) as (settings, database):
+    with open_instances(config) as (settings, database):
         from burnish import removal, roles
         from burnish.db.instance_rows import Selection
 
@@ -216,7 +216,7 @@ def correct(
         raise typer.BadParameter(
             "name what is right: --patient-id, --patient-name, --birth-date or --sex"
         )
-    with open_database(config) as (settings, database):
+    with open_instances(config) as (settings, database):
         from burnish.db.instance_rows import Selection
 
         selection = Selection(instances or (), series or (), study or (), patient or ())

@@ -8,7 +8,7 @@ import typer
 
 from burnish.application_profiles import PROFILES
 from burnish.cli import exits, output
-from burnish.cli.installation import open_database
+from burnish.cli.installation import open_database, open_instances
 from burnish.cli.options import (
     Config,
     Json,
@@ -313,7 +313,7 @@ def create(
         raise typer.BadParameter("--copies and --priority need --initiate")
     attributes = _media_attributes(label_text, file_set_id, no_split=no_split, lossy=lossy)
     attributes |= _security_attributes(profile, recipient or [], password_file)
-    with open_database(config) as (settings, database):
+    with open_instances(config) as (settings, database):
         from burnish.request import listing, operations
 
         _check_device(settings, device)

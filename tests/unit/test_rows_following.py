@@ -1,0 +1,330 @@
+"""Rows follow what was received: others wait for them, and what a dead process left is replayed."""
+
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import structlog
+from sqlalchemy import delete, select, update
+
+from burnish import commitment
+from burnish.db import instance_records, received_rows
+from burnish.db.session import Database
+from burnish.db.tables import Instance, MediaCreationRequest, Segment
+from burnish.receive import Receiver, buffers
+from burnish.receive.following import rows_are_complete
+from burnish.receive.replay import replay
+from burnish.request import admission, operations
+from burnish.settings import RequestSettings
+from burnish.spool import appender, segment
+from factories import Ground, SampleInstance, instance
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Iterator[Ground]:
+    with Ground(tmp_path) as ground:
+        yield ground
+
+
+@pytest.fixture
+def receiver(ground: Ground) -> Receiver:
+    return Receiver(ground.database, ground.spool)
+
+
+def accept(receiver: Receiver, *samples: SampleInstance) -> None:
+    for sample in samples:
+        incoming = receiver.open(
+            sop_class_uid=sample.sop_class_uid,
+            sop_instance_uid=sample.sop_instance_uid,
+            transfer_syntax_uid=sample.transfer_syntax_uid,
+            calling_ae_title="MODALITY",
+            called_ae_title="BURNISH",
+        )
+        incoming.write(memoryview(sample.data_set))
+        receiver.accept(incoming)
+
+
+def die(receiver: Receiver) -> None:
+    """As if the process of this receiver were killed: its segment has no owner any more."""
+    os.close(receiver._appender._descriptor)
+    receiver._appender._descriptor = -1
+
+
+def rows(ground: Ground) -> list[Instance]:
+    with ground.database.reading() as session:
+        return list(session.scalars(select(Instance).order_by(Instance.id)))
+
+
+def segments(ground: Ground) -> list[Segment]:
+    with ground.database.reading() as session:
+        return list(session.scalars(select(Segment)))
+
+
+# --- waiting -------------------------------------------------------------------------------------
+
+
+def test_rows_are_complete_once_all_that_was_acknowledged_has_its_row(
+    ground: Ground, receiver: Receiver
+) -> None:
+    assert rows_are_complete(ground.database, ground.spool)
+    accept(receiver, instance(), instance())
+    assert not rows_are_complete(ground.database, ground.spool)
+    assert not rows_are_complete(ground.database, ground.spool, 0.05)
+    receiver.index()
+    assert rows_are_complete(ground.database, ground.spool)
+    receiver.close()
+    assert rows_are_complete(ground.database, ground.spool)
+
+
+def test_who_waits_for_rows_does_not_wait_for_those_that_come_later(
+    ground: Ground, receiver: Receiver
+) -> None:
+    """Otherwise nothing would ever be complete while others send."""
+    stop = threading.Event()
+
+    def send() -> None:
+        while not stop.is_set():
+            accept(receiver, instance())
+
+    receiver.start()
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        assert rows_are_complete(ground.database, ground.spool, 300)
+    finally:
+        stop.set()
+        sender.join()
+        receiver.close()
+
+
+def test_an_instance_whose_row_follows_is_not_reported_as_missing(
+    ground: Ground, receiver: Receiver
+) -> None:
+    sample = instance()
+    accept(receiver, sample)
+    uid = ground.create([sample])
+    with ground.database.writing() as session:
+        request_id = operations.initiate(session, RequestSettings(), uid).id
+        assert not admission.admit(session, request_id, timedelta(0), rows_complete=False)
+    receiver.index()
+    with ground.database.writing() as session:
+        assert admission.admit(session, request_id, timedelta(0))
+        request = session.get_one(MediaCreationRequest, request_id)
+        assert request.admitted_at
+        assert request.failures == []
+
+
+def test_a_commitment_waits_for_rows_that_follow(ground: Ground, receiver: Receiver) -> None:
+    sample = instance()
+    accept(receiver, sample)
+    limits = ground.settings.storage_commitment.model_copy(
+        update={"wait_for_instances": timedelta(0)}
+    )
+    settings = ground.settings.model_copy(update={"storage_commitment": limits})
+    with ground.database.writing() as session:
+        reference = (sample.sop_class_uid, sample.sop_instance_uid)
+        commitment_id = commitment.request(
+            session, "1.2.3", [reference], calling_ae_title="CT", called_ae_title="BURNISH"
+        )
+        assert not commitment.judge(
+            session, settings, ground.spool, commitment_id, rows_complete=False
+        )
+    receiver.index()
+    with ground.database.writing() as session:
+        assert commitment.judge(session, settings, ground.spool, commitment_id)
+        report = commitment.claim(session, commitment_id, early=True)
+    assert report is not None
+    assert not report.failed
+
+
+# --- replay --------------------------------------------------------------------------------------
+
+
+def test_what_a_dead_process_left_is_replayed_and_sealed(
+    ground: Ground, receiver: Receiver
+) -> None:
+    samples = [instance(instance_number=number) for number in range(5)]
+    accept(receiver, *samples[:2])
+    receiver.index()
+    accept(receiver, *samples[2:])
+    expected = {sample.sop_instance_uid: sample.data_set for sample in samples}
+    assert replay(ground.database, ground.spool, "newest") == 0, "its process lives"
+    die(receiver)
+    assert replay(ground.database, ground.spool, "newest") == 3
+    assert replay(ground.database, ground.spool, "newest") == 0
+    stored = {
+        row.sop_instance_uid: ground.stored_file(row)[row.data_set_offset :] for row in rows(ground)
+    }
+    assert stored == expected
+    (row,) = segments(ground)
+    path = segment.path(ground.spool.segments, row.name)
+    assert row.sealed_at
+    assert row.sealed_size == row.indexed_offset == path.stat().st_size
+    assert row.digest.startswith("blake3:")
+
+
+def test_a_replayed_row_is_the_row_that_the_receiver_would_have_inserted(
+    ground: Ground, receiver: Receiver
+) -> None:
+    sample = instance(patient_name="Äneas^Ö", instance_number=None, size=5000)
+    accept(receiver, sample)
+    receiver.index()
+    (before,) = rows(ground)
+    with ground.database.writing() as session:
+        session.execute(delete(Instance))
+        session.execute(delete(Segment))
+    die(receiver)
+    assert replay(ground.database, ground.spool, "newest") == 1
+    (after,) = rows(ground)
+    for column in Instance.__table__.columns:
+        assert getattr(before, column.name) == getattr(after, column.name), column
+
+
+def test_a_header_of_another_version_is_read_again(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = instance(patient_id="RIGHT")
+    with monkeypatch.context() as patch:
+        patch.setattr(instance_records, "HEADER_INDEX_VERSION", 0)
+        encode = instance_records.encode
+
+        def encode_as_before(row: dict[str, object], **options: bool) -> bytes:
+            return encode({**row, "patient_id": "as read before"}, **options)
+
+        patch.setattr(instance_records, "encode", encode_as_before)
+        accept(receiver, sample)
+    die(receiver)
+    assert replay(ground.database, ground.spool, "newest") == 1
+    assert [row.patient_id for row in rows(ground)] == ["RIGHT"]
+
+
+def test_a_large_instance_is_replayed_from_its_record(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 1000)
+    kept, lost = instance(size=5000), instance(size=5000)
+    accept(receiver, lost)
+    (key,) = ground.spool.published_keys()
+    accept(receiver, kept)
+    ground.spool.remove(key)
+    die(receiver)
+    assert replay(ground.database, ground.spool, "newest") == 1
+    (row,) = rows(ground)
+    assert ground.stored_file(row)[row.data_set_offset :] == kept.data_set
+
+
+@pytest.mark.parametrize("torn", ["payload", "header", "cut"])
+def test_what_is_torn_was_never_acknowledged_and_is_not_replayed(
+    ground: Ground, receiver: Receiver, torn: str
+) -> None:
+    samples = [instance(size=5000), instance(size=5000)]
+    accept(receiver, *samples)
+    die(receiver)
+    (name,) = segment.names(ground.spool.segments)
+    path = segment.path(ground.spool.segments, name)
+    with path.open("r+b") as file:
+        _, last = segment.records(file.fileno())
+        if torn == "cut":
+            file.truncate(last.payload + 3000)
+        else:
+            file.seek(last.payload + 3000 if torn == "payload" else last.offset + 20)
+            file.write(b"torn")
+    assert replay(ground.database, ground.spool, "newest") == 1
+    assert [row.sop_instance_uid for row in rows(ground)] == [samples[0].sop_instance_uid]
+    assert len(ground.stored_keys()) == 1
+    assert rows_are_complete(ground.database, ground.spool)
+
+
+def test_a_database_that_was_restored_gets_what_came_since(
+    ground: Ground, receiver: Receiver, tmp_path: Path
+) -> None:
+    """Also of sealed segments, and without those that were released since."""
+    first, released, last = (instance(instance_number=number) for number in range(3))
+    accept(receiver, first)
+    receiver.index()
+    ground.database.close()
+    shutil.copy(tmp_path / "burnish.db", tmp_path / "backup")
+    accept(receiver, released, last)
+    receiver.close()
+    row = rows(ground)[1]
+    ground.spool.erase(row.spool_key, row.size)
+    ground.database.close()
+    for path in tmp_path.glob("burnish.db*"):
+        path.unlink()
+    shutil.copy(tmp_path / "backup", tmp_path / "burnish.db")
+    ground.database = Database(ground.url, durable=False)
+    assert replay(ground.database, ground.spool, "newest") == 1
+    assert [row.sop_instance_uid for row in rows(ground)] == [
+        first.sop_instance_uid,
+        last.sop_instance_uid,
+    ]
+    assert len(ground.stored_keys()) == 2
+
+
+def test_rows_that_are_there_already_are_not_inserted_again(
+    ground: Ground, receiver: Receiver
+) -> None:
+    """A recovered database has rows, but does not know how far the segments have theirs."""
+    contents = [instance(sop_instance_uid="1.2.3", patient_id=f"P{number}") for number in range(3)]
+    accept(receiver, *contents)
+    receiver.index()
+    with ground.database.writing() as session:
+        session.execute(delete(Segment))
+    die(receiver)
+    assert replay(ground.database, ground.spool, "newest") == 0
+    assert [row.patient_id for row in rows(ground)] == ["P0", "P1", "P2"]
+    assert [row.replaced_at is None for row in rows(ground)] == [False, False, True]
+    assert len(ground.stored_keys()) == 3
+
+
+def test_the_content_that_arrived_later_counts_whichever_is_indexed_first(ground: Ground) -> None:
+    first, second = (Receiver(ground.database, ground.spool) for _ in range(2))
+    older, newer = (instance(sop_instance_uid="1.2.3", patient_id=uid) for uid in ("OLD", "NEW"))
+    accept(first, older)
+    accept(second, newer)
+    second.index()
+    with structlog.testing.capture_logs() as logs:
+        first.index()
+    by_patient = {row.patient_id: row.replaced_at for row in rows(ground)}
+    assert by_patient["NEW"] is None
+    assert by_patient["OLD"] is not None
+    assert [event["event"] for event in logs] == ["instance replaced"]
+
+
+def test_the_same_content_from_two_receivers_is_one_row(ground: Ground) -> None:
+    receivers = [Receiver(ground.database, ground.spool) for _ in range(2)]
+    sample = instance()
+    for receiver in receivers:
+        accept(receiver, sample)
+    for receiver in receivers:
+        receiver.index()
+    assert len(rows(ground)) == len(ground.stored_keys()) == 1
+
+
+def test_a_segment_that_has_no_record_yet_is_removed(ground: Ground) -> None:
+    log = appender.Appender(ground.spool.segments, lambda _: None, durable=False)
+    log._create()
+    os.close(log._descriptor)
+    left = segment.unfinished_path(ground.spool.segments, segment.new_name())
+    left.write_bytes(b"")
+    hollow = segment.path(ground.spool.segments, segment.new_name())
+    hollow.write_bytes(bytes(1000))
+    assert replay(ground.database, ground.spool, "newest") == 0
+    assert list(ground.spool.segments.iterdir()) == []
+    assert segments(ground) == []
+
+
+def test_an_old_row_of_a_segment_is_not_set_back(ground: Ground, receiver: Receiver) -> None:
+    accept(receiver, instance())
+    receiver.index()
+    (before,) = segments(ground)
+    with ground.database.connection() as connection:
+        received_rows.set_indexed_offsets(connection, {before.name: before.indexed_offset})
+    assert segments(ground)[0].indexed_offset == before.indexed_offset
+    with ground.database.writing() as session:
+        session.execute(update(Segment).values(indexed_offset=segment.HEADER_SIZE))
+    assert not rows_are_complete(ground.database, ground.spool)
