@@ -3,16 +3,34 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy import delete, select
 
+from burnish.db.session import Database
 from burnish.db.tables import Instance, Segment
 from burnish.receive import Receiver
+from burnish.settings import Settings
 from burnish.spool import Spool, segment
-from factories import Ground, SampleInstance
+from factories import SampleInstance
 
 
-def receive(ground: Ground, instances: Sequence[SampleInstance], *, close: bool = True) -> Receiver:
+class Installation(Protocol):
+    """A database with a spool, as `Ground`."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def database(self) -> Database: ...
+
+    @property
+    def spool(self) -> Spool: ...
+
+
+def receive(
+    ground: Installation, instances: Sequence[SampleInstance], *, close: bool = True
+) -> Receiver:
     """Receives instances; with `close`, into segments that are then sealed and have their rows."""
     receiver = Receiver(ground.database, ground.spool, same_uid=ground.settings.storage.same_uid)
     for sample in instances:
@@ -40,7 +58,7 @@ def allocated(spool: Spool) -> int:
     return sum(segment.path(spool.segments, name).stat().st_blocks * 512 for name in names(spool))
 
 
-def keys(ground: Ground) -> dict[str, str]:
+def keys(ground: Installation) -> dict[str, str]:
     """The spool keys of live instances, by SOP Instance UID."""
     with ground.database.reading() as session:
         rows = session.execute(
@@ -51,7 +69,7 @@ def keys(ground: Ground) -> dict[str, str]:
         return {row.sop_instance_uid: row.spool_key for row in rows}
 
 
-def contents(ground: Ground) -> dict[str, bytes]:
+def contents(ground: Installation) -> dict[str, bytes]:
     """The data sets of live instances, by SOP Instance UID, as they are read from the spool."""
     with ground.database.reading() as session:
         rows = session.scalars(
@@ -65,7 +83,7 @@ def contents(ground: Ground) -> dict[str, bytes]:
     }
 
 
-def age(ground: Ground, seconds: float) -> None:
+def age(ground: Installation, seconds: float) -> None:
     """Makes all segments so much older than they are, as far as their files tell."""
     for name in names(ground.spool):
         path: Path = segment.path(ground.spool.segments, name)
@@ -73,7 +91,7 @@ def age(ground: Ground, seconds: float) -> None:
         os.utime(path, (status.st_atime - seconds, status.st_mtime - seconds))
 
 
-def give_files(ground: Ground) -> None:
+def give_files(ground: Installation) -> None:
     """Gives each instance a file of its own without a record, as earlier versions did."""
     with ground.database.writing() as session:
         for row in session.scalars(select(Instance).where(Instance.spool_key.contains("@"))):

@@ -223,7 +223,7 @@ def _keep_records_of_own_files(
     copied: list[segment.SegmentRecord] = []
     for use in unwanted:
         with segment.opened(spool.segments, use.name) as descriptor:
-            for record in segment.records(descriptor):
+            for record in segment.all_records(descriptor):
                 if record.has_own_file:
                     row = instance_records.decode(record.row, "", "")
                     if spool.path(row["spool_key"]).exists():
@@ -337,7 +337,7 @@ def _copy_live(spool: Spool, use: SegmentUse, target: "_SegmentOfCopies") -> Ite
     """Copy the live instances of a segment; those that are damaged or released are left out."""
     ids = dict(zip(use.rows.offsets, use.rows.ids, strict=True))
     with segment.opened(spool.segments, use.name) as descriptor:
-        for record in segment.records(descriptor):
+        for record in segment.all_records(descriptor):
             instance_id = ids.get(record.payload)
             if record.has_own_file or instance_id is None:
                 continue

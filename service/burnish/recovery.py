@@ -1,6 +1,5 @@
 """Stage: `burnish db recover` and `restore`: rebuilds the rows of instances from the spool."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -85,8 +84,8 @@ def compare(database: Database, spool: Spool) -> Differences:
     comparison = _SpoolComparison(database, spool)
     rowless_instances = 0
     for name in segment.names(spool.segments):
-        for record in comparison.rowless_records(name):
-            if record.offset < complete_to.get(name, 0):
+        for record, is_rowless in comparison.records(name):
+            if is_rowless and record.offset < complete_to.get(name, 0):
                 rowless_instances += 1
     return Differences(
         rowless_files=comparison.rowless_files(),
@@ -99,7 +98,7 @@ def compare(database: Database, spool: Spool) -> Differences:
 class _SpoolComparison:
     """A comparison of the spool with the rows that the database has at this moment.
 
-    `rowless_records` has to be called for each segment before the other results are asked for.
+    `records` has to be called for each segment before the other results are asked for.
     """
 
     def __init__(self, database: Database, spool: Spool) -> None:
@@ -135,30 +134,32 @@ class _SpoolComparison:
         status = self._files.get(row.spool_key)
         return status is not None and status.st_size == row.size
 
-    def rowless_records(self, name: str) -> Iterator[segment.SegmentRecord]:
-        """The records of instances that are in the segment `name`, but have no row."""
+    def records(self, name: str) -> Iterator[tuple[segment.SegmentRecord, bool]]:
+        """The records of the segment `name`, each with whether it has an instance without a row."""
         rows = self._in_segments.pop(name, None) or instance_rows.RowsInSegment()
         ids = dict(zip(rows.offsets, rows.ids, strict=True))
         released_offsets = set(rows.released_offsets)
         with segment.opened(self._spool.segments, name) as descriptor:
-            for record in _all_records(descriptor):
+            for record in segment.all_records(descriptor):
                 if record.has_own_file:
-                    key = instance_records.decode(record.row, "", "")["spool_key"]
-                    self._keys_in_records.add(key)
-                    if key in self._files and key not in self._named_keys:
-                        yield record
-                    continue
-                is_released = segment.is_released(descriptor, record)
-                if record.payload in ids:
-                    if not is_released:
-                        del ids[record.payload]
+                    yield record, self._is_rowless_file(record)
+                elif (
+                    segment.is_released(descriptor, record)
+                    or ids.pop(record.payload, None) is not None
+                ):
+                    yield record, False
                 elif record.payload in released_offsets:
-                    if not is_released:
-                        key = self._spool.key_in_segment(name, record.payload)
-                        self.unerased.append((key, record.size))
-                elif not is_released:
-                    yield record
+                    key = self._spool.key_in_segment(name, record.payload)
+                    self.unerased.append((key, record.size))
+                    yield record, False
+                else:
+                    yield record, True
         self._fileless += self._not_whole(list(ids.values()))
+
+    def _is_rowless_file(self, record: segment.SegmentRecord) -> bool:
+        key = instance_records.decode(record.row, "", "")["spool_key"]
+        self._keys_in_records.add(key)
+        return key in self._files and key not in self._named_keys
 
     def fileless_instances(self) -> list[int]:
         """The ids of live instances that are not in the spool, or not whole."""
@@ -185,14 +186,6 @@ class _SpoolComparison:
                 row.id for row in rows if not self._spool.slice(row.spool_key, row.size).is_whole()
             ]
         return fileless
-
-
-def _all_records(descriptor: int) -> Iterator[segment.SegmentRecord]:
-    """The records of a segment, also those behind a damaged record header."""
-    start = segment.HEADER_SIZE
-    while record := segment.find_record(descriptor, start):
-        yield record
-        start = record.end
 
 
 def recover(
@@ -263,7 +256,7 @@ class _Run:
             with segment.opened(self._spool.segments, name) as descriptor:
                 keys.update(
                     instance_records.decode(record.row, "", "")["spool_key"]
-                    for record in _all_records(descriptor)
+                    for record in segment.all_records(descriptor)
                     if record.has_own_file
                 )
         return keys
@@ -275,10 +268,15 @@ class _Run:
         torn: their payloads are compared with their digests.
         """
         with segment.opened(self._spool.segments, name) as descriptor:
-            end, digest = _end_of(descriptor)
-            is_sealed = end == os.fstat(descriptor).st_size
+            is_sealed = segment.is_cut_off_at_its_end(descriptor)
+            hasher = new_hasher()
+            end = segment.HEADER_SIZE
             rows: list[dict[str, Any]] = []
-            for record in self._comparison.rowless_records(name):
+            for record, is_rowless in self._comparison.records(name):
+                hasher.update(record.header)
+                end = record.end
+                if not is_rowless:
+                    continue
                 if not is_sealed and not segment.is_whole(descriptor, record):
                     log.warning("torn instance left out", segment=name, offset=record.offset)
                     self.unreadable += 1
@@ -301,7 +299,7 @@ class _Run:
                 self._session.connection(),
                 name,
                 size=end,
-                digest=digest,
+                digest=digest_text(hasher),
                 sealed_at=datetime.now(UTC),
             )
 
@@ -354,16 +352,6 @@ class _Run:
                 .execution_options(synchronize_session=False)
             )
         return len(lost)
-
-
-def _end_of(descriptor: int) -> tuple[int, str]:
-    """Where the records of a segment end, and the digest of their headers."""
-    end = segment.HEADER_SIZE
-    hasher = new_hasher()
-    for record in _all_records(descriptor):
-        hasher.update(record.header)
-        end = record.end
-    return end, digest_text(hasher)
 
 
 def continue_request_numbers(database: Database, last: int) -> None:

@@ -161,7 +161,7 @@ def _instances_without_rows(database: Database, spool: Spool) -> Iterator[_Expor
         of_segment = rows.get(name, instance_rows.RowsInSegment())
         known = {*of_segment.offsets, *of_segment.released_offsets}
         with suppress(FileNotFoundError), segment.opened(spool.segments, name) as descriptor:
-            for record in segment.records(descriptor):
+            for record in segment.all_records(descriptor):
                 if record.has_own_file or record.payload in known:
                     continue
                 if record.offset >= indexed_offset or segment.is_released(descriptor, record):

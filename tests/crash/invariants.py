@@ -65,7 +65,9 @@ class Root:
         digests = set()
         for path in (self.root / "spool" / "segments").glob("*.seg"):
             with path.open("rb") as file:
-                for record in segment.records(file.fileno()):
+                for record in segment.all_records(file.fileno()):
+                    if segment.is_released(file.fileno(), record):
+                        continue
                     row = instance_records.decode(record.row, f"{path.stem}@{record.payload}", "")
                     source = self.spooled(row["spool_key"], record.size)
                     if source.is_whole():

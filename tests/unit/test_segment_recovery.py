@@ -333,6 +333,62 @@ def test_headers_of_another_version_are_read_anew(
     assert after == before
 
 
+def test_nothing_of_a_released_instance_is_left(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its pixels nor the name of its patient, which the record header had."""
+    monkeypatch.setattr(appender, "SEGMENT_SIZE", 1 << 20)
+    secret = instance(patient_name="Secret^Name", size=SIZE)
+    segments.receive(ground, [instance(), secret, other := instance()])
+    (name,) = segments.names(ground.spool)
+    path = segment.path(ground.spool.segments, name)
+    assert b"Secret^Name" in path.read_bytes()
+    size = path.stat().st_size
+    remove(ground, [secret])
+    content = path.read_bytes()
+    assert len(content) == size
+    assert b"Secret" not in content
+    assert secret.sop_instance_uid.encode() not in content
+    lose_database(ground)
+    assert recover(ground).recovered == 2
+    assert other.sop_instance_uid in segments.contents(ground)
+
+
+def test_a_small_instance_gives_back_all_but_a_few_blocks(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(9, size=12_000))
+    remove(ground, instances[:-1])
+    name, *_ = segments.names(ground.spool)
+    assert segments.allocated(ground.spool) <= (len(instances) + 5) * 4096
+    assert name
+
+
+@pytest.mark.parametrize("torn", range(8, 72, 8))
+def test_a_release_that_the_power_cuts_off_harms_no_other_instance(
+    ground: Ground, torn: int
+) -> None:
+    """The header that it was writing is neither the old nor the new one."""
+    receiver = segments.receive(ground, instances := samples(5), close=False)
+    receiver.index()
+    keys = segments.keys(ground)
+    released, *others = instances
+    name, payload = ground.spool.place_in_segment(keys[released.sop_instance_uid])
+    with segment.opened(ground.spool.segments, name) as descriptor:
+        record = segment.record_of(descriptor, payload)
+    assert record is not None
+    before = record.header
+    ground.spool.erase(keys[released.sop_instance_uid], record.size)
+    with segment.path(ground.spool.segments, name).open("r+b") as file:
+        file.seek(record.offset + torn)
+        file.write(before[torn:72])
+    lose_database(ground)
+    receiver._appender._descriptor = os.close(receiver._appender._descriptor) or -1
+    replay(ground.database, ground.spool, "newest")
+    assert segments.contents(ground) == contents_of(others)
+    lose_database(ground)
+    recover(ground)
+    assert segments.contents(ground) == contents_of(others)
+
+
 # --- the comparison ------------------------------------------------------------------------------
 
 

@@ -116,9 +116,12 @@ class _Replay:
         return inserted
 
     def _records(self) -> Iterator[segment.SegmentRecord]:
-        """The records of the segment; its end and the digest of the headers follow."""
+        """The records of the segment; its end and the digest of the headers follow.
+
+        Also those behind a damaged record header: they may have been acknowledged.
+        """
         size = os.fstat(self._descriptor).st_size
-        for record in segment.records(self._descriptor):
+        for record in segment.all_records(self._descriptor):
             if record.end > size + segment.ALIGNMENT:
                 return
             self._end = record.end

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from burnish.file_slice import PREAMBLE, PREFIX, Slice
+from burnish.spool import segment
 
 _FALLOCATE = ctypes.CDLL(None, use_errno=True).fallocate
 _FALLOCATE.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
@@ -19,7 +20,7 @@ _NO_HOLES = (errno.EOPNOTSUPP, errno.ENOSYS)
 @contextmanager
 def opened(path: str) -> Iterator[int]:
     """A descriptor of a segment, for `release`; raises FileNotFoundError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         yield descriptor
     finally:
@@ -29,10 +30,17 @@ def opened(path: str) -> Iterator[int]:
 def release(descriptor: int, instance: Slice) -> None:
     """Mark an instance in an open segment as released, and give back its room.
 
-    The mark comes first: a reader that finds no mark has read no hole.
+    The mark in the payload comes first: a reader that finds no mark has read no hole. Of the record
+    header, the fixed part stays: the row, which has patient data, goes with the payload.
     """
     os.pwrite(descriptor, bytes(len(PREFIX)), instance.offset + PREAMBLE)
-    punch_hole(descriptor, instance.offset, instance.size)
+    record = segment.record_of(descriptor, instance.offset)
+    start = instance.offset
+    if record is not None:
+        header = segment.released_header(record)
+        os.pwrite(descriptor, header, record.offset)
+        start = record.offset + len(header)
+    punch_hole(descriptor, start, instance.offset + instance.size - start)
 
 
 def punch_hole(descriptor: int, offset: int, length: int) -> bool:

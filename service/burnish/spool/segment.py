@@ -11,7 +11,8 @@ set; together with the checksum of the File Meta Information it shows whether a 
 payload can only be torn behind the last position that was made durable, where the rest of a segment
 is zeros: records there were never acknowledged.
 
-An instance that was released leaves its record header. The prefix `DICM` of its payload is zeros.
+An instance that was released leaves the fixed part of its record header, so that the records behind
+it are found. Row and payload are zeros, or a hole.
 """
 
 import fcntl
@@ -35,6 +36,8 @@ _UNFINISHED = ".new"
 HEADER_SIZE = 64
 #: A record without payload: the instance has a file of its own.
 OWN_FILE = 1
+#: A record of an instance that was released: its row and its payload are zeros.
+_RELEASED = 2
 
 _VERSION = 1
 _MAGIC = b"BURNSEG\n"
@@ -73,6 +76,8 @@ class SegmentRecord(NamedTuple):
     #: The bytes of the header, with the row.
     header: bytes
     file_meta_checksum: int
+    #: Whether the instance was released: then there is no row.
+    was_released: bool
 
 
 def new_name() -> str:
@@ -128,6 +133,14 @@ def padding(position: int) -> bytes:
 
 def next_record(descriptor: int, offset: int) -> SegmentRecord | None:
     """The record at `offset`; None if there is none that has a whole header."""
+    record = _read_record(descriptor, offset)
+    if record is None and os.pread(descriptor, 4, offset) == _RECORD_MAGIC:
+        # it may have been released while it was read
+        record = _read_record(descriptor, offset)
+    return record
+
+
+def _read_record(descriptor: int, offset: int) -> SegmentRecord | None:
     start = os.pread(descriptor, _READ_AHEAD, offset)
     if start[:4] != _RECORD_MAGIC or len(start) < _FIXED_SIZE:
         return None
@@ -138,9 +151,12 @@ def next_record(descriptor: int, offset: int) -> SegmentRecord | None:
         return None
     if row_end > len(start):
         start += os.pread(descriptor, row_end - len(start), offset + len(start))
-    row = start[_FIXED_SIZE:row_end]
+    was_released = bool(flags & _RELEASED)
+    row = b"" if was_released else start[_FIXED_SIZE:row_end]
     stored = _CHECKSUM.unpack_from(start, _FIXED.size)[0]
-    if len(row) < row_length or stored != crc32(row, crc32(start[: _FIXED.size])):
+    if stored != crc32(row, crc32(start[: _FIXED.size])):
+        return None
+    if len(row) < row_length and not was_released:
         return None
     has_own_file = bool(flags & OWN_FILE)
     payload = offset + row_end
@@ -156,7 +172,31 @@ def next_record(descriptor: int, offset: int) -> SegmentRecord | None:
         end=end + -end % ALIGNMENT,
         header=start[:row_end],
         file_meta_checksum=checksum,
+        was_released=was_released,
     )
+
+
+def record_of(descriptor: int, payload: int) -> SegmentRecord | None:
+    """The record whose payload begins at `payload`; None if its header is damaged."""
+    for length in (_READ_AHEAD, _LONGEST_ROW):
+        start = max(HEADER_SIZE, payload - length)
+        before = os.pread(descriptor, payload - start, start)
+        found_at = before.rfind(_RECORD_MAGIC)
+        while found_at >= 0:
+            if (start + found_at) % ALIGNMENT == 0:
+                record = next_record(descriptor, start + found_at)
+                if record is not None and record.payload == payload and not record.has_own_file:
+                    return record
+            found_at = before.rfind(_RECORD_MAGIC, 0, found_at)
+    return None
+
+
+def released_header(record: SegmentRecord) -> bytes:
+    """The fixed part of the header of a record once its instance is released."""
+    fields = list(_FIXED.unpack_from(record.header))
+    fields[2] |= _RELEASED
+    fixed = _FIXED.pack(*fields)
+    return fixed + _CHECKSUM.pack(crc32(fixed))
 
 
 def records(descriptor: int, start: int = HEADER_SIZE) -> Iterator[SegmentRecord]:
@@ -192,10 +232,41 @@ def find_record(descriptor: int, start: int) -> SegmentRecord | None:
     return None
 
 
+def all_records(descriptor: int) -> Iterator[SegmentRecord]:
+    """All records of a segment, also those behind a damaged record header."""
+    start = HEADER_SIZE
+    while record := find_record(descriptor, start):
+        yield record
+        start = record.end
+
+
+def is_cut_off_at_its_end(descriptor: int) -> bool:
+    """Whether nothing follows the last record, as in a segment that was sealed.
+
+    Checksums are not looked at, so that this takes half the time of reading all records.
+    """
+    size = os.fstat(descriptor).st_size
+    position = HEADER_SIZE
+    while position < size:
+        start = os.pread(descriptor, _FIXED_SIZE, position)
+        if len(start) < _FIXED_SIZE:
+            return False
+        magic, _, flags, row_length, _, payload_length, _, _ = _FIXED.unpack_from(start)
+        if magic != _RECORD_MAGIC:
+            return False
+        position += _FIXED_SIZE + row_length
+        if not flags & OWN_FILE:
+            position += payload_length
+        position += -position % ALIGNMENT
+    return position == size
+
+
 def is_released(descriptor: int, record: SegmentRecord) -> bool:
     """Whether the payload of a record was released."""
     if record.has_own_file:
         return False
+    if record.was_released:
+        return True
     return os.pread(descriptor, len(_PREFIX), record.payload + _PREFIX_OFFSET) != _PREFIX
 
 
