@@ -1,5 +1,6 @@
 """Craft: DICOM files converted to Explicit VR Little Endian, and writing of converted files."""
 
+import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,10 +12,13 @@ from typing import BinaryIO
 from burnish import file_meta
 from burnish.dicom_elements import (
     UNDEFINED_LENGTH,
+    Buffer,
     Element,
     Window,
     encode,
+    encode_item,
     header,
+    items,
     scan,
 )
 from burnish.errors import Unreadable
@@ -164,10 +168,10 @@ def _first_elements(beginning: bytes) -> Iterator[Element]:
     return scan(beginning, 0, len(beginning), explicit=True, stop=_SOP_INSTANCE_UID + 1)
 
 
-def copied(window: Window, start: int, end: int) -> Iterator[bytes]:
+def copied(window: Buffer, start: int, end: int) -> Iterator[bytes]:
     """The bytes of `window` from `start` to `end`, in pieces."""
     for position in range(start, end, _PIECE):
-        yield window[position : min(position + _PIECE, end)]
+        yield bytes(window[position : min(position + _PIECE, end)])
 
 
 def _converted(converter: Converter) -> Iterator[bytes]:
@@ -215,7 +219,8 @@ def _decoded(
     pixels = next((element for element in behind if element.tag == PIXEL_DATA), None)
     if pixels is None:
         # without encapsulated Pixel Data, the data set already is in Explicit VR Little Endian
-        yield from copied(window, 0, window.size)
+        for element in (*before, *behind):
+            yield from _with_native_items(window, element, transfer_syntax_uid)
         return
     if not pixels.undefined:
         raise NotTranscodable("the Pixel Data is not encapsulated, as its transfer syntax says")
@@ -224,11 +229,11 @@ def _decoded(
     if _sop_class_uid(window, before) in _ULTRASOUND:
         with_frames = _colour_by_plane(with_frames)
     first, decoded = next(with_frames, (b"", image))
-    yield from before_pixels(window, before, decoded)
+    yield from before_pixels(window, before, decoded, transfer_syntax_uid=transfer_syntax_uid)
     yield from _pixel_data(first, with_frames, decoded)
     for element in behind:
         if element.start > pixels.start:
-            yield from copied(window, element.start, element.end)
+            yield from _with_native_items(window, element, transfer_syntax_uid)
 
 
 def _sop_class_uid(window: Window, elements: list[Element]) -> str:
@@ -275,14 +280,17 @@ def _pixel_group(window: Window, position: int) -> Iterator[Element]:
 
 
 def before_pixels(
-    window: Window,
+    window: Buffer,
     elements: list[Element],
     image: ImagePixel,
     changes: Mapping[int, bytes] | None = None,
+    *,
+    transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN,
 ) -> Iterator[bytes]:
     """All `elements` before the Pixel Data, changed to describe the image as `image` does.
 
-    `changes` are encoded elements to be put in, by tag; b"" removes the element.
+    `changes` are encoded elements to be put in, by tag; b"" removes the element. Pixel Data in
+    items of sequences, such as icons, get native if they are in `transfer_syntax_uid`.
     """
     changed = dict(changes or {})
     if image.samples_per_pixel > 1:
@@ -299,16 +307,60 @@ def before_pixels(
         if replaced:
             continue
         # group lengths are retired and may be wrong now (PS3.5 7.2)
-        if element.tag & 0xFFFF and not _has_encapsulated_icon(window, element):
-            yield from copied(window, element.start, element.end)
+        if element.tag & 0xFFFF:
+            yield from _with_native_items(window, element, transfer_syntax_uid)
     yield from (changed[tag] for tag in sorted(changed) if changed[tag])
 
 
-def _has_encapsulated_icon(window: Window, element: Element) -> bool:
-    """Whether the element is an icon that is compressed like the image: it is left out."""
-    if element.tag != _ICON_IMAGE_SEQUENCE:
-        return False
-    return _ENCAPSULATED_WITHIN in window[element.start : element.end]
+def _with_native_items(
+    window: Buffer, element: Element, transfer_syntax_uid: str
+) -> Iterator[bytes]:
+    """An element whose items have no encapsulated Pixel Data (PS3.5 A.4 permits it in icons).
+
+    An icon that cannot be decoded is left out; it is not the image. Raises NotTranscodable for any
+    other Pixel Data in items that cannot be decoded.
+    """
+    content = bytes(window[element.start : element.end]) if element.vr == b"SQ" else b""
+    if _ENCAPSULATED_WITHIN not in content:
+        yield from copied(window, element.start, element.end)
+        return
+    value = element.value - element.start
+    try:
+        native = _native_items(content, value, value + element.length, transfer_syntax_uid)
+    except (NotTranscodable, Unreadable) as error:
+        if element.tag != _ICON_IMAGE_SEQUENCE:
+            message = "Pixel Data within a sequence cannot be decoded"
+            raise NotTranscodable(message, attributes=(element.tag,)) from error
+        return
+    yield encode(element.tag, b"SQ", native)
+
+
+def _native_items(buffer: bytes, start: int, end: int, transfer_syntax_uid: str) -> bytes:
+    """The items of a sequence, with native Pixel Data."""
+    return b"".join(
+        encode_item(_native_item(buffer[item_start:item_end], transfer_syntax_uid))
+        for item_start, item_end in items(buffer, start, end, explicit=True)
+    )
+
+
+def _native_item(item: bytes, transfer_syntax_uid: str) -> bytes:
+    elements = list(scan(item, 0, len(item), explicit=True))
+    before = [element for element in elements if element.tag < PIXEL_DATA]
+    pixels = next((element for element in elements if element.tag == PIXEL_DATA), None)
+    pieces: list[bytes] = []
+    if pixels is None or not pixels.undefined:
+        for element in elements:
+            pieces += _with_native_items(item, element, transfer_syntax_uid)
+        return b"".join(pieces)
+    image = image_pixel(item, before)
+    frames = decode(io.BytesIO(item), pixels.value, transfer_syntax_uid, image)
+    first, decoded = next(frames)
+    pieces += before_pixels(item, before, decoded, transfer_syntax_uid=transfer_syntax_uid)
+    pieces += _pixel_data(first, frames, decoded)
+    for element in elements:
+        if element.tag > PIXEL_DATA:
+            pieces += _with_native_items(item, element, transfer_syntax_uid)
+    return b"".join(pieces)
 
 
 def _pixel_data(
@@ -338,13 +390,13 @@ def _of_one_kind(frames: Iterator[tuple[bytes, ImagePixel]], image: ImagePixel) 
         yield frame
 
 
-def image_pixel(window: Window, elements: list[Element]) -> ImagePixel:
+def image_pixel(window: Buffer, elements: list[Element]) -> ImagePixel:
     """The Image Pixel attributes of a data set.
 
     Raises AttributesMissing or ValuesMissing where the size of a frame is unknown.
     """
     values = {
-        element.tag: window[element.value : element.value + element.length]
+        element.tag: bytes(window[element.value : element.value + element.length])
         for element in elements
         if element.tag >> 16 == 0x0028 and element.length <= 64
     }

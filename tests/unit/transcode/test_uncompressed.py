@@ -33,6 +33,7 @@ from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
     EXPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_BASELINE,
 )
 from digesting import digest_of
 
@@ -375,3 +376,66 @@ def test_ultrasound_in_ybr_full_is_decoded_by_plane(
     assert decoded.PlanarConfiguration == planar_configuration
     expected = pixel_array(source, raw=True)
     assert np.array_equal(pixel_array(target, raw=True), expected)
+
+
+def jpeg_data_set(value: int, size: int = 16) -> Dataset:
+    """The Image Pixel Module of a grey image in JPEG Baseline."""
+    data_set = Dataset()
+    data_set.SamplesPerPixel, data_set.PhotometricInterpretation = 1, "MONOCHROME2"
+    data_set.Rows = data_set.Columns = size
+    data_set.BitsAllocated = data_set.BitsStored = 8
+    data_set.HighBit, data_set.PixelRepresentation = 7, 0
+    frame = io.BytesIO()
+    Image.new("L", (size, size), value).save(frame, "JPEG")
+    data_set.PixelData = encapsulate([frame.getvalue()])
+    data_set["PixelData"].VR = "OB"
+    data_set["PixelData"].is_undefined_length = True
+    return data_set
+
+
+def with_icons(path: Path, *icons: Dataset) -> Path:
+    """An image in JPEG Baseline with the icons, and with a sequence that has icons of its own."""
+    data_set = jpeg_data_set(100, size=64)
+    data_set.SOPClassUID, data_set.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+    data_set.IconImageSequence = list(icons)
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = data_set.SOPClassUID
+    reference.ReferencedSOPInstanceUID = "1.2.4"
+    reference.IconImageSequence = list(icons)
+    data_set.ReferencedImageSequence = [reference]
+    buffer = DicomBytesIO()
+    buffer.is_little_endian, buffer.is_implicit_VR = True, False
+    write_dataset(buffer, data_set)
+    meta = file_meta.encode(data_set.SOPClassUID, "1.2.3", JPEG_BASELINE)
+    path.write_bytes(meta + buffer.getvalue())
+    return path
+
+
+def test_icons_within_an_image_are_decoded_with_it(tmp_path: Path) -> None:
+    _, target = brought(with_icons(tmp_path / "source", jpeg_data_set(200)), tmp_path)
+    result = dcmread(target)
+    assert set(result.PixelData) == {100}
+    for sequence in (result.IconImageSequence, result.ReferencedImageSequence[0].IconImageSequence):
+        [icon] = sequence
+        assert not icon["PixelData"].is_undefined_length
+        assert icon.PixelData == bytes([200]) * 256
+        assert icon.Rows == 16
+    assert result.ReferencedImageSequence[0].ReferencedSOPInstanceUID == "1.2.4"
+
+
+def test_a_native_icon_stays_as_it_is(tmp_path: Path) -> None:
+    icon = jpeg_data_set(1)
+    icon.PixelData = bytes(range(256))
+    icon["PixelData"].is_undefined_length = False
+    _, target = brought(with_icons(tmp_path / "source", icon), tmp_path)
+    assert dcmread(target).IconImageSequence[0].PixelData == bytes(range(256))
+
+
+def test_an_icon_that_cannot_be_decoded_is_left_out_and_the_image_is_not(tmp_path: Path) -> None:
+    icon = jpeg_data_set(1)
+    icon.PixelData = encapsulate([b"no image"])
+    _, target = brought(with_icons(tmp_path / "source", icon), tmp_path)
+    result = dcmread(target)
+    assert set(result.PixelData) == {100}
+    assert "IconImageSequence" not in result
+    assert "IconImageSequence" not in result.ReferencedImageSequence[0]
