@@ -17,8 +17,11 @@ from burnish.content.model import Rendition
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.content.rendition import RenditionOptions
 from burnish.contradictions import Contradiction
+from burnish.dicomdir.keys import MODALITY, PATIENT_ID, STUDY_DATE
 from burnish.dicomdir.profile_keys import icon_rule
+from burnish.dicomdir.stand_ins import stand_ins
 from burnish.instance_header import instance_faults
+from burnish.instance_header.element_checks import attribute
 from burnish.media import MEDIA
 from burnish.plan import eligibility
 from burnish.plan.attempts import Attempt, Conversion, FailedConversions, needed_conversions
@@ -42,6 +45,8 @@ _REMEDY_OF_CONVERSION = (
     " if they are not, request a profile that permits their transfer syntax"
 )
 
+#: Keys that people read, and would take for true (PS3.3 F.5).
+_TELLING_KEYS = frozenset({PATIENT_ID, STUDY_DATE, MODALITY})
 #: The most instances that a remark names.
 _MOST_NAMED = 20
 
@@ -96,7 +101,8 @@ class Plan:
     """The volumes, and the medium and profiles they are planned for.
 
     `why_apart` tells which contradictions keep instances off one volume. `damage` tells which
-    damaged instances are on the media, in words; `left_out` are those that are not.
+    damaged instances are on the media, in words; `left_out` are those that are not. `stand_ins`
+    names the keys that the DICOMDIR has and the instances lack.
     """
 
     choice: Choice
@@ -104,6 +110,7 @@ class Plan:
     why_apart: str = ""
     damage: str = ""
     left_out: Failures = field(default_factory=dict)
+    stand_ins: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,11 +191,12 @@ def plan_media(  # noqa: PLR0917
     None where conversions were started or icons are being made: plan again when they are there.
     """
     damaged = _damaged(instances) if terms.damaged_images == "keep" else {}
+    absent_keys = stand_ins(instance.header for instance in instances)
     outcome: Plan | Refusal | None = None
     for attempt in attempts:
         plan_attempt = partial(
             _plan_attempt,
-            terms=terms.with_remarks(_remarks(instances, terms, damaged)),
+            terms=terms.with_remarks(_remarks(instances, terms, damaged, absent_keys)),
             conversions=conversions,
             icon_maker=icon_maker,
             rendition_maker=rendition_maker or NoRenditions(),
@@ -204,7 +212,12 @@ def plan_media(  # noqa: PLR0917
     if isinstance(outcome, Refusal):
         outcome = _complete_refusal(outcome, last_attempt, instances, plan_attempt)
     if isinstance(outcome, Plan):
-        outcome = replace(outcome, damage=_damage_remark(damaged), left_out=terms.left_out)
+        outcome = replace(
+            outcome,
+            damage=_damage_remark(damaged),
+            left_out=terms.left_out,
+            stand_ins=", ".join(map(attribute, absent_keys)),
+        )
     if outcome is None or terms.split_allowed or not terms.why_apart:
         return outcome
     others = [outcome] if isinstance(outcome, Refusal) else []
@@ -220,7 +233,12 @@ def _damaged(instances: Sequence[SourceInstance]) -> Failures:
     }
 
 
-def _remarks(instances: Sequence[SourceInstance], terms: Terms, damaged: Failures) -> Iterable[str]:
+def _remarks(
+    instances: Sequence[SourceInstance],
+    terms: Terms,
+    damaged: Failures,
+    absent_keys: Sequence[int],
+) -> Iterable[str]:
     """The remarks in README.TXT."""
     for contradiction in terms.contradictions:
         yield contradiction.remark
@@ -231,6 +249,12 @@ def _remarks(instances: Sequence[SourceInstance], terms: Terms, damaged: Failure
         yield _damage_remark(damaged)
     if terms.left_out:
         yield left_out_remark(terms.left_out)
+    absent = [attribute(tag) for tag in absent_keys if tag in _TELLING_KEYS]
+    if absent:
+        yield (
+            f"Images of this set have no {', '.join(absent)}. What a viewer shows of that stands in"
+            " for the missing value: UNKNOWN and digits, 1900-01-01, 00:00:00 or OT."
+        )
 
 
 def _damage_remark(damaged: Failures) -> str:

@@ -312,6 +312,9 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
                 Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)
             )
     note(session, request.id, "PLANNED", _in_words(plan, request.number_of_copies))
+    if plan.stand_ins:
+        why = f"the instances have no {plan.stand_ins}; the DICOMDIR has values in their place"
+        note(session, request.id, "STAND-INS", why)
     if plan.damage:
         note(session, request.id, "DAMAGED", plan.damage)
     if plan.left_out:

@@ -29,6 +29,7 @@ _REQUEST_EVENTS = {
     RequestEvent.COMPLETED: "request done",
     RequestEvent.RETRIED: "request retried",
     "PLANNED": "request planned",
+    "STAND-INS": "values stand in for missing ones",
     "DAMAGED": "damaged images on media",
     "LEFT OUT": "damaged images left out",
     "REPLACED": "instances on media replaced",

@@ -565,6 +565,32 @@ def test_an_instance_of_an_earlier_version_is_examined_when_it_is_planned(ground
     assert faults == ["", "its Pixel Data (7FE0,0010) has 50 bytes, where 64 are required"]
 
 
+@pytest.mark.parametrize(
+    ("values", "named", "in_readme"),
+    [
+        ({}, "", ""),
+        ({"patient_id": ""}, "Patient ID (0010,0020)", "Patient ID (0010,0020)"),
+        ({"study_date": ""}, "Study Date (0008,0020)", "Study Date (0008,0020)"),
+        ({"series_number": None}, "Series Number (0020,0011)", ""),
+        ({"instance_number": None}, "Instance Number (0020,0013)", ""),
+    ],
+)
+def test_values_that_stand_in_for_missing_ones_are_told(
+    ground: Ground, values: dict[str, Any], named: str, in_readme: str
+) -> None:
+    request = planned(ground, [instance(**values)])
+    whys = events(ground, "STAND-INS")
+    assert [named in why for why in whys] == [True] * bool(named)
+    remarks = request.file_sets[0].readme_remarks
+    assert bool(remarks) == bool(in_readme)
+    assert in_readme in remarks
+
+
+def test_a_key_that_one_instance_of_a_study_has_is_not_missing(ground: Ground) -> None:
+    planned(ground, [instance(), instance(instance_number=2, study_date="")])
+    assert events(ground, "STAND-INS") == []
+
+
 def test_instances_with_elements_out_of_order_go_on_media_and_the_request_says_so(
     ground: Ground,
 ) -> None:
