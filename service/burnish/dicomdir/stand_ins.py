@@ -1,6 +1,6 @@
 """Craft: for which keys a DICOMDIR has values that stand in for missing ones (see `records`)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from burnish.dicom_elements import scan
 from burnish.dicomdir.keys import (
@@ -18,17 +18,15 @@ _OF_STUDY = (PATIENT_ID, STUDY_DATE, STUDY_TIME, _STUDY_ID)
 _OF_SERIES = (MODALITY, SERIES_NUMBER)
 
 
-def stand_ins(headers: Iterable[InstanceHeader]) -> list[int]:
+def stand_ins(headers: Sequence[InstanceHeader]) -> list[int]:
     """The tags of the Type 1 keys that all instances of a record lack, in ascending order."""
-    missing: set[int] = set()
-    distinct: set[tuple[str, str, bytes]] = set()
-    for header in headers:
-        if header.missing_keys:
-            missing.update(header.missing_keys)
-        distinct.add((header.study_instance_uid, header.series_instance_uid, header.entity_keys))
+    missing = {tag for keys in {header.missing_keys for header in headers} for tag in keys}
+    # the instances of a series usually share one object
+    distinct = {id(header.entity_keys): header for header in headers}
     studies: dict[str, set[int]] = {}
     series: dict[str, set[int]] = {}
-    for study_uid, series_uid, keys in distinct:
+    for header in distinct.values():
+        keys = header.entity_keys
         if not keys:
             continue
         present = {
@@ -37,8 +35,8 @@ def stand_ins(headers: Iterable[InstanceHeader]) -> list[int]:
         for date, time in SUBSTITUTE_DATES:
             if date in present:
                 present |= {STUDY_DATE, STUDY_TIME} if time in present else {STUDY_DATE}
-        studies.setdefault(study_uid, set()).update(present)
-        series.setdefault(series_uid, set()).update(present)
+        studies.setdefault(header.study_instance_uid, set()).update(present)
+        series.setdefault(header.series_instance_uid, set()).update(present)
     for present in studies.values():
         missing.update(tag for tag in _OF_STUDY if tag not in present)
     for present in series.values():

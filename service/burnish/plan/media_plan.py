@@ -191,7 +191,7 @@ def plan_media(  # noqa: PLR0917
     None where conversions were started or icons are being made: plan again when they are there.
     """
     damaged = _damaged(instances) if terms.damaged_images == "keep" else {}
-    absent_keys = stand_ins(instance.header for instance in instances)
+    absent_keys = stand_ins([instance.header for instance in instances])
     outcome: Plan | Refusal | None = None
     for attempt in attempts:
         plan_attempt = partial(
@@ -229,7 +229,7 @@ def _damaged(instances: Sequence[SourceInstance]) -> Failures:
     return {
         instance: eligibility.damage(instance.header)
         for instance in instances
-        if instance_faults.prevents_media(instance.header.fault)
+        if instance.header.fault and instance_faults.prevents_media(instance.header.fault)
     }
 
 
@@ -242,7 +242,8 @@ def _remarks(
     """The remarks in README.TXT."""
     for contradiction in terms.contradictions:
         yield contradiction.remark
-    empty = sum(instance_faults.has_no_pixel_data(source.header.fault) for source in instances)
+    faults = [source.header.fault for source in instances if source.header.fault]
+    empty = sum(map(instance_faults.has_no_pixel_data, faults))
     if empty:
         yield f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
     if damaged:

@@ -219,7 +219,7 @@ class Planner:
     def _examine(self, instances: Sequence[SourceInstance]) -> None:
         """Examine the files of instances that were not examined completely when they arrived."""
         faults: dict[SourceInstance, str] = {}
-        for instance in instances:
+        for instance in [instance for instance in instances if instance.header.fault]:
             if not instance_faults.is_unexamined(instance.header.fault) or self.stopping.is_set():
                 continue
             with suppress(OSError):  # the writer tells of a file that is not there
