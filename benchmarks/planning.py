@@ -35,7 +35,9 @@ def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, flo
 
     results = {}
     directory = Path(tempfile.mkdtemp(prefix="planning-", dir=storage))
-    configuration = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
+    configuration = settings.Settings(
+        storage={"root": directory / "storage", "durability": "os"}, content={"pages": False}
+    )
     roles.configure_logging(configuration)
     roles.prepare(configuration)
     collect_rarely()
@@ -74,7 +76,9 @@ def listing(count: int, storage: Path) -> float:
     from burnish.request.operations import NewRequest, Reference
 
     directory = Path(tempfile.mkdtemp(prefix="listing-", dir=storage))
-    configuration = settings.Settings(storage={"root": directory / "storage", "durability": "os"})
+    configuration = settings.Settings(
+        storage={"root": directory / "storage", "durability": "os"}, content={"pages": False}
+    )
     roles.configure_logging(configuration)
     roles.prepare(configuration)
     database = roles.open_database(configuration)

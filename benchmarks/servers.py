@@ -75,6 +75,7 @@ def burnish(
                 "maximum_unknown_associations": 2000,
             },
             "storage": {"root": str(directory / "storage"), "durability": durability},
+            "content": {"pages": False},
             "request": {"wait_for_instances": "0s"},
             "log": {"level": "warning", "format": "json"},
         }

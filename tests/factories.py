@@ -27,7 +27,13 @@ from burnish.instance_header.header import index
 from burnish.plan.candidates import Candidate
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import DeviceSettings, RequestSettings, Settings, StorageSettings
+from burnish.settings import (
+    ContentSettings,
+    DeviceSettings,
+    RequestSettings,
+    Settings,
+    StorageSettings,
+)
 from burnish.spool import Spool, segment
 from burnish.values import InstanceHeader
 from burnish.vocabulary import (
@@ -256,6 +262,8 @@ class Ground(AbstractContextManager["Ground"]):
     def __init__(self, root: Path, **tables: Any) -> None:
         root.mkdir(parents=True, exist_ok=True)
         tables.setdefault("storage", StorageSettings(root=root, durability="os"))
+        # pictures take worker processes: tests of content ask for them
+        tables.setdefault("content", ContentSettings(pages=False))
         self.settings = Settings(**tables)
         self.url = self.settings.database.url or new_database(root / "burnish.db")
         self.database = Database(self.url, durable=False)

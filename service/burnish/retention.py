@@ -94,7 +94,8 @@ def sweep(
 ) -> int:
     """Remove files that a crash left without a row, and return the number of them.
 
-    Files younger than `orphan_age` seconds are kept. Instances in segments that were released just
+    So are renditions of instances that were released. Files younger than `orphan_age` seconds are
+    kept. Instances in segments that were released just
     before a crash are erased again.
     """
     _erase_again(database, spool)
@@ -105,6 +106,8 @@ def sweep(
     orphans = [path for path in map(spool.path, keys) if _is_older(path, oldest_kept)]
     orphans += [path for path in spool.incoming.iterdir() if _is_older(path, oldest_kept)]
     orphans += _unneeded_images(database, settings.storage.root / "images")
+    renditions = _unneeded_renditions(database, settings.storage.root / "content")
+    orphans += [path for path in renditions if _is_older(path, oldest_kept)]
     for path in orphans:
         path.unlink(missing_ok=True)
     if orphans:
@@ -141,6 +144,19 @@ def _needed_keys(database: Database) -> Iterator[str]:
     with database.reading() as session:
         for keys in (received, transcoded):
             yield from session.scalars(keys.execution_options(yield_per=10_000))
+
+
+def _unneeded_renditions(database: Database, renditions: Path) -> list[Path]:
+    """The files in the cache of renditions whose instance is no longer here."""
+    # listed before the query, so that the row of each listed file is there, or will never be
+    paths = list(renditions.glob("*/*"))
+    if not paths:
+        return []
+    digests = select(Instance.digest).where(Instance.released_at.is_(None))
+    with database.reading() as session:
+        rows = session.scalars(digests.execution_options(yield_per=10_000))
+        live = {digest.rpartition(":")[2] for digest in rows}
+    return [path for path in paths if path.name.partition("-")[0] not in live]
 
 
 def _unneeded_images(database: Database, images: Path) -> list[Path]:

@@ -32,6 +32,7 @@ from burnish.request import operations
 from burnish.schedule import Schedule
 from burnish.scp import statuses
 from burnish.settings import (
+    ContentSettings,
     DeviceSettings,
     RequestSettings,
     RetentionSettings,
@@ -74,6 +75,7 @@ def material() -> dict[str, SampleInstance]:
 def settings_of(root: Path) -> Settings:
     return Settings(
         storage=StorageSettings(root=root, durability="full"),
+        content=ContentSettings(pages=False),
         request=RequestSettings(attempts=3, wait_for_instances=timedelta(0)),
         device=(DeviceSettings(name="outbox", media=("CD",), capacity=150_000),),
     )

@@ -65,6 +65,7 @@ class Service:
             },
             "storage": {"root": str(self.root), "durability": "full"},
             "request": {"wait_for_instances": "0s"},
+            "content": {"pages": False},
             "log": {"format": "json"},
         }
         for name, table in tables.items():

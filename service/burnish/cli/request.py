@@ -507,8 +507,10 @@ def label(
 
         with database.reading() as session:
             request = listing.find_request(session, name)
-            spool, images = roles.open_spool(settings), settings.storage.root / "images"
-            volume_jobs = jobs_of_request(session, request.sop_instance_uid, spool, images)
+            spool, root = roles.open_spool(settings), settings.storage.root
+            volume_jobs = jobs_of_request(
+                session, request.sop_instance_uid, spool, root / "images", root / "content"
+            )
     if volume is not None:
         volume_jobs = [job for job in volume_jobs if job.burn_job.volume_number == volume]
     if not volume_jobs:

@@ -14,7 +14,6 @@ Include Non-DICOM Objects (2200,0008) and Include Display Application (2200,0009
 from collections.abc import Mapping
 from pathlib import Path
 
-from burnish.content import volume_content
 from burnish.content.content_terms import NO_CONTENT, ContentTerms, Site, read_logo
 from burnish.content.rendition import RenditionOptions
 from burnish.errors import InvalidSettings
@@ -38,7 +37,6 @@ def content_terms(
     teaching = audience is IncludeNonDICOMObjects.FOR_TEACHING
     has_pages = settings.pages and not plain
     has_viewer = has_pages and settings.viewer and display_application and not teaching
-    has_viewer = has_viewer and bool(volume_content.viewer_program())
     terms = ContentTerms(
         audience if has_pages or plain else NO_CONTENT.audience,
         viewer=has_viewer,

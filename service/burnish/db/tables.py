@@ -293,7 +293,8 @@ class FileSet(Table):
     """One planned volume: its File-set, and the exact size of its image.
 
     `readme_patients`: whether its README.TXT names the patients. `readme_remarks` are warnings in
-    its README.TXT, one on each line.
+    its README.TXT, one on each line. `content` are all its files that are not DICOM files, encoded
+    by `content.stored_content`; None: README.TXT alone.
     """
 
     __tablename__ = "file_set"
@@ -315,6 +316,7 @@ class FileSet(Table):
     planned_at: Mapped[datetime]
     readme_patients: Mapped[bool] = mapped_column(default=False)
     readme_remarks: Mapped[str] = mapped_column(Text, default="")
+    content: Mapped[bytes | None] = mapped_column(LargeBinary, default=None)
 
     entries: Mapped[list["FileSetEntry"]] = relationship(
         order_by="FileSetEntry.ordinal", cascade="all, delete-orphan"

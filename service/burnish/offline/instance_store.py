@@ -9,6 +9,7 @@ from typing import TypeVar
 from burnish import file_meta
 from burnish.content.model import Rendition
 from burnish.content.rendition import RenditionOptions, read_rendition
+from burnish.content.rendition_pool import RenditionPool, RenditionTask
 from burnish.content.volume_files import VolumeContent
 from burnish.contradictions import Contradiction, find_contradictions
 from burnish.dicom_elements import encode
@@ -28,7 +29,6 @@ from burnish.plan.candidates import Candidate
 from burnish.plan.conversion import conversion_failure
 from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.media_plan import Refusal
-from burnish.plan.rendition_pool import RenditionPool, RenditionTask
 from burnish.plan.source_instances import Icon, InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedFile, PlannedVolume
 from burnish.transcode import icons

@@ -1,10 +1,7 @@
 """Stage: brings instances into other transfer syntaxes, on all cores; each once."""
 
-import ctypes
-import logging
 import multiprocessing
 import os
-import resource
 import signal
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -14,6 +11,7 @@ from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import NamedTuple
 
+from burnish.codec_process import confine_codec_process
 from burnish.errors import BurnishError, OutOfResources
 from burnish.file_slice import Slice
 from burnish.plan.attempts import Conversion
@@ -27,10 +25,6 @@ from burnish.vocabulary import FailureReason
 
 #: Modules that take long to import: the forkserver imports them before the first conversion.
 _CODECS = ("burnish.transcode.convert", "pydicom.pixels", "numpy")
-#: The share of the machine's memory that all workers together may use.
-_SHARE_OF_MEMORY = 0.75
-#: What each worker may use at least, in bytes.
-_LEAST_MEMORY = 1 << 29
 #: Seconds of CPU time that a conversion may take, plus seconds for each byte of its source. The
 #: slowest codec does 1 MB of pixels a second, and compressed pixels become ten times as many.
 _TIME_LIMIT = 600.0
@@ -170,18 +164,6 @@ class Conversions:
             worker.kill()
         for _, key in self._running.values():
             self._spool.remove(key)
-
-
-def confine_codec_process(workers: int) -> None:
-    """Prepare a process, one of so many, in which codecs run.
-
-    It ends with its parent, has a limit on its memory, and logs nothing of what codecs report.
-    """
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit = max(_LEAST_MEMORY, int(_SHARE_OF_MEMORY * memory / workers))
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def _convert(

@@ -8,10 +8,10 @@ from concurrent.futures.process import BrokenProcessPool
 
 from sqlalchemy import select
 
+from burnish.codec_process import confine_codec_process
 from burnish.db.session import Database
 from burnish.db.tables import IconImage
 from burnish.file_slice import Slice
-from burnish.plan.conversion import confine_codec_process
 from burnish.plan.source_instances import Icon, SourceInstance
 from burnish.spool import Spool
 from burnish.transcode import icons

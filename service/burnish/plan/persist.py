@@ -3,12 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from burnish.content import stored_content
+from burnish.content.stored_content import StoredContent, stored_renditions
 from burnish.contradictions import Contradiction
 from burnish.db import instance_rows
 from burnish.db.bulk import insert_rows
@@ -62,6 +65,7 @@ def load_instances(session: Session, request_id: int) -> list[SourceInstance]:
             Instance.id,
             Instance.size,
             Instance.spool_key,
+            Instance.digest,
             ReferencedInstance.requested_media_application_profile,
             Instance.calling_ae_title,
             ReferencedInstance.icon_image_sequence,
@@ -70,31 +74,35 @@ def load_instances(session: Session, request_id: int) -> list[SourceInstance]:
         .order_by(ReferencedInstance.ordinal)
     )
     header_of = instance_rows.HeaderReader().header
-    instances = []
-    for row in instance_rows.in_chunks(rows):
-        header = header_of(row)
-        (
-            transfer_syntax_uid,
-            instance_id,
-            size,
-            spool_key,
-            requested_profile,
-            calling_ae_title,
-            supplied_icon,
-        ) = row[len(instance_rows.HEADER_COLUMNS) :]
-        instances.append(
-            SourceInstance(
-                header,
-                kind_of(header, transfer_syntax_uid),
-                instance_id,
-                InstanceFile(transfer_syntax_uid, size, spool_key),
-                requested_profile,
-                calling_ae_title,
-                supplied_icon,
-                transcoded.get(instance_id, ()),
-            )
-        )
-    return instances
+    return [
+        _source_instance(header_of(row), row, transcoded) for row in instance_rows.in_chunks(rows)
+    ]
+
+
+def _source_instance(
+    header: InstanceHeader, row: Any, transcoded: Mapping[int, Sequence[InstanceFile]]
+) -> SourceInstance:
+    (
+        transfer_syntax_uid,
+        instance_id,
+        size,
+        spool_key,
+        digest,
+        requested_profile,
+        calling_ae_title,
+        supplied_icon,
+    ) = row[len(instance_rows.HEADER_COLUMNS) :]
+    return SourceInstance(
+        header,
+        kind_of(header, transfer_syntax_uid),
+        instance_id,
+        InstanceFile(transfer_syntax_uid, size, spool_key),
+        requested_profile,
+        calling_ae_title,
+        supplied_icon,
+        transcoded.get(instance_id, ()),
+        digest,
+    )
 
 
 def _load_transcoded(
@@ -277,31 +285,21 @@ def _hexadecimal(tags: Sequence[int]) -> str:
     return " ".join(f"{tag:08X}" for tag in tags)
 
 
-def record_plan(session: Session, prefix: str, request: MediaCreationRequest, plan: Plan) -> None:
+def record_plan(
+    session: Session, prefix: str, request: MediaCreationRequest, plan: Plan, renditions: Path
+) -> None:
     """Write the File-sets, their entries and their pieces: from here on writers see them.
 
-    `prefix` begins the File-set IDs of a request that names none.
+    `prefix` begins the File-set IDs of a request that names none. The cache of renditions lies in
+    the folder `renditions`.
     """
     count = len(plan.volumes)
     planned_at = datetime.now(UTC)
     for number, volume in enumerate(plan.volumes, start=1):
-        requested_uid = request.storage_media_file_set_uid if number == 1 else ""
-        file_set = FileSet(
-            request_id=request.id,
-            file_set_id=_file_set_id(prefix, request, number, count),
-            file_set_uid=requested_uid or new_uid(),
-            volume_number=number,
-            volume_count=count,
-            media_application_profile=plan.choice.label,
-            medium=plan.choice.medium,
-            capacity=plan.choice.capacity,
-            predicted_size=0,
-            instances=len(volume.files),
-            planned_at=planned_at,
-            readme_patients=volume.readme_details.patients,
-            readme_remarks="\n".join(volume.readme_details.remarks),
-        )
+        file_set = _file_set(request, plan, number, _file_set_id(prefix, request, number, count))
+        file_set.planned_at = planned_at
         file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
+        file_set.content = _encoded_content(volume, file_set.file_set_id, renditions)
         if file_set.predicted_size > plan.choice.capacity:
             raise Conflict("a planned volume is larger than its medium")
         session.add(file_set)
@@ -322,11 +320,52 @@ def record_plan(session: Session, prefix: str, request: MediaCreationRequest, pl
         note(session, request.id, "LEFT OUT", left_out_remark(plan.left_out))
 
 
+def _file_set(request: MediaCreationRequest, plan: Plan, number: int, file_set_id: str) -> FileSet:
+    """The row of a volume, whose size is not known yet."""
+    volume = plan.volumes[number - 1]
+    requested_uid = request.storage_media_file_set_uid if number == 1 else ""
+    return FileSet(
+        request_id=request.id,
+        file_set_id=file_set_id,
+        file_set_uid=requested_uid or new_uid(),
+        volume_number=number,
+        volume_count=len(plan.volumes),
+        media_application_profile=plan.choice.label,
+        medium=plan.choice.medium,
+        capacity=plan.choice.capacity,
+        predicted_size=0,
+        instances=len(volume.files),
+        readme_patients=volume.readme_details.patients,
+        readme_remarks="\n".join(volume.readme_details.remarks),
+    )
+
+
+def _encoded_content(volume: PlannedVolume, file_set_id: str, renditions: Path) -> bytes | None:
+    """The files for people of a volume, for its row."""
+    terms = volume.content
+    if terms is None:
+        return None
+    files = volume.content_files
+    content = StoredContent(
+        files,
+        volume.readme(file_set_id),
+        terms.pages,
+        stored_renditions(files, volume.rendition_keys, renditions),
+        terms.rendition,
+    )
+    return stored_content.encode(content)
+
+
 def _in_words(plan: Plan, copies: int) -> str:
     """What is planned, and what people must know of it."""
     count = len(plan.volumes)
     files = [file for volume in plan.volumes for file in volume.files]
     text = f"{plan.choice.label} on {count} x {plan.choice.medium}, copies: {copies}"
+    terms = plan.volumes[0].content if plan.volumes else None
+    if terms and terms.pages:
+        text += ", with pages and viewer" if terms.viewer else ", with pages"
+        if terms.viewer:
+            text += f" (pixels: {terms.rendition.pixels})"
     lossy = number_compressed_with_loss(file.candidate for file in files)
     if lossy:
         text += f", {quantity(lossy, 'instance')} compressed with loss"
@@ -367,3 +406,8 @@ def _file_set_id(prefix: str, request: MediaCreationRequest, number: int, count:
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
     volume = digits[number // 36 % 36] + digits[number % 36]
     return f"{prefix}_{request.id % 1_000_000:06d}{volume}"
+
+
+def record_pictures(session: Session, request_id: int, number: int, needed: int) -> None:
+    """Tell in the history of a request how many of its instances have their pictures."""
+    note(session, request_id, "PICTURES", f"made of {number} of {quantity(needed, 'instance')}")

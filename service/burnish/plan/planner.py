@@ -9,7 +9,10 @@ from types import MappingProxyType
 import structlog
 from sqlalchemy import exists, select
 
+from burnish.content.asked_for import content_terms
+from burnish.content.content_terms import ContentTerms
 from burnish.content.readme_txt import ReadmeDetails
+from burnish.content.rendition_pool import RenditionPool
 from burnish.contradictions import Contradiction, find_contradictions
 from burnish.db.history import inform
 from burnish.db.queue import by_priority
@@ -32,12 +35,19 @@ from burnish.plan.media_plan import (
     merge_refusals,
     plan_media,
 )
+from burnish.plan.planned_renditions import PlannedRenditions
 from burnish.plan.source_instances import SourceInstance
 from burnish.secure_files import Sealer, protection
 from burnish.settings import DeviceSettings, Settings
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason, YesNo
+from burnish.vocabulary import (
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    FailureReason,
+    IncludeNonDICOMObjects,
+    YesNo,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +73,8 @@ class _RequestedMedia:
     readme_details: ReadmeDetails
     contradictions: tuple[Contradiction, ...]
     damaged_images: DamagedImages
+    audience: str
+    display_application: bool
 
 
 def _requested_media(
@@ -83,6 +95,8 @@ def _requested_media(
         ),
         contradictions=_contradictions(instances, mates),
         damaged_images=damaged_images,
+        audience=request.include_non_dicom_objects,
+        display_application=request.include_display_application == YesNo.YES,
     )
 
 
@@ -110,23 +124,27 @@ class Planner:
         self._conversions = Conversions(spool)
         self._unrecorded: list[Converted] = []
         self._icons = IconImages(database, spool)
+        self._pool = RenditionPool(settings.storage.root / "content")
+        self._renditions = PlannedRenditions(self._pool, spool)
         self.stopping = Event()
 
     def tick(self) -> None:
         """Plan every request that can be planned; return when none is left to work on."""
         while not self.stopping.is_set():
             self._record_conversions()
-            self._icons.unfinished = False
+            self._icons.unfinished = self._renditions.unfinished = False
             for request_id in self._admitted():
                 self._plan(request_id)
-            if self._icons.unfinished:
+            if self._icons.unfinished or self._renditions.unfinished:
                 continue
+            self._pool.close()
             if not self._conversions.running:
                 return
             self._conversions.wait(_WAIT_FOR_CONVERSIONS)
 
     def close(self) -> None:
         self._conversions.close()
+        self._pool.close()
 
     def _record_conversions(self) -> None:
         try:
@@ -190,6 +208,7 @@ class Planner:
             log.error("planning failed", request_id=request_id, why=str(error))
             decision = Refusal(ExecutionStatusInfo.DIR_PROC_ERR, str(error))
         if decision is None:
+            self._tell_progress(request_id)
             return
         if unmet and decision is not unmet:
             others = [decision] if isinstance(decision, Refusal) else []
@@ -207,7 +226,7 @@ class Planner:
                 persist.record_refusal(session, request, decision)
             else:
                 prefix = self._settings.request.file_set_id_prefix
-                persist.record_plan(session, prefix, request, decision)
+                persist.record_plan(session, prefix, request, decision, self._renditions.folder)
 
     def _damaged_images(self, standing_order: str) -> DamagedImages:
         """What becomes of damaged images; `standing_order` is "" if a person or a peer asked."""
@@ -231,6 +250,14 @@ class Planner:
             persist.record_faults(session, faults)
         for instance, fault in faults.items():
             instance.header = instance.header._replace(fault=fault)
+
+    def _tell_progress(self, request_id: int) -> None:
+        """Record how many pictures are made of a request whose pictures are being made."""
+        number, needed = self._renditions.progress
+        if needed:
+            self._renditions.progress = (0, 0)
+            with self._database.writing() as session:
+                persist.record_pictures(session, request_id, number, needed)
 
     def _holds_contradictions(
         self, request_id: int, contradictions: Sequence[Contradiction]
@@ -310,7 +337,9 @@ class Planner:
             lossy_allowed=terms.lossy_allowed,
             file_sets=terms.file_sets,
         )
-        outcome = plan_media(instances, attempts, terms, self._conversions, self._icons)
+        outcome = plan_media(
+            instances, attempts, terms, self._conversions, self._icons, self._renditions
+        )
         profile_conflict = (ExecutionStatusInfo.INST_AP_CONFLICT, ExecutionStatusInfo.NOT_SUPPORTED)
         if isinstance(outcome, Refusal) and outcome.info in profile_conflict and not outcome.remedy:
             return replace(outcome, remedy=profile_choice.remedy(kinds, devices))
@@ -331,6 +360,18 @@ class Planner:
             split_allowed=requested_media.split_allowed,
             damaged_images=requested_media.damaged_images,
             left_out=left_out,
+            content=None if sealed_size else self._content_terms(requested_media),
+        )
+
+    def _content_terms(self, requested_media: _RequestedMedia) -> ContentTerms:
+        audience = requested_media.audience
+        if audience not in [*IncludeNonDICOMObjects]:
+            # other terms are permitted (PS3.3 C.22.1): the site decides what they get
+            audience = self._settings.request.include_non_dicom_objects
+        return content_terms(
+            self._settings.content,
+            IncludeNonDICOMObjects(audience),
+            display_application=requested_media.display_application,
         )
 
     def _decide_without_damaged(

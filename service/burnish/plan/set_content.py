@@ -53,6 +53,11 @@ class SetContent:
         studies = {(one_series.patient, one_series.study) for one_series in series}
         return cls(terms, shown, chosen, len(studies))
 
+    @property
+    def rendition_keys(self) -> dict[str, int]:
+        """The id of the instance of each rendition, by its key."""
+        return {rendition.key: number for number, rendition in self.renditions.items()}
+
     def share(self, candidate: Candidate) -> ContentShare:
         """What an instance brings along on its volume."""
         if self.terms.manifest:

@@ -3,8 +3,8 @@
 How many bytes a volume takes is estimated in `size_estimate` while it is packed.
 """
 
-from collections.abc import Callable, Collection, Hashable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from itertools import groupby, repeat
 from typing import NamedTuple
@@ -50,6 +50,7 @@ class PlannedVolume:
 
     `sealed_size` is as in FixedPart; README.TXT has `readme_details`. `content_files` are for
     people; what they hold was asked for in `content`, which is None where nothing was asked for.
+    `rendition_keys` has the ids of the instances of the renditions that they are made of.
     """
 
     files: tuple[PlannedFile, ...]
@@ -58,6 +59,7 @@ class PlannedVolume:
     readme_details: ReadmeDetails = NO_DETAILS
     content: ContentTerms | None = None
     content_files: tuple[ContentFile, ...] = ()
+    rendition_keys: Mapping[str, int] = field(default_factory=dict)
 
     def readme(self, file_set_id: str) -> bytes | None:
         """README.TXT of the volume; None where it is to have no such file."""
@@ -204,7 +206,13 @@ def lay_out_volumes(
         ]
     return [
         PlannedVolume(
-            of_volume, file_system, sealed_size, readme_details, content.terms, content_files
+            of_volume,
+            file_system,
+            sealed_size,
+            readme_details,
+            content.terms,
+            content_files,
+            content.rendition_keys,
         )
         for of_volume, content_files in zip(files, content.files(files), strict=True)
     ]

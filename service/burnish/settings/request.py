@@ -19,7 +19,7 @@ class RequestSettings(SettingsTable):
     allow_media_splitting: YesNo = YesNo.YES
     allow_lossy_compression: YesNo = YesNo.NO
     include_non_dicom_objects: IncludeNonDICOMObjects = IncludeNonDICOMObjects.FOR_PATIENT
-    include_display_application: YesNo = YesNo.NO
+    include_display_application: YesNo = YesNo.YES
     preserve_composite_instances_after_media_creation: YesNo = YesNo.NO
     request_priority: RequestPriority = RequestPriority.MED
     number_of_copies: int = Field(default=1, ge=1)

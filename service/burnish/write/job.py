@@ -1,5 +1,6 @@
 """Stage: what a claimed piece is, read from its rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from sqlalchemy.orm import Session
 
 from burnish.application_profiles import PROFILES
 from burnish.burn import BurnJob
+from burnish.content import stored_content
 from burnish.content.readme_txt import ReadmeDetails
+from burnish.content.rendition_pool import RenditionTask
+from burnish.content.stored_content import StoredContent, StoredRendition
 from burnish.db import instance_rows
 from burnish.db.queue import Claim
 from burnish.db.tables import (
@@ -39,7 +43,7 @@ class PieceJob:
 
     `attempts` is how often the piece was begun, this time included; `ruined_before` is how many
     pieces of the same copy were ruined. `recipients` and `password_file` tell who can open a
-    `secure` volume.
+    `secure` volume. `content` has the renditions that the volume needs.
     """
 
     claim: Claim
@@ -51,6 +55,7 @@ class PieceJob:
     recipients: str
     password_file: str
     label: "LabelInstructions"
+    content: StoredContent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +89,12 @@ def unfinished_images(images: Path, device: str) -> list[Path]:
     ]
 
 
-def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -> PieceJob:
+def read_piece_job(
+    session: Session, claim: Claim, spool: Spool, images: Path, renditions: Path
+) -> PieceJob:
     """Reads what a claimed piece is; its image lies in the folder `images`.
+
+    The cache of renditions lies in the folder `renditions`.
 
     Raises StaleLease if the piece is not planned any more.
     """
@@ -94,6 +103,7 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
     piece = session.get(Piece, claim.piece_id)
     if file_set is None or request is None or piece is None:
         raise StaleLease("the piece is not planned any more")
+    content = stored_content.decode(file_set.content) if file_set.content else None
     plan = VolumePlan(
         file_set_id=file_set.file_set_id,
         file_set_uid=file_set.file_set_uid,
@@ -106,6 +116,7 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
             file_set.readme_patients,
             tuple(file_set.readme_remarks.splitlines()),
         ),
+        content=content.in_folder(renditions) if content else None,
     )
     profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
     ruined = [
@@ -122,14 +133,19 @@ def read_piece_job(session: Session, claim: Claim, spool: Spool, images: Path) -
         secure=profile is not None and profile.secure,
         recipients=request.recipients,
         password_file=request.password_file,
-        label=LabelInstructions(
-            from_instances=request.label_using_information_extracted_from_instances == YesNo.YES,
-            text=request.label_text,
-            style=request.label_style_selection,
-            barcode_value=request.barcode_value,
-            barcode_symbology=request.barcode_symbology,
-            media_disposition=request.media_disposition,
-        ),
+        content=content,
+        label=_label_instructions(request),
+    )
+
+
+def _label_instructions(request: MediaCreationRequest) -> LabelInstructions:
+    return LabelInstructions(
+        from_instances=request.label_using_information_extracted_from_instances == YesNo.YES,
+        text=request.label_text,
+        style=request.label_style_selection,
+        barcode_value=request.barcode_value,
+        barcode_symbology=request.barcode_symbology,
+        media_disposition=request.media_disposition,
     )
 
 
@@ -187,8 +203,21 @@ def pieces_called_off(session: Session, device: str) -> list[Claim]:
     ]
 
 
+def rendition_tasks(
+    session: Session, renditions: Sequence[StoredRendition], spool: Spool
+) -> list[RenditionTask]:
+    """The tasks that make renditions again, as far as their instances are still here."""
+    tasks = []
+    for rendition in renditions:
+        instance = session.get(Instance, rendition.instance_id)
+        if instance is not None and instance.released_at is None:
+            source = spool.slice(instance.spool_key, instance.size)
+            tasks.append(RenditionTask(rendition.key, source))
+    return tasks
+
+
 def volume_jobs(
-    session: Session, sop_instance_uid: str, spool: Spool, images: Path
+    session: Session, sop_instance_uid: str, spool: Spool, images: Path, renditions: Path
 ) -> list[PieceJob]:
     """A job for each volume of a request, in order, whatever the states of its pieces are."""
     rows = session.execute(
@@ -202,7 +231,7 @@ def volume_jobs(
     for piece, request_id in rows:
         claim = Claim(piece.id, piece.file_set_id, request_id, piece.lease_epoch)
         claims.setdefault(piece.file_set_id, claim)
-    return [read_piece_job(session, claim, spool, images) for claim in claims.values()]
+    return [read_piece_job(session, claim, spool, images, renditions) for claim in claims.values()]
 
 
 def volume_instances(

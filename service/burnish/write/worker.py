@@ -13,13 +13,21 @@ import structlog
 
 from burnish.burn import Burner, BurnOutcome, BurnResult, open_burner
 from burnish.burn.presence import missing
+from burnish.content.rendition_pool import RenditionPool
 from burnish.db import devices, queue
 from burnish.db.history import inform, move, note
 from burnish.db.queue import LEASE, Claim
 from burnish.db.session import Database
 from burnish.db.tables import MediaCreationRequest
 from burnish.db.wakeup import pause
-from burnish.errors import BurnishError, OperatorError, OutOfResources, StaleLease, Unreadable
+from burnish.errors import (
+    BurnishError,
+    Conflict,
+    OperatorError,
+    OutOfResources,
+    StaleLease,
+    Unreadable,
+)
 from burnish.lifecycle import Custody, PieceEvent, RequestEvent
 from burnish.memory import release_memory
 from burnish.secure_files import Sealer, protection
@@ -68,6 +76,7 @@ class Worker:
         self._spool = spool
         self._images = settings.storage.root / "images"
         self._images.mkdir(parents=True, exist_ok=True)
+        self._renditions = RenditionPool(settings.storage.root / "content")
         if device.directory and device.directory.is_relative_to(settings.storage.root):
             device.directory.mkdir(parents=True, exist_ok=True)
         self.burner: Burner = open_burner(device.kind, device.name, **device.burner_options())
@@ -275,7 +284,9 @@ class Worker:
     def read_piece_job(self, claim: Claim) -> PieceJob:
         """The job of the claimed piece; raises StaleLease if the piece is not planned any more."""
         with self._database.reading() as session:
-            return job.read_piece_job(session, claim, self._spool, self._images)
+            return job.read_piece_job(
+                session, claim, self._spool, self._images, self._renditions.folder
+            )
 
     def _read_or_give_up(self, claim: Claim) -> PieceJob | None:
         """The job of the piece, or None if its rows make no sense: its request then fails.
@@ -325,6 +336,7 @@ class Worker:
             return
         piece_job = replace(piece_job, plan=self._plan(piece_job))
         image = piece_job.burn_job.image
+        self._restore_renditions(piece_job)
         built = self._build_image(piece_job.plan, image, progress)
         piece_job = self._with_labels(piece_job)
         if self._device_goes_on_alone or piece_job.ruined_before:
@@ -375,6 +387,24 @@ class Worker:
         built = pipeline.build_image(plan, image, progress)
         self._built[image] = built
         return built
+
+    def _restore_renditions(self, piece_job: PieceJob) -> None:
+        """Makes again what the volume needs of the cache and the cache has lost."""
+        content = piece_job.content
+        missing = content.missing(self._renditions.folder) if content else []
+        if content is None or not missing:
+            return
+        with self._database.reading() as session:
+            tasks = job.rendition_tasks(session, missing, self._spool)
+        try:
+            self._renditions.make(tasks, content.options)
+        finally:
+            self._renditions.close()
+        if content.missing(self._renditions.folder):
+            raise Conflict(
+                "pictures of the volume are no longer those that were planned",
+                hint="`burnish request retry` plans the request again",
+            )
 
     def _with_labels(self, piece_job: PieceJob) -> PieceJob:
         """The piece with its labels; an event of the request tells what is wrong with them."""

@@ -62,7 +62,7 @@ def readmes(ground: Ground, request: MediaCreationRequest, folder: Path) -> list
     """README.TXT of each volume; building an image checks its planned size too."""
     texts = []
     with ground.database.reading() as session:
-        jobs = volume_jobs(session, request.sop_instance_uid, ground.spool, folder)
+        jobs = volume_jobs(session, request.sop_instance_uid, ground.spool, folder, folder)
     for number, job in enumerate(jobs):
         path = folder / f"{number}.iso"
         pipeline.build_image(job.plan, path)

@@ -154,6 +154,7 @@ def alone(code: str) -> int:
     """The exit code of a process that runs `code`; negative for a signal."""
     head = "from pathlib import Path; from burnish.file_slice import Slice; "
     head += "from burnish.plan import conversion as c; "
+    head += "from burnish.codec_process import confine_codec_process; "
     return subprocess.run(
         [sys.executable, "-c", head + code], capture_output=True, check=False, timeout=300
     ).returncode
@@ -172,8 +173,8 @@ def test_the_time_limit_of_a_conversion_ends_with_it() -> None:
 
 
 def test_the_memory_of_a_codec_process_is_limited() -> None:
-    assert alone("c.confine_codec_process(1 << 40); bytearray(100_000_000)") == 0
-    assert alone("c.confine_codec_process(1 << 40); bytearray(1_000_000_000)") == 1
+    assert alone("confine_codec_process(1 << 40); bytearray(100_000_000)") == 0
+    assert alone("confine_codec_process(1 << 40); bytearray(1_000_000_000)") == 1
 
 
 def test_a_conversion_is_tried_again_after_the_disk_was_full(

@@ -36,7 +36,7 @@ def test_each_instance_of_a_volume_is_read_by_index(ground: Ground) -> None:
 
     with ground.database.reading() as session:
         event.listen(session.connection(), "before_cursor_execute", remember)
-        job.read_piece_job(session, claim, ground.spool, ground.settings.storage.root)
+        job.read_piece_job(session, claim, ground.spool, Path(), Path())
         queries = [statement for statement in statements if "file_set_entry" in statement[0]]
         for sql, values in queries:
             rows = session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)

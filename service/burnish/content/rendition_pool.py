@@ -1,4 +1,4 @@
-"""Stage: makes renditions of instances, each once, in worker processes on all cores."""
+"""Craft: makes renditions of instances, each once, in worker processes on all cores."""
 
 import multiprocessing
 import os
@@ -9,12 +9,12 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
+from burnish.codec_process import confine_codec_process
 from burnish.content import rendition
 from burnish.content.rendition import RenditionOptions
 from burnish.content.volume_files import rendition_path
 from burnish.errors import OutOfResources
 from burnish.file_slice import Slice
-from burnish.plan.conversion import confine_codec_process
 from burnish.spool import DISK_FAILS
 
 #: Modules that take long to import: the forkserver imports them once for all workers.

@@ -1,0 +1,59 @@
+"""Stage: the renditions of the instances of requests, which are made while a request is planned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from burnish.content import rendition
+from burnish.content.model import Rendition
+from burnish.content.rendition import RenditionOptions
+from burnish.content.rendition_pool import RenditionPool, RenditionTask
+from burnish.plan.source_instances import SourceInstance
+from burnish.spool import Spool
+
+#: Renditions made in one call; between two calls the planner works on other requests.
+_MADE_AT_ONCE = 128
+
+
+class PlannedRenditions:
+    """The renditions of the instances of requests, some at a time (see `RenditionMaker`).
+
+    `unfinished` tells that more are to be made for a request; `progress` are the number that there
+    are and the number that it needs.
+    """
+
+    def __init__(self, pool: RenditionPool, spool: Spool) -> None:
+        self._pool = pool
+        self._spool = spool
+        self.unfinished = False
+        self.progress = (0, 0)
+
+    @property
+    def folder(self) -> Path:
+        return self._pool.folder
+
+    def renditions(
+        self, instances: Sequence[SourceInstance], options: RenditionOptions
+    ) -> dict[int, Rendition] | None:
+        """Renditions by the id of the instance.
+
+        Where some are missing, they are made, but of many only a part: then the result is None.
+        """
+        keys = {instance.instance_id: options.key(instance.digest) for instance in instances}
+        tasks = [
+            RenditionTask(
+                keys[instance.instance_id],
+                self._spool.slice(instance.received.spool_key, instance.received.size),
+            )
+            for instance in instances
+        ]
+        missing = self._pool.missing(tasks)
+        self._pool.make(missing[:_MADE_AT_ONCE], options)
+        left = len(missing) - _MADE_AT_ONCE
+        if left > 0:
+            self.unfinished = True
+            self.progress = (len(tasks) - left, len(tasks))
+            return None
+        folder = self._pool.folder
+        return {
+            instance_id: rendition.read_rendition(folder, key) for instance_id, key in keys.items()
+        }
