@@ -1,55 +1,93 @@
-"""What `make crash` goes through: for each campaign its points, and what is tried at each."""
+"""What `make crash` goes through: the points of each campaign, and what is tried at each.
+
+The name of a campaign is that of the life (or of the operation on the database) that is disturbed,
+and that of the disturbance: `stick-power`.
+"""
 
 import errno
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from crash import migration, rebuilding, service
+from crash import interrupted, service
+from crash.interrupted import Operation
 from crash.life import new_root
+from crash.making import LIVES, new_template
+from crash.migration import Upgrade
+from crash.rebuilding import REBUILDINGS, Backup
 from crash.steps import FAILURES, Steps
-from crash.sweep import Sweep
+from crash.sweep import Point, Sweep
 
-Points = Iterator[tuple[str, Callable[[], object]]]
+Points = Iterator[Point]
 
 
-def _sweep(folder: Path, steps: Steps, *, begun: bool = True) -> Sweep:
-    template = folder / ("template" if begun else "new")
+def _sweep(folder: Path, steps: Steps, life: str, *, begun: bool = True) -> Sweep:
+    if life != "receive":
+        template = folder / life
+        kind = LIVES[life]
+        if not template.is_dir():
+            new_template(template, kind)
+        return Sweep(folder, template, steps, kind)
+    template = folder / ("receive" if begun else "receive-new")
     if not template.is_dir():
         new_root(template, begun=begun)
     return Sweep(folder, template, steps)
 
 
-def kill(folder: Path, steps: Steps, *, half: bool = False) -> Points:
+def kill(folder: Path, steps: Steps, *, life: str, half: bool = False) -> Points:
     """SIGKILL before every step; with `half`, in the middle of every write."""
-    sweep = _sweep(folder, steps)
+    sweep = _sweep(folder, steps, life)
     for step in range(1, sweep.count() + 1):
-        yield f"step {step}", partial(sweep.kill_at, step, half=half)
+        yield Point(f"step {step}", partial(sweep.kill_at, step, half=half))
 
 
-def fault(folder: Path, steps: Steps, *, reads: bool = False) -> Points:
+def fault(folder: Path, steps: Steps, *, life: str, reads: bool = False) -> Points:
     """A disk that is full, broken or read-only from each step on, or at that step alone."""
-    sweep = _sweep(folder, steps)
+    sweep = _sweep(folder, steps, life)
     errors = (errno.EIO,) if reads else FAILURES
     for step in range(1, sweep.count(reads=reads) + 1):
         for error in errors:
             for once in (True, False):
                 name = f"step {step} {errno.errorcode[error]}{' once' if once else ''}"
-                yield name, partial(sweep.fail_at, step, error, once=once, reads=reads)
+                yield Point(name, partial(sweep.fail_at, step, error, once=once, reads=reads))
 
 
-def power(folder: Path, steps: Steps) -> Points:
+def power(folder: Path, steps: Steps, *, life: str) -> Points:
     """The power fails before every sync and after every promise, on a root that is new."""
-    return _sweep(folder, steps, begun=False).losses()
+    return _sweep(folder, steps, life, begun=False).losses()
 
 
-CAMPAIGNS: dict[str, Callable[[Path, Steps], Points]] = {
+_DISTURBANCES: dict[str, Callable[..., Points]] = {
     "kill": kill,
     "half": partial(kill, half=True),
     "power": power,
     "fault": fault,
     "read": partial(fault, reads=True),
-    "migration": migration.points,
-    "rebuilding": rebuilding.points,
+}
+_OPERATIONS: dict[str, tuple[Operation, ...]] = {
+    "backup": (Backup(),),
+    "rebuilding": REBUILDINGS,
+    "upgrade": (Upgrade(),),
+}
+CAMPAIGNS: dict[str, Callable[[Path, Steps], Points]] = {
+    **{
+        f"{life}-{name}": partial(disturbance, life=life)
+        for life in ("receive", *LIVES)
+        for name, disturbance in _DISTURBANCES.items()
+    },
+    **{
+        f"{name}-{disturbance}": partial(
+            interrupted.points, operations=operations, disturbance=disturbance
+        )
+        for name, operations in _OPERATIONS.items()
+        for disturbance in ("kill", "half", "power", "fault")
+    },
     "service": service.points,
 }
+
+
+def chosen(names: list[str]) -> list[str]:
+    """The campaigns of these names; a part of a name, as `stick` or `kill`, names several."""
+    if not names:
+        return [*CAMPAIGNS]
+    return [campaign for campaign in CAMPAIGNS if {campaign, *campaign.rsplit("-", 1)} & set(names)]

@@ -51,7 +51,6 @@ class Root:
         yield from self._instances(stored, self._appended() if rows_may_follow else set())
         yield from self._histories()
         yield from self._requests()
-        yield from self._media()
 
     def _database(self) -> Iterator[str]:
         for row in self.rows("PRAGMA integrity_check"):
@@ -147,12 +146,23 @@ class Root:
             ):
                 yield f"request {row['id']}: DONE with a piece missing"
 
-    def _media(self) -> Iterator[str]:
-        """Whatever has its manifest is whole, and whatever is CREATED has it."""
+    def published(self) -> Iterator[str]:
+        """What is wrong in the outbox: a volume with a manifest is whole, and a CREATED one has it.
+
+        So is every label beside it.
+        """
         intact: set[tuple[str, int]] = set()
         for manifest in self.outbox.glob("R*/*.json"):
-            description = json.loads(manifest.read_text())
-            image = manifest.with_name(description["image"])
+            try:
+                description = json.loads(manifest.read_bytes())
+            except ValueError:
+                yield f"{manifest.name} is not whole"
+                continue
+            for label in manifest.parent.glob(f"{manifest.stem}*.pdf"):
+                data = label.read_bytes()
+                if not (data.startswith(b"%PDF") and data.rstrip().endswith(b"%%EOF")):
+                    yield f"{label.name} is not whole"
+            image = manifest.parent / description["image"]
             if not image.is_file():
                 yield f"{manifest.name} without its image"
                 continue
@@ -205,8 +215,10 @@ class Root:
         for path in (self.root / "images").glob("*"):
             if int(path.name.partition("-")[0]) not in needed:
                 yield f"orphan {path.relative_to(self.root)}"
-        for path in self.outbox.glob("R*/*"):
-            if path.suffix in (".iso", ".part") and not path.with_suffix(".json").is_file():
+        for path in self.outbox.glob("R*/**/*"):
+            folder, *parts = path.relative_to(self.outbox).parts
+            stem = parts[0].partition(".")[0].removesuffix("-ADDRESS")
+            if path.is_file() and not (self.outbox / folder / f"{stem}.json").is_file():
                 yield f"half published {path.relative_to(self.outbox)}"
 
     def _column(self, query: str) -> set[Any]:

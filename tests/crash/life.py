@@ -1,20 +1,21 @@
 """The whole flow in one process: what the roles of the service do, one after the other.
 
 The stages and their files are the real ones. The network, the clock and the pool of conversion
-processes are left out, so that the steps of a life come in the same order each time.
+processes are left out, so that the steps of a life come in the same order each time. `making.py`
+has the lives of services that already have their instances, and make media of all kinds.
 """
 
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import structlog
@@ -40,8 +41,10 @@ from burnish.settings import (
     StorageSettings,
 )
 from burnish.spool import Spool, appender
-from burnish.write import piece_state
+from burnish.write import piece_state, worker
 from burnish.write.worker import Worker
+from crash.invariants import Root, open_references
+from digesting import digest_of
 from factories import CT, SampleInstance, instance, new_database
 from oracles import split
 
@@ -135,6 +138,8 @@ def in_one_process() -> Iterator[None]:
         patch.setattr(piece_state, "MAXIMUM_DATABASE_WAIT", 0.0)
         # a worker that held a lease is known to be dead
         patch.setattr(retention, "_LEASE_RENEWAL", 0.0)
+        # a person looks after a device that is not ready, as soon as the worker gives up
+        patch.setattr(worker, "_NOT_READY", 0.0)
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
         yield
         structlog.reset_defaults()
@@ -142,21 +147,59 @@ def in_one_process() -> Iterator[None]:
 
 @dataclass
 class Life:
-    """One life of the service on `root`, and its client, which keeps the diary."""
+    """One life of the service on `root`, and its client, which keeps the diary.
+
+    This one receives instances and publishes media in a folder.
+    """
 
     root: Path
     diary: Diary
     settings: Settings = field(init=False)
     deaths: list[str] = field(default_factory=list)
     failed_tasks: list[str] = field(default_factory=list)
+    #: The tasks of the schedule that go on until all is done.
+    tasks: ClassVar[tuple[str, ...]] = (
+        "replay",
+        "index",
+        "return_dead_work",
+        "admit",
+        "plan",
+    )
 
     def __post_init__(self) -> None:
-        self.settings = settings_of(self.root)
+        self.settings = settings_of(self.storage)
+
+    @property
+    def storage(self) -> Path:
+        """The storage root of the service."""
+        return self.root
+
+    @property
+    def on_disk(self) -> Path:
+        """What is on the disk that fails, or loses power."""
+        return self.root
+
+    def reset(self, *, reads_fail: bool = False) -> None:
+        """Let the people and machines around the service know nothing yet.
+
+        `reads_fail`: media may seem faulty, so that they are spoiled.
+        """
+
+    def remember(self) -> None:
+        """Let the people and machines around the service remember this life for `restore`."""
+
+    def restore(self, facts: Sequence[tuple[str, str]]) -> None:
+        """Let the people and machines around the service be as when these facts were all."""
+
+    def handed_out(self, fact: str, subject: str) -> Sequence[str]:
+        """The folders below the root that somebody takes away when this fact becomes true."""
+        del fact, subject
+        return ()
 
     def begin(self) -> None:
         """Do what the service does before it is ready."""
         self.database = Database(self.settings.database_url, durable=True)
-        self.spool = Spool(self.root / "spool", durable=True)
+        self.spool = Spool(self.storage / "spool", durable=True)
         for leftover in self.spool.incoming.iterdir():
             leftover.unlink()
         self.rows_database = Database(self.settings.database_url, durable=False)
@@ -243,26 +286,38 @@ class Life:
                 self.diary.write("stored", uid)
 
     def request(
-        self, uid: str, instances: Sequence[str], *, copies: int = 1, initiate: bool = True
+        self,
+        uid: str,
+        instances: Sequence[str],
+        *,
+        copies: int = 1,
+        initiate: bool = True,
+        profile: str = "",
+        attributes: Mapping[str, str] = {},
+        missing: str = "",
     ) -> None:
+        """Create and initiate a request; the client knows that instance `missing` is missing."""
         by_uid = material()
         references = [
             operations.Reference(
-                by_uid[instance_uid].sop_class_uid if instance_uid in by_uid else CT, instance_uid
+                by_uid[instance_uid].sop_class_uid if instance_uid in by_uid else CT,
+                instance_uid,
+                profile,
             )
             for instance_uid in instances
         ]
 
         def create() -> None:
             with self.database.writing() as session:
-                order = operations.NewRequest(references, sop_instance_uid=uid)
+                order = operations.NewRequest(references, attributes, sop_instance_uid=uid)
                 operations.create(session, self.settings.request, order, origin="peer")
 
         def begin() -> None:
             with self.database.writing() as session:
                 operations.initiate(session, self.settings.request, uid, number_of_copies=copies)
 
-        if not all(self.has("stored", needed) for needed in instances if needed in by_uid):
+        sent = [needed for needed in instances if needed in by_uid and needed != missing]
+        if not all(self.has("stored", needed) for needed in sent):
             return  # the client requests only instances that were acknowledged
         if not self.has("created", uid):
             if self._answer(create, 0x0111) not in (0, 0x0111):
@@ -283,13 +338,13 @@ class Life:
             if self._answer(cancel, 0x0112, 0xC201) in (0, 0x0112):
                 self.diary.write("cancelled", uid)
 
-    def _sent(self, sample: SampleInstance) -> Incoming:
+    def _sent(self, sample: SampleInstance, called_ae_title: str = "BURNISH") -> Incoming:
         incoming = self.receiver.open(
             sop_class_uid=sample.sop_class_uid,
             sop_instance_uid=sample.sop_instance_uid,
             transfer_syntax_uid=sample.transfer_syntax_uid,
             calling_ae_title="MODALITY",
-            called_ae_title="BURNISH",
+            called_ae_title=called_ae_title,
         )
         try:
             for start in range(0, len(sample.data_set), 16_000):
@@ -349,7 +404,7 @@ class Life:
                 session.execute(update(Piece).values(not_before=None))
                 held = update(Piece).where(Piece.lease_until.is_not(None))
                 session.execute(held.values(lease_until=past))
-            for name in ("replay", "index", "return_dead_work", "admit", "plan"):
+            for name in self.tasks:
                 self.run_task(name)
             self.make()
 
@@ -358,6 +413,90 @@ class Life:
         self.diary.write("cleaning")
         retention.release(self.database, self.spool, NOTHING_KEPT)
         retention.sweep(self.database, self.spool, self.settings, orphan_age=0)
+
+    # --- what must hold ---------------------------------------------------------------------------
+
+    def kept(self) -> dict[str, bytes]:
+        """The data sets that must be in the spool: those that were acknowledged.
+
+        After retention has run, only those that an open request still needs.
+        """
+        facts = self.diary.facts()
+        stored = {uid for fact, uid in facts if fact == "stored"}
+        if ("cleaning", "") in facts:
+            stored &= open_references(Root(self.storage))
+        return {uid: material()[uid].data_set for uid in stored}
+
+    def faults(self, *, rows_may_follow: bool = False) -> Iterator[str]:
+        """What is wrong, at whatever moment this is asked.
+
+        `rows_may_follow`: instances may have no row yet.
+        """
+        root = Root(self.storage)
+        yield from root.faults(self.kept(), rows_may_follow=rows_may_follow)
+        yield from root.published()
+
+    def unsettled(self) -> Iterator[str]:
+        """What has not ended as it must, once everything has had its turn."""
+        root, facts = Root(self.storage), self.diary.facts()
+        yield from root.unsettled()
+        ends = {
+            MEDIA: {("DONE", "NORMAL")},
+            CANCELLED: {("DONE", "NORMAL"), ("DELETED", "NORMAL")},
+            HOPELESS: {("FAILURE", "NO_INSTANCE")},
+            IDLE: {("IDLE", "NORMAL")},
+        }
+        if ("cancelled", CANCELLED) in facts:
+            ends[CANCELLED] = {("DELETED", "NORMAL")}
+        yield from wrong_ends(root, facts, ends)
+        newest = {
+            row["sop_instance_uid"]: row["digest"]
+            for row in root.rows(
+                "SELECT * FROM instance WHERE released_at IS NULL AND replaced_at IS NULL"
+            )
+        }
+        for fact, uid in facts:
+            if fact == "newer" and newest.get(uid, "") not in (
+                "",
+                digest_of(newer_content(uid).data_set),
+            ):
+                yield f"{uid}: its newest content is not what was sent last"
+
+    def refused(self) -> Iterator[str]:
+        """What the client wanted and never got, though the disk is well again."""
+        for uid in material():
+            if not self.has("stored", uid):
+                yield f"never stored: {uid}"
+        for uid in (MEDIA, CANCELLED, HOPELESS):
+            if not self.has("initiated", uid):
+                yield f"never initiated: {uid}"
+
+    def orphans(self) -> Iterator[str]:
+        """Files that nobody needs, once retention and the sweep have run."""
+        return Root(self.storage).orphans()
+
+
+def wrong_ends(
+    root: Root,
+    facts: Sequence[tuple[str, str]],
+    ends: Mapping[str, Collection[tuple[str, str]]],
+) -> Iterator[str]:
+    """The requests, by SOP Instance UID, that are gone or have not one of the expected ends.
+
+    A request that was not initiated is IDLE; before it was created it may be missing.
+    """
+    status = {
+        row["sop_instance_uid"]: (row["execution_status"], row["execution_status_info"])
+        for row in root.rows("SELECT * FROM media_creation_request")
+    }
+    for uid, expected in ends.items():
+        if uid not in status:
+            if ("created", uid) in facts:
+                yield f"{uid} is gone"
+        elif ("initiated", uid) in facts and status[uid] not in expected:
+            yield f"{uid}: {status[uid]}"
+        elif ("initiating", uid) not in facts and status[uid] != ("IDLE", "NORMAL"):
+            yield f"{uid}: {status[uid]}, but nobody initiated it"
 
 
 def new_root(path: Path, *, begun: bool = True) -> Path:

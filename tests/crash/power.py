@@ -5,6 +5,7 @@ synced, names when their directory was, and nothing else is. What was not synced
 or there.
 """
 
+import copy
 import random
 import shutil
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ class Disk:
     def __init__(self, root: Path) -> None:
         self._by_inode: dict[int, File] = {}
         self.names: dict[str, Node] = {}
+        self._since: list[Change] = []
         for path in sorted(root.rglob("*")):
             name = path.relative_to(root).as_posix()
             self.names[name] = None
@@ -73,10 +75,25 @@ class Disk:
                 file = self.names[name] = File(bytearray(data), data)
                 self._by_inode[path.stat().st_ino] = file
         self.kept = dict(self.names)
-        self._since: list[Change] = []
+
+    def copy(self) -> "Disk":
+        """Another disk with the same tree."""
+        return copy.deepcopy(self)
 
     def do(self, record: Record) -> None:
-        """Takes one step."""
+        """Takes one step. What others did, on media or on another machine, is on disk at once."""
+        self._do(record)
+        if record.outside:
+            names = {record.path, record.other}
+            for change in self._since:
+                if change[0] in names:
+                    _rename(self.kept, change)
+            self._since = [change for change in self._since if change[0] not in names]
+            file = self._by_inode.get(record.inode)
+            if file is not None:
+                file.sync()
+
+    def _do(self, record: Record) -> None:
         path, op = record.path, record.op
         if op is Op.CREATE:
             self._by_inode[record.inode] = file = File()
@@ -115,6 +132,19 @@ class Disk:
             if chosen(change[0]):
                 _rename(self.kept, change)
         self._since = [change for change in self._since if not chosen(change[0])]
+
+    def unsynced(self, folder: str) -> list[str]:
+        """What is below a folder, or is gone from it, and is not on disk yet."""
+        return [
+            name
+            for name in sorted({*self.names, *self.kept})
+            if name.startswith(f"{folder}/")
+            and (
+                (name in self.names) is not (name in self.kept)
+                or self.names[name] is not self.kept[name]
+                or bool((file := self.names[name]) and file.since)
+            )
+        ]
 
     # --- what may be found when the power is back -------------------------------------------------
 

@@ -1,27 +1,23 @@
-"""Recovery and restore, killed at each step: no instance is lost, whatever is started next."""
+"""`db recover`, `db restore`, `db backup`: no instance is lost, whatever is started next."""
 
-import shutil
-import signal
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
-import structlog
 from sqlalchemy import delete, func, select
 
 from burnish import roles, storage_register
 from burnish.db import backup
 from burnish.db.session import Database
-from burnish.db.tables import DatabaseIdentity, Instance, MediaCreationRequest
+from burnish.db.tables import DatabaseIdentity, Instance, MediaCreationRequest, Segment
 from burnish.errors import OperatorError
 from burnish.receive import Receiver
 from burnish.settings import Settings
+from crash.interrupted import Operation
 from crash.life import settings_of
-from crash.steps import Steps
-from crash.sweep import in_child
 from factories import SampleInstance, instance, new_database
 
 _INSTANCES = 5
+_IN_BACKUP = 3
 _LAST_REQUEST = 41
 
 
@@ -34,41 +30,92 @@ def _empty(database: Path) -> None:
     emptied = Database(f"sqlite:///{database}")
     with emptied.writing() as session:
         session.execute(delete(Instance))
+        session.execute(delete(Segment))
         session.execute(delete(DatabaseIdentity))
     emptied.close()
 
 
-#: What happened to the database, and whether it is restored from a backup.
-_MISHAPS: dict[str, tuple[Callable[[Path], None], bool]] = {
-    "lost, recovered": (Path.unlink, False),
-    "lost, restored": (Path.unlink, True),
-    "damaged, restored": (_damage, True),
-    "emptied, recovered": (_empty, False),
-}
+class Rebuilding:
+    """Recovery, or restoring a backup, after a `mishap` with the database."""
+
+    def __init__(self, name: str, mishap: Callable[[Path], None], *, restores: bool) -> None:
+        self.name, self._mishap, self._restores = name, mishap, restores
+
+    def prepare(self, root: Path) -> None:
+        """A storage root whose backup knows some of its instances, and a mishap with it."""
+        _fill(root)
+        storage_register.raise_last_request(root, _LAST_REQUEST)
+        self._mishap(root / "burnish.db")
+
+    def act(self, root: Path) -> None:
+        roles.rebuild_database(settings_of(root), root / "backup" if self._restores else None)
+
+    def check(self, root: Path, *, done: bool) -> None:
+        """Start the service; where it refuses, do again what it asks for."""
+        settings = settings_of(root)
+        try:
+            roles.prepare(settings)
+        except OperatorError as refused:
+            assert not done, refused  # noqa: PT017
+            assert "burnish db recover" in refused.hint, refused  # noqa: PT017
+            self.act(root)
+            roles.prepare(settings)
+        roles.remove_leftovers(settings)
+        spool = roles.open_spool(settings)
+        database = roles.open_database(settings)
+        with database.reading() as session:
+            rows = session.scalars(select(Instance)).all()
+            assert len(rows) == _INSTANCES, rows
+            for row in rows:
+                assert row.released_at is None, row
+                assert spool.slice(row.spool_key, row.size).is_whole(), row
+            last = session.scalar(select(func.max(MediaCreationRequest.id)))
+        assert last == _LAST_REQUEST, last
+        database.close()
 
 
-def points(folder: Path, steps: Steps) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Each step of each recovery."""
-    template = folder / "before"
-    _fill(template)
-    # the last point of each comes first, so that a run with few points sees different mishaps
-    counts = {name: _attempt(folder, steps, name, 0) for name in _MISHAPS}
-    for step in range(1, max(counts.values()) + 1):
-        for name, count in counts.items():
-            if step <= count:
-                yield f"{name}, step {step}", partial(_attempt, folder, steps, name, step)
+class Backup:
+    """`burnish db backup` of a database in use."""
+
+    name = "backup"
+
+    def prepare(self, root: Path) -> None:
+        _fill(root)
+        (root / "safe").mkdir()
+
+    def act(self, root: Path) -> None:
+        target = root / "safe" / "backup"
+        if not target.exists():
+            backup.save(settings_of(root).database_url, target)
+
+    def check(self, root: Path, *, done: bool) -> None:
+        """A backup under its name is whole, and the database is as it was."""
+        roles.prepare(settings_of(root))
+        assert _count(root / "burnish.db") == _INSTANCES
+        target = root / "safe" / "backup"
+        if done:
+            assert [path.name for path in target.parent.iterdir()] == ["backup"]
+        if done or target.exists():
+            backup.check_pages(target)
+            assert _count(target) == _INSTANCES
+
+
+def _count(path: Path) -> int:
+    database = Database(f"sqlite:///{path}")
+    with database.reading() as session:
+        count = session.scalar(select(func.count()).select_from(Instance))
+    database.close()
+    return count or 0
 
 
 def _fill(root: Path) -> None:
-    """A storage root whose backup knows some of its instances."""
-    root.mkdir()
     settings = settings_of(root)
     new_database(root / "burnish.db")
     roles.prepare(settings)
-    _receive(settings, [instance(instance_number=number) for number in range(3)])
+    _receive(settings, [instance(instance_number=number) for number in range(_IN_BACKUP)])
     backup.save(settings.database_url, root / "backup")
-    _receive(settings, [instance(instance_number=number) for number in range(3, _INSTANCES)])
-    storage_register.raise_last_request(root, _LAST_REQUEST)
+    newer = range(_IN_BACKUP, _INSTANCES)
+    _receive(settings, [instance(instance_number=number) for number in newer])
 
 
 def _receive(settings: Settings, instances: list[SampleInstance]) -> None:
@@ -88,44 +135,9 @@ def _receive(settings: Settings, instances: list[SampleInstance]) -> None:
     database.close()
 
 
-def _attempt(folder: Path, steps: Steps, name: str, step: int) -> int:
-    root = folder / "rebuilt"
-    shutil.rmtree(root, ignore_errors=True)
-    shutil.copytree(folder / "before", root)
-    mishap, has_backup = _MISHAPS[name]
-    mishap(root / "burnish.db")
-    settings = settings_of(root)
-    source = root / "backup" if has_backup else None
-    steps.watch(root)
-    if step:
-        steps.kill_at(step)
-    code, text = in_child(partial(roles.rebuild_database, settings, source))
-    taken = steps.count
-    steps.forget()
-    assert code in (0, -signal.SIGKILL), text
-    code, text = in_child(partial(_start, settings, source))
-    assert code == 0, text
-    return taken
-
-
-def _start(settings: Settings, source: Path | None) -> None:
-    """Start the service; where it refuses, do again what it asks for."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    try:
-        roles.prepare(settings)
-    except OperatorError as refused:
-        assert "burnish db recover" in refused.hint, refused  # noqa: PT017
-        roles.rebuild_database(settings, source)
-        roles.prepare(settings)
-    roles.remove_leftovers(settings)
-    spool = roles.open_spool(settings)
-    keys = set(spool.published_keys())
-    assert len(keys) == _INSTANCES, keys
-    database = roles.open_database(settings)
-    with database.reading() as session:
-        rows = session.execute(select(Instance.spool_key, Instance.released_at)).all()
-        assert {key for key, _ in rows} == keys, rows
-        assert not any(released_at for _, released_at in rows), rows
-        last = session.scalar(select(func.max(MediaCreationRequest.id)))
-    assert last == _LAST_REQUEST, last
-    database.close()
+REBUILDINGS: tuple[Operation, ...] = (
+    Rebuilding("lost, recovered", Path.unlink, restores=False),
+    Rebuilding("lost, restored", Path.unlink, restores=True),
+    Rebuilding("damaged, restored", _damage, restores=True),
+    Rebuilding("emptied, recovered", _empty, restores=False),
+)

@@ -2,14 +2,14 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from crash.invariants import Root
 from crash.modality import GONE, Modality
 from crash.steps import Steps
-from crash.sweep import assert_no_faults
+from crash.sweep import Point, assert_no_faults
 from flow.service import Service
 from ports import free_port
 from waiting import wait_until
@@ -18,14 +18,14 @@ _POINTS = 40
 _DEVICE = [{"name": "outbox", "media": ["CD"], "capacity": "150KB"}]
 
 
-def points(folder: Path, steps: Steps) -> Iterator[tuple[str, Callable[[], None]]]:
+def points(folder: Path, steps: Steps) -> Iterator[Point]:
     """So many steps, spread over all that a run has; in turn one process dies, or all."""
     total = _run(folder, steps, 0, group=False)
     for number in range(_POINTS):
         step = 1 + number * total // _POINTS
         group = number % 2 == 0
         what = "all" if group else "one"
-        yield f"step {step} of {what}", partial(_run, folder, steps, step, group=group)
+        yield Point(f"step {step} of {what}", partial(_run, folder, steps, step, group=group))
 
 
 def _run(folder: Path, steps: Steps, step: int, *, group: bool) -> int:

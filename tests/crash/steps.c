@@ -37,10 +37,11 @@ struct control {
     int32_t sync;      /* syncs are done and not only counted */
     int32_t log;       /* steps are logged, with their data */
     int32_t reads;     /* reads are steps too */
+    int32_t outside;   /* what is done now is done by others: it is only logged */
 };
 
 struct record {
-    uint32_t op, path_length, other_length, reserved;
+    uint32_t op, path_length, other_length, outside;
     int64_t step, inode, offset, length, data_length;
 };
 
@@ -119,9 +120,10 @@ static void end(void)
  * to fail, *half where a write is to be half done before the end. */
 static int64_t step(int *fails, int *half)
 {
-    int64_t number = __atomic_add_fetch(&control->steps, 1, __ATOMIC_SEQ_CST);
     *fails = 0;
     if (half) *half = 0;
+    if (control->outside) return control->steps;
+    int64_t number = __atomic_add_fetch(&control->steps, 1, __ATOMIC_SEQ_CST);
     if (!control->at || number < control->at) return number;
     if (control->act == FAIL) {
         if (number <= control->until) {
@@ -148,8 +150,8 @@ static void record(int op, int64_t number, const char *path, const char *other, 
         log_fd = syscall(SYS_openat, AT_FDCWD, name, flags, 0600);
         if (log_fd < 0) abort();
     }
-    struct record head = {op, strlen(path), other ? strlen(other) : 0, 0,
-                          number, inode, offset, length, 0};
+    struct record head = {op, strlen(path), other ? strlen(other) : 0,
+                          control->outside, number, inode, offset, length, 0};
     struct iovec all[67] = {{&head, sizeof head}, {(void *)path, head.path_length},
                             {(void *)(other ? other : ""), head.other_length}};
     int64_t left = length;

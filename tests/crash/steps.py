@@ -7,6 +7,7 @@ import os
 import struct
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -56,12 +57,16 @@ class _Control(ctypes.Structure):
         ("sync", ctypes.c_int32),
         ("log", ctypes.c_int32),
         ("reads", ctypes.c_int32),
+        ("outside", ctypes.c_int32),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One logged step. `path` and `other` are below the root that was watched."""
+    """One logged step. `path` and `other` are below the root that was watched.
+
+    `outside`: not the service did it, but a person or another machine.
+    """
 
     op: Op
     path: str
@@ -70,6 +75,7 @@ class Record:
     inode: int
     offset: int
     data: bytes
+    outside: bool = False
 
 
 def build(directory: Path) -> Path:
@@ -115,6 +121,7 @@ class Steps:
         control.root, control.only = os.fsencode(root.resolve()), only.encode()
         control.steps = control.failed = control.act = control.half = control.sync = 0
         control.log, control.reads = log, reads
+        control.outside = 0
         if log:
             self._log.unlink(missing_ok=True)
 
@@ -134,6 +141,15 @@ class Steps:
         """From here on nothing happens any more; it is counted on."""
         self._control.at = 0
 
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        """What this process does now is done by a person or another machine: only logged."""
+        self._control.outside = 1
+        try:
+            yield
+        finally:
+            self._control.outside = 0
+
     def forget(self) -> None:
         """Watches nothing."""
         self._control.at = 0
@@ -152,7 +168,9 @@ class Steps:
         data = memoryview(self._log.read_bytes())
         position = 0
         while position < len(data):
-            op, path, other, _, step, inode, offset, _, length = _RECORD.unpack_from(data, position)
+            op, path, other, outside, step, inode, offset, _, length = _RECORD.unpack_from(
+                data, position
+            )
             position += _RECORD.size
             texts = bytes(data[position : position + path + other]).decode()
             position += path + other
@@ -164,6 +182,7 @@ class Steps:
                 inode,
                 offset,
                 bytes(data[position : position + length]),
+                outside=bool(outside),
             )
             position += length
 

@@ -1,30 +1,28 @@
 """Kills a life at each of its steps, lets another go on, and looks what holds."""
 
+import json
 import os
 import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from burnish.errors import BurnishError
-from crash.invariants import Root, open_references
-from crash.life import (
-    CANCELLED,
-    HOPELESS,
-    IDLE,
-    MEDIA,
-    Diary,
-    Life,
-    in_one_process,
-    material,
-    newer_content,
-)
+from crash.life import Diary, Life, in_one_process
 from crash.power import Disk, Tree, lay_out, moments
-from crash.steps import Op, Steps
-from digesting import digest_of
+from crash.steps import Op, Record, Steps
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a campaign: what is tried there, and by which name it is repeated."""
+
+    name: str
+    attempt: Callable[[], object]
 
 
 def in_child(work: Callable[[], None]) -> tuple[int, str]:
@@ -41,6 +39,8 @@ def in_child(work: Callable[[], None]) -> tuple[int, str]:
             os.close(reader)
             work()
             code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
         except BaseException:  # noqa: BLE001  the parent is told
             os.write(writer, traceback.format_exc()[-1200:].encode())
         finally:
@@ -53,23 +53,33 @@ def in_child(work: Callable[[], None]) -> tuple[int, str]:
 
 
 class Sweep:
-    """Lives on copies of one `template` root, in `folder`, under `steps`."""
+    """Lives on copies of one `template` root, in `folder`, under `steps`.
 
-    def __init__(self, folder: Path, template: Path, steps: Steps) -> None:
+    `kind` makes a life on a root. The diary of the life that made the template lies beside it.
+    """
+
+    def __init__(
+        self, folder: Path, template: Path, steps: Steps, kind: Callable[[Path, Diary], Life] = Life
+    ) -> None:
         self._template, self._steps = template, steps
         self.root = folder / "root"
         self.diary = Diary(folder / "diary")
+        self.life = kind(self.root, self.diary)
 
-    def fresh(self) -> None:
+    def fresh(self, *, reads_fail: bool = False) -> None:
         """A new root, and a client that has done nothing yet."""
         shutil.rmtree(self.root, ignore_errors=True)
         shutil.copytree(self._template, self.root, copy_function=shutil.copy)
         self.diary.path.unlink(missing_ok=True)
+        begun = self._template.with_name(f"{self._template.name}.diary")
+        if begun.exists():
+            shutil.copy(begun, self.diary.path)
+        self.life.reset(reads_fail=reads_fail)
 
     def one_life(self, *, cleans: bool = True) -> None:
         """From the start to the end of everything that a client wants."""
+        life = self.life
         with in_one_process():
-            life = Life(self.root, self.diary)
             life.begin()
             life.flow()
             if cleans:
@@ -86,9 +96,10 @@ class Sweep:
         code, output = in_child(self.one_life)
         assert code == 0, output
         steps = self._steps.count
-        counted.write_text(str(steps))
         self._steps.watch(self.root)
         self.examine()
+        assert_no_faults(self.life.refused())
+        counted.write_text(str(steps))
         return steps
 
     def kill_at(self, step: int, *, half: bool = False) -> bool:
@@ -108,8 +119,8 @@ class Sweep:
         The same life then goes on, and the client repeats what was refused; afterwards the root is
         checked. Returns how many steps failed.
         """
-        self.fresh()
-        self._steps.watch(self.root, reads=reads)
+        self.fresh(reads_fail=reads)
+        self._steps.watch(self.life.on_disk, reads=reads)
         self._steps.fail(error, first=step, last=step if once else 1 << 62)
         code, output = in_child(self._failing_life)
         failed = self._steps.failed
@@ -119,21 +130,16 @@ class Sweep:
         return failed
 
     def _failing_life(self) -> None:
+        life = self.life
         with in_one_process():
-            life = Life(self.root, self.diary)
             while not self._begins(life):
                 self._steps.heal()
             life.flow()
-            self._steps.heal()  # who looks reads as well
-            assert_no_faults(Root(self.root).faults(self._stored(), rows_may_follow=True))
+            self._steps.heal()  # the checks read as well
+            assert_no_faults(life.faults(rows_may_follow=True))
             life.flow()
             life.go_on()
-            self.settled()
-            facts = set(self.diary.facts())
-            missing = [uid for uid in material() if ("stored", uid) not in facts]
-            assert not missing, f"never stored: {missing}"
-            for uid in (MEDIA, CANCELLED, HOPELESS):
-                assert ("initiated", uid) in facts, f"never initiated: {uid}"
+            assert_no_faults(life.faults(), life.unsettled(), life.refused())
             life.clean()
             life.end()
 
@@ -145,31 +151,41 @@ class Sweep:
             return False
         return True
 
-    def losses(self) -> Iterator[tuple[str, Callable[[], None]]]:
+    def losses(self) -> Iterator[Point]:
         """Each moment at which the power may fail, and each state of the disk that may follow."""
         self.fresh()
-        disk = Disk(self.root)
-        self._steps.watch(self.root, log=True)
+        template = Disk(self.life.on_disk)
+        self._steps.watch(self.life.on_disk, log=True)
         self.diary.also = self._steps.note
+        begun = [json.dumps(fact) for fact in self.diary.facts()]
         code, output = in_child(self.one_life)
         assert code == 0, output
         self.diary.also = None
-        self._steps.watch(self.root)
-        records = self._steps.log()
-        done = 0
-        for moment in moments(records):
-            for record in records[done:moment]:
-                disk.do(record)
-            done = moment
-            facts = [record.path for record in records[:moment] if record.op is Op.NOTE]
+        self._steps.watch(self.life.on_disk)
+        self.life.remember()
+        replay = Replay(template, self._steps.log())
+        states: dict[str, Callable[[Disk], Tree]] = {
+            "least": Disk.least,
+            "hollow": Disk.hollow,
+        }
+        for moment in moments(replay.records):
             name = f"record {moment}"
-            yield f"{name}, least", partial(self._lose, facts, disk.least)
-            yield f"{name}, hollow", partial(self._lose, facts, disk.hollow)
-            yield f"{name}, by chance", partial(self._lose, facts, partial(disk.by_chance, moment))
+            states["by chance"] = partial(Disk.by_chance, seed=moment)
+            for state, tree in states.items():
+                lose = partial(self._lose, begun, replay, moment, tree)
+                yield Point(f"{name}, {state}", lose)
 
-    def _lose(self, facts: Sequence[str], tree: Callable[[], Tree]) -> None:
-        lay_out(tree(), self.root)
+    def _lose(
+        self, begun: Sequence[str], replay: "Replay", moment: int, tree: Callable[[Disk], Tree]
+    ) -> None:
+        disk, records = replay.at(moment), replay.records[:moment]
+        facts = [*begun, *(record.path for record in records if record.op is Op.NOTE)]
+        if records and records[-1].op is Op.NOTE:
+            for folder in self.life.handed_out(*json.loads(records[-1].path)):
+                assert not disk.unsynced(folder), f"handed out, not synced: {disk.unsynced(folder)}"
+        lay_out(tree(disk), self.life.on_disk)
         self.diary.path.write_text("".join(f"{fact}\n" for fact in facts))
+        self.life.restore(self.diary.facts())
         self.examine()
 
     def examine(self) -> None:
@@ -178,55 +194,35 @@ class Sweep:
         assert code == 0, output
 
     def _examine(self) -> None:
-        assert_no_faults(Root(self.root).faults(self._stored(), rows_may_follow=True))
+        life = self.life
+        assert_no_faults(life.faults(rows_may_follow=True))
         with in_one_process():
-            life = Life(self.root, self.diary)
             life.begin()
             life.go_on()
             assert not life.deaths + life.failed_tasks, life.deaths + life.failed_tasks
-            self.settled()
+            assert_no_faults(life.faults(), life.unsettled())
             life.clean()
             life.end()
-        assert_no_faults(Root(self.root).faults(self._stored()), Root(self.root).orphans())
+        assert_no_faults(life.faults(), life.orphans())
 
-    def settled(self) -> None:
-        """Check that nothing is under way: each request has ended as it must, or was not begun."""
-        root = Root(self.root)
-        assert_no_faults(root.faults(self._stored()), root.unsettled())
-        status = {
-            row["sop_instance_uid"]: (row["execution_status"], row["execution_status_info"])
-            for row in root.rows("SELECT * FROM media_creation_request")
-        }
-        facts = set(self.diary.facts())
-        ends = {
-            MEDIA: {("DONE", "NORMAL")},
-            CANCELLED: {("DONE", "NORMAL"), ("DELETED", "NORMAL")},
-            HOPELESS: {("FAILURE", "NO_INSTANCE")},
-            IDLE: {("IDLE", "NORMAL")},
-        }
-        for uid, expected in ends.items():
-            assert uid in status or ("created", uid) not in facts, f"{uid} is gone"
-            if ("initiated", uid) in facts or uid == IDLE:
-                assert status.get(uid, ("IDLE", "NORMAL")) in expected, (uid, status.get(uid))
-        newest = {
-            row["sop_instance_uid"]: row["digest"]
-            for row in root.rows(
-                "SELECT * FROM instance WHERE released_at IS NULL AND replaced_at IS NULL"
-            )
-        }
-        for fact, uid in facts:
-            if fact == "newer" and uid in newest:
-                assert newest[uid] == digest_of(newer_content(uid).data_set)
-        if ("cancelled", CANCELLED) in facts:
-            assert status[CANCELLED][0] == "DELETED"
 
-    def _stored(self) -> dict[str, bytes]:
-        """The acknowledged instances; after retention has run, only those that are still needed."""
-        facts = self.diary.facts()
-        stored = {uid for fact, uid in facts if fact == "stored"}
-        if ("cleaning", "") in facts:
-            stored &= open_references(Root(self.root))
-        return {uid: material()[uid].data_set for uid in stored}
+@dataclass
+class Replay:
+    """A disk on which recorded steps are done again."""
+
+    template: Disk
+    records: Sequence[Record]
+    _disk: Disk | None = None
+    _done: int = 0
+
+    def at(self, moment: int) -> Disk:
+        """The disk after so many records."""
+        if self._disk is None or moment < self._done:
+            self._disk, self._done = self.template.copy(), 0
+        for record in self.records[self._done : moment]:
+            self._disk.do(record)
+        self._done = moment
+        return self._disk
 
 
 def assert_no_faults(*checks: Iterator[str]) -> None:

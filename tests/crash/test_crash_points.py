@@ -1,4 +1,4 @@
-"""A point of each campaign of `make crash`, which goes through all of them."""
+"""Points of the campaigns of `make crash`, which goes through all of them."""
 
 import subprocess
 import sys
@@ -12,18 +12,28 @@ from crash.steps import Op, Record
 RUN = Path(__file__).with_name("run.py")
 
 
-def test_a_point_of_each_campaign(tmp_path: Path) -> None:
-    campaigns = ("half", "power", "fault", "rebuilding")
+#: Points that each run tries, and the CPU seconds after which no further one is begun.
+_POINTS, _CPU = 40, 45
+
+
+def test_points_of_all_campaigns_that_differ_from_run_to_run(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(RUN), *campaigns, "--points", "1", "--folder", str(tmp_path)],
+        [sys.executable, str(RUN), f"--sample={_POINTS}", f"--cpu={_CPU}", f"--folder={tmp_path}"],
         capture_output=True,
         text=True,
         check=False,
-        timeout=900,
+        timeout=1800,
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    for campaign in campaigns:
-        assert f"{campaign}: 1 points, 0 faults" in done.stdout
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    assert done.stdout.startswith("seed ")
+    assert ", 0 faults" in done.stdout.splitlines()[-1]
+
+
+def test_a_sample_is_repeated_by_its_seed() -> None:
+    from crash.run import drawn_campaigns
+
+    assert drawn_campaigns(7, ["a", "b", "c"], 20) == drawn_campaigns(7, ["a", "b", "c"], 20)
+    assert drawn_campaigns(7, ["a", "b", "c"], 20) != drawn_campaigns(8, ["a", "b", "c"], 20)
 
 
 # --- the disk in a model -------------------------------------------------------------------------

@@ -22,11 +22,12 @@ from burnish import recovery, roles, storage_register
 from burnish.cli import app as cli
 from burnish.db import backup, schema
 from burnish.db.tables import Instance
-from burnish.errors import AlreadyExists, OperatorError
+from burnish.errors import AlreadyExists, OperatorError, OutOfResources
 from burnish.request import operations
 from burnish.schedule import Schedule
 from burnish.settings import Settings, StorageSettings
 from factories import HANGING_PROTOCOL, Ground, SampleInstance, instance
+from syncs import recorded_syncs
 
 
 @pytest.fixture
@@ -407,6 +408,75 @@ def test_a_backup_that_is_damaged_on_the_way_is_not_kept(
     with pytest.raises(OperatorError, match="damaged"):
         backup.save(ground.url, tmp_path / "saved.db")
     assert [path for path in tmp_path.iterdir() if "saved" in path.name] == []
+
+
+def test_what_sqlite_leaves_beside_an_unfinished_backup_is_removed(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received(ground, instance())
+
+    def fail(path: Path) -> None:
+        path.with_name(f"{path.name}-journal").write_bytes(b"journal")
+        raise OutOfResources("the disk fails")
+
+    monkeypatch.setattr(backup, "check_pages", fail)
+    with pytest.raises(OutOfResources):
+        backup.save(ground.url, tmp_path / "saved.db")
+    assert [path for path in tmp_path.iterdir() if "saved" in path.name] == []
+
+
+def test_a_restore_whose_disk_fails_says_so_and_changes_nothing(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    received(ground, instance())
+    saved = tmp_path / "saved.db"
+    backup.save(ground.url, saved)
+    received(ground, instance(instance_number=2))
+    ground.database.close()
+    path = backup.file_of(ground.url)
+    assert path
+    before = path.read_bytes()
+    connect = sqlite3.connect
+
+    def fail(database: object, *arguments: Any, **options: Any) -> sqlite3.Connection:
+        if database == path.with_name("burnish.db.new"):
+            raise sqlite3.OperationalError("disk I/O error")
+        return connect(database, *arguments, **options)  # type: ignore[call-overload,no-any-return]
+
+    recover = roles._recover
+
+    def recover_then_fail(*arguments: Any) -> recovery.Recovery:
+        outcome = recover(*arguments)
+        monkeypatch.setattr(sqlite3, "connect", fail)
+        return outcome
+
+    monkeypatch.setattr(roles, "_recover", recover_then_fail)
+    with pytest.raises(OutOfResources, match="disk I/O error"):
+        roles.rebuild_database(ground.settings, saved)
+    monkeypatch.undo()
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.glob("burnish.db.new*")] == []
+    assert len(rows(ground)) == 2
+
+
+def test_a_restored_database_is_durable_before_it_has_its_name(
+    ground: Ground, tmp_path: Path
+) -> None:
+    received(ground, instance())
+    saved = tmp_path / "saved.db"
+    backup.save(ground.url, saved)
+    ground.database.close()
+    path = backup.file_of(ground.url)
+    assert path
+    with recorded_syncs() as syncs:
+        roles.rebuild_database(ground.settings, saved)
+    syncs.assert_durable(path)
+
+
+def test_the_register_is_durable_before_it_has_its_name(tmp_path: Path) -> None:
+    with recorded_syncs() as syncs:
+        storage_register.raise_last_request(tmp_path, 7)
+    syncs.assert_durable(tmp_path / storage_register.NAME)
 
 
 def test_a_backup_is_for_its_user_alone(ground: Ground, tmp_path: Path) -> None:

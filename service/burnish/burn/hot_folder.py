@@ -36,6 +36,8 @@ _KEEP_FINISHED = 7 * 86400
 _KEEP_CANCELLED = 3600
 #: Errors of renaming a file that the robot has already renamed, or is reading.
 _TAKEN = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EBUSY, errno.ETXTBSY}
+#: What the system says of a network share whose folders cannot be synced.
+_CANNOT_SYNC = {errno.EINVAL, errno.EOPNOTSUPP}
 #: A status file: its sections, and the values of each by key.
 StatusFile = Mapping[str, Mapping[str, str]]
 
@@ -178,7 +180,15 @@ class HotFolderBurner:
         shutil.rmtree(self._job_folder(job), ignore_errors=True)
         self._job_folder(job).mkdir()
         lines = self._prepare(job, progress)
+        self._sync_folders(job)
         self._move_in(job, self.suffix, "\r\n".join([*lines, ""]))
+
+    def _sync_folders(self, job: BurnJob) -> None:
+        """Makes the names of the job's files durable: a robot would burn what is left of them."""
+        folder = self._job_folder(job)
+        for path in (*folder.rglob("*"), folder, self._exchange):
+            if path.is_dir():
+                _sync_folder(path)
 
     def _withdraw(self, job: BurnJob) -> bool:
         """Removes the job's file from the folder; False if the robot has taken it.
@@ -274,6 +284,17 @@ class HotFolderBurner:
         if "\\" in self._seen_as:
             return str(PureWindowsPath(self._seen_as, job.device_job, name))
         return str(Path(self._seen_as, job.device_job, name))
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def read_status_file(path: Path) -> StatusFile:

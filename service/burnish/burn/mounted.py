@@ -18,6 +18,7 @@ from burnish.burn.burner import (
 )
 from burnish.burn.copying import write_files
 from burnish.errors import Unknown
+from burnish.hashing import digest_of
 from burnish.lifecycle import Custody
 
 _STICKS = ("USB", "CF", "MMC", "SD")
@@ -41,8 +42,8 @@ class MountedBurner:
     def __init__(self, name: str, *, directory: Path) -> None:
         self.name = name
         self._directory = directory
-        #: The piece that is complete on the stick.
-        self._finished = ""
+        #: The piece that is complete on the stick, and the digest of its DICOMDIR.
+        self._finished = ("", "")
 
     def state(self) -> BurnResult:
         if _file_system_at(self._directory) not in _FAT:
@@ -72,7 +73,7 @@ class MountedBurner:
         if not job.image.exists() or job.files is None:
             return IMAGE_GONE
         size = job.image.stat().st_size
-        if self._finished != key:
+        if not self._is_on_stick(job):
             ready = self.state()
             if ready.outcome is not BurnOutcome.READY:
                 return ready
@@ -81,13 +82,13 @@ class MountedBurner:
                 self._copy(key, job.files(), progress)
             except OSError as error:
                 return error_result(self.name, self._directory, error)
-            self._finished = key
+            self._finished = (key, self._directory_digest())
         if progress:
             progress(size)
         return BurnResult(BurnOutcome.WRITTEN, f"copied to {self._directory}")
 
     def written(self, job: BurnJob) -> Path:
-        if self._finished != self._key(job):
+        if self._finished[0] != self._key(job):
             raise Unknown(f"{job.stem} of {job.request_name} is not on the stick")
         return self._directory
 
@@ -101,8 +102,8 @@ class MountedBurner:
         return path
 
     def discard(self, job: BurnJob) -> None:
-        is_ours = (self._directory / _UNDER_WAY).exists() or self._finished == self._key(job)
-        self._finished = ""
+        is_ours = (self._directory / _UNDER_WAY).exists() or self._is_on_stick(job)
+        self._finished = ("", "")
         try:
             if is_ours:
                 self._clear()
@@ -113,6 +114,18 @@ class MountedBurner:
         with contextlib.suppress(OSError):
             if (self._directory / _UNDER_WAY).exists():
                 self._clear()
+
+    def _is_on_stick(self, job: BurnJob) -> bool:
+        """Whether the piece was copied, and the stick with it is still there."""
+        key, digest = self._finished
+        return key == self._key(job) and digest == self._directory_digest()
+
+    def _directory_digest(self) -> str:
+        """The digest of the DICOMDIR on the stick; "" if there is none."""
+        try:
+            return digest_of((self._directory / "DICOMDIR").read_bytes())
+        except OSError:
+            return ""
 
     def _key(self, job: BurnJob) -> str:
         return f"{job.checked_name()} {job.stem} {job.file_set_uid}"
@@ -144,7 +157,8 @@ class MountedBurner:
         _sync(mark, self._directory)
         folders = {self._directory}
         for path in write_files(files, self._directory, progress):
-            folders.add(path.parent)
+            # each folder is a name in the one above it, up to the stick itself
+            folders.update(path.parents[: path.parents.index(self._directory)])
             _drop_cache(path)
         _sync(*folders)
 

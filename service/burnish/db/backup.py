@@ -110,7 +110,7 @@ def save(url: str, target: Path) -> None:
         part.rename(target)
         _sync(target.parent)
     finally:
-        part.unlink(missing_ok=True)
+        abandon_replacement(part)
 
 
 def begin_replacement(url: str, source: Path | None) -> Path:
@@ -131,7 +131,7 @@ def begin_replacement(url: str, source: Path | None) -> Path:
 
 
 def abandon_replacement(part: Path) -> None:
-    """Remove a replacement that was begun."""
+    """Remove a replacement or a copy that was begun, and what SQLite left beside it."""
     for suffix in (*_SUFFIXES, _LOCK):
         part.with_name(part.name + suffix).unlink(missing_ok=True)
 
@@ -145,8 +145,11 @@ def complete_replacement(url: str, part: Path, *, owner: Path) -> Path | None:
     there was none.
     """
     path = _sqlite_file(url)
-    with closing(sqlite3.connect(part)) as database:
-        database.execute("PRAGMA journal_mode=DELETE")
+    try:
+        with closing(sqlite3.connect(part)) as database:
+            database.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise OutOfResources(f"the new database cannot be completed: {error}") from None
     check_pages(part)
     os.chmod(part, path.stat().st_mode & 0o777 if path.exists() else 0o640)
     file_access.give_to_owner(owner, part)

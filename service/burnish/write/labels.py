@@ -3,6 +3,7 @@
 A piece is made even if its labels cannot be made.
 """
 
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -128,7 +129,10 @@ class PieceLabels:
         part = path.with_name(f"{path.name}.part")
         try:
             label = make()
-            part.write_bytes(label.data)
+            with part.open("wb") as file:
+                file.write(label.data)
+                file.flush()
+                os.fsync(file.fileno())  # a later worker uses the label again as it finds it
             part.replace(path)
         except _DRAWING_ERRORS as error:
             part.unlink(missing_ok=True)

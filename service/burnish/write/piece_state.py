@@ -125,12 +125,13 @@ class PieceRecorder:
     ) -> None:
         """The piece waits, and its request says why; no attempt is lost.
 
-        If only this device cannot make it now, another device may at once.
+        If only this device cannot make it now, another device may at once; but a device that works
+        on its own keeps the piece that it was given.
         """
         claim, burn_job = piece_job.claim, piece_job.burn_job
         with self.database.writing() as session:
             request = session.get_one(MediaCreationRequest, claim.request_id)
-            is_at_device = bool(burn_job.device_job)
+            is_at_device = bool(held(session, claim).device_job)
             another_can = False
             if reported_by_device:
                 self._set_device_state(session, result)

@@ -13,6 +13,7 @@ import pytest
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.folder import FolderBurner
 from burnish.errors import OperatorError
+from syncs import recorded_syncs
 
 CONTENT = os.urandom(20_000_000)
 
@@ -250,3 +251,43 @@ def test_labels_are_published_beside_the_image(
     assert (folder / "R-7" / "VOLUME02-ADDRESS.pdf").read_bytes() == b"address"
     burner.discard(job)
     assert not _all(folder)
+
+
+@pytest.mark.parametrize("copy_number", [1, 2])
+@pytest.mark.parametrize("suffix", [".iso", ".zip"])
+def test_all_that_is_published_is_durable(
+    burner: FolderBurner, folder: Path, job: BurnJob, copy_number: int, suffix: str
+) -> None:
+    label, address = job.image.with_name("label.pdf"), job.image.with_name("address.pdf")
+    for path in (label, address):
+        path.write_bytes(b"label")
+    image = job.image.rename(job.image.with_suffix(suffix))
+    labelled = replace(
+        job, image=image, copy_number=copy_number, copies=2, label=label, address=address
+    )
+    with recorded_syncs() as syncs:
+        burner.write(labelled)
+        published = burner.publish(labelled)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 4
+    assert published in files
+    for path in files:
+        syncs.assert_durable(path)
+    for new_folder in (folder / "R-7", published.parent):
+        assert new_folder.parent in syncs.paths()
+
+
+def test_the_volume_of_another_file_set_stays(
+    burner: FolderBurner, folder: Path, job: BurnJob
+) -> None:
+    burner.write(job)
+    burner.publish(job)
+    other = replace(job, file_set_uid="1.3")
+    job.image.unlink()
+    job.image.write_bytes(b"other")
+    burner.write(other)
+    with pytest.raises(OperatorError, match="holds another File-set"):
+        burner.publish(other)
+    assert (folder / "R-7" / "VOLUME02.iso").read_bytes() == CONTENT
+    manifest = json.loads((folder / "R-7" / "VOLUME02.json").read_bytes())
+    assert manifest["file_set_uid"] == "1.2"

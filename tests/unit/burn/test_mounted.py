@@ -2,6 +2,9 @@
 
 import errno
 import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from burnish.burn import mounted
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.mounted import MountedBurner
 from burnish.vocabulary import ExecutionStatusInfo
+from syncs import recorded_syncs
 
 FILES = {
     "DICOMDIR": b"directory",
@@ -127,6 +131,66 @@ def test_a_stick_that_is_full_or_removed_can_be_written_again(
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", fail)
             assert burner.write(job).outcome == outcome
+    assert burner.write(job).outcome == BurnOutcome.WRITTEN
+    burner.publish(job)
+    assert files_on(stick) == FILES
+
+
+def test_all_files_and_folders_of_a_stick_are_durable_before_it_is_finished(
+    burner: MountedBurner, stick: Path, job: BurnJob
+) -> None:
+    with recorded_syncs() as syncs:
+        burner.write(job)
+    assert {stick, *stick.rglob("*")} <= syncs.paths()
+    with recorded_syncs() as syncs:
+        burner.publish(job)
+    assert syncs.paths() == {stick}
+
+
+def test_a_stick_is_marked_as_unfinished_durably_before_the_first_file(
+    burner: MountedBurner, stick: Path, job: BurnJob
+) -> None:
+    with recorded_syncs() as syncs:
+
+        def files() -> Iterator[tuple[str, list[bytes]]]:
+            assert {stick, stick / "BURNISH.TMP"} <= syncs.paths()
+            yield "DICOMDIR", [b"directory"]
+
+        assert burner.write(replace(job, files=files)).outcome == BurnOutcome.WRITTEN
+
+
+def test_a_stick_is_read_back_from_the_medium(
+    burner: MountedBurner, stick: Path, job: BurnJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = set()
+
+    def advise(descriptor: int, _start: int, _length: int, advice: int) -> None:
+        assert advice == os.POSIX_FADV_DONTNEED
+        dropped.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    burner.write(job)
+    assert dropped == {path for path in stick.rglob("*") if path.is_file()} - {
+        stick / "BURNISH.TMP"
+    }
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_stick_that_was_exchanged_is_not_taken_for_the_one_that_was_written(
+    burner: MountedBurner, stick: Path, job: BurnJob, is_empty: bool
+) -> None:
+    burner.write(job)
+    for path in stick.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    if not is_empty:
+        (stick / "DICOMDIR").write_bytes(b"of others")
+        assert burner.write(job).outcome == BurnOutcome.HOLD_OPERATOR
+        burner.discard(job)
+        assert files_on(stick) == {"DICOMDIR": b"of others"}
+        return
     assert burner.write(job).outcome == BurnOutcome.WRITTEN
     burner.publish(job)
     assert files_on(stick) == FILES

@@ -1,6 +1,8 @@
 """Robots by hot folder, against simulations: jobs are never sent twice, followed, cancelled."""
 
+import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -8,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.burn import hot_folder
+from burnish.burn import hot_folder, primera
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.burn.epson import EpsonBurner
 from burnish.burn.hot_folder import HotFolderBurner
@@ -19,6 +21,7 @@ from burnish.vocabulary import ExecutionStatusInfo
 from robots.epson import EpsonRobot
 from robots.primera import PrimeraRobot
 from robots.robot import Robot
+from syncs import recorded_syncs
 
 O, I = BurnOutcome, ExecutionStatusInfo  # noqa: E741
 CONTENT = os.urandom(100_000)
@@ -502,3 +505,44 @@ def test_problems_of_an_epson_robot_are_reported(tmp_path: Path, job: BurnJob) -
 
     assert burner.write(job, tell=tell).outcome == O.WRITTEN
     assert any("E123" in result.detail for result in results)
+
+
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_job_is_durable_before_the_robot_gets_it(
+    bench: RobotBench, job: BurnJob, monkeypatch: pytest.MonkeyPatch, linked: bool
+) -> None:
+    if not linked:
+        monkeypatch.setattr(primera, "link", lambda *_: False)
+    burner = bench.burner()
+    jobs, exchange = bench.robot.folder, bench.robot.exchange
+    moved_in = jobs / f"{job.device_job}{burner.suffix}"
+
+    def stop(_: int) -> None:
+        if moved_in.exists():
+            raise KeyboardInterrupt
+
+    with recorded_syncs() as syncs, pytest.raises(KeyboardInterrupt):
+        burner.write(job, stop)
+    content = list((exchange / job.device_job).rglob("*"))
+    assert content
+    for path in content:
+        is_link = path.is_file() and path.stat().st_nlink > 1
+        assert is_link or path in syncs.paths(), path
+    assert {exchange, exchange / job.device_job} <= syncs.paths()
+    unsent = exchange / f"{job.device_job}.new"
+    assert syncs.order(unsent) < syncs.order(moved_in)
+
+
+def test_a_share_whose_folders_cannot_be_synced_gets_its_jobs(
+    bench: RobotBench, job: BurnJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    bench.robot.start()
+    assert bench.burner().write(job).outcome == BurnOutcome.WRITTEN

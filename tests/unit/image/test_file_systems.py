@@ -5,6 +5,7 @@ import email
 import email.message
 import email.policy
 import hashlib
+import os
 import re
 import subprocess
 import zipfile
@@ -26,6 +27,7 @@ from burnish.image.volume_size import image_size
 from burnish.media import WRITTEN_FILE_SYSTEMS, FileSystem
 from burnish.values import VolumeFile
 from burnish.verify import examine_volume
+from syncs import recorded_syncs
 
 CREATED = datetime(2024, 5, 6, 7, 8, 10, tzinfo=timezone(timedelta(hours=-3, minutes=-30)))
 SAME_FAULTS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -104,6 +106,52 @@ SMALL = {
     "DICOM\\PA000001\\ST000001\\SE000001\\IM000002": 0,
     "DICOM\\PA000001\\ST000002\\SE000001\\IM000001": 70_000,
 }
+
+
+@each_quick_file_system
+def test_an_image_is_durable_when_it_is_written(tmp_path: Path, file_system: FileSystem) -> None:
+    with recorded_syncs() as syncs:
+        write(file_system, tmp_path / "image", files_of(SMALL))
+    assert tmp_path / "image" in syncs.paths()
+
+
+@each_quick_file_system
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_fresh_image_is_read_from_the_medium(
+    tmp_path: Path, file_system: FileSystem, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    write(file_system, tmp_path / "image", files_of(SMALL))
+    dropped = dropped_from_cache(monkeypatch)
+    with open_volume(tmp_path / "image", fresh=fresh) as volume:
+        for name in volume.files():
+            volume.read(name)
+    assert dropped == ({tmp_path / "image"} if fresh else set())
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_each_file_of_a_fresh_folder_is_read_from_the_medium(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    paths = {tmp_path / "DICOMDIR", tmp_path / "README.TXT"}
+    for path in paths:
+        path.write_bytes(b"content")
+    dropped = dropped_from_cache(monkeypatch)
+    with open_volume(tmp_path, fresh=fresh) as volume:
+        for name in volume.files():
+            volume.read(name)
+    assert dropped == (paths if fresh else set())
+
+
+def dropped_from_cache(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
+    """The files of which the system is told to drop what it has cached, from now on."""
+    dropped: set[Path] = set()
+
+    def advise(descriptor: int, _start: int, _length: int, advice: int) -> None:
+        if advice == os.POSIX_FADV_DONTNEED:
+            dropped.add(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    return dropped
 
 
 def test_every_written_file_system_has_a_format() -> None:

@@ -17,8 +17,9 @@ from burnish.burn.optical import OpticalBurner
 from burnish.burn.primera import PrimeraBurner
 from burnish.db import devices, queue
 from burnish.db.tables import Piece
-from burnish.errors import NotNow
+from burnish.errors import NotNow, OutOfResources
 from burnish.image.reader import open_volume
+from burnish.lifecycle import PieceEvent
 from burnish.plan.planner import Planner
 from burnish.request import listing, operations
 from burnish.settings import DeviceSettings, RequestSettings
@@ -364,6 +365,32 @@ def test_a_robot_is_followed_again_after_a_restart(robotic: tuple[Ground, Primer
     assert next_worker.make_next()
     assert status_of(ground, uid) == (R.DONE, I.NORMAL, "")
     assert robot.touched == [sent]
+
+
+def test_a_robot_keeps_its_piece_if_the_database_fails_when_the_disc_is_done(
+    robotic: tuple[Ground, PrimeraRobot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise no device would claim the piece again, and its request would never end."""
+    ground, robot = robotic
+    uid = planned_request(ground)
+    robot.start()
+    worker = robot_worker(ground)
+    advance = worker.recorder.advance
+
+    def fail_once(claim: queue.Claim, event: PieceEvent, **columns: Any) -> None:
+        if event is PieceEvent.WRITTEN:
+            monkeypatch.setattr(worker.recorder, "advance", advance)
+            raise OutOfResources("the database does not answer")
+        advance(claim, event, **columns)
+
+    monkeypatch.setattr(worker.recorder, "advance", fail_once)
+    assert worker.make_next()
+    assert pieces(ground) == [("QUEUED", "robot")]
+    with ground.database.writing() as session:
+        session.execute(update(Piece).values(not_before=None))
+    assert robot_worker(ground).make_next()
+    assert status_of(ground, uid) == (R.DONE, I.NORMAL, "")
+    assert len(robot.touched) == 1
 
 
 def test_a_request_says_what_its_robot_needs(

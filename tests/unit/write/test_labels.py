@@ -18,6 +18,7 @@ from burnish.settings import DeviceSettings, LabelSettings
 from burnish.vocabulary import ExecutionStatus
 from burnish.write.worker import Worker
 from factories import Ground, header, instance
+from syncs import recorded_syncs
 
 #: Long enough for README.TXT to need more sectors than without it.
 TEXT = "Für Frau Dr. Świętosława\n" + "zweite Meinung erbeten, " * 40
@@ -75,6 +76,20 @@ def test_each_copy_has_its_label_beside_it(ground: Ground) -> None:
     assert TEXT.strip() in readme.replace("\r\n", "\n")
     for words in ("Patient:           Doe, Jane", "2024-01-02, CT"):
         assert words in readme
+
+
+def test_a_label_is_durable_before_it_has_its_name(ground: Ground) -> None:
+    """After a power failure a later worker would publish the label as it finds it."""
+    with recorded_syncs() as syncs:
+        make_media(ground, media_disposition="Ward 7")
+    images = ground.settings.storage.root / "images"
+    labels = [
+        path for path in syncs.renamed_to() if path.parent == images and path.suffix == ".pdf"
+    ]
+    assert len(labels) == 2
+    for label in labels:
+        part = label.with_name(f"{label.name}.part")
+        assert syncs.order(part) < syncs.order(label)
 
 
 def test_a_label_without_extracted_information_names_no_patient(ground: Ground) -> None:

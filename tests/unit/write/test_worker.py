@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from pydantic import SecretStr
@@ -18,10 +18,10 @@ from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.db import devices, queue
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
-from burnish.errors import OperatorError, OutOfResources
+from burnish.errors import OperatorError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import DeviceSettings, RequestSettings, SecuritySettings
+from burnish.settings import DeviceSettings, RequestSettings, SecuritySettings, StorageSettings
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import piece_state
 from burnish.write import worker as working
@@ -646,6 +646,62 @@ def test_a_worker_whose_lease_was_given_away_changes_nothing(
     assert piece.device == "other"
     assert piece.lease_epoch == 2
     assert discs(ground) == []
+
+
+def test_a_lost_lease_stops_a_device_that_is_writing(
+    ground: Ground, worker: Worker, burner: ScriptedBurner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The device asks, while it writes, whether it is to go on."""
+    uid = planned_request(ground)
+    monkeypatch.setattr(working, "_HEARTBEAT", 0.01)
+    write = burner.write
+    stopped: list[str] = []
+
+    def write_for_long(_: BurnJob, progress: Any, _tell: Any) -> BurnResult:
+        with ground.database.writing() as session:
+            session.execute(update(Piece).values(lease_until=datetime(2020, 1, 1, tzinfo=UTC)))
+            assert queue.reap(session) == 1
+
+        def is_stopped() -> bool:
+            try:
+                progress(1)
+            except StaleLease as error:
+                stopped.append(str(error))
+            return bool(stopped)
+
+        wait_until(is_stopped, what="the writer to notice that its lease is lost")
+        raise StaleLease("the device was stopped")
+
+    monkeypatch.setattr(burner, "write", write_for_long)
+    assert worker.make_next()
+    assert stopped
+    assert discs(ground) == []
+    assert states(ground.request(uid)) == [P.QUEUED]
+    monkeypatch.setattr(burner, "write", write)
+    wait_no_longer(ground)
+    assert worker.make_next()
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
+
+
+@pytest.mark.parametrize("durability", ["full", "os"])
+def test_what_was_written_is_read_back_from_the_medium(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: Literal["full", "os"]
+) -> None:
+    """Unless the site has chosen to trust the page cache."""
+    storage = StorageSettings(root=tmp_path, durability=durability)
+    read_back = working.pipeline.read_back
+    fresh_reads: list[bool] = []
+
+    def spy(*arguments: Any, fresh: bool) -> Any:
+        fresh_reads.append(fresh)
+        return read_back(*arguments, fresh=fresh)
+
+    monkeypatch.setattr(working.pipeline, "read_back", spy)
+    with Ground(tmp_path, storage=storage) as ground:
+        uid = planned_request(ground)
+        assert worker_of(ground).make_next()
+        assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert fresh_reads == [durability == "full"]
 
 
 def test_two_requests_with_the_same_file_set_uid_get_their_own_content(
