@@ -363,10 +363,10 @@ def _of_standing_order() -> dict[str, SampleInstance]:
 def new_template(path: Path, kind: Callable[[Path, Diary], Life]) -> None:
     """A root for lives of this kind, with the diary of what was done on it beside it."""
     diary = Diary(path.with_name(f"{path.name}.diary"))
-    made = kind(path, diary)
-    assert isinstance(made, Making)
-    made.prepare()
-    shutil.rmtree(made.site.memory, ignore_errors=True)
+    life = kind(path, diary)
+    assert isinstance(life, Making)
+    life.prepare()
+    shutil.rmtree(life.site.memory, ignore_errors=True)
 
 
 _FOLDERS: dict[str, tuple[str, str, Mapping[str, str]]] = {
