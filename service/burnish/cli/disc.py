@@ -46,6 +46,9 @@ Lossless = Annotated[
     bool,
     typer.Option("--lossless", help="Compress images without loss where the profile permits it."),
 ]
+KeepDamaged = Annotated[
+    bool, typer.Option("--keep-damaged", help="Put damaged images on the media as they are.")
+]
 Lossy = Annotated[
     bool,
     typer.Option(
@@ -267,6 +270,7 @@ def build(
     signer_key: SignerKey = None,
     lossless: Lossless = False,
     lossy: Lossy = False,
+    keep_damaged: KeepDamaged = False,
     content: Content = "",
     viewer: WithViewer = True,
     language: Language = "",
@@ -292,6 +296,7 @@ def build(
         split=not no_split,
         protection=protection,
         lossless=lossless,
+        keep_damaged=keep_damaged,
         lossy=lossy,
         content=_content_terms(content, config, language, viewer=viewer),
     )

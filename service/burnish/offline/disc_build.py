@@ -29,6 +29,7 @@ from burnish.write.pipeline import VolumePlan
 class BuildOptions:
     """How media are built; `capacity` in bytes, None for what the medium holds.
 
+    With `keep_damaged`, damaged images go on the media as they are, and README.TXT names them.
     Media of a secure profile need a `protection`. With `lossless`, images are compressed without
     loss where the profile permits that and they get smaller; with `lossy`, with loss. `content`
     says what the media hold for people.
@@ -41,6 +42,7 @@ class BuildOptions:
     split: bool
     protection: Protection | None = None
     lossless: bool = False
+    keep_damaged: bool = False
     lossy: bool = False
     content: ContentTerms | None = None
 
@@ -124,6 +126,7 @@ def _planning(
     lossless = options.lossless or options.lossy
     terms = Terms(
         lossy_allowed=options.lossy,
+        damaged_images="keep" if options.keep_damaged else "refuse",
         sealed_size=Sealer(options.protection).size if options.protection else None,
         content=None if options.protection else options.content,
     )

@@ -131,7 +131,7 @@ class InstanceStore:
         first = self._by_uid.setdefault(header.sop_instance_uid, instance)
         if first is instance:
             self.instances.append(instance)
-            if header.fault and not instance_faults.prevents_media(header.fault):
+            if header.fault:
                 self._left_out.doubtful.append(LeftOut(path, header.fault))
             if indexed.repair:
                 self._left_out.doubtful.append(LeftOut(path, str(indexed.repair)))
@@ -192,6 +192,9 @@ class InstanceStore:
         for instance, failure in refusal.failures.items():
             path = self._sources[instance.instance_id]
             self._left_out.refused.append(LeftOut(path, failure.why))
+            self._left_out.doubtful = [
+                doubtful for doubtful in self._left_out.doubtful if doubtful.path != path
+            ]
         self.instances = [
             instance for instance in self.instances if instance not in refusal.failures
         ]

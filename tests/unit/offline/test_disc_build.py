@@ -168,3 +168,19 @@ def test_a_damaged_image_is_left_out_and_a_repaired_one_is_told(tmp_path: Path) 
         "padded": "2048 zero bytes behind the data set removed",
         "empty": "it has no Pixel Data (7FE0,0010)",
     }
+
+
+def test_a_damaged_image_goes_on_the_volume_if_that_is_asked_for(tmp_path: Path) -> None:
+    short = instance(pixels=encode(0x7FE00010, b"OW", bytes(50)))
+    meta = file_meta.encode(short.sop_class_uid, short.sop_instance_uid, short.transfer_syntax_uid)
+    source = tmp_path / "short"
+    source.write_bytes(meta + short.data_set)
+    options = replace(OPTIONS, keep_damaged=True)
+    result = build([source], tmp_path / "output", options, lambda *_: None)
+    assert result.refused == []
+    (told,) = result.doubtful
+    assert told.path == source
+    assert "has 50 bytes" in told.why
+    (built,) = result.built
+    with open_volume(built.image) as volume:
+        assert short.sop_instance_uid.encode() in volume.read("README.TXT")
