@@ -1,11 +1,15 @@
 """Fixtures of the flow tests: running services. Their logs are part of every failure report."""
 
+import json
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from burnish.image.reader import open_volume
+from burnish.secure_files import Keyring, open_secure
+from burnish.verify import examine_volume
 from flow.service import Service
 from ports import free_port
 
@@ -47,6 +51,7 @@ def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator
     finally:
         failures = []
         for service in services:
+            failures += _faults_of_images(service)
             try:
                 if service.running:
                     service.stop()
@@ -56,6 +61,22 @@ def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator
                 failures.append(str(failure))
         if failures:
             pytest.fail("\n".join(failures))
+
+
+def _faults_of_images(service: Service) -> list[str]:
+    """What `burnish disc verify` says against the images that a service has published.
+
+    No volume that Burnish makes has a fault, whatever a test puts on it; of secure volumes the
+    envelopes are examined.
+    """
+    faults = []
+    for manifest in sorted(service.outbox.glob("*/*.json")):
+        image = manifest.parent / json.loads(manifest.read_bytes()).get("image", "")
+        if image.is_file():
+            with open_volume(image, twice=True) as volume:
+                report = examine_volume(open_secure(volume, Keyring()))
+            faults += [f"{image}: {fault}" for fault in report.faults]
+    return faults
 
 
 @pytest.fixture
