@@ -27,8 +27,8 @@ from burnish.verify.file_meta_checks import FileMeta
 _PLANAR_CONFIGURATION = 0x00280006
 _EXTENDED_OFFSET_TABLE, _EXTENDED_OFFSET_TABLE_LENGTHS = 0x7FE00001, 0x7FE00002
 _FLOAT_PIXEL_DATA, _DOUBLE_PIXEL_DATA = 0x7FE00008, 0x7FE00009
-#: Bytes of the longest offset table that is read: two million frames.
-_LONGEST_TABLE = 1 << 24
+#: Bytes of the longest Extended Offset Table that is read: that of a million frames.
+_LONGEST_TABLE = 1 << 23
 #: The values that the checks of pixels need, and the most bytes of each.
 PIXEL_VALUES: Mapping[int, int] = {
     _PLANAR_CONFIGURATION: 2,

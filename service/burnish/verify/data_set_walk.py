@@ -36,6 +36,8 @@ _LONGEST_HEADER = 12
 _LONGEST_PADDING = 1 << 16
 #: The longest sequence whose items are compared with a record.
 _LONGEST_SEQUENCE = 1 << 20
+#: More fragments, or a longer offset table, are taken for damage; no image has a million frames.
+_MAXIMUM_FRAGMENTS = 1 << 20
 _IMPLICIT = Layout(explicit=False, big_endian=False)
 _ITEM_GROUP = 0xFFFE
 _SEQUENCE_VRS = frozenset({b"SQ", b"UN", b""})
@@ -290,9 +292,11 @@ class DataSetWalk:
                 message = f"a fragment of its {attribute(tag)} has {length} bytes"
                 self._report("length", f"{message}, where lengths are even")
             if is_pixel_data and is_first:
-                self.offset_table = self.read(value, length)
+                self.offset_table = self.read(value, min(length, 4 * _MAXIMUM_FRAGMENTS))
             elif is_pixel_data:
                 self.fragments.append((value, length))
+                if len(self.fragments) > _MAXIMUM_FRAGMENTS:
+                    raise Unreadable(f"its {attribute(tag)} has too many fragments")
             is_first = False
             position = value + length
 

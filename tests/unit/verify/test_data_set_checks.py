@@ -6,7 +6,7 @@ import pytest
 
 from burnish.dicom_elements import encode
 from burnish.values import VolumeReport
-from burnish.verify import FaultCode, examine_volume
+from burnish.verify import FaultCode, data_set_walk, examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, JPEG_2000
 from factories import encapsulated
 from made_codestreams import jpeg_2000
@@ -134,3 +134,17 @@ def test_more_bits_stored_than_allocated_are_a_fault() -> None:
     (fault,) = examined(data_set).faults
     assert "Bits Stored (0028,0101) is 17" in fault.message
     assert "Bits Allocated (0028,0100) of 16" in fault.message
+
+
+def test_the_number_of_fragments_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data_set_walk, "_MAXIMUM_FRAGMENTS", 3)
+    frames = [jpeg_2000(4, 4, 12)] * 4
+    (fault,) = examined(BEFORE_PIXELS + encapsulated(*frames), JPEG_2000).faults
+    assert fault.code == FaultCode.FILE_UNREADABLE
+    assert "too many fragments" in fault.message
+
+
+def test_video_is_named_as_not_examined() -> None:
+    report = examined(BEFORE_PIXELS + encapsulated(bytes(100)), "1.2.840.10008.1.2.4.102")
+    assert report.good
+    assert report.not_examined == ("the video stream of 1 file",)
