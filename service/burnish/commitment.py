@@ -345,17 +345,19 @@ def claim(session: Session, commitment_id: int, *, early: bool = False) -> Repor
     if result.rowcount != 1:
         return None
     row = session.get_one(CommitmentTransaction, commitment_id)
-    items = tuple(
-        Item(
-            instance.referenced_sop_class_uid,
-            instance.referenced_sop_instance_uid,
-            instance.failure_reason,
-            instance.storage_media_file_set_id,
-            instance.storage_media_file_set_uid,
+    # columns, not rows: SQLAlchemy would keep an object of each of 100,000 instances
+    columns = session.execute(
+        select(
+            CommittedInstance.referenced_sop_class_uid,
+            CommittedInstance.referenced_sop_instance_uid,
+            CommittedInstance.failure_reason,
+            CommittedInstance.storage_media_file_set_id,
+            CommittedInstance.storage_media_file_set_uid,
         )
-        for instance in row.instances
+        .where(CommittedInstance.storage_commitment_id == commitment_id)
+        .order_by(CommittedInstance.ordinal)
     )
-    return Report(row.id, row.transaction_uid, items)
+    return Report(row.id, row.transaction_uid, tuple(Item(*values) for values in columns))
 
 
 def is_judged(session: Session, commitment_id: int) -> bool:

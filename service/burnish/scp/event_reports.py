@@ -172,9 +172,11 @@ def _send(association: Association, report: Report, message_id: int) -> str:
 
     Raises _NoResponseError.
     """
+    (context,) = association.accepted_contexts
+    (transfer_syntax,) = context.transfer_syntax
     try:
         response, _ = association.send_n_event_report(
-            event_information(report),
+            event_information(report, transfer_syntax),
             event_type(report),
             STORAGE_COMMITMENT_PUSH_MODEL,
             STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE,

@@ -44,6 +44,8 @@ _REFERENCED_SOP_INSTANCE_UID = 0x00081155
 _FAILURE_REASON = 0x00081197
 _FAILED_SOP_SEQUENCE = 0x00081198
 _REFERENCED_SOP_SEQUENCE = 0x00081199
+_STORAGE_MEDIA_FILE_SET_ID = 0x00880130
+_STORAGE_MEDIA_FILE_SET_UID = 0x00880140
 _ICON_IMAGE_SEQUENCE = 0x00880200
 _REQUESTED_MEDIA_APPLICATION_PROFILE = 0x2200000C
 _FAILURE_ATTRIBUTES = 0x2200000E
@@ -65,7 +67,7 @@ class RequestAttributes:
         hundred times for each disc. A sequence is returned whole (PS3.4 S.3.2.4). Raises Unknown.
         Taking the pieces raises BurnishError if the rest cannot be read.
         """
-        encoder = _ItemEncoder(transfer_syntax_uid)
+        encoder = ItemEncoder(transfer_syntax_uid)
         sequences: list[Iterable[bytes]] = []
         has_long_sequence = False
         with self._database.reading() as session:
@@ -97,7 +99,7 @@ class RequestAttributes:
         return (data,) if data else ()
 
     def _long_sequence(
-        self, tag: int, items: "_ItemList", encoder: "_ItemEncoder"
+        self, tag: int, items: "_ItemList", encoder: "ItemEncoder"
     ) -> Iterator[bytes]:
         """A sequence of undefined length: how long it is would be known only at its end.
 
@@ -117,7 +119,7 @@ class RequestAttributes:
         yield encoder.close_sequence()
 
     def _read(
-        self, items: "_ItemList", encoder: "_ItemEncoder", after: int, sent: int
+        self, items: "_ItemList", encoder: "ItemEncoder", after: int, sent: int
     ) -> "_EncodedItems":
         limit = min(_ITEMS_AT_A_TIME, items.count - sent)
         with self._database.reading() as session:
@@ -174,7 +176,7 @@ class _ItemList:
     count: int
 
 
-class _ItemEncoder:
+class ItemEncoder:
     """Encodes the items of the sequences of a request in a transfer syntax (PS3.5 7.1, 7.5)."""
 
     def __init__(self, transfer_syntax_uid: str) -> None:
@@ -206,6 +208,19 @@ class _ItemEncoder:
             elements.append(
                 self._shared_element(_REQUESTED_MEDIA_APPLICATION_PROFILE, b"LO", profile)
             )
+        return self._item(b"".join(elements))
+
+    def committed(
+        self, sop_class_uid: str, sop_instance_uid: str, file_set_id: str, file_set_uid: str
+    ) -> bytes:
+        """An item of the Referenced SOP Sequence of a Storage Commitment report."""
+        elements = [
+            self._shared_element(_REFERENCED_SOP_CLASS_UID, b"UI", sop_class_uid),
+            self._text(_REFERENCED_SOP_INSTANCE_UID, b"UI", sop_instance_uid),
+        ]
+        if file_set_uid:
+            elements.append(self._shared_element(_STORAGE_MEDIA_FILE_SET_ID, b"SH", file_set_id))
+            elements.append(self._shared_element(_STORAGE_MEDIA_FILE_SET_UID, b"UI", file_set_uid))
         return self._item(b"".join(elements))
 
     def failure(

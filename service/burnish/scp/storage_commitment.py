@@ -1,13 +1,15 @@
 """Surface: Storage Commitment Push Model (PS3.4 J.3): N-ACTION, and the N-EVENT-REPORT that follows
 it on the same association."""
 
-from collections.abc import Iterator, Sequence
-
 import structlog
+from pydicom.charset import default_encoding
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+from pydicom.uid import UID
 
 from burnish import commitment
-from burnish.commitment import Item, Reference, Report
+from burnish.commitment import Reference, Report
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidArgument, NotAuthorized, Unknown
 from burnish.receive.following import rows_are_complete
@@ -16,6 +18,7 @@ from burnish.scp.dimse_n import Response
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.pending_reports import PendingReport
+from burnish.scp.request_attributes import ItemEncoder
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -29,6 +32,7 @@ _REQUEST_STORAGE_COMMITMENT = 1
 #: Event Type IDs (PS3.4 J.3.3.1): Storage Commitment Request Successful, and Storage Commitment
 #: Request Complete - Failures Exist.
 _SUCCESSFUL, _FAILURES_EXIST = 1, 2
+_FAILED_SOP_SEQUENCE, _REFERENCED_SOP_SEQUENCE = 0x00081198, 0x00081199
 #: Seconds that a request waits for the rows of instances that were just received.
 _WAIT_FOR_ROWS = 0.5
 
@@ -154,28 +158,37 @@ def event_type(report: Report) -> int:
     return _FAILURES_EXIST if report.failed else _SUCCESSFUL
 
 
-def event_information(report: Report) -> Dataset:
-    """The data set of an N-EVENT-REPORT (PS3.4 Table J.3-2)."""
+def event_information(report: Report, transfer_syntax_uid: str) -> Dataset:
+    """The data set of an N-EVENT-REPORT (PS3.4 Table J.3-2), to be sent in this transfer syntax.
+
+    The items of its sequences are encoded already: as data sets of pydicom they take a hundred
+    times as much memory.
+    """
+    encoder = ItemEncoder(transfer_syntax_uid)
+    committed = [
+        encoder.committed(
+            item.sop_class_uid, item.sop_instance_uid, item.file_set_id, item.file_set_uid
+        )
+        for item in report.committed
+    ]
+    failed = [
+        encoder.failure(item.sop_class_uid, item.sop_instance_uid, "", item.failure_reason, "")
+        for item in report.failed
+    ]
     data_set = Dataset()
     data_set.TransactionUID = report.transaction_uid
-    if report.committed:
-        data_set.ReferencedSOPSequence = list(_report_items(report.committed))
-    if report.failed:
-        data_set.FailedSOPSequence = list(_report_items(report.failed))
+    transfer_syntax = UID(transfer_syntax_uid)
+    is_implicit = transfer_syntax.is_implicit_VR
+    is_little_endian = transfer_syntax.is_little_endian
+    for tag, items in ((_FAILED_SOP_SEQUENCE, failed), (_REFERENCED_SOP_SEQUENCE, committed)):
+        if items:
+            content = b"".join(items)
+            data_set[tag] = RawDataElement(
+                Tag(tag), "SQ", len(content), content, 0, is_implicit, is_little_endian
+            )
+    # pydicom writes encoded values as they are if the encoding is the one in which they were read
+    data_set.set_original_encoding(is_implicit, is_little_endian, default_encoding)
     return data_set
-
-
-def _report_items(items: Sequence[Item]) -> Iterator[Dataset]:
-    for item in items:
-        data_set = Dataset()
-        data_set.ReferencedSOPClassUID = item.sop_class_uid
-        data_set.ReferencedSOPInstanceUID = item.sop_instance_uid
-        if item.failure_reason:
-            data_set.FailureReason = item.failure_reason
-        elif item.file_set_uid:
-            data_set.StorageMediaFileSetID = item.file_set_id
-            data_set.StorageMediaFileSetUID = item.file_set_uid
-        yield data_set
 
 
 def log_failed_report(reason: str, *, is_tried_again: bool, **details: str) -> None:
@@ -231,7 +244,8 @@ class SameAssociationReport:
             message_id,
             event_type(report),
         )
-        data = attributes.encode(event_information(report), self._transfer_syntax_uid)
+        information = event_information(report, self._transfer_syntax_uid)
+        data = attributes.encode(information, self._transfer_syntax_uid)
         return messages.p_data(self._context_id, request, data, self._maximum_length)
 
     def receive_response(self, response: Command) -> None:

@@ -33,6 +33,7 @@ from burnish.vocabulary import (
     JPEG_2000,
     JPEG_BASELINE,
     MEDIA_CREATION_MANAGEMENT,
+    STORAGE_COMMITMENT_PUSH_MODEL,
     VERIFICATION,
 )
 from factories import CT
@@ -207,6 +208,27 @@ def test_peers_have_the_configured_permissions_and_others_are_rejected() -> None
     assert accepted(associate_rq(calling=b"CT1"), strict).may == {"store"}
     for calling in (b"NO", b"UNKNOWN", b"pacs"):
         assert rejected(associate_rq(calling=calling), strict) == (1, 1, 3)
+
+
+def test_without_any_peer_in_the_configuration_every_peer_is_rejected() -> None:
+    assert rejected(associate_rq(context(1, VERIFICATION, IMPLICIT)), Settings()) == (1, 1, 3)
+
+
+@pytest.mark.parametrize(
+    ("abstract", "operation"),
+    [
+        (VERIFICATION, "echo"),
+        (CT, "store"),
+        (MEDIA_CREATION_MANAGEMENT, "media"),
+        (STORAGE_COMMITMENT_PUSH_MODEL, "commit"),
+    ],
+)
+def test_each_operation_needs_its_permission_and_no_other(abstract: str, operation: str) -> None:
+    pdu = associate_rq(context(1, abstract, IMPLICIT))
+    for may in ("echo", "store", "media", "commit"):
+        peer = PeerSettings(ae_title="PEER", may=(may,))
+        answer = accepted(pdu, Settings(peer=(peer,)))
+        assert bool(answer.contexts) == (may == operation)
 
 
 def test_the_called_ae_title_must_be_one_of_burnish() -> None:

@@ -3,6 +3,7 @@
 import ssl
 import struct
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -17,14 +18,14 @@ from sqlalchemy import update
 
 import certificates
 from burnish import commitment
-from burnish.commitment import CommitmentLine
+from burnish.commitment import CommitmentLine, Item
 from burnish.db.tables import CommitmentTransaction
 from burnish.scp import attributes, messages
 from burnish.scp.event_reports import Reporter
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.pending_reports import PendingReport, PendingReports
-from burnish.scp.storage_commitment import StorageCommitmentSCP
+from burnish.scp.storage_commitment import StorageCommitmentSCP, event_information
 from burnish.settings import PeerSettings, StorageCommitmentSettings, TLSSettings
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL as PUSH
 from burnish.vocabulary import STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE as WELL_KNOWN
@@ -32,7 +33,8 @@ from factories import CT, Ground, instance
 from peer import command
 from ports import free_port
 
-EXPLICIT = "1.2.840.10008.1.2.1"
+EXPLICIT, IMPLICIT = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
 EVERYTHING = frozenset({"echo", "store", "media", "commit"})
 OLD = datetime(2024, 1, 2, tzinfo=UTC)
 
@@ -56,6 +58,32 @@ def n_action(*sop_instance_uids: str, uid: str | None = "1.2.3.4") -> Dataset:
         item.ReferencedSOPInstanceUID = sop_instance_uid
         data_set.ReferencedSOPSequence.append(item)
     return data_set
+
+
+@pytest.mark.parametrize("transfer_syntax_uid", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_a_large_report_takes_a_few_times_the_memory_of_its_bytes(
+    transfer_syntax_uid: str,
+) -> None:
+    items = tuple(
+        Item(CT, f"1.2.826.0.1.3680043.8.498.{10**30 + number}", number % 2 * 0x0112, "", "")
+        for number in range(5000)
+    )
+    report = commitment.Report(1, "1.2.3.4", items)
+    tracemalloc.start()
+    try:
+        data_set = event_information(report, transfer_syntax_uid)
+        data = attributes.encode(data_set, transfer_syntax_uid)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * len(data)
+    received = attributes.decode(data, transfer_syntax_uid)
+    assert received.TransactionUID == "1.2.3.4"
+    assert len(received.ReferencedSOPSequence) == 2500
+    assert len(received.FailedSOPSequence) == 2500
+    assert received.ReferencedSOPSequence[-1].ReferencedSOPInstanceUID == items[-2].sop_instance_uid
+    assert received.FailedSOPSequence[-1].ReferencedSOPInstanceUID == items[-1].sop_instance_uid
+    assert received.FailedSOPSequence[-1].FailureReason == 0x0112
 
 
 def messages_in(pdus: bytes) -> tuple[Command, Dataset]:

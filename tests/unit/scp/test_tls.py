@@ -5,7 +5,7 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,7 +14,12 @@ import pytest
 
 import certificates
 from burnish.access.peers import Caller
-from burnish.access.tls import client_context, server_context
+from burnish.access.tls import (
+    TLS_PROFILES,
+    client_context,
+    presents_certificate,
+    server_context,
+)
 from burnish.errors import InvalidSettings
 from burnish.scp import messages
 from burnish.scp.messages import Command
@@ -179,6 +184,24 @@ def test_dhe_is_negotiated_if_the_profile_has_it(identities: Identities, lines: 
     with pytest.raises(ssl.SSLError):
         other.secure(theirs)
     assert "no shared cipher" in other.end()
+
+
+@pytest.mark.parametrize("profile", TLS_PROFILES)
+@pytest.mark.parametrize("make_context", [server_context, client_context])
+def test_no_profile_permits_a_version_before_tls_1_2(
+    identities: Identities,
+    profile: str,
+    make_context: Callable[[TLSSettings], ssl.SSLContext],
+) -> None:
+    context = make_context(identities.tls(identities.ours, profile=profile))
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+def test_a_connection_without_a_certificate_does_not_present_the_one_of_a_peer() -> None:
+    with socket.socket() as connection:
+        assert not presents_certificate(connection, "C=IT,CN=ct1")
+        assert presents_certificate(connection, ""), "none is configured"
+    assert not presents_certificate(None, "C=IT,CN=ct1")
 
 
 def test_versions_before_tls_1_2_are_not_negotiated(

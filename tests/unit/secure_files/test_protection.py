@@ -47,6 +47,20 @@ def test_a_password_is_the_first_line(ending: str, tmp_path: Path) -> None:
     assert read_password(tmp_path / "password") == b"two words"
 
 
+def test_the_private_key_is_not_in_representations(signer: Identity) -> None:
+    security = SecuritySettings(
+        password=PASSWORD, signer_certificate=signer.certificate, signer_key=signer.key
+    )
+    assert "private_key" not in repr(load_protection(security))
+
+
+def test_a_message_about_a_password_does_not_have_it() -> None:
+    security = SecuritySettings(password=SecretStr("caffè latte"))
+    with pytest.raises(InvalidSettings) as refusal:
+        load_protection(security)
+    assert "latte" not in f"{refusal.value} {refusal.value.hint}"
+
+
 def test_the_password_is_not_in_representations() -> None:
     security = SecuritySettings(password=PASSWORD)
     assert "words" not in f"{security!r} {load_protection(security)!r} {security.model_dump()}"

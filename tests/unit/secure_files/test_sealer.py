@@ -2,6 +2,8 @@
 
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import pbkdf2_hmac
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from burnish.errors import Conflict
-from burnish.secure_files import Sealer
+from burnish.secure_files import Keyring, Sealer
+from burnish.secure_files.envelope import Envelope, PasswordRecipient, read_envelope
 from burnish.secure_files.protection import Protection, load_protection
 from burnish.settings import SecuritySettings
 from certificates import Identity, open_with_openssl
@@ -66,6 +69,68 @@ def test_openssl_does_not_open_it_with_another_password(dicom: bytes, tmp_path: 
     (tmp_path / "sealed").write_bytes(seal(Sealer(protection(password=PASSWORD)), dicom))
     command = ("openssl", "cms", "-decrypt", "-inform", "DER", "-in", tmp_path / "sealed")
     run(*command, "-out", tmp_path / "out", "-pwri_password", "wrong", ok=(4,))
+
+
+def envelope_of(sealed: bytes) -> Envelope:
+    return read_envelope(
+        lambda offset, length=None: sealed[offset : offset + (length or len(sealed))], len(sealed)
+    )
+
+
+def password_recipient(sealed: bytes) -> PasswordRecipient:
+    (recipient,) = envelope_of(sealed).recipients
+    assert isinstance(recipient, PasswordRecipient)
+    return recipient
+
+
+def test_no_two_files_have_the_same_key_or_initialisation_vector(dicom: bytes) -> None:
+    sealer = Sealer(protection(password=PASSWORD))
+    sealed = [seal(sealer, dicom) for _ in range(4)]
+    keyring = Keyring(password=PASSWORD.encode())
+    envelopes = [envelope_of(data) for data in sealed]
+    keys = [next(keyring.candidates(envelope)) for envelope in envelopes]
+    assert len(set(keys)) == 4
+    assert len({envelope.iv for envelope in envelopes}) == 4
+    assert len({password_recipient(data).iv for data in sealed}) == 4
+    assert len({password_recipient(data).wrapped_key for data in sealed}) == 4
+
+
+def test_each_file_set_has_a_salt_of_its_own(dicom: bytes) -> None:
+    sealers = [Sealer(protection(password=PASSWORD)) for _ in range(4)]
+    assert len({password_recipient(seal(sealer, dicom)).salt for sealer in sealers}) == 4
+
+
+@pytest.mark.parametrize("iterations", [1000, 2345])
+def test_the_password_is_derived_with_the_configured_iterations(
+    iterations: int, dicom: bytes
+) -> None:
+    settings = SecuritySettings(password=PASSWORD, password_iterations=iterations)  # type: ignore[arg-type]
+    sealed = seal(Sealer(load_protection(settings)), dicom)
+    assert password_recipient(sealed).iterations == iterations
+
+
+def test_a_wrapped_key_with_a_wrong_check_is_not_a_key(dicom: bytes) -> None:
+    """The check tells a wrong password from a damaged file (RFC 3211 2.3.2)."""
+    keyring = Keyring(password=PASSWORD.encode())
+    envelope = envelope_of(seal(Sealer(protection(password=PASSWORD)), dicom))
+    (recipient,) = envelope.recipients
+    assert isinstance(recipient, PasswordRecipient)
+    cipher = recipient.cipher
+    derived = pbkdf2_hmac(
+        recipient.digest_name,
+        PASSWORD.encode(),
+        recipient.salt,
+        recipient.iterations,
+        cipher.key_size,
+    )
+    key = bytes(range(cipher.key_size))
+    for check, is_key in ((bytes(octet ^ 0xFF for octet in key[:3]), True), (bytes(3), False)):
+        encryptor = cipher.cbc(derived, recipient.iv).encryptor()
+        fill = bytes(-(4 + len(key)) % cipher.block_size)
+        once = encryptor.update(bytes((len(key),)) + check + key + fill)
+        wrapped_key = encryptor.update(once)
+        changed = replace(envelope, recipients=(replace(recipient, wrapped_key=wrapped_key),))
+        assert list(keyring.candidates(changed)) == ([key] if is_key else [])
 
 
 def test_every_byte_is_der(alice: Identity, dicom: bytes, tmp_path: Path) -> None:
