@@ -3,14 +3,17 @@
 A page that was opened from a disc (`file://`) may run scripts of its folder, but it may not read
 files. So pixel values arrive as text in scripts, the packs:
 
-    BURNISH_PACK(series, pack, "256 byte values", [
-    "block",
-    "block",
+    BURNISH_PACK(series, pack, function(){/*256 byte values*/},
+    [
+    function(){/*block*/},
+    function(){/*block*/},
     ]);
 
-Each string has one character for each byte, in the encoding windows-1252, with the five bytes
-escaped that a script cannot hold. The reader builds its decoding map from the string of all 256
-byte values. Strings are 1 to 2 % longer than their bytes; base64 would be 33 % longer.
+Bytes stand in comments, one character for each byte in the encoding windows-1252, and the program
+reads the text of the functions: in Chromium, strings would be in memory three times, and comments
+are once. "*" is followed by "_", so that no comment ends early; nothing else is escaped, which
+makes a pack 0.4 % longer than its bytes (base64: 33 %). The reader builds its decoding map from the
+comment with all 256 byte values.
 
 A block is a header of 24 bytes, then raw deflate. Numbers are little-endian:
 
@@ -31,7 +34,6 @@ cannot be used: a reader says so instead of showing it.
 """
 
 import json
-import re
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -47,8 +49,6 @@ _NEAR_STEP = 5
 _NEAR_RANGE = 1024
 
 _SUFFIX = b"]);\n"
-#: A NUL is "\0", but before a digit that would be an octal escape.
-_NUL_BEFORE_DIGIT = re.compile(rb"\x00(?=[0-9])")
 
 
 def encode_values(values: Any, *, near: bool = False) -> bytes:
@@ -161,11 +161,8 @@ def _byte_planes(numbers: Any) -> bytes:
 
 
 def script_line(block: bytes) -> bytes:
-    """A block as it stands in a pack: a line with a string and a comma."""
-    text = block.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    text = text.replace(b"\n", b"\\n").replace(b"\r", b"\\r")
-    text = _NUL_BEFORE_DIGIT.sub(rb"\\x00", text).replace(b"\0", b"\\0")
-    return b'"' + text + b'",\n'
+    """A block as it stands in a pack: a line with a function and a comma."""
+    return b"function(){/*" + block.replace(b"*", b"*_") + b"*/},\n"
 
 
 def pack_prefix(series: int, pack: int) -> bytes:

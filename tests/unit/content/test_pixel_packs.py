@@ -14,27 +14,12 @@ from burnish.content import pixel_packs
 
 
 def unescape(line: bytes) -> bytes:
-    """The bytes of a string in a script, as a script engine reads it."""
-    assert line[:1] == b'"'
-    assert line[-3:] == b'",\n'
-    text, result = line[1:-3], bytearray()
-    position = 0
-    while position < len(text):
-        if text[position : position + 1] != b"\\":
-            assert text[position] not in b'"\n\r\0'
-            result.append(text[position])
-            position += 1
-        elif text[position + 1 : position + 2] == b"x":
-            result.append(int(text[position + 2 : position + 4], 16))
-            position += 4
-        else:
-            if text[position + 1 : position + 2] == b"0":
-                assert not text[position + 2 : position + 3].isdigit(), "an octal escape"
-            result += {b"n": b"\n", b"r": b"\r", b"0": b"\0"}.get(
-                text[position + 1 : position + 2], text[position + 1 : position + 2]
-            )
-            position += 2
-    return bytes(result)
+    """The bytes of a line, as the viewer reads it."""
+    assert line.startswith(b"function(){/*")
+    assert line.endswith(b"*/},\n")
+    comment = line[len(b"function(){/*") : -len(b"*/},\n")]
+    assert b"*/" not in comment
+    return comment.replace(b"*_", b"*")
 
 
 def median(left: int, above: int, corner: int) -> int:

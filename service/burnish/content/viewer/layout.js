@@ -32,6 +32,7 @@ function buildPage() {
 }
 
 function arrange(name) {
+  if (arrangement === 'planes' && name !== 'planes') releaseVolumes();
   arrangement = name;
   page.grid.dataset.arrangement = name;
   const count = ARRANGEMENTS[name];
@@ -42,6 +43,15 @@ function arrange(name) {
   if (activeViewport.number > count) activate(viewports[0]);
   toolbarChanged();
   viewports.forEach(viewport => viewport.redraw());
+}
+
+// Views of planes and the volume behind them need much memory: they are given up when they are not shown.
+function releaseVolumes() {
+  for (const viewport of viewports) {
+    if (!viewport.stack || !viewport.stack.volume) continue;
+    viewport.stack.volume.close();
+    viewport.stack = null;
+  }
 }
 
 // Two or four viewports show the next series that have images, where they are empty.
@@ -105,7 +115,7 @@ function openPlanes() {
     const stack = viewports[3].stack || activeViewport.stack;
     arrange('one');
     activate(viewports[0]);
-    viewports[0].open(stack);
+    viewports[0].open(stack, viewports[3].stack ? viewports[3].index : undefined);
     listChanged();
     return;
   }

@@ -2,8 +2,8 @@
 
 const MEGABYTE = 1e6;
 const LITTLE_MEMORY = navigator.deviceMemory && navigator.deviceMemory <= 2;
-const VALUES_BUDGET = (LITTLE_MEMORY ? 96 : 300) * MEGABYTE;
-const PACKS_BUDGET = 40 * MEGABYTE;
+const VALUES_BUDGET = (LITTLE_MEMORY ? 64 : 130) * MEGABYTE;
+const PACKS_BUDGET = 16 * MEGABYTE;
 // Scripts that are loaded at the same time: a disc reads one after another anyway.
 const PACKS_AT_ONCE = 2;
 
@@ -20,11 +20,23 @@ function decoder() {
     for (let index = 0; index < bytes.length; index++) value = value >>> 8 ^ table[(value ^ bytes[index]) & 255];
     return ~value;
   };
-  async function inflate(bytes) {
-    const stream = new DecompressionStream('deflate-raw'), writer = stream.writable.getWriter();
+  // The inflated bytes of a block; the buffer is used again for the next one.
+  let buffer = new Uint8Array(1 << 20);
+  async function inflate(bytes, length) {
+    if (buffer.length < length) buffer = new Uint8Array(length);
+    const stream = new DecompressionStream('deflate-raw'), writer = stream.writable.getWriter(), reader = stream.readable.getReader();
     writer.write(bytes).catch(() => {});
     writer.close().catch(() => {});
-    return new Uint8Array(await new Response(stream.readable).arrayBuffer());
+    let filled = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      if (filled + value.length > length) throw new Error('wrong length');
+      buffer.set(value, filled);
+      filled += value.length;
+    }
+    if (filled !== length) throw new Error('wrong length');
+    return buffer.subarray(0, length);
   }
   // Turns differences into numbers; `high` are the upper bytes, if there are any.
   function unpredict(numbers, high, low, columns, rows) {
@@ -56,8 +68,7 @@ function decoder() {
     if (block.length < 25 || block[0] !== 0x42) throw new Error('no block');
     const kind = block[1], size = block[2], step = block[3];
     const columns = view.getUint32(4, true), rows = view.getUint32(8, true), smallest = view.getFloat64(12, true);
-    const planes = await inflate(block.subarray(24)), count = columns * rows;
-    if (planes.length !== (kind === 2 ? 3 * count : kind === 4 ? columns : size * count)) throw new Error('wrong length');
+    const count = columns * rows, planes = await inflate(block.subarray(24), kind === 2 ? 3 * count : size * count);
     let values, bytes;
     if (kind === 4) {
       bytes = planes;
@@ -89,14 +100,13 @@ function decoder() {
     if (kind === 1) for (let index = 0; index < count; index++) if (values[index] > highest) highest = values[index];
     return { columns, rows, step, smallest, values, highest, colour: kind === 2, floating: kind === 3 };
   }
-  onmessage = async event => {
+  // One block after another, since they share the buffer.
+  let last = Promise.resolve();
+  onmessage = event => {
     const { id, block } = event.data;
-    try {
-      const result = await decode(block);
-      postMessage({ id, result }, result.values ? [result.values.buffer] : []);
-    } catch (error) {
-      postMessage({ id, fault: String(error && error.message || error) });
-    }
+    last = last.then(() => decode(block)).then(
+      result => postMessage({ id, result }, result.values ? [result.values.buffer] : []),
+      error => postMessage({ id, fault: String(error && error.message || error) }));
   };
 }
 
@@ -130,23 +140,37 @@ function decodeBlock(block) {
 
 // --- packs
 
-const packs = new Map();      // name -> blocks, as strings until a block is used
+const packs = new Map();      // name -> blocks
 const packLoads = new Map();  // name -> promise
 let packsHeld = 0;
 
 const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.JS`;
 
-// A pack calls this: `bytes` has all 256 byte values, as the browser read them.
-window.BURNISH_PACK = (folder, pack, bytes, blocks) => {
-  const map = new Uint8Array(65536);
-  let usable = bytes.length === 256;
-  for (let value = 0; usable && value < 256; value++) map[bytes.charCodeAt(value)] = value;
-  for (let value = 0; usable && value < 256; value++) usable = map[bytes.charCodeAt(value)] === value;
-  const decoded = usable ? blocks.map(block => {
-    const result = new Uint8Array(block.length);
-    for (let index = 0; index < result.length; index++) result[index] = map[block.charCodeAt(index)];
-    return result;
-  }) : [];
+// The characters of the comment that a function consists of; see pixel_packs.
+function commentOf(holder) {
+  const source = holder.toString();
+  return source.slice(source.indexOf('/*') + 2, source.lastIndexOf('*/'));
+}
+
+// The bytes of a comment by a map of character codes; "*" is followed by a "_" that is not one of them.
+function bytesOf(characters, map) {
+  const bytes = new Uint8Array(characters.length);
+  let length = 0;
+  for (let index = 0; index < characters.length; index++) {
+    const code = characters.charCodeAt(index);
+    bytes[length++] = map[code];
+    if (code === 42) index++;
+  }
+  return bytes.slice(0, length);
+}
+
+// A pack calls this: `values` has all 256 byte values, as the browser read them.
+window.BURNISH_PACK = (folder, pack, values, blocks) => {
+  const characters = commentOf(values).replace('*_', '*'), map = new Uint8Array(65536);
+  let usable = characters.length === 256;
+  for (let value = 0; usable && value < 256; value++) map[characters.charCodeAt(value)] = value;
+  for (let value = 0; usable && value < 256; value++) usable = map[characters.charCodeAt(value)] === value;
+  const decoded = usable ? blocks.map(block => bytesOf(commentOf(block), map)) : [];
   const name = packName({ folder }, pack);
   packs.set(name, decoded);
   packsHeld += decoded.reduce((sum, block) => sum + block.length, 0);

@@ -1,6 +1,6 @@
 // Multi-planar views: slices of a volume along its three axes, computed from the values in memory.
 
-const VOLUME_BYTES = (LITTLE_MEMORY ? 64 : 280) * MEGABYTE;
+const VOLUME_BYTES = (LITTLE_MEMORY ? 64 : 270) * MEGABYTE;
 
 // Of several frames at each place, those that belong together with the current one: of the same group, or as far into their place.
 function framesOfOneTime(frames, current) {
@@ -55,6 +55,12 @@ class Volume {
     this.load();
   }
 
+  close() {
+    this.closed = true;
+    this.slices.fill(null);
+    this.stack.ownVolume = null;
+  }
+
   get complete() { return this.loaded === this.frames.length; }
 
   // Reads all slices, from the middle outwards.
@@ -67,6 +73,7 @@ class Volume {
         const index = order[next++];
         const block = await pixels.load(this.frames[index]);
         this.loaded++;
+        if (this.closed) return;
         if (block) this.slices[index] = this.factor === 1 ? block : this.reduced(block);
         else this.faulty = true;
         if (this.loaded % 24 === 0 || this.complete) this.changed();
