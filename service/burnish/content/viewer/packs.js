@@ -209,7 +209,7 @@ async function readBlock(series, block) {
   const { pack, index } = series.placeOfBlock(block);
   let blocks = null;
   for (let attempt = 0; attempt < 2 && !blocks; attempt++) blocks = await loadPack(series, pack);
-  if (!blocks || !blocks[index]) return { fault: 'pack' };
+  if (!blocks || blocks.length !== series.packs[pack - 1]) return { fault: 'pack' };
   const answer = await decodeBlock(blocks[index]);
   return answer.fault ? { fault: answer.fault } : answer.result;
 }
@@ -236,11 +236,24 @@ const pixels = {
   held: new Map(),      // frame -> decoded block, the least recently used first
   bytes: 0,
   faults: new Map(),    // frame -> what is wrong
+  kept: new Map(),      // frame -> decoded block that a volume needs
   loading: new Set(),
   listeners: new Set(),
 
+  // The block of a frame stays until it is released.
+  keep(frame, block) {
+    this.kept.set(frame, block);
+    if (this.held.delete(frame)) this.bytes -= block.values.byteLength;
+    return block;
+  },
+
+  release(frame) { this.kept.delete(frame); },
+
+  has(frame) { return this.held.has(frame) || this.kept.has(frame); },
+
   get(frame) {
     if (frame.computed) return frame.computed();
+    if (this.kept.has(frame)) return this.kept.get(frame);
     const block = this.held.get(frame);
     if (block) {
       this.held.delete(frame);
@@ -289,7 +302,9 @@ const pixels = {
   nextFrame() {
     const places = viewports.filter(viewport => viewport.stack && viewport.stack.length);
     let planned = 0;
-    const longest = Math.max(0, ...places.map(viewport => viewport.stack.length));
+    // as long as a volume is being read, only what is shown comes before it
+    const reads = places.some(viewport => viewport.stack.volume && !viewport.stack.volume.complete);
+    const longest = reads ? 1 : Math.max(0, ...places.map(viewport => viewport.stack.volume ? 1 : viewport.stack.length));
     for (let distance = 0; distance < longest; distance++) {
       for (const viewport of places) {
         for (const index of distance ? [viewport.index + distance, viewport.index - distance] : [viewport.index]) {
@@ -297,7 +312,7 @@ const pixels = {
           if (!frame || frame.computed || frame.block < 0) continue;
           planned += frame.columns * frame.rows * (frame.photometric === 'RGB' ? 3 : (frame.bits || 16) > 8 ? 2 : 1);
           if (planned > VALUES_BUDGET * 0.9 && distance > 0) return null;
-          if (!this.held.has(frame) && !this.loading.has(frame) && this.canLoad(frame) && this.packMayLoad(frame)) return frame;
+          if (!this.has(frame) && !this.loading.has(frame) && this.canLoad(frame) && this.packMayLoad(frame)) return frame;
         }
       }
     }

@@ -58,28 +58,30 @@ class Volume {
   close() {
     this.closed = true;
     this.slices.fill(null);
+    this.frames.forEach(frame => pixels.release(frame));
     this.stack.ownVolume = null;
   }
 
   get complete() { return this.loaded === this.frames.length; }
 
-  // Reads all slices, from the middle outwards.
+  // Reads all slices in the order in which they lie on the disc.
   async load() {
-    const middle = this.frames.length >> 1;
-    const order = this.frames.map((frame, index) => index).sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle));
+    const order = this.frames.map((frame, index) => index).sort((a, b) => this.frames[a].block - this.frames[b].block);
     let next = 0;
     const work = async () => {
       while (next < order.length && !this.closed) {
-        const index = order[next++];
-        const block = await pixels.load(this.frames[index]);
-        this.loaded++;
+        const index = order[next++], frame = this.frames[index];
+        const block = await pixels.load(frame);
         if (this.closed) return;
-        if (block) this.slices[index] = this.factor === 1 ? block : this.reduced(block);
-        else this.faulty = true;
+        this.loaded++;
+        if (!block) this.faulty = true;
+        else if (this.factor > 1) this.slices[index] = this.reduced(block);
+        else this.slices[index] = pixels.keep(frame, block);
         if (this.loaded % 24 === 0 || this.complete) this.changed();
       }
     };
     await Promise.all(workers.map(work).concat(work()));
+    pixels.pump();
   }
 
   reduced(block) {

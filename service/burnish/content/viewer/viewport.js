@@ -75,7 +75,7 @@ class Viewport {
     for (let distance = 1; distance <= 4; distance++) {
       for (const index of [this.index + distance, this.index - distance]) {
         const frame = index >= 0 && index < this.stack.length ? this.stack.frame(index) : null;
-        if (!frame || !frame.picture || pixels.held.has(frame)) continue;
+        if (!frame || !frame.picture || pixels.has(frame)) continue;
         if (this.prepared.some(image => image.path === frame.picture)) continue;
         const image = new Image();
         image.path = image.src = frame.picture;
