@@ -176,6 +176,7 @@ def _media_creation() -> Iterator[str]:
             *((row.keyword, ", ".join(row.enumerated or ())) for row in ATTRIBUTES),
         ],
     )
+    yield from _content()
     yield from heading("Execution Status, Execution Status Info, Failure Reason")
     yield from table(
         ("attribute", "value"),
@@ -198,6 +199,30 @@ def _media_creation() -> Iterator[str]:
         [
             (kind.__doc__, f"{codes.c_store:04X}H", f"{codes.dimse_n:04X}H")
             for kind, codes in STATUSES.items()
+        ],
+    )
+
+
+def _content() -> Iterator[str]:
+    yield from heading(
+        "Include Non-DICOM Objects, Include Display Application",
+        "Where an N-CREATE leaves them out, `[request]` decides; as shipped: FOR_PATIENT and YES. "
+        "Files lie in INDEX.HTM, IHE_PDI and VIEWER (IHE RAD-47) and are not referenced by the "
+        "DICOMDIR. Secure media and MIME messages hold none of them.",
+    )
+    yield from table(
+        ("value", "the media hold"),
+        [
+            ("NO", "DICOMDIR and DICOM files alone, without README.TXT"),
+            ("FOR_PATIENT", "README.TXT, and pages with pictures that begin in plain words"),
+            ("FOR_PHYSICIAN", "README.TXT, and pages with pictures"),
+            ("FOR_TEACHING", "README.TXT, and pages without identification; never the viewer"),
+            ("FOR_RESEARCH", "README.TXT, MANIFEST.CSV and MANIFEST.JSN, which list the instances"),
+            ("other terms", "what `[request]` says"),
+            (
+                "Include Display Application YES",
+                "with pages the viewer, and the programs of `content.applications`",
+            ),
         ],
     )
 
