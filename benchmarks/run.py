@@ -33,7 +33,7 @@ from workloads import WORKLOADS, cache_directory
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom")
-_FLOORS = ("c", "python", "python-rows")
+_FLOORS = ("c", "python", "python-log")
 _DURABLE = ("burnish-full", "orthanc", "orthanc-nosync", "storescp-b", "c-full", "c-log")
 _TLS = ("burnish-tls", "storescp-b-tls")
 _OUT_OF_THE_BOX = ("burnish", "storescp-default", "orthanc-default")
