@@ -96,6 +96,17 @@ class Incoming:
         buffer[self._filled : end] = data
         self._filled = end
 
+    def room(self) -> memoryview:
+        """Where the next bytes can be put instead; then call `received`. Raises OutOfResources."""
+        assert self._buffer is not None  # noqa: S101
+        if self._filled == len(self._buffer):
+            self._flush()
+        return memoryview(self._buffer)[self._filled :]
+
+    def received(self, count: int) -> None:
+        """So many bytes were put into `room`."""
+        self._filled += count
+
     def finish(self) -> ReceivedDataSet:
         """Header and digest, once all bytes are here, and the data set is repaired if necessary.
 

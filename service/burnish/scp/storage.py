@@ -67,6 +67,22 @@ class StoreOperation:
             self._error = error
             self.abandon()
 
+    def room(self) -> memoryview | None:
+        """Where the next bytes of the data set can be received."""
+        if self._incoming is None:
+            return None
+        try:
+            return self._incoming.room()
+        except BurnishError as error:
+            self._error = error
+            self.abandon()
+            return None
+
+    def received(self, count: int) -> None:
+        """So many bytes have been put into `room`."""
+        if self._incoming is not None:
+            self._incoming.received(count)
+
     def finish(self) -> bytes:
         """The C-STORE-RSP, once the instance is durable or has failed."""
         if self._incoming is not None:

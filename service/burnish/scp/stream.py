@@ -10,6 +10,8 @@ from time import monotonic
 
 #: Size of the receive buffer in bytes. Its pages take memory only once they are used.
 _BUFFER_SIZE = 256 * 1024
+#: How many bytes are received at a time where most of what follows is received by `receive_into`.
+SHORT_READ = 16 * 1024
 #: Seconds that the peer has to close the connection after the last PDU.
 _LINGER = 1.0
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
@@ -34,6 +36,8 @@ class Stream:
         #: If set, everything must have arrived by this time (`monotonic`), however slowly it
         #: arrives. Otherwise the time-out of `set_timeout` bounds each silence.
         self.deadline: float | None = None
+        #: The most bytes that are added to the buffer at a time.
+        self.longest_read = _BUFFER_SIZE
         #: Whether the peer has to send more before it gets a response.
         self.expects_more = True
         self._interrupted = False
@@ -70,6 +74,10 @@ class Stream:
         """Adds at least one byte to the buffer, which must have room unless it is empty."""
         if self.start == self.end:
             self.start = self.end = 0
+        self.end += self.receive_into(self.view[self.end : self.end + self.longest_read])
+
+    def receive_into(self, target: memoryview) -> int:
+        """Receives at least one byte, without the buffer, which must be empty; how many."""
         if self.deadline is not None:
             self.set_timeout(self._seconds_left())
         try:
@@ -78,12 +86,12 @@ class Stream:
                 # the last segment: 40 ms for each instance without this option. If the peer has
                 # nothing more to send, the response acknowledges.
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
-            received = self._socket.recv_into(self.view[self.end :])
+            received = self._socket.recv_into(target)
         except OSError as error:
             raise _ended(error) from None
         if not received:
             raise PeerEndedError("connection closed by the peer")
-        self.end += received
+        return received
 
     def need(self, count: int) -> None:
         """Makes at least `count` bytes available in one piece; `count` is less than the buffer."""

@@ -19,7 +19,7 @@ from burnish.scp import messages
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Rejection
 from burnish.scp.pending_reports import SILENCE, PendingReport, PendingReports
-from burnish.scp.stream import PeerEndedError, Stream
+from burnish.scp.stream import SHORT_READ, PeerEndedError, Stream
 
 # PDU types (PS3.8 9.3).
 A_ASSOCIATE_RQ, P_DATA_TF, A_RELEASE_RQ, A_ABORT = 1, 4, 5, 7
@@ -34,6 +34,9 @@ _TLS_HANDSHAKE = 22
 _MINIMUM_ASSOCIATE_RQ, _MAXIMUM_ASSOCIATE_RQ = 68, 1 << 20
 _MAXIMUM_COMMAND_SET = 1 << 16
 _MAXIMUM_DIMSE_N_DATA_SET = 1 << 26
+#: Fragments of so many bytes go from the socket straight into the memory of the instance: for
+#: instances of 525 KB from four peers, that is a third less CPU.
+_LONG_FRAGMENT = 32 * 1024
 
 
 class ProtocolViolationError(Exception):
@@ -61,6 +64,15 @@ class DataSetSink(Protocol):
 
     def write(self, fragment: memoryview) -> None:
         """Takes the next bytes of the data set."""
+
+    def room(self) -> memoryview | None:
+        """Where the next bytes can be received instead; then `received` tells how many there were.
+
+        None if the sink wants them by `write`.
+        """
+
+    def received(self, count: int) -> None:
+        """So many bytes have been put into `room`."""
 
     def finish(self) -> bytes | Iterable[bytes]:
         """The response as P-DATA-TF PDUs, after the last byte of the data set.
@@ -243,6 +255,8 @@ class Association:
         PS3.8 9.3.5 and E.2.
         """
         stream = self._stream
+        if length >= _LONG_FRAGMENT:  # as a rule, others like it follow
+            stream.longest_read = SHORT_READ
         remaining = length
         while remaining:
             if remaining < 6:
@@ -308,8 +322,16 @@ class Association:
         sink = self._sink
         if sink is None or context_id != self._context_id:
             raise ProtocolViolationError(UNEXPECTED_PDU, "data set without its command set")
+        stream = self._stream
         while length:
-            fragment = self._stream.take(length)
+            if length >= _LONG_FRAGMENT and stream.start == stream.end:
+                room = sink.room()
+                if room is not None:
+                    count = stream.receive_into(room[:length])
+                    sink.received(count)
+                    length -= count
+                    continue
+            fragment = stream.take(length)
             length -= len(fragment)
             sink.write(fragment)
         if is_last:
@@ -355,6 +377,12 @@ class CollectedDataSet:
         self.pending_report: PendingReport | None = None
         self._respond = respond
         self._data = bytearray()
+
+    def room(self) -> memoryview | None:
+        return None
+
+    def received(self, count: int) -> None:
+        raise NotImplementedError
 
     def write(self, fragment: memoryview) -> None:
         if len(self._data) + len(fragment) > _MAXIMUM_DIMSE_N_DATA_SET:
