@@ -121,7 +121,13 @@ def test_fragmentation_makes_no_difference(
         rest_of_data = memoryview(sample.data_set)
         while rest_of_data:
             count = chance.randint(most // 2, most)
-            incoming.write(rest_of_data[:count])
+            if chance.random() < 0.5:
+                room = incoming.room()
+                count = min(count, len(room), len(rest_of_data))
+                room[:count] = rest_of_data[:count]
+                incoming.received(count)
+            else:
+                incoming.write(rest_of_data[:count])
             rest_of_data = rest_of_data[count:]
         receiver.accept(incoming)
         receiver.index()

@@ -35,7 +35,7 @@ _MINIMUM_ASSOCIATE_RQ, _MAXIMUM_ASSOCIATE_RQ = 68, 1 << 20
 _MAXIMUM_COMMAND_SET = 1 << 16
 _MAXIMUM_DIMSE_N_DATA_SET = 1 << 26
 #: Fragments of so many bytes go from the socket straight into the memory of the instance: for
-#: instances of 525 KB from four peers, that is a third less CPU.
+#: instances of 525 KB from four peers, that is a tenth less CPU.
 _LONG_FRAGMENT = 32 * 1024
 
 

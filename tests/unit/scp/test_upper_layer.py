@@ -31,12 +31,21 @@ UNRECOGNIZED, UNEXPECTED, INVALID = 1, 2, 6
 
 
 class Sink:
-    """Keeps the data set."""
+    """Keeps the data set. With `room_size`, it gives room for so many bytes at a time."""
+
+    room_size = 0
 
     def __init__(self, request: Command) -> None:
         self.request = request
         self.data = bytearray()
         self.abandoned = False
+        self._room = memoryview(bytearray(self.room_size))
+
+    def room(self) -> memoryview | None:
+        return self._room or None
+
+    def received(self, count: int) -> None:
+        self.data += self._room[:count]
 
     def write(self, fragment: memoryview) -> None:
         self.data += fragment
@@ -201,8 +210,12 @@ STORE = command(messages.C_STORE_RQ, CT, data_set=True)
     phases=[Phase.explicit, Phase.generate],
 )
 @given(seed=st.integers(0, 1 << 32))
-def test_a_message_may_arrive_in_any_fragments(open_line: Callable[..., Line], seed: int) -> None:
+@pytest.mark.parametrize("room_size", [0, 70_001])
+def test_a_message_may_arrive_in_any_fragments(
+    open_line: Callable[..., Line], monkeypatch: pytest.MonkeyPatch, room_size: int, seed: int
+) -> None:
     """PDVs, PDUs and TCP segments end anywhere."""
+    monkeypatch.setattr(Sink, "room_size", room_size)
     chance = random.Random(seed)
     data = random.Random(seed).randbytes(chance.choice((0, 1, 500, 300_000)))
 
