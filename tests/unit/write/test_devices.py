@@ -367,6 +367,30 @@ def test_a_robot_is_followed_again_after_a_restart(robotic: tuple[Ground, Primer
     assert robot.touched == [sent]
 
 
+def test_a_robot_gets_no_image_that_is_damaged(
+    robotic: tuple[Ground, PrimeraRobot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The robot compares a disc with the image that it was given, and so would not notice."""
+    ground, robot = robotic
+    uid = planned_request(ground)
+    robot.start()
+    build = working.pipeline.build_image
+
+    def build_badly(plan: Any, image: Path, *arguments: Any) -> Any:
+        result = build(plan, image, *arguments)
+        data = bytearray(image.read_bytes())
+        data[-3000] ^= 1
+        image.write_bytes(data)
+        return result
+
+    monkeypatch.setattr(working.pipeline, "build_image", build_badly)
+    worker = robot_worker(ground)
+    while worker.make_next():
+        pass
+    assert status_of(ground, uid)[:2] == (R.FAILURE, I.PROC_FAILURE)
+    assert robot.touched == []
+
+
 def test_a_robot_keeps_its_piece_if_the_database_fails_when_the_disc_is_done(
     robotic: tuple[Ground, PrimeraRobot], monkeypatch: pytest.MonkeyPatch
 ) -> None:
