@@ -178,6 +178,17 @@ def test_a_committed_instance_stays_until_its_promise_ends(ground: Ground) -> No
     assert ground.count(CommitmentTransaction) == ground.count(CommittedInstance) == 0
 
 
+def test_a_promise_holds_however_long_ago_it_was_reported(ground: Ground) -> None:
+    promised = instance()
+    ground.store(promised, received_at=OLD)
+    ask(ground, *of(promised))
+    change(ground, reported_at=OLD)
+    for _ in range(2):  # the transaction would go first, then the instance
+        retention.release(ground.database, ground.spool, RetentionSettings())
+        assert live(ground) == [promised.sop_instance_uid]
+        assert ground.count(CommitmentTransaction) == 1
+
+
 def test_no_instance_is_released_before_its_transaction_is_judged(ground: Ground) -> None:
     sample = instance()
     ground.store(sample, received_at=OLD)

@@ -222,11 +222,14 @@ class HotFolderBurner:
         self, job: BurnJob, progress: Callable[[int], None] | None, tell: Tell | None
     ) -> BurnResult:
         size = self._size(job)
-        times_missing = 0
+        times_missing = times_ruined = 0
         while times_missing < _LOST_AFTER:
             result = self._final_result(job)
             if result is not None:
-                return result
+                # robots rename the job's file before their status tells why
+                if result.outcome is not BurnOutcome.RUINED or times_ruined == _LOST_AFTER:
+                    return result
+                times_ruined += 1
             times_missing = 0 if self._is_known(job) else times_missing + 1
             if tell:
                 problem = self._robot_problem() or self._job_problem(job)

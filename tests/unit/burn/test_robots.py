@@ -546,3 +546,28 @@ def test_a_share_whose_folders_cannot_be_synced_gets_its_jobs(
     monkeypatch.setattr(os, "fsync", refuse_folders)
     bench.robot.start()
     assert bench.burner().write(job).outcome == BurnOutcome.WRITTEN
+
+
+def test_the_reason_that_follows_the_end_of_a_job_is_waited_for(
+    tmp_path: Path, job: BurnJob
+) -> None:
+    """The robot renames the job's file before its status tells what was wrong."""
+    burner = PrimeraBurner("robot", directory=tmp_path, exchange=tmp_path / "exchange")
+    (tmp_path / "exchange").mkdir()
+    (tmp_path / "Status").mkdir()
+    looks = 0
+
+    def look(_: float) -> None:
+        nonlocal looks
+        looks += 1
+        sent = tmp_path / f"{job.device_job}.JRQ"
+        if looks == 1:
+            sent.rename(sent.with_suffix(".ERR"))
+        elif looks == 3:
+            status = f"[{job.device_job}]\nJobErrorNumber=16\n"
+            (tmp_path / "Status" / "robot.txt").write_text(status)
+
+    burner._pause.wait = look  # type: ignore[assignment,method-assign]
+    result = burner.write(job)
+    assert result.outcome is BurnOutcome.REJECTED
+    assert "aborted" in result.detail
