@@ -318,7 +318,8 @@ class _Copy(NamedTuple):
 def _move(database: Database, spool: Spool, uses: Sequence[SegmentUse]) -> None:
     """Copy the live instances of segments to a new one, then have their rows name it.
 
-    The segments are deleted later, once nobody can be reading them any more.
+    The records that were moved count as released, so that nobody takes them for instances without
+    a row. Their payloads stay until the segments are deleted: somebody may be reading them.
     """
     with _SegmentOfCopies(spool) as target:
         copies = [copy for use in uses for copy in _copy_live(spool, use, target)]
@@ -326,6 +327,10 @@ def _move(database: Database, spool: Spool, uses: Sequence[SegmentUse]) -> None:
             return
         target.finish()
         unmoved = _record_moves(database, target, copies)
+    unmoved_keys = {copy.old_key for copy in unmoved}
+    moved = (copy.old_key for copy in copies if copy.old_key not in unmoved_keys)
+    with suppress(OSError):
+        spool.mark_as_moved(moved)
     for use in uses:
         os.utime(use.path)
     for copy in unmoved:

@@ -264,11 +264,11 @@ class _Run:
     def recover_segment(self, name: str) -> None:
         """Recover the instances of a segment, and seal it.
 
-        The records of a segment that was sealed were acknowledged. Of another one, the last may be
-        torn: their payloads are compared with their digests.
+        The records of a segment that was sealed were acknowledged. Of another one, some may be
+        torn: all payloads are compared with their digests.
         """
         with segment.opened(self._spool.segments, name) as descriptor:
-            is_sealed = segment.is_cut_off_at_its_end(descriptor)
+            is_sealed = segment.looks_sealed(descriptor)
             hasher = new_hasher()
             end = segment.HEADER_SIZE
             rows: list[dict[str, Any]] = []

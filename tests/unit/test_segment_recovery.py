@@ -180,10 +180,14 @@ def test_what_was_received_twice_is_recovered_once(ground: Ground) -> None:
     receiver.index()
 
 
+@pytest.mark.parametrize("marked", [True, False])
 def test_both_copies_of_a_moved_instance_are_recovered_once(
-    ground: Ground, monkeypatch: pytest.MonkeyPatch
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, marked: bool
 ) -> None:
+    """Whether or not the process was killed before it marked the records that it moved."""
     monkeypatch.setattr(release, "punch_hole", lambda *_: False)
+    if not marked:
+        monkeypatch.setattr(ground.spool, "mark_as_moved", lambda _: None)
     older = instance(patient_id="WRONG", size=SIZE)
     newer = instance(sop_instance_uid=older.sop_instance_uid, patient_id="RIGHT", size=SIZE)
     segments.receive(ground, [older, newer, *(others := samples(6))])
@@ -191,17 +195,33 @@ def test_both_copies_of_a_moved_instance_are_recovered_once(
     assert compaction.compact(ground.database, ground.spool).rewritten == 1
     before = rows(ground)
     assert len(before) == 2
+    rowless = recovery.compare(ground.database, ground.spool).rowless_instances
+    assert rowless == (0 if marked else 2)
     lose_database(ground)
-    assert recover(ground) == recovery.Recovery(2, 2, 0, 0)
+    assert recover(ground) == recovery.Recovery(2, 0 if marked else 2, 0, 0)
     after = rows(ground)
     for row in (*before, *after):
         del row["spool_key"]
     assert after == before
     assert segments.contents(ground) == contents_of([newer])
-    # the other copies gave back their room, and their segment is deleted
+    # what is left of the other copies is given back
     for _ in range(2):
         compaction.compact(ground.database, ground.spool, grace=0)
     assert len(segments.names(ground.spool)) == 1
+
+
+def test_a_moved_instance_that_was_released_does_not_come_back(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The segment that had it before is still there."""
+    monkeypatch.setattr(release, "punch_hole", lambda *_: False)
+    segments.receive(ground, instances := samples(8))
+    remove(ground, instances[2:])
+    compaction.compact(ground.database, ground.spool)
+    remove(ground, instances[:1])
+    lose_database(ground)
+    assert recover(ground) == recovery.Recovery(1, 0, 0, 0)
+    assert segments.contents(ground) == contents_of(instances[1:2])
 
 
 def test_a_torn_instance_is_left_out(ground: Ground) -> None:

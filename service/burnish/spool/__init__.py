@@ -145,6 +145,20 @@ class Spool:
                 if self.durable:
                     os.fdatasync(descriptor)
 
+    def mark_as_moved(self, keys: Iterable[str]) -> None:
+        """Have the records of these instances in segments count as released.
+
+        They can still be read by their keys.
+        """
+        payloads: dict[str, list[int]] = {}
+        for key in keys:
+            name, payload = self.place_in_segment(key)
+            payloads.setdefault(name, []).append(payload)
+        for name, payloads_of_segment in payloads.items():
+            with release.opened(str(segment.path(self.segments, name))) as descriptor:
+                for payload in payloads_of_segment:
+                    release.mark_record(descriptor, payload)
+
     def check_room(self) -> None:
         """Raise OutOfResources while the disk is too full."""
         now = monotonic()

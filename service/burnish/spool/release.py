@@ -34,13 +34,21 @@ def release(descriptor: int, instance: Slice) -> None:
     header, the fixed part stays: the row, which has patient data, goes with the payload.
     """
     os.pwrite(descriptor, bytes(len(PREFIX)), instance.offset + PREAMBLE)
-    record = segment.record_of(descriptor, instance.offset)
-    start = instance.offset
-    if record is not None:
-        header = segment.released_header(record)
-        os.pwrite(descriptor, header, record.offset)
-        start = record.offset + len(header)
+    start = mark_record(descriptor, instance.offset)
     punch_hole(descriptor, start, instance.offset + instance.size - start)
+
+
+def mark_record(descriptor: int, payload: int) -> int:
+    """Mark the record with this payload as one of a released instance.
+
+    Returns where the bytes begin that it does not need any more.
+    """
+    record = segment.record_of(descriptor, payload)
+    if record is None:
+        return payload
+    header = segment.released_header(record)
+    os.pwrite(descriptor, header, record.offset)
+    return record.offset + len(header)
 
 
 def punch_hole(descriptor: int, offset: int, length: int) -> bool:

@@ -240,14 +240,15 @@ def all_records(descriptor: int) -> Iterator[SegmentRecord]:
         start = record.end
 
 
-def is_cut_off_at_its_end(descriptor: int) -> bool:
-    """Whether nothing follows the last record, as in a segment that was sealed.
+def looks_sealed(descriptor: int) -> bool:
+    """Whether the last record is whole and nothing follows it, as in a segment that was sealed.
 
-    Checksums are not looked at, so that this takes half the time of reading all records.
+    Other records are not looked at, so that this takes half the time of reading all records.
     """
     size = os.fstat(descriptor).st_size
-    position = HEADER_SIZE
+    last = position = HEADER_SIZE
     while position < size:
+        last = position
         start = os.pread(descriptor, _FIXED_SIZE, position)
         if len(start) < _FIXED_SIZE:
             return False
@@ -258,7 +259,10 @@ def is_cut_off_at_its_end(descriptor: int) -> bool:
         if not flags & OWN_FILE:
             position += payload_length
         position += -position % ALIGNMENT
-    return position == size
+    record = next_record(descriptor, last)
+    if record is None or position != size:
+        return False
+    return is_released(descriptor, record) or is_whole(descriptor, record)
 
 
 def is_released(descriptor: int, record: SegmentRecord) -> bool:
