@@ -401,3 +401,36 @@ def test_what_one_call_moves_is_bounded(ground: Ground, monkeypatch: pytest.Monk
     monkeypatch.setattr(compaction, "_MOST_MOVED", 3 * SIZE + 3000)
     assert [compact(ground).rewritten for _ in range(3)] == [2, 1, 0]
     assert segments.contents(ground) == contents_of(stay)
+
+
+@pytest.mark.parametrize("holes", [True, False])
+def test_the_room_returns_to_its_level_while_segments_turn_over(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, holes: bool
+) -> None:
+    """Each day as many instances arrive as are released; one in twelve is kept for good."""
+    if holes:
+        monkeypatch.undo()
+        monkeypatch.setattr(compaction, "_LEAST_GAIN", 0)
+    monkeypatch.setattr(appender, "SEGMENT_SIZE", 300_000)
+    kept: list[SampleInstance] = []
+    due: list[SampleInstance] = []
+    segments_seen: set[str] = set()
+    for _ in range(12):
+        arrived = samples(24, size=12_000)
+        segments.receive(ground, arrived)
+        segments_seen.update(segments.names(ground.spool))
+        if due:
+            remove(ground, due)
+        kept += arrived[::12]
+        due = [sample for sample in arrived if sample not in arrived[::12]]
+        for _ in range(2):
+            compact(ground)
+        segments_seen.update(segments.names(ground.spool))
+        live_size = sum(len(sample.data_set) for sample in [*kept, *due])
+        assert segments.allocated(ground.spool) < 1.5 * live_size + 100_000
+    assert len(segments_seen) > 12
+    remove(ground, due)
+    for _ in range(3):
+        compact(ground)
+    assert segments.contents(ground) == contents_of(kept)
+    assert segments.allocated(ground.spool) < 1.5 * 13_000 * len(kept) + 100_000

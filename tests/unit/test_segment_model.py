@@ -301,7 +301,7 @@ class SegmentModel(RuleBasedStateMachine):
 
 TestSegments = SegmentModel.TestCase
 TestSegments.settings = settings(
-    max_examples=int(os.environ.get("MODEL_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("MODEL_EXAMPLES", "10")),
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
