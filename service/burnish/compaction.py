@@ -45,7 +45,7 @@ _OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING
 GRACE = 3600.0
 #: The most bytes of instances that one call moves, and that are moved to one segment.
 _MOST_MOVED = 1 << 30
-_LARGEST_SEGMENT = 128 << 20
+_LARGEST_SEGMENT = 64 << 20
 #: A segment is rewritten if that gives back at least so many bytes.
 _LEAST_GAIN = 1 << 20
 #: Bytes that are written at a time.
