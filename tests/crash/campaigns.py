@@ -17,6 +17,7 @@ from crash.migration import Upgrade
 from crash.rebuilding import REBUILDINGS, Backup
 from crash.steps import FAILURES, Steps
 from crash.sweep import Point, Sweep
+from crash.upkeep import UPKEEP
 
 Points = Iterator[Point]
 
@@ -68,6 +69,7 @@ _OPERATIONS: dict[str, tuple[Operation, ...]] = {
     "backup": (Backup(),),
     "rebuilding": REBUILDINGS,
     "upgrade": (Upgrade(),),
+    "upkeep": UPKEEP,
 }
 CAMPAIGNS: dict[str, Callable[[Path, Steps], Points]] = {
     **{

@@ -332,6 +332,26 @@ int posix_fallocate64(int fd, off64_t offset, off64_t length)
     return done;
 }
 
+/* A hole that is made in a file: its bytes become zeros. */
+#define HOLES(name, type) \
+    int name(int fd, int mode, type offset, type length) \
+    { \
+        REAL(name); \
+        char path[PATH_MAX]; \
+        if (!path_of(fd, path)) return real(fd, mode, offset, length); \
+        int fails; \
+        int64_t number = step(&fails, NULL); \
+        if (fails) return -1; \
+        int done = real(fd, mode, offset, length); \
+        if (done) return done; \
+        struct iovec zeros = {calloc(1, length), length}; \
+        record(WRITE, number, path, NULL, inode_of(fd), offset, length, &zeros, 1); \
+        free(zeros.iov_base); \
+        return 0; \
+    }
+HOLES(fallocate, off_t)
+HOLES(fallocate64, off64_t)
+
 /* --- syncs ----------------------------------------------------------------------------------- */
 
 #define SYNCS(name, op) \
