@@ -193,14 +193,21 @@ def _reference(of: Dataset) -> Dataset:
 
 
 def presentation_state(of: Dataset) -> Dataset:
-    """A presentation state: another window, turned by 90°, with a circle and a text."""
+    """A presentation state of this image and of one that is elsewhere.
+
+    It has another window, turns by 90°, and has a circle and a text.
+    """
     data_set = instance(PRESENTATION, "PR", "Presentations", ContentDescription="Look here")
     series = Dataset()
     series.SeriesInstanceUID = of.SeriesInstanceUID
-    series.ReferencedImageSequence = Sequence([_reference(of)])
+    elsewhere = Dataset()
+    elsewhere.ReferencedSOPClassUID = CT
+    elsewhere.ReferencedSOPInstanceUID = generate_uid()
+    series.ReferencedImageSequence = Sequence([elsewhere, _reference(of)])
     data_set.ReferencedSeriesSequence = Sequence([series])
     window = Dataset()
     window.WindowCenter, window.WindowWidth = "100", "300"
+    window.ReferencedImageSequence = Sequence([_reference(of)])
     data_set.SoftcopyVOILUTSequence = Sequence([window])
     data_set.ImageRotation = 90
     data_set.ImageHorizontalFlip = "N"

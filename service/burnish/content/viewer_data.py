@@ -42,8 +42,8 @@ Paths are relative to the root of the volume, with `/`. The packs of a series wi
     overlays        [[extra, rows, columns, first row, first column, label, first frame, frames]]
     per_frame       [values that differ from those above, for each frame]
     segments        {number: {label, colour}} of a segmentation, `segment` in per_frame
-    references      [[series, instance]] to instances on this volume, numbered from 0 in order
-    missing         references that lead to no instance on this volume
+    references      [[series, instance] on this volume, numbered from 0 in order, or 0]
+    missing         the number of references that lead to no instance on this volume
     title, extra    of presentation states, structure sets and key objects: see `viewer_objects`
 
 UIDs and file names of the sender are not part of it.
@@ -417,15 +417,14 @@ def _instance_value(
     places: Mapping[str, list[int]],
     frames: dict[str, int],
 ) -> dict[str, Any]:
-    value = dict(instance.description)
+    value: dict[str, Any] = dict(instance.description)
     value.pop("uid", None)
     frame_of_reference = value.pop("frame_of_reference", "")
     if frame_of_reference:
         value["frame"] = frames.setdefault(frame_of_reference, len(frames) + 1)
     if _REFERENCES in value:
-        known = [places[uid] for uid in value[_REFERENCES] if uid in places]
-        missing = len(value[_REFERENCES]) - len(known)
-        value[_REFERENCES] = known
+        value[_REFERENCES] = [places.get(uid, 0) for uid in value[_REFERENCES]]
+        missing = value[_REFERENCES].count(0)
         if missing:
             value["missing"] = missing
     if instance.record.get("extras"):

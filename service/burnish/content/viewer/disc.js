@@ -69,7 +69,8 @@ function readDisc(value) {
   }
   for (const series of disc.series) {
     for (const instance of series.instances) {
-      instance.referenced = (instance.references || []).map(([s, i]) => disc.series[s].instances[i]);
+      instance.allReferenced = (instance.references || []).map(place => place ? disc.series[place[0]].instances[place[1]] : null);
+      instance.referenced = instance.allReferenced.filter(Boolean);
       if (instance.kind === 'presentation') disc.presentations.push(instance);
       if (instance.kind === 'structures') disc.structures.push(instance);
       if (instance.kind === 'keys') disc.keys.push(instance);

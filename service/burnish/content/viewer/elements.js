@@ -114,6 +114,13 @@ function formatNumber(value, digits) {
   return new Intl.NumberFormat(language, { maximumFractionDigits: digits, useGrouping: false }).format(value);
 }
 
+// Values of several scripts side by side, each in its own direction where the page runs from right to left.
+function joined(separator, ...parts) {
+  const shown = parts.filter(part => part !== undefined && part !== null && part !== false && part !== '');
+  if ((TEXTS[language] || {}).direction !== 'rtl') return shown.join(separator);
+  return shown.map(part => `\u2068${part}\u2069`).join(separator);
+}
+
 // The path of a file of the disc from this page.
 function discPath(path) { return '../' + path; }
 

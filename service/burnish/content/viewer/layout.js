@@ -356,5 +356,5 @@ function preparePrint() {
   const stack = activeViewport.stack;
   if (!stack) return;
   const { patient, study } = stack.series;
-  page.print.textContent = [formatName(patient.name), patient.id, formatDate(patient.birth_date), study.institution, formatDate(study.date), study.description, text('not_for_diagnosis')].filter(Boolean).join(' · ');
+  page.print.textContent = joined(' · ', formatName(patient.name), patient.id, formatDate(patient.birth_date), study.institution, formatDate(study.date), study.description, text('not_for_diagnosis'));
 }

@@ -6,10 +6,10 @@ function buildList() {
   const several = disc.patients.length > 1;
   for (const patient of disc.patients) {
     parts.push(element('h2', { class: 'patient' }, formatName(patient.name) || text('no_name'),
-      element('small', {}, [patient.id, formatDate(patient.birth_date), patient.sex && text('sex_' + patient.sex)].filter(Boolean).join(' · '))));
+      element('small', {}, joined(' · ', patient.id, formatDate(patient.birth_date), patient.sex && text('sex_' + patient.sex)))));
     for (const { study, series } of patient.shownStudies) {
       parts.push(element('h3', { class: 'study' }, study.description || text('study'),
-        element('small', {}, [formatDate(study.date), study.institution].filter(Boolean).join(' · '))));
+        element('small', {}, joined(' · ', formatDate(study.date), study.institution))));
       const items = series.flatMap(item => tilesOf(item));
       parts.push(element('ul', {}, ...items.map(tile => element('li', {}, tile))));
     }
@@ -39,7 +39,7 @@ function tilesOf(series) {
   if (series.frames.length) {
     const mark = series.thumbnail ? element('img', { src: discPath(series.thumbnail), alt: '', loading: 'lazy', draggable: 'false' }) : badge(series.modality || '?');
     const images = text('image_count', { count: series.frames.length });
-    tiles.push(tile(series, mark, series.title, [[series.modality, number].filter(Boolean).join(' · '), images, elsewhere], () => openStack(stackOf(series)),
+    tiles.push(tile(series, mark, series.title, [joined(' · ', series.modality, number), images, elsewhere], () => openStack(stackOf(series)),
       { draggable: 'true', ondragstart: event => event.dataTransfer.setData('text/plain', disc.series.indexOf(series)) }));
   }
   for (const instance of series.instances) {

@@ -1,6 +1,8 @@
 // What is drawn over an image: overlays, segments, outlines, graphics, measures, lines of other planes.
 
 const hiddenLayers = new Set();  // structures and segments that a person switched off
+// Letters of marks are as large as those of the page.
+const markSize = () => parseFloat(getComputedStyle(document.body).fontSize) - 2;
 const MEASURE_COLOUR = '#ffd34d', LINE_COLOUR = '#4dc3ff';
 
 function drawMarks(viewport, context, frame, matrix) {
@@ -175,7 +177,8 @@ function drawCross(viewport, context, frame, matrix) {
 
 function drawMeasures(viewport, context, frame, matrix) {
   const measures = [...measuresOf(frame), ...(viewport.drawing && viewport.drawingFrame === frame ? [viewport.drawing] : [])];
-  context.font = '600 13px system-ui, sans-serif';
+  const size = markSize();
+  context.font = `600 ${size}px system-ui, sans-serif`;
   context.textBaseline = 'middle';
   for (const measure of measures) {
     const points = measure.points.map(point => viewport.toScreen(point, matrix));
@@ -198,20 +201,20 @@ function drawMeasures(viewport, context, frame, matrix) {
     const left = Math.max(10, Math.min(viewport.screen.clientWidth - width - 10, x + 12));
     context.shadowBlur = 0;
     if (!lines.length) continue;
-    const top = Math.max(4, Math.min(viewport.screen.clientHeight - 18 * lines.length - 8, y + 8)), colour = context.fillStyle;
+    const top = Math.max(4, Math.min(viewport.screen.clientHeight - 1.4 * size * lines.length - 8, y + 8)), colour = context.fillStyle;
     context.fillStyle = 'rgba(10, 14, 19, 0.78)';
     context.beginPath();
-    context.roundRect(left - 6, top, width + 12, 18 * lines.length + 4, 6);
+    context.roundRect(left - 6, top, width + 12, 1.4 * size * lines.length + 4, 6);
     context.fill();
     context.fillStyle = colour;
-    lines.forEach((line, index) => context.fillText(line, left, top + 11.5 + 18 * index));
+    lines.forEach((line, index) => context.fillText(line, left, top + 0.9 * size + 1.4 * size * index));
   }
 }
 
 // A bar of a round length at the lower edge, where lengths in the patient are known.
 function drawScaleBar(viewport, context, frame) {
   const plane = frame.spacing && frame.spacing_kind === 'patient';
-  if (!settings.corners || !plane || viewport.screen.clientWidth < 260) return;
+  if (!settings.corners || !plane || viewport.screen.clientWidth < 480) return;
   const perMillimetre = viewport.scale / devicePixelRatio / frame.spacing[1];
   const length = [200, 100, 50, 20, 10, 5, 2, 1].find(candidate => candidate * perMillimetre < viewport.screen.clientWidth * 0.3);
   if (!length) return;
@@ -224,7 +227,7 @@ function drawScaleBar(viewport, context, frame) {
   context.lineTo(x + width, y);
   context.lineTo(x + width, y - 4);
   context.stroke();
-  context.font = '11px system-ui, sans-serif';
+  context.font = `${markSize() - 2}px system-ui, sans-serif`;
   context.textAlign = 'center';
   context.fillText(length >= 10 ? `${length / 10} cm` : `${length} mm`, x + width / 2, y - 9);
   context.textAlign = 'start';

@@ -73,9 +73,8 @@ class Painter {
     const inverse = inverted !== (frame.photometric === 'MONOCHROME1');
     const key = [this.key, inverse, block.smallest, block.step, frame.slope, frame.intercept, tables.count, frame.photometric].join();
     const size = block.highest + 1;
-    if (this.tableKey === key && this.table.length >= size && this.tableInstance === frame.instance) return this.table;
-    if (frame.modality_lut || frame.palette) this.tableInstance = frame.instance;
-    else this.tableInstance = frame.instance;
+    if (this.tableKey === key && this.table.length >= size && (this.tableInstance === frame.instance || !(frame.modality_lut || frame.palette || window.lut))) return this.table;
+    this.tableInstance = frame.instance;
     this.tableKey = key;
     const table = this.table = new Uint32Array(size);
     const apply = windowFunction(window, tables.voi);

@@ -11,10 +11,8 @@ function presentationContent(instance) {
 // Whether something of a presentation state is for a frame: no references mean all.
 function concerns(instance, references, frame) {
   if (!references || !references.length) return true;
-  return references.some(([number, frames]) => {
-    const reference = instance.references_known ? instance.references_known[number] : instance.referenced[number];
-    return reference === frame.instance && (!frames.length || frames.includes(frame.frameNumber));
-  });
+  return references.some(([number, frames]) =>
+    instance.allReferenced[number] === frame.instance && (!frames.length || frames.includes(frame.frameNumber)));
 }
 
 // The presentation states for the image of a frame.
@@ -71,7 +69,7 @@ function drawPresentation(viewport, context, frame, matrix) {
     context.strokeStyle = context.fillStyle = colours[graphic.layer] || '#7dff8a';
     drawGraphic(context, graphic, (x, y) => graphicPoint(viewport, matrix, graphic.units, x, y));
   }
-  context.font = '13px system-ui, sans-serif';
+  context.font = `${markSize()}px system-ui, sans-serif`;
   for (const label of content.texts || []) {
     if (!concerns(instance, label.references, frame)) continue;
     const place = label.box && label.box.length === 4 ? label.box : label.anchor;

@@ -341,14 +341,14 @@ class Viewport {
 // The texts in the four corners.
 function cornerTexts(viewport, frame) {
   const { stack } = viewport, series = frame.instance.series, { patient, study } = series;
-  const person = [patient.id, formatDate(patient.birth_date), patient.sex && text('sex_' + patient.sex)].filter(Boolean).join('  ');
+  const person = joined('  ', patient.id, formatDate(patient.birth_date), patient.sex && text('sex_' + patient.sex));
   const place = frame.location !== undefined ? frame.location : planeOf(frame) && dot(planeOf(frame).origin, planeOf(frame).normal);
   const thickness = frame.thickness ? `${text('thickness')} ${formatNumber(frame.thickness, 1)} mm` : '';
   const window = viewport.shownWindow;
   const shown = window ? `${text('centre_short')} ${formatNumber(window.centre, 1)}  ${text('width_short')} ${formatNumber(window.width, 1)}` : '';
   const lossy = frame.lossy === undefined ? '' : frame.lossy ? text('lossy_ratio', { ratio: formatNumber(frame.lossy, 1) }) : text('lossy');
   const near = viewport.block && viewport.block.step > 1 ? text('near_values') : '';
-  const side = [frame.laterality || series.laterality, frame.view].filter(Boolean).join(' ');
+  const side = joined(' ', frame.laterality || series.laterality, frame.view);
   const name = formatName(patient.name), position = `${text('image')} ${viewport.index + 1} / ${stack.length}`;
   if (viewport.screen.clientWidth < 330 || viewport.screen.clientHeight < 250) {
     // little room: whose image it is, which one, and how it is shown
@@ -357,17 +357,17 @@ function cornerTexts(viewport, frame) {
   const small = viewport.screen.clientWidth < 560 || viewport.screen.clientHeight < 400;
   return {
     'top-left': [name, person, side],
-    'top-right': [small ? '' : study.institution, [formatDate(study.date), formatTime(study.time)].filter(Boolean).join(' '), small ? '' : study.description],
+    'top-right': [small ? '' : study.institution, joined(' ', formatDate(study.date), formatTime(study.time)), small ? '' : study.description],
     'bottom-left': [
       viewport.value,
       viewport.presentation ? text('presentation_applied') : '',
-      small ? '' : [series.modality, series.number && text('series_number', { number: series.number })].filter(Boolean).join('  '),
+      small ? '' : joined('  ', series.modality, series.number && text('series_number', { number: series.number })),
       stack.title,
       position,
-      place === null || place === undefined ? '' : [`${text('location')} ${formatNumber(place, 1)} mm`, thickness].filter(Boolean).join('  '),
+      place === null || place === undefined ? '' : joined('  ', `${text('location')} ${formatNumber(place, 1)} mm`, thickness),
     ],
     'bottom-right': [
-      ...(small ? [] : frame.details || []).map(([key, value]) => `${text('detail_' + key)} ${value}`),
+      ...(small ? [] : frame.details || []).map(([key, value]) => joined(' ', text('detail_' + key), value)),
       lossy, near,
       `${text('zoom_short')} ${formatNumber(viewport.scale * 100, 0)} %`,
       shown,
