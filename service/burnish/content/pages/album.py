@@ -24,6 +24,8 @@ FOLDER = "IHE_PDI"
 _SMALL_ON_A_PAGE, _LARGE_ON_A_PAGE = 120, 12
 #: Where the body of a document stands in its page.
 _BODY = "\0"
+#: Pixels of the screen that a large picture is wide at least.
+_LEAST_WIDTH = 512
 
 
 def album_pages(outline: VolumeOutline, terms: ContentTerms) -> Iterator[ContentFile]:
@@ -281,9 +283,11 @@ def _large_page(
 
 
 def _size(picture: ShownPicture) -> str:
-    """The size at which a picture is shown: its pixels may not be square."""
-    height = max(1, round(picture.picture.height * picture.picture.aspect))
-    return f' width="{picture.picture.width}" height="{height}"'
+    """The size at which a picture is shown: a small one larger; its pixels may not be square."""
+    shown = picture.picture
+    scale = max(1.0, _LEAST_WIDTH / shown.width)
+    width, height = round(shown.width * scale), round(shown.height * shown.aspect * scale)
+    return f' width="{width}" height="{max(1, height)}"'
 
 
 def _page_links(position: tuple[int, int], name: Callable[[int], str], terms: ContentTerms) -> str:

@@ -126,7 +126,9 @@ def patient_heading(patient: PatientOutline, number: int, terms: ContentTerms) -
     if terms.teaching:
         return text(terms.texts.text("pages.case", number=number))
     name = terms.texts.name(patient.first.patient_name)
-    return foreign(name) or text(terms.texts.text("pages.unknown_patient"))
+    unknown = text(terms.texts.text("pages.unknown_patient"))
+    identifier = foreign(patient.first.patient_id)
+    return foreign(name) or (f"{unknown} ({identifier})" if identifier else unknown)
 
 
 def _study_line(study: StudyOutline, terms: ContentTerms) -> str:
