@@ -13,7 +13,7 @@ class LabelContent:
     """Everything that a label may say.
 
     `patients` is empty if nothing from the instances may be printed. `created` is a DICOM date
-    (DA). With a `volume_count` of 0, neither the volume's number nor the count is printed.
+    (DA). `content_type` is what IHE wants on labels: DICOM ONLY or DICOM AND WEB. With a `volume_count` of 0, neither the volume's number nor the count is printed.
     """
 
     file_set_id: str = ""
@@ -22,6 +22,7 @@ class LabelContent:
     created: str = ""
     media_application_profile: str = ""
     medium: str = ""
+    content_type: str = ""
     instances: int = 0
     institution: str = ""
     label_text: str = ""
@@ -44,6 +45,7 @@ def label_fields(content: LabelContent) -> dict[str, str]:
         "created": iso_date(content.created),
         "media_application_profile": content.media_application_profile,
         "medium": content.medium,
+        "content_type": content.content_type,
         "instances": str(content.instances or ""),
         "institution": bidi.printable(content.institution),
         "label_text": content.label_text,

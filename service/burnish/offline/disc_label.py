@@ -35,6 +35,7 @@ def label_content(path: Path) -> LabelContent:
         _check_records(path, volume)
         dicomdir = volume.read("DICOMDIR") if "DICOMDIR" in volume.files() else b""
         volume_identifier = volume.volume_identifier
+        has_pages = any(name.upper().startswith("IHE_PDI\\") for name in volume.files())
     try:
         directory = pydicom.dcmread(BytesIO(dicomdir))
         records = directory.get("DirectoryRecordSequence", [])
@@ -49,6 +50,7 @@ def label_content(path: Path) -> LabelContent:
         file_set_id=str(directory.get("FileSetID", "") or volume_identifier),
         institution=institutions.pop() if len(institutions) == 1 else "",
         patients=patients,
+        content_type="DICOM AND WEB" if has_pages else "DICOM ONLY",
     )
 
 

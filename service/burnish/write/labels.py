@@ -167,6 +167,7 @@ class PieceLabels:
             created=plan.created.astimezone().strftime("%Y%m%d"),
             media_application_profile=str(burn_job.manifest.get("media_application_profile", "")),
             medium=str(burn_job.manifest.get("medium", "")),
+            content_type="DICOM AND WEB" if plan.has_pages else "DICOM ONLY",
             instances=len(plan.instances),
             institution=institution,
             label_text=instructions.text,

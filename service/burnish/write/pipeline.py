@@ -99,10 +99,14 @@ class VolumePlan:
         return [VolumeFile(readme_txt.NAME, len(readme), readme)]
 
     @property
+    def has_pages(self) -> bool:
+        """Whether it has pages for browsers."""
+        return self.content is not None and self.content.pages
+
+    @property
     def format(self) -> Format:
         """How its image is written."""
-        pages = self.content is not None and self.content.pages
-        return format_of(self.file_system, pages=pages)
+        return format_of(self.file_system, pages=self.has_pages)
 
     def readme(self) -> bytes:
         """The bytes of README.TXT."""

@@ -95,6 +95,12 @@ def test_a_label_has_these_lines(fonts: Fonts) -> None:
     assert drawing.boxes
 
 
+@pytest.mark.parametrize("style", ["STANDARD", "LIST", "TEXT"])
+def test_a_label_says_whether_there_are_pages(fonts: Fonts, style: str) -> None:
+    content = replace(ONE, content_type="DICOM AND WEB")
+    assert "DICOM AND WEB" in lines(lay_out(content, fonts, style))
+
+
 def test_without_patients_the_label_names_none(fonts: Fonts) -> None:
     text = " ".join(lines(lay_out(replace(ONE, patients=()), fonts)))
     assert "Για τον γιατρό" in text
