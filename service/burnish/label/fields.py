@@ -13,7 +13,8 @@ class LabelContent:
     """Everything that a label may say.
 
     `patients` is empty if nothing from the instances may be printed. `created` is a DICOM date
-    (DA). `content_type` is what IHE wants on labels: DICOM ONLY or DICOM AND WEB. With a `volume_count` of 0, neither the volume's number nor the count is printed.
+    (DA). `content_type` is what IHE wants on labels: DICOM ONLY or DICOM AND WEB. With a
+    `volume_count` of 0, neither the volume's number nor the count is printed.
     """
 
     file_set_id: str = ""
