@@ -29,8 +29,8 @@ log = structlog.get_logger(__name__)
 #: The most rows that are inserted by one transaction.
 _LARGEST_BATCH = 2000
 #: Rows collect for this many times as long as it took to insert the ones before, and for this many
-#: seconds at most: a few milliseconds if little arrives.
-_COLLECT = 4
+#: seconds at most: 20 or 30 milliseconds if little arrives.
+_COLLECT = 20
 _LONGEST_COLLECTION = 0.1
 #: Seconds until the indexer tries again if the database does not answer.
 _RETRY = 1.0
