@@ -18,7 +18,12 @@ from burnish.db.tables import (
 )
 from burnish.errors import Conflict, Unknown
 from burnish.plan.planner import Planner
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
+from burnish.vocabulary import (
+    CommitmentFailure,
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    PieceState,
+)
 from factories import Ground, SampleInstance, instance
 
 
@@ -145,10 +150,14 @@ def test_a_request_that_has_ended_needs_nothing_and_its_history_stays(ground: Gr
     assert len(file_set.entries) == 1
 
 
-@pytest.mark.parametrize(("hours", "refused"), [(1, True), (-1, False)])
+@pytest.mark.parametrize(
+    ("hours", "failure_reason", "refused"),
+    [(1, 0, True), (-1, 0, False), (1, CommitmentFailure.PROCESSING_FAILURE, False)],
+)
 def test_what_a_peer_was_promised_is_refused_unless_told(
-    ground: Ground, hours: int, refused: bool
+    ground: Ground, hours: int, failure_reason: int, refused: bool
 ) -> None:
+    """An instance that the report names as failed was not promised."""
     sample = instance()
     ground.store(sample)
     now = datetime.now(UTC)
@@ -165,6 +174,7 @@ def test_what_a_peer_was_promised_is_refused_unless_told(
                 ordinal=0,
                 referenced_sop_class_uid=sample.sop_class_uid,
                 referenced_sop_instance_uid=sample.sop_instance_uid,
+                failure_reason=failure_reason,
             )
         ]
         session.add(transaction)
