@@ -69,6 +69,7 @@ class Schedule:
         clock.shutdown(wait=True)
         self._planner.close()
         self._retriever.close()
+        self._receiver.close()
 
     def _follow_commits(self) -> None:
         """Admit and plan requests after each commit.

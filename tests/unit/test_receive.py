@@ -33,6 +33,7 @@ from burnish.errors import (
     OutOfResources,
     Unreadable,
 )
+from burnish.file_slice import Slice
 from burnish.identifiers import new_uid
 from burnish.instance_header import header
 from burnish.receive import Incoming, Receiver, buffers
@@ -351,6 +352,26 @@ def test_a_file_that_was_lost_is_replaced_by_a_second_send(
     file = ground.stored_file(row)
     assert file[row.data_set_offset :] == sample.data_set
     assert len(file) == row.size
+
+
+def test_a_file_that_cannot_be_read_does_not_keep_others_from_their_rows(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = instance()
+    send(receiver, sample)
+    (before,) = rows(ground)
+
+    def fail(_: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    accept(receiver, sample)
+    accept(receiver, instance())
+    with monkeypatch.context() as patch:
+        patch.setattr(Slice, "is_whole", fail)
+        receiver.index()
+    again, _ = rows(ground)
+    assert again.spool_key != before.spool_key
+    assert ground.stored_file(again)[again.data_set_offset :] == sample.data_set
 
 
 def test_a_released_instance_may_be_sent_again(ground: Ground, receiver: Receiver) -> None:

@@ -183,7 +183,11 @@ class Indexer:
         return count
 
     def _is_whole(self, spool_key: str, size: int) -> bool:
-        return self._spool.slice(spool_key, size).is_whole()
+        """Whether an earlier file is complete. One that cannot be read is replaced as well."""
+        try:
+            return self._spool.slice(spool_key, size).is_whole()
+        except OSError:
+            return False
 
     def _settle(self, arrivals: dict[str, Arrival], outcome: RecordedRows) -> None:
         """Do what follows from the rows that were inserted, or were not."""

@@ -167,7 +167,11 @@ class _Replay:
         return outcome.inserted
 
     def _is_whole(self, spool_key: str, size: int) -> bool:
-        return self._spool.slice(spool_key, size).is_whole()
+        """Whether an earlier file is complete. One that cannot be read is replaced as well."""
+        try:
+            return self._spool.slice(spool_key, size).is_whole()
+        except OSError:
+            return False
 
     def _seal(self) -> None:
         """Cut off what is behind the last record, and note that the segment is sealed.
