@@ -1,5 +1,6 @@
 """Stage: `burnish db recover` and `restore`: rebuilds the rows of instances from the spool."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -295,6 +296,8 @@ class _Run:
                     self._record(rows)
                     rows = []
             self._record(rows)
+            if end < os.fstat(descriptor).st_size:  # the rest was allocated in advance
+                os.truncate(segment.path(self._spool.segments, name), end)
             received_rows.set_sealed(
                 self._session.connection(),
                 name,

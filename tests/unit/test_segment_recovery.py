@@ -14,6 +14,7 @@ from burnish.db import backup, instance_records
 from burnish.db.tables import Instance, Segment
 from burnish.receive import buffers
 from burnish.receive.replay import replay
+from burnish.settings import StorageSettings
 from burnish.spool import appender, release, segment
 from factories import Ground, SampleInstance, instance
 
@@ -102,6 +103,21 @@ def test_recovered_segments_are_sealed(ground: Ground) -> None:
         }
     assert after == before
     assert replay(ground.database, ground.spool, "newest") == 0
+
+
+def test_a_segment_that_was_not_sealed_gives_back_what_was_allocated(tmp_path: Path) -> None:
+    storage = StorageSettings(root=tmp_path / "root", durability="full")
+    with Ground(tmp_path / "root", storage=storage) as ground:
+        ground.__dict__["spool"] = roles.open_spool(ground.settings)
+        segments.receive(ground, instances := samples(3), close=False)
+        (name,) = segments.names(ground.spool)
+        path = segment.path(ground.spool.segments, name)
+        assert path.stat().st_size >= 200_000
+        assert recover(ground) == recovery.Recovery(3, 0, 0, 0)
+        with segment.opened(ground.spool.segments, name) as descriptor:
+            *_, last = segment.records(descriptor)
+        assert path.stat().st_size == last.end
+        assert segments.contents(ground) == contents_of(instances)
 
 
 def test_headers_alone_are_read_of_segments_that_were_sealed(

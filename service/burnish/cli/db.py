@@ -59,7 +59,7 @@ def check(
 
         differences = recovery.compare(database, roles.open_spool(settings))
         rowless = len(differences.rowless_files) + differences.rowless_instances
-        typer.echo(f"the spool has {quantity(rowless, 'instance or file')} without a row")
+        typer.echo(f"without a row in the spool: {quantity(rowless, 'instance')}")
         incomplete = len(differences.fileless_instances) + len(differences.fileless_transcodings)
         if incomplete:
             raise OperatorError(
