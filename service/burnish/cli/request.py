@@ -17,6 +17,7 @@ from burnish.cli.options import (
     Profile,
     Recipients,
     RequestName,
+    parse_audience,
 )
 from burnish.errors import NotNow
 from burnish.vocabulary import ExecutionStatus, RequestPriority
@@ -72,6 +73,21 @@ LabelDirectory = Annotated[
 LabelForm = Annotated[str, typer.Option("--form", metavar="FORM", help="pdf, png, jpg or bmp.")]
 VolumeNumber = Annotated[
     int | None, typer.Option("--volume", metavar="N", min=1, help="Only this volume.")
+]
+Content = Annotated[
+    str,
+    typer.Option(
+        "--content",
+        metavar="FOR",
+        parser=parse_audience,
+        show_default=False,
+        help="Whom the media are for: FOR_PATIENT, FOR_PHYSICIAN, FOR_TEACHING, FOR_RESEARCH, or NO"
+        " for DICOM files alone. Default: what [request] says.",
+    ),
+]
+WithViewer = Annotated[
+    bool | None,
+    typer.Option("--viewer/--no-viewer", show_default=False, help="With pages, also the viewer."),
 ]
 SeveralPatients = Annotated[
     bool,
@@ -297,6 +313,8 @@ def create(
     password_file: PasswordFile = None,
     device: DeviceName = "",
     several_patients: SeveralPatients = False,
+    content: Content = "",
+    viewer: WithViewer = None,
     start: Initiate = False,
     copies: Copies = None,
     priority: Priority = None,
@@ -312,6 +330,7 @@ def create(
     if (copies or priority) and not start:
         raise typer.BadParameter("--copies and --priority need --initiate")
     attributes = _media_attributes(label_text, file_set_id, no_split=no_split, lossy=lossy)
+    attributes |= _content_attributes(content, viewer=viewer)
     attributes |= _security_attributes(profile, recipient or [], password_file)
     with open_instances(config) as (settings, database):
         from burnish.request import listing, operations
@@ -329,6 +348,16 @@ def create(
                 _initiate(session, settings, uid, copies, priority)
             request = listing.find_request(session, uid)
     _print_name(request, json=json)
+
+
+def _content_attributes(audience: str, *, viewer: bool | None) -> dict[str, str]:
+    """The attributes that say what the media hold for people; the defaults apply to others."""
+    attributes = {}
+    if audience:
+        attributes["include_non_dicom_objects"] = audience
+    if viewer is not None:
+        attributes["include_display_application"] = "YES" if viewer else "NO"
+    return attributes
 
 
 def _media_attributes(

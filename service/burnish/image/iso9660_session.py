@@ -36,6 +36,9 @@ _MAXIMUM_DESCRIPTORS = 16
 _HEAD, _BEHIND_DESCRIPTORS = 32, 18
 #: Bytes of a root directory's record of itself; a longer one has Rock Ridge or another System Use.
 _ROOT_RECORD = 34
+#: The Application Identifier in a volume descriptor (8.4.20), and how that of Burnish begins.
+_APPLICATION = slice(574, 702)
+_OWN_APPLICATION = b"BURNISH"
 
 
 def read_extents(path: Path, session: int) -> dict[str, Extent]:
@@ -78,15 +81,23 @@ def _check_descriptors(source: Source) -> None:
         if descriptor[0] != iso9660_reader.PRIMARY:
             raise Conflict("its files have other names besides (Joliet, or a boot record)")
         root = int.from_bytes(descriptor[158:162], "little") * SECTOR
-        if source.has(root, 1) and source.read(root, 1)[0] != _ROOT_RECORD:
+        is_plain = not source.has(root, 1) or source.read(root, 1)[0] == _ROOT_RECORD
+        # the names that Burnish writes in Rock Ridge are the same ones, and are written again
+        if not is_plain and not descriptor[_APPLICATION].startswith(_OWN_APPLICATION):
             raise Conflict("its files have other names besides (Rock Ridge)")
     raise Unreadable("its volume descriptors have no terminator")
+
+
+def _has_pages(earlier: Mapping[str, Extent]) -> bool:
+    """Whether a disc has pages, whose links need names with capital letters on Linux too."""
+    return "INDEX.HTM" in earlier
 
 
 def session_size(earlier: Mapping[str, Extent], files: Sequence[VolumeFile]) -> int:
     """The bytes of the session that `write_session` writes."""
     directories = directory_tree.build_tree([*earlier, *(file.file_id for file in files)])
-    structure = _HEAD + iso9660_writer.structure_sectors(directories)
+    unix_names = _has_pages(earlier)
+    structure = _HEAD + iso9660_writer.structure_sectors(directories, unix_names=unix_names)
     return SECTOR * (structure + sum(volume_size.sectors(file.size) for file in files))
 
 
@@ -114,10 +125,14 @@ def write_session(
     )
     directories = directory_tree.build_tree([*earlier, *(file.file_id for file in files)])
     tables_sector = first + _HEAD
-    first_file = tables_sector + iso9660_writer.structure_sectors(directories)
+    unix_names = _has_pages(earlier)
+    structure_sectors = iso9660_writer.structure_sectors(directories, unix_names=unix_names)
+    first_file = tables_sector + structure_sectors
     extents = lay_out_files(files, first_file)
     size = session_size(earlier, files)
-    tables = iso9660_writer.Tables(directories, {**earlier, **extents}, tables_sector, created)
+    tables = iso9660_writer.Tables(
+        directories, {**earlier, **extents}, tables_sector, created, unix_names=unix_names
+    )
     descriptor = iso9660_writer.primary_descriptor(
         volume_identifier, tables, size // SECTOR, created
     )

@@ -95,6 +95,19 @@ def grown(image: Path, run: Run, tmp_path: Path) -> OpenDisc:
     return OpenDisc(disc, (f"stdio:{disc}",), run)
 
 
+@pytest.fixture
+def with_pages(put: Put, run: Run, tmp_path: Path) -> OpenDisc:
+    """A CD-R with one session, which has pages."""
+    put("first", study=HOME[0], series=HOME[1], instance_number=1)
+    folder = tmp_path / "with_pages"
+    options = ("--file-set-id", "OPEN", "--content", "FOR_PATIENT", "--no-viewer")
+    done = run("disc", "build", tmp_path / "first", "--output", folder, *options)
+    assert done.code == 0, done.err
+    disc, program = tmp_path / "cd", str(recorder(tmp_path))
+    burn(folder / "VOLUME01.iso", str(disc), program)
+    return OpenDisc(disc, (str(disc), "--program", program), run)
+
+
 def contents(disc: Path, session: int = 0) -> dict[str, bytes]:
     with open_volume(disc, session=session) as volume:
         return {name: volume.read(name) for name in volume.files()}
@@ -352,3 +365,23 @@ def test_a_failing_drive_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> Non
         assert "FAILURE : cold" in done.err
         assert hint in done.err
     assert contents(cd.path) == before
+
+
+def test_pages_stay_on_a_disc_and_their_names_on_linux(
+    with_pages: OpenDisc, put: Put, tmp_path: Path
+) -> None:
+    before = contents(with_pages.path)
+    put("second", study=HOME[0], series=HOME[1], instance_number=2)
+    done = with_pages.append(tmp_path / "second")
+    assert done.code == 0, done.err
+    assert done.json["volume"]["faults"] == []
+    after = contents(with_pages.path, done.json["first_sector"])
+    assert {name: data for name, data in before.items() if "IHE_PDI" in name}
+    assert {name for name in before if after.get(name) != before[name]} == {
+        "DICOMDIR",
+        "README.TXT",
+    }
+    listing = oracles.run(
+        "isoinfo", "-f", "-R", "-T", str(done.json["first_sector"]), "-i", with_pages.path
+    )
+    assert "/IHE_PDI/S0000001/INDEX.HTM" in listing

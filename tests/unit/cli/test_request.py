@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from burnish import roles, settings
-from burnish.db.tables import Instance
+from burnish.db.tables import Instance, MediaCreationRequest
 from burnish.instance_header.header import index_file
 from unit.cli.conftest import Done, Installation, Run
 
@@ -39,6 +39,17 @@ def test_a_request_for_a_study_references_all_its_instances(
     assert line["execution_status"] == "IDLE"
     assert line["origin"] == "administrator"
     assert line["instances"] == len(installation.studies[study_of(installation)])
+
+
+def test_a_request_says_for_whom_the_media_are(burnish: Run, installation: Installation) -> None:
+    create_request(burnish, installation, "--content", "FOR_PHYSICIAN", "--no-viewer")
+    configured = settings.read_settings(installation.config)
+    database = roles.open_database(configured)
+    with database.reading() as session:
+        request = session.scalars(select(MediaCreationRequest)).one()
+        assert request.include_non_dicom_objects == "FOR_PHYSICIAN"
+        assert request.include_display_application == "NO"
+    database.close()
 
 
 def test_create_prints_only_the_name_on_standard_output(
