@@ -2,8 +2,9 @@
 
 const MEGABYTE = 1e6;
 const LITTLE_MEMORY = navigator.deviceMemory && navigator.deviceMemory <= 2;
-const VALUES_BUDGET = (LITTLE_MEMORY ? 64 : 130) * MEGABYTE;
-const PACKS_BUDGET = 16 * MEGABYTE;
+const VALUES_BUDGET = (LITTLE_MEMORY ? 64 : 110) * MEGABYTE;
+// Packs of about 2 MB that stay in memory.
+const PACKS_KEPT = 8;
 // Scripts that are loaded at the same time: a disc reads one after another anyway.
 const PACKS_AT_ONCE = 2;
 
@@ -133,16 +134,14 @@ function decodeBlock(block) {
   return new Promise(done => {
     const id = ++lastCall;
     answers.set(id, done);
-    const copy = block.slice();
-    workers[id % workers.length].postMessage({ id, block: copy }, [copy.buffer]);
+    workers[id % workers.length].postMessage({ id, block }, [block.buffer]);
   });
 }
 
 // --- packs
 
-const packs = new Map();      // name -> blocks
+const packs = new Map();      // name -> {blocks, map}, the least recently used first
 const packLoads = new Map();  // name -> promise
-let packsHeld = 0;
 
 const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.JS`;
 
@@ -170,13 +169,10 @@ window.BURNISH_PACK = (folder, pack, values, blocks) => {
   let usable = characters.length === 256;
   for (let value = 0; usable && value < 256; value++) map[characters.charCodeAt(value)] = value;
   for (let value = 0; usable && value < 256; value++) usable = map[characters.charCodeAt(value)] === value;
-  const decoded = usable ? blocks.map(block => bytesOf(commentOf(block), map)) : [];
-  const name = packName({ folder }, pack);
-  packs.set(name, decoded);
-  packsHeld += decoded.reduce((sum, block) => sum + block.length, 0);
+  packs.set(packName({ folder }, pack), { blocks: usable ? blocks : [], map });
 };
 
-// The blocks of a pack; null if it cannot be read.
+// A pack; null if it cannot be read.
 function loadPack(series, pack) {
   const name = packName(series, pack);
   const known = packs.get(name);
@@ -190,11 +186,7 @@ function loadPack(series, pack) {
       const finish = () => {
         script.remove();
         packLoads.delete(name);
-        for (const [other, blocks] of packs) {
-          if (packsHeld <= PACKS_BUDGET || other === name) break;
-          packs.delete(other);
-          packsHeld -= blocks.reduce((sum, block) => sum + block.length, 0);
-        }
+        for (const other of packs.keys()) if (packs.size > PACKS_KEPT && other !== name) packs.delete(other);
         done(packs.get(name) || null);
       };
       const script = element('script', { src: '../' + name, charset: 'windows-1252', onload: finish, onerror: finish });
@@ -207,10 +199,10 @@ function loadPack(series, pack) {
 // The decoded block of a series: {values, ...} or {json}; {fault} if it cannot be read.
 async function readBlock(series, block) {
   const { pack, index } = series.placeOfBlock(block);
-  let blocks = null;
-  for (let attempt = 0; attempt < 2 && !blocks; attempt++) blocks = await loadPack(series, pack);
-  if (!blocks || blocks.length !== series.packs[pack - 1]) return { fault: 'pack' };
-  const answer = await decodeBlock(blocks[index]);
+  let loaded = null;
+  for (let attempt = 0; attempt < 2 && !loaded; attempt++) loaded = await loadPack(series, pack);
+  if (!loaded || loaded.blocks.length !== series.packs[pack - 1]) return { fault: 'pack' };
+  const answer = await decodeBlock(bytesOf(commentOf(loaded.blocks[index]), loaded.map));
   return answer.fault ? { fault: answer.fault } : answer.result;
 }
 
