@@ -16,6 +16,8 @@ from pydicom.pixels import iter_pixels
 from burnish.content import pixel_packs, viewer_data, volume_content
 from burnish.content.viewer_data import PackedPixels
 
+_NOT_DECODED = (AttributeError, NotImplementedError, RuntimeError, ValueError)
+
 
 @dataclass
 class DiscOfViewer:
@@ -121,12 +123,15 @@ class DiscOfViewer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if recorder.has_pictures:
-                with contextlib.suppress(ValueError):  # damaged: no picture
+                # Damaged images, and those that nothing here decodes, have no picture.
+                with contextlib.suppress(*_NOT_DECODED):
                     for frame in iter_pixels(data_set):
                         lines.append(recorder.frame_line(frame))
                         pictures.append(rough_picture(frame, data_set))
-        lines += list(recorder.extra_lines())
-        return recorder.to_json(), [line for line in lines if line], pictures
+        extras = list(recorder.extra_lines())
+        record = recorder.to_json()
+        kept = lines if record.get("frames") else []
+        return record, [*kept, *extras], pictures
 
     def _put(self, name: str, content: bytes) -> None:
         path = self.folder / name

@@ -126,14 +126,16 @@ class Viewer:
         area = (max(0, left), max(0, top), width, height)
         return self.canvas(number, kind, area), max(0, -top), max(0, -left)
 
-    def assert_shows(self, expected: Any, *, tolerance: int = 1, number: int = 0) -> None:
-        """The canvas shows these grey values or colours."""
+    def assert_shows(
+        self, expected: Any, *, tolerance: int = 1, number: int = 0, least: int = 100
+    ) -> None:
+        """The canvas shows these grey values or colours, `least` pixels of them."""
         rows, columns = expected.shape[:2]
         visible, row, column = self.area_of_image(rows, columns, number=number)
         visible = visible[..., :3].astype(int)
         part = expected[row : row + visible.shape[0], column : column + visible.shape[1]]
         part = part[..., None] if part.ndim == 2 else part
-        assert visible.shape[0] * visible.shape[1] >= 100
+        assert visible.shape[0] * visible.shape[1] >= least
         assert np.abs(visible - part.astype(int)).max() <= tolerance
 
     def assert_at_ease(self) -> None:

@@ -56,6 +56,7 @@ KINDS: dict[str, Any] = {
     ),
     "US RGB": lambda: from_pydicom("examples_rgb_color.dcm"),
     "US palette": lambda: from_pydicom("examples_palette.dcm"),
+    "segmented palette": lambda: from_pydicom("gdcm-US-ALOKA-16.dcm"),
     "NM with several frames": lambda: material.image(
         material.NM, "NM", "", material.noise(4, 64, 64, high=500), BitsStored=16,
         WindowCenter="200", WindowWidth="400",

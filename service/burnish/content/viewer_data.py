@@ -34,7 +34,7 @@ Paths are relative to the root of the volume, with `/`. The packs of a series wi
     slope, intercept, unit, modality_lut [extra, first value]
     windows [[centre, width, name]], function (LINEAR_EXACT, SIGMOID)
     voi_luts [[extra, first value, bits, name]], default_window [centre, width]
-    palette         [extra with three tables in a row, first value]
+    palette         [extra with three tables of 8 bits in its rows, first value]
     spacing [rows, columns] in mm, spacing_kind (patient, detector, nominal), or aspect
     regions         [[x0, y0, x1, y1, mm for each column, mm for each row]] of ultrasound
     position, orientation, frame (number of the frame of reference), thickness, between, group
@@ -163,9 +163,12 @@ class InstanceRecorder:
         description["default_window"] = [_rounded((low + high) / 2), _rounded(width)]
 
     def to_json(self) -> dict[str, Any]:
-        """What to keep beside the lines, after the last of them was made."""
+        """What to keep beside the lines, after the last of them was made.
+
+        Its "frames" are the lines of frames to keep: those of all frames, or none.
+        """
         kept: dict[str, Any] = {"description": self._description, "extras": len(self._extras)}
-        if self._frames and not self._skipped:
+        if self._frames == self._description.get("frames") and not self._skipped:
             kept["frames"] = self._frames
         return kept
 

@@ -8,6 +8,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from burnish.content import instance_reader
+from burnish.content.frame_display import LookupTable
+
 Description = dict[str, Any]
 
 _PET = "1.2.840.10008.5.1.4.1.1.128"
@@ -268,21 +271,18 @@ def _add_tables(image: Description, data_set: Any, extras: list[Any]) -> None:
             voi_luts.append([_add(extras, values), first, bits, name])
     _put(image, "voi_luts", voi_luts)
     if image["photometric"] == "PALETTE":
-        channels = []
-        first = 0
-        for colour in ("Red", "Green", "Blue"):
-            descriptor = data_set.get(f"{colour}PaletteColorLookupTableDescriptor")
-            data = data_set.get(f"{colour}PaletteColorLookupTableData")
-            entries = table(descriptor, data, signed=signed)
-            if not entries:
-                break
-            first, bits, values = entries
-            channels.append(values >> 8 if bits > 8 else values)
-        if len(channels) == 3 and len({channel.size for channel in channels}) == 1:
-            table_of_colours = np.concatenate(channels, axis=0).astype(np.uint16)
-            image["palette"] = [_add(extras, table_of_colours), first]
-        else:
-            image["photometric"] = "RGB"  # segmented tables: frames arrive as colours
+        palette = _palette(data_set)
+        if palette:
+            colours = np.stack([lookup_table.entries for lookup_table in palette])
+            image["palette"] = [_add(extras, colours.astype(np.uint16)), palette[0].first]
+
+
+def _palette(data_set: Any) -> tuple[LookupTable, ...]:
+    """The three tables of a palette in 8 bits; none if they cannot be read."""
+    try:
+        return instance_reader.frame_display(data_set, 0).palette or ()
+    except instance_reader.VALUE_ERRORS:
+        return ()
 
 
 def table(descriptor: Any, data: Any, *, signed: bool) -> tuple[int, int, Any] | None:

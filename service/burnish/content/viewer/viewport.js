@@ -343,7 +343,7 @@ function cornerTexts(viewport, frame) {
   const { stack } = viewport, series = frame.instance.series, { patient, study } = series;
   const person = joined('  ', patient.id, formatDate(patient.birth_date), patient.sex && text('sex_' + patient.sex));
   const place = frame.location !== undefined ? frame.location : planeOf(frame) && dot(planeOf(frame).origin, planeOf(frame).normal);
-  const thickness = frame.thickness ? `${text('thickness')} ${formatNumber(frame.thickness, 1)} mm` : '';
+  const thickness = frame.thickness ? joined(' ', text('thickness'), formatNumber(frame.thickness, 1) + ' mm') : '';
   const window = viewport.shownWindow;
   const shown = window ? `${text('centre_short')} ${formatNumber(window.centre, 1)}  ${text('width_short')} ${formatNumber(window.width, 1)}` : '';
   const lossy = frame.lossy === undefined ? '' : frame.lossy ? text('lossy_ratio', { ratio: formatNumber(frame.lossy, 1) }) : text('lossy');
@@ -364,12 +364,12 @@ function cornerTexts(viewport, frame) {
       small ? '' : joined('  ', series.modality, series.number && text('series_number', { number: series.number })),
       stack.title,
       position,
-      place === null || place === undefined ? '' : joined('  ', `${text('location')} ${formatNumber(place, 1)} mm`, thickness),
+      place === null || place === undefined ? '' : joined('  ', joined(' ', text('location'), formatNumber(place, 1) + ' mm'), thickness),
     ],
     'bottom-right': [
       ...(small ? [] : frame.details || []).map(([key, value]) => joined(' ', text('detail_' + key), value)),
       lossy, near,
-      `${text('zoom_short')} ${formatNumber(viewport.scale * 100, 0)} %`,
+      joined(' ', text('zoom_short'), formatNumber(viewport.scale * 100, 0) + ' %'),
       shown,
     ],
   };
