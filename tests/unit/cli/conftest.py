@@ -41,6 +41,13 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.delenv("BURNISH_CONFIG", raising=False)
+    configure = structlog.configure
+
+    def configure_without_cache(**options: Any) -> None:
+        """A logger that is kept would write to the standard error of a test that is over."""
+        configure(**{**options, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_without_cache)
 
     def command(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["burnish", *map(str, arguments)])
