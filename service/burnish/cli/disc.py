@@ -109,6 +109,27 @@ SignerKey = Annotated[
         help="RSA private key of the signer (PEM, unencrypted).",
     ),
 ]
+PrivateKey = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        metavar="FILE",
+        show_default=False,
+        help="RSA private key (PEM, unencrypted) that opens secure media.",
+    ),
+]
+ByPdi = Annotated[
+    bool, typer.Option("--pdi", help="Also by the rules of IHE PDI and of the DRG for such media.")
+]
+DeskReport = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE.html",
+        show_default=False,
+        help="As --pdi, and a page to print for those who import discs. It names patients.",
+    ),
+]
 
 
 @app.command()
@@ -121,39 +142,44 @@ def verify(
     ],
     *,
     profile: AnyProfile = "",
-    key: Annotated[
-        Path | None,
-        typer.Option(
-            readable=False,
-            metavar="FILE",
-            show_default=False,
-            help="RSA private key (PEM, unencrypted) that opens secure media.",
-        ),
-    ] = None,
+    key: PrivateKey = None,
     password_file: PasswordFile = None,
     pixels: Annotated[
         bool,
         typer.Option("--pixels", help="Decode every frame of compressed images, which takes long."),
     ] = False,
+    pdi: ByPdi = False,
+    desk_report: DeskReport = None,
     json: Json = False,
 ) -> None:
     """Check any volume against the standard, and against --profile; exit code 22 if it has faults.
 
     Faults are what makes viewers show no image, or a wrong one, and what breaks the volume; notes
     are everything else. Secure media need --key or --password-file. Without them, the content of
-    their files is not examined.
+    their files is not examined. With --pdi, the rules for media that are given to people count as
+    well: names, web content, README.TXT, programs.
     """
+    from burnish.cli import disc_pdi
     from burnish.secure_files import read_keyring
     from burnish.verify.manifest_checks import find_manifest
 
     keyring = read_keyring(key, password_file)
     manifest = find_manifest(existing(path))
     report = _examine(path, PROFILES.get(profile), keyring, manifest, pixels=pixels)
+    judgement = disc_pdi.judge(path, keyring) if pdi or desk_report else None
+    good = report.good and (judgement is None or judgement.report.good)
     if json:
-        output.print_json({"path": path, "good": report.good, **report_fields(report)})
+        fields = {"path": path, "good": good, **report_fields(report)}
+        if judgement:
+            fields["pdi"] = disc_pdi.pdi_fields(judgement)
+        output.print_json(fields)
     else:
         _print_report(path, report, has_manifest=manifest is not None, has_decoded=pixels)
-    if not report.good:
+        if judgement:
+            disc_pdi.print_findings(path, judgement)
+    if judgement and desk_report:
+        disc_pdi.write_desk_report(desk_report, path, report, judgement)
+    if not good:
         raise typer.Exit(exits.VOLUME_FAULTY)
 
 

@@ -1,0 +1,252 @@
+"""Craft: the report on a disc as one page to print, in plain words, for the import desk.
+
+The page has no scripts and loads nothing. It names patients, as the disc does.
+"""
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from burnish import __version__
+from burnish.values import Fault, VolumeReport
+from burnish.verify.faults import FaultCode
+from burnish.verify.pdi.disc_summary import PatientOnDisc
+from burnish.verify.pdi.rules import Finding, PdiReport, Severity
+from burnish.wording import quantity
+
+#: The faults without which nothing of a volume can be imported.
+_HOPELESS = {
+    FaultCode.VOLUME_UNREADABLE,
+    FaultCode.DICOMDIR_UNREADABLE,
+    FaultCode.DICOMDIR_ABSENT,
+    FaultCode.DICOMDIR_EMPTY,
+}
+#: The most rows of each list; of others only the number is given.
+_MOST_ROWS = 200
+
+_STYLE = """
+body { font: 11pt/1.45 "Segoe UI", "Noto Sans", Arial, sans-serif; color: #1b2430;
+  background: #eef1f4; margin: 0; padding: 2em 1em; }
+main { max-width: 56em; margin: 0 auto; background: #fff; padding: 2em 2.5em;
+  border-radius: 8px; box-shadow: 0 1px 4px #0002; }
+h1 { font-size: 1.5em; margin: 0; } h2 { font-size: 1.15em; margin: 1.8em 0 .5em; }
+p { margin: .4em 0; } .path, .small { color: #5a6675; font-size: .9em; overflow-wrap: anywhere; }
+.verdict { border-left: 6px solid; padding: .8em 1.1em; margin: 1.3em 0; border-radius: 4px; }
+.verdict b { font-size: 1.2em; } .yes { border-color: #1a7f4b; background: #e8f5ee; }
+.partly { border-color: #b26a00; background: #fdf3e1; }
+.no { border-color: #b3261e; background: #fceceb; }
+table { border-collapse: collapse; width: 100%; font-size: .92em; }
+th, td { text-align: left; vertical-align: top; padding: .4em .6em .4em 0;
+  border-bottom: 1px solid #dde3ea; overflow-wrap: anywhere; }
+th { color: #5a6675; font-weight: 600; } ul { margin: .3em 0; padding-left: 1.3em; }
+.finding { border-top: 1px solid #dde3ea; padding: .6em 0; break-inside: avoid; }
+.tag { display: inline-block; font-size: .8em; font-weight: 600; padding: .05em .6em;
+  border-radius: 9px; margin-right: .6em; } .fault { background: #fceceb; color: #8c1d18; }
+.note { background: #eef1f4; color: #3c4856; }
+@media print { body { background: #fff; padding: 0; } main { box-shadow: none; padding: 0; } }
+"""
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>Report on a disc</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
+
+
+class Verdict(NamedTuple):
+    """Whether a disc can be imported: "yes", "partly" or "no", and why."""
+
+    answer: str
+    title: str
+    reason: str
+
+
+def verdict(report: VolumeReport, pdi: PdiReport) -> Verdict:
+    """Whether a PACS can be expected to import a volume."""
+    codes = {fault.code for fault in report.faults}
+    if report.unexamined:
+        return Verdict(
+            "partly",
+            "Only with the password or key",
+            "The DICOM files on this disc are encrypted. Ask the sender for the password.",
+        )
+    if codes & _HOPELESS:
+        return Verdict(
+            "no",
+            "No, not as it is",
+            "The directory (DICOMDIR), through which systems import, is missing or cannot be read."
+            f" {quantity(report.instances, 'DICOM file')} can still be found on the disc: some"
+            " systems can import a folder without it.",
+        )
+    if report.faults:
+        return Verdict(
+            "partly",
+            "Perhaps, and not all of it",
+            f"{quantity(len(report.faults), 'fault')} of the files or their directory can make"
+            " images fail or look wrong. Compare the number of images after the import.",
+        )
+    if not pdi.good:
+        return Verdict(
+            "yes",
+            "Yes",
+            "The DICOM files and their directory are in order. The disc breaks other rules for"
+            " such media, which are listed below.",
+        )
+    return Verdict("yes", "Yes", "The DICOM files and their directory are in order.")
+
+
+def desk_report(
+    path: str, report: VolumeReport, pdi: PdiReport, patients: Sequence[PatientOnDisc]
+) -> str:
+    """The page for the volume at `path`."""
+    sections = [
+        _heading(path, report, pdi),
+        _content(report, pdi, patients),
+        _problems(report, pdi),
+        _whom_to_ask(pdi),
+        _findings(pdi.findings),
+        _faults(report.faults),
+        _not_examined([*pdi.not_examined, *report.not_examined]),
+        f'<p class="small">Burnish {escape(__version__)}, burnish disc verify --pdi. The rules are'
+        " those of IHE Portable Data for Imaging and of the requirements catalogue of the German"
+        " Radiological Society (DRG, 2006), under numbers of Burnish.</p>",
+    ]
+    return _PAGE.format(style=_STYLE, body="\n".join(filter(None, sections)))
+
+
+def _heading(path: str, report: VolumeReport, pdi: PdiReport) -> str:
+    answer, title, reason = verdict(report, pdi)
+    name = f", {escape(report.volume_identifier)}" if report.volume_identifier else ""
+    return (
+        f'<h1>Report on a disc</h1>\n<p class="path">{escape(path)}{name}</p>\n'
+        f'<div class="verdict {answer}"><p>Can this disc be imported?</p>'
+        f"<p><b>{escape(title)}.</b> {escape(reason)}</p></div>"
+    )
+
+
+def _content(report: VolumeReport, pdi: PdiReport, patients: Sequence[PatientOnDisc]) -> str:
+    web = "pages for a browser (open INDEX.HTM)" if pdi.has_web_content else "no pages to look at"
+    lines = [
+        "<h2>What is on it?</h2>",
+        f"<p>{quantity(len(patients), 'patient')}, {quantity(report.instances, 'DICOM file')},"
+        f" {quantity(report.files, 'file')} in total; {web}.</p>",
+    ]
+    rows = [
+        (
+            f"{patient.name} ({patient.id or 'no ID'})",
+            patient.birth_date,
+            study.date,
+            study.description,
+            " ".join(study.modalities),
+            str(study.instances),
+        )
+        for patient in patients
+        for study in patient.studies
+    ]
+    if rows:
+        titles = ("Patient", "Born", "Study of", "Description", "Kinds", "Files")
+        lines.append(_table(titles, rows))
+    if pdi.other_content:
+        names = ", ".join(escape(name) for name in pdi.other_content[:20])
+        lines.append(f"<p>Other content, which is not imported: {names}.</p>")
+    if pdi.programs:
+        count = quantity(len(pdi.programs), "program")
+        names = ", ".join(escape(name) for name in pdi.programs[:10])
+        lines.append(
+            f"<p>It has {count}: {names}. Images are imported without them; do not start"
+            " them on a computer of the hospital.</p>"
+        )
+    return "\n".join(lines)
+
+
+def _problems(report: VolumeReport, pdi: PdiReport) -> str:
+    """What is wrong, one sentence for each rule."""
+    sentences: dict[str, str] = {}
+    for finding in pdi.findings:
+        count = pdi.by_rule.get(finding.rule, 1)
+        where = finding.file if count == 1 else f"{finding.file} and {count - 1} more"
+        what = f"{finding.observed} ({where})" if count == 1 else f"{where}: {finding.observed}"
+        sentences.setdefault(finding.rule, f"<b>{finding.rule}</b> {escape(what)}")
+    lines = ["<h2>What is wrong?</h2>"]
+    if not sentences and not report.faults:
+        return "\n".join([*lines, "<p>Nothing that was examined.</p>"])
+    if report.faults:
+        lines.append(
+            f"<p>{quantity(len(report.faults), 'fault')} of DICOM files or of their directory:"
+            " see the end of this report.</p>"
+        )
+    items = "".join(f"<li>{sentence}</li>" for sentence in sentences.values())
+    return "\n".join([*lines, f"<ul>{items}</ul>" if items else ""])
+
+
+def _whom_to_ask(pdi: PdiReport) -> str:
+    lines = ["<h2>Whom to ask?</h2>"]
+    if pdi.maker:
+        lines.append("<p>Those who made the disc. Its README.TXT says:</p>")
+        lines.append(f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in pdi.maker)}</ul>")
+    else:
+        lines.append(
+            "<p>The disc does not say who made it. See its label, or ask the patient which"
+            " institution it comes from.</p>"
+        )
+    lines.append(
+        "<p>Send them this report: it says for each finding what is expected and what they can"
+        " do.</p>"
+    )
+    return "\n".join(lines)
+
+
+def _findings(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    blocks = []
+    for finding in findings[:_MOST_ROWS]:
+        severity = finding.severity.value
+        blocks.append(
+            f'<div class="finding"><p><span class="tag {severity}">{severity}</span>'
+            f"<b>{escape(finding.rule)}</b> {escape(finding.file)}</p>"
+            f"<p>Found: {escape(finding.observed)}</p><p>Expected: {escape(finding.expected)}</p>"
+            f"<p>What can be done: {escape(finding.remedy)}</p>"
+            f'<p class="small">{escape(finding.source)}</p></div>'
+        )
+    faults = sum(finding.severity is Severity.FAULT for finding in findings)
+    count = f"{quantity(faults, 'fault')}, {quantity(len(findings) - faults, 'note')}"
+    more = _more(len(findings))
+    return f"<h2>Findings by the rules for discs: {count}</h2>\n" + "\n".join(blocks) + more
+
+
+def _faults(faults: Sequence[Fault]) -> str:
+    if not faults:
+        return ""
+    rows = [(fault.where, fault.message, str(fault.code)) for fault in faults[:_MOST_ROWS]]
+    table = _table(("File", "What is wrong", "Code"), rows)
+    return f"<h2>Faults of DICOM files and their directory</h2>\n{table}{_more(len(faults))}"
+
+
+def _not_examined(subjects: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(subject)}</li>" for subject in subjects[:_MOST_ROWS])
+    return f"<h2>What was not examined</h2>\n<ul>{items}</ul>"
+
+
+def _more(count: int) -> str:
+    return f"<p>and {count - _MOST_ROWS} more</p>" if count > _MOST_ROWS else ""
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(title)}</th>" for title in titles)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>"
+        for row in rows[:_MOST_ROWS]
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{_more(len(rows))}"

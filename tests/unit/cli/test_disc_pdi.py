@@ -1,0 +1,114 @@
+"""`burnish disc verify --pdi` and `--report`."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import content_sources
+from unit.cli.conftest import Run
+
+SITE = '[content]\ninstitution = "St. Example Hospital"\ncontact = "Telephone +44 20 7946 0000"\n'
+
+
+@pytest.fixture
+def disc(run: Run, tmp_path: Path) -> Path:
+    """A volume image with pages."""
+    (tmp_path / "site.toml").write_text(SITE)
+    source = content_sources.study(tmp_path / "source", slices=2)
+    options = ("--content", "FOR_PATIENT", "--config", tmp_path / "site.toml", "--json")
+    done = run("disc", "build", source, "--output", tmp_path / "out", *options)
+    assert done.code == 0, done.err
+    return Path(done.json["volumes"][0]["image"])
+
+
+def extracted(image: Path, target: Path) -> Path:
+    command = ["7z", "x", "-y", f"-o{target}", image]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=60)
+    return target
+
+
+def test_a_disc_with_pages_keeps_all_rules(disc: Path, run: Run) -> None:
+    done = run("disc", "verify", "--pdi", disc)
+    assert done.code == 0
+    assert "by the rules for media (IHE PDI, DRG): 0 faults, 0 notes" in done.out
+    report = run("disc", "verify", "--pdi", disc, "--json").json
+    assert report["good"]
+    assert report["pdi"]["findings"] == []
+
+
+def test_a_fault_by_the_rules_for_media_sets_the_exit_code(
+    disc: Path, run: Run, tmp_path: Path
+) -> None:
+    root = extracted(disc, tmp_path / "disc")
+    (root / "README.TXT").unlink()
+    assert run("disc", "verify", root).code == 0
+    done = run("disc", "verify", "--pdi", root)
+    assert done.code == 22
+    assert "PDI-501  fault: README.TXT: there is none" in done.out
+    assert "remedy: add README.TXT" in done.out
+    report = run("disc", "verify", "--pdi", root, "--json").json
+    assert not report["good"]
+    assert report["faults"] == []
+    assert {finding["rule"] for finding in report["pdi"]["findings"]} == {"PDI-307", "PDI-501"}
+
+
+def test_notes_by_the_rules_for_media_leave_the_exit_code(
+    disc: Path, run: Run, tmp_path: Path
+) -> None:
+    root = extracted(disc, tmp_path / "disc")
+    (root / "AUTORUN.INF").write_text("[autorun]\nopen=VIEW.EXE\n")
+    done = run("disc", "verify", "--pdi", root)
+    assert done.code == 0
+    assert "PDI-601  note: AUTORUN.INF: it starts VIEW.EXE" in done.out
+
+
+def test_the_report_says_in_plain_words_what_is_on_a_disc(
+    disc: Path, run: Run, tmp_path: Path
+) -> None:
+    root = extracted(disc, tmp_path / "disc")
+    (root / "SETUP.EXE").write_bytes(b"MZ")
+    (root / "IHE_PDI" / "X.HTM").write_text("<p onclick='x()'><b>&lt;script&gt;")
+    target = tmp_path / "report.html"
+    assert run("disc", "verify", root, "--report", target).code == 22
+    page = target.read_text("utf-8")
+    for text in (
+        "Can this disc be imported?",
+        "<b>Yes.</b>",
+        "1 patient, 4 DICOM files",
+        "Müller, Änne Dr. (P&lt;1&gt;)",
+        "It has 1 program: SETUP.EXE",
+        "St. Example Hospital",
+        "<b>PDI-304</b> IHE_PDI/X.HTM",
+    ):
+        assert text in page
+    assert not re.search(r"<script|\son\w+=[\"']|\ssrc=|\shref=|url\(", page)
+    assert target.stat().st_mode & 0o077 == 0
+
+
+def test_the_report_on_a_volume_that_cannot_be_read_says_no(run: Run, tmp_path: Path) -> None:
+    image = tmp_path / "broken.iso"
+    image.write_bytes(bytes(100_000))
+    done = run("disc", "verify", image, "--report", tmp_path / "report.html")
+    assert done.code in (3, 22)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "PHOTO.JPG").write_bytes(b"\xff\xd8")
+    done = run("disc", "verify", tmp_path / "empty", "--report", tmp_path / "report.html")
+    assert done.code == 22
+    assert "No, not as it is." in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_secure_media_are_judged_without_their_keys(run: Run, tmp_path: Path) -> None:
+    source = content_sources.study(tmp_path / "source", slices=2)
+    (tmp_path / "password").write_text("a long password")
+    options = ("--profile", "STD-GEN-SEC-CD", "--password-file", tmp_path / "password", "--json")
+    done = run("disc", "build", source, "--output", tmp_path / "out", *options)
+    assert done.code == 0, done.err
+    root = extracted(Path(done.json["volumes"][0]["image"]), tmp_path / "disc")
+    (root / "IHE_PDI").mkdir()
+    (root / "IHE_PDI" / "STYLE.CSS").write_text("p { margin: 0; }")
+    report = run("disc", "verify", "--pdi", root, "--json").json["pdi"]
+    rules = {finding["rule"] for finding in report["findings"]}
+    assert rules == {"PDI-301", "PDI-312", "PDI-502", "PDI-503"}
+    assert "the encrypted DICOMDIR and DICOM files" in report["not_examined"]
