@@ -70,7 +70,7 @@ class RenditionOptions:
     def key(self, digest: str) -> str:
         """The key of the rendition of the instance with this digest of its data set."""
         hexadecimal = digest.rpartition(":")[2]
-        return f"{hexadecimal}-{VERSION}q{self.quality}t{self.thumbnail}{self.pixels[0]}"
+        return f"{hexadecimal}-{VERSION}q{self.quality}t{self.thumbnail}{self.pixels}"
 
 
 class BlobWriter:

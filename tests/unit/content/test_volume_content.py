@@ -306,3 +306,26 @@ def test_the_pages_of_a_site_without_contact_name_nobody(tmp_path: Path) -> None
         front = opened.read("INDEX.HTM").decode()
     assert "Ask your doctor, or those who made this medium." in front
     assert Site().institution == ""
+
+
+def with_viewer(**settings: object) -> ContentTerms:
+    return content_terms(ContentSettings(**settings), PATIENT, display_application=True)
+
+
+def test_true_values_never_take_a_further_volume(tmp_path: Path) -> None:
+    """With "auto", the viewer gets what room there is; all images are on the media."""
+    noise = np.random.default_rng(1).integers(0, 4096, (1, 256, 256, 1)).astype("<u2")
+    (tmp_path / "source").mkdir()
+    for number in range(3):
+        path = tmp_path / "source" / str(number)
+        written(path, noise + number, 13, SOPInstanceUID=f"1.2.3.{number}")
+    small = built(tmp_path / "source", tmp_path / "small", with_viewer(pixels="none")).built
+    large = built(tmp_path / "source", tmp_path / "large", with_viewer(pixels="lossless")).built
+    assert large[0].size > small[0].size + 100_000
+    for room, packs in ((small[0].size, False), (large[0].size, True)):
+        folder = tmp_path / f"auto{packs}"
+        (volume,) = built(tmp_path / "source", folder, with_viewer(), capacity=room + 4096).built
+        assert volume.report.instances == 3
+        with open_volume(volume.image) as opened:
+            assert any("\\P0" in name for name in opened.files()) is packs
+            assert "VIEWER\\VIEWER.HTM" in opened.files()
