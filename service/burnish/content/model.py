@@ -95,6 +95,13 @@ class Picture(NamedTuple):
     aspect: float = 1.0
 
 
+#: A part of a document's body: XHTML, or a value whose form depends on the language or the volume,
+#: as `documents.body` writes it: ("text", key, values), ("date", DA), ("time", TM), ("name", PN),
+#: ("reference", SOP Instance UID, SOP Class UID), ("picture", SOP Instance UID) or
+#: ("path", position of a file of the document).
+BodyPart = Blob | tuple[Any, ...]
+
+
 class DocumentFile(NamedTuple):
     """A file of a document beside its body: the extension of its name (3 letters), its bytes.
 
@@ -112,13 +119,13 @@ class Rendition:
 
     `fault` says why there is no picture or body where there should be one. `viewer` and
     `viewer_blobs` are the record and the lines of `viewer_data.InstanceRecorder`. `body` is the
-    XHTML of a document, to stand within a page.
+    XHTML of a document, to stand within a page; () for none.
     """
 
     key: str
     instance: InstanceDescription
     pictures: tuple[Picture, ...] = ()
-    body: Blob | None = None
+    body: tuple[BodyPart, ...] = ()
     documents: tuple[DocumentFile, ...] = ()
     fault: str = ""
     viewer: Mapping[str, Any] = field(default_factory=dict)

@@ -268,7 +268,7 @@ def without_identity(rendition: Rendition) -> Rendition:
         rendition,
         instance=anonymous,
         pictures=rendition.pictures if shown else (),
-        body=None,
+        body=(),
         documents=(),
         fault=rendition.fault or ("" if shown else WITHHELD),
         viewer={},

@@ -14,13 +14,14 @@ import secrets
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from burnish.content import instance_reader
+from burnish.content import documents, instance_reader
+from burnish.content.documents.body import DocumentWriter, read_body
 from burnish.content.model import (
     ContentKind,
     DocumentFile,
@@ -83,10 +84,15 @@ class BlobWriter:
 
     def add(self, data: bytes) -> Blob:
         """The blob of these bytes."""
-        blob = Blob(self._key, self._offset, len(data))
-        self._file.write(data)
-        self._offset += len(data)
-        return blob
+        return self.add_pieces([data])
+
+    def add_pieces(self, pieces: Iterable[bytes]) -> Blob:
+        """The blob of bytes that come in pieces."""
+        start = self._offset
+        for piece in pieces:
+            self._file.write(piece)
+            self._offset += len(piece)
+        return Blob(self._key, start, self._offset - start)
 
 
 def make_rendition(source: Slice, folder: Path, key: str, options: RenditionOptions) -> None:
@@ -150,7 +156,7 @@ def read_rendition(folder: Path, key: str) -> Rendition:
             Picture(frame, width, height, blob(jpeg), blob(thumbnail), aspect)
             for frame, width, height, jpeg, thumbnail, aspect in values["pictures"]
         ),
-        blob(values["body"]) if values["body"] else None,
+        read_body(values["body"], key),
         tuple(
             DocumentFile(extension, blob(content), web)
             for extension, content, web in values["documents"]
@@ -171,7 +177,12 @@ def _make(
     try:
         is_large = size > _READ_WHOLE
         data_set = dcmread(source, force=True, stop_before_pixels=is_large)
-        values["instance"] = instance_reader.describe(data_set).to_json()
+        description = instance_reader.describe(data_set)
+        if documents.is_document(data_set):
+            description = replace(description, kind=ContentKind.DOCUMENT, frames=0)
+        values["instance"] = description.to_json()
+        if description.kind is ContentKind.DOCUMENT:
+            _add_document(values, data_set, source, blobs)
         _add_pictures(values, data_set, source if is_large else data_set, blobs, options)
     except CODEC_ERRORS as error:
         values["fault"] = _reason(error)
@@ -183,12 +194,27 @@ def _nothing() -> dict[str, Any]:
     return {
         "instance": InstanceDescription(ContentKind.OTHER).to_json(),
         "pictures": [],
-        "body": None,
+        "body": [],
         "documents": [],
         "fault": "",
         "viewer": {},
         "viewer_blobs": [],
     }
+
+
+def _add_document(
+    values: dict[str, Any], data_set: "Dataset", source: BinaryIO, blobs: BlobWriter
+) -> None:
+    """Adds the body and the files of a document, or why there are none."""
+    writer = DocumentWriter(blobs.add_pieces)
+    try:
+        documents.write_document(data_set, source, writer)
+        writer.end()
+    except CODEC_ERRORS as error:
+        values["fault"] = _reason(error)
+        writer.discard()
+    values["body"] = writer.body
+    values["documents"] = writer.files
 
 
 def _add_pictures(

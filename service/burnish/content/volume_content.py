@@ -12,7 +12,7 @@ from functools import cache
 from burnish.content import pixel_packs, viewer, viewer_data
 from burnish.content.content_terms import ContentTerms
 from burnish.content.languages import LANGUAGES, catalogue
-from burnish.content.model import Rendition
+from burnish.content.model import ContentKind, Rendition
 from burnish.content.outline import (
     ChosenPictures,
     PatientOutline,
@@ -41,6 +41,8 @@ from burnish.values import ContentShare
 VIEWER = "VIEWER"
 #: Bytes that an instance, a picture on pages and a document bring along in pages and in DATA.JS.
 _TEXT_OF_INSTANCE, _TEXT_OF_PICTURE, _TEXT_OF_DOCUMENT = 250, 1300, 3500
+#: Bytes of a text, date, name or link in the body of a document.
+_TEXT_OF_BODY_PART = 60
 #: Bytes of the first page and of the data of a viewer without any study, and for each study.
 _TEXT_OF_FRONT, _TEXT_OF_STUDY = 12_000, 600
 #: Bytes that a series brings along in pages, in DATA.JS and in directories.
@@ -60,8 +62,10 @@ def content_share(
         if on_pages:
             sizes.append(picture.thumbnail.size)
             text += _TEXT_OF_PICTURE
-    if rendition.body:
-        text += rendition.body.size + _TEXT_OF_DOCUMENT
+    if rendition.instance.kind is ContentKind.DOCUMENT:
+        text += _TEXT_OF_DOCUMENT
+    for part in rendition.body:
+        text += part.size if isinstance(part, Blob) else _TEXT_OF_BODY_PART
     sizes += [document.content.size for document in rendition.documents]
     packed = 0
     if terms.viewer:

@@ -18,7 +18,7 @@ DEFAULT_LANGUAGE = "en"
 #: Characters from here on are of Chinese, Japanese and Korean.
 _FIRST_IDEOGRAPHIC = "\u2e80"
 #: The tables with texts of README.TXT and pages.
-_TABLES = ("format", "month", "sex", "modality", "front", "patient", "pages", "readme")
+_TABLES = ("format", "month", "sex", "modality", "front", "patient", "pages", "readme", "document")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,20 @@ from burnish.content.outline import (
     StudyOutline,
     VolumeOutline,
 )
+from burnish.content.pages.document_body import (
+    LARGE_ON_A_PAGE,
+    References,
+    body_parts,
+    large_page_name,
+    page_references,
+)
 from burnish.content.pages.front import counts, modality_name, patient_heading, study_heading
 from burnish.content.pages.xhtml import foreign, page, paragraph, text
 from burnish.content.volume_files import ContentFile
 
 FOLDER = "IHE_PDI"
-#: Pictures on one page: small ones, and large ones.
-_SMALL_ON_A_PAGE, _LARGE_ON_A_PAGE = 120, 12
+#: Small pictures on one page.
+_SMALL_ON_A_PAGE = 120
 #: Where the body of a document stands in its page.
 _BODY = "\0"
 #: Pixels of the screen that a large picture is wide at least.
@@ -31,9 +38,10 @@ _LEAST_WIDTH = 512
 def album_pages(outline: VolumeOutline, terms: ContentTerms) -> Iterator[ContentFile]:
     """Every page in IHE_PDI."""
     yield _file("INDEX.HTM", _overview(outline, terms))
+    references = page_references(outline)
     for _, study in outline.studies():
         for series in study.series:
-            yield from _series_pages(study, series, terms)
+            yield from _series_pages(study, series, references, terms)
 
 
 def _file(name: str, content: bytes) -> ContentFile:
@@ -135,19 +143,19 @@ def _series_name(series: SeriesOutline, terms: ContentTerms) -> str:
 
 
 def _series_pages(
-    study: StudyOutline, series: SeriesOutline, terms: ContentTerms
+    study: StudyOutline, series: SeriesOutline, references: References, terms: ContentTerms
 ) -> Iterator[ContentFile]:
     shown = series.shown
     albums = _in_groups(shown, _SMALL_ON_A_PAGE) or [[]]
     for number, pictures in enumerate(albums, start=1):
         content = _series_page(study, series, pictures, (number, len(albums)), terms)
         yield _file(f"{series.folder}\\{_small_page(number)}", content)
-    groups = _in_groups(shown, _LARGE_ON_A_PAGE)
+    groups = _in_groups(shown, LARGE_ON_A_PAGE)
     for number, pictures in enumerate(groups, start=1):
         content = _large_page(study, series, pictures, (number, len(groups)), terms)
-        yield _file(f"{series.folder}\\{_large_page_name(number)}", content)
+        yield _file(f"{series.folder}\\{large_page_name(number)}", content)
     for document in series.documents:
-        yield _document_page(study, series, document, terms)
+        yield _document_page(study, series, document, references, terms)
 
 
 def _in_groups(pictures: Sequence[ShownPicture], size: int) -> list[Sequence[ShownPicture]]:
@@ -156,10 +164,6 @@ def _in_groups(pictures: Sequence[ShownPicture], size: int) -> list[Sequence[Sho
 
 def _small_page(number: int) -> str:
     return "INDEX.HTM" if number == 1 else f"G{number:07d}.HTM"
-
-
-def _large_page_name(number: int) -> str:
-    return f"L{number:07d}.HTM"
 
 
 def _series_head(study: StudyOutline, series: SeriesOutline, terms: ContentTerms) -> str:
@@ -238,7 +242,7 @@ def _pictures(series: SeriesOutline, pictures: Sequence[ShownPicture], terms: Co
     positions = {picture.number: place for place, picture in enumerate(series.shown)}
     cells = []
     for picture in pictures:
-        large = _large_page_name(positions[picture.number] // _LARGE_ON_A_PAGE + 1)
+        large = large_page_name(positions[picture.number] // LARGE_ON_A_PAGE + 1)
         name = _picture_name(picture, terms)
         key = f" ({texts.text('pages.key_image')})" if picture.is_key else ""
         style = ' class="k"' if picture.is_key else ""
@@ -268,7 +272,7 @@ def _large_page(
     texts = terms.texts
     back = f'<a href="INDEX.HTM">{text(texts.text("pages.back_to_series"))}</a>'
     parts = [f'<p class="way">{back}</p>\n', _series_head(study, series, terms)]
-    parts.append(_page_links(position, _large_page_name, terms))
+    parts.append(_page_links(position, large_page_name, terms))
     for picture in pictures:
         name = text(_picture_name(picture, terms))
         lossy = texts.text("pages.lossy") if picture.instance.lossy else ""
@@ -277,7 +281,7 @@ def _large_page(
             f'<p><a href="{picture.name}"><img src="{picture.name}" alt="{name}"{_size(picture)} />'
             f"</a></p>\n{paragraph(lossy, 'note')}</div>\n"
         )
-    parts.append(_page_links(position, _large_page_name, terms))
+    parts.append(_page_links(position, large_page_name, terms))
     parts.append(_foot(terms))
     return page(_title(study, series, terms), "".join(parts), "../STYLE.CSS", texts)
 
@@ -315,7 +319,11 @@ def _foot(terms: ContentTerms) -> str:
 
 
 def _document_page(
-    study: StudyOutline, series: SeriesOutline, document: ShownDocument, terms: ContentTerms
+    study: StudyOutline,
+    series: SeriesOutline,
+    document: ShownDocument,
+    references: References,
+    terms: ContentTerms,
 ) -> ContentFile:
     """The page of a document: its body, and links to its files."""
     texts = terms.texts
@@ -325,9 +333,12 @@ def _document_page(
         f"{text(texts.text('pages.open_file', name=file.extension))}</a></li>\n"
         for position, file in enumerate(rendition.documents)
     ]
-    body = _BODY
-    if rendition.body is None:
-        body = paragraph(texts.text("pages.document_only_dicom"))
+    body = _BODY if rendition.body else ""
+    if not rendition.body:
+        reason = f"document.fault_{rendition.fault}"
+        if reason in texts.texts:
+            body = paragraph(texts.text(reason), "warn")
+        body += paragraph(texts.text("pages.document_only_dicom"))
     back = f'<a href="INDEX.HTM">{text(texts.text("pages.back_to_series"))}</a>'
     content = (
         f'<p class="way">{back}</p>\n<h1>{document_name(rendition, terms)}</h1>\n'
@@ -337,7 +348,11 @@ def _document_page(
     )
     title = rendition.instance.title or modality_name(rendition.instance.modality, terms)
     before, _, after = page(title or "-", content, "../STYLE.CSS", texts).partition(_BODY.encode())
-    parts = (before, rendition.body, after) if rendition.body else (before,)
+
+    def path(position: int) -> str:
+        return _path_from_series(document_file_name(series, document, position))
+
+    parts = (before, *body_parts(rendition.body, references, path, terms), after)
     return ContentFile(f"{FOLDER}\\{series.folder}\\{document.name}", parts)
 
 
