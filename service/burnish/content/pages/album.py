@@ -7,7 +7,7 @@ with large ones, `L0000001.HTM` …, so that no page loads more than a few from 
 from collections.abc import Callable, Iterator, Sequence
 
 from burnish.content.content_terms import ContentTerms
-from burnish.content.model import Rendition
+from burnish.content.model import InstanceDescription, Rendition
 from burnish.content.outline import (
     SeriesOutline,
     ShownDocument,
@@ -328,10 +328,12 @@ def _document_page(
     """The page of a document: its body, and links to its files."""
     texts = terms.texts
     rendition = document.rendition
+    in_body = {part[1] for part in rendition.body if part[0] == "path"}
     links = [
         f'<li><a href="{_path_from_series(document_file_name(series, document, position))}">'
         f"{text(texts.text('pages.open_file', name=file.extension))}</a></li>\n"
         for position, file in enumerate(rendition.documents)
+        if position not in in_body
     ]
     body = _BODY if rendition.body else ""
     if not rendition.body:
@@ -342,6 +344,7 @@ def _document_page(
     back = f'<a href="INDEX.HTM">{text(texts.text("pages.back_to_series"))}</a>'
     content = (
         f'<p class="way">{back}</p>\n<h1>{document_name(rendition, terms)}</h1>\n'
+        f"{_patient_facts(rendition.instance, terms)}"
         f'<p class="facts">{study_heading(study, terms)}</p>\n'
         + (f"<ul>\n{''.join(links)}</ul>\n" if links else "")
         + f'<div class="document">\n{body}</div>\n{_foot(terms)}'
@@ -354,6 +357,19 @@ def _document_page(
 
     parts = (before, *body_parts(rendition.body, references, path, terms), after)
     return ContentFile(f"{FOLDER}\\{series.folder}\\{document.name}", parts)
+
+
+def _patient_facts(instance: InstanceDescription, terms: ContentTerms) -> str:
+    """Whose document it is."""
+    name = foreign(terms.texts.name(instance.patient_name))
+    facts = _facts(
+        [
+            ("birth_date", "date", terms.texts.date(instance.birth_date)),
+            ("patient_id", "id", instance.patient_id),
+        ],
+        terms,
+    )
+    return (f'<p class="facts"><strong>{name}</strong></p>\n' if name else "") + facts
 
 
 def document_file_name(series: SeriesOutline, document: ShownDocument, position: int) -> str:

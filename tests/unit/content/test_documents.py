@@ -1,0 +1,295 @@
+"""Documents on media: whole, valid and safe pages; files as they were; DCMTK finds nothing more."""
+
+import re
+import subprocess
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+
+import content_sources
+import document_sources
+import oracles
+from burnish.application_profiles import OFFERED
+from burnish.content import rendition
+from burnish.content.asked_for import content_terms
+from burnish.content.languages import catalogue
+from burnish.content.model import Rendition
+from burnish.content.rendition import RenditionOptions
+from burnish.content.volume_files import read_blob
+from burnish.file_slice import Slice
+from burnish.media import MEDIA
+from burnish.offline.disc_build import BuildOptions, build
+from burnish.settings import ContentSettings
+from burnish.vocabulary import IncludeNonDICOMObjects
+from content_checks import check_content
+
+PDF = b"%PDF-1.4\n1 0 obj <<>> endobj\ntrailer <<>>\n%%EOF"
+CDA = '<?xml version="1.0"?>\n<ClinicalDocument xmlns="urn:hl7-org:v3">Ä</ClinicalDocument>'
+MP4 = b"\x00\x00\x00\x20ftypisom" + bytes(range(256)) * 9000
+#: Words that DCMTK adds to a report: its labels, and its names of kinds of instances.
+_WORDS_OF_DCMTK = {
+    *("footnote", "annex", "concept", "modifier", "observation", "acquisition", "observed"),
+    *("properties", "content", "item", "by", "reference", "empty"),
+    *("ct", "image", "with", "presentation", "state", "waveform"),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documents")
+    content_sources.ct_slices(folder, 3)
+    for name in ("test-SR.dcm", "waveform_ecg.dcm"):
+        (folder / name).write_bytes(Path(str(get_testdata_file(name))).read_bytes())
+    document_sources.report(folder / "report")
+    document_sources.key_objects(folder / "key_objects")
+    document_sources.encapsulated(folder / "pdf", 22, "application/pdf", PDF, "Letter <1>")
+    document_sources.encapsulated(folder / "cda", 23, "text/XML", CDA.encode())
+    document_sources.pressure(folder / "pressure")
+    return folder
+
+
+def disc(sources: Path, target: Path, audience: str, language: str = "en") -> Path:
+    """The files of a medium with everything in a folder."""
+    terms = content_terms(
+        ContentSettings(language=language),
+        IncludeNonDICOMObjects(audience),
+        display_application=False,
+    )
+    profile = OFFERED["STD-GEN-CD"]
+    options = BuildOptions(profile, MEDIA["CD"], None, "DOCUMENTS", split=False)
+    result = build([sources], target, replace(options, content=terms), lambda *_: None)
+    (volume,) = result.built
+    assert volume.report.faults == ()
+    assert volume.report.instances == len(list(sources.iterdir()))
+    return oracles.extract_with_xorriso(volume.image, target / "disc")
+
+
+@pytest.fixture(scope="module")
+def root(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return disc(sources, tmp_path_factory.mktemp("disc"), "FOR_PHYSICIAN")
+
+
+def page_with(root: Path, text: str) -> Path:
+    """The only page of a document with these words."""
+    pages = [
+        page
+        for page in root.rglob("D0*.HTM")
+        if text in page.read_text("utf-8").partition("<h1>")[2]
+    ]
+    assert len(pages) == 1, (text, pages)
+    return pages[0]
+
+
+def plain(xhtml: str) -> str:
+    """The texts of a page."""
+    return " ".join(unescape(re.sub(r"<[^>]*>", "", xhtml.replace("<br", " <br"))).split())
+
+
+def words(text: str) -> set[str]:
+    return set(re.findall(r"\w+", text.lower()))
+
+
+def made_rendition(path: Path, folder: Path) -> Rendition:
+    rendition.make_rendition(
+        Slice(str(path), 0, path.stat().st_size), folder, "key", RenditionOptions()
+    )
+    return rendition.read_rendition(folder, "key")
+
+
+def test_pages_of_all_kinds_of_documents_are_valid_and_their_links_lead_somewhere(
+    root: Path,
+) -> None:
+    assert check_content(root) > 15
+    assert len(list(root.rglob("D0*.HTM"))) == 7
+
+
+@pytest.mark.parametrize("name", ["report", "test-SR.dcm"])
+def test_every_word_that_dcmtk_shows_of_a_report_is_on_its_page(
+    root: Path, sources: Path, name: str
+) -> None:
+    """Dates are compared in the form of the page."""
+    command = ["dsr2html", "-q", "-Er", "-Ec", "-Ee", "-Ei", "+U8", sources / name]
+    shown = subprocess.run(command, check=True, capture_output=True, timeout=60)
+    _, report, _ = shown.stdout.decode().split("<hr>")
+    report = re.sub(r"\w+Storage", "", plain(report))  # names of SOP Classes
+
+    def as_on_page(date: re.Match[str]) -> str:
+        return catalogue("en").date(date.group().replace("-", ""))
+
+    report = re.sub(r"\d{4}-\d{2}-\d{2}", as_on_page, report)
+    title = "A node" if name == "report" else "Sample Code 1"
+    page = page_with(root, title).read_text("utf-8")
+    tooltips = " ".join(re.findall(r'title="([^"]*)"', page))
+    assert len(words(report)) > 40
+    assert words(report) - words(plain(page)) - words(tooltips) - _WORDS_OF_DCMTK == set()
+
+
+def test_a_report_shows_values_of_every_kind(root: Path) -> None:
+    page = plain(page_with(root, "A node").read_text("utf-8"))
+    for text in (
+        "This report has not been verified",
+        "Partial (Awaits the laboratory)",
+        "Müller",
+        "Observer: Prof. Karl Weber",
+        "Date of birth: 2 January 1950",
+        "Diameter: 23.5 mm",
+        "Method: Caliper",
+        "Measurement failure",
+        "Polyline (1.5, 2) (30, 40.25)",
+        "Point (-10, 20.5, 30) mm",
+        "Image 2, Series 2, Frames: 3, 4",
+        "A node <5 mm> & more. Second line.",
+        "Observed: 31 January 2024 11:12:13",
+        "See item 1.3.1",
+        "1.2.3.4.5.6",
+        "Density",
+        "7.25high",
+        "Time of call: 11:30:00",
+        "31 January 2024 12:00:00",
+        "ECG Waveform (not on this medium), Channels: 1, 2",
+        "Encapsulated PDF (not on this medium)",
+        "Point 1.25 s",
+    ):
+        assert text in page, text
+
+
+def test_the_images_of_a_report_are_links(root: Path) -> None:
+    page = page_with(root, "A node")
+    (link,) = re.findall(r'href="([^"]*)">Image 2', page.read_text("utf-8"))
+    assert link == "../S0000003/L0000001.HTM#i2"
+
+
+def test_a_key_object_selection_shows_its_pictures(root: Path) -> None:
+    page = page_with(root, "Look at the left.").read_text("utf-8")
+    assert '<img src="../S0000003/T0000002.JPG" alt="Image 2, Series 2"' in page
+
+
+def test_twelve_leads_are_drawn_on_their_paper(root: Path) -> None:
+    """Of the first lead the drawn line is compared with the values of the file."""
+    page = page_with(root, "RHYTHM").read_text("utf-8")
+    assert "Sampling: 1000 Hz" in page
+    assert "0.05 Hz" in page
+    names = re.findall(r'<img src="../../([^"]*SVG)"', page)
+    assert len(names) == 2
+    subprocess.run(["xmllint", "--noout", "--nonet", root / names[0]], check=True, timeout=60)
+    drawing = (root / names[0]).read_text("utf-8")
+    texts = re.findall(r"<text[^>]*>([^<]*)", drawing)
+    assert texts[:4] == ["I", "aVR", "V1", "V4"]
+    assert texts[4:8] == ["II", "aVL", "V2", "V5"]
+    assert texts[8:13] == ["III", "aVF", "V3", "V6", "II"]
+    assert "25 mm/s   10 mm/mV" in texts[-1]
+    lines = re.findall(r'class="s" d="([^"]*)"', drawing)
+    points = drawn(lines[0])
+    data_set = pydicom.dcmread(str(get_testdata_file("waveform_ecg.dcm")))
+    values = data_set.waveform_array(0)[:, 0] / 1000  # mV
+    assert points[-1][0] - points[0][0] == pytest.approx(2.5 * 25, abs=0.2)
+    heights = [y for _, y in points]
+    quarter = values[: len(values) // 4]
+    assert max(heights) - min(heights) == pytest.approx(
+        10 * (quarter.max() - quarter.min()), abs=0.1
+    )
+
+
+def drawn(line: str) -> list[tuple[float, float]]:
+    """The points of a line of an SVG path in relative coordinates."""
+    start, _, steps = line.removeprefix("M").partition("l")
+    x, y = (float(number) for number in start.split())
+    points = [(x, y)]
+    numbers = [float(number) for number in steps.split()]
+    for step_x, step_y in zip(numbers[::2], numbers[1::2], strict=True):
+        x, y = x + step_x, y + step_y
+        points.append((x, y))
+    return points
+
+
+def test_other_waveforms_have_their_units_baseline_and_gaps(root: Path) -> None:
+    """From 50 to 149.5 mmHg above the baseline of 20, with a gap of half a second."""
+    page = page_with(root, "Arterial pressure").read_text("utf-8")
+    assert "<td>mm[Hg]</td><td>0.5</td><td>20</td>" in page
+    assert "Sinus rhythm" in page
+    (name,) = re.findall(r'<img src="../../([^"]*SVG)"', page)
+    drawing = (root / name).read_text("utf-8")
+    assert "Arterial pressure, 10 mm = 100 mm[Hg] (70 … 169.5)" in drawing
+    (line,) = re.findall(r'class="s" d="([^"]*)"', drawing)
+    assert line.count("M") == 2
+
+
+def test_files_within_instances_are_as_they_were(root: Path) -> None:
+    assert [path.read_bytes() for path in root.rglob("*.PDF")] == [PDF]
+    assert [path.read_bytes() for path in root.rglob("*.XML")] == [CDA.encode()]
+    assert "Letter &lt;1&gt;" in page_with(root, "Open the PDF").read_text("utf-8")
+    assert "XML file (CDA)" in page_with(root, "Open: XML").read_text("utf-8")
+
+
+def test_for_teaching_there_is_no_document(sources: Path, tmp_path: Path) -> None:
+    root = disc(sources, tmp_path, "FOR_TEACHING")
+    check_content(root)
+    files = [path.name for path in root.rglob("*") if path.suffix in {".SVG", ".PDF", ".XML"}]
+    assert files == []
+    text = "".join(page.read_text("utf-8") for page in root.rglob("*.HTM"))
+    for secret in ("A node", "Weber", "Letter", "Sinus rhythm", "RHYTHM"):
+        assert secret not in text, secret
+
+
+def test_documents_are_in_the_language_of_the_reader(sources: Path, tmp_path: Path) -> None:
+    root = disc(sources, tmp_path, "FOR_PHYSICIAN", "de")
+    check_content(root)
+    page = plain(page_with(root, "A node").read_text("utf-8"))
+    assert "Dieser Befund ist nicht freigegeben" in page
+    assert "Date of birth: 2. Januar 1950" in page
+    assert "Bild 2, Serie 2" in page
+
+
+def test_the_mp4_file_of_a_video_is_as_it_was(tmp_path: Path) -> None:
+    path = document_sources.video(tmp_path / "video", MP4)
+    video = made_rendition(path, tmp_path)
+    (file,) = video.documents
+    assert file.extension == "MP4"
+    assert read_blob(tmp_path, file.content) == MP4
+    assert video.fault == ""
+    assert not video.pictures
+
+
+@pytest.mark.parametrize(
+    ("stream", "fault", "files"),
+    [(b"\0\0\1\x67" + bytes(996), "", 0), (b"", "damaged", 0)],
+)
+def test_a_video_without_an_mp4_file_says_so(
+    tmp_path: Path, stream: bytes, fault: str, files: int
+) -> None:
+    video = made_rendition(document_sources.video(tmp_path / "video", stream), tmp_path)
+    assert video.fault == fault
+    assert len(video.documents) == files
+    texts = [part[1] for part in video.body if part[0] == "text"]
+    assert ("document.video_other" in texts) == (not fault)
+
+
+def test_a_video_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
+    path = document_sources.video(tmp_path / "video", MP4)
+    path.write_bytes(path.read_bytes()[:-5000])
+    video = made_rendition(path, tmp_path)
+    assert video.fault == "damaged"
+    assert video.body == ()
+    assert video.documents == ()
+
+
+def test_a_document_that_is_damaged_says_so_on_its_page(tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    document_sources.encapsulated(folder / "pdf", 22, "application/pdf", b"no PDF", "Letter")
+    document_sources.encapsulated(folder / "odd", 23, "application/x-program", b"MZ", "Tool")
+    document_sources.pressure(folder / "pressure", samples=4000)
+    data_set = pydicom.dcmread(folder / "pressure")
+    data_set.WaveformSequence[0].NumberOfWaveformSamples = 5000
+    data_set.save_as(folder / "pressure")
+    root = disc(folder, tmp_path / "out", "FOR_PHYSICIAN")
+    check_content(root)
+    pages = [page.read_text("utf-8") for page in root.rglob("D0*.HTM")]
+    assert len(pages) == 3
+    assert sum("it is damaged or unusual" in page for page in pages) == 2
+    assert sum("its kind is not supported here" in page for page in pages) == 1
+    assert not [path for path in root.rglob("*") if path.suffix in {".PDF", ".SVG"}]
