@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from burnish.content.model import BodyPart
-from burnish.content.pages.xhtml import text as escaped
 from burnish.content.volume_files import Blob
+from burnish.content.xhtml_text import escaped
 
 
 class DocumentWriter:

@@ -18,7 +18,7 @@ from burnish.content.documents.values import (
     number_of,
     text_of,
 )
-from burnish.content.pages.xhtml import text as escaped
+from burnish.content.xhtml_text import escaped
 
 if TYPE_CHECKING:
     from pydicom import Dataset

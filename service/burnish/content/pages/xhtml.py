@@ -1,9 +1,9 @@
 """Craft: the frame of a page in XHTML 1.0 Strict, and text that is safe within it."""
 
-from html import escape
 from importlib import resources
 
 from burnish.content.languages import Catalogue
+from burnish.content.xhtml_text import escaped
 
 _PAGE = """\
 <!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" \
@@ -38,7 +38,7 @@ def page(title: str, body: str, style: str, catalogue: Catalogue) -> bytes:
 
 def text(value: object) -> str:
     """Any value as text within XHTML; what cannot be printed is left out."""
-    return escape("".join(filter(str.isprintable, str(value))))
+    return escaped(value)
 
 
 def lines(value: str) -> str:
