@@ -84,31 +84,8 @@ class _Report:
         writer.markup(" ")
         writer.time(text_of(data_set, "ContentTime"))
         self._end_fact()
-        for keyword, (label, texts) in _STATES.items():
-            value = text_of(data_set, keyword)
-            if not value:
-                continue
-            self._begin_fact(label)
-            if value in texts:
-                writer.label(texts[value])
-            else:
-                writer.value(value)
-            if keyword == "CompletionFlag" and text_of(data_set, "CompletionFlagDescription"):
-                writer.value(f" ({text_of(data_set, 'CompletionFlagDescription')})")
-            self._end_fact()
-        for observer in items_of(data_set, "VerifyingObserverSequence"):
-            self._begin_fact("verified_by")
-            writer.name(text_of(observer, "VerifyingObserverName"))
-            writer.value(_with_comma(text_of(observer, "VerifyingOrganization")) + " ")
-            writer.date_time(text_of(observer, "VerificationDateTime"))
-            self._end_fact()
-        for author in items_of(data_set, "AuthorObserverSequence"):
-            self._begin_fact("author")
-            writer.name(text_of(author, "PersonName"))
-            organization = text_of(author, "InstitutionName")
-            device = text_of(author, "StationName") or text_of(author, "ManufacturerModelName")
-            writer.value(_with_comma(device) + _with_comma(organization))
-            self._end_fact()
+        self._write_states()
+        self._write_people()
         for request in items_of(data_set, "ReferencedRequestSequence"):
             description = text_of(request, "RequestedProcedureDescription")
             number = text_of(request, "AccessionNumber")
@@ -134,6 +111,41 @@ class _Report:
                 writer.reference(uid, sop_class)
                 self._end_fact()
         writer.markup("</table>\n")
+
+    def _write_states(self) -> None:
+        """Whether the report is complete, verified and final."""
+        writer = self._writer
+        data_set = self._data_set
+        for keyword, (label, texts) in _STATES.items():
+            value = text_of(data_set, keyword)
+            if not value:
+                continue
+            self._begin_fact(label)
+            if value in texts:
+                writer.label(texts[value])
+            else:
+                writer.value(value)
+            if keyword == "CompletionFlag" and text_of(data_set, "CompletionFlagDescription"):
+                writer.value(f" ({text_of(data_set, 'CompletionFlagDescription')})")
+            self._end_fact()
+
+    def _write_people(self) -> None:
+        """Who verified the report and who wrote it."""
+        writer = self._writer
+        data_set = self._data_set
+        for observer in items_of(data_set, "VerifyingObserverSequence"):
+            self._begin_fact("verified_by")
+            writer.name(text_of(observer, "VerifyingObserverName"))
+            writer.value(_with_comma(text_of(observer, "VerifyingOrganization")) + " ")
+            writer.date_time(text_of(observer, "VerificationDateTime"))
+            self._end_fact()
+        for author in items_of(data_set, "AuthorObserverSequence"):
+            self._begin_fact("author")
+            writer.name(text_of(author, "PersonName"))
+            organization = text_of(author, "InstitutionName")
+            device = text_of(author, "StationName") or text_of(author, "ManufacturerModelName")
+            writer.value(_with_comma(device) + _with_comma(organization))
+            self._end_fact()
 
     def _begin_fact(self, label: str) -> None:
         self._writer.markup('<tr><th scope="row">')

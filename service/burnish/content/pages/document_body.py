@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from burnish.content.content_terms import ContentTerms
 from burnish.content.model import BodyPart
 from burnish.content.outline import VolumeOutline
-from burnish.content.pages.xhtml import text
+from burnish.content.pages.xhtml import foreign, text
 from burnish.content.volume_files import Blob, Part
 
 #: Large pictures on one page.
@@ -99,12 +99,13 @@ def _written(
     forms: dict[str, Callable[[str], str]] = {
         "date": texts.date,
         "time": _time,
-        "name": texts.name,
         "path": lambda position: path(int(position)),
         "text": lambda key: texts.text(key, **dict(others[0])),
     }
     if kind in forms:
         return text(forms[kind](str(value)))
+    if kind == "name":
+        return foreign(texts.name(str(value)))
     reference = references.get(str(value))
     if kind == "picture":
         return _picture(reference, terms)
@@ -140,5 +141,5 @@ def _link(reference: Reference | None, sop_class: str, terms: ContentTerms) -> s
         from pydicom.uid import UID
 
         kind = UID(sop_class).name.removesuffix(" Storage") if sop_class else "?"
-        return text(terms.texts.text("document.not_on_medium", kind=kind))
+        return foreign(terms.texts.text("document.not_on_medium", kind=kind))
     return f'<a href="{reference.href}">{text(_name(reference, terms))}</a>'
