@@ -18,7 +18,7 @@ H264 = "1.2.840.10008.1.2.4.102"
 ON_MEDIUM, ELSEWHERE = "1.2.3.1.2", "1.2.3.99.1"
 
 
-def made(**values: Any) -> Dataset:
+def data_set_of(**values: Any) -> Dataset:
     """A data set or an item of a sequence with these values."""
     data_set = Dataset()
     for keyword, value in values.items():
@@ -27,12 +27,12 @@ def made(**values: Any) -> Dataset:
 
 
 def code(value: str, scheme: str, meaning: str) -> Dataset:
-    return made(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
+    return data_set_of(CodeValue=value, CodingSchemeDesignator=scheme, CodeMeaning=meaning)
 
 
 def item(kind: str, name: str = "", relationship: str = "CONTAINS", **values: Any) -> Dataset:
     """A content item."""
-    content = made(RelationshipType=relationship, ValueType=kind)
+    content = data_set_of(RelationshipType=relationship, ValueType=kind)
     if name:
         content.ConceptNameCodeSequence = [code(name.upper()[:16], "99TEST", name)]
     if kind == "CONTAINER":
@@ -43,7 +43,7 @@ def item(kind: str, name: str = "", relationship: str = "CONTAINS", **values: An
 
 
 def reference(uid: str, sop_class: str = CT, **values: Any) -> Dataset:
-    return made(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=uid, **values)
+    return data_set_of(ReferencedSOPClassUID=sop_class, ReferencedSOPInstanceUID=uid, **values)
 
 
 def write(
@@ -78,7 +78,7 @@ def report(path: Path, number: int = 20) -> Path:
     image.ReferencedSOPSequence = [reference(ON_MEDIUM, ReferencedFrameNumber=[3, 4])]
     diameter = item("NUM", "Diameter")
     diameter.MeasuredValueSequence = [
-        made(NumericValue="23.5", MeasurementUnitsCodeSequence=millimetres)
+        data_set_of(NumericValue="23.5", MeasurementUnitsCodeSequence=millimetres)
     ]
     method = item("CODE", "Method", "HAS CONCEPT MOD")
     method.ConceptCodeSequence = [code("M1", "99TEST", "Caliper")]
@@ -96,24 +96,26 @@ def report(path: Path, number: int = 20) -> Path:
     unmeasured = item("NUM", "Volume")
     unmeasured.MeasuredValueSequence = []
     unmeasured.NumericValueQualifierCodeSequence = [code("114006", "DCM", "Measurement failure")]
-    by_reference = made(RelationshipType="INFERRED FROM", ReferencedContentItemIdentifier=[1, 3, 1])
+    by_reference = data_set_of(
+        RelationshipType="INFERRED FROM", ReferencedContentItemIdentifier=[1, 3, 1]
+    )
     finding = item("TEXT", "Finding", TextValue="A node <5 mm> & more.\r\nSecond line.")
     finding.ObservationDateTime = "20240131111213"
     finding.ContentSequence = [
         by_reference,
         item("UIDREF", "Tracking UID", "HAS PROPERTIES", UID="1.2.3.4.5.6"),
     ]
-    density = made(TableRowNumber=1, TableColumnNumber=1, SelectorAttributeVR="DS")
+    density = data_set_of(TableRowNumber=1, TableColumnNumber=1, SelectorAttributeVR="DS")
     density.SelectorDSValue = "7.25"
-    grade = made(TableRowNumber=1, TableColumnNumber=2, SelectorAttributeVR="LO")
+    grade = data_set_of(TableRowNumber=1, TableColumnNumber=2, SelectorAttributeVR="LO")
     grade.SelectorLOValue = "high"
     columns = []
     for position, name in ((1, "Density"), (2, "Grade")):
         meaning = [code(f"C{position}", "99TEST", name)]
-        columns.append(made(TableColumnNumber=position, ConceptNameCodeSequence=meaning))
+        columns.append(data_set_of(TableColumnNumber=position, ConceptNameCodeSequence=meaning))
     table = item("TABLE", "Table of values")
     table.TabulatedValuesSequence = [
-        made(TableColumnDefinitionSequence=columns, CellValuesSequence=[density, grade])
+        data_set_of(TableColumnDefinitionSequence=columns, CellValuesSequence=[density, grade])
     ]
     waveform = reference(ELSEWHERE, "1.2.840.10008.5.1.4.1.1.9.1.1")
     waveform.ReferencedWaveformChannels = [1, 2]
@@ -152,8 +154,8 @@ def report(path: Path, number: int = 20) -> Path:
 
 def key_objects(path: Path, number: int = 21) -> Path:
     """A selection of an image of the medium, with a remark."""
-    series = made(SeriesInstanceUID="1.2.3.1", ReferencedSOPSequence=[reference(ON_MEDIUM)])
-    study = made(StudyInstanceUID="1.2.3", ReferencedSeriesSequence=[series])
+    series = data_set_of(SeriesInstanceUID="1.2.3.1", ReferencedSOPSequence=[reference(ON_MEDIUM)])
+    study = data_set_of(StudyInstanceUID="1.2.3", ReferencedSeriesSequence=[series])
     image = item("IMAGE", ReferencedSOPSequence=[reference(ON_MEDIUM)])
     remark = item("TEXT", "Key Object Description", TextValue="Look at the left.")
     return write(
@@ -187,7 +189,7 @@ def pressure(path: Path, number: int = 24, samples: int = 4000) -> Path:
     """An arterial pressure of 200 Hz with 0.5 mmHg for each step above 20 mmHg, and a gap."""
     values = [100 + (position % 200) for position in range(samples)]
     values[1000:1100] = [-32768] * 100
-    channel = made(
+    channel = data_set_of(
         ChannelSourceSequence=[code("2:16132", "MDC", "Arterial pressure")],
         ChannelSensitivity="0.5",
         ChannelSensitivityUnitsSequence=[code("mm[Hg]", "UCUM", "millimeter of mercury")],
@@ -196,7 +198,7 @@ def pressure(path: Path, number: int = 24, samples: int = 4000) -> Path:
         WaveformBitsStored=16,
         FilterHighFrequency="35",
     )
-    group = made(
+    group = data_set_of(
         WaveformOriginality="ORIGINAL",
         NumberOfWaveformChannels=1,
         NumberOfWaveformSamples=samples,
@@ -207,7 +209,7 @@ def pressure(path: Path, number: int = 24, samples: int = 4000) -> Path:
         WaveformPaddingValue=struct.pack("<h", -32768),
         WaveformData=struct.pack(f"<{samples}h", *values),
     )
-    remark = made(UnformattedTextValue="Sinus rhythm", AnnotationGroupNumber=1)
+    remark = data_set_of(UnformattedTextValue="Sinus rhythm", AnnotationGroupNumber=1)
     return write(
         path,
         "1.2.840.10008.5.1.4.1.1.9.2.1",

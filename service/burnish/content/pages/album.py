@@ -17,7 +17,7 @@ from burnish.content.outline import (
 )
 from burnish.content.pages.document_body import (
     LARGE_ON_A_PAGE,
-    References,
+    PlacesOnPages,
     body_parts,
     large_page_name,
     page_references,
@@ -143,7 +143,7 @@ def _series_name(series: SeriesOutline, terms: ContentTerms) -> str:
 
 
 def _series_pages(
-    study: StudyOutline, series: SeriesOutline, references: References, terms: ContentTerms
+    study: StudyOutline, series: SeriesOutline, references: PlacesOnPages, terms: ContentTerms
 ) -> Iterator[ContentFile]:
     shown = series.shown
     albums = _in_groups(shown, _SMALL_ON_A_PAGE) or [[]]
@@ -322,7 +322,7 @@ def _document_page(
     study: StudyOutline,
     series: SeriesOutline,
     document: ShownDocument,
-    references: References,
+    references: PlacesOnPages,
     terms: ContentTerms,
 ) -> ContentFile:
     """The page of a document: its body, and links to its files."""

@@ -13,7 +13,7 @@ from burnish.content.volume_files import Blob, Part
 LARGE_ON_A_PAGE = 12
 
 
-class Reference(NamedTuple):
+class PlaceOnPages(NamedTuple):
     """Where pages show an instance, as seen from the page of another series.
 
     `number` counts it in its series; "" for `thumbnail` where it has none. `series` is what people
@@ -27,7 +27,7 @@ class Reference(NamedTuple):
     thumbnail: str = ""
 
 
-References = Mapping[str, Reference]
+PlacesOnPages = Mapping[str, PlaceOnPages]
 
 
 def large_page_name(number: int) -> str:
@@ -35,16 +35,16 @@ def large_page_name(number: int) -> str:
     return f"L{number:07d}.HTM"
 
 
-def page_references(outline: VolumeOutline) -> References:
+def page_references(outline: VolumeOutline) -> PlacesOnPages:
     """The instances of a volume that its pages show, by SOP Instance UID."""
-    references: dict[str, Reference] = {}
+    references: dict[str, PlaceOnPages] = {}
     for series in outline.series():
         folder = f"../{series.folder}"
         for position, shown in enumerate(series.shown):
             instance = shown.instance
             number = instance.instance_number
             page = large_page_name(position // LARGE_ON_A_PAGE + 1)
-            reference = Reference(
+            reference = PlaceOnPages(
                 f"{folder}/{page}#i{shown.number}",
                 "image_of_series",
                 shown.number if number is None else number,
@@ -54,7 +54,7 @@ def page_references(outline: VolumeOutline) -> References:
             references.setdefault(instance.sop_instance_uid, reference)
         for document in series.documents:
             instance = document.rendition.instance
-            references[instance.sop_instance_uid] = Reference(
+            references[instance.sop_instance_uid] = PlaceOnPages(
                 f"{folder}/{document.name}",
                 "document_of_series",
                 document.number,
@@ -65,7 +65,7 @@ def page_references(outline: VolumeOutline) -> References:
             instance = rendition.instance
             references.setdefault(
                 instance.sop_instance_uid,
-                Reference(
+                PlaceOnPages(
                     f"{folder}/INDEX.HTM",
                     "image_of_series" if instance.frames else "document_of_series",
                     instance.instance_number or 0,
@@ -78,7 +78,7 @@ def page_references(outline: VolumeOutline) -> References:
 
 def body_parts(
     body: tuple[BodyPart, ...],
-    references: References,
+    references: PlacesOnPages,
     path: Callable[[int], str],
     terms: ContentTerms,
 ) -> Iterator[Part]:
@@ -91,7 +91,10 @@ def body_parts(
 
 
 def _written(
-    part: tuple[Any, ...], references: References, path: Callable[[int], str], terms: ContentTerms
+    part: tuple[Any, ...],
+    references: PlacesOnPages,
+    path: Callable[[int], str],
+    terms: ContentTerms,
 ) -> str:
     """A value of a body as XHTML."""
     texts = terms.texts
@@ -121,21 +124,21 @@ def _time(value: str) -> str:
     return ":".join(parts) + (f".{fraction}" if fraction.strip("0") else "")
 
 
-def _picture(reference: Reference | None, terms: ContentTerms) -> str:
+def _picture(reference: PlaceOnPages | None, terms: ContentTerms) -> str:
     if reference is None or not reference.thumbnail:
         return ""
     name = text(_name(reference, terms))
     return f'<a href="{reference.href}"><img src="{reference.thumbnail}" alt="{name}" /></a><br />'
 
 
-def _name(reference: Reference, terms: ContentTerms) -> str:
+def _name(reference: PlaceOnPages, terms: ContentTerms) -> str:
     name = terms.texts.text(f"document.{reference.key}", number=reference.number)
     if reference.series is None:
         return name
     return f"{name}, {terms.texts.text('pages.series', number=reference.series)}"
 
 
-def _link(reference: Reference | None, sop_class: str, terms: ContentTerms) -> str:
+def _link(reference: PlaceOnPages | None, sop_class: str, terms: ContentTerms) -> str:
     """A link to an instance; of one that is not on the volume, what it is."""
     if reference is None:
         from pydicom.uid import UID
