@@ -158,6 +158,18 @@ def test_a_disc_whose_worker_died_is_ruined_and_replaced(ground: Ground, state: 
         assert rows == [(PieceState.SPOILED, 1), (PieceState.QUEUED, 1)]
 
 
+@pytest.mark.parametrize(("device_job", "attempts"), [("J", 1), ("", 2)])
+def test_a_worker_that_ends_while_a_device_goes_on_by_itself_uses_up_no_attempt(
+    ground: Ground, device_job: str, attempts: int
+) -> None:
+    added(ground)
+    columns = {"lease_until": NOW, "device": "d", "attempts": 2, "device_job": device_job}
+    set_piece(ground, 1, state=PieceState.WRITING, **columns)
+    with ground.database.writing() as session:
+        assert queue.reap(session) == 1
+    assert piece(ground, 1).attempts == attempts
+
+
 def test_copies_are_collated(ground: Ground) -> None:
     request = added(ground, volumes=3, copies=2)
     assert order(ground) == [(request, volume, copy) for copy in (1, 2) for volume in (1, 2, 3)]
