@@ -14,6 +14,7 @@ from burnish.hashing import digest_of, new_hasher
 from burnish.spool import appender as appending
 from burnish.spool import segment
 from burnish.spool.appender import Appender, PendingRecord, SealedSegment
+from syncs import recorded_syncs
 from waiting import wait_until
 
 FILE_META = bytes(128) + b"DICM" + bytes(200)
@@ -143,6 +144,15 @@ def test_a_segment_without_records_is_not_kept(log: Log, monkeypatch: pytest.Mon
     assert log.paths() == []
     log.append(b"content")
     assert len(log.paths()) == 1
+
+
+def test_a_segment_is_durable_before_anything_is_appended_to_it(tmp_path: Path) -> None:
+    """Its header before it gets its name, and then its name: a power failure would take both."""
+    log = Log(tmp_path / "segments", durable=True)
+    with recorded_syncs() as syncs:
+        log.append(b"content")
+    syncs.assert_durable(log.paths()[0])
+    log.close()
 
 
 def failing(number: int, *, after: int = 0) -> Any:

@@ -10,6 +10,7 @@ import pytest
 from burnish import spool as module
 from burnish.errors import OutOfResources
 from burnish.spool import Spool, is_converted
+from syncs import recorded_syncs
 
 
 def arrived(spool: Spool, count: int) -> list[str]:
@@ -28,6 +29,30 @@ def test_a_published_file_is_in_one_place(tmp_path: Path, durable: bool, count: 
     assert sorted(spool.published_keys()) == sorted(keys)
     assert all(spool.path(key).read_bytes() == key.encode() for key in keys)
     assert os.listdir(spool.incoming) == []
+
+
+def test_the_folders_of_a_new_spool_are_durable(tmp_path: Path) -> None:
+    root = tmp_path / "spool"
+    with recorded_syncs() as syncs:
+        spool = Spool(root, durable=True)
+    assert {tmp_path, root, spool.instances} <= syncs.paths()
+
+
+def test_the_folder_of_segments_that_an_earlier_version_did_not_have_is_durable(
+    tmp_path: Path,
+) -> None:
+    Spool(tmp_path, durable=True).segments.rmdir()
+    with recorded_syncs() as syncs:
+        Spool(tmp_path, durable=True)
+    assert tmp_path in syncs.paths()
+
+
+def test_the_names_of_segments_can_be_made_durable(tmp_path: Path) -> None:
+    for durable in (True, False):
+        spool = Spool(tmp_path, durable=durable)
+        with recorded_syncs() as syncs:
+            spool.sync_segments()
+        assert (spool.segments in syncs.paths()) is durable
 
 
 def test_without_syncfs_each_file_is_synced(
