@@ -15,8 +15,10 @@ from burnish.image.reader import open_volume
 from burnish.media import MEDIA
 from burnish.offline.disc_build import BuildOptions, build
 from burnish.settings import ContentSettings
+from burnish.values import VolumeReport
 from burnish.verify.pdi import PdiReport, check_pdi
-from burnish.verify.pdi.rules import MAXIMUM_OF_A_RULE, RULES, Severity
+from burnish.verify.pdi.desk_report import desk_report
+from burnish.verify.pdi.rules import MAXIMUM_OF_A_RULE, RULES, Findings, Severity
 from burnish.verify.pdi.web_pages import read_page
 from burnish.vocabulary import IncludeNonDICOMObjects
 
@@ -215,6 +217,15 @@ def test_a_breach_of_a_rule_is_found_with_its_file(
 def test_each_rule_is_broken_by_a_test() -> None:
     in_other_tests = {"PDI-312"}
     assert {f"PDI-{row[0]}" for row in BREACHES} | in_other_tests == set(RULES)
+
+
+def test_each_rule_has_plain_words_for_the_report() -> None:
+    report = VolumeReport("", "", 0, 0, 0, ())
+    for rule in RULES.values():
+        findings = Findings()
+        findings.add(int(rule.number[4:]), "FILE", "something")
+        page = desk_report("disc", report, PdiReport(findings.all(), ()), [])
+        assert f'<span class="small">{rule.number}: FILE</span>' in page
 
 
 def test_a_good_readme_of_another_maker_has_no_finding(disc: Path) -> None:

@@ -24,6 +24,44 @@ _HOPELESS = {
 #: The most rows of each list; of others only the number is given.
 _MOST_ROWS = 200
 
+#: Each rule's breach in plain words.
+_IN_PLAIN_WORDS = {
+    "PDI-101": "Names of files are not as all systems can read them.",
+    "PDI-102": "Files lie too deep in folders.",
+    "PDI-201": "The directory of the images (DICOMDIR) is missing.",
+    "PDI-202": "The directory of the images (DICOMDIR) is damaged or in a wrong form.",
+    "PDI-203": "Images lie outside the folders where they belong.",
+    "PDI-204": "A patient has no patient ID: it must be entered at import.",
+    "PDI-205": "A study has no ID, date or time: some systems refuse it.",
+    "PDI-206": "Images lie among the web pages.",
+    "PDI-207": "The directory of the images has entries that only some systems know.",
+    "PDI-208": "Other files lie among the images.",
+    "PDI-301": "The pages for a browser are incomplete.",
+    "PDI-302": "A name is used that is reserved.",
+    "PDI-303": "Among the web pages there are files that do not belong there.",
+    "PDI-304": "Web pages are faulty.",
+    "PDI-305": "Web pages do not say what form they are in.",
+    "PDI-306": "Web pages are faulty.",
+    "PDI-307": "Links in the web pages lead nowhere: pictures or pages are missing.",
+    "PDI-308": "Web pages have active content, which can be a danger.",
+    "PDI-309": "Web pages have scripts.",
+    "PDI-310": "Web pages load something from the internet.",
+    "PDI-311": "Web pages have links to the internet.",
+    "PDI-312": "The disc is encrypted, but its web pages are not.",
+    "PDI-401": "The first page does not lead to the other pages.",
+    "PDI-402": "The first page does not lead to README.TXT.",
+    "PDI-403": "The first page does not lead to the viewer or to other content.",
+    "PDI-404": "The first page does not seem to say which institution made the disc.",
+    "PDI-501": "There is no README.TXT, which says who made the disc and what it is.",
+    "PDI-502": "README.TXT does not seem to say which institution made the disc.",
+    "PDI-503": "README.TXT does not seem to say how to reach its maker.",
+    "PDI-504": "README.TXT does not seem to say with which product the disc was made.",
+    "PDI-505": "README.TXT does not seem to say what the disc is.",
+    "PDI-506": "README.TXT does not seem to have a disclaimer.",
+    "PDI-601": "The disc tries to start a program by itself.",
+    "PDI-602": "There are programs on the disc.",
+}
+
 _STYLE = """
 body { font: 11pt/1.45 "Segoe UI", "Noto Sans", Arial, sans-serif; color: #1b2430;
   background: #eef1f4; margin: 0; padding: 2em 1em; }
@@ -174,10 +212,13 @@ def _problems(report: VolumeReport, pdi: PdiReport) -> str:
     """What is wrong, one sentence for each rule."""
     sentences: dict[str, str] = {}
     for finding in pdi.findings:
-        count = pdi.by_rule.get(finding.rule, 1)
-        where = finding.file if count == 1 else f"{finding.file} and {count - 1} more"
-        what = f"{finding.observed} ({where})" if count == 1 else f"{where}: {finding.observed}"
-        sentences.setdefault(finding.rule, f"<b>{finding.rule}</b> {escape(what)}")
+        more = pdi.by_rule.get(finding.rule, 1) - 1
+        where = f"{finding.file} and {more} more" if more else finding.file
+        sentences.setdefault(
+            finding.rule,
+            f"{escape(_IN_PLAIN_WORDS[finding.rule])}"
+            f' <span class="small">{finding.rule}: {escape(where)}</span>',
+        )
     lines = ["<h2>What is wrong?</h2>"]
     if not sentences and not report.faults:
         return "\n".join([*lines, "<p>Nothing that was examined.</p>"])

@@ -254,7 +254,7 @@ class _PdiCheck:
                 is_file_name(folder) and "." not in folder for folder in components[:-1]
             )
             if not is_good:
-                self._add(101, path, "another name")
+                self._add(101, path, f"the name {name}")
             if path.count("/") + 1 > _MOST_COMPONENTS:
                 self._add(102, path, f"{path.count('/') + 1} components")
 
@@ -382,7 +382,9 @@ class _PdiCheck:
             if path != INDEX:
                 for script in dict.fromkeys(page.scripts):
                     self._add(309, path, script)
-            for link in dict.fromkeys(page.links):
+            # an address that is both loaded and linked to counts once, as loaded
+            loaded_last = sorted(page.links, key=lambda link: link.loaded)
+            for link in {link.address: link for link in loaded_last}.values():
                 self._check_link(path, link)
 
     def _check_link(self, path: str, link: Link) -> None:
