@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +95,39 @@ def compare(database: Database, spool: Spool) -> Differences:
         fileless_instances=comparison.fileless_instances(),
         fileless_transcodings=comparison.fileless_transcodings,
     )
+
+
+def all_rows_are_lost(database: Database, spool: Spool) -> bool:
+    """Whether the database has no instance at all, but segments have instances that had rows.
+
+    The row of a released instance is deleted only when its room was given back.
+    """
+    with database.reading() as session:
+        if session.scalar(select(exists(select(Instance.id)))):
+            return False
+        complete_to = {
+            row.name: row.indexed_offset
+            for row in session.execute(select(Segment.name, Segment.indexed_offset))
+        }
+    return any(
+        _has_kept_instances(spool, name, complete_to.get(name, 0))
+        for name in segment.names(spool.segments)
+    )
+
+
+def _has_kept_instances(spool: Spool, name: str, end: int) -> bool:
+    """Whether a segment has an instance before the position `end` that was not released."""
+    with suppress(FileNotFoundError), segment.opened(spool.segments, name) as descriptor:
+        for record in segment.all_records(descriptor):
+            if record.offset >= end:
+                break
+            if record.has_own_file:
+                key = instance_records.decode(record.row, "", "")["spool_key"]
+                if spool.path(key).exists():
+                    return True
+            elif not segment.is_released(descriptor, record):
+                return True
+    return False
 
 
 class _SpoolComparison:

@@ -185,9 +185,10 @@ def check_database_file(settings: Settings) -> None:
 def check_database_belongs_to_spool(settings: Settings, database: Database) -> None:
     """Raise OperatorError if the database does not belong to the spool.
 
-    An empty database does not, nor one that lacks requests which the register knows. The sweep
-    would remove every file of the spool that such a database does not know. A database that is seen
-    with its spool for the first time gets an identity, which the register keeps.
+    An empty database does not, nor one that has lost the rows of all instances, nor one that lacks
+    requests which the register knows. What such a database does not know of the spool would be
+    removed. A database that is seen with its spool for the first time gets an identity, which the
+    register keeps.
     """
     root = settings.storage.root
     known = storage_register.read(root)
@@ -199,11 +200,16 @@ def check_database_belongs_to_spool(settings: Settings, database: Database) -> N
     # with durability "os", a power failure may take requests that the register knows
     is_durable = settings.storage.durability == "full"
     is_older = is_durable and last_request < known.last_request
+    spool = open_spool(settings)
+    has_lost_rows = False
     if present and present == registered and not is_older:
-        return
-    has_instances = open_spool(settings).has_instances()
-    if has_instances and (is_empty or registered):
-        if is_empty:
+        has_lost_rows = recovery.all_rows_are_lost(database, spool)
+        if not has_lost_rows:
+            return
+    if spool.has_instances() and (is_empty or registered):
+        if has_lost_rows:
+            what = "has lost the rows of its instances"
+        elif is_empty:
             what = "is new or empty"
         elif present == registered:
             what = "is older than the spool, like a backup that was copied to its place"

@@ -12,6 +12,7 @@ import segments
 from burnish import compaction, recovery, removal, roles
 from burnish.db import backup, instance_records
 from burnish.db.tables import Instance, Segment
+from burnish.errors import OperatorError
 from burnish.receive import buffers
 from burnish.receive.replay import replay
 from burnish.settings import StorageSettings
@@ -452,3 +453,51 @@ def test_an_instance_that_was_erased_though_it_is_live_is_told(ground: Ground) -
     differences = recovery.compare(ground.database, ground.spool)
     assert differences.rowless_instances == 0
     assert differences.fileless_instances == row_ids(ground, instances[1].sop_instance_uid)
+
+
+@pytest.mark.parametrize("has_own_file", [False, True])
+def test_a_database_that_has_lost_the_rows_of_its_instances_is_refused(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, *, has_own_file: bool
+) -> None:
+    """Their segments are sealed and count as indexed, so that they would be deleted."""
+    if has_own_file:
+        monkeypatch.setattr(buffers, "BUFFER_SIZE", SIZE // 2)
+    roles.prepare(ground.settings)
+    segments.receive(ground, instances := samples(3))
+    roles.prepare(ground.settings)
+    with ground.database.writing() as session:
+        session.execute(delete(Instance))
+    with pytest.raises(OperatorError, match="has lost the rows of its instances") as refused:
+        roles.prepare(ground.settings)
+    assert "burnish db recover" in refused.value.hint
+    assert recover(ground).recovered == len(instances)
+    roles.prepare(ground.settings)
+    roles.remove_leftovers(ground.settings)
+    assert segments.contents(ground) == contents_of(instances)
+
+
+def test_a_database_whose_instances_were_all_released_is_not_refused(ground: Ground) -> None:
+    roles.prepare(ground.settings)
+    segments.receive(ground, instances := samples(3))
+    remove(ground, instances)
+    with ground.database.writing() as session:
+        session.execute(delete(Instance))
+    roles.prepare(ground.settings)
+
+
+def test_instances_that_have_no_rows_yet_are_no_reason_to_refuse(ground: Ground) -> None:
+    roles.prepare(ground.settings)
+    receiver = segments.receive(ground, instances := samples(3), close=False)
+    roles.prepare(ground.settings)
+    assert segments.contents(ground) == {}
+    receiver.close()
+    assert segments.contents(ground) == contents_of(instances)
+
+
+def test_a_row_that_says_more_than_its_segment_has_is_not_believed(ground: Ground) -> None:
+    segments.receive(ground, instances := samples(5))
+    with ground.database.writing() as session:
+        session.execute(delete(Instance))
+        session.execute(update(Segment).values(sealed_at=None, indexed_offset=1 << 30))
+    assert replay(ground.database, ground.spool, "newest") == len(instances)
+    assert segments.contents(ground) == contents_of(instances)

@@ -100,6 +100,8 @@ class _Replay:
             if row is not None and row.sealed_at is not None:
                 return 0
             indexed_offset = segment.HEADER_SIZE if row is None else row.indexed_offset
+        if indexed_offset > os.fstat(self._descriptor).st_size:
+            indexed_offset = segment.HEADER_SIZE  # the row is not that of this file
         inserted = 0
         batch: list[dict[str, Any]] = []
         for record in self._records():
