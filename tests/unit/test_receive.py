@@ -437,6 +437,24 @@ def test_an_odd_last_length_is_stored_as_an_even_one(ground: Ground, receiver: R
     assert row.digest == digest_of(even)
 
 
+@pytest.mark.parametrize("repair", ["padding", "odd length"])
+def test_a_file_of_its_own_that_is_repaired_has_the_digest_of_its_data_set(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, repair: str
+) -> None:
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 65_536)
+    sample = instance(size=200_143)
+    data_set = sample.data_set + bytes(2048)
+    if repair == "odd length":
+        head = sample.data_set[: -200_144 - 4]
+        data_set = head + (200_143).to_bytes(4, "little") + bytes(200_143)
+    send(receiver, replace(sample, data_set=data_set))
+    (row,) = rows(ground)
+    assert "@" not in row.spool_key, "it has no file of its own"
+    stored = ground.stored_file(row)[row.data_set_offset :]
+    assert len(stored) == len(sample.data_set)
+    assert row.digest == digest_of(stored)
+
+
 def test_an_image_that_cannot_be_shown_is_stored_and_told(
     ground: Ground, receiver: Receiver
 ) -> None:
@@ -472,6 +490,25 @@ def test_a_data_set_that_contradicts_the_command_is_refused(
     with pytest.raises(Mismatch):
         send(receiver, instance(), **identity)
     assert ground.stored_keys() == rows(ground) == []
+
+
+def test_a_refused_instance_with_a_file_of_its_own_leaves_nothing(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 65_536)
+    with pytest.raises(Mismatch):
+        send(receiver, instance(size=200_000), sop_instance_uid="1.2.3.99")
+    assert list(ground.spool.incoming.iterdir()) == []
+    assert ground.stored_keys() == []
+
+
+def test_nothing_waits_once_everything_has_its_row(ground: Ground, receiver: Receiver) -> None:
+    for number in range(3):
+        accept(receiver, instance(instance_number=number))
+    assert receiver._indexer.waiting == 3
+    receiver.index()
+    assert receiver._indexer.waiting == 0
+    assert len(rows(ground)) == 3
 
 
 @pytest.mark.parametrize("values", [{"study": ""}, {"series": ""}, {"study": "1.2.x"}])

@@ -167,6 +167,23 @@ def test_what_a_dead_process_left_is_replayed_and_sealed(
     assert row.digest.startswith("blake3:")
 
 
+def test_a_released_instance_is_not_replayed_and_is_not_called_torn(
+    ground: Ground, receiver: Receiver
+) -> None:
+    accept(receiver, instance(instance_number=1), instance(instance_number=2))
+    receiver.index()
+    released, kept = rows(ground)
+    ground.spool.erase(released.spool_key, released.size)
+    with ground.database.writing() as session:
+        session.execute(delete(Instance))
+        session.execute(delete(Segment))
+    die(receiver)
+    with structlog.testing.capture_logs() as lines:
+        assert replay(ground.database, ground.spool, "newest") == 1
+    assert [row.sop_instance_uid for row in rows(ground)] == [kept.sop_instance_uid]
+    assert "torn instance removed" not in {line["event"] for line in lines}
+
+
 def test_a_replayed_row_is_the_row_that_the_receiver_would_have_inserted(
     ground: Ground, receiver: Receiver
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,14 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 import segments
-from burnish import compaction, recovery, removal, roles
+from burnish import compaction, recovery, removal, retention, roles
 from burnish.db import backup, instance_records
 from burnish.db.tables import Instance, Segment
 from burnish.errors import OperatorError
 from burnish.receive import buffers
 from burnish.receive.replay import replay
 from burnish.settings import StorageSettings
-from burnish.spool import appender, release, segment
+from burnish.spool import Spool, appender, release, segment
 from factories import Ground, SampleInstance, instance
 
 SIZE = 20_000
@@ -501,3 +502,38 @@ def test_a_row_that_says_more_than_its_segment_has_is_not_believed(ground: Groun
         session.execute(update(Segment).values(sealed_at=None, indexed_offset=1 << 30))
     assert replay(ground.database, ground.spool, "newest") == len(instances)
     assert segments.contents(ground) == contents_of(instances)
+
+
+def test_the_hourly_sweep_erases_an_instance_whose_release_was_cut_off(ground: Ground) -> None:
+    """Its row says that it was released; a power failure has kept its bytes."""
+    segments.receive(ground, samples(3))
+    released, *kept = rows(ground)
+    with ground.database.writing() as session:
+        session.execute(
+            update(Instance)
+            .where(Instance.spool_key == released["spool_key"])
+            .values(released_at=datetime.now(UTC))
+        )
+    retention.sweep(ground.database, ground.spool, ground.settings)
+    assert not ground.spool.slice(released["spool_key"], released["size"]).is_whole()
+    assert all(ground.spool.slice(row["spool_key"], row["size"]).is_whole() for row in kept)
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_an_erasure_is_durable_if_the_spool_is(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    segments.receive(ground, samples(3))
+    spool = Spool(ground.spool.instances.parent, durable=durable)
+    synced: list[str] = []
+    real = os.fdatasync
+
+    def record(descriptor: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{descriptor}"))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", record)
+    erased = [(row["spool_key"], row["size"]) for row in rows(ground)]
+    spool.erase_durably(erased)
+    paths = {spool.slice(key, size).path for key, size in erased}
+    assert set(synced) == (paths if durable else set())

@@ -227,6 +227,43 @@ def test_many_at_once_are_appended_by_one_write_and_one_sync(
     assert len(syncs) < len(contents)
 
 
+def test_a_defect_while_a_group_is_written_acknowledges_nothing_of_it(
+    log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also not to the threads that wait for the one that writes."""
+    log.append(b"before")
+    gate, calls = threading.Event(), []
+    real = os.pwritev
+    outcomes: dict[bytes, type[BaseException] | None] = {}
+
+    def defective(descriptor: int, parts: Any, offset: int) -> int:
+        calls.append(offset)
+        if len(calls) > 1:
+            raise MemoryError
+        gate.wait(300)
+        return real(descriptor, parts, offset)
+
+    def append(content: bytes) -> None:
+        try:
+            log.append(content)
+            outcomes[content] = None
+        except (MemoryError, OutOfResources) as error:
+            outcomes[content] = type(error)
+
+    monkeypatch.setattr(os, "pwritev", defective)
+    threads = [threading.Thread(target=append, args=(content,)) for content in (b"1", b"2", b"3")]
+    threads[0].start()
+    wait_until(lambda: calls)
+    for thread in threads[1:]:
+        thread.start()
+    wait_until(lambda: len(log.appender._pending) == 2)
+    gate.set()
+    for thread in threads:
+        thread.join()
+    assert outcomes.pop(b"1") is None
+    assert set(outcomes.values()) == {MemoryError, OutOfResources}
+
+
 def test_sealing_beside_appending_loses_nothing(tmp_path: Path) -> None:
     log = Log(tmp_path / "segments", durable=False)
     contents = [b"content %d" % number for number in range(200)]

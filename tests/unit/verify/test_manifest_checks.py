@@ -88,3 +88,25 @@ def test_the_manifest_is_found_from_the_folder_of_the_image(
 
 def test_a_manifest_of_another_image_is_not_used(image: Path) -> None:
     assert find_manifest(image.rename(image.with_name("OTHER.iso"))) is None
+    image.with_suffix(".json").rename(image.with_name("OTHER.json"))
+    assert find_manifest(image.with_name("OTHER.iso")) is None
+
+
+def test_a_file_of_many_pieces_that_has_not_changed_is_not_named(tmp_path: Path) -> None:
+    """Only the first bytes of a file are its head, however many pieces it is read in."""
+    content = bytes(range(256)) * 10_000
+    path = tmp_path / "VOLUME01.iso"
+    iso9660_writer.write_image(
+        path,
+        volume_identifier="TEST",
+        files=[VolumeFile("I1", len(content), content)],
+        created=datetime.now(UTC),
+    )
+    stated = {
+        "digest": digest_of(content[HEAD:]),
+        "offset": HEAD,
+        "head": digest_of(content[:HEAD]),
+    }
+    manifest = {"image": path.name, "sha256": "0" * 64, "files": {"I1": stated}}
+    path.with_suffix(".json").write_text(json.dumps(manifest))
+    assert faults(path) == [(FaultCode.VOLUME_DIFFERS, "volume")]

@@ -174,6 +174,20 @@ def test_a_paused_device_takes_nothing_until_it_is_resumed(single_device: Ground
     assert status_of(single_device, uid) == (R.DONE, I.NORMAL, "")
 
 
+def test_a_device_that_is_paused_after_its_state_was_read_gets_only_what_it_works_on(
+    single_device: Ground,
+) -> None:
+    planned_request(single_device)
+    worker, _ = worker_of(single_device, 0)
+    capacities = worker.recorder.capacities
+    with single_device.database.writing() as session:
+        devices.pause(session, "outbox", "the disk is being changed")
+    assert worker.claim_piece(capacities) is None
+    with single_device.database.writing() as session:
+        session.execute(update(Piece).values(device="outbox", device_job="J"))
+    assert worker.claim_piece(capacities, at_device=True) is not None
+
+
 def test_resuming_a_device_tries_held_pieces_at_once(single_device: Ground) -> None:
     uid = planned_request(single_device)
     worker, burner = worker_of(single_device, 0)

@@ -751,6 +751,15 @@ def test_a_worker_takes_over_the_piece_of_a_dead_worker_and_stops_when_asked(
     assert list(images.iterdir()) == [image_of_other_device]
 
 
+def test_a_worker_that_is_to_stop_finishes_what_its_device_cannot_make_alone(
+    ground: Ground, worker: Worker
+) -> None:
+    uid = planned_request(ground)
+    worker.stopping.set()
+    assert worker.make_next()
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
+
+
 @pytest.mark.parametrize(
     ("error", "info"),
     [
