@@ -344,11 +344,6 @@ class _RobotSite(Site):
         self._jobs.mkdir()
         self._exchange.mkdir()
 
-    def restore(self, facts: Sequence[tuple[str, str]]) -> None:
-        super().restore(facts)
-        # the name of an image may be lost with the power: then no disc is made of that piece
-        self.costs_blanks = True
-
     def attach(self, worker: Worker) -> None:
         burner: Any = worker.burner
         burner._pause = self

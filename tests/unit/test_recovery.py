@@ -392,6 +392,30 @@ def test_a_backup_is_examined_and_synced_before_it_has_its_name(
     assert seen == [f"check {part}", f"sync {part}", f"sync {tmp_path.name} exists"]
 
 
+def test_what_sqlite_leaves_beside_a_backup_is_removed_before_its_folder_is_synced(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power failure would bring it back."""
+    folder = tmp_path / "safe"
+    folder.mkdir()
+    beside: list[set[str]] = []
+    sync, copy = backup._sync, backup._copy_checked
+
+    def leave_a_log(source: Path, part: Path) -> None:
+        copy(source, part)
+        part.with_name(f"{part.name}-wal").touch()
+
+    def look_and_sync(path: Path) -> None:
+        if path == folder:
+            beside.append({file.name for file in folder.iterdir()})
+        sync(path)
+
+    monkeypatch.setattr(backup, "_copy_checked", leave_a_log)
+    monkeypatch.setattr(backup, "_sync", look_and_sync)
+    backup.save(ground.url, folder / "saved.db")
+    assert beside == [{"saved.db"}]
+
+
 def test_a_backup_that_is_damaged_on_the_way_is_not_kept(
     ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

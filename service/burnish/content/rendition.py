@@ -123,6 +123,8 @@ def _new_rendition(folder: Path, key: str) -> Iterator[BinaryIO]:
     try:
         with part.open("wb") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())  # after a power failure it is used as it is found
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)

@@ -108,6 +108,7 @@ def save(url: str, target: Path) -> None:
     try:
         _copy_checked(path, part)
         part.rename(target)
+        abandon_replacement(part)  # before the sync: a power failure brings nothing of it back
         _sync(target.parent)
     finally:
         abandon_replacement(part)

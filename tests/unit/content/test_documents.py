@@ -26,6 +26,7 @@ from burnish.offline.disc_build import BuildOptions, build
 from burnish.settings import ContentSettings
 from burnish.vocabulary import IncludeNonDICOMObjects
 from content_checks import check_content
+from syncs import recorded_syncs
 
 PDF = b"%PDF-1.4\n1 0 obj <<>> endobj\ntrailer <<>>\n%%EOF"
 CDA = '<?xml version="1.0"?>\n<ClinicalDocument xmlns="urn:hl7-org:v3">Ä</ClinicalDocument>'
@@ -98,6 +99,17 @@ def made_rendition(path: Path, folder: Path) -> Rendition:
         Slice(str(path), 0, path.stat().st_size), folder, "key", RenditionOptions()
     )
     return rendition.read_rendition(folder, "key")
+
+
+def test_a_rendition_is_durable_before_it_has_its_name(tmp_path: Path) -> None:
+    """After a power failure a later planner or writer uses it as it finds it."""
+    source = Path(str(get_testdata_file("CT_small.dcm")))
+    with recorded_syncs() as syncs:
+        made_rendition(source, tmp_path)
+    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    written = [old for old in syncs.paths() if old.parent == path.parent]
+    assert len(written) == 1
+    assert syncs.order(written[0]) < syncs.order(path)
 
 
 def test_pages_of_all_kinds_of_documents_are_valid_and_their_links_lead_somewhere(

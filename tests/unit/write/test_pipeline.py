@@ -14,6 +14,7 @@ from burnish.plan.planner import Planner
 from burnish.write import job, pipeline
 from burnish.write.pipeline import VolumePlan
 from factories import Ground, instance
+from syncs import recorded_syncs
 
 
 @pytest.fixture
@@ -144,3 +145,11 @@ def test_two_devices_may_build_one_volume_at_once(plan: VolumePlan, tmp_path: Pa
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+def test_an_image_and_its_name_are_durable(plan: VolumePlan, tmp_path: Path) -> None:
+    """A robot that has a job of the image goes on after a power failure."""
+    image = tmp_path / "image.iso"
+    with recorded_syncs() as syncs:
+        pipeline.build_image(plan, image)
+    syncs.assert_durable(image)
