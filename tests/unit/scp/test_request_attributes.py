@@ -125,13 +125,13 @@ def test_only_the_sequence_that_is_asked_for_is_read(ground: Ground) -> None:
 def encoded_items(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The SOP Instance UIDs of the references that are encoded from now on."""
     uids: list[str] = []
-    encode = request_attributes._ItemEncoder.reference
+    encode = request_attributes.ItemEncoder.reference
 
     def reference(self: Any, sop_class_uid: str, sop_instance_uid: str, *values: Any) -> bytes:
         uids.append(sop_instance_uid)
         return encode(self, sop_class_uid, sop_instance_uid, *values)
 
-    monkeypatch.setattr(request_attributes._ItemEncoder, "reference", reference)
+    monkeypatch.setattr(request_attributes.ItemEncoder, "reference", reference)
     return uids
 
 
