@@ -163,6 +163,14 @@ def test_a_repeated_request_is_the_same_transaction(ground: Ground) -> None:
     assert report(ground, ask(ground, *of(sample))).committed, "a transaction UID that is spent"
 
 
+def test_the_transaction_uid_of_another_peer_is_not_the_same_transaction(ground: Ground) -> None:
+    sample = instance()
+    ground.store(sample)
+    asked = ask(ground, *of(sample))
+    change(ground, calling_ae_title="OTHER")
+    assert ask(ground, *of(sample)) != asked
+
+
 def test_a_committed_instance_stays_until_its_promise_ends(ground: Ground) -> None:
     promised, other = instance(), instance()
     ground.store(promised, other, received_at=OLD)
