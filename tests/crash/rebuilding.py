@@ -87,6 +87,9 @@ class Backup:
         target = root / "safe" / "backup"
         if not target.exists():
             backup.save(settings_of(root).database_url, target)
+            return
+        # power that fails while a file gets its name may leave it under both names
+        target.with_name("backup.part").unlink(missing_ok=True)
 
     def check(self, root: Path, *, done: bool) -> None:
         """A backup under its name is whole, and the database is as it was."""

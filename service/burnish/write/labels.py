@@ -24,6 +24,7 @@ from burnish.label import (
 )
 from burnish.media import MEDIA, FileSystem
 from burnish.settings import LabelSettings
+from burnish.spool import DISK_FAILS
 from burnish.write.job import LabelInstructions, PieceJob
 from burnish.write.pipeline import VolumePlan
 
@@ -127,6 +128,7 @@ class PieceLabels:
         if path.is_file():
             return path
         part = path.with_name(f"{path.name}.part")
+        label: LabelFile | None = None
         try:
             label = make()
             with part.open("wb") as file:
@@ -136,6 +138,8 @@ class PieceLabels:
             part.replace(path)
         except _DRAWING_ERRORS as error:
             part.unlink(missing_ok=True)
+            if label and isinstance(error, OSError) and error.errno in DISK_FAILS:
+                raise  # the piece waits for the disk
             why = str(error) if isinstance(error, BurnishError) else type(error).__name__
             notes.append(f"the label cannot be made: {why}")
             return None

@@ -1,5 +1,7 @@
 """The labels of a piece: published beside its image; a label that fails does not stop the piece."""
 
+import errno
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -90,6 +92,27 @@ def test_a_label_is_durable_before_it_has_its_name(ground: Ground) -> None:
     for label in labels:
         part = label.with_name(f"{label.name}.part")
         assert syncs.order(part) < syncs.order(label)
+
+
+def test_a_piece_waits_for_the_disk_rather_than_be_made_without_its_label(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def fail_for_labels(descriptor: int) -> None:
+        if ".label." in str(Path(f"/proc/self/fd/{descriptor}").readlink()):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail_for_labels)
+    instances = [instance(size=3000)]
+    ground.store(*instances)
+    uid = ground.admit(instances)
+    Planner(ground.settings, ground.database, ground.spool).tick()
+    Worker(ground.settings, ground.device, ground.database, ground.spool).make_next()
+    assert outbox(ground) == {}
+    assert ground.request(uid).execution_status is ExecutionStatus.CREATING
+    assert not list((ground.settings.storage.root / "images").glob("*.label.*"))
 
 
 def test_a_label_without_extracted_information_names_no_patient(ground: Ground) -> None:
