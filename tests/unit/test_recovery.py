@@ -497,6 +497,17 @@ def test_a_restored_database_is_durable_before_it_has_its_name(
     syncs.assert_durable(path)
 
 
+def test_the_name_of_a_restored_database_is_durable(ground: Ground) -> None:
+    path = backup.file_of(ground.url)
+    assert path
+    new = path.with_name("new.db")
+    backup.save(ground.url, new)
+    ground.database.close()
+    with recorded_syncs() as syncs:
+        backup.complete_replacement(ground.url, new, owner=path.parent)
+    syncs.assert_durable(path)
+
+
 def test_the_register_is_durable_before_it_has_its_name(tmp_path: Path) -> None:
     with recorded_syncs() as syncs:
         storage_register.raise_last_request(tmp_path, 7)
