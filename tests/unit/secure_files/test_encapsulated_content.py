@@ -1,10 +1,15 @@
 """The beginning of decrypted content: SignedData or DigestedData around a DICOM File."""
 
 import pytest
+from cryptography.hazmat.primitives import hashes
 
 from burnish.errors import Unreadable
 from burnish.secure_files import algorithms, der
-from burnish.secure_files.encapsulated_content import read_content_head
+from burnish.secure_files.encapsulated_content import (
+    EncapsulatedContent,
+    read_content_head,
+    verify_content,
+)
 
 
 def digested_data(plain: bytes, *, after_content: bytes = b"") -> bytes:
@@ -28,3 +33,9 @@ def test_the_dicom_file_is_located() -> None:
 def test_bytes_between_the_dicom_file_and_the_end_of_its_content_are_refused() -> None:
     with pytest.raises(Unreadable, match="wrong length"):
         read_content_head(digested_data(b"plain", after_content=der.integer(1)), signed=False)
+
+
+def test_signed_data_without_a_signature_does_not_count_as_signed() -> None:
+    content = EncapsulatedContent(True, hashes.SHA256(), 0, 5, 5)
+    with pytest.raises(Unreadable, match="has no signature"):
+        verify_content(content, der.encode(der.SET), bytes(32))
