@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -18,16 +19,23 @@ _POINTS, _CPU = 40, 45
 
 def test_points_of_all_campaigns_that_differ_from_run_to_run() -> None:
     # not a folder of pytest: the name of a socket in it would be too long
-    done = subprocess.run(
-        [sys.executable, str(RUN), f"--sample={_POINTS}", f"--cpu={_CPU}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1800,
-    )
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-    assert done.stdout.startswith("seed ")
-    assert ", 0 faults" in done.stdout.splitlines()[-1]
+    command = [sys.executable, str(RUN), f"--sample={_POINTS}", f"--cpu={_CPU}"]
+    # not a pipe: processes that outlive a killed life would keep it open
+    with tempfile.TemporaryFile("w+") as output:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            check=False,
+            timeout=1800,
+        )
+        output.seek(0)
+        text = output.read()
+    assert done.returncode == 0, text[-9000:]
+    assert text.startswith("seed ")
+    assert ", 0 faults" in text
 
 
 def test_a_sample_is_repeated_by_its_seed() -> None:
