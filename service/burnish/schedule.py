@@ -54,7 +54,9 @@ class Schedule:
         self._open_commitments = database.question(commitment.open_transactions())
         self._planner = Planner(settings, database, spool)
         self._receiver = Receiver(database, spool, same_uid=settings.storage.same_uid)
-        self._retriever = fetch_missing.Retriever(settings, database, self._keep)
+        self._retriever = fetch_missing.Retriever(
+            settings, database, self._keep, self._rows_are_complete
+        )
         self._retrieve_for = timedelta(0)
         if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after

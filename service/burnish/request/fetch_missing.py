@@ -1,6 +1,6 @@
 """Stage: retrieves the missing instances of requests from archives, before the requests fail."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import monotonic
@@ -85,12 +85,23 @@ def search_hints(session: Session, request_id: int) -> SearchHints:
 
 
 class Retriever:
-    """Retrieves for several requests at once; for each request from one archive at a time."""
+    """Retrieves for several requests at once; for each request from one archive at a time.
 
-    def __init__(self, settings: Settings, database: Database, store: StoreInstance) -> None:
+    `store` stores an instance that came by C-GET. `wait_for_rows` waits a moment until what was
+    received has its rows: what an archive has sent would count as missing before.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        store: StoreInstance,
+        wait_for_rows: Callable[[], object],
+    ) -> None:
         self._settings = settings
         self._database = database
         self._store = store
+        self._wait_for_rows = wait_for_rows
         self._pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="retrieve")
         self._under_way: dict[int, Future[None]] = {}
         self._not_before: dict[int, float] = {}
@@ -141,6 +152,7 @@ class Retriever:
                 located = self._retrieve_from(peer, missing, hints)
             except NotRetrievedError as error:
                 problem, all_answered = str(error), False
+            self._wait_for_rows()
             self._note_result(request_id, peer, len(missing), located, problem)
         with self._database.writing() as session:
             request = session.get(MediaCreationRequest, request_id)
