@@ -35,7 +35,7 @@ from burnish.settings import (
     StorageSettings,
 )
 from burnish.spool import Spool, segment
-from burnish.values import InstanceHeader
+from burnish.values import InstanceHeader, WholeInstance
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     ExecutionStatus,
@@ -63,6 +63,19 @@ class SampleInstance:
     sop_instance_uid: str
     transfer_syntax_uid: str
     data_set: bytes
+
+    def arriving(
+        self, *, calling_ae_title: str = "MODALITY", called_ae_title: str = "BURNISH"
+    ) -> WholeInstance:
+        """The instance as a receiver takes it."""
+        return WholeInstance(
+            self.sop_class_uid,
+            self.sop_instance_uid,
+            self.transfer_syntax_uid,
+            calling_ae_title,
+            called_ae_title,
+            self.data_set,
+        )
 
     @property
     def header(self) -> InstanceHeader:

@@ -34,15 +34,7 @@ def receive(
     """Receives instances; with `close`, into segments that are then sealed and have their rows."""
     receiver = Receiver(ground.database, ground.spool, same_uid=ground.settings.storage.same_uid)
     for sample in instances:
-        incoming = receiver.open(
-            sop_class_uid=sample.sop_class_uid,
-            sop_instance_uid=sample.sop_instance_uid,
-            transfer_syntax_uid=sample.transfer_syntax_uid,
-            calling_ae_title="MODALITY",
-            called_ae_title="BURNISH",
-        )
-        incoming.write(memoryview(sample.data_set))
-        receiver.accept(incoming)
+        receiver.receive(sample.arriving())
     if close:
         receiver.close()
     return receiver

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 from pydicom import Dataset, dcmread, dcmwrite
@@ -25,6 +25,7 @@ from burnish.db.session import Database, in_batches
 from burnish.db.tables import Instance
 from burnish.errors import BurnishError, InvalidValue, Unknown, Unreadable
 from burnish.spool import Spool
+from burnish.values import WholeInstance
 
 log = structlog.get_logger(__name__)
 
@@ -44,17 +45,6 @@ NAMES = {
 }
 #: What pydicom raises for data sets that are damaged.
 _DAMAGE = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, TypeError, ValueError)
-
-
-class CorrectedInstance(NamedTuple):
-    """The data set of a corrected instance, and what `receive` must know of it."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    called_ae_title: str
-    data_set: bytes
 
 
 @dataclass(slots=True)
@@ -96,7 +86,7 @@ def correct(
     selection: Selection,
     values: dict[str, str],
     *,
-    keep: Callable[[CorrectedInstance], None],
+    keep: Callable[[WholeInstance], None],
     by: str,
 ) -> Correction:
     """Give the selected instances these values by keyword, where they have others.
@@ -114,7 +104,7 @@ def _run(
     selection: Selection,
     values: dict[str, str],
     *,
-    keep: Callable[[CorrectedInstance], None] | None,
+    keep: Callable[[WholeInstance], None] | None,
     by: str,
 ) -> Correction:
     check(values)
@@ -165,9 +155,7 @@ def _rows(database: Database, ids: Sequence[int]) -> Iterator[Any]:
         yield from rows
 
 
-def _correct(
-    row: Any, spool: Spool, changes: Sequence[Change], by: str
-) -> CorrectedInstance | None:
+def _correct(row: Any, spool: Spool, changes: Sequence[Change], by: str) -> WholeInstance | None:
     """The corrected instance, None if it has the right values; counts the present ones."""
     try:
         with spool.slice(row.spool_key, row.size).open() as file:
@@ -186,7 +174,7 @@ def _correct(
         raise Unreadable("its file is not in the spool") from None
     except _DAMAGE as error:
         raise Unreadable(f"its data set cannot be read: {type(error).__name__}") from None
-    return CorrectedInstance(
+    return WholeInstance(
         row.sop_class_uid,
         row.sop_instance_uid,
         row.transfer_syntax_uid,

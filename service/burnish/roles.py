@@ -22,7 +22,6 @@ from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
 from burnish.burn.burner import BurnResult
 from burnish.burn.presence import missing
-from burnish.correction import CorrectedInstance
 from burnish.db import backup, identity, schema
 from burnish.db.session import Database
 from burnish.errors import BurnishError, OperatorError
@@ -30,6 +29,7 @@ from burnish.receive import Receiver
 from burnish.secure_files.protection import load_protection
 from burnish.settings import DeviceSettings, Settings
 from burnish.spool import Spool
+from burnish.values import WholeInstance
 
 if TYPE_CHECKING:
     from burnish.scp.ae import Listener
@@ -333,24 +333,12 @@ def open_spool(settings: Settings) -> Spool:
 @contextmanager
 def receiving_corrections(
     database: Database, spool: Spool
-) -> Iterator[Callable[[CorrectedInstance], None]]:
+) -> Iterator[Callable[[WholeInstance], None]]:
     """Receives corrected instances, whatever `storage.same_uid` says of those that peers send."""
     receiver = Receiver(database, spool)
 
-    def keep(instance: CorrectedInstance) -> None:
-        incoming = receiver.open(
-            sop_class_uid=instance.sop_class_uid,
-            sop_instance_uid=instance.sop_instance_uid,
-            transfer_syntax_uid=instance.transfer_syntax_uid,
-            calling_ae_title=instance.calling_ae_title,
-            called_ae_title=instance.called_ae_title,
-        )
-        try:
-            incoming.write(memoryview(instance.data_set))
-        except BurnishError:
-            incoming.abandon()
-            raise
-        receiver.accept(incoming)
+    def keep(instance: WholeInstance) -> None:
+        receiver.receive(instance)
         receiver.index()
 
     try:

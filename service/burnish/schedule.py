@@ -19,7 +19,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from burnish import commitment, compaction, retention, storage_register
 from burnish.db.session import Database
-from burnish.errors import BurnishError, OutOfResources, StaleLease
+from burnish.errors import OutOfResources, StaleLease
 from burnish.memory import release_memory
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
@@ -27,9 +27,9 @@ from burnish.receive.following import rows_are_complete
 from burnish.receive.replay import replay
 from burnish.request import admission, fetch_missing, replacements, standing_orders
 from burnish.request.event_log import EventLog
-from burnish.request.query_retrieve import RetrievedInstance
 from burnish.settings import Settings
 from burnish.spool import Spool
+from burnish.values import WholeInstance
 
 log = structlog.get_logger(__name__)
 
@@ -163,21 +163,9 @@ class Schedule:
         """Begin to fetch, from archives, instances that requests name and that are not here."""
         self._retriever.tick()
 
-    def _keep(self, instance: RetrievedInstance) -> None:
+    def _keep(self, instance: WholeInstance) -> None:
         """Receive an instance that an archive sent by C-GET."""
-        incoming = self._receiver.open(
-            sop_class_uid=instance.sop_class_uid,
-            sop_instance_uid=instance.sop_instance_uid,
-            transfer_syntax_uid=instance.transfer_syntax_uid,
-            calling_ae_title=instance.calling_ae_title,
-            called_ae_title=instance.called_ae_title,
-        )
-        try:
-            incoming.write(memoryview(instance.data_set))
-        except BurnishError:
-            incoming.abandon()
-            raise
-        self._receiver.accept(incoming)
+        self._receiver.receive(instance)
         self._receiver.index()
 
     def issue_standing_orders(self) -> None:

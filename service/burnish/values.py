@@ -86,6 +86,17 @@ class Patient:
     studies: tuple[Study, ...] = ()
 
 
+class WholeInstance(NamedTuple):
+    """An instance that is received in one piece; `data_set` has the bytes as they were encoded."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae_title: str
+    called_ae_title: str
+    data_set: bytes
+
+
 class DirectoryEntry(NamedTuple):
     """One file of a File-set, for its DICOMDIR.
 

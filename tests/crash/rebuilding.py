@@ -125,15 +125,7 @@ def _receive(settings: Settings, instances: list[SampleInstance]) -> None:
     database = roles.open_database(settings)
     receiver = Receiver(database, roles.open_spool(settings))
     for sample in instances:
-        incoming = receiver.open(
-            sop_class_uid=sample.sop_class_uid,
-            sop_instance_uid=sample.sop_instance_uid,
-            transfer_syntax_uid=sample.transfer_syntax_uid,
-            calling_ae_title="MODALITY",
-            called_ae_title="BURNISH",
-        )
-        incoming.write(memoryview(sample.data_set))
-        receiver.accept(incoming)
+        receiver.receive(sample.arriving())
     receiver.close()
     database.close()
 

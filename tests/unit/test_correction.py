@@ -28,15 +28,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 def receive(ground: Ground, *samples: SampleInstance) -> None:
     receiver = Receiver(ground.database, ground.spool)
     for sample in samples:
-        incoming = receiver.open(
-            sop_class_uid=sample.sop_class_uid,
-            sop_instance_uid=sample.sop_instance_uid,
-            transfer_syntax_uid=sample.transfer_syntax_uid,
-            calling_ae_title="MODALITY",
-            called_ae_title="BURN_US",
-        )
-        incoming.write(memoryview(sample.data_set))
-        receiver.accept(incoming)
+        receiver.receive(sample.arriving(called_ae_title="BURN_US"))
     receiver.close()
 
 

@@ -37,15 +37,7 @@ def receiver(ground: Ground) -> Receiver:
 
 def accept(receiver: Receiver, *samples: SampleInstance) -> None:
     for sample in samples:
-        incoming = receiver.open(
-            sop_class_uid=sample.sop_class_uid,
-            sop_instance_uid=sample.sop_instance_uid,
-            transfer_syntax_uid=sample.transfer_syntax_uid,
-            calling_ae_title="MODALITY",
-            called_ae_title="BURNISH",
-        )
-        incoming.write(memoryview(sample.data_set))
-        receiver.accept(incoming)
+        receiver.receive(sample.arriving())
 
 
 def die(receiver: Receiver) -> None:

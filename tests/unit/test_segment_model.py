@@ -73,15 +73,7 @@ class SegmentModel(RuleBasedStateMachine):
     # --- receiving -------------------------------------------------------------------------------
 
     def _receive(self, sample: SampleInstance, receiver: Receiver) -> None:
-        incoming = receiver.open(
-            sop_class_uid=sample.sop_class_uid,
-            sop_instance_uid=sample.sop_instance_uid,
-            transfer_syntax_uid=sample.transfer_syntax_uid,
-            calling_ae_title="MODALITY",
-            called_ae_title="BURNISH",
-        )
-        incoming.write(memoryview(sample.data_set))
-        receiver.accept(incoming)
+        receiver.receive(sample.arriving())
         self.wanted[sample.sop_instance_uid] = sample.data_set
         self.contents.setdefault(sample.sop_instance_uid, set()).add(sample.data_set)
         self.released.discard(sample.sop_instance_uid)

@@ -321,15 +321,7 @@ def test_what_came_after_the_backup_has_its_row_after_a_restore(
     backup.save(ground.url, tmp_path / "saved.db")
     segments.receive(ground, after := samples(12))
     for sample in (more := samples(2)):
-        incoming = receiver.open(
-            sop_class_uid=sample.sop_class_uid,
-            sop_instance_uid=sample.sop_instance_uid,
-            transfer_syntax_uid=sample.transfer_syntax_uid,
-            calling_ae_title="MODALITY",
-            called_ae_title="BURNISH",
-        )
-        incoming.write(memoryview(sample.data_set))
-        receiver.accept(incoming)
+        receiver.receive(sample.arriving())
     receiver.close()
     expected = rows(ground)
     ground.database.close()

@@ -43,7 +43,7 @@ from burnish.receive.incoming import Incoming
 from burnish.receive.indexer import Arrival, Indexer
 from burnish.spool import Spool, segment
 from burnish.spool.appender import PendingRecord
-from burnish.values import InstanceHeader
+from burnish.values import InstanceHeader, WholeInstance
 
 log = structlog.get_logger(__name__)
 
@@ -112,6 +112,22 @@ class Receiver:
         self._spool.check_room()
         self._indexer.wait_for_room(self._database.wait)
         return Incoming(self._spool, self._buffers, **identity)
+
+    def receive(self, instance: WholeInstance) -> None:
+        """Receive an instance that is here as a whole; raises as `open` and `accept` do."""
+        incoming = self.open(
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+            calling_ae_title=instance.calling_ae_title,
+            called_ae_title=instance.called_ae_title,
+        )
+        try:
+            incoming.write(memoryview(instance.data_set))
+        except BurnishError:
+            incoming.abandon()
+            raise
+        self.accept(incoming)
 
     def accept(self, incoming: Incoming) -> None:
         """Make an instance durable: when this returns, it is in the spool, and its row will follow.

@@ -18,6 +18,7 @@ from pynetdicom.presentation import PresentationContext
 from burnish.access.outgoing_associations import NoAssociationError, request_association
 from burnish.errors import BurnishError, OutOfResources
 from burnish.settings import PeerSettings, Settings
+from burnish.values import WholeInstance
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -70,20 +71,8 @@ class InstanceLocation(NamedTuple):
     sop_instance_uid: str
 
 
-@dataclass(frozen=True, slots=True)
-class RetrievedInstance:
-    """An instance that was received by C-GET; `data_set` has the bytes as they were sent."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    calling_ae_title: str
-    called_ae_title: str
-    data_set: bytes
-
-
 #: Stores an instance durably; raises BurnishError if that fails.
-StoreInstance = Callable[[RetrievedInstance], None]
+StoreInstance = Callable[[WholeInstance], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +276,7 @@ class Archive(AbstractContextManager["Archive"]):
         assert request.DataSet is not None  # noqa: S101  pynetdicom answers a message without one
         try:
             self._store(
-                RetrievedInstance(
+                WholeInstance(
                     sop_class_uid=str(request.AffectedSOPClassUID),
                     sop_instance_uid=str(request.AffectedSOPInstanceUID),
                     transfer_syntax_uid=str(context.transfer_syntax),

@@ -197,15 +197,7 @@ def test_an_instance_is_stored_once_however_many_receive_it(ground: Ground) -> N
 
     def receive(receiver: Receiver) -> None:
         try:
-            incoming = receiver.open(
-                sop_class_uid=sample.sop_class_uid,
-                sop_instance_uid=sample.sop_instance_uid,
-                transfer_syntax_uid=sample.transfer_syntax_uid,
-                calling_ae_title="CT",
-                called_ae_title="BURNISH",
-            )
-            incoming.write(memoryview(sample.data_set))
-            receiver.accept(incoming)
+            receiver.receive(sample.arriving(calling_ae_title="CT"))
         except BaseException as error:  # noqa: BLE001  the test shows what a thread raises
             errors.append(error)
 

@@ -15,9 +15,9 @@ from sqlalchemy import update
 
 from burnish.db.tables import Instance, MediaCreationRequest
 from burnish.request import admission, fetch_missing, listing, operations
-from burnish.request.query_retrieve import RetrievedInstance
 from burnish.schedule import Schedule
 from burnish.settings import PeerSettings, RetrievalSettings
+from burnish.values import WholeInstance
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     STUDY_ROOT_FIND,
@@ -302,9 +302,7 @@ def test_an_instance_that_the_receive_stage_rejects_is_not_acknowledged(tmp_path
     wanted = instance()
     with ground_with(tmp_path) as ground:
         schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
-        wrong = RetrievedInstance(
-            CT, "1.2.99", EXPLICIT_VR_LITTLE_ENDIAN, "A", "B", wanted.data_set
-        )
+        wrong = WholeInstance(CT, "1.2.99", EXPLICIT_VR_LITTLE_ENDIAN, "A", "B", wanted.data_set)
         with pytest.raises(Exception, match="SOP Instance UID of the data set"):
             schedule._keep(wrong)
         schedule._planner.close()

@@ -26,15 +26,7 @@ def ground(tmp_path: Path) -> Iterator[Ground]:
 
 def receive(ground: Ground, sample: SampleInstance, calling_ae_title: str = "MODALITY") -> None:
     receiver = Receiver(ground.database, ground.spool)
-    incoming = receiver.open(
-        sop_class_uid=sample.sop_class_uid,
-        sop_instance_uid=sample.sop_instance_uid,
-        transfer_syntax_uid=sample.transfer_syntax_uid,
-        calling_ae_title=calling_ae_title,
-        called_ae_title="BURNISH",
-    )
-    incoming.write(memoryview(sample.data_set))
-    receiver.accept(incoming)
+    receiver.receive(sample.arriving(calling_ae_title=calling_ae_title))
     receiver.index()
 
 
