@@ -16,6 +16,8 @@ from burnish.errors import Unreadable
 ITEM = 0xFFFEE000
 ITEM_DELIMITATION_ITEM = 0xFFFEE00D
 SEQUENCE_DELIMITATION_ITEM = 0xFFFEE0DD
+#: Pixel Data (7FE0,0010).
+PIXEL_DATA = 0x7FE00010
 UNDEFINED_LENGTH = 0xFFFFFFFF
 #: The longest value of defined length: lengths are even (PS3.5 7.1.1).
 MAXIMUM_LENGTH = 0xFFFFFFFE

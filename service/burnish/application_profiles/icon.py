@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from burnish.dicom_elements import scan
+from burnish.dicom_elements import PIXEL_DATA, scan
 from burnish.errors import Unreadable
 
 #: The most rows and columns that Burnish accepts; every reader shows 64 (PS3.3 F.7).
@@ -11,7 +11,6 @@ LARGEST = 256
 _SAMPLES, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 0x00280002, 0x00280004, 0x00280006
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
 _ALLOCATED, _STORED, _HIGH, _SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
-_PIXEL_DATA = 0x7FE00010
 _KINDS = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 
 
@@ -68,7 +67,7 @@ def read(item: bytes, *, explicit: bool = True) -> IconAttributes:
         and bits in (1, 8)
         and (number(_STORED), number(_HIGH), number(_SIGNED)) == (bits, bits - 1, 0)
         and _PLANAR_CONFIGURATION not in values
-        and len(values.get(_PIXEL_DATA, b"")) == length + length % 2 > 0
+        and len(values.get(PIXEL_DATA, b"")) == length + length % 2 > 0
     )
     return IconAttributes(rows, columns, bits, kind, sound)
 

@@ -4,13 +4,12 @@ import struct
 from typing import BinaryIO
 
 from burnish.application_profiles import limits
-from burnish.dicom_elements import UNDEFINED_LENGTH, Window, close, header, items
+from burnish.dicom_elements import PIXEL_DATA, UNDEFINED_LENGTH, Window, close, header, items
 from burnish.errors import Unreadable
 from burnish.file_slice import Slice
 from burnish.instance_header import instance_faults
 from burnish.instance_header.codestreams import EncapsulatedPixelData, FrameFault, frame_faults
 from burnish.instance_header.header import IndexedFile, index_slice
-from burnish.instance_header.pixel_data import PIXEL_DATA
 
 _EXTENDED_OFFSETS, _EXTENDED_LENGTHS = 0x7FE00001, 0x7FE00002
 #: Bytes that are read at once: enough for the header of most codestreams.

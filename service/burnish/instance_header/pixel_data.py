@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from burnish.application_profiles import limits
-from burnish.dicom_elements import UNDEFINED_LENGTH, scan
+from burnish.dicom_elements import PIXEL_DATA, UNDEFINED_LENGTH, scan
 from burnish.instance_header.element_checks import attribute
 from burnish.instance_header.pixel_description import description_faults
 from burnish.vocabulary import (
@@ -16,7 +16,6 @@ from burnish.vocabulary import (
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
 
-PIXEL_DATA = 0x7FE00010
 #: The fault of an image that is a header alone: there is nothing in it that could be damaged.
 NO_PIXEL_DATA = "it has no Pixel Data (7FE0,0010)"
 

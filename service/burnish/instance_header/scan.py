@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 from burnish.application_profiles.limits import LIMITED_ON_ARRIVAL
 from burnish.dicom_elements import (
     LONG_VRS,
+    PIXEL_DATA,
     SHORT_VRS,
     UNDEFINED_LENGTH,
     Buffer,
@@ -33,7 +34,6 @@ from burnish.vocabulary import (
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
 
-PIXEL_DATA = 0x7FE00010
 _PIXEL_GROUP = 0x7FE00000
 #: Bytes of the longest value that is indexed; a longer one is damage or an attack.
 _LONGEST_VALUE = 1 << 24

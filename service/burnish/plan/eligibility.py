@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from burnish.application_profiles import ApplicationProfile, ProfilePermission
 from burnish.application_profiles.limits import unpack
+from burnish.dicom_elements import PIXEL_DATA
 from burnish.instance_header import instance_faults
-from burnish.instance_header.pixel_data import PIXEL_DATA, absent_attributes
+from burnish.instance_header.pixel_data import absent_attributes
 from burnish.transcode import transfer_syntaxes
 from burnish.transcode.transfer_syntaxes import MediaSyntaxes
 from burnish.values import InstanceHeader

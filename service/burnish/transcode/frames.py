@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
+from burnish.dicom_elements import PIXEL_DATA
 from burnish.errors import BurnishError
-from burnish.instance_header.scan import PIXEL_DATA
 from burnish.vocabulary import (
     JPEG_2000,
     JPEG_2000_LOSSLESS,

@@ -5,7 +5,7 @@ import warnings
 import zlib
 from typing import Any, BinaryIO
 
-from burnish.dicom_elements import encode
+from burnish.dicom_elements import PIXEL_DATA, encode
 from burnish.file_slice import Slice
 
 #: Rows and columns where no profile says how many: every reader shows that size (PS3.3 F.7).
@@ -126,6 +126,6 @@ def _item(square: Any, pixels: int) -> bytes:
             us(0x00280101, 8),
             us(0x00280102, 7),
             us(0x00280103, 0),
-            encode(0x7FE00010, b"OB", square.tobytes()),
+            encode(PIXEL_DATA, b"OB", square.tobytes()),
         ]
     )

@@ -12,12 +12,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, BinaryIO
 
-from burnish.dicom_elements import UNDEFINED_LENGTH, Element, Window, encode, scan
+from burnish.dicom_elements import PIXEL_DATA, UNDEFINED_LENGTH, Element, Window, encode, scan
 from burnish.errors import BurnishError
 from burnish.file_meta import locate
 from burnish.file_slice import Slice
 from burnish.instance_header.header import HEAD
-from burnish.instance_header.scan import PIXEL_DATA
 from burnish.transcode import jpeg_lossless
 from burnish.transcode.frames import (
     BITS_ALLOCATED,

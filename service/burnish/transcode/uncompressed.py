@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from burnish import file_meta
 from burnish.dicom_elements import (
+    PIXEL_DATA,
     UNDEFINED_LENGTH,
     Buffer,
     Element,
@@ -28,7 +29,6 @@ from burnish.file_slice import Slice
 from burnish.hashing import digest_text, new_hasher
 from burnish.instance_header.header import HEAD
 from burnish.instance_header.inflated import Inflated
-from burnish.instance_header.scan import PIXEL_DATA
 from burnish.transcode.frames import (
     BITS_ALLOCATED,
     BITS_STORED,

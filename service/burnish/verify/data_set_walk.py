@@ -13,6 +13,7 @@ from burnish.dicom_elements import (
     ITEM_DELIMITATION_ITEM,
     LONG_VRS,
     MAXIMUM_DEPTH,
+    PIXEL_DATA,
     SEQUENCE_DELIMITATION_ITEM,
     SHORT_VRS,
     UNDEFINED_LENGTH,
@@ -25,12 +26,11 @@ from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Converter, Layout, dictionary_vr, little_endian
 from burnish.instance_header.element_checks import attribute, element_faults
 
-PIXEL_DATA = 0x7FE00010
 #: Bytes that are read at once.
 BLOCK = 1 << 15
 #: Bytes before an item of Pixel Data that are read with it: there the frame before it ends.
 _BEFORE_ITEM = 1 << 9
-#: The shortest header of an element with the long form of its length.
+#: The longest header of an element: with the long form of its length.
 _LONGEST_HEADER = 12
 #: The most zeros behind a data set that are taken for padding.
 _LONGEST_PADDING = 1 << 16

@@ -9,7 +9,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import LIMITED, US_REGIONS, Values, pack, unpack
-from burnish.dicom_elements import NeedMore
+from burnish.dicom_elements import PIXEL_DATA, NeedMore
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Layout, layout
 from burnish.identifiers import is_file_name
@@ -17,7 +17,7 @@ from burnish.instance_header import codestreams
 from burnish.media import FileSystem
 from burnish.values import DecodedFrames, Fault, ReadableVolume, SecureVolume, VolumeReport
 from burnish.verify.data_set_checks import PIXEL_VALUES, ElementReport, PixelChecks
-from burnish.verify.data_set_walk import BLOCK, PIXEL_DATA, DataSetWalk
+from burnish.verify.data_set_walk import BLOCK, DataSetWalk
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
 from burnish.verify.faults import FaultCode, Faults, attribute, shown
