@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import select
 
 from burnish.db import instance_records, instance_rows
+from burnish.db.instance_rows import Selection
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import Instance, Segment
 from burnish.errors import AlreadyExists, BurnishError, Unknown
@@ -63,30 +64,20 @@ def export(
     spool: Spool,
     target: Path,
     *,
-    sop_instance_uids: Sequence[str] = (),
-    series_instance_uids: Sequence[str] = (),
-    study_instance_uids: Sequence[str] = (),
-    patient_ids: Sequence[str] = (),
+    selection: Selection | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Export:
-    """Write the newest contents of the instances that match any value below the folder `target`.
+    """Write the newest contents of the selected instances below the folder `target`.
 
-    Without any value, all instances are written. Each file is complete or not there, so an export
+    Without a selection, all instances are written. Each file is complete or not there, so an export
     that was interrupted can be repeated. Raises Unknown if nothing matches, AlreadyExists if there
     is another file with the name of an instance.
     """
-    values = {
-        Instance.sop_instance_uid: sop_instance_uids,
-        Instance.series_instance_uid: series_instance_uids,
-        Instance.study_instance_uid: study_instance_uids,
-        Instance.patient_id: patient_ids,
-    }
-    matches: list[ColumnElement[bool]] = [
-        column.in_(wanted) for column, wanted in values.items() if wanted
-    ]
     with database.reading() as session:
         statement = select(Instance.id).where(Instance.is_newest()).order_by(Instance.id)
-        ids = session.scalars(statement.where(or_(*matches)) if matches else statement).all()
+        if selection is not None:
+            statement = statement.where(selection.condition())
+        ids = session.scalars(statement).all()
     if not ids:
         raise Unknown("no instance matches", hint="`burnish instance list` shows instances")
     written = present = 0

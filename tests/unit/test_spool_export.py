@@ -12,6 +12,7 @@ import material
 import segments
 from burnish import compaction, spool_export
 from burnish.cli import app as cli
+from burnish.db.instance_rows import Selection
 from burnish.db.tables import Instance
 from burnish.errors import AlreadyExists, Unknown
 from burnish.receive import buffers
@@ -70,21 +71,21 @@ def test_all_instances_are_written_as_they_were_received(
 @pytest.mark.parametrize(
     ("selection", "numbers"),
     [
-        ({"patient_ids": ["P1"]}, [0, 1]),
-        ({"study_instance_uids": ["1.2.2"]}, [2]),
-        ({"series_instance_uids": ["1.2.1.2", "1.2.2.1"]}, [1, 2]),
-        ({"patient_ids": ["P2"], "series_instance_uids": ["1.2.1.1"]}, [0, 2]),
+        (Selection(patient_ids=["P1"]), [0, 1]),
+        (Selection(study_instance_uids=["1.2.2"]), [2]),
+        (Selection(series_instance_uids=["1.2.1.2", "1.2.2.1"]), [1, 2]),
+        (Selection(patient_ids=["P2"], series_instance_uids=["1.2.1.1"]), [0, 2]),
     ],
 )
 def test_the_instances_that_match_any_value_are_written(
     ground: Ground,
     received: list[SampleInstance],
     tmp_path: Path,
-    selection: dict[str, list[str]],
+    selection: Selection,
     numbers: list[int],
 ) -> None:
     target = tmp_path / "out"
-    spool_export.export(ground.database, ground.spool, target, **selection)
+    spool_export.export(ground.database, ground.spool, target, selection=selection)
     assert written(target).keys() == {path_of(received[number]) for number in numbers}
 
 
@@ -133,7 +134,9 @@ def test_a_damaged_or_missing_instance_is_told_and_not_written(
 @pytest.mark.usefixtures("received")
 def test_nothing_that_matches_is_an_error(ground: Ground, tmp_path: Path) -> None:
     with pytest.raises(Unknown):
-        spool_export.export(ground.database, ground.spool, tmp_path, patient_ids=["P3"])
+        spool_export.export(
+            ground.database, ground.spool, tmp_path, selection=Selection(patient_ids=["P3"])
+        )
 
 
 def test_an_instance_that_is_moved_meanwhile_is_written(

@@ -100,6 +100,7 @@ def export(
         )
     with open_database(config) as (settings, database):
         from burnish import roles, spool_export
+        from burnish.db.instance_rows import Selection
 
         opened = roles.open_spool(settings)
         directory.mkdir(parents=True, exist_ok=True)
@@ -110,10 +111,9 @@ def export(
                 database,
                 opened,
                 directory,
-                sop_instance_uids=instances or (),
-                series_instance_uids=series or (),
-                study_instance_uids=study or (),
-                patient_ids=patient or (),
+                selection=None
+                if everything
+                else Selection(instances or (), series or (), study or (), patient or ()),
             )
     _print_outcome(outcome)
 
