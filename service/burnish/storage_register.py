@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from burnish.durable_files import sync
 from burnish.errors import OperatorError, OutOfResources
 from burnish.file_access import DENIED, explain
 
@@ -87,10 +88,6 @@ def _write(root: Path, register: Register) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(root)
     except OSError as error:
         raise OutOfResources(f"the register cannot be written: {error.strerror}") from None

@@ -379,13 +379,13 @@ def test_a_backup_is_examined_and_synced_before_it_has_its_name(
     received(ground, instance())
     target = tmp_path / "saved.db"
     seen: list[str] = []
-    sync, check_pages = backup._sync, backup.check_pages
+    sync, check_pages = backup.sync, backup.check_pages
 
     def spy(name: str, do: Callable[[Path], None], path: Path) -> None:
         seen.append(f"{name} {path.name}{' exists' if target.exists() else ''}")
         do(path)
 
-    monkeypatch.setattr(backup, "_sync", partial(spy, "sync", sync))
+    monkeypatch.setattr(backup, "sync", partial(spy, "sync", sync))
     monkeypatch.setattr(backup, "check_pages", partial(spy, "check", check_pages))
     backup.save(ground.url, target)
     part = "saved.db.part"
@@ -399,7 +399,7 @@ def test_what_sqlite_leaves_beside_a_backup_is_removed_before_its_folder_is_sync
     folder = tmp_path / "safe"
     folder.mkdir()
     beside: list[set[str]] = []
-    sync, copy = backup._sync, backup._copy_checked
+    sync, copy = backup.sync, backup._copy_checked
 
     def leave_a_log(source: Path, part: Path) -> None:
         copy(source, part)
@@ -411,7 +411,7 @@ def test_what_sqlite_leaves_beside_a_backup_is_removed_before_its_folder_is_sync
         sync(path)
 
     monkeypatch.setattr(backup, "_copy_checked", leave_a_log)
-    monkeypatch.setattr(backup, "_sync", look_and_sync)
+    monkeypatch.setattr(backup, "sync", look_and_sync)
     backup.save(ground.url, folder / "saved.db")
     assert beside == [{"saved.db"}]
 

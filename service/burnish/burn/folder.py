@@ -18,6 +18,7 @@ from burnish.burn.burner import (
     operator_error,
 )
 from burnish.burn.copying import copy, link
+from burnish.durable_files import sync
 from burnish.errors import OperatorError, Unknown
 from burnish.lifecycle import Custody
 from burnish.media import ATTACHMENT
@@ -97,13 +98,13 @@ class FolderBurner:
         try:
             image.parent.mkdir(parents=True, exist_ok=True)
             self._check_free(published, job)
-            _sync_directory(self._directory)
+            sync(self._directory)
             staged.replace(image)
             if staged != image:
                 # after a crash both may be names of one file, and then rename does nothing
                 staged.unlink(missing_ok=True)
             for folder in {image.parent, published.parent}:
-                _sync_directory(folder)
+                sync(folder)
             for source, label in _labels(job, published):
                 with _new_file(label) as part:
                     shutil.copyfile(source, part)
@@ -187,23 +188,11 @@ def _new_file(path: Path) -> Iterator[Path]:
     part.unlink(missing_ok=True)
     try:
         yield part
-        descriptor = os.open(part, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(part)
         part.replace(path)
-        _sync_directory(path.parent)
+        sync(path.parent)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stage(job: BurnJob, image: int, part: Path, progress: Callable[[int], None] | None) -> None:

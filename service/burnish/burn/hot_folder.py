@@ -23,6 +23,7 @@ from burnish.burn.burner import (
     error_result,
     operator_error,
 )
+from burnish.durable_files import sync
 from burnish.errors import Unknown
 from burnish.lifecycle import Custody
 
@@ -290,14 +291,11 @@ class HotFolderBurner:
 
 
 def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        sync(path)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC:
             raise
-    finally:
-        os.close(descriptor)
 
 
 def read_status_file(path: Path) -> StatusFile:

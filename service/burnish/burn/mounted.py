@@ -17,6 +17,7 @@ from burnish.burn.burner import (
     operator_error,
 )
 from burnish.burn.copying import write_files
+from burnish.durable_files import sync
 from burnish.errors import Unknown
 from burnish.hashing import digest_of
 from burnish.lifecycle import Custody
@@ -96,7 +97,7 @@ class MountedBurner:
         path = self.written(job)
         try:
             (path / _UNDER_WAY).unlink(missing_ok=True)
-            _sync(path)
+            sync(path)
         except OSError as error:
             raise operator_error(self.name, self._directory, error) from error
         return path
@@ -154,13 +155,15 @@ class MountedBurner:
     ) -> None:
         mark = self._directory / _UNDER_WAY
         mark.write_text(key, encoding="ascii")
-        _sync(mark, self._directory)
+        for path in (mark, self._directory):
+            sync(path)
         folders = {self._directory}
         for path in write_files(files, self._directory, progress):
             # each folder is a name in the one above it, up to the stick itself
             folders.update(path.parents[: path.parents.index(self._directory)])
             _drop_cache(path)
-        _sync(*folders)
+        for folder in folders:
+            sync(folder)
 
     def _result(self, outcome: BurnOutcome, detail: str, remedy: str) -> BurnResult:
         return BurnResult(outcome, f"device {self.name}: {detail}", remedy)
@@ -175,16 +178,6 @@ def _file_system_at(directory: Path) -> str:
         if Path(point) == directory:
             file_system = after.split()[0]  # the last one hides the others
     return file_system
-
-
-def _sync(*paths: Path) -> None:
-    """Makes files and folders durable on the medium."""
-    for path in paths:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _drop_cache(path: Path) -> None:

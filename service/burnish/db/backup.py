@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy.engine import make_url
 
 from burnish import file_access
+from burnish.durable_files import sync
 from burnish.errors import AlreadyExists, OperatorError, OutOfResources
 
 #: The database file, its write-ahead log, the index of the log, and an unfinished change.
@@ -109,7 +110,7 @@ def save(url: str, target: Path) -> None:
         _copy_checked(path, part)
         part.rename(target)
         abandon_replacement(part)  # before the sync: a power failure brings nothing of it back
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         abandon_replacement(part)
 
@@ -154,10 +155,10 @@ def complete_replacement(url: str, part: Path, *, owner: Path) -> Path | None:
     check_pages(part)
     os.chmod(part, path.stat().st_mode & 0o777 if path.exists() else 0o640)
     file_access.give_to_owner(owner, part)
-    _sync(part)
+    sync(part)
     kept = _keep_previous(path)
     part.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
     return kept
 
 
@@ -172,7 +173,7 @@ def _keep_previous(path: Path) -> Path | None:
         old = path.with_name(path.name + suffix)
         if old.exists():
             old.rename(kept.with_name(kept.name + suffix))
-            _sync(path.parent)
+            sync(path.parent)
     return kept
 
 
@@ -193,7 +194,7 @@ def _copy_checked(source: Path, target: Path) -> None:
             check_access(source)
         raise OperatorError(f"the database cannot be copied: {error}") from None
     check_pages(target)
-    _sync(target)
+    sync(target)
 
 
 def _open_unchanged(path: Path) -> sqlite3.Connection:
@@ -217,11 +218,3 @@ def _sqlite_file(url: str) -> Path:
             " `burnish db recover`",
         )
     return path
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 
+from burnish.durable_files import sync
 from burnish.errors import OutOfResources
 from burnish.file_slice import Slice
 from burnish.spool import release, segment
@@ -59,12 +60,12 @@ class Spool:
             (self.instances / f"{number:02x}").mkdir(parents=True, exist_ok=True)
         if durable and is_new:
             for folder in (self.instances, root, root.parent):
-                _sync(folder)
+                sync(folder)
         self.incoming.mkdir(exist_ok=True)
         if not self.segments.is_dir():
             self.segments.mkdir(exist_ok=True)
             if durable:
-                _sync(root)
+                sync(root)
         # Open before the first byte is written, and for as long as the process lives: Linux reports
         # a failed write once to each descriptor that was open then, and not to one opened later.
         self._descriptor = os.open(self.instances, os.O_RDONLY)
@@ -98,6 +99,13 @@ class Spool:
             return Slice(f"{self._segments_prefix}{name}{segment.SUFFIX}", int(offset), size)
         return Slice(self._published_name(key), 0, size)
 
+    def has_whole(self, key: str, size: int) -> bool:
+        """Whether an instance is complete. One that cannot be read counts as lost."""
+        try:
+            return self.slice(key, size).is_whole()
+        except OSError:
+            return False
+
     def key_in_segment(self, name: str, offset: int) -> str:
         """The key of the instance whose first byte is at `offset` of the segment `name`."""
         return f"{name}@{offset}"
@@ -110,7 +118,7 @@ class Spool:
     def sync_segments(self) -> None:
         """Make the names of segments durable: those that were added, and those that are gone."""
         if self.durable:
-            _sync(self.segments)
+            sync(self.segments)
 
     def appender(self, notify: Notice) -> Appender:
         """Appends instances to segments of this spool; see `Appender`."""
@@ -184,9 +192,9 @@ class Spool:
             return
         if len(keys) == 1 or _SYNCFS is None:
             for key in keys:
-                _sync(self.path(key))
+                sync(self.path(key))
             for folder in {key[:2] for key in keys}:
-                _sync(self.instances / folder)
+                sync(self.instances / folder)
             return
         if _SYNCFS(self._descriptor) != 0:
             raise OSError(ctypes.get_errno(), "syncfs failed")
@@ -234,11 +242,3 @@ class Spool:
 def is_converted(key: str) -> bool:
     """Whether a file is a conversion, so not what a peer sent."""
     return key.endswith(_CONVERTED)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

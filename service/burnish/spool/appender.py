@@ -20,6 +20,7 @@ from typing import Any
 
 import structlog
 
+from burnish.durable_files import sync
 from burnish.errors import OutOfResources
 from burnish.hashing import digest_text, new_hasher
 from burnish.spool import segment
@@ -242,7 +243,7 @@ class Appender:
             path.rename(segment.path(self._folder, name))
             path = segment.path(self._folder, name)
             if self._durable:
-                _sync_folder(self._folder)
+                sync(self._folder)
         except OSError:
             os.close(descriptor)
             with suppress(OSError):
@@ -290,11 +291,3 @@ def _write(descriptor: int, parts: Sequence[Any], offset: int, length: int) -> N
             count = os.pwrite(descriptor, remainder, offset + done)
             done += count
             remainder = remainder[count:]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

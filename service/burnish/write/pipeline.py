@@ -1,6 +1,5 @@
 """Stage: one volume from its plan to a verified image; no database."""
 
-import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from burnish.content import readme_txt
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.content.volume_files import VolumeContent
 from burnish.dicomdir import encoder
+from burnish.durable_files import sync
 from burnish.errors import Conflict, Unreadable
 from burnish.file_slice import Slice
 from burnish.hashing import digest_of, digest_text, new_hasher
@@ -186,7 +186,7 @@ def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None
             raise Conflict(f"the image has {size} bytes, but {plan.predicted_size} were planned")
         hashing.complete(part, size)
         part.replace(target)
-        _sync_folder(target.parent)  # a robot that has a job of it goes on after a power failure
+        sync(target.parent)  # a robot that has a job of it goes on after a power failure
     except BaseException:
         hashing.abandon()
         raise
@@ -195,14 +195,6 @@ def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None
         with suppress(OSError):
             part.unlink(missing_ok=True)
     return BuiltImage(keys, digest_of(directory), layout, hashing, digests)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _hashing_along(
