@@ -55,6 +55,13 @@ class RecordedRows:
         self.replacements += other.replacements
         self.unstorable += other.unstorable
 
+    def log(self) -> None:
+        """Log what was replaced, and what the database cannot hold."""
+        for earlier_row, row in self.replacements:
+            _log_replacement(earlier_row, row)
+        for row in self.unstorable:
+            log_unstorable(row)
+
 
 class RowRecorder:
     """Inserts the rows of received instances into one database; for one thread at a time.
@@ -245,7 +252,7 @@ class _Insertion:
         return connection.exec_driver_sql(self._sql, parameters).rowcount
 
 
-def log_replacement(earlier_row: Mapping[str, Any], row: Mapping[str, Any]) -> None:
+def _log_replacement(earlier_row: Mapping[str, Any], row: Mapping[str, Any]) -> None:
     """Log that one content of an instance has replaced another."""
     log.info(
         "instance replaced",

@@ -176,23 +176,15 @@ class Indexer:
                 arrivals[row["spool_key"]] = notice.context
                 offsets[notice.name] = notice.end
         rows = [arrival.row for arrival in arrivals.values()]
-        self._settle(arrivals, self._recorder.record(rows, offsets, self._is_whole))
+        self._settle(arrivals, self._recorder.record(rows, offsets, self._spool.has_whole))
         self._record_seals()
         count = len(self._batch)
         self._batch.clear()
         return count
 
-    def _is_whole(self, spool_key: str, size: int) -> bool:
-        """Whether an earlier file is complete. One that cannot be read is replaced as well."""
-        try:
-            return self._spool.slice(spool_key, size).is_whole()
-        except OSError:
-            return False
-
     def _settle(self, arrivals: dict[str, Arrival], outcome: RecordedRows) -> None:
         """Do what follows from the rows that were inserted, or were not."""
-        for earlier_row, row in outcome.replacements:
-            received_rows.log_replacement(earlier_row, row)
+        outcome.log()
         for row, first_row in outcome.refused:
             arrival = arrivals[row["spool_key"]]
             arrival.first_row = first_row
@@ -200,7 +192,6 @@ class Indexer:
                 outcome.unneeded.append((row["spool_key"], row["size"]))
         for row in outcome.unstorable:
             arrivals[row["spool_key"]].is_unstorable = True
-            received_rows.log_unstorable(row)
         for arrival in arrivals.values():
             if arrival.indexed is not None:
                 arrival.indexed.set()

@@ -156,24 +156,14 @@ class _Replay:
         return row
 
     def _insert(self, rows: list[dict[str, Any]]) -> int:
-        outcome = self._recorder.record(rows, {self._name: self._end}, self._is_whole)
-        for earlier_row, row in outcome.replacements:
-            received_rows.log_replacement(earlier_row, row)
-        for row in outcome.unstorable:
-            received_rows.log_unstorable(row)
+        outcome = self._recorder.record(rows, {self._name: self._end}, self._spool.has_whole)
+        outcome.log()
         unneeded = [*outcome.unneeded]
         unneeded += [(row["spool_key"], row["size"]) for row, _ in outcome.refused]
         for key, size in unneeded:
             with suppress(OSError):
                 self._spool.erase(key, size)
         return outcome.inserted
-
-    def _is_whole(self, spool_key: str, size: int) -> bool:
-        """Whether an earlier file is complete. One that cannot be read is replaced as well."""
-        try:
-            return self._spool.slice(spool_key, size).is_whole()
-        except OSError:
-            return False
 
     def _seal(self) -> None:
         """Cut off what is behind the last record, and note that the segment is sealed.
