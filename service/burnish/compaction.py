@@ -36,11 +36,10 @@ from burnish.db.tables import (
 from burnish.errors import OutOfResources
 from burnish.hashing import digest_text, new_hasher
 from burnish.spool import Spool, segment
-from burnish.vocabulary import ExecutionStatus
+from burnish.vocabulary import OPEN_STATES
 
 log = structlog.get_logger(__name__)
 
-_OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 #: Seconds for which a segment is kept once nothing in it is wanted: it may be being read.
 GRACE = 3600.0
 #: The most bytes of instances that one call moves, and that are moved to one segment.
@@ -266,7 +265,7 @@ def _mostly_released(database: Database, uses: Iterable[SegmentUse]) -> list[Seg
 def _needed(session: Session, ids: Sequence[int]) -> set[int]:
     """Those of the instances that open requests name, or that are planned for their volumes."""
     request = MediaCreationRequest
-    is_open = request.execution_status.in_(_OPEN)
+    is_open = request.execution_status.in_(OPEN_STATES)
     needed: set[int] = set()
     for batch in in_batches(ids, _BATCH):
         needed.update(

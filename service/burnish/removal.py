@@ -25,10 +25,9 @@ from burnish.db.tables import (
 )
 from burnish.errors import Conflict, OutOfResources, Unknown
 from burnish.spool import Spool
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, FailureReason
+from burnish.vocabulary import OPEN_STATES, ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
 
-_OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 #: Values in one IN condition.
 _BATCH = 500
 
@@ -143,7 +142,7 @@ def _is_promised() -> ColumnElement[bool]:
 
 def _requests_in_need(session: Session, contents: Select[Any]) -> Sequence[int]:
     """The open requests that reference one of the instances, or whose volumes have one."""
-    is_open = MediaCreationRequest.execution_status.in_(_OPEN)
+    is_open = MediaCreationRequest.execution_status.in_(OPEN_STATES)
     referencing = (
         select(ReferencedInstance.request_id)
         .join(Instance, Instance.sop_instance_uid == ReferencedInstance.referenced_sop_instance_uid)

@@ -28,11 +28,10 @@ from burnish.errors import OutOfResources
 from burnish.lifecycle import RequestEvent
 from burnish.settings import RetentionSettings, Settings
 from burnish.spool import Spool
-from burnish.vocabulary import ExecutionStatus, PieceState, YesNo
+from burnish.vocabulary import OPEN_STATES, ExecutionStatus, PieceState, YesNo
 
 log = structlog.get_logger(__name__)
 
-_OPEN = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
 #: Instances that are released in one transaction: those that arrive have to wait for it.
 _BATCH = 100
 #: The most instances that one call of `release` releases: planning has to wait for it.
@@ -272,7 +271,7 @@ def _releasable(retention: RetentionSettings, among: type[Instance] = Instance) 
 
     needed = referenced(
         or_(
-            request.execution_status.in_(_OPEN),
+            request.execution_status.in_(OPEN_STATES),
             request.ended_at >= after_media,
             keeps & (request.ended_at >= unrequested),
         )

@@ -43,6 +43,10 @@ class ExecutionStatus(StrEnum):
     DELETED = "DELETED"
 
 
+#: The states of a request that has not ended: it may still need its instances.
+OPEN_STATES = (ExecutionStatus.IDLE, ExecutionStatus.PENDING, ExecutionStatus.CREATING)
+
+
 class ExecutionStatusInfo(StrEnum):
     """Execution Status Info (2100,0030), Defined Terms of PS3.3 C.22.1.3."""
 
