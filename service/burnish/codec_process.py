@@ -5,6 +5,8 @@ import logging
 import os
 import resource
 import signal
+import threading
+from multiprocessing import connection, parent_process
 
 #: The share of the machine's memory that all workers together may use.
 _SHARE_OF_MEMORY = 0.75
@@ -15,10 +17,21 @@ _LEAST_MEMORY = 1 << 29
 def confine_codec_process(workers: int) -> None:
     """Prepare a process, one of so many, in which codecs run.
 
-    It ends with its parent, has a limit on its memory, and logs nothing of what codecs report.
+    It ends with the process that has started it, has a limit on its memory, and logs nothing of
+    what codecs report.
     """
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    # Its parent is the forkserver, which stays as long as it has workers. So a thread watches the
+    # process that asked for it; a codec that never lets a thread run ends with its parent.
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    threading.Thread(target=_end_with_owner, name="owner", daemon=True).start()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = max(_LEAST_MEMORY, int(_SHARE_OF_MEMORY * memory / workers))
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _end_with_owner() -> None:
+    owner = parent_process()
+    if owner is not None:
+        connection.wait([owner.sentinel])
+        os._exit(1)
