@@ -5,7 +5,6 @@ BurnishError
 │   ├── InvalidValue        an attribute has a value that it may not have
 │   ├── MissingAttribute    a required attribute is absent
 │   ├── MissingValue        a required attribute is empty
-│   ├── NoSuchAttribute     the service does not have this attribute
 │   ├── InvalidUID          a UID breaks PS3.5 9.1
 │   ├── InvalidArgument     an argument of an action has a value that it may not have
 │   ├── Unreadable          a data set cannot be parsed, or is cut short
@@ -55,10 +54,6 @@ class MissingAttribute(Malformed):
 
 class MissingValue(Malformed):
     """A required attribute is empty."""
-
-
-class NoSuchAttribute(Malformed):
-    """The service does not have this attribute."""
 
 
 class InvalidUID(Malformed):

@@ -28,7 +28,7 @@ from burnish.vocabulary import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
 
 #: Maximum time to open a TCP connection, in seconds.
-_CONNECTION_TIMEOUT = 10.0
+CONNECTION_TIMEOUT = 10.0
 
 
 class NoAssociationError(Exception):
@@ -101,7 +101,7 @@ def request_association(
     ae = AE(ae_title=calling_ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.connection_timeout = _CONNECTION_TIMEOUT
+    ae.connection_timeout = CONNECTION_TIMEOUT
     ae.acse_timeout = acse_timeout
     ae.dimse_timeout = ae.network_timeout = dimse_timeout
     association = ae.associate(
@@ -109,6 +109,7 @@ def request_association(
         peer.port,
         contexts=list(contexts),
         ae_title=peer.ae_title,
+        max_pdu=settings.dicom.maximum_pdu_size,
         ext_neg=list(negotiation_items),
         evt_handlers=[*event_handlers, RELIABLE_CHECKPOINT],
         tls_args=(tls, peer.host) if tls else None,

@@ -19,7 +19,6 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.InvalidValue: 3,
     errors.MissingAttribute: 3,
     errors.MissingValue: 3,
-    errors.NoSuchAttribute: 3,
     errors.InvalidUID: 3,
     errors.InvalidArgument: 3,
     errors.Unreadable: 3,

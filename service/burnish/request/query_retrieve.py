@@ -36,13 +36,13 @@ from burnish.vocabulary import (
 log = structlog.get_logger(__name__)
 #: Seconds to wait for the answer to an A-ASSOCIATE-RQ, and for each response after that: an
 #: archive may have to fetch instances from tape.
-_ACSE_TIMEOUT, _DIMSE_TIMEOUT = 30.0, 600.0
+ACSE_TIMEOUT, DIMSE_TIMEOUT = 30.0, 600.0
 #: The most UIDs in the identifier of one C-FIND, C-MOVE or C-GET.
 _UIDS = 100
-_UNCOMPRESSED = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
+UNCOMPRESSED = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
 #: Each has a presentation context of its own, so that an archive that stores instances compressed
 #: sends them as they are.
-_COMPRESSED = [
+COMPRESSED = [
     JPEG_BASELINE,
     JPEG_EXTENDED,
     JPEG_LOSSLESS_SV1,
@@ -115,8 +115,8 @@ class Archive(AbstractContextManager["Archive"]):
                 contexts=list(self._contexts(sop_classes)),
                 negotiation_items=[_relational_queries(), *roles],
                 event_handlers=[(evt.EVT_C_STORE, self._receive)],
-                acse_timeout=_ACSE_TIMEOUT,
-                dimse_timeout=_DIMSE_TIMEOUT,
+                acse_timeout=ACSE_TIMEOUT,
+                dimse_timeout=DIMSE_TIMEOUT,
             )
         except NoAssociationError as error:
             raise NotRetrievedError(str(error)) from None
@@ -124,10 +124,10 @@ class Archive(AbstractContextManager["Archive"]):
     def _contexts(self, sop_classes: Sequence[str]) -> Iterator[PresentationContext]:
         retrieve = STUDY_ROOT_GET if self._settings.method == "C-GET" else STUDY_ROOT_MOVE
         for uid in (STUDY_ROOT_FIND, retrieve):
-            yield build_context(uid, _UNCOMPRESSED)
+            yield build_context(uid, UNCOMPRESSED)
         for uid in sop_classes:
-            yield build_context(uid, _UNCOMPRESSED)
-            for syntax in _COMPRESSED:
+            yield build_context(uid, UNCOMPRESSED)
+            for syntax in COMPRESSED:
                 yield build_context(uid, syntax)
 
     def __exit__(self, *_: object) -> None:

@@ -41,8 +41,12 @@ class ProposedContext:
 
 @dataclass(frozen=True, slots=True)
 class AssociateRequest:
-    """An A-ASSOCIATE-RQ; `user_items` are the type and value of each user information sub-item."""
+    """An A-ASSOCIATE-RQ; `user_items` are the type and value of each user information sub-item.
 
+    `protocol_version` has a bit for each version of the protocol that the requestor supports.
+    """
+
+    protocol_version: int
     called_ae_title: str
     calling_ae_title: str
     application_context_name: str
@@ -67,6 +71,7 @@ def decode_associate_rq(body: bytes) -> AssociateRequest:
     if not contexts:
         raise Malformed("A-ASSOCIATE-RQ without presentation contexts")
     return AssociateRequest(
+        protocol_version=int.from_bytes(body[:2], "big"),
         called_ae_title=_ae_title(body[4:20]),
         calling_ae_title=_ae_title(body[20:36]),
         application_context_name=application_context_name,

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 _SIMULTANEOUS_PEERS = 4
 #: Seconds for the answer to A-ASSOCIATE-RQ and for the response to a report. Both together, with
 #: the time to connect, are less than the two minutes that `commitment.claim` reserves a report.
-_ACSE_TIMEOUT, _DIMSE_TIMEOUT = 15.0, 30.0
+ACSE_TIMEOUT, DIMSE_TIMEOUT = 15.0, 30.0
 _REPORTS_PER_ASSOCIATION = 50
 
 
@@ -136,8 +136,8 @@ class Reporter:
             calling_ae_title=own_title,
             contexts=[build_context(STORAGE_COMMITMENT_PUSH_MODEL, transfer_syntaxes)],
             negotiation_items=[build_role(STORAGE_COMMITMENT_PUSH_MODEL, scp_role=True)],
-            acse_timeout=_ACSE_TIMEOUT,
-            dimse_timeout=_DIMSE_TIMEOUT,
+            acse_timeout=ACSE_TIMEOUT,
+            dimse_timeout=DIMSE_TIMEOUT,
         )
 
     def _claim(self, commitment_id: int) -> Report | None:

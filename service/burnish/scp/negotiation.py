@@ -44,13 +44,13 @@ from burnish.vocabulary import (
 )
 
 _STORAGE_SERVICE_CLASSES = (STORAGE_SERVICE_CLASS, NON_PATIENT_OBJECT_STORAGE_SERVICE_CLASS)
-_APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
+APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 #: Extended negotiation of Storage (PS3.4 B.3.1): Level 2, digital signature level 3 (bits
 #: preserved), no coercion.
-_STORAGE_EXTENDED_INFORMATION = b"\x02\x00\x03\x00\x00\x00"
+STORAGE_EXTENDED_INFORMATION = b"\x02\x00\x03\x00\x00\x00"
 
 #: Image SOP Classes that are retired and that old devices still send.
-_RETIRED_STORAGE_SOP_CLASSES = {
+RETIRED_STORAGE_SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.3",  # Ultrasound Multi-frame Image
     "1.2.840.10008.5.1.4.1.1.5",  # Nuclear Medicine Image
     "1.2.840.10008.5.1.4.1.1.6",  # Ultrasound Image
@@ -62,7 +62,7 @@ _RETIRED_STORAGE_SOP_CLASSES = {
 STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
     {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
     | {str(context.abstract_syntax) for context in NonPatientObjectPresentationContexts}
-    | _RETIRED_STORAGE_SOP_CLASSES
+    | RETIRED_STORAGE_SOP_CLASSES
 )
 #: JPIP and SMPTE ST 2110 leave the pixels elsewhere. MIME, XML and Papyrus 3 are not encodings of
 #: PS3.5. None of them can be put on media.
@@ -94,18 +94,18 @@ STORAGE_TRANSFER_SYNTAXES: frozenset[str] = frozenset(
     )
     - _EXCLUDED_TRANSFER_SYNTAXES
 )
-_DIMSE_N_TRANSFER_SYNTAXES = frozenset(
+DIMSE_N_TRANSFER_SYNTAXES = frozenset(
     {EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN}
 )
 #: Chosen only if the context offers no other transfer syntax that is supported, in this order.
-_LAST_CHOICES = (
+LAST_CHOICES = (
     IMPLICIT_VR_LITTLE_ENDIAN,
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
 )
 
 #: The operation of `peer.may` that permits a SOP Class. Those of Storage need "store".
-_OPERATIONS = {
+OPERATIONS = {
     VERIFICATION: "echo",
     MEDIA_CREATION_MANAGEMENT: "media",
     STORAGE_COMMITMENT_PUSH_MODEL: "commit",
@@ -124,8 +124,10 @@ _REASONS = {
 #: How many SOP Classes without a context one log line names.
 _SOP_CLASSES_IN_LOG = 3
 #: A peer's maximum length below this is treated as this: no message is cut into smaller fragments.
-_LEAST_MAXIMUM_LENGTH = 64
+LEAST_MAXIMUM_LENGTH = 64
 
+#: The bit of the only protocol version that there is (PS3.8 9.3.2).
+_PROTOCOL_VERSION_1 = 1
 # Sources and reasons of A-ASSOCIATE-RJ (PS3.8 Table 9-21).
 _PERMANENT, _TRANSIENT = 1, 2
 _SERVICE_USER, _ACSE, _PRESENTATION = 1, 2, 3
@@ -241,7 +243,7 @@ class Negotiator:
             maximum_length=_maximum_length(request),
             contexts=contexts,
             may=may,
-            pdu=encode_associate_ac(body, _APPLICATION_CONTEXT, results, user_items),
+            pdu=encode_associate_ac(body, APPLICATION_CONTEXT, results, user_items),
             user=user,
             not_accepted=_describe_not_accepted(
                 {uid: reason for uid, reason in reasons.items() if uid not in accepted}
@@ -250,7 +252,9 @@ class Negotiator:
 
     def _check_peer(self, request: AssociateRequest, caller: Caller) -> frozenset[str]:
         """The operations that the peer is permitted; raises _RejectedError."""
-        if request.application_context_name != _APPLICATION_CONTEXT:
+        if not request.protocol_version & _PROTOCOL_VERSION_1:
+            raise _RejectedError(_ACSE, 2, "protocol version not supported: bit 0 is not set")
+        if request.application_context_name != APPLICATION_CONTEXT:
             raise _RejectedError(_SERVICE_USER, 2, "application context name not supported")
         own_ae_titles = self._settings.called_ae_titles
         called = request.called_ae_title
@@ -302,8 +306,8 @@ def _negotiate_context(
     abstract_syntax = proposed.abstract_syntax
     offered = proposed.transfer_syntaxes
     placeholder = offered[0] if offered else IMPLICIT_VR_LITTLE_ENDIAN
-    operation = _OPERATIONS.get(abstract_syntax)
-    supported = _DIMSE_N_TRANSFER_SYNTAXES
+    operation = OPERATIONS.get(abstract_syntax)
+    supported = DIMSE_N_TRANSFER_SYNTAXES
     if operation is None:
         if abstract_syntax not in storage_sop_classes:
             return _ABSTRACT_SYNTAX_NOT_SUPPORTED, placeholder
@@ -321,8 +325,8 @@ def _preference(transfer_syntax_uid: str) -> int:
     """Lower is better: what needs no transcoding, then the peer's order, then the last choices."""
     if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN:
         return 0
-    if transfer_syntax_uid in _LAST_CHOICES:
-        return 2 + _LAST_CHOICES.index(transfer_syntax_uid)
+    if transfer_syntax_uid in LAST_CHOICES:
+        return 2 + LAST_CHOICES.index(transfer_syntax_uid)
     return 1
 
 
@@ -331,7 +335,7 @@ def _maximum_length(request: AssociateRequest) -> int:
     for item_type, value in request.user_items:
         if item_type == MAXIMUM_LENGTH:
             maximum_length = int.from_bytes(value, "big")
-            return max(maximum_length, _LEAST_MAXIMUM_LENGTH) if maximum_length else 0
+            return max(maximum_length, LEAST_MAXIMUM_LENGTH) if maximum_length else 0
     return 0
 
 
@@ -348,4 +352,4 @@ def _negotiation_items(
         elif item_type == EXTENDED:
             sop_class, end = read_field(value, 0)
             if decode_uid(sop_class) in accepted_storage:
-                yield item_type, value[:end] + _STORAGE_EXTENDED_INFORMATION
+                yield item_type, value[:end] + STORAGE_EXTENDED_INFORMATION

@@ -33,7 +33,6 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.InvalidValue: Statuses(0xC000, 0x0106),
     errors.MissingAttribute: Statuses(0xC000, 0x0120),
     errors.MissingValue: Statuses(0xC000, 0x0121),
-    errors.NoSuchAttribute: Statuses(0xC000, 0x0105),
     errors.InvalidUID: Statuses(0x0117, 0x0117),
     errors.InvalidArgument: Statuses(0xC000, 0x0115),
     errors.Unreadable: Statuses(0xC000, 0x0212),

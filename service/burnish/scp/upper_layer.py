@@ -31,9 +31,9 @@ REASON_NOT_SPECIFIED, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 
 _TLS_HANDSHAKE = 22
 
 # Limits in bytes, for peers that send nonsense.
-_MINIMUM_ASSOCIATE_RQ, _MAXIMUM_ASSOCIATE_RQ = 68, 1 << 20
-_MAXIMUM_COMMAND_SET = 1 << 16
-_MAXIMUM_DIMSE_N_DATA_SET = 1 << 26
+_MINIMUM_ASSOCIATE_RQ, MAXIMUM_ASSOCIATE_RQ = 68, 1 << 20
+MAXIMUM_COMMAND_SET = 1 << 16
+MAXIMUM_DIMSE_N_DATA_SET = 1 << 26
 #: Fragments of so many bytes go from the socket straight into the memory of the instance: for
 #: instances of 525 KB from four peers, that is a tenth less CPU.
 _LONG_FRAGMENT = 32 * 1024
@@ -196,7 +196,7 @@ class Association:
                 UNEXPECTED_PDU if pdu_type in _PDU_TYPES else UNRECOGNIZED_PDU,
                 "the first PDU is not A-ASSOCIATE-RQ",
             )
-        if not _MINIMUM_ASSOCIATE_RQ <= length <= _MAXIMUM_ASSOCIATE_RQ:
+        if not _MINIMUM_ASSOCIATE_RQ <= length <= MAXIMUM_ASSOCIATE_RQ:
             raise ProtocolViolationError(
                 INVALID_PDU_PARAMETER, f"A-ASSOCIATE-RQ of {length} bytes is not possible"
             )
@@ -283,7 +283,7 @@ class Association:
             raise ProtocolViolationError(
                 INVALID_PDU_PARAMETER, "one message in two presentation contexts"
             )
-        if len(self._command_set) + length > _MAXIMUM_COMMAND_SET:
+        if len(self._command_set) + length > MAXIMUM_COMMAND_SET:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, "command set is too long")
         self._context_id = context_id
         self._command_set += self._stream.read(length)
@@ -385,7 +385,7 @@ class CollectedDataSet:
         raise NotImplementedError
 
     def write(self, fragment: memoryview) -> None:
-        if len(self._data) + len(fragment) > _MAXIMUM_DIMSE_N_DATA_SET:
+        if len(self._data) + len(fragment) > MAXIMUM_DIMSE_N_DATA_SET:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, "data set is too long")
         self._data += fragment
 

@@ -6,7 +6,12 @@ from pynetdicom import AE, build_context
 from pynetdicom.association import Association
 from pynetdicom.sop_class import Verification
 
-from burnish.access.outgoing_associations import RELIABLE_CHECKPOINT, ReactorCheckpoint
+from burnish.access.outgoing_associations import (
+    RELIABLE_CHECKPOINT,
+    ReactorCheckpoint,
+    request_association,
+)
+from burnish.settings import DicomSettings, PeerSettings, Settings
 
 
 def _association() -> Association:
@@ -63,5 +68,25 @@ def test_the_checkpoint_replaces_that_of_pynetdicom() -> None:
             assert association.send_c_echo().Status == 0
         association.release()
         assert association.is_released
+    finally:
+        server.shutdown()
+
+
+def test_a_requested_association_has_the_configured_maximum_length() -> None:
+    acceptor = AE("ANY")
+    acceptor.add_supported_context(Verification)
+    server = acceptor.start_server(("127.0.0.1", 0), block=False)
+    try:
+        peer = PeerSettings(ae_title="ANY", host="127.0.0.1", port=server.server_address[1])
+        association = request_association(
+            Settings(dicom=DicomSettings(maximum_pdu_size=65536)),
+            peer,
+            calling_ae_title="BURNISH",
+            contexts=[build_context(Verification)],
+            acse_timeout=30,
+            dimse_timeout=30,
+        )
+        assert association.requestor.maximum_length == 65536
+        association.release()
     finally:
         server.shutdown()

@@ -247,6 +247,20 @@ def test_another_application_context_is_rejected() -> None:
     assert rejected(associate_rq(application_context="1.2.3")) == (1, 1, 2)
 
 
+@pytest.mark.parametrize(
+    ("version", "is_supported"), [(1, True), (3, True), (2, False), (0, False)]
+)
+def test_a_request_without_version_1_of_the_protocol_is_rejected(
+    version: int, is_supported: bool
+) -> None:  # PS3.8 9.3.2: only bit 0 is tested
+    pdu = associate_rq()
+    pdu = pdu[:6] + version.to_bytes(2, "big") + pdu[8:]
+    if is_supported:
+        assert accepted(pdu)
+    else:
+        assert rejected(pdu) == (1, 2, 2)
+
+
 def test_any_called_ae_title_is_accepted_if_it_is_not_checked() -> None:
     lenient = Settings(dicom=DicomSettings(accept_unknown_peers=True, check_called_ae_title=False))
     assert accepted(associate_rq(called=b"OTHER"), lenient).called_ae_title == "OTHER"
