@@ -17,7 +17,7 @@ help:
 	@echo 'make test           install what the tests need, then run all checks and all tests'
 	@echo 'make check          lint, formatting, types and layers'
 	@echo 'make bench          install the peers and run all benchmarks, 30 minutes at most'
-	@echo 'make crash          kill, fail and power off at every step (CRASH="stick power --every 5": some)'
+	@echo 'make crash          kill, fail and power off at every place (CRASH="stick power": some campaigns)'
 	@echo 'make soak           a busy day of the service in SOAK_MINUTES=15'
 	@echo 'make fuzz           attack a service for SECONDS=60, beside a well-behaved client'
 	@echo 'make fuzz-files     FUZZ_COUNT=2000 damaged files for each reader'

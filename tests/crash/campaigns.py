@@ -15,7 +15,7 @@ from crash.life import new_root
 from crash.making import LIVES, new_template
 from crash.migration import Upgrade
 from crash.rebuilding import REBUILDINGS, Backup
-from crash.steps import FAILURES, Steps
+from crash.steps import FAILURES, Steps, is_write
 from crash.sweep import Point, Sweep
 from crash.upkeep import UPKEEP
 
@@ -38,19 +38,21 @@ def _sweep(folder: Path, steps: Steps, life: str, *, begun: bool = True) -> Swee
 def kill(folder: Path, steps: Steps, *, life: str, half: bool = False) -> Points:
     """SIGKILL before every step; with `half`, in the middle of every write."""
     sweep = _sweep(folder, steps, life)
-    for step in range(1, sweep.count() + 1):
-        yield Point(f"step {step}", partial(sweep.kill_at, step, half=half))
+    for step, place in enumerate(sweep.places(), 1):
+        if not half or is_write(place):
+            yield Point(f"step {step}", partial(sweep.kill_at, step, half=half), place)
 
 
 def fault(folder: Path, steps: Steps, *, life: str, reads: bool = False) -> Points:
     """A disk that is full, broken or read-only from each step on, or at that step alone."""
     sweep = _sweep(folder, steps, life)
     errors = (errno.EIO,) if reads else FAILURES
-    for step in range(1, sweep.count(reads=reads) + 1):
+    for step, place in enumerate(sweep.places(reads=reads), 1):
         for error in errors:
             for once in (True, False):
-                name = f"step {step} {errno.errorcode[error]}{' once' if once else ''}"
-                yield Point(name, partial(sweep.fail_at, step, error, once=once, reads=reads))
+                failure = f"{errno.errorcode[error]}{' once' if once else ''}"
+                attempt = partial(sweep.fail_at, step, error, once=once, reads=reads)
+                yield Point(f"step {step} {failure}", attempt, f"{failure}: {place}")
 
 
 def power(folder: Path, steps: Steps, *, life: str) -> Points:

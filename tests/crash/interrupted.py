@@ -1,5 +1,6 @@
 """Operations of an administrator on a storage root, disturbed at each step, then repeated."""
 
+import errno
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ import structlog
 
 from burnish.errors import BurnishError
 from crash.power import Disk, Tree, lay_out, moments
-from crash.steps import FAILURES, Steps
+from crash.steps import FAILURES, Steps, is_write
 from crash.sweep import Point, Replay, in_child
 
 
@@ -49,15 +50,15 @@ class Interrupted:
         shutil.rmtree(self.root, ignore_errors=True)
         shutil.copytree(self._template, self.root)
 
-    def count(self) -> int:
-        """The number of steps of the operation."""
+    def places(self) -> list[str]:
+        """The place of each step of the operation."""
         self.fresh()
-        self._steps.watch(self.root)
+        self._steps.watch(self.root, places=True)
         self._run(partial(self._operation.act, self.root))
-        steps = self._steps.count
+        places = self._steps.places()
         self._steps.forget()
         self._check(done=True)
-        return steps
+        return places
 
     def kill_at(self, step: int, *, half: bool = False) -> None:
         """End the operation before this step, or in the middle of it if it writes."""
@@ -90,16 +91,17 @@ class Interrupted:
         """Each moment at which the power may fail, and each state of the disk that may follow."""
         self.fresh()
         template = Disk(self.root)
-        self._steps.watch(self.root, log=True)
+        self._steps.watch(self.root, log=True, places=True)
         self._run(partial(self._operation.act, self.root))
-        replay = Replay(template, self._steps.log())
+        replay = Replay(template, self._steps.log(), self._steps.places())
         self._steps.forget()
         states: dict[str, Callable[[Disk], Tree]] = {"least": Disk.least, "hollow": Disk.hollow}
         for moment in moments(replay.records):
             states["by chance"] = partial(Disk.by_chance, seed=moment)
             for state, tree in states.items():
                 lose = partial(self._lose, replay, moment, tree)
-                yield Point(f"{self._operation.name}, record {moment}, {state}", lose)
+                name, place = self._operation.name, replay.place(moment)
+                yield Point(f"{name}, record {moment}, {state}", lose, f"{name}, {state}: {place}")
 
     def _lose(self, replay: Replay, moment: int, tree: Callable[[Disk], Tree]) -> None:
         lay_out(tree(replay.at(moment)), self.root)
@@ -131,17 +133,19 @@ def points(
         if disturbance == "power":
             yield from interrupted.losses()
             continue
-        for step in range(1, interrupted.count() + 1):
-            name = f"{operation.name}, step {step}"
+        for step, step_place in enumerate(interrupted.places(), 1):
+            name, place = f"{operation.name}, step {step}", f"{operation.name}: {step_place}"
             if disturbance == "fault":
-                yield from _failures(interrupted, name, step)
-            else:
-                half = disturbance == "half"
-                yield Point(name, partial(interrupted.kill_at, step, half=half))
+                yield from _failures(interrupted, name, step, place)
+            elif disturbance == "kill":
+                yield Point(name, partial(interrupted.kill_at, step), place)
+            elif is_write(step_place):
+                yield Point(name, partial(interrupted.kill_at, step, half=True), place)
 
 
-def _failures(interrupted: Interrupted, name: str, step: int) -> Iterator[Point]:
+def _failures(interrupted: Interrupted, name: str, step: int, place: str) -> Iterator[Point]:
     for number in FAILURES:
         for once in (True, False):
             attempt = partial(interrupted.fail_at, step, number, once=once)
-            yield Point(f"{name} errno {number}{' once' if once else ''}", attempt)
+            failure = f"{errno.errorcode[number]}{' once' if once else ''}"
+            yield Point(f"{name} {failure}", attempt, f"{failure}: {place}")

@@ -1,28 +1,43 @@
 """`make crash`: kills at every step, faults at every write, power lost at every sync.
 
-    python tests/crash/run.py [CAMPAIGN ...] [--every N]       all points, or each Nth
+    python tests/crash/run.py [CAMPAIGN ...]                   every place, once
+    python tests/crash/run.py [CAMPAIGN ...] --per-place N     every place, N times
+    python tests/crash/run.py [CAMPAIGN ...] --every N         each Nth point; with 1, all points
     python tests/crash/run.py [CAMPAIGN ...] --sample 30       points chosen by chance
     python tests/crash/run.py CAMPAIGN --point NAME            one point again
 
 Names are those of campaigns (`stick-power`), of all that is disturbed in one way (`power`), or of
-one thing disturbed in all ways (`stick`); without names, all are run. Prints what it does, and ends
-with 1 where anything did not hold.
+one thing disturbed in all ways (`stick`); without names, all are run.
+
+A point is one step of one run, disturbed in one way. Its place is what the step does to which kind
+of file, the calls within Burnish that lead to it (functions and lines), and the disturbance. A loop
+has many points at one place. Which of them are tried is chosen by the seed, anew in each run. First
+come the places that no earlier campaign had, then those that another campaign has had as well.
+
+Prints what it does, and ends with 1 where anything did not hold. An interrupt (Ctrl-C) ends it
+early; it then prints how many of the places were tried.
 """
 
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from crash.sweep import Point
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
@@ -33,13 +48,19 @@ _SLOW = ("service",)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("campaigns", nargs="*", default=[])
-    parser.add_argument("--every", type=int, default=1, help="only each Nth point")
+    parser.add_argument(
+        "--per-place", type=int, default=1, help="how many points of each place, default 1"
+    )
+    parser.add_argument("--count", action="store_true", help="only count points and places")
+    parser.add_argument("--every", type=int, default=0, help="each Nth point, whatever its place")
     parser.add_argument("--point", default="", help="only the point of this name")
     parser.add_argument("--sample", type=int, default=0, help="only so many points, by chance")
     parser.add_argument(
-        "--seed", type=int, help="the seed of the sample, default another each time"
+        "--seed", type=int, help="the seed of the choice, default another each time"
     )
     parser.add_argument("--cpu", type=float, default=0, help="end a sample after so many seconds")
     parser.add_argument("--folder", type=Path, help="where to work, default a temporary folder")
@@ -57,13 +78,35 @@ def main() -> None:
     names = campaigns.chosen(arguments.campaigns)
     if not names:
         parser.error(f"campaigns are: {', '.join(campaigns.CAMPAIGNS)}")
+    if arguments.seed is None:
+        arguments.seed = int.from_bytes(os.urandom(4))
     run = Run(arguments)
     if arguments.sample:
         run.sample([name for name in names if name not in _SLOW])
-    else:
+    elif arguments.every or arguments.point:
         for name in names:
             run.campaign(name)
+    else:
+        run.places(names)
     sys.exit(bool(run.broken))
+
+
+@dataclass
+class Share:
+    """How much of a campaign was tried."""
+
+    points: int = 0
+    places: int = 0
+    tried: int = 0
+    faults: int = 0
+    #: Its places that no campaign before it had.
+    new: set[str] = field(default_factory=set)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.points} points, {self.places} places, "
+            f"{self.tried} points tried, {self.faults} faults"
+        )
 
 
 class Run:
@@ -77,47 +120,93 @@ class Run:
         self.tried = self.broken = 0
 
     def campaign(self, name: str) -> None:
-        """Try every point of a campaign, or each Nth, or the one that was asked for."""
+        """Try every Nth point of a campaign, or the one that was asked for."""
         begun, before = time.monotonic(), (self.tried, self.broken)
-        for number, (point, attempt) in enumerate(self._points(name)):
-            if number % self._arguments.every or self._arguments.point not in ("", point):
+        for number, point in enumerate(self._points(name)):
+            if self._arguments.point:
+                if point.name != self._arguments.point:
+                    continue
+            elif number % self._arguments.every:
                 continue
-            self._try(name, point, attempt)
+            self._try(name, point)
             if self.tried % 100 == 0:
                 say(f"{name}: {self.tried - before[0]} points, {self.broken - before[1]} faults")
         seconds = time.monotonic() - begun
         tried, broken = self.tried - before[0], self.broken - before[1]
         say(f"{name}: {tried} points, {broken} faults, {seconds:.0f} s")
 
+    def places(self, names: list[str]) -> None:
+        """Try points of every place of these campaigns."""
+        say(f"seed {self._arguments.seed}")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
+        shares = {name: Share() for name in names}
+        seen: set[str] = set()
+        begun = time.monotonic()
+        try:
+            for new_ones in (True, False):
+                for name in names:
+                    self._try_places(name, shares[name], seen, new_ones=new_ones)
+        except KeyboardInterrupt:
+            say("interrupted")
+        for name, share in shares.items():
+            say(f"{name}: {share}")
+        points = sum(share.points for share in shares.values())
+        places = sum(share.places for share in shares.values())
+        say(f"{Share(points, places, self.tried, self.broken)}, {time.monotonic() - begun:.0f} s")
+
+    def _try_places(self, name: str, share: Share, seen: set[str], *, new_ones: bool) -> None:
+        """Try the places of a campaign that no campaign before it had, or then the others."""
+        by_place = points_by_place(self._points(name))
+        share.points = sum(len(points) for points in by_place.values())
+        share.places = len(by_place)
+        if self._arguments.count:
+            return
+        disturbance = name.rpartition("-")[2]
+        chance = random.Random(f"{self._arguments.seed} {name}")
+        for place, points in by_place.items():
+            chosen = chance.sample(points, min(self._arguments.per_place, len(points)))
+            if new_ones:
+                known = f"{disturbance}: {place}"
+                if known in seen:
+                    continue
+                seen.add(known)
+                share.new.add(place)
+            elif place in share.new:
+                continue
+            for point in chosen:
+                share.tried += 1
+                if not self._try(name, point):
+                    share.faults += 1
+            if share.tried % 100 == 0:
+                say(f"{name}: {share}")
+
     def sample(self, names: list[str]) -> None:
         """Try points chosen by chance from the whole range of these campaigns."""
         seed = self._arguments.seed
-        if seed is None:
-            seed = int.from_bytes(os.urandom(4))
         say(f"seed {seed}")
         chance = random.Random(seed)
         for name, count in drawn_campaigns(seed, names, self._arguments.sample).items():
-            points = list(self._points(name))
-            for point, attempt in chance.sample(points, min(count, len(points))):
+            by_place = points_by_place(self._points(name))
+            for place in chance.sample(sorted(by_place), min(count, len(by_place))):
                 if self._arguments.cpu and _cpu_seconds() > self._arguments.cpu:
                     say(f"{self.tried} points, {self.broken} faults, the time is used up")
                     return
-                if not self._try(name, point, attempt):
+                if not self._try(name, chance.choice(by_place[place])):
                     names = " ".join(self._arguments.campaigns)
                     size = self._arguments.sample
                     say(f"the whole sample again: run.py {names} --sample {size} --seed {seed}")
         say(f"{self.tried} points, {self.broken} faults")
 
-    def _points(self, name: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    def _points(self, name: str) -> "Iterator[Point]":
         from crash import campaigns
 
-        for point in campaigns.CAMPAIGNS[name](self._steps.path.parent, self._steps):
-            yield point.name, point.attempt
+        return campaigns.CAMPAIGNS[name](self._steps.path.parent, self._steps)
 
-    def _try(self, name: str, point: str, attempt: Callable[[], object]) -> bool:
+    def _try(self, name: str, point: "Point") -> bool:
         self.tried += 1
         try:
-            attempt()
+            point.attempt()
         except (AssertionError, pytest.fail.Exception) as fault:
             problem = str(fault)
         except Exception:  # noqa: BLE001  the other points are tried as well
@@ -125,9 +214,21 @@ class Run:
         else:
             return True
         self.broken += 1
-        say(f"{name}: {point}: {problem}")
-        say(f"this point again: python tests/crash/run.py {name} --point '{point}'")
+        say(f"{name}: {point.name}: {problem}")
+        say(f"its place: {point.place}")
+        say(f"this point again: python tests/crash/run.py {name} --point '{point.name}'")
         return False
+
+
+def points_by_place(points: "Iterable[Point]") -> "dict[str, list[Point]]":
+    """The points of a campaign by their places, in the order in which these come first.
+
+    A point without a place is a place of its own.
+    """
+    by_place: dict[str, list[Point]] = {}
+    for point in points:
+        by_place.setdefault(point.place or point.name, []).append(point)
+    return by_place
 
 
 def drawn_campaigns(seed: int, names: list[str], size: int) -> dict[str, int]:

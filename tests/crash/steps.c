@@ -38,6 +38,7 @@ struct control {
     int32_t log;       /* steps are logged, with their data */
     int32_t reads;     /* reads are steps too */
     int32_t outside;   /* what is done now is done by others: it is only logged */
+    int32_t places;    /* for each step, what calls it is written down */
 };
 
 struct record {
@@ -46,7 +47,7 @@ struct record {
 };
 
 static struct control *control;
-static int log_fd = -1;
+static int log_fd = -1, places_fd = -1;
 
 #define REAL(name, ...) \
     static __typeof__(&name) real; \
@@ -116,14 +117,56 @@ static void end(void)
     for (;;) pause();
 }
 
+/* --- places ---------------------------------------------------------------------------------- */
+
+static __thread char *traceback;   /* what this thread writes goes here; NULL: where it belongs */
+static __thread size_t traceback_length;
+enum { TRACEBACK = 1 << 16 };
+
+static int append_to_file(const char *suffix)
+{
+    char name[PATH_MAX];
+    snprintf(name, sizeof name, "%s%s", getenv("CRASH_STEPS"), suffix);
+    int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
+    int fd = syscall(SYS_openat, AT_FDCWD, name, flags, 0600);
+    if (fd < 0) abort();
+    return fd;
+}
+
+/* Python's own report for crashes needs no lock of the interpreter, which is free while a step is
+ * taken. In another program there is no Python, and only the step itself is written. */
+static void write_place(int64_t number, int op, const char *path)
+{
+    static void (*dump)(int, void *);
+    static void *(*thread)(void);
+    if (!dump) dump = (void (*)(int, void *))dlsym(RTLD_DEFAULT, "_Py_DumpTraceback");
+    if (!thread) thread = (void *(*)(void))dlsym(RTLD_DEFAULT, "PyGILState_GetThisThreadState");
+    int kept = errno;
+    char *text = malloc(TRACEBACK);
+    if (!text) abort();
+    traceback_length = snprintf(text, PATH_MAX + 64, "\036%lld\t%d\t%s\t%s\n", (long long)number,
+                                op, program_invocation_short_name, path);
+    void *state = dump && thread ? thread() : NULL;
+    if (state) {
+        traceback = text;
+        dump(-1, state);
+        traceback = NULL;
+    }
+    if (places_fd < 0) places_fd = append_to_file(".places");
+    syscall(SYS_write, places_fd, text, traceback_length);
+    free(text);
+    errno = kept;
+}
+
 /* The number of this step. It ends the process where that is told; *fails is set where the step is
  * to fail, *half where a write is to be half done before the end. */
-static int64_t step(int *fails, int *half)
+static int64_t step(int op, const char *path, int *fails, int *half)
 {
     *fails = 0;
     if (half) *half = 0;
     if (control->outside) return control->steps;
     int64_t number = __atomic_add_fetch(&control->steps, 1, __ATOMIC_SEQ_CST);
+    if (control->places) write_place(number, op, path);
     if (!control->at || number < control->at) return number;
     if (control->act == FAIL) {
         if (number <= control->until) {
@@ -143,13 +186,7 @@ static void record(int op, int64_t number, const char *path, const char *other, 
 {
     if (!control->log) return;
     int kept = errno;
-    if (log_fd < 0) {
-        char name[PATH_MAX];
-        snprintf(name, sizeof name, "%s.log", getenv("CRASH_STEPS"));
-        int flags = O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC;
-        log_fd = syscall(SYS_openat, AT_FDCWD, name, flags, 0600);
-        if (log_fd < 0) abort();
-    }
+    if (log_fd < 0) log_fd = append_to_file(".log");
     struct record head = {op, strlen(path), other ? strlen(other) : 0,
                           control->outside, number, inode, offset, length, 0};
     struct iovec all[67] = {{&head, sizeof head}, {(void *)path, head.path_length},
@@ -191,7 +228,7 @@ static void half_of(int fd, const void *data, size_t size, int64_t offset)
     char path[PATH_MAX]; \
     if (!path_of(fd, path)) return call; \
     int fails, half; \
-    int64_t number = step(&fails, &half); \
+    int64_t number = step(WRITE, path, &fails, &half); \
     if (fails) return -1; \
     int64_t place = (at); \
     if (half) half_of(fd, first, size, place); \
@@ -204,6 +241,12 @@ static void half_of(int fd, const void *data, size_t size, int64_t offset)
 ssize_t write(int fd, const void *data, size_t size)
 {
     REAL(write);
+    if (traceback) {
+        if (size > TRACEBACK - traceback_length) size = TRACEBACK - traceback_length;
+        memcpy(traceback + traceback_length, data, size);
+        traceback_length += size;
+        return size;
+    }
     struct iovec one = {(void *)data, size};
     WRITES(real(fd, data, size), data, size, -1, &one, 1);
 }
@@ -278,7 +321,7 @@ ssize_t copy_file_range(int from, off64_t *from_offset, int fd, off64_t *offset,
     char path[PATH_MAX];
     if (!path_of(fd, path)) return real(from, from_offset, fd, offset, size, flags);
     int fails;
-    int64_t number = step(&fails, NULL);
+    int64_t number = step(COPY, path, &fails, NULL);
     if (fails) return -1;
     int64_t where = offset ? *offset : lseek(fd, 0, SEEK_CUR);
     ssize_t done = real(from, from_offset, fd, offset, size, flags);
@@ -293,7 +336,7 @@ ssize_t copy_file_range(int from, off64_t *from_offset, int fd, off64_t *offset,
         char path[PATH_MAX]; \
         if (!path_of(fd, path)) return real(fd, from, offset, size); \
         int fails; \
-        int64_t number = step(&fails, NULL); \
+        int64_t number = step(COPY, path, &fails, NULL); \
         if (fails) return -1; \
         int64_t where = lseek(fd, 0, SEEK_CUR); \
         ssize_t done = real(fd, from, offset, size); \
@@ -310,7 +353,7 @@ SENDFILE(sendfile64, off64_t)
         char path[PATH_MAX]; \
         if (!path_of(fd, path)) return real(fd, length); \
         int fails; \
-        int64_t number = step(&fails, NULL); \
+        int64_t number = step(TRUNCATE, path, &fails, NULL); \
         if (fails) return -1; \
         int done = real(fd, length); \
         if (!done) record(TRUNCATE, number, path, NULL, inode_of(fd), length, 0, NULL, 0); \
@@ -325,7 +368,7 @@ int posix_fallocate64(int fd, off64_t offset, off64_t length)
     char path[PATH_MAX];
     if (!path_of(fd, path)) return real(fd, offset, length);
     int fails;
-    int64_t number = step(&fails, NULL);
+    int64_t number = step(TRUNCATE, path, &fails, NULL);
     if (fails) return errno;
     int done = real(fd, offset, length);
     if (!done) record(TRUNCATE, number, path, NULL, inode_of(fd), offset + length, 0, NULL, 0);
@@ -340,7 +383,7 @@ int posix_fallocate64(int fd, off64_t offset, off64_t length)
         char path[PATH_MAX]; \
         if (!path_of(fd, path)) return real(fd, mode, offset, length); \
         int fails; \
-        int64_t number = step(&fails, NULL); \
+        int64_t number = step(WRITE, path, &fails, NULL); \
         if (fails) return -1; \
         int done = real(fd, mode, offset, length); \
         if (done) return done; \
@@ -361,7 +404,7 @@ HOLES(fallocate64, off64_t)
         char path[PATH_MAX]; \
         if (!path_of(fd, path)) return real(fd); \
         int fails; \
-        int64_t number = step(&fails, NULL); \
+        int64_t number = step(op, path, &fails, NULL); \
         if (fails) return -1; \
         int done = control->sync ? real(fd) : 0; \
         if (!done) record(op, number, path, NULL, inode_of(fd), 0, 0, NULL, 0); \
@@ -380,7 +423,7 @@ static int renamed(int from, const char *old, int to, const char *new, unsigned 
     int fails, watched = path_at(to, new, other);
     watched |= path_at(from, old, path);
     if (watched) {
-        number = step(&fails, NULL);
+        number = step(RENAME, other, &fails, NULL);
         if (fails) return -1;
     }
     int done = syscall(SYS_renameat2, from, old, to, new, flags);
@@ -410,7 +453,7 @@ static int linked(int from, const char *old, int to, const char *new, int flags)
     int fails, watched = path_at(to, new, other);
     if (watched) {
         path_at(from, old, path);
-        number = step(&fails, NULL);
+        number = step(LINK, other, &fails, NULL);
         if (fails) return -1;
     }
     int done = syscall(SYS_linkat, from, old, to, new, flags);
@@ -434,7 +477,7 @@ static int unlinked(int directory, const char *name, int flags)
     int64_t number = 0;
     int fails, watched = path_at(directory, name, path) && exists(path);
     if (watched) {
-        number = step(&fails, NULL);
+        number = step(flags & AT_REMOVEDIR ? RMDIR : UNLINK, path, &fails, NULL);
         if (fails) return -1;
     }
     int done = syscall(SYS_unlinkat, directory, name, flags);
@@ -464,7 +507,7 @@ static int made(int directory, const char *name, mode_t mode)
     int64_t number = 0;
     int fails, watched = path_at(directory, name, path) && !exists(path);
     if (watched) {
-        number = step(&fails, NULL);
+        number = step(MKDIR, path, &fails, NULL);
         if (fails) return -1;
     }
     int done = syscall(SYS_mkdirat, directory, name, mode);
@@ -493,7 +536,7 @@ static int opened(int directory, const char *name, int flags, mode_t mode)
         if (there && flags & O_TRUNC) op = TRUNCATE;
     }
     if (op) {
-        number = step(&fails, NULL);
+        number = step(op, path, &fails, NULL);
         if (fails) return -1;
     }
     int fd = syscall(SYS_openat, directory, name, flags, mode);
@@ -540,7 +583,7 @@ int openat64(int directory, const char *name, int flags, ...)
     char path[PATH_MAX]; \
     int fails; \
     if (control && control->reads && path_of(fd, path)) { \
-        step(&fails, NULL); \
+        step(READ, path, &fails, NULL); \
         if (fails) return -1; \
     } \
     return call

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import mmap
 import os
+import re
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -58,6 +59,7 @@ class _Control(ctypes.Structure):
         ("log", ctypes.c_int32),
         ("reads", ctypes.c_int32),
         ("outside", ctypes.c_int32),
+        ("places", ctypes.c_int32),
     )
 
 
@@ -92,6 +94,7 @@ class Steps:
     def __init__(self, control: Path, library: Path) -> None:
         self.path = control
         self._log = control.with_name(f"{control.name}.log")
+        self._places = control.with_name(f"{control.name}.places")
         self.environment = {"LD_PRELOAD": str(library), "CRASH_STEPS": str(control)}
         if not control.exists():
             control.write_bytes(bytes(ctypes.sizeof(_Control)))
@@ -114,16 +117,30 @@ class Steps:
         """Steps that were made to fail since `watch`."""
         return int(self._control.failed)
 
-    def watch(self, root: Path, *, only: str = "", reads: bool = False, log: bool = False) -> None:
-        """Counts from here on what happens below `root`; syncs need not be done for that."""
+    def watch(
+        self,
+        root: Path,
+        *,
+        only: str = "",
+        reads: bool = False,
+        log: bool = False,
+        places: bool = False,
+    ) -> None:
+        """Counts from here on what happens below `root`; syncs need not be done for that.
+
+        With `log`, the steps are logged with their data; with `places`, the place of each.
+        """
         control = self._control
         control.at = 0
         control.root, control.only = os.fsencode(root.resolve()), only.encode()
         control.steps = control.failed = control.act = control.half = control.sync = 0
         control.log, control.reads = log, reads
         control.outside = 0
+        control.places = places
         if log:
             self._log.unlink(missing_ok=True)
+        if places:
+            self._places.unlink(missing_ok=True)
 
     def kill_at(self, step: int, *, group: bool = False, half: bool = False) -> None:
         """Ends the process, or its group, before this step; in the middle of it, of a write."""
@@ -163,6 +180,12 @@ class Steps:
         """What has been logged, in the order of the steps."""
         return sorted(self._read_log(), key=lambda record: record.step)
 
+    def places(self) -> list[str]:
+        """The place of each step since `watch`, in the order of the steps."""
+        entries = self._places.read_text(errors="replace").split("\x1e")[1:]
+        numbered = sorted((int(entry.partition("\t")[0]), _place(entry)) for entry in entries)
+        return [place for _, place in numbered]
+
     def _read_log(self) -> Iterator[Record]:
         root = self._control.root.decode() + "/"
         data = memoryview(self._log.read_bytes())
@@ -186,6 +209,25 @@ class Steps:
             )
             position += length
 
+
+def is_write(place: str) -> bool:
+    """Whether a file is written there, so that this can be half done."""
+    return place.startswith(f"{Op.WRITE.name} ")
+
+
+def _place(entry: str) -> str:
+    """What is done to which kind of file, and the calls within Burnish that led to it."""
+    head, _, traceback = entry.partition("\n")
+    _, op, program, path = head.split("\t", 3)
+    calls = " < ".join(
+        f"{module}:{line} {function}" for module, line, function in _FRAME.findall(traceback)
+    )
+    suffix = re.sub(r"[0-9a-f]{8,}|[0-9]+", "N", Path(path).name.partition(".")[2])
+    return f"{Op(int(op)).name} {suffix}: {calls or program}"
+
+
+#: A frame of Burnish in a traceback that Python has written for a crash.
+_FRAME = re.compile(r'File ".*/burnish/(.*?)\.py", line (\d+) in (\w+|<\w+>)')
 
 #: What disks do when they fail.
 FAILURES = (errno.ENOSPC, errno.EIO, errno.EROFS)

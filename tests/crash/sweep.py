@@ -19,10 +19,15 @@ from crash.steps import Op, Record, Steps
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a campaign: what is tried there, and by which name it is repeated."""
+    """A point of a campaign: what is tried there, and by which name it is repeated.
+
+    `place`: the step of the code that is disturbed, and how. The points of one place do not differ
+    in the code that is running, only in the data.
+    """
 
     name: str
     attempt: Callable[[], object]
+    place: str = ""
 
 
 def in_child(work: Callable[[], None]) -> tuple[int, str]:
@@ -86,21 +91,22 @@ class Sweep:
                 life.clean()
             life.end()
 
-    def count(self, *, reads: bool = False) -> int:
-        """The number of steps of an undisturbed life, which must be without fault."""
-        counted = self.root.with_name(f"{self._template.name}.steps{'-reads' if reads else ''}")
-        if counted.exists():
-            return int(counted.read_text())
+    def places(self, *, reads: bool = False) -> list[str]:
+        """The place of each step of an undisturbed life, which must be without fault."""
+        written = self.root.with_name(f"{self._template.name}.places{'-reads' if reads else ''}")
+        if written.exists():
+            return written.read_text().splitlines()
         self.fresh()
-        self._steps.watch(self.root, reads=reads)
+        self._steps.watch(self.root, reads=reads, places=True)
         code, output = in_child(self.one_life)
         assert code == 0, output
-        steps = self._steps.count
+        places = self._steps.places()
+        assert len(places) == self._steps.count
         self._steps.watch(self.root)
         self.examine()
         assert_no_faults(self.life.refused())
-        counted.write_text(str(steps))
-        return steps
+        written.write_text("".join(f"{place}\n" for place in places))
+        return places
 
     def kill_at(self, step: int, *, half: bool = False) -> bool:
         """Kill a life at this step and check the root; whether it got as far as that."""
@@ -155,7 +161,7 @@ class Sweep:
         """Each moment at which the power may fail, and each state of the disk that may follow."""
         self.fresh()
         template = Disk(self.life.on_disk)
-        self._steps.watch(self.life.on_disk, log=True)
+        self._steps.watch(self.life.on_disk, log=True, places=True)
         self.diary.also = self._steps.note
         begun = [json.dumps(fact) for fact in self.diary.facts()]
         code, output = in_child(self.one_life)
@@ -163,7 +169,7 @@ class Sweep:
         self.diary.also = None
         self._steps.watch(self.life.on_disk)
         self.life.remember()
-        replay = Replay(template, self._steps.log())
+        replay = Replay(template, self._steps.log(), self._steps.places())
         states: dict[str, Callable[[Disk], Tree]] = {
             "least": Disk.least,
             "hollow": Disk.hollow,
@@ -173,7 +179,7 @@ class Sweep:
             states["by chance"] = partial(Disk.by_chance, seed=moment)
             for state, tree in states.items():
                 lose = partial(self._lose, begun, replay, moment, tree)
-                yield Point(f"{name}, {state}", lose)
+                yield Point(f"{name}, {state}", lose, f"{state}: {replay.place(moment)}")
 
     def _lose(
         self, begun: Sequence[str], replay: "Replay", moment: int, tree: Callable[[Disk], Tree]
@@ -212,6 +218,7 @@ class Replay:
 
     template: Disk
     records: Sequence[Record]
+    places: Sequence[str]
     _disk: Disk | None = None
     _done: int = 0
 
@@ -223,6 +230,19 @@ class Replay:
             self._disk.do(record)
         self._done = moment
         return self._disk
+
+    def place(self, moment: int) -> str:
+        """What was about to be done after so many records, or which promise had been given."""
+        before = self.records[moment - 1] if moment else None
+        if before is not None and before.op is Op.NOTE:
+            fact, _ = json.loads(before.path)
+            return f"{fact} after {self._place_of(before)}"
+        if moment == len(self.records):
+            return "the end"
+        return self._place_of(self.records[moment])
+
+    def _place_of(self, record: Record) -> str:
+        return self.places[record.step - 1] if record.step else "the start"
 
 
 def assert_no_faults(*checks: Iterator[str]) -> None:

@@ -1,5 +1,7 @@
 """Points of the campaigns of `make crash`, which goes through all of them."""
 
+import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -8,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from crash.power import Disk, lay_out
-from crash.steps import Op, Record
+from crash.run import drawn_campaigns, points_by_place
+from crash.steps import Op, Record, Steps, build
+from crash.sweep import Point
 
 RUN = Path(__file__).with_name("run.py")
 
@@ -39,10 +43,35 @@ def test_points_of_all_campaigns_that_differ_from_run_to_run() -> None:
 
 
 def test_a_sample_is_repeated_by_its_seed() -> None:
-    from crash.run import drawn_campaigns
-
     assert drawn_campaigns(7, ["a", "b", "c"], 20) == drawn_campaigns(7, ["a", "b", "c"], 20)
     assert drawn_campaigns(7, ["a", "b", "c"], 20) != drawn_campaigns(8, ["a", "b", "c"], 20)
+
+
+def test_points_are_grouped_by_place_and_one_without_a_place_is_alone() -> None:
+    points = [Point("1", int, "here"), Point("2", int), Point("3", int, "here"), Point("4", int)]
+    by_place = points_by_place(points)
+    names = {place: [point.name for point in group] for place, group in by_place.items()}
+    assert names == {"here": ["1", "3"], "2": ["2"], "4": ["4"]}
+
+
+def test_the_place_of_a_step_is_the_code_that_takes_it(tmp_path: Path) -> None:
+    steps = Steps(tmp_path / "control", build(tmp_path))
+    root = tmp_path / "root"
+    root.mkdir()
+    steps.watch(root, places=True)
+    program = (
+        "from pathlib import Path\n"
+        "from burnish.durable_files import sync\n"
+        f"file = Path({str(root / '0123456789.tmp')!r})\n"
+        "file.write_bytes(b'content')\n"
+        "sync(file)\n"
+    )
+    environment = {**os.environ, **steps.environment}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+    create, write, fsync = steps.places()
+    assert create.startswith("CREATE tmp: ")
+    assert write.startswith("WRITE tmp: ")
+    assert re.fullmatch(r"FSYNC tmp: durable_files:\d+ sync", fsync)
 
 
 # --- the disk in a model -------------------------------------------------------------------------
