@@ -25,6 +25,7 @@ from burnish.db.tables import (
 )
 from burnish.errors import Conflict, OutOfResources, Unknown
 from burnish.spool import Spool
+from burnish.values import SERVICE, Actor
 from burnish.vocabulary import OPEN_STATES, ExecutionStatusInfo, FailureReason
 from burnish.wording import quantity
 
@@ -81,7 +82,12 @@ def describe(session: Session, selection: Selection) -> Removal:
 
 
 def remove(
-    database: Database, spool: Spool, selection: Selection, *, even_if_needed: bool = False
+    database: Database,
+    spool: Spool,
+    selection: Selection,
+    *,
+    even_if_needed: bool = False,
+    actor: Actor = SERVICE,
 ) -> Removal:
     """Remove instances, all contents of each, and their files; return what was removed.
 
@@ -95,7 +101,8 @@ def remove(
             _refuse_if_needed(removal)
         contents = _contents(selection)
         for request_id in _requests_in_need(session, contents):
-            _fail_request(session, session.get_one(MediaCreationRequest, request_id), contents)
+            request = session.get_one(MediaCreationRequest, request_id)
+            _fail_request(session, request, contents, actor)
         ids = session.scalars(select(Instance.id).where(Instance.id.in_(contents))).all()
         files = instance_rows.files_of(session, ids)
         for batch in in_batches(ids, _BATCH):
@@ -174,7 +181,9 @@ def _refuse_if_needed(removal: Removal) -> None:
         )
 
 
-def _fail_request(session: Session, request: MediaCreationRequest, contents: Select[Any]) -> None:
+def _fail_request(
+    session: Session, request: MediaCreationRequest, contents: Select[Any], actor: Actor
+) -> None:
     """Fail a request that was admitted, naming the removed instances as missing (0112H)."""
     if request.admitted_at is None:
         return
@@ -199,7 +208,8 @@ def _fail_request(session: Session, request: MediaCreationRequest, contents: Sel
         session,
         request,
         ExecutionStatusInfo.NO_INSTANCE,
-        why=f"{quantity(len(failures), 'instance')} removed by an administrator",
+        why=f"{quantity(len(failures), 'instance')} removed from the spool",
         failures=failures,
         remedy="send the instances again, then `burnish request retry`",
+        actor=actor,
     )

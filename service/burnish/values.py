@@ -8,12 +8,37 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from burnish.file_slice import Slice
 
 #: Reports progress: the present step, the amount done, and the total amount (0: unknown).
 Progress = Callable[[str, int, int], None]
+
+
+class Actor(NamedTuple):
+    """The person, peer or process that does something with a request.
+
+    `address` is the network address that it came from, if it came over the network.
+    """
+
+    kind: Literal["ae", "standing order", "user", "token", "cli", "service"]
+    name: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        """The actor in words: "AE PACS1 (10.0.0.5)", "command line (anna)", "" for Burnish."""
+        if self.kind == "service":
+            return ""
+        if self.kind == "cli":
+            return f"command line ({self.name})" if self.name else "command line"
+        kind = "AE" if self.kind == "ae" else self.kind
+        named = f"{kind} {self.name}".rstrip()
+        return f"{named} ({self.address})" if self.address else named
+
+
+#: Burnish itself: the scheduler, the planner, a writer.
+SERVICE = Actor("service")
 
 
 class InstanceHeader(NamedTuple):

@@ -1,5 +1,7 @@
 """Surface: the settings and the database of the installation that a command works on."""
 
+import getpass
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,9 +12,20 @@ from burnish.errors import OperatorError
 if TYPE_CHECKING:
     from burnish.db.session import Database
     from burnish.settings import Settings
+    from burnish.values import Actor
 
 #: Seconds that a command waits for the rows of instances that were just received.
 _WAIT_FOR_ROWS = 2.0
+
+
+def actor() -> "Actor":
+    """The user of the operating system that runs the command."""
+    from burnish.values import Actor
+
+    try:
+        return Actor("cli", getpass.getuser())
+    except (KeyError, OSError):  # the user ID has no name
+        return Actor("cli", str(os.getuid()))
 
 
 def read_settings(config: Path | None) -> "Settings":

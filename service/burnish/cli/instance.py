@@ -8,7 +8,7 @@ import typer
 
 from burnish import __version__
 from burnish.cli import exits, output
-from burnish.cli.installation import open_instances
+from burnish.cli.installation import actor, open_instances
 from burnish.cli.options import Config, Json, Limit
 from burnish.errors import Unreadable
 from burnish.wording import quantity
@@ -179,7 +179,11 @@ def remove(
                 planned = removal.describe(session, selection)
             typer.confirm(f"Remove {_describe(planned)}?", abort=True, err=True)
         done = removal.remove(
-            database, roles.open_spool(settings), selection, even_if_needed=even_if_needed
+            database,
+            roles.open_spool(settings),
+            selection,
+            even_if_needed=even_if_needed,
+            actor=actor(),
         )
     typer.echo(f"removed {_describe(done)}")
 

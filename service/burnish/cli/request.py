@@ -8,7 +8,7 @@ import typer
 
 from burnish.application_profiles import PROFILES
 from burnish.cli import exits, output
-from burnish.cli.installation import open_database, open_instances
+from burnish.cli.installation import actor, open_database, open_instances
 from burnish.cli.options import (
     Config,
     Json,
@@ -275,8 +275,8 @@ def _show_replaced(replaced: "list[Replacement]") -> None:
 def _show_events(events: "list[EventLine]") -> None:
     typer.echo("\nevents")
     output.print_table(
-        ("at", "piece", "event", "from", "to", "why"),
-        output.table_rows(events, ("at", "piece_id", "event", "before", "after", "why")),
+        ("at", "piece", "event", "from", "to", "by", "why"),
+        output.table_rows(events, ("at", "piece_id", "event", "before", "after", "actor", "why")),
         empty="no events",
     )
 
@@ -333,21 +333,39 @@ def create(
     attributes |= _content_attributes(content, viewer=viewer)
     attributes |= _security_attributes(profile, recipient or [], password_file)
     with open_instances(config) as (settings, database):
-        from burnish.request import listing, operations
+        from burnish.request import listing
 
         _check_device(settings, device)
         with database.reading() as session:
             references = _references(session, study or [], instance or [], profile)
             _check_patients(session, references, several_patients=several_patients)
         with database.writing() as session:
-            new_request = operations.NewRequest(references, attributes)
-            uid = operations.create(
-                session, settings.request, new_request, origin="administrator", device=device
-            ).sop_instance_uid
+            uid = _create(session, settings, references, attributes, device)
             if start:
                 _initiate(session, settings, uid, copies, priority)
             request = listing.find_request(session, uid)
     _print_name(request, json=json)
+
+
+def _create(
+    session: Any,
+    settings: "Settings",
+    references: "list[Reference]",
+    attributes: dict[str, str],
+    device: str,
+) -> str:
+    """The SOP Instance UID of a new request."""
+    from burnish.request import operations
+
+    request = operations.create(
+        session,
+        settings.request,
+        operations.NewRequest(references, attributes),
+        origin="administrator",
+        device=device,
+        actor=actor(),
+    )
+    return request.sop_instance_uid
 
 
 def _content_attributes(audience: str, *, viewer: bool | None) -> dict[str, str]:
@@ -383,7 +401,12 @@ def _initiate(
     from burnish.request import operations
 
     operations.initiate(
-        session, settings.request, uid, number_of_copies=copies, request_priority=priority
+        session,
+        settings.request,
+        uid,
+        number_of_copies=copies,
+        request_priority=priority,
+        actor=actor(),
     )
 
 
@@ -505,7 +528,7 @@ def _operate(operation: str, name: str, *, json: bool, config: Path | None) -> N
 
         with database.writing() as session:
             uid = listing.find_request(session, name).sop_instance_uid
-            getattr(operations, operation)(session, uid)
+            getattr(operations, operation)(session, uid, actor=actor())
             request = listing.find_request(session, uid)
     _print_name(request, json=json)
 

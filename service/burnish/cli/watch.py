@@ -47,6 +47,7 @@ def format_event(event: "EventLine") -> str:
         f"{f'piece {event.piece_id}' if event.piece_id else 'request':<9}",
         f"{event.event:<10}",
         f"{event.before} -> {event.after}" if event.after else "",
+        f"by {event.actor}" if event.actor else "",
         event.why,
     ]
     return "  ".join(column for column in columns if column)

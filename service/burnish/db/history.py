@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
@@ -9,6 +10,7 @@ from sqlalchemy.orm import Session
 from burnish.db.tables import Event, FailedInstance, MediaCreationRequest, Piece
 from burnish.errors import StaleLease
 from burnish.lifecycle import PIECE, REQUEST, PieceEvent, RequestEvent, advance
+from burnish.values import SERVICE, Actor
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 
 #: Execution Status Info (PS3.3 C.22.1.3) of a status unless the event has another.
@@ -29,8 +31,11 @@ def move(
     info: ExecutionStatusInfo | None = None,
     why: str = "",
     remedy: str = "",
+    actor: Actor = SERVICE,
 ) -> None:
-    """Change the status of a request by `event`; raises NotNow if the status does not allow it.
+    """Change the status of a request by `event`, which `actor` has caused.
+
+    Raises NotNow if the status does not allow it.
 
     The database compares the old status again: of two processes that change it at the same time,
     one gets StaleLease.
@@ -52,7 +57,15 @@ def move(
         ),
     )
     session.add(
-        Event(request_id=request.id, at=now, event=event, before=before, after=after, why=why)
+        Event(
+            request_id=request.id,
+            at=now,
+            event=event,
+            before=before,
+            after=after,
+            why=why,
+            actor=str(actor),
+        )
     )
     session.flush()
     session.refresh(request, ["execution_status", "execution_status_info", "remedy", "ended_at"])
@@ -66,7 +79,8 @@ def move_piece(
     request_id: int,
     held_epoch: int | None = None,
     why: str = "",
-    **facts: object,
+    actor: Actor = SERVICE,
+    **facts: Any,
 ) -> None:
     """Change the state of a piece by `event`, and set the columns `facts`.
 
@@ -89,13 +103,16 @@ def move_piece(
             before=before,
             after=after,
             why=why,
+            actor=str(actor),
         )
     )
     session.flush()
     session.refresh(piece)
 
 
-def drop_pieces(session: Session, request: MediaCreationRequest, *, why: str) -> None:
+def drop_pieces(
+    session: Session, request: MediaCreationRequest, *, why: str, actor: Actor = SERVICE
+) -> None:
     """Cancel every unfinished piece of a request, queued or held by a worker."""
     for file_set in request.file_sets:
         for piece in file_set.pieces:
@@ -106,6 +123,7 @@ def drop_pieces(session: Session, request: MediaCreationRequest, *, why: str) ->
                     PieceEvent.CANCELLED,
                     request_id=request.id,
                     why=why,
+                    actor=actor,
                     lease_epoch=piece.lease_epoch + 1,
                 )
 
@@ -118,19 +136,33 @@ def fail(
     why: str,
     failures: Sequence[FailedInstance] = (),
     remedy: str = "",
+    actor: Actor = SERVICE,
 ) -> None:
     """End a request in FAILURE, with the reason and its Failed SOP Sequence."""
-    drop_pieces(session, request, why="the request failed")
+    drop_pieces(session, request, why="the request failed", actor=actor)
     request.failures = list(failures)
-    move(session, request, RequestEvent.FAILED, info=info, why=why, remedy=remedy)
+    move(session, request, RequestEvent.FAILED, info=info, why=why, remedy=remedy, actor=actor)
 
 
 def note(
-    session: Session, request_id: int, event: str, why: str, *, piece_id: int | None = None
+    session: Session,
+    request_id: int,
+    event: str,
+    why: str,
+    *,
+    piece_id: int | None = None,
+    actor: Actor = SERVICE,
 ) -> None:
     """Record a fact that changes no state."""
     session.add(
-        Event(request_id=request_id, piece_id=piece_id, at=datetime.now(UTC), event=event, why=why)
+        Event(
+            request_id=request_id,
+            piece_id=piece_id,
+            at=datetime.now(UTC),
+            event=event,
+            why=why,
+            actor=str(actor),
+        )
     )
 
 

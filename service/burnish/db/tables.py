@@ -191,7 +191,8 @@ class MediaCreationRequest(Table):
     `recipients` (certificates in PEM) and `password_file` (a path) tell who can open secure media;
     if both are empty, the settings do. No row holds a password or a key. `device` is the name of
     the device that makes the media, or "" for any. `supplements_id` is the earlier request that
-    these instances were too late for.
+    these instances were too late for. `requested_by` is the person, peer or standing order that
+    asked for it, in words.
     """
 
     __tablename__ = "media_creation_request"
@@ -203,6 +204,7 @@ class MediaCreationRequest(Table):
     sop_instance_uid: Mapped[str] = mapped_column(UID, unique=True)
     origin: Mapped[str] = mapped_column(String(40))
     calling_ae_title: Mapped[str] = mapped_column(String(16), default="")
+    requested_by: Mapped[str] = mapped_column(Text, default="", server_default="")
     execution_status: Mapped[ExecutionStatus] = mapped_column(_enum(ExecutionStatus))
     execution_status_info: Mapped[ExecutionStatusInfo] = mapped_column(_enum(ExecutionStatusInfo))
     remedy: Mapped[str] = mapped_column(Text, default="")
@@ -420,7 +422,10 @@ class DatabaseIdentity(Table):
 
 
 class Event(Table):
-    """One transition or fact of a request or a piece, written in the transaction of the change."""
+    """One transition or fact of a request or a piece, written in the transaction of the change.
+
+    `actor` is the person, peer or process that caused it, in words; "" if Burnish did by itself.
+    """
 
     __tablename__ = "event"
     __table_args__ = (Index("ix_event_request_id", "request_id", "id"),)
@@ -435,6 +440,7 @@ class Event(Table):
     before: Mapped[str] = mapped_column(String(32), default="")
     after: Mapped[str] = mapped_column(String(32), default="")
     why: Mapped[str] = mapped_column(Text, default="")
+    actor: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
 class CommitmentTransaction(Table):

@@ -134,6 +134,8 @@ def _log_event(event: Event, request: MediaCreationRequest, device: str) -> None
         fields["sop_instance_uid"] = request.sop_instance_uid
     if name in ("request failed", "request waiting"):
         fields["info"] = str(request.execution_status_info)
+    if event.actor:
+        fields["by"] = event.actor
     if event.why:
         fields["why"] = event.why
     if level > logging.INFO and request.remedy:

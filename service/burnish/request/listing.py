@@ -138,6 +138,7 @@ class EventLine:
     after: str
     why: str
     piece_id: int | None
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,9 @@ def events(session: Session, line: RequestLine, *, after: int = 0) -> list[Event
         .order_by(Event.id)
     )
     return [
-        EventLine(row.id, row.at, row.event, row.before, row.after, row.why, row.piece_id)
+        EventLine(
+            row.id, row.at, row.event, row.before, row.after, row.why, row.piece_id, row.actor
+        )
         for row in rows
     ]
 

@@ -23,6 +23,7 @@ from burnish.errors import (
 from burnish.identifiers import is_file_set_id, is_tolerable_uid, is_uid, new_uid
 from burnish.lifecycle import RequestEvent
 from burnish.settings import RequestSettings
+from burnish.values import SERVICE, Actor
 from burnish.vocabulary import DEVICE_HOLDS, ExecutionStatus, ExecutionStatusInfo, RequestPriority
 from burnish.wording import quantity
 
@@ -62,6 +63,7 @@ def create(
     origin: str,
     calling_ae_title: str = "",
     device: str = "",
+    actor: Actor = SERVICE,
 ) -> MediaCreationRequest:
     """Creates a request; it is IDLE (PS3.4 S.3.2.1). `defaults` fill in what was left out.
 
@@ -78,6 +80,7 @@ def create(
         sop_instance_uid=uid,
         origin=origin,
         calling_ae_title=calling_ae_title,
+        requested_by=str(actor) or origin,
         device=device,
         execution_status=ExecutionStatus.IDLE,
         execution_status_info=ExecutionStatusInfo.NORMAL,
@@ -95,7 +98,7 @@ def create(
         default_profile=defaults.requested_media_application_profile,
     )
     count = quantity(len(new_request.references), "instance")
-    note(session, request.id, "CREATED", f"by {origin}, {count}")
+    note(session, request.id, "CREATED", count, actor=actor)
     return request
 
 
@@ -189,6 +192,7 @@ def initiate(
     *,
     number_of_copies: int | None = None,
     request_priority: RequestPriority | None = None,
+    actor: Actor = SERVICE,
 ) -> MediaCreationRequest:
     """Initiate Media Creation (PS3.4 S.3.2.2): IDLE → PENDING.
 
@@ -204,11 +208,11 @@ def initiate(
     if request.execution_status is not ExecutionStatus.IDLE:
         raise AlreadyInitiated("Initiate Media Creation was received before")
     request.initiated_at = datetime.now(UTC)
-    move(session, request, RequestEvent.INITIATED)
+    move(session, request, RequestEvent.INITIATED, actor=actor)
     return request
 
 
-def cancel(session: Session, sop_instance_uid: str) -> None:
+def cancel(session: Session, sop_instance_uid: str, *, actor: Actor = SERVICE) -> None:
     """Cancel Media Creation (PS3.4 S.3.2.3): no more media are made, and the request is deleted.
 
     Finished pieces stay where they are. Raises Unknown, AlreadyCompleted.
@@ -216,11 +220,13 @@ def cancel(session: Session, sop_instance_uid: str) -> None:
     request = get_request(session, sop_instance_uid)
     if request.execution_status in _ENDED:
         raise AlreadyCompleted("the request has ended")
-    drop_pieces(session, request, why="the request was cancelled")
-    move(session, request, RequestEvent.CANCELLED)
+    drop_pieces(session, request, why="the request was cancelled", actor=actor)
+    move(session, request, RequestEvent.CANCELLED, actor=actor)
 
 
-def retry(session: Session, sop_instance_uid: str, *, why: str = "by an administrator") -> None:
+def retry(
+    session: Session, sop_instance_uid: str, *, why: str = "", actor: Actor = SERVICE
+) -> None:
     """Somebody has a failed request planned again: FAILURE → PENDING.
 
     A request that waits for a device is tried again at once. Raises Unknown, NotNow.
@@ -230,7 +236,7 @@ def retry(session: Session, sop_instance_uid: str, *, why: str = "by an administ
         request.execution_status in _IN_PROGRESS
         and request.execution_status_info in _WAITING_FOR_DEVICE
     ):
-        _try_at_once(session, request)
+        _try_at_once(session, request, actor)
         return
     if request.execution_status is not ExecutionStatus.FAILURE:
         raise NotNow("only a request that has failed or waits for a device can be retried")
@@ -243,11 +249,11 @@ def retry(session: Session, sop_instance_uid: str, *, why: str = "by an administ
     request.initiated_at = request.initiated_at or datetime.now(UTC)
     session.flush()
     session.expire(request, ["file_sets", "failures"])
-    move(session, request, RequestEvent.RETRIED, why=why)
+    move(session, request, RequestEvent.RETRIED, why=why, actor=actor)
 
 
-def hold(session: Session, sop_instance_uid: str) -> None:
-    """An administrator holds a request: it is not planned, and no piece is begun, until `release`.
+def hold(session: Session, sop_instance_uid: str, *, actor: Actor = SERVICE) -> None:
+    """Hold a request: it is not planned, and no piece is begun, until `release`.
 
     Raises Unknown, and NotNow if the request has ended.
     """
@@ -256,20 +262,20 @@ def hold(session: Session, sop_instance_uid: str) -> None:
         raise NotNow("the request has ended")
     if request.held_at is None:
         request.held_at = datetime.now(UTC)
-        note(session, request.id, "HELD", "by an administrator")
+        note(session, request.id, "HELD", "", actor=actor)
 
 
-def release(session: Session, sop_instance_uid: str) -> None:
-    """An administrator lets a held request go on; raises Unknown, NotNow."""
+def release(session: Session, sop_instance_uid: str, *, actor: Actor = SERVICE) -> None:
+    """Let a held request go on; raises Unknown, NotNow."""
     request = get_request(session, sop_instance_uid)
     if request.held_at is None:
         raise NotNow("the request is not held")
     request.held_at = None
-    note(session, request.id, "RELEASED", "by an administrator")
+    note(session, request.id, "RELEASED", "", actor=actor)
 
 
-def _try_at_once(session: Session, request: MediaCreationRequest) -> None:
+def _try_at_once(session: Session, request: MediaCreationRequest, actor: Actor) -> None:
     for file_set in request.file_sets:
         for piece in file_set.pieces:
             piece.not_before = None
-    note(session, request.id, "RETRIED", "by an administrator")
+    note(session, request.id, "RETRIED", "", actor=actor)

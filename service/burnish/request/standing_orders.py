@@ -29,6 +29,7 @@ from burnish.db.tables import (
 from burnish.request import operations
 from burnish.request.operations import NewRequest, Reference
 from burnish.settings import RequestSettings, StandingOrderSettings
+from burnish.values import Actor
 from burnish.vocabulary import ExecutionStatus, FailureReason
 from burnish.wording import quantity
 
@@ -90,8 +91,13 @@ def _issue_request(
     request = _create_and_initiate(session, defaults, order, references)
     if supplemented_id is not None:
         request.supplements_id = supplemented_id
-        note(session, request.id, "SUPPLEMENTS", short_id(supplemented_id))
-        note(session, supplemented_id, "SUPPLEMENTED", f"by {short_id(request.id)}")
+        actor = _actor(order)
+        note(session, request.id, "SUPPLEMENTS", short_id(supplemented_id), actor=actor)
+        note(session, supplemented_id, "SUPPLEMENTED", f"by {short_id(request.id)}", actor=actor)
+
+
+def _actor(order: StandingOrderSettings) -> Actor:
+    return Actor("standing order", order.name)
 
 
 def _create_and_initiate(
@@ -100,11 +106,13 @@ def _create_and_initiate(
     order: StandingOrderSettings,
     references: Sequence[Reference],
 ) -> MediaCreationRequest:
+    actor = _actor(order)
     request = operations.create(
         session,
         defaults,
         NewRequest(references, order.attributes),
         origin=f"standing order {order.name}"[:40],
+        actor=actor,
     )
     request.standing_order = order.name
     request.device = order.device
@@ -114,10 +122,11 @@ def _create_and_initiate(
         request.sop_instance_uid,
         number_of_copies=order.copies,
         request_priority=order.priority,
+        actor=actor,
     )
     if order.hold:
         request.held_at = datetime.now(UTC)
-        note(session, request.id, "HELD", "by its standing order")
+        note(session, request.id, "HELD", "by its standing order", actor=actor)
     return request
 
 
@@ -161,6 +170,7 @@ def requests_to_make_again(session: Session, order: StandingOrderSettings) -> Se
 def make_again(session: Session, defaults: RequestSettings, order: StandingOrderSettings) -> int:
     """Issues a request for the instances of each request to be made again; returns their number."""
     request_ids = requests_to_make_again(session, order)
+    actor = _actor(order)
     for request_id in request_ids:
         rows = session.execute(
             select(Instance.sop_class_uid, Instance.sop_instance_uid)
@@ -176,8 +186,8 @@ def make_again(session: Session, defaults: RequestSettings, order: StandingOrder
         ]
         request = _create_and_initiate(session, defaults, order, references)
         why = "instances were corrected after the media were made"
-        note(session, request.id, "REPLACES", f"{short_id(request_id)}: {why}")
-        note(session, request_id, "MADE AGAIN", f"by {short_id(request.id)}: {why}")
+        note(session, request.id, "REPLACES", f"{short_id(request_id)}: {why}", actor=actor)
+        note(session, request_id, "MADE AGAIN", f"by {short_id(request.id)}: {why}", actor=actor)
     return len(request_ids)
 
 
@@ -208,7 +218,9 @@ def retry_corrected(session: Session, order: StandingOrderSettings) -> int:
     """Plans requests anew whose damaged images were corrected; returns their number."""
     uids = requests_to_retry(session, order)
     for uid in uids:
-        operations.retry(session, uid, why="all damaged images were sent again")
+        operations.retry(
+            session, uid, why="all damaged images were sent again", actor=_actor(order)
+        )
     return len(uids)
 
 
@@ -256,7 +268,13 @@ def join_late_instances(session: Session, order: StandingOrderSettings) -> int:
         # A plan being made now does not include these instances. Clearing `admitted_at` makes the
         # planner discard it.
         request.admitted_at = None
-        note(session, request_id, "JOINED", f"by {quantity(len(late), 'late instance')}")
+        note(
+            session,
+            request_id,
+            "JOINED",
+            f"by {quantity(len(late), 'late instance')}",
+            actor=_actor(order),
+        )
         joined += len(late)
     return joined
 

@@ -15,6 +15,7 @@ from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.request_attributes import RequestAttributes
 from burnish.settings import Settings
+from burnish.values import Actor
 from burnish.vocabulary import MEDIA_CREATION_MANAGEMENT, RequestPriority
 
 #: Action Type IDs (PS3.4 S.3.2.2 and S.3.2.3).
@@ -73,12 +74,13 @@ class MediaCreationSCP:
                 new_request,
                 origin="peer",
                 calling_ae_title=association.calling_ae_title,
+                actor=_actor(association),
             )
             uid = request.sop_instance_uid
         return Response(statuses.SUCCESS, sop_instance=uid)
 
     def _action(
-        self, _association: Acceptance, context: Context, command: Command, data: bytes
+        self, association: Acceptance, context: Context, command: Command, data: bytes
     ) -> Response:
         data_set = attributes.decode(data, context.transfer_syntax)
         _check_character_set(data_set)
@@ -92,9 +94,10 @@ class MediaCreationSCP:
                     uid,
                     number_of_copies=_number_of_copies(data_set),
                     request_priority=_request_priority(data_set),
+                    actor=_actor(association),
                 )
             elif action_type == _CANCEL_MEDIA_CREATION:
-                operations.cancel(session, uid)
+                operations.cancel(session, uid, actor=_actor(association))
             else:
                 operations.get_request(session, uid)  # an unknown request is the first error
                 return Response(statuses.NO_SUCH_ACTION, comment=f"no action type {action_type}")
@@ -114,6 +117,10 @@ class MediaCreationSCP:
             pieces,
             comment="an attribute of the list is not supported",
         )
+
+
+def _actor(association: Acceptance) -> Actor:
+    return Actor("ae", association.calling_ae_title, association.address)
 
 
 def _requested_sop_instance_uid(command: Command) -> str:

@@ -170,8 +170,9 @@ class Acceptance:
     """An accepted association; `pdu` is the A-ASSOCIATE-AC.
 
     `may` are the operations that the peer is permitted (`peer.may`). `user` is the user that the
-    peer has named and authenticated by User Identity Negotiation, or "". `not_accepted` names SOP
-    Classes without a presentation context and the reason of each, for the log.
+    peer has named and authenticated by User Identity Negotiation, or "". `address` is the network
+    address of the peer. `not_accepted` names SOP Classes without a presentation context
+    and the reason of each, for the log.
     """
 
     calling_ae_title: str
@@ -181,6 +182,7 @@ class Acceptance:
     may: frozenset[str]
     pdu: bytes = field(repr=False)
     user: str = ""
+    address: str = ""
     not_accepted: str = ""
 
 
@@ -245,6 +247,7 @@ class Negotiator:
             may=may,
             pdu=encode_associate_ac(body, APPLICATION_CONTEXT, results, user_items),
             user=user,
+            address=caller.address,
             not_accepted=_describe_not_accepted(
                 {uid: reason for uid, reason in reasons.items() if uid not in accepted}
             ),

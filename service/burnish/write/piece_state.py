@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from time import monotonic
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import structlog
 from sqlalchemy import select, update
@@ -319,7 +319,7 @@ class PieceRecorder:
         )
 
     def _move(
-        self, session: Session, claim: Claim, event: PieceEvent, *, why: str, **columns: object
+        self, session: Session, claim: Claim, event: PieceEvent, *, why: str, **columns: Any
     ) -> Piece:
         piece = held(session, claim)
         move_piece(

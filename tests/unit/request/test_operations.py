@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
-from burnish.db.tables import FileSet, MediaCreationRequest
+from burnish.db.tables import Event, FileSet, MediaCreationRequest
 from burnish.errors import (
     AlreadyCompleted,
     AlreadyExists,
@@ -25,6 +25,7 @@ from burnish.identifiers import is_uid
 from burnish.request import operations
 from burnish.request.operations import NewRequest, Reference
 from burnish.settings import RequestSettings
+from burnish.values import Actor
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
 from factories import CT, Ground, add_request
 
@@ -256,3 +257,28 @@ def test_file_sets_of_a_request_are_in_volume_order(ground: Ground) -> None:
         session.execute(update(FileSet).values(file_set_id="X"))
         file_sets = operations.get_request(session, uid).file_sets
         assert [file_set.volume_number for file_set in file_sets] == [1, 2, 3]
+
+
+def test_each_event_names_the_actor(ground: Ground) -> None:
+    peer = Actor("ae", "PACS1", "10.0.0.5")
+    anna = Actor("user", "anna")
+    with ground.database.writing() as session:
+        request = operations.create(
+            session, DEFAULTS, NewRequest([REFERENCE]), origin="peer", actor=peer
+        )
+        uid = request.sop_instance_uid
+        operations.initiate(session, DEFAULTS, uid, actor=peer)
+        operations.hold(session, uid, actor=anna)
+        operations.release(session, uid, actor=anna)
+        operations.cancel(session, uid, actor=Actor("cli", "root"))
+    with ground.database.reading() as session:
+        events = session.execute(select(Event.event, Event.actor).order_by(Event.id)).all()
+        requested_by = session.scalar(select(MediaCreationRequest.requested_by))
+    assert events == [
+        ("CREATED", "AE PACS1 (10.0.0.5)"),
+        ("INITIATED", "AE PACS1 (10.0.0.5)"),
+        ("HELD", "user anna"),
+        ("RELEASED", "user anna"),
+        ("CANCELLED", "command line (root)"),
+    ]
+    assert requested_by == "AE PACS1 (10.0.0.5)"

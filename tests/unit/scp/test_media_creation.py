@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from burnish.db.tables import Event
 from burnish.errors import Unreadable
 from burnish.scp import attributes, messages
 from burnish.scp.media_creation import MediaCreationSCP
@@ -82,7 +83,7 @@ def send(
         command(field, sop_class, data_set=bool(body), more=more, without=without)
     )
     pdus = MediaCreationSCP(ground.settings, ground.database).answer(
-        Acceptance("PACS", "BURNISH", maximum_length, {}, may, b""),
+        Acceptance("PACS", "BURNISH", maximum_length, {}, may, b"", address="10.0.0.5"),
         1,
         Context(MCM, EXPLICIT, storage=False),
         request,
@@ -581,3 +582,13 @@ def test_damaged_data_sets_are_answered(ground: Ground, seed: int) -> None:
             uid = response.text(messages.AFFECTED_SOP_INSTANCE_UID)
             assert send(ground, GET, requested=uid)[0] == 0
             send(ground, ACTION, bytes(data), requested=uid, action=1)
+
+
+def test_the_events_of_a_request_name_the_peer_and_its_address(ground: Ground) -> None:
+    uid = create(ground)
+    send(ground, ACTION, requested=uid, action=1)
+    send(ground, ACTION, requested=uid, action=2)
+    with ground.database.reading() as session:
+        events = session.execute(select(Event.event, Event.actor).order_by(Event.id)).all()
+    actor = "AE PACS (10.0.0.5)"
+    assert events == [("CREATED", actor), ("INITIATED", actor), ("CANCELLED", actor)]
