@@ -1,4 +1,4 @@
-"""Process: the receiver, the scheduler and the writers: what each runs, after which checks."""
+"""Process: receiver, scheduler, writers and web: what each runs, after which checks."""
 
 import fcntl
 import logging
@@ -6,6 +6,7 @@ import math
 import multiprocessing
 import os
 import signal
+import ssl
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
@@ -24,7 +25,7 @@ from burnish.burn.burner import BurnResult
 from burnish.burn.presence import missing
 from burnish.db import backup, identity, schema
 from burnish.db.session import Database
-from burnish.errors import BurnishError, OperatorError
+from burnish.errors import BurnishError, InvalidSettings, OperatorError
 from burnish.receive import Receiver
 from burnish.secure_files.protection import load_protection
 from burnish.settings import DeviceSettings, Settings
@@ -520,6 +521,34 @@ def run_writer(settings: Settings, device_name: str) -> None:
     worker.run()
     database.close()
     os.close(lock_descriptor)
+
+
+def run_web(settings: Settings) -> None:
+    """The web role: the page for people, and the interface for programs."""
+    from burnish.web.app import create_app
+    from burnish.web.server import WebServer
+
+    database = _open_checked_database(settings)
+    server = WebServer(create_app(settings, database, open_spool(settings)), settings.web)
+    _on_stop(server.stop)
+    server.run()
+    database.close()
+
+
+def check_web(settings: Settings) -> None:
+    """Raise InvalidSettings if the certificate or key of the page cannot be used."""
+    web = settings.web
+    if web.certificate is None or web.key is None:
+        return
+    for path in (web.certificate, web.key):
+        file_access.check(path)
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(web.certificate, web.key)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidSettings(
+            f"web.certificate {web.certificate} and web.key {web.key} cannot be used: {error}",
+            hint="both are PEM files, and the key belongs to the first certificate",
+        ) from None
 
 
 def _open_checked_database(settings: Settings) -> Database:

@@ -88,9 +88,9 @@ class Supervisor:
         roles.prepare(self._settings)
         roles.remove_leftovers(self._settings)
         roles.check_network(self._settings)
-        # Security and label settings are needed only for some media. If they are wrong, the service
-        # still receives.
-        optional = (roles.check_security, roles.check_labels)
+        # Security and label settings are needed only for some media, and nothing waits for the web.
+        # If they are wrong, the service still receives.
+        optional = (roles.check_security, roles.check_labels, roles.check_web)
         for problem in roles.problems(self._settings, optional):
             log.error("check failed", why=str(problem), remedy=problem.hint)
         listeners = listen(self._settings)
@@ -126,6 +126,8 @@ class Supervisor:
         for number in range(receivers):
             run = partial(roles.run_receiver, settings, listeners, association_limits, number)
             children.append(_Child(f"receiver {number + 1}", run, takes_reload=True))
+        if settings.web.enabled:
+            children.append(_Child("web", partial(roles.run_web, settings)))
         return children
 
     def _handle_signals(self, children: list[_Child]) -> None:

@@ -7,10 +7,26 @@ dataclasses.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from burnish.file_slice import Slice
+
+
+class AccountRole(StrEnum):
+    """What a user or token may do on the web, from least to most."""
+
+    VIEWER = "viewer"  #: sees the work, but no patient data
+    DESK = "desk"
+    OPERATOR = "operator"
+    ADMINISTRATOR = "administrator"
+
+    @property
+    def rank(self) -> int:
+        """0 for the least role."""
+        return list(AccountRole).index(self)
+
 
 #: Reports progress: the present step, the amount done, and the total amount (0: unknown).
 Progress = Callable[[str, int, int], None]

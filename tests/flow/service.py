@@ -66,6 +66,7 @@ class Service:
             "storage": {"root": str(self.root), "durability": "full"},
             "request": {"wait_for_instances": "0s"},
             "content": {"pages": False},
+            "web": {"enabled": False},
             "log": {"format": "json"},
         }
         for name, table in tables.items():

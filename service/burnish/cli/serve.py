@@ -16,6 +16,7 @@ class Role(StrEnum):
     RECEIVER = "receiver"
     SCHEDULER = "scheduler"
     WRITER = "writer"
+    WEB = "web"
 
 
 def serve(
@@ -50,4 +51,6 @@ def serve(
             roles.run_scheduler(settings)
         case Role.WRITER:
             roles.run_writer(settings, device)
+        case Role.WEB:
+            roles.run_web(settings)
     os.close(lock)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, create_engine, event
+from sqlalchemy import Connection, Engine, Select, create_engine, event, literal, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
@@ -88,6 +88,10 @@ class Database:
     def wakeup(self, stopping: Event, work: Select[Any]) -> Wakeup:
         """Wakes the calling thread after commits while `work` finds a row, until `stopping`."""
         return Wakeup(self._engine, stopping, work)
+
+    def commits(self, stopping: Event) -> Wakeup:
+        """Wakes the calling thread after every commit, and each two seconds, until `stopping`."""
+        return Wakeup(self._engine, stopping, select(literal(1)))
 
     def question(self, statement: Select[Any]) -> Question:
         """A cheap way to ask again and again whether `statement` finds a row."""

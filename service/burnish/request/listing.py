@@ -284,6 +284,11 @@ def events(session: Session, line: RequestLine, *, after: int = 0) -> list[Event
     ]
 
 
+def newest_event(session: Session) -> int:
+    """The number of the newest event: it changes whenever a request or a piece does."""
+    return session.scalar(select(func.max(Event.id))) or 0
+
+
 def instances(
     session: Session, *, study_instance_uid: str = "", limit: int = 100
 ) -> list[InstanceLine]:

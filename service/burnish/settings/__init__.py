@@ -23,6 +23,7 @@ from burnish.settings.storage_commitment import StorageCommitmentSettings
 from burnish.settings.tls import TLSSettings
 from burnish.settings.user import UserSettings
 from burnish.settings.value_types import AETitle, Duration, Size
+from burnish.settings.web import WebSettings
 
 __all__ = [
     "DEVICE_KINDS",
@@ -48,5 +49,6 @@ __all__ = [
     "StorageSettings",
     "TLSSettings",
     "UserSettings",
+    "WebSettings",
     "read_settings",
 ]

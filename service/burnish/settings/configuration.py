@@ -29,6 +29,7 @@ from burnish.settings.storage import StorageSettings
 from burnish.settings.storage_commitment import StorageCommitmentSettings
 from burnish.settings.tls import TLSSettings
 from burnish.settings.user import UserSettings
+from burnish.settings.web import WebSettings
 
 _ENVIRONMENT_PREFIX = "BURNISH_"
 #: What to tell the administrator for faults that pydantic describes in terms of Python.
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     security: SecuritySettings = SecuritySettings()
     label: LabelSettings = LabelSettings()
     content: ContentSettings = ContentSettings()
+    web: WebSettings = WebSettings()
     log: LogSettings = LogSettings()
 
     @classmethod

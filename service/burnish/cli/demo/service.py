@@ -34,6 +34,9 @@ durability = "full"
 [request]
 wait_for_instances = "1s"
 
+[web]
+port = {web_port}
+
 [[device]]
 name = "outbox"
 kind = "folder"
@@ -51,6 +54,7 @@ class DemoService:
         self.outbox = self.root / "outbox"
         self.log = directory / "burnish.log"
         self.port = _free_port()
+        self.web_port = _free_port()
         self._volume_size = volume_size
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -63,6 +67,7 @@ class DemoService:
             _CONFIGURATION.format(
                 mark=_MARK,
                 port=self.port,
+                web_port=self.web_port,
                 root=dumps(str(self.root.resolve()), ensure_ascii=False),
                 capacity=self._volume_size,
             ),

@@ -1,0 +1,182 @@
+"""Surface: what changes reaches every open page within a second of its commit.
+
+One thread watches the database. After a commit it renders each topic that somebody looks at, once
+for each audience, and sends those that changed to all pages of that audience as server-sent events.
+An event is the whole part of the page, so that a page that was away needs only the newest one.
+"""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from burnish.db.session import Database
+from burnish.errors import BurnishError
+from burnish.web.rendering import Audience, Rendering
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between two comments on a stream without events: they show that both ends still live.
+_HEARTBEAT = 15.0
+#: Milliseconds after which a page connects again.
+_RETRY = 500
+_END = "end"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A part of a page that is kept up to date.
+
+    `fingerprint` is a cheap question whose answer changes whenever `values` may. `values` are those
+    of the template; they depend on the audience only by whether it sees patients.
+    """
+
+    template: str
+    fingerprint: Callable[[Database], Hashable]
+    values: Callable[[Database, bool], Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class _LivePart:
+    """One topic for one audience, and the pages that show it."""
+
+    topic: Topic
+    audience: Audience
+    pages: "set[asyncio.Queue[_Update]]" = field(default_factory=set)
+    message: "_Update | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Update:
+    id: str
+    html: str
+
+    def encode(self) -> bytes:
+        lines = [f"id: {self.id}", *(f"data: {line}" for line in self.html.splitlines())]
+        return ("\n".join(lines) + "\n\n").encode()
+
+
+class Live:
+    """The watcher, and the pages that it tells."""
+
+    def __init__(self, database: Database, rendering: Rendering) -> None:
+        self._database = database
+        self._rendering = rendering
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._parts: dict[tuple[str, Audience], _LivePart] = {}
+        self._fingerprints: dict[str, Hashable] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch; called in the event loop of the server."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop watching, and end all streams."""
+        self._stopping.set()
+        with self._lock:
+            pages = [page for part in self._parts.values() for page in part.pages]
+        for page in pages:
+            _put(page, _Update(_END, ""))
+
+    @property
+    def open_pages(self) -> int:
+        """How many pages are open."""
+        with self._lock:
+            return sum(len(part.pages) for part in self._parts.values())
+
+    def render(self, topic: Topic, audience: Audience) -> tuple[str, str]:
+        """The part of the page as it is now, and its id."""
+        values = topic.values(self._database, audience.sees_patients)
+        message = self._update(topic, audience, values)
+        return message.html, message.id
+
+    async def stream(
+        self, name: str, topic: Topic, audience: Audience, last_id: str
+    ) -> AsyncIterator[bytes]:
+        """The events for one open page, beginning with the present state unless it has that."""
+        queue: asyncio.Queue[_Update] = asyncio.Queue(1)
+        with self._lock:
+            part = self._parts.setdefault((name, audience), _LivePart(topic, audience))
+            part.pages.add(queue)
+        try:
+            yield f"retry: {_RETRY}\n\n".encode()
+            html, message_id = await asyncio.to_thread(self.render, topic, audience)
+            if message_id != last_id:
+                yield _Update(message_id, html).encode()
+            while not self._stopping.is_set():
+                try:
+                    message = await asyncio.wait_for(queue.get(), _HEARTBEAT)
+                except TimeoutError:
+                    yield b": still here\n\n"
+                    continue
+                if message.id == _END:
+                    return
+                if message.id != message_id:
+                    message_id = message.id
+                    yield message.encode()
+        finally:
+            with self._lock:
+                part.pages.discard(queue)
+                if not part.pages:
+                    self._parts.pop((name, audience), None)
+                if not any(topic_name == name for topic_name, _ in self._parts):
+                    self._fingerprints.pop(name, None)
+
+    def _watch(self) -> None:
+        with self._database.commits(self._stopping) as wakeup:
+            while wakeup.wait():
+                try:
+                    self._tell_changes()
+                except BurnishError as error:
+                    log.warning("pages not updated", why=str(error))
+
+    def _tell_changes(self) -> None:
+        with self._lock:
+            parts = list(self._parts.items())
+        if not parts:
+            return
+        values: dict[tuple[str, bool], Mapping[str, Any]] = {}
+        is_changed: dict[str, bool] = {}
+        for (name, audience), part in parts:
+            if name not in is_changed:
+                fingerprint = part.topic.fingerprint(self._database)
+                is_changed[name] = self._fingerprints.get(name) != fingerprint
+                self._fingerprints[name] = fingerprint
+            if not is_changed[name] and part.message is not None:
+                continue
+            sees_patients = audience.sees_patients
+            if (name, sees_patients) not in values:
+                values[name, sees_patients] = part.topic.values(self._database, sees_patients)
+        for (name, audience), part in parts:
+            new_values = values.get((name, audience.sees_patients))
+            if new_values is not None:
+                self._tell(part, self._update(part.topic, audience, new_values))
+
+    def _tell(self, part: _LivePart, message: _Update) -> None:
+        if part.message is not None and part.message.id == message.id:
+            return
+        part.message = message
+        assert self._loop is not None  # noqa: S101
+        with self._lock:
+            pages = list(part.pages)
+        for page in pages:
+            self._loop.call_soon_threadsafe(_put, page, message)
+
+    def _update(self, topic: Topic, audience: Audience, values: Mapping[str, Any]) -> _Update:
+        html = self._rendering.part(topic.template, audience, values)
+        return _Update(hashlib.blake2b(html.encode(), digest_size=9).hexdigest(), html)
+
+
+def _put(page: "asyncio.Queue[_Update]", message: _Update) -> None:
+    """Give a page its newest message in place of one that it has not taken yet."""
+    if page.full():
+        page.get_nowait()
+    page.put_nowait(message)
