@@ -17,7 +17,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, compaction, retention, storage_register
+from burnish import commitment, compaction, register, retention, storage_register
 from burnish.db.session import Database
 from burnish.errors import OutOfResources, StaleLease
 from burnish.memory import release_memory
@@ -125,6 +125,7 @@ class Schedule:
         yield 5, release_memory
         yield 3600, self.sweep
         yield 3600, self.compact
+        yield 3600, self.fill_register
         if self._settings.standing_order:
             yield 1, _limited(self.issue_standing_orders)
         if self._retrieve_for:
@@ -229,6 +230,10 @@ class Schedule:
         if not self._rows_are_complete():
             return
         retention.sweep(self._database, self._spool, self._settings)
+
+    def fill_register(self) -> None:
+        """Enter media that were made before there was a register of media."""
+        register.fill(self._database, self._settings.retention.media_register)
 
     def compact(self) -> None:
         """Give back the room of segments in which little or nothing is wanted any more."""

@@ -41,6 +41,7 @@ KINDS = {
     "retention": "Stage",
     "compaction": "Stage",
     "spool_export": "Stage",
+    "register": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

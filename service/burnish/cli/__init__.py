@@ -18,6 +18,7 @@ from burnish.cli import (
     disc,
     exits,
     instance,
+    media,
     output,
     request,
     spool,
@@ -43,6 +44,7 @@ app.add_typer(request.app, name="request")
 app.add_typer(instance.app, name="instance")
 app.add_typer(commitment.app, name="commitment")
 app.add_typer(disc.app, name="disc")
+app.add_typer(media.app, name="media")
 app.add_typer(device.app, name="device")
 app.add_typer(spool.app, name="spool")
 app.add_typer(db.app, name="db")

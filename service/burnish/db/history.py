@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
+from burnish.db import registered_media
 from burnish.db.tables import Event, FailedInstance, MediaCreationRequest, Piece
 from burnish.errors import StaleLease
 from burnish.lifecycle import PIECE, REQUEST, PieceEvent, RequestEvent, advance
@@ -80,12 +81,14 @@ def move_piece(
     held_epoch: int | None = None,
     why: str = "",
     actor: Actor = SERVICE,
+    verified: str = "",
     **facts: Any,
 ) -> None:
     """Change the state of a piece by `event`, and set the columns `facts`.
 
     `held_epoch`: the lease of the caller; raises StaleLease if another worker has got the piece
-    since.
+    since. A piece that is created or spoiled enters the register of media; `verified` says there
+    what was examined after writing.
     """
     before = piece.state
     after = advance(PIECE, before, event)
@@ -108,6 +111,15 @@ def move_piece(
     )
     session.flush()
     session.refresh(piece)
+    if after in registered_media.REGISTERED_STATES:
+        registered_media.register(
+            session,
+            piece,
+            ended_at=now,
+            why="" if after is PieceState.CREATED else why,
+            verified=verified,
+            medium_begun=before is not PieceState.IMAGING,
+        )
 
 
 def drop_pieces(

@@ -488,3 +488,106 @@ class CommittedInstance(Table):
     failure_reason: Mapped[int] = mapped_column(default=0)
     storage_media_file_set_id: Mapped[str] = mapped_column(String(16), default="")
     storage_media_file_set_uid: Mapped[str] = mapped_column(UID, default="")
+
+
+class RegisteredPiece(Table):
+    """One piece of media that was made or spoiled, as the register of media keeps it.
+
+    It says by itself all that people ask of a disc: the rows of its request, File-set and instances
+    may be gone. `state` is CREATED or SPOILED. Of a spoiled piece, `why` says why, and
+    `medium_begun` whether anything was written to a medium. `verified` says what was examined after
+    writing. `requested_by` is who asked for it.
+    """
+
+    __tablename__ = "registered_piece"
+    __table_args__ = (
+        # not unique: SQLite gives the ids of pieces that were deleted to later ones
+        Index("ix_registered_piece_request", "request_id", "piece_id"),
+        Index("ix_registered_piece_ended_at", "ended_at"),
+        Index("ix_registered_piece_file_set_id", "file_set_id"),
+        Index("ix_registered_piece_file_set_uid", "file_set_uid"),
+        Index("ix_registered_piece_barcode_value", "barcode_value"),
+        Index("ix_registered_piece_device", "device", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    request_id: Mapped[int] = mapped_column(Id)
+    piece_id: Mapped[int] = mapped_column(Id)
+    request_sop_instance_uid: Mapped[str] = mapped_column(UID)
+    requested_by: Mapped[str] = mapped_column(Text)
+    state: Mapped[PieceState] = mapped_column(_enum(PieceState))
+    ended_at: Mapped[datetime]
+    why: Mapped[str] = mapped_column(Text, default="")
+    medium_begun: Mapped[bool]
+    verified: Mapped[str] = mapped_column(Text, default="")
+    file_set_id: Mapped[str] = mapped_column(String(16))
+    file_set_uid: Mapped[str] = mapped_column(UID)
+    volume_number: Mapped[int]
+    volume_count: Mapped[int]
+    copy_number: Mapped[int]
+    number_of_copies: Mapped[int]
+    media_application_profile: Mapped[str] = mapped_column(Text)
+    medium: Mapped[str] = mapped_column(String(32))
+    device: Mapped[str] = mapped_column(String(32))
+    size: Mapped[int] = mapped_column(BigInteger)
+    instances: Mapped[int]
+    label_text: Mapped[str] = mapped_column(Text, default="")
+    barcode_value: Mapped[str] = mapped_column(Text, default="")
+    media_disposition: Mapped[str] = mapped_column(Text, default="")
+
+    studies: Mapped[list["RegisteredStudy"]] = relationship(
+        order_by="RegisteredStudy.ordinal", cascade="all, delete-orphan"
+    )
+    notes: Mapped[list["RegisterNote"]] = relationship(
+        order_by="RegisterNote.id", cascade="all, delete-orphan"
+    )
+
+
+class RegisteredStudy(Table):
+    """One study on a registered piece, with its patient as the instances name them."""
+
+    __tablename__ = "registered_study"
+    __table_args__ = (Index("ix_registered_study_study", "study_instance_uid"),)
+
+    registered_piece_id: Mapped[int] = mapped_column(
+        ForeignKey("registered_piece.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    patient_id: Mapped[str] = mapped_column(Text)
+    issuer_of_patient_id: Mapped[str] = mapped_column(Text)
+    patient_name: Mapped[str] = mapped_column(Text)
+    patient_birth_date: Mapped[str] = mapped_column(Text)
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    study_date: Mapped[str] = mapped_column(Text)
+    study_description: Mapped[str] = mapped_column(Text)
+    accession_number: Mapped[str] = mapped_column(Text)
+    modalities: Mapped[str] = mapped_column(Text)
+    instances: Mapped[int]
+
+
+class RegisterTerm(Table):
+    """A word by which a registered piece is found: folded by `folding.fold`."""
+
+    __tablename__ = "register_term"
+    __table_args__ = (Index("ix_register_term_piece", "registered_piece_id"),)
+
+    term: Mapped[str] = mapped_column(String(64), primary_key=True)
+    registered_piece_id: Mapped[int] = mapped_column(
+        ForeignKey("registered_piece.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class RegisterNote(Table):
+    """What became of a registered piece afterwards: it was given out, destroyed, or other news."""
+
+    __tablename__ = "register_note"
+    __table_args__ = (Index("ix_register_note_piece", "registered_piece_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    registered_piece_id: Mapped[int] = mapped_column(
+        ForeignKey("registered_piece.id", ondelete="CASCADE")
+    )
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(Text)

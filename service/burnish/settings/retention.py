@@ -1,4 +1,4 @@
-"""Ground: `[retention]`, how long instances and requests are kept."""
+"""Ground: `[retention]`, how long instances, requests and the register of media are kept."""
 
 from datetime import timedelta
 
@@ -18,3 +18,5 @@ class RetentionSettings(SettingsTable):
     unrequested_instances: Duration = timedelta(days=14)
     #: Instances whose storage was committed to a peer, counted from that promise.
     committed_instances: Duration = timedelta(days=14)
+    #: The register of media: what was made or spoiled, counted from that time. Ten years.
+    media_register: Duration = timedelta(days=3653)

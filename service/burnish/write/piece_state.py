@@ -86,7 +86,7 @@ class PieceRecorder:
     # --- a piece that goes on ---
 
     @_wait_for_database
-    def advance(self, claim: Claim, event: PieceEvent, **columns: object) -> None:
+    def advance(self, claim: Claim, event: PieceEvent, **columns: Any) -> None:
         """Moves a piece to its next state, and sets columns of its row."""
         with self.database.writing() as session:
             self._move(session, claim, event, why="", **columns)
@@ -98,8 +98,11 @@ class PieceRecorder:
             held(session, claim)
 
     @_wait_for_database
-    def created(self, piece_job: PieceJob) -> None:
-        """The piece is on its medium and was read back; the request is DONE with its last piece."""
+    def created(self, piece_job: PieceJob, verified: str) -> None:
+        """The piece is on its medium and was examined; the request is DONE with its last piece.
+
+        `verified` says what was examined.
+        """
         claim = piece_job.claim
         with self.database.writing() as session:
             self._move(
@@ -107,6 +110,7 @@ class PieceRecorder:
                 claim,
                 PieceEvent.VERIFIED,
                 why="read back without a fault",
+                verified=verified,
                 created_at=datetime.now(UTC),
                 lease_until=None,
             )
@@ -319,7 +323,14 @@ class PieceRecorder:
         )
 
     def _move(
-        self, session: Session, claim: Claim, event: PieceEvent, *, why: str, **columns: Any
+        self,
+        session: Session,
+        claim: Claim,
+        event: PieceEvent,
+        *,
+        why: str,
+        verified: str = "",
+        **columns: Any,
     ) -> Piece:
         piece = held(session, claim)
         move_piece(
@@ -329,6 +340,7 @@ class PieceRecorder:
             request_id=claim.request_id,
             held_epoch=claim.lease_epoch,
             why=why,
+            verified=verified,
             **columns,
         )
         return piece

@@ -52,6 +52,10 @@ _MISSING = (BurnOutcome.HOLD_OPERATOR, BurnOutcome.HOLD_SERVICE)
 _MAXIMUM_DEATHS = 10
 #: The exceptions raised when a row holds values that make no sense.
 _SENSELESS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+#: What the register of media says of a piece that its device compares by itself.
+_VERIFIED_BY_DEVICE = (
+    "the image was read and compared before it was handed over; the device compares its disc itself"
+)
 #: Seconds between two extensions of the lease of the piece that is being made.
 _HEARTBEAT = min(2.0, LEASE.total_seconds() / 4)
 
@@ -437,8 +441,10 @@ class Worker:
             self._not_written(piece_job, written)
             return
         self.recorder.advance(claim, PieceEvent.WRITTEN)
+        verified = _VERIFIED_BY_DEVICE
         if built is not None and not self._device_goes_on_alone:
             digests, problem = self._read_back(piece_job, self.burner.written(burn_job), built)
+            verified = _what_was_read(digests)
             if problem:
                 info = ExecutionStatusInfo.MCD_FAILURE
                 image_problem = self._image_problem(piece_job, built)
@@ -451,7 +457,7 @@ class Worker:
         progress(0)
         self.recorder.check_claim(claim)
         self.burner.publish(burn_job)
-        self.recorder.created(piece_job)
+        self.recorder.created(piece_job, verified)
         self._remove_image(claim)
 
     def _read_back(
@@ -512,3 +518,12 @@ class Worker:
                 image.unlink(missing_ok=True)
                 self._labels.discard(image)
             self._built.pop(image, None)
+
+
+def _what_was_read(digests: Mapping[str, object]) -> str:
+    """What the register of media says of a piece whose medium was read back."""
+    files = digests.get("files")
+    count = quantity(len(files), "file") if isinstance(files, Mapping) else "all files"
+    text = f"the medium was read back: {count} compared byte for byte"
+    sha256 = digests.get("sha256")
+    return f"{text}, SHA-256 of the image {sha256}" if sha256 else text
