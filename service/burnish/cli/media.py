@@ -26,6 +26,35 @@ Day = Annotated[
     typer.Option(metavar="DATE", formats=["%Y-%m-%d", "%Y%m%d"], show_default=False),
 ]
 
+Patient = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        show_default=False,
+        help="The beginning of words of the patient's name, or the Patient ID.",
+    ),
+]
+Barcode = Annotated[
+    str,
+    typer.Option(metavar="TEXT", show_default=False, help="The bar code of the label."),
+]
+FileSetName = Annotated[
+    str,
+    typer.Option(metavar="ID", show_default=False, help="File-set ID or File-set UID."),
+]
+StudyUID = Annotated[
+    str,
+    typer.Option(metavar="UID", show_default=False, help="Study Instance UID."),
+]
+DeviceName = Annotated[
+    str,
+    typer.Option(metavar="DEVICE", show_default=False, help="The device that made it."),
+]
+Outcome = Annotated[
+    str,
+    typer.Option(metavar="WORD", show_default=False, help="created or spoiled."),
+]
+
 
 @app.callback()
 def media() -> None:
@@ -35,29 +64,12 @@ def media() -> None:
 @app.command("list")
 def list_media(
     *,
-    patient: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT",
-            show_default=False,
-            help="The beginning of words of the patient's name, or the Patient ID.",
-        ),
-    ] = "",
-    barcode: Annotated[
-        str, typer.Option(metavar="TEXT", show_default=False, help="The bar code of the label.")
-    ] = "",
-    file_set: Annotated[
-        str, typer.Option(metavar="ID", show_default=False, help="File-set ID or File-set UID.")
-    ] = "",
-    study: Annotated[
-        str, typer.Option(metavar="UID", show_default=False, help="Study Instance UID.")
-    ] = "",
-    device: Annotated[
-        str, typer.Option(metavar="DEVICE", show_default=False, help="The device that made it.")
-    ] = "",
-    outcome: Annotated[
-        str, typer.Option(metavar="WORD", show_default=False, help="created or spoiled.")
-    ] = "",
+    patient: Patient = "",
+    barcode: Barcode = "",
+    file_set: FileSetName = "",
+    study: StudyUID = "",
+    device: DeviceName = "",
+    outcome: Outcome = "",
     since: Day = None,
     until: Day = None,
     limit: Limit = 50,
