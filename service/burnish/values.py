@@ -231,7 +231,8 @@ class VolumeReport:
     """The result of verifying one volume. `sha256` is that of the image; "" for a directory.
 
     `digests` are those of its files by File ID, if the volume was compared with what was written.
-    `notes` tell what is odd but no fault.
+    `notes` tell what is odd but no fault. `kept_damaged` are faults of images that were put on the
+    volume on purpose although damaged, as its manifest says.
 
     `unexamined` is the number of Secure DICOM Files without a key: of these, everything but the
     encrypted content was examined. `decoded_frames` is the number of frames that were decoded;
@@ -247,6 +248,7 @@ class VolumeReport:
     sha256: str = ""
     unexamined: int = 0
     notes: tuple[Fault, ...] = ()
+    kept_damaged: tuple[Fault, ...] = ()
     decoded_frames: int = 0
     not_examined: tuple[str, ...] = ()
     digests: Mapping[str, FileDigest] = field(default_factory=dict)

@@ -174,7 +174,8 @@ def verify(
             fields["pdi"] = disc_pdi.pdi_fields(judgement)
         output.print_json(fields)
     else:
-        _print_report(path, report, has_manifest=manifest is not None, has_decoded=pixels)
+        compared = path.stat().st_size if manifest is not None and path.is_file() else None
+        _print_report(path, report, compared=compared, has_decoded=pixels)
         if judgement:
             disc_pdi.print_findings(path, judgement)
     if judgement and desk_report:
@@ -195,7 +196,7 @@ def _examine(
     from burnish.secure_files import open_secure
     from burnish.transcode.decoding import decode_all
     from burnish.verify import examine_volume, unreadable_report
-    from burnish.verify.manifest_checks import compare_with_manifest
+    from burnish.verify.manifest_checks import compare_with_manifest, without_known_damage
 
     try:
         with open_volume(path, twice=True) as volume:
@@ -208,6 +209,7 @@ def _examine(
             if manifest is not None and path.is_file():
                 changed = tuple(compare_with_manifest(path, volume, manifest))
                 report = replace(report, faults=(*report.faults, *changed))
+                report = without_known_damage(report, manifest)
     except Unreadable as error:
         if manifest is None and not isinstance(error, DamagedVolume):
             raise
@@ -225,6 +227,7 @@ def report_fields(report: "VolumeReport") -> dict[str, object]:
         "bytes_read": report.bytes_read,
         "faults": report.faults,
         "notes": report.notes,
+        "kept_damaged": report.kept_damaged,
         "unexamined": report.unexamined,
         "decoded_frames": report.decoded_frames,
         "not_examined": report.not_examined,
@@ -232,18 +235,24 @@ def report_fields(report: "VolumeReport") -> dict[str, object]:
 
 
 def _print_report(
-    path: Path, report: "VolumeReport", *, has_manifest: bool = False, has_decoded: bool = False
+    path: Path,
+    report: "VolumeReport",
+    *,
+    compared: int | None = None,
+    has_decoded: bool = False,
 ) -> None:
+    """Each fault and note; then the sums. `compared`: bytes compared with a manifest, if any."""
     for fault in report.faults:
         where = f"{fault.where}: " if fault.where else ""
         typer.echo(f"{fault.code}  {where}{fault.message}")
+    for damage in report.kept_damaged:
+        typer.echo(f"kept although damaged: {damage.where}: {damage.message}")
     for note in report.notes:
         where = f"{note.where}: " if note.where else ""
         typer.echo(f"note: {where}{note.message}")
-    verdict = "no fault" if report.good else quantity(len(report.faults), "fault")
     typer.echo(
-        f"{path}: {verdict}; {quantity(report.instances, 'instance')},"
-        f" {quantity(report.files, 'file')}, {report.bytes_read} bytes read"
+        f"{path}: {_verdict(report)}; {quantity(report.instances, 'instance')},"
+        f" {quantity(report.files, 'file')}"
     )
     if report.unexamined:
         typer.echo(
@@ -251,13 +260,21 @@ def _print_report(
             " examined: use --key or --password-file"
         )
     elif all(fault.code != "VOLUME_UNREADABLE" for fault in report.faults):
-        _print_examined(path, report, has_manifest=has_manifest, has_decoded=has_decoded)
+        _print_examined(path, report, compared=compared, has_decoded=has_decoded)
+
+
+def _verdict(report: "VolumeReport") -> str:
+    verdicts = [quantity(len(report.faults), "fault")] if report.faults else []
+    if report.kept_damaged:
+        images = len({damage.where for damage in report.kept_damaged})
+        verdicts.append(f"{quantity(images, 'image')} kept although damaged, as the manifest says")
+    return "; ".join(verdicts) or "no fault"
 
 
 def _print_examined(
-    path: Path, report: "VolumeReport", *, has_manifest: bool, has_decoded: bool
+    path: Path, report: "VolumeReport", *, compared: int | None, has_decoded: bool
 ) -> None:
-    """What was examined, and what was not."""
+    """What was examined, what was not, and how many bytes were compared."""
     examined = (
         "the DICOMDIR, its keys against the files, File Meta Information, the elements of data"
         " sets, and of pixel data the description, the length, the number of frames, and the"
@@ -268,16 +285,16 @@ def _print_examined(
         examined += f"; {quantity(report.decoded_frames, 'compressed frame')} were decoded"
     else:
         not_examined.append("the content of compressed frames (use --pixels)")
-    if has_manifest:
-        examined += "; all bytes were compared with the manifest"
-    else:
-        not_examined.append(
-            "the pixels could not be compared, because there is no manifest beside it"
-        )
-    line = f"{path}: examined: {examined}"
+    typer.echo(f"{path}: examined: {examined}")
     if not_examined:
-        line += f". Not examined: {'; '.join(not_examined)}"
-    typer.echo(line)
+        typer.echo(f"{path}: not examined: {'; '.join(not_examined)}")
+    if compared is None:
+        typer.echo(
+            f"{path}: compared: nothing, because there is no manifest beside it; changed pixels"
+            " would not be noticed"
+        )
+    else:
+        typer.echo(f"{path}: compared: all {compared} bytes with the manifest")
 
 
 @app.command()
@@ -400,6 +417,7 @@ def append(
     finalise: Annotated[
         bool, typer.Option("--finalise", help="Close the disc: nothing can be added later.")
     ] = False,
+    keep_damaged: KeepDamaged = False,
     speed: Annotated[int, typer.Option(min=0, metavar="N", help="0: the highest.")] = 0,
     eject: Annotated[bool, typer.Option(help="Open the tray when the disc is finished.")] = True,
     program: Annotated[
@@ -420,7 +438,9 @@ def append(
     chosen_profile = PROFILES[profile]
     if chosen_profile.secure or not set(chosen_profile.written_media) & set(OPEN_MEDIA):
         raise typer.BadParameter(f"{profile} is not for discs that can be left open")
-    append_options = AppendOptions(chosen_profile, other_patient, finalise, speed, eject)
+    append_options = AppendOptions(
+        chosen_profile, other_patient, finalise, speed, eject, keep_damaged=keep_damaged
+    )
     with output.progress_bar() as progress:
         result = append_session(
             Drive(drive, program), source, append_options, progress, output.print_error

@@ -224,3 +224,10 @@ def with_instance_count(readme: bytes, instances: int) -> bytes:
         return line[1] + b"%-*d" % (len(line[2]), instances)
 
     return _INSTANCE_COUNT.sub(count, readme, count=1)
+
+
+def with_remarks(readme: bytes, remarks: Sequence[str]) -> bytes:
+    """A README.TXT of any version of Burnish, with further remarks at its end."""
+    if not remarks:
+        return readme
+    return readme + _remarks_section(remarks).replace("\n", "\r\n").encode()

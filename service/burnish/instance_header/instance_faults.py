@@ -18,7 +18,7 @@ _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
 
 
 def in_words(tolerable: str, faults: Iterable[str]) -> str:
-    """All faults of an instance as one text, "" for nframe_fault."""
+    """All faults of an instance as one text, "" for none."""
     return "; ".join([f"{tolerable}{KEPT}"] * bool(tolerable) + [*faults])
 
 
@@ -35,7 +35,7 @@ def prevents_media(fault: str) -> bool:
 
 
 def has_no_pixel_data(fault: str) -> bool:
-    """Whether the instance is an image that is a header alframe_fault."""
+    """Whether the instance is an image that is a header alone."""
     return fault.endswith(NO_PIXEL_DATA)
 
 
@@ -50,7 +50,7 @@ def is_unexamined(fault: str) -> bool:
 
 
 def known(fault: str) -> str:
-    """The faults that are known, "" for nframe_fault."""
+    """The faults that are known, "" for none."""
     return fault.removesuffix(UNEXAMINED).removesuffix("; ")
 
 

@@ -17,18 +17,20 @@ from burnish.hashing import digest_of
 from burnish.image import iso9660_session
 from burnish.image.file_extents import Extent
 from burnish.image.reader import open_volume
+from burnish.instance_header import instance_faults
 from burnish.media import MEDIA, SECTOR
 from burnish.offline.instance_store import InstanceStore, LeftOut, LeftOutFiles, files_below
 from burnish.plan.attempts import Attempt
 from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import group_into_series
-from burnish.plan.media_plan import Refusal, Terms, list_candidates
+from burnish.plan.media_plan import Refusal, Terms, damage_remark, list_candidates
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import SourceInstance
 from burnish.plan.volumes import assign_file_ids
 from burnish.secure_files import open_secure
 from burnish.values import DirectoryEntry, ExpectedInstance, Progress, VolumeFile, VolumeReport
 from burnish.verify import compare_volume, examine_volume
+from burnish.verify.faults import IMAGE_DAMAGE
 from burnish.verify.snapshot import DigestingVolume, VolumeSnapshot, take_snapshot
 from burnish.wording import quantity
 
@@ -40,13 +42,18 @@ _NOTHING_WRITTEN = "nothing was written"
 
 @dataclass(frozen=True, slots=True)
 class AppendOptions:
-    """How instances are added to a disc; with `finalise` none can be added after them."""
+    """How instances are added to a disc; with `finalise` none can be added after them.
+
+    With `keep_damaged`, damaged images are added as they are, and README.TXT names them; then the
+    disc may have such images already.
+    """
 
     profile: ApplicationProfile
     other_patients: bool = False
     finalise: bool = False
     speed: int = 0
     eject: bool = True
+    keep_damaged: bool = False
 
 
 @dataclass(slots=True)
@@ -111,11 +118,11 @@ def append(
     is no room, OperatorError where the drive or the disc needs a person.
     """
     result, paths = AppendResult(LeftOutFiles()), list(files_below(sources))
-    earlier = _examine_disc(drive, options.profile, progress)
+    earlier = _examine_disc(drive, options, progress)
     with tempfile.TemporaryDirectory(prefix="burnish-") as scratch:
         store = InstanceStore(Path(scratch), result.left_out, progress)
         store.add_files(paths)
-        candidates = _candidates(store, options.profile)
+        candidates = _candidates(store, options)
         candidates = _not_on_disc(candidates, store, earlier.snapshot, result.left_out)
         if result.left_out.refused or not candidates:
             return result
@@ -134,12 +141,13 @@ def append(
     return result
 
 
-def _candidates(store: InstanceStore, profile: ApplicationProfile) -> list[Candidate]:
+def _candidates(store: InstanceStore, options: AppendOptions) -> list[Candidate]:
     """The instances as they will be on the disc."""
+    terms = Terms(damaged_images="keep" if options.keep_damaged else "refuse")
 
     def list_all(instances: Sequence[SourceInstance]) -> list[Candidate] | Refusal | None:
-        choice = Choice("CD", MEDIA["CD"].capacity, (profile,) * len(instances))
-        return list_candidates(instances, Attempt(choice), Terms(), store, store)
+        choice = Choice("CD", MEDIA["CD"].capacity, (options.profile,) * len(instances))
+        return list_candidates(instances, Attempt(choice), terms, store, store)
 
     return store.plan(list_all) or []
 
@@ -156,8 +164,9 @@ def _refuse_contradictions(store: InstanceStore) -> None:
         )
 
 
-def _examine_disc(drive: Drive, profile: ApplicationProfile, progress: Progress) -> _EarlierDisc:
+def _examine_disc(drive: Drive, options: AppendOptions, progress: Progress) -> _EarlierDisc:
     """The disc in the drive; raises OperatorError or Conflict where nothing can be added to it."""
+    profile = options.profile
     progress("reading the disc", 0, 0)
     disc = drive.examine_disc()
     if disc.run.code or not disc.present or drive.tray() is not None:
@@ -174,12 +183,17 @@ def _examine_disc(drive: Drive, profile: ApplicationProfile, progress: Progress)
         if open_secure(volume, {}) is not volume:
             raise Conflict("the files on the disc are Secure DICOM Files: make another disc")
         report = examine_volume(volume, profile, size=disc.next * SECTOR)
-        if not report.good:
-            fault = report.faults[0]
+        faults = [
+            fault
+            for fault in report.faults
+            if not (options.keep_damaged and fault.code in IMAGE_DAMAGE)
+        ]
+        if faults:
             raise Conflict(
-                f"the disc has no sound File-set of {profile.label}: {fault.code} {fault.where}"
-                f" ({quantity(len(report.faults), 'fault')} in all)",
-                hint="`burnish disc verify` lists all faults; --profile names the disc's profile",
+                f"the disc has no sound File-set of {profile.label}: {faults[0].code}"
+                f" {faults[0].where} ({quantity(len(faults), 'fault')} in all)",
+                hint="`burnish disc verify` lists all faults; --profile names the disc's profile;"
+                " --keep-damaged passes over damaged images",
             )
         directory = appending.read_earlier(volume.read(_DICOMDIR))
         head = iso9660_session.read_head(drive.path) if disc.overwriteable else b""
@@ -240,6 +254,7 @@ def _plan_session(
     files = [VolumeFile(_DICOMDIR, len(dicomdir), dicomdir)]
     if earlier.readme is not None:
         readme = readme_txt.with_instance_count(earlier.readme, len(expected))
+        readme = readme_txt.with_remarks(readme, _damage_remarks(candidates))
         files.append(VolumeFile(readme_txt.NAME, len(readme), readme))
     rewritten = {file.file_id for file in files}
     files += [
@@ -248,6 +263,17 @@ def _plan_session(
     kept = {name: extent for name, extent in earlier.extents.items() if name not in rewritten}
     kept_digests = {name: earlier.snapshot.digests[name] for name in kept}
     return _Session(files, kept, dicomdir, expected, kept_digests)
+
+
+def _damage_remarks(candidates: Sequence[Candidate]) -> list[str]:
+    """The remark in README.TXT on images that are added although damaged."""
+    headers = [candidate.header for candidate in candidates]
+    damaged = {
+        header.sop_instance_uid: header.fault
+        for header in headers
+        if instance_faults.prevents_media(header.fault)
+    }
+    return [damage_remark(damaged)] if damaged else []
 
 
 def _write_session(

@@ -214,7 +214,7 @@ def plan_media(  # noqa: PLR0917
     if isinstance(outcome, Plan):
         outcome = replace(
             outcome,
-            damage=_damage_remark(damaged),
+            damage=damage_remark(_by_uid(damaged)),
             left_out=terms.left_out,
             stand_ins=", ".join(map(attribute, absent_keys)),
         )
@@ -247,7 +247,7 @@ def _remarks(
     if empty:
         yield f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
     if damaged:
-        yield _damage_remark(damaged)
+        yield damage_remark(_by_uid(damaged))
     if terms.left_out:
         yield left_out_remark(terms.left_out)
     absent = [attribute(tag) for tag in absent_keys if tag in _TELLING_KEYS]
@@ -258,7 +258,8 @@ def _remarks(
         )
 
 
-def _damage_remark(damaged: Failures) -> str:
+def damage_remark(damaged: Mapping[str, str]) -> str:
+    """Which images are on the media although damaged: faults by SOP Instance UID."""
     if not damaged:
         return ""
     return (
@@ -270,17 +271,19 @@ def _damage_remark(damaged: Failures) -> str:
 def left_out_remark(left_out: Failures) -> str:
     """Which damaged instances of the request are not on the media."""
     number = quantity(len(left_out), "image")
-    return f"{number} of this set damaged and NOT on the media: {_named(left_out)}."
+    return f"{number} of this set damaged and NOT on the media: {_named(_by_uid(left_out))}."
 
 
-def _named(failures: Failures) -> str:
+def _by_uid(failures: Failures) -> dict[str, str]:
+    """The reasons by SOP Instance UID."""
+    return {instance.header.sop_instance_uid: failure.why for instance, failure in failures.items()}
+
+
+def _named(reasons: Mapping[str, str]) -> str:
     """Each instance with its reason."""
-    named = [
-        f"{instance.header.sop_instance_uid} ({failure.why})"
-        for instance, failure in list(failures.items())[:_MOST_NAMED]
-    ]
-    if len(failures) > len(named):
-        named.append(f"and {len(failures) - len(named)} more")
+    named = [f"{uid} ({why})" for uid, why in list(reasons.items())[:_MOST_NAMED]]
+    if len(reasons) > len(named):
+        named.append(f"and {len(reasons) - len(named)} more")
     return ", ".join(named)
 
 

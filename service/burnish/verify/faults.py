@@ -89,6 +89,17 @@ class FaultCode(StrEnum):
     VOLUME_UNREADABLE = auto()
 
 
+#: Faults that an image may have from its sender: they are in its data set.
+IMAGE_DAMAGE = frozenset(
+    {
+        FaultCode.DATA_SET_MALFORMED,
+        FaultCode.FILE_TRUNCATED,
+        FaultCode.PIXEL_DATA_ABSENT,
+        FaultCode.PIXEL_DATA_WRONG,
+    }
+)
+
+
 class Faults:
     """The faults found so far, in order; bounded, however damaged the volume is."""
 

@@ -3,13 +3,17 @@
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from burnish.errors import Unreadable
 from burnish.hashing import digest_text, hasher_like
-from burnish.values import Fault, ReadableVolume
-from burnish.verify.faults import FaultCode
+from burnish.values import Fault, ReadableVolume, VolumeReport
+from burnish.verify.faults import IMAGE_DAMAGE, FaultCode
+
+#: Faults of what is not as it was written.
+_CHANGED = {FaultCode.FILE_CHANGED, FaultCode.FILE_MISSING, FaultCode.VOLUME_DIFFERS}
 
 
 def find_manifest(image: Path) -> dict[str, Any] | None:
@@ -25,6 +29,27 @@ def find_manifest(image: Path) -> dict[str, Any] | None:
         if names_image and path.parent / manifest["image"] == image:
             return dict(manifest)
     return None
+
+
+def without_known_damage(report: VolumeReport, manifest: dict[str, Any]) -> VolumeReport:
+    """The report, with the damage that the manifest names as `kept_damaged` instead of as faults.
+
+    A file that is not what it was when the manifest was written keeps its faults.
+    """
+    damaged = manifest.get("damaged")
+    if not isinstance(damaged, dict):
+        return report
+    changed = {fault.where for fault in report.faults if fault.code in _CHANGED}
+    if "volume" in changed and not isinstance(manifest.get("files"), dict):
+        return report  # which file has changed is not known
+    known: list[Fault] = []
+    others: list[Fault] = []
+    for fault in report.faults:
+        is_known = (
+            fault.where in damaged and fault.code in IMAGE_DAMAGE and fault.where not in changed
+        )
+        (known if is_known else others).append(fault)
+    return replace(report, faults=tuple(others), kept_damaged=tuple(known))
 
 
 def compare_with_manifest(

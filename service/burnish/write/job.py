@@ -1,6 +1,6 @@
 """Stage: what a claimed piece is, read from its rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from burnish.db.tables import (
 from burnish.dicomdir.profile_keys import header_on_media
 from burnish.errors import StaleLease
 from burnish.image.formats import FORMATS
+from burnish.instance_header import instance_faults
 from burnish.media import MEDIA
 from burnish.spool import Spool
 from burnish.values import InstanceHeader
@@ -127,7 +128,7 @@ def read_piece_job(
     return PieceJob(
         claim=claim,
         plan=plan,
-        burn_job=_burn_job(request, file_set, piece, images),
+        burn_job=_burn_job(request, file_set, piece, images, _damaged_files(plan)),
         attempts=piece.attempts,
         ruined_before=len(ruined),
         secure=profile is not None and profile.secure,
@@ -149,8 +150,28 @@ def _label_instructions(request: MediaCreationRequest) -> LabelInstructions:
     )
 
 
+def _damaged_files(plan: VolumePlan) -> dict[str, str]:
+    """The faults of the images that are on media although damaged, by File ID.
+
+    Damage that only decoding has shown is in the remarks of the plan.
+    """
+    remarks = "\n".join(plan.readme_details.remarks)
+    damaged = {}
+    for instance in plan.instances:
+        header = instance.header
+        if instance_faults.prevents_media(header.fault):
+            damaged[instance.file_id] = header.fault
+        elif f"{header.sop_instance_uid} (" in remarks:
+            damaged[instance.file_id] = "it cannot be decoded"
+    return damaged
+
+
 def _burn_job(
-    request: MediaCreationRequest, file_set: FileSet, piece: Piece, images: Path
+    request: MediaCreationRequest,
+    file_set: FileSet,
+    piece: Piece,
+    images: Path,
+    damaged_files: Mapping[str, str],
 ) -> BurnJob:
     return BurnJob(
         image=image_path(images, file_set, piece.device),
@@ -167,6 +188,7 @@ def _burn_job(
             "instances": file_set.instances,
             "request": request.sop_instance_uid,
             "remarks": file_set.readme_remarks.splitlines(),
+            **({"damaged": damaged_files} if damaged_files else {}),
         },
         medium=file_set.medium,
         device_job=piece.device_job,

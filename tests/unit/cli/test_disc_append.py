@@ -18,6 +18,7 @@ import oracles
 from burnish import file_meta
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.optical import OpticalBurner
+from burnish.dicom_elements import encode
 from burnish.dicomdir import appending
 from burnish.image import iso9660_session
 from burnish.image.reader import open_volume
@@ -234,6 +235,22 @@ def test_nothing_is_written_where_an_instance_is_refused(grown: OpenDisc, put: P
         assert done.code == 5, done.err
         assert reason in done.err, done.err
     assert grown.path.read_bytes() == before
+
+
+def test_a_damaged_image_is_added_if_that_is_asked_for(cd: OpenDisc, put: Put) -> None:
+    short = encode(0x7FE00010, b"OW", bytes(50))
+    path = put("second", study=HOME[0], series=HOME[1], instance_number=4, pixels=short)
+    refused = cd.append(path, "--no-eject")
+    assert refused.code == 23
+    added = cd.append(path, "--no-eject", "--keep-damaged")
+    assert added.code == 0, added.err
+    assert added.json["added"] == 1
+    readme = contents(cd.path, added.json["first_sector"])["README.TXT"]
+    assert path.stem.encode() in b"".join(readme.split())
+    # the damaged image is on the disc now
+    another = put("third", study=HOME[0], series=HOME[1], instance_number=5)
+    assert cd.append(another, "--no-eject").code == 5
+    assert cd.append(another, "--no-eject", "--keep-damaged").code == 0
 
 
 def test_nothing_is_written_where_the_disc_has_no_room(cd: OpenDisc, put: Put) -> None:
