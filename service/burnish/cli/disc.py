@@ -445,6 +445,10 @@ def append(
         result = append_session(
             Drive(drive, program), source, append_options, progress, output.print_error
         )
+    _report_append(drive, result, json=json)
+
+
+def _report_append(drive: str, result: "AppendResult", *, json: bool) -> None:
     if json:
         output.print_json(_append_fields(drive, result))
     else:
