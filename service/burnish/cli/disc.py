@@ -423,13 +423,17 @@ def append(
     program: Annotated[
         str, typer.Option(metavar="PROGRAM", help="The program that burns.")
     ] = "xorriso",
+    pages: Annotated[
+        bool, typer.Option(help="Make pages of all that is then on the disc, if it has any.")
+    ] = True,
     json: Json = False,
 ) -> None:
     """Add DICOM files to a CD that was left open, as a new session, and read all of it back.
 
-    The files on the disc stay as they are; the new DICOMDIR lists all files. Nothing is written if
-    the disc is finalised, damaged or not a DICOM File-set, or if the profile does not permit one of
-    the instances. Exit code 22 if the disc is faulty when read back, 23 if an instance was refused.
+    The DICOM files on the disc stay as they are; the new DICOMDIR lists all files, and the new
+    pages show all of them. Nothing is written if the disc is finalised, damaged or not a DICOM
+    File-set, or if the profile does not permit one of the instances. Exit code 22 if the disc is
+    faulty when read back, 23 if an instance was refused.
     """
     from burnish.burn.libburn import Drive
     from burnish.offline.disc_append import AppendOptions
@@ -439,7 +443,7 @@ def append(
     if chosen_profile.secure or not set(chosen_profile.written_media) & set(OPEN_MEDIA):
         raise typer.BadParameter(f"{profile} is not for discs that can be left open")
     append_options = AppendOptions(
-        chosen_profile, other_patient, finalise, speed, eject, keep_damaged=keep_damaged
+        chosen_profile, other_patient, finalise, speed, eject, keep_damaged, pages
     )
     with output.progress_bar() as progress:
         result = append_session(
@@ -453,6 +457,10 @@ def _report_append(drive: str, result: "AppendResult", *, json: bool) -> None:
         output.print_json(_append_fields(drive, result))
     else:
         _print_append(drive, result)
+    _exit_after_append(result)
+
+
+def _exit_after_append(result: "AppendResult") -> None:
     if result.report and not result.report.good:
         raise typer.Exit(exits.VOLUME_FAULTY)
     if result.left_out.refused:
@@ -468,6 +476,7 @@ def _append_fields(drive: str, result: "AppendResult") -> dict[str, object]:
         "added": result.added,
         "first_sector": result.first_sector,
         "size": result.size,
+        "old_pages": result.old_pages,
         "volume": volume,
         "skipped": result.left_out.skipped,
         "refused": result.left_out.refused,
@@ -478,6 +487,11 @@ def _print_append(drive: str, result: "AppendResult") -> None:
     _print_left_out(result.left_out)
     if result.report:
         typer.echo(f"{drive}: {quantity(result.added, 'instance')} added, {result.size} bytes")
+        if result.old_pages:
+            output.print_error(
+                "warning: the pages on the disc show only what was on it before; the DICOMDIR lists"
+                " all instances"
+            )
         _print_report(Path(drive), result.report)
     else:
         typer.echo(f"{drive}: nothing was written")

@@ -42,6 +42,8 @@ def pdi_fields(judgement: PdiJudgement) -> dict[str, object]:
     return {
         "good": report.good,
         "findings": report.findings,
+        "judged": report.judged,
+        "not_judged": report.not_judged,
         "not_examined": report.not_examined,
         "has_web_content": report.has_web_content,
         "programs": report.programs,
@@ -61,9 +63,12 @@ def print_findings(path: Path, judgement: PdiJudgement) -> None:
     faults = sum(finding.severity == "fault" for finding in report.findings)
     notes = len(report.findings) - faults
     typer.echo(
-        f"{path}: by the rules for media (IHE PDI, DRG): {quantity(faults, 'fault')},"
-        f" {quantity(notes, 'note')}. Not examined: {'; '.join(report.not_examined)}"
+        f"{path}: by {len(report.judged)} rules for media (IHE PDI, DRG):"
+        f" {quantity(faults, 'fault')}, {quantity(notes, 'note')}."
+        f" Not examined: {'; '.join(report.not_examined)}"
     )
+    for line in report.not_judged_lines():
+        typer.echo(f"{path}: not judged: {line}")
 
 
 def write_desk_report(

@@ -6,6 +6,7 @@ rendition             makes pictures and documents of one instance, once, as a f
 model                 what is shown of an instance, as values; `instance_reader` reads them from it
 documents             reports, waveforms, encapsulated files and videos, as people read them
 render                frames as pictures; `frame_display` says how a frame is to be displayed
+terms_record          what a disc holds for people, as a record in its INDEX.HTM
 xhtml_text            text that is safe within pages and drawings
 volume_files          files of a volume that are not DICOM files, and the blobs they consist of
 pixel_packs           true pixel values as scripts that a browser loads from a disc

@@ -1,7 +1,7 @@
 """Craft: what the files for people on the volumes of a set hold, and for whom they are."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from burnish.vocabulary import IncludeNonDICOMObjects
 
 #: The width and height of a logo on pages, in pixels, at most.
 _LOGO_SIZE = (480, 160)
+#: Instances of more institutions than these name none: the volume is a collection.
+_MOST_INSTITUTIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,11 @@ class Site:
     contact: str = ""
     disclaimer: str = ""
     logo: bytes = b""
+
+    def institution_or(self, names: Sequence[str]) -> str:
+        """The institution, or else the `names` that instances have, unless there are many."""
+        few = names if len(names) <= _MOST_INSTITUTIONS else ()
+        return self.institution or ", ".join(few)
 
 
 @dataclass(frozen=True, slots=True)

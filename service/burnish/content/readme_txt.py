@@ -108,7 +108,7 @@ class ReadmeDetails:
             if lines and patient_lines:
                 lines.append("")
             lines += patient_lines
-        return "\n".join("".join(filter(str.isprintable, line)).rstrip() for line in lines)
+        return "\n".join(map(_printable, lines))
 
 
 NO_DETAILS = ReadmeDetails()
@@ -122,14 +122,16 @@ def build_readme(
     details: str = "",
     remarks: Sequence[str] = (),
     content: ContentTerms | None = None,
+    institutions: Sequence[str] = (),
 ) -> bytes:
     """README.TXT with text and remarks of `ReadmeDetails`.
 
     Of a secure File-set it says only that there are remarks: everybody can read it.
 
-    `content` says what else the medium has, and in which language; None: nothing, in English. Its
-    length depends on all but the number of instances and the length of the File-set ID, so that
-    planning knows it. It is in ASCII, or else in UTF-8 with a byte order mark.
+    `content` says what else the medium has, and in which language; None: nothing, in English.
+    Where it names no institution, README.TXT has the `institutions` of the instances. Its length
+    depends on all but the number of instances and the length of the File-set ID, so that planning
+    knows it. It is in ASCII, or else in UTF-8 with a byte order mark.
     """
     terms = content or NO_CONTENT
     texts = terms.texts
@@ -139,7 +141,7 @@ def build_readme(
         file_set_id=file_set_id,
         instances_title=texts.text("readme.instances"),
         instances=instances,
-        made_by="" if secure else _made_by(terms),
+        made_by="" if secure else _made_by(terms, institutions),
         details=_DETAILS.format(details=details) if details and not secure else "",
         remarks=_remarks_section([_SECURE_REMARK] if secure else remarks) if remarks else "",
         open_title=texts.text("readme.open_title"),
@@ -157,11 +159,21 @@ def _filled(paragraph: str) -> str:
     return textwrap.fill(paragraph, _WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _made_by(terms: ContentTerms) -> str:
-    """The institution and how to reach it, as the settings have them."""
+def institutions_of(headers: Iterable[InstanceHeader]) -> tuple[str, ...]:
+    """The institutions that the instances of a volume name, as README.TXT can have them."""
+    return tuple(_printable(name) for name in summarize_patients(headers).institutions)
+
+
+def _printable(line: str) -> str:
+    return "".join(filter(str.isprintable, line)).rstrip()
+
+
+def _made_by(terms: ContentTerms, institutions: Sequence[str]) -> str:
+    """The institution and how to reach it."""
     texts = terms.texts
+    institution = terms.site.institution_or(() if terms.teaching else institutions)
     rows = []
-    for key, value in (("made_by", terms.site.institution), ("contact", terms.site.contact)):
+    for key, value in (("made_by", institution), ("contact", terms.site.contact)):
         title = texts.text(f"readme.{key}")
         for line in value.strip().splitlines():
             rows.append(f"{title:<19}{line.strip()}\n")

@@ -10,7 +10,7 @@ in the session, which has room for them behind its descriptors.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -88,15 +88,16 @@ def _check_descriptors(source: Source) -> None:
     raise Unreadable("its volume descriptors have no terminator")
 
 
-def _has_pages(earlier: Mapping[str, Extent]) -> bool:
+def _has_pages(names: Iterable[str]) -> bool:
     """Whether a disc has pages, whose links need names with capital letters on Linux too."""
-    return "INDEX.HTM" in earlier
+    return "INDEX.HTM" in names
 
 
 def session_size(earlier: Mapping[str, Extent], files: Sequence[VolumeFile]) -> int:
     """The bytes of the session that `write_session` writes."""
-    directories = directory_tree.build_tree([*earlier, *(file.file_id for file in files)])
-    unix_names = _has_pages(earlier)
+    names = [*earlier, *(file.file_id for file in files)]
+    directories = directory_tree.build_tree(names)
+    unix_names = _has_pages(names)
     structure = _HEAD + iso9660_writer.structure_sectors(directories, unix_names=unix_names)
     return SECTOR * (structure + sum(volume_size.sectors(file.size) for file in files))
 
@@ -123,9 +124,10 @@ def write_session(
     directory_tree.check_volume(
         volume_identifier, [*earlier_files, *files], iso9660_writer.LARGEST_FILE
     )
-    directories = directory_tree.build_tree([*earlier, *(file.file_id for file in files)])
+    names = [*earlier, *(file.file_id for file in files)]
+    directories = directory_tree.build_tree(names)
     tables_sector = first + _HEAD
-    unix_names = _has_pages(earlier)
+    unix_names = _has_pages(names)
     structure_sectors = iso9660_writer.structure_sectors(directories, unix_names=unix_names)
     first_file = tables_sector + structure_sectors
     extents = lay_out_files(files, first_file)

@@ -9,17 +9,22 @@ from pathlib import Path
 
 from burnish.application_profiles import ApplicationProfile
 from burnish.burn.libburn import PADDING, Disc, Drive
-from burnish.content import readme_txt
+from burnish.content import readme_txt, terms_record
+from burnish.content.content_terms import ContentTerms
+from burnish.content.pages.album import FOLDER
 from burnish.dicomdir import appending
 from burnish.dicomdir.appending import EarlierDirectory
 from burnish.errors import Conflict, OperatorError, OutOfResources
+from burnish.file_slice import Slice
 from burnish.hashing import digest_of
 from burnish.image import iso9660_session
 from burnish.image.file_extents import Extent
 from burnish.image.reader import open_volume
 from burnish.instance_header import instance_faults
 from burnish.media import MEDIA, SECTOR
+from burnish.offline import renewed_pages
 from burnish.offline.instance_store import InstanceStore, LeftOut, LeftOutFiles, files_below
+from burnish.offline.renewed_pages import InstanceOnDisc
 from burnish.plan.attempts import Attempt
 from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import group_into_series
@@ -33,8 +38,10 @@ from burnish.verify import compare_volume, examine_volume
 from burnish.verify.faults import IMAGE_DAMAGE
 from burnish.verify.snapshot import DigestingVolume, VolumeSnapshot, take_snapshot
 from burnish.wording import quantity
+from burnish.write.pipeline import VolumeInstance
 
-_DICOMDIR = "DICOMDIR"
+_DICOMDIR, _INDEX = "DICOMDIR", "INDEX.HTM"
+_LOGO = f"{FOLDER}\\LOGO.JPG"
 #: The discs that can be left open, as libburn calls them.
 _OPEN = re.compile(r"CD-RW?|stdio file.*")
 _NOTHING_WRITTEN = "nothing was written"
@@ -45,7 +52,8 @@ class AppendOptions:
     """How instances are added to a disc; with `finalise` none can be added after them.
 
     With `keep_damaged`, damaged images are added as they are, and README.TXT names them; then the
-    disc may have such images already.
+    disc may have such images already. With `pages`, the pages of a disc that has any are made anew
+    for all that it then holds.
     """
 
     profile: ApplicationProfile
@@ -54,6 +62,7 @@ class AppendOptions:
     speed: int = 0
     eject: bool = True
     keep_damaged: bool = False
+    pages: bool = True
 
 
 @dataclass(slots=True)
@@ -61,13 +70,15 @@ class AppendResult:
     """How many instances were added, and the files that were not.
 
     `report` is None where nothing was written, as when any file is refused. `size` is that of the
-    session in bytes, `first_sector` the sector it begins at.
+    session in bytes, `first_sector` the sector it begins at. With `old_pages`, the pages on the
+    disc do not show what was added.
     """
 
     left_out: LeftOutFiles
     added: int = 0
     first_sector: int = 0
     size: int = 0
+    old_pages: bool = False
     report: VolumeReport | None = None
 
 
@@ -75,8 +86,12 @@ class AppendResult:
 class _EarlierDisc:
     """A disc as it was: its files and their extents, its DICOMDIR and its README.
 
-    `head` are the sectors that a session has to repeat on a disc that is overwritten.
+    `path` is the file of its drive. `head` are the sectors that a session has to repeat on a disc
+    that is overwritten. `terms` say what its pages hold; None without pages, or without pages that
+    can be made anew.
     """
+
+    path: Path
 
     disc: Disc
     extents: dict[str, Extent]
@@ -84,6 +99,7 @@ class _EarlierDisc:
     directory: EarlierDirectory
     readme: bytes | None
     head: bytes
+    terms: ContentTerms | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +143,10 @@ def append(
         if result.left_out.refused or not candidates:
             return result
         _refuse_contradictions(store)
-        session = _plan_session(candidates, store, earlier, options)
+        if not options.pages:
+            earlier = replace(earlier, terms=None)
+        session = _plan_session(candidates, store, earlier, options, Path(scratch), progress)
+        result.old_pages = earlier.terms is None and _INDEX in earlier.extents
         image = Path(scratch) / "session.iso"
         result.size = _write_session(session, earlier, image, progress)
         _burn(drive, image, options, progress)
@@ -198,7 +217,12 @@ def _examine_disc(drive: Drive, options: AppendOptions, progress: Progress) -> _
         directory = appending.read_earlier(volume.read(_DICOMDIR))
         head = iso9660_session.read_head(drive.path) if disc.overwriteable else b""
         readme = volume.read(readme_txt.NAME) if readme_txt.NAME in extents else None
-        return _EarlierDisc(disc, extents, take_snapshot(volume), directory, readme, head)
+        terms = None
+        if _INDEX in extents:
+            logo = volume.read(_LOGO) if _LOGO in extents else b""
+            terms = terms_record.read_terms(volume.read(_INDEX), logo)
+        snapshot = take_snapshot(volume)
+        return _EarlierDisc(drive.path, disc, extents, snapshot, directory, readme, head, terms)
 
 
 def _not_on_disc(
@@ -227,13 +251,15 @@ def _not_on_disc(
     return new
 
 
-def _plan_session(
+def _plan_session(  # noqa: PLR0917
     candidates: Sequence[Candidate],
     store: InstanceStore,
     earlier: _EarlierDisc,
     options: AppendOptions,
+    scratch: Path,
+    progress: Progress,
 ) -> _Session:
-    """The new files, under File IDs that are not yet used, and the DICOMDIR of all files."""
+    """The new files, under File IDs that are not yet used, and DICOMDIR and pages of all files."""
     planned = assign_file_ids(group_into_series(candidates), earlier.extents)
     added = [store.volume_instance(file) for file in planned]
     dicomdir = appending.append_entries(
@@ -243,7 +269,8 @@ def _plan_session(
             for instance in added
         ],
     )
-    new_patients = appending.read_earlier(dicomdir).patient_ids - earlier.directory.patient_ids
+    directory = appending.read_earlier(dicomdir)
+    new_patients = directory.patient_ids - earlier.directory.patient_ids
     if new_patients and not options.other_patients:
         raise Conflict(
             f"the instances are of {quantity(len(new_patients), 'patient')} not on the disc;"
@@ -256,11 +283,17 @@ def _plan_session(
         readme = readme_txt.with_instance_count(earlier.readme, len(expected))
         readme = readme_txt.with_remarks(readme, _damage_remarks(candidates))
         files.append(VolumeFile(readme_txt.NAME, len(readme), readme))
-    rewritten = {file.file_id for file in files}
+    kept = dict(earlier.extents)
+    if earlier.terms:
+        pages = _pages(directory, added, earlier, scratch, progress)
+        kept = renewed_pages.without_old_pages(kept, pages)
+        sizes = {name: extent.size for name, extent in kept.items()}
+        files += renewed_pages.changed_files(pages, sizes, earlier.snapshot.digests)
+    for file in files:
+        kept.pop(file.file_id, None)
     files += [
         VolumeFile(instance.file_id, instance.source.size, instance.source) for instance in added
     ]
-    kept = {name: extent for name, extent in earlier.extents.items() if name not in rewritten}
     kept_digests = {name: earlier.snapshot.digests[name] for name in kept}
     return _Session(files, kept, dicomdir, expected, kept_digests)
 
@@ -274,6 +307,26 @@ def _damage_remarks(candidates: Sequence[Candidate]) -> list[str]:
         if instance_faults.prevents_media(header.fault)
     }
     return [damage_remark(damaged)] if damaged else []
+
+
+def _pages(
+    directory: EarlierDirectory,
+    added: Sequence[VolumeInstance],
+    earlier: _EarlierDisc,
+    scratch: Path,
+    progress: Progress,
+) -> list[VolumeFile]:
+    """Pages and viewer of all instances: of those that are added, and of those on the disc."""
+    if earlier.terms is None:
+        return []
+    instances = [
+        InstanceOnDisc(instance.file_id, instance.source, instance.digest) for instance in added
+    ]
+    for instance in earlier.snapshot.instances:
+        start = earlier.extents[instance.file_id].sector * SECTOR
+        source = Slice(str(earlier.path), start, instance.size)
+        instances.append(InstanceOnDisc(instance.file_id, source, instance.digest))
+    return renewed_pages.pages_of_disc(directory, instances, earlier.terms, scratch, progress)
 
 
 def _write_session(

@@ -194,9 +194,10 @@ def plan_media(  # noqa: PLR0917
     absent_keys = stand_ins([instance.header for instance in instances])
     outcome: Plan | Refusal | None = None
     for attempt in attempts:
+        attempt_terms = terms.with_remarks(_remarks(instances, terms, damaged, absent_keys))
         plan_attempt = partial(
             _plan_attempt,
-            terms=terms.with_remarks(_remarks(instances, terms, damaged, absent_keys)),
+            terms=attempt_terms,
             conversions=conversions,
             icon_maker=icon_maker,
             rendition_maker=rendition_maker or NoRenditions(),
@@ -210,6 +211,7 @@ def plan_media(  # noqa: PLR0917
                 break  # another profile would only put it on media without a word
             damaged = {**outcome.failures, **damaged}
     if isinstance(outcome, Refusal):
+        plan_attempt = partial(plan_attempt, terms=replace(attempt_terms, content=None))
         outcome = _complete_refusal(outcome, last_attempt, instances, plan_attempt)
     if isinstance(outcome, Plan):
         outcome = replace(
@@ -312,6 +314,7 @@ def _complete_refusal(
     """The refusal of an attempt, with all further reasons. None as in `plan_media`.
 
     Instances already refused are left out, and the rest are tried again, to find further reasons.
+    Files for people are never a reason, so that none are made.
     """
     refusals = [refusal]
     while refusals[-1].failures:
@@ -360,6 +363,9 @@ def _plan_attempt(
     candidates = list_candidates(instances, attempt, terms, conversions, icon_maker)
     if not isinstance(candidates, list):
         return candidates
+    bare = pack_candidates(instances, candidates, attempt, replace(terms, content=None))
+    if isinstance(bare, Refusal):
+        return bare
     plans: list[Plan | Refusal] = []
     for variant in _variants(terms):
         renditions: dict[int, Rendition] | None = {}
@@ -368,7 +374,7 @@ def _plan_attempt(
             if renditions is None:
                 return None
         plans.append(pack_candidates(instances, candidates, attempt, variant, renditions))
-        if isinstance(plans[-1], Plan) and len(plans[-1].volumes) == 1:
+        if _number_of_volumes(plans[-1]) == len(bare.volumes):
             break
     return min(plans, key=_number_of_volumes)
 

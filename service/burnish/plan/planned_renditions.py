@@ -26,6 +26,8 @@ class PlannedRenditions:
         self._spool = spool
         self.unfinished = False
         self.progress = (0, 0)
+        # keys that were there in an earlier call: they are not looked for again each time
+        self._present: set[str] = set()
 
     @property
     def folder(self) -> Path:
@@ -46,13 +48,17 @@ class PlannedRenditions:
             )
             for instance in instances
         ]
-        missing = self._pool.missing(tasks)
+        unknown = [task for task in tasks if task.key not in self._present]
+        missing = self._pool.missing(unknown)
         self._pool.make(missing[:_MADE_AT_ONCE], options)
-        left = len(missing) - _MADE_AT_ONCE
-        if left > 0:
+        still_missing = missing[_MADE_AT_ONCE:]
+        if still_missing:
+            self._present |= {task.key for task in unknown}
+            self._present -= {task.key for task in still_missing}
             self.unfinished = True
-            self.progress = (len(tasks) - left, len(tasks))
+            self.progress = (len(tasks) - len(still_missing), len(tasks))
             return None
+        self._present.clear()
         folder = self._pool.folder
         return {
             instance_id: rendition.read_rendition(folder, key) for instance_id, key in keys.items()

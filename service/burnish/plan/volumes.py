@@ -25,7 +25,7 @@ from burnish.plan.candidates import Candidate
 from burnish.plan.grouping import Series
 from burnish.plan.set_content import SetContent
 from burnish.plan.size_estimate import FixedPart
-from burnish.values import DirectoryEntry
+from burnish.values import DirectoryEntry, InstanceHeader
 
 #: The most characters of a File-set ID (PS3.10 8.1).
 _MAXIMUM_FILE_SET_ID_LENGTH = 16
@@ -72,6 +72,7 @@ class PlannedVolume:
             details=self._readme_text,
             remarks=self.readme_details.remarks,
             content=self.content,
+            institutions=self._institutions,
         )
 
     def size(self, file_set_id: str, file_set_uid: str) -> int:
@@ -123,6 +124,10 @@ class PlannedVolume:
         return self.readme_details.text(candidate.header for _, candidate in self._firsts)
 
     @cached_property
+    def _institutions(self) -> tuple[str, ...]:
+        return readme_txt.institutions_of(candidate.header for _, candidate in self._firsts)
+
+    @cached_property
     def _firsts(self) -> list[PlannedFile]:
         """The first file of each run whose headers differ only in what each instance has alone."""
         runs = groupby(self.files, key=lambda file: file.candidate.header.shared)
@@ -133,11 +138,11 @@ def fixed_part(  # noqa: PLR0917
     capacity: int,
     file_system: FileSystem,
     sealed_size: Callable[[int], int] | None = None,
-    readme_text: str = "",
-    remarks: Sequence[str] = (),
+    readme_details: ReadmeDetails = NO_DETAILS,
     content: SetContent | None = None,
+    headers: Sequence[InstanceHeader] = (),
 ) -> FixedPart:
-    """What every volume has, at its longest."""
+    """What every volume of a set with instances of these headers has, at its longest."""
     terms = content.terms if content else None
     files = content.fixed_files() if content else []
     if terms is None or terms.readme:
@@ -145,9 +150,10 @@ def fixed_part(  # noqa: PLR0917
             _LONGEST_FILE_SET_ID,
             _MOST_INSTANCES,
             secure=sealed_size is not None,
-            details=readme_text,
-            remarks=remarks,
+            details=readme_details.text(headers),
+            remarks=readme_details.remarks,
             content=terms,
+            institutions=readme_txt.institutions_of(headers),
         )
         files.append((readme_txt.NAME, len(readme)))
     return FixedPart(
@@ -248,12 +254,8 @@ def divide_into_volumes(  # noqa: PLR0917
     """
     if content:
         series = content.with_shares(series)
-    readme_text = readme_details.text(
-        candidate.header for one_series in series for candidate in one_series.candidates
-    )
-    fixed = fixed_part(
-        capacity, file_system, sealed_size, readme_text, readme_details.remarks, content
-    )
+    headers = [candidate.header for one_series in series for candidate in one_series.candidates]
+    fixed = fixed_part(capacity, file_system, sealed_size, readme_details, content, headers)
     lay_out = partial(
         lay_out_volumes,
         file_system=file_system,

@@ -112,12 +112,14 @@ class VolumePlan:
     def readme(self) -> bytes:
         """The bytes of README.TXT."""
         details = self.readme_details
+        headers = [instance.header for instance in self.instances]
         return readme_txt.build_readme(
             self.file_set_id,
             len(self.instances),
             secure=self.sealer is not None,
-            details=details.text(instance.header for instance in self.instances),
+            details=details.text(headers),
             remarks=details.remarks,
+            institutions=readme_txt.institutions_of(headers),
         )
 
 

@@ -23,6 +23,7 @@ from burnish.dicomdir import appending
 from burnish.image import iso9660_session
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA, SECTOR
+from content_checks import check_content
 from unit.cli.conftest import Done, Run
 
 HOME = ("1.2.3.1", "1.2.3.1.1")
@@ -101,7 +102,9 @@ def with_pages(put: Put, run: Run, tmp_path: Path) -> OpenDisc:
     """A CD-R with one session, which has pages."""
     put("first", study=HOME[0], series=HOME[1], instance_number=1)
     folder = tmp_path / "with_pages"
+    (tmp_path / "site.toml").write_text('[content]\ncontact = "contact 0123"\n')
     options = ("--file-set-id", "OPEN", "--content", "FOR_PATIENT", "--no-viewer")
+    options = (*options, "--config", str(tmp_path / "site.toml"))
     done = run("disc", "build", tmp_path / "first", "--output", folder, *options)
     assert done.code == 0, done.err
     disc, program = tmp_path / "cd", str(recorder(tmp_path))
@@ -112,6 +115,14 @@ def with_pages(put: Put, run: Run, tmp_path: Path) -> OpenDisc:
 def contents(disc: Path, session: int = 0) -> dict[str, bytes]:
     with open_volume(disc, session=session) as volume:
         return {name: volume.read(name) for name in volume.files()}
+
+
+def extracted(files: dict[str, bytes], root: Path) -> Path:
+    for name, data in files.items():
+        path = root / name.replace("\\", "/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return root
 
 
 def directory(contents: dict[str, bytes]) -> appending.EarlierDirectory:
@@ -384,14 +395,41 @@ def test_a_failing_drive_is_named(cd: OpenDisc, put: Put, tmp_path: Path) -> Non
     assert contents(cd.path) == before
 
 
-def test_pages_stay_on_a_disc_and_their_names_on_linux(
+def test_pages_of_a_session_show_all_that_is_on_the_disc(
     with_pages: OpenDisc, put: Put, tmp_path: Path
 ) -> None:
     before = contents(with_pages.path)
     put("second", study=HOME[0], series=HOME[1], instance_number=2)
+    put("second", study=HOME[0], series="1.2.3.1.2", instance_number=3)
     done = with_pages.append(tmp_path / "second")
     assert done.code == 0, done.err
     assert done.json["volume"]["faults"] == []
+    assert not done.json["old_pages"]
+    after = contents(with_pages.path, done.json["first_sector"])
+    patients = [name for name in after if name.startswith("DICOM\\PA")]
+    assert len({name.split("\\")[1] for name in patients}) == 2  # folders of each session
+    front = after["INDEX.HTM"].decode()
+    assert front.count("<h3>") == 1  # one patient
+    assert "contact 0123" in front
+    assert b"IHE_PDI\\S0000002\\INDEX.HTM".decode() in after
+    check_content(extracted(after, tmp_path / "extracted"))
+    kept = {name for name, data in before.items() if after.get(name) == data}
+    assert "IHE_PDI\\STYLE.CSS" in kept
+    assert not [name for name in before if "IHE_PDI" in name and name not in after]
+    listing = oracles.run(
+        "isoinfo", "-f", "-R", "-T", str(done.json["first_sector"]), "-i", with_pages.path
+    )
+    assert "/IHE_PDI/S0000001/INDEX.HTM" in listing
+
+
+def test_pages_stay_as_they_are_on_a_disc_where_new_ones_are_not_wanted(
+    with_pages: OpenDisc, put: Put, tmp_path: Path
+) -> None:
+    before = contents(with_pages.path)
+    put("second", study=HOME[0], series=HOME[1], instance_number=2)
+    done = with_pages.append(tmp_path / "second", "--no-pages")
+    assert done.code == 0, done.err
+    assert done.json["old_pages"]
     after = contents(with_pages.path, done.json["first_sector"])
     assert {name: data for name, data in before.items() if "IHE_PDI" in name}
     assert {name for name in before if after.get(name) != before[name]} == {

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import content_sources
+from burnish.verify.pdi.rules import RULES
 from unit.cli.conftest import Run
 
 SITE = '[content]\ninstitution = "St. Example Hospital"\ncontact = "Telephone +44 20 7946 0000"\n'
@@ -32,7 +33,7 @@ def extracted(image: Path, target: Path) -> Path:
 def test_a_disc_with_pages_keeps_all_rules(disc: Path, run: Run) -> None:
     done = run("disc", "verify", "--pdi", disc)
     assert done.code == 0
-    assert "by the rules for media (IHE PDI, DRG): 0 faults, 0 notes" in done.out
+    assert f"by {len(RULES)} rules for media (IHE PDI, DRG): 0 faults, 0 notes" in done.out
     report = run("disc", "verify", "--pdi", disc, "--json").json
     assert report["good"]
     assert report["pdi"]["findings"] == []
@@ -112,3 +113,19 @@ def test_secure_media_are_judged_without_their_keys(run: Run, tmp_path: Path) ->
     rules = {finding["rule"] for finding in report["findings"]}
     assert rules == {"PDI-301", "PDI-312", "PDI-502", "PDI-503"}
     assert "the encrypted DICOMDIR and DICOM files" in report["not_examined"]
+    assert {"PDI-204", "PDI-205"} <= set(report["not_judged"])
+    assert {"PDI-204", "PDI-205"}.isdisjoint(report["judged"])
+
+
+def test_a_volume_of_dicom_files_alone_is_not_judged_as_pdi(run: Run, tmp_path: Path) -> None:
+    source = content_sources.study(tmp_path / "source", slices=2)
+    done = run("disc", "build", source, "--output", tmp_path / "out", "--content", "NO", "--json")
+    assert done.code == 0, done.err
+    [volume] = done.json["volumes"]
+    report = run("disc", "verify", "--pdi", volume["image"], "--json").json["pdi"]
+    assert report["findings"] == []
+    assert report["good"]
+    assert "claim IHE PDI" in report["not_judged"]["PDI-501"]
+    done = run("disc", "verify", "--pdi", volume["image"])
+    assert done.code == 0
+    assert "not judged: PDI-501, PDI-502" in done.out

@@ -3,8 +3,10 @@
 import pytest
 
 from burnish.content import readme_txt
+from burnish.content.content_terms import ContentTerms, Site
 from burnish.content.readme_txt import ReadmeDetails
 from burnish.dicom_elements import encode
+from burnish.vocabulary import IncludeNonDICOMObjects
 from factories import header
 
 
@@ -89,3 +91,20 @@ def test_a_secure_medium_says_that_there_are_remarks_and_not_which() -> None:
     assert b"There are remarks on what this medium holds" in readme
     assert b"1.2.3" not in readme
     assert readme == readme_txt.build_readme("A", 1, secure=True, remarks=["another", "one"])
+
+
+def test_readme_names_the_institution_of_the_instances_where_the_settings_name_none() -> None:
+    def readme(institutions: list[str], **terms: object) -> str:
+        site = Site(institution=str(terms.pop("institution", "")))
+        audience = IncludeNonDICOMObjects(terms.pop("audience", "FOR_PATIENT"))
+        content = ContentTerms(audience, site=site)
+        data = readme_txt.build_readme(
+            "A", 1, content=content, institutions=institutions, secure=bool(terms)
+        )
+        return data.decode("utf-8-sig")
+
+    assert "Klinik Łódź" in readme(["Klinik Łódź"])
+    assert "Klinik Łódź" not in readme(["Klinik Łódź"], institution="St. Example")
+    assert "Klinik Łódź" not in readme(["Klinik Łódź"], audience="FOR_TEACHING")
+    assert "Klinik Łódź" not in readme(["Klinik Łódź"], secure=True)
+    assert "Klinik Łódź" not in readme(["Klinik Łódź", "B", "C"])

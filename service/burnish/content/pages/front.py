@@ -4,13 +4,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from burnish import __version__
+from burnish.content import terms_record
 from burnish.content.content_terms import ContentTerms
 from burnish.content.outline import PatientOutline, SeriesOutline, StudyOutline, VolumeOutline
 from burnish.content.pages.xhtml import foreign, lines, page, paragraph, text
 from burnish.vocabulary import IncludeNonDICOMObjects
-
-#: More institutions than these are not named: the volume is a collection.
-_MOST_INSTITUTIONS = 2
 
 
 class VolumeInSet(NamedTuple):
@@ -33,7 +31,9 @@ def front_page(volume: VolumeInSet, others: Sequence[VolumeInSet], terms: Conten
         _other_volumes(others, terms),
         _foot(terms),
     ]
-    return page(title, "".join(parts), "IHE_PDI/STYLE.CSS", texts)
+    # instances can be added to a volume that is not one of several
+    record = "" if others else terms_record.encode_terms(terms)
+    return page(title, "".join(parts), "IHE_PDI/STYLE.CSS", texts, record)
 
 
 def _title_key(terms: ContentTerms) -> str:
@@ -57,8 +57,7 @@ def _letterhead(outline: VolumeOutline, terms: ContentTerms, number: int, count:
 
 def institutions(outline: VolumeOutline, terms: ContentTerms) -> str:
     """The institution of the settings, or else those that the instances name, unless many."""
-    names = outline.institutions()
-    return terms.site.institution or (", ".join(names) if len(names) <= _MOST_INSTITUTIONS else "")
+    return terms.site.institution_or(outline.institutions())
 
 
 def _ways(terms: ContentTerms) -> str:

@@ -15,7 +15,7 @@ dir="{direction}">
 <meta name="viewport" content="width=device-width, initial-scale=1" />
 <title>{title}</title>
 <link rel="stylesheet" type="text/css" href="{style}" />
-</head>
+{head}</head>
 <body>
 <div id="page">
 {body}
@@ -25,13 +25,17 @@ dir="{direction}">
 """
 
 
-def page(title: str, body: str, style: str, catalogue: Catalogue) -> bytes:
-    """A whole page; `style` is the path of the style sheet from there, `body` is XHTML."""
+def page(title: str, body: str, style: str, catalogue: Catalogue, head: str = "") -> bytes:
+    """A whole page; `style` is the path of the style sheet from there, `body` is XHTML.
+
+    `head` are further elements of its head.
+    """
     return _PAGE.format(
         language=catalogue.code,
         direction=catalogue.direction,
         title=text(title),
         style=style,
+        head=head,
         body=body,
     ).encode()
 

@@ -155,7 +155,7 @@ def desk_report(
         _whom_to_ask(pdi),
         _findings(pdi.findings),
         _faults(report.faults),
-        _not_examined([*pdi.not_examined, *report.not_examined]),
+        _not_examined([*pdi.not_examined, *report.not_examined, *pdi.not_judged_lines()]),
         f'<p class="small">Burnish {escape(__version__)}, burnish disc verify --pdi. The rules are'
         " those of IHE Portable Data for Imaging and of the requirements catalogue of the German"
         " Radiological Society (DRG, 2006), under numbers of Burnish.</p>",

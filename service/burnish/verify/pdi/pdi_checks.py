@@ -113,6 +113,10 @@ _DISCLAIMER = re.compile(
     r"|dados pessoais|poufn|dane osobowe|diagnoz|診断|個人|機密|تشخيص|سري|صحية",
     re.IGNORECASE,
 )
+#: The rules that need a part of a volume which it may lack, so that they cannot be judged.
+_RULES_OF_DICOM_CONTENT = (202, 203, 204, 205, 206, 207)
+_RULES_OF_INDEX = (401, 402, 403, 404)
+_RULES_OF_STATEMENTS = (502, 503, 504, 505, 506)
 #: How much of a text is searched for statements: what is longer is not for people.
 _LONGEST_README, _LONGEST_LINE, _MOST_LINES = 1 << 16, 300, 2000
 #: The first lines of README.TXT that may name its maker, and how many are quoted.
@@ -162,6 +166,7 @@ class _PdiCheck:
         self._findings = Findings()
         self._pages: dict[str, WebPage] = {}
         self._programs: list[str] = []
+        self._not_judged: dict[str, str] = {}
         self._not_examined = [
             "the label, which names institution, date, patient and DICOM ONLY or DICOM AND WEB",
             "whether the pages show what the DICOM files hold",
@@ -183,6 +188,7 @@ class _PdiCheck:
         report = PdiReport(
             self._findings.all(),
             tuple(self._not_examined),
+            dict(self._not_judged),
             has_web_content=INDEX in self._disc.names and bool(self._disc.below(WEB_FOLDER)),
             programs=tuple(self._programs),
             other_content=tuple(self._other_content()),
@@ -190,6 +196,10 @@ class _PdiCheck:
             by_rule=dict(self._findings.counts),
         )
         return report, summarize(self._disc.dicomdir.records)
+
+    def _leave_out(self, numbers: Iterable[int], reason: str) -> None:
+        """Says why some rules are not judged."""
+        self._not_judged |= {f"PDI-{number}": reason for number in numbers}
 
     def _add(self, number: int, path: str, observed: str) -> None:
         self._findings.add(number, self._disc.shown.get(path, path), observed)
@@ -220,6 +230,7 @@ class _PdiCheck:
         disc.encrypted = isinstance(disc.volume, SecureVolume) and not disc.volume.opened
         if disc.encrypted:
             self._not_examined.insert(0, "the encrypted DICOMDIR and DICOM files")
+            self._leave_out(_RULES_OF_DICOM_CONTENT, "DICOMDIR and DICOM files are encrypted")
             return
         if DICOMDIR not in disc.names:
             self._add(201, DICOMDIR, "there is none")
@@ -411,6 +422,7 @@ class _PdiCheck:
 
     def _check_index(self) -> None:
         if INDEX not in self._pages:
+            self._leave_out(_RULES_OF_INDEX, "there is no INDEX.HTM that can be read")
             return
         page = self._pages[INDEX]
         targets = {self._target(INDEX, link)[0] or "" for link in page.links if not link.loaded}
@@ -432,7 +444,12 @@ class _PdiCheck:
     def _check_readme(self) -> list[str]:
         """The lines of README.TXT that seem to say who made the medium."""
         if README not in self._disc.names:
-            self._add(501, README, "there is none")
+            if self._claims_pdi():
+                self._add(501, README, "there is none")
+                self._leave_out(_RULES_OF_STATEMENTS, "there is no README.TXT")
+            else:
+                reason = "the volume holds DICOM files alone and does not claim IHE PDI"
+                self._leave_out((501, *_RULES_OF_STATEMENTS), reason)
             return []
         try:
             data = self._disc.volume.read(
@@ -459,6 +476,11 @@ class _PdiCheck:
         return [line[:200] for line in lines if _INSTITUTION.search(line) or _CONTACT.search(line)][
             :_QUOTED_LINES
         ]
+
+    def _claims_pdi(self) -> bool:
+        """Whether there is anything for people, as IHE PDI has it, or at least a README.TXT."""
+        disc = self._disc
+        return bool(disc.below(WEB_FOLDER) or self._other_content() or INDEX in disc.names)
 
     def _check_programs(self) -> None:
         disc = self._disc

@@ -55,15 +55,29 @@ class PdiReport:
     `programs` are the files that computers may run; `other_content` are the entries of the root
     that are neither DICOM nor web content. `maker` are the lines of README.TXT that seem to say who
     made the medium. `by_rule` is the number of findings of each rule, also of those not listed.
+    `not_judged` are the numbers of rules that do not apply to the volume, each with the reason.
     """
 
     findings: tuple[Finding, ...]
     not_examined: tuple[str, ...]
+    not_judged: Mapping[str, str] = field(default_factory=dict)
     has_web_content: bool = False
     programs: tuple[str, ...] = ()
     other_content: tuple[str, ...] = ()
     maker: tuple[str, ...] = ()
     by_rule: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def judged(self) -> list[str]:
+        """The numbers of the rules by which the volume was judged."""
+        return [number for number in RULES if number not in self.not_judged]
+
+    def not_judged_lines(self) -> list[str]:
+        """For each reason for which rules were not judged, these rules and the reason."""
+        numbers: dict[str, list[str]] = {}
+        for number, reason in self.not_judged.items():
+            numbers.setdefault(reason, []).append(number)
+        return [f"{', '.join(rules)}: {reason}" for reason, rules in numbers.items()]
 
     @property
     def good(self) -> bool:
