@@ -12,7 +12,7 @@ import pytest
 
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.folder import FolderBurner
-from burnish.errors import OperatorError
+from burnish.errors import OperatorError, Unknown
 from syncs import recorded_syncs
 
 CONTENT = os.urandom(20_000_000)
@@ -291,3 +291,15 @@ def test_the_volume_of_another_file_set_stays(
     assert (folder / "R-7" / "VOLUME02.iso").read_bytes() == CONTENT
     manifest = json.loads((folder / "R-7" / "VOLUME02.json").read_bytes())
     assert manifest["file_set_uid"] == "1.2"
+
+
+@pytest.mark.parametrize("name", [".staging/R-7-VOLUME02.iso", "R-7/VOLUME02.iso"])
+def test_a_folder_with_the_name_of_an_image_is_not_taken_for_one(
+    name: str, burner: FolderBurner, folder: Path, job: BurnJob
+) -> None:
+    (folder / name).mkdir(parents=True)
+    with pytest.raises(Unknown):
+        burner.written(job)
+    with pytest.raises(Unknown):
+        burner.publish(job)
+    assert _all(folder) == set()

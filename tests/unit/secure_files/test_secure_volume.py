@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -319,3 +320,73 @@ def test_any_damage_is_named(tmp_path_factory: pytest.TempPathFactory, junk: byt
             volume = open_secure(encrypted, Keyring(password=PASSWORD))
             with pytest.raises(Unreadable):
                 read_dicomdir(volume)
+
+
+# --- padding ---
+
+BLOCK = 16
+
+
+def last_block(sealed: bytes, key: bytes) -> bytes:
+    """The last block of content and padding, decrypted."""
+    cipher = Cipher(algorithms.AES(key), modes.CBC(sealed[-2 * BLOCK : -BLOCK]))
+    return cipher.decryptor().update(sealed[-BLOCK:])
+
+
+def with_last_block(sealed: bytes, key: bytes, change: Callable[[bytearray], object]) -> bytes:
+    """A sealed file whose last block, of content and padding, decrypts to other bytes."""
+    plain = bytearray(last_block(sealed, key))
+    change(plain)
+    cipher = Cipher(algorithms.AES(key), modes.CBC(sealed[-2 * BLOCK : -BLOCK]))
+    return sealed[:-BLOCK] + cipher.encryptor().update(bytes(plain))
+
+
+def put_byte(position: int, value: int) -> Callable[[bytearray], object]:
+    return lambda block: block.__setitem__(position, value)
+
+
+def put_block(value: int) -> Callable[[bytearray], object]:
+    return lambda block: block.__setitem__(slice(None), bytes([value] * BLOCK))
+
+
+@pytest.fixture(scope="session")
+def padded(sealers: dict[str, Sealer], dicom: bytes) -> dict[int, tuple[bytes, bytes]]:
+    """Sealed files, and their keys, by the number of bytes of padding."""
+    files = {}
+    for length in range(len(dicom) - BLOCK, len(dicom)):
+        key = sealers["digested"].new_key()
+        sealed = b"".join(sealers["digested"].seal(key, length, [dicom[:length]]))
+        files[last_block(sealed, key)[-1]] = (sealed, key)
+    return files
+
+
+def test_padding_has_one_to_sixteen_bytes_of_its_length(
+    padded: dict[int, tuple[bytes, bytes]],
+) -> None:
+    assert sorted(padded) == list(range(1, BLOCK + 1))
+    for length, (sealed, key) in padded.items():
+        assert last_block(sealed, key).endswith(bytes([length] * length))
+
+
+@pytest.mark.parametrize(
+    ("length", "change"),
+    [
+        pytest.param(5, put_byte(-1, 4), id="fewer than there are"),
+        pytest.param(5, put_byte(-1, 6), id="more than there are"),
+        pytest.param(5, put_byte(-2, 4), id="the last but one is wrong"),
+        pytest.param(5, put_byte(-5, 0), id="the first is wrong"),
+        pytest.param(BLOCK, put_block(0), id="none, and zeros in their place"),
+        pytest.param(BLOCK, put_block(BLOCK + 1), id="more than a block"),
+    ],
+)
+def test_wrong_padding_of_an_envelope_is_noticed_although_the_content_is_right(
+    length: int,
+    change: Callable[[bytearray], object],
+    padded: dict[int, tuple[bytes, bytes]],
+    put: Callable[[bytes], Path],
+) -> None:
+    sealed, key = padded[length]
+    with open_volume(put(with_last_block(sealed, key, change))) as encrypted:
+        volume = open_secure(encrypted, {"DICOMDIR": key})
+        with pytest.raises(Unreadable, match="the padding of the decrypted content is wrong"):
+            read_dicomdir(volume)

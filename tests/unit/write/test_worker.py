@@ -628,6 +628,33 @@ def test_a_request_retried_while_another_device_still_writes_is_made(
     assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
 
 
+def test_a_blank_larger_than_the_capacity_of_the_device_gets_no_larger_volume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The configured capacity holds, whatever the device says of the blank in it."""
+    monkeypatch.setitem(burnish.burn.BURNERS, "folder", ScriptedBurner)
+    monkeypatch.setattr(working, "_NOT_READY", 0.01)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    small = DeviceSettings(name="small", media=("CD",), capacity=400_000, directory=folder)
+    large = DeviceSettings(name="large", media=("CD",), capacity=600_000_000, directory=folder)
+    with Ground(tmp_path, device=(small, large)) as ground:
+        instances = [instance(instance_number=1, size=500_000)]
+        ground.store(*instances)
+        uid = ground.admit(instances)
+        plan(ground)
+        (file_set,) = ground.request(uid).file_sets
+        assert file_set.predicted_size > 400_000
+        worker = worker_of(ground, small)
+        assert isinstance(worker.burner, ScriptedBurner)
+        worker.burner.ready = BurnResult(BurnOutcome.READY, takes={"CD": 700_000_000})
+        assert not worker.make_next()
+        assert states(ground.request(uid)) == [P.QUEUED]
+        other = worker_of(ground, large)
+        assert other.make_next()
+        assert states(ground.request(uid)) == [P.CREATED]
+
+
 def test_a_worker_whose_lease_was_given_away_changes_nothing(
     ground: Ground, worker: Worker, burner: ScriptedBurner
 ) -> None:
