@@ -18,6 +18,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from burnish import commitment, compaction, register, retention, storage_register
+from burnish.db import known_studies
 from burnish.db.session import Database
 from burnish.errors import OutOfResources, StaleLease
 from burnish.memory import release_memory
@@ -61,6 +62,7 @@ class Schedule:
         if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after
         self._last_request = 0
+        self._notes_older_studies = True
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -126,6 +128,8 @@ class Schedule:
         yield 3600, self.sweep
         yield 3600, self.compact
         yield 3600, self.fill_register
+        yield 1, self.note_older_studies
+        yield 3600, self.forget_studies
         if self._settings.standing_order:
             yield 1, _limited(self.issue_standing_orders)
         if self._retrieve_for:
@@ -234,6 +238,16 @@ class Schedule:
     def fill_register(self) -> None:
         """Enter media that were made before there was a register of media."""
         register.fill(self._database, self._settings.retention.media_register)
+
+    def note_older_studies(self) -> None:
+        """Note some studies of a database that an earlier version has made."""
+        if self._notes_older_studies:
+            self._notes_older_studies = known_studies.fill(self._database)
+
+    def forget_studies(self) -> None:
+        """Delete the studies of which no instance and no request is kept."""
+        with self._database.writing() as session:
+            known_studies.forget_unneeded(session)
 
     def compact(self) -> None:
         """Give back the room of segments in which little or nothing is wanted any more."""

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
 from burnish.db import instance_rows
+from burnish.db.known_studies import StudyRecorder
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import Instance, Segment
 
@@ -73,6 +74,7 @@ class RowRecorder:
         self._database = database
         self._newest_counts = same_uid == "newest"
         self._insertion: _Insertion | None = None
+        self._studies = StudyRecorder()
 
     def record(
         self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole
@@ -100,6 +102,7 @@ class RowRecorder:
                 if self._insertion is None:
                     self._insertion = _Insertion(connection.dialect)
                 if self._insertion.insert(connection, rows) == len(rows):
+                    self._studies.note(connection, rows)
                     set_indexed_offsets(connection, offsets)
                     return RecordedRows(inserted=len(rows))
                 connection.rollback()
@@ -140,6 +143,7 @@ class RowRecorder:
         savepoint = connection.begin_nested()
         try:
             if self._insertion.insert(connection, rows) == len(rows):
+                self._studies.note(connection, rows)
                 savepoint.commit()
                 return RecordedRows(inserted=len(rows))
             savepoint.rollback()
@@ -201,6 +205,7 @@ class RowRecorder:
                     outcome.replacements.append((earlier_row, row))
         if new_rows:
             connection.execute(insert(Instance), new_rows)
+            self._studies.note(connection, new_rows)
         outcome.inserted = len(new_rows)
         return outcome
 

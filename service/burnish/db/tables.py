@@ -42,6 +42,8 @@ class UTCDateTime(TypeDecorator[datetime]):
 #: 64 bits on PostgreSQL; SQLite wants plain INTEGER for its row ids, which has 64 bits too.
 Id = BigInteger().with_variant(Integer(), "sqlite")
 UID = String(64)
+#: Text that is compared by its characters, so that an index finds what begins with a prefix.
+_BYTE_ORDER = String(64).with_variant(String(64, collation="C"), "postgresql")
 
 
 def _enum(kind: type) -> Enum:
@@ -60,6 +62,14 @@ class Table(DeclarativeBase):
         }
     )
     type_annotation_map = {datetime: UTCDateTime, bytes: LargeBinary}  # noqa: RUF012
+
+
+def _index_of_set(table_name: str, column: str, is_set: str) -> Index:
+    """An index of the few rows whose `column` is set."""
+    condition = text(f"{column} {is_set}")
+    return Index(
+        f"ix_{table_name}_{column}", column, sqlite_where=condition, postgresql_where=condition
+    )
 
 
 class Instance(Table):
@@ -198,6 +208,9 @@ class MediaCreationRequest(Table):
     __tablename__ = "media_creation_request"
     __table_args__ = (
         Index("ix_media_creation_request_execution_status", "execution_status", "initiated_at"),
+        Index("ix_media_creation_request_calling_ae_title", "calling_ae_title"),
+        _index_of_set("media_creation_request", "barcode_value", "<> ''"),
+        _index_of_set("media_creation_request", "supplements_id", "IS NOT NULL"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -275,6 +288,91 @@ class ReferencedInstance(Table):
     icon_image_sequence: Mapped[bytes | None]
 
 
+class KnownStudy(Table):
+    """One study as its instances describe it, for people who search; of one patient.
+
+    If instances of a study differ in their patient, each patient has a row. `identity` is a digest
+    of the study and the patient. `modalities` are separated by commas. `is_open`: instances of it
+    may be here that no request names.
+    """
+
+    __tablename__ = "known_study"
+    __table_args__ = (
+        Index("ix_known_study_study_instance_uid", "study_instance_uid"),
+        Index("ix_known_study_study_date", "study_date"),
+        Index("ix_known_study_last_received_at", "last_received_at"),
+        Index(
+            "ix_known_study_open",
+            "last_received_at",
+            sqlite_where=text("is_open"),
+            postgresql_where=text("is_open"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    identity: Mapped[str] = mapped_column(String(32), unique=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    patient_id: Mapped[str] = mapped_column(Text)
+    issuer_of_patient_id: Mapped[str] = mapped_column(Text)
+    patient_name: Mapped[str] = mapped_column(Text)
+    birth_date: Mapped[str] = mapped_column(Text)
+    sex: Mapped[str] = mapped_column(Text)
+    study_date: Mapped[str] = mapped_column(Text)
+    study_time: Mapped[str] = mapped_column(Text)
+    accession_number: Mapped[str] = mapped_column(Text)
+    study_description: Mapped[str] = mapped_column(Text)
+    modalities: Mapped[str] = mapped_column(Text)
+    first_received_at: Mapped[datetime]
+    last_received_at: Mapped[datetime]
+    is_open: Mapped[bool]
+
+
+class SearchTerm(Table):
+    """One word by which a study is found, folded (`db.search_terms`)."""
+
+    __tablename__ = "search_term"
+    __table_args__ = (
+        Index("ix_search_term_study_id", "study_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    kind: Mapped[str] = mapped_column(String(1), primary_key=True)
+    term: Mapped[str] = mapped_column(_BYTE_ORDER, primary_key=True)
+    study_id: Mapped[int] = mapped_column(
+        ForeignKey("known_study.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class RequestStudy(Table):
+    """One study that a request has instances of."""
+
+    __tablename__ = "request_study"
+    __table_args__ = (
+        Index("ix_request_study_study_id", "study_id", "request_id"),
+        {"sqlite_with_rowid": False},
+    )
+
+    request_id: Mapped[int] = mapped_column(
+        ForeignKey("media_creation_request.id", ondelete="CASCADE"), primary_key=True
+    )
+    study_id: Mapped[int] = mapped_column(
+        ForeignKey("known_study.id", ondelete="CASCADE"), primary_key=True
+    )
+
+
+class SearchFill(Table):
+    """How far the studies of an older database are noted: one row, or none yet.
+
+    The studies of instances and requests above these ids are noted; null: of all.
+    """
+
+    __tablename__ = "search_fill"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    instances: Mapped[int | None] = mapped_column(Id)
+    requests: Mapped[int | None] = mapped_column(Id)
+
+
 class FailedInstance(Table):
     """One item of the Failed SOP Sequence (0008,1198) of a request."""
 
@@ -300,7 +398,10 @@ class FileSet(Table):
     """
 
     __tablename__ = "file_set"
-    __table_args__ = (UniqueConstraint("request_id", "volume_number"),)
+    __table_args__ = (
+        UniqueConstraint("request_id", "volume_number"),
+        Index("ix_file_set_file_set_id", "file_set_id"),
+    )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
     request_id: Mapped[int] = mapped_column(
@@ -328,14 +429,6 @@ class FileSet(Table):
     )
 
 
-def _partial_index(column: str) -> Index:
-    """An index of the few entries whose `column` is set, for the deletion of what it names."""
-    is_set = text(f"{column} IS NOT NULL")
-    return Index(
-        f"ix_file_set_entry_{column}", column, sqlite_where=is_set, postgresql_where=is_set
-    )
-
-
 class FileSetEntry(Table):
     """One instance on one volume, with its File ID."""
 
@@ -343,8 +436,8 @@ class FileSetEntry(Table):
     __table_args__ = (
         UniqueConstraint("file_set_id", "instance_id"),
         Index("ix_file_set_entry_instance_id", "instance_id"),
-        _partial_index("transcoded_instance_id"),
-        _partial_index("icon_image_id"),
+        _index_of_set("file_set_entry", "transcoded_instance_id", "IS NOT NULL"),
+        _index_of_set("file_set_entry", "icon_image_id", "IS NOT NULL"),
     )
 
     file_set_id: Mapped[int] = mapped_column(

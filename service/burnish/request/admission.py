@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
+from burnish.db import known_studies
 from burnish.db.history import note
 from burnish.db.tables import (
     FailedInstance,
@@ -62,6 +63,7 @@ def admit(
         return False
     if missing and _may_still_arrive(session, request, wait_for_instances, retrieve_for):
         return False
+    known_studies.link_request(session, request_id)
     request.failures = _failures(unmet)
     request.admitted_at = datetime.now(UTC)
     if not unmet:

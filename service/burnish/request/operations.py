@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
+from burnish.db import known_studies
 from burnish.db.history import drop_pieces, move, note
 from burnish.db.tables import FailedInstance, MediaCreationRequest, ReferencedInstance
 from burnish.errors import (
@@ -97,6 +98,7 @@ def create(
         new_request.references,
         default_profile=defaults.requested_media_application_profile,
     )
+    known_studies.link_request(session, request.id)
     count = quantity(len(new_request.references), "instance")
     note(session, request.id, "CREATED", count, actor=actor)
     return request
@@ -222,6 +224,7 @@ def cancel(session: Session, sop_instance_uid: str, *, actor: Actor = SERVICE) -
         raise AlreadyCompleted("the request has ended")
     drop_pieces(session, request, why="the request was cancelled", actor=actor)
     move(session, request, RequestEvent.CANCELLED, actor=actor)
+    known_studies.reopen(session, request.id)
 
 
 def retry(
