@@ -129,6 +129,7 @@ class Schedule:
         yield 3600, self.compact
         yield 3600, self.fill_register
         yield 1, self.note_older_studies
+        yield 30, _limited(self.close_studies)
         yield 3600, self.forget_studies
         if self._settings.standing_order:
             yield 1, _limited(self.issue_standing_orders)
@@ -243,6 +244,11 @@ class Schedule:
         """Note some studies of a database that an earlier version has made."""
         if self._notes_older_studies:
             self._notes_older_studies = known_studies.fill(self._database)
+
+    def close_studies(self) -> None:
+        """Note which studies have no instance left that nobody has requested."""
+        with self._database.writing() as session:
+            known_studies.close_requested(session)
 
     def forget_studies(self) -> None:
         """Delete the studies of which no instance and no request is kept."""

@@ -6,6 +6,7 @@ request keeps its studies, so that it names its patients when the instances are 
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -51,6 +52,12 @@ _MOST_REMEMBERED = 5000
 #: Requests of an older database whose studies are noted by one transaction.
 _REQUESTS_AT_ONCE = 50
 
+#: The time of receipt of a study is noted this exactly.
+_SAME_TIME = timedelta(seconds=2)
+#: A study without new instances for this long can be closed: a receiver that has noted one since
+#: will note the next.
+_QUIET = timedelta(seconds=20)
+
 Key = tuple[str, str, str, str, str]
 
 
@@ -63,6 +70,7 @@ class StudyRecorder:
 
     def __init__(self) -> None:
         self._ids: dict[Key, int] = {}
+        self._noted: dict[Key, datetime] = {}
 
     def note(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
         """Note the studies of the instances of `rows`."""
@@ -79,12 +87,23 @@ class StudyRecorder:
             if key != previous:
                 previous = key
                 studies[key] = row
-        studies = {key: studies[key] for key in sorted(studies) if key[0]}
-        if studies and not self._touch(connection, studies):
+        noted = self._noted
+        studies = {
+            key: studies[key]
+            for key in sorted(studies)
+            if key[0]
+            and (key not in noted or studies[key]["received_at"] - noted[key] > _SAME_TIME)
+        }
+        if not studies:
+            return
+        if not self._touch(connection, studies):
             if len(self._ids) > _MOST_REMEMBERED:
                 self._ids.clear()
+                noted.clear()
             for key, row in studies.items():
                 self._ids[key] = _ensure(connection, row)
+        for key, row in studies.items():
+            noted[key] = row["received_at"]
 
     def _touch(self, connection: Connection, studies: Mapping[Key, Mapping[str, Any]]) -> bool:
         """Note the time of receipt of studies; False if one of them may have no row."""
@@ -109,22 +128,29 @@ _TOUCH = (
 )
 
 
+_INSERT = sqlite.insert(KnownStudy).on_conflict_do_nothing().returning(KnownStudy.id)
+_INSERT_IN_POSTGRESQL = (
+    postgresql.insert(KnownStudy).on_conflict_do_nothing().returning(KnownStudy.id)
+)
+_FIND = select(KnownStudy.id, KnownStudy.modalities).where(
+    KnownStudy.identity == bindparam("known_identity")
+)
+#: Columns that a study has from its first instance.
+_COPIED = (*(column.name for column in KEY_COLUMNS), "study_date", "study_time")
+
+
 def _ensure(connection: Connection, row: Mapping[str, Any], *, is_newer: bool = True) -> int:
     """The id of the study of an instance; the study gets a row if it has none.
 
     `is_newer`: no instance of the study was received later.
     """
     identity = _identity(row)
-    known = connection.execute(
-        select(KnownStudy.id, KnownStudy.modalities).where(KnownStudy.identity == identity)
-    ).first()
+    known = connection.execute(_FIND, {"known_identity": identity}).first()
     if known is None:
         study_id = _insert(connection, identity, row)
         if study_id is not None:
             return study_id
-        known = connection.execute(  # another process was faster
-            select(KnownStudy.id, KnownStudy.modalities).where(KnownStudy.identity == identity)
-        ).one()
+        known = connection.execute(_FIND, {"known_identity": identity}).one()
     modalities = [name for name in known.modalities.split(",") if name]
     if row["modality"] and row["modality"] not in modalities:
         modalities.append(row["modality"])
@@ -139,29 +165,20 @@ def _insert(connection: Connection, identity: str, row: Mapping[str, Any]) -> in
     """Insert a study with its terms; None if it is there already."""
     texts = _texts(row["entity_keys"])
     accession_number = texts.get(_ACCESSION_NUMBER, "")
-    statement = (
-        _dialect_insert(connection)(KnownStudy)
-        .values(
-            identity=identity,
-            study_instance_uid=row["study_instance_uid"],
-            patient_id=row["patient_id"],
-            issuer_of_patient_id=row["issuer_of_patient_id"],
-            patient_name=row["patient_name"],
-            birth_date=texts.get(_BIRTH_DATE, ""),
-            sex=texts.get(_SEX, ""),
-            study_date=row["study_date"],
-            study_time=row["study_time"],
-            accession_number=accession_number,
-            study_description=texts.get(_STUDY_DESCRIPTION, ""),
-            modalities=row["modality"],
-            first_received_at=row["received_at"],
-            last_received_at=row["received_at"],
-            is_open=True,
-        )
-        .on_conflict_do_nothing()
-        .returning(KnownStudy.id)
-    )
-    study_id = connection.execute(statement).scalar()
+    values = {
+        "identity": identity,
+        **{column: row[column] for column in _COPIED},
+        "birth_date": texts.get(_BIRTH_DATE, ""),
+        "sex": texts.get(_SEX, ""),
+        "accession_number": accession_number,
+        "study_description": texts.get(_STUDY_DESCRIPTION, ""),
+        "modalities": row["modality"],
+        "first_received_at": row["received_at"],
+        "last_received_at": row["received_at"],
+        "is_open": True,
+    }
+    statement = _INSERT_IN_POSTGRESQL if connection.dialect.name == "postgresql" else _INSERT
+    study_id = connection.execute(statement, values).scalar()
     if study_id is None:
         return None
     terms = [
@@ -233,7 +250,6 @@ def _link(connection: Connection, request_id: int) -> None:
         .from_select(["request_id", "study_id"], studies)
         .on_conflict_do_nothing()
     )
-    _close_requested(connection, request_id)
 
 
 def unrequested() -> ColumnElement[bool]:
@@ -245,18 +261,21 @@ def unrequested() -> ColumnElement[bool]:
     )
 
 
-def _close_requested(connection: Connection, request_id: int) -> None:
-    """Note which studies of a request have no instance any more that nobody has requested."""
-    studies = select(RequestStudy.study_id).where(RequestStudy.request_id == request_id)
-    connection.execute(
+def close_requested(session: Session, quiet: timedelta = _QUIET) -> int:
+    """Note which studies have no instance any more that is here and that nobody has requested.
+
+    Returns their number. The others are `is_open`: among them are all studies with such instances.
+    """
+    statement = (
         update(KnownStudy)
         .where(
-            KnownStudy.id.in_(studies),
             KnownStudy.is_open,
+            KnownStudy.last_received_at < datetime.now(UTC) - quiet,
             ~exists(select(Instance.id).where(is_of_study(), unrequested())),
         )
         .values(is_open=False)
     )
+    return session.connection().execute(statement).rowcount
 
 
 def reopen(session: Session, request_id: int) -> None:
@@ -336,18 +355,16 @@ def _fill_requests(connection: Connection, last: int) -> int | None:
     return left or None
 
 
-def forget_unneeded(session: Session) -> int:
+def forget_unneeded(session: Session, quiet: timedelta = _QUIET) -> int:
     """Delete the studies of which no instance and no request is kept; returns their number.
 
     The newest study stays, so that its id is not given to another one.
     """
-    connection = session.connection()
-    is_here = exists(select(Instance.id).where(is_of_study(), Instance.is_newest()))
-    connection.execute(update(KnownStudy).where(KnownStudy.is_open, ~is_here).values(is_open=False))
     is_requested = exists().where(RequestStudy.study_id == KnownStudy.id)
     deletion = delete(KnownStudy).where(
+        KnownStudy.last_received_at < datetime.now(UTC) - quiet,
         ~exists(select(Instance.id).where(is_of_study())),
         ~is_requested,
         KnownStudy.id != select(func.max(KnownStudy.id)).scalar_subquery(),
     )
-    return connection.execute(deletion).rowcount
+    return session.connection().execute(deletion).rowcount

@@ -1,7 +1,7 @@
 """Known studies: noted on arrival, kept for requests, deleted when nobody needs them."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ def note(ground: Ground, recorder: StudyRecorder | None = None) -> None:
     """Note the studies of all instances that are here."""
     with ground.database.connection() as connection:
         (recorder or StudyRecorder()).note(connection, rows(ground))
+
+
+def close(ground: Ground) -> int:
+    with ground.database.writing() as session:
+        return known_studies.close_requested(session, timedelta(0))
 
 
 def studies(ground: Ground) -> list[KnownStudy]:
@@ -94,6 +99,7 @@ def test_a_recorder_that_remembers_a_deleted_study_notes_it_again(ground: Ground
     note(ground, recorder)
     with ground.database.writing() as session:
         session.execute(delete(KnownStudy))
+        session.execute(update(Instance).values(received_at=datetime(2100, 1, 1, tzinfo=UTC)))
     note(ground, recorder)
     assert len(studies(ground)) == 1
 
@@ -115,8 +121,9 @@ def test_a_study_is_open_until_all_its_instances_are_requested(ground: Ground) -
     ground.store(first, second)
     note(ground)
     ground.create([first])
-    assert studies(ground)[0].is_open
+    assert close(ground) == 0
     uid = ground.create([second])
+    assert close(ground) == 1
     assert not studies(ground)[0].is_open
     with ground.database.writing() as session:
         operations.cancel(session, uid)
@@ -134,7 +141,8 @@ def test_a_request_keeps_its_studies_when_the_instances_are_gone(ground: Ground)
     ground.create([kept])
     with ground.database.writing() as session:
         session.execute(delete(Instance))
-        assert known_studies.forget_unneeded(session) == 1
+        assert known_studies.forget_unneeded(session, timedelta(0)) == 1
+        assert known_studies.close_requested(session, timedelta(0)) == 2
     assert [study.study_instance_uid for study in studies(ground)] == ["1.2.3.1", "1.2.9"]
     assert not any(study.is_open for study in studies(ground))
     assert ground.count(RequestStudy) == 1
