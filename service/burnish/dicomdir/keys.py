@@ -29,7 +29,7 @@ _VERIFICATION_DATE_TIME = 0x0040A030
 _VERIFYING_OBSERVER_SEQUENCE = 0x0040A073
 _VERIFICATION_FLAG = 0x0040A493
 _CONTENT_SEQUENCE = 0x0040A730
-_SHARED_FUNCTIONAL_GROUPS = 0x52009229
+SHARED_FUNCTIONAL_GROUPS = 0x52009229
 
 #: Dates, and their times, that replace a missing Study Date; the first that is present is taken.
 SUBSTITUTE_DATES = ((0x00080021, 0x00080031), (0x00080022, 0x00080032), (0x00080023, 0x00080033))
@@ -50,7 +50,7 @@ _ENTITY_KEYS = tuple(
     )
 )
 #: All from which the keys of an instance's patient, study and series are made.
-_ENTITY_TAGS = tuple(
+TAGS_OF_ENTITIES = tuple(
     sorted(
         {key.tag for key in _ENTITY_KEYS}
         | {tag for pair in SUBSTITUTE_DATES for tag in pair}
@@ -90,7 +90,7 @@ class KeyBuilder:
 
     def entities(self) -> EntityKeys:
         """What the instance says of its patient, study and series."""
-        raw = tuple([self._values.get(tag, b"") for tag in _ENTITY_TAGS])
+        raw = tuple([self._values.get(tag, b"") for tag in TAGS_OF_ENTITIES])
         with_keys = self._record_type not in ROOT_TYPES
         if len(b"".join(raw)) > _LONGEST_REMEMBERED:
             return _build_entities(raw, self._character_set, with_keys)
@@ -101,7 +101,7 @@ class KeyBuilder:
         if not self._record_type:
             return b"", ()
         values, character_set = self._values, self._character_set
-        has_groups = _SHARED_FUNCTIONAL_GROUPS in values
+        has_groups = SHARED_FUNCTIONAL_GROUPS in values
         elements = []
         missing = []
         special = b""
@@ -112,9 +112,9 @@ class KeyBuilder:
                 content = self._sequence(tag) if value else b""
                 element = encode(tag, vr, content) if content else b""
             elif tag == _VERIFICATION_DATE_TIME:
-                element = _element(tag, vr, self._latest_verification(), b"")
+                element = record_element(tag, vr, self._latest_verification(), b"")
             elif value:
-                element = _element(tag, vr, value, character_set)
+                element = record_element(tag, vr, value, character_set)
                 if vr in _TEXT_VRS and not character_sets.is_plain(value):
                     special += value
             else:
@@ -133,7 +133,7 @@ class KeyBuilder:
 
     def number(self, tag: int) -> int | None:
         """An integer (IS); None if it is absent or is not one."""
-        return _number(fit(tag, b"IS", self._values.get(tag, b""), b""))
+        return integer(tag, self._values.get(tag, b""))
 
     def _related_general_sop_class(self) -> bytes:
         """Related General SOP Class UID, which has another tag in a record than in an instance."""
@@ -157,12 +157,12 @@ class KeyBuilder:
 
     def _element_from_functional_groups(self, tag: int, vr: bytes) -> bytes:
         group = _FUNCTIONAL_GROUPS[tag]
-        item = next(_values_of_items(self._sequence(_SHARED_FUNCTIONAL_GROUPS)), {})
+        item = next(_values_of_items(self._sequence(SHARED_FUNCTIONAL_GROUPS)), {})
         values = next(_values_of_items(item.get(group, b"")), {}) if group else item
         value = values.get(tag, b"")
         if vr == b"SQ":
             return encode(tag, vr, value) if value else b""
-        return _element(tag, vr, value, self._character_set)
+        return record_element(tag, vr, value, self._character_set)
 
     def _latest_verification(self) -> bytes:
         """The latest Verification DateTime of the verifying observers (PS3.3 F.5.25)."""
@@ -176,8 +176,11 @@ class KeyBuilder:
 
 
 def _build_entities(raw: tuple[bytes, ...], character_set: bytes, with_keys: bool) -> EntityKeys:
-    """`KeyBuilder.entities` of the values of `_ENTITY_TAGS`; `keys` is empty unless `with_keys`."""
-    values = dict(zip(_ENTITY_TAGS, raw, strict=True))
+    """`KeyBuilder.entities` of the values of `TAGS_OF_ENTITIES`.
+
+    `keys` is empty unless `with_keys`.
+    """
+    values = dict(zip(TAGS_OF_ENTITIES, raw, strict=True))
     elements = {}
     fitted = {}
     special = b""
@@ -212,7 +215,12 @@ def _build_entities(raw: tuple[bytes, ...], character_set: bytes, with_keys: boo
 _remembered_entities = lru_cache(maxsize=64)(_build_entities)
 
 
-def _element(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
+def integer(tag: int, value: bytes) -> int | None:
+    """The integer (IS) of an element with this value; None if it is none."""
+    return _number(fit(tag, b"IS", value, b""))
+
+
+def record_element(tag: int, vr: bytes, value: bytes, character_set: bytes) -> bytes:
     """The element for a record; b"" if the value cannot be used."""
     if len(value) > _LONGEST_REMEMBERED:
         return _build_element(tag, vr, value, character_set)

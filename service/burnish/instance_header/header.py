@@ -13,6 +13,7 @@ from burnish.directory_records import record_type
 from burnish.errors import Unreadable
 from burnish.file_meta import locate
 from burnish.file_slice import Slice
+from burnish.instance_header.alike import AlikeDataSets
 from burnish.instance_header.instance_faults import UNEXAMINED, in_words
 from burnish.instance_header.pixel_data import pixel_faults
 from burnish.instance_header.scan import find_values
@@ -21,6 +22,7 @@ from burnish.wording import quantity
 
 #: How many first bytes of a data set are passed as `head`: in most, all that is indexed.
 HEAD = 1 << 16
+_alike = AlikeDataSets()
 
 
 class Repair(NamedTuple):
@@ -74,7 +76,11 @@ def index_data_set(
     `reopen` returns a file positioned at the first byte of the data set; it is called if `head`
     does not hold everything. Raises Unreadable if the data set cannot be parsed or is truncated.
     """
-    header_values = find_values(bytes(head), size, transfer_syntax_uid, reopen)
+    head = bytes(head)
+    known_header = _alike.index(head, size, transfer_syntax_uid)
+    if known_header is not None:
+        return IndexedDataSet(known_header, None)
+    header_values = find_values(head, size, transfer_syntax_uid, reopen)
     values = header_values.values
     sop_class_uid = uid(values, 0x00080016)
     directory_record_type = record_type(sop_class_uid)
@@ -110,6 +116,7 @@ def index_data_set(
         limited_attributes=limited_attributes,
         fault=fault,
     )
+    _alike.remember(head, size, transfer_syntax_uid, header_values, instance_header)
     return IndexedDataSet(instance_header, repair)
 
 
