@@ -51,7 +51,12 @@ _IS_COMMAND, _IS_LAST = 1, 2
 
 
 class Command(dict[int, bytes]):
-    """A command set: the values of group 0000 by element number."""
+    """A command set: the values of group 0000 by element number.
+
+    `form` is that of a C-STORE-RQ with a data set which is like another one of its association.
+    """
+
+    form: "StoreForm | None" = None
 
     @classmethod
     def decode(cls, data: bytes) -> "Command":
@@ -85,6 +90,73 @@ class Command(dict[int, bytes]):
     @property
     def has_data_set(self) -> bool:
         return self.number(COMMAND_DATA_SET_TYPE) != NO_DATA_SET
+
+
+class StoreForm:
+    """What the C-STORE-RQs of one association, and the responses to them, have in common.
+
+    As a rule, Message ID and Affected SOP Instance UID are all that differs. To compare the other
+    bytes instead of decoding and checking them, and to have the response ready, takes 7 us less of
+    the CPU time for an instance of 10 KB.
+    """
+
+    def __init__(self, data: bytes, request: Command) -> None:
+        """The form of a request; raises Malformed if it is no usual one."""
+        offsets = _value_offsets(data)
+        uid_length = len(request.get(AFFECTED_SOP_INSTANCE_UID, b""))
+        is_store = request.number(COMMAND_FIELD) == C_STORE_RQ and request.has_data_set
+        if not is_store or not uid_length or uid_length % 2:
+            raise Malformed("not a usual C-STORE-RQ")
+        request.number(MESSAGE_ID)
+        before = offsets[MESSAGE_ID]
+        between = offsets[AFFECTED_SOP_INSTANCE_UID] - before - 2
+        after = len(data) - before - 2 - between - uid_length
+        if between < 0:
+            raise Malformed("the elements of the command set are not in order")
+        self._layout = struct.Struct(f"{before}s2s{between}s{uid_length}s{after}s")
+        self._common = self._layout.unpack(data)[::2]
+        self._values = dict(request)
+        self._response = (b"", b"")
+        self._response_is_for = (-1, -1)
+
+    def decode(self, data: bytes) -> Command | None:
+        """The request, if it has this form."""
+        if len(data) != self._layout.size:
+            return None
+        before, message_id, between, sop_instance_uid, after = self._layout.unpack(data)
+        if (before, between, after) != self._common:
+            return None
+        request = Command(self._values)
+        request[MESSAGE_ID] = message_id
+        request[AFFECTED_SOP_INSTANCE_UID] = sop_instance_uid
+        request.form = self
+        return request
+
+    def success(self, request: Command, context_id: int, maximum_length: int) -> bytes:
+        """The PDUs of the response that the request, which has this form, has succeeded."""
+        message_id, uid = request[MESSAGE_ID], request[AFFECTED_SOP_INSTANCE_UID]
+        if self._response_is_for != (context_id, maximum_length):
+            pdus = p_data(context_id, response(request, 0), b"", maximum_length)
+            if 0 < maximum_length < len(pdus):
+                return pdus  # it may be in several fragments
+            element = _us_element(MESSAGE_ID_BEING_RESPONDED_TO, request.number(MESSAGE_ID))
+            start = pdus.index(element) + len(element) - 2
+            self._response = pdus[:start], pdus[start + 2 : -len(uid)]
+            self._response_is_for = context_id, maximum_length
+        before, between = self._response
+        return b"".join((before, message_id, between, uid))
+
+
+def _value_offsets(data: bytes) -> dict[int, int]:
+    """Where the value of each element of a command set is."""
+    offsets = {}
+    offset = 0
+    while offset < len(data):
+        _, element, length = _ELEMENT_HEADER.unpack_from(data, offset)
+        offset += _ELEMENT_HEADER.size
+        offsets[element] = offset
+        offset += length
+    return offsets
 
 
 def encode(elements: Mapping[int, bytes]) -> bytes:

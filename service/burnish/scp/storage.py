@@ -93,6 +93,9 @@ class StoreOperation:
             except BurnishError as error:
                 self._error = error
         if self._error is None:
+            form = self._command.form
+            if form is not None:
+                return form.success(self._command, self._context_id, self._maximum_length)
             return self._respond(statuses.SUCCESS)
         status = statuses.of(self._error).c_store
         log.warning(

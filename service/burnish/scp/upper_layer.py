@@ -8,6 +8,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from time import monotonic
 from typing import Protocol
@@ -16,7 +17,7 @@ from burnish.access.peers import Caller
 from burnish.access.tls import peer_certificate
 from burnish.errors import BurnishError, Malformed
 from burnish.scp import messages
-from burnish.scp.messages import Command
+from burnish.scp.messages import Command, StoreForm
 from burnish.scp.negotiation import Acceptance, Context, Rejection
 from burnish.scp.pending_reports import SILENCE, PendingReport, PendingReports
 from burnish.scp.stream import SHORT_READ, PeerEndedError, Stream
@@ -124,6 +125,7 @@ class Association:
         self._why_ended_here = ""
         self._sink: DataSetSink | None = None
         self._command_set = bytearray()
+        self._store_form: StoreForm | None = None
         self._context_id = 0
         self._pending_reports = PendingReports()
         self.messages = 0
@@ -300,19 +302,24 @@ class Association:
             raise ProtocolViolationError(
                 INVALID_PDU_PARAMETER, f"presentation context {context_id} was not accepted"
             )
-        try:
-            command = Command.decode(data)
-            command_field = command.number(messages.COMMAND_FIELD)
-            has_data_set = command.has_data_set
-            if command_field & messages.RESPONSE:
-                if self._pending_reports.receive_response(command) and has_data_set:
-                    self._sink = CollectedDataSet(lambda _data: b"")
-                return
-            if command_field == messages.C_CANCEL_RQ:
-                return
-            command.number(messages.MESSAGE_ID)
-        except Malformed as error:
-            raise ProtocolViolationError(INVALID_PDU_PARAMETER, str(error)) from None
+        command = self._store_form.decode(data) if self._store_form else None
+        has_data_set = True
+        if command is None:
+            try:
+                command = Command.decode(data)
+                command_field = command.number(messages.COMMAND_FIELD)
+                has_data_set = command.has_data_set
+                if command_field & messages.RESPONSE:
+                    if self._pending_reports.receive_response(command) and has_data_set:
+                        self._sink = CollectedDataSet(lambda _data: b"")
+                    return
+                if command_field == messages.C_CANCEL_RQ:
+                    return
+                command.number(messages.MESSAGE_ID)
+            except Malformed as error:
+                raise ProtocolViolationError(INVALID_PDU_PARAMETER, str(error)) from None
+            with suppress(Malformed):
+                self._store_form = StoreForm(data, command)
         self.messages += 1
         self._sink = self._dispatch(self.accepted, context_id, context, command)
         if not has_data_set:

@@ -10,7 +10,7 @@ from pydicom.filereader import read_dataset
 
 from burnish.errors import Malformed
 from burnish.scp import messages
-from burnish.scp.messages import Command
+from burnish.scp.messages import Command, StoreForm
 
 quick = settings(max_examples=150, deadline=None)
 
@@ -33,6 +33,76 @@ def fragments(data: bytes) -> list[tuple[int, int, bytes]]:
         assert size == len(body) - 4
         items.append((context, control, body[6:]))
     return items
+
+
+def store_request(message_id: int = 7, **others: bytes | None) -> bytes:
+    """A C-STORE-RQ, with other values of some elements, or without them."""
+    elements = {
+        messages.AFFECTED_SOP_CLASS_UID: b"1.2.840.10008.5.1.4.1.1.2\0",
+        messages.COMMAND_FIELD: b"\1\0",
+        messages.MESSAGE_ID: message_id.to_bytes(2, "little"),
+        0x0700: b"\2\0",
+        messages.COMMAND_DATA_SET_TYPE: b"\1\0",
+        messages.AFFECTED_SOP_INSTANCE_UID: b"1.2.3.4.",
+    }
+    for name, value in others.items():
+        elements[getattr(messages, name)] = value or b""
+        if value is None:
+            del elements[getattr(messages, name)]
+    return messages.encode(elements)
+
+
+@quick
+@given(
+    st.integers(0, 0xFFFF),
+    st.text("0123456789.", min_size=1, max_size=12),
+    st.sampled_from((0, 38, 256)),
+    st.sampled_from((1, 255)),
+)
+def test_a_request_of_the_form_of_another_decodes_as_it_would_alone(
+    message_id: int, uid: str, maximum_length: int, context_id: int
+) -> None:
+    first = store_request()
+    form = StoreForm(first, Command.decode(first))
+    for identity in (b"1.2.3.40", uid.encode()):
+        data = store_request(message_id, AFFECTED_SOP_INSTANCE_UID=identity)
+        alone = Command.decode(data)
+        request = form.decode(data)
+        if request is None:
+            assert len(data) != len(first)
+            continue
+        assert request == alone
+        success = messages.p_data(context_id, messages.response(alone, 0), b"", maximum_length)
+        assert form.success(request, context_id, maximum_length) == success
+
+
+@quick
+@given(st.integers(0, len(store_request()) - 1), st.integers(0, 255))
+def test_a_request_in_which_another_byte_differs_is_not_of_that_form(
+    position: int, value: int
+) -> None:
+    data = bytearray(store_request())
+    form = StoreForm(bytes(data), Command.decode(bytes(data)))
+    data[position] = value
+    request = form.decode(bytes(data))
+    if request is not None:
+        assert request == Command.decode(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        store_request(COMMAND_FIELD=b"\x30\0"),
+        store_request(COMMAND_DATA_SET_TYPE=b"\1\1"),
+        store_request(AFFECTED_SOP_INSTANCE_UID=None),
+        store_request(AFFECTED_SOP_INSTANCE_UID=b""),
+        store_request(MESSAGE_ID=None),
+        store_request(MESSAGE_ID=b"\1\0\0\0"),
+    ],
+)
+def test_an_unusual_request_has_no_form(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        StoreForm(data, Command.decode(data))
 
 
 @quick
