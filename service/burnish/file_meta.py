@@ -1,5 +1,6 @@
 """Ground: writes File Meta Information, and finds the data set of a file (PS3.10 7.1)."""
 
+import struct
 from functools import lru_cache
 
 from burnish.dicom_elements import NeedMore, header
@@ -17,6 +18,7 @@ from burnish.vocabulary import (
 _PREAMBLE = 128
 _TRANSFER_SYNTAX_UID = 0x00020010
 _START = bytes(_PREAMBLE) + b"DICM"
+_GROUP_LENGTH = struct.Struct("<HH2sHI")
 _IMPLEMENTATION = element(0x00020012, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")) + element(
     0x00020013, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")
 )
@@ -31,7 +33,7 @@ def encode(
     """Preamble, prefix and group 2: all that precedes the data set in a DICOM File (PS3.10 7.1)."""
     before, after = _shared_elements(sop_class_uid, transfer_syntax_uid, source_ae_title)
     group = before + element(0x00020003, b"UI", sop_instance_uid.encode("ascii")) + after
-    return _START + element(0x00020000, b"UL", len(group).to_bytes(4, "little")) + group
+    return _START + _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(group)) + group
 
 
 #: A peer sends few kinds of instances. Encoding these anew takes 1 µs of the 150 µs for an instance

@@ -39,6 +39,11 @@ def digest_of(data: bytes | memoryview) -> str:
     return digest_text(blake3(data))
 
 
+def digest_bytes(data: bytes | memoryview) -> bytes:
+    """The digest of `data` by the present algorithm."""
+    return blake3(data).digest()
+
+
 def digest_as_text(digest: bytes) -> str:
     """A digest by the present algorithm, as it is stored."""
     return f"blake3:{digest.hex()}"

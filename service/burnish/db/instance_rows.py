@@ -64,8 +64,8 @@ class Selection:
 
 def header_values(header: InstanceHeader) -> dict[str, Any]:
     """The value of each header column, by the name of the column."""
-    values = header._asdict()
-    values["missing_keys"] = " ".join(f"{tag:08X}" for tag in header.missing_keys)
+    values = dict(zip(InstanceHeader._fields, header, strict=True))
+    values["missing_keys"] = " ".join([f"{tag:08X}" for tag in header.missing_keys])
     return values
 
 

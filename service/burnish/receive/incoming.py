@@ -10,7 +10,7 @@ import structlog
 
 from burnish import file_meta
 from burnish.errors import OutOfResources
-from burnish.hashing import new_hasher
+from burnish.hashing import Hasher, digest_bytes, new_hasher
 from burnish.instance_header import header
 from burnish.receive.buffers import Buffers
 from burnish.spool import Spool
@@ -67,7 +67,7 @@ class Incoming:
         self._size_at_room_check = 0
         #: The first bytes of the data set, once they are not in the buffer any more.
         self._head = b""
-        self._hasher = new_hasher()
+        self._hasher: Hasher | None = None
         self._descriptor = -1
 
     @property
@@ -123,11 +123,11 @@ class Incoming:
             )
             if repair is not None:
                 self._repair(repair)
-            elif not self.key:
-                self._hasher.update(self.data_set)
         except OSError as error:
             raise OutOfResources(f"the spool does not answer: {error.strerror}") from None
-        return ReceivedDataSet(instance_header, self._hasher.digest())
+        hasher = self._hasher
+        digest = hasher.digest() if hasher is not None else digest_bytes(self.data_set)
+        return ReceivedDataSet(instance_header, digest)
 
     def abandon(self) -> None:
         """Remove what has arrived. If a failing disk keeps a file, the hourly sweep removes it."""
@@ -154,10 +154,12 @@ class Incoming:
                 self._head = bytes(content[: header.HEAD])
                 self.key = self._spool.new_key()
                 self._descriptor = self._spool.create(self.key)
+                self._hasher = new_hasher()
                 _write(self._descriptor, memoryview(self.file_meta))
             _write(self._descriptor, content)
         except OSError as error:
             raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
+        assert self._hasher is not None  # noqa: S101
         self._hasher.update(content)
         self._written += self._filled
         self._filled = 0
@@ -189,8 +191,6 @@ class Incoming:
             if self.key:
                 self._flush()
                 self._close()
-            else:
-                self._hasher.update(self.data_set)
         log.warning(
             "data set repaired",
             sop_instance_uid=self.sop_instance_uid,

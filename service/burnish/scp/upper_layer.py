@@ -142,7 +142,8 @@ class Association:
             self._handshake()
             self._establish()
             while self._serve_pdu():
-                self._send_reports()
+                if self._pending_reports.may_send:
+                    self._send_reports()
             return "released"
         except ProtocolViolationError as violation:
             self._stream.send_last(_abort_pdu(violation.reason))
@@ -227,10 +228,12 @@ class Association:
 
     def _serve_pdu(self) -> bool:
         """Serves one PDU. Returns False after a release."""
-        is_inside_message = self._sink is not None or bool(self._command_set)
-        self.busy = self._stream.expects_more = is_inside_message
+        stream = self._stream
+        if stream.start == stream.end:
+            is_inside_message = self._sink is not None or bool(self._command_set)
+            self.busy = stream.expects_more = is_inside_message
         pdu_type, length = self._read_pdu_header()
-        self.busy = self._stream.expects_more = True
+        self.busy = stream.expects_more = True
         if pdu_type == P_DATA_TF:
             self._serve_p_data(length)
             self.last_heard = monotonic()
