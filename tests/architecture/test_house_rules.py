@@ -42,6 +42,7 @@ KINDS = {
     "compaction": "Stage",
     "spool_export": "Stage",
     "register": "Stage",
+    "devices": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

@@ -106,7 +106,8 @@ class PrimeraRobot(Robot):
         lines = []
         for name, job in self.jobs.items():
             lines += [f"[{name}]", *(f"{key}={job[key]}" for key in keys if key in job)]
-        self.publish(status / f"{NAME}.txt", "\n".join([*lines, "[System]", ""]))
+        bins = ("[System]", "DiscsInLeftBin=20", "DiscsInRightBin=-1")
+        self.publish(status / f"{NAME}.txt", "\n".join([*lines, *bins, ""]))
 
 
 if __name__ == "__main__":

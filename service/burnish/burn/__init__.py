@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from burnish.burn.burner import Burner, BurnJob, BurnOutcome, BurnResult
+from burnish.burn.burner import Burner, BurnJob, BurnOutcome, BurnResult, Supply
 from burnish.burn.epson import EpsonBurner
 from burnish.burn.folder import FolderBurner
 from burnish.burn.mounted import MountedBurner
@@ -20,7 +20,7 @@ BURNERS: dict[str, type[Any]] = {
 }
 
 
-__all__ = ["BURNERS", "BurnJob", "BurnOutcome", "BurnResult", "Burner", "open_burner"]
+__all__ = ["BURNERS", "BurnJob", "BurnOutcome", "BurnResult", "Burner", "Supply", "open_burner"]
 
 
 def open_burner(kind: str, name: str, **options: object) -> Burner:

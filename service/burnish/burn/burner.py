@@ -128,6 +128,19 @@ class BurnJob:
         return f"VOLUME{self.volume_number:02d}{copy}"
 
 
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """One supply of a device, as the device itself reports it.
+
+    `name` is "blanks", "ink" or "free space", with its place behind a colon if there are several;
+    `unit` is "discs", "%" or "bytes".
+    """
+
+    name: str
+    level: int
+    unit: str
+
+
 #: The result of every device for a job whose image does not exist.
 IMAGE_GONE = BurnResult(
     BurnOutcome.GONE, "the image to write no longer exists", "The image is made again."
@@ -202,6 +215,10 @@ class Burner(Protocol):
 
         Raises Unknown if it has not been written, OperatorError if the device cannot publish it.
         """
+        ...
+
+    def supplies(self) -> tuple[Supply, ...]:
+        """What the device says of its supplies, read without disturbing it; empty if nothing."""
         ...
 
     def tidy(self) -> None:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Supply
 from burnish.burn.copying import write_files
 from burnish.burn.hot_folder import HotFolderBurner, number, queued, read_status_file
 
@@ -56,12 +56,7 @@ class EpsonBurner(HotFolderBurner):
         silence = self._silence(str(path.stat().st_mtime_ns) if path.exists() else "")
         if silence is not None:
             return silence
-        robots = {
-            facts.get("NAME", section): facts
-            for section, facts in read_status_file(path).items()
-            if section.startswith("PUBLISHER")
-        }
-        facts = robots.get(self._publisher) or next(iter(robots.values()), {})
+        facts = self._publisher_facts()
         stackers = [facts[key] for key in _STACKERS if facts.get(key, "").strip()]
         if stackers and not any(number(facts, key) for key in _STACKERS):
             remedy = "Put blanks into the stackers. The robot then continues by itself."
@@ -72,6 +67,29 @@ class EpsonBurner(HotFolderBurner):
             detail = f"the ink is used up: {', '.join(empty)}"
             return self._result(BurnOutcome.OUT_OF_SUPPLIES, detail, remedy)
         return None
+
+    def _publisher_facts(self) -> Mapping[str, str]:
+        """The section on the robot in the status file; empty if there is none."""
+        robots = {
+            facts.get("NAME", section): facts
+            for section, facts in read_status_file(self._directory / _STATUS_FILE).items()
+            if section.startswith("PUBLISHER")
+        }
+        return robots.get(self._publisher) or next(iter(robots.values()), {})
+
+    def supplies(self) -> tuple[Supply, ...]:
+        facts = self._publisher_facts()
+        blanks = [
+            Supply(f"blanks: {key.lower()}", number(facts, key), "discs")
+            for key in _STACKERS
+            if facts.get(key, "").strip()
+        ]
+        inks = [
+            Supply(f"ink: {key.removeprefix('INK_')}", number(facts, key), "%")
+            for key in _INKS
+            if facts.get(key, "").strip()
+        ]
+        return (*blanks, *inks)
 
     def _final_result(self, job: BurnJob) -> BurnResult | None:
         """A job that was cancelled at the robot is "completed" too, but without a disc."""

@@ -13,11 +13,13 @@ from burnish.burn.burner import (
     BurnJob,
     BurnOutcome,
     BurnResult,
+    Supply,
     Tell,
     error_result,
     operator_error,
 )
 from burnish.burn.copying import copy, link
+from burnish.burn.presence import free_space
 from burnish.durable_files import sync
 from burnish.errors import OperatorError, Unknown
 from burnish.lifecycle import Custody
@@ -128,6 +130,9 @@ class FolderBurner:
             if image != published:
                 image.parent.rmdir()
             published.parent.rmdir()
+
+    def supplies(self) -> tuple[Supply, ...]:
+        return free_space(self._directory)
 
     def tidy(self) -> None:
         staging = self._directory / _STAGING

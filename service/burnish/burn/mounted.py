@@ -12,11 +12,13 @@ from burnish.burn.burner import (
     BurnJob,
     BurnOutcome,
     BurnResult,
+    Supply,
     Tell,
     error_result,
     operator_error,
 )
 from burnish.burn.copying import write_files
+from burnish.burn.presence import free_space
 from burnish.durable_files import sync
 from burnish.errors import Unknown
 from burnish.hashing import digest_of
@@ -110,6 +112,9 @@ class MountedBurner:
                 self._clear()
         except OSError as error:
             raise operator_error(self.name, self._directory, error) from error
+
+    def supplies(self) -> tuple[Supply, ...]:
+        return free_space(self._directory)
 
     def tidy(self) -> None:
         with contextlib.suppress(OSError):

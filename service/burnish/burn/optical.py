@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from burnish.burn.burner import IMAGE_GONE, BurnJob, BurnOutcome, BurnResult, Tell
+from burnish.burn.burner import IMAGE_GONE, BurnJob, BurnOutcome, BurnResult, Supply, Tell
 from burnish.burn.libburn import PADDING, Disc, Drive, ProgramRun, Progress, Tray
 from burnish.errors import Unknown
 from burnish.lifecycle import Custody
@@ -138,6 +138,9 @@ class OpticalBurner:
         if self._in_drive == _piece(job):
             self._in_drive = None
             self._open_tray()
+
+    def supplies(self) -> tuple[Supply, ...]:
+        return ()
 
     def tidy(self) -> None:
         self._in_drive = None

@@ -1,10 +1,11 @@
 """Craft: whether what a device works with is there and may be used, without disturbing its work."""
 
 import os
+import shutil
 from pathlib import Path
 
 from burnish import file_access
-from burnish.burn.burner import BurnOutcome, BurnResult
+from burnish.burn.burner import BurnOutcome, BurnResult, Supply
 
 #: How libburn names a drive that is a file.
 _FILE_DRIVE = "stdio:"
@@ -29,6 +30,14 @@ def missing(name: str, *, directories: list[Path], drive: str = "") -> BurnResul
         if not path.exists() and not drive.startswith(_FILE_DRIVE):
             return _result(name, f"{path} does not exist", remedy)
     return None
+
+
+def free_space(directory: Path) -> tuple[Supply, ...]:
+    """The free space of a folder, as a supply; empty if that cannot be told."""
+    try:
+        return (Supply("free space", shutil.disk_usage(directory).free, "bytes"),)
+    except OSError:
+        return ()
 
 
 def _result(name: str, detail: str, remedy: str) -> BurnResult:

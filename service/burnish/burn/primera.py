@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
+from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult, Supply
 from burnish.burn.copying import copy, link
 from burnish.burn.hot_folder import HotFolderBurner, number, queued, read_status_file
 
@@ -13,6 +13,7 @@ _CLIENT = "Burnish"
 _DISC_TYPES = {"CD": "CDR", "DVD": "DVDR", "DVD-DL": "DVDR_DL", "BD": "BDR", "BD-DL": "BDR_DL"}
 #: Values of SysErrorNumber.
 _BINS_EMPTY, _INK = 3, (5, 6, 7)
+_BINS = {"DiscsInLeftBin": "left bin", "DiscsInRightBin": "right bin"}
 #: A value of JobErrorNumber, and one of JobState.
 _ABORTED, _COMPLETED = 16, 2
 #: Values of JobErrorNumber and DiscErrorNumber whose reason is the job and not the robot: files,
@@ -56,6 +57,19 @@ class PrimeraBurner(HotFolderBurner):
             if problem is not None:
                 return problem
         return None
+
+    def supplies(self) -> tuple[Supply, ...]:
+        status = self._directory / "Status"
+        names = [f"{self._robot}.txt"] if self._robot else sorted(_status_files(status))
+        supplies: list[Supply] = []
+        for name in names:
+            for facts in read_status_file(status / name).values():
+                supplies += [
+                    Supply(f"blanks: {bin_name}", number(facts, key), "discs")
+                    for key, bin_name in _BINS.items()
+                    if facts.get(key, "").strip() and number(facts, key) >= 0
+                ]
+        return tuple(supplies)
 
     def _problem(self, facts: Mapping[str, str]) -> BurnResult | None:
         error = number(facts, "SysErrorNumber")

@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from burnish.cli import output
-from burnish.cli.installation import open_database, read_settings
-from burnish.cli.options import Config, Json
-from burnish.errors import AccessDenied, OperatorError, Unknown
+from burnish.cli.installation import actor, open_database, read_settings
+from burnish.cli.options import Config, Json, Limit
+from burnish.errors import AccessDenied, OperatorError
+from burnish.wording import quantity
 
 if TYPE_CHECKING:
+    from burnish.burn import Supply
+    from burnish.devices import CurrentPiece
     from burnish.settings import DeviceSettings, Settings
 
-app = typer.Typer(no_args_is_help=True, help="Show devices, pause and resume them.")
+app = typer.Typer(no_args_is_help=True, help="Show devices, pause, resume and test them.")
 
 DeviceName = Annotated[
     str, typer.Argument(metavar="DEVICE", help="The name in `burnish device list`.")
@@ -22,7 +25,7 @@ DeviceName = Annotated[
 
 @app.callback()
 def device() -> None:
-    """Show devices, pause and resume them."""
+    """Show devices, pause, resume and test them."""
 
 
 @app.command("list")
@@ -41,6 +44,9 @@ def list_devices(json: Json = False, config: Config = None) -> None:
         empty="no devices",
     )
     for facts in devices:
+        current = facts.get("current")
+        if current is not None:
+            typer.echo(f"{facts['name']}: {_in_words(current)}")
         if facts.get("detail"):
             output.print_error(f"{facts['name']}: {facts['detail']}", facts["remedy"])
 
@@ -53,6 +59,7 @@ def _device_facts(config: Path | None) -> list[dict[str, Any]]:
     busy_devices: set[str] = set()
     try:
         with open_database(config) as (_, database):
+            from burnish import devices as device_views
             from burnish.db.devices import at_work, standing, work
 
             with database.reading() as session:
@@ -60,6 +67,16 @@ def _device_facts(config: Path | None) -> list[dict[str, Any]]:
                     states[device.name] = {
                         **work(session, device.name),
                         **standing(session, device.name).facts(),
+                    }
+                    view = device_views.view(session, settings, device.name)
+                    states[device.name] |= {
+                        "category": view.category,
+                        "queued": view.queued,
+                        "current": view.current,
+                        "supplies": view.supplies,
+                        "paused_by": view.paused_by,
+                        "created_ever": view.created,
+                        "spoiled_ever": view.spoiled,
                     }
                     if at_work(session, device.name):
                         busy_devices.add(device.name)
@@ -124,24 +141,120 @@ def pause(
 ) -> None:
     """Let a device finish its current piece and take no more."""
     with open_database(config) as (settings, database):
-        from burnish.db import devices
+        from burnish import devices
 
-        _check_device(settings, name)
         with database.writing() as session:
-            devices.pause(session, name, because)
+            devices.pause(session, settings, name, because, actor=actor())
 
 
 @app.command()
 def resume(name: DeviceName, config: Config = None) -> None:
     """Let a device take work again, after a pause or once its problem is solved."""
     with open_database(config) as (settings, database):
-        from burnish.db import devices
+        from burnish import devices
 
-        _check_device(settings, name)
         with database.writing() as session:
-            devices.resume(session, name)
+            devices.resume(session, settings, name, actor=actor())
 
 
-def _check_device(settings: "Settings", name: str) -> None:
-    if name not in [device.name for device in settings.devices]:
-        raise Unknown(f"no device {name}", hint="`burnish device list` shows the devices")
+@app.command()
+def show(
+    name: DeviceName,
+    limit: Limit = 10,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Show one device: its state, supplies, the piece that it makes, and the last ones."""
+    from burnish import devices, register
+
+    with open_database(config) as (settings, database), database.reading() as session:
+        view = devices.view(session, settings, name)
+        history = register.entries(session, register.RegisterFilter(device=name), limit=limit)
+    if json:
+        output.print_json({"device": view, "history": history})
+        return
+    fields: list[tuple[str, object]] = [
+        ("device", f"{view.name}, a {view.category} ({view.kind}) at {view.place}"),
+        ("state", view.state),
+        ("reason", view.reason),
+        ("remedy", view.remedy),
+        ("since", view.since),
+        ("media", ", ".join(f"{name} {output.format_size(size)}" for name, size in view.media)),
+    ]
+    fields += [(supply.name, _supply_in_words(supply)) for supply in view.supplies]
+    if view.current is not None:
+        fields.append(("now", _in_words(view.current)))
+    fields += [
+        ("waiting", quantity(view.queued, "piece")),
+        ("created", view.created),
+        ("spoiled", view.spoiled),
+    ]
+    output.print_fields([(title, value) for title, value in fields if value not in ("", None)])
+    if history:
+        typer.echo()
+        output.print_table(
+            ("media", "ended", "outcome", "file-set", "reason"),
+            [
+                (piece.name, piece.ended_at, piece.outcome, piece.file_set_id, piece.why)
+                for piece in history
+            ],
+            empty="",
+        )
+
+
+@app.command("test")
+def order_test_burn(
+    name: DeviceName,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a blank disc is used up.")
+    ] = False,
+    config: Config = None,
+) -> None:
+    """Have a device make a small volume of generated images, read back like any other.
+
+    The images and the request stay as long as others do. `burnish request watch` follows it.
+    """
+    from burnish import devices, roles
+    from burnish.db.tables import short_id
+    from burnish.receive import Receiver
+    from burnish.request import burn_test
+
+    with open_database(config) as (settings, database):
+        device = devices.device_named(settings, name)
+        if burn_test.uses_up_a_blank(device) and not yes:
+            typer.confirm(
+                f"A test burn on {name} uses up a blank disc, unless it is rewritable. Go on?",
+                abort=True,
+                err=True,
+            )
+        receiver = Receiver(
+            database, roles.open_spool(settings), same_uid=settings.storage.same_uid
+        )
+        instances = burn_test.generated_instances(settings.dicom.ae_title)
+        for instance in instances:
+            receiver.receive(instance)
+        receiver.index()
+        receiver.close()
+        with database.writing() as session:
+            request_id = burn_test.request_test_burn(
+                session, settings.request, device, instances, actor=actor()
+            )
+    typer.echo(short_id(request_id))
+
+
+def _in_words(piece: "CurrentPiece") -> str:
+    """The piece that a device makes, its progress and its speed."""
+    text = f"{piece.step} {piece.file_set_id} of {piece.request}"
+    if piece.bytes_done:
+        text += f", {100 * piece.bytes_done // piece.bytes_total} %"
+    if piece.bytes_per_second:
+        text += f", {output.format_size(round(piece.bytes_per_second))}/s"
+    if piece.seconds_left is not None:
+        text += f", {piece.seconds_left:.0f} s left"
+    return text
+
+
+def _supply_in_words(supply: "Supply") -> str:
+    if supply.unit == "bytes":
+        return output.format_size(supply.level)
+    return f"{supply.level} {supply.unit}"

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import DeviceState, Piece
+from burnish.values import SERVICE, Actor
 from burnish.vocabulary import ExecutionStatusInfo, PieceState
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,10 @@ def standing(session: Session, name: str) -> Standing:
     if row.paused_at is None:
         return Standing(row.execution_status_info, row.detail, row.remedy, row.since)
     because = f": {row.paused_because}" if row.paused_because else ""
+    by = f" by {row.paused_by}" if row.paused_by else ""
     return Standing(
         ExecutionStatusInfo.CHECK_MCD_OP,
-        f"device {name} is paused{because}",
+        f"device {name} is paused{by}{because}",
         f"To resume: burnish device resume {name}",
         row.paused_at,
         row.paused_at,
@@ -86,17 +91,19 @@ def tell(
         row.since = datetime.now(UTC)
 
 
-def pause(session: Session, name: str, because: str = "") -> None:
+def pause(session: Session, name: str, because: str = "", *, actor: Actor = SERVICE) -> None:
     """Pause a device: it finishes what it has begun and takes nothing new until it is resumed."""
     row = _row(session, name)
     row.paused_at = row.paused_at or datetime.now(UTC)
-    row.paused_because = because
+    row.paused_because, row.paused_by = because, str(actor)
+    log.info("device paused", device=name, why=because, by=str(actor))
 
 
-def resume(session: Session, name: str) -> None:
+def resume(session: Session, name: str, *, actor: Actor = SERVICE) -> None:
     """Resume a device. It may also take, at once, pieces that it was to leave alone for a while."""
     row = _row(session, name)
-    row.paused_at, row.paused_because = None, ""
+    row.paused_at, row.paused_because, row.paused_by = None, "", ""
+    log.info("device resumed", device=name, by=str(actor))
     session.execute(
         update(Piece)
         .where(Piece.state == PieceState.QUEUED, Piece.device.in_((name, "")))

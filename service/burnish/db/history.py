@@ -95,8 +95,9 @@ def move_piece(
     statement = update(Piece).where(Piece.id == piece.id, Piece.state == before)
     if held_epoch is not None:
         statement = statement.where(Piece.lease_epoch == held_epoch)
-    _compare_and_set(session, statement.values(state=after, **facts))
     now = datetime.now(UTC)
+    changes = {"bytes_done": 0, "step_began_at": now, **facts}
+    _compare_and_set(session, statement.values(state=after, **changes))
     session.add(
         Event(
             request_id=request_id,

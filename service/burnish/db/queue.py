@@ -161,8 +161,8 @@ def anything_held(session: Session) -> bool:
     return session.scalar(select(Piece.id).where(held).limit(1)) is not None
 
 
-def heartbeat(session: Session, claimed: Claim) -> bool:
-    """Renew the lease; False if the worker has lost the piece."""
+def heartbeat(session: Session, claimed: Claim, bytes_done: int = 0) -> bool:
+    """Renew the lease, and note how far the work is; False if the worker has lost the piece."""
     result = session.execute(
         update(Piece)
         .where(
@@ -170,7 +170,7 @@ def heartbeat(session: Session, claimed: Claim) -> bool:
             Piece.lease_epoch == claimed.lease_epoch,
             Piece.state.in_(HELD),
         )
-        .values(lease_until=datetime.now(UTC) + LEASE)
+        .values(lease_until=datetime.now(UTC) + LEASE, bytes_done=bytes_done)
         .returning(Piece.id)
     ).first()
     return result is not None

@@ -455,7 +455,8 @@ class Piece(Table):
 
     Its `device` leaves it alone until `not_before`; another device may take it sooner. `device_job`
     is the name of the job of a device that goes on by itself; it is stored before the device gets
-    the job.
+    the job. `bytes_done` of its volume are imaged or written, since `step_began_at`, when its state
+    last changed; the worker notes them each time it renews its lease.
     """
 
     __tablename__ = "piece"
@@ -485,6 +486,8 @@ class Piece(Table):
     created_at: Mapped[datetime | None]
     custody: Mapped[Custody] = mapped_column(_enum(Custody), default=Custody.AGAIN)
     device_job: Mapped[str] = mapped_column(String(64), default="")
+    bytes_done: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    step_began_at: Mapped[datetime | None]
 
     file_set: Mapped[FileSet] = relationship(viewonly=True)
 
@@ -503,6 +506,7 @@ class DeviceState(Table):
     since: Mapped[datetime]
     paused_at: Mapped[datetime | None]
     paused_because: Mapped[str] = mapped_column(Text, default="")
+    paused_by: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
 class DatabaseIdentity(Table):
@@ -601,6 +605,7 @@ class RegisteredPiece(Table):
         Index("ix_registered_piece_file_set_uid", "file_set_uid"),
         Index("ix_registered_piece_barcode_value", "barcode_value"),
         Index("ix_registered_piece_device", "device", "id"),
+        Index("ix_registered_piece_device_state", "device", "state"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)

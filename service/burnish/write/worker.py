@@ -91,6 +91,8 @@ class Worker:
         self._built: dict[Path, BuiltImage] = {}
         self.database_problem = ""
         self._is_device_missing = False
+        #: How much of the present piece is imaged, or written: the next heartbeat notes it.
+        self._bytes_done = 0
 
     @property
     def _device_goes_on_alone(self) -> bool:
@@ -166,12 +168,14 @@ class Worker:
         claim = self._claim_next()
         if claim is None:
             return False
+        self._bytes_done = 0
         piece_job = self._read_or_give_up(claim)
         if piece_job is None:
             return True
         with self._heartbeat(claim) as lease_lost:
 
-            def progress(_bytes: int) -> None:
+            def progress(bytes_done: int) -> None:
+                self._bytes_done = bytes_done
                 if lease_lost.is_set():
                     raise StaleLease("the piece was given to another worker, or cancelled")
                 if self.stopping.is_set() and self._device_goes_on_alone:
@@ -315,7 +319,7 @@ class Worker:
         def beat() -> None:
             while not done.wait(_HEARTBEAT):
                 with suppress(OutOfResources), self._database.writing() as session:
-                    if not queue.heartbeat(session, claim):
+                    if not queue.heartbeat(session, claim, self._bytes_done):
                         lease_lost.set()
                         return
 
@@ -431,6 +435,7 @@ class Worker:
             custody=self.burner.custody,
             device_job=burn_job.device_job,
         )
+        self._bytes_done = 0
         self.recorder.reported = None
         written = self.burner.write(
             replace(burn_job, files=lambda: pipeline.image_files(burn_job.image)),
@@ -441,6 +446,7 @@ class Worker:
             self._not_written(piece_job, written)
             return
         self.recorder.advance(claim, PieceEvent.WRITTEN)
+        self._bytes_done = 0
         verified = _VERIFIED_BY_DEVICE
         if built is not None and not self._device_goes_on_alone:
             digests, problem = self._read_back(piece_job, self.burner.written(burn_job), built)

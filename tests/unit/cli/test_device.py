@@ -9,6 +9,7 @@ from burnish.burn import BurnOutcome, BurnResult
 from burnish.burn.optical import OpticalBurner
 from burnish.db import devices, schema
 from burnish.db.session import Database
+from burnish.db.tables import MediaCreationRequest
 from burnish.vocabulary import ExecutionStatusInfo
 from unit.cli.conftest import Run
 
@@ -103,3 +104,41 @@ def test_a_device_at_work_is_not_disturbed_by_the_list(
     assert asked == ["burner"]
     assert done.json[0]["state"] == "OUT_OF_SUPPLIES"
     database.close()
+
+
+@pytest.mark.usefixtures("database")
+def test_a_device_is_shown_with_what_it_has(run: Run, config: Path) -> None:
+    shown = run("device", "show", "outbox", "--config", config).out
+    assert "a folder (folder)" in shown
+    assert "0 pieces" in shown
+    facts = run("device", "show", "outbox", "--json", "--config", config).json
+    assert facts["device"]["state"] == "ready"
+    assert facts["history"] == []
+    assert run("device", "show", "other", "--config", config).code != 0
+
+
+def test_a_test_burn_is_a_request_for_the_device(
+    run: Run, config: Path, database: Database
+) -> None:
+    done = run("device", "test", "outbox", "--config", config)
+    assert done.out.strip() == "R000001"
+    with database.reading() as session:
+        request = session.get_one(MediaCreationRequest, 1)
+    assert (request.device, request.origin) == ("outbox", "test burn")
+    assert request.requested_by.startswith("command line")
+
+
+def test_a_test_burn_that_uses_up_a_blank_asks_first(
+    run: Run, config: Path, database: Database
+) -> None:
+    config.write_text(
+        config.read_text(encoding="utf-8")
+        + '\n[[device]]\nname = "drive"\nkind = "optical"\ndrive = "/dev/sr9"\n',
+        encoding="utf-8",
+    )
+    done = run("device", "test", "drive", "--config", config)
+    assert done.code != 0
+    assert "uses up a blank" in done.err
+    with database.reading() as session:
+        assert session.get(MediaCreationRequest, 1) is None
+    assert run("device", "test", "drive", "--yes", "--config", config).code == 0
