@@ -18,7 +18,8 @@ BurnishError
 │   ├── AlreadyCompleted    too late to cancel: the request has ended
 │   └── NotInterruptible    too late to cancel: the medium is being written
 ├── NotNow                  not possible in the present state
-├── NotAuthorized           the peer is not permitted to do this
+├── NotAuthorized           the peer or user is not permitted to do this
+│   └── TooManyAttempts     too many attempts to sign in failed
 ├── OutOfResources          no room, or no answer from the database or a disk: send again later
 ├── StaleLease              the work has been given to another worker
 └── OperatorError           an operator has to act on the installation
@@ -109,7 +110,11 @@ class NotNow(BurnishError):
 
 
 class NotAuthorized(BurnishError):
-    """The peer is not permitted to do this."""
+    """The peer or user is not permitted to do this."""
+
+
+class TooManyAttempts(NotAuthorized):
+    """Too many attempts to sign in failed."""
 
 
 class OutOfResources(BurnishError):

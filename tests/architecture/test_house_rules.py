@@ -37,6 +37,7 @@ KINDS = {
     "request": "Stage",
     "plan": "Stage",
     "write": "Stage",
+    "accounts": "Stage",
     "commitment": "Stage",
     "retention": "Stage",
     "compaction": "Stage",

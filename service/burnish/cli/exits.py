@@ -33,6 +33,7 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.NotInterruptible: 6,
     errors.NotNow: 6,
     errors.NotAuthorized: 7,
+    errors.TooManyAttempts: 7,
     errors.OutOfResources: 8,
     errors.StaleLease: 9,
     errors.OperatorError: 10,

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from burnish.lifecycle import Custody
+from burnish.values import AccountRole
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
 
 
@@ -689,3 +690,69 @@ class RegisterNote(Table):
     kind: Mapped[str] = mapped_column(String(16))
     text: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(Text)
+
+
+class Account(Table):
+    """A user of the web. `password_hash` is empty until the user has followed a one-time link."""
+
+    __tablename__ = "account"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[AccountRole] = mapped_column(_enum(AccountRole))
+    password_hash: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime]
+    signed_in_at: Mapped[datetime | None]
+
+
+class AccountSession(Table):
+    """A user who has signed in with a browser. The cookie itself is not stored, only its digest."""
+
+    __tablename__ = "account_session"
+    __table_args__ = (Index("ix_account_session_account_id", "account_id"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    csrf_token: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(Text, default="")
+    began_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class ApiToken(Table):
+    """A token by which a program uses the web. It is shown once; only its digest is stored."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[AccountRole] = mapped_column(_enum(AccountRole))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    created_by: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+
+
+class OneTimeLink(Table):
+    """A link by which a user sets a password, once; without an account: the first administrator."""
+
+    __tablename__ = "one_time_link"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    account_id: Mapped[int | None] = mapped_column(ForeignKey("account.id", ondelete="CASCADE"))
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    expires_at: Mapped[datetime]
+
+
+class FailedSignIn(Table):
+    """An attempt to sign in that failed; kept only as long as it counts."""
+
+    __tablename__ = "failed_sign_in"
+    __table_args__ = (Index("ix_failed_sign_in_at", "at"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(Text)
+    at: Mapped[datetime]

@@ -29,6 +29,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     errors.StaleLease: ProblemKind(409, "changed", "Somebody else has changed this meanwhile"),
     NotSignedIn: ProblemKind(401, "not-signed-in", "Sign in first"),
     errors.NotAuthorized: ProblemKind(403, "not-permitted", "This is not permitted"),
+    errors.TooManyAttempts: ProblemKind(429, "too-many-attempts", "Too many attempts"),
     errors.OutOfResources: ProblemKind(503, "out-of-resources", "Try again later"),
     errors.OperatorError: ProblemKind(500, "operator", "An operator has to act"),
 }
@@ -39,7 +40,6 @@ _OF_STATUS = {
     405: ProblemKind(405, "method-not-allowed", "This address has no such method"),
     413: ProblemKind(413, "too-large", "The request is too large"),
     422: _INVALID,
-    429: ProblemKind(429, "too-many-requests", "Too many attempts"),
     500: PROBLEMS[errors.BurnishError],
 }
 
