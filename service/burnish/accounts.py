@@ -27,7 +27,7 @@ from burnish.errors import (
     TooManyAttempts,
     Unknown,
 )
-from burnish.values import AccountRole
+from burnish.values import AccountRole, Actor
 
 log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ def has_administrator(session: Session) -> bool:
     return bool(_other_administrators(session, None))
 
 
-def add_account(session: Session, name: str, role: AccountRole, *, by: str) -> Account:
+def add_account(session: Session, name: str, role: AccountRole, *, by: Actor) -> Account:
     """Add a user, who has no password yet; raises InvalidValue, AlreadyExists."""
     name = _checked_name(name)
     if session.scalar(select(Account.id).where(Account.name == name)):
@@ -133,25 +133,25 @@ def add_account(session: Session, name: str, role: AccountRole, *, by: str) -> A
     account = Account(name=name, role=role, created_at=datetime.now(UTC))
     session.add(account)
     session.flush()
-    log.info("user added", user=name, role=role.value, by=by)
+    log.info("user added", user=name, role=role.value, by=str(by))
     return account
 
 
-def remove_account(session: Session, name: str, *, by: str) -> None:
+def remove_account(session: Session, name: str, *, by: Actor) -> None:
     """Remove a user and end all sessions of theirs; raises Unknown, NotNow."""
     account = _account(session, name)
     _keep_an_administrator(session, account)
     session.delete(account)
-    log.info("user removed", user=name, by=by)
+    log.info("user removed", user=name, by=str(by))
 
 
-def set_role(session: Session, name: str, role: AccountRole, *, by: str) -> None:
+def set_role(session: Session, name: str, role: AccountRole, *, by: Actor) -> None:
     """Give a user another role, from the next request on; raises Unknown, NotNow."""
     account = _account(session, name)
     if role is not AccountRole.ADMINISTRATOR:
         _keep_an_administrator(session, account)
     account.role = role
-    log.info("role changed", user=name, role=role.value, by=by)
+    log.info("role changed", user=name, role=role.value, by=str(by))
 
 
 def hash_password(password: str) -> str:
@@ -165,13 +165,13 @@ def hash_password(password: str) -> str:
         return _HASHER.hash(_normal(password))
 
 
-def set_password(session: Session, name: str, password_hash: str, *, by: str) -> None:
+def set_password(session: Session, name: str, password_hash: str, *, by: Actor) -> None:
     """Set the password of a user and end all sessions of theirs; raises Unknown."""
     account = _account(session, name)
     account.password_hash = password_hash
     session.execute(delete(AccountSession).where(AccountSession.account_id == account.id))
     session.execute(delete(OneTimeLink).where(OneTimeLink.account_id == account.id))
-    log.info("password set", user=name, by=by)
+    log.info("password set", user=name, by=str(by))
 
 
 # --- one-time links
@@ -212,18 +212,25 @@ def use_link(session: Session, secret: str, name: str, password_hash: str) -> st
     `name` is that of the first administrator. Raises Unknown, InvalidValue, NotNow.
     """
     link = _link(session, secret)
-    if link.account_id is not None:
-        name = session.get_one(Account, link.account_id).name
-    elif has_administrator(session):
-        raise NotNow("there is an administrator already", hint="sign in")
-    elif session.scalar(select(Account.id).where(Account.name == _checked_name(name))) is None:
-        add_account(session, name, AccountRole.ADMINISTRATOR, by="one-time link")
-        name = _checked_name(name)
+    if link.account_id is None:
+        name = _first_administrator(session, name)
     else:
-        set_role(session, name, AccountRole.ADMINISTRATOR, by="one-time link")
-    set_password(session, name, password_hash, by="one-time link")
-    session.delete(link)
-    session.execute(delete(OneTimeLink).where(OneTimeLink.account_id.is_(None)))
+        name = session.get_one(Account, link.account_id).name
+    set_password(session, name, password_hash, by=Actor("user", name))
+    if link.account_id is None:
+        session.execute(delete(OneTimeLink).where(OneTimeLink.account_id.is_(None)))
+    return name
+
+
+def _first_administrator(session: Session, name: str) -> str:
+    name = _checked_name(name)
+    by = Actor("user", name)
+    if has_administrator(session):
+        raise NotNow("there is an administrator already", hint="sign in")
+    if session.scalar(select(Account.id).where(Account.name == name)) is None:
+        add_account(session, name, AccountRole.ADMINISTRATOR, by=by)
+    else:
+        set_role(session, name, AccountRole.ADMINISTRATOR, by=by)
     return name
 
 
@@ -283,8 +290,11 @@ def find_session(database: Database, secret: str, limits: SessionLimits) -> Sign
         ).one_or_none()
     if row is None:
         return None
-    present_session, account = row.tuple()
-    if present_session.began_at + limits.lifetime <= now or present_session.seen_at + limits.idle <= now:
+    present_session, account = row
+    if (
+        present_session.began_at + limits.lifetime <= now
+        or present_session.seen_at + limits.idle <= now
+    ):
         return None
     if present_session.seen_at + _SEEN <= now:
         _note_use(database, present_session, limits, now)
@@ -335,15 +345,13 @@ def _check_attempts(session: Session, name: str, address: str) -> None:
 def tokens(session: Session) -> list[TokenLine]:
     """All tokens, by name."""
     return [
-        TokenLine(
-            row.name, row.role, row.created_by, row.created_at, row.expires_at, row.used_at
-        )
+        TokenLine(row.name, row.role, row.created_by, row.created_at, row.expires_at, row.used_at)
         for row in session.scalars(select(ApiToken).order_by(ApiToken.name))
     ]
 
 
 def create_token(
-    session: Session, name: str, role: AccountRole, *, lifetime: timedelta | None, by: str
+    session: Session, name: str, role: AccountRole, *, lifetime: timedelta | None, by: Actor
 ) -> str:
     """A new token; it is shown only now. Raises InvalidValue, AlreadyExists."""
     name = _checked_name(name)
@@ -358,22 +366,22 @@ def create_token(
             name=name,
             role=role,
             digest=_digest(secret),
-            created_by=by,
+            created_by=str(by),
             created_at=now,
             expires_at=None if lifetime is None else now + lifetime,
         )
     )
-    log.info("token created", token=name, role=role.value, by=by)
+    log.info("token created", token=name, role=role.value, by=str(by))
     return secret
 
 
-def revoke_token(session: Session, name: str, *, by: str) -> None:
+def revoke_token(session: Session, name: str, *, by: Actor) -> None:
     """Revoke a token; raises Unknown."""
     token = session.scalar(select(ApiToken).where(ApiToken.name == name))
     if token is None:
         raise Unknown(f"no token {name}")
     session.delete(token)
-    log.info("token revoked", token=name, by=by)
+    log.info("token revoked", token=name, by=str(by))
 
 
 def find_token(database: Database, secret: str) -> SignedIn | None:
@@ -432,8 +440,8 @@ def _keep_an_administrator(session: Session, account: Account) -> None:
 
 def _checked_name(name: str) -> str:
     name = unicodedata.normalize("NFC", name.strip())
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise InvalidValue(f"a name has 1 to {_LONGEST_NAME} printable characters")
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable() or "/" in name:
+        raise InvalidValue(f"a name has 1 to {_LONGEST_NAME} printable characters, and no slash")
     return name
 
 

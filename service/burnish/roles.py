@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from burnish import compaction, file_access, recovery, retention, storage_register
+from burnish import accounts, compaction, file_access, recovery, retention, storage_register
 from burnish.access.association_limits import AssociationLimits
 from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
@@ -34,6 +34,8 @@ from burnish.values import WholeInstance
 
 if TYPE_CHECKING:
     from burnish.scp.ae import Listener
+
+log = structlog.get_logger(__name__)
 
 #: Characters for which structlog's console renderer quotes a value.
 _QUOTED = frozenset(" \t=\r\n\"'")
@@ -529,10 +531,20 @@ def run_web(settings: Settings) -> None:
     from burnish.web.server import WebServer
 
     database = _open_checked_database(settings)
-    server = WebServer(create_app(settings, database, open_spool(settings)), settings.web)
+    app = create_app(settings, database, open_spool(settings))
+    server = WebServer(app, settings.web, lambda address: _invite_administrator(database, address))
     _on_stop(server.stop)
     server.run()
     database.close()
+
+
+def _invite_administrator(database: Database, address: str) -> None:
+    """While there is no administrator, log the link by which the first one sets a password."""
+    with database.writing() as session:
+        if accounts.has_administrator(session):
+            return
+        secret = accounts.new_link(session)
+    log.info("no administrator of the web page yet", set_password_at=f"{address}/welcome/{secret}")
 
 
 def check_web(settings: Settings) -> None:

@@ -22,6 +22,8 @@ from burnish.cli import (
     output,
     request,
     spool,
+    token,
+    user,
 )
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
@@ -47,6 +49,8 @@ app.add_typer(disc.app, name="disc")
 app.add_typer(media.app, name="media")
 app.add_typer(device.app, name="device")
 app.add_typer(spool.app, name="spool")
+app.add_typer(user.app, name="user")
+app.add_typer(token.app, name="token")
 app.add_typer(db.app, name="db")
 app.add_typer(config.app, name="config")
 

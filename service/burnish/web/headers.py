@@ -25,6 +25,9 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 _NOT_STORED = (b"cache-control", b"no-store")
+#: The addresses of these files change with their content.
+_KEPT = (b"cache-control", b"public, max-age=604800")
+_STATIC = "/static/"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Recognize = Callable[[Request], Visitor]
@@ -45,18 +48,20 @@ class Headers:
             await self._app(scope, receive, send)
             return
 
+        request = Request(scope)
+        is_static = request.url.path.startswith(_STATIC)
+
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = message.setdefault("headers", [])
                 present = {name.lower() for name, _ in headers}
                 headers += _HEADERS
                 if b"cache-control" not in present:
-                    headers.append(_NOT_STORED)
+                    headers.append(_KEPT if is_static else _NOT_STORED)
             await send(message)
 
-        request = Request(scope)
         request.state.visitor = Visitor()
-        if not request.url.path.startswith("/static/"):
+        if not is_static:
             request.state.visitor = await run_in_threadpool(self._recognize, request)
         try:
             check_origin(request)

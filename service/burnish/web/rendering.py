@@ -1,5 +1,6 @@
 """Surface: templates, with what each page has: texts, visitor, navigation, times and sizes."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -57,7 +58,9 @@ class Rendering:
         self._environment.filters.update(
             time=_time, size=_size, number=_number, day=_day, person=_person
         )
-        self._environment.globals.update(Permission=Permission, version=__version__)
+        self._environment.globals.update(
+            Permission=Permission, version=__version__, assets=_digest_of_assets()
+        )
 
     def audience(self, request: Request) -> Audience:
         """The audience that the visitor of a request belongs to."""
@@ -98,6 +101,14 @@ class Rendering:
             may=lambda permission: may(audience.role, permission),
             **values,
         )
+
+
+def _digest_of_assets() -> str:
+    """What the addresses of our own static files end with, so that browsers load new ones."""
+    digest = hashlib.blake2b(digest_size=6)
+    for name in ("burnish.css", "burnish.js"):
+        digest.update((_FOLDER / "static" / name).read_bytes())
+    return digest.hexdigest()
 
 
 def _time(value: datetime | None, form: str = "") -> Markup:

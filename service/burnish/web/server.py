@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import structlog
@@ -29,10 +29,16 @@ class _Server(uvicorn.Server):
 
 
 class WebServer:
-    """Serves an application until `stop` is called."""
+    """Serves an application until `stop` is called.
 
-    def __init__(self, app: FastAPI, settings: WebSettings) -> None:
+    `on_ready` is called with the address of the page once it can be opened.
+    """
+
+    def __init__(
+        self, app: FastAPI, settings: WebSettings, on_ready: Callable[[str], None]
+    ) -> None:
         self._settings = settings
+        self._on_ready = on_ready
         self._stopping = threading.Event()
         config = uvicorn.Config(
             app,
@@ -53,8 +59,9 @@ class WebServer:
         listener = self._listen()
         if listener is None:
             return
-        port = listener.getsockname()[1]
-        log.info("web page ready", address=self._settings.address(port))
+        address = self._settings.address(listener.getsockname()[1])
+        log.info("web page ready", address=address)
+        self._on_ready(address)
         self._server.run([listener])
         listener.close()
 

@@ -1,24 +1,24 @@
-"""The web application: every route declares its permission, headers, errors."""
+"""The web application: headers and errors."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import re
 
-import pytest
-
+from burnish.values import AccountRole
+from burnish.web.headers import CONTENT_SECURITY_POLICY
 from web_client import WebGround
 
 
-@pytest.fixture
-def web(tmp_path: Path) -> Iterator[WebGround]:
-    with WebGround(tmp_path) as web:
-        yield web
-
-
 def test_no_page_may_load_anything_from_elsewhere(web: WebGround) -> None:
-    answer = web.client().get("/")
-    assert answer.status_code == 200
-    assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src ")
-    assert answer.headers["cache-control"] == "no-store"
+    answer = web.client().get("/sign-in")
+    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert "unsafe" not in CONTENT_SECURITY_POLICY
+    assert "http" not in CONTENT_SECURITY_POLICY
+    assert not re.search(r"<style|style=|<script>|\son[a-z]+=", answer.text)
+
+
+def test_pages_are_not_kept_by_browsers_but_static_files_are(web: WebGround) -> None:
+    client = web.client()
+    assert client.get("/sign-in").headers["cache-control"] == "no-store"
+    assert "max-age" in client.get("/static/burnish.css").headers["cache-control"]
 
 
 def test_an_unknown_address_is_answered_with_a_page(web: WebGround) -> None:
@@ -27,8 +27,22 @@ def test_an_unknown_address_is_answered_with_a_page(web: WebGround) -> None:
     assert "<h1>" in answer.text
 
 
+def test_an_error_of_an_action_goes_beside_the_part_of_the_page(web: WebGround) -> None:
+    administrator = web.signed_in(AccountRole.ADMINISTRATOR)
+    answer = administrator.post("/users/nobody/remove")
+    assert answer.status_code == 404
+    assert answer.headers["hx-retarget"] == "#messages"
+
+
 def test_a_program_gets_a_problem_document(web: WebGround) -> None:
     answer = web.client().get("/api/nothing")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:burnish:problem:not-found"
+
+
+def test_a_form_that_is_too_long_is_refused(web: WebGround) -> None:
+    answer = web.client().post(
+        "/sign-in", content=b"name=" + b"a" * 70_000, headers={"hx-request": "true"}
+    )
+    assert answer.status_code == 422

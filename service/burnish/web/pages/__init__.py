@@ -4,8 +4,11 @@ A page joins by its router in `ROUTERS` and, if it is to be found, its entry in 
 """
 
 from burnish.web.access import Permission
-from burnish.web.pages import now
+from burnish.web.pages import now, sign_in, users
 from burnish.web.rendering import NavigationEntry
 
-ROUTERS = (now.router,)
-NAVIGATION = (NavigationEntry("now", "/", Permission.SEE),)
+ROUTERS = (now.router, sign_in.router, users.router)
+NAVIGATION = (
+    NavigationEntry("now", "/", Permission.SEE),
+    NavigationEntry("users", "/users", Permission.ADMINISTER),
+)

@@ -1,0 +1,112 @@
+"""Surface: the page Users: users of the web, and tokens for programs."""
+
+from datetime import timedelta
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from burnish import accounts
+from burnish.errors import InvalidValue
+from burnish.web.access import Permission, needs
+from burnish.web.context import context_of
+from burnish.web.forms import Form
+from burnish.web.sessions import actor_of
+from burnish.web.visitor import Role
+
+router = APIRouter(dependencies=[needs(Permission.ADMINISTER)])
+
+#: Days that a token may last; 0: until it is revoked.
+_LIFETIMES = (30, 90, 365, 0)
+
+
+@router.get("/users")
+def users(request: Request) -> Response:
+    """The page."""
+    return _page(request, "users.html")
+
+
+@router.post("/users")
+def add_user(request: Request, form: Form) -> Response:
+    """Add a user; the answer shows the link by which they set a password."""
+    name = form.get("name", "").strip()
+    with context_of(request).database.writing() as session:
+        accounts.add_account(session, name, _role(form), by=actor_of(request))
+        secret = accounts.new_link(session, name)
+    return _page(request, "users_content.html", link=_link(request, secret), link_for=name)
+
+
+@router.post("/users/{name}/role")
+def change_role(request: Request, name: str, form: Form) -> Response:
+    """Give a user another role."""
+    with context_of(request).database.writing() as session:
+        accounts.set_role(session, name, _role(form), by=actor_of(request))
+    return _page(request, "users_content.html")
+
+
+@router.post("/users/{name}/link")
+def make_link(request: Request, name: str) -> Response:
+    """A new link by which a user sets a password."""
+    with context_of(request).database.writing() as session:
+        secret = accounts.new_link(session, name)
+    return _page(request, "users_content.html", link=_link(request, secret), link_for=name)
+
+
+@router.post("/users/{name}/remove")
+def remove_user(request: Request, name: str) -> Response:
+    """Remove a user."""
+    with context_of(request).database.writing() as session:
+        accounts.remove_account(session, name, by=actor_of(request))
+    return _page(request, "users_content.html")
+
+
+@router.post("/tokens")
+def create_token(request: Request, form: Form) -> Response:
+    """Create a token; the answer is the only one that shows it."""
+    name = form.get("name", "").strip()
+    days = form.get("days", "")
+    if days not in map(str, _LIFETIMES):
+        raise InvalidValue("the token lasts 30, 90 or 365 days, or until it is revoked")
+    lifetime = timedelta(days=int(days)) if days != "0" else None
+    with context_of(request).database.writing() as session:
+        secret = accounts.create_token(
+            session, name, _role(form), lifetime=lifetime, by=actor_of(request)
+        )
+    return _page(request, "users_content.html", token=secret, token_name=name)
+
+
+@router.post("/tokens/{name}/revoke")
+def revoke_token(request: Request, name: str) -> Response:
+    """Revoke a token."""
+    with context_of(request).database.writing() as session:
+        accounts.revoke_token(session, name, by=actor_of(request))
+    return _page(request, "users_content.html")
+
+
+def _page(request: Request, template: str, **values: Any) -> Response:
+    context = context_of(request)
+    with context.database.reading() as session:
+        users = accounts.accounts(session)
+        tokens = accounts.tokens(session)
+    shown = {"link": "", "link_for": "", "token": "", "token_name": ""}
+    return context.rendering.page(
+        request,
+        template,
+        users=users,
+        tokens=tokens,
+        roles=list(Role),
+        lifetimes=_LIFETIMES,
+        **(shown | values),
+    )
+
+
+def _role(form: Form) -> Role:
+    try:
+        return Role(form.get("role", ""))
+    except ValueError:
+        raise InvalidValue(f"a role is one of {', '.join(Role)}") from None
+
+
+def _link(request: Request, secret: str) -> str:
+    context = context_of(request)
+    base = context.settings.web.url or str(request.base_url).rstrip("/")
+    return f"{base}/welcome/{secret}"

@@ -1,0 +1,98 @@
+"""Signing in and out, and the first password, as a browser sees them."""
+
+from datetime import timedelta
+
+import pytest
+
+from burnish import accounts
+from burnish.values import AccountRole
+from web_client import PASSWORD, SCRIPT, WebGround
+
+
+def test_whoever_has_not_signed_in_is_led_to_the_form(web: WebGround) -> None:
+    client = web.client()
+    answer = client.get("/users", headers={"accept": "text/html"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/sign-in?next=/users"
+    answer = client.get("/users", headers=SCRIPT)
+    assert answer.status_code == 401
+    assert answer.headers["hx-redirect"] == "/sign-in"
+
+
+def test_the_cookie_is_kept_from_scripts_and_other_sites(web: WebGround) -> None:
+    web.add_user("anna", AccountRole.DESK)
+    form = {"name": "anna", "password": PASSWORD}
+    plain = web.client().post("/sign-in", data=form, headers=SCRIPT)
+    cookie = plain.headers["set-cookie"]
+    assert cookie.startswith("burnish_session=")
+    assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
+    client = web.client()
+    client.base_url = "https://testserver"  # type: ignore[assignment]
+    secure = client.post("/sign-in", data=form, headers=SCRIPT).headers["set-cookie"]
+    assert secure.startswith("__Host-burnish_session=")
+    assert "Secure" in secure.split("; ")
+
+
+def test_the_first_administrator_signs_in_by_the_one_time_link(web: WebGround) -> None:
+    with web.database.writing() as session:
+        secret = accounts.new_link(session)
+    client = web.client()
+    assert "first administrator" in client.get(f"/welcome/{secret}").text
+    form = {"name": "anna", "password": PASSWORD}
+    answer = client.post(f"/welcome/{secret}", data=form, headers=SCRIPT)
+    assert answer.headers["hx-redirect"] == "/"
+    assert client.get("/").status_code == 200
+    assert client.get(f"/welcome/{secret}").status_code == 404
+
+
+def test_signing_out_ends_the_session(web: WebGround) -> None:
+    anna = web.signed_in(AccountRole.DESK)
+    cookies = dict(anna.client.cookies)
+    assert anna.post("/sign-out").status_code == 200
+    again = web.client()
+    again.cookies.update(cookies)
+    assert again.get("/").status_code == 303
+
+
+@pytest.mark.parametrize("target", ["https://evil.example.org/", "//evil.example.org", "/\\evil"])
+def test_signing_in_leads_to_pages_of_this_site_only(web: WebGround, target: str) -> None:
+    web.add_user("anna", AccountRole.DESK)
+    form = {"name": "anna", "password": PASSWORD, "next": target}
+    answer = web.client().post("/sign-in", data=form, headers=SCRIPT)
+    assert answer.headers["hx-redirect"] == "/"
+
+
+def test_an_administrator_manages_users_and_tokens(web: WebGround) -> None:
+    anna = web.signed_in(AccountRole.ADMINISTRATOR)
+    page = anna.post("/users", name="berta", role="desk").text
+    link = page.split("/welcome/")[1].split("<")[0]
+    berta = web.client()
+    answer = berta.post(f"/welcome/{link}", data={"password": PASSWORD}, headers=SCRIPT)
+    assert answer.headers["hx-redirect"] == "/"
+    assert berta.get("/users").status_code == 403
+    anna.post("/users/berta/role", role="administrator")
+    assert berta.get("/users").status_code == 200
+    anna.post("/users/berta/remove")
+    assert berta.get("/").status_code == 303
+    page = anna.post("/tokens", name="pacs", role="viewer", days="30").text
+    token = "burnish_" + page.split("burnish_")[1].split("<")[0]
+    program = web.client()
+    program.headers["authorization"] = f"Bearer {token}"
+    assert program.get("/").status_code == 200
+    anna.post("/tokens/pacs/revoke")
+    assert program.get("/", headers={"accept": "application/json"}).status_code == 401
+    with web.database.reading() as session:
+        assert accounts.tokens(session) == []
+    assert anna.post("/tokens", name="pacs", role="viewer", days="7").status_code == 422
+
+
+def test_a_session_that_is_used_goes_on(web: WebGround) -> None:
+    anna = web.signed_in(AccountRole.DESK)
+    idle = web.settings.web.session_idle - timedelta(minutes=1)
+    with web.database.writing() as session:
+        row = session.query(accounts.AccountSession).one()
+        row.seen_at -= idle
+    assert anna.get("/").status_code == 200
+    with web.database.reading() as session:
+        row = session.query(accounts.AccountSession).one()
+        assert row.seen_at - row.began_at > -timedelta(minutes=1)
