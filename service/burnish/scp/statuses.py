@@ -47,6 +47,7 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.NotInterruptible: Statuses(0xC000, 0xC202),
     errors.NotNow: Statuses(0xC000, 0xC203),
     errors.NotAuthorized: Statuses(0x0124, 0x0124),
+    errors.TooManyAttempts: Statuses(0x0124, 0x0124),
     errors.OutOfResources: Statuses(0xA700, 0x0213),
     errors.StaleLease: Statuses(0xC000, 0x0110),
     errors.OperatorError: Statuses(0xA700, 0x0110),
