@@ -5,6 +5,10 @@ import unicodedata
 
 #: The longest word that is kept for searching.
 LONGEST_TERM = 64
+#: Letters that have no decomposition in Unicode.
+_PLAIN = str.maketrans(
+    {"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i"}
+)
 
 
 def fold(text: str) -> str:
@@ -22,7 +26,7 @@ def fold(text: str) -> str:
         elif base < "\u0530":
             continue
         kept.append(letter)
-    return unicodedata.normalize("NFKC", "".join(kept)).casefold()
+    return unicodedata.normalize("NFKC", "".join(kept)).casefold().translate(_PLAIN)
 
 
 def terms(text: str) -> list[str]:

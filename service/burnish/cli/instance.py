@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from burnish.db.instance_rows import Selection
     from burnish.db.session import Database
     from burnish.removal import Removal
-    from burnish.request.listing import InstanceLine, MediumLine
+    from burnish.request.instance_listing import InstanceLine, MediumLine
     from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show, correct and remove received instances.")
@@ -57,11 +57,10 @@ def list_instances(
     config: Config = None,
 ) -> None:
     """List the newest instances, newest first, without patient data."""
-    with open_instances(config) as (_, database):
-        from burnish.request import listing
+    from burnish.request import instance_listing
 
-        with database.reading() as session:
-            instances = listing.instances(session, study_instance_uid=study, limit=limit)
+    with open_instances(config) as (_, database), database.reading() as session:
+        instances = instance_listing.instances(session, study_instance_uid=study, limit=limit)
     if json:
         output.print_json(instances)
         return
@@ -90,12 +89,11 @@ def show(
     config: Config = None,
 ) -> None:
     """Show one instance: its newest content, what that replaced, and the media it is on."""
-    with open_instances(config) as (_, database):
-        from burnish.request import listing
+    from burnish.request import instance_listing
 
-        with database.reading() as session:
-            line = listing.find_instance(session, uid)
-            media = listing.media_of_instance(session, uid)
+    with open_instances(config) as (_, database), database.reading() as session:
+        line = instance_listing.find_instance(session, uid)
+        media = instance_listing.media_of_instance(session, uid)
     if json:
         output.print_json({"instance": line, "media": media})
         return

@@ -24,9 +24,9 @@ from burnish.vocabulary import ExecutionStatus, RequestPriority
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
-    from burnish.request.listing import EventLine, FailureLine, PieceLine, RequestLine
     from burnish.request.operations import Reference
     from burnish.request.replacements import Replacement
+    from burnish.request.views import EventLine, FailureLine, PieceLine, RequestLine
     from burnish.settings import Settings
 
 #: Replaced instances that `request show` names.
@@ -414,26 +414,26 @@ def _references(
     session: Any, studies: list[str], instances: list[str], profile: str
 ) -> "list[Reference]":
     """The instances that go on the media; raises Unknown for a UID that was not received."""
-    from burnish.request import listing
+    from burnish.request import instance_listing
     from burnish.request.operations import Reference
 
     if not (studies or instances):
         raise typer.BadParameter("name what goes on the media: --study UID or --instance UID")
     uid_pairs: list[tuple[str, str]] = []
     for study_uid in studies:
-        uid_pairs += listing.references_of_study(session, study_uid)
+        uid_pairs += instance_listing.references_of_study(session, study_uid)
     if instances:
-        uid_pairs += listing.references_of_instances(session, instances)
+        uid_pairs += instance_listing.references_of_instances(session, instances)
     return [Reference(sop_class, sop_instance, profile) for sop_class, sop_instance in uid_pairs]
 
 
 def _check_patients(session: Any, references: "list[Reference]", *, several_patients: bool) -> None:
     """Ask before several patients share media; tell of contradictions between the instances."""
     from burnish.contradictions import count_patients, find_contradictions
-    from burnish.request import listing
+    from burnish.request import instance_listing
 
     uids = [reference.sop_instance_uid for reference in references]
-    headers = listing.distinct_headers(session, uids)
+    headers = instance_listing.distinct_headers(session, uids)
     patients = count_patients(headers)
     if patients > 1 and not several_patients:
         if not sys.stdin.isatty():
@@ -487,13 +487,12 @@ def initiate(
     config: Config = None,
 ) -> None:
     """Start a request that was only created."""
-    with open_database(config) as (settings, database):
-        from burnish.request import listing
+    from burnish.request import listing
 
-        with database.writing() as session:
-            uid = listing.find_request(session, name).sop_instance_uid
-            _initiate(session, settings, uid, copies, priority)
-            request = listing.find_request(session, uid)
+    with open_database(config) as (settings, database), database.writing() as session:
+        uid = listing.find_request(session, name).sop_instance_uid
+        _initiate(session, settings, uid, copies, priority)
+        request = listing.find_request(session, uid)
     _print_name(request, json=json)
 
 
@@ -548,12 +547,12 @@ def label(
     also gets an address label.
     """
     from burnish.label import LABEL_FORMATS
+    from burnish.request import listing
 
     if form not in LABEL_FORMATS:
         raise typer.BadParameter(f"--form is one of {', '.join(LABEL_FORMATS)}")
     with open_database(config) as (settings, database):
         from burnish import roles
-        from burnish.request import listing
         from burnish.write.job import volume_jobs as jobs_of_request
         from burnish.write.labels import PieceLabels
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from burnish.db.session import Database
-    from burnish.request.listing import EventLine, RequestLine
+    from burnish.request.views import EventLine, RequestLine
 
 _FINAL_STATUSES = (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED)
 #: Seconds between two looks at the database.

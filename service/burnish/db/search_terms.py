@@ -8,26 +8,15 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from burnish.folding import LONGEST_TERM, fold
+
 #: The kinds of terms.
 NAME, PATIENT_ID, ACCESSION_NUMBER = "n", "p", "a"
-#: The most characters of a term.
-LONGEST_TERM = 64
 #: Sorts after every character that a term may have.
 LAST_CHARACTER = "\U0010ffff"
-#: Letters that have no decomposition in Unicode.
-_PLAIN = str.maketrans(
-    {"ø": "o", "æ": "ae", "œ": "oe", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "\u0131": "i"}
-)
 #: How some languages spell letters with an accent where they have only plain ones.
 _SPELLED_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _WORD = re.compile(r"\w+")
-
-
-def fold(text: str) -> str:
-    """The text without case, accents and differences in width."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(letter for letter in decomposed if not unicodedata.combining(letter))
-    return letters.translate(_PLAIN).strip()
 
 
 def words(text: str) -> list[str]:
@@ -52,7 +41,7 @@ def name_terms(patient_name: str) -> set[str]:
 
 def code(text: str) -> str:
     """A Patient ID or Accession Number as a term."""
-    return fold(text)[:LONGEST_TERM]
+    return fold(text).strip()[:LONGEST_TERM]
 
 
 def terms_of(

@@ -6,5 +6,8 @@ standing_orders  requests that nobody asked for: created for the studies of a mo
 admission        admits an initiated request once its instances have been received
 fetch_missing    retrieves missing instances from archives before the request fails
 query_retrieve   the Query/Retrieve SCU: one association with one archive
-listing          requests, pieces, events and instances as people see them
+listing          requests as people see them: lists, and each in full; `views` are the values that
+                 it hands out, `states` says why a request is in its state
+instance_listing received instances as people see them
+matching         conditions that find studies by what people know of them
 """

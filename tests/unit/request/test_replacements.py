@@ -10,7 +10,7 @@ from sqlalchemy import select
 from burnish.db.tables import Event, FileSetEntry, Instance
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
-from burnish.request import admission, listing, replacements
+from burnish.request import admission, instance_listing, replacements
 from burnish.vocabulary import ExecutionStatus
 from burnish.write import job
 from factories import MR, Ground, SampleInstance, instance
@@ -124,10 +124,12 @@ def test_listings_show_each_instance_once_with_what_it_replaces(ground: Ground) 
     receive(ground, RIGHT, "PACS")
     receive(ground, instance(sop_instance_uid=UID, patient_id="R1", study="1.2.9"), "ARCHIVE")
     with ground.database.reading() as session:
-        (line,) = listing.instances(session)
-        assert line == listing.find_instance(session, UID)
-        assert listing.references_of_study(session, "1.2.9") == [(RIGHT.sop_class_uid, UID)]
-        assert listing.instances(session, study_instance_uid="1.2.3.1") == []
+        (line,) = instance_listing.instances(session)
+        assert line == instance_listing.find_instance(session, UID)
+        assert instance_listing.references_of_study(session, "1.2.9") == [
+            (RIGHT.sop_class_uid, UID)
+        ]
+        assert instance_listing.instances(session, study_instance_uid="1.2.3.1") == []
     assert line.calling_ae_title == "ARCHIVE"
     assert [
         (content.calling_ae_title, content.replaced_by, content.changed, content.is_kept)
@@ -145,7 +147,7 @@ def test_the_media_of_an_instance_are_shown_with_their_content(ground: Ground) -
     receive(ground, RIGHT)
     plan(ground, RIGHT)
     with ground.database.reading() as session:
-        media = listing.media_of_instance(session, UID)
+        media = instance_listing.media_of_instance(session, UID)
         received = dict(session.execute(select(Instance.patient_id, Instance.received_at)).all())
     assert [line.request for line in media] == ["R000001", "R000002"]
     assert [line.received_at for line in media] == [received["W1"], received["R1"]]
