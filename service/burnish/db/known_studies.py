@@ -252,6 +252,13 @@ def _link(connection: Connection, request_id: int) -> None:
     )
 
 
+def is_referenced() -> ColumnElement[bool]:
+    """The condition that a request names an instance, even if it is cancelled."""
+    return exists().where(
+        ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid
+    )
+
+
 def unrequested() -> ColumnElement[bool]:
     """The condition that an instance is here, and that no request names it but cancelled ones."""
     return Instance.is_newest() & ~exists().where(

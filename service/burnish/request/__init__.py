@@ -9,5 +9,7 @@ query_retrieve   the Query/Retrieve SCU: one association with one archive
 listing          requests as people see them: lists, and each in full; `views` are the values that
                  it hands out, `states` says why a request is in its state
 instance_listing received instances as people see them
+search           one box that finds studies and requests by whatever people have in hand
+arrivals         what has come and is not on media; priors of a patient
 matching         conditions that find studies by what people know of them
 """

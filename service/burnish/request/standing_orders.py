@@ -55,6 +55,12 @@ def is_due(session: Session, order: StandingOrderSettings) -> bool:
     )
 
 
+def concerns(order: StandingOrderSettings, calling_ae_title: str, called_ae_title: str) -> bool:
+    """Whether the order concerns what an AE has sent to another one."""
+    is_called = not order.called_ae_titles or called_ae_title in order.called_ae_titles
+    return is_called and (not order.callers or calling_ae_title in order.callers)
+
+
 def groups_due(session: Session, order: StandingOrderSettings) -> Sequence[Any]:
     """The groups of unrequested instances for which the order issues a request now.
 
