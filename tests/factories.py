@@ -156,10 +156,12 @@ def jpeg_frame(columns: int = 64, rows: int = 1) -> bytes:
 
 
 def undecodable_frame(transfer_syntax_uid: str) -> bytes:
-    """A frame with the header of an image as `instance` describes, and nothing else."""
+    """A frame with the header of an image as `instance` describes, and without its content."""
     if transfer_syntax_uid.startswith("1.2.840.10008.1.2.4.9"):
         size = struct.pack(">H8LH3B", 0, 64, 1, 0, 0, 64, 1, 0, 0, 1, 7, 1, 1)
-        return b"\xff\x4f\xff\x51" + struct.pack(">H", len(size) + 2) + size + b"\xff\xd9"
+        tile_part = b"\xff\x90" + struct.pack(">HHLBB", 10, 0, 14, 0, 1) + b"\xff\x93"
+        header = b"\xff\x4f\xff\x51" + struct.pack(">H", len(size) + 2) + size
+        return header + tile_part + b"\xff\xd9"
     frame = jpeg_frame()
     start = frame.index(b"\xff\xc4")  # without its Huffman tables
     return frame[:start] + frame[frame.index(b"\xff\xda") :]

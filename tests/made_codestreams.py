@@ -36,8 +36,14 @@ def jpeg_2000(
     """A frame of JPEG 2000."""
     size = struct.pack(">H8LH", 0, columns, rows, 0, 0, columns, rows, 0, 0, samples)
     size += bytes((bits - 1 | signed << 7, 1, 1)) * samples
-    body = b"\xff\x4f\xff\x51" + struct.pack(">H", 2 + len(size)) + size + bytes(range(1, 40))
-    return body + end
+    header = b"\xff\x4f\xff\x51" + struct.pack(">H", 2 + len(size)) + size
+    return header + tile_part(0, bytes(range(1, 40))) + end
+
+
+def tile_part(tile: int, data: bytes, *, length: int | None = None, parts: int = 1) -> bytes:
+    """A tile-part of JPEG 2000; `length` is what its header says instead of the truth."""
+    stated = 14 + len(data) if length is None else length
+    return b"\xff\x90" + struct.pack(">HHLBB", 10, tile, stated, 0, parts) + b"\xff\x93" + data
 
 
 def rle(*segments: bytes) -> bytes:

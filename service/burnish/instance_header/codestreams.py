@@ -7,7 +7,8 @@ Source: PS3.5 A.4 (fragments and offset tables), PS3.5 G.5 (RLE), ISO/IEC 10918-
 """
 
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -42,6 +43,10 @@ _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN, _END = 0xDA, b"\xff\xd9"
 _JPEG_START, _JPEG_2000_START = b"\xff\xd8", b"\xff\x4f\xff\x51"
+_START_OF_TILE_PART = b"\xff\x90"
+#: The header of a tile-part (SOT) and the marker of its data (SOD), in bytes.
+_SHORTEST_TILE_PART = 14
+_MOST_TILES = 65_535
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  "
 #: Bytes at the end of a frame in which its end marker is looked for.
 _TAIL = 4096
@@ -366,7 +371,72 @@ def _check_jpeg_2000(frame: _Frame, values: limits.Values, faults: _Faults) -> N
     depth = int.from_bytes(frame.bytes_at(start + 42, 1), "big")
     image = _Header(bottom - top, right - left, samples, (depth & 0x7F) + 1, bool(depth & 0x80))
     _compare("JPEG 2000", image, values, faults)
+    _check_tile_parts(frame, start, beginning, faults)
     _check_end(frame, "EOC", faults)
+
+
+def _check_tile_parts(frame: _Frame, start: int, header: bytes, faults: _Faults) -> None:
+    """Every tile has its tile-parts, and these are as long as they say (ISO/IEC 15444-1 A.4.2).
+
+    Decoders put grey or older content in the place of what is not there, without a word.
+    """
+    position = _first_tile_part(frame, start)
+    if not position:
+        faults.add("tiles", "has no tile-part (SOT)")
+        return
+    stated: dict[int, int] = {}
+    parts: Counter[int] = Counter()
+    while frame.bytes_at(position, 2) == _START_OF_TILE_PART:
+        segment = frame.bytes_at(position, 12)
+        if len(segment) < 12:
+            faults.add("tile-part", "ends within the header of a tile-part (SOT): it is truncated")
+            return
+        _, tile, length, _, count = struct.unpack_from(">HHLBB", segment, 2)
+        parts[tile] += 1
+        stated[tile] = count or stated.get(tile, 0)
+        if not length:
+            break  # the last one, which goes on to the end
+        if length < _SHORTEST_TILE_PART or position + length > frame.length:
+            left = frame.length - position
+            message = f"says {length} bytes for a part of tile {tile}, but {left} are left"
+            faults.add("tile-part", f"{message}: it is truncated or damaged")
+            return
+        position += length
+    else:
+        if frame.bytes_at(position, 2) != _END:
+            message = f"has neither a tile-part (SOT) nor EOC at byte {position}"
+            faults.add("tile-part", message, prevents_viewing=False)
+    _check_tiles(header, parts, stated, faults)
+
+
+def _first_tile_part(frame: _Frame, start: int) -> int:
+    """Where the first tile-part begins, behind the main header; 0 if there is none."""
+    position = start + 2
+    while position < min(frame.length, _LONGEST_HEADER):
+        segment = frame.bytes_at(position, 4)
+        if segment[:2] == _START_OF_TILE_PART:
+            return position
+        if len(segment) < 4 or segment[0] != 0xFF:
+            return 0
+        position += 2 + max(2, int.from_bytes(segment[2:], "big"))
+    return 0
+
+
+def _check_tiles(
+    header: bytes, parts: Mapping[int, int], stated: Mapping[int, int], faults: _Faults
+) -> None:
+    """All tiles of the header are there, with as many tile-parts as they say."""
+    right, bottom, _, _, width, height, left, top = struct.unpack_from(">8L", header, 8)
+    if not width or not height:
+        faults.add("tiles", "has tiles of no size in its JPEG 2000 header")
+        return
+    tiles = -(-(right - left) // width) * -(-(bottom - top) // height)
+    if len(parts) < tiles <= _MOST_TILES:
+        faults.add("tiles", f"has {len(parts)} of the {tiles} tiles of its JPEG 2000 header")
+    for tile, count in stated.items():
+        if parts[tile] < count:
+            message = f"has {parts[tile]} of the {count} parts of tile {tile}"
+            faults.add("parts", message)
 
 
 def _compare(kind: str, image: _Header, values: limits.Values, faults: _Faults) -> None:
