@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, case, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from burnish.db import instance_rows, queue, registered_media
+from burnish.db import instance_rows, queue, registered_media, tallies
 from burnish.db.history import move
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
@@ -74,6 +74,7 @@ def release(database: Database, spool: Spool, retention: RetentionSettings) -> N
         _delete_requests(session, retention)
         _delete_commitments(session, retention)
         registered_media.delete_old(session, retention.media_register)
+        tallies.delete_old(session)
     # Scanning a million instances takes seconds, so it is done in a session that only reads: others
     # can write meanwhile.
     with database.reading() as session:

@@ -23,6 +23,7 @@ from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
 from burnish.burn.burner import BurnResult
 from burnish.burn.presence import missing
+from burnish.counters import COUNTERS_FOLDER, Counters
 from burnish.db import backup, identity, schema
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidSettings, OperatorError
@@ -464,8 +465,10 @@ def run_receiver(
 
     The supervisor runs several, which share its listeners and limits; each has its own `number`.
     """
+    from burnish.contacts import ContactRecorder
     from burnish.receive import Receiver
     from burnish.scp.ae import ApplicationEntity, listen
+    from burnish.scp.traffic import Traffic
 
     database = _open_checked_database(settings)
     # rows of instances need not be durable: what a power failure takes is replayed from the spool
@@ -476,8 +479,17 @@ def run_receiver(
     association_limits = association_limits or AssociationLimits(settings)
     association_limits.begin(number)
     listeners = listeners or listen(settings)
+    contacts = ContactRecorder(rows_database)
+    contacts.start()
+    counters = Counters(settings.storage.root / COUNTERS_FOLDER, f"receiver-{number}")
     entity = ApplicationEntity(
-        settings, listeners, receiver, database, spool, association_limits=association_limits
+        settings,
+        listeners,
+        receiver,
+        database,
+        spool,
+        association_limits=association_limits,
+        traffic=Traffic(settings, counters, contacts),
     )
     _on_stop(entity.stop_accepting)
     signal.signal(signal.SIGHUP, lambda *_: entity.reload())
@@ -486,6 +498,8 @@ def run_receiver(
         listener.socket.close()
     entity.drain()
     receiver.close()
+    contacts.close()
+    counters.close()
     rows_database.close()
     database.close()
 

@@ -44,6 +44,7 @@ KINDS = {
     "spool_export": "Stage",
     "register": "Stage",
     "devices": "Stage",
+    "contacts": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

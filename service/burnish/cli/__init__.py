@@ -20,6 +20,7 @@ from burnish.cli import (
     instance,
     media,
     output,
+    peer,
     request,
     spool,
     token,
@@ -48,6 +49,7 @@ app.add_typer(commitment.app, name="commitment")
 app.add_typer(disc.app, name="disc")
 app.add_typer(media.app, name="media")
 app.add_typer(device.app, name="device")
+app.add_typer(peer.app, name="peer")
 app.add_typer(spool.app, name="spool")
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")

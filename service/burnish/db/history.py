@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CursorResult, update
 from sqlalchemy.orm import Session
 
-from burnish.db import registered_media
+from burnish.db import registered_media, tallies
 from burnish.db.tables import Event, FailedInstance, MediaCreationRequest, Piece
 from burnish.errors import StaleLease
 from burnish.lifecycle import PIECE, REQUEST, PieceEvent, RequestEvent, advance
@@ -21,6 +21,12 @@ _DEFAULT_INFO = {
 }
 #: The states of a piece that a worker holds.
 HELD = (PieceState.IMAGING, PieceState.WRITING, PieceState.VERIFYING)
+#: The step of the work on a piece that each event ends.
+_STEP_ENDED_BY = {
+    PieceEvent.IMAGED: "image",
+    PieceEvent.WRITTEN: "burn",
+    PieceEvent.VERIFIED: "verify",
+}
 _ENDED = frozenset({ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED})
 
 
@@ -68,6 +74,10 @@ def move(
             actor=str(actor),
         )
     )
+    if after in _ENDED:
+        tallies.add(session, tallies.REQUESTS, after)
+    if event is RequestEvent.STARTED and request.initiated_at is not None:
+        tallies.observe(session, "wait", (now - request.initiated_at).total_seconds())
     session.flush()
     session.refresh(request, ["execution_status", "execution_status_info", "remedy", "ended_at"])
 
@@ -96,6 +106,7 @@ def move_piece(
     if held_epoch is not None:
         statement = statement.where(Piece.lease_epoch == held_epoch)
     now = datetime.now(UTC)
+    began_at = piece.step_began_at
     changes = {"bytes_done": 0, "step_began_at": now, **facts}
     _compare_and_set(session, statement.values(state=after, **changes))
     session.add(
@@ -112,7 +123,11 @@ def move_piece(
     )
     session.flush()
     session.refresh(piece)
+    step = _STEP_ENDED_BY.get(event)
+    if step is not None and began_at is not None:
+        tallies.observe(session, step, (now - began_at).total_seconds())
     if after in registered_media.REGISTERED_STATES:
+        tallies.add(session, tallies.PIECES, f"{after}{tallies.SEPARATOR}{piece.device}")
         registered_media.register(
             session,
             piece,

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, false, or_, select, update
 from sqlalchemy.orm import Session
 
+from burnish.db import tallies
 from burnish.db.history import HELD, move_piece
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
 from burnish.lifecycle import Custody, PieceEvent
@@ -212,6 +213,7 @@ def reap(session: Session, *, device: str | None = None, owner: str = "") -> int
 
 def replace(session: Session, ruined: Piece, *, not_before: datetime | None = None) -> None:
     """Queue a piece to replace a ruined one; its device leaves it alone until `not_before`."""
+    tallies.add(session, tallies.RETRIES, ruined.device)
     session.add(
         Piece(
             file_set_id=ruined.file_set_id,

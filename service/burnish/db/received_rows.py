@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Dialect, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
-from burnish.db import instance_rows
+from burnish.db import instance_rows, tallies
 from burnish.db.known_studies import StudyRecorder
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import Instance, Segment
@@ -26,6 +26,11 @@ log = structlog.get_logger(__name__)
 _BATCH = 500
 #: How often a group is tried again if another process inserts an instance of it at the same time.
 _ATTEMPTS = 10
+
+#: How many calling AE titles are counted by name; the others are counted together, since peers that
+#: are not configured can invent them.
+_MOST_TITLES = 200
+OTHER_TITLES = "(others)"
 
 Row = dict[str, Any]
 #: Whether the file of an instance is complete, by its spool key and size.
@@ -75,6 +80,7 @@ class RowRecorder:
         self._newest_counts = same_uid == "newest"
         self._insertion: _Insertion | None = None
         self._studies = StudyRecorder()
+        self._titles: set[str] = set()
 
     def record(
         self, rows: Sequence[Row], offsets: Mapping[str, int], is_whole: IsWhole
@@ -102,7 +108,7 @@ class RowRecorder:
                 if self._insertion is None:
                     self._insertion = _Insertion(connection.dialect)
                 if self._insertion.insert(connection, rows) == len(rows):
-                    self._studies.note(connection, rows)
+                    self._note(connection, rows)
                     set_indexed_offsets(connection, offsets)
                     return RecordedRows(inserted=len(rows))
                 connection.rollback()
@@ -143,7 +149,7 @@ class RowRecorder:
         savepoint = connection.begin_nested()
         try:
             if self._insertion.insert(connection, rows) == len(rows):
-                self._studies.note(connection, rows)
+                self._note(connection, rows)
                 savepoint.commit()
                 return RecordedRows(inserted=len(rows))
             savepoint.rollback()
@@ -205,9 +211,23 @@ class RowRecorder:
                     outcome.replacements.append((earlier_row, row))
         if new_rows:
             connection.execute(insert(Instance), new_rows)
-            self._studies.note(connection, new_rows)
+            self._note(connection, new_rows)
         outcome.inserted = len(new_rows)
         return outcome
+
+    def _note(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Note the studies of rows that were inserted, and count the rows."""
+        self._studies.note(connection, rows)
+        received: dict[tuple[str, str], tuple[int, float]] = {}
+        for row in rows:
+            title = row["calling_ae_title"]
+            if title not in self._titles:
+                if len(self._titles) >= _MOST_TITLES:
+                    title = OTHER_TITLES
+                self._titles.add(title)
+            count, size = received.get((tallies.RECEIVED, title), (0, 0.0))
+            received[tallies.RECEIVED, title] = (count + 1, size + row["size"])
+        tallies.add_many(connection, received)
 
 
 def log_unstorable(row: Row) -> None:

@@ -756,3 +756,53 @@ class FailedSignIn(Table):
     name: Mapped[str] = mapped_column(String(64))
     address: Mapped[str] = mapped_column(Text)
     at: Mapped[datetime]
+
+
+class PeerContact(Table):
+    """The contacts with one calling AE title at one address: the last one, and how many there were.
+
+    `certificate` is the fingerprint of the certificate that the peer presented.
+    """
+
+    __tablename__ = "peer_contact"
+    __table_args__ = (Index("ix_peer_contact_last_at", "last_at"),)
+
+    calling_ae_title: Mapped[str] = mapped_column(String(16), primary_key=True)
+    called_ae_title: Mapped[str] = mapped_column(String(16), primary_key=True)
+    address: Mapped[str] = mapped_column(String(64), primary_key=True)
+    outcome: Mapped[str] = mapped_column(String(16))
+    detail: Mapped[str] = mapped_column(Text)
+    last_at: Mapped[datetime]
+    tls: Mapped[bool]
+    certificate: Mapped[str] = mapped_column(String(64))
+    user_name: Mapped[str] = mapped_column(Text)
+    associations: Mapped[int] = mapped_column(BigInteger)
+    rejections: Mapped[int] = mapped_column(BigInteger)
+    messages: Mapped[int] = mapped_column(BigInteger)
+
+
+class Tally(Table):
+    """A counter that is kept for ever: raised in the transactions of what it counts.
+
+    `name` and `label` are those of `db.tallies`. `amount` is a sum beside the count: bytes, or
+    seconds.
+    """
+
+    __tablename__ = "tally"
+
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    label: Mapped[str] = mapped_column(String(64), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    amount: Mapped[float]
+
+
+class HourlyRate(Table):
+    """How much of a tally came in one hour; `hour` are hours since 1970 (UTC)."""
+
+    __tablename__ = "hourly_rate"
+
+    hour: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(40), primary_key=True)
+    label: Mapped[str] = mapped_column(String(64), primary_key=True)
+    count: Mapped[int] = mapped_column(BigInteger)
+    amount: Mapped[float]

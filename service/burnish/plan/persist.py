@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from burnish.content import stored_content
 from burnish.content.stored_content import StoredContent, stored_renditions
 from burnish.contradictions import Contradiction
-from burnish.db import instance_rows
+from burnish.db import instance_rows, tallies
 from burnish.db.bulk import insert_rows
 from burnish.db.history import fail, note
 from burnish.db.session import in_batches
@@ -197,6 +197,10 @@ def record_faults(session: Session, faults: Mapping[SourceInstance, str]) -> Non
 
 def record_conversions(session: Session, conversions: Iterable[Converted]) -> None:
     """Record converted files, for all copies, volumes and later requests."""
+    conversions = list(conversions)
+    for converted in conversions:
+        syntax = converted.conversion.transfer_syntax_uid
+        tallies.add(session, tallies.CONVERSIONS, syntax, converted.file.size)
     session.execute(
         insert(TranscodedInstance),
         [
@@ -309,6 +313,8 @@ def record_plan(
             session.add(
                 Piece(file_set_id=file_set.id, copy_number=copy_number, state=PieceState.QUEUED)
             )
+    if request.admitted_at is not None:
+        tallies.observe(session, "plan", (planned_at - request.admitted_at).total_seconds())
     note(session, request.id, "PLANNED", _in_words(plan, request.number_of_copies))
     if plan.stand_ins:
         why = f"the instances have no {plan.stand_ins}; the DICOMDIR has values in their place"

@@ -23,7 +23,14 @@ from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context, Negotiator, Rejection
 from burnish.scp.storage import StoreOperation
 from burnish.scp.storage_commitment import StorageCommitmentSCP
-from burnish.scp.upper_layer import Association, CollectedDataSet, DataSetSink, NotEstablishedError
+from burnish.scp.traffic import Traffic
+from burnish.scp.upper_layer import (
+    ASSOCIATION_REJECTED,
+    Association,
+    CollectedDataSet,
+    DataSetSink,
+    NotEstablishedError,
+)
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.vocabulary import (
@@ -100,8 +107,10 @@ class ApplicationEntity:
         spool: Spool,
         *,
         association_limits: AssociationLimits,
+        traffic: Traffic | None = None,
     ) -> None:
         self._settings = settings
+        self._traffic = traffic or Traffic(settings)
         self._listeners = listeners
         self._receiver = receiver
         self._media_creation = MediaCreationSCP(settings, database)
@@ -221,6 +230,14 @@ class ApplicationEntity:
     # --- associations ---
 
     def _negotiate(self, body: bytes, caller: Caller) -> Acceptance | Rejection:
+        answer = self._admit(body, caller)
+        if isinstance(answer, Rejection):
+            self._traffic.rejected(answer, body, caller)
+        else:
+            self._traffic.accepted(answer, caller)
+        return answer
+
+    def _admit(self, body: bytes, caller: Caller) -> Acceptance | Rejection:
         answer = self._negotiator.answer(body, caller)
         if isinstance(answer, Rejection):
             return answer
@@ -249,6 +266,8 @@ class ApplicationEntity:
             outcome = association.serve()
         except NotEstablishedError as error:
             self._warn(error.event, str(error), association)
+            if error.event != ASSOCIATION_REJECTED:
+                self._note_failure(association, str(error))
         except Exception:
             log.exception("association ended by a defect")
         finally:
@@ -265,7 +284,9 @@ class ApplicationEntity:
         if accepted is None:
             if outcome != "failed":
                 self._warn("connection without an association", outcome, association)
+                self._note_failure(association, outcome)
             return
+        self._traffic.ended(accepted, association.caller, outcome, association.messages)
         details = {"user": accepted.user, "not_accepted": accepted.not_accepted}
         log.info(
             "association ended",
@@ -275,6 +296,9 @@ class ApplicationEntity:
             messages=association.messages,
             **{key: value for key, value in details.items() if value},
         )
+
+    def _note_failure(self, association: Association, why: str) -> None:
+        self._traffic.not_established(association.calling_ae_title, association.caller, why)
 
     def _warn(self, event: str, why: str, association: Association) -> None:
         caller = association.caller
@@ -291,7 +315,9 @@ class ApplicationEntity:
         """The sink of a request, which responds to it."""
         command_field = command.number(messages.COMMAND_FIELD)
         if command_field == messages.C_STORE_RQ and context.storage:
-            return StoreOperation(self._receiver, association, context_id, context, command)
+            return StoreOperation(
+                self._receiver, association, context_id, context, command, traffic=self._traffic
+            )
         if command_field != messages.C_STORE_RQ:
             if context.abstract_syntax == MEDIA_CREATION_MANAGEMENT:
                 return CollectedDataSet(

@@ -131,6 +131,14 @@ _PROTOCOL_VERSION_1 = 1
 # Sources and reasons of A-ASSOCIATE-RJ (PS3.8 Table 9-21).
 _PERMANENT, _TRANSIENT = 1, 2
 _SERVICE_USER, _ACSE, _PRESENTATION = 1, 2, 3
+_REJECTION_NAMES = {
+    (_SERVICE_USER, 2): "application context name not supported",
+    (_SERVICE_USER, 3): "calling AE title not recognized",
+    (_SERVICE_USER, 7): "called AE title not recognized",
+    (_ACSE, 2): "protocol version not supported",
+    (_PRESENTATION, 1): "temporary congestion",
+    (_PRESENTATION, 2): "local limit exceeded",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +158,11 @@ class Rejection:
     source: int
     reason: int
     why: str
+
+    @property
+    def name(self) -> str:
+        """The reason as PS3.8 Table 9-21 names it."""
+        return _REJECTION_NAMES.get((self.source, self.reason), "no reason given")
 
     def encode(self) -> bytes:
         return struct.pack(">BBIBBBB", 3, 0, 4, 0, self.result, self.source, self.reason)

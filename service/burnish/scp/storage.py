@@ -3,6 +3,8 @@
 The status of the response is Success, or that of the error in `statuses.STATUSES`.
 """
 
+from time import perf_counter
+
 import structlog
 
 from burnish.errors import BurnishError, Mismatch, NotAuthorized
@@ -10,6 +12,7 @@ from burnish.receive import Incoming, Receiver
 from burnish.scp import messages, statuses
 from burnish.scp.messages import Command
 from burnish.scp.negotiation import Acceptance, Context
+from burnish.scp.traffic import Traffic
 
 log = structlog.get_logger(__name__)
 
@@ -27,8 +30,12 @@ class StoreOperation:
         context_id: int,
         context: Context,
         command: Command,
+        *,
+        traffic: Traffic,
     ) -> None:
+        self._began_at = perf_counter()
         self._receiver = receiver
+        self._traffic = traffic
         self._context_id = context_id
         self._maximum_length = association.maximum_length
         self._command = command
@@ -93,11 +100,14 @@ class StoreOperation:
             except BurnishError as error:
                 self._error = error
         if self._error is None:
+            seconds = perf_counter() - self._began_at
+            self._traffic.stored(self._calling_ae_title, statuses.SUCCESS, seconds)
             form = self._command.form
             if form is not None:
                 return form.success(self._command, self._context_id, self._maximum_length)
             return self._respond(statuses.SUCCESS)
         status = statuses.of(self._error).c_store
+        self._traffic.stored(self._calling_ae_title, status, 0.0)
         log.warning(
             "C-STORE failed",
             status=f"{status:04X}",

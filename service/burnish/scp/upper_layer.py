@@ -212,7 +212,7 @@ class Association:
         if isinstance(answer, Rejection):
             self._stream.send_last(answer.encode())
             self._stream.linger()
-            raise NotEstablishedError("association rejected", answer.why)
+            raise NotEstablishedError(ASSOCIATION_REJECTED, answer.why)
         self.accepted = answer
         self.calling_ae_title = answer.calling_ae_title
         self._stream.deadline = None
@@ -407,6 +407,8 @@ class CollectedDataSet:
 
 
 _HANDSHAKE_FAILED = "TLS handshake failed"
+#: The event of a connection whose association was rejected.
+ASSOCIATION_REJECTED = "association rejected"
 
 
 def _handshake_failure(error: ssl.SSLError) -> str:

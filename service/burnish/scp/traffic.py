@@ -1,0 +1,116 @@
+"""Surface: counts associations and stored instances, and notes the contacts with peers.
+
+Everything here is done in memory: no peer waits for it.
+"""
+
+from bisect import bisect_left
+
+from burnish.access.peers import Caller
+from burnish.contacts import Contact, ContactOutcome, ContactRecorder
+from burnish.counters import Counters
+from burnish.scp.negotiation import Acceptance, Rejection
+from burnish.settings import Settings
+
+#: The names of the counters, with their labels behind them.
+RESPONSES = "store"  # AE title, status
+RECEIVE_SECONDS = "receive"  # upper bound
+ASSOCIATIONS = "association"  # AE title
+REJECTIONS = "rejection"  # reason
+#: The upper bounds, in seconds, of the times that it takes to receive an instance.
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_BUCKET_KEYS = (*((RECEIVE_SECONDS, f"{bound:g}") for bound in BUCKETS), (RECEIVE_SECONDS, "+Inf"))
+#: The label of peers that are not configured: they can invent AE titles.
+UNKNOWN_PEER = "(unknown)"
+_SUCCESS = 0
+
+
+class Traffic:
+    """What the associations of one receiver do."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        counters: Counters | None = None,
+        contacts: ContactRecorder | None = None,
+    ) -> None:
+        self._counters = counters
+        self._contacts = contacts
+        self._labels = {peer.ae_title: peer.ae_title for peer in settings.peer}
+
+    def stored(self, calling_ae_title: str, status: int, seconds: float) -> None:
+        """A C-STORE is about to be answered, so long after its command."""
+        counters = self._counters
+        if counters is None:
+            return
+        label = self._labels.get(calling_ae_title, UNKNOWN_PEER)
+        counters.add((RESPONSES, label, f"{status:04X}" if status else "0000"))
+        if status == _SUCCESS:
+            counters.add(_BUCKET_KEYS[bisect_left(BUCKETS, seconds)], seconds)
+
+    def accepted(self, acceptance: Acceptance, caller: Caller) -> None:
+        """An association was accepted."""
+        if self._counters is not None:
+            label = self._labels.get(acceptance.calling_ae_title, UNKNOWN_PEER)
+            self._counters.add((ASSOCIATIONS, label))
+        self._note(
+            acceptance.calling_ae_title,
+            acceptance.called_ae_title,
+            caller,
+            ContactOutcome.CONNECTED,
+            user=acceptance.user,
+        )
+
+    def rejected(self, rejection: Rejection, body: bytes, caller: Caller) -> None:
+        """An association was rejected; `body` is that of its A-ASSOCIATE-RQ."""
+        if self._counters is not None:
+            self._counters.add((REJECTIONS, rejection.name))
+        called, calling = (
+            field.decode("ascii", "replace").strip("\0 ") for field in (body[4:20], body[20:36])
+        )
+        self._note(calling, called, caller, ContactOutcome.REJECTED, detail=rejection.why)
+
+    def ended(self, acceptance: Acceptance, caller: Caller, how: str, messages: int) -> None:
+        """An accepted association has ended."""
+        self._note(
+            acceptance.calling_ae_title,
+            acceptance.called_ae_title,
+            caller,
+            ContactOutcome.ENDED,
+            detail=how,
+            messages=messages,
+            user=acceptance.user,
+        )
+
+    def not_established(self, calling_ae_title: str, caller: Caller, why: str) -> None:
+        """A connection has ended before there was an association."""
+        if self._counters is not None:
+            self._counters.add((REJECTIONS, "connection without an association"))
+        self._note(calling_ae_title, "", caller, ContactOutcome.FAILED, detail=why)
+
+    def _note(
+        self,
+        calling: str,
+        called: str,
+        caller: Caller,
+        outcome: ContactOutcome,
+        *,
+        detail: str = "",
+        messages: int = 0,
+        user: str = "",
+    ) -> None:
+        if self._contacts is None:
+            return
+        certificate = caller.certificate.fingerprint if caller.certificate else ""
+        self._contacts.note(
+            Contact(
+                calling,
+                called,
+                caller.address,
+                outcome,
+                detail=detail,
+                messages=messages,
+                tls=caller.tls,
+                certificate=certificate,
+                user=user,
+            )
+        )
