@@ -109,23 +109,12 @@ def move_piece(
     began_at = piece.step_began_at
     changes = {"bytes_done": 0, "step_began_at": now, **facts}
     _compare_and_set(session, statement.values(state=after, **changes))
-    session.add(
-        Event(
-            request_id=request_id,
-            piece_id=piece.id,
-            at=now,
-            event=event,
-            before=before,
-            after=after,
-            why=why,
-            actor=str(actor),
-        )
-    )
+    states = {"event": event, "before": before, "after": after, "why": why}
+    session.add(Event(request_id=request_id, piece_id=piece.id, at=now, actor=str(actor), **states))
     session.flush()
     session.refresh(piece)
-    step = _STEP_ENDED_BY.get(event)
-    if step is not None and began_at is not None:
-        tallies.observe(session, step, (now - began_at).total_seconds())
+    if event in _STEP_ENDED_BY and began_at is not None:
+        tallies.observe(session, _STEP_ENDED_BY[event], (now - began_at).total_seconds())
     if after in registered_media.REGISTERED_STATES:
         tallies.add(session, tallies.PIECES, f"{after}{tallies.SEPARATOR}{piece.device}")
         registered_media.register(

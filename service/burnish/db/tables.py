@@ -8,6 +8,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Enum,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -793,7 +794,7 @@ class Tally(Table):
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     label: Mapped[str] = mapped_column(String(64), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
-    amount: Mapped[float]
+    amount: Mapped[float] = mapped_column(Float)
 
 
 class HourlyRate(Table):
@@ -805,4 +806,4 @@ class HourlyRate(Table):
     name: Mapped[str] = mapped_column(String(40), primary_key=True)
     label: Mapped[str] = mapped_column(String(64), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
-    amount: Mapped[float]
+    amount: Mapped[float] = mapped_column(Float)
