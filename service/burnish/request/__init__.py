@@ -1,6 +1,8 @@
 """Stage: Media Creation Requests, from their creation until they can be planned.
 
 operations       create, initiate, cancel, retry, hold and release a request
+changes          change priority, device, copies or label of a request; make it again, split it
+bulk             one action on all requests that match a filter
 standing_orders  requests that nobody asked for: created for the studies of a modality that can
                  only store; late images join their request, or get a supplement on media
 admission        admits an initiated request once its instances have been received

@@ -35,6 +35,12 @@ _REQUEST_EVENTS = {
     "REPLACED": "instances on media replaced",
     "HELD": "request held",
     "RELEASED": "request released",
+    "PRIORITY": "request priority changed",
+    "DEVICE": "request moved to another device",
+    "LABEL CHANGED": "request label changed",
+    "COPIES": "request copies added",
+    "REPEATS": "request repeats another one",
+    "SPLIT": "request split by patient",
     ExecutionStatusInfo.NORMAL: "request resumed",
     ExecutionStatusInfo.QUEUED: "request queued",
 }
