@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 
 #: Python's codec for each Defined Term, with and without Code Extensions.
-_CODECS = {
+CODECS = {
     "": "ascii",
     "ISO_IR 6": "ascii",
     "ISO_IR 13": "shift_jis",
@@ -62,9 +62,9 @@ def codecs(specific_character_set: bytes) -> tuple[str, ...]:
     """The codec of each value of Specific Character Set (0008,0005); () if any is unknown."""
     terms = specific_character_set.decode("latin-1").strip(" \0").split("\\")
     normal = [term.strip().replace("ISO 2022 IR", "ISO_IR") for term in terms]
-    if not all(term in _CODECS for term in normal):
+    if not all(term in CODECS for term in normal):
         return ()
-    return tuple(_CODECS[term] for term in normal)
+    return tuple(CODECS[term] for term in normal)
 
 
 def is_plain(value: bytes) -> bool:

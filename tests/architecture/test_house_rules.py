@@ -30,6 +30,7 @@ CATCHES_ALL = {"receive/indexer.py", "schedule.py", "scp/ae.py", "write/worker.p
 #: The kind of each package; the docstring of each of its modules begins with it.
 KINDS = {
     "cli": "Surface",
+    "conformance": "Surface",
     "scp": "Surface",
     "web": "Surface",
     "schedule": "Surface",

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from burnish.conformance.status_tables import STATUSES_BY_OPERATION
 from burnish.image.reader import open_volume
+from burnish.scp import messages
 from burnish.secure_files import Keyring, open_secure
 from burnish.verify import examine_volume
 from flow.service import Service
@@ -16,6 +18,15 @@ from ports import free_port
 _SERVICES = pytest.StashKey[list[Service]]()
 
 StartBurnish = Callable[..., Service]
+#: The operations in the log by their Command Field.
+_OPERATIONS = {
+    f"{messages.C_STORE_RQ:04X}": "C-STORE",
+    f"{messages.N_CREATE_RQ:04X}": "N-CREATE",
+    f"{messages.N_ACTION_RQ:04X}": "N-ACTION",
+    f"{messages.N_GET_RQ:04X}": "N-GET",
+}
+#: What operations that no SOP Class has are answered with.
+_OF_OTHER_OPERATIONS = {"0211"}
 
 
 @pytest.fixture
@@ -52,6 +63,7 @@ def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator
         failures = []
         for service in services:
             failures += _faults_of_images(service)
+            failures += _statuses_not_in_the_statement(service)
             try:
                 if service.running:
                     service.stop()
@@ -61,6 +73,26 @@ def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator
                 failures.append(str(failure))
         if failures:
             pytest.fail("\n".join(failures))
+
+
+def _statuses_not_in_the_statement(service: Service) -> list[str]:
+    """Failures that a service has answered and that its Conformance Statement does not list."""
+    listed = {
+        operation: {f"{row.code:04X}" for row in rows}
+        for operation, rows in STATUSES_BY_OPERATION.items()
+    }
+    listed["N-ACTION"] |= listed["Storage Commitment N-ACTION"]
+    answered = set()
+    for line in service.log.read_text(errors="replace").splitlines():
+        if "C-STORE failed" in line or "DIMSE-N failed" in line:
+            event = json.loads(line)
+            field = event.get("command", f"{messages.C_STORE_RQ:04X}")
+            answered.add((_OPERATIONS.get(field, field), event["status"]))
+    return [
+        f"{operation} was answered {status}H, which the statement does not list"
+        for operation, status in answered
+        if status not in listed.get(operation, _OF_OTHER_OPERATIONS)
+    ]
 
 
 def _faults_of_images(service: Service) -> list[str]:

@@ -51,7 +51,7 @@ _UNKNOWN_DEFINITION = encode_item(
     + encode(0x0040100A, b"SQ", _UNKNOWN_CODE)
 )
 #: What is supplied for a missing Type 1 key: of the permitted values the one that claims least.
-_SUPPLIED_BY_TAG = {
+SUPPLIED_BY_TAG = {
     0x00080008: b"DERIVED\\SECONDARY",
     MODALITY: b"OT",
     0x00080403: b"STUDY",
@@ -62,7 +62,7 @@ _SUPPLIED_BY_TAG = {
     0x00720006: b"SITE",
     0x0072000C: _UNKNOWN_DEFINITION,
 }
-_SUPPLIED_BY_VR = {
+SUPPLIED_BY_VR = {
     b"DA": _UNKNOWN_DATE,
     b"TM": _UNKNOWN_TIME,
     b"DT": _UNKNOWN_DATE + _UNKNOWN_TIME,
@@ -250,7 +250,7 @@ def _supplied_element(key: Key, ordinal: int) -> bytes:
     if key.tag == _INSTANCE_NUMBER:
         value = _fixed_width(ordinal)
     else:
-        value = _SUPPLIED_BY_TAG.get(key.tag) or _SUPPLIED_BY_VR.get(key.vr, b"UNKNOWN")
+        value = SUPPLIED_BY_TAG.get(key.tag) or SUPPLIED_BY_VR.get(key.vr, b"UNKNOWN")
     return encode(key.tag, key.vr, value)
 
 

@@ -12,7 +12,7 @@ from burnish.settings import DeviceSettings
 
 #: For a request without a profile: the first of these that holds the set on one volume, else the
 #: last one on several volumes.
-_DEFAULT_PROFILES = ("STD-GEN-CD", "STD-GEN-DVD-JPEG")
+DEFAULT_PROFILES = ("STD-GEN-CD", "STD-GEN-DVD-JPEG")
 #: For such a request with video, which the defaults do not permit: the profiles with video on
 #: discs, the smaller medium first.
 _VIDEO_PROFILES = (
@@ -93,7 +93,7 @@ def choices(
             return with_video
     return [
         choice
-        for label in _DEFAULT_PROFILES
+        for label in DEFAULT_PROFILES
         for choice in _on_media((PROFILES[label],) * len(requested), devices)
     ]
 

@@ -26,7 +26,7 @@ from burnish.wording import quantity
 log = structlog.get_logger(__name__)
 
 #: Instances are retrieved for this many requests at the same time.
-_REQUESTS_AT_ONCE = 4
+REQUESTS_AT_ONCE = 4
 
 
 def archives(settings: Settings) -> list[PeerSettings]:
@@ -102,7 +102,7 @@ class Retriever:
         self._database = database
         self._store = store
         self._wait_for_rows = wait_for_rows
-        self._pool = ThreadPoolExecutor(_REQUESTS_AT_ONCE, thread_name_prefix="retrieve")
+        self._pool = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="retrieve")
         self._under_way: dict[int, Future[None]] = {}
         self._not_before: dict[int, float] = {}
         self._associations: list[Archive] = []

@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 #: archive may have to fetch instances from tape.
 ACSE_TIMEOUT, DIMSE_TIMEOUT = 30.0, 600.0
 #: The most UIDs in the identifier of one C-FIND, C-MOVE or C-GET.
-_UIDS = 100
+MAXIMUM_UIDS = 100
 UNCOMPRESSED = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
 #: Each has a presentation context of its own, so that an archive that stores instances compressed
 #: sends them as they are.
@@ -171,8 +171,8 @@ class Archive(AbstractContextManager["Archive"]):
     def _locate_by_uid(self, wanted: Collection[str]) -> list[InstanceLocation]:
         locations = []
         uids = sorted(wanted)
-        for start in range(0, len(uids), _UIDS):
-            for answer in self._query("IMAGE", SOPInstanceUID=uids[start : start + _UIDS]):
+        for start in range(0, len(uids), MAXIMUM_UIDS):
+            for answer in self._query("IMAGE", SOPInstanceUID=uids[start : start + MAXIMUM_UIDS]):
                 location = InstanceLocation(*(_uid(answer, name) for name in _LEVEL_KEYWORDS))
                 if all(location) and location.sop_instance_uid in wanted:
                     locations.append(location)
@@ -235,12 +235,12 @@ class Archive(AbstractContextManager["Archive"]):
         for study, series, uid in locations:
             by_series.setdefault((study, series), []).append(uid)
         for (study, series), uids in by_series.items():
-            for start in range(0, len(uids), _UIDS):
+            for start in range(0, len(uids), MAXIMUM_UIDS):
                 identifier = Dataset()
                 identifier.QueryRetrieveLevel = "IMAGE"
                 identifier.StudyInstanceUID = study
                 identifier.SeriesInstanceUID = series
-                identifier.SOPInstanceUID = uids[start : start + _UIDS]
+                identifier.SOPInstanceUID = uids[start : start + MAXIMUM_UIDS]
                 self._retrieve(identifier)
 
     def _retrieve(self, identifier: Dataset) -> None:

@@ -26,11 +26,11 @@ from burnish.vocabulary import (
 log = structlog.get_logger(__name__)
 
 #: Peers that get reports at the same time. A peer that does not answer delays no other.
-_SIMULTANEOUS_PEERS = 4
+SIMULTANEOUS_PEERS = 4
 #: Seconds for the answer to A-ASSOCIATE-RQ and for the response to a report. Both together, with
 #: the time to connect, are less than the two minutes that `commitment.claim` reserves a report.
 ACSE_TIMEOUT, DIMSE_TIMEOUT = 15.0, 30.0
-_REPORTS_PER_ASSOCIATION = 50
+REPORTS_PER_ASSOCIATION = 50
 
 
 class _NoResponseError(Exception):
@@ -46,7 +46,7 @@ class Reporter:
     def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
         self._database = database
-        self._pool = ThreadPoolExecutor(_SIMULTANEOUS_PEERS, thread_name_prefix="report")
+        self._pool = ThreadPoolExecutor(SIMULTANEOUS_PEERS, thread_name_prefix="report")
         #: By calling and called AE title of the associations that asked for commitment.
         self._deliveries: dict[tuple[str, str], Future[None]] = {}
 
@@ -58,7 +58,7 @@ class Reporter:
         for (peer_title, own_title), commitment_ids in due.items():
             if (peer_title, own_title) not in self._deliveries:
                 self._deliveries[peer_title, own_title] = self._pool.submit(
-                    self.deliver, peer_title, own_title, commitment_ids[:_REPORTS_PER_ASSOCIATION]
+                    self.deliver, peer_title, own_title, commitment_ids[:REPORTS_PER_ASSOCIATION]
                 )
 
     def _remove_finished_deliveries(self) -> None:

@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 #: The Defined Terms of the methods of compression (PS3.3 C.7.6.1.1.5.1).
-_METHODS = {
+METHODS = {
     JPEG_BASELINE: b"ISO_10918_1",
     JPEG_EXTENDED: b"ISO_10918_1",
     JPEG_2000: b"ISO_15444_1",
 }
 #: The peak signal-to-noise ratio that JPEG 2000 is to reach, in dB; the peak is the range of the
 #: pixel values.
-_JPEG_2000_FIDELITY = 45.0
+JPEG_2000_FIDELITY = 45.0
 #: The least peak signal-to-noise ratio with which a compressed image is used, in dB.
-_LEAST_FIDELITY = 36.0
+LEAST_FIDELITY = 36.0
 
 _IMAGE_TYPE, _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080008, 0x00080016, 0x00080018
 _DERIVATION_DESCRIPTION, _SOURCE_IMAGE_SEQUENCE = 0x00082111, 0x00082112
@@ -62,7 +62,7 @@ _SHARED_FUNCTIONAL_GROUPS_SEQUENCE = 0x52009229
 #: Attributes that are not true of the compressed image: who created the instance and when, the
 #: smallest and largest pixel values, and MAC parameters of signatures (PS3.3 C.12.1, C.7.6.3,
 #: C.12.1.1.3).
-_NO_LONGER_TRUE = (
+NO_LONGER_TRUE = (
     0x00080012,
     0x00080013,
     0x00080014,
@@ -183,7 +183,7 @@ def _encode_jpeg_2000(values: "np.ndarray", image: ImagePixel) -> bytes:
             bits_stored=image.bits_stored,
             photometric_interpretation=int(colour),
             use_mct=colour,
-            signal_noise_ratios=[float(_JPEG_2000_FIDELITY + unused)],
+            signal_noise_ratios=[float(JPEG_2000_FIDELITY + unused)],
         )
     )
 
@@ -211,7 +211,7 @@ def _check_fidelity(frame: bytes, values: "np.ndarray") -> None:
     apart = decoded.reshape(values.shape).astype(np.float32) - values
     error = float(np.mean(apart * apart))
     peak = max(1, int(np.ptp(values)))
-    if error and 10 * np.log10(peak * peak / error) < _LEAST_FIDELITY:
+    if error and 10 * np.log10(peak * peak / error) < LEAST_FIDELITY:
         raise NotCompressible("the compressed image would differ too much")
 
 
@@ -234,7 +234,7 @@ def _changes(
     image_type = [b"DERIVED", *values.get(_IMAGE_TYPE, b"").split(b"\\")[1:]]
     if len(image_type) == 1:
         image_type.append(b"PRIMARY")
-    method = _METHODS[transfer_syntax_uid]
+    method = METHODS[transfer_syntax_uid]
     ratio_text = f"{ratio:.2f}"[:16].encode("ascii")
     source = b"".join(
         (
@@ -253,7 +253,7 @@ def _changes(
     )
     code = _code(b"113040", b"Lossy Compression")
     changes = {
-        **dict.fromkeys(_NO_LONGER_TRUE, b""),
+        **dict.fromkeys(NO_LONGER_TRUE, b""),
         _IMAGE_TYPE: encode(_IMAGE_TYPE, b"CS", b"\\".join(image_type)),
         _SOP_INSTANCE_UID: encode(_SOP_INSTANCE_UID, b"UI", uid.encode("ascii")),
         _SOURCE_IMAGE_SEQUENCE: _appended(native, _SOURCE_IMAGE_SEQUENCE, encode_item(source)),

@@ -1,34 +1,35 @@
-"""`burnish conformance`: the document agrees with the tables in the code."""
+"""`burnish conformance`: the document in each form, as configured."""
 
-import re
+from pathlib import Path
 
-from burnish.application_profiles import OFFERED, PROFILES
-from burnish.directory_records import KEYS
-from burnish.media import MEDIA
-from burnish.scp.negotiation import STORAGE_SOP_CLASSES, STORAGE_TRANSFER_SYNTAXES
-from burnish.vocabulary import FailureReason
+from burnish.conformance import make_statement, write_html, write_markdown
+from burnish.conformance.editions import Edition
+from burnish.settings import Settings
 from unit.cli.conftest import Run
 
 
-def test_it_lists_every_profile_medium_sop_class_and_transfer_syntax(run: Run) -> None:
+def test_it_prints_the_statement_in_markdown(run: Run) -> None:
     done = run("conformance")
     assert done.code == 0
-    words = set(re.findall(r"[^|;,\s]+", done.out))
-    assert words >= {*PROFILES, *MEDIA, *STORAGE_SOP_CLASSES, *STORAGE_TRANSFER_SYNTAXES}
-    assert words >= {f"{reason:04X}H" for reason in FailureReason}
-    assert all(f"| {record} |" in done.out for record in KEYS)
+    assert done.out == write_markdown(make_statement(Settings()))
 
 
-def test_written_and_verified_only_profiles_have_their_own_tables(run: Run) -> None:
-    text = run("conformance").out
-    written = text[text.index("## Application Profiles that are written") :]
-    written = written[: written.index("## Application Profiles that are verified only")]
-    assert set(re.findall(r"^\| (STD-\S+)", written, re.MULTILINE)) == set(OFFERED)
+def test_it_prints_html_of_the_other_edition(run: Run) -> None:
+    done = run("conformance", "--format", "html", "--edition", "2026")
+    assert done.code == 0
+    assert done.out == write_html(make_statement(Settings(), Edition.OF_2026))
 
 
-def test_every_table_is_valid_markdown(run: Run) -> None:
-    text = run("conformance").out
-    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
-        rows = block.splitlines()
-        assert re.fullmatch(r"\|( --- \|)+", rows[1])
-        assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {rows[1].count("|")}
+def test_it_writes_a_pdf_file(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "statement.pdf"
+    done = run("conformance", "--format", "pdf", "--output", str(target))
+    assert done.code == 0
+    assert target.read_bytes().startswith(b"%PDF-")
+
+
+def test_it_tells_the_configuration_that_is_named(run: Run, tmp_path: Path) -> None:
+    config = tmp_path / "burnish.toml"
+    config.write_text('[dicom]\nae_title = "DISCS"\n', encoding="utf-8")
+    done = run("conformance", "--config", str(config))
+    assert done.code == 0
+    assert "- Application Entity title: DISCS" in done.out

@@ -1,0 +1,537 @@
+"""Surface: tables of a statement on the network: SOP Classes, contexts, associations, time-outs."""
+
+from collections.abc import Sequence
+
+from burnish.access import outgoing_associations
+from burnish.access.tls import TLS_PROFILES
+from burnish.conformance.document import Table
+from burnish.conformance.names import duration, numeric_order, uid_name
+from burnish.directory_records import record_type
+from burnish.request import fetch_missing, query_retrieve
+from burnish.scp import event_reports, negotiation, upper_layer
+from burnish.settings import PeerSettings, Settings
+from burnish.vocabulary import (
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    MEDIA_CREATION_MANAGEMENT,
+    STORAGE_COMMITMENT_PUSH_MODEL,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
+
+#: Services other than Storage: SOP Class, group in the overview, SCU, SCP.
+_SERVICES = (
+    (STORAGE_COMMITMENT_PUSH_MODEL, "Workflow Management", False, True),
+    (STUDY_ROOT_FIND, "Query/Retrieve", True, False),
+    (STUDY_ROOT_MOVE, "Query/Retrieve", True, False),
+    (STUDY_ROOT_GET, "Query/Retrieve", True, False),
+    (MEDIA_CREATION_MANAGEMENT, "Print Management", False, True),
+)
+_ACCEPTED_SERVICES = (VERIFICATION, MEDIA_CREATION_MANAGEMENT, STORAGE_COMMITMENT_PUSH_MODEL)
+#: The presentation contexts that Burnish proposes for reports, in this order.
+_REPORT_SYNTAXES = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
+
+
+def _yes(value: bool) -> str:
+    return "Yes" if value else "No"
+
+
+def storage_sop_classes() -> list[str]:
+    """The Storage SOP Classes, in the order of their UIDs."""
+    return sorted(negotiation.STORAGE_SOP_CLASSES, key=numeric_order)
+
+
+def storage_transfer_syntaxes() -> list[str]:
+    """The transfer syntaxes of Storage, in the order of their UIDs."""
+    return sorted(negotiation.STORAGE_TRANSFER_SYNTAXES, key=numeric_order)
+
+
+def network_services() -> Table:
+    """The overview of all network services (PS3.2 Table A.1-1)."""
+    rows = [("Transfer", uid_name(uid), "No", "Yes") for uid in storage_sop_classes()]
+    rows += [(group, uid_name(uid), _yes(scu), _yes(scp)) for uid, group, scu, scp in _SERVICES]
+    return Table.of(
+        "Network services",
+        ("Group", "SOP Class", "User of Service (SCU)", "Provider of Service (SCP)"),
+        rows,
+    )
+
+
+def sop_classes_of_the_ae() -> Table:
+    """The SOP Classes to which the AE provides Standard Conformance."""
+    no_record = "none: not put on media (0122H)"
+    rows = [("Verification", VERIFICATION, "No", "Yes", "")]
+    rows += [(uid_name(uid), uid, _yes(scu), _yes(scp), "") for uid, _, scu, scp in _SERVICES]
+    rows += [
+        (uid_name(uid), uid, "No", "Yes", record_type(uid) or no_record)
+        for uid in storage_sop_classes()
+    ]
+    return Table.of(
+        "SOP Classes of the AE",
+        ("SOP Class name", "SOP Class UID", "SCU", "SCP", "Directory Record Type on media"),
+        rows,
+    )
+
+
+def transfer_syntaxes() -> Table:
+    """The transfer syntaxes of Storage."""
+    return Table.of(
+        "Transfer syntaxes of Storage",
+        ("Transfer Syntax name", "Transfer Syntax UID"),
+        [(uid_name(uid), uid) for uid in storage_transfer_syntaxes()],
+    )
+
+
+def _syntaxes(uids: Sequence[str]) -> str:
+    return "; ".join(f"{uid_name(uid)} {uid}" for uid in uids)
+
+
+def accepted_contexts() -> Table:
+    """The presentation contexts that are accepted (PS3.2 A.4.2.1.4)."""
+    syntaxes = _syntaxes(sorted(negotiation.DIMSE_N_TRANSFER_SYNTAXES, key=numeric_order))
+    rows = [
+        (uid_name(uid), uid, syntaxes, "SCP", "None", f"`{negotiation.OPERATIONS[uid]}`")
+        for uid in _ACCEPTED_SERVICES
+    ]
+    rows.append(
+        (
+            "every Storage SOP Class of the table of SOP Classes",
+            "see there",
+            "every transfer syntax of Storage",
+            "SCP",
+            "see Storage",
+            "`store`",
+        )
+    )
+    return Table.of(
+        "Presentation contexts that are accepted",
+        (
+            "Abstract syntax",
+            "UID",
+            "Transfer syntaxes",
+            "Role",
+            "Extended negotiation",
+            "Operation of `peer.may`",
+        ),
+        rows,
+    )
+
+
+def context_results() -> Table:
+    """The results of proposed presentation contexts (PS3.8 Table 9-18)."""
+    return Table.of(
+        "Results of proposed presentation contexts",
+        ("Result", "Meaning", "When"),
+        [
+            ("0", "acceptance", "the SOP Class, the operation and a transfer syntax are permitted"),
+            ("1", "user-rejection", "`peer.may` does not permit the operation of the SOP Class"),
+            ("2", "no-reason", "never"),
+            ("3", "abstract-syntax-not-supported", "the SOP Class is not one of this service"),
+            ("4", "transfer-syntaxes-not-supported", "none of the transfer syntaxes is supported"),
+        ],
+    )
+
+
+def extended_negotiation() -> Table:
+    """The answers to the sub-items of user information (PS3.7 D.3.3)."""
+    information = negotiation.STORAGE_EXTENDED_INFORMATION.hex(" ").upper()
+    return Table.of(
+        "Extended negotiation",
+        ("Item", "As acceptor", "As requestor"),
+        [
+            (
+                "Asynchronous Operations Window",
+                "not answered: one operation at a time",
+                "not proposed",
+            ),
+            (
+                "SCP/SCU Role Selection",
+                "answered with SCU role 1, SCP role 0 for the requestor if it proposes the SCU"
+                " role; otherwise not answered, so the default roles apply. The peer is the SCU,"
+                " this service the SCP",
+                "SCP role 1 for Storage Commitment Push Model (reports), and for each Storage SOP"
+                " Class of a C-GET",
+            ),
+            (
+                "SOP Class Extended Negotiation",
+                f"Storage: `{information}`: Level 2 (Full), digital signature level 3 (bits"
+                " preserved), no coercion (PS3.4 B.3.1); other SOP Classes: not answered",
+                "Study Root Query/Retrieve - FIND: `01`, relational queries (PS3.4 C.5.1.1)",
+            ),
+            (
+                "SOP Class Common Extended Negotiation",
+                "a SOP Class with the Storage or Non-Patient Object Storage Service Class is"
+                " accepted as Storage, also if it is private; never answered (PS3.7 D.3.3.6)",
+                "not proposed",
+            ),
+            (
+                "User Identity Negotiation",
+                "types 1 (user name) and 2 (user name and passcode), if users are configured;"
+                " positive response if requested",
+                "not proposed",
+            ),
+        ],
+    )
+
+
+def association_limits(settings: Settings) -> Table:
+    """How many associations there may be (PS3.2 A.4.2.1.2.2)."""
+    dicom = settings.dicom
+    usual = PeerSettings.model_fields["maximum_associations"].default
+    return Table.of(
+        "Number of associations",
+        ("Associations at the same time", "Maximum", "Setting"),
+        [
+            (
+                "accepted, of all peers together",
+                dicom.maximum_associations,
+                "`dicom.maximum_associations`",
+            ),
+            (
+                "accepted, of one peer",
+                f"{usual} unless the peer has another number",
+                "`maximum_associations` of `[[peer]]`",
+            ),
+            (
+                "accepted, of all AEs without a `[[peer]]` table together",
+                dicom.unknown_associations,
+                "`dicom.maximum_unknown_associations`",
+            ),
+            (
+                "of these, from one address (IPv6: 64 bits of it)",
+                dicom.unknown_associations_of_address,
+                "half of the number before",
+            ),
+            (
+                "connections without an association, of each receiver process",
+                dicom.maximum_half_open,
+                "`dicom.maximum_half_open`",
+            ),
+            (
+                "requested, to retrieve instances",
+                f"{fetch_missing.REQUESTS_AT_ONCE}, one for each request of media",
+                "none",
+            ),
+            (
+                "requested, to report commitments",
+                f"{event_reports.SIMULTANEOUS_PEERS}, one for each peer",
+                "none",
+            ),
+        ],
+    )
+
+
+def rejections() -> Table:
+    """The results of A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+    return Table.of(
+        "Rejection of associations",
+        ("Result", "Source", "Reason", "When"),
+        [
+            (
+                "1 rejected-permanent",
+                "1 service-user",
+                "2 application-context-name-not-supported",
+                "the Application Context Name is not that of DICOM",
+            ),
+            (
+                "1 rejected-permanent",
+                "1 service-user",
+                "3 calling-AE-title-not-recognized",
+                "the calling AE is not configured, or its address, its certificate or the lack of"
+                " TLS is not what is configured for it",
+            ),
+            (
+                "1 rejected-permanent",
+                "1 service-user",
+                "7 called-AE-title-not-recognized",
+                "the called AE title is not one of this service, if"
+                " `dicom.check_called_ae_title` is true",
+            ),
+            (
+                "1 rejected-permanent",
+                "2 service-provider (ACSE)",
+                "1 no-reason-given",
+                "the user identity is missing though required, wrong, or of a type that is not"
+                " supported",
+            ),
+            (
+                "1 rejected-permanent",
+                "2 service-provider (ACSE)",
+                "2 protocol-version-not-supported",
+                "bit 0 of the Protocol-version is not set",
+            ),
+            (
+                "2 rejected-transient",
+                "3 service-provider (Presentation)",
+                "1 temporary-congestion",
+                "the service is stopping",
+            ),
+            (
+                "2 rejected-transient",
+                "3 service-provider (Presentation)",
+                "2 local-limit-exceeded",
+                "too many associations, of the peer or in total",
+            ),
+        ],
+    )
+
+
+def aborts() -> Table:
+    """When the service aborts an association (PS3.8 Table 9-26)."""
+    return Table.of(
+        "Abort of associations by the service (source 2, service-provider)",
+        ("Reason", "When"),
+        [
+            (
+                f"{upper_layer.REASON_NOT_SPECIFIED} reason-not-specified",
+                "the peer is silent for longer than `dicom.idle_timeout`, or no association exists"
+                " after `dicom.acse_timeout`; the service stops; a response cannot be completed",
+            ),
+            (
+                f"{upper_layer.UNRECOGNIZED_PDU} unrecognized-PDU",
+                "the type of the PDU is unknown, or the peer speaks TLS on the port without TLS",
+            ),
+            (
+                f"{upper_layer.UNEXPECTED_PDU} unexpected-PDU",
+                "the PDU or fragment is not possible in the present state",
+            ),
+            (
+                f"{upper_layer.INVALID_PDU_PARAMETER} invalid-PDU-parameter-value",
+                "lengths that do not fit; a message in a presentation context that was not"
+                " accepted; a command set that lacks a mandatory element; a limit of the next"
+                " table is exceeded",
+            ),
+        ],
+    )
+
+
+def size_limits(settings: Settings) -> Table:
+    """Sizes beyond which a message is refused."""
+    return Table.of(
+        "Limits of sizes",
+        ("What", "Bytes at most"),
+        [
+            (
+                "PDU that peers may send (maximum length, PS3.8 D.1)",
+                settings.dicom.maximum_pdu_size,
+            ),
+            ("A-ASSOCIATE-RQ", upper_layer.MAXIMUM_ASSOCIATE_RQ),
+            ("command set", upper_layer.MAXIMUM_COMMAND_SET),
+            ("data set of a DIMSE-N message", upper_layer.MAXIMUM_DIMSE_N_DATA_SET),
+            ("data set of a C-STORE", "no limit but the disk, up to `storage.high_water`"),
+        ],
+    )
+
+
+def time_outs(settings: Settings) -> Table:
+    """Every time-out of the network, also those that are not configurable."""
+    dicom = settings.dicom
+    return Table.of(
+        "Time-outs",
+        ("Time", "Value", "Setting"),
+        [
+            (
+                "as acceptor, from the connection to the accepted association, TLS handshake"
+                " included (ARTIM)",
+                duration(dicom.acse_timeout),
+                "`dicom.acse_timeout`",
+            ),
+            (
+                "as acceptor, silence of the peer, between messages and within one",
+                duration(dicom.idle_timeout),
+                "`dicom.idle_timeout`",
+            ),
+            (
+                "at shutdown, for associations to end",
+                duration(dicom.drain_timeout),
+                "`dicom.drain_timeout`",
+            ),
+            (
+                "as requestor, to open the TCP connection",
+                f"{outgoing_associations.CONNECTION_TIMEOUT:g} seconds",
+                "none",
+            ),
+            (
+                "retrieval: answer to A-ASSOCIATE-RQ",
+                f"{query_retrieve.ACSE_TIMEOUT:g} seconds",
+                "none",
+            ),
+            (
+                "retrieval: each response to C-FIND, C-MOVE and C-GET",
+                f"{query_retrieve.DIMSE_TIMEOUT:g} seconds",
+                "none",
+            ),
+            (
+                "retrieval: until a request fails without its instances",
+                duration(settings.retrieval.give_up_after),
+                "`retrieval.give_up_after`",
+            ),
+            (
+                "report: answer to A-ASSOCIATE-RQ",
+                f"{event_reports.ACSE_TIMEOUT:g} seconds",
+                "none",
+            ),
+            (
+                "report: response to N-EVENT-REPORT",
+                f"{event_reports.DIMSE_TIMEOUT:g} seconds",
+                "none",
+            ),
+            (
+                "report: until it is given up",
+                duration(settings.storage_commitment.give_up_after),
+                "`storage_commitment.give_up_after`",
+            ),
+        ],
+    )
+
+
+def proposed_contexts_of_retrieval() -> Table:
+    """What the Query/Retrieve SCU proposes."""
+    uncompressed = _syntaxes(query_retrieve.UNCOMPRESSED)
+    compressed = _syntaxes(query_retrieve.COMPRESSED)
+    relational = "relational queries"
+    return Table.of(
+        "Presentation contexts proposed to retrieve instances",
+        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
+        [
+            (uid_name(STUDY_ROOT_FIND), STUDY_ROOT_FIND, uncompressed, "SCU", relational),
+            (
+                f"{uid_name(STUDY_ROOT_MOVE)}, with `retrieval.method = C-MOVE`",
+                STUDY_ROOT_MOVE,
+                uncompressed,
+                "SCU",
+                "None",
+            ),
+            (
+                f"{uid_name(STUDY_ROOT_GET)}, with `retrieval.method = C-GET`",
+                STUDY_ROOT_GET,
+                uncompressed,
+                "SCU",
+                "None",
+            ),
+            (
+                "with C-GET: each SOP Class of the missing instances, at most"
+                f" {query_retrieve.MAXIMUM_SOP_CLASSES} in one association",
+                "as requested",
+                f"in one context: {uncompressed}; in a context of its own each: {compressed}",
+                "SCP",
+                "role selection",
+            ),
+        ],
+    )
+
+
+def proposed_contexts_of_reports() -> Table:
+    """What is proposed to report commitments."""
+    uid = STORAGE_COMMITMENT_PUSH_MODEL
+    return Table.of(
+        "Presentation contexts proposed to report commitments",
+        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
+        [(uid_name(uid), uid, _syntaxes(_REPORT_SYNTAXES), "SCP", "role selection")],
+    )
+
+
+def query_keys() -> Table:
+    """The keys of queries."""
+    return Table.of(
+        "Keys of C-FIND requests",
+        ("Level", "Attribute", "Tag", "Type of matching", "When"),
+        [
+            ("STUDY", "Patient ID", "(0010,0020)", "single value", "patients of the request"),
+            (
+                "STUDY",
+                "Study Date",
+                "(0008,0020)",
+                "range",
+                "only with `retrieval.recent_days`",
+            ),
+            ("STUDY", "Study Instance UID", "(0020,000D)", "universal", "always"),
+            ("SERIES", "Study Instance UID", "(0020,000D)", "single value", "always"),
+            ("SERIES", "Series Instance UID", "(0020,000E)", "universal", "always"),
+            ("IMAGE", "Study Instance UID", "(0020,000D)", "single value or universal", "always"),
+            ("IMAGE", "Series Instance UID", "(0020,000E)", "single value or universal", "always"),
+            (
+                "IMAGE",
+                "SOP Instance UID",
+                "(0008,0018)",
+                f"list of at most {query_retrieve.MAXIMUM_UIDS} UIDs, or universal",
+                "always",
+            ),
+        ],
+    )
+
+
+def communication_failures() -> Table:
+    """What is done when communication fails (PS3.2 A.4.2.1.3)."""
+    retried = "the archive is asked again after `retrieval.retry_after`; the request stays PENDING"
+    again = "the report is sent again on another association, as after a failure"
+    return Table.of(
+        "Communication failures",
+        ("Failure", "While instances are retrieved", "While commitments are reported"),
+        [
+            ("no connection, or the association is rejected", retried, again),
+            ("no response within the time-out", f"the association is aborted; {retried}", again),
+            ("the association is aborted by the peer or the network", retried, again),
+            (
+                "the peer accepts none of the presentation contexts",
+                retried,
+                "as a failure of each report",
+            ),
+        ],
+    )
+
+
+def remote_aes(settings: Settings) -> Table:
+    """The remote AEs of the configuration."""
+    rows = [
+        (
+            peer.ae_title,
+            ", ".join(map(str, peer.addresses)) or "any",
+            f"{peer.host}:{peer.port}" if peer.host else "none",
+            "TLS" if peer.tls else "no TLS required",
+            ", ".join(peer.may),
+        )
+        for peer in settings.peer
+    ]
+    return Table.of(
+        "Remote AEs as configured",
+        ("AE title", "May call from", "Is called at", "Security", "May"),
+        rows or [("none", "", "", "", "")],
+    )
+
+
+def tls_profiles() -> Table:
+    """The Secure Transport Connection Profiles (PS3.15 B)."""
+    return Table.of(
+        "Secure Transport Connection Profiles",
+        ("`tls.profile`", "PS3.15", "Cipher suites of TLS 1.2, as OpenSSL names them", "TLS 1.3"),
+        [
+            (name, profile.section, profile.suites.partition(":@")[0], "Yes")
+            for name, profile in TLS_PROFILES.items()
+        ],
+    )
+
+
+def ports(settings: Settings) -> Table:
+    """The ports that the service listens on."""
+    tls = settings.tls
+    return Table.of(
+        "Ports",
+        ("Port", "Protocol", "Setting", "As configured"),
+        [
+            (
+                settings.dicom.port,
+                "DICOM upper layer over TCP",
+                "`dicom.host`, `dicom.port`",
+                "closed" if tls.only else f"open on {settings.dicom.host}",
+            ),
+            (
+                tls.port or "none",
+                "DICOM upper layer over TLS",
+                "`tls.port`",
+                f"open on {settings.dicom.host}" if tls.listens else "closed: no certificate",
+            ),
+        ],
+    )

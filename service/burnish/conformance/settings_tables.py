@@ -1,0 +1,118 @@
+"""Surface: every setting with its default and its meaning, from the commented configuration file.
+
+The file is the one that Burnish ships. The defaults come from the settings themselves, so a comment
+that names another value cannot mislead.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from functools import lru_cache
+from importlib.resources import files
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, SecretStr
+from pydantic_core import PydanticUndefined
+
+from burnish.conformance.document import Table
+from burnish.settings import Settings
+
+_TABLE = re.compile(r"(?:# )?\[{1,2}([a-z_]+)\]{1,2}\s*(?:#\s*(.*))?$")
+_KEY = re.compile(r"(?:# )?([a-z_]+) = (.*)$")
+_CONTINUATION = re.compile(r"#\s{8,}(\S.*)$")
+_COMMENT = re.compile(r"""^((?:[^#"']|"[^"]*"|'[^']*')*)#\s*(.*)$""")
+#: Files that may hold the commented configuration: of an installed Burnish, and of its sources.
+_SOURCES = ("burnish.toml", "../../config/burnish.toml")
+
+
+@lru_cache
+def meanings() -> dict[tuple[str, str], str]:
+    """The comment of each key, by table and key. A key that several tables repeat has the first."""
+    comments: dict[tuple[str, str], str] = {}
+    table, current = "", ("", "")
+    for line in _shipped_configuration().splitlines():
+        if continued := _CONTINUATION.match(line):
+            if current in comments:
+                comments[current] += " " + continued[1]
+        elif header := _TABLE.match(line):
+            table, current = header[1], ("", "")
+        elif key := _KEY.match(line):
+            current = (table, key[1])
+            comment = _COMMENT.match(key[2])
+            if comment is not None and not comments.get(current):
+                comments[current] = comment[2]
+            elif current in comments:
+                current = ("", "")
+    return comments
+
+
+def _shipped_configuration() -> str:
+    package = Path(str(files("burnish")))
+    for source in _SOURCES:
+        path = package / source
+        if path.is_file():
+            return path.read_text(encoding="utf-8")
+    return ""
+
+
+def settings_tables(settings: Settings) -> Iterator[Table]:
+    """One table for each table of the configuration, in its order."""
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield _table(name, f"[{name}]", type(value), value)
+        else:
+            (item,) = (kind for kind in _models_in(field.annotation))
+            yield _table(name, f"[[{name}]]", item, None)
+
+
+def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    for argument in getattr(annotation, "__args__", ()):
+        if isinstance(argument, type) and issubclass(argument, BaseModel):
+            yield argument
+
+
+def _table(name: str, title: str, model: type[BaseModel], value: BaseModel | None) -> Table:
+    rows = []
+    for key, field in model.model_fields.items():
+        default = "required"
+        if field.default is not PydanticUndefined:
+            default = printed(field.default)
+        elif field.default_factory is not None:
+            default = printed(field.get_default(call_default_factory=True))
+        configured = printed(getattr(value, key)) if value is not None else ""
+        meaning = meanings().get((name, key), "")
+        rows.append(
+            (f"`{key}`", default, "default" if configured == default else configured, meaning)
+        )
+    caption = f"Settings {title}"
+    if value is None:
+        without_value = [(row[0], row[1], row[3]) for row in rows]
+        return Table.of(caption, ("Key", "Default", "Meaning"), without_value)
+    return Table.of(caption, ("Key", "Default", "As configured", "Meaning"), rows)
+
+
+def printed(value: Any) -> str:
+    """A value as the configuration file has it; secrets are not shown."""
+    if value is None:
+        return "none"
+    if isinstance(value, SecretStr):
+        return "(secret)" if value else '""'
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(printed(item) for item in value)}]"
+    if isinstance(value, timedelta):
+        return dumps(short_duration(value))
+    if isinstance(value, bool | int | float):
+        return dumps(value)
+    return dumps(str(value), ensure_ascii=False)
+
+
+def short_duration(value: timedelta) -> str:
+    """A duration as the configuration file has it: 500ms, 90s, 24h."""
+    seconds = value.total_seconds()
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if seconds and seconds % length == 0:
+            return f"{seconds // length:.0f}{unit}"
+    return f"{seconds * 1000:.15g}ms"

@@ -1,0 +1,287 @@
+"""Every status of the Conformance Statement, asked of running services."""
+
+import struct
+from collections.abc import Callable
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom.dsutils import encode
+
+import raw_dicom
+from burnish.conformance.status_tables import STATUSES_BY_OPERATION
+from burnish.scp import messages
+from burnish.vocabulary import (
+    MEDIA_CREATION_MANAGEMENT,
+    STORAGE_COMMITMENT_PUSH_MODEL,
+    STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE,
+    VERIFICATION,
+)
+from factories import CT
+from flow.clients import MediaCreation
+from flow.conftest import StartBurnish
+from flow.service import Service
+from peer import command
+from raw_dicom import EXPLICIT, Raw, pdv
+from waiting import wait_until
+
+#: Statuses of a database or a storage that fails; other tests provoke these failures.
+OF_FAILING_DISKS = {0x0110, 0x0213}
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+@pytest.fixture(scope="module")
+def service(start_shared: StartBurnish) -> Service:
+    """A service that refuses other content of a SOP Instance UID."""
+    return start_shared(storage={"same_uid": "first"})
+
+
+def explicit(**attributes: object) -> bytes:
+    """A data set in Explicit VR Little Endian."""
+    data_set = Dataset()
+    for keyword, value in attributes.items():
+        setattr(data_set, keyword, value)
+    encoded = encode(data_set, is_implicit_vr=False, is_little_endian=True)
+    assert encoded is not None
+    return encoded
+
+
+def ask(
+    service: Service,
+    sop_class: str,
+    field: int,
+    *,
+    data: bytes = b"",
+    instance: str = "",
+    context: str = "",
+    **elements: bytes,
+) -> int:
+    """The status of one request on an association of its own.
+
+    `context` is the SOP Class of the presentation context if it is another than that of the
+    command.
+    """
+    is_create_or_store = field in (messages.N_CREATE_RQ, messages.C_STORE_RQ, messages.C_ECHO_RQ)
+    more = {getattr(messages, name): value for name, value in elements.items()}
+    if instance:
+        uid_element = (
+            messages.AFFECTED_SOP_INSTANCE_UID
+            if is_create_or_store
+            else messages.REQUESTED_SOP_INSTANCE_UID
+        )
+        more[uid_element] = instance.encode()
+    if not is_create_or_store:
+        more[messages.REQUESTED_SOP_CLASS_UID] = sop_class.encode()
+    without = () if is_create_or_store else (messages.AFFECTED_SOP_CLASS_UID,)
+    request = command(field, sop_class, data_set=bool(data), more=more, without=without)
+    with Raw(service.port, [(context or sop_class, (EXPLICIT,))]) as raw:
+        raw.send_values([pdv(1, 3, request)])
+        if data:
+            raw.send_values([pdv(1, 2, data)])
+        answer = raw.receive()
+        assert answer is not None
+        assert answer.kind == raw_dicom.P_DATA_TF, answer
+        length = int.from_bytes(answer.body[:4], "big")
+        elements_of_answer = messages.Command.decode(answer.body[6 : 4 + length])
+        return elements_of_answer.number(messages.STATUS)
+
+
+def listed(operation: str) -> set[int]:
+    """The statuses that the statement lists for an operation, without those of failing disks."""
+    return {row.code for row in STATUSES_BY_OPERATION[operation]} - OF_FAILING_DISKS
+
+
+def image(uid: str, sop_class: str = CT, **attributes: object) -> bytes:
+    return explicit(
+        SOPClassUID=sop_class,
+        SOPInstanceUID=uid,
+        PatientID="1",
+        StudyInstanceUID="1.2.3",
+        SeriesInstanceUID="1.2.3.4",
+        **attributes,
+    )
+
+
+def test_each_status_of_c_store(service: Service, start_burnish: StartBurnish) -> None:
+    uid = generate_uid()
+
+    def store(data: bytes, instance: str = uid, sop_class: str = CT, **more: str) -> int:
+        return ask(service, sop_class, messages.C_STORE_RQ, data=data, instance=instance, **more)
+
+    answers = [
+        (store(image(uid)), 0x0000),
+        (store(image(uid, sop_class=MR)), 0xA900),
+        (store(image(uid)[:-3]), 0xC000),
+        (store(image(uid, RescaleSlope="2")), 0xC111),
+        (store(image(uid), instance="1..2"), 0x0117),
+        (store(image(uid), context=MEDIA_CREATION_MANAGEMENT), 0x0211),
+    ]
+    full = start_burnish(storage={"high_water": 1e-6, "low_water": 1e-6})
+    status = ask(full, CT, messages.C_STORE_RQ, data=image(uid), instance=uid)
+    answers.append((status, 0xA700))
+    assert all(status == expected for status, expected in answers), answers
+    assert {status for status, _ in answers} == listed("C-STORE")
+
+
+def test_an_instance_without_study_instance_uid_is_answered_a900(service: Service) -> None:
+    uid = generate_uid()
+    data = explicit(SOPClassUID=CT, SOPInstanceUID=uid, PatientID="1")
+    assert ask(service, CT, messages.C_STORE_RQ, data=data, instance=uid) == 0xA900
+
+
+def test_each_status_of_c_echo(service: Service) -> None:
+    answers = {
+        ask(service, VERIFICATION, messages.C_ECHO_RQ),
+        ask(service, VERIFICATION, messages.N_GET_RQ),
+    }
+    assert answers == listed("C-ECHO")
+
+
+def references(uid: str = "1.2.3.4.5", **attributes: object) -> bytes:
+    item = Dataset()
+    item.ReferencedSOPClassUID = CT
+    item.ReferencedSOPInstanceUID = uid
+    return explicit(ReferencedSOPSequence=[item], **attributes)
+
+
+Ask = Callable[..., int]
+
+
+def has_ended(service: Service, uid: str) -> bool:
+    with MediaCreation(service.port) as scu:
+        status, attributes = scu.get(uid, "ExecutionStatus")
+        assert status == 0
+        return attributes.ExecutionStatus in ("DONE", "FAILURE")
+
+
+def on_media_creation(service: Service, field: int) -> Ask:
+    return lambda **more: ask(
+        service, more.pop("sop_class", MEDIA_CREATION_MANAGEMENT), field, **more
+    )
+
+
+def test_each_status_of_n_create(service: Service) -> None:
+    create = on_media_creation(service, messages.N_CREATE_RQ)
+    uid = generate_uid()
+    answers = [
+        (create(data=references(), instance=uid), 0x0000),
+        (create(data=references(), instance=uid), 0x0111),
+        (create(data=references(AllowMediaSplitting="MAYBE")), 0x0106),
+        (create(data=references(), instance="1..2"), 0x0117),
+        (create(data=explicit(LabelText="no references")), 0x0120),
+        (create(data=explicit(ReferencedSOPSequence=[])), 0x0121),
+        (create(data=references()[:-1]), 0x0212),
+        (
+            create(data=references(), sop_class=CT, context=MEDIA_CREATION_MANAGEMENT),
+            0x0118,
+        ),
+        (ask(service, MEDIA_CREATION_MANAGEMENT, 0x0150, instance=uid), 0x0211),  # N-DELETE
+    ]
+    assert all(status == expected for status, expected in answers), answers
+    assert {status for status, _ in answers} == listed("N-CREATE")
+
+
+def test_unknown_attributes_of_n_create_are_ignored(service: Service) -> None:
+    data = references(StudyDescription="not an attribute of the SOP Class")
+    create = on_media_creation(service, messages.N_CREATE_RQ)
+    assert create(data=data, instance=generate_uid()) == 0x0000
+
+
+def test_each_status_of_n_action_of_media_creation(service: Service) -> None:
+    create = on_media_creation(service, messages.N_CREATE_RQ)
+    act = on_media_creation(service, messages.N_ACTION_RQ)
+    initiate, cancel, unknown = (struct.pack("<H", number) for number in (1, 2, 3))
+    uid = generate_uid()
+    assert create(data=references(), instance=uid) == 0
+    too_many = explicit(NumberOfCopies="100")
+    answers = [
+        (act(instance=uid, ACTION_TYPE_ID=initiate, data=too_many), 0x0115),
+        (act(instance=uid, ACTION_TYPE_ID=initiate, data=too_many[:-1]), 0x0212),
+        (act(instance=uid, ACTION_TYPE_ID=unknown), 0x0123),
+        (act(instance=uid), 0x0212),
+        (act(instance=uid, ACTION_TYPE_ID=initiate), 0x0000),
+        (act(instance=uid, ACTION_TYPE_ID=initiate), 0xA510),
+        (act(instance="1.2.3.4", ACTION_TYPE_ID=initiate), 0x0112),
+        (
+            act(
+                instance=uid,
+                ACTION_TYPE_ID=cancel,
+                sop_class=CT,
+                context=MEDIA_CREATION_MANAGEMENT,
+            ),
+            0x0118,
+        ),
+        (ask(service, MEDIA_CREATION_MANAGEMENT, 0x0120, instance=uid), 0x0211),  # N-SET
+    ]
+    wait_until(lambda: has_ended(service, uid), what="the end of a request without instances")
+    answers.append((act(instance=uid, ACTION_TYPE_ID=cancel), 0xC201))
+    assert all(status == expected for status, expected in answers), answers
+    assert {status for status, _ in answers} == listed("N-ACTION")
+
+
+def test_each_status_of_n_get(service: Service) -> None:
+    create = on_media_creation(service, messages.N_CREATE_RQ)
+    get = on_media_creation(service, messages.N_GET_RQ)
+    uid = generate_uid()
+    assert create(data=references(), instance=uid) == 0
+    study_description = b"\x08\x00\x30\x10"
+    answers = [
+        (get(instance=uid), 0x0000),
+        (get(instance=uid, ATTRIBUTE_IDENTIFIER_LIST=study_description), 0x0001),
+        (get(instance="1.2.3.4"), 0x0112),
+        (get(instance=uid, ATTRIBUTE_IDENTIFIER_LIST=b"\x08\x00"), 0x0120),
+        (get(instance=uid, data=references()[:-1]), 0x0212),
+        (get(instance=uid, sop_class=CT, context=MEDIA_CREATION_MANAGEMENT), 0x0118),
+        (ask(service, MEDIA_CREATION_MANAGEMENT, 0x0100, instance=uid), 0x0211),  # N-EVENT-REPORT
+    ]
+    assert all(status == expected for status, expected in answers), answers
+    assert {status for status, _ in answers} == listed("N-GET")
+
+
+def test_each_status_of_storage_commitment(service: Service) -> None:
+    request = struct.pack("<H", 1)
+
+    def commit(
+        data: bytes, instance: str = STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE, **more: bytes
+    ) -> int:
+        elements = {"ACTION_TYPE_ID": request, **more}
+        return ask(
+            service,
+            STORAGE_COMMITMENT_PUSH_MODEL,
+            messages.N_ACTION_RQ,
+            data=data,
+            instance=instance,
+            **elements,
+        )
+
+    good = references(TransactionUID=generate_uid())
+    answers = [
+        (commit(good), 0x0000),
+        (commit(references(TransactionUID=generate_uid()), instance="1.2.3"), 0x0112),
+        (commit(references()), 0x0115),
+        (commit(good, ACTION_TYPE_ID=struct.pack("<H", 2)), 0x0123),
+        (commit(good[:-1]), 0x0212),
+        (
+            ask(
+                service,
+                CT,
+                messages.N_ACTION_RQ,
+                data=good,
+                instance=STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE,
+                context=STORAGE_COMMITMENT_PUSH_MODEL,
+                ACTION_TYPE_ID=request,
+            ),
+            0x0118,
+        ),
+        (
+            ask(
+                service,
+                STORAGE_COMMITMENT_PUSH_MODEL,
+                messages.N_GET_RQ,
+                instance=STORAGE_COMMITMENT_PUSH_MODEL_INSTANCE,
+            ),
+            0x0211,
+        ),
+    ]
+    assert all(status == expected for status, expected in answers), answers
+    assert {status for status, _ in answers} == listed("Storage Commitment N-ACTION")
