@@ -24,7 +24,7 @@ class Bullets:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class StatementTable:
     """A table; each cell is a text as in `Paragraph`. Writers number it and print the caption."""
 
     caption: str
@@ -32,14 +32,16 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     @classmethod
-    def of(cls, caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> "Table":
+    def of(
+        cls, caption: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> "StatementTable":
         """A table whose cells are the texts of any values; an empty cell gets a dash."""
         cells = tuple(tuple(str(cell) or NOTHING for cell in row) for row in rows)
         return cls(caption, tuple(columns), cells)
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class FigureBox:
     """A box of a figure, in millimetres from the upper left corner; `kind` chooses its look."""
 
     x: float
@@ -51,7 +53,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrow:
+class FigureArrow:
     """A line from one point to another with a label above its middle, in millimetres."""
 
     start: tuple[float, float]
@@ -70,13 +72,13 @@ class Figure:
     caption: str
     width: float
     height: float
-    boxes: tuple[Box, ...]
-    arrows: tuple[Arrow, ...]
+    boxes: tuple[FigureBox, ...]
+    arrows: tuple[FigureArrow, ...]
     flows: tuple[str, ...]
     barrier: float = 0.0
 
 
-Block = Paragraph | Bullets | Table | Figure
+Block = Paragraph | Bullets | StatementTable | Figure
 
 
 @dataclass(slots=True)
@@ -104,13 +106,13 @@ class Statement:
     sections: tuple[Section, ...]
 
     @property
-    def tables(self) -> list[Table]:
+    def tables(self) -> list[StatementTable]:
         """All tables, in order."""
         return [
             block
             for section in self.sections
             for block in section.blocks
-            if isinstance(block, Table)
+            if isinstance(block, StatementTable)
         ]
 
     def section(self, title: str) -> Section:

@@ -14,7 +14,7 @@ from burnish.conformance import (
     settings_tables,
     status_tables,
 )
-from burnish.conformance.document import Table
+from burnish.conformance.document import StatementTable
 from burnish.conformance.names import duration
 from burnish.conformance.template import Material
 from burnish.db.queue import AGEING
@@ -26,7 +26,7 @@ from burnish.vocabulary import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_
 #: The dates and occasions of the statement itself, newest last.
 REVISIONS = (("1", "2026-11-28", "First complete statement"),)
 
-_PLAIN_TABLES: dict[str, Callable[[], Table]] = {
+_PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
     "network_services": network_tables.network_services,
     "sop_classes_of_the_ae": network_tables.sop_classes_of_the_ae,
     "transfer_syntaxes": network_tables.transfer_syntaxes,
@@ -75,7 +75,7 @@ _PLAIN_TABLES: dict[str, Callable[[], Table]] = {
     "corrected_instances": object_tables.corrected_instances,
     "character_sets": object_tables.character_sets,
 }
-_TABLES_OF_SETTINGS: dict[str, Callable[[Settings], Table]] = {
+_TABLES_OF_SETTINGS: dict[str, Callable[[Settings], StatementTable]] = {
     "association_limits": network_tables.association_limits,
     "size_limits": network_tables.size_limits,
     "time_outs": network_tables.time_outs,
@@ -93,7 +93,7 @@ def material_of(settings: Settings, *, statuses_apart: bool = False) -> Material
 
     `statuses_apart`: the statuses have a chapter of their own.
     """
-    tables: dict[str, Callable[[], Table]] = dict(_PLAIN_TABLES)
+    tables: dict[str, Callable[[], StatementTable]] = dict(_PLAIN_TABLES)
     for name, maker in _TABLES_OF_SETTINGS.items():
         tables[name] = partial(maker, settings)
     tables["revisions"] = _revisions
@@ -111,12 +111,12 @@ def material_of(settings: Settings, *, statuses_apart: bool = False) -> Material
     )
 
 
-def _same(table: Table) -> Table:
+def _same(table: StatementTable) -> StatementTable:
     return table
 
 
-def _revisions() -> Table:
-    return Table.of("Revision history", ("Revision", "Date", "Changes"), REVISIONS)
+def _revisions() -> StatementTable:
+    return StatementTable.of("Revision history", ("Revision", "Date", "Changes"), REVISIONS)
 
 
 def _conditions(settings: Settings) -> dict[str, bool]:

@@ -10,7 +10,7 @@ from burnish.conformance.document import (
     Figure,
     Paragraph,
     Statement,
-    Table,
+    StatementTable,
 )
 from burnish.conformance.inline import runs
 
@@ -120,7 +120,7 @@ def _sections(statement: Statement) -> Iterator[str]:
         if section.title == CONTENTS:
             yield "<p>The contents are beside the text, with links to each section.</p>"
         for block in section.blocks:
-            if isinstance(block, Table):
+            if isinstance(block, StatementTable):
                 number_of_table += 1
             elif isinstance(block, Figure):
                 number_of_figure += 1
@@ -135,7 +135,7 @@ def _block(block: Block, number_of_table: int, number_of_figure: int) -> Iterato
         for item in block.items:
             yield f"<li>{_inline(item)}</li>"
         yield "</ul>"
-    elif isinstance(block, Table):
+    elif isinstance(block, StatementTable):
         yield from _table(block, number_of_table)
     else:
         yield "<figure>"
@@ -144,7 +144,7 @@ def _block(block: Block, number_of_table: int, number_of_figure: int) -> Iterato
         yield "</figure>"
 
 
-def _table(table: Table, number: int) -> Iterator[str]:
+def _table(table: StatementTable, number: int) -> Iterator[str]:
     yield f'<figure class="table"><table><caption>Table {number}: {escape(table.caption)}</caption>'
     heads = "".join(f'<th scope="col">{_inline(column)}</th>' for column in table.columns)
     yield f"<thead><tr>{heads}</tr></thead>"

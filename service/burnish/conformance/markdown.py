@@ -9,7 +9,7 @@ from burnish.conformance.document import (
     Figure,
     Paragraph,
     Statement,
-    Table,
+    StatementTable,
 )
 
 
@@ -35,7 +35,7 @@ def _lines(statement: Statement) -> Iterator[str]:
             yield ""
             yield from _contents(statement)
         for block in section.blocks:
-            if isinstance(block, Table):
+            if isinstance(block, StatementTable):
                 number_of_table += 1
             elif isinstance(block, Figure):
                 number_of_figure += 1
@@ -55,7 +55,7 @@ def _block_lines(block: Block, number_of_table: int, number_of_figure: int) -> I
     elif isinstance(block, Bullets):
         for item in block.items:
             yield f"- {item}"
-    elif isinstance(block, Table):
+    elif isinstance(block, StatementTable):
         yield f"**Table {number_of_table}: {block.caption}**"
         yield ""
         yield f"| {' | '.join(block.columns)} |"

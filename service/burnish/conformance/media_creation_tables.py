@@ -5,7 +5,7 @@ PS3.4 annexes S and J.
 
 from collections.abc import Mapping
 
-from burnish.conformance.document import Table
+from burnish.conformance.document import StatementTable
 from burnish.conformance.names import attribute_name, tag_of, tag_text, vr_of
 from burnish.label import attribute_uses
 from burnish.label.barcode import SYMBOLOGIES
@@ -168,7 +168,7 @@ def _values_of(attribute: Attribute) -> str:
     return "any of its VR"
 
 
-def n_create_attributes(settings: Settings) -> Table:
+def n_create_attributes(settings: Settings) -> StatementTable:
     """Every attribute of N-CREATE (PS3.4 Table S.3.2.1.1-1)."""
     rows: list[tuple[object, ...]] = [
         (
@@ -205,17 +205,17 @@ def n_create_attributes(settings: Settings) -> Table:
         default = default_profile if keyword == "RequestedMediaApplicationProfile" else "none"
         name = f">{attribute_name(tag)}"
         rows.append((name, tag_text(tag), vr_of(tag), types, "any of its VR", default, use))
-    return Table.of(
+    return StatementTable.of(
         "Attributes of N-CREATE",
         ("Attribute", "Tag", "VR, VM", "Type SCU/SCP", "Values", "Default", "What is done"),
         rows,
     )
 
 
-def n_action_attributes(settings: Settings) -> Table:
+def n_action_attributes(settings: Settings) -> StatementTable:
     """The Action Information of Initiate Media Creation (PS3.4 Table S.3.2.2.1-1)."""
     request = settings.request
-    return Table.of(
+    return StatementTable.of(
         "Action Information of Initiate Media Creation",
         ("Attribute", "Tag", "VR, VM", "Type SCU/SCP", "Values", "Default", "What is done"),
         [
@@ -242,19 +242,19 @@ def n_action_attributes(settings: Settings) -> Table:
     )
 
 
-def n_get_attributes() -> Table:
+def n_get_attributes() -> StatementTable:
     """Every attribute that N-GET returns (PS3.4 Table S.3.2.4.1-1)."""
     uses: Mapping[int, tuple[str, str]] = {tag_of(key): use for key, use in GET_USES.items()}
     rows = []
     for tag in sorted(SUPPORTED_TAGS):
         types, use = uses.get(tag, _AS_CREATED)
         rows.append((attribute_name(tag), tag_text(tag), vr_of(tag), types, use))
-    return Table.of(
+    return StatementTable.of(
         "Attributes of N-GET", ("Attribute", "Tag", "VR, VM", "Type SCU/SCP", "Returned"), rows
     )
 
 
-def items_of_failed_instances() -> Table:
+def items_of_failed_instances() -> StatementTable:
     """The items of the Failed SOP Sequence."""
     rows = [
         ("ReferencedSOPClassUID", "always"),
@@ -263,7 +263,7 @@ def items_of_failed_instances() -> Table:
         ("FailureReason", "always"),
         ("FailureAttributes", "if attributes are the reason"),
     ]
-    return Table.of(
+    return StatementTable.of(
         "Items of the Failed SOP Sequence",
         ("Attribute", "Tag", "VR, VM", "Returned"),
         [
@@ -273,9 +273,9 @@ def items_of_failed_instances() -> Table:
     )
 
 
-def execution_statuses() -> Table:
+def execution_statuses() -> StatementTable:
     """Execution Status (2100,0020)."""
-    return Table.of(
+    return StatementTable.of(
         "Execution Status (2100,0020)",
         ("Value", "Meaning in this product"),
         [
@@ -286,18 +286,18 @@ def execution_statuses() -> Table:
     )
 
 
-def execution_status_infos() -> Table:
+def execution_status_infos() -> StatementTable:
     """Execution Status Info (2100,0030)."""
-    return Table.of(
+    return StatementTable.of(
         "Execution Status Info (2100,0030)",
         ("Value", "Meaning in this product"),
         [(info, INFO_MEANINGS[info]) for info in ExecutionStatusInfo],
     )
 
 
-def failure_reasons() -> Table:
+def failure_reasons() -> StatementTable:
     """Failure Reason (0008,1197) of Media Creation Management."""
-    return Table.of(
+    return StatementTable.of(
         "Failure Reason (0008,1197) of Media Creation Management",
         ("Value", "Meaning", "When"),
         [
@@ -307,9 +307,9 @@ def failure_reasons() -> Table:
     )
 
 
-def commitment_failures() -> Table:
+def commitment_failures() -> StatementTable:
     """Failure Reason (0008,1197) of Storage Commitment."""
-    return Table.of(
+    return StatementTable.of(
         "Failure Reason (0008,1197) of Storage Commitment",
         ("Value", "Meaning", "When"),
         [
@@ -323,24 +323,24 @@ def _readable(name: str) -> str:
     return name.replace("_", " ").capitalize().replace("sop ", "SOP ").replace("Sop ", "SOP ")
 
 
-def content_terms() -> Table:
+def content_terms() -> StatementTable:
     """What media hold for each term of Include Non-DICOM Objects."""
     rows = [(term, _CONTENT_MEANINGS[term]) for term in IncludeNonDICOMObjects]
     rows_of_text = [(str(term), meaning) for term, meaning in rows]
     rows_of_text.append(("another term", "what `request.include_non_dicom_objects` says"))
-    return Table.of(
+    return StatementTable.of(
         "Include Non-DICOM Objects (2200,0008)", ("Term", "The media hold"), rows_of_text
     )
 
 
-def label_uses() -> Table:
+def label_uses() -> StatementTable:
     """How labels use the attributes of a request."""
-    return Table.of("Attributes on labels", ("Attribute", "Use"), attribute_uses())
+    return StatementTable.of("Attributes on labels", ("Attribute", "Use"), attribute_uses())
 
 
-def commitment_attributes() -> Table:
+def commitment_attributes() -> StatementTable:
     """The attributes of its N-ACTION and N-EVENT-REPORT (PS3.4 Tables J.3-1 and J.3-2)."""
-    return Table.of(
+    return StatementTable.of(
         "Attributes of Storage Commitment",
         ("Attribute", "Tag", "N-ACTION", "N-EVENT-REPORT"),
         [

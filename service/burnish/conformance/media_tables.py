@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
 from burnish.application_profiles.profile import WRITTEN_SECURITY, Rule
-from burnish.conformance.document import Table
+from burnish.conformance.document import StatementTable
 from burnish.conformance.names import numeric_order, uid_name
 from burnish.media import MEDIA, OPEN_MEDIA, WRITTEN_FILE_SYSTEMS
 from burnish.settings import DEVICE_KINDS, Settings
@@ -33,7 +33,7 @@ def roles_of(profile: ApplicationProfile) -> str:
     return ", ".join(roles)
 
 
-def media_services() -> Table:
+def media_services() -> StatementTable:
     """The overview of all media services (PS3.2 Table A.1-2)."""
     rows = [
         (
@@ -44,7 +44,7 @@ def media_services() -> Table:
         )
         for profile in PROFILES.values()
     ]
-    return Table.of(
+    return StatementTable.of(
         "Media services",
         (
             "Media Storage Application Profile",
@@ -56,7 +56,7 @@ def media_services() -> Table:
     )
 
 
-def profile_roles() -> Table:
+def profile_roles() -> StatementTable:
     """Profiles, real-world activities and roles (PS3.2 A.5.2)."""
     rows = [
         (
@@ -68,7 +68,7 @@ def profile_roles() -> Table:
         )
         for profile in PROFILES.values()
     ]
-    return Table.of(
+    return StatementTable.of(
         "Application Profiles, real-world activities and roles",
         (
             "Supported Application Profile",
@@ -81,7 +81,7 @@ def profile_roles() -> Table:
     )
 
 
-def written_profiles(settings: Settings) -> Table:
+def written_profiles(settings: Settings) -> StatementTable:
     """The profiles that are written, and the devices that make them."""
     rows = [
         (
@@ -93,7 +93,7 @@ def written_profiles(settings: Settings) -> Table:
         )
         for profile in OFFERED.values()
     ]
-    return Table.of(
+    return StatementTable.of(
         "Application Profiles that are written",
         ("Application Profile", "Section", "Media", "Icon Image Sequence", "Devices as configured"),
         rows,
@@ -112,14 +112,14 @@ def _icon(profile: ApplicationProfile) -> str:
     return f"{kind}: {profile.icon}"
 
 
-def read_only_profiles() -> Table:
+def read_only_profiles() -> StatementTable:
     """The profiles that are not written."""
     rows = [
         (profile.label, profile.section, ", ".join(profile.media), _obstacle(profile))
         for profile in PROFILES.values()
         if not profile.can_be_written
     ]
-    return Table.of(
+    return StatementTable.of(
         "Application Profiles that are read only",
         ("Application Profile", "Section", "Media", "Why it is not written"),
         rows,
@@ -136,7 +136,7 @@ def _obstacle(profile: ApplicationProfile) -> str:
     return f"file system: {', '.join(sorted(file_systems))}"
 
 
-def rules_of_profiles() -> Table:
+def rules_of_profiles() -> StatementTable:
     """What the profiles permit, profiles with the same rules together."""
     labels_by_rules: dict[tuple[Rule, ...], list[str]] = {}
     for profile in PROFILES.values():
@@ -151,7 +151,7 @@ def rules_of_profiles() -> Table:
         for rules, labels in labels_by_rules.items()
         for rule in rules
     ]
-    return Table.of(
+    return StatementTable.of(
         "What the profiles permit",
         ("Application Profiles", "SOP Classes", "Transfer syntaxes", "Limits of attributes"),
         rows,
@@ -162,9 +162,9 @@ def _names(uids: Iterable[str]) -> str:
     return "; ".join(uid_name(uid) for uid in sorted(uids, key=numeric_order))
 
 
-def media() -> Table:
+def media() -> StatementTable:
     """The media and their file systems (PS3.12)."""
-    return Table.of(
+    return StatementTable.of(
         "Media",
         ("Medium", "File system", "Bytes used of each blank", "Finalized"),
         [
@@ -183,74 +183,77 @@ def media() -> Table:
     )
 
 
-def devices(settings: Settings) -> Table:
+def devices(settings: Settings) -> StatementTable:
     """The kinds of devices, and those that are configured."""
     rows = []
     for name, kind in DEVICE_KINDS.items():
         configured = [device.name for device in settings.devices if device.kind == name]
         labels = kind.label_form if kind.label_form != "none" else "none unless configured"
         rows.append((name, ", ".join(kind.media), labels, ", ".join(configured)))
-    return Table.of(
+    return StatementTable.of(
         "Devices", ("Kind of device", "Media it can make", "Labels", "Devices as configured"), rows
     )
 
 
-def file_meta_information() -> Table:
+_FILE_META_INFORMATION = (
+    (
+        "File Preamble",
+        "",
+        "128 zero bytes; one that was read is not kept",
+        "128 zero bytes",
+    ),
+    ("File Meta Information Version", "(0002,0001)", "`00 01`", "`00 01`"),
+    (
+        "Media Storage SOP Class UID",
+        "(0002,0002)",
+        "that of the instance",
+        MEDIA_STORAGE_DIRECTORY_STORAGE,
+    ),
+    (
+        "Media Storage SOP Instance UID",
+        "(0002,0003)",
+        "that of the instance",
+        "the File-set UID",
+    ),
+    (
+        "Transfer Syntax UID",
+        "(0002,0010)",
+        "that of the file",
+        "1.2.840.10008.1.2.1 Explicit VR Little Endian",
+    ),
+    (
+        "Implementation Class UID",
+        "(0002,0012)",
+        IMPLEMENTATION_CLASS_UID,
+        IMPLEMENTATION_CLASS_UID,
+    ),
+    (
+        "Implementation Version Name",
+        "(0002,0013)",
+        IMPLEMENTATION_VERSION_NAME,
+        IMPLEMENTATION_VERSION_NAME,
+    ),
+    (
+        "Source Application Entity Title",
+        "(0002,0016)",
+        "the AE that sent the instance; absent if it came from a file without it",
+        "absent",
+    ),
+)
+
+
+def file_meta_information() -> StatementTable:
     """Preamble and File Meta Information (PS3.10 7.1)."""
-    return Table.of(
+    return StatementTable.of(
         "Preamble and File Meta Information of the files on media",
         ("Element", "Tag", "Value in instances", "Value in the DICOMDIR"),
-        [
-            (
-                "File Preamble",
-                "",
-                "128 zero bytes; one that was read is not kept",
-                "128 zero bytes",
-            ),
-            ("File Meta Information Version", "(0002,0001)", "`00 01`", "`00 01`"),
-            (
-                "Media Storage SOP Class UID",
-                "(0002,0002)",
-                "that of the instance",
-                MEDIA_STORAGE_DIRECTORY_STORAGE,
-            ),
-            (
-                "Media Storage SOP Instance UID",
-                "(0002,0003)",
-                "that of the instance",
-                "the File-set UID",
-            ),
-            (
-                "Transfer Syntax UID",
-                "(0002,0010)",
-                "that of the file",
-                "1.2.840.10008.1.2.1 Explicit VR Little Endian",
-            ),
-            (
-                "Implementation Class UID",
-                "(0002,0012)",
-                IMPLEMENTATION_CLASS_UID,
-                IMPLEMENTATION_CLASS_UID,
-            ),
-            (
-                "Implementation Version Name",
-                "(0002,0013)",
-                IMPLEMENTATION_VERSION_NAME,
-                IMPLEMENTATION_VERSION_NAME,
-            ),
-            (
-                "Source Application Entity Title",
-                "(0002,0016)",
-                "the AE that sent the instance; absent if it came from a file without it",
-                "absent",
-            ),
-        ],
+        _FILE_META_INFORMATION,
     )
 
 
-def ihe_profiles() -> Table:
+def ihe_profiles() -> StatementTable:
     """The IHE actors that are claimed (ITI TF-1, integration statements)."""
-    return Table.of(
+    return StatementTable.of(
         "Integration profiles implemented",
         ("Integration profile", "Actor", "Options", "Remarks"),
         [
@@ -266,9 +269,9 @@ def ihe_profiles() -> Table:
     )
 
 
-def ihe_not_claimed() -> Table:
+def ihe_not_claimed() -> StatementTable:
     """The IHE actors that one might expect and that are not claimed, with the reason."""
-    return Table.of(
+    return StatementTable.of(
         "Integration profiles that are not claimed",
         ("Integration profile", "Actor", "Why"),
         [

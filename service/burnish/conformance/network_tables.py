@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from burnish.access import outgoing_associations
 from burnish.access.tls import TLS_PROFILES
-from burnish.conformance.document import Table
+from burnish.conformance.document import StatementTable
 from burnish.conformance.names import duration, numeric_order, uid_name
 from burnish.directory_records import record_type
 from burnish.request import fetch_missing, query_retrieve
@@ -48,18 +48,18 @@ def storage_transfer_syntaxes() -> list[str]:
     return sorted(negotiation.STORAGE_TRANSFER_SYNTAXES, key=numeric_order)
 
 
-def network_services() -> Table:
+def network_services() -> StatementTable:
     """The overview of all network services (PS3.2 Table A.1-1)."""
     rows = [("Transfer", uid_name(uid), "No", "Yes") for uid in storage_sop_classes()]
     rows += [(group, uid_name(uid), _yes(scu), _yes(scp)) for uid, group, scu, scp in _SERVICES]
-    return Table.of(
+    return StatementTable.of(
         "Network services",
         ("Group", "SOP Class", "User of Service (SCU)", "Provider of Service (SCP)"),
         rows,
     )
 
 
-def sop_classes_of_the_ae() -> Table:
+def sop_classes_of_the_ae() -> StatementTable:
     """The SOP Classes to which the AE provides Standard Conformance."""
     no_record = "none: not put on media (0122H)"
     rows = [("Verification", VERIFICATION, "No", "Yes", "")]
@@ -68,16 +68,16 @@ def sop_classes_of_the_ae() -> Table:
         (uid_name(uid), uid, "No", "Yes", record_type(uid) or no_record)
         for uid in storage_sop_classes()
     ]
-    return Table.of(
+    return StatementTable.of(
         "SOP Classes of the AE",
         ("SOP Class name", "SOP Class UID", "SCU", "SCP", "Directory Record Type on media"),
         rows,
     )
 
 
-def transfer_syntaxes() -> Table:
+def transfer_syntaxes() -> StatementTable:
     """The transfer syntaxes of Storage."""
-    return Table.of(
+    return StatementTable.of(
         "Transfer syntaxes of Storage",
         ("Transfer Syntax name", "Transfer Syntax UID"),
         [(uid_name(uid), uid) for uid in storage_transfer_syntaxes()],
@@ -88,7 +88,7 @@ def _syntaxes(uids: Sequence[str]) -> str:
     return "; ".join(f"{uid_name(uid)} {uid}" for uid in uids)
 
 
-def accepted_contexts() -> Table:
+def accepted_contexts() -> StatementTable:
     """The presentation contexts that are accepted (PS3.2 A.4.2.1.4)."""
     syntaxes = _syntaxes(sorted(negotiation.DIMSE_N_TRANSFER_SYNTAXES, key=numeric_order))
     rows = [
@@ -105,7 +105,7 @@ def accepted_contexts() -> Table:
             "`store`",
         )
     )
-    return Table.of(
+    return StatementTable.of(
         "Presentation contexts that are accepted",
         (
             "Abstract syntax",
@@ -119,9 +119,9 @@ def accepted_contexts() -> Table:
     )
 
 
-def context_results() -> Table:
+def context_results() -> StatementTable:
     """The results of proposed presentation contexts (PS3.8 Table 9-18)."""
-    return Table.of(
+    return StatementTable.of(
         "Results of proposed presentation contexts",
         ("Result", "Meaning", "When"),
         [
@@ -134,10 +134,10 @@ def context_results() -> Table:
     )
 
 
-def extended_negotiation() -> Table:
+def extended_negotiation() -> StatementTable:
     """The answers to the sub-items of user information (PS3.7 D.3.3)."""
     information = negotiation.STORAGE_EXTENDED_INFORMATION.hex(" ").upper()
-    return Table.of(
+    return StatementTable.of(
         "Extended negotiation",
         ("Item", "As acceptor", "As requestor"),
         [
@@ -176,11 +176,11 @@ def extended_negotiation() -> Table:
     )
 
 
-def association_limits(settings: Settings) -> Table:
+def association_limits(settings: Settings) -> StatementTable:
     """How many associations there may be (PS3.2 A.4.2.1.2.2)."""
     dicom = settings.dicom
     usual = PeerSettings.model_fields["maximum_associations"].default
-    return Table.of(
+    return StatementTable.of(
         "Number of associations",
         ("Associations at the same time", "Maximum", "Setting"),
         [
@@ -223,64 +223,65 @@ def association_limits(settings: Settings) -> Table:
     )
 
 
-def rejections() -> Table:
+_REJECTIONS = (
+    (
+        "1 rejected-permanent",
+        "1 service-user",
+        "2 application-context-name-not-supported",
+        "the Application Context Name is not that of DICOM",
+    ),
+    (
+        "1 rejected-permanent",
+        "1 service-user",
+        "3 calling-AE-title-not-recognized",
+        "the calling AE is not configured, or its address, its certificate or the lack of"
+        " TLS is not what is configured for it",
+    ),
+    (
+        "1 rejected-permanent",
+        "1 service-user",
+        "7 called-AE-title-not-recognized",
+        "the called AE title is not one of this service, if `dicom.check_called_ae_title` is true",
+    ),
+    (
+        "1 rejected-permanent",
+        "2 service-provider (ACSE)",
+        "1 no-reason-given",
+        "the user identity is missing though required, wrong, or of a type that is not supported",
+    ),
+    (
+        "1 rejected-permanent",
+        "2 service-provider (ACSE)",
+        "2 protocol-version-not-supported",
+        "bit 0 of the Protocol-version is not set",
+    ),
+    (
+        "2 rejected-transient",
+        "3 service-provider (Presentation)",
+        "1 temporary-congestion",
+        "the service is stopping",
+    ),
+    (
+        "2 rejected-transient",
+        "3 service-provider (Presentation)",
+        "2 local-limit-exceeded",
+        "too many associations, of the peer or in total",
+    ),
+)
+
+
+def rejections() -> StatementTable:
     """The results of A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
-    return Table.of(
+    return StatementTable.of(
         "Rejection of associations",
         ("Result", "Source", "Reason", "When"),
-        [
-            (
-                "1 rejected-permanent",
-                "1 service-user",
-                "2 application-context-name-not-supported",
-                "the Application Context Name is not that of DICOM",
-            ),
-            (
-                "1 rejected-permanent",
-                "1 service-user",
-                "3 calling-AE-title-not-recognized",
-                "the calling AE is not configured, or its address, its certificate or the lack of"
-                " TLS is not what is configured for it",
-            ),
-            (
-                "1 rejected-permanent",
-                "1 service-user",
-                "7 called-AE-title-not-recognized",
-                "the called AE title is not one of this service, if"
-                " `dicom.check_called_ae_title` is true",
-            ),
-            (
-                "1 rejected-permanent",
-                "2 service-provider (ACSE)",
-                "1 no-reason-given",
-                "the user identity is missing though required, wrong, or of a type that is not"
-                " supported",
-            ),
-            (
-                "1 rejected-permanent",
-                "2 service-provider (ACSE)",
-                "2 protocol-version-not-supported",
-                "bit 0 of the Protocol-version is not set",
-            ),
-            (
-                "2 rejected-transient",
-                "3 service-provider (Presentation)",
-                "1 temporary-congestion",
-                "the service is stopping",
-            ),
-            (
-                "2 rejected-transient",
-                "3 service-provider (Presentation)",
-                "2 local-limit-exceeded",
-                "too many associations, of the peer or in total",
-            ),
-        ],
+        _REJECTIONS,
     )
 
 
-def aborts() -> Table:
+def aborts() -> StatementTable:
     """When the service aborts an association (PS3.8 Table 9-26)."""
-    return Table.of(
+    return StatementTable.of(
         "Abort of associations by the service (source 2, service-provider)",
         ("Reason", "When"),
         [
@@ -307,9 +308,9 @@ def aborts() -> Table:
     )
 
 
-def size_limits(settings: Settings) -> Table:
+def size_limits(settings: Settings) -> StatementTable:
     """Sizes beyond which a message is refused."""
-    return Table.of(
+    return StatementTable.of(
         "Limits of sizes",
         ("What", "Bytes at most"),
         [
@@ -325,74 +326,63 @@ def size_limits(settings: Settings) -> Table:
     )
 
 
-def time_outs(settings: Settings) -> Table:
+def time_outs(settings: Settings) -> StatementTable:
     """Every time-out of the network, also those that are not configurable."""
+    rows = [*_time_outs_as_acceptor(settings), *_time_outs_as_requestor(settings)]
+    return StatementTable.of("Time-outs", ("Time", "Value", "Setting"), rows)
+
+
+def _time_outs_as_acceptor(settings: Settings) -> list[tuple[str, str, str]]:
     dicom = settings.dicom
-    return Table.of(
-        "Time-outs",
-        ("Time", "Value", "Setting"),
-        [
-            (
-                "as acceptor, from the connection to the accepted association, TLS handshake"
-                " included (ARTIM)",
-                duration(dicom.acse_timeout),
-                "`dicom.acse_timeout`",
-            ),
-            (
-                "as acceptor, silence of the peer, between messages and within one",
-                duration(dicom.idle_timeout),
-                "`dicom.idle_timeout`",
-            ),
-            (
-                "at shutdown, for associations to end",
-                duration(dicom.drain_timeout),
-                "`dicom.drain_timeout`",
-            ),
-            (
-                "as requestor, to open the TCP connection",
-                f"{outgoing_associations.CONNECTION_TIMEOUT:g} seconds",
-                "none",
-            ),
-            (
-                "retrieval: answer to A-ASSOCIATE-RQ",
-                f"{query_retrieve.ACSE_TIMEOUT:g} seconds",
-                "none",
-            ),
-            (
-                "retrieval: each response to C-FIND, C-MOVE and C-GET",
-                f"{query_retrieve.DIMSE_TIMEOUT:g} seconds",
-                "none",
-            ),
-            (
-                "retrieval: until a request fails without its instances",
-                duration(settings.retrieval.give_up_after),
-                "`retrieval.give_up_after`",
-            ),
-            (
-                "report: answer to A-ASSOCIATE-RQ",
-                f"{event_reports.ACSE_TIMEOUT:g} seconds",
-                "none",
-            ),
-            (
-                "report: response to N-EVENT-REPORT",
-                f"{event_reports.DIMSE_TIMEOUT:g} seconds",
-                "none",
-            ),
-            (
-                "report: until it is given up",
-                duration(settings.storage_commitment.give_up_after),
-                "`storage_commitment.give_up_after`",
-            ),
-        ],
+    return [
+        (
+            "as acceptor, from the connection to the accepted association, TLS handshake"
+            " included (ARTIM)",
+            duration(dicom.acse_timeout),
+            "`dicom.acse_timeout`",
+        ),
+        (
+            "as acceptor, silence of the peer, between messages and within one",
+            duration(dicom.idle_timeout),
+            "`dicom.idle_timeout`",
+        ),
+        (
+            "at shutdown, for associations to end",
+            duration(dicom.drain_timeout),
+            "`dicom.drain_timeout`",
+        ),
+    ]
+
+
+def _time_outs_as_requestor(settings: Settings) -> list[tuple[str, str, str]]:
+    fixed = (
+        ("as requestor, to open the TCP connection", outgoing_associations.CONNECTION_TIMEOUT),
+        ("retrieval: answer to A-ASSOCIATE-RQ", query_retrieve.ACSE_TIMEOUT),
+        ("retrieval: each response to C-FIND, C-MOVE and C-GET", query_retrieve.DIMSE_TIMEOUT),
+        ("report: answer to A-ASSOCIATE-RQ", event_reports.ACSE_TIMEOUT),
+        ("report: response to N-EVENT-REPORT", event_reports.DIMSE_TIMEOUT),
     )
+    return [
+        *((what, f"{seconds:g} seconds", "none") for what, seconds in fixed),
+        (
+            "retrieval: until a request fails without its instances",
+            duration(settings.retrieval.give_up_after),
+            "`retrieval.give_up_after`",
+        ),
+        (
+            "report: until it is given up",
+            duration(settings.storage_commitment.give_up_after),
+            "`storage_commitment.give_up_after`",
+        ),
+    ]
 
 
-def proposed_contexts_of_retrieval() -> Table:
+def proposed_contexts_of_retrieval() -> StatementTable:
     """What the Query/Retrieve SCU proposes."""
     uncompressed = _syntaxes(query_retrieve.UNCOMPRESSED)
     compressed = _syntaxes(query_retrieve.COMPRESSED)
     relational = "relational queries"
-    return Table.of(
+    return StatementTable.of(
         "Presentation contexts proposed to retrieve instances",
         ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
         [
@@ -423,19 +413,19 @@ def proposed_contexts_of_retrieval() -> Table:
     )
 
 
-def proposed_contexts_of_reports() -> Table:
+def proposed_contexts_of_reports() -> StatementTable:
     """What is proposed to report commitments."""
     uid = STORAGE_COMMITMENT_PUSH_MODEL
-    return Table.of(
+    return StatementTable.of(
         "Presentation contexts proposed to report commitments",
         ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
         [(uid_name(uid), uid, _syntaxes(_REPORT_SYNTAXES), "SCP", "role selection")],
     )
 
 
-def query_keys() -> Table:
+def query_keys() -> StatementTable:
     """The keys of queries."""
-    return Table.of(
+    return StatementTable.of(
         "Keys of C-FIND requests",
         ("Level", "Attribute", "Tag", "Type of matching", "When"),
         [
@@ -463,11 +453,11 @@ def query_keys() -> Table:
     )
 
 
-def communication_failures() -> Table:
+def communication_failures() -> StatementTable:
     """What is done when communication fails (PS3.2 A.4.2.1.3)."""
     retried = "the archive is asked again after `retrieval.retry_after`; the request stays PENDING"
     again = "the report is sent again on another association, as after a failure"
-    return Table.of(
+    return StatementTable.of(
         "Communication failures",
         ("Failure", "While instances are retrieved", "While commitments are reported"),
         [
@@ -483,7 +473,7 @@ def communication_failures() -> Table:
     )
 
 
-def remote_aes(settings: Settings) -> Table:
+def remote_aes(settings: Settings) -> StatementTable:
     """The remote AEs of the configuration."""
     rows = [
         (
@@ -495,16 +485,16 @@ def remote_aes(settings: Settings) -> Table:
         )
         for peer in settings.peer
     ]
-    return Table.of(
+    return StatementTable.of(
         "Remote AEs as configured",
         ("AE title", "May call from", "Is called at", "Security", "May"),
         rows or [("none", "", "", "", "")],
     )
 
 
-def tls_profiles() -> Table:
+def tls_profiles() -> StatementTable:
     """The Secure Transport Connection Profiles (PS3.15 B)."""
-    return Table.of(
+    return StatementTable.of(
         "Secure Transport Connection Profiles",
         ("`tls.profile`", "PS3.15", "Cipher suites of TLS 1.2, as OpenSSL names them", "TLS 1.3"),
         [
@@ -514,10 +504,10 @@ def tls_profiles() -> Table:
     )
 
 
-def ports(settings: Settings) -> Table:
+def ports(settings: Settings) -> StatementTable:
     """The ports that the service listens on."""
     tls = settings.tls
-    return Table.of(
+    return StatementTable.of(
         "Ports",
         ("Port", "Protocol", "Setting", "As configured"),
         [

@@ -6,7 +6,7 @@ the attribute is empty then), ANAP (attribute not always present).
 
 from burnish.application_profiles import PROFILES
 from burnish.character_sets import CODECS
-from burnish.conformance.document import NOTHING, Table
+from burnish.conformance.document import NOTHING, StatementTable
 from burnish.conformance.names import attribute_name, tag_text
 from burnish.dicomdir.records import SUPPLIED_BY_TAG, SUPPLIED_BY_VR
 from burnish.directory_records import KEYS, ROOT_TYPES, Key
@@ -37,105 +37,108 @@ def stand_in(key: Key) -> str:
     return f"`{'0' if key.vr in (b'US', b'UL') else value.decode('ascii')}`"
 
 
-def file_set_identification() -> Table:
+_FILE_SET_IDENTIFICATION = (
+    (
+        "File-set ID",
+        "(0004,1130)",
+        "up to 16 characters",
+        "N-CREATE, `burnish` command, or generated",
+        "ALWAYS",
+    ),
+    (
+        "File-set Descriptor File ID",
+        "(0004,1141)",
+        "never written by this version",
+        "",
+        "ANAP",
+    ),
+    (
+        "Offset of the First Directory Record of the Root Directory Entity",
+        "(0004,1200)",
+        "",
+        "generated",
+        "ALWAYS",
+    ),
+    (
+        "Offset of the Last Directory Record of the Root Directory Entity",
+        "(0004,1202)",
+        "",
+        "generated",
+        "ALWAYS",
+    ),
+    ("File-set Consistency Flag", "(0004,1212)", "0000H", "fixed", "ALWAYS"),
+    ("Directory Record Sequence", "(0004,1220)", "not empty", "generated", "ALWAYS"),
+    (
+        ">Offset of the Next Directory Record",
+        "(0004,1400)",
+        "",
+        "generated",
+        "ALWAYS",
+    ),
+    (">Record In-use Flag", "(0004,1410)", "FFFFH", "fixed", "ALWAYS"),
+    (
+        ">Offset of Referenced Lower-Level Directory Entity",
+        "(0004,1420)",
+        "",
+        "generated",
+        "ALWAYS",
+    ),
+    (">Directory Record Type", "(0004,1430)", "see the next table", "generated", "ALWAYS"),
+    (
+        ">Referenced File ID",
+        "(0004,1500)",
+        "`DICOM`, then folders of patient, study and series",
+        "generated",
+        "ALWAYS in records of instances",
+    ),
+    (
+        ">Referenced SOP Class UID in File",
+        "(0004,1510)",
+        "",
+        "instance",
+        "ALWAYS in records of instances",
+    ),
+    (
+        ">Referenced SOP Instance UID in File",
+        "(0004,1511)",
+        "",
+        "instance",
+        "ALWAYS in records of instances",
+    ),
+    (
+        ">Referenced Transfer Syntax UID in File",
+        "(0004,1512)",
+        "",
+        "file on the medium",
+        "ALWAYS in records of instances",
+    ),
+    (
+        ">Referenced Related General SOP Class UID in File",
+        "(0004,151A)",
+        "",
+        "instance, (0008,001A)",
+        "ANAP",
+    ),
+    (
+        ">Specific Character Set",
+        "(0008,0005)",
+        "that of the instance; guessed where it is missing or unknown",
+        "instance",
+        "ANAP: where the record has text beyond ASCII",
+    ),
+)
+
+
+def file_set_identification() -> StatementTable:
     """The attributes of the DICOMDIR before its records (PS3.3 F.3.2.1, F.3.2.2)."""
-    return Table.of(
+    return StatementTable.of(
         "DICOMDIR: File-set Identification and Directory Information",
         ("Attribute", "Tag", "Value", "Source", "Presence"),
-        [
-            (
-                "File-set ID",
-                "(0004,1130)",
-                "up to 16 characters",
-                "N-CREATE, `burnish` command, or generated",
-                "ALWAYS",
-            ),
-            (
-                "File-set Descriptor File ID",
-                "(0004,1141)",
-                "never written by this version",
-                "",
-                "ANAP",
-            ),
-            (
-                "Offset of the First Directory Record of the Root Directory Entity",
-                "(0004,1200)",
-                "",
-                "generated",
-                "ALWAYS",
-            ),
-            (
-                "Offset of the Last Directory Record of the Root Directory Entity",
-                "(0004,1202)",
-                "",
-                "generated",
-                "ALWAYS",
-            ),
-            ("File-set Consistency Flag", "(0004,1212)", "0000H", "fixed", "ALWAYS"),
-            ("Directory Record Sequence", "(0004,1220)", "not empty", "generated", "ALWAYS"),
-            (
-                ">Offset of the Next Directory Record",
-                "(0004,1400)",
-                "",
-                "generated",
-                "ALWAYS",
-            ),
-            (">Record In-use Flag", "(0004,1410)", "FFFFH", "fixed", "ALWAYS"),
-            (
-                ">Offset of Referenced Lower-Level Directory Entity",
-                "(0004,1420)",
-                "",
-                "generated",
-                "ALWAYS",
-            ),
-            (">Directory Record Type", "(0004,1430)", "see the next table", "generated", "ALWAYS"),
-            (
-                ">Referenced File ID",
-                "(0004,1500)",
-                "`DICOM`, then folders of patient, study and series",
-                "generated",
-                "ALWAYS in records of instances",
-            ),
-            (
-                ">Referenced SOP Class UID in File",
-                "(0004,1510)",
-                "",
-                "instance",
-                "ALWAYS in records of instances",
-            ),
-            (
-                ">Referenced SOP Instance UID in File",
-                "(0004,1511)",
-                "",
-                "instance",
-                "ALWAYS in records of instances",
-            ),
-            (
-                ">Referenced Transfer Syntax UID in File",
-                "(0004,1512)",
-                "",
-                "file on the medium",
-                "ALWAYS in records of instances",
-            ),
-            (
-                ">Referenced Related General SOP Class UID in File",
-                "(0004,151A)",
-                "",
-                "instance, (0008,001A)",
-                "ANAP",
-            ),
-            (
-                ">Specific Character Set",
-                "(0008,0005)",
-                "that of the instance; guessed where it is missing or unknown",
-                "instance",
-                "ANAP: where the record has text beyond ASCII",
-            ),
-        ],
+        _FILE_SET_IDENTIFICATION,
     )
 
 
-def keys_of_records() -> Table:
+def keys_of_records() -> StatementTable:
     """The keys of each type of directory record (PS3.3 F.5)."""
     rows = []
     for record, keys in KEYS.items():
@@ -144,7 +147,7 @@ def keys_of_records() -> Table:
         if not keys:
             rows.append((name, "no keys", "", "", "", ""))
         rows += [(name, *_key_cells(key)) for key in keys]
-    return Table.of(
+    return StatementTable.of(
         "DICOMDIR: keys of directory records",
         ("Record", "Attribute", "Tag", "Type", "Source, and the value without it", "Presence"),
         rows,
@@ -164,7 +167,7 @@ def _key_cells(key: Key) -> tuple[str, str, str, str, str]:
     )
 
 
-def keys_of_profiles() -> Table:
+def keys_of_profiles() -> StatementTable:
     """The keys that profiles add to directory records (PS3.11)."""
     labels_by_keys: dict[tuple[tuple[str, Key], ...], list[str]] = {}
     for profile in PROFILES.values():
@@ -178,7 +181,7 @@ def keys_of_profiles() -> Table:
             by_record.setdefault(record, []).append(text)
         for record, texts in by_record.items() or (("none", []),):
             rows.append((", ".join(labels), record, "; ".join(texts)))
-    return Table.of(
+    return StatementTable.of(
         "DICOMDIR: keys that profiles add",
         ("Application Profiles", "Record", "Attribute, tag, Type, presence"),
         rows,
@@ -211,7 +214,7 @@ DERIVED_IMAGE: tuple[tuple[int, str, str], ...] = (
 )
 
 
-def derived_images() -> Table:
+def derived_images() -> StatementTable:
     """The attributes of images that are compressed with loss."""
     rows = [
         (attribute_name(tag), tag_text(tag), value, presence)
@@ -221,14 +224,14 @@ def derived_images() -> Table:
     names = "; ".join(f"{attribute_name(tag)} {tag_text(tag)}" for tag in removed)
     rows.append((names, "as named", "removed: no longer true of the image", "never"))
     rows.append(("every other attribute", "", "as in the source", "as in the source"))
-    return Table.of(
+    return StatementTable.of(
         "Images that are compressed with loss", ("Attribute", "Tag", "Value", "Presence"), rows
     )
 
 
-def converted_copies() -> Table:
+def converted_copies() -> StatementTable:
     """What changes in an instance that is converted to another transfer syntax."""
-    return Table.of(
+    return StatementTable.of(
         "Instances that are converted to another transfer syntax without loss",
         ("What", "How it changes"),
         [
@@ -252,11 +255,11 @@ def converted_copies() -> Table:
     )
 
 
-def corrected_instances() -> Table:
+def corrected_instances() -> StatementTable:
     """What `burnish instance correct` changes."""
     from burnish.correction import NAMES
 
-    return Table.of(
+    return StatementTable.of(
         "Instances that an administrator corrects",
         ("What", "How it changes"),
         [
@@ -271,9 +274,9 @@ def corrected_instances() -> Table:
     )
 
 
-def character_sets() -> Table:
+def character_sets() -> StatementTable:
     """The Specific Character Sets that are decoded (PS3.3 C.12.1.1.2)."""
-    return Table.of(
+    return StatementTable.of(
         "Specific Character Sets that are decoded",
         ("Defined Term without code extensions", "With code extensions (ISO 2022)"),
         [

@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 
 from burnish.conformance.document import (
     CONTENTS,
-    Arrow,
     Block,
-    Box,
     Bullets,
     Figure,
+    FigureArrow,
+    FigureBox,
     Paragraph,
     Section,
     Statement,
-    Table,
+    StatementTable,
 )
 from burnish.conformance.html import label_lines
 from burnish.conformance.inline import runs
@@ -316,7 +316,7 @@ class _Writer:
             for item in block.items:
                 self._bullet(item)
             self._y += 1.2
-        elif isinstance(block, Table):
+        elif isinstance(block, StatementTable):
             self._tables += 1
             self._table(block)
         else:
@@ -347,7 +347,7 @@ class _Writer:
 
     # --- tables ---
 
-    def _table(self, table: Table) -> None:
+    def _table(self, table: StatementTable) -> None:
         size = _SMALL if len(table.columns) < 6 else _TINY
         widths = self._column_widths(table, size)
         rows = [self._cells(row, widths, size) for row in table.rows]
@@ -428,7 +428,7 @@ class _Writer:
             self._rule(self._y)
             cells = [lines[len(done) :] for lines, done in zip(cells, part, strict=True)]
 
-    def _column_widths(self, table: Table, size: float) -> list[float]:
+    def _column_widths(self, table: StatementTable, size: float) -> list[float]:
         """Widths by content: as much as each needs if that fits, else shared by need."""
         columns = list(zip(table.columns, *table.rows, strict=True))
         longest = [self._natural_widths(cells, size) for cells in columns]
@@ -486,7 +486,7 @@ class _Writer:
         self._caption(f"Figure {self._figures}: {figure.caption}")
         self._y += 3
 
-    def _box(self, box: Box, left: float, top: float, scale: float) -> None:
+    def _box(self, box: FigureBox, left: float, top: float, scale: float) -> None:
         fill = {"entity": (228, 238, 248), "remote": _TINT}.get(box.kind, (255, 255, 255))
         self._pdf.set_fill_color(*fill)
         self._pdf.set_draw_color(*(_ACCENT if box.kind == "entity" else _SOFT))
@@ -503,7 +503,7 @@ class _Writer:
             offset = (width - self._widths(line, "plain", size)) / 2
             self._text(x + offset, baseline + 4 * number, line, size)
 
-    def _arrow(self, arrow: Arrow, left: float, top: float, scale: float) -> None:
+    def _arrow(self, arrow: FigureArrow, left: float, top: float, scale: float) -> None:
         (x1, y1), (x2, y2) = (
             (left + x * scale, top + y * scale) for x, y in (arrow.start, arrow.end)
         )

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticUndefined
 
-from burnish.conformance.document import Table
+from burnish.conformance.document import StatementTable
 from burnish.settings import Settings
 
 _TABLE = re.compile(r"(?:# )?\[{1,2}([a-z_]+)\]{1,2}\s*(?:#\s*(.*))?$")
@@ -57,7 +57,7 @@ def _shipped_configuration() -> str:
     return ""
 
 
-def settings_tables(settings: Settings) -> Iterator[Table]:
+def settings_tables(settings: Settings) -> Iterator[StatementTable]:
     """One table for each table of the configuration, in its order."""
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
@@ -74,7 +74,9 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
             yield argument
 
 
-def _table(name: str, title: str, model: type[BaseModel], value: BaseModel | None) -> Table:
+def _table(
+    name: str, title: str, model: type[BaseModel], value: BaseModel | None
+) -> StatementTable:
     rows = []
     for key, field in model.model_fields.items():
         default = "required"
@@ -90,8 +92,8 @@ def _table(name: str, title: str, model: type[BaseModel], value: BaseModel | Non
     caption = f"Settings {title}"
     if value is None:
         without_value = [(row[0], row[1], row[3]) for row in rows]
-        return Table.of(caption, ("Key", "Default", "Meaning"), without_value)
-    return Table.of(caption, ("Key", "Default", "As configured", "Meaning"), rows)
+        return StatementTable.of(caption, ("Key", "Default", "Meaning"), without_value)
+    return StatementTable.of(caption, ("Key", "Default", "As configured", "Meaning"), rows)
 
 
 def printed(value: Any) -> str:

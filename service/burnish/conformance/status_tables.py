@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from burnish import errors
-from burnish.conformance.document import Table
+from burnish.conformance.document import StatementTable
 from burnish.scp import statuses
 from burnish.scp.statuses import STATUSES
 
@@ -213,9 +213,9 @@ STATUSES_BY_OPERATION: dict[str, tuple[StatusRow, ...]] = {
 }
 
 
-def status_table(operation: str) -> Table:
+def status_table(operation: str) -> StatementTable:
     """The statuses of an operation; those of C-STORE are ranges to a peer (PS3.4 B.2.3)."""
-    return Table.of(
+    return StatementTable.of(
         f"{operation} response statuses",
         ("Service status", "Further meaning", "Status", "Cause in this product"),
         [
@@ -225,9 +225,9 @@ def status_table(operation: str) -> Table:
     )
 
 
-def handling_of_c_find() -> Table:
+def handling_of_c_find() -> StatementTable:
     """What the Query/Retrieve SCU does on each status (PS3.4 C.4.1.1.4)."""
-    return Table.of(
+    return StatementTable.of(
         "C-FIND response statuses and what is done",
         ("Service status", "Status", "Behaviour"),
         [
@@ -244,9 +244,9 @@ def handling_of_c_find() -> Table:
     )
 
 
-def handling_of_retrieve() -> Table:
+def handling_of_retrieve() -> StatementTable:
     """What the Query/Retrieve SCU does on each status of C-MOVE and C-GET (PS3.4 C.4.2.1.5)."""
-    return Table.of(
+    return StatementTable.of(
         "C-MOVE and C-GET response statuses and what is done",
         ("Service status", "Status", "Behaviour"),
         [
@@ -273,9 +273,9 @@ def handling_of_retrieve() -> Table:
     )
 
 
-def statuses_of_c_get_storage() -> Table:
+def statuses_of_c_get_storage() -> StatementTable:
     """What C-STORE sub-operations of a C-GET are answered with."""
-    return Table.of(
+    return StatementTable.of(
         "C-STORE response statuses in a C-GET",
         ("Service status", "Status", "Cause in this product"),
         [
@@ -286,9 +286,9 @@ def statuses_of_c_get_storage() -> Table:
     )
 
 
-def handling_of_event_reports() -> Table:
+def handling_of_event_reports() -> StatementTable:
     """What is done on each status of an N-EVENT-REPORT (PS3.4 J.3.3)."""
-    return Table.of(
+    return StatementTable.of(
         "N-EVENT-REPORT response statuses and what is done",
         ("Service status", "Status", "Behaviour"),
         [

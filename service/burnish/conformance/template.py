@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 
-from burnish.conformance.document import Block, Bullets, Figure, Paragraph, Section, Table
+from burnish.conformance.document import Block, Bullets, Figure, Paragraph, Section, StatementTable
 
 _DIRECTIVE = re.compile(r"\{\{(table|others|figure|include|if|else|end) ?([a-z_0-9]*)\}\}")
 _VALUE = re.compile(r"\{([a-z_0-9.]+)\}")
@@ -30,7 +30,7 @@ class Material:
 
     value: Callable[[str], str]
     conditions: Mapping[str, bool]
-    tables: Mapping[str, Callable[[], Table]]
+    tables: Mapping[str, Callable[[], StatementTable]]
     figures: Mapping[str, Callable[[], Figure]]
 
 

@@ -9,7 +9,7 @@ from pynetdicom import sop_class
 
 from burnish.application_profiles import OFFERED, PROFILES
 from burnish.conformance import Statement, make_statement, write_markdown
-from burnish.conformance.document import Bullets, Paragraph, Table
+from burnish.conformance.document import Bullets, Paragraph, StatementTable
 from burnish.conformance.editions import Edition
 from burnish.conformance.filling import material_of
 from burnish.conformance.media_creation_tables import CREATE_USES, GET_USES
@@ -147,12 +147,12 @@ def statement(request: pytest.FixtureRequest) -> Statement:
     return make_statement(Settings(), request.param)
 
 
-def table(statement: Statement, caption: str) -> Table:
+def table(statement: Statement, caption: str) -> StatementTable:
     (result,) = {block for block in statement.tables if block.caption == caption}
     return result
 
 
-def column(content: Table, name: str) -> list[str]:
+def column(content: StatementTable, name: str) -> list[str]:
     return [row[content.columns.index(name)] for row in content.rows]
 
 

@@ -10,7 +10,7 @@ from pydicom.uid import UID
 import material
 from burnish.access.peers import Caller
 from burnish.conformance import Statement, make_statement
-from burnish.conformance.document import Table
+from burnish.conformance.document import StatementTable
 from burnish.conformance.object_tables import DERIVED_IMAGE
 from burnish.file_slice import Slice
 from burnish.scp.negotiation import OPERATIONS, Acceptance, Negotiator, Rejection
@@ -31,7 +31,7 @@ def statement() -> Statement:
 
 def rows(statement: Statement, caption: str) -> list[dict[str, str]]:
     (content,) = {table for table in statement.tables if table.caption == caption}
-    assert isinstance(content, Table)
+    assert isinstance(content, StatementTable)
     return [dict(zip(content.columns, row, strict=True)) for row in content.rows]
 
 

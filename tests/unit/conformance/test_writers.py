@@ -7,7 +7,7 @@ import pypdfium2
 import pytest
 
 from burnish.conformance import Statement, make_statement, write_html, write_markdown, write_pdf
-from burnish.conformance.document import CONTENTS, Paragraph, Section, Table
+from burnish.conformance.document import CONTENTS, Paragraph, Section, StatementTable
 from burnish.conformance.html import svg_lines
 from burnish.conformance.inline import Run, runs
 from burnish.settings import Settings
@@ -94,7 +94,7 @@ def test_the_page_has_the_data_flow_as_a_picture(statement: Statement) -> None:
         block
         for section in statement.sections
         for block in section.blocks
-        if not isinstance(block, Table | Paragraph) and hasattr(block, "boxes")
+        if not isinstance(block, StatementTable | Paragraph) and hasattr(block, "boxes")
     )
     picture = "".join(svg_lines(figure))
     assert all(line in picture for box in figure.boxes for line in box.lines)
@@ -152,7 +152,7 @@ def test_the_pdf_has_bookmarks_and_links(statement: Statement) -> None:
 
 def test_a_row_that_is_taller_than_a_page_goes_on_on_the_next() -> None:
     words = [f"word{number}" for number in range(4000)]
-    table = Table.of("Long", ("Name", "Text"), [("a", " ".join(words)), ("b", "the end")])
+    table = StatementTable.of("Long", ("Name", "Text"), [("a", " ".join(words)), ("b", "the end")])
     section = Section(1, "1", "Only", [table])
     with pypdfium2.PdfDocument(write_pdf(Statement("T", "S", (), (section,)))) as document:
         text = " ".join(page.get_textpage().get_text_bounded() for page in document)
