@@ -21,7 +21,7 @@ def test_an_undeclared_character_set_is_guessed(character_set: bytes) -> None:
     assert character_sets.decode("Jérôme".encode("latin-1"), character_set) == "Jérôme"
 
 
-@given(st.binary(max_size=64), st.sampled_from(sorted(character_sets._CODECS)))
+@given(st.binary(max_size=64), st.sampled_from(sorted(character_sets.CODECS)))
 def test_decoding_never_fails(value: bytes, term: str) -> None:
     assert isinstance(character_sets.decode(value, term.encode()), str)
     extended = term.replace("ISO_IR", "ISO 2022 IR")
