@@ -6,8 +6,10 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom.data import get_testdata_file
 
 import content_sources
@@ -185,8 +187,15 @@ def test_twelve_leads_are_drawn_on_their_paper(root: Path) -> None:
     page = page_with(root, "RHYTHM").read_text("utf-8")
     assert "Sampling: 1000 Hz" in page
     assert "0.05 Hz" in page
-    names = re.findall(r'<img src="../../([^"]*SVG)"', page)
+    names = re.findall(r'<a href="../../([^"]*SVG)"', page)
     assert len(names) == 2
+    # pages have web files alone: a picture of the drawing, which leads to it
+    pictures = re.findall(r'<img src="../../(IHE_PDI/[^"]*JPG)"', page)
+    assert len(pictures) == 2
+    with Image.open(root / pictures[0]) as picture:
+        cells = np.asarray(picture.convert("L"))
+    columns = (cells < 80).any(axis=0).nonzero()[0]
+    assert columns[-1] - columns[0] > 0.8 * cells.shape[1]
     subprocess.run(["xmllint", "--noout", "--nonet", root / names[0]], check=True, timeout=60)
     drawing = (root / names[0]).read_text("utf-8")
     texts = re.findall(r"<text[^>]*>([^<]*)", drawing)
@@ -223,7 +232,7 @@ def test_other_waveforms_have_their_units_baseline_and_gaps(root: Path) -> None:
     page = page_with(root, "Arterial pressure").read_text("utf-8")
     assert "<td>mm[Hg]</td><td>0.5</td><td>20</td>" in page
     assert "Sinus rhythm" in page
-    (name,) = re.findall(r'<img src="../../([^"]*SVG)"', page)
+    (name,) = re.findall(r'<a href="../../([^"]*SVG)"', page)
     drawing = (root / name).read_text("utf-8")
     assert "Arterial pressure, 10 mm = 100 mm[Hg] (70 … 169.5)" in drawing
     (line,) = re.findall(r'class="s" d="([^"]*)"', drawing)

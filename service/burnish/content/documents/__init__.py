@@ -2,7 +2,8 @@
 
 body          collects the body of a document: XHTML, and what depends on language and volume
 report        structured reports and key object selections
-waveform      waveforms as SVG: an ECG on its paper, others by channel
+waveform      waveforms as drawings: an ECG on its paper, others by channel
+paper         drawings as SVG and as JPEG pictures
 encapsulated  PDF, CDA and other files within an instance
 video         MP4 files within an instance
 values        values of a data set as text and numbers

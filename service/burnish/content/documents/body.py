@@ -73,8 +73,15 @@ class DocumentWriter:
 
     def file(self, extension: str, pieces: Iterable[bytes]) -> int:
         """Adds a file beside the body; its position among the files."""
+        return self._add_file(extension, pieces, is_web=False)
+
+    def web_file(self, extension: str, pieces: Iterable[bytes]) -> int:
+        """Adds a file that may lie beside the pages, as a JPEG picture; its position."""
+        return self._add_file(extension, pieces, is_web=True)
+
+    def _add_file(self, extension: str, pieces: Iterable[bytes], *, is_web: bool) -> int:
         blob = self._add_blob(pieces)
-        self.files.append((extension, (blob.offset, blob.size), False))
+        self.files.append((extension, (blob.offset, blob.size), is_web))
         return len(self.files) - 1
 
     def discard(self) -> None:

@@ -1,5 +1,8 @@
 """Craft: waveforms (PS3.3 C.10.9) as SVG: an ECG of twelve leads on its paper, others by channel.
 
+IHE Portable Data for Imaging permits JPEG pictures on pages, and no SVG. So a page has a JPEG
+picture of each drawing, of the same lines, which leads to the SVG file.
+
 The paper of an ECG has 25 mm for a second and 10 mm for a millivolt. Any other waveform has a row
 for each channel, with the units and the value of 10 mm told; a long one is shown at the speed at
 which all of it fits. What lies within a tenth of a millimetre is drawn as a stroke from its least
@@ -11,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burnish.content.documents.body import DocumentWriter
+from burnish.content.documents.paper import Curve, Drawing, to_jpeg, to_svg
 from burnish.content.documents.values import (
     code_value,
     items_of,
@@ -74,8 +78,9 @@ def write_waveforms(data_set: "Dataset", writer: DocumentWriter) -> None:
         frequency = number_of(group, "SamplingFrequency") or 0.0
         if frequency <= 0 or not channels:
             raise ValueError("a waveform has no frequency or no channels")
-        svg, width = _draw(channels, frequency)
-        position = writer.file("SVG", [svg.encode()])
+        drawing = _draw(channels, frequency)
+        position = writer.file("SVG", [to_svg(drawing).encode()])
+        picture = writer.web_file("JPG", [to_jpeg(drawing)])
         label = text_of(group, "MultiplexGroupLabel")
         writer.markup("<h2>")
         writer.label("recording", number=number)
@@ -91,9 +96,9 @@ def write_waveforms(data_set: "Dataset", writer: DocumentWriter) -> None:
         writer.markup('</p>\n<div class="paper"><a href="')
         writer.path(position)
         writer.markup('"><img src="')
-        writer.path(position)
+        writer.path(picture)
         # the width in CSS pixels, of which 96 are an inch
-        writer.markup(f'" width="{width * 96 / 25.4:.0f}" alt="')
+        writer.markup(f'" width="{drawing.width * 96 / 25.4:.0f}" alt="')
         writer.label("recording", number=number)
         writer.markup('" /></a></div>\n')
         _write_channels(group, channels, writer)
@@ -152,8 +157,8 @@ def _channel_name(definition: "Dataset", column: int) -> str:
 # --- paper ---------------------------------------------------------------------------------------
 
 
-def _draw(channels: list[_Channel], frequency: float) -> tuple[str, float]:
-    """A group of channels as SVG, and its width in mm."""
+def _draw(channels: list[_Channel], frequency: float) -> Drawing:
+    """A group of channels on paper."""
     seconds = len(channels[0].values) / frequency
     is_electric = all(channel.unit in _MILLIVOLTS for channel in channels)
     by_name = {channel.name: channel for channel in channels}
@@ -169,31 +174,26 @@ def _draw(channels: list[_Channel], frequency: float) -> tuple[str, float]:
         for row in rows
         for segment in row
     )
-    width = max(end + _RIGHT, 90.0)
-    height = _TOP + height_of_row * len(rows) + _BOTTOM
-    parts = [_paper(width, height)]
+    drawing = Drawing(max(end + _RIGHT, 90.0), _TOP + height_of_row * len(rows) + _BOTTOM)
     for number, row in enumerate(rows):
         middle = _TOP + height_of_row * (number + 0.5)
         for segment in row:
             scale, zero, told = _scale(segment.channel, height_of_row, is_electric=is_electric)
-            line = _line(segment, frequency, speed, middle, (scale, zero))
+            drawing.curves.append(_curve(segment, frequency, speed, middle, (scale, zero)))
             title = segment.channel.name if is_electric else f"{segment.channel.name}, {told}"
-            parts.append(
-                f'<path class="s" d="{line}"/>'
-                f'<text x="{segment.x + 0.8:.1f}" y="{middle - height_of_row / 2 + 4:.1f}" '
-                f'class="n">{escaped(title)}</text>\n'
-            )
+            place = (segment.x + 0.8, middle - height_of_row / 2 + 4)
+            drawing.titles.append((place, title))
         if is_electric:
-            # the calibration pulse: 1 mV for 0.2 s
-            parts.append(
-                f'<path class="s" d="M4 {middle:g}h1v-{_MM_PER_MILLIVOLT:g}h5'
-                f'v{_MM_PER_MILLIVOLT:g}h1"/>\n'
-            )
+            drawing.curves.append(_calibration_pulse(middle))
     told = f"{speed:g} mm/s" + (f"   {_MM_PER_MILLIVOLT:g} mm/mV" if is_electric else "")
-    parts.append(
-        f'<text x="4" y="{height - 3:.1f}" class="f">{told}   {frequency:g} Hz</text>\n</svg>\n'
-    )
-    return "".join(parts), width
+    drawing.foot = f"{told}   {frequency:g} Hz"
+    return drawing
+
+
+def _calibration_pulse(middle: float) -> Curve:
+    """1 mV for 0.2 s."""
+    top = middle - _MM_PER_MILLIVOLT
+    return [[(4, middle), (5, middle), (5, top), (10, top), (10, middle), (11, middle)]]
 
 
 def _speed(seconds: float) -> float:
@@ -240,10 +240,10 @@ def _scale(channel: _Channel, height: float, *, is_electric: bool) -> tuple[floa
     return 10 / step, (low + high) / 2, f"{told} ({low:.4g} … {high:.4g})"
 
 
-def _line(
+def _curve(
     segment: _Segment, frequency: float, speed: float, middle: float, scale: tuple[float, float]
-) -> str:
-    """The path of a segment; where samples lie closer than 0.1 mm, their extremes."""
+) -> Curve:
+    """The curve of a segment; where samples lie closer than 0.1 mm, their extremes."""
     import numpy as np
 
     values = segment.channel.values[segment.first : segment.end]
@@ -255,41 +255,17 @@ def _line(
         y = np.column_stack([strokes.min(axis=1), strokes.max(axis=1)]).ravel()
         spacing = in_stroke / 2
     x = segment.x + np.arange(len(y)) * spacing / frequency * speed
-    horizontal, vertical = np.rint(x * 100), np.rint(y * 100)
-    parts = []
-    is_down = False
-    last_x = last_y = 0
-    for at_x, at_y in zip(horizontal.tolist(), vertical.tolist(), strict=True):
-        if math.isnan(at_y):  # a gap
-            is_down = False
+    lines: Curve = []
+    is_gap = True
+    for at_x, at_y in zip(x.tolist(), y.tolist(), strict=True):
+        if math.isnan(at_y):
+            is_gap = True
             continue
-        here_x, here_y = int(at_x), int(at_y)
-        if is_down:
-            parts.append(f"{(here_x - last_x) / 100:g} {(here_y - last_y) / 100:g}")
-        else:
-            parts.append(f"M{here_x / 100:g} {here_y / 100:g}l0 0")
-            is_down = True
-        last_x, last_y = here_x, here_y
-    return " ".join(parts)
-
-
-def _paper(width: float, height: float) -> str:
-    """The beginning of an SVG file: its size, and paper with lines each 1 and 5 mm."""
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.1f} {height:.1f}" '
-        f'width="{width:.1f}mm" height="{height:.1f}mm">\n<defs>'
-        '<pattern id="s" width="1" height="1" patternUnits="userSpaceOnUse">'
-        '<path d="M1 0H0V1" fill="none" stroke="#f6c4c4" stroke-width=".08"/></pattern>'
-        '<pattern id="b" width="5" height="5" patternUnits="userSpaceOnUse">'
-        '<rect width="5" height="5" fill="url(#s)"/>'
-        '<path d="M5 0H0V5" fill="none" stroke="#e39a9a" stroke-width=".18"/></pattern>'
-        "<style>.s{fill:none;stroke:#101830;stroke-width:.25;stroke-linejoin:round}"
-        "text{font-family:sans-serif;fill:#101830}.n{font-size:3.2px;font-weight:bold}"
-        ".f{font-size:3px}</style></defs>\n"
-        f'<rect width="{width:.1f}" height="{height:.1f}" fill="#fffafa"/>'
-        f'<rect x="2" y="2" width="{width - 4:.1f}" height="{height - 9:.1f}" fill="url(#b)"/>\n'
-    )
+        if is_gap:
+            lines.append([])
+            is_gap = False
+        lines[-1].append((at_x, at_y))
+    return lines
 
 
 # --- tables --------------------------------------------------------------------------------------

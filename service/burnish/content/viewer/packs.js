@@ -2,9 +2,11 @@
 
 const MEGABYTE = 1e6;
 const LITTLE_MEMORY = navigator.deviceMemory && navigator.deviceMemory <= 2;
-const VALUES_BUDGET = (LITTLE_MEMORY ? 64 : 110) * MEGABYTE;
+const VALUES_BUDGET = (LITTLE_MEMORY ? 32 : 48) * MEGABYTE;
 // Packs of about 2 MB that stay in memory.
-const PACKS_KEPT = 8;
+const PACKS_KEPT = 3;
+// Memory of values that are no longer needed, which a worker fills again: a browser is slow to free it by itself.
+const SPARES_KEPT = 6;
 // Scripts that are loaded at the same time: a disc reads one after another anyway.
 const PACKS_AT_ONCE = 2;
 
@@ -64,7 +66,9 @@ function decoder() {
     for (let index = 0; index < count; index++) for (let plane = 0; plane < 4; plane++) bytes[4 * index + 3 - plane] = planes[plane * count + index];
     return bytes;
   };
-  async function decode(block) {
+  // Memory for values: that of values that are no longer needed, if it has the right size.
+  const memory = (spare, length) => spare && spare.byteLength === length ? spare : new ArrayBuffer(length);
+  async function decode(block, spare) {
     const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
     if (block.length < 25 || block[0] !== 0x42) throw new Error('no block');
     const kind = block[1], size = block[2], step = block[3];
@@ -90,7 +94,7 @@ function decoder() {
         values[index] = (index % columns ? values[index - 1] : 0) + difference;
       }
     } else if (size === 2) {
-      values = unpredict(new Uint16Array(count), planes.subarray(0, count), planes.subarray(count), columns, rows);
+      values = unpredict(new Uint16Array(memory(spare, 2 * count)), planes.subarray(0, count), planes.subarray(count), columns, rows);
       bytes = new Uint8Array(values.buffer);
     } else {
       bytes = values = unpredict(new Uint8Array(count), null, planes, columns, rows);
@@ -104,8 +108,8 @@ function decoder() {
   // One block after another, since they share the buffer.
   let last = Promise.resolve();
   onmessage = event => {
-    const { id, block } = event.data;
-    last = last.then(() => decode(block)).then(
+    const { id, block, spare } = event.data;
+    last = last.then(() => decode(block, spare)).then(
       result => postMessage({ id, result }, result.values ? [result.values.buffer] : []),
       error => postMessage({ id, fault: String(error && error.message || error) }));
   };
@@ -130,11 +134,14 @@ function startWorkers() {
   }
 }
 
+// Array buffers of values that are no longer needed.
+const spares = [];
+
 function decodeBlock(block) {
   return new Promise(done => {
-    const id = ++lastCall;
+    const id = ++lastCall, spare = spares.pop();
     answers.set(id, done);
-    workers[id % workers.length].postMessage({ id, block }, [block.buffer]);
+    workers[id % workers.length].postMessage({ id, block, spare }, spare ? [block.buffer, spare] : [block.buffer]);
   });
 }
 
@@ -151,9 +158,12 @@ function commentOf(holder) {
   return source.slice(source.indexOf('/*') + 2, source.lastIndexOf('*/'));
 }
 
+let scratch = new Uint8Array(1 << 19);
+
 // The bytes of a comment by a map of character codes; "*" is followed by a "_" that is not one of them.
 function bytesOf(characters, map) {
-  const bytes = new Uint8Array(characters.length);
+  if (scratch.length < characters.length) scratch = new Uint8Array(characters.length);
+  const bytes = scratch;
   let length = 0;
   for (let index = 0; index < characters.length; index++) {
     const code = characters.charCodeAt(index);
@@ -277,6 +287,7 @@ const pixels = {
       if (other === frame) continue;
       this.held.delete(other);
       this.bytes -= old.values.byteLength;
+      if (old.values instanceof Uint16Array && spares.length < SPARES_KEPT) spares.push(old.values.buffer);
     }
     this.listeners.forEach(listener => listener(frame));
     return block;
