@@ -22,7 +22,7 @@ _QUALITY = 75
 
 
 @dataclass(slots=True)
-class Drawing:
+class PaperDrawing:
     """Curves, and titles at their places (the left end of the base line), on paper of this size."""
 
     width: float
@@ -32,7 +32,7 @@ class Drawing:
     foot: str = ""
 
 
-def to_svg(drawing: Drawing) -> str:
+def to_svg(drawing: PaperDrawing) -> str:
     """The drawing as an SVG file."""
     parts = [_svg_paper(drawing.width, drawing.height)]
     parts += [f'<path class="s" d="{_svg_path(curve)}"/>\n' for curve in drawing.curves]
@@ -77,7 +77,7 @@ def _svg_paper(width: float, height: float) -> str:
     )
 
 
-def to_jpeg(drawing: Drawing) -> bytes:
+def to_jpeg(drawing: PaperDrawing) -> bytes:
     """The drawing as a JPEG picture."""
     from PIL import Image, ImageDraw, ImageFont
 
@@ -105,7 +105,7 @@ def _drawable(text: str) -> str:
     return "".join(character if ord(character) < 0x250 else "?" for character in text)
 
 
-def _draw_grid(draw: "ImageDraw", drawing: Drawing, scale: float) -> None:
+def _draw_grid(draw: "ImageDraw", drawing: PaperDrawing, scale: float) -> None:
     """Lines each 1 and 5 mm; where millimetres are too close together, each 5 mm only."""
     right, bottom = drawing.width - _MARGIN, drawing.height - _BELOW
     steps = [(1, _SMALL_GRID), (5, _LARGE_GRID)] if scale >= 3 else [(5, _LARGE_GRID)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from burnish.content.documents.body import DocumentWriter
-from burnish.content.documents.paper import Curve, Drawing, to_jpeg, to_svg
+from burnish.content.documents.paper import Curve, PaperDrawing, to_jpeg, to_svg
 from burnish.content.documents.values import (
     code_value,
     items_of,
@@ -157,7 +157,7 @@ def _channel_name(definition: "Dataset", column: int) -> str:
 # --- paper ---------------------------------------------------------------------------------------
 
 
-def _draw(channels: list[_Channel], frequency: float) -> Drawing:
+def _draw(channels: list[_Channel], frequency: float) -> PaperDrawing:
     """A group of channels on paper."""
     seconds = len(channels[0].values) / frequency
     is_electric = all(channel.unit in _MILLIVOLTS for channel in channels)
@@ -174,7 +174,7 @@ def _draw(channels: list[_Channel], frequency: float) -> Drawing:
         for row in rows
         for segment in row
     )
-    drawing = Drawing(max(end + _RIGHT, 90.0), _TOP + height_of_row * len(rows) + _BOTTOM)
+    drawing = PaperDrawing(max(end + _RIGHT, 90.0), _TOP + height_of_row * len(rows) + _BOTTOM)
     for number, row in enumerate(rows):
         middle = _TOP + height_of_row * (number + 0.5)
         for segment in row:
