@@ -9,6 +9,7 @@ from pydicom.uid import generate_uid
 from pynetdicom.dsutils import encode
 
 import raw_dicom
+from burnish.conformance import network_tables
 from burnish.conformance.status_tables import STATUSES_BY_OPERATION
 from burnish.scp import messages
 from burnish.vocabulary import (
@@ -285,3 +286,29 @@ def test_each_status_of_storage_commitment(service: Service) -> None:
     ]
     assert all(status == expected for status, expected in answers), answers
     assert {status for status, _ in answers} == listed("Storage Commitment N-ACTION")
+
+
+def test_each_reason_of_an_abort(start_burnish: StartBurnish) -> None:
+    impatient = start_burnish(dicom={"acse_timeout": "1s"})
+    unknown_pdu = raw_dicom.pdu(9, bytes(4))
+    release_first = raw_dicom.pdu(raw_dicom.A_RELEASE_RQ, bytes(4))
+    without_contexts = raw_dicom.associate_rq([], called=b" " * 16, calling=b" " * 16)
+    answers = [
+        (abort_after(impatient, b""), 0),
+        (abort_after(impatient, unknown_pdu), 1),
+        (abort_after(impatient, release_first), 2),
+        (abort_after(impatient, without_contexts), 6),
+    ]
+    assert all(reason == (2, expected) for reason, expected in answers), answers
+    listed_reasons = {int(row[0].split(" ")[0]) for row in network_tables.aborts().rows}
+    assert {reason for (_, reason), _ in answers} == listed_reasons
+
+
+def abort_after(service: Service, data: bytes) -> tuple[int, int]:
+    """Source and reason of the A-ABORT that follows these bytes on a new connection."""
+    with Raw(service.port, silent=True) as raw:
+        if data:
+            raw.send(data)
+        answer = raw.receive()
+        assert answer is not None
+        return answer.source_and_reason

@@ -26,6 +26,17 @@ from burnish.vocabulary import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_
 #: The dates and occasions of the statement itself, newest last.
 REVISIONS = (("1", "2026-11-28", "First complete statement"),)
 
+
+def _ihe_product() -> StatementTable:
+    """What heads an IHE integration statement (ITI TF-1)."""
+    revision = REVISIONS[-1]
+    return StatementTable.of(
+        "IHE integration statement",
+        ("Vendor", "Product name", "Version", "Date"),
+        [("Burnish (open source, MIT licence)", "Burnish", __version__, revision[1])],
+    )
+
+
 _PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
     "network_services": network_tables.network_services,
     "sop_classes_of_the_ae": network_tables.sop_classes_of_the_ae,
@@ -61,6 +72,7 @@ _PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
     "label_uses": media_creation_tables.label_uses,
     "media_services": media_tables.media_services,
     "profile_roles": media_tables.profile_roles,
+    "ihe_product": _ihe_product,
     "ihe_profiles": media_tables.ihe_profiles,
     "ihe_not_claimed": media_tables.ihe_not_claimed,
     "read_only_profiles": media_tables.read_only_profiles,
@@ -126,6 +138,7 @@ def _conditions(settings: Settings) -> dict[str, bool]:
         "by_get": settings.retrieval.method == "C-GET",
         "tls": settings.tls.listens,
         "users": bool(settings.user),
+        "web": settings.web.enabled,
         "standing_orders": bool(settings.standing_order),
         "unknown_peers": settings.dicom.accept_unknown_peers,
         "first_counts": settings.storage.same_uid == "first",

@@ -155,7 +155,7 @@ _CONTENT_MEANINGS: dict[IncludeNonDICOMObjects, str] = {
 
 def _default_of(attribute: Attribute, settings: Settings) -> str:
     default = getattr(settings.request, attribute.column, None)
-    return "none" if default is None else f"{default} (`request.{attribute.column}`)"
+    return "none" if default is None else f"{default}; `request.{attribute.column}`"
 
 
 def _values_of(attribute: Attribute) -> str:
@@ -224,8 +224,8 @@ def n_action_attributes(settings: Settings) -> StatementTable:
                 "(2000,0010)",
                 "IS 1",
                 "3/1",
-                f"1 to {request.maximum_copies} (`request.maximum_copies`)",
-                f"{request.number_of_copies} (`request.number_of_copies`)",
+                f"1 to {request.maximum_copies}; `request.maximum_copies`",
+                f"{request.number_of_copies}; `request.number_of_copies`",
                 "so many sets of media are made; all copies share File-set ID and UID",
             ),
             (
@@ -234,7 +234,7 @@ def n_action_attributes(settings: Settings) -> StatementTable:
                 "CS 1",
                 "3/3",
                 ", ".join(RequestPriority),
-                f"{request.request_priority} (`request.request_priority`)",
+                f"{request.request_priority}; `request.request_priority`",
                 "pieces of a higher priority are made first; a piece in progress is not"
                 " interrupted",
             ),
@@ -320,7 +320,8 @@ def commitment_failures() -> StatementTable:
 
 
 def _readable(name: str) -> str:
-    return name.replace("_", " ").capitalize().replace("sop ", "SOP ").replace("Sop ", "SOP ")
+    words = name.replace("_", " ").capitalize()
+    return words.replace("sop ", "SOP ").replace("Sop ", "SOP ").replace("uid", "UID")
 
 
 def content_terms() -> StatementTable:

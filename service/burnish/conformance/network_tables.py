@@ -50,7 +50,8 @@ def storage_transfer_syntaxes() -> list[str]:
 
 def network_services() -> StatementTable:
     """The overview of all network services (PS3.2 Table A.1-1)."""
-    rows = [("Transfer", uid_name(uid), "No", "Yes") for uid in storage_sop_classes()]
+    rows = [("Verification", uid_name(VERIFICATION), "No", "Yes")]
+    rows += [("Transfer", uid_name(uid), "No", "Yes") for uid in storage_sop_classes()]
     rows += [(group, uid_name(uid), _yes(scu), _yes(scp)) for uid, group, scu, scp in _SERVICES]
     return StatementTable.of(
         "Network services",
@@ -506,7 +507,7 @@ def tls_profiles() -> StatementTable:
 
 def ports(settings: Settings) -> StatementTable:
     """The ports that the service listens on."""
-    tls = settings.tls
+    tls, web = settings.tls, settings.web
     return StatementTable.of(
         "Ports",
         ("Port", "Protocol", "Setting", "As configured"),
@@ -522,6 +523,12 @@ def ports(settings: Settings) -> StatementTable:
                 "DICOM upper layer over TLS",
                 "`tls.port`",
                 f"open on {settings.dicom.host}" if tls.listens else "closed: no certificate",
+            ),
+            (
+                web.port or "any free",
+                "HTTPS" if web.certificate else "HTTP",
+                "`web.host`, `web.port`",
+                f"open on {web.host}, for people only" if web.enabled else "closed",
             ),
         ],
     )
