@@ -1,0 +1,74 @@
+"""Surface: volumes as drawings: a disc is filled from the inside, as a writer fills it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+#: Radii in mm: the hole, where data begin and end, and the edge (ECMA-130).
+HOLE, BEGIN, END, EDGE = 7.5, 25.0, 58.0, 60.0
+#: As many colours as the style sheet has; the next series begin again.
+_COLOURS = 8
+#: More series than these are drawn as one.
+_MOST = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of a volume that one series takes. `title` says which, for people."""
+
+    title: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """One series on a disc: a ring by its middle radius and its width, in mm; `colour` from 1."""
+
+    title: str
+    size: int
+    colour: int
+    radius: float
+    width: float
+
+
+@dataclass(frozen=True, slots=True)
+class DiscDrawing:
+    """One volume: its rings, and how much of it is used, in per cent."""
+
+    rings: tuple[Ring, ...]
+    used: int
+
+
+def draw(shares: Sequence[Share], capacity: int, size: int = 0) -> DiscDrawing:
+    """The drawing of a volume that holds `capacity` bytes.
+
+    The area of each ring is in proportion to its bytes. `size` is that of all files; what it has
+    more than the shares (directories, pages, viewer) is not drawn.
+    """
+    rings = []
+    inner = BEGIN
+    area = (END**2 - BEGIN**2) / max(capacity, 1)
+    for number, share in enumerate(_merged(shares)):
+        outer = min(END, math.sqrt(inner**2 + share.size * area))
+        rings.append(
+            Ring(
+                share.title,
+                share.size,
+                number % _COLOURS + 1,
+                round((inner + outer) / 2, 3),
+                round(max(outer - inner, 0.15), 3),
+            )
+        )
+        inner = outer
+    total = size or sum(share.size for share in shares)
+    return DiscDrawing(tuple(rings), min(100, round(100 * total / max(capacity, 1))))
+
+
+def _merged(shares: Sequence[Share]) -> Iterable[Share]:
+    """The largest shares in their order; all others as one, without a title."""
+    if len(shares) <= _MOST:
+        return shares
+    least = sorted((share.size for share in shares), reverse=True)[_MOST - 1]
+    shown = [share for share in shares if share.size > least][:_MOST]
+    rest = sum(share.size for share in shares) - sum(share.size for share in shown)
+    return [*shown, Share("", rest)]
