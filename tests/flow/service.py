@@ -30,6 +30,7 @@ DEFECT_EVENTS = (
     "retrieval failed by a defect",
     "rows of instances not inserted",
     "task failed",
+    "web request failed by a defect",
 )
 
 Tables = Mapping[str, Any]

@@ -34,6 +34,8 @@ log = structlog.get_logger(__name__)
 _STATIC = Path(__file__).with_name("static")
 #: Addresses that programs use: their errors are problem+json.
 _FOR_PROGRAMS = ("/api/", "/healthz", "/readyz", "/metrics")
+#: Errors that are answers; all others are defects.
+_EXPECTED = (BurnishError, HTTPException, RequestValidationError)
 
 
 def create_app(settings: Settings, database: Database, spool: Spool) -> FastAPI:
@@ -89,6 +91,8 @@ def permissions_of(route: APIRoute) -> list[Needs]:
 
 async def _on_error(request: Request, error: Exception) -> Response:
     problem = _problem(error)
+    if not isinstance(error, _EXPECTED):
+        log.error("web request failed by a defect", path=_route_of(request), exc_info=error)
     if isinstance(error, NotSignedIn) and not _is_for_program(request):
         return _to_sign_in(request)
     if _is_for_program(request):
@@ -100,6 +104,11 @@ async def _on_error(request: Request, error: Exception) -> Response:
             headers=headers,
         )
     return _error_page(request, problem)
+
+
+def _route_of(request: Request) -> str:
+    """The path of the route, whose parameters may name patients."""
+    return str(getattr(request.scope.get("route"), "path", ""))
 
 
 def _problem(error: Exception) -> Problem:

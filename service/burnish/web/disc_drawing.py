@@ -22,7 +22,10 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Ring:
-    """One series on a disc: a ring by its middle radius and its width, in mm; `colour` from 1."""
+    """One series on a disc: a ring by its middle radius and its width, in mm; `colour` from 1.
+
+    Colour 0 is that of the other files: directories, pages, viewer.
+    """
 
     title: str
     size: int
@@ -42,26 +45,30 @@ class DiscDrawing:
 def draw(shares: Sequence[Share], capacity: int, size: int = 0) -> DiscDrawing:
     """The drawing of a volume that holds `capacity` bytes.
 
-    The area of each ring is in proportion to its bytes. `size` is that of all files; what it has
-    more than the shares (directories, pages, viewer) is not drawn.
+    The area of each ring is in proportion to its bytes. `size` is that of all files: what it has
+    more than the shares becomes the last ring.
     """
+    total = sum(share.size for share in shares)
+    coloured = [(number % _COLOURS + 1, share) for number, share in enumerate(_merged(shares))]
+    if size > total:
+        coloured.append((0, Share("", size - total)))
     rings = []
     inner = BEGIN
     area = (END**2 - BEGIN**2) / max(capacity, 1)
-    for number, share in enumerate(_merged(shares)):
+    for colour, share in coloured:
         outer = min(END, math.sqrt(inner**2 + share.size * area))
         rings.append(
             Ring(
                 share.title,
                 share.size,
-                number % _COLOURS + 1,
+                colour,
                 round((inner + outer) / 2, 3),
                 round(max(outer - inner, 0.15), 3),
             )
         )
         inner = outer
-    total = size or sum(share.size for share in shares)
-    return DiscDrawing(tuple(rings), min(100, round(100 * total / max(capacity, 1))))
+    used = round(100 * max(size, total) / max(capacity, 1))
+    return DiscDrawing(tuple(rings), min(100, used))
 
 
 def _merged(shares: Sequence[Share]) -> Iterable[Share]:

@@ -55,7 +55,7 @@ class Headers:
             if message["type"] == "http.response.start":
                 headers = message.setdefault("headers", [])
                 present = {name.lower() for name, _ in headers}
-                headers += _HEADERS
+                headers += [pair for pair in _HEADERS if pair[0] not in present]
                 if b"cache-control" not in present:
                     headers.append(_KEPT if is_static else _NOT_STORED)
             await send(message)

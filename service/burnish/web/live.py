@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from fastapi import Request
+from fastapi.responses import StreamingResponse
 
 from burnish.db.session import Database
 from burnish.errors import BurnishError
@@ -97,6 +99,14 @@ class Live:
         values = topic.values(self._database, audience.sees_patients)
         message = self._update(topic, audience, values)
         return message.html, message.id
+
+    def response(
+        self, request: Request, name: str, topic: Topic, last_id: str
+    ) -> StreamingResponse:
+        """The answer to a page that wants to be kept up to date; `last_id` is what it has."""
+        audience = self._rendering.audience(request)
+        stream = self.stream(name, topic, audience, last_id)
+        return StreamingResponse(stream, media_type="text/event-stream")
 
     async def stream(
         self, name: str, topic: Topic, audience: Audience, last_id: str

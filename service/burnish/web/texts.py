@@ -4,6 +4,7 @@ A catalogue is a TOML file in `languages/`: keys in tables, values with {placeho
 complete; a test compares the others with it.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +33,31 @@ class Texts:
         text = self.texts[key]
         return text.format(**values) if values else text
 
+    def sentence(self, text: str) -> str:
+        """What a stage says, in this language; one that the catalogue does not have stays.
+
+        The table `sentence` has pairs of English and translated texts; {} stands for any part.
+        """
+        if not text:
+            return text
+        for pattern, translation in _sentences(self.language):
+            match = pattern.fullmatch(text)
+            if match:
+                return translation.format(*match.groups())
+        return text
+
+    def event(self, name: str) -> str:
+        """The name of an event of a request in words."""
+        key = f"event.{name.replace(' ', '_')}"
+        return self.texts.get(key) or name.replace("_", " ").capitalize()
+
+    def duration(self, seconds: float) -> str:
+        """A duration in its largest unit."""
+        for unit, length in (("hours", 3600), ("minutes", 60)):
+            if seconds >= length:
+                return self(f"duration.{unit}", count=round(seconds / length))
+        return self("duration.seconds", count=max(1, round(seconds)))
+
     def has(self, key: str) -> bool:
         """Whether there is a text of this key."""
         return key in self.texts
@@ -45,6 +71,17 @@ def texts(language: str) -> Texts:
         return texts(DEFAULT)
     with path.open("rb") as file:
         return Texts(language, dict(_flat(tomllib.load(file))))
+
+
+@cache
+def _sentences(language: str) -> list[tuple[re.Pattern[str], str]]:
+    with (_FOLDER / f"{language}.toml").open("rb") as file:
+        pairs = tomllib.load(file).get("sentence", [])
+    sentences = []
+    for pair in pairs:
+        parts = [re.escape(part) for part in pair["text"].split("{}")]
+        sentences.append((re.compile("(.+)".join(parts), re.DOTALL), pair["translation"]))
+    return sentences
 
 
 @cache
@@ -72,6 +109,8 @@ def preferred(accept_language: str) -> str:
 def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in table.items():
+        if isinstance(value, list):
+            continue
         if isinstance(value, Mapping):
             pairs += _flat(value, f"{prefix}{key}.")
         else:

@@ -59,6 +59,8 @@ def run(directory: Path, volume_size: int, *, keep_running: bool) -> int:
         process_id = service.start(peer)
         console.print(f"  service   burnish serve --config {service.config} (process {process_id})")
         console.print(f"  answers   C-ECHO as BURNISH on 127.0.0.1:{service.port}")
+        console.print(f"  page      {service.page_address()}", soft_wrap=True)
+        console.print("            (this link sets the password of its administrator, once)")
         groups = study_groups()
         _send(console, peer, groups)
         requests = _request_media(console, peer, groups)
@@ -252,7 +254,9 @@ def _print_next_steps(
 
 
 def _keep_running(console: Console, service: DemoService) -> None:
-    console.print("\nThe service keeps running until Ctrl-C. Send it something:", style="bold")
+    console.print("\nThe service keeps running until Ctrl-C. Look at its page:", style="bold")
+    console.print(f"  {service.page_address()}", soft_wrap=True)
+    console.print("Send it something:", style="bold")
     console.print(f"  dcmsend -aec BURNISH 127.0.0.1 {service.port} FILE...", soft_wrap=True)
     console.print(f"  burnish request create --config {service.config} --study UID --initiate")
     with contextlib.suppress(KeyboardInterrupt):

@@ -103,7 +103,7 @@ class DemoService:
             )
         deadline = monotonic() + _START_TIMEOUT
         pause = threading.Event()
-        while not (self._listens() and peer.echo()):
+        while not (listens(self.port) and peer.echo() and listens(self.web_port)):
             if self._process.poll() is not None:
                 raise OperatorError("the service ended before it was ready", hint=self.tail())
             if monotonic() > deadline:
@@ -111,9 +111,20 @@ class DemoService:
             pause.wait(0.1)
         return self._process.pid
 
-    def _listens(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+    def page_address(self) -> str:
+        """The address of the page: as long as there is no administrator, of a one-time link."""
+        from burnish import accounts, roles, settings
+
+        configuration = settings.read_settings(self.config)
+        address = configuration.web.address(self.web_port)
+        database = roles.open_database(configuration)
+        try:
+            with database.writing() as session:
+                if accounts.has_administrator(session):
+                    return address
+                return f"{address}/welcome/{accounts.new_link(session)}"
+        finally:
+            database.close()
 
     def wait(self) -> None:
         """Wait for the service to end."""
@@ -135,6 +146,12 @@ class DemoService:
         """The last lines of the log, for an error message."""
         lines = self.log.read_text("utf-8", "replace").splitlines()[-5:]
         return "\n  ".join([f"the end of {self.log}:", *lines])
+
+
+def listens(port: int) -> bool:
+    """Whether a program of this machine listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _free_port() -> int:

@@ -6,46 +6,62 @@ from typing import Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 
+from burnish import devices
 from burnish.db.session import Database
 from burnish.request import listing
-from burnish.vocabulary import ExecutionStatus
+from burnish.request.listing import RequestFilter
+from burnish.request.views import RequestGroup
+from burnish.settings import Settings
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 from burnish.web.live import Topic
 
 router = APIRouter()
 
-_SHOWN = (
-    ExecutionStatus.IDLE,
-    ExecutionStatus.PENDING,
-    ExecutionStatus.CREATING,
-    ExecutionStatus.FAILURE,
-    ExecutionStatus.DONE,
-)
+#: How many requests of each group the page shows; the list of all is one click away.
+_SHOWN = {
+    RequestGroup.NEEDS_PERSON: 25,
+    RequestGroup.FAILED: 10,
+    RequestGroup.MAKING: 25,
+    RequestGroup.WAITING: 25,
+    RequestGroup.NOT_STARTED: 10,
+    RequestGroup.DONE: 10,
+}
 
 
-def _fingerprint(database: Database) -> Hashable:
+def fingerprint(database: Database) -> Hashable:
+    """What changes whenever a request, a piece or a device does."""
     with database.reading() as session:
-        return listing.newest_event(session)
+        return (listing.newest_event(session), *devices.fingerprint(session))
 
 
-def _values(database: Database, sees_patients: bool) -> Mapping[str, Any]:  # noqa: ARG001
+def _values(settings: Settings, database: Database) -> Mapping[str, Any]:
     with database.reading() as session:
         return {
-            status.name.lower(): listing.requests(session, status=status, limit=50)
-            for status in _SHOWN
+            "counts": listing.counts(session),
+            "groups": {
+                group: listing.requests(session, RequestFilter(group=group), limit=limit)
+                for group, limit in _SHOWN.items()
+            },
+            "devices": devices.views(session, settings),
+            "ae_title": settings.dicom.ae_title,
+            "dicom_port": settings.dicom.port,
         }
 
 
-NOW = Topic("now_content.html", _fingerprint, _values)
+def _topic(settings: Settings) -> Topic:
+    return Topic(
+        "now_content.html",
+        fingerprint,
+        lambda database, _sees_patients: _values(settings, database),
+    )
 
 
 @router.get("/", dependencies=[needs(Permission.SEE)])
 def now(request: Request) -> Response:
     """The page."""
     context = context_of(request)
-    audience = context.rendering.audience(request)
-    values = NOW.values(context.database, audience.sees_patients)
+    values = _values(context.settings, context.database)
     return context.rendering.page(request, "now.html", **values)
 
 
@@ -53,6 +69,4 @@ def now(request: Request) -> Response:
 async def live_now(request: Request, last_event_id: str = Header("")) -> StreamingResponse:
     """The content of the page, again after each change."""
     context = context_of(request)
-    audience = context.rendering.audience(request)
-    stream = context.live.stream("now", NOW, audience, last_event_id)
-    return StreamingResponse(stream, media_type="text/event-stream")
+    return context.live.response(request, "now", _topic(context.settings), last_event_id)

@@ -1,0 +1,244 @@
+"""Surface: the list of requests, the page of one request, and what people do with requests."""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import FileResponse, StreamingResponse
+
+from burnish.db.session import Database
+from burnish.errors import InvalidValue, Unknown
+from burnish.request import listing, operations
+from burnish.request.listing import RequestFilter
+from burnish.request.views import RequestGroup, RequestView, SeriesShare
+from burnish.settings import Settings
+from burnish.web import volume_previews
+from burnish.web.access import Permission, needs
+from burnish.web.context import WebContext, context_of
+from burnish.web.disc_drawing import DiscDrawing, Share, draw
+from burnish.web.live import Topic
+from burnish.web.pages import now
+from burnish.web.sessions import actor_of
+from burnish.write.job import PieceJob, volume_jobs
+
+router = APIRouter()
+
+_PAGE = 50
+#: The media that a request without volumes is drawn on, from small to large.
+_DRAWN_ON = (("CD", 359_000 * 2048), ("DVD", 2_295_104 * 2048), ("BD", 11_826_176 * 2048))
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAction:
+    """Something that a person does with one request; `undo` is the action that takes it back."""
+
+    operation: Callable[..., Any]
+    undo: str = ""
+
+
+#: What can be done with the name of the request alone.
+_ACTIONS = {
+    "cancel": RequestAction(operations.cancel),
+    "retry": RequestAction(operations.retry),
+    "hold": RequestAction(operations.hold, undo="release"),
+    "release": RequestAction(operations.release, undo="hold"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownDisc:
+    """One volume as the page draws it; `number` is 0 before planning."""
+
+    title: str
+    number: int
+    file_set_id: str
+    size: int
+    capacity: int
+    drawing: DiscDrawing
+    has_image: bool = False
+    has_front_page: bool = False
+
+
+@router.get("/requests", dependencies=[needs(Permission.SEE)])
+def requests(request: Request, group: str = "", before: str = "") -> Response:
+    """The list of all requests, or of one group, newest first."""
+    context = context_of(request)
+    wanted = RequestFilter(group=_group(group))
+    with context.database.reading() as session:
+        lines = listing.requests(session, wanted, limit=_PAGE + 1, before=before)
+    has_more = len(lines) > _PAGE
+    lines = lines[:_PAGE]
+    return context.rendering.page(
+        request,
+        "requests.html",
+        lines=lines,
+        group=group,
+        group_names=list(RequestGroup),
+        before=lines[-1].short_id if has_more else "",
+    )
+
+
+@router.get("/requests/{name}", dependencies=[needs(Permission.SEE)])
+def one_request(request: Request, name: str) -> Response:
+    """The page of one request."""
+    context = context_of(request)
+    values = _values(context.settings, context.database, name)
+    return context.rendering.page(request, "request.html", **values)
+
+
+@router.get("/live/requests/{name}", dependencies=[needs(Permission.SEE)])
+async def live_request(
+    request: Request, name: str, last_event_id: str = Header("")
+) -> StreamingResponse:
+    """The content of the page of one request, again after each change."""
+    context = context_of(request)
+
+    def of_request(database: Database) -> Hashable:
+        return now.fingerprint(database)
+
+    topic = Topic(
+        "request_content.html",
+        of_request,
+        lambda database, _sees_patients: _values(context.settings, database, name),
+    )
+    return context.live.response(request, f"request {name}", topic, last_event_id)
+
+
+@router.post("/requests/{name}/initiate", dependencies=[needs(Permission.MAKE)])
+def initiate(request: Request, name: str) -> Response:
+    """Start a request that was only created."""
+    context = context_of(request)
+    with context.database.writing() as session:
+        line = listing.find_request(session, name)
+        operations.initiate(
+            session, context.settings.request, line.sop_instance_uid, actor=actor_of(request)
+        )
+    return _done(request, line.short_id, "initiate", undo="")
+
+
+@router.post("/requests/{name}/{action}", dependencies=[needs(Permission.MAKE)])
+def act(request: Request, name: str, action: str) -> Response:
+    """Cancel, retry, hold or release a request."""
+    if action not in _ACTIONS:
+        raise Unknown(f"no action {action}")
+    chosen = _ACTIONS[action]
+    with context_of(request).database.writing() as session:
+        line = listing.find_request(session, name)
+        chosen.operation(session, line.sop_instance_uid, actor=actor_of(request))
+    return _done(request, line.short_id, action, undo=chosen.undo)
+
+
+@router.get(
+    "/requests/{name}/volumes/{number}/label.png", dependencies=[needs(Permission.DOWNLOAD)]
+)
+def label(request: Request, name: str, number: int) -> Response:
+    """The label of a volume as a picture."""
+    context = context_of(request)
+    job = _volume_job(context, name, number)
+    return Response(volume_previews.label_png(context.settings, job), media_type="image/png")
+
+
+@router.get("/requests/{name}/volumes/{number}/front", dependencies=[needs(Permission.DOWNLOAD)])
+def front_page(request: Request, name: str, number: int) -> Response:
+    """The first page that a browser shows of a volume."""
+    job = _volume_job(context_of(request), name, number)
+    return Response(
+        volume_previews.front_page(job),
+        media_type="text/html; charset=utf-8",
+        # a page of a disc has styles of its own, and nothing in it may reach this site
+        headers={"Content-Security-Policy": volume_previews.POLICY},
+    )
+
+
+@router.get("/requests/{name}/volumes/{number}/image", dependencies=[needs(Permission.DOWNLOAD)])
+def image(request: Request, name: str, number: int) -> Response:
+    """The image of a volume that a folder device has published."""
+    context = context_of(request)
+    with context.database.reading() as session:
+        line = listing.find_request(session, name)
+    path = volume_previews.published_image(context.settings, line.short_id, number)
+    if path is None:
+        raise Unknown(
+            "the image of this volume is not here",
+            hint="only folder devices keep the images of their media",
+        )
+    return FileResponse(path, filename=f"{line.short_id}-{path.name}")
+
+
+def _volume_job(context: WebContext, name: str, number: int) -> PieceJob:
+    """What a writer would get to make a volume of a request; raises Unknown."""
+    root = context.settings.storage.root
+    with context.database.reading() as session:
+        uid = listing.find_request(session, name).sop_instance_uid
+        jobs = volume_jobs(session, uid, context.spool, root / "images", root / "content")
+    for job in jobs:
+        if job.burn_job.volume_number == number:
+            return job
+    raise Unknown(f"no volume {number} is planned", hint="once it is planned, its request shows it")
+
+
+def _group(name: str) -> RequestGroup | None:
+    try:
+        return RequestGroup(name) if name else None
+    except ValueError:
+        raise InvalidValue(f"a group is one of {', '.join(RequestGroup)}") from None
+
+
+def _done(request: Request, name: str, action: str, *, undo: str, other: str = "") -> Response:
+    return context_of(request).rendering.page(
+        request, "action_done.html", name=name, action=action, undo=undo, other=other
+    )
+
+
+# --- the drawing of volumes
+
+
+def _values(settings: Settings, database: Database, name: str) -> Mapping[str, Any]:
+    with database.reading() as session:
+        view = listing.show(session, name)
+    piece_names = {
+        piece.id: f"{piece.volume_number}/{piece.volume_count} · {piece.copy_number}"
+        for piece in view.pieces
+    }
+    return {
+        "view": view,
+        "discs": _discs(settings, view),
+        "piece_names": piece_names,
+        "can_repeat": False,
+    }
+
+
+def _discs(settings: Settings, view: RequestView) -> list[ShownDisc]:
+    if not view.volumes:
+        return _unplanned_disc(view)
+    return [
+        ShownDisc(
+            title=f"{volume.medium} {volume.volume_number}/{volume.volume_count}",
+            number=volume.volume_number,
+            file_set_id=volume.file_set_id,
+            size=volume.size,
+            capacity=volume.capacity,
+            drawing=draw(_shares(volume.series), volume.capacity, volume.size),
+            has_image=volume_previews.published_image(
+                settings, view.line.short_id, volume.volume_number
+            )
+            is not None,
+            has_front_page=settings.content.pages,
+        )
+        for volume in view.volumes
+    ]
+
+
+def _unplanned_disc(view: RequestView) -> list[ShownDisc]:
+    """What has been received, on the smallest disc that may hold it."""
+    size = sum(share.size for share in view.unplanned)
+    if not size:
+        return []
+    medium, capacity = next((kind for kind in _DRAWN_ON if kind[1] >= size), _DRAWN_ON[-1])
+    drawing = draw(_shares(view.unplanned), capacity)
+    return [ShownDisc(f"≈ {medium}", 0, "", size, capacity, drawing)]
+
+
+def _shares(series: tuple[SeriesShare, ...]) -> list[Share]:
+    return [Share(f"{share.modality} · {share.instances}", share.size) for share in series]
