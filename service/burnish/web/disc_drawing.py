@@ -21,7 +21,7 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Ring:
+class SeriesRing:
     """One series on a disc: a ring by its middle radius and its width, in mm; `colour` from 1.
 
     Colour 0 is that of the other files: directories, pages, viewer.
@@ -38,7 +38,7 @@ class Ring:
 class DiscDrawing:
     """One volume: its rings, and how much of it is used, in per cent."""
 
-    rings: tuple[Ring, ...]
+    rings: tuple[SeriesRing, ...]
     used: int
 
 
@@ -58,7 +58,7 @@ def draw(shares: Sequence[Share], capacity: int, size: int = 0) -> DiscDrawing:
     for colour, share in coloured:
         outer = min(END, math.sqrt(inner**2 + share.size * area))
         rings.append(
-            Ring(
+            SeriesRing(
                 share.title,
                 share.size,
                 colour,
