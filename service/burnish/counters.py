@@ -13,6 +13,14 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+#: The names of the counters of receivers, with their labels behind them.
+RESPONSES = "store"  # AE title, status
+RECEIVE_SECONDS = "receive"  # upper bound
+ASSOCIATIONS = "association"  # AE title
+REJECTIONS = "rejection"  # reason
+#: The upper bounds, in seconds, of the times that it takes to receive an instance.
+RECEIVE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
 _MAGIC = b"BURNISH COUNTS 1"
 _SLOT = 128
 _SLOTS = 4096

@@ -46,6 +46,7 @@ KINDS = {
     "register": "Stage",
     "devices": "Stage",
     "contacts": "Stage",
+    "measures": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

@@ -12,11 +12,10 @@ from sqlalchemy import func, select
 from burnish import contacts
 from burnish.access.association_limits import AssociationLimits
 from burnish.contacts import Contact, ContactOutcome, ContactRecorder, ContactView
-from burnish.counters import Counters, read_counters
+from burnish.counters import ASSOCIATIONS, REJECTIONS, Counters, read_counters
 from burnish.db.tables import PeerContact
 from burnish.errors import OutOfResources
 from burnish.receive import Receiver
-from burnish.scp import traffic
 from burnish.scp.ae import ApplicationEntity, listen
 from burnish.scp.traffic import Traffic
 from burnish.settings import DicomSettings, PeerSettings, Settings
@@ -153,8 +152,8 @@ def test_associations_and_rejections_are_counted(ground: Ground, port: int, tmp_
         call(port, f"STRANGER{number}")
     contact_of(ground, "STRANGER4", ContactOutcome.REJECTED)
     counts = read_counters(tmp_path / "counters")
-    assert counts[traffic.ASSOCIATIONS, "CT1"][0] == 3
-    assert counts[traffic.REJECTIONS, "calling AE title not recognized"][0] == 5
+    assert counts[ASSOCIATIONS, "CT1"][0] == 3
+    assert counts[REJECTIONS, "calling AE title not recognized"][0] == 5
 
 
 def test_contacts_are_bounded(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,18 +7,21 @@ from bisect import bisect_left
 
 from burnish.access.peers import Caller
 from burnish.contacts import Contact, ContactOutcome, ContactRecorder
-from burnish.counters import Counters
+from burnish.counters import (
+    ASSOCIATIONS,
+    RECEIVE_BUCKETS,
+    RECEIVE_SECONDS,
+    REJECTIONS,
+    RESPONSES,
+    Counters,
+)
 from burnish.scp.negotiation import Acceptance, Rejection
 from burnish.settings import Settings
 
-#: The names of the counters, with their labels behind them.
-RESPONSES = "store"  # AE title, status
-RECEIVE_SECONDS = "receive"  # upper bound
-ASSOCIATIONS = "association"  # AE title
-REJECTIONS = "rejection"  # reason
-#: The upper bounds, in seconds, of the times that it takes to receive an instance.
-BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_BUCKET_KEYS = (*((RECEIVE_SECONDS, f"{bound:g}") for bound in BUCKETS), (RECEIVE_SECONDS, "+Inf"))
+_BUCKET_KEYS = (
+    *((RECEIVE_SECONDS, f"{bound:g}") for bound in RECEIVE_BUCKETS),
+    (RECEIVE_SECONDS, "+Inf"),
+)
 #: The label of peers that are not configured: they can invent AE titles.
 UNKNOWN_PEER = "(unknown)"
 _SUCCESS = 0
@@ -45,7 +48,7 @@ class Traffic:
         label = self._labels.get(calling_ae_title, UNKNOWN_PEER)
         counters.add((RESPONSES, label, f"{status:04X}" if status else "0000"))
         if status == _SUCCESS:
-            counters.add(_BUCKET_KEYS[bisect_left(BUCKETS, seconds)], seconds)
+            counters.add(_BUCKET_KEYS[bisect_left(RECEIVE_BUCKETS, seconds)], seconds)
 
     def accepted(self, acceptance: Acceptance, caller: Caller) -> None:
         """An association was accepted."""

@@ -20,7 +20,7 @@ from burnish.db.session import Database
 from burnish.errors import BurnishError
 from burnish.settings import Settings
 from burnish.spool import Spool
-from burnish.web import pages
+from burnish.web import metrics, pages
 from burnish.web.access import Needs, NotSignedIn
 from burnish.web.context import WebContext, context_of
 from burnish.web.headers import Headers
@@ -59,7 +59,7 @@ def create_app(settings: Settings, database: Database, spool: Spool) -> FastAPI:
         openapi_url=None,
     )
     app.state.context = context
-    for router in pages.ROUTERS:
+    for router in (*pages.ROUTERS, metrics.router):
         check_permissions(router)
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")

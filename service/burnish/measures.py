@@ -1,0 +1,251 @@
+"""Stage: what monitoring asks for: counts for ever, the present state in numbers, and readiness."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    CompoundSelect,
+    func,
+    literal,
+    literal_column,
+    null,
+    select,
+    union_all,
+)
+from sqlalchemy.orm import Session
+
+from burnish.counters import COUNTERS_FOLDER, Key, read_counters
+from burnish.db import schema
+from burnish.db.session import Database
+from burnish.db.tables import (
+    CommitmentTransaction,
+    DeviceState,
+    HourlyRate,
+    MediaCreationRequest,
+    Piece,
+    RegisteredPiece,
+    Segment,
+    Tally,
+)
+from burnish.errors import BurnishError
+from burnish.settings import Settings
+from burnish.vocabulary import OPEN_STATES, ExecutionStatusInfo
+
+_SECONDS_PER_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A count and the sum of its amounts (bytes or seconds)."""
+
+    count: int
+    amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measures:
+    """Everything at one time.
+
+    `tallies` are by name and label (`db.tallies`), `counters` those of the receivers
+    (`scp.traffic`). `requests` are the open ones by status and info; `oldest` is the age in seconds
+    of the oldest open request by status. `devices` have 1 if the device works.
+    """
+
+    tallies: dict[tuple[str, str], Counted]
+    counters: dict[Key, Counted]
+    requests: dict[tuple[str, str], int]
+    oldest: dict[str, float]
+    pieces: dict[str, int]
+    devices: dict[str, bool]
+    paused: dict[str, bool]
+    open_commitments: int
+    registered: int
+    disk_total: int
+    disk_free: int
+    high_water: float
+    bytes_without_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """One condition for taking part in the work: its name, and what is wrong, "" for nothing."""
+
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What was counted in one hour."""
+
+    hour: datetime
+    name: str
+    label: str
+    count: int
+    amount: float
+
+
+def measure(session: Session, settings: Settings) -> Measures:
+    """The measures now: one query, and what the file system says."""
+    now = datetime.now(UTC)
+    counts: dict[tuple[str, str], Counted] = {}
+    requests: dict[tuple[str, str], int] = {}
+    oldest: dict[str, float] = {}
+    pieces: dict[str, int] = {}
+    devices = {device.name: True for device in settings.devices}
+    paused = {device.name: False for device in settings.devices}
+    indexed: dict[str, int] = {}
+    numbers = {"commitment": 0, "registered": 0}
+    for row in session.execute(_QUERY):
+        kind, name, label, count, amount, at = row
+        if kind == "tally":
+            counts[name, label] = Counted(count, amount)
+        elif kind == "request":
+            requests[name, label] = count
+            if at is not None:
+                age = (now - _utc(at)).total_seconds()
+                oldest[name] = max(oldest.get(name, 0.0), age)
+        elif kind == "piece":
+            pieces[name] = count
+        elif kind == "device" and name in devices:
+            devices[name] = label == ExecutionStatusInfo.NORMAL and not count
+            paused[name] = bool(count)
+        elif kind == "segment":
+            indexed[name] = count
+        elif kind in numbers:
+            numbers[kind] = count
+    usage = shutil.disk_usage(settings.storage.root)
+    counters = read_counters(settings.storage.root / COUNTERS_FOLDER)
+    return Measures(
+        tallies=counts,
+        counters={key: Counted(count, amount) for key, (count, amount) in counters.items()},
+        requests=requests,
+        oldest=oldest,
+        pieces=pieces,
+        devices=devices,
+        paused=paused,
+        open_commitments=numbers["commitment"],
+        registered=numbers["registered"],
+        disk_total=usage.total,
+        disk_free=usage.free,
+        high_water=settings.storage.high_water,
+        bytes_without_rows=_bytes_without_rows(settings.storage.root, indexed),
+    )
+
+
+def rates(session: Session, *, since: datetime) -> list[Rate]:
+    """What was counted in each hour since then."""
+    first = int(since.timestamp()) // _SECONDS_PER_HOUR
+    rows = session.scalars(
+        select(HourlyRate)
+        .where(HourlyRate.hour >= first)
+        .order_by(HourlyRate.hour, HourlyRate.name, HourlyRate.label)
+    )
+    return [
+        Rate(
+            datetime.fromtimestamp(row.hour * _SECONDS_PER_HOUR, UTC),
+            row.name,
+            row.label,
+            row.count,
+            row.amount,
+        )
+        for row in rows
+    ]
+
+
+def readiness(database: Database, settings: Settings) -> list[Readiness]:
+    """The conditions for taking part in the work, and what is wrong with each."""
+    return [
+        Readiness("database", _problem(lambda: schema.check(database))),
+        Readiness("storage", _storage_problem(settings.storage.root)),
+        Readiness("disk", _disk_problem(settings)),
+    ]
+
+
+# --- parts ---
+
+
+def _problem(check: Callable[[], None]) -> str:
+    try:
+        check()
+    except BurnishError as error:
+        return str(error)
+    return ""
+
+
+def _storage_problem(root: Path) -> str:
+    if not root.is_dir():
+        return "storage.root does not exist"
+    return "" if os.access(root, os.W_OK | os.X_OK) else "storage.root cannot be written to"
+
+
+def _disk_problem(settings: Settings) -> str:
+    try:
+        usage = shutil.disk_usage(settings.storage.root)
+    except OSError as error:
+        return error.strerror or "the disk cannot be read"
+    share = 1 - usage.free / usage.total
+    high_water = settings.storage.high_water
+    if share < high_water:
+        return ""
+    return f"{share:.0%} of the disk is in use, and high water is {high_water:.0%}"
+
+
+def _bytes_without_rows(root: Path, indexed: dict[str, int]) -> int:
+    """How much of the segments that are not sealed has no rows yet."""
+    total = 0
+    folder = root / "spool" / "segments"
+    for name, offset in indexed.items():
+        try:
+            total += max((folder / name).stat().st_size - offset, 0)
+        except OSError:
+            continue
+    return total
+
+
+def _utc(at: datetime | str) -> datetime:
+    """A time of the query, which has no type there."""
+    moment = datetime.fromisoformat(at) if isinstance(at, str) else at
+    return moment.replace(tzinfo=UTC)
+
+
+_TEXT = literal("")
+_ZERO: ColumnElement[int] = literal_column("0")
+_NO_TIME = null()
+_QUERY: CompoundSelect[Any] = union_all(
+    select(literal("tally"), Tally.name, Tally.label, Tally.count, Tally.amount, _NO_TIME),
+    select(
+        literal("request"),
+        MediaCreationRequest.execution_status,
+        MediaCreationRequest.execution_status_info,
+        func.count(),
+        _ZERO,
+        func.min(MediaCreationRequest.created_at),
+    )
+    .where(MediaCreationRequest.execution_status.in_(OPEN_STATES))
+    .group_by(MediaCreationRequest.execution_status, MediaCreationRequest.execution_status_info),
+    select(literal("piece"), Piece.state, _TEXT, func.count(), _ZERO, _NO_TIME).group_by(
+        Piece.state
+    ),
+    select(
+        literal("device"),
+        DeviceState.name,
+        DeviceState.execution_status_info,
+        func.count(DeviceState.paused_at),
+        _ZERO,
+        _NO_TIME,
+    ).group_by(DeviceState.name, DeviceState.execution_status_info),
+    select(literal("segment"), Segment.name, _TEXT, Segment.indexed_offset, _ZERO, _NO_TIME).where(
+        Segment.sealed_at.is_(None)
+    ),
+    select(literal("commitment"), _TEXT, _TEXT, func.count(), _ZERO, _NO_TIME).where(
+        CommitmentTransaction.reported_at.is_(None), CommitmentTransaction.given_up_at.is_(None)
+    ),
+    select(literal("registered"), _TEXT, _TEXT, func.count(RegisteredPiece.id), _ZERO, _NO_TIME),
+)
