@@ -10,6 +10,8 @@ from pynetdicom.dsutils import encode
 
 import raw_dicom
 from burnish.conformance import network_tables
+from burnish.conformance.media_creation_tables import n_get_attributes
+from burnish.conformance.names import tag_text
 from burnish.conformance.status_tables import STATUSES_BY_OPERATION
 from burnish.scp import messages
 from burnish.vocabulary import (
@@ -237,6 +239,30 @@ def test_each_status_of_n_get(service: Service) -> None:
     ]
     assert all(status == expected for status, expected in answers), answers
     assert {status for status, _ in answers} == listed("N-GET")
+
+
+def test_n_get_returns_the_attributes_of_the_statement(service: Service) -> None:
+    request = Dataset()
+    item = Dataset()
+    item.ReferencedSOPClassUID = CT
+    item.ReferencedSOPInstanceUID = "1.2.3.4.5"
+    request.ReferencedSOPSequence = [item]
+    request.LabelText = "second opinion"
+    with MediaCreation(service.port) as scu:
+        assert scu.create(request)[0] == 0
+        uid = scu.sop_instance_uid
+        status, created = scu.get(uid)
+        assert status == 0
+        assert scu.initiate(uid, copies=2, priority="HIGH")[0] == 0
+        status, initiated = scu.get(uid)
+        assert status == 0
+    rows = {row[1]: row for row in n_get_attributes().rows}
+    assert {tag_text(int(tag)) for tag in initiated.keys()} <= set(rows)  # noqa: SIM118
+    always = {tag for tag, row in rows.items() if row[4].startswith("always")}
+    assert always <= {tag_text(int(tag)) for tag in created.keys()}  # noqa: SIM118
+    later = {tag for tag, row in rows.items() if row[4] == "once the request was initiated"}
+    new_tags = {tag_text(int(tag)) for tag in initiated.keys() - created.keys()}
+    assert new_tags == later
 
 
 def test_each_status_of_storage_commitment(service: Service) -> None:

@@ -1,23 +1,54 @@
 """The statement is asked of the code that runs: contexts, rejections, derived images."""
 
 import itertools
+import re
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
+from typing import Literal
 
+import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import UID
+from pynetdicom import AE, evt
+from pynetdicom.association import ServiceUser
 
+import made_entries
 import material
+from burnish import file_meta
 from burnish.access.peers import Caller
 from burnish.conformance import Statement, make_statement
 from burnish.conformance.document import StatementTable
 from burnish.conformance.object_tables import DERIVED_IMAGE
+from burnish.db.session import Database
+from burnish.dicomdir import encoder
+from burnish.dicomdir.profile_keys import header_on_media
 from burnish.file_slice import Slice
+from burnish.request import query_retrieve
+from burnish.request.query_retrieve import Archive
+from burnish.scp.event_reports import Reporter
 from burnish.scp.negotiation import OPERATIONS, Acceptance, Negotiator, Rejection
-from burnish.settings import DicomSettings, PeerSettings, Settings, UserSettings
+from burnish.settings import (
+    DicomSettings,
+    PeerSettings,
+    RetrievalSettings,
+    Settings,
+    UserSettings,
+)
 from burnish.transcode import lossy
-from burnish.vocabulary import IMPLEMENTATION_CLASS_UID, JPEG_2000, JPEG_BASELINE, VERIFICATION
-from peer import IMPLICIT, associate_rq, context
+from burnish.vocabulary import (
+    IMPLEMENTATION_CLASS_UID,
+    JPEG_2000,
+    JPEG_BASELINE,
+    STORAGE_COMMITMENT_PUSH_MODEL,
+    STUDY_ROOT_FIND,
+    STUDY_ROOT_GET,
+    STUDY_ROOT_MOVE,
+    VERIFICATION,
+)
+from factories import new_database
+from peer import EXPLICIT, IMPLICIT, associate_rq, context
 
 OPEN = Settings(dicom=DicomSettings(accept_unknown_peers=True))
 CALLER = Caller("127.0.0.1")
@@ -174,3 +205,177 @@ def test_a_derived_image_differs_as_the_statement_says(
     assert changed - removed <= listed
     always = {tag for tag, _, presence in DERIVED_IMAGE if presence == "ALWAYS"}
     assert always <= {int(tag) for tag in derived.keys()}  # noqa: SIM118  of a data set
+
+
+# --- the DICOMDIR and File Meta Information ---
+
+
+def elements(data_set: Dataset) -> set[str]:
+    return {f"({tag.group:04X},{tag.element:04X})" for tag in data_set.keys()}  # noqa: SIM118
+
+
+def test_a_dicomdir_has_only_the_elements_of_the_statement(
+    statement: Statement, real_studies: material.RealStudies
+) -> None:
+    headers = [*made_entries.headers(real_studies.all), made_entries.empty("HANGING PROTOCOL")]
+    with_keys = [header_on_media(header, "STD-GEN-DVD-JPEG") for header in headers]
+    encoded = encoder.encode(
+        made_entries.entries(with_keys), file_set_id="BURNISH_1", file_set_uid="1.2.3.4"
+    )
+    directory = pydicom.dcmread(BytesIO(encoded))
+    content = rows(statement, "DICOMDIR: File-set Identification and Directory Information")
+    of_the_set = {row["Tag"] for row in content if not row["Attribute"].startswith(">")}
+    assert elements(directory) <= of_the_set
+    always = {
+        row["Tag"]
+        for row in content
+        if row["Presence"] == "ALWAYS" and not row["Attribute"].startswith(">")
+    }
+    assert always <= elements(directory)
+    of_each_record = {row["Tag"] for row in content if row["Attribute"].startswith(">")}
+    listed = keys_by_record(statement)
+    for record in directory.DirectoryRecordSequence:
+        keys = elements(record) - of_each_record
+        assert keys <= listed[record.DirectoryRecordType], record.DirectoryRecordType
+
+
+def keys_by_record(statement: Statement) -> dict[str, set[str]]:
+    """The tags that the statement lists for each type of record, of every profile."""
+    keys: dict[str, set[str]] = {}
+    for row in rows(statement, "DICOMDIR: keys of directory records"):
+        keys.setdefault(row["Record"].removesuffix(" (root)"), set()).add(row["Tag"])
+    for row in rows(statement, "DICOMDIR: keys that profiles add"):
+        tags = re.findall(r"\([0-9A-F]{4},[0-9A-F]{4}\)", row["Attribute, tag, Type, presence"])
+        keys.setdefault(row["Record"], set()).update(tags)
+    return keys
+
+
+def test_what_an_instance_lacks_is_supplied_as_the_statement_says(statement: Statement) -> None:
+    header = made_entries.empty("SR DOCUMENT")
+    encoded = encoder.encode(
+        made_entries.entries([header]), file_set_id="BURNISH_1", file_set_uid="1.2.3.4"
+    )
+    directory = pydicom.dcmread(BytesIO(encoded))
+    records = {record.DirectoryRecordType: record for record in directory.DirectoryRecordSequence}
+    for row in rows(statement, "DICOMDIR: keys of directory records"):
+        record = records.get(row["Record"])
+        supplied = re.fullmatch(r"instance; `([^`]+)`", row["Source, and the value without it"])
+        if record is not None and supplied is not None:
+            tag = int(row["Tag"][1:5] + row["Tag"][6:10], 16)
+            assert str(record[tag].value) == supplied[1], row
+
+
+def test_the_presence_of_each_key_follows_from_its_type(statement: Statement) -> None:
+    for row in rows(statement, "DICOMDIR: keys of directory records"):
+        presence = {"1": "ALWAYS", "1C": "ANAP", "2": "VNAP", "\u2013": "\u2013"}
+        assert row["Presence"] == presence[row["Type"]]
+
+
+def test_file_meta_information_is_as_the_statement_says(statement: Statement) -> None:
+    encoded = file_meta.encode("1.2.840.10008.5.1.4.1.1.2", "1.2.3", IMPLICIT, "CT1")
+    meta = pydicom.dcmread(BytesIO(encoded)).file_meta
+    content = rows(statement, "Preamble and File Meta Information of the files on media")
+    listed = {row["Tag"]: row["Value in instances"] for row in content if row["Tag"] != "\u2013"}
+    assert elements(meta) - {"(0002,0000)"} == set(listed)
+    assert encoded[:128] == bytes(128)
+    assert meta.ImplementationClassUID == listed["(0002,0012)"]
+    assert meta.ImplementationVersionName == listed["(0002,0013)"]
+    assert meta.SourceApplicationEntityTitle == "CT1"
+
+
+def test_the_dicomdir_has_no_source_ae_title(statement: Statement) -> None:
+    encoded = encoder.encode(
+        made_entries.entries([made_entries.empty("IMAGE")]),
+        file_set_id="BURNISH_1",
+        file_set_uid="1.2.3.4",
+    )
+    meta = pydicom.dcmread(BytesIO(encoded)).file_meta
+    content = rows(statement, "Preamble and File Meta Information of the files on media")
+    listed = {row["Tag"]: row["Value in the DICOMDIR"] for row in content}
+    assert listed["(0002,0016)"] == "absent"
+    assert "SourceApplicationEntityTitle" not in meta
+    assert meta.MediaStorageSOPClassUID == listed["(0002,0002)"]
+    assert meta.TransferSyntaxUID in listed["(0002,0010)"]
+
+
+# --- associations that Burnish requests ---
+
+
+class Acceptor:
+    """An AE that accepts what Burnish proposes and keeps the proposals."""
+
+    def __init__(self, *sop_classes: str) -> None:
+        self.proposals: list[ServiceUser] = []
+        ae = AE("ARCHIVE")
+        for uid in sop_classes:
+            ae.add_supported_context(uid, [EXPLICIT, IMPLICIT, *query_retrieve.COMPRESSED])
+        self._server = ae.start_server(
+            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_ACCEPTED, self._keep)]
+        )
+
+    def _keep(self, event: evt.Event) -> None:
+        self.proposals.append(event.assoc.requestor)
+
+    def peer(self) -> PeerSettings:
+        port = self._server.server_address[1]
+        return PeerSettings(ae_title="ARCHIVE", host="127.0.0.1", port=port, may=("retrieve",))
+
+    def __enter__(self) -> "Acceptor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+
+
+def proposed(requestor: ServiceUser) -> set[tuple[str, tuple[str, ...]]]:
+    return {
+        (str(item.abstract_syntax), tuple(map(str, item.transfer_syntax)))
+        for item in requestor.requested_contexts
+    }
+
+
+def syntaxes_in(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"1\.2\.840\.10008\.1\.2[0-9.]*[0-9]|1\.2\.840\.10008\.1\.2\b", text))
+
+
+@pytest.mark.parametrize("method", ["C-MOVE", "C-GET"])
+def test_retrieval_proposes_what_the_statement_says(
+    statement: Statement, method: Literal["C-MOVE", "C-GET"]
+) -> None:
+    ct = "1.2.840.10008.5.1.4.1.1.2"
+    settings = Settings(retrieval=RetrievalSettings(method=method))
+    with Acceptor(STUDY_ROOT_FIND, STUDY_ROOT_MOVE, STUDY_ROOT_GET, ct) as acceptor:
+        with Archive(acceptor.peer(), settings, sop_classes=[ct], store=lambda _instance: None):
+            pass
+        (requestor,) = acceptor.proposals
+    content = rows(statement, "Presentation contexts proposed to retrieve instances")
+    by_uid = {row["UID"]: row for row in content}
+    retrieve = STUDY_ROOT_GET if method == "C-GET" else STUDY_ROOT_MOVE
+    wanted = {
+        (uid, syntaxes_in(by_uid[uid]["Transfer syntaxes"])) for uid in (STUDY_ROOT_FIND, retrieve)
+    }
+    if method == "C-GET":
+        together, _, apart = by_uid["as requested"]["Transfer syntaxes"].partition("of its own")
+        wanted.add((ct, syntaxes_in(together)))
+        wanted |= {(ct, (syntax,)) for syntax in syntaxes_in(apart)}
+        assert requestor.role_selection[UID(ct)].scp_role
+    assert proposed(requestor) == wanted
+    assert requestor.sop_class_extended[UID(STUDY_ROOT_FIND)] == b"\1"
+    assert requestor.maximum_length == settings.dicom.maximum_pdu_size
+    assert requestor.asynchronous_operations == (1, 1)
+
+
+def test_reports_propose_what_the_statement_says(statement: Statement, tmp_path: Path) -> None:
+    with Acceptor(STORAGE_COMMITMENT_PUSH_MODEL) as acceptor:
+        settings = Settings(peer=(acceptor.peer(),))
+        database = Database(new_database(tmp_path / "database"))
+        reporter = Reporter(settings, database)
+        reporter.deliver("ARCHIVE", "BURNISH", [])
+        reporter.close()
+        database.close()
+        (requestor,) = acceptor.proposals
+    (row,) = rows(statement, "Presentation contexts proposed to report commitments")
+    assert proposed(requestor) == {(row["UID"], syntaxes_in(row["Transfer syntaxes"]))}
+    role = requestor.role_selection[UID(row["UID"])]
+    assert role.scp_role
+    assert not role.scu_role
