@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from burnish.values import Progress
+from burnish.wording import format_duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,15 +126,6 @@ def _cell(value: object) -> str:
 def format_time(value: datetime) -> str:
     """A point in time in UTC, as the database stores it."""
     return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def format_duration(value: timedelta) -> str:
-    """A duration as it is written in the configuration file: 500ms, 90s, 24h."""
-    seconds = value.total_seconds()
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds and seconds % length == 0:
-            return f"{seconds // length:.0f}{unit}"
-    return f"{seconds * 1000:.15g}ms"
 
 
 def format_size(size: int) -> str:

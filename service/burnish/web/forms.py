@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from burnish.errors import InvalidValue
 
 #: The most bytes and fields of a form.
-_LONGEST, _FIELDS = 64 * 1024, 1000
+_LONGEST, _FIELDS = 512 * 1024, 1000
 
 
 async def read_form(request: Request) -> Mapping[str, str]:

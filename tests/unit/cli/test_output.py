@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from burnish import wording
 from burnish.cli import output
 
 
@@ -19,7 +20,7 @@ from burnish.cli import output
     ],
 )
 def test_a_duration_is_written_as_in_the_configuration(duration: timedelta, text: str) -> None:
-    assert output.format_duration(duration) == text
+    assert wording.format_duration(duration) == text
 
 
 @pytest.mark.parametrize(

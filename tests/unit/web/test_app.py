@@ -43,6 +43,6 @@ def test_a_program_gets_a_problem_document(web: WebGround) -> None:
 
 def test_a_form_that_is_too_long_is_refused(web: WebGround) -> None:
     answer = web.client().post(
-        "/sign-in", content=b"name=" + b"a" * 70_000, headers={"hx-request": "true"}
+        "/sign-in", content=b"name=" + b"a" * 600_000, headers={"hx-request": "true"}
     )
     assert answer.status_code == 422

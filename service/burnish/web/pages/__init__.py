@@ -4,12 +4,21 @@ A page joins by its router in `ROUTERS` and, if it is to be found, its entry in 
 """
 
 from burnish.web.access import Permission
-from burnish.web.pages import now, requests, sign_in, users
+from burnish.web.pages import bulk, now, requests, search, sign_in, system, users
 from burnish.web.rendering import NavigationEntry
 
-ROUTERS = (now.router, requests.router, sign_in.router, users.router)
+ROUTERS = (
+    now.router,
+    requests.router,
+    bulk.router,
+    search.router,
+    system.router,
+    sign_in.router,
+    users.router,
+)
 NAVIGATION = (
     NavigationEntry("now", "/", Permission.SEE),
     NavigationEntry("requests", "/requests", Permission.SEE),
+    NavigationEntry("system", "/system", Permission.ADMINISTER),
     NavigationEntry("users", "/users", Permission.ADMINISTER),
 )

@@ -8,17 +8,20 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from burnish.db.session import Database
+from burnish.db.tables import short_id
 from burnish.errors import InvalidValue, Unknown
-from burnish.request import listing, operations
+from burnish.request import changes, listing, operations
 from burnish.request.listing import RequestFilter
 from burnish.request.views import RequestGroup, RequestView, SeriesShare
 from burnish.settings import Settings
+from burnish.vocabulary import RequestPriority
 from burnish.web import volume_previews
 from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
 from burnish.web.disc_drawing import DiscDrawing, Share, draw
+from burnish.web.forms import Form
 from burnish.web.live import Topic
-from burnish.web.pages import now
+from burnish.web.pages import bulk, now
 from burnish.web.sessions import actor_of
 from burnish.write.job import PieceJob, volume_jobs
 
@@ -76,6 +79,7 @@ def requests(request: Request, group: str = "", before: str = "") -> Response:
         group=group,
         group_names=list(RequestGroup),
         before=lines[-1].short_id if has_more else "",
+        bulk_actions=bulk.OFFERED,
     )
 
 
@@ -114,7 +118,94 @@ def initiate(request: Request, name: str) -> Response:
         operations.initiate(
             session, context.settings.request, line.sop_instance_uid, actor=actor_of(request)
         )
-    return _done(request, line.short_id, "initiate", undo="")
+    return _done(request, line.short_id, "initiate")
+
+
+@router.post("/requests/{name}/priority", dependencies=[needs(Permission.MAKE)])
+def set_priority(request: Request, name: str, form: Form) -> Response:
+    """Have a request made sooner or later than others."""
+    try:
+        priority = RequestPriority(form.get("priority", ""))
+    except ValueError:
+        raise InvalidValue("the priority is HIGH, MED or LOW") from None
+    with context_of(request).database.writing() as session:
+        line = listing.find_request(session, name)
+        changes.set_priority(session, line.sop_instance_uid, priority, actor=actor_of(request))
+    return _done(request, line.short_id, "priority")
+
+
+@router.post("/requests/{name}/device", dependencies=[needs(Permission.MAKE)])
+def move_to_device(request: Request, name: str, form: Form) -> Response:
+    """Have another device make a request."""
+    context = context_of(request)
+    with context.database.writing() as session:
+        line = listing.find_request(session, name)
+        changes.move_to_device(
+            session,
+            line.sop_instance_uid,
+            form.get("device", ""),
+            context.settings.devices,
+            actor=actor_of(request),
+        )
+    return _done(request, line.short_id, "device")
+
+
+@router.post("/requests/{name}/copies", dependencies=[needs(Permission.MAKE)])
+def add_copies(request: Request, name: str, form: Form) -> Response:
+    """Make more copies, by a new request if this one has ended."""
+    context = context_of(request)
+    copies = _copies(form)
+    with context.database.writing() as session:
+        line = listing.find_request(session, name)
+        maker = changes.add_copies(
+            session,
+            context.settings.request,
+            line.sop_instance_uid,
+            copies,
+            actor=actor_of(request),
+        )
+        other = short_id(maker.id)
+    return _done(request, line.short_id, "copies", other=other if other != line.short_id else "")
+
+
+@router.post("/requests/{name}/repeat", dependencies=[needs(Permission.MAKE)])
+def repeat(request: Request, name: str) -> Response:
+    """Make the media of a request again, by a new request."""
+    context = context_of(request)
+    with context.database.writing() as session:
+        line = listing.find_request(session, name)
+        again = changes.repeat(
+            session, context.settings.request, line.sop_instance_uid, actor=actor_of(request)
+        )
+        other = short_id(again.id)
+    return _done(request, line.short_id, "repeat", other=other)
+
+
+@router.post("/requests/{name}/label", dependencies=[needs(Permission.MAKE)])
+def set_label(request: Request, name: str, form: Form) -> Response:
+    """Change what the labels of a request say, before one is printed."""
+    with context_of(request).database.writing() as session:
+        line = listing.find_request(session, name)
+        changes.set_label(
+            session,
+            line.sop_instance_uid,
+            text=form.get("text"),
+            style=form.get("style"),
+            actor=actor_of(request),
+        )
+    return _done(request, line.short_id, "label")
+
+
+@router.post("/requests/{name}/split", dependencies=[needs(Permission.MAKE)])
+def split(request: Request, name: str) -> Response:
+    """Have a request for each patient in place of one for several."""
+    context = context_of(request)
+    with context.database.writing() as session:
+        line = listing.find_request(session, name)
+        changes.split_by_patient(
+            session, context.settings.request, line.sop_instance_uid, actor=actor_of(request)
+        )
+    return _done(request, line.short_id, "split")
 
 
 @router.post("/requests/{name}/{action}", dependencies=[needs(Permission.MAKE)])
@@ -185,7 +276,14 @@ def _group(name: str) -> RequestGroup | None:
         raise InvalidValue(f"a group is one of {', '.join(RequestGroup)}") from None
 
 
-def _done(request: Request, name: str, action: str, *, undo: str, other: str = "") -> Response:
+def _copies(form: Form) -> int:
+    text = form.get("copies", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 5):
+        raise InvalidValue("the number of copies is a number")
+    return int(text)
+
+
+def _done(request: Request, name: str, action: str, *, undo: str = "", other: str = "") -> Response:
     return context_of(request).rendering.page(
         request, "action_done.html", name=name, action=action, undo=undo, other=other
     )
@@ -205,7 +303,9 @@ def _values(settings: Settings, database: Database, name: str) -> Mapping[str, A
         "view": view,
         "discs": _discs(settings, view),
         "piece_names": piece_names,
-        "can_repeat": False,
+        "can_repeat": True,
+        "device_names": [device.name for device in settings.devices],
+        "maximum_copies": settings.request.maximum_copies,
     }
 
 

@@ -1,0 +1,59 @@
+"""Ground: the settings in effect as tables and as text, without passwords."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from json import dumps
+from typing import Any
+
+from burnish.settings.configuration import Settings
+from burnish.wording import format_duration
+
+_PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
+
+
+def effective_tables(settings: Settings) -> dict[str, Any]:
+    """Every table and key with its value. Passwords are left out, or empty if there is none."""
+    tables = settings.model_dump(exclude_none=True)
+    if settings.security.password:
+        del tables["security"]["password"]
+    else:
+        tables["security"]["password"] = ""
+    for peer in tables["peer"]:
+        peer["addresses"] = [str(network) for network in peer["addresses"]]
+    for user in tables["user"]:
+        if user["passcode"]:
+            del user["passcode"]
+        else:
+            user["passcode"] = ""
+    tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
+    tables["database"]["url"] = _PASSWORD_IN_URL.sub(r"\1:***@", settings.database_url)
+    return tables
+
+
+def toml_lines(tables: Mapping[str, Any]) -> Iterator[str]:
+    """Tables of settings as the lines of a configuration file."""
+    for name, content in tables.items():
+        if isinstance(content, Mapping):
+            yield f"[{name}]"
+            yield from _key_lines(content)
+        else:
+            for table in content:
+                yield f"[[{name}]]"
+                yield from _key_lines(table)
+
+
+def _key_lines(table: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in table.items():
+        yield f"{key} = {_toml_value(value)}"
+    yield ""
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, timedelta):
+        return dumps(format_duration(value))
+    if isinstance(value, bool | int | float):
+        return dumps(value)
+    return dumps(str(value), ensure_ascii=False)
