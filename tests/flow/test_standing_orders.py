@@ -116,3 +116,38 @@ def test_a_calling_ae_title_makes_a_request_for_each_patient(
     assert clients.dcmsend(service.port, *later, calling="CT2").exit_code == 0
     all_done(service, len(files) + len(later))
     assert len(requests(service)) == len(rows) + 1
+
+
+def test_a_standing_order_says_what_its_media_hold_for_people(
+    start_burnish: StartBurnish, real_studies: material.RealStudies, tmp_path: Path
+) -> None:
+    order = {"quiet_period": "1s", "scope": "study", "profile": "STD-GEN-CD"}
+    service = start_burnish(
+        content={"pages": True, "institution": "St. Example"},
+        standing_order=[
+            {
+                "name": "doctors",
+                "called_ae_titles": ["DOCTORS"],
+                "include_non_dicom_objects": "FOR_PHYSICIAN",
+                "include_display_application": "NO",
+                **order,
+            },
+            {
+                "name": "research",
+                "called_ae_titles": ["RESEARCH"],
+                "include_non_dicom_objects": "FOR_RESEARCH",
+                **order,
+            },
+        ],
+    )
+    assert clients.dcmsend(service.port, real_studies.tiny[0], called="DOCTORS").exit_code == 0
+    other = real_studies.file("CT_small.dcm")
+    assert clients.dcmsend(service.port, other, called="RESEARCH").exit_code == 0
+    entries = {}
+    for row in all_done(service, 2):
+        [image] = (service.outbox / f"R{row['id']:06d}").glob("*.iso")
+        root = oracles.extract_with_xorriso(image, tmp_path / str(row["id"]))
+        entries[row["origin"]] = {path.name for path in root.iterdir()}
+    files = {"DICOM", "DICOMDIR", "README.TXT"}
+    assert entries["standing order doctors"] == {*files, "IHE_PDI", "INDEX.HTM"}
+    assert entries["standing order research"] == {*files, "MANIFEST.CSV", "MANIFEST.JSN"}
