@@ -56,6 +56,10 @@ _CHROMIUM_ARGUMENTS = [
 ]
 
 
+class PageGone(Exception):
+    """A page has been left while it was asked for something."""
+
+
 class Browser:
     """A browser with one page: `errors` are its complaints, `requests` what it asked for."""
 
@@ -171,14 +175,17 @@ class Browser:
     def _command(self, method: str, **parameters: object) -> Any:
         self._number += 1
         number = self._number
-        message = {"id": number, "method": method, "params": parameters}
-        self._connection.send(json.dumps(message))
+        command = {"id": number, "method": method, "params": parameters}
+        self._connection.send(json.dumps(command))
         while True:
             answer = json.loads(self._connection.recv(timeout=_PATIENCE))
             if answer.get("type") == "event":
                 self._on_event(answer["method"], answer["params"])
             elif answer.get("id") == number:
-                assert answer["type"] == "success", f"{method}: {answer.get('message')}"
+                message = f"{method}: {answer.get('message')}"
+                if "Cannot find context" in message:
+                    raise PageGone(message)
+                assert answer["type"] == "success", message
                 return answer["result"]
 
     def _on_event(self, method: str, event: Any) -> None:
@@ -204,6 +211,13 @@ class Browser:
             "browsingContext.navigate", context=self.context, url=path.as_uri(), wait=wait
         )
 
+    def scripts(self, *, on: bool) -> None:
+        """Whether pages may run scripts of their own; only Chromium can be told."""
+        if self.name == CHROMIUM:
+            # null permits them again
+            enabled = None if on else False
+            self._command("emulation.setScriptingEnabled", enabled=enabled, contexts=[self.context])
+
     def evaluate(self, expression: str) -> Any:
         """The value of an expression in the page, after what it waits for."""
         result = self._command(
@@ -220,14 +234,26 @@ class Browser:
         """Waits until an expression is true in the page."""
         deadline = time.monotonic() + _PATIENCE
         while True:
-            if self.evaluate(f"Boolean({expression})"):
+            if self._is_true(expression):
                 return
             assert time.monotonic() < deadline, f"never true: {expression}; {self.errors}"
             time.sleep(0.02)
 
+    def _is_true(self, expression: str) -> bool:
+        try:
+            return bool(self.evaluate(f"Boolean({expression})"))
+        except PageGone:
+            return False  # another page is being opened
+
     def screenshot(self, path: Path) -> None:
         result = self._command("browsingContext.captureScreenshot", context=self.context)
         path.write_bytes(base64.b64decode(result["data"]))
+
+    def printed(self) -> bytes:
+        """The page as it is printed on A4: a PDF file."""
+        size = {"width": 21.0, "height": 29.7}
+        result = self._command("browsingContext.print", context=self.context, page=size)
+        return base64.b64decode(result["data"])
 
     # --- events
 

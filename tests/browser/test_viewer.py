@@ -4,21 +4,23 @@ import base64
 import json
 import math
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom.pixels import apply_modality_lut
 
 import browsers
 import viewer_material as material
+from accessibility import serious_faults
 from browser_discs import DiscOfViewer
 from browsers import Browser
 from burnish.content.viewer_data import PackedPixels
 
-AXE = Path(__file__).resolve().parents[1] / "peers" / "node_modules" / "axe-core" / "axe.min.js"
 FIRST = "document.querySelectorAll('.viewport')[0]"
 TRUE_VALUES = f"{FIRST}.dataset.pixels === 'true'"
 
@@ -742,14 +744,7 @@ def test_axe_finds_no_serious_fault(view: View, theme: str, state: str) -> None:
     elif state != "images":
         viewer.browser.click(f"[data-action={state}]")
         viewer.browser.until("document.querySelector('dialog[open]')")
-    viewer.browser.evaluate(f"(() => {{ {AXE.read_text()}\n; return 1; }})()")
-    faults = viewer.browser.evaluate(
-        "axe.run({resultTypes: ['violations'], preload: false}).then(result =>"
-        " result.violations.filter("
-        "fault => ['serious', 'critical'].includes(fault.impact)).map(fault =>"
-        " [fault.id, fault.nodes.map(node => node.html + ' ' + node.failureSummary)]))"
-    )
-    assert faults == []
+    assert serious_faults(viewer.browser) == []
 
 
 @pytest.mark.parametrize("width", [360, 760, 1280, 3840])
@@ -787,3 +782,40 @@ def test_nothing_but_the_disc_is_permitted(view: View) -> None:
     assert "connect-src 'none'" in policy
     assert "unsafe" not in policy
     assert "http" not in policy
+
+
+# Firefox without a window has no screen to fill
+@pytest.mark.parametrize("browser", [browsers.CHROMIUM], indirect=True)
+def test_the_full_screen_is_used_and_left(view: View) -> None:
+    viewer = view(*material.ct_volume())
+    viewer.until_true_values()
+    viewer.browser.click("[data-action=full_screen]")
+    viewer.browser.until("document.fullscreenElement === document.documentElement")
+    assert viewer.browser.evaluate(f"{FIRST}.getBoundingClientRect().width > 0")
+    viewer.browser.click("[data-action=full_screen]")
+    viewer.browser.until("!document.fullscreenElement")
+
+
+def test_a_printed_page_has_the_images_and_says_whose_they_are(view: View, tmp_path: Path) -> None:
+    """The paper is read as text, and its pixels are looked at."""
+    viewer = view(*material.ct_volume())
+    viewer.until_true_values()
+    paper = tmp_path / "paper.pdf"
+    paper.write_bytes(viewer.browser.printed())
+    pages = subprocess.run(
+        ["pdfinfo", paper], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert re.search(r"Pages:\s+1\n", pages)
+    text = subprocess.run(
+        ["pdftotext", paper, "-"], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    name = viewer.text("top-left").splitlines()[0]
+    assert name
+    assert name in text
+    subprocess.run(["pdftoppm", "-r", "50", "-gray", paper, tmp_path / "page"], check=True)
+    (page,) = tmp_path.glob("page*.pgm")
+    with Image.open(page) as picture:
+        cells = np.asarray(picture)
+    # the image with its dark surroundings covers a good part of white paper
+    assert (cells < 100).mean() > 0.1
+    assert (cells > 250).mean() > 0.1
