@@ -5,6 +5,7 @@ from datetime import timedelta
 from functools import partial
 
 from burnish import __version__
+from burnish.application_profiles import icon
 from burnish.conformance import (
     figures,
     media_creation_tables,
@@ -19,8 +20,10 @@ from burnish.conformance.names import duration
 from burnish.conformance.template import Material
 from burnish.db.queue import AGEING
 from burnish.plan.profile_choice import DEFAULT_PROFILES
+from burnish.request import query_retrieve
+from burnish.scp import negotiation, pending_reports
 from burnish.settings import Settings
-from burnish.transcode import lossy
+from burnish.transcode import icons, lossy
 from burnish.vocabulary import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 #: The dates and occasions of the statement itself, newest last.
@@ -174,6 +177,11 @@ def _facts(settings: Settings) -> dict[str, str]:
         "ae_titles": ", ".join(titles),
         "default_profiles": profile or " or ".join(DEFAULT_PROFILES),
         "ageing": duration(AGEING),
+        "least_maximum_length": str(negotiation.LEAST_MAXIMUM_LENGTH),
+        "report_silence": duration(timedelta(seconds=pending_reports.SILENCE)),
+        "maximum_uids": str(query_retrieve.MAXIMUM_UIDS),
+        "icon_pixels": str(icons.PIXELS),
+        "largest_icon": str(icon.LARGEST),
         "devices": ", ".join(device.name for device in settings.devices),
         "fidelity_aim": f"{lossy.JPEG_2000_FIDELITY:g}",
         "fidelity_least": f"{lossy.LEAST_FIDELITY:g}",
