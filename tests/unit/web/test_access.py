@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.testclient import TestClient
 
 from burnish.values import AccountRole
-from burnish.web import pages
+from burnish.web import metrics, pages
 from burnish.web.access import PERMISSIONS, Permission
 from burnish.web.app import permissions_of
 from web_client import SCRIPT, WebGround
@@ -38,7 +38,7 @@ class RouteCase:
 
 
 def _cases() -> Iterator[RouteCase]:
-    for router in pages.ROUTERS:
+    for router in (*pages.ROUTERS, metrics.router):
         for route in router.routes:
             assert isinstance(route, APIRoute)
             (needed,) = permissions_of(route)

@@ -4,12 +4,26 @@ A page joins by its router in `ROUTERS` and, if it is to be found, its entry in 
 """
 
 from burnish.web.access import Permission
-from burnish.web.pages import bulk, now, requests, search, sign_in, system, users
+from burnish.web.pages import (
+    bulk,
+    devices,
+    now,
+    peers,
+    register,
+    requests,
+    search,
+    sign_in,
+    system,
+    users,
+)
 from burnish.web.rendering import NavigationEntry
 
 ROUTERS = (
     now.router,
     requests.router,
+    devices.router,
+    register.router,
+    peers.router,
     bulk.router,
     search.router,
     system.router,
@@ -19,6 +33,9 @@ ROUTERS = (
 NAVIGATION = (
     NavigationEntry("now", "/", Permission.SEE),
     NavigationEntry("requests", "/requests", Permission.SEE),
+    NavigationEntry("devices", "/devices", Permission.SEE),
+    NavigationEntry("register", "/register", Permission.SEE),
+    NavigationEntry("peers", "/peers", Permission.SEE),
     NavigationEntry("system", "/system", Permission.ADMINISTER),
     NavigationEntry("users", "/users", Permission.ADMINISTER),
 )
