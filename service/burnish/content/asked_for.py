@@ -47,6 +47,7 @@ def content_terms(
         rendition=RenditionOptions(
             settings.quality,
             pixels=_pixels(settings) if has_viewer else "none",
+            teaching=teaching,
         ),
         fewest_volumes=settings.pixels == "auto",
     )

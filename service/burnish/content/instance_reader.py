@@ -23,6 +23,7 @@ VALUE_ERRORS = (
 )
 #: Modalities whose original images show no text unless they say so (Burned In Annotation).
 _WITHOUT_TEXT = frozenset({"CT", "MR", "PT", "NM"})
+_ULTRASOUND = frozenset({"US", "IVUS"})
 _DOCUMENT_ATTRIBUTES = ("ContentSequence", "EncapsulatedDocument", "WaveformSequence")
 _KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
 #: The retired palettes of groups of frames and the first overlay of the 16 that there can be.
@@ -95,6 +96,29 @@ def _may_show(data_set: "Dataset") -> bool:
     image_type = _text(data_set, "ImageType").split("\\")
     is_original = image_type[:1] == ["ORIGINAL"]
     return is_original and _text(data_set, "Modality") in _WITHOUT_TEXT
+
+
+def teaching_regions(data_set: "Dataset") -> list[tuple[int, int, int, int]]:
+    """The regions of an ultrasound image that may be shown for teaching: x0, y0, x1, y1, inclusive.
+
+    Names stand beside the regions (PS3.3 C.8.5.5). None where the image says that it has text in
+    its pixels, or may show a face.
+    """
+    is_marked = "YES" in (
+        _text(data_set, "BurnedInAnnotation"),
+        _text(data_set, "RecognizableVisualFeatures"),
+    )
+    if _text(data_set, "Modality") not in _ULTRASOUND or is_marked:
+        return []
+    regions = []
+    for item in _items(data_set, "SequenceOfUltrasoundRegions"):
+        edges = [
+            _number(item, f"RegionLocation{edge}") for edge in ("MinX0", "MinY0", "MaxX1", "MaxY1")
+        ]
+        x0, y0, x1, y1 = (-1 if edge is None else int(edge) for edge in edges)
+        if 0 <= x0 <= x1 and 0 <= y0 <= y1:
+            regions.append((x0, y0, x1, y1))
+    return regions
 
 
 def _key_references(data_set: "Dataset") -> Iterator[str]:

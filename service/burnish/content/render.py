@@ -159,6 +159,15 @@ def _plane(overlay: Overlay, frame: int, cells: Array | None) -> Array | None:
     return overlay.planes[number] if 0 <= number < len(overlay.planes) else None
 
 
+def only_regions(picture: Array, regions: Sequence[tuple[int, int, int, int]]) -> Array:
+    """A picture that is black outside these regions: x0, y0, x1, y1, inclusive."""
+    shown = np.zeros_like(picture)
+    for x0, y0, x1, y1 in regions:
+        rows, columns = slice(y0, y1 + 1), slice(x0, x1 + 1)
+        shown[rows, columns] = picture[rows, columns]
+    return shown
+
+
 def to_jpeg(picture: Array, quality: int) -> bytes:
     """A picture as JPEG, without subsampling: coloured lines and letters stay sharp."""
     buffer = io.BytesIO()

@@ -61,17 +61,21 @@ class RenditionOptions:
     """What is made of each instance.
 
     `quality` is that of JPEG pictures, `thumbnail` the width and height of small ones in pixels.
-    `pixels` says what the viewer gets of the true values: "lossless", "near" or "none".
+    `pixels` says what the viewer gets of the true values: "lossless", "near" or "none". With
+    `teaching`, ultrasound images are black outside their regions, where names stand, and overlays
+    are left out.
     """
 
     quality: int = 85
     thumbnail: int = 160
     pixels: str = "none"
+    teaching: bool = False
 
     def key(self, digest: str) -> str:
         """The key of the rendition of the instance with this digest of its data set."""
         hexadecimal = digest.rpartition(":")[2]
-        return f"{hexadecimal}-{VERSION}q{self.quality}t{self.thumbnail}{self.pixels}"
+        audience = "teaching" if self.teaching else ""
+        return f"{hexadecimal}-{VERSION}q{self.quality}t{self.thumbnail}{self.pixels}{audience}"
 
 
 class BlobWriter:
@@ -182,6 +186,8 @@ def _make(
         description = instance_reader.describe(data_set)
         if documents.is_document(data_set):
             description = replace(description, kind=ContentKind.DOCUMENT, frames=0)
+        if options.teaching and instance_reader.teaching_regions(data_set):
+            description = replace(description, may_show=True)
         values["instance"] = description.to_json()
         if description.kind is ContentKind.DOCUMENT:
             _add_document(values, data_set, source, blobs)
@@ -260,6 +266,7 @@ def _pictures(
     """The frames of an image as pictures, one after another, each with its line for the viewer."""
     from burnish.content import render
 
+    regions = instance_reader.teaching_regions(data_set) if options.teaching else []
     overlays = instance_reader.overlays(data_set)
     in_cells = any(overlay.bit is not None for overlay in overlays)
     aspect = instance_reader.pixel_aspect(data_set)
@@ -269,7 +276,9 @@ def _pictures(
         line = blobs.add(recorder.frame_line(cells))
         display = instance_reader.frame_display(data_set, number)
         picture = render.render_frame(cells, display)
-        if overlays:
+        if regions:
+            picture = render.only_regions(picture, regions)
+        elif overlays and not options.teaching:  # they may have names
             picture = render.draw_overlays(picture, overlays, number, decoded)
         height, width = picture.shape[:2]
         yield (

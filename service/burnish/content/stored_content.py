@@ -79,7 +79,7 @@ def encode(content: StoredContent) -> bytes:
         "readme": None if content.readme is None else content.readme.decode("latin-1"),
         "pages": content.pages,
         "renditions": [[each.key, each.instance_id, each.size] for each in content.renditions],
-        "options": [options.quality, options.thumbnail, options.pixels],
+        "options": [options.quality, options.thumbnail, options.pixels, options.teaching],
     }
     text = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
     return zlib.compress(text.encode("utf-8"), 6)

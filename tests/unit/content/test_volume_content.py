@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from PIL import Image
 
@@ -228,6 +229,32 @@ def test_for_teaching_pages_show_nothing_that_names_the_patient(
     assert "may name the patient" in text
     readme = " ".join((root / "README.TXT").read_text().split())
     assert "The DICOM files on this medium DO identify the patient" in readme
+
+
+@pytest.mark.parametrize(("burned_in", "is_shown"), [(None, True), ("NO", True), ("YES", False)])
+def test_for_teaching_ultrasound_is_shown_inside_its_regions_alone(
+    tmp_path: Path, burned_in: str | None, is_shown: bool
+) -> None:
+    """Beside the regions stands the name of the patient."""
+    content_sources.clip(tmp_path / "source", frames=2)
+    data_set = pydicom.dcmread(tmp_path / "source")
+    data_set.PixelData = b"\xff" * len(data_set.PixelData)
+    region = pydicom.Dataset()
+    region.RegionLocationMinX0, region.RegionLocationMinY0 = 16, 8
+    region.RegionLocationMaxX1, region.RegionLocationMaxY1 = 31, 23
+    data_set.SequenceOfUltrasoundRegions = [region]
+    if burned_in:
+        data_set.BurnedInAnnotation = burned_in
+    data_set.save_as(tmp_path / "source")
+    (volume,) = built(tmp_path / "source", tmp_path / "out", terms("FOR_TEACHING")).built
+    root = extracted(volume.image, tmp_path / "files", "xorriso")
+    pictures = sorted((root / "IHE_PDI").rglob("I*.JPG"))
+    assert len(pictures) == (2 if is_shown else 0)
+    for path in pictures:
+        with Image.open(path) as picture:
+            cells = np.asarray(picture.convert("L"))
+        assert cells[9:23, 17:31].min() > 240
+        assert max(cells[:7].max(), cells[25:].max(), cells[:, :14].max(), cells[:, 34:].max()) < 16
 
 
 def test_texts_of_the_site_are_on_pages_and_in_the_readme(study: Path, tmp_path: Path) -> None:
