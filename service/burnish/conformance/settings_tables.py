@@ -6,10 +6,8 @@ that names another value cannot mislead.
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from functools import lru_cache
 from importlib.resources import files
-from json import dumps
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from burnish.conformance.document import StatementTable
 from burnish.settings import Settings
+from burnish.settings.effective import toml_value
 
 _TABLE = re.compile(r"(?:# )?\[{1,2}([a-z_]+)\]{1,2}\s*(?:#\s*(.*))?$")
 _KEY = re.compile(r"(?:# )?([a-z_]+) = (.*)$")
@@ -102,19 +101,4 @@ def printed(value: Any) -> str:
         return "none"
     if isinstance(value, SecretStr):
         return "(secret)" if value else '""'
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(printed(item) for item in value)}]"
-    if isinstance(value, timedelta):
-        return dumps(short_duration(value))
-    if isinstance(value, bool | int | float):
-        return dumps(value)
-    return dumps(str(value), ensure_ascii=False)
-
-
-def short_duration(value: timedelta) -> str:
-    """A duration as the configuration file has it: 500ms, 90s, 24h."""
-    seconds = value.total_seconds()
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if seconds and seconds % length == 0:
-            return f"{seconds // length:.0f}{unit}"
-    return f"{seconds * 1000:.15g}ms"
+    return toml_value(value)

@@ -27,8 +27,13 @@ def effective_tables(settings: Settings) -> dict[str, Any]:
         else:
             user["passcode"] = ""
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
-    tables["database"]["url"] = _PASSWORD_IN_URL.sub(r"\1:***@", settings.database_url)
+    tables["database"]["url"] = without_password(settings.database_url)
     return tables
+
+
+def without_password(url: str) -> str:
+    """A URL with asterisks in place of its password."""
+    return _PASSWORD_IN_URL.sub(r"\1:***@", url)
 
 
 def toml_lines(tables: Mapping[str, Any]) -> Iterator[str]:
@@ -45,15 +50,16 @@ def toml_lines(tables: Mapping[str, Any]) -> Iterator[str]:
 
 def _key_lines(table: Mapping[str, Any]) -> Iterator[str]:
     for key, value in table.items():
-        yield f"{key} = {_toml_value(value)}"
+        yield f"{key} = {toml_value(value)}"
     yield ""
 
 
-def _toml_value(value: object) -> str:
+def toml_value(value: object) -> str:
+    """A value as the configuration file has it; a password in a URL is not shown."""
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml_value(item) for item in value)}]"
+        return f"[{', '.join(toml_value(item) for item in value)}]"
     if isinstance(value, timedelta):
         return dumps(format_duration(value))
     if isinstance(value, bool | int | float):
         return dumps(value)
-    return dumps(str(value), ensure_ascii=False)
+    return dumps(without_password(str(value)), ensure_ascii=False)

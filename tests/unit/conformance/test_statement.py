@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from pydicom.uid import UID
 from pynetdicom import sop_class
 
@@ -21,7 +22,13 @@ from burnish.media import MEDIA
 from burnish.scp.attributes import ATTRIBUTES
 from burnish.scp.negotiation import STORAGE_SOP_CLASSES, STORAGE_TRANSFER_SYNTAXES
 from burnish.scp.request_attributes import SUPPORTED_TAGS
-from burnish.settings import PeerSettings, RetrievalSettings, Settings
+from burnish.settings import (
+    DatabaseSettings,
+    PeerSettings,
+    RetrievalSettings,
+    SecuritySettings,
+    Settings,
+)
 from burnish.vocabulary import (
     CommitmentFailure,
     ExecutionStatus,
@@ -364,6 +371,17 @@ def test_the_configuration_is_told() -> None:
     assert "The archives of this configuration are the remote AEs" in text
     assert '| `method` | "C-MOVE" | "C-GET" |' in text
     assert "no archive may be asked" in write_markdown(make_statement(Settings()))
+
+
+def test_passwords_are_not_told() -> None:
+    settings = Settings(
+        database=DatabaseSettings(url="postgresql://burnish:pl4in@host/discs"),
+        security=SecuritySettings(password=SecretStr("pl4in")),
+    )
+    text = write_markdown(make_statement(settings))
+    assert "postgresql://burnish:***@host/discs" in text
+    assert "(secret)" in text
+    assert "pl4in" not in text
 
 
 def test_the_shipped_document_is_what_the_command_prints() -> None:
