@@ -351,6 +351,17 @@ def receiving_corrections(
         receiver.close()
 
 
+@contextmanager
+def receiving_imports(settings: Settings, database: Database) -> Iterator[Receiver]:
+    """Receives instances that a person brings from media, as those that peers send."""
+    receiver = Receiver(database, open_spool(settings), same_uid=settings.storage.same_uid)
+    receiver.start()
+    try:
+        yield receiver
+    finally:
+        receiver.close()
+
+
 def check_network(settings: Settings) -> None:
     """Raise InvalidSettings if a certificate, a key or a passcode cannot be used."""
     Users(settings)

@@ -138,6 +138,34 @@ class WholeInstance(NamedTuple):
     data_set: bytes
 
 
+class FileToStore(NamedTuple):
+    """A DICOM file to be stored somewhere, and the UIDs in its File Meta Information."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+
+
+class NoResponse(StrEnum):
+    """Why there is no response to a C-STORE, if that is not due to the instance."""
+
+    NO_ASSOCIATION = "no association"
+    ASSOCIATION_ENDED = "association ended"
+
+
+class StoreResponse(NamedTuple):
+    """The response to a C-STORE.
+
+    Without a `status`, `comment` says why there is none, and `no_response` whether that is due to
+    the destination; otherwise the instance cannot be stored there.
+    """
+
+    status: int | None
+    comment: str = ""
+    no_response: NoResponse | None = None
+
+
 class DirectoryEntry(NamedTuple):
     """One file of a File-set, for its DICOMDIR.
 

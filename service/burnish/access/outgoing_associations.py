@@ -35,6 +35,10 @@ class NoAssociationError(Exception):
     """There is no association with the peer, for the reason that the message gives."""
 
 
+class NoContextAcceptedError(NoAssociationError):
+    """The peer accepts none of the presentation contexts."""
+
+
 class ReactorCheckpoint(threading.Event):
     """Where the thread of an association pauses, in place of the event of pynetdicom.
 
@@ -115,6 +119,8 @@ def request_association(
         tls_args=(tls, peer.host) if tls else None,
     )
     if not association.is_established:
+        if association.acceptor.primitive is not None and not association.is_rejected:
+            raise NoContextAcceptedError("the peer accepts none of the presentation contexts")
         raise NoAssociationError(_failure_reason(association))
     connection = association.dul.socket and association.dul.socket.socket
     if not presents_certificate(connection, peer.certificate):
@@ -130,8 +136,6 @@ def _failure_reason(association: Association) -> str:
     answer = association.acceptor.primitive
     if association.is_rejected and answer is not None:
         return f"the peer rejects the association: {answer.reason_str}"
-    if answer is not None:
-        return "the peer accepts none of the presentation contexts"
     # The checkpoint is installed when the connection opens.
     if isinstance(association._reactor_checkpoint, ReactorCheckpoint):
         return "the peer does not answer the association request, or aborts it"

@@ -9,6 +9,7 @@ import typer
 from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.cli import exits, output
 from burnish.cli.disc_burn import burn
+from burnish.cli.disc_import import import_
 from burnish.cli.disc_label import label
 from burnish.cli.options import (
     AnyProfile,
@@ -17,6 +18,7 @@ from burnish.cli.options import (
     Json,
     MediumName,
     PasswordFile,
+    PrivateKey,
     Profile,
     Recipients,
     choose_profile_and_medium,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Make and check volumes without a service.")
 app.command()(label)
 app.command()(burn)
+app.command("import")(import_)
 
 Lossless = Annotated[
     bool,
@@ -107,15 +110,6 @@ SignerKey = Annotated[
         metavar="FILE",
         show_default=False,
         help="RSA private key of the signer (PEM, unencrypted).",
-    ),
-]
-PrivateKey = Annotated[
-    Path | None,
-    typer.Option(
-        readable=False,
-        metavar="FILE",
-        show_default=False,
-        help="RSA private key (PEM, unencrypted) that opens secure media.",
     ),
 ]
 ByPdi = Annotated[

@@ -10,6 +10,7 @@ REQUEST_FAILED = 20
 REQUEST_CANCELLED = 21
 VOLUME_FAULTY = 22
 NOT_ALL_ON_MEDIA = 23
+NOT_ALL_IMPORTED = 24
 #: 128 + SIGINT, as shells report it.
 INTERRUPTED = 130
 
@@ -62,6 +63,7 @@ MEANINGS: dict[int, str] = {
     REQUEST_CANCELLED: "the request was cancelled",
     VOLUME_FAULTY: "the volume has faults, or the disc is spoiled",
     NOT_ALL_ON_MEDIA: "some instances could not be put on media",
+    NOT_ALL_IMPORTED: "some instances of a volume are missing, or were not accepted",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 

@@ -42,6 +42,15 @@ PasswordFile = Annotated[
         help="File whose first line is the password of secure media.",
     ),
 ]
+PrivateKey = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        metavar="FILE",
+        show_default=False,
+        help="RSA private key (PEM, unencrypted) that opens secure media.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of lines.")]
 RequestName = Annotated[

@@ -3,28 +3,23 @@
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from burnish import file_meta
 from burnish.content.model import Rendition
 from burnish.content.rendition import RenditionOptions, read_rendition
 from burnish.content.rendition_pool import RenditionPool, RenditionTask
 from burnish.content.volume_files import VolumeContent
 from burnish.contradictions import Contradiction, find_contradictions
 from burnish.dicom_elements import encode
-from burnish.directory_records import ROOT_TYPES
-from burnish.errors import BurnishError, Conflict, Unknown, Unreadable
+from burnish.errors import BurnishError, Conflict, DamagedVolume, Unknown, WrongKey
 from burnish.file_access import explain
 from burnish.file_slice import Slice
-from burnish.hashing import digest_text, new_hasher
-from burnish.identifiers import is_tolerable_uid
-from burnish.image.reader import open_volume
 from burnish.instance_header import instance_faults
 from burnish.instance_header.equality import are_equal_as_data
 from burnish.instance_header.examination import examine
-from burnish.instance_header.header import IndexedFile, index_file, repaired
+from burnish.instance_header.header import index_file
+from burnish.offline.file_set import FileSet, check_uids, copy_instance, open_file_set
 from burnish.plan.attempts import Conversion
 from burnish.plan.candidates import Candidate
 from burnish.plan.conversion import conversion_failure
@@ -32,14 +27,14 @@ from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.media_plan import Refusal
 from burnish.plan.source_instances import Icon, InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedFile, PlannedVolume
+from burnish.secure_files import Keyring
 from burnish.transcode import icons
 from burnish.transcode.convert import convert_file
 from burnish.transcode.uncompressed import TranscodedFile
-from burnish.values import InstanceHeader, Progress
+from burnish.values import Progress
 from burnish.vocabulary import MEDIA_STORAGE_DIRECTORY_STORAGE
 from burnish.write.pipeline import VolumeInstance
 
-_CHUNK = 1 << 20
 #: Bytes of a file that have its preamble and the beginning of its File Meta Information.
 _BEGINNING = 1024
 #: Media Storage SOP Class UID (0002,0002) of a DICOMDIR, as it stands in File Meta Information.
@@ -90,7 +85,7 @@ class InstanceStore:
         self._renditions = RenditionPool(scratch / "content")
 
     def add_files(self, paths: Sequence[Path]) -> None:
-        """Copy each instance once.
+        """Copy each instance once; of an image, a drive or a ZIP file, the instances in it.
 
         A file that is no instance is skipped; an instance that cannot be read is refused.
         """
@@ -100,26 +95,64 @@ class InstanceStore:
             if _DICOMDIR in beginning:
                 why = "a DICOMDIR; the media get a new one"
                 self._left_out.skipped.append(LeftOut(path, why))
-                continue
-            try:
-                self._add(path)
-            except (BurnishError, OSError) as error:
-                # a file with the prefix of PS3.10 7.1 says that it is DICOM: it is missing then
-                says_dicom = beginning[128:132] == b"DICM"
-                left_out = self._left_out.refused if says_dicom else self._left_out.skipped
-                why = explain(error, path) if isinstance(error, OSError) else str(error)
-                left_out.append(LeftOut(path, (not says_dicom and _image_advice(path)) or why))
+            # a file with the prefix of PS3.10 7.1 says that it is DICOM: it is missing if not added
+            elif beginning[128:132] == b"DICM":
+                self._add(path, path, self._left_out.refused)
+            elif not self._add_volume(path):
+                self._add(path, path, self._left_out.skipped)
 
-    def _add(self, path: Path) -> None:
+    def _add_volume(self, path: Path) -> bool:
+        """Add the instances on a volume; returns False if the file is not a volume of DICOM files.
+
+        An image of which not even the names of the files can be read is refused.
+        """
+        try:
+            with open_file_set(path, Keyring()) as file_set:
+                names = [*file_set.listed, *filter(file_set.is_instance, file_set.unlisted)]
+                if not names and not file_set.has_dicomdir:
+                    return False
+                for number, name in enumerate(names):
+                    self._progress(f"reading {path.name}", number, len(names))
+                    self._add_from_volume(file_set, name, _on_volume(path, name))
+                for instance in file_set.missing:
+                    why = "the DICOMDIR lists it, but it is not on the volume"
+                    left_out = LeftOut(_on_volume(path, instance.file_id), why)
+                    self._left_out.refused.append(left_out)
+                if file_set.damage:
+                    self._left_out.refused.append(LeftOut(path, file_set.damage))
+        except (DamagedVolume, WrongKey) as error:
+            self._left_out.refused.append(LeftOut(path, str(error)))
+        except (BurnishError, OSError):
+            return False
+        return True
+
+    def _add_from_volume(self, file_set: FileSet, name: str, source: Path) -> None:
+        extracted = self._scratch / "extracted"
+        try:
+            file_set.extract(name, extracted)
+        except (BurnishError, OSError) as error:
+            self._left_out.refused.append(LeftOut(source, str(error)))
+            return
+        self._add(extracted, source, self._left_out.refused)
+
+    def _add(self, path: Path, source: Path, left_out: list[LeftOut]) -> None:
+        """Add the instance in the file `path`, which comes from `source`; or leave it out."""
+        try:
+            self._add_instance(path, source)
+        except (BurnishError, OSError) as error:
+            why = explain(error, path) if isinstance(error, OSError) else str(error)
+            left_out.append(LeftOut(source, why))
+
+    def _add_instance(self, path: Path, source: Path) -> None:
         indexed = index_file(path)
         header = indexed.header
-        _check_uids(header)
+        check_uids(header)
         if instance_faults.is_unexamined(header.fault):
             header = header._replace(fault=examine(Slice.of_file(path)))
         instance_id = len(self._sources)
         spool_key = f"{instance_id:08d}"
-        copy = _copy(path, indexed, self._scratch / spool_key)
-        self._sources.append(path)
+        copy = copy_instance(path, indexed, self._scratch / spool_key)
+        self._sources.append(source)
         self._files[spool_key] = copy
         instance = SourceInstance(
             header=header,
@@ -133,9 +166,9 @@ class InstanceStore:
         if first is instance:
             self.instances.append(instance)
             if header.fault:
-                self._left_out.doubtful.append(LeftOut(path, header.fault))
+                self._left_out.doubtful.append(LeftOut(source, header.fault))
             if indexed.repair:
-                self._left_out.doubtful.append(LeftOut(path, str(indexed.repair)))
+                self._left_out.doubtful.append(LeftOut(source, str(indexed.repair)))
         else:
             self._leave_out_duplicate(instance, first)
 
@@ -321,55 +354,11 @@ def _other_content(path: Path) -> str:
     return f"its SOP Instance UID is that of {path}, which has other content: name the right one"
 
 
-def _image_advice(path: Path) -> str:
-    """What to do with the image of a volume that is given as a source; "" for any other file."""
-    try:
-        with open_volume(path) as volume:
-            if "DICOMDIR" not in volume.files():
-                return ""
-            return (
-                "the image of a volume, not a DICOM file: mount it and name the directory, or"
-                " check it with `burnish disc verify`"
-            )
-    except (BurnishError, OSError):
-        return ""
+def _on_volume(path: Path, name: str) -> Path:
+    """How a file of a volume is called in messages."""
+    return Path(f"{path}:{name}")
 
 
 def _beginning(path: Path) -> bytes:
     with path.open("rb") as file:
         return file.read(_BEGINNING)
-
-
-def _check_uids(header: InstanceHeader) -> None:
-    """Raise Unreadable for an instance that no DICOMDIR can name; it says which UID is wrong."""
-    uids = {
-        "SOP Class UID (0008,0016)": header.sop_class_uid,
-        "SOP Instance UID (0008,0018)": header.sop_instance_uid,
-    }
-    if header.directory_record_type not in ROOT_TYPES:
-        uids["Study Instance UID (0020,000D)"] = header.study_instance_uid
-        uids["Series Instance UID (0020,000E)"] = header.series_instance_uid
-    wrong = [
-        f"{name} is {'not a UID' if uid else 'missing or empty'}"
-        for name, uid in uids.items()
-        if not is_tolerable_uid(uid)
-    ]
-    if wrong:
-        raise Unreadable("; ".join(wrong))
-
-
-def _copy(path: Path, indexed: IndexedFile, target: Path) -> TranscodedFile:
-    """Copy a data set, repaired where it must be, with File Meta Information of our own."""
-    header = indexed.header
-    meta = file_meta.encode(
-        header.sop_class_uid, header.sop_instance_uid, indexed.transfer_syntax_uid
-    )
-    hasher = new_hasher()
-    with path.open("rb") as file, target.open("wb") as out:
-        file.seek(indexed.data_set_offset)
-        out.write(meta)
-        size = path.stat().st_size - indexed.data_set_offset
-        for chunk in repaired(iter(partial(file.read, _CHUNK), b""), size, indexed.repair):
-            hasher.update(chunk)
-            out.write(chunk)
-        return TranscodedFile(out.tell(), len(meta), digest_text(hasher))
