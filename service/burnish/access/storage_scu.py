@@ -86,8 +86,11 @@ class StorageSCU(AbstractContextManager["StorageSCU"]):
             answer = association.send_c_store(file.path, msg_id=self._message_id)
         except (ValueError, RuntimeError) as error:
             # pynetdicom: the association has ended meanwhile
+            self._association = None
             return StoreResponse(None, str(error), NoResponse.ASSOCIATION_ENDED)
         if "Status" not in answer:
+            # pynetdicom may not know yet that the association has ended
+            self._association = None
             why = "the peer does not answer, or has ended the association"
             return StoreResponse(None, why, NoResponse.ASSOCIATION_ENDED)
         return StoreResponse(int(answer.Status), str(answer.get("ErrorComment") or ""))

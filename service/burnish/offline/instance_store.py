@@ -92,11 +92,12 @@ class InstanceStore:
         for number, path in enumerate(paths):
             self._progress("reading", number, len(paths))
             beginning = _beginning(path)
-            if _DICOMDIR in beginning:
+            # a file with the prefix of PS3.10 7.1 says that it is DICOM: it is missing if not added
+            says_dicom = beginning[128:132] == b"DICM"
+            if says_dicom and _DICOMDIR in beginning:
                 why = "a DICOMDIR; the media get a new one"
                 self._left_out.skipped.append(LeftOut(path, why))
-            # a file with the prefix of PS3.10 7.1 says that it is DICOM: it is missing if not added
-            elif beginning[128:132] == b"DICM":
+            elif says_dicom:
                 self._add(path, path, self._left_out.refused)
             elif not self._add_volume(path):
                 self._add(path, path, self._left_out.skipped)
