@@ -88,7 +88,7 @@ class Dcmqrscp:
         self, directory: Path, port: int, burnish_port: int, paths: Sequence[Path]
     ) -> None:
         self.port = port
-        storage = directory / "storage"
+        self.storage = storage = directory / "storage"
         storage.mkdir(parents=True)
         path = directory / "dcmqrscp.cfg"
         path.write_text(

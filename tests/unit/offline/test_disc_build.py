@@ -129,17 +129,17 @@ def test_the_uid_that_is_missing_or_wrong_is_named(
         ("STD-GEN-MIME", "MIME"),
     ],
 )
-def test_the_image_of_a_volume_is_no_source_and_it_is_said_what_to_do(
+def test_the_instances_of_the_image_of_a_volume_are_put_on_media(
     tmp_path: Path, profile: str, medium: str
 ) -> None:
     options = BuildOptions(PROFILES[profile], MEDIA[medium], None, "BUILD", split=True)
     source = written(tmp_path / "source", NOISE, 8)
     (built,) = build([source], tmp_path / "output", options, lambda *_: None).built
     result = build([built.image], tmp_path / "again", options, lambda *_: None)
-    (left,) = result.skipped
-    assert "the image of a volume, not a DICOM file" in left.why
-    assert "burnish disc verify" in left.why
-    assert result.refused == result.built == []
+    assert result.refused == []
+    (again,) = result.built
+    assert again.report.faults == ()
+    assert again.report.instances == built.report.instances
 
 
 def test_a_damaged_image_is_left_out_and_a_repaired_one_is_told(tmp_path: Path) -> None:
