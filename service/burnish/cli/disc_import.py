@@ -19,10 +19,10 @@ if TYPE_CHECKING:
         Destination,
         Imported,
         ImportResult,
+        ImportSelection,
         ImportState,
-        Selection,
     )
-    from burnish.offline.file_set import FileSet
+    from burnish.offline.file_set import OpenedFileSet
     from burnish.receive import Receiver
     from burnish.settings import PeerSettings, Settings
     from burnish.values import FileToStore, StoreResponse
@@ -95,7 +95,7 @@ def import_(
     is told, and makes the exit code 24. A second run sends only what was not accepted. Exit code 10
     if the peer cannot be reached.
     """
-    from burnish.offline.disc_import import Selection, import_file_set
+    from burnish.offline.disc_import import ImportSelection, import_file_set
     from burnish.offline.file_set import open_file_set
     from burnish.secure_files import read_keyring
 
@@ -103,7 +103,7 @@ def import_(
         raise typer.BadParameter("either --to AE or --into is needed")
     if state and not to:
         raise typer.BadParameter("--state is for --to; the service knows what it has")
-    selection = Selection(tuple(patient or ()), tuple(study or ()), unlisted)
+    selection = ImportSelection(tuple(patient or ()), tuple(study or ()), unlisted)
     keyring = read_keyring(key, password_file)
     with open_file_set(existing(volume), keyring) as file_set:
         import_state = _state(volume, to, state)
@@ -139,7 +139,7 @@ def _state(volume: Path, to: str, state: Path | None) -> "ImportState":
 
 @contextmanager
 def _destination(
-    file_set: "FileSet", selection: "Selection", to: str, config: Path | None
+    file_set: "OpenedFileSet", selection: "ImportSelection", to: str, config: Path | None
 ) -> "Iterator[Destination]":
     """Where the instances go: the peer `to`, or the spool."""
     from burnish.offline.disc_import import expected_encodings
@@ -209,7 +209,7 @@ class _Spool:
 
 
 def _fields(
-    volume: Path, target: str, file_set: "FileSet", result: "ImportResult"
+    volume: Path, target: str, file_set: "OpenedFileSet", result: "ImportResult"
 ) -> dict[str, object]:
     return {
         "volume": volume,
@@ -244,7 +244,9 @@ def _entries(instances: "Sequence[Imported]") -> list[dict[str, object]]:
     ]
 
 
-def _print_result(volume: Path, target: str, file_set: "FileSet", result: "ImportResult") -> None:
+def _print_result(
+    volume: Path, target: str, file_set: "OpenedFileSet", result: "ImportResult"
+) -> None:
     if result.damage:
         output.print_error(f"{volume}: {result.damage}", "All DICOM files on it are imported.")
     for instance in result.skipped:

@@ -16,7 +16,7 @@ from burnish.file_slice import Slice
 from burnish.instance_header import instance_faults
 from burnish.instance_header.examination import examine
 from burnish.instance_header.header import IndexedFile, index_file
-from burnish.offline.file_set import FileSet, ListedInstance, check_uids, copy_instance
+from burnish.offline.file_set import ListedInstance, OpenedFileSet, check_uids, copy_instance
 from burnish.values import FileToStore, NoResponse, Progress, StoreResponse
 
 #: So many instances one after another that the destination has not taken end the import: it is
@@ -45,7 +45,7 @@ class Imported(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Selection:
+class ImportSelection:
     """Which instances of a File-set are imported; without patients or studies, all that it lists.
 
     With `unlisted`, also DICOM files that the DICOMDIR does not list. They are imported in any case
@@ -152,7 +152,9 @@ class ImportState:
             state.write(f"\n{json.dumps(entry)}")
 
 
-def expected_encodings(file_set: FileSet, selection: Selection) -> Iterator[tuple[str, str]]:
+def expected_encodings(
+    file_set: OpenedFileSet, selection: ImportSelection
+) -> Iterator[tuple[str, str]]:
     """SOP Class and transfer syntax of the selected instances, as the DICOMDIR has them."""
     pairs = {
         (instance.sop_class_uid, instance.transfer_syntax_uid): None
@@ -163,9 +165,9 @@ def expected_encodings(file_set: FileSet, selection: Selection) -> Iterator[tupl
 
 
 def import_file_set(
-    file_set: FileSet,
+    file_set: OpenedFileSet,
     destination: Destination,
-    selection: Selection,
+    selection: ImportSelection,
     state: ImportState,
     progress: Progress,
 ) -> ImportResult:
@@ -188,9 +190,9 @@ class _ImportRun:
 
     def __init__(
         self,
-        file_set: FileSet,
+        file_set: OpenedFileSet,
         destination: Destination,
-        selection: Selection,
+        selection: ImportSelection,
         state: ImportState,
         scratch: Path,
     ) -> None:

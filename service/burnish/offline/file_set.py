@@ -48,7 +48,7 @@ class ListedInstance:
 
 
 @dataclass(slots=True)
-class FileSet:
+class OpenedFileSet:
     """A File-set on a volume.
 
     `listed` are the instances that the DICOMDIR lists and the volume has, by the name of their
@@ -93,7 +93,7 @@ class FileSet:
 
 
 @contextmanager
-def open_file_set(path: Path, keyring: Keyring) -> Iterator[FileSet]:
+def open_file_set(path: Path, keyring: Keyring) -> Iterator[OpenedFileSet]:
     """The File-set at `path`: an image, a drive, a directory, a ZIP file or a message.
 
     Raises Unreadable if there is no volume, WrongKey if it is secure and the keyring is empty or
@@ -109,10 +109,10 @@ def open_file_set(path: Path, keyring: Keyring) -> Iterator[FileSet]:
         yield _read_file_set(volume)
 
 
-def _read_file_set(volume: ReadableVolume) -> FileSet:
+def _read_file_set(volume: ReadableVolume) -> OpenedFileSet:
     # File IDs have capital letters; a mounted volume may show small ones
     names = {name.upper(): name for name in volume.files()}
-    file_set = FileSet(volume)
+    file_set = OpenedFileSet(volume)
     file_set.has_dicomdir = _DICOMDIR in names
     if file_set.has_dicomdir:
         for instance in _read_dicomdir(file_set, names[_DICOMDIR]):
@@ -125,7 +125,7 @@ def _read_file_set(volume: ReadableVolume) -> FileSet:
     return file_set
 
 
-def _read_dicomdir(file_set: FileSet, name: str) -> list[ListedInstance]:
+def _read_dicomdir(file_set: OpenedFileSet, name: str) -> list[ListedInstance]:
     """The instances that the DICOMDIR lists, as far as it can be read."""
     try:
         data = file_set.volume.read(name)

@@ -19,7 +19,7 @@ from burnish.instance_header import instance_faults
 from burnish.instance_header.equality import are_equal_as_data
 from burnish.instance_header.examination import examine
 from burnish.instance_header.header import index_file
-from burnish.offline.file_set import FileSet, check_uids, copy_instance, open_file_set
+from burnish.offline.file_set import OpenedFileSet, check_uids, copy_instance, open_file_set
 from burnish.plan.attempts import Conversion
 from burnish.plan.candidates import Candidate
 from burnish.plan.conversion import conversion_failure
@@ -127,7 +127,7 @@ class InstanceStore:
             return False
         return True
 
-    def _add_from_volume(self, file_set: FileSet, name: str, source: Path) -> None:
+    def _add_from_volume(self, file_set: OpenedFileSet, name: str, source: Path) -> None:
         extracted = self._scratch / "extracted"
         try:
             file_set.extract(name, extracted)

@@ -255,7 +255,9 @@ def test_a_selection_by_patient_and_study(
 ) -> None:
     by_uid = {uid: material.read(path) for uid, path in oracles.file_set(volume).items()}
     patient = next(iter(by_uid.values())).PatientID
-    study = next(one for one in by_uid.values() if one.PatientID != patient).StudyInstanceUID
+    study = next(
+        data_set for data_set in by_uid.values() if data_set.PatientID != patient
+    ).StudyInstanceUID
     command = ("disc", "import", volume, "--to", "ARCHIVE", "--config", config)
     assert run(*command, "--patient", patient).code == 0
     of_patient = {uid for uid, data_set in by_uid.items() if data_set.PatientID == patient}
