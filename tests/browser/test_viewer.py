@@ -624,6 +624,42 @@ def test_a_presentation_state_is_applied_from_its_tile(view: View) -> None:
     assert (viewer.canvas(kind="marks")[..., 1] > 200).any()
 
 
+def test_what_is_not_applied_of_a_presentation_state_stands_on_the_image(view: View) -> None:
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    volume = material.ct_volume()
+    state = material.presentation_state(volume[5])
+    state.MaskSubtractionSequence = Sequence([Dataset()])
+    viewer = view(*volume, state)
+    viewer.open("Look here")
+    viewer.until_shown("bottom-left", "Its subtraction of a mask is not applied.")
+
+
+def test_graphics_in_shares_of_the_displayed_area_lie_in_it(view: View) -> None:
+    """The image is narrower than its viewport; the quarter beside its middle is marked."""
+    volume = material.ct_volume()
+    state = material.presentation_state(volume[5])
+    state.ImageRotation = 0
+    (annotation,) = state.GraphicAnnotationSequence
+    del annotation.TextObjectSequence
+    (square,) = annotation.GraphicObjectSequence
+    square.GraphicAnnotationUnits = "DISPLAY"
+    square.GraphicType = "POLYLINE"
+    square.GraphicData = [0.25, 0.25, 0.5, 0.25, 0.5, 0.5, 0.25, 0.5, 0.25, 0.25]
+    square.GraphicFilled = "Y"
+    viewer = view(*volume, state)
+    viewer.open("Look here")
+    viewer.until_shown("bottom-left", "Presentation state applied")
+    viewer.draw_one_to_one()
+    rows, columns = volume[5].Rows, volume[5].Columns
+    viewer.browser.until(f"{FIRST}.dataset.pixels === 'true'")
+    marks = viewer.area_of_image(columns, rows, "marks")[0][..., 3] > 128
+    quarter = marks[rows // 4 + 2 : rows // 2 - 2, columns // 4 + 2 : columns // 2 - 2]
+    assert quarter.all()
+    assert not marks[rows // 2 + 3 :, :][:, columns // 2 + 3 : columns - 8].any()
+
+
 def test_key_objects_are_a_list_of_their_images(view: View) -> None:
     volume = material.ct_volume()
     viewer = view(*volume, material.key_objects(volume[3], volume[30]))

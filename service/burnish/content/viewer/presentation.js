@@ -20,6 +20,12 @@ function presentationsOf(frame) {
   return disc.presentations.filter(instance => instance.referenced.includes(frame.instance));
 }
 
+// What is not applied of the state of a viewport, in words.
+function presentationGaps(viewport) {
+  const content = viewport.presentation && presentationContent(viewport.presentation);
+  return (content && content.unsupported || []).map(key => text('presentation_not_' + key));
+}
+
 function presentationWindow(instance, frame) {
   const content = presentationContent(instance);
   if (!content) return null;
@@ -52,9 +58,18 @@ function presentView(viewport) {
   viewport.panY += height / 2 - y;
 }
 
-// A point of a graphic on the screen: in pixels of the image from 1, or as a share of the displayed area.
-function graphicPoint(viewport, matrix, units, x, y) {
-  if (units === 'DISPLAY') return [x * viewport.screen.clientWidth, y * viewport.screen.clientHeight];
+// The displayed area of a state on the screen: left, top, width, height; the whole image without one.
+function displayedArea(viewport, content, frame, matrix) {
+  const area = (content.areas || []).find(([references]) => concerns(viewport.presentation, references, frame));
+  const [x0, y0, x1, y1] = area ? area.slice(1) : [1, 1, frame.columns, frame.rows];
+  const corners = [[Math.min(x0, x1) - 1, Math.min(y0, y1) - 1], [Math.max(x0, x1), Math.max(y0, y1)]].map(corner => viewport.toScreen(corner, matrix));
+  const [left, right] = corners.map(corner => corner[0]).sort((p, q) => p - q), [top, bottom] = corners.map(corner => corner[1]).sort((p, q) => p - q);
+  return [left, top, right - left, bottom - top];
+}
+
+// A point of a graphic on the screen: in pixels of the image from 1, or as a share of the displayed area as it is shown (PS3.3 C.10.5.1.2).
+function graphicPoint(viewport, matrix, area, units, x, y) {
+  if (units === 'DISPLAY') return [area[0] + x * area[2], area[1] + y * area[3]];
   return viewport.toScreen([x - 0.5, y - 0.5], matrix);
 }
 
@@ -62,19 +77,20 @@ function drawPresentation(viewport, context, frame, matrix) {
   const instance = viewport.presentation, content = presentationContent(instance);
   if (!content) return;
   if (content.shutter) drawShutter(viewport, context, frame, matrix, content.shutter);
+  const area = displayedArea(viewport, content, frame, matrix);
   const colours = Object.fromEntries((content.layers || []).map(layer => [layer.name, layer.colour]));
   context.lineWidth = 1.6;
   for (const graphic of content.graphics || []) {
     if (!concerns(instance, graphic.references, frame)) continue;
     context.strokeStyle = context.fillStyle = colours[graphic.layer] || '#7dff8a';
-    drawGraphic(context, graphic, (x, y) => graphicPoint(viewport, matrix, graphic.units, x, y));
+    drawGraphic(context, graphic, (x, y) => graphicPoint(viewport, matrix, area, graphic.units, x, y));
   }
   context.font = `${markSize()}px system-ui, sans-serif`;
   for (const label of content.texts || []) {
     if (!concerns(instance, label.references, frame)) continue;
     const place = label.box && label.box.length === 4 ? label.box : label.anchor;
     if (!place || place.length < 2) continue;
-    const [x, y] = graphicPoint(viewport, matrix, label.units, place[0], place[1]);
+    const [x, y] = graphicPoint(viewport, matrix, area, label.units, place[0], place[1]);
     context.fillStyle = colours[label.layer] || '#7dff8a';
     context.textBaseline = 'top';
     label.text.split(/\r?\n/).forEach((line, number) => context.fillText(line, x, y + 16 * number));

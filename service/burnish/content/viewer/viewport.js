@@ -361,6 +361,7 @@ function cornerTexts(viewport, frame) {
     'bottom-left': [
       viewport.value,
       viewport.presentation ? text('presentation_applied') : '',
+      ...presentationGaps(viewport),
       small ? '' : joined('  ', series.modality, series.number && text('series_number', { number: series.number })),
       stack.title,
       position,
