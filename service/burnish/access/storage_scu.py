@@ -23,7 +23,7 @@ from burnish.vocabulary import STORAGE_SERVICE_CLASS
 _config.STORE_SEND_CHUNKED_DATASET = True
 
 #: Seconds to wait for the answer to an A-ASSOCIATE-RQ, and for each response after that.
-_ACSE_TIMEOUT, _DIMSE_TIMEOUT = 30.0, 300.0
+ACSE_TIMEOUT, DIMSE_TIMEOUT = 30.0, 300.0
 #: A Presentation Context ID is an odd number of one byte (PS3.8 9.3.2.2).
 MAXIMUM_CONTEXTS = 128
 #: SOP Classes of the standard begin with this. Of any other, the peer is told the service class.
@@ -115,8 +115,8 @@ class StorageSCU(AbstractContextManager["StorageSCU"]):
             calling_ae_title=self._calling_ae_title,
             contexts=[build_context(uid, syntax) for uid, syntax in self._proposed],
             negotiation_items=[_as_storage(uid) for uid in sorted(private)],
-            acse_timeout=_ACSE_TIMEOUT,
-            dimse_timeout=_DIMSE_TIMEOUT,
+            acse_timeout=ACSE_TIMEOUT,
+            dimse_timeout=DIMSE_TIMEOUT,
         )
         return self._association
 

@@ -51,6 +51,8 @@ _PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
     "aborts": network_tables.aborts,
     "proposed_contexts_of_retrieval": network_tables.proposed_contexts_of_retrieval,
     "proposed_contexts_of_reports": network_tables.proposed_contexts_of_reports,
+    "proposed_contexts_of_sending": network_tables.proposed_contexts_of_sending,
+    "statuses_of_sending": status_tables.handling_of_sending,
     "query_keys": network_tables.query_keys,
     "communication_failures": network_tables.communication_failures,
     "tls_profiles": network_tables.tls_profiles,

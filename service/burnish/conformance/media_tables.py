@@ -278,8 +278,8 @@ def ihe_not_claimed() -> StatementTable:
             (
                 "Portable Data for Imaging (PDI)",
                 "Image Display, Report Reader, Print Composer, Portable Media Importer",
-                "media are read to be examined, labelled and added to, not to import them by the"
-                " rules of that actor",
+                "media are examined, labelled, added to, and imported without reconciliation of"
+                " identifiers and without the rules of that actor",
             ),
             (
                 "Cross-Enterprise Document Media Interchange (XDM)",

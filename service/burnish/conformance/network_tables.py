@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from burnish.access import outgoing_associations
+from burnish.access import outgoing_associations, storage_scu
 from burnish.access.tls import TLS_PROFILES
 from burnish.conformance.document import StatementTable
 from burnish.conformance.names import duration, numeric_order, uid_name
@@ -51,7 +51,7 @@ def storage_transfer_syntaxes() -> list[str]:
 def network_services() -> StatementTable:
     """The overview of all network services (PS3.2 Table A.1-1)."""
     rows = [("Verification", uid_name(VERIFICATION), "No", "Yes")]
-    rows += [("Transfer", uid_name(uid), "No", "Yes") for uid in storage_sop_classes()]
+    rows += [("Transfer", uid_name(uid), "Yes", "Yes") for uid in storage_sop_classes()]
     rows += [(group, uid_name(uid), _yes(scu), _yes(scp)) for uid, group, scu, scp in _SERVICES]
     return StatementTable.of(
         "Network services",
@@ -66,7 +66,7 @@ def sop_classes_of_the_ae() -> StatementTable:
     rows = [("Verification", VERIFICATION, "No", "Yes", "")]
     rows += [(uid_name(uid), uid, _yes(scu), _yes(scp), "") for uid, _, scu, scp in _SERVICES]
     rows += [
-        (uid_name(uid), uid, "No", "Yes", record_type(uid) or no_record)
+        (uid_name(uid), uid, "Yes", "Yes", record_type(uid) or no_record)
         for uid in storage_sop_classes()
     ]
     return StatementTable.of(
@@ -360,6 +360,8 @@ def _time_outs_as_requestor(settings: Settings) -> list[tuple[str, str, str]]:
         ("as requestor, to open the TCP connection", outgoing_associations.CONNECTION_TIMEOUT),
         ("retrieval: answer to A-ASSOCIATE-RQ", query_retrieve.ACSE_TIMEOUT),
         ("retrieval: each response to C-FIND, C-MOVE and C-GET", query_retrieve.DIMSE_TIMEOUT),
+        ("sending: answer to A-ASSOCIATE-RQ", storage_scu.ACSE_TIMEOUT),
+        ("sending: each response to C-STORE", storage_scu.DIMSE_TIMEOUT),
         ("report: answer to A-ASSOCIATE-RQ", event_reports.ACSE_TIMEOUT),
         ("report: response to N-EVENT-REPORT", event_reports.DIMSE_TIMEOUT),
     )
@@ -421,6 +423,24 @@ def proposed_contexts_of_reports() -> StatementTable:
         "Presentation contexts proposed to report commitments",
         ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
         [(uid_name(uid), uid, _syntaxes(_REPORT_SYNTAXES), "SCP", "role selection")],
+    )
+
+
+def proposed_contexts_of_sending() -> StatementTable:
+    """What the Storage SCU proposes."""
+    return StatementTable.of(
+        "Presentation contexts proposed to send instances",
+        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
+        [
+            (
+                "each SOP Class of the volume, in a context for each of its transfer syntaxes, at"
+                f" most {storage_scu.MAXIMUM_CONTEXTS}",
+                "that of the instances",
+                "that of the instances, one in each context",
+                "SCU",
+                "for private SOP Classes: Common Extended Negotiation, as Storage",
+            )
+        ],
     )
 
 

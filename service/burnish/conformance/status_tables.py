@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from burnish import errors
 from burnish.conformance.document import StatementTable
+from burnish.offline import disc_import
 from burnish.scp import statuses
 from burnish.scp.statuses import STATUSES
 
@@ -31,6 +32,12 @@ def _dimse_n(kind: type[errors.BurnishError], meaning: str, cause: str) -> Statu
     return StatusRow(STATUSES[kind].dimse_n, meaning, cause)
 
 
+#: What `burnish disc import` does with an instance, by the kind of the status.
+_BEHAVIOUR = {
+    "accepted": "the instance counts as sent",
+    "warning": "the instance counts as sent; the warning is told",
+    "failed": "the failure is told, the other instances are sent, and the exit code says so",
+}
 _UNRECOGNIZED = StatusRow(
     statuses.UNRECOGNIZED_OPERATION,
     "Unrecognized operation",
@@ -270,6 +277,20 @@ def handling_of_retrieve() -> StatementTable:
                 " after `retrieval.retry_after`. What has arrived is kept",
             ),
         ],
+    )
+
+
+def handling_of_sending() -> StatementTable:
+    """What `burnish disc import` does on each status of C-STORE (PS3.4 B.2.3)."""
+    rows = [
+        (kind, meaning or "success", f"{code:x<4}{'H' * (len(code) == 4)}", _BEHAVIOUR[kind])
+        for code, (kind, meaning) in disc_import.STATUSES.items()
+    ]
+    rows.append(("failed", "not a status of C-STORE", "any other", _BEHAVIOUR["failed"]))
+    return StatementTable.of(
+        "C-STORE response statuses and what is done",
+        ("Result", "Meaning", "Status", "Behaviour"),
+        rows,
     )
 
 

@@ -332,7 +332,7 @@ class _ImportRun:
 
 
 #: Statuses of C-STORE by their first digits (PS3.4 B.2.3, PS3.7 9.1.1.1.9 and C).
-_STATUSES = {
+STATUSES = {
     "0000": ("accepted", ""),
     "B000": ("warning", "coercion of data elements"),
     "B006": ("warning", "elements discarded"),
@@ -363,7 +363,7 @@ def status_meaning(response: StoreResponse) -> tuple[str, str]:
         return "failed", response.comment
     code = f"{response.status:04X}"
     kind, meaning = next(
-        (_STATUSES[code[:length]] for length in (4, 2, 1) if code[:length] in _STATUSES),
+        (STATUSES[code[:length]] for length in (4, 2, 1) if code[:length] in STATUSES),
         ("failed", "a status that is not one of C-STORE"),
     )
     comment = f": {response.comment}" if response.comment else ""
