@@ -124,8 +124,70 @@ def _cell(value: object) -> str:
 
 
 def format_time(value: datetime) -> str:
-    """A point in time in UTC, as the database stores it."""
-    return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    """A point in time in the time zone of this machine, with its offset from UTC."""
+    return value.astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def format_age(value: datetime) -> str:
+    """How long ago a point in time is, in its two largest units: 3 d 4 h, 12 min 5 s."""
+    return format_seconds(max((datetime.now(UTC) - value).total_seconds(), 0))
+
+
+def format_seconds(seconds: float) -> str:
+    """A number of seconds in its two largest units: 3 d 4 h, 12 min 5 s, 8 s."""
+    left = round(seconds)
+    parts = []
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
+        amount, left = divmod(left, length)
+        if amount or (unit == "s" and not parts):
+            parts.append(f"{amount} {unit}")
+    return " ".join(parts[:2])
+
+
+def print_items(items: Iterable[str], *, indent: int = 0, hanging: int = 0) -> None:
+    """Print texts in lines of the width of the terminal, none of them broken over two lines.
+
+    A text that is longer than the line has a line of its own. All lines but the first are indented
+    by `hanging` more.
+    """
+    from rich.cells import cell_len
+
+    width = _line_width()
+    line, separator = " " * indent, ""
+    for item in items:
+        if not item:
+            continue
+        text = _printable(item)
+        if separator and cell_len(line) + len(separator) + cell_len(text) > width:
+            typer.echo(line)
+            line, separator = " " * (indent + hanging), ""
+        line += separator + text
+        separator = "  "
+    if line.strip():
+        typer.echo(line)
+
+
+def print_sentence(sentence: str, *, indent: int = 0) -> None:
+    """Print a text in lines of the width of the terminal, broken between words."""
+    import textwrap
+
+    if sentence:
+        margin = " " * indent
+        typer.echo(
+            textwrap.fill(
+                _printable(sentence),
+                _line_width(),
+                initial_indent=margin,
+                subsequent_indent=margin,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+
+
+def _printable(text: str) -> str:
+    """The text without characters that could control the terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def format_size(size: int) -> str:

@@ -217,6 +217,14 @@ def _texts(entity_keys: bytes) -> dict[int, str]:
 # --- requests ---
 
 
+def is_newest() -> ColumnElement[bool]:
+    """As `Instance.is_newest`, where instances are found by their study.
+
+    SQLite would go through all instances that are here, since it has an index of these, too.
+    """
+    return func.coalesce(Instance.released_at, Instance.replaced_at).is_(None)
+
+
 def is_of_study() -> ColumnElement[bool]:
     """The condition that an instance is of a known study: for joins."""
     return (
@@ -261,7 +269,7 @@ def is_referenced() -> ColumnElement[bool]:
 
 def unrequested() -> ColumnElement[bool]:
     """The condition that an instance is here, and that no request names it but cancelled ones."""
-    return Instance.is_newest() & ~exists().where(
+    return is_newest() & ~exists().where(
         ReferencedInstance.referenced_sop_instance_uid == Instance.sop_instance_uid,
         MediaCreationRequest.id == ReferencedInstance.request_id,
         MediaCreationRequest.execution_status != ExecutionStatus.DELETED,

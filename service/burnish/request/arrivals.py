@@ -17,7 +17,7 @@ from burnish.settings import StandingOrderSettings
 from burnish.values import InstanceHeader
 
 #: The open studies that are looked at for each one that is listed: some may be requested by now.
-_LOOKED_AT = 4
+_LOOKED_AT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +67,21 @@ def arrivals(
         query = query.where(KnownStudy.last_received_at < before)
     query = query.order_by(KnownStudy.last_received_at.desc(), KnownStudy.id.desc())
     open_ids = session.scalars(query.limit(limit * _LOOKED_AT)).all()
-    listed: list[ArrivedStudy] = []
-    for study_id in open_ids:
-        arrival = _arrival(session, study_id, orders)
-        if arrival is not None:
-            listed.append(arrival)
-        if len(listed) == limit:
-            break
-    return listed
+    rows: dict[int, list[Any]] = {}
+    for row in session.execute(_unrequested_of(open_ids)):
+        rows.setdefault(row[0], []).append(row[1:])
+    listed_ids = [study_id for study_id in open_ids if study_id in rows][:limit]
+    return [
+        _arrived(session, hit, rows[hit.id], orders)
+        for hit in search.study_hits(session, listed_ids)
+    ]
 
 
-def _arrival(
-    session: Session, study_id: int, orders: Sequence[StandingOrderSettings]
-) -> ArrivedStudy | None:
-    """The study as an arrival; None if all its instances were requested."""
-    rows = session.execute(
+def _unrequested_of(study_ids: Sequence[int]) -> Any:
+    """For each study and sender: what nobody has requested of it, and of that, what nobody ever."""
+    return (
         select(
+            KnownStudy.id,
             Instance.calling_ae_title,
             Instance.called_ae_title,
             func.count(),
@@ -92,14 +91,19 @@ def _arrival(
         )
         .select_from(KnownStudy)
         .join(Instance, known_studies.is_of_study())
-        .where(KnownStudy.id == study_id, known_studies.unrequested())
-        .group_by(Instance.calling_ae_title, Instance.called_ae_title)
-        .order_by(Instance.calling_ae_title)
-    ).all()
-    if not rows:
-        return None
-    order_name, due_at = _standing_order(session, study_id, orders, rows)
-    (study,) = search.study_hits(session, [study_id])
+        .where(KnownStudy.id.in_(study_ids), known_studies.unrequested())
+        .group_by(KnownStudy.id, Instance.calling_ae_title, Instance.called_ae_title)
+        .order_by(KnownStudy.id, Instance.calling_ae_title)
+    )
+
+
+def _arrived(
+    session: Session,
+    study: StudyHit,
+    rows: Sequence[Any],
+    orders: Sequence[StandingOrderSettings],
+) -> ArrivedStudy:
+    order_name, due_at = _standing_order(session, study.id, orders, rows)
     return ArrivedStudy(
         study=study,
         unrequested=sum(row[2] for row in rows),

@@ -1,6 +1,6 @@
 """Stage: received instances as people see them, in frozen values."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import func, select, union_all
 from sqlalchemy.orm import Session
 
-from burnish.db import instance_rows
-from burnish.db.tables import FileSet, FileSetEntry, Instance, Piece, short_id
+from burnish.db import instance_rows, known_studies
+from burnish.db.tables import FileSet, FileSetEntry, Instance, KnownStudy, Piece, short_id
 from burnish.errors import Conflict, Unknown
+from burnish.request import matching
 from burnish.values import OWN_FIELDS, InstanceHeader
 from burnish.vocabulary import PieceState
 from burnish.wording import quantity
@@ -51,12 +52,17 @@ class MediumLine:
 
 @dataclass(frozen=True, slots=True)
 class InstanceLine:
-    """One instance in a list; no patient data. `replaces` are its older contents, latest first."""
+    """One instance in a list. `replaces` are its older contents, latest first."""
 
+    id: int
+    patient_name: str
+    patient_id: str
+    study_date: str
     sop_instance_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str
     study_instance_uid: str
+    series_instance_uid: str
     modality: str
     size: int
     calling_ae_title: str
@@ -74,16 +80,67 @@ class InstanceLine:
         return f"{latest.replaced_at:%Y-%m-%d %H:%M}Z {latest.calling_ae_title}: {latest.changed}"
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceFilter:
+    """Which instances: those that match all that is given.
+
+    `patient` is a Patient ID or words of a name, `study_date` a date or a range.
+    """
+
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    patient: str = ""
+    accession_number: str = ""
+    study_date: str = ""
+    since: datetime | None = None
+    calling_ae_title: str = ""
+
+
 def instances(
-    session: Session, *, study_instance_uid: str = "", limit: int = 100
+    session: Session,
+    wanted: InstanceFilter | None = None,
+    *,
+    study_instance_uid: str = "",
+    limit: int = 100,
+    before: int = 0,
 ) -> list[InstanceLine]:
-    """The newest instances in the spool, newest first."""
-    query = select(Instance).where(Instance.is_newest())
-    if study_instance_uid:
-        query = query.where(Instance.study_instance_uid == study_instance_uid)
+    """The newest instances in the spool, newest first; with `before`, older ones than that.
+
+    Raises InvalidArgument if the study date of the filter is no date.
+    """
+    wanted = wanted or InstanceFilter(study_instance_uid=study_instance_uid)
+    query = select(Instance).where(known_studies.is_newest(), *_conditions(wanted))
+    if before:
+        query = query.where(Instance.id < before)
     rows = session.scalars(query.order_by(Instance.id.desc()).limit(limit)).all()
     older = instance_rows.older_contents(session, [row.sop_instance_uid for row in rows])
     return [_instance_line(row, older.get(row.sop_instance_uid, ())) for row in rows]
+
+
+def _conditions(wanted: InstanceFilter) -> list[Any]:
+    conditions: list[Any] = []
+    if wanted.study_instance_uid:
+        conditions.append(Instance.study_instance_uid == wanted.study_instance_uid)
+    for studies in _studies(wanted):
+        uids = select(KnownStudy.study_instance_uid).where(KnownStudy.id.in_(studies))
+        conditions.append(Instance.study_instance_uid.in_(uids))
+    if wanted.series_instance_uid:
+        conditions.append(Instance.series_instance_uid == wanted.series_instance_uid)
+    if wanted.since is not None:
+        conditions.append(Instance.received_at >= wanted.since)
+    if wanted.calling_ae_title:
+        conditions.append(Instance.calling_ae_title == wanted.calling_ae_title)
+    return conditions
+
+
+def _studies(wanted: InstanceFilter) -> Iterator[Any]:
+    """The known studies that match each criterion of a filter."""
+    if wanted.patient:
+        yield matching.of_patient(wanted.patient)
+    if wanted.accession_number:
+        yield matching.of_accession_number(wanted.accession_number)
+    if wanted.study_date:
+        yield matching.of_dates(*matching.study_dates(wanted.study_date))
 
 
 def find_instance(session: Session, sop_instance_uid: str) -> InstanceLine:
@@ -163,6 +220,45 @@ def references_of_study(session: Session, study_instance_uid: str) -> list[tuple
     ).all()
     if not rows:
         raise Unknown("no instance of that study", hint="`burnish instance list` shows them")
+    return [(row.sop_class_uid, row.sop_instance_uid) for row in rows]
+
+
+def references_of_studies_where(
+    session: Session,
+    *,
+    patient_id: str = "",
+    accession_number: str = "",
+    series_instance_uid: str = "",
+) -> list[tuple[str, str]]:
+    """SOP Class and Instance UIDs of the instances of a patient, an Accession Number or a series.
+
+    Exactly that Patient ID or Accession Number, other than in a search. Raises Unknown if there is
+    none.
+    """
+    query = select(Instance.sop_class_uid, Instance.sop_instance_uid).where(
+        known_studies.is_newest()
+    )
+    if series_instance_uid:
+        query = query.where(Instance.series_instance_uid == series_instance_uid)
+    if patient_id or accession_number:
+        studies = select(KnownStudy.study_instance_uid)
+        if patient_id:
+            studies = studies.where(
+                KnownStudy.id.in_(matching.of_patient_id(patient_id)),
+                KnownStudy.patient_id == patient_id,
+            )
+            query = query.where(Instance.patient_id == patient_id)
+        if accession_number:
+            studies = studies.where(
+                KnownStudy.id.in_(matching.of_accession_number(accession_number))
+            )
+        query = query.where(Instance.study_instance_uid.in_(studies))
+    rows = session.execute(query.order_by(Instance.id)).all()
+    if not rows:
+        raise Unknown(
+            "no instance of that patient, Accession Number or series",
+            hint="`burnish search TEXT` finds studies by parts of what is known of them",
+        )
     return [(row.sop_class_uid, row.sop_instance_uid) for row in rows]
 
 

@@ -217,6 +217,7 @@ def study_hits(
             }
         )
     requests = requests_of_studies(session, study_ids)
+    instances = _count_instances(session, study_ids)
     hits = []
     for study_id in study_ids:
         row = rows.get(study_id)
@@ -237,7 +238,7 @@ def study_hits(
                 accession_number=row.accession_number,
                 modalities=tuple(name for name in row.modalities.split(",") if name),
                 last_received_at=row.last_received_at,
-                instances=count_instances(session, study_id),
+                instances=instances.get(study_id, 0),
                 requests=tuple(requests.get(study_id, ())),
                 matched=(matched or {}).get(study_id, ""),
             )
@@ -245,17 +246,18 @@ def study_hits(
     return hits
 
 
-def count_instances(session: Session, study_id: int, *, unrequested: bool = False) -> int:
-    """The number of instances of a study that are here; or of those that nobody has requested."""
-    query = (
-        select(func.count())
-        .select_from(KnownStudy)
-        .join(Instance, known_studies.is_of_study())
-        .where(KnownStudy.id == study_id, Instance.is_newest())
-    )
-    if unrequested:
-        query = query.where(known_studies.unrequested())
-    return session.scalar(query) or 0
+def _count_instances(session: Session, study_ids: Sequence[int]) -> dict[int, int]:
+    """The number of instances of each study that are here."""
+    numbers: dict[int, int] = {}
+    for batch in in_batches(study_ids, _BATCH):
+        rows = session.execute(
+            select(KnownStudy.id, func.count())
+            .join(Instance, known_studies.is_of_study())
+            .where(KnownStudy.id.in_(batch), known_studies.is_newest())
+            .group_by(KnownStudy.id)
+        )
+        numbers.update({row[0]: row[1] for row in rows})
+    return numbers
 
 
 def requests_of_studies(
