@@ -362,6 +362,53 @@ def receiving_imports(settings: Settings, database: Database) -> Iterator[Receiv
         receiver.close()
 
 
+@contextmanager
+def receiving_files(settings: Settings, database: Database) -> Iterator[Callable[[Path], str]]:
+    """Receives DICOM files of this machine by the rules for peers; gives SOP Instance UIDs."""
+    from burnish.instance_header.header import index_file
+
+    receiver = Receiver(database, open_spool(settings), same_uid=settings.storage.same_uid)
+
+    def keep(path: Path) -> str:
+        indexed = index_file(path)
+        header = indexed.header
+        with path.open("rb") as file:
+            file.seek(indexed.data_set_offset)
+            data_set = file.read()
+        receiver.receive(
+            WholeInstance(
+                header.sop_class_uid,
+                header.sop_instance_uid,
+                indexed.transfer_syntax_uid,
+                settings.dicom.ae_title,
+                settings.dicom.ae_title,
+                data_set,
+            )
+        )
+        receiver.index()
+        return header.sop_instance_uid
+
+    try:
+        yield keep
+    finally:
+        receiver.close()
+
+
+def is_serving(settings: Settings) -> bool:
+    """Whether a service runs on this storage root."""
+    try:
+        descriptor = os.open(_lock_path(settings, "serve"), os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def check_network(settings: Settings) -> None:
     """Raise InvalidSettings if a certificate, a key or a passcode cannot be used."""
     Users(settings)

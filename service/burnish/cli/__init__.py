@@ -22,27 +22,35 @@ from burnish.cli import (
     output,
     peer,
     request,
+    request_changes,
+    request_create,
     spool,
     token,
     user,
 )
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
+from burnish.cli.search import search
 from burnish.cli.serve import serve
+from burnish.cli.status import status
 from burnish.errors import AccessDenied, BurnishError
 
 app = typer.Typer(
     name="burnish",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     epilog=exits.epilog(),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(serve)
+app.command()(status)
+app.command()(search)
 app.command()(demo)
 app.command()(conformance)
+request.app.command()(request_create.create)
+request_changes.add_to(request.app)
 app.add_typer(request.app, name="request")
 app.add_typer(instance.app, name="instance")
 app.add_typer(commitment.app, name="commitment")

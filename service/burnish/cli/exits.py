@@ -11,6 +11,8 @@ REQUEST_CANCELLED = 21
 VOLUME_FAULTY = 22
 NOT_ALL_ON_MEDIA = 23
 NOT_ALL_IMPORTED = 24
+NEEDS_ATTENTION = 25
+NOT_WELL = 26
 #: 128 + SIGINT, as shells report it.
 INTERRUPTED = 130
 
@@ -64,6 +66,8 @@ MEANINGS: dict[int, str] = {
     VOLUME_FAULTY: "the volume has faults, or the disc is spoiled",
     NOT_ALL_ON_MEDIA: "some instances could not be put on media",
     NOT_ALL_IMPORTED: "some instances of a volume are missing, or were not accepted",
+    NEEDS_ATTENTION: "`burnish status`: something needs attention",
+    NOT_WELL: "`burnish status`: the service does not run, or cannot receive",
     INTERRUPTED: "interrupted with Ctrl-C",
 }
 

@@ -9,7 +9,17 @@ import typer
 from burnish import __version__
 from burnish.cli import exits, output
 from burnish.cli.installation import actor, open_instances
-from burnish.cli.options import Config, Json, Limit
+from burnish.cli.options import (
+    AccessionFilter,
+    Config,
+    Json,
+    Limit,
+    NoPatients,
+    PatientFilter,
+    Since,
+    StudyDateFilter,
+)
+from burnish.cli.request_output import format_date, format_name
 from burnish.errors import Unreadable
 from burnish.wording import quantity
 
@@ -49,42 +59,73 @@ def instance() -> None:
 
 @app.command("list")
 def list_instances(
+    *,
     study: Annotated[
         str, typer.Option(metavar="UID", help="Only instances of this Study Instance UID.")
     ] = "",
+    series: Annotated[
+        str, typer.Option(metavar="UID", help="Only instances of this Series Instance UID.")
+    ] = "",
+    patient: PatientFilter = "",
+    accession: AccessionFilter = "",
+    study_date: StudyDateFilter = "",
+    since: Since = None,
     limit: Limit = 100,
+    no_patients: NoPatients = False,
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """List the newest instances, newest first, without patient data."""
+    """List the newest instances, newest first."""
     from burnish.request import instance_listing
 
-    with open_instances(config) as (_, database), database.reading() as session:
-        instances = instance_listing.instances(session, study_instance_uid=study, limit=limit)
-    if json:
-        output.print_json(instances)
-        return
-    columns = {
-        "received": "received_at",
-        "modality": "modality",
-        ">bytes": "size",
-        "from": "calling_ae_title",
-        "to": "called_ae_title",
-        "Study Instance UID": "study_instance_uid",
-        "SOP Instance UID": "sop_instance_uid",
-    }
-    if any(line.replaces for line in instances):
-        columns["replaced content from"] = "replaced"
-    output.print_table(
-        list(columns),
-        output.table_rows(instances, list(columns.values())),
-        empty="no instances",
+    wanted = instance_listing.InstanceFilter(
+        study_instance_uid=study,
+        series_instance_uid=series,
+        patient=patient,
+        accession_number=accession,
+        study_date=study_date,
+        since=since,
     )
+    with open_instances(config) as (_, database), database.reading() as session:
+        instances = instance_listing.instances(session, wanted, limit=limit)
+    if json:
+        output.print_views(instances, patients=not no_patients)
+        return
+    if not instances:
+        typer.echo("no instances", err=True)
+    for line in instances:
+        _print_instance(line, patients=not no_patients)
+
+
+def _print_instance(line: "InstanceLine", *, patients: bool) -> None:
+    """One instance of a list; no name or number is broken over two lines."""
+    output.print_items(
+        (
+            output.format_time(line.received_at),
+            line.modality,
+            output.format_size(line.size),
+            f"{line.calling_ae_title} to {line.called_ae_title}",
+        )
+    )
+    if patients:
+        output.print_items(
+            (
+                format_name(line.patient_name),
+                f"ID {line.patient_id}",
+                format_date(line.study_date),
+            ),
+            indent=2,
+        )
+    output.print_items((f"study {line.study_instance_uid}",), indent=2)
+    output.print_items((f"instance {line.sop_instance_uid}",), indent=2)
+    if line.replaced:
+        output.print_sentence(f"replaced content from {line.replaced}", indent=2)
 
 
 @app.command()
 def show(
     uid: Annotated[str, typer.Argument(metavar="UID", help="Its SOP Instance UID.")],
+    no_patients: NoPatients = False,
     json: Json = False,
     config: Config = None,
 ) -> None:
@@ -95,8 +136,10 @@ def show(
         line = instance_listing.find_instance(session, uid)
         media = instance_listing.media_of_instance(session, uid)
     if json:
-        output.print_json({"instance": line, "media": media})
+        output.print_views({"instance": line, "media": media}, patients=not no_patients)
         return
+    if not no_patients:
+        output.print_items((format_name(line.patient_name), f"ID {line.patient_id}"))
     output.print_fields(
         (
             ("SOP Instance UID", line.sop_instance_uid),
@@ -113,38 +156,44 @@ def show(
 
 def _show_contents(line: "InstanceLine") -> None:
     typer.echo("\ncontents, newest first")
-    newest = (line.received_at, line.calling_ae_title, line.size, line.transfer_syntax_uid)
-    output.print_table(
-        ("received", "from", ">bytes", "transfer syntax", "replaced", "by", "changed", "file"),
-        [
-            (*newest, "", "", "", "kept"),
-            *[
-                (
-                    content.received_at,
-                    content.calling_ae_title,
-                    content.size,
-                    content.transfer_syntax_uid,
-                    content.replaced_at,
-                    content.replaced_by,
-                    content.changed,
-                    "kept" if content.is_kept else "released",
-                )
-                for content in line.replaces
-            ],
-        ],
-        empty="",
+    output.print_items(
+        (
+            output.format_time(line.received_at),
+            f"from {line.calling_ae_title}",
+            output.format_size(line.size),
+            f"transfer syntax {line.transfer_syntax_uid}",
+            "kept",
+        ),
+        hanging=2,
     )
+    for content in line.replaces:
+        output.print_items(
+            (
+                output.format_time(content.received_at),
+                f"from {content.calling_ae_title}",
+                output.format_size(content.size),
+                f"transfer syntax {content.transfer_syntax_uid}",
+                "kept" if content.is_kept else "released",
+                f"replaced {output.format_time(content.replaced_at)}",
+                f"by {content.replaced_by}:  {content.changed}",
+            ),
+            hanging=2,
+        )
 
 
 def _show_media(media: "list[MediumLine]") -> None:
     typer.echo("\nmedia, with the content that was received at this time")
-    output.print_table(
-        ("request", "File-set ID", "medium", ">pieces created", "content received"),
-        output.table_rows(
-            media, ("request", "file_set_id", "medium", "pieces_created", "received_at")
-        ),
-        empty="",
-    )
+    for line in media:
+        output.print_items(
+            (
+                line.request,
+                line.file_set_id,
+                line.medium,
+                f"{quantity(line.pieces_created, 'piece')} created",
+                output.format_time(line.received_at),
+            ),
+            hanging=2,
+        )
 
 
 @app.command()

@@ -1,12 +1,14 @@
 """Surface: options that several commands share."""
 
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.cli import completion
 from burnish.content.languages import LANGUAGES
 from burnish.errors import Unknown
 from burnish.file_access import check
@@ -55,7 +57,66 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of lines.")]
 RequestName = Annotated[
     str,
-    typer.Argument(metavar="NAME", help="R000012, its number, or its SOP Instance UID."),
+    typer.Argument(
+        metavar="NAME",
+        help="R000012, its number, or its SOP Instance UID.",
+        autocompletion=completion.request_names,
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="Only this device.",
+        autocompletion=completion.device_names,
+    ),
+]
+NoPatients = Annotated[
+    bool,
+    typer.Option("--no-patients", help="Without patient data, for a ticket or a screen."),
+]
+PatientFilter = Annotated[
+    str,
+    typer.Option(
+        "--patient",
+        metavar="TEXT",
+        help="Only of this Patient ID, or with these parts of the name.",
+    ),
+]
+AccessionFilter = Annotated[
+    str, typer.Option("--accession", metavar="NUMBER", help="Only with this Accession Number.")
+]
+StudyDateFilter = Annotated[
+    str,
+    typer.Option(
+        "--study-date", metavar="DATE", help="Only of 2026-01-31, or of 2026-01-01..2026-01-31."
+    ),
+]
+
+
+def parse_since(value: str) -> datetime:
+    """A point in time: 2026-01-31, 2026-01-31T08:00, or a duration before now (90m, 24h, 7d)."""
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    if value[:-1].isdigit() and value[-1:] in units:
+        return datetime.now(UTC) - timedelta(**{units[value[-1]]: int(value[:-1])})
+    try:
+        return datetime.fromisoformat(value).astimezone(UTC)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{value!r} is no time: 2026-01-31, 2026-01-31T08:00, or 90m, 24h, 7d"
+        ) from None
+
+
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        "--since",
+        metavar="TIME",
+        parser=parse_since,
+        show_default=False,
+        help="Only since 2026-01-31, 2026-01-31T08:00, or 90m, 24h, 7d ago.",
+    ),
 ]
 
 

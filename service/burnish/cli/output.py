@@ -36,6 +36,13 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, default=_to_json, indent=2, ensure_ascii=False))
 
 
+def print_views(view: object, *, patients: bool = True) -> None:
+    """Print a view, or several, as one JSON document, as REST has it; without patients if asked."""
+    from burnish.request.views import to_json
+
+    print_json(to_json(view, patients=patients))
+
+
 def _to_json(value: object) -> object:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
@@ -136,7 +143,7 @@ def format_age(value: datetime) -> str:
 def format_seconds(seconds: float) -> str:
     """A number of seconds in its two largest units: 3 d 4 h, 12 min 5 s, 8 s."""
     left = round(seconds)
-    parts = []
+    parts: list[str] = []
     for unit, length in (("d", 86400), ("h", 3600), ("min", 60), ("s", 1)):
         amount, left = divmod(left, length)
         if amount or (unit == "s" and not parts):

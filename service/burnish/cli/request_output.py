@@ -55,6 +55,32 @@ def print_request(line: "RequestLine", *, patients: bool = True) -> None:
     output.print_items((f"by {line.requested_by}", *remarks(line)), indent=_INDENT)
 
 
+def print_open(lines: "Sequence[RequestLine]", *, patients: bool) -> None:
+    """The requests that are open, each with its progress."""
+    if not lines:
+        typer.echo("no request is open")
+    for line in lines:
+        print_state(line)
+        print_patients(line, patients=patients)
+
+
+def print_state(line: "RequestLine") -> None:
+    """The state of a request: progress, reason and remedy."""
+    output.print_items(
+        (
+            line.short_id,
+            str(line.execution_status),
+            str(line.group),
+            format_progress(line.progress),
+            f"for {output.format_age(line.since)}",
+        ),
+        hanging=_INDENT,
+    )
+    output.print_sentence(line.reason, indent=_INDENT)
+    if line.remedy:
+        output.print_sentence(f"To do: {line.remedy}", indent=_INDENT)
+
+
 def remarks(line: "RequestLine") -> list[str]:
     """What people should know of a request, in words."""
     return [remark for remark in line.remarks.split(", ") if remark]
@@ -296,6 +322,4 @@ def print_study(study: "StudyHit", *, patients: bool = True) -> None:
     output.print_items((study.study_instance_uid,), indent=2)
     for request in study.requests:
         pieces = quantity(request.pieces_created, "piece")
-        output.print_items(
-            (request.short_id, request.execution_status, f"{pieces} made"), indent=2
-        )
+        output.print_items((request.short_id, request.execution_status, f"{pieces} made"), indent=2)

@@ -1,56 +1,88 @@
-"""Surface: shows the progress of one request."""
+"""Surface: shows the progress of one request, or of all that are open."""
 
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from burnish.cli import output
+from burnish.cli import output, request_output
 from burnish.vocabulary import ExecutionStatus
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from burnish.db.session import Database
-    from burnish.request.views import EventLine, RequestLine
+    from burnish.request.views import RequestLine
 
 _FINAL_STATUSES = (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatus.DELETED)
 #: Seconds between two looks at the database.
 _POLL_INTERVAL = 0.4
+#: The most open requests that are shown at once.
+_SHOWN = 200
 
 
 def follow(database: "Database", name: str) -> "RequestLine":
-    """Print the events of a request until it ends; return its last state."""
+    """Print the events of a request, and why it waits, until it ends; return its last state."""
     from burnish.request import listing
 
     console = output.console()
     pause = threading.Event()
-    last_event_id = 0
+    last_event_id, told = 0, ""
     with _piece_bar(console) as update_bar:
         while True:
             with database.reading() as session:
-                request = listing.find_request(session, name)
+                request = listing.with_time_left(session, listing.find_request(session, name))
                 events = listing.events(session, request, after=last_event_id)
             for event in events:
-                console.print(format_event(event), soft_wrap=True)
+                request_output.print_event(event)
                 last_event_id = event.id
+            state = f"{request.reason} {request.remedy}".strip()
+            if state != told:
+                told = state
+                request_output.print_state(request)
             update_bar(request)
             if request.execution_status in _FINAL_STATUSES:
                 return request
             pause.wait(_POLL_INTERVAL)
 
 
-def format_event(event: "EventLine") -> str:
-    """One event as a line of text."""
-    columns = [
-        output.format_time(event.at),
-        f"{f'piece {event.piece_id}' if event.piece_id else 'request':<9}",
-        f"{event.event:<10}",
-        f"{event.before} -> {event.after}" if event.after else "",
-        f"by {event.actor}" if event.actor else "",
-        event.why,
-    ]
-    return "  ".join(column for column in columns if column)
+def follow_all(database: "Database", *, patients: bool, until_idle: bool) -> None:
+    """Show all open requests until Ctrl-C, or until there is none.
+
+    A terminal shows their present state, in place. Otherwise each change of a state is a line.
+    """
+    console = output.console()
+    pause = threading.Event()
+    told: dict[str, str] = {}
+    while True:
+        lines = _open_requests(database)
+        if console.is_terminal:
+            console.clear()
+            request_output.print_open(lines, patients=patients)
+        else:
+            for line in lines:
+                state = f"{line.execution_status} {line.reason} {line.remedy}"
+                if told.get(line.short_id) != state:
+                    told[line.short_id] = state
+                    request_output.print_state(line)
+        if until_idle and not lines:
+            return
+        pause.wait(_POLL_INTERVAL * (3 if console.is_terminal else 1))
+
+
+def _open_requests(database: "Database") -> "list[RequestLine]":
+    """The open requests, those that need a person first."""
+    from burnish.request import listing
+    from burnish.request.listing import RequestFilter
+    from burnish.request.views import RequestGroup
+
+    groups = (RequestGroup.NEEDS_PERSON, RequestGroup.MAKING, RequestGroup.WAITING)
+    with database.reading() as session:
+        return [
+            listing.with_time_left(session, line)
+            for group in groups
+            for line in listing.requests(session, RequestFilter(group=group), limit=_SHOWN)
+        ]
 
 
 @contextlib.contextmanager
@@ -72,10 +104,10 @@ def _piece_bar(console: "Console") -> Iterator[Callable[["RequestLine"], None]]:
         bar = bars.add_task("", total=None)
 
         def update_bar(request: "RequestLine") -> None:
-            status = f"{request.execution_status} {request.execution_status_info}"
+            progress = request_output.format_progress(request.progress)
             bars.update(
                 bar,
-                description=f"{request.short_id} {status}",
+                description=f"{request.short_id} {progress}",
                 total=request.pieces or None,
                 completed=request.pieces_created,
             )

@@ -5,7 +5,6 @@ Each request has a transaction of its own, so that receivers and writers get the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -15,25 +14,13 @@ from burnish.db.tables import MediaCreationRequest, short_id
 from burnish.errors import BurnishError, InvalidArgument, OutOfResources
 from burnish.request import changes, listing, operations
 from burnish.request.listing import RequestFilter
+from burnish.request.views import ActionKind
 from burnish.settings import Settings
 from burnish.values import Actor
 from burnish.vocabulary import OPEN_STATES, ExecutionStatus, ExecutionStatusInfo, RequestPriority
 
 #: The most requests that one bulk action changes.
 MOST_REQUESTS = 10_000
-
-
-class ActionKind(StrEnum):
-    """What can be done with many requests at once."""
-
-    INITIATE = "initiate"
-    CANCEL = "cancel"
-    RETRY = "retry"
-    HOLD = "hold"
-    RELEASE = "release"
-    PRIORITY = "priority"
-    DEVICE = "device"
-    REPEAT = "repeat"
 
 
 #: Actions after which `undo` restores what was before.

@@ -242,12 +242,8 @@ def show(session: Session, name: str) -> RequestView:
         )
     ).one()
     volumes = _volumes(session, row.id)
-    progress = line.progress
-    if line.group is RequestGroup.MAKING:
-        seconds = _seconds_left(session, row.id)
-        progress = WorkProgress(progress.step, progress.fraction, seconds)
     return RequestView(
-        line=line._replace(progress=progress),
+        line=with_time_left(session, line),
         label_text=row.label_text,
         label_style_selection=row.label_style_selection,
         barcode_value=row.barcode_value,
@@ -260,6 +256,14 @@ def show(session: Session, name: str) -> RequestView:
         failures=failure_groups(session, row.id),
         events=tuple(events(session, line)),
     )
+
+
+def with_time_left(session: Session, line: RequestLine) -> RequestLine:
+    """The request with the probable time until its last piece is created, if that is known."""
+    if line.group is not RequestGroup.MAKING:
+        return line
+    seconds = _seconds_left(session, _number(line.short_id))
+    return line._replace(progress=WorkProgress(line.progress.step, line.progress.fraction, seconds))
 
 
 def pieces(session: Session, line: RequestLine) -> list[PieceLine]:

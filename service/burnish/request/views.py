@@ -40,6 +40,19 @@ class RequestGroup(StrEnum):
     CANCELLED = "cancelled"
 
 
+class ActionKind(StrEnum):
+    """What can be done with many requests at once."""
+
+    INITIATE = "initiate"
+    CANCEL = "cancel"
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    PRIORITY = "priority"
+    DEVICE = "device"
+    REPEAT = "repeat"
+
+
 @dataclass(frozen=True, slots=True)
 class StudyLine:
     """One study of a patient. Dates and times are as in DICOM (PS3.5 6.2)."""

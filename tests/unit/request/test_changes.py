@@ -11,8 +11,9 @@ from sqlalchemy import delete, select, update
 from burnish.db.tables import FileSet, Instance, MediaCreationRequest, Piece, ReferencedInstance
 from burnish.errors import Conflict, InvalidArgument, InvalidValue, NotNow, Unknown
 from burnish.request import bulk, changes
-from burnish.request.bulk import ActionKind, BulkAction
+from burnish.request.bulk import BulkAction
 from burnish.request.listing import RequestFilter
+from burnish.request.views import ActionKind
 from burnish.settings import DeviceSettings, RequestSettings
 from burnish.values import Actor
 from burnish.vocabulary import ExecutionStatus, PieceState, RequestPriority
