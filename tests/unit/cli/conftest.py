@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import structlog
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 import material
 from burnish import cli, roles, settings
 from burnish.db import instance_rows, schema
+from burnish.db.known_studies import StudyRecorder
 from burnish.db.tables import Instance
 from burnish.instance_header.header import index_file
 
@@ -111,5 +112,7 @@ def installation(config: Path, real_studies: material.RealStudies) -> Installati
                     received_at=datetime.now(UTC),
                 )
             )
+        rows = connection.execute(select(*Instance.__table__.columns)).mappings().all()
+        StudyRecorder().note(connection, rows)
     database.close()
     return Installation(config, real_studies.patients, studies, frozenset(patients))

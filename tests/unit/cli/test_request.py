@@ -211,7 +211,7 @@ def test_an_instance_is_shown_with_what_it_replaced(
     assert "replaced content from" not in burnish("instance", "list").out
     replace_content(installation, uid)
     shown = burnish("instance", "show", uid)
-    assert "ARCHIVE  Patient's Name" in shown.out
+    assert "by ARCHIVE:  Patient's Name" in shown.out
     (content,) = burnish("instance", "show", uid, "--json").json["instance"]["replaces"]
     assert content["calling_ae_title"] == "MODALITY"
     assert content["replaced_by"] == "ARCHIVE"
@@ -253,7 +253,9 @@ def test_remove_needs_to_be_told_what(burnish: Run) -> None:
     assert burnish("instance", "remove", "--yes").code == 2
 
 
-def test_listings_contain_no_patient_data(burnish: Run, installation: Installation) -> None:
+def test_listings_contain_no_patient_data_if_asked(
+    burnish: Run, installation: Installation
+) -> None:
     create_request(burnish, installation, "--initiate")
     uid = installation.studies[study_of(installation)][0]
     replace_content(installation, uid)
@@ -267,7 +269,7 @@ def test_listings_contain_no_patient_data(burnish: Run, installation: Installati
         ("instance", "show", uid),
         ("instance", "show", uid, "--json"),
     ):
-        done = burnish(*command)
+        done = burnish(*command, "--no-patients")
         assert done.code == 0
         assert done.out
         assert not [value for value in installation.patients if value and value in done.out]
@@ -285,12 +287,15 @@ def test_a_request_can_be_held_and_released(burnish: Run, installation: Installa
     assert burnish("request", "create", "--study", "1.2", "--device", "robot").code == 2
 
 
-def test_requests_are_printed_as_a_table(burnish: Run, installation: Installation) -> None:
+def test_a_list_of_requests_tells_state_reason_and_remedy(
+    burnish: Run, installation: Installation
+) -> None:
     assert burnish("request", "list").err == "no requests\n"
     create_request(burnish, installation)
-    header, row = burnish("request", "list").out.splitlines()
-    assert header.split()[:3] == ["request", "status", "info"]
-    assert row.split()[:3] == ["R000001", "IDLE", "NORMAL"]
+    text = burnish("request", "list").out
+    assert text.split()[:4] == ["R000001", "IDLE", "not", "started"]
+    assert "It was created, but nobody has started it." in text
+    assert "To do: burnish request initiate R000001" in text
 
 
 def test_recipients_of_secure_media_are_checked(
