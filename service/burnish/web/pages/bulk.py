@@ -4,9 +4,9 @@ from fastapi import APIRouter, Request, Response
 
 from burnish.errors import InvalidValue
 from burnish.request import bulk
-from burnish.request.bulk import UNDOABLE, ActionKind, BulkAction, UndoStep
+from burnish.request.bulk import UNDOABLE, BulkAction, UndoStep
 from burnish.request.listing import RequestFilter
-from burnish.request.views import RequestGroup
+from burnish.request.views import ActionKind, RequestGroup
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 from burnish.web.forms import Form
