@@ -133,9 +133,9 @@ def test_a_search_finds_the_patient_and_the_request(
     patient_id, _ = patient_of(installation.instances[0])
     name = create(burnish, installation)
     for text in (family_name(installation).casefold(), patient_id, name):
-        found = burnish("search", text)
-        assert found.code == 0, found.err
-        assert name in found.out
+        shown = burnish("search", text)
+        assert shown.code == 0, shown.err
+        assert name in shown.out
     result = burnish("search", patient_id, "--json").json
     assert result["studies"][0]["patient_id"] == patient_id
     assert result["requests"][0]["request"]["short_id"] == name
