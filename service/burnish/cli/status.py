@@ -10,7 +10,7 @@ from burnish.cli.options import Config, Json
 def status(json: Json = False, config: Config = None) -> None:
     """Tell whether everything is well: service, disk, devices, requests.
 
-    The exit code is for monitors: 0 all is well, 24 something needs attention, 25 the service does
+    The exit code is for monitors: 0 all is well, 25 something needs attention, 26 the service does
     not run or cannot receive.
     """
     from burnish import roles

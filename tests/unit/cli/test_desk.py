@@ -217,7 +217,7 @@ def test_an_action_on_many_asks_first_and_says_how_to_undo_it(
 def test_status_is_an_exit_code_for_monitors(
     burnish: Run, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert burnish("status").code == 25
+    assert burnish("status").code == 26
     monkeypatch.setattr("burnish.roles.is_serving", lambda _settings: True)
     well = burnish("status")
     assert well.code == 0, well.out
@@ -225,7 +225,7 @@ def test_status_is_an_exit_code_for_monitors(
     name = create(burnish, installation, "--initiate")
     assert burnish("request", "hold", name).code == 0
     held = burnish("status", "--json")
-    assert held.code == 24
+    assert held.code == 25
     assert held.json["level"] == "needs attention"
     assert [item["text"] for item in held.json["findings"] if item["level"] != "well"] == [
         f"1 request: {name}"
