@@ -93,8 +93,7 @@ def accepted_contexts() -> StatementTable:
     """The presentation contexts that are accepted (PS3.2 A.4.2.1.4)."""
     syntaxes = _syntaxes(sorted(negotiation.DIMSE_N_TRANSFER_SYNTAXES, key=numeric_order))
     rows = [
-        (uid_name(uid), uid, syntaxes, "SCP", "None", f"`{negotiation.OPERATIONS[uid]}`")
-        for uid in _ACCEPTED_SERVICES
+        (uid_name(uid), uid, syntaxes, "SCP", "None", _operation(uid)) for uid in _ACCEPTED_SERVICES
     ]
     rows.append(
         (
@@ -118,6 +117,12 @@ def accepted_contexts() -> StatementTable:
         ),
         rows,
     )
+
+
+def _operation(uid: str) -> str:
+    """The operation of `peer.may` that a SOP Class needs."""
+    operation = negotiation.OPERATIONS.get(uid)
+    return f"`{operation}`" if operation else "none: offered to every peer (PS3.2 7.1)"
 
 
 def context_results() -> StatementTable:
