@@ -22,6 +22,7 @@ from burnish.db.session import Database
 from burnish.db.tables import PeerContact
 from burnish.errors import BurnishError
 from burnish.settings import PeerSettings, Settings
+from burnish.settings.peer import Network
 
 log = structlog.get_logger(__name__)
 
@@ -199,7 +200,7 @@ def peers(session: Session, settings: Settings) -> list[PeerView]:
     return [
         PeerView(
             ae_title=peer.ae_title,
-            addresses=tuple(map(str, peer.addresses)),
+            addresses=tuple(map(_network, peer.addresses)),
             host=peer.host,
             port=peer.port,
             tls=peer.tls,
@@ -335,7 +336,7 @@ def _admission(
 def _change_of_peer(peer: PeerSettings, caller: Caller, denial: str) -> tuple[str, str]:
     """What to change about a configured peer so that it is admitted: in words, and as a line."""
     if "peer.addresses" in denial:
-        addresses = [*map(str, peer.addresses), caller.address]
+        addresses = [*map(_network, peer.addresses), caller.address]
         listed = ", ".join(f'"{_quoted(address)}"' for address in addresses)
         remedy = "add the address to those of the peer, then restart the service"
         return remedy, f"addresses = [{listed}]"
@@ -346,6 +347,12 @@ def _change_of_peer(peer: PeerSettings, caller: Caller, denial: str) -> tuple[st
         remedy = "if the certificate is that of the peer, name it, then restart the service"
         return remedy, f'certificate = "{caller.certificate.fingerprint}"'
     return f"{denial}: the peer has to change", ""
+
+
+def _network(network: Network) -> str:
+    """A network as an administrator writes it: one address without its prefix length."""
+    is_address = network.prefixlen == network.max_prefixlen
+    return str(network.network_address if is_address else network)
 
 
 def _quoted(text: str) -> str:

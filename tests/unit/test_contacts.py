@@ -114,6 +114,7 @@ def test_the_lines_of_a_rejected_peer_admit_it(ground: Ground, port: int, callin
     call(port, calling)
     view = contact_of(ground, calling, ContactOutcome.REJECTED)
     assert (view.associations, view.rejections) == (0, 1)
+    assert "/32" not in "".join(view.admitting_lines)
     assert view.remedy
     (table,) = tomllib.loads("\n".join(view.admitting_lines))["peer"]
     changed = {peer.ae_title: peer for peer in ground.settings.peer}

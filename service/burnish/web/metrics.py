@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from burnish import __version__, counters, measures
 from burnish.db import tallies
 from burnish.measures import Counted, Measures
-from burnish.vocabulary import OPEN_STATES, PieceState
+from burnish.vocabulary import OPEN_STATES, ExecutionStatusInfo, PieceState
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 
@@ -164,7 +164,8 @@ def _state(measured: Measures) -> Iterator[Metric]:
     requests = GaugeMetricFamily(
         "burnish_requests", "Open requests by status and info.", labels=["status", "info"]
     )
-    for (status, info), count in measured.requests.items():
+    none = {(open_state.value, ExecutionStatusInfo.NORMAL.value): 0 for open_state in OPEN_STATES}
+    for (status, info), count in (none | measured.requests).items():
         requests.add_metric([status, info], count)
     yield requests
     oldest = GaugeMetricFamily(
