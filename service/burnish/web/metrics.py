@@ -67,7 +67,8 @@ class _MeasuresCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from _receiving(self._measured)
         yield from _making(self._measured)
-        yield from _state(self._measured)
+        yield from _open_work(self._measured)
+        yield from _equipment(self._measured)
 
 
 def _receiving(measured: Measures) -> Iterator[Metric]:
@@ -160,7 +161,7 @@ def _making(measured: Measures) -> Iterator[Metric]:
     yield steps
 
 
-def _state(measured: Measures) -> Iterator[Metric]:
+def _open_work(measured: Measures) -> Iterator[Metric]:
     requests = GaugeMetricFamily(
         "burnish_requests", "Open requests by status and info.", labels=["status", "info"]
     )
@@ -182,6 +183,9 @@ def _state(measured: Measures) -> Iterator[Metric]:
     for piece_state in PieceState:
         pieces.add_metric([piece_state], measured.pieces.get(piece_state, 0))
     yield pieces
+
+
+def _equipment(measured: Measures) -> Iterator[Metric]:
     works = GaugeMetricFamily(
         "burnish_device_works", "1 if a device works, 0 if it is held up.", labels=["device"]
     )
