@@ -28,7 +28,8 @@ from burnish.scp.associate_pdus import (
     read_field,
 )
 from burnish.scp.user_identity import IdentityRejectedError, identify_user
-from burnish.settings import Settings
+from burnish.settings import Settings, StorageSettings
+from burnish.settings.storage import ANY, STANDARD
 from burnish.vocabulary import (
     DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     EXPLICIT_VR_BIG_ENDIAN,
@@ -58,6 +59,9 @@ RETIRED_STORAGE_SOP_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.77.1",  # VL Image
     "1.2.840.10008.5.1.4.1.1.77.2",  # VL Multi-frame Image
 }
+#: What the UIDs of the standard begin with, and those of its Storage SOP Classes.
+_ROOT_OF_STANDARD = "1.2.840.10008."
+_ROOT_OF_STORAGE = "1.2.840.10008.5.1.4.1.1."
 #: Storage (PS3.4 B.5), Non-Patient Object Storage (PS3.4 GG.3), and retired classes of Storage.
 STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
     {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
@@ -105,8 +109,9 @@ LAST_CHOICES = (
 )
 
 #: The operation of `peer.may` that permits a SOP Class. Those of Storage need "store".
+#: Verification needs none: every peer that may associate may use it (PS3.2 7.1).
 OPERATIONS = {
-    VERIFICATION: "echo",
+    VERIFICATION: "",
     MEDIA_CREATION_MANAGEMENT: "media",
     STORAGE_COMMITMENT_PUSH_MODEL: "commit",
 }
@@ -215,6 +220,7 @@ class Negotiator:
         self._settings = settings
         self._peer_access = PeerAccess(settings)
         self._users = Users(settings)
+        self._storage_sop_classes = configured_storage_sop_classes(settings.storage)
 
     def answer(self, body: bytes, caller: Caller) -> Acceptance | Rejection:
         """The answer to an A-ASSOCIATE-RQ; `body` is the PDU without its header.
@@ -230,7 +236,9 @@ class Negotiator:
     def _accept(self, request: AssociateRequest, body: bytes, caller: Caller) -> Acceptance:
         may = self._check_peer(request, caller)
         user, user_identity_items = self._check_user(request)
-        storage_sop_classes = STORAGE_SOP_CLASSES.union(_announced_storage_sop_classes(request))
+        storage_sop_classes = self._storage_sop_classes.union(
+            _announced_storage_sop_classes(request), self._any_storage_sop_classes(request)
+        )
         results: list[tuple[int, int, str]] = []
         contexts: dict[int, Context] = {}
         reasons: dict[str, str] = {}
@@ -288,12 +296,33 @@ class Negotiator:
             )
         return permission.may
 
+    def _any_storage_sop_classes(self, request: AssociateRequest) -> Iterator[str]:
+        """The proposed SOP Classes that "any" in storage.sop_classes counts as Storage."""
+        if ANY in self._settings.storage.sop_classes:
+            for proposed in request.contexts:
+                if may_be_storage(proposed.abstract_syntax):
+                    yield proposed.abstract_syntax
+
     def _check_user(self, request: AssociateRequest) -> tuple[str, list[tuple[int, bytes]]]:
         """The user that the peer names, and the items of the answer; raises _RejectedError."""
         try:
             return identify_user(request.user_items, self._users)
         except IdentityRejectedError as error:
             raise _RejectedError(_ACSE, 1, str(error)) from None
+
+
+def configured_storage_sop_classes(settings: StorageSettings) -> frozenset[str]:
+    """The Storage SOP Classes that `storage.sop_classes` lists, those of "standard" among them."""
+    listed = frozenset(settings.sop_classes) - {STANDARD, ANY}
+    if STANDARD in settings.sop_classes or ANY in settings.sop_classes:
+        return listed | STORAGE_SOP_CLASSES
+    return listed
+
+
+def may_be_storage(sop_class_uid: str) -> bool:
+    """Whether a SOP Class without a row here may be one of Storage: a private or a new one."""
+    is_of_standard = sop_class_uid.startswith(_ROOT_OF_STANDARD)
+    return not is_of_standard or sop_class_uid.startswith(_ROOT_OF_STORAGE)
 
 
 def _describe_not_accepted(reasons: Mapping[str, str]) -> str:
@@ -329,7 +358,7 @@ def _negotiate_context(
             return _ABSTRACT_SYNTAX_NOT_SUPPORTED, placeholder
         operation = "store"
         supported = STORAGE_TRANSFER_SYNTAXES
-    if operation not in may:
+    if operation and operation not in may:
         return _USER_REJECTION, placeholder
     candidates = [uid for uid in offered if uid in supported]
     if not candidates:

@@ -1,11 +1,26 @@
 """Ground: `[storage]`, where instances, images and the outbox are stored."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from burnish.identifiers import is_uid
 from burnish.settings.value_types import SettingsTable
+
+#: The words that `storage.sop_classes` may have besides UIDs.
+STANDARD, ANY = "standard", "any"
+
+
+def _check_sop_classes(value: object) -> object:
+    """One word or UID, or a list of them."""
+    entries = (value,) if isinstance(value, str) else value
+    if not isinstance(entries, list | tuple) or not entries:
+        raise ValueError('sop_classes is "standard", "any" or a list with UIDs')
+    for entry in entries:
+        if entry not in (STANDARD, ANY) and not (isinstance(entry, str) and is_uid(entry)):
+            raise ValueError(f'{entry!r} is neither a UID nor "standard" nor "any"')
+    return tuple(entries)
 
 
 class StorageSettings(SettingsTable):
@@ -23,3 +38,6 @@ class StorageSettings(SettingsTable):
     #: Which content of a SOP Instance UID that is received more than once goes onto media: that of
     #: the "newest" or of the "first". With "first", other content is refused (C111).
     same_uid: Literal["newest", "first"] = "newest"
+    #: The Storage SOP Classes that are accepted: "standard", all of the standard; UIDs, also
+    #: private ones, instead of these or besides; "any", also private and new ones not listed.
+    sop_classes: Annotated[tuple[str, ...], BeforeValidator(_check_sop_classes)] = (STANDARD,)

@@ -21,6 +21,7 @@ from burnish.settings import (
     PeerSettings,
     Settings,
     StandingOrderSettings,
+    StorageSettings,
     UserSettings,
 )
 from burnish.vocabulary import (
@@ -217,7 +218,6 @@ def test_without_any_peer_in_the_configuration_every_peer_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("abstract", "operation"),
     [
-        (VERIFICATION, "echo"),
         (CT, "store"),
         (MEDIA_CREATION_MANAGEMENT, "media"),
         (STORAGE_COMMITMENT_PUSH_MODEL, "commit"),
@@ -280,10 +280,10 @@ EVERYTHING = (
     ("may", "results"),
     [
         (("echo", "store", "media", "commit"), [0, 0, 0, 3]),
-        (("store",), [1, 0, 1, 3]),
-        (("media",), [1, 1, 0, 3]),
+        (("store",), [0, 0, 1, 3]),
+        (("media",), [0, 1, 0, 3]),
         (("echo",), [0, 1, 1, 3]),
-        (("commit",), [1, 1, 1, 3]),
+        (("commit",), [0, 1, 1, 3]),
     ],
 )
 def test_contexts_are_accepted_according_to_the_permissions(
@@ -529,3 +529,38 @@ def test_a_request_with_any_byte_changed_is_answered_or_malformed() -> None:
 )
 def test_an_unusual_request_is_answered_or_malformed(pdu: bytes) -> None:
     assert_answered_or_malformed(pdu)
+
+
+@pytest.mark.parametrize("may", ["echo", "store", "media", "commit", "retrieve"])
+def test_every_peer_that_may_associate_may_verify(may: Operation) -> None:  # PS3.2 7.1
+    peer = PeerSettings(ae_title="PEER", may=(may,), host="127.0.0.1")
+    answer = accepted(associate_rq(context(1, VERIFICATION, IMPLICIT)), Settings(peer=(peer,)))
+    assert answer.contexts
+
+
+@pytest.mark.parametrize(
+    ("sop_classes", "results"),
+    [
+        (("standard",), [0, 3, 3, 3]),
+        (("standard", PRIVATE), [0, 0, 3, 3]),
+        ((PRIVATE,), [3, 0, 3, 3]),
+        (("any",), [0, 0, 0, 3]),
+    ],
+)
+def test_the_configuration_says_which_storage_sop_classes_are_accepted(
+    sop_classes: tuple[str, ...], results: list[int]
+) -> None:
+    new_class = "1.2.840.10008.5.1.4.1.1.9999"
+    study_root_find = "1.2.840.10008.5.1.4.1.2.2.1"
+    proposed = [
+        context(2 * number + 1, uid, IMPLICIT)
+        for number, uid in enumerate((CT, PRIVATE, new_class, study_root_find))
+    ]
+    settings = Settings(
+        dicom=DicomSettings(accept_unknown_peers=True),
+        storage=StorageSettings(sop_classes=sop_classes),
+    )
+    answer = accepted(associate_rq(*proposed), settings)
+    assert [c.result for c in decoded(answer).presentation_context] == results
+    stored = {context.abstract_syntax for context in answer.contexts.values() if context.storage}
+    assert len(stored) == results.count(0)
