@@ -2,6 +2,7 @@
 
 python benchmarks/run.py            # about 25 minutes on two cores
 python benchmarks/run.py --quick    # a few minutes, to see that everything works
+python benchmarks/run.py --only receive durable    # these parts, beside fewer servers
 """
 
 from __future__ import annotations
@@ -35,6 +36,9 @@ _RESULTS = Path(__file__).resolve().parent / "results"
 _NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom")
 _FLOORS = ("c", "python", "python-log")
 _DURABLE = ("burnish-full", "orthanc", "orthanc-nosync", "storescp-b", "c-full", "c-log")
+#: The servers of both parts when only some parts are run.
+_FEWER = ("burnish", "storescp-b", "orthanc", "c", "python-log")
+_FEWER_DURABLE = ("burnish-full", "burnish-full-1", "orthanc", "storescp-b", "c-log")
 _TLS = ("burnish-tls", "storescp-b-tls")
 _OUT_OF_THE_BOX = ("burnish", "storescp-default", "orthanc-default")
 
@@ -58,6 +62,8 @@ class Scale:
     set_up: int
     growth: tuple[int, ...]
     rows: int
+    servers: tuple[str, ...] = (*_NODELAY, *_FLOORS)
+    durable_servers: tuple[str, ...] = _DURABLE
 
 
 FULL = Scale(
@@ -93,6 +99,17 @@ QUICK = Scale(
     set_up=10,
     growth=(500, 2000),
     rows=20000,
+)
+
+
+#: For a few parts: more instances and more time for each of them.
+SOME = replace(
+    FULL,
+    associations=(1, 4, 8),
+    receive={"W1": 600, "W2": 6000, "W3": 4},
+    durable={"W1": 300, "W2": 3000},
+    servers=_FEWER,
+    durable_servers=_FEWER_DURABLE,
 )
 
 
@@ -193,7 +210,7 @@ def receive_os(report: Report, scale: Scale, storage: Path, until: float) -> Non
     _receiving(
         report,
         "Receive, page cache: instances/s (server CPU, ms each)",
-        kinds=_available((*_NODELAY, *_FLOORS)),
+        kinds=_available(scale.servers),
         counts={name: scale.receive[name] for name in ("W1", "W2")},
         associations=scale.associations,
         storage=storage,
@@ -219,7 +236,7 @@ def receive_durable(report: Report, scale: Scale, storage: Path, until: float) -
     _receiving(
         report,
         "Receive on a disk: instances/s (server CPU, ms each)",
-        kinds=_available(_DURABLE),
+        kinds=_available(scale.durable_servers),
         counts=scale.durable,
         associations=[count for count in scale.associations if count != 2],
         storage=storage,
@@ -421,11 +438,12 @@ def plot(report: Report, target: Path) -> bool:
     return True
 
 
-def run(scale: Scale, storage: Path, disk: Path) -> Report:
+def run(scale: Scale, storage: Path, disk: Path, only: Sequence[str] = ()) -> Report:
     report = Report()
     started = time.monotonic()
     end = started + scale.minutes * 60
     minute = scale.minutes * 60 / FULL.minutes
+    longest = (6 if only else 4) * minute
     # short parts come first; long ones get a time limit
     parts: list[tuple[str, Callable[[], None]]] = [
         ("nagle", lambda: receive_nagle(report, scale, storage)),
@@ -435,11 +453,13 @@ def run(scale: Scale, storage: Path, disk: Path) -> Report:
         ("idle", lambda: stay_idle(report, scale, storage)),
         ("planning", lambda: plan(report, scale, storage)),
         ("receive", lambda: receive_os(report, scale, storage, time.monotonic() + 7 * minute)),
-        ("durable", lambda: receive_durable(report, scale, disk, time.monotonic() + 4 * minute)),
+        ("durable", lambda: receive_durable(report, scale, disk, time.monotonic() + longest)),
         ("growth", lambda: grow(report, scale, storage)),
         ("media", lambda: make_media(report, scale, storage, end)),
     ]
     for name, part in parts:
+        if only and name not in only:
+            continue
         before = time.monotonic()
         if before > end:
             report.say(f"Out of time for {name}.")
@@ -453,9 +473,41 @@ def run(scale: Scale, storage: Path, disk: Path) -> Report:
     return report
 
 
+#: The parts, as `--only` names them.
+PARTS = (
+    "nagle",
+    "tls",
+    "large",
+    "set-up",
+    "idle",
+    "planning",
+    "receive",
+    "durable",
+    "growth",
+    "media",
+)
+
+
+def with_earlier_parts(lines: Sequence[str], target: Path, note: str) -> list[str]:
+    """The lines of a results file in which some sections are replaced, each with a note."""
+    earlier = target.read_text(encoding="utf-8") if target.exists() else "# Results\n"
+    head, *sections = earlier.rstrip("\n").split("\n## ")
+    by_title = {section.split("\n", 1)[0]: section for section in sections}
+    for section in "\n".join(lines).split("\n## ")[1:]:
+        by_title[section.split("\n", 1)[0]] = f"{section.rstrip()}\n\n{note}\n"
+    return "\n## ".join([head, *by_title.values()]).split("\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--quick", action="store_true", help="a little of everything")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=[],
+        help="these parts alone, beside fewer servers; other parts keep their results",
+    )
     parser.add_argument(
         "--minutes",
         type=float,
@@ -469,24 +521,36 @@ def main() -> None:
     storage = cache_directory(arguments.storage)
     disk = Path(tempfile.mkdtemp(prefix="burnish-", dir=arguments.disk or "/var/tmp"))  # noqa: S108
     described, began = machine(), datetime.now(UTC)
+    scale = SOME if arguments.only else within(arguments.minutes)
     try:
-        report = run(QUICK if arguments.quick else within(arguments.minutes), storage, disk)
+        report = run(QUICK if arguments.quick else scale, storage, disk, arguments.only)
     finally:
         shutil.rmtree(disk, ignore_errors=True)
     arguments.results.mkdir(parents=True, exist_ok=True)
     stem = arguments.results / ("quick" if arguments.quick else "full")
     minutes = (datetime.now(UTC) - began).total_seconds() / 60
-    head = [
-        "# Results",
-        "",
-        f"{began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes. {described}.",
-        "",
-        "Medians of interleaved rounds; how it is measured is in [the README](../README.md).",
-    ]
-    if plot(report, stem.with_suffix(".png")):
-        head += ["", f"![Receive rates]({stem.name}.png)"]
-    stem.with_suffix(".md").write_text("\n".join([*head, *report.lines, ""]), encoding="utf-8")
-    stem.with_suffix(".json").write_text(json.dumps(report.figures, indent=1), encoding="utf-8")
+    measured = f"{began:%Y-%m-%d %H:%M} UTC, {minutes:.0f} minutes. {described}."
+    figures = stem.with_suffix(".json")
+    if arguments.only:
+        if figures.exists():
+            earlier = json.loads(figures.read_text(encoding="utf-8"))
+            report.figures = {**earlier, **report.figures}
+        plot(report, stem.with_suffix(".png"))
+        lines = with_earlier_parts(report.lines, stem.with_suffix(".md"), measured)
+    else:
+        lines = [
+            "# Results",
+            "",
+            measured,
+            "",
+            "Medians of interleaved rounds; how it is measured is in [the README](../README.md).",
+        ]
+        if plot(report, stem.with_suffix(".png")):
+            lines += ["", f"![Receive rates]({stem.name}.png)"]
+        lines += report.lines
+    text = "\n".join([*lines, ""])
+    stem.with_suffix(".md").write_text(text, encoding="utf-8")
+    figures.write_text(json.dumps(report.figures, indent=1), encoding="utf-8")
     print(stem.with_suffix(".md"))
     sys.exit(0)
 

@@ -338,6 +338,7 @@ def running(kind: Kind, storage: Path) -> Iterator[Server]:
     finally:
         _stop(server)
         shutil.rmtree(directory, ignore_errors=True)
+        os.sync()  # or the syncs of the next server would wait until these files are removed
 
 
 def _wait_until_ready(server: Server, log: Path) -> None:
