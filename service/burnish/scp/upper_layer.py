@@ -337,7 +337,7 @@ class Association:
             if length >= _LONG_FRAGMENT and stream.start == stream.end:
                 room = sink.room()
                 if room is not None:
-                    count = stream.receive_into(room[:length])
+                    count = stream.receive_fragment(room[:length])
                     sink.received(count)
                     length -= count
                     continue

@@ -221,7 +221,7 @@ class Appender:
         """Write zeros behind small groups, which the next of them replace.
 
         To sync bytes that are written for the first time, even where room was allocated, the file
-        system has to write its journal as well.
+        system has to write its journal or the inode as well.
         """
         if end > self._zeroed and end - self._end <= _SMALL_GROUP:
             self._zeroed = end + len(_ZEROS)
