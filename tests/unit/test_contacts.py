@@ -10,12 +10,14 @@ import structlog
 from sqlalchemy import func, select
 
 from burnish import contacts
+from burnish.access import peer_test
 from burnish.access.association_limits import AssociationLimits
 from burnish.contacts import Contact, ContactOutcome, ContactRecorder, ContactView
 from burnish.counters import ASSOCIATIONS, REJECTIONS, Counters, read_counters
 from burnish.db.tables import PeerContact
-from burnish.errors import OutOfResources
+from burnish.errors import MissingValue, OutOfResources
 from burnish.receive import Receiver
+from burnish.request import burn_test
 from burnish.scp.ae import ApplicationEntity, listen
 from burnish.scp.traffic import Traffic
 from burnish.settings import DicomSettings, PeerSettings, Settings
@@ -195,3 +197,21 @@ def test_text_of_peers_cannot_imitate_other_lines(ground: Ground) -> None:
     view = contact_of(ground, "A?[31m?", ContactOutcome.FAILED)
     assert view.detail.isprintable()
     assert len(view.detail) <= 300
+
+
+def test_a_peer_that_answers_is_told_from_one_that_does_not(ground: Ground, port: int) -> None:
+    caller = PeerSettings(ae_title="BURNISH", host="127.0.0.1", port=port)
+    settings = Settings(
+        dicom=DicomSettings(ae_title="CT1"), storage=ground.settings.storage, peer=(caller,)
+    )
+    assert peer_test.echo(settings, caller).is_good
+    instance = burn_test.generated_instances("BURNISH")[0]
+    stored = peer_test.store(settings, caller, instance)
+    assert stored.is_good
+    assert stored.status == 0
+    unknown = Settings(dicom=DicomSettings(ae_title="X"), storage=ground.settings.storage)
+    answer = peer_test.echo(unknown, caller)
+    assert not answer.is_good
+    assert "rejects" in answer.detail
+    with pytest.raises(MissingValue):
+        peer_test.echo(settings, CT1)

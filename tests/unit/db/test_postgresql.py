@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,14 +14,18 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import insert, select, text
 
 import postgresql
-from burnish.db import schema
+from burnish import contacts, devices, measures, register
+from burnish.contacts import Contact, ContactOutcome, ContactRecorder
+from burnish.db import schema, tallies
 from burnish.db.session import Database
 from burnish.db.tables import Event, Instance, MediaCreationRequest
 from burnish.errors import OperatorError, OutOfResources
 from burnish.hashing import digest_text, hasher_like
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
+from burnish.register import RegisterFilter
 from burnish.settings import DatabaseSettings
+from burnish.write.worker import Worker
 from factories import Ground, add_request, instance
 from postgresql import PostgreSQL
 from waiting import wait_until
@@ -315,3 +319,32 @@ def test_a_driver_that_is_not_installed_is_reported(monkeypatch: pytest.MonkeyPa
     with pytest.raises(OperatorError, match="psycopg is not installed") as refused:
         Database("postgresql://db/burnish")
     assert refused.value.hint == "pip install 'burnish[postgresql]'"
+
+
+def test_media_contacts_and_counts_are_kept(ground: Ground) -> None:
+    sample = instance(patient_name="Müller^Jürgen")
+    receiver = Receiver(ground.database, ground.spool)
+    receiver.receive(sample.arriving(calling_ae_title="CT1"))
+    receiver.index()
+    receiver.close()
+    ground.admit([sample])
+    Planner(ground.settings, ground.database, ground.spool).tick()
+    Worker(ground.settings, ground.device, ground.database, ground.spool).make_all()
+    recorder = ContactRecorder(ground.database)
+    for _ in range(2):
+        recorder.note(Contact("CT1", "BURNISH", "10.0.0.1", ContactOutcome.CONNECTED))
+        recorder.flush()
+    with ground.database.reading() as session:
+        (entry,) = register.entries(session, RegisterFilter(text="muller"), limit=9)
+        (contact,) = contacts.contacts(session, ground.settings, limit=9)
+        measured = measures.measure(session, ground.settings)
+        assert devices.fingerprint(session)
+    assert entry.outcome == "created"
+    assert contact.associations == 2
+    assert measured.tallies[tallies.RECEIVED, "CT1"].count == 1
+    assert measured.tallies[tallies.PIECES, "CREATED|outbox"].count == 1
+    assert measured.pieces == {"CREATED": 1}
+    assert measured.registered == 1
+    with ground.database.writing() as session:
+        session.execute(text("DELETE FROM registered_piece"))
+    assert register.fill(ground.database, timedelta(days=1)) == 1

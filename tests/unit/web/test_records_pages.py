@@ -104,6 +104,15 @@ def test_the_register_is_searched_by_patient_and_bar_code(web: WebGround) -> Non
     assert desk.get("/register/M000009").status_code == 404
 
 
+def test_the_search_of_every_page_finds_media_by_bar_code_and_name(web: WebGround) -> None:
+    make_piece(web, barcode_value="BC-77", label_text="Doe")
+    desk = web.signed_in(AccountRole.DESK)
+    for text in ("BC-77", "m1", "doe"):
+        page = desk.get("/search", params={"q": text}).text
+        assert "/register/M000001" in page, text
+    assert "/register/M000001" not in desk.get("/search", params={"q": "roe"}).text
+
+
 def test_a_note_is_added_on_the_page(web: WebGround) -> None:
     make_piece(web)
     desk = web.signed_in(AccountRole.DESK)
