@@ -41,8 +41,6 @@ def _ihe_product() -> StatementTable:
 
 
 _PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
-    "network_services": network_tables.network_services,
-    "sop_classes_of_the_ae": network_tables.sop_classes_of_the_ae,
     "transfer_syntaxes": network_tables.transfer_syntaxes,
     "accepted_contexts": network_tables.accepted_contexts,
     "context_results": network_tables.context_results,
@@ -93,6 +91,8 @@ _PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
     "character_sets": object_tables.character_sets,
 }
 _TABLES_OF_SETTINGS: dict[str, Callable[[Settings], StatementTable]] = {
+    "network_services": network_tables.network_services,
+    "sop_classes_of_the_ae": network_tables.sop_classes_of_the_ae,
     "association_limits": network_tables.association_limits,
     "size_limits": network_tables.size_limits,
     "time_outs": network_tables.time_outs,

@@ -38,9 +38,10 @@ def _yes(value: bool) -> str:
     return "Yes" if value else "No"
 
 
-def storage_sop_classes() -> list[str]:
-    """The Storage SOP Classes, in the order of their UIDs."""
-    return sorted(negotiation.STORAGE_SOP_CLASSES, key=numeric_order)
+def storage_sop_classes(settings: Settings) -> list[str]:
+    """The Storage SOP Classes as configured, in the order of their UIDs."""
+    uids = negotiation.configured_storage_sop_classes(settings.storage)
+    return sorted(uids, key=numeric_order)
 
 
 def storage_transfer_syntaxes() -> list[str]:
@@ -48,10 +49,10 @@ def storage_transfer_syntaxes() -> list[str]:
     return sorted(negotiation.STORAGE_TRANSFER_SYNTAXES, key=numeric_order)
 
 
-def network_services() -> StatementTable:
+def network_services(settings: Settings) -> StatementTable:
     """The overview of all network services (PS3.2 Table A.1-1)."""
     rows = [("Verification", uid_name(VERIFICATION), "No", "Yes")]
-    rows += [("Transfer", uid_name(uid), "Yes", "Yes") for uid in storage_sop_classes()]
+    rows += [("Transfer", uid_name(uid), "Yes", "Yes") for uid in storage_sop_classes(settings)]
     rows += [(group, uid_name(uid), _yes(scu), _yes(scp)) for uid, group, scu, scp in _SERVICES]
     return StatementTable.of(
         "Network services",
@@ -60,14 +61,14 @@ def network_services() -> StatementTable:
     )
 
 
-def sop_classes_of_the_ae() -> StatementTable:
+def sop_classes_of_the_ae(settings: Settings) -> StatementTable:
     """The SOP Classes to which the AE provides Standard Conformance."""
     no_record = "none: not put on media (0122H)"
     rows = [("Verification", VERIFICATION, "No", "Yes", "")]
     rows += [(uid_name(uid), uid, _yes(scu), _yes(scp), "") for uid, _, scu, scp in _SERVICES]
     rows += [
         (uid_name(uid), uid, "Yes", "Yes", record_type(uid) or no_record)
-        for uid in storage_sop_classes()
+        for uid in storage_sop_classes(settings)
     ]
     return StatementTable.of(
         "SOP Classes of the AE",

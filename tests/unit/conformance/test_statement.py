@@ -28,6 +28,7 @@ from burnish.settings import (
     RetrievalSettings,
     SecuritySettings,
     Settings,
+    StorageSettings,
 )
 from burnish.vocabulary import (
     CommitmentFailure,
@@ -371,6 +372,14 @@ def test_the_configuration_is_told() -> None:
     assert "The archives of this configuration are the remote AEs" in text
     assert '| `method` | "C-MOVE" | "C-GET" |' in text
     assert "no archive may be asked" in write_markdown(make_statement(Settings()))
+
+
+def test_configured_sop_classes_are_those_that_are_listed() -> None:
+    ct, private = "1.2.840.10008.5.1.4.1.1.2", "1.2.826.0.1.3680043.2.1396.999"
+    settings = Settings(storage=StorageSettings(sop_classes=(ct, private)))
+    uids = column(table(make_statement(settings), "SOP Classes of the AE"), "SOP Class UID")
+    assert {ct, private} <= set(uids)
+    assert len(set(uids) & STORAGE_SOP_CLASSES) == 1
 
 
 def test_passwords_are_not_told() -> None:
