@@ -203,13 +203,12 @@ class Browser:
             devicePixelRatio=ratio,
         )
 
-    def open(self, path: Path, *, wait: str = "complete") -> None:
-        """Opens a file of the machine, as a click on it does."""
+    def open(self, place: Path | str, *, wait: str = "complete") -> None:
+        """Opens a file of the machine, as a click on it does, or an address."""
+        address = place if isinstance(place, str) else place.as_uri()
         self.errors.clear()
         self.requests.clear()
-        self._command(
-            "browsingContext.navigate", context=self.context, url=path.as_uri(), wait=wait
-        )
+        self._command("browsingContext.navigate", context=self.context, url=address, wait=wait)
 
     def scripts(self, *, on: bool) -> None:
         """Whether pages may run scripts of their own; only Chromium can be told."""
@@ -231,7 +230,7 @@ class Browser:
         return json.loads(value["value"]) if value["type"] == "string" else None
 
     def until(self, expression: str) -> None:
-        """Waits until an expression is true in the page."""
+        """Waits until an expression is true in the page, or in one that is loaded meanwhile."""
         deadline = time.monotonic() + _PATIENCE
         while True:
             if self._is_true(expression):

@@ -256,6 +256,18 @@ def volume_jobs(
     return [read_piece_job(session, claim, spool, images, renditions) for claim in claims.values()]
 
 
+def volumes_with_pages(session: Session, sop_instance_uid: str) -> frozenset[int]:
+    """The numbers of the volumes of a request on which there are pages for browsers."""
+    rows = session.execute(
+        select(FileSet.volume_number, FileSet.content)
+        .join(MediaCreationRequest, FileSet.request_id == MediaCreationRequest.id)
+        .where(MediaCreationRequest.sop_instance_uid == sop_instance_uid)
+    )
+    return frozenset(
+        number for number, content in rows if content and stored_content.decode(content).pages
+    )
+
+
 def volume_instances(
     session: Session, file_set: FileSet, spool: Spool
 ) -> tuple[VolumeInstance, ...]:

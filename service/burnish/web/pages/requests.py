@@ -23,7 +23,7 @@ from burnish.web.forms import Form
 from burnish.web.live import Topic
 from burnish.web.pages import bulk, now
 from burnish.web.sessions import actor_of
-from burnish.write.job import PieceJob, volume_jobs
+from burnish.write.job import PieceJob, volume_jobs, volumes_with_pages
 
 router = APIRouter()
 
@@ -295,13 +295,14 @@ def _done(request: Request, name: str, action: str, *, undo: str = "", other: st
 def _values(settings: Settings, database: Database, name: str) -> Mapping[str, Any]:
     with database.reading() as session:
         view = listing.show(session, name)
+        with_pages = volumes_with_pages(session, view.line.sop_instance_uid)
     piece_names = {
         piece.id: f"{piece.volume_number}/{piece.volume_count} · {piece.copy_number}"
         for piece in view.pieces
     }
     return {
         "view": view,
-        "discs": _discs(settings, view),
+        "discs": _discs(settings, view, with_pages),
         "piece_names": piece_names,
         "can_repeat": True,
         "device_names": [device.name for device in settings.devices],
@@ -309,7 +310,7 @@ def _values(settings: Settings, database: Database, name: str) -> Mapping[str, A
     }
 
 
-def _discs(settings: Settings, view: RequestView) -> list[ShownDisc]:
+def _discs(settings: Settings, view: RequestView, with_pages: frozenset[int]) -> list[ShownDisc]:
     if not view.volumes:
         return _unplanned_disc(view)
     return [
@@ -324,7 +325,7 @@ def _discs(settings: Settings, view: RequestView) -> list[ShownDisc]:
                 settings, view.line.short_id, volume.volume_number
             )
             is not None,
-            has_front_page=settings.content.pages,
+            has_front_page=volume.volume_number in with_pages,
         )
         for volume in view.volumes
     ]

@@ -1,0 +1,299 @@
+"""The pages in Chromium, with the real service: what people at the desk do with them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from pydicom.dataset import FileDataset
+
+import material
+from accessibility import serious_faults
+from browsers import CHROMIUM, ENTER, Browser
+from burnish.cli.demo.peer import DemoPeer
+from burnish.identifiers import new_uid
+from flow import clients
+from flow.service import Service
+from ports import free_port
+from waiting import wait_until
+
+_PASSWORD = "a sentence for tests"
+#: What would run if a page did not escape a text of a peer, in each place where it could be.
+_ATTACK = "\"><script>attacked('{0}')</script><img src=x>"
+_ATTACKING_AE_TITLE = "<img/src=x>'\"{{"
+
+
+class Site:
+    """A service with its page, patients, requests in every state, and a user who has signed in."""
+
+    def __init__(self, directory: Path) -> None:
+        self.web_port = free_port()
+        self.service = Service(
+            directory / "burnish",
+            free_port(),
+            {
+                "web": {"enabled": True, "port": self.web_port},
+                "content": {"pages": True},
+                "device": [{"name": "outbox"}, {"name": "drive", "directory": str(directory)}],
+            },
+        )
+        self.service.start()
+        self.address = f"http://127.0.0.1:{self.web_port}"
+        self.service.run("user", "add", "anna", "--role", "administrator")
+        subprocess.run(
+            [sys.executable, "-m", "burnish", "user", "password", "anna", "--stdin"],
+            input=_PASSWORD,
+            text=True,
+            check=True,
+            env={**os.environ, "BURNISH_CONFIG": str(self.service.config)},
+        )
+
+    def fill(self, studies: material.RealStudies) -> None:
+        """Real patients, one whose texts attack, and requests that are done, failed and held."""
+        assert set(clients.send(self.service.port, studies.patients)) == {0}
+        self.study = str(material.read(studies.patients[0]).StudyInstanceUID)
+        attacker = material.read(studies.file("CT_small.dcm"))
+        attacker.SpecificCharacterSet = "ISO_IR 192"
+        attacker.PatientName = _ATTACK.format("name").removesuffix("<img src=x>")
+        attacker.PatientID = _ATTACK.format("id")
+        attacker.StudyDescription = _ATTACK.format("study")
+        attacker.AccessionNumber = "<b>1</b>"
+        attacker.StudyInstanceUID = self.attacking_study = new_uid()
+        attacker.SOPInstanceUID = attacker.file_meta.MediaStorageSOPInstanceUID = new_uid()
+        assert clients.send(self.service.port, [attacker], calling=_ATTACKING_AE_TITLE) == [0]
+        self.done = self.create("--study", self.study)
+        self.attacking = self.create(
+            "--study", self.attacking_study, "--label-text", _ATTACK.format("label")
+        )
+        self.held = self.create("--study", self.study, initiate=False)
+        self.service.run("request", "hold", self.held)
+        for name in (self.done, self.attacking):
+            self.wait_for(name, "DONE")
+
+    def create(self, *arguments: str, initiate: bool = True) -> str:
+        """A request by the command line; its name."""
+        more = ["--initiate"] if initiate else []
+        made = self.service.run("request", "create", *arguments, "--several-patients", *more)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
+
+    def wait_for(self, name: str, status: str) -> None:
+        wait_until(lambda: self.status(name) == status, what=f"{name} {status}")
+
+    def status(self, name: str) -> str:
+        shown = self.service.cli("request", "show", name)
+        return str(shown.get("execution_status") or shown["request"]["execution_status"])
+
+
+@pytest.fixture(scope="module")
+def site(
+    tmp_path_factory: pytest.TempPathFactory, real_studies: material.RealStudies
+) -> Iterator[Site]:
+    site = Site(tmp_path_factory.mktemp("web"))
+    try:
+        site.fill(real_studies)
+        yield site
+    finally:
+        if site.service.running:
+            site.service.stop()
+    defects = [json.loads(line) for line in site.service.defects()]
+    # a test has killed the web process once
+    assert [(line["event"], line.get("role")) for line in defects] == [
+        ("a process ended by itself", "web")
+    ]
+
+
+@pytest.fixture(scope="module")
+def chromium(site: Site) -> Iterator[Browser]:
+    """Chromium, in which anna has signed in."""
+    with Browser(CHROMIUM) as browser:
+        browser.resize(1280, 800)
+        browser.open(site.address)
+        write(browser, "#name", "anna")
+        write(browser, "#password", _PASSWORD)
+        browser.press(ENTER)
+        browser.until("document.querySelector('nav.pages')")
+        yield browser
+
+
+def write(browser: Browser, selector: str, text: str) -> None:
+    """Clicks into a field and types."""
+    browser.click(selector)
+    browser.press(*text)
+
+
+def shows(browser: Browser, text: str) -> None:
+    """Waits until the page shows a text."""
+    browser.until(f"document.body?.innerText.includes({json.dumps(text)})")
+
+
+def press_button(browser: Browser, text: str, *, within: str = "main") -> None:
+    """Clicks the first button with a text, once it is there."""
+    buttons = f"[...document.querySelectorAll({json.dumps(within + ' button')})]"
+    wanted = f"{buttons}.find((one) => one.innerText.trim().startsWith({json.dumps(text)}))"
+    browser.until(wanted)
+    browser.evaluate(f"({wanted}).setAttribute('data-wanted', '')")
+    browser.click("[data-wanted]")
+    browser.evaluate(
+        "document.querySelectorAll('[data-wanted]')"
+        ".forEach((one) => one.removeAttribute('data-wanted'))"
+    )
+
+
+def test_where_the_disc_of_a_patient_is_takes_three_actions(chromium: Browser, site: Site) -> None:
+    chromium.open(site.address)
+    chromium.press("/", *"doe arch")
+    chromium.press(ENTER)
+    shows(chromium, "Found for")
+    shows(chromium, "1 piece was created and read back without a fault.")
+    chromium.click(f'.requests a[href="/requests/{site.done}"]')
+    shows(chromium, "Pieces and copies")
+    shows(chromium, "created")
+
+
+def test_a_commit_is_on_the_open_page_without_loading_it(chromium: Browser, site: Site) -> None:
+    chromium.open(site.address)
+    chromium.evaluate("window.sameDocument = true")
+    name = site.create("--study", site.study, initiate=False)
+    shows(chromium, name)
+    site.service.run("request", "cancel", name)
+    chromium.until(f"!document.body.innerText.includes({json.dumps(name)})")
+    assert chromium.evaluate("window.sameDocument === true")
+
+
+def test_a_request_is_started_held_released_and_cancelled_in_place(
+    chromium: Browser, site: Site
+) -> None:
+    name = site.create("--study", site.study, initiate=False)
+    chromium.open(f"{site.address}/requests/{name}")
+    press_button(chromium, "Hold")
+    shows(chromium, f"{name} is held.")
+    press_button(chromium, "Undo", within="#messages")
+    shows(chromium, f"{name} goes on.")
+    press_button(chromium, "Cancel")
+    shows(chromium, f"Cancel {name}?")
+    press_button(chromium, "Yes", within="#confirm")
+    shows(chromium, f"{name} is cancelled.")
+    site.wait_for(name, "DELETED")
+
+
+def test_a_disc_is_made_again_in_one_click(chromium: Browser, site: Site) -> None:
+    chromium.open(f"{site.address}/requests/{site.done}")
+    press_button(chromium, "Make again")
+    shows(chromium, f"{site.done} is made again:")
+    chromium.click("#messages a")
+    shows(chromium, "Pieces and copies")
+    again = chromium.evaluate("document.querySelector('h1').innerText")
+    assert again != site.done
+    site.wait_for(again, "DONE")
+    shows(chromium, "1 piece was created and read back without a fault.")
+
+
+def test_a_failed_request_is_retried_once_its_instances_are_here(
+    chromium: Browser, site: Site, real_studies: material.RealStudies
+) -> None:
+    late = material.read(real_studies.file("MR_small.dcm"))
+    created = _created(site, late)
+    site.wait_for(created, "FAILURE")
+    assert clients.send(site.service.port, [late]) == [0]
+    chromium.open(f"{site.address}/requests/{created}")
+    shows(chromium, "the instance has not been received")
+    press_button(chromium, "Retry")
+    shows(chromium, "1 piece was created and read back without a fault.")
+
+
+def _created(site: Site, instance: FileDataset) -> str:
+    """A request of a peer by N-CREATE and N-ACTION; its name."""
+    reference = (instance.SOPClassUID, instance.SOPInstanceUID)
+    uid = DemoPeer(site.service.port).request_media([reference])
+    shown = site.service.cli("request", "show", uid)
+    return str(shown.get("short_id") or shown["request"]["short_id"])
+
+
+def test_many_requests_are_counted_first_and_restored_after(chromium: Browser, site: Site) -> None:
+    names = [site.create("--study", site.study, initiate=False) for _ in range(2)]
+    chromium.open(f"{site.address}/requests?group=not%20started")
+    chromium.evaluate("document.querySelector('#bulk-action').value = 'hold'")
+    press_button(chromium, "How many?")
+    shows(chromium, "This can be undone.")
+    press_button(chromium, "Yes, all")
+    shows(chromium, "requests are changed.")
+    press_button(chromium, "Undo")
+    shows(chromium, "requests are changed.")
+    for name in names:
+        site.service.run("request", "cancel", name)
+
+
+def _pages(site: Site) -> list[str]:
+    return [
+        "/",
+        "/requests",
+        "/requests?group=not%20started",
+        *(f"/requests/{name}" for name in (site.done, site.attacking, site.held)),
+        "/search?q=doe",
+        "/search?q=onerror",
+        "/search?q=nobody",
+        "/system",
+        "/users",
+    ]
+
+
+def test_no_text_of_a_peer_becomes_part_of_a_page(chromium: Browser, site: Site) -> None:
+    texts = ""
+    for path in _pages(site):
+        chromium.open(site.address + path)
+        texts += chromium.evaluate("document.body.innerText")
+        assert chromium.evaluate("document.querySelector('main img, main script')") is None, path
+        assert not chromium.errors, path
+    for text in ("name", "id", "study", "label"):
+        assert f"<script>attacked('{text}')</script>" in texts
+
+
+def test_no_page_has_a_serious_fault_of_accessibility(chromium: Browser, site: Site) -> None:
+    serious = {}
+    for path in [*_pages(site), "/sign-in?next=/"]:
+        chromium.open(site.address + path)
+        serious[path] = serious_faults(chromium)
+    assert not {path: faults for path, faults in serious.items() if faults}
+
+
+@pytest.mark.parametrize("width", [360, 1280, 2560])
+def test_no_page_is_wider_than_the_window(chromium: Browser, site: Site, width: int) -> None:
+    chromium.resize(width, 900)
+    try:
+        for path in _pages(site):
+            chromium.open(site.address + path)
+            wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+            assert chromium.evaluate(wide) <= 0, path
+    finally:
+        chromium.resize(1280, 800)
+
+
+def test_a_killed_web_process_comes_back_and_nothing_is_lost(
+    chromium: Browser, site: Site, real_studies: material.RealStudies
+) -> None:
+    chromium.open(site.address)
+    chromium.evaluate("window.sameDocument = true")
+    web = _web_process(site)
+    web.send_signal(signal.SIGKILL)
+    # receiving goes on meanwhile
+    assert set(clients.send(site.service.port, real_studies.tiny)) == {0}
+    name = site.create("--study", site.study, initiate=False)
+    shows(chromium, name)
+    assert chromium.evaluate("window.sameDocument === true")
+    assert _web_process(site).pid != web.pid
+    site.service.run("request", "cancel", name)
+
+
+def _web_process(site: Site) -> psutil.Process:
+    """The process that listens on the port of the page."""
+    for process in psutil.Process(site.service.pid).children(recursive=True):
+        for connection in process.net_connections("tcp"):
+            if connection.status == "LISTEN" and connection.laddr.port == site.web_port:
+                return process
+    raise AssertionError("no process serves the page")
