@@ -238,6 +238,9 @@ def _pages(site: Site) -> list[str]:
         "/search?q=doe",
         "/search?q=onerror",
         "/search?q=nobody",
+        "/devices",
+        "/register",
+        "/peers",
         "/system",
         "/users",
     ]
