@@ -78,9 +78,9 @@ class Site:
     def create(self, *arguments: str, initiate: bool = True) -> str:
         """A request by the command line; its name."""
         more = ["--initiate"] if initiate else []
-        made = self.service.run("request", "create", *arguments, "--several-patients", *more)
-        assert made.returncode == 0, made.stderr
-        return made.stdout.strip()
+        created = self.service.run("request", "create", *arguments, "--several-patients", *more)
+        assert created.returncode == 0, created.stderr
+        return created.stdout.strip()
 
     def wait_for(self, name: str, status: str) -> None:
         wait_until(lambda: self.status(name) == status, what=f"{name} {status}")
