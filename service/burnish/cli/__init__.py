@@ -28,6 +28,7 @@ from burnish.cli import (
     token,
     user,
 )
+from burnish.cli.arrivals import arrivals
 from burnish.cli.conformance import conformance
 from burnish.cli.demo.command import demo
 from burnish.cli.search import search
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command()(serve)
 app.command()(status)
 app.command()(search)
+app.command()(arrivals)
 app.command()(demo)
 app.command()(conformance)
 request.app.command()(request_create.create)

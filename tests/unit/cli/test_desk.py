@@ -145,6 +145,19 @@ def test_a_search_finds_the_patient_and_the_request(
     assert burnish("search", "xyzzy").code == 4
 
 
+def test_arrivals_are_the_studies_that_nobody_has_requested(
+    burnish: Run, installation: Installation
+) -> None:
+    patient_id, _ = patient_of(installation.instances[0])
+    before = burnish("arrivals", "--json").json
+    assert patient_id in [line["study"]["patient_id"] for line in before]
+    assert f"ID {patient_id}" in burnish("arrivals").out
+    assert patient_id not in burnish("arrivals", "--no-patients").out
+    create(burnish, installation)
+    after = burnish("arrivals", "--json").json
+    assert patient_id not in [line["study"]["patient_id"] for line in after]
+
+
 def test_a_request_for_files_receives_them_first(
     burnish: Run, installation: Installation, tmp_path: Path
 ) -> None:
