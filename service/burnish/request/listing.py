@@ -254,6 +254,7 @@ def show(session: Session, name: str) -> RequestView:
         unplanned=() if volumes else _unplanned(session, row.id),
         pieces=tuple(pieces(session, line)),
         failures=failure_groups(session, row.id),
+        failed_instances=tuple(failures(session, line)),
         events=tuple(events(session, line)),
     )
 

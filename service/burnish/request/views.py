@@ -231,7 +231,8 @@ class RequestView:
     """Everything about one request. `line.patients` are all its patients here.
 
     `unplanned` are its series before there are volumes. `missing` is the number of its instances
-    that are not here.
+    that are not here. In JSON, `failures` are the failed instances, and
+    `failure_groups` the same by reason.
     """
 
     line: RequestLine
@@ -245,6 +246,7 @@ class RequestView:
     unplanned: tuple[SeriesShare, ...]
     pieces: tuple[PieceLine, ...]
     failures: tuple[FailureGroup, ...]
+    failed_instances: tuple[FailureLine, ...]
     events: tuple[EventLine, ...]
 
 
@@ -255,8 +257,9 @@ def to_json(view: object, *, patients: bool = True) -> Any:
     """
     if isinstance(view, RequestView):
         values = _fields(view)
-        line = values.pop("line")
-        values = {**line._asdict(), **values}
+        line, groups = values.pop("line"), values.pop("failures")
+        failures = values.pop("failed_instances")
+        values = {**line._asdict(), **values, "failures": failures, "failure_groups": groups}
     elif isinstance(view, tuple) and hasattr(view, "_asdict"):
         values = view._asdict()
     elif is_dataclass(view) and not isinstance(view, type):

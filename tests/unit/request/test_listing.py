@@ -278,6 +278,7 @@ def test_a_shown_request_tells_its_volumes_by_series_and_its_failures_by_reason(
     with ground.database.reading() as session:
         view, unplanned = listing.show(session, first), listing.show(session, second)
         failures = listing.show(session, failed).failures
+        told = to_json(listing.show(session, failed))
     (volume,) = view.volumes
     assert volume.size <= volume.capacity
     assert [share.instances for share in volume.series] == [1]
@@ -287,6 +288,8 @@ def test_a_shown_request_tells_its_volumes_by_series_and_its_failures_by_reason(
         ("0110", 1),
     ]
     assert all(group.meaning and group.remedy for group in failures)
+    assert [failure["failure_reason"] for failure in told["failures"]] == ["0112", "0112", "0110"]
+    assert [group["instances"] for group in told["failure_groups"]] == [2, 1]
 
 
 def test_the_time_left_is_told_only_if_the_device_has_made_pieces_before(ground: Ground) -> None:
