@@ -1,0 +1,72 @@
+"""Live updates: what is sent to an open page, and what not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from burnish.request import listing
+from burnish.values import AccountRole
+from burnish.web.context import WebContext
+from burnish.web.live import Topic
+from burnish.web.rendering import Audience
+from factories import instance
+from web_client import WebGround
+
+DESK = Audience(AccountRole.DESK, "en")
+
+
+def _fingerprint(database: object) -> int:
+    with database.reading() as session:  # type: ignore[attr-defined]
+        return listing.newest_event(session)
+
+
+TOPIC = Topic(
+    "problem_message.html",
+    _fingerprint,
+    lambda database, _sees_patients: {
+        "problem": {"kind": {"title": ""}, "detail": _fingerprint(database), "remedy": ""}
+    },
+)
+
+
+async def _next(stream: AsyncIterator[bytes]) -> str:
+    """The next event, without the comments that show that the stream lives."""
+    while True:
+        chunk = (await anext(stream)).decode()
+        if chunk.startswith("id: "):
+            return chunk
+
+
+def test_a_page_gets_the_present_state_and_then_each_change(web: WebGround) -> None:
+    context: WebContext = web.app.state.context
+
+    async def look() -> None:
+        context.live.start()
+        stream = context.live.stream("test", TOPIC, DESK, "")
+        first = await _next(stream)
+        assert "problem" in first
+        await asyncio.to_thread(web.create, [instance()])
+        second = await _next(stream)
+        assert second != first
+        assert context.live.open_pages == 1
+        context.live.stop()
+        assert [chunk async for chunk in stream] == []
+
+    asyncio.run(look())
+    assert context.live.open_pages == 0
+
+
+def test_a_page_that_has_the_present_state_gets_only_what_changes(web: WebGround) -> None:
+    context: WebContext = web.app.state.context
+    _, present = context.live.render(TOPIC, DESK)
+
+    async def look() -> None:
+        context.live.start()
+        stream = context.live.stream("test", TOPIC, DESK, present)
+        await anext(stream)
+        await asyncio.to_thread(web.create, [instance()])
+        assert present not in await _next(stream)
+        context.live.stop()
+        async for _ in stream:
+            pass
+
+    asyncio.run(look())
