@@ -1,8 +1,9 @@
 """Stage: follows the segments of this process, and inserts the rows of what was received.
 
-An instance is acknowledged once it is in a segment. Its row follows within milliseconds when little
-arrives; under load, many rows are inserted by one transaction. The transaction need not be durable:
-it also says how far the segment has its rows, so that whatever a power failure takes is replayed.
+An instance is acknowledged once it is in a segment. Its row follows within a tenth of a second when
+little arrives; under load, many rows are inserted by one transaction. The transaction need not be
+durable: it also says how far the segment has its rows, so that whatever a power failure takes is
+replayed.
 """
 
 import os
