@@ -106,8 +106,8 @@ QUICK = Scale(
 SOME = replace(
     FULL,
     associations=(1, 4, 8),
-    receive={"W1": 600, "W2": 6000, "W3": 4},
-    durable={"W1": 300, "W2": 3000},
+    receive={"W1": 400, "W2": 4000, "W3": 4},
+    durable={"W1": 200, "W2": 2000},
     servers=_FEWER,
     durable_servers=_FEWER_DURABLE,
 )
