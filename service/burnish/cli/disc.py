@@ -473,6 +473,7 @@ def _append_fields(drive: str, result: "AppendResult") -> dict[str, object]:
         "old_pages": result.old_pages,
         "volume": volume,
         "skipped": result.left_out.skipped,
+        "doubtful": result.left_out.doubtful,
         "refused": result.left_out.refused,
     }
 

@@ -35,7 +35,7 @@ from burnish.plan.volumes import assign_file_ids
 from burnish.secure_files import open_secure
 from burnish.values import DirectoryEntry, ExpectedInstance, Progress, VolumeFile, VolumeReport
 from burnish.verify import compare_volume, examine_volume
-from burnish.verify.faults import IMAGE_DAMAGE
+from burnish.verify.faults import IMAGE_DAMAGE, FaultCode
 from burnish.verify.snapshot import DigestingVolume, VolumeSnapshot, take_snapshot
 from burnish.wording import quantity
 from burnish.write.pipeline import VolumeInstance
@@ -44,6 +44,14 @@ _DICOMDIR, _INDEX = "DICOMDIR", "INDEX.HTM"
 _LOGO = f"{FOLDER}\\LOGO.JPG"
 #: The discs that can be left open, as libburn calls them.
 _OPEN = re.compile(r"CD-RW?|stdio file.*")
+#: What a reader passes over on the disc of another writer (PS3.2 7.2). Burnish adds none of these.
+_UNKNOWN_TO_READERS = frozenset(
+    {
+        FaultCode.RECORD_TYPE_UNKNOWN,
+        FaultCode.SOP_CLASS_NOT_IN_PROFILE,
+        FaultCode.TRANSFER_SYNTAX_NOT_IN_PROFILE,
+    }
+)
 _NOTHING_WRITTEN = "nothing was written"
 
 
@@ -134,7 +142,7 @@ def append(
     is no room, OperatorError where the drive or the disc needs a person.
     """
     result, paths = AppendResult(LeftOutFiles()), list(files_below(sources))
-    earlier = _examine_disc(drive, options, progress)
+    earlier = _examine_disc(drive, options, result.left_out, progress)
     with tempfile.TemporaryDirectory(prefix="burnish-") as scratch:
         store = InstanceStore(Path(scratch), result.left_out, progress)
         store.add_files(paths)
@@ -183,8 +191,13 @@ def _refuse_contradictions(store: InstanceStore) -> None:
         )
 
 
-def _examine_disc(drive: Drive, options: AppendOptions, progress: Progress) -> _EarlierDisc:
-    """The disc in the drive; raises OperatorError or Conflict where nothing can be added to it."""
+def _examine_disc(
+    drive: Drive, options: AppendOptions, left_out: LeftOutFiles, progress: Progress
+) -> _EarlierDisc:
+    """The disc in the drive; raises OperatorError or Conflict where nothing can be added to it.
+
+    What is on the disc and Burnish or the profile does not know stays as it is, and is told.
+    """
     profile = options.profile
     progress("reading the disc", 0, 0)
     disc = drive.examine_disc()
@@ -205,7 +218,13 @@ def _examine_disc(drive: Drive, options: AppendOptions, progress: Progress) -> _
         faults = [
             fault
             for fault in report.faults
-            if not (options.keep_damaged and fault.code in IMAGE_DAMAGE)
+            if fault.code not in _UNKNOWN_TO_READERS
+            and not (options.keep_damaged and fault.code in IMAGE_DAMAGE)
+        ]
+        left_out.doubtful += [
+            LeftOut(Path(fault.where), f"on the disc, and stays as it is: {fault.message}")
+            for fault in report.faults
+            if fault.code in _UNKNOWN_TO_READERS
         ]
         if faults:
             raise Conflict(
@@ -403,4 +422,5 @@ def _read_back(drive: Drive, session: _Session, earlier: _EarlierDisc) -> Volume
             expected=session.expected,
             dicomdir=digest_of(session.dicomdir),
         )
-        return replace(report, faults=(*report.faults, *volume.changed(session.kept_digests)))
+        faults = [fault for fault in report.faults if fault.code not in _UNKNOWN_TO_READERS]
+        return replace(report, faults=(*faults, *volume.changed(session.kept_digests)))

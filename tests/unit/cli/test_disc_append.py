@@ -5,6 +5,7 @@ A disc with sessions is one of tests/cd_recorder.py, one that grows a pseudo-dri
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import pytest
 
 import cd_recorder
 import factories
+import material
 import oracles
 from burnish import file_meta
 from burnish.burn.burner import BurnJob, BurnOutcome
@@ -349,6 +351,52 @@ def test_a_file_set_of_another_creator_is_continued(run: Run, put: Put, tmp_path
     old = bodies(directory(before))
     assert [body for body in bodies(directory(files)) if body in old] == old
     check_tree(oracles.extract(disc, tmp_path / "extracted"), files)
+
+
+@pytest.mark.parametrize("unknown", ["private SOP Class", "transfer syntax", "record type"])
+def test_what_is_not_known_on_a_disc_stays_as_it_is(
+    unknown: str,
+    run: Run,
+    put: Put,
+    tmp_path: Path,
+    real_studies: material.RealStudies,
+) -> None:  # PS3.2 7.2
+    root = tmp_path / "root"
+    root.mkdir()
+    put("first", study=HOME[0], series=HOME[1]).rename(root / "ONE")
+    if unknown == "transfer syntax":
+        shutil.copy(real_studies.file("MR_small.dcm"), root / "TWO")
+    names = [path.name for path in sorted(root.iterdir())]
+    oracles.run("dcmmkdir", "-q", "-Pgp", "+id", root, "+D", root / "DICOMDIR", *names)
+    dicomdir = (root / "DICOMDIR").read_bytes()
+    if unknown == "record type":
+        (root / "DICOMDIR").write_bytes(dicomdir.replace(b"IMAGE ", b"NOVEL "))
+    if unknown == "transfer syntax":
+        shutil.copy(real_studies.file("MR_small_RLE.dcm"), root / "TWO")
+        uid = material.read(root / "TWO").SOPInstanceUID.encode()
+        start = dicomdir.index(uid)
+        record = dicomdir[start:].replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0", 1)
+        (root / "DICOMDIR").write_bytes(dicomdir[:start] + record)
+    if unknown == "private SOP Class":
+        sop_class = material.read(root / "ONE").SOPClassUID.encode()
+        private = b"1.2.826.0.1.3680043.2.1396.99"[: len(sop_class)]
+        assert len(private) == len(sop_class)
+        for name in ("ONE", "DICOMDIR"):
+            path = root / name
+            path.write_bytes(path.read_bytes().replace(sop_class, private))
+    disc = tmp_path / "disc"
+    oracles.run("genisoimage", "-quiet", "-sysid", "", "-V", "DCMTK_MEDIA_DEMO", "-o", disc, root)
+    before = contents(disc)
+    more = put("more", study=HOME[0], series=HOME[1], instance_number=2)
+    done = OpenDisc(disc, (f"stdio:{disc}",), run).append(more)
+    assert done.code == 0, done.err
+    assert any("stays as it is" in file["why"] for file in done.json["doubtful"])
+    files = contents(disc)
+    old = bodies(directory(before))
+    assert [body for body in bodies(directory(files)) if body in old] == old
+    assert files["ONE"] == before["ONE"]
+    assert len(files) == len(before) + 1
+    assert run("disc", "label", disc, "--output", tmp_path / "label.pdf").code == 0
 
 
 def test_a_session_that_damages_earlier_files_is_detected(
