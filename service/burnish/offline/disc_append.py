@@ -33,7 +33,14 @@ from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import SourceInstance
 from burnish.plan.volumes import assign_file_ids
 from burnish.secure_files import open_secure
-from burnish.values import DirectoryEntry, ExpectedInstance, Progress, VolumeFile, VolumeReport
+from burnish.values import (
+    DirectoryEntry,
+    ExpectedInstance,
+    Progress,
+    ReadableVolume,
+    VolumeFile,
+    VolumeReport,
+)
 from burnish.verify import compare_volume, examine_volume
 from burnish.verify.faults import IMAGE_DAMAGE, FaultCode
 from burnish.verify.snapshot import DigestingVolume, VolumeSnapshot, take_snapshot
@@ -198,7 +205,6 @@ def _examine_disc(
 
     What is on the disc and Burnish or the profile does not know stays as it is, and is told.
     """
-    profile = options.profile
     progress("reading the disc", 0, 0)
     disc = drive.examine_disc()
     if disc.run.code or not disc.present or drive.tray() is not None:
@@ -214,25 +220,7 @@ def _examine_disc(
     with open_volume(drive.path, fresh=True, session=disc.session) as volume:
         if open_secure(volume, {}) is not volume:
             raise Conflict("the files on the disc are Secure DICOM Files: make another disc")
-        report = examine_volume(volume, profile, size=disc.next * SECTOR)
-        faults = [
-            fault
-            for fault in report.faults
-            if fault.code not in _UNKNOWN_TO_READERS
-            and not (options.keep_damaged and fault.code in IMAGE_DAMAGE)
-        ]
-        left_out.doubtful += [
-            LeftOut(Path(fault.where), f"on the disc, and stays as it is: {fault.message}")
-            for fault in report.faults
-            if fault.code in _UNKNOWN_TO_READERS
-        ]
-        if faults:
-            raise Conflict(
-                f"the disc has no sound File-set of {profile.label}: {faults[0].code}"
-                f" {faults[0].where} ({quantity(len(faults), 'fault')} in all)",
-                hint="`burnish disc verify` lists all faults; --profile names the disc's profile;"
-                " --keep-damaged passes over damaged images",
-            )
+        _check_soundness(volume, disc.next * SECTOR, options, left_out)
         directory = appending.read_earlier(volume.read(_DICOMDIR))
         head = iso9660_session.read_head(drive.path) if disc.overwriteable else b""
         readme = volume.read(readme_txt.NAME) if readme_txt.NAME in extents else None
@@ -242,6 +230,32 @@ def _examine_disc(
             terms = terms_record.read_terms(volume.read(_INDEX), logo)
         snapshot = take_snapshot(volume)
         return _EarlierDisc(drive.path, disc, extents, snapshot, directory, readme, head, terms)
+
+
+def _check_soundness(
+    volume: ReadableVolume, size: int, options: AppendOptions, left_out: LeftOutFiles
+) -> None:
+    """Raise Conflict if the volume has no sound File-set; tell what a reader passes over."""
+    profile = options.profile
+    report = examine_volume(volume, profile, size=size)
+    faults = [
+        fault
+        for fault in report.faults
+        if fault.code not in _UNKNOWN_TO_READERS
+        and not (options.keep_damaged and fault.code in IMAGE_DAMAGE)
+    ]
+    if faults:
+        raise Conflict(
+            f"the disc has no sound File-set of {profile.label}: {faults[0].code}"
+            f" {faults[0].where} ({quantity(len(faults), 'fault')} in all)",
+            hint="`burnish disc verify` lists all faults; --profile names the disc's profile;"
+            " --keep-damaged passes over damaged images",
+        )
+    left_out.doubtful += [
+        LeftOut(Path(fault.where), f"on the disc, and stays as it is: {fault.message}")
+        for fault in report.faults
+        if fault.code in _UNKNOWN_TO_READERS
+    ]
 
 
 def _not_on_disc(
