@@ -2,6 +2,7 @@
 
 import struct
 from functools import lru_cache
+from typing import NamedTuple
 
 from burnish.dicom_elements import NeedMore, header
 from burnish.dicom_elements import encode as element
@@ -51,6 +52,42 @@ def _shared_elements(
     if source_ae_title:
         after += element(0x00020016, b"AE", source_ae_title.encode("ascii"))
     return before, after
+
+
+class FileIdentity(NamedTuple):
+    """What the File Meta Information of a file says, and where the data set begins."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    data_set_offset: int
+
+
+def identify(start: bytes) -> FileIdentity:
+    """The identity of a DICOM File that begins with `start` (PS3.10 7.1).
+
+    Raises Unreadable if it is none, NeedMore if `start` ends within the File Meta Information.
+    """
+    offset = _PREAMBLE + 4
+    if len(start) < offset:
+        raise NeedMore("the file is too short")
+    if start[_PREAMBLE:offset] != b"DICM":
+        raise Unreadable("the file is not a DICOM file: it has no File Meta Information")
+    values: dict[int, str] = {}
+    while start[offset : offset + 2] == b"\x02\x00":
+        tag, _, value, length = header(start, offset, len(start), explicit=True)
+        offset = value + length
+        if offset > len(start):
+            raise NeedMore("the File Meta Information is truncated")
+        values[tag] = start[value:offset].rstrip(b"\0 ").decode("latin-1")
+    if len(start) < offset + 2:
+        raise NeedMore("the file has no data set")
+    return FileIdentity(
+        values.get(0x00020002, ""),
+        values.get(0x00020003, ""),
+        values.get(_TRANSFER_SYNTAX_UID, ""),
+        offset,
+    )
 
 
 def locate(start: bytes) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from burnish.access import outgoing_associations, storage_scu
+from burnish.access import outgoing_associations, storage_classes, storage_scu
 from burnish.access.tls import TLS_PROFILES
 from burnish.conformance.document import StatementTable
 from burnish.conformance.names import duration, numeric_order, uid_name
@@ -40,13 +40,13 @@ def _yes(value: bool) -> str:
 
 def storage_sop_classes(settings: Settings) -> list[str]:
     """The Storage SOP Classes as configured, in the order of their UIDs."""
-    uids = negotiation.configured_storage_sop_classes(settings.storage)
+    uids = storage_classes.configured_storage_sop_classes(settings.storage)
     return sorted(uids, key=numeric_order)
 
 
 def storage_transfer_syntaxes() -> list[str]:
     """The transfer syntaxes of Storage, in the order of their UIDs."""
-    return sorted(negotiation.STORAGE_TRANSFER_SYNTAXES, key=numeric_order)
+    return sorted(storage_classes.STORAGE_TRANSFER_SYNTAXES, key=numeric_order)
 
 
 def network_services(settings: Settings) -> StatementTable:

@@ -736,6 +736,23 @@ class ApiToken(Table):
     used_at: Mapped[datetime | None]
 
 
+class IdempotencyKey(Table):
+    """A key with which a program has created a request: the same again creates no second one.
+
+    `digest` is that of the key with the name of the program, `body_digest` that of what it sent.
+    """
+
+    __tablename__ = "idempotency_key"
+    __table_args__ = (Index("ix_idempotency_key_at", "at"),)
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    body_digest: Mapped[str] = mapped_column(String(64))
+    request_id: Mapped[int] = mapped_column(
+        ForeignKey("media_creation_request.id", ondelete="CASCADE"), index=True
+    )
+    at: Mapped[datetime]
+
+
 class OneTimeLink(Table):
     """A link by which a user sets a password, once; without an account: the first administrator."""
 

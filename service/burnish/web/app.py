@@ -20,7 +20,7 @@ from burnish.db.session import Database
 from burnish.errors import BurnishError
 from burnish.settings import Settings
 from burnish.spool import Spool
-from burnish.web import metrics, pages
+from burnish.web import api, metrics, pages
 from burnish.web.access import Needs, NotSignedIn
 from burnish.web.context import WebContext, context_of
 from burnish.web.headers import Headers
@@ -28,6 +28,7 @@ from burnish.web.live import Live
 from burnish.web.problems import Problem, problem_of, problem_of_status
 from burnish.web.rendering import Rendering
 from burnish.web.sessions import recognize
+from burnish.web.uploads import Uploads
 
 log = structlog.get_logger(__name__)
 
@@ -42,13 +43,15 @@ def create_app(settings: Settings, database: Database, spool: Spool) -> FastAPI:
     """The application. Every route declares its permission; raises AssertionError otherwise."""
     rendering = Rendering(settings.web.language, pages.NAVIGATION)
     live = Live(database, rendering)
-    context = WebContext(settings, database, spool, rendering, live)
+    uploads = Uploads(settings, database, spool)
+    context = WebContext(settings, database, spool, rendering, live, uploads)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         live.start()
         yield
         live.stop()
+        uploads.close()
 
     app = FastAPI(
         title="Burnish",
@@ -59,7 +62,7 @@ def create_app(settings: Settings, database: Database, spool: Spool) -> FastAPI:
         openapi_url=None,
     )
     app.state.context = context
-    for router in (*pages.ROUTERS, metrics.router):
+    for router in (*pages.ROUTERS, metrics.router, *api.ROUTERS):
         check_permissions(router)
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")

@@ -12,6 +12,7 @@ from burnish.spool import Spool
 if TYPE_CHECKING:
     from burnish.web.live import Live
     from burnish.web.rendering import Rendering
+    from burnish.web.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class WebContext:
     spool: Spool
     rendering: "Rendering"
     live: "Live"
+    uploads: "Uploads"
 
 
 def context_of(request: Request) -> WebContext:

@@ -89,6 +89,11 @@ class Live:
             _put(page, _Update(_END, ""))
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether all streams end."""
+        return self._stopping.is_set()
+
+    @property
     def open_pages(self) -> int:
         """How many pages are open."""
         with self._lock:

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 from pydicom.uid import UID
 from pynetdicom import sop_class
 
+from burnish.access.storage_classes import STORAGE_SOP_CLASSES, STORAGE_TRANSFER_SYNTAXES
 from burnish.application_profiles import OFFERED, PROFILES
 from burnish.conformance import Statement, make_statement, write_markdown
 from burnish.conformance.document import Bullets, Paragraph, StatementTable
@@ -20,7 +21,6 @@ from burnish.conformance.status_tables import STATUSES_BY_OPERATION
 from burnish.directory_records import KEYS
 from burnish.media import MEDIA
 from burnish.scp.attributes import ATTRIBUTES
-from burnish.scp.negotiation import STORAGE_SOP_CLASSES, STORAGE_TRANSFER_SYNTAXES
 from burnish.scp.request_attributes import SUPPORTED_TAGS
 from burnish.settings import (
     DatabaseSettings,

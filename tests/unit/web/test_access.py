@@ -11,7 +11,7 @@ from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.testclient import TestClient
 
 from burnish.values import AccountRole
-from burnish.web import metrics, pages
+from burnish.web import api, metrics, pages
 from burnish.web.access import PERMISSIONS, Permission
 from burnish.web.app import permissions_of
 from web_client import SCRIPT, WebGround
@@ -33,12 +33,17 @@ class RouteCase:
         """The path with something in its parameters that does not exist."""
         return re.sub(r"\{[^}]*\}", "R999999", self.path)
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether the answer has no end."""
+        return "/live/" in self.path or self.path == "/api/v1/events"
+
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
 
 def _cases() -> Iterator[RouteCase]:
-    for router in (*pages.ROUTERS, metrics.router):
+    for router in (*pages.ROUTERS, metrics.router, *api.ROUTERS):
         for route in router.routes:
             assert isinstance(route, APIRoute)
             (needed,) = permissions_of(route)
@@ -88,7 +93,7 @@ def _answer(case: RouteCase, visitor: VisitorCase, *, with_csrf_token: bool = Tr
 
 
 @pytest.mark.parametrize("name", _VISITORS)
-@pytest.mark.parametrize("case", [case for case in CASES if "/live/" not in case.path], ids=str)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.is_stream], ids=str)
 def test_a_route_lets_in_those_who_have_its_permission(
     case: RouteCase, name: str, visitors: dict[str, VisitorCase]
 ) -> None:
@@ -101,6 +106,14 @@ def test_a_route_lets_in_those_who_have_its_permission(
         assert status not in (401, 403) or case.path == "/sign-in"
     else:
         assert status == (403 if visitor.role else 401)
+
+
+@pytest.mark.parametrize("name", ["nobody", "expired token"])
+@pytest.mark.parametrize("case", [case for case in CASES if case.is_stream], ids=str)
+def test_a_stream_is_for_those_who_have_signed_in(
+    case: RouteCase, name: str, visitors: dict[str, VisitorCase]
+) -> None:
+    assert _answer(case, visitors[name]) == 401
 
 
 @pytest.mark.parametrize("name", ["nobody", *AccountRole])

@@ -1,0 +1,121 @@
+"""Surface: `/api/v1/instances`: received instances: list, show, upload, remove."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from burnish import removal
+from burnish.db.instance_rows import Selection
+from burnish.removal import Removal
+from burnish.request import instance_listing
+from burnish.request.instance_listing import InstanceLine, MediumLine
+from burnish.web.access import Permission, needs
+from burnish.web.api.answers import Limit, answer, documented, page
+from burnish.web.api.shapes import object_of, page_of, schema_of
+from burnish.web.context import context_of
+from burnish.web.sessions import actor_of
+
+router = APIRouter(prefix="/api/v1/instances", tags=["instances"])
+
+
+@router.get(
+    "",
+    dependencies=[needs(Permission.SEE)],
+    summary="List instances, newest first",
+    responses=documented(page_of(InstanceLine), text="One page of instances."),
+)
+def list_instances(
+    request: Request,
+    study_instance_uid: Annotated[str, Query(max_length=64)] = "",
+    limit: Limit = 50,
+    before: Annotated[int, Query(ge=0, lt=1 << 62, description="`next` of the page before.")] = 0,
+) -> Response:
+    """The instances that are here, or those of one study."""
+    with context_of(request).database.reading() as session:
+        lines = instance_listing.instances(
+            session, study_instance_uid=study_instance_uid, limit=limit + 1, before=before
+        )
+    return page(request, lines, limit, "id")
+
+
+@router.get(
+    "/{sop_instance_uid}",
+    dependencies=[needs(Permission.SEE)],
+    summary="Show one instance",
+    responses=documented(
+        object_of(instance=InstanceLine, media=list[MediumLine]), 404, text="The instance."
+    ),
+)
+def show_instance(request: Request, sop_instance_uid: str) -> Response:
+    """Its newest content, what that replaced, and the media that it is on."""
+    with context_of(request).database.reading() as session:
+        facts = {
+            "instance": instance_listing.find_instance(session, sop_instance_uid),
+            "media": instance_listing.media_of_instance(session, sop_instance_uid),
+        }
+    return answer(request, facts)
+
+
+@router.put(
+    "",
+    dependencies=[needs(Permission.RECEIVE)],
+    summary="Upload one DICOM file",
+    responses=documented(
+        {
+            "type": "object",
+            "properties": {
+                "sop_instance_uid": {"type": "string"},
+                "sop_class_uid": {"type": "string"},
+                "size": {"type": "integer"},
+            },
+            "required": ["sop_instance_uid", "sop_class_uid", "size"],
+        },
+        409,
+        text="The instance is here, durably, and has its row.",
+    ),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/dicom": {"schema": {"type": "string", "format": "binary"}},
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            },
+        }
+    },
+)
+async def upload_instance(request: Request) -> Response:
+    """Receive a DICOM File (PS3.10) by the rules of C-STORE; the same again changes nothing."""
+    upload = context_of(request).uploads.begin()
+    try:
+        async for chunk in request.stream():
+            await run_in_threadpool(upload.write, chunk)
+        received = await run_in_threadpool(upload.finish)
+    finally:
+        await run_in_threadpool(upload.abandon)
+    return answer(request, received)
+
+
+@router.delete(
+    "/{sop_instance_uid}",
+    dependencies=[needs(Permission.REMOVE)],
+    summary="Remove one instance",
+    responses=documented(schema_of(Removal), 404, 409, text="What was removed."),
+)
+def remove_instance(
+    request: Request, sop_instance_uid: str, even_if_needed: bool = False
+) -> Response:
+    """Remove an instance with all its contents. Media are not touched.
+
+    An instance that an open request needs, or that a peer was promised, stays unless
+    `even_if_needed`.
+    """
+    context = context_of(request)
+    removed = removal.remove(
+        context.database,
+        context.spool,
+        Selection([sop_instance_uid], (), (), ()),
+        even_if_needed=even_if_needed,
+        actor=actor_of(request),
+    )
+    return answer(request, removed)

@@ -1,0 +1,83 @@
+"""Surface: `/api/v1/tokens`: the tokens by which programs use this interface."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from burnish import accounts
+from burnish.accounts import TokenLine
+from burnish.values import AccountRole
+from burnish.web.access import Permission, needs
+from burnish.web.api.answers import answer, documented
+from burnish.web.api.shapes import schema_of
+from burnish.web.context import context_of
+from burnish.web.sessions import actor_of
+
+router = APIRouter(
+    prefix="/api/v1/tokens", tags=["tokens"], dependencies=[needs(Permission.ADMINISTER)]
+)
+
+
+class TokenBody(BaseModel):
+    """A new token."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    role: AccountRole
+    days: int = Field(default=365, ge=0, le=3650, description="Days until it expires; 0: never.")
+
+
+@router.get(
+    "",
+    summary="List the tokens",
+    responses=documented(
+        {"type": "array", "items": schema_of(TokenLine)}, text="All tokens, without secrets."
+    ),
+)
+def list_tokens(request: Request) -> Response:
+    """All tokens by name."""
+    with context_of(request).database.reading() as session:
+        lines = accounts.tokens(session)
+    return answer(request, lines)
+
+
+@router.post(
+    "",
+    status_code=201,
+    summary="Create a token",
+    responses=documented(
+        {
+            "type": "object",
+            "properties": {"name": {"type": "string"}, "token": {"type": "string"}},
+            "required": ["name", "token"],
+        },
+        409,
+        status=201,
+        text="The token. It is not shown again.",
+    ),
+)
+def create_token(request: Request, body: TokenBody) -> Response:
+    """Create a token for a program."""
+    lifetime = timedelta(days=body.days) if body.days else None
+    with context_of(request).database.writing() as session:
+        secret = accounts.create_token(
+            session, body.name, body.role, lifetime=lifetime, by=actor_of(request)
+        )
+    return answer(request, {"name": body.name, "token": secret}, status=201)
+
+
+@router.delete(
+    "/{name}",
+    status_code=204,
+    summary="Revoke a token",
+    response_class=Response,
+    responses=documented(None, 404, status=204, text="It is refused from now on."),
+)
+def revoke_token(request: Request, name: str) -> Response:
+    """Revoke a token."""
+    with context_of(request).database.writing() as session:
+        accounts.revoke_token(session, name, by=actor_of(request))
+    return Response(status_code=204)
