@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
 
 from burnish.request.views import to_json
 from burnish.web.access import Permission, may, visitor_of
@@ -15,6 +16,12 @@ Limit = Annotated[int, Query(ge=1, le=500, description="The most items of the an
 PROBLEM_SCHEMA = "Problem"
 #: Statuses that every route may answer with.
 _ALWAYS = (401, 403, 422, 503)
+
+
+class Body(BaseModel):
+    """What a program sends. A member that a route does not know is an error."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 def sees_patients(request: Request) -> bool:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from burnish.request import bulk
 from burnish.request.bulk import BulkAction, BulkPreview, BulkResult, UndoStep
@@ -12,7 +12,7 @@ from burnish.request.listing import RequestFilter
 from burnish.request.views import ActionKind, RequestGroup
 from burnish.vocabulary import ExecutionStatus
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import answer, documented
+from burnish.web.api.answers import Body, answer, documented
 from burnish.web.api.shapes import schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
@@ -24,11 +24,7 @@ router = APIRouter(
 _Name = Annotated[str, Field(max_length=64)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class FilterBody(_Body):
+class FilterBody(Body):
     """Which requests: those that match all that is given."""
 
     status: ExecutionStatus | None = None
@@ -43,28 +39,28 @@ class FilterBody(_Body):
     names: list[_Name] = Field(default=[], max_length=1000)
 
 
-class ActionBody(_Body):
+class ActionBody(Body):
     """An action; `value` is the priority or the device."""
 
     kind: ActionKind
     value: _Name = ""
 
 
-class BulkBody(_Body):
+class BulkBody(Body):
     """An action on the requests that match a filter."""
 
     filter: FilterBody
     action: ActionBody
 
 
-class StepBody(_Body):
+class StepBody(Body):
     """What restores one request."""
 
     name: _Name
     action: ActionBody
 
 
-class UndoBody(_Body):
+class UndoBody(Body):
     """`undo` of an earlier answer."""
 
     steps: list[StepBody] = Field(max_length=10_000)

@@ -1,7 +1,7 @@
 """Surface: `/api/v1/devices`: what each device does; pause, resume and test burn."""
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from burnish import devices
 from burnish.db.tables import short_id
@@ -9,7 +9,7 @@ from burnish.devices import DeviceView
 from burnish.request import burn_test, listing
 from burnish.request.views import RequestLine
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import answer, documented
+from burnish.web.api.answers import Body, answer, documented
 from burnish.web.api.shapes import schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
@@ -19,10 +19,8 @@ router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
 _DEVICE = schema_of(DeviceView)
 
 
-class PauseBody(BaseModel):
+class PauseBody(Body):
     """Why a device is paused."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: str = Field(default="", max_length=500)
 

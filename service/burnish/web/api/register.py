@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from burnish import register
 from burnish.register import NoteKind, RegisterEntry, RegisterFilter
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import Limit, answer, documented, page
+from burnish.web.api.answers import Body, Limit, answer, documented, page
 from burnish.web.api.shapes import page_of, schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
@@ -19,10 +19,8 @@ router = APIRouter(prefix="/api/v1/register", tags=["register"])
 _Text = Annotated[str, Query(max_length=200)]
 
 
-class NoteBody(BaseModel):
+class NoteBody(Body):
     """A note: to whom a piece was given, that it was destroyed, or a remark."""
-
-    model_config = ConfigDict(extra="forbid")
 
     kind: NoteKind
     text: str = Field(default="", max_length=1000)

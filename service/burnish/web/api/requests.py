@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from burnish.application_profiles import PROFILES
 from burnish.contradictions import count_patients
@@ -21,7 +21,7 @@ from burnish.request.views import RequestGroup, RequestLine, RequestView
 from burnish.vocabulary import ExecutionStatus, IncludeNonDICOMObjects, RequestPriority, YesNo
 from burnish.web import volume_previews
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import Limit, answer, documented, page
+from burnish.web.api.answers import Body, Limit, answer, documented, page
 from burnish.web.api.shapes import page_of, schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
@@ -37,11 +37,7 @@ _MAKE = [needs(Permission.MAKE)]
 _LABEL_TYPES = {"pdf": "application/pdf", "png": "image/png", "jpg": "image/jpeg"}
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class LabelBody(_Body):
+class LabelBody(Body):
     """What the labels of a request say; what is left out stays as it is."""
 
     text: Annotated[str, Field(max_length=10_240)] | None = None
@@ -50,7 +46,7 @@ class LabelBody(_Body):
     barcode_symbology: _CODE | None = None
 
 
-class NewRequestBody(_Body):
+class NewRequestBody(Body):
     """A new request: all instances of these studies, and these instances."""
 
     studies: list[_UID] = Field(default=[], max_length=1000, description="Study Instance UIDs.")
@@ -74,32 +70,32 @@ class NewRequestBody(_Body):
     viewer: bool | None = Field(default=None, description="Whether the media have the viewer.")
 
 
-class InitiateBody(_Body):
+class InitiateBody(Body):
     """How to start a request; without values, as it was created."""
 
     copies: int | None = Field(default=None, ge=1, le=9999)
     priority: RequestPriority | None = None
 
 
-class PriorityBody(_Body):
+class PriorityBody(Body):
     """A priority."""
 
     priority: RequestPriority
 
 
-class DeviceBody(_Body):
+class DeviceBody(Body):
     """The name of a device; empty: any device."""
 
     device: str
 
 
-class CopiesBody(_Body):
+class CopiesBody(Body):
     """How many more copies."""
 
     copies: int = Field(ge=1, le=9999)
 
 
-class RepeatBody(_Body):
+class RepeatBody(Body):
     """What is different in the new request."""
 
     copies: int | None = Field(default=None, ge=1, le=9999)

@@ -4,13 +4,13 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from burnish import accounts
 from burnish.accounts import TokenLine
 from burnish.values import AccountRole
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import answer, documented
+from burnish.web.api.answers import Body, answer, documented
 from burnish.web.api.shapes import schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
@@ -20,10 +20,8 @@ router = APIRouter(
 )
 
 
-class TokenBody(BaseModel):
+class TokenBody(Body):
     """A new token."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(min_length=1, max_length=64)]
     role: AccountRole
