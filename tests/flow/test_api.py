@@ -27,9 +27,9 @@ def test_the_documented_calls_and_the_client_work(
 
     def is_told() -> bool:
         nonlocal address
-        found = re.search(r'"address": ?"(http[^"]+)"', burnish.log.read_text(encoding="utf-8"))
-        address = found[1] if found else ""
-        return bool(found)
+        match = re.search(r'"address": ?"(http[^"]+)"', burnish.log.read_text(encoding="utf-8"))
+        address = match[1] if match else ""
+        return bool(match)
 
     wait_until(is_told, deadline=120, what="the address of the page")
     token = burnish.cli("token", "create", "ris", "--role", "operator", json=False).strip()

@@ -173,8 +173,8 @@ def test_search_and_arrivals_find_a_study(operator: TestClient) -> None:
     sample = instance(patient_name="Mueller^Joerg", patient_id="4711")
     _upload(operator, sample)
     for text in ("MUELL", "4711"):
-        found = operator.get("/api/v1/search", params={"q": text}).json()
-        assert found["studies"][0]["patient_id"] == "4711"
+        answer = operator.get("/api/v1/search", params={"q": text}).json()
+        assert answer["studies"][0]["patient_id"] == "4711"
     arrived = operator.get("/api/v1/arrivals").json()
     assert arrived["items"][0]["unrequested"] == 1
     assert arrived["next"] is None
@@ -206,10 +206,10 @@ def test_devices_are_paused_resumed_and_tested(operator: TestClient) -> None:
 
 def test_tokens_are_made_and_revoked(web: WebGround) -> None:
     administrator = web.token(AccountRole.ADMINISTRATOR)
-    made = administrator.post("/api/v1/tokens", json={"name": "ris", "role": "desk"})
-    assert made.status_code == 201
+    created = administrator.post("/api/v1/tokens", json={"name": "ris", "role": "desk"})
+    assert created.status_code == 201
     program = web.client()
-    program.headers["authorization"] = f"Bearer {made.json()['token']}"
+    program.headers["authorization"] = f"Bearer {created.json()['token']}"
     assert program.get("/api/v1/requests").status_code == 200
     assert "ris" in [line["name"] for line in administrator.get("/api/v1/tokens").json()]
     assert administrator.delete("/api/v1/tokens/ris").status_code == 204
