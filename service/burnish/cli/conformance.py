@@ -41,7 +41,10 @@ def conformance(
     It follows the template of PS3.2 and ends with an IHE integration statement.
     """
     settings = read_settings(config)
-    from burnish.conformance import make_statement, write_html, write_markdown, write_pdf
+    from burnish.conformance.html import write_html
+    from burnish.conformance.markdown import write_markdown
+    from burnish.conformance.pdf import write_pdf
+    from burnish.conformance.statement import make_statement
 
     statement = make_statement(settings, edition)
     if form is StatementFormat.PDF:

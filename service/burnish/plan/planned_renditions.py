@@ -7,8 +7,10 @@ from burnish.content import rendition
 from burnish.content.model import Rendition
 from burnish.content.rendition import RenditionOptions
 from burnish.content.rendition_pool import RenditionPool, RenditionTask
+from burnish.content.volume_files import rendition_path
+from burnish.errors import OutOfResources, Unreadable
 from burnish.plan.source_instances import SourceInstance
-from burnish.spool import Spool
+from burnish.spool import DISK_FAILS, Spool
 
 #: Renditions made in one call; between two calls the planner works on other requests.
 _MADE_AT_ONCE = 128
@@ -59,7 +61,23 @@ class PlannedRenditions:
             self.progress = (len(tasks) - len(still_missing), len(tasks))
             return None
         self._present.clear()
-        folder = self._pool.folder
         return {
-            instance_id: rendition.read_rendition(folder, key) for instance_id, key in keys.items()
+            instance.instance_id: self._read(task, options)
+            for instance, task in zip(instances, tasks, strict=True)
         }
+
+    def _read(self, task: RenditionTask, options: RenditionOptions) -> Rendition:
+        """The rendition of a task; one that is damaged or gone is made again.
+
+        Raises OutOfResources where the disk fails: the request is tried again later.
+        """
+        folder = self._pool.folder
+        try:
+            return rendition.read_rendition(folder, task.key)
+        except Unreadable as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and cause.errno in DISK_FAILS:
+                raise OutOfResources(f"renditions cannot be read: {cause.strerror}") from cause
+        rendition_path(folder, task.key).unlink(missing_ok=True)
+        self._pool.make([task], options)
+        return rendition.read_rendition(folder, task.key)

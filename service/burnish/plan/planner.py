@@ -133,8 +133,13 @@ class Planner:
         while not self.stopping.is_set():
             self._record_conversions()
             self._icons.unfinished = self._renditions.unfinished = False
-            for request_id in self._admitted():
-                self._plan(request_id)
+            try:
+                for request_id in self._admitted():
+                    self._plan(request_id)
+            except OutOfResources as error:
+                if isinstance(error.__cause__, OSError):
+                    self._tell_admitted_requests(str(error))
+                raise
             if self._icons.unfinished or self._renditions.unfinished:
                 continue
             self._pool.close()

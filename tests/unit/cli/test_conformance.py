@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
-from burnish.conformance import make_statement, write_html, write_markdown
 from burnish.conformance.editions import Edition
+from burnish.conformance.html import write_html
+from burnish.conformance.markdown import write_markdown
+from burnish.conformance.statement import make_statement
 from burnish.settings import Settings
 from unit.cli.conftest import Run
 

@@ -10,13 +10,14 @@ from pynetdicom import sop_class
 
 from burnish.access.storage_classes import STORAGE_SOP_CLASSES, STORAGE_TRANSFER_SYNTAXES
 from burnish.application_profiles import OFFERED, PROFILES
-from burnish.conformance import Statement, make_statement, write_markdown
-from burnish.conformance.document import Bullets, Paragraph, StatementTable
+from burnish.conformance.document import Bullets, Paragraph, Statement, StatementTable
 from burnish.conformance.editions import Edition
 from burnish.conformance.filling import material_of
+from burnish.conformance.markdown import write_markdown
 from burnish.conformance.media_creation_tables import CREATE_USES, GET_USES
 from burnish.conformance.names import attribute_name, tag_of, tag_text, uid_name
 from burnish.conformance.settings_tables import meanings, printed
+from burnish.conformance.statement import make_statement
 from burnish.conformance.status_tables import STATUSES_BY_OPERATION
 from burnish.directory_records import KEYS
 from burnish.media import MEDIA

@@ -18,9 +18,9 @@ import made_entries
 import material
 from burnish import file_meta
 from burnish.access.peers import Caller
-from burnish.conformance import Statement, make_statement
-from burnish.conformance.document import StatementTable
+from burnish.conformance.document import Statement, StatementTable
 from burnish.conformance.object_tables import DERIVED_IMAGE
+from burnish.conformance.statement import make_statement
 from burnish.db.session import Database
 from burnish.dicomdir import encoder
 from burnish.dicomdir.profile_keys import header_on_media

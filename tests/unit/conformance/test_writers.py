@@ -6,10 +6,12 @@ from html.parser import HTMLParser
 import pypdfium2
 import pytest
 
-from burnish.conformance import Statement, make_statement, write_html, write_markdown, write_pdf
-from burnish.conformance.document import CONTENTS, Paragraph, Section, StatementTable
-from burnish.conformance.html import svg_lines
+from burnish.conformance.document import CONTENTS, Paragraph, Section, Statement, StatementTable
+from burnish.conformance.html import svg_lines, write_html
 from burnish.conformance.inline import Run, runs
+from burnish.conformance.markdown import write_markdown
+from burnish.conformance.pdf import write_pdf
+from burnish.conformance.statement import make_statement
 from burnish.settings import Settings
 
 

@@ -1,5 +1,6 @@
 """What a request asks for people is planned, kept with its volumes, and written."""
 
+import errno
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from burnish.content import stored_content
 from burnish.content.rendition_pool import RenditionPool
 from burnish.db.instance_rows import Selection
 from burnish.db.tables import Event, FileSet
+from burnish.errors import OutOfResources, Unreadable
 from burnish.image.reader import open_volume
 from burnish.removal import remove
 from burnish.retention import sweep
@@ -69,6 +71,37 @@ def test_a_request_that_says_nothing_gets_pages_for_the_patient(
     with ground.database.reading() as session:
         planned = session.query(Event).filter(Event.event == "PLANNED").one()
     assert "with pages and viewer" in planned.why
+
+
+def test_a_damaged_rendition_is_made_again(
+    ground: Ground, instances: list[SampleInstance], tmp_path: Path
+) -> None:
+    ground.admit(instances)
+    ground.plan()
+    damaged, *_ = renditions(ground).glob("*/*")
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    uid = ground.admit(instances)
+    ground.plan()
+    assert "INDEX.HTM" in names(ground, uid, tmp_path / "image.iso")
+
+
+def test_a_request_waits_while_the_disk_cannot_read_renditions(
+    ground: Ground, instances: list[SampleInstance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = ground.admit(instances)
+
+    def fail(*_: object) -> None:
+        raise Unreadable("a rendition cannot be read") from OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("burnish.content.rendition.read_rendition", fail)
+        with pytest.raises(OutOfResources):
+            ground.plan()
+    waiting = ground.request(uid)
+    assert waiting.execution_status == "PENDING"
+    assert waiting.execution_status_info == "INSUFFIC_MEMORY"
+    ground.plan()
+    assert len(ground.request(uid).file_sets) == 1
 
 
 @pytest.mark.parametrize(
