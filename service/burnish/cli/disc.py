@@ -112,6 +112,14 @@ SignerKey = Annotated[
         help="RSA private key of the signer (PEM, unencrypted).",
     ),
 ]
+VerifiedVolume = Annotated[
+    Path,
+    typer.Argument(readable=False, metavar="PATH", help="A volume image, a directory, or a drive."),
+]
+DecodePixels = Annotated[
+    bool,
+    typer.Option("--pixels", help="Decode every frame of compressed images, which takes long."),
+]
 ByPdi = Annotated[
     bool, typer.Option("--pdi", help="Also by the rules of IHE PDI and of the DRG for such media.")
 ]
@@ -128,20 +136,12 @@ DeskReport = Annotated[
 
 @app.command()
 def verify(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            readable=False, metavar="PATH", help="A volume image, a directory, or a drive."
-        ),
-    ],
+    path: VerifiedVolume,
     *,
     profile: AnyProfile = "",
     key: PrivateKey = None,
     password_file: PasswordFile = None,
-    pixels: Annotated[
-        bool,
-        typer.Option("--pixels", help="Decode every frame of compressed images, which takes long."),
-    ] = False,
+    pixels: DecodePixels = False,
     pdi: ByPdi = False,
     desk_report: DeskReport = None,
     json: Json = False,
@@ -163,12 +163,18 @@ def verify(
     judgement = disc_pdi.judge(path, keyring) if pdi or desk_report else None
     good = report.good and (judgement is None or judgement.report.good)
     if json:
-        fields = {"path": path, "good": good, **report_fields(report)}
+        fields = {
+            "path": path,
+            "good": good,
+            "judged_by": _judged_by(profile),
+            **report_fields(report),
+        }
         if judgement:
             fields["pdi"] = disc_pdi.pdi_fields(judgement)
         output.print_json(fields)
     else:
         compared = path.stat().st_size if manifest is not None and path.is_file() else None
+        typer.echo(f"{path}: judged by: {_judged_by(profile)}")
         _print_report(path, report, compared=compared, has_decoded=pixels)
         if judgement:
             disc_pdi.print_findings(path, judgement)
@@ -176,6 +182,13 @@ def verify(
         disc_pdi.write_desk_report(desk_report, path, report, judgement)
     if not good:
         raise typer.Exit(exits.VOLUME_FAULTY)
+
+
+def _judged_by(profile: str) -> str:
+    """What a volume is judged by, in words."""
+    return (
+        profile or "PS3.10, PS3.12 and the Basic Directory (PS3.3 F) only: no --profile was given"
+    )
 
 
 def _examine(

@@ -382,3 +382,9 @@ def test_disc_build_names_what_an_image_lacks(volume: Path, run: Run, tmp_path: 
     done = run("disc", "build", image, "--output", tmp_path / "out")
     assert done.code == 23
     assert f"NOT ON MEDIA: {image}:" in done.err
+
+
+def test_verify_says_what_it_has_judged_by(volume: Path, run: Run) -> None:
+    assert "judged by: PS3.10, PS3.12 and the Basic Directory" in run("disc", "verify", volume).out
+    by_profile = run("disc", "verify", volume, "--profile", "STD-GEN-CD", "--json")
+    assert by_profile.json["judged_by"] == "STD-GEN-CD"
