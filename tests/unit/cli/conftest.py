@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,19 +36,25 @@ class Done:
 Run = Callable[..., Done]
 
 
+@pytest.fixture(autouse=True)
+def logging_of_the_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ends what a command configures with the test, whose standard error is closed after it."""
+    configure = structlog.configure
+
+    def configure_without_cache(**options: Any) -> None:
+        configure(**{**options, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_without_cache)
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
     """`run("request", "list")` runs a command in a directory of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "300")
     monkeypatch.delenv("BURNISH_CONFIG", raising=False)
-    configure = structlog.configure
-
-    def configure_without_cache(**options: Any) -> None:
-        """A logger that is kept would write to the standard error of a test that is over."""
-        configure(**{**options, "cache_logger_on_first_use": False})
-
-    monkeypatch.setattr(structlog, "configure", configure_without_cache)
 
     def command(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["burnish", *map(str, arguments)])
