@@ -229,6 +229,31 @@ def test_many_requests_are_counted_first_and_restored_after(chromium: Browser, s
         site.service.run("request", "cancel", name)
 
 
+def test_a_disc_of_what_has_come_takes_two_clicks(
+    chromium: Browser, site: Site, real_studies: material.RealStudies
+) -> None:
+    chromium.open(f"{site.address}/arrivals")
+    chromium.evaluate("window.sameDocument = true")
+    arrived = material.read(real_studies.file("CT_small.dcm"))
+    arrived.PatientName, arrived.PatientID = "Hopper^Grace", "H1"
+    arrived.StudyInstanceUID = new_uid()
+    arrived.SOPInstanceUID = arrived.file_meta.MediaStorageSOPInstanceUID = new_uid()
+    assert clients.send(site.service.port, [arrived]) == [0]
+    shows(chromium, "Hopper, Grace")
+    assert chromium.evaluate("window.sameDocument === true")
+    row = (
+        "[...document.querySelectorAll('main tr')].find((row) => row.innerText.includes('Hopper'))"
+    )
+    chromium.evaluate(f"{row}.querySelector('a').setAttribute('data-wanted', '')")
+    chromium.click("[data-wanted]")
+    shows(chromium, "What goes on the disc")
+    press_button(chromium, "Make the disc")
+    shows(chromium, "1 piece was created and read back without a fault.")
+    shows(chromium, "Hopper, Grace")
+    chromium.open(f"{site.address}/arrivals")
+    assert "Hopper" not in chromium.evaluate("document.querySelector('main').innerText")
+
+
 def _pages(site: Site) -> list[str]:
     return [
         "/",
@@ -239,6 +264,8 @@ def _pages(site: Site) -> list[str]:
         "/search?q=onerror",
         "/search?q=nobody",
         "/devices",
+        "/arrivals",
+        "/arrivals/disc?study=1&study=2",
         "/register",
         "/peers",
         "/system",

@@ -77,6 +77,13 @@ def arrivals(
     ]
 
 
+def fingerprint(session: Session) -> tuple[Any, ...]:
+    """What changes, besides the events of requests, whenever the arrivals do."""
+    last_id = select(func.max(KnownStudy.id)).scalar_subquery()
+    last_received = select(func.max(KnownStudy.last_received_at)).scalar_subquery()
+    return tuple(session.execute(select(last_id, last_received)).one())
+
+
 def _unrequested_of(study_ids: Sequence[int]) -> Any:
     """For each study and sender: what nobody has requested of it, and of that, what nobody ever."""
     return (

@@ -28,4 +28,12 @@ async def read_form(request: Request) -> Mapping[str, str]:
     return dict(pairs)
 
 
+def copies_of(form: Mapping[str, str]) -> int:
+    """The number of copies that a form asks for; raises InvalidValue."""
+    text = form.get("copies", "")
+    if not (text.isascii() and text.isdigit() and len(text) < 5):
+        raise InvalidValue("the number of copies is a number")
+    return int(text)
+
+
 Form = Annotated[Mapping[str, str], Depends(read_form)]

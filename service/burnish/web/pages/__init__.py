@@ -5,6 +5,7 @@ A page joins by its router in `ROUTERS` and, if it is to be found, its entry in 
 
 from burnish.web.access import Permission
 from burnish.web.pages import (
+    arrivals,
     bulk,
     devices,
     now,
@@ -20,6 +21,7 @@ from burnish.web.rendering import NavigationEntry
 
 ROUTERS = (
     now.router,
+    arrivals.router,
     requests.router,
     devices.router,
     register.router,
@@ -32,6 +34,7 @@ ROUTERS = (
 )
 NAVIGATION = (
     NavigationEntry("now", "/", Permission.SEE),
+    NavigationEntry("arrivals", "/arrivals", Permission.SEE_PATIENTS),
     NavigationEntry("requests", "/requests", Permission.SEE),
     NavigationEntry("devices", "/devices", Permission.SEE),
     NavigationEntry("register", "/register", Permission.SEE),

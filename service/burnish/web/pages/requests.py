@@ -19,7 +19,7 @@ from burnish.web import volume_previews
 from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
 from burnish.web.disc_drawing import DiscDrawing, Share, draw
-from burnish.web.forms import Form
+from burnish.web.forms import Form, copies_of
 from burnish.web.live import Topic
 from burnish.web.pages import bulk, now
 from burnish.web.sessions import actor_of
@@ -154,7 +154,7 @@ def move_to_device(request: Request, name: str, form: Form) -> Response:
 def add_copies(request: Request, name: str, form: Form) -> Response:
     """Make more copies, by a new request if this one has ended."""
     context = context_of(request)
-    copies = _copies(form)
+    copies = copies_of(form)
     with context.database.writing() as session:
         line = listing.find_request(session, name)
         maker = changes.add_copies(
@@ -274,13 +274,6 @@ def _group(name: str) -> RequestGroup | None:
         return RequestGroup(name) if name else None
     except ValueError:
         raise InvalidValue(f"a group is one of {', '.join(RequestGroup)}") from None
-
-
-def _copies(form: Form) -> int:
-    text = form.get("copies", "")
-    if not (text.isascii() and text.isdigit() and len(text) < 5):
-        raise InvalidValue("the number of copies is a number")
-    return int(text)
 
 
 def _done(request: Request, name: str, action: str, *, undo: str = "", other: str = "") -> Response:

@@ -1,0 +1,213 @@
+"""Surface: the page Arrivals: what nobody has requested media for, and a form for a disc."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy.orm import Session
+
+from burnish.contradictions import count_patients
+from burnish.db.session import Database
+from burnish.db.tables import short_id
+from burnish.errors import InvalidValue, MissingValue, Unknown
+from burnish.request import arrivals as stage
+from burnish.request import instance_listing, listing, operations, search
+from burnish.request.operations import NewRequest, Reference
+from burnish.request.search import StudyHit
+from burnish.settings import Settings
+from burnish.vocabulary import RequestPriority
+from burnish.web.access import Permission, needs
+from burnish.web.context import WebContext, context_of
+from burnish.web.forms import Form, copies_of
+from burnish.web.live import Topic
+from burnish.web.sessions import actor_of
+
+router = APIRouter()
+
+_PAGE = 50
+#: The most studies of one disc that are chosen on the page.
+_MOST_STUDIES = 200
+#: What the name of the box of a study begins with; its id follows.
+_STUDY_FIELD = "study-"
+_StudyIDs = Annotated[list[Annotated[int, Query(ge=1, lt=2**63)]], Query(max_length=_MOST_STUDIES)]
+
+
+@router.get("/arrivals", dependencies=[needs(Permission.SEE_PATIENTS)])
+def show_arrivals(request: Request, before: str = "") -> Response:
+    """The studies that arrived last and that nobody has requested media for."""
+    context = context_of(request)
+    values = _values(context.settings, context.database, _moment(before))
+    return context.rendering.page(request, "arrivals.html", is_live=not before, **values)
+
+
+@router.get("/live/arrivals", dependencies=[needs(Permission.SEE_PATIENTS)])
+async def live_arrivals(request: Request, last_event_id: str = Header("")) -> StreamingResponse:
+    """The content of the page, again after each change."""
+    context = context_of(request)
+    topic = Topic(
+        "arrivals_content.html",
+        _fingerprint,
+        lambda database, _sees_patients: _values(context.settings, database),
+    )
+    return context.live.response(request, "arrivals", topic, last_event_id)
+
+
+@router.get("/arrivals/disc", dependencies=[needs(Permission.MAKE)])
+def show_disc_form(request: Request, study: _StudyIDs) -> Response:
+    """The form for a disc of the chosen studies, with other studies of their patients."""
+    context = context_of(request)
+    request_settings = context.settings.request
+    with context.database.reading() as session:
+        values = {
+            "studies": _studies(session, study),
+            "priors": stage.priors(session, study),
+            "patient_count": _count_patients(session, study),
+            "ticked": set(study),
+            "copies": request_settings.number_of_copies,
+            "priority": request_settings.request_priority,
+            "device": "",
+            "label_text": "",
+        }
+    return _disc_form(request, "arrivals_disc.html", values)
+
+
+@router.post("/arrivals/disc", dependencies=[needs(Permission.MAKE)])
+def make_disc(request: Request, form: Form) -> Response:
+    """Request the disc and start it; if patients differ, ask first whether they may share it."""
+    context = context_of(request)
+    copies, priority, device = copies_of(form), _priority(form), _device(context, form)
+    label_text = form.get("label_text", "")
+    ticked = _ticked(form)
+    with context.database.writing() as session:
+        studies = _studies(session, ticked)
+        references = _references(session, studies)
+        patient_count = _count_patients_of(session, references)
+        if patient_count > 1 and "several_patients" not in form:
+            values = {
+                "studies": studies,
+                "priors": stage.priors(session, ticked),
+                "patient_count": patient_count,
+                "ticked": set(ticked),
+                "copies": copies,
+                "priority": priority,
+                "device": device,
+                "label_text": label_text,
+            }
+            return _disc_form(request, "arrivals_disc_form.html", values)
+        attributes = {"label_text": label_text} if label_text.strip() else {}
+        created = operations.create(
+            session,
+            context.settings.request,
+            NewRequest(references, attributes),
+            origin="administrator",
+            device=device,
+            actor=actor_of(request),
+        )
+        operations.initiate(
+            session,
+            context.settings.request,
+            created.sop_instance_uid,
+            number_of_copies=copies,
+            request_priority=priority,
+            actor=actor_of(request),
+        )
+        name = short_id(created.id)
+    return Response(status_code=200, headers={"HX-Redirect": f"/requests/{name}"})
+
+
+def _disc_form(request: Request, template: str, values: Mapping[str, Any]) -> Response:
+    context = context_of(request)
+    return context.rendering.page(
+        request,
+        template,
+        device_names=[device.name for device in context.settings.devices],
+        maximum_copies=context.settings.request.maximum_copies,
+        priorities=list(RequestPriority),
+        **values,
+    )
+
+
+def _fingerprint(database: Database) -> Hashable:
+    with database.reading() as session:
+        return (listing.newest_event(session), *stage.fingerprint(session))
+
+
+def _values(
+    settings: Settings, database: Database, before: datetime | None = None
+) -> Mapping[str, Any]:
+    with database.reading() as session:
+        arrived = stage.arrivals(session, settings.standing_order, limit=_PAGE + 1, before=before)
+    has_more = len(arrived) > _PAGE
+    arrived = arrived[:_PAGE]
+    return {
+        "arrived": arrived,
+        "before": arrived[-1].study.last_received_at.isoformat() if has_more else "",
+        "ae_title": settings.dicom.ae_title,
+        "dicom_port": settings.dicom.port,
+    }
+
+
+def _studies(session: Session, study_ids: Sequence[int]) -> list[StudyHit]:
+    """The chosen studies; raises MissingValue, Unknown if one of them is no longer here."""
+    if not study_ids:
+        raise MissingValue("no study is chosen", hint="tick at least one study")
+    hits = search.study_hits(session, study_ids)
+    if len(hits) < len(set(study_ids)) or not all(hit.instances for hit in hits):
+        raise Unknown("a chosen study is no longer here", hint="choose again on the page Arrivals")
+    return hits
+
+
+def _references(session: Session, studies: Iterable[StudyHit]) -> list[Reference]:
+    """All instances of the studies that are here."""
+    pairs: dict[str, str] = {}
+    for study in studies:
+        uids = instance_listing.references_of_study(session, study.study_instance_uid)
+        pairs.update({uid: sop_class for sop_class, uid in uids})
+    return [Reference(sop_class, uid) for uid, sop_class in pairs.items()]
+
+
+def _count_patients(session: Session, study_ids: Sequence[int]) -> int:
+    return _count_patients_of(session, _references(session, _studies(session, study_ids)))
+
+
+def _count_patients_of(session: Session, references: Sequence[Reference]) -> int:
+    """How many patients the instances are of, by the rules that planning goes by."""
+    uids = [reference.sop_instance_uid for reference in references]
+    return count_patients(instance_listing.distinct_headers(session, uids))
+
+
+def _ticked(form: Form) -> list[int]:
+    """The ids of the studies whose boxes are ticked; raises InvalidValue."""
+    numbers = [name.removeprefix(_STUDY_FIELD) for name in form if name.startswith(_STUDY_FIELD)]
+    if not all(text.isascii() and text.isdigit() and len(text) < 19 for text in numbers):
+        raise InvalidValue("the form cannot be read")
+    if len(numbers) > _MOST_STUDIES:
+        raise InvalidValue(f"more than {_MOST_STUDIES} studies are chosen")
+    return [int(text) for text in numbers]
+
+
+def _priority(form: Form) -> RequestPriority:
+    try:
+        return RequestPriority(form.get("priority", ""))
+    except ValueError:
+        raise InvalidValue("the priority is HIGH, MED or LOW") from None
+
+
+def _device(context: WebContext, form: Form) -> str:
+    name = form.get("device", "")
+    if name and name not in [device.name for device in context.settings.devices]:
+        raise Unknown(f"no device {name}")
+    return name
+
+
+def _moment(text: str) -> datetime | None:
+    """Where a page of the list begins; raises InvalidValue."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidValue("a moment is written as 2026-11-28T12:00:00+00:00") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

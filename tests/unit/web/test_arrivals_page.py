@@ -1,0 +1,145 @@
+"""The page Arrivals, and the form that makes a disc of chosen studies."""
+
+import pytest
+from sqlalchemy import select
+
+from burnish.db.known_studies import StudyRecorder
+from burnish.db.tables import Instance, KnownStudy, MediaCreationRequest, ReferencedInstance
+from burnish.values import AccountRole
+from burnish.vocabulary import ExecutionStatus, RequestPriority
+from factories import instance
+from web_client import WebGround
+
+SCRIPT = "<script>alert(1)</script>"
+DEFAULTS = {"copies": "1", "priority": "MED", "device": "", "label_text": ""}
+
+
+@pytest.fixture
+def filled(web: WebGround) -> WebGround:
+    """Two studies of Ada and one of Charles."""
+    ada = {"patient_name": "Lovelace^Ada", "patient_id": "P4711"}
+    web.store(
+        instance(**ada, study="1.2.1"),
+        instance(**ada, study="1.2.2", study_date="20250607"),
+        instance(patient_name=f"Babbage^{SCRIPT}", patient_id="77", study="1.2.3"),
+    )
+    with web.database.connection() as connection:
+        rows = connection.execute(select(*Instance.__table__.columns)).mappings().all()
+        StudyRecorder().note(connection, rows)
+    return web
+
+
+def ids_of(web: WebGround) -> dict[str, int]:
+    """The ids of the known studies by Study Instance UID."""
+    with web.database.reading() as session:
+        rows = session.execute(select(KnownStudy.study_instance_uid, KnownStudy.id)).all()
+    return {row.study_instance_uid: row.id for row in rows}
+
+
+def requests_of(web: WebGround) -> list[MediaCreationRequest]:
+    with web.database.reading() as session:
+        return list(session.scalars(select(MediaCreationRequest)))
+
+
+def test_arrivals_are_listed_until_media_are_requested(filled: WebGround) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    ids = ids_of(filled)
+    page = desk.get("/arrivals").text
+    assert "Lovelace, Ada" in page
+    assert SCRIPT not in page
+    for study_id in ids.values():
+        assert f"/arrivals/disc?study={study_id}" in page
+    answer = desk.post("/arrivals/disc", **DEFAULTS, **{f"study-{ids['1.2.3']}": "on"})
+    assert answer.headers["HX-Redirect"] == "/requests/R000001"
+    page = desk.get("/arrivals").text
+    assert f"/arrivals/disc?study={ids['1.2.3']}" not in page
+    assert f"/arrivals/disc?study={ids['1.2.1']}" in page
+    assert desk.get("/arrivals", params={"before": "2020-01-01"}).status_code == 200
+    assert desk.get("/arrivals", params={"before": "yesterday"}).status_code == 422
+
+
+def test_the_form_suggests_priors_that_are_not_ticked(filled: WebGround) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    ids = ids_of(filled)
+    form = desk.get("/arrivals/disc", params={"study": ids["1.2.1"]}).text
+    assert f'name="study-{ids["1.2.1"]}" checked' in form
+    assert f'name="study-{ids["1.2.2"]}">' in form
+    assert f'name="study-{ids["1.2.3"]}"' not in form
+    assert "several_patients" not in form
+
+
+def test_a_disc_is_requested_and_started_by_one_form(filled: WebGround) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    ids = ids_of(filled)
+    fields = {
+        f"study-{ids['1.2.1']}": "on",
+        f"study-{ids['1.2.2']}": "on",
+        "copies": "2",
+        "priority": "HIGH",
+        "device": "outbox",
+        "label_text": "for Ada",
+    }
+    answer = desk.post("/arrivals/disc", **fields)
+    assert answer.headers["HX-Redirect"] == "/requests/R000001"
+    (request,) = requests_of(filled)
+    assert request.execution_status is not ExecutionStatus.IDLE
+    assert request.number_of_copies == 2
+    assert request.request_priority is RequestPriority.HIGH
+    assert request.device == "outbox"
+    assert request.label_text == "for Ada"
+    assert request.requested_by == "user desk (testclient)"
+    with filled.database.reading() as session:
+        assert session.query(ReferencedInstance).count() == 2
+
+
+def test_patients_share_a_disc_only_if_somebody_says_so(filled: WebGround) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    ids = ids_of(filled)
+    form = desk.get("/arrivals/disc", params={"study": [ids["1.2.1"], ids["1.2.3"]]}).text
+    assert "These studies are of 2 patients." in form
+    assert 'name="several_patients"' in form
+    assert SCRIPT not in form
+    fields = {f"study-{ids['1.2.1']}": "on", f"study-{ids['1.2.3']}": "on", **DEFAULTS}
+    fields |= {"copies": "3", "label_text": "for both"}
+    answer = desk.post("/arrivals/disc", **fields)
+    assert "HX-Redirect" not in answer.headers
+    assert "These studies are of 2 patients." in answer.text
+    assert 'value="3"' in answer.text
+    assert "for both" in answer.text
+    assert not requests_of(filled)
+    answer = desk.post("/arrivals/disc", **fields, several_patients="on")
+    assert answer.headers["HX-Redirect"] == "/requests/R000001"
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({"copies": "0"}, 422),
+        ({"copies": "many"}, 422),
+        ({"priority": "NOW"}, 422),
+        ({"device": "nothing"}, 404),
+        ({"study-999": "on"}, 404),
+        ({"study-x": "on"}, 422),
+    ],
+)
+def test_a_wrong_value_makes_no_request(
+    filled: WebGround, change: dict[str, str], status: int
+) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    fields = {f"study-{ids_of(filled)['1.2.1']}": "on", **DEFAULTS}
+    assert desk.post("/arrivals/disc", **(fields | change)).status_code == status
+    assert not requests_of(filled)
+
+
+def test_a_form_without_a_study_is_refused(filled: WebGround) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    assert desk.post("/arrivals/disc", **DEFAULTS).status_code == 422
+    assert desk.get("/arrivals/disc").status_code == 422
+    assert desk.get("/arrivals/disc", params={"study": 999}).status_code == 404
+    assert desk.get("/arrivals/disc", params={"study": 2**70}).status_code == 422
+
+
+def test_a_viewer_has_no_arrivals(filled: WebGround) -> None:
+    viewer = filled.signed_in(AccountRole.VIEWER)
+    assert viewer.get("/arrivals").status_code == 403
+    assert 'href="/arrivals"' not in viewer.get("/").text
