@@ -133,16 +133,26 @@ def shows(browser: Browser, text: str) -> None:
 
 
 def press_button(browser: Browser, text: str, *, within: str = "main") -> None:
-    """Clicks the first button with a text, once it is there."""
+    """Clicks the first button with a text, once it is there.
+
+    A live update may put the button elsewhere before the click: then it is clicked there.
+    """
     buttons = f"[...document.querySelectorAll({json.dumps(within + ' button')})]"
-    wanted = f"{buttons}.find((one) => one.innerText.trim().startsWith({json.dumps(text)}))"
-    browser.until(wanted)
-    browser.evaluate(f"({wanted}).setAttribute('data-wanted', '')")
-    browser.click("[data-wanted]")
-    browser.evaluate(
-        "document.querySelectorAll('[data-wanted]')"
-        ".forEach((one) => one.removeAttribute('data-wanted'))"
-    )
+    wanted = f"{buttons}.find((button) => button.innerText.trim().startsWith({json.dumps(text)}))"
+    pressed = False
+    while not pressed:
+        browser.until(wanted)
+        place = browser.evaluate(
+            f"(() => {{ const node = {wanted}; if (!node) return null;"
+            " sessionStorage.removeItem('pressed');"
+            " node.addEventListener('click', () => sessionStorage.setItem('pressed', 'yes'));"
+            " node.scrollIntoView({block: 'nearest', inline: 'nearest'});"
+            " const box = node.getBoundingClientRect();"
+            " return [box.left + box.width / 2, box.top + box.height / 2]; })()"
+        )
+        if place is not None:
+            browser.drag([(place[0], place[1])])
+            pressed = browser.evaluate("sessionStorage.getItem('pressed') === 'yes'")
 
 
 def test_where_the_disc_of_a_patient_is_takes_three_actions(chromium: Browser, site: Site) -> None:
