@@ -1,6 +1,6 @@
 """Stage: what has come and is not on media, by patient and study; the priors of a patient."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,9 @@ from sqlalchemy.orm import Session
 from burnish.contradictions import count_patients
 from burnish.db import known_studies
 from burnish.db.tables import Instance, KnownStudy
-from burnish.request import matching, search, standing_orders
+from burnish.errors import MissingValue, Unknown
+from burnish.request import instance_listing, matching, search, standing_orders
+from burnish.request.operations import Reference
 from burnish.request.search import StudyHit
 from burnish.settings import StandingOrderSettings
 from burnish.values import InstanceHeader
@@ -207,3 +209,28 @@ def patient_difference(session: Session, study_ids: Sequence[int]) -> PatientDif
         patient_ids=tuple(dict.fromkeys(row.patient_id for row in rows)),
         birth_dates=tuple(dict.fromkeys(row.birth_date for row in rows if row.birth_date)),
     )
+
+
+def chosen_studies(session: Session, study_ids: Sequence[int]) -> list[StudyHit]:
+    """The studies that a person has chosen; raises MissingValue, Unknown if one is gone."""
+    if not study_ids:
+        raise MissingValue("no study is chosen", hint="tick at least one study")
+    hits = search.study_hits(session, study_ids)
+    if len(hits) < len(set(study_ids)) or not all(hit.instances for hit in hits):
+        raise Unknown("a chosen study is no longer here", hint="choose again on the page Arrivals")
+    return hits
+
+
+def references_of(session: Session, studies: Iterable[StudyHit]) -> list[Reference]:
+    """References to all instances of the studies that are here."""
+    pairs: dict[str, str] = {}
+    for study in studies:
+        uids = instance_listing.references_of_study(session, study.study_instance_uid)
+        pairs.update({uid: sop_class for sop_class, uid in uids})
+    return [Reference(sop_class, uid) for uid, sop_class in pairs.items()]
+
+
+def count_patients_of(session: Session, references: Sequence[Reference]) -> int:
+    """The number of patients that the instances are of, by the rules that planning goes by."""
+    uids = [reference.sop_instance_uid for reference in references]
+    return count_patients(instance_listing.distinct_headers(session, uids))

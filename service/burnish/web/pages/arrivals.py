@@ -1,21 +1,18 @@
 """Surface: the page Arrivals: what nobody has requested media for, and a form for a disc."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from sqlalchemy.orm import Session
 
-from burnish.contradictions import count_patients
 from burnish.db.session import Database
 from burnish.db.tables import short_id
-from burnish.errors import InvalidValue, MissingValue, Unknown
+from burnish.errors import InvalidValue, Unknown
 from burnish.request import arrivals as stage
-from burnish.request import instance_listing, listing, operations, search
-from burnish.request.operations import NewRequest, Reference
-from burnish.request.search import StudyHit
+from burnish.request import listing, operations
+from burnish.request.operations import NewRequest
 from burnish.settings import Settings
 from burnish.vocabulary import RequestPriority
 from burnish.web.access import Permission, needs
@@ -60,10 +57,12 @@ def show_disc_form(request: Request, study: _StudyIDs) -> Response:
     context = context_of(request)
     request_settings = context.settings.request
     with context.database.reading() as session:
+        studies = stage.chosen_studies(session, study)
+        references = stage.references_of(session, studies)
         values = {
-            "studies": _studies(session, study),
+            "studies": studies,
             "priors": stage.priors(session, study),
-            "patient_count": _count_patients(session, study),
+            "patient_count": stage.count_patients_of(session, references),
             "ticked": set(study),
             "copies": request_settings.number_of_copies,
             "priority": request_settings.request_priority,
@@ -81,9 +80,9 @@ def make_disc(request: Request, form: Form) -> Response:
     label_text = form.get("label_text", "")
     ticked = _ticked(form)
     with context.database.writing() as session:
-        studies = _studies(session, ticked)
-        references = _references(session, studies)
-        patient_count = _count_patients_of(session, references)
+        studies = stage.chosen_studies(session, ticked)
+        references = stage.references_of(session, studies)
+        patient_count = stage.count_patients_of(session, references)
         if patient_count > 1 and "several_patients" not in form:
             values = {
                 "studies": studies,
@@ -147,35 +146,6 @@ def _values(
         "ae_title": settings.dicom.ae_title,
         "dicom_port": settings.dicom.port,
     }
-
-
-def _studies(session: Session, study_ids: Sequence[int]) -> list[StudyHit]:
-    """The chosen studies; raises MissingValue, Unknown if one of them is no longer here."""
-    if not study_ids:
-        raise MissingValue("no study is chosen", hint="tick at least one study")
-    hits = search.study_hits(session, study_ids)
-    if len(hits) < len(set(study_ids)) or not all(hit.instances for hit in hits):
-        raise Unknown("a chosen study is no longer here", hint="choose again on the page Arrivals")
-    return hits
-
-
-def _references(session: Session, studies: Iterable[StudyHit]) -> list[Reference]:
-    """All instances of the studies that are here."""
-    pairs: dict[str, str] = {}
-    for study in studies:
-        uids = instance_listing.references_of_study(session, study.study_instance_uid)
-        pairs.update({uid: sop_class for sop_class, uid in uids})
-    return [Reference(sop_class, uid) for uid, sop_class in pairs.items()]
-
-
-def _count_patients(session: Session, study_ids: Sequence[int]) -> int:
-    return _count_patients_of(session, _references(session, _studies(session, study_ids)))
-
-
-def _count_patients_of(session: Session, references: Sequence[Reference]) -> int:
-    """How many patients the instances are of, by the rules that planning goes by."""
-    uids = [reference.sop_instance_uid for reference in references]
-    return count_patients(instance_listing.distinct_headers(session, uids))
 
 
 def _ticked(form: Form) -> list[int]:
