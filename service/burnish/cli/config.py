@@ -29,6 +29,7 @@ def check(config: Config = None) -> None:
         roles.check_network,
         roles.check_security,
         roles.check_labels,
+        roles.check_web,
         *(partial(roles.check_device, device=device) for device in settings.devices),
     ]
     failures = list(roles.problems(settings, checks))

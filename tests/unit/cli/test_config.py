@@ -170,3 +170,14 @@ def test_labels_are_checked(run: Run, tmp_path: Path) -> None:
     done = run("config", "check", "--config", file)
     assert done.code == 11
     assert "label.templates" in done.err
+
+
+def test_the_certificate_of_the_page_is_checked(run: Run, tmp_path: Path) -> None:
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_text("no certificate")
+    key.write_text("no key")
+    file = tmp_path / "burnish.toml"
+    file.write_text(f'[web]\ncertificate = "{certificate}"\nkey = "{key}"\n')
+    done = run("config", "check", "--config", file)
+    assert done.code == 11
+    assert "web.certificate" in done.err
