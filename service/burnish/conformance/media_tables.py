@@ -24,15 +24,6 @@ def can_be_updated(profile: ApplicationProfile) -> bool:
     )
 
 
-def roles_of(profile: ApplicationProfile) -> str:
-    """The roles in which a profile is supported."""
-    roles = ["FSC"] if profile.can_be_written else []
-    roles.append("FSR")
-    if can_be_updated(profile):
-        roles.append("FSU")
-    return ", ".join(roles)
-
-
 def media_services() -> StatementTable:
     """The overview of all media services (PS3.2 Table A.1-2)."""
     rows = [

@@ -188,9 +188,3 @@ def to_thumbnail(picture: Array, pixels: int, aspect: float = 1.0) -> bytes:
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)
     return buffer.getvalue()
-
-
-def placeholder_size(rows: int, columns: int, largest: int = 512) -> tuple[int, int]:
-    """Width and height of the placeholder of an image that cannot be shown."""
-    scale = min(1.0, largest / max(rows, columns, 1))
-    return max(64, round(columns * scale)), max(64, round(rows * scale))

@@ -52,31 +52,6 @@ _own_values_of = itemgetter("sop_instance_uid", "spool_key", "record_keys")
 _shared_texts_of = itemgetter(*_SHARED_TEXTS)
 _shared_binaries_of = itemgetter(*_SHARED_BINARIES)
 _VERSION = 1
-#: The columns with texts and those with binary values, in the order of the encoding.
-_TEXTS = (
-    "sop_instance_uid",
-    "sop_class_uid",
-    "study_instance_uid",
-    "series_instance_uid",
-    "patient_id",
-    "issuer_of_patient_id",
-    "patient_name",
-    "study_date",
-    "study_time",
-    "modality",
-    "directory_record_type",
-    "fault",
-    "missing_keys",
-    "transfer_syntax_uid",
-    "calling_ae_title",
-    "called_ae_title",
-    "spool_key",
-)
-_BINARIES = ("record_keys", "entity_keys", "limited_attributes")
-_VALUES = (*_TEXTS, *_BINARIES)
-_texts_of = itemgetter(*_TEXTS)
-_binaries_of = itemgetter(*_BINARIES)
-_VERSION = 1
 _FIXED = struct.Struct(f"<HHqQqqI{len(_VALUES)}I")
 _NO_NUMBER = -(1 << 63)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -289,11 +289,6 @@ def _log_replacement(earlier_row: Mapping[str, Any], row: Mapping[str, Any]) -> 
     )
 
 
-def indexed_offsets(connection: Connection) -> dict[str, int]:
-    """How far the records of each segment have their rows, by its name."""
-    return dict(connection.execute(select(Segment.name, Segment.indexed_offset)).tuples().all())
-
-
 def set_indexed_offsets(connection: Connection, offsets: Mapping[str, int]) -> None:
     """Note how far the records of segments have their rows."""
     for name, offset in offsets.items():

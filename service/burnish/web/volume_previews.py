@@ -42,3 +42,14 @@ def published_image(settings: Settings, request_name: str, number: int) -> Path 
         if image.is_file():
             return image
     return None
+
+
+def downloadable_image(settings: Settings, request_name: str, number: int) -> Path:
+    """The published image of a volume; raises Unknown if no device has kept it."""
+    path = published_image(settings, request_name, number)
+    if path is None:
+        raise Unknown(
+            "the image of this volume is not here",
+            hint="only folder devices keep the images of their media",
+        )
+    return path

@@ -417,12 +417,7 @@ def download_image(request: Request, name: str, number: int) -> Response:
     context = context_of(request)
     with context.database.reading() as session:
         line = listing.find_request(session, name)
-    path = volume_previews.published_image(context.settings, line.short_id, number)
-    if path is None:
-        raise Unknown(
-            "the image of this volume is not here",
-            hint="only folder devices keep the images of their media",
-        )
+    path = volume_previews.downloadable_image(context.settings, line.short_id, number)
     return FileResponse(
         path, filename=f"{line.short_id}-{path.name}", media_type="application/octet-stream"
     )
