@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -79,10 +80,13 @@ def test_a_request_for_the_wider_collection_shows_or_names_all_of_it(
 ) -> None:
     """One request for files of all kinds, without those that are malformed on purpose.
 
-    Without a wider collection, these are all files of the pydicom wheel.
+    Without a wider collection, these are all files of the pydicom wheel but one: no decoder reads
+    its frame, so the request would be refused.
     """
     burnish = start_burnish(content={"pages": True, "language": "de"})
-    folders = [real_studies.file("CT_small.dcm").parent]
+    unreadable = shutil.ignore_patterns("JPEG2000-embedded-sequence-delimiter.dcm")
+    wheel = real_studies.file("CT_small.dcm").parent
+    folders = [Path(shutil.copytree(wheel, tmp_path / "wheel", ignore=unreadable))]
     if wider_collection:
         collection = sorted(path for path in wider_collection.root.iterdir() if path.is_dir())
         folders = [folder for folder in collection if folder.name != "nasty"]
