@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from burnish import file_access
 from burnish.db import identity as database_identity
-from burnish.db import instance_records, instance_rows, received_rows
+from burnish.db import instance_count, instance_records, instance_rows, received_rows
 from burnish.db.history import note
 from burnish.db.received_rows import RowRecorder
 from burnish.db.session import Database, in_batches
@@ -230,15 +230,16 @@ def recover(
     called_ae_title: str,
     same_uid: Literal["newest", "first"] = "newest",
     identity: str = "",
+    releases_missing: bool = True,
 ) -> Recovery:
     """Make spool and database agree; nothing may arrive meanwhile.
 
     All of it is one transaction. Rows come from the records of segments. Files of their own without
     a record are indexed anew: no such file tells which AE title the sender called, so their rows
     get `called_ae_title`. Conversions get no row: they are made again. `same_uid` says which
-    content of a SOP Instance UID counts, as in `receive`. Instances that are not whole are
-    released, so that they can be sent again. The database gets `identity`, or else one of its own
-    if it has none.
+    content of a SOP Instance UID counts, as in `receive`. With `releases_missing`, instances that
+    are not whole are released, so that they can be sent again. The database gets `identity`, or
+    else one of its own if it has none.
 
     Raises AccessDenied for a file that this user may not read: it may well be an instance.
     """
@@ -247,10 +248,46 @@ def recover(
         run.recover_files(called_ae_title)
         for name in segment.names(spool.segments):
             run.recover_segment(name)
-        lost = run.release_fileless()
+        lost = run.release_fileless() if releases_missing else 0
+        instance_count.set_to_present(session)
         if identity or not database_identity.identity(session):
             database_identity.set_identity(session, identity)
     return Recovery(run.recovered, run.known, run.unreadable, lost, run.unneeded)
+
+
+def restore_lost_rows(
+    database: Database,
+    spool: Spool,
+    *,
+    called_ae_title: str,
+    same_uid: Literal["newest", "first"] = "newest",
+) -> int:
+    """Give instances of the spool their rows again if the database has lost some.
+
+    Returns how many were restored. The spool is read only if rows are missing. No other process may
+    use the spool.
+    """
+    with database.reading() as session:
+        lost = instance_count.lost_rows(session)
+    if not lost:
+        return 0
+    outcome = recover(
+        database,
+        spool,
+        called_ae_title=called_ae_title,
+        same_uid=same_uid,
+        releases_missing=False,
+    )
+    spool.erase_durably(outcome.unneeded)
+    log.warning("lost rows of instances restored", lost=lost, restored=outcome.recovered)
+    if outcome.recovered < lost:
+        log.error(
+            "instances lost",
+            instances=lost - outcome.recovered,
+            why="the database has lost their rows, and they are not in the spool",
+            remedy="send the latest studies again",
+        )
+    return outcome.recovered
 
 
 class _Run:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from burnish.db import instance_rows
+from burnish.db import instance_count, instance_rows
 from burnish.db.history import fail
 from burnish.db.instance_rows import Selection
 from burnish.db.session import Database, in_batches
@@ -116,11 +116,10 @@ def remove(
         raise OutOfResources(f"the spool cannot be written: {error.strerror}") from None
     with database.writing() as session:
         for batch in in_batches(ids, _BATCH):
-            session.execute(
-                delete(Instance)
-                .where(Instance.id.in_(batch), *instance_rows.is_deletable())
-                .execution_options(synchronize_session=False)
+            deleted = session.connection().execute(
+                delete(Instance).where(Instance.id.in_(batch), *instance_rows.is_deletable())
             )
+            instance_count.note_deleted(session, deleted.rowcount)
     return removal
 
 

@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, case, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from burnish.db import instance_rows, queue, registered_media, tallies
+from burnish.db import instance_count, instance_rows, queue, registered_media, tallies
 from burnish.db.history import move
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
@@ -248,11 +248,10 @@ def _erase_and_delete(database: Database, spool: Spool, ids: Sequence[int]) -> N
 
 def _delete_released(session: Session, ids: Sequence[int]) -> None:
     """Delete those of the rows that nothing needs any more."""
-    session.execute(
-        delete(Instance)
-        .where(Instance.id.in_(ids), *instance_rows.is_deletable())
-        .execution_options(synchronize_session=False)
+    deleted = session.connection().execute(
+        delete(Instance).where(Instance.id.in_(ids), *instance_rows.is_deletable())
     )
+    instance_count.note_deleted(session, deleted.rowcount)
 
 
 def _releasable(retention: RetentionSettings, among: type[Instance] = Instance) -> Select[Any]:

@@ -24,7 +24,7 @@ from burnish.access.users import Users
 from burnish.burn.burner import BurnResult
 from burnish.burn.presence import missing
 from burnish.counters import COUNTERS_FOLDER, Counters
-from burnish.db import backup, identity, schema
+from burnish.db import backup, identity, instance_count, schema
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidSettings, OperatorError
 from burnish.receive import Receiver
@@ -118,6 +118,9 @@ def prepare(settings: Settings) -> None:
     database = open_database(settings)
     try:
         check_database_belongs_to_spool(settings, database)
+        with database.writing() as session:
+            if not instance_count.is_known(session):
+                instance_count.set_to_present(session)
         _continue_request_numbers(settings, database)
     finally:
         database.close()
@@ -125,6 +128,9 @@ def prepare(settings: Settings) -> None:
 
 def remove_leftovers(settings: Settings) -> None:
     """Insert missing rows, and remove files without a row, both of which a kill has left.
+
+    Rows that the database has lost are restored first, so that nothing of their instances is
+    removed.
 
     No other process may use the spool.
     """
@@ -136,6 +142,12 @@ def remove_leftovers(settings: Settings) -> None:
     database = open_database(settings)
     try:
         replay(database, spool, settings.storage.same_uid)
+        recovery.restore_lost_rows(
+            database,
+            spool,
+            called_ae_title=settings.dicom.ae_title,
+            same_uid=settings.storage.same_uid,
+        )
         retention.sweep(database, spool, settings, orphan_age=-math.inf)
         compaction.delete_unwanted(database, spool)
     finally:

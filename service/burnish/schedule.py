@@ -18,7 +18,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from burnish import commitment, compaction, register, retention, storage_register
-from burnish.db import known_studies
+from burnish.db import instance_count, known_studies
 from burnish.db.session import Database
 from burnish.errors import OutOfResources, StaleLease
 from burnish.memory import release_memory
@@ -31,6 +31,7 @@ from burnish.request.event_log import EventLog
 from burnish.settings import Settings
 from burnish.spool import Spool
 from burnish.values import WholeInstance
+from burnish.wording import quantity
 
 log = structlog.get_logger(__name__)
 
@@ -234,6 +235,7 @@ class Schedule:
         """Remove files that no row names, unless some may have no row yet."""
         if not self._rows_are_complete():
             return
+        self._check_no_row_is_lost()
         retention.sweep(self._database, self._spool, self._settings)
 
     def fill_register(self) -> None:
@@ -257,7 +259,22 @@ class Schedule:
 
     def compact(self) -> None:
         """Give back the room of segments in which little or nothing is wanted any more."""
+        self._check_no_row_is_lost()
         compaction.compact(self._database, self._spool)
+
+    def _check_no_row_is_lost(self) -> None:
+        """Raise OutOfResources if the database has lost rows of instances.
+
+        What it does not know of the spool would be removed.
+        """
+        with self._database.reading() as session:
+            lost = instance_count.lost_rows(session)
+        if lost:
+            raise OutOfResources(
+                f"the database has lost {quantity(lost, 'row')} of instances: restart"
+                " `burnish serve`, which restores them; or stop all roles and run"
+                " `burnish db recover`"
+            )
 
 
 def _limited(task: Callable[[], None]) -> Callable[[], None]:

@@ -11,11 +11,12 @@ from sqlalchemy import delete, func, select, update
 
 import segments
 from burnish import compaction, recovery, removal, retention, roles
-from burnish.db import backup, instance_records
-from burnish.db.tables import Instance, Segment
-from burnish.errors import OperatorError
+from burnish.db import backup, instance_count, instance_records
+from burnish.db.tables import Instance, Segment, Tally
+from burnish.errors import OperatorError, OutOfResources
 from burnish.receive import buffers
 from burnish.receive.replay import replay
+from burnish.schedule import Schedule
 from burnish.settings import StorageSettings
 from burnish.spool import Spool, appender, release, segment
 from factories import Ground, SampleInstance, instance
@@ -467,6 +468,98 @@ def test_a_database_that_has_lost_the_rows_of_its_instances_is_refused(
     roles.prepare(ground.settings)
     roles.remove_leftovers(ground.settings)
     assert segments.contents(ground) == contents_of(instances)
+
+
+@pytest.mark.parametrize("kind", ["segment", "own file", "earlier version", "older content"])
+def test_rows_that_were_lost_in_part_are_restored_at_the_next_start(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    if kind == "own file":
+        monkeypatch.setattr(buffers, "BUFFER_SIZE", SIZE // 2)
+    roles.prepare(ground.settings)
+    instances = samples(4)
+    if kind == "older content":
+        newer = [
+            instance(sop_instance_uid=older.sop_instance_uid, patient_id="CORRECTED", size=SIZE)
+            for older in instances
+        ]
+        segments.receive(ground, instances)
+        instances = newer
+    segments.receive(ground, instances)
+    if kind == "earlier version":
+        segments.give_files(ground)
+    before = rows(ground)
+    with ground.database.writing() as session:
+        is_lost = Instance.id.in_((2, 3, 6))
+        session.execute(delete(Instance).where(is_lost))
+    assert len(rows(ground)) < len(before)
+    roles.prepare(ground.settings)
+    roles.remove_leftovers(ground.settings)
+    assert segments.contents(ground) == contents_of(instances)
+    if kind != "earlier version":  # such files do not tell everything
+        assert rows(ground) == before
+
+
+def test_a_whole_segment_of_which_all_rows_were_lost_is_not_deleted(ground: Ground) -> None:
+    roles.prepare(ground.settings)
+    segments.receive(ground, first := samples(2))
+    segments.receive(ground, second := [instance(size=SIZE) for _ in range(2)])
+    lost = [sample.sop_instance_uid for sample in first]
+    with ground.database.writing() as session:
+        session.execute(delete(Instance).where(Instance.sop_instance_uid.in_(lost)))
+    roles.remove_leftovers(ground.settings)
+    assert segments.contents(ground) == contents_of([*first, *second])
+
+
+def test_the_spool_is_not_read_at_a_start_without_lost_rows(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after instances were received twice, corrected, removed and released, either."""
+    roles.prepare(ground.settings)
+    instances = samples(6)
+    segments.receive(ground, [*instances, instances[0]])
+    segments.receive(ground, [instance(sop_instance_uid=instances[1].sop_instance_uid, size=SIZE)])
+    remove(ground, instances[1:3])
+    with ground.database.writing() as session:
+        session.execute(
+            update(Instance)
+            .where(Instance.sop_instance_uid == instances[3].sop_instance_uid)
+            .values(received_at=datetime(2020, 1, 1, tzinfo=UTC))
+        )
+    retention.release(ground.database, ground.spool, ground.settings.retention)
+    assert len(rows(ground)) == 3
+
+    def refuse(*_: object, **__: object) -> None:
+        pytest.fail("the spool was compared with the database")
+
+    monkeypatch.setattr(recovery, "recover", refuse)
+    roles.prepare(ground.settings)
+    roles.remove_leftovers(ground.settings)
+
+
+def test_a_database_of_an_earlier_version_lacks_no_rows(ground: Ground) -> None:
+    """It does not keep their number; instances may have been released since."""
+    segments.receive(ground, samples(2))
+    with ground.database.writing() as session:
+        session.execute(delete(Tally))
+    roles.prepare(ground.settings)
+    with ground.database.reading() as session:
+        assert instance_count.is_known(session)
+        assert instance_count.lost_rows(session) == 0
+
+
+@pytest.mark.parametrize("task", ["sweep", "compact"])
+def test_nothing_is_removed_from_the_spool_while_rows_are_lost(ground: Ground, task: str) -> None:
+    roles.prepare(ground.settings)
+    segments.receive(ground, samples(2))
+    segments.age(ground, 2 * compaction.GRACE)
+    before = ground.stored_keys()
+    with ground.database.writing() as session:
+        session.execute(delete(Instance))
+    schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
+    with pytest.raises(OutOfResources, match=r"lost 2 rows of instances.*burnish db recover"):
+        getattr(schedule, task)()
+    assert ground.stored_keys() == before
 
 
 def test_a_database_whose_instances_were_all_released_is_not_refused(ground: Ground) -> None:

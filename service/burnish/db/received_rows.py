@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Dialect, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, StatementError
 
-from burnish.db import instance_rows, tallies
+from burnish.db import instance_count, instance_rows, tallies
 from burnish.db.known_studies import StudyRecorder
 from burnish.db.session import Database, in_batches
 from burnish.db.tables import Instance, Segment
@@ -228,6 +228,7 @@ class RowRecorder:
             count, size = received.get((tallies.RECEIVED, title), (0, 0.0))
             received[tallies.RECEIVED, title] = (count + 1, size + row["size"])
         tallies.add_many(connection, received)
+        instance_count.note_inserted(connection, len(rows))
 
 
 def log_unstorable(row: Row) -> None:
