@@ -43,6 +43,7 @@ from burnish.vocabulary import (
     PieceState,
 )
 from digesting import digest_of
+from made_entries import EVERY_KEY
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -236,7 +237,7 @@ def candidate(
     size: int,
     syntax: str = EXPLICIT_VR_LITTLE_ENDIAN,
 ) -> Candidate:
-    lengths = encoder.record_lengths(instance_header, syntax)
+    lengths = encoder.record_lengths(instance_header, syntax, EVERY_KEY)
     return Candidate(
         instance_id,
         None,

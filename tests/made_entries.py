@@ -10,11 +10,15 @@ from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
 from burnish.dicomdir import file_ids
+from burnish.dicomdir.profile_keys import record_keys
 from burnish.directory_records import ROOT_TYPES, record_type
 from burnish.errors import BurnishError
 from burnish.instance_header.header import index, index_file
 from burnish.values import DirectoryEntry, InstanceHeader
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+
+#: What a DICOMDIR has without a profile: the keys of every profile.
+EVERY_KEY = record_keys("")
 
 
 def encoded(dataset: Dataset, transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN) -> bytes:

@@ -19,6 +19,7 @@ from burnish.transcode.transfer_syntaxes import LOSSY
 from burnish.values import DirectoryEntry, VolumeFile
 from burnish.verify import examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
+from made_entries import EVERY_KEY
 from material import real_studies, wider_collection
 
 Seeds = list[tuple[str, bytes]]
@@ -48,8 +49,10 @@ def index(path: Path) -> None:
         return
     entries = [DirectoryEntry("DICOM\\A", file.header, file.transfer_syntax_uid)]
     with suppress(Conflict):
-        dicomdir = encoder.encode(entries, file_set_id="X", file_set_uid="1.2")
-        assert len(dicomdir) == encoder.size(entries, file_set_id="X", file_set_uid="1.2")
+        dicomdir = encoder.encode(entries, keys=EVERY_KEY, file_set_id="X", file_set_uid="1.2")
+        assert len(dicomdir) == encoder.size(
+            entries, keys=EVERY_KEY, file_set_id="X", file_set_uid="1.2"
+        )
 
 
 def _convert(path: Path) -> None:
@@ -110,7 +113,9 @@ def directories() -> Seeds:
     seeds = []
     for count in (1, 5, len(entries)):
         with suppress(Conflict):
-            data = encoder.encode(entries[:count], file_set_id="X", file_set_uid="1.2")
+            data = encoder.encode(
+                entries[:count], keys=EVERY_KEY, file_set_id="X", file_set_uid="1.2"
+            )
             seeds.append((f"DICOMDIR of {count}", data))
     return seeds
 

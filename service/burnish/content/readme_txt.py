@@ -18,6 +18,7 @@ _TEXT = """\
 {heading}
 
 {file_set_id_title:<19}{file_set_id:<16}
+{profiles}{volume}
 {instances_title:<19}{instances:<10}
 {made_by}{details}{remarks}
 {open_title}
@@ -44,6 +45,8 @@ _SECURE_REMARK = (
 )
 #: The width of the text in columns; a UID is not broken.
 _WIDTH = 72
+#: The most volumes of a set: the line that counts them has room for as many.
+_MOST_VOLUMES = 99_999
 
 #: The object identifiers in the script are those of DigestedData (1.2.840.113549.1.7.5) and
 #: SignedData (1.2.840.113549.1.7.2). OpenSSL decrypts a file to its content alone, but checks a
@@ -93,12 +96,15 @@ class ReadmeDetails:
     """What README.TXT gives in full, since a label may have no room for all of it.
 
     `label_text` is Label Text (2200,0002) of the request. `patients`: also what the instances
-    say of their patients and studies. `remarks` are warnings for all who use the medium.
+    say of their patients and studies. `remarks` are warnings for all who use the medium. `profiles`
+    are the labels of the Application Profiles of the File-set, joined by `+`; the keys of its
+    DICOMDIR are those of these profiles.
     """
 
     label_text: str = ""
     patients: bool = False
     remarks: tuple[str, ...] = ()
+    profiles: str = ""
 
     def text(self, headers: Iterable[InstanceHeader]) -> str:
         """The details for a volume with instances of these headers; "" if there are none."""
@@ -118,20 +124,23 @@ def build_readme(
     file_set_id: str,
     instances: int,
     *,
+    volume: tuple[int, int] = (1, 1),
+    profiles: str = "",
     secure: bool = False,
     details: str = "",
     remarks: Sequence[str] = (),
     content: ContentTerms | None = None,
     institutions: Sequence[str] = (),
 ) -> bytes:
-    """README.TXT with text and remarks of `ReadmeDetails`.
+    """README.TXT with text, remarks and profiles of `ReadmeDetails`.
 
-    Of a secure File-set it says only that there are remarks: everybody can read it.
+    `volume` is the number of the volume, from 1, and how many the set has. Of a secure File-set it
+    says only that there are remarks: everybody can read it.
 
     `content` says what else the medium has, and in which language; None: nothing, in English.
     Where it names no institution, README.TXT has the `institutions` of the instances. Its length
-    depends on all but the number of instances and the length of the File-set ID, so that planning
-    knows it. It is in ASCII, or else in UTF-8 with a byte order mark.
+    depends on all but the numbers of instances and of volumes and the length of the File-set ID, so
+    that planning knows it. It is in ASCII, or else in UTF-8 with a byte order mark.
     """
     terms = content or NO_CONTENT
     texts = terms.texts
@@ -139,6 +148,8 @@ def build_readme(
         heading=_filled(texts.text("readme.heading")),
         file_set_id_title=texts.text("readme.file_set_id"),
         file_set_id=file_set_id,
+        profiles=_profiles_line(terms, profiles),
+        volume=_volume_line(terms, *volume),
         instances_title=texts.text("readme.instances"),
         instances=instances,
         made_by="" if secure else _made_by(terms, institutions),
@@ -153,6 +164,20 @@ def build_readme(
         product="\n" + _filled(texts.text("readme.product", version=__version__)),
     )
     return text.replace("\n", "\r\n").encode("ascii" if text.isascii() else "utf-8-sig")
+
+
+def _profiles_line(terms: ContentTerms, profiles: str) -> str:
+    """The Application Profiles, which nothing else on the medium tells (PS3.11)."""
+    if not profiles:
+        return ""
+    title = terms.texts.text("readme.profile")
+    return f"{title:<19}{profiles.replace('+', ', ')}\n"
+
+
+def _volume_line(terms: ContentTerms, number: int, count: int) -> str:
+    """Which volume of how many, in a line of always the same length."""
+    longest = terms.texts.text("pages.volume", number=_MOST_VOLUMES, count=_MOST_VOLUMES)
+    return terms.texts.text("pages.volume", number=number, count=count).ljust(len(longest))
 
 
 def _filled(paragraph: str) -> str:

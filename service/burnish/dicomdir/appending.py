@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from burnish import file_meta
 from burnish.dicom_elements import scan
 from burnish.dicomdir import encoder
+from burnish.dicomdir.profile_keys import RecordKeys
 from burnish.dicomdir.reader import (
     DIRECTORY_RECORD_SEQUENCE,
     FILE_SET_ID,
@@ -96,13 +97,19 @@ def read_earlier(data: bytes) -> EarlierDirectory:
     )
 
 
-def append_entries(earlier: EarlierDirectory, entries: Sequence[DirectoryEntry]) -> bytes:
+def append_entries(
+    earlier: EarlierDirectory, entries: Sequence[DirectoryEntry], keys: RecordKeys
+) -> bytes:
     """The DICOMDIR of all that `earlier` names and of `entries`, which are in directory order.
 
+    New records have these `keys`.
     Raises Conflict as `encoder.encode` does for all of them together.
     """
     alone = encoder.encode(
-        entries, file_set_id=earlier.file_set_id, file_set_uid=earlier.file_set_uid
+        entries,
+        keys=keys,
+        file_set_id=earlier.file_set_id,
+        file_set_uid=earlier.file_set_uid,
     )
     added = read_earlier(alone).records
     _check_no_conflict(earlier.records, added)

@@ -14,6 +14,7 @@ from burnish import file_meta
 from burnish.dicom_elements import MAXIMUM_LENGTH
 from burnish.dicom_elements import encode as element
 from burnish.dicomdir.keys import PATIENT_ID
+from burnish.dicomdir.profile_keys import RecordKeys
 from burnish.dicomdir.reader import (
     CONSISTENCY_FLAG,
     DIRECTORY_RECORD_SEQUENCE,
@@ -66,17 +67,18 @@ class RecordLengths(NamedTuple):
 def encode(
     entries: Sequence[DirectoryEntry],
     *,
+    keys: RecordKeys,
     file_set_id: str,
     file_set_uid: str,
     descriptor_file_id: str = "",
 ) -> bytes:
-    """The complete DICOMDIR file.
+    """The complete DICOMDIR file; patients, studies and series have these `keys`.
 
     Raises Conflict where the entries do not form one directory: a Patient ID, Study or Series
     Instance UID appears in two places or stands for two persons, an instance or a File ID appears
     twice, or a SOP Class has no record type. Raises InvalidUID, InvalidValue, MissingValue.
     """
-    walk = _Walk(entries)
+    walk = _Walk(entries, keys)
     bodies = [
         record.encode() if isinstance(record, EntityRecord) else encode_instance_record(*record)
         for record in walk.records
@@ -88,6 +90,7 @@ def encode(
 def size(
     entries: Sequence[DirectoryEntry],
     *,
+    keys: RecordKeys,
     file_set_id: str,
     file_set_uid: str,
     descriptor_file_id: str = "",
@@ -106,16 +109,17 @@ def size(
         for file_id, header, transfer_syntax_uid in entries
     )
     base = base_length(file_set_id, file_set_uid, descriptor_file_id)
-    return _checked_length(base + records_length(entries, instances))
+    return _checked_length(base + records_length(entries, keys, instances))
 
 
-def records_length(entries: Sequence[DirectoryEntry], instances: int) -> int:
+def records_length(entries: Sequence[DirectoryEntry], keys: RecordKeys, instances: int) -> int:
     """The length of all records if those of the instances take `instances` bytes.
 
     Raises as `encode` does. Of consecutive entries with equal `InstanceHeader.shared`, the first
     is sufficient.
     """
-    entities = [record for record in _Walk(entries).records if isinstance(record, EntityRecord)]
+    records = _Walk(entries, keys).records
+    entities = [record for record in records if isinstance(record, EntityRecord)]
     return _checked_length(
         instances + sum(_RECORD_START.size + len(entity.encode()) for entity in entities)
     )
@@ -136,7 +140,9 @@ def base_length(file_set_id: str, file_set_uid: str, descriptor_file_id: str = "
     return len(_front(file_set_uid, identification, first=0, last=0, length=0))
 
 
-def record_lengths(header: InstanceHeader, transfer_syntax_uid: str) -> RecordLengths:
+def record_lengths(
+    header: InstanceHeader, transfer_syntax_uid: str, keys: RecordKeys
+) -> RecordLengths:
     """The bytes of each record of an instance with a File ID that `file_ids.assign` gives.
 
     Their sum over a File-set is its `size` if the instances of an entity agree on its keys; a
@@ -148,6 +154,7 @@ def record_lengths(header: InstanceHeader, transfer_syntax_uid: str) -> RecordLe
         header.entity_keys,
         transfer_syntax_uid,
         len(header.sop_instance_uid),
+        keys,
     )
     return RecordLengths(patient, study, series, reference + keys_length(header))
 
@@ -155,8 +162,13 @@ def record_lengths(header: InstanceHeader, transfer_syntax_uid: str) -> RecordLe
 #: Planning asks for every instance, and those of a series have the same: anew for each instance
 #: it takes 67 µs instead of 2, more than all else that planning does for an instance.
 @lru_cache(maxsize=1024)
-def _lengths_without_keys(
-    record_type: str, sop_class: str, entity_keys: bytes, transfer_syntax: str, sop_instance: int
+def _lengths_without_keys(  # noqa: PLR0917
+    record_type: str,
+    sop_class: str,
+    entity_keys: bytes,
+    transfer_syntax: str,
+    sop_instance: int,
+    keys: RecordKeys,
 ) -> RecordLengths:
     """`record_lengths` of an instance whose own record has no keys."""
     start = _RECORD_START.size
@@ -167,7 +179,7 @@ def _lengths_without_keys(
     )
     if in_root:
         return RecordLengths(0, 0, 0, instance)
-    patient, study, series = entity_lengths(entity_keys)
+    patient, study, series = entity_lengths(entity_keys, keys)
     return RecordLengths(start + patient, start + study, start + series, instance)
 
 
@@ -182,7 +194,8 @@ class _Walk:
     `records` has each record before those below it, `levels` their levels from 0.
     """
 
-    def __init__(self, entries: Sequence[DirectoryEntry]) -> None:
+    def __init__(self, entries: Sequence[DirectoryEntry], keys: RecordKeys) -> None:
+        self._keys = keys
         self.levels: list[int] = []
         self.records: list[EntityRecord | _InstanceRecord] = []
         #: The entities that the current entry belongs to, with what identifies each.
@@ -259,7 +272,7 @@ class _Walk:
             self._check_persons()
         self._ordinals[level] += 1
         self._ordinals[level + 1 :] = [0] * (2 - level)
-        entity = EntityRecord(ENTITY_TYPES[level], self._ordinals[level])
+        entity = EntityRecord(ENTITY_TYPES[level], self._ordinals[level], self._keys)
         self._entities[level:] = [entity]
         self._identities[level] = identity
         self.levels.append(level)

@@ -1,36 +1,64 @@
-"""Craft: adds to directory records what the profiles of a File-set require (PS3.11).
+"""Craft: which keys the Application Profiles of a File-set put into its DICOMDIR (PS3.11).
 
-The header index takes every key of any profile for which the instance has a value. Added here are
-the keys that a profile requires even without a value (Type 2), and icons.
+The header index takes every key of every profile for which an instance has a value. The DICOMDIR
+has those of the record type (PS3.3 F.5) and of the profiles of its File-set, no others.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 
 from burnish.application_profiles import PROFILES
 from burnish.application_profiles.icon import IconRule, acceptable
 from burnish.dicom_elements import encode, encode_item, scan
-from burnish.dicomdir.records import ENTITY_TYPES
-from burnish.directory_records import Key
+from burnish.directory_records import KEYS, Key, all_keys
 from burnish.values import InstanceHeader
 
 _ICON_IMAGE_SEQUENCE = 0x00880200
+#: Where the Types of a key differ, the first of these applies.
+_STRICTEST_FIRST = ("1", "2", "1C", "3")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordKeys:
+    """The keys of the directory records of a File-set.
+
+    `by_record` has those of each type of record, in ascending order of their tags. `added` are the
+    ones of Type 2 that the profiles add, `left_out` the tags of those that the header index has for
+    other profiles.
+    """
+
+    by_record: Mapping[str, tuple[Key, ...]]
+    added: Mapping[str, tuple[Key, ...]]
+    left_out: Mapping[str, frozenset[int]]
 
 
 @lru_cache(maxsize=256)
-def _type_2_keys(label: str) -> Mapping[str, Mapping[int, Key]]:
-    """Keys of Type 2 that the profiles of `label` add, by record type and then by tag.
+def record_keys(profiles: str) -> RecordKeys:
+    """The keys of a File-set of these Application Profiles, whose labels are joined by `+`.
 
-    `+` joins several labels. Most profiles add none.
+    Without a known profile, they are those of every profile.
     """
-    by_record_type: dict[str, dict[int, Key]] = {}
-    for name in label.split("+"):
-        profile_keys = PROFILES[name].keys if name in PROFILES else {}
-        for record_type, keys in profile_keys.items():
-            for key in keys:
-                if key.type == "2":
-                    by_record_type.setdefault(record_type, {})[key.tag] = key
-    return by_record_type
+    known = [PROFILES[label] for label in profiles.split("+") if label in PROFILES]
+    by_record, added, left_out = {}, {}, {}
+    for record_type, basic_keys in KEYS.items():
+        keys = {key.tag: key for key in basic_keys}
+        if not known:
+            keys = {key.tag: key for key in all_keys(record_type)}
+        for profile in known:
+            for key in profile.keys.get(record_type, ()):
+                keys[key.tag] = _stricter(keys.get(key.tag, key), key)
+        by_record[record_type] = tuple(keys[tag] for tag in sorted(keys))
+        basic_tags = {key.tag for key in basic_keys}
+        added[record_type] = tuple(
+            key for key in by_record[record_type] if key.type == "2" and key.tag not in basic_tags
+        )
+        left_out[record_type] = frozenset(key.tag for key in all_keys(record_type)) - keys.keys()
+    return RecordKeys(by_record, added, left_out)
+
+
+def _stricter(key: Key, other: Key) -> Key:
+    return min(key, other, key=lambda candidate: _STRICTEST_FIRST.index(candidate.type))
 
 
 def icon_rule(label: str) -> IconRule | None:
@@ -59,12 +87,14 @@ def header_on_media(
     supplied_icon: bytes | None = None,
     made_icon: bytes = b"",
 ) -> InstanceHeader:
-    """The header of an instance as the DICOMDIR of a medium has it.
+    """The header of an instance with the keys that its record on a medium has.
 
     Planning and writing both call this function: the size that was planned and the DICOMDIR
-    that is written agree to the byte because nothing else assembles a header.
+    that is written agree to the byte because nothing else assembles a header. The keys of patient,
+    study and series stay as they are, since labels and README.TXT show them; the encoder of the
+    DICOMDIR chooses among them.
 
-    `label` names the Application Profiles of the File-set; their keys of Type 2 are added.
+    `label` names the Application Profiles of the File-set, which decide on the keys.
     `derived_sop_instance_uid` and `derived_record_keys` are those of the SOP Instance that
     compression with loss made of the instance; empty where the instance stays the same. Of the
     two icons, both encoded items, `supplied_icon` of the SCU is used where the profile permits
@@ -78,25 +108,30 @@ def header_on_media(
     icon = b""
     if supplied_icon or made_icon:
         icon = choose_icon(record_type, supplied_icon, made_icon, icon_rule(label))
-    added_keys = _type_2_keys(label)
-    if not added_keys and not icon:
+    keys = record_keys(label)
+    added = keys.added.get(record_type, ())
+    left_out = keys.left_out.get(record_type, frozenset())
+    if not added and not left_out and not icon:
         return header
-    record_keys = added_keys.get(record_type, {}).values()
-    entity_keys = [key for name in ENTITY_TYPES for key in added_keys.get(name, {}).values()]
-    if record_keys or icon:
-        header = header._replace(record_keys=_with_keys(header.record_keys, record_keys, icon))
-    if entity_keys and header.entity_keys:
-        header = header._replace(entity_keys=_with_keys(header.entity_keys, entity_keys))
-    return header
+    missing_keys = header.missing_keys
+    if not left_out.isdisjoint(missing_keys):
+        missing_keys = tuple(tag for tag in missing_keys if tag not in left_out)
+    return header._replace(
+        record_keys=_chosen_keys(header.record_keys, left_out, added, icon),
+        missing_keys=missing_keys,
+    )
 
 
-def _with_keys(encoded: bytes, keys: Iterable[Key], icon: bytes = b"") -> bytes:
-    """The encoded keys with an element without value for each key they lack, and with an icon."""
+def _chosen_keys(
+    encoded: bytes, left_out: frozenset[int], added: Iterable[Key], icon: bytes
+) -> bytes:
+    """The encoded keys without those `left_out`, but with those `added` and with an icon."""
     elements = {
         element.tag: encoded[element.start : element.end]
         for element in scan(encoded, 0, len(encoded), explicit=True)
+        if element.tag not in left_out
     }
-    for tag, vr, _ in keys:
+    for tag, vr, _ in added:
         elements.setdefault(tag, encode(tag, vr, b""))
     if icon:
         elements[_ICON_IMAGE_SEQUENCE] = encode(_ICON_IMAGE_SEQUENCE, b"SQ", encode_item(icon))

@@ -20,6 +20,7 @@ from burnish.dicomdir.keys import (
     STUDY_TIME,
     SUBSTITUTE_DATES,
 )
+from burnish.dicomdir.profile_keys import RecordKeys
 from burnish.dicomdir.reader import (
     RECORD_TYPE,
     REFERENCED_FILE_ID,
@@ -101,12 +102,13 @@ def parse_keys(keys: bytes) -> tuple[bytes, dict[int, bytes]]:
 class EntityRecord:
     """The record of a patient, study or series, made from what its instances say of it.
 
-    `ordinal` counts from 1 among the entities below the same parent. `surrogate` is the Patient
-    ID of a PATIENT record whose instances have none.
+    `keys` are those of the File-set. `ordinal` counts from 1 among the entities below the same
+    parent. `surrogate` is the Patient ID of a PATIENT record whose instances have none.
     """
 
-    def __init__(self, record_type: str, ordinal: int) -> None:
+    def __init__(self, record_type: str, ordinal: int, keys: RecordKeys) -> None:
         self.record_type = record_type
+        self._keys = keys.by_record[record_type]
         self.surrogate = b""
         self._ordinal = ordinal
         self._values: dict[int, bytes] = {}
@@ -132,7 +134,7 @@ class EntityRecord:
         values = {**self._supplied(), **self._values}
         elements = []
         has_special_text = False
-        for tag, vr, key_type in _KEYS[self.record_type]:
+        for tag, vr, key_type in self._keys:
             value = values.get(tag, b"")
             if value or key_type == "2" or tag in self._values:
                 elements.append(encode(tag, vr, value))
@@ -195,12 +197,12 @@ def keys_length(header: InstanceHeader) -> int:
     return length
 
 
-def entity_lengths(entity_keys: bytes) -> tuple[int, int, int]:
-    """The lengths of a PATIENT, a STUDY and a SERIES record with these keys."""
+def entity_lengths(entity_keys: bytes, keys: RecordKeys) -> tuple[int, int, int]:
+    """The lengths of a PATIENT, a STUDY and a SERIES record of an instance with `entity_keys`."""
     character_set, values = parse_keys(entity_keys)
     lengths = []
     for record_type in ENTITY_TYPES:
-        record = EntityRecord(record_type, 1)
+        record = EntityRecord(record_type, 1, keys)
         record.surrogate = surrogate_patient_id("", "", ()).encode("ascii")
         record.add(character_set, values)
         lengths.append(len(record.encode()))

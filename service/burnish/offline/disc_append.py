@@ -14,6 +14,7 @@ from burnish.content.content_terms import ContentTerms
 from burnish.content.pages.album import FOLDER
 from burnish.dicomdir import appending
 from burnish.dicomdir.appending import EarlierDirectory
+from burnish.dicomdir.profile_keys import record_keys
 from burnish.errors import Conflict, OperatorError, OutOfResources
 from burnish.file_slice import Slice
 from burnish.hashing import digest_of
@@ -301,6 +302,7 @@ def _plan_session(  # noqa: PLR0917
             DirectoryEntry(instance.file_id, instance.header, instance.transfer_syntax_uid)
             for instance in added
         ],
+        record_keys(options.profile.label),
     )
     directory = appending.read_earlier(dicomdir)
     new_patients = directory.patient_ids - earlier.directory.patient_ids

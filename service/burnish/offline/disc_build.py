@@ -174,7 +174,9 @@ def _volume_plans(
                 tuple(store.volume_instance(file) for file in volume.files),
                 Sealer(options.protection) if options.protection else None,
                 volume.readme_details,
-                store.volume_content(volume, file_set_id),
+                store.volume_content(volume, file_set_id, number, len(volumes)),
+                number,
+                len(volumes),
             )
         )
     return plans

@@ -15,6 +15,7 @@ from burnish.label import LabelContent, Patient, Study
 from burnish.secure_files import open_secure
 from burnish.values import ReadableVolume
 from burnish.verify import FaultCode, examine_volume
+from burnish.verify.file_details import file_details
 from burnish.wording import quantity
 
 #: Faults by which a label could name somebody else than the files do.
@@ -28,24 +29,25 @@ _WRONG_RECORDS = {
 def label_content(path: Path) -> LabelContent:
     """Patients, studies, institution and File-set ID of a volume; raises Unreadable.
 
-    The institution is left empty if the series name several. Raises Conflict if the DICOMDIR and
-    the files of the volume disagree.
+    Birth date, sex and institution are those of the files where the DICOMDIR has none. The
+    institution is left empty if the series name several. Raises Conflict if the DICOMDIR and the
+    files of the volume disagree.
     """
     with open_volume(path) as volume:
         _check_records(path, volume)
         dicomdir = volume.read("DICOMDIR") if "DICOMDIR" in volume.files() else b""
         volume_identifier = volume.volume_identifier
         has_pages = any(name.upper().startswith("IHE_PDI\\") for name in volume.files())
-    try:
-        directory = pydicom.dcmread(BytesIO(dicomdir))
-        records = directory.get("DirectoryRecordSequence", [])
-        patients, institutions = _patients_and_institutions(records)
-    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
-        raise Unreadable(
-            f"{path} has no readable DICOMDIR",
-            hint="For secure media, or without a volume, give the content of the label by hand,"
-            " with the options of `burnish disc label`.",
-        ) from error
+        try:
+            directory = pydicom.dcmread(BytesIO(dicomdir))
+            records = directory.get("DirectoryRecordSequence", [])
+            patients, institutions = _patients_and_institutions(records, volume)
+        except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+            raise Unreadable(
+                f"{path} has no readable DICOMDIR",
+                hint="For secure media, or without a volume, give the content of the label by hand,"
+                " with the options of `burnish disc label`.",
+            ) from error
     return LabelContent(
         file_set_id=str(directory.get("FileSetID", "") or volume_identifier),
         institution=institutions.pop() if len(institutions) == 1 else "",
@@ -66,11 +68,15 @@ def _check_records(path: Path, volume: ReadableVolume) -> None:
 
 
 def _patients_and_institutions(
-    records: Iterable[Dataset],
+    records: Iterable[Dataset], volume: ReadableVolume
 ) -> tuple[tuple[Patient, ...], set[str]]:
-    """Patients with their studies in the order of the DICOMDIR, and the institutions of series."""
+    """Patients with their studies in the order of the DICOMDIR, and the institutions of series.
+
+    One file of each series is read for what the DICOMDIR lacks.
+    """
     patients: list[Patient] = []
     institutions: set[str] = set()
+    is_first_of_series = False
     for record in records:
         record_type = record.get("DirectoryRecordType", "")
         if record_type == "PATIENT":
@@ -91,7 +97,22 @@ def _patients_and_institutions(
             study = replace(study, modalities=tuple(sorted(modalities)))
             patients[-1] = replace(patients[-1], studies=(*earlier_studies, study))
             institutions.add(_text(record, "InstitutionName"))
+            is_first_of_series = True
+        elif is_first_of_series and "ReferencedFileID" in record:
+            is_first_of_series = False
+            details = file_details(volume, _file_id(record))
+            institutions.add(details.get("InstitutionName", ""))
+            patients[-1] = replace(
+                patients[-1],
+                birth_date=patients[-1].birth_date or details.get("PatientBirthDate", ""),
+                sex=patients[-1].sex or details.get("PatientSex", ""),
+            )
     return tuple(patients), institutions - {""}
+
+
+def _file_id(record: Dataset) -> str:
+    components = record.ReferencedFileID
+    return components if isinstance(components, str) else "\\".join(components)
 
 
 def _text(record: Dataset, keyword: str) -> str:

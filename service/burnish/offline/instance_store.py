@@ -293,14 +293,16 @@ class InstanceStore:
         folder = self._renditions.folder
         return {instance_id: read_rendition(folder, key) for instance_id, key in keys.items()}
 
-    def volume_content(self, volume: PlannedVolume, file_set_id: str) -> VolumeContent | None:
-        """The files for people of a volume; None where nothing was asked for."""
+    def volume_content(
+        self, volume: PlannedVolume, file_set_id: str, number: int, count: int
+    ) -> VolumeContent | None:
+        """The files for people of volume `number` of `count`; None where nothing was asked for."""
         if volume.content is None:
             return None
         return VolumeContent(
             self._renditions.folder,
             volume.content_files,
-            volume.readme(file_set_id),
+            volume.readme(file_set_id, number, count),
             volume.content.pages,
         )
 

@@ -557,7 +557,7 @@ def _divide(
         choice.capacity,
         MEDIA[choice.medium].file_system,
         terms.sealed_size,
-        terms.readme_details,
+        replace(terms.readme_details, profiles=choice.label),
     )
     if terms.content is None:
         return divide()

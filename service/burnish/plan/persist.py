@@ -303,7 +303,7 @@ def record_plan(
         file_set = _file_set(request, plan, number, _file_set_id(prefix, request, number, count))
         file_set.planned_at = planned_at
         file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
-        file_set.content = _encoded_content(volume, file_set.file_set_id, renditions)
+        file_set.content = _encoded_content(volume, file_set, renditions)
         if file_set.predicted_size > plan.choice.capacity:
             raise Conflict("a planned volume is larger than its medium")
         session.add(file_set)
@@ -346,7 +346,7 @@ def _file_set(request: MediaCreationRequest, plan: Plan, number: int, file_set_i
     )
 
 
-def _encoded_content(volume: PlannedVolume, file_set_id: str, renditions: Path) -> bytes | None:
+def _encoded_content(volume: PlannedVolume, file_set: FileSet, renditions: Path) -> bytes | None:
     """The files for people of a volume, for its row."""
     terms = volume.content
     if terms is None:
@@ -354,7 +354,7 @@ def _encoded_content(volume: PlannedVolume, file_set_id: str, renditions: Path) 
     files = volume.content_files
     content = StoredContent(
         files,
-        volume.readme(file_set_id),
+        volume.readme(file_set.file_set_id, file_set.volume_number, file_set.volume_count),
         terms.pages,
         stored_renditions(files, volume.rendition_keys, renditions),
         terms.rendition,

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from burnish.application_profiles import ApplicationProfile
 from burnish.dicomdir import encoder
-from burnish.dicomdir.profile_keys import header_on_media
+from burnish.dicomdir.profile_keys import header_on_media, record_keys
 from burnish.plan import eligibility
 from burnish.plan.candidates import Candidate
 from burnish.plan.eligibility import InstanceKind
@@ -99,7 +99,7 @@ class SourceInstance:
             supplied_icon=self.supplied_icon,
             made_icon=icon.item if icon else b"",
         )
-        lengths = encoder.record_lengths(header, file.transfer_syntax_uid)
+        lengths = encoder.record_lengths(header, file.transfer_syntax_uid, record_keys(label))
         return Candidate(
             self.instance_id,
             file.transcoded_instance_id,

@@ -15,6 +15,7 @@ from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.content.volume_content import TEXT_OF_SERIES
 from burnish.content.volume_files import ContentFile
 from burnish.dicomdir import encoder, file_ids
+from burnish.dicomdir.profile_keys import record_keys
 from burnish.identifiers import MAXIMUM_UID_LENGTH
 from burnish.image import volume_size
 from burnish.image.formats import format_of
@@ -48,7 +49,8 @@ class PlannedFile(NamedTuple):
 class PlannedVolume:
     """The instances of one volume in directory order, and the file system of its medium.
 
-    `sealed_size` is as in FixedPart; README.TXT has `readme_details`. `content_files` are for
+    `sealed_size` is as in FixedPart; README.TXT has `readme_details`, whose profiles decide on the
+    keys of the DICOMDIR. `content_files` are for
     people; what they hold was asked for in `content`, which is None where nothing was asked for.
     `rendition_keys` has the ids of the instances of the renditions that they are made of.
     """
@@ -61,13 +63,18 @@ class PlannedVolume:
     content_files: tuple[ContentFile, ...] = ()
     rendition_keys: Mapping[str, int] = field(default_factory=dict)
 
-    def readme(self, file_set_id: str) -> bytes | None:
-        """README.TXT of the volume; None where it is to have no such file."""
+    def readme(self, file_set_id: str, number: int = 1, count: int = 1) -> bytes | None:
+        """README.TXT of volume `number` of `count`; None where it is to have no such file.
+
+        Its length does not depend on the numbers.
+        """
         if self.content and not self.content.readme:
             return None
         return readme_txt.build_readme(
             file_set_id,
             len(self.files),
+            volume=(number, count),
+            profiles=self.readme_details.profiles,
             secure=self.sealed_size is not None,
             details=self._readme_text,
             remarks=self.readme_details.remarks,
@@ -116,6 +123,7 @@ class PlannedVolume:
                 DirectoryEntry(file_id, candidate.header, candidate.transfer_syntax_uid)
                 for file_id, candidate in self._firsts
             ],
+            record_keys(self.readme_details.profiles),
             instances=sum([candidate.record_length for candidate in candidates]),
         )
 
@@ -149,6 +157,7 @@ def fixed_part(  # noqa: PLR0917
         readme = readme_txt.build_readme(
             _LONGEST_FILE_SET_ID,
             _MOST_INSTANCES,
+            profiles=readme_details.profiles,
             secure=sealed_size is not None,
             details=readme_details.text(headers),
             remarks=readme_details.remarks,

@@ -116,8 +116,11 @@ def read_piece_job(
             request.label_text,
             file_set.readme_patients,
             tuple(file_set.readme_remarks.splitlines()),
+            file_set.media_application_profile,
         ),
         content=content.in_folder(renditions) if content else None,
+        number=file_set.volume_number,
+        count=file_set.volume_count,
     )
     profile = PROFILES.get(file_set.media_application_profile.partition("+")[0])
     ruined = [

@@ -12,6 +12,7 @@ from burnish.content import readme_txt
 from burnish.content.readme_txt import NO_DETAILS, ReadmeDetails
 from burnish.content.volume_files import VolumeContent
 from burnish.dicomdir import encoder
+from burnish.dicomdir.profile_keys import record_keys
 from burnish.durable_files import sync
 from burnish.errors import Conflict, Unreadable
 from burnish.file_slice import Slice
@@ -67,8 +68,9 @@ class VolumeInstance(NamedTuple):
 class VolumePlan:
     """One volume as it was planned; `created` is the date of every file on it.
 
-    `content` are its other files; without it, README.TXT has the `readme_details`. With a `sealer`,
-    every DICOM file on the volume is a Secure DICOM File (PS3.15 D.1).
+    `content` are its other files; without it, README.TXT has the `readme_details`, whose profiles
+    decide on the keys of the DICOMDIR. With a `sealer`, every DICOM file on the volume is a Secure
+    DICOM File (PS3.15 D.1). It is volume `number` of `count` of its set.
     """
 
     file_set_id: str
@@ -80,6 +82,8 @@ class VolumePlan:
     sealer: Sealer | None = None
     readme_details: ReadmeDetails = NO_DETAILS
     content: VolumeContent | None = None
+    number: int = 1
+    count: int = 1
 
     def dicomdir(self) -> bytes:
         """The bytes of the DICOMDIR."""
@@ -88,6 +92,7 @@ class VolumePlan:
                 DirectoryEntry(instance.file_id, instance.header, instance.transfer_syntax_uid)
                 for instance in self.instances
             ],
+            keys=record_keys(self.readme_details.profiles),
             file_set_id=self.file_set_id,
             file_set_uid=self.file_set_uid,
         )
@@ -116,6 +121,8 @@ class VolumePlan:
         return readme_txt.build_readme(
             self.file_set_id,
             len(self.instances),
+            volume=(self.number, self.count),
+            profiles=details.profiles,
             secure=self.sealer is not None,
             details=details.text(headers),
             remarks=details.remarks,

@@ -15,6 +15,7 @@ from burnish.explicit_little_endian import layout
 from burnish.instance_header.header import index_file
 from burnish.values import DirectoryEntry
 from burnish.verify.data_set_walk import DataSetWalk
+from made_entries import EVERY_KEY
 
 #: The files of the pydicom wheel, by the names that they have in the folder.
 SOURCES = {
@@ -57,7 +58,9 @@ def make(root: Path, real_studies: material.RealStudies) -> Path:
             data_set.save_as(folder / name)
         file = index_file(folder / name)
         entries.append(DirectoryEntry(f"DICOM\\{name}", file.header, file.transfer_syntax_uid))
-    dicomdir = encoder.encode(entries, file_set_id="TEST", file_set_uid=FILE_SET_UID)
+    dicomdir = encoder.encode(
+        entries, keys=EVERY_KEY, file_set_id="TEST", file_set_uid=FILE_SET_UID
+    )
     (root / "DICOMDIR").write_bytes(dicomdir)
     (root / "README.TXT").write_text("read me")
     return root

@@ -59,6 +59,20 @@ def test_a_label_names_the_patients_of_a_volume(
     assert "Volume" not in label_text  # the volume does not say which of how many it is
 
 
+def test_a_label_says_what_the_dicomdir_of_a_cd_does_not(
+    run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    data_set = material.read(real_studies.patients[0])
+    data_set.PatientBirthDate, data_set.InstitutionName = "19500102", "St. Elsewhere"
+    data_set.save_as(tmp_path / "file.dcm")
+    run("disc", "build", tmp_path / "file.dcm", "--output", tmp_path)
+    done = run("disc", "label", tmp_path / "VOLUME01.iso", "--output", tmp_path / "label.pdf")
+    assert done.code == 0, done.err
+    label_text = text(tmp_path / "label.pdf")
+    assert "born 1950-01-02" in label_text
+    assert "St. Elsewhere" in label_text
+
+
 def test_text_that_cannot_be_printed_is_reported(run: Run, tmp_path: Path) -> None:
     target = tmp_path / "label.png"
     done = run("disc", "label", "--output", target, "--barcode", "x", "--symbology", "QR")

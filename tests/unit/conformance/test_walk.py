@@ -23,7 +23,7 @@ from burnish.conformance.object_tables import DERIVED_IMAGE
 from burnish.conformance.statement import make_statement
 from burnish.db.session import Database
 from burnish.dicomdir import encoder
-from burnish.dicomdir.profile_keys import header_on_media
+from burnish.dicomdir.profile_keys import header_on_media, record_keys
 from burnish.file_slice import Slice
 from burnish.request import query_retrieve
 from burnish.request.query_retrieve import Archive
@@ -222,7 +222,10 @@ def test_a_dicomdir_has_only_the_elements_of_the_statement(
     headers = [*made_entries.headers(real_studies.all), made_entries.empty("HANGING PROTOCOL")]
     with_keys = [header_on_media(header, "STD-GEN-DVD-JPEG") for header in headers]
     encoded = encoder.encode(
-        made_entries.entries(with_keys), file_set_id="BURNISH_1", file_set_uid="1.2.3.4"
+        made_entries.entries(with_keys),
+        keys=record_keys("STD-GEN-DVD-JPEG"),
+        file_set_id="BURNISH_1",
+        file_set_uid="1.2.3.4",
     )
     directory = pydicom.dcmread(BytesIO(encoded))
     content = rows(statement, "DICOMDIR: File-set Identification and Directory Information")
@@ -255,7 +258,10 @@ def keys_by_record(statement: Statement) -> dict[str, set[str]]:
 def test_what_an_instance_lacks_is_supplied_as_the_statement_says(statement: Statement) -> None:
     header = made_entries.empty("SR DOCUMENT")
     encoded = encoder.encode(
-        made_entries.entries([header]), file_set_id="BURNISH_1", file_set_uid="1.2.3.4"
+        made_entries.entries([header]),
+        keys=made_entries.EVERY_KEY,
+        file_set_id="BURNISH_1",
+        file_set_uid="1.2.3.4",
     )
     directory = pydicom.dcmread(BytesIO(encoded))
     records = {record.DirectoryRecordType: record for record in directory.DirectoryRecordSequence}
@@ -288,6 +294,7 @@ def test_file_meta_information_is_as_the_statement_says(statement: Statement) ->
 def test_the_dicomdir_has_no_source_ae_title(statement: Statement) -> None:
     encoded = encoder.encode(
         made_entries.entries([made_entries.empty("IMAGE")]),
+        keys=made_entries.EVERY_KEY,
         file_set_id="BURNISH_1",
         file_set_uid="1.2.3.4",
     )

@@ -4,6 +4,7 @@ import pytest
 
 from burnish.content import readme_txt
 from burnish.content.content_terms import ContentTerms, Site
+from burnish.content.languages import LANGUAGES, catalogue
 from burnish.content.readme_txt import ReadmeDetails
 from burnish.dicom_elements import encode
 from burnish.vocabulary import IncludeNonDICOMObjects
@@ -20,6 +21,22 @@ def test_readme_is_plain_text_of_one_length(secure: bool) -> None:
         assert line.isascii(), line
         assert len(line) < 80, line
     assert short.count(b"\n") == short.count(b"\r\n")
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_readme_names_the_profiles_and_which_volume_it_is(language: str) -> None:
+    terms = ContentTerms(IncludeNonDICOMObjects.FOR_PATIENT, language=language)
+    readmes = [
+        readme_txt.build_readme(
+            "A", 1, volume=volume, profiles="STD-GEN-CD+STD-XABC-CD", content=terms
+        )
+        for volume in ((2, 3), (12_345, 99_999))
+    ]
+    assert len(readmes[0]) == len(readmes[1])
+    lines = [line.rstrip() for line in readmes[0].decode("utf-8-sig").splitlines()]
+    title = catalogue(language).text("readme.profile")
+    assert f"{title:<19}STD-GEN-CD, STD-XABC-CD" in lines
+    assert catalogue(language).text("pages.volume", number=2, count=3) in lines
 
 
 def test_readme_has_the_complete_label_text() -> None:

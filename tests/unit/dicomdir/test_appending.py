@@ -16,7 +16,7 @@ from burnish.dicomdir import appending, file_ids
 from burnish.directory_records import ROOT_TYPES
 from burnish.errors import BurnishError, Conflict
 from burnish.values import DirectoryEntry, InstanceHeader
-from made_entries import empty
+from made_entries import EVERY_KEY, empty
 from unit.dicomdir.test_encoder import _header, encode, errors, walked
 
 
@@ -37,7 +37,7 @@ def in_two_steps(
     before = entries(first)
     data = encode(before)
     more = entries(then, [entry.file_id for entry in before])
-    return data, appending.append_entries(appending.read_earlier(data), more)
+    return data, appending.append_entries(appending.read_earlier(data), more, EVERY_KEY)
 
 
 def bodies(data: bytes) -> list[bytes]:
@@ -86,8 +86,8 @@ def test_appending_gives_the_dicomdir_of_one_step_if_the_order_is_the_same() -> 
     headers = [_header(1, 1, 1, number, "Doe^Jane", numbered=True) for number in (1, 2)]
     whole = encode(made_entries.entries(headers))
     half = appending.read_earlier(encode(made_entries.entries(headers[:1])))
-    assert appending.append_entries(half, made_entries.entries(headers)[1:]) == whole
-    assert appending.append_entries(appending.read_earlier(whole), []) == whole
+    assert appending.append_entries(half, made_entries.entries(headers)[1:], EVERY_KEY) == whole
+    assert appending.append_entries(appending.read_earlier(whole), [], EVERY_KEY) == whole
 
 
 @pytest.mark.parametrize(

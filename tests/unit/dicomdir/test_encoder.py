@@ -21,7 +21,7 @@ from burnish.dicomdir.records import EntityRecord
 from burnish.directory_records import KEYS, ROOT_TYPES
 from burnish.errors import BurnishError, Conflict, InvalidUID, InvalidValue, MissingValue
 from burnish.values import DirectoryEntry, InstanceHeader
-from made_entries import empty, instance
+from made_entries import EVERY_KEY, empty, instance
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 UID = "2.25.1"
@@ -37,8 +37,8 @@ STEREOMETRIC_GAPS = re.compile("Module=<ContentIdentificationMacro>")
 
 
 def encode(entries: Sequence[DirectoryEntry]) -> bytes:
-    data = encoder.encode(entries, file_set_id="TEST", file_set_uid=UID)
-    assert encoder.size(entries, file_set_id="TEST", file_set_uid=UID) == len(data)
+    data = encoder.encode(entries, keys=EVERY_KEY, file_set_id="TEST", file_set_uid=UID)
+    assert encoder.size(entries, keys=EVERY_KEY, file_set_id="TEST", file_set_uid=UID) == len(data)
     return data
 
 
@@ -158,7 +158,7 @@ def test_the_lengths_of_records_add_up_to_the_size(real_studies: material.RealSt
     entries = made_entries.entries(made_entries.headers(real_studies.tiny))
     total = encoder.base_length("TEST", UID)
     for number, entry in enumerate(entries):
-        lengths = encoder.record_lengths(entry.header, entry.transfer_syntax_uid)
+        lengths = encoder.record_lengths(entry.header, entry.transfer_syntax_uid, EVERY_KEY)
         total += sum(lengths) if number == 0 else lengths.instance
     assert total == len(encode(entries))
 
@@ -214,7 +214,7 @@ def test_the_offsets_of_any_tree_lead_to_every_record(
     total = encoder.base_length("TEST", UID)
     counted: set[tuple[str | None, ...]] = {()}
     for entry in entries:
-        lengths = encoder.record_lengths(entry.header, entry.transfer_syntax_uid)
+        lengths = encoder.record_lengths(entry.header, entry.transfer_syntax_uid, EVERY_KEY)
         place = made_entries.place(entry.header)
         total += lengths.instance
         for depth, length in enumerate(lengths[:3], start=1):
@@ -235,7 +235,7 @@ def test_an_entity_takes_keys_from_all_its_instances() -> None:
 
 def test_a_record_has_texts_of_one_character_set() -> None:
     """Latin-1 in one instance and UTF-8 in another of the same study."""
-    study = EntityRecord("STUDY", 1)
+    study = EntityRecord("STUDY", 1, EVERY_KEY)
     description, accession_number = 0x00081030, 0x00080050
     study.add(b"ISO_IR 100", {description: "Schädel".encode("latin-1")})
     study.add(b"ISO_IR 192", {accession_number: "Größe".encode()})
@@ -297,7 +297,7 @@ def test_entries_that_form_no_directory_are_rejected(
 ) -> None:
     for make in (encoder.encode, encoder.size):
         with pytest.raises(error) as caught:
-            make(_two_entries(**changes), file_set_id="TEST", file_set_uid=UID)
+            make(_two_entries(**changes), keys=EVERY_KEY, file_set_id="TEST", file_set_uid=UID)
         assert "P1" not in str(caught.value)
 
 
@@ -307,7 +307,7 @@ def test_entries_that_form_no_directory_are_rejected(
 )
 def test_invalid_file_set_ids_and_descriptors_are_rejected(wrong: dict[str, str]) -> None:
     with pytest.raises(InvalidValue):
-        encoder.encode([], **{"file_set_id": "A", "file_set_uid": UID, **wrong})
+        encoder.encode([], keys=EVERY_KEY, **{"file_set_id": "A", "file_set_uid": UID, **wrong})
 
 
 def test_invalid_file_ids_are_rejected() -> None:
@@ -318,5 +318,7 @@ def test_invalid_file_ids_are_rejected() -> None:
 
 
 def test_the_descriptor_file_is_referenced() -> None:
-    data = encoder.encode([], file_set_id="A", file_set_uid=UID, descriptor_file_id="README")
+    data = encoder.encode(
+        [], keys=EVERY_KEY, file_set_id="A", file_set_uid=UID, descriptor_file_id="README"
+    )
     assert pydicom.dcmread(io.BytesIO(data)).FileSetDescriptorFileID == "README"

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.application_profiles.profile import Rule
+from burnish.content.readme_txt import ReadmeDetails
 from burnish.db.tables import Event, MediaCreationRequest, TranscodedInstance
 from burnish.dicom_elements import encode
 from burnish.image.reader import open_volume
@@ -139,6 +140,7 @@ def test_the_image_of_compressed_instances_has_the_planned_size(
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
         instances,
+        readme_details=ReadmeDetails(profiles=file_set.media_application_profile),
     )
     built = pipeline.build_image(plan, tmp_path / "volume.iso", lambda _: None)
     assert (tmp_path / "volume.iso").stat().st_size == file_set.predicted_size <= CAPACITY
@@ -191,6 +193,7 @@ def test_a_set_is_compressed_with_loss_where_nothing_else_makes_it_fit(
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
         on_volume,
+        readme_details=ReadmeDetails(profiles=file_set.media_application_profile),
     )
     image = tmp_path / "volume.iso"
     built = pipeline.build_image(plan, image)

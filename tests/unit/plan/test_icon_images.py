@@ -10,6 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 import oracles
 from burnish.application_profiles import PROFILES
+from burnish.content.readme_txt import ReadmeDetails
 from burnish.db.tables import FileSet, IconImage
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA
@@ -82,6 +83,7 @@ def built(ground: Ground, uid: str, target: Path) -> Path:
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
         instances,
+        readme_details=ReadmeDetails(profiles=file_set.media_application_profile),
     )
     image = pipeline.build_image(plan, target)  # refuses an image of another size
     assert pipeline.read_back(plan, target, image, fresh=False).faults == ()

@@ -841,6 +841,7 @@ def plan_of(ground: Ground, file_set: FileSet) -> VolumePlan:
         file_set.predicted_size,
         MEDIA[file_set.medium].file_system,
         instances,
+        readme_details=ReadmeDetails(profiles=file_set.media_application_profile),
     )
 
 

@@ -10,7 +10,7 @@ import material
 from burnish.application_profiles import PROFILES
 from burnish.application_profiles.icon import acceptable, read
 from burnish.dicom_elements import encode, items, scan
-from burnish.dicomdir.profile_keys import choose_icon, header_on_media, icon_rule
+from burnish.dicomdir.profile_keys import choose_icon, header_on_media, icon_rule, record_keys
 from burnish.file_slice import Slice
 from burnish.transcode import icons
 from factories import header
@@ -66,7 +66,7 @@ def test_the_icon_of_the_scu_is_preferred() -> None:
 
 def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
     plain = header()
-    assert header_on_media(plain, "STD-GEN-CD") is plain
+    assert header_on_media(plain, "STD-GEN-DVD-JPEG") is plain
     icon = item(128)
     on_media = header_on_media(plain, "STD-XABC-CD", supplied_icon=icon)
     elements = {
@@ -78,7 +78,8 @@ def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
         on_media.record_keys, elements[0x00880200].value, elements[0x00880200].end, explicit=True
     )
     assert on_media.record_keys[start:end] == icon
-    tags = {e.tag for e in scan(on_media.entity_keys, 0, len(on_media.entity_keys), explicit=True)}
+    patient_and_series = record_keys("STD-XABC-CD").by_record
+    tags = {key.tag for name in ("PATIENT", "SERIES") for key in patient_and_series[name]}
     assert {0x00100030, 0x00100040, 0x00080080, 0x00080081, 0x00081050} <= tags
     assert icon_rule("STD-GEN-CD+STD-XABC-CD") is PROFILES["STD-XABC-CD"].icon
 

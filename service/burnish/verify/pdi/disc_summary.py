@@ -1,6 +1,6 @@
 """Craft: what a volume holds, by its DICOMDIR: patients, studies, and how many instances."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from burnish import character_sets
@@ -33,8 +33,14 @@ class PatientOnDisc:
     studies: list[StudyOnDisc] = field(default_factory=list)
 
 
-def summarize(records: list[Record]) -> list[PatientOnDisc]:
-    """The patients and studies of records whose parents are known, in the order of records."""
+def summarize(
+    records: list[Record], birth_date_in_file: Callable[[str], str]
+) -> list[PatientOnDisc]:
+    """The patients and studies of records whose parents are known, in the order of records.
+
+    `birth_date_in_file` is asked with the File ID of the first file of a patient whose record has
+    no birth date: it depends on the profile whether it has.
+    """
     patients: dict[int, PatientOnDisc] = {}
     studies: dict[int, StudyOnDisc] = {}
     for record in records:
@@ -62,7 +68,18 @@ def summarize(records: list[Record]) -> list[PatientOnDisc]:
         parent = record.parent
         if record.type == "STUDY" and parent is not None and parent.offset in patients:
             patients[parent.offset].studies.append(studies[record.offset])
+    for offset, patient in patients.items():
+        if not patient.birth_date:
+            patient.birth_date = _date(birth_date_in_file(_first_file(records, offset)))
     return list(patients.values())
+
+
+def _first_file(records: list[Record], patient_offset: int) -> str:
+    """The File ID of the first file of a patient, "" if there is none."""
+    for record in records:
+        if record.file_id and any(each.offset == patient_offset for each in _ancestors(record)):
+            return record.file_id
+    return ""
 
 
 def text(keys: Mapping[int, bytes], tag: int) -> str:

@@ -12,6 +12,7 @@ from burnish.values import ReadableVolume, SecureVolume
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.examine import LARGEST_DICOMDIR, VolumeWithLongNames
 from burnish.verify.faults import FaultCode, Faults
+from burnish.verify.file_details import file_details
 from burnish.verify.file_meta_checks import PREAMBLE, is_dicom
 from burnish.verify.pdi.disc_summary import PatientOnDisc, summarize, text
 from burnish.verify.pdi.rules import Findings, PdiReport
@@ -195,7 +196,10 @@ class _PdiCheck:
             maker=tuple(maker),
             by_rule=dict(self._findings.counts),
         )
-        return report, summarize(self._disc.dicomdir.records)
+        return report, summarize(self._disc.dicomdir.records, self._birth_date_in_file)
+
+    def _birth_date_in_file(self, file_id: str) -> str:
+        return file_details(self._disc.volume, file_id).get("PatientBirthDate", "")
 
     def _leave_out(self, numbers: Iterable[int], reason: str) -> None:
         """Says why some rules are not judged."""
