@@ -69,6 +69,14 @@ class Unreadable(Malformed):
     """A data set cannot be parsed, or is cut short."""
 
 
+class NoInstance(Unreadable):
+    """A file is no SOP Instance: it is no DICOM file, or it is a DICOMDIR."""
+
+
+class LimitExceeded(Malformed):
+    """A file is longer than the configuration permits."""
+
+
 class DamagedVolume(Unreadable):
     """A volume is truncated, or its file system is damaged."""
 

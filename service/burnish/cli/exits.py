@@ -25,6 +25,8 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.InvalidUID: 3,
     errors.InvalidArgument: 3,
     errors.Unreadable: 3,
+    errors.NoInstance: 3,
+    errors.LimitExceeded: 3,
     errors.DamagedVolume: 3,
     errors.Mismatch: 3,
     errors.Unknown: 4,

@@ -129,14 +129,17 @@ def show(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Show one instance: its newest content, what that replaced, and the media it is on."""
+    """Show one instance: its contents, the media it is on, and who uploaded it."""
+    from burnish.db import instance_events
     from burnish.request import instance_listing
 
     with open_instances(config) as (_, database), database.reading() as session:
         line = instance_listing.find_instance(session, uid)
         media = instance_listing.media_of_instance(session, uid)
+        events = instance_events.events(session, uid)
     if json:
-        output.print_views({"instance": line, "media": media}, patients=not no_patients)
+        shown = {"instance": line, "media": media, "events": events}
+        output.print_views(shown, patients=not no_patients)
         return
     if not no_patients:
         output.print_items((format_name(line.patient_name), f"ID {line.patient_id}"))
@@ -150,6 +153,8 @@ def show(
         )
     )
     _show_contents(line)
+    for event in events:
+        output.print_items((output.format_time(event.at), event.event.lower(), event.actor))
     if media:
         _show_media(media)
 

@@ -542,6 +542,24 @@ class Event(Table):
     actor: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
+class InstanceEvent(Table):
+    """One fact of a received instance that a person has to do with: who uploaded it, from where.
+
+    `actor` is that person or program, in words. What peers send has no events: the row of the
+    instance says who sent it.
+    """
+
+    __tablename__ = "instance_event"
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    instance_id: Mapped[int] = mapped_column(
+        ForeignKey("instance.id", ondelete="CASCADE"), index=True
+    )
+    at: Mapped[datetime]
+    event: Mapped[str] = mapped_column(String(32))
+    actor: Mapped[str] = mapped_column(Text)
+
+
 class CommitmentTransaction(Table):
     """One Storage Commitment transaction (PS3.4 J.3): requested, judged, then reported.
 

@@ -36,6 +36,8 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.InvalidUID: Statuses(0x0117, 0x0117),
     errors.InvalidArgument: Statuses(0xC000, 0x0115),
     errors.Unreadable: Statuses(0xC000, 0x0212),
+    errors.NoInstance: Statuses(0xC000, 0x0212),
+    errors.LimitExceeded: Statuses(0xC000, 0x0110),
     errors.DamagedVolume: Statuses(0xC000, 0x0212),
     errors.Mismatch: Statuses(0xA900, 0x0119),
     errors.Unknown: Statuses(0xC000, 0x0112),

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from burnish.settings.value_types import Duration, SettingsTable
+from burnish.settings.value_types import Duration, SettingsTable, Size
 
 
 class WebSettings(SettingsTable):
@@ -29,6 +29,8 @@ class WebSettings(SettingsTable):
     session_lifetime: Duration = timedelta(hours=12)
     #: A person signs in again after this time without a request.
     session_idle: Duration = timedelta(hours=2)
+    #: The largest file that people and programs may upload.
+    longest_upload: Size = Field(default=16_000_000_000, gt=0)
     #: The language of the page. Empty: what each browser asks for.
     language: Literal["", "en", "de"] = ""
 

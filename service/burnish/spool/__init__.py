@@ -182,7 +182,10 @@ class Spool:
                 self._is_full = share >= self._high_water
             self._room_checked_at = now
         if self._is_full:
-            raise OutOfResources("the disk of the spool is above high water")
+            raise OutOfResources(
+                "the disk of the spool is above high water",
+                hint="free some of the disk, or shorten [retention]",
+            )
 
     def publish(self, keys: Sequence[str]) -> None:
         """Make arrived files durable under their final names, all of a group by one sync."""

@@ -33,7 +33,7 @@ PERMISSIONS: dict[Permission, Role | None] = {
     Permission.DOWNLOAD: Role.DESK,
     Permission.OPERATE: Role.OPERATOR,
     Permission.REMOVE: Role.OPERATOR,
-    Permission.RECEIVE: Role.OPERATOR,
+    Permission.RECEIVE: Role.DESK,
     Permission.ADMINISTER: Role.ADMINISTRATOR,
 }
 

@@ -17,11 +17,14 @@ class ProblemKind:
 
 
 _INVALID = ProblemKind(422, "invalid", "The request has a value that it may not have")
+_TOO_LARGE = ProblemKind(413, "too-large", "The request is too large")
 
 #: The kind of each error; of other errors, that of the nearest base class.
 PROBLEMS: dict[type[Exception], ProblemKind] = {
     errors.BurnishError: ProblemKind(500, "error", "Burnish cannot do this"),
     errors.Malformed: _INVALID,
+    errors.NoInstance: ProblemKind(422, "no-instance", "The file is no DICOM instance"),
+    errors.LimitExceeded: _TOO_LARGE,
     errors.Unknown: ProblemKind(404, "not-found", "There is nothing of this name"),
     errors.Conflict: ProblemKind(409, "conflict", "This contradicts what is here"),
     errors.AlreadyExists: ProblemKind(409, "already-exists", "This exists already"),
@@ -38,7 +41,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
 _OF_STATUS = {
     404: PROBLEMS[errors.Unknown],
     405: ProblemKind(405, "method-not-allowed", "This address has no such method"),
-    413: ProblemKind(413, "too-large", "The request is too large"),
+    413: _TOO_LARGE,
     422: _INVALID,
     500: PROBLEMS[errors.BurnishError],
 }

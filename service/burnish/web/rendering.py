@@ -75,6 +75,10 @@ class Rendering:
             or preferred(request.headers.get("accept-language", ""))
         )
 
+    def texts(self, request: Request) -> Texts:
+        """The texts of the answer to a request."""
+        return texts(self.language(request))
+
     def page(
         self, request: Request, template: str, *, status: int = 200, **values: Any
     ) -> HTMLResponse:
@@ -106,7 +110,7 @@ class Rendering:
 def _digest_of_assets() -> str:
     """What the addresses of our own static files end with, so that browsers load new ones."""
     digest = hashlib.blake2b(digest_size=6)
-    for name in ("burnish.css", "burnish.js"):
+    for name in ("burnish.css", "burnish.js", "upload.js"):
         digest.update((_FOLDER / "static" / name).read_bytes())
     return digest.hexdigest()
 

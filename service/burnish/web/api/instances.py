@@ -3,9 +3,11 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from burnish import removal
+from burnish.db import instance_events
+from burnish.db.instance_events import InstanceEventLine
 from burnish.db.instance_rows import Selection
 from burnish.removal import Removal
 from burnish.request import instance_listing
@@ -15,6 +17,7 @@ from burnish.web.api.answers import Limit, answer, documented, page
 from burnish.web.api.shapes import object_of, page_of, schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
+from burnish.web.uploads import CLIENT_GONE, receive_body
 
 router = APIRouter(prefix="/api/v1/instances", tags=["instances"])
 
@@ -44,15 +47,18 @@ def list_instances(
     dependencies=[needs(Permission.SEE)],
     summary="Show one instance",
     responses=documented(
-        object_of(instance=InstanceLine, media=list[MediumLine]), 404, text="The instance."
+        object_of(instance=InstanceLine, media=list[MediumLine], events=list[InstanceEventLine]),
+        404,
+        text="The instance.",
     ),
 )
 def show_instance(request: Request, sop_instance_uid: str) -> Response:
-    """Its newest content, what that replaced, and the media that it is on."""
+    """Its newest content, what that replaced, the media that it is on, and who uploaded it."""
     with context_of(request).database.reading() as session:
         facts = {
             "instance": instance_listing.find_instance(session, sop_instance_uid),
             "media": instance_listing.media_of_instance(session, sop_instance_uid),
+            "events": instance_events.events(session, sop_instance_uid),
         }
     return answer(request, facts)
 
@@ -72,6 +78,7 @@ def show_instance(request: Request, sop_instance_uid: str) -> Response:
             "required": ["sop_instance_uid", "sop_class_uid", "size"],
         },
         409,
+        413,
         text="The instance is here, durably, and has its row.",
     ),
     openapi_extra={
@@ -85,14 +92,15 @@ def show_instance(request: Request, sop_instance_uid: str) -> Response:
     },
 )
 async def upload_instance(request: Request) -> Response:
-    """Receive a DICOM File (PS3.10) by the rules of C-STORE; the same again changes nothing."""
-    upload = context_of(request).uploads.begin()
+    """Receive a DICOM File (PS3.10) by the rules of C-STORE; the same again changes nothing.
+
+    `no-instance` at the end of `type` says of a refused file that it is no DICOM file, or a
+    DICOMDIR: a program that sends a whole folder passes over those.
+    """
     try:
-        async for chunk in request.stream():
-            await run_in_threadpool(upload.write, chunk)
-        received = await run_in_threadpool(upload.finish)
-    finally:
-        await run_in_threadpool(upload.abandon)
+        received = await receive_body(request, context_of(request).uploads, actor_of(request))
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_GONE)
     return answer(request, received)
 
 

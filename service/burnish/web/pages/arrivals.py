@@ -1,15 +1,16 @@
-"""Surface: the page Arrivals: what nobody has requested media for, and a form for a disc."""
+"""Surface: the page Arrivals: what nobody has requested media for, a form for a disc, uploads."""
 
 from collections.abc import Hashable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.requests import ClientDisconnect
 
 from burnish.db.session import Database
 from burnish.db.tables import short_id
-from burnish.errors import InvalidValue, Unknown
+from burnish.errors import BurnishError, InvalidValue, NoInstance, OutOfResources, Unknown
 from burnish.request import arrivals as stage
 from burnish.request import listing, operations
 from burnish.request.operations import NewRequest
@@ -19,7 +20,9 @@ from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
 from burnish.web.forms import Form, copies_of
 from burnish.web.live import Topic
+from burnish.web.problems import problem_of
 from burnish.web.sessions import actor_of
+from burnish.web.uploads import CLIENT_GONE, receive_body
 
 router = APIRouter()
 
@@ -36,7 +39,13 @@ def show_arrivals(request: Request, before: str = "") -> Response:
     """The studies that arrived last and that nobody has requested media for."""
     context = context_of(request)
     values = _values(context.settings, context.database, _moment(before))
-    return context.rendering.page(request, "arrivals.html", is_live=not before, **values)
+    return context.rendering.page(
+        request,
+        "arrivals.html",
+        is_live=not before,
+        longest_upload=context.uploads.longest,
+        **values,
+    )
 
 
 @router.get("/live/arrivals", dependencies=[needs(Permission.SEE_PATIENTS)])
@@ -49,6 +58,34 @@ async def live_arrivals(request: Request, last_event_id: str = Header("")) -> St
         lambda database, _sees_patients: _values(context.settings, database),
     )
     return context.live.response(request, "arrivals", topic, last_event_id)
+
+
+@router.put("/arrivals/files", dependencies=[needs(Permission.RECEIVE)])
+async def upload_file(request: Request) -> Response:
+    """Receive the file that is the body, and tell the page's script what became of it, in words.
+
+    `outcome` is received, passed over (no instance), refused, or failed (it may be sent again).
+    """
+    context = context_of(request)
+    texts = context.rendering.texts(request)
+    try:
+        received = await receive_body(request, context.uploads, actor_of(request))
+    except ClientDisconnect:
+        return Response(status_code=CLIENT_GONE)
+    except BurnishError as error:
+        facts = {
+            "outcome": _upload_outcome(error),
+            "reason": texts.sentence(str(error)),
+            "remedy": texts.sentence(error.hint),
+        }
+        return JSONResponse(facts, status_code=problem_of(error).kind.status)
+    return JSONResponse({"outcome": "received", "size": received.size})
+
+
+def _upload_outcome(error: BurnishError) -> str:
+    if isinstance(error, NoInstance):
+        return "passed over"
+    return "failed" if isinstance(error, OutOfResources) else "refused"
 
 
 @router.get("/arrivals/disc", dependencies=[needs(Permission.MAKE)])
