@@ -172,17 +172,17 @@ class Browser:
 
     # --- commands
 
-    def _command(self, method: str, **parameters: object) -> Any:
+    def _command(self, command_name: str, /, **parameters: object) -> Any:
         self._number += 1
         number = self._number
-        command = {"id": number, "method": method, "params": parameters}
+        command = {"id": number, "method": command_name, "params": parameters}
         self._connection.send(json.dumps(command))
         while True:
             answer = json.loads(self._connection.recv(timeout=_PATIENCE))
             if answer.get("type") == "event":
                 self._on_event(answer["method"], answer["params"])
             elif answer.get("id") == number:
-                message = f"{method}: {answer.get('message')}"
+                message = f"{command_name}: {answer.get('message')}"
                 if "Cannot find context" in message:
                     raise PageGone(message)
                 assert answer["type"] == "success", message
@@ -263,6 +263,35 @@ class Browser:
         """A click in the middle of the element with this number of a selector."""
         x, y = self.place(selector, number=number)
         self.drag([(x, y)])
+
+    def choose_files(self, selector: str, *paths: Path) -> None:
+        """Chooses files for an input of a page, as the dialog of the browser does."""
+        node = self._command(
+            "script.evaluate",
+            expression=f"document.querySelector({json.dumps(selector)})",
+            target={"context": self.context},
+            awaitPromise=False,
+        )["result"]
+        self._command(
+            "input.setFiles",
+            context=self.context,
+            element={"sharedId": node["sharedId"]},
+            files=[str(path) for path in paths],
+        )
+
+    def drop(self, selector: str, *paths: Path) -> None:
+        """Drags files and folders from outside into an element of the page; for Chromium."""
+        session = self._command("goog:cdp.getSession", context=self.context)["session"]
+        x, y = self.place(selector)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            event = {"type": kind, "x": round(x), "y": round(y), "data": data}
+            self._command(
+                "goog:cdp.sendCommand",
+                method="Input.dispatchDragEvent",
+                params=event,
+                session=session,
+            )
 
     def place(self, selector: str, *, number: int = 0) -> tuple[float, float]:
         box = self.evaluate(

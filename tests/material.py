@@ -61,7 +61,7 @@ class RealStudies:
 
     def file(self, name: str) -> Path:
         """One file of the wheel by its name, also an irregular one such as `MR_truncated.dcm`."""
-        for folder in (_FILES, _WHEEL / "charset_files", _WHEEL / "palettes"):
+        for folder in (_FILES, _TREE, _WHEEL / "charset_files", _WHEEL / "palettes"):
             if (folder / name).is_file():
                 return folder / name
         raise FileNotFoundError(f"the pydicom wheel has no {name}")
