@@ -16,11 +16,12 @@ Elements = dict[int, tuple[bytes, bytes]]
 
 @dataclass
 class Node:
-    """A directory record and those below it."""
+    """A directory record and those below it; `reference` is the one that leads to its file."""
 
     elements: Elements
     below: list["Node"] = field(default_factory=list)
     offset: int = 0
+    reference: "Node | None" = None
 
     def set(self, tag: int, vr: bytes, value: bytes | str) -> None:
         self.elements[tag] = (vr, value.encode() if isinstance(value, str) else value)
@@ -130,9 +131,13 @@ def patient(number: int, *below: Node) -> Node:
 
 @dataclass
 class SampleVolume:
-    """A File-set without faults: two patients, four images."""
+    """A File-set without faults: two patients, four images.
+
+    No offset of an entity leads to the records that are `apart`.
+    """
 
     root: list[Node] = field(default_factory=list)
+    apart: list[Node] = field(default_factory=list)
     header: dict[int, tuple[bytes, bytes]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN
@@ -191,6 +196,10 @@ class SampleVolume:
                 at += len(items[-1])
                 if node.below:
                     entities.append(node.below)
+        for node in self.apart:
+            node.offset = at
+            items.append(encode_item(self._encode_record(node, None)))
+            at += len(items[-1])
         return data + self.encode(0x00041220, b"SQ", b"".join(items))
 
     def _encode_record(self, node: Node, following: Node | None) -> bytes:
@@ -201,6 +210,8 @@ class SampleVolume:
             0x00041420: (b"UL", lower.to_bytes(4, "little")),
             **node.elements,
         }
+        if node.reference:
+            elements[0x00041504] = (b"UL", node.reference.offset.to_bytes(4, "little"))
         return b"".join(self.encode(tag, *elements[tag]) for tag in sorted(elements))
 
     def volume(self) -> MemoryVolume:

@@ -24,6 +24,27 @@ ROOT_TYPES = frozenset(
     {"HANGING PROTOCOL", "PALETTE", "IMPLANT", "IMPLANT ASSY", "IMPLANT GROUP", "INVENTORY"}
 )
 
+#: Types of record of earlier editions (PS3.3 F.4), which old media have.
+RETIRED_TYPES = frozenset(
+    {
+        "CURVE",
+        "FILM BOX",
+        "FILM SESSION",
+        "IMAGE BOX",
+        "INTERPRETATION",
+        "MODALITY LUT",
+        "MRDR",
+        "OVERLAY",
+        "PRINT QUEUE",
+        "RESULTS",
+        "STORED PRINT",
+        "STUDY COMPONENT",
+        "TOPIC",
+        "VISIT",
+        "VOI LUT",
+    }
+)
+
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 
 #: Record type by SOP Class UID below 1.2.840.10008.5.1.4.1.1, unless it is IMAGE; "" if there is

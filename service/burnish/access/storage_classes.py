@@ -1,11 +1,11 @@
 """Ground: the SOP Classes and transfer syntaxes of the instances that are received."""
 
-from pydicom._uid_dict import UID_dictionary
 from pynetdicom.presentation import (
     AllStoragePresentationContexts,
     NonPatientObjectPresentationContexts,
 )
 
+from burnish import registered_uids
 from burnish.settings import StorageSettings
 from burnish.settings.storage import ANY, STANDARD
 
@@ -27,35 +27,19 @@ STORAGE_SOP_CLASSES: frozenset[str] = frozenset(
     | {str(context.abstract_syntax) for context in NonPatientObjectPresentationContexts}
     | RETIRED_STORAGE_SOP_CLASSES
 )
-#: JPIP and SMPTE ST 2110 leave the pixels elsewhere. MIME, XML and Papyrus 3 are not encodings of
-#: PS3.5. None of them can be put on media.
+#: JPIP and SMPTE ST 2110 leave the pixels elsewhere: such instances cannot be put on media.
 _EXCLUDED_TRANSFER_SYNTAXES = {
     "1.2.840.10008.1.2.4.94",
     "1.2.840.10008.1.2.4.95",
     "1.2.840.10008.1.2.4.204",
     "1.2.840.10008.1.2.4.205",
-    "1.2.840.10008.1.2.6.1",
-    "1.2.840.10008.1.2.6.2",
     "1.2.840.10008.1.2.7.1",
     "1.2.840.10008.1.2.7.2",
     "1.2.840.10008.1.2.7.3",
-    "1.2.840.10008.1.20",
-}
-#: Transfer syntaxes that the dictionary of pydicom may not have yet: JPEG XL, compressed frames.
-_NEW_TRANSFER_SYNTAXES = {
-    "1.2.840.10008.1.2.1.98",
-    "1.2.840.10008.1.2.4.110",
-    "1.2.840.10008.1.2.4.111",
-    "1.2.840.10008.1.2.4.112",
-    "1.2.840.10008.1.2.8.1",
 }
 #: Every transfer syntax of the standard that media can hold, including the retired ones.
-STORAGE_TRANSFER_SYNTAXES: frozenset[str] = frozenset(
-    (
-        {uid for uid, entry in UID_dictionary.items() if entry[1] == "Transfer Syntax"}
-        | _NEW_TRANSFER_SYNTAXES
-    )
-    - _EXCLUDED_TRANSFER_SYNTAXES
+STORAGE_TRANSFER_SYNTAXES: frozenset[str] = (
+    registered_uids.transfer_syntaxes() - _EXCLUDED_TRANSFER_SYNTAXES
 )
 
 

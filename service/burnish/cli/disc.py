@@ -275,7 +275,10 @@ def _verdict(report: "VolumeReport") -> str:
     if report.kept_damaged:
         images = len({damage.where for damage in report.kept_damaged})
         verdicts.append(f"{quantity(images, 'image')} kept although damaged, as the manifest says")
-    return "; ".join(verdicts) or "no fault"
+    if not verdicts:
+        partly = report.not_examined or report.unexamined
+        verdicts.append("no fault in what was examined" if partly else "no fault")
+    return "; ".join(verdicts)
 
 
 def _print_examined(

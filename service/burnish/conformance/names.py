@@ -6,19 +6,13 @@ from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_description, dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.uid import UID
 
-#: Names that the dictionary of pydicom does not have yet (PS3.6 Table A-1).
-_NEW_NAMES = {
-    "1.2.840.10008.5.1.4.1.1.66.7": "Label Map Segmentation Storage",
-    "1.2.840.10008.5.1.4.1.1.66.8": "Height Map Segmentation Storage",
-    "1.2.840.10008.5.1.4.1.1.9.100.1": "Waveform Presentation State Storage",
-    "1.2.840.10008.5.1.4.1.1.9.100.2": "Waveform Acquisition Presentation State Storage",
-}
+from burnish.registered_uids import NEW_SOP_CLASSES
 
 
 def uid_name(uid: str) -> str:
     """The name of a UID, marked if it is retired; "private" for one that is not registered."""
-    if uid in _NEW_NAMES:
-        return _NEW_NAMES[uid]
+    if uid in NEW_SOP_CLASSES:
+        return NEW_SOP_CLASSES[uid]
     entry = UID_dictionary.get(uid)
     if entry is None:
         return "private" if not uid.startswith("1.2.840.10008.") else uid

@@ -4,7 +4,7 @@ The earlier records are kept byte for byte, apart from their offsets. The record
 instances follow those of the patient, study and series to which they belong.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from burnish import file_meta
@@ -17,6 +17,8 @@ from burnish.dicomdir.reader import (
     FIRST_RECORD_OFFSET,
     IDENTITY_KEYS,
     LOWER_LEVEL_OFFSET,
+    MRDR,
+    MRDR_OFFSET,
     NEXT_RECORD_OFFSET,
     RECORD_TYPE,
     REFERENCED_FILE_ID,
@@ -31,17 +33,18 @@ from burnish.values import DirectoryEntry
 _FILE_META_START = 132
 _FILE_SET_UID = 0x00020003
 _DIRECTORY_GROUP = 0x00040000
-_REFERENCED_RECORD_OFFSET = 0x00041504
 _PATIENT_NAME = 0x00100010
-#: Patient, study, series, instance.
-_MAXIMUM_LEVELS = 4
+#: More levels than any kind of record needs: patient, study, series, instance, and private ones.
+_MAXIMUM_LEVELS = 32
 
 
 @dataclass(slots=True)
 class RecordNode:
     """A directory record and the records below it.
 
-    `body` is the encoded record from Directory Record Type (0004,1430) on.
+    `body` is the encoded record from Directory Record Type (0004,1430) on. A record that leads to
+    its file by a Multi-Referenced File Directory Record has the offset of that one as
+    `mrdr_offset`, and its file and instance.
     """
 
     type: str
@@ -50,18 +53,23 @@ class RecordNode:
     file_id: str
     sop_instance_uid: str
     body: bytes
+    mrdr_offset: int = 0
     below: list["RecordNode"] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class EarlierDirectory:
-    """The DICOMDIR to which instances are added, with the records of its root."""
+    """The DICOMDIR to which instances are added, with the records of its root.
+
+    `multi_referenced` are its Multi-Referenced File Directory Records by their offsets.
+    """
 
     file_set_id: str
     file_set_uid: str
     #: The encoded elements that identify the File-set: (0004,1130) to (0004,1142).
     identification: bytes
     records: list[RecordNode]
+    multi_referenced: dict[int, RecordNode] = field(default_factory=dict)
 
     @property
     def patient_ids(self) -> frozenset[str]:
@@ -80,7 +88,7 @@ class EarlierDirectory:
 def read_earlier(data: bytes) -> EarlierDirectory:
     """The DICOMDIR in these bytes, in which `verify.examine` found no fault.
 
-    Raises Conflict for kinds of records that cannot be kept, Unreadable for damage.
+    Raises Conflict for records on too many levels, Unreadable for damage.
     """
     offset, _ = file_meta.locate(data)
     meta = Elements(data, {e.tag: e for e in scan(data, _FILE_META_START, offset, explicit=True)})
@@ -89,11 +97,19 @@ def read_earlier(data: bytes) -> EarlierDirectory:
         raise Unreadable("the DICOMDIR has no File-set UID or no records")
     stored = {record.offset: record.elements for record in reader.records()}
     first = reader.elements.number(FIRST_RECORD_OFFSET)
+    multi_referenced = {
+        offset: _node(elements, {})
+        for offset, elements in stored.items()
+        if elements.code(RECORD_TYPE) == MRDR
+    }
+    for offset in multi_referenced:
+        del stored[offset]
     return EarlierDirectory(
         file_set_id=reader.elements.text(FILE_SET_ID),
         file_set_uid=meta.code(_FILE_SET_UID),
         identification=reader.elements.encoded(_DIRECTORY_GROUP, FIRST_RECORD_OFFSET),
-        records=list(_records(stored, first, level=1)),
+        records=list(_records(stored, multi_referenced, first, level=1)),
+        multi_referenced=multi_referenced,
     )
 
 
@@ -113,17 +129,44 @@ def append_entries(
     )
     added = read_earlier(alone).records
     _check_no_conflict(earlier.records, added)
-    levels, bodies = [], []
+    levels, records = [], []
     pending = [(record, 0) for record in reversed(_merged(earlier.records, added))]
     while pending:
         record, level = pending.pop()
         levels.append(level)
-        bodies.append(record.body)
+        records.append(record)
         pending += [(below, level + 1) for below in reversed(record.below)]
+    levels += [encoder.APART] * len(earlier.multi_referenced)
+    records += earlier.multi_referenced.values()
+    bodies = [record.body for record in records]
+    if earlier.multi_referenced:
+        offsets = encoder.record_offsets(earlier.file_set_uid, earlier.identification, bodies)
+        by_record = dict(zip(map(id, records), offsets, strict=True))
+        new_offsets = {
+            offset: by_record[id(record)] for offset, record in earlier.multi_referenced.items()
+        }
+        bodies = [_with_mrdr_offset(record, new_offsets) for record in records]
     return encoder.join(earlier.file_set_uid, earlier.identification, levels, bodies)
 
 
-def _records(stored: dict[int, Elements], offset: int, level: int) -> Iterator[RecordNode]:
+def _with_mrdr_offset(record: RecordNode, new_offsets: Mapping[int, int]) -> bytes:
+    """The body of a record, with the new offset of the record that leads to its file."""
+    if not record.mrdr_offset:
+        return record.body
+    body = record.body
+    for element in scan(body, 0, len(body), explicit=True):
+        if element.tag == MRDR_OFFSET:
+            offset = new_offsets[record.mrdr_offset].to_bytes(4, "little")
+            return body[: element.value] + offset + body[element.value + element.length :]
+    return body
+
+
+def _records(
+    stored: dict[int, Elements],
+    multi_referenced: Mapping[int, RecordNode],
+    offset: int,
+    level: int,
+) -> Iterator[RecordNode]:
     """The records of one Directory Entity from the one at `offset` on, with all below them.
 
     Each record is taken out of `stored`, so that offsets that form a loop raise Unreadable.
@@ -132,19 +175,33 @@ def _records(stored: dict[int, Elements], offset: int, level: int) -> Iterator[R
         elements = stored.pop(offset, None)
         if elements is None:
             raise Unreadable("its offsets do not lead from record to record")
-        if level > _MAXIMUM_LEVELS or _REFERENCED_RECORD_OFFSET in elements:
-            raise Conflict("its DICOMDIR has records of a kind that cannot be kept")
-        record_type = elements.text(RECORD_TYPE)
-        yield RecordNode(
-            type=record_type,
-            identity=elements.text(IDENTITY_KEYS.get(record_type, 0)),
-            patient_name=elements.text(_PATIENT_NAME),
-            file_id=elements.text(REFERENCED_FILE_ID),
-            sop_instance_uid=elements.text(REFERENCED_SOP_INSTANCE_UID),
-            body=elements.encoded(RECORD_TYPE),
-            below=list(_records(stored, elements.number(LOWER_LEVEL_OFFSET), level + 1)),
-        )
+        if level > _MAXIMUM_LEVELS:
+            raise Conflict(f"its DICOMDIR has records on more than {_MAXIMUM_LEVELS} levels")
+        node = _node(elements, multi_referenced)
+        lower = elements.number(LOWER_LEVEL_OFFSET)
+        node.below = list(_records(stored, multi_referenced, lower, level + 1))
+        yield node
         offset = elements.number(NEXT_RECORD_OFFSET)
+
+
+def _node(elements: Elements, multi_referenced: Mapping[int, RecordNode]) -> RecordNode:
+    """A record without those below it; raises Unreadable if it leads to no file that there is."""
+    record_type = elements.text(RECORD_TYPE)
+    node = RecordNode(
+        type=record_type,
+        identity=elements.text(IDENTITY_KEYS.get(record_type, 0)),
+        patient_name=elements.text(_PATIENT_NAME),
+        file_id=elements.text(REFERENCED_FILE_ID),
+        sop_instance_uid=elements.text(REFERENCED_SOP_INSTANCE_UID),
+        body=elements.encoded(RECORD_TYPE),
+    )
+    if not node.file_id and (offset := elements.number(MRDR_OFFSET)):
+        target = multi_referenced.get(offset)
+        if target is None:
+            raise Unreadable("its offsets do not lead from record to record")
+        node.mrdr_offset, node.file_id = offset, target.file_id
+        node.sop_instance_uid = node.sop_instance_uid or target.sop_instance_uid
+    return node
 
 
 def _walk(

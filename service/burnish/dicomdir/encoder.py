@@ -8,6 +8,7 @@ instance adds to it.
 import struct
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from burnish import file_meta
@@ -53,6 +54,8 @@ _IN_USE = b"\x04\x00\x10\x14US\x02\x00\xff\xff"
 _LOWER = b"\x04\x00\x20\x14UL\x04\x00"
 #: The level of the record of an instance below a PATIENT, a STUDY and a SERIES record.
 _INSTANCE_LEVEL = len(ENTITY_TYPES)
+#: The level of a record that belongs to no entity: a Multi-Referenced File Directory Record.
+APART = -1
 
 
 class RecordLengths(NamedTuple):
@@ -303,7 +306,7 @@ def join(
     """The complete DICOMDIR file of records, each before those below it, with levels from 0.
 
     `identification` is the result of `encode_identification`; `bodies` are the records from
-    Directory Record Type (0004,1430) on.
+    Directory Record Type (0004,1430) on. No offset of an entity leads to a record of level `APART`.
     """
     start = len(_front(file_set_uid, identification, first=0, last=0, length=0))
     starts, last, end = _record_starts(levels, bodies, start)
@@ -312,6 +315,13 @@ def join(
     for record_start, body in zip(starts, bodies, strict=True):
         parts += (record_start, body)
     return b"".join(parts)
+
+
+def record_offsets(file_set_uid: str, identification: bytes, bodies: Sequence[bytes]) -> list[int]:
+    """The offset of each record in what `join` returns."""
+    start = len(_front(file_set_uid, identification, first=0, last=0, length=0))
+    sizes = [_RECORD_START.size + len(body) for body in bodies]
+    return list(accumulate(sizes[:-1], initial=start)) if bodies else []
 
 
 def encode_identification(file_set_id: str, descriptor_file_id: str = "") -> bytes:
@@ -352,18 +362,18 @@ def _record_starts(
     """How each record begins, the offset of the last record in the root, and the end of all."""
     next_offsets, lower_offsets = [0] * len(bodies), [0] * len(bodies)
     #: The index of the latest record at each level of the current branch.
-    latest: list[int | None] = [None] * (_INSTANCE_LEVEL + 1)
+    latest: list[int] = []
     last = 0
     position = start
     for index, (level, body) in enumerate(zip(levels, bodies, strict=True)):
-        sibling = latest[level]
-        if sibling is not None:
-            next_offsets[sibling] = position
-        elif level and (parent := latest[level - 1]) is not None:
-            lower_offsets[parent] = position
+        if 0 <= level < len(latest):
+            next_offsets[latest[level]] = position
+        elif level > 0:
+            lower_offsets[latest[level - 1]] = position
         if level == 0:
             last = position
-        latest[level:] = [index] + [None] * (_INSTANCE_LEVEL - level)
+        if level != APART:
+            latest[level:] = [index]
         position += _RECORD_START.size + len(body)
     _checked_length(position)
     after_item = _RECORD_START.size - _ITEM_HEADER

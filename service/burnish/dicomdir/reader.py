@@ -18,9 +18,13 @@ RECORD_IN_USE_FLAG = 0x00041410
 LOWER_LEVEL_OFFSET = 0x00041420
 RECORD_TYPE = 0x00041430
 REFERENCED_FILE_ID = 0x00041500
+#: The offset of a Multi-Referenced File Directory Record, which is retired (PS3.3-2004 F.3.2.2).
+MRDR_OFFSET = 0x00041504
 REFERENCED_SOP_CLASS_UID = 0x00041510
 REFERENCED_SOP_INSTANCE_UID = 0x00041511
 REFERENCED_TRANSFER_SYNTAX_UID = 0x00041512
+#: The Directory Record Type of a Multi-Referenced File Directory Record.
+MRDR = "MRDR"
 #: The key that tells the records of a type apart (PS3.3 F.5.1 to F.5.3).
 IDENTITY_KEYS = {"PATIENT": 0x00100020, "STUDY": 0x0020000D, "SERIES": 0x0020000E}
 

@@ -2,22 +2,29 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from io import BytesIO
 from pathlib import Path
 
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-
+from burnish import character_sets
+from burnish.dicomdir.reader import SPECIFIC_CHARACTER_SET
 from burnish.errors import Conflict, Unreadable
 from burnish.image.reader import open_volume
 from burnish.label import LabelContent, Patient, Study
 from burnish.secure_files import open_secure
 from burnish.values import ReadableVolume
 from burnish.verify import FaultCode, examine_volume
+from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
+from burnish.verify.examine import LARGEST_DICOMDIR
+from burnish.verify.faults import Faults
 from burnish.verify.file_details import file_details
+from burnish.verify.record_checks import Record, records_above
+from burnish.verify.structure import check_structure
 from burnish.wording import quantity
 
+_DICOMDIR = "DICOMDIR"
+_STUDY_DATE, _MODALITY, _INSTITUTION_NAME = 0x00080020, 0x00080060, 0x00080080
+_STUDY_DESCRIPTION = 0x00081030
+_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
+_BIRTH_DATE, _SEX = 0x00100030, 0x00100040
 #: Faults by which a label could name somebody else than the files do.
 _WRONG_RECORDS = {
     FaultCode.KEY_DIFFERS,
@@ -29,31 +36,44 @@ _WRONG_RECORDS = {
 def label_content(path: Path) -> LabelContent:
     """Patients, studies, institution and File-set ID of a volume; raises Unreadable.
 
-    Birth date, sex and institution are those of the files where the DICOMDIR has none. The
-    institution is left empty if the series name several. Raises Conflict if the DICOMDIR and the
-    files of the volume disagree.
+    Directory records of kinds that are not known are passed over (PS3.2 7.2). Birth date, sex and
+    institution are those of the files where the DICOMDIR has none. The institution is left empty if
+    the series name several. Raises Conflict if the DICOMDIR and the files of the volume disagree.
     """
     with open_volume(path) as volume:
         _check_records(path, volume)
-        dicomdir = volume.read("DICOMDIR") if "DICOMDIR" in volume.files() else b""
+        dicomdir = _read_dicomdir(volume)
         volume_identifier = volume.volume_identifier
         has_pages = any(name.upper().startswith("IHE_PDI\\") for name in volume.files())
-        try:
-            directory = pydicom.dcmread(BytesIO(dicomdir))
-            records = directory.get("DirectoryRecordSequence", [])
-            patients, institutions = _patients_and_institutions(records, volume)
-        except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+        if not dicomdir.complete:
             raise Unreadable(
                 f"{path} has no readable DICOMDIR",
                 hint="For secure media, or without a volume, give the content of the label by hand,"
                 " with the options of `burnish disc label`.",
-            ) from error
+            )
+        records = [record for record in dicomdir.records if record.reached and record.in_use]
+        details = _details_of_series(records, volume)
+    institutions = {
+        _text(record, _INSTITUTION_NAME) for record in records if record.type == "SERIES"
+    }
+    institutions |= {values.get("InstitutionName", "") for _, values in details}
+    institutions -= {""}
     return LabelContent(
-        file_set_id=str(directory.get("FileSetID", "") or volume_identifier),
+        file_set_id=dicomdir.file_set_id or volume_identifier,
         institution=institutions.pop() if len(institutions) == 1 else "",
-        patients=patients,
+        patients=_patients(records, details),
         content_type="DICOM AND WEB" if has_pages else "DICOM ONLY",
     )
+
+
+def _read_dicomdir(volume: ReadableVolume) -> CheckedDicomdir:
+    """The DICOMDIR, with what its offsets lead to; it is not complete if it cannot be read."""
+    name = next((name for name in volume.files() if name.upper() == _DICOMDIR), None)
+    if name is None or volume.files()[name] > LARGEST_DICOMDIR:
+        return CheckedDicomdir()
+    dicomdir = check_dicomdir(volume.read(name), Faults())
+    check_structure(dicomdir, "", Faults())
+    return dicomdir
 
 
 def _check_records(path: Path, volume: ReadableVolume) -> None:
@@ -67,53 +87,56 @@ def _check_records(path: Path, volume: ReadableVolume) -> None:
         )
 
 
-def _patients_and_institutions(
-    records: Iterable[Dataset], volume: ReadableVolume
-) -> tuple[tuple[Patient, ...], set[str]]:
-    """Patients with their studies in the order of the DICOMDIR, and the institutions of series.
-
-    One file of each series is read for what the DICOMDIR lacks.
-    """
-    patients: list[Patient] = []
-    institutions: set[str] = set()
-    is_first_of_series = False
+def _details_of_series(
+    records: Iterable[Record], volume: ReadableVolume
+) -> list[tuple[Record, dict[str, str]]]:
+    """What one file of each series says of its patient, with the record of that file."""
+    first_of_series: dict[int, Record] = {}
     for record in records:
-        record_type = record.get("DirectoryRecordType", "")
-        if record_type == "PATIENT":
-            patients.append(
-                Patient(
-                    _text(record, "PatientName"),
-                    _text(record, "PatientID"),
-                    _text(record, "PatientBirthDate"),
-                    _text(record, "PatientSex"),
+        if record.file_id and record.parent and record.parent.type == "SERIES":
+            first_of_series.setdefault(record.parent.offset, record)
+    return [(record, file_details(volume, record.file_id)) for record in first_of_series.values()]
+
+
+def _patients(
+    records: Iterable[Record], details: Iterable[tuple[Record, dict[str, str]]]
+) -> tuple[Patient, ...]:
+    """Patients with their studies in the order of the DICOMDIR, and `details` of their files."""
+    patients: dict[int, Patient] = {}
+    studies: dict[int, tuple[int, Study]] = {}
+    modalities: dict[int, set[str]] = {}
+    for record in records:
+        if record.type == "PATIENT":
+            patients[record.offset] = Patient(
+                _text(record, _PATIENT_NAME),
+                _text(record, _PATIENT_ID),
+                _text(record, _BIRTH_DATE),
+                _text(record, _SEX),
+            )
+        elif record.type == "STUDY" and record.parent:
+            study = Study(_text(record, _STUDY_DATE), _text(record, _STUDY_DESCRIPTION))
+            studies[record.offset] = record.parent.offset, study
+        elif record.type == "SERIES" and record.parent:
+            modalities.setdefault(record.parent.offset, set()).add(_text(record, _MODALITY))
+    for offset, (patient_offset, study) in studies.items():
+        patient = patients.get(patient_offset)
+        if patient is None:
+            continue
+        of_study = tuple(sorted(modalities.get(offset, set()) - {""}))
+        described = replace(study, modalities=of_study)
+        patients[patient_offset] = replace(patient, studies=(*patient.studies, described))
+    for record, values in details:
+        for above in records_above(record):
+            if above.type == "PATIENT":
+                patient = patients[above.offset]
+                patients[above.offset] = replace(
+                    patient,
+                    birth_date=patient.birth_date or values.get("PatientBirthDate", ""),
+                    sex=patient.sex or values.get("PatientSex", ""),
                 )
-            )
-        elif record_type == "STUDY" and patients:
-            study = Study(_text(record, "StudyDate"), _text(record, "StudyDescription"))
-            patients[-1] = replace(patients[-1], studies=(*patients[-1].studies, study))
-        elif record_type == "SERIES" and patients and patients[-1].studies:
-            *earlier_studies, study = patients[-1].studies
-            modalities = {*study.modalities, _text(record, "Modality")} - {""}
-            study = replace(study, modalities=tuple(sorted(modalities)))
-            patients[-1] = replace(patients[-1], studies=(*earlier_studies, study))
-            institutions.add(_text(record, "InstitutionName"))
-            is_first_of_series = True
-        elif is_first_of_series and "ReferencedFileID" in record:
-            is_first_of_series = False
-            details = file_details(volume, _file_id(record))
-            institutions.add(details.get("InstitutionName", ""))
-            patients[-1] = replace(
-                patients[-1],
-                birth_date=patients[-1].birth_date or details.get("PatientBirthDate", ""),
-                sex=patients[-1].sex or details.get("PatientSex", ""),
-            )
-    return tuple(patients), institutions - {""}
+    return tuple(patients.values())
 
 
-def _file_id(record: Dataset) -> str:
-    components = record.ReferencedFileID
-    return components if isinstance(components, str) else "\\".join(components)
-
-
-def _text(record: Dataset, keyword: str) -> str:
-    return str(record.get(keyword, "") or "").strip()
+def _text(record: Record, tag: int) -> str:
+    character_set = record.keys.get(SPECIFIC_CHARACTER_SET, b"")
+    return character_sets.decode(record.keys.get(tag, b""), character_set)

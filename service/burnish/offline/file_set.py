@@ -4,7 +4,7 @@ Nothing is required of the File-set but that its files can be read: records, SOP
 transfer syntaxes that Burnish does not know are passed over or passed on (PS3.2 7.2).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from burnish.values import InstanceHeader, ReadableVolume, SecureVolume
 from burnish.verify.dicomdir_checks import check_dicomdir
 from burnish.verify.faults import Faults
 from burnish.verify.file_meta_checks import read_file_meta
-from burnish.verify.record_checks import Record
+from burnish.verify.record_checks import Record, records_above, with_entities_first
 from burnish.verify.structure import check_structure
 from burnish.vocabulary import MEDIA_STORAGE_DIRECTORY_STORAGE
 
@@ -139,11 +139,12 @@ def _read_dicomdir(file_set: OpenedFileSet, name: str) -> list[ListedInstance]:
     file_set.file_set_uid = dicomdir.file_set_uid
     if not dicomdir.complete:
         file_set.damage = "the DICOMDIR is damaged: it cannot be read to its end"
-    return [_listed(record) for record in dicomdir.records if record.file_id]
+    records = with_entities_first(dicomdir.records)
+    return [_listed(record) for record in records if record.file_id and record.in_use]
 
 
 def _listed(record: Record) -> ListedInstance:
-    above = _records_above(record)
+    above = {parent.type: parent for parent in records_above(record)}
     return ListedInstance(
         record.file_id,
         record.sop_class_uid,
@@ -152,16 +153,6 @@ def _listed(record: Record) -> ListedInstance:
         _identity(above.get("PATIENT")),
         _identity(above.get("STUDY")),
     )
-
-
-def _records_above(record: Record) -> Mapping[str, Record]:
-    above: dict[str, Record] = {}
-    parent = record.parent
-    # the records of a damaged DICOMDIR may form a loop
-    while parent is not None and parent.type not in above:
-        above[parent.type] = parent
-        parent = parent.parent
-    return above
 
 
 def _identity(record: Record | None) -> str | None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
+from burnish import registered_uids
 from burnish.dicom_elements import encode
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import layout
@@ -27,7 +28,7 @@ from burnish.verify.file_meta_checks import (
     is_dicom,
 )
 from burnish.verify.key_checks import COMPARED_TAGS, IDENTIFYING_KEYS, LONGEST_KEY, KeyChecks
-from burnish.verify.record_checks import Record
+from burnish.verify.record_checks import Record, with_entities_first
 from burnish.verify.structure import check_reference, check_structure
 from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
 
@@ -138,7 +139,7 @@ class _Comparison:
             self._faults.add(FaultCode.DICOMDIR_DIFFERS, _DICOMDIR, message)
         dicomdir = check_dicomdir(data, self._faults, keeps_all_keys=False)
         check_structure(dicomdir, self._volume.volume_identifier, self._faults)
-        for record in dicomdir.records:
+        for record in with_entities_first(dicomdir.records):
             if record.file_id:
                 self._references.setdefault(record.file_id, record)
         return dicomdir
@@ -234,7 +235,10 @@ class _Comparison:
             self._encoded_keys[series, implicit] = encoded_keys
         if all(key in beginning for key in encoded_keys):
             return
-        if syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        if (
+            syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
+            or syntax not in registered_uids.transfer_syntaxes()
+        ):
             return
 
         def read(offset: int, length: int) -> bytes:

@@ -44,11 +44,14 @@ class CheckedDicomdir:
     complete: bool = False
 
 
-def check_dicomdir(data: bytes, faults: Faults, *, keeps_all_keys: bool = True) -> CheckedDicomdir:
+def check_dicomdir(
+    data: bytes, faults: Faults, unknown: Faults | None = None, *, keeps_all_keys: bool = True
+) -> CheckedDicomdir:
     """Parses the bytes of a DICOMDIR, as far as that is possible, and adds its faults.
 
-    How the records are connected is left to `structure`. Without `keeps_all_keys`, the records of
-    instances have no `keys`.
+    Records of types that are not known are added to `unknown`, if it is given. How the records are
+    connected is left to `structure`. Without `keeps_all_keys`, the records of instances have no
+    `keys`.
     """
     dicomdir = CheckedDicomdir()
     try:
@@ -59,7 +62,8 @@ def check_dicomdir(data: bytes, faults: Faults, *, keeps_all_keys: bool = True) 
         dicomdir.file_set_uid = meta.sop_instance_uid
         explicit = _check_encoding(data, meta, faults)
         reader = DicomdirReader(data, meta.data_set_offset, explicit=explicit)
-        checks = RecordChecks(faults, explicit=explicit, keeps_all_keys=keeps_all_keys)
+        unknown = Faults() if unknown is None else unknown
+        checks = RecordChecks(faults, unknown, explicit=explicit, keeps_all_keys=keeps_all_keys)
         _check_data_set(reader, dicomdir, checks, faults)
         dicomdir.complete = True
     except Unreadable as error:

@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import BinaryIO, Protocol, runtime_checkable
 
+from burnish import registered_uids
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import LIMITED, US_REGIONS, Values, pack, unpack
 from burnish.dicom_elements import PIXEL_DATA, NeedMore
+from burnish.directory_records import KEYS
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Layout, layout
-from burnish.identifiers import is_file_name
+from burnish.identifiers import is_file_name, is_tolerable_uid
 from burnish.instance_header import codestreams
 from burnish.media import FileSystem
 from burnish.values import DecodedFrames, Fault, ReadableVolume, SecureVolume, VolumeReport
@@ -24,7 +26,7 @@ from burnish.verify.faults import FaultCode, Faults, attribute, shown
 from burnish.verify.file_meta_checks import FileMeta, check_file_meta, read_file_meta
 from burnish.verify.key_checks import COMPARED_TAGS, LONGEST_KEY, KeyChecks
 from burnish.verify.profile_checks import ProfileChecks
-from burnish.verify.record_checks import Record
+from burnish.verify.record_checks import Record, with_entities_first
 from burnish.verify.structure import check_reference, check_structure
 from burnish.verify.volume_file import FileOnVolume, inflated_file
 from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, MEDIA_STORAGE_DIRECTORY_STORAGE
@@ -33,6 +35,8 @@ from burnish.wording import quantity
 #: A DICOMDIR larger than this is taken for damage: one of 60,000 instances has about 40 MB.
 LARGEST_DICOMDIR = 1 << 29
 
+#: The most kinds of what was not examined that are named; the others are counted together.
+_MOST_KINDS = 20
 #: Places of disagreements that concern the whole volume and not one file.
 _WHOLE_VOLUME = {"UDF", "FAT", "volume"}
 _SOP_CLASS_UID, _SOP_INSTANCE_UID = 0x00080016, 0x00080018
@@ -72,6 +76,9 @@ def examine_volume(
 ) -> VolumeReport:
     """Checks a volume against PS3.3 F, PS3.10 and PS3.12, and against `profile` if given.
 
+    SOP Classes, transfer syntaxes and directory records that are not known are passed over (PS3.2
+    7.2): notes and `not_examined` name them. They are faults only against a profile, which does not
+    have them.
     `size` is the size of the volume in bytes, by default that of its files together. The frames of
     compressed pixel data are decoded by `decoder`; without one, only their headers are examined.
     Of a SecureVolume that was not opened, only the envelopes of the files are examined; of an
@@ -132,17 +139,19 @@ class _Examination:
         self._instances = 0
         self._bytes_read = 0
         self._decoded_frames = 0
-        #: By what was not examined of pixel data, in words: the number of files.
-        self._not_examined: Counter[str] = Counter()
+        #: By what was not examined, in words, and of what: the number of these.
+        self._not_examined: Counter[tuple[str, str]] = Counter()
 
     def report(self, size: int | None) -> VolumeReport:
         # File IDs have capital letters; a mounted volume may show small ones
         names = {name.upper(): name for name in self._volume.files()}
         dicomdir = self._check_dicomdir(names.get("DICOMDIR"))
         references: dict[str, Record] = {}
-        for record in dicomdir.records:
+        for record in with_entities_first(dicomdir.records):
             if record.file_id:
                 references.setdefault(record.file_id.upper(), record)
+            if record.type not in KEYS:
+                self._pass_over(f"the keys in type {record.type or 'empty'}", "directory record")
             if self._profile_checks:
                 self._profile_checks.check_record(record)
         self._check_file_system(references)
@@ -167,10 +176,16 @@ class _Examination:
             notes=self._by_long_names(self._notes.all()),
             decoded_frames=self._decoded_frames,
             not_examined=tuple(
-                f"{what} of {quantity(count, 'file')}"
-                for what, count in sorted(self._not_examined.items())
+                f"{what} of {quantity(count, subject)}"
+                for (what, subject), count in sorted(self._not_examined.items())
             ),
         )
+
+    def _pass_over(self, what: str, subject: str = "file") -> None:
+        """Count a file, or a directory record, of which something is not examined."""
+        if (what, subject) not in self._not_examined and len(self._not_examined) >= _MOST_KINDS:
+            what = "parts of other kinds that are not known"
+        self._not_examined[what, subject] += 1
 
     def _by_long_names(self, faults: tuple[Fault, ...]) -> tuple[Fault, ...]:
         """The faults, each with the name of its file that a user sees."""
@@ -213,7 +228,8 @@ class _Examination:
             return CheckedDicomdir()
         self._bytes_read += len(data)
         self._check_secure(name)
-        dicomdir = check_dicomdir(data, self._faults)
+        unknown = self._faults if self._profile else self._notes
+        dicomdir = check_dicomdir(data, self._faults, unknown)
         check_structure(dicomdir, self._volume.volume_identifier, self._faults)
         return dicomdir
 
@@ -284,6 +300,13 @@ class _Examination:
         elif not self._without_dicomdir:
             message = "it is a DICOM file that no directory record references"
             self._faults.add(FaultCode.FILE_UNREFERENCED, name, message)
+        syntax = meta.transfer_syntax_uid
+        if syntax and syntax not in registered_uids.transfer_syntaxes():
+            self._pass_over_data_set(name, meta, record)
+            return
+        is_known_class = meta.sop_class_uid in registered_uids.sop_classes()
+        if not is_known_class:
+            self._pass_over_class(name, meta)
         with self._opened_data_set(name, meta, beginning) as walk:
             walk.run(self._wanted)
             self._check_uids(name, meta, walk.values)
@@ -291,14 +314,39 @@ class _Examination:
             if US_REGIONS in walk.sequences:
                 values[US_REGIONS] = walk.explicit_items(US_REGIONS)
             limited_attributes = pack(values)
-            self._pixel_checks.check(name, meta, walk, limited_attributes)
+            if is_known_class:
+                self._pixel_checks.check(name, meta, walk, limited_attributes)
             if record:
                 self._key_checks.check(name, record, walk)
             if self._profile_checks:
                 self._profile_checks.check_instance(name, meta, values, record, explicit=True)
-            if walk.pixel_data and walk.pixel_data.undefined:
+            if is_known_class and walk.pixel_data and walk.pixel_data.undefined:
                 self._check_frames(name, meta, walk, limited_attributes)
             self._bytes_read += walk.bytes_read
+
+    def _pass_over_data_set(self, name: str, meta: FileMeta, record: Record | None) -> None:
+        """Nothing is known of how a data set in an unknown transfer syntax is encoded."""
+        syntax = shown(meta.transfer_syntax_uid)
+        message = (
+            f"its Transfer Syntax is {syntax}, which is not known: its data set was not examined"
+        )
+        if is_tolerable_uid(meta.transfer_syntax_uid):
+            self._notes.add(FaultCode.TRANSFER_SYNTAX_UNKNOWN, name, message)
+        else:
+            self._faults.add(FaultCode.FILE_META_WRONG, name, message)
+        self._pass_over(f"the data set in Transfer Syntax {syntax}, which is not known,")
+        if self._profile_checks:
+            self._profile_checks.check_instance(name, meta, None, record, explicit=True)
+
+    def _pass_over_class(self, name: str, meta: FileMeta) -> None:
+        """Nothing is known of the pixel data of an unknown SOP Class."""
+        sop_class = shown(meta.sop_class_uid)
+        message = (
+            f"its SOP Class is {sop_class}, which is not known: of its data set, only the encoding"
+            " and the keys were examined"
+        )
+        self._notes.add(FaultCode.SOP_CLASS_UNKNOWN, name, message)
+        self._pass_over(f"the content in SOP Class {sop_class}, which is not known,")
 
     @contextmanager
     def _opened_data_set(
@@ -344,10 +392,10 @@ class _Examination:
         """Decodes the frames of compressed pixel data, and notes what is not examined."""
         syntax = meta.transfer_syntax_uid
         if codestreams.is_video(syntax):
-            self._not_examined["the video stream"] += 1
+            self._pass_over("the video stream")
             return
         if not codestreams.is_examined(syntax):
-            self._not_examined[f"the codestreams in {shown(syntax)}"] += 1
+            self._pass_over(f"the codestreams in {shown(syntax)}")
         if self._decoder is None or walk.pixel_data is None:
             return
         file = io.BufferedReader(FileOnVolume(self._volume, name), BLOCK)
@@ -355,7 +403,7 @@ class _Examination:
         decoded = self._decoder(file, walk.pixel_data.start, syntax, values)
         self._decoded_frames += decoded.frames
         if not decoded.is_supported:
-            self._not_examined[f"the decoded frames in {shown(syntax)}"] += 1
+            self._pass_over(f"the decoded frames in {shown(syntax)}")
         elif decoded.fault:
             message = f"its {attribute(PIXEL_DATA)} cannot be decoded: {decoded.fault}"
             self._faults.add(FaultCode.PIXEL_DATA_WRONG, name, message)

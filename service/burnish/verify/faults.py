@@ -81,6 +81,8 @@ class FaultCode(StrEnum):
     SOP_CLASS_NOT_IN_PROFILE = auto()
     ATTRIBUTE_NOT_IN_PROFILE = auto()
     TRANSFER_SYNTAX_NOT_IN_PROFILE = auto()
+    SOP_CLASS_UNKNOWN = auto()
+    TRANSFER_SYNTAX_UNKNOWN = auto()
     ICON_MISSING = auto()
     ICON_INVALID = auto()
     FILE_SYSTEM_NOT_IN_PROFILE = auto()

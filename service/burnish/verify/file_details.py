@@ -4,36 +4,72 @@ Whether Patient's Birth Date, Patient's Sex and Institution Name are in the DICO
 Application Profile of the volume (PS3.11).
 """
 
-from io import BytesIO
+from contextlib import suppress
 
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_partial
-from pydicom.tag import BaseTag
-
+from burnish import character_sets, registered_uids
+from burnish.dicomdir.reader import SPECIFIC_CHARACTER_SET
 from burnish.errors import Unreadable
+from burnish.explicit_little_endian import Layout, layout
 from burnish.values import ReadableVolume
+from burnish.verify.data_set_walk import DataSetWalk
+from burnish.verify.file_meta_checks import read_file_meta
+from burnish.verify.volume_file import inflated_file
+from burnish.vocabulary import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN
 
-#: What is read; the last of them ends the reading.
-_KEYWORDS = ("InstitutionName", "PatientBirthDate", "PatientSex")
-_PATIENT_SEX = 0x00100040
-#: The bytes of a file that are read: these attributes are among its first ones.
-_BEGINNING = 1 << 16
+_KEYWORDS = {
+    0x00080080: "InstitutionName",
+    0x00100030: "PatientBirthDate",
+    0x00100040: "PatientSex",
+}
+#: The most bytes of a value that is kept.
+_LONGEST_VALUE = 256
+_WANTED = dict.fromkeys((SPECIFIC_CHARACTER_SET, *_KEYWORDS), _LONGEST_VALUE)
 
 
 def file_details(volume: ReadableVolume, file_id: str) -> dict[str, str]:
     """The values by keyword, as far as the file has them; none if it cannot be read."""
-    names = {name.upper(): name for name in volume.files()}
-    name = names.get(file_id.upper())
+    name = next((name for name in volume.files() if name.upper() == file_id.upper()), None)
     if name is None:
         return {}
-    try:
-        beginning = volume.read(name, 0, min(volume.files()[name], _BEGINNING))
-        data_set = read_partial(BytesIO(beginning), stop_when=_is_behind)
-    except (Unreadable, InvalidDicomError, AttributeError, ValueError, EOFError):
+    values: dict[int, bytes] = {}
+    with suppress(Unreadable):
+        values = _read_values(volume, name)
+    character_set = values.get(SPECIFIC_CHARACTER_SET, b"")
+    return {
+        keyword: text
+        for tag, keyword in _KEYWORDS.items()
+        if (text := character_sets.decode(values.get(tag, b""), character_set))
+    }
+
+
+def _read_values(volume: ReadableVolume, name: str) -> dict[int, bytes]:
+    """The values of a file, also of one that is cut off behind them; raises Unreadable."""
+    meta = read_file_meta(volume, name)
+    if meta is None or meta.transfer_syntax_uid not in registered_uids.transfer_syntaxes():
         return {}
-    values = {keyword: str(data_set.get(keyword, "") or "").strip() for keyword in _KEYWORDS}
-    return {keyword: value for keyword, value in values.items() if value}
+    if meta.transfer_syntax_uid == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+        with inflated_file(volume, name, meta.data_set_offset) as (file, size):
+
+            def read_inflated(offset: int, length: int) -> bytes:
+                file.seek(offset)
+                return file.read(length)
+
+            encoding = Layout(explicit=True, big_endian=False)
+            return _walk(DataSetWalk(read_inflated, 0, size, encoding, _ignore))
+
+    def read(offset: int, length: int) -> bytes:
+        return volume.read(name, offset, length)
+
+    encoding = layout(meta.transfer_syntax_uid)
+    size = volume.files()[name]
+    return _walk(DataSetWalk(read, meta.data_set_offset, size, encoding, _ignore))
 
 
-def _is_behind(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return int(tag) > _PATIENT_SEX
+def _walk(walk: DataSetWalk) -> dict[int, bytes]:
+    with suppress(Unreadable):
+        walk.run(_WANTED)
+    return walk.values
+
+
+def _ignore(_kind: str, _message: str) -> None:
+    """What the elements of a file are like is told by `examine`."""

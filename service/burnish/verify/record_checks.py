@@ -1,6 +1,6 @@
 """Craft: checks each directory record by itself (PS3.3 F.3.2.2, F.5)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from burnish import dicom_elements
@@ -9,6 +9,8 @@ from burnish.application_profiles.icon import IconAttributes
 from burnish.dicomdir.reader import (
     IDENTITY_KEYS,
     LOWER_LEVEL_OFFSET,
+    MRDR,
+    MRDR_OFFSET,
     NEXT_RECORD_OFFSET,
     RECORD_IN_USE_FLAG,
     RECORD_TYPE,
@@ -20,7 +22,7 @@ from burnish.dicomdir.reader import (
     Elements,
     StoredRecord,
 )
-from burnish.directory_records import KEYS, all_keys
+from burnish.directory_records import KEYS, RETIRED_TYPES, all_keys
 from burnish.verify.faults import FaultCode, Faults, attribute
 
 #: The attributes of every directory record, whatever its type (PS3.3 Table F.3-3).
@@ -51,6 +53,8 @@ _CODED_VRS = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
 _IN_USE = 0xFFFF
 _PRIVATE_RECORD_UID = 0x00041432
 _ICON_IMAGE_SEQUENCE = 0x00880200
+#: More levels than any kind of record needs.
+_MOST_LEVELS = 32
 #: The most characters of a Directory Record Type (PS3.5 6.2, CS).
 _LONGEST_TYPE = 16
 
@@ -62,7 +66,8 @@ class Record:
     `identity` is the value of the key that no other record of its type has. `tags` are the
     elements with a value, `empty_tags` those without. `keys` are the encoded values of the keys of
     its type, also of those that profiles add, and its Specific Character Set. `structure` sets
-    `parent` and `reached`.
+    `parent` and `reached`, and takes the reference to the file from another record where
+    `mrdr_offset` is that of one.
     """
 
     number: int
@@ -79,6 +84,8 @@ class Record:
     empty_tags: frozenset[int] = frozenset()
     keys: Mapping[int, bytes] = field(default_factory=dict)
     icon: IconAttributes | None = None
+    in_use: bool = True
+    mrdr_offset: int = 0
     parent: "Record | None" = None
     reached: bool = False
 
@@ -86,14 +93,32 @@ class Record:
         return f"record {self.number} ({self.type})"
 
 
+def records_above(record: Record) -> Iterator[Record]:
+    """The records above a record, the nearest first; those of a damaged DICOMDIR may form a loop."""
+    parent = record.parent
+    for _ in range(_MOST_LEVELS):
+        if parent is None:
+            return
+        yield parent
+        parent = parent.parent
+
+
+def with_entities_first(records: Iterable[Record]) -> list[Record]:
+    """The records, those last that others lead to for their file, since they have no keys."""
+    return sorted(records, key=lambda record: record.type == MRDR)
+
+
 class RecordChecks:
     """Checks the records of one DICOMDIR; their faults are added to `faults`.
 
-    Without `keeps_all_keys`, only PATIENT, STUDY and SERIES records have `keys`.
+    Records of types that are not known are added to `unknown`. Without `keeps_all_keys`, only
+    PATIENT, STUDY and SERIES records have `keys`.
     """
 
-    def __init__(self, faults: Faults, *, explicit: bool, keeps_all_keys: bool = True) -> None:
-        self._faults, self._explicit = faults, explicit
+    def __init__(
+        self, faults: Faults, unknown: Faults, *, explicit: bool, keeps_all_keys: bool = True
+    ) -> None:
+        self._faults, self._unknown, self._explicit = faults, unknown, explicit
         self._kept_keys = _KEPT_KEYS if keeps_all_keys else _KEPT_IDENTIFYING_KEYS
         #: Records share their sets of tags: a set takes 2 KB, and there may be 60,000 records.
         self._tag_sets: dict[frozenset[int], frozenset[int]] = {}
@@ -124,6 +149,8 @@ class RecordChecks:
                 if tag in tags
             },
         )
+        if MRDR_OFFSET in tags and not record.file_id:
+            record.mrdr_offset = elements.number(MRDR_OFFSET)
         if len(tags) < len(by_tag):
             empty_tags = frozenset(by_tag) - tags
             record.empty_tags = self._tag_sets.setdefault(empty_tags, empty_tags)
@@ -140,6 +167,7 @@ class RecordChecks:
             if tag not in elements:
                 self._missing(record, tag)
         if RECORD_IN_USE_FLAG in elements and elements.number(RECORD_IN_USE_FLAG) != _IN_USE:
+            record.in_use = False
             message = f"its {attribute(RECORD_IN_USE_FLAG)} is not FFFFH: readers skip it"
             self._faults.add(FaultCode.RECORD_IN_USE_FLAG, str(record), message)
 
@@ -161,8 +189,9 @@ class RecordChecks:
             if _PRIVATE_RECORD_UID not in elements:
                 self._missing(record, _PRIVATE_RECORD_UID)
         elif record.type not in KEYS:
-            message = f"its {attribute(RECORD_TYPE)} is not one of PS3.3 F.4"
-            self._faults.add(FaultCode.RECORD_TYPE_UNKNOWN, str(record), message)
+            kind = "is retired" if record.type in RETIRED_TYPES else "is not one of PS3.3 F.4"
+            message = f"its {attribute(RECORD_TYPE)} {kind}: its keys were not examined"
+            self._unknown.add(FaultCode.RECORD_TYPE_UNKNOWN, str(record), message)
 
     def _check_keys(self, record: Record, elements: Elements) -> None:
         """It has the keys of its type, and a Specific Character Set if one needs it."""

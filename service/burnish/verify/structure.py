@@ -2,10 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 
+from burnish import registered_uids
 from burnish.dicomdir.reader import (
     FIRST_RECORD_OFFSET,
     IDENTITY_KEYS,
     LAST_RECORD_OFFSET,
+    MRDR,
+    MRDR_OFFSET,
+    RECORD_TYPE,
     REFERENCED_FILE_ID,
     REFERENCED_SOP_CLASS_UID,
     REFERENCED_SOP_INSTANCE_UID,
@@ -22,11 +26,13 @@ from burnish.identifiers import (
 from burnish.verify.dicomdir_checks import CheckedDicomdir
 from burnish.verify.faults import FaultCode, Faults, attribute, shown
 from burnish.verify.file_meta_checks import FileMeta
-from burnish.verify.record_checks import Record
+from burnish.verify.record_checks import Record, records_above
 
 #: The type of the record above each type, "" for the root; SERIES for every type that is not
 #: listed (PS3.3 Table F.4-1).
 _PARENTS = {"PATIENT": "", "STUDY": "PATIENT", "SERIES": "STUDY"} | dict.fromkeys(ROOT_TYPES, "")
+#: The types of records that may reference files of any SOP Class.
+_OF_ANY_FILE = ("PRIVATE", MRDR)
 #: The types that have records below them and reference no file.
 _DUPLICATE_ENTITY = {
     "PATIENT": FaultCode.DUPLICATE_PATIENT_ID,
@@ -36,7 +42,11 @@ _DUPLICATE_ENTITY = {
 
 
 def check_structure(dicomdir: CheckedDicomdir, volume_identifier: str, faults: Faults) -> None:
-    """Adds the faults of a DICOMDIR that show without the files it references."""
+    """Adds the faults of a DICOMDIR that show without the files it references.
+
+    Where a record leads to its file by a Multi-Referenced File Directory Record, it is given the
+    reference of that one.
+    """
     if not is_file_set_id(dicomdir.file_set_id):
         faults.add(
             FaultCode.FILE_SET_ID_INVALID,
@@ -49,16 +59,38 @@ def check_structure(dicomdir: CheckedDicomdir, volume_identifier: str, faults: F
             "volume",
             "its Volume Identifier is not the File-set ID of its DICOMDIR (PS3.12 F.1.1)",
         )
+    by_offset = {record.offset: record for record in dicomdir.records}
     for record in dicomdir.records:
         _check_file_id(record, faults)
+        if record.mrdr_offset:
+            _resolve_reference(record, by_offset, faults)
     if dicomdir.complete:
-        _follow_offsets(dicomdir, faults)
+        _follow_offsets(dicomdir, by_offset, faults)
         _check_duplicates(dicomdir, faults)
 
 
-def _follow_offsets(dicomdir: CheckedDicomdir, faults: Faults) -> None:
+def _resolve_reference(record: Record, by_offset: Mapping[int, Record], faults: Faults) -> None:
+    """Gives a record the reference to its file that a Multi-Referenced File Directory Record has.
+
+    Source: PS3.3-2004 F.3.2.2; retired.
+    """
+    target = by_offset.get(record.mrdr_offset)
+    if target is None or target.type != MRDR:
+        name = attribute(MRDR_OFFSET)
+        message = f"its {name} is {record.mrdr_offset}, where no record of type {MRDR} begins"
+        faults.add(FaultCode.RECORD_OFFSET_WRONG, str(record), message)
+        return
+    target.reached = True
+    record.file_id = target.file_id
+    record.sop_class_uid = record.sop_class_uid or target.sop_class_uid
+    record.sop_instance_uid = record.sop_instance_uid or target.sop_instance_uid
+    record.transfer_syntax_uid = record.transfer_syntax_uid or target.transfer_syntax_uid
+
+
+def _follow_offsets(
+    dicomdir: CheckedDicomdir, by_offset: Mapping[int, Record], faults: Faults
+) -> None:
     """Follows the offsets from the root (PS3.3 F.3.2.2) and marks the records it reaches."""
-    by_offset = {record.offset: record for record in dicomdir.records}
     if not dicomdir.first_record_offset:
         faults.add(FaultCode.DICOMDIR_EMPTY, "DICOMDIR", "it has no directory record in its root")
     elif dicomdir.first_record_offset not in by_offset:
@@ -114,8 +146,11 @@ def _follow_entity(
 
 
 def _check_place(record: Record, faults: Faults) -> None:
-    """Its type is allowed below that of its parent (PS3.3 Table F.4-1)."""
-    if record.type not in KEYS:
+    """Its type is allowed below that of its parent (PS3.3 Table F.4-1).
+
+    What is below a record of a type that is not known is not judged.
+    """
+    if record.type not in KEYS or (record.parent and record.parent.type not in KEYS):
         return
     required_parent = _PARENTS.get(record.type, "SERIES")
     if (record.parent.type if record.parent else "") != required_parent:
@@ -162,13 +197,20 @@ def _check_duplicates(dicomdir: CheckedDicomdir, faults: Faults) -> None:
 
 def _unique_values(record: Record) -> Iterator[tuple[FaultCode, int, bytes | str]]:
     """The values that only this record may have, with their tags and the fault if another does."""
-    if record.identity:
+    if record.identity and not _is_below_unknown(record):
         yield _DUPLICATE_ENTITY[record.type], IDENTITY_KEYS[record.type], record.identity
+    if record.mrdr_offset:
+        return  # several records may lead to one file in this way
     if record.sop_instance_uid:
         code = FaultCode.DUPLICATE_INSTANCE
         yield code, REFERENCED_SOP_INSTANCE_UID, record.sop_instance_uid
     if record.file_id:
         yield FaultCode.DUPLICATE_FILE_REFERENCE, REFERENCED_FILE_ID, record.file_id
+
+
+def _is_below_unknown(record: Record) -> bool:
+    """Whether any record above is of a type that is not known: a TOPIC repeats studies."""
+    return any(above.type not in KEYS for above in records_above(record))
 
 
 def check_reference(record: Record, name: str, meta: FileMeta, faults: Faults) -> None:
@@ -208,9 +250,13 @@ def check_reference(record: Record, name: str, meta: FileMeta, faults: Faults) -
             )
             faults.add(code, str(record), message)
     required_type = record_type(meta.sop_class_uid)
-    if required_type and record.type in KEYS and record.type != required_type:
-        faults.add(
-            FaultCode.RECORD_TYPE_WRONG,
-            str(record),
-            f"a file of its SOP Class requires a record of type {required_type} (PS3.3 F.4)",
-        )
+    if record.type in (required_type, *_OF_ANY_FILE) or not required_type:
+        return
+    if meta.sop_class_uid in registered_uids.sop_classes():
+        message = f"a file of its SOP Class requires a record of type {required_type} (PS3.3 F.4)"
+        if record.type in KEYS:
+            faults.add(FaultCode.RECORD_TYPE_WRONG, str(record), message)
+            return
+        # readers that pass over a record of a type that is not known do not find the instance
+        message = f"its {attribute(RECORD_TYPE)} is not known: {message}"
+        faults.add(FaultCode.RECORD_TYPE_UNKNOWN, str(record), message)

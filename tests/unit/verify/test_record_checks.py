@@ -50,7 +50,7 @@ def test_a_fault_in_one_of_many_similar_records_is_found(
     damaged = data[:position] + new + data[position + len(old) :]
     reader = DicomdirReader(damaged, parse_file_meta(damaged).data_set_offset)
     faults = Faults()
-    checks = RecordChecks(faults, explicit=True)
+    checks = RecordChecks(faults, faults, explicit=True)
     for number, stored in enumerate(reader.records(), start=1):
         checks.check(stored, number)
     assert [fault.code for fault in faults.all()] == [code]
