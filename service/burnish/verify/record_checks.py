@@ -94,7 +94,7 @@ class Record:
 
 
 def records_above(record: Record) -> Iterator[Record]:
-    """The records above a record, the nearest first; those of a damaged DICOMDIR may form a loop."""
+    """The records above a record, the nearest first; even where damaged ones form a loop."""
     parent = record.parent
     for _ in range(_MOST_LEVELS):
         if parent is None:

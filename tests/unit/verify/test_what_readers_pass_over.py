@@ -8,6 +8,7 @@ from burnish.values import DirectoryEntry, VolumeReport
 from burnish.verify import FaultCode, examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
 from factories import header
+from made_entries import EVERY_KEY
 from made_volume import SECONDARY_CAPTURE, Node, SampleVolume, file_meta, instance, leaf
 
 PROFILE = PROFILES["STD-GEN-CD"]
@@ -139,7 +140,7 @@ def test_multi_referenced_file_directory_records_stay_when_instances_are_added()
     [shared] = earlier.multi_referenced.values()
     added = header(uid="1.2.9.77", patient_id="P1", name="Doe^J", study="1.2.7.1", series="1.2.8.1")
     entry = DirectoryEntry("DICOM\\NEW", added, EXPLICIT_VR_LITTLE_ENDIAN)
-    again = appending.read_earlier(appending.append_entries(earlier, [entry]))
+    again = appending.read_earlier(appending.append_entries(earlier, [entry], EVERY_KEY))
     assert [node.body for node in again.multi_referenced.values()] == [shared.body]
     leads = [node for node in again.all_records() if node.mrdr_offset]
     assert [node.file_id for node in leads] == ["DICOM\\I0", "DICOM\\I0"]
