@@ -278,6 +278,9 @@ def _verdict(report: "VolumeReport") -> str:
     if not verdicts:
         partly = report.not_examined or report.unexamined
         verdicts.append("no fault in what was examined" if partly else "no fault")
+    empty = len({note.where for note in report.notes if note.code == "PIXEL_DATA_ABSENT"})
+    if empty:
+        verdicts.append(f"{quantity(empty, 'image')} without pixel data, which no viewer can show")
     return "; ".join(verdicts)
 
 

@@ -255,6 +255,19 @@ def test_verify_prints_code_and_words_of_a_fault(folder: Path, run: Run, tmp_pat
     assert [fault["code"] for fault in report.json["faults"]] == ["FILE_MISSING"]
 
 
+def test_the_verdict_counts_images_that_are_headers_alone(
+    run: Run, tmp_path: Path, real_studies: material.RealStudies
+) -> None:
+    data_set = material.read(real_studies.file("CT_small.dcm"))
+    del data_set.PixelData
+    data_set.save_as(tmp_path / "header")
+    built = run("disc", "build", tmp_path / "header", "--output", tmp_path / "out")
+    assert "it has no Pixel Data" in built.err
+    done = run("disc", "verify", tmp_path / "out" / "VOLUME01.iso")
+    assert done.code == 0
+    assert "no fault; 1 image without pixel data, which no viewer can show; 1 instance" in done.out
+
+
 def test_verify_rejects_a_file_that_is_no_volume(run: Run, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("nothing")
     assert run("disc", "verify", tmp_path / "text").code == 3
