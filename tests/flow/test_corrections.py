@@ -56,7 +56,7 @@ def send(service: Service, *samples: SampleInstance, called: str = "BURNISH") ->
     oracles.wait_for_rows(service)
 
 
-def made(service: Service, number: int) -> list[Path]:
+def images_of(service: Service, number: int) -> list[Path]:
     """The images of a request, once it is DONE."""
     request = f"R{number:06d}"
     assert service.run("request", "watch", request).returncode == 0, service.tail()
@@ -113,7 +113,7 @@ def test_a_study_of_two_patient_ids_is_on_one_medium_once_it_is_corrected(
         for number, patient_id in enumerate(("OLD1", "NEW1"), 1)
     ]
     send(burnish, *samples)
-    before = made(burnish, requested(burnish, study))
+    before = images_of(burnish, requested(burnish, study))
     assert len(before) == 2, "one medium cannot hold them together"
     for number, image in enumerate(before):
         assert "belongs to 2 Patient IDs" in text_on(image, tmp_path / f"before{number}")
@@ -125,7 +125,7 @@ def test_a_study_of_two_patient_ids_is_on_one_medium_once_it_is_corrected(
     assert "OLD1 -> NEW1, 1 instance" in corrected.stdout
     assert "1 instance right already" in corrected.stdout
 
-    [image] = made(burnish, requested(burnish, study))
+    [image] = images_of(burnish, requested(burnish, study))
     assert "PLEASE NOTE" not in text_on(image, tmp_path / "text")
     dumps = [oracles.dcmdump(path) for path in files_on(image, tmp_path / "after")]
     assert len(dumps) == 2
@@ -158,7 +158,7 @@ def test_a_standing_order_makes_media_of_corrected_instances_again(
     numbers = made_by_order(burnish, study, count=2)
     assert numbers[0] == first
     for number, name in zip(numbers, ("Wrong^Name", "Right^Name"), strict=True):
-        [image] = made(burnish, number)
+        [image] = images_of(burnish, number)
         [path] = files_on(image, tmp_path / name)
         assert f"(0010,0010) PN [{name}]" in oracles.dcmdump(path)
         assert f"PN [{name}]" in oracles.dcmdump(tmp_path / name / "DICOMDIR")
@@ -171,7 +171,7 @@ def test_damaged_images_are_kept_and_told_if_the_site_says_so(
 ) -> None:
     burnish = start_burnish(request={"damaged_images": "keep"})
     send(burnish, *damaged_study)
-    [image] = made(burnish, requested(burnish, STUDY))
+    [image] = images_of(burnish, requested(burnish, STUDY))
     decoded = []
     for path in files_on(image, tmp_path / "files"):
         output = oracles.run("dcmdjpeg", path, tmp_path / "decoded", ok=range(256))
@@ -193,7 +193,7 @@ def test_damaged_images_are_left_out_and_told_if_the_site_says_so(
 ) -> None:
     burnish = start_burnish(request={"damaged_images": "leave_out"})
     send(burnish, *damaged_study)
-    [image] = made(burnish, requested(burnish, STUDY))
+    [image] = images_of(burnish, requested(burnish, STUDY))
     [path] = files_on(image, tmp_path / "files")
     assert damaged_study[0].sop_instance_uid in oracles.dcmdump(path)
     oracles.run("dcmdjpeg", path, tmp_path / "decoded")
