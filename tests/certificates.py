@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -56,12 +57,13 @@ def identity(
     issuer: Identity | None = None,
     authority: bool = False,
     elliptic: bool = False,
+    address: str = "",
 ) -> Identity:
     """A certificate for `name` and its key, in PEM.
 
     Identities with the same `number` and `bits` share an RSA key. Without an `issuer`, the
     certificate is self-signed; an `authority` may issue others. An `elliptic` key is made at once,
-    an RSA key takes seconds.
+    an RSA key takes seconds. `address` is an IP address that it is valid for.
     """
     key: _Key = ec.generate_private_key(ec.SECP256R1()) if elliptic else _key(bits, number)
     subject = x509.Name(
@@ -88,6 +90,9 @@ def identity(
     )
     if authority:
         builder = builder.add_extension(x509.BasicConstraints(True, None), critical=True)
+    if address:
+        names = [x509.IPAddress(ip_address(address))]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     if usage:
         permitted = {name: name == usage for name in KEY_USAGES}
         builder = builder.add_extension(x509.KeyUsage(**permitted), critical=True)

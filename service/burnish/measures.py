@@ -28,6 +28,9 @@ from burnish.db.tables import (
     DeviceState,
     HourlyRate,
     MediaCreationRequest,
+    Notice,
+    NoticeDelivery,
+    NoticeReceiver,
     Piece,
     RegisteredPiece,
     Segment,
@@ -35,7 +38,7 @@ from burnish.db.tables import (
 )
 from burnish.errors import BurnishError
 from burnish.settings import Settings
-from burnish.vocabulary import OPEN_STATES, ExecutionStatusInfo
+from burnish.vocabulary import OPEN_STATES, ExecutionStatusInfo, NoticeCause
 
 _SECONDS_PER_HOUR = 3600
 
@@ -46,6 +49,15 @@ class Counted:
 
     count: int
     amount: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeMeasures:
+    """Open notices by cause; what waits for each receiver, and which of them takes no messages."""
+
+    open: dict[str, int]
+    waiting: dict[str, int]
+    failing: dict[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class Measures:
     devices: dict[str, bool]
     paused: dict[str, bool]
     open_commitments: int
+    notices: NoticeMeasures
     registered: int
     disk_total: int
     disk_free: int
@@ -100,6 +113,7 @@ def measure(session: Session, settings: Settings) -> Measures:
     pieces: dict[str, int] = {}
     devices = {device.name: True for device in settings.devices}
     paused = {device.name: False for device in settings.devices}
+    notices = _no_notices(settings)
     indexed: dict[str, int] = {}
     numbers = {"commitment": 0, "registered": 0}
     for row in session.execute(_QUERY):
@@ -118,6 +132,8 @@ def measure(session: Session, settings: Settings) -> Measures:
             paused[name] = bool(count)
         elif kind == "segment":
             indexed[name] = count
+        elif kind in ("notice", "waiting", "failing"):
+            _add_notices(notices, kind, name, count)
         elif kind in numbers:
             numbers[kind] = count
     usage = shutil.disk_usage(settings.storage.root)
@@ -131,6 +147,7 @@ def measure(session: Session, settings: Settings) -> Measures:
         devices=devices,
         paused=paused,
         open_commitments=numbers["commitment"],
+        notices=notices,
         registered=numbers["registered"],
         disk_total=usage.total,
         disk_free=usage.free,
@@ -169,6 +186,21 @@ def readiness(database: Database, settings: Settings) -> list[Readiness]:
 
 
 # --- parts ---
+
+
+def _no_notices(settings: Settings) -> NoticeMeasures:
+    names = [receiver.name for receiver in settings.notify.receiver]
+    causes = dict.fromkeys(map(str, NoticeCause), 0)
+    return NoticeMeasures(causes, dict.fromkeys(names, 0), dict.fromkeys(names, False))
+
+
+def _add_notices(notices: NoticeMeasures, kind: str, name: str, count: int) -> None:
+    if kind == "notice":
+        notices.open[name] = count
+    elif kind == "waiting" and name in notices.waiting:
+        notices.waiting[name] = count
+    elif kind == "failing" and name in notices.failing:
+        notices.failing[name] = True
 
 
 def _problem(check: Callable[[], None]) -> str:
@@ -246,6 +278,15 @@ _QUERY: CompoundSelect[Any] = union_all(
     ),
     select(literal("commitment"), _TEXT, _TEXT, func.count(), _ZERO, _NO_TIME).where(
         CommitmentTransaction.reported_at.is_(None), CommitmentTransaction.given_up_at.is_(None)
+    ),
+    select(literal("notice"), Notice.cause, _TEXT, func.count(), _ZERO, _NO_TIME)
+    .where(Notice.ended_at.is_(None), Notice.told_at.is_not(None))
+    .group_by(Notice.cause),
+    select(literal("waiting"), NoticeDelivery.receiver, _TEXT, func.count(), _ZERO, _NO_TIME)
+    .where(NoticeDelivery.sent_at.is_(None), NoticeDelivery.given_up_at.is_(None))
+    .group_by(NoticeDelivery.receiver),
+    select(literal("failing"), NoticeReceiver.name, _TEXT, _ZERO, _ZERO, _NO_TIME).where(
+        NoticeReceiver.failing_since.is_not(None)
     ),
     select(literal("registered"), _TEXT, _TEXT, func.count(RegisteredPiece.id), _ZERO, _NO_TIME),
 )

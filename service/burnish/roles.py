@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from burnish import accounts, compaction, file_access, recovery, retention, storage_register
+from burnish import (
+    accounts,
+    compaction,
+    file_access,
+    notify,
+    recovery,
+    retention,
+    storage_register,
+)
 from burnish.access.association_limits import AssociationLimits
 from burnish.access.tls import client_context, server_context
 from burnish.access.users import Users
@@ -29,7 +37,7 @@ from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidSettings, OperatorError
 from burnish.receive import Receiver
 from burnish.secure_files.protection import load_protection
-from burnish.settings import DeviceSettings, Settings
+from burnish.settings import DeviceSettings, NoticeReceiverSettings, Settings
 from burnish.spool import Spool
 from burnish.values import WholeInstance
 
@@ -645,6 +653,17 @@ def check_web(settings: Settings) -> None:
             f"web.certificate {web.certificate} and web.key {web.key} cannot be used: {error}",
             hint="both are PEM files, and the key belongs to the first certificate",
         ) from None
+
+
+def check_notify(settings: Settings) -> None:
+    """Raise InvalidSettings if a file or program of a receiver of notices cannot be used."""
+    for receiver in settings.notify.receiver:
+        check_receiver(settings, receiver)
+
+
+def check_receiver(_settings: Settings, receiver: NoticeReceiverSettings) -> None:
+    """Raise InvalidSettings if a file or the program of one receiver cannot be used."""
+    notify.check(receiver)
 
 
 def _open_checked_database(settings: Settings) -> Database:

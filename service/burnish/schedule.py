@@ -22,6 +22,8 @@ from burnish.db import instance_count, known_studies
 from burnish.db.session import Database
 from burnish.errors import OutOfResources, StaleLease
 from burnish.memory import release_memory
+from burnish.notices import deciding
+from burnish.notices.sender import Sender
 from burnish.plan.planner import Planner
 from burnish.receive import Receiver
 from burnish.receive.following import rows_are_complete
@@ -62,8 +64,10 @@ class Schedule:
         self._retrieve_for = timedelta(0)
         if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after
+        self._sender = Sender(settings, database)
         self._last_request = 0
         self._notes_older_studies = True
+        self._began_at = monotonic()
         self.stopping = threading.Event()
 
     def run(self) -> None:
@@ -75,6 +79,7 @@ class Schedule:
         self._planner.close()
         self._retriever.close()
         self._receiver.close()
+        self._sender.close()
 
     def _follow_commits(self) -> None:
         """Admit and plan requests after each commit.
@@ -136,6 +141,10 @@ class Schedule:
             yield 1, _limited(self.issue_standing_orders)
         if self._retrieve_for:
             yield 1, self.retrieve
+        yield 3600, self.forget_notices
+        if self._settings.notify.receiver:
+            yield 3, _limited(self.decide_notices)
+            yield 1, self.send_notices
 
     def admit(self) -> None:
         """Admit requests whose instances are here; fail those that have waited long enough."""
@@ -256,6 +265,29 @@ class Schedule:
         """Delete the studies of which no instance and no request is kept."""
         with self._database.writing() as session:
             known_studies.forget_unneeded(session)
+
+    def decide_notices(self) -> None:
+        """Begin and end notices, as requests, devices and the disk are now."""
+        now = datetime.now(UTC)
+        watched_for = timedelta(seconds=monotonic() - self._began_at)
+        with self._database.reading() as session:
+            is_due = deciding.is_change_due(
+                session, self._settings, now=now, watched_for=watched_for
+            )
+        if is_due:
+            with self._database.writing() as session:
+                deciding.decide(session, self._settings, now=now, watched_for=watched_for)
+
+    def send_notices(self) -> None:
+        """Begin to send the messages that are due."""
+        self._sender.tick()
+
+    def forget_notices(self) -> None:
+        """Delete old notices, and what waits for receivers that are not configured any more."""
+        before = datetime.now(UTC) - self._settings.retention.finished_requests
+        with self._database.writing() as session:
+            deciding.forget_receivers(session, self._settings)
+            deciding.delete_old(session, before)
 
     def compact(self) -> None:
         """Give back the room of segments in which little or nothing is wanted any more."""

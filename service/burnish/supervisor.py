@@ -88,9 +88,10 @@ class Supervisor:
         roles.prepare(self._settings)
         roles.remove_leftovers(self._settings)
         roles.check_network(self._settings)
-        # Security and label settings are needed only for some media, and nothing waits for the web.
+        # Security and label settings are needed only for some media, and nothing waits for the web
+        # or for those who are told.
         # If they are wrong, the service still receives.
-        optional = (roles.check_security, roles.check_labels, roles.check_web)
+        optional = (roles.check_security, roles.check_labels, roles.check_web, roles.check_notify)
         for problem in roles.problems(self._settings, optional):
             log.error("check failed", why=str(problem), remedy=problem.hint)
         listeners = listen(self._settings)

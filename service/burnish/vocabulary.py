@@ -130,6 +130,23 @@ class IncludeNonDICOMObjects(StrEnum):
     FOR_RESEARCH = "FOR_RESEARCH"
 
 
+class NoticeCause(StrEnum):
+    """Why people are told something."""
+
+    NEEDS_PERSON = "needs_person"  #: a request goes on only after somebody has done something
+    FAILED = "failed"  #: a request ended in FAILURE
+    STUCK = "stuck"  #: a request waits, and nobody has to do anything about it
+    DISK = "disk"
+    DEVICE = "device"
+
+
+class NoticePhase(StrEnum):
+    """Whether a cause has begun or ended."""
+
+    BEGUN = "begun"
+    ENDED = "ended"
+
+
 class PieceState(StrEnum):
     """The state of one piece of media: one copy of one volume."""
 

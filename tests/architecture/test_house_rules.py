@@ -47,6 +47,7 @@ KINDS = {
     "devices": "Stage",
     "contacts": "Stage",
     "measures": "Stage",
+    "notices": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",
@@ -63,6 +64,7 @@ KINDS = {
     "burn": "Craft",
     "verify": "Craft",
     "secure_files": "Craft",
+    "notify": "Craft",
 }
 #: The one module that sleeps, for all that wait; it wakes often enough to see a shutdown.
 SLEEPS = {"db/wakeup.py"}

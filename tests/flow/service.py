@@ -24,6 +24,7 @@ _TAIL = 60
 DEFECT_EVENTS = (
     "a process ended by itself",
     "association ended by a defect",
+    "notices ended by a defect",
     "piece not made, by a defect",
     "piece not readable",
     "reports ended by a defect",

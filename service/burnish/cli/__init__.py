@@ -19,6 +19,7 @@ from burnish.cli import (
     exits,
     instance,
     media,
+    notify,
     output,
     peer,
     request,
@@ -64,6 +65,7 @@ app.add_typer(spool.app, name="spool")
 app.add_typer(user.app, name="user")
 app.add_typer(token.app, name="token")
 app.add_typer(db.app, name="db")
+app.add_typer(notify.app, name="notify")
 app.add_typer(config.app, name="config")
 
 

@@ -17,9 +17,9 @@ app = typer.Typer(no_args_is_help=True, help="Check and show the configuration."
 def check(config: Config = None) -> None:
     """Check the configuration, and that this user may use what the service needs.
 
-    That is: password files, certificates, fonts and templates, the storage, the database, and the
-    folders and drives of devices. Every mistake is reported by its key or file. Run the command as
-    the user of the service.
+    That is: password files, certificates, fonts and templates, the storage, the database, the
+    folders and drives of devices, and what receivers of notices need. Every mistake is reported
+    by its key or file. Run the command as the user of the service.
     """
     settings = read_settings(config)
     from burnish import file_access, roles
@@ -30,6 +30,10 @@ def check(config: Config = None) -> None:
         roles.check_security,
         roles.check_labels,
         roles.check_web,
+        *(
+            partial(roles.check_receiver, receiver=receiver)
+            for receiver in settings.notify.receiver
+        ),
         *(partial(roles.check_device, device=device) for device in settings.devices),
     ]
     failures = list(roles.problems(settings, checks))

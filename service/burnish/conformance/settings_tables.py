@@ -18,7 +18,7 @@ from burnish.conformance.document import StatementTable
 from burnish.settings import Settings
 from burnish.settings.effective import toml_value
 
-_TABLE = re.compile(r"(?:# )?\[{1,2}([a-z_]+)\]{1,2}\s*(?:#\s*(.*))?$")
+_TABLE = re.compile(r"(?:# )?\[{1,2}([a-z_.]+)\]{1,2}\s*(?:#\s*(.*))?$")
 _KEY = re.compile(r"(?:# )?([a-z_]+) = (.*)$")
 _CONTINUATION = re.compile(r"#\s{8,}(\S.*)$")
 _COMMENT = re.compile(r"""^((?:[^#"']|"[^"]*"|'[^']*')*)#\s*(.*)$""")
@@ -37,6 +37,9 @@ def meanings() -> dict[tuple[str, str], str]:
                 comments[current] += " " + continued[1]
         elif header := _TABLE.match(line):
             table, current = header[1], ("", "")
+            outer, _, key_of_table = table.partition(".")
+            if key_of_table and header[2]:
+                comments[outer, key_of_table] = header[2]
         elif key := _KEY.match(line):
             current = (table, key[1])
             comment = _COMMENT.match(key[2])
@@ -62,6 +65,9 @@ def settings_tables(settings: Settings) -> Iterator[StatementTable]:
         value = getattr(settings, name)
         if isinstance(value, BaseModel):
             yield _table(name, f"[{name}]", type(value), value)
+            for key, inner in type(value).model_fields.items():
+                for item in _models_in(inner.annotation):
+                    yield _table(f"{name}.{key}", f"[[{name}.{key}]]", item, None)
         else:
             (item,) = (kind for kind in _models_in(field.annotation))
             yield _table(name, f"[[{name}]]", item, None)

@@ -91,6 +91,11 @@ def tell(
         row.since = datetime.now(UTC)
 
 
+def give_sign_of_life(session: Session, name: str) -> None:
+    """Record that the writer of a device runs."""
+    _row(session, name).seen_at = datetime.now(UTC)
+
+
 def pause(session: Session, name: str, because: str = "", *, actor: Actor = SERVICE) -> None:
     """Pause a device: it finishes what it has begun and takes nothing new until it is resumed."""
     row = _row(session, name)

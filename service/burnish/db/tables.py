@@ -25,7 +25,14 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from burnish.lifecycle import Custody
 from burnish.values import AccountRole
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState, RequestPriority
+from burnish.vocabulary import (
+    ExecutionStatus,
+    ExecutionStatusInfo,
+    NoticeCause,
+    NoticePhase,
+    PieceState,
+    RequestPriority,
+)
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -495,7 +502,10 @@ class Piece(Table):
 
 
 class DeviceState(Table):
-    """What a device last reported, and whether it is paused."""
+    """What a device last reported, and whether it is paused.
+
+    `seen_at` is when its writer last gave a sign of life.
+    """
 
     __tablename__ = "device_state"
 
@@ -509,6 +519,7 @@ class DeviceState(Table):
     paused_at: Mapped[datetime | None]
     paused_because: Mapped[str] = mapped_column(Text, default="")
     paused_by: Mapped[str] = mapped_column(Text, default="", server_default="")
+    seen_at: Mapped[datetime | None]
 
 
 class DatabaseIdentity(Table):
@@ -842,3 +853,91 @@ class HourlyRate(Table):
     label: Mapped[str] = mapped_column(String(64), primary_key=True)
     count: Mapped[int] = mapped_column(BigInteger)
     amount: Mapped[float] = mapped_column(Float)
+
+
+class Notice(Table):
+    """Something that people are told of, from its beginning to its end.
+
+    `subject` is the request or device, or which limit of the disk. `noticed_at` is when the service
+    saw it first, `told_at` when its messages were ordered: None as long as it may pass by itself.
+    `outcome` is what became of it.
+    """
+
+    __tablename__ = "notice"
+    __table_args__ = (
+        Index(
+            "uq_notice_open",
+            "cause",
+            "subject",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index("ix_notice_ended_at", "ended_at"),
+    )
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    cause: Mapped[NoticeCause] = mapped_column(_enum(NoticeCause))
+    subject: Mapped[str] = mapped_column(String(64))
+    request_id: Mapped[int | None] = mapped_column(Id)
+    device: Mapped[str] = mapped_column(String(32), default="")
+    began_at: Mapped[datetime]
+    noticed_at: Mapped[datetime]
+    told_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    info: Mapped[str] = mapped_column(String(32), default="")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    remedy: Mapped[str] = mapped_column(Text, default="")
+    outcome: Mapped[str] = mapped_column(Text, default="")
+
+
+class NoticeDelivery(Table):
+    """One beginning or end that one receiver is told.
+
+    `message_id` is that of the message that it is part of; "" as long as it is in none.
+    """
+
+    __tablename__ = "notice_delivery"
+    __table_args__ = (
+        Index(
+            "ix_notice_delivery_waiting",
+            "receiver",
+            "notice_id",
+            sqlite_where=text("sent_at IS NULL AND given_up_at IS NULL"),
+            postgresql_where=text("sent_at IS NULL AND given_up_at IS NULL"),
+        ),
+    )
+
+    notice_id: Mapped[int] = mapped_column(
+        ForeignKey("notice.id", ondelete="CASCADE"), primary_key=True
+    )
+    phase: Mapped[NoticePhase] = mapped_column(_enum(NoticePhase), primary_key=True)
+    receiver: Mapped[str] = mapped_column(String(32), primary_key=True)
+    message_id: Mapped[str] = mapped_column(String(36), default="")
+    sent_at: Mapped[datetime | None]
+    given_up_at: Mapped[datetime | None]
+
+
+class NoticeReceiver(Table):
+    """One receiver: the message that is being sent to it, who sends it, and how that goes.
+
+    The message `message_id`, put together at `message_at`, stays the same until the receiver has
+    taken it or it is given up. A process sends it while it has the lease. `problem` is why the last
+    attempt failed. Since `window_began_at`, `window_messages` messages were put together.
+    """
+
+    __tablename__ = "notice_receiver"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    message_id: Mapped[str] = mapped_column(String(36), default="")
+    message_at: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime | None]
+    lease_owner: Mapped[str] = mapped_column(String(64), default="")
+    lease_epoch: Mapped[int] = mapped_column(default=0)
+    lease_until: Mapped[datetime | None]
+    problem: Mapped[str] = mapped_column(Text, default="")
+    failing_since: Mapped[datetime | None]
+    last_sent_at: Mapped[datetime | None]
+    window_began_at: Mapped[datetime | None]
+    window_messages: Mapped[int] = mapped_column(default=0)

@@ -27,6 +27,8 @@ RETRIES = "retries"
 CONVERSIONS = "conversions"
 #: The steps of a request by name and bucket, with their seconds.
 STEPS = "steps"
+#: Messages to people by receiver and outcome.
+MESSAGES = "messages"
 
 #: What separates the parts of a label.
 SEPARATOR = "|"

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from burnish.db import devices
-from burnish.db.tables import Piece
+from burnish.db.tables import NoticeReceiver, Piece
 from burnish.request import listing
 from burnish.request.listing import RequestFilter
 from burnish.request.views import RequestGroup
@@ -62,6 +62,7 @@ def health(session: Session, settings: Settings, *, is_serving: bool) -> Health:
         _waiting_for_person(session, counts[RequestGroup.NEEDS_PERSON]),
         _failures(session),
         _stuck(session),
+        *(_receiver(session, receiver.name) for receiver in settings.notify.receiver),
     )
     levels = [finding.level for finding in findings]
     worst = max(levels, key=list(Level).index)
@@ -130,3 +131,12 @@ def _stuck(session: Session) -> HealthFinding:
     names = ", ".join(line.short_id for line in stuck[:_NAMED])
     text = f"{quantity(len(stuck), 'request')}: {names}"
     return HealthFinding("waiting for 4 hours", Level.ATTENTION, text, stuck[0].remedy)
+
+
+def _receiver(session: Session, name: str) -> HealthFinding:
+    """Whether a receiver of notices takes what it is told."""
+    part = f"notify {name}"
+    row = session.get(NoticeReceiver, name)
+    if row is None or row.failing_since is None:
+        return HealthFinding(part, Level.WELL, "takes messages")
+    return HealthFinding(part, Level.ATTENTION, row.problem, f"burnish notify test {name}")

@@ -12,6 +12,7 @@ from burnish.settings.device import DEVICE_KINDS, DeviceKind, DeviceSettings
 from burnish.settings.dicom import DicomSettings
 from burnish.settings.label import LabelSettings
 from burnish.settings.log import LogSettings
+from burnish.settings.notify import RECEIVER_KINDS, NoticeReceiverSettings, NotifySettings
 from burnish.settings.peer import Operation, PeerSettings
 from burnish.settings.request import RequestSettings
 from burnish.settings.retention import RetentionSettings
@@ -27,6 +28,7 @@ from burnish.settings.web import WebSettings
 
 __all__ = [
     "DEVICE_KINDS",
+    "RECEIVER_KINDS",
     "AETitle",
     "ContentSettings",
     "DatabaseSettings",
@@ -36,6 +38,8 @@ __all__ = [
     "Duration",
     "LabelSettings",
     "LogSettings",
+    "NoticeReceiverSettings",
+    "NotifySettings",
     "Operation",
     "PeerSettings",
     "RequestSettings",

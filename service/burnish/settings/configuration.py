@@ -19,6 +19,7 @@ from burnish.settings.device import DeviceSettings
 from burnish.settings.dicom import DicomSettings
 from burnish.settings.label import LabelSettings
 from burnish.settings.log import LogSettings
+from burnish.settings.notify import NotifySettings
 from burnish.settings.peer import PeerSettings
 from burnish.settings.request import RequestSettings
 from burnish.settings.retention import RetentionSettings
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     label: LabelSettings = LabelSettings()
     content: ContentSettings = ContentSettings()
     web: WebSettings = WebSettings()
+    notify: NotifySettings = NotifySettings()
     log: LogSettings = LogSettings()
 
     @classmethod

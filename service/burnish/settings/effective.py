@@ -26,6 +26,8 @@ def effective_tables(settings: Settings) -> dict[str, Any]:
             del user["passcode"]
         else:
             user["passcode"] = ""
+    if not settings.notify.receiver:
+        del tables["notify"]["receiver"]  # an empty array of tables has no lines
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
     tables["database"]["url"] = without_password(settings.database_url)
     return tables
@@ -41,11 +43,17 @@ def toml_lines(tables: Mapping[str, Any]) -> Iterator[str]:
     for name, content in tables.items():
         if isinstance(content, Mapping):
             yield f"[{name}]"
-            yield from _key_lines(content)
+            inner = {key: value for key, value in content.items() if _is_array_of_tables(value)}
+            yield from _key_lines({key: content[key] for key in content if key not in inner})
+            yield from toml_lines({f"{name}.{key}": value for key, value in inner.items()})
         else:
             for table in content:
                 yield f"[[{name}]]"
                 yield from _key_lines(table)
+
+
+def _is_array_of_tables(value: object) -> bool:
+    return isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value)
 
 
 def _key_lines(table: Mapping[str, Any]) -> Iterator[str]:

@@ -69,6 +69,7 @@ class _MeasuresCollector(Collector):
         yield from _making(self._measured)
         yield from _open_work(self._measured)
         yield from _equipment(self._measured)
+        yield from _telling(self._measured)
 
 
 def _receiving(measured: Measures) -> Iterator[Metric]:
@@ -215,6 +216,38 @@ def _equipment(measured: Measures) -> Iterator[Metric]:
     build = GaugeMetricFamily("burnish_build_info", "The version.", labels=["version"])
     build.add_metric([__version__], 1)
     yield build
+
+
+def _telling(measured: Measures) -> Iterator[Metric]:
+    open_notices = GaugeMetricFamily(
+        "burnish_notices_open", "Notices that people were told of, by cause.", labels=["cause"]
+    )
+    for cause, count in measured.notices.open.items():
+        open_notices.add_metric([cause], count)
+    yield open_notices
+    waiting = GaugeMetricFamily(
+        "burnish_notices_waiting",
+        "Beginnings and ends that a receiver has not taken yet.",
+        labels=["receiver"],
+    )
+    works = GaugeMetricFamily(
+        "burnish_notice_receiver_works",
+        "1 if a receiver took the last message, 0 if it did not.",
+        labels=["receiver"],
+    )
+    for receiver, count in measured.notices.waiting.items():
+        waiting.add_metric([receiver], count)
+        works.add_metric([receiver], int(not measured.notices.failing[receiver]))
+    yield waiting
+    yield works
+    attempts = CounterMetricFamily(
+        "burnish_notice_attempts",
+        "Attempts to send a message, by receiver and outcome: sent, failed.",
+        labels=["receiver", "outcome"],
+    )
+    for label, counted in _of(measured.tallies, tallies.MESSAGES).items():
+        attempts.add_metric(label.split(tallies.SEPARATOR, 1), counted.count)
+    yield attempts
 
 
 def _of(counts: Mapping[tuple[str, str], Counted], name: str) -> dict[str, Counted]:

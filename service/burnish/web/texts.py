@@ -4,13 +4,14 @@ A catalogue is a TOML file in `languages/`: keys in tables, values with {placeho
 complete; a test compares the others with it.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from burnish import sentences
 
 _FOLDER = Path(__file__).with_name("languages")
 DEFAULT = "en"
@@ -34,17 +35,8 @@ class Texts:
         return text.format(**values) if values else text
 
     def sentence(self, text: str) -> str:
-        """What a stage says, in this language; one that the catalogue does not have stays.
-
-        The table `sentence` has pairs of English and translated texts; {} stands for any part.
-        """
-        if not text:
-            return text
-        for pattern, translation in _sentences(self.language):
-            match = pattern.fullmatch(text)
-            if match:
-                return translation.format(*match.groups())
-        return text
+        """What a stage says, in this language."""
+        return sentences.translate(text, self.language)
 
     def event(self, name: str) -> str:
         """The name of an event of a request in words."""
@@ -74,17 +66,6 @@ def texts(language: str) -> Texts:
 
 
 @cache
-def _sentences(language: str) -> list[tuple[re.Pattern[str], str]]:
-    with (_FOLDER / f"{language}.toml").open("rb") as file:
-        pairs = tomllib.load(file).get("sentence", [])
-    sentences = []
-    for pair in pairs:
-        parts = [re.escape(part) for part in pair["text"].split("{}")]
-        sentences.append((re.compile("(.+)".join(parts), re.DOTALL), pair["translation"]))
-    return sentences
-
-
-@cache
 def languages() -> tuple[str, ...]:
     """The languages that there are catalogues of."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.toml")))
@@ -109,8 +90,6 @@ def preferred(accept_language: str) -> str:
 def _flat(table: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for key, value in table.items():
-        if isinstance(value, list):
-            continue
         if isinstance(value, Mapping):
             pairs += _flat(value, f"{prefix}{key}.")
         else:

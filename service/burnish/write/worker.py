@@ -56,6 +56,8 @@ _SENSELESS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticErro
 _VERIFIED_BY_DEVICE = (
     "the image was read and compared before it was handed over; the device compares its disc itself"
 )
+#: Seconds between two signs of life of a writer.
+_SIGN_OF_LIFE = 60.0
 #: Seconds between two extensions of the lease of the piece that is being made.
 _HEARTBEAT = min(2.0, LEASE.total_seconds() / 4)
 
@@ -109,12 +111,22 @@ class Worker:
             image.unlink(missing_ok=True)
         self.burner.tidy()
         self._labels.load()
+        signs_of_life = threading.Thread(target=self._give_signs_of_life, daemon=True)
+        signs_of_life.start()
         work = job.pieces_with_work(self._device.name)
         with self._database.wakeup(self.stopping, work) as wakeup:
             while wakeup.wait():
                 self.make_all()
                 if self.database_problem:
                     pause(self.stopping, _NOT_READY)
+        signs_of_life.join()
+
+    def _give_signs_of_life(self) -> None:
+        """Record now and then that the writer of this device runs."""
+        while not self.stopping.is_set():
+            with suppress(OutOfResources), self._database.writing() as session:
+                devices.give_sign_of_life(session, self._device.name)
+            self.stopping.wait(_SIGN_OF_LIFE)
 
     def _take_over(self) -> bool:
         """Returns the pieces of a dead worker to the queue; False if the database is away."""

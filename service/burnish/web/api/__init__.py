@@ -16,6 +16,7 @@ from burnish.web.api import (
     devices,
     events,
     instances,
+    notices,
     peers,
     register,
     requests,
@@ -26,7 +27,19 @@ from burnish.web.api import (
 from burnish.web.api.answers import PROBLEM_SCHEMA
 
 _PREFIX = "/api/v1"
-_NOUNS = (requests, bulk, search, instances, register, devices, peers, system, tokens, events)
+_NOUNS = (
+    requests,
+    bulk,
+    search,
+    instances,
+    register,
+    devices,
+    peers,
+    notices,
+    system,
+    tokens,
+    events,
+)
 _DESCRIPTION = """\
 Everything that the pages of Burnish do. A program sends its token with each call:
 `Authorization: Bearer burnish_…`; `burnish token create` makes one. What a token may do is what its

@@ -8,6 +8,7 @@ from burnish.web.pages import (
     arrivals,
     bulk,
     devices,
+    notices,
     now,
     peers,
     register,
@@ -29,6 +30,7 @@ ROUTERS = (
     bulk.router,
     search.router,
     system.router,
+    notices.router,
     sign_in.router,
     users.router,
 )

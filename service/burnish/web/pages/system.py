@@ -15,6 +15,7 @@ from burnish.request import listing
 from burnish.settings.effective import effective_tables, toml_lines
 from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
+from burnish.web.pages import notices
 
 router = APIRouter(dependencies=[needs(Permission.ADMINISTER)])
 
@@ -44,6 +45,7 @@ def system(request: Request) -> Response:
     return context.rendering.page(
         request,
         "system.html",
+        **notices.values(context),
         disk=_disk(context),
         room=compaction.room(context.database, context.spool),
         counts=counts,

@@ -1,0 +1,95 @@
+"""Ground: what the stages say to people, in the languages of people.
+
+Stages say and store English: that is what the log, the command line and REST have. `said.toml` has
+these texts by key, with {placeholders} for their values; each language has the same keys, English
+only those for which a page has better words. A text of a stage, whether it was said just now or
+stored years ago, is recognized by its English text.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+_FOLDER = Path(__file__).parent
+#: The catalogue of what stages say.
+SAID = "said"
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """What recognizes the text of one key. `start` is its text before the first placeholder."""
+
+    key: str
+    start: str
+    expression: re.Pattern[str]
+
+
+@cache
+def catalogue(name: str) -> Mapping[str, str]:
+    """All texts of a catalogue by key; none if there is no such catalogue."""
+    path = _FOLDER / f"{name}.toml"
+    if not path.is_file():
+        return {}
+    with path.open("rb") as file:
+        return _flat(tomllib.load(file))
+
+
+@lru_cache(maxsize=4096)
+def translate(text: str, language: str) -> str:
+    """What a stage says, in the words of a language; a text that has no key stays as it is.
+
+    Values that are texts of stages themselves, such as the reason within a sentence, are translated
+    too.
+    """
+    if not text:
+        return text
+    translations = catalogue(language)
+    for pattern in _patterns():
+        match = pattern.expression.fullmatch(text) if text.startswith(pattern.start) else None
+        if match and pattern.key in translations:
+            values = {name: translate(value, language) for name, value in match.groupdict().items()}
+            return translations[pattern.key].format(**values)
+    return text
+
+
+def key_of(text: str) -> str:
+    """The key of a text of a stage; "" if the catalogue does not have it."""
+    for pattern in _patterns():
+        if text.startswith(pattern.start) and pattern.expression.fullmatch(text):
+            return pattern.key
+    return ""
+
+
+@cache
+def _patterns() -> tuple[_Pattern, ...]:
+    """One pattern for each key; those with more text of their own come first."""
+    by_length = sorted(
+        catalogue(SAID).items(), key=lambda item: -len(_PLACEHOLDER.sub("", item[1]))
+    )
+    return tuple(_pattern(key, text) for key, text in by_length)
+
+
+def _pattern(key: str, text: str) -> _Pattern:
+    parts = _PLACEHOLDER.split(text)
+    expression = re.escape(parts[0])
+    seen: set[str] = set()
+    for name, literal in zip(parts[1::2], parts[2::2], strict=True):
+        expression += f"(?P={name})" if name in seen else f"(?P<{name}>.+)"
+        expression += re.escape(literal)
+        seen.add(name)
+    return _Pattern(key, parts[0], re.compile(expression, re.DOTALL))
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            texts |= _flat(value, f"{prefix}{key}.")
+        else:
+            texts[f"{prefix}{key}"] = str(value)
+    return texts
