@@ -129,6 +129,10 @@ class OutOfResources(BurnishError):
     """There is no room, or the database or a disk does not answer."""
 
 
+class PeerFailed(BurnishError):
+    """Another system did not do what it was asked to do."""
+
+
 class StaleLease(BurnishError):
     """The work has been given to another worker."""
 

@@ -28,7 +28,7 @@ from burnish.plan.planner import Planner
 from burnish.receive import Receiver
 from burnish.receive.following import rows_are_complete
 from burnish.receive.replay import replay
-from burnish.request import admission, fetch_missing, replacements, standing_orders
+from burnish.request import admission, archive_studies, fetch_missing, replacements, standing_orders
 from burnish.request.event_log import EventLog
 from burnish.settings import Settings
 from burnish.spool import Spool
@@ -61,6 +61,9 @@ class Schedule:
         self._retriever = fetch_missing.Retriever(
             settings, database, self._keep, self._rows_are_complete
         )
+        self._study_retriever = archive_studies.StudyRetriever(
+            settings, database, self._keep, self._rows_are_complete
+        )
         self._retrieve_for = timedelta(0)
         if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after
@@ -78,6 +81,7 @@ class Schedule:
         clock.shutdown(wait=True)
         self._planner.close()
         self._retriever.close()
+        self._study_retriever.close()
         self._receiver.close()
         self._sender.close()
 
@@ -141,6 +145,7 @@ class Schedule:
             yield 1, _limited(self.issue_standing_orders)
         if self._retrieve_for:
             yield 1, self.retrieve
+            yield 1, self.retrieve_studies
         yield 3600, self.forget_notices
         if self._settings.notify.receiver:
             yield 3, _limited(self.decide_notices)
@@ -178,6 +183,10 @@ class Schedule:
     def retrieve(self) -> None:
         """Begin to fetch, from archives, instances that requests name and that are not here."""
         self._retriever.tick()
+
+    def retrieve_studies(self) -> None:
+        """Begin to retrieve the studies of archives that people have asked for."""
+        self._study_retriever.tick()
 
     def _keep(self, instance: WholeInstance) -> None:
         """Receive an instance that an archive sent by C-GET."""
@@ -262,9 +271,10 @@ class Schedule:
             known_studies.close_requested(session)
 
     def forget_studies(self) -> None:
-        """Delete the studies of which no instance and no request is kept."""
+        """Delete the studies of which no instance and no request is kept, and old retrievals."""
         with self._database.writing() as session:
             known_studies.forget_unneeded(session)
+            archive_studies.forget_old(session)
 
     def decide_notices(self) -> None:
         """Begin and end notices, as requests, devices and the disk are now."""

@@ -40,6 +40,7 @@ EXITS: dict[type[errors.BurnishError], int] = {
     errors.NotAuthorized: 7,
     errors.TooManyAttempts: 7,
     errors.OutOfResources: 8,
+    errors.PeerFailed: 10,
     errors.StaleLease: 9,
     errors.OperatorError: 10,
     errors.AccessDenied: 10,

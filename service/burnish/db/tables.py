@@ -571,6 +571,49 @@ class InstanceEvent(Table):
     actor: Mapped[str] = mapped_column(Text)
 
 
+class StudyRetrieval(Table):
+    """Studies that somebody retrieves from an archive: asked for, begun, ended.
+
+    `located` is the number of instances that the archive has and that were not here, `received` how
+    many of them are here by now. `problem` says why it ended without all of them.
+    """
+
+    __tablename__ = "study_retrieval"
+    __table_args__ = (_index_of_set("study_retrieval", "ended_at", "IS NULL"),)
+
+    id: Mapped[int] = mapped_column(Id, primary_key=True)
+    archive: Mapped[str] = mapped_column(String(16))
+    actor: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime]
+    began_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    cancelled_at: Mapped[datetime | None]
+    located: Mapped[int | None]
+    received: Mapped[int] = mapped_column(default=0)
+    problem: Mapped[str] = mapped_column(Text, default="")
+    remedy: Mapped[str] = mapped_column(Text, default="")
+
+    studies: Mapped[list["RetrievedStudy"]] = relationship(
+        cascade="all, delete-orphan", order_by="RetrievedStudy.ordinal", passive_deletes=True
+    )
+
+
+class RetrievedStudy(Table):
+    """One study of a retrieval, as the archive has described it."""
+
+    __tablename__ = "retrieved_study"
+
+    retrieval_id: Mapped[int] = mapped_column(
+        ForeignKey("study_retrieval.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(UID)
+    patient_name: Mapped[str] = mapped_column(Text, default="")
+    patient_id: Mapped[str] = mapped_column(Text, default="")
+    study_date: Mapped[str] = mapped_column(Text, default="")
+    study_description: Mapped[str] = mapped_column(Text, default="")
+
+
 class CommitmentTransaction(Table):
     """One Storage Commitment transaction (PS3.4 J.3): requested, judged, then reported.
 

@@ -53,14 +53,35 @@ COMPRESSED = [
 #: The most SOP Classes of one association: each takes a presentation context for the uncompressed
 #: and one for each compressed Transfer Syntax, Query/Retrieve takes two, and 128 are possible.
 MAXIMUM_SOP_CLASSES = 17
+#: Move Destination unknown (PS3.4 C.4.2.1.5).
+_UNKNOWN_DESTINATION = 0xA801
 #: The application information that proposes relational queries (PS3.4 C.5.1.1).
 _RELATIONAL = b"\1"
+#: What is asked for of each study (PS3.4 C.6.2.1.2): an archive returns what it supports.
+_STUDY_KEYWORDS = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyDescription",
+    "AccessionNumber",
+    "ModalitiesInStudy",
+    "NumberOfStudyRelatedInstances",
+)
 #: The unique keys of the levels STUDY, SERIES and IMAGE (PS3.4 C.6.2.1).
 _LEVEL_KEYWORDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
 
 
 class NotRetrievedError(Exception):
-    """An archive did not answer, or reported a failure. It may succeed later."""
+    """An archive did not answer, or reported a failure. It may succeed later.
+
+    `remedy` says what a person can do.
+    """
+
+    def __init__(self, why: str, remedy: str = "") -> None:
+        super().__init__(why)
+        self.remedy = remedy or "try again; if it fails again, the log of the archive may say why"
 
 
 class InstanceLocation(NamedTuple):
@@ -69,6 +90,29 @@ class InstanceLocation(NamedTuple):
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
+
+
+class LocatedInstance(NamedTuple):
+    """An instance of a study at an archive; `sop_class_uid` is "" if the archive does not say."""
+
+    location: InstanceLocation
+    sop_class_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundStudy:
+    """A study that an archive has, as far as it tells; `instances` is None if it does not."""
+
+    study_instance_uid: str
+    patient_name: str
+    patient_id: str
+    birth_date: str
+    sex: str
+    study_date: str
+    study_description: str
+    accession_number: str
+    modalities: tuple[str, ...]
+    instances: int | None
 
 
 #: Stores an instance durably; raises BurnishError if that fails.
@@ -119,7 +163,11 @@ class Archive(AbstractContextManager["Archive"]):
                 dimse_timeout=DIMSE_TIMEOUT,
             )
         except NoAssociationError as error:
-            raise NotRetrievedError(str(error)) from None
+            remedy = (
+                f"check that the archive runs and knows the AE title {self._own_title}, and the"
+                f" host and port of its [[peer]]"
+            )
+            raise NotRetrievedError(str(error), remedy) from None
 
     def _contexts(self, sop_classes: Sequence[str]) -> Iterator[PresentationContext]:
         retrieve = STUDY_ROOT_GET if self._settings.method == "C-GET" else STUDY_ROOT_MOVE
@@ -163,6 +211,33 @@ class Archive(AbstractContextManager["Archive"]):
             log.info("relational queries rejected", peer=self._peer.ae_title, why=str(error))
             others = []
         return [*located.values(), *others]
+
+    def find_studies(
+        self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""
+    ) -> list[FoundStudy]:
+        """The studies of a patient or an order, or one study; raises NotRetrievedError."""
+        keys = dict.fromkeys(_STUDY_KEYWORDS, "")
+        keys["PatientID"] = patient_id
+        keys["AccessionNumber"] = accession_number
+        keys["StudyInstanceUID"] = study_instance_uid
+        studies = [_found_study(answer) for answer in self._query("STUDY", **keys)]
+        return [study for study in studies if study.study_instance_uid]
+
+    def instances_of(self, study_instance_uid: str) -> list[LocatedInstance]:
+        """All instances of a study; raises NotRetrievedError."""
+        instances = []
+        for answer in self._query("SERIES", StudyInstanceUID=study_instance_uid):
+            series = _uid(answer, "SeriesInstanceUID")
+            if not series:
+                continue
+            keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": series}
+            for image in self._query("IMAGE", **keys, SOPClassUID=""):
+                location = InstanceLocation(
+                    study_instance_uid, series, _uid(image, "SOPInstanceUID")
+                )
+                if location.sop_instance_uid:
+                    instances.append(LocatedInstance(location, _uid(image, "SOPClassUID")))
+        return instances
 
     def _has_relational_queries(self) -> bool:
         answer = self._association.acceptor.sop_class_extended.get(UID(STUDY_ROOT_FIND))
@@ -213,6 +288,8 @@ class Archive(AbstractContextManager["Archive"]):
         """The identifiers of all matches (PS3.4 C.4.1); raises NotRetrievedError."""
         identifier = Dataset()
         identifier.QueryRetrieveLevel = level
+        if not all(str(value).isascii() for value in keys.values()):
+            identifier.SpecificCharacterSet = "ISO_IR 192"
         for keyword in _LEVEL_KEYWORDS[: ("STUDY", "SERIES", "IMAGE").index(level) + 1]:
             setattr(identifier, keyword, "")
         for keyword, value in keys.items():
@@ -229,8 +306,15 @@ class Archive(AbstractContextManager["Archive"]):
 
     # --- C-MOVE and C-GET ---
 
-    def retrieve(self, locations: Collection[InstanceLocation]) -> None:
-        """Has the archive send the instances; raises NotRetrievedError if it reports a failure."""
+    def retrieve(
+        self,
+        locations: Collection[InstanceLocation],
+        on_response: Callable[[], None] | None = None,
+    ) -> None:
+        """Has the archive send the instances; raises NotRetrievedError if it reports a failure.
+
+        `on_response` is called after each of its responses; what it raises ends the retrieval.
+        """
         by_series: dict[tuple[str, str], list[str]] = {}
         for study, series, uid in locations:
             by_series.setdefault((study, series), []).append(uid)
@@ -241,9 +325,9 @@ class Archive(AbstractContextManager["Archive"]):
                 identifier.StudyInstanceUID = study
                 identifier.SeriesInstanceUID = series
                 identifier.SOPInstanceUID = uids[start : start + MAXIMUM_UIDS]
-                self._retrieve(identifier)
+                self._retrieve(identifier, on_response)
 
-    def _retrieve(self, identifier: Dataset) -> None:
+    def _retrieve(self, identifier: Dataset, on_response: Callable[[], None] | None) -> None:
         association = self._association
         method = self._settings.method
         if method == "C-GET":
@@ -253,11 +337,17 @@ class Archive(AbstractContextManager["Archive"]):
                 lambda: association.send_c_move(identifier, self._own_title, STUDY_ROOT_MOVE)
             )
         for status, _ in responses:
-            if status not in (0x0000, 0xFF00):
-                why = f" (it does not know the AE title {self._own_title})"
+            if status == _UNKNOWN_DESTINATION:
                 raise NotRetrievedError(
-                    f"{method} was answered {status:04X}H{why if status == 0xA801 else ''}"
+                    f"{method} was answered {status:04X}H"
+                    f" (it does not know the AE title {self._own_title})",
+                    f"enter the AE title {self._own_title} with its address at the archive, or set"
+                    ' retrieval.method = "C-GET"',
                 )
+            if status not in (0x0000, 0xFF00):
+                raise NotRetrievedError(f"{method} was answered {status:04X}H")
+            if on_response is not None:
+                on_response()
 
     def _responses(self, operation: Callable[[], Any]) -> Iterator[tuple[int, Dataset | None]]:
         """Status and identifier of each response; raises NotRetrievedError if there is none."""
@@ -296,6 +386,23 @@ def _relational_queries() -> SOPClassExtendedNegotiation:
     item.sop_class_uid = STUDY_ROOT_FIND
     item.service_class_application_information = _RELATIONAL
     return item
+
+
+def _found_study(answer: Dataset) -> FoundStudy:
+    modalities = answer.get("ModalitiesInStudy") or ()
+    count = str(answer.get("NumberOfStudyRelatedInstances") or "")
+    return FoundStudy(
+        study_instance_uid=_uid(answer, "StudyInstanceUID"),
+        patient_name=str(answer.get("PatientName") or ""),
+        patient_id=str(answer.get("PatientID") or ""),
+        birth_date=str(answer.get("PatientBirthDate") or ""),
+        sex=str(answer.get("PatientSex") or ""),
+        study_date=str(answer.get("StudyDate") or ""),
+        study_description=str(answer.get("StudyDescription") or ""),
+        accession_number=str(answer.get("AccessionNumber") or ""),
+        modalities=(modalities,) if isinstance(modalities, str) else tuple(modalities),
+        instances=int(count) if count.isascii() and count.isdigit() else None,
+    )
 
 
 def _uid(answer: Dataset, keyword: str) -> str:

@@ -51,6 +51,7 @@ STATUSES: dict[type[errors.BurnishError], Statuses] = {
     errors.NotAuthorized: Statuses(0x0124, 0x0124),
     errors.TooManyAttempts: Statuses(0x0124, 0x0124),
     errors.OutOfResources: Statuses(0xA700, 0x0213),
+    errors.PeerFailed: Statuses(0xC000, 0x0110),
     errors.StaleLease: Statuses(0xC000, 0x0110),
     errors.OperatorError: Statuses(0xA700, 0x0110),
     errors.AccessDenied: Statuses(0xA700, 0x0110),

@@ -33,6 +33,7 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
     NotSignedIn: ProblemKind(401, "not-signed-in", "Sign in first"),
     errors.NotAuthorized: ProblemKind(403, "not-permitted", "This is not permitted"),
     errors.TooManyAttempts: ProblemKind(429, "too-many-attempts", "Too many attempts"),
+    errors.PeerFailed: ProblemKind(502, "peer-failed", "Another system has failed"),
     errors.OutOfResources: ProblemKind(503, "out-of-resources", "Try again later"),
     errors.OperatorError: ProblemKind(500, "operator", "An operator has to act"),
 }

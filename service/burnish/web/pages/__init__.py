@@ -5,6 +5,7 @@ A page joins by its router in `ROUTERS` and, if it is to be found, its entry in 
 
 from burnish.web.access import Permission
 from burnish.web.pages import (
+    archives,
     arrivals,
     bulk,
     devices,
@@ -23,6 +24,7 @@ from burnish.web.rendering import NavigationEntry
 ROUTERS = (
     now.router,
     arrivals.router,
+    archives.router,
     requests.router,
     devices.router,
     register.router,

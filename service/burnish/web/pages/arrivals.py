@@ -11,8 +11,8 @@ from starlette.requests import ClientDisconnect
 from burnish.db.session import Database
 from burnish.db.tables import short_id
 from burnish.errors import BurnishError, InvalidValue, NoInstance, OutOfResources, Unknown
+from burnish.request import archive_studies, listing, operations
 from burnish.request import arrivals as stage
-from burnish.request import listing, operations
 from burnish.request.operations import NewRequest
 from burnish.settings import Settings
 from burnish.vocabulary import RequestPriority
@@ -20,6 +20,7 @@ from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
 from burnish.web.forms import Form, copies_of
 from burnish.web.live import Topic
+from burnish.web.pages import archives
 from burnish.web.problems import problem_of
 from burnish.web.sessions import actor_of
 from burnish.web.uploads import CLIENT_GONE, receive_body
@@ -44,6 +45,7 @@ def show_arrivals(request: Request, before: str = "") -> Response:
         "arrivals.html",
         is_live=not before,
         longest_upload=context.uploads.longest,
+        archives=archives.archive_names(context.settings),
         **values,
     )
 
@@ -167,7 +169,11 @@ def _disc_form(request: Request, template: str, values: Mapping[str, Any]) -> Re
 
 def _fingerprint(database: Database) -> Hashable:
     with database.reading() as session:
-        return (listing.newest_event(session), *stage.fingerprint(session))
+        return (
+            listing.newest_event(session),
+            *stage.fingerprint(session),
+            *archive_studies.fingerprint(session),
+        )
 
 
 def _values(
@@ -175,9 +181,11 @@ def _values(
 ) -> Mapping[str, Any]:
     with database.reading() as session:
         arrived = stage.arrivals(session, settings.standing_order, limit=_PAGE + 1, before=before)
+        retrievals = archive_studies.recent_retrievals(session) if before is None else []
     has_more = len(arrived) > _PAGE
     arrived = arrived[:_PAGE]
     return {
+        "retrievals": retrievals,
         "arrived": arrived,
         "before": arrived[-1].study.last_received_at.isoformat() if has_more else "",
         "ae_title": settings.dicom.ae_title,
