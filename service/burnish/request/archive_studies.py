@@ -163,7 +163,7 @@ def find_studies(
         with Archive(peer, settings, sop_classes=(), store=_refuse) as archive:
             studies = archive.find_studies(patient_id=patient_id, accession_number=accession_number)
     except NotRetrievedError as error:
-        raise PeerFailed(f"{ae_title}: {error}", hint=error.remedy) from None
+        raise PeerFailed(str(error), hint=error.remedy) from None
     studies.sort(key=lambda study: study.study_date, reverse=True)
     shown = studies[:MOST_STUDIES]
     with database.reading() as session:
