@@ -1,9 +1,10 @@
 """Ground: decodes text in the Specific Character Sets of PS3.3 C.12.1.1.2.
 
-Decoding never fails: damaged bytes become replacement characters, since an instance must not be
-rejected for its text.
+Decoding never fails, since an instance must not be rejected for its text. A byte that cannot be
+decoded is shown as a backslash and three octal digits, as PS3.5 6.1.2.3 has it.
 """
 
+import codecs as python_codecs
 import re
 from functools import lru_cache
 
@@ -57,14 +58,80 @@ _WIDE = frozenset({b"\x1b$B", b"\x1b$(D"})
 _ESCAPE = re.compile(rb"(\x1b(?:\$?[()\-]|\$)[A-Za-z])")
 
 
+#: A code string (PS3.5 6.2).
+_CODE = re.compile(r"[A-Z0-9 _]{0,16}")
+#: What may be shown of a term: no text of a patient that came here by mistake.
+_SHOWABLE = re.compile(r"[A-Za-z0-9 _.:-]{1,24}")
+_OCTAL = "octal"
+
+
+def _in_octal_digits(error: UnicodeError) -> tuple[str, int]:
+    """The error handler by which a byte is shown as PS3.5 6.1.2.3 has it: G\\374nther."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return octal(error.object[error.start : error.end]), error.end
+
+
+def octal(value: bytes) -> str:
+    """Bytes as a backslash and three octal digits each."""
+    return "".join(f"\\{byte:03o}" for byte in value)
+
+
+python_codecs.register_error(_OCTAL, _in_octal_digits)
+
+
 @lru_cache(maxsize=256)
 def codecs(specific_character_set: bytes) -> tuple[str, ...]:
     """The codec of each value of Specific Character Set (0008,0005); () if any is unknown."""
-    terms = specific_character_set.decode("latin-1").strip(" \0").split("\\")
-    normal = [term.strip().replace("ISO 2022 IR", "ISO_IR") for term in terms]
+    normal = [_normal(term) for term in _terms(specific_character_set)]
     if not all(term in CODECS for term in normal):
         return ()
     return tuple(CODECS[term] for term in normal)
+
+
+@lru_cache(maxsize=256)
+def unknown_terms(specific_character_set: bytes) -> tuple[str, ...]:
+    """The values of Specific Character Set (0008,0005) that are not known, as they may be shown."""
+    return tuple(
+        term if _SHOWABLE.fullmatch(term) else "a value that is no code"
+        for term in _terms(specific_character_set)
+        if _normal(term) not in CODECS
+    )
+
+
+def for_record(specific_character_set: bytes) -> bytes:
+    """What a directory record has as its character set: that of the instance, known or not.
+
+    b"" if that is not made of code strings, which a record must have (PS3.5 6.2).
+    """
+    declared = specific_character_set.strip(b" \0")
+    return declared if all(_CODE.fullmatch(term) for term in _terms(declared)) else b""
+
+
+def _terms(specific_character_set: bytes) -> list[str]:
+    text = specific_character_set.decode("latin-1").strip(" \0")
+    return [term.strip() for term in text.split("\\")]
+
+
+def _normal(term: str) -> str:
+    return term.replace("ISO 2022 IR", "ISO_IR")
+
+
+def _codec(term: str) -> str | None:
+    """The codec of a Defined Term, also of one that is misspelt; None if it is not known."""
+    return CODECS.get(_normal(term)) or _MISSPELT.get(_letters_and_digits(term))
+
+
+def _letters_and_digits(term: str) -> str:
+    return "".join(filter(str.isalnum, term.upper())).replace("ISO2022IR", "ISOIR")
+
+
+#: The codec of each Defined Term without spaces and signs, and of other names that devices write.
+_MISSPELT = {_letters_and_digits(term): codec for term, codec in CODECS.items() if term} | {
+    "UTF8": "utf-8",
+    "ISO88591": "latin-1",
+    "LATIN1": "latin-1",
+}
 
 
 def is_plain(value: bytes) -> bool:
@@ -73,7 +140,7 @@ def is_plain(value: bytes) -> bool:
 
 
 def guess(value: bytes) -> bytes:
-    """The probable Specific Character Set of a text without a known one: UTF-8 or Latin-1."""
+    """The probable Specific Character Set of a text without one: UTF-8 or Latin-1."""
     try:
         value.decode("utf-8")
     except UnicodeDecodeError:
@@ -81,19 +148,47 @@ def guess(value: bytes) -> bytes:
     return b"ISO_IR 192"
 
 
-def decode(value: bytes, specific_character_set: bytes) -> str:
-    """Text without its padding. An unknown or absent character set is guessed."""
+def decode(value: bytes, specific_character_set: bytes, errors: str = _OCTAL) -> str:
+    """Text without its padding.
+
+    An absent character set is guessed (`guess`), a misspelt one is taken for the one that is meant.
+    In one that is not known, text is read as UTF-8 if it is; otherwise its bytes beyond ASCII
+    cannot be decoded. `errors` is an error handler of Python, for bytes that cannot be decoded.
+    """
     if is_plain(value):
         return value.decode("ascii").strip(" \0")
-    declared = codecs(specific_character_set)
-    if not declared or (declared == ("ascii",) and 0x1B not in value):
-        declared = codecs(guess(value))
+    first = _first_codec(value, specific_character_set)
     if 0x1B not in value:
-        return value.decode(declared[0], "replace").strip(" \0")
-    return "".join(_pieces(value, declared[0])).strip(" \0")
+        return value.decode(first, errors).strip(" \0")
+    return "".join(_pieces(value, first, errors)).strip(" \0")
 
 
-def _pieces(value: bytes, first: str) -> list[str]:
+def is_decodable(value: bytes, specific_character_set: bytes) -> bool:
+    """Whether a text has only what its character set has: nothing is guessed or replaced."""
+    if is_plain(value):
+        return True
+    codec = _codec(_terms(specific_character_set)[0])
+    if codec is None or (0x1B not in value and codec == "ascii"):
+        return False
+    try:
+        decode(value, specific_character_set, "strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _first_codec(value: bytes, specific_character_set: bytes) -> str:
+    """The codec of text that no escape sequence precedes."""
+    terms = _terms(specific_character_set)
+    codec = _codec(terms[0])
+    is_absent = codec == "ascii" and len(terms) == 1 and 0x1B not in value
+    if codec is not None and not is_absent:
+        return codec
+    guessed = CODECS[guess(value).decode("ascii")]
+    return guessed if is_absent or guessed == "utf-8" else "ascii"
+
+
+def _pieces(value: bytes, first: str, errors: str) -> list[str]:
     """The text between escape sequences (PS3.5 6.1.2.5).
 
     A delimiter also restores the first set (6.1.2.5.3), but text in another set must then start
@@ -101,13 +196,23 @@ def _pieces(value: bytes, first: str) -> list[str]:
     """
     texts = []
     wide, upper = b"", first
-    for piece in _ESCAPE.split(value):
+    for number, piece in enumerate(_ESCAPE.split(value)):
         codec = _ESCAPES.get(piece)
-        if codec is None:
-            texts.append((wide + piece).decode("iso2022_jp_2" if wide else upper, "replace"))
+        if number % 2 and codec is None:  # an escape sequence of a set that is not known
+            texts.append(_undecodable(piece, errors))
+            wide, upper = b"", "ascii"
+        elif codec is None:
+            texts.append((wide + piece).decode("iso2022_jp_2" if wide else upper, errors))
         elif piece in _WIDE:
             wide = piece
         else:
             wide = b""
             upper = first if codec == "ascii" else codec
     return texts
+
+
+def _undecodable(piece: bytes, errors: str) -> str:
+    """An escape sequence that is not known; raises UnicodeDecodeError if `errors` is strict."""
+    if errors == "strict":
+        raise UnicodeDecodeError("ascii", piece, 0, len(piece), "unknown escape sequence")
+    return octal(piece) if errors == _OCTAL else ""

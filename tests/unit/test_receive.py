@@ -467,6 +467,22 @@ def test_an_image_that_cannot_be_shown_is_stored_and_told(
     assert event["why"] == row.fault
 
 
+def test_text_in_a_character_set_that_is_not_known_is_told_once_for_each_series(
+    ground: Ground, receiver: Receiver
+) -> None:
+    unknown = encode(0x00080005, b"CS", b"ISO_IR 999")
+    with structlog.testing.capture_logs() as logs:
+        for number in (1, 2, 3):
+            sample = instance(instance_number=number)
+            send(receiver, replace(sample, data_set=unknown + sample.data_set))
+    texts = {row.fault for row in rows(ground)}
+    why = "its Specific Character Set (0008,0005) has ISO_IR 999, which is not known"
+    assert texts == {f"{why} (kept as it is)"}
+    (event,) = [event for event in logs if event["event"] == "text of a series is in doubt"]
+    assert event["why"].startswith(why)
+    assert not [event for event in logs if event["event"] == "instance is damaged"]
+
+
 # --- what is refused -----------------------------------------------------------------------------
 
 

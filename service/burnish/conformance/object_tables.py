@@ -122,7 +122,7 @@ _FILE_SET_IDENTIFICATION = (
     (
         ">Specific Character Set",
         "(0008,0005)",
-        "that of the instance; guessed where it is missing or unknown",
+        "that of the instance, known or not; guessed where it is missing or is no code string",
         "instance",
         "ANAP: where the record has text beyond ASCII",
     ),

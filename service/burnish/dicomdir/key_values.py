@@ -129,7 +129,7 @@ def _text(vr: bytes, value: bytes, character_set: bytes) -> bytes:
         return b"=".join(group[:limit] for group in value.split(b"=")[:3])
     if len(value) <= limit:
         return value
-    decoded = character_sets.decode(value, character_set)
+    decoded = character_sets.decode(value, character_set, "replace")
     groups = decoded.split("=") if vr == b"PN" else [decoded]
     if all(len(group) <= limit for group in groups):
         return value

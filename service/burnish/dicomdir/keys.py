@@ -64,7 +64,10 @@ _IMPLICIT = Layout(explicit=False, big_endian=False)
 
 
 class EntityKeys(NamedTuple):
-    """The patient, study and series of an instance, as InstanceHeader has them."""
+    """The patient, study and series of an instance, as InstanceHeader has them.
+
+    `undecodable` is the tag of the first text that is not in its character set, 0 if there is none.
+    """
 
     study_instance_uid: str
     series_instance_uid: str
@@ -76,31 +79,36 @@ class EntityKeys(NamedTuple):
     modality: str
     series_number: int | None
     keys: bytes
+    undecodable: int
 
 
 class KeyBuilder:
-    """Builds the keys for the directory records of one instance."""
+    """Builds the keys for the directory records of one instance.
+
+    `character_set` is its Specific Character Set, as it is. `undecodable` is the tag of a text for
+    its own record that is not in that character set, 0 if there is none.
+    """
 
     def __init__(self, header: HeaderValues, record_type: str) -> None:
         self._header = header
         self._values = header.values
         self._record_type = record_type
-        declared = self._values.get(SPECIFIC_CHARACTER_SET, b"").rstrip(b" \0")
-        self._character_set = declared if character_sets.codecs(declared) else b""
+        self.character_set = self._values.get(SPECIFIC_CHARACTER_SET, b"").rstrip(b" \0")
+        self.undecodable = 0
 
     def entities(self) -> EntityKeys:
         """What the instance says of its patient, study and series."""
         raw = tuple([self._values.get(tag, b"") for tag in TAGS_OF_ENTITIES])
         with_keys = self._record_type not in ROOT_TYPES
         if len(b"".join(raw)) > _LONGEST_REMEMBERED:
-            return _build_entities(raw, self._character_set, with_keys)
-        return _remembered_entities(raw, self._character_set, with_keys)
+            return _build_entities(raw, self.character_set, with_keys)
+        return _remembered_entities(raw, self.character_set, with_keys)
 
     def record(self) -> tuple[bytes, tuple[int, ...]]:
         """The keys of the instance's own record, and the Type 1 keys that it lacks."""
         if not self._record_type:
             return b"", ()
-        values, character_set = self._values, self._character_set
+        values, character_set = self._values, self.character_set
         has_groups = SHARED_FUNCTIONAL_GROUPS in values
         elements = []
         missing = []
@@ -117,6 +125,8 @@ class KeyBuilder:
                 element = record_element(tag, vr, value, character_set)
                 if vr in _TEXT_VRS and not character_sets.is_plain(value):
                     special += value
+                    if not self.undecodable and not _is_decodable(value, character_set):
+                        self.undecodable = tag
             else:
                 element = b""
             if not element and has_groups and tag in _FUNCTIONAL_GROUPS:
@@ -162,7 +172,7 @@ class KeyBuilder:
         value = values.get(tag, b"")
         if vr == b"SQ":
             return encode(tag, vr, value) if value else b""
-        return record_element(tag, vr, value, self._character_set)
+        return record_element(tag, vr, value, self.character_set)
 
     def _latest_verification(self) -> bytes:
         """The latest Verification DateTime of the verifying observers (PS3.3 F.5.25)."""
@@ -184,6 +194,7 @@ def _build_entities(raw: tuple[bytes, ...], character_set: bytes, with_keys: boo
     elements = {}
     fitted = {}
     special = b""
+    undecodable = 0
     for tag, vr, _ in _ENTITY_KEYS:
         value = fit(tag, vr, values[tag], character_set)
         if value:
@@ -191,6 +202,8 @@ def _build_entities(raw: tuple[bytes, ...], character_set: bytes, with_keys: boo
             elements[tag] = encode(tag, vr, value)
             if vr in _TEXT_VRS and not character_sets.is_plain(value):
                 special += value
+                if not undecodable and not _is_decodable(values[tag], character_set):
+                    undecodable = tag
     if STUDY_DATE not in fitted:
         elements = dict(sorted({**elements, **_substitute_date(values)}.items()))
     keys = b""
@@ -207,6 +220,7 @@ def _build_entities(raw: tuple[bytes, ...], character_set: bytes, with_keys: boo
         modality=fitted.get(MODALITY, b"").decode("ascii"),
         series_number=_number(fitted.get(SERIES_NUMBER, b"")),
         keys=keys,
+        undecodable=undecodable,
     )
 
 
@@ -237,6 +251,10 @@ def _build_element(tag: int, vr: bytes, value: bytes, character_set: bytes) -> b
 _remembered_element = lru_cache(maxsize=4096)(_build_element)
 
 
+#: The images of a series agree on most texts.
+_is_decodable = lru_cache(maxsize=1024)(character_sets.is_decodable)
+
+
 def _substitute_date(values: Mapping[int, bytes]) -> dict[int, bytes]:
     for date_tag, time_tag in SUBSTITUTE_DATES:
         date = fit(date_tag, b"DA", values.get(date_tag, b""), b"")
@@ -252,7 +270,12 @@ def _substitute_date(values: Mapping[int, bytes]) -> dict[int, bytes]:
 def _with_character_set(
     elements: Iterable[bytes], special: bytes, character_set: bytes, *, has_items: bool
 ) -> bytes:
-    """Elements, preceded by Specific Character Set where `special` texts or items need it."""
+    """Elements, preceded by Specific Character Set where `special` texts or items need it.
+
+    That is the one of the instance, also if it is not known: texts are not relabelled. Only in
+    place of one that is absent, or that a record cannot have, stands a guess.
+    """
+    character_set = character_sets.for_record(character_set)
     if special or (has_items and character_set):
         if not character_set or (character_set == b"ISO_IR 6" and special):
             character_set = character_sets.guess(special)

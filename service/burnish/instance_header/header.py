@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from burnish import character_sets
 from burnish.application_profiles import limits
 from burnish.dicom_elements import UNDEFINED_LENGTH, uid
 from burnish.dicomdir.keys import KeyBuilder
@@ -13,6 +14,7 @@ from burnish.directory_records import record_type
 from burnish.errors import Unreadable
 from burnish.file_meta import locate
 from burnish.file_slice import Slice
+from burnish.instance_header import instance_faults
 from burnish.instance_header.alike import AlikeDataSets
 from burnish.instance_header.instance_faults import UNEXAMINED, in_words
 from burnish.instance_header.pixel_data import pixel_faults
@@ -93,9 +95,9 @@ def index_data_set(
     fault = _fault(
         header_values, directory_record_type, limited_attributes, transfer_syntax_uid, sop_class_uid
     )
-    repair = None
-    if header_values.padding or header_values.odd_length is not None:
-        repair = Repair(header_values.padding, header_values.odd_length)
+    undecodable = entities.undecodable or keys.undecodable
+    if undecodable or character_sets.unknown_terms(keys.character_set):
+        fault = instance_faults.with_text_fault(keys.character_set, undecodable, fault)
     instance_header = InstanceHeader(
         sop_class_uid=sop_class_uid,
         sop_instance_uid=uid(values, 0x00080018),
@@ -117,7 +119,13 @@ def index_data_set(
         fault=fault,
     )
     _alike.remember(head, size, transfer_syntax_uid, header_values, instance_header)
-    return IndexedDataSet(instance_header, repair)
+    return IndexedDataSet(instance_header, _repair(header_values))
+
+
+def _repair(header_values: HeaderValues) -> Repair | None:
+    if header_values.padding or header_values.odd_length is not None:
+        return Repair(header_values.padding, header_values.odd_length)
+    return None
 
 
 def _fault(

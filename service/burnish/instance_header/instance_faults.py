@@ -6,7 +6,9 @@ The header of an instance has its faults in words. Those that readers pass over 
 import re
 from collections.abc import Iterable, Sequence
 
+from burnish import character_sets
 from burnish.instance_header.codestreams import FrameFault
+from burnish.instance_header.element_checks import attribute
 from burnish.instance_header.pixel_data import NO_PIXEL_DATA
 
 #: The end of a fault that readers pass over: the instance goes on media as it is.
@@ -14,12 +16,39 @@ KEPT = " (kept as it is)"
 #: Stands where the frames of an image have not been examined yet, or nothing of an instance that an
 #: earlier version of Burnish received.
 UNEXAMINED = "not examined yet"
+_CHARACTER_SET = "Specific Character Set (0008,0005)"
 _TAG = re.compile(r"\(([0-9A-F]{4}),([0-9A-F]{4})\)")
 
 
 def in_words(tolerable: str, faults: Iterable[str]) -> str:
     """All faults of an instance as one text, "" for none."""
     return "; ".join([f"{tolerable}{KEPT}"] * bool(tolerable) + [*faults])
+
+
+def text_fault(character_set: bytes, undecodable: int) -> str:
+    """What is wrong with the texts of an instance, in words, "" if nothing is.
+
+    `character_set` is its Specific Character Set (0008,0005); `undecodable` is the tag of a text
+    that is not in it, 0 if there is none.
+    """
+    if terms := character_sets.unknown_terms(character_set):
+        return f"its {_CHARACTER_SET} has {', '.join(terms)}, which is not known"
+    if not undecodable:
+        return ""
+    if character_set.strip(b" \0") in (b"", b"ISO_IR 6"):
+        return f"its {attribute(undecodable)} has text beyond ASCII without a {_CHARACTER_SET}"
+    return f"its {attribute(undecodable)} has bytes that are not in its {_CHARACTER_SET}"
+
+
+def with_text_fault(character_set: bytes, undecodable: int, fault: str) -> str:
+    """The fault of an instance, preceded by what is wrong with its texts."""
+    text = f"{text_fault(character_set, undecodable)}{KEPT}"
+    return f"{text}; {fault}" if fault else text
+
+
+def has_doubtful_text(fault: str) -> bool:
+    """Whether texts of the instance are not in a character set that is known."""
+    return _CHARACTER_SET in fault
 
 
 def with_frame_faults(earlier: str, faults: Sequence[FrameFault]) -> str:

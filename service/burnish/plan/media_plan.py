@@ -248,6 +248,13 @@ def _remarks(
     empty = sum(map(instance_faults.has_no_pixel_data, faults))
     if empty:
         yield f"{quantity(empty, 'image')} of this set without pixel data: a viewer shows nothing."
+    doubtful = sum(map(instance_faults.has_doubtful_text, faults))
+    if doubtful:
+        yield (
+            f"Text of {quantity(doubtful, 'instance')} of this set is not in the character set that"
+            " the instance names. It is on the media as received; names may be shown wrong. A byte"
+            " that cannot be shown is printed as \\ and three digits."
+        )
     if damaged:
         yield damage_remark(_by_uid(damaged))
     if terms.left_out:

@@ -55,6 +55,8 @@ _is_known_uid = lru_cache(maxsize=256)(is_tolerable_uid)
 #: Seconds that an instance waits for its row where the first content of a SOP Instance UID counts,
 #: beyond the time that a writer waits for the database.
 _VERDICT_MARGIN = 5.0
+#: The most series that are remembered because their text is in doubt.
+_MOST_TOLD = 1024
 
 
 class Receiver:
@@ -75,6 +77,8 @@ class Receiver:
         self._appender = spool.appender(self._indexer.add)
         self._buffers = Buffers()
         self._stopping = threading.Event()
+        #: Series whose text is in doubt, and why: it is logged once for each.
+        self._told_of_text: set[tuple[str, str]] = set()
         self._thread: threading.Thread | None = None
         self._last_received_at = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -155,8 +159,29 @@ class Receiver:
         incoming.release()
         if self._first_counts:
             self._wait_for_verdict(arrival)
-        if instance_faults.known(arrival.row["fault"]):
-            _log_fault(arrival.row)
+        if fault := instance_faults.known(arrival.row["fault"]):
+            self._log_fault(arrival.row, fault)
+
+    def _log_fault(self, row: dict[str, Any], fault: str) -> None:
+        fields = {
+            "sop_instance_uid": row["sop_instance_uid"],
+            "calling_ae_title": row["calling_ae_title"],
+            "why": fault,
+        }
+        if not _is_doubtful_text_alone(fault):
+            hint = "correct the instance and send it again"
+            log.warning("instance is damaged", **fields, hint=hint)
+            return
+        told = (row["series_instance_uid"], fault)
+        if told in self._told_of_text:
+            return
+        if len(self._told_of_text) >= _MOST_TOLD:
+            self._told_of_text.clear()
+        self._told_of_text.add(told)
+        hint = (
+            "set the right Specific Character Set at the device; further instances are not logged"
+        )
+        log.warning("text of a series is in doubt", **fields, hint=hint)
 
     def _follow(self) -> None:
         def seal_old_segment() -> None:
@@ -253,14 +278,9 @@ class Receiver:
                 self._spool.erase(row["spool_key"], row["size"])
 
 
-def _log_fault(row: dict[str, Any]) -> None:
-    log.warning(
-        "instance is damaged",
-        sop_instance_uid=row["sop_instance_uid"],
-        calling_ae_title=row["calling_ae_title"],
-        why=instance_faults.known(row["fault"]),
-        hint="correct the instance and send it again",
-    )
+def _is_doubtful_text_alone(fault: str) -> bool:
+    texts = fault.split("; ")
+    return len(texts) == 1 and instance_faults.has_doubtful_text(fault)
 
 
 def _check_identity(incoming: Incoming, instance_header: InstanceHeader) -> None:

@@ -11,6 +11,7 @@ from burnish import registered_uids
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import LIMITED, US_REGIONS, Values, pack, unpack
 from burnish.dicom_elements import PIXEL_DATA, NeedMore
+from burnish.dicomdir.reader import SPECIFIC_CHARACTER_SET
 from burnish.directory_records import KEYS
 from burnish.errors import Unreadable
 from burnish.explicit_little_endian import Layout, layout
@@ -150,6 +151,8 @@ class _Examination:
         for record in with_entities_first(dicomdir.records):
             if record.file_id:
                 references.setdefault(record.file_id.upper(), record)
+            if SPECIFIC_CHARACTER_SET in record.keys:
+                self._key_checks.check_texts(str(record), record.keys)
             if record.type not in KEYS:
                 self._pass_over(f"the keys in type {record.type or 'empty'}", "directory record")
             if self._profile_checks:
@@ -310,6 +313,7 @@ class _Examination:
         with self._opened_data_set(name, meta, beginning) as walk:
             walk.run(self._wanted)
             self._check_uids(name, meta, walk.values)
+            self._key_checks.check_texts(name, walk.values)
             values = walk.values
             if US_REGIONS in walk.sequences:
                 values[US_REGIONS] = walk.explicit_items(US_REGIONS)

@@ -49,6 +49,8 @@ class FaultCode(StrEnum):
     KEY_DIFFERS = auto()
     PROFILE_KEY_MISSING = auto()
     CHARACTER_SET_MISSING = auto()
+    CHARACTER_SET_UNKNOWN = auto()
+    TEXT_UNDECODABLE = auto()
     DUPLICATE_PATIENT_ID = auto()
     DUPLICATE_STUDY = auto()
     DUPLICATE_SERIES = auto()

@@ -9,6 +9,7 @@ from burnish.dicomdir.keys import concept_modifiers
 from burnish.dicomdir.reader import IDENTITY_KEYS, SPECIFIC_CHARACTER_SET
 from burnish.directory_records import KEYS, Key, all_keys, spoken_names
 from burnish.errors import Unreadable
+from burnish.instance_header.instance_faults import KEPT
 from burnish.verify.data_set_walk import DataSetWalk
 from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.record_checks import Record
@@ -32,6 +33,13 @@ _NUMBERS = frozenset({b"US", b"UL"})
 COMPARED_TAGS = frozenset(
     {key.tag for keys in COMPARED_KEYS.values() for key in keys} | {SPECIFIC_CHARACTER_SET}
 )
+#: The compared tags whose characters depend on the character set (PS3.5 6.1.2.3).
+_TEXT_TAGS = frozenset(
+    key.tag
+    for keys in COMPARED_KEYS.values()
+    for key in keys
+    if key.vr in (b"LO", b"LT", b"PN", b"SH", b"ST")
+)
 #: PATIENT, STUDY, SERIES and the instance; the records of a damaged DICOMDIR may lie deeper.
 _LEVELS = 4
 #: The most characters of a value in a message.
@@ -45,6 +53,20 @@ class KeyChecks:
         self._faults, self._notes = faults, notes
         #: Offset of the record and tag of the differences that were noted.
         self._noted: set[tuple[int, int]] = set()
+
+    def check_texts(self, name: str, values: Mapping[int, bytes]) -> None:
+        """Notes that texts of a file or of a record, `name`, are not in their character set."""
+        character_set = values.get(SPECIFIC_CHARACTER_SET, b"")
+        if terms := character_sets.unknown_terms(character_set):
+            message = f"{attribute(SPECIFIC_CHARACTER_SET)} has {', '.join(terms)}"
+            message = f"its {message}, which is not known{KEPT}"
+            self._notes.add(FaultCode.CHARACTER_SET_UNKNOWN, name, message)
+            return
+        for tag, value in values.items():
+            if tag in _TEXT_TAGS and not character_sets.is_decodable(value, character_set):
+                message = f"its {attribute(tag)} is not in its character set{KEPT}"
+                self._notes.add(FaultCode.TEXT_UNDECODABLE, name, message)
+                return
 
     def check(self, name: str, record: Record, walk: DataSetWalk) -> None:
         """Compares the values of a file with its record and with those above it."""

@@ -311,6 +311,27 @@ def test_private_classes_and_other_syntaxes_are_sent_as_they_are(
     assert "transfer syntax 1.2.840.10008.1.2.4.91" in failed["why"]
 
 
+def test_text_in_a_character_set_that_is_not_known_is_sent_as_it_is_and_told(
+    volume: Path, archive: Archive, config: Path, run: Run
+) -> None:
+    uid, path = next(iter(oracles.file_set(volume).items()))
+    data_set = material.read(path)
+    data_set.SpecificCharacterSet = "ISO_IR 100"
+    data_set.PatientName = "Günther^A"
+    data_set.save_as(path)
+    path.write_bytes(path.read_bytes().replace(b"ISO_IR 100", b"ISO_IR 999"))
+    expected = oracles.data_set_bytes(path)[1]
+    done = run("disc", "import", volume, "--to", "ARCHIVE", "--config", config, "--json")
+    assert done.code == 0, done.err
+    assert archive.received[uid][2] == expected
+    assert "Günther".encode("latin-1") in expected
+    assert any(
+        "ISO_IR 999, which is not known" in entry["why"]
+        for entry in done.json["doubtful"]
+        if entry["sop_instance_uid"] == uid
+    )
+
+
 @pytest.mark.parametrize("damage", ["absent", "truncated", "zeros"])
 def test_a_volume_with_a_damaged_dicomdir_is_imported_by_its_files(
     damage: str, volume: Path, archive: Archive, config: Path, run: Run
