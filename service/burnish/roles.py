@@ -56,6 +56,11 @@ _POSTGRESQL_LOST = (
     "check storage.root and database.url; or restore the database with the tools of PostgreSQL if"
     " there is a backup, then make it agree with the spool with `burnish db recover`"
 )
+_SPOOL_LOST = (
+    "a database belongs to one storage root: check storage.root, database.url, and whether the disk"
+    " is mounted; if the spool is lost, `burnish db recover` releases the instances, so that they"
+    " can be sent again"
+)
 
 
 def configure_logging(settings: Settings) -> None:
@@ -209,10 +214,10 @@ def check_database_file(settings: Settings) -> None:
 def check_database_belongs_to_spool(settings: Settings, database: Database) -> None:
     """Raise OperatorError if the database does not belong to the spool.
 
-    An empty database does not, nor one that has lost the rows of all instances, nor one that lacks
-    requests which the register knows. What such a database does not know of the spool would be
-    removed. A database that is seen with its spool for the first time gets an identity, which the
-    register keeps.
+    An empty database does not, nor one of another storage root, nor one that has lost the rows of
+    all instances, nor one that lacks requests which the register knows. What such a database does
+    not know of the spool would be removed. A database that is seen with its spool for the first
+    time gets an identity, which the register keeps.
     """
     root = settings.storage.root
     known = storage_register.read(root)
@@ -220,11 +225,18 @@ def check_database_belongs_to_spool(settings: Settings, database: Database) -> N
     with database.reading() as session:
         present = identity.identity(session)
         is_empty = identity.is_empty(session)
+        has_live_instances = identity.has_live_instances(session)
         last_request = identity.last_request(session)
-    # with durability "os", a power failure may take requests that the register knows
+    # with durability "os", a power failure may take requests that the register knows, or instances
     is_durable = settings.storage.durability == "full"
     is_older = is_durable and last_request < known.last_request
     spool = open_spool(settings)
+    if is_durable and has_live_instances and not spool.has_instances():
+        raise OperatorError(
+            f"the database {_database_name(settings)} has instances, but the spool in {root} has"
+            " none of them",
+            hint=_SPOOL_LOST,
+        )
     has_lost_rows = False
     if present and present == registered and not is_older:
         has_lost_rows = recovery.all_rows_are_lost(database, spool)

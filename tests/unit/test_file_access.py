@@ -101,6 +101,7 @@ def burnish_as(user: int, place: Path, *arguments: object) -> tuple[int, str]:
 def test_a_denial_names_the_first_obstacle_with_owner_mode_and_user(place: Path) -> None:
     secret = place / "secret"
     (secret / "deep").mkdir(parents=True)
+    (secret / "deep").chmod(0o755)
     (secret / "deep" / "file").write_bytes(b"x")
     (secret / "deep" / "file").chmod(0o640)
     secret.chmod(0o700)

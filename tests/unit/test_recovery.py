@@ -25,7 +25,7 @@ from burnish.db.tables import Instance
 from burnish.errors import AlreadyExists, OperatorError, OutOfResources
 from burnish.request import operations
 from burnish.schedule import Schedule
-from burnish.settings import Settings, StorageSettings
+from burnish.settings import DatabaseSettings, Settings, StorageSettings
 from factories import HANGING_PROTOCOL, Ground, SampleInstance, instance
 from syncs import recorded_syncs
 
@@ -239,6 +239,32 @@ def test_the_database_of_another_spool_is_refused(ground: Ground, tmp_path: Path
         roles.prepare(ground.settings)
     assert burnish(ground, "db", "recover").exit_code == 0
     roles.prepare(ground.settings)
+
+
+def test_a_database_is_refused_above_a_spool_that_has_none_of_its_instances(
+    tmp_path: Path,
+) -> None:
+    """It is that of another host, or the disk of the spool is not mounted."""
+    storage = StorageSettings(root=tmp_path / "root", durability="full")
+    with Ground(tmp_path / "root", storage=storage) as ground:
+        received(ground, instance())
+        roles.prepare(ground.settings)
+        other = tmp_path / "other"
+        settings = ground.settings.model_copy(
+            update={
+                "storage": StorageSettings(root=other, durability="full"),
+                "database": DatabaseSettings(url=ground.url),
+            }
+        )
+        with pytest.raises(OperatorError, match="has instances, but the spool in .*other") as error:
+            roles.prepare(settings)
+        assert "whether the disk is mounted" in error.value.hint
+        assert not (other / storage_register.NAME).exists()
+        (ground.settings.storage.root / "spool").rename(tmp_path / "unmounted")
+        with pytest.raises(OperatorError, match="has none of them"):
+            roles.prepare(ground.settings)
+        assert burnish(ground, "db", "recover").exit_code == 0
+        roles.prepare(ground.settings)
 
 
 def test_a_backup_that_was_copied_to_its_place_is_refused(tmp_path: Path) -> None:

@@ -30,6 +30,11 @@ def is_empty(session: Session) -> bool:
     return not session.scalar(select(has_rows))
 
 
+def has_live_instances(session: Session) -> bool:
+    """Whether the database has an instance that should be in the spool."""
+    return bool(session.scalar(select(exists().where(Instance.released_at.is_(None)))))
+
+
 def last_request(session: Session) -> int:
     """The highest number of a request, 0 if there is none. The newest request is never deleted."""
     return session.scalar(select(func.max(MediaCreationRequest.id))) or 0
