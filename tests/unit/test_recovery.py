@@ -256,7 +256,9 @@ def test_a_database_is_refused_above_a_spool_that_has_none_of_its_instances(
                 "database": DatabaseSettings(url=ground.url),
             }
         )
-        with pytest.raises(OperatorError, match="has instances, but the spool in .*other") as error:
+        with pytest.raises(
+            OperatorError, match=r"has instances, but the spool in .*other"
+        ) as error:
             roles.prepare(settings)
         assert "whether the disk is mounted" in error.value.hint
         assert not (other / storage_register.NAME).exists()
