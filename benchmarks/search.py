@@ -208,7 +208,8 @@ def _insert_request(connection: Any, number: int, study: int, per_study: int) ->
 
 def questions(requests: int, instances: int) -> dict[str, Callable[[Any], object]]:
     """Each list and search by its name, with other values each time."""
-    from burnish.request import arrivals, instance_listing, listing, search
+    from burnish import search
+    from burnish.request import arrivals, instance_listing, listing
     from burnish.request.listing import RequestFilter
     from burnish.request.views import RequestGroup
 

@@ -78,6 +78,22 @@ class TokenLine:
 
 
 @dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token when it is made, the only time that it is shown."""
+
+    name: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewLink:
+    """The link by which a user sets a password within a day."""
+
+    name: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignedIn:
     """Whom a cookie or token stands for."""
 
@@ -279,8 +295,10 @@ def begin_session(session: Session, account_id: int, *, address: str) -> str:
     return secret
 
 
-def find_session(database: Database, secret: str, limits: SessionLimits) -> SignedIn | None:
-    """Whom a cookie stands for; None if the session has ended."""
+def find_session(
+    database: Database, secret: str, limits: SessionLimits, *, is_use: bool = True
+) -> SignedIn | None:
+    """Whom a cookie stands for; None if the session has ended. `is_use`: it is used by that."""
     now = datetime.now(UTC)
     with database.reading() as session:
         row = session.execute(
@@ -296,7 +314,7 @@ def find_session(database: Database, secret: str, limits: SessionLimits) -> Sign
         or present_session.seen_at + limits.idle <= now
     ):
         return None
-    if present_session.seen_at + _SEEN <= now:
+    if is_use and present_session.seen_at + _SEEN <= now:
         _note_use(database, present_session, limits, now)
     return SignedIn(
         account.name, account.role, account.id, present_session.id, present_session.csrf_token

@@ -20,7 +20,7 @@ from burnish.access.peers import Caller, PeerAccess
 from burnish.access.tls import Certificate
 from burnish.db.session import Database
 from burnish.db.tables import PeerContact
-from burnish.errors import BurnishError
+from burnish.errors import BurnishError, Unknown
 from burnish.settings import PeerSettings, Settings
 from burnish.settings.peer import Network
 
@@ -209,6 +209,14 @@ def peers(session: Session, settings: Settings) -> list[PeerView]:
         )
         for peer in settings.peer
     ]
+
+
+def peer_named(settings: Settings, ae_title: str) -> PeerSettings:
+    """The settings of a configured peer; raises Unknown."""
+    for peer in settings.peer:
+        if peer.ae_title == ae_title:
+            return peer
+    raise Unknown(f"no [[peer]] has the AE title {ae_title}", hint="`burnish peer list` shows them")
 
 
 def fingerprint(session: Session) -> Hashable:

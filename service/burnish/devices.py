@@ -4,8 +4,8 @@ What a device reports while it works is in its row (`db.devices`); this stage ad
 it is making now, and what it has made. No device is disturbed by being shown.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select
@@ -62,15 +62,16 @@ class CurrentPiece:
 class DeviceView:
     """One device. `state` is "ready", "working", "paused" or "held up".
 
-    `category` is "folder", "stick", "drive" or "robot"; `place` is its directory or drive. `info`
-    is the Execution Status Info that it reported. `created` and `spoiled` count the register.
+    `category` is "folder", "stick", "drive" or "robot"; `place` is its directory or drive. `media`
+    are the media that it makes, with the bytes that each holds. `info` is the Execution Status Info
+    that it reported. `created` and `spoiled` count the register.
     """
 
     name: str
     kind: str
     category: str
     place: str
-    media: tuple[tuple[str, int], ...]
+    media: Mapping[str, int]
     state: str
     info: ExecutionStatusInfo
     reason: str
@@ -87,6 +88,11 @@ class DeviceView:
 def views(session: Session, settings: Settings) -> list[DeviceView]:
     """All devices of the configuration, in its order."""
     return [_view(session, settings, device) for device in settings.devices]
+
+
+def configured(settings: Settings) -> list[DeviceView]:
+    """All devices as they are known before there is a database: by the configuration alone."""
+    return [_without_rows(settings, device) for device in settings.devices]
 
 
 def view(session: Session, settings: Settings, name: str) -> DeviceView:
@@ -139,36 +145,52 @@ def fingerprint(session: Session) -> Sequence[object]:
 # --- parts ---
 
 
+def _without_rows(settings: Settings, device: DeviceSettings) -> DeviceView:
+    problem = _missing(settings, device)
+    info, reason, remedy = problem or (ExecutionStatusInfo.NORMAL, "", "")
+    return DeviceView(
+        name=device.name,
+        kind=device.kind,
+        category=_CATEGORIES.get(device.kind, device.kind),
+        place=device.drive or str(device.directory or ""),
+        media={medium: device.capacity_of(medium) for medium in device.media},
+        state="held up" if problem else "ready",
+        info=info,
+        reason=reason,
+        remedy=remedy,
+        since=None,
+        paused_by="",
+        supplies=_supplies(device),
+        current=None,
+        queued=0,
+        created=0,
+        spoiled=0,
+    )
+
+
 def _view(session: Session, settings: Settings, device: DeviceSettings) -> DeviceView:
     standing = devices.standing(session, device.name)
     row = session.get(DeviceState, device.name)
     current = _current(session, device.name)
-    problem = None
-    if standing.paused_at is None and current is None:
-        problem = _missing(settings, device)
+    idle = _without_rows(settings, device)
     counts = _counts(session, device.name)
     info, reason, remedy = standing.info, standing.detail, standing.remedy
-    if problem is not None:
-        info, reason, remedy = problem
+    if standing.paused_at is None and current is None and idle.state == "held up":
+        info, reason, remedy = idle.info, idle.reason, idle.remedy
     if standing.paused_at is not None:
         state = "paused"
     elif info is not ExecutionStatusInfo.NORMAL:
         state = "held up"
     else:
         state = "working" if current else "ready"
-    return DeviceView(
-        name=device.name,
-        kind=device.kind,
-        category=_CATEGORIES.get(device.kind, device.kind),
-        place=device.drive or str(device.directory or ""),
-        media=tuple((medium, device.capacity_of(medium)) for medium in device.media),
+    return replace(
+        idle,
         state=state,
         info=info,
         reason=reason,
         remedy=remedy,
         since=standing.since,
         paused_by=row.paused_by if row is not None else "",
-        supplies=_supplies(device),
         current=current,
         queued=_queued(session, device),
         created=counts.get(PieceState.CREATED, 0),

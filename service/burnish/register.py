@@ -65,7 +65,7 @@ class RegisterNoteView:
 
     at: datetime
     kind: NoteKind
-    text: str
+    note: str
     actor: str
 
 
@@ -351,7 +351,7 @@ def _whereabouts(row: RegisteredPiece, notes: Iterable[RegisterNoteView]) -> str
     text = "made" if row.state is PieceState.CREATED else ""
     for note in notes:
         if note.kind is NoteKind.GIVEN_OUT:
-            text = f"{note.kind} {note.text}"
+            text = f"{note.kind} {note.note}"
         elif note.kind is NoteKind.DESTROYED:
             text = str(note.kind)
     return text

@@ -17,6 +17,7 @@ from burnish.db.session import Database, in_batches
 from burnish.db.tables import (
     CommitmentTransaction,
     CommittedInstance,
+    Event,
     FileSet,
     Instance,
     MediaCreationRequest,
@@ -178,11 +179,12 @@ def _unneeded_images(database: Database, images: Path) -> list[Path]:
 
 
 def _delete_requests(session: Session, retention: RetentionSettings) -> None:
-    """Delete requests whose retention is over, except two kinds.
+    """Delete requests whose retention is over, except three kinds.
 
     A request stays while one of its instances is here, so that no standing order asks for it again.
     The newest request stays, because SQLite would give its id to the next one, which would then
-    have the same names for its folder, jobs and File-sets (R000042).
+    have the same names for its folder, jobs and File-sets (R000042). So does the request with the
+    newest event, whose number would be given again.
     """
     now = datetime.now(UTC)
     request = MediaCreationRequest
@@ -196,11 +198,19 @@ def _delete_requests(session: Session, retention: RetentionSettings) -> None:
     )
     finished = (request.ended_at < now - retention.finished_requests) & ~is_here
     newest = session.scalar(select(func.max(request.id)))
-    session.execute(
-        delete(request)
-        .where(or_(idle, finished), request.id != newest)
-        .execution_options(synchronize_session=False)
-    )
+    with_newest_event = session.scalar(select(Event.request_id).order_by(Event.id.desc()).limit(1))
+    staying = [number for number in (newest, with_newest_event) if number is not None]
+    deleted = session.scalars(
+        select(request.id).where(or_(idle, finished), request.id.not_in(staying))
+    ).all()
+    for batch in in_batches(deleted, _BATCH):
+        last_event = session.scalar(select(func.max(Event.id)).where(Event.request_id.in_(batch)))
+        tallies.raise_to(session, tallies.LAST_DELETED_EVENT, last_event or 0)
+        session.execute(
+            delete(request)
+            .where(request.id.in_(batch))
+            .execution_options(synchronize_session=False)
+        )
     for stays in session.scalars(select(request).where(idle, request.id == newest)):
         move(session, stays, RequestEvent.CANCELLED, why="nobody initiated it")
 

@@ -24,6 +24,7 @@ from burnish import (
     notify,
     recovery,
     retention,
+    service_lock,
     storage_register,
 )
 from burnish.access.association_limits import AssociationLimits
@@ -293,7 +294,7 @@ def rebuild_database(
 def give_storage_to_owner(settings: Settings) -> None:
     """Give what root has created to the owner of the storage root: the service has to use it."""
     root = settings.storage.root
-    paths = [root / storage_register.NAME, _lock_path(settings, "serve")]
+    paths = [root / storage_register.NAME, service_lock.path_of(root, service_lock.SERVE)]
     paths += backup.files_of(settings.database_url)
     if (root / "spool").is_dir():
         paths += open_spool(settings).folders()
@@ -384,8 +385,8 @@ def receiving_corrections(
 
 
 @contextmanager
-def receiving_imports(settings: Settings, database: Database) -> Iterator[Receiver]:
-    """Receives instances that a person brings from media, as those that peers send."""
+def receiving(settings: Settings, database: Database) -> Iterator[Receiver]:
+    """Receives what a person brings to this machine, by the rules for what peers send."""
     receiver = Receiver(database, open_spool(settings), same_uid=settings.storage.same_uid)
     receiver.start()
     try:
@@ -394,51 +395,26 @@ def receiving_imports(settings: Settings, database: Database) -> Iterator[Receiv
         receiver.close()
 
 
-@contextmanager
-def receiving_files(settings: Settings, database: Database) -> Iterator[Callable[[Path], str]]:
-    """Receives DICOM files of this machine by the rules for peers; gives SOP Instance UIDs."""
+def receive_file(settings: Settings, receiver: Receiver, path: Path) -> str:
+    """Receive a DICOM file of this machine; returns its SOP Instance UID. Raises BurnishError."""
     from burnish.instance_header.header import index_file
 
-    receiver = Receiver(database, open_spool(settings), same_uid=settings.storage.same_uid)
-
-    def keep(path: Path) -> str:
-        indexed = index_file(path)
-        header = indexed.header
-        with path.open("rb") as file:
-            file.seek(indexed.data_set_offset)
-            data_set = file.read()
-        receiver.receive(
-            WholeInstance(
-                header.sop_class_uid,
-                header.sop_instance_uid,
-                indexed.transfer_syntax_uid,
-                settings.dicom.ae_title,
-                settings.dicom.ae_title,
-                data_set,
-            )
+    indexed = index_file(path)
+    header = indexed.header
+    with path.open("rb") as file:
+        file.seek(indexed.data_set_offset)
+        data_set = file.read()
+    receiver.receive(
+        WholeInstance(
+            header.sop_class_uid,
+            header.sop_instance_uid,
+            indexed.transfer_syntax_uid,
+            settings.dicom.ae_title,
+            settings.dicom.ae_title,
+            data_set,
         )
-        receiver.index()
-        return header.sop_instance_uid
-
-    try:
-        yield keep
-    finally:
-        receiver.close()
-
-
-def is_serving(settings: Settings) -> bool:
-    """Whether a service runs on this storage root."""
-    try:
-        descriptor = os.open(_lock_path(settings, "serve"), os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    )
+    return header.sop_instance_uid
 
 
 def check_network(settings: Settings) -> None:
@@ -460,7 +436,7 @@ def check_storage(settings: Settings) -> None:
     file_access.check(existing, os.R_OK | os.W_OK | os.X_OK)
     for folder in (root / "spool" / "incoming", root / "spool" / "instances", root / "images"):
         file_access.check(folder, os.R_OK | os.W_OK | os.X_OK)
-    for file in (root / storage_register.NAME, _lock_path(settings, "serve")):
+    for file in (root / storage_register.NAME, service_lock.path_of(root, service_lock.SERVE)):
         file_access.check(file, os.R_OK | os.W_OK)
     path = backup.file_of(settings.database_url)
     if path is not None:
@@ -521,7 +497,7 @@ def lock(settings: Settings, name: str, *, shared: bool = False) -> int:
     Several processes may hold it `shared`. Raises OperatorError if another process holds the lock.
     """
     make_storage_root(settings)
-    path = _lock_path(settings, name)
+    path = service_lock.path_of(settings.storage.root, name)
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o640)
     except OSError as error:
@@ -539,10 +515,6 @@ def lock(settings: Settings, name: str, *, shared: bool = False) -> int:
             hint="stop it first, or use another storage.root",
         ) from None
     return descriptor
-
-
-def _lock_path(settings: Settings, name: str) -> Path:
-    return settings.storage.root / f".{name}.lock"
 
 
 def run_receiver(

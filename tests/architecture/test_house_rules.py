@@ -48,6 +48,7 @@ KINDS = {
     "contacts": "Stage",
     "measures": "Stage",
     "notices": "Stage",
+    "search": "Stage",
     "removal": "Stage",
     "correction": "Stage",
     "recovery": "Stage",

@@ -139,7 +139,7 @@ def test_reports_are_sent_on_the_same_or_a_new_association_and_after_a_restart(
     (failed,) = data.FailedSOPSequence
     assert failed.FailureReason == 0x0112
     assert failed.ReferencedSOPInstanceUID == material.read(files[3]).SOPInstanceUID
-    states = [row["state"] for row in burnish.cli("commitment", "list")]
+    states = [row["state"] for row in burnish.cli("commitment", "list")["items"]]
     assert states == ["REPORTED", "REPORTED"]
 
 

@@ -47,7 +47,7 @@ def create(service: Service, study: str, *options: str) -> dict[str, Any]:
 def test_a_received_study_is_requested_and_made(
     burnish: Service, study: str, files: Sequence[Path], tmp_path: Path
 ) -> None:
-    received = burnish.cli("instance", "list", "--study", study)
+    received = burnish.cli("instance", "list", "--study", study)["items"]
     sent = {str(material.read(path).SOPInstanceUID) for path in files[3:7]}
     assert {line["sop_instance_uid"] for line in received} == sent
 

@@ -803,7 +803,7 @@ def test_video_without_a_profile_gets_one_that_permits_it(
     attributes = create_and_initiate(burnish, clients.references([files[0], video]))
     assert attributes.ExecutionStatus == "DONE"
     (medium,) = attributes.ReferencedStorageMediaSequence
-    (request,) = burnish.cli("request", "list", "--limit", "1")
+    (request,) = burnish.cli("request", "list", "--limit", "1")["items"]
     (piece,) = burnish.cli("request", "show", request["short_id"])["pieces"]
     assert piece["file_set_uid"] == medium.StorageMediaFileSetUID
     assert piece["media_application_profile"] == "STD-GEN-BD-MPEG2-MPML"

@@ -203,7 +203,7 @@ def test_ended_requests_are_counted_once_whatever_was_killed(service: Service, t
             kill_each_role(service)
 
     def are_done() -> bool:
-        requests = service.cli("request", "list")
+        requests = service.cli("request", "list")["items"]
         return [request["execution_status"] for request in requests] == ["DONE"] * 3
 
     wait_until(are_done, deadline=300, what="three requests that are DONE")

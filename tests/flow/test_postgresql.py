@@ -87,7 +87,7 @@ def test_a_standing_order_makes_media(burnish: Service, real_studies: material.R
     assert clients.dcmsend(burnish.port, *files, called="BURN").exit_code == 0
 
     def orders() -> list[Any]:
-        listed = burnish.cli("request", "list")
+        listed = burnish.cli("request", "list")["items"]
         return [line for line in listed if line["origin"] == "standing order burn"]
 
     wait_until(orders, what="a request of the standing order")
@@ -118,7 +118,7 @@ def test_storage_commitment_is_reported(
     assert association.send_n_action(action, 1, PUSH, WELL_KNOWN)[0].Status == 0
 
     def states() -> list[str]:
-        return [line["state"] for line in burnish.cli("commitment", "list")]
+        return [line["state"] for line in burnish.cli("commitment", "list")["items"]]
 
     wait_until(lambda: states() == ["REPORTED"], what="a report")
     association.release()
@@ -155,7 +155,7 @@ def test_requests_survive_kill_and_restart(
     burnish.kill()
     burnish.start()
     assert ended(burnish, uid)["execution_status"] == "DONE"
-    numbers = [line["short_id"] for line in burnish.cli("request", "list")]
+    numbers = [line["short_id"] for line in burnish.cli("request", "list")["items"]]
     assert len(numbers) == len(set(numbers))
 
 

@@ -348,7 +348,7 @@ def test_request_numbers_go_on_above_those_of_media(ground: Ground, known_by: st
         roles.prepare(ground.settings)
     ground.admit([instance()])
     lines = burnish(ground, "request", "list", "--json")
-    assert [line["short_id"] for line in json.loads(lines.output)] == ["R000042"]
+    assert [line["short_id"] for line in json.loads(lines.output)["items"]] == ["R000042"]
 
 
 def test_the_number_of_an_admitted_request_is_in_the_register(ground: Ground) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from burnish import retention
 from burnish.db import queue
+from burnish.db.history import note
 from burnish.db.session import Database
 from burnish.db.tables import (
     Event,
@@ -268,7 +269,8 @@ def test_a_request_is_deleted_with_all_its_rows(ground: Ground) -> None:
     assert ground.request(uid).file_sets[0].entries[0].instance_id == ids[0]
     with ground.database.writing() as session:
         session.execute(update(MediaCreationRequest).values(ended_at=ago(31 * DAY)))
-        add_request(session, volumes=0)
+        newer = add_request(session, volumes=0)
+        note(session, newer.id, "CREATED", "")
     release(ground)
     assert ground.count(MediaCreationRequest) == 1
     for table in (FileSet, Piece, Event, Instance, TranscodedInstance):

@@ -4,12 +4,17 @@ import typer
 
 from burnish.cli import output
 from burnish.cli.installation import open_instances
-from burnish.cli.options import Config, Json, Limit, NoPatients
+from burnish.cli.options import Before, Config, Json, Limit, NoPatients
+from burnish.request.views import list_page
 from burnish.wording import quantity
 
 
 def arrivals(
-    limit: Limit = 20, no_patients: NoPatients = False, json: Json = False, config: Config = None
+    limit: Limit = 20,
+    before: Before = "",
+    no_patients: NoPatients = False,
+    json: Json = False,
+    config: Config = None,
 ) -> None:
     """List the studies that nobody has requested media for, the latest first.
 
@@ -19,13 +24,14 @@ def arrivals(
     from burnish.request import arrivals as stage
 
     with open_instances(config) as (settings, database), database.reading() as session:
-        arrived = stage.arrivals(session, settings.standing_order, limit=limit)
+        arrived = stage.arrivals(session, settings.standing_order, limit=limit + 1, before=before)
+    page = list_page(arrived, limit, stage.cursor)
     if json:
-        output.print_views(arrived, patients=not no_patients)
+        output.print_views(page, patients=not no_patients)
         return
-    if not arrived:
+    if not page.items:
         typer.echo("no study without a request", err=True)
-    for line in arrived:
+    for line in page.items:
         request_output.print_study(line.study, patients=not no_patients)
         due = f"due {output.format_time(line.due_at)}" if line.due_at else ""
         output.print_items(
@@ -40,3 +46,4 @@ def arrivals(
             indent=2,
             hanging=2,
         )
+    output.print_more(page)

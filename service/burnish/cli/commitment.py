@@ -5,6 +5,7 @@ import typer
 from burnish.cli import output
 from burnish.cli.installation import open_database
 from burnish.cli.options import Config, Json, Limit
+from burnish.request.views import ListPage
 
 app = typer.Typer(no_args_is_help=True, help="Show Storage Commitment transactions.")
 
@@ -27,7 +28,7 @@ def list_commitments(limit: Limit = 100, json: Json = False, config: Config = No
         with database.reading() as session:
             transactions = listing(session, limit=limit)
     if json:
-        output.print_json(transactions)
+        output.print_views(ListPage(tuple(transactions)))
         return
     columns = {
         "requested": "requested_at",

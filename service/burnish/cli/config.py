@@ -52,10 +52,10 @@ def check(config: Config = None) -> None:
 @app.command()
 def show(json: Json = False, config: Config = None) -> None:
     """Show the settings in effect, from the file, the environment and the defaults."""
-    from burnish.settings.effective import effective_tables, toml_lines
+    from burnish.settings.effective import effective_tables, json_tables, toml_lines
 
-    tables = effective_tables(read_settings(config))
+    settings = read_settings(config)
     if json:
-        output.print_json(tables)
+        output.print_json(json_tables(settings))
         return
-    typer.echo("\n".join(toml_lines(tables)))
+    typer.echo("\n".join(toml_lines(effective_tables(settings))))

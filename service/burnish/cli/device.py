@@ -1,7 +1,9 @@
 """Surface: `burnish device …`, the devices that make media."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,12 +11,14 @@ from burnish.cli import output
 from burnish.cli.installation import actor, open_database, read_settings
 from burnish.cli.options import Config, Json, Limit
 from burnish.errors import AccessDenied, OperatorError
+from burnish.request.views import ListPage
+from burnish.vocabulary import ExecutionStatusInfo
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
     from burnish.burn import Supply
-    from burnish.devices import CurrentPiece
-    from burnish.settings import DeviceSettings, Settings
+    from burnish.devices import CurrentPiece, DeviceView
+    from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show devices, pause, resume and test them.")
 
@@ -34,99 +38,81 @@ def list_devices(json: Json = False, config: Config = None) -> None:
 
     Each device that is not at work is asked for its state.
     """
-    devices = _device_facts(config)
+    views = _device_views(config)
     if json:
-        output.print_json(devices)
+        output.print_views(ListPage(tuple(views)))
         return
     output.print_table(
-        ("device", "kind", ">made", ">spoiled", "state", "media", "at"),
-        [_table_row(facts) for facts in devices],
+        ("device", "kind", ">created", ">spoiled", "state", "media", "at"),
+        [_table_row(view) for view in views],
         empty="no devices",
     )
-    for facts in devices:
-        current = facts.get("current")
-        if current is not None:
-            typer.echo(f"{facts['name']}: {_in_words(current)}")
-        if facts.get("detail"):
-            output.print_error(f"{facts['name']}: {facts['detail']}", facts["remedy"])
+    for view in views:
+        if view.current is not None:
+            typer.echo(f"{view.name}: {_in_words(view.current)}")
+        if view.reason:
+            output.print_error(f"{view.name}: {view.reason}", view.remedy)
 
 
-def _device_facts(config: Path | None) -> list[dict[str, Any]]:
+def _device_views(config: Path | None) -> "list[DeviceView]":
     """What is known of each device. Before the first start, only its settings are known."""
+    from burnish import devices
+
     settings = read_settings(config)
-    devices = settings.devices
-    states: dict[str, dict[str, Any]] = {device.name: {} for device in devices}
     busy_devices: set[str] = set()
     try:
         with open_database(config) as (_, database):
-            from burnish import devices as device_views
-            from burnish.db.devices import at_work, standing, work
+            from burnish.db.devices import at_work
 
             with database.reading() as session:
-                for device in devices:
-                    states[device.name] = {
-                        **work(session, device.name),
-                        **standing(session, device.name).facts(),
-                    }
-                    view = device_views.view(session, settings, device.name)
-                    states[device.name] |= {
-                        "category": view.category,
-                        "queued": view.queued,
-                        "current": view.current,
-                        "supplies": view.supplies,
-                        "paused_by": view.paused_by,
-                        "created_ever": view.created,
-                        "spoiled_ever": view.spoiled,
-                    }
-                    if at_work(session, device.name):
-                        busy_devices.add(device.name)
+                views = devices.views(session, settings)
+                busy_devices.update(view.name for view in views if at_work(session, view.name))
     except AccessDenied:
         raise
     except OperatorError:
-        pass  # there is no database yet
-    for device in devices:
-        if states[device.name].get("state") != "paused":
-            states[device.name] |= _answer(settings, device, device.name in busy_devices)
+        views = devices.configured(settings)  # there is no database yet
     return [
-        {
-            **device.model_dump(include={"name", "kind", "directory", "drive"}),
-            "media": {medium: device.capacity_of(medium) for medium in device.media},
-            **states[device.name],
-        }
-        for device in devices
+        view
+        if view.state == "paused" or view.name in busy_devices
+        else _as_it_answers(settings, view)
+        for view in views
     ]
 
 
-def _answer(settings: "Settings", device: "DeviceSettings", is_busy: bool) -> dict[str, Any]:
-    """What the device itself answers now; a device at work is not disturbed."""
-    from burnish import roles
+def _as_it_answers(settings: "Settings", view: "DeviceView") -> "DeviceView":
+    """The device with the state that it tells itself now."""
+    from burnish import devices, roles
     from burnish.burn import BurnOutcome, open_burner
 
+    device = devices.device_named(settings, view.name)
     result = roles.device_problem(settings, device)
     is_made_by_writer = any(not path.exists() for path in device.directories)
-    if result is None and not is_busy and not is_made_by_writer:
+    if result is None and not is_made_by_writer:
         result = open_burner(device.kind, device.name, **device.burner_options()).state()
     if result is None:
-        return {}
+        return view
     if result.outcome is BurnOutcome.READY:
-        return {"state": "NORMAL", "detail": "", "remedy": ""}
-    return {
-        "state": str(result.execution_status_info),
-        "detail": result.detail,
-        "remedy": result.remedy,
-    }
+        return replace(view, state="ready", info=ExecutionStatusInfo.NORMAL, reason="", remedy="")
+    return replace(
+        view,
+        state="held up",
+        info=result.execution_status_info,
+        reason=result.detail,
+        remedy=result.remedy,
+    )
 
 
-def _table_row(facts: dict[str, Any]) -> list[object]:
-    media = [f"{medium} {output.format_size(size)}" for medium, size in facts["media"].items()]
+def _table_row(view: "DeviceView") -> list[object]:
+    media = [f"{medium} {output.format_size(size)}" for medium, size in view.media.items()]
+    state = str(view.info) if view.state == "held up" else view.state
     return [
-        facts["name"],
-        facts["kind"],
-        facts.get("made"),
-        facts.get("ruined"),
-        facts.get("state"),
+        view.name,
+        view.kind,
+        view.created,
+        view.spoiled,
+        state,
         ", ".join(media),
-        facts["directory"] or facts["drive"],
+        view.place,
     ]
 
 
@@ -137,24 +123,29 @@ def pause(
         str,
         typer.Option(metavar="TEXT", show_default=False, help="The reason, shown in listings."),
     ] = "",
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Let a device finish its current piece and take no more."""
-    with open_database(config) as (settings, database):
-        from burnish import devices
+    from burnish import devices
 
-        with database.writing() as session:
-            devices.pause(session, settings, name, because, actor=actor())
+    with open_database(config) as (settings, database), database.writing() as session:
+        devices.pause(session, settings, name, because, actor=actor())
+        view = devices.view(session, settings, name)
+    if json:
+        output.print_views(view)
 
 
 @app.command()
-def resume(name: DeviceName, config: Config = None) -> None:
+def resume(name: DeviceName, json: Json = False, config: Config = None) -> None:
     """Let a device take work again, after a pause or once its problem is solved."""
-    with open_database(config) as (settings, database):
-        from burnish import devices
+    from burnish import devices
 
-        with database.writing() as session:
-            devices.resume(session, settings, name, actor=actor())
+    with open_database(config) as (settings, database), database.writing() as session:
+        devices.resume(session, settings, name, actor=actor())
+        view = devices.view(session, settings, name)
+    if json:
+        output.print_views(view)
 
 
 @app.command()
@@ -171,15 +162,16 @@ def show(
         view = devices.view(session, settings, name)
         history = register.entries(session, register.RegisterFilter(device=name), limit=limit)
     if json:
-        output.print_json({"device": view, "history": history})
+        output.print_views({"device": view, "history": history})
         return
+    media = [f"{medium} {output.format_size(size)}" for medium, size in view.media.items()]
     fields: list[tuple[str, object]] = [
         ("device", f"{view.name}, a {view.category} ({view.kind}) at {view.place}"),
         ("state", view.state),
         ("reason", view.reason),
         ("remedy", view.remedy),
         ("since", view.since),
-        ("media", ", ".join(f"{name} {output.format_size(size)}" for name, size in view.media)),
+        ("media", ", ".join(media)),
     ]
     fields += [(supply.name, _supply_in_words(supply)) for supply in view.supplies]
     if view.current is not None:
@@ -208,6 +200,7 @@ def order_test_burn(
     yes: Annotated[
         bool, typer.Option("--yes", help="Do not ask before a blank disc is used up.")
     ] = False,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Have a device make a small volume of generated images, read back like any other.
@@ -215,9 +208,9 @@ def order_test_burn(
     The images and the request stay as long as others do. `burnish request watch` follows it.
     """
     from burnish import devices, roles
-    from burnish.db.tables import short_id
-    from burnish.receive import Receiver
     from burnish.request import burn_test
+    from burnish.request.actions import RequestActions
+    from burnish.values import WholeInstance
 
     with open_database(config) as (settings, database):
         device = devices.device_named(settings, name)
@@ -227,19 +220,14 @@ def order_test_burn(
                 abort=True,
                 err=True,
             )
-        receiver = Receiver(
-            database, roles.open_spool(settings), same_uid=settings.storage.same_uid
-        )
-        instances = burn_test.generated_instances(settings.dicom.ae_title)
-        for instance in instances:
-            receiver.receive(instance)
-        receiver.index()
-        receiver.close()
-        with database.writing() as session:
-            request_id = burn_test.request_test_burn(
-                session, settings.request, device, instances, actor=actor()
-            )
-    typer.echo(short_id(request_id))
+
+        def receive(instances: Sequence[WholeInstance]) -> None:
+            with roles.receiving(settings, database) as receiver:
+                for instance in instances:
+                    receiver.receive(instance)
+
+        line = burn_test.order(RequestActions(database, settings, actor()), device, receive)
+    output.print_new(line.short_id, line, json=json)
 
 
 def _in_words(piece: "CurrentPiece") -> str:

@@ -159,7 +159,7 @@ def _destination(
 
     with (
         open_database(config) as (settings, database),
-        roles.receiving_imports(settings, database) as receiver,
+        roles.receiving(settings, database) as receiver,
     ):
         yield _Spool(receiver, settings.dicom.ae_title)
 

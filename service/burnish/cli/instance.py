@@ -21,6 +21,7 @@ from burnish.cli.options import (
 )
 from burnish.cli.request_output import format_date, format_name
 from burnish.errors import Unreadable
+from burnish.request.views import list_page
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ def list_instances(
     study_date: StudyDateFilter = "",
     since: Since = None,
     limit: Limit = 100,
+    before: Annotated[
+        int, typer.Option("--before", metavar="PLACE", min=0, help="The `next` of another list.")
+    ] = 0,
     no_patients: NoPatients = False,
     json: Json = False,
     config: Config = None,
@@ -87,14 +91,16 @@ def list_instances(
         since=since,
     )
     with open_instances(config) as (_, database), database.reading() as session:
-        instances = instance_listing.instances(session, wanted, limit=limit)
+        instances = instance_listing.instances(session, wanted, limit=limit + 1, before=before)
+    page = list_page(instances, limit, lambda line: line.id)
     if json:
-        output.print_views(instances, patients=not no_patients)
+        output.print_views(page, patients=not no_patients)
         return
-    if not instances:
+    if not page.items:
         typer.echo("no instances", err=True)
-    for line in instances:
+    for line in page.items:
         _print_instance(line, patients=not no_patients)
+    output.print_more(page)
 
 
 def _print_instance(line: "InstanceLine", *, patients: bool) -> None:
@@ -216,6 +222,7 @@ def remove(
             help="Also instances that an open request needs, or that a peer was promised.",
         ),
     ] = False,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Remove instances from the spool, with all their contents. Media are not touched."""
@@ -237,7 +244,7 @@ def remove(
             even_if_needed=even_if_needed,
             actor=actor(),
         )
-    typer.echo(f"removed {_describe(done)}")
+    output.print_new(f"removed {_describe(done)}", done, json=json)
 
 
 @app.command()
@@ -252,6 +259,7 @@ def correct(
     birth_date: Annotated[str, typer.Option(help="The right birth date: YYYYMMDD.")] = "",
     sex: Annotated[str, typer.Option(help="The right sex: M, F or O.")] = "",
     yes: Yes = False,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Say which Patient ID, name, birth date or sex is right; later media have the correction.
@@ -276,7 +284,7 @@ def correct(
         from burnish.db.instance_rows import Selection
 
         selection = Selection(instances or (), series or (), study or (), patient or ())
-        _correct(settings, database, selection, values, yes=yes)
+        _correct(settings, database, selection, values, yes=yes, json=json)
 
 
 def _correct(
@@ -286,20 +294,25 @@ def _correct(
     values: dict[str, str],
     *,
     yes: bool,
+    json: bool,
 ) -> None:
     """Show what is to be corrected, ask, and correct it."""
     from burnish import correction, roles
 
     spool = roles.open_spool(settings)
     planned = correction.describe(database, spool, selection, values)
-    _show_correction(planned)
+    if not (json and yes):
+        _show_correction(planned)
     if planned.instances:
         if not yes:
             typer.confirm("Correct them?", abort=True, err=True)
         by = f"{getpass.getuser()}@{platform.node()}, Burnish {__version__}"
         with roles.receiving_corrections(database, spool) as keep:
             planned = correction.correct(database, spool, selection, values, keep=keep, by=by)
-        typer.echo(f"corrected {quantity(planned.instances, 'instance')}")
+        if not json:
+            typer.echo(f"corrected {quantity(planned.instances, 'instance')}")
+    if json:
+        output.print_views(planned)
     if planned.failed:
         raise typer.Exit(exits.EXITS[Unreadable])
 

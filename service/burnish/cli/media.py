@@ -7,8 +7,9 @@ import typer
 
 from burnish.cli import output
 from burnish.cli.installation import actor, open_database
-from burnish.cli.options import Config, Json, Limit
+from burnish.cli.options import Before, Config, Json, Limit, NoPatients
 from burnish.errors import MissingValue
+from burnish.request.views import list_page
 
 if TYPE_CHECKING:
     from burnish.register import RegisterEntry
@@ -73,12 +74,18 @@ def list_media(
     since: Day = None,
     until: Day = None,
     limit: Limit = 50,
+    before: Before = "",
+    no_patients: NoPatients = False,
     json: Json = False,
     config: Config = None,
 ) -> None:
     """List pieces of media, the newest first. `--until` includes its day."""
+    from burnish.cli import request_output
     from burnish.register import RegisterFilter, entries
 
+    if before and not (before.isascii() and before.isdigit()):
+        raise typer.BadParameter("--before is the `next` of another list")
+    position = int(before) if before else None
     with open_database(config) as (_, database), database.reading() as session:
         pieces = entries(
             session,
@@ -92,52 +99,47 @@ def list_media(
                 since=_local_day(since),
                 until=_local_day(until, days=1),
             ),
-            limit=limit,
+            limit=limit + 1,
+            before=position,
         )
+    page = list_page(pieces, limit, lambda piece: piece.id)
     if json:
-        output.print_json([_facts(entry) for entry in pieces])
+        output.print_views(page, patients=not no_patients)
         return
-    output.print_table(
-        ("media", "ended", "outcome", "file-set", "device", "patients"),
-        [
-            (
-                entry.name,
-                entry.ended_at,
-                entry.outcome,
-                entry.file_set_id,
-                entry.device,
-                "; ".join(f"{name} ({patient_id})" for name, patient_id in entry.patients),
-            )
-            for entry in pieces
-        ],
-        empty="the register has no such piece of media",
-    )
+    if not page.items:
+        typer.echo("the register has no such piece of media", err=True)
+    for piece in page.items:
+        request_output.print_medium(piece, patients=not no_patients)
+    output.print_more(page)
 
 
 @app.command()
-def show(name: MediaName, json: Json = False, config: Config = None) -> None:
+def show(
+    name: MediaName, no_patients: NoPatients = False, json: Json = False, config: Config = None
+) -> None:
     """Show all that the register has of a piece: what, for whom, how verified, and where it went.
 
-    Of several pieces with one bar code or File-set ID, each is shown.
+    Of several pieces with one bar code or File-set ID, each is shown; --json needs one.
     """
     from burnish import register
 
     with open_database(config) as (_, database), database.reading() as session:
         pieces = register.entries_named(session, name, limit=20)
-        if not pieces:
-            register.entry(session, name)
+        if json or not pieces:
+            pieces = [register.entry(session, name)]
     if json:
-        output.print_json([_facts(entry) for entry in pieces])
+        output.print_views(pieces[0], patients=not no_patients)
         return
     for number, entry in enumerate(pieces):
         if number:
             typer.echo()
-        _print_entry(entry)
+        _print_entry(entry, patients=not no_patients)
 
 
 @app.command()
 def note(
     name: MediaName,
+    *,
     given_out_to: Annotated[
         str,
         typer.Option(
@@ -148,10 +150,11 @@ def note(
     remark: Annotated[
         str, typer.Option(metavar="TEXT", show_default=False, help="Any other news; or how.")
     ] = "",
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Note in the register to whom a piece was given, that it was destroyed, or a remark."""
-    from burnish.register import NoteKind, add_note
+    from burnish.register import NoteKind, add_note, entry
 
     if given_out_to:
         kind, text = NoteKind.GIVEN_OUT, given_out_to
@@ -167,6 +170,10 @@ def note(
         add_note(session, name, kind, text, actor=actor())
         if given_out_to and remark:
             add_note(session, name, NoteKind.REMARK, remark, actor=actor())
+        session.flush()
+        piece = entry(session, name)
+    if json:
+        output.print_views(piece)
 
 
 def _local_day(day: datetime | None, days: int = 0) -> datetime | None:
@@ -176,11 +183,7 @@ def _local_day(day: datetime | None, days: int = 0) -> datetime | None:
     return (day + timedelta(days=days)).astimezone().astimezone(UTC)
 
 
-def _facts(entry: "RegisterEntry") -> dict[str, object]:
-    return {name: getattr(entry, name) for name in entry.__slots__}
-
-
-def _print_entry(entry: "RegisterEntry") -> None:
+def _print_entry(entry: "RegisterEntry", *, patients: bool) -> None:
     fields: list[tuple[str, object]] = [
         ("media", f"{entry.name}, {entry.outcome}"),
         ("ended", entry.ended_at),
@@ -191,22 +194,22 @@ def _print_entry(entry: "RegisterEntry") -> None:
         ("medium", f"{entry.medium}, {entry.media_application_profile}, by {entry.device}"),
         ("content", f"{entry.instances} instances, {output.format_size(entry.size)}"),
     ]
-    optional = [
-        ("bar code", entry.barcode_value),
-        ("label text", entry.label_text),
-        ("disposition", entry.media_disposition),
-        ("verified", entry.verified),
-        ("spoiled", entry.why),
-        ("where", entry.whereabouts),
-    ]
+    optional = [("verified", entry.verified), ("spoiled", entry.why)]
+    if patients:
+        optional += [
+            ("bar code", entry.barcode_value),
+            ("label text", entry.label_text),
+            ("disposition", entry.media_disposition),
+            ("where", entry.whereabouts),
+        ]
     fields += [(title, text) for title, text in optional if text]
-    for study in entry.studies:
+    for study in entry.studies if patients else ():
         fields.append(("patient", f"{study.patient_name} ({study.patient_id})"))
         texts = [study.study_date, study.modalities, study.study_description]
         if study.accession_number:
             texts.append(f"Accession Number {study.accession_number}")
         fields.append(("  study", ", ".join(text for text in texts if text)))
-    for written in entry.notes:
-        text = f"{written.kind} {written.text}".strip()
+    for written in entry.notes if patients else ():
+        text = f"{written.kind} {written.note}".strip()
         fields.append(("note", f"{output.format_time(written.at)}  {text}, by {written.actor}"))
     output.print_fields(fields)

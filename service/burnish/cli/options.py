@@ -55,6 +55,10 @@ PrivateKey = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Maximum number of lines.")]
+Before = Annotated[
+    str,
+    typer.Option("--before", metavar="PLACE", help="Where the list before ended: its `next`."),
+]
 RequestName = Annotated[
     str,
     typer.Argument(

@@ -18,6 +18,8 @@ from burnish.wording import format_duration
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from burnish.request.views import ListPage
+
 #: Characters per line where the output is not a terminal: lines are not wrapped in practice.
 _UNLIMITED_WIDTH = 400
 
@@ -41,6 +43,28 @@ def print_views(view: object, *, patients: bool = True) -> None:
     from burnish.request.views import to_json
 
     print_json(to_json(view, patients=patients))
+
+
+def print_line(view: object) -> None:
+    """Print a view as one JSON document on one line, at once."""
+    from burnish.request.views import to_json
+
+    typer.echo(json.dumps(to_json(view), ensure_ascii=False))
+    sys.stdout.flush()
+
+
+def print_new(name: str, view: object, *, json: bool) -> None:
+    """Print the name of something new on standard output, for scripts, or its view as JSON."""
+    if json:
+        print_views(view)
+    else:
+        typer.echo(name)
+
+
+def print_more(page: "ListPage") -> None:
+    """Say on standard error that a list goes on, and how to see the rest."""
+    if page.next is not None:
+        typer.echo(f"… and more: --before {page.next}, or a higher --limit", err=True)
 
 
 def _to_json(value: object) -> object:

@@ -7,11 +7,10 @@ import typer
 from burnish.cli import output
 from burnish.cli.installation import open_database, read_settings
 from burnish.cli.options import Config, Json, Limit
-from burnish.errors import BurnishError, Unknown
+from burnish.errors import BurnishError
 
 if TYPE_CHECKING:
     from burnish.access.peer_test import PeerAnswer
-    from burnish.settings import PeerSettings, Settings
 
 app = typer.Typer(no_args_is_help=True, help="Show who has called, and test peers.")
 
@@ -35,7 +34,7 @@ def list_peers(limit: Limit = 100, json: Json = False, config: Config = None) ->
         views = contacts.contacts(session, settings, limit=limit)
         peers = contacts.peers(session, settings)
     if json:
-        output.print_json({"contacts": views, "peers": peers})
+        output.print_views({"contacts": views, "peers": peers})
         return
     rows: list[tuple[object, ...]] = [
         (
@@ -71,34 +70,30 @@ def list_peers(limit: Limit = 100, json: Json = False, config: Config = None) ->
 @app.command()
 def echo(name: PeerName, json: Json = False, config: Config = None) -> None:
     """Send a C-ECHO to a peer. Fails if it does not answer with success."""
+    from burnish import contacts
     from burnish.access import peer_test
 
     settings = read_settings(config)
-    _print_answer(peer_test.echo(settings, _configured_peer(settings, name)), json=json)
+    peer = contacts.peer_named(settings, name)
+    _print_answer(peer_test.echo(settings, peer), json=json)
 
 
 @app.command()
 def store(name: PeerName, json: Json = False, config: Config = None) -> None:
     """Send a generated image to a peer by C-STORE. Fails if it does not answer with success."""
+    from burnish import contacts
     from burnish.access import peer_test
     from burnish.request import burn_test
 
     settings = read_settings(config)
-    instance = burn_test.generated_instances(name)[0]
-    answer = peer_test.store(settings, _configured_peer(settings, name), instance)
+    peer = contacts.peer_named(settings, name)
+    answer = peer_test.store(settings, peer, burn_test.generated_instances(name)[0])
     _print_answer(answer, json=json)
-
-
-def _configured_peer(settings: "Settings", name: str) -> "PeerSettings":
-    for configured in settings.peer:
-        if configured.ae_title == name:
-            return configured
-    raise Unknown(f"no [[peer]] has the AE title {name}", hint="`burnish peer list` shows them")
 
 
 def _print_answer(answer: "PeerAnswer", *, json: bool) -> None:
     if json:
-        output.print_json(answer)
+        output.print_views(answer)
     elif answer.is_good:
         milliseconds = answer.seconds * 1000
         typer.echo(f"{answer.ae_title} at {answer.address} answers in {milliseconds:.0f} ms")

@@ -1,12 +1,14 @@
 """Surface: `burnish request …`, Media Creation Requests."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from burnish.cli import exits, output
-from burnish.cli.installation import actor, open_database
+from burnish.cli.installation import actor, open_database, open_instances
 from burnish.cli.options import (
     AccessionFilter,
     Config,
@@ -20,13 +22,13 @@ from burnish.cli.options import (
     StudyDateFilter,
 )
 from burnish.errors import NotNow
-from burnish.request.views import RequestGroup
+from burnish.request.views import RequestGroup, list_page
 from burnish.vocabulary import ExecutionStatus, RequestPriority
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
+    from burnish.request.actions import RequestActions
     from burnish.request.views import RequestLine
-    from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Create, show and control media creation requests.")
 
@@ -83,11 +85,13 @@ def list_requests(
         device=device,
     )
     with open_database(config) as (_, database), database.reading() as session:
-        lines = listing.requests(session, wanted, limit=limit, before=before)
+        lines = listing.requests(session, wanted, limit=limit + 1, before=before)
+    page = list_page(lines, limit, lambda line: line.short_id)
     if json:
-        output.print_views(lines, patients=not no_patients)
-    else:
-        request_output.print_requests(lines, patients=not no_patients)
+        output.print_views(page, patients=not no_patients)
+        return
+    request_output.print_requests(page.items, patients=not no_patients)
+    output.print_more(page)
 
 
 @app.command()
@@ -96,17 +100,14 @@ def show(
 ) -> None:
     """Show one request: whom it is for, state, reason, remedy, media, failures and events."""
     from burnish.cli import request_output
-    from burnish.request import listing, replacements
-    from burnish.request.views import to_json
+    from burnish.request import listing
 
     with open_database(config) as (_, database), database.reading() as session:
         view = listing.show(session, name)
-        replaced = replacements.replacements(session, view.line.sop_instance_uid)
     if json:
-        values = to_json(view, patients=not no_patients)
-        output.print_json({**values, "replaced": replaced})
+        output.print_views(view, patients=not no_patients)
     else:
-        request_output.print_view(view, replaced, patients=not no_patients)
+        request_output.print_view(view, patients=not no_patients)
 
 
 @app.command()
@@ -118,19 +119,27 @@ def watch(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="Without NAME: end once no request is open.")
     ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document per line for each event.")
+    ] = False,
     config: Config = None,
 ) -> None:
     """Follow a request until it is DONE (exit code 0), FAILURE (20) or cancelled (21).
 
     Without NAME: all open requests, with reason, remedy, progress and time left, until Ctrl-C.
     """
-    from burnish.cli.watch import follow, follow_all
+    from burnish.cli.watch import follow, follow_all, follow_events
 
     with open_database(config) as (_, database):
-        if not name:
+        if json:
+            request = follow_events(database, name, until_idle=until_idle)
+        elif name:
+            request = follow(database, name)
+        else:
             follow_all(database, patients=not no_patients, until_idle=until_idle)
-            return
-        request = follow(database, name)
+            request = None
+    if request is None:
+        return
     if request.execution_status == ExecutionStatus.FAILURE:
         output.print_error(
             f"{request.short_id} failed: {request.execution_status_info}",
@@ -142,24 +151,13 @@ def watch(
         raise typer.Exit(exits.REQUEST_CANCELLED)
 
 
-def start(
-    session: Any,
-    settings: "Settings",
-    uid: str,
-    copies: int | None,
-    priority: RequestPriority | None,
-) -> None:
-    """Initiate a request."""
-    from burnish.request import operations
+@contextmanager
+def request_actions(config: Path | None) -> "Iterator[RequestActions]":
+    """What the user of this command does with requests."""
+    from burnish.request.actions import RequestActions
 
-    operations.initiate(
-        session,
-        settings.request,
-        uid,
-        number_of_copies=copies,
-        request_priority=priority,
-        actor=actor(),
-    )
+    with open_instances(config) as (settings, database):
+        yield RequestActions(database, settings, actor())
 
 
 def print_name(request: "RequestLine", *, json: bool) -> None:
@@ -181,48 +179,39 @@ def initiate(
     config: Config = None,
 ) -> None:
     """Start a request that was only created."""
-    from burnish.request import listing
-
-    with open_database(config) as (settings, database), database.writing() as session:
-        uid = listing.find_request(session, name).sop_instance_uid
-        start(session, settings, uid, copies, priority)
-        request = listing.find_request(session, uid)
+    with request_actions(config) as actions:
+        request = actions.initiate(name, copies=copies, priority=priority)
     print_name(request, json=json)
 
 
 @app.command()
 def cancel(name: RequestName, json: Json = False, config: Config = None) -> None:
     """Cancel a request: nothing more is made. Finished media are kept."""
-    _operate("cancel", name, json=json, config=config)
+    _do("cancel", name, json=json, config=config)
 
 
 @app.command()
 def retry(name: RequestName, json: Json = False, config: Config = None) -> None:
     """Plan and make a failed request again; try a waiting device at once."""
-    _operate("retry", name, json=json, config=config)
+    _do("retry", name, json=json, config=config)
 
 
 @app.command()
 def hold(name: RequestName, json: Json = False, config: Config = None) -> None:
     """Hold a request: nothing more of it is started until it is released."""
-    _operate("hold", name, json=json, config=config)
+    _do("hold", name, json=json, config=config)
 
 
 @app.command()
 def release(name: RequestName, json: Json = False, config: Config = None) -> None:
     """Release a request that was held."""
-    _operate("release", name, json=json, config=config)
+    _do("release", name, json=json, config=config)
 
 
-def _operate(operation: str, name: str, *, json: bool, config: Path | None) -> None:
-    """Run one of the operations whose only argument is the request."""
-    with open_database(config) as (_, database):
-        from burnish.request import listing, operations
-
-        with database.writing() as session:
-            uid = listing.find_request(session, name).sop_instance_uid
-            getattr(operations, operation)(session, uid, actor=actor())
-            request = listing.find_request(session, uid)
+def _do(action: str, name: str, *, json: bool, config: Path | None) -> None:
+    """Do one of the actions that need nothing but the request."""
+    with request_actions(config) as actions:
+        request = actions.do(action, name)
     print_name(request, json=json)
 
 

@@ -1,13 +1,11 @@
 """Surface: commands of `burnish request` that change a request, or many, or make it again."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from burnish.cli import completion, output
-from burnish.cli.installation import actor, open_database, open_instances
+from burnish.cli.installation import actor, open_database
 from burnish.cli.options import (
     AccessionFilter,
     Config,
@@ -18,8 +16,8 @@ from burnish.cli.options import (
     Since,
     StudyDateFilter,
 )
-from burnish.cli.request import Copies, Group, Priority, Status, print_name
-from burnish.request.views import ActionKind
+from burnish.cli.request import Copies, Group, Priority, Status, print_name, request_actions
+from burnish.request.views import ActionKind, ListPage
 from burnish.vocabulary import RequestPriority
 from burnish.wording import quantity
 
@@ -43,21 +41,14 @@ def repeat(
     config: Config = None,
 ) -> None:
     """Make the media of a request again: a new request for the same content, which starts."""
-    from burnish.request import changes, listing
-
-    with open_instances(config) as (settings, database), database.writing() as session:
-        uid = listing.find_request(session, name).sop_instance_uid
-        again = changes.repeat(
-            session,
-            settings.request,
-            uid,
+    with request_actions(config) as actions:
+        request = actions.repeat(
+            name,
             copies=copies,
             priority=priority,
             device=device or None,
             even_if_missing=even_if_missing,
-            actor=actor(),
         )
-        request = listing.find_request(session, again.sop_instance_uid)
     print_name(request, json=json)
 
 
@@ -68,12 +59,8 @@ def add_copies(
     config: Config = None,
 ) -> None:
     """Make more copies. If the request has ended a new one makes them: its name is printed."""
-    from burnish.request import changes, listing
-
-    with open_instances(config) as (settings, database), database.writing() as session:
-        uid = listing.find_request(session, name).sop_instance_uid
-        makes = changes.add_copies(session, settings.request, uid, number, actor=actor())
-        request = listing.find_request(session, makes.sop_instance_uid)
+    with request_actions(config) as actions:
+        request = actions.add_copies(name, number)
     print_name(request, json=json)
 
 
@@ -84,14 +71,9 @@ def set_priority(
     config: Config = None,
 ) -> None:
     """Have a request made sooner or later than others."""
-    from burnish.request import changes
-
-    _change(
-        name,
-        lambda session, _, uid: changes.set_priority(session, uid, priority, actor=actor()),
-        json=json,
-        config=config,
-    )
+    with request_actions(config) as actions:
+        request = actions.set_priority(name, priority)
+    print_name(request, json=json)
 
 
 def move_to_device(
@@ -108,16 +90,9 @@ def move_to_device(
     config: Config = None,
 ) -> None:
     """Have another device make a request."""
-    from burnish.request import changes
-
-    _change(
-        name,
-        lambda session, settings, uid: changes.move_to_device(
-            session, uid, device, settings.devices, actor=actor()
-        ),
-        json=json,
-        config=config,
-    )
+    with request_actions(config) as actions:
+        request = actions.move_to_device(name, device)
+    print_name(request, json=json)
 
 
 def relabel(
@@ -142,46 +117,19 @@ def relabel(
     config: Config = None,
 ) -> None:
     """Change what the labels of a request say, before the first piece is begun."""
-    from burnish.request import changes
-
-    _change(
-        name,
-        lambda session, _, uid: changes.set_label(
-            session,
-            uid,
-            text=text,
-            style=style,
-            barcode_value=barcode,
-            barcode_symbology=symbology,
-            actor=actor(),
-        ),
-        json=json,
-        config=config,
-    )
-
-
-def _change(
-    name: str, change: Callable[[Any, Any, str], None], *, json: bool, config: Path | None
-) -> None:
-    from burnish.request import listing
-
-    with open_database(config) as (settings, database), database.writing() as session:
-        uid = listing.find_request(session, name).sop_instance_uid
-        change(session, settings, uid)
-        request = listing.find_request(session, uid)
+    with request_actions(config) as actions:
+        request = actions.set_label(
+            name, text=text, style=style, barcode_value=barcode, barcode_symbology=symbology
+        )
     print_name(request, json=json)
 
 
 def split(name: RequestName, json: Json = False, config: Config = None) -> None:
     """Replace a request by one for each of its patients; print their names."""
-    from burnish.request import changes, listing
-
-    with open_instances(config) as (settings, database), database.writing() as session:
-        uid = listing.find_request(session, name).sop_instance_uid
-        parts = changes.split_by_patient(session, settings.request, uid, actor=actor())
-        lines = [listing.find_request(session, part.sop_instance_uid) for part in parts]
+    with request_actions(config) as actions:
+        lines = actions.split(name)
     if json:
-        output.print_views(lines)
+        output.print_views(ListPage(tuple(lines)))
         return
     for line in lines:
         typer.echo(line.short_id)

@@ -1,7 +1,7 @@
 """Surface: `burnish request create`, media for received instances or for files."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +9,6 @@ import typer
 
 from burnish.application_profiles import PROFILES
 from burnish.cli import output
-from burnish.cli.installation import actor, open_instances
 from burnish.cli.options import (
     Config,
     DeviceOption,
@@ -19,12 +18,12 @@ from burnish.cli.options import (
     Recipients,
     parse_audience,
 )
-from burnish.cli.request import Copies, Priority, print_name, start
-from burnish.vocabulary import RequestPriority
+from burnish.cli.request import Copies, Priority, print_name, request_actions
 
 if TYPE_CHECKING:
     from burnish.db.session import Database
-    from burnish.request.operations import Reference
+    from burnish.request.actions import RequestActions
+    from burnish.request.media_orders import MediaOrder
     from burnish.request.views import RequestLine
     from burnish.settings import Settings
 
@@ -149,102 +148,107 @@ def create(
     Several patients share media only with --several-patients, or if you confirm it. Secure media
     are for the recipients of the configuration, unless --recipient or --password-file is given.
     """
-    attributes = _label_attributes(label_text, label_style, barcode, symbology, disposition)
-    attributes |= _media_attributes(file_set_id, no_split=no_split, lossy=lossy)
-    attributes |= _content_attributes(content, viewer=viewer)
-    attributes |= _security_attributes(profile, recipient or [], password_file)
-    selection = _Selection(study, series, patient_id, accession, instance, files)
-    request = _request_media(
-        config,
-        selection,
-        _NewMedia(attributes, profile, device, several_patients=several_patients),
-        _Initiation(initiate=initiate, copies=copies, priority=priority),
+    if (copies or priority) and not initiate:
+        raise typer.BadParameter("--copies and --priority need --initiate")
+    from burnish.request.media_orders import MediaOrder
+
+    label = _LabelOptions(label_text, label_style, barcode, symbology, disposition)
+    media = _MediaOptions(file_set_id, content, no_split=no_split, lossy=lossy, viewer=viewer)
+    security = _security_attributes(profile, recipient or [], password_file)
+    order = MediaOrder(
+        studies=study or (),
+        series=series or (),
+        patient_ids=patient_id or (),
+        accession_numbers=accession or (),
+        instances=instance or (),
+        attributes={**label.attributes, **media.attributes, **security},
+        profile=profile,
+        device=device,
+        several_patients=several_patients,
+        initiate=initiate,
+        copies=copies,
+        priority=priority,
     )
-    print_name(request, json=json)
+    print_name(_create(config, order, files or []), json=json)
 
 
 @dataclass(frozen=True, slots=True)
-class _Selection:
-    """What goes on the media."""
+class _LabelOptions:
+    """What the options say of labels; an empty text is not given."""
 
-    studies: list[str] | None
-    series: list[str] | None
-    patient_ids: list[str] | None
-    accession_numbers: list[str] | None
-    instances: list[str] | None
-    files: list[Path] | None
+    label_text: str
+    label_style_selection: str
+    barcode_value: str
+    barcode_symbology: str
+    media_disposition: str
 
-
-@dataclass(frozen=True, slots=True)
-class _NewMedia:
-    """What the media are to be like: attributes of the request by column, profile, device."""
-
-    attributes: dict[str, str]
-    profile: str
-    device: str
-    several_patients: bool
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes of the request, by column."""
+        return {column: text for column, text in asdict(self).items() if text}
 
 
 @dataclass(frozen=True, slots=True)
-class _Initiation:
-    """Whether the request is started at once, and with what; raises BadParameter."""
+class _MediaOptions:
+    """What the options say of the media, and of what they hold for people."""
 
-    initiate: bool
-    copies: int | None
-    priority: RequestPriority | None
+    file_set_id: str
+    content: str
+    no_split: bool
+    lossy: bool
+    viewer: bool | None
 
-    def __post_init__(self) -> None:
-        if (self.copies or self.priority) and not self.initiate:
-            raise typer.BadParameter("--copies and --priority need --initiate")
+    @property
+    def attributes(self) -> dict[str, str]:
+        """The attributes of the request, by column."""
+        from burnish.request import media_orders
 
-
-def _request_media(
-    config: Path | None, selection: _Selection, media: _NewMedia, initiation: _Initiation
-) -> "RequestLine":
-    """The new request."""
-    from burnish.request import listing, operations
-
-    with open_instances(config) as (settings, database):
-        _check_device(settings, media.device)
-        uids = receive_files(settings, database, selection.files or [])
-        references = _references(database, selection, uids, media.profile)
-        _check_patients(database, references, several_patients=media.several_patients)
-        with database.writing() as session:
-            uid = operations.create(
-                session,
-                settings.request,
-                operations.NewRequest(references, media.attributes),
-                origin="administrator",
-                device=media.device,
-                actor=actor(),
-            ).sop_instance_uid
-            if initiation.initiate:
-                start(session, settings, uid, initiation.copies, initiation.priority)
-            return listing.find_request(session, uid)
+        texts = {
+            "storage_media_file_set_id": self.file_set_id,
+            "include_non_dicom_objects": self.content,
+        }
+        flags = {
+            "allow_media_splitting": False if self.no_split else None,
+            "allow_lossy_compression": True if self.lossy else None,
+            "include_display_application": self.viewer,
+        }
+        return media_orders.attributes(texts, flags)
 
 
-def _label_attributes(
-    text: str, style: str, barcode: str, symbology: str, disposition: str
-) -> dict[str, str]:
-    """The attributes of the labels that the options give, by column."""
-    attributes = {
-        "label_text": text,
-        "label_style_selection": style,
-        "barcode_value": barcode,
-        "barcode_symbology": symbology,
-        "media_disposition": disposition,
-    }
-    return {column: value for column, value in attributes.items() if value}
+def _create(config: Path | None, order: "MediaOrder", files: list[Path]) -> "RequestLine":
+    """The new request; the files are received first."""
+    with request_actions(config) as actions:
+        actions.check_device(order.device)
+        uids = receive_files(actions.settings, actions.database, files)
+        order = replace(order, instances=[*order.instances, *uids])
+        if not order.names_content:
+            raise typer.BadParameter(
+                "name what goes on the media: --study, --series, --instance, --patient-id,"
+                " --accession or --files"
+            )
+        return actions.create(_confirmed(actions, order)).line
 
 
-def _media_attributes(file_set_id: str, *, no_split: bool, lossy: bool) -> dict[str, str]:
-    """The attributes of the media that the options give, by column."""
-    attributes = {
-        "storage_media_file_set_id": file_set_id,
-        "allow_media_splitting": "NO" if no_split else "",
-        "allow_lossy_compression": "YES" if lossy else "",
-    }
-    return {column: value for column, value in attributes.items() if value}
+def _confirmed(actions: "RequestActions", order: "MediaOrder") -> "MediaOrder":
+    """Ask before several patients share media; tell of contradictions between the instances."""
+    from burnish.contradictions import count_patients, find_contradictions
+    from burnish.request import media_orders
+
+    with actions.database.reading() as session:
+        headers = media_orders.headers(session, media_orders.references(session, order))
+    patients = count_patients(headers)
+    if patients > 1 and not order.several_patients:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(
+                f"the instances are of {patients} patients; "
+                "add --several-patients if they may share media"
+            )
+        question = f"The instances are of {patients} patients. Put them on the same media?"
+        typer.confirm(question, abort=True, err=True)
+        order = replace(order, several_patients=True)
+    for contradiction in find_contradictions(headers):
+        output.print_error(f"warning: {contradiction.text}")
+    return order
 
 
 def receive_files(settings: "Settings", database: "Database", paths: list[Path]) -> list[str]:
@@ -257,87 +261,15 @@ def receive_files(settings: "Settings", database: "Database", paths: list[Path])
     from burnish.offline.instance_store import files_below
 
     uids: dict[str, None] = {}
-    with roles.receiving_files(settings, database) as keep:
+    with roles.receiving(settings, database) as receiver:
         for path in files_below(existing(path) for path in paths):
             try:
-                uids[keep(path)] = None
+                uids[roles.receive_file(settings, receiver, path)] = None
             except BurnishError as error:
                 output.print_error(f"{path} is left out: {error}")
     if not uids:
         raise typer.BadParameter("--files names no DICOM file")
     return list(uids)
-
-
-def _references(
-    database: "Database", selection: _Selection, file_uids: list[str], profile: str
-) -> "list[Reference]":
-    """The instances that go on the media; raises Unknown for a UID that was not received."""
-    from burnish.request import instance_listing
-    from burnish.request.operations import Reference
-
-    instances = selection.instances or []
-    uid_pairs: list[tuple[str, str]] = []
-    where = instance_listing.references_of_studies_where
-    with database.reading() as session:
-        for study_uid in selection.studies or []:
-            uid_pairs += instance_listing.references_of_study(session, study_uid)
-        for series_uid in selection.series or []:
-            uid_pairs += where(session, series_instance_uid=series_uid)
-        for patient_id in selection.patient_ids or []:
-            uid_pairs += where(session, patient_id=patient_id)
-        for accession in selection.accession_numbers or []:
-            uid_pairs += where(session, accession_number=accession)
-        if file_uids:
-            uid_pairs += instance_listing.references_of_instances(session, file_uids)
-        if instances:
-            uid_pairs += instance_listing.references_of_instances(session, instances)
-    if not uid_pairs:
-        raise typer.BadParameter(
-            "name what goes on the media: --study, --series, --instance, --patient-id,"
-            " --accession or --files"
-        )
-    return [
-        Reference(sop_class, sop_instance, profile)
-        for sop_class, sop_instance in dict.fromkeys(uid_pairs)
-    ]
-
-
-def _content_attributes(audience: str, *, viewer: bool | None) -> dict[str, str]:
-    """The attributes that say what the media hold for people; the defaults apply to others."""
-    attributes = {}
-    if audience:
-        attributes["include_non_dicom_objects"] = audience
-    if viewer is not None:
-        attributes["include_display_application"] = "YES" if viewer else "NO"
-    return attributes
-
-
-def _check_patients(
-    database: "Database", references: "list[Reference]", *, several_patients: bool
-) -> None:
-    """Ask before several patients share media; tell of contradictions between the instances."""
-    from burnish.contradictions import count_patients, find_contradictions
-    from burnish.request import instance_listing
-
-    uids = [reference.sop_instance_uid for reference in references]
-    with database.reading() as session:
-        headers = instance_listing.distinct_headers(session, uids)
-    patients = count_patients(headers)
-    if patients > 1 and not several_patients:
-        if not sys.stdin.isatty():
-            raise typer.BadParameter(
-                f"the instances are of {patients} patients; "
-                "add --several-patients if they may share media"
-            )
-        question = f"The instances are of {patients} patients. Put them on the same media?"
-        typer.confirm(question, abort=True, err=True)
-    for contradiction in find_contradictions(headers):
-        output.print_error(f"warning: {contradiction.text}")
-
-
-def _check_device(settings: "Settings", name: str) -> None:
-    if name and name not in [device.name for device in settings.devices]:
-        raise typer.BadParameter(f"no device {name}; `burnish device list` shows the devices")
 
 
 def _security_attributes(

@@ -9,12 +9,13 @@ from burnish.cli import output
 from burnish.wording import quantity
 
 if TYPE_CHECKING:
-    from burnish.request.replacements import Replacement
-    from burnish.request.search import StudyHit
+    from burnish.register import RegisterEntry
+    from burnish.request.study_listing import StudyHit
     from burnish.request.views import (
         EventLine,
         PatientLine,
         PieceLine,
+        Replacement,
         RequestLine,
         RequestView,
         SeriesShare,
@@ -138,9 +139,7 @@ def format_progress(progress: "WorkProgress") -> str:
 # --- one request ---
 
 
-def print_view(
-    view: "RequestView", replaced: "Sequence[Replacement]", *, patients: bool = True
-) -> None:
+def print_view(view: "RequestView", *, patients: bool = True) -> None:
     """Everything about one request."""
     _print_fields(view, patients=patients)
     if patients:
@@ -150,10 +149,10 @@ def print_view(
         typer.echo("\npieces of media")
         for piece in view.pieces:
             _print_piece(piece)
-    _print_replaced(replaced)
-    if view.failures:
+    _print_replaced(view.replaced)
+    if view.failure_groups:
         typer.echo("\nFailed SOP Sequence")
-        for group in view.failures:
+        for group in view.failure_groups:
             meaning = f"{group.failure_reason}: {group.meaning}"
             output.print_sentence(f"{quantity(group.instances, 'instance')}, {meaning}")
             if group.remedy:
@@ -292,7 +291,30 @@ def print_event(event: "EventLine") -> None:
     output.print_sentence(event.why, indent=2)
 
 
-# --- studies ---
+# --- media and studies ---
+
+
+def print_medium(piece: "RegisterEntry", *, patients: bool = True) -> None:
+    """One piece of media of the register."""
+    output.print_items(
+        (
+            piece.name,
+            piece.outcome,
+            output.format_time(piece.ended_at),
+            piece.file_set_id,
+            f"of {piece.request}",
+            f"by {piece.device}" if piece.device else "",
+        ),
+        hanging=_INDENT,
+    )
+    if patients:
+        for name, patient_id in piece.patients:
+            output.print_items((format_name(name), f"ID {patient_id}"), indent=_INDENT)
+        if piece.barcode_value:
+            output.print_items((f"bar code {piece.barcode_value}",), indent=_INDENT)
+        if piece.whereabouts not in ("", "made"):
+            output.print_sentence(piece.whereabouts, indent=_INDENT)
+    output.print_sentence(piece.why, indent=_INDENT)
 
 
 def print_study(study: "StudyHit", *, patients: bool = True) -> None:

@@ -26,19 +26,19 @@ def search(
     json: Json = False,
     config: Config = None,
 ) -> None:
-    """Find studies and requests by whatever is known: one box for everything.
+    """Find studies, requests and media by whatever is known: one box for everything.
 
     Names are found by the beginning of their parts, whatever their case and accents.
     """
+    from burnish import search as stage
     from burnish.cli import request_output
-    from burnish.request import search as stage
 
     with open_database(config) as (_, database), database.reading() as session:
         result = stage.search(session, " ".join(text), limit=limit)
     if json:
         output.print_views(result, patients=not no_patients)
         return
-    if not (result.studies or result.requests):
+    if result.is_empty:
         raise Unknown(
             "nothing matches",
             hint="a name, Patient ID, Accession Number, study date, UID, request or bar code",
@@ -51,5 +51,9 @@ def search(
         typer.echo("\nstudies" if result.requests else "studies")
     for study in result.studies:
         request_output.print_study(study, patients=not no_patients)
-    if result.more_studies or result.more_requests:
+    if result.media:
+        typer.echo("\nmedia" if result.requests or result.studies else "media")
+    for piece in result.media:
+        request_output.print_medium(piece, patients=not no_patients)
+    if result.more_studies or result.more_requests or result.more_media:
         typer.echo("… and more: --limit shows them", err=True)

@@ -30,7 +30,7 @@ def show(json: Json = False, config: Config = None) -> None:
 
         room = compaction.room(database, roles.open_spool(settings))
     if json:
-        output.print_json(room)
+        output.print_views(room)
         return
     output.print_fields(
         (
@@ -84,6 +84,7 @@ def export(
     patient: _Patients = None,
     everything: _All = False,
     without_row: _WithoutRow = False,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Write instances as single DICOM files, as they were received, also while the service runs.
@@ -115,12 +116,13 @@ def export(
                 if everything
                 else Selection(instances or (), series or (), study or (), patient or ()),
             )
-    _print_outcome(outcome)
+    _print_outcome(outcome, json=json)
 
 
-def _print_outcome(outcome: "Export") -> None:
+def _print_outcome(outcome: "Export", *, json: bool) -> None:
     present = f", {quantity(outcome.present, 'file')} there already" if outcome.present else ""
-    typer.echo(f"{quantity(outcome.written, 'instance')} written{present}")
+    text = f"{quantity(outcome.written, 'instance')} written{present}"
+    output.print_new(text, outcome, json=json)
     for uid, why in outcome.failed.items():
         output.print_error(f"instance {uid} was not written: {why}")
     if outcome.failed:

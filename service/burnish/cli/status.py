@@ -13,13 +13,10 @@ def status(json: Json = False, config: Config = None) -> None:
     The exit code is for monitors: 0 all is well, 25 something needs attention, 26 the service does
     not run or cannot receive.
     """
-    from burnish import roles
     from burnish.request.health import Level, health
 
-    with open_database(config) as (settings, database):
-        is_serving = roles.is_serving(settings)
-        with database.reading() as session:
-            present = health(session, settings, is_serving=is_serving)
+    with open_database(config) as (settings, database), database.reading() as session:
+        present = health(session, settings)
     if json:
         output.print_views(present)
     else:

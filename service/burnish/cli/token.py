@@ -8,6 +8,7 @@ import typer
 from burnish.cli import output
 from burnish.cli.installation import actor, open_database
 from burnish.cli.options import Config, Json
+from burnish.request.views import ListPage
 from burnish.values import AccountRole
 
 app = typer.Typer(no_args_is_help=True, help="Manage the tokens of programs.")
@@ -28,7 +29,7 @@ def list_tokens(json: Json = False, config: Config = None) -> None:
     with open_database(config) as (_, database), database.reading() as session:
         tokens = accounts.tokens(session)
     if json:
-        output.print_json(tokens)
+        output.print_views(ListPage(tuple(tokens)))
         return
     output.print_table(
         ("token", "role", "created by", "created", "expires", "used"),
@@ -46,6 +47,7 @@ def create(
     days: Annotated[
         int, typer.Option(metavar="N", min=0, help="Days until it expires; 0: never.")
     ] = 365,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Create a token and print it. It is not shown again."""
@@ -54,7 +56,7 @@ def create(
     lifetime = timedelta(days=days) if days else None
     with open_database(config) as (_, database), database.writing() as session:
         secret = accounts.create_token(session, name, role, lifetime=lifetime, by=actor())
-    typer.echo(secret)
+    output.print_new(secret, accounts.NewToken(name.strip(), secret), json=json)
 
 
 @app.command()

@@ -1,13 +1,17 @@
 """Surface: `burnish user …`, the users of the web page."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from burnish.cli import output
 from burnish.cli.installation import actor, open_database
 from burnish.cli.options import Config, Json
+from burnish.request.views import ListPage
 from burnish.values import AccountRole
+
+if TYPE_CHECKING:
+    from burnish.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Manage the users of the web page.")
 
@@ -27,7 +31,7 @@ def list_users(json: Json = False, config: Config = None) -> None:
     with open_database(config) as (_, database), database.reading() as session:
         users = accounts.accounts(session)
     if json:
-        output.print_json(users)
+        output.print_views(ListPage(tuple(users)))
         return
     output.print_table(
         ("user", "role", "password", "signed in", ">sessions"),
@@ -51,6 +55,7 @@ def add(
     role: Annotated[
         AccountRole, typer.Option(help="What the user may do; a viewer sees no patient data.")
     ] = AccountRole.DESK,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Add a user, and print the link by which they set a password within a day."""
@@ -60,7 +65,7 @@ def add(
         with database.writing() as session:
             accounts.add_account(session, name, role, by=actor())
             secret = accounts.new_link(session, name.strip())
-        typer.echo(f"{settings.web.address(settings.web.port)}/welcome/{secret}")
+        _print_link(settings, name.strip(), secret, json=json)
 
 
 @app.command()
@@ -80,6 +85,7 @@ def password(
     stdin: Annotated[
         bool, typer.Option("--stdin", help="Set the first line of standard input at once.")
     ] = False,
+    json: Json = False,
     config: Config = None,
 ) -> None:
     """Print a link by which a user sets a new password within a day."""
@@ -97,4 +103,11 @@ def password(
             return
         with database.writing() as session:
             secret = accounts.new_link(session, name)
-        typer.echo(f"{settings.web.address(settings.web.port)}/welcome/{secret}")
+        _print_link(settings, name, secret, json=json)
+
+
+def _print_link(settings: "Settings", name: str, secret: str, *, json: bool) -> None:
+    from burnish.accounts import NewLink
+
+    link = f"{settings.web.address(settings.web.port)}/welcome/{secret}"
+    output.print_new(link, NewLink(name, link), json=json)

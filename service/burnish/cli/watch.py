@@ -19,6 +19,8 @@ _FINAL_STATUSES = (ExecutionStatus.DONE, ExecutionStatus.FAILURE, ExecutionStatu
 _POLL_INTERVAL = 0.4
 #: The most open requests that are shown at once.
 _SHOWN = 200
+#: The most events that are read at once.
+_BATCH = 1000
 
 
 def follow(database: "Database", name: str) -> "RequestLine":
@@ -68,6 +70,34 @@ def follow_all(database: "Database", *, patients: bool, until_idle: bool) -> Non
         if until_idle and not lines:
             return
         pause.wait(_POLL_INTERVAL * (3 if console.is_terminal else 1))
+
+
+def follow_events(database: "Database", name: str, *, until_idle: bool) -> "RequestLine | None":
+    """Print each event as one line of JSON, as the stream of REST has it.
+
+    Of one request, from its first event until it ends; its last state is returned. Of all, from now
+    on until Ctrl-C, or until none is open.
+    """
+    from burnish.request import event_feed, listing
+    from burnish.request.event_feed import EventFeed
+
+    pause = threading.Event()
+    with database.reading() as session:
+        short_id = listing.find_request(session, name).short_id if name else ""
+        feed = EventFeed(database, 0 if name else event_feed.newest_event(session))
+    while True:
+        with database.reading() as session:
+            request = listing.find_request(session, short_id) if name else None
+        has_ended = request is not None and request.execution_status in _FINAL_STATUSES
+        if until_idle and not name:
+            has_ended = not _open_requests(database)
+        while events := feed.read(limit=_BATCH):
+            for event in events:
+                if not name or event.request == short_id:
+                    output.print_line(event)
+        if has_ended:
+            return request
+        pause.wait(_POLL_INTERVAL)
 
 
 def _open_requests(database: "Database") -> "list[RequestLine]":

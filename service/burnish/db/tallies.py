@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from time import time
 
-from sqlalchemy import Connection, Executable, delete
+from sqlalchemy import Connection, Executable, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -29,6 +29,8 @@ CONVERSIONS = "conversions"
 STEPS = "steps"
 #: Messages to people by receiver and outcome.
 MESSAGES = "messages"
+#: The number of the last event that was deleted with its request; it is no count.
+LAST_DELETED_EVENT = "last deleted event"
 
 #: What separates the parts of a label.
 SEPARATOR = "|"
@@ -70,6 +72,18 @@ def add_many(connection: Connection, additions: Additions, *, hourly: bool = Tru
         for row in rows:
             row["hour"] = hour
         _upsert(connection, HourlyRate, rows)
+
+
+def raise_to(session: Session, name: str, number: int) -> None:
+    """Keep the highest number that was given."""
+    present = value(session, name)
+    if number > present:
+        add_many(session.connection(), {(name, ""): (number - present, 0.0)}, hourly=False)
+
+
+def value(session: Session, name: str) -> int:
+    """The count of a tally without labels, 0 if there is none."""
+    return session.scalar(select(Tally.count).where(Tally.name == name, Tally.label == "")) or 0
 
 
 def delete_old(session: Session) -> None:

@@ -1,25 +1,19 @@
 """Stage: what has come and is not on media, by patient and study; the priors of a patient."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from burnish.contradictions import count_patients
 from burnish.db import known_studies
 from burnish.db.tables import Instance, KnownStudy
-from burnish.errors import MissingValue, Unknown
-from burnish.request import instance_listing, matching, search, standing_orders
-from burnish.request.operations import Reference
-from burnish.request.search import StudyHit
+from burnish.errors import InvalidArgument, MissingValue, Unknown
+from burnish.request import matching, standing_orders, study_listing
+from burnish.request.study_listing import StudyHit
 from burnish.settings import StandingOrderSettings
-from burnish.values import InstanceHeader
-
-#: The open studies that are looked at for each one that is listed: some may be requested by now.
-_LOOKED_AT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +32,66 @@ class ArrivedStudy:
     due_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PatientDifference:
-    """Whether chosen studies are of several patients, and what tells them apart."""
-
-    patients: int
-    names: tuple[str, ...]
-    patient_ids: tuple[str, ...]
-    birth_dates: tuple[str, ...]
-
-    @property
-    def differs(self) -> bool:
-        """Whether a person has to confirm that the studies may share media."""
-        return self.patients > 1
-
-
 def arrivals(
     session: Session,
     orders: Sequence[StandingOrderSettings] = (),
     *,
     limit: int = 50,
-    before: datetime | None = None,
+    before: str = "",
 ) -> list[ArrivedStudy]:
     """The studies with instances that nobody has requested, those that arrived last first.
 
-    With `before`, those whose last instance came earlier than that.
+    With `before`, those behind the study with this `cursor`. Raises InvalidArgument.
     """
-    query = select(KnownStudy.id).where(KnownStudy.is_open)
-    if before is not None:
-        query = query.where(KnownStudy.last_received_at < before)
-    query = query.order_by(KnownStudy.last_received_at.desc(), KnownStudy.id.desc())
-    open_ids = session.scalars(query.limit(limit * _LOOKED_AT)).all()
+    position = _position(before) if before else None
+    listed_ids: list[int] = []
     rows: dict[int, list[Any]] = {}
-    for row in session.execute(_unrequested_of(open_ids)):
-        rows.setdefault(row[0], []).append(row[1:])
-    listed_ids = [study_id for study_id in open_ids if study_id in rows][:limit]
+    while len(listed_ids) < limit:
+        # some that are marked as open are requested by now
+        looked_at = session.execute(_open_studies(position).limit(limit)).all()
+        open_ids = [row.id for row in looked_at]
+        for row in session.execute(_unrequested_of(open_ids)):
+            rows.setdefault(row[0], []).append(row[1:])
+        listed_ids += [study_id for study_id in open_ids if study_id in rows]
+        if len(looked_at) < limit:
+            break
+        position = (looked_at[-1].last_received_at, looked_at[-1].id)
     return [
         _arrived(session, hit, rows[hit.id], orders)
-        for hit in search.study_hits(session, listed_ids)
+        for hit in study_listing.study_hits(session, listed_ids[:limit])
     ]
+
+
+def cursor(arrived: ArrivedStudy) -> str:
+    """Where the list goes on behind a study: by time and id, since times can be equal."""
+    return f"{arrived.study.last_received_at.isoformat()}_{arrived.study.id}"
+
+
+def _position(text: str) -> tuple[datetime, int]:
+    """The reverse of `cursor`; raises InvalidArgument."""
+    time, _, number = text.rpartition("_")
+    try:
+        if not (number.isascii() and number.isdigit() and len(number) < 19):
+            raise ValueError
+        return datetime.fromisoformat(time).astimezone(UTC), int(number)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(
+            f"the list has no place {text!r}", hint="use what the page before gives as `next`"
+        ) from None
+
+
+def _open_studies(position: tuple[datetime, int] | None) -> Select[int, datetime]:
+    """The studies marked as open behind a position, those that arrived last first."""
+    study = KnownStudy
+    query = select(study.id, study.last_received_at).where(study.is_open)
+    if position is not None:
+        time, number = position
+        is_behind = (study.last_received_at < time) | (
+            (study.last_received_at == time) & (study.id < number)
+        )
+        # the bound by time alone is what the index can use
+        query = query.where(study.last_received_at <= time, is_behind)
+    return query.order_by(study.last_received_at.desc(), study.id.desc())
 
 
 def fingerprint(session: Session) -> tuple[Any, ...]:
@@ -176,61 +191,15 @@ def priors(session: Session, study_ids: Sequence[int], *, limit: int = 20) -> li
             .order_by(KnownStudy.study_date.desc(), KnownStudy.id.desc())
             .limit(limit)
         ).all()
-        hits += [hit for hit in search.study_hits(session, ids) if hit.instances]
+        hits += [hit for hit in study_listing.study_hits(session, ids) if hit.instances]
     return hits[:limit]
-
-
-def patient_difference(session: Session, study_ids: Sequence[int]) -> PatientDifference:
-    """Whether studies are of several patients, by the rules that planning goes by."""
-    rows = session.scalars(select(KnownStudy).where(KnownStudy.id.in_(study_ids))).all()
-    headers = [
-        InstanceHeader(
-            sop_instance_uid="",
-            instance_number=None,
-            record_keys=b"",
-            sop_class_uid="",
-            study_instance_uid=row.study_instance_uid,
-            series_instance_uid="",
-            patient_id=row.patient_id,
-            issuer_of_patient_id=row.issuer_of_patient_id,
-            patient_name=row.patient_name,
-            study_date=row.study_date,
-            study_time=row.study_time,
-            modality="",
-            series_number=None,
-            directory_record_type="IMAGE",
-            entity_keys=b"",
-        )
-        for row in rows
-    ]
-    return PatientDifference(
-        patients=count_patients(headers),
-        names=tuple(dict.fromkeys(row.patient_name for row in rows)),
-        patient_ids=tuple(dict.fromkeys(row.patient_id for row in rows)),
-        birth_dates=tuple(dict.fromkeys(row.birth_date for row in rows if row.birth_date)),
-    )
 
 
 def chosen_studies(session: Session, study_ids: Sequence[int]) -> list[StudyHit]:
     """The studies that a person has chosen; raises MissingValue, Unknown if one is gone."""
     if not study_ids:
         raise MissingValue("no study is chosen", hint="tick at least one study")
-    hits = search.study_hits(session, study_ids)
+    hits = study_listing.study_hits(session, study_ids)
     if len(hits) < len(set(study_ids)) or not all(hit.instances for hit in hits):
         raise Unknown("a chosen study is no longer here", hint="choose again on the page Arrivals")
     return hits
-
-
-def references_of(session: Session, studies: Iterable[StudyHit]) -> list[Reference]:
-    """References to all instances of the studies that are here."""
-    pairs: dict[str, str] = {}
-    for study in studies:
-        uids = instance_listing.references_of_study(session, study.study_instance_uid)
-        pairs.update({uid: sop_class for sop_class, uid in uids})
-    return [Reference(sop_class, uid) for uid, sop_class in pairs.items()]
-
-
-def count_patients_of(session: Session, references: Sequence[Reference]) -> int:
-    """The number of patients that the instances are of, by the rules that planning goes by."""
-    uids = [reference.sop_instance_uid for reference in references]
-    return count_patients(instance_listing.distinct_headers(session, uids))

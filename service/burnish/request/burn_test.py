@@ -4,17 +4,20 @@ The images are received, planned, written, read back and registered as those of 
 test burn shows that the whole road works, and not only the drive.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import Session
 
 from burnish.application_profiles import OFFERED
+from burnish.db.tables import short_id
 from burnish.dicom_elements import encode
 from burnish.errors import NotNow
 from burnish.identifiers import new_uid
-from burnish.request import operations
+from burnish.request import listing, operations
+from burnish.request.actions import RequestActions
 from burnish.request.operations import NewRequest, Reference
+from burnish.request.views import RequestLine
 from burnish.settings import DeviceSettings, RequestSettings
 from burnish.values import Actor, WholeInstance
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, RequestPriority, YesNo
@@ -39,6 +42,26 @@ def generated_instances(called_ae_title: str) -> list[WholeInstance]:
     return [
         _instance(number, study, series, now, called_ae_title) for number in range(1, _IMAGES + 1)
     ]
+
+
+def order(
+    actions: RequestActions,
+    device: DeviceSettings,
+    receive: Callable[[Sequence[WholeInstance]], None],
+) -> RequestLine:
+    """Have a device make a test burn, whose images `receive` receives; its request.
+
+    Raises NotNow if no profile is for the media of the device.
+    """
+    profile_for(device)
+    settings = actions.settings
+    instances = generated_instances(settings.dicom.ae_title)
+    receive(instances)
+    with actions.database.writing() as session:
+        request_id = request_test_burn(
+            session, settings.request, device, instances, actor=actions.actor
+        )
+        return listing.find_request(session, short_id(request_id))
 
 
 def request_test_burn(

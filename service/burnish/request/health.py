@@ -8,6 +8,7 @@ from enum import StrEnum
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from burnish import service_lock
 from burnish.db import devices
 from burnish.db.tables import NoticeReceiver, Piece
 from burnish.request import listing
@@ -52,11 +53,11 @@ class Health:
     requests: dict[str, int]
 
 
-def health(session: Session, settings: Settings, *, is_serving: bool) -> Health:
+def health(session: Session, settings: Settings) -> Health:
     """Whether everything is well: the service, the disk, devices and requests."""
     counts = listing.counts(session)
     findings = (
-        _service(is_serving=is_serving),
+        _service(settings),
         _disk(settings),
         *(_device(session, device.name) for device in settings.devices),
         _waiting_for_person(session, counts[RequestGroup.NEEDS_PERSON]),
@@ -69,8 +70,8 @@ def health(session: Session, settings: Settings, *, is_serving: bool) -> Health:
     return Health(worst, findings, {str(group): count for group, count in counts.items()})
 
 
-def _service(*, is_serving: bool) -> HealthFinding:
-    if is_serving:
+def _service(settings: Settings) -> HealthFinding:
+    if service_lock.is_serving(settings.storage.root):
         return HealthFinding("service", Level.WELL, "runs")
     return HealthFinding("service", Level.UNWELL, "does not run", "burnish serve")
 

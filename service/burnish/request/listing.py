@@ -25,7 +25,7 @@ from burnish.db.tables import (
 )
 from burnish.errors import Unknown
 from burnish.lifecycle import PieceEvent
-from burnish.request import matching, states
+from burnish.request import matching, replacements, states
 from burnish.request.states import PieceCounts
 from burnish.request.views import (
     EventLine,
@@ -253,9 +253,10 @@ def show(session: Session, name: str) -> RequestView:
         volumes=volumes,
         unplanned=() if volumes else _unplanned(session, row.id),
         pieces=tuple(pieces(session, line)),
-        failures=failure_groups(session, row.id),
-        failed_instances=tuple(failures(session, line)),
+        failures=tuple(failures(session, line)),
+        failure_groups=failure_groups(session, row.id),
         events=tuple(events(session, line)),
+        replaced=tuple(replacements.replacements(session, line.sop_instance_uid)),
     )
 
 
@@ -350,11 +351,6 @@ def events(session: Session, line: RequestLine, *, after: int = 0) -> list[Event
         )
         for row in rows
     ]
-
-
-def newest_event(session: Session) -> int:
-    """The number of the newest event: it changes whenever a request or a piece does."""
-    return session.scalar(select(func.max(Event.id))) or 0
 
 
 # --- lists ---

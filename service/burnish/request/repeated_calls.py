@@ -1,51 +1,63 @@
 """Stage: a program that asks twice for the same new request, because it got no answer, gets one."""
 
 import hashlib
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from burnish.db.tables import IdempotencyKey, MediaCreationRequest
-from burnish.errors import Conflict, NotNow
+from burnish.errors import Conflict
 
 #: How long a key is remembered.
 KEPT = timedelta(days=7)
 
 
-def earlier_request(session: Session, caller: str, key: str, body: bytes) -> str | None:
-    """The SOP Instance UID of the request that a caller created with a key; None if there is none.
+@dataclass(frozen=True, slots=True)
+class RepeatedCall:
+    """What tells that a call is the same again: who calls, with which key, and what was sent.
+
+    `caller` is the name of a program or person, wherever they call from.
+    """
+
+    caller: str
+    key: str
+    body: bytes
+
+    @property
+    def digest(self) -> str:
+        """What the key of this caller is kept as."""
+        return hashlib.sha256(f"{self.caller}\0{self.key}".encode()).hexdigest()
+
+    @property
+    def body_digest(self) -> str:
+        """What the content is kept as."""
+        return hashlib.sha256(self.body).hexdigest()
+
+
+def earlier_request(session: Session, call: RepeatedCall) -> str | None:
+    """The SOP Instance UID of the request that the same call created; None if there is none.
 
     Raises Conflict if the caller used the key for another request.
     """
-    row = session.get(IdempotencyKey, _digest(caller, key))
+    row = session.get(IdempotencyKey, call.digest)
     if row is None or row.at + KEPT <= datetime.now(UTC):
         return None
-    if row.body_digest != hashlib.sha256(body).hexdigest():
+    if row.body_digest != call.body_digest:
         raise Conflict("the Idempotency-Key was used for another request", hint="use a new key")
     return session.get_one(MediaCreationRequest, row.request_id).sop_instance_uid
 
 
-def remember(session: Session, caller: str, key: str, body: bytes, request_id: int) -> None:
-    """Remember the key of a request; raises NotNow if the same is being created at this moment."""
+def remember(session: Session, call: RepeatedCall, request_id: int) -> None:
+    """Remember what the caller has created.
+
+    The same call at the same moment waits for this transaction, and then finds the request.
+    """
     now = datetime.now(UTC)
     session.execute(delete(IdempotencyKey).where(IdempotencyKey.at <= now - KEPT))
     session.add(
         IdempotencyKey(
-            digest=_digest(caller, key),
-            body_digest=hashlib.sha256(body).hexdigest(),
-            request_id=request_id,
-            at=now,
+            digest=call.digest, body_digest=call.body_digest, request_id=request_id, at=now
         )
     )
-    try:
-        session.flush()
-    except IntegrityError:
-        raise NotNow(
-            "a request with this Idempotency-Key is being created", hint="ask again"
-        ) from None
-
-
-def _digest(caller: str, key: str) -> str:
-    return hashlib.sha256(f"{caller}\0{key}".encode()).hexdigest()

@@ -5,8 +5,6 @@ Media that are planned keep the content that they were planned with. The events 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
@@ -15,24 +13,10 @@ from sqlalchemy.orm import Session, aliased
 from burnish.db import instance_rows
 from burnish.db.history import note
 from burnish.db.tables import Event, FileSet, FileSetEntry, Instance, MediaCreationRequest
+from burnish.request.views import Replacement
 from burnish.wording import quantity
 
 _EVENT = "REPLACED"
-
-
-@dataclass(frozen=True, slots=True)
-class Replacement:
-    """One instance on the media of a request that has newer content.
-
-    `changed` names the attributes that differ, without values; "" if the newest content is no
-    longer here.
-    """
-
-    sop_instance_uid: str
-    replaced_at: datetime
-    calling_ae_title: str
-    changed: str
-    study_instance_uid: str = ""
 
 
 def requests_to_note(session: Session) -> Sequence[Any]:

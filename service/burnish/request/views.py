@@ -1,9 +1,10 @@
 """Stage: requests, studies and instances as people see them: frozen values, and their JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any, NamedTuple
 
 #: Fields that may tell of a patient: their values are left out for people who must not see them.
@@ -24,6 +25,8 @@ PATIENT_FIELDS = frozenset(
         "barcode_value",
         "media_disposition",
         "storage_media_file_set_id",
+        "whereabouts",
+        "note",
     }
 )
 
@@ -227,12 +230,28 @@ class EventLine:
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """One instance on the media of a request that has newer content.
+
+    `changed` names the attributes that differ, without values; "" if the newest content is no
+    longer here.
+    """
+
+    sop_instance_uid: str
+    replaced_at: datetime
+    calling_ae_title: str
+    changed: str
+    study_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestView:
     """Everything about one request. `line.patients` are all its patients here.
 
     `unplanned` are its series before there are volumes. `missing` is the number of its instances
-    that are not here. In JSON, `failures` are the failed instances, and
-    `failure_groups` the same by reason.
+    that are not here. `replaced` are instances on its media that have newer content. `failures`
+    are the failed instances, and `failure_groups` the same by reason. In JSON, the fields of `line`
+    are beside the others.
     """
 
     line: RequestLine
@@ -245,9 +264,27 @@ class RequestView:
     volumes: tuple[VolumeView, ...]
     unplanned: tuple[SeriesShare, ...]
     pieces: tuple[PieceLine, ...]
-    failures: tuple[FailureGroup, ...]
-    failed_instances: tuple[FailureLine, ...]
+    failures: tuple[FailureLine, ...]
+    failure_groups: tuple[FailureGroup, ...]
     events: tuple[EventLine, ...]
+    replaced: tuple[Replacement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListPage:
+    """One page of a list. `next` is the value of `before` for the next page, None on the last."""
+
+    items: tuple[Any, ...]
+    next: str | None = None
+
+
+def list_page(items: Sequence[Any], limit: int, cursor: Callable[[Any], object]) -> ListPage:
+    """The page of a list that was asked for one item more than `limit`.
+
+    `cursor` tells of its last item where the next page begins.
+    """
+    shown = tuple(items[:limit])
+    return ListPage(shown, str(cursor(shown[-1])) if len(items) > limit else None)
 
 
 def to_json(view: object, *, patients: bool = True) -> Any:
@@ -257,9 +294,7 @@ def to_json(view: object, *, patients: bool = True) -> Any:
     """
     if isinstance(view, RequestView):
         values = _fields(view)
-        line, groups = values.pop("line"), values.pop("failures")
-        failures = values.pop("failed_instances")
-        values = {**line._asdict(), **values, "failures": failures, "failure_groups": groups}
+        values = {**values.pop("line")._asdict(), **values}
     elif isinstance(view, tuple) and hasattr(view, "_asdict"):
         values = view._asdict()
     elif is_dataclass(view) and not isinstance(view, type):
@@ -281,7 +316,9 @@ def _scalar(value: object) -> object:
         return str(value)
     if isinstance(value, datetime | date):
         return value.isoformat()
-    return value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def _fields(view: Any) -> dict[str, Any]:

@@ -33,6 +33,22 @@ def effective_tables(settings: Settings) -> dict[str, Any]:
     return tables
 
 
+def json_tables(settings: Settings) -> dict[str, Any]:
+    """The same as values that JSON has: durations and paths as the configuration file has them."""
+    tables: dict[str, Any] = _json_value(effective_tables(settings))
+    return tables
+
+
+def _json_value(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _json_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_json_value(item) for item in value]
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
 def without_password(url: str) -> str:
     """A URL with asterisks in place of its password."""
     return _PASSWORD_IN_URL.sub(r"\1:***@", url)

@@ -27,7 +27,7 @@ from burnish.web.headers import Headers
 from burnish.web.live import Live
 from burnish.web.problems import Problem, problem_of, problem_of_status
 from burnish.web.rendering import Rendering
-from burnish.web.sessions import recognize
+from burnish.web.sessions import is_still_permitted, recognize
 from burnish.web.uploads import Uploads
 
 log = structlog.get_logger(__name__)
@@ -42,7 +42,7 @@ _EXPECTED = (BurnishError, HTTPException, RequestValidationError)
 def create_app(settings: Settings, database: Database, spool: Spool) -> FastAPI:
     """The application. Every route declares its permission; raises AssertionError otherwise."""
     rendering = Rendering(settings.web.language, pages.NAVIGATION)
-    live = Live(database, rendering)
+    live = Live(database, rendering, lambda request: is_still_permitted(context, request))
     uploads = Uploads(settings, database, spool)
     context = WebContext(settings, database, spool, rendering, live, uploads)
 

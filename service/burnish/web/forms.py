@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 
 from burnish.errors import InvalidValue
+from burnish.vocabulary import RequestPriority
 
 #: The most bytes and fields of a form.
 _LONGEST, _FIELDS = 512 * 1024, 1000
@@ -34,6 +35,14 @@ def copies_of(form: Mapping[str, str]) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 5):
         raise InvalidValue("the number of copies is a number")
     return int(text)
+
+
+def priority_of(form: Mapping[str, str]) -> RequestPriority:
+    """The priority that a form asks for; raises InvalidValue."""
+    try:
+        return RequestPriority(form.get("priority", ""))
+    except ValueError:
+        raise InvalidValue("the priority is HIGH, MED or LOW") from None
 
 
 Form = Annotated[Mapping[str, str], Depends(read_form)]

@@ -10,6 +10,7 @@ import hashlib
 import threading
 from collections.abc import AsyncIterator, Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any
 
 import structlog
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between two comments on a stream without events: they show that both ends still live.
 _HEARTBEAT = 15.0
+#: Seconds after which the session or token of an open page is looked at again.
+_CHECK = 15.0
 #: Milliseconds after which a page connects again.
 _RETRY = 500
 _END = "end"
@@ -63,9 +66,18 @@ class _Update:
 
 
 class Live:
-    """The watcher, and the pages that it tells."""
+    """The watcher, and the pages that it tells.
 
-    def __init__(self, database: Database, rendering: Rendering) -> None:
+    `is_permitted` tells whether the visitor of a page that is open may still see it.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        rendering: Rendering,
+        is_permitted: Callable[[Request], bool] = lambda _request: True,
+    ) -> None:
+        self._is_permitted = is_permitted
         self._database = database
         self._rendering = rendering
         self._stopping = threading.Event()
@@ -110,13 +122,22 @@ class Live:
     ) -> StreamingResponse:
         """The answer to a page that wants to be kept up to date; `last_id` is what it has."""
         audience = self._rendering.audience(request)
-        stream = self.stream(name, topic, audience, last_id)
+
+        stream = self.stream(name, topic, audience, last_id, lambda: self._is_permitted(request))
         return StreamingResponse(stream, media_type="text/event-stream")
 
     async def stream(
-        self, name: str, topic: Topic, audience: Audience, last_id: str
+        self,
+        name: str,
+        topic: Topic,
+        audience: Audience,
+        last_id: str,
+        is_permitted: Callable[[], bool] = lambda: True,
     ) -> AsyncIterator[bytes]:
-        """The events for one open page, beginning with the present state unless it has that."""
+        """The events for one open page, beginning with the present state unless it has that.
+
+        The stream ends when the page's session or token does.
+        """
         queue: asyncio.Queue[_Update] = asyncio.Queue(1)
         with self._lock:
             part = self._parts.setdefault((name, audience), _LivePart(topic, audience))
@@ -126,7 +147,12 @@ class Live:
             html, message_id = await asyncio.to_thread(self.render, topic, audience)
             if message_id != last_id:
                 yield _Update(message_id, html).encode()
+            checked_at = monotonic()
             while not self._stopping.is_set():
+                if monotonic() >= checked_at + _CHECK:
+                    checked_at = monotonic()
+                    if not await asyncio.to_thread(is_permitted):
+                        return
                 try:
                     message = await asyncio.wait_for(queue.get(), _HEARTBEAT)
                 except TimeoutError:

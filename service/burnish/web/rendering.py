@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from burnish import __version__
 from burnish.web.access import Permission, may, visitor_of
-from burnish.web.texts import Texts, preferred, texts
+from burnish.web.texts import Texts, languages, preferred, texts
 from burnish.web.visitor import Role
 
 _FOLDER = Path(__file__).parent
@@ -69,11 +69,10 @@ class Rendering:
 
     def language(self, request: Request) -> str:
         """The language of the answer to a request."""
-        return (
-            request.cookies.get("burnish_language", "")
-            or self._language
-            or preferred(request.headers.get("accept-language", ""))
-        )
+        chosen = request.cookies.get("burnish_language", "")
+        if chosen in languages():
+            return chosen
+        return self._language or preferred(request.headers.get("accept-language", ""))
 
     def texts(self, request: Request) -> Texts:
         """The texts of the answer to a request."""

@@ -4,9 +4,10 @@ from fastapi import Request, Response
 
 from burnish import accounts
 from burnish.accounts import SessionLimits, SignedIn
+from burnish.request.actions import RequestActions
 from burnish.values import Actor
 from burnish.web.access import visitor_of
-from burnish.web.context import WebContext
+from burnish.web.context import WebContext, context_of
 from burnish.web.visitor import Visitor
 
 _COOKIE = "burnish_session"
@@ -28,10 +29,37 @@ def recognize(context: WebContext, request: Request) -> Visitor:
     return _visitor(accounts.find_session(context.database, secret, limits), address)
 
 
+def is_still_permitted(context: WebContext, request: Request) -> bool:
+    """Whether the visitor of a stream still has the role with which it began.
+
+    A stream is no use of its session: it neither prolongs it nor ends for want of use.
+    """
+    present = visitor_of(request)
+    if present.is_token:
+        return recognize(context, request).role == present.role
+    lifetime = context.settings.web.session_lifetime
+    limits = SessionLimits(lifetime, idle=lifetime)
+    secret = request.cookies.get(_cookie_name(request), "")
+    signed_in = accounts.find_session(context.database, secret, limits, is_use=False)
+    return signed_in is not None and signed_in.role == present.role
+
+
 def actor_of(request: Request) -> Actor:
     """Who sent a request, for the history of what they do."""
     visitor = visitor_of(request)
     return Actor("token" if visitor.is_token else "user", visitor.name, visitor.address)
+
+
+def actions_of(request: Request) -> RequestActions:
+    """What the visitor who sent a request does with media creation requests."""
+    context = context_of(request)
+    return RequestActions(context.database, context.settings, actor_of(request))
+
+
+def welcome_link(request: Request, secret: str) -> str:
+    """The address at which a user sets a password, as the visitor who made it sees this site."""
+    base = context_of(request).settings.web.url or str(request.base_url).rstrip("/")
+    return f"{base}/welcome/{secret}"
 
 
 def set_cookie(request: Request, answer: Response, secret: str) -> None:

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 from burnish.errors import Unknown
+from burnish.request import listing
 from burnish.settings import Settings
-from burnish.write.job import PieceJob
+from burnish.web.context import WebContext
+from burnish.write.job import PieceJob, volume_jobs
 from burnish.write.labels import PieceLabels
 
 #: For pages of discs: they may have styles and pictures of their own, but no script.
@@ -14,9 +16,21 @@ POLICY = (
 )
 
 
-def label_png(settings: Settings, job: PieceJob) -> bytes:
-    """The label of a volume as a picture; raises BurnishError."""
-    labels = PieceLabels(settings.label, "png").of_volume(job)
+def volume_job(context: WebContext, name: str, number: int) -> PieceJob:
+    """What a writer would get to make a volume of a request; raises Unknown."""
+    root = context.settings.storage.root
+    with context.database.reading() as session:
+        uid = listing.find_request(session, name).sop_instance_uid
+        jobs = volume_jobs(session, uid, context.spool, root / "images", root / "content")
+    for job in jobs:
+        if job.burn_job.volume_number == number:
+            return job
+    raise Unknown(f"no volume {number} is planned", hint="once it is planned, its request shows it")
+
+
+def label_of(settings: Settings, job: PieceJob, form: str) -> bytes:
+    """The label of a volume, which its copies share; raises BurnishError."""
+    labels = PieceLabels(settings.label, form).of_volume(job)
     return next(iter(labels.values())).data
 
 
@@ -44,12 +58,17 @@ def published_image(settings: Settings, request_name: str, number: int) -> Path 
     return None
 
 
-def downloadable_image(settings: Settings, request_name: str, number: int) -> Path:
-    """The published image of a volume; raises Unknown if no device has kept it."""
-    path = published_image(settings, request_name, number)
+def downloadable_image(context: WebContext, name: str, number: int) -> tuple[Path, str]:
+    """The published image of a volume, and its name for people.
+
+    Raises Unknown if there is no such request, or if no device has kept the image.
+    """
+    with context.database.reading() as session:
+        request_name = listing.find_request(session, name).short_id
+    path = published_image(context.settings, request_name, number)
     if path is None:
         raise Unknown(
             "the image of this volume is not here",
             hint="only folder devices keep the images of their media",
         )
-    return path
+    return path, f"{request_name}-{path.name}"

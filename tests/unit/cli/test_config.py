@@ -107,7 +107,7 @@ def test_the_password_of_the_database_is_not_shown(
 
 
 def test_the_embedded_device_is_listed(run: Run, config: Path) -> None:
-    (device,) = run("device", "list", "--json", "--config", config).json
+    (device,) = run("device", "list", "--json", "--config", config).json["items"]
     assert device["name"] == "outbox"
     assert device["kind"] == "folder"
     assert {"CD", "DVD", "DVD-DL", "BD", "USB", "MAIL"} <= set(device["media"])

@@ -53,7 +53,7 @@ def test_a_request_for_a_patient_id_names_the_patient(
 ) -> None:
     patient_id, _ = patient_of(installation.instances[0])
     name = create(burnish, installation)
-    (line,) = burnish("request", "list", "--json").json
+    (line,) = burnish("request", "list", "--json").json["items"]
     assert [patient["patient_id"] for patient in line["patients"]] == [patient_id]
     assert patient_id in burnish("request", "list").out
     shown = burnish("request", "show", name)
@@ -66,7 +66,7 @@ def test_lists_break_no_name_or_number_in_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     name = create(burnish, installation, "--initiate")
-    instances = burnish("instance", "list", "--json").json
+    instances = burnish("instance", "list", "--json").json["items"]
     text = burnish("instance", "list").out
     for line in instances:
         assert f"instance {line['sop_instance_uid']}\n" in text
@@ -107,7 +107,7 @@ def test_requests_are_filtered(
     create(burnish, installation)
     patient_id, _ = patient_of(installation.instances[0])
     arguments = [option.format(name=family_name(installation), id=patient_id) for option in options]
-    assert len(burnish("request", "list", *arguments, "--json").json) == count
+    assert len(burnish("request", "list", *arguments, "--json").json["items"]) == count
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_a_wrong_date_is_refused(
 
 def test_instances_are_filtered_by_patient(burnish: Run, installation: Installation) -> None:
     patient_id, _ = patient_of(installation.instances[0])
-    lines = burnish("instance", "list", "--patient", patient_id, "--json").json
+    lines = burnish("instance", "list", "--patient", patient_id, "--json").json["items"]
     assert {line["patient_id"] for line in lines} == {patient_id}
-    assert burnish("instance", "list", "--patient", "nobody", "--json").json == []
+    assert burnish("instance", "list", "--patient", "nobody", "--json").json["items"] == []
 
 
 def test_a_search_finds_the_patient_and_the_request(
@@ -149,12 +149,12 @@ def test_arrivals_are_the_studies_that_nobody_has_requested(
     burnish: Run, installation: Installation
 ) -> None:
     patient_id, _ = patient_of(installation.instances[0])
-    before = burnish("arrivals", "--json").json
+    before = burnish("arrivals", "--json").json["items"]
     assert patient_id in [line["study"]["patient_id"] for line in before]
     assert f"ID {patient_id}" in burnish("arrivals").out
     assert patient_id not in burnish("arrivals", "--no-patients").out
     create(burnish, installation)
-    after = burnish("arrivals", "--json").json
+    after = burnish("arrivals", "--json").json["items"]
     assert patient_id not in [line["study"]["patient_id"] for line in after]
 
 
@@ -222,7 +222,7 @@ def test_an_action_on_many_asks_first_and_says_how_to_undo_it(
     undo = re.search(r"burnish (request bulk release --yes R000001 R000002 R000003)", done.err)
     assert undo, done.err
     assert burnish(*undo.group(1).split()).code == 0
-    lines = burnish("request", "list", "--json").json
+    lines = burnish("request", "list", "--json").json["items"]
     assert [line["held_at"] for line in lines] == [None] * 3
     assert burnish("request", "bulk", "hold", "--yes").code == 2
 
@@ -231,7 +231,7 @@ def test_status_is_an_exit_code_for_monitors(
     burnish: Run, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert burnish("status").code == 26
-    monkeypatch.setattr("burnish.roles.is_serving", lambda _settings: True)
+    monkeypatch.setattr("burnish.service_lock.is_serving", lambda _root: True)
     well = burnish("status")
     assert well.code == 0, well.out
     assert well.out.endswith("all is well\n")

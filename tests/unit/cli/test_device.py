@@ -23,10 +23,10 @@ def database(config: Path) -> Database:
 
 
 def test_the_list_shows_the_problem_of_a_device(run: Run, config: Path, database: Database) -> None:
-    (line,) = run("device", "list", "--json", "--config", config).json
-    assert line["state"] == "NORMAL"
-    assert line["made"] == 0
-    assert line["ruined"] == 0
+    (line,) = run("device", "list", "--json", "--config", config).json["items"]
+    assert line["state"] == "ready"
+    assert line["created"] == 0
+    assert line["spoiled"] == 0
     with database.writing() as session:
         info = ExecutionStatusInfo.OUT_OF_SUPPLIES
         devices.tell(session, "outbox", info, "the bins are empty", "Fill them.")
@@ -66,18 +66,19 @@ def test_the_list_asks_devices_and_says_what_is_not_there(
     text = f'[[device]]\nname = "burner"\nkind = "{kind}"\n{key} = "{gone}"\n'
     config.write_text(config.read_text() + text)
     for is_made in (True, False):
-        (line,) = run("device", "list", "--json", "--config", config).json
-        assert line["state"] == "CHECK_MCD_OP"
-        assert str(gone) in line["detail"]
+        (line,) = run("device", "list", "--json", "--config", config).json["items"]
+        assert line["state"] == "held up"
+        assert line["info"] == "CHECK_MCD_OP"
+        assert str(gone) in line["reason"]
         assert str(gone) in line["remedy"]
         if is_made:
             database.close()
             (tmp_path / "storage" / "burnish.db").unlink()
     if key == "directory":
         gone.mkdir(parents=True)
-        (line,) = run("device", "list", "--json", "--config", config).json
-        assert line["state"] == "NORMAL"
-        assert line["detail"] == ""
+        (line,) = run("device", "list", "--json", "--config", config).json["items"]
+        assert line["state"] == "ready"
+        assert line["reason"] == ""
 
 
 def test_a_device_at_work_is_not_disturbed_by_the_list(
@@ -95,14 +96,14 @@ def test_a_device_at_work_is_not_disturbed_by_the_list(
 
     monkeypatch.setattr(OpticalBurner, "state", state)
     monkeypatch.setattr(devices, "at_work", lambda _session, _name: True)
-    (line,) = run("device", "list", "--json", "--config", config).json
+    (line,) = run("device", "list", "--json", "--config", config).json["items"]
     assert asked == []
-    assert line["state"] == "NORMAL"
+    assert line["state"] != "held up"
     monkeypatch.undo()
     monkeypatch.setattr(OpticalBurner, "state", state)
     done = run("device", "list", "--json", "--config", config)
     assert asked == ["burner"]
-    assert done.json[0]["state"] == "OUT_OF_SUPPLIES"
+    assert done.json["items"][0]["info"] == "OUT_OF_SUPPLIES"
     database.close()
 
 

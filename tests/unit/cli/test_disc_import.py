@@ -370,9 +370,9 @@ def test_into_takes_the_instances_into_the_spool(volume: Path, config: Path, run
     assert done.code == 0, done.err
     total = len(data_sets(volume))
     assert done.json["accepted"] == total
-    assert len(run("instance", "list", "--config", config, "--json").json) == total
+    assert len(run("instance", "list", "--config", config, "--json").json["items"]) == total
     assert run(*command).code == 0
-    assert len(run("instance", "list", "--config", config, "--json").json) == total
+    assert len(run("instance", "list", "--config", config, "--json").json["items"]) == total
 
 
 def test_either_a_peer_or_this_service_is_named(volume: Path, config: Path, run: Run) -> None:

@@ -83,7 +83,7 @@ def test_the_configuration_may_come_from_the_environment(
     installation: Installation, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BURNISH_CONFIG", str(installation.config))
-    assert run("request", "list", "--json").json == []
+    assert run("request", "list", "--json").json["items"] == []
 
 
 def test_help_imports_no_heavy_library() -> None:

@@ -36,12 +36,15 @@ def piece_made(config: Path) -> None:
 
 @pytest.mark.usefixtures("piece_made")
 def test_media_are_listed_and_shown_by_bar_code(run: Run, config: Path) -> None:
-    (line,) = run("media", "list", "--barcode", "BC-77", "--json", "--config", config).json
+    (line,) = run("media", "list", "--barcode", "BC-77", "--json", "--config", config).json["items"]
     assert line["name"] == "M000001"
     assert line["outcome"] == "created"
     table = run("media", "list", "--patient", "bc", "--config", config).out
     assert "M000001" in table
-    assert run("media", "list", "--since", "2099-01-01", "--json", "--config", config).json == []
+    assert (
+        run("media", "list", "--since", "2099-01-01", "--json", "--config", config).json["items"]
+        == []
+    )
     shown = run("media", "show", "BC-77", "--config", config).out
     assert "AE PACS1" in shown
     assert "SET1" in shown
@@ -55,7 +58,7 @@ def test_notes_are_shown_with_who_wrote_them(run: Run, config: Path) -> None:
     shown = run("media", "show", "SET1", "--config", config).out
     assert "given out to Dr. Chen, by command line (" in shown
     assert "destroyed" in shown
-    (facts,) = run("media", "show", "M1", "--json", "--config", config).json
+    facts = run("media", "show", "M1", "--json", "--config", config).json
     assert [note["kind"] for note in facts["notes"]] == ["given out to", "destroyed"]
 
 

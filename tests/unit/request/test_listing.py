@@ -277,7 +277,7 @@ def test_a_shown_request_tells_its_volumes_by_series_and_its_failures_by_reason(
             )
     with ground.database.reading() as session:
         view, unplanned = listing.show(session, first), listing.show(session, second)
-        failures = listing.show(session, failed).failures
+        failures = listing.show(session, failed).failure_groups
         told = to_json(listing.show(session, failed))
     (volume,) = view.volumes
     assert volume.size <= volume.capacity

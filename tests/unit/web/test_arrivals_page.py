@@ -54,7 +54,8 @@ def test_arrivals_are_listed_until_media_are_requested(filled: WebGround) -> Non
     page = desk.get("/arrivals").text
     assert f"/arrivals/disc?study={ids['1.2.3']}" not in page
     assert f"/arrivals/disc?study={ids['1.2.1']}" in page
-    assert desk.get("/arrivals", params={"before": "2020-01-01"}).status_code == 200
+    place = "2020-01-01T00:00:00+00:00_1"
+    assert desk.get("/arrivals", params={"before": place}).status_code == 200
     assert desk.get("/arrivals", params={"before": "yesterday"}).status_code == 422
 
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from burnish.request import listing
+from burnish.request import event_feed
 from burnish.values import AccountRole
 from burnish.web.context import WebContext
 from burnish.web.live import Topic
@@ -16,7 +16,7 @@ DESK = Audience(AccountRole.DESK, "en")
 
 def _fingerprint(database: object) -> int:
     with database.reading() as session:  # type: ignore[attr-defined]
-        return listing.newest_event(session)
+        return event_feed.newest_event(session)
 
 
 TOPIC = Topic(

@@ -24,6 +24,7 @@ from burnish.web.api import (
     search,
     system,
     tokens,
+    users,
 )
 from burnish.web.api.answers import PROBLEM_SCHEMA
 
@@ -40,6 +41,7 @@ _NOUNS = (
     notices,
     system,
     tokens,
+    users,
     events,
 )
 _DESCRIPTION = """\

@@ -1,13 +1,14 @@
 """Surface: what the routes for programs share: JSON of views, pages of lists, documentation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
-from burnish.request.views import to_json
+from burnish.request.views import list_page, to_json
 from burnish.web.access import Permission, may, visitor_of
 from burnish.web.problems import PROBLEMS
 
@@ -38,17 +39,18 @@ def answer(
     return JSONResponse(content, status_code=status, headers=headers)
 
 
-def page(request: Request, items: Sequence[Any], limit: int, cursor: str) -> JSONResponse:
-    """One page of a list that was asked for one item more than `limit`.
+def page(
+    request: Request, items: Sequence[Any], limit: int, cursor: Callable[[Any], object]
+) -> JSONResponse:
+    """One page of a list that was asked for one item more than `limit`; see `list_page`."""
+    return answer(request, list_page(items, limit, cursor))
 
-    `cursor` is the field of an item by which the next page is asked for.
-    """
-    shown = items[:limit]
-    more = len(items) > limit
-    return answer(
-        request,
-        {"items": list(shown), "next": str(getattr(shown[-1], cursor)) if more else None},
-    )
+
+def with_zone(time: datetime | None) -> datetime | None:
+    """A time that a program gives; one without an offset is in UTC."""
+    if time is None or time.tzinfo is not None:
+        return time
+    return time.replace(tzinfo=UTC)
 
 
 def documented(
@@ -56,12 +58,12 @@ def documented(
     *problems: int,
     status: int = 200,
     text: str = "Done.",
-    media_type: str = "application/json",
+    media_types: Sequence[str] = ("application/json",),
 ) -> dict[int | str, dict[str, Any]]:
     """The answers of a route for the OpenAPI document: the good one, and the problems."""
     good: dict[str, Any] = {"description": text}
     if schema is not None:
-        good["content"] = {media_type: {"schema": schema}}
+        good["content"] = {media_type: {"schema": schema} for media_type in media_types}
     answers: dict[int | str, dict[str, Any]] = {status: good}
     for number in sorted({*_ALWAYS, *problems}):
         titles = dict.fromkeys(kind.title for kind in PROBLEMS.values() if kind.status == number)

@@ -3,16 +3,16 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from burnish import devices
-from burnish.db.tables import short_id
+from burnish import devices, register
 from burnish.devices import DeviceView
-from burnish.request import burn_test, listing
-from burnish.request.views import RequestLine
+from burnish.register import RegisterEntry, RegisterFilter
+from burnish.request import burn_test
+from burnish.request.views import ListPage, RequestLine
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import Body, answer, documented
-from burnish.web.api.shapes import schema_of
+from burnish.web.api.answers import Body, Limit, answer, documented
+from burnish.web.api.shapes import object_of, page_of, schema_of
 from burnish.web.context import context_of
-from burnish.web.sessions import actor_of
+from burnish.web.sessions import actions_of, actor_of
 
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"])
 
@@ -29,25 +29,33 @@ class PauseBody(Body):
     "",
     dependencies=[needs(Permission.SEE)],
     summary="List the devices",
-    responses=documented({"type": "array", "items": _DEVICE}, text="All devices."),
+    responses=documented(page_of(DeviceView), text="All devices."),
 )
 def list_devices(request: Request) -> Response:
     """All devices in the order of the configuration."""
     context = context_of(request)
     with context.database.reading() as session:
         views = devices.views(session, context.settings)
-    return answer(request, views)
+    return answer(request, ListPage(tuple(views)))
 
 
 @router.get(
     "/{name}",
     dependencies=[needs(Permission.SEE)],
     summary="Show one device",
-    responses=documented(_DEVICE, 404, text="The device."),
+    responses=documented(
+        object_of(device=DeviceView, history=list[RegisterEntry]), 404, text="The device."
+    ),
 )
-def show_device(request: Request, name: str) -> Response:
-    """State, reason and remedy, supplies, and the piece that the device makes now."""
-    return _device(request, name)
+def show_device(request: Request, name: str, limit: Limit = 10) -> Response:
+    """State, reason and remedy, supplies, the piece that is made now, and the last ones."""
+    context = context_of(request)
+    with context.database.reading() as session:
+        facts = {
+            "device": devices.view(session, context.settings, name),
+            "history": register.entries(session, RegisterFilter(device=name), limit=limit),
+        }
+    return answer(request, facts)
 
 
 @router.post(
@@ -92,14 +100,7 @@ def order_test_burn(request: Request, name: str) -> Response:
     """Have a device make a small volume of generated images. It may use up a blank."""
     context = context_of(request)
     device = devices.device_named(context.settings, name)
-    burn_test.profile_for(device)
-    instances = burn_test.generated_instances(context.settings.dicom.ae_title)
-    context.uploads.receive(instances)
-    with context.database.writing() as session:
-        request_id = burn_test.request_test_burn(
-            session, context.settings.request, device, instances, actor=actor_of(request)
-        )
-        line = listing.find_request(session, short_id(request_id))
+    line = burn_test.order(actions_of(request), device, context.uploads.receive)
     return answer(request, line, status=201, location=f"/api/v1/requests/{line.short_id}")
 
 

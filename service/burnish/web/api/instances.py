@@ -1,5 +1,6 @@
 """Surface: `/api/v1/instances`: received instances: list, show, upload, remove."""
 
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,15 +12,17 @@ from burnish.db.instance_events import InstanceEventLine
 from burnish.db.instance_rows import Selection
 from burnish.removal import Removal
 from burnish.request import instance_listing
-from burnish.request.instance_listing import InstanceLine, MediumLine
+from burnish.request.instance_listing import InstanceFilter, InstanceLine, MediumLine
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import Limit, answer, documented, page
+from burnish.web.api.answers import Limit, answer, documented, page, with_zone
 from burnish.web.api.shapes import object_of, page_of, schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
 from burnish.web.uploads import CLIENT_GONE, receive_body
 
 router = APIRouter(prefix="/api/v1/instances", tags=["instances"])
+
+_UID = Annotated[str, Query(max_length=64)]
 
 
 @router.get(
@@ -30,16 +33,35 @@ router = APIRouter(prefix="/api/v1/instances", tags=["instances"])
 )
 def list_instances(
     request: Request,
-    study_instance_uid: Annotated[str, Query(max_length=64)] = "",
+    *,
+    study_instance_uid: _UID = "",
+    series_instance_uid: _UID = "",
+    patient: Annotated[str, Query(max_length=200, description="Patient ID or name.")] = "",
+    accession: Annotated[str, Query(max_length=64, description="Accession Number.")] = "",
+    study_date: Annotated[
+        str, Query(max_length=40, description="A date or a range: 2026-11-01..2026-11-30.")
+    ] = "",
+    since: datetime | None = None,
     limit: Limit = 50,
     before: Annotated[int, Query(ge=0, lt=1 << 62, description="`next` of the page before.")] = 0,
 ) -> Response:
-    """The instances that are here, or those of one study."""
+    """The instances that are here and match all that is given.
+
+    A filter by patient, Accession Number or study date needs the permission to see patients.
+    """
+    if patient or accession or study_date:
+        needs(Permission.SEE_PATIENTS).dependency(request)
+    wanted = InstanceFilter(
+        study_instance_uid=study_instance_uid,
+        series_instance_uid=series_instance_uid,
+        patient=patient,
+        accession_number=accession,
+        study_date=study_date,
+        since=with_zone(since),
+    )
     with context_of(request).database.reading() as session:
-        lines = instance_listing.instances(
-            session, study_instance_uid=study_instance_uid, limit=limit + 1, before=before
-        )
-    return page(request, lines, limit, "id")
+        lines = instance_listing.instances(session, wanted, limit=limit + 1, before=before)
+    return page(request, lines, limit, lambda line: line.id)
 
 
 @router.get(

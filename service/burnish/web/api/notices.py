@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from burnish import notify
 from burnish.notices import listing, outbox
 from burnish.notices.listing import NoticeLine, ReceiverLine
+from burnish.request.views import ListPage
 from burnish.web.access import Permission, needs
 from burnish.web.api.answers import Limit, answer, documented, page
 from burnish.web.api.shapes import page_of, schema_of
@@ -36,23 +37,21 @@ def list_notices(
     """What people were told of, with its beginning and its end, and how each receiver took it."""
     with context_of(request).database.reading() as session:
         notices = listing.notices(session, limit=limit + 1, before=before, is_open=is_open)
-    return page(request, notices, limit, "id")
+    return page(request, notices, limit, lambda line: line.id)
 
 
 @router.get(
     "/receivers",
     dependencies=[needs(Permission.ADMINISTER)],
     summary="List the receivers",
-    responses=documented(
-        {"type": "array", "items": schema_of(ReceiverLine)}, text="All receivers."
-    ),
+    responses=documented(page_of(ReceiverLine), text="All receivers."),
 )
 def list_receivers(request: Request) -> Response:
     """Who is told, what waits for each, and why one takes no messages."""
     context = context_of(request)
     with context.database.reading() as session:
         receivers = listing.receivers(session, context.settings)
-    return answer(request, receivers)
+    return answer(request, ListPage(tuple(receivers)))
 
 
 @router.post(

@@ -6,9 +6,7 @@ from burnish import contacts
 from burnish.access import peer_test
 from burnish.access.peer_test import PeerAnswer
 from burnish.contacts import ContactView, PeerView
-from burnish.errors import Unknown
 from burnish.request import burn_test
-from burnish.settings import PeerSettings
 from burnish.web.access import Permission, needs
 from burnish.web.api.answers import Limit, answer, documented
 from burnish.web.api.shapes import object_of, schema_of
@@ -48,7 +46,7 @@ def list_peers(request: Request, limit: Limit = 100) -> Response:
 def echo_peer(request: Request, ae_title: str) -> Response:
     """Whether a configured peer answers."""
     settings = context_of(request).settings
-    return answer(request, peer_test.echo(settings, _peer(request, ae_title)))
+    return answer(request, peer_test.echo(settings, contacts.peer_named(settings, ae_title)))
 
 
 @router.post(
@@ -59,13 +57,7 @@ def echo_peer(request: Request, ae_title: str) -> Response:
 )
 def store_to_peer(request: Request, ae_title: str) -> Response:
     """Whether a configured peer takes an image by C-STORE."""
-    peer = _peer(request, ae_title)
+    settings = context_of(request).settings
+    peer = contacts.peer_named(settings, ae_title)
     instance = burn_test.generated_instances(ae_title)[0]
-    return answer(request, peer_test.store(context_of(request).settings, peer, instance))
-
-
-def _peer(request: Request, ae_title: str) -> PeerSettings:
-    for peer in context_of(request).settings.peer:
-        if peer.ae_title == ae_title:
-            return peer
-    raise Unknown(f"no [[peer]] has the AE title {ae_title}")
+    return answer(request, peer_test.store(settings, peer, instance))

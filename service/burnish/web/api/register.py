@@ -1,6 +1,6 @@
 """Surface: `/api/v1/register`: every piece of media that was ever made, and what became of it."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -9,7 +9,7 @@ from pydantic import Field
 from burnish import register
 from burnish.register import NoteKind, RegisterEntry, RegisterFilter
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import Body, Limit, answer, documented, page
+from burnish.web.api.answers import Body, Limit, answer, documented, page, with_zone
 from burnish.web.api.shapes import page_of, schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
@@ -56,12 +56,12 @@ def list_register(
         study_instance_uid=study_instance_uid,
         device=device,
         outcome=outcome,
-        since=_with_zone(since),
-        until=_with_zone(until),
+        since=with_zone(since),
+        until=with_zone(until),
     )
     with context_of(request).database.reading() as session:
         pieces = register.entries(session, criteria, limit=limit + 1, before=before)
-    return page(request, pieces, limit, "id")
+    return page(request, pieces, limit, lambda piece: piece.id)
 
 
 @router.get(
@@ -93,7 +93,3 @@ def add_note(request: Request, name: str, body: NoteBody) -> Response:
         session.flush()
         piece = register.entry(session, name)
     return answer(request, piece, status=201)
-
-
-def _with_zone(time: datetime | None) -> datetime | None:
-    return time.replace(tzinfo=UTC) if time is not None and time.tzinfo is None else time

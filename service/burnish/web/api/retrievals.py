@@ -87,7 +87,7 @@ def list_retrievals(
     """Those that are under way, and those that ended within a week."""
     with context_of(request).database.reading() as session:
         views = archive_studies.retrievals(session, limit=limit + 1, before=before)
-    return page(request, views, limit, "id")
+    return page(request, views, limit, lambda line: line.id)
 
 
 @router.post(

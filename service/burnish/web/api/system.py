@@ -1,16 +1,20 @@
-"""Surface: `/api/v1/system` and `/api/v1/health`: versions, disk, spool, requests; all well?"""
+"""Surface: `/api/v1/health`, `/system`, `/spool`, `/commitments` and `/configuration`."""
 
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from burnish import __version__, compaction, measures
+from burnish import __version__, commitment, compaction
+from burnish.commitment import CommitmentLine
+from burnish.compaction import SpoolRoom
 from burnish.db import schema
-from burnish.measures import Readiness
 from burnish.request import listing
+from burnish.request.health import Health, health
+from burnish.request.views import ListPage
+from burnish.settings.effective import json_tables
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import answer, documented
-from burnish.web.api.shapes import schema_of
+from burnish.web.api.answers import Limit, answer, documented
+from burnish.web.api.shapes import page_of, schema_of
 from burnish.web.context import context_of
 
 router = APIRouter(prefix="/api/v1", tags=["system"])
@@ -24,9 +28,18 @@ _SYSTEM: dict[str, Any] = {
         "storage_root": _TEXT,
         "high_water": _NUMBER,
         "low_water": _NUMBER,
-        "spool": schema_of(compaction.SpoolRoom),
+        "spool": schema_of(SpoolRoom),
         "requests": {"type": "object", "additionalProperties": {"type": "integer"}},
     },
+    "required": [
+        "version",
+        "schema",
+        "storage_root",
+        "high_water",
+        "low_water",
+        "spool",
+        "requests",
+    ],
 }
 
 
@@ -34,24 +47,53 @@ _SYSTEM: dict[str, Any] = {
     "/health",
     dependencies=[needs(Permission.SEE)],
     summary="Is everything well?",
-    responses=documented(
-        {
-            "type": "object",
-            "properties": {
-                "is_well": {"type": "boolean"},
-                "conditions": {"type": "array", "items": schema_of(Readiness)},
-            },
-            "required": ["is_well", "conditions"],
-        },
-        text="The conditions for taking part in the work.",
-    ),
+    responses=documented(schema_of(Health), text="The state of all parts, as of `burnish status`."),
 )
 def show_health(request: Request) -> Response:
-    """Database, storage and disk; `problem` says what is wrong with a condition."""
+    """Service, disk, devices and requests, each with what to do about it."""
     context = context_of(request)
-    conditions = measures.readiness(context.database, context.settings)
-    is_well = not any(condition.problem for condition in conditions)
-    return answer(request, {"is_well": is_well, "conditions": conditions})
+    with context.database.reading() as session:
+        present = health(session, context.settings)
+    return answer(request, present)
+
+
+@router.get(
+    "/spool",
+    dependencies=[needs(Permission.SEE)],
+    summary="Show the room of the spool",
+    responses=documented(schema_of(SpoolRoom), text="The room, in bytes."),
+)
+def show_spool(request: Request) -> Response:
+    """What the spool takes on disk, and what of that is wanted."""
+    context = context_of(request)
+    return answer(request, compaction.room(context.database, context.spool))
+
+
+@router.get(
+    "/commitments",
+    dependencies=[needs(Permission.SEE)],
+    tags=["peers"],
+    summary="List Storage Commitment transactions, newest first",
+    responses=documented(page_of(CommitmentLine), text="The newest transactions."),
+)
+def list_commitments(request: Request, limit: Limit = 100) -> Response:
+    """What was promised to peers, and what became of the report."""
+    with context_of(request).database.reading() as session:
+        lines = commitment.listing(session, limit=limit)
+    return answer(request, ListPage(tuple(lines)))
+
+
+@router.get(
+    "/configuration",
+    dependencies=[needs(Permission.ADMINISTER)],
+    summary="Show the settings in effect",
+    responses=documented(
+        {"type": "object", "additionalProperties": True}, text="All tables, without passwords."
+    ),
+)
+def show_configuration(request: Request) -> Response:
+    """The settings of the file, the environment and the defaults."""
+    return answer(request, json_tables(context_of(request).settings))
 
 
 @router.get(

@@ -7,11 +7,12 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from burnish import accounts
-from burnish.accounts import TokenLine
+from burnish.accounts import NewToken, TokenLine
+from burnish.request.views import ListPage
 from burnish.values import AccountRole
 from burnish.web.access import Permission, needs
 from burnish.web.api.answers import Body, answer, documented
-from burnish.web.api.shapes import schema_of
+from burnish.web.api.shapes import page_of, schema_of
 from burnish.web.context import context_of
 from burnish.web.sessions import actor_of
 
@@ -31,15 +32,13 @@ class TokenBody(Body):
 @router.get(
     "",
     summary="List the tokens",
-    responses=documented(
-        {"type": "array", "items": schema_of(TokenLine)}, text="All tokens, without secrets."
-    ),
+    responses=documented(page_of(TokenLine), text="All tokens, without secrets."),
 )
 def list_tokens(request: Request) -> Response:
     """All tokens by name."""
     with context_of(request).database.reading() as session:
         lines = accounts.tokens(session)
-    return answer(request, lines)
+    return answer(request, ListPage(tuple(lines)))
 
 
 @router.post(
@@ -47,11 +46,7 @@ def list_tokens(request: Request) -> Response:
     status_code=201,
     summary="Create a token",
     responses=documented(
-        {
-            "type": "object",
-            "properties": {"name": {"type": "string"}, "token": {"type": "string"}},
-            "required": ["name", "token"],
-        },
+        schema_of(NewToken),
         409,
         status=201,
         text="The token. It is not shown again.",
@@ -64,7 +59,7 @@ def create_token(request: Request, body: TokenBody) -> Response:
         secret = accounts.create_token(
             session, body.name, body.role, lifetime=lifetime, by=actor_of(request)
         )
-    return answer(request, {"name": body.name, "token": secret}, status=201)
+    return answer(request, NewToken(body.name.strip(), secret), status=201)
 
 
 @router.delete(

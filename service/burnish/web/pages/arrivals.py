@@ -1,7 +1,6 @@
 """Surface: the page Arrivals: what nobody has requested media for, a form for a disc, uploads."""
 
-from collections.abc import Hashable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
@@ -9,20 +8,20 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from burnish.db.session import Database
-from burnish.db.tables import short_id
-from burnish.errors import BurnishError, InvalidValue, NoInstance, OutOfResources, Unknown
-from burnish.request import archive_studies, listing, operations
+from burnish.errors import BurnishError, InvalidValue, NoInstance, OutOfResources
+from burnish.request import archive_studies, event_feed, media_orders
 from burnish.request import arrivals as stage
-from burnish.request.operations import NewRequest
+from burnish.request.media_orders import MediaOrder
+from burnish.request.views import list_page
 from burnish.settings import Settings
 from burnish.vocabulary import RequestPriority
 from burnish.web.access import Permission, needs
-from burnish.web.context import WebContext, context_of
-from burnish.web.forms import Form, copies_of
+from burnish.web.context import context_of
+from burnish.web.forms import Form, copies_of, priority_of
 from burnish.web.live import Topic
 from burnish.web.pages import archives
 from burnish.web.problems import problem_of
-from burnish.web.sessions import actor_of
+from burnish.web.sessions import actions_of, actor_of
 from burnish.web.uploads import CLIENT_GONE, receive_body
 
 router = APIRouter()
@@ -39,7 +38,7 @@ _StudyIDs = Annotated[list[Annotated[int, Query(ge=1, lt=2**63)]], Query(max_len
 def show_arrivals(request: Request, before: str = "") -> Response:
     """The studies that arrived last and that nobody has requested media for."""
     context = context_of(request)
-    values = _values(context.settings, context.database, _moment(before))
+    values = _values(context.settings, context.database, before)
     return context.rendering.page(
         request,
         "arrivals.html",
@@ -93,66 +92,55 @@ def _upload_outcome(error: BurnishError) -> str:
 @router.get("/arrivals/disc", dependencies=[needs(Permission.MAKE)])
 def show_disc_form(request: Request, study: _StudyIDs) -> Response:
     """The form for a disc of the chosen studies, with other studies of their patients."""
-    context = context_of(request)
-    request_settings = context.settings.request
-    with context.database.reading() as session:
-        studies = stage.chosen_studies(session, study)
-        references = stage.references_of(session, studies)
-        values = {
-            "studies": studies,
-            "priors": stage.priors(session, study),
-            "patient_count": stage.count_patients_of(session, references),
-            "ticked": set(study),
-            "copies": request_settings.number_of_copies,
-            "priority": request_settings.request_priority,
-            "device": "",
-            "label_text": "",
-        }
+    request_settings = context_of(request).settings.request
+    values = {
+        **_chosen(request, study),
+        "copies": request_settings.number_of_copies,
+        "priority": request_settings.request_priority,
+        "device": "",
+        "label_text": "",
+    }
     return _disc_form(request, "arrivals_disc.html", values)
 
 
 @router.post("/arrivals/disc", dependencies=[needs(Permission.MAKE)])
 def make_disc(request: Request, form: Form) -> Response:
     """Request the disc and start it; if patients differ, ask first whether they may share it."""
-    context = context_of(request)
-    copies, priority, device = copies_of(form), _priority(form), _device(context, form)
-    label_text = form.get("label_text", "")
-    ticked = _ticked(form)
-    with context.database.writing() as session:
-        studies = stage.chosen_studies(session, ticked)
-        references = stage.references_of(session, studies)
-        patient_count = stage.count_patients_of(session, references)
-        if patient_count > 1 and "several_patients" not in form:
-            values = {
-                "studies": studies,
-                "priors": stage.priors(session, ticked),
-                "patient_count": patient_count,
-                "ticked": set(ticked),
-                "copies": copies,
-                "priority": priority,
-                "device": device,
-                "label_text": label_text,
-            }
-            return _disc_form(request, "arrivals_disc_form.html", values)
-        attributes = {"label_text": label_text} if label_text.strip() else {}
-        created = operations.create(
-            session,
-            context.settings.request,
-            NewRequest(references, attributes),
-            origin="administrator",
-            device=device,
-            actor=actor_of(request),
-        )
-        operations.initiate(
-            session,
-            context.settings.request,
-            created.sop_instance_uid,
-            number_of_copies=copies,
-            request_priority=priority,
-            actor=actor_of(request),
-        )
-        name = short_id(created.id)
+    chosen = _chosen(request, _ticked(form))
+    label_text, device = form.get("label_text", ""), form.get("device", "")
+    order = MediaOrder(
+        studies=[study.study_instance_uid for study in chosen["studies"]],
+        attributes=media_orders.attributes({"label_text": label_text.strip()}, {}),
+        device=device,
+        several_patients="several_patients" in form,
+        copies=copies_of(form),
+        priority=priority_of(form),
+    )
+    if chosen["patient_count"] > 1 and not order.several_patients:
+        values = {
+            **chosen,
+            "copies": order.copies,
+            "priority": order.priority,
+            "device": device,
+            "label_text": label_text,
+        }
+        return _disc_form(request, "arrivals_disc_form.html", values)
+    name = actions_of(request).create(order).line.short_id
     return Response(status_code=200, headers={"HX-Redirect": f"/requests/{name}"})
+
+
+def _chosen(request: Request, study_ids: Sequence[int]) -> dict[str, Any]:
+    """The chosen studies, the number of their patients, and their other studies."""
+    with context_of(request).database.reading() as session:
+        studies = stage.chosen_studies(session, study_ids)
+        order = MediaOrder(studies=[study.study_instance_uid for study in studies])
+        items = media_orders.references(session, order)
+        return {
+            "studies": studies,
+            "priors": stage.priors(session, study_ids),
+            "patient_count": media_orders.count_patients_of(session, items),
+            "ticked": set(study_ids),
+        }
 
 
 def _disc_form(request: Request, template: str, values: Mapping[str, Any]) -> Response:
@@ -170,24 +158,21 @@ def _disc_form(request: Request, template: str, values: Mapping[str, Any]) -> Re
 def _fingerprint(database: Database) -> Hashable:
     with database.reading() as session:
         return (
-            listing.newest_event(session),
+            event_feed.newest_event(session),
             *stage.fingerprint(session),
             *archive_studies.fingerprint(session),
         )
 
 
-def _values(
-    settings: Settings, database: Database, before: datetime | None = None
-) -> Mapping[str, Any]:
+def _values(settings: Settings, database: Database, before: str = "") -> Mapping[str, Any]:
     with database.reading() as session:
         arrived = stage.arrivals(session, settings.standing_order, limit=_PAGE + 1, before=before)
-        retrievals = archive_studies.recent_retrievals(session) if before is None else []
-    has_more = len(arrived) > _PAGE
-    arrived = arrived[:_PAGE]
+        retrievals = [] if before else archive_studies.recent_retrievals(session)
+    page = list_page(arrived, _PAGE, stage.cursor)
     return {
         "retrievals": retrievals,
-        "arrived": arrived,
-        "before": arrived[-1].study.last_received_at.isoformat() if has_more else "",
+        "arrived": page.items,
+        "before": page.next or "",
         "ae_title": settings.dicom.ae_title,
         "dicom_port": settings.dicom.port,
     }
@@ -201,28 +186,3 @@ def _ticked(form: Form) -> list[int]:
     if len(numbers) > _MOST_STUDIES:
         raise InvalidValue(f"more than {_MOST_STUDIES} studies are chosen")
     return [int(text) for text in numbers]
-
-
-def _priority(form: Form) -> RequestPriority:
-    try:
-        return RequestPriority(form.get("priority", ""))
-    except ValueError:
-        raise InvalidValue("the priority is HIGH, MED or LOW") from None
-
-
-def _device(context: WebContext, form: Form) -> str:
-    name = form.get("device", "")
-    if name and name not in [device.name for device in context.settings.devices]:
-        raise Unknown(f"no device {name}")
-    return name
-
-
-def _moment(text: str) -> datetime | None:
-    """Where a page of the list begins; raises InvalidValue."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidValue("a moment is written as 2026-11-28T12:00:00+00:00") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

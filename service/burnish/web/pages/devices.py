@@ -8,8 +8,6 @@ from fastapi.responses import StreamingResponse
 
 from burnish import devices, register
 from burnish.db.session import Database
-from burnish.db.tables import short_id
-from burnish.receive import Receiver
 from burnish.register import RegisterFilter
 from burnish.request import burn_test
 from burnish.settings import Settings
@@ -17,7 +15,7 @@ from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
 from burnish.web.forms import Form
 from burnish.web.live import Topic
-from burnish.web.sessions import actor_of
+from burnish.web.sessions import actions_of, actor_of
 
 router = APIRouter()
 
@@ -71,17 +69,8 @@ def order_test_burn(request: Request, name: str) -> Response:
     """Have a device make a small volume of generated images."""
     context = context_of(request)
     device = devices.device_named(context.settings, name)
-    instances = burn_test.generated_instances(context.settings.dicom.ae_title)
-    receiver = Receiver(context.database, context.spool, same_uid=context.settings.storage.same_uid)
-    for instance in instances:
-        receiver.receive(instance)
-    receiver.index()
-    receiver.close()
-    with context.database.writing() as session:
-        request_id = burn_test.request_test_burn(
-            session, context.settings.request, device, instances, actor=actor_of(request)
-        )
-    return _content(request, test_request=short_id(request_id), tested=name)
+    line = burn_test.order(actions_of(request), device, context.uploads.receive)
+    return _content(request, test_request=line.short_id, tested=name)
 
 
 def _content(request: Request, **more: str) -> Response:

@@ -8,7 +8,7 @@ from fastapi.responses import StreamingResponse
 
 from burnish import devices
 from burnish.db.session import Database
-from burnish.request import listing
+from burnish.request import event_feed, listing
 from burnish.request.listing import RequestFilter
 from burnish.request.views import RequestGroup
 from burnish.settings import Settings
@@ -32,7 +32,7 @@ _SHOWN = {
 def fingerprint(database: Database) -> Hashable:
     """What changes whenever a request, a piece or a device does."""
     with database.reading() as session:
-        return (listing.newest_event(session), *devices.fingerprint(session))
+        return (event_feed.newest_event(session), *devices.fingerprint(session))
 
 
 def _values(settings: Settings, database: Database) -> Mapping[str, Any]:

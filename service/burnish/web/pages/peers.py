@@ -10,9 +10,8 @@ from burnish import contacts
 from burnish.access import peer_test
 from burnish.access.peer_test import PeerAnswer
 from burnish.db.session import Database
-from burnish.errors import Unknown
 from burnish.request import burn_test
-from burnish.settings import PeerSettings, Settings
+from burnish.settings import Settings
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 from burnish.web.live import Topic
@@ -46,7 +45,7 @@ async def live_peers(request: Request, last_event_id: str = Header("")) -> Strea
 def echo(request: Request, ae_title: str) -> Response:
     """Send a C-ECHO to a peer."""
     settings = context_of(request).settings
-    return _answer(request, peer_test.echo(settings, _peer(settings, ae_title)))
+    return _answer(request, peer_test.echo(settings, contacts.peer_named(settings, ae_title)))
 
 
 @router.post("/peers/{ae_title}/store", dependencies=[needs(Permission.OPERATE)])
@@ -54,18 +53,13 @@ def store(request: Request, ae_title: str) -> Response:
     """Send a generated image to a peer."""
     settings = context_of(request).settings
     instance = burn_test.generated_instances(ae_title)[0]
-    return _answer(request, peer_test.store(settings, _peer(settings, ae_title), instance))
+    return _answer(
+        request, peer_test.store(settings, contacts.peer_named(settings, ae_title), instance)
+    )
 
 
 def _answer(request: Request, answer: PeerAnswer) -> Response:
     return context_of(request).rendering.page(request, "peer_answer.html", answer=answer)
-
-
-def _peer(settings: Settings, ae_title: str) -> PeerSettings:
-    for peer in settings.peer:
-        if peer.ae_title == ae_title:
-            return peer
-    raise Unknown(f"no [[peer]] has the AE title {ae_title}")
 
 
 def _fingerprint(database: Database) -> Hashable:

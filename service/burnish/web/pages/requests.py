@@ -1,6 +1,6 @@
 """Surface: the list of requests, the page of one request, and what people do with requests."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,45 +8,27 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
 from burnish.db.session import Database
-from burnish.db.tables import short_id
-from burnish.errors import InvalidValue, Unknown
-from burnish.request import changes, listing, operations
+from burnish.errors import InvalidValue
+from burnish.request import listing
+from burnish.request.actions import NAMED_ACTIONS
 from burnish.request.listing import RequestFilter
 from burnish.request.views import RequestGroup, RequestView, SeriesShare
 from burnish.settings import Settings
-from burnish.vocabulary import RequestPriority
 from burnish.web import volume_previews
 from burnish.web.access import Permission, needs
-from burnish.web.context import WebContext, context_of
+from burnish.web.context import context_of
 from burnish.web.disc_drawing import DiscDrawing, Share, draw
-from burnish.web.forms import Form, copies_of
+from burnish.web.forms import Form, copies_of, priority_of
 from burnish.web.live import Topic
 from burnish.web.pages import bulk, now
-from burnish.web.sessions import actor_of
-from burnish.write.job import PieceJob, volume_jobs, volumes_with_pages
+from burnish.web.sessions import actions_of
+from burnish.write.job import volumes_with_pages
 
 router = APIRouter()
 
 _PAGE = 50
 #: The media that a request without volumes is drawn on, from small to large.
 _DRAWN_ON = (("CD", 359_000 * 2048), ("DVD", 2_295_104 * 2048), ("BD", 11_826_176 * 2048))
-
-
-@dataclass(frozen=True, slots=True)
-class RequestAction:
-    """Something that a person does with one request; `undo` is the action that takes it back."""
-
-    operation: Callable[..., Any]
-    undo: str = ""
-
-
-#: What can be done with the name of the request alone.
-_ACTIONS = {
-    "cancel": RequestAction(operations.cancel),
-    "retry": RequestAction(operations.retry),
-    "hold": RequestAction(operations.hold, undo="release"),
-    "release": RequestAction(operations.release, undo="hold"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,112 +94,56 @@ async def live_request(
 @router.post("/requests/{name}/initiate", dependencies=[needs(Permission.MAKE)])
 def initiate(request: Request, name: str) -> Response:
     """Start a request that was only created."""
-    context = context_of(request)
-    with context.database.writing() as session:
-        line = listing.find_request(session, name)
-        operations.initiate(
-            session, context.settings.request, line.sop_instance_uid, actor=actor_of(request)
-        )
-    return _done(request, line.short_id, "initiate")
+    return _done(request, actions_of(request).initiate(name).short_id, "initiate")
 
 
 @router.post("/requests/{name}/priority", dependencies=[needs(Permission.MAKE)])
 def set_priority(request: Request, name: str, form: Form) -> Response:
     """Have a request made sooner or later than others."""
-    try:
-        priority = RequestPriority(form.get("priority", ""))
-    except ValueError:
-        raise InvalidValue("the priority is HIGH, MED or LOW") from None
-    with context_of(request).database.writing() as session:
-        line = listing.find_request(session, name)
-        changes.set_priority(session, line.sop_instance_uid, priority, actor=actor_of(request))
+    line = actions_of(request).set_priority(name, priority_of(form))
     return _done(request, line.short_id, "priority")
 
 
 @router.post("/requests/{name}/device", dependencies=[needs(Permission.MAKE)])
 def move_to_device(request: Request, name: str, form: Form) -> Response:
     """Have another device make a request."""
-    context = context_of(request)
-    with context.database.writing() as session:
-        line = listing.find_request(session, name)
-        changes.move_to_device(
-            session,
-            line.sop_instance_uid,
-            form.get("device", ""),
-            context.settings.devices,
-            actor=actor_of(request),
-        )
+    line = actions_of(request).move_to_device(name, form.get("device", ""))
     return _done(request, line.short_id, "device")
 
 
 @router.post("/requests/{name}/copies", dependencies=[needs(Permission.MAKE)])
 def add_copies(request: Request, name: str, form: Form) -> Response:
     """Make more copies, by a new request if this one has ended."""
-    context = context_of(request)
-    copies = copies_of(form)
-    with context.database.writing() as session:
-        line = listing.find_request(session, name)
-        maker = changes.add_copies(
-            session,
-            context.settings.request,
-            line.sop_instance_uid,
-            copies,
-            actor=actor_of(request),
-        )
-        other = short_id(maker.id)
-    return _done(request, line.short_id, "copies", other=other if other != line.short_id else "")
+    maker = actions_of(request).add_copies(name, copies_of(form))
+    return _done(request, name, "copies", other=maker.short_id)
 
 
 @router.post("/requests/{name}/repeat", dependencies=[needs(Permission.MAKE)])
 def repeat(request: Request, name: str) -> Response:
     """Make the media of a request again, by a new request."""
-    context = context_of(request)
-    with context.database.writing() as session:
-        line = listing.find_request(session, name)
-        again = changes.repeat(
-            session, context.settings.request, line.sop_instance_uid, actor=actor_of(request)
-        )
-        other = short_id(again.id)
-    return _done(request, line.short_id, "repeat", other=other)
+    again = actions_of(request).repeat(name)
+    return _done(request, name, "repeat", other=again.short_id)
 
 
 @router.post("/requests/{name}/label", dependencies=[needs(Permission.MAKE)])
 def set_label(request: Request, name: str, form: Form) -> Response:
     """Change what the labels of a request say, before one is printed."""
-    with context_of(request).database.writing() as session:
-        line = listing.find_request(session, name)
-        changes.set_label(
-            session,
-            line.sop_instance_uid,
-            text=form.get("text"),
-            style=form.get("style"),
-            actor=actor_of(request),
-        )
+    line = actions_of(request).set_label(name, text=form.get("text"), style=form.get("style"))
     return _done(request, line.short_id, "label")
 
 
 @router.post("/requests/{name}/split", dependencies=[needs(Permission.MAKE)])
 def split(request: Request, name: str) -> Response:
     """Have a request for each patient in place of one for several."""
-    context = context_of(request)
-    with context.database.writing() as session:
-        line = listing.find_request(session, name)
-        changes.split_by_patient(
-            session, context.settings.request, line.sop_instance_uid, actor=actor_of(request)
-        )
-    return _done(request, line.short_id, "split")
+    actions_of(request).split(name)
+    return _done(request, name, "split")
 
 
 @router.post("/requests/{name}/{action}", dependencies=[needs(Permission.MAKE)])
 def act(request: Request, name: str, action: str) -> Response:
     """Cancel, retry, hold or release a request."""
-    if action not in _ACTIONS:
-        raise Unknown(f"no action {action}")
-    chosen = _ACTIONS[action]
-    with context_of(request).database.writing() as session:
-        line = listing.find_request(session, name)
-        chosen.operation(session, line.sop_instance_uid, actor=actor_of(request))
-    return _done(request, line.short_id, action, undo=chosen.undo)
+    line = actions_of(request).do(action, name)
+    return _done(request, line.short_id, action, undo=NAMED_ACTIONS[action].undo)
 
 
 @router.get(
@@ -226,14 +152,15 @@ def act(request: Request, name: str, action: str) -> Response:
 def label(request: Request, name: str, number: int) -> Response:
     """The label of a volume as a picture."""
     context = context_of(request)
-    job = _volume_job(context, name, number)
-    return Response(volume_previews.label_png(context.settings, job), media_type="image/png")
+    job = volume_previews.volume_job(context, name, number)
+    picture = volume_previews.label_of(context.settings, job, "png")
+    return Response(picture, media_type="image/png")
 
 
 @router.get("/requests/{name}/volumes/{number}/front", dependencies=[needs(Permission.DOWNLOAD)])
 def front_page(request: Request, name: str, number: int) -> Response:
     """The first page that a browser shows of a volume."""
-    job = _volume_job(context_of(request), name, number)
+    job = volume_previews.volume_job(context_of(request), name, number)
     return Response(
         volume_previews.front_page(job),
         media_type="text/html; charset=utf-8",
@@ -245,23 +172,8 @@ def front_page(request: Request, name: str, number: int) -> Response:
 @router.get("/requests/{name}/volumes/{number}/image", dependencies=[needs(Permission.DOWNLOAD)])
 def image(request: Request, name: str, number: int) -> Response:
     """The image of a volume that a folder device has published."""
-    context = context_of(request)
-    with context.database.reading() as session:
-        line = listing.find_request(session, name)
-    path = volume_previews.downloadable_image(context.settings, line.short_id, number)
-    return FileResponse(path, filename=f"{line.short_id}-{path.name}")
-
-
-def _volume_job(context: WebContext, name: str, number: int) -> PieceJob:
-    """What a writer would get to make a volume of a request; raises Unknown."""
-    root = context.settings.storage.root
-    with context.database.reading() as session:
-        uid = listing.find_request(session, name).sop_instance_uid
-        jobs = volume_jobs(session, uid, context.spool, root / "images", root / "content")
-    for job in jobs:
-        if job.burn_job.volume_number == number:
-            return job
-    raise Unknown(f"no volume {number} is planned", hint="once it is planned, its request shows it")
+    path, file_name = volume_previews.downloadable_image(context_of(request), name, number)
+    return FileResponse(path, filename=file_name)
 
 
 def _group(name: str) -> RequestGroup | None:
@@ -272,8 +184,14 @@ def _group(name: str) -> RequestGroup | None:
 
 
 def _done(request: Request, name: str, action: str, *, undo: str = "", other: str = "") -> Response:
+    """What was done with a request; `other` is the request that does it, if it is another one."""
     return context_of(request).rendering.page(
-        request, "action_done.html", name=name, action=action, undo=undo, other=other
+        request,
+        "action_done.html",
+        name=name,
+        action=action,
+        undo=undo,
+        other="" if other == name else other,
     )
 
 

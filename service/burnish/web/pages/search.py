@@ -5,9 +5,7 @@ import re
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from burnish import register
-from burnish.register import RegisterFilter
-from burnish.request import search as finder
+from burnish import search as finder
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 
@@ -15,7 +13,6 @@ router = APIRouter()
 
 _REQUEST = re.compile(r"[Rr]\d{1,12}")
 _LONGEST = 200
-_MOST_MEDIA = 20
 
 
 @router.get("/search", dependencies=[needs(Permission.SEE_PATIENTS)])
@@ -25,11 +22,6 @@ def search(request: Request, q: str = "") -> Response:
     text = q.strip()[:_LONGEST]
     with context.database.reading() as session:
         result = finder.search(session, text)
-        media = register.entries_named(session, text, limit=_MOST_MEDIA)
-        if not media and text:
-            media = register.entries(session, RegisterFilter(text=text), limit=_MOST_MEDIA)
     if _REQUEST.fullmatch(text) and len(result.requests) == 1:
         return RedirectResponse(f"/requests/{result.requests[0].request.short_id}", 303)
-    return context.rendering.page(
-        request, "search.html", result=result, media=media, search_text=text
-    )
+    return context.rendering.page(request, "search.html", result=result, search_text=text)

@@ -10,7 +10,7 @@ from burnish.errors import InvalidValue
 from burnish.web.access import Permission, needs
 from burnish.web.context import context_of
 from burnish.web.forms import Form
-from burnish.web.sessions import actor_of
+from burnish.web.sessions import actor_of, welcome_link
 from burnish.web.visitor import Role
 
 router = APIRouter(dependencies=[needs(Permission.ADMINISTER)])
@@ -32,7 +32,7 @@ def add_user(request: Request, form: Form) -> Response:
     with context_of(request).database.writing() as session:
         accounts.add_account(session, name, _role(form), by=actor_of(request))
         secret = accounts.new_link(session, name)
-    return _page(request, "users_content.html", link=_link(request, secret), link_for=name)
+    return _page(request, "users_content.html", link=welcome_link(request, secret), link_for=name)
 
 
 @router.post("/users/{name}/role")
@@ -48,7 +48,7 @@ def make_link(request: Request, name: str) -> Response:
     """A new link by which a user sets a password."""
     with context_of(request).database.writing() as session:
         secret = accounts.new_link(session, name)
-    return _page(request, "users_content.html", link=_link(request, secret), link_for=name)
+    return _page(request, "users_content.html", link=welcome_link(request, secret), link_for=name)
 
 
 @router.post("/users/{name}/remove")
@@ -104,9 +104,3 @@ def _role(form: Form) -> Role:
         return Role(form.get("role", ""))
     except ValueError:
         raise InvalidValue(f"a role is one of {', '.join(Role)}") from None
-
-
-def _link(request: Request, secret: str) -> str:
-    context = context_of(request)
-    base = context.settings.web.url or str(request.base_url).rstrip("/")
-    return f"{base}/welcome/{secret}"

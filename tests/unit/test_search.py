@@ -2,16 +2,20 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from burnish import search
 from burnish.db.known_studies import StudyRecorder
 from burnish.db.tables import FileSet, Instance, KnownStudy, MediaCreationRequest
 from burnish.dicom_elements import encode
-from burnish.request import arrivals, operations, search
+from burnish.errors import Conflict
+from burnish.request import arrivals, media_orders, operations
+from burnish.request.media_orders import MediaOrder
 from burnish.request.views import to_json
 from burnish.settings import StandingOrderSettings
 from factories import Ground, SampleInstance, instance
@@ -185,9 +189,11 @@ def test_chosen_studies_of_several_patients_are_told(
     assert two_patients
     with ground.database.reading() as session:
         ids = dict(session.execute(select(KnownStudy.study_instance_uid, KnownStudy.id)).all())
-        same = arrivals.patient_difference(session, [ids["1.2.1"], ids["1.2.2"]])
-        several = arrivals.patient_difference(session, list(ids.values()))
-    assert not same.differs
-    assert several.differs
-    assert several.patients == 2
-    assert set(several.patient_ids) == {"ab12", "77"}
+        same = MediaOrder(studies=["1.2.1", "1.2.2"])
+        several = MediaOrder(studies=list(ids))
+        items = media_orders.references(session, several)
+        assert media_orders.count_patients_of(session, items) == 2
+        with pytest.raises(Conflict, match="of 2 patients"):
+            media_orders.check_patients(session, several, items)
+        media_orders.check_patients(session, replace(several, several_patients=True), items)
+        media_orders.check_patients(session, same, media_orders.references(session, same))

@@ -1,71 +1,35 @@
-"""Stage: one box for everything: finds studies and requests by whatever people have in hand."""
+"""Stage: one box for everything: studies, requests and media, by whatever people have in hand."""
 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from burnish import register
 from burnish.db import known_studies
-from burnish.db.session import in_batches
 from burnish.db.tables import (
     FileSet,
     Instance,
     KnownStudy,
     MediaCreationRequest,
-    Piece,
     ReferencedInstance,
     RequestStudy,
     short_id,
 )
-from burnish.request import listing, matching
+from burnish.register import RegisterEntry, RegisterFilter
+from burnish.request import listing, matching, study_listing
 from burnish.request.listing import RequestFilter
+from burnish.request.study_listing import StudyHit
 from burnish.request.views import RequestLine
-from burnish.vocabulary import ExecutionStatus, PieceState
 
 #: The most studies whose requests are looked for, and the most requests found by one kind of name.
 _MOST_STUDIES = 200
-_BATCH = 500
 #: A UID, but no date such as 31.01.2026.
 _UID = re.compile(r"(?![0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}$)[0-9]+(\.[0-9]+){2,}")
 _REQUEST = re.compile(r"[Rr]?[0-9]{1,18}")
-
-
-@dataclass(frozen=True, slots=True)
-class RequestOfStudy:
-    """A request that has instances of a study, and how many of its pieces are made."""
-
-    short_id: str
-    execution_status: str
-    pieces_created: int
-
-
-@dataclass(frozen=True, slots=True)
-class StudyHit:
-    """One study with its patient. `instances` are those that are here.
-
-    `matched` says what the search has found it by.
-    """
-
-    id: int
-    patient_name: str
-    patient_id: str
-    issuer_of_patient_id: str
-    birth_date: str
-    sex: str
-    study_instance_uid: str
-    study_date: str
-    study_time: str
-    study_description: str
-    accession_number: str
-    modalities: tuple[str, ...]
-    last_received_at: datetime
-    instances: int
-    requests: tuple[RequestOfStudy, ...]
-    matched: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +42,31 @@ class RequestHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search has found, the newest first. `more_…`: there are more than were asked for."""
+    """What a search has found, the newest first. `more_…`: there are more than were asked for.
+
+    `media` are pieces in the register, which knows them when requests and instances are gone.
+    """
 
     text: str
     studies: tuple[StudyHit, ...]
     requests: tuple[RequestHit, ...]
+    media: tuple[RegisterEntry, ...] = ()
     more_studies: bool = False
     more_requests: bool = False
+    more_media: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was found."""
+        return not (self.studies or self.requests or self.media)
 
 
 def search(session: Session, text: str, *, limit: int = 20) -> SearchResult:
-    """Find studies and requests by a text.
+    """Find studies, requests and media by a text; `limit` is the most of each.
 
     It is a patient's name or the beginning of its parts, a Patient ID, an Accession Number, a study
     date or range, a Study, SOP Instance or File-set UID, a request, a File-set ID, the bar code of
-    a label, or the AE title of a peer that has made requests.
+    a label, a name in the register, or the AE title of a peer that has made requests.
     """
     text = text.strip()
     if not text:
@@ -102,16 +76,21 @@ def search(session: Session, text: str, *, limit: int = 20) -> SearchResult:
     of_studies = _requests_of(session, list(matched_studies)[:_MOST_STUDIES], limit + 1)
     for request_id in of_studies:
         matched_requests.setdefault(request_id, "a study of it")
-    studies = study_hits(session, list(matched_studies)[:limit], matched_studies)
+    studies = study_listing.study_hits(session, list(matched_studies)[:limit], matched_studies)
     newest = sorted(matched_requests, reverse=True)[:limit]
     names = tuple(short_id(request_id) for request_id in newest)
     lines = listing.requests(session, RequestFilter(names=names), limit=limit) if names else []
+    media = register.entries_named(session, text, limit=limit + 1)
+    if not media:
+        media = register.entries(session, RegisterFilter(text=text), limit=limit + 1)
     return SearchResult(
         text,
         tuple(studies),
         tuple(RequestHit(line, matched_requests[int(line.short_id[1:])]) for line in lines),
+        tuple(media[:limit]),
         more_studies=len(matched_studies) > limit,
         more_requests=len(matched_requests) > limit,
+        more_media=len(media) > limit,
     )
 
 
@@ -202,94 +181,3 @@ def _requests_of(session: Session, study_ids: Sequence[int], limit: int) -> Sequ
         .order_by(RequestStudy.request_id.desc())
         .limit(limit)
     ).all()
-
-
-def study_hits(
-    session: Session, study_ids: Sequence[int], matched: dict[int, str] | None = None
-) -> list[StudyHit]:
-    """Known studies with their requests, in the order of `study_ids`."""
-    rows: dict[int, KnownStudy] = {}
-    for batch in in_batches(study_ids, _BATCH):
-        rows.update(
-            {
-                row.id: row
-                for row in session.scalars(select(KnownStudy).where(KnownStudy.id.in_(batch)))
-            }
-        )
-    requests = requests_of_studies(session, study_ids)
-    instances = _count_instances(session, study_ids)
-    hits = []
-    for study_id in study_ids:
-        row = rows.get(study_id)
-        if row is None:
-            continue
-        hits.append(
-            StudyHit(
-                id=row.id,
-                patient_name=row.patient_name,
-                patient_id=row.patient_id,
-                issuer_of_patient_id=row.issuer_of_patient_id,
-                birth_date=row.birth_date,
-                sex=row.sex,
-                study_instance_uid=row.study_instance_uid,
-                study_date=row.study_date,
-                study_time=row.study_time,
-                study_description=row.study_description,
-                accession_number=row.accession_number,
-                modalities=tuple(name for name in row.modalities.split(",") if name),
-                last_received_at=row.last_received_at,
-                instances=instances.get(study_id, 0),
-                requests=tuple(requests.get(study_id, ())),
-                matched=(matched or {}).get(study_id, ""),
-            )
-        )
-    return hits
-
-
-def _count_instances(session: Session, study_ids: Sequence[int]) -> dict[int, int]:
-    """The number of instances of each study that are here."""
-    numbers: dict[int, int] = {}
-    for batch in in_batches(study_ids, _BATCH):
-        rows = session.execute(
-            select(KnownStudy.id, func.count())
-            .join(Instance, known_studies.is_of_study())
-            .where(KnownStudy.id.in_(batch), known_studies.is_newest())
-            .group_by(KnownStudy.id)
-        )
-        numbers.update({row[0]: row[1] for row in rows})
-    return numbers
-
-
-def requests_of_studies(
-    session: Session, study_ids: Sequence[int]
-) -> dict[int, list[RequestOfStudy]]:
-    """The requests of each study, newest first, without cancelled ones."""
-    created = (
-        select(func.count())
-        .select_from(FileSet)
-        .join(Piece, Piece.file_set_id == FileSet.id)
-        .where(FileSet.request_id == MediaCreationRequest.id, Piece.state == PieceState.CREATED)
-        .correlate(MediaCreationRequest)
-        .scalar_subquery()
-    )
-    requests: dict[int, list[RequestOfStudy]] = {}
-    for batch in in_batches(study_ids, _BATCH):
-        rows = session.execute(
-            select(
-                RequestStudy.study_id,
-                MediaCreationRequest.id,
-                MediaCreationRequest.execution_status,
-                created,
-            )
-            .join(MediaCreationRequest, MediaCreationRequest.id == RequestStudy.request_id)
-            .where(
-                RequestStudy.study_id.in_(batch),
-                MediaCreationRequest.execution_status != ExecutionStatus.DELETED,
-            )
-            .order_by(MediaCreationRequest.id.desc())
-        )
-        for study_id, request_id, status, pieces in rows:
-            requests.setdefault(study_id, []).append(
-                RequestOfStudy(short_id(request_id), status, pieces)
-            )
-    return requests
