@@ -3,7 +3,7 @@
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -148,19 +148,13 @@ def create(
     Several patients share media only with --several-patients, or if you confirm it. Secure media
     are for the recipients of the configuration, unless --recipient or --password-file is given.
     """
-    if (copies or priority) and not initiate:
-        raise typer.BadParameter("--copies and --priority need --initiate")
-    from burnish.request.media_orders import MediaOrder
-
     label = _LabelOptions(label_text, label_style, barcode, symbology, disposition)
     media = _MediaOptions(file_set_id, content, no_split=no_split, lossy=lossy, viewer=viewer)
     security = _security_attributes(profile, recipient or [], password_file)
-    order = MediaOrder(
-        studies=study or (),
-        series=series or (),
-        patient_ids=patient_id or (),
-        accession_numbers=accession or (),
-        instances=instance or (),
+    request = _create(
+        config,
+        files or [],
+        **_selection(study, series, patient_id, accession, instance),
         attributes={**label.attributes, **media.attributes, **security},
         profile=profile,
         device=device,
@@ -169,7 +163,24 @@ def create(
         copies=copies,
         priority=priority,
     )
-    print_name(_create(config, order, files or []), json=json)
+    print_name(request, json=json)
+
+
+def _selection(
+    studies: list[str] | None,
+    series: list[str] | None,
+    patient_ids: list[str] | None,
+    accession_numbers: list[str] | None,
+    instances: list[str] | None,
+) -> dict[str, list[str]]:
+    """What the options say of the content, as fields of a MediaOrder."""
+    return {
+        "studies": studies or [],
+        "series": series or [],
+        "patient_ids": patient_ids or [],
+        "accession_numbers": accession_numbers or [],
+        "instances": instances or [],
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +226,13 @@ class _MediaOptions:
         return media_orders.attributes(texts, flags)
 
 
-def _create(config: Path | None, order: "MediaOrder", files: list[Path]) -> "RequestLine":
-    """The new request; the files are received first."""
+def _create(config: Path | None, files: list[Path], **wanted: Any) -> "RequestLine":
+    """The new request; the files are received first. `wanted` are the fields of a MediaOrder."""
+    from burnish.request.media_orders import MediaOrder
+
+    order = MediaOrder(**wanted)
+    if (order.copies or order.priority) and not order.initiate:
+        raise typer.BadParameter("--copies and --priority need --initiate")
     with request_actions(config) as actions:
         actions.check_device(order.device)
         uids = receive_files(actions.settings, actions.database, files)

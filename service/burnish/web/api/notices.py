@@ -10,7 +10,7 @@ from burnish.notices.listing import NoticeLine, ReceiverLine
 from burnish.request.views import ListPage
 from burnish.web.access import Permission, needs
 from burnish.web.api.answers import Limit, answer, documented, page
-from burnish.web.api.shapes import page_of, schema_of
+from burnish.web.api.shapes import page_of
 from burnish.web.context import context_of
 
 router = APIRouter(prefix="/api/v1/notices", tags=["notices"])
