@@ -8,6 +8,7 @@ from burnish.cli import output
 from burnish.cli.installation import open_database, read_settings
 from burnish.cli.options import Config, Json, Limit
 from burnish.errors import OperatorError, Unknown
+from burnish.request.views import ListPage, list_page
 from burnish.wording import quantity
 
 app = typer.Typer(no_args_is_help=True, help="Show notices and their receivers, and test them.")
@@ -21,6 +22,9 @@ def notify() -> None:
 @app.command("list")
 def list_notices(
     limit: Limit = 20,
+    before: Annotated[
+        int, typer.Option("--before", metavar="PLACE", min=0, help="The `next` of another list.")
+    ] = 0,
     only_open: Annotated[bool, typer.Option("--open", help="Only what has not ended yet.")] = False,
     json: Json = False,
     config: Config = None,
@@ -29,11 +33,14 @@ def list_notices(
     from burnish.notices import listing
 
     with open_database(config) as (_, database), database.reading() as session:
-        notices = listing.notices(session, limit=limit, is_open=True if only_open else None)
+        notices = listing.notices(
+            session, limit=limit + 1, before=before or None, is_open=True if only_open else None
+        )
+    page = list_page(notices, limit, lambda notice: notice.id)
     if json:
-        output.print_views(notices)
+        output.print_views(page)
         return
-    for notice in notices:
+    for notice in page.items:
         state = "open" if notice.ended_at is None else "ended"
         subject = notice.request or notice.device or notice.subject
         output.print_items(
@@ -47,8 +54,9 @@ def list_notices(
             output.print_sentence(f"Now: {notice.outcome}", indent=2)
         deliveries = [f"{line.receiver}: {line.phase} {line.state}" for line in notice.deliveries]
         output.print_items(deliveries, indent=2, hanging=2)
-    if not notices:
+    if not page.items:
         typer.echo("no notices", err=True)
+    output.print_more(page)
 
 
 @app.command("receivers")
@@ -59,7 +67,7 @@ def list_receivers(json: Json = False, config: Config = None) -> None:
     with open_database(config) as (settings, database), database.reading() as session:
         receivers = listing.receivers(session, settings)
     if json:
-        output.print_views(receivers)
+        output.print_views(ListPage(tuple(receivers)))
         return
     output.print_table(
         ("receiver", "kind", "to", ">waiting", "last sent", "failing since"),
