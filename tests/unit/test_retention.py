@@ -273,7 +273,8 @@ def test_a_request_is_deleted_with_all_its_rows(ground: Ground) -> None:
         note(session, newer.id, "CREATED", "")
     release(ground)
     assert ground.count(MediaCreationRequest) == 1
-    for table in (FileSet, Piece, Event, Instance, TranscodedInstance):
+    assert ground.count(Event) == 1, "the event of the newer request"
+    for table in (FileSet, Piece, Instance, TranscodedInstance):
         assert ground.count(table) == 0
 
 
