@@ -32,18 +32,18 @@ def encode(
     source_ae_title: str = "",
 ) -> bytes:
     """Preamble, prefix and group 2: all that precedes the data set in a DICOM File (PS3.10 7.1)."""
-    before, after = _shared_elements(sop_class_uid, transfer_syntax_uid, source_ae_title)
-    group = before + element(0x00020003, b"UI", sop_instance_uid.encode("ascii")) + after
-    return _START + _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(group)) + group
+    uid = sop_instance_uid.encode("ascii")
+    before, after = _shared_bytes(sop_class_uid, len(uid), transfer_syntax_uid, source_ae_title)
+    return b"".join((before, uid, after))
 
 
-#: A peer sends few kinds of instances. Encoding these anew takes 1 µs of the 150 µs for an instance
+#: A peer sends few kinds of instances. Encoding these anew takes 2 us of the 80 us for an instance
 #: of 10 KB.
 @lru_cache(maxsize=256)
-def _shared_elements(
-    sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str
+def _shared_bytes(
+    sop_class_uid: str, uid_length: int, transfer_syntax_uid: str, source_ae_title: str
 ) -> tuple[bytes, bytes]:
-    """What precedes and what follows the SOP Instance UID."""
+    """What precedes and what follows a SOP Instance UID of `uid_length` bytes."""
     before = element(0x00020001, b"OB", b"\0\1") + element(
         0x00020002, b"UI", sop_class_uid.encode("ascii")
     )
@@ -51,7 +51,11 @@ def _shared_elements(
     after += _IMPLEMENTATION
     if source_ae_title:
         after += element(0x00020016, b"AE", source_ae_title.encode("ascii"))
-    return before, after
+    uid = element(0x00020003, b"UI", bytes(uid_length))
+    group_length = len(before) + len(uid) + len(after)
+    start = _START + _GROUP_LENGTH.pack(2, 0, b"UL", 4, group_length) + before
+    uid_start = len(uid) - uid_length - uid_length % 2
+    return start + uid[:uid_start], bytes(uid_length % 2) + after
 
 
 class FileIdentity(NamedTuple):

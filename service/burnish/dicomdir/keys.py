@@ -229,6 +229,7 @@ def _build_entities(raw: tuple[bytes, ...], character_set: bytes, with_keys: boo
 _remembered_entities = lru_cache(maxsize=64)(_build_entities)
 
 
+@lru_cache(maxsize=4096)
 def integer(tag: int, value: bytes) -> int | None:
     """The integer (IS) of an element with this value; None if it is none."""
     return _number(fit(tag, b"IS", value, b""))

@@ -61,7 +61,7 @@ class _Kind(NamedTuple):
     record_keys: tuple[bytes | int, ...]
     shared: tuple[object, ...]
 
-    def header(self, head: bytes) -> InstanceHeader | None:
+    def header(self, head: bytes | memoryview) -> InstanceHeader | None:
         """The header of a data set that begins with `head`; None if it is not of this kind."""
         try:
             if self.common.unpack_from(head) != self.expected:
@@ -99,7 +99,9 @@ class AlikeDataSets:
         self._kinds: dict[tuple[int, str], tuple[_Kind, ...]] = {}
         self._seen: set[tuple[int, str, str]] = set()
 
-    def index(self, head: bytes, size: int, transfer_syntax_uid: str) -> InstanceHeader | None:
+    def index(
+        self, head: bytes | memoryview, size: int, transfer_syntax_uid: str
+    ) -> InstanceHeader | None:
         """The header of a data set like one before; None if there was none."""
         for kind in self._kinds.get((size, transfer_syntax_uid), ()):
             instance_header = kind.header(head)

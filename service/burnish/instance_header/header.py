@@ -78,10 +78,10 @@ def index_data_set(
     `reopen` returns a file positioned at the first byte of the data set; it is called if `head`
     does not hold everything. Raises Unreadable if the data set cannot be parsed or is truncated.
     """
-    head = bytes(head)
     known_header = _alike.index(head, size, transfer_syntax_uid)
     if known_header is not None:
         return IndexedDataSet(known_header, None)
+    head = bytes(head)
     header_values = find_values(head, size, transfer_syntax_uid, reopen)
     values = header_values.values
     sop_class_uid = uid(values, 0x00080016)

@@ -117,7 +117,7 @@ class Incoming:
                 self._flush()
                 self._close()
             size = self.size
-            head = self._head or bytes(self.data_set[: header.HEAD])
+            head = self._head or self.data_set[: header.HEAD]
             instance_header, repair = header.index_data_set(
                 head, size, self.transfer_syntax_uid, self._open_data_set
             )

@@ -196,15 +196,22 @@ class Receiver:
         """The values of the instance's row; `spool_key` is "" if it follows from the record."""
         # what arrives later counts as the newer content, also if the clock is set back meanwhile
         received_at = self._last_received_at = max(datetime.now(UTC), self._last_received_at)
+        shared = instance_rows.shared_values(
+            instance_header.shared,
+            incoming.transfer_syntax_uid,
+            incoming.calling_ae_title,
+            incoming.called_ae_title,
+        )
+        offset = len(incoming.file_meta)
         return {
-            **instance_rows.header_values(instance_header),
-            "transfer_syntax_uid": incoming.transfer_syntax_uid,
+            **shared,
+            "sop_instance_uid": instance_header.sop_instance_uid,
+            "instance_number": instance_header.instance_number,
+            "record_keys": instance_header.record_keys,
             "spool_key": incoming.key,
-            "size": len(incoming.file_meta) + incoming.size,
-            "data_set_offset": len(incoming.file_meta),
+            "size": offset + incoming.size,
+            "data_set_offset": offset,
             "digest": digest_as_text(digest),
-            "calling_ae_title": incoming.calling_ae_title,
-            "called_ae_title": incoming.called_ae_title,
             "received_at": received_at,
             "released_at": None,
             "replaced_at": None,

@@ -116,6 +116,8 @@ class StoreForm:
         self._layout = struct.Struct(f"{before}s2s{between}s{uid_length}s{after}s")
         self._common = self._layout.unpack(data)[::2]
         self._values = dict(request)
+        #: The Affected SOP Class UID of all of them, as text.
+        self.sop_class_uid = request.text(AFFECTED_SOP_CLASS_UID)
         self._response = (b"", b"")
         self._response_is_for = (-1, -1)
 

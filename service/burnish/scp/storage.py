@@ -10,7 +10,7 @@ import structlog
 from burnish.errors import BurnishError, Mismatch, NotAuthorized
 from burnish.receive import Incoming, Receiver
 from burnish.scp import messages, statuses
-from burnish.scp.messages import Command
+from burnish.scp.messages import AFFECTED_SOP_CLASS_UID, Command
 from burnish.scp.negotiation import Acceptance, Context
 from burnish.scp.traffic import Traffic
 
@@ -51,14 +51,16 @@ class StoreOperation:
         if "store" not in association.may:
             ae_title = association.calling_ae_title
             raise NotAuthorized(f"AE {ae_title} is not permitted to store (peer.may)")
-        sop_class_uid = self._command.text(messages.AFFECTED_SOP_CLASS_UID)
+        command = self._command
+        form = command.form
+        sop_class_uid = form.sop_class_uid if form else command.text(AFFECTED_SOP_CLASS_UID)
         if sop_class_uid != context.abstract_syntax:
             raise Mismatch("SOP Class UID is not that of the presentation context")
-        if not self._command.has_data_set:
+        if form is None and not command.has_data_set:
             raise Mismatch("C-STORE without a data set")
         return self._receiver.open(
             sop_class_uid=sop_class_uid,
-            sop_instance_uid=self._command.text(messages.AFFECTED_SOP_INSTANCE_UID),
+            sop_instance_uid=command.text(messages.AFFECTED_SOP_INSTANCE_UID),
             transfer_syntax_uid=context.transfer_syntax,
             calling_ae_title=association.calling_ae_title,
             called_ae_title=association.called_ae_title,

@@ -25,6 +25,8 @@ from burnish.scp.stream import SHORT_READ, PeerEndedError, Stream
 # PDU types (PS3.8 9.3).
 A_ASSOCIATE_RQ, P_DATA_TF, A_RELEASE_RQ, A_ABORT = 1, 4, 5, 7
 _PDU_TYPES = range(1, 8)
+_PDU_HEADER = struct.Struct(">BBI")
+_PDV_HEADER = struct.Struct(">IBB")
 _A_RELEASE_RP = struct.pack(">BBII", 6, 0, 4, 0)
 # Reasons of an A-ABORT of the service provider (PS3.8 Table 9-26).
 REASON_NOT_SPECIFIED, UNRECOGNIZED_PDU, UNEXPECTED_PDU, INVALID_PDU_PARAMETER = 0, 1, 2, 6
@@ -221,9 +223,11 @@ class Association:
 
     def _read_pdu_header(self) -> tuple[int, int]:
         """The type and the length of the next PDU."""
-        self._stream.need(6)
-        pdu_type, _, length = struct.unpack_from(">BBI", self._stream.buffer, self._stream.start)
-        self._stream.start += 6
+        stream = self._stream
+        if stream.end - stream.start < 6:
+            stream.need(6)
+        pdu_type, _, length = _PDU_HEADER.unpack_from(stream.buffer, stream.start)
+        stream.start += 6
         return pdu_type, length
 
     def _serve_pdu(self) -> bool:
@@ -266,10 +270,9 @@ class Association:
         while remaining:
             if remaining < 6:
                 raise ProtocolViolationError(INVALID_PDU_PARAMETER, "PDV item of wrong length")
-            stream.need(6)
-            item_length, context_id, control = struct.unpack_from(
-                ">IBB", stream.buffer, stream.start
-            )
+            if stream.end - stream.start < 6:
+                stream.need(6)
+            item_length, context_id, control = _PDV_HEADER.unpack_from(stream.buffer, stream.start)
             stream.start += 6
             remaining -= 4 + item_length
             if item_length < 2 or remaining < 0:
@@ -291,7 +294,11 @@ class Association:
         if len(self._command_set) + length > MAXIMUM_COMMAND_SET:
             raise ProtocolViolationError(INVALID_PDU_PARAMETER, "command set is too long")
         self._context_id = context_id
-        self._command_set += self._stream.read(length)
+        fragment = self._stream.read(length)
+        if is_last and not self._command_set:
+            self._open_message(context_id, fragment)
+            return
+        self._command_set += fragment
         if is_last:
             data = bytes(self._command_set)
             self._command_set.clear()
