@@ -39,7 +39,7 @@ from burnish.instance_header import header
 from burnish.receive import Incoming, Receiver, buffers
 from burnish.receive import incoming as arriving
 from burnish.receive import indexer as indexing
-from burnish.spool import Spool
+from burnish.spool import Spool, segment
 from digesting import digest_of
 from factories import CT, HANGING_PROTOCOL, Ground, SampleInstance, instance
 from locks import locked
@@ -402,6 +402,70 @@ def test_duplicates_in_one_group_are_stored_once(ground: Ground, strict: Receive
     assert len(rows(ground)) == len(ground.stored_keys()) == 1
     refused = 1 if rows(ground)[0].patient_id == "P1" else 2
     assert outcomes.count(OtherContent) == refused
+
+
+@pytest.mark.parametrize("size", [64, 100_000])
+def test_if_the_first_content_counts_the_room_of_what_is_refused_is_given_back(
+    ground: Ground, strict: Receiver, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """In the segment and, for a large instance, as a file of its own."""
+    monkeypatch.setattr(buffers, "BUFFER_SIZE", 65_536)
+    first = instance(sop_instance_uid="1.2.3.4", patient_id="P1", size=size)
+    other = instance(sop_instance_uid="1.2.3.4", patient_id="P2", size=size)
+    send(strict, first)
+    with pytest.raises(OtherContent):
+        send(strict, other)
+    (row,) = rows(ground)
+    assert ground.stored_keys() == [row.spool_key]
+    assert ground.stored_file(row)[row.data_set_offset :] == first.data_set
+    (name,) = segment.names(ground.spool.segments)
+    with segment.opened(ground.spool.segments, name) as descriptor:
+        records = list(segment.all_records(descriptor))
+    assert b"P2" not in b"".join(record.row for record in records if not record.has_own_file)
+
+
+def test_if_the_first_content_counts_two_receivers_agree_on_it(ground: Ground) -> None:
+    """Each content is in the segment of its receiver before either has a row."""
+    receivers = [Receiver(ground.database, ground.spool, same_uid="first") for _ in range(2)]
+    for receiver in receivers:
+        receiver.start()
+    contents = [instance(sop_instance_uid="1.2.3.4", patient_id=f"P{n}") for n in range(2)]
+    outcomes: dict[str, str] = {}
+
+    def send_sample(receiver: Receiver, sample: SampleInstance, patient_id: str) -> None:
+        try:
+            accept(receiver, sample)
+            outcomes[patient_id] = "stored"
+        except OtherContent:
+            outcomes[patient_id] = "refused"
+
+    threads = [
+        threading.Thread(target=send_sample, args=(receiver, sample, f"P{n}"))
+        for n, (receiver, sample) in enumerate(zip(receivers, contents, strict=True))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for receiver in receivers:
+        receiver.close()
+    (row,) = rows(ground)
+    assert sorted(outcomes.values()) == ["refused", "stored"]
+    assert outcomes[row.patient_id] == "stored"
+    assert ground.stored_keys() == [row.spool_key]
+
+
+def test_if_the_first_content_counts_nobody_waits_until_rows_have_collected(
+    ground: Ground, strict: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer waits for its row: to let rows collect would only make all of them wait."""
+    monkeypatch.setattr(indexing, "_COLLECT", 1e9)
+    monkeypatch.setattr(indexing, "_LONGEST_COLLECTION", 3600.0)
+    strict.start()
+    for number in range(3):
+        accept(strict, instance(instance_number=number))
+    strict.close()
+    assert len(rows(ground)) == 3
 
 
 def test_a_padded_data_set_is_stored_without_its_padding(

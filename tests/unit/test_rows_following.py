@@ -4,12 +4,13 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import structlog
 from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import sqlite
 
 from burnish import commitment
 from burnish.db import instance_records, received_rows
@@ -312,6 +313,45 @@ def test_the_same_content_from_two_receivers_is_one_row(ground: Ground) -> None:
     for receiver in receivers:
         receiver.index()
     assert len(rows(ground)) == len(ground.stored_keys()) == 1
+
+
+def test_if_the_first_content_counts_a_replay_keeps_it(ground: Ground) -> None:
+    """Its receiver was killed before it had an answer for the second content."""
+    first, second = (Receiver(ground.database, ground.spool, same_uid="first") for _ in range(2))
+    older, newer = (instance(sop_instance_uid="1.2.3", patient_id=uid) for uid in ("OLD", "NEW"))
+    other = instance(patient_id="OTHER")
+    accept(first, older)
+    first.close()
+    second.index = second._indexer.index = lambda: None  # type: ignore[method-assign]
+    second._wait_for_verdict = lambda _arrival: None  # type: ignore[method-assign]
+    accept(second, newer, other)
+    die(second)
+    assert replay(ground.database, ground.spool, "first") == 1
+    assert [row.patient_id for row in rows(ground)] == ["OLD", "OTHER"]
+    assert ground.stored_keys() == sorted(row.spool_key for row in rows(ground))
+
+
+@pytest.mark.parametrize("microsecond", [0, 7, 123_456])
+def test_times_are_written_as_everywhere_in_the_database(microsecond: int) -> None:
+    """Those of received instances are written by hand, which is quicker."""
+    time = datetime(2026, 1, 2, 3, 4, 5, microsecond, tzinfo=UTC)
+    dialect = sqlite.dialect()
+    bind = Instance.__table__.c.received_at.type.dialect_impl(dialect).bind_processor(dialect)
+    assert received_rows._time_in_sqlite(time) == bind(time)
+
+
+def test_rows_of_any_number_are_all_inserted(ground: Ground, receiver: Receiver) -> None:
+    """They go into the database by statements of many rows, and the rest one by one."""
+    samples = [
+        instance(instance_number=number)
+        for number in range(2 * received_rows._ROWS_OF_A_STATEMENT + 3)
+    ]
+    accept(receiver, *samples)
+    receiver.index()
+    accept(receiver, samples[0])
+    receiver.index()
+    stored = {row.sop_instance_uid: row.instance_number for row in rows(ground)}
+    assert stored == {sample.sop_instance_uid: number for number, sample in enumerate(samples)}
 
 
 def test_a_segment_that_has_no_record_yet_is_removed(ground: Ground) -> None:
