@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench crash soak fuzz-files fuzz-coverage clean
+.PHONY: help run test check fuzz bench crash soak soak-segments fuzz-files fuzz-coverage clean
 
 help:
 	@echo 'make run            install Burnish into $(VENV), then run its demo'
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench          install the peers and run all benchmarks, 30 minutes at most'
 	@echo 'make crash          kill, fail and power off at every place (CRASH="stick power": some campaigns)'
 	@echo 'make soak           a busy day of the service in SOAK_MINUTES=15'
+	@echo 'make soak-segments  segments of the spool filled, released, rewritten, for SOAK_MINUTES=15'
 	@echo 'make fuzz           attack a service for SECONDS=60, beside a well-behaved client'
 	@echo 'make fuzz-files     FUZZ_COUNT=2000 damaged files for each reader'
 	@echo 'make fuzz-coverage  coverage-guided fuzzing of each parser for SECONDS=60 (needs atheris)'
@@ -53,6 +54,9 @@ crash: $(VENV)/.installed-dev
 SOAK_MINUTES ?= 15
 soak: $(VENV)/.installed-dev
 	$(BIN)/python tests/soak/run.py --minutes $(SOAK_MINUTES)
+
+soak-segments: $(VENV)/.installed-dev
+	$(BIN)/python tests/soak/segments.py --minutes $(SOAK_MINUTES)
 
 FUZZ_COUNT ?= 2000
 fuzz-files: $(VENV)/.installed-dev
