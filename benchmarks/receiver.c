@@ -36,7 +36,7 @@ static off_t end;
 static void *append_groups(void *unused)
 {
     char path[512];
-    off_t room = (off_t)4 << 30;
+    off_t room = (off_t)256 << 20;
     (void)unused;
     snprintf(path, sizeof path, "%s/segment", directory);
     int file = open(path, O_CREAT | O_EXCL | O_WRONLY, 0640);

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import platform
 import shutil
 import statistics
@@ -17,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,8 +39,10 @@ _NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "
 _FLOORS = ("c", "python", "python-log")
 _DURABLE = ("burnish-full", "orthanc", "orthanc-nosync", "storescp-b", "c-full", "c-log")
 #: The servers of both parts when only some parts are run.
-_FEWER = ("burnish", "storescp-b", "orthanc", "c", "python-log")
-_FEWER_DURABLE = ("burnish-full", "burnish-full-1", "orthanc", "storescp-b", "c-log")
+_FEWER = ("burnish", "storescp-b", "c", "python-log")
+_FEWER_DURABLE = ("burnish-full", "orthanc", "storescp-b", "c-log")
+#: The servers that receive while another program writes to the same disk.
+_BESIDE_WRITING = ("burnish-full", "c-log")
 _TLS = ("burnish-tls", "storescp-b-tls")
 _OUT_OF_THE_BOX = ("burnish", "storescp-default", "orthanc-default")
 
@@ -105,7 +109,7 @@ QUICK = Scale(
 #: For a few parts: more instances and more time for each of them.
 SOME = replace(
     FULL,
-    associations=(1, 4, 8),
+    associations=(1, 2, 4, 8),
     receive={"W1": 400, "W2": 4000, "W3": 4},
     durable={"W1": 200, "W2": 2000},
     servers=_FEWER,
@@ -227,7 +231,7 @@ def receive_large(report: Report, scale: Scale, storage: Path) -> None:
         counts={"W3": scale.receive["W3"]},
         associations=(1, 2),
         storage=storage,
-        rounds=1,
+        rounds=scale.rounds,
         memory=True,
     )
 
@@ -238,11 +242,60 @@ def receive_durable(report: Report, scale: Scale, storage: Path, until: float) -
         "Receive on a disk: instances/s (server CPU, ms each)",
         kinds=_available(scale.durable_servers),
         counts=scale.durable,
-        associations=[count for count in scale.associations if count != 2],
+        associations=scale.associations,
         storage=storage,
         rounds=scale.rounds,
         until=until,
     )
+
+
+def receive_beside_writing(report: Report, scale: Scale, storage: Path) -> None:
+    kinds = _available(_BESIDE_WRITING)
+    count = scale.durable["W2"] * 4
+    rates: dict[tuple[str, bool], list[float]] = {}
+    for _ in range(scale.rounds):
+        for kind in kinds:
+            for is_written in (False, True):
+                with writing(storage) if is_written else nullcontext():
+                    figures = receive.measure(kind, WORKLOADS["W2"], count, 4, storage)
+                rates.setdefault((kind.name, is_written), []).append(figures.rate)
+    report.table(
+        "On a disk, beside an image of 4 GB that is being written to it: instances/s, W2 x4",
+        ["Server", "alone", "beside the image", "share"],
+        [
+            [
+                kind.what,
+                f"{(alone := statistics.median(rates[kind.name, False])):.0f}",
+                f"{(beside := statistics.median(rates[kind.name, True])):.0f}",
+                f"{beside / alone:.2f}",
+            ]
+            for kind in kinds
+        ],
+    )
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Meanwhile, a process writes files of 4 GB, one after the other, and syncs each."""
+    program = (
+        "import os, sys\n"
+        "block = os.urandom(4 << 20)\n"
+        "while True:\n"
+        "    with open(sys.argv[1], 'wb', buffering=0) as file:\n"
+        "        for _ in range(1024):\n"
+        "            file.write(block)\n"
+        "        os.fsync(file.fileno())\n"
+    )
+    path = folder / "image"
+    process = subprocess.Popen([sys.executable, "-c", program, str(path)])
+    try:
+        time.sleep(1.0)  # until the disk is busy
+        yield
+    finally:
+        process.kill()
+        process.wait()
+        path.unlink(missing_ok=True)
+        os.sync()
 
 
 def receive_nagle(report: Report, scale: Scale, storage: Path) -> None:
@@ -266,7 +319,7 @@ def receive_tls(report: Report, scale: Scale, storage: Path) -> None:
         counts=scale.durable,
         associations=(1, 4),
         storage=storage,
-        rounds=1,
+        rounds=scale.rounds,
     )
 
 
@@ -454,6 +507,7 @@ def run(scale: Scale, storage: Path, disk: Path, only: Sequence[str] = ()) -> Re
         ("planning", lambda: plan(report, scale, storage)),
         ("receive", lambda: receive_os(report, scale, storage, time.monotonic() + 7 * minute)),
         ("durable", lambda: receive_durable(report, scale, disk, time.monotonic() + longest)),
+        ("beside", lambda: receive_beside_writing(report, scale, disk)),
         ("growth", lambda: grow(report, scale, storage)),
         ("media", lambda: make_media(report, scale, storage, end)),
     ]
@@ -483,6 +537,7 @@ PARTS = (
     "planning",
     "receive",
     "durable",
+    "beside",
     "growth",
     "media",
 )
