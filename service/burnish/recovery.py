@@ -33,7 +33,9 @@ from burnish.hashing import digest_as_text, digest_text, new_hasher
 from burnish.identifiers import is_tolerable_uid, new_uid
 from burnish.instance_header.header import IndexedFile, index_file, index_slice
 from burnish.spool import Spool, is_converted, segment
+from burnish.values import CheckFinding
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, RequestPriority, YesNo
+from burnish.wording import quantity
 
 log = structlog.get_logger(__name__)
 
@@ -95,6 +97,21 @@ def compare(database: Database, spool: Spool) -> Differences:
         fileless_instances=comparison.fileless_instances(),
         fileless_transcodings=comparison.fileless_transcodings,
     )
+
+
+def findings(database: Database, spool: Spool) -> list[CheckFinding]:
+    """Compare the spool with every row; what that finds, in sentences."""
+    differences = compare(database, spool)
+    rowless = len(differences.rowless_files) + differences.rowless_instances
+    said = [CheckFinding(f"without a row in the spool: {quantity(rowless, 'instance')}")]
+    incomplete = len(differences.fileless_instances) + len(differences.fileless_transcodings)
+    if incomplete:
+        text = f"the file of {quantity(incomplete, 'instance')} is missing or incomplete"
+        remedy = "`burnish db recover` releases them, so that they can be sent again"
+        said.append(CheckFinding(text, remedy))
+    else:
+        said.append(CheckFinding("every instance has its complete file"))
+    return said
 
 
 def all_rows_are_lost(database: Database, spool: Spool) -> bool:

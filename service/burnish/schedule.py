@@ -17,7 +17,7 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import commitment, compaction, register, retention, storage_register
+from burnish import checks, commitment, compaction, recovery, register, retention, storage_register
 from burnish.db import instance_count, known_studies
 from burnish.db.session import Database
 from burnish.errors import OutOfResources, StaleLease
@@ -68,6 +68,7 @@ class Schedule:
         if fetch_missing.archives(settings):
             self._retrieve_for = settings.retrieval.give_up_after
         self._sender = Sender(settings, database)
+        self._asked_checks = database.question(checks.asked())
         self._last_request = 0
         self._notes_older_studies = True
         self._began_at = monotonic()
@@ -141,6 +142,8 @@ class Schedule:
         yield 1, self.note_older_studies
         yield 30, _limited(self.close_studies)
         yield 3600, self.forget_studies
+        yield 2, self.run_checks
+        yield 1800, self.ask_for_checks
         if self._settings.standing_order:
             yield 1, _limited(self.issue_standing_orders)
         if self._retrieve_for:
@@ -298,6 +301,19 @@ class Schedule:
         with self._database.writing() as session:
             deciding.forget_receivers(session, self._settings)
             deciding.delete_old(session, before)
+
+    def run_checks(self) -> None:
+        """Run the checks of database and spool that are asked for."""
+        if self._asked_checks.is_true():
+            checks.run_asked(
+                self._database,
+                self._settings,
+                lambda: recovery.findings(self._database, self._spool),
+            )
+
+    def ask_for_checks(self) -> None:
+        """Ask for the checks that are due at night."""
+        checks.ask_at_night(self._database)
 
     def compact(self) -> None:
         """Give back the room of segments in which little or nothing is wanted any more."""

@@ -57,6 +57,13 @@ class Actor(NamedTuple):
 SERVICE = Actor("service")
 
 
+class CheckFinding(NamedTuple):
+    """What a check has found, in a sentence; with a remedy it is a problem."""
+
+    text: str
+    remedy: str = ""
+
+
 class InstanceHeader(NamedTuple):
     """The header index of a SOP Instance: what planning and the DICOMDIR need, read on arrival.
 

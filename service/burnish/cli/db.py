@@ -57,16 +57,10 @@ def check(
             return
         from burnish import recovery
 
-        differences = recovery.compare(database, roles.open_spool(settings))
-        rowless = len(differences.rowless_files) + differences.rowless_instances
-        typer.echo(f"without a row in the spool: {quantity(rowless, 'instance')}")
-        incomplete = len(differences.fileless_instances) + len(differences.fileless_transcodings)
-        if incomplete:
-            raise OperatorError(
-                f"the file of {quantity(incomplete, 'instance')} is missing or incomplete",
-                hint="`burnish db recover` releases them, so that they can be sent again",
-            )
-        typer.echo("every instance has its complete file")
+        for finding in recovery.findings(database, roles.open_spool(settings)):
+            if finding.remedy:
+                raise OperatorError(finding.text, hint=finding.remedy)
+            typer.echo(finding.text)
 
 
 @app.command()

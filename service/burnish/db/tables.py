@@ -871,6 +871,24 @@ class PeerContact(Table):
     messages: Mapped[int] = mapped_column(BigInteger)
 
 
+class CheckReport(Table):
+    """The last check of the database or the spool, and whether somebody has asked for a new one.
+
+    `findings` are sentences, one on each line; `problem` and `remedy` are "" if all is well.
+    """
+
+    __tablename__ = "check_report"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    asked_at: Mapped[datetime | None]
+    asked_by: Mapped[str] = mapped_column(Text, default="")
+    began_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    findings: Mapped[str] = mapped_column(Text, default="")
+    problem: Mapped[str] = mapped_column(Text, default="")
+    remedy: Mapped[str] = mapped_column(Text, default="")
+
+
 class Tally(Table):
     """A counter that is kept for ever: raised in the transactions of what it counts.
 

@@ -1,21 +1,28 @@
-"""Surface: the page System: disk, database, spool, backlog, versions, settings in effect."""
+"""Surface: the page System: disk, spool, backlog, rates, checks, versions, settings in effect."""
 
 import shutil
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import StreamingResponse
 
-from burnish import __version__, compaction
+from burnish import __version__, checks, compaction, measures
+from burnish.checks import CheckKind, CheckView
 from burnish.db import backup, schema
-from burnish.errors import BurnishError
+from burnish.db.session import Database
 from burnish.request import listing
 from burnish.settings.effective import effective_tables, toml_lines
+from burnish.web import rate_charts
 from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
+from burnish.web.live import Topic
 from burnish.web.pages import notices
+from burnish.web.rate_charts import RateTable, Span
+from burnish.web.sessions import actor_of
 
 router = APIRouter(dependencies=[needs(Permission.ADMINISTER)])
 
@@ -49,6 +56,8 @@ def system(request: Request) -> Response:
         disk=_disk(context),
         room=compaction.room(context.database, context.spool),
         counts=counts,
+        rates=_rates(context, Span.HOURS),
+        checks=_check_views(context.database),
         database=_database_facts(context),
         root=str(settings.storage.root.absolute()),
         burnish_version=__version__,
@@ -58,20 +67,40 @@ def system(request: Request) -> Response:
     )
 
 
-@router.post("/system/check")
-def check(request: Request) -> Response:
-    """Read the whole database and compare it with what it should be."""
+@router.get("/system/rates")
+def show_rates(request: Request, span: Span = Span.HOURS) -> Response:
+    """The drawings of rates by hour or by day."""
     context = context_of(request)
-    problem = ""
-    remedy = ""
-    try:
-        schema.check(context.database)
-        path = backup.file_of(context.settings.database_url)
-        if path is not None:
-            backup.check_pages(path)
-    except BurnishError as error:
-        problem, remedy = str(error), error.hint
-    return context.rendering.page(request, "system_check.html", problem=problem, remedy=remedy)
+    return context.rendering.page(request, "system_rates.html", rates=_rates(context, span))
+
+
+@router.get("/live/system/checks")
+async def live_checks(request: Request, last_event_id: str = Header("")) -> StreamingResponse:
+    """What the checks have found, again after each change."""
+    topic = Topic(
+        "system_checks.html", _check_views, lambda database, _: {"checks": _check_views(database)}
+    )
+    return context_of(request).live.response(request, "checks", topic, last_event_id)
+
+
+@router.post("/system/checks/{kind}")
+def check(request: Request, kind: CheckKind) -> Response:
+    """Have the scheduler check the database or the spool; the live page shows what it finds."""
+    with context_of(request).database.writing() as session:
+        checks.ask(session, kind, actor=actor_of(request))
+    return Response(status_code=200)
+
+
+def _check_views(database: Database) -> tuple[CheckView, ...]:
+    with database.reading() as session:
+        return tuple(checks.views(session))
+
+
+def _rates(context: WebContext, span: Span) -> RateTable:
+    now = datetime.now().astimezone()
+    with context.database.reading() as session:
+        rates = measures.rates(session, since=rate_charts.beginning(span, now))
+    return rate_charts.draw(rates, span, now)
 
 
 def _disk(context: WebContext) -> DiskUse:

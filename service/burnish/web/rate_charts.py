@@ -1,0 +1,128 @@
+"""Surface: what was received, made and failed by hour or by day, as drawings of bars."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from burnish.db import tallies
+from burnish.measures import Rate
+from burnish.vocabulary import ExecutionStatus, PieceState
+
+#: The height of a drawing; each bar has the width 10.
+HEIGHT = 100
+BAR = 10
+_DAYS_SHOWN, _HOURS_SHOWN = 396, 48
+
+
+class Span(StrEnum):
+    """How much time one bar is, and how far back the drawing goes."""
+
+    HOURS = "hours"
+    DAYS = "days"
+
+
+class Series(StrEnum):
+    """What is counted."""
+
+    RECEIVED = "received"
+    MADE = "made"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One hour or day: its time in words, its count, and its place in the drawing."""
+
+    title: str
+    count: int
+    x: int
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One series: `total` of all bars, `highest` of one."""
+
+    series: Series
+    bars: tuple[Bar, ...]
+    total: int
+    highest: int
+
+    @property
+    def width(self) -> int:
+        return BAR * len(self.bars)
+
+
+@dataclass(frozen=True, slots=True)
+class RateTable:
+    """The charts, and the same as a table: the hours or days in which anything was counted."""
+
+    span: Span
+    first: str
+    last: str
+    charts: tuple[Chart, ...]
+    rows: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+def beginning(span: Span, now: datetime) -> datetime:
+    """When the drawing begins, in the time zone of `now`."""
+    if span is Span.HOURS:
+        return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS_SHOWN - 1)
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=_DAYS_SHOWN - 1)
+
+
+def draw(rates: Iterable[Rate], span: Span, now: datetime) -> RateTable:
+    """The charts of rates; days are those of the time zone of `now`."""
+    titles = _titles(span, now)
+    counts = {series: dict.fromkeys(titles, 0) for series in Series}
+    title_of = _title_of(span, now)
+    for rate in rates:
+        series = _series(rate)
+        title = title_of(rate.hour)
+        if series is not None and title in counts[series]:
+            counts[series][title] += rate.count
+    rows = tuple(
+        (title, tuple(counts[series][title] for series in Series))
+        for title in reversed(titles)
+        if any(counts[series][title] for series in Series)
+    )
+    charts = tuple(_chart(series, counts[series]) for series in Series)
+    return RateTable(span, titles[0], titles[-1], charts, rows)
+
+
+def _series(rate: Rate) -> Series | None:
+    if rate.name == tallies.RECEIVED:
+        return Series.RECEIVED
+    if rate.name == tallies.PIECES:
+        state = rate.label.partition(tallies.SEPARATOR)[0]
+        return {PieceState.CREATED: Series.MADE, PieceState.SPOILED: Series.FAILED}.get(
+            PieceState(state)
+        )
+    if rate.name == tallies.REQUESTS and rate.label == ExecutionStatus.FAILURE:
+        return Series.FAILED
+    return None
+
+
+def _titles(span: Span, now: datetime) -> Sequence[str]:
+    start = beginning(span, now)
+    if span is Span.DAYS:
+        first = start.date()
+        return [f"{first + timedelta(days=number):%Y-%m-%d}" for number in range(_DAYS_SHOWN)]
+    title_of = _title_of(span, now)
+    return [title_of(start + timedelta(hours=number)) for number in range(_HOURS_SHOWN)]
+
+
+def _title_of(span: Span, now: datetime) -> Callable[[datetime], str]:
+    pattern = "%Y-%m-%d" if span is Span.DAYS else "%Y-%m-%d %H:00"
+    return lambda moment: moment.astimezone(now.tzinfo or UTC).strftime(pattern)
+
+
+def _chart(series: Series, counts: dict[str, int]) -> Chart:
+    highest = max(counts.values())
+    bars = tuple(
+        Bar(title, count, BAR * number, round(HEIGHT * count / highest, 2) if highest else 0.0)
+        for number, (title, count) in enumerate(counts.items())
+    )
+    return Chart(series, bars, sum(counts.values()), highest)
