@@ -19,6 +19,7 @@ from browsers import CHROMIUM, ENTER, Browser
 from burnish.cli.demo.peer import DemoPeer
 from burnish.identifiers import new_uid
 from flow import clients
+from flow.archives import HOST, Dcmqrscp
 from flow.service import Service
 from ports import free_port
 from waiting import wait_until
@@ -33,7 +34,7 @@ class Site:
     """A service with its page, patients, requests in every state, and a user who has signed in."""
 
     def __init__(self, directory: Path) -> None:
-        self.web_port = free_port()
+        self.web_port, self.archive_port = free_port(), free_port()
         #: How often a test has killed the web process.
         self.kills = 0
         self.service = Service(
@@ -43,6 +44,15 @@ class Site:
                 "web": {"enabled": True, "port": self.web_port},
                 "content": {"pages": True},
                 "device": [{"name": "outbox"}, {"name": "drive", "directory": str(directory)}],
+                "dicom": {"accept_unknown_peers": True},
+                "peer": [
+                    {
+                        "ae_title": Dcmqrscp.ae_title,
+                        "host": HOST,
+                        "port": self.archive_port,
+                        "may": ["echo", "store", "retrieve"],
+                    }
+                ],
             },
         )
         self.service.start()
@@ -318,7 +328,8 @@ def test_an_upload_is_cancelled_and_nothing_of_it_stays(
         web.resume()
     chromium.open(f"{site.address}/arrivals")
     assert "Cancelled" not in chromium.evaluate("document.querySelector('main').innerText")
-    assert list((site.service.root / "spool" / "incoming").iterdir()) == []
+    incoming = site.service.root / "spool" / "incoming"
+    wait_until(lambda: not list(incoming.iterdir()), what="no file of the upload")
 
 
 def test_an_upload_that_the_web_process_did_not_survive_is_sent_again(
@@ -337,6 +348,47 @@ def test_an_upload_that_the_web_process_did_not_survive_is_sent_again(
     press_button(chromium, "Send 1 again")
     shows(chromium, "1 of 1 files were received")
     shows(chromium, "Again, Sent")
+
+
+def test_a_study_is_found_at_an_archive_and_retrieved(
+    chromium: Browser, site: Site, real_studies: material.RealStudies, tmp_path: Path
+) -> None:
+    files = [_new_file(tmp_path / f"{number}.dcm", real_studies, "Meitner^Lise") for number in "12"]
+    archive = Dcmqrscp(tmp_path / "archive", site.archive_port, site.service.port, files)
+    try:
+        chromium.open(f"{site.address}/arrivals")
+        write(chromium, "#archive-patient", "Meitner^Lise")
+        chromium.press(ENTER)
+        shows(chromium, "2 studies at DCMQRSCP")
+        for number in "12":
+            chromium.click(f"#found-{number}")
+        assert not serious_faults(chromium)
+        press_button(chromium, "Retrieve", within="#archive-found")
+        shows(chromium, "2 studies are asked for at DCMQRSCP.")
+        shows(chromium, "2 of 2 instances")
+        chromium.until(
+            "[...document.querySelectorAll('#arrivals th')]"
+            ".filter((cell) => cell.innerText.includes('Meitner')).length === 2"
+        )
+    finally:
+        archive.end()
+    write(chromium, "#archive-patient", "Meitner^Lise")
+    chromium.press(ENTER)
+    shows(chromium, "there is no connection with the peer")
+    shows(chromium, "check that the archive runs")
+
+
+def test_a_check_of_the_database_is_asked_for_and_tells_what_it_found(
+    chromium: Browser, site: Site
+) -> None:
+    chromium.open(f"{site.address}/system")
+    press_button(chromium, "Check now", within="#check-spool")
+    shows(chromium, "every instance has its complete file")
+    chromium.until("document.querySelector('#check-spool time')")
+    press_button(chromium, "13 months", within="#rates")
+    chromium.until("document.querySelector('#rates [aria-pressed=true]').innerText === '13 months'")
+    assert int(chromium.evaluate("document.querySelectorAll('#rates .chart-received rect').length"))
+    assert not serious_faults(chromium)
 
 
 def _serves(site: Site) -> bool:
