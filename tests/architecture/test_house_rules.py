@@ -47,6 +47,7 @@ KINDS = {
     "devices": "Stage",
     "contacts": "Stage",
     "measures": "Stage",
+    "checks": "Stage",
     "notices": "Stage",
     "search": "Stage",
     "removal": "Stage",
