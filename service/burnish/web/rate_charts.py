@@ -15,14 +15,14 @@ BAR = 10
 _DAYS_SHOWN, _HOURS_SHOWN = 396, 48
 
 
-class Span(StrEnum):
+class RateSpan(StrEnum):
     """How much time one bar is, and how far back the drawing goes."""
 
     HOURS = "hours"
     DAYS = "days"
 
 
-class Series(StrEnum):
+class CountedSeries(StrEnum):
     """What is counted."""
 
     RECEIVED = "received"
@@ -31,7 +31,7 @@ class Series(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class RateBar:
     """One hour or day: its time in words, its count, and its place in the drawing."""
 
     title: str
@@ -41,11 +41,11 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Chart:
+class RateChart:
     """One series: `total` of all bars, `highest` of one."""
 
-    series: Series
-    bars: tuple[Bar, ...]
+    series: CountedSeries
+    bars: tuple[RateBar, ...]
     total: int
     highest: int
 
@@ -58,25 +58,25 @@ class Chart:
 class RateTable:
     """The charts, and the same as a table: the hours or days in which anything was counted."""
 
-    span: Span
+    span: RateSpan
     first: str
     last: str
-    charts: tuple[Chart, ...]
+    charts: tuple[RateChart, ...]
     rows: tuple[tuple[str, tuple[int, ...]], ...]
 
 
-def beginning(span: Span, now: datetime) -> datetime:
+def beginning(span: RateSpan, now: datetime) -> datetime:
     """When the drawing begins, in the time zone of `now`."""
-    if span is Span.HOURS:
+    if span is RateSpan.HOURS:
         return now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=_HOURS_SHOWN - 1)
     today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     return today - timedelta(days=_DAYS_SHOWN - 1)
 
 
-def draw(rates: Iterable[Rate], span: Span, now: datetime) -> RateTable:
+def draw(rates: Iterable[Rate], span: RateSpan, now: datetime) -> RateTable:
     """The charts of rates; days are those of the time zone of `now`."""
     titles = _titles(span, now)
-    counts = {series: dict.fromkeys(titles, 0) for series in Series}
+    counts = {series: dict.fromkeys(titles, 0) for series in CountedSeries}
     title_of = _title_of(span, now)
     for rate in rates:
         series = _series(rate)
@@ -84,45 +84,46 @@ def draw(rates: Iterable[Rate], span: Span, now: datetime) -> RateTable:
         if series is not None and title in counts[series]:
             counts[series][title] += rate.count
     rows = tuple(
-        (title, tuple(counts[series][title] for series in Series))
+        (title, tuple(counts[series][title] for series in CountedSeries))
         for title in reversed(titles)
-        if any(counts[series][title] for series in Series)
+        if any(counts[series][title] for series in CountedSeries)
     )
-    charts = tuple(_chart(series, counts[series]) for series in Series)
+    charts = tuple(_chart(series, counts[series]) for series in CountedSeries)
     return RateTable(span, titles[0], titles[-1], charts, rows)
 
 
-def _series(rate: Rate) -> Series | None:
+def _series(rate: Rate) -> CountedSeries | None:
     if rate.name == tallies.RECEIVED:
-        return Series.RECEIVED
+        return CountedSeries.RECEIVED
     if rate.name == tallies.PIECES:
         state = rate.label.partition(tallies.SEPARATOR)[0]
-        return {PieceState.CREATED: Series.MADE, PieceState.SPOILED: Series.FAILED}.get(
-            PieceState(state)
-        )
+        return {
+            PieceState.CREATED: CountedSeries.MADE,
+            PieceState.SPOILED: CountedSeries.FAILED,
+        }.get(PieceState(state))
     if rate.name == tallies.REQUESTS and rate.label == ExecutionStatus.FAILURE:
-        return Series.FAILED
+        return CountedSeries.FAILED
     return None
 
 
-def _titles(span: Span, now: datetime) -> Sequence[str]:
+def _titles(span: RateSpan, now: datetime) -> Sequence[str]:
     start = beginning(span, now)
-    if span is Span.DAYS:
+    if span is RateSpan.DAYS:
         first = start.date()
         return [f"{first + timedelta(days=number):%Y-%m-%d}" for number in range(_DAYS_SHOWN)]
     title_of = _title_of(span, now)
     return [title_of(start + timedelta(hours=number)) for number in range(_HOURS_SHOWN)]
 
 
-def _title_of(span: Span, now: datetime) -> Callable[[datetime], str]:
-    pattern = "%Y-%m-%d" if span is Span.DAYS else "%Y-%m-%d %H:00"
+def _title_of(span: RateSpan, now: datetime) -> Callable[[datetime], str]:
+    pattern = "%Y-%m-%d" if span is RateSpan.DAYS else "%Y-%m-%d %H:00"
     return lambda moment: moment.astimezone(now.tzinfo or UTC).strftime(pattern)
 
 
-def _chart(series: Series, counts: dict[str, int]) -> Chart:
+def _chart(series: CountedSeries, counts: dict[str, int]) -> RateChart:
     highest = max(counts.values())
     bars = tuple(
-        Bar(title, count, BAR * number, round(HEIGHT * count / highest, 2) if highest else 0.0)
+        RateBar(title, count, BAR * number, round(HEIGHT * count / highest, 2) if highest else 0.0)
         for number, (title, count) in enumerate(counts.items())
     )
-    return Chart(series, bars, sum(counts.values()), highest)
+    return RateChart(series, bars, sum(counts.values()), highest)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from burnish.measures import Rate
 from burnish.web import rate_charts
-from burnish.web.rate_charts import HEIGHT, Series, Span
+from burnish.web.rate_charts import HEIGHT, CountedSeries, RateSpan
 
 _NOW = datetime(2026, 11, 28, 7, 20, tzinfo=UTC)
 
@@ -25,9 +25,9 @@ def test_each_hour_has_a_bar_in_proportion_to_its_count() -> None:
         _rate(hour, "requests", "FAILURE", 3),
         _rate(hour, "requests", "DONE", 7),
     ]
-    table = rate_charts.draw(rates, Span.HOURS, _NOW)
+    table = rate_charts.draw(rates, RateSpan.HOURS, _NOW)
     received, made, failed = table.charts
-    assert (received.series, received.total, received.highest) == (Series.RECEIVED, 50, 40)
+    assert (received.series, received.total, received.highest) == (CountedSeries.RECEIVED, 50, 40)
     assert [bar.height for bar in received.bars[-2:]] == [HEIGHT / 4, HEIGHT]
     assert (made.total, failed.total) == (2, 4)
     assert table.last == "2026-11-28 07:00"
@@ -40,7 +40,7 @@ def test_days_are_those_of_the_time_zone() -> None:
         _rate(datetime(2026, 11, 27, 18, tzinfo=UTC), "received", "CT1", 1),
         _rate(datetime(2026, 11, 27, 19, tzinfo=UTC), "received", "CT1", 2),
     ]
-    table = rate_charts.draw(rates, Span.DAYS, now)
+    table = rate_charts.draw(rates, RateSpan.DAYS, now)
     assert [row[:2] for row in table.rows] == [
         ("2026-11-28", (2, 0, 0)),
         ("2026-11-27", (1, 0, 0)),
@@ -49,6 +49,6 @@ def test_days_are_those_of_the_time_zone() -> None:
 
 
 def test_without_counts_there_are_bars_without_height() -> None:
-    table = rate_charts.draw([], Span.HOURS, _NOW)
+    table = rate_charts.draw([], RateSpan.HOURS, _NOW)
     assert not table.rows
     assert {bar.height for chart in table.charts for bar in chart.bars} == {0.0}

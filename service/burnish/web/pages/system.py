@@ -21,7 +21,7 @@ from burnish.web.access import Permission, needs
 from burnish.web.context import WebContext, context_of
 from burnish.web.live import Topic
 from burnish.web.pages import notices
-from burnish.web.rate_charts import RateTable, Span
+from burnish.web.rate_charts import RateSpan, RateTable
 from burnish.web.sessions import actor_of
 
 router = APIRouter(dependencies=[needs(Permission.ADMINISTER)])
@@ -56,7 +56,7 @@ def system(request: Request) -> Response:
         disk=_disk(context),
         room=compaction.room(context.database, context.spool),
         counts=counts,
-        rates=_rates(context, Span.HOURS),
+        rates=_rates(context, RateSpan.HOURS),
         checks=_check_views(context.database),
         database=_database_facts(context),
         root=str(settings.storage.root.absolute()),
@@ -68,7 +68,7 @@ def system(request: Request) -> Response:
 
 
 @router.get("/system/rates")
-def show_rates(request: Request, span: Span = Span.HOURS) -> Response:
+def show_rates(request: Request, span: RateSpan = RateSpan.HOURS) -> Response:
     """The drawings of rates by hour or by day."""
     context = context_of(request)
     return context.rendering.page(request, "system_rates.html", rates=_rates(context, span))
@@ -96,7 +96,7 @@ def _check_views(database: Database) -> tuple[CheckView, ...]:
         return tuple(checks.views(session))
 
 
-def _rates(context: WebContext, span: Span) -> RateTable:
+def _rates(context: WebContext, span: RateSpan) -> RateTable:
     now = datetime.now().astimezone()
     with context.database.reading() as session:
         rates = measures.rates(session, since=rate_charts.beginning(span, now))
