@@ -103,15 +103,15 @@ def findings(database: Database, spool: Spool) -> list[CheckFinding]:
     """Compare the spool with every row; what that finds, in sentences."""
     differences = compare(database, spool)
     rowless = len(differences.rowless_files) + differences.rowless_instances
-    said = [CheckFinding(f"without a row in the spool: {quantity(rowless, 'instance')}")]
+    sentences = [CheckFinding(f"without a row in the spool: {quantity(rowless, 'instance')}")]
     incomplete = len(differences.fileless_instances) + len(differences.fileless_transcodings)
     if incomplete:
         text = f"the file of {quantity(incomplete, 'instance')} is missing or incomplete"
         remedy = "`burnish db recover` releases them, so that they can be sent again"
-        said.append(CheckFinding(text, remedy))
+        sentences.append(CheckFinding(text, remedy))
     else:
-        said.append(CheckFinding("every instance has its complete file"))
-    return said
+        sentences.append(CheckFinding("every instance has its complete file"))
+    return sentences
 
 
 def all_rows_are_lost(database: Database, spool: Spool) -> bool:
