@@ -26,10 +26,10 @@ def test_each_hour_has_a_bar_in_proportion_to_its_count() -> None:
         _rate(hour, "requests", "DONE", 7),
     ]
     table = rate_charts.draw(rates, RateSpan.HOURS, _NOW)
-    received, made, failed = table.charts
+    received, created, failed = table.charts
     assert (received.series, received.total, received.highest) == (CountedSeries.RECEIVED, 50, 40)
     assert [bar.height for bar in received.bars[-2:]] == [HEIGHT / 4, HEIGHT]
-    assert (made.total, failed.total) == (2, 4)
+    assert (created.total, failed.total) == (2, 4)
     assert table.last == "2026-11-28 07:00"
     assert table.rows == (("2026-11-28 07:00", (40, 2, 4)), ("2026-11-28 06:00", (10, 0, 0)))
 
