@@ -54,6 +54,12 @@ def denial(path: Path, access: int = os.R_OK) -> str:
     return _sentence(path, f"may not {' or '.join(verbs) or 'enter'} it")
 
 
+def holds_bytes(path: Path) -> bool:
+    """Whether `path` is a file, a directory or a drive, which a reader does not wait for."""
+    mode = path.stat().st_mode
+    return stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISBLK(mode)
+
+
 def check(path: Path, access: int = os.R_OK) -> None:
     """Raise AccessDenied if this user may not use `path` with `access`."""
     reason = denial(path, access)

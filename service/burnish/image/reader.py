@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
+from burnish import file_access
 from burnish.errors import DamagedVolume, Unreadable
 from burnish.hashing import new_hasher
 from burnish.image import (
@@ -84,6 +85,8 @@ def open_volume(
         the last session counts.
     """
     try:
+        if not file_access.holds_bytes(path):
+            raise Unreadable(f"{path} is neither a file, a directory nor a drive")
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise Unreadable(f"the volume cannot be opened: {error.strerror}") from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from burnish import file_access
 from burnish.application_profiles import ApplicationProfile
 from burnish.burn.libburn import PADDING, Disc, Drive
 from burnish.content import readme_txt, terms_record
@@ -207,6 +208,8 @@ def _examine_disc(
     What is on the disc and Burnish or the profile does not know stays as it is, and is told.
     """
     progress("reading the disc", 0, 0)
+    if drive.path.exists() and not file_access.holds_bytes(drive.path):
+        raise OperatorError(f"{drive.name}: {drive.path} is neither a drive nor a file")
     disc = drive.examine_disc()
     if disc.run.code or not disc.present or drive.tray() is not None:
         why = disc.run.problem() if disc.run.code else "there is no disc in it"

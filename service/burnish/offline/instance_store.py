@@ -12,8 +12,15 @@ from burnish.content.rendition_pool import RenditionPool, RenditionTask
 from burnish.content.volume_files import VolumeContent
 from burnish.contradictions import Contradiction, find_contradictions
 from burnish.dicom_elements import encode
-from burnish.errors import BurnishError, Conflict, DamagedVolume, Unknown, WrongKey
-from burnish.file_access import explain
+from burnish.errors import (
+    BurnishError,
+    Conflict,
+    DamagedVolume,
+    Unknown,
+    Unreadable,
+    WrongKey,
+)
+from burnish.file_access import explain, holds_bytes
 from burnish.file_slice import Slice
 from burnish.instance_header import instance_faults
 from burnish.instance_header.equality import are_equal_as_data
@@ -99,19 +106,22 @@ class InstanceStore:
                 self._left_out.skipped.append(LeftOut(path, why))
             elif says_dicom:
                 self._add(path, path, self._left_out.refused)
-            elif not self._add_volume(path):
-                self._add(path, path, self._left_out.skipped)
+            else:
+                reason = self._add_volume(path)
+                if reason is not None:
+                    self._add(path, path, self._left_out.skipped, reason)
 
-    def _add_volume(self, path: Path) -> bool:
-        """Add the instances on a volume; returns False if the file is not a volume of DICOM files.
+    def _add_volume(self, path: Path) -> str | None:
+        """Add the instances on a volume; None if it was one.
 
-        An image of which not even the names of the files can be read is refused.
+        Otherwise why the file is no volume of DICOM files, "" if nothing is known of it. An image
+        of which not even the names of the files can be read is refused.
         """
         try:
             with open_file_set(path, Keyring()) as file_set:
-                names = [*file_set.listed, *filter(file_set.is_instance, file_set.unlisted)]
+                names = [*file_set.listed, *_unlisted_instances(file_set)]
                 if not names and not file_set.has_dicomdir:
-                    return False
+                    return "there is no DICOM file on the volume"
                 for number, name in enumerate(names):
                     self._progress(f"reading {path.name}", number, len(names))
                     self._add_from_volume(file_set, name, _on_volume(path, name))
@@ -121,11 +131,15 @@ class InstanceStore:
                     self._left_out.refused.append(left_out)
                 if file_set.damage:
                     self._left_out.refused.append(LeftOut(path, file_set.damage))
-        except (DamagedVolume, WrongKey) as error:
+        except WrongKey as error:
+            why = f"{error}: `burnish disc import --into` with its key takes them into the service"
+            self._left_out.refused.append(LeftOut(path, why))
+        except DamagedVolume as error:
             self._left_out.refused.append(LeftOut(path, str(error)))
-        except (BurnishError, OSError):
-            return False
-        return True
+        except (BurnishError, OSError) as error:
+            format_name = str(error).partition(", but ")[2]
+            return f"it is {format_name}: name the DICOM files in it" if format_name else ""
+        return None
 
     def _add_from_volume(self, file_set: OpenedFileSet, name: str, source: Path) -> None:
         extracted = self._scratch / "extracted"
@@ -136,13 +150,18 @@ class InstanceStore:
             return
         self._add(extracted, source, self._left_out.refused)
 
-    def _add(self, path: Path, source: Path, left_out: list[LeftOut]) -> None:
-        """Add the instance in the file `path`, which comes from `source`; or leave it out."""
+    def _add(self, path: Path, source: Path, left_out: list[LeftOut], reason: str = "") -> None:
+        """Add the instance in the file `path`, which comes from `source`; or leave it out.
+
+        `reason` is told in place of the error if there is one.
+        """
         try:
             self._add_instance(path, source)
         except (BurnishError, OSError) as error:
             why = explain(error, path) if isinstance(error, OSError) else str(error)
-            left_out.append(LeftOut(source, why))
+            if left_out is self._left_out.skipped and not why.startswith("the file"):
+                why = f"the file is not a DICOM file: {why}"
+            left_out.append(LeftOut(source, reason or why))
 
     def _add_instance(self, path: Path, source: Path) -> None:
         indexed = index_file(path)
@@ -343,6 +362,8 @@ def files_below(sources: Iterable[Path]) -> Iterator[Path]:
     for source in sources:
         if not source.exists():
             raise Unknown(f"{source} does not exist")
+        if not holds_bytes(source):
+            raise Unreadable(f"{source} is neither a file, a directory nor a drive")
         paths = [source]
         if source.is_dir():
             paths = sorted(path for path in source.rglob("*") if path.is_file())
@@ -351,6 +372,16 @@ def files_below(sources: Iterable[Path]) -> Iterator[Path]:
             if resolved not in known:
                 known.add(resolved)
                 yield path
+
+
+def _unlisted_instances(file_set: OpenedFileSet) -> Iterator[str]:
+    """The DICOM files that the DICOMDIR does not list, also damaged ones: those are refused."""
+    for name in file_set.unlisted:
+        try:
+            if file_set.is_instance(name):
+                yield name
+        except Unreadable:
+            yield name
 
 
 def _other_content(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -403,6 +404,47 @@ def test_disc_build_names_what_an_image_lacks(volume: Path, run: Run, tmp_path: 
     done = run("disc", "build", image, "--output", tmp_path / "out")
     assert done.code == 23
     assert f"NOT ON MEDIA: {image}:" in done.err
+
+
+def test_disc_build_refuses_what_is_damaged_on_an_image_and_not_listed(
+    volume: Path, run: Run, tmp_path: Path
+) -> None:
+    path = next(iter(oracles.file_set(volume).values()))
+    (volume / "EXTRA").write_bytes(path.read_bytes()[:140])
+    image = tmp_path / "disc.iso"
+    oracles.run("genisoimage", "-quiet", "-o", image, volume)
+    done = run("disc", "build", image, "--output", tmp_path / "out", "--json")
+    assert done.code == 23
+    assert [entry["path"] for entry in done.json["refused"]] == [f"{image}:EXTRA"]
+
+
+def test_disc_build_says_what_a_source_is_that_it_cannot_take(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("no DICOM")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(tmp_path / "a.txt", "a.txt")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "a.txt", "a.txt")
+    for name, why in (
+        ("a.txt", "the file is not a DICOM file"),
+        ("a.zip", "there is no DICOM file on the volume"),
+        ("a.tar", "it is a tar archive: name the DICOM files in it"),
+    ):
+        done = run("disc", "build", tmp_path / name, "--output", tmp_path / "out")
+        assert done.code == 23
+        assert f"left out: {tmp_path / name}: {why}" in done.err
+
+
+def test_disc_build_says_how_a_secure_image_is_opened(
+    volume: Path, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "password").write_text("words that nobody guesses\n")
+    secure = ("--profile", "STD-GEN-SEC-CD", "--password-file", tmp_path / "password")
+    built = run("disc", "build", volume, "--output", tmp_path / "secure", *secure)
+    assert built.code == 0, built.err
+    image = tmp_path / "secure" / "VOLUME01.iso"
+    done = run("disc", "build", image, "--output", tmp_path / "out")
+    assert done.code == 23
+    assert "`burnish disc import --into` with its key" in done.err
 
 
 def test_verify_says_what_it_has_judged_by(volume: Path, run: Run) -> None:
