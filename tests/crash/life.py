@@ -1,8 +1,9 @@
 """The whole flow in one process: what the roles of the service do, one after the other.
 
-The stages and their files are the real ones. The network, the clock and the pool of conversion
-processes are left out, so that the steps of a life come in the same order each time. `making.py`
-has the lives of services that already have their instances, and make media of all kinds.
+The stages and their files are the real ones. The network, the clock and the pools of processes that
+convert and render are left out, so that the steps of a life come in the same order each time.
+`making.py` has the lives of services that already have their instances and make media of all
+kinds.
 """
 
 import json
@@ -23,6 +24,7 @@ from pydicom.data import get_testdata_file
 from sqlalchemy import update
 
 from burnish import retention
+from burnish.content import rendition_pool
 from burnish.db.session import Database
 from burnish.db.tables import Piece
 from burnish.errors import BurnishError
@@ -127,10 +129,11 @@ class _Inline:
 
 @contextmanager
 def in_one_process() -> Iterator[None]:
-    """Have conversions run in this process."""
+    """Have conversions and renditions made in this process."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(conversion, "ProcessPoolExecutor", _Inline)
         patch.setattr(conversion, "ensure_running", lambda: None)
+        patch.setattr(rendition_pool, "ProcessPoolExecutor", _Inline)
         # one of the instances is large, and a life needs several segments
         patch.setattr(buffers, "BUFFER_SIZE", 35_000)
         patch.setattr(appender, "SEGMENT_SIZE", 70_000)
