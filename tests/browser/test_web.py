@@ -1,11 +1,14 @@
 """The pages in Chromium, with the real service: what people at the desk do with them."""
 
+import io
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from accessibility import serious_faults
 from browsers import CHROMIUM, ENTER, Browser
 from burnish.cli.demo.peer import DemoPeer
 from burnish.identifiers import new_uid
+from burnish.image.reader import open_volume
 from flow import clients
 from flow.archives import HOST, Dcmqrscp
 from flow.service import Service
@@ -396,6 +400,38 @@ def _serves(site: Site) -> bool:
         return _web_process(site).is_running()
     except (AssertionError, psutil.Error):
         return False
+
+
+def _downloaded_zip(site: Site, token: str, path: str) -> dict[str, bytes]:
+    """The files of a ZIP file that the service sends, by their names."""
+    request = urllib.request.Request(  # noqa: S310
+        site.address + path, headers={"Authorization": f"Bearer {token}"}
+    )
+    with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
+        archive = zipfile.ZipFile(io.BytesIO(answer.read()))
+    assert archive.testzip() is None
+    return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_the_zip_file_of_a_volume_has_what_its_image_has(site: Site, chromium: Browser) -> None:
+    image = site.service.outbox / site.done / "VOLUME01.iso"
+    with open_volume(image) as volume:
+        expected = {
+            name.replace("\\", "/"): b"".join(volume.chunks(name)) for name in volume.files()
+        }
+    assert {"DICOMDIR", "README.TXT", "INDEX.HTM"} <= expected.keys()
+    token = site.service.cli("token", "create", "zip", "--role", "desk", json=False).strip()
+    for path in ("/requests", "/api/v1/requests"):
+        assert _downloaded_zip(site, token, f"{path}/{site.done}/volumes/1/zip") == expected
+    chromium.open(f"{site.address}/requests/{site.done}")
+    assert chromium.evaluate("document.querySelector('a[href$=\"/volumes/1/zip\"]').download") == ""
+    # a device that keeps no image: made again from the instances
+    hidden = image.with_suffix(".hidden")
+    image.rename(hidden)
+    try:
+        assert _downloaded_zip(site, token, f"/requests/{site.done}/volumes/1/zip") == expected
+    finally:
+        hidden.rename(image)
 
 
 def _pages(site: Site) -> list[str]:

@@ -1,14 +1,20 @@
 """Surface: what a volume looks like before and after it is made: label, first page, image."""
 
 import json
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
-from burnish.errors import Unknown
+from burnish.errors import BurnishError, Unknown
+from burnish.image.image_file import content
+from burnish.image.reader import open_volume
+from burnish.image.zip_stream import StreamedFile, zip_pieces
 from burnish.request import listing
 from burnish.settings import Settings
 from burnish.web.context import WebContext
 from burnish.write.job import PieceJob, volume_jobs
 from burnish.write.labels import PieceLabels
+from burnish.write.pipeline import plain_files
 
 #: For pages of discs: they may have styles and pictures of their own, but no script.
 POLICY = (
@@ -72,3 +78,45 @@ def downloadable_image(context: WebContext, name: str, number: int) -> tuple[Pat
             hint="only folder devices keep the images of their media",
         )
     return path, f"{request_name}-{path.name}"
+
+
+def zip_of_image(path: Path) -> Iterator[bytes]:
+    """A ZIP file with all files of a published image, in pieces."""
+    created = datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+    with open_volume(path) as volume:
+        files = (
+            StreamedFile(name, size, volume.chunks(name)) for name, size in volume.files().items()
+        )
+        yield from zip_pieces(files, created)
+
+
+def zip_of_job(job: PieceJob) -> Iterator[bytes]:
+    """A ZIP file with all files that the image of a volume has, in pieces; raises Unknown.
+
+    It is what a device that keeps no image was given, made again from the instances.
+    """
+    if job.secure:
+        raise Unknown(
+            "the volume is encrypted, and its image is not here",
+            hint="only folder devices keep the images of their media",
+        )
+    for instance in job.plan.instances:
+        try:
+            instance.source.read(0, 1)
+        except (OSError, BurnishError):
+            raise Unknown(
+                "instances of this volume are not here any more",
+                hint="only folder devices keep the images of their media",
+            ) from None
+    files = plain_files(job.plan)
+    streamed = (StreamedFile(file.file_id, file.size, content(file)) for file in files)
+    return zip_pieces(streamed, job.plan.created)
+
+
+def zip_file(context: WebContext, name: str, number: int) -> tuple[Iterator[bytes], str]:
+    """The files of a volume as a ZIP file in pieces, and its name; raises Unknown."""
+    with context.database.reading() as session:
+        request_name = listing.find_request(session, name).short_id
+    path = published_image(context.settings, request_name, number)
+    pieces = zip_of_image(path) if path else zip_of_job(volume_job(context, name, number))
+    return pieces, f"{request_name}-VOLUME{number:02d}.zip"

@@ -162,18 +162,7 @@ def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None
     has changed.
     """
     directory = plan.dicomdir()
-    files = [
-        VolumeFile("DICOMDIR", len(directory), directory),
-    ]
-    for instance in plan.instances:
-        files.append(
-            VolumeFile(
-                instance.file_id,
-                instance.source.size,
-                instance.source,
-                instance.data_set_offset,
-            )
-        )
+    files = _dicom_files(plan, directory)
     digests = {"DICOMDIR": digest_of(directory)}
     keys: ContentKeys = {}
     if plan.sealer:
@@ -204,6 +193,28 @@ def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None
         with suppress(OSError):
             part.unlink(missing_ok=True)
     return BuiltImage(keys, digest_of(directory), layout, hashing, digests)
+
+
+def _dicom_files(plan: VolumePlan, directory: bytes) -> list[VolumeFile]:
+    """The DICOMDIR and the DICOM files of a volume, in the order in which they lie on it."""
+    files = [VolumeFile("DICOMDIR", len(directory), directory)]
+    for instance in plan.instances:
+        files.append(
+            VolumeFile(
+                instance.file_id,
+                instance.source.size,
+                instance.source,
+                instance.data_set_offset,
+            )
+        )
+    return files
+
+
+def plain_files(plan: VolumePlan) -> list[VolumeFile]:
+    """All files of a volume without encryption, in the order in which they lie on it."""
+    files = _dicom_files(plan, plan.dicomdir())
+    files[1:1] = plan.other_files()
+    return files
 
 
 def _hashing_along(

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from pydantic import Field
 
 from burnish.request import listing, media_orders
@@ -336,6 +336,25 @@ def download_image(request: Request, name: str, number: int) -> Response:
     """The image or ZIP that a folder device has published."""
     path, file_name = volume_previews.downloadable_image(context_of(request), name, number)
     return FileResponse(path, filename=file_name, media_type="application/octet-stream")
+
+
+@router.get(
+    "/{name}/volumes/{number}/zip",
+    dependencies=[needs(Permission.DOWNLOAD)],
+    summary="Download the files of a volume as a ZIP file",
+    response_class=StreamingResponse,
+    responses=documented(
+        {"type": "string", "format": "binary"},
+        404,
+        text="The files of the volume, as they are on it.",
+        media_types=("application/zip",),
+    ),
+)
+def download_zip(request: Request, name: str, number: int) -> Response:
+    """Of a published image, or made from the instances that are here."""
+    pieces, file_name = volume_previews.zip_file(context_of(request), name, number)
+    headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
+    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
 
 @router.get(

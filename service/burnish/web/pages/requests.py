@@ -43,6 +43,7 @@ class ShownDisc:
     drawing: DiscDrawing
     has_image: bool = False
     has_front_page: bool = False
+    has_zip: bool = False
 
 
 @router.get("/requests", dependencies=[needs(Permission.SEE)])
@@ -176,6 +177,14 @@ def image(request: Request, name: str, number: int) -> Response:
     return FileResponse(path, filename=file_name)
 
 
+@router.get("/requests/{name}/volumes/{number}/zip", dependencies=[needs(Permission.DOWNLOAD)])
+def zip_file(request: Request, name: str, number: int) -> Response:
+    """All files of a volume as a ZIP file, made while it is sent."""
+    pieces, file_name = volume_previews.zip_file(context_of(request), name, number)
+    headers = {"Content-Disposition": f'attachment; filename="{file_name}"'}
+    return StreamingResponse(pieces, media_type="application/zip", headers=headers)
+
+
 def _group(name: str) -> RequestGroup | None:
     try:
         return RequestGroup(name) if name else None
@@ -232,6 +241,7 @@ def _discs(settings: Settings, view: RequestView, with_pages: frozenset[int]) ->
             )
             is not None,
             has_front_page=volume.volume_number in with_pages,
+            has_zip=not view.missing,
         )
         for volume in view.volumes
     ]
