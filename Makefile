@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fuzz bench crash soak soak-segments fuzz-files fuzz-coverage clean
+.PHONY: help run test check fuzz api-cases bench crash soak soak-segments fuzz-files fuzz-coverage clean
 
 help:
 	@echo 'make run            install Burnish into $(VENV), then run its demo'
@@ -21,6 +21,7 @@ help:
 	@echo 'make soak           a busy day of the service in SOAK_MINUTES=15'
 	@echo 'make soak-segments  segments of the spool filled, released, rewritten, for SOAK_MINUTES=15'
 	@echo 'make fuzz           attack a service for SECONDS=60, beside a well-behaved client'
+	@echo 'make api-cases      API_CASES=7300 random calls of the interface for programs, from its document'
 	@echo 'make fuzz-files     FUZZ_COUNT=2000 damaged files for each reader'
 	@echo 'make fuzz-coverage  coverage-guided fuzzing of each parser for SECONDS=60 (needs atheris)'
 	@echo 'make clean          remove $(VENV), installed test peers and caches'
@@ -57,6 +58,10 @@ soak: $(VENV)/.installed-dev
 
 soak-segments: $(VENV)/.installed-dev
 	$(BIN)/python tests/soak/segments.py --minutes $(SOAK_MINUTES)
+
+API_CASES ?= 7300
+api-cases: $(VENV)/.installed-dev
+	$(BIN)/python -W ignore tests/unit/web/api_cases.py --cases $(API_CASES)
 
 FUZZ_COUNT ?= 2000
 fuzz-files: $(VENV)/.installed-dev

@@ -93,20 +93,25 @@ def permissions_of(route: APIRoute) -> list[Needs]:
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    problem = _problem(error)
+    problem = _problem(request, error)
     if not isinstance(error, _EXPECTED):
         log.error("web request failed by a defect", path=_route_of(request), exc_info=error)
     if isinstance(error, NotSignedIn) and not _is_for_program(request):
         return _to_sign_in(request)
+    # such as Allow, with the methods of an address
+    headers = dict(getattr(error, "headers", None) or {})
     if _is_for_program(request):
-        headers = {"WWW-Authenticate": "Bearer"} if problem.kind.status == 401 else None
+        if problem.kind.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
         return JSONResponse(
             problem.as_json(),
             status_code=problem.kind.status,
             media_type="application/problem+json",
             headers=headers,
         )
-    return _error_page(request, problem)
+    answer = _error_page(request, problem)
+    answer.headers.update(headers)
+    return answer
 
 
 def _route_of(request: Request) -> str:
@@ -114,15 +119,30 @@ def _route_of(request: Request) -> str:
     return str(getattr(request.scope.get("route"), "path", ""))
 
 
-def _problem(error: Exception) -> Problem:
+def _problem(request: Request, error: Exception) -> Problem:
     if isinstance(error, BurnishError):
         return problem_of(error)
     if isinstance(error, HTTPException):
         return problem_of_status(error.status_code, str(error.detail))
     if isinstance(error, RequestValidationError):
+        if any(fault["type"] == "json_invalid" for fault in error.errors()):
+            return problem_of_status(HTTPStatus.BAD_REQUEST, "the body is not JSON")
+        if _has_other_media_type(request, error):
+            return problem_of_status(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body has to be application/json"
+            )
         faults = (f"{fault['loc'][-1]}: {fault['msg']}" for fault in error.errors())
         return problem_of_status(422, "; ".join(faults))
     return problem_of_status(500, "an error that Burnish does not expect; its log has the details")
+
+
+def _has_other_media_type(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was not read as JSON because it does not say that it is."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    return not is_json and any(
+        fault["loc"] == ("body",) and fault["type"] != "missing" for fault in error.errors()
+    )
 
 
 def _is_for_program(request: Request) -> bool:

@@ -2,10 +2,12 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,6 +30,8 @@ _NOT_STORED = (b"cache-control", b"no-store")
 #: The addresses of these files change with their content.
 _KEPT = (b"cache-control", b"public, max-age=604800")
 _STATIC = "/static/"
+#: The most bytes of a body that is read as a whole: 100,000 UIDs are half of it.
+_LONGEST_BODY = 16 * 1024 * 1024
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 Recognize = Callable[[Request], Visitor]
@@ -69,7 +73,26 @@ class Headers:
             answer = await self._refuse(request, error)
             await answer(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_with_headers)
+        await self._app(scope, _limited(request, receive), send_with_headers)
+
+
+def _limited(request: Request, receive: Receive) -> Receive:
+    """Receives a body up to a limit, except that of an upload, which is not kept in memory."""
+    if request.method == "PUT":
+        return receive
+    received = 0
+
+    async def receive_up_to_limit() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > _LONGEST_BODY:
+            raise HTTPException(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {_LONGEST_BODY} bytes"
+            )
+        return message
+
+    return receive_up_to_limit
 
 
 def check_origin(request: Request) -> None:

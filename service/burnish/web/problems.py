@@ -1,5 +1,6 @@
 """Surface: errors as HTTP statuses, in one table; as problem+json (RFC 9457) and as pages."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +41,20 @@ PROBLEMS: dict[type[Exception], ProblemKind] = {
 
 #: Problems of HTTP itself.
 _OF_STATUS = {
+    400: ProblemKind(400, "malformed", "The body of the request cannot be read"),
     404: PROBLEMS[errors.Unknown],
     405: ProblemKind(405, "method-not-allowed", "This address has no such method"),
     413: _TOO_LARGE,
+    415: ProblemKind(415, "media-type", "The body has another media type than this address takes"),
     422: _INVALID,
     500: PROBLEMS[errors.BurnishError],
 }
+
+
+def kinds() -> Iterator[ProblemKind]:
+    """All kinds of problems that have a place in the tables above."""
+    yield from PROBLEMS.values()
+    yield from _OF_STATUS.values()
 
 
 @dataclass(frozen=True, slots=True)

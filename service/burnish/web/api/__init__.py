@@ -26,7 +26,7 @@ from burnish.web.api import (
     tokens,
     users,
 )
-from burnish.web.api.answers import PROBLEM_SCHEMA
+from burnish.web.api.answers import PROBLEM_SCHEMA, problem_responses
 
 _PREFIX = "/api/v1"
 _NOUNS = (
@@ -73,6 +73,10 @@ def document() -> dict[str, Any]:
     for router in ROUTERS:
         documented.include_router(router)
     content: dict[str, Any] = documented.openapi()
+    for operations in content["paths"].values():
+        for operation in operations.values():
+            if "requestBody" in operation:
+                operation["responses"] |= problem_responses(400, 413, 415)
     components = content.setdefault("components", {})
     components.setdefault("schemas", {})[PROBLEM_SCHEMA] = _PROBLEM
     components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from burnish.request.views import list_page, to_json
 from burnish.web.access import Permission, may, visitor_of
-from burnish.web.problems import PROBLEMS
+from burnish.web.problems import kinds
 
 Limit = Annotated[int, Query(ge=1, le=500, description="The most items of the answer.")]
 #: The name of the schema of problems in the OpenAPI document.
@@ -65,9 +65,16 @@ def documented(
     if schema is not None:
         good["content"] = {media_type: {"schema": schema} for media_type in media_types}
     answers: dict[int | str, dict[str, Any]] = {status: good}
-    for number in sorted({*_ALWAYS, *problems}):
-        titles = dict.fromkeys(kind.title for kind in PROBLEMS.values() if kind.status == number)
-        answers[number] = {
+    problem_answers = problem_responses(*sorted({*_ALWAYS, *problems}))
+    return answers | {int(number): response for number, response in problem_answers.items()}
+
+
+def problem_responses(*statuses: int) -> dict[str, dict[str, Any]]:
+    """Problems for the OpenAPI document, by their statuses."""
+    answers: dict[str, dict[str, Any]] = {}
+    for number in statuses:
+        titles = dict.fromkeys(kind.title for kind in kinds() if kind.status == number)
+        answers[str(number)] = {
             "description": "; ".join(titles) or "A problem",
             "content": {
                 "application/problem+json": {
