@@ -1,19 +1,22 @@
 """Stage: what has come and is not on media, by patient and study; the priors of a patient."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from burnish.db import known_studies
-from burnish.db.tables import Instance, KnownStudy
+from burnish.db import known_studies, search_terms
+from burnish.db.tables import Instance, KnownStudy, SearchTerm
 from burnish.errors import InvalidArgument, MissingValue, Unknown
 from burnish.request import matching, standing_orders, study_listing
 from burnish.request.study_listing import StudyHit
 from burnish.settings import StandingOrderSettings
+
+#: What the studies of one Patient ID should agree on.
+_FIELDS_OF_PATIENT = ("patient_name", "birth_date", "sex")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,8 @@ class ArrivedStudy:
     """A study with instances that nobody has requested media for.
 
     `unrequested` is their number, `size` that in bytes. `standing_order` will issue a request for
-    them at `due_at`, unless more of them arrive.
+    them at `due_at`, unless more of them arrive. `contradictory` are the fields of the patient
+    (patient_name, birth_date, sex) in which studies with the same Patient ID differ.
     """
 
     study: StudyHit
@@ -30,6 +34,7 @@ class ArrivedStudy:
     calling_ae_titles: tuple[str, ...]
     standing_order: str = ""
     due_at: datetime | None = None
+    contradictory: tuple[str, ...] = ()
 
 
 def arrivals(
@@ -56,10 +61,47 @@ def arrivals(
         if len(looked_at) < limit:
             break
         position = (looked_at[-1].last_received_at, looked_at[-1].id)
+    hits = study_listing.study_hits(session, listed_ids[:limit])
+    contradictory = _contradictory_fields(session, hits)
     return [
-        _arrived(session, hit, rows[hit.id], orders)
-        for hit in study_listing.study_hits(session, listed_ids[:limit])
+        replace(
+            _arrived(session, hit, rows[hit.id], orders),
+            contradictory=contradictory.get((hit.patient_id, hit.issuer_of_patient_id), ()),
+        )
+        for hit in hits
     ]
+
+
+def _contradictory_fields(
+    session: Session, hits: Sequence[StudyHit]
+) -> dict[tuple[str, str], tuple[str, ...]]:
+    """The fields in which the studies of a Patient ID differ, by Patient ID and its issuer.
+
+    An empty value differs from none.
+    """
+    patient_ids = {hit.patient_id for hit in hits if hit.patient_id}
+    terms = {search_terms.code(patient_id) for patient_id in patient_ids}
+    columns = [getattr(KnownStudy, name) for name in _FIELDS_OF_PATIENT]
+    rows = session.execute(
+        select(KnownStudy.patient_id, KnownStudy.issuer_of_patient_id, *columns)
+        .join(SearchTerm, SearchTerm.study_id == KnownStudy.id)
+        .where(
+            SearchTerm.kind == search_terms.PATIENT_ID,
+            SearchTerm.term.in_(terms),
+            KnownStudy.patient_id.in_(patient_ids),
+        )
+        .distinct()
+    )
+    values: dict[tuple[str, str], dict[str, set[str]]] = {}
+    for patient_id, issuer, *of_study in rows:
+        of_patient = values.setdefault((patient_id, issuer), {})
+        for name, value in zip(_FIELDS_OF_PATIENT, of_study, strict=True):
+            if value.strip():
+                of_patient.setdefault(name, set()).add(value.strip())
+    return {
+        patient: tuple(name for name, distinct in of_patient.items() if len(distinct) > 1)
+        for patient, of_patient in values.items()
+    }
 
 
 def cursor(arrived: ArrivedStudy) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from burnish.application_profiles import PROFILES
-from burnish.contradictions import count_patients
+from burnish.contradictions import count_patients, find_contradictions
 from burnish.errors import Conflict, InvalidValue, MissingValue
 from burnish.request import instance_listing
 from burnish.request.operations import Reference
@@ -79,6 +79,11 @@ def headers(session: Session, items: Sequence[Reference]) -> list[InstanceHeader
 def count_patients_of(session: Session, items: Sequence[Reference]) -> int:
     """The number of patients that the instances are of, by the rules that planning goes by."""
     return count_patients(headers(session, items))
+
+
+def contradictions_of(session: Session, items: Sequence[Reference]) -> list[str]:
+    """Where the instances contradict each other about patient or study, without patient data."""
+    return [contradiction.text for contradiction in find_contradictions(headers(session, items))]
 
 
 def check_patients(session: Session, order: MediaOrder, items: Sequence[Reference]) -> None:

@@ -14,6 +14,13 @@ SCRIPT = "<script>alert(1)</script>"
 DEFAULTS = {"copies": "1", "priority": "MED", "device": "", "label_text": ""}
 
 
+def _note_studies(web: WebGround) -> None:
+    """What a receiver does with the rows of instances."""
+    with web.database.connection() as connection:
+        rows = connection.execute(select(*Instance.__table__.columns)).mappings().all()
+        StudyRecorder().note(connection, rows)
+
+
 @pytest.fixture
 def filled(web: WebGround) -> WebGround:
     """Two studies of Ada and one of Charles."""
@@ -23,9 +30,7 @@ def filled(web: WebGround) -> WebGround:
         instance(**ada, study="1.2.2", study_date="20250607"),
         instance(patient_name=f"Babbage^{SCRIPT}", patient_id="77", study="1.2.3"),
     )
-    with web.database.connection() as connection:
-        rows = connection.execute(select(*Instance.__table__.columns)).mappings().all()
-        StudyRecorder().note(connection, rows)
+    _note_studies(web)
     return web
 
 
@@ -144,3 +149,29 @@ def test_a_viewer_has_no_arrivals(filled: WebGround) -> None:
     viewer = filled.signed_in(AccountRole.VIEWER)
     assert viewer.get("/arrivals").status_code == 403
     assert 'href="/arrivals"' not in viewer.get("/").text
+
+
+def test_studies_that_contradict_each_other_about_their_patient_are_marked(
+    web: WebGround,
+) -> None:
+    web.store(
+        instance(study="1.2.3.1", patient_id="P7", birth_date="19700101", sex="F"),
+        instance(study="1.2.3.2", patient_id="P7", birth_date="19710101", sex="F"),
+        instance(study="1.2.3.3", patient_id="P8", birth_date="19700101"),
+        instance(study="1.2.3.4", patient_id="P8", patient_name="Roe^Richard"),
+        instance(study="1.2.3.5", patient_id="P9", birth_date="19700101", sex="M"),
+        instance(study="1.2.3.6", patient_id="P9"),
+    )
+    _note_studies(web)
+    desk = web.signed_in(AccountRole.DESK)
+    page = desk.get("/arrivals").text
+    assert page.count("another birth date with this ID") == 2
+    assert page.count("another name with this ID") == 2
+    assert "another sex with this ID" not in page
+    with web.database.reading() as session:
+        ids = session.scalars(select(KnownStudy.id).where(KnownStudy.patient_id == "P7")).all()
+    form = desk.get(f"/arrivals/disc?study={ids[0]}&study={ids[1]}").text
+    assert "has 2 birth dates" in form
+    assert "Check first which of them is right." in form
+    alone = desk.get(f"/arrivals/disc?study={ids[0]}").text
+    assert "contradict" not in alone

@@ -139,6 +139,7 @@ def _chosen(request: Request, study_ids: Sequence[int]) -> dict[str, Any]:
             "studies": studies,
             "priors": stage.priors(session, study_ids),
             "patient_count": media_orders.count_patients_of(session, items),
+            "contradictions": media_orders.contradictions_of(session, items),
             "ticked": set(study_ids),
         }
 
