@@ -61,9 +61,13 @@ class PageGone(Exception):
 
 
 class Browser:
-    """A browser with one page: `errors` are its complaints, `requests` what it asked for."""
+    """A browser with one page: `errors` are its complaints, `requests` what it asked for.
 
-    def __init__(self, name: str) -> None:
+    A browser that notes requests keeps what they bring: without them, it needs as much memory as
+    one that a person uses.
+    """
+
+    def __init__(self, name: str, *, notes_requests: bool = True) -> None:
         self.name = name
         self.errors: list[str] = []
         self.requests: list[str] = []
@@ -71,7 +75,8 @@ class Browser:
         self._number = 0
         self._exits = contextlib.ExitStack()
         self._process, self._connection = self._start()
-        self._command("session.subscribe", events=["log.entryAdded", "network.beforeRequestSent"])
+        events = ["log.entryAdded", *(["network.beforeRequestSent"] if notes_requests else [])]
+        self._command("session.subscribe", events=events)
         contexts = self._command("browsingContext.getTree")["contexts"]
         self.context = contexts[0]["context"]
 
@@ -103,6 +108,15 @@ class Browser:
             with contextlib.suppress(psutil.Error):
                 if "driver" not in process.name():
                     total += process.memory_full_info().pss
+        return total
+
+    def processor_seconds(self) -> float:
+        """CPU time that its processes have used so far."""
+        total = 0.0
+        for process in self._processes():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system
         return total
 
     # --- start
@@ -209,6 +223,10 @@ class Browser:
         self.errors.clear()
         self.requests.clear()
         self._command("browsingContext.navigate", context=self.context, url=address, wait=wait)
+
+    def preload(self, function: str) -> None:
+        """A function that runs in every page before the scripts of the page do."""
+        self._command("script.addPreloadScript", functionDeclaration=function)
 
     def scripts(self, *, on: bool) -> None:
         """Whether pages may run scripts of their own; only Chromium can be told."""

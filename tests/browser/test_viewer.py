@@ -695,8 +695,9 @@ def test_a_damaged_pack_is_said_and_never_shown_as_values(view: View) -> None:
     viewer.until_true_values()
     pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.JS"
     content = bytearray(pack.read_bytes())
-    before = bytes(content).split(b"function(){/*")
-    place = len(b"function(){/*".join(before[:3])) + len(before[3]) // 2
+    start = "function(){/*".encode("utf-16-le")
+    before = bytes(content).split(start)
+    place = len(start.join(before[:2])) + len(before[2]) // 4 * 2
     content[place : place + 40] = b"A" * 40
     pack.write_bytes(content)
     viewer = Viewer(viewer.browser, viewer.folder / "VIEWER" / "VIEWER.HTM")
@@ -710,8 +711,9 @@ def test_a_damaged_pack_is_said_and_never_shown_as_values(view: View) -> None:
 def test_a_pack_of_other_images_is_never_shown_as_values(view: View) -> None:
     viewer = view(*material.ct_volume(), at_ease=False)
     pack = viewer.folder / "VIEWER" / "S0000001" / "P0000001.JS"
-    lines = pack.read_bytes().splitlines(keepends=True)
-    pack.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    end = "*/},\n".encode("utf-16-le")
+    first, _, *others = pack.read_bytes().split(end)
+    pack.write_bytes(end.join([first, *others]))
     viewer = Viewer(viewer.browser, viewer.folder / "VIEWER" / "VIEWER.HTM")
     viewer.browser.until(f"{FIRST}.querySelector('.message').textContent.includes('damaged')")
     assert viewer.browser.evaluate(f"{FIRST}.dataset.pixels") == "picture"

@@ -15,11 +15,21 @@ from burnish.content import pixel_packs
 
 def unescape(line: bytes) -> bytes:
     """The bytes of a line, as the viewer reads it."""
-    assert line.startswith(b"function(){/*")
-    assert line.endswith(b"*/},\n")
-    comment = line[len(b"function(){/*") : -len(b"*/},\n")]
-    assert b"*/" not in comment
-    return comment.replace(b"*_", b"*")
+    text = line.decode("utf-16-le")
+    assert text.startswith("function(){/*")
+    assert text.endswith("*/},\n")
+    filling, *comment = text[len("function(){/*") : -len("*/},\n")]
+    assert "*/" not in "".join(comment)
+    characters = iter(comment)
+    codes = []
+    for character in characters:
+        code = ord(character)
+        if character == "*":
+            follower = ord(next(characters))
+            code = ord("*") if follower == ord("_") else follower - 0x100 + 0xD800
+        codes.append(code)
+    data = struct.pack(f"<{len(codes)}H", *codes)
+    return data[: len(data) - int(filling)]
 
 
 def median(left: int, above: int, corner: int) -> int:
@@ -141,11 +151,15 @@ def test_every_byte_can_stand_in_a_script(data: bytes) -> None:
     assert unescape(pixel_packs.script_line(data)) == data
 
 
-def test_a_script_holds_every_byte_value_to_decode_by() -> None:
+def test_characters_that_have_a_meaning_can_stand_in_a_script() -> None:
+    data = b"*\0*/" + struct.pack("<6H", 0x2A, 0x2F, 0xD800, 0xDFFF, 0xFEFF, 0x2028) + b"*"
+    assert unescape(pixel_packs.script_line(data)) == data
+
+
+def test_a_pack_says_how_it_is_encoded() -> None:
     prefix = pixel_packs.pack_prefix(3, 12)
-    assert prefix.startswith(b"BURNISH_PACK(      3,     12,")
-    line = prefix[len(b"BURNISH_PACK(      3,     12,") : -2]
-    assert unescape(line) == bytes(range(256))
+    assert prefix.startswith(b"\xff\xfe")
+    assert prefix.decode("utf-16") == "BURNISH_PACK(      3,     12,[\n"
 
 
 def test_packs_are_filled_in_order_and_their_size_is_known() -> None:

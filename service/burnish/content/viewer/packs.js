@@ -2,15 +2,17 @@
 
 const MEGABYTE = 1e6;
 const LITTLE_MEMORY = navigator.deviceMemory && navigator.deviceMemory <= 2;
-const VALUES_BUDGET = (LITTLE_MEMORY ? 32 : 48) * MEGABYTE;
+const VALUES_BUDGET = (LITTLE_MEMORY ? 24 : 32) * MEGABYTE;
 // Packs of about 2 MB that stay in memory.
 const PACKS_KEPT = 3;
 // Memory of values that are no longer needed, which a worker fills again: a browser is slow to free it by itself.
 const SPARES_KEPT = 6;
+// Scripts that are loaded in one frame.
+const PACKS_IN_FRAME = 4;
 // Scripts that are loaded at the same time: a disc reads one after another anyway.
 const PACKS_AT_ONCE = 2;
 
-// What a worker does; it gets the bytes of a block and answers with its values. See pixel_packs for the format.
+// What a worker does; it gets the text of a block and answers with its values. See pixel_packs for the format.
 function decoder() {
   const table = new Int32Array(256);
   for (let index = 0; index < 256; index++) {
@@ -68,6 +70,22 @@ function decoder() {
   };
   // Memory for values: that of values that are no longer needed, if it has the right size.
   const memory = (spare, length) => spare && spare.byteLength === length ? spare : new ArrayBuffer(length);
+  let scratch = new Uint8Array(1 << 19);
+  // The bytes of a comment, two in each character.
+  function bytesOf(comment) {
+    if (scratch.length < 2 * comment.length) scratch = new Uint8Array(2 * comment.length);
+    let length = 0;
+    for (let index = 1; index < comment.length; index++) {
+      let code = comment.charCodeAt(index);
+      if (code === 42) {
+        const follower = comment.charCodeAt(++index);
+        if (follower !== 95) code = follower - 0x100 + 0xd800;
+      }
+      scratch[length++] = code & 255;
+      scratch[length++] = code >> 8;
+    }
+    return scratch.subarray(0, length - (comment[0] === '1' ? 1 : 0));
+  }
   async function decode(block, spare) {
     const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
     if (block.length < 25 || block[0] !== 0x42) throw new Error('no block');
@@ -108,8 +126,8 @@ function decoder() {
   // One block after another, since they share the buffer.
   let last = Promise.resolve();
   onmessage = event => {
-    const { id, block, spare } = event.data;
-    last = last.then(() => decode(block, spare)).then(
+    const { id, comment, spare } = event.data;
+    last = last.then(() => decode(bytesOf(comment), spare)).then(
       result => postMessage({ id, result }, result.values ? [result.values.buffer] : []),
       error => postMessage({ id, fault: String(error && error.message || error) }));
   };
@@ -137,17 +155,18 @@ function startWorkers() {
 // Array buffers of values that are no longer needed.
 const spares = [];
 
-function decodeBlock(block) {
+// The values of a block that is the text of a comment.
+function decodeBlock(comment) {
   return new Promise(done => {
     const id = ++lastCall, spare = spares.pop();
     answers.set(id, done);
-    workers[id % workers.length].postMessage({ id, block, spare }, spare ? [block.buffer, spare] : [block.buffer]);
+    workers[id % workers.length].postMessage({ id, comment, spare }, spare ? [spare] : []);
   });
 }
 
 // --- packs
 
-const packs = new Map();      // name -> {blocks, map}, the least recently used first
+const packs = new Map();      // name -> {blocks}, the least recently used first
 const packLoads = new Map();  // name -> promise
 
 const packName = (series, pack) => `VIEWER/S${sevenDigits(series.folder)}/P${sevenDigits(pack)}.JS`;
@@ -158,29 +177,31 @@ function commentOf(holder) {
   return source.slice(source.indexOf('/*') + 2, source.lastIndexOf('*/'));
 }
 
-let scratch = new Uint8Array(1 << 19);
+// Scripts are loaded in a frame of their own, which is given up after some of them: a browser keeps the text of scripts as long as their page.
+let packFrame = null;  // {node, loads, pending}
 
-// The bytes of a comment by a map of character codes; "*" is followed by a "_" that is not one of them.
-function bytesOf(characters, map) {
-  if (scratch.length < characters.length) scratch = new Uint8Array(characters.length);
-  const bytes = scratch;
-  let length = 0;
-  for (let index = 0; index < characters.length; index++) {
-    const code = characters.charCodeAt(index);
-    bytes[length++] = map[code];
-    if (code === 42) index++;
+function frameForPack() {
+  if (!packFrame || packFrame.loads >= PACKS_IN_FRAME) {
+    const node = element('iframe', { hidden: true, tabindex: '-1', 'aria-hidden': 'true' });
+    document.body.append(node);
+    node.contentWindow.BURNISH_PACK = keepPack;
+    packFrame = { node, loads: 0, pending: 0 };
   }
-  return bytes.slice(0, length);
+  packFrame.loads++;
+  packFrame.pending++;
+  return packFrame;
 }
 
-// A pack calls this: `values` has all 256 byte values, as the browser read them.
-window.BURNISH_PACK = (folder, pack, values, blocks) => {
-  const characters = commentOf(values).replace('*_', '*'), map = new Uint8Array(65536);
-  let usable = characters.length === 256;
-  for (let value = 0; usable && value < 256; value++) map[characters.charCodeAt(value)] = value;
-  for (let value = 0; usable && value < 256; value++) usable = map[characters.charCodeAt(value)] === value;
-  packs.set(packName({ folder }, pack), { blocks: usable ? blocks : [], map });
-};
+function leaveFrame(frame) {
+  frame.pending--;
+  if (frame.pending || frame.loads < PACKS_IN_FRAME) return;
+  frame.node.remove();
+}
+
+// A pack calls this.
+function keepPack(folder, pack, blocks) {
+  packs.set(packName({ folder }, pack), { blocks });
+}
 
 // A pack; null if it cannot be read.
 function loadPack(series, pack) {
@@ -193,14 +214,17 @@ function loadPack(series, pack) {
   }
   if (!packLoads.has(name)) {
     packLoads.set(name, new Promise(done => {
+      const frame = frameForPack();
       const finish = () => {
         script.remove();
+        leaveFrame(frame);
         packLoads.delete(name);
         for (const other of packs.keys()) if (packs.size > PACKS_KEPT && other !== name) packs.delete(other);
         done(packs.get(name) || null);
       };
-      const script = element('script', { src: '../' + name, charset: 'windows-1252', onload: finish, onerror: finish });
-      document.head.append(script);
+      const script = frame.node.contentDocument.createElement('script');
+      Object.assign(script, { charset: 'utf-16le', onload: finish, onerror: finish, src: new URL('../' + name, location.href).href });
+      frame.node.contentDocument.head.append(script);
     }));
   }
   return packLoads.get(name);
@@ -212,7 +236,7 @@ async function readBlock(series, block) {
   let loaded = null;
   for (let attempt = 0; attempt < 2 && !loaded; attempt++) loaded = await loadPack(series, pack);
   if (!loaded || loaded.blocks.length !== series.packs[pack - 1]) return { fault: 'pack' };
-  const answer = await decodeBlock(bytesOf(commentOf(loaded.blocks[index]), loaded.map));
+  const answer = await decodeBlock(commentOf(loaded.blocks[index]));
   return answer.fault ? { fault: answer.fault } : answer.result;
 }
 
