@@ -152,7 +152,9 @@ def measure(name: str, page: Path, slices: int) -> dict[str, Any]:
             browser.until("window.opened && window.opened.values")
             openings.append(browser.evaluate("window.opened"))
         for key in ("picture", "values"):
-            result[f"first_{key}_ms"] = round(statistics.median(opening[key] for opening in openings))
+            result[f"first_{key}_ms"] = round(
+                statistics.median(opening[key] for opening in openings)
+            )
         browser.evaluate(_WATCH_EVENTS)
         x, y = browser.place(".viewport .screen")
         browser.press(_HOME)

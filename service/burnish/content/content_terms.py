@@ -39,6 +39,7 @@ class ContentTerms:
     `applications`, by their names on the volume. Pages show at most about `most_pictures` of each
     series. With `fewest_volumes`, the viewer gets true pixel values only as far as that takes no
     further volume. `instance_list`: for research also a list of all instances.
+    `earlier_applications` are folders of programs that the disc to which instances are added holds.
     """
 
     audience: IncludeNonDICOMObjects
@@ -50,6 +51,13 @@ class ContentTerms:
     rendition: RenditionOptions = field(default_factory=RenditionOptions)
     fewest_volumes: bool = False
     applications: Mapping[str, Path] = field(default_factory=dict)
+    earlier_applications: tuple[str, ...] = ()
+
+    @property
+    def application_folders(self) -> list[str]:
+        """The folders and files of programs in the root of the volume."""
+        folders = {name.partition("\\")[0] for name in self.applications}
+        return sorted(folders.union(self.earlier_applications))
 
     @property
     def pages(self) -> bool:

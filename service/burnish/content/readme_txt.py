@@ -223,8 +223,7 @@ def _file_lines(terms: ContentTerms) -> list[str]:
         names.append(("VIEWER", "viewer"))
     if terms.manifest:
         names.append(("MANIFEST", "manifest"))
-    folders = sorted({name.partition("\\")[0] for name in terms.applications})
-    names += [(folder, "applications") for folder in folders]
+    names += [(folder, "applications") for folder in terms.application_folders]
     return [f"{name:<19}{terms.texts.text('readme.' + key)}" for name, key in names]
 
 

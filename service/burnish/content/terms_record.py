@@ -30,6 +30,7 @@ def encode_terms(terms: ContentTerms) -> str:
         "pictures": terms.most_pictures,
         "rendition": asdict(terms.rendition),
         "site": site,
+        "applications": terms.application_folders,
     }
     return _ELEMENT.format(record=escaped(json.dumps(values, separators=(",", ":"))))
 
@@ -48,6 +49,7 @@ def read_terms(index: bytes, logo: bytes = b"") -> ContentTerms | None:
             site=Site(**values["site"], logo=logo),
             most_pictures=int(values["pictures"]),
             rendition=RenditionOptions(**values["rendition"]),
+            earlier_applications=tuple(map(str, values.get("applications", ()))),
         )
     except (KeyError, TypeError, ValueError):
         return None

@@ -104,14 +104,19 @@ def with_pages(put: Put, run: Run, tmp_path: Path) -> OpenDisc:
     """A CD-R with one session, which has pages."""
     put("first", study=HOME[0], series=HOME[1], instance_number=1)
     folder = tmp_path / "with_pages"
-    (tmp_path / "site.toml").write_text('[content]\ncontact = "contact 0123"\n')
-    options = ("--file-set-id", "OPEN", "--content", "FOR_PATIENT", "--no-viewer")
+    program = tmp_path / "applications" / "PROGRAMS" / "SHOW.EXE"
+    program.parent.mkdir(parents=True)
+    program.write_bytes(b"a program")
+    (tmp_path / "site.toml").write_text(
+        f'[content]\ncontact = "contact 0123"\napplications = "{tmp_path / "applications"}"\n'
+    )
+    options = ("--file-set-id", "OPEN", "--content", "FOR_PATIENT")
     options = (*options, "--config", str(tmp_path / "site.toml"))
     done = run("disc", "build", tmp_path / "first", "--output", folder, *options)
     assert done.code == 0, done.err
-    disc, program = tmp_path / "cd", str(recorder(tmp_path))
-    burn(folder / "VOLUME01.iso", str(disc), program)
-    return OpenDisc(disc, (str(disc), "--program", program), run)
+    disc, device = tmp_path / "cd", str(recorder(tmp_path))
+    burn(folder / "VOLUME01.iso", str(disc), device)
+    return OpenDisc(disc, (str(disc), "--program", device), run)
 
 
 def contents(disc: Path, session: int = 0) -> dict[str, bytes]:
@@ -459,6 +464,8 @@ def test_pages_of_a_session_show_all_that_is_on_the_disc(
     front = after["INDEX.HTM"].decode()
     assert front.count("<h3>") == 1  # one patient
     assert "contact 0123" in front
+    assert "PROGRAMS" in front.partition('<div class="foot">')[2]
+    assert after["PROGRAMS\\SHOW.EXE"] == b"a program"
     assert b"IHE_PDI\\S0000002\\INDEX.HTM".decode() in after
     check_content(extracted(after, tmp_path / "extracted"))
     kept = {name for name, data in before.items() if after.get(name) == data}

@@ -184,9 +184,9 @@ def _foot(terms: ContentTerms) -> str:
         notes.append(f'<p class="warn">{text(texts.text("readme.teaching"))}</p>\n')
     if terms.site.disclaimer:
         notes.append(f"<p>{lines(terms.site.disclaimer)}</p>\n")
-    if terms.applications:
-        folders = sorted({name.partition("\\")[0] for name in terms.applications})
-        note = texts.text("front.applications", folder=", ".join(folders))
+    if terms.application_folders:
+        folders = ", ".join(terms.application_folders)
+        note = texts.text("front.applications", folder=folders)
         notes.append(f"<p>{text(note)}</p>\n")
     if terms.site.contact and not terms.teaching:
         contact = texts.text("front.contact", contact=terms.site.contact)
