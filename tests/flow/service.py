@@ -241,10 +241,16 @@ def toml(tables: Mapping[str, Any]) -> str:
         is_array = not isinstance(table, Mapping)
         header = f"[[{name}]]" if is_array else f"[{name}]"
         for row in table if is_array else [table]:
+            inner = {key: value for key, value in row.items() if _is_array_of_tables(value)}
             lines.append(header)
-            lines += [f"{key} = {_value(value)}" for key, value in row.items()]
+            lines += [f"{key} = {_value(row[key])}" for key in row if key not in inner]
             lines.append("")
+            lines.append(toml({f"{name}.{key}": value for key, value in inner.items()}))
     return "\n".join(lines)
+
+
+def _is_array_of_tables(value: object) -> bool:
+    return isinstance(value, list) and any(isinstance(item, Mapping) for item in value)
 
 
 def _value(value: object) -> str:

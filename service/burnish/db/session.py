@@ -85,9 +85,12 @@ class Database:
         """Whether texts may have the character NUL."""
         return self._engine.dialect.name == "sqlite"
 
-    def wakeup(self, stopping: Event, work: Select[Any]) -> Wakeup:
-        """Wakes the calling thread after commits while `work` finds a row, until `stopping`."""
-        return Wakeup(self._engine, stopping, work)
+    def wakeup(self, stopping: Event, work: Select[Any], *, every: float | None = None) -> Wakeup:
+        """Wakes the calling thread after commits while `work` finds a row, until `stopping`.
+
+        With `every`, it also wakes that many seconds after the last time, work or not.
+        """
+        return Wakeup(self._engine, stopping, work, every)
 
     def commits(self, stopping: Event) -> Wakeup:
         """Wakes the calling thread after every commit, and each two seconds, until `stopping`."""

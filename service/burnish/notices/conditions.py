@@ -168,7 +168,11 @@ def _devices(
                 reason=standing.detail,
                 remedy=standing.remedy,
             )
-        elif last_sign is not None and min(now - last_sign, watched_for) > silent_after:
+        elif (
+            last_sign is not None
+            and min(now - last_sign, watched_for) > silent_after
+            and not devices.at_work(session, device.name)
+        ):
             yield Condition(
                 NoticeCause.DEVICE,
                 device.name,

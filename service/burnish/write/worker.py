@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -58,6 +59,8 @@ _VERIFIED_BY_DEVICE = (
 )
 #: Seconds between two signs of life of a writer.
 _SIGN_OF_LIFE = 60.0
+#: Seconds after which an idle writer looks whether its device is still there.
+_LOOK_FOR_DEVICE = 5.0
 #: Seconds between two extensions of the lease of the piece that is being made.
 _HEARTBEAT = min(2.0, LEASE.total_seconds() / 4)
 
@@ -92,7 +95,7 @@ class Worker:
         self._labels = PieceLabels(settings.label, device.label_form)
         self._built: dict[Path, BuiltImage] = {}
         self.database_problem = ""
-        self._is_device_missing = False
+        self._last_sign_of_life = -_SIGN_OF_LIFE
         #: How much of the present piece is imaged, or written: the next heartbeat notes it.
         self._bytes_done = 0
 
@@ -111,22 +114,19 @@ class Worker:
             image.unlink(missing_ok=True)
         self.burner.tidy()
         self._labels.load()
-        signs_of_life = threading.Thread(target=self._give_signs_of_life, daemon=True)
-        signs_of_life.start()
         work = job.pieces_with_work(self._device.name)
-        with self._database.wakeup(self.stopping, work) as wakeup:
+        with self._database.wakeup(self.stopping, work, every=_LOOK_FOR_DEVICE) as wakeup:
             while wakeup.wait():
                 self.make_all()
                 if self.database_problem:
                     pause(self.stopping, _NOT_READY)
-        signs_of_life.join()
 
-    def _give_signs_of_life(self) -> None:
-        """Record now and then that the writer of this device runs."""
-        while not self.stopping.is_set():
-            with suppress(OutOfResources), self._database.writing() as session:
+    def _give_sign_of_life(self) -> None:
+        """Record, once a minute, that the writer runs; while it makes a piece, its lease tells."""
+        if time.monotonic() - self._last_sign_of_life >= _SIGN_OF_LIFE:
+            with self._database.writing() as session:
                 devices.give_sign_of_life(session, self._device.name)
-            self.stopping.wait(_SIGN_OF_LIFE)
+            self._last_sign_of_life = time.monotonic()
 
     def _take_over(self) -> bool:
         """Returns the pieces of a dead worker to the queue; False if the database is away."""
@@ -148,8 +148,10 @@ class Worker:
     def make_all(self) -> None:
         """Makes pieces as long as there are any."""
         try:
+            self._give_sign_of_life()
             self.call_off()
             while not self.stopping.is_set() and self.make_next():
+                self._give_sign_of_life()
                 release_memory()
             self.database_problem = ""
         except OutOfResources as error:
@@ -256,6 +258,9 @@ class Worker:
 
         While no piece needs a blank, an empty drive or mount point is not a fault.
         """
+        recorded = self.recorder.device_state()
+        if recorded.paused_at is not None:
+            return
         device = self._device
         if device.kind in ("optical", "mounted"):
             result = missing(device.name, directories=device.directories, drive=device.drive)
@@ -263,10 +268,8 @@ class Worker:
             result = self.burner.state()
         if result is not None and result.outcome in _MISSING:
             self.recorder.device_missing(result)
-            self._is_device_missing = True
-        elif self._is_device_missing or (result and result.outcome is BurnOutcome.READY):
+        elif not recorded.works and (result is None or result.outcome is BurnOutcome.READY):
             self.recorder.device_ready()
-            self._is_device_missing = False
 
     def _device_state(self) -> BurnResult:
         """READY, paused by an administrator, or what the device reports."""
