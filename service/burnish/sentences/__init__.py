@@ -17,6 +17,8 @@ from typing import Any
 _FOLDER = Path(__file__).parent
 #: The catalogue of what stages say.
 SAID = "said"
+#: Keys of forms that many texts have, such as a colon before a reason. They are tried last.
+_GENERAL = "general."
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -48,21 +50,41 @@ def translate(text: str, language: str) -> str:
     """
     if not text:
         return text
-    translations = catalogue(language)
-    for pattern in _patterns():
-        match = pattern.expression.fullmatch(text) if text.startswith(pattern.start) else None
-        if match and pattern.key in translations:
-            values = {name: translate(value, language) for name, value in match.groupdict().items()}
-            return translations[pattern.key].format(**values)
-    return text
+    translation = _translate_whole(text, language)
+    if translation is None and text.endswith(".") and text[0].isupper():
+        # a reason that a stage has made a sentence
+        reason = translate(text[0].lower() + text[1:-1], language)
+        if reason != text[0].lower() + text[1:-1]:
+            translation = f"{reason[0].upper()}{reason[1:]}."
+    if translation is None and "; " in text:  # several reasons or remedies in one text
+        translation = "; ".join(translate(part, language) for part in text.split("; "))
+    return translation or _translate_whole(text, language, is_general=True) or text
+
+
+def _translate_whole(text: str, language: str, *, is_general: bool = False) -> str | None:
+    """The translation of a text that has a key of its own, or else a general form."""
+    match = _match(text, is_general=is_general)
+    if match is None:
+        return None
+    key, values = match
+    template = catalogue(language).get(key) or catalogue(SAID)[key]
+    return template.format(**{name: translate(value, language) for name, value in values.items()})
 
 
 def key_of(text: str) -> str:
     """The key of a text of a stage; "" if the catalogue does not have it."""
+    match = _match(text)
+    return match[0] if match else ""
+
+
+def _match(text: str, *, is_general: bool = False) -> tuple[str, dict[str, str]] | None:
+    """The key of a text, and its values by placeholder."""
     for pattern in _patterns():
-        if text.startswith(pattern.start) and pattern.expression.fullmatch(text):
-            return pattern.key
-    return ""
+        if pattern.key.startswith(_GENERAL) == is_general and text.startswith(pattern.start):
+            match = pattern.expression.fullmatch(text)
+            if match:
+                return pattern.key, match.groupdict()
+    return None
 
 
 @cache
