@@ -51,11 +51,12 @@ def translate(text: str, language: str) -> str:
     if not text:
         return text
     translation = _translate_whole(text, language)
-    if translation is None and text.endswith(".") and text[0].isupper():
+    if translation is None and text.endswith("."):
         # a reason that a stage has made a sentence
-        reason = translate(text[0].lower() + text[1:-1], language)
-        if reason != text[0].lower() + text[1:-1]:
-            translation = f"{reason[0].upper()}{reason[1:]}."
+        reason = text[0].lower() + text[1:-1]
+        translated = translate(reason, language)
+        if translated != reason:
+            translation = f"{translated[0].upper()}{translated[1:]}."
     if translation is None and "; " in text:  # several reasons or remedies in one text
         translation = "; ".join(translate(part, language) for part in text.split("; "))
     return translation or _translate_whole(text, language, is_general=True) or text
