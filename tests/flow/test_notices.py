@@ -116,7 +116,7 @@ def test_a_device_that_vanishes_and_comes_back_is_told_once_each_whatever_is_kil
         [GONE],
     ]
     assert len(ids) - len(sent) <= 2  # at most once more for each kill
-    listed = service.cli("notify", "list")
+    listed = service.cli("notify", "list")["items"]
     assert [(notice["cause"], notice["device"]) for notice in listed] == [("device", "stick")] * 2
     assert [notice["ended_at"] is None for notice in listed] == [True, False]
     defects = [line for line in service.defects() if "a process ended by itself" not in line]
