@@ -1,10 +1,13 @@
 """Fixtures for all tests: real files and a free port."""
 
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
 import material
 import ports
+from burnish import application_profiles, site_records
 
 # No deadline: the time of an example depends on the machine. The examples are the same in every
 # run; --hypothesis-profile=search tries other ones.
@@ -23,6 +26,14 @@ def real_studies() -> material.RealStudies:
 def wider_collection() -> material.WiderCollection:
     """A wider collection of real files; empty if it is not installed."""
     return material.wider_collection()
+
+
+@pytest.fixture(autouse=True)
+def _profiles_of_the_test() -> Iterator[None]:
+    """The profiles and keys of a configuration that a test reads end with the test."""
+    yield
+    application_profiles.use()
+    site_records.use(site_records.SiteRecords())
 
 
 @pytest.fixture

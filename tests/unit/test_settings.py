@@ -13,9 +13,11 @@ from pydantic import BaseModel, ValidationError
 from burnish.errors import InvalidSettings
 from burnish.media import MEDIA
 from burnish.settings import (
+    ApplicationProfileSettings,
     DeviceSettings,
     PeerSettings,
     Settings,
+    SOPClassSettings,
     StandingOrderSettings,
     UserSettings,
     read_settings,
@@ -55,6 +57,8 @@ def test_the_example_file_has_every_key_of_each_table(name: str) -> None:
         "user": UserSettings,
         "standing_order": StandingOrderSettings,
         "device": DeviceSettings,
+        "application_profile": ApplicationProfileSettings,
+        "sop_class": SOPClassSettings,
     }
     model = tables.get(name) or type(getattr(read_settings(None), name))
     assert issubclass(model, BaseModel)

@@ -16,6 +16,9 @@ _LOSSY = frozenset(
     {JPEG_BASELINE, JPEG_EXTENDED, *(f"1.2.840.10008.1.2.4.{n}" for n in range(100, 109))}
 )
 
+#: UIDs of the standard begin with this; all others are private.
+_ROOT_OF_STANDARD = "1.2.840.10008."
+
 
 class Security(StrEnum):
     """How a profile protects its files."""
@@ -33,7 +36,8 @@ WRITTEN_SECURITY: frozenset[Security] = frozenset({Security.NONE, Security.FILES
 class Rule:
     """Instances that a profile permits: SOP Classes, transfer syntaxes and limits.
 
-    Without `sop_classes`, every Composite SOP Class of Media Storage is permitted (PS3.4 I.4).
+    Without `sop_classes`, every Composite SOP Class of Media Storage is permitted (PS3.4 I.4), but
+    no private one.
     """
 
     transfer_syntaxes: frozenset[str]
@@ -41,7 +45,9 @@ class Rule:
     limits: tuple[Limit, ...] = ()
 
     def covers(self, sop_class_uid: str) -> bool:
-        return not self.sop_classes or sop_class_uid in self.sop_classes
+        if self.sop_classes:
+            return sop_class_uid in self.sop_classes
+        return sop_class_uid.startswith(_ROOT_OF_STANDARD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,8 @@ class ApplicationProfile:
 
     `media` are names in burnish.media.MEDIA, smallest first; of a medium without a row there,
     Burnish knows only the name. `keys` are the keys of directory records in addition to those of
-    PS3.3 F.5.
+    PS3.3 F.5. An Augmented or Private profile has the label of its `base`; with `restrict_to_base`,
+    a File-set is of the base if that permits all its instances.
     """
 
     label: str
@@ -80,6 +87,8 @@ class ApplicationProfile:
     icon: IconRule | None = None
     security: Security = Security.NONE
     dicomdir_optional: bool = False
+    base: str = ""
+    restrict_to_base: bool = False
 
     @property
     def transfer_syntaxes(self) -> frozenset[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from burnish.application_profiles import PROFILES, ApplicationProfile
+from burnish.application_profiles import PROFILES, STANDARD_PROFILES, ApplicationProfile
 from burnish.cli import exits, output
 from burnish.cli.disc_burn import burn
 from burnish.cli.disc_import import import_
@@ -23,6 +23,7 @@ from burnish.cli.options import (
     Recipients,
     choose_profile_and_medium,
     existing,
+    known_profile,
     parse_audience,
     parse_language,
 )
@@ -144,6 +145,7 @@ def verify(
     pixels: DecodePixels = False,
     pdi: ByPdi = False,
     desk_report: DeskReport = None,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Check any volume against the standard, and against --profile; exit code 22 if it has faults.
@@ -159,7 +161,8 @@ def verify(
 
     keyring = read_keyring(key, password_file)
     manifest = find_manifest(existing(path))
-    report = _examine(path, PROFILES.get(profile), keyring, manifest, pixels=pixels)
+    chosen_profile = known_profile(profile, config) if profile else None
+    report = _examine(path, chosen_profile, keyring, manifest, pixels=pixels)
     judgement = disc_pdi.judge(path, keyring) if pdi or desk_report else None
     good = report.good and (judgement is None or judgement.report.good)
     if json:
@@ -186,9 +189,11 @@ def verify(
 
 def _judged_by(profile: str) -> str:
     """What a volume is judged by, in words."""
-    return (
-        profile or "PS3.10, PS3.12 and the Basic Directory (PS3.3 F) only: no --profile was given"
-    )
+    if not profile:
+        return "PS3.10, PS3.12 and the Basic Directory (PS3.3 F) only: no --profile was given"
+    if profile in STANDARD_PROFILES:
+        return profile
+    return f"{profile} ({PROFILES[profile].section})"
 
 
 def _examine(
@@ -342,7 +347,7 @@ def build(
     """
     from burnish.offline import disc_build
 
-    chosen_profile, chosen_medium = choose_profile_and_medium(profile, medium)
+    chosen_profile, chosen_medium = choose_profile_and_medium(profile, medium, config)
     protection = _protection(chosen_profile, recipient or [], password_file, signer, signer_key)
     build_options = disc_build.BuildOptions(
         profile=chosen_profile,
@@ -439,6 +444,7 @@ def append(
     pages: Annotated[
         bool, typer.Option(help="Make pages of all that is then on the disc, if it has any.")
     ] = True,
+    config: Config = None,
     json: Json = False,
 ) -> None:
     """Add DICOM files to a CD that was left open, as a new session, and read all of it back.
@@ -452,7 +458,7 @@ def append(
     from burnish.offline.disc_append import AppendOptions
     from burnish.offline.disc_append import append as append_session
 
-    chosen_profile = PROFILES[profile]
+    chosen_profile = known_profile(profile, config)
     if chosen_profile.secure or not set(chosen_profile.written_media) & set(OPEN_MEDIA):
         raise typer.BadParameter(f"{profile} is not for discs that can be left open")
     append_options = AppendOptions(

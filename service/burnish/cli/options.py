@@ -7,7 +7,12 @@ from typing import Annotated
 
 import typer
 
-from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.application_profiles import (
+    OFFERED,
+    PROFILES,
+    ApplicationProfile,
+    canonical_label,
+)
 from burnish.cli import completion
 from burnish.content.languages import LANGUAGES
 from burnish.errors import Unknown
@@ -124,6 +129,10 @@ Since = Annotated[
 ]
 
 
+#: What the labels of Augmented and Private profiles begin with (PS3.11 8).
+_OF_CONFIGURATION = ("AUG-", "PRI-")
+
+
 def _one_of(value: str, choices: Collection[str]) -> str:
     if value and value not in choices:
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(choices)}")
@@ -131,7 +140,30 @@ def _one_of(value: str, choices: Collection[str]) -> str:
 
 
 def _parse_written_profile(value: str) -> str:
-    return _one_of(value, OFFERED)
+    return _parse_profile(value, OFFERED)
+
+
+def _parse_profile(value: str, choices: Collection[str]) -> str:
+    """The label of a profile; `known_profile` looks up those of the configuration later."""
+    label = canonical_label(value)
+    return label if label.startswith(_OF_CONFIGURATION) else _one_of(label, choices)
+
+
+def known_profile(label: str, config: Path | None) -> ApplicationProfile:
+    """The profile with a label that was given as an option.
+
+    Augmented and Private ones are those of the configuration.
+    """
+    if label not in PROFILES:
+        from burnish.cli.installation import read_settings
+
+        read_settings(config)
+    if label not in PROFILES:
+        raise typer.BadParameter(
+            f"{label} is not in the configuration: --config names the file with a table"
+            " [[application_profile]] for it"
+        )
+    return PROFILES[label]
 
 
 def parse_audience(value: str) -> str:
@@ -145,7 +177,7 @@ def parse_language(value: str) -> str:
 
 
 def _parse_any_profile(value: str) -> str:
-    return _one_of(value, PROFILES)
+    return _parse_profile(value, PROFILES)
 
 
 Profile = Annotated[
@@ -155,8 +187,8 @@ Profile = Annotated[
         metavar="PROFILE",
         parser=_parse_written_profile,
         show_default=False,
-        help="Media Storage Application Profile, for example STD-GEN-CD."
-        " `burnish conformance` lists them.",
+        help="Media Storage Application Profile, for example STD-GEN-CD, or one of the"
+        " configuration (AUG-..., PRI-...). `burnish conformance` lists them.",
     ),
 ]
 #: Includes profiles that Burnish verifies but does not write.
@@ -167,7 +199,8 @@ AnyProfile = Annotated[
         metavar="PROFILE",
         parser=_parse_any_profile,
         show_default=False,
-        help="Any Media Storage Application Profile of PS3.11. `burnish conformance` lists them.",
+        help="Any Media Storage Application Profile of PS3.11 or of the configuration."
+        " `burnish conformance` lists them.",
     ),
 ]
 
@@ -192,14 +225,16 @@ MediumName = Annotated[
 ]
 
 
-def choose_profile_and_medium(profile: str, medium: str) -> tuple[ApplicationProfile, Medium]:
+def choose_profile_and_medium(
+    profile: str, medium: str, config: Path | None = None
+) -> tuple[ApplicationProfile, Medium]:
     """The Application Profile and the medium of a volume; either may be left out.
 
     Without both, the volume is a CD. A medium that belongs to no written profile gets the files of
     STD-GEN-CD.
     """
     if profile:
-        chosen_profile = OFFERED[profile]
+        chosen_profile = known_profile(profile, config)
         if medium and medium not in chosen_profile.written_media:
             media = ", ".join(chosen_profile.written_media)
             raise typer.BadParameter(f"{profile} is for {media}, not for {medium}")

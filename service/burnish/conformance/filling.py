@@ -13,6 +13,7 @@ from burnish.conformance import (
     network_tables,
     object_tables,
     settings_tables,
+    site_tables,
     status_tables,
 )
 from burnish.conformance.document import StatementTable
@@ -73,18 +74,13 @@ _PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
     "commitment_attributes": media_creation_tables.commitment_attributes,
     "content_terms": media_creation_tables.content_terms,
     "label_uses": media_creation_tables.label_uses,
-    "media_services": media_tables.media_services,
-    "profile_roles": media_tables.profile_roles,
     "ihe_product": _ihe_product,
     "ihe_profiles": media_tables.ihe_profiles,
     "ihe_not_claimed": media_tables.ihe_not_claimed,
-    "read_only_profiles": media_tables.read_only_profiles,
-    "rules_of_profiles": media_tables.rules_of_profiles,
     "media": media_tables.media,
     "file_meta_information": media_tables.file_meta_information,
     "file_set_identification": object_tables.file_set_identification,
     "keys_of_records": object_tables.keys_of_records,
-    "keys_of_profiles": object_tables.keys_of_profiles,
     "derived_images": object_tables.derived_images,
     "converted_copies": object_tables.converted_copies,
     "corrected_instances": object_tables.corrected_instances,
@@ -100,7 +96,16 @@ _TABLES_OF_SETTINGS: dict[str, Callable[[Settings], StatementTable]] = {
     "ports": network_tables.ports,
     "n_create_attributes": media_creation_tables.n_create_attributes,
     "n_action_attributes": media_creation_tables.n_action_attributes,
+    "media_services": media_tables.media_services,
+    "profile_roles": media_tables.profile_roles,
     "written_profiles": media_tables.written_profiles,
+    "read_only_profiles": media_tables.read_only_profiles,
+    "rules_of_profiles": media_tables.rules_of_profiles,
+    "augmented_profiles": site_tables.augmented_profiles,
+    "private_profiles": site_tables.private_profiles,
+    "private_sop_classes": site_tables.private_sop_classes,
+    "further_keys": site_tables.further_keys,
+    "keys_of_profiles": object_tables.keys_of_profiles,
     "devices": media_tables.devices,
 }
 
@@ -154,6 +159,10 @@ def _conditions(settings: Settings) -> dict[str, bool]:
             or settings.security.password_file
         ),
         "signer": settings.security.signer_certificate is not None,
+        "augmented_profiles": any(row.is_augmented for row in settings.application_profile),
+        "private_profiles": not all(row.is_augmented for row in settings.application_profile),
+        "private_sop_classes": bool(settings.site_records.classes),
+        "further_keys": bool(settings.request.directory_keys),
         "open_media": any(not device.finalise for device in settings.devices),
     }
 

@@ -1,11 +1,9 @@
 """Surface: tables of a statement on media: profiles, media, devices, File Meta Information."""
 
-from collections.abc import Iterable
-
-from burnish.application_profiles import OFFERED, PROFILES, ApplicationProfile
+from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.profile import WRITTEN_SECURITY, Rule
 from burnish.conformance.document import StatementTable
-from burnish.conformance.names import numeric_order, uid_name
+from burnish.conformance.site_tables import known_profiles, names_of
 from burnish.media import MEDIA, OPEN_MEDIA, WRITTEN_FILE_SYSTEMS
 from burnish.settings import DEVICE_KINDS, Settings
 from burnish.vocabulary import (
@@ -24,7 +22,7 @@ def can_be_updated(profile: ApplicationProfile) -> bool:
     )
 
 
-def media_services() -> StatementTable:
+def media_services(settings: Settings) -> StatementTable:
     """The overview of all media services (PS3.2 Table A.1-2)."""
     rows = [
         (
@@ -33,7 +31,7 @@ def media_services() -> StatementTable:
             "Yes" if profile.can_be_written else "No",
             "Yes",
         )
-        for profile in PROFILES.values()
+        for profile in known_profiles(settings)
     ]
     return StatementTable.of(
         "Media services",
@@ -47,7 +45,7 @@ def media_services() -> StatementTable:
     )
 
 
-def profile_roles() -> StatementTable:
+def profile_roles(settings: Settings) -> StatementTable:
     """Profiles, real-world activities and roles (PS3.2 A.5.2)."""
     rows = [
         (
@@ -57,7 +55,7 @@ def profile_roles() -> StatementTable:
             "FSR",
             "Interchange",
         )
-        for profile in PROFILES.values()
+        for profile in known_profiles(settings)
     ]
     return StatementTable.of(
         "Application Profiles, real-world activities and roles",
@@ -82,7 +80,8 @@ def written_profiles(settings: Settings) -> StatementTable:
             _icon(profile),
             ", ".join(_devices_of(profile, settings)) or "none as configured",
         )
-        for profile in OFFERED.values()
+        for profile in known_profiles(settings)
+        if profile.can_be_written
     ]
     return StatementTable.of(
         "Application Profiles that are written",
@@ -103,11 +102,11 @@ def _icon(profile: ApplicationProfile) -> str:
     return f"{kind}: {profile.icon}"
 
 
-def read_only_profiles() -> StatementTable:
+def read_only_profiles(settings: Settings) -> StatementTable:
     """The profiles that are not written."""
     rows = [
         (profile.label, profile.section, ", ".join(profile.media), _obstacle(profile))
-        for profile in PROFILES.values()
+        for profile in known_profiles(settings)
         if not profile.can_be_written
     ]
     return StatementTable.of(
@@ -127,16 +126,16 @@ def _obstacle(profile: ApplicationProfile) -> str:
     return f"file system: {', '.join(sorted(file_systems))}"
 
 
-def rules_of_profiles() -> StatementTable:
+def rules_of_profiles(settings: Settings) -> StatementTable:
     """What the profiles permit, profiles with the same rules together."""
     labels_by_rules: dict[tuple[Rule, ...], list[str]] = {}
-    for profile in PROFILES.values():
+    for profile in known_profiles(settings):
         labels_by_rules.setdefault(profile.rules, []).append(profile.label)
     rows = [
         (
             ", ".join(labels),
-            _names(rule.sop_classes) or "any of Media Storage (PS3.4 I.4)",
-            _names(rule.transfer_syntaxes),
+            names_of(rule.sop_classes, settings) or "any of Media Storage (PS3.4 I.4)",
+            names_of(rule.transfer_syntaxes, settings),
             "; ".join(map(str, rule.limits)) or "none",
         )
         for rules, labels in labels_by_rules.items()
@@ -147,10 +146,6 @@ def rules_of_profiles() -> StatementTable:
         ("Application Profiles", "SOP Classes", "Transfer syntaxes", "Limits of attributes"),
         rows,
     )
-
-
-def _names(uids: Iterable[str]) -> str:
-    return "; ".join(uid_name(uid) for uid in sorted(uids, key=numeric_order))
 
 
 def media() -> StatementTable:

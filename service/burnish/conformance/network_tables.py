@@ -6,6 +6,7 @@ from burnish.access import outgoing_associations, storage_classes, storage_scu
 from burnish.access.tls import TLS_PROFILES
 from burnish.conformance.document import StatementTable
 from burnish.conformance.names import duration, numeric_order, uid_name
+from burnish.conformance.site_tables import sop_class_names
 from burnish.directory_records import record_type
 from burnish.request import fetch_missing, query_retrieve
 from burnish.scp import event_reports, negotiation, upper_layer
@@ -52,7 +53,11 @@ def storage_transfer_syntaxes() -> list[str]:
 def network_services(settings: Settings) -> StatementTable:
     """The overview of all network services (PS3.2 Table A.1-1)."""
     rows = [("Verification", uid_name(VERIFICATION), "No", "Yes")]
-    rows += [("Transfer", uid_name(uid), "Yes", "Yes") for uid in storage_sop_classes(settings)]
+    names = sop_class_names(settings)
+    rows += [
+        ("Transfer", names.get(uid) or uid_name(uid), "Yes", "Yes")
+        for uid in storage_sop_classes(settings)
+    ]
     rows += [(group, uid_name(uid), _yes(scu), _yes(scp)) for uid, group, scu, scp in _SERVICES]
     return StatementTable.of(
         "Network services",
@@ -66,10 +71,11 @@ def sop_classes_of_the_ae(settings: Settings) -> StatementTable:
     no_record = "none: not put on media (0122H)"
     rows = [("Verification", VERIFICATION, "No", "Yes", "")]
     rows += [(uid_name(uid), uid, _yes(scu), _yes(scp), "") for uid, _, scu, scp in _SERVICES]
-    rows += [
-        (uid_name(uid), uid, "Yes", "Yes", record_type(uid) or no_record)
-        for uid in storage_sop_classes(settings)
-    ]
+    names = sop_class_names(settings)
+    private = settings.site_records.classes
+    for uid in storage_sop_classes(settings):
+        record = private[uid].record_type if uid in private else record_type(uid)
+        rows.append((names.get(uid) or uid_name(uid), uid, "Yes", "Yes", record or no_record))
     return StatementTable.of(
         "SOP Classes of the AE",
         ("SOP Class name", "SOP Class UID", "SCU", "SCP", "Directory Record Type on media"),

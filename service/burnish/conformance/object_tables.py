@@ -4,15 +4,16 @@ Presence of a value is as in PS3.2 A.9.1.1: ALWAYS (with a value), VNAP (value n
 the attribute is empty then), ANAP (attribute not always present).
 """
 
-from burnish.application_profiles import PROFILES
 from burnish.character_sets import CODECS
 from burnish.conformance.document import NOTHING, StatementTable
 from burnish.conformance.names import attribute_name, tag_text
+from burnish.conformance.site_tables import key_name, known_profiles
 from burnish.dicomdir.records import SUPPLIED_BY_TAG, SUPPLIED_BY_VR
 from burnish.directory_records import KEYS, ROOT_TYPES, Key
+from burnish.settings import Settings
 from burnish.transcode import lossy
 
-_PRESENCE = {"1": "ALWAYS", "1C": "ANAP", "2": "VNAP"}
+_PRESENCE = {"1": "ALWAYS", "1C": "ANAP", "2": "VNAP", "3": "ANAP"}
 _PATIENT_ID, _STUDY_DATE, _STUDY_TIME = 0x00100020, 0x00080020, 0x00080030
 _IN_WORDS = {
     _PATIENT_ID: "`UNKNOWN-` and 16 hexadecimal digits, one value for each study",
@@ -167,17 +168,17 @@ def _key_cells(key: Key) -> tuple[str, str, str, str, str]:
     )
 
 
-def keys_of_profiles() -> StatementTable:
+def keys_of_profiles(settings: Settings) -> StatementTable:
     """The keys that profiles add to directory records (PS3.11)."""
     labels_by_keys: dict[tuple[tuple[str, Key], ...], list[str]] = {}
-    for profile in PROFILES.values():
+    for profile in known_profiles(settings):
         added = tuple((record, key) for record, keys in profile.keys.items() for key in keys)
         labels_by_keys.setdefault(added, []).append(profile.label)
     rows = []
     for added, labels in labels_by_keys.items():
         by_record: dict[str, list[str]] = {}
         for record, key in added:
-            text = f"{attribute_name(key.tag)} {tag_text(key.tag)} {key.type} {_PRESENCE[key.type]}"
+            text = f"{key_name(key.tag)} {tag_text(key.tag)} {key.type} {_PRESENCE[key.type]}"
             by_record.setdefault(record, []).append(text)
         for record, texts in by_record.items() or (("none", []),):
             rows.append((", ".join(labels), record, "; ".join(texts)))

@@ -11,8 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Result, Row, exists, or_, select
 from sqlalchemy.orm import Session, aliased
 
+from burnish import site_records
 from burnish.db.session import in_batches
 from burnish.db.tables import FileSetEntry, Instance, TranscodedInstance
+from burnish.directory_records import KEYS
 from burnish.values import OWN_FIELDS, InstanceHeader
 
 #: The columns of `instance` that hold a header, for a SELECT that begins with them.
@@ -40,6 +42,9 @@ COMPARED_COLUMNS = (Instance.sop_instance_uid, *(getattr(Instance, name) for nam
 CONTENT_COLUMNS = (Instance.digest, Instance.transfer_syntax_uid, Instance.sop_class_uid)
 #: Columns whose values are those of several attributes, some of which are compared by themselves.
 _SUMMARIES = {"entity_keys", "record_keys"}
+#: Where these are among the fields that instances share.
+_SOP_CLASS = InstanceHeader._fields.index("sop_class_uid") - OWN_FIELDS
+_RECORD_TYPE = InstanceHeader._fields.index("directory_record_type") - OWN_FIELDS
 #: Rows that are fetched from the database at a time, and values in one IN condition.
 _CHUNK = 500
 
@@ -123,8 +128,22 @@ class HeaderReader:
         if values != self._values:  # most rows are of the same series as the row before
             *others, missing_keys = self._values = values
             shared = (*others, tuple(int(tag, 16) for tag in missing_keys.split()))
+            if not others[_RECORD_TYPE]:
+                shared = _with_configured_record(shared)
             self._shared = self._known.setdefault(values, shared)
         return InstanceHeader._make((*row[:OWN_FIELDS], *self._shared))
+
+
+def _with_configured_record(shared: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The shared fields of an instance whose SOP Class had no directory record when it arrived.
+
+    The configuration may have one for it since; its keys were not indexed.
+    """
+    record_type = site_records.record_type(shared[_SOP_CLASS])
+    if not record_type:
+        return shared
+    required = tuple(key.tag for key in KEYS.get(record_type, ()) if key.type == "1")
+    return (*shared[:_RECORD_TYPE], record_type, *shared[_RECORD_TYPE + 1 : -1], required)
 
 
 def newest_contents(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, Instance]:

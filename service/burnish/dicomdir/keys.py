@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from burnish import character_sets
+from burnish import character_sets, site_records
 from burnish.dicom_elements import Element, encode, encode_item, items, scan, uid
 from burnish.dicomdir.key_values import fit
-from burnish.directory_records import DVD_KEYS, KEYS, ROOT_TYPES, all_keys
+from burnish.directory_records import DVD_KEYS, KEYS, ROOT_TYPES, Key, all_keys
 from burnish.explicit_little_endian import Converter, Layout
 from burnish.values import HeaderValues
 
@@ -58,6 +58,7 @@ TAGS_OF_ENTITIES = tuple(
     )
 )
 _RECORD_KEYS = {record: all_keys(record) for record in KEYS}
+_ENTITY_TYPES = ("PATIENT", "STUDY", "SERIES")
 #: Longer values, in bytes, are unusual, and remembering them would take too much memory.
 _LONGEST_REMEMBERED = 1 << 10
 _IMPLICIT = Layout(explicit=False, big_endian=False)
@@ -101,8 +102,12 @@ class KeyBuilder:
         raw = tuple([self._values.get(tag, b"") for tag in TAGS_OF_ENTITIES])
         with_keys = self._record_type not in ROOT_TYPES
         if len(b"".join(raw)) > _LONGEST_REMEMBERED:
-            return _build_entities(raw, self.character_set, with_keys)
-        return _remembered_entities(raw, self.character_set, with_keys)
+            entities = _build_entities(raw, self.character_set, with_keys)
+        else:
+            entities = _remembered_entities(raw, self.character_set, with_keys)
+        if with_keys and site_records.in_use().keys:
+            return entities._replace(keys=self._with_further(entities.keys, _ENTITY_TYPES))
+        return entities
 
     def record(self) -> tuple[bytes, tuple[int, ...]]:
         """The keys of the instance's own record, and the Type 1 keys that it lacks."""
@@ -114,7 +119,7 @@ class KeyBuilder:
         missing = []
         special = b""
         has_items = False
-        for tag, vr, key_type in _RECORD_KEYS[self._record_type]:
+        for tag, vr, key_type in _RECORD_KEYS.get(self._record_type, ()):
             value = values.get(tag, b"")
             if vr == b"SQ":
                 content = self._sequence(tag) if value else b""
@@ -139,11 +144,55 @@ class KeyBuilder:
             elif key_type == "1":
                 missing.append(tag)
         keys = _with_character_set(elements, special, character_set, has_items=has_items)
+        keys = self._with_further(keys, (self._record_type,))
         return self._related_general_sop_class() + keys, tuple(missing)
 
     def number(self, tag: int) -> int | None:
         """An integer (IS); None if it is absent or is not one."""
         return integer(tag, self._values.get(tag, b""))
+
+    def _with_further(self, encoded: bytes, record_types: Iterable[str]) -> bytes:
+        """Encoded keys with the further keys of these record types, as the configuration has them.
+
+        A private element is preceded by that of its creator (PS3.5 7.8.1).
+        """
+        further_keys = site_records.in_use().keys
+        if not further_keys:
+            return encoded
+        elements = {
+            element.tag: encoded[element.start : element.end]
+            for element in scan(encoded, 0, len(encoded), explicit=True)
+        }
+        special = b""
+        has_items = False
+        for key, creator in (key for name in record_types for key in further_keys.get(name, ())):
+            element = self._further_element(key, creator)
+            if not element:
+                continue
+            elements[key.tag] = element
+            if creator:
+                tag = site_records.creator_tag(key.tag)
+                elements[tag] = encode(tag, b"LO", creator.encode("latin-1"))
+            has_items = has_items or key.vr == b"SQ"
+            if key.vr in _TEXT_VRS and not character_sets.is_plain(element):
+                special += element
+        character_set = elements.pop(SPECIFIC_CHARACTER_SET, b"")
+        ascending = [elements[tag] for tag in sorted(elements)]
+        if character_set:
+            return character_set + b"".join(ascending)
+        return _with_character_set(ascending, special, self.character_set, has_items=has_items)
+
+    def _further_element(self, key: Key, creator: str) -> bytes:
+        """The element of a further key in a record; b"" if the instance has no value for it."""
+        tag: int | None = key.tag
+        if creator:
+            tag = site_records.block_in_instance(self._values, key.tag, creator)
+        if tag is None or not self._values.get(tag):
+            return b""
+        if key.vr == b"SQ":
+            content = self._sequence(tag)
+            return encode(key.tag, key.vr, content) if content else b""
+        return record_element(key.tag, key.vr, self._values[tag], self.character_set)
 
     def _related_general_sop_class(self) -> bytes:
         """Related General SOP Class UID, which has another tag in a record than in an instance."""

@@ -8,13 +8,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from burnish.application_profiles import PROFILES
+from burnish import site_records
+from burnish.application_profiles import PROFILES, ApplicationProfile
 from burnish.application_profiles.icon import IconRule, acceptable
 from burnish.dicom_elements import encode, encode_item, scan
-from burnish.directory_records import KEYS, Key, all_keys
+from burnish.directory_records import KEYS, Key
+from burnish.site_records import PRIVATE_RECORD, SiteRecords
 from burnish.values import InstanceHeader
 
 _ICON_IMAGE_SEQUENCE = 0x00880200
+#: What any record may have: Specific Character Set, Related General SOP Class UID.
+_OF_EVERY_RECORD = frozenset({0x00080005, 0x0004151A})
 #: Where the Types of a key differ, the first of these applies.
 _STRICTEST_FIRST = ("1", "2", "1C", "3")
 
@@ -24,37 +28,42 @@ class RecordKeys:
     """The keys of the directory records of a File-set.
 
     `by_record` has those of each type of record, in ascending order of their tags. `added` are the
-    ones of Type 2 that the profiles add, `left_out` the tags of those that the header index has for
-    other profiles.
+    ones of Type 2 that the profiles add, `tags` those of all keys.
     """
 
     by_record: Mapping[str, tuple[Key, ...]]
     added: Mapping[str, tuple[Key, ...]]
-    left_out: Mapping[str, frozenset[int]]
+    tags: Mapping[str, frozenset[int]]
 
 
-@lru_cache(maxsize=256)
 def record_keys(profiles: str) -> RecordKeys:
     """The keys of a File-set of these Application Profiles, whose labels are joined by `+`.
 
     Without a known profile, they are those of every profile.
     """
-    known = [PROFILES[label] for label in profiles.split("+") if label in PROFILES]
-    by_record, added, left_out = {}, {}, {}
-    for record_type, basic_keys in KEYS.items():
-        keys = {key.tag: key for key in basic_keys}
-        if not known:
-            keys = {key.tag: key for key in all_keys(record_type)}
-        for profile in known:
-            for key in profile.keys.get(record_type, ()):
-                keys[key.tag] = _stricter(keys.get(key.tag, key), key)
+    return _record_keys(
+        tuple(PROFILES[label] for label in profiles.split("+") if label in PROFILES),
+        site_records.in_use(),
+    )
+
+
+@lru_cache(maxsize=256)
+def _record_keys(profiles: tuple[ApplicationProfile, ...], site: SiteRecords) -> RecordKeys:
+    by_record, added, tags = {}, {}, {}
+    for record_type in (*KEYS, PRIVATE_RECORD):
+        basic_keys = KEYS.get(record_type, ())
+        indexed_keys = site_records.indexed_keys(record_type)
+        keys = {key.tag: key for key in (basic_keys if profiles else indexed_keys)}
+        further = [key for profile in profiles for key in profile.keys.get(record_type, ())]
+        for key in (*further, *site.of_every_profile.get(record_type, ())):
+            keys[key.tag] = _stricter(keys.get(key.tag, key), key)
         by_record[record_type] = tuple(keys[tag] for tag in sorted(keys))
         basic_tags = {key.tag for key in basic_keys}
         added[record_type] = tuple(
             key for key in by_record[record_type] if key.type == "2" and key.tag not in basic_tags
         )
-        left_out[record_type] = frozenset(key.tag for key in all_keys(record_type)) - keys.keys()
-    return RecordKeys(by_record, added, left_out)
+        tags[record_type] = frozenset(keys)
+    return RecordKeys(by_record, added, tags)
 
 
 def _stricter(key: Key, other: Key) -> Key:
@@ -110,29 +119,40 @@ def header_on_media(
         icon = choose_icon(record_type, supplied_icon, made_icon, icon_rule(label))
     keys = record_keys(label)
     added = keys.added.get(record_type, ())
-    left_out = keys.left_out.get(record_type, frozenset())
-    if not added and not left_out and not icon:
-        return header
+    tags = keys.tags.get(record_type, frozenset())
     missing_keys = header.missing_keys
-    if not left_out.isdisjoint(missing_keys):
-        missing_keys = tuple(tag for tag in missing_keys if tag not in left_out)
+    if not tags.issuperset(missing_keys):
+        missing_keys = tuple(tag for tag in missing_keys if tag in tags)
     return header._replace(
-        record_keys=_chosen_keys(header.record_keys, left_out, added, icon),
+        record_keys=_chosen_keys(header.record_keys, tags, added, icon),
         missing_keys=missing_keys,
     )
 
 
-def _chosen_keys(
-    encoded: bytes, left_out: frozenset[int], added: Iterable[Key], icon: bytes
-) -> bytes:
-    """The encoded keys without those `left_out`, but with those `added` and with an icon."""
+def _chosen_keys(encoded: bytes, tags: frozenset[int], added: Iterable[Key], icon: bytes) -> bytes:
+    """Those of the encoded keys that have one of the `tags`, with those `added` and an icon."""
     elements = {
         element.tag: encoded[element.start : element.end]
         for element in scan(encoded, 0, len(encoded), explicit=True)
-        if element.tag not in left_out
+    }
+    site_records.drop_other_creators(elements)
+    chosen = {
+        tag: element for tag, element in elements.items() if tag in tags or tag in _OF_EVERY_RECORD
     }
     for tag, vr, _ in added:
-        elements.setdefault(tag, encode(tag, vr, b""))
+        chosen.setdefault(tag, encode(tag, vr, b""))
     if icon:
-        elements[_ICON_IMAGE_SEQUENCE] = encode(_ICON_IMAGE_SEQUENCE, b"SQ", encode_item(icon))
+        chosen[_ICON_IMAGE_SEQUENCE] = encode(_ICON_IMAGE_SEQUENCE, b"SQ", encode_item(icon))
+    return in_order(chosen)
+
+
+def in_order(elements: dict[int, bytes]) -> bytes:
+    """Encoded elements in ascending order, those that are private after that of their creator."""
+    creators = site_records.in_use().creators
+    if creators:
+        private = {tag for tag in elements if site_records.is_private(tag)} - creators.keys()
+        for tag, creator in creators.items():
+            elements.pop(tag, None)
+            if any(site_records.creator_tag(element) == tag for element in private):
+                elements[tag] = encode(tag, b"LO", creator.encode("latin-1"))
     return b"".join(elements[tag] for tag in sorted(elements))

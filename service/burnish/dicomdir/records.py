@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Container, Mapping
 from functools import lru_cache
 
+from burnish import site_records
 from burnish.character_sets import is_plain
 from burnish.dicom_elements import encode, encode_item, scan
 from burnish.dicomdir.keys import (
@@ -20,7 +21,7 @@ from burnish.dicomdir.keys import (
     STUDY_TIME,
     SUBSTITUTE_DATES,
 )
-from burnish.dicomdir.profile_keys import RecordKeys
+from burnish.dicomdir.profile_keys import RecordKeys, in_order
 from burnish.dicomdir.reader import (
     RECORD_TYPE,
     REFERENCED_FILE_ID,
@@ -31,6 +32,7 @@ from burnish.dicomdir.reader import (
 from burnish.directory_records import KEYS, Key, all_keys
 from burnish.errors import InvalidUID, InvalidValue
 from burnish.identifiers import is_tolerable_uid
+from burnish.site_records import PRIVATE_RECORD
 from burnish.values import DirectoryEntry, InstanceHeader
 
 #: The types of the records above that of an instance, by level from 0.
@@ -38,6 +40,7 @@ ENTITY_TYPES = ("PATIENT", "STUDY", "SERIES")
 
 _STUDY_ID = 0x00200010
 _INSTANCE_NUMBER = 0x00200013
+_PRIVATE_RECORD_UID = 0x00041432
 _LARGEST_ORDINAL = 999_999
 _UNKNOWN_DATE, _UNKNOWN_TIME = b"19000101", b"000000"
 
@@ -74,9 +77,8 @@ SUPPLIED_BY_VR = {
 }
 
 _KEYS = {record: all_keys(record) for record in KEYS}
-#: The tags of the values that each record above that of an instance is made from.
-_SOURCE_TAGS = {record: {key.tag for key in _KEYS[record]} for record in ENTITY_TYPES}
-_SOURCE_TAGS["STUDY"].update(tag for pair in SUBSTITUTE_DATES for tag in pair)
+#: Dates and times from which those of a STUDY record may come.
+_SUBSTITUTES = {tag for pair in SUBSTITUTE_DATES for tag in pair}
 
 
 def surrogate_patient_id(issuer: str, study_instance_uid: str, taken: Container[str]) -> str:
@@ -96,6 +98,7 @@ def parse_keys(keys: bytes) -> tuple[bytes, dict[int, bytes]]:
         element.tag: keys[element.value : element.value + element.length].rstrip(b" \0")
         for element in scan(keys, 0, len(keys), explicit=True)
     }
+    site_records.drop_other_creators(values)
     return values.pop(SPECIFIC_CHARACTER_SET, b""), values
 
 
@@ -109,6 +112,10 @@ class EntityRecord:
     def __init__(self, record_type: str, ordinal: int, keys: RecordKeys) -> None:
         self.record_type = record_type
         self._keys = keys.by_record[record_type]
+        #: The tags of the values that the record is made from.
+        self._source_tags = {key.tag for key in self._keys}
+        if record_type == "STUDY":
+            self._source_tags |= _SUBSTITUTES
         self.surrogate = b""
         self._ordinal = ordinal
         self._values: dict[int, bytes] = {}
@@ -119,7 +126,7 @@ class EntityRecord:
 
         A record has one character set: a text in another one is not taken.
         """
-        for tag in _SOURCE_TAGS[self.record_type]:
+        for tag in self._source_tags:
             value = values.get(tag)
             if value is None or self._values.get(tag):
                 continue
@@ -132,16 +139,19 @@ class EntityRecord:
     def encode(self) -> bytes:
         """The record from Directory Record Type (0004,1430) on."""
         values = {**self._supplied(), **self._values}
-        elements = []
+        elements = {}
         has_special_text = False
         for tag, vr, key_type in self._keys:
             value = values.get(tag, b"")
             if value or key_type == "2" or tag in self._values:
-                elements.append(encode(tag, vr, value))
+                elements[tag] = encode(tag, vr, value)
                 has_special_text = has_special_text or not is_plain(value)
         if has_special_text:
-            elements.insert(0, encode(SPECIFIC_CHARACTER_SET, b"CS", self._character_set))
-        return encode(RECORD_TYPE, b"CS", self.record_type.encode("ascii")) + b"".join(elements)
+            elements[SPECIFIC_CHARACTER_SET] = encode(
+                SPECIFIC_CHARACTER_SET, b"CS", self._character_set
+            )
+        keys = in_order(elements)
+        return encode(RECORD_TYPE, b"CS", self.record_type.encode("ascii")) + keys
 
     def _supplied(self) -> dict[int, bytes]:
         if self.record_type == "PATIENT":
@@ -213,8 +223,14 @@ def _encode_reference(
     record_type: str, file_id: str, sop_class_uid: str, sop_instance_uid: str, transfer_syntax: str
 ) -> bytes:
     """Directory Record Type, and what references the file (PS3.3 Table F.3-3)."""
+    private_record_uid = b""
+    if record_type == PRIVATE_RECORD:
+        private_record_uid = _uid_element(
+            _PRIVATE_RECORD_UID, site_records.private_record_uid(sop_class_uid)
+        )
     return (
         encode(RECORD_TYPE, b"CS", record_type.encode("ascii"))
+        + private_record_uid
         + encode(REFERENCED_FILE_ID, b"CS", file_id.encode("ascii"))
         + _uid_element(REFERENCED_SOP_CLASS_UID, sop_class_uid)
         + encode(REFERENCED_SOP_INSTANCE_UID, b"UI", sop_instance_uid.encode("ascii"))

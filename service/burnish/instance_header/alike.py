@@ -8,6 +8,7 @@ values that differ are read.
 import struct
 from typing import NamedTuple
 
+from burnish import site_records
 from burnish.application_profiles.limits import LIMITED_ON_ARRIVAL
 from burnish.dicom_elements import UNDEFINED_LENGTH, header, scan, uid
 from burnish.dicomdir import keys
@@ -98,11 +99,16 @@ class AlikeDataSets:
     def __init__(self) -> None:
         self._kinds: dict[tuple[int, str], tuple[_Kind, ...]] = {}
         self._seen: set[tuple[int, str, str]] = set()
+        self._site = site_records.in_use()
 
     def index(
         self, head: bytes | memoryview, size: int, transfer_syntax_uid: str
     ) -> InstanceHeader | None:
         """The header of a data set like one before; None if there was none."""
+        if self._site is not site_records.in_use():
+            # the configuration was read again: the same class may have another record
+            self._kinds.clear()
+            self._site = site_records.in_use()
         for kind in self._kinds.get((size, transfer_syntax_uid), ()):
             instance_header = kind.header(head)
             if instance_header is not None:
@@ -118,6 +124,8 @@ class AlikeDataSets:
         instance_header: InstanceHeader,
     ) -> None:
         """Note a data set that was like nothing before, and its header."""
+        if site_records.in_use().keys:
+            return  # the values of further keys may differ
         seen = (size, transfer_syntax_uid, instance_header.series_instance_uid)
         if seen not in self._seen:
             if len(self._seen) >= _MOST_SEEN:

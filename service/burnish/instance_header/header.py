@@ -10,7 +10,6 @@ from burnish import character_sets
 from burnish.application_profiles import limits
 from burnish.dicom_elements import UNDEFINED_LENGTH, uid
 from burnish.dicomdir.keys import KeyBuilder
-from burnish.directory_records import record_type
 from burnish.errors import Unreadable
 from burnish.file_meta import locate
 from burnish.file_slice import Slice
@@ -19,6 +18,7 @@ from burnish.instance_header.alike import AlikeDataSets
 from burnish.instance_header.instance_faults import UNEXAMINED, in_words
 from burnish.instance_header.pixel_data import pixel_faults
 from burnish.instance_header.scan import find_values
+from burnish.site_records import record_type
 from burnish.values import HeaderValues, InstanceHeader
 from burnish.wording import quantity
 

@@ -11,11 +11,13 @@ from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 from typing import NamedTuple
 
+from burnish import site_records
 from burnish.codec_process import confine_codec_process
 from burnish.errors import BurnishError, OutOfResources
 from burnish.file_slice import Slice
 from burnish.plan.attempts import Conversion
 from burnish.plan.eligibility import InstanceFailure
+from burnish.site_records import SiteRecords
 from burnish.spool import DISK_FAILS, Spool
 from burnish.transcode import convert
 from burnish.transcode.frames import AttributesMissing, NotTranscodable, ValuesMissing
@@ -80,8 +82,8 @@ class Conversions:
             self._pool = ProcessPoolExecutor(
                 self._workers,
                 mp_context=self._context,
-                initializer=confine_codec_process,
-                initargs=(self._workers,),
+                initializer=_begin,
+                initargs=(self._workers, site_records.in_use()),
             )
         key = self._spool.new_converted_key()
         try:
@@ -164,6 +166,12 @@ class Conversions:
             worker.kill()
         for _, key in self._running.values():
             self._spool.remove(key)
+
+
+def _begin(workers: int, records: SiteRecords) -> None:
+    """Prepare a worker: the header of what it makes has further keys as well."""
+    confine_codec_process(workers)
+    site_records.use(records)
 
 
 def _convert(

@@ -77,14 +77,15 @@ def choices(
     """The media and profiles that may be tried, the best first.
 
     A reference without a profile gets that of the others; where none has one, the defaults are
-    tried, or for video (among the `kinds` of the instances) the profiles that permit it. Empty
-    where the profiles exclude one another (PS3.3 C.22.1.4, 0201H).
+    tried, or for video (among the `kinds` of the instances) the profiles that permit it. A profile
+    that is restricted to its base gives way to that where it permits all instances. Empty where the
+    profiles exclude one another (PS3.3 C.22.1.4, 0201H).
     """
     labels = sorted({label for label in requested if label})
     if labels:
         fallback = PROFILES[labels[0]]
         profiles = tuple(PROFILES[label] if label else fallback for label in requested)
-        return _on_media(profiles, devices)
+        return _on_media(_restricted(profiles, kinds), devices)
     for profiles_with_video in (_video_alone(kinds), _video_shared(kinds)):
         with_video = [
             choice for profiles in profiles_with_video for choice in _on_media(profiles, devices)
@@ -96,6 +97,17 @@ def choices(
         for label in DEFAULT_PROFILES
         for choice in _on_media((PROFILES[label],) * len(requested), devices)
     ]
+
+
+def _restricted(
+    profiles: tuple[ApplicationProfile, ...], kinds: Sequence[InstanceKind]
+) -> tuple[ApplicationProfile, ...]:
+    """The base profiles instead, if all are restricted to these and they permit all instances."""
+    if not kinds or not all(profile.restrict_to_base for profile in profiles):
+        return profiles
+    bases = tuple(PROFILES[profile.base] for profile in profiles)
+    pairs = set(zip(bases, kinds, strict=True))
+    return bases if all(_permits(base, kind) for base, kind in pairs) else profiles
 
 
 def _video_alone(kinds: Sequence[InstanceKind]) -> list[tuple[ApplicationProfile, ...]]:

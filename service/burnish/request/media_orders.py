@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from burnish.application_profiles import PROFILES
+from burnish.application_profiles import PROFILES, canonical_label
 from burnish.contradictions import count_patients, find_contradictions
 from burnish.errors import Conflict, InvalidValue, MissingValue
 from burnish.request import instance_listing
@@ -51,8 +51,9 @@ def references(session: Session, order: MediaOrder) -> list[Reference]:
     """
     if not order.names_content:
         raise MissingValue("name what goes on the media: studies, series, patients or instances")
-    if order.profile and order.profile not in PROFILES:
-        raise InvalidValue(f"no Application Profile {order.profile}")
+    profile = canonical_label(order.profile)
+    if profile and profile not in PROFILES:
+        raise InvalidValue(f"no Application Profile {profile}")
     pairs: list[tuple[str, str]] = []
     for study in order.studies:
         pairs += instance_listing.references_of_study(session, study)
@@ -66,7 +67,7 @@ def references(session: Session, order: MediaOrder) -> list[Reference]:
     if order.instances:
         pairs += instance_listing.references_of_instances(session, order.instances)
     return [
-        Reference(sop_class, sop_instance, order.profile)
+        Reference(sop_class, sop_instance, profile)
         for sop_class, sop_instance in dict.fromkeys(pairs)
     ]
 

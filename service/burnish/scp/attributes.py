@@ -16,6 +16,7 @@ from pydicom.filewriter import write_dataset
 from pydicom.multival import MultiValue
 
 from burnish import character_sets
+from burnish.application_profiles import canonical_label
 from burnish.errors import InvalidValue, MissingAttribute, MissingValue, Unreadable
 from burnish.request.operations import NewRequest, Reference
 from burnish.scp import references
@@ -207,7 +208,7 @@ def _references(data_set: Dataset) -> Iterator[Reference]:
         yield Reference(
             sop_class_uid=_required_text(item, "ReferencedSOPClassUID"),
             sop_instance_uid=_required_text(item, "ReferencedSOPInstanceUID"),
-            profile=_text(item, "RequestedMediaApplicationProfile"),
+            profile=canonical_label(_text(item, "RequestedMediaApplicationProfile")),
             icon_image_sequence=encode(icon[0], "") if icon else None,
         )
 

@@ -6,6 +6,7 @@ also knows how to report what is wrong with it.
 """
 
 from burnish import dicom_elements
+from burnish.application_profiles import canonical_label
 from burnish.errors import Unreadable
 from burnish.request.operations import Reference
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
@@ -116,4 +117,4 @@ def _uid(value: bytes) -> str:
 def _profile(value: bytes) -> str:
     if len(value) > 64 or value.startswith(b" ") or value.strip(_PROFILE_CHARACTERS):
         raise _UnusualError
-    return value.rstrip(b" ").decode()
+    return canonical_label(value.rstrip(b" ").decode())

@@ -5,6 +5,11 @@ configuration; it has one attribute per table. config/burnish.toml describes eve
 administrator.
 """
 
+from burnish.settings.application_profile import (
+    ApplicationProfileSettings,
+    DirectoryKeySettings,
+    SOPClassSettings,
+)
 from burnish.settings.configuration import Settings, read_settings
 from burnish.settings.content import ContentSettings
 from burnish.settings.database import DatabaseSettings
@@ -30,11 +35,13 @@ __all__ = [
     "DEVICE_KINDS",
     "RECEIVER_KINDS",
     "AETitle",
+    "ApplicationProfileSettings",
     "ContentSettings",
     "DatabaseSettings",
     "DeviceKind",
     "DeviceSettings",
     "DicomSettings",
+    "DirectoryKeySettings",
     "Duration",
     "LabelSettings",
     "LogSettings",
@@ -45,6 +52,7 @@ __all__ = [
     "RequestSettings",
     "RetentionSettings",
     "RetrievalSettings",
+    "SOPClassSettings",
     "SecuritySettings",
     "Settings",
     "Size",

@@ -11,8 +11,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from burnish import application_profiles, site_records
+from burnish.application_profiles import STANDARD_PROFILES, ApplicationProfile
 from burnish.errors import InvalidSettings
 from burnish.file_access import check
+from burnish.settings import application_profile
+from burnish.settings.application_profile import ApplicationProfileSettings, SOPClassSettings
 from burnish.settings.content import ContentSettings
 from burnish.settings.database import DatabaseSettings
 from burnish.settings.device import DeviceSettings
@@ -61,6 +65,8 @@ class Settings(BaseSettings):
     peer: tuple[PeerSettings, ...] = ()
     user: tuple[UserSettings, ...] = ()
     standing_order: tuple[StandingOrderSettings, ...] = ()
+    application_profile: tuple[ApplicationProfileSettings, ...] = ()
+    sop_class: tuple[SOPClassSettings, ...] = ()
     device: tuple[DeviceSettings, ...] = ()
     retention: RetentionSettings = RetentionSettings()
     storage_commitment: StorageCommitmentSettings = StorageCommitmentSettings()
@@ -87,6 +93,7 @@ class Settings(BaseSettings):
     def _check_tables_together(self) -> "Settings":
         self._check_names_are_unique()
         self._check_standing_orders()
+        self._check_profiles()
         if self.dicom.user_identity == "required" and not self.user:
             raise ValueError('dicom.user_identity = "required" needs a [[user]]')
         for peer in self.peer:
@@ -100,6 +107,8 @@ class Settings(BaseSettings):
             "standing_order": [order.name for order in self.standing_order],
             "peer": [peer.ae_title for peer in self.peer],
             "user": [user.name for user in self.user],
+            "application_profile": [profile.name for profile in self.application_profile],
+            "sop_class": [sop_class.uid for sop_class in self.sop_class],
         }
         for table, names in names_by_table.items():
             for name in names:
@@ -117,6 +126,45 @@ class Settings(BaseSettings):
                 raise ValueError(
                     f"[[standing_order]] {order.name}: there is no device {order.device}"
                 )
+
+    def _check_profiles(self) -> None:
+        """Every profile that is named can be written."""
+        named = {
+            "request.requested_media_application_profile": (
+                self.request.requested_media_application_profile
+            )
+        }
+        for order in self.standing_order:
+            named[f"[[standing_order]] {order.name}"] = order.profile
+        profiles = {**STANDARD_PROFILES, **{row.label: row for row in self.profiles}}
+        offered = [label for label, profile in profiles.items() if profile.can_be_written]
+        for where, label in named.items():
+            if label and label not in offered:
+                raise ValueError(
+                    f"{where}: Burnish does not write the profile {label};"
+                    f" it writes {', '.join(offered)}"
+                )
+
+    def _additions(self) -> tuple[site_records.SiteRecords, tuple[ApplicationProfile, ...]]:
+        return application_profile.site_records(
+            self.application_profile, self.sop_class, self.request.directory_keys
+        )
+
+    @property
+    def site_records(self) -> site_records.SiteRecords:
+        """What this configuration adds to directory records."""
+        return self._additions()[0]
+
+    @property
+    def profiles(self) -> tuple[ApplicationProfile, ...]:
+        """The Augmented and Private profiles."""
+        return self._additions()[1]
+
+    def use(self) -> None:
+        """Let this process have the profiles, private SOP Classes and keys that are configured."""
+        records, profiles = self._additions()
+        application_profiles.use(profiles)
+        site_records.use(records)
 
     @property
     def database_url(self) -> str:
@@ -147,6 +195,7 @@ class Settings(BaseSettings):
 def read_settings(path: Path | None = None) -> Settings:
     """Read the TOML file at `path` (None: defaults); environment variables override its keys.
 
+    This process then has the profiles, private SOP Classes and directory keys of the file.
     Raises InvalidSettings, which names each wrong key, and AccessDenied.
     """
     if path is not None:
@@ -159,13 +208,15 @@ def read_settings(path: Path | None = None) -> Settings:
         model_config = SettingsConfigDict(toml_file=path)
 
     try:
-        return SettingsOfFile()
+        settings = SettingsOfFile()
     except ValidationError as error:
         raise InvalidSettings(
             _describe(error), hint="config/burnish.toml describes every key"
         ) from None
     except ValueError as error:  # TOML syntax, or JSON in an environment variable
         raise InvalidSettings(f"{path or 'environment'}: {error}") from None
+    settings.use()
+    return settings
 
 
 def _check_environment() -> None:

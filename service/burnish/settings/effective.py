@@ -6,6 +6,8 @@ from datetime import timedelta
 from json import dumps
 from typing import Any
 
+from pydantic import BaseModel
+
 from burnish.settings.configuration import Settings
 from burnish.wording import format_duration
 
@@ -82,6 +84,11 @@ def toml_value(value: object) -> str:
     """A value as the configuration file has it; a password in a URL is not shown."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(toml_value(item) for item in value)}]"
+    if isinstance(value, BaseModel):
+        value = value.model_dump(exclude_defaults=True)
+    if isinstance(value, Mapping):
+        keys = [f"{key} = {toml_value(item)}" for key, item in value.items()]
+        return f"{{ {', '.join(keys)} }}"
     if isinstance(value, timedelta):
         return dumps(format_duration(value))
     if isinstance(value, bool | int | float):

@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from burnish.settings.application_profile import DirectoryKeySettings
 from burnish.settings.value_types import Duration, ProfileLabel, SettingsTable
 from burnish.vocabulary import IncludeNonDICOMObjects, RequestPriority, YesNo
 
@@ -27,6 +28,8 @@ class RequestSettings(SettingsTable):
     maximum_copies: int = Field(default=99, ge=1)
     #: Empty: STD-GEN-CD if one CD is enough, else STD-GEN-DVD-JPEG.
     requested_media_application_profile: ProfileLabel = ""
+    #: Keys that directory records have with every profile, in addition to those of the profile.
+    directory_keys: tuple[DirectoryKeySettings, ...] = ()
     #: "required": icons are made where the profile requires them; "always": for every image.
     icons: Literal["required", "always"] = "required"
     #: "tell": media are made of instances that contradict each other, with a warning; "hold": the

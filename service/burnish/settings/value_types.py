@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from burnish.application_profiles import OFFERED
+from burnish.application_profiles import canonical_label
 
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 #: The longest duration in seconds, about 100 years: a date that far ahead still exists in Python.
@@ -61,11 +61,8 @@ def _parse_ae_title(value: object) -> object:
     return title
 
 
-def _check_profile(value: object) -> object:
-    if value and value not in OFFERED:
-        offered = ", ".join(OFFERED)
-        raise ValueError(f"Burnish does not write this profile; it writes {offered}")
-    return value
+def _parse_profile(value: object) -> object:
+    return canonical_label(value) if isinstance(value, str) else value
 
 
 #: "30s", "5m", "24h" and so on; a number without a unit is rejected.
@@ -76,8 +73,8 @@ Size = Annotated[int, BeforeValidator(_parse_size)]
 AETitle = Annotated[str, BeforeValidator(_parse_ae_title)]
 #: A Code String (VR CS, PS3.5 6.2), possibly empty.
 CodeString = Annotated[str, Field(pattern=r"^[A-Z0-9 _]{0,16}$")]
-#: The label of an Application Profile that Burnish can write, possibly empty.
-ProfileLabel = Annotated[str, BeforeValidator(_check_profile)]
+#: The label of an Application Profile, possibly empty; `Settings` checks that it can be written.
+ProfileLabel = Annotated[str, BeforeValidator(_parse_profile)]
 #: The name of a device or standing order.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from burnish.application_profiles import limits
 from burnish.dicom_elements import PIXEL_DATA, UNDEFINED_LENGTH
-from burnish.directory_records import record_type
 from burnish.instance_header import codestreams
 from burnish.instance_header.codestreams import EncapsulatedPixelData
 from burnish.instance_header.element_checks import TOLERABLE
@@ -20,6 +19,7 @@ from burnish.instance_header.pixel_data import (
     pixel_faults,
 )
 from burnish.instance_header.pixel_description import description_faults
+from burnish.site_records import record_type
 from burnish.verify.data_set_walk import DataSetWalk, Value
 from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.file_meta_checks import FileMeta

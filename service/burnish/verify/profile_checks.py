@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from burnish.application_profiles import ApplicationProfile
 from burnish.application_profiles.limits import pack
-from burnish.directory_records import Key, record_type
+from burnish.directory_records import Key
 from burnish.media import MEDIA, PERMITTED_INSTEAD, FileSystem
+from burnish.site_records import is_private, record_type
 from burnish.verify.faults import FaultCode, Faults, attribute, shown
 from burnish.verify.file_meta_checks import FileMeta
 from burnish.verify.record_checks import Record
@@ -52,7 +53,7 @@ class ProfileChecks:
         for key in self._profile.keys.get(record.type, ()):
             if key.type == "1" and key.tag not in record.tags:
                 self._add_missing_key(record, key, " with a value")
-            elif key.type == "2" and key.tag not in record.tags | record.empty_tags:
+            elif key.type == "2" and not _has(record, key.tag):
                 self._add_missing_key(record, key, "")
         rule = self._profile.icon
         if rule is None or record.type not in ("IMAGE", "SERIES"):
@@ -116,3 +117,11 @@ class ProfileChecks:
         self._reported.add((record.offset, key.tag))
         message = f"it has no {attribute(key.tag)}, which the profile requires{condition}"
         self._faults.add(FaultCode.PROFILE_KEY_MISSING, str(record), message)
+
+
+def _has(record: Record, tag: int) -> bool:
+    """Whether a record has a key; a private one may be in another block."""
+    tags = record.tags | record.empty_tags
+    if tag in tags or not is_private(tag):
+        return tag in tags
+    return any(other & 0xFFFF00FF == tag & 0xFFFF00FF and other & 0xFF00 for other in tags)

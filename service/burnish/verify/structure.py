@@ -15,7 +15,7 @@ from burnish.dicomdir.reader import (
     REFERENCED_SOP_INSTANCE_UID,
     REFERENCED_TRANSFER_SYNTAX_UID,
 )
-from burnish.directory_records import KEYS, ROOT_TYPES, record_type
+from burnish.directory_records import KEYS, ROOT_TYPES
 from burnish.identifiers import (
     MAXIMUM_FILE_ID_COMPONENT_LENGTH,
     MAXIMUM_FILE_ID_COMPONENTS,
@@ -23,6 +23,7 @@ from burnish.identifiers import (
     is_file_id,
     is_file_set_id,
 )
+from burnish.site_records import record_type
 from burnish.verify.dicomdir_checks import CheckedDicomdir
 from burnish.verify.faults import FaultCode, Faults, attribute, shown
 from burnish.verify.file_meta_checks import FileMeta

@@ -148,6 +148,40 @@ EXPLAINED_TOGETHER = {
     ("label", "outer_diameter"),
     ("content", "disclaimer"),
 }
+PRIVATE_CLASS = "2.25.4711"
+#: A configuration with profiles, a SOP Class and keys of its own.
+SITE = Settings.model_validate(
+    {
+        "request": {"directory_keys": [{"record": "PATIENT", "attribute": "PatientBirthDate"}]},
+        "sop_class": [{"uid": PRIVATE_CLASS, "name": "ACME Spectrum Storage"}],
+        "application_profile": [
+            {
+                "name": "AUG-CTMRSR-CD",
+                "base": "STD-CTMR-CD",
+                "sop_classes": ["1.2.840.10008.5.1.4.1.1.88.11"],
+                "directory_keys": [
+                    {"record": "SR DOCUMENT", "attribute": "InstanceCreationDate", "type": "2"}
+                ],
+                "restrict_to_base": True,
+            },
+            {
+                "name": "PRI-ACME-DVD",
+                "base": "STD-GEN-CD",
+                "sop_classes": [PRIVATE_CLASS],
+                "transfer_syntaxes": ["1.2.840.10008.1.2.5"],
+                "media": ["DVD"],
+                "directory_keys": [
+                    {
+                        "record": "SERIES",
+                        "attribute": "(0021,1001)",
+                        "creator": "ACME 1.0",
+                        "vr": "LO",
+                    }
+                ],
+            },
+        ],
+    }
+)
 EDITIONS = pytest.mark.parametrize("edition", list(Edition))
 
 
@@ -192,10 +226,65 @@ def test_every_section_says_something_or_has_sections_below_it(statement: Statem
     assert empty == ["Table of Contents"]
 
 
-def test_every_table_and_figure_is_used(statement: Statement) -> None:
-    material = material_of(Settings())
+#: Tables of what a configuration may add.
+OF_A_SITE = {
+    "Augmented Application Profiles",
+    "Private Application Profiles",
+    "Private SOP Classes on media",
+    "DICOMDIR: further keys as configured",
+}
+
+
+@EDITIONS
+def test_every_table_and_figure_is_used(edition: Edition) -> None:
+    material = material_of(SITE)
     wanted = {maker().caption for maker in material.tables.values()}
-    assert {block.caption for block in statement.tables} == wanted
+    assert {block.caption for block in make_statement(SITE, edition).tables} == wanted
+    without_site = {block.caption for block in make_statement(Settings(), edition).tables}
+    assert wanted - without_site == OF_A_SITE
+
+
+@EDITIONS
+def test_augmented_and_private_profiles_are_described(edition: Edition) -> None:
+    statement = make_statement(SITE, edition)
+    augmented = table(statement, "Augmented Application Profiles")
+    assert augmented.rows == (
+        (
+            "AUG-CTMRSR-CD",
+            "STD-CTMR-CD",
+            "Basic Text SR Storage",
+            "SR DOCUMENT: Instance Creation Date (0008,0012) DA 2",
+            "none",
+            "a request that names STD-CTMR-CD gets media of that;"
+            " so does a request all of whose instances it permits",
+        ),
+    )
+    (private,) = table(statement, "Private Application Profiles").rows
+    assert private[:2] == ("PRI-ACME-DVD", "STD-GEN-CD")
+    assert "ACME Spectrum Storage, in RLE Lossless" in private[2]
+    assert private[3] == "DVD: ISO 9660 and UDF 1.02"
+    assert private[4] == "SERIES: private attribute (0021,1001) of ACME 1.0 LO 3"
+    (sop_class,) = table(statement, "Private SOP Classes on media").rows
+    assert sop_class[:3] == ("ACME Spectrum Storage", PRIVATE_CLASS, "PRIVATE")
+    assert sop_class[4] == "No: from files only"
+    (key,) = table(statement, "DICOMDIR: further keys as configured").rows
+    assert key[:3] == ("PATIENT", "Patient's Birth Date", "(0010,0030)")
+
+
+def test_profiles_of_the_configuration_are_in_the_tables_of_all_profiles() -> None:
+    statement = make_statement(SITE)
+    for caption, name in (
+        ("Media services", "Media Storage Application Profile"),
+        (
+            "Application Profiles, real-world activities and roles",
+            "Supported Application Profile",
+        ),
+        ("Application Profiles that are written", "Application Profile"),
+    ):
+        labels = column(table(statement, caption), name)
+        assert {"AUG-CTMRSR-CD", "PRI-ACME-DVD"} <= set(labels)
+    keys = table(statement, "DICOMDIR: keys that profiles add")
+    assert "PRI-ACME-DVD" in {row[0] for row in keys.rows if row[1] == "SERIES"}
 
 
 def test_no_text_has_a_mark_that_was_not_filled_in(statement: Statement) -> None:

@@ -66,7 +66,7 @@ def test_the_icon_of_the_scu_is_preferred() -> None:
 
 def test_the_header_on_media_has_the_icon_and_the_type_2_keys() -> None:
     plain = header()
-    assert header_on_media(plain, "STD-GEN-DVD-JPEG") is plain
+    assert header_on_media(plain, "STD-GEN-DVD-JPEG") == plain
     icon = item(128)
     on_media = header_on_media(plain, "STD-XABC-CD", supplied_icon=icon)
     elements = {
