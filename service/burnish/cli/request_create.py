@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from burnish.application_profiles import ApplicationProfile
 from burnish.cli import output
 from burnish.cli.options import (
     Config,
@@ -151,8 +150,7 @@ def create(
     """
     label = _LabelOptions(label_text, label_style, barcode, symbology, disposition)
     media = _MediaOptions(file_set_id, content, no_split=no_split, lossy=lossy, viewer=viewer)
-    chosen_profile = known_profile(profile, config) if profile else None
-    security = _security_attributes(chosen_profile, recipient or [], password_file)
+    security = _security_attributes(profile, config, recipient or [], password_file)
     request = _create(
         config,
         files or [],
@@ -291,12 +289,12 @@ def receive_files(settings: "Settings", database: "Database", paths: list[Path])
 
 
 def _security_attributes(
-    profile: ApplicationProfile | None, recipients: list[Path], password_file: Path | None
+    profile: str, config: Path | None, recipients: list[Path], password_file: Path | None
 ) -> dict[str, str]:
     """The recipients of secure media, checked. The password itself stays in its file."""
     if not recipients and password_file is None:
         return {}
-    if profile is None or not profile.secure:
+    if not profile or not known_profile(profile, config).secure:
         raise typer.BadParameter("--recipient and --password-file need a secure --profile")
     from burnish.secure_files.protection import read_password, read_recipients
 

@@ -28,8 +28,11 @@ def effective_tables(settings: Settings) -> dict[str, Any]:
             del user["passcode"]
         else:
             user["passcode"] = ""
+    # an empty array of tables has no lines
     if not settings.notify.receiver:
-        del tables["notify"]["receiver"]  # an empty array of tables has no lines
+        del tables["notify"]["receiver"]
+    if not settings.request.directory_keys:
+        del tables["request"]["directory_keys"]
     tables["device"] = [device.model_dump(exclude_none=True) for device in settings.devices]
     tables["database"]["url"] = without_password(settings.database_url)
     return tables
