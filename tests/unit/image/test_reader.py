@@ -64,7 +64,9 @@ def test_the_last_session_is_the_one_that_the_drive_reports(
     """By CDROMMULTISESSION of Linux, here in place of a drive."""
 
     def answer(_descriptor: int, request: int, argument: bytes) -> bytes:
-        assert (request, len(argument), argument[5]) == (0x5310, 8, 1)
+        assert request == 0x5310
+        assert len(argument) == 8
+        assert argument[5] == 1
         return struct.pack("iBBxx", 5000, several, 1)
 
     with image.open("rb") as disc:

@@ -41,7 +41,8 @@ def test_a_volume_with_all_that_was_written_has_no_fault() -> None:
     volume.contents["README.TXT"] = b"read me"
     report = _compare(volume)
     assert report.faults == ()
-    assert (report.instances, report.files) == (4, 6)
+    assert report.instances == 4
+    assert report.files == 6
     assert report.bytes_read == sum(map(len, volume.contents.values())) - len(b"read me")
     assert report.file_set_uid == FILE_SET_UID
     assert report.sha256 == ""
@@ -133,7 +134,8 @@ def _changed_meta(old: bytes, new: bytes) -> VolumeReport:
 
 def test_a_file_without_an_element_of_file_meta_information_has_a_fault() -> None:
     (fault,) = _changed_meta(b"\2\0\x12\0UI", b"\2\0\x14\0UI").faults
-    assert (fault.code, fault.where) == (FaultCode.FILE_META_INCOMPLETE, "DICOM\\I1")
+    assert fault.code == FaultCode.FILE_META_INCOMPLETE
+    assert fault.where == "DICOM\\I1"
     assert "Implementation Class UID (0002,0012)" in fault.message
 
 
@@ -141,7 +143,8 @@ def test_a_wrong_length_of_file_meta_information_is_a_fault() -> None:
     head = b"\2\0\0\0UL\4\0"
     length = WRITTEN.files["DICOM\\I1"].split(head)[1][:4]
     (fault,) = _changed_meta(head + length, head + b"\1\0\0\0").faults
-    assert (fault.code, fault.where) == (FaultCode.FILE_META_WRONG, "DICOM\\I1")
+    assert fault.code == FaultCode.FILE_META_WRONG
+    assert fault.where == "DICOM\\I1"
     assert "(0002,0000)" in fault.message
 
 

@@ -78,11 +78,14 @@ DAMAGE = {
 
 def test_a_whole_data_set_has_no_fault_and_no_note() -> None:
     report = examined(WHOLE)
-    assert (report.faults, report.notes) == ((), ())
+    assert report.faults == ()
+    assert report.notes == ()
     report = examined(BEFORE_PIXELS + encapsulated(jpeg_2000(4, 4, 12)), JPEG_2000)
-    assert (report.faults, report.notes) == ((), ())
+    assert report.faults == ()
+    assert report.notes == ()
     report = examined(IMPLICIT, IMPLICIT_VR_LITTLE_ENDIAN)
-    assert (report.faults, report.notes) == ((), ())
+    assert report.faults == ()
+    assert report.notes == ()
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
@@ -102,7 +105,8 @@ def test_zeros_behind_a_data_set_are_a_fault(length: int) -> None:
 
 def test_native_pixels_under_an_encapsulated_syntax_are_a_fault() -> None:
     (fault,) = examined(WHOLE, JPEG_2000).faults
-    assert (fault.code, fault.where) == (PIXELS, NAME)
+    assert fault.code == PIXELS
+    assert fault.where == NAME
     assert "native" in fault.message
 
 
