@@ -64,12 +64,13 @@ def file_meta(sop_class: str, sop_instance: str, transfer_syntax: str) -> bytes:
 
 
 def instance(uid: str, transfer_syntax: str = EXPLICIT_VR_LITTLE_ENDIAN, **more: bytes) -> bytes:
-    """A small Secondary Capture image; `more` may have the value of `image_type`."""
+    """A small Secondary Capture image; `more` may have values: `image_type`, `patient_id`."""
     data_set = [
         encode(0x00080008, b"CS", more["image_type"]) if "image_type" in more else b"",
         encode(0x00080016, b"UI", SECONDARY_CAPTURE.encode()),
         encode(0x00080018, b"UI", uid.encode()),
         encode(0x00100010, b"PN", b"Doe^J"),
+        encode(0x00100020, b"LO", more["patient_id"]) if "patient_id" in more else b"",
         encode(0x00280002, b"US", b"\1\0"),
         encode(0x00280004, b"CS", b"MONOCHROME2"),
         encode(0x00280010, b"US", b"\x10\0"),
@@ -124,7 +125,7 @@ def patient(number: int, *below: Node) -> Node:
     keys = {
         0x00041430: (b"CS", b"PATIENT"),
         0x00100010: (b"PN", b"Doe^J"),
-        0x00100020: (b"LO", f"P{number}".encode()),
+        0x00100020: (b"LO", f"UNKNOWN-{number}".encode()),
     }
     return Node(keys, list(below))
 

@@ -114,10 +114,10 @@ def check_acts_as_owner(directory: Path) -> None:
     """
     user, _ = owner_of(directory)
     if os.geteuid() not in (0, user):
+        users = "root" if user == 0 else f"{user_name(user)} or as root"
         raise OperatorError(
             f"{directory} belongs to {_user(user)}, and this command runs as {current_user()}",
-            hint=f"run it as {user_name(user)} or as root: files of another user could not be"
-            " used by the service",
+            hint=f"run it as {users}: files of another user could not be used by the service",
         )
 
 

@@ -1,5 +1,6 @@
 """Retention: released by reference, never by age alone; only orphans are swept."""
 
+import errno
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -27,6 +28,7 @@ from burnish.errors import OutOfResources
 from burnish.plan.planner import Planner
 from burnish.request import standing_orders
 from burnish.settings import StandingOrderSettings
+from burnish.spool import Spool
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, ExecutionStatus, PieceState
 from factories import Ground, SampleInstance, add_request, instance
 from locks import locked
@@ -47,6 +49,25 @@ def ago(age: timedelta) -> datetime:
 
 def release(ground: Ground) -> None:
     retention.release(ground.database, ground.spool, ground.settings.retention)
+
+
+def test_the_row_of_an_instance_stays_until_its_room_was_given_back(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ground.store(instance(), received_at=ago(400 * DAY))
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(Spool, "erase_durably", fail)
+        with pytest.raises(OutOfResources, match="the spool cannot be written"):
+            release(ground)
+        assert ground.count(Instance) == 1
+    assert len(ground.stored_keys()) == 1
+    release(ground)
+    assert ground.count(Instance) == 0
+    assert ground.stored_keys() == []
 
 
 def ask(

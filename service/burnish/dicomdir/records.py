@@ -42,6 +42,8 @@ _STUDY_ID = 0x00200010
 _INSTANCE_NUMBER = 0x00200013
 _PRIVATE_RECORD_UID = 0x00041432
 _LARGEST_ORDINAL = 999_999
+#: How a Patient ID begins that stands in for a missing one.
+STAND_IN_PATIENT_ID = "UNKNOWN-"
 _UNKNOWN_DATE, _UNKNOWN_TIME = b"19000101", b"000000"
 
 _UNKNOWN_CODE = encode_item(
@@ -86,7 +88,7 @@ def surrogate_patient_id(issuer: str, study_instance_uid: str, taken: Container[
     attempt = 0
     while True:
         seed = f"{issuer}\0{study_instance_uid}\0{attempt}"
-        surrogate = "UNKNOWN-" + hashlib.sha256(seed.encode()).hexdigest()[:16].upper()
+        surrogate = STAND_IN_PATIENT_ID + hashlib.sha256(seed.encode()).hexdigest()[:16].upper()
         if surrogate not in taken:
             return surrogate
         attempt += 1

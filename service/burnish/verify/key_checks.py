@@ -7,6 +7,7 @@ from burnish import character_sets
 from burnish.dicomdir.key_values import fit
 from burnish.dicomdir.keys import concept_modifiers
 from burnish.dicomdir.reader import IDENTITY_KEYS, SPECIFIC_CHARACTER_SET
+from burnish.dicomdir.records import STAND_IN_PATIENT_ID
 from burnish.directory_records import KEYS, Key, all_keys, spoken_names
 from burnish.errors import Unreadable
 from burnish.instance_header.instance_faults import KEPT
@@ -15,7 +16,8 @@ from burnish.verify.faults import FaultCode, Faults, attribute
 from burnish.verify.record_checks import Record
 from burnish.verify.sequence_comparison import difference
 
-_PATIENT_NAME = 0x00100010
+_PATIENT_NAME, _PATIENT_ID = 0x00100010, 0x00100020
+_OF_PATIENT = frozenset({_PATIENT_NAME, _PATIENT_ID})
 #: The keys that say whose files these are; a difference is a fault. That of other keys is a note.
 _IDENTIFYING = frozenset({*IDENTITY_KEYS.values(), _PATIENT_NAME})
 #: The same by record type, with their VRs.
@@ -81,13 +83,31 @@ class KeyChecks:
                 value = values.get(tag)
                 # Most values are equal byte for byte. A file without the value proves nothing:
                 # writers have to put something in its place.
-                if not value or value == in_record.get(tag):
+                if value == in_record.get(tag):
+                    continue
+                if not value:
+                    if tag in _OF_PATIENT:
+                        self._note_absence(name, current, key)
                     continue
                 if key.vr == b"SQ":
                     self._check_sequence(name, current, key, walk)
                 elif _has(current, tag) and not _agree(key, current, values):
                     self._add(name, current, key, values)
             current = current.parent
+
+    def _note_absence(self, name: str, record: Record, key: Key) -> None:
+        """Notes that a record says whose file it is, where the file does not.
+
+        Unless the value says by itself that it stands in for a missing one.
+        """
+        in_record = record.keys.get(key.tag, b"").strip(b"\0 ")
+        if not in_record or in_record.startswith(STAND_IN_PATIENT_ID.encode()):
+            return
+        if (record.offset, key.tag) not in self._noted:
+            self._noted.add((record.offset, key.tag))
+            shown = _shown(key, in_record, record.keys)
+            message = f"its {attribute(key.tag)} is {shown}; the file {name} has none"
+            self._notes.add(FaultCode.KEY_DIFFERS, str(record), message)
 
     def _check_sequence(self, name: str, record: Record, key: Key, walk: DataSetWalk) -> None:
         """Compares the items of a sequence; that of a record may be absent."""

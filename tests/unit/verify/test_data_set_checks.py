@@ -16,6 +16,7 @@ NAME = "DICOM\\I0"
 ELEMENTS = {
     0x00080016: encode(0x00080016, b"UI", SECONDARY_CAPTURE.encode()),
     0x00080018: encode(0x00080018, b"UI", b"1.2.9.0"),
+    0x00100010: encode(0x00100010, b"PN", b"Doe^J"),
     0x00280002: encode(0x00280002, b"US", b"\1\0"),
     0x00280004: encode(0x00280004, b"CS", b"MONOCHROME2"),
     0x00280010: encode(0x00280010, b"US", b"\4\0"),
@@ -50,6 +51,7 @@ def implicit(tag: int, value: bytes) -> bytes:
 IMPLICIT = (
     implicit(0x00080016, SECONDARY_CAPTURE.encode() + b"\0")
     + implicit(0x00080018, b"1.2.9.0\0")
+    + implicit(0x00100010, b"Doe^J\0")
     + implicit(0x00280002, b"\1\0")
     + implicit(0x00280004, b"MONOCHROME2 ")
     + implicit(0x00280010, b"\x20\0")

@@ -242,7 +242,10 @@ DEFECTS: dict[str, tuple[Callable[[SampleVolume], None], set[FaultCode]]] = {
         _delete(0x00041500, *IMAGE),
         {FaultCode.RECORD_WITHOUT_FILE, FaultCode.FILE_UNREFERENCED},
     ),
-    "duplicate patient": (_set(0x00100020, b"LO", "P1 ", 1), {FaultCode.DUPLICATE_PATIENT_ID}),
+    "duplicate patient": (
+        _set(0x00100020, b"LO", "UNKNOWN-1 ", 1),
+        {FaultCode.DUPLICATE_PATIENT_ID},
+    ),
     "duplicate study": (_set(0x0020000D, b"UI", "1.2.7.1", 1, 0), {FaultCode.DUPLICATE_STUDY}),
     "duplicate series": (
         _set(0x0020000E, b"UI", "1.2.8.1", 1, 0, 0),

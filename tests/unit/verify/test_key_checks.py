@@ -11,7 +11,7 @@ from burnish.image.reader import open_volume
 from burnish.offline.disc_label import label_content
 from burnish.verify import FaultCode, examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN
-from made_volume import SECONDARY_CAPTURE, MemoryVolume, SampleVolume, file_meta
+from made_volume import SECONDARY_CAPTURE, MemoryVolume, SampleVolume, file_meta, instance
 
 #: Tag, VR and value of the attributes of a file that are keys of its records.
 KEYS = {
@@ -68,6 +68,8 @@ def volume(
     content = b"".join(encode(tag, *data_set[tag]) for tag in sorted(data_set))
     meta = file_meta(SECONDARY_CAPTURE, "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN)
     sample.files[NAME] = meta + content
+    for number in (1, 2):  # the other files of the same patient
+        sample.files[f"DICOM\\I{number}"] = instance(f"1.2.9.{number}", patient_id=b"P1")
     return sample.volume()
 
 
@@ -107,8 +109,6 @@ def test_an_empty_name_in_a_record_differs_from_that_of_the_file() -> None:
     [
         (0x00100010, b"DOE^J", b"Doe^J"),
         (0x00100010, b"Doe^J^^^ ", b"Doe^J"),
-        (0x00100010, b"", b"Doe^J"),
-        (0x00100020, b"", b"UNKNOWN-12"),
         (0x00100020, b" P1 ", b"P1"),
         (0x00080020, b"2024.01.01", b"20240101"),
         (0x00080020, b"", b"19000101"),
@@ -122,6 +122,22 @@ def test_what_only_looks_different_is_no_difference(
     tag: int, in_file: bytes, in_record: bytes
 ) -> None:
     assert differences(volume({tag: in_file}, {tag: in_record})) == ([], [])
+
+
+def test_a_patient_id_that_says_that_it_stands_in_is_not_noted() -> None:
+    faults, notes = differences(volume({0x00100020: b""}, {0x00100020: b"UNKNOWN-12"}))
+    assert [text for text in (*faults, *notes) if NAME in text] == []
+
+
+@pytest.mark.parametrize(("tag", "value"), [(0x00100010, b"Some^One"), (0x00100020, b"PZ")])
+def test_a_record_that_names_the_patient_of_a_file_that_does_not_is_noted(
+    tag: int, value: bytes
+) -> None:
+    faults, notes = differences(volume({tag: b""}, {tag: value}))
+    assert [text for text in faults if NAME in text] == []
+    (message,) = [text for text in notes if NAME in text]
+    assert value.decode() in message
+    assert message.endswith("has none")
 
 
 def test_one_name_in_two_character_sets_is_no_difference() -> None:
@@ -148,5 +164,5 @@ def _write(target: Path, sample: MemoryVolume) -> Path:
 
 def test_a_label_is_made_only_if_records_and_files_agree(tmp_path: Path) -> None:
     assert label_content(_write(tmp_path / "good", volume())).patients[0].patient_id == "P1"
-    with pytest.raises(Conflict, match="disagree in 1 place"):
+    with pytest.raises(Conflict, match="disagree in 3 places"):
         label_content(_write(tmp_path / "bad", volume(in_record={0x00100020: b"PZ"})))

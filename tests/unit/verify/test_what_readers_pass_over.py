@@ -116,7 +116,7 @@ def with_multi_referenced_file() -> SampleVolume:
             del node.elements[tag]
         node.reference = shared
         if node is not original:
-            sample.at(1, 0, 0).below.append(node)
+            sample.at(0, 0, 1).below.append(node)
     return sample
 
 
@@ -138,7 +138,9 @@ def test_multi_referenced_file_directory_records_stay_when_instances_are_added()
     sample = with_multi_referenced_file()
     earlier = appending.read_earlier(sample.dicomdir())
     [shared] = earlier.multi_referenced.values()
-    added = header(uid="1.2.9.77", patient_id="P1", name="Doe^J", study="1.2.7.1", series="1.2.8.1")
+    added = header(
+        uid="1.2.9.77", patient_id="UNKNOWN-1", name="Doe^J", study="1.2.7.1", series="1.2.8.1"
+    )
     entry = DirectoryEntry("DICOM\\NEW", added, EXPLICIT_VR_LITTLE_ENDIAN)
     again = appending.read_earlier(appending.append_entries(earlier, [entry], EVERY_KEY))
     assert [node.body for node in again.multi_referenced.values()] == [shared.body]
