@@ -38,7 +38,7 @@ from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidSettings, OperatorError
 from burnish.receive import Receiver
 from burnish.secure_files.protection import load_protection
-from burnish.settings import DeviceSettings, NoticeReceiverSettings, Settings
+from burnish.settings import DeviceSettings, NoticeReceiverSettings, SecuritySettings, Settings
 from burnish.spool import Spool
 from burnish.values import WholeInstance
 
@@ -450,8 +450,11 @@ def check_storage(settings: Settings) -> None:
 
 
 def check_security(settings: Settings) -> None:
-    """Raise InvalidSettings if a certificate, key or password of secure media cannot be used."""
-    if settings.security.model_fields_set:
+    """Raise InvalidSettings if a certificate, key or password of secure media cannot be used.
+
+    With the defaults alone, no secure media are meant.
+    """
+    if settings.security != SecuritySettings():
         load_protection(settings.security)
 
 

@@ -83,7 +83,8 @@ def load_protection(
     if not recipients and not password:
         raise InvalidSettings(
             "secure media need a recipient or a password, and there is neither",
-            hint="set [security] recipients or password_file, or name them in the request",
+            hint="set [security] recipients, password_file or password (`burnish config show` does"
+            " not print a password), or name them in the request",
         )
     return Protection(
         parse_certificates(recipients) if recipients else (),

@@ -14,20 +14,21 @@ from burnish.wording import format_duration
 _PASSWORD_IN_URL = re.compile(r"(?<=://)([^:/@]*):[^@]*@")
 
 
+class _NotShown:
+    """Stands for a password or passcode that is set."""
+
+
+_NOT_SHOWN = _NotShown()
+
+
 def effective_tables(settings: Settings) -> dict[str, Any]:
-    """Every table and key with its value. Passwords are left out, or empty if there is none."""
+    """Every table and key with its value. A password that is set is a comment in `toml_lines`."""
     tables = settings.model_dump(exclude_none=True)
-    if settings.security.password:
-        del tables["security"]["password"]
-    else:
-        tables["security"]["password"] = ""
+    tables["security"]["password"] = _NOT_SHOWN if settings.security.password else ""
     for peer in tables["peer"]:
         peer["addresses"] = [str(network) for network in peer["addresses"]]
     for user in tables["user"]:
-        if user["passcode"]:
-            del user["passcode"]
-        else:
-            user["passcode"] = ""
+        user["passcode"] = _NOT_SHOWN if user["passcode"] else ""
     # an empty array of tables has no lines
     if not settings.notify.receiver:
         del tables["notify"]["receiver"]
@@ -39,14 +40,17 @@ def effective_tables(settings: Settings) -> dict[str, Any]:
 
 
 def json_tables(settings: Settings) -> dict[str, Any]:
-    """The same as values that JSON has: durations and paths as the configuration file has them."""
+    """The same as values that JSON has: durations and paths as the configuration file has them.
+
+    Passwords and passcodes that are set are left out.
+    """
     tables: dict[str, Any] = _json_value(effective_tables(settings))
     return tables
 
 
 def _json_value(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _json_value(item) for key, item in value.items()}
+        return {key: _json_value(item) for key, item in value.items() if item is not _NOT_SHOWN}
     if isinstance(value, list | tuple | set | frozenset):
         return [_json_value(item) for item in value]
     if isinstance(value, timedelta):
@@ -79,7 +83,10 @@ def _is_array_of_tables(value: object) -> bool:
 
 def _key_lines(table: Mapping[str, Any]) -> Iterator[str]:
     for key, value in table.items():
-        yield f"{key} = {toml_value(value)}"
+        if value is _NOT_SHOWN:
+            yield f"# {key} is set, and is not shown: add it before you use this as a configuration"
+        else:
+            yield f"{key} = {toml_value(value)}"
     yield ""
 
 

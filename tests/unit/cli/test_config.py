@@ -121,6 +121,27 @@ def test_a_password_is_not_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
         assert done.code == 0
         assert "horse" not in done.out + done.err
         assert "password =" not in done.out
+    assert "# password is set, and is not shown" in run("config", "show").out
+
+
+def test_check_accepts_what_show_prints(run: Run, config: Path, tmp_path: Path) -> None:
+    shown = tmp_path / "shown.toml"
+    shown.write_text(run("config", "show", "--config", config).out, encoding="utf-8")
+    done = run("config", "check", "--config", shown)
+    assert done.code == 0, done.err
+
+
+def test_check_accepts_what_show_prints_once_the_password_is_added(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, shown = tmp_path / "burnish.toml", tmp_path / "shown.toml"
+    file.write_text('[security]\ncipher = "AES-128"\npassword = "correct horse"\n')
+    shown.write_text(run("config", "show", "--config", file).out, encoding="utf-8")
+    done = run("config", "check", "--config", shown)
+    assert done.code == 11
+    assert "`burnish config show` does not print a password" in done.err
+    monkeypatch.setenv("BURNISH_SECURITY__PASSWORD", "correct horse")
+    assert run("config", "check", "--config", shown).code == 0
 
 
 def test_a_passcode_is_not_shown_and_addresses_are(run: Run, tmp_path: Path) -> None:
@@ -136,6 +157,7 @@ def test_a_passcode_is_not_shown_and_addresses_are(run: Run, tmp_path: Path) -> 
     shown = run("config", "show", "--config", path, "--json").json
     assert shown["user"] == [{"name": "ct1"}, {"name": "guest", "passcode": ""}]
     assert shown["peer"][0]["addresses"] == ["10.0.0.0/8", "192.0.2.7/32"]
+    assert run("config", "show", "--config", path).out.count("# passcode is set") == 1
 
 
 @pytest.mark.parametrize(
