@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 import pydicom
-from pynetdicom import build_context
+from pynetdicom import DEFAULT_TRANSFER_SYNTAXES, build_context
 
 from burnish import file_meta
 from burnish.access.outgoing_associations import NoAssociationError, request_association
@@ -15,7 +15,9 @@ from burnish.values import WholeInstance
 from burnish.vocabulary import VERIFICATION
 
 #: Seconds for the answer to the association request, and for each response.
-_TIMEOUT = 15.0
+TIMEOUT = 15.0
+#: The transfer syntaxes that a C-ECHO is proposed with.
+VERIFICATION_SYNTAXES = tuple(map(str, DEFAULT_TRANSFER_SYNTAXES))
 _SUCCESS = 0
 
 
@@ -51,7 +53,7 @@ def _ask(settings: Settings, peer: PeerSettings, instance: WholeInstance | None)
             hint="add host and port to its [[peer]] table",
         )
     if instance is None:
-        context = build_context(VERIFICATION)
+        context = build_context(VERIFICATION, list(VERIFICATION_SYNTAXES))
     else:
         context = build_context(instance.sop_class_uid, instance.transfer_syntax_uid)
     began_at = monotonic()
@@ -63,8 +65,8 @@ def _ask(settings: Settings, peer: PeerSettings, instance: WholeInstance | None)
             peer,
             calling_ae_title=settings.dicom.ae_title,
             contexts=[context],
-            acse_timeout=_TIMEOUT,
-            dimse_timeout=_TIMEOUT,
+            acse_timeout=TIMEOUT,
+            dimse_timeout=TIMEOUT,
         )
         try:
             if instance is None:

@@ -24,7 +24,7 @@ _EXCHANGES = (
         ("Make media", "on request"), ("Peer requests", "media"), "N-CREATE, N-ACTION, N-GET"
     ),
     _Exchange(
-        ("Retrieve missing", "instances"),
+        ("Retrieve", "instances"),
         ("Archive is queried", "and sends instances"),
         "C-FIND, C-MOVE or C-GET",
         requested_here=True,
@@ -42,6 +42,12 @@ _EXCHANGES = (
         both_ways=True,
     ),
     _Exchange(("Answer", "verification"), ("Peer verifies", "the connection"), "C-ECHO"),
+    _Exchange(
+        ("Test", "a peer"),
+        ("Peer is verified", "or stores an instance"),
+        "C-ECHO or C-STORE",
+        requested_here=True,
+    ),
 )
 
 
@@ -65,10 +71,11 @@ def network_data_flow(settings: Settings) -> Figure:
         f"Peer → {title}: C-STORE; the instances are stored in the spool",
         f"Peer → {title}: N-CREATE, N-ACTION, N-GET; media are made on request",
         f"{title} → archive: C-FIND, then C-MOVE or C-GET, for instances that a request names and"
-        " nobody has sent; the archive → it: C-STORE",
+        " nobody has sent, or that a person chooses; the archive → it: C-STORE",
         f"{title} → archive: C-STORE; the instances of media are sent",
         f"Peer → {title}: N-ACTION (Storage Commitment); {title} → peer: N-EVENT-REPORT",
         f"Peer → {title}: C-ECHO",
+        f"{title} → peer: C-ECHO or C-STORE, when a person tests the peer",
     )
     return Figure(
         "Network data flow", 180, total + 6, tuple(boxes), tuple(arrows), flows, barrier=135

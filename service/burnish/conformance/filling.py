@@ -21,7 +21,7 @@ from burnish.conformance.names import duration
 from burnish.conformance.template import Material
 from burnish.db.queue import AGEING
 from burnish.plan.profile_choice import DEFAULT_PROFILES
-from burnish.request import query_retrieve
+from burnish.request import archive_studies, query_retrieve
 from burnish.scp import negotiation, pending_reports
 from burnish.settings import Settings
 from burnish.transcode import icons, lossy
@@ -51,7 +51,9 @@ _PLAIN_TABLES: dict[str, Callable[[], StatementTable]] = {
     "proposed_contexts_of_retrieval": network_tables.proposed_contexts_of_retrieval,
     "proposed_contexts_of_reports": network_tables.proposed_contexts_of_reports,
     "proposed_contexts_of_sending": network_tables.proposed_contexts_of_sending,
+    "proposed_contexts_of_tests": network_tables.proposed_contexts_of_tests,
     "statuses_of_sending": status_tables.handling_of_sending,
+    "statuses_of_tests": status_tables.handling_of_tests,
     "query_keys": network_tables.query_keys,
     "communication_failures": network_tables.communication_failures,
     "tls_profiles": network_tables.tls_profiles,
@@ -190,6 +192,7 @@ def _facts(settings: Settings) -> dict[str, str]:
         "ageing": duration(AGEING),
         "least_maximum_length": str(negotiation.LEAST_MAXIMUM_LENGTH),
         "report_silence": duration(timedelta(seconds=pending_reports.SILENCE)),
+        "most_studies": str(archive_studies.MOST_STUDIES),
         "maximum_uids": str(query_retrieve.MAXIMUM_UIDS),
         "icon_pixels": str(icons.PIXELS),
         "largest_icon": str(icon.LARGEST),

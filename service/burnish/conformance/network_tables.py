@@ -2,13 +2,20 @@
 
 from collections.abc import Sequence
 
-from burnish.access import outgoing_associations, storage_classes, storage_scu
+from burnish.access import outgoing_associations, peer_test, storage_classes, storage_scu
 from burnish.access.tls import TLS_PROFILES
 from burnish.conformance.document import StatementTable
-from burnish.conformance.names import duration, numeric_order, uid_name
+from burnish.conformance.names import (
+    attribute_name,
+    duration,
+    numeric_order,
+    tag_of,
+    tag_text,
+    uid_name,
+)
 from burnish.conformance.site_tables import sop_class_names
 from burnish.directory_records import record_type
-from burnish.request import fetch_missing, query_retrieve
+from burnish.request import archive_studies, fetch_missing, query_retrieve
 from burnish.scp import event_reports, negotiation, upper_layer
 from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import (
@@ -52,7 +59,7 @@ def storage_transfer_syntaxes() -> list[str]:
 
 def network_services(settings: Settings) -> StatementTable:
     """The overview of all network services (PS3.2 Table A.1-1)."""
-    rows = [("Verification", uid_name(VERIFICATION), "No", "Yes")]
+    rows = [("Verification", uid_name(VERIFICATION), "Yes", "Yes")]
     names = sop_class_names(settings)
     rows += [
         ("Transfer", names.get(uid) or uid_name(uid), "Yes", "Yes")
@@ -69,7 +76,7 @@ def network_services(settings: Settings) -> StatementTable:
 def sop_classes_of_the_ae(settings: Settings) -> StatementTable:
     """The SOP Classes to which the AE provides Standard Conformance."""
     no_record = "none: not put on media (0122H)"
-    rows = [("Verification", VERIFICATION, "No", "Yes", "")]
+    rows = [("Verification", VERIFICATION, "Yes", "Yes", "")]
     rows += [(uid_name(uid), uid, _yes(scu), _yes(scp), "") for uid, _, scu, scp in _SERVICES]
     names = sop_class_names(settings)
     private = settings.site_records.classes
@@ -228,6 +235,22 @@ def association_limits(settings: Settings) -> StatementTable:
                 "none",
             ),
             (
+                "requested, to retrieve studies that people choose",
+                f"{archive_studies.RETRIEVALS_AT_ONCE}, one for each retrieval; and one for each"
+                " search, while it lasts",
+                "none",
+            ),
+            (
+                "requested, to send instances of media",
+                "one for each command",
+                "none",
+            ),
+            (
+                "requested, to test a peer",
+                "one for each test",
+                "none",
+            ),
+            (
                 "requested, to report commitments",
                 f"{event_reports.SIMULTANEOUS_PEERS}, one for each peer",
                 "none",
@@ -376,6 +399,7 @@ def _time_outs_as_requestor(settings: Settings) -> list[tuple[str, str, str]]:
         ("sending: each response to C-STORE", storage_scu.DIMSE_TIMEOUT),
         ("report: answer to A-ASSOCIATE-RQ", event_reports.ACSE_TIMEOUT),
         ("report: response to N-EVENT-REPORT", event_reports.DIMSE_TIMEOUT),
+        ("test: answer to A-ASSOCIATE-RQ, and each response", peer_test.TIMEOUT),
     )
     return [
         *((what, f"{seconds:g} seconds", "none") for what, seconds in fixed),
@@ -456,6 +480,46 @@ def proposed_contexts_of_sending() -> StatementTable:
     )
 
 
+def proposed_contexts_of_tests() -> StatementTable:
+    """What is proposed to test a peer."""
+    return StatementTable.of(
+        "Presentation contexts proposed to test a peer",
+        ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
+        [
+            (
+                uid_name(VERIFICATION),
+                VERIFICATION,
+                _syntaxes(peer_test.VERIFICATION_SYNTAXES),
+                "SCU",
+                "None",
+            ),
+            (
+                "or the Storage SOP Class of the instance that is sent",
+                "that of the instance",
+                "that of the instance",
+                "SCU",
+                "None",
+            ),
+        ],
+    )
+
+
+#: Keys by which people search studies at an archive; of the others the value is asked for.
+_SEARCHED_BY = ("PatientID", "AccessionNumber")
+
+
+def _keys_of_chosen_studies() -> list[tuple[str, str, str, str, str]]:
+    """The keys of the queries for studies that people look for and choose."""
+    rows = []
+    for keyword in query_retrieve.STUDY_KEYWORDS:
+        tag = tag_of(keyword)
+        matching = "single value or universal" if keyword in _SEARCHED_BY else "universal"
+        rows.append(("STUDY", attribute_name(tag), tag_text(tag), matching, "studies for people"))
+    rows.append(("STUDY", "Study Instance UID", "(0020,000D)", "single value", "chosen studies"))
+    rows.append(("IMAGE", "SOP Class UID", "(0008,0016)", "universal", "chosen studies"))
+    return rows
+
+
 def query_keys() -> StatementTable:
     """The keys of queries."""
     return StatementTable.of(
@@ -482,6 +546,7 @@ def query_keys() -> StatementTable:
                 f"list of at most {query_retrieve.MAXIMUM_UIDS} UIDs, or universal",
                 "always",
             ),
+            *_keys_of_chosen_studies(),
         ],
     )
 
@@ -560,7 +625,7 @@ def ports(settings: Settings) -> StatementTable:
                 web.port or "any free",
                 "HTTPS" if web.certificate else "HTTP",
                 "`web.host`, `web.port`",
-                f"open on {web.host}, for people only" if web.enabled else "closed",
+                f"open on {web.host}: pages and REST, no DICOM" if web.enabled else "closed",
             ),
         ],
     )

@@ -294,6 +294,22 @@ def handling_of_sending() -> StatementTable:
     )
 
 
+def handling_of_tests() -> StatementTable:
+    """What is done on each status of a C-ECHO or C-STORE that tests a peer."""
+    return StatementTable.of(
+        "C-ECHO and C-STORE response statuses of a test",
+        ("Service status", "Status", "Behaviour"),
+        [
+            ("Success", "0000H", "the test has succeeded; the time that it took is told"),
+            (
+                "Warning, Failure, any other",
+                "any other",
+                "the test has failed; the status and the Error Comment are told",
+            ),
+        ],
+    )
+
+
 def statuses_of_c_get_storage() -> StatementTable:
     """What C-STORE sub-operations of a C-GET are answered with."""
     return StatementTable.of(

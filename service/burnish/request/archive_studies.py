@@ -37,7 +37,8 @@ log = structlog.get_logger(__name__)
 
 #: The most studies of one retrieval, and of the answer to one search.
 MOST_STUDIES = 100
-_AT_ONCE = 2
+#: Retrievals that run at the same time.
+RETRIEVALS_AT_ONCE = 2
 _BATCH = 500
 #: Seconds between two looks at how much has arrived.
 _LOOK = 1.0
@@ -367,7 +368,7 @@ class StudyRetriever:
         self._store = store
         self._wait_for_rows = wait_for_rows
         self._open = database.question(open_retrievals())
-        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="retrieve studies")
+        self._pool = ThreadPoolExecutor(RETRIEVALS_AT_ONCE, thread_name_prefix="retrieve studies")
         self._under_way: dict[int, Future[None]] = {}
         self._associations: list[Archive] = []
         self._stopping = False

@@ -58,7 +58,7 @@ _UNKNOWN_DESTINATION = 0xA801
 #: The application information that proposes relational queries (PS3.4 C.5.1.1).
 _RELATIONAL = b"\1"
 #: What is asked for of each study (PS3.4 C.6.2.1.2): an archive returns what it supports.
-_STUDY_KEYWORDS = (
+STUDY_KEYWORDS = (
     "PatientName",
     "PatientID",
     "PatientBirthDate",
@@ -216,7 +216,7 @@ class Archive(AbstractContextManager["Archive"]):
         self, *, patient_id: str = "", accession_number: str = "", study_instance_uid: str = ""
     ) -> list[FoundStudy]:
         """The studies of a patient or an order, or one study; raises NotRetrievedError."""
-        keys = dict.fromkeys(_STUDY_KEYWORDS, "")
+        keys = dict.fromkeys(STUDY_KEYWORDS, "")
         keys["PatientID"] = patient_id
         keys["AccessionNumber"] = accession_number
         keys["StudyInstanceUID"] = study_instance_uid

@@ -19,6 +19,7 @@ from burnish.conformance.names import attribute_name, tag_of, tag_text, uid_name
 from burnish.conformance.settings_tables import meanings, printed
 from burnish.conformance.statement import make_statement
 from burnish.conformance.status_tables import STATUSES_BY_OPERATION
+from burnish.conformance.template import text_file
 from burnish.directory_records import KEYS
 from burnish.media import MEDIA
 from burnish.scp.attributes import ATTRIBUTES
@@ -38,6 +39,7 @@ from burnish.vocabulary import (
     FailureReason,
     IncludeNonDICOMObjects,
 )
+from burnish.web import uploads
 
 ROOT = Path(__file__).resolve().parents[3]
 #: The sections of PS3.2 Annex A, in order, without those below 4.2.1 and 5.2.1.
@@ -233,6 +235,18 @@ OF_A_SITE = {
     "Private SOP Classes on media",
     "DICOMDIR: further keys as configured",
 }
+
+
+@EDITIONS
+def test_no_heading_repeats_the_one_above_it(edition: Edition) -> None:
+    sections = make_statement(Settings(), edition).sections
+    titles = {section.number: section.title for section in sections}
+    for number, title in titles.items():
+        assert title != titles.get(number.rpartition(".")[0]), number
+
+
+def test_the_source_ae_title_of_uploaded_instances_is_told() -> None:
+    assert f"`{uploads.CALLING_AE_TITLE}` if a person uploaded it" in text_file("classic")
 
 
 @EDITIONS

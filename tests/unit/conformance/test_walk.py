@@ -17,6 +17,7 @@ from pynetdicom.association import ServiceUser
 import made_entries
 import material
 from burnish import file_meta
+from burnish.access import peer_test
 from burnish.access.peers import Caller
 from burnish.conformance.document import Statement, StatementTable
 from burnish.conformance.object_tables import DERIVED_IMAGE
@@ -25,8 +26,8 @@ from burnish.db.session import Database
 from burnish.dicomdir import encoder
 from burnish.dicomdir.profile_keys import header_on_media, record_keys
 from burnish.file_slice import Slice
-from burnish.request import query_retrieve
-from burnish.request.query_retrieve import Archive
+from burnish.request import burn_test, query_retrieve
+from burnish.request.query_retrieve import Archive, SearchHints
 from burnish.scp.event_reports import Reporter
 from burnish.scp.negotiation import OPERATIONS, Acceptance, Negotiator, Rejection
 from burnish.settings import (
@@ -315,15 +316,33 @@ class Acceptor:
 
     def __init__(self, *sop_classes: str) -> None:
         self.proposals: list[ServiceUser] = []
+        self.identifiers: list[Dataset] = []
         ae = AE("ARCHIVE")
         for uid in sop_classes:
             ae.add_supported_context(uid, [EXPLICIT, IMPLICIT, *query_retrieve.COMPRESSED])
         self._server = ae.start_server(
-            ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_ACCEPTED, self._keep)]
+            ("127.0.0.1", 0),
+            block=False,
+            evt_handlers=[
+                (evt.EVT_ACCEPTED, self._keep),
+                (evt.EVT_C_FIND, self._find),
+                (evt.EVT_C_ECHO, lambda _event: 0),
+                (evt.EVT_C_STORE, lambda _event: 0),
+            ],
         )
 
     def _keep(self, event: evt.Event) -> None:
         self.proposals.append(event.assoc.requestor)
+
+    def _find(self, event: evt.Event) -> Iterator[tuple[int, Dataset]]:
+        """Each query has one match, with a value for each UID that is asked for."""
+        identifier = event.identifier
+        self.identifiers.append(identifier)
+        match = Dataset()
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            if keyword in identifier:
+                setattr(match, keyword, identifier[keyword].value or "1.2.3")
+        yield 0xFF00, match
 
     def peer(self) -> PeerSettings:
         port = self._server.server_address[1]
@@ -388,3 +407,40 @@ def test_reports_propose_what_the_statement_says(statement: Statement, tmp_path:
     role = requestor.role_selection[UID(row["UID"])]
     assert role.scp_role
     assert not role.scu_role
+
+
+def test_queries_have_the_keys_that_the_statement_lists(statement: Statement) -> None:
+    days = Settings(retrieval=RetrievalSettings(recent_days=3))
+    hints = SearchHints(study_instance_uids=["1.2"], patient_ids=["P1"])
+    with (
+        Acceptor(STUDY_ROOT_FIND, STUDY_ROOT_MOVE) as acceptor,
+        Archive(acceptor.peer(), days, sop_classes=[], store=lambda _instance: None) as archive,
+    ):
+        archive.locate(["1.2.3.9"], hints)
+        archive.find_studies(patient_id="P1", accession_number="A1")
+        archive.instances_of("1.2")
+    asked = {
+        (identifier.QueryRetrieveLevel, tag)
+        for identifier in acceptor.identifiers
+        for tag in elements(identifier) - {"(0008,0052)"}
+    }
+    listed = {(row["Level"], row["Tag"]) for row in rows(statement, "Keys of C-FIND requests")}
+    assert asked == listed
+
+
+def test_tests_of_a_peer_propose_what_the_statement_says(statement: Statement) -> None:
+    (instance,) = burn_test.generated_instances("ARCHIVE")[:1]
+    with Acceptor(VERIFICATION, instance.sop_class_uid) as acceptor:
+        answers = [
+            peer_test.echo(OPEN, acceptor.peer()),
+            peer_test.store(OPEN, acceptor.peer(), instance),
+        ]
+    assert all(answer.is_good for answer in answers), answers
+    verification, _ = rows(statement, "Presentation contexts proposed to test a peer")
+    expected = [
+        {(VERIFICATION, syntaxes_in(verification["Transfer syntaxes"]))},
+        {(instance.sop_class_uid, (instance.transfer_syntax_uid,))},
+    ]
+    assert [proposed(requestor) for requestor in acceptor.proposals] == expected
+    roles = {row["SOP Class UID"]: row["SCU"] for row in rows(statement, "SOP Classes of the AE")}
+    assert roles[VERIFICATION] == roles[instance.sop_class_uid] == "Yes"
