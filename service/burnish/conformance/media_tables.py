@@ -248,8 +248,9 @@ def ihe_profiles() -> StatementTable:
                 "Portable Media Creator",
                 "Web Content; DVD; USB",
                 "STD-GEN-CD, STD-GEN-DVD-JPEG, STD-GEN-USB-JPEG; README.TXT, INDEX.HTM and"
-                " IHE_PDI unless a request asks for DICOM files alone. The text of the Technical"
-                " Framework was not at hand; see the documentation of verification",
+                " IHE_PDI unless a request asks for DICOM files alone. The documentation of"
+                " verification lists the rules, and how far each relies on the original text of"
+                " the Technical Framework",
             ),
         ],
     )

@@ -229,34 +229,33 @@ def association_limits(settings: Settings) -> StatementTable:
                 dicom.maximum_half_open,
                 "`dicom.maximum_half_open`",
             ),
-            (
-                "requested, to retrieve instances",
-                f"{fetch_missing.REQUESTS_AT_ONCE}, one for each request of media",
-                "none",
-            ),
-            (
-                "requested, to retrieve studies that people choose",
-                f"{archive_studies.RETRIEVALS_AT_ONCE}, one for each retrieval; and one for each"
-                " search, while it lasts",
-                "none",
-            ),
-            (
-                "requested, to send instances of media",
-                "one for each command",
-                "none",
-            ),
-            (
-                "requested, to test a peer",
-                "one for each test",
-                "none",
-            ),
-            (
-                "requested, to report commitments",
-                f"{event_reports.SIMULTANEOUS_PEERS}, one for each peer",
-                "none",
-            ),
+            *_requested_associations(),
         ],
     )
+
+
+def _requested_associations() -> list[tuple[str, str, str]]:
+    """How many associations this AE requests at the same time, by activity."""
+    return [
+        (
+            "requested, to retrieve instances",
+            f"{fetch_missing.REQUESTS_AT_ONCE}, one for each request of media",
+            "none",
+        ),
+        (
+            "requested, to retrieve studies that people choose",
+            f"{archive_studies.RETRIEVALS_AT_ONCE}, one for each retrieval; and one for each"
+            " search, while it lasts",
+            "none",
+        ),
+        (
+            "requested, to report commitments",
+            f"{event_reports.SIMULTANEOUS_PEERS}, one for each peer",
+            "none",
+        ),
+        ("requested, to send instances of media", "one for each command", "none"),
+        ("requested, to test a peer", "one for each test", "none"),
+    ]
 
 
 _REJECTIONS = (

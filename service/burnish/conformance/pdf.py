@@ -354,15 +354,20 @@ class _Writer:
         names = [column.replace("`", "") for column in table.columns]
         head = self._cells([f"**{name}**" for name in names], widths, size)
         step = size * _MM_PER_POINT * _LINE
-        first = self._height(head, step) + (
-            min(self._height(rows[0], step), _TALL_ROW) if rows else 0
-        )
-        self._need(first + 9)
+        self._need(self._height(head, step) + self._together(rows[:2], step) + 9)
         self._caption(f"Table {self._tables}: {table.caption}")
         self._head(head, widths, size, step)
-        for cells in rows:
+        for number, cells in enumerate(rows):
+            last_two = 0 < number == len(rows) - 2
+            if last_two and self._together(rows[-2:], step) > self._room():
+                self._add_page()
+                self._head(head, widths, size, step)
             self._row(cells, head, widths, size, step)
         self._y += 4
+
+    def _together(self, rows: list[list[list[_TextLine]]], step: float) -> float:
+        """The space that rows need to stay on one page; tall rows may be divided."""
+        return min(sum(self._height(row, step) for row in rows), _TALL_ROW)
 
     def _caption(self, text: str) -> None:
         self._y += 1.5

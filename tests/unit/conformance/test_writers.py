@@ -161,3 +161,14 @@ def test_a_row_that_is_taller_than_a_page_goes_on_on_the_next() -> None:
     printed = re.findall(r"word\d+", text)
     assert printed == words
     assert "the end" in text
+
+
+def test_no_table_leaves_its_last_row_alone_on_a_page() -> None:
+    for count in range(36, 48):
+        table = StatementTable.of("Long", ("Name", "Text"), [("row", "text")] * count)
+        section = Section(1, "1", "Only", [table])
+        with pypdfium2.PdfDocument(write_pdf(Statement("T", "S", (), (section,)))) as document:
+            texts = [page.get_textpage().get_text_bounded() for page in document]
+        rows = [text.count("row") for text in texts if "row" in text]
+        assert sum(rows) == count
+        assert rows[-1] > 1, count
