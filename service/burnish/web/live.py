@@ -178,6 +178,8 @@ class Live:
                     self._tell_changes()
                 except BurnishError as error:
                     log.warning("pages not updated", why=str(error))
+                except Exception:  # the other pages and the next changes are still told
+                    log.exception("pages not updated")
 
     def _tell_changes(self) -> None:
         with self._lock:

@@ -23,7 +23,7 @@ TOPIC = Topic(
     "problem_message.html",
     _fingerprint,
     lambda database, _sees_patients: {
-        "problem": {"kind": {"title": ""}, "detail": _fingerprint(database), "remedy": ""}
+        "problem": {"kind": {"title": ""}, "detail": f"{_fingerprint(database)}", "remedy": ""}
     },
 )
 
