@@ -25,8 +25,8 @@ SOURCES = [
     for path in folder.rglob("*.py")
 ]
 
-#: The modules that may catch every exception, once each: they set work aside and never drop it.
-CATCHES_ALL = {"receive/indexer.py", "schedule.py", "scp/ae.py", "write/worker.py"}
+#: The modules that may catch every exception, once each: they set work aside and go on.
+CATCHES_ALL = {"receive/indexer.py", "schedule.py", "scp/ae.py", "web/live.py", "write/worker.py"}
 #: The kind of each package; the docstring of each of its modules begins with it.
 KINDS = {
     "cli": "Surface",

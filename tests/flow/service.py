@@ -25,6 +25,7 @@ DEFECT_EVENTS = (
     "a process ended by itself",
     "association ended by a defect",
     "notices ended by a defect",
+    "pages not updated, by a defect",
     "piece not made, by a defect",
     "piece not readable",
     "reports ended by a defect",

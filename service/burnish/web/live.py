@@ -179,7 +179,7 @@ class Live:
                 except BurnishError as error:
                     log.warning("pages not updated", why=str(error))
                 except Exception:  # the other pages and the next changes are still told
-                    log.exception("pages not updated")
+                    log.exception("pages not updated, by a defect")
 
     def _tell_changes(self) -> None:
         with self._lock:
