@@ -45,6 +45,10 @@ def service(start_burnish: StartBurnish) -> Service:
         web={"enabled": True, "port": web_port},
         dicom={"receivers": 2},
         peer=[{"ae_title": "CT1", "addresses": ["127.0.0.1"]}],
+        notify={
+            "after": "1s",
+            "receiver": [{"name": "duty", "kind": "command", "command": ["true"]}],
+        },
     )
     service.web = f"http://127.0.0.1:{web_port}"  # type: ignore[attr-defined]
     return service
@@ -282,6 +286,7 @@ def test_prometheus_answers_each_query_of_dashboard_and_rules(
         deadline=300,
         what="a request that is DONE",
     )
+    service.cli("device", "pause", "outbox", json=False)  # the receiver is told
     dashboard = json.loads((DOCS / "grafana.json").read_text(encoding="utf-8"))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     assert len(queries) > 15
@@ -321,6 +326,45 @@ def test_prometheus_answers_each_query_of_dashboard_and_rules(
         return not [name for name in described - names if not name.startswith(_NEVER)]
 
     wait_until(are_all_there, deadline=120, what="every described measure in Prometheus")
+
+
+def test_the_rules_tell_which_notice_receiver_has_failed_for_a_while(tmp_path: Path) -> None:
+    alert = {
+        "exp_labels": {"severity": "warning", "receiver": "duty", "instance": "one"},
+        "exp_annotations": {
+            "summary": "Notice receiver duty of one takes no messages",
+            "description": "`burnish notify receivers` tells why;"
+            " nobody is told there until it works again.",
+        },
+    }
+    works = "burnish_notice_receiver_works"
+    name = "BurnishNoticeReceiverFails"
+    rules = {
+        "rule_files": [str(DOCS / "alerts.yml")],
+        "evaluation_interval": "1m",
+        "tests": [
+            {
+                "interval": "1m",
+                "input_series": [
+                    {"series": f'{works}{{receiver="duty",instance="one"}}', "values": "1x4 0x30"},
+                    {"series": f'{works}{{receiver="mail",instance="one"}}', "values": "1x35"},
+                ],
+                "alert_rule_test": [
+                    {"eval_time": "15m", "alertname": name, "exp_alerts": []},
+                    {"eval_time": "25m", "alertname": name, "exp_alerts": [alert]},
+                ],
+            }
+        ],
+    }
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps(rules), encoding="utf-8")  # JSON is YAML
+    done = subprocess.run(
+        [clients.program("promtool"), "test", "rules", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_promtool_accepts_the_rules_and_the_metrics(service: Service, token: str) -> None:
