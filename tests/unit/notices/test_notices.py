@@ -433,7 +433,7 @@ def test_a_message_that_is_not_taken_is_tried_again_with_growing_pauses(telling:
     assert "answers 503" in line.problem
     assert (line.waiting, line.last_sent_at) == (1, None)
     with telling.database.reading() as session:
-        findings = health(session, telling.settings, is_serving=True).findings
+        findings = health(session, telling.settings).findings
     (finding,) = [finding for finding in findings if finding.part == "notify duty"]
     assert finding.level is Level.ATTENTION
     assert finding.remedy == "burnish notify test duty"
