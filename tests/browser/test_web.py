@@ -220,11 +220,16 @@ def test_a_disc_is_made_again_in_one_click(chromium: Browser, site: Site) -> Non
 
 
 def test_a_failed_request_is_retried_once_its_instances_are_here(
-    chromium: Browser, site: Site, real_studies: material.RealStudies
+    chromium: Browser, site: Site, real_studies: material.RealStudies, tmp_path: Path
 ) -> None:
     late = material.read(real_studies.file("MR_small.dcm"))
-    created = _created(site, late)
-    site.wait_for(created, "FAILURE")
+    other = _new_file(tmp_path / "other.dcm", real_studies, "Noether^Emmy")
+    archive = Dcmqrscp(tmp_path / "archive", site.archive_port, site.service.port, [other])
+    try:  # the archive says that it does not have the instance
+        created = _created(site, late)
+        site.wait_for(created, "FAILURE")
+    finally:
+        archive.end()
     assert clients.send(site.service.port, [late]) == [0]
     chromium.open(f"{site.address}/requests/{created}")
     shows(chromium, "the instance has not been received")
@@ -310,7 +315,7 @@ def test_a_folder_is_uploaded_by_dropping_it_on_the_page(
     shows(chromium, "from a stick/README.TXT")
     shows(chromium, "Curie, Marie 5")
     listed = site.service.cli("instance", "list", "--patient", "Curie^Marie^3")
-    shown = site.service.cli("instance", "show", listed[0]["sop_instance_uid"])
+    shown = site.service.cli("instance", "show", listed["items"][0]["sop_instance_uid"])
     assert [event["event"] for event in shown["events"]] == ["UPLOADED"]
     assert shown["events"][0]["actor"].startswith("user anna (")
 
