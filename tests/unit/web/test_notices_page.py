@@ -98,7 +98,7 @@ def test_programs_list_notices_and_receivers(telling: WebGround, told: WebReceiv
     assert second["next"] is None
     assert viewer.get("/api/v1/notices/receivers").status_code == 403
     administrator = telling.token(AccountRole.ADMINISTRATOR)
-    (receiver,) = administrator.get("/api/v1/notices/receivers").json()
+    (receiver,) = administrator.get("/api/v1/notices/receivers").json()["items"]
     assert (receiver["name"], receiver["waiting"], receiver["problem"]) == ("duty", 0, "")
     answer = administrator.post("/api/v1/notices/receivers/duty/test")
     assert answer.json() == {"message": told.messages[-1]["id"]}
