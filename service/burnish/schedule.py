@@ -69,6 +69,7 @@ class Schedule:
             self._retrieve_for = settings.retrieval.give_up_after
         self._sender = Sender(settings, database)
         self._asked_checks = database.question(checks.asked())
+        self._event_log = EventLog(database)
         self._last_request = 0
         self._notes_older_studies = True
         self._began_at = monotonic()
@@ -80,6 +81,7 @@ class Schedule:
         clock.start()
         self._follow_commits()
         clock.shutdown(wait=True)
+        _logged(self.log_events)()
         self._planner.close()
         self._retriever.close()
         self._study_retriever.close()
@@ -92,7 +94,6 @@ class Schedule:
         Planning has a thread of its own, since it takes as long as conversions do. What is admitted
         while it runs is planned in the end: to admit is a commit too.
         """
-        log_events = _logged(EventLog(self._database).tick)
         admit, plan = _logged(self.admit), _logged(self.plan)
         planning: Future[None] | None = None
         with (
@@ -100,12 +101,10 @@ class Schedule:
             self._database.wakeup(self.stopping, admission.unplanned_requests()) as wakeup,
         ):
             while wakeup.wait():
-                log_events()
                 admit()
                 if planning is None or planning.done():
                     planning = planning_thread.submit(plan)
             self._planner.stopping.set()
-        log_events()
 
     def _clock(self) -> BackgroundScheduler:
         # it warns of each task that takes longer than its interval, as some are expected to
@@ -129,6 +128,7 @@ class Schedule:
 
     def _clock_tasks(self) -> Iterator[tuple[float, Callable[[], None]]]:
         """Each task that this site needs, and its interval in seconds."""
+        yield 1, self.log_events
         yield 1, self.judge_commitments
         yield 1, self.report_commitments
         yield 5, self.return_dead_work
@@ -153,6 +153,10 @@ class Schedule:
         if self._settings.notify.receiver:
             yield 3, _limited(self.decide_notices)
             yield 1, self.send_notices
+
+    def log_events(self) -> None:
+        """Log what was committed since the last time."""
+        self._event_log.tick()
 
     def admit(self) -> None:
         """Admit requests whose instances are here; fail those that have waited long enough."""
