@@ -3,8 +3,7 @@
 What somebody asks for becomes a row; the scheduler retrieves it, and begins again after a restart.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -29,6 +28,7 @@ from burnish.request.query_retrieve import (
     NotRetrievedError,
     StoreInstance,
 )
+from burnish.request.retrieval_jobs import RetrievalJobs
 from burnish.settings import PeerSettings, Settings
 from burnish.values import Actor, WholeInstance
 from burnish.wording import quantity
@@ -365,36 +365,30 @@ class StudyRetriever:
     ) -> None:
         self._settings = settings
         self._database = database
-        self._store = store
         self._wait_for_rows = wait_for_rows
         self._open = database.question(open_retrievals())
-        self._pool = ThreadPoolExecutor(RETRIEVALS_AT_ONCE, thread_name_prefix="retrieve studies")
-        self._under_way: dict[int, Future[None]] = {}
-        self._associations: list[Archive] = []
-        self._stopping = False
+        self._jobs = RetrievalJobs(
+            settings,
+            store,
+            self.retrieve,
+            at_once=RETRIEVALS_AT_ONCE,
+            thread_name="retrieve studies",
+        )
 
     def tick(self) -> None:
         """Begin the retrievals that were asked for; returns at once."""
-        for retrieval_id, future in list(self._under_way.items()):
-            if future.done():
-                del self._under_way[retrieval_id]
-                if error := future.exception():
-                    log.error("retrieval failed by a defect", exc_info=error)
-                    self._end(retrieval_id, (), "an error that Burnish does not expect", "")
+        for retrieval_id in self._jobs.forget_ended():
+            self._end(retrieval_id, (), "an error that Burnish does not expect", "")
         if not self._open.is_true():
             return
         with self._database.reading() as session:
             open_ids = session.scalars(open_retrievals()).all()
         for retrieval_id in open_ids:
-            if retrieval_id not in self._under_way:
-                self._under_way[retrieval_id] = self._pool.submit(self.retrieve, retrieval_id)
+            self._jobs.begin(retrieval_id)
 
     def close(self) -> None:
         """Abort what is under way; the next start begins it again."""
-        self._stopping = True
-        for archive in list(self._associations):
-            archive.abort()
-        self._pool.shutdown(cancel_futures=True)
+        self._jobs.close()
 
     def retrieve(self, retrieval_id: int) -> None:
         """Have the archive send what is not here of the studies of one retrieval."""
@@ -417,7 +411,7 @@ class StudyRetriever:
             problem, remedy = str(error), error.remedy
         except Unknown as error:
             problem, remedy = str(error), error.hint
-        if self._stopping:
+        if self._jobs.stopping:
             return
         self._wait_for_rows()
         self._end(retrieval_id, missing, problem, remedy)
@@ -428,7 +422,7 @@ class StudyRetriever:
         """The instances of the studies that the archive has and that are not here."""
         located: dict[str, LocatedInstance] = {}
         studies: list[FoundStudy] = []
-        with self._associated(peer, ()) as archive:
+        with self._jobs.association(peer, ()) as archive:
             for uid in uids:
                 studies += archive.find_studies(study_instance_uid=uid)
                 of_study = archive.instances_of(uid)
@@ -453,7 +447,7 @@ class StudyRetriever:
         progress = _RetrievalProgress(self._database, retrieval_id, missing, self._here)
         failure: NotRetrievedError | None = None
         for sop_classes, instances in _by_sop_classes(missing):
-            with self._associated(peer, sop_classes) as archive:
+            with self._jobs.association(peer, sop_classes) as archive:
                 for locations in _by_series(instances):
                     try:
                         archive.retrieve(locations, progress.look)
@@ -464,10 +458,6 @@ class StudyRetriever:
                         raise
         if failure is not None:
             raise failure
-
-    def _associated(self, peer: PeerSettings, sop_classes: Collection[str]) -> "_Noted":
-        archive = Archive(peer, self._settings, sop_classes=sop_classes, store=self._store)
-        return _Noted(archive, self._associations)
 
     def _here(self, uids: Iterable[str]) -> set[str]:
         """Which of the instances are here."""
@@ -517,22 +507,6 @@ class StudyRetriever:
 
 class _CancelledError(Exception):
     """Somebody has cancelled the retrieval."""
-
-
-class _Noted:
-    """An association that is in a list as long as it exists, so that it can be aborted."""
-
-    def __init__(self, archive: Archive, associations: list[Archive]) -> None:
-        self._archive = archive
-        self._associations = associations
-
-    def __enter__(self) -> Archive:
-        self._associations.append(self._archive)
-        return self._archive
-
-    def __exit__(self, *error: object) -> None:
-        self._associations.remove(self._archive)
-        self._archive.__exit__(*error)
 
 
 class _RetrievalProgress:

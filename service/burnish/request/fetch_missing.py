@@ -1,7 +1,6 @@
 """Stage: retrieves the missing instances of requests from archives, before the requests fail."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from time import monotonic
 
@@ -14,11 +13,11 @@ from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, ReferencedInstance
 from burnish.request.query_retrieve import (
     MAXIMUM_SOP_CLASSES,
-    Archive,
     NotRetrievedError,
     SearchHints,
     StoreInstance,
 )
+from burnish.request.retrieval_jobs import RetrievalJobs
 from burnish.settings import PeerSettings, Settings
 from burnish.vocabulary import ExecutionStatus
 from burnish.wording import quantity
@@ -100,22 +99,16 @@ class Retriever:
     ) -> None:
         self._settings = settings
         self._database = database
-        self._store = store
         self._wait_for_rows = wait_for_rows
-        self._pool = ThreadPoolExecutor(REQUESTS_AT_ONCE, thread_name_prefix="retrieve")
-        self._under_way: dict[int, Future[None]] = {}
+        self._jobs = RetrievalJobs(
+            settings, store, self.retrieve, at_once=REQUESTS_AT_ONCE, thread_name="retrieve"
+        )
         self._not_before: dict[int, float] = {}
-        self._associations: list[Archive] = []
-        self._stopping = False
 
     def tick(self) -> None:
         """Begins the retrievals that are due; returns at once."""
-        for request_id, future in list(self._under_way.items()):
-            if future.done():
-                del self._under_way[request_id]
-                if error := future.exception():
-                    log.error("retrieval failed by a defect", exc_info=error)
-                    self._retry_later(request_id)
+        for request_id in self._jobs.forget_ended():
+            self._retry_later(request_id)
         with self._database.reading() as session:
             waiting = waiting_requests(session)
         self._not_before = {
@@ -124,16 +117,12 @@ class Retriever:
             if request_id in waiting
         }
         for request_id in waiting:
-            is_due = monotonic() >= self._not_before.get(request_id, 0.0)
-            if is_due and request_id not in self._under_way:
-                self._under_way[request_id] = self._pool.submit(self.retrieve, request_id)
+            if monotonic() >= self._not_before.get(request_id, 0.0):
+                self._jobs.begin(request_id)
 
     def close(self) -> None:
         """Aborts what is under way; the next start begins it again."""
-        self._stopping = True
-        for archive in list(self._associations):
-            archive.abort()
-        self._pool.shutdown(cancel_futures=True)
+        self._jobs.close()
 
     def retrieve(self, request_id: int) -> None:
         """Asks one archive after the other until no instance of the request is missing.
@@ -145,7 +134,7 @@ class Retriever:
             with self._database.reading() as session:
                 missing = missing_instances(session, request_id)
                 hints = search_hints(session, request_id)
-            if not missing or self._stopping:
+            if not missing or self._jobs.stopping:
                 break
             located, problem = 0, ""
             try:
@@ -156,7 +145,7 @@ class Retriever:
             self._note_result(request_id, peer, len(missing), located, problem)
         with self._database.writing() as session:
             request = session.get(MediaCreationRequest, request_id)
-            if request is None or request.retrieval_ended_at is not None or self._stopping:
+            if request is None or request.retrieval_ended_at is not None or self._jobs.stopping:
                 return
             if all_answered or not missing_instances(session, request_id):
                 request.retrieval_ended_at = datetime.now(UTC)
@@ -176,14 +165,10 @@ class Retriever:
         for start in range(0, len(sop_classes), MAXIMUM_SOP_CLASSES):
             batch = sop_classes[start : start + MAXIMUM_SOP_CLASSES]
             uids = [uid for uid, sop_class in missing.items() if sop_class in batch]
-            with Archive(peer, self._settings, sop_classes=batch, store=self._store) as archive:
-                self._associations.append(archive)
-                try:
-                    locations = archive.locate(uids, hints)
-                    located += len({location.sop_instance_uid for location in locations})
-                    archive.retrieve(locations)
-                finally:
-                    self._associations.remove(archive)
+            with self._jobs.association(peer, batch) as archive:
+                locations = archive.locate(uids, hints)
+                located += len({location.sop_instance_uid for location in locations})
+                archive.retrieve(locations)
         return located
 
     def _note_result(

@@ -142,7 +142,7 @@ def fetch(ground: Ground) -> None:
     """One round of retrieval; the schedule has what is retrieved stored."""
     schedule = Schedule(ground.settings, ground.database, ground.spool, lambda: None)
     schedule._retriever.tick()
-    schedule._retriever._pool.shutdown()
+    schedule._retriever._jobs._pool.shutdown()
     schedule._planner.close()
 
 
