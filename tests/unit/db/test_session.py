@@ -173,8 +173,10 @@ def test_all_writers_that_wait_behind_a_lock_fail_in_time(ground: Ground) -> Non
     """Each within its own time-out, not one after the other; readers go on reading."""
     database = impatient(ground, 1.0)
     errors: list[BaseException] = []
+    together = threading.Barrier(20)  # on a busy machine, threads start one after the other
 
     def write(number: int) -> None:
+        together.wait()
         try:
             if number % 2:
                 with database.connection() as connection:
