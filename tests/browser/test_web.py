@@ -83,7 +83,8 @@ class Site:
         attacker.StudyInstanceUID = self.attacking_study = new_uid()
         attacker.SOPInstanceUID = attacker.file_meta.MediaStorageSOPInstanceUID = new_uid()
         assert clients.send(self.service.port, [attacker], calling=_ATTACKING_AE_TITLE) == [0]
-        self.done = self.create("--study", self.study)
+        # the drive could take it first, and keeps no image
+        self.done = self.create("--study", self.study, "--device", "outbox")
         self.attacking = self.create(
             "--study", self.attacking_study, "--label-text", _ATTACK.format("label")
         )
