@@ -138,6 +138,23 @@ class ApplicationProfile:
             frozenset[str]().union(*(rule.transfer_syntaxes for rule in rules)), why
         )
 
+    def attributes_against(
+        self, sop_class_uid: str, limited_attributes: bytes, transfer_syntax_uid: str
+    ) -> str:
+        """The values for which it does not permit a transfer syntax that it otherwise permits.
+
+        "" if it permits the transfer syntax in no instance of the SOP Class.
+        """
+        values = unpack(limited_attributes)
+        tags = {
+            tag: None
+            for rule in self.rules
+            if rule.covers(sop_class_uid) and transfer_syntax_uid in rule.transfer_syntaxes
+            for limit in rule.limits
+            for tag in limit.broken(values)
+        }
+        return ", ".join(_described(tag, values.get(tag)) for tag in tags)
+
 
 @lru_cache(maxsize=4096)
 def _permission(profile: ApplicationProfile, sop_class_uid: str, blob: bytes) -> ProfilePermission:

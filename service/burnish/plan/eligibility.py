@@ -117,10 +117,19 @@ def conflict(
     if media_syntaxes(kind, profile).default is None:
         return InstanceFailure(
             profile_conflict,
-            f"{profile.label} does not permit its Transfer Syntax {kind.transfer_syntax_uid},"
+            f"{profile.label} does not permit {_transfer_syntax(kind, profile)},"
             " and Burnish cannot convert it to one that the profile permits",
         )
     return None
+
+
+def _transfer_syntax(kind: InstanceKind, profile: ApplicationProfile) -> str:
+    """The transfer syntax of an instance, with the attributes that keep it from the profile."""
+    syntax = f"its Transfer Syntax {kind.transfer_syntax_uid}"
+    attributes = profile.attributes_against(
+        kind.sop_class_uid, kind.limited_attributes, kind.transfer_syntax_uid
+    )
+    return f"{syntax} with {attributes}" if attributes else syntax
 
 
 def damage(header: InstanceHeader) -> InstanceFailure:

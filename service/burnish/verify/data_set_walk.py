@@ -269,10 +269,13 @@ class DataSetWalk:
             # The length of the whole sequence tells where the next element is.
             self._report("sequence", f"its {attribute(tag)} is not a sequence of items: {error}")
 
-    def _walk_fragments(self, tag: int, start: int) -> int:
-        """Takes the fragments of Pixel Data; returns the offset behind their delimiter (A.4)."""
+    def _walk_fragments(self, tag: int, start: int, *, is_nested: bool = False) -> int:
+        """Takes the fragments of Pixel Data; returns the offset behind their delimiter (A.4).
+
+        Those of an icon, or of another nested image, are only walked.
+        """
         position = start
-        is_pixel_data = tag == PIXEL_DATA
+        is_pixel_data = tag == PIXEL_DATA and not is_nested
         is_first = True
         while True:
             if position - self._block_start + 8 > len(self._block):
@@ -328,7 +331,7 @@ class DataSetWalk:
             if length != UNDEFINED_LENGTH and start + length > limit:
                 raise self._cut_off(f"its {attribute(inner)}", start + length, limit)
             if length == UNDEFINED_LENGTH and vr not in _SEQUENCE_VRS:
-                position = self._walk_fragments(inner, start)
+                position = self._walk_fragments(inner, start, is_nested=True)
             elif length == UNDEFINED_LENGTH:
                 explicit = top.explicit and vr != b"UN"
                 stack.append(_OpenLevel(None, explicit=explicit, is_sequence=True))

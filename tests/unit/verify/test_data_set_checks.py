@@ -150,6 +150,32 @@ def test_the_number_of_fragments_is_limited(monkeypatch: pytest.MonkeyPatch) -> 
     assert "too many fragments" in fault.message
 
 
+@pytest.mark.parametrize("undefined_length", [True, False])
+def test_a_compressed_icon_is_not_taken_for_frames_of_the_image(undefined_length: bool) -> None:
+    def described(side: int) -> bytes:
+        elements = dict(list(ELEMENTS.items())[3:-1])
+        for tag in (0x00280010, 0x00280011):
+            elements[tag] = encode(tag, b"US", struct.pack("<H", side))
+        for tag, value in ((0x00280100, b"\x08\0"), (0x00280101, b"\x08\0"), (0x00280102, b"\7\0")):
+            elements[tag] = encode(tag, b"US", value)
+        return b"".join(elements.values())
+
+    def image(side: int) -> bytes:
+        return described(side) + encapsulated(jpeg_2000(side, side))
+
+    icon = image(8)
+    length = 0xFFFFFFFF if undefined_length else len(icon)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, length) + icon
+    if undefined_length:
+        item += bytes.fromhex("fe ff 0d e0 00 00 00 00")
+    sequence = encode(0x00880200, b"SQ", item)
+    data_set = b"".join(list(ELEMENTS.values())[:3]) + described(4) + sequence
+    data_set += encapsulated(jpeg_2000(4, 4))
+    report = examined(data_set, JPEG_2000)
+    assert not report.faults
+    assert not report.notes
+
+
 def test_video_is_named_as_not_examined() -> None:
     report = examined(BEFORE_PIXELS + encapsulated(bytes(100)), "1.2.840.10008.1.2.4.102")
     assert report.good
