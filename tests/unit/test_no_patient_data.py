@@ -10,6 +10,7 @@ from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from burnish.db.tables import DeviceState, Event, MediaCreationRequest
+from burnish.dicom_elements import encode
 from burnish.errors import BurnishError
 from burnish.receive import Receiver
 from burnish.request import operations
@@ -92,6 +93,18 @@ def test_a_refusal_of_an_instance_names_no_patient(
     with capture_logs() as lines, pytest.raises(BurnishError) as refused:
         receive(ground, sample, change(sample.data_set), **identity)
     check(f"{refused.value} {refused.value.hint} {lines}")
+
+
+@pytest.mark.parametrize("name", [b"MARKNAME^J\xf6rg", b"MARKNAME^Jane"])
+def test_the_log_of_a_damaged_or_doubtful_instance_names_no_patient(
+    ground: Ground, name: bytes
+) -> None:
+    short_pixels = encode(0x7FE00010, b"OW", bytes(50))
+    sample = marked(patient_name=name, pixels=short_pixels)
+    with capture_logs() as lines:
+        receive(ground, sample, sample.data_set)
+    assert [line["event"] for line in lines] == ["instance is damaged"]
+    check(str(lines))
 
 
 def test_neither_log_nor_events_nor_file_names_have_patient_data(ground: Ground) -> None:

@@ -22,35 +22,43 @@ def test_every_error_has_an_exit_code_with_a_meaning(kind: type[errors.BurnishEr
     assert exits.exit_code(kind("")) == exits.EXITS[kind]
 
 
-@pytest.mark.parametrize(
-    ("kind", "code"),
-    [
-        (errors.BurnishError, 1),
-        (errors.Malformed, 3),
-        (errors.InvalidArgument, 3),
-        (errors.Unreadable, 3),
-        (errors.Unknown, 4),
-        (errors.Conflict, 5),
-        (errors.AlreadyExists, 5),
-        (errors.OtherContent, 5),
-        (errors.AlreadyInitiated, 6),
-        (errors.AlreadyCompleted, 6),
-        (errors.NotInterruptible, 6),
-        (errors.NotNow, 6),
-        (errors.NotAuthorized, 7),
-        (errors.OutOfResources, 8),
-        (errors.StaleLease, 9),
-        (errors.OperatorError, 10),
-        (errors.AccessDenied, 10),
-        (errors.InvalidSettings, 11),
-        (errors.SchemaMismatch, 12),
-        (errors.WrongKey, 13),
-    ],
-)
-def test_scripts_can_rely_on_the_exit_code_of_an_error(
-    kind: type[errors.BurnishError], code: int
-) -> None:
-    assert exits.exit_code(kind("")) == code
+CODES = {
+    errors.BurnishError: 1,
+    errors.Malformed: 3,
+    errors.InvalidValue: 3,
+    errors.MissingAttribute: 3,
+    errors.MissingValue: 3,
+    errors.InvalidUID: 3,
+    errors.InvalidArgument: 3,
+    errors.Unreadable: 3,
+    errors.NoInstance: 3,
+    errors.LimitExceeded: 3,
+    errors.DamagedVolume: 3,
+    errors.Mismatch: 3,
+    errors.Unknown: 4,
+    errors.Conflict: 5,
+    errors.AlreadyExists: 5,
+    errors.OtherContent: 5,
+    errors.AlreadyInitiated: 6,
+    errors.AlreadyCompleted: 6,
+    errors.NotInterruptible: 6,
+    errors.NotNow: 6,
+    errors.NotAuthorized: 7,
+    errors.TooManyAttempts: 7,
+    errors.OutOfResources: 8,
+    errors.StaleLease: 9,
+    errors.PeerFailed: 10,
+    errors.OperatorError: 10,
+    errors.AccessDenied: 10,
+    errors.InvalidSettings: 11,
+    errors.SchemaMismatch: 12,
+    errors.WrongKey: 13,
+}
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_scripts_can_rely_on_the_exit_code_of_an_error(kind: type[errors.BurnishError]) -> None:
+    assert exits.exit_code(kind("")) == CODES[kind]
 
 
 def test_no_error_has_the_code_of_success_or_wrong_usage() -> None:

@@ -136,6 +136,24 @@ def test_several_patients_are_never_labelled_as_one(
     assert named == patients or f"{patients} patients" in texts or named == 0
 
 
+def test_several_studies_are_never_labelled_as_one() -> None:
+    patient = replace(
+        ONE.patients[0],
+        studies=(
+            Study("20040826", "Abdomen", ("CT", "PR"), "A1"),
+            Study("20040119", "Hirnschädel", ("MR",), "A2"),
+        ),
+    )
+    fields = label_fields(replace(ONE, patients=(patient,)))
+    assert fields["patient_id"] == "ID-1"
+    assert fields["studies"] == "2"
+    assert fields["study_date"] == ""
+    assert fields["study_description"] == ""
+    assert fields["accession_number"] == ""
+    assert fields["modalities"] == "CT MR PR"
+    assert fields["study_dates"] == "2004-01-19 \N{EN DASH} 2004-08-26"
+
+
 @pytest.mark.parametrize(
     ("text", "room", "expected"),
     [

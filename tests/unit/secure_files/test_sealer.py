@@ -109,6 +109,15 @@ def test_the_password_is_derived_with_the_configured_iterations(
     assert password_recipient(sealed).iterations == iterations
 
 
+@pytest.mark.parametrize("cipher", ["AES-128", "AES-192", "AES-256"])
+def test_content_and_key_are_encrypted_with_the_configured_cipher(
+    cipher: str, dicom: bytes
+) -> None:
+    sealed = seal(Sealer(protection(password=PASSWORD, cipher=cipher)), dicom)
+    assert envelope_of(sealed).cipher.name == cipher
+    assert password_recipient(sealed).cipher.name == cipher
+
+
 def test_a_wrapped_key_with_a_wrong_check_is_not_a_key(dicom: bytes) -> None:
     """The check tells a wrong password from a damaged file (RFC 3211 2.3.2)."""
     keyring = Keyring(password=PASSWORD.encode())

@@ -139,6 +139,76 @@ def test_a_change_from_another_site_is_refused(
     assert answer.status_code == 403
 
 
+def test_each_permission_needs_the_role_that_the_documentation_names() -> None:
+    least = {permission.name: role for permission, role in PERMISSIONS.items()}
+    assert least == {
+        "OPEN": None,
+        "SEE": AccountRole.VIEWER,
+        "SEE_PATIENTS": AccountRole.DESK,
+        "MAKE": AccountRole.DESK,
+        "DOWNLOAD": AccountRole.DESK,
+        "RECEIVE": AccountRole.DESK,
+        "OPERATE": AccountRole.OPERATOR,
+        "REMOVE": AccountRole.OPERATOR,
+        "ADMINISTER": AccountRole.ADMINISTRATOR,
+    }
+
+
+#: How the addresses begin that need more than to see the work, without /api/v1. The permission is
+#: that of the longest beginning.
+_PERMISSION_BY_ADDRESS = {
+    "/search": "SEE_PATIENTS",
+    "/arrivals": "SEE_PATIENTS",
+    "/live/arrivals": "SEE_PATIENTS",
+    "/arrivals/files": "RECEIVE",
+    "/arrivals/archive": "RECEIVE",
+    "/arrivals/retrievals": "RECEIVE",
+    "/archives": "RECEIVE",
+    "/retrievals": "RECEIVE",
+    "/arrivals/disc": "MAKE",
+    "/requests/{name}/volumes": "DOWNLOAD",
+    "/bulk": "OPERATE",
+    "/notices/receivers": "ADMINISTER",
+    "/configuration": "ADMINISTER",
+    "/system": "ADMINISTER",
+    "/live/system": "ADMINISTER",
+    "/users": "ADMINISTER",
+    "/tokens": "ADMINISTER",
+    "/openapi.json": "OPEN",
+    "/healthz": "OPEN",
+    "/readyz": "OPEN",
+    "/sign-in": "OPEN",
+    "/sign-out": "OPEN",
+    "/welcome": "OPEN",
+    "/language": "OPEN",
+}
+#: The permission for changes below these addresses.
+_PERMISSION_TO_CHANGE = {
+    "/requests": "MAKE",
+    "/register": "MAKE",
+    "/instances": "RECEIVE",
+    "/instances/{sop_instance_uid}": "REMOVE",
+    "/devices": "OPERATE",
+    "/peers": "OPERATE",
+}
+
+
+def _expected_permission(case: RouteCase) -> str:
+    address = case.path.removeprefix("/api/v1") or "/"
+    if case.path.startswith("/api/v1/register"):
+        return "SEE_PATIENTS" if case.method in _SAFE else "MAKE"
+    expected = dict(_PERMISSION_BY_ADDRESS)
+    if case.method not in _SAFE:
+        expected |= _PERMISSION_TO_CHANGE
+    beginnings = [start for start in expected if address.startswith(start)]
+    return expected[max(beginnings, key=len)] if beginnings else "SEE"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_route_needs_the_permission_for_what_it_does(case: RouteCase) -> None:
+    assert case.permission.name == _expected_permission(case)
+
+
 def test_the_application_serves_no_other_route(tmp_path: Path) -> None:
     with WebGround(tmp_path) as web:
         assert {path for path, _ in _served(web.app)} == {case.path for case in CASES}
