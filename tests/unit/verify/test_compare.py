@@ -165,6 +165,25 @@ def test_a_data_set_that_begins_elsewhere_is_a_fault() -> None:
     assert codes == [FaultCode.DATA_SET_DIFFERS, FaultCode.FILE_UNREADABLE]
 
 
+def test_file_meta_information_that_ends_before_the_data_set_is_a_fault() -> None:
+    """Its last element and its length are both two bytes short, so they agree with each other."""
+    file = WRITTEN.files["DICOM\\I1"]
+    last = b"\2\0\x12\0UI"
+    before, after = file.split(last)
+    length = int.from_bytes(after[:2], "little")
+    group_length = b"\2\0\0\0UL\4\0"
+    start, rest = before.split(group_length)
+    shorter = int.from_bytes(rest[:4], "little") - 2
+    changed = start + group_length + shorter.to_bytes(4, "little") + rest[4:]
+    changed += last + (length - 2).to_bytes(2, "little") + after[2:]
+    volume = WRITTEN.volume()
+    _replace("DICOM\\I1", lambda _: changed)(volume)
+    (fault,) = _compare(volume).faults
+    assert fault.code == FaultCode.FILE_META_WRONG
+    assert fault.where == "DICOM\\I1"
+    assert "its data set begins at byte" in fault.message
+
+
 def test_a_volume_of_another_file_set_has_faults() -> None:
     report = compare_volume(
         WRITTEN.volume(),

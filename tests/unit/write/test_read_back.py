@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -224,14 +224,36 @@ def test_every_byte_of_every_file_on_a_stick_is_compared(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def sealer(tmp_path: Path) -> Sealer:
+def protected(tmp_path: Path) -> protection.Protection:
     password = tmp_path / "password"
     password.write_text("correct horse battery staple\n")
     password.chmod(0o600)
-    loaded = protection.load_protection(
+    return protection.load_protection(
         SecuritySettings(password_iterations=100_000), recipients="", password_file=str(password)
     )
-    return Sealer(loaded)
+
+
+@pytest.fixture
+def sealer(protected: protection.Protection) -> Sealer:
+    return Sealer(protected)
+
+
+class _SealerOfOtherContent(Sealer):
+    """Changes the last byte of each file before it is sealed."""
+
+    def seal(self, key: bytes, plain_size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        content = b"".join(chunks)
+        return super().seal(key, plain_size, [content[:-1], bytes([content[-1] ^ 1])])
+
+
+def test_what_was_sealed_is_compared_with_what_was_to_be_sealed(
+    tmp_path: Path, protected: protection.Protection
+) -> None:
+    volume = build(tmp_path, FileSystem.FAT, _SealerOfOtherContent(protected))
+    faults = volume.faults()
+    assert (FaultCode.DICOMDIR_DIFFERS, "DICOMDIR") in faults
+    for planned in volume.plan.instances:
+        assert (FaultCode.DATA_SET_DIFFERS, planned.file_id) in faults
 
 
 def test_every_byte_of_a_secure_volume_is_compared(tmp_path: Path, sealer: Sealer) -> None:
