@@ -367,6 +367,21 @@ def test_a_segment_that_has_no_record_yet_is_removed(ground: Ground) -> None:
     assert segments(ground) == []
 
 
+def test_a_segment_that_a_live_process_is_creating_is_kept(ground: Ground) -> None:
+    segments = ground.spool.segments
+    being_created = segment.unfinished_path(segments, segment.new_name())
+    left = segment.unfinished_path(segments, segment.new_name())
+    left.touch()
+    descriptor = os.open(being_created, os.O_CREAT | os.O_RDWR)
+    try:
+        assert segment.lock(descriptor)
+        replay(ground.database, ground.spool, "newest")
+    finally:
+        os.close(descriptor)
+    assert being_created.exists()
+    assert not left.exists()
+
+
 def test_an_old_row_of_a_segment_is_not_set_back(ground: Ground, receiver: Receiver) -> None:
     accept(receiver, instance())
     receiver.index()
