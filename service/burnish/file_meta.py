@@ -4,7 +4,7 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from burnish.dicom_elements import NeedMore, header
+from burnish.dicom_elements import NeedMore, describe, header
 from burnish.dicom_elements import encode as element
 from burnish.errors import Unreadable
 from burnish.vocabulary import (
@@ -108,13 +108,22 @@ def locate(start: bytes) -> tuple[int, str]:
         position = 0
     offset = position
     transfer_syntax_uid = ""
+    previous = -1
     while start[offset : offset + 2] == b"\x02\x00":
         tag, _, value, length = header(start, offset, len(start), explicit=True)
         offset = value + length
         if offset > len(start):
             raise NeedMore("the File Meta Information is truncated")
+        if tag <= previous:
+            # A sender left it in the data set; nothing tells which of two values is right.
+            raise Unreadable(
+                f"the data set begins with {describe(tag)}, which is not of a data set"
+            )
+        previous = tag
         if tag == _TRANSFER_SYNTAX_UID:
             transfer_syntax_uid = start[value:offset].rstrip(b"\0 ").decode("latin-1")
+    if position and offset == len(start):
+        raise NeedMore("the file has no data set")
     return offset, transfer_syntax_uid or _guess(start[offset : offset + 8])
 
 

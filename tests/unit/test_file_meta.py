@@ -2,10 +2,13 @@
 
 import io
 
+import pytest
 from pydicom import dcmread
 from pydicom.uid import UID
 
 from burnish import file_meta
+from burnish.dicom_elements import NeedMore, encode
+from burnish.errors import Unreadable
 from burnish.vocabulary import IMPLEMENTATION_CLASS_UID
 
 
@@ -26,3 +29,19 @@ def test_without_source_ae_title_its_element_is_absent() -> None:
     encoded = file_meta.encode("1.2", "1.3", "1.4")
     assert b"\x02\0\x16\0AE" not in encoded
     assert encoded == file_meta.encode("1.2", "1.3", "1.4")
+
+
+@pytest.mark.parametrize("tag", [0x00020010, 0x00020000])
+def test_an_element_of_group_0002_that_is_left_in_the_data_set_is_no_transfer_syntax(
+    tag: int,
+) -> None:
+    """The data set would be read in JPEG, although its File Meta Information says otherwise."""
+    stale = encode(tag, b"UI", b"1.2.840.10008.1.2.4.70")
+    meta = file_meta.encode("1.2.840.10008.5.1.4.1.1.2", "1.2.3", "1.2.840.10008.1.2.1")
+    with pytest.raises(Unreadable, match=r"begins with \(0002,00.0\)"):
+        file_meta.locate(meta + stale + bytes(64))
+
+
+def test_a_file_without_a_data_set_is_named_as_such() -> None:
+    with pytest.raises(NeedMore, match="no data set"):
+        file_meta.locate(bytes(128) + b"DICM")

@@ -534,6 +534,7 @@ def _build_fields(result: "BuildResult") -> dict[str, object]:
         "skipped": result.skipped,
         "refused": result.refused,
         "contradictions": result.contradictions,
+        "stand_ins": result.stand_ins,
     }
 
 
@@ -541,6 +542,9 @@ def _print_build(result: "BuildResult") -> None:
     _print_left_out(result)
     for contradiction in result.contradictions:
         output.print_error(f"warning: {contradiction}")
+    if result.stand_ins:
+        missing = f"the instances have no {result.stand_ins}"
+        output.print_error(f"warning: {missing}; the DICOMDIR has values in their place")
     for volume in result.built:
         for fault in volume.report.faults:
             typer.echo(f"{volume.image}: {fault.code} {fault.where} {fault.message}", err=True)

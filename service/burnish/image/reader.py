@@ -27,6 +27,7 @@ from burnish.image.image_layout import Difference, ImageLayout
 from burnish.image.image_source import SequentialSource, Source, read_chunks, read_exactly
 from burnish.media import FileSystem
 from burnish.values import ReadableVolume
+from burnish.wording import quantity
 
 
 class ImageReader(Protocol):
@@ -255,7 +256,9 @@ def _read_file_table(source: Source, *, is_named_image: bool = False) -> FileTab
     if format_name:
         raise Unreadable(f"{_NO_VOLUME}, but {format_name}")
     if not any(source.read(0, min(source.end, _LONGEST_BEGINNING))):
-        raise DamagedVolume(f"{_NO_VOLUME}, but {source.end} bytes with no more than zeros")
+        size = quantity(source.end, "byte")
+        content = f"{size} with no more than zeros" if source.end else "an empty file"
+        raise DamagedVolume(f"{_NO_VOLUME}, but {content}")
     if is_named_image or other_formats.is_cut_beginning(source):
         message = f"{_NO_VOLUME}: its {source.end} bytes have no beginning of one, or are cut off"
         raise DamagedVolume(f"{message} before it can be recognized")

@@ -212,9 +212,9 @@ def _divide(
             faults.add("more frames", message, prevents_viewing=False)
         if len(starts) >= count:
             return _between(fragments, starts)
-        actual = f"{len(starts)} frames" if starts else f"{len(fragments)} fragments"
+        actual = quantity(len(starts), "frame") if starts else quantity(len(fragments), "fragment")
     else:
-        actual = f"{len(fragments)} fragments"
+        actual = quantity(len(fragments), "fragment")
     faults.add("frames", f"{_STATED} is {count}, but its Pixel Data (7FE0,0010) has {actual}")
     return iter([[fragment] for fragment in fragments])
 
@@ -227,7 +227,8 @@ def _starts_by_table(
 ) -> list[int]:
     """The number of the fragment with which each frame begins; none if the table is wrong."""
     if len(offsets) != count:
-        faults.add("table", f"its {name} has {len(offsets)} offsets, but {_STATED} is {count}")
+        message = f"its {name} has {quantity(len(offsets), 'offset')}, but {_STATED} is {count}"
+        faults.add("table", message)
         return []
     first = fragments[0][0]
     numbers = {start - first: number for number, (start, _) in enumerate(fragments)}
@@ -252,7 +253,8 @@ def _check_extended_lengths(pixel_data: EncapsulatedPixelData, faults: _Faults) 
     lengths, fragments = pixel_data.extended_lengths, pixel_data.fragments
     if len(lengths) != len(pixel_data.extended_offsets):
         expected = len(pixel_data.extended_offsets)
-        faults.add("lengths", f"its {name} has {len(lengths)} lengths, where {expected} are needed")
+        message = f"its {name} has {quantity(len(lengths), 'length')} instead of {expected}"
+        faults.add("lengths", message)
         return
     for frame, (length, (_, actual)) in enumerate(zip(lengths, fragments, strict=False), start=1):
         if actual - length not in (0, 1):
@@ -442,24 +444,26 @@ def _check_tiles(
 def _compare(kind: str, image: _Header, values: limits.Values, faults: _Faults) -> None:
     """Compares the header of a codestream with the attributes of the data set (PS3.5 8.2)."""
     for tag, actual, unit in (
-        (limits.ROWS, image.rows, "rows"),
-        (limits.COLUMNS, image.columns, "columns"),
-        (limits.SAMPLES_PER_PIXEL, image.samples, "components"),
+        (limits.ROWS, image.rows, "row"),
+        (limits.COLUMNS, image.columns, "column"),
+        (limits.SAMPLES_PER_PIXEL, image.samples, "component"),
     ):
         stated = values.get(tag)
         # A JPEG may give its number of lines at its end, and 0 in its header.
-        is_told_later = kind.startswith("JPEG") and unit == "rows" and not actual
+        is_told_later = kind.startswith("JPEG") and unit == "row" and not actual
         if stated and actual != stated and not is_told_later:
-            message = f"has {actual} {unit} in its {kind} header, but {_named(tag)} is {stated}"
+            present = quantity(actual, unit)
+            message = f"has {present} in its {kind} header, but {_named(tag)} is {stated}"
             faults.add(unit, message)
     allocated, stored = values.get(limits.BITS_ALLOCATED), values.get(limits.BITS_STORED)
+    bits = quantity(image.bits, "bit")
     if isinstance(allocated, int) and allocated and image.bits > allocated:
         name = _named(limits.BITS_ALLOCATED)
-        message = f"has {image.bits} bits in its {kind} header, but {name} is {allocated}"
+        message = f"has {bits} in its {kind} header, but {name} is {allocated}"
         faults.add("bits", message)
     elif stored and image.bits != stored:
         name = _named(limits.BITS_STORED)
-        message = f"has {image.bits} bits in its {kind} header, but {name} is {stored}"
+        message = f"has {bits} in its {kind} header, but {name} is {stored}"
         faults.add("bits", message, prevents_viewing=False)
     signed = values.get(limits.PIXEL_REPRESENTATION)
     if image.signed is not None and signed in (0, 1) and image.signed != bool(signed):
@@ -480,7 +484,7 @@ def _check_end(frame: _Frame, marker: str, faults: _Faults) -> None:
         faults.add("end", f"{message}: it is truncated")
     else:
         behind = len(tail) - position - 2
-        message = f"has {behind} bytes behind its {marker} (FFD9H)"
+        message = f"has {quantity(behind, 'byte')} behind its {marker} (FFD9H)"
         faults.add("behind", message, prevents_viewing=False)
 
 
@@ -498,7 +502,7 @@ def _check_rle(frame: _Frame, values: limits.Values, faults: _Faults) -> None:
     if isinstance(samples, int) and isinstance(allocated, int) and samples and allocated:
         expected = samples * -(-allocated // 8)
         if count != expected:
-            message = f"has {count} segments in its RLE header, where {expected} are needed"
+            message = f"has {quantity(count, 'segment')} in its RLE header instead of {expected}"
             faults.add("segments", message)
     used = [*offsets[:count], frame.length]
     if used[0] != _RLE_HEADER.size or sorted(set(used)) != used:

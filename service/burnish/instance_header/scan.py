@@ -34,6 +34,7 @@ from burnish.vocabulary import (
     EXPLICIT_VR_BIG_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
 )
+from burnish.wording import quantity
 
 _PIXEL_GROUP = 0x7FE00000
 #: Bytes of the longest value that is indexed; a longer one is damage or an attack.
@@ -259,7 +260,10 @@ def _walk(buffer: Buffer, position: int, size: int, result: HeaderValues, last: 
             result.padding = size - position
             return last
         last = position
-        tag, vr, start, length = header(buffer, position, size, explicit=result.explicit)
+        try:
+            tag, vr, start, length = header(buffer, position, size, explicit=result.explicit)
+        except Unreadable as error:
+            raise _unreadable_element(error, buffer, position, size, result) from error
         result.irregular = any(checks.faults(tag, length)) or result.irregular
         if tag == PIXEL_DATA:
             result.pixel_data_length = length
@@ -279,6 +283,19 @@ def _walk(buffer: Buffer, position: int, size: int, result: HeaderValues, last: 
                 result.implicit.add(tag)
         position = after
     return last
+
+
+def _unreadable_element(
+    error: Unreadable, buffer: Buffer, position: int, size: int, result: HeaderValues
+) -> Unreadable:
+    """The error for bytes that are no element, with their place if that explains them."""
+    if result.pixel_data_length is None:
+        return error
+    behind = size - position
+    if behind > _LONGEST_PADDING and not any(buffer[position : position + _LONGEST_PADDING]):
+        return Unreadable(f"more than {_LONGEST_PADDING} zero bytes follow the data set")
+    bytes_behind = f"{quantity(behind, 'byte')} behind Pixel Data (7FE0,0010)"
+    return type(error)(f"{bytes_behind} are not an element: {error}")
 
 
 def _end_of_undefined_length(

@@ -19,6 +19,11 @@ _MAXIMUM_LENGTH = 1000
 _NARROWEST_CHARACTER = 0.15
 #: Characters after which a line may end.
 _WORD_ENDS = " -/^=\N{HYPHEN}"
+#: Vowels of Thai and Lao that are written before their consonant, and those behind it, SARA AM.
+_LEADING_VOWELS = frozenset(map(chr, (*range(0x0E40, 0x0E45), *range(0x0EC0, 0x0EC5))))
+_FOLLOWING_VOWELS = frozenset("\N{THAI CHARACTER SARA AM}\N{LAO VOWEL SIGN AM}")
+#: The combining class of a sign that joins two consonants, as in Devanagari.
+_VIRAMA = 9
 #: Shares of the room that are tried, in this order, to make the lines of a text equally long.
 _EVEN_SHARES = (0.9, 0.8, 0.7, 0.6)
 
@@ -158,7 +163,7 @@ class Typesetter:
             return length
         breaks = [index for index in range(1, length + 1) if _may_break(text, index)]
         end = breaks[-1] if breaks else length
-        while end > 1 and unicodedata.combining(text[end]):
+        while end > 1 and _is_within_cluster(text, end):
             end -= 1
         return end
 
@@ -215,7 +220,7 @@ def _most_characters(text: str, width: float) -> int:
 
 def _with_ellipsis(text: str, length: int) -> str:
     """The first characters of the text, not ending within a combined character, and an ellipsis."""
-    while length and length < len(text) and unicodedata.combining(text[length]):
+    while length and length < len(text) and _is_within_cluster(text, length):
         length -= 1
     return text[:length].rstrip() + ELLIPSIS
 
@@ -228,6 +233,20 @@ def _may_break(text: str, index: int) -> bool:
     if text[index] == " " or text[index - 1] in _WORD_ENDS:
         return True
     return _is_wide(text[index]) and _is_wide(text[index - 1])
+
+
+def _is_within_cluster(text: str, index: int) -> bool:
+    """Whether the character at `index` is drawn together with the one before it.
+
+    Vowel signs of Thai and Devanagari are, though their combining class is 0.
+    """
+    character, previous = text[index], text[index - 1]
+    return (
+        unicodedata.category(character).startswith("M")
+        or character in _FOLLOWING_VOWELS
+        or previous in _LEADING_VOWELS
+        or unicodedata.combining(previous) == _VIRAMA
+    )
 
 
 def _is_wide(character: str) -> bool:

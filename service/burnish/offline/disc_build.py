@@ -68,11 +68,13 @@ class BuiltVolume:
 class BuildResult(LeftOutFiles):
     """The volumes that were built, and the files that are on none of them.
 
-    `contradictions` are those between the instances on the volumes, in words.
+    `contradictions` are those between the instances on the volumes, in words. `stand_ins` names the
+    keys that the instances lack, and for which the DICOMDIRs have values in their place.
     """
 
     built: list[BuiltVolume] = field(default_factory=list)
     contradictions: list[str] = field(default_factory=list)
+    stand_ins: str = ""
 
 
 def build(
@@ -92,6 +94,7 @@ def build(
         store.add_files(paths)
         plan = store.plan(_planning(store, options))
         volumes = plan.volumes if plan else []
+        result.stand_ins = plan.stand_ins if plan else ""
         contradictions = store.contradictions()
         result.contradictions += [contradiction.remark for contradiction in contradictions]
         if len(volumes) > 1 and not options.split:

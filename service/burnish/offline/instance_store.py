@@ -135,7 +135,9 @@ class InstanceStore:
             why = f"{error}: `burnish disc import --into` with its key takes them into the service"
             self._left_out.refused.append(LeftOut(path, why))
         except DamagedVolume as error:
-            self._left_out.refused.append(LeftOut(path, str(error)))
+            kind = str(error).partition(", but ")[2]
+            why = f"it is {kind}" if kind else str(error)
+            self._left_out.refused.append(LeftOut(path, why))
         except (BurnishError, OSError) as error:
             format_name = str(error).partition(", but ")[2]
             return f"it is {format_name}: name the DICOM files in it" if format_name else ""

@@ -50,7 +50,8 @@ class ElementReport:
         if kind in self._reported:
             return
         self._reported.add(kind)
-        if kind in TOLERABLE:
+        # Readers show the image whatever single elements within a sequence are like.
+        if kind in TOLERABLE or kind.startswith("nested"):
             self._notes.add(FaultCode.DATA_SET_MALFORMED, self._name, f"{message}{KEPT}")
         else:
             self._faults.add(FaultCode.DATA_SET_MALFORMED, self._name, message)

@@ -239,7 +239,7 @@ class DataSetWalk:
             raise Unreadable(f"{describe(tag)} is where an element should be")
         place = f"in its {attribute(sequence)}, " if sequence else ""
         for kind, message in element_faults(tag, length, previous):
-            self._report(kind, f"{place}{message}")
+            self._report(f"nested {kind}" if sequence else kind, f"{place}{message}")
 
     def _is_padding(self, position: int) -> bool:
         left = self._end - position

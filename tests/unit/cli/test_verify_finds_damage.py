@@ -351,6 +351,7 @@ DATA_SETS = {
         "in its Referenced Image Sequence (0008,1140)",
         "Transfer Syntax UID (0002,0010)",
         "belongs outside",
+        is_note=True,
     ),
     "length of an item": in_file(
         "CT",
@@ -486,7 +487,7 @@ CODESTREAMS = {
         "RLE",
         lambda path: set_frames(path, fragments(path)[0]),
         "Number of Frames (0028,0008) is 2",
-        "1 fragments",
+        "1 fragment",
     ),
     "no frame": in_file("JPEG", set_frames, "no fragment"),
     "offset table": in_file("RLE", table(0, 11), "Basic Offset Table", "byte 11", "frame 2"),
@@ -501,7 +502,7 @@ CODESTREAMS = {
     "columns of JPEG": frame(
         "JPEG", in_header(b"\xff\xc0", 7, b"\0\x07"), "7 columns", "(0028,0011)"
     ),
-    "components of JPEG": frame("JPEG", in_header(b"\xff\xc0", 9, b"\1"), "1 components", "is 3"),
+    "components of JPEG": frame("JPEG", in_header(b"\xff\xc0", 9, b"\1"), "1 component ", "is 3"),
     "bits of JPEG": frame(
         "JPEG", in_header(b"\xff\xc0", 4, b"\x0c"), "12 bits", "(0028,0100) is 8"
     ),
@@ -519,7 +520,7 @@ CODESTREAMS = {
         "J2K", in_header(b"\xff\x4f\xff\x51", 40, b"\0\3"), "3 components", "is 1"
     ),
     "JPEG 2000 truncated": frame("J2K", lambda data: data[:-40], "EOC", "truncated"),
-    "segments of RLE": frame("RLE", patched(0, b"\2"), "2 segments", "3 are needed"),
+    "segments of RLE": frame("RLE", patched(0, b"\2"), "2 segments", "instead of 3"),
     "offset of an RLE segment": frame("RLE", patched(8, b"\xff\xff\xff\0"), "segments at", "bytes"),
     "RLE cut": frame("RLE", lambda data: data[:70], "segments at", "70 bytes"),
     "content of JPEG": Damage(

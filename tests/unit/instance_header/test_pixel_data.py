@@ -214,6 +214,21 @@ def test_zeros_behind_a_data_set_in_any_transfer_syntax_are_removed(
     assert padded.repair == Repair(padding=zeros)
 
 
+@pytest.mark.parametrize(
+    ("behind", "expected"),
+    [
+        (b"  " * 32, r"64 bytes behind Pixel Data \(7FE0,0010\) are not an element"),
+        (b"\r\n", r"2 bytes behind Pixel Data \(7FE0,0010\) are not an element"),
+        (bytes(70_000), "more than 65536 zero bytes follow the data set"),
+    ],
+)
+def test_bytes_behind_the_data_set_that_are_no_element_are_named_by_their_place(
+    behind: bytes, expected: str
+) -> None:
+    with pytest.raises(Unreadable, match=expected):
+        index(instance().data_set + behind, EXPLICIT_VR_LITTLE_ENDIAN)
+
+
 def test_zeros_inside_of_what_is_deflated_are_refused() -> None:
     deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     deflated = deflater.compress(instance().data_set + bytes(64)) + deflater.flush()

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import unicodedata
 from dataclasses import replace
 from math import hypot
 from pathlib import Path
@@ -175,6 +176,28 @@ def test_a_line_ends_at_spaces_hyphens_and_carets(
 def test_a_line_says_that_it_ends_within_a_word(fonts: Fonts) -> None:
     wrapped = Typesetter(fonts).wrapped("CompressedSamples", lambda _: 6, 3)
     assert [line.breaks_word for line in wrapped] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "ประภาพรรณวรลักษณ์จันทร์เพ็ญศรีน้ำทิพย์เกียรติไพศาลแก้วโมทนา",
+        "वेंकटरामनसुब्रमण्यनकृष्णमूर्तिराजलक्ष्मी",
+    ],
+)
+def test_no_line_begins_or_ends_within_letters_that_are_drawn_together(
+    word: str, fonts: Fonts
+) -> None:
+    """Vowel signs stay at their consonant; in Devanagari, so does what follows a virama."""
+    typesetter = Typesetter(fonts)
+    for tenths in range(20, 90, 4):
+        room = tenths / 10
+        for line in typesetter.wrapped(word, lambda _, room=room: room, 9):
+            first, last = line.text[0], line.text.rstrip("…")[-1]
+            assert not unicodedata.category(first).startswith("M")
+            assert first != "\N{THAI CHARACTER SARA AM}"
+            assert last not in "เแโใไ"
+            assert line.shortened or last != "\N{DEVANAGARI SIGN VIRAMA}"
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,35 @@ def test_an_instance_that_is_given_in_two_encodings_is_put_on_the_volume_once(
 
 
 @pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "it is an empty file"),
+        (bytes(512), "it is 512 bytes with no more than zeros"),
+        (bytes(128) + b"DICM", "the file has no data set"),
+    ],
+)
+def test_a_file_without_content_is_named_as_such(
+    tmp_path: Path, content: bytes, reason: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    result = build([path], tmp_path / "output", OPTIONS, lambda *_: None)
+    assert [left.why for left in result.refused] == [reason]
+
+
+def test_missing_keys_for_which_the_dicomdir_has_other_values_are_told(tmp_path: Path) -> None:
+    sample = instance(study_date="", patient_id="")
+    meta = file_meta.encode(
+        sample.sop_class_uid, sample.sop_instance_uid, sample.transfer_syntax_uid
+    )
+    path = tmp_path / "file"
+    path.write_bytes(meta + sample.data_set)
+    result = build([path], tmp_path / "output", OPTIONS, lambda *_: None)
+    assert "Study Date (0008,0020)" in result.stand_ins
+    assert "Patient ID (0010,0020)" in result.stand_ins
+
+
+@pytest.mark.parametrize(
     ("keyword", "value", "reason"),
     [
         ("study", "", "Study Instance UID (0020,000D) is missing or empty"),

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from burnish.dicom_elements import encode
+from burnish.dicom_elements import encode, encode_item
 from burnish.values import VolumeReport
 from burnish.verify import FaultCode, data_set_walk, examine_volume
 from burnish.vocabulary import EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, JPEG_2000
@@ -96,6 +96,26 @@ def test_each_damage_is_named(damage: str) -> None:
     matching = [fault for fault in examined(data_set).faults if fault.code == code]
     assert [fault.where for fault in matching] == [NAME]
     assert text in matching[0].message
+
+
+@pytest.mark.parametrize(
+    ("element", "text"),
+    [
+        (encode(0x00020010, b"UI", b"1.2"), "(0002,0010), which belongs outside"),
+        (encode(0x00080100, b"SH", b"A") * 2, "Code Value (0008,0100) twice"),
+    ],
+)
+def test_an_element_within_a_sequence_that_should_not_be_there_is_noted(
+    element: bytes, text: str
+) -> None:
+    """Instances come onto media with it: readers show the image all the same."""
+    sequence = encode(0x00081140, b"SQ", encode_item(element))
+    elements = list(ELEMENTS.values())
+    report = examined(b"".join([*elements[:2], sequence, *elements[2:]]))
+    assert report.faults == ()
+    (note,) = report.notes
+    assert text in note.message
+    assert "in its Referenced Image Sequence (0008,1140)" in note.message
 
 
 @pytest.mark.parametrize("length", [8, 64, 2048])
