@@ -195,7 +195,8 @@ def _reference(of: Dataset) -> Dataset:
 def presentation_state(of: Dataset) -> Dataset:
     """A presentation state of this image and of one that is elsewhere.
 
-    It has another window, turns by 90°, and has a circle and a text.
+    It has another window, turns by 90°, and has a circle and a text. Its values are rescaled as
+    those of the image.
     """
     data_set = instance(PRESENTATION, "PR", "Presentations", ContentDescription="Look here")
     series = Dataset()
@@ -209,6 +210,8 @@ def presentation_state(of: Dataset) -> Dataset:
     window.WindowCenter, window.WindowWidth = "100", "300"
     window.ReferencedImageSequence = Sequence([_reference(of)])
     data_set.SoftcopyVOILUTSequence = Sequence([window])
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        setattr(data_set, keyword, of.get(keyword))
     data_set.ImageRotation = 90
     data_set.ImageHorizontalFlip = "N"
     data_set.PresentationLUTShape = "IDENTITY"

@@ -497,6 +497,28 @@ def test_planes_of_uneven_slices_are_refused_with_the_reason(view: View) -> None
 # --- turning
 
 
+@pytest.mark.parametrize("arrangement", ["arrange_one", "arrange_four"])
+def test_no_text_runs_into_the_letters(view: View, arrangement: str) -> None:
+    long = "T1 TSE axial fat-saturated after contrast, left shoulder, motion"
+    viewer = view(*material.ct_volume(long))
+    viewer.until_true_values()
+    viewer.browser.click(f"[data-action={arrangement}]")
+    viewer.browser.until(f"{FIRST}.querySelector('.letters.top').textContent === 'A'")
+    apart = viewer.browser.evaluate("""(() => {
+      const box = node => {
+        const range = document.createRange();
+        range.selectNodeContents(node);
+        return [...range.getClientRects()];
+      };
+      const view = document.querySelector('.viewport');
+      const letters = [...view.querySelectorAll('.letters')].flatMap(box);
+      const texts = [...view.querySelectorAll('.corner')].flatMap(box);
+      return letters.length && texts.length && letters.every(a => texts.every(b =>
+        a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top));
+    })()""")
+    assert apart
+
+
 def test_letters_turn_with_the_image(view: View) -> None:
     viewer = view(*material.ct_volume())
 
@@ -624,6 +646,50 @@ def test_a_presentation_state_is_applied_from_its_tile(view: View) -> None:
     viewer.draw_one_to_one()
     viewer.assert_shows(np.rot90(windowed(volume[5], volume[5].pixel_array, 100, 300), -1))
     assert (viewer.canvas(kind="marks")[..., 1] > 200).any()
+
+
+def table(values: Any, *, first: int = 0, bits: int = 16) -> Any:
+    """A sequence with one lookup table."""
+    from pydicom.dataset import Dataset
+    from pydicom.sequence import Sequence
+
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US", [len(values), first, bits])
+    item.add_new("LUTData", "OW", np.asarray(values, "<u2").tobytes())
+    return Sequence([item])
+
+
+def test_the_luts_of_a_presentation_state_replace_those_of_the_image(view: View) -> None:
+    volume = material.ct_volume()
+    both, none = (material.presentation_state(volume[5]) for _ in range(2))
+    for state, title in ((both, "Tables"), (none, "No rescale")):
+        state.ContentDescription = title
+        state.ImageRotation = 0
+        del state.RescaleSlope, state.RescaleIntercept, state.GraphicAnnotationSequence
+        state.SoftcopyVOILUTSequence[0].WindowCenter = "1500"
+        state.SoftcopyVOILUTSequence[0].WindowWidth = "1000"
+    modality = np.arange(4096) // 2 + 700
+    both.ModalityLUTSequence = table(modality)
+    del both.PresentationLUTShape
+    presentation = (np.linspace(0, 1, 256) ** 2 * 4095).astype(int)
+    both.PresentationLUTSequence = table(presentation, bits=12)
+    viewer = view(*volume, both, none)
+    stored = volume[5].pixel_array.astype(int)
+
+    def window(values: Any) -> Any:
+        return np.clip((values - 1499.5) / 999 + 0.5, 0, 1)
+
+    viewer.open("Tables")
+    viewer.until_shown("bottom-right", "C 1500  W 1000")
+    viewer.draw_one_to_one()
+    shown = presentation[np.rint(window(modality[stored]) * 255).astype(int)] / 4095 * 255
+    viewer.assert_shows(np.rint(shown), tolerance=2)
+    assert "not applied" not in viewer.text("bottom-left")
+    # an image is not rescaled where its state is not (PS3.4 N.2.1)
+    viewer.open("No rescale")
+    viewer.until_true_values()
+    viewer.draw_one_to_one()
+    viewer.assert_shows(np.rint(window(stored) * 255))
 
 
 def test_what_is_not_applied_of_a_presentation_state_stands_on_the_image(view: View) -> None:

@@ -42,7 +42,7 @@ def image(data_set: Any, extras: list[Any]) -> Description:
     described["photometric"] = _photometric_interpretation(data_set)
     _put(described, "bits", _integer(data_set.get("BitsStored")))
     _put(described, "signed", _integer(data_set.get("PixelRepresentation")))
-    described |= _rescale(data_set)
+    described |= rescale(data_set)
     described |= windows(data_set)
     described |= _plane(data_set)
     described |= _spacing(data_set)
@@ -79,25 +79,26 @@ def _photometric_interpretation(data_set: Any) -> str:
     return "MONOCHROME1" if interpretation == "MONOCHROME1" or inverse else "MONOCHROME2"
 
 
-def _rescale(data_set: Any) -> Description:
-    rescale: Description = {}
+def rescale(data_set: Any) -> Description:
+    """Slope, intercept and unit of the values, as far as the data set has them (PS3.3 C.11.1)."""
+    values: Description = {}
     slope = _number(data_set.get("RescaleSlope"))
     intercept = _number(data_set.get("RescaleIntercept"))
     if slope is not None and slope != 0:
-        rescale["slope"] = slope
+        values["slope"] = slope
     if intercept is not None:
-        rescale["intercept"] = intercept
+        values["intercept"] = intercept
     unit = str(data_set.get("RescaleType") or "")
     if str(data_set.get("SOPClassUID", "")) == _PET:
         unit = str(data_set.get("Units") or "")
-    elif str(data_set.get("Modality", "")) == "CT" and "intercept" in rescale:
+    elif str(data_set.get("Modality", "")) == "CT" and "intercept" in values:
         unit = unit or "HU"
     scaling = _number(data_set.get("DoseGridScaling"))
     if scaling:
-        rescale["slope"], unit = scaling, str(data_set.get("DoseUnits") or "")
+        values["slope"], unit = scaling, str(data_set.get("DoseUnits") or "")
         unit = {"GY": "Gy"}.get(unit, unit)
-    _put(rescale, "unit", "" if unit == "US" else unit)
-    return rescale
+    _put(values, "unit", "" if unit == "US" else unit)
+    return values
 
 
 def windows(data_set: Any) -> Description:
@@ -350,7 +351,7 @@ def _functional_group(item: Any) -> Description:
         ("PlaneOrientationSequence", _plane),
         ("PixelMeasuresSequence", lambda macro: _spacing(macro) | _plane(macro)),
         ("FrameVOILUTSequence", windows),
-        ("PixelValueTransformationSequence", _rescale),
+        ("PixelValueTransformationSequence", rescale),
         ("FrameAnatomySequence", _sides),
         ("FrameContentSequence", _frame_content),
         ("SegmentIdentificationSequence", _segment_number),

@@ -145,6 +145,7 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
     """A presentation state: its extra block tells what applies to which references.
 
     `{title, rotation, flip, inverse, windows: [[references, centre, width]], unsupported: [keys],
+    slope, intercept, modality_lut: [extra, first], presentation_lut: [extra, bits],
     voi_luts: [[references, extra, first, bits]], areas: [[references, x0, y0, x1, y1]],
     layers: [{name, order, colour}], graphics: [{references, layer, kind, units, points, filled}],
     texts: [{references, layer, text, units, anchor, box}], shutter: {...}}`. References are lists
@@ -160,6 +161,7 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
         flip=int(str(data_set.get("ImageHorizontalFlip") or "N") == "Y"),
         inverse=int(str(data_set.get("PresentationLUTShape") or "") == "INVERSE"),
     )
+    state |= _tables(data_set, extras)
     state["windows"], state["voi_luts"] = _softcopy_windows(data_set, references, extras)
     state["areas"] = [
         [_references(item, references), *_area(item)]
@@ -178,7 +180,7 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
             ("presentation_lut", "PresentationLUTSequence"),
             ("mask", "MaskSubtractionSequence"),
         )
-        if data_set.get(keyword)
+        if data_set.get(keyword) and key not in state
     ]
     extras.append({key: value for key, value in state.items() if value not in ([], 0)})
     title = data_set.get("ContentDescription") or data_set.get("ContentLabel") or ""
@@ -188,6 +190,28 @@ def presentation_state(data_set: Any, extras: list[Any]) -> Description:
         extra=[len(extras) - 1],
         references=references.uids,
     )
+
+
+def _tables(data_set: Any, extras: list[Any]) -> Description:
+    """The Modality LUT and the Presentation LUT (PS3.3 C.11.1, C.11.6)."""
+    tables: Description = viewer_description.rescale(data_set)
+    for item in (data_set.get("ModalityLUTSequence") or [])[:1]:
+        table = viewer_description.table(
+            item.get("LUTDescriptor"), item.get("LUTData"), signed=True
+        )
+        if table:
+            first, _, values = table
+            extras.append(values)
+            tables["modality_lut"] = [len(extras) - 1, first]
+    for item in (data_set.get("PresentationLUTSequence") or [])[:1]:
+        table = viewer_description.table(
+            item.get("LUTDescriptor"), item.get("LUTData"), signed=False
+        )
+        if table:
+            _, bits, values = table
+            extras.append(values)
+            tables["presentation_lut"] = [len(extras) - 1, bits]
+    return tables
 
 
 def _softcopy_windows(

@@ -21,6 +21,7 @@ PARTS = (
     "elements",
     "disc",
     "geometry",
+    "inflate",
     "packs",
     "painting",
     "measures",

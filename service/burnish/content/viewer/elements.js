@@ -83,12 +83,21 @@ const choices = {
   },
 };
 
+// Forms of dates and numbers in the language of the page: a browser takes long to make one.
+const forms = new Map();
+
+function formOf(key, make) {
+  const name = language + key;
+  if (!forms.has(name)) forms.set(name, make());
+  return forms.get(name);
+}
+
 // A date (DA) in the form of the reader's language.
 function formatDate(value) {
   const parts = /^(\d{4})(\d{2})(\d{2})/.exec(value || '');
   if (!parts) return value || '';
   const date = new Date(Date.UTC(+parts[1], +parts[2] - 1, +parts[3]));
-  return new Intl.DateTimeFormat(language, { year: 'numeric', month: '2-digit', day: '2-digit', timeZone: 'UTC' }).format(date);
+  return formOf('date', () => new Intl.DateTimeFormat(language, { year: 'numeric', month: '2-digit', day: '2-digit', timeZone: 'UTC' })).format(date);
 }
 
 // A time (TM) as hours and minutes.
@@ -111,7 +120,7 @@ function formatName(value) {
 
 function formatNumber(value, digits) {
   if (!Number.isFinite(value)) return '';
-  return new Intl.NumberFormat(language, { maximumFractionDigits: digits, useGrouping: false }).format(value);
+  return formOf(digits, () => new Intl.NumberFormat(language, { maximumFractionDigits: digits, useGrouping: false })).format(value);
 }
 
 // Values of several scripts side by side, each in its own direction where the page runs from right to left.

@@ -2,7 +2,7 @@
 
 const MEGABYTE = 1e6;
 const LITTLE_MEMORY = navigator.deviceMemory && navigator.deviceMemory <= 2;
-const VALUES_BUDGET = (LITTLE_MEMORY ? 24 : 32) * MEGABYTE;
+const VALUES_BUDGET = (LITTLE_MEMORY ? 16 : 24) * MEGABYTE;
 // Packs of about 2 MB that stay in memory.
 const PACKS_KEPT = 3;
 // Memory of values that are no longer needed, which a worker fills again: a browser is slow to free it by itself.
@@ -13,35 +13,35 @@ const PACKS_IN_FRAME = 4;
 const PACKS_AT_ONCE = 2;
 
 // What a worker does; it gets the text of a block and answers with its values. See pixel_packs for the format.
-function decoder() {
-  const table = new Int32Array(256);
+function decoder(inflate) {
+  // CRC-32 of four bytes at once: one table for each of them.
+  const table = new Int32Array(1024);
   for (let index = 0; index < 256; index++) {
     let value = index;
     for (let bit = 0; bit < 8; bit++) value = value & 1 ? value >>> 1 ^ 0xedb88320 : value >>> 1;
     table[index] = value;
   }
+  for (let index = 256; index < 1024; index++) table[index] = table[index - 256] >>> 8 ^ table[table[index - 256] & 255];
   const checksum = (bytes, start) => {
-    let value = ~start;
-    for (let index = 0; index < bytes.length; index++) value = value >>> 8 ^ table[(value ^ bytes[index]) & 255];
+    let value = ~start, index = 0;
+    if (bytes.byteOffset % 4 === 0) {
+      const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+      for (let place = 0; place < words.length; place++) {
+        value ^= words[place];
+        value = table[768 | value & 255] ^ table[512 | value >>> 8 & 255] ^ table[256 | value >>> 16 & 255] ^ table[value >>> 24];
+      }
+      index = bytes.length & ~3;
+    }
+    for (; index < bytes.length; index++) value = value >>> 8 ^ table[(value ^ bytes[index]) & 255];
     return ~value;
   };
   // The inflated bytes of a block; the buffer is used again for the next one.
   let buffer = new Uint8Array(1 << 20);
-  async function inflate(bytes, length) {
+  function inflated(bytes, length) {
     if (buffer.length < length) buffer = new Uint8Array(length);
-    const stream = new DecompressionStream('deflate-raw'), writer = stream.writable.getWriter(), reader = stream.readable.getReader();
-    writer.write(bytes).catch(() => {});
-    writer.close().catch(() => {});
-    let filled = 0;
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) break;
-      if (filled + value.length > length) throw new Error('wrong length');
-      buffer.set(value, filled);
-      filled += value.length;
-    }
-    if (filled !== length) throw new Error('wrong length');
-    return buffer.subarray(0, length);
+    const planes = buffer.subarray(0, length);
+    inflate(bytes, planes);
+    return planes;
   }
   // Turns differences into numbers; `high` are the upper bytes, if there are any.
   function unpredict(numbers, high, low, columns, rows) {
@@ -86,12 +86,12 @@ function decoder() {
     }
     return scratch.subarray(0, length - (comment[0] === '1' ? 1 : 0));
   }
-  async function decode(block, spare) {
+  function decode(block, spare) {
     const view = new DataView(block.buffer, block.byteOffset, block.byteLength);
     if (block.length < 25 || block[0] !== 0x42) throw new Error('no block');
     const kind = block[1], size = block[2], step = block[3];
     const columns = view.getUint32(4, true), rows = view.getUint32(8, true), smallest = view.getFloat64(12, true);
-    const count = columns * rows, planes = await inflate(block.subarray(24), kind === 2 ? 3 * count : size * count);
+    const count = columns * rows, planes = inflated(block.subarray(24), kind === 2 ? 3 * count : size * count);
     let values, bytes;
     if (kind === 4) {
       bytes = planes;
@@ -123,13 +123,16 @@ function decoder() {
     if (kind === 1) for (let index = 0; index < count; index++) if (values[index] > highest) highest = values[index];
     return { columns, rows, step, smallest, values, highest, colour: kind === 2, floating: kind === 3 };
   }
-  // One block after another, since they share the buffer.
-  let last = Promise.resolve();
   onmessage = event => {
     const { id, comment, spare } = event.data;
-    last = last.then(() => decode(bytesOf(comment), spare)).then(
-      result => postMessage({ id, result }, result.values ? [result.values.buffer] : []),
-      error => postMessage({ id, fault: String(error && error.message || error) }));
+    let result;
+    try {
+      result = decode(bytesOf(comment), spare);
+    } catch (fault) {
+      postMessage({ id, fault: String(fault && fault.message || fault) });
+      return;
+    }
+    postMessage({ id, result }, result.values ? [result.values.buffer] : []);
   };
 }
 
@@ -138,9 +141,8 @@ const answers = new Map();
 let lastCall = 0;
 
 function startWorkers() {
-  if (typeof DecompressionStream === 'undefined') return;
   try {
-    const source = URL.createObjectURL(new Blob([`(${decoder})()`], { type: 'text/javascript' }));
+    const source = URL.createObjectURL(new Blob([`(${decoder})((${makeInflater})())`], { type: 'text/javascript' }));
     const count = Math.min(4, Math.max(2, (navigator.hardwareConcurrency || 2) - 1));
     for (let number = 0; number < count; number++) {
       const worker = new Worker(source);

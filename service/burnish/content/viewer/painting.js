@@ -27,6 +27,17 @@ function windowFunction(window, lut) {
   return value => ((value - (centre - 0.5)) / range + 0.5) * 255;
 }
 
+// The window or VOI LUT, then the Presentation LUT of a presentation state (PS3.3 C.11.6).
+function displayFunction(window, tables) {
+  const apply = windowFunction(window, tables.voi), lut = tables.presentation;
+  if (!lut) return apply;
+  const last = lut.values.length - 1;
+  return value => {
+    const share = Math.max(0, Math.min(1, apply(value) / 255));
+    return (lut.values[Math.round(share * last)] * lut.step + lut.smallest) * lut.scale;
+  };
+}
+
 const clampByte = value => value <= 0 ? 0 : value >= 255 ? 255 : Math.round(value);
 const opaque = (red, green, blue) => (0xff000000 | blue << 16 | green << 8 | red) >>> 0;
 
@@ -72,12 +83,12 @@ class Painter {
   tableOf(frame, block, window, inverted, tables) {
     const inverse = inverted !== (frame.photometric === 'MONOCHROME1');
     const key = [this.key, inverse, block.smallest, block.step, frame.slope, frame.intercept, tables.count, frame.photometric].join();
-    const size = block.highest + 1;
-    if (this.tableKey === key && this.table.length >= size && (this.tableInstance === frame.instance || !(frame.modality_lut || frame.palette || window.lut))) return this.table;
-    this.tableInstance = frame.instance;
+    const size = block.highest + 1, source = frame.lut_instance || frame.instance;
+    if (this.tableKey === key && this.table.length >= size && (this.tableSource === source || !(frame.modality_lut || frame.palette || window.lut || frame.presentation_lut))) return this.table;
+    this.tableSource = source;
     this.tableKey = key;
     const table = this.table = new Uint32Array(size);
-    const apply = windowFunction(window, tables.voi);
+    const apply = displayFunction(window, tables);
     if (frame.photometric === 'PALETTE' && tables.palette) {
       const palette = tables.palette.values, count = palette.length / 3, { step, smallest } = tables.palette;
       for (let number = 0; number < size; number++) {
@@ -96,7 +107,7 @@ class Painter {
   }
 
   paintValues(frame, block, window, inverted, tables, skip) {
-    const apply = windowFunction(window, tables.voi), inverse = inverted !== (frame.photometric === 'MONOCHROME1');
+    const apply = displayFunction(window, tables), inverse = inverted !== (frame.photometric === 'MONOCHROME1');
     let index = 0;
     for (let row = 0; row < block.rows; row += skip) {
       for (let column = 0; column < block.columns; column += skip) {
@@ -128,13 +139,17 @@ function tablesOf(frame, window, ready) {
     if (block) tables.count++;
     return block;
   };
-  if (frame.modality_lut) tables.modality = read(frame.instance, frame.modality_lut[0]);
+  if (frame.modality_lut) tables.modality = read(frame.lut_instance || frame.instance, frame.modality_lut[0]);
   if (frame.palette) tables.palette = read(frame.instance, frame.palette[0]);
   if (window.lut) {
     const [extra, first, bits] = window.lut, block = read(window.lutInstance || frame.instance, extra);
     if (block) tables.voi = { first, values: block.values, step: block.step, smallest: block.smallest, scale: 255 / (2 ** bits - 1) };
   }
-  tables.complete = (!frame.modality_lut || tables.modality) && (!frame.palette || tables.palette) && (!window.lut || tables.voi);
+  if (frame.presentation_lut) {
+    const [extra, bits] = frame.presentation_lut, block = read(frame.lut_instance, extra);
+    if (block) tables.presentation = { values: block.values, step: block.step, smallest: block.smallest, scale: 255 / (2 ** bits - 1) };
+  }
+  tables.complete = (!frame.presentation_lut || tables.presentation) && (!frame.modality_lut || tables.modality) && (!frame.palette || tables.palette) && (!window.lut || tables.voi);
   return tables;
 }
 

@@ -26,6 +26,22 @@ function presentationGaps(viewport) {
   return (content && content.unsupported || []).map(key => text('presentation_not_' + key));
 }
 
+// A frame with the Modality LUT and the Presentation LUT of a state. The one of the state replaces that of the image,
+// also where the state has none (PS3.4 N.2.1).
+function presentedFrame(viewport, frame) {
+  const instance = viewport.presentation, content = instance && presentationContent(instance);
+  if (!content || isColour(frame) || !instance.referenced.includes(frame.instance)) return frame;
+  const known = viewport.presented;
+  if (known && known.original === frame && known.lut_instance === instance) return known;
+  const [extra, first] = content.modality_lut || [];
+  viewport.presented = Object.assign(Object.create(frame), {
+    original: frame, lut_instance: instance, slope: content.slope, intercept: content.intercept,
+    modality_lut: content.modality_lut && [extra, first < 0 && !frame.signed ? first + 0x10000 : first],
+    presentation_lut: content.presentation_lut,
+  });
+  return viewport.presented;
+}
+
 function presentationWindow(instance, frame) {
   const content = presentationContent(instance);
   if (!content) return null;

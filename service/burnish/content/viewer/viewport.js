@@ -24,7 +24,8 @@ class Viewport {
     this.screen = this.node.firstChild;
     this.picture.onload = () => this.redraw();
     this.picture.onerror = () => { this.pictureFault = this.pictureShown; this.redraw(); };
-    this.context = this.canvas.getContext('2d');
+    // an opaque canvas is put on the screen with less work
+    this.context = this.canvas.getContext('2d', { alpha: false });
     this.markContext = this.marks.getContext('2d');
     this.resetView();
     new ResizeObserver(() => this.redraw()).observe(this.screen);
@@ -175,8 +176,7 @@ class Viewport {
   draw() {
     const frame = this.frame, width = this.screen.clientWidth, height = this.screen.clientHeight, ratio = devicePixelRatio;
     if (!frame || !width || !height) {
-      this.picture.hidden = true;
-      this.context.clearRect(0, 0, this.canvas.width, this.canvas.height);
+      this.picture.hidden = this.canvas.hidden = true;
       this.markContext.clearRect(0, 0, this.marks.width, this.marks.height);
       this.drawTexts();
       return;
@@ -190,6 +190,7 @@ class Viewport {
     this.context.setTransform(1, 0, 0, 1, 0, 0);
     this.context.clearRect(0, 0, deviceWidth, deviceHeight);
     const drawn = this.block && this.drawValues(frame, matrix, ratio);
+    this.canvas.hidden = !drawn;
     this.drawPicture(frame, matrix, !drawn);
     this.isTrue = Boolean(drawn);
     this.node.dataset.pixels = drawn ? 'true' : 'picture';
@@ -200,7 +201,8 @@ class Viewport {
   }
 
   // True values, drawn as they are displayed; false as long as a table of the image is missing.
-  drawValues(frame, matrix, ratio) {
+  drawValues(shown, matrix, ratio) {
+    const frame = presentedFrame(this, shown);
     const ready = () => this.redraw();
     const chosen = this.window || (this.presentation && presentationWindow(this.presentation, frame)) || windowsOf(frame)[0];
     const tables = tablesOf(frame, chosen, ready);
@@ -216,9 +218,19 @@ class Viewport {
     context.setTransform(a, b, c, d, e, f);
     const scale = Math.hypot(a, b);
     context.imageSmoothingEnabled = !(Math.abs(scale - 1) < 1e-6 && pixelAspect(frame) === 1);
-    context.imageSmoothingQuality = 'high';
+    // while images follow each other, a fine enlargement would take much of the time
+    context.imageSmoothingQuality = this.isFleeting() && scale >= 1 ? 'low' : 'high';
     context.drawImage(image, 0, 0, frame.columns, frame.rows);
     return true;
+  }
+
+  // Whether something was drawn a moment ago; then it is drawn once more when it stays.
+  isFleeting() {
+    const now = performance.now(), isFleeting = now - (this.drawnAt || 0) < 120;
+    this.drawnAt = now;
+    clearTimeout(this.fineDrawing);
+    if (isFleeting) this.fineDrawing = setTimeout(() => this.redraw(), 160);
+    return isFleeting;
   }
 
   drawPicture(frame, matrix, visible) {
