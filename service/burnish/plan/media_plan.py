@@ -213,6 +213,8 @@ def plan_media(  # noqa: PLR0917
     if isinstance(outcome, Refusal):
         plan_attempt = partial(plan_attempt, terms=replace(attempt_terms, content=None))
         outcome = _complete_refusal(outcome, last_attempt, instances, plan_attempt)
+    if isinstance(outcome, Refusal) and terms.damaged_images == "keep":
+        outcome = _why_not_kept(outcome, last_attempt, instances)
     if isinstance(outcome, Plan):
         outcome = replace(
             outcome,
@@ -224,6 +226,21 @@ def plan_media(  # noqa: PLR0917
         return outcome
     others = [outcome] if isinstance(outcome, Refusal) else []
     return merge_refusals([_contradiction_refusal(instances, terms), *others])
+
+
+def _why_not_kept(
+    refusal: Refusal, attempt: Attempt, instances: Sequence[SourceInstance]
+) -> Refusal:
+    """The refusal, which tells of each damaged image why it cannot go on the media as it is."""
+    profiles = dict(zip(instances, attempt.choice.profiles, strict=True))
+    failures = dict(refusal.failures)
+    for instance, failure in refusal.damaged.items():
+        why = (
+            f"{failure.why}; it cannot be kept as it is, for {profiles[instance].label} does not"
+            f" permit its Transfer Syntax {instance.kind.transfer_syntax_uid}"
+        )
+        failures[instance] = replace(failure, why=why)
+    return replace(refusal, failures=failures)
 
 
 def _damaged(instances: Sequence[SourceInstance]) -> Failures:

@@ -17,9 +17,10 @@ from burnish.offline.disc_build import BuildOptions, build
 from burnish.vocabulary import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
+    JPEG_2000_LOSSLESS,
     JPEG_LOSSLESS_SV1,
 )
-from factories import instance
+from factories import encapsulated, instance, undecodable_frame
 from images import smooth, written
 
 OPTIONS = BuildOptions(
@@ -213,3 +214,28 @@ def test_a_damaged_image_goes_on_the_volume_if_that_is_asked_for(tmp_path: Path)
     (built,) = result.built
     with open_volume(built.image) as volume:
         assert short.sop_instance_uid.encode() in volume.read("README.TXT")
+
+
+def test_a_damaged_image_that_the_profile_does_not_permit_as_it_is_is_refused_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    frame = encapsulated(undecodable_frame(JPEG_2000_LOSSLESS))
+    broken = instance(transfer_syntax_uid=JPEG_2000_LOSSLESS, pixels=frame)
+    meta = file_meta.encode(
+        broken.sop_class_uid, broken.sop_instance_uid, broken.transfer_syntax_uid
+    )
+    source = tmp_path / "broken"
+    source.write_bytes(meta + broken.data_set)
+    options = replace(OPTIONS, keep_damaged=True)
+    result = build([source], tmp_path / "output", options, lambda *_: None)
+    assert result.built == []
+    [told] = result.refused
+    assert told.path == source
+    assert told.why.endswith(
+        "; it cannot be kept as it is, for STD-GEN-DVD-JPEG does not permit its Transfer Syntax"
+        f" {JPEG_2000_LOSSLESS}"
+    )
+    permitted = replace(options, profile=PROFILES["STD-GEN-DVD-J2K"])
+    kept = build([source], tmp_path / "other", permitted, lambda *_: None)
+    assert kept.refused == []
+    assert len(kept.built) == 1
