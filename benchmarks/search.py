@@ -1,6 +1,9 @@
-"""The lists and searches of the desk, with many requests and instances in one SQLite database.
+"""Lists and searches of the desk with many requests, instances and pieces in one database.
 
-python benchmarks/search.py --requests 10000 --instances 1000000
+python benchmarks/search.py --requests 10000 --instances 1000000 --pieces 1000000
+
+The database is SQLite. With --url, the register alone is asked in a PostgreSQL database, empty or
+filled by this script before.
 """
 
 from __future__ import annotations
@@ -206,6 +209,153 @@ def _insert_request(connection: Any, number: int, study: int, per_study: int) ->
     )
 
 
+def fill_register(database: Any, pieces: int, *, present: int) -> None:
+    """Insert pieces of media, one each five minutes up to now, each with one study and its terms.
+
+    The first half was made by "robot1" and "robot2", which are gone; "drive" has spoiled none.
+    As many as `present` are there already.
+    """
+    from sqlalchemy import insert
+
+    from burnish.db.tables import RegisteredPiece, RegisteredStudy, RegisterTerm
+    from burnish.folding import terms
+    from burnish.vocabulary import PieceState
+
+    for first in range(present + 1, pieces + 1, 20_000):
+        rows, studies, words = [], [], []
+        for number in range(first, min(first + 20_000, pieces + 1)):
+            name, patient_id = _patient(number // 3)
+            is_old = number <= pieces // 2
+            device = ("robot1", "robot2")[number % 2] if is_old else ("drive", "epson")[number % 2]
+            state = PieceState.CREATED
+            if device != "drive" and number % 50 < 2:
+                state = PieceState.SPOILED
+            label = "ARCHIVE COPY" if number <= pieces // 20 else ""
+            row = _registered_piece(number, _NOW - timedelta(minutes=5 * (pieces - number)))
+            rows.append({**row, "device": device, "state": state, "label_text": label})
+            studies.append(_registered_study(number, name, patient_id))
+            texts = f"D{number:07d} B{number:08d} {label} {name} {patient_id} A{number:07d}"
+            words += [{"term": term, "registered_piece_id": number} for term in terms(texts)]
+        with database.writing() as session:
+            session.execute(insert(RegisteredPiece), rows)
+            session.execute(insert(RegisteredStudy), studies)
+            session.execute(insert(RegisterTerm), words)
+
+
+def _registered_piece(number: int, ended_at: datetime) -> dict[str, Any]:
+    return {
+        "id": number,
+        "request_id": number,
+        "piece_id": number,
+        "request_sop_instance_uid": f"1.2.843.{number}",
+        "requested_by": f"AE PACS{number % 5}",
+        "ended_at": ended_at,
+        "why": "",
+        "medium_begun": True,
+        "verified": "read back, compared byte for byte, SHA-256",
+        "file_set_id": f"D{number:07d}",
+        "file_set_uid": f"1.2.844.{number}",
+        "volume_number": 1,
+        "volume_count": 1,
+        "copy_number": 1,
+        "number_of_copies": 1,
+        "media_application_profile": "STD-GEN-CD",
+        "medium": "CD",
+        "size": 53_000_000,
+        "instances": 100,
+        "barcode_value": f"B{number:08d}",
+        "media_disposition": "",
+    }
+
+
+def _registered_study(number: int, patient_name: str, patient_id: str) -> dict[str, Any]:
+    return {
+        "registered_piece_id": number,
+        "ordinal": 0,
+        "patient_id": patient_id,
+        "issuer_of_patient_id": "",
+        "patient_name": patient_name,
+        "patient_birth_date": "19700101",
+        "study_instance_uid": f"1.2.845.{number // 3}",
+        "study_date": "20250101",
+        "study_description": "CT of the chest",
+        "accession_number": f"A{number:07d}",
+        "modalities": "CT",
+        "instances": 100,
+    }
+
+
+def register_questions(pieces: int) -> dict[str, Callable[[Any], object]]:
+    """The lists and searches of the register of media."""
+    from burnish import register
+    from burnish.register import RegisterFilter
+
+    chance = random.Random(2)
+
+    def some() -> int:
+        return 1 + chance.randrange(pieces)
+
+    def by(**fields: Callable[[], Any]) -> Callable[[Any], object]:
+        def ask(session: Any) -> object:
+            criteria = {key: value() for key, value in fields.items()}
+            return register.entries(session, RegisterFilter(**criteria), limit=51)
+
+        return ask
+
+    def a_time() -> datetime:
+        return _NOW - timedelta(minutes=5 * some())
+
+    def name() -> str:
+        return _patient(some() // 3)[0].replace("^", " ")
+
+    def page_of(**fields: Any) -> Callable[[Any], object]:
+        return lambda session: register.entries(
+            session, RegisterFilter(**fields), limit=51, before=some()
+        )
+
+    return {
+        "register, newest 50": by(),
+        "register, a page in the middle": page_of(),
+        "register: number of pieces": register.count,
+        "register: patient's name": by(text=name),
+        "register: family name": by(text=lambda: chance.choice(_FAMILY)),
+        "register: family name, page in the middle": page_of(text="Fischer"),
+        "register: prefix of family names": by(
+            text=lambda: chance.choice(("sch", "ho", "w", "ko"))
+        ),
+        "register: one letter": by(text=lambda: chance.choice("abdghkmpsü0")),
+        "register: two letters": by(text=lambda: "m s"),
+        "register: two names seldom together": by(text=lambda: f"Wolf {some() // 3000}"),
+        "register: a label of old pieces only": by(text=lambda: "archive copy"),
+        "register: letter of old pieces only": by(text=lambda: "arch"),
+        "register: Patient ID": by(patient=lambda: _patient(some() // 3)[1]),
+        "register: prefix of Patient IDs": by(text=lambda: f"{chance.randrange(40):05d}"),
+        "register: Accession Number": by(text=lambda: f"A{some():07d}"),
+        "register: bar code": by(barcode=lambda: f"B{some():08d}"),
+        "register: File-set ID": by(file_set=lambda: f"D{some():07d}"),
+        "register: study": by(study_instance_uid=lambda: f"1.2.845.{some() // 3}"),
+        "register: device": by(device=lambda: chance.choice(("drive", "robot1", "none"))),
+        "register: spoiled": by(outcome=lambda: "spoiled"),
+        "register: device and outcome": by(device=lambda: "robot2", outcome=lambda: "spoiled"),
+        "register: device and outcome, no match": by(
+            device=lambda: "drive", outcome=lambda: "spoiled"
+        ),
+        "register: family name, device, no match": by(
+            text=lambda: chance.choice(_FAMILY), device=lambda: "none"
+        ),
+        "register: family name of an old device": by(
+            text=lambda: chance.choice(_FAMILY), device=lambda: "robot1"
+        ),
+        "register: family name, since": by(text=lambda: chance.choice(_FAMILY), since=a_time),
+        "register: family name, until": by(text=lambda: chance.choice(_FAMILY), until=a_time),
+        "register: one letter, until": by(text=lambda: chance.choice("akmps"), until=a_time),
+        "register: a day": by(since=a_time, until=a_time),
+        "register: nothing matches": by(text=lambda: "xyzzy plugh"),
+        "register: a letter and no match": by(text=lambda: "m xyzzy"),
+        "register: one piece": lambda session: register.entry(session, f"M{some():06d}"),
+    }
+
+
 def questions(requests: int, instances: int) -> dict[str, Callable[[Any], object]]:
     """Each list and search by its name, with other values each time."""
     from burnish import search
@@ -277,10 +427,12 @@ def questions(requests: int, instances: int) -> dict[str, Callable[[Any], object
     }
 
 
-def measure(database: Any, requests: int, instances: int) -> dict[str, tuple[float, float]]:
+def measure(
+    database: Any, asked: dict[str, Callable[[Any], object]]
+) -> dict[str, tuple[float, float]]:
     """The 95th percentile of each question in milliseconds: elapsed, and CPU."""
     figures = {}
-    for name, ask in questions(requests, instances).items():
+    for name, ask in asked.items():
         elapsed, cpu = [], []
         for _ in range(_REPETITIONS):
             began, began_cpu = time.perf_counter(), time.process_time()
@@ -289,7 +441,7 @@ def measure(database: Any, requests: int, instances: int) -> dict[str, tuple[flo
             elapsed.append((time.perf_counter() - began) * 1000)
             cpu.append((time.process_time() - began_cpu) * 1000)
         figures[name] = (_p95(elapsed), _p95(cpu))
-        print(f"{name:<34} {figures[name][0]:8.1f} {figures[name][1]:8.1f}", flush=True)
+        print(f"{name:<42} {figures[name][0]:8.1f} {figures[name][1]:8.1f}", flush=True)
     return figures
 
 
@@ -297,29 +449,42 @@ def _p95(values: list[float]) -> float:
     return statistics.quantiles(values, n=20)[-1]
 
 
+def _last_id(database: Any, table: Any) -> int:
+    from sqlalchemy import func, select
+
+    with database.reading() as session:
+        return int(session.scalar(select(func.max(table.id))) or 0)
+
+
 def main() -> None:
     """Fill a database, ask all questions, print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--instances", type=int, default=1_000_000)
+    parser.add_argument("--pieces", type=int, default=1_000_000, help="in the register of media")
+    parser.add_argument("--only", choices=("desk", "register"), default=None)
     parser.add_argument("--storage", type=Path, default=None, help="keep the database here")
+    parser.add_argument("--url", default="", help="a PostgreSQL database instead of SQLite")
     options = parser.parse_args()
     from burnish.db import schema
     from burnish.db.session import Database
+    from burnish.db.tables import MediaCreationRequest, RegisteredPiece
 
     directory = options.storage or Path(tempfile.mkdtemp(prefix="search-"))
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "burnish.db"
-    is_new = not path.exists()
-    url = f"sqlite:///{path}"
+    url = options.url or f"sqlite:///{directory / 'burnish.db'}"
     schema.upgrade(url)
     database = Database(url, durable=False)
-    if is_new:
-        began = time.process_time()
-        fill(database, options.requests, options.instances)
-        print(f"filled in {time.process_time() - began:.0f} s of CPU, {path.stat().st_size:,} B")
-    print(f"{'p95 in ms':<34} {'elapsed':>8} {'CPU':>8}")
-    measure(database, options.requests, options.instances)
+    asked: dict[str, Callable[[Any], object]] = {}
+    if options.only != "register" and not options.url:
+        asked |= questions(options.requests, options.instances)
+        if not _last_id(database, MediaCreationRequest):
+            fill(database, options.requests, options.instances)
+    if options.only != "desk":
+        asked |= register_questions(options.pieces)
+        fill_register(database, options.pieces, present=_last_id(database, RegisteredPiece))
+    print(f"{'p95 in ms':<42} {'elapsed':>8} {'CPU':>8}")
+    measure(database, asked)
     database.close()
     if options.storage is None:
         shutil.rmtree(directory)

@@ -6,7 +6,7 @@ it is making now, and what it has made. No device is disturbed by being shown.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -15,6 +15,7 @@ from burnish.burn import Supply, open_burner
 from burnish.burn.presence import missing
 from burnish.db import devices
 from burnish.db.history import HELD
+from burnish.db.session import Database
 from burnish.db.tables import DeviceState, FileSet, Piece, RegisteredPiece, short_id
 from burnish.errors import InvalidArgument, OperatorError, Unknown
 from burnish.settings import DeviceSettings, Settings
@@ -64,7 +65,8 @@ class DeviceView:
 
     `category` is "folder", "stick", "drive" or "robot"; `place` is its directory or drive. `media`
     are the media that it makes, with the bytes that each holds. `info` is the Execution Status Info
-    that it reported. `created` and `spoiled` count the register.
+    that it reported. `created` and `spoiled` count the register. `is_silent`: its writer gives no
+    sign of life or is stuck; the device itself is then not asked for anything, as it may hang.
     """
 
     name: str
@@ -83,6 +85,7 @@ class DeviceView:
     queued: int
     created: int
     spoiled: int
+    is_silent: bool = False
 
 
 def views(session: Session, settings: Settings) -> list[DeviceView]:
@@ -132,6 +135,7 @@ def fingerprint(session: Session) -> Sequence[object]:
             DeviceState.paused_at,
             DeviceState.paused_because,
             DeviceState.detail,
+            DeviceState.silent_since,
         ).order_by(DeviceState.name)
     )
     working = session.execute(
@@ -142,11 +146,40 @@ def fingerprint(session: Session) -> Sequence[object]:
     return [*map(tuple, reported), *map(tuple, working), newest, queued]
 
 
+def watch_writers(
+    database: Database, settings: Settings, *, watched_for: timedelta, now: datetime | None = None
+) -> None:
+    """Note which writers are silent, and which are heard again; their devices say so.
+
+    `watched_for`: for how long this process has been looking. `now` is the present time if None.
+    """
+    now = now or datetime.now(UTC)
+    names = [device.name for device in settings.devices]
+    with database.reading() as session:
+        silences = {
+            name: devices.silence(
+                session,
+                name,
+                now=now,
+                watched_for=watched_for,
+                silent_after=settings.notify.silent_after,
+            )
+            for name in names
+        }
+        changed = [name for name in names if devices.noted_silence(session, name) != silences[name]]
+    if changed:
+        with database.writing() as session:
+            for name in changed:
+                devices.note_silence(session, name, silences[name])
+
+
 # --- parts ---
 
 
-def _without_rows(settings: Settings, device: DeviceSettings) -> DeviceView:
-    problem = _missing(settings, device)
+def _without_rows(
+    settings: Settings, device: DeviceSettings, *, is_silent: bool = False
+) -> DeviceView:
+    problem = None if is_silent else _missing(settings, device)
     info, reason, remedy = problem or (ExecutionStatusInfo.NORMAL, "", "")
     return DeviceView(
         name=device.name,
@@ -160,11 +193,12 @@ def _without_rows(settings: Settings, device: DeviceSettings) -> DeviceView:
         remedy=remedy,
         since=None,
         paused_by="",
-        supplies=_supplies(device),
+        supplies=() if is_silent else _supplies(device),
         current=None,
         queued=0,
         created=0,
         spoiled=0,
+        is_silent=is_silent,
     )
 
 
@@ -172,7 +206,8 @@ def _view(session: Session, settings: Settings, device: DeviceSettings) -> Devic
     standing = devices.standing(session, device.name)
     row = session.get(DeviceState, device.name)
     current = _current(session, device.name)
-    idle = _without_rows(settings, device)
+    is_silent = row is not None and row.silent_since is not None
+    idle = _without_rows(settings, device, is_silent=is_silent)
     counts = _counts(session, device.name)
     info, reason, remedy = standing.info, standing.detail, standing.remedy
     if standing.paused_at is None and current is None and idle.state == "held up":

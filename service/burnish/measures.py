@@ -76,6 +76,7 @@ class Measures:
     pieces: dict[str, int]
     devices: dict[str, bool]
     paused: dict[str, bool]
+    silent: dict[str, bool]
     open_commitments: int
     notices: NoticeMeasures
     registered: int
@@ -113,6 +114,7 @@ def measure(session: Session, settings: Settings) -> Measures:
     pieces: dict[str, int] = {}
     devices = {device.name: True for device in settings.devices}
     paused = {device.name: False for device in settings.devices}
+    silent = {device.name: False for device in settings.devices}
     notices = _no_notices(settings)
     indexed: dict[str, int] = {}
     numbers = {"commitment": 0, "registered": 0}
@@ -128,8 +130,9 @@ def measure(session: Session, settings: Settings) -> Measures:
         elif kind == "piece":
             pieces[name] = count
         elif kind == "device" and name in devices:
-            devices[name] = label == ExecutionStatusInfo.NORMAL and not count
+            devices[name] = label == ExecutionStatusInfo.NORMAL and not count and not amount
             paused[name] = bool(count)
+            silent[name] = bool(amount)
         elif kind == "segment":
             indexed[name] = count
         elif kind in ("notice", "waiting", "failing"):
@@ -146,6 +149,7 @@ def measure(session: Session, settings: Settings) -> Measures:
         pieces=pieces,
         devices=devices,
         paused=paused,
+        silent=silent,
         open_commitments=numbers["commitment"],
         notices=notices,
         registered=numbers["registered"],
@@ -270,7 +274,7 @@ _QUERY: CompoundSelect[Any] = union_all(
         DeviceState.name,
         DeviceState.execution_status_info,
         func.count(DeviceState.paused_at),
-        _ZERO,
+        func.count(DeviceState.silent_since),
         _NO_TIME,
     ).group_by(DeviceState.name, DeviceState.execution_status_info),
     select(literal("segment"), Segment.name, _TEXT, Segment.indexed_offset, _ZERO, _NO_TIME).where(

@@ -17,7 +17,16 @@ import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor as ClockThreads
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from burnish import checks, commitment, compaction, recovery, register, retention, storage_register
+from burnish import (
+    checks,
+    commitment,
+    compaction,
+    devices,
+    recovery,
+    register,
+    retention,
+    storage_register,
+)
 from burnish.db import instance_count, known_studies
 from burnish.db.session import Database
 from burnish.errors import OutOfResources, StaleLease
@@ -132,6 +141,7 @@ class Schedule:
         yield 1, self.judge_commitments
         yield 1, self.report_commitments
         yield 5, self.return_dead_work
+        yield 3, _limited(self.watch_writers)
         yield 5, self.replay
         yield 60, _limited(self.release)
         yield 5, _limited(self.note_replacements)
@@ -283,17 +293,22 @@ class Schedule:
             known_studies.forget_unneeded(session)
             archive_studies.forget_old(session)
 
+    def watch_writers(self) -> None:
+        """Note which writers are silent, and which are heard again."""
+        devices.watch_writers(
+            self._database,
+            self._settings,
+            watched_for=timedelta(seconds=monotonic() - self._began_at),
+        )
+
     def decide_notices(self) -> None:
         """Begin and end notices, as requests, devices and the disk are now."""
         now = datetime.now(UTC)
-        watched_for = timedelta(seconds=monotonic() - self._began_at)
         with self._database.reading() as session:
-            is_due = deciding.is_change_due(
-                session, self._settings, now=now, watched_for=watched_for
-            )
+            is_due = deciding.is_change_due(session, self._settings, now=now)
         if is_due:
             with self._database.writing() as session:
-                deciding.decide(session, self._settings, now=now, watched_for=watched_for)
+                deciding.decide(session, self._settings, now=now)
 
     def send_notices(self) -> None:
         """Begin to send the messages that are due."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -136,9 +137,9 @@ def test_a_worker_notes_its_progress_with_its_lease(
     monkeypatch.setattr("burnish.write.worker._HEARTBEAT", 0.01)
     heartbeat = queue.heartbeat
 
-    def note(session: object, claim: object, bytes_done: int) -> bool:
+    def note(session: Any, claim: Any, bytes_done: int, *, is_active: bool) -> bool:
         noted.append(bytes_done)
-        return heartbeat(session, claim, bytes_done)  # type: ignore[arg-type]
+        return heartbeat(session, claim, bytes_done, is_active=is_active)
 
     monkeypatch.setattr(queue, "heartbeat", note)
     burner = worker.burner

@@ -73,7 +73,7 @@ def _device_views(config: Path | None) -> "list[DeviceView]":
         views = devices.configured(settings)  # there is no database yet
     return [
         view
-        if view.state == "paused" or view.name in busy_devices
+        if view.state == "paused" or view.is_silent or view.name in busy_devices
         else _as_it_answers(settings, view)
         for view in views
     ]

@@ -107,7 +107,7 @@ def move_piece(
         statement = statement.where(Piece.lease_epoch == held_epoch)
     now = datetime.now(UTC)
     began_at = piece.step_began_at
-    changes = {"bytes_done": 0, "step_began_at": now, **facts}
+    changes = {"bytes_done": 0, "step_began_at": now, "active_at": now, **facts}
     _compare_and_set(session, statement.values(state=after, **changes))
     states = {"event": event, "before": before, "after": after, "why": why}
     session.add(Event(request_id=request_id, piece_id=piece.id, at=now, actor=str(actor), **states))

@@ -162,8 +162,15 @@ def anything_held(session: Session) -> bool:
     return session.scalar(select(Piece.id).where(held).limit(1)) is not None
 
 
-def heartbeat(session: Session, claimed: Claim, bytes_done: int = 0) -> bool:
-    """Renew the lease, and note how far the work is; False if the worker has lost the piece."""
+def heartbeat(
+    session: Session, claimed: Claim, bytes_done: int = 0, *, is_active: bool = True
+) -> bool:
+    """Renew the lease, and note how far the work is; False if the worker has lost the piece.
+
+    `is_active`: the work has gone on since the last heartbeat.
+    """
+    now = datetime.now(UTC)
+    activity = {"active_at": now} if is_active else {}
     result = session.execute(
         update(Piece)
         .where(
@@ -171,7 +178,7 @@ def heartbeat(session: Session, claimed: Claim, bytes_done: int = 0) -> bool:
             Piece.lease_epoch == claimed.lease_epoch,
             Piece.state.in_(HELD),
         )
-        .values(lease_until=datetime.now(UTC) + LEASE, bytes_done=bytes_done)
+        .values(lease_until=now + LEASE, bytes_done=bytes_done, **activity)
         .returning(Piece.id)
     ).first()
     return result is not None

@@ -465,7 +465,9 @@ class Piece(Table):
     Its `device` leaves it alone until `not_before`; another device may take it sooner. `device_job`
     is the name of the job of a device that goes on by itself; it is stored before the device gets
     the job. `bytes_done` of its volume are imaged or written, since `step_began_at`, when its state
-    last changed; the worker notes them each time it renews its lease.
+    last changed; the worker notes them each time it renews its lease. `active_at` is when its work
+    was last seen to go on: of a worker that is stuck in a call of the system, only the lease is
+    renewed.
     """
 
     __tablename__ = "piece"
@@ -497,6 +499,7 @@ class Piece(Table):
     device_job: Mapped[str] = mapped_column(String(64), default="")
     bytes_done: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     step_began_at: Mapped[datetime | None]
+    active_at: Mapped[datetime | None]
 
     file_set: Mapped[FileSet] = relationship(viewonly=True)
 
@@ -504,7 +507,8 @@ class Piece(Table):
 class DeviceState(Table):
     """What a device last reported, and whether it is paused.
 
-    `seen_at` is when its writer last gave a sign of life.
+    `seen_at` is when its writer last gave a sign of life. While the writer is silent,
+    `silent_since` is since when, and `silence` says in a sentence what is not heard of it.
     """
 
     __tablename__ = "device_state"
@@ -520,6 +524,8 @@ class DeviceState(Table):
     paused_because: Mapped[str] = mapped_column(Text, default="")
     paused_by: Mapped[str] = mapped_column(Text, default="", server_default="")
     seen_at: Mapped[datetime | None]
+    silent_since: Mapped[datetime | None]
+    silence: Mapped[str] = mapped_column(Text, default="", server_default="")
 
 
 class DatabaseIdentity(Table):
@@ -678,8 +684,9 @@ class RegisteredPiece(Table):
         Index("ix_registered_piece_file_set_id", "file_set_id"),
         Index("ix_registered_piece_file_set_uid", "file_set_uid"),
         Index("ix_registered_piece_barcode_value", "barcode_value"),
-        Index("ix_registered_piece_device", "device", "id"),
-        Index("ix_registered_piece_device_state", "device", "state"),
+        Index("ix_registered_piece_device_ended_at", "device", "ended_at"),
+        Index("ix_registered_piece_device_state_ended_at", "device", "state", "ended_at"),
+        Index("ix_registered_piece_state_ended_at", "state", "ended_at"),
     )
 
     id: Mapped[int] = mapped_column(Id, primary_key=True)
@@ -741,9 +748,9 @@ class RegisterTerm(Table):
     """A word by which a registered piece is found: folded by `folding.fold`."""
 
     __tablename__ = "register_term"
-    __table_args__ = (Index("ix_register_term_piece", "registered_piece_id"),)
+    __table_args__ = (Index("ix_register_term_piece", "registered_piece_id", "term"),)
 
-    term: Mapped[str] = mapped_column(String(64), primary_key=True)
+    term: Mapped[str] = mapped_column(_BYTE_ORDER, primary_key=True)
     registered_piece_id: Mapped[int] = mapped_column(
         ForeignKey("registered_piece.id", ondelete="CASCADE"), primary_key=True
     )

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from burnish.db import devices
 from burnish.db.history import HELD
-from burnish.db.tables import DeviceState, Event, FileSet, MediaCreationRequest, Piece, short_id
+from burnish.db.tables import Event, FileSet, MediaCreationRequest, Piece, short_id
 from burnish.request import listing, states
 from burnish.request.listing import RequestFilter
 from burnish.request.views import RequestGroup, RequestLine
 from burnish.settings import Settings
-from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, NoticeCause
+from burnish.vocabulary import ExecutionStatus, NoticeCause
 
 #: Cause and subject: what a notice is about. There is one open notice of each at most.
 Key = tuple[NoticeCause, str]
@@ -55,19 +55,17 @@ def present(
     open_since: Mapping[Key, datetime],
     *,
     now: datetime,
-    watched_for: timedelta,
 ) -> dict[Key, Condition]:
     """What there is to tell at `now`.
 
     `open_since` are the open notices and when they began: some things end later than they would
-    begin. `watched_for`: for how long this process has been looking; a device is silent only if
-    nothing was heard of it meanwhile. The reasons of requests are added by `with_reason`.
+    begin. The reasons of requests are added by `with_reason`.
     """
     conditions = [
         *_needing_person(session, now),
         *_failed(session, open_since, now),
         *_stuck(session, now - settings.notify.stuck_after),
-        *_devices(session, settings, now, watched_for),
+        *_devices(session, settings, now),
         *_disk(settings, open_since, now),
     ]
     return {condition.key: condition for condition in conditions}
@@ -149,15 +147,9 @@ def _stuck(session: Session, before: datetime) -> Iterator[Condition]:
 # --- devices ---
 
 
-def _devices(
-    session: Session, settings: Settings, now: datetime, watched_for: timedelta
-) -> Iterator[Condition]:
-    signs = session.execute(select(DeviceState.name, DeviceState.seen_at))
-    seen_at = {row.name: row.seen_at for row in signs}
-    silent_after = settings.notify.silent_after
+def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Condition]:
     for device in settings.devices:
         standing = devices.standing(session, device.name)
-        last_sign = seen_at.get(device.name)
         if not standing.works:
             yield Condition(
                 NoticeCause.DEVICE,
@@ -167,20 +159,6 @@ def _devices(
                 info=standing.info,
                 reason=standing.detail,
                 remedy=standing.remedy,
-            )
-        elif (
-            last_sign is not None
-            and min(now - last_sign, watched_for) > silent_after
-            and not devices.at_work(session, device.name)
-        ):
-            yield Condition(
-                NoticeCause.DEVICE,
-                device.name,
-                last_sign,
-                device=device.name,
-                info=ExecutionStatusInfo.CHECK_MCD_SRV,
-                reason=f"the writer of device {device.name} gives no sign of life",
-                remedy=f"see that `burnish serve --role writer --device {device.name}` runs",
             )
 
 

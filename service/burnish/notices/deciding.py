@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import structlog
 from sqlalchemy import delete, select
@@ -37,21 +37,19 @@ class _Changes:
         return bool(self.begin or self.tell or self.end or self.forget)
 
 
-def is_change_due(
-    session: Session, settings: Settings, *, now: datetime, watched_for: timedelta
-) -> bool:
+def is_change_due(session: Session, settings: Settings, *, now: datetime) -> bool:
     """Whether `decide` would change anything; takes no lock."""
-    return bool(_changes(session, settings, now, watched_for))
+    return bool(_changes(session, settings, now))
 
 
-def decide(session: Session, settings: Settings, *, now: datetime, watched_for: timedelta) -> None:
+def decide(session: Session, settings: Settings, *, now: datetime) -> None:
     """Begin and end notices as the state of the service is now, and order their messages.
 
     It looks at what is, not at what happened: if it is killed or runs twice, nothing is lost and
     nothing is told twice. What begins and ends between two looks is not told, except a failure that
     lasts.
     """
-    changes = _changes(session, settings, now, watched_for)
+    changes = _changes(session, settings, now)
     for row in changes.forget:
         session.delete(row)
     for row in changes.end:
@@ -92,9 +90,7 @@ def delete_old(session: Session, before: datetime) -> None:
 # --- parts ---
 
 
-def _changes(
-    session: Session, settings: Settings, now: datetime, watched_for: timedelta
-) -> _Changes:
+def _changes(session: Session, settings: Settings, now: datetime) -> _Changes:
     open_rows: dict[Key, Notice] = {
         (row.cause, row.subject): row
         for row in session.scalars(select(Notice).where(Notice.ended_at.is_(None)))
@@ -104,7 +100,6 @@ def _changes(
         settings,
         {key: row.began_at for key, row in open_rows.items()},
         now=now,
-        watched_for=watched_for,
     )
     ended = [row for key, row in open_rows.items() if not _lasts(row, present.get(key))]
     ended_ids = {row.id for row in ended}

@@ -245,3 +245,19 @@ def chosen_studies(session: Session, study_ids: Sequence[int]) -> list[StudyHit]
     if len(hits) < len(set(study_ids)) or not all(hit.instances for hit in hits):
         raise Unknown("a chosen study is no longer here", hint="choose again on the page Arrivals")
     return hits
+
+
+def studies_with_uids(session: Session, uids: Sequence[str]) -> list[StudyHit]:
+    """The studies of these Study Instance UIDs that are here; raises Unknown if one is not.
+
+    Instances of one Study Instance UID may name several patients: then it is a study of each.
+    """
+    known = KnownStudy
+    ids = session.scalars(
+        select(known.id).where(known.study_instance_uid.in_(uids)).order_by(known.id)
+    ).all()
+    hits = [hit for hit in study_listing.study_hits(session, ids) if hit.instances]
+    missing = set(uids) - {hit.study_instance_uid for hit in hits}
+    if missing:
+        raise Unknown(f"no instance of study {min(missing)} is here")
+    return hits

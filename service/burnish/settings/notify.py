@@ -162,7 +162,7 @@ class NotifySettings(SettingsTable):
     after: Duration = timedelta(seconds=30)
     #: A request that waits this long without needing a person is told.
     stuck_after: Duration = timedelta(hours=1)
-    #: A device whose writer has given no sign of life for this time is told.
+    #: A device is told whose writer has given no sign of life for this time, or is stuck for it.
     silent_after: Duration = timedelta(minutes=5)
     #: The most messages that a receiver gets in the time `per`; then the rest go into one.
     messages: int = Field(default=10, ge=1)

@@ -191,11 +191,16 @@ def _equipment(measured: Measures) -> Iterator[Metric]:
         "burnish_device_works", "1 if a device works, 0 if it is held up.", labels=["device"]
     )
     paused = GaugeMetricFamily("burnish_device_paused", "1 if it is paused.", labels=["device"])
+    silent = GaugeMetricFamily(
+        "burnish_device_silent", "1 if its writer gives no sign of life.", labels=["device"]
+    )
     for device, is_working in measured.devices.items():
         works.add_metric([device], int(is_working))
         paused.add_metric([device], int(measured.paused[device]))
+        silent.add_metric([device], int(measured.silent[device]))
     yield works
     yield paused
+    yield silent
     for name, text, value in (
         ("commitments_open", "Storage Commitments without a report.", measured.open_commitments),
         ("registered_media", "Pieces in the register of media.", measured.registered),

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from fastapi import Response
+
 from burnish.errors import BurnishError, Unknown
 from burnish.image.image_file import content
 from burnish.image.reader import open_volume
@@ -47,6 +49,16 @@ def front_page(job: PieceJob) -> bytes:
             if file.file_id == "INDEX.HTM" and callable(file.source):
                 return b"".join(file.source())
     raise Unknown("the volume has no pages")
+
+
+def front_page_response(context: WebContext, name: str, number: int) -> Response:
+    """The first page of a volume for a browser; raises Unknown."""
+    return Response(
+        front_page(volume_job(context, name, number)),
+        media_type="text/html; charset=utf-8",
+        # a page of a disc has styles of its own, and nothing in it may reach this site
+        headers={"Content-Security-Policy": POLICY},
+    )
 
 
 def published_image(settings: Settings, request_name: str, number: int) -> Path | None:

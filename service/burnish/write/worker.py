@@ -57,7 +57,7 @@ _SENSELESS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticErro
 _VERIFIED_BY_DEVICE = (
     "the image was read and compared before it was handed over; the device compares its disc itself"
 )
-#: Seconds between two signs of life of a writer.
+#: Seconds between two signs of life of a writer, at most.
 _SIGN_OF_LIFE = 60.0
 #: Seconds after which an idle writer looks whether its device is still there.
 _LOOK_FOR_DEVICE = 5.0
@@ -95,7 +95,9 @@ class Worker:
         self._labels = PieceLabels(settings.label, device.label_form)
         self._built: dict[Path, BuiltImage] = {}
         self.database_problem = ""
-        self._last_sign_of_life = -_SIGN_OF_LIFE
+        silent_after = settings.notify.silent_after.total_seconds()
+        self._sign_of_life = min(_SIGN_OF_LIFE, silent_after / 4)
+        self._last_sign_of_life = -self._sign_of_life
         #: How much of the present piece is imaged, or written: the next heartbeat notes it.
         self._bytes_done = 0
 
@@ -115,7 +117,8 @@ class Worker:
         self.burner.tidy()
         self._labels.load()
         work = job.pieces_with_work(self._device.name)
-        with self._database.wakeup(self.stopping, work, every=_LOOK_FOR_DEVICE) as wakeup:
+        every = min(_LOOK_FOR_DEVICE, self._sign_of_life)
+        with self._database.wakeup(self.stopping, work, every=every) as wakeup:
             while wakeup.wait():
                 self.make_all()
                 if self.database_problem:
@@ -123,7 +126,7 @@ class Worker:
 
     def _give_sign_of_life(self) -> None:
         """Record, once a minute, that the writer runs; while it makes a piece, its lease tells."""
-        if time.monotonic() - self._last_sign_of_life >= _SIGN_OF_LIFE:
+        if time.monotonic() - self._last_sign_of_life >= self._sign_of_life:
             with self._database.writing() as session:
                 devices.give_sign_of_life(session, self._device.name)
             self._last_sign_of_life = time.monotonic()
@@ -328,13 +331,21 @@ class Worker:
 
     @contextmanager
     def _heartbeat(self, claim: Claim) -> Iterator[threading.Event]:
-        """Extends the lease while the piece is made; the event is set when the lease is lost."""
+        """Extends the lease while the piece is made; the event is set when the lease is lost.
+
+        It also notes whether the work goes on: a thread that is stuck in a call of the system uses
+        no CPU time at all.
+        """
         done, lease_lost = threading.Event(), threading.Event()
+        clock = time.pthread_getcpuclockid(threading.get_ident())
 
         def beat() -> None:
+            cpu_time = time.clock_gettime(clock)
             while not done.wait(_HEARTBEAT):
+                cpu_time_before, cpu_time = cpu_time, time.clock_gettime(clock)
+                is_active = cpu_time > cpu_time_before
                 with suppress(OutOfResources), self._database.writing() as session:
-                    if not queue.heartbeat(session, claim, self._bytes_done):
+                    if not queue.heartbeat(session, claim, self._bytes_done, is_active=is_active):
                         lease_lost.set()
                         return
 

@@ -22,6 +22,7 @@ from burnish.db.tables import (
     NoticeDelivery,
     short_id,
 )
+from burnish.devices import watch_writers
 from burnish.errors import StaleLease
 from burnish.lifecycle import RequestEvent
 from burnish.notices import deciding, listing, outbox
@@ -78,14 +79,14 @@ class Telling(Ground):
 
     def look(self) -> None:
         """What the scheduler does every few seconds."""
-        times = {"now": self.now, "watched_for": self.watched_for}
+        watch_writers(self.database, self.settings, watched_for=self.watched_for, now=self.now)
         with self.database.reading() as session:
-            is_due = deciding.is_change_due(session, self.settings, **times)
+            is_due = deciding.is_change_due(session, self.settings, now=self.now)
         with self.database.writing() as session:
-            deciding.decide(session, self.settings, **times)
+            deciding.decide(session, self.settings, now=self.now)
         with self.database.reading() as session:
             # what did not begin with this look, because there was too much, is all that may be due
-            assert is_due or not deciding.is_change_due(session, self.settings, **times)
+            assert is_due or not deciding.is_change_due(session, self.settings, now=self.now)
 
     def settle(self) -> None:
         """Looks, and looks again once what lasts is told."""

@@ -7,7 +7,8 @@ import pydicom
 import pytest
 from starlette.testclient import TestClient
 
-from burnish import file_meta
+from burnish import checks, file_meta
+from burnish.db import tallies
 from burnish.request import listing
 from burnish.request.views import to_json
 from burnish.values import AccountRole
@@ -233,3 +234,62 @@ def test_every_route_documents_its_problems() -> None:
             problem = operation["responses"]["403"]["content"]
             assert list(problem) == ["application/problem+json"], (method, path)
             assert operation["summary"], (method, path)
+
+
+def test_a_program_that_has_the_answer_already_gets_it_only_once(operator: TestClient) -> None:
+    sample = instance()
+    _upload(operator, sample)
+    name = _create(operator, sample)["short_id"]
+    for address in ("/api/v1/requests", f"/api/v1/requests/{name}", "/api/v1/devices"):
+        first = operator.get(address)
+        tag = {"If-None-Match": f'"another", {first.headers["etag"]}'}
+        again = operator.get(address, headers=tag)
+        assert again.status_code == 304
+        assert again.content == b""
+        assert again.headers["etag"] == first.headers["etag"]
+    operator.post(f"/api/v1/requests/{name}/hold")
+    changed = operator.get(f"/api/v1/requests/{name}", headers=tag)
+    assert changed.status_code == 200
+    assert changed.json()["held_at"]
+
+
+def test_priors_are_the_other_studies_of_the_same_patient(operator: TestClient) -> None:
+    _upload(
+        operator,
+        instance(patient_id="1", study="1.2.3.1"),
+        instance(patient_id="1", study="1.2.3.2"),
+        instance(patient_id="2", study="1.2.3.3"),
+    )
+    answer = operator.get("/api/v1/priors", params={"study": "1.2.3.1"})
+    assert [prior["study_instance_uid"] for prior in answer.json()["items"]] == ["1.2.3.2"]
+    both = operator.get("/api/v1/priors", params={"study": ["1.2.3.1", "1.2.3.2"]})
+    assert both.json()["items"] == []
+    unknown = operator.get("/api/v1/priors", params={"study": "1.2.3.9"})
+    assert unknown.status_code == 404
+    assert "1.2.3.9" in unknown.json()["detail"]
+
+
+def test_checks_are_asked_for_and_their_findings_read(web: WebGround) -> None:
+    administrator = web.token(AccountRole.ADMINISTRATOR)
+    asked = administrator.post("/api/v1/checks/database")
+    assert asked.status_code == 202
+    assert asked.json()["asked_at"]
+    checks.run_asked(web.database, web.settings, list)
+    (database, spool) = administrator.get("/api/v1/checks").json()["items"]
+    assert database["asked_at"] is None
+    assert database["findings"] == ["the database is undamaged and of this version"]
+    assert database["problem"] == ""
+    assert spool["ended_at"] is None
+
+
+def test_rates_are_counts_by_hour(web: WebGround) -> None:
+    administrator = web.token(AccountRole.ADMINISTRATOR)
+    _upload(administrator, instance())
+    (received,) = [
+        rate
+        for rate in administrator.get("/api/v1/rates").json()["items"]
+        if rate["name"] == tallies.RECEIVED
+    ]
+    assert received["count"] == 1
+    later = administrator.get("/api/v1/rates", params={"since": "2100-01-01T00:00:00Z"})
+    assert later.json()["items"] == []

@@ -18,10 +18,17 @@ from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.db import devices, queue
 from burnish.db.session import Database
 from burnish.db.tables import FileSet, MediaCreationRequest, Piece
+from burnish.devices import watch_writers
 from burnish.errors import OperatorError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
 from burnish.request import operations
-from burnish.settings import DeviceSettings, RequestSettings, SecuritySettings, StorageSettings
+from burnish.settings import (
+    DeviceSettings,
+    NotifySettings,
+    RequestSettings,
+    SecuritySettings,
+    StorageSettings,
+)
 from burnish.vocabulary import ExecutionStatus, ExecutionStatusInfo, PieceState
 from burnish.write import piece_state
 from burnish.write import worker as working
@@ -673,6 +680,42 @@ def test_a_worker_whose_lease_was_given_away_changes_nothing(
     assert piece.device == "other"
     assert piece.lease_epoch == 2
     assert discs(ground) == []
+
+
+def test_a_writer_that_is_stuck_in_a_call_of_the_system_is_silent(
+    ground: Ground, worker: Worker, burner: ScriptedBurner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is renewed all the time: only its work does not go on."""
+    uid = planned_request(ground)
+    monkeypatch.setattr(working, "_HEARTBEAT", 0.01)
+    answer, device = os.pipe()
+    burner.before_write = lambda _: os.close(device if os.read(answer, 1) else answer)
+
+    def reason() -> str:
+        settings = ground.settings.model_copy(
+            update={"notify": NotifySettings(silent_after=timedelta(seconds=0.5))}
+        )
+        watch_writers(ground.database, settings, watched_for=timedelta(hours=1))
+        with ground.database.reading() as session:
+            state = devices.standing(session, "outbox")
+            return "" if state.works else state.detail
+
+    thread = threading.Thread(target=worker.make_all)
+    thread.start()
+    stuck = "the writer of device outbox does not go on with R000001"
+    try:
+        wait_until(lambda: reason() == stuck, what="the silence of the writer")
+        assert states(ground.request(uid)) == [P.WRITING]
+        with ground.database.reading() as session:
+            assert devices.at_work(session, "outbox")
+    finally:
+        os.write(device, b"x")
+        thread.join()
+        os.close(answer)
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
+    with ground.database.writing() as session:
+        devices.give_sign_of_life(session, "outbox")
+    assert reason() == ""
 
 
 def test_a_lost_lease_stops_a_device_that_is_writing(

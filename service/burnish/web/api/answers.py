@@ -1,13 +1,15 @@
 """Surface: what the routes for programs share: JSON of views, pages of lists, documentation."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Query, Request
+from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 
+from burnish.hashing import digest_bytes
 from burnish.request.views import list_page, to_json
 from burnish.web.access import Permission, may, visitor_of
 from burnish.web.problems import kinds
@@ -30,18 +32,26 @@ def sees_patients(request: Request) -> bool:
     return may(visitor_of(request).role, Permission.SEE_PATIENTS)
 
 
-def answer(
-    request: Request, view: object, *, status: int = 200, location: str = ""
-) -> JSONResponse:
-    """A view as JSON, without patients for those who must not see them."""
-    headers = {"Location": location} if location else None
+def answer(request: Request, view: object, *, status: int = 200, location: str = "") -> Response:
+    """A view as JSON, without patients for those who must not see them.
+
+    Each answer to a GET has an ETag, the digest of its bytes: a program that has them gets 304.
+    """
+    headers = {"Location": location} if location else {}
     content = to_json(view, patients=sees_patients(request))
-    return JSONResponse(content, status_code=status, headers=headers)
+    response = JSONResponse(content, status_code=status, headers=headers)
+    if request.method == "GET" and status == 200:
+        tag = f'"{digest_bytes(response.body).hex()[:32]}"'
+        headers["ETag"] = tag
+        if tag in re.split(r"\s*,\s*", request.headers.get("if-none-match", "")):
+            return Response(status_code=304, headers=headers)
+        response.headers.update(headers)
+    return response
 
 
 def page(
     request: Request, items: Sequence[Any], limit: int, cursor: Callable[[Any], object]
-) -> JSONResponse:
+) -> Response:
     """One page of a list that was asked for one item more than `limit`; see `list_page`."""
     return answer(request, list_page(items, limit, cursor))
 

@@ -380,6 +380,23 @@ def download_label(
     return Response(label, media_type=_LABEL_TYPES[form])
 
 
+@router.get(
+    "/{name}/volumes/{number}/front",
+    dependencies=[needs(Permission.DOWNLOAD)],
+    summary="Show the first page of a volume",
+    response_class=Response,
+    responses=documented(
+        {"type": "string"},
+        404,
+        text="INDEX.HTM, as a browser shows it when the medium is put in.",
+        media_types=("text/html",),
+    ),
+)
+def show_front_page(request: Request, name: str, number: int) -> Response:
+    """The page that greets whoever puts the medium in; also before the medium is made."""
+    return volume_previews.front_page_response(context_of(request), name, number)
+
+
 # --- parts
 
 

@@ -1,12 +1,15 @@
-"""Surface: `/api/v1/search` and `/api/v1/arrivals`: what is here, by whatever people have."""
+"""Surface: `/api/v1/search`, `/arrivals` and `/priors`: what is here, by whatever people have."""
 
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from burnish import search as finder
 from burnish.request import arrivals
 from burnish.request.arrivals import ArrivedStudy
+from burnish.request.study_listing import StudyHit
+from burnish.request.views import ListPage
 from burnish.search import SearchResult
 from burnish.web.access import Permission, needs
 from burnish.web.api.answers import Limit, answer, documented, page
@@ -50,3 +53,23 @@ def list_arrivals(
             session, context.settings.standing_order, limit=limit + 1, before=before
         )
     return page(request, studies, limit, arrivals.cursor)
+
+
+@router.get(
+    "/priors",
+    tags=["search"],
+    summary="List other studies of the patients of some studies",
+    responses=documented(page_of(StudyHit), 404, text="The priors, newest first."),
+)
+def list_priors(
+    request: Request,
+    study: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=64)]],
+        Query(min_length=1, max_length=200, description="A Study Instance UID; may be repeated."),
+    ],
+) -> Response:
+    """What is here of the same patients besides, as it is offered when a disc is ordered."""
+    with context_of(request).database.reading() as session:
+        studies = arrivals.studies_with_uids(session, study)
+        hits = arrivals.priors(session, [hit.id for hit in studies])
+    return answer(request, ListPage(tuple(hits)))

@@ -1,21 +1,25 @@
-"""Surface: `/api/v1/health`, `/system`, `/spool`, `/commitments` and `/configuration`."""
+"""Surface: `/api/v1/health`, `/system`, `/checks`, `/rates`, `/spool`, `/commitments`, and more."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from burnish import __version__, commitment, compaction
+from burnish import __version__, checks, commitment, compaction, measures
+from burnish.checks import CheckKind, CheckView
 from burnish.commitment import CommitmentLine
 from burnish.compaction import SpoolRoom
 from burnish.db import schema
+from burnish.measures import Rate
 from burnish.request import listing
 from burnish.request.health import Health, health
 from burnish.request.views import ListPage
 from burnish.settings.effective import json_tables
 from burnish.web.access import Permission, needs
-from burnish.web.api.answers import Limit, answer, documented
+from burnish.web.api.answers import Limit, answer, documented, with_zone
 from burnish.web.api.shapes import page_of, schema_of
 from burnish.web.context import context_of
+from burnish.web.sessions import actor_of
 
 router = APIRouter(prefix="/api/v1", tags=["system"])
 
@@ -118,3 +122,47 @@ def show_system(request: Request) -> Response:
         "requests": {str(group): number for group, number in counts.items()},
     }
     return answer(request, facts)
+
+
+@router.get(
+    "/checks",
+    dependencies=[needs(Permission.ADMINISTER)],
+    summary="Show what the checks of database and spool have found",
+    responses=documented(page_of(CheckView), text="The last check of each kind."),
+)
+def list_checks(request: Request) -> Response:
+    """The findings of `burnish db check` and `burnish spool check`, which also run each night."""
+    with context_of(request).database.reading() as session:
+        views = checks.views(session)
+    return answer(request, ListPage(tuple(views)))
+
+
+@router.post(
+    "/checks/{kind}",
+    dependencies=[needs(Permission.ADMINISTER)],
+    status_code=202,
+    summary="Have the database or the spool checked",
+    responses=documented(schema_of(CheckView), status=202, text="The check that is asked for."),
+)
+def ask_for_check(request: Request, kind: CheckKind) -> Response:
+    """The check begins within seconds; `/checks` says what it finds once `asked_at` is null."""
+    with context_of(request).database.writing() as session:
+        view = checks.ask(session, kind, actor=actor_of(request))
+    return answer(request, view, status=202)
+
+
+@router.get(
+    "/rates",
+    dependencies=[needs(Permission.ADMINISTER)],
+    summary="Show what was counted in each hour",
+    responses=documented(page_of(Rate), text="Counts by hour, name and label, oldest first."),
+)
+def list_rates(request: Request, since: datetime | None = None) -> Response:
+    """Instances received, media made and all else that is counted, by hour.
+
+    Without `since`, those of the last 24 hours; they are kept for 13 months.
+    """
+    since = with_zone(since) or datetime.now(UTC) - timedelta(hours=24)
+    with context_of(request).database.reading() as session:
+        rates = measures.rates(session, since=since)
+    return answer(request, ListPage(tuple(rates)))

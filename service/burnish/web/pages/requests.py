@@ -161,13 +161,7 @@ def label(request: Request, name: str, number: int) -> Response:
 @router.get("/requests/{name}/volumes/{number}/front", dependencies=[needs(Permission.DOWNLOAD)])
 def front_page(request: Request, name: str, number: int) -> Response:
     """The first page that a browser shows of a volume."""
-    job = volume_previews.volume_job(context_of(request), name, number)
-    return Response(
-        volume_previews.front_page(job),
-        media_type="text/html; charset=utf-8",
-        # a page of a disc has styles of its own, and nothing in it may reach this site
-        headers={"Content-Security-Policy": volume_previews.POLICY},
-    )
+    return volume_previews.front_page_response(context_of(request), name, number)
 
 
 @router.get("/requests/{name}/volumes/{number}/image", dependencies=[needs(Permission.DOWNLOAD)])
