@@ -20,10 +20,12 @@ from burnish.db.tables import (
     RegisterTerm,
 )
 from burnish.errors import Conflict, InvalidArgument, MissingValue, Unknown
+from burnish.folding import terms
 from burnish.plan.planner import Planner
 from burnish.register import NoteKind, RegisterEntry, RegisterFilter
 from burnish.settings import RequestSettings, RetentionSettings
 from burnish.values import Actor
+from burnish.vocabulary import PieceState
 from burnish.write.worker import Worker
 from factories import Ground, SampleInstance, instance
 from scripted_burner import ScriptedBurner
@@ -272,3 +274,78 @@ def test_media_whose_time_in_the_register_is_over_are_not_entered_again(
     with ground.database.writing() as session:
         session.execute(delete(RegisteredPiece))
     assert register.fill(ground.database, timedelta(0)) == 0
+
+
+def add_pieces(ground: Ground, names: list[str]) -> None:
+    """Pieces of patients with these names, the newest last, three each with the same time."""
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+    with ground.database.writing() as session:
+        for number in range(1, len(names) + 1):
+            session.add(
+                RegisteredPiece(
+                    id=number,
+                    request_id=number,
+                    piece_id=number,
+                    request_sop_instance_uid=f"1.2.{number}",
+                    requested_by="",
+                    state=PieceState.SPOILED if number % 5 == 0 else PieceState.CREATED,
+                    ended_at=began + timedelta(minutes=number // 3),
+                    medium_begun=True,
+                    file_set_id=f"DISC{number}",
+                    file_set_uid=f"1.3.{number}",
+                    volume_number=1,
+                    volume_count=1,
+                    copy_number=1,
+                    number_of_copies=1,
+                    media_application_profile="STD-GEN-CD",
+                    medium="CD",
+                    device=f"drive{number % 2}",
+                    size=1,
+                    instances=1,
+                )
+            )
+        session.flush()
+        for number, name in enumerate(names, 1):
+            for term in terms(name):
+                session.add(RegisterTerm(term=term, registered_piece_id=number))
+
+
+def test_words_find_the_newest_pieces_however_frequent_they_are(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = ("Meyer", "Müller", "Mayr", "Schmidt")
+    names = [f"{family[number % 4]} {'anna' if number % 3 else 'hans'}" for number in range(36)]
+    names[:4] = ["Old Anna"] * 4
+    add_pieces(ground, names)
+    for few, looked_at in ((0, 2), (0, 10), (6, 2), (6, 20_000), (5000, 20_000)):
+        monkeypatch.setattr(register, "_FEW", few)
+        monkeypatch.setattr(register, "_LOOKED_AT", looked_at)
+        check_each_question(ground, names)
+
+
+def check_each_question(ground: Ground, names: list[str]) -> None:
+    """Compares what the register finds, page by page, with what the names say."""
+    for text in ("m", "me", "muller", "m a", "anna", "old", "old anna", "schmidt hans", "x", "m x"):
+        wanted = [
+            number
+            for number in range(len(names), 0, -1)
+            if all(
+                any(word.startswith(part) for word in terms(names[number - 1]))
+                for part in text.split()
+            )
+        ]
+        for criteria, is_meant in (
+            ({}, lambda _: True),
+            ({"device": "drive1"}, lambda number: number % 2 == 1),
+            ({"outcome": "spoiled"}, lambda number: number % 5 == 0),
+            ({"device": "gone"}, lambda _: False),
+        ):
+            found: list[int] = []
+            before = None
+            with ground.database.reading() as session:
+                while page := register.entries(
+                    session, RegisterFilter(text=text, **criteria), limit=3, before=before
+                ):
+                    found += [entry.id for entry in page]
+                    before = page[-1].id
+            assert found == [number for number in wanted if is_meant(number)], (text, criteria)
