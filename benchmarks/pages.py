@@ -24,7 +24,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +32,7 @@ from typing import Any
 import psutil
 from sender import send
 from servers import Kind, Server, Start, burnish, free_port, running
-from workloads import WORKLOADS, cache_directory, uid
+from workloads import WORKLOADS, cache_directory
 
 #: The live parts of the pages that people leave open.
 _PARTS = ("now", "arrivals", "devices", "peers")
@@ -130,7 +129,7 @@ class Site:
         raise RuntimeError("no process listens at the port of the pages")
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(  # noqa: S310
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.web_port}/api/v1{path}",
             data=None if body is None else json.dumps(body).encode(),
             headers={
@@ -181,10 +180,8 @@ def share_of_core(place: Site, seconds: float) -> float:
 def measure_pages(storage: Path, count: int) -> None:
     """Prints CPU, memory, and the age of changes."""
     with site(storage) as place:
-        run = next(_RUNS)
-        send(place.server.port, WORKLOADS["W2"], 200, associations=2, run=run)
-        body = {"studies": [uid("study", run, 0)], "initiate": False}
-        name = _when_here(place, body)["short_id"]
+        send(place.server.port, WORKLOADS["W2"], 200, associations=2, run=next(_RUNS))
+        (device,) = place.call("GET", "/devices")["items"]
         with place.open_pages(1):
             time.sleep(2)
         memory = place.web_memory()
@@ -195,8 +192,8 @@ def measure_pages(storage: Path, count: int) -> None:
             before, began, ages = place.web_cpu(), time.monotonic(), []
             for number in range(_CHANGES):
                 asked_at = time.perf_counter()
-                priority = ("LOW", "HIGH")[number % 2]
-                place.call("POST", f"/requests/{name}/priority", {"priority": priority})
+                action = ("pause", "resume")[number % 2]
+                place.call("POST", f"/devices/{device['name']}/{action}", {})
                 ages.append(pages.wait_until_told(asked_at) - asked_at)
                 time.sleep(max(0.0, began + number + 1 - time.monotonic()))
             changing = (place.web_cpu() - before) / (time.monotonic() - began)
@@ -211,16 +208,6 @@ def measure_pages(storage: Path, count: int) -> None:
         f"age of a change on the last page, from sending its call: median"
         f" {statistics.median(ages) * 1000:.0f} ms, p95 {late * 1000:.0f} ms"
     )
-
-
-def _when_here(place: Site, body: Any) -> Any:
-    """Create a request once the studies of the instances just sent are known."""
-    for _ in range(100):
-        try:
-            return place.call("POST", "/requests", body)
-        except urllib.error.HTTPError:
-            time.sleep(0.1)
-    raise RuntimeError("the instances have no rows")
 
 
 def measure_beside(storage: Path, count: int, instances: int, rounds: int) -> None:
