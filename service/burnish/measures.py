@@ -113,13 +113,11 @@ def measure(session: Session, settings: Settings) -> Measures:
     oldest: dict[str, float] = {}
     pieces: dict[str, int] = {}
     devices = {device.name: True for device in settings.devices}
-    paused = {device.name: False for device in settings.devices}
-    silent = {device.name: False for device in settings.devices}
+    paused, silent = dict.fromkeys(devices, False), dict.fromkeys(devices, False)
     notices = _no_notices(settings)
     indexed: dict[str, int] = {}
     numbers = {"commitment": 0, "registered": 0}
-    for row in session.execute(_QUERY):
-        kind, name, label, count, amount, at = row
+    for kind, name, label, count, amount, at in session.execute(_QUERY):
         if kind == "tally":
             counts[name, label] = Counted(count, amount)
         elif kind == "request":
@@ -130,9 +128,8 @@ def measure(session: Session, settings: Settings) -> Measures:
         elif kind == "piece":
             pieces[name] = count
         elif kind == "device" and name in devices:
+            paused[name], silent[name] = bool(count), bool(amount)
             devices[name] = label == ExecutionStatusInfo.NORMAL and not count and not amount
-            paused[name] = bool(count)
-            silent[name] = bool(amount)
         elif kind == "segment":
             indexed[name] = count
         elif kind in ("notice", "waiting", "failing"):

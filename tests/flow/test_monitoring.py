@@ -17,6 +17,9 @@ from typing import Any
 
 import psutil
 import pytest
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
 from prometheus_client.parser import text_string_to_metric_families
 from pydicom import dcmread
 from pynetdicom import AE, build_context
@@ -326,6 +329,135 @@ def test_prometheus_answers_each_query_of_dashboard_and_rules(
         return not [name for name in described - names if not name.startswith(_NEVER)]
 
     wait_until(are_all_there, deadline=120, what="every described measure in Prometheus")
+
+
+def test_grafana_knows_each_field_of_the_dashboard() -> None:
+    """What Grafana's own types do not know would be gone after one pass through them."""
+    plugins.register_default_plugins()
+    document = json.loads((DOCS / "grafana.json").read_text(encoding="utf-8"))
+    passed = json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+    assert list(lost(document, passed)) == []
+    places = [panel["gridPos"] for panel in document["panels"]]
+    cells = [
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    ]
+    assert len(cells) == len(set(cells)), "panels lie on one another"
+    assert max(x for x, _ in cells) < 24
+    ids = [panel["id"] for panel in document["panels"]]
+    assert len(ids) == len(set(ids))
+    variables = {variable["name"] for variable in document["templating"]["list"]}
+    used = set(re.findall(r"\$\{?(\w+)\}?", json.dumps(document["panels"])))
+    assert used == variables
+    for panel in document["panels"]:
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        names = [target["refId"] for target in panel["targets"]]
+        assert len(names) == len(set(names)), panel["title"]
+
+
+def lost(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """The paths of what `after` does not have of `before`."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name, value in before.items():
+            yield from lost(value, after.get(name), f"{path}/{name}")
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, (value, other) in enumerate(zip(before, after, strict=True)):
+            yield from lost(value, other, f"{path}/{number}")
+    elif before != after:
+        yield path
+
+
+#: By alert: series that make it fire, at intervals of a minute, and when it must fire.
+ALERTS = {
+    "BurnishDown": (['up{job="burnish"} 0x5'], "3m"),
+    "BurnishDiskNearHighWater": (
+        [
+            "burnish_disk_free_bytes 13x20",
+            "burnish_disk_bytes 100x20",
+            "burnish_disk_high_water_ratio 0.9x20",
+        ],
+        "12m",
+    ),
+    "BurnishDiskFull": (
+        [
+            "burnish_disk_free_bytes 9x5",
+            "burnish_disk_bytes 100x5",
+            "burnish_disk_high_water_ratio 0.9x5",
+        ],
+        "3m",
+    ),
+    "BurnishWriterSilent": (['burnish_device_silent{device="d"} 1x5'], "3m"),
+    "BurnishDeviceHeldUp": (
+        [
+            'burnish_device_works{device="d"} 0x10',
+            'burnish_device_paused{device="d"} 0x10',
+            'burnish_device_silent{device="d"} 0x10',
+        ],
+        "7m",
+    ),
+    "BurnishDevicePaused": (['burnish_device_paused{device="d"} 1x600'], "9h"),
+    "BurnishMediaRuined": (
+        ['burnish_pieces_ended_total{device="d",state="SPOILED"} 0x10 5x10'],
+        "15m",
+    ),
+    "BurnishRequestsFail": (['burnish_requests_ended_total{status="FAILURE"} 0x5 1x5'], "8m"),
+    "BurnishRequestStuck": (
+        ['burnish_oldest_request_seconds{status="PENDING"} 14000+60x60'],
+        "30m",
+    ),
+    "BurnishStoreFails": (
+        ['burnish_store_responses_total{peer="CT1",status="A700"} 0x5 1x5'],
+        "8m",
+    ),
+    "BurnishAssociationsRejected": (
+        ['burnish_association_rejections_total{reason="r"} 0x5 50x5'],
+        "8m",
+    ),
+    "BurnishRowsBehind": (["burnish_bytes_without_rows 2000000000x20"], "12m"),
+    "BurnishNoticeReceiverFails": (['burnish_notice_receiver_works{receiver="d"} 0x20'], "17m"),
+}
+
+
+def test_each_alert_fires_when_its_time_has_come(tmp_path: Path) -> None:
+    text = (DOCS / "alerts.yml").read_text(encoding="utf-8")
+    assert re.findall(r"- alert: (\w+)", text) == list(ALERTS)
+    tests = [
+        {
+            "interval": "1m",
+            "input_series": [
+                dict(zip(("series", "values"), line.split(" ", 1), strict=True)) for line in series
+            ],
+            "promql_expr_test": [
+                {
+                    "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}})',
+                    "eval_time": "0m",
+                    "exp_samples": [],
+                },
+                {
+                    "expr": f'count(ALERTS{{alertname="{name}",alertstate="firing"}})',
+                    "eval_time": at,
+                    "exp_samples": [{"labels": "{}", "value": 1}],
+                },
+            ],
+        }
+        for name, (series, at) in ALERTS.items()
+    ]
+    rules = {
+        "rule_files": [str(DOCS / "alerts.yml")],
+        "evaluation_interval": "1m",
+        "tests": tests,
+    }
+    path = tmp_path / "rules.yml"
+    path.write_text(json.dumps(rules), encoding="utf-8")  # JSON is YAML
+    done = subprocess.run(
+        [clients.program("promtool"), "test", "rules", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_rules_tell_which_notice_receiver_has_failed_for_a_while(tmp_path: Path) -> None:

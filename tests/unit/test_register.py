@@ -340,12 +340,12 @@ def check_each_question(ground: Ground, names: list[str]) -> None:
             ({"outcome": "spoiled"}, lambda number: number % 5 == 0),
             ({"device": "gone"}, lambda _: False),
         ):
-            found: list[int] = []
+            numbers: list[int] = []
             before = None
             with ground.database.reading() as session:
                 while page := register.entries(
                     session, RegisterFilter(text=text, **criteria), limit=3, before=before
                 ):
-                    found += [entry.id for entry in page]
+                    numbers += [entry.id for entry in page]
                     before = page[-1].id
-            assert found == [number for number in wanted if is_meant(number)], (text, criteria)
+            assert numbers == [number for number in wanted if is_meant(number)], (text, criteria)
