@@ -6,7 +6,7 @@ instances are gone.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -27,7 +27,6 @@ from burnish.db.tables import (
 from burnish.errors import Conflict, InvalidArgument, MissingValue, Unknown
 from burnish.folding import terms
 from burnish.values import Actor
-from burnish.vocabulary import PieceState
 
 #: Pieces of before that are entered by one transaction.
 _BATCH = 50
@@ -42,8 +41,8 @@ _LOOKED_AT = 20_000
 class NoteKind(StrEnum):
     """What a note in the register tells."""
 
-    GIVEN_OUT = "given out to"
-    DESTROYED = "destroyed"
+    GIVEN_OUT = registered_media.GIVEN_OUT
+    DESTROYED = registered_media.DESTROYED
     REMARK = "remark"
 
 
@@ -179,6 +178,11 @@ def entry(session: Session, name: str) -> RegisterEntry:
     return pieces[0]
 
 
+def is_entry_name(text: str) -> bool:
+    """Whether a text is a name in the register, M000012, and not a bar code or a File-set ID."""
+    return _NAME.fullmatch(text.strip()) is not None
+
+
 def entries_named(session: Session, name: str, *, limit: int) -> list[RegisterEntry]:
     """The pieces with that name in the register, bar code, File-set ID or File-set UID."""
     piece = RegisteredPiece
@@ -221,6 +225,11 @@ def add_note(session: Session, name: str, kind: NoteKind, text: str, *, actor: A
             actor=str(actor),
         )
     )
+
+
+def newest_note(session: Session) -> int:
+    """What changes whenever somebody notes something of a piece."""
+    return session.scalar(select(func.max(RegisterNote.id))) or 0
 
 
 def count(session: Session) -> int:
@@ -362,7 +371,7 @@ def _entry(
 ) -> RegisterEntry:
     return RegisterEntry(
         id=row.id,
-        name=entry_name(row.id),
+        name=registered_media.entry_name(row.id),
         outcome=str(row.state).lower(),
         ended_at=row.ended_at,
         request=short_id(row.request_id),
@@ -384,22 +393,9 @@ def _entry(
         verified=row.verified,
         why=row.why,
         medium_begun=row.medium_begun,
-        whereabouts=_whereabouts(row, notes),
+        whereabouts=registered_media.whereabouts(
+            row.state, [(note.kind, note.note) for note in notes]
+        ),
         studies=tuple(studies),
         notes=tuple(notes),
     )
-
-
-def entry_name(entry_id: int) -> str:
-    """The name of a piece in the register: M000012."""
-    return f"M{entry_id:06d}"
-
-
-def _whereabouts(row: RegisteredPiece, notes: Iterable[RegisterNoteView]) -> str:
-    text = "made" if row.state is PieceState.CREATED else ""
-    for note in notes:
-        if note.kind is NoteKind.GIVEN_OUT:
-            text = f"{note.kind} {note.note}"
-        elif note.kind is NoteKind.DESTROYED:
-            text = str(note.kind)
-    return text

@@ -79,8 +79,11 @@ class Service:
                 usual[name] = table
         self.config.write_text(toml(usual), encoding="utf-8")
 
-    def start(self, *, deadline: float = 300) -> None:
-        """Starts the service and waits until it logs that it is ready and answers a C-ECHO."""
+    def start(self, *, deadline: float = 300, calling: str = "PYNETDICOM") -> None:
+        """Starts the service and waits until it logs that it is ready and answers a C-ECHO.
+
+        `calling` is the AE title of the C-ECHO.
+        """
         assert self._process is None, "the service runs already"
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log, self.output.open("ab") as output:
@@ -105,7 +108,7 @@ class Service:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) != 0:
                     return False
-            return clients.echo(self.port) == 0
+            return clients.echo(self.port, calling=calling) == 0
 
         try:
             wait_until(is_ready, deadline=deadline, what=f"{_READY!r} in {self.log}")

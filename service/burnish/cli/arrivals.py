@@ -33,6 +33,8 @@ def arrivals(
         typer.echo("no study without a request", err=True)
     for line in page.items:
         request_output.print_study(line.study, patients=not no_patients)
+        for text in line.contradictions:
+            output.print_items((f"contradiction: {text}",), indent=2, hanging=2)
         due = f"due {output.format_time(line.due_at)}" if line.due_at else ""
         output.print_items(
             (

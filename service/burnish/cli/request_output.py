@@ -144,11 +144,11 @@ def print_view(view: "RequestView", *, patients: bool = True) -> None:
     _print_fields(view, patients=patients)
     if patients:
         _print_studies(view.line)
-    _print_volumes(view.volumes, view.unplanned)
+    _print_volumes(view.volumes, view.unplanned, patients=patients)
     if view.pieces:
         typer.echo("\npieces of media")
         for piece in view.pieces:
-            _print_piece(piece)
+            _print_piece(piece, patients=patients)
     _print_replaced(view.replaced)
     if view.failure_groups:
         typer.echo("\nFailed SOP Sequence")
@@ -216,14 +216,16 @@ def _print_studies(line: "RequestLine") -> None:
             )
 
 
-def _print_volumes(volumes: "Sequence[VolumeView]", unplanned: "Sequence[SeriesShare]") -> None:
+def _print_volumes(
+    volumes: "Sequence[VolumeView]", unplanned: "Sequence[SeriesShare]", *, patients: bool
+) -> None:
     if volumes:
         typer.echo("\nvolumes")
     for volume in volumes:
         output.print_items(
             (
                 f"{volume.volume_number}/{volume.volume_count}",
-                volume.file_set_id,
+                volume.file_set_id if patients else "",
                 volume.medium,
                 volume.media_application_profile,
                 f"{output.format_size(volume.size)} of {output.format_size(volume.capacity)}",
@@ -237,7 +239,7 @@ def _print_volumes(volumes: "Sequence[VolumeView]", unplanned: "Sequence[SeriesS
         typer.echo(f"\nnot planned yet: {len(unplanned)} series, {size}")
 
 
-def _print_piece(piece: "PieceLine") -> None:
+def _print_piece(piece: "PieceLine", *, patients: bool) -> None:
     output.print_items(
         (
             f"piece {piece.id}",
@@ -246,7 +248,9 @@ def _print_piece(piece: "PieceLine") -> None:
             piece.state,
             f"device {piece.device}" if piece.device else "",
             f"attempt {piece.attempts}" if piece.attempts > 1 else "",
-            piece.file_set_id,
+            piece.file_set_id if patients else "",
+            piece.register_name,
+            piece.whereabouts if patients else "",
             "" if piece.created_at is None else output.format_time(piece.created_at),
         ),
         hanging=2,
@@ -301,7 +305,7 @@ def print_medium(piece: "RegisterEntry", *, patients: bool = True) -> None:
             piece.name,
             piece.outcome,
             output.format_time(piece.ended_at),
-            piece.file_set_id,
+            piece.file_set_id if patients else "",
             f"of {piece.request}",
             f"by {piece.device}" if piece.device else "",
         ),

@@ -19,6 +19,7 @@ from burnish.db.tables import (
     Piece,
     RegisteredPiece,
     RegisteredStudy,
+    RegisterNote,
     RegisterTerm,
 )
 from burnish.dicom_elements import scan
@@ -27,6 +28,8 @@ from burnish.vocabulary import PieceState
 
 #: The states in which a piece of media is in the register.
 REGISTERED_STATES = frozenset({PieceState.CREATED, PieceState.SPOILED})
+#: The kinds of notes that tell where a piece is; there are others.
+GIVEN_OUT, DESTROYED = "given out to", "destroyed"
 #: The most rows that one call of `delete_old` deletes.
 _MOST_DELETED = 500
 _SPECIFIC_CHARACTER_SET = 0x00080005
@@ -97,6 +100,45 @@ def register(
     found_by = _terms_of(registered, studies)
     rows = [{"term": term, "registered_piece_id": registered.id} for term in found_by]
     session.execute(insert(RegisterTerm), rows)
+
+
+def entry_name(entry_id: int) -> str:
+    """The name of a piece in the register: M000012."""
+    return f"M{entry_id:06d}"
+
+
+def whereabouts(state: PieceState, notes: Iterable[tuple[str, str]]) -> str:
+    """The last of what is known of where a piece is, from its notes by kind and text, in order.
+
+    It is "made", "given out to …" or "destroyed"; "" for a spoiled piece without notes.
+    """
+    known = "made" if state is PieceState.CREATED else ""
+    for kind, text in notes:
+        if kind == GIVEN_OUT:
+            known = f"{kind} {text}"
+        elif kind == DESTROYED:
+            known = kind
+    return known
+
+
+def names_and_whereabouts(session: Session, request_id: int) -> dict[int, tuple[str, str]]:
+    """The name in the register, and the whereabouts, of each piece of a request by its id."""
+    registered = session.scalars(
+        select(RegisteredPiece)
+        .where(RegisteredPiece.request_id == request_id)
+        .order_by(RegisteredPiece.id)
+    ).all()
+    notes: dict[int, list[tuple[str, str]]] = {}
+    for note in session.scalars(
+        select(RegisterNote)
+        .where(RegisterNote.registered_piece_id.in_([row.id for row in registered]))
+        .order_by(RegisterNote.id)
+    ):
+        notes.setdefault(note.registered_piece_id, []).append((note.kind, note.text))
+    return {
+        row.piece_id: (entry_name(row.id), whereabouts(row.state, notes.get(row.id, ())))
+        for row in registered
+    }
 
 
 def fill_missing(session: Session, *, after: datetime, limit: int) -> int:

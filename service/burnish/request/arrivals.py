@@ -8,12 +8,14 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
+from burnish.contradictions import find_contradictions
 from burnish.db import known_studies, search_terms
 from burnish.db.tables import Instance, KnownStudy, SearchTerm
 from burnish.errors import InvalidArgument, MissingValue, Unknown
-from burnish.request import matching, standing_orders, study_listing
+from burnish.request import instance_listing, matching, standing_orders, study_listing
 from burnish.request.study_listing import StudyHit
 from burnish.settings import StandingOrderSettings
+from burnish.values import InstanceHeader
 
 #: What the studies of one Patient ID should agree on.
 _FIELDS_OF_PATIENT = ("patient_name", "birth_date", "sex")
@@ -26,6 +28,7 @@ class ArrivedStudy:
     `unrequested` is their number, `size` that in bytes. `standing_order` will issue a request for
     them at `due_at`, unless more of them arrive. `contradictory` are the fields of the patient
     (patient_name, birth_date, sex) in which studies with the same Patient ID differ.
+    `contradictions` are those between the instances of this study, in words without patient data.
     """
 
     study: StudyHit
@@ -35,6 +38,7 @@ class ArrivedStudy:
     standing_order: str = ""
     due_at: datetime | None = None
     contradictory: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
 
 
 def arrivals(
@@ -63,10 +67,12 @@ def arrivals(
         position = (looked_at[-1].last_received_at, looked_at[-1].id)
     hits = study_listing.study_hits(session, listed_ids[:limit])
     contradictory = _contradictory_fields(session, hits)
+    contradictions = _contradictions_within(session, hits)
     return [
         replace(
             _arrived(session, hit, rows[hit.id], orders),
             contradictory=contradictory.get((hit.patient_id, hit.issuer_of_patient_id), ()),
+            contradictions=contradictions.get(hit.study_instance_uid, ()),
         )
         for hit in hits
     ]
@@ -101,6 +107,23 @@ def _contradictory_fields(
     return {
         patient: tuple(name for name, distinct in of_patient.items() if len(distinct) > 1)
         for patient, of_patient in values.items()
+    }
+
+
+def _contradictions_within(
+    session: Session, hits: Sequence[StudyHit]
+) -> dict[str, tuple[str, ...]]:
+    """Where the instances of one study contradict each other, by Study Instance UID."""
+    headers: dict[str, list[InstanceHeader]] = {}
+    uids = {hit.study_instance_uid for hit in hits}
+    for header in instance_listing.distinct_headers_of_studies(session, sorted(uids)):
+        headers.setdefault(header.study_instance_uid, []).append(header)
+    return {
+        uid: tuple(
+            contradiction.text.replace(f"Study Instance UID {uid}", "this study")
+            for contradiction in find_contradictions(of_study)
+        )
+        for uid, of_study in headers.items()
     }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, union_all
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from burnish.db import instance_rows, known_studies
 from burnish.db.tables import FileSet, FileSetEntry, Instance, KnownStudy, Piece, short_id
@@ -292,13 +292,25 @@ def references_of_instances(
 
 def distinct_headers(session: Session, sop_instance_uids: Sequence[str]) -> list[InstanceHeader]:
     """One header for each difference in what instances say of patient, study and series."""
+    return _distinct_headers(session, Instance.sop_instance_uid, sop_instance_uids)
+
+
+def distinct_headers_of_studies(
+    session: Session, study_instance_uids: Sequence[str]
+) -> list[InstanceHeader]:
+    """The same for all instances of some studies."""
+    return _distinct_headers(session, Instance.study_instance_uid, study_instance_uids)
+
+
+def _distinct_headers(
+    session: Session, column: InstrumentedAttribute[str], uids: Sequence[str]
+) -> list[InstanceHeader]:
     names = InstanceHeader._fields[OWN_FIELDS : InstanceHeader._fields.index("entity_keys") + 1]
     columns = [getattr(Instance, name) for name in names]
     rows: dict[tuple[Any, ...], None] = {}
-    for start in range(0, len(sop_instance_uids), _BATCH):
+    for start in range(0, len(uids), _BATCH):
         query = select(*columns).where(
-            Instance.sop_instance_uid.in_(sop_instance_uids[start : start + _BATCH]),
-            Instance.is_newest(),
+            column.in_(uids[start : start + _BATCH]), Instance.is_newest()
         )
         rows.update((tuple(row), None) for row in session.execute(query.distinct()))
     return [InstanceHeader("", None, b"", *row) for row in rows]

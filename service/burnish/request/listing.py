@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
+from burnish.db import registered_media
 from burnish.db.session import in_batches
 from burnish.db.tables import (
     Event,
@@ -277,6 +278,7 @@ def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
         .where(MediaCreationRequest.sop_instance_uid == line.sop_instance_uid)
         .order_by(Piece.copy_number, FileSet.volume_number, Piece.id)
     )
+    registered = registered_media.names_and_whereabouts(session, _number(line.short_id))
     return [
         PieceLine(
             id=piece.id,
@@ -293,6 +295,8 @@ def pieces(session: Session, line: RequestLine) -> list[PieceLine]:
             size=file_set.predicted_size,
             instances=file_set.instances,
             created_at=piece.created_at,
+            register_name=registered.get(piece.id, ("", ""))[0],
+            whereabouts=registered.get(piece.id, ("", ""))[1],
         )
         for piece, file_set in rows
     ]

@@ -25,6 +25,8 @@ PATIENT_FIELDS = frozenset(
         "barcode_value",
         "media_disposition",
         "storage_media_file_set_id",
+        # a request may ask for it, and name the patient by it
+        "file_set_id",
         "whereabouts",
         "note",
     }
@@ -150,7 +152,12 @@ class RequestLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PieceLine:
-    """One piece of media of a request; events refer to it by its `id`."""
+    """One piece of media of a request; events refer to it by its `id`.
+
+    `register_name` is its name in the register of media (M000012), "" before it was made or
+    spoiled. `whereabouts` is the last of what the register knows of where it is: "made", "given out
+    to …", "destroyed" or "".
+    """
 
     id: int
     volume_number: int
@@ -166,6 +173,8 @@ class PieceLine:
     size: int
     instances: int
     created_at: datetime | None
+    register_name: str = ""
+    whereabouts: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,6 +98,43 @@ def test_a_disc_is_requested_and_started_by_one_form(filled: WebGround) -> None:
         assert session.query(ReferencedInstance).count() == 2
 
 
+def test_the_form_offers_the_profiles_that_a_device_can_make(filled: WebGround) -> None:
+    desk = filled.signed_in(AccountRole.DESK)
+    ids = ids_of(filled)
+    form = desk.get("/arrivals/disc", params={"study": ids["1.2.1"]}).text
+    assert "<option>STD-GEN-CD</option>" in form
+    assert "STD-GEN-SEC-CD" not in form  # there are no recipients
+    fields = {**DEFAULTS, f"study-{ids['1.2.1']}": "on", "profile": "STD-GEN-CD"}
+    assert desk.post("/arrivals/disc", **fields).headers["HX-Redirect"] == "/requests/R000001"
+    with filled.database.reading() as session:
+        (reference,) = session.query(ReferencedInstance)
+        assert reference.requested_media_application_profile == "STD-GEN-CD"
+    wrong = desk.post("/arrivals/disc", **fields | {"profile": "STD-NONE"})
+    assert wrong.status_code == 422
+
+
+def test_a_study_whose_instances_contradict_each_other_is_marked(web: WebGround) -> None:
+    web.store(
+        instance(patient_name="Lovelace^Ada", patient_id="P4711", birth_date="18151210"),
+        instance(patient_name="Lovelace^Ada", patient_id="P4711", birth_date="18151211"),
+        instance(patient_name="Babbage^Charles", patient_id="77", study="1.2.3.9"),
+        instance(patient_name="Hopper^Grace", patient_id="78", study="1.2.3.9"),
+        instance(patient_name="Noether^Emmy", patient_id="79", study="1.2.3.10"),
+    )
+    _note_studies(web)
+    desk = web.signed_in(AccountRole.DESK)
+    rows = desk.get("/arrivals").text.split("<tr id=")[1:]
+    said = {
+        name: row for row in rows for name in ("Ada", "Charles", "Grace", "Emmy") if name in row
+    }
+    assert "one patient, with one Patient ID and name, has 2 birth dates" in said["Ada"]
+    assert "this study belongs to 2 Patient IDs" in said["Charles"]
+    assert "this study belongs to 2 Patient IDs" in said["Grace"]
+    assert "contradiction" not in said["Emmy"]
+    german = desk.get("/arrivals", headers={"accept-language": "de"}).text
+    assert "diese Studie gehört zu 2 Patienten-IDs" in german
+
+
 def test_patients_share_a_disc_only_if_somebody_says_so(filled: WebGround) -> None:
     desk = filled.signed_in(AccountRole.DESK)
     ids = ids_of(filled)

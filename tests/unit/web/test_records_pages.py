@@ -129,13 +129,33 @@ def test_a_viewer_sees_media_but_no_patient(web: WebGround) -> None:
         "/register/M000001/notes", kind="given out to", text="Jane Doe"
     )
     viewer = web.signed_in(AccountRole.VIEWER)
-    for path in ("/register", "/register/M000001", "/register?q=BC-77"):
+    for path in ("/register", "/register/M000001", "/register?q=m000001"):
         page = viewer.get(path).text
         assert "M000001" in page
-        for secret in ("Doe", ">P7", "1970-01-02", "for Jane"):
+        for secret in ("Doe", ">P7", "1970-01-02", "for Jane", "BC-77"):
             assert secret not in page, path
-    assert "M000001" not in viewer.get("/register", params={"q": "doe"}).text
+    for text in ("doe", "BC-77"):
+        assert "M000001" not in viewer.get("/register", params={"q": text}).text
     assert viewer.post("/register/M000001/notes", kind="remark", text="x").status_code == 403
+
+
+def test_a_request_says_where_its_pieces_are(web: WebGround) -> None:
+    make_piece(web)
+    desk = web.signed_in(AccountRole.DESK)
+    page = desk.get("/requests/R000001").text
+    assert 'href="/register/M000001"' in page
+    assert "given out" not in page
+    desk.post("/register/M000001/notes", kind="given out to", text="Dr. Chen")
+    assert "given out to Dr. Chen" in desk.get("/requests/R000001").text
+    (piece,) = desk.get("/api/v1/requests/R000001").json()["pieces"]
+    assert piece["register_name"] == "M000001"
+    assert piece["whereabouts"] == "given out to Dr. Chen"
+    viewer = web.signed_in(AccountRole.VIEWER)
+    page = viewer.get("/requests/R000001").text
+    assert 'href="/register/M000001"' in page
+    assert "Chen" not in page
+    (piece,) = viewer.get("/api/v1/requests/R000001").json()["pieces"]
+    assert piece["whereabouts"] is None
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from burnish.application_profiles import OFFERED
 from burnish.db.session import Database
 from burnish.errors import BurnishError, InvalidValue, NoInstance, OutOfResources
 from burnish.request import archive_studies, event_feed, media_orders
@@ -98,6 +99,7 @@ def show_disc_form(request: Request, study: _StudyIDs) -> Response:
         "copies": request_settings.number_of_copies,
         "priority": request_settings.request_priority,
         "device": "",
+        "profile": "",
         "label_text": "",
     }
     return _disc_form(request, "arrivals_disc.html", values)
@@ -108,9 +110,11 @@ def make_disc(request: Request, form: Form) -> Response:
     """Request the disc and start it; if patients differ, ask first whether they may share it."""
     chosen = _chosen(request, _ticked(form))
     label_text, device = form.get("label_text", ""), form.get("device", "")
+    profile = form.get("profile", "")
     order = MediaOrder(
         studies=[study.study_instance_uid for study in chosen["studies"]],
         attributes=media_orders.attributes({"label_text": label_text.strip()}, {}),
+        profile=profile,
         device=device,
         several_patients="several_patients" in form,
         copies=copies_of(form),
@@ -122,6 +126,7 @@ def make_disc(request: Request, form: Form) -> Response:
             "copies": order.copies,
             "priority": order.priority,
             "device": device,
+            "profile": profile,
             "label_text": label_text,
         }
         return _disc_form(request, "arrivals_disc_form.html", values)
@@ -150,10 +155,26 @@ def _disc_form(request: Request, template: str, values: Mapping[str, Any]) -> Re
         request,
         template,
         device_names=[device.name for device in context.settings.devices],
+        profiles=_profiles(context.settings),
+        configured_profile=context.settings.request.requested_media_application_profile,
         maximum_copies=context.settings.request.maximum_copies,
         priorities=list(RequestPriority),
         **values,
     )
+
+
+def _profiles(settings: Settings) -> list[str]:
+    """The Application Profiles that the devices can make, secure ones if they have recipients."""
+    media = {medium for device in settings.devices for medium in device.media}
+    security = settings.security
+    has_recipients = bool(
+        security.recipients or security.password_file or security.password.get_secret_value()
+    )
+    return [
+        label
+        for label, profile in OFFERED.items()
+        if media & set(profile.written_media) and (has_recipients or not profile.secure)
+    ]
 
 
 def _fingerprint(database: Database) -> Hashable:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from fastapi import APIRouter, Request, Response
 
 from burnish import register
-from burnish.errors import InvalidValue
+from burnish.errors import InvalidValue, Unknown
 from burnish.register import NoteKind, RegisterFilter
 from burnish.web.access import Permission, may, needs, visitor_of
 from burnish.web.context import context_of
@@ -30,22 +30,21 @@ def show_register(
 ) -> Response:
     """The newest pieces, or those that are asked for."""
     context = context_of(request)
-    # whoever does not see patients does not find media by their names either
-    sees_patients = may(visitor_of(request).role, Permission.SEE_PATIENTS)
+    is_hidden = bool(q) and not _may_look_for(request, q)
     criteria = RegisterFilter(
-        text=q if sees_patients else "",
+        text=q,
         device=device,
         outcome=outcome,
         since=_day(since),
         until=_day(until, days=1),
     )
     with context.database.reading() as session:
-        entries = register.entries_named(session, q, limit=_PAGE) if q else []
-        if not entries:
+        entries = []
+        if q and not is_hidden:
+            entries = register.entries_named(session, q, limit=_PAGE)
+        if not entries and not is_hidden:
             position = int(before) if before.isascii() and before.isdigit() else None
-            is_hidden = bool(q) and not sees_patients
-            if not is_hidden:
-                entries = register.entries(session, criteria, limit=_PAGE + 1, before=position)
+            entries = register.entries(session, criteria, limit=_PAGE + 1, before=position)
         count = register.count(session)
     has_more = len(entries) > _PAGE
     entries = entries[:_PAGE]
@@ -80,9 +79,21 @@ def add_note(request: Request, name: str, form: Form) -> Response:
 
 def _entry(request: Request, name: str, template: str) -> Response:
     context = context_of(request)
+    if not _may_look_for(request, name):
+        raise Unknown(f"the register has no piece of media {name!r}")
     with context.database.reading() as session:
         entry = register.entry(session, name)
     return context.rendering.page(request, template, entry=entry, kinds=list(NoteKind))
+
+
+def _may_look_for(request: Request, text: str) -> bool:
+    """Whether a visitor may ask for media by this text.
+
+    Whoever does not see patients asks only by names in the register: bar codes and File-set IDs may
+    be numbers of patients.
+    """
+    sees_patients = may(visitor_of(request).role, Permission.SEE_PATIENTS)
+    return sees_patients or register.is_entry_name(text)
 
 
 def _day(text: str, days: int = 0) -> datetime | None:

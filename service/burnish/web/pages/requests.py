@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 
+from burnish import register
 from burnish.db.session import Database
 from burnish.errors import InvalidValue
 from burnish.request import listing
@@ -82,7 +83,8 @@ async def live_request(
     context = context_of(request)
 
     def of_request(database: Database) -> Hashable:
-        return now.fingerprint(database)
+        with database.reading() as session:
+            return now.fingerprint(database), register.newest_note(session)
 
     topic = Topic(
         "request_content.html",
