@@ -280,8 +280,8 @@ class BusySite:
         self.ruined = self.create("--study", yamada, "--device", "producer", "--priority", "HIGH")
         self.wait_for(self.ruined, "DONE")
         media = self.service.cli("media", "list")["items"]
-        made = [piece["name"] for piece in media if piece["outcome"] == "created"]
-        self.service.run("media", "note", made[-1], "--given-out-to", "Frau Weber, 27 November")
+        created = [piece["name"] for piece in media if piece["outcome"] == "created"]
+        self.service.run("media", "note", created[-1], "--given-out-to", "Frau Weber, 27 November")
         self.robot.is_stuck = True
         self.making = self.create("--study", okafor, "--device", "producer")
         self.wait_for(self.making, "CREATING")

@@ -124,13 +124,12 @@ def test_a_study_whose_instances_contradict_each_other_is_marked(web: WebGround)
     _note_studies(web)
     desk = web.signed_in(AccountRole.DESK)
     rows = desk.get("/arrivals").text.split("<tr id=")[1:]
-    said = {
-        name: row for row in rows for name in ("Ada", "Charles", "Grace", "Emmy") if name in row
-    }
-    assert "one patient, with one Patient ID and name, has 2 birth dates" in said["Ada"]
-    assert "this study belongs to 2 Patient IDs" in said["Charles"]
-    assert "this study belongs to 2 Patient IDs" in said["Grace"]
-    assert "contradiction" not in said["Emmy"]
+    names = ("Ada", "Charles", "Grace", "Emmy")
+    row_of = {name: row for row in rows for name in names if name in row}
+    assert "one patient, with one Patient ID and name, has 2 birth dates" in row_of["Ada"]
+    assert "this study belongs to 2 Patient IDs" in row_of["Charles"]
+    assert "this study belongs to 2 Patient IDs" in row_of["Grace"]
+    assert "contradiction" not in row_of["Emmy"]
     german = desk.get("/arrivals", headers={"accept-language": "de"}).text
     assert "diese Studie gehört zu 2 Patienten-IDs" in german
 

@@ -71,17 +71,17 @@ def _addresses() -> list[str]:
             for name in names
         ]
         addresses += named or [re.sub(r"\{[^}]*\}", "R999999", path)]
-    found = "%22%27%3E%3Cx-q%20y%3E"
+    quoted = "%22%27%3E%3Cx-q%20y%3E"
     return [
         *addresses,
         "/arrivals/disc?study=1&study=2",
         "/search?q=x-name",
         "/search?q=x-id",
-        f"/search?q={found}",
-        f"/register?q={found}",
-        f"/requests?group={found}",
-        f"/requests/{found}",
-        f"/sign-in?next=/{found}",
+        f"/search?q={quoted}",
+        f"/register?q={quoted}",
+        f"/requests?group={quoted}",
+        f"/requests/{quoted}",
+        f"/sign-in?next=/{quoted}",
     ]
 
 
