@@ -110,7 +110,7 @@ def _no_password() -> str:
     raise ValueError("the key has a password")
 
 
-def peer_certificate(connection: ssl.SSLSocket) -> Certificate | None:
+def peer_certificate(connection: ssl.SSLSocket | ssl.SSLObject) -> Certificate | None:
     """The certificate that the peer has presented and that was verified, if any."""
     encoded = connection.getpeercert(binary_form=True)
     if not encoded:
