@@ -23,6 +23,7 @@ from servers import KINDS, running
 from workloads import CT_IMAGE_STORAGE, WORKLOADS, cache_directory, uid
 
 _REQUEST_KIND = "frame"
+_GETS_ALONE = 400
 
 
 def planning(counts: Sequence[int], storage: Path) -> dict[int, tuple[float, float]]:
@@ -100,7 +101,7 @@ def listing(count: int, storage: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class UnderLoad:
-    """N-GET while instances are received at full speed."""
+    """N-GET while instances are received at full speed, or while nothing else happens."""
 
     p50: float
     p99: float
@@ -109,7 +110,10 @@ class UnderLoad:
 
 
 def n_get(storage: Path, count: int, associations: int = 2, kind: str = "burnish") -> UnderLoad:
-    """N-GETs, one every 5 ms, while `count` instances of W2 are sent."""
+    """N-GETs, one every 5 ms, while `count` instances of W2 are sent.
+
+    Without instances, there are `_GETS_ALONE` of them.
+    """
     times: list[float] = []
     with running(KINDS[kind], storage) as server:
         send(server.port, WORKLOADS["W2"], 10, run=2)
@@ -123,16 +127,24 @@ def n_get(storage: Path, count: int, associations: int = 2, kind: str = "burnish
             sent = send(server.port, WORKLOADS["W2"], count, associations=associations, run=3)
             rates.put(sent.rate)
 
-        sender = context.Process(target=load)
-        sender.start()
-        while sender.is_alive():
+        def get() -> None:
             started = time.monotonic()
             scu.execution_status(request)
             times.append(time.monotonic() - started)
             time.sleep(0.005)
-        sender.join()
+
+        if count:
+            sender = context.Process(target=load)
+            sender.start()
+            while sender.is_alive():
+                get()
+            sender.join()
+            rate = rates.get()
+        else:
+            for _ in range(_GETS_ALONE):
+                get()
+            rate = 0.0
         scu.release()
-        rate = rates.get()
     times.sort()
     return UnderLoad(times[len(times) // 2], times[int(len(times) * 0.99)], len(times), rate)
 

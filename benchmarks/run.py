@@ -37,10 +37,20 @@ from workloads import WORKLOADS, cache_directory
 _RESULTS = Path(__file__).resolve().parent / "results"
 _NODELAY = ("burnish", "storescp-b", "storescp-b-fork", "storescp", "orthanc", "pynetdicom")
 _FLOORS = ("c", "python", "python-log")
-_DURABLE = ("burnish-full", "orthanc", "orthanc-nosync", "storescp-b", "c-full", "c-log")
-#: The servers of both parts when only some parts are run.
-_FEWER = ("burnish", "storescp-b", "c", "python-log")
-_FEWER_DURABLE = ("burnish-full", "orthanc", "storescp-b", "c-log")
+_DURABLE = (
+    "burnish-full",
+    "orthanc",
+    "orthanc-nosync",
+    "storescp-b",
+    "c-full",
+    "c-log",
+    "python-sync",
+)
+_LARGE = ("burnish", "storescp-b", "orthanc")
+#: The servers of these parts when only some parts are run.
+_FEWER = ("burnish", "storescp-b", "python-log")
+_FEWER_DURABLE = ("burnish-full", "orthanc", "storescp-b", "c-log", "python-sync")
+_FEWER_LARGE = ("burnish", "storescp-b")
 #: The servers that receive while another program writes to the same disk.
 _BESIDE_WRITING = ("burnish-full", "c-log")
 _TLS = ("burnish-tls", "storescp-b-tls")
@@ -68,6 +78,8 @@ class Scale:
     rows: int
     servers: tuple[str, ...] = (*_NODELAY, *_FLOORS)
     durable_servers: tuple[str, ...] = _DURABLE
+    large_servers: tuple[str, ...] = _LARGE
+    media_tools: tuple[str, ...] = (*media.SERVERS, *media.PIPELINES)
 
 
 FULL = Scale(
@@ -112,8 +124,11 @@ SOME = replace(
     associations=(1, 2, 4, 8),
     receive={"W1": 400, "W2": 4000, "W3": 4},
     durable={"W1": 200, "W2": 2000},
+    media=(("W1", 2000),),
     servers=_FEWER,
     durable_servers=_FEWER_DURABLE,
+    large_servers=_FEWER_LARGE,
+    media_tools=("burnish", "cat"),
 )
 
 
@@ -174,6 +189,7 @@ def _receiving(
     nagle: bool = False,
     memory: bool = False,
 ) -> None:
+    """A table of all servers, and one of the ratios of the first of them to each other one."""
     loads = [(WORKLOADS[name], count) for name, count in counts.items()]
     results = receive.matrix(
         kinds,
@@ -204,6 +220,20 @@ def _receiving(
         ["Server", *(f"{name} x{several}" for name, several in columns)],
         [[kind.what, *(cell(kind, *column) for column in columns)] for kind in kinds],
     )
+
+    def ratio(peer: Kind, workload: str, several: int) -> str:
+        ours, theirs = (
+            results.get(receive.Cell(kind.name, workload, several, nagle), [])
+            for kind in (kinds[0], peer)
+        )
+        ratios = [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=False)]
+        return f"{statistics.median(ratios):.2f}" if ratios else "-"
+
+    report.table(
+        f"{title.partition(':')[0]}: {kinds[0].what}, as a multiple of",
+        ["Server", *(f"{name} x{several}" for name, several in columns)],
+        [[peer.what, *(ratio(peer, *column) for column in columns)] for peer in kinds[1:]],
+    )
     report.figures[title] = {
         f"{cell.server} {cell.workload} x{cell.associations}": [figure.rate for figure in figures]
         for cell, figures in results.items()
@@ -227,7 +257,7 @@ def receive_large(report: Report, scale: Scale, storage: Path) -> None:
     _receiving(
         report,
         "W3: MB/s (peak of memory above idle)",
-        kinds=_available(("burnish", "storescp-b", "orthanc")),
+        kinds=_available(scale.large_servers),
         counts={"W3": scale.receive["W3"]},
         associations=(1, 2),
         storage=storage,
@@ -272,6 +302,18 @@ def receive_beside_writing(report: Report, scale: Scale, storage: Path) -> None:
             for kind in kinds
         ],
     )
+    shares = [
+        statistics.median(
+            beside / alone
+            for beside, alone in zip(rates[kind.name, True], rates[kind.name, False], strict=True)
+        )
+        for kind in kinds
+    ]
+    if len(shares) > 1:
+        report.say(
+            f"The share that {kinds[0].what} keeps is {shares[0] / shares[1]:.2f} times that of "
+            f"{kinds[1].what} (medians of the rounds: {shares[0]:.2f} and {shares[1]:.2f})."
+        )
 
 
 @contextmanager
@@ -317,7 +359,7 @@ def receive_tls(report: Report, scale: Scale, storage: Path) -> None:
         "Over TLS: instances/s (server CPU, ms each)",
         kinds=_available(_TLS),
         counts=scale.durable,
-        associations=(1, 4),
+        associations=tuple(several for several in scale.associations if several <= 4),
         storage=storage,
         rounds=scale.rounds,
     )
@@ -331,7 +373,9 @@ def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> 
             break
         done.append(f"{name} {count}")
         rounds = scale.rounds if count <= 2000 else 1
-        results |= media.compare([(WORKLOADS[name], count)], storage, rounds=rounds)
+        results |= media.compare(
+            [(WORKLOADS[name], count)], storage, rounds=rounds, tools=scale.media_tools
+        )
 
     def cell(tool: str, material: str) -> str:
         runs = results.get((tool, material))
@@ -344,11 +388,15 @@ def make_media(report: Report, scale: Scale, storage: Path, deadline: float) -> 
     report.table(
         "Media: seconds (Burnish from N-ACTION to DONE, read back and verified)",
         ["Tool", *done],
-        [
-            [tool, *(cell(tool, material) for material in done)]
-            for tool in (*media.SERVERS, *media.PIPELINES)
-        ],
+        [[tool, *(cell(tool, material) for material in done)] for tool in scale.media_tools],
     )
+    for material in done:
+        pairs = zip(
+            results.get(("burnish", material), []), results.get(("cat", material), []), strict=False
+        )
+        ratios = [ours.seconds / cat.seconds for ours, cat in pairs if not ours.failed]
+        if ratios:
+            report.say(f"{material}: {statistics.median(ratios):.2f} times as long as cat.")
     report.figures["media"] = {
         f"{tool} {material}": [run.seconds for run in runs]
         for (tool, material), runs in results.items()
@@ -367,13 +415,35 @@ def plan(report: Report, scale: Scale, storage: Path) -> None:
         [[str(n), f"{admit:.3f}", f"{plan:.3f}"] for n, (admit, plan) in planned.items()],
     )
     listed = planning.listing(scale.requests, storage)
-    load = planning.n_get(storage, scale.under_load)
-    report.say(
-        f"List of {scale.requests} requests: {listed * 1e3:.0f} ms. N-GET while receiving "
-        f"{load.received_per_second:.0f} instances/s: p50 {load.p50 * 1e3:.1f} ms, "
-        f"p99 {load.p99 * 1e3:.1f} ms of {load.gets}."
-    )
+    report.say(f"List of {scale.requests} requests: {listed * 1e3:.0f} ms.")
     report.figures["planning"] = {str(n): plan for n, (_, plan) in planned.items()}
+
+
+def get_under_load(report: Report, scale: Scale, storage: Path) -> None:
+    loads = (0, 1, 2, 4)
+    results: dict[int, list[planning.UnderLoad]] = {several: [] for several in loads}
+    for _ in range(scale.rounds):
+        for several in loads:
+            count = scale.under_load if several else 0
+            results[several].append(planning.n_get(storage, count, several))
+
+    def median(several: int, name: str) -> float:
+        return statistics.median(getattr(load, name) for load in results[several])
+
+    report.table(
+        "N-GET while W2 is received: ms until the answer",
+        ["Associations", "instances/s", "p50", "p99", "p99, as a multiple of that without load"],
+        [
+            [
+                str(several),
+                f"{median(several, 'received_per_second'):.0f}",
+                f"{1e3 * median(several, 'p50'):.1f}",
+                f"{1e3 * median(several, 'p99'):.1f}",
+                f"{median(several, 'p99') / median(0, 'p99'):.1f}",
+            ]
+            for several in loads
+        ],
+    )
 
 
 def stay_idle(report: Report, scale: Scale, storage: Path) -> None:
@@ -505,6 +575,7 @@ def run(scale: Scale, storage: Path, disk: Path, only: Sequence[str] = ()) -> Re
         ("set-up", lambda: set_up(report, scale, storage)),
         ("idle", lambda: stay_idle(report, scale, storage)),
         ("planning", lambda: plan(report, scale, storage)),
+        ("n-get", lambda: get_under_load(report, scale, storage)),
         ("receive", lambda: receive_os(report, scale, storage, time.monotonic() + 7 * minute)),
         ("durable", lambda: receive_durable(report, scale, disk, time.monotonic() + longest)),
         ("beside", lambda: receive_beside_writing(report, scale, disk)),
@@ -535,6 +606,7 @@ PARTS = (
     "set-up",
     "idle",
     "planning",
+    "n-get",
     "receive",
     "durable",
     "beside",
@@ -569,6 +641,7 @@ def main() -> None:
         default=FULL.minutes,
         help="time limit",
     )
+    parser.add_argument("--rounds", type=int, help="how often each part is repeated")
     parser.add_argument("--storage", type=Path, help="default: memory, or the temporary directory")
     parser.add_argument("--disk", type=Path, help="a directory on a disk, for durable runs")
     parser.add_argument("--results", type=Path, default=_RESULTS)
@@ -576,9 +649,13 @@ def main() -> None:
     storage = cache_directory(arguments.storage)
     disk = Path(tempfile.mkdtemp(prefix="burnish-", dir=arguments.disk or "/var/tmp"))  # noqa: S108
     described, began = machine(), datetime.now(UTC)
-    scale = SOME if arguments.only else within(arguments.minutes)
+    scale = QUICK if arguments.quick else within(arguments.minutes)
+    if arguments.only and not arguments.quick:
+        scale = replace(SOME, minutes=arguments.minutes)
+    if arguments.rounds:
+        scale = replace(scale, rounds=arguments.rounds)
     try:
-        report = run(QUICK if arguments.quick else scale, storage, disk, arguments.only)
+        report = run(scale, storage, disk, arguments.only)
     finally:
         shutil.rmtree(disk, ignore_errors=True)
     arguments.results.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,10 @@ CALLING = "BENCHMARK"
 _PENDING_WARNINGS = 0xB000
 #: How many buffers one sendmsg takes; the kernel's limit is 1024.
 _BUFFERS = 512
+#: How many bytes of a response are received at a time: as a rule, all of it by one call.
+_LONGEST_RESPONSE = 4096
+#: The header of Status (0000,0900), which every response has.
+_STATUS_ELEMENT = struct.pack("<HHI", 0, 0x0900, 2)
 #: The largest PDU to a peer that sets no limit.
 _UNLIMITED = 131072
 
@@ -100,10 +104,16 @@ class Connection:
 
     def status(self) -> int:
         """The Status of the next message without a data set, such as a C-STORE-RSP."""
-        kind, body = _read_pdu(self.socket)
-        if kind != 4:
-            raise PeerError(f"PDU {kind} instead of an answer")
-        return _status(command_set(body[6:]))
+        pdu = self.socket.recv(_LONGEST_RESPONSE)
+        while len(pdu) < 6 or len(pdu) < 6 + int.from_bytes(pdu[2:6], "big"):
+            part = self.socket.recv(_LONGEST_RESPONSE)
+            if not part:
+                raise PeerError("closed by the peer")
+            pdu += part
+        if pdu[0] != 4:
+            raise PeerError(f"PDU {pdu[0]} instead of an answer")
+        at = pdu.find(_STATUS_ELEMENT) + len(_STATUS_ELEMENT)
+        return int.from_bytes(pdu[at : at + 2], "little")
 
     def message(self) -> tuple[int, bytes]:
         """The Status and the data set of the next message, in any number of fragments."""

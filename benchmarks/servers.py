@@ -248,7 +248,8 @@ KINDS = {
         Kind("c-full", "receiver.c, syncfs", c_receiver("full"), "gcc", plain=True),
         Kind("c-log", "receiver.c, one segment", c_receiver("log"), "gcc", plain=True),
         Kind("python", "receiver.py", python_receiver("files"), plain=True),
-        Kind("python-log", "receiver.py, one segment", python_receiver("log"), plain=True),
+        Kind("python-log", "receiver.py, one file", python_receiver("log"), plain=True),
+        Kind("python-sync", "receiver.py, one segment", python_receiver("sync"), plain=True),
     )
 }
 
