@@ -100,7 +100,7 @@ def unknown_terms(specific_character_set: bytes) -> tuple[str, ...]:
 
 
 def for_record(specific_character_set: bytes) -> bytes:
-    """What a directory record has as its character set: that of the instance, known or not.
+    """The character set of a directory record: that of the instance, known or not.
 
     b"" if that is not made of code strings, which a record must have (PS3.5 6.2).
     """

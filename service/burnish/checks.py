@@ -29,7 +29,7 @@ _DUE_AFTER = timedelta(hours=20)
 
 
 class CheckKind(StrEnum):
-    """What is checked."""
+    """The subject of a check."""
 
     DATABASE = "database"
     SPOOL = "spool"

@@ -55,7 +55,7 @@ _BATCH = 500
 
 @dataclass(slots=True, eq=False)
 class SegmentUse:
-    """What is known of one segment.
+    """The state of one segment.
 
     `allocated`: the bytes that it takes on disk. `is_complete`: nothing is appended to it any more,
     and all its records have their rows.
@@ -113,7 +113,7 @@ def survey(database: Database, spool: Spool) -> list[SegmentUse]:
 
 @dataclass(frozen=True, slots=True)
 class SpoolRoom:
-    """What the spool takes on disk, in bytes.
+    """The room that the spool takes on disk, in bytes.
 
     `disk_used` is the share of the disk that is in use, by whatever. `segments_live` is what the
     instances take that are wanted; the rest of `segments_allocated` is given back in time, except
@@ -131,7 +131,7 @@ class SpoolRoom:
 
 
 def room(database: Database, spool: Spool) -> SpoolRoom:
-    """What the spool takes on disk at this moment."""
+    """Measure the room that the spool takes on disk at this moment."""
     uses = survey(database, spool)
     files = files_size = 0
     for key in spool.published_keys():

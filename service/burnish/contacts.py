@@ -65,7 +65,7 @@ class Contact:
 
 @dataclass(frozen=True, slots=True)
 class ContactView:
-    """What is known of the contacts with one AE title at one address.
+    """The contacts with one AE title at one address.
 
     `admitting_lines` are lines of the configuration that would admit a rejected peer, with
     `remedy` in words; both are empty unless the last contact was rejected. `admitted_since`: it
@@ -316,7 +316,7 @@ def _admission(
     configured: Mapping[str, PeerSettings],
     caller: Caller,
 ) -> tuple[str, tuple[str, ...]]:
-    """What would admit a rejected peer, in words and as lines of the configuration."""
+    """The change that would admit a rejected peer, in words and as lines of the configuration."""
     title = contact.calling_ae_title
     if contact.called_ae_title != settings.dicom.ae_title and "called AE" in contact.detail:
         service_title = settings.dicom.ae_title
@@ -342,7 +342,7 @@ def _admission(
 
 
 def _change_of_peer(peer: PeerSettings, caller: Caller, denial: str) -> tuple[str, str]:
-    """What to change about a configured peer so that it is admitted: in words, and as a line."""
+    """The change that would admit a configured peer: in words, and as a line."""
     if "peer.addresses" in denial:
         addresses = [*map(_network, peer.addresses), caller.address]
         listed = ", ".join(f'"{_quoted(address)}"' for address in addresses)

@@ -18,7 +18,7 @@ _BIRTH_DATE, _SEX = 0x00100030, 0x00100040
 
 
 class Subject(Enum):
-    """What contradicting instances share: a field of the header. DETAILS: birth date or sex."""
+    """The field of the header that contradicting instances share. DETAILS: birth date or sex."""
 
     STUDY = "study_instance_uid"
     SERIES = "series_instance_uid"

@@ -58,7 +58,7 @@ class Change:
 
 @dataclass(slots=True)
 class Correction:
-    """What a correction does: the changes, the instances that change, and those that cannot."""
+    """The effect of a correction: the changes, the instances that change, and those that cannot."""
 
     changes: list[Change]
     instances: int = 0
@@ -76,7 +76,7 @@ def check(values: dict[str, str]) -> None:
 def describe(
     database: Database, spool: Spool, selection: Selection, values: dict[str, str]
 ) -> Correction:
-    """What `correct` would do; raises Unknown if nothing matches."""
+    """The effect that `correct` would have; raises Unknown if nothing matches."""
     return _run(database, spool, selection, values, keep=None, by="")
 
 

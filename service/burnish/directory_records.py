@@ -249,7 +249,7 @@ def spoken_names(name: str) -> tuple[str, ...]:
 
 
 def patient_key(patient_id: str, issuer: str, name: str) -> tuple[str, str, str]:
-    """What distinguishes patients: Patient ID, its issuer, and the name as it sounds.
+    """The values that distinguish patients: Patient ID, its issuer, and the name as it sounds.
 
     Of the name, the first component group that is present counts, usually the alphabetic one.
     """

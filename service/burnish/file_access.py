@@ -68,7 +68,7 @@ def check(path: Path, access: int = os.R_OK) -> None:
 
 
 def remedy(path: Path) -> str:
-    """What to do about a file that this user may not use."""
+    """The remedy for a file that this user may not use."""
     return (
         f"nothing is known to be wrong with {path.name}: run the command as the user of the"
         " service, or have an administrator correct owner or mode"

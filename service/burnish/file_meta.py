@@ -43,7 +43,7 @@ def encode(
 def _shared_bytes(
     sop_class_uid: str, uid_length: int, transfer_syntax_uid: str, source_ae_title: str
 ) -> tuple[bytes, bytes]:
-    """What precedes and what follows a SOP Instance UID of `uid_length` bytes."""
+    """The bytes before and behind a SOP Instance UID of `uid_length` bytes."""
     before = element(0x00020001, b"OB", b"\0\1") + element(
         0x00020002, b"UI", sop_class_uid.encode("ascii")
     )
@@ -59,7 +59,7 @@ def _shared_bytes(
 
 
 class FileIdentity(NamedTuple):
-    """What the File Meta Information of a file says, and where the data set begins."""
+    """The identity in the File Meta Information of a file, and where the data set begins."""
 
     sop_class_uid: str
     sop_instance_uid: str

@@ -9,7 +9,7 @@ from burnish.vocabulary import PieceState as P
 
 
 class RequestEvent(StrEnum):
-    """What happens to a Media Creation Request."""
+    """The events in the life of a Media Creation Request."""
 
     INITIATED = "INITIATED"
     FAILED = "FAILED"
@@ -20,7 +20,7 @@ class RequestEvent(StrEnum):
 
 
 class PieceEvent(StrEnum):
-    """What happens to a piece of media."""
+    """The events in the life of a piece of media."""
 
     CLAIMED = "CLAIMED"
     IMAGED = "IMAGED"
@@ -32,7 +32,7 @@ class PieceEvent(StrEnum):
 
 
 class Custody(StrEnum):
-    """What happens to a piece if its worker dies while the device is writing it.
+    """The fate of a piece whose worker dies while the device is writing it.
 
     AGAIN: nothing is lost, and it is written again. RUINED: its medium is lost, and another one is
     written. FOLLOWED: the device goes on by itself, and a new worker follows its job by name.

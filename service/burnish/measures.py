@@ -96,7 +96,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What was counted in one hour."""
+    """The counts of one hour."""
 
     hour: datetime
     name: str
@@ -158,7 +158,7 @@ def measure(session: Session, settings: Settings) -> Measures:
 
 
 def rates(session: Session, *, since: datetime) -> list[Rate]:
-    """What was counted in each hour since then."""
+    """The counts of each hour since then."""
     first = int(since.timestamp()) // _SECONDS_PER_HOUR
     rows = session.scalars(
         select(HourlyRate)

@@ -39,7 +39,7 @@ _LOOKED_AT = 20_000
 
 
 class NoteKind(StrEnum):
-    """What a note in the register tells."""
+    """The subject of a note in the register."""
 
     GIVEN_OUT = registered_media.GIVEN_OUT
     DESTROYED = registered_media.DESTROYED

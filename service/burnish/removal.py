@@ -35,7 +35,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What a removal concerns.
+    """The instances that a removal concerns.
 
     `needed_by`: short ids of open requests that need some of the instances. `promised`: how many of
     the instances a peer was promised to be kept (Storage Commitment).
@@ -50,7 +50,7 @@ class Removal:
 
 
 def describe(session: Session, selection: Selection) -> Removal:
-    """What would be removed; raises Unknown if nothing matches."""
+    """The removal that would be made; raises Unknown if nothing matches."""
     contents = _contents(selection)
     instances, studies, size = session.execute(
         select(

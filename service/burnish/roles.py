@@ -474,7 +474,7 @@ def check_device(settings: Settings, device: DeviceSettings) -> None:
 
 
 def device_problem(settings: Settings, device: DeviceSettings) -> BurnResult | None:
-    """What is missing of a device; the writer itself makes folders in the storage root."""
+    """The problem of a device whose folder is missing, unless the writer itself makes it."""
     directories = [
         path
         for path in device.directories

@@ -42,7 +42,7 @@ class RequestHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search has found, the newest first. `more_…`: there are more than were asked for.
+    """The results of a search, the newest first. `more_…`: there are more than were asked for.
 
     `media` are pieces in the register, which knows them when requests and instances are gone.
     """
@@ -110,7 +110,7 @@ def _matched_studies(session: Session, text: str, limit: int) -> dict[int, str]:
 
 
 def _study_queries(text: str) -> Iterable[tuple[str, Select[Any]]]:
-    """What a text may be of a study, and the studies that match."""
+    """The parts of a study that a text may be, and the studies that match."""
     if _UID.fullmatch(text):
         yield (
             "Study Instance UID",
@@ -144,7 +144,7 @@ def _matched_requests(session: Session, text: str, limit: int) -> dict[int, str]
 
 
 def _request_queries(text: str) -> Iterable[tuple[str, Select[Any]]]:
-    """What a text may be of a request, and the requests that match."""
+    """The parts of a request that a text may be, and the requests that match."""
     request = MediaCreationRequest
     if _UID.fullmatch(text):
         yield "request", select(request.id).where(request.sop_instance_uid == text)

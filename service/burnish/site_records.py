@@ -38,7 +38,7 @@ class FurtherKey(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class SiteRecords:
-    """What the configuration adds: private SOP Classes by UID, and further keys by record type.
+    """The additions of a configuration: private SOP Classes by UID, further keys by record type.
 
     `of_every_profile` are the keys that records have whatever the profile is. The tags of private
     keys are those that they have in records: each creator has one block of a group there.
@@ -116,7 +116,7 @@ def use(records: SiteRecords) -> None:
 
 
 def in_use() -> SiteRecords:
-    """What the configuration of this process adds."""
+    """The additions of the configuration of this process."""
     return _InUse.records
 
 

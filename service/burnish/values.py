@@ -15,7 +15,7 @@ from burnish.file_slice import Slice
 
 
 class AccountRole(StrEnum):
-    """What a user or token may do on the web, from least to most."""
+    """The rights of a user or token on the web, from least to most."""
 
     VIEWER = "viewer"  #: sees the work, but no patient data
     DESK = "desk"
@@ -58,7 +58,7 @@ SERVICE = Actor("service")
 
 
 class CheckFinding(NamedTuple):
-    """What a check has found, in a sentence; with a remedy it is a problem."""
+    """The result of a check, in a sentence; with a remedy it is a problem."""
 
     text: str
     remedy: str = ""
@@ -186,7 +186,7 @@ class DirectoryEntry(NamedTuple):
 
 
 class ContentShare(NamedTuple):
-    """What an instance brings along for people on its volume, in bytes.
+    """The content for people that an instance brings along on its volume, in bytes.
 
     `sizes` are those of files of its own; `text` is in pages and data, and `packed` in packs, which
     it shares with others.
@@ -216,7 +216,7 @@ class VolumeFile(NamedTuple):
 
 
 class ExpectedInstance(NamedTuple):
-    """What a volume must have under one File ID. `digest` is that of the data set alone."""
+    """A file that a volume must have under one File ID. `digest` is that of the data set alone."""
 
     file_id: str
     sop_class_uid: str
@@ -250,7 +250,7 @@ class FileDigest(NamedTuple):
 
 
 class DecodedFrames(NamedTuple):
-    """What decoding all frames of an image has shown.
+    """The result of decoding all frames of an image.
 
     `frames` were decoded; `fault` says why not all were. Unless the transfer syntax
     `is_supported`, none was tried.

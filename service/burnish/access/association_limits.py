@@ -93,7 +93,7 @@ class AssociationLimits:
 
 
 def _site(address: str) -> str:
-    """What stands for one stranger: an IPv4 address, or the first half of an IPv6 address.
+    """The key of one stranger: an IPv4 address, or the first half of an IPv6 address.
 
     A network with IPv6 gives each of its links 2⁶⁴ addresses.
     """

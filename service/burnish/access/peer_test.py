@@ -23,7 +23,7 @@ _SUCCESS = 0
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
-    """What a peer answered: `status` is that of DIMSE, None if there was none.
+    """The answer of a peer: `status` is that of DIMSE, None if there was none.
 
     `detail` says in words what went wrong, "" if nothing did.
     """

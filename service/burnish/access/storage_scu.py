@@ -31,7 +31,7 @@ _STANDARD_UIDS = "1.2.840.10008."
 
 
 class Encoding(NamedTuple):
-    """What a presentation context is for: a SOP Class in one transfer syntax."""
+    """The purpose of a presentation context: a SOP Class in one transfer syntax."""
 
     sop_class_uid: str
     transfer_syntax_uid: str

@@ -26,7 +26,7 @@ class IconAttributes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IconRule:
-    """What a profile requires of Icon Image Sequence (0088,0200): `size` is rows and columns."""
+    """The rule of a profile for Icon Image Sequence (0088,0200): `size` is rows and columns."""
 
     required: bool
     size: int

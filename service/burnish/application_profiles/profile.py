@@ -52,7 +52,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ProfilePermission:
-    """What a profile permits of one instance.
+    """The permission of a profile for one instance.
 
     It may be written in any of `transfer_syntaxes`. If there are none, it must not be written:
     `why` tells the reason, and `attributes` are the tags of the attributes beyond the limits (none
@@ -127,11 +127,11 @@ class ApplicationProfile:
         return any(not rule.sop_classes for rule in self.rules)
 
     def permission(self, sop_class_uid: str, limited_attributes: bytes) -> ProfilePermission:
-        """What it permits of an instance with these limited attributes (`limits.pack`)."""
+        """The permission for an instance with these limited attributes (`limits.pack`)."""
         return _permission(self, sop_class_uid, limited_attributes)
 
     def permission_of_class(self, sop_class_uid: str) -> ProfilePermission:
-        """What it permits of an instance of which only the SOP Class is known."""
+        """The permission for an instance of which only the SOP Class is known."""
         rules = [rule for rule in self.rules if rule.covers(sop_class_uid)]
         why = "" if rules else f"{self.label} does not permit SOP Class {sop_class_uid}"
         return ProfilePermission(

@@ -163,7 +163,7 @@ def error_result(name: str, directory: Path, error: OSError) -> BurnResult:
 
 
 def _reason(directory: Path, error: OSError) -> str:
-    """What went wrong; a denial is told with owner, mode and user."""
+    """The error in words; a denial is told with owner, mode and user."""
     if error.errno in DENIED:
         return denial(directory, os.R_OK | os.W_OK | os.X_OK) or explain(error)
     reason = error.strerror or str(error)
@@ -218,7 +218,7 @@ class Burner(Protocol):
         ...
 
     def supplies(self) -> tuple[Supply, ...]:
-        """What the device says of its supplies, read without disturbing it; empty if nothing."""
+        """The supplies that the device reports, if any; it is not disturbed by the reading."""
         ...
 
     def tidy(self) -> None:

@@ -268,7 +268,7 @@ class HotFolderBurner:
         return BurnResult(outcome, f"device {self.name}: {detail}", remedy)
 
     def _job_folder(self, job: BurnJob) -> Path:
-        """What the robot is to burn and to print."""
+        """The folder that tells the robot what to burn and to print."""
         return self._exchange / job.device_job
 
     def _unsent_file(self, job: BurnJob) -> Path:

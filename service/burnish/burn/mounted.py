@@ -137,7 +137,7 @@ class MountedBurner:
         return f"{job.checked_name()} {job.stem} {job.file_set_uid}"
 
     def _foreign_files(self) -> list[str]:
-        """What is on the stick that does not belong to an unfinished piece."""
+        """The files on the stick that do not belong to an unfinished piece."""
         if (self._directory / _UNDER_WAY).exists():
             return []
         return [name for name in os.listdir(self._directory) if name not in _SYSTEM_FOLDERS]

@@ -55,7 +55,7 @@ def list_devices(json: Json = False, config: Config = None) -> None:
 
 
 def _device_views(config: Path | None) -> "list[DeviceView]":
-    """What is known of each device. Before the first start, only its settings are known."""
+    """The state of each device. Before the first start, only its settings are known."""
     from burnish import devices
 
     settings = read_settings(config)

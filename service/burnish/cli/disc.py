@@ -188,7 +188,7 @@ def verify(
 
 
 def _judged_by(profile: str) -> str:
-    """What a volume is judged by, in words."""
+    """The rules by which a volume is judged, in words."""
     if not profile:
         return "PS3.10, PS3.12 and the Basic Directory (PS3.3 F) only: no --profile was given"
     if profile in STANDARD_PROFILES:
@@ -292,7 +292,7 @@ def _verdict(report: "VolumeReport") -> str:
 def _print_examined(
     path: Path, report: "VolumeReport", *, compared: int | None, has_decoded: bool
 ) -> None:
-    """What was examined, what was not, and how many bytes were compared."""
+    """The lines on what was examined, what was not, and how many bytes were compared."""
     examined = (
         "the DICOMDIR, its keys against the files, File Meta Information, the elements of data"
         " sets, and of pixel data the description, the length, the number of frames, and the"
@@ -380,7 +380,7 @@ def _report_build(result: "BuildResult", *, json: bool) -> None:
 def _content_terms(
     audience: str, config: Path | None, language: str, *, viewer: bool
 ) -> "ContentTerms | None":
-    """What the media hold for people; None for README.TXT in English alone."""
+    """The content of the media for people; None for README.TXT in English alone."""
     if not audience:
         return None
     from burnish.content.asked_for import content_terms

@@ -123,7 +123,7 @@ def import_(
 
 
 def _state(volume: Path, to: str, state: Path | None) -> "ImportState":
-    """What the peer has taken of the volume before."""
+    """The instances of the volume that the peer has taken before."""
     from burnish.offline.disc_import import ImportState
 
     if not to:

@@ -153,7 +153,7 @@ def watch(
 
 @contextmanager
 def request_actions(config: Path | None) -> "Iterator[RequestActions]":
-    """What the user of this command does with requests."""
+    """The operations on requests for the user of this command."""
     from burnish.request.actions import RequestActions
 
     with open_instances(config) as (settings, database):

@@ -173,7 +173,7 @@ def _selection(
     accession_numbers: list[str] | None,
     instances: list[str] | None,
 ) -> dict[str, list[str]]:
-    """What the options say of the content, as fields of a MediaOrder."""
+    """The options for the content, as fields of a MediaOrder."""
     return {
         "studies": studies or [],
         "series": series or [],
@@ -185,7 +185,7 @@ def _selection(
 
 @dataclass(frozen=True, slots=True)
 class _LabelOptions:
-    """What the options say of labels; an empty text is not given."""
+    """The options for labels; an empty text is not given."""
 
     label_text: str
     label_style_selection: str
@@ -201,7 +201,7 @@ class _LabelOptions:
 
 @dataclass(frozen=True, slots=True)
 class _MediaOptions:
-    """What the options say of the media, and of what they hold for people."""
+    """The options for the media and their content for people."""
 
     file_set_id: str
     content: str

@@ -83,7 +83,7 @@ def print_state(line: "RequestLine") -> None:
 
 
 def remarks(line: "RequestLine") -> list[str]:
-    """What people should know of a request, in words."""
+    """The remarks on a request, in words."""
     return [remark for remark in line.remarks.split(", ") if remark]
 
 

@@ -32,7 +32,7 @@ REVISIONS = (("1", "2026-11-28", "First complete statement"),)
 
 
 def _ihe_product() -> StatementTable:
-    """What heads an IHE integration statement (ITI TF-1)."""
+    """The head of an IHE integration statement (ITI TF-1)."""
     revision = REVISIONS[-1]
     return StatementTable.of(
         "IHE integration statement",
@@ -144,7 +144,7 @@ def _revisions() -> StatementTable:
 
 
 def _conditions(settings: Settings) -> dict[str, bool]:
-    """What the text depends on."""
+    """The conditions that the text depends on."""
     return {
         "retrieval": any("retrieve" in peer.may for peer in settings.peer),
         "by_get": settings.retrieval.method == "C-GET",

@@ -325,7 +325,7 @@ def _readable(name: str) -> str:
 
 
 def content_terms() -> StatementTable:
-    """What media hold for each term of Include Non-DICOM Objects."""
+    """The content of media for each term of Include Non-DICOM Objects."""
     rows = [(term, _CONTENT_MEANINGS[term]) for term in IncludeNonDICOMObjects]
     rows_of_text = [(str(term), meaning) for term, meaning in rows]
     rows_of_text.append(("another term", "what `request.include_non_dicom_objects` says"))

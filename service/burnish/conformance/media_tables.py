@@ -127,7 +127,7 @@ def _obstacle(profile: ApplicationProfile) -> str:
 
 
 def rules_of_profiles(settings: Settings) -> StatementTable:
-    """What the profiles permit, profiles with the same rules together."""
+    """The permissions of the profiles, profiles with the same rules together."""
     labels_by_rules: dict[tuple[Rule, ...], list[str]] = {}
     for profile in known_profiles(settings):
         labels_by_rules.setdefault(profile.rules, []).append(profile.label)

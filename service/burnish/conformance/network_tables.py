@@ -416,7 +416,7 @@ def _time_outs_as_requestor(settings: Settings) -> list[tuple[str, str, str]]:
 
 
 def proposed_contexts_of_retrieval() -> StatementTable:
-    """What the Query/Retrieve SCU proposes."""
+    """The presentation contexts that the Query/Retrieve SCU proposes."""
     uncompressed = _syntaxes(query_retrieve.UNCOMPRESSED)
     compressed = _syntaxes(query_retrieve.COMPRESSED)
     relational = "relational queries"
@@ -452,7 +452,7 @@ def proposed_contexts_of_retrieval() -> StatementTable:
 
 
 def proposed_contexts_of_reports() -> StatementTable:
-    """What is proposed to report commitments."""
+    """The presentation contexts that are proposed to report commitments."""
     uid = STORAGE_COMMITMENT_PUSH_MODEL
     return StatementTable.of(
         "Presentation contexts proposed to report commitments",
@@ -462,7 +462,7 @@ def proposed_contexts_of_reports() -> StatementTable:
 
 
 def proposed_contexts_of_sending() -> StatementTable:
-    """What the Storage SCU proposes."""
+    """The presentation contexts that the Storage SCU proposes."""
     return StatementTable.of(
         "Presentation contexts proposed to send instances",
         ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
@@ -480,7 +480,7 @@ def proposed_contexts_of_sending() -> StatementTable:
 
 
 def proposed_contexts_of_tests() -> StatementTable:
-    """What is proposed to test a peer."""
+    """The presentation contexts that are proposed to test a peer."""
     return StatementTable.of(
         "Presentation contexts proposed to test a peer",
         ("Abstract syntax", "UID", "Transfer syntaxes", "Role", "Extended negotiation"),
@@ -551,7 +551,7 @@ def query_keys() -> StatementTable:
 
 
 def communication_failures() -> StatementTable:
-    """What is done when communication fails (PS3.2 A.4.2.1.3)."""
+    """The actions when communication fails (PS3.2 A.4.2.1.3)."""
     retried = "the archive is asked again after `retrieval.retry_after`; the request stays PENDING"
     again = "the report is sent again on another association, as after a failure"
     return StatementTable.of(

@@ -231,7 +231,7 @@ def derived_images() -> StatementTable:
 
 
 def converted_copies() -> StatementTable:
-    """What changes in an instance that is converted to another transfer syntax."""
+    """The changes to an instance that is converted to another transfer syntax."""
     return StatementTable.of(
         "Instances that are converted to another transfer syntax without loss",
         ("What", "How it changes"),
@@ -257,7 +257,7 @@ def converted_copies() -> StatementTable:
 
 
 def corrected_instances() -> StatementTable:
-    """What `burnish instance correct` changes."""
+    """The changes that `burnish instance correct` makes."""
     from burnish.correction import NAMES
 
     return StatementTable.of(

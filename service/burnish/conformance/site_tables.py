@@ -56,7 +56,7 @@ def private_sop_classes(settings: Settings) -> StatementTable:
 
 
 def augmented_profiles(settings: Settings) -> StatementTable:
-    """What each Augmented profile adds to its base (PS3.2 A.5.3.1)."""
+    """The additions of each Augmented profile to its base (PS3.2 A.5.3.1)."""
     rows = [
         (
             profile.name,
@@ -84,7 +84,7 @@ def augmented_profiles(settings: Settings) -> StatementTable:
 
 
 def private_profiles(settings: Settings) -> StatementTable:
-    """What each Private profile is (PS3.2 A.5.3, in the order of PS3.11 X)."""
+    """A description of each Private profile (PS3.2 A.5.3, in the order of PS3.11 X)."""
     by_label = {profile.label: profile for profile in settings.profiles}
     rows = []
     for row in settings.application_profile:

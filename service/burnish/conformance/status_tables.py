@@ -233,7 +233,7 @@ def status_table(operation: str) -> StatementTable:
 
 
 def handling_of_c_find() -> StatementTable:
-    """What the Query/Retrieve SCU does on each status (PS3.4 C.4.1.1.4)."""
+    """The actions of the Query/Retrieve SCU on each status (PS3.4 C.4.1.1.4)."""
     return StatementTable.of(
         "C-FIND response statuses and what is done",
         ("Service status", "Status", "Behaviour"),
@@ -252,7 +252,7 @@ def handling_of_c_find() -> StatementTable:
 
 
 def handling_of_retrieve() -> StatementTable:
-    """What the Query/Retrieve SCU does on each status of C-MOVE and C-GET (PS3.4 C.4.2.1.5)."""
+    """The actions of the SCU on each status of C-MOVE and C-GET (PS3.4 C.4.2.1.5)."""
     return StatementTable.of(
         "C-MOVE and C-GET response statuses and what is done",
         ("Service status", "Status", "Behaviour"),
@@ -281,7 +281,7 @@ def handling_of_retrieve() -> StatementTable:
 
 
 def handling_of_sending() -> StatementTable:
-    """What `burnish disc import` does on each status of C-STORE (PS3.4 B.2.3)."""
+    """The actions of `burnish disc import` on each status of C-STORE (PS3.4 B.2.3)."""
     rows = [
         (kind, meaning or "success", f"{code:x<4}{'H' * (len(code) == 4)}", _BEHAVIOUR[kind])
         for code, (kind, meaning) in disc_import.STATUSES.items()
@@ -295,7 +295,7 @@ def handling_of_sending() -> StatementTable:
 
 
 def handling_of_tests() -> StatementTable:
-    """What is done on each status of a C-ECHO or C-STORE that tests a peer."""
+    """The actions on each status of a C-ECHO or C-STORE that tests a peer."""
     return StatementTable.of(
         "C-ECHO and C-STORE response statuses of a test",
         ("Service status", "Status", "Behaviour"),
@@ -311,7 +311,7 @@ def handling_of_tests() -> StatementTable:
 
 
 def statuses_of_c_get_storage() -> StatementTable:
-    """What C-STORE sub-operations of a C-GET are answered with."""
+    """The answers to C-STORE sub-operations of a C-GET."""
     return StatementTable.of(
         "C-STORE response statuses in a C-GET",
         ("Service status", "Status", "Cause in this product"),
@@ -324,7 +324,7 @@ def statuses_of_c_get_storage() -> StatementTable:
 
 
 def handling_of_event_reports() -> StatementTable:
-    """What is done on each status of an N-EVENT-REPORT (PS3.4 J.3.3)."""
+    """The actions on each status of an N-EVENT-REPORT (PS3.4 J.3.3)."""
     return StatementTable.of(
         "N-EVENT-REPORT response statuses and what is done",
         ("Service status", "Status", "Behaviour"),

@@ -26,7 +26,7 @@ _HEADING = re.compile(r"(#+) (.+)")
 
 @dataclass(frozen=True)
 class Material:
-    """What the text files are filled with: values, conditions, tables and figures, by name."""
+    """The values, conditions, tables and figures that fill the text files, by name."""
 
     value: Callable[[str], str]
     conditions: Mapping[str, bool]
@@ -67,7 +67,7 @@ def assemble(name: str, material: Material) -> list[Section]:
 
 
 def _blocks(kind: str, name: str, material: Material, placed: Container[str]) -> list[Block]:
-    """What a directive puts in; `placed` are the tables that the text names."""
+    """The text that a directive puts in; `placed` are the tables that the text names."""
     if kind == "figure":
         return [material.figures[name]()]
     if kind == "table":

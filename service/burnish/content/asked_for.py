@@ -31,7 +31,7 @@ def content_terms(
     *,
     display_application: bool,
 ) -> ContentTerms:
-    """What a set of media holds. Raises InvalidSettings for a logo or a program that cannot be."""
+    """The content of a set of media. Raises InvalidSettings for an impossible logo or program."""
     site = read_site(settings)
     plain = audience in (IncludeNonDICOMObjects.NO, IncludeNonDICOMObjects.FOR_RESEARCH)
     teaching = audience is IncludeNonDICOMObjects.FOR_TEACHING
@@ -62,7 +62,7 @@ def _pixels(settings: ContentSettings) -> str:
 
 
 def read_site(settings: ContentSettings) -> Site:
-    """What the site says on its media."""
+    """The statements of the site on its media."""
     logo = read_logo(settings.logo) if settings.logo else b""
     return Site(settings.institution, settings.contact, settings.disclaimer, logo)
 

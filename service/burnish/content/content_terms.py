@@ -18,7 +18,7 @@ _MOST_INSTITUTIONS = 2
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What an institution says on its media. `logo` is a JPEG picture; b"" for none."""
+    """The statements of an institution on its media. `logo` is a JPEG picture; b"" for none."""
 
     institution: str = ""
     contact: str = ""
@@ -33,7 +33,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class ContentTerms:
-    """What the volumes of a set hold besides DICOM files.
+    """The content of the volumes of a set besides DICOM files.
 
     `audience` is Include Non-DICOM Objects (2200,0008). `viewer`: also the viewer; and the files of
     `applications`, by their names on the volume. Pages show at most about `most_pictures` of each

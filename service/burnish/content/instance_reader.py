@@ -80,7 +80,7 @@ def _kind(data_set: "Dataset") -> ContentKind:
 
 
 def _title(data_set: "Dataset") -> str:
-    """What a document calls itself."""
+    """The title of a document, as it gives it itself."""
     title = _text(data_set, "DocumentTitle")
     if not title:
         codes = _items(data_set, "ConceptNameCodeSequence")

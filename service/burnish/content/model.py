@@ -115,7 +115,7 @@ class DocumentFile(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rendition:
-    """What was made of one instance for people to look at, once, and lies in the cache.
+    """The pages and pictures of one instance, which are made once and lie in the cache.
 
     `fault` says why there is no picture or body where there should be one. `viewer` and
     `viewer_blobs` are the record and the lines of `viewer_data.InstanceRecorder`. `body` is the

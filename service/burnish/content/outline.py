@@ -104,7 +104,7 @@ class PatientOutline:
 
 @dataclass(frozen=True, slots=True)
 class VolumeOutline:
-    """What one volume of a set shows."""
+    """The patients and studies that one volume of a set shows."""
 
     patients: tuple[PatientOutline, ...]
     in_root: tuple[Rendition, ...] = ()
@@ -173,7 +173,7 @@ class _Numbering:
 
 
 def outline_volume(entries: Sequence[VolumeEntry], chosen: ChosenPictures) -> VolumeOutline:
-    """What a volume with these instances, in directory order, shows."""
+    """The outline of a volume with these instances, which are in directory order."""
     numbering = _Numbering(chosen)
     patients = []
     in_root: list[Rendition] = []

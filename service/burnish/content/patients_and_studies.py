@@ -23,7 +23,7 @@ class PatientSummary:
 
 
 def summarize_patients(headers: Iterable[InstanceHeader]) -> PatientSummary:
-    """What the headers of all instances of a volume say of patients, studies and institutions."""
+    """The patients, studies and institutions in the headers of all instances of a volume."""
     # The instances of a series agree on all that is summarized: one of them is sufficient.
     distinct = {
         (

@@ -137,7 +137,7 @@ def _block(
 
 
 def _median_differences(numbers: Any) -> Any:
-    """What the median predictor leaves of each number."""
+    """The differences of the numbers from the median predictor."""
     import numpy as np
 
     predicted = np.empty(numbers.shape, numbers.dtype)
@@ -154,7 +154,7 @@ def _median_differences(numbers: Any) -> Any:
 
 
 def _left_differences(numbers: Any) -> Any:
-    """What the number on the left leaves of each number, modulo 2 to the 32."""
+    """The differences of the numbers from those on their left, modulo 2 to the 32."""
     differences = numbers.copy()
     differences[:, 1:] -= numbers[:, :-1]
     return differences.view("<i4")

@@ -93,7 +93,7 @@ _INSTANCE_COUNT = re.compile(rb"^([^\r\n:]*DICOM[^\r\n:]*: *)(\d[\d ]*)", re.MUL
 
 @dataclass(frozen=True, slots=True)
 class ReadmeDetails:
-    """What README.TXT gives in full, since a label may have no room for all of it.
+    """The details that README.TXT gives in full, since a label may have no room for all of them.
 
     `label_text` is Label Text (2200,0002) of the request. `patients`: also what the instances
     say of their patients and studies. `remarks` are warnings for all who use the medium. `profiles`
@@ -215,7 +215,7 @@ def _ways_to_open(terms: ContentTerms) -> list[str]:
 
 
 def _file_lines(terms: ContentTerms) -> list[str]:
-    """What the files and folders in the root are."""
+    """Descriptions of the files and folders in the root."""
     names = [("DICOMDIR", "dicomdir"), ("DICOM", "dicom"), (NAME, "readme")]
     if terms.pages:
         names += [("INDEX.HTM", "index"), ("IHE_PDI", "ihe_pdi")]

@@ -58,7 +58,7 @@ CODEC_ERRORS = (
 
 @dataclass(frozen=True, slots=True)
 class RenditionOptions:
-    """What is made of each instance.
+    """The renditions that are made of each instance.
 
     `quality` is that of JPEG pictures, `thumbnail` the width and height of small ones in pixels.
     `pixels` says what the viewer gets of the true values: "lossless", "near" or "none". With

@@ -34,7 +34,7 @@ class StoredRendition:
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """What `VolumeContent` has, and the renditions with the options by which they were made."""
+    """The values of a `VolumeContent`, and the renditions with their options."""
 
     files: tuple[ContentFile, ...]
     readme: bytes | None
@@ -94,7 +94,7 @@ def _encoded(part: Part, keys: dict[str, int]) -> object:
 
 
 def decode(data: bytes) -> StoredContent:
-    """What `encode` encoded."""
+    """Decode the result of `encode`."""
     values = json.loads(zlib.decompress(data))
     renditions = tuple(StoredRendition(*each) for each in values["renditions"])
     files = tuple(

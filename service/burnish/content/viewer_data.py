@@ -163,7 +163,7 @@ class InstanceRecorder:
         description["default_window"] = [_rounded((low + high) / 2), _rounded(width)]
 
     def to_json(self) -> dict[str, Any]:
-        """What to keep beside the lines, after the last of them was made.
+        """The data to keep beside the lines, after the last of them was made.
 
         Its "frames" are the lines of frames to keep: those of all frames, or none.
         """

@@ -237,7 +237,7 @@ def _details(data_set: Any) -> list[list[str]]:
 
 
 def _stack_key(data_set: Any) -> str:
-    """What separates images of a series that lie at the same place: echo, phase, b-value ..."""
+    """The values that separate images of a series at the same place: echo, phase, b-value ..."""
     image_type = texts(data_set.get("ImageType"))
     parts = (
         data_set.get("AcquisitionNumber"),
@@ -334,7 +334,7 @@ def _overlays(data_set: Any, extras: list[Any]) -> list[list[Any]]:
 
 
 def _functional_groups(data_set: Any, image: Description, frames: int) -> list[Description]:
-    """What differs by frame; what is shared goes into the image (PS3.3 C.7.6.16)."""
+    """The values that differ by frame; shared ones go into the image (PS3.3 C.7.6.16)."""
     for item in (data_set.get("SharedFunctionalGroupsSequence") or [])[:1]:
         image |= _functional_group(item)
     groups = data_set.get("PerFrameFunctionalGroupsSequence") or []

@@ -52,7 +52,7 @@ TEXT_OF_SERIES = 16_000
 def content_share(
     rendition: Rendition, chosen: ChosenPictures, terms: ContentTerms
 ) -> ContentShare:
-    """What an instance brings along, at most as a rule."""
+    """The size that an instance brings along, at most as a rule."""
     sizes = []
     text = _TEXT_OF_INSTANCE
     for picture in rendition.pictures:
@@ -93,7 +93,7 @@ def fixed_files(terms: ContentTerms, studies: int) -> list[tuple[str, int]]:
 
 
 def for_audience(rendition: Rendition, terms: ContentTerms) -> Rendition:
-    """What is shown of an instance: of teaching files nothing that names the patient."""
+    """The values of an instance that are shown: of teaching files none that name the patient."""
     return without_identity(rendition) if terms.teaching else rendition
 
 

@@ -42,7 +42,7 @@ IsWhole = Callable[[str, int], bool]
 
 @dataclass(slots=True)
 class RecordedRows:
-    """What became of rows.
+    """The fate of rows.
 
     `unneeded`: spool key and size of contents that are here already, whose room can be given back.
     `refused`: rows of other content where the first content counts, with the row of that.
@@ -348,7 +348,7 @@ def set_sealed(
 
 
 def _newest_contents(connection: Connection, uids: Collection[str]) -> dict[str, Any]:
-    """What is known of the newest content of each SOP Instance UID, with the id of its row."""
+    """The newest content of each SOP Instance UID, with the id of its row."""
     columns = {
         column.name: column
         for column in (
@@ -373,7 +373,7 @@ def _newest_contents(connection: Connection, uids: Collection[str]) -> dict[str,
 
 
 def _replaced_contents(connection: Connection, uids: Collection[str]) -> dict[str, list[Row]]:
-    """What is known of the replaced contents of each SOP Instance UID, also of released ones."""
+    """The replaced contents of each SOP Instance UID, also the released ones."""
     replaced: dict[str, list[Row]] = {}
     for batch in in_batches(list(uids), _BATCH):
         rows = connection.execute(

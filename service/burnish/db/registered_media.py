@@ -40,7 +40,7 @@ _VERIFIED_BEFORE = "read back without a fault"
 
 @dataclass
 class _Study:
-    """What the instances of a volume say of one study of one patient."""
+    """One study of one patient, as the instances of a volume describe it."""
 
     patient_id: str
     issuer_of_patient_id: str

@@ -505,7 +505,7 @@ class Piece(Table):
 
 
 class DeviceState(Table):
-    """What a device last reported, and whether it is paused.
+    """The last report of a device, and whether it is paused.
 
     `seen_at` is when its writer last gave a sign of life. While the writer is silent,
     `silent_since` is since when, and `silence` says in a sentence what is not heard of it.
@@ -529,7 +529,7 @@ class DeviceState(Table):
 
 
 class DatabaseIdentity(Table):
-    """What the register of the storage root knows this database by: one row, or none yet."""
+    """The identity of this database in the register of the storage root: one row, or none yet."""
 
     __tablename__ = "database_identity"
 
@@ -757,7 +757,7 @@ class RegisterTerm(Table):
 
 
 class RegisterNote(Table):
-    """What became of a registered piece afterwards: it was given out, destroyed, or other news."""
+    """A later event of a registered piece: it was given out, destroyed, or other news."""
 
     __tablename__ = "register_note"
     __table_args__ = (Index("ix_register_note_piece", "registered_piece_id"),)

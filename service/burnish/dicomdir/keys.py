@@ -98,7 +98,7 @@ class KeyBuilder:
         self.undecodable = 0
 
     def entities(self) -> EntityKeys:
-        """What the instance says of its patient, study and series."""
+        """The keys of the instance for its patient, study and series."""
         raw = tuple([self._values.get(tag, b"") for tag in TAGS_OF_ENTITIES])
         with_keys = self._record_type not in ROOT_TYPES
         if len(b"".join(raw)) > _LONGEST_REMEMBERED:

@@ -71,7 +71,7 @@ def _stricter(key: Key, other: Key) -> Key:
 
 
 def icon_rule(label: str) -> IconRule | None:
-    """What the profiles of `label` say of icons; None if nothing."""
+    """The rule of the profiles of `label` for icons; None if there is none."""
     for name in label.split("+"):
         if name in PROFILES and PROFILES[name].icon:
             return PROFILES[name].icon

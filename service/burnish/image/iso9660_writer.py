@@ -82,7 +82,7 @@ def _record_sectors(record_lengths: Iterable[int], used: int) -> int:
 
 
 def run_sectors(runs: Sequence[NameRun], *, unix_names: bool = False) -> int:
-    """What `directory_sectors` gives for the identifiers of `runs`; with Rock Ridge if so."""
+    """The result of `directory_sectors` for the identifiers of `runs`; with Rock Ridge if so."""
     used = _first_records(unix_names=unix_names)
     ordered = sorted(runs, key=_identifier)
     if all(run.count == 1 for run in runs):

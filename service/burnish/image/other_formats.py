@@ -46,7 +46,7 @@ _MBR_SIGNATURE = b"\x55\xaa"
 
 
 def name_format(source: Source) -> str:
-    """What the source is, as "the file system NTFS" or "a PDF file"; "" if that is not known."""
+    """The kind of the source, as "the file system NTFS" or "a PDF file"; "" if it is not known."""
     for start in (0, _first_partition(source)):
         for offset, magic, name in _FILE_SYSTEMS:
             if _has(source, start + offset, magic):

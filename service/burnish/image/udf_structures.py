@@ -146,7 +146,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What the integrity descriptor states: files, directories, and the next unique ID."""
+    """The values of the integrity descriptor: files, directories, and the next unique ID."""
 
     files: int
     directories: int

@@ -75,7 +75,7 @@ def sectors(size: int) -> int:
 
 
 def directory_sums(name: str) -> Sums:
-    """What a directory adds by its name alone."""
+    """The size that a directory adds by its name alone."""
     return Sums(directories=1, names=len(name) + len(name) % 2)
 
 
@@ -93,7 +93,7 @@ def plan_volume(
 
 
 def volume_sums(sizing: Sizing, files: Iterable[tuple[str, int]]) -> Sums:
-    """What these files, given as File ID and size, and their directories add up to."""
+    """The total size of these files, given as File ID and size, and of their directories."""
     sizes = dict(files)
     return _tree_sums(sizing, directory_tree.build_tree(sizes), sizes)
 

@@ -33,7 +33,7 @@ class _Sink(io.RawIOBase):
         return len(data)
 
     def take(self) -> bytes:
-        """What was written since the last call."""
+        """The bytes that were written since the last call."""
         content = b"".join(self._pieces)
         self._pieces.clear()
         return content

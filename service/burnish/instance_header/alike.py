@@ -47,7 +47,7 @@ _MOST_SEEN = 1024
 
 
 class _Kind(NamedTuple):
-    """What data sets of one kind have in common, and where they differ.
+    """The bytes that data sets of one kind have in common, and where they differ.
 
     `common` unpacks the bytes that have to be `expected`. `differing` unpacks the other values that
     are indexed, of which `tags` are the tags. `record_keys` are those of the directory record:

@@ -58,7 +58,7 @@ _LONGEST_RUN = 128
 
 
 class FrameFault(NamedTuple):
-    """What is wrong with frames, in words.
+    """A fault of frames, in words.
 
     `prevents_viewing`: a viewer shows no image, or a wrong one.
     """
@@ -81,7 +81,7 @@ class EncapsulatedPixelData(NamedTuple):
 
 
 class _Header(NamedTuple):
-    """What the header of a codestream says of its image; `signed` is None if it does not tell."""
+    """The image as the header of a codestream describes it; `signed` is None if that is unknown."""
 
     rows: int
     columns: int
@@ -131,7 +131,7 @@ def frame_faults(
     values: limits.Values,
     transfer_syntax_uid: str,
 ) -> list[FrameFault]:
-    """What is wrong with the frames of encapsulated Pixel Data that `values` describe."""
+    """The faults of the frames of encapsulated Pixel Data that `values` describe."""
     if not pixel_data.fragments:
         return [FrameFault("its Pixel Data (7FE0,0010) has no fragment")]
     if is_video(transfer_syntax_uid):

@@ -27,13 +27,13 @@ class ElementChecks:
         self._highest = -1
 
     def faults(self, tag: int, length: int) -> Iterator[tuple[str, str]]:
-        """What is wrong with the next element: the kind of fault, and a sentence about "its"."""
+        """The faults of the next element: the kind of each, and a sentence about "its"."""
         yield from element_faults(tag, length, self._highest)
         self._highest = max(self._highest, tag)
 
 
 def element_faults(tag: int, length: int, highest: int) -> Iterator[tuple[str, str]]:
-    """What is wrong with an element behind others of which `highest` is the highest tag.
+    """The faults of an element behind others of which `highest` is the highest tag.
 
     The kind of each fault, and a sentence about "its".
     """

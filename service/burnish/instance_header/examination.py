@@ -34,7 +34,7 @@ def examine(source: Slice) -> str:
 
 
 def _frame_faults(file: BinaryIO, size: int, indexed: IndexedFile) -> list[FrameFault]:
-    """What is wrong with the frames, as `burnish disc verify` finds it too."""
+    """The faults of the frames, as `burnish disc verify` finds them too."""
     window = Window(file, indexed.data_set_offset, size - indexed.data_set_offset, _BLOCK)
     tables = {_EXTENDED_OFFSETS: b"", _EXTENDED_LENGTHS: b""}
     fragments: list[tuple[int, int]] = []

@@ -135,7 +135,7 @@ def _fault(
     transfer_syntax_uid: str,
     sop_class_uid: str,
 ) -> str:
-    """What is wrong with the instance, in words (see `instance_faults`)."""
+    """The faults of the instance, in words (see `instance_faults`)."""
     faults = [header_values.fault] if header_values.fault else []
     length = header_values.pixel_data_length
     if directory_record_type == "IMAGE":

@@ -53,6 +53,6 @@ class Inflated:
             self.read(min(1 << 20, position - self.position))
 
     def remainder(self, most: int) -> bytes:
-        """What follows the deflated bytes once they have ended, at most so many bytes."""
+        """The bytes behind the deflated ones, once those have ended, at most so many."""
         behind = self._inflate.unused_data[:most]
         return behind + self._file.read(min(most - len(behind), self._left))

@@ -26,7 +26,7 @@ def in_words(tolerable: str, faults: Iterable[str]) -> str:
 
 
 def text_fault(character_set: bytes, undecodable: int) -> str:
-    """What is wrong with the texts of an instance, in words, "" if nothing is.
+    """The faults of the texts of an instance, in words; "" if there are none.
 
     `character_set` is its Specific Character Set (0008,0005); `undecodable` is the tag of a text
     that is not in it, 0 if there is none.

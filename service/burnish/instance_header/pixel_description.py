@@ -61,7 +61,7 @@ _BITS_ALLOCATED_BY_CLASS = {
 
 
 class DescriptionFault(NamedTuple):
-    """What is wrong with an attribute that describes pixels, in words.
+    """A fault of an attribute that describes pixels, in words.
 
     `prevents_viewing`: a viewer shows no image, or a wrong one.
     """
@@ -75,7 +75,7 @@ class DescriptionFault(NamedTuple):
 def description_faults(
     limited_attributes: bytes, transfer_syntax_uid: str, sop_class_uid: str, *, is_native: bool
 ) -> tuple[DescriptionFault, ...]:
-    """What is wrong with the values of the attributes that describe Pixel Data.
+    """The faults of the attributes that describe Pixel Data.
 
     Source: PS3.3 C.7.6.3, PS3.5 8. Missing attributes are left to `pixel_data`, except Pixel
     Representation, which tells little.

@@ -56,7 +56,7 @@ def present(
     *,
     now: datetime,
 ) -> dict[Key, Condition]:
-    """What there is to tell at `now`.
+    """The conditions that people are told of, at `now`.
 
     `open_since` are the open notices and when they began: some things end later than they would
     begin. The reasons of requests are added by `with_reason`.

@@ -22,7 +22,7 @@ _MOST_BEGUN = 200
 
 @dataclass(frozen=True, slots=True)
 class _Changes:
-    """What one look changes.
+    """The changes of one look at the conditions.
 
     `begin` are new conditions, `tell` notices that have lasted long enough, `end` told notices
     whose cause has ended, and `forget` those that nobody was told of.

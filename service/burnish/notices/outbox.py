@@ -41,7 +41,7 @@ class ClaimedMessage:
 
 
 def waiting_deliveries() -> Select[Any]:
-    """What no receiver has taken yet."""
+    """The messages that no receiver has taken yet."""
     return select(NoticeDelivery.notice_id).where(*_waiting())
 
 

@@ -85,7 +85,7 @@ class OutgoingMessage:
         return "\n".join(lines) + "\n"
 
     def as_json(self) -> dict[str, Any]:
-        """What a webhook and a command get."""
+        """The members that a webhook and a command get."""
         return {
             "id": self.id,
             "kind": "notices" if self.items else "test",

@@ -121,7 +121,7 @@ class _EarlierDisc:
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """What is to be written, and what the whole disc must hold afterwards.
+    """The files to write, and those that the whole disc must hold afterwards.
 
     `files` are written; `kept` are the extents of the files that stay, `kept_digests` their
     digests.

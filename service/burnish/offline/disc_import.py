@@ -72,7 +72,7 @@ class ImportSelection:
 
 @dataclass(slots=True)
 class ImportResult:
-    """What came of an import.
+    """The result of an import.
 
     `accepted` counts the instances that the destination has taken, `warnings` are those of them
     with a warning. `before` counts those that an earlier import has brought there. `failed` were

@@ -90,7 +90,7 @@ def _check_records(path: Path, volume: ReadableVolume) -> None:
 def _details_of_series(
     records: Iterable[Record], volume: ReadableVolume
 ) -> list[tuple[Record, dict[str, str]]]:
-    """What one file of each series says of its patient, with the record of that file."""
+    """The patient in one file of each series, with the record of that file."""
     first_of_series: dict[int, Record] = {}
     for record in records:
         if record.file_id and record.parent and record.parent.type == "SERIES":

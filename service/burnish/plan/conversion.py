@@ -189,7 +189,7 @@ def _convert(
 
 
 def conversion_failure(error: Exception) -> InstanceFailure:
-    """What the error of a conversion means for its instance."""
+    """The failure of an instance whose conversion ended with an error."""
     reason = FailureReason.PROCESSING_FAILURE
     if isinstance(error, AttributesMissing):
         reason = FailureReason.MISSING_ATTRIBUTE

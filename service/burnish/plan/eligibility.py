@@ -22,7 +22,7 @@ _LISTED_REASONS = 5
 
 
 class InstanceKind(NamedTuple):
-    """What decides on which media an instance may go, and in which transfer syntaxes.
+    """The values that decide on which media an instance may go, and in which transfer syntaxes.
 
     A request has few kinds: what follows from a kind is decided once for all instances of it.
     """

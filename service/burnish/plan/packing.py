@@ -129,7 +129,7 @@ def _all_candidates(series: Iterable[Series]) -> Iterator[Candidate]:
 
 
 def _units(series: Iterable[Series], level: int, fixed: FixedPart) -> Iterator[Unit]:
-    """What is kept together at a level; a unit too large for a volume is taken apart."""
+    """The units that stay together at a level; one too large for a volume is taken apart."""
     for _, members in groupby(series, _LEVELS[level]):
         unit = tuple(members)
         if fits_one_volume(unit, fixed):

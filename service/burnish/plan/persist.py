@@ -154,7 +154,7 @@ def headers_of_studies(
 
 
 def load_unmet(session: Session, request: MediaCreationRequest) -> Refusal | None:
-    """What admission found against a request, without the instances; None if nothing."""
+    """The refusal of a request at admission, without the instances; None if there is none."""
     uid = ReferencedInstance.referenced_sop_instance_uid
     references, different = session.execute(
         select(func.count(), func.count(uid.distinct())).where(
@@ -363,7 +363,7 @@ def _encoded_content(volume: PlannedVolume, file_set: FileSet, renditions: Path)
 
 
 def _in_words(plan: Plan, copies: int) -> str:
-    """What is planned, and what people must know of it."""
+    """The plan in words, and what people must know of it."""
     count = len(plan.volumes)
     files = [file for volume in plan.volumes for file in volume.files]
     text = f"{plan.choice.label} on {count} x {plan.choice.medium}, copies: {copies}"

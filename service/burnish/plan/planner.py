@@ -58,7 +58,7 @@ _NONE: Failures = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class _RequestedMedia:
-    """What a request says of all its media.
+    """The terms of a request that concern all its media.
 
     `recipients` and `password_file` say who can open secure media; empty where the settings say
     it. `device` is the only one that is to make the media, "" for any. `contradictions` are those
@@ -234,7 +234,7 @@ class Planner:
                 persist.record_plan(session, prefix, request, decision, self._renditions.folder)
 
     def _damaged_images(self, standing_order: str) -> DamagedImages:
-        """What becomes of damaged images; `standing_order` is "" if a person or a peer asked."""
+        """The setting for damaged images; `standing_order` is "" if a person or a peer asked."""
         for order in self._settings.standing_order:
             if order.name == standing_order and order.damaged_images:
                 return order.damaged_images

@@ -147,7 +147,7 @@ def _permits(profile: ApplicationProfile, kind: InstanceKind) -> bool:
 
 
 def remedy(kinds: Iterable[InstanceKind], devices: Sequence[DeviceSettings]) -> str:
-    """What an operator can do where a profile does not permit some instances; "" for nothing."""
+    """The remedy where a profile does not permit some instances; "" if there is none."""
     different = set(kinds)
     permitting = [
         profile

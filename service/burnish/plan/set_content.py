@@ -26,7 +26,7 @@ class PlacedCandidate(Protocol):
 
 @dataclass(frozen=True)
 class SetContent:
-    """What the volumes of a set hold for people. `renditions` are those of its instances by id."""
+    """The content of a set for people. `renditions` are those of its instances by id."""
 
     terms: ContentTerms
     renditions: Mapping[int, Rendition] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class SetContent:
         return {rendition.key: number for number, rendition in self.renditions.items()}
 
     def share(self, candidate: Candidate) -> ContentShare:
-        """What an instance brings along on its volume."""
+        """The content that an instance brings along on its volume."""
         if self.terms.manifest:
             entry = DirectoryEntry("0" * 64, candidate.header, candidate.transfer_syntax_uid)
             return ContentShare(text=instance_list.row_length(entry))

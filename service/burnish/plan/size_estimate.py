@@ -23,7 +23,7 @@ _ROOT_FILE_PATH_LENGTH = len("\\".join(("DICOM", _ROOT_FILE)))
 
 @dataclass(frozen=True, slots=True)
 class FixedPart:
-    """What every volume of a request has.
+    """The content that every volume of a request has.
 
     `capacity` is that of the medium in bytes, `sizing` the arithmetic of its file system.
     `directory_length` are the bytes of a DICOMDIR without patients; `files` the other files that
@@ -41,7 +41,7 @@ class FixedPart:
 
 @dataclass(slots=True)
 class Addition:
-    """What some series would add to a volume.
+    """The sizes that some series would add to a volume.
 
     `directories` and `files` are the numbers of children that each directory gets.
     `shared_content` are bytes in files that several instances share: pages, data and packs.
@@ -95,7 +95,7 @@ class VolumeEstimate:
             self.files[_PAGES] = pages
 
     def addition(self, series: Iterable[Series]) -> Addition | None:
-        """What `series` would add; None where a File-set may not hold them together."""
+        """The sizes that `series` would add; None where a File-set may not hold them together."""
         addition = Addition()
         for one_series in series:
             for claim, owner in one_series.claims:

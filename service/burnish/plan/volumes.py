@@ -150,7 +150,7 @@ def fixed_part(  # noqa: PLR0917
     content: SetContent | None = None,
     headers: Sequence[InstanceHeader] = (),
 ) -> FixedPart:
-    """What every volume of a set with instances of these headers has, at its longest."""
+    """The content of every volume of a set with instances of these headers, at its longest."""
     terms = content.terms if content else None
     files = content.fixed_files() if content else []
     if terms is None or terms.readme:

@@ -23,7 +23,7 @@ _ROOM_CHECK = 64 * 1024 * 1024
 
 
 class ReceivedDataSet(NamedTuple):
-    """What is known of a data set once all of it is here: its header and its BLAKE3 digest."""
+    """The header and the BLAKE3 digest of a data set, which are known once all of it is here."""
 
     header: InstanceHeader
     digest: bytes

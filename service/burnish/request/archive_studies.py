@@ -93,7 +93,7 @@ class ArchiveStudy:
 
 @dataclass(frozen=True, slots=True)
 class FoundStudies:
-    """What an archive has; `more` if it has more studies than are listed."""
+    """The studies of an archive; `more` if it has more than are listed."""
 
     archive: str
     studies: tuple[ArchiveStudy, ...]
@@ -272,7 +272,7 @@ def recent_retrievals(session: Session) -> list[RetrievalView]:
 
 
 def fingerprint(session: Session) -> tuple[Any, ...]:
-    """What changes whenever a retrieval does."""
+    """A value that changes whenever a retrieval does."""
     return tuple(
         session.execute(
             select(

@@ -160,7 +160,7 @@ def _open_studies(position: tuple[datetime, int] | None) -> Select[int, datetime
 
 
 def fingerprint(session: Session) -> tuple[Any, ...]:
-    """What changes, besides the events of requests, whenever the arrivals do."""
+    """A value that changes, besides the events of requests, whenever the arrivals do."""
     last_id = select(func.max(KnownStudy.id)).scalar_subquery()
     last_received = select(func.max(KnownStudy.last_received_at)).scalar_subquery()
     return tuple(session.execute(select(last_id, last_received)).one())

@@ -37,7 +37,7 @@ class BulkAction:
 
 @dataclass(frozen=True, slots=True)
 class BulkPreview:
-    """What an action would do: requests that match, and those of them whose state permits it."""
+    """The effect of an action: requests that match, and those of them whose state permits it."""
 
     matching: int
     permitted: int
@@ -55,7 +55,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class UndoStep:
-    """What restores one request."""
+    """The values that restore one request."""
 
     name: str
     action: BulkAction
@@ -63,7 +63,7 @@ class UndoStep:
 
 @dataclass(frozen=True, slots=True)
 class BulkResult:
-    """What was done. `undo` restores it, as far as it can be undone."""
+    """The result of an action. `undo` restores the requests, as far as it can be undone."""
 
     changed: tuple[str, ...]
     refused: tuple[Refused, ...]

@@ -150,7 +150,7 @@ def _log_event(event: Event, request: MediaCreationRequest, device: str) -> None
 
 
 def _name(event: Event) -> str:
-    """What an event is called in the log."""
+    """The name of an event in the log."""
     names = _REQUEST_EVENTS if event.piece_id is None else _PIECE_EVENTS
     if event.event in names:
         return names[event.event]

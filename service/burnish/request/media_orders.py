@@ -73,7 +73,7 @@ def references(session: Session, order: MediaOrder) -> list[Reference]:
 
 
 def headers(session: Session, items: Sequence[Reference]) -> list[InstanceHeader]:
-    """What the instances say of patients and studies, once for each difference."""
+    """Headers of the instances: one for each difference in their patients and studies."""
     return instance_listing.distinct_headers(session, [item.sop_instance_uid for item in items])
 
 

@@ -45,7 +45,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class NewRequest:
-    """What an N-CREATE or a person asks for.
+    """The media that an N-CREATE or a person asks for.
 
     `attributes` has the values that were given, by column name. Without `sop_instance_uid` the
     request gets a new UID.

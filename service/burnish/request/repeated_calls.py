@@ -16,7 +16,7 @@ KEPT = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class RepeatedCall:
-    """What tells that a call is the same again: who calls, with which key, and what was sent.
+    """The marks by which a repeated call is recognized: the caller, the key, and the content.
 
     `caller` is the name of a program or person, wherever they call from.
     """
@@ -27,12 +27,12 @@ class RepeatedCall:
 
     @property
     def digest(self) -> str:
-        """What the key of this caller is kept as."""
+        """The form in which the key of this caller is kept."""
         return hashlib.sha256(f"{self.caller}\0{self.key}".encode()).hexdigest()
 
     @property
     def body_digest(self) -> str:
-        """What the content is kept as."""
+        """The form in which the content is kept."""
         return hashlib.sha256(self.body).hexdigest()
 
 

@@ -186,7 +186,7 @@ def _reason(
 
 
 def _waits(row: Any, pieces: PieceCounts) -> str:
-    """What a request waits for that nobody has to do anything about."""
+    """The reason why a request waits, if nobody has to do anything about it."""
     if row.admitted_at is None:
         if row.retrieval_began_at is not None:
             return "Missing instances are being retrieved from archives."

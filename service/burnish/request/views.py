@@ -46,7 +46,7 @@ class RequestGroup(StrEnum):
 
 
 class ActionKind(StrEnum):
-    """What can be done with many requests at once."""
+    """The actions for many requests at once."""
 
     INITIATE = "initiate"
     CANCEL = "cancel"

@@ -126,7 +126,7 @@ def decode_new_request(data: bytes, transfer_syntax_uid: str, sop_instance_uid: 
 def new_request(
     data_set: Dataset, sop_instance_uid: str, usual_references: tuple[Reference, ...] = ()
 ) -> NewRequest:
-    """What an N-CREATE asks for. Attributes that Burnish does not know are ignored.
+    """The media that an N-CREATE asks for. Attributes that Burnish does not know are ignored.
 
     `usual_references` are the references if they have been split off the data set. Raises
     InvalidValue, MissingAttribute, MissingValue.

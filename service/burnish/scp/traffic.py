@@ -28,7 +28,7 @@ _SUCCESS = 0
 
 
 class Traffic:
-    """What the associations of one receiver do."""
+    """The traffic of the associations of one receiver."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """What recognizes the text of one key. `start` is its text before the first placeholder."""
+    """The pattern that recognizes the text of one key. `start` precedes the first placeholder."""
 
     key: str
     start: str
@@ -43,7 +43,7 @@ def catalogue(name: str) -> Mapping[str, str]:
 
 @lru_cache(maxsize=4096)
 def translate(text: str, language: str) -> str:
-    """What a stage says, in the words of a language; a text that has no key stays as it is.
+    """The text of a stage in the words of a language; a text that has no key stays as it is.
 
     Values that are texts of stages themselves, such as the reason within a sentence, are translated
     too.

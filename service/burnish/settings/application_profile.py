@@ -304,7 +304,7 @@ def site_records(
     sop_classes: Iterable[SOPClassSettings],
     of_every_profile: Iterable[DirectoryKeySettings],
 ) -> tuple[SiteRecords, tuple[ApplicationProfile, ...]]:
-    """What a configuration adds to directory records, and its profiles."""
+    """The additions of a configuration to directory records, and its profiles."""
     profiles, of_every_profile = tuple(profiles), tuple(of_every_profile)
     all_keys = [key for profile in profiles for key in profile.directory_keys]
     all_keys += of_every_profile

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
 
     @property
     def site_records(self) -> site_records.SiteRecords:
-        """What this configuration adds to directory records."""
+        """The additions of this configuration to directory records."""
         return self._additions()[0]
 
     @property

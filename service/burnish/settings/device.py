@@ -15,7 +15,7 @@ _STICKS_AND_CARDS = ("USB", "CF", "MMC", "SD")
 
 @dataclass(frozen=True)
 class DeviceKind:
-    """What one kind of device can make, and which keys of `[[device]]` belong to it."""
+    """The media that one kind of device can make, and the keys of `[[device]]` for it."""
 
     media: tuple[str, ...]
     required_keys: tuple[str, ...] = ()

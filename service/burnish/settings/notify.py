@@ -156,7 +156,7 @@ class NoticeReceiverSettings(SettingsTable):
 
 
 class NotifySettings(SettingsTable):
-    """What people are told, and how often."""
+    """The notices to people, and how often they are sent."""
 
     #: What needs a person, a device or the disk has to last this long before anybody is told.
     after: Duration = timedelta(seconds=30)

@@ -11,7 +11,7 @@ from burnish.vocabulary import IncludeNonDICOMObjects, RequestPriority, YesNo
 
 
 class RequestSettings(SettingsTable):
-    """What applies to a request that leaves an attribute out, and the limits for requests.
+    """The defaults for attributes that a request leaves out, and the limits for requests.
 
     Keys that are named like an attribute of PS3.3 C.22.1 are the default of that attribute.
     """

@@ -61,7 +61,7 @@ class SealedSegment:
 
 @dataclass(eq=False, slots=True)
 class PendingRecord:
-    """What is appended for one instance, and where it was: at `payload` of the segment `name`.
+    """The record of one instance, and its place: at `payload` of the segment `name`.
 
     `parts` are the bytes of the record; the first of them is its header. `context` is what the
     caller wants to know of it later. `end` is where the next record begins.
@@ -194,7 +194,7 @@ class Appender:
         self._awaited = 0
 
     def _take_group(self) -> list[PendingRecord]:
-        """What waits, up to a number and a size; `seal`, which waits for the lead, ends a group."""
+        """The waiting records, up to a number and a size; a `seal` that waits ends the group."""
         size = count = 0
         for pending in self._pending[:_LARGEST_GROUP]:
             size += pending.size

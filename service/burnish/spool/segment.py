@@ -127,7 +127,7 @@ def encode_record_header(
 
 
 def padding(position: int) -> bytes:
-    """What brings `position` to the next place where a record may begin."""
+    """The padding from `position` to the next place where a record may begin."""
     return _PADDING[-position % ALIGNMENT]
 
 

@@ -38,7 +38,7 @@ _AC, _COLOUR, _SYMBOLS = 256, 512, 1024
 
 
 class _Symbols(NamedTuple):
-    """What is coded, in order: symbols, the additional bits behind each, and their number."""
+    """The codes in order: symbols, the additional bits behind each, and their number."""
 
     symbols: "np.ndarray"
     bits: "np.ndarray"
@@ -179,7 +179,7 @@ def _symbols(units: "np.ndarray", components: int) -> Iterator[_Symbols]:
 
 
 def _of_blocks(blocks: "np.ndarray", differences: "np.ndarray", table: "np.ndarray") -> _Symbols:
-    """What is coded of blocks; `table` is what to add to the symbols of each block."""
+    """The codes of blocks; `table` is added to the symbols of each block."""
     import numpy as np
 
     categories, extra = jpeg_huffman.categories()

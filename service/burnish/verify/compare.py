@@ -312,4 +312,4 @@ def _encoded_keys(record: Record, *, implicit: bool) -> list[bytes]:
 
 
 def _ignore(_kind: str, _message: str) -> None:
-    """What the elements of an instance are like was told when it arrived."""
+    """Do nothing: the faults of elements were told when the instance arrived."""

@@ -72,4 +72,4 @@ def _walk(walk: DataSetWalk) -> dict[int, bytes]:
 
 
 def _ignore(_kind: str, _message: str) -> None:
-    """What the elements of a file are like is told by `examine`."""
+    """Do nothing: the faults of elements are told by `examine`."""

@@ -84,7 +84,7 @@ class FileMetaParser:
 
 
 def _parse(data: bytes, *, data_set_follows: bool) -> tuple[FileMeta, tuple[int, int]]:
-    """What `parse_file_meta` returns, and where the SOP Instance UID lies: (0, 0) if it is absent.
+    """The result of `parse_file_meta`, and where the SOP Instance UID lies: (0, 0) if it is absent.
 
     Raises as `parse_file_meta` does.
     """

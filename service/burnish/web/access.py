@@ -10,7 +10,7 @@ from burnish.web.visitor import Role, Visitor
 
 
 class Permission(StrEnum):
-    """What a route lets its visitor do."""
+    """The permission that a route requires of its visitor."""
 
     #: Routes that nobody has to sign in for: signing in itself, static files, health.
     OPEN = "open"

@@ -84,7 +84,7 @@ def check_permissions(router: APIRouter) -> None:
 
 
 def permissions_of(route: APIRoute) -> list[Needs]:
-    """What a route declares that its visitor needs."""
+    """The permission that a route declares for its visitor."""
     return [
         dependency.call
         for dependency in route.dependant.dependencies

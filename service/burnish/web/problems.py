@@ -59,7 +59,7 @@ def kinds() -> Iterator[ProblemKind]:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong with one request. `remedy` tells what to do."""
+    """The problem of one request. `remedy` tells what to do."""
 
     kind: ProblemKind
     detail: str

@@ -23,7 +23,7 @@ class RateSpan(StrEnum):
 
 
 class CountedSeries(StrEnum):
-    """What is counted."""
+    """The subject of a chart."""
 
     RECEIVED = "received"
     MADE = "made"

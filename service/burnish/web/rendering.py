@@ -107,7 +107,7 @@ class Rendering:
 
 
 def _digest_of_assets() -> str:
-    """What the addresses of our own static files end with, so that browsers load new ones."""
+    """The end of the addresses of our own static files, so that browsers load new ones."""
     digest = hashlib.blake2b(digest_size=6)
     for name in ("burnish.css", "burnish.js", "upload.js"):
         digest.update((_FOLDER / "static" / name).read_bytes())

@@ -51,7 +51,7 @@ def actor_of(request: Request) -> Actor:
 
 
 def actions_of(request: Request) -> RequestActions:
-    """What the visitor who sent a request does with media creation requests."""
+    """The operations on media creation requests for the visitor who sent an HTTP request."""
     context = context_of(request)
     return RequestActions(context.database, context.settings, actor_of(request))
 

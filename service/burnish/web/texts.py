@@ -35,7 +35,7 @@ class Texts:
         return text.format(**values) if values else text
 
     def sentence(self, text: str) -> str:
-        """What a stage says, in this language."""
+        """The text of a stage in this language."""
         return sentences.translate(text, self.language)
 
     def event(self, name: str) -> str:

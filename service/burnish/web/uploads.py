@@ -42,7 +42,7 @@ _IDLE = 30.0
 
 @dataclass(frozen=True, slots=True)
 class ReceivedUpload:
-    """What was received. `size` is that of the data set in bytes."""
+    """A received instance. `size` is that of the data set in bytes."""
 
     sop_instance_uid: str
     sop_class_uid: str

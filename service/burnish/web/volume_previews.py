@@ -25,7 +25,7 @@ POLICY = (
 
 
 def volume_job(context: WebContext, name: str, number: int) -> PieceJob:
-    """What a writer would get to make a volume of a request; raises Unknown."""
+    """The input of a writer for a volume of a request; raises Unknown."""
     root = context.settings.storage.root
     with context.database.reading() as session:
         uid = listing.find_request(session, name).sop_instance_uid

@@ -61,7 +61,7 @@ class PieceJob:
 
 @dataclass(frozen=True, slots=True)
 class LabelInstructions:
-    """What a request says about its labels and its disposition (PS3.4 S.3.2.1.1.4)."""
+    """The terms of a request for its labels and its disposition (PS3.4 S.3.2.1.1.4)."""
 
     from_instances: bool
     text: str

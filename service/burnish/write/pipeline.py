@@ -52,7 +52,7 @@ class VolumeInstance(NamedTuple):
     digest: str
 
     def expected(self) -> ExpectedInstance:
-        """What reading the volume back must find of it."""
+        """The file that reading the volume back must find."""
         return ExpectedInstance(
             file_id=self.file_id,
             sop_class_uid=self.header.sop_class_uid,
@@ -131,7 +131,7 @@ class VolumePlan:
 
 
 class BuiltImage(NamedTuple):
-    """What is known about an image that was just built, and is stored nowhere.
+    """The facts about an image that was just built, which are stored nowhere.
 
     `keys` are the content keys of a secure volume; `dicomdir` is the digest of the DICOMDIR before
     it is sealed; `layout` is what every byte of the image must be; `hashing` computes digests of

@@ -553,7 +553,7 @@ class Worker:
 
 
 def _what_was_read(digests: Mapping[str, object]) -> str:
-    """What the register of media says of a piece whose medium was read back."""
+    """The words of the register of media for a piece whose medium was read back."""
     files = digests.get("files")
     count = quantity(len(files), "file") if isinstance(files, Mapping) else "all files"
     text = f"the medium was read back: {count} compared byte for byte"

@@ -443,7 +443,7 @@ def _evidence(data_set: "Dataset", keyword: str) -> Iterator[tuple[str, str]]:
 
 
 def _definitions(table: "Dataset", kind: str) -> dict[int, str]:
-    """What the rows or columns of a table mean, by their number."""
+    """The meanings of the rows or columns of a table, by their number."""
     return {
         int(number_of(definition, f"Table{kind}Number") or 0): meaning_of(
             definition, "ConceptNameCodeSequence"

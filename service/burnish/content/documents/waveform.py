@@ -272,7 +272,7 @@ def _curve(
 
 
 def _write_channels(group: "Dataset", channels: list[_Channel], writer: DocumentWriter) -> None:
-    """What the channels are: units of their values, sensitivity, baseline and filters."""
+    """A description of the channels: units of their values, sensitivity, baseline and filters."""
     columns = (
         ("ChannelSensitivity", "sensitivity", ""),
         ("ChannelBaseline", "baseline", ""),

@@ -213,7 +213,7 @@ def _documents(series: SeriesOutline, terms: ContentTerms) -> str:
 
 
 def document_name(rendition: Rendition, terms: ContentTerms) -> str:
-    """What a document is called, with its date."""
+    """The name of a document, with its date."""
     instance = rendition.instance
     title = foreign(instance.title) or text(modality_name(instance.modality, terms))
     date = text(terms.texts.date(instance.content_date))

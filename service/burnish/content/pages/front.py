@@ -76,7 +76,7 @@ def _ways(terms: ContentTerms) -> str:
 
 
 def _for_patients(terms: ContentTerms, outline: VolumeOutline) -> str:
-    """What a patient should know, in plain words."""
+    """The notes for patients, in plain words."""
     if terms.audience is not IncludeNonDICOMObjects.FOR_PATIENT:
         return ""
     texts = terms.texts
@@ -95,7 +95,7 @@ def _for_patients(terms: ContentTerms, outline: VolumeOutline) -> str:
 
 
 def _manifest(outline: VolumeOutline, terms: ContentTerms) -> str:
-    """What is on the volume: patients, studies and numbers."""
+    """The contents of the volume: patients, studies and numbers."""
     texts = terms.texts
     rows = _patients(outline, terms) or paragraph(texts.text("front.no_content"))
     not_shown = len(outline.in_root) + sum(
@@ -159,7 +159,7 @@ def counts(series: Sequence[SeriesOutline], terms: ContentTerms) -> list[str]:
 
 
 def _other_volumes(others: Sequence[VolumeInSet], terms: ContentTerms) -> str:
-    """What is on the other volumes of the set."""
+    """The contents of the other volumes of the set."""
     if not others:
         return ""
     texts = terms.texts

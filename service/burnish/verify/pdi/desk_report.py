@@ -209,7 +209,7 @@ def _content(report: VolumeReport, pdi: PdiReport, patients: Sequence[PatientOnD
 
 
 def _problems(report: VolumeReport, pdi: PdiReport) -> str:
-    """What is wrong, one sentence for each rule."""
+    """The findings, one sentence for each rule."""
     sentences: dict[str, str] = {}
     for finding in pdi.findings:
         more = pdi.by_rule.get(finding.rule, 1) - 1

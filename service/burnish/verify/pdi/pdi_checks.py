@@ -322,7 +322,7 @@ class _PdiCheck:
                 self._add(303, path, what)
 
     def _not_of_web(self, path: str) -> str:
-        """What a file in IHE_PDI is; "" for a web file."""
+        """The kind of a file in IHE_PDI; "" for a web file."""
         extension = _extension(path)
         if path in self._disc.instances:
             return "a DICOM instance"

@@ -50,7 +50,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class PdiReport:
-    """What was found, and what could not be examined.
+    """The findings, and what could not be examined.
 
     `programs` are the files that computers may run; `other_content` are the entries of the root
     that are neither DICOM nor web content. `maker` are the lines of README.TXT that seem to say who

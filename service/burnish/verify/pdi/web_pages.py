@@ -71,7 +71,7 @@ class Link(NamedTuple):
 
 @dataclass(slots=True)
 class WebPage:
-    """What a page refers to and runs, in the order of the page.
+    """The references and scripts of a page, in the order of the page.
 
     `document_type` is that of XHTML which it declares, "" for none. `not_well_formed` says why it
     is no XML, "" if it is. `active` is content that runs and is no JavaScript; `scripts` is that.
@@ -91,7 +91,7 @@ class WebPage:
 
 
 def read_page(data: bytes) -> WebPage:
-    """What a page has, even if it is not well-formed."""
+    """The content of a page, even if it is not well-formed."""
     page = WebPage(not_well_formed=_xml_error(data))
     texts: list[str] = []
     for part in _page_parts(_decoded(data)):
@@ -111,7 +111,7 @@ def read_page(data: bytes) -> WebPage:
 
 
 def read_style_sheet(data: bytes) -> WebPage:
-    """What a style sheet loads and runs."""
+    """The references and scripts of a style sheet."""
     page = WebPage()
     _add_css(page, _decoded(data))
     return page

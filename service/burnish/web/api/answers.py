@@ -22,7 +22,7 @@ _ALWAYS = (401, 403, 422, 503)
 
 
 class Body(BaseModel):
-    """What a program sends. A member that a route does not know is an error."""
+    """The body that a program sends. A member that a route does not know is an error."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -54,7 +54,7 @@ class BulkBody(Body):
 
 
 class StepBody(Body):
-    """What restores one request."""
+    """The values that restore one request."""
 
     name: _Name
     action: ActionBody

@@ -34,7 +34,7 @@ def list_notices(
     before: Annotated[int | None, Query(ge=1, le=(1 << 63) - 1)] = None,
     is_open: Annotated[bool | None, Query(alias="open", description="Only open ones.")] = None,
 ) -> Response:
-    """What people were told of, with its beginning and its end, and how each receiver took it."""
+    """The notices to people, with beginning and end, and how each receiver took them."""
     with context_of(request).database.reading() as session:
         notices = listing.notices(session, limit=limit + 1, before=before, is_open=is_open)
     return page(request, notices, limit, lambda line: line.id)

@@ -36,7 +36,7 @@ _LABEL_TYPES = {
 
 
 class LabelBody(Body):
-    """What the labels of a request say; what is left out stays as it is."""
+    """The texts of the labels of a request; those that are left out stay as they are."""
 
     text: Annotated[str, Field(max_length=10_240)] | None = None
     style: _CODE | None = None
@@ -99,7 +99,7 @@ class CopiesBody(Body):
 
 
 class RepeatBody(Body):
-    """What is different in the new request."""
+    """The differences of the new request."""
 
     copies: int | None = Field(default=None, ge=1, le=9999)
     priority: RequestPriority | None = None
@@ -401,7 +401,7 @@ def show_front_page(request: Request, name: str, number: int) -> Response:
 
 
 def _order(body: NewRequestBody) -> MediaOrder:
-    """What a program asks for; the configuration has what is left out."""
+    """The media that a program asks for; the configuration has what is left out."""
     texts = {
         "label_text": body.label.text,
         "label_style_selection": body.label.style,

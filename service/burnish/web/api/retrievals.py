@@ -20,7 +20,7 @@ _RetrievalID = Annotated[int, Path(ge=1, lt=1 << 62)]
 
 
 class StudySearch(Body):
-    """What to ask an archive for: a complete Patient ID, an Accession Number, or both."""
+    """The keys of a search in an archive: a complete Patient ID, an Accession Number, or both."""
 
     patient_id: Annotated[str, Field(max_length=64)] = ""
     accession_number: Annotated[str, Field(max_length=16)] = ""
@@ -126,7 +126,7 @@ def show_retrieval(request: Request, number: _RetrievalID) -> Response:
     responses=documented(schema_of(RetrievalView), 404, 409, text="The retrieval."),
 )
 def cancel_retrieval(request: Request, number: _RetrievalID) -> Response:
-    """What has arrived stays."""
+    """Instances that have arrived stay."""
     with context_of(request).database.writing() as session:
         return answer(request, archive_studies.cancel(session, number))
 

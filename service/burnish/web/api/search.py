@@ -46,7 +46,7 @@ def list_arrivals(
     limit: Limit = 50,
     before: Annotated[str, Query(max_length=64, description="`next` of the page before.")] = "",
 ) -> Response:
-    """What has come and is not on media, with the standing order that will take it, and when."""
+    """The studies that are not on media, with the standing order that will take each, and when."""
     context = context_of(request)
     with context.database.reading() as session:
         studies = arrivals.arrivals(

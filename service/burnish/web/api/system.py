@@ -68,7 +68,7 @@ def show_health(request: Request) -> Response:
     responses=documented(schema_of(SpoolRoom), text="The room, in bytes."),
 )
 def show_spool(request: Request) -> Response:
-    """What the spool takes on disk, and what of that is wanted."""
+    """The room that the spool takes on disk, and how much of that is wanted."""
     context = context_of(request)
     return answer(request, compaction.room(context.database, context.spool))
 
@@ -81,7 +81,7 @@ def show_spool(request: Request) -> Response:
     responses=documented(page_of(CommitmentLine), text="The newest transactions."),
 )
 def list_commitments(request: Request, limit: Limit = 100) -> Response:
-    """What was promised to peers, and what became of the report."""
+    """The promises of Storage Commitment to peers, and the result of the report."""
     with context_of(request).database.reading() as session:
         lines = commitment.listing(session, limit=limit)
     return answer(request, ListPage(tuple(lines)))
@@ -107,7 +107,7 @@ def show_configuration(request: Request) -> Response:
     responses=documented(_SYSTEM, text="Versions, disk, spool, and requests by group."),
 )
 def show_system(request: Request) -> Response:
-    """What the page System shows, without the configuration."""
+    """The content of the page System, without the configuration."""
     context = context_of(request)
     storage = context.settings.storage
     with context.database.reading() as session:

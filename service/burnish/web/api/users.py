@@ -28,7 +28,7 @@ class UserBody(Body):
 
 
 class RoleBody(Body):
-    """What a user may do."""
+    """The role of a user."""
 
     role: AccountRole
 

@@ -30,7 +30,7 @@ _SHOWN = {
 
 
 def fingerprint(database: Database) -> Hashable:
-    """What changes whenever a request, a piece or a device does."""
+    """A value that changes whenever a request, a piece or a device does."""
     with database.reading() as session:
         return (event_feed.newest_event(session), *devices.fingerprint(session))
 

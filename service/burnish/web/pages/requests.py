@@ -189,7 +189,7 @@ def _group(name: str) -> RequestGroup | None:
 
 
 def _done(request: Request, name: str, action: str, *, undo: str = "", other: str = "") -> Response:
-    """What was done with a request; `other` is the request that does it, if it is another one."""
+    """The answer after an action on a request; `other` is another request that does it."""
     return context_of(request).rendering.page(
         request,
         "action_done.html",
@@ -244,7 +244,7 @@ def _discs(settings: Settings, view: RequestView, with_pages: frozenset[int]) ->
 
 
 def _unplanned_disc(view: RequestView) -> list[ShownDisc]:
-    """What has been received, on the smallest disc that may hold it."""
+    """The received instances, on the smallest disc that may hold them."""
     size = sum(share.size for share in view.unplanned)
     if not size:
         return []

@@ -17,7 +17,7 @@ _LONGEST = 200
 
 @router.get("/search", dependencies=[needs(Permission.SEE_PATIENTS)])
 def search(request: Request, q: str = "") -> Response:
-    """What was found; a request that is named leads to its page."""
+    """The results of a search; a request that is named leads to its page."""
     context = context_of(request)
     text = q.strip()[:_LONGEST]
     with context.database.reading() as session:

@@ -76,7 +76,7 @@ def show_rates(request: Request, span: RateSpan = RateSpan.HOURS) -> Response:
 
 @router.get("/live/system/checks")
 async def live_checks(request: Request, last_event_id: str = Header("")) -> StreamingResponse:
-    """What the checks have found, again after each change."""
+    """The results of the checks, again after each change."""
     topic = Topic(
         "system_checks.html", _check_views, lambda database, _: {"checks": _check_views(database)}
     )
