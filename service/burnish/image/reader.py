@@ -120,8 +120,16 @@ class _Directory:
             files = sorted(_walk(root))
         except OSError as error:
             raise Unreadable(f"the directory cannot be read: {error.strerror}") from error
-        self._sizes = {path.replace("/", "\\"): size for path, size in files}
-        self._paths = {path.replace("/", "\\"): path for path, _ in files}
+        # Linux shows the versions of ISO 9660 names if a disc is mounted with map=off.
+        with_versions = all(path.endswith(";1") for path, _ in files)
+        self._sizes: dict[str, int] = {}
+        self._paths: dict[str, str] = {}
+        for path, size in files:
+            name = path.replace("/", "\\")
+            if with_versions:
+                name = name.removesuffix(";1").removesuffix(".")
+            self._sizes[name] = size
+            self._paths[name] = path
 
     def files(self) -> Mapping[str, int]:
         return self._sizes

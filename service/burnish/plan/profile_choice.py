@@ -160,6 +160,17 @@ def remedy(kinds: Iterable[InstanceKind], devices: Sequence[DeviceSettings]) -> 
     if permitting:
         labels = _alternatives([profile.label for profile in permitting])
         return f"no device makes media of a profile that permits all instances: {labels}"
+    nowhere = [
+        kind
+        for kind in different
+        if not any(_permits(profile, kind) for profile in OFFERED.values())
+    ]
+    if nowhere:
+        others = "" if len(nowhere) == len(different) else "request the others without them, or "
+        return (
+            f"no Application Profile permits some of the instances: {others}"
+            "configure a profile of your own (docs/application-profiles.md)"
+        )
     return "request separately what the profile does not permit, or leave it out"
 
 

@@ -396,3 +396,15 @@ def _config(folder: Path) -> Path:
     path = folder / "burnish.toml"
     path.write_text(f'[storage]\nroot = "{folder / "storage"}"\n', encoding="utf-8")
     return path
+
+
+def test_a_disc_that_is_mounted_with_the_versions_of_its_names_has_no_fault(
+    run: Run, tmp_path: Path
+) -> None:
+    """With map=off, Linux shows the names of ISO 9660 as they are: `DICOMDIR.;1`."""
+    root = sound(tmp_path / "volume")
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        separator = "" if path.suffix else "."
+        path.rename(path.with_name(f"{path.name}{separator};1"))
+    done = run("disc", "verify", root)
+    assert done.code == 0, done.out

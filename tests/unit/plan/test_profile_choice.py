@@ -125,6 +125,15 @@ def test_video_needs_a_device_that_makes_its_medium() -> None:
     assert remedy([video(102), STILL], ALL).startswith("ask for a profile")
 
 
+def test_the_remedy_says_that_no_profile_permits_an_instance() -> None:
+    """PS3.11 has no profile with HEVC: another request would fail as well."""
+    alone = remedy([video(107)], ALL)
+    assert alone.startswith("no Application Profile permits")
+    assert "docs/application-profiles.md" in alone
+    assert "request the others without them" not in alone
+    assert "request the others without them" in remedy([video(107), STILL], ALL)
+
+
 def test_requested_profiles_are_not_replaced_because_of_video() -> None:
     kinds = [video(102), STILL]
     (choice,) = choices(["STD-GEN-CD", ""], ALL, kinds)
