@@ -925,3 +925,30 @@ def test_a_printed_page_has_the_images_and_says_whose_they_are(view: View, tmp_p
     # the image with its dark surroundings covers a good part of white paper
     assert (cells < 100).mean() > 0.1
     assert (cells > 250).mean() > 0.1
+
+
+@pytest.mark.parametrize("pixels", [PackedPixels.LOSSLESS, PackedPixels.NONE])
+def test_an_image_keeps_its_proportions_on_paper(
+    view: View, tmp_path: Path, pixels: PackedPixels
+) -> None:
+    grey = np.full((90, 90), 500, np.uint16)
+    grey[:, :10], grey[:, -10:] = 0, 1000
+    series = {"WindowCenter": "500", "WindowWidth": "1000", "InstanceNumber": 1}
+    viewer = view(material.image(material.MR, "MR", "Grey", grey, **series), pixels=pixels)
+    viewer.browser.until(
+        f"{FIRST}.dataset.pixels === 'true' || {FIRST}.querySelector('.picture').naturalWidth"
+    )
+    viewer.browser.press("t")
+    viewer.browser.until(f"!{FIRST}.querySelector('.top-left').textContent")
+    paper = tmp_path / "paper.pdf"
+    paper.write_bytes(viewer.browser.printed())
+    subprocess.run(["pdftoppm", "-r", "50", "-gray", paper, tmp_path / "page"], check=True)
+    (page,) = tmp_path.glob("page*.pgm")
+    with Image.open(page) as picture:
+        cells = np.asarray(picture).astype(int)
+    image = abs(cells - 128) < 12
+    width, height = (int((image.sum(axis) > 20).sum()) for axis in (0, 1))
+    assert width > 100
+    assert abs(width / height - 70 / 90) < 0.05
+    # the margins are white, also where the page is dark
+    assert (cells[:, :3] > 250).all()

@@ -353,6 +353,10 @@ function fillLayers() {
 function announce(message) { page.status.textContent = message; }
 
 function preparePrint() {
+  // on paper, the views have the proportions that they have on the screen, without their sliders
+  const rows = getComputedStyle(page.grid).gridTemplateRows.split(' ').length, { node, screen } = activeViewport;
+  const height = page.main.clientHeight - rows * (node.clientHeight - screen.clientHeight);
+  if (height > 0) page.main.style.setProperty('--ratio', page.main.clientWidth / height);
   const stack = activeViewport.stack;
   if (!stack) return;
   const { patient, study } = stack.series;

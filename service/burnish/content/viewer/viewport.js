@@ -249,9 +249,11 @@ class Viewport {
     }
     if (!picture.complete || !picture.naturalWidth) return;
     picture.hidden = false;
-    picture.style.width = frame.columns + 'px';
-    picture.style.height = frame.rows + 'px';
-    picture.style.transform = `matrix(${matrix.join(',')})`;
+    // in shares of the width of the view, so that it keeps its place on paper
+    const [a, b, c, d, e, f] = matrix, share = length => `${length * 100 / this.screen.clientWidth}cqw`;
+    picture.style.width = share(frame.columns);
+    picture.style.height = share(frame.rows);
+    picture.style.transform = `translate(${share(e)}, ${share(f)}) matrix(${[a, b, c, d, 0, 0].join(',')})`;
     const filters = [`brightness(${this.brightness || 1})`, `contrast(${this.contrast || 1})`, this.inverted ? 'invert(1)' : ''];
     picture.style.filter = frame.block >= 0 && !pixels.faults.has(frame) ? (this.inverted ? 'invert(1)' : '') : filters.join(' ');
   }
