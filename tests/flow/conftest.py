@@ -7,26 +7,17 @@ from typing import Any
 
 import pytest
 
-from burnish.conformance.status_tables import STATUSES_BY_OPERATION
 from burnish.image.reader import open_volume
-from burnish.scp import messages
 from burnish.secure_files import Keyring, open_secure
+from burnish.settings import read_settings
 from burnish.verify import examine_volume
 from flow.service import Service
+from flow.statement_checks import not_in_the_statement
 from ports import free_port
 
 _SERVICES = pytest.StashKey[list[Service]]()
 
 StartBurnish = Callable[..., Service]
-#: The operations in the log by their Command Field.
-_OPERATIONS = {
-    f"{messages.C_STORE_RQ:04X}": "C-STORE",
-    f"{messages.N_CREATE_RQ:04X}": "N-CREATE",
-    f"{messages.N_ACTION_RQ:04X}": "N-ACTION",
-    f"{messages.N_GET_RQ:04X}": "N-GET",
-}
-#: What operations that no SOP Class has are answered with.
-_OF_OTHER_OPERATIONS = {"0211"}
 
 
 @pytest.fixture
@@ -63,7 +54,7 @@ def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator
         failures = []
         for service in services:
             failures += _faults_of_images(service)
-            failures += _statuses_not_in_the_statement(service)
+            failures += _not_in_its_statement(service)
             try:
                 if service.running:
                     service.stop()
@@ -75,24 +66,9 @@ def _starting(node: pytest.Item | pytest.Collector, directory: Path) -> Iterator
             pytest.fail("\n".join(failures))
 
 
-def _statuses_not_in_the_statement(service: Service) -> list[str]:
-    """Failures that a service has answered and that its Conformance Statement does not list."""
-    listed = {
-        operation: {f"{row.code:04X}" for row in rows}
-        for operation, rows in STATUSES_BY_OPERATION.items()
-    }
-    listed["N-ACTION"] |= listed["Storage Commitment N-ACTION"]
-    answered = set()
-    for line in service.log.read_text(errors="replace").splitlines():
-        if "C-STORE failed" in line or "DIMSE-N failed" in line:
-            event = json.loads(line)
-            field = event.get("command", f"{messages.C_STORE_RQ:04X}")
-            answered.add((_OPERATIONS.get(field, field), event["status"]))
-    return [
-        f"{operation} was answered {status}H, which the statement does not list"
-        for operation, status in answered
-        if status not in listed.get(operation, _OF_OTHER_OPERATIONS)
-    ]
+def _not_in_its_statement(service: Service) -> list[str]:
+    """What a service has sent to other AEs and its Conformance Statement does not list."""
+    return not_in_the_statement(service.record, read_settings(service.config))
 
 
 def _faults_of_images(service: Service) -> list[str]:

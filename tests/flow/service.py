@@ -13,10 +13,12 @@ from typing import Any
 import psutil
 import pytest
 
-from flow import clients
+from flow import clients, recorded_burnish
+from flow.recorded_burnish import RECORD
 from waiting import wait_until
 
 AE_TITLE = "BURNISH"
+_PROGRAM = Path(recorded_burnish.__file__)
 _READY = "ready"
 _TAIL = 60
 
@@ -42,7 +44,8 @@ class Service:
     """One `burnish serve` that a test starts, kills, restarts and asks.
 
     It listens on `port`. `root` is its storage root, `outbox` its folder device, `config` its
-    configuration file, `log` its standard error with one JSON object per line.
+    configuration file, `log` its standard error with one JSON object per line, `record` what it has
+    sent to other AEs.
     """
 
     def __init__(self, directory: Path, port: int, tables: Mapping[str, Any]) -> None:
@@ -53,6 +56,7 @@ class Service:
         self.config = directory / "burnish.toml"
         self.log = directory / "burnish.log"
         self.output = directory / "burnish.out"
+        self.record = directory / "sent.jsonl"
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(tables)
 
@@ -88,11 +92,11 @@ class Service:
         before = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log, self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "burnish", "serve", "--config", str(self.config)],
+                [sys.executable, "-P", str(_PROGRAM), "serve", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=log,
-                env=self._environment(),
+                env=self._environment() | {RECORD: str(self.record)},
                 cwd=self.config.parent,
                 start_new_session=True,
             )

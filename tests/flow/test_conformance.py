@@ -1,7 +1,9 @@
 """Every status of the Conformance Statement, asked of running services."""
 
+import json
 import struct
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
@@ -9,11 +11,12 @@ from pydicom.uid import generate_uid
 from pynetdicom.dsutils import encode
 
 import raw_dicom
-from burnish.conformance import network_tables
+from burnish.conformance import network_tables, status_tables
 from burnish.conformance.media_creation_tables import n_get_attributes
 from burnish.conformance.names import tag_text
 from burnish.conformance.status_tables import STATUSES_BY_OPERATION
 from burnish.scp import messages
+from burnish.settings import Settings, read_settings
 from burnish.vocabulary import (
     MEDIA_CREATION_MANAGEMENT,
     STORAGE_COMMITMENT_PUSH_MODEL,
@@ -24,6 +27,7 @@ from factories import CT
 from flow.clients import MediaCreation
 from flow.conftest import StartBurnish
 from flow.service import Service
+from flow.statement_checks import not_in_the_statement
 from peer import command
 from raw_dicom import EXPLICIT, Raw, pdv
 from waiting import wait_until
@@ -338,3 +342,51 @@ def abort_after(service: Service, data: bytes) -> tuple[int, int]:
         answer = raw.receive()
         assert answer is not None
         return answer.source_and_reason
+
+
+def test_an_answer_that_the_statement_lacks_is_noticed(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert ask(service, VERIFICATION, messages.N_GET_RQ) == 0x0211
+    settings = read_settings(service.config)
+    assert not_in_the_statement(service.record, settings) == []
+    without = {**STATUSES_BY_OPERATION, "C-ECHO": STATUSES_BY_OPERATION["C-ECHO"][1:]}
+    monkeypatch.setattr(status_tables, "STATUSES_BY_OPERATION", without)
+    (fault,) = not_in_the_statement(service.record, settings)
+    assert fault.endswith("0000H to 0030H of Verification")
+
+
+#: Lines of a record that no Conformance Statement of Burnish allows.
+NEVER_SENT = (
+    ("response", "acceptor", CT, messages.C_STORE_RQ, 0xB000),
+    ("response", "acceptor", MEDIA_CREATION_MANAGEMENT, messages.N_CREATE_RQ, 0x0107),
+    ("response", "acceptor", VERIFICATION, messages.N_GET_RQ, 0x0122),
+    ("response", "requestor", CT, messages.C_STORE_RQ, 0xA900),
+    ("request", "acceptor", MEDIA_CREATION_MANAGEMENT, messages.N_EVENT_REPORT_RQ + 1),
+    ("request", "requestor", STORAGE_COMMITMENT_PUSH_MODEL, messages.N_ACTION_RQ),
+    ("rejection", 1, 1, 1),
+    ("abort", "acceptor", 0, 0),
+    ("abort", "acceptor", 2, 4),
+    ("context", CT, EXPLICIT, 2, False),
+    ("context", CT, EXPLICIT, 3, False),
+    ("context", CT, "1.2.840.10008.1.2.4.94", 0, False),
+    ("context", VERIFICATION, "1.2.840.10008.1.2.4.90", 0, False),
+    ("context", "1.2.826.0.1.3680043.2.1396.999", EXPLICIT, 0, False),
+    ("negotiated", 0x51, "", "00000000"),
+    ("negotiated", 0x53, "", ""),
+    ("negotiated", 0x54, CT, "0101"),
+    ("negotiated", 0x56, CT, "010000000000"),
+    ("proposed", VERIFICATION, ["1.2.840.10008.1.2.4.90"]),
+    ("proposed role", VERIFICATION, False, True),
+    ("element", MEDIA_CREATION_MANAGEMENT, 0x8110, "00081030", None),
+    ("element", MEDIA_CREATION_MANAGEMENT, 0x8110, "21000020", "LATER"),
+    ("element", STORAGE_COMMITMENT_PUSH_MODEL, messages.N_EVENT_REPORT_RQ, "00080054", None),
+    ("element", STORAGE_COMMITMENT_PUSH_MODEL, messages.N_EVENT_REPORT_RQ, "00081197", 0x0106),
+)
+
+
+@pytest.mark.parametrize("parts", NEVER_SENT, ids=str)
+def test_what_no_statement_lists_is_noticed(tmp_path: Path, parts: tuple[object, ...]) -> None:
+    record = tmp_path / "sent.jsonl"
+    record.write_text(json.dumps(parts) + "\n")
+    assert len(not_in_the_statement(record, Settings())) == 1
