@@ -63,12 +63,7 @@ class SiteRecords:
         """The tags that the header index looks for besides those of the standard's keys."""
         tags: set[int] = set()
         for further in (key for keys in self.keys.values() for key in keys):
-            if not further.creator:
-                tags.add(further.key.tag)
-                continue
-            group, number = further.key.tag & 0xFFFF0000, further.key.tag & 0xFF
-            for block in range(_FIRST_BLOCK, _LAST_BLOCK + 1):
-                tags |= {group | block, group | block << 8 | number}
+            tags |= tags_in_instances(further.key.tag)
         return frozenset(tags)
 
 
@@ -80,6 +75,17 @@ def creator_tag(tag: int) -> int:
 def is_private(tag: int) -> bool:
     """Whether an element is private: its group is odd."""
     return bool(tag >> 16 & 1)
+
+
+def tags_in_instances(tag: int) -> set[int]:
+    """The tags that a key may have in instances, with those of the elements of its creator."""
+    if not is_private(tag):
+        return {tag}
+    group, number = tag & 0xFFFF0000, tag & 0xFF
+    tags = set()
+    for block in range(_FIRST_BLOCK, _LAST_BLOCK + 1):
+        tags |= {group | block, group | block << 8 | number}
+    return tags
 
 
 def block_in_instance(values: Mapping[int, bytes], tag: int, creator: str) -> int | None:

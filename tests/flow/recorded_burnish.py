@@ -1,7 +1,8 @@
 """`burnish` with a record of what it sends to other AEs.
 
-It is run as a script, with the arguments of `burnish`. Each thing that a process sends for the first
-time is one line of JSON in the file that RECORD_OF_DICOM names: a kind, and what depends on it.
+It is run as a script, with the arguments of `burnish`. Each thing that a process sends for the
+first time is one line of JSON in the file that RECORD_OF_DICOM names: a kind, and what belongs to
+that kind.
 """
 
 import fcntl
@@ -30,7 +31,7 @@ class Record:
         self._known: set[Parts] = set()
 
     def note(self, *parts: object) -> None:
-        """One line, if this process has not written it yet; it stays even if the process is killed."""
+        """One line, if this process has not written it yet. It stays if the process is killed."""
         if parts in self._known:
             return
         self._known.add(parts)

@@ -77,21 +77,21 @@ class _Checks:
         }
 
     def _response(self, role: str, abstract_syntax: str, field: int, status: int) -> str:
-        said = f"{status:04X}H to {field:04X}H of {uid_name(abstract_syntax)}"
+        description = f"{status:04X}H to {field:04X}H of {uid_name(abstract_syntax)}"
         if role == "requestor":
             listed = {
                 int(row[1].removesuffix("H"), 16)
                 for row in status_tables.statuses_of_c_get_storage().rows
             }
             is_listed = field == messages.C_STORE_RQ and status in listed
-            return "" if is_listed else f"{said}, in a C-GET"
+            return "" if is_listed else f"{description}, in a C-GET"
         operation = _OPERATIONS.get((abstract_syntax, field))
         if abstract_syntax not in _SERVICES and field == messages.C_STORE_RQ:
             operation = C_STORE
         if operation is None:
-            return "" if status == _UNRECOGNIZED_OPERATION else said
+            return "" if status == _UNRECOGNIZED_OPERATION else description
         rows = status_tables.STATUSES_BY_OPERATION[operation]
-        return "" if status in {row.code for row in rows} else said
+        return "" if status in {row.code for row in rows} else description
 
     def _request(self, role: str, abstract_syntax: str, field: int) -> str:
         requests = _REQUESTS.get(abstract_syntax, {messages.C_STORE_RQ})
@@ -116,37 +116,37 @@ class _Checks:
     def _context(
         self, abstract_syntax: str, transfer_syntax: str, result: int, is_announced: bool
     ) -> str:
-        said = f"result {result} for {abstract_syntax} in {transfer_syntax}"
+        description = f"result {result} for {abstract_syntax} in {transfer_syntax}"
         results = {
             int(row[0]) for row in network_tables.context_results().rows if row[2] != "never"
         }
         if result not in results:
-            return said
+            return description
         rows = {row[1]: row[2] for row in network_tables.accepted_contexts().rows}
         is_service = abstract_syntax in rows
         is_any = "any" in self._settings.storage.sop_classes
         is_offered = is_service or abstract_syntax in self._storage or is_announced or is_any
         if result != 0:
-            return "" if result != 3 or not is_offered or is_any else said
+            return "" if result != 3 or not is_offered or is_any else description
         syntaxes = network_tables.storage_transfer_syntaxes()
         if is_service:
             syntaxes = [part.rpartition(" ")[2] for part in rows[abstract_syntax].split("; ")]
-        return "" if is_offered and transfer_syntax in syntaxes else said
+        return "" if is_offered and transfer_syntax in syntaxes else description
 
     def _negotiated(self, kind: int, uid: str, content: str) -> str:
         answers = {row[0]: row[1] for row in network_tables.extended_negotiation().rows}
-        said = f"item {kind:02X}H of {uid or 'the association'}: {content}"
+        description = f"item {kind:02X}H of {uid or 'the association'}: {content}"
         if kind == 0x51:
-            return "" if int(content, 16) == self._settings.dicom.maximum_pdu_size else said
+            return "" if int(content, 16) == self._settings.dicom.maximum_pdu_size else description
         if kind == 0x54:
             is_listed = (
                 content == "0100" and "SCU role 1, SCP role 0" in answers["SCP/SCU Role Selection"]
             )
-            return "" if is_listed else said
+            return "" if is_listed else description
         if kind == 0x56:
             value = bytes.fromhex(content).hex(" ").upper()
-            return "" if f"`{value}`" in answers["SOP Class Extended Negotiation"] else said
-        return "" if kind in {0x52, 0x55, 0x59} else said
+            return "" if f"`{value}`" in answers["SOP Class Extended Negotiation"] else description
+        return "" if kind in {0x52, 0x55, 0x59} else description
 
     def _proposed(self, abstract_syntax: str, transfer_syntaxes: list[str]) -> str:
         if abstract_syntax not in _REQUESTS:
@@ -176,7 +176,7 @@ class _Checks:
 
     def _element(self, abstract_syntax: str, field: int, path: str, value: Any) -> str:
         tag = tag_text(int(path.rpartition(".")[2], 16))
-        said = f"{path} {value} in {field:04X}H of {uid_name(abstract_syntax)}"
+        description = f"{path} {value} in {field:04X}H of {uid_name(abstract_syntax)}"
         if abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL:
             rows = media_creation_tables.commitment_attributes().rows
             tags = _tags(row for row in rows if not row[3].startswith(("never", "not used")))
@@ -195,11 +195,11 @@ class _Checks:
             "(2100,0030)": media_creation_tables.execution_status_infos(),
         }
         if tag not in tags:
-            return said
+            return description
         if value is None or tag not in terms:
             return ""
         term = f"{value:04X}H" if isinstance(value, int) else value
-        return "" if term in {row[0] for row in terms[tag].rows} else said
+        return "" if term in {row[0] for row in terms[tag].rows} else description
 
 
 def _rows(tables: Iterable[StatementTable]) -> list[tuple[str, ...]]:

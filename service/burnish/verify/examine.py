@@ -25,7 +25,7 @@ from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.encrypted_volume import NOT_SECURE, examine_encrypted_volume
 from burnish.verify.faults import FaultCode, Faults, attribute, shown
 from burnish.verify.file_meta_checks import FileMeta, check_file_meta, read_file_meta
-from burnish.verify.key_checks import COMPARED_TAGS, LONGEST_KEY, KeyChecks
+from burnish.verify.key_checks import COMPARED_TAGS, LONGEST_KEY, KeyChecks, further_tags
 from burnish.verify.profile_checks import ProfileChecks
 from burnish.verify.record_checks import Record, with_entities_first
 from burnish.verify.structure import check_reference, check_structure
@@ -147,6 +147,7 @@ class _Examination:
         # File IDs have capital letters; a mounted volume may show small ones
         names = {name.upper(): name for name in self._volume.files()}
         dicomdir = self._check_dicomdir(names.get("DICOMDIR"))
+        self._wanted.update(dict.fromkeys(further_tags(dicomdir.records), LONGEST_KEY))
         references: dict[str, Record] = {}
         for record in with_entities_first(dicomdir.records):
             if record.file_id:

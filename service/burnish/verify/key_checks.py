@@ -1,9 +1,10 @@
 """Craft: compares the keys of directory records with the files that they lead to (PS3.3 F.5)."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import zip_longest
 
-from burnish import character_sets
+from burnish import character_sets, site_records
+from burnish.dicom_elements import TEXT_VRS
 from burnish.dicomdir.key_values import fit
 from burnish.dicomdir.keys import concept_modifiers
 from burnish.dicomdir.reader import IDENTITY_KEYS, SPECIFIC_CHARACTER_SET
@@ -31,6 +32,8 @@ COMPARED_KEYS = {record_type: all_keys(record_type) for record_type in KEYS}
 LONGEST_KEY = 1 << 12
 _CONTENT_SEQUENCE = 0x0040A730
 _NUMBERS = frozenset({b"US", b"UL"})
+#: The VRs whose values are characters.
+_CHARACTERS = TEXT_VRS | {b"UI"}
 #: The tags of a file that are compared with its records.
 COMPARED_TAGS = frozenset(
     {key.tag for keys in COMPARED_KEYS.values() for key in keys} | {SPECIFIC_CHARACTER_SET}
@@ -42,6 +45,20 @@ _TEXT_TAGS = frozenset(
     for key in keys
     if key.vr in (b"LO", b"LT", b"PN", b"SH", b"ST")
 )
+
+
+def further_tags(records: Iterable[Record]) -> set[int]:
+    """The tags of files that are compared with the further keys of their records.
+
+    A private key may have another block of its creator in each file.
+    """
+    tags: set[int] = set()
+    keys = {key for record in records for key in record.further_keys}
+    for key in keys:
+        tags |= site_records.tags_in_instances(key.tag)
+    return tags
+
+
 #: PATIENT, STUDY, SERIES and the instance; the records of a damaged DICOMDIR may lie deeper.
 _LEVELS = 4
 #: The most characters of a value in a message.
@@ -93,7 +110,30 @@ class KeyChecks:
                     self._check_sequence(name, current, key, walk)
                 elif _has(current, tag) and not _agree(key, current, values):
                     self._add(name, current, key, values)
+            if current.further_keys:
+                self._check_further_keys(name, current, walk)
             current = current.parent
+
+    def _check_further_keys(self, name: str, record: Record, walk: DataSetWalk) -> None:
+        """Compares the keys that a site or another writer has added."""
+        values = walk.values
+        for key in record.further_keys:
+            tag: int | None = key.tag
+            if site_records.is_private(key.tag):
+                creator = record.keys.get(site_records.creator_tag(key.tag), b"")
+                creator_name = creator.strip(b" \0").decode("latin-1")
+                tag = site_records.block_in_instance(values, key.tag, creator_name)
+            value = values.get(tag, b"") if tag is not None else b""
+            if not value or value == record.keys[key.tag]:
+                continue
+            if key.vr == b"SQ":
+                if tag == key.tag:
+                    self._check_sequence(name, record, key, walk)
+                continue
+            character_set = values.get(SPECIFIC_CHARACTER_SET, b"")
+            in_file = {SPECIFIC_CHARACTER_SET: character_set, key.tag: value}
+            if not _agree(key, record, in_file):
+                self._add(name, record, key, in_file)
 
     def _note_absence(self, name: str, record: Record, key: Key) -> None:
         """Notes that a record says whose file it is, where the file does not.
@@ -146,8 +186,8 @@ def _has(record: Record, tag: int) -> bool:
 
 def _agree(key: Key, record: Record, values: Mapping[int, bytes]) -> bool:
     """Whether the key of a record is that of a file, as far as that can be told."""
-    if key.vr in _NUMBERS or len(values[key.tag]) >= LONGEST_KEY:
-        return key.vr not in _NUMBERS
+    if key.vr not in _CHARACTERS or len(values[key.tag]) >= LONGEST_KEY:
+        return key.vr in _CHARACTERS
     in_file = values[key.tag].strip(b"\0 ")
     in_record = record.keys.get(key.tag, b"").strip(b"\0 ")
     if not in_file or in_file == in_record:
@@ -210,5 +250,7 @@ def _text(value: bytes, elements: Mapping[int, bytes]) -> str:
 def _shown(key: Key, value: bytes, elements: Mapping[int, bytes]) -> str:
     if key.vr in _NUMBERS:
         return str(int.from_bytes(value, "little"))
+    if key.vr not in _CHARACTERS:
+        return value[: _LONGEST_SHOWN // 3].hex(" ").upper() or "empty"
     text = _text(value, elements)
     return repr(text[:_LONGEST_SHOWN]) if text else "empty"

@@ -22,7 +22,9 @@ from burnish.dicomdir.reader import (
     Elements,
     StoredRecord,
 )
-from burnish.directory_records import KEYS, RETIRED_TYPES, all_keys
+from burnish.directory_records import KEYS, RETIRED_TYPES, Key, all_keys
+from burnish.explicit_little_endian import dictionary_vr
+from burnish.site_records import is_private
 from burnish.verify.faults import FaultCode, Faults, attribute
 
 #: The attributes of every directory record, whatever its type (PS3.3 Table F.3-3).
@@ -51,6 +53,9 @@ _REFERENCE = (
 #: The VRs whose characters depend on the Specific Character Set (PS3.5 6.1.2.3).
 _CODED_VRS = frozenset({b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"})
 _IN_USE = 0xFFFF
+_DIRECTORY_GROUP = 0x0004
+#: Elements below this one reserve blocks of private elements (PS3.5 7.8.1).
+_FIRST_PRIVATE_ELEMENT = 0x1000
 _PRIVATE_RECORD_UID = 0x00041432
 _ICON_IMAGE_SEQUENCE = 0x00880200
 #: More levels than any kind of record needs.
@@ -67,7 +72,8 @@ class Record:
     elements with a value, `empty_tags` those without. `keys` are the encoded values of the keys of
     its type, also of those that profiles add, and its Specific Character Set. `structure` sets
     `parent` and `reached`, and takes the reference to the file from another record where
-    `mrdr_offset` is that of one.
+    `mrdr_offset` is that of one. `further_keys` are those that no table of the standard has; `keys`
+    has their values too, and their private creators.
     """
 
     number: int
@@ -83,6 +89,7 @@ class Record:
     tags: frozenset[int]
     empty_tags: frozenset[int] = frozenset()
     keys: Mapping[int, bytes] = field(default_factory=dict)
+    further_keys: tuple[Key, ...] = ()
     icon: IconAttributes | None = None
     in_use: bool = True
     mrdr_offset: int = 0
@@ -108,6 +115,17 @@ def with_entities_first(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=lambda record: record.type == MRDR)
 
 
+def _is_creator(tag: int) -> bool:
+    return is_private(tag) and tag & 0xFFFF < _FIRST_PRIVATE_ELEMENT
+
+
+def _further_tags(record: Record) -> tuple[int, ...]:
+    """The elements with a value that are neither of the directory nor keys of the standard."""
+    known = {_ICON_IMAGE_SEQUENCE, SPECIFIC_CHARACTER_SET}
+    known.update(_KEPT_KEYS.get(record.type, ()))
+    return tuple(sorted(tag for tag in record.tags - known if tag >> 16 != _DIRECTORY_GROUP))
+
+
 class RecordChecks:
     """Checks the records of one DICOMDIR; their faults are added to `faults`.
 
@@ -119,9 +137,12 @@ class RecordChecks:
         self, faults: Faults, unknown: Faults, *, explicit: bool, keeps_all_keys: bool = True
     ) -> None:
         self._faults, self._unknown, self._explicit = faults, unknown, explicit
+        self._keeps_all_keys = keeps_all_keys
         self._kept_keys = _KEPT_KEYS if keeps_all_keys else _KEPT_IDENTIFYING_KEYS
         #: Records share their sets of tags: a set takes 2 KB, and there may be 60,000 records.
         self._tag_sets: dict[frozenset[int], frozenset[int]] = {}
+        #: The tags of further keys by type and tags of a record.
+        self._further_tags: dict[tuple[str, frozenset[int]], tuple[int, ...]] = {}
 
     def check(self, stored: StoredRecord, number: int) -> Record:
         """Checks one record and returns it; `number` counts from 1."""
@@ -154,6 +175,8 @@ class RecordChecks:
         if len(tags) < len(by_tag):
             empty_tags = frozenset(by_tag) - tags
             record.empty_tags = self._tag_sets.setdefault(empty_tags, empty_tags)
+        if self._keeps_all_keys:
+            self._keep_further_keys(record, elements)
         self._check_required(record, elements)
         if _ICON_IMAGE_SEQUENCE in elements:
             self._check_icon(record, elements)
@@ -161,6 +184,21 @@ class RecordChecks:
         self._check_keys(record, elements)
         self._check_reference(record, elements)
         return record
+
+    def _keep_further_keys(self, record: Record, elements: Elements) -> None:
+        """Keeps the keys that a site or another writer has added, with their values."""
+        shape = (record.type, record.tags)
+        further_tags = self._further_tags.get(shape)
+        if further_tags is None:
+            further_tags = self._further_tags[shape] = _further_tags(record)
+        if not further_tags:
+            return
+        keys = []
+        for tag in further_tags:
+            if not _is_creator(tag):
+                keys.append(Key(tag, elements.by_tag[tag].vr or dictionary_vr(tag), "3"))
+        record.further_keys = tuple(keys)
+        record.keys = {**record.keys, **{tag: elements.value(tag) for tag in further_tags}}
 
     def _check_required(self, record: Record, elements: Elements) -> None:
         for tag in _REQUIRED:

@@ -140,6 +140,63 @@ def test_a_record_that_names_the_patient_of_a_file_that_does_not_is_noted(
     assert message.endswith("has none")
 
 
+def with_further_keys(
+    in_record: dict[int, tuple[bytes, bytes]], in_file: dict[int, tuple[bytes, bytes]]
+) -> MemoryVolume:
+    """A volume whose first file and its IMAGE record have further elements."""
+    sample = SampleVolume()
+    for tag, (vr, value) in in_record.items():
+        sample.at(0, 0, 0, 0).set(tag, vr, value)
+    elements = {tag: (vr, KEYS[tag][1]) for tag, (vr, _) in KEYS.items()} | in_file
+    elements |= {0x00080016: (b"UI", SECONDARY_CAPTURE.encode()), 0x00080018: (b"UI", b"1.2.9.0")}
+    content = b"".join(encode(tag, *elements[tag]) for tag in sorted(elements))
+    meta = file_meta(SECONDARY_CAPTURE, "1.2.9.0", EXPLICIT_VR_LITTLE_ENDIAN)
+    sample.files[NAME] = meta + content
+    return sample.volume()
+
+
+def further_notes(
+    in_record: dict[int, tuple[bytes, bytes]], in_file: dict[int, tuple[bytes, bytes]]
+) -> list[str]:
+    report = examine_volume(with_further_keys(in_record, in_file))
+    return [
+        note.message
+        for note in report.notes
+        if note.code == FaultCode.KEY_DIFFERS and "(IMAGE)" in note.where
+    ]
+
+
+def test_a_further_key_that_differs_is_noted() -> None:
+    comments, exposure = 0x00204000, 0x00181152
+    record = {comments: (b"LT", b"left"), exposure: (b"IS", b"7")}
+    assert further_notes(record, {comments: (b"LT", b"left"), exposure: (b"IS", b"07")}) == []
+    (note,) = further_notes(record, {comments: (b"LT", b"right"), exposure: (b"IS", b"7")})
+    assert note.startswith("its Image Comments (0020,4000) is 'left'; that of the file")
+
+
+def test_a_further_key_that_is_no_text_is_compared() -> None:
+    time = 0x00189073
+    record = {time: (b"FD", bytes(8))}
+    assert further_notes(record, {time: (b"FD", bytes(8))}) == []
+    (note,) = further_notes(record, {time: (b"FD", b"\1" + bytes(7))})
+    assert "is 00 00 00 00 00 00 00 00; that of the file" in note
+
+
+def test_a_private_key_is_compared_with_that_of_its_creator_in_the_file() -> None:
+    record = {0x00210010: (b"LO", b"ACME"), 0x00211001: (b"LO", b"left")}
+    file = {
+        0x00210010: (b"LO", b"OTHER"),
+        0x00210012: (b"LO", b"ACME"),
+        0x00211001: (b"LO", b"not this"),
+        0x00211201: (b"LO", b"left"),
+    }
+    assert further_notes(record, file) == []
+    (note,) = further_notes(record, file | {0x00211201: (b"LO", b"right")})
+    assert "'left'" in note
+    assert "'right'" in note
+    assert further_notes(record, {0x00210010: (b"LO", b"OTHER"), 0x00211001: (b"LO", b"x")}) == []
+
+
 def test_one_name_in_two_character_sets_is_no_difference() -> None:
     in_utf8 = {0x00080005: b"ISO_IR 192", 0x00100010: "Müller^Jörg".encode()}
     sample = volume(in_utf8, {0x00100010: "Müller^Jörg".encode("latin-1")})
