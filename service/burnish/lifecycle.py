@@ -17,6 +17,7 @@ class RequestEvent(StrEnum):
     STARTED = "STARTED"
     COMPLETED = "COMPLETED"
     RETRIED = "RETRIED"
+    REPLANNED = "REPLANNED"
 
 
 class PieceEvent(StrEnum):
@@ -43,8 +44,8 @@ class Custody(StrEnum):
     FOLLOWED = "FOLLOWED"
 
 
-#: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3. RETRIED is not in the standard: an administrator may do
-#: it, a peer may not.
+#: PS3.4 S.3.2.1.3, S.3.2.2.3, S.3.2.3.3. RETRIED and REPLANNED are not in the standard: an
+#: administrator may do the first, a peer may not; the second is the answer to a plan out of date.
 REQUEST: dict[tuple[R, RequestEvent], R] = {
     (R.IDLE, RequestEvent.INITIATED): R.PENDING,
     (R.IDLE, RequestEvent.FAILED): R.FAILURE,
@@ -55,6 +56,7 @@ REQUEST: dict[tuple[R, RequestEvent], R] = {
     (R.CREATING, RequestEvent.COMPLETED): R.DONE,
     (R.CREATING, RequestEvent.FAILED): R.FAILURE,
     (R.CREATING, RequestEvent.CANCELLED): R.DELETED,
+    (R.CREATING, RequestEvent.REPLANNED): R.PENDING,
     (R.FAILURE, RequestEvent.RETRIED): R.PENDING,
 }
 

@@ -148,11 +148,12 @@ def _note_association(record: Record, body: bytes, answer: Any) -> None:
     from burnish.scp.associate_pdus import COMMON_EXTENDED, decode_associate_rq, read_field
 
     request = decode_associate_rq(body)
-    announced = set()
+    announced: dict[str, str] = {}
     for item_type, value in request.user_items:
         if item_type == COMMON_EXTENDED:
-            uid, _ = read_field(value, 0)
-            announced.add(uid.rstrip(b"\0 ").decode("ascii", "replace"))
+            sop_class, end = read_field(value, 0)
+            service_class, _ = read_field(value, end)
+            announced[_uid(sop_class)] = _uid(service_class)
     proposed = {context.context_id: context.abstract_syntax for context in request.contexts}
     at = 74
     while at < len(answer.pdu):
@@ -160,12 +161,16 @@ def _note_association(record: Record, body: bytes, answer: Any) -> None:
         value = answer.pdu[at + 4 : at + 4 + length]
         if item_type == 0x21:
             abstract_syntax = proposed.get(value[0], "")
-            transfer_syntax = value[8:].rstrip(b"\0").decode()
-            is_announced = abstract_syntax in announced
-            record.note("context", abstract_syntax, transfer_syntax, value[2], is_announced)
+            transfer_syntax = _uid(value[8:])
+            service_class = announced.get(abstract_syntax, "")
+            record.note("context", abstract_syntax, transfer_syntax, value[2], service_class)
         elif item_type == 0x50:
             _note_user_items(record, value)
         at += 4 + length
+
+
+def _uid(value: bytes) -> str:
+    return value.rstrip(b"\0 ").decode("ascii", "replace")
 
 
 def _note_user_items(record: Record, value: bytes) -> None:

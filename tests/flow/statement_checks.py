@@ -13,7 +13,9 @@ from burnish.scp import messages
 from burnish.settings import Settings
 from burnish.vocabulary import (
     MEDIA_CREATION_MANAGEMENT,
+    NON_PATIENT_OBJECT_STORAGE_SERVICE_CLASS,
     STORAGE_COMMITMENT_PUSH_MODEL,
+    STORAGE_SERVICE_CLASS,
     STUDY_ROOT_FIND,
     STUDY_ROOT_GET,
     STUDY_ROOT_MOVE,
@@ -40,6 +42,10 @@ _REQUESTS = {
     STUDY_ROOT_GET: {_C_GET_RQ},
     STORAGE_COMMITMENT_PUSH_MODEL: {messages.N_EVENT_REPORT_RQ},
 }
+#: The Service Classes of what peers may announce as Storage.
+_STORAGE = {STORAGE_SERVICE_CLASS, NON_PATIENT_OBJECT_STORAGE_SERVICE_CLASS}
+#: The groups of the attributes of an icon (PS3.3 F.7), which is returned as it was received.
+_GROUPS_OF_ICONS = {"0028", "7FE0"}
 _TAG = re.compile(r"\([0-9A-F]{4},[0-9A-F]{4}\)")
 
 
@@ -114,7 +120,7 @@ class _Checks:
         return "" if is_listed else f"A-ABORT of source {source} and reason {reason}"
 
     def _context(
-        self, abstract_syntax: str, transfer_syntax: str, result: int, is_announced: bool
+        self, abstract_syntax: str, transfer_syntax: str, result: int, announced_as: str
     ) -> str:
         description = f"result {result} for {abstract_syntax} in {transfer_syntax}"
         results = {
@@ -124,6 +130,7 @@ class _Checks:
             return description
         rows = {row[1]: row[2] for row in network_tables.accepted_contexts().rows}
         is_service = abstract_syntax in rows
+        is_announced = announced_as in _STORAGE
         is_any = "any" in self._settings.storage.sop_classes
         is_offered = is_service or abstract_syntax in self._storage or is_announced or is_any
         if result != 0:
@@ -176,6 +183,8 @@ class _Checks:
 
     def _element(self, abstract_syntax: str, field: int, path: str, value: Any) -> str:
         tag = tag_text(int(path.rpartition(".")[2], 16))
+        if ".00880200." in path and path.rpartition(".")[2][:4] in _GROUPS_OF_ICONS:
+            return ""
         description = f"{path} {value} in {field:04X}H of {uid_name(abstract_syntax)}"
         if abstract_syntax == STORAGE_COMMITMENT_PUSH_MODEL:
             rows = media_creation_tables.commitment_attributes().rows

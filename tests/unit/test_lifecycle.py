@@ -10,13 +10,13 @@ from burnish.vocabulary import ExecutionStatus, PieceState
 
 #: One line per state, one column per event; "." is a cell that is not there.
 REQUEST_CELLS = """
-            INITIATED FAILED    CANCELLED STARTED   COMPLETED RETRIED
-    IDLE    PENDING   FAILURE   DELETED   .         .         .
-    PENDING .         FAILURE   DELETED   CREATING  .         .
-    CREATING .        FAILURE   DELETED   .         DONE      .
-    DONE    .         .         .         .         .         .
-    FAILURE .         .         .         .         .         PENDING
-    DELETED .         .         .         .         .         .
+            INITIATED FAILED    CANCELLED STARTED   COMPLETED RETRIED   REPLANNED
+    IDLE    PENDING   FAILURE   DELETED   .         .         .         .
+    PENDING .         FAILURE   DELETED   CREATING  .         .         .
+    CREATING .        FAILURE   DELETED   .         DONE      .         PENDING
+    DONE    .         .         .         .         .         .         .
+    FAILURE .         .         .         .         .         PENDING   .
+    DELETED .         .         .         .         .         .         .
 """
 PIECE_CELLS = """
               CLAIMED IMAGED  WRITTEN   VERIFIED RETURNED RUINED  CANCELLED

@@ -113,6 +113,24 @@ SignerKey = Annotated[
         help="RSA private key of the signer (PEM, unencrypted).",
     ),
 ]
+SourceKey = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        metavar="FILE",
+        show_default=False,
+        help="RSA private key (PEM, unencrypted) that opens secure media among the sources.",
+    ),
+]
+SourcePasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        readable=False,
+        metavar="FILE",
+        show_default=False,
+        help="File whose first line is the password of secure media among the sources.",
+    ),
+]
 VerifiedVolume = Annotated[
     Path,
     typer.Argument(readable=False, metavar="PATH", help="A volume image, a directory, or a drive."),
@@ -329,6 +347,8 @@ def build(
     password_file: PasswordFile = None,
     signer: Signer = None,
     signer_key: SignerKey = None,
+    source_key: SourceKey = None,
+    source_password_file: SourcePasswordFile = None,
     lossless: Lossless = False,
     lossy: Lossy = False,
     keep_damaged: KeepDamaged = False,
@@ -342,10 +362,12 @@ def build(
 
     Files that are not DICOM are left out and listed. Exit code 23 if an instance could not be put
     on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file or both; --signer and
-    --signer-key sign their files. With --content, the media hold pages and pictures for people, who
+    --signer-key sign their files. Secure media among the sources are opened by --source-key or
+    --source-password-file. With --content, the media hold pages and pictures for people, who
     open INDEX.HTM in any browser; --config has the texts of the institution in its table [content].
     """
     from burnish.offline import disc_build
+    from burnish.secure_files import read_keyring
 
     chosen_profile, chosen_medium = choose_profile_and_medium(profile, medium, config)
     protection = _protection(chosen_profile, recipient or [], password_file, signer, signer_key)
@@ -360,6 +382,7 @@ def build(
         keep_damaged=keep_damaged,
         lossy=lossy,
         content=_content_terms(content, config, language, viewer=viewer),
+        source_keyring=read_keyring(source_key, source_password_file),
     )
     with output.progress_bar() as progress:
         result = disc_build.build(source, target, build_options, progress)

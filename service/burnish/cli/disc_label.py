@@ -10,7 +10,7 @@ import typer
 
 from burnish.cli import output
 from burnish.cli.installation import read_settings
-from burnish.cli.options import Config, existing
+from burnish.cli.options import Config, PasswordFile, PrivateKey, existing
 
 if TYPE_CHECKING:
     from burnish.label import LabelContent, LabelFile, Study
@@ -84,15 +84,20 @@ def label(
     style: Style = "",
     address: Address = "",
     outlines: Outlines = False,
+    key: PrivateKey = None,
+    password_file: PasswordFile = None,
     config: Config = None,
 ) -> None:
-    """Make the label of a disc, from the content of a volume, from the options, or from both."""
+    """Make the label of a disc, from the content of a volume, from the options, or from both.
+
+    The content of secure media is read with --key or --password-file.
+    """
     from burnish.label import Patient
     from burnish.write.labels import label_maker
 
     form = _form(target)
     volume_number, volume_count = _parse_volume(volume)
-    content = _content_of(source)
+    content = _content_of(source, key, password_file)
     patients = content.patients
     if patient_name or patient_id or study:
         patients = (Patient(patient_name, patient_id, birth_date, sex, _studies(study or [])),)
@@ -134,11 +139,16 @@ def _form(target: Path) -> str:
     return form
 
 
-def _content_of(volume: Path | None) -> "LabelContent":
+def _content_of(
+    volume: Path | None, key: Path | None, password_file: Path | None
+) -> "LabelContent":
     from burnish.label import LabelContent
     from burnish.offline.disc_label import label_content
+    from burnish.secure_files import read_keyring
 
-    return LabelContent() if volume is None else label_content(existing(volume))
+    if volume is None:
+        return LabelContent()
+    return label_content(existing(volume), read_keyring(key, password_file))
 
 
 def _write(label_file: "LabelFile", target: Path) -> None:

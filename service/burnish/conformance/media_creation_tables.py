@@ -81,7 +81,10 @@ GET_USES: dict[str, tuple[str, str]] = {
         "3/2",
         "always; an item with File-set ID and UID for each volume of which a piece was created",
     ),
-    "ReferencedSOPSequence": ("3/3", "as received, with the profile and the icon of each item"),
+    "ReferencedSOPSequence": (
+        "3/3",
+        "as received, with the profile and the icon of each item as they were received",
+    ),
     "NumberOfCopies": ("3/3", "once the request was initiated"),
     "RequestPriority": ("3/3", "once the request was initiated"),
 }

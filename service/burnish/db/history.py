@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import CursorResult, update
+from sqlalchemy import CursorResult, delete, update
 from sqlalchemy.orm import Session
 
 from burnish.db import registered_media, tallies
@@ -143,6 +143,15 @@ def drop_pieces(
                     actor=actor,
                     lease_epoch=piece.lease_epoch + 1,
                 )
+
+
+def discard_plan(session: Session, request: MediaCreationRequest) -> None:
+    """Discard the volumes of a request, their pieces and its Failed SOP Sequence."""
+    session.execute(delete(FailedInstance).where(FailedInstance.request_id == request.id))
+    for file_set in list(request.file_sets):
+        session.delete(file_set)
+    session.flush()
+    session.expire(request, ["file_sets", "failures"])
 
 
 def fail(

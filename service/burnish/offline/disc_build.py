@@ -19,7 +19,7 @@ from burnish.plan.media_plan import Plan, Refusal, Terms, plan_media
 from burnish.plan.profile_choice import Choice
 from burnish.plan.source_instances import SourceInstance
 from burnish.plan.volumes import PlannedVolume, numbered_file_set_id
-from burnish.secure_files import Protection, Sealer
+from burnish.secure_files import Keyring, Protection, Sealer
 from burnish.values import Progress, VolumeReport
 from burnish.write import pipeline
 from burnish.write.pipeline import VolumePlan
@@ -32,7 +32,7 @@ class BuildOptions:
     With `keep_damaged`, damaged images go on the media as they are, and README.TXT names them.
     Media of a secure profile need a `protection`. With `lossless`, images are compressed without
     loss where the profile permits that and they get smaller; with `lossy`, with loss. `content`
-    says what the media hold for people.
+    says what the media hold for people. The `source_keyring` opens secure media among the sources.
     """
 
     profile: ApplicationProfile
@@ -45,6 +45,7 @@ class BuildOptions:
     keep_damaged: bool = False
     lossy: bool = False
     content: ContentTerms | None = None
+    source_keyring: Keyring | None = None
 
     def bytes_per_volume(self) -> int:
         return self.medium.holding(self.capacity)
@@ -87,10 +88,10 @@ def build(
     OutOfResources where one volume is wanted and cannot hold all files.
     """
     result = BuildResult()
-    paths = list(files_below(sources))
+    paths = list(files_below(sources, keeps_secure=True))
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".burnish-", dir=output) as scratch:
-        store = InstanceStore(Path(scratch), result, progress)
+        store = InstanceStore(Path(scratch), result, progress, options.source_keyring)
         store.add_files(paths)
         plan = store.plan(_planning(store, options))
         volumes = plan.volumes if plan else []

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from burnish import character_sets
 from burnish.dicomdir.reader import SPECIFIC_CHARACTER_SET
-from burnish.errors import Conflict, Unreadable
+from burnish.errors import Conflict, Unreadable, WrongKey
 from burnish.image.reader import open_volume
 from burnish.label import LabelContent, Patient, Study
-from burnish.secure_files import open_secure
-from burnish.values import ReadableVolume
+from burnish.secure_files import Keyring, open_secure
+from burnish.values import ReadableVolume, SecureVolume
 from burnish.verify import FaultCode, examine_volume
 from burnish.verify.dicomdir_checks import CheckedDicomdir, check_dicomdir
 from burnish.verify.examine import LARGEST_DICOMDIR
@@ -31,16 +31,27 @@ _WRONG_RECORDS = {
     FaultCode.REFERENCED_SOP_CLASS_WRONG,
     FaultCode.REFERENCED_SOP_INSTANCE_WRONG,
 }
+#: Opens no secure media.
+_NO_KEYS = Keyring()
 
 
-def label_content(path: Path) -> LabelContent:
+def label_content(path: Path, keyring: Keyring = _NO_KEYS) -> LabelContent:
     """Patients, studies, institution and File-set ID of a volume; raises Unreadable.
+
+    The `keyring` opens secure media; raises WrongKey for those that it does not open.
 
     Directory records of kinds that are not known are passed over (PS3.2 7.2). Birth date, sex and
     institution are those of the files where the DICOMDIR has none. The institution is left empty if
     the series name several. Raises Conflict if the DICOMDIR and the files of the volume disagree.
     """
-    with open_volume(path) as volume:
+    with open_volume(path) as opened:
+        volume = open_secure(opened, keyring)
+        if isinstance(volume, SecureVolume) and not volume.opened:
+            raise WrongKey(
+                f"the files of {path} are Secure DICOM Files",
+                hint="--key or --password-file opens them. Or give the content of the label by"
+                " hand, with the options of `burnish disc label`.",
+            )
         _check_records(path, volume)
         dicomdir = _read_dicomdir(volume)
         volume_identifier = volume.volume_identifier
@@ -48,8 +59,8 @@ def label_content(path: Path) -> LabelContent:
         if not dicomdir.complete:
             raise Unreadable(
                 f"{path} has no readable DICOMDIR",
-                hint="For secure media, or without a volume, give the content of the label by hand,"
-                " with the options of `burnish disc label`.",
+                hint="Give the content of the label by hand, with the options of"
+                " `burnish disc label`.",
             )
         records = [record for record in dicomdir.records if record.reached and record.in_use]
         details = _details_of_series(records, volume)
@@ -78,7 +89,7 @@ def _read_dicomdir(volume: ReadableVolume) -> CheckedDicomdir:
 
 def _check_records(path: Path, volume: ReadableVolume) -> None:
     """Raises Conflict if the DICOMDIR does not say whose files these are."""
-    report = examine_volume(open_secure(volume, {}))
+    report = examine_volume(volume)
     wrong = sum(fault.code in _WRONG_RECORDS for fault in report.faults)
     if wrong:
         raise Conflict(

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +23,7 @@ from burnish.errors import (
 )
 from burnish.file_access import explain, holds_bytes
 from burnish.file_slice import Slice
+from burnish.image.reader import open_volume
 from burnish.instance_header import instance_faults
 from burnish.instance_header.equality import are_equal_as_data
 from burnish.instance_header.examination import examine
@@ -34,11 +36,11 @@ from burnish.plan.eligibility import InstanceFailure, kind_of
 from burnish.plan.media_plan import Refusal
 from burnish.plan.source_instances import Icon, InstanceFile, SourceInstance
 from burnish.plan.volumes import PlannedFile, PlannedVolume
-from burnish.secure_files import Keyring
+from burnish.secure_files import Keyring, open_secure
 from burnish.transcode import icons
 from burnish.transcode.convert import convert_file
 from burnish.transcode.uncompressed import TranscodedFile
-from burnish.values import Progress
+from burnish.values import Progress, SecureVolume
 from burnish.vocabulary import MEDIA_STORAGE_DIRECTORY_STORAGE
 from burnish.write.pipeline import VolumeInstance
 
@@ -74,10 +76,18 @@ class InstanceStore:
     """The instances to be put on media, with copies of their files in the folder `scratch`.
 
     It takes the place that the database and the spool have in the service: planning asks it for
-    the instances, for conversions (`failed`, `start`) and for icons (`icons`).
+    the instances, for conversions (`failed`, `start`) and for icons (`icons`). The `keyring` opens
+    secure media among the sources.
     """
 
-    def __init__(self, scratch: Path, left_out: LeftOutFiles, progress: Progress) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        left_out: LeftOutFiles,
+        progress: Progress,
+        keyring: Keyring | None = None,
+    ) -> None:
+        self._keyring = keyring or Keyring()
         self.instances: list[SourceInstance] = []
         self.failed: dict[tuple[int, str], InstanceFailure] = {}
         self._scratch = scratch
@@ -98,6 +108,9 @@ class InstanceStore:
         """
         for number, path in enumerate(paths):
             self._progress("reading", number, len(paths))
+            if path.is_dir():
+                self._add_volume(path)
+                continue
             beginning = _beginning(path)
             # a file with the prefix of PS3.10 7.1 says that it is DICOM: it is missing if not added
             says_dicom = beginning[128:132] == b"DICM"
@@ -118,7 +131,7 @@ class InstanceStore:
         of which not even the names of the files can be read is refused.
         """
         try:
-            with open_file_set(path, Keyring()) as file_set:
+            with open_file_set(path, self._keyring) as file_set:
                 names = [*file_set.listed, *_unlisted_instances(file_set)]
                 if not names and not file_set.has_dicomdir:
                     return "there is no DICOM file on the volume"
@@ -132,7 +145,11 @@ class InstanceStore:
                 if file_set.damage:
                     self._left_out.refused.append(LeftOut(path, file_set.damage))
         except WrongKey as error:
-            why = f"{error}: `burnish disc import --into` with its key takes them into the service"
+            why = (
+                f"{error}: `burnish disc build` opens them with --source-key or"
+                " --source-password-file, and `burnish disc import --into` with the key takes them"
+                " into the service"
+            )
             self._left_out.refused.append(LeftOut(path, why))
         except DamagedVolume as error:
             kind = str(error).partition(", but ")[2]
@@ -358,8 +375,12 @@ class InstanceStore:
         return f"{candidate.instance_id:08d}.{candidate.transcoded_instance_id}"
 
 
-def files_below(sources: Iterable[Path]) -> Iterator[Path]:
-    """Every file once, in an order that does not depend on the file system."""
+def files_below(sources: Iterable[Path], *, keeps_secure: bool = False) -> Iterator[Path]:
+    """Every file once, in an order that does not depend on the file system.
+
+    With `keeps_secure`, a directory whose DICOMDIR is a Secure DICOM File comes in place of its
+    files, which cannot be read one by one.
+    """
     known: set[Path] = set()
     for source in sources:
         if not source.exists():
@@ -367,13 +388,20 @@ def files_below(sources: Iterable[Path]) -> Iterator[Path]:
         if not holds_bytes(source):
             raise Unreadable(f"{source} is neither a file, a directory nor a drive")
         paths = [source]
-        if source.is_dir():
+        if source.is_dir() and not (keeps_secure and _is_secure(source)):
             paths = sorted(path for path in source.rglob("*") if path.is_file())
         for path in paths:
             resolved = path.resolve()
             if resolved not in known:
                 known.add(resolved)
                 yield path
+
+
+def _is_secure(directory: Path) -> bool:
+    """Whether the DICOMDIR of a directory is a Secure DICOM File, so that its files are, too."""
+    with suppress(BurnishError, OSError), open_volume(directory) as volume:
+        return isinstance(open_secure(volume, Keyring()), SecureVolume)
+    return False
 
 
 def _unlisted_instances(file_set: OpenedFileSet) -> Iterator[str]:

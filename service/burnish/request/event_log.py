@@ -28,6 +28,7 @@ _REQUEST_EVENTS = {
     RequestEvent.STARTED: "request started",
     RequestEvent.COMPLETED: "request done",
     RequestEvent.RETRIED: "request retried",
+    RequestEvent.REPLANNED: "request planned anew",
     "PLANNED": "request planned",
     "STAND-INS": "values stand in for missing ones",
     "DAMAGED": "damaged images on media",

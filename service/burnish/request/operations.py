@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from burnish.db import known_studies
-from burnish.db.history import drop_pieces, move, note
-from burnish.db.tables import FailedInstance, MediaCreationRequest, ReferencedInstance
+from burnish.db.history import discard_plan, drop_pieces, move, note
+from burnish.db.tables import MediaCreationRequest, ReferencedInstance
 from burnish.errors import (
     AlreadyCompleted,
     AlreadyExists,
@@ -243,15 +243,11 @@ def retry(
         return
     if request.execution_status is not ExecutionStatus.FAILURE:
         raise NotNow("only a request that has failed or waits for a device can be retried")
-    session.execute(delete(FailedInstance).where(FailedInstance.request_id == request.id))
-    for file_set in list(request.file_sets):
-        session.delete(file_set)
+    discard_plan(session, request)
     request.admitted_at = None
     request.retrieval_began_at = None
     request.retrieval_ended_at = None
     request.initiated_at = request.initiated_at or datetime.now(UTC)
-    session.flush()
-    session.expire(request, ["file_sets", "failures"])
     move(session, request, RequestEvent.RETRIED, why=why, actor=actor)
 
 

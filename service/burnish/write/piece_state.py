@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 from burnish.burn import BurnOutcome, BurnResult
 from burnish.db import devices, queue
 from burnish.db.devices import Standing
-from burnish.db.history import HELD, fail, inform, move, move_piece, note
+from burnish.db.history import HELD, discard_plan, fail, inform, move, move_piece, note
 from burnish.db.queue import Claim
 from burnish.db.session import Database
-from burnish.db.tables import FileSet, MediaCreationRequest, Piece
+from burnish.db.tables import Event, FileSet, MediaCreationRequest, Piece
 from burnish.db.wakeup import pause
 from burnish.errors import OutOfResources, StaleLease
 from burnish.lifecycle import PieceEvent, RequestEvent
@@ -40,7 +40,7 @@ _GIVEN_UP = (PieceState.SPOILED, PieceState.DROPPED)
 MAXIMUM_DATABASE_WAIT = math.inf
 _DATABASE_RETRY = 2.0
 
-Method = TypeVar("Method", bound=Callable[..., None])
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def _wait_for_database(method: Method) -> Method:
@@ -50,13 +50,12 @@ def _wait_for_database(method: Method) -> Method:
     """
 
     @wraps(method)
-    def repeated(recorder: "PieceRecorder", *arguments: object, **columns: object) -> None:
+    def repeated(recorder: "PieceRecorder", *arguments: object, **columns: object) -> Any:
         began_at = monotonic()
         is_logged = False
         while True:
             try:
-                method(recorder, *arguments, **columns)
-                return
+                return method(recorder, *arguments, **columns)
             except OutOfResources as error:
                 is_over = monotonic() - began_at >= MAXIMUM_DATABASE_WAIT
                 if is_over or pause(recorder.stopping, _DATABASE_RETRY):
@@ -190,6 +189,33 @@ class PieceRecorder:
                 note(session, request.id, "RETRY", why, piece_id=piece.id)
             if info is ExecutionStatusInfo.MCD_FAILURE:
                 self._count_ruined(session, why)
+
+    @_wait_for_database
+    def replan(self, piece_job: PieceJob, why: str) -> bool:
+        """The plan of the piece is out of date: its request is planned anew, but only once.
+
+        False if that would make media again which exist, or of which another worker has a part.
+        """
+        claim = piece_job.claim
+        with self.database.writing() as session:
+            piece = held(session, claim)
+            request = session.get_one(MediaCreationRequest, claim.request_id)
+            others = [
+                other
+                for file_set in request.file_sets
+                for other in file_set.pieces
+                if other.id != piece.id
+            ]
+            was_replanned = session.scalar(
+                select(Event.id).where(
+                    Event.request_id == request.id, Event.event == RequestEvent.REPLANNED
+                )
+            )
+            if was_replanned or any(other.state is not PieceState.QUEUED for other in others):
+                return False
+            discard_plan(session, request)
+            move(session, request, RequestEvent.REPLANNED, why=why)
+        return True
 
     @_wait_for_database
     def unreadable(self, claim: Claim, why: str) -> None:

@@ -155,11 +155,15 @@ class WholeImage(Protocol):
     def differences(self) -> Sequence[Difference]: ...
 
 
+class PlanOutdated(Conflict):
+    """The image of a volume has not the size that was planned, so the volume is planned anew."""
+
+
 def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None) -> BuiltImage:
     """Writes the image of a volume: DICOMDIR, files for people, DICOM files in directory order.
 
-    The result is for `read_back`. Raises Conflict if the image has not the planned size, or a file
-    has changed.
+    The result is for `read_back`. Raises PlanOutdated if the image has not the planned size,
+    Conflict if a file has changed.
     """
     directory = plan.dicomdir()
     files = _dicom_files(plan, directory)
@@ -181,7 +185,9 @@ def build_image(plan: VolumePlan, target: Path, progress: Progress | None = None
             layout=layout,
         )
         if size != plan.predicted_size:
-            raise Conflict(f"the image has {size} bytes, but {plan.predicted_size} were planned")
+            raise PlanOutdated(
+                f"the image has {size} bytes, but {plan.predicted_size} were planned"
+            )
         hashing.complete(part, size)
         part.replace(target)
         sync(target.parent)  # a robot that has a job of it goes on after a power failure

@@ -217,6 +217,8 @@ class Worker:
             self.recorder.hold(piece_job, result, reported_by_device=False)
         except OutOfResources as error:
             self._hold_for_disk(piece_job, error, BurnOutcome.NO_ROOM, "Free space on")
+        except pipeline.PlanOutdated as error:
+            self._replan(piece_job, str(error))
         except (BurnishError, OSError) as error:
             if isinstance(error, OSError) and error.errno in DISK_FAILS:
                 self._hold_for_disk(piece_job, error, BurnOutcome.HOLD_SERVICE, "Repair")
@@ -226,6 +228,17 @@ class Worker:
         except Exception as error:
             log.exception("piece not made, by a defect", piece=piece_id)
             self._spoil(piece_job, ExecutionStatusInfo.PROC_FAILURE, type(error).__name__)
+
+    def _replan(self, piece_job: PieceJob, why: str) -> None:
+        """Has the request planned anew; where that is not possible, the piece is spoiled."""
+        piece_id = piece_job.claim.piece_id
+        if self.recorder.replan(
+            piece_job, f"{why} by an earlier version of Burnish or with other settings"
+        ):
+            log.warning("plan out of date", piece=piece_id, why=why)
+            return
+        log.error("piece not made", piece=piece_id, why=why)
+        self._spoil(piece_job, ExecutionStatusInfo.PROC_FAILURE, why)
 
     # --- claiming a piece ---
 

@@ -17,7 +17,9 @@ import cd_recorder
 import factories
 import material
 import oracles
+import profile_instances
 from burnish import file_meta
+from burnish.application_profiles import PROFILES
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.optical import OpticalBurner
 from burnish.dicom_elements import encode
@@ -224,6 +226,29 @@ def test_instances_are_added_to_an_image_that_grows(
     assert again.json["added"] == 0
     assert len(again.json["skipped"]) == 2
     assert grown.append("more4", "--profile", "STD-GEN-DVD-JPEG").code == 2
+
+
+@pytest.mark.parametrize(
+    "label", ["STD-XABC-CD", "STD-XA1K-CD", "STD-US-CC-MF-CDR", "STD-CTMR-CD", "STD-DEN-CD"]
+)
+def test_each_transfer_syntax_of_a_profile_is_added_to(
+    label: str, run: Run, tmp_path: Path
+) -> None:
+    counts = []
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        counts.append(len(profile_instances.instances_of(PROFILES[label], tmp_path / folder)))
+    options = ("--profile", label)
+    done = run("disc", "build", tmp_path / "first", "--output", tmp_path, *options)
+    assert done.code == 0, done.err
+    disc = tmp_path / "grown"
+    burn(tmp_path / "VOLUME01.iso", f"stdio:{disc}", "xorriso")
+    added = run("disc", "append", f"stdio:{disc}", tmp_path / "second", *options, "--json")
+    assert added.code == 0, added.err
+    assert added.json["added"] == counts[1]
+    report = run("disc", "verify", disc, *options, "--json")
+    assert report.code == 0, report.out
+    assert report.json["instances"] == sum(counts)
 
 
 def test_nothing_is_written_where_an_instance_is_refused(grown: OpenDisc, put: Put) -> None:

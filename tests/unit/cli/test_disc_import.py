@@ -2,6 +2,7 @@
 
 import gc
 import shutil
+import subprocess
 import tarfile
 import warnings
 import zipfile
@@ -444,7 +445,40 @@ def test_disc_build_says_how_a_secure_image_is_opened(
     image = tmp_path / "secure" / "VOLUME01.iso"
     done = run("disc", "build", image, "--output", tmp_path / "out")
     assert done.code == 23
-    assert "`burnish disc import --into` with its key" in done.err
+    assert "with --source-key or --source-password-file" in done.err
+
+
+def test_secure_media_are_a_source_of_disc_build_and_of_a_label(
+    volume: Path, run: Run, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("words that nobody guesses\n")
+    secure = ("--profile", "STD-GEN-SEC-CD", "--password-file", password)
+    built = run("disc", "build", volume, "--output", tmp_path / "secure", *secure, "--json")
+    assert built.code == 0, built.err
+    image = tmp_path / "secure" / "VOLUME01.iso"
+    folder = oracles.extract(image, tmp_path / "mounted")
+    for number, source in enumerate((image, folder)):
+        opens = ("--source-password-file", password)
+        target = tmp_path / f"plain-{number}"
+        done = run("disc", "build", source, "--output", target, *opens, "--json")
+        assert done.code == 0, done.err
+        [plain], [secured] = done.json["volumes"], built.json["volumes"]
+        assert plain["instances"] == secured["instances"] > 0
+    label = ("--output", tmp_path / "label.pdf")
+    closed = run("disc", "label", image, *label)
+    assert closed.code != 0
+    assert "--key or --password-file" in closed.err
+    opened = run("disc", "label", image, *label, "--password-file", password)
+    assert opened.code == 0, opened.err
+    plain_label = run("disc", "label", tmp_path / "plain-0" / "VOLUME01.iso", "--output", "p.pdf")
+    assert plain_label.code == 0, plain_label.err
+    assert words_of(tmp_path / "label.pdf") == words_of(tmp_path / "p.pdf") != []
+
+
+def words_of(label: Path) -> list[str]:
+    done = subprocess.run(["pdftotext", label, "-"], check=True, capture_output=True, text=True)
+    return done.stdout.split()
 
 
 def test_verify_says_what_it_has_judged_by(volume: Path, run: Run) -> None:

@@ -82,6 +82,7 @@ def test_each_change_of_a_piece_is_permitted_or_refused(ground: Ground) -> None:
         (RequestEvent.COMPLETED, ExecutionStatus.CREATING, ExecutionStatusInfo.NORMAL),
         (RequestEvent.FAILED, ExecutionStatus.CREATING, ExecutionStatusInfo.UNKNOWN),
         (RequestEvent.RETRIED, ExecutionStatus.FAILURE, ExecutionStatusInfo.QUEUED),
+        (RequestEvent.REPLANNED, ExecutionStatus.CREATING, ExecutionStatusInfo.QUEUED),
     ],
 )
 def test_each_status_has_a_default_info(

@@ -1,8 +1,9 @@
-"""A volume of each general profile, in each of its transfer syntaxes, is read as a reader must."""
+"""A volume of each written profile, in each of its transfer syntaxes, is read as a reader must."""
 
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 import factories
 from burnish import file_meta
@@ -14,10 +15,13 @@ from burnish.offline.disc_build import BuildOptions, build
 from burnish.offline.disc_import import ImportSelection, ImportState, import_file_set
 from burnish.offline.disc_label import label_content
 from burnish.offline.file_set import open_file_set
-from burnish.secure_files import Keyring
+from burnish.secure_files import Keyring, open_secure
+from burnish.secure_files.protection import load_protection
+from burnish.settings import SecuritySettings
 from burnish.values import FileToStore, StoreResponse
 from burnish.verify import examine_volume
 from made_codestreams import jpeg, jpeg_2000
+from profile_instances import instances_of
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 #: The marker of the frame header of each JPEG process.
@@ -26,7 +30,12 @@ PROCESSES = {
     "1.2.840.10008.1.2.4.51": 0xC1,
     "1.2.840.10008.1.2.4.70": 0xC3,
 }
-READABLE = [profile for profile in OFFERED.values() if profile.general and not profile.security]
+PASSWORD = b"words that nobody guesses"
+PROTECTION = load_protection(
+    SecuritySettings(password=SecretStr(PASSWORD.decode()), password_iterations=1000),
+    recipients="",
+    password_file="",
+)
 
 
 def pixels(transfer_syntax_uid: str) -> bytes:
@@ -40,8 +49,8 @@ def pixels(transfer_syntax_uid: str) -> bytes:
     return factories.encapsulated(bytes(100))  # a video stream, which nobody examines
 
 
-def written(folder: Path, transfer_syntax_uid: str) -> bytes:
-    """An instance in a file; the bytes of its data set."""
+def written(folder: Path, transfer_syntax_uid: str) -> Path:
+    """An instance in a file of a folder."""
     instance = factories.instance(
         transfer_syntax_uid=transfer_syntax_uid, pixels=pixels(transfer_syntax_uid)
     )
@@ -51,47 +60,61 @@ def written(folder: Path, transfer_syntax_uid: str) -> bytes:
     meta = file_meta.encode(instance.sop_class_uid, instance.sop_instance_uid, transfer_syntax_uid)
     path = folder / f"{instance.sop_instance_uid}.dcm"
     path.write_bytes(meta + data)
-    return data
+    return path
+
+
+def encoding_and_data_set(path: Path) -> tuple[str, bytes]:
+    data = path.read_bytes()
+    offset, transfer_syntax_uid = file_meta.locate(data)
+    return transfer_syntax_uid, data[offset:]
 
 
 class Taking:
-    """A destination that takes everything: the data sets by transfer syntax."""
+    """A destination that takes everything: transfer syntax and data set of each instance."""
 
     def __init__(self) -> None:
-        self.taken: dict[str, bytes] = {}
+        self.taken: list[tuple[str, bytes]] = []
 
     def store(self, file: FileToStore) -> StoreResponse:
-        data = file.path.read_bytes()
-        offset, _ = file_meta.locate(data)
-        self.taken[file.transfer_syntax_uid] = data[offset:]
+        encoded = encoding_and_data_set(file.path)
+        assert encoded[0] == file.transfer_syntax_uid
+        self.taken.append(encoded)
         return StoreResponse(0)
 
 
-@pytest.mark.parametrize("profile", READABLE, ids=lambda profile: profile.label)
+def general_sources(profile: ApplicationProfile, folder: Path) -> list[Path]:
+    return [written(folder, syntax) for syntax in sorted(profile.transfer_syntaxes)]
+
+
+@pytest.mark.parametrize("profile", OFFERED.values(), ids=lambda profile: profile.label)
 def test_each_transfer_syntax_of_the_profile_is_read(
     profile: ApplicationProfile, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    syntaxes = sorted({syntax for rule in profile.rules for syntax in rule.transfer_syntaxes})
-    data_sets = {syntax: written(source, syntax) for syntax in syntaxes}
+    make_sources = general_sources if profile.general else instances_of
+    paths = make_sources(profile, source)
+    sent = sorted(encoding_and_data_set(path) for path in paths)
+    assert {syntax for syntax, _ in sent} == profile.transfer_syntaxes
     medium = next(MEDIA[name] for name in profile.written_media)
-    options = BuildOptions(profile, medium, None, "READER", True)
+    protection = PROTECTION if profile.secure else None
+    options = BuildOptions(profile, medium, None, "READER", True, protection=protection)
     outcome = build([source], tmp_path / "out", options, lambda *_: None)
     assert outcome.refused == []
     [built] = outcome.built
+    keyring = Keyring(password=PASSWORD) if profile.secure else Keyring()
     with open_volume(built.image) as volume:
-        report = examine_volume(volume, profile, size=built.size)
+        report = examine_volume(open_secure(volume, keyring), profile, size=built.size)
     assert report.faults == ()
-    assert report.instances == len(syntaxes)
+    assert report.instances == len(paths)
     if "DICOMDIR" in volume.files():
-        [patient] = label_content(built.image).patients
+        [patient] = label_content(built.image, keyring).patients
         assert patient.patient_name == "Doe^Jane"
     taking = Taking()
-    with open_file_set(built.image, Keyring()) as file_set:
+    with open_file_set(built.image, keyring) as file_set:
         result = import_file_set(
             file_set, taking, ImportSelection(), ImportState(None, ""), lambda *_: None
         )
     assert result.complete
-    assert result.accepted == len(syntaxes)
-    assert taking.taken == data_sets
+    assert result.accepted == len(paths)
+    assert sorted(taking.taken) == sent

@@ -11,13 +11,13 @@ from typing import Any, Literal
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 import burnish.burn
 from burnish.burn.burner import BurnJob, BurnOutcome, BurnResult
 from burnish.db import devices, queue
 from burnish.db.session import Database
-from burnish.db.tables import FileSet, MediaCreationRequest, Piece
+from burnish.db.tables import Event, FileSet, MediaCreationRequest, Piece
 from burnish.devices import watch_writers
 from burnish.errors import OperatorError, OutOfResources, StaleLease
 from burnish.plan.planner import Planner
@@ -956,3 +956,64 @@ def test_a_worker_that_waits_for_the_database_can_be_stopped(impatient: Ground) 
     worker.stopping.set()
     with locked(impatient.url), pytest.raises(OutOfResources):
         worker.run()
+
+
+# --- plans of an earlier version -----------------------------------------------------------------
+
+
+def plan_otherwise(ground: Ground) -> None:
+    """Give every volume another size, as an earlier version would have planned it."""
+    with ground.database.writing() as session:
+        session.execute(update(FileSet).values(predicted_size=FileSet.predicted_size + 2048))
+
+
+def replanned(ground: Ground) -> list[str]:
+    with ground.database.reading() as session:
+        events = session.scalars(select(Event).where(Event.event == "REPLANNED"))
+        return [event.why for event in events]
+
+
+def test_a_request_whose_plan_is_out_of_date_is_planned_anew(
+    ground: Ground, worker: Worker
+) -> None:
+    uid = planned_request(ground, copies=2)
+    plan_otherwise(ground)
+    assert worker.make_next()
+    request = ground.request(uid)
+    assert status_of(request) == (R.PENDING, I.QUEUED)
+    assert states(request) == []
+    (why,) = replanned(ground)
+    assert why.endswith("were planned by an earlier version of Burnish or with other settings")
+    plan(ground)
+    while worker.make_next():
+        pass
+    assert status_of(ground.request(uid)) == (R.DONE, I.NORMAL)
+    assert len(discs(ground)) == 4
+
+
+def test_a_plan_that_is_wrong_twice_is_not_made_a_third_time(
+    ground: Ground, worker: Worker
+) -> None:
+    uid = planned_request(ground)
+    for _ in range(2):
+        plan_otherwise(ground)
+        assert worker.make_next()
+        plan(ground)
+    while worker.make_next():
+        pass
+    request = ground.request(uid)
+    assert status_of(request) == (R.FAILURE, I.PROC_FAILURE)
+    assert len(replanned(ground)) == 1
+
+
+def test_media_that_exist_are_not_planned_anew(ground: Ground, worker: Worker) -> None:
+    uid = planned_request(ground, copies=2)
+    assert worker.make_next()
+    plan_otherwise(ground)
+    another = worker_of(ground)
+    while another.make_next():
+        pass
+    request = ground.request(uid)
+    assert status_of(request) == (R.FAILURE, I.PROC_FAILURE)
+    assert P.CREATED in states(request)
+    assert replanned(ground) == []
