@@ -29,6 +29,7 @@ from burnish.content.model import (
     Picture,
     Rendition,
 )
+from burnish.content.texts import decode_texts
 from burnish.content.viewer_data import InstanceRecorder, PackedPixels
 from burnish.content.volume_files import Blob, rendition_path
 from burnish.errors import Unreadable
@@ -183,6 +184,7 @@ def _make(
     try:
         is_large = size > _READ_WHOLE
         data_set = dcmread(source, force=True, stop_before_pixels=is_large)
+        decode_texts(data_set)
         description = instance_reader.describe(data_set)
         if documents.is_document(data_set):
             description = replace(description, kind=ContentKind.DOCUMENT, frames=0)
