@@ -362,31 +362,35 @@ def build(
 
     Files that are not DICOM are left out and listed. Exit code 23 if an instance could not be put
     on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file or both; --signer and
-    --signer-key sign their files. Secure media among the sources are opened by --source-key or
-    --source-password-file. With --content, the media hold pages and pictures for people, who
-    open INDEX.HTM in any browser; --config has the texts of the institution in its table [content].
+    --signer-key sign their files; --source-key or --source-password-file open those among the
+    sources. With --content, the media hold pages and pictures for people, who open INDEX.HTM in any
+    browser; --config has the texts of the institution in its table [content].
     """
     from burnish.offline import disc_build
-    from burnish.secure_files import read_keyring
 
     chosen_profile, chosen_medium = choose_profile_and_medium(profile, medium, config)
-    protection = _protection(chosen_profile, recipient or [], password_file, signer, signer_key)
     build_options = disc_build.BuildOptions(
         profile=chosen_profile,
         medium=chosen_medium,
         capacity=capacity,
         file_set_id=file_set_id,
         split=not no_split,
-        protection=protection,
+        protection=_protection(chosen_profile, recipient, password_file, signer, signer_key),
         lossless=lossless,
         keep_damaged=keep_damaged,
         lossy=lossy,
         content=_content_terms(content, config, language, viewer=viewer),
-        source_keyring=read_keyring(source_key, source_password_file),
+        source_keyring=_source_keyring(source_key, source_password_file),
     )
     with output.progress_bar() as progress:
         result = disc_build.build(source, target, build_options, progress)
     _report_build(result, json=json)
+
+
+def _source_keyring(key: Path | None, password_file: Path | None) -> "Keyring":
+    from burnish.secure_files import read_keyring
+
+    return read_keyring(key, password_file)
 
 
 def _report_build(result: "BuildResult", *, json: bool) -> None:
@@ -417,7 +421,7 @@ def _content_terms(
 
 def _protection(
     profile: ApplicationProfile,
-    recipients: list[Path],
+    recipients: list[Path] | None,
     password_file: Path | None,
     signer: Path | None,
     signer_key: Path | None,
@@ -436,7 +440,7 @@ def _protection(
 
     return protection.load_protection(
         SecuritySettings(signer_certificate=signer, signer_key=signer_key),
-        recipients=protection.read_recipients(recipients),
+        recipients=protection.read_recipients(recipients or []),
         password_file=str(password_file or ""),
     )
 
