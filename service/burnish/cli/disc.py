@@ -361,10 +361,9 @@ def build(
     """Make verified volume images from any DICOM files, without a service or a database.
 
     Files that are not DICOM are left out and listed. Exit code 23 if an instance could not be put
-    on media. Secure media (STD-GEN-SEC-...) need --recipient, --password-file or both; --signer and
-    --signer-key sign their files; --source-key or --source-password-file open those among the
-    sources. With --content, the media hold pages and pictures for people, who open INDEX.HTM in any
-    browser; --config has the texts of the institution in its table [content].
+    on media. Secure media need --recipient, --password-file or both; --signer and --signer-key sign
+    them; --source-key or --source-password-file open those among the sources. With --content, the
+    media hold pages for people, who open INDEX.HTM; --config has the texts of the institution.
     """
     from burnish.offline import disc_build
 
