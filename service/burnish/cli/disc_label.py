@@ -30,7 +30,8 @@ Source = Annotated[
         readable=False,
         metavar="[VOLUME]",
         show_default=False,
-        help="A volume image, a directory or a drive whose DICOMDIR names patients and studies.",
+        help="A volume image, a directory or a drive whose DICOMDIR names patients and studies;"
+        " a secure one needs --key or --password-file.",
     ),
 ]
 Target = Annotated[
@@ -88,22 +89,17 @@ def label(
     password_file: PasswordFile = None,
     config: Config = None,
 ) -> None:
-    """Make the label of a disc, from the content of a volume, from the options, or from both.
-
-    The content of secure media is read with --key or --password-file.
-    """
+    """Make the label of a disc, from the content of a volume, from the options, or from both."""
     from burnish.label import Patient
-    from burnish.write.labels import label_maker
 
     form = _form(target)
     volume_number, volume_count = _parse_volume(volume)
     content = _content_of(source, key, password_file)
-    patients = content.patients
     if patient_name or patient_id or study:
-        patients = (Patient(patient_name, patient_id, birth_date, sex, _studies(study or [])),)
+        patient = Patient(patient_name, patient_id, birth_date, sex, _studies(study or []))
+        content = replace(content, patients=(patient,))
     content = replace(
         content,
-        patients=patients,
         file_set_id=file_set_id or content.file_set_id,
         volume_number=volume_number,
         volume_count=volume_count,
@@ -116,9 +112,15 @@ def label(
     )
     settings = read_settings(config).label
     if address:
-        _write(label_maker(settings).address(_with_line_breaks(address), form), target)
+        _write(_address_label(settings, address, form), target)
     else:
         _write(_disc_label(content, settings, style, form, outlines), target)
+
+
+def _address_label(settings: "LabelSettings", address: str, form: str) -> "LabelFile":
+    from burnish.write.labels import label_maker
+
+    return label_maker(settings).address(_with_line_breaks(address), form)
 
 
 def _disc_label(
