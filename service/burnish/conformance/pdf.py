@@ -44,6 +44,11 @@ _HEADING_SIZES = {1: 18.0, 2: 14.0, 3: 12.0}
 _PADDING = 1.4
 #: The page behind the cover.
 _PAGE_OF_CONTENTS = 2
+#: Where the lines of the contents begin below their heading, and the space above a chapter.
+_TOP_OF_CONTENTS, _ABOVE_CHAPTER = _TOP + 14, 1.6
+#: Possible distances of the lines of the contents, in sizes of type; and the fewest lines that may
+#: stand on their last page.
+_SPACINGS, _FEWEST_LINES = (1.45, 1.4, 1.35, 1.3), 5
 #: A column is at least as wide as its longest word, but not wider than this for that.
 _LONGEST_WORD = 60.0
 #: A row that is taller than this begins on the page where it is, and goes on on the next.
@@ -76,6 +81,26 @@ def write_pdf(statement: Statement) -> bytes:
         with closing(_Writer(statement, fonts, pages)) as writer:
             writer.lay_out()
             return writer.encode()
+
+
+def _size_in_contents(section: Section) -> float:
+    """The size of the line of a section, in points."""
+    return 9.5 if section.level == 1 else 8.5
+
+
+def _spacing_of_contents(sections: Sequence[Section]) -> float:
+    """The widest line spacing with which the contents leave no few lines alone on a page."""
+    for spacing in _SPACINGS:
+        pages, lines, y = 1, 0, _TOP_OF_CONTENTS
+        for section in sections:
+            step = _size_in_contents(section) * _MM_PER_POINT * spacing
+            if _HEIGHT - _BOTTOM - y < step + 2:
+                pages, lines, y = pages + 1, 0, _TOP
+            y += step + (_ABOVE_CHAPTER if section.level == 1 else 0)
+            lines += 1
+        if pages == 1 or lines >= _FEWEST_LINES:
+            return spacing
+    return _SPACINGS[0]
 
 
 class _Writer:
@@ -233,17 +258,18 @@ class _Writer:
     def _contents(self) -> None:
         self._add_page()
         self._text(_LEFT, _TOP + 6, "Table of Contents", 18, _INK, style="strong")
-        self._y = _TOP + 14
+        self._y = _TOP_OF_CONTENTS
+        spacing = _spacing_of_contents(self._statement.sections)
         for section in self._statement.sections:
-            self._contents_line(section, self._known_pages.get(section.number, 0))
+            self._contents_line(section, self._known_pages.get(section.number, 0), spacing)
 
-    def _contents_line(self, section: Section, page: int) -> None:
+    def _contents_line(self, section: Section, page: int, spacing: float) -> None:
         is_chapter = section.level == 1
-        size = 9.5 if is_chapter else 8.5
-        step = size * _MM_PER_POINT * 1.45
+        size = _size_in_contents(section)
+        step = size * _MM_PER_POINT * spacing
         self._need(step + 2)
         if is_chapter:
-            self._y += 1.6
+            self._y += _ABOVE_CHAPTER
         x = _LEFT + (section.level - 1) * 4
         style = "strong" if is_chapter else "plain"
         text = f"{section.number}  {section.title}"

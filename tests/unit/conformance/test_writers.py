@@ -172,3 +172,17 @@ def test_no_table_leaves_its_last_row_alone_on_a_page() -> None:
         rows = [text.count("row") for text in texts if "row" in text]
         assert sum(rows) == count
         assert rows[-1] > 1, count
+
+
+@pytest.mark.parametrize("count", range(53, 60))
+def test_the_contents_leave_no_few_lines_alone_on_a_page(count: int) -> None:
+    """Whatever the number of sections is: between one page of contents and two."""
+    titles = [f"Section {number}" for number in range(count)]
+    sections = [
+        Section(2, f"1.{number}", title, [Paragraph("text")]) for number, title in enumerate(titles)
+    ]
+    written = write_pdf(Statement("A title", "a subtitle", (), tuple(sections)))
+    with pypdfium2.PdfDocument(written) as document:
+        pages = [page.get_textpage().get_text_bounded() for page in document]
+    on_first, on_second = (pages[number].count("Section") for number in (1, 2))
+    assert on_first == count or (on_first + on_second == count and on_second >= 5)
