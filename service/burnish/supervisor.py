@@ -102,13 +102,13 @@ class Supervisor:
             self._start(child)
         ports = {"tls_port" if listener.tls else "port": listener.port for listener in listeners}
         log.info("ready", **ports, ae_title=self._settings.dicom.ae_title, pid=os.getpid())
-        _notify_systemd("READY=1")
+        notify_systemd("READY=1")
         if ready is not None:
             ready(listeners[0].port)
         while not pause(self._stopping, _CHECK):
             for child in children:
                 self._restart_if_ended(child)
-        _notify_systemd("STOPPING=1")
+        notify_systemd("STOPPING=1")
         for listener in listeners:
             listener.socket.close()
         self._stop(children)
@@ -203,7 +203,7 @@ def _become(child: _Child) -> None:
         sys.exit(1)
 
 
-def _notify_systemd(state: str) -> None:
+def notify_systemd(state: str) -> None:
     """Tell systemd the state of the service if it started the service with Type=notify."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:

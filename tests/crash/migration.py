@@ -19,7 +19,7 @@ class Upgrade:
     def prepare(self, root: Path) -> None:
         """A database of the first schema, with instances."""
         path = root / "burnish.db"
-        command.upgrade(schema._config(f"sqlite:///{path}"), "0001")
+        command.upgrade(schema.migration_config(f"sqlite:///{path}"), "0001")
         filled = {"sha256": b"\0" * 32, "size": 8, "received_at": "2026-01-02 03:04:05.000000"}
         with closing(sqlite3.connect(path)) as connection:
             columns = connection.execute("PRAGMA table_info(instance)").fetchall()

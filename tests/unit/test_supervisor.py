@@ -22,14 +22,14 @@ def test_systemd_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, abstra
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind("\0" + name[1:] if abstract else name)
         monkeypatch.setenv("NOTIFY_SOCKET", name)
-        supervisor._notify_systemd("READY=1")
+        supervisor.notify_systemd("READY=1")
         assert systemd.recv(100) == b"READY=1"
 
 
 def test_without_systemd_no_socket_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     monkeypatch.setattr(socket, "socket", None)
-    supervisor._notify_systemd("READY=1")
+    supervisor.notify_systemd("READY=1")
 
 
 def test_a_writer_that_burns_is_not_killed_when_the_service_stops(

@@ -50,7 +50,8 @@ class FolderBurner:
 
     def state(self) -> BurnResult:
         if not self._directory.is_dir():
-            return self._result(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+            number = errno.ENOTDIR if self._directory.exists() else errno.ENOENT
+            return self._result(OSError(number, os.strerror(number)))
         if not os.access(self._directory, os.W_OK | os.X_OK):
             return self._result(PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         return BurnResult(BurnOutcome.READY)

@@ -80,7 +80,8 @@ class HotFolderBurner:
         for folder in (self._directory, self._exchange):
             if not folder.is_dir():
                 remedy = f"Make {folder} reachable. Work then continues by itself."
-                return self._result(BurnOutcome.HOLD_SERVICE, f"{folder} does not exist", remedy)
+                problem = "is not a folder" if folder.exists() else "does not exist"
+                return self._result(BurnOutcome.HOLD_SERVICE, f"{folder} {problem}", remedy)
         return self._robot_problem() or BurnResult(BurnOutcome.READY)
 
     def write(

@@ -16,6 +16,8 @@ def missing(name: str, *, directories: list[Path], drive: str = "") -> BurnResul
     access = os.R_OK | os.W_OK
     for directory in directories:
         remedy = f"Make {directory} a folder in which the service can write."
+        if directory.exists() and not directory.is_dir():
+            return _result(name, f"{directory} is not a folder", remedy)
         reason = file_access.denial(directory, access | os.X_OK)
         if reason:
             return _result(name, reason, remedy)

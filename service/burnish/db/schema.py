@@ -19,7 +19,8 @@ def migrations() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "migrations"
 
 
-def _config(url: str) -> Config:
+def migration_config(url: str) -> Config:
+    """The configuration of Alembic for the database at `url`."""
     config = Config()
     config.set_main_option("script_location", str(migrations()))
     config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
@@ -28,7 +29,7 @@ def _config(url: str) -> Config:
 
 def newest() -> str:
     """The revision that this version of Burnish works with."""
-    head = ScriptDirectory.from_config(_config("")).get_current_head()
+    head = ScriptDirectory.from_config(migration_config("")).get_current_head()
     assert head is not None  # noqa: S101  there is at least one migration
     return head
 
@@ -42,7 +43,7 @@ def revision(database: Database) -> str | None:
 def upgrade(url: str) -> str:
     """Upgrade the database to the newest revision, or create it; returns that revision."""
     try:
-        command.upgrade(_config(url), "head")
+        command.upgrade(migration_config(url), "head")
     except CommandError as error:
         raise SchemaMismatch(
             f"the database cannot be upgraded: {error}",

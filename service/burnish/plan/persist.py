@@ -300,7 +300,9 @@ def record_plan(
     count = len(plan.volumes)
     planned_at = datetime.now(UTC)
     for number, volume in enumerate(plan.volumes, start=1):
-        file_set = _file_set(request, plan, number, _file_set_id(prefix, request, number, count))
+        file_set = _file_set(
+            request, plan, number, volume_file_set_id(prefix, request, number, count)
+        )
         file_set.planned_at = planned_at
         file_set.predicted_size = volume.size(file_set.file_set_id, file_set.file_set_uid)
         file_set.content = _encoded_content(volume, file_set, renditions)
@@ -401,7 +403,7 @@ def _record_entries(session: Session, file_set_id: int, volume: PlannedVolume) -
     insert_rows(session, FileSetEntry, entries)
 
 
-def _file_set_id(prefix: str, request: MediaCreationRequest, number: int, count: int) -> str:
+def volume_file_set_id(prefix: str, request: MediaCreationRequest, number: int, count: int) -> str:
     """The File-set ID of the request, numbered where there are several volumes; else a new one.
 
     PS3.4 S.3.2.1.1.1.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from burnish.burn import presence
 from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.folder import FolderBurner
 from burnish.errors import OperatorError, Unknown
@@ -168,6 +169,19 @@ def test_a_folder_that_does_not_exist_is_not_created(
         assert result.outcome == BurnOutcome.HOLD_OPERATOR
         assert str(folder) in result.remedy
     assert not folder.exists()
+
+
+def test_a_file_in_place_of_the_folder_is_not_called_missing_or_forbidden(
+    burner: FolderBurner, folder: Path
+) -> None:
+    folder.rmdir()
+    folder.write_text("a file")
+    state = burner.state()
+    assert state.outcome == BurnOutcome.HOLD_OPERATOR
+    assert "Not a directory" in state.detail
+    asked = presence.missing("outbox", directories=[folder])
+    assert asked
+    assert asked.detail == f"device outbox: {folder} is not a folder"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,9 @@ from burnish.burn.burner import BurnJob, BurnOutcome
 from burnish.burn.optical import OpticalBurner
 from burnish.dicom_elements import encode
 from burnish.dicomdir import appending
-from burnish.image import iso9660_session
+from burnish.image import iso9660_reader, iso9660_session
+from burnish.image.file_extents import Section
+from burnish.image.image_source import Source
 from burnish.image.reader import open_volume
 from burnish.media import MEDIA, SECTOR
 from content_checks import check_content
@@ -121,6 +123,12 @@ def with_pages(put: Put, run: Run, tmp_path: Path) -> OpenDisc:
     return OpenDisc(disc, (str(disc), "--program", device), run)
 
 
+def sections(image: Path) -> Mapping[str, Sequence[Section]]:
+    """Where the files of an image of ISO 9660 lie, by name."""
+    with image.open("rb") as file:
+        return iso9660_reader.read_file_table(Source(file.fileno())).sections
+
+
 def contents(disc: Path, session: int = 0) -> dict[str, bytes]:
     with open_volume(disc, session=session) as volume:
         return {name: volume.read(name) for name in volume.files()}
@@ -206,8 +214,7 @@ def test_instances_are_added_to_an_image_that_grows(
 ) -> None:
     """libburn overwrites its first 32 sectors, in which earlier files may lie."""
     first = contents(grown.path)
-    with open_volume(grown.path) as volume:
-        assert min(start for [(start, _)] in volume._table.sections.values()) < 32 * SECTOR  # type: ignore[attr-defined]
+    assert min(start for [(start, _)] in sections(grown.path).values()) < 32 * SECTOR
     for number in (4, 5):
         put(f"more{number}", study=HOME[0], series=HOME[1], instance_number=number)
         done = grown.append(f"more{number}")
@@ -433,8 +440,7 @@ def test_a_session_that_damages_earlier_files_is_detected(
     grown: OpenDisc, put: Put, tmp_path: Path
 ) -> None:
     program = tmp_path / "program"
-    with open_volume(grown.path) as volume:
-        [(start, _)] = volume._table.sections["DICOM\\PA000001\\ST000001\\SE000001\\IM000002"]  # type: ignore[attr-defined]
+    [(start, _)] = sections(grown.path)["DICOM\\PA000001\\ST000001\\SE000001\\IM000002"]
     program.write_text(
         f'#!/bin/sh\nxorriso "$@"\n[ "$1" != -as ] || '
         f"printf X | dd of={grown.path} bs=1 seek={start} conv=notrunc status=none\n"

@@ -76,7 +76,7 @@ def test_partial_indexes_are_there(ground: Ground) -> None:
 
 
 def test_rows_of_the_first_version_are_kept(url: str) -> None:
-    command.upgrade(schema._config(url), "0001")
+    command.upgrade(schema.migration_config(url), "0001")
     digest = bytes(range(32))
     database = Database(url)
     with database.connection() as connection:
@@ -123,7 +123,7 @@ def test_down_and_up_again_with_rows_in_it(ground: Ground) -> None:
     before = all_rows()
     assert all(before.values())
     ground.database.close()
-    command.downgrade(schema._config(ground.url), "0002")
+    command.downgrade(schema.migration_config(ground.url), "0002")
     assert all_rows() == before
     ground.database.close()
     schema.upgrade(ground.url)

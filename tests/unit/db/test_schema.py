@@ -45,7 +45,7 @@ def test_partial_indexes_are_there(tmp_path: Path) -> None:
 
 
 def test_digests_of_sha_256_are_kept(tmp_path: Path) -> None:
-    command.upgrade(schema._config(url(tmp_path)), "0001")
+    command.upgrade(schema.migration_config(url(tmp_path)), "0001")
     digest = hashlib.sha256(b"data set").digest()
     filled = {"id": 1, "sha256": digest, "size": 8, "received_at": "2026-01-02 03:04:05.000000"}
     with sqlite3.connect(tmp_path / "burnish.db") as connection:
@@ -64,7 +64,7 @@ def test_digests_of_sha_256_are_kept(tmp_path: Path) -> None:
     hasher = hasher_like(kept)
     hasher.update(b"data set")
     assert digest_text(hasher) == kept
-    command.downgrade(schema._config(url(tmp_path)), "0001")
+    command.downgrade(schema.migration_config(url(tmp_path)), "0001")
     with sqlite3.connect(tmp_path / "burnish.db") as connection:
         assert connection.execute("SELECT sha256 FROM instance").fetchone() == (digest,)
     connection.close()
@@ -72,7 +72,7 @@ def test_digests_of_sha_256_are_kept(tmp_path: Path) -> None:
 
 def test_volumes_planned_before_an_upgrade_are_made_as_they_were_planned(tmp_path: Path) -> None:
     """The size of their README.TXT is planned: it must not get patients, remarks or labels."""
-    command.upgrade(schema._config(url(tmp_path)), "0008")
+    command.upgrade(schema.migration_config(url(tmp_path)), "0008")
     with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
         for table in ("media_creation_request", "file_set"):
             columns = connection.execute(f"PRAGMA table_info({table})").fetchall()
@@ -82,7 +82,7 @@ def test_volumes_planned_before_an_upgrade_are_made_as_they_were_planned(tmp_pat
                 list(row.values()),
             )
         connection.commit()
-    command.upgrade(schema._config(url(tmp_path)), "0009")
+    command.upgrade(schema.migration_config(url(tmp_path)), "0009")
     with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
         assert connection.execute("SELECT readme_patients FROM file_set").fetchall() == [(0,)]
 
@@ -166,7 +166,7 @@ def test_down_and_up_again_with_rows_in_it(tmp_path: Path) -> None:
         Planner(ground.settings, ground.database, ground.spool).tick()
     before = rows()
     assert all(before.values())
-    command.downgrade(schema._config(url(tmp_path)), "0002")
+    command.downgrade(schema.migration_config(url(tmp_path)), "0002")
     assert rows() == before
     schema.upgrade(url(tmp_path))
     assert rows() == before
@@ -179,7 +179,7 @@ def test_a_database_with_replaced_contents_can_be_downgraded(tmp_path: Path) -> 
         for patient_id, replaced_at in (("OLD", now), ("NEW", None)):
             stored_instance = instance(sop_instance_uid="1.2.3", patient_id=patient_id)
             ground.store(stored_instance, replaced_at=replaced_at)
-    command.downgrade(schema._config(url(tmp_path)), "0009")
+    command.downgrade(schema.migration_config(url(tmp_path)), "0009")
     with closing(sqlite3.connect(tmp_path / "burnish.db")) as connection:
         live = "SELECT patient_id FROM instance WHERE released_at IS NULL"
         assert connection.execute(live).fetchall() == [("NEW",)]

@@ -181,7 +181,7 @@ def test_volumes_of_a_split_set_are_numbered_and_fit_the_medium(tmp_path: Path) 
 )
 def test_file_set_ids(given: str, count: int, expected: str) -> None:
     request = MediaCreationRequest(id=7, storage_media_file_set_id=given)
-    ids = [persist._file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
+    ids = [persist.volume_file_set_id("BURNISH", request, n, count) for n in range(1, count + 1)]
     assert ids[0] == expected
     assert len(set(ids)) == count
     assert all(len(file_set_id) <= 16 for file_set_id in ids)

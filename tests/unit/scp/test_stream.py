@@ -21,8 +21,8 @@ class Ends:
     def __init__(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             self.peer = socket.create_connection(listening.getsockname())
-            ours, _ = listening.accept()
-        self.stream = Stream(ours)
+            self._ours, _ = listening.accept()
+        self.stream = Stream(self._ours)
         self.stream.set_timeout(300)
 
     def close(self) -> None:
@@ -34,7 +34,7 @@ class Ends:
         self.peer.sendall(data)
         arrived = b""
         while len(arrived) < len(data):
-            arrived = self.stream._socket.recv(len(data), socket.MSG_PEEK | socket.MSG_WAITALL)
+            arrived = self._ours.recv(len(data), socket.MSG_PEEK | socket.MSG_WAITALL)
 
 
 @pytest.fixture
