@@ -228,7 +228,7 @@ def add_note(session: Session, name: str, kind: NoteKind, text: str, *, actor: A
 
 
 def newest_note(session: Session) -> int:
-    """What changes whenever somebody notes something of a piece."""
+    """A value that changes whenever somebody notes something of a piece."""
     return session.scalar(select(func.max(RegisterNote.id))) or 0
 
 

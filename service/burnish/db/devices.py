@@ -154,7 +154,7 @@ def note_silence(session: Session, name: str, silence: Silence | None) -> None:
 
 
 def noted_silence(session: Session, name: str) -> Silence | None:
-    """What is recorded of the silence of the writer of a device."""
+    """The recorded silence of the writer of a device."""
     row = session.get(DeviceState, name)
     if row is None or row.silent_since is None:
         return None

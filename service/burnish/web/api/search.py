@@ -68,7 +68,7 @@ def list_priors(
         Query(min_length=1, max_length=200, description="A Study Instance UID; may be repeated."),
     ],
 ) -> Response:
-    """What is here of the same patients besides, as it is offered when a disc is ordered."""
+    """Further studies of the same patients, as they are offered when a disc is ordered."""
     with context_of(request).database.reading() as session:
         studies = arrivals.studies_with_uids(session, study)
         hits = arrivals.priors(session, [hit.id for hit in studies])

@@ -22,7 +22,7 @@ _SHOWN = 20
 
 
 def values(context: WebContext) -> dict[str, Any]:
-    """What the part of the page shows."""
+    """The content of the part of the page."""
     return _values(context.settings, context.database)
 
 
