@@ -375,6 +375,23 @@ def merge_refusals(refusals: Sequence[Refusal]) -> Refusal:
     )
 
 
+def name_damage(refusal: Refusal, instances: Sequence[SourceInstance]) -> Refusal:
+    """The refusal, which also tells the damage of instances that it refuses for another reason.
+
+    The Failed SOP Sequence gives one reason for each instance; without this, damage would be found
+    only by the next request.
+    """
+    damaged = {
+        instance: failure
+        for instance, failure in _damaged(instances).items()
+        if instance in refusal.failures and not refusal.failures[instance].is_damage
+    }
+    if not damaged:
+        return refusal
+    why = f"images that no viewer can show: {eligibility.in_words(damaged.values())}"
+    return merge_refusals([refusal, Refusal(refusal.info, why, damaged, _REMEDY_OF_DAMAGE)])
+
+
 def _plan_attempt(
     instances: Sequence[SourceInstance],
     attempt: Attempt,

@@ -33,6 +33,7 @@ from burnish.plan.media_plan import (
     Refusal,
     Terms,
     merge_refusals,
+    name_damage,
     plan_media,
 )
 from burnish.plan.planned_renditions import PlannedRenditions
@@ -290,17 +291,22 @@ class Planner:
             for device in self._settings.devices
             if requested_media.device in ("", device.name)
         ]
-        refusals, instances = _unsupported(instances, devices)
+        refusals, supported = _unsupported(instances, devices)
         outcome = None
-        if instances and requested_media.damaged_images == "leave_out":
-            outcome = self._decide_without_damaged(instances, requested_media, devices)
-        elif instances:
-            outcome = self._decide_supported(instances, requested_media, devices)
-        if outcome is None and instances:
+        if supported and requested_media.damaged_images == "leave_out":
+            outcome = self._decide_without_damaged(supported, requested_media, devices)
+        elif supported:
+            outcome = self._decide_supported(supported, requested_media, devices)
+        if outcome is None and supported:
             return None
         if isinstance(outcome, Refusal):
             refusals.append(outcome)
-        return merge_refusals(refusals) if refusals else outcome
+        if not refusals:
+            return outcome
+        refusal = merge_refusals(refusals)
+        if requested_media.damaged_images == "refuse":
+            return name_damage(refusal, instances)
+        return refusal
 
     def _decide_supported(
         self,

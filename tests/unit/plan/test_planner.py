@@ -308,6 +308,18 @@ def test_secure_media_without_recipients_are_refused(ground: Ground) -> None:
     assert "[security]" in request.remedy
 
 
+def test_damage_is_told_beside_a_reason_that_rules_out_every_instance(ground: Ground) -> None:
+    damaged = instance(pixels=encode(0x7FE00010, b"OW", bytes(50)))
+    request = planned(ground, [*several_instances(1), damaged], profiles="STD-GEN-SEC-CD")
+    assert len(refused(request, ExecutionStatusInfo.NOT_SUPPORTED)) == 2
+    assert "[security]" in request.remedy
+    assert "correct the images" in request.remedy
+    with ground.database.reading() as session:
+        why = session.scalars(select(Event.why).order_by(Event.id.desc())).first()
+    assert why is not None
+    assert "has 50 bytes, where 64 are required (1 instance)" in why
+
+
 def test_secure_media_for_an_expired_certificate_are_refused(tmp_path: Path) -> None:
     expired = identity(tmp_path, "expired", expired=True)
     security = SecuritySettings(recipients=(expired.certificate,))
