@@ -241,10 +241,14 @@ def converted_copies() -> StatementTable:
             ("group length elements (gggg,0000)", "removed (PS3.5 7.2)"),
             (
                 "Photometric Interpretation (0028,0004)",
-                "that of the decoded or encoded pixels (PS3.5 8.2): RGB instead of YBR_RCT,"
-                " YBR_ICT, YBR_FULL_422; YBR_RCT in JPEG 2000 Lossless",
+                "that of the decoded or encoded pixels (PS3.5 8.2): RGB instead of YBR_RCT and"
+                " YBR_ICT, YBR_FULL instead of YBR_FULL_422; YBR_RCT in JPEG 2000 Lossless",
             ),
-            ("Planar Configuration (0028,0006)", "that of the new pixels, for colour"),
+            (
+                "Planar Configuration (0028,0006)",
+                "that of the new pixels, for colour; 1 in decoded ultrasound images in YBR_FULL"
+                " (PS3.3 C.8.5.6.1)",
+            ),
             (
                 "Pixel Data in icons and other items",
                 "decoded with the image; an icon that cannot be decoded is left out",
