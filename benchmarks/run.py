@@ -188,8 +188,12 @@ def _receiving(
     until: float = math.inf,
     nagle: bool = False,
     memory: bool = False,
+    compared: tuple[str, str] | None = None,
 ) -> None:
-    """A table of all servers, and one of the ratios of the first of them to each other one."""
+    """A table of all servers, and one of the ratios of the first of them to each other one.
+
+    The ratio of the two servers of `compared` comes last.
+    """
     loads = [(WORKLOADS[name], count) for name, count in counts.items()]
     results = receive.matrix(
         kinds,
@@ -221,18 +225,25 @@ def _receiving(
         [[kind.what, *(cell(kind, *column) for column in columns)] for kind in kinds],
     )
 
-    def ratio(peer: Kind, workload: str, several: int) -> str:
-        ours, theirs = (
-            results.get(receive.Cell(kind.name, workload, several, nagle), [])
-            for kind in (kinds[0], peer)
-        )
-        ratios = [mine.rate / other.rate for mine, other in zip(ours, theirs, strict=False)]
-        return f"{statistics.median(ratios):.2f}" if ratios else "-"
+    def ratios(server: Kind, peer: Kind) -> Iterator[str]:
+        for workload, several in columns:
+            ours, theirs = (
+                results.get(receive.Cell(kind.name, workload, several, nagle), [])
+                for kind in (server, peer)
+            )
+            rounds_of_both = zip(ours, theirs, strict=False)
+            of_rounds = [mine.rate / other.rate for mine, other in rounds_of_both]
+            yield f"{statistics.median(of_rounds):.2f}" if of_rounds else "-"
 
+    rows = [[peer.what, *ratios(kinds[0], peer)] for peer in kinds[1:]]
+    by_name = {kind.name: kind for kind in kinds}
+    if compared and set(compared) <= set(by_name):
+        server, peer = (by_name[name] for name in compared)
+        rows.append([f"{server.what}, as a multiple of {peer.what}", *ratios(server, peer)])
     report.table(
         f"{title.partition(':')[0]}: {kinds[0].what}, as a multiple of",
         ["Server", *(f"{name} x{several}" for name, several in columns)],
-        [[peer.what, *(ratio(peer, *column) for column in columns)] for peer in kinds[1:]],
+        rows,
     )
     report.figures[title] = {
         f"{cell.server} {cell.workload} x{cell.associations}": [figure.rate for figure in figures]
@@ -276,6 +287,7 @@ def receive_durable(report: Report, scale: Scale, storage: Path, until: float) -
         storage=storage,
         rounds=scale.rounds,
         until=until,
+        compared=("python-sync", "c-log"),
     )
 
 
