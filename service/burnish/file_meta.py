@@ -108,18 +108,18 @@ def locate(start: bytes) -> tuple[int, str]:
         position = 0
     offset = position
     transfer_syntax_uid = ""
-    previous = -1
+    tags: set[int] = set()
     while start[offset : offset + 2] == b"\x02\x00":
         tag, _, value, length = header(start, offset, len(start), explicit=True)
         offset = value + length
         if offset > len(start):
             raise NeedMore("the File Meta Information is truncated")
-        if tag <= previous:
+        if tag in tags:
             # A sender left it in the data set; nothing tells which of two values is right.
             raise Unreadable(
                 f"the data set begins with {describe(tag)}, which is not of a data set"
             )
-        previous = tag
+        tags.add(tag)
         if tag == _TRANSFER_SYNTAX_UID:
             transfer_syntax_uid = start[value:offset].rstrip(b"\0 ").decode("latin-1")
     if position and offset == len(start):

@@ -45,3 +45,12 @@ def test_an_element_of_group_0002_that_is_left_in_the_data_set_is_no_transfer_sy
 def test_a_file_without_a_data_set_is_named_as_such() -> None:
     with pytest.raises(NeedMore, match="no data set"):
         file_meta.locate(bytes(128) + b"DICM")
+
+
+def test_file_meta_information_may_be_out_of_order() -> None:
+    """Real files have it so; each element is there once."""
+    version = encode(0x00020013, b"SH", b"VENDOR")
+    class_uid = encode(0x00020012, b"UI", b"1.2.3")
+    syntax = encode(0x00020010, b"UI", b"1.2.840.10008.1.2.1")
+    meta = bytes(128) + b"DICM" + version + class_uid + syntax
+    assert file_meta.locate(meta + bytes(64)) == (len(meta), "1.2.840.10008.1.2.1")
