@@ -171,9 +171,15 @@ def test_the_web_process_is_killed_again_and_again_and_nothing_is_lost(
     assert program.events == recorded, "each event once and in order"
 
     assert program.repeated, "no call was cut off: the kills came too late"
-    present = set(rows(service, "SELECT sop_instance_uid FROM instance"))
-    assert set(program.uploaded) <= present
-    assert len(present) == sender.acknowledged + len(set(program.uploaded))
+    count = sender.acknowledged + len(set(program.uploaded))
+
+    def have_rows() -> bool:
+        return bool(rows(service, "SELECT count(*) FROM instance") >= [count])
+
+    wait_until(have_rows, what="the row of each instance that was acknowledged")
+    present = rows(service, "SELECT sop_instance_uid FROM instance")
+    assert set(program.uploaded) <= set(present)
+    assert len(present) == count, "each instance once"
     assert sender.associations == 1, "an association was cut off by the end of the web process"
     assert sender.sent == sender.acknowledged
     numbers = rows(service, "SELECT id FROM media_creation_request ORDER BY id")
@@ -183,5 +189,5 @@ def test_the_web_process_is_killed_again_and_again_and_nothing_is_lost(
     assert others <= set(psutil.Process(service.pid).children()), "only the web process has ended"
 
     program.stopping.set()
-    program.create("the last one", program.uploaded[-1])  # its event ends the stream
+    program.create("the-last", program.uploaded[-1])  # its event ends the stream
     program.join()

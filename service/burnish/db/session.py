@@ -92,9 +92,12 @@ class Database:
         """
         return Wakeup(self._engine, stopping, work, every)
 
-    def commits(self, stopping: Event) -> Wakeup:
-        """Wakes the calling thread after every commit, and each two seconds, until `stopping`."""
-        return Wakeup(self._engine, stopping, select(literal(1)))
+    def commits(self, stopping: Event, *, longest_rest: float) -> Wakeup:
+        """Wakes the calling thread after every commit, and each two seconds, until `stopping`.
+
+        While there are commits all the time, it rests for up to `longest_rest` seconds.
+        """
+        return Wakeup(self._engine, stopping, select(literal(1)), longest_rest=longest_rest)
 
     def question(self, statement: Select[Any]) -> Question:
         """A cheap way to ask again and again whether `statement` finds a row."""

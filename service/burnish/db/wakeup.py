@@ -29,7 +29,7 @@ LOOK_ANYWAY = 2.0
 #: of a core at most, even if others commit all the time while the work waits for something else.
 _REST = 50
 #: But this many seconds after it woke up, a process may look again in any case.
-_LONGEST_REST = 0.25
+LONGEST_REST = 0.25
 #: Seconds until a process that sleeps in `pause` notices that it has to stop.
 _NOTICE = 0.2
 #: What changes whenever a transaction that wrote something ends.
@@ -79,8 +79,15 @@ class Wakeup:
     """
 
     def __init__(
-        self, engine: Engine, stopping: Event, work: Select[Any], every: float | None = None
+        self,
+        engine: Engine,
+        stopping: Event,
+        work: Select[Any],
+        every: float | None = None,
+        *,
+        longest_rest: float = LONGEST_REST,
     ) -> None:
+        self._longest_rest = longest_rest
         self._engine = engine
         self._every = every
         self._data_version = _DATA_VERSION[engine.dialect.name]
@@ -111,7 +118,7 @@ class Wakeup:
         """
         if self._work_began is not None:
             rest = _REST * (time.thread_time() - self._work_began)
-            self._rested_at = self._asked_at + min(rest, _LONGEST_REST)
+            self._rested_at = self._asked_at + min(rest, self._longest_rest)
         while not self._stopping.is_set():
             is_idle = self._asked_at - self._changed_at >= IDLE_AFTER
             ask_at = self._asked_at + (IDLE_POLL if is_idle else POLL)

@@ -8,9 +8,10 @@ An event is the whole part of the page, so that a page that was away needs only 
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
+from functools import cached_property
+from time import monotonic, thread_time
 from typing import Any
 
 import structlog
@@ -29,6 +30,12 @@ _HEARTBEAT = 15.0
 _CHECK = 15.0
 #: Milliseconds after which a page connects again.
 _RETRY = 500
+#: Seconds between two looks for changes, at most, while something is committed all the time: with
+#: drawing and sending, a change is on screen within a second.
+_LONGEST_REST = 0.6
+#: A part that changes with each received instance rests for this many times the CPU time that it
+#: took, so that pages left open take little from reception.
+_REST = 50
 _END = "end"
 
 
@@ -37,12 +44,15 @@ class Topic:
     """A part of a page that is kept up to date.
 
     `fingerprint` is a cheap question whose answer changes whenever `values` may. `values` are those
-    of the template; they depend on the audience only by whether it sees patients.
+    of the template; they depend on the audience only by whether it sees patients. A part that
+    changes with each received instance is drawn anew each `longest_rest` seconds at least, and more
+    often if that costs little.
     """
 
     template: str
     fingerprint: Callable[[Database], Hashable]
     values: Callable[[Database, bool], Mapping[str, Any]]
+    longest_rest: float = 0.0
 
 
 @dataclass(slots=True)
@@ -55,12 +65,14 @@ class _LivePart:
     message: "_Update | None" = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Update:
     id: str
     html: str
 
-    def encode(self) -> bytes:
+    @cached_property
+    def encoded(self) -> bytes:
+        """The event, for all pages that it is sent to."""
         lines = [f"id: {self.id}", *(f"data: {line}" for line in self.html.splitlines())]
         return ("\n".join(lines) + "\n\n").encode()
 
@@ -84,6 +96,7 @@ class Live:
         self._lock = threading.Lock()
         self._parts: dict[tuple[str, Audience], _LivePart] = {}
         self._fingerprints: dict[str, Hashable] = {}
+        self._rest_until: dict[str, float] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._watch, name="live", daemon=True)
 
@@ -146,7 +159,7 @@ class Live:
             yield f"retry: {_RETRY}\n\n".encode()
             html, message_id = await asyncio.to_thread(self.render, topic, audience)
             if message_id != last_id:
-                yield _Update(message_id, html).encode()
+                yield _Update(message_id, html).encoded
             checked_at = monotonic()
             while not self._stopping.is_set():
                 if monotonic() >= checked_at + _CHECK:
@@ -162,7 +175,7 @@ class Live:
                     return
                 if message.id != message_id:
                     message_id = message.id
-                    yield message.encode()
+                    yield message.encoded
         finally:
             with self._lock:
                 part.pages.discard(queue)
@@ -170,9 +183,10 @@ class Live:
                     self._parts.pop((name, audience), None)
                 if not any(topic_name == name for topic_name, _ in self._parts):
                     self._fingerprints.pop(name, None)
+                    self._rest_until.pop(name, None)
 
     def _watch(self) -> None:
-        with self._database.commits(self._stopping) as wakeup:
+        with self._database.commits(self._stopping, longest_rest=_LONGEST_REST) as wakeup:
             while wakeup.wait():
                 try:
                     self._tell_changes()
@@ -186,22 +200,32 @@ class Live:
             parts = list(self._parts.items())
         if not parts:
             return
-        values: dict[tuple[str, bool], Mapping[str, Any]] = {}
-        is_changed: dict[str, bool] = {}
+        by_name: dict[str, list[tuple[Audience, _LivePart]]] = {}
         for (name, audience), part in parts:
-            if name not in is_changed:
-                fingerprint = part.topic.fingerprint(self._database)
-                is_changed[name] = self._fingerprints.get(name) != fingerprint
-                self._fingerprints[name] = fingerprint
-            if not is_changed[name] and part.message is not None:
+            by_name.setdefault(name, []).append((audience, part))
+        for name, parts_of_name in by_name.items():
+            is_new = any(part.message is None for _, part in parts_of_name)
+            if not is_new and monotonic() < self._rest_until.get(name, 0.0):
+                continue
+            began = thread_time()
+            self._tell_changes_of(name, parts_of_name)
+            topic = parts_of_name[0][1].topic
+            rest = min(_REST * (thread_time() - began), topic.longest_rest)
+            self._rest_until[name] = monotonic() + rest
+
+    def _tell_changes_of(self, name: str, parts: Sequence[tuple[Audience, _LivePart]]) -> None:
+        topic = parts[0][1].topic
+        fingerprint = topic.fingerprint(self._database)
+        is_changed = self._fingerprints.get(name) != fingerprint
+        self._fingerprints[name] = fingerprint
+        values: dict[bool, Mapping[str, Any]] = {}
+        for audience, part in parts:
+            if not is_changed and part.message is not None:
                 continue
             sees_patients = audience.sees_patients
-            if (name, sees_patients) not in values:
-                values[name, sees_patients] = part.topic.values(self._database, sees_patients)
-        for (name, audience), part in parts:
-            new_values = values.get((name, audience.sees_patients))
-            if new_values is not None:
-                self._tell(part, self._update(part.topic, audience, new_values))
+            if sees_patients not in values:
+                values[sees_patients] = topic.values(self._database, sees_patients)
+            self._tell(part, self._update(topic, audience, values[sees_patients]))
 
     def _tell(self, part: _LivePart, message: _Update) -> None:
         if part.message is not None and part.message.id == message.id:

@@ -1,11 +1,14 @@
 """What people do on the pages, programs do by REST: each route of a page has its counterpart."""
 
+import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
+from burnish.web.access import PERMISSIONS, Needs
 from burnish.web.api import ROUTERS as API
 from burnish.web.pages import ROUTERS as PAGES
 
@@ -101,3 +104,31 @@ def test_each_route_of_a_page_has_its_counterpart_for_programs() -> None:
 def test_the_counterparts_are_there(page_route: str) -> None:
     missing = set(COUNTERPARTS[page_route]) - set(routes(API, "/api/v1"))
     assert not missing
+
+
+def documented_routes() -> list[str]:
+    """The rows of the table of routes in the documentation, as they must be."""
+    rows = []
+    for router in API:
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            if not route.include_in_schema:
+                continue
+            permissions = [
+                dependency.dependency.permission
+                for dependency in route.dependencies
+                if isinstance(dependency.dependency, Needs)
+            ]
+            roles = [PERMISSIONS[permission] for permission in permissions]
+            least = max((role for role in roles if role is not None), key=lambda role: role.rank)
+            (method,) = route.methods
+            path = route.path.removeprefix("/api/v1")
+            rows.append(f"| `{method} {path}` | {route.summary} | {least} |")
+    return sorted(rows, key=lambda row: row.split()[2])
+
+
+def test_the_documentation_lists_each_route_with_its_least_role() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    table = re.findall(r"^\| `(?:GET|POST|PUT|DELETE) .*\|$", text, re.MULTILINE)
+    wanted = documented_routes()
+    assert table == wanted, "the table must be:\n" + "\n".join(wanted)

@@ -58,6 +58,7 @@ async def live_arrivals(request: Request, last_event_id: str = Header("")) -> St
         "arrivals_content.html",
         _fingerprint,
         lambda database, _sees_patients: _values(context.settings, database),
+        longest_rest=10.0,
     )
     return context.live.response(request, "arrivals", topic, last_event_id)
 

@@ -37,6 +37,7 @@ async def live_peers(request: Request, last_event_id: str = Header("")) -> Strea
         "peers_content.html",
         _fingerprint,
         lambda database, _sees_patients: _values(context.settings, database),
+        longest_rest=5.0,
     )
     return context.live.response(request, "peers", topic, last_event_id)
 
