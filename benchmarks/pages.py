@@ -60,18 +60,17 @@ class Pages:
         self._selector = selectors.DefaultSelector()
         self._stopping = threading.Event()
         self._told = threading.Condition()
-        #: When each page of the part `_LIVE` was last told something.
-        self.told_at: dict[int, float] = {}
+        #: When each page was last told something, and those of the part `_LIVE`.
+        self.told_at = dict.fromkeys(range(count), 0.0)
+        self._live = [number for number in range(count) if _part(number) == _LIVE]
         for number in range(count):
-            part = _PARTS[number % len(_PARTS)]
+            part = _part(number)
             connection = socket.create_connection(("127.0.0.1", port))
             connection.sendall(
                 f"GET /live/{part} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
                 f"Authorization: Bearer {token}\r\n\r\n".encode()
             )
             self._selector.register(connection, selectors.EVENT_READ, (number, part))
-            if part == _LIVE:
-                self.told_at[number] = 0.0
         self._thread = threading.Thread(target=self._read)
         self._thread.start()
 
@@ -82,23 +81,30 @@ class Pages:
                 number, part = key.data
                 if not content:
                     raise RuntimeError(f"the stream of {part} has ended")
-                if part == _LIVE and b"data:" in content:
+                if b"data:" in content:
                     with self._told:
                         self.told_at[number] = time.perf_counter()
                         self._told.notify_all()
 
     def wait_until_told(self, since: float) -> float:
-        """When the last page was told of something that happened after `since`."""
+        """When the last page was told of a change that was made at `since`; 0: of anything."""
+        numbers = self._live if since else list(self.told_at)
         with self._told:
-            if not self._told.wait_for(lambda: min(self.told_at.values()) > since, 60):
+            if not self._told.wait_for(
+                lambda: min(self.told_at[number] for number in numbers) > since, 60
+            ):
                 raise RuntimeError("a page was not told of a change within a minute")
-            return max(self.told_at.values())
+            return max(self.told_at[number] for number in numbers)
 
     def close(self) -> None:
         self._stopping.set()
         self._thread.join()
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
+
+
+def _part(number: int) -> str:
+    return _PARTS[number % len(_PARTS)]
 
 
 class Site:
@@ -212,7 +218,7 @@ def measure_pages(storage: Path, count: int) -> None:
 
 def measure_beside(storage: Path, count: int, instances: int, rounds: int) -> None:
     """Prints what open pages cost reception."""
-    rates, receiving, whole, webs = [], [], [], []
+    rates, receiving, whole, webs, shares = [], [], [], [], []
     with site(storage) as place:
         for number in range(rounds + 1):
             results: dict[int, tuple[float, float, float, float]] = {}
@@ -236,6 +242,7 @@ def measure_beside(storage: Path, count: int, instances: int, rounds: int) -> No
             receiving.append(beside[1] / without[1])
             whole.append(beside[2] / without[2])
             webs.append(beside[3] / instances * 1e6)
+            shares.append(beside[3] * beside[0] / instances)
             print(
                 f"  {without[0]:8.0f} {beside[0]:8.0f} /s  {without[1] * 1e6:6.1f}"
                 f" {beside[1] * 1e6:6.1f} us",
@@ -245,7 +252,10 @@ def measure_beside(storage: Path, count: int, instances: int, rounds: int) -> No
     print(f"  instances per second                       {_range(rates)}")
     print(f"  CPU per instance, all but the web process  {_range(receiving)}")
     print(f"  CPU per instance, with the web process     {_range(whole)}")
-    print(f"  CPU of the web process per instance: {statistics.median(webs):.1f} us")
+    print(
+        f"  CPU of the web process: {statistics.median(webs):.1f} us per instance,"
+        f" {statistics.median(shares):.1%} of a core meanwhile"
+    )
 
 
 def measure_counting(storage: Path, instances: int, rounds: int) -> None:

@@ -56,6 +56,11 @@ class Needs:
         if may(visitor.role, self.permission):
             return
         if visitor.role is None:
+            if request.url.path.startswith("/api/"):
+                raise NotSignedIn(
+                    "this call needs a token that is valid",
+                    hint="send `Authorization: Bearer TOKEN`; `burnish token create` makes one",
+                )
             raise NotSignedIn("this page is for people who have signed in")
         raise NotAuthorized(
             f"the role {visitor.role} may not {self.permission}",

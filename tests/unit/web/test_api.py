@@ -282,6 +282,12 @@ def test_checks_are_asked_for_and_their_findings_read(web: WebGround) -> None:
     assert spool["ended_at"] is None
 
 
+def test_a_call_without_a_token_is_told_how_to_get_one(web: WebGround) -> None:
+    problem = web.client().get("/api/v1/requests").json()
+    assert problem["detail"] == "this call needs a token that is valid"
+    assert "burnish token create" in problem["remedy"]
+
+
 def test_rates_are_counts_by_hour(web: WebGround) -> None:
     administrator = web.token(AccountRole.ADMINISTRATOR)
     _upload(administrator, instance())
