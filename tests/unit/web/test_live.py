@@ -1,10 +1,16 @@
 """Live updates: what is sent to an open page, and what not."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
+from typing import Any, cast
 
+import pytest
+
+from burnish.db.session import Database
 from burnish.request import event_feed
 from burnish.values import AccountRole
+from burnish.web import live
 from burnish.web.context import WebContext
 from burnish.web.live import Topic
 from burnish.web.rendering import Audience
@@ -69,4 +75,41 @@ def test_a_page_that_has_the_present_state_gets_only_what_changes(web: WebGround
         async for _ in stream:
             pass
 
+    asyncio.run(look())
+
+
+def test_a_part_that_changes_with_each_instance_rests_while_others_go_on(
+    web: WebGround, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context: WebContext = web.app.state.context
+    drawn: list[int] = []
+
+    def values(database: object, sees_patients: bool) -> Mapping[str, Any]:
+        drawn.append(_fingerprint(database))
+        return TOPIC.values(cast(Database, database), sees_patients)
+
+    resting = replace(TOPIC, values=values, longest_rest=3600.0)
+
+    async def look() -> None:
+        context.live.start()
+        quiet = context.live.stream("resting", resting, DESK, "")
+        stream = context.live.stream("test", TOPIC, DESK, "")
+        await _next(quiet)
+        await _next(stream)
+        while True:  # until the watcher has drawn it once, and rests
+            await asyncio.to_thread(web.create, [instance()])
+            await _next(stream)
+            if len(drawn) > 1:
+                break
+        count = len(drawn)
+        for _ in range(3):
+            await asyncio.to_thread(web.create, [instance()])
+            await _next(stream)
+        assert len(drawn) == count
+        context.live.stop()
+        for ended in (quiet, stream):
+            async for _ in ended:
+                pass
+
+    monkeypatch.setattr(live, "_REST", 1e9)
     asyncio.run(look())
