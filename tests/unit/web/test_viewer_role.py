@@ -63,6 +63,9 @@ _OF_PROGRAMS = (
     "/api/v1/requests/R000001",
     "/api/v1/instances",
     "/api/v1/devices",
+    "/api/v1/devices/outbox",
+    "/api/v1/register",
+    "/api/v1/register/M000001",
     "/api/v1/commitments",
     "/api/v1/notices",
     "/api/v1/spool",
@@ -94,7 +97,9 @@ def test_the_register_does_not_tell_a_viewer_which_patients_it_has(visitors: _Vi
     [
         "/api/v1/requests?patient=Lovelace",
         "/api/v1/instances?patient=Lovelace",
-        "/api/v1/register",
+        "/api/v1/register?text=Lovelace",
+        "/api/v1/register?patient=Lovelace",
+        "/api/v1/register?barcode=4711",
         "/api/v1/search?q=Lovelace",
     ],
 )

@@ -28,7 +28,7 @@ class NoteBody(Body):
 
 @router.get(
     "",
-    dependencies=[needs(Permission.SEE_PATIENTS)],
+    dependencies=[needs(Permission.SEE)],
     summary="List pieces of media, newest first",
     responses=documented(page_of(RegisterEntry), text="One page of the register."),
 )
@@ -47,7 +47,12 @@ def list_register(
     limit: Limit = 50,
     before: Annotated[int | None, Query(ge=0, lt=1 << 62)] = None,
 ) -> Response:
-    """Pieces that match all that is given."""
+    """Pieces that match all that is given.
+
+    A search by words, patient, bar code or study needs the permission to see patients.
+    """
+    if text or patient or barcode or study_instance_uid:
+        needs(Permission.SEE_PATIENTS).dependency(request)
     criteria = RegisterFilter(
         text=text,
         patient=patient,
@@ -66,7 +71,7 @@ def list_register(
 
 @router.get(
     "/{name}",
-    dependencies=[needs(Permission.SEE_PATIENTS)],
+    dependencies=[needs(Permission.SEE)],
     summary="Show one piece of media",
     responses=documented(schema_of(RegisterEntry), 404, 409, text="The piece."),
 )
