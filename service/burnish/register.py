@@ -280,8 +280,15 @@ def _newest_with_words(
             return ids
     of_rarest = select(RegisterTerm.registered_piece_id).where(_begins_with(rarest))
     others = [_has_word(word) for word in words if word != rarest]
-    query = select(piece.id).where(piece.id.in_(of_rarest), *others, *conditions)
-    return session.scalars(_newest_first(query).limit(limit)).all()
+    # behind OFFSET, no planner goes back in time after all to save the sorting of a few pieces
+    pieces = (
+        select(piece.id, piece.ended_at)
+        .where(piece.id.in_(of_rarest), *others, *conditions)
+        .offset(0)
+        .subquery()
+    )
+    query = select(pieces.c.id).order_by(pieces.c.ended_at.desc(), pieces.c.id.desc())
+    return session.scalars(query.limit(limit)).all()
 
 
 def _number_of(session: Session, word: str) -> int:
