@@ -367,6 +367,26 @@ def test_a_segment_that_has_no_record_yet_is_removed(ground: Ground) -> None:
     assert segments(ground) == []
 
 
+def test_a_segment_whose_header_is_damaged_is_kept_and_told(
+    ground: Ground, receiver: Receiver
+) -> None:
+    accept(receiver, instance())
+    receiver.close()
+    (name,) = segment.names(ground.spool.segments)
+    path = segment.path(ground.spool.segments, name)
+    with path.open("r+b") as file:
+        file.write(b"\xff")
+    damaged = path.read_bytes()
+    with ground.database.connection() as connection:
+        connection.execute(delete(Segment))
+    with structlog.testing.capture_logs() as lines:
+        assert replay(ground.database, ground.spool, "newest") == 0
+    assert path.read_bytes() == damaged
+    assert [(line["event"], line["segment"]) for line in lines] == [
+        ("segment cannot be read", name)
+    ]
+
+
 def test_a_segment_that_a_live_process_is_creating_is_kept(ground: Ground) -> None:
     segments = ground.spool.segments
     being_created = segment.unfinished_path(segments, segment.new_name())

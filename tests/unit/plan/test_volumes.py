@@ -52,6 +52,19 @@ def test_no_file_set_id_or_uid_makes_a_volume_larger_than_its_largest_size(
         assert volume.size(file_set_id, f"2.25.{number}"[:64]) <= volume.largest_size()
 
 
+def test_the_largest_size_is_that_with_the_longest_file_set_id_and_uid() -> None:
+    """Of volumes with 1 to 60 instances, the names take one sector more of the DICOMDIR of some."""
+    candidates = [
+        candidate(n, header(uid=f"1.4.{n}", instance_number=n), 1000) for n in range(1, 61)
+    ]
+    grown = 0
+    for count in range(1, 61):
+        volume = lay_out_volume(group_into_series(candidates[:count]), CD)
+        assert volume.largest_size() == volume.size("A" * 16, "1." + "2" * 62)
+        grown += volume.largest_size() > volume.size("A", "1.2")
+    assert grown > 0
+
+
 @few
 @given(instances(minimum=1))
 def test_every_instance_has_a_file_id_of_its_own(candidates: list[Candidate]) -> None:

@@ -129,6 +129,18 @@ def test_a_change_without_the_csrf_token_is_refused(
         assert _answer(case, visitor, with_csrf_token=False) == 403
 
 
+@pytest.mark.parametrize("role", AccountRole)
+def test_a_change_with_the_csrf_token_of_another_session_is_refused(
+    role: AccountRole, visitors: dict[str, VisitorCase]
+) -> None:
+    others = [visitors[other].csrf_token for other in AccountRole if other is not role]
+    for token in (*others, visitors[role].csrf_token[:-1], "x"):
+        headers = {**SCRIPT, "x-csrf-token": token}
+        answer = visitors[role].client.post("/requests/R999999/hold", headers=headers)
+        assert answer.status_code == 403
+        assert "CSRF" in answer.text
+
+
 @pytest.mark.parametrize("case", WRITES, ids=str)
 def test_a_change_from_another_site_is_refused(
     case: RouteCase, visitors: dict[str, VisitorCase]
