@@ -17,6 +17,7 @@ from burnish.db import instance_records, received_rows
 from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, Segment
 from burnish.receive import Receiver, buffers
+from burnish.receive import replay as replaying
 from burnish.receive.following import rows_are_complete
 from burnish.receive.replay import replay
 from burnish.request import admission, operations
@@ -158,6 +159,20 @@ def test_what_a_dead_process_left_is_replayed_and_sealed(
     assert row.sealed_at
     assert row.sealed_size == row.indexed_offset == path.stat().st_size
     assert row.digest.startswith("blake3:")
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 6, 7])
+def test_every_batch_of_a_segment_is_replayed(
+    count: int, ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replaying, "_BATCH", 3)
+    samples = [instance(instance_number=number) for number in range(count)]
+    accept(receiver, *samples)
+    die(receiver)
+    assert replay(ground.database, ground.spool, "newest") == count
+    assert {row.sop_instance_uid for row in rows(ground)} == {
+        sample.sop_instance_uid for sample in samples
+    }
 
 
 def test_a_released_instance_is_not_replayed_and_is_not_called_torn(
