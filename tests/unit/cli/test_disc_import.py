@@ -286,6 +286,22 @@ def test_a_file_under_the_record_of_another_patient_is_not_imported_as_that_pati
     assert uid not in archive.received
 
 
+def test_a_file_that_is_another_instance_than_its_record_says_is_not_imported(
+    volume: Path, archive: Archive, config: Path, run: Run
+) -> None:
+    files = oracles.file_set(volume)
+    uid, path = next(iter(files.items()))
+    data_set = material.read(path)
+    data_set.SOPInstanceUID = data_set.file_meta.MediaStorageSOPInstanceUID = "1.2.3.99"
+    data_set.save_as(path)
+    done = run("disc", "import", volume, "--to", "ARCHIVE", "--config", config, "--json")
+    assert done.code == 24
+    (failed,) = done.json["failed"]
+    assert failed["sop_instance_uid"] == "1.2.3.99"
+    assert "another SOP Instance UID" in failed["why"]
+    assert archive.received.keys() == files.keys() - {uid}
+
+
 def test_private_classes_and_other_syntaxes_are_sent_as_they_are(
     archive: Archive,
     config: Path,

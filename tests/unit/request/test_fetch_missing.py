@@ -180,6 +180,20 @@ def test_a_relational_archive_is_asked_once(tmp_path: Path) -> None:
             assert data_set in [stored.data_set for stored in instances], "byte for byte"
 
 
+def test_an_instance_that_was_released_is_missing_again(tmp_path: Path) -> None:
+    present, released, never = instance(), instance(), instance()
+    with Ground(tmp_path) as ground:
+        ground.store(present)
+        ground.store(released, released_at=LONG_AGO)
+        uid = new_request(ground, present, released, never)
+        with ground.database.reading() as session:
+            missing = fetch_missing.missing_instances(session, ground.request(uid).id)
+    assert missing == {
+        released.sop_instance_uid: released.sop_class_uid,
+        never.sop_instance_uid: never.sop_class_uid,
+    }
+
+
 def test_a_hierarchical_archive_is_searched_by_known_studies_and_patients(tmp_path: Path) -> None:
     first = instance(study="1.2.1", series="1.2.1.1")
     same, other = (

@@ -88,7 +88,9 @@ def test_what_c_store_refuses_is_refused_with_the_same_words(
     head = file_meta.encode(
         other.sop_class_uid, instance().sop_instance_uid, other.transfer_syntax_uid
     )
+    unknown = file_meta.encode(other.sop_class_uid, other.sop_instance_uid, "1.2.3.4.5")
     refused = {
+        unknown + other.data_set: "the transfer syntax of the file is none that media can have",
         whole[:150]: "the file ends within its File Meta Information",
         _of_class(whole, "1.2.840.10008.1.1"): "the SOP Class of the file is none that is received",
         head + other.data_set: "SOP Instance UID of the data set is not that of the command",
