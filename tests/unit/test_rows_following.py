@@ -16,6 +16,7 @@ from burnish import commitment
 from burnish.db import instance_records, received_rows
 from burnish.db.session import Database
 from burnish.db.tables import Instance, MediaCreationRequest, Segment
+from burnish.errors import OutOfResources
 from burnish.receive import Receiver, buffers
 from burnish.receive import replay as replaying
 from burnish.receive.following import rows_are_complete
@@ -133,6 +134,27 @@ def test_a_commitment_waits_for_rows_that_follow(ground: Ground, receiver: Recei
         report = commitment.claim(session, commitment_id, early=True)
     assert report is not None
     assert not report.failed
+
+
+def test_a_segment_is_not_recorded_as_sealed_before_its_instances_have_rows(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody replays a sealed segment: after a crash its instances would never get their rows."""
+    accept(receiver, instance(), instance())
+    receiver._appender.seal()
+
+    def fail(*_: object) -> None:
+        raise OutOfResources("the database does not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(received_rows.RowRecorder, "record", fail)
+        with pytest.raises(OutOfResources):
+            receiver.index()
+    assert [row.name for row in segments(ground) if row.sealed_at] == []
+    receiver.index()
+    assert len(rows(ground)) == 2
+    (row,) = segments(ground)
+    assert row.sealed_at
 
 
 # --- replay --------------------------------------------------------------------------------------
