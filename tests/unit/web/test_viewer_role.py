@@ -14,7 +14,16 @@ from burnish.write.worker import Worker
 from factories import instance
 from web_client import SignedInClient, WebGround
 
-_SECRETS = ("Lovelace", "P4711", "20240102", "2024-01-02", "for Ada", "Babbage")
+_SECRETS = (
+    "Lovelace",
+    "P4711",
+    "20240102",
+    "2024-01-02",
+    "for Ada",
+    "Babbage",
+    "LOVELACE_ADA",
+    "0815-4711",
+)
 _PAGES = (
     "/",
     "/requests",
@@ -43,7 +52,13 @@ def visitors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Visitors]:
         with web.database.connection() as connection:
             rows = connection.execute(select(*Instance.__table__.columns)).mappings().all()
             StudyRecorder().note(connection, rows)
-        web.admit([ada], label_text="for Ada", media_disposition="Send to Dr. Babbage")
+        web.admit(
+            [ada],
+            label_text="for Ada",
+            media_disposition="Send to Dr. Babbage",
+            storage_media_file_set_id="LOVELACE_ADA",
+            barcode_value="0815-4711",
+        )
         web.plan()
         Worker(web.settings, web.device, web.database, web.spool).make_all()
         yield _Visitors(
