@@ -49,6 +49,24 @@ def test_an_augmented_profile_adds_sop_classes_to_its_base(tmp_path: Path) -> No
     assert profile.base == "STD-XABC-CD"
 
 
+@pytest.mark.parametrize("base", ["STD-GEN-CD", "STD-GEN-DVD-JPEG", "STD-CTMR-CD"])
+@pytest.mark.parametrize("kind", ["AUG", "PRI"])
+def test_a_profile_has_the_directory_keys_of_its_base_and_its_own(
+    kind: str, base: str, tmp_path: Path
+) -> None:
+    key = '{ record = "STUDY", attribute = "ReferringPhysicianName" }'
+    name = f"{kind}-ACME-MORE"
+    settings_of(
+        tmp_path,
+        profile_table(name=f'"{name}"', base=f'"{base}"', directory_keys=f"[{key}]"),
+    )
+    own, keys_of_base = OFFERED[name].keys, PROFILES[base].keys
+    assert keys_of_base
+    for record, keys in keys_of_base.items():
+        assert set(keys) <= set(own[record])
+    assert Key(0x00080090, b"PN", "3") in own["STUDY"]
+
+
 def test_a_private_profile_may_change_media_and_transfer_syntaxes(tmp_path: Path) -> None:
     settings_of(
         tmp_path,

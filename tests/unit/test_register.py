@@ -192,10 +192,12 @@ def test_notes_say_where_a_piece_went_and_by_whom(ground: Ground, worker: Worker
     note(ground, "BC-77", NoteKind.GIVEN_OUT, "Dr. Chen,  ward 3")
     assert only(ground).whereabouts == "given out to Dr. Chen, ward 3"
     note(ground, "M1", NoteKind.REMARK, "came back")
+    note(ground, "M1", NoteKind.GIVEN_OUT, "the patient")
+    assert only(ground).whereabouts == "given out to the patient"
     note(ground, "M1", NoteKind.DESTROYED, "")
     entry = only(ground)
     assert entry.whereabouts == "destroyed"
-    assert [written.actor for written in entry.notes] == [str(DESK)] * 3
+    assert [written.actor for written in entry.notes] == [str(DESK)] * 4
     with pytest.raises(Conflict):
         note(ground, "M1", NoteKind.GIVEN_OUT, "the patient")
 

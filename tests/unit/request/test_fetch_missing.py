@@ -194,6 +194,22 @@ def test_an_instance_that_was_released_is_missing_again(tmp_path: Path) -> None:
     }
 
 
+def test_nothing_is_retrieved_for_a_request_that_is_held(tmp_path: Path) -> None:
+    wanted = instance()
+    archive = Archive([wanted])
+    with ground_with(tmp_path) as ground, archive.serving(ground.settings.peer[0]):
+        uid = new_request(ground, wanted)
+        admit(ground)
+        with ground.database.writing() as session:
+            operations.hold(session, uid)
+        fetch(ground)
+        assert archive.queries == []
+        with ground.database.writing() as session:
+            operations.release(session, uid)
+        fetch(ground)
+        assert received_uids(ground) == {wanted.sop_instance_uid}
+
+
 def test_a_hierarchical_archive_is_searched_by_known_studies_and_patients(tmp_path: Path) -> None:
     first = instance(study="1.2.1", series="1.2.1.1")
     same, other = (
