@@ -39,6 +39,7 @@ from burnish.instance_header import header
 from burnish.receive import Incoming, Receiver, buffers
 from burnish.receive import incoming as arriving
 from burnish.receive import indexer as indexing
+from burnish.receive import receiver as receiving
 from burnish.spool import Spool, segment
 from digesting import digest_of
 from factories import CT, HANGING_PROTOCOL, Ground, SampleInstance, instance
@@ -278,6 +279,30 @@ def test_newer_content_replaces_the_older_one_which_stays_beside_it(
     assert event["sop_instance_uid"] == wrong.sop_instance_uid
     assert event["changed"] == "Patient's Name, Patient ID"
     assert "RIGHT" not in str(event)
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_what_arrives_later_is_newer_also_if_the_clock_is_set_back(
+    ground: Ground, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    clock = [datetime(2026, 5, 6, 12, tzinfo=UTC)]
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, _zone: Any = None) -> datetime:  # type: ignore[override]
+            return clock[0]
+
+    monkeypatch.setattr(receiving, "datetime", Clock)
+    wrong = instance(patient_id="WRONG")
+    right = instance(sop_instance_uid=wrong.sop_instance_uid, patient_id="R1")
+    accept(receiver, wrong)
+    if not together:
+        receiver.index()
+    clock[0] -= timedelta(hours=1)
+    accept(receiver, right)
+    receiver.index()
+    (newest,) = [row for row in rows(ground) if row.replaced_at is None]
+    assert newest.patient_id == "R1"
 
 
 def test_the_same_image_in_another_encoding_is_newer_content(
