@@ -2,12 +2,13 @@
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from burnish.dicom_elements import encode
 from burnish.image import iso9660_writer
 from burnish.image.reader import open_volume
 from burnish.values import ExpectedInstance, VolumeFile, VolumeReport
@@ -26,12 +27,16 @@ from made_volume import (
 WRITTEN = SampleVolume()
 
 
-def _compare(volume: MemoryVolume, dicomdir: bytes | None = None) -> VolumeReport:
+def _compare(
+    volume: MemoryVolume,
+    dicomdir: bytes | None = None,
+    expected: Sequence[ExpectedInstance] = (),
+) -> VolumeReport:
     return compare_volume(
         volume,
         file_set_id="TEST",
         file_set_uid=FILE_SET_UID,
-        expected=WRITTEN.expected(),
+        expected=expected or WRITTEN.expected(),
         dicomdir=digest_of(dicomdir or WRITTEN.dicomdir()),
     )
 
@@ -256,6 +261,43 @@ def test_files_of_another_patient_than_their_records_say_are_a_fault(transfer_sy
     assert "DICOM\\I3" in fault.message
     assert "'Roe^J'" in fault.message
     assert "'Doe^J'" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (0x00100010, b"Roe^J"),
+        (0x00100020, b"UNKNOWN-3"),
+        (0x0020000D, b"1.2.7.3"),
+        (0x0020000E, b"1.2.8.4"),
+    ],
+)
+def test_one_key_of_another_patient_study_or_series_is_a_fault(tag: int, value: bytes) -> None:
+    """All other keys of the file are those of its records."""
+    of_records = {
+        0x00100010: (b"PN", b"Doe^J"),
+        0x00100020: (b"LO", b"UNKNOWN-2"),
+        0x0020000D: (b"UI", b"1.2.7.2"),
+        0x0020000E: (b"UI", b"1.2.8.3"),
+    }
+    for changed in (False, True):
+        keys = dict(of_records)
+        if changed:
+            keys[tag] = (keys[tag][0], value)
+        name, patient_id, study, series = (encode(key, *pair) for key, pair in keys.items())
+        sample = SampleVolume()
+        original_name = encode(0x00100010, b"PN", b"Doe^J")
+        before, after = sample.files["DICOM\\I3"].split(original_name)
+        start_of_image = after.index(encode(0x00280002, b"US", b"\1\0"))
+        data = before + name + patient_id + after[:start_of_image] + study + series
+        sample.files["DICOM\\I3"] = data + after[start_of_image:]
+        report = _compare(sample.volume(), sample.dicomdir(), sample.expected())
+        faults = [(fault.code, fault.where) for fault in report.faults]
+        if changed:
+            assert [code for code, _ in faults] == [FaultCode.KEY_DIFFERS]
+            assert f"({tag >> 16:04X},{tag & 0xFFFF:04X})" in report.faults[0].message
+        else:
+            assert faults == []
 
 
 def test_a_record_that_references_an_unexpected_file_is_a_fault() -> None:
